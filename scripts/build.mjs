@@ -1,0 +1,33 @@
+// Builds dist/: tsc, file to file, then the WebAssembly kernels beside the module that loads them.
+// --if-missing: do nothing when dist/ is already there (used by npm's prepare step).
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const at = (path) => `${root}${path}`;
+
+function run(file, ...args) {
+  const done = spawnSync(process.execPath, [at(file), ...args], { stdio: "inherit", cwd: root });
+  if (done.status !== 0) process.exit(done.status ?? 1);
+}
+
+if (process.argv.includes("--if-missing") && existsSync(at("dist/cli/main.js"))) process.exit(0);
+
+run("node_modules/typescript/bin/tsc", "-p", "tsconfig.json");
+if (existsSync(at("src/kernel/assembly/index.ts"))) {
+  mkdirSync(at("dist/kernel"), { recursive: true });
+  run(
+    "node_modules/assemblyscript/bin/asc.js",
+    "src/kernel/assembly/index.ts",
+    "--outFile", "dist/kernel/kernels.wasm",
+    "--runtime", "stub",
+    "--importMemory",
+    "--initialMemory", "1",
+    "--enable", "simd",
+    "--enable", "bulk-memory",
+    "-O3",
+    "--noAssert",
+  );
+}
+if (existsSync(at("dist/cli/main.js"))) chmodSync(at("dist/cli/main.js"), 0o755);

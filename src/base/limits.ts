@@ -1,0 +1,22 @@
+import { KiB, MiB } from "./size.ts";
+
+/** Every limit and default, in one place. Sizes are bytes, times milliseconds. */
+export const limits = {
+  /** Memory one worker may use for buffers, tables, merges and prefetch together. */
+  memoryBytesDefault: 256 * MiB,
+  memoryBytesMin: 8 * MiB,
+  /** Raw (uncompressed) size at which a block is closed. A record larger than this has a block to itself. */
+  blockBytes: 256 * KiB,
+  /** Runs merged at once; more take several passes. */
+  mergeFanIn: 64,
+  recordBytesMaxDefault: 64 * MiB,
+  readChunkBytes: 1 * MiB,
+  /** Output files are closed and a new part begun at this size. */
+  partBytesDefault: 64 * MiB,
+  partitionsMax: 10_000,
+  attemptsMaxDefault: 4,
+  /** A task that finishes no record (and calls no ctx.progress()) for this long is killed. */
+  noProgressMsDefault: 60_000,
+  valueDepthMax: 1_000,
+  keyBytesMax: 16 * MiB,
+} as const;

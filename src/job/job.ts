@@ -1,0 +1,96 @@
+import type { Aggregator } from "./aggregator.ts";
+import type { TaskContext } from "./context.ts";
+import type { Key } from "./key.ts";
+import type { Input, Source } from "./reader.ts";
+import type { Writer } from "./writer.ts";
+
+/** `emit(key, value)`; the value may be left out where the reduce takes anything (`count()`). */
+export type Emit<K extends Key, V> = undefined extends V
+  ? (key: K, value?: V) => void
+  : (key: K, value: V) => void;
+
+/** What a map may return: nothing (it called emit), or [key, value] pairs, at once or over time. */
+export type MapResult<K extends Key, V> =
+  | void
+  | Iterable<readonly [K, V]>
+  | AsyncIterable<readonly [K, V]>
+  | Promise<void | Iterable<readonly [K, V]>>;
+
+/**
+ * A free-form reduce: called once per key (or group) with its values in (map task, emit) order. What it returns is the
+ * value written for the key; `undefined` writes nothing; a generator writes each value it yields. The values
+ * stream and can be iterated once.
+ */
+export type ReduceFunction<K extends Key, V, O> = (
+  key: K,
+  values: Iterable<V>,
+  context: ReduceContext,
+) => O | undefined | Iterable<O> | Promise<O | undefined> | AsyncIterable<O>;
+
+export interface ReduceContext<P = Readonly<Record<string, unknown>>, S = unknown> extends TaskContext<P, S> {
+  /** Writes a result under a key of its own choosing, in addition to what reduce returns. */
+  emit(key: Key, value: unknown): void;
+}
+
+/** Folds values of one key into fewer before they travel. Must not change the result; checked by `testJob`. */
+export type CombineFunction<K extends Key, V> = (key: K, values: Iterable<V>) => V | undefined | Iterable<V>;
+
+export interface CollectionOptions<K extends Key, V, O> {
+  /** An aggregator, or a function called per key. None: map-only, or sorted records as they are when `order` is set. */
+  reduce?: Aggregator<V, O> | ReduceFunction<K, V, O>;
+  combine?: CombineFunction<K, V>;
+  /** Integer in [0, partitions). Default: a hash of the key's bytes. Must depend on nothing but its arguments. */
+  partition?(key: K, partitions: number): number;
+  /** Number of reduce tasks. Default: from the input's size, never from the number of workers. */
+  partitions?: number;
+  /**
+   * "hash" (default): each part is sorted by key, keys spread over parts. "total": all keys of a part precede those of the
+   * next part; found by sampling the input.
+   */
+  order?: "hash" | "total";
+  /**
+   * Secondary sort: keys are arrays, partitioned and grouped by their first `groupBy` elements; reduce gets that prefix as
+   * its key, and values in the order of the whole key.
+   */
+  groupBy?: number;
+  /** Default tsv(). */
+  output?: Writer<K, O>;
+}
+
+interface JobCommon<R, P, S> {
+  /** Default: the job file's name. */
+  name?: string;
+  input: Input<R>;
+  /** Called once per map attempt before its first record; what it returns is `ctx.state`. */
+  setup?(context: TaskContext<P, undefined>): S | Promise<S>;
+  /** Parameters with their defaults; `--set name=value` overrides them. */
+  params?: P;
+  /** Data shipped once and loaded once per worker: values as they are, or files by `{ file: path }`. */
+  aux?: Readonly<Record<string, unknown>>;
+  /** Looks at the final counters before the commit; false or a text fails the job and leaves earlier output as it was. */
+  expect?(counters: Readonly<Record<string, number>>): boolean | string;
+  /** Seed of ctx.random and of sampling. Default 0. */
+  seed?: number;
+}
+
+export interface SimpleJob<R, K extends Key, V, O, P, S> extends JobCommon<R, P, S>, CollectionOptions<K, V, O> {
+  collections?: never;
+  /** Default: each record is a key, its value undefined. */
+  map?(record: R, emit: Emit<K, V>, context: TaskContext<P, S>): MapResult<K, V>;
+  /** Called once per map attempt after its last record. */
+  teardown?(context: TaskContext<P, S>, emit: Emit<K, V>): void | Promise<void>;
+}
+
+// oxlint-disable-next-line typescript/no-explicit-any -- the constraint of an inferred map of types
+export type AnyCollection = CollectionOptions<any, any, any>;
+
+export type EmitOf<C> = C extends CollectionOptions<infer K, infer V, infer _O> ? Emit<K, V> : never;
+
+export type EmitTo<C extends Readonly<Record<string, AnyCollection>>> = { readonly [N in keyof C]: EmitOf<C[N]> };
+
+export interface CollectionsJob<R, C extends Readonly<Record<string, AnyCollection>>, P, S> extends JobCommon<R, P, S> {
+  collections: C;
+  map(record: R, emit: EmitTo<C>, context: TaskContext<P, S>): void | Promise<void>;
+  teardown?(context: TaskContext<P, S>, emit: EmitTo<C>): void | Promise<void>;
+  reduce?: never;
+}

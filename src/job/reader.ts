@@ -1,0 +1,99 @@
+import type { Compression } from "./writer.ts";
+
+/**
+ * How a file is cut into records without decoding them.
+ * - `delimiter`: records end with these bytes (the last one may lack them). Files can be split at any byte; a record
+ *   belongs to the split in which its first byte lies.
+ * - `quoted`: as `delimiter` "\n", but a newline between two `quote` bytes does not end a record (CSV).
+ * - `fixed`: every record has `bytes` bytes; a shorter last one is an error.
+ * - `stream`: only the decoder knows; one split per file, the decoder sees its bytes from the first to the last.
+ */
+export type Framing =
+  | { readonly kind: "delimiter"; readonly delimiter: Uint8Array }
+  | { readonly kind: "quoted"; readonly quote: number }
+  | { readonly kind: "fixed"; readonly bytes: number }
+  | { readonly kind: "stream" };
+
+/** Records decoded from a stretch of bytes, with the place of each. Filled by a Decoder, drained by the engine. */
+export interface RecordBatch<R> {
+  readonly records: R[];
+  /** Byte offset of each record's first byte in its (decompressed) file. Same length as `records`. */
+  readonly offsets: number[];
+  /** Records that could not be decoded: the engine fails the task or, with --max-bad, sets them aside. */
+  readonly bad: BadRecord[];
+}
+
+export interface BadRecord {
+  readonly offset: number;
+  readonly error: Error;
+  /** The raw record, cut to a sensible length. */
+  readonly raw: Uint8Array;
+}
+
+export interface DecodeContext {
+  /** Path of the file as the user would know it; "-" for standard input. */
+  readonly path: string;
+  readonly recordBytesMax: number;
+  /** First line of the file (without its end), for readers with a header. Only asked for when `needsHeader`. */
+  readonly header?: Uint8Array;
+}
+
+export interface Decoder<R> {
+  /**
+   * Decodes `bytes` and pushes records onto `batch`. Unless the framing is `stream`, `bytes` holds whole records only.
+   * With `stream` framing the pieces arrive in order and `last` tells the final one; a record may span pieces.
+   * `bytes` is borrowed: it is overwritten after the call, so records must not keep views into it.
+   * @param offset byte offset of bytes[0] in the (decompressed) file
+   */
+  decode(bytes: Uint8Array, offset: number, last: boolean, batch: RecordBatch<R>): void;
+}
+
+/**
+ * What kernels may take straight from the bytes instead of decoding records, when the rest of the job allows it.
+ * Plain data; readers and declarative maps announce it, the task layer decides.
+ */
+export type NativeScan =
+  | { readonly kind: "lines" }
+  | { readonly kind: "words"; readonly lowerCase: boolean }
+  | { readonly kind: "columns"; readonly delimiter: number; readonly quote: number | null; readonly header: boolean };
+
+/**
+ * Turns the bytes of input files into records. Implement this to read a format of your own:
+ * see examples/custom-format.ts.
+ */
+export interface Reader<out R> {
+  readonly kind: string;
+  readonly framing: Framing;
+  /** True when decoders need the first line of the file, even for a split in its middle (CSV header). */
+  readonly needsHeader?: boolean;
+  /** A fresh decoder for one split of one file. */
+  decoder(context: DecodeContext): Decoder<R>;
+  readonly native?: NativeScan;
+  /** Default: chosen by looking at the file's first bytes. "none" reads the bytes as they are. */
+  readonly compression?: Compression | "auto" | "none";
+  /** Largest record in bytes. Default 64 MiB. */
+  readonly recordBytesMax?: number;
+}
+
+export interface SourceContext {
+  /** Index of this task, 0 to tasks-1. */
+  readonly index: number;
+  readonly tasks: number;
+  /** Uniform in [0, 1), seeded by the job's seed and the task index: the same in every attempt. */
+  random(): number;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly signal: AbortSignal;
+}
+
+/** Records made inside the map tasks, instead of read from files. */
+export interface Source<out R> {
+  readonly kind: "generate";
+  readonly tasks: number;
+  records(context: SourceContext): Iterable<R> | AsyncIterable<R>;
+}
+
+export type Input<R> = Reader<R> | Source<R>;
+
+export function isSource<R>(input: Input<R>): input is Source<R> {
+  return input.kind === "generate" && "records" in input;
+}

@@ -1,0 +1,185 @@
+import type { ErrorCode } from "../base/errors.ts";
+
+/** A stretch of one input file, or one generated task. Plain data: it crosses process and machine borders. */
+export type SplitPiece =
+  | {
+      readonly kind: "file";
+      /** Absolute path that is opened. */
+      readonly path: string;
+      /** The path as the user would know it, for messages and ctx.path ("-" for standard input). */
+      readonly name: string;
+      /** First byte and one past the last; for compressed or unsplittable files the whole file. */
+      readonly start: number;
+      readonly end: number;
+      /** Size and mtime when the job was planned: a difference later is INPUT_CHANGED. */
+      readonly fileBytes: number;
+      readonly mtimeMs: number;
+      /** As found in the file's first bytes when planned. */
+      readonly compression: "none" | "gzip" | "zstd" | "bzip2";
+      /** For `quoted` framing: whether `start` lies inside quotes. */
+      readonly insideQuotes?: boolean;
+    }
+  | { readonly kind: "generate"; readonly index: number; readonly tasks: number };
+
+/** What one map task reads: one piece of a big file, or many small files, in order. */
+export interface Split {
+  readonly index: number;
+  readonly pieces: readonly SplitPiece[];
+  /** Sum of the pieces' bytes; 0 for generated input. */
+  readonly bytes: number;
+}
+
+/** What every task of a job shares. Plain data. */
+export interface JobSettings {
+  readonly jobId: string;
+  readonly name: string;
+  /** Memory one worker may use for its data, bytes. */
+  readonly memoryBytes: number;
+  /** Partitions of each collection, in the order of `Job.collections`. */
+  readonly partitions: readonly number[];
+  /** For collections with order "total": the encoded keys that begin partitions 1, 2, ... (base64). Filled in after sampling. */
+  readonly bounds: readonly (readonly string[] | null)[];
+  /** Fraction of records kept, 1 for all. */
+  readonly sample: number;
+  readonly seed: number;
+  readonly params: Readonly<Record<string, unknown>>;
+  /** True: records that fail are set aside in `_bad/` (the runner checks the budget); false: the first one fails the task. */
+  readonly keepBad: boolean;
+  readonly partBytes: number;
+}
+
+export interface SampleTaskSpec {
+  readonly kind: "sample";
+  /** Short stretches of the input over which map is run to learn the keys' distribution. */
+  readonly split: Split;
+  readonly index: number;
+  readonly attempt: number;
+}
+
+export interface MapTaskSpec {
+  readonly kind: "map";
+  readonly index: number;
+  readonly attempt: number;
+  readonly split: Split;
+  /** Directory of this attempt's files: exists, empty, private to the attempt. */
+  readonly directory: string;
+}
+
+/** Where the output of one finished map attempt lies. */
+export interface MapOutput {
+  readonly task: number;
+  readonly attempt: number;
+  /** The run file; null when the task emitted nothing. */
+  readonly path: string | null;
+}
+
+export interface ReduceTaskSpec {
+  readonly kind: "reduce";
+  readonly index: number;
+  readonly attempt: number;
+  /** Index into Job.collections. */
+  readonly collection: number;
+  readonly partition: number;
+  /** In map task order. */
+  readonly inputs: readonly MapOutput[];
+  readonly directory: string;
+}
+
+export type TaskSpec = SampleTaskSpec | MapTaskSpec | ReduceTaskSpec;
+
+/** One output file an attempt has written in its directory, not yet committed. */
+export interface OutputPart {
+  /** Index into Job.collections. */
+  readonly collection: number;
+  /** Reduce partition, or map task for map-only collections. */
+  readonly partition: number;
+  /** 0, 1, ... when a partition's output was rolled at the part size. */
+  readonly roll: number;
+  readonly path: string;
+  readonly extension: string;
+  readonly bytes: number;
+  readonly records: number;
+  readonly crc32c: number;
+}
+
+export interface TaskStats {
+  recordsIn: number;
+  bytesIn: number;
+  recordsOut: number;
+  bytesOut: number;
+  /** Pairs emitted by map (before combining), per collection summed. */
+  emitted: number;
+  /** Bytes and number of runs written for the shuffle. */
+  shuffleBytes: number;
+  spills: number;
+  badRecords: number;
+  groups: number;
+  elapsedMs: number;
+  cpuMs: number;
+}
+
+/** Keys that came up far more often than others, for the summary. */
+export interface HotKey {
+  readonly collection: number;
+  readonly key: string;
+  readonly values: number;
+}
+
+export interface TaskSuccess {
+  readonly kind: "success";
+  readonly stats: TaskStats;
+  readonly counters: Readonly<Record<string, number>>;
+  /** map: the run file (null path when nothing was emitted). */
+  readonly output: MapOutput | null;
+  /** Output files of reduce tasks and of map-only collections. */
+  readonly parts: readonly OutputPart[];
+  /** sample: encoded keys (base64) per collection. */
+  readonly keys: readonly (readonly string[])[];
+  /** Shuffle bytes per collection and partition: shows skew. */
+  readonly partitionBytes: readonly (readonly number[])[];
+  readonly hotKeys: readonly HotKey[];
+  /** File of bad records (one JSON object a line: path, offset, error, raw), null when there were none. */
+  readonly badPath: string | null;
+}
+
+/** A failure as plain data: everything the one-screen error needs. */
+export interface TaskFailure {
+  readonly kind: "failure";
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | null;
+  /** Name of the thrown error, e.g. "TypeError". */
+  readonly name: string;
+  /** Unmapped stack of the thrown error. */
+  readonly stack: string | null;
+  /** What ran: "map", "reduce", "combine", "setup", "teardown", "partition", "read", "write", "load" ... */
+  readonly phase: string;
+  /** Whose fault: user code and data use up attempts; "system" (lost worker, disk) is retried apart. */
+  readonly blame: "user" | "data" | "system";
+  readonly path: string | null;
+  readonly offset: number | null;
+  /** The record, printable, cut to 1,000 characters. */
+  readonly record: string | null;
+  readonly key: string | null;
+  /** Last lines the task logged. */
+  readonly log: readonly string[];
+}
+
+export type TaskResult = TaskSuccess | TaskFailure;
+
+/**
+ * Cells of the Int32/Float64 progress board shared between a worker and whoever watches it (a SharedArrayBuffer of
+ * PROGRESS_BYTES, as Float64Array). The worker writes, at least once per chunk; the watcher only reads. `beat` changes
+ * whenever work has moved on: a watcher that sees it still for the no-progress timeout ends the attempt.
+ */
+export const PROGRESS_CELLS = { beat: 0, recordsIn: 1, bytesIn: 2, recordsOut: 3, spillBytes: 4, fraction: 5 } as const;
+export const PROGRESS_BYTES = 8 * 8;
+
+/** What a task needs from the world around it. */
+export interface TaskServices {
+  /** The progress board (see PROGRESS_CELLS). */
+  readonly progress: Float64Array;
+  readonly signal: AbortSignal;
+  /** A line the task logged (already without its newline). */
+  log(line: string): void;
+}
