@@ -1,6 +1,6 @@
 import type { Aggregator } from "./aggregator.ts";
 import type { TaskContext } from "./context.ts";
-import type { AnyCollection, CollectionsJob, CombineFunction, ReduceFunction, SimpleJob } from "./job.ts";
+import type { CombineFunction, ReduceFunction } from "./job.ts";
 import type { Key } from "./key.ts";
 import type { Input } from "./reader.ts";
 import type { Writer } from "./writer.ts";

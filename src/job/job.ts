@@ -1,7 +1,7 @@
 import type { Aggregator } from "./aggregator.ts";
 import type { TaskContext } from "./context.ts";
 import type { Key } from "./key.ts";
-import type { Input, Source } from "./reader.ts";
+import type { Input } from "./reader.ts";
 import type { Writer } from "./writer.ts";
 
 /** `emit(key, value)`; the value may be left out where the reduce takes anything (`count()`). */

@@ -45,6 +45,10 @@ export interface JobSettings {
   readonly params: Readonly<Record<string, unknown>>;
   /** True: records that fail are set aside in `_bad/` (the runner checks the budget); false: the first one fails the task. */
   readonly keepBad: boolean;
+  /** True: results are also (or only, with `output: "none"`) written losslessly, for `result.records()`. */
+  readonly collect: boolean;
+  /** "none": the job's writers are not used (no output directory was asked for). */
+  readonly output: "write" | "none";
   readonly partBytes: number;
 }
 
@@ -89,6 +93,8 @@ export type TaskSpec = SampleTaskSpec | MapTaskSpec | ReduceTaskSpec;
 
 /** One output file an attempt has written in its directory, not yet committed. */
 export interface OutputPart {
+  /** "output": in the job's own format. "collected": lossless encoded records (settings.collect). */
+  readonly kind: "output" | "collected";
   /** Index into Job.collections. */
   readonly collection: number;
   /** Reduce partition, or map task for map-only collections. */
@@ -182,4 +188,10 @@ export interface TaskServices {
   readonly signal: AbortSignal;
   /** A line the task logged (already without its newline). */
   log(line: string): void;
+}
+
+/** Runs attempts of one job in this thread, one at a time, keeping its memory between them. */
+export interface TaskRunner {
+  /** Never rejects: a failure is a result. */
+  run(spec: TaskSpec, services: TaskServices): Promise<TaskResult>;
 }
