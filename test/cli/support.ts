@@ -1,0 +1,105 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
+
+/** The binary as it ships. */
+export const sheafBinary = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
+export const packageRoot = fileURLToPath(new URL("../../../", import.meta.url));
+
+export interface SheafOptions {
+  readonly cwd?: string;
+  /** Added to the environment; undefined removes a variable. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Bytes on standard input, which is then closed. Default: nothing, closed. */
+  readonly stdin?: string | Uint8Array;
+  /** The run is killed, and the test fails, after this long. Default 60 s. */
+  readonly timeoutMs?: number;
+}
+
+export interface SheafResult {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunningSheaf {
+  readonly child: ChildProcess;
+  readonly done: Promise<SheafResult>;
+  /** Settles when the text has appeared on standard output or error; rejects if the command ends first. */
+  until(text: string): Promise<void>;
+}
+
+/** Runs the real binary to its end. Never rejects because of an exit code. */
+export function sheaf(args: readonly string[], options: SheafOptions = {}): Promise<SheafResult> {
+  return startSheaf(args, options).done;
+}
+
+/** Starts the real binary, for tests that send signals or look at it while it runs. */
+export function startSheaf(args: readonly string[], options: SheafOptions = {}): RunningSheaf {
+  const env: Record<string, string | undefined> = { ...process.env, NO_COLOR: "1", ...options.env };
+  // The runner of these tests talks to its children through these; the command under test is no such child.
+  delete env["NODE_TEST_CONTEXT"];
+  delete env["NODE_OPTIONS"];
+  const child = spawn(process.execPath, [sheafBinary, ...args], {
+    cwd: options.cwd,
+    env,
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  const watchers = new Set<() => void>();
+  const seen = (): void => {
+    for (const watcher of watchers) watcher();
+  };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+    seen();
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+    seen();
+  });
+  // A command that does not read its input closes the pipe; that is its right.
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(options.stdin ?? "");
+
+  const timeoutMs = options.timeoutMs ?? 60_000;
+  const done = new Promise<SheafResult>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL");
+      reject(new Error(`sheaf ${args.join(" ")}: still running after ${timeoutMs} ms\n${stdout}\n${stderr}`));
+    }, timeoutMs);
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code, signal, stdout, stderr });
+    });
+  });
+  const until = (text: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (!stdout.includes(text) && !stderr.includes(text)) return;
+        watchers.delete(look);
+        resolve();
+      };
+      watchers.add(look);
+      look();
+      done.then(
+        () => reject(new Error(`sheaf ${args.join(" ")} ended without "${text}"\n${stdout}\n${stderr}`)),
+        reject,
+      );
+    });
+  return { child, done, until };
+}
+
+/** A fresh directory (no links in its path), removed when the test ends. */
+export function tempDir(t: TestContext): string {
+  const directory = realpathSync(mkdtempSync(join(tmpdir(), "sheaf-test-")));
+  t.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
+  return directory;
+}
