@@ -1,0 +1,107 @@
+import type { TaskFailure, TaskStats } from "../task/task-spec.ts";
+import type { CommittedPart, Isolation, RunStatus } from "./options.ts";
+
+/** The stages of a run, in order; `sample` only for total order. */
+export type RunPhase = "load" | "plan" | "sample" | "map" | "reduce" | "commit";
+
+/** One phase as it stands, for a progress line. */
+export interface PhaseProgress {
+  readonly phase: "sample" | "map" | "reduce";
+  readonly tasks: number;
+  readonly finished: number;
+  readonly running: number;
+  /** 0 to 1, finished tasks and the running ones' shares. */
+  readonly fraction: number;
+  readonly recordsIn: number;
+  readonly bytesIn: number;
+  readonly recordsOut: number;
+  readonly spillBytes: number;
+}
+
+/** What happened, in one union; plain data, so that `--json` prints it as it is. `atMs` counts from the run's start. */
+export type RunEvent = { readonly atMs: number } & RunEventBody;
+
+export type RunEventBody =
+  /** The job is loaded and has its id; nothing has been read yet. */
+  | {
+      readonly kind: "job-started";
+      readonly jobId: string;
+      readonly name: string;
+      /** Job file, null for a Job object. */
+      readonly file: string | null;
+      /** Content hash of the bundle, null for a Job object. */
+      readonly code: string | null;
+      readonly directory: string | null;
+      readonly output: string | null;
+      readonly isolation: Isolation;
+    }
+  | {
+      readonly kind: "planned";
+      readonly files: number;
+      readonly bytes: number;
+      readonly mapTasks: number;
+      readonly reduceTasks: number;
+      readonly partitions: Readonly<Record<string, number>>;
+      readonly workersMax: number;
+    }
+  | { readonly kind: "phase-started"; readonly phase: RunPhase; readonly tasks: number }
+  | { readonly kind: "phase-finished"; readonly phase: RunPhase; readonly elapsedMs: number }
+  /** About four times a second while tasks run. */
+  | {
+      readonly kind: "progress";
+      readonly phases: readonly PhaseProgress[];
+      readonly workers: number;
+      readonly badRecords: number;
+    }
+  | { readonly kind: "attempt-started"; readonly task: string; readonly attempt: number; readonly worker: number }
+  | {
+      readonly kind: "attempt-finished";
+      readonly task: string;
+      readonly attempt: number;
+      readonly stats: TaskStats;
+    }
+  /** `lost`: the worker went away or the system failed; that does not use up the task's attempts. */
+  | {
+      readonly kind: "attempt-failed";
+      readonly task: string;
+      readonly attempt: number;
+      readonly outcome: "failed" | "lost";
+      readonly failure: TaskFailure;
+      readonly willRetry: boolean;
+    }
+  | { readonly kind: "attempt-cancelled"; readonly task: string; readonly attempt: number; readonly reason: string }
+  /** What user code printed or logged; whole lines, without the last newline. */
+  | {
+      readonly kind: "log";
+      /** "" while the job file was being loaded. */
+      readonly task: string;
+      readonly attempt: number;
+      readonly stream: "log" | "stdout" | "stderr";
+      readonly text: string;
+    }
+  | { readonly kind: "warning"; readonly message: string }
+  | {
+      readonly kind: "job-finished";
+      readonly jobId: string;
+      readonly status: RunStatus;
+      readonly output: string | null;
+      readonly parts: readonly CommittedPart[];
+      readonly counters: Readonly<Record<string, number>>;
+      readonly stats: TaskStats;
+      readonly badRecords: number;
+      /** null when it succeeded. */
+      readonly error: {
+        readonly code: string;
+        readonly message: string;
+        readonly hint: string | null;
+        readonly task: string | null;
+        readonly attempt: number | null;
+        /** The one-screen text. */
+        readonly report: string;
+      } | null;
+    };
+
+/** "map-00017", "reduce-00003", "sample-00000". */
+export function taskName(kind: "sample" | "map" | "reduce", index: number): string {
+  return `${kind}-${String(index).padStart(5, "0")}`;
+}

@@ -1,0 +1,174 @@
+import { SheafError } from "../base/errors.ts";
+import type { ErrorCode } from "../base/errors.ts";
+import type { Key } from "../job/key.ts";
+import type { HotKey, TaskFailure, TaskStats } from "../task/task-spec.ts";
+import type { RunEvent, RunPhase } from "./events.ts";
+import type { InjectedFault } from "./fault-injection.ts";
+
+/** Where user code runs: worker threads (default), child processes, or this thread (for debugging). */
+export type Isolation = "thread" | "process" | "inline";
+
+/** What a run may be told. Everything has a default; sizes take bytes or a text such as "64MiB". */
+export interface RunOptions {
+  /** Files, directories and globs; "-" is standard input. Default: none (the job's source makes its records). */
+  readonly inputs?: string | readonly string[];
+  /** Directory the output is committed to. Default: nothing is written (use `collect` to read the results). */
+  readonly output?: string;
+  /** Swap an existing output directory for the new one; without it, an existing one is an error. Default false. */
+  readonly overwrite?: boolean;
+  /** Workers at most. Default: the machine's cores. Never more are started than there are tasks. */
+  readonly workers?: number;
+  /** Reduce partitions: for every collection, or by collection name. Default: the job's, else from the input's size. */
+  readonly partitions?: number | Readonly<Record<string, number>>;
+  /** Bytes one map task reads at most. Default: from the input's size. */
+  readonly splitSize?: number | string;
+  /** Memory one worker may use for its data. Default 256 MiB. */
+  readonly memory?: number | string;
+  /** JavaScript heap one worker may use. Default: Node's own limit, or its share of the machine's memory if less. */
+  readonly heap?: number | string;
+  /** Fraction of the records to keep, in (0, 1]. Default 1. */
+  readonly sample?: number;
+  /** Values for the job's `params`, by name. Texts become numbers or booleans where the default is one. */
+  readonly params?: Readonly<Record<string, unknown>>;
+  /** Records that may fail before the job does: a number, or a share of the records read ("0.01%"). Default 0. */
+  readonly maxBad?: number | string;
+  readonly isolate?: Isolation;
+  /** Attempts a task has before the job fails. Lost workers do not count. Default 4. */
+  readonly attempts?: number;
+  /** A task that finishes no record for this long is ended. Default 60,000. */
+  readonly noProgressMs?: number;
+  /** Default: the job's name, else the job file's. */
+  readonly name?: string;
+  /** Cancels the run: its status is then CANCELLED and nothing is left behind. */
+  readonly signal?: AbortSignal;
+  /** Called with every event, in order, never in the middle of another call. Must not throw. */
+  readonly onEvent?: (event: RunEvent) => void;
+  /** Where shuffle files go. Default: beside the output, else the system's temporary directory. */
+  readonly tempDirectory?: string;
+  /**
+   * Where job directories are kept. Default $SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else ~/.local/state/sheaf.
+   * null keeps none.
+   */
+  readonly stateDirectory?: string | null;
+  /** Keep the results for `result.records()`. Default: true when there is no `output`. */
+  readonly collect?: boolean;
+  /** Output files are closed and a new part begun at this size. Default 64 MiB. */
+  readonly partBytes?: number | string;
+  /**
+   * The file whose default export the given Job object is. With it the job can run on workers; a Job object alone
+   * runs on this thread.
+   */
+  readonly file?: string | URL;
+  /** Faults to inject, for tests of jobs and of sheaf. */
+  readonly fail?: readonly InjectedFault[];
+}
+
+export type RunStatus = "SUCCEEDED" | "FAILED" | "CANCELLED";
+
+/** One committed output file. */
+export interface CommittedPart {
+  /** Path relative to the output directory: "part-00000.tsv", "byAge/part-00003.csv.gz". */
+  readonly file: string;
+  /** Collection name, "" for a job without collections. */
+  readonly collection: string;
+  readonly partition: number;
+  readonly bytes: number;
+  readonly records: number;
+  /** Eight lower-case hex digits. */
+  readonly crc32c: string;
+}
+
+export interface PhaseTiming {
+  readonly phase: RunPhase;
+  readonly tasks: number;
+  readonly elapsedMs: number;
+}
+
+/** How unevenly a collection's shuffle bytes lie over its partitions. */
+export interface Skew {
+  readonly collection: string;
+  readonly partitions: number;
+  readonly largestPartition: number;
+  readonly largestBytes: number;
+  /** largestBytes divided by the mean; 1 is perfectly even. */
+  readonly ratio: number;
+}
+
+/** A failed attempt, as the report shows it. */
+export interface FailedTask {
+  /** "map-00017"; "" when no task had begun (the job could not be loaded, the output could not be committed). */
+  readonly task: string;
+  readonly attempt: number;
+  readonly failure: TaskFailure;
+  /** Capsule directory, for `sheaf replay`; null when none could be kept. */
+  readonly capsule: string | null;
+}
+
+export interface RunResult {
+  readonly status: RunStatus;
+  readonly jobId: string;
+  readonly name: string;
+  /** The job's directory, null when `stateDirectory` is null. */
+  readonly directory: string | null;
+  /** Absolute path of the output directory, null without `output`. */
+  readonly output: string | null;
+  /** Counters of the successful attempts, each task once. */
+  readonly counters: Readonly<Record<string, number>>;
+  /** Sums over the successful attempts. `elapsedMs` is the run's wall time, `cpuMs` the tasks' sum. */
+  readonly stats: TaskStats;
+  readonly phases: readonly PhaseTiming[];
+  readonly mapTasks: number;
+  readonly reduceTasks: number;
+  /** Workers that were really started. */
+  readonly workers: number;
+  readonly parts: readonly CommittedPart[];
+  readonly hotKeys: readonly (HotKey & { readonly name: string })[];
+  readonly skew: readonly Skew[];
+  readonly badRecords: number;
+  /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
+  readonly failedAttempts: readonly FailedTask[];
+  /** Why the job did not succeed: the first real cause. null when it did. */
+  readonly error: SheafError | null;
+  /**
+   * The results as [key, value], in partition and key order; of one collection, or of the only one.
+   * Can be called again until `dispose()`.
+   * @throws SheafError USAGE without `collect`, or when no such collection exists.
+   */
+  records(collection?: string): AsyncIterable<[Key, unknown]>;
+  /** Throws `error` unless the job succeeded. */
+  throwIfFailed(): void;
+  /** Removes what `records()` reads. Also done when the process exits. */
+  dispose(): Promise<void>;
+}
+
+/** What run() rejects with. `code`, `message` and `hint` are those of the first real cause. */
+export class RunFailure extends SheafError {
+  /** The failed attempt; null when it was no task that failed. */
+  readonly failure: TaskFailure | null;
+  readonly task: string | null;
+  readonly attempt: number | null;
+  /** One screen of text: message, place in the source, record, path:offset, key, task, last log lines, what to do. */
+  readonly report: string;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: {
+      readonly hint?: string;
+      readonly cause?: unknown;
+      readonly failed: FailedTask | null;
+      readonly report: string;
+      readonly details?: Readonly<Record<string, string | number | boolean | null>>;
+    },
+  ) {
+    super(code, message, {
+      ...(options.hint === undefined ? {} : { hint: options.hint }),
+      ...(options.details === undefined ? {} : { details: options.details }),
+      cause: options.cause,
+    });
+    this.failure = options.failed?.failure ?? null;
+    this.task = options.failed?.task ?? null;
+    this.attempt = options.failed?.attempt ?? null;
+    this.report = options.report;
+  }
+}
