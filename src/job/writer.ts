@@ -24,8 +24,11 @@ export interface Writer<in K, in O> {
   readonly compression?: "gzip" | "zstd";
   /** A fresh encoder for one output file. */
   encoder(): Encoder<K, O>;
-  /** Set where kernels can write string keys and numeric results themselves, with the same bytes as `encoder`. */
-  readonly native?: "tsv" | "text";
+  /**
+   * Set where kernels can write string keys and numeric results themselves, with the same bytes as `encoder`. Named apart
+   * from Reader.native, so that one object can be both: `tsv()` as an input and as an output.
+   */
+  readonly nativeOutput?: "tsv" | "text";
   /** False: nothing is written at all (the `none()` writer). */
   readonly discards?: boolean;
 }
