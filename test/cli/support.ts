@@ -10,6 +10,10 @@ import { fileURLToPath } from "node:url";
 export const sheafBinary = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
 export const packageRoot = fileURLToPath(new URL("../../../", import.meta.url));
 
+/** Job directories of the commands under test: one place per test process, removed with it. */
+export const stateDirectory = join(tmpdir(), `sheaf-test-state-${process.pid}`);
+process.once("exit", () => rmSync(stateDirectory, { recursive: true, force: true }));
+
 export interface SheafOptions {
   readonly cwd?: string;
   /** Added to the environment; undefined removes a variable. */
@@ -41,10 +45,16 @@ export function sheaf(args: readonly string[], options: SheafOptions = {}): Prom
 
 /** Starts the real binary, for tests that send signals or look at it while it runs. */
 export function startSheaf(args: readonly string[], options: SheafOptions = {}): RunningSheaf {
-  const env: Record<string, string | undefined> = { ...process.env, NO_COLOR: "1", ...options.env };
+  const env: Record<string, string | undefined> = {
+    ...process.env,
+    NO_COLOR: "1",
+    SHEAF_STATE: stateDirectory,
+    ...options.env,
+  };
   // The runner of these tests talks to its children through these; the command under test is no such child.
   delete env["NODE_TEST_CONTEXT"];
   delete env["NODE_OPTIONS"];
+  if (options.env?.["FORCE_COLOR"] === undefined) delete env["FORCE_COLOR"];
   const child = spawn(process.execPath, [sheafBinary, ...args], {
     cwd: options.cwd,
     env,

@@ -1,0 +1,32 @@
+import { SheafError } from "../base/errors.ts";
+import { suggest } from "../base/suggest.ts";
+import type { Command } from "./command.ts";
+
+/** Every command, in the order help lists them. Each is loaded only when it is needed. */
+const loaders = {
+  run: async () => (await import("./command/run.ts")).runCommand,
+  replay: async () => (await import("./command/replay.ts")).replayCommand,
+  show: async () => (await import("./command/show.ts")).showCommand,
+  jobs: async () => (await import("./command/jobs.ts")).jobsCommand,
+  inspect: async () => (await import("./command/inspect.ts")).inspectCommand,
+  init: async () => (await import("./command/init.ts")).initCommand,
+  gen: async () => (await import("./command/gen.ts")).genCommand,
+  completion: async () => (await import("./command/completion.ts")).completionCommand,
+  help: async () => (await import("./command/help.ts")).helpCommand,
+  version: async () => (await import("./command/version.ts")).versionCommand,
+} satisfies Record<string, () => Promise<Command>>;
+
+export const commandNames: readonly string[] = Object.keys(loaders);
+
+/** @throws SheafError USAGE, with the nearest name, when there is no such command */
+export async function findCommand(name: string): Promise<Command> {
+  if (Object.hasOwn(loaders, name)) return loaders[name as keyof typeof loaders]();
+  const near = suggest(name, commandNames);
+  throw new SheafError("USAGE", `there is no command "${name}"`, {
+    hint: near === undefined ? "See sheaf help for the commands." : `Did you mean sheaf ${near}?`,
+  });
+}
+
+export function allCommands(): Promise<readonly Command[]> {
+  return Promise.all(Object.values(loaders).map((load) => load()));
+}

@@ -1,0 +1,196 @@
+import { limits } from "../../base/limits.ts";
+import { formatSize } from "../../base/size.ts";
+import { repeatedFlag, switchFlag, valueFlag } from "../flag.ts";
+import {
+  assignmentType,
+  choiceType,
+  durationType,
+  fractionType,
+  integerType,
+  partitionsType,
+  pathType,
+  sizeType,
+  stringType,
+} from "../flag-type.ts";
+import { displayFlags } from "./display-flags.ts";
+
+const inputFlags = {
+  splitSize: valueFlag({
+    name: "split-size",
+    placeholder: "SIZE",
+    type: sizeType,
+    default: "from the input's size and the workers",
+    category: "Input",
+    doc: "Bytes of input per map task",
+    details: "The results do not depend on it. Files smaller than this share a task.",
+  }),
+  sample: valueFlag({
+    name: "sample",
+    placeholder: "P",
+    type: fractionType,
+    default: "all records",
+    category: "Input",
+    doc: "Keep only this share of the records: 0.01 or 1%",
+    details:
+      "Which records are kept depends on the job's seed and each record's place, not on splits or workers.",
+  }),
+  maxBad: valueFlag({
+    name: "max-bad",
+    placeholder: "B",
+    type: stringType,
+    default: "0: the first bad record fails the job",
+    category: "Input",
+    doc: "Bad records to set aside before the job fails: 100 or 0.01%",
+    details:
+      "A record is bad when it cannot be decoded or the job's code throws on it. Those set aside are kept in DIR/_bad " +
+      "with their error, file and offset.",
+  }),
+};
+
+const outputFlags = {
+  output: valueFlag({
+    name: "output",
+    short: "o",
+    placeholder: "DIR",
+    type: pathType,
+    default: "standard output",
+    category: "Output",
+    doc: "Directory for the results; must not exist",
+    details: "It appears when the job has succeeded, complete, or not at all.",
+  }),
+  overwrite: switchFlag({
+    name: "overwrite",
+    category: "Output",
+    doc: "Replace DIR if it exists",
+    details: "The old contents stay in place until the new ones are complete.",
+  }),
+  partSize: valueFlag({
+    name: "part-size",
+    placeholder: "SIZE",
+    type: sizeType,
+    default: formatSize(limits.partBytesDefault),
+    category: "Output",
+    doc: "Begin another output file at this size",
+  }),
+  print: valueFlag({
+    name: "print",
+    placeholder: "N",
+    type: integerType(1),
+    category: "Output",
+    doc: "Print the first N results of each collection on standard output",
+  }),
+  collect: switchFlag({
+    name: "collect",
+    category: "Output",
+    doc: "Print all results on standard output, besides writing them to DIR",
+  }),
+};
+
+const jobFlags = {
+  set: repeatedFlag({
+    name: "set",
+    placeholder: "NAME=VALUE",
+    type: assignmentType,
+    category: "Job",
+    doc: "Set a parameter of the job; may be repeated",
+    details: "The value is read as the type of the parameter's default.",
+  }),
+  name: valueFlag({
+    name: "name",
+    placeholder: "NAME",
+    type: stringType,
+    default: "the job's name",
+    category: "Job",
+    doc: "Name of this run in sheaf jobs, and for @?NAME",
+  }),
+};
+
+const executionFlags = {
+  workers: valueFlag({
+    name: "workers",
+    short: "w",
+    placeholder: "N",
+    type: integerType(1, 1024),
+    default: "one per core",
+    category: "Execution",
+    doc: "Workers at most; none is started that has nothing to do",
+    details: "The results do not depend on it.",
+  }),
+  partitions: repeatedFlag({
+    name: "partitions",
+    short: "p",
+    placeholder: "[COLLECTION=]N",
+    type: partitionsType,
+    default: "the job's, or from the input's size",
+    category: "Execution",
+    doc: "Reduce tasks, and so output files",
+    details: "Of every collection, or of the one named; may be repeated.",
+  }),
+  memory: valueFlag({
+    name: "memory",
+    short: "m",
+    placeholder: "SIZE",
+    type: sizeType,
+    default: formatSize(limits.memoryBytesDefault),
+    category: "Execution",
+    doc: "Memory each worker may use for data",
+    details: `At least ${formatSize(limits.memoryBytesMin)}. What does not fit is sorted on disk; the results do not depend on it.`,
+  }),
+  heap: valueFlag({
+    name: "heap",
+    placeholder: "SIZE",
+    type: sizeType,
+    default: "Node's own limit, or a share of the machine's memory",
+    category: "Execution",
+    doc: "JavaScript heap of each worker, for the job's own objects",
+  }),
+  temp: valueFlag({
+    name: "temp",
+    placeholder: "DIR",
+    type: pathType,
+    default: "beside the output, or the system's",
+    category: "Execution",
+    doc: "Directory for intermediate files",
+  }),
+  isolate: valueFlag({
+    name: "isolate",
+    placeholder: "HOW",
+    type: choiceType(["thread", "process"]),
+    default: "thread",
+    category: "Execution",
+    doc: "Run workers as threads, or as processes",
+    details:
+      "Processes cost more to start and survive code that takes its process down (native add-ons, abort).",
+  }),
+  inline: switchFlag({
+    name: "inline",
+    category: "Execution",
+    doc: "Run every task on the main thread, one after the other",
+    details: "For breakpoints and for code that must not run in a worker.",
+  }),
+  attempts: valueFlag({
+    name: "attempts",
+    placeholder: "N",
+    type: integerType(1, 100),
+    default: String(limits.attemptsMaxDefault),
+    category: "Execution",
+    doc: "Attempts a task has before the job fails",
+  }),
+  noProgressTimeout: valueFlag({
+    name: "no-progress-timeout",
+    placeholder: "TIME",
+    type: durationType,
+    default: `${limits.noProgressMsDefault / 1000}s`,
+    category: "Execution",
+    doc: "End a task that finishes no record for this long",
+    details: "0 means never. Code that works long on one record calls ctx.progress().",
+  }),
+};
+
+export const runFlags = {
+  ...inputFlags,
+  ...outputFlags,
+  ...jobFlags,
+  ...executionFlags,
+  ...displayFlags,
+};

@@ -1,0 +1,29 @@
+#!/usr/bin/env node
+import { isatty } from "node:tty";
+import { systemClock } from "../base/clock.ts";
+import { dispatch } from "./dispatch.ts";
+import type { World } from "./world.ts";
+import { writeTo } from "./world.ts";
+
+const { stdout, stderr } = process;
+
+// A reader that went away (`sheaf ... | head`) is no error: what was to be written is simply not wanted any more.
+for (const stream of [stdout, stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
+
+const world: World = {
+  cwd: process.cwd(),
+  env: process.env,
+  stdinIsTerminal: () => isatty(0),
+  stdout,
+  stderr,
+  clock: systemClock,
+};
+
+const code = await dispatch(process.argv.slice(2), world);
+// What is written must be out before the process ends; whatever a job left open (timers, sockets) must not keep it.
+await Promise.all([writeTo(stdout, ""), writeTo(stderr, "")]);
+process.exit(code);

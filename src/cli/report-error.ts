@@ -1,0 +1,44 @@
+import { describeThrown, isSheafError } from "../base/errors.ts";
+import { exitCodeOf, exitCodes } from "./exit-code.ts";
+import type { ExitCode } from "./exit-code.ts";
+import { styleFor } from "./ui/style.ts";
+import type { World } from "./world.ts";
+import { writeTo } from "./world.ts";
+
+/** Says on standard error what went wrong and what to do (with --json also on standard output), and how to exit. */
+export async function reportError(error: unknown, words: readonly string[], world: World): Promise<ExitCode> {
+  const known = isSheafError(error) ? error : undefined;
+  const code = known?.code ?? "INTERNAL";
+  if (words.includes("--json")) {
+    const event = { kind: "error", code, message: describeThrown(error), hint: known?.hint ?? null };
+    await writeTo(world.stdout, `${JSON.stringify(event)}\n`);
+  }
+  await writeTo(world.stderr, errorText(error, words.includes("--debug"), world));
+  return known === undefined ? exitCodes.internal : exitCodeOf(known.code);
+}
+
+function errorText(error: unknown, debug: boolean, world: World): string {
+  const style = styleFor(world.stderr, world.env);
+  const known = isSheafError(error) ? error : undefined;
+  if (known !== undefined && "report" in known && typeof known.report === "string" && !debug) {
+    return withNewline(known.report);
+  }
+  const code = known?.code ?? "INTERNAL";
+  const lines = [`${style.red(style.bold("error:"))} ${describeThrown(error)} ${style.dim(`[${code}]`)}`];
+  if (known?.hint !== undefined) lines.push(...known.hint.split("\n").map((line) => `  ${line}`));
+  if (code === "INTERNAL") lines.push("  This is a bug in sheaf. Please report it with the stack below.");
+  if ((debug || code === "INTERNAL") && error instanceof Error) lines.push(style.dim(stackText(error)));
+  return withNewline(lines.join("\n"));
+}
+
+/** The stack and those of its causes, without the message, which has been said. */
+function stackText(error: Error): string {
+  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  const cause =
+    error.cause instanceof Error ? `\n  caused by: ${error.cause.stack ?? error.cause.message}` : "";
+  return frames.join("\n") + cause;
+}
+
+function withNewline(text: string): string {
+  return text.endsWith("\n") ? text : `${text}\n`;
+}

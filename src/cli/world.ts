@@ -1,0 +1,32 @@
+import type { Writable } from "node:stream";
+import type { Clock } from "../base/clock.ts";
+
+/** A place text goes to. */
+export type TextStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+
+/** What a command may touch outside itself. One value, made by main.ts from the process. */
+export interface World {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdinIsTerminal: () => boolean;
+  /** Data only: results, listings, events. */
+  readonly stdout: TextStream;
+  /** Everything said to people. */
+  readonly stderr: TextStream;
+  readonly clock: Clock;
+}
+
+/**
+ * Writes and waits until the stream has taken it, so that a slow reader slows the writer down.
+ * @returns false when the reader has gone away (EPIPE): then nothing more need be written
+ */
+export function writeTo(stream: TextStream, data: string | Uint8Array): Promise<boolean> {
+  if (stream.destroyed || stream.errored !== null) return Promise.resolve(false);
+  return new Promise((resolve, reject) => {
+    stream.write(data, (error) => {
+      if (error === null || error === undefined) resolve(true);
+      else if ((error as NodeJS.ErrnoException).code === "EPIPE") resolve(false);
+      else reject(error);
+    });
+  });
+}
