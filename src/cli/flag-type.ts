@@ -99,6 +99,19 @@ export const partitionsType: FlagType<{ readonly collection: string | undefined;
   },
 };
 
+/** A number of records, or a share of those read as text: "0.01%". */
+export const badBudgetType: FlagType<number | string> = {
+  kind: "budget",
+  parse(text, what) {
+    if (/^\d+$/.test(text)) return Number(text);
+    const share = text.endsWith("%") ? parseFraction(text) : Number.NaN;
+    if (share >= 0 && share <= 1) return text;
+    throw new SheafError("USAGE", `${what}: "${text}" is neither a number of records nor a percentage`, {
+      hint: 'Give "100" or "0.01%".',
+    });
+  },
+};
+
 /** 0.01 for "0.01" and for "1%"; NaN for anything else. */
 export function parseFraction(text: string): number {
   const match = /^\s*(\d*\.?\d+(?:e-?\d+)?)\s*(%?)\s*$/i.exec(text);

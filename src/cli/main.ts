@@ -14,6 +14,8 @@ for (const stream of [stdout, stderr]) {
   });
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 const world: World = {
   cwd: process.cwd(),
   env: process.env,
@@ -21,6 +23,20 @@ const world: World = {
   stdout,
   stderr,
   clock: systemClock,
+  onSignal(callback) {
+    for (const signal of SIGNALS) process.on(signal, callback);
+    return () => {
+      for (const signal of SIGNALS) process.off(signal, callback);
+    };
+  },
+  die(signal) {
+    for (const each of SIGNALS) process.removeAllListeners(each);
+    process.kill(process.pid, signal);
+  },
+  onExit(callback) {
+    process.on("exit", callback);
+    return () => void process.off("exit", callback);
+  },
 };
 
 const code = await dispatch(process.argv.slice(2), world);

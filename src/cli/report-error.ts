@@ -1,6 +1,7 @@
 import { describeThrown, isSheafError } from "../base/errors.ts";
 import { exitCodeOf, exitCodes } from "./exit-code.ts";
 import type { ExitCode } from "./exit-code.ts";
+import type { Style } from "./ui/style.ts";
 import { styleFor } from "./ui/style.ts";
 import type { World } from "./world.ts";
 import { writeTo } from "./world.ts";
@@ -13,12 +14,12 @@ export async function reportError(error: unknown, words: readonly string[], worl
     const event = { kind: "error", code, message: describeThrown(error), hint: known?.hint ?? null };
     await writeTo(world.stdout, `${JSON.stringify(event)}\n`);
   }
-  await writeTo(world.stderr, errorText(error, words.includes("--debug"), world));
+  await writeTo(world.stderr, errorText(error, words.includes("--debug"), styleFor(world.stderr, world.env)));
   return known === undefined ? exitCodes.internal : exitCodeOf(known.code);
 }
 
-function errorText(error: unknown, debug: boolean, world: World): string {
-  const style = styleFor(world.stderr, world.env);
+/** The one-screen report of a failed task as it is; else message, code and hint; with the stack for bugs and --debug. */
+export function errorText(error: unknown, debug: boolean, style: Style): string {
   const known = isSheafError(error) ? error : undefined;
   if (known !== undefined && "report" in known && typeof known.report === "string" && !debug) {
     return withNewline(known.report);

@@ -14,6 +14,12 @@ export interface World {
   /** Everything said to people. */
   readonly stderr: TextStream;
   readonly clock: Clock;
+  /** Calls back for SIGINT, SIGTERM and SIGHUP until the returned function is called. */
+  onSignal(callback: (signal: NodeJS.Signals) => void): () => void;
+  /** Ends this process by the signal, as if nobody had caught it. */
+  die(signal: NodeJS.Signals): void;
+  /** Calls back when the process ends, however it does (but for SIGKILL), until the returned function is called. */
+  onExit(callback: () => void): () => void;
 }
 
 /**

@@ -19,7 +19,6 @@ export const displayFlags = {
     name: "json",
     category: "Display",
     doc: "Write what happens to standard output, one JSON object a line",
-    details:
-      "With --print or --collect the results come as such objects too. Needs -o if the job writes results.",
+    details: "Without -o, and with --print or --collect, the results come as such objects too.",
   }),
 };

@@ -3,6 +3,7 @@ import { formatSize } from "../../base/size.ts";
 import { repeatedFlag, switchFlag, valueFlag } from "../flag.ts";
 import {
   assignmentType,
+  badBudgetType,
   choiceType,
   durationType,
   fractionType,
@@ -37,7 +38,7 @@ const inputFlags = {
   maxBad: valueFlag({
     name: "max-bad",
     placeholder: "B",
-    type: stringType,
+    type: badBudgetType,
     default: "0: the first bad record fails the job",
     category: "Input",
     doc: "Bad records to set aside before the job fails: 100 or 0.01%",
@@ -78,11 +79,13 @@ const outputFlags = {
     type: integerType(1),
     category: "Output",
     doc: "Print the first N results of each collection on standard output",
+    details: "Decoded, one a line: key, tab, value. Without -o nothing else is written.",
   }),
   collect: switchFlag({
     name: "collect",
     category: "Output",
-    doc: "Print all results on standard output, besides writing them to DIR",
+    doc: "Print all results on standard output",
+    details: "As --print does, but all of them.",
   }),
 };
 

@@ -1,0 +1,133 @@
+import type { PhaseProgress, RunEvent } from "../../runner/events.ts";
+import type { TaskStats } from "../../task/task-spec.ts";
+
+export type TaskPhase = PhaseProgress["phase"];
+
+/** One phase as a progress line needs it. */
+export interface PhaseView {
+  readonly phase: TaskPhase;
+  readonly startedMs: number;
+  /** Null while it runs. */
+  elapsedMs: number | null;
+  tasks: number;
+  latest: PhaseProgress | undefined;
+  /** What came in over the last seconds, for rates: oldest first. */
+  readonly samples: Sample[];
+  /** Of finished tasks, each once. */
+  readonly finished: Map<string, TaskStats>;
+}
+
+export interface Sample {
+  readonly atMs: number;
+  readonly bytes: number;
+  readonly records: number;
+}
+
+/** What is known of a run so far. Times count from its start. */
+export interface ProgressModel {
+  readonly phases: Map<TaskPhase, PhaseView>;
+  retries: number;
+  badRecords: number;
+}
+
+/** Rates are of this long a stretch: short enough to show a change, long enough not to flicker. */
+const RATE_WINDOW_MS = 4000;
+/** A time left is a guess; before this much is done it would be a wild one. */
+const ETA_FRACTION_MIN = 0.02;
+const ETA_ELAPSED_MS_MIN = 1000;
+
+export function emptyProgress(): ProgressModel {
+  return { phases: new Map(), retries: 0, badRecords: 0 };
+}
+
+/** Takes one event into account. */
+export function applyEvent(model: ProgressModel, event: RunEvent): void {
+  switch (event.kind) {
+    case "phase-started":
+      if (isTaskPhase(event.phase))
+        model.phases.set(event.phase, startPhase(event.phase, event.atMs, event.tasks));
+      return;
+    case "phase-finished": {
+      const phase = isTaskPhase(event.phase) ? model.phases.get(event.phase) : undefined;
+      if (phase !== undefined) phase.elapsedMs = event.elapsedMs;
+      return;
+    }
+    case "progress":
+      model.badRecords = event.badRecords;
+      for (const progress of event.phases) takeProgress(model, progress, event.atMs);
+      return;
+    case "attempt-finished": {
+      const name = event.task.split("-")[0];
+      if (name !== undefined && isTaskPhase(name))
+        model.phases.get(name)?.finished.set(event.task, event.stats);
+      return;
+    }
+    case "attempt-failed":
+      if (event.willRetry) model.retries++;
+      return;
+    default:
+      return;
+  }
+}
+
+export interface Rates {
+  readonly bytesPerSecond: number;
+  readonly recordsPerSecond: number;
+  /** Undefined while it would be a wild guess. */
+  readonly leftMs: number | undefined;
+}
+
+export function phaseRates(phase: PhaseView, nowMs: number): Rates {
+  const first = phase.samples[0];
+  const last = phase.samples.at(-1);
+  const seconds = first === undefined || last === undefined ? 0 : (last.atMs - first.atMs) / 1000;
+  const fraction = phase.latest?.fraction ?? 0;
+  const elapsed = nowMs - phase.startedMs;
+  const guess = fraction >= ETA_FRACTION_MIN && elapsed >= ETA_ELAPSED_MS_MIN;
+  return {
+    bytesPerSecond: seconds > 0 ? (last!.bytes - first!.bytes) / seconds : 0,
+    recordsPerSecond: seconds > 0 ? (last!.records - first!.records) / seconds : 0,
+    leftMs: guess ? (elapsed * (1 - fraction)) / fraction : undefined,
+  };
+}
+
+/** Sums over the tasks of the phase that have finished. */
+export function finishedStats(
+  phase: PhaseView,
+): Pick<TaskStats, "recordsIn" | "bytesIn" | "recordsOut" | "bytesOut" | "groups"> {
+  const sum = { recordsIn: 0, bytesIn: 0, recordsOut: 0, bytesOut: 0, groups: 0 };
+  for (const stats of phase.finished.values()) {
+    sum.recordsIn += stats.recordsIn;
+    sum.bytesIn += stats.bytesIn;
+    sum.recordsOut += stats.recordsOut;
+    sum.bytesOut += stats.bytesOut;
+    sum.groups += stats.groups;
+  }
+  return sum;
+}
+
+function startPhase(phase: TaskPhase, atMs: number, tasks: number): PhaseView {
+  return {
+    phase,
+    startedMs: atMs,
+    elapsedMs: null,
+    tasks,
+    latest: undefined,
+    samples: [],
+    finished: new Map(),
+  };
+}
+
+function takeProgress(model: ProgressModel, progress: PhaseProgress, atMs: number): void {
+  const phase = model.phases.get(progress.phase);
+  if (phase === undefined) return;
+  if (phase.samples.length === 0) phase.samples.push({ atMs: phase.startedMs, bytes: 0, records: 0 });
+  phase.samples.push({ atMs, bytes: progress.bytesIn, records: progress.recordsIn });
+  while (phase.samples.length > 2 && phase.samples[0]!.atMs < atMs - RATE_WINDOW_MS) phase.samples.shift();
+  phase.latest = progress;
+  phase.tasks = progress.tasks;
+}
+
+function isTaskPhase(phase: string): phase is TaskPhase {
+  return phase === "sample" || phase === "map" || phase === "reduce";
+}

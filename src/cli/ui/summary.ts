@@ -1,0 +1,139 @@
+import { relative } from "node:path";
+import { formatSize } from "../../base/size.ts";
+import type { RunResult } from "../../runner/options.ts";
+import { formatDuration } from "../duration.ts";
+import { formatCount, plural } from "./numbers.ts";
+import type { Style } from "./style.ts";
+import { padText, printable } from "./text-width.ts";
+
+/** Counters shown; the others are in sheaf show. */
+const COUNTERS_SHOWN_MAX = 20;
+/** A key is hot when it has this share of all pairs of a job of some size. */
+const HOT_KEY_SHARE_MIN = 0.1;
+const HOT_KEY_PAIRS_MIN = 10_000;
+const HOT_KEYS_SHOWN_MAX = 3;
+/** A partition is worth a word when it is this many times the mean and big enough to matter. */
+const SKEW_RATIO_MIN = 2;
+const SKEW_BYTES_MIN = 4 * 1024 * 1024;
+
+export interface SummaryLook {
+  readonly style: Style;
+  readonly cwd: string;
+  /** False when the output directory is a temporary one that the user never sees. */
+  readonly showOutput: boolean;
+}
+
+/** What is said when a job has succeeded. */
+export function summaryText(result: RunResult, look: SummaryLook): string {
+  const { style } = look;
+  const { stats } = result;
+  const written = outputText(result, look);
+  const rows: [string, string][] = [["read", readText(result)]];
+  if (stats.shuffleBytes > 0) rows.push(["shuffled", shuffleText(result)]);
+  rows.push(["wrote", written]);
+  rows.push(...noteworthy(result, look));
+  rows.push(...counterRows(result));
+  const head = `${style.green(style.bold("done"))}    ${formatDuration(stats.elapsedMs)}  ${plural(result.workers, "worker")}`;
+  const body = rows.map(([term, text]) => `  ${padText(term, 9)} ${text}`);
+  const next = nextCommand(result, look);
+  return `${[head, ...body, ...(next === undefined ? [] : [`  ${padText("look", 9)} ${style.cyan(next)}`])].join("\n")}\n`;
+}
+
+/** What is said when the user has stopped a job. */
+export function cancelledText(result: RunResult, output: string | undefined, by: string): string {
+  const where = output === undefined ? "nothing was written" : `nothing was written, ${output} is as it was`;
+  return `stopped by ${by} after ${formatDuration(result.stats.elapsedMs)}: ${where}\n`;
+}
+
+function readText(result: RunResult): string {
+  const { recordsIn, bytesIn, elapsedMs } = result.stats;
+  const bytes =
+    bytesIn > 0
+      ? `, ${formatSize(bytesIn)} (${formatSize(Math.round((bytesIn * 1000) / Math.max(1, elapsedMs)))}/s)`
+      : "";
+  return plural(recordsIn, "record") + bytes;
+}
+
+function shuffleText(result: RunResult): string {
+  const { emitted, shuffleBytes, groups, spills } = result.stats;
+  const spilled = spills > 0 ? `, ${plural(spills, "spill")}` : "";
+  return `${plural(emitted, "pair")} as ${formatSize(shuffleBytes)}, ${plural(groups, "group")}${spilled}`;
+}
+
+function outputText(result: RunResult, look: SummaryLook): string {
+  const bytes = result.parts.reduce((sum, part) => sum + part.bytes, 0);
+  const records = plural(result.stats.recordsOut, "record");
+  if (result.output === null || result.parts.length === 0) return records;
+  const where = look.showOutput ? ` in ${displayPath(result.output, look.cwd)}` : "";
+  return `${records}, ${formatSize(bytes)}${where} (${plural(result.parts.length, "file")})`;
+}
+
+/** Rows for what a user would want to know without having asked. */
+function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
+  const rows: [string, string][] = [];
+  const { yellow } = look.style;
+  if (result.badRecords > 0) {
+    const where =
+      result.output !== null && look.showOutput
+        ? ` set aside in ${displayPath(result.output, look.cwd)}/_bad`
+        : " left out";
+    rows.push([yellow("bad"), plural(result.badRecords, "record") + where]);
+  }
+  if (result.failedAttempts.length > 0) {
+    rows.push([
+      yellow("retried"),
+      `${plural(result.failedAttempts.length, "attempt")} failed; see sheaf show`,
+    ]);
+  }
+  const { emitted } = result.stats;
+  const hot = result.hotKeys
+    .filter((key) => emitted >= HOT_KEY_PAIRS_MIN && key.values >= emitted * HOT_KEY_SHARE_MIN)
+    .slice(0, HOT_KEYS_SHOWN_MAX);
+  for (const key of hot) {
+    const share = Math.round((key.values / emitted) * 100);
+    rows.push([yellow("hot key"), `${printable(key.key)}: ${formatCount(key.values)} pairs, ${share}%`]);
+  }
+  for (const skew of result.skew) {
+    if (skew.ratio < SKEW_RATIO_MIN || skew.largestBytes < SKEW_BYTES_MIN) continue;
+    const name = skew.collection === "" ? "" : `${skew.collection}: `;
+    const share = `${formatSize(skew.largestBytes)}, ${skew.ratio.toFixed(1)} times the mean`;
+    rows.push([
+      yellow("skew"),
+      `${name}partition ${skew.largestPartition} of ${skew.partitions} has ${share}`,
+    ]);
+  }
+  return rows;
+}
+
+function counterRows(result: RunResult): [string, string][] {
+  const names = Object.keys(result.counters).sort();
+  const rows = names
+    .slice(0, COUNTERS_SHOWN_MAX)
+    .map((name, i): [string, string] => [
+      i === 0 ? "counters" : "",
+      `${printable(name)} ${formatCount(result.counters[name]!)}`,
+    ]);
+  if (names.length > rows.length)
+    rows.push(["", `... truncated: ${names.length - rows.length} more in sheaf show`]);
+  return rows;
+}
+
+function nextCommand(result: RunResult, look: SummaryLook): string | undefined {
+  if (result.output === null || !look.showOutput) return undefined;
+  const part = result.parts.find((one) => one.records > 0);
+  if (part === undefined) return undefined;
+  const path = shellWord(`${displayPath(result.output, look.cwd)}/${part.file}`);
+  if (part.file.endsWith(".gz")) return `gzip -dc ${path} | head`;
+  if (part.file.endsWith(".zst")) return `zstd -dc ${path} | head`;
+  return `head ${path}`;
+}
+
+/** Relative where that is shorter, as a person would write it. */
+export function displayPath(path: string, cwd: string): string {
+  const near = relative(cwd, path);
+  return near !== "" && near.length < path.length && !near.startsWith("../../") ? near : path;
+}
+
+function shellWord(text: string): string {
+  return /^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
