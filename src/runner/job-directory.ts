@@ -11,15 +11,23 @@
  *     app/job.mjs, job.mjs.map    the code that ran (absent for a Job object)
  *     app.log                     general progress, one line an event, for people
  *     events.jsonl                the same for machines: RunEvents, without `progress` and `log`
- *     progress/map-00003.json     last known progress of a task (written at most once a second, and at its end)
+ *     progress/map-00003.json     how a task ended: status, attempt, stats (of the first 1,000 tasks of a phase)
  *     consolidated-progress.json  the last `progress` event
  *     logs/map-00003.log          what the task printed and logged, at most 1 MiB; only when it did
  *     capsules/map-00003/         a failed task: capsule.json (Capsule in capsule.ts) and, for reduces, its inputs
  *
- * A job id is "<UTC date>-<UTC time>-<name>-<4 random letters>": it sorts by start time. Handles name jobs on the
- * command line: an id or the beginning of one, "@" the latest, "@?name" the latest of that name; "<handle>:map-17"
+ * A job id is "<UTC date>-<UTC time with ms>-<name>-<4 random letters>": it sorts by start time. Handles name jobs on
+ * the command line: an id or the beginning of one, "@" the latest, "@?name" the latest of that name; "<handle>:map-17"
  * names a task of it, so "@:map-17" is a task of the latest job.
  */
+import {
+  appendFileSync, copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync, writeFileSync,
+} from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { describeThrown } from "../base/errors.ts";
+import type { RunEvent } from "./events.ts";
+import { logBytesMax } from "./output-capture.ts";
 import type { RunStatus } from "./options.ts";
 
 /** job.json. Times are ISO 8601 UTC. */
@@ -56,3 +64,190 @@ export interface JobRecord {
 }
 
 export const jobsKept = 100;
+const progressFilesMax = 1_000;
+
+/** `random` gives numbers in [0, 1). */
+export function makeJobId(name: string, wallMs: number, random: () => number): string {
+  const time = new Date(wallMs).toISOString().replace(/[-:.Z]/g, "").replace("T", "-");
+  const slug = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 30);
+  const letters = "abcdefghijkmnpqrstuvwxyz23456789";
+  const tail = Array.from({ length: 4 }, () => letters[Math.floor(random() * letters.length)]).join("");
+  return `${time}-${slug === "" ? "job" : slug}-${tail}`;
+}
+
+/**
+ * Writes one job's directory. Nothing here may fail a job: the first error is told once, and from then on nothing more
+ * is written. Lines are gathered and written a few times a second.
+ */
+export class JobDirectory {
+  readonly path: string;
+  #record: JobRecord;
+  readonly #warn: (message: string) => void;
+  #broken = false;
+  #pending: Record<string, string> = {};
+  #timer: NodeJS.Timeout | null = null;
+  #consolidated: string | null = null;
+  #logged = new Map<string, number>();
+  readonly #progressFiles = new Set<string>();
+
+  constructor(stateDirectory: string, record: JobRecord, warn: (message: string) => void) {
+    this.path = join(stateDirectory, "jobs", record.jobId);
+    this.#record = record;
+    this.#warn = warn;
+    this.#try(() => {
+      mkdirSync(this.path, { recursive: true });
+      writeFileSync(join(this.path, "result"), "INCOMPLETE\n");
+    });
+    this.update({});
+  }
+
+  get record(): JobRecord {
+    return this.#record;
+  }
+
+  update(changes: Partial<JobRecord>): void {
+    this.#record = { ...this.#record, ...changes };
+    this.#try(() => writeFileSync(join(this.path, "job.json"), `${JSON.stringify(this.#record, null, 2)}\n`));
+  }
+
+  /** Keeps the code that runs: by a second name of the bundle's files where that works. */
+  keepBundle(bundle: string): void {
+    this.#try(() => {
+      mkdirSync(join(this.path, "app"), { recursive: true });
+      for (const ending of ["", ".map"]) linkOrCopy(`${bundle}${ending}`, join(this.path, "app", `job.mjs${ending}`));
+    });
+  }
+
+  config(config: unknown): void {
+    this.#try(() => writeFileSync(join(this.path, "jobconfig.json"), `${JSON.stringify(config, null, 2)}\n`));
+  }
+
+  event(event: RunEvent): void {
+    if (this.#broken) return;
+    if (event.kind === "progress") {
+      this.#consolidated = JSON.stringify(event);
+    } else if (event.kind === "log") {
+      this.#log(event);
+    } else {
+      this.#append("events.jsonl", JSON.stringify(event));
+      const line = appLogLine(event);
+      if (line !== null) this.#append("app.log", `${(event.atMs / 1000).toFixed(3).padStart(9)} ${line}`);
+      if (event.kind === "attempt-finished" || event.kind === "attempt-failed") this.#taskProgress(event);
+    }
+    this.#timer ??= setTimeout(() => this.flush(), 250).unref();
+  }
+
+  flush(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const pending = this.#pending;
+    this.#pending = {};
+    this.#try(() => {
+      for (const [file, text] of Object.entries(pending)) {
+        if (file.startsWith("logs/")) mkdirSync(join(this.path, "logs"), { recursive: true });
+        appendFileSync(join(this.path, file), text);
+      }
+      if (this.#consolidated !== null) {
+        writeFileSync(join(this.path, "consolidated-progress.json"), `${this.#consolidated}\n`);
+      }
+      this.#consolidated = null;
+    });
+  }
+
+  /** The last word: record, `result`, and everything still waiting to be written. */
+  finish(changes: Partial<JobRecord> & { readonly status: RunStatus }): void {
+    this.flush();
+    this.update(changes);
+    const result = changes.status === "SUCCEEDED" ? "OK" : "FAIL";
+    this.#try(() => writeFileSync(join(this.path, "result"), `${result}\n`));
+  }
+
+  #taskProgress(event: Extract<RunEvent, { kind: "attempt-finished" | "attempt-failed" }>): void {
+    if (!this.#progressFiles.has(event.task) && this.#progressFiles.size >= progressFilesMax) return;
+    this.#progressFiles.add(event.task);
+    this.#try(() => {
+      if (this.#progressFiles.size === 1) mkdirSync(join(this.path, "progress"), { recursive: true });
+      const { kind, atMs, ...rest } = event;
+      const status = kind === "attempt-finished" ? "FINISHED" : event.willRetry ? "READY" : "FAILED";
+      const fraction = kind === "attempt-finished" ? 1 : 0;
+      writeFileSync(join(this.path, "progress", `${event.task}.json`), JSON.stringify({ status, fraction, atMs, ...rest }));
+    });
+  }
+
+  #log(event: Extract<RunEvent, { kind: "log" }>): void {
+    const file = `logs/${event.task === "" ? "load" : event.task}.log`;
+    const before = this.#logged.get(file) ?? 0;
+    if (before > logBytesMax) return;
+    this.#logged.set(file, before + event.text.length + 1);
+    this.#append(file, event.text);
+  }
+
+  #append(file: string, line: string): void {
+    this.#pending[file] = `${this.#pending[file] ?? ""}${line}\n`;
+  }
+
+  #try(action: () => void): void {
+    if (this.#broken) return;
+    try {
+      action();
+    } catch (error) {
+      this.#broken = true;
+      this.#warn(`the job directory ${this.path} cannot be written (${describeThrown(error)}); the job goes on without it`);
+    }
+  }
+}
+
+export function linkOrCopy(from: string, to: string): void {
+  if (existsSync(to)) return;
+  try {
+    linkSync(from, to);
+  } catch {
+    copyFileSync(from, to);
+  }
+}
+
+/** Removes the oldest job directories beyond those kept, and bundles no kept job refers to. Errors do not matter. */
+export async function pruneJobs(stateDirectory: string, keep: number): Promise<void> {
+  try {
+    const jobs = join(stateDirectory, "jobs");
+    const ids = readdirSync(jobs).sort();
+    if (ids.length <= keep) return;
+    for (const id of ids.slice(0, ids.length - keep)) await rm(join(jobs, id), { recursive: true, force: true });
+  } catch {
+    // Another process may prune at the same time.
+  }
+}
+
+/** A directory that can be written, or an error. */
+export function probeDirectory(path: string): void {
+  mkdirSync(path, { recursive: true });
+  const probe = join(path, `.probe-${process.pid}`);
+  writeFileSync(probe, "");
+  rmSync(probe, { force: true });
+}
+
+function appLogLine(event: RunEvent): string | null {
+  switch (event.kind) {
+    case "job-started":
+      return `job ${event.jobId} started`;
+    case "planned":
+      return `${event.files} files, ${event.bytes} bytes, ${event.mapTasks} map and ${event.reduceTasks} reduce tasks`;
+    case "phase-started":
+      return `${event.phase}: ${event.tasks} tasks`;
+    case "phase-finished":
+      return `${event.phase} done in ${Math.round(event.elapsedMs)} ms`;
+    case "attempt-failed":
+      return `${event.task} attempt ${event.attempt} ${event.outcome}: ${event.failure.message}`;
+    case "attempt-cancelled":
+      return `${event.task} attempt ${event.attempt} cancelled: ${event.reason}`;
+    case "warning":
+      return `warning: ${event.message}`;
+    case "job-finished":
+      return event.error === null ? event.status : `${event.status}\n${event.error.report}`;
+    case "attempt-started":
+    case "attempt-finished":
+    case "progress":
+    case "log":
+      return null;
+  }
+}

@@ -1,4 +1,8 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { suggest } from "../base/suggest.ts";
 import type { JobRecord } from "./job-directory.ts";
 
 /** A job directory and its record. */
@@ -13,21 +17,95 @@ export interface JobHandle extends KeptJob {
 }
 
 /** $SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else ~/.local/state/sheaf. */
-export function defaultStateDirectory(environment: NodeJS.ProcessEnv, home: string): string {
+export function defaultStateDirectory(
+  environment: Readonly<Record<string, string | undefined>>,
+  home: string,
+): string {
   if (environment["SHEAF_STATE"]) return environment["SHEAF_STATE"];
-  if (environment["XDG_STATE_HOME"]) return `${environment["XDG_STATE_HOME"]}/sheaf`;
-  return `${home}/.local/state/sheaf`;
+  if (environment["XDG_STATE_HOME"]) return join(environment["XDG_STATE_HOME"], "sheaf");
+  return join(home, ".local", "state", "sheaf");
 }
 
 /** The kept jobs, latest first; [] when there are none. Directories without a readable record are left out. */
-export async function listJobs(_stateDirectory: string): Promise<KeptJob[]> {
-  return [];
+export async function listJobs(stateDirectory: string): Promise<KeptJob[]> {
+  const jobs = jobIds(stateDirectory).map((id) => readJob(stateDirectory, id));
+  return jobs.filter((job) => job !== null);
 }
 
 /**
  * The job a handle names (see job-directory.ts for handles).
  * @throws SheafError NOT_FOUND when there is none, or when the beginning of an id fits several.
  */
-export async function findJob(_stateDirectory: string, handle: string): Promise<JobHandle> {
-  throw new SheafError("NOT_FOUND", `no job ${handle}`);
+export async function findJob(stateDirectory: string, handle: string): Promise<JobHandle> {
+  const parsed = /^(.*?)(?::(sample|map|reduce)-(\d+))?$/.exec(handle);
+  const name = parsed?.[1] ?? handle;
+  const task = parsed?.[2] === undefined ? null : `${parsed[2]}-${String(Number(parsed[3])).padStart(5, "0")}`;
+  const found = name === "@" || name.startsWith("@?") ? latest(stateDirectory, name.slice(2)) : byId(stateDirectory, name);
+  return { ...found, task };
+}
+
+function latest(stateDirectory: string, name: string): KeptJob {
+  const names = new Set<string>();
+  for (const id of jobIds(stateDirectory)) {
+    const job = readJob(stateDirectory, id);
+    if (job === null) continue;
+    if (name === "" || job.record.name === name) return job;
+    names.add(job.record.name);
+  }
+  const near = suggest(name, names);
+  throw new SheafError("NOT_FOUND", name === "" ? "no job has run yet" : `no job named "${name}" is kept`, {
+    hint: near === undefined ? "`sheaf jobs` lists the jobs that are kept." : `Did you mean "@?${near}"?`,
+  });
+}
+
+function byId(stateDirectory: string, prefix: string): KeptJob {
+  const ids = jobIds(stateDirectory).filter((id) => id.startsWith(prefix));
+  const exact = ids.find((id) => id === prefix);
+  if (prefix !== "" && ids.length > 1 && exact === undefined) {
+    throw new SheafError("NOT_FOUND", `"${prefix}" begins ${ids.length} job ids`, {
+      hint: `Give more of it: ${ids.slice(0, 3).join(", ")}${ids.length > 3 ? ", ..." : ""}`,
+    });
+  }
+  const id = exact ?? ids[0];
+  const job = prefix === "" || id === undefined ? null : readJob(stateDirectory, id);
+  if (job === null) {
+    throw new SheafError("NOT_FOUND", `no job "${prefix}" is kept`, {
+      hint: "`sheaf jobs` lists the jobs that are kept; @ is the latest one.",
+    });
+  }
+  return job;
+}
+
+/** Latest first. */
+function jobIds(stateDirectory: string): string[] {
+  try {
+    return readdirSync(join(stateDirectory, "jobs")).sort().reverse();
+  } catch {
+    return [];
+  }
+}
+
+function readJob(stateDirectory: string, id: string): KeptJob | null {
+  const directory = join(stateDirectory, "jobs", id);
+  try {
+    const record = JSON.parse(readFileSync(join(directory, "job.json"), "utf8")) as JobRecord;
+    return { directory, record: truthful(record) };
+  } catch {
+    return null;
+  }
+}
+
+/** A job whose process is gone did not get to say how it ended. */
+function truthful(record: JobRecord): JobRecord {
+  if (record.status !== "RUNNING" || record.host !== hostname() || isAlive(record.pid)) return record;
+  return { ...record, status: "FAILED", exception: record.exception ?? "The process that ran this job was killed." };
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
 }

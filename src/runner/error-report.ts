@@ -1,0 +1,81 @@
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { mapStack, shortPath } from "../bundle/source-map.ts";
+import type { MappedStack } from "../bundle/source-map.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
+
+export interface ReportContext {
+  /** "" when no task had begun. */
+  readonly task: string;
+  readonly attempt: number;
+  /** The stack mapped to the sources; null without one. */
+  readonly mapped: MappedStack | null;
+  /** What to run to replay the task; null when it cannot be. */
+  readonly replay: string | null;
+}
+
+const recordCharsMax = 240;
+const logLinesMax = 8;
+const frameLinesMax = 6;
+
+/** One screen that says what failed, where in the source and on which record, and what to do. Ends without newline. */
+export function formatFailure(failure: TaskFailure, context: ReportContext): string {
+  const lines = [headline(failure, context)];
+  const place = context.mapped?.place;
+  if (place) {
+    lines.push("", `  at ${shortPath(place.path)}:${place.line}:${place.column}`);
+    for (const { line, text } of place.excerpt) {
+      const mark = line === place.line ? ">" : " ";
+      lines.push(`  ${mark} ${String(line).padStart(4)} | ${printable(text, 100)}`);
+    }
+  }
+  const frames = (context.mapped?.text ?? failure.stack ?? "").split("\n").filter((line) => /^\s*at /.test(line));
+  if (frames.length > 1 || (frames.length === 1 && !place)) {
+    lines.push("", ...frames.slice(0, frameLinesMax).map((frame) => `    ${frame.trim()}`));
+  }
+  const facts: [string, string][] = [];
+  if (failure.path !== null) {
+    facts.push(["input", failure.offset === null ? failure.path : `${failure.path}:${failure.offset} (byte offset)`]);
+  }
+  if (failure.record !== null) facts.push(["record", printable(failure.record, recordCharsMax)]);
+  if (failure.key !== null) facts.push(["key", printable(failure.key, recordCharsMax)]);
+  if (facts.length > 0) lines.push("", ...facts.map(([name, value]) => `  ${name.padEnd(7)} ${value}`));
+  if (failure.log.length > 0) {
+    lines.push("", "  last lines it printed:");
+    lines.push(...failure.log.slice(-logLinesMax).map((line) => `    ${printable(line, 160)}`));
+  }
+  if (failure.hint !== null) lines.push("", `  ${failure.hint}`);
+  if (context.replay !== null) {
+    lines.push("", `  To run this task again: ${context.replay}   (--inspect stops at the record in a debugger)`);
+  }
+  return lines.join("\n");
+}
+
+function headline(failure: TaskFailure, { task, attempt }: ReportContext): string {
+  const name = failure.name === "SheafError" || failure.name === "Error" ? "" : `${failure.name}: `;
+  const message = `${name}${printable(failure.message, 1_000)}`;
+  if (task === "") return message;
+  const phase = task.startsWith(failure.phase) ? "" : ` in ${failure.phase}`;
+  return `${task} failed${phase} (attempt ${attempt}): ${message}`;
+}
+
+/** Control characters escaped, except the line breaks and tabs of multi-line text, and cut to a length. */
+export function printable(text: string, charsMax: number): string {
+  const cut = text.length > charsMax ? `${text.slice(0, charsMax)}... (${text.length} characters)` : text;
+  // oxlint-disable-next-line no-control-regex -- control characters are what is escaped
+  return cut.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
+    const code = character.charCodeAt(0);
+    if (code === 0x0d) return "\\r";
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
+  });
+}
+
+/** The directory of the running package's compiled files, whose frames say nothing to a user. */
+const engineDirectory = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Maps a failure's stack; null when it has none. `bundle`: path of job.mjs as loaded, null for a Job object. */
+export async function mapFailure(failure: TaskFailure, bundle: string | null): Promise<MappedStack | null> {
+  if (failure.stack === null) return null;
+  const path = bundle ?? "";
+  return mapStack(failure.stack, path, `${path}.map`, join(engineDirectory, "/"));
+}

@@ -1,0 +1,44 @@
+import { describeThrown, isSheafError } from "../base/errors.ts";
+import type { ErrorCode } from "../base/errors.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
+
+/** A TaskFailure with everything unknown left empty. */
+export function taskFailure(
+  code: ErrorCode,
+  message: string,
+  known: Partial<Omit<TaskFailure, "kind" | "code" | "message">> = {},
+): TaskFailure {
+  return {
+    kind: "failure",
+    code,
+    message,
+    hint: null,
+    name: "SheafError",
+    stack: null,
+    phase: "task",
+    blame: "user",
+    path: null,
+    offset: null,
+    record: null,
+    key: null,
+    log: [],
+    ...known,
+  };
+}
+
+/** The failure made of whatever was thrown in `phase`. Errors that are no SheafErrors get `code`. */
+export function failureOfThrown(
+  thrown: unknown,
+  phase: string,
+  code: ErrorCode,
+  blame: TaskFailure["blame"] = "user",
+): TaskFailure {
+  const known = isSheafError(thrown) ? thrown : null;
+  return taskFailure(known?.code ?? code, describeThrown(thrown), {
+    hint: known?.hint ?? null,
+    name: thrown instanceof Error ? thrown.name : typeof thrown,
+    stack: thrown instanceof Error && typeof thrown.stack === "string" ? thrown.stack : null,
+    phase,
+    blame,
+  });
+}

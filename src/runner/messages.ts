@@ -1,0 +1,64 @@
+import type { Framing } from "../job/reader.ts";
+import type { Compression } from "../job/writer.ts";
+import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
+import type { InjectedFault } from "./fault-injection.ts";
+
+/** What the coordinating thread knows of a job. User code itself is loaded and run in workers only. Plain data. */
+export interface JobOutline {
+  readonly name: string | null;
+  readonly input:
+    | { readonly kind: "generate"; readonly tasks: number }
+    | {
+        readonly kind: string;
+        readonly framing: Framing;
+        readonly needsHeader: boolean;
+        readonly compression: Compression | "auto" | "none";
+        readonly recordBytesMax: number | null;
+      };
+  readonly collections: readonly {
+    readonly name: string;
+    readonly partitions: number | null;
+    readonly order: "hash" | "total";
+    readonly mapOnly: boolean;
+  }[];
+  /** typeof each default of the job's params: what `--set` texts are turned into. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly hasExpect: boolean;
+  readonly seed: number;
+}
+
+/** Parent to worker. A worker handles them one after the other, in the order sent. */
+export type ToWorker =
+  /** Import the job file's bundle. Answer: loaded or load-failed. */
+  | { readonly kind: "load"; readonly url: string }
+  /** What every task from now on shares. No answer. */
+  | { readonly kind: "settings"; readonly settings: JobSettings }
+  /** Run one attempt. Answer: result. `fault` is injected by tests. */
+  | {
+      readonly kind: "run";
+      readonly id: number;
+      readonly spec: TaskSpec;
+      readonly faults: readonly InjectedFault[];
+    }
+  /** Abort the running attempt's signal, handled out of order; its result then does not matter. */
+  | { readonly kind: "cancel"; readonly id: number }
+  /** Ask the job's expect gate. Answer: expected. */
+  | { readonly kind: "expect"; readonly counters: Readonly<Record<string, number>> };
+
+/** Worker to parent. */
+export type FromWorker =
+  | { readonly kind: "loaded"; readonly outline: JobOutline }
+  | { readonly kind: "load-failed"; readonly failure: TaskFailure }
+  /** `spoiled`: user code is still running or has thrown outside its task; the worker must not be used again. */
+  | { readonly kind: "result"; readonly id: number; readonly result: TaskResult; readonly spoiled: boolean }
+  /** `id` is null outside tasks. `text` is whole lines without the last newline. */
+  | {
+      readonly kind: "log";
+      readonly id: number | null;
+      readonly stream: "log" | "stdout" | "stderr";
+      readonly text: string;
+    }
+  /** The gate's verdict: null when it passed, else why not. */
+  | { readonly kind: "expected"; readonly refusal: string | null; readonly failure: TaskFailure | null }
+  /** An error user code threw when no task was running. */
+  | { readonly kind: "stray"; readonly failure: TaskFailure };

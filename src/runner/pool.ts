@@ -1,0 +1,271 @@
+import type { Clock } from "../base/clock.ts";
+import { SheafError } from "../base/errors.ts";
+import { PROGRESS_CELLS } from "../task/task-spec.ts";
+import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
+import { failureOfExit } from "./exit-cause.ts";
+import { taskFailure } from "./failure.ts";
+import type { InjectedFault } from "./fault-injection.ts";
+import type { FromWorker, JobOutline, ToWorker } from "./messages.ts";
+import type { Isolation } from "./options.ts";
+import type { StartWorker, Worker, WorkerExit } from "./worker.ts";
+
+export interface PoolOptions {
+  readonly startWorker: StartWorker;
+  readonly isolation: Isolation;
+  readonly heapBytes: number | null;
+  readonly noProgressMs: number;
+  readonly clock: Clock;
+  readonly listener: PoolListener;
+}
+
+export interface PoolListener {
+  /** An attempt ended by itself, with success or a failure, or with its worker (then `failure` says how). */
+  attemptEnded(slot: number, id: number, result: TaskResult): void;
+  /** `id` is null for what was printed outside tasks. */
+  log(id: number | null, stream: "log" | "stdout" | "stderr", text: string): void;
+  /** User code threw after its task was over. */
+  stray(failure: TaskFailure): void;
+}
+
+interface Slot {
+  worker: Worker | null;
+  /** Resolves when `worker`, or the one before it, is gone. */
+  exit: Promise<void>;
+  /** The attempt it runs, null when idle. */
+  id: number | null;
+  phase: string;
+  /** Last lines heard from it. */
+  tail: string[];
+  /** Set while the parent waits for an answer that is no attempt's result. */
+  answer: ((message: FromWorker | WorkerExit) => void) | null;
+}
+
+const tailLines = 20;
+/** A worker blocked in a system call cannot be ended from within this process; it is not waited for longer. */
+const killWaitMs = 5_000;
+
+/**
+ * Workers by slot, started when first needed and again when one is gone. Knows nothing of tasks but that one runs at a
+ * time, and how each ended.
+ */
+export class WorkerPool {
+  readonly #options: PoolOptions;
+  readonly #slots = new Map<number, Slot>();
+  #load: ToWorker | null = null;
+  #settings: ToWorker | null = null;
+  #closed = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** Workers there are now. */
+  get running(): number {
+    let count = 0;
+    for (const slot of this.#slots.values()) if (slot.worker !== null) count++;
+    return count;
+  }
+
+  /** Workers started so far, not counting those that replaced another. */
+  get used(): number {
+    return this.#slots.size;
+  }
+
+  /** Starts the slot's worker, if it has none, ahead of its first task. */
+  prewarm(slot: number): void {
+    this.#workerOf(slot);
+  }
+
+  /**
+   * Has slot 0 load the job, and every other worker, now or when it starts.
+   * @throws SheafError when it cannot be loaded; the failure is the error's cause
+   */
+  async load(url: string, attempts: number): Promise<{ outline: JobOutline } | { failure: TaskFailure }> {
+    this.#load = { kind: "load", url };
+    for (const [index, slot] of this.#slots) if (index !== 0) slot.worker?.send(this.#load);
+    for (let attempt = 1; ; attempt++) {
+      const slot = this.#slots.get(0);
+      const answer = await this.#ask(0, slot?.worker === null || slot === undefined ? null : this.#load, "load");
+      if ("kind" in answer && answer.kind === "loaded") return { outline: answer.outline };
+      if ("kind" in answer && answer.kind === "load-failed") return { failure: answer.failure };
+      const failure = this.#exitFailure(0, answer as WorkerExit);
+      if (attempt >= attempts || failure.code === "NO_PROGRESS") return { failure };
+    }
+  }
+
+  /** What every task from now on shares. */
+  settings(settings: JobSettings): void {
+    this.#settings = { kind: "settings", settings };
+    for (const slot of this.#slots.values()) slot.worker?.send(this.#settings);
+  }
+
+  /** Runs an attempt in an idle slot; `id` names it in what the listener hears. */
+  run(slotIndex: number, id: number, spec: TaskSpec, faults: readonly InjectedFault[]): void {
+    const slot = this.#workerOf(slotIndex);
+    if (slot.id !== null) throw new SheafError("INTERNAL", `slot ${slotIndex} is busy`);
+    slot.id = id;
+    slot.phase = spec.kind;
+    slot.tail = [];
+    slot.worker!.send({ kind: "run", id, spec, faults });
+  }
+
+  /** The job's expect gate: null when it passed, else why not. */
+  async expect(counters: Readonly<Record<string, number>>): Promise<TaskFailure | string | null> {
+    const idle = [...this.#slots].find(([, slot]) => slot.worker !== null && slot.id === null)?.[0] ?? 0;
+    const answer = await this.#ask(idle, { kind: "expect", counters }, "expect");
+    if ("kind" in answer && answer.kind === "expected") return answer.failure ?? answer.refusal;
+    return this.#exitFailure(idle, answer as WorkerExit);
+  }
+
+  /** The board of the attempt a slot runs, and the last lines it printed; null when idle. */
+  look(slotIndex: number): { readonly board: Float64Array; readonly tail: readonly string[] } | null {
+    const slot = this.#slots.get(slotIndex);
+    if (slot === undefined || slot.worker === null || slot.id === null) return null;
+    return { board: slot.worker.board, tail: slot.tail };
+  }
+
+  /** Asks the attempt in the slot to stop, and ends its worker; resolves when it is gone. The listener hears nothing. */
+  async kill(slotIndex: number): Promise<void> {
+    const slot = this.#slots.get(slotIndex);
+    if (slot === undefined || slot.worker === null) return;
+    slot.id = null;
+    await this.#end(slot);
+  }
+
+  /** Ends all workers; resolves when they are gone. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const ends = [...this.#slots.values()].map((slot) => {
+      slot.id = null;
+      return this.#end(slot);
+    });
+    await Promise.all(ends);
+  }
+
+  #workerOf(index: number): Slot {
+    let slot = this.#slots.get(index);
+    if (slot === undefined) {
+      slot = { worker: null, id: null, phase: "load", tail: [], answer: null, exit: Promise.resolve() };
+      this.#slots.set(index, slot);
+    }
+    if (slot.worker === null) this.#startIn(index, slot);
+    return slot;
+  }
+
+  #startIn(index: number, slot: Slot): void {
+    if (this.#closed) throw new SheafError("INTERNAL", "the worker pool is closed");
+    let gone!: () => void;
+    slot.exit = new Promise<void>((resolve) => (gone = resolve));
+    const worker = this.#options.startWorker({
+      heapBytes: this.#options.heapBytes,
+      listener: {
+        message: (message) => {
+          if (slot.worker === worker) this.#heard(index, slot, message);
+        },
+        exit: (reason) => {
+          if (slot.worker === worker) this.#exited(index, slot, reason);
+          gone();
+        },
+      },
+    });
+    slot.worker = worker;
+    if (this.#load !== null) worker.send(this.#load);
+    if (this.#settings !== null) worker.send(this.#settings);
+  }
+
+  #heard(index: number, slot: Slot, message: FromWorker): void {
+    switch (message.kind) {
+      case "loaded":
+      case "load-failed":
+      case "expected":
+        slot.answer?.(message);
+        return;
+      case "result":
+        this.#finished(index, slot, message);
+        return;
+      case "log":
+        slot.tail = [...slot.tail, ...message.text.split("\n").slice(-tailLines)].slice(-tailLines);
+        this.#options.listener.log(message.id ?? slot.id, message.stream, message.text);
+        return;
+      case "stray":
+        this.#options.listener.stray(message.failure);
+        if (slot.id === null) void this.#end(slot);
+        return;
+    }
+  }
+
+  #finished(index: number, slot: Slot, message: Extract<FromWorker, { kind: "result" }>): void {
+    if (slot.id !== message.id) return;
+    slot.id = null;
+    if (message.spoiled) void this.#end(slot);
+    this.#options.listener.attemptEnded(index, message.id, message.result);
+  }
+
+  #exited(index: number, slot: Slot, exit: WorkerExit): void {
+    slot.worker = null;
+    const { id, answer } = slot;
+    slot.id = null;
+    slot.answer = null;
+    answer?.(exit);
+    if (id !== null) this.#options.listener.attemptEnded(index, id, this.#exitFailure(index, exit));
+  }
+
+  #exitFailure(index: number, exit: WorkerExit): TaskFailure {
+    const slot = this.#slots.get(index)!;
+    if (exit.message === noAnswer) {
+      return taskFailure("NO_PROGRESS", `${slot.phase} took longer than ${this.#options.noProgressMs} ms`, {
+        phase: slot.phase,
+        log: slot.tail,
+        hint: "Look for an endless loop or an await that never ends at the top level of the job file.",
+      });
+    }
+    return failureOfExit(exit, slot.phase, this.#options.isolation, this.#options.heapBytes, slot.tail);
+  }
+
+  /** Sends a message (null: it was sent when the worker started) and waits for its answer or for the worker's end. */
+  async #ask(index: number, message: ToWorker | null, phase: string): Promise<FromWorker | WorkerExit> {
+    const slot = this.#workerOf(index);
+    slot.phase = phase;
+    slot.tail = [];
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        slot.answer = null;
+        void this.#end(slot);
+        resolve({ code: null, signal: null, outOfMemory: false, message: noAnswer });
+      }, this.#options.noProgressMs);
+      slot.answer = (answer) => {
+        clearTimeout(timer);
+        slot.answer = null;
+        resolve(answer);
+      };
+      if (message !== null) slot.worker!.send(message);
+    });
+  }
+
+  /** The slot is free for a new worker at once; what is left of the old one is only waited for. */
+  async #end(slot: Slot): Promise<void> {
+    const { worker, exit } = slot;
+    if (worker !== null) {
+      slot.worker = null;
+      slot.answer?.({ code: null, signal: null, outOfMemory: false, message: "it was ended" });
+      worker.kill();
+    }
+    await within(exit, killWaitMs);
+  }
+}
+
+const noAnswer = "no answer";
+
+/** Beat of a board: changes whenever the attempt has moved on. */
+export function beatOf(board: Float64Array): number {
+  return board[PROGRESS_CELLS.beat]!;
+}
+
+async function within(done: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([done, late]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,34 @@
+import { Worker as Thread } from "node:worker_threads";
+import { PROGRESS_BYTES } from "../task/task-spec.ts";
+import type { ToWorker } from "./messages.ts";
+import { captureStream } from "./output-capture.ts";
+import { TaskHost } from "./task-host.ts";
+
+/* The child's half of worker-process.ts. User code has this process's main thread for itself. */
+
+const shared = new SharedArrayBuffer(PROGRESS_BYTES);
+
+// The board is passed on by a thread of its own, which user code cannot block. When nobody reads any more, the parent
+// is gone and so must this process be, whatever its main thread is doing.
+const heartbeat = new Thread(new URL("./heartbeat-entry.js", import.meta.url), { workerData: shared });
+heartbeat.unref();
+
+const host = new TaskHost({
+  board: new Float64Array(shared),
+  post: (message) => {
+    if (process.connected) process.send!(message);
+  },
+  busy: (running) => (running ? process.channel!.unref() : process.channel!.ref()),
+  kill: () => process.kill(process.pid, "SIGKILL"),
+});
+
+captureStream(process.stdout, "stdout", host.capture);
+captureStream(process.stderr, "stderr", host.capture);
+process.on("uncaughtException", (error) => host.uncaught(error));
+process.on("unhandledRejection", (reason) => host.uncaught(reason));
+process.on("beforeExit", () => host.idle());
+process.on("exit", () => host.capture.end());
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+// Ctrl-C reaches the whole process group: the parent decides what happens then.
+process.on("SIGINT", () => undefined);
+process.on("message", (message) => host.receive(message as ToWorker));

@@ -1,0 +1,217 @@
+import { SheafError, describeThrown } from "../base/errors.ts";
+import type { Job } from "../job/define.ts";
+import { isSource } from "../job/reader.ts";
+import { PROGRESS_CELLS } from "../task/task-spec.ts";
+import type { JobSettings, TaskFailure, TaskResult, TaskRunner, TaskSpec } from "../task/task-spec.ts";
+import { failureOfThrown, taskFailure } from "./failure.ts";
+import { faultFor } from "./fault-injection.ts";
+import type { InjectedFault } from "./fault-injection.ts";
+import { injectFault } from "./injected-fault.ts";
+import type { FromWorker, JobOutline, ToWorker } from "./messages.ts";
+import { OutputCapture } from "./output-capture.ts";
+
+export interface TaskHostOptions {
+  readonly board: Float64Array;
+  post(message: FromWorker): void;
+  /** Called around tasks: while one runs the message port must not keep the event loop alive (see idle()). */
+  busy(running: boolean): void;
+  /** How this worker kills itself, for injected faults. */
+  kill(): void;
+  /** Set for a Job object, which needs no loading. */
+  readonly job?: Job;
+}
+
+/** A task being run. Taken out of `TaskHost` when it has its result, whichever way that came about. */
+interface Running {
+  readonly id: number;
+  readonly spec: TaskSpec;
+  readonly abort: AbortController;
+}
+
+/**
+ * The worker's half: handles the parent's messages one after the other and answers each. The same in a thread, in a
+ * child process and inline; what differs comes in by TaskHostOptions.
+ */
+export class TaskHost {
+  readonly capture: OutputCapture;
+  readonly #options: TaskHostOptions;
+  #job: Job | null = null;
+  #loadFailure: TaskFailure | null = null;
+  #settings: JobSettings | null = null;
+  #runner: TaskRunner | null = null;
+  #running: Running | null = null;
+  #queue: Promise<void> = Promise.resolve();
+  /** Begun at once, so that the engine is there when the bundle is. */
+  readonly #engine = import("../task/task-runner.ts");
+
+  constructor(options: TaskHostOptions) {
+    this.#options = options;
+    this.#job = options.job ?? null;
+    this.capture = new OutputCapture((stream, text) =>
+      options.post({ kind: "log", id: this.#running?.id ?? null, stream, text }),
+    );
+    this.#engine.catch(() => undefined);
+  }
+
+  receive(message: ToWorker): void {
+    if (message.kind === "cancel") {
+      if (this.#running?.id === message.id) this.#running.abort.abort(new SheafError("CANCELLED", "cancelled"));
+      return;
+    }
+    this.#queue = this.#queue.then(() => this.#handle(message));
+  }
+
+  /** User code threw where nobody could catch it: a rejected promise, a timer, a stream. */
+  uncaught(error: unknown): void {
+    const failure = failureOfThrown(error, "uncaught", "USER_CODE");
+    if (this.#running === null) this.#options.post({ kind: "stray", failure });
+    else this.#finish(this.#running, this.#told(failure), true);
+  }
+
+  /** The event loop has run dry: when a task is running, what it waits for can never happen. */
+  idle(): void {
+    if (this.#running === null) return;
+    const failure = taskFailure(
+      "USER_CODE",
+      `the ${this.#running.spec.kind} waits for a promise that never settles: nothing is left that could settle it`,
+      { name: "Error", phase: this.#running.spec.kind, hint: "Look for a promise whose resolve is never called." },
+    );
+    this.#finish(this.#running, this.#told(failure), true);
+  }
+
+  /** The parent has given this worker up: whatever still runs is told to stop, and its result matters to nobody. */
+  abandon(): void {
+    this.#running?.abort.abort(new SheafError("CANCELLED", "cancelled"));
+    this.#running = null;
+  }
+
+  async #handle(message: Exclude<ToWorker, { kind: "cancel" }>): Promise<void> {
+    switch (message.kind) {
+      case "load":
+        return this.#load(message.url);
+      case "settings":
+        this.#settings = message.settings;
+        this.#runner = null;
+        return;
+      case "run":
+        return this.#run(message.id, message.spec, message.faults);
+      case "expect":
+        return this.#expect(message.counters);
+    }
+  }
+
+  async #load(url: string): Promise<void> {
+    try {
+      if (this.#job === null) {
+        const loaded = (await import(url)) as { readonly default?: unknown };
+        this.#job = asJob(loaded.default);
+      }
+      this.#options.post({ kind: "loaded", outline: outlineOf(this.#job) });
+    } catch (error) {
+      this.#loadFailure = failureOfThrown(error, "load", "JOB_LOAD");
+      this.#options.post({ kind: "load-failed", failure: this.#told(this.#loadFailure) });
+    } finally {
+      this.capture.end();
+    }
+  }
+
+  async #run(id: number, spec: TaskSpec, faults: readonly InjectedFault[]): Promise<void> {
+    this.capture.reset();
+    this.#options.board.fill(0);
+    const running = { id, spec, abort: new AbortController() };
+    this.#running = running;
+    this.#options.busy(true);
+    const result = await this.#attempt(running, faults);
+    // One turn of the loop, so that an error thrown just after the user's function returned is still this attempt's.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    if (this.#running === running) this.#finish(running, result.kind === "failure" ? this.#told(result) : result, false);
+  }
+
+  async #attempt(running: Running, faults: readonly InjectedFault[]): Promise<TaskResult> {
+    try {
+      if (this.#loadFailure !== null) return this.#loadFailure;
+      const atStart = faultFor(faults, running.spec, "start");
+      if (atStart !== undefined) await injectFault(atStart, this.#options.kill);
+      const runner = await this.#taskRunner();
+      const result = await runner.run(running.spec, {
+        progress: this.#options.board,
+        signal: running.abort.signal,
+        log: (line) => this.capture.line("log", line),
+      });
+      const atEnd = faultFor(faults, running.spec, "end");
+      if (atEnd !== undefined) await injectFault(atEnd, this.#options.kill);
+      return result;
+    } catch (error) {
+      return failureOfThrown(error, running.spec.kind, "INTERNAL", "system");
+    }
+  }
+
+  async #taskRunner(): Promise<TaskRunner> {
+    if (this.#runner !== null) return this.#runner;
+    if (this.#job === null || this.#settings === null) throw new SheafError("INTERNAL", "task before job");
+    const { createTaskRunner } = await this.#engine;
+    this.#runner = createTaskRunner(this.#job, this.#settings);
+    return this.#runner;
+  }
+
+  #finish(running: Running, result: TaskResult, spoiled: boolean): void {
+    this.capture.end();
+    this.#running = null;
+    this.#options.busy(false);
+    this.#options.board[PROGRESS_CELLS.beat]! += 1;
+    this.#options.post({ kind: "result", id: running.id, result, spoiled });
+  }
+
+  /** What was printed tells more than nothing when the task itself logged nothing. */
+  #told(failure: TaskFailure): TaskFailure {
+    return failure.log.length > 0 ? failure : { ...failure, log: this.capture.tail() };
+  }
+
+  async #expect(counters: Readonly<Record<string, number>>): Promise<void> {
+    let refusal: string | null = null;
+    let failure: TaskFailure | null = null;
+    try {
+      const verdict: unknown = await this.#job?.expect?.({ ...counters });
+      if (typeof verdict === "string") refusal = verdict;
+      else if (verdict !== true) refusal = `expect returned ${describeThrown(verdict)}`;
+    } catch (error) {
+      failure = failureOfThrown(error, "expect", "EXPECT_FAILED");
+    }
+    this.capture.end();
+    this.#options.post({ kind: "expected", refusal, failure });
+  }
+}
+
+function asJob(exported: unknown): Job {
+  if (typeof exported === "object" && exported !== null && "sheaf" in exported && exported.sheaf === "job") {
+    return exported as Job;
+  }
+  throw new SheafError("JOB_LOAD", "the job file's default export is no job", {
+    hint: "End the job file with: export default job({ input: ..., map: ..., reduce: ... });",
+  });
+}
+
+export function outlineOf(job: Job): JobOutline {
+  const input = job.input;
+  return {
+    name: job.name ?? null,
+    input: isSource(input)
+      ? { kind: "generate", tasks: input.tasks }
+      : {
+          kind: input.kind,
+          framing: input.framing,
+          needsHeader: input.needsHeader ?? false,
+          compression: input.compression ?? "auto",
+          recordBytesMax: input.recordBytesMax ?? null,
+        },
+    collections: job.collections.map(({ name, partitions, order, mapOnly }) => ({
+      name,
+      partitions: partitions ?? null,
+      order,
+      mapOnly,
+    })),
+    params: Object.fromEntries(Object.entries(job.params).map(([name, value]) => [name, typeof value])),
+    hasExpect: job.expect !== undefined,
+    seed: job.seed,
+  };
+}

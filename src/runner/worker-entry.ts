@@ -1,0 +1,25 @@
+import { parentPort, workerData } from "node:worker_threads";
+import type { ToWorker } from "./messages.ts";
+import { captureStream } from "./output-capture.ts";
+import { TaskHost } from "./task-host.ts";
+import type { WorkerThreadData } from "./worker-thread.ts";
+
+/* The thread's half of worker-thread.ts. */
+
+const port = parentPort!;
+const host = new TaskHost({
+  board: new Float64Array((workerData as WorkerThreadData).board),
+  post: (message) => port.postMessage(message),
+  // While a task runs the port must not hold the loop open: a loop that runs dry then tells of a promise that nothing
+  // can settle. Messages still arrive as long as the loop turns.
+  busy: (running) => (running ? port.unref() : port.ref()),
+  kill: () => process.exit(137),
+});
+
+captureStream(process.stdout, "stdout", host.capture);
+captureStream(process.stderr, "stderr", host.capture);
+process.on("uncaughtException", (error) => host.uncaught(error));
+process.on("unhandledRejection", (reason) => host.uncaught(reason));
+process.on("beforeExit", () => host.idle());
+process.on("exit", () => host.capture.end());
+port.on("message", (message: ToWorker) => host.receive(message));

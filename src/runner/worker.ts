@@ -1,0 +1,35 @@
+import type { FromWorker, ToWorker } from "./messages.ts";
+
+/** Why a worker is no more. */
+export interface WorkerExit {
+  /** Exit code; null when a signal ended it or it never started. */
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** It ran out of JavaScript heap. */
+  readonly outOfMemory: boolean;
+  /** The error that ended it, as text, when there was one. */
+  readonly message: string | null;
+}
+
+/** The parent's half of a worker: a thread, a child process, or this thread. */
+export interface Worker {
+  /** The progress board (PROGRESS_CELLS), only to be read. For processes a copy that is refreshed. */
+  readonly board: Float64Array;
+  send(message: ToWorker): void;
+  /** Ends it whatever it is doing; `onExit` is still called. Idempotent. */
+  kill(): void;
+}
+
+export interface WorkerListener {
+  message(message: FromWorker): void;
+  /** Called once, after the last message. */
+  exit(exit: WorkerExit): void;
+}
+
+export interface WorkerStart {
+  /** JavaScript heap in bytes, null for Node's own limit. */
+  readonly heapBytes: number | null;
+  readonly listener: WorkerListener;
+}
+
+export type StartWorker = (start: WorkerStart) => Worker;
