@@ -1,0 +1,1 @@
+export { GiB, MiB, formatSize, parseSize } from "../../dist/base/size.js";
