@@ -15,7 +15,8 @@ export interface FlagType<out T> {
     | "choice"
     | "path"
     | "assignment"
-    | "partitions";
+    | "partitions"
+    | "budget";
   /** What a shell may offer. */
   readonly choices?: readonly string[];
   /** @throws SheafError USAGE naming `what` (the flag) when the text does not fit. */
