@@ -1,0 +1,160 @@
+import type { Attempt } from "./attempt.ts";
+import { noteFailure } from "./barring.ts";
+import type { SchedulerEvent } from "./events.ts";
+import type { Failure } from "./failure.ts";
+import { type AttemptRef, formatTask, type NodeRef } from "./ids.ts";
+import { advance, afterAttempt, countTask } from "./job-progress.ts";
+import { moveTask } from "./move-task.ts";
+import { hear, loseAttempt } from "./node-events.ts";
+import { keepOutput, loseUnreadable } from "./output-loss.ts";
+import { endAttempt, killAttempt, killRest, orderKill } from "./run-attempt.ts";
+import type { SchedulerState } from "./scheduler-state.ts";
+import type { Task } from "./task.ts";
+
+type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
+
+export function findTask(s: SchedulerState, ref: AttemptRef): Task | undefined {
+  return s.jobs.get(ref.job)?.phases[ref.phase].tasks[ref.task];
+}
+
+/** The running attempt a report is about, or undefined when the report is stale. */
+function reported(s: SchedulerState, event: NodeRef & { attempt: AttemptRef }): Attempt | undefined {
+  const node = hear(s, event);
+  const attempt = findTask(s, event.attempt)?.attempts[event.attempt.attempt - 1];
+  if (node === undefined || attempt === undefined) return undefined;
+  return s.rules.speaksFor(attempt, event) ? attempt : undefined;
+}
+
+export function attemptProgress(s: SchedulerState, event: EventOf<"attemptProgress">): void {
+  const attempt = reported(s, event);
+  if (attempt === undefined || (attempt.beat !== null && event.beat <= attempt.beat)) return;
+  attempt.beat = event.beat;
+  attempt.progressMs = s.nowMs;
+  attempt.task.job.watched.append(attempt.byProgress);
+}
+
+export function commitRequested(s: SchedulerState, event: EventOf<"commitRequested">): void {
+  const attempt = reported(s, event);
+  const { node, incarnation } = event;
+  const task = findTask(s, event.attempt);
+  if (attempt !== undefined) moveTask(s, attempt.task, { kind: "grant", attempt: attempt.ref.attempt });
+  const granted = task !== undefined && mayCommit(task, event.attempt.attempt);
+  s.commands.push({
+    kind: granted ? "grantCommit" : "denyCommit",
+    attempt: event.attempt,
+    node,
+    incarnation,
+  });
+  if (granted || attempt === undefined) return;
+  endAttempt(s, attempt, {
+    kind: "KILLED",
+    endedMs: s.nowMs,
+    reason: "another attempt was granted the commit",
+  });
+  const number = attempt.ref.attempt;
+  moveTask(s, attempt.task, { kind: "release", attempt: number, open: attempt.task.phase.open });
+}
+
+function mayCommit(task: Task, attempt: number): boolean {
+  if (task.state.kind === "RUNNING") return task.state.granted === attempt;
+  return task.state.kind === "FINISHED" && task.state.attempt === attempt;
+}
+
+export function attemptFinished(s: SchedulerState, event: EventOf<"attemptFinished">): void {
+  const attempt = reported(s, event);
+  if (attempt === undefined) {
+    discardStale(s, event.attempt);
+    return;
+  }
+  const { task } = attempt;
+  const { job, phase } = task;
+  const number = attempt.ref.attempt;
+  if (!moveTask(s, task, { kind: "finish", attempt: number })) {
+    killAttempt(s, attempt, "another attempt was granted the commit");
+    moveTask(s, task, { kind: "release", attempt: number, open: phase.open });
+    discardStale(s, event.attempt);
+    return;
+  }
+  const { output, counters } = event;
+  endAttempt(s, attempt, { kind: "SUCCEEDED", endedMs: s.nowMs, output, counters });
+  killRest(s, task, "another attempt finished first");
+  phase.durations.add(s.nowMs - attempt.startedMs);
+  countTask(task, counters);
+  if (phase.name === "map" && job.phases.reduce.tasks.length > 0 && !job.policy.outputsSurviveNode) {
+    keepOutput(task, attempt.node);
+  }
+  advance(s, job);
+}
+
+/** A finished attempt nobody waits for; nothing when it is the committed one, reported twice. */
+function discardStale(s: SchedulerState, ref: AttemptRef): void {
+  const task = findTask(s, ref);
+  if (task?.state.kind === "FINISHED" && task.state.attempt === ref.attempt) return;
+  s.commands.push({ kind: "discardOutput", attempt: ref });
+}
+
+export function attemptFailed(s: SchedulerState, event: EventOf<"attemptFailed">): void {
+  const attempt = reported(s, event);
+  if (attempt === undefined) return;
+  const { blame, code, message } = event;
+  if (blame === "system" && (code === "WORKER_LOST" || code === "CANCELLED")) {
+    loseAttempt(s, attempt, message);
+    return;
+  }
+  const { ref, node } = attempt;
+  failAttempt(s, attempt, {
+    blame,
+    code,
+    message,
+    attempt: ref,
+    node: node.id,
+    detail: event.detail ?? null,
+  });
+}
+
+/** An attempt failed by itself. User and data failures use up attempts, the system's count as losses; all count against the node. */
+export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failure): void {
+  const { task } = attempt;
+  const { job } = task;
+  const { policy } = job;
+  task.lastFailedNode = attempt.node.id;
+  endAttempt(s, attempt, { kind: "FAILED", endedMs: s.nowMs, failure });
+  const common = { attempt: attempt.ref.attempt, failure, open: task.phase.open };
+  if (failure.blame === "system") moveTask(s, task, { kind: "lose", limit: policy.lossesMax, ...common });
+  else moveTask(s, task, { kind: "fail", limit: policy.attemptsMax, ...common });
+  afterAttempt(s, task);
+  if (job.status.kind === "RUNNING") noteFailure(s, job, attempt.node.id, failure);
+}
+
+/** No progress for too long: killed. One that never began is lost, its start order went astray; the others hang by their own fault. */
+export function expireAttempt(s: SchedulerState, attempt: Attempt): void {
+  const { task, ref, node } = attempt;
+  const silentMs = Math.round(s.nowMs - attempt.progressMs);
+  orderKill(s, attempt, `no progress for ${silentMs} ms`);
+  if (attempt.beat === null) {
+    loseAttempt(s, attempt, `it did not begin within ${silentMs} ms`);
+    return;
+  }
+  const message = `${formatTask(task.ref)} finished no record for ${silentMs} ms`;
+  failAttempt(s, attempt, {
+    blame: "user",
+    code: "NO_PROGRESS",
+    message,
+    attempt: ref,
+    node: node.id,
+    detail: null,
+  });
+}
+
+export function fetchFailed(s: SchedulerState, event: EventOf<"fetchFailed">): void {
+  const attempt = reported(s, event);
+  if (attempt === undefined) return;
+  const { job } = attempt.task;
+  const map = job.phases.map.tasks[event.mapTask];
+  const source = map?.attempts[event.mapAttempt - 1]?.node.id;
+  if (map !== undefined && loseUnreadable(s, map, event.mapAttempt, event.message)) return;
+  loseAttempt(s, attempt, `it could not fetch map-${event.mapTask}: ${event.message}`);
+  for (const node of new Set([source, attempt.node.id])) {
+    if (node !== undefined && job.status.kind === "RUNNING") noteFailure(s, job, node, null);
+  }
+}

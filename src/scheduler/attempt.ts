@@ -1,0 +1,61 @@
+import { type Link, newLink } from "./chain.ts";
+import type { Failure } from "./failure.ts";
+import type { AttemptRef, NodeRef } from "./ids.ts";
+import type { NodeState } from "./node.ts";
+import type { Task } from "./task.ts";
+
+/** Every attempt ends once, in one of the last four, and stays there. */
+export type AttemptState =
+  | { readonly kind: "RUNNING" }
+  | {
+      readonly kind: "SUCCEEDED";
+      readonly endedMs: number;
+      readonly output: unknown;
+      readonly counters: Readonly<Record<string, number>>;
+    }
+  /** Failed by itself: user code, data, a broken disk. */
+  | { readonly kind: "FAILED"; readonly endedMs: number; readonly failure: Failure }
+  /** Ended on purpose: another attempt was first, or the job ended. */
+  | { readonly kind: "KILLED"; readonly endedMs: number; readonly reason: string }
+  /** Gone with its worker, its node or the data it read. */
+  | { readonly kind: "LOST"; readonly endedMs: number; readonly reason: string };
+
+export class Attempt {
+  readonly ref: AttemptRef;
+  readonly task: Task;
+  readonly node: NodeState;
+  readonly slot: number;
+  readonly backup: boolean;
+  readonly startedMs: number;
+  /** The last beat reported; null until the first tells that the attempt runs. */
+  beat: number | null = null;
+  progressMs: number;
+  state: AttemptState = RUNNING;
+  /** Why the output of a SUCCEEDED attempt is gone; null while it is there. */
+  outputLost: string | null = null;
+  /** Among the running attempts of its job, longest without progress first. */
+  readonly byProgress: Link<Attempt> = newLink<Attempt>(this);
+  /** Among the running attempts of its phase that have no backup, oldest first. */
+  readonly byAge: Link<Attempt> = newLink<Attempt>(this);
+
+  constructor(task: Task, node: NodeState, slot: number, backup: boolean, nowMs: number) {
+    this.ref = { ...task.ref, attempt: task.attempts.length + 1 };
+    this.task = task;
+    this.node = node;
+    this.slot = slot;
+    this.backup = backup;
+    this.startedMs = nowMs;
+    this.progressMs = nowMs;
+  }
+}
+
+const RUNNING: AttemptState = { kind: "RUNNING" };
+
+/** Whether a report is about a running attempt and comes from where it runs. */
+export function speaksFor(attempt: Attempt, reporter: NodeRef): boolean {
+  return (
+    attempt.state.kind === "RUNNING" &&
+    attempt.node.id === reporter.node &&
+    attempt.node.incarnation === reporter.incarnation
+  );
+}

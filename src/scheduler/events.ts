@@ -1,0 +1,93 @@
+import type { ErrorCode } from "../base/errors.ts";
+import type { Blame } from "./failure.ts";
+import type { AttemptRef, NodeRef } from "./ids.ts";
+import type { JobPolicy } from "./policy.ts";
+
+/** Where a task may or would rather run. Empty: anywhere. */
+export interface TaskPlan {
+  /** Only these nodes can run it (their disks hold its input). Default: every node. */
+  readonly pinned?: readonly string[];
+  /** These nodes are near its input. */
+  readonly preferred?: readonly string[];
+}
+
+/** A job as the scheduler sees it: the phases run one after the other, the tasks of a phase in any order. */
+export interface JobPlan {
+  readonly id: string;
+  /** Each step doubles the job's share of the slots. Default 0. */
+  readonly priority?: number;
+  readonly sample?: readonly TaskPlan[];
+  readonly map: readonly TaskPlan[];
+  readonly reduce?: readonly TaskPlan[];
+  /** What differs from the defaults. */
+  readonly policy?: Partial<JobPolicy>;
+}
+
+/**
+ * What happened. Reports name the attempt and who reports it: those of an attempt that has ended, of another node, or of an
+ * earlier life of the node change nothing; so every event may come late, twice, or in another order.
+ */
+export type SchedulerEvent =
+  /** A second submission with the same id changes nothing. */
+  | { readonly kind: "jobSubmitted"; readonly job: JobPlan }
+  /** In a commit the outcome is the commit's: SUCCEEDED when it goes through, else CANCELLED. */
+  | { readonly kind: "jobCancelled"; readonly job: string; readonly reason: string }
+  /** The commit ordered by `commitJob` is done and lasting. */
+  | { readonly kind: "jobCommitted"; readonly job: string }
+  | {
+      readonly kind: "jobCommitFailed";
+      readonly job: string;
+      readonly blame: Blame;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly detail?: unknown;
+    }
+  /** Frees the memory of a job that has ended; its history is gone with it. */
+  | { readonly kind: "jobForgotten"; readonly job: string }
+  /** A node offers slots 0 to slots-1. A higher incarnation than before: its earlier life is over. */
+  | ({ readonly kind: "nodeJoined"; readonly slots: number } & NodeRef)
+  /** Keeps the node's lease. Attempts listed as running that are void here are killed again. */
+  | ({ readonly kind: "nodeHeartbeat"; readonly running: readonly AttemptRef[] } & NodeRef)
+  | ({ readonly kind: "nodeLost"; readonly reason: string } & NodeRef)
+  /**
+   * The worker in a slot is idle and asks for work. `ask` grows with every question of the slot; each is answered by at
+   * most one `startAttempt` that repeats it. Asking again ends the attempt the slot was given before.
+   */
+  | ({ readonly kind: "workerReady"; readonly slot: number; readonly ask: number } & NodeRef)
+  /** The worker that asked `ask` last is gone, and its attempt with it; not by the fault of user code. */
+  | ({
+      readonly kind: "workerGone";
+      readonly slot: number;
+      readonly ask: number;
+      readonly message: string;
+    } & NodeRef)
+  /** `beat` grows when work has moved on. The first one tells that the attempt runs at all. */
+  | ({ readonly kind: "attemptProgress"; readonly attempt: AttemptRef; readonly beat: number } & NodeRef)
+  /** Asked before output becomes final; answered by grantCommit or denyCommit, repeated when asked again. */
+  | ({ readonly kind: "commitRequested"; readonly attempt: AttemptRef } & NodeRef)
+  /** Without a commitRequested before it: asks and finishes in one. */
+  | ({
+      readonly kind: "attemptFinished";
+      readonly attempt: AttemptRef;
+      /** Handed back by `outputs`. */
+      readonly output: unknown;
+      readonly counters: Readonly<Record<string, number>>;
+    } & NodeRef)
+  | ({
+      readonly kind: "attemptFailed";
+      readonly attempt: AttemptRef;
+      readonly blame: Blame;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly detail?: unknown;
+    } & NodeRef)
+  /** A reduce attempt could not read the output of a map attempt, and has ended. Its attempt is not used up. */
+  | ({
+      readonly kind: "fetchFailed";
+      readonly attempt: AttemptRef;
+      readonly mapTask: number;
+      readonly mapAttempt: number;
+      readonly message: string;
+    } & NodeRef)
+  /** Time has passed: leases, no-progress limits, bars and slowness are looked at. A few times a second is enough. */
+  | { readonly kind: "tick" };

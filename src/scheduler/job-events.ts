@@ -1,0 +1,56 @@
+import type { SchedulerEvent } from "./events.ts";
+import type { Failure } from "./failure.ts";
+import { endJob, failJob } from "./job-end.ts";
+import { advance } from "./job-progress.ts";
+import { newJob } from "./job-state.ts";
+import { systemFailure } from "./failure.ts";
+import type { SchedulerState } from "./scheduler-state.ts";
+
+type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
+
+export function jobSubmitted(s: SchedulerState, event: EventOf<"jobSubmitted">): void {
+  if (s.jobs.has(event.job.id)) return;
+  const job = newJob(event.job, s.jobsSubmitted++, s.nowMs);
+  s.jobs.set(job.id, job);
+  s.active.add(job);
+  advance(s, job);
+}
+
+export function jobCancelled(s: SchedulerState, event: EventOf<"jobCancelled">): void {
+  const job = s.jobs.get(event.job);
+  if (job === undefined) return;
+  switch (job.status.kind) {
+    case "RUNNING":
+      endJob(s, job, "CANCELLED", cancelled(event.reason));
+      return;
+    case "COMMITTING":
+      job.status = { kind: "COMMITTING", cancelled: job.status.cancelled ?? event.reason };
+      return;
+    case "ENDED":
+      return;
+  }
+}
+
+export function jobCommitted(s: SchedulerState, event: EventOf<"jobCommitted">): void {
+  const job = s.jobs.get(event.job);
+  if (job?.status.kind === "COMMITTING") endJob(s, job, "SUCCEEDED", null);
+}
+
+export function jobCommitFailed(s: SchedulerState, event: EventOf<"jobCommitFailed">): void {
+  const job = s.jobs.get(event.job);
+  if (job?.status.kind !== "COMMITTING") return;
+  if (job.status.cancelled !== null) {
+    endJob(s, job, "CANCELLED", cancelled(job.status.cancelled));
+    return;
+  }
+  const { blame, code, message } = event;
+  failJob(s, job, { blame, code, message, attempt: null, node: null, detail: event.detail ?? null });
+}
+
+export function jobForgotten(s: SchedulerState, event: EventOf<"jobForgotten">): void {
+  if (s.jobs.get(event.job)?.status.kind === "ENDED") s.jobs.delete(event.job);
+}
+
+function cancelled(reason: string): Failure {
+  return systemFailure("CANCELLED", reason);
+}

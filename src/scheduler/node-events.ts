@@ -1,0 +1,124 @@
+import type { Attempt } from "./attempt.ts";
+import { unlink } from "./chain.ts";
+import type { SchedulerEvent } from "./events.ts";
+import { systemFailure } from "./failure.ts";
+import { type NodeRef, formatAttempt } from "./ids.ts";
+import { offerSlot, withdrawSlot } from "./idle-slots.ts";
+import { afterAttempt } from "./job-progress.ts";
+import { moveTask } from "./move-task.ts";
+import { NodeState } from "./node.ts";
+import { loseOutputs } from "./output-loss.ts";
+import { serveNode } from "./placement.ts";
+import { endAttempt } from "./run-attempt.ts";
+import type { SchedulerState } from "./scheduler-state.ts";
+
+type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
+
+/** The living node that speaks, its lease renewed. undefined, and a fence for the speaker, when that life of it is over. */
+export function hear(s: SchedulerState, ref: NodeRef): NodeState | undefined {
+  const node = s.nodes.get(ref.node);
+  if (node === undefined || !s.rules.isSameLife(ref.incarnation, node.incarnation)) {
+    s.commands.push({ kind: "fenceNode", node: ref.node, incarnation: ref.incarnation });
+    return undefined;
+  }
+  node.heardMs = s.nowMs;
+  s.leases.append(node.byLease);
+  return node;
+}
+
+export function nodeJoined(s: SchedulerState, event: EventOf<"nodeJoined">): void {
+  const known = s.incarnations.get(event.node);
+  if (known !== undefined && event.incarnation <= known) {
+    hear(s, event);
+    return;
+  }
+  const old = s.nodes.get(event.node);
+  if (old !== undefined) loseNode(s, old, "it started anew");
+  const node = new NodeState(event, event.slots, s.nowMs);
+  s.incarnations.set(node.id, node.incarnation);
+  s.nodes.set(node.id, node);
+  s.leases.append(node.byLease);
+}
+
+export function nodeHeartbeat(s: SchedulerState, event: EventOf<"nodeHeartbeat">): void {
+  const node = hear(s, event);
+  if (node === undefined) return;
+  for (const ref of event.running) {
+    const attempt = s.jobs.get(ref.job)?.phases[ref.phase].tasks[ref.task]?.attempts[ref.attempt - 1];
+    if (attempt !== undefined && s.rules.speaksFor(attempt, event)) continue;
+    const { node: name, incarnation } = event;
+    s.commands.push({ kind: "killAttempt", attempt: ref, node: name, incarnation, reason: "it is void" });
+  }
+}
+
+export function nodeLost(s: SchedulerState, event: EventOf<"nodeLost">): void {
+  const node = s.nodes.get(event.node);
+  if (node !== undefined && node.incarnation === event.incarnation) loseNode(s, node, event.reason);
+}
+
+/** Ends a life of a node: its attempts are lost, and the map outputs that lie on it. */
+export function loseNode(s: SchedulerState, node: NodeState, reason: string): void {
+  s.nodes.delete(node.id);
+  unlink(node.byLease);
+  unlink(node.byIdle);
+  s.idleSlots -= node.idle.length;
+  node.idle.length = 0;
+  for (const slot of node.slots) {
+    if (slot.state.kind === "BUSY") loseAttempt(s, slot.state.attempt, `${node.id} is lost: ${reason}`);
+  }
+  for (const id of node.outputs.keys()) {
+    const job = s.jobs.get(id);
+    if (job !== undefined) loseOutputs(s, job, node, `${node.id} is lost: ${reason}`);
+  }
+}
+
+export function workerReady(s: SchedulerState, event: EventOf<"workerReady">): void {
+  const node = hear(s, event);
+  const slot = node?.slots[event.slot];
+  if (node === undefined || slot === undefined || !s.rules.isNewAsk(event.ask, slot.lastAsk)) return;
+  slot.lastAsk = event.ask;
+  switch (slot.state.kind) {
+    case "IDLE":
+      slot.state = { kind: "IDLE", ask: event.ask };
+      return;
+    case "BUSY":
+      loseAttempt(s, slot.state.attempt, "its worker asked for other work");
+      offerSlot(s, node, slot, event.ask);
+      break;
+    case "AWAY":
+      offerSlot(s, node, slot, event.ask);
+      break;
+  }
+  serveNode(s, node);
+}
+
+export function workerGone(s: SchedulerState, event: EventOf<"workerGone">): void {
+  const node = hear(s, event);
+  const slot = node?.slots[event.slot];
+  if (node === undefined || slot === undefined || event.ask < slot.lastAsk) return;
+  slot.lastAsk = event.ask;
+  switch (slot.state.kind) {
+    case "AWAY":
+      return;
+    case "IDLE":
+      withdrawSlot(s, node, slot);
+      return;
+    case "BUSY":
+      loseAttempt(s, slot.state.attempt, event.message);
+      return;
+  }
+}
+
+/** An attempt is gone through no fault of its job: the task runs again and no user attempt is used up. */
+export function loseAttempt(s: SchedulerState, attempt: Attempt, reason: string): void {
+  if (attempt.state.kind !== "RUNNING") return;
+  const { task } = attempt;
+  endAttempt(s, attempt, { kind: "LOST", endedMs: s.nowMs, reason });
+  const limit = task.job.policy.lossesMax;
+  const failure = systemFailure("WORKER_LOST", `${formatAttempt(attempt.ref)} was lost: ${reason}`, {
+    attempt: attempt.ref,
+    node: attempt.node.id,
+  });
+  moveTask(s, task, { kind: "lose", attempt: attempt.ref.attempt, failure, limit, open: task.phase.open });
+  afterAttempt(s, task);
+}

@@ -1,0 +1,57 @@
+import { expireAttempt } from "./attempt-events.ts";
+import { liftBars } from "./barring.ts";
+import { systemFailure } from "./failure.ts";
+import { failJob } from "./job-end.ts";
+import type { JobState } from "./job-state.ts";
+import { loseNode } from "./node-events.ts";
+import { serveNode } from "./placement.ts";
+import type { SchedulerState } from "./scheduler-state.ts";
+import { startBackups } from "./speculation.ts";
+
+/** What happens because time has passed. Costs as much as there are jobs, plus what is due; not as there are nodes or tasks. */
+export function tick(s: SchedulerState): void {
+  expireLeases(s);
+  for (const job of s.active) {
+    expireAttempts(s, job);
+    for (const name of liftBars(s, job)) {
+      const node = s.nodes.get(name);
+      if (node !== undefined) serveNode(s, node);
+    }
+    if (s.idleSlots > 0) startBackups(s, job);
+    failStalled(s, job);
+  }
+}
+
+function expireLeases(s: SchedulerState): void {
+  for (let link = s.leases.first; link !== null; link = s.leases.first) {
+    const node = link.item;
+    const silentMs = s.nowMs - node.heardMs;
+    if (silentMs < s.settings.leaseMs) return;
+    loseNode(s, node, `silent for ${Math.round(silentMs)} ms`);
+    s.commands.push({ kind: "fenceNode", node: node.id, incarnation: node.incarnation });
+  }
+}
+
+function expireAttempts(s: SchedulerState, job: JobState): void {
+  for (let link = job.watched.first; link !== null; link = job.watched.first) {
+    if (s.nowMs - link.item.progressMs < job.policy.noProgressMs) return;
+    expireAttempt(s, link.item);
+  }
+}
+
+/** Fails a job that waits in vain: no node, or none that may run what waits. One that waits for others' slots just waits. */
+function failStalled(s: SchedulerState, job: JobState): void {
+  if (job.status.kind !== "RUNNING" || job.running > 0) return;
+  const waitedMs = s.nowMs - job.activeMs;
+  const noNode = s.nodes.size === 0;
+  if (waitedMs < (noNode ? job.policy.queueTimeoutMs : job.policy.stallMs)) return;
+  if (!noNode && s.idleSlots === 0 && s.busySlots > 0) {
+    job.activeMs = s.nowMs;
+    return;
+  }
+  let barred = 0;
+  for (const bar of job.bars.values()) if (bar.untilMs !== null) barred++;
+  const nodes = noNode ? "there is no node" : `of ${s.nodes.size} nodes (${barred} barred) none may run them`;
+  const text = `${job.ready} tasks have waited for ${Math.round(waitedMs)} ms: ${nodes}`;
+  failJob(s, job, systemFailure("WORKER_LOST", text));
+}

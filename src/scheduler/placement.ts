@@ -1,0 +1,68 @@
+/**
+ * Who runs where. Work meets slots in two ways: a slot asks and takes the best task (`serveNode`), or a task becomes READY and
+ * takes an idle slot (`placeFresh`). Together they keep one promise: after each step, no idle slot could run any READY task.
+ */
+import { isBarred } from "./barring.ts";
+import type { JobState } from "./job-state.ts";
+import type { NodeState } from "./node.ts";
+import { startAttempt } from "./run-attempt.ts";
+import type { SchedulerState } from "./scheduler-state.ts";
+import { backupFor } from "./speculation.ts";
+import type { Task } from "./task.ts";
+
+/** Fills the idle slots of a node: from the least served job that has something for it; else with backups. */
+export function serveNode(s: SchedulerState, node: NodeState): void {
+  const choose = (job: JobState): Task | undefined =>
+    isBarred(job, node.id) ? undefined : job.queue.peek(node.id);
+  while (node.idle.length > 0) {
+    const task = s.queue.find(choose);
+    if (task !== undefined) {
+      startAttempt(s, task, node, null);
+      continue;
+    }
+    const slow = backupFor(s, node);
+    if (slow === undefined) return;
+    startAttempt(s, slow.task, node, slow);
+  }
+}
+
+/** Gives the tasks that became READY in this step to idle slots: first those that have one near, then the others. */
+export function placeFresh(s: SchedulerState): void {
+  if (s.fresh.length === 0) return;
+  const fresh = s.fresh;
+  s.fresh = [];
+  if (s.idleSlots === 0) return;
+  const place = (task: Task, node: NodeState | undefined): void => {
+    if (node !== undefined && task.state.kind === "READY") startAttempt(s, task, node, null);
+  };
+  for (const task of fresh) {
+    if (s.idleSlots === 0) return;
+    if (task.pinned.length > 0) place(task, idleAmong(s, task, task.pinned));
+    else if (task.preferred.length > 0) place(task, idleAmong(s, task, task.preferred));
+  }
+  for (const task of fresh) {
+    if (s.idleSlots === 0) return;
+    if (task.state.kind === "READY" && task.pinned.length === 0) place(task, idleAnywhere(s, task));
+  }
+}
+
+function idleAmong(s: SchedulerState, task: Task, names: readonly string[]): NodeState | undefined {
+  let second: NodeState | undefined;
+  for (const name of names) {
+    const node = s.nodes.get(name);
+    if (node === undefined || node.idle.length === 0 || isBarred(task.job, name)) continue;
+    if (name !== task.lastFailedNode) return node;
+    second = node;
+  }
+  return second;
+}
+
+function idleAnywhere(s: SchedulerState, task: Task): NodeState | undefined {
+  let second: NodeState | undefined;
+  for (const node of s.idle) {
+    if (isBarred(task.job, node.id)) continue;
+    if (node.id !== task.lastFailedNode) return node;
+    second = node;
+  }
+  return second;
+}

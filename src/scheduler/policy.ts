@@ -1,0 +1,83 @@
+import { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+
+/** How one job is treated. Times are milliseconds. */
+export interface JobPolicy {
+  /** User and data failures of one task before the task fails. */
+  readonly attemptsMax: number;
+  /** Losses of one task (kills, lost nodes, system failures) before the task fails, so that every job ends. */
+  readonly lossesMax: number;
+  /** Fetch failures of one map task's output before the job fails. */
+  readonly fetchFailuresMax: number;
+  /** An attempt without progress for this long is killed. Counts as a user failure, unless it never began. */
+  readonly noProgressMs: number;
+  /** Failures on one node after which it gets no more tasks of this job ... */
+  readonly barAfterFailures: number;
+  /** ... for this long. Failures older than this are forgotten, too. */
+  readonly barMs: number;
+  /** Start backups of slow tasks on other nodes. */
+  readonly speculation: boolean;
+  /** A backup needs this share of its phase done, */
+  readonly speculationDoneShare: number;
+  /** a task that has run this many times the median of those done, */
+  readonly speculationSlowness: number;
+  /** and at least this long. */
+  readonly speculationFloorMs: number;
+  /** Share of a phase's tasks that may get a backup; one task always may. */
+  readonly speculationShare: number;
+  /** Share of each phase's tasks that may fail without failing the job. */
+  readonly failedTasksShare: number;
+  /** Finished map output outlives its node (shared storage). */
+  readonly outputsSurviveNode: boolean;
+  /** There are nodes, but for this long none of them could run any of the waiting tasks: the job fails. Infinity: it waits. */
+  readonly stallMs: number;
+  /** As long as this a job waits while there is no node at all. */
+  readonly queueTimeoutMs: number;
+}
+
+export const jobPolicyDefaults: JobPolicy = {
+  attemptsMax: limits.attemptsMaxDefault,
+  lossesMax: 20,
+  fetchFailuresMax: 4,
+  noProgressMs: limits.noProgressMsDefault,
+  barAfterFailures: 3,
+  barMs: 600_000,
+  speculation: true,
+  speculationDoneShare: 0.75,
+  speculationSlowness: 1.5,
+  speculationFloorMs: 1_000,
+  speculationShare: 0.1,
+  failedTasksShare: 0,
+  outputsSurviveNode: false,
+  stallMs: 600_000,
+  queueTimeoutMs: Number.POSITIVE_INFINITY,
+};
+
+/** How the scheduler treats nodes. */
+export interface SchedulerSettings {
+  /** A node silent for this long is lost. Infinity: only nodeLost ends a node. */
+  readonly leaseMs: number;
+}
+
+export const schedulerSettingsDefaults: SchedulerSettings = { leaseMs: 10_000 };
+
+/** @throws SheafError USAGE naming the field that makes no sense. */
+export function resolvePolicy(changes: Partial<JobPolicy> = {}): JobPolicy {
+  const policy: JobPolicy = { ...jobPolicyDefaults, ...changes };
+  const atLeast = (field: keyof JobPolicy, least: number): void => {
+    const value = policy[field];
+    if (typeof value !== "number" || !(value >= least)) {
+      throw new SheafError("USAGE", `${field}: ${String(value)} is below ${least}`, {
+        hint: `Give a number of ${least} or more.`,
+      });
+    }
+  };
+  for (const field of ["attemptsMax", "lossesMax", "fetchFailuresMax", "barAfterFailures"] as const)
+    atLeast(field, 1);
+  for (const field of ["noProgressMs", "barMs", "speculationFloorMs", "failedTasksShare", "stallMs"] as const)
+    atLeast(field, 0);
+  for (const field of ["speculationDoneShare", "speculationSlowness", "speculationShare"] as const)
+    atLeast(field, 0);
+  atLeast("queueTimeoutMs", 0);
+  return policy;
+}

@@ -1,0 +1,25 @@
+import { speaksFor } from "./attempt.ts";
+import { isSlow } from "./speculation-rule.ts";
+import { nextTaskState } from "./task-state.ts";
+
+/**
+ * The decisions on which safety rests, as plain functions. They are handed to the scheduler so that the simulator can put
+ * broken ones in their place and show that its checks notice.
+ */
+export interface Rules {
+  readonly nextTaskState: typeof nextTaskState;
+  readonly speaksFor: typeof speaksFor;
+  readonly isSlow: typeof isSlow;
+  /** Whether a slot's question has not been seen before. */
+  isNewAsk(ask: number, lastAsk: number): boolean;
+  /** Whether a node's words come from the life it is in. */
+  isSameLife(spoken: number, current: number): boolean;
+}
+
+export const standardRules: Rules = {
+  nextTaskState,
+  speaksFor,
+  isSlow,
+  isNewAsk: (ask, lastAsk) => ask > lastAsk,
+  isSameLife: (spoken, current) => spoken === current,
+};

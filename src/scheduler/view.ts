@@ -1,0 +1,100 @@
+import type { Attempt, AttemptState } from "./attempt.ts";
+import type { JobStatus } from "./commands.ts";
+import { type AttemptRef, type Phase, PHASES } from "./ids.ts";
+import type { StateCounts } from "./phase-state.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+export interface PhaseView {
+  readonly phase: Phase;
+  readonly tasks: number;
+  readonly counts: Readonly<StateCounts>;
+  readonly backups: number;
+}
+
+export interface JobView {
+  readonly job: string;
+  readonly status: "RUNNING" | "COMMITTING" | JobStatus;
+  /** Attempts that run now. */
+  readonly running: number;
+  /** Phases that have tasks, in order. */
+  readonly phases: readonly PhaseView[];
+  /** Nodes alive, of them barred for this job; 0 nodes: the job waits for the first. */
+  readonly nodes: number;
+  readonly barred: number;
+  /** So far, of committed attempts. */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+/** What a progress display shows; undefined for a job that is not known. Costs nothing that grows with tasks or nodes. */
+export function viewJob(scheduler: Scheduler, id: string): JobView | undefined {
+  const { jobs, nodes } = scheduler.state;
+  const job = jobs.get(id);
+  if (job === undefined) return undefined;
+  let barred = 0;
+  for (const [node, bar] of job.bars) if (bar.untilMs !== null && nodes.has(node)) barred++;
+  const phases = PHASES.map((name) => job.phases[name]).filter((phase) => phase.tasks.length > 0);
+  return {
+    job: id,
+    status: job.status.kind === "ENDED" ? job.status.status : job.status.kind,
+    running: job.running,
+    phases: phases.map((phase) => ({
+      phase: phase.name,
+      tasks: phase.tasks.length,
+      counts: { ...phase.counts },
+      backups: phase.backups,
+    })),
+    nodes: nodes.size,
+    barred,
+    counters: Object.fromEntries(job.counters),
+  };
+}
+
+export interface AttemptView {
+  readonly attempt: AttemptRef;
+  readonly node: string;
+  readonly incarnation: number;
+  readonly slot: number;
+  readonly backup: boolean;
+  readonly startedMs: number;
+  readonly state: AttemptState;
+  /** Why the output of an attempt that succeeded is gone; null while it is there. */
+  readonly outputLost: string | null;
+}
+
+/** Every attempt a job has made, in task order: the job's history. */
+export function* viewAttempts(scheduler: Scheduler, id: string): Generator<AttemptView> {
+  const job = scheduler.state.jobs.get(id);
+  if (job === undefined) return;
+  for (const name of PHASES) {
+    for (const task of job.phases[name].tasks)
+      for (const attempt of task.attempts) yield viewAttempt(attempt);
+  }
+}
+
+function viewAttempt(attempt: Attempt): AttemptView {
+  const { ref, node, slot, backup, startedMs, state, outputLost } = attempt;
+  const { id, incarnation } = node;
+  return { attempt: ref, node: id, incarnation, slot, backup, startedMs, state, outputLost };
+}
+
+export interface TaskOutput {
+  readonly task: number;
+  readonly attempt: number;
+  readonly node: string;
+  /** As reported by attemptFinished. */
+  readonly output: unknown;
+}
+
+/**
+ * The committed outputs of a phase, in task order; tasks that have none (not finished, or given up) are left out.
+ * What a reduce attempt is to read is what this gives for "map" at the moment its startAttempt comes.
+ */
+export function* viewOutputs(scheduler: Scheduler, id: string, phase: Phase): Generator<TaskOutput> {
+  for (const task of scheduler.state.jobs.get(id)?.phases[phase].tasks ?? []) {
+    if (task.state.kind !== "FINISHED") continue;
+    const attempt = task.attempts[task.state.attempt - 1];
+    if (attempt?.state.kind !== "SUCCEEDED") continue;
+    const { ref, node, state } = attempt;
+    yield { task: ref.task, attempt: ref.attempt, node: node.id, output: state.output };
+  }
+}
