@@ -1,4 +1,4 @@
-// Builds dist/: tsc, file to file, then the WebAssembly kernels beside the module that loads them.
+// Builds dist/: the WebAssembly kernels beside the module that loads them, then tsc, file to file.
 // --if-missing: do nothing when dist/ is already there (used by npm's prepare step).
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync } from "node:fs";
@@ -14,7 +14,6 @@ function run(file, ...args) {
 
 if (process.argv.includes("--if-missing") && existsSync(at("dist/cli/main.js"))) process.exit(0);
 
-run("node_modules/typescript/bin/tsc", "-p", "tsconfig.json");
 if (existsSync(at("src/kernel/assembly/index.ts"))) {
   mkdirSync(at("dist/kernel"), { recursive: true });
   run(
@@ -30,4 +29,5 @@ if (existsSync(at("src/kernel/assembly/index.ts"))) {
     "--noAssert",
   );
 }
+run("node_modules/typescript/bin/tsc", "-p", "tsconfig.json");
 if (existsSync(at("dist/cli/main.js"))) chmodSync(at("dist/cli/main.js"), 0o755);
