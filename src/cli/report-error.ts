@@ -21,12 +21,12 @@ export async function reportError(error: unknown, words: readonly string[], worl
 /** The one-screen report of a failed task as it is; else message, code and hint; with the stack for bugs and --debug. */
 export function errorText(error: unknown, debug: boolean, style: Style): string {
   const known = isSheafError(error) ? error : undefined;
-  if (known !== undefined && "report" in known && typeof known.report === "string" && !debug) {
-    return withNewline(known.report);
-  }
   const code = known?.code ?? "INTERNAL";
-  const lines = [`${style.red(style.bold("error:"))} ${describeThrown(error)} ${style.dim(`[${code}]`)}`];
-  if (known?.hint !== undefined) lines.push(...known.hint.split("\n").map((line) => `  ${line}`));
+  const report = known !== undefined && "report" in known && typeof known.report === "string" ? known.report : undefined;
+  const [headline, ...rest] = (report ?? describeThrown(error)).split("\n");
+  const lines = [`${style.red(style.bold("error:"))} ${headline} ${style.dim(`[${code}]`)}`, ...rest];
+  // A report has the hint in it.
+  if (known?.hint !== undefined && report === undefined) lines.push(...known.hint.split("\n").map((line) => `  ${line}`));
   if (code === "INTERNAL") lines.push("  This is a bug in sheaf. Please report it with the stack below.");
   if ((debug || code === "INTERNAL") && error instanceof Error) lines.push(style.dim(stackText(error)));
   return withNewline(lines.join("\n"));

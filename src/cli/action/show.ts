@@ -1,0 +1,72 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { SheafError } from "../../base/errors.ts";
+import { suggest } from "../../base/suggest.ts";
+import { findJob } from "../../runner/job-history.ts";
+import type { JobHandle } from "../../runner/job-history.ts";
+import type { Invocation } from "../command.ts";
+import { exitCodes } from "../exit-code.ts";
+import type { ExitCode } from "../exit-code.ts";
+import type { showFlags } from "../flags/show-flags.ts";
+import { tasksShownDefault } from "../flags/show-flags.ts";
+import { readJobStory } from "../job-story.ts";
+import { stateDirectoryOf } from "../state-directory.ts";
+import { jobPage, taskPage } from "../ui/job-page.ts";
+import { styleFor } from "../ui/style.ts";
+import type { World } from "../world.ts";
+import { writeTo } from "../world.ts";
+
+/** Log lines shown of a task; the file has the others. */
+const LOG_LINES_MAX = 50;
+
+export async function run({ flags, positionals, world }: Invocation<typeof showFlags>): Promise<ExitCode> {
+  const handle = positionals[0] ?? "@";
+  if (flags.task !== undefined && handle.includes(":")) {
+    throw new SheafError("USAGE", `the task is given twice: ${handle} and --task ${flags.task}`);
+  }
+  const asked = flags.task === undefined ? handle : `${handle}:${flags.task}`;
+  const job = await findJob(stateDirectoryOf(world), asked);
+  if (flags.task !== undefined && job.task === null) {
+    throw new SheafError("USAGE", `--task: "${flags.task}" is not a task`, { hint: 'Write "map-17" or "reduce-3".' });
+  }
+  await showJob(job, { json: flags.json === true, all: flags.all === true }, world);
+  return exitCodes.ok;
+}
+
+/** Also what `sheaf inspect` does with a job directory. */
+export async function showJob(
+  job: JobHandle,
+  options: { readonly json: boolean; readonly all: boolean },
+  world: World,
+): Promise<void> {
+  const story = readJobStory(job.directory);
+  const style = styleFor(world.stdout, world.env);
+  const look = { style, directory: job.directory, tasksMax: options.all ? Number.POSITIVE_INFINITY : tasksShownDefault };
+  const write = (value: unknown): Promise<boolean> => writeTo(world.stdout, `${JSON.stringify(value)}\n`);
+
+  if (job.task === null) {
+    if (options.json) await write({ ...job.record, directory: job.directory, ...story });
+    else await writeTo(world.stdout, jobPage(job.record, story, look));
+    return;
+  }
+  const task = story.tasks.find((one) => one.task === job.task);
+  if (task === undefined) {
+    const near = suggest(job.task, story.tasks.map((one) => one.task));
+    throw new SheafError("NOT_FOUND", `${job.record.jobId} has no task ${job.task}`, {
+      hint: near === undefined ? "No attempt of it was begun." : `Did you mean ${near}?`,
+    });
+  }
+  const log = taskLog(job.directory, job.task);
+  const shown = log.slice(-LOG_LINES_MAX);
+  if (options.json) await write({ jobId: job.record.jobId, ...task, log });
+  else await writeTo(world.stdout, taskPage(task, shown, log.length - shown.length, look));
+}
+
+function taskLog(directory: string, task: string): readonly string[] {
+  try {
+    const text = readFileSync(join(directory, "logs", `${task}.log`), "utf8");
+    return text.replace(/\n$/, "").split("\n");
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,146 @@
+import { formatSize } from "../../base/size.ts";
+import type { JobRecord } from "../../runner/job-directory.ts";
+import { formatDuration } from "../duration.ts";
+import type { AttemptStory, JobStory, TaskStory } from "../job-story.ts";
+import { table } from "./layout.ts";
+import { formatCount, plural } from "./numbers.ts";
+import { shortTime } from "./short-time.ts";
+import type { Style } from "./style.ts";
+import { padText, printable } from "./text-width.ts";
+
+export interface JobPageLook {
+  readonly style: Style;
+  readonly directory: string;
+  /** Tasks listed at most; failed and slow ones come first when not all are. */
+  readonly tasksMax: number;
+}
+
+/** Everything `sheaf show` says of a job. */
+export function jobPage(record: JobRecord, story: JobStory, look: JobPageLook): string {
+  const { style } = look;
+  const parts = [facts(record, look), phaseLines(story), taskLines(story, look)];
+  const counters = Object.entries(record.counters).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (counters.length > 0) {
+    const rows = counters.map(([name, value]) => [printable(name), formatCount(value)]);
+    parts.push(table([{ title: "COUNTER" }, { title: "VALUE", align: "right" }], rows));
+  }
+  if (story.warnings.length > 0) parts.push(story.warnings.map((text) => `${style.yellow("warning:")} ${text}`));
+  if (record.exception !== null) parts.push([style.red("error:"), ...record.exception.split("\n")]);
+  return `${parts
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join("\n"))
+    .join("\n\n")}\n`;
+}
+
+/** Everything about one task: its attempts, and what it printed. */
+export function taskPage(task: TaskStory, log: readonly string[], logCut: number, look: JobPageLook): string {
+  const { style } = look;
+  const parts = [[style.bold(task.task)], task.attempts.flatMap((attempt) => attemptLines(attempt))];
+  if (log.length > 0) {
+    const head = logCut > 0 ? [`log (truncated: ${plural(logCut, "earlier line")} in ${look.directory}/logs)`] : ["log"];
+    parts.push([...head, ...log.map((line) => `  ${printable(line)}`)]);
+  }
+  return `${parts.map((lines) => lines.join("\n")).join("\n\n")}\n`;
+}
+
+function facts(record: JobRecord, look: JobPageLook): string[] {
+  const { style } = look;
+  const status = record.status === "SUCCEEDED" ? style.green(record.status) : style.red(record.status);
+  const time = record.elapsedMs === null ? `in ${record.currentPhase}` : `in ${formatDuration(record.elapsedMs)}`;
+  const code = record.code === null ? "" : `  (code ${record.code})`;
+  const rows: [string, string][] = [
+    ["id", record.jobId],
+    ["started", `${shortTime(record.startTime)} UTC by ${record.submitter} on ${record.host}`],
+    ["file", `${record.file ?? "(a Job object)"}${code}`],
+    ["inputs", record.inputs.length === 0 ? "none" : record.inputs.map(printable).join(" ")],
+    ["output", record.output ?? "none"],
+    ["read", `${plural(record.recordsIn, "record")}, ${formatSize(record.bytesIn)}`],
+    ["wrote", `${plural(record.recordsOut, "record")}, ${formatSize(record.bytesOut)}`],
+  ];
+  if (record.badRecords > 0) rows.push(["bad", plural(record.badRecords, "record")]);
+  const settings = Object.entries(record.settings).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  if (settings.length > 0) rows.push(["settings", settings.join(" ")]);
+  rows.push(["kept in", look.directory]);
+  return [
+    `${style.bold(printable(record.name))}  ${status} ${time}`,
+    ...rows.map(([term, text]) => `  ${padText(term, 8)} ${text}`),
+  ];
+}
+
+function phaseLines(story: JobStory): string[] {
+  if (story.phases.length === 0) return [];
+  const rows = story.phases.map((phase) => [
+    phase.phase,
+    String(phase.tasks),
+    phase.elapsedMs === null ? "not finished" : formatDuration(phase.elapsedMs),
+  ]);
+  return table([{ title: "PHASE" }, { title: "TASKS", align: "right" }, { title: "TIME", align: "right" }], rows);
+}
+
+function taskLines(story: JobStory, look: JobPageLook): string[] {
+  if (story.tasks.length === 0) return [];
+  const all = story.tasks.length <= look.tasksMax;
+  const chosen = all ? story.tasks : [...story.tasks].sort(byInterest).slice(0, look.tasksMax);
+  const columns = [
+    { title: "TASK" },
+    { title: "STATE" },
+    { title: "ATTEMPTS", align: "right" },
+    { title: "TIME", align: "right" },
+    { title: "RECORDS IN", align: "right" },
+    { title: "OUT", align: "right" },
+    { title: "LAST FAILURE" },
+  ] as const;
+  const lines = table(columns, chosen.map(taskRow));
+  if (!all) lines.push(`truncated: ${chosen.length} of ${formatCount(story.tasks.length)} tasks, failed and slow ones first; --all lists all`);
+  return lines;
+}
+
+function taskRow(task: TaskStory): readonly string[] {
+  const last = task.attempts.at(-1);
+  const stats = task.attempts.find((attempt) => attempt.stats !== null)?.stats;
+  const failure = task.attempts.findLast((attempt) => attempt.failure !== null)?.failure;
+  return [
+    task.task,
+    stats !== undefined ? "finished" : (last?.outcome ?? ""),
+    String(task.attempts.length),
+    formatDuration(totalMs(task)),
+    stats === undefined || stats === null ? "" : formatCount(stats.recordsIn),
+    stats === undefined || stats === null ? "" : formatCount(stats.recordsOut),
+    failure === undefined || failure === null ? "" : printable(failure.message.split("\n")[0]!.slice(0, 80)),
+  ];
+}
+
+function byInterest(a: TaskStory, b: TaskStory): number {
+  return failures(b) - failures(a) || totalMs(b) - totalMs(a);
+}
+
+function failures(task: TaskStory): number {
+  return task.attempts.filter((attempt) => attempt.failure !== null).length;
+}
+
+function totalMs(task: TaskStory): number {
+  return task.attempts.reduce((sum, attempt) => sum + ((attempt.endedMs ?? attempt.startedMs) - attempt.startedMs), 0);
+}
+
+function attemptLines(attempt: AttemptStory): string[] {
+  const took = attempt.endedMs === null ? "" : ` after ${formatDuration(attempt.endedMs - attempt.startedMs)}`;
+  const lines = [`attempt ${attempt.attempt}: ${attempt.outcome}${took}, begun at ${formatDuration(attempt.startedMs)}`];
+  if (attempt.reason !== null) lines.push(`  ${attempt.reason}`);
+  if (attempt.failure !== null) {
+    const { code, phase, message, path, offset, record, key } = attempt.failure;
+    lines.push(`  ${code} in ${phase}: ${printable(message)}`);
+    if (path !== null) lines.push(`  input   ${path}${offset === null ? "" : `:${offset}`}`);
+    if (record !== null) lines.push(`  record  ${printable(record)}`);
+    if (key !== null) lines.push(`  key     ${printable(key)}`);
+  }
+  if (attempt.stats !== null) {
+    const s = attempt.stats;
+    lines.push(
+      `  in      ${plural(s.recordsIn, "record")}, ${formatSize(s.bytesIn)}`,
+      `  out     ${plural(s.recordsOut, "record")}, ${formatSize(s.bytesOut)}`,
+      `  shuffle ${plural(s.emitted, "pair")}, ${formatSize(s.shuffleBytes)}, ${plural(s.spills, "spill")}, ${plural(s.groups, "group")}`,
+      `  cpu     ${formatDuration(s.cpuMs)}`,
+    );
+  }
+  return lines;
+}
