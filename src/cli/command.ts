@@ -1,5 +1,6 @@
 import type { ExitCode } from "./exit-code.ts";
 import type { FlagSet, FlagValues } from "./flag.ts";
+import type { globalFlags } from "./global-flags.ts";
 import type { World } from "./world.ts";
 
 /** A positional argument. Required ones come first; only the last may be `many`. */
@@ -28,7 +29,7 @@ export interface HelpSection {
 
 /** What a command is given when it runs. */
 export interface Invocation<F extends FlagSet> {
-  readonly flags: FlagValues<F>;
+  readonly flags: FlagValues<F> & FlagValues<typeof globalFlags>;
   readonly positionals: readonly string[];
   readonly world: World;
 }

@@ -72,13 +72,16 @@ function takeAttempt(tasks: Map<string, TaskStory>, event: RunEvent): void {
       attemptOf(tasks, event.task, event.attempt, event.atMs);
       return;
     case "attempt-finished":
-      end(attemptOf(tasks, event.task, event.attempt, event.atMs), event.atMs, "finished").stats = event.stats;
+      end(attemptOf(tasks, event.task, event.attempt, event.atMs), event.atMs, "finished").stats =
+        event.stats;
       return;
     case "attempt-failed":
-      end(attemptOf(tasks, event.task, event.attempt, event.atMs), event.atMs, event.outcome).failure = event.failure;
+      end(attemptOf(tasks, event.task, event.attempt, event.atMs), event.atMs, event.outcome).failure =
+        event.failure;
       return;
     case "attempt-cancelled":
-      end(attemptOf(tasks, event.task, event.attempt, event.atMs), event.atMs, "cancelled").reason = event.reason;
+      end(attemptOf(tasks, event.task, event.attempt, event.atMs), event.atMs, "cancelled").reason =
+        event.reason;
       return;
     default:
       return;

@@ -22,11 +22,13 @@ export async function reportError(error: unknown, words: readonly string[], worl
 export function errorText(error: unknown, debug: boolean, style: Style): string {
   const known = isSheafError(error) ? error : undefined;
   const code = known?.code ?? "INTERNAL";
-  const report = known !== undefined && "report" in known && typeof known.report === "string" ? known.report : undefined;
+  const report =
+    known !== undefined && "report" in known && typeof known.report === "string" ? known.report : undefined;
   const [headline, ...rest] = (report ?? describeThrown(error)).split("\n");
   const lines = [`${style.red(style.bold("error:"))} ${headline} ${style.dim(`[${code}]`)}`, ...rest];
   // A report has the hint in it.
-  if (known?.hint !== undefined && report === undefined) lines.push(...known.hint.split("\n").map((line) => `  ${line}`));
+  if (known?.hint !== undefined && report === undefined)
+    lines.push(...known.hint.split("\n").map((line) => `  ${line}`));
   if (code === "INTERNAL") lines.push("  This is a bug in sheaf. Please report it with the stack below.");
   if ((debug || code === "INTERNAL") && error instanceof Error) lines.push(style.dim(stackText(error)));
   return withNewline(lines.join("\n"));

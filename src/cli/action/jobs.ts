@@ -20,7 +20,10 @@ export async function run({ flags, world }: Invocation<typeof jobsFlags>): Promi
   const shown = chosen.slice(0, limit);
   const cut = chosen.length - shown.length;
   if (flags.json === true) {
-    await writeTo(world.stdout, `${JSON.stringify({ jobs: shown, truncated: cut > 0, total: chosen.length })}\n`);
+    await writeTo(
+      world.stdout,
+      `${JSON.stringify({ jobs: shown, truncated: cut > 0, total: chosen.length })}\n`,
+    );
     return exitCodes.ok;
   }
   if (chosen.length === 0) {

@@ -14,10 +14,16 @@ export async function run({ flags, positionals, world }: Invocation<typeof repla
     stateDirectory: stateDirectoryOf(world),
     inspect: flags.inspect === true,
     onLog: (line) => void stderr.write(`${line}\n`),
-    onInspector: (url) => void stderr.write(`waiting for a debugger at ${url}\n  Open chrome://inspect, or attach from an editor.\n`),
+    onInspector: (url) =>
+      void stderr.write(
+        `waiting for a debugger at ${url}\n  Open chrome://inspect, or attach from an editor.\n`,
+      ),
   });
   if (result.kind === "failure") {
-    await writeTo(stderr, report === null ? `${result.message}\n` : report.endsWith("\n") ? report : `${report}\n`);
+    await writeTo(
+      stderr,
+      report === null ? `${result.message}\n` : report.endsWith("\n") ? report : `${report}\n`,
+    );
     return exitCodes.failed;
   }
   const { recordsIn, recordsOut, elapsedMs } = result.stats;

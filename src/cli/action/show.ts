@@ -27,7 +27,9 @@ export async function run({ flags, positionals, world }: Invocation<typeof showF
   const asked = flags.task === undefined ? handle : `${handle}:${flags.task}`;
   const job = await findJob(stateDirectoryOf(world), asked);
   if (flags.task !== undefined && job.task === null) {
-    throw new SheafError("USAGE", `--task: "${flags.task}" is not a task`, { hint: 'Write "map-17" or "reduce-3".' });
+    throw new SheafError("USAGE", `--task: "${flags.task}" is not a task`, {
+      hint: 'Write "map-17" or "reduce-3".',
+    });
   }
   await showJob(job, { json: flags.json === true, all: flags.all === true }, world);
   return exitCodes.ok;
@@ -41,7 +43,11 @@ export async function showJob(
 ): Promise<void> {
   const story = readJobStory(job.directory);
   const style = styleFor(world.stdout, world.env);
-  const look = { style, directory: job.directory, tasksMax: options.all ? Number.POSITIVE_INFINITY : tasksShownDefault };
+  const look = {
+    style,
+    directory: job.directory,
+    tasksMax: options.all ? Number.POSITIVE_INFINITY : tasksShownDefault,
+  };
   const write = (value: unknown): Promise<boolean> => writeTo(world.stdout, `${JSON.stringify(value)}\n`);
 
   if (job.task === null) {
@@ -51,7 +57,10 @@ export async function showJob(
   }
   const task = story.tasks.find((one) => one.task === job.task);
   if (task === undefined) {
-    const near = suggest(job.task, story.tasks.map((one) => one.task));
+    const near = suggest(
+      job.task,
+      story.tasks.map((one) => one.task),
+    );
     throw new SheafError("NOT_FOUND", `${job.record.jobId} has no task ${job.task}`, {
       hint: near === undefined ? "No attempt of it was begun." : `Did you mean ${near}?`,
     });

@@ -24,7 +24,8 @@ export function jobPage(record: JobRecord, story: JobStory, look: JobPageLook): 
     const rows = counters.map(([name, value]) => [printable(name), formatCount(value)]);
     parts.push(table([{ title: "COUNTER" }, { title: "VALUE", align: "right" }], rows));
   }
-  if (story.warnings.length > 0) parts.push(story.warnings.map((text) => `${style.yellow("warning:")} ${text}`));
+  if (story.warnings.length > 0)
+    parts.push(story.warnings.map((text) => `${style.yellow("warning:")} ${text}`));
   if (record.exception !== null) parts.push([style.red("error:"), ...record.exception.split("\n")]);
   return `${parts
     .filter((lines) => lines.length > 0)
@@ -37,7 +38,8 @@ export function taskPage(task: TaskStory, log: readonly string[], logCut: number
   const { style } = look;
   const parts = [[style.bold(task.task)], task.attempts.flatMap((attempt) => attemptLines(attempt))];
   if (log.length > 0) {
-    const head = logCut > 0 ? [`log (truncated: ${plural(logCut, "earlier line")} in ${look.directory}/logs)`] : ["log"];
+    const head =
+      logCut > 0 ? [`log (truncated: ${plural(logCut, "earlier line")} in ${look.directory}/logs)`] : ["log"];
     parts.push([...head, ...log.map((line) => `  ${printable(line)}`)]);
   }
   return `${parts.map((lines) => lines.join("\n")).join("\n\n")}\n`;
@@ -46,7 +48,8 @@ export function taskPage(task: TaskStory, log: readonly string[], logCut: number
 function facts(record: JobRecord, look: JobPageLook): string[] {
   const { style } = look;
   const status = record.status === "SUCCEEDED" ? style.green(record.status) : style.red(record.status);
-  const time = record.elapsedMs === null ? `in ${record.currentPhase}` : `in ${formatDuration(record.elapsedMs)}`;
+  const time =
+    record.elapsedMs === null ? `in ${record.currentPhase}` : `in ${formatDuration(record.elapsedMs)}`;
   const code = record.code === null ? "" : `  (code ${record.code})`;
   const rows: [string, string][] = [
     ["id", record.jobId],
@@ -74,7 +77,10 @@ function phaseLines(story: JobStory): string[] {
     String(phase.tasks),
     phase.elapsedMs === null ? "not finished" : formatDuration(phase.elapsedMs),
   ]);
-  return table([{ title: "PHASE" }, { title: "TASKS", align: "right" }, { title: "TIME", align: "right" }], rows);
+  return table(
+    [{ title: "PHASE" }, { title: "TASKS", align: "right" }, { title: "TIME", align: "right" }],
+    rows,
+  );
 }
 
 function taskLines(story: JobStory, look: JobPageLook): string[] {
@@ -91,7 +97,10 @@ function taskLines(story: JobStory, look: JobPageLook): string[] {
     { title: "LAST FAILURE" },
   ] as const;
   const lines = table(columns, chosen.map(taskRow));
-  if (!all) lines.push(`truncated: ${chosen.length} of ${formatCount(story.tasks.length)} tasks, failed and slow ones first; --all lists all`);
+  if (!all)
+    lines.push(
+      `truncated: ${chosen.length} of ${formatCount(story.tasks.length)} tasks, failed and slow ones first; --all lists all`,
+    );
   return lines;
 }
 
@@ -119,12 +128,18 @@ function failures(task: TaskStory): number {
 }
 
 function totalMs(task: TaskStory): number {
-  return task.attempts.reduce((sum, attempt) => sum + ((attempt.endedMs ?? attempt.startedMs) - attempt.startedMs), 0);
+  return task.attempts.reduce(
+    (sum, attempt) => sum + ((attempt.endedMs ?? attempt.startedMs) - attempt.startedMs),
+    0,
+  );
 }
 
 function attemptLines(attempt: AttemptStory): string[] {
-  const took = attempt.endedMs === null ? "" : ` after ${formatDuration(attempt.endedMs - attempt.startedMs)}`;
-  const lines = [`attempt ${attempt.attempt}: ${attempt.outcome}${took}, begun at ${formatDuration(attempt.startedMs)}`];
+  const took =
+    attempt.endedMs === null ? "" : ` after ${formatDuration(attempt.endedMs - attempt.startedMs)}`;
+  const lines = [
+    `attempt ${attempt.attempt}: ${attempt.outcome}${took}, begun at ${formatDuration(attempt.startedMs)}`,
+  ];
   if (attempt.reason !== null) lines.push(`  ${attempt.reason}`);
   if (attempt.failure !== null) {
     const { code, phase, message, path, offset, record, key } = attempt.failure;
