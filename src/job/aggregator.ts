@@ -9,6 +9,12 @@ export type NumericOp = "count" | "sum" | "min" | "max";
 /** Slots one op owns. Part of the run file format: frozen. */
 export const NUMERIC_OP_SLOTS: Readonly<Record<NumericOp, number>> = { count: 1, sum: 2, min: 1, max: 1 };
 
+/**
+ * What a plain number puts into one op: 1, itself, its square (as an exact double-double), or 0 where it is a safe
+ * integer and 1 where it is not.
+ */
+export type NumberFold = "one" | "value" | "square" | "inexact";
+
 /** The state of an aggregator as a fixed row of 64-bit floats, which kernels can start and merge by themselves. */
 export interface NumericState<in V, out O> {
   readonly ops: readonly NumericOp[];
@@ -23,6 +29,12 @@ export interface NumericState<in V, out O> {
   readonly countsOnly?: boolean;
   /** Set where `add` for a plain number is: fold the number into every op (count adds 1). Lets kernels add numbers taken from bytes. */
   readonly takesNumber?: boolean;
+  /**
+   * Set where `add` takes plain finite numbers, more general than `takesNumber`: what a number puts into each op, in the
+   * order of `ops` (`sum` has "value" for its sum and "inexact" for its `max`). Other numbers and values go to `add`,
+   * which refuses them.
+   */
+  readonly folds?: readonly NumberFold[];
 }
 
 /**
@@ -40,6 +52,8 @@ export interface Aggregator<in V, out O, S = unknown> {
   readonly spec: unknown;
   /** Present when the state is a fixed row of numbers: then the engine uses this instead of the functions below. */
   readonly numeric?: NumericState<V, O>;
+  /** Set where the order of the values does not change the result. `testJob` holds the aggregator to it. */
+  readonly commutative?: boolean;
   empty(): S;
   add(state: S, value: V): S;
   merge(left: S, right: S): S;

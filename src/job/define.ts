@@ -1,8 +1,16 @@
 import type { Aggregator } from "./aggregator.ts";
 import type { TaskContext } from "./context.ts";
-import type { CombineFunction, ReduceFunction } from "./job.ts";
+import type {
+  AnyCollections,
+  CollectionsJob,
+  CombineFunction,
+  Params,
+  ReduceFunction,
+  SimpleJob,
+} from "./job.ts";
 import type { Key } from "./key.ts";
 import type { Input } from "./reader.ts";
+import { checkJob } from "./validate.ts";
 import type { Writer } from "./writer.ts";
 
 /** One collection of a job after `job()` has checked it and filled in what was left out. */
@@ -37,4 +45,29 @@ export interface Job {
   readonly aux: Readonly<Record<string, unknown>>;
   readonly expect: ((counters: Readonly<Record<string, number>>) => boolean | string) | undefined;
   readonly seed: number;
+}
+
+/**
+ * Defines a job: what to read, what to make of each record, how to bring together what was emitted, and where to write it.
+ * The result is checked and frozen; export it as the default of a job file, or give it to `run()`.
+ *
+ *     export default job({
+ *       input: text(),
+ *       map(line, emit) {
+ *         for (const word of line.match(/\p{L}+/gu) ?? []) emit(word.toLowerCase(), 1);
+ *       },
+ *       reduce: sum(),
+ *     });
+ *
+ * Types follow from the parts: the reader gives the record's, the reduce those that `emit` accepts.
+ * @throws SheafError JOB_INVALID naming the field that is wrong
+ */
+export function job<R, C extends AnyCollections<P>, P = Params, S = undefined>(
+  definition: CollectionsJob<R, C, P, S>,
+): Job;
+export function job<R, K extends Key, V, O, P = Params, S = undefined>(
+  definition: SimpleJob<R, K, V, O, P, S>,
+): Job;
+export function job(definition: unknown): Job {
+  return checkJob(definition);
 }

@@ -4,6 +4,9 @@ import type { Key } from "./key.ts";
 import type { Input } from "./reader.ts";
 import type { Writer } from "./writer.ts";
 
+/** What `params` are without a declaration. */
+export type Params = Readonly<Record<string, unknown>>;
+
 /** `emit(key, value)`; the value may be left out where the reduce takes anything (`count()`). */
 export type Emit<K extends Key, V> = undefined extends V
   ? (key: K, value?: V) => void
@@ -18,30 +21,46 @@ export type MapResult<K extends Key, V> =
 
 /**
  * A free-form reduce: called once per key (or group) with its values in (map task, emit) order. What it returns is the
- * value written for the key; `undefined` writes nothing; a generator writes each value it yields. The values
- * stream and can be iterated once.
+ * value written for the key, an array too; `undefined` writes nothing; a generator writes each value it yields. The
+ * values stream and can be iterated once.
+ *
+ * Annotate all its parameters: `reduce(key: string, values: Iterable<number>) { ... }`. K and V, and so what `emit` takes,
+ * are inferred from them.
  */
-export type ReduceFunction<K extends Key, V, O> = (
+export type ReduceFunction<K extends Key, V, O, P = Params> = (
   key: K,
   values: Iterable<V>,
-  context: ReduceContext,
-) => O | undefined | Iterable<O> | Promise<O | undefined> | AsyncIterable<O>;
+  context: ReduceContext<P>,
+) =>
+  | O
+  | undefined
+  | Generator<O, unknown, undefined>
+  | Promise<O | undefined>
+  | AsyncGenerator<O, unknown, undefined>;
 
-export interface ReduceContext<P = Readonly<Record<string, unknown>>, S = unknown> extends TaskContext<P, S> {
+export interface ReduceContext<P = Params, S = unknown> extends TaskContext<P, S> {
   /** Writes a result under a key of its own choosing, in addition to what reduce returns. */
   emit(key: Key, value: unknown): void;
 }
 
-/** Folds values of one key into fewer before they travel. Must not change the result; checked by `testJob`. */
-export type CombineFunction<K extends Key, V> = (key: K, values: Iterable<V>) => V | undefined | Iterable<V>;
+/**
+ * Folds values of one key into fewer before they travel: returns one value (an array is one), `undefined` for none, or is a
+ * generator of several. It is called any number of times, with values and with its own results. It must not
+ * change the result; checked by `testJob`.
+ */
+export type CombineFunction<K extends Key, V> = (
+  key: K,
+  values: Iterable<V>,
+) => V | undefined | Generator<V, unknown, undefined>;
 
-export interface CollectionOptions<K extends Key, V, O> {
+export interface CollectionOptions<K extends Key, V, O, P = Params> {
   /** An aggregator, or a function called per key. None: map-only, or sorted records as they are when `order` is set. */
-  reduce?: Aggregator<V, O> | ReduceFunction<K, V, O>;
+  reduce?: Aggregator<V, O> | ReduceFunction<K, V, O, P>;
+  /** Only with a reduce function: an aggregator is its own combiner. */
   combine?: CombineFunction<K, V>;
   /** Integer in [0, partitions). Default: a hash of the key's bytes. Must depend on nothing but its arguments. */
-  partition?(key: K, partitions: number): number;
-  /** Number of reduce tasks. Default: from the input's size, never from the number of workers. */
+  partition?: (key: K, partitions: number) => number;
+  /** Number of reduce tasks, 1 to 10,000. Default: from the input's size, never from the number of workers. */
   partitions?: number;
   /**
    * "hash" (default): each part is sorted by key, keys spread over parts. "total": all keys of a part precede those of the
@@ -61,36 +80,72 @@ interface JobCommon<R, P, S> {
   /** Default: the job file's name. */
   name?: string;
   input: Input<R>;
-  /** Called once per map attempt before its first record; what it returns is `ctx.state`. */
-  setup?(context: TaskContext<P, undefined>): S | Promise<S>;
-  /** Parameters with their defaults; `--set name=value` overrides them. */
+  /**
+   * Called once per map attempt before its first record; what it returns is `ctx.state`. Write it above `map`, so that
+   * `ctx.state` has its type there.
+   */
+  setup?: (context: TaskContext<P, undefined>) => S | Promise<S>;
+  /** Parameters with their defaults, plain data; `--set name=value` overrides them. */
   params?: P;
   /** Data shipped once and loaded once per worker: values as they are, or files by `{ file: path }`. */
   aux?: Readonly<Record<string, unknown>>;
   /** Looks at the final counters before the commit; false or a text fails the job and leaves earlier output as it was. */
-  expect?(counters: Readonly<Record<string, number>>): boolean | string;
-  /** Seed of ctx.random and of sampling. Default 0. */
+  expect?: (counters: Readonly<Record<string, number>>) => boolean | string;
+  /** Seed of ctx.random and of sampling, an integer. Default 0. */
   seed?: number;
 }
 
-export interface SimpleJob<R, K extends Key, V, O, P, S> extends JobCommon<R, P, S>, CollectionOptions<K, V, O> {
+export interface SimpleJob<R, K extends Key, V, O, P = Params, S = undefined>
+  extends JobCommon<R, P, S>, CollectionOptions<K, V, O, P> {
   collections?: never;
   /** Default: each record is a key, its value undefined. */
-  map?(record: R, emit: Emit<K, V>, context: TaskContext<P, S>): MapResult<K, V>;
+  map?: (record: R, emit: Emit<K, V>, context: TaskContext<P, S>) => MapResult<K, V>;
   /** Called once per map attempt after its last record. */
-  teardown?(context: TaskContext<P, S>, emit: Emit<K, V>): void | Promise<void>;
+  teardown?: (context: TaskContext<P, S>, emit: Emit<K, V>) => void | Promise<void>;
 }
 
-// oxlint-disable-next-line typescript/no-explicit-any -- the constraint of an inferred map of types
-export type AnyCollection = CollectionOptions<any, any, any>;
+/**
+ * Any collection, as a constraint. The second half of each union keeps parameters without a type from being guessed:
+ * they are an error ("implicitly has an 'any' type") instead of accepting everything.
+ */
+export interface AnyCollection<P = Params> {
+  reduce?:
+    | Aggregator<never, unknown>
+    | ((key: never, values: Iterable<never>, context: ReduceContext<P>) => unknown)
+    | ((key: Key, values: Iterable<unknown>, context: ReduceContext<P>) => unknown);
+  combine?:
+    | ((key: never, values: Iterable<never>) => unknown)
+    | ((key: Key, values: Iterable<unknown>) => unknown);
+  partition?: ((key: never, partitions: number) => number) | ((key: Key, partitions: number) => number);
+  partitions?: number;
+  order?: "hash" | "total";
+  groupBy?: number;
+  output?: Writer<never, never>;
+}
 
-export type EmitOf<C> = C extends CollectionOptions<infer K, infer V, infer _O> ? Emit<K, V> : never;
+export type AnyCollections<P = Params> = Readonly<Record<string, AnyCollection<P>>>;
 
-export type EmitTo<C extends Readonly<Record<string, AnyCollection>>> = { readonly [N in keyof C]: EmitOf<C[N]> };
+type KeyOf<C> = C extends { reduce: (key: infer K extends Key, ...rest: never) => unknown } ? K : Key;
 
-export interface CollectionsJob<R, C extends Readonly<Record<string, AnyCollection>>, P, S> extends JobCommon<R, P, S> {
+type ValueOf<C> = C extends { reduce: Aggregator<infer V, unknown> }
+  ? V
+  : C extends { reduce: (key: never, values: Iterable<infer V>, ...rest: never) => unknown }
+    ? V
+    : unknown;
+
+/** The `emit` of one collection. */
+export type EmitOf<C> = Emit<KeyOf<C>, ValueOf<C>>;
+
+/** The `emit` of a job with collections: a function for each. */
+export type EmitTo<C extends AnyCollections<never>> = { readonly [N in keyof C]: EmitOf<C[N]> };
+
+export interface CollectionsJob<R, C extends AnyCollections<P>, P = Params, S = undefined> extends JobCommon<
+  R,
+  P,
+  S
+> {
   collections: C;
-  map(record: R, emit: EmitTo<C>, context: TaskContext<P, S>): void | Promise<void>;
-  teardown?(context: TaskContext<P, S>, emit: EmitTo<C>): void | Promise<void>;
+  map: (record: R, emit: EmitTo<C>, context: TaskContext<P, S>) => void | Promise<void>;
+  teardown?: (context: TaskContext<P, S>, emit: EmitTo<C>) => void | Promise<void>;
   reduce?: never;
 }

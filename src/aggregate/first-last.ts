@@ -1,0 +1,55 @@
+import type { Aggregator } from "../job/aggregator.ts";
+import { keepValue, valueBytes } from "./keep-value.ts";
+
+/** At most one value: empty before the first one came. */
+export interface Held<V> {
+  empty: boolean;
+  value: V | null;
+}
+
+/** The value emitted first, in (map task, emit) order; null for none. */
+export function first<V = unknown>(): Aggregator<V, V | null, Held<V>> {
+  return held(
+    "first",
+    (state, value) => (state.empty ? hold(keepValue(value)) : state),
+    (left, right) => (left.empty ? { ...right } : left),
+  );
+}
+
+/** The value emitted last, in (map task, emit) order; null for none. */
+export function last<V = unknown>(): Aggregator<V, V | null, Held<V>> {
+  return held(
+    "last",
+    (state, value) => {
+      state.empty = false;
+      state.value = keepValue(value);
+      return state;
+    },
+    (left, right) => (right.empty ? left : { ...right }),
+  );
+}
+
+function held<V>(
+  kind: string,
+  add: (state: Held<V>, value: V) => Held<V>,
+  merge: (left: Held<V>, right: Held<V>) => Held<V>,
+): Aggregator<V, V | null, Held<V>> {
+  return {
+    kind,
+    spec: null,
+    empty: () => ({ empty: true, value: null }),
+    add,
+    merge,
+    result: (state) => state.value,
+    pack: (state) => (state.empty ? [] : [state.value]),
+    unpack(data) {
+      const [value] = data as V[];
+      return (data as V[]).length === 0 ? { empty: true, value: null } : hold(value as V);
+    },
+    sizeOf: (state) => 40 + valueBytes(state.value),
+  };
+}
+
+function hold<V>(value: V): Held<V> {
+  return { empty: false, value };
+}

@@ -1,0 +1,145 @@
+import { printValue } from "../base/print-value.ts";
+import type { Aggregator } from "../job/aggregator.ts";
+import { positiveInteger, refuseArgument, refuseMore, refuseNumber, refuseValue } from "./refuse.ts";
+
+const BINS_MAX_DEFAULT = 10_000;
+
+export type HistogramOptions =
+  | {
+      /** Ascending bounds: n of them make n + 1 bins, the first and last of which are open. */
+      readonly edges: readonly number[];
+    }
+  | {
+      /** Width of every bin. */
+      readonly width: number;
+      /** Where a bin starts. Default 0. */
+      readonly start?: number;
+      /** Bins held for one key at most; more throw VALUE_INVALID. Default 10,000. */
+      readonly max?: number;
+    };
+
+/** Values from `from` (included) to `to` (excluded); null is an open end. */
+export interface HistogramBin {
+  readonly from: number | null;
+  readonly to: number | null;
+  readonly count: number;
+}
+
+/** Count per bin number. */
+export type HistogramState = Map<number, number>;
+
+/** Which bin a value is in, and what to call the bins. */
+interface Bins {
+  readonly max: number;
+  binOf(value: number): number;
+  result(state: HistogramState): HistogramBin[];
+}
+
+/**
+ * How many values fall in which bin, in ascending order. With `edges` all bins are listed, with `width` those that are not
+ * empty. Values: finite numbers; others throw VALUE_INVALID.
+ */
+export function histogram(options: HistogramOptions): Aggregator<number, HistogramBin[], HistogramState> {
+  const bins = "edges" in options ? edgeBins(options.edges) : widthBins(options);
+  const put = (state: HistogramState, bin: number, count: number): void => {
+    const before = state.get(bin);
+    if (before === undefined && state.size >= bins.max) {
+      throw refuseMore(
+        "histogram",
+        bins.max,
+        "bins",
+        "Make the bins wider, or raise it: histogram({ width, max }).",
+      );
+    }
+    state.set(bin, (before ?? 0) + count);
+  };
+  return {
+    kind: "histogram",
+    spec: options,
+    commutative: true,
+    empty: () => new Map(),
+    add(state, value) {
+      if (!Number.isFinite(value)) throw refuseNumber("histogram", value);
+      put(state, bins.binOf(value), 1);
+      return state;
+    },
+    merge(left, right) {
+      for (const [bin, count] of right) put(left, bin, count);
+      return left;
+    },
+    result: (state) => bins.result(state),
+    pack: (state) => sorted(state).flat(),
+    unpack(data) {
+      const flat = data as number[];
+      const state: HistogramState = new Map();
+      for (let i = 0; i < flat.length; i += 2) state.set(flat[i]!, flat[i + 1]!);
+      return state;
+    },
+    sizeOf: (state) => 100 + state.size * 40,
+  };
+}
+
+function edgeBins(edges: readonly number[]): Bins {
+  const ascending =
+    Array.isArray(edges) && edges.every((edge, i) => Number.isFinite(edge) && !(edge <= edges[i - 1]!));
+  if (!ascending || edges.length === 0) {
+    const hint = "Give finite numbers, each larger than the one before it: [0, 10, 100].";
+    throw refuseArgument("histogram", `edges are ${printValue(edges)}`, hint);
+  }
+  const bounds = Float64Array.from(edges);
+  return {
+    max: Infinity,
+    binOf: (value) => edgesUpTo(bounds, value),
+    result: (state) =>
+      Array.from({ length: bounds.length + 1 }, (_, bin) => ({
+        from: bounds[bin - 1] ?? null,
+        to: bounds[bin] ?? null,
+        count: state.get(bin) ?? 0,
+      })),
+  };
+}
+
+/** How many of the ascending bounds are not above `value`. */
+function edgesUpTo(bounds: Float64Array, value: number): number {
+  let low = 0;
+  let high = bounds.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (bounds[middle]! <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function widthBins(options: {
+  readonly width: number;
+  readonly start?: number;
+  readonly max?: number;
+}): Bins {
+  const { width, start = 0 } = options;
+  if (!(Number.isFinite(width) && width > 0)) {
+    throw refuseArgument("histogram", `width is ${printValue(width)}`, "Give a finite number above 0.");
+  }
+  if (!Number.isFinite(start)) {
+    throw refuseArgument("histogram", `start is ${printValue(start)}`, "Give a finite number.");
+  }
+  const from = (bin: number): number => start + bin * width;
+  return {
+    max: positiveInteger("histogram", "max", options.max ?? BINS_MAX_DEFAULT),
+    binOf(value) {
+      let bin = Math.floor((value - start) / width);
+      if (!Number.isSafeInteger(bin)) {
+        throw refuseValue("histogram", value, `within 2^53 bins of ${width}`, "Make the bins wider.");
+      }
+      // The quotient is rounded: the bounds that are printed decide.
+      if (value < from(bin)) bin--;
+      else if (value >= from(bin + 1)) bin++;
+      return bin;
+    },
+    result: (state) => sorted(state).map(([bin, count]) => ({ from: from(bin), to: from(bin + 1), count })),
+  };
+}
+
+function sorted(state: HistogramState): [number, number][] {
+  return [...state].sort((a, b) => a[0] - b[0]);
+}

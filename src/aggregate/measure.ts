@@ -1,0 +1,33 @@
+import { SheafError } from "../base/errors.ts";
+import type { Key } from "../job/key.ts";
+import { compareKeys } from "../job/key-order.ts";
+import { refuseValue } from "./refuse.ts";
+
+/** What items are compared by, in the order of keys: a number, a text, or an array of these that settles ties. */
+export type Measure = Key;
+
+/** Options of aggregators that compare items. */
+export interface MeasureOptions<V> {
+  /** What an item is compared by. A pure function. */
+  readonly by: (item: V) => Measure;
+}
+
+/** Compares measures; plain numbers, the usual case, first. */
+export function compareMeasures(a: Measure, b: Measure): number {
+  return typeof a === "number" && typeof b === "number" ? a - b : compareKeys(a, b);
+}
+
+/** @throws SheafError VALUE_INVALID when `measure` is NaN or nothing that can be compared. */
+export function checkMeasure(kind: string, measure: Measure, item: unknown): Measure {
+  if (typeof measure === "number" && Number.isFinite(measure)) return measure;
+  try {
+    compareKeys(measure, measure);
+    return measure;
+  } catch (cause) {
+    if (cause instanceof SheafError) {
+      const hint = "Measures are numbers (not NaN), strings, or arrays of these, like keys.";
+      throw refuseValue(kind, measure, `a measure for ${typeof item} items`, hint);
+    }
+    throw cause;
+  }
+}

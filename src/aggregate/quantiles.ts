@@ -1,0 +1,185 @@
+import type { Aggregator } from "../job/aggregator.ts";
+import { printValue } from "../base/print-value.ts";
+import { DdSketch } from "./dd-sketch.ts";
+import { refuseArgument, refuseNumber } from "./refuse.ts";
+
+/** Values kept as they are, before buckets take over. Part of packed states and of results: frozen. */
+const EXACT_MAX = 256;
+const ERROR_DEFAULT = 0.01;
+
+export interface QuantilesOptions {
+  /** Largest relative error of a quantile once a key has more than 256 values, 0.0001 to 0.5. Default 0.01: 1 %. */
+  readonly error?: number;
+}
+
+/** Up to 256 values as they came; or counts per bucket. Smallest and largest are always exact. */
+export interface QuantileState {
+  count: number;
+  min: number;
+  max: number;
+  values: number[] | null;
+  readonly buckets: Map<number, number>;
+}
+
+/**
+ * Quantiles of numbers, in the order asked: `quantiles([0.5, 0.99])` gives [median, 99th percentile]; null for no values.
+ * The q-quantile is the smallest value that at least q of all values do not exceed (nearest rank: one of the values, never
+ * an interpolation); 0 is the smallest, 1 the largest value.
+ *
+ * Exact up to 256 values per key. Beyond that a DDSketch answers within `error` of the exact value, relative to it. It is
+ * used, and not a t-digest or KLL, because it only counts: whichever way values were split and states merged, the state is the
+ * same, and so is the result. The others compress as they go, and their result depends on when.
+ *
+ * Values: finite numbers; others throw VALUE_INVALID.
+ */
+export function quantiles(
+  qs: readonly number[],
+  options: QuantilesOptions = {},
+): Aggregator<number, number[] | null, QuantileState> {
+  const checked = checkQuantiles(qs);
+  return sketched("quantiles", options, { qs: checked }, (state, sketch) =>
+    quantilesOf(state, sketch, checked),
+  );
+}
+
+/** The median: the 0.5-quantile, as `quantiles()` computes it; null for no values. */
+export function median(options: QuantilesOptions = {}): Aggregator<number, number | null, QuantileState> {
+  return sketched("median", options, {}, (state, sketch) => quantilesOf(state, sketch, [0.5])?.[0] ?? null);
+}
+
+function sketched<O>(
+  kind: string,
+  options: QuantilesOptions,
+  spec: object,
+  result: (state: QuantileState, sketch: DdSketch) => O,
+): Aggregator<number, O, QuantileState> {
+  const error = options.error ?? ERROR_DEFAULT;
+  if (!(error >= 0.0001 && error <= 0.5)) {
+    throw refuseArgument(
+      kind,
+      `error is ${printValue(error)}`,
+      "Give a fraction from 0.0001 to 0.5; 0.01 is 1 %.",
+    );
+  }
+  const sketch = new DdSketch(error);
+  return {
+    kind,
+    spec: { ...spec, error },
+    commutative: true,
+    empty: () => ({ count: 0, min: Infinity, max: -Infinity, values: [], buckets: new Map() }),
+    add(state, value) {
+      if (!Number.isFinite(value)) throw refuseNumber(kind, value);
+      putValue(state, sketch, value);
+      return state;
+    },
+    merge(left, right) {
+      if (right.values !== null) {
+        for (const value of right.values) putValue(left, sketch, value);
+        return left;
+      }
+      useBuckets(left, sketch);
+      for (const [bucket, count] of right.buckets) putBucket(left, bucket, count);
+      left.count += right.count;
+      left.min = Math.min(left.min, right.min);
+      left.max = Math.max(left.max, right.max);
+      return left;
+    },
+    result: (state) => result(state, sketch),
+    pack: packState,
+    unpack: unpackState,
+    sizeOf: (state) => 200 + (state.values?.length ?? 0) * 8 + state.buckets.size * 40,
+  };
+}
+
+function putValue(state: QuantileState, sketch: DdSketch, value: number): void {
+  const number = value + 0;
+  state.count++;
+  if (number < state.min) state.min = number;
+  if (number > state.max) state.max = number;
+  if (state.values === null) {
+    putBucket(state, sketch.bucketOf(number), 1);
+  } else {
+    state.values.push(number);
+    if (state.values.length > EXACT_MAX) useBuckets(state, sketch);
+  }
+}
+
+function putBucket(state: QuantileState, bucket: number, count: number): void {
+  state.buckets.set(bucket, (state.buckets.get(bucket) ?? 0) + count);
+}
+
+function useBuckets(state: QuantileState, sketch: DdSketch): void {
+  for (const value of state.values ?? []) putBucket(state, sketch.bucketOf(value), 1);
+  state.values = null;
+}
+
+function quantilesOf(state: QuantileState, sketch: DdSketch, qs: readonly number[]): number[] | null {
+  if (state.count === 0) return null;
+  const ranks = qs.map((q) => nearestRank(q, state.count));
+  if (state.values !== null) {
+    const values = Float64Array.from(state.values).sort();
+    return ranks.map((rank) => values[rank - 1]!);
+  }
+  const buckets = sortedBuckets(state);
+  return ranks.map((rank) => {
+    if (rank === 1) return state.min;
+    if (rank === state.count) return state.max;
+    let seen = 0;
+    const found = buckets.find(([, count]) => (seen += count) >= rank)!;
+    return Math.min(state.max, Math.max(state.min, sketch.valueOf(found[0])));
+  });
+}
+
+/** Counting from 1. A q such as 0.07 is a little more than seven hundredths: a product that near to an integer is meant to be it. */
+function nearestRank(q: number, count: number): number {
+  const exact = q * count;
+  return Math.min(count, Math.max(1, Math.ceil(exact - exact * 4 * Number.EPSILON)));
+}
+
+function sortedBuckets(state: QuantileState): [number, number][] {
+  return [...state.buckets].sort((a, b) => a[0] - b[0]);
+}
+
+/** Exact: the sorted values. Otherwise: { min, max, buckets: [number, count, number, count ...] } in ascending order. */
+function packState(state: QuantileState): unknown {
+  if (state.values !== null) return [...state.values].sort((a, b) => a - b);
+  return { min: state.min, max: state.max, buckets: sortedBuckets(state).flat() };
+}
+
+function unpackState(data: unknown): QuantileState {
+  if (Array.isArray(data)) {
+    const values = data as number[];
+    const [min = Infinity] = values;
+    return {
+      count: values.length,
+      min,
+      max: values.at(-1) ?? -Infinity,
+      values: [...values],
+      buckets: new Map(),
+    };
+  }
+  const packed = data as { min: number; max: number; buckets: number[] };
+  const state: QuantileState = {
+    count: 0,
+    min: packed.min,
+    max: packed.max,
+    values: null,
+    buckets: new Map(),
+  };
+  for (let i = 0; i < packed.buckets.length; i += 2) {
+    state.buckets.set(packed.buckets[i]!, packed.buckets[i + 1]!);
+    state.count += packed.buckets[i + 1]!;
+  }
+  return state;
+}
+
+function checkQuantiles(qs: readonly number[]): readonly number[] {
+  const good =
+    Array.isArray(qs) && qs.length > 0 && qs.every((q) => typeof q === "number" && q >= 0 && q <= 1);
+  if (good) return [...qs];
+  throw refuseArgument(
+    "quantiles",
+    `${printValue(qs)} is no list of quantiles`,
+    "Give numbers from 0 to 1: [0.5, 0.99].",
+  );
+}

@@ -1,0 +1,45 @@
+import { SheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
+
+/** A value an aggregator cannot take. */
+export function refuseValue(kind: string, value: unknown, wanted: string, hint: string): SheafError {
+  return new SheafError("VALUE_INVALID", `${kind}(): ${printValue(value)} is not ${wanted}`, { hint });
+}
+
+/** A value that should be a finite number and is not. */
+export function refuseNumber(kind: string, value: unknown): SheafError {
+  const hint =
+    typeof value === "bigint"
+      ? "Use sumBig() for bigints, or emit Number(value)."
+      : typeof value === "string"
+        ? "Emit a number: Number(text) makes one, and is NaN when the text is none."
+        : "Emit finite numbers; leave out or replace what is not one in map.";
+  return refuseValue(kind, value, "a finite number", hint);
+}
+
+/** A result beyond what a double can say. */
+export function refuseOverflow(kind: string): SheafError {
+  return new SheafError(
+    "NUMBER_RANGE",
+    `${kind}(): the values add up to more than a number can hold (1.8e308)`,
+    {
+      hint: "Scale the values down in map.",
+    },
+  );
+}
+
+/** An argument of an aggregator that makes no sense. */
+export function refuseArgument(kind: string, what: string, hint: string): SheafError {
+  return new SheafError("JOB_INVALID", `${kind}(): ${what}`, { hint });
+}
+
+/** More values for one key than the aggregator was told to hold. */
+export function refuseMore(kind: string, max: number, what: string, hint: string): SheafError {
+  return new SheafError("VALUE_INVALID", `${kind}(): more than ${max} ${what} for one key`, { hint });
+}
+
+/** Checks an option that is a positive integer. */
+export function positiveInteger(kind: string, name: string, value: unknown): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
+  throw refuseArgument(kind, `${name} is ${printValue(value)}`, `Give ${name} as an integer of at least 1.`);
+}

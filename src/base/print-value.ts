@@ -1,0 +1,47 @@
+const LENGTH_DEFAULT = 80;
+
+/**
+ * Any value as one short line for a message: strings quoted, big values cut with "…" at about `length` characters.
+ * Never throws, whatever the value is.
+ */
+export function printValue(value: unknown, length: number = LENGTH_DEFAULT): string {
+  let text: string;
+  try {
+    text = print(value, 0);
+  } catch {
+    text = `a ${typeof value} that cannot be printed`;
+  }
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
+}
+
+/** Depth and breadth are bounded, so that cycles and huge arrays end. */
+function print(value: unknown, depth: number): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 1000 ? value.slice(0, 1000) : value);
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return `function ${value.name === "" ? "(anonymous)" : value.name}`;
+  if (typeof value === "number") return Object.is(value, -0) ? "-0" : String(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  if (depth > 4) return "…";
+  if (value instanceof Date) return `Date(${value.getTime()})`;
+  if (value instanceof Error) return `${value.name}(${JSON.stringify(value.message)})`;
+  if (ArrayBuffer.isView(value)) return printBytes(value);
+  if (Array.isArray(value)) {
+    const items = value.slice(0, 50).map((item) => print(item, depth + 1));
+    return `[${items.join(", ")}${value.length > 50 ? ", …" : ""}]`;
+  }
+  const fields = Object.entries(value).slice(0, 50);
+  const text = fields.map(([name, field]) => `${printName(name)}: ${print(field, depth + 1)}`).join(", ");
+  const type: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+  const prefix = typeof type === "string" && type !== "Object" ? `${type} ` : "";
+  return text === "" ? `${prefix}{}` : `${prefix}{ ${text} }`;
+}
+
+function printBytes(view: ArrayBufferView): string {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, Math.min(view.byteLength, 50));
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  return `${view.constructor.name}(${view.byteLength})[${hex}${view.byteLength > 50 ? " …" : ""}]`;
+}
+
+function printName(name: string): string {
+  return /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name);
+}

@@ -1,0 +1,172 @@
+import { SheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
+import { suggest } from "../base/suggest.ts";
+import { checkCollection, COLLECTION_FIELDS } from "./validate-collection.ts";
+import type { CollectionPlan, Job } from "./define.ts";
+import { findOtherThanPlainData, isPlainObject } from "./plain-data.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const JOB_FIELDS = [
+  "name",
+  "input",
+  "map",
+  "setup",
+  "teardown",
+  "params",
+  "aux",
+  "expect",
+  "seed",
+  "collections",
+] as const;
+
+/** Names become directories, and parts of flags. */
+const COLLECTION_NAME = /^[A-Za-z][\w-]*$/;
+
+/**
+ * Checks a job definition and fills in what was left out.
+ * @throws SheafError JOB_INVALID naming the first field that is wrong
+ */
+export function checkJob(definition: unknown): Job {
+  if (!isPlainObject(definition)) {
+    throw invalid(
+      "job()",
+      `${printValue(definition)} is no job definition`,
+      "Give an object: job({ input, map, reduce }).",
+    );
+  }
+  checkFieldNames(definition, "job", [...JOB_FIELDS, ...COLLECTION_FIELDS]);
+  const named = definition["collections"] !== undefined;
+  const { name, seed } = definition;
+  if (name !== undefined && (typeof name !== "string" || name.trim() === "")) {
+    throw invalid(
+      "name",
+      `${printValue(name)} is no name`,
+      "Give a text that is not empty, or leave it out.",
+    );
+  }
+  if (seed !== undefined && !Number.isSafeInteger(seed)) {
+    throw invalid("seed", `${printValue(seed)} is no seed`, "Give an integer, or leave it out for 0.");
+  }
+  checkInput(definition["input"]);
+  for (const field of ["map", "setup", "teardown", "expect"]) checkFunction(definition, field);
+  return Object.freeze<Job>({
+    sheaf: "job",
+    name: name as string | undefined,
+    input: definition["input"] as Job["input"],
+    collections: Object.freeze(named ? checkCollections(definition) : [checkCollection("", definition)]),
+    named,
+    map: definition["map"] as Job["map"],
+    setup: definition["setup"] as Job["setup"],
+    teardown: definition["teardown"] as Job["teardown"],
+    params: checkParams(definition["params"]),
+    aux: checkAux(definition["aux"]),
+    expect: definition["expect"] as Job["expect"],
+    seed: (seed as number | undefined) ?? 0,
+  });
+}
+
+function checkCollections(definition: Fields): CollectionPlan[] {
+  const { collections } = definition;
+  if (!isPlainObject(collections)) {
+    const hint = "Give an object: collections: { byCity: { reduce: count() } }.";
+    throw invalid("collections", `${printValue(collections)} is no object`, hint);
+  }
+  const misplaced = COLLECTION_FIELDS.find((field) => definition[field] !== undefined);
+  if (misplaced !== undefined) {
+    const hint = `Move it into the collections it is for: collections: { name: { ${misplaced} } }.`;
+    throw invalid(misplaced, "a job with collections has this per collection", hint);
+  }
+  const names = Object.keys(collections);
+  if (names.length === 0) {
+    throw invalid("collections", "there are none", "Name at least one, or use reduce without collections.");
+  }
+  if (definition["map"] === undefined) {
+    throw invalid(
+      "map",
+      "a job with collections needs one",
+      "Only map can tell what goes to which collection.",
+    );
+  }
+  const lowerCase = new Map<string, string>();
+  return names.map((name) => {
+    if (!COLLECTION_NAME.test(name)) {
+      const hint = 'Names are directories of the output: a letter, then letters, digits, "_" and "-".';
+      throw invalid("collections", `${JSON.stringify(name)} is no name of a collection`, hint);
+    }
+    const other = lowerCase.get(name.toLowerCase());
+    if (other !== undefined) {
+      const hint = "They would be the same directory on some file systems. Rename one.";
+      throw invalid("collections", `"${other}" and "${name}" differ in case only`, hint);
+    }
+    lowerCase.set(name.toLowerCase(), name);
+    const options = collections[name];
+    if (!isPlainObject(options)) {
+      const hint = `Give an object: ${name}: { reduce: count() }.`;
+      throw invalid(`collections.${name}`, `${printValue(options)} is no object`, hint);
+    }
+    checkFieldNames(options, `collections.${name}`, COLLECTION_FIELDS);
+    return checkCollection(name, options);
+  });
+}
+
+function checkInput(input: unknown): void {
+  const hint = "Give a reader or a source, called: text(), csv(), jsonl(), generate({ ... }).";
+  if (input === undefined) throw invalid("input", "it is missing", hint);
+  if (typeof input === "function") {
+    throw invalid(
+      "input",
+      `${printValue(input)} is a function`,
+      `Did you mean ${input.name || "it"}()? ${hint}`,
+    );
+  }
+  const fields = (typeof input === "object" && input !== null ? input : {}) as Fields;
+  const isReader = typeof fields["decoder"] === "function" && typeof fields["framing"] === "object";
+  const isSource = fields["kind"] === "generate" && typeof fields["records"] === "function";
+  if (typeof fields["kind"] !== "string" || !(isReader || isSource)) {
+    throw invalid("input", `${printValue(input)} is neither a reader nor a source`, hint);
+  }
+}
+
+function checkParams(params: unknown): Fields {
+  if (params === undefined) return Object.freeze({});
+  const hint = "Parameters travel to other threads and machines: plain JSON data, with names.";
+  if (!isPlainObject(params)) throw invalid("params", `${printValue(params)} is no object`, hint);
+  const found = findOtherThanPlainData(params, "params");
+  if (found !== undefined) throw invalid("params", `not plain data at ${found}`, hint);
+  return params;
+}
+
+function checkAux(aux: unknown): Fields {
+  if (aux === undefined) return Object.freeze({});
+  if (!isPlainObject(aux)) {
+    const hint = "Give an object: aux: { stopWords: { file: 'stop-words.txt' } }.";
+    throw invalid("aux", `${printValue(aux)} is no object`, hint);
+  }
+  for (const [name, value] of Object.entries(aux)) {
+    if (typeof value !== "function" && typeof value !== "symbol") continue;
+    const hint =
+      "Data travels to other threads: values, or files by { file: path }. Import functions instead.";
+    throw invalid(`aux.${name}`, `${printValue(value)} is no data`, hint);
+  }
+  return aux;
+}
+
+function checkFunction(fields: Fields, field: string): void {
+  const value = fields[field];
+  if (value === undefined || typeof value === "function") return;
+  throw invalid(field, `${printValue(value)} is no function`, `Write it as a method: ${field}(...) { ... }.`);
+}
+
+function checkFieldNames(fields: Fields, where: string, known: readonly string[]): void {
+  for (const name of Object.keys(fields)) {
+    if (known.includes(name)) continue;
+    const near = suggest(name, known);
+    const hint = near === undefined ? `There are: ${known.join(", ")}.` : `Did you mean "${near}"?`;
+    throw invalid(`${where}.${name}`, "no such field", hint);
+  }
+}
+
+function invalid(field: string, problem: string, hint: string): SheafError {
+  return new SheafError("JOB_INVALID", `${field}: ${problem}`, { hint, details: { field } });
+}
