@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import type { Command } from "./command.ts";
+import type { Command, Invocation } from "./command.ts";
 import { commandNames, findCommand } from "./commands.ts";
 import { exitCodes } from "./exit-code.ts";
 import type { ExitCode } from "./exit-code.ts";
@@ -33,7 +33,7 @@ async function execute(command: Command, words: readonly string[], world: World)
   const values = bindFlags(texts, flags);
   checkPositionals(positionals, command);
   const action = await command.load();
-  return action.run({ flags: values, positionals, world });
+  return action.run({ flags: values as Invocation<FlagSet>["flags"], positionals, world });
 }
 
 async function showHelp(words: readonly string[], world: World): Promise<ExitCode> {

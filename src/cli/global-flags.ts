@@ -9,7 +9,7 @@ export const globalFlags = {
     type: choiceType(["auto", "always", "never"]),
     default: "auto",
     category: "Display",
-    doc: "Colours on standard error",
+    doc: "Colours on the terminal",
     details: "With auto there are colours on a terminal, unless NO_COLOR is set or TERM is dumb.",
   }),
   debug: switchFlag({

@@ -77,7 +77,8 @@ export async function longHelp(command: Command, look: HelpLook): Promise<string
 /** "-o, --output DIR". */
 export function flagTerm(flag: Flag<unknown>): string {
   const short = flag.short === undefined ? "    " : `-${flag.short}, `;
-  return `${short}--${flag.name}${flag.placeholder === undefined ? "" : ` ${flag.placeholder}`}`;
+  const argument = flag.type?.choices?.join("|") ?? flag.placeholder;
+  return `${short}--${flag.name}${argument === undefined ? "" : ` ${argument}`}`;
 }
 
 /** A command's own flags and those every command has. */

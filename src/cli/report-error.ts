@@ -1,7 +1,7 @@
 import { describeThrown, isSheafError } from "../base/errors.ts";
 import { exitCodeOf, exitCodes } from "./exit-code.ts";
 import type { ExitCode } from "./exit-code.ts";
-import type { Style } from "./ui/style.ts";
+import type { ColorWhen, Style } from "./ui/style.ts";
 import { styleFor } from "./ui/style.ts";
 import type { World } from "./world.ts";
 import { writeTo } from "./world.ts";
@@ -14,8 +14,19 @@ export async function reportError(error: unknown, words: readonly string[], worl
     const event = { kind: "error", code, message: describeThrown(error), hint: known?.hint ?? null };
     await writeTo(world.stdout, `${JSON.stringify(event)}\n`);
   }
-  await writeTo(world.stderr, errorText(error, words.includes("--debug"), styleFor(world.stderr, world.env)));
+  await writeTo(
+    world.stderr,
+    errorText(error, words.includes("--debug"), styleFor(world.stderr, world.env, colorIn(words))),
+  );
   return known === undefined ? exitCodes.internal : exitCodeOf(known.code);
+}
+
+/** What --color says, if the words say it rightly: they may be what is wrong. */
+function colorIn(words: readonly string[]): ColorWhen {
+  const at = words.findIndex((word) => word === "--color" || word.startsWith("--color="));
+  const value =
+    at < 0 ? undefined : words[at] === "--color" ? words[at + 1] : words[at]!.slice("--color=".length);
+  return value === "always" || value === "never" ? value : "auto";
 }
 
 /** The one-screen report of a failed task as it is; else message, code and hint; with the stack for bugs and --debug. */

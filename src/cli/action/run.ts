@@ -6,7 +6,6 @@ import type { Delivery } from "../deliver-results.ts";
 import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver-results.ts";
 import { exitCodeOf, exitCodes } from "../exit-code.ts";
 import type { ExitCode } from "../exit-code.ts";
-import type { FlagValues } from "../flag.ts";
 import type { runFlags } from "../flags/run-flags.ts";
 import { resolveJob } from "../project-file.ts";
 import type { ResolvedJob } from "../project-file.ts";
@@ -19,10 +18,7 @@ import { cancelledText, summaryText } from "../ui/summary.ts";
 import type { World } from "../world.ts";
 import { writeTo } from "../world.ts";
 
-type Flags = FlagValues<typeof runFlags> & {
-  readonly color?: "auto" | "always" | "never";
-  readonly debug?: boolean;
-};
+type Flags = Invocation<typeof runFlags>["flags"];
 
 /** Durations that mean "never" to the watchdog. */
 const NEVER_MS = 2 ** 31 - 1;
@@ -32,7 +28,7 @@ export async function run({ flags, positionals, world }: Invocation<typeof runFl
   const job = resolveJob(word!, world.cwd);
   checkFlags(flags);
   const { runJob } = await import("../../runner/run.ts");
-  const style = styleFor(world.stderr, world.env, (flags as Flags).color);
+  const style = styleFor(world.stderr, world.env, flags.color);
   const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
   const stop = stopOnSignal(reporter, world);
   const delivery = await prepareDelivery(flags, world.cwd);

@@ -12,6 +12,7 @@ import { tasksShownDefault } from "../flags/show-flags.ts";
 import { readJobStory } from "../job-story.ts";
 import { stateDirectoryOf } from "../state-directory.ts";
 import { jobPage, taskPage } from "../ui/job-page.ts";
+import type { ColorWhen } from "../ui/style.ts";
 import { styleFor } from "../ui/style.ts";
 import type { World } from "../world.ts";
 import { writeTo } from "../world.ts";
@@ -31,18 +32,18 @@ export async function run({ flags, positionals, world }: Invocation<typeof showF
       hint: 'Write "map-17" or "reduce-3".',
     });
   }
-  await showJob(job, { json: flags.json === true, all: flags.all === true }, world);
+  await showJob(job, { json: flags.json === true, all: flags.all === true, color: flags.color }, world);
   return exitCodes.ok;
 }
 
 /** Also what `sheaf inspect` does with a job directory. */
 export async function showJob(
   job: JobHandle,
-  options: { readonly json: boolean; readonly all: boolean },
+  options: { readonly json: boolean; readonly all: boolean; readonly color: ColorWhen | undefined },
   world: World,
 ): Promise<void> {
   const story = readJobStory(job.directory);
-  const style = styleFor(world.stdout, world.env);
+  const style = styleFor(world.stdout, world.env, options.color);
   const look = {
     style,
     directory: job.directory,

@@ -11,7 +11,7 @@ export const initFlags = {
     type: choiceType(templateNames),
     default: "wordcount",
     category: "Job",
-    doc: `What the first job is: ${templateNames.join(", ")}`,
+    doc: "What the first job is",
     details:
       "wordcount: words of text files. csv: statistics per group of a CSV column. logs: several outputs from web server " +
       "logs. generate: a simulation that needs no input.",
