@@ -1,0 +1,3 @@
+export async function* bunzip2(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const _ of input) throw new Error("not yet");
+}

@@ -1,0 +1,129 @@
+import { SheafError, isSheafError } from "../base/errors.ts";
+import { openRange, type RangeReader } from "../storage/read-range.ts";
+import { quotePath } from "../storage/fs-error.ts";
+import type { FilePiece } from "./chunks.ts";
+import { decompress } from "./decompress.ts";
+
+/** The bytes of a piece in order, decompressed. */
+export interface ByteFeed {
+  /** Fills `target` from where the last fill ended; fewer bytes than asked for only at the end of the data. */
+  fill(target: Uint8Array): Promise<number>;
+  /** Called when the last byte was taken: whether the file is still what was planned. @throws SheafError INPUT_CHANGED */
+  verify(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens a piece at byte `from` (0 for compressed files) of its file. */
+export async function openFeed(piece: FilePiece, from: number): Promise<ByteFeed> {
+  const range = await openRange(piece);
+  return piece.compression === "none" ? new PlainFeed(piece, range, from) : new CompressedFeed(piece, range);
+}
+
+class PlainFeed implements ByteFeed {
+  readonly #fileBytes: number;
+  readonly #range: RangeReader;
+  #at: number;
+
+  constructor(piece: FilePiece, range: RangeReader, from: number) {
+    this.#fileBytes = piece.fileBytes;
+    this.#range = range;
+    this.#at = from;
+  }
+
+  async fill(target: Uint8Array): Promise<number> {
+    const wanted = Math.min(target.length, this.#fileBytes - this.#at);
+    if (wanted <= 0) return 0;
+    await this.#range.read(wanted === target.length ? target : target.subarray(0, wanted), this.#at);
+    this.#at += wanted;
+    return wanted;
+  }
+
+  verify(): Promise<void> {
+    return this.#range.verify();
+  }
+
+  close(): Promise<void> {
+    return this.#range.close();
+  }
+}
+
+const COMPRESSED_READ_BYTES = 256 * 1024;
+
+class CompressedFeed implements ByteFeed {
+  readonly #piece: FilePiece;
+  readonly #range: RangeReader;
+  readonly #output: AsyncIterator<Uint8Array>;
+  #block: Uint8Array = new Uint8Array(0);
+  #ended = false;
+  #outputBytes = 0;
+
+  constructor(piece: FilePiece, range: RangeReader) {
+    this.#piece = piece;
+    this.#range = range;
+    const kind = piece.compression === "none" ? "gzip" : piece.compression;
+    this.#output = decompress(kind, this.#compressed(), piece.fileBytes)[Symbol.asyncIterator]();
+  }
+
+  async *#compressed(): AsyncGenerator<Uint8Array> {
+    const { fileBytes } = this.#piece;
+    for (let at = 0; at < fileBytes; at += COMPRESSED_READ_BYTES) {
+      // A fresh buffer each time: the decompressor may still hold the one before.
+      const block = Buffer.allocUnsafeSlow(Math.min(COMPRESSED_READ_BYTES, fileBytes - at));
+      await this.#range.read(block, at);
+      yield block;
+    }
+  }
+
+  async fill(target: Uint8Array): Promise<number> {
+    let done = 0;
+    while (done < target.length) {
+      if (this.#block.length === 0 && !(await this.#nextBlock())) break;
+      const some = this.#block.subarray(0, target.length - done);
+      target.set(some, done);
+      done += some.length;
+      this.#block = this.#block.subarray(some.length);
+    }
+    this.#outputBytes += done;
+    return done;
+  }
+
+  async #nextBlock(): Promise<boolean> {
+    if (this.#ended) return false;
+    try {
+      const next = await this.#output.next();
+      if (next.done !== true) {
+        this.#block = next.value;
+        return true;
+      }
+      this.#ended = true;
+      return false;
+    } catch (error) {
+      this.#ended = true;
+      throw isSheafError(error) ? error : this.#corrupt(error);
+    }
+  }
+
+  #corrupt(cause: unknown): SheafError {
+    const { name, compression } = this.#piece;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    return new SheafError(
+      "INPUT_CORRUPT",
+      `input ${quotePath(name)}: the ${compression} data is damaged or cut: ${why} ` +
+        `(after ${this.#outputBytes} decompressed bytes)`,
+      {
+        hint: "Nothing of this file was committed. Fetch or compress the file again.",
+        cause,
+        details: { path: name, offset: this.#outputBytes },
+      },
+    );
+  }
+
+  verify(): Promise<void> {
+    return this.#range.verify();
+  }
+
+  async close(): Promise<void> {
+    await this.#output.return?.().catch(() => undefined);
+    await this.#range.close();
+  }
+}

@@ -1,0 +1,277 @@
+import { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { formatSize } from "../base/size.ts";
+import type { Framing } from "../job/reader.ts";
+import { quotePath } from "../storage/fs-error.ts";
+import type { ByteFeed } from "./byte-feed.ts";
+import type { Chunk, ChunkOptions, ChunkReader, FilePiece } from "./chunks.ts";
+import { type FrameCutter, frameCutter } from "./frames.ts";
+import { nextRecordSearch, type StartSearch } from "./record-start.ts";
+import { startQuietly, throwIfAborted } from "./stream-chunks.ts";
+
+const EMPTY = Buffer.alloc(0);
+/** Read at a time past the end of the piece, where only the rest of one record is wanted. */
+const EXTENSION_BYTES = 64 * 1024;
+/** Room in the buffers of small pieces for the end of the last record. */
+const SLACK_BYTES = 4 * 1024;
+const HEAD_BYTES = 1000;
+
+export interface FrameChunksSetup {
+  /** Stands at `search.from`, or at the start of the piece when there is no search. */
+  readonly feed: ByteFeed;
+  readonly piece: FilePiece;
+  readonly framing: Exclude<Framing, { kind: "stream" }>;
+  readonly search: StartSearch | null;
+  readonly options: ChunkOptions;
+}
+
+/**
+ * Cuts the bytes of a piece into chunks of whole records.
+ *
+ * Two buffers take turns. The front one holds the begun record left over from the chunk before (`carry`), then fresh bytes.
+ * Its whole records go to the caller; what is left is copied to the back one, which then becomes the front and is
+ * filled while the caller works.
+ */
+export class FrameChunks implements ChunkReader {
+  header: Uint8Array = EMPTY;
+  readonly #feed: ByteFeed;
+  readonly #piece: FilePiece;
+  readonly #framing: Exclude<Framing, { kind: "stream" }>;
+  readonly #cutter: FrameCutter;
+  readonly #options: ChunkOptions;
+  readonly #recordBytesMax: number;
+  /** Most bytes a buffer may have: a longest allowed record with its terminator. */
+  readonly #bufferBytesMax: number;
+  /** Usual size of a buffer: never more than the above, so a record over the limit cannot hide in a chunk. */
+  readonly #bufferBytes: number;
+  /** Where the piece ends; not known for compressed files. */
+  readonly #end: number;
+  #search: StartSearch | null;
+  #front: Buffer;
+  #back: Buffer = EMPTY;
+  #carry = 0;
+  /** Offsets in the file: of front[0], and of the next byte to be read. */
+  #base: number;
+  #position: number;
+  #pending: Promise<number> | null = null;
+  #wanted = 0;
+  /** All bytes up to the end of the piece have been read. */
+  #exhausted = false;
+  #done = false;
+  #first: Chunk | null = null;
+
+  constructor({ feed, piece, framing, search, options }: FrameChunksSetup) {
+    this.#feed = feed;
+    this.#piece = piece;
+    this.#framing = framing;
+    this.#options = options;
+    this.#cutter = frameCutter(framing);
+    this.#recordBytesMax = Math.max(
+      options.recordBytesMax ?? limits.recordBytesMaxDefault,
+      framing.kind === "fixed" ? framing.bytes : 1,
+    );
+    this.#bufferBytesMax = this.#recordBytesMax + this.#cutter.terminatorBytes;
+    const rest = piece.compression === "none" ? piece.end - piece.start + SLACK_BYTES : Number.POSITIVE_INFINITY;
+    this.#bufferBytes = Math.min(options.chunkBytes ?? limits.readChunkBytes, this.#bufferBytesMax, rest);
+    this.#front = Buffer.allocUnsafeSlow(this.#bufferBytes);
+    this.#search = search;
+    this.#end = piece.compression === "none" ? piece.end : Number.POSITIVE_INFINITY;
+    this.#base = search?.from ?? piece.start;
+    this.#position = this.#base;
+  }
+
+  /** Sets `header` to the first record, which then is in no chunk. Only at the start of a file, before `next`. */
+  async takeHeader(): Promise<void> {
+    const chunk = await this.next();
+    if (chunk === null) return;
+    const found = this.#cutter.firstEnd(chunk.bytes, chunk.bytes.length, 0);
+    const end = found === -1 ? chunk.bytes.length : found;
+    this.header = Buffer.from(withoutLineEnd(chunk.bytes.subarray(0, end)));
+    if (end < chunk.bytes.length) {
+      this.#first = { bytes: chunk.bytes.subarray(end), offset: chunk.offset + end, last: false };
+    }
+  }
+
+  async next(): Promise<Chunk | null> {
+    const first = this.#first;
+    this.#first = null;
+    if (first !== null) return first;
+    try {
+      const chunk = await this.#cut();
+      if (chunk === null && !this.#done) {
+        await this.#feed.verify();
+        await this.close();
+      }
+      return chunk;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#done = true;
+    await this.#pending?.catch(() => undefined);
+    await this.#feed.close();
+  }
+
+  async #cut(): Promise<Chunk | null> {
+    while (!this.#done) {
+      throwIfAborted(this.#options.signal);
+      const length = await this.#fill();
+      if (this.#search !== null) {
+        if (!this.#seek(this.#search, length)) return null;
+        continue;
+      }
+      const end = this.#cutter.lastEnd(this.#front, length);
+      if (end > 0) {
+        const chunk = this.#deliver(end, length);
+        if (chunk !== null) return chunk;
+      } else if (this.#exhausted) {
+        return length === 0 ? null : this.#finishLast(length);
+      } else if (length === this.#front.length) {
+        if (length < this.#bufferBytesMax) this.#grow(length);
+        else if (!this.#skipTooLarge(length)) return null;
+      }
+    }
+    return null;
+  }
+
+  /** Bytes in the front buffer, once the read that is under way, or a new one, has filled it. */
+  async #fill(): Promise<number> {
+    if (this.#pending === null) this.#startFill();
+    const got = await this.#pending!;
+    this.#pending = null;
+    this.#position += got;
+    if (got < this.#wanted || this.#position >= this.#end) this.#exhausted = true;
+    const length = this.#carry + got;
+    this.#carry = length;
+    return length;
+  }
+
+  #startFill(): void {
+    this.#wanted = Math.max(0, Math.min(this.#front.length - this.#carry, this.#end - this.#position));
+    const target = this.#front.subarray(this.#carry, this.#carry + this.#wanted);
+    this.#pending = this.#wanted === 0 ? Promise.resolve(0) : startQuietly(this.#feed.fill(target));
+  }
+
+  /** Goes on to the record looked for; false when none begins in this piece. */
+  #seek(search: StartSearch, length: number): boolean {
+    const at = search.find(this.#front, length);
+    if (at === -1 && this.#exhausted) return false;
+    const from = at === -1 ? search.keep : at;
+    this.#front.copyWithin(0, from, length);
+    this.#carry = length - from;
+    this.#base += from;
+    if (at !== -1) this.#search = null;
+    return at === -1 || this.#base < this.#end;
+  }
+
+  #deliver(end: number, length: number): Chunk | null {
+    const full = this.#front;
+    const rest = length - end;
+    const offset = this.#base;
+    const roomy = rest > this.#bufferBytes / 2 ? Math.min(rest * 2, this.#bufferBytesMax) : 0;
+    const wanted = Math.max(this.#bufferBytes, roomy);
+    if (!this.#exhausted || rest > 0) {
+      if (this.#back.length < wanted || this.#back.length > 4 * wanted) this.#back = Buffer.allocUnsafeSlow(wanted);
+      full.copy(this.#back, 0, end, length);
+      this.#front = this.#back;
+      this.#back = full;
+    }
+    this.#carry = rest;
+    this.#base += end;
+    if (!this.#exhausted) this.#startFill();
+    return this.#chunk(full.subarray(0, end), offset);
+  }
+
+  #chunk(bytes: Buffer, offset: number): Chunk | null {
+    const marked = offset === 0 && this.#framing.kind !== "fixed" && startsWithMark(bytes);
+    if (!marked) return { bytes, offset, last: false };
+    return bytes.length === 3 ? null : { bytes: bytes.subarray(3), offset: 3, last: false };
+  }
+
+  #grow(length: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.min(this.#front.length * 2, this.#bufferBytesMax));
+    this.#front.copy(larger, 0, 0, length);
+    this.#front = larger;
+  }
+
+  /** The record that begins in the piece and ends behind it, or at the end of the file. */
+  async #finishLast(begun: number): Promise<Chunk | null> {
+    let length = begun;
+    for (let searched = 0; ; ) {
+      const end = this.#cutter.firstEnd(this.#front, length, searched);
+      if (end !== -1) return this.#lastChunk(end);
+      searched = length;
+      if (length === this.#front.length) {
+        if (length >= this.#bufferBytesMax) break;
+        this.#grow(length);
+      }
+      const room = Math.min(this.#front.length - length, EXTENSION_BYTES);
+      const got = await this.#feed.fill(this.#front.subarray(length, length + room));
+      length += got;
+      if (got > 0) continue;
+      if (this.#framing.kind === "fixed") throw this.#shortRecord(length);
+      if (length > this.#recordBytesMax) break;
+      return this.#lastChunk(length);
+    }
+    this.#reportTooLarge(length);
+    this.#carry = 0;
+    return null;
+  }
+
+  #lastChunk(end: number): Chunk | null {
+    const chunk = this.#chunk(this.#front.subarray(0, end), this.#base);
+    this.#carry = 0;
+    this.#base += end;
+    return chunk;
+  }
+
+  #skipTooLarge(length: number): boolean {
+    this.#reportTooLarge(length);
+    this.#search = nextRecordSearch(this.#base, this.#framing);
+    return this.#seek(this.#search, length);
+  }
+
+  #reportTooLarge(length: number): void {
+    const { name } = this.#piece;
+    const offset = this.#base;
+    const quoted = this.#framing.kind === "quoted" ? " A quote that is never closed makes one record of all that follows." : "";
+    const error = new SheafError(
+      "RECORD_TOO_LARGE",
+      `${quotePath(name)}:${offset}: the record is longer than ${formatSize(this.#recordBytesMax)}`,
+      {
+        hint: `Raise recordBytesMax of the reader, or check that this is the right reader for the file.${quoted}`,
+        details: { path: name, offset, recordBytesMax: this.#recordBytesMax },
+      },
+    );
+    if (this.#options.onTooLarge === undefined) throw error;
+    this.#options.onTooLarge(error, offset, this.#front.subarray(0, Math.min(length, HEAD_BYTES)));
+  }
+
+  #shortRecord(length: number): SheafError {
+    const { name } = this.#piece;
+    const size = this.#framing.kind === "fixed" ? this.#framing.bytes : 0;
+    return new SheafError(
+      "RECORD_INVALID",
+      `${quotePath(name)}:${this.#base}: the last record has ${length} bytes, every record must have ${size}`,
+      {
+        hint: "Check the record length given to the reader, and that the file is complete.",
+        details: { path: name, offset: this.#base },
+      },
+    );
+  }
+}
+
+function startsWithMark(bytes: Uint8Array): boolean {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+}
+
+/** The line without the "\n" or "\r\n" at its end, if there is one. */
+export function withoutLineEnd(line: Uint8Array): Uint8Array {
+  let end = line.length;
+  if (line[end - 1] !== 10) return line;
+  end--;
+  return line.subarray(0, end > 0 && line[end - 1] === 13 ? end - 1 : end);
+}

@@ -1,0 +1,168 @@
+import { SheafError, isSheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import type { Decoder, Reader, RecordBatch, Source, SourceContext } from "../job/reader.ts";
+import { quotePath } from "../storage/fs-error.ts";
+import { type ChunkReader, type FilePiece, openChunks } from "./chunks.ts";
+import { badRecord } from "./invalid-text.ts";
+import { throwIfAborted } from "./stream-chunks.ts";
+
+/** Records batch by batch. */
+export interface BatchReader<R> {
+  /**
+   * The next batch, null after the last. The object and its arrays are used again by the next call; the records themselves
+   * may be kept. A batch may have no records; it then has bad ones or says that work goes on.
+   */
+  next(): Promise<RecordBatch<R> | null>;
+  /** Bytes of input taken so far, skipped ones included; for generated input 0. */
+  readonly bytesRead: number;
+  /** Gives the file back; needed only when `next` has not returned null. Never throws. */
+  close(): Promise<void>;
+}
+
+export interface ReadOptions {
+  /**
+   * True: a record over the size limit is put in `batch.bad` and skipped. False (default): it is thrown as RECORD_TOO_LARGE.
+   * Records that cannot be decoded are in `batch.bad` either way.
+   */
+  readonly keepBad?: boolean;
+  /** Bytes of input a batch is made of, more when a record is longer. Default 256 KiB. */
+  readonly batchBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+const BATCH_BYTES = 256 * 1024;
+
+/** Reads one piece of a file with `reader`: whole records, those that begin in the piece. @throws as ChunkReader.next */
+export async function readPiece<R>(
+  reader: Reader<R>,
+  piece: FilePiece,
+  options: ReadOptions = {},
+): Promise<BatchReader<R>> {
+  const pieceReader = new PieceReader(reader, piece);
+  await pieceReader.open(options);
+  return pieceReader;
+}
+
+class PieceReader<R> implements BatchReader<R> {
+  bytesRead = 0;
+  readonly #reader: Reader<R>;
+  readonly #piece: FilePiece;
+  readonly #batch: RecordBatch<R> = { records: [], offsets: [], bad: [] };
+  #chunks!: ChunkReader;
+  #decoder!: Decoder<R>;
+
+  constructor(reader: Reader<R>, piece: FilePiece) {
+    this.#reader = reader;
+    this.#piece = piece;
+  }
+
+  async open(options: ReadOptions): Promise<void> {
+    const { recordBytesMax, framing } = this.#reader;
+    const { bad } = this.#batch;
+    const needsHeader = this.#reader.needsHeader === true;
+    this.#chunks = await openChunks(this.#piece, framing, {
+      chunkBytes: options.batchBytes ?? BATCH_BYTES,
+      hasHeader: needsHeader,
+      ...(recordBytesMax !== undefined && { recordBytesMax }),
+      ...(options.signal !== undefined && { signal: options.signal }),
+      ...(options.keepBad === true && {
+        onTooLarge: (error, offset, head) => bad.push(badRecord(offset, error, head)),
+      }),
+    });
+    try {
+      this.#decoder = this.#reader.decoder({
+        path: this.#piece.name,
+        recordBytesMax: recordBytesMax ?? limits.recordBytesMaxDefault,
+        ...(needsHeader && { header: this.#chunks.header }),
+      });
+    } catch (error) {
+      await this.#chunks.close();
+      throw error;
+    }
+  }
+
+  async next(): Promise<RecordBatch<R> | null> {
+    const batch = this.#batch;
+    batch.records.length = 0;
+    batch.offsets.length = 0;
+    batch.bad.length = 0;
+    const chunk = await this.#chunks.next();
+    // Records that were skipped on the way to the end are still to be handed over.
+    if (chunk === null) return batch.bad.length > 0 ? batch : null;
+    this.bytesRead += chunk.bytes.length;
+    try {
+      this.#decoder.decode(chunk.bytes, chunk.offset, chunk.last, batch);
+    } catch (error) {
+      await this.close();
+      throw isSheafError(error) ? error : this.#decoderFailed(error, chunk.offset);
+    }
+    return batch;
+  }
+
+  close(): Promise<void> {
+    return this.#chunks.close();
+  }
+
+  #decoderFailed(cause: unknown, offset: number): SheafError {
+    const { name } = this.#piece;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    return new SheafError(
+      "RECORD_INVALID",
+      `${quotePath(name)}: the ${this.#reader.kind} reader failed in the bytes from ${offset} on: ${why}`,
+      { cause, hint: "See the stack of the cause for the place in the reader.", details: { path: name, offset } },
+    );
+  }
+}
+
+const SOURCE_BATCH_RECORDS = 1024;
+
+/**
+ * Runs a source for one task. `offsets` are the indices of the records. A source that awaits between records gets its
+ * records handed on in batches of 1,024 all the same; its `signal` ends the wait.
+ */
+export function readSource<R>(source: Source<R>, context: SourceContext): BatchReader<R> {
+  return new SourceReader(source, context);
+}
+
+class SourceReader<R> implements BatchReader<R> {
+  readonly bytesRead = 0;
+  readonly #batch: RecordBatch<R> = { records: [], offsets: [], bad: [] };
+  readonly #context: SourceContext;
+  readonly #sync: Iterator<R> | null;
+  readonly #async: AsyncIterator<R> | null;
+  #index = 0;
+  #done = false;
+
+  constructor(source: Source<R>, context: SourceContext) {
+    this.#context = context;
+    const records = source.records(context);
+    this.#sync = Symbol.iterator in records ? records[Symbol.iterator]() : null;
+    this.#async = Symbol.iterator in records ? null : records[Symbol.asyncIterator]();
+  }
+
+  async next(): Promise<RecordBatch<R> | null> {
+    const { records, offsets } = this.#batch;
+    records.length = 0;
+    offsets.length = 0;
+    throwIfAborted(this.#context.signal);
+    while (!this.#done && records.length < SOURCE_BATCH_RECORDS) {
+      const step = this.#sync === null ? await this.#async!.next() : this.#sync.next();
+      if (step.done === true) this.#done = true;
+      else {
+        records.push(step.value);
+        offsets.push(this.#index++);
+      }
+    }
+    return records.length === 0 ? null : this.#batch;
+  }
+
+  async close(): Promise<void> {
+    if (this.#done) return;
+    this.#done = true;
+    try {
+      await (this.#sync === null ? this.#async?.return?.() : this.#sync.return?.());
+    } catch {
+      // Whoever closes early already has the error that matters.
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import { isAscii, isUtf8 } from "node:buffer";
+import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
+import { notUtf8 } from "./invalid-text.ts";
+import { asBuffer } from "./line-decoder.ts";
+import { LINES, readerLimits, type TextReaderOptions } from "./text-reader.ts";
+
+export interface WordsOptions extends TextReaderOptions {
+  /** "fail" (default) or "replace"; a wrong sequence is no letter and ends a word. */
+  readonly invalid?: "fail" | "replace";
+  /** Whether each word is lower-cased (by `toLowerCase`, independent of the locale). Default false. */
+  readonly lowerCase?: boolean;
+}
+
+/** One record per word: the longest runs of letters (\p{L}), in order. A word never goes over the end of a line. */
+export function words(options: WordsOptions = {}): Reader<string> {
+  const lowerCase = options.lowerCase ?? false;
+  const replace = options.invalid === "replace";
+  return {
+    kind: "words",
+    framing: LINES,
+    ...(!replace && { native: { kind: "words", lowerCase } as const }),
+    ...readerLimits(options),
+    decoder: (context) => new WordDecoder(context, lowerCase, replace),
+  };
+}
+
+const NEWLINE = 10;
+const STRETCH_BYTES = 64 * 1024;
+
+class WordDecoder implements Decoder<string> {
+  readonly #context: DecodeContext;
+  readonly #lowerCase: boolean;
+  readonly #replace: boolean;
+  readonly #letters = /\p{L}+/gu;
+
+  constructor(context: DecodeContext, lowerCase: boolean, replace: boolean) {
+    this.#context = context;
+    this.#lowerCase = lowerCase;
+    this.#replace = replace;
+  }
+
+  decode(bytes: Uint8Array, offset: number, _last: boolean, batch: RecordBatch<string>): void {
+    const buffer = asBuffer(bytes);
+    for (let start = 0; start < buffer.length; ) {
+      // A line that is longer than a stretch is taken whole, so that no word is torn.
+      const found = buffer.indexOf(NEWLINE, Math.min(start + STRETCH_BYTES, buffer.length) - 1);
+      const end = found === -1 ? buffer.length : found + 1;
+      this.#stretch(buffer.subarray(start, end), offset + start, batch);
+      start = end;
+    }
+  }
+
+  #stretch(buffer: Buffer, offset: number, batch: RecordBatch<string>): void {
+    if (isAscii(buffer)) this.#ascii(buffer, offset, batch);
+    else if (isUtf8(buffer)) this.#wide(buffer, offset, batch);
+    else {
+      for (let start = 0; start < buffer.length; ) {
+        const found = buffer.indexOf(NEWLINE, start);
+        const end = found === -1 ? buffer.length : found;
+        const line = buffer.subarray(start, end);
+        if (isUtf8(line)) this.#wide(line, offset + start, batch);
+        else if (this.#replace) this.#repaired(line, offset + start, batch);
+        else batch.bad.push(notUtf8(this.#context, offset + start, line));
+        start = end + 1;
+      }
+    }
+  }
+
+  #ascii(buffer: Buffer, offset: number, batch: RecordBatch<string>): void {
+    const { records, offsets } = batch;
+    const latin = buffer.toString("latin1");
+    const text = this.#lowerCase ? latin.toLowerCase() : latin;
+    const { length } = buffer;
+    for (let at = 0; at < length; ) {
+      while (at < length && !isAsciiLetter(buffer[at]!)) at++;
+      if (at === length) return;
+      const start = at;
+      while (at < length && isAsciiLetter(buffer[at]!)) at++;
+      records.push(text.slice(start, at));
+      offsets.push(offset + start);
+    }
+  }
+
+  /** A line with wrong bytes: its words all get the line's offset, for text and bytes do not run in step. */
+  #repaired(line: Buffer, offset: number, batch: RecordBatch<string>): void {
+    for (const word of line.toString("utf8").match(this.#letters) ?? []) {
+      batch.records.push(this.#lowerCase ? word.toLowerCase() : word);
+      batch.offsets.push(offset);
+    }
+  }
+
+  #wide(buffer: Buffer, offset: number, batch: RecordBatch<string>): void {
+    const text = buffer.toString("utf8");
+    const letters = this.#letters;
+    letters.lastIndex = 0;
+    let measured = 0;
+    let bytes = 0;
+    for (let match = letters.exec(text); match !== null; match = letters.exec(text)) {
+      const word = match[0];
+      bytes += utf8Bytes(text, measured, match.index);
+      measured = match.index;
+      batch.records.push(this.#lowerCase ? word.toLowerCase() : word);
+      batch.offsets.push(offset + bytes);
+    }
+  }
+}
+
+function isAsciiLetter(byte: number): boolean {
+  return ((byte | 0x20) - 97) >>> 0 < 26;
+}
+
+/** Bytes of UTF-8 that the UTF-16 units from `start` to `end` stand for; pairs must not be cut. */
+function utf8Bytes(text: string, start: number, end: number): number {
+  let bytes = 0;
+  for (let i = start; i < end; i++) {
+    const unit = text.charCodeAt(i);
+    // Each half of a surrogate pair counts two of the pair's four bytes.
+    bytes += unit < 0x80 ? 1 : unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 2 : 3;
+  }
+  return bytes;
+}

@@ -1,0 +1,143 @@
+import { SheafError } from "../base/errors.ts";
+import { KiB, MiB } from "../base/size.ts";
+import { type Framing, type Input, isSource, type Reader } from "../job/reader.ts";
+import { type InputFile, listInput } from "../storage/list-input.ts";
+import type { Split, SplitPiece } from "../task/task-spec.ts";
+import { findCompression } from "./find-compression.ts";
+import { quoteStates } from "./quote-states.ts";
+
+export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;
+
+export interface PlanInputOptions {
+  /**
+   * Bytes of input per map task; small files are packed up to it, files larger than it are split. Output never depends on it.
+   * Default: at least 4 tasks per worker for large inputs, each between 4 and 64 MiB.
+   */
+  readonly splitBytes?: number;
+  readonly workers: number;
+  /** Base of relative paths. Default: the current directory. */
+  readonly cwd?: string;
+}
+
+/** What the map tasks of a job read. */
+export interface InputPlan {
+  /** One per map task, numbered from 0, contiguous in the order of the files. Empty when there is no data. */
+  readonly splits: readonly Split[];
+  /** The files that hold data, each as one whole piece, in order; empty for generated input. */
+  readonly files: readonly PlannedPiece[];
+  /** Bytes of all files as they lie on disk; 0 for generated input. */
+  readonly totalBytes: number;
+  /** Number of splits. */
+  readonly tasks: number;
+}
+
+const SPLIT_BYTES_MIN = 4 * MiB;
+const SPLIT_BYTES_MAX = 64 * MiB;
+const TASKS_PER_WORKER = 4;
+/** What opening a file costs, in bytes read meanwhile: keeps a task from getting a million empty-ish files. */
+const FILE_COST_BYTES = 64 * KiB;
+const SPLITS_MAX = 1_000_000;
+
+/**
+ * Cuts an input into the splits of map tasks. Files are taken in the order of listInput; a path may also be a file
+ * that was listed before (standard input spooled to a file, named "-").
+ * @throws SheafError INPUT_MISSING, INPUT_UNREADABLE, INPUT_CORRUPT (a ".gz" that is not gzip), USAGE
+ */
+export async function planInput(
+  input: Input<unknown>,
+  paths: readonly (string | InputFile)[],
+  options: PlanInputOptions,
+): Promise<InputPlan> {
+  if (isSource(input)) return planSource(input.tasks);
+  const listed = await listInput(
+    paths.filter((path) => typeof path === "string"),
+    options.cwd === undefined ? {} : { cwd: options.cwd },
+  );
+  const files: PlannedPiece[] = [];
+  for (const file of [...paths.filter((path) => typeof path !== "string"), ...listed]) {
+    const compression = await findCompression(file, input.compression ?? "auto");
+    if (file.bytes > 0) files.push(wholeFile(file, compression));
+  }
+  const totalBytes = files.reduce((sum, file) => sum + file.fileBytes, 0);
+  const splitBytes = options.splitBytes ?? defaultSplitBytes(totalBytes, options.workers);
+  if (totalBytes / splitBytes > SPLITS_MAX) {
+    throw new SheafError("USAGE", `a split size of ${splitBytes} makes more than ${SPLITS_MAX} tasks`, {
+      hint: "Give a larger --split-size.",
+    });
+  }
+  const packer = new Packer(splitBytes);
+  for (const file of files) {
+    if (!isSplittable(input, file) || file.fileBytes <= splitBytes) packer.add(file);
+    else for (const piece of await cut(file, input.framing, splitBytes)) packer.add(piece);
+  }
+  const splits = packer.finish();
+  return { splits, files, totalBytes, tasks: splits.length };
+}
+
+function planSource(tasks: number): InputPlan {
+  const splits = Array.from({ length: tasks }, (_, index): Split => {
+    return { index, pieces: [{ kind: "generate", index, tasks }], bytes: 0 };
+  });
+  return { splits, files: [], totalBytes: 0, tasks };
+}
+
+function wholeFile(file: InputFile, compression: PlannedPiece["compression"]): PlannedPiece {
+  const { path, name, bytes, mtimeMs } = file;
+  return { kind: "file", path, name, start: 0, end: bytes, fileBytes: bytes, mtimeMs, compression };
+}
+
+function defaultSplitBytes(totalBytes: number, workers: number): number {
+  const even = Math.ceil(totalBytes / (Math.max(1, workers) * TASKS_PER_WORKER));
+  return Math.min(SPLIT_BYTES_MAX, Math.max(SPLIT_BYTES_MIN, even));
+}
+
+/** Whether a map task can begin in the middle of the file. */
+export function isSplittable(reader: Reader<unknown>, file: PlannedPiece): boolean {
+  return file.compression === "none" && reader.framing.kind !== "stream";
+}
+
+/** Pieces of nearly equal size, none larger than `splitBytes`. */
+async function cut(file: PlannedPiece, framing: Framing, splitBytes: number): Promise<PlannedPiece[]> {
+  const count = Math.ceil(file.fileBytes / splitBytes);
+  const starts = Array.from({ length: count }, (_, i) => Math.floor((file.fileBytes * i) / count));
+  const inside = framing.kind === "quoted" ? await quoteStates(file, framing.quote, starts) : null;
+  return starts.map((start, i) => ({
+    ...file,
+    start,
+    end: starts[i + 1] ?? file.fileBytes,
+    ...(inside !== null && { insideQuotes: inside[i] === true }),
+  }));
+}
+
+/** Puts pieces into splits in order: a split is closed when the next piece would make it too large. */
+class Packer {
+  readonly #splits: Split[] = [];
+  readonly #splitBytes: number;
+  #pieces: PlannedPiece[] = [];
+  #bytes = 0;
+  #cost = 0;
+
+  constructor(splitBytes: number) {
+    this.#splitBytes = splitBytes;
+  }
+
+  add(piece: PlannedPiece): void {
+    const bytes = piece.end - piece.start;
+    if (this.#pieces.length > 0 && this.#cost + bytes > this.#splitBytes) this.#close();
+    this.#pieces.push(piece);
+    this.#bytes += bytes;
+    this.#cost += bytes + FILE_COST_BYTES;
+  }
+
+  finish(): readonly Split[] {
+    if (this.#pieces.length > 0) this.#close();
+    return this.#splits;
+  }
+
+  #close(): void {
+    this.#splits.push({ index: this.#splits.length, pieces: this.#pieces, bytes: this.#bytes });
+    this.#pieces = [];
+    this.#bytes = 0;
+    this.#cost = 0;
+  }
+}

@@ -1,0 +1,195 @@
+import { createHash } from "node:crypto";
+import { chmod, lstat, mkdir, mkdtemp, open, readdir, realpath, rename, rm } from "node:fs/promises";
+import { hostname } from "node:os";
+import { basename, dirname, join, resolve, sep } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
+
+/*
+ * Beside an output directory `out` may lie, while a run works or after one was killed:
+ *   .out.sheaf-<host>-<pid>-<random>       what it has written so far
+ *   .out.sheaf-old-<host>-<pid>-<random>   the output it replaces, between the two renames of a swap
+ * <host> is a hash of the host's name: on a shared file system only the host of a process can tell that it is dead.
+ */
+
+export interface OutputOptions {
+  /** Whether an existing output is replaced. Default false. */
+  readonly overwrite?: boolean;
+  /** Paths that the output must not contain or be: inputs, the job file. The current directory is always one of them. */
+  readonly keep?: readonly string[];
+}
+
+/**
+ * Called before any task: whether `out` can become the output. First clears away what killed runs have left beside it; an output
+ * that one of them had set aside and not yet replaced is put back.
+ * @throws SheafError OUTPUT_EXISTS when there is anything at `out` (a link to nothing, too) and `overwrite` is off;
+ * OUTPUT_UNWRITABLE when it cannot be created, or overwriting it would remove something in `keep`
+ */
+export async function checkOutput(out: string, options: OutputOptions = {}): Promise<void> {
+  if (out === "" || out.includes("\0")) {
+    throw new SheafError("USAGE", `output path ${JSON.stringify(out)} is empty or holds a NUL`);
+  }
+  const path = resolve(out);
+  await clearStale(path);
+  if (!(await exists(path, out))) return;
+  if (options.overwrite !== true) throw outputExists(out);
+  const real = await realpath(path).catch(() => path);
+  for (const kept of [process.cwd(), ...(options.keep ?? [])]) {
+    const keptReal = await realpath(kept).catch(() => resolve(kept));
+    if (keptReal === real || keptReal.startsWith(real === sep ? sep : real + sep)) {
+      throw new SheafError("OUTPUT_UNWRITABLE", `overwriting ${quotePath(out)} would remove ${quotePath(kept)}`, {
+        hint: "Choose another output directory.",
+        details: { path: out },
+      });
+    }
+  }
+}
+
+/**
+ * Makes a directory beside `out`, on the same file system, for the files that will be committed. Its mode is 0700; missing parents
+ * of `out` are created. @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL
+ */
+export async function createTempOutput(out: string): Promise<string> {
+  const path = resolve(out);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    return await mkdtemp(`${siblingPrefix(path)}${hostTag()}-${process.pid}-`);
+  } catch (error) {
+    throw asSheafError(error, { path: dirname(out), doing: "create", code: "OUTPUT_UNWRITABLE" });
+  }
+}
+
+/** Removes what createTempOutput made, with all that is in it. Never throws; a second call does nothing. */
+export async function discardTempOutput(temp: string): Promise<void> {
+  await rm(temp, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+}
+
+/**
+ * Makes `temp` the output, at once and durably: its files and directories are synced, then it is renamed to `out`. With
+ * `overwrite` what was at `out` is set aside first and removed last; when the swap fails in between it is put back.
+ * After a throw `out` is as it was before and `temp` is still there.
+ * @throws SheafError OUTPUT_EXISTS when something has appeared at `out`, OUTPUT_UNWRITABLE, DISK_FULL
+ */
+export async function commitDirectory(temp: string, out: string, options: OutputOptions = {}): Promise<void> {
+  const path = resolve(out);
+  try {
+    await chmod(temp, 0o777 & ~process.umask());
+    await syncTree(temp);
+  } catch (error) {
+    throw asSheafError(error, { path: temp, doing: "sync" });
+  }
+  const aside = (await exists(path, out)) ? await setAside(path, out, options.overwrite === true) : null;
+  try {
+    await rename(temp, path);
+  } catch (error) {
+    if (aside !== null) await putBack(aside, path, out, error);
+    const errno = errnoOf(error);
+    if (errno === "ENOTEMPTY" || errno === "EEXIST" || errno === "ENOTDIR") throw outputExists(out);
+    throw asSheafError(error, { path: out, doing: "rename" });
+  }
+  await syncPath(dirname(path)).catch((error: unknown) => {
+    throw asSheafError(error, { path: dirname(out), doing: "sync" });
+  });
+  if (aside !== null) await rm(aside, { recursive: true, force: true }).catch(() => undefined);
+}
+
+async function setAside(path: string, out: string, overwrite: boolean): Promise<string> {
+  if (!overwrite) throw outputExists(out);
+  try {
+    const aside = await mkdtemp(`${siblingPrefix(path)}old-${hostTag()}-${process.pid}-`);
+    await rename(path, join(aside, OLD_NAME));
+    return aside;
+  } catch (error) {
+    throw asSheafError(error, { path: out, doing: "rename" });
+  }
+}
+
+const OLD_NAME = "old";
+
+async function putBack(aside: string, path: string, out: string, cause: unknown): Promise<void> {
+  try {
+    await rename(join(aside, OLD_NAME), path);
+    await rm(aside, { recursive: true, force: true });
+  } catch (error) {
+    throw new SheafError(
+      "OUTPUT_UNWRITABLE",
+      `the new output could not be renamed to ${quotePath(out)}, nor could the earlier one be put back`,
+      {
+        hint: `The earlier output is in ${quotePath(join(aside, OLD_NAME))}; move it back by hand.`,
+        cause: new AggregateError([cause, error]),
+        details: { path: out },
+      },
+    );
+  }
+}
+
+/** Removes what dead runs have left beside `path`. Best effort: what cannot be removed stays. */
+async function clearStale(path: string): Promise<void> {
+  const directory = dirname(path);
+  const prefix = basename(siblingPrefix(path));
+  const names = await readdir(directory).catch(() => []);
+  for (const name of names) {
+    if (!name.startsWith(prefix)) continue;
+    const match = /^(old-)?([0-9a-f]+)-(\d+)-\w+$/.exec(name.slice(prefix.length));
+    if (match === null || match[2] !== hostTag() || isAlive(Number(match[3]))) continue;
+    const stale = join(directory, name);
+    if (match[1] !== undefined && !(await exists(path, path))) {
+      await rename(join(stale, OLD_NAME), path).catch(() => undefined);
+    }
+    await rm(stale, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) !== "ESRCH";
+  }
+}
+
+/** Long names are cut: with the rest of the name they would exceed the 255 bytes a name may have. */
+function siblingPrefix(path: string): string {
+  const name = Buffer.from(basename(path)).subarray(0, 150).toString("utf8").replace(/\ufffd+$/, "");
+  return join(dirname(path), `.${name}.sheaf-`);
+}
+
+function hostTag(): string {
+  return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+}
+
+async function exists(path: string, out: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw asSheafError(error, { path: out, doing: "create" });
+  }
+}
+
+function outputExists(out: string): SheafError {
+  return new SheafError("OUTPUT_EXISTS", `the output ${quotePath(out)} exists already`, {
+    hint: "Choose another output, remove it, or give --overwrite to replace it when the job has succeeded.",
+    details: { path: out },
+  });
+}
+
+async function syncTree(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else if (entry.isFile()) await syncPath(path);
+  }
+  await syncPath(directory);
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
