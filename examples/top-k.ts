@@ -1,0 +1,18 @@
+// The three dearest orders of each city, dearest first. Only three orders a city travel from each map task.
+//
+//   sheaf gen csv --records 10000 -o orders.csv
+//   sheaf run top-k.ts orders.csv -o dearest
+import { csv, job, topK } from "sheaf";
+
+interface Order {
+  readonly id: string;
+  readonly price: number;
+}
+
+export default job({
+  input: csv({ columns: { id: "string", city: "string", price: "number" } }),
+  map(order, emit) {
+    emit(order.city, { id: order.id, price: order.price });
+  },
+  reduce: topK<Order>(3, { by: (order) => order.price }),
+});
