@@ -1,7 +1,8 @@
-// A web server's log in the combined format: requests per status, and per page the requests, the bytes and the share of
-// errors. Lines that are no log lines are counted; more than 5 % of them fail the job and leave earlier output as it was.
+// A web server's log in the combined format: requests per status, and per page the requests, the bytes and
+// the share of errors. Lines that are no log lines are counted; more than 5 % of them fail the job and leave
+// earlier output as it was.
 //
-//   sheaf gen accesslog --records 100000 -o access.log
+//   sheaf gen accesslog access.log --records 100000
 //   sheaf run access-log.ts access.log -o report
 //
 // report/status/part-*.tsv: "404<tab>1234"; report/page/part-*.jsonl: one object per page.

@@ -2,8 +2,8 @@
 //
 //   sheaf run collections.ts letters.jsonl -o out
 //
-// letters.jsonl holds lines {"author": "Ada", "age": 36, "text": "..."}. out/wordcounts/part-*.tsv: how often each word
-// comes up; out/byage/part-*.csv: for each age the letters and the mean number of words in them.
+// letters.jsonl holds lines {"author": "Ada", "age": 36, "text": "..."}. out/wordcounts/part-*.tsv: how often
+// each word comes up; out/byage/part-*.csv: for each age the letters and the mean number of words in them.
 import { count, csv, job, jsonl, mean, stats, sum } from "sheaf";
 
 interface Letter {

@@ -1,5 +1,5 @@
-// Formats of one's own: a reader for paragraphs of "Name: value" lines, as in a Debian package list, and a writer for
-// an HTML table. Each is an object with a few functions.
+// Formats of one's own: a reader for paragraphs of "Name: value" lines, as in a Debian package list, and a
+// writer for an HTML table. Each is an object with a few functions.
 //
 //   sheaf run custom-format.ts /var/lib/dpkg/status -o sections
 //

@@ -1,4 +1,5 @@
-// Lines that match a regular expression, in the order of the input. There is no reduce: what map emits is the output.
+// Lines that match a regular expression, in the order of the input. There is no reduce: what map emits is the
+// output.
 //
 //   sheaf run grep.ts server.log -o matches --set pattern='error|fatal'
 //

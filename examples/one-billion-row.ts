@@ -1,10 +1,10 @@
 // The One Billion Row Challenge: min, mean and max per weather station, from lines "Station Name;-12.3".
 //
-//   sheaf gen measurements --records 10000000 -o measurements.txt
+//   sheaf gen measurements measurements.txt --records 10000000
 //   sheaf run one-billion-row.ts measurements.txt -o stations
 //
-// `columns` says what is key and what is value instead of a function that picks them, so the engine takes both straight
-// from the bytes.
+// `columns` says what is key and what is value instead of a function that picks them, so the engine takes
+// both straight from the bytes.
 import { columns, csv, job, max, mean, min, stats } from "sheaf";
 
 export default job({

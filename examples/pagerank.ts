@@ -2,8 +2,9 @@
 //
 //   node pagerank.ts links.tsv 20          # Node 22.18 or newer; compile it first for an older one
 //
-// links.tsv holds lines "page<tab>link link link". Prints the ten best pages. Each round maps every page to shares of its
-// rank for the pages it links to; the ranks of the round before come in as a parameter of the job.
+// links.tsv holds lines "page<tab>link link link". Prints the ten best pages. Each round maps every page to
+// shares of its rank for the pages it links to; the ranks of the round before come in as a parameter of the
+// job.
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { job, run, sum, text } from "sheaf";

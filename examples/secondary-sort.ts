@@ -1,7 +1,8 @@
-// Secondary sort: the pages each user saw in the order of time, however many there are. Keys are [user, time]; `groupBy: 1`
-// gives all of one user to one call of reduce, with the values in the order of the whole key.
+// Secondary sort: the pages each user saw in the order of time, however many there are. Keys are [user,
+// time]; `groupBy: 1` gives all of one user to one call of reduce, with the values in the order of the whole
+// key.
 //
-//   sheaf gen jsonl --records 10000 -o events.jsonl
+//   sheaf gen jsonl events.jsonl --records 10000
 //   sheaf run secondary-sort.ts events.jsonl -o sessions
 //
 // A pause of more than half an hour begins a new session. Output: "user<tab>steps of each session".

@@ -1,10 +1,11 @@
-// A slot machine played a million times: there is no input file, every map task plays its share of the spins and maps
-// them where they are made. The results are nested: what was staked and won in the base game, and within that what the
-// free spins gave.
+// A slot machine played a million times: there is no input file, every map task plays its share of the spins
+// and maps them where they are made. The results are nested: what was staked and won in the base game, and
+// within that what the free spins gave.
 //
 //   sheaf run slot-machine.ts -o machine --set spins=1000000
 //
-// Each spin draws from a generator seeded by the job's seed and the task: the same result on any machine, in any attempt.
+// Each spin draws from a generator seeded by the job's seed and the task: the same result on any machine, in
+// any attempt.
 import { count, generate, job, jsonl, max, stats, sum } from "sheaf";
 
 interface Spin {

@@ -1,6 +1,6 @@
 // The three dearest orders of each city, dearest first. Only three orders a city travel from each map task.
 //
-//   sheaf gen csv --records 10000 -o orders.csv
+//   sheaf gen csv orders.csv --records 10000
 //   sheaf run top-k.ts orders.csv -o dearest
 import { csv, job, topK } from "sheaf";
 

@@ -1,10 +1,11 @@
-// A question in two steps: of the player who had the largest winnings of 2016, what were the smallest in 2013?
-// The answer of the first job is a parameter of the second.
+// A question in two steps: of the player who had the largest winnings of 2016, what were the smallest in
+// 2013? The answer of the first job is a parameter of the second.
 //
 //   node two-step-query.ts winnings.csv    # Node 22.18 or newer; compile it first for an older one
 //
-// winnings.csv: "player,date,winnings" with dates as 2016-07-31. Job objects that are not a file's default export run on
-// this thread; for large inputs give each job a file of its own and run() its `file`, or use `sheaf run`.
+// winnings.csv: "player,date,winnings" with dates as 2016-07-31. Job objects that are not a file's default
+// export run on this thread; for large inputs give each job a file of its own and run() its `file`, or use
+// `sheaf run`.
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { argMax, argMin, csv, job, run } from "sheaf";

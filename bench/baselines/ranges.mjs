@@ -24,7 +24,9 @@ export function lineRanges(path, parts) {
   return cuts.slice(0, -1).map((start, i) => ({ start, end: cuts[i + 1] }));
 }
 
-/** Calls `take(bytes)` with stretches of whole lines of the range. The bytes are overwritten after the call. */
+/**
+ * Calls `take(bytes)` with stretches of whole lines of the range. The bytes are overwritten after the call.
+ */
 export function readLines(path, { start, end }, take, chunkBytes = 1 << 20) {
   const file = openSync(path, "r");
   const buffer = Buffer.allocUnsafe(2 * chunkBytes);

@@ -1,6 +1,7 @@
-// Word count in C: the file mapped, one open-addressing table a thread, merged at the end. Words are runs of letters as
-// iswalpha() sees them in a UTF-8 locale. The physical bound a TypeScript engine is measured against.
-// usage: wordcount INPUT OUTPUT THREADS          build: cc -O3 -march=native -pthread -o wordcount wordcount.c
+// Word count in C: the file mapped, one open-addressing table a thread, merged at the end. Words are runs of
+// letters as iswalpha() sees them in a UTF-8 locale. The physical bound a TypeScript engine is measured
+// against. usage: wordcount INPUT OUTPUT THREADS          build: cc -O3 -march=native -pthread -o wordcount
+// wordcount.c
 #include <fcntl.h>
 #include <locale.h>
 #include <pthread.h>
@@ -39,7 +40,8 @@ static void table_start(Table *table, size_t size) {
   table->used = 0;
 }
 
-static void table_add(Table *table, const unsigned char *word, uint32_t length, uint32_t hash, uint64_t count);
+static void table_add(Table *table, const unsigned char *word, uint32_t length, uint32_t hash,
+                      uint64_t count);
 
 static void table_grow(Table *table) {
   Table larger;
@@ -52,7 +54,8 @@ static void table_grow(Table *table) {
   *table = larger;
 }
 
-static void table_add(Table *table, const unsigned char *word, uint32_t length, uint32_t hash, uint64_t count) {
+static void table_add(Table *table, const unsigned char *word, uint32_t length, uint32_t hash,
+                      uint64_t count) {
   for (size_t i = hash & table->mask;; i = (i + 1) & table->mask) {
     Slot *slot = &table->slots[i];
     if (slot->count == 0) {

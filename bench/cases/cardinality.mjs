@@ -36,7 +36,7 @@ async function contender(bench, bytes, { workers, memory, name }) {
 export const cardinality = {
   name: "cardinality",
   summary:
-    "a distinct key for every 2 pairs, 25,000 pairs a MB, under 128 MiB a worker; 1/16, 1/4 and all of the size",
+    "a distinct key for every 2 pairs, 25,000 pairs a MB, 128 MiB a worker; 1/16, 1/4 and all of the size",
   defaultBytes: GiB,
   async tables(bench) {
     const contenders = [];

@@ -1,13 +1,13 @@
-// Several programs that do the same work, measured in turn: A B C A B C ..., so that a machine that is slow for a
-// minute is slow for all of them. The median of each counts.
+// Several programs that do the same work, measured in turn: A B C A B C ..., so that a machine that is slow
+// for a minute is slow for all of them. The median of each counts.
 import { rmSync } from "node:fs";
 import { measure } from "./measure.mjs";
 
 /**
  * @param {{name: string, command?: string[], skipped?: string, once?: boolean, outputs?: string[],
  *   check?: () => string | null | Promise<string | null>}[]} contenders
- * `skipped` says why one is not run; `once`: one round is enough for a slow one; `outputs` are removed before each
- * run; `check` answers what is wrong with the output of the first round.
+ * `skipped` says why one is not run; `once`: one round is enough for a slow one; `outputs` are removed before
+ * each run; `check` answers what is wrong with the output of the first round.
  * @returns rows {name, skipped, seconds, all, peakBytes, cpuSeconds, wrong} in the order of the contenders
  */
 export async function contest(contenders, { rounds, log }) {

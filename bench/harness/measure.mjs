@@ -5,10 +5,9 @@ import { readFileSync, readdirSync } from "node:fs";
 const SAMPLE_MS = 20;
 
 /**
- * @returns {Promise<{seconds: number, peakBytes: number | null, cpuSeconds: number | null}>} peakBytes: the largest sum,
- * over all processes alive at one time, of the most memory each has had (VmHWM); null where there is no /proc.
- * Pages that processes share count for each, so it is never too small by more than what a process gains in its last
- * 20 ms. cpuSeconds: user and system time of all of them as last seen.
+ * Answers {seconds, peakBytes, cpuSeconds}. peakBytes: the largest sum, over all processes alive at one time, of the
+ * most memory each has had (VmHWM); null where there is no /proc. Pages that processes share count for each; what a
+ * process gains in its last 20 ms may be missed. cpuSeconds: user and system time of all of them as last seen.
  */
 export async function measure(command, { cwd, environment = {}, timeoutMs = 3_600_000 } = {}) {
   const [file, ...rest] = command;
@@ -40,12 +39,17 @@ export async function measure(command, { cwd, environment = {}, timeoutMs = 3_60
   });
   const seconds = (performance.now() - start) / 1000;
   clearInterval(timer);
-  if (code !== 0) throw new Error(`${command.join(" ")}: ended with ${signal ?? code}\n${errors}`);
+  if (code !== 0) {
+    const [first] = errors.trim().split("\n");
+    throw new Error(`ended with ${signal ?? code}: ${first}\n${command.join(" ")}\n${errors}`);
+  }
   const cpuSeconds = cpuTicks.size === 0 ? null : [...cpuTicks.values()].reduce((a, b) => a + b, 0) / 100;
   return { seconds, peakBytes, cpuSeconds };
 }
 
-/** Ids of a process and all its descendants; children are listed per thread, as each may have started some. */
+/**
+ * Ids of a process and all its descendants; children are listed per thread, as each may have started some.
+ */
 function tree(root) {
   const ids = [root];
   for (let i = 0; i < ids.length; i++) {
@@ -71,7 +75,8 @@ function highWaterBytes(id) {
 /** User plus system time in ticks of 10 ms, null when the process has ended. */
 function cpuTicksOf(id) {
   const stat = read(`/proc/${id}/stat`);
-  // The name in parentheses may hold spaces; the fields after it do not. utime and stime are fields 14 and 15.
+  // The name in parentheses may hold spaces; the fields after it do not. utime and stime are fields 14 and
+  // 15.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return fields.length < 13 ? null : Number(fields[11]) + Number(fields[12]);
 }

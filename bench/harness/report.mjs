@@ -37,5 +37,6 @@ export function markdownTable(table) {
   const columns = columnsOf(table);
   const line = (cells) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   const rule = `| --- |${" ---: |".repeat(columns.length - 1)}`;
-  return `### ${table.title}\n\n${[line(columns), rule, ...table.rows.map((row) => line(cellsOf(row)))].join("\n")}\n`;
+  const lines = [line(columns), rule, ...table.rows.map((row) => line(cellsOf(row)))];
+  return `### ${table.title}\n\n${lines.join("\n")}\n`;
 }

@@ -34,8 +34,8 @@ export class Cursor {
   }
 
   /**
-   * Copies `length` bytes of `source` from `start`, four at a time: up to three bytes too many are read and written,
-   * and overwritten by what comes next. REQUIRES: source has COPY_SLACK bytes after the last piece.
+   * Copies `length` bytes of `source` from `start`, four at a time: up to three bytes too many are read and
+   * written, and overwritten by what comes next. REQUIRES: source has COPY_SLACK bytes after the last piece.
    */
   copyWords(source: DataView, start: number, length: number): void {
     const at = this.at;

@@ -5,7 +5,9 @@ import { MiB } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
 import { Cursor } from "./cursor.ts";
 
-/** A setting of one kind of data. All are numbers, so that a command line can show and read them by itself. */
+/**
+ * A setting of one kind of data. All are numbers, so that a command line can show and read them by itself.
+ */
 export interface GeneratorOption {
   readonly name: string;
   readonly summary: string;
@@ -19,7 +21,10 @@ export interface GeneratorOption {
 export interface GenerateRequest {
   /** Any whole number from 0 to 2^53 - 1. */
   readonly seed: number;
-  /** Stop once this many bytes are written; the last record is whole, so the data may be longer by less than a record. */
+  /**
+   * Stop once this many bytes are written; the last record is whole, so the data may be longer by less than a
+   * record.
+   */
   readonly bytes?: number;
   /** Stop after this many records (headers not counted). With `bytes` too: whichever comes first. */
   readonly records?: number;
@@ -35,7 +40,8 @@ export interface Generator {
   readonly record: string;
   readonly options: readonly GeneratorOption[];
   /**
-   * The data in chunks of whole records of about 1 MiB, made as they are asked for. Each chunk is the caller's to keep.
+   * The data in chunks of whole records of about 1 MiB, made as they are asked for. Each chunk is the
+   * caller's to keep.
    * @throws SheafError USAGE when neither `bytes` nor `records` is given, or a value or option is wrong
    */
   write(request: GenerateRequest): Iterable<Uint8Array>;

@@ -2,7 +2,10 @@ import type { GeneratorDefinition } from "./generator.ts";
 import { encodeAll, longestOf } from "./pieces.ts";
 import { stations } from "./stations.ts";
 
-/** Lines `Station Name;-12.3` as in the One Billion Row Challenge: temperatures bell-shaped around a mean per station. */
+/**
+ * Lines `Station Name;-12.3` as in the One Billion Row Challenge: temperatures bell-shaped around a mean per
+ * station.
+ */
 export const measurements: GeneratorDefinition = {
   kind: "measurements",
   summary: `weather measurements, one a line: "Station Name;-12.3", ${stations.length} stations`,
@@ -33,7 +36,8 @@ export const measurements: GeneratorDefinition = {
         const name = names[station]!;
         cursor.copy(name);
         cursor.byte(59);
-        // The sum of four uniform bytes is close to a normal distribution: about 148 either way at one deviation.
+        // The sum of four uniform bytes is close to a normal distribution: about 148 either way at one
+        // deviation.
         const draw = random.below(0x1_0000_0000) >>> 0;
         const spread = (draw & 255) + ((draw >>> 8) & 255) + ((draw >>> 16) & 255) + (draw >>> 24) - 510;
         let tenths = meanTenths[station]! + spread;

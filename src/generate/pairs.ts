@@ -5,9 +5,9 @@ import type { GeneratorDefinition } from "./generator.ts";
 const FILLER_BYTES = 32_768;
 
 /**
- * Lines of 2 and 3 keys in turn, then a tab and filler: 2.5 keys a line. Key number n of the whole data is a fixed
- * permutation of n mod `distinct`, so the first n keys hold exactly min(n, distinct) different ones, and counts
- * differ by at most one: results can be checked without counting.
+ * Lines of 2 and 3 keys in turn, then a tab and filler: 2.5 keys a line. Key number n of the whole data is a
+ * fixed permutation of n mod `distinct`, so the first n keys hold exactly min(n, distinct) different ones,
+ * and counts differ by at most one: results can be checked without counting.
  */
 export const pairs: GeneratorDefinition = {
   kind: "pairs",
@@ -45,8 +45,8 @@ export const pairs: GeneratorDefinition = {
 };
 
 /**
- * A bijection of [0, size): a four-round Feistel network over the next even power of two, walked until it lands inside
- * (J. Black and P. Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
+ * A bijection of [0, size): a four-round Feistel network over the next even power of two, walked until it
+ * lands inside (J. Black and P. Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
  */
 export function permutation(size: number, seed: number): (n: number) => number {
   let half = 1;
@@ -80,7 +80,10 @@ export function permutation(size: number, seed: number): (n: number) => number {
   };
 }
 
-/** Letters and spaces that no compressor makes vanish; a line's filler may begin anywhere in the first FILLER_BYTES. */
+/**
+ * Letters and spaces that no compressor makes vanish; a line's filler may begin anywhere in the first
+ * FILLER_BYTES.
+ */
 function fillerText(lineBytes: number): DataView {
   const random = seededRandom("pairs filler");
   const bytes = new Uint8Array(FILLER_BYTES + lineBytes + COPY_SLACK);

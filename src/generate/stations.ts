@@ -1,4 +1,6 @@
-/** Names of weather stations: cities, some of them not ASCII. The order is part of the generated data: frozen. */
+/**
+ * Names of weather stations: cities, some of them not ASCII. The order is part of the generated data: frozen.
+ */
 export const stations: readonly string[] = `
 Abha Abidjan Abéché Accra Adana Adelaide Aden Ahvaz Alexandria Algiers Almaty Amman Amsterdam Anadyr
 Anchorage Andorra Ankara Antananarivo Antsiranana Arkhangelsk Ashgabat Asmara Assab Asunción Athens Atlanta

@@ -39,8 +39,8 @@ export interface Vocabulary {
 export const LENGTH_STEP = 64;
 
 /**
- * `size` different lower-case words, frequent ones first and short, as in English. A share `nonAscii` of the words has
- * a letter beyond ASCII in it.
+ * `size` different lower-case words, frequent ones first and short, as in English. A share `nonAscii` of the
+ * words has a letter beyond ASCII in it.
  */
 export function makeVocabulary(random: Random, size: number, nonAscii: number): Vocabulary {
   const seen = new Set<string>();

@@ -1,9 +1,9 @@
 import type { Random } from "../base/random.ts";
 
 /**
- * Draws ranks 0 ... size-1 with probability proportional to 1 / (rank + 1 + shift) in constant time: Walker's alias
- * method (A. J. Walker 1977, tables by M. D. Vose 1991). Exponent 1 on purpose: it needs only division, which IEEE 754
- * makes the same everywhere, where Math.pow may differ in the last bit between versions of V8.
+ * Draws ranks 0 ... size-1 with probability proportional to 1 / (rank + 1 + shift) in constant time: Walker's
+ * alias method (A. J. Walker 1977, tables by M. D. Vose 1991). Exponent 1 on purpose: it needs only division,
+ * which IEEE 754 makes the same everywhere, where Math.pow may differ in the last bit between versions of V8.
  *
  *   column i:  [ i with probability keep[i] | other[i] with the rest ]
  */

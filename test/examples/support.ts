@@ -15,7 +15,10 @@ export interface ExampleRun {
   table(collection?: string): Map<string, string>;
 }
 
-/** Runs an example with the real binary on files made for it: name to content. All of them are inputs, in order. */
+/**
+ * Runs an example with the real binary on files made for it: name to content. All of them are inputs, in
+ * order.
+ */
 export async function runExample(
   t: TestContext,
   example: string,

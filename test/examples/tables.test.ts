@@ -91,7 +91,7 @@ test("one-billion-row.ts gives min, mean and max of every station", async (t) =>
   }
 });
 
-test("secondary-sort.ts sees each user's events in the order of time and cuts sessions at pauses", async (t) => {
+test("secondary-sort.ts sees events in the order of time and cuts sessions at pauses", async (t) => {
   const events = linesOf(generated("jsonl", { seed: 7, records: 3000, options: { users: 150 } })).map(
     (line) => {
       const event = JSON.parse(line) as { user: string; time: number; kind: string };

@@ -18,7 +18,9 @@ const linesOf = (kind: string, request: GenerateRequest): string[] =>
 const usage = (message: RegExp) => (error: unknown) =>
   isSheafError(error) && error.code === "USAGE" && message.test(`${error.message} ${error.hint}`);
 
-/** SHA-1 of the first 300,000 bytes of seed 1. Frozen: data made by an older version must stay reproducible. */
+/**
+ * SHA-1 of the first 300,000 bytes of seed 1. Frozen: data made by an older version must stay reproducible.
+ */
 const FROZEN: Readonly<Record<string, string>> = {
   text: "6a9465ad49247bef292bc450c4d2a6a1d66acdf4",
   terasort: "85770d69d00a5bc70d06524500ea61dcfffd2c84",
