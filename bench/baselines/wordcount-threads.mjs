@@ -1,6 +1,6 @@
 // Word count by hand on worker threads, tuned: ranges of the file, big reads, lines sliced out of one decoded
-// string, a Map of mutable boxes (one look-up for a word seen before), small results sent back. usage: node
-// wordcount-threads.mjs INPUT OUTPUT THREADS
+// string, a Map of mutable boxes (one look-up for a word seen before), small results sent back.
+// usage: node wordcount-threads.mjs INPUT OUTPUT THREADS
 import { writeFileSync } from "node:fs";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { eachLine, lineRanges, readLines } from "./ranges.mjs";

@@ -1,7 +1,8 @@
 // Word count in C: the file mapped, one open-addressing table a thread, merged at the end. Words are runs of
-// letters as iswalpha() sees them in a UTF-8 locale. The physical bound a TypeScript engine is measured
-// against. usage: wordcount INPUT OUTPUT THREADS          build: cc -O3 -march=native -pthread -o wordcount
-// wordcount.c
+// letters as iswalpha() sees them in a UTF-8 locale. The physical bound a TypeScript engine is measured against.
+//
+// usage: wordcount INPUT OUTPUT THREADS
+// build: cc -O3 -march=native -pthread -o wordcount wordcount.c
 #include <fcntl.h>
 #include <locale.h>
 #include <pthread.h>
