@@ -23,6 +23,8 @@ export type Command =
   | { readonly kind: "discardOutput"; readonly attempt: AttemptRef }
   /** This life of the node is over: it ends all it runs, forgets what it made, and joins with a higher incarnation. */
   | ({ readonly kind: "fenceNode" } & NodeRef)
+  /** A life of a node not heard of before speaks without having joined, or its joining was lost: it joins (again). */
+  | ({ readonly kind: "inviteNode" } & NodeRef)
   /** The node gets no more tasks of the job until then. */
   | { readonly kind: "nodeBarred"; readonly job: string; readonly node: string; readonly untilMs: number }
   | { readonly kind: "nodeAdmitted"; readonly job: string; readonly node: string }

@@ -26,14 +26,18 @@ export function advance(s: SchedulerState, job: JobState): void {
   s.commands.push({ kind: "commitJob", job: job.id });
 }
 
-/** After a task has lost an attempt: if it has failed, the job fails with it unless that is within what is allowed. */
+/**
+ * After a task has lost an attempt: if it has failed, the job fails with it unless that is within what is allowed. A task
+ * that had finished before is not given up: some reduces have read what it made, others could not.
+ */
 export function afterAttempt(s: SchedulerState, task: Task): void {
   if (task.state.kind !== "FAILED") return;
   const { job, phase } = task;
   const { failure } = task.state;
   killRest(s, task, "the task failed");
   const allowed = Math.floor(job.policy.failedTasksShare * phase.tasks.length);
-  if (failure.blame === "system" || phase.counts.FAILED > allowed) failJob(s, job, failure);
+  const mixed = task.state.tally.lostOutput !== null;
+  if (failure.blame === "system" || mixed || phase.counts.FAILED > allowed) failJob(s, job, failure);
   else advance(s, job);
 }
 

@@ -1,0 +1,180 @@
+import type { Command } from "#src/scheduler/commands.js";
+import type { SchedulerEvent } from "#src/scheduler/events.js";
+import { type AttemptRef, formatTask } from "#src/scheduler/ids.js";
+import type { Task } from "#src/scheduler/task.js";
+import type { TaskOutput } from "#src/scheduler/view.js";
+import { auditState, auditWorkConserved } from "./audit.js";
+import { demand } from "./violation.js";
+import { keyOf, type World } from "./world.js";
+
+type CommandOf<K extends Command["kind"]> = Extract<Command, { kind: K }>;
+
+/** Watches every step from outside, with a memory of its own, and throws a Violation at the first wrong one. */
+export class Monitor {
+  readonly #world: World;
+  readonly ended = new Map<string, CommandOf<"jobEnded">>();
+  /** Whether each job's commit went through. */
+  readonly commits = new Map<string, boolean>();
+  /** Jobs whose cancellation was heard while they had not begun to commit. */
+  readonly cancelledEarly = new Set<string>();
+  readonly cancelHeard = new Set<string>();
+  /** Attempts that made their output final in the world. */
+  readonly #published = new Set<string>();
+  /** For reduce attempts: what they read. */
+  readonly inputs = new Map<string, readonly TaskOutput[]>();
+  readonly #answered = new Set<string>();
+  readonly #granted = new Map<string, AttemptRef[]>();
+  readonly #barred = new Set<string>();
+  readonly #commitOrdered = new Set<string>();
+  readonly #samplesReady = new Set<string>();
+  attempts = 0;
+  commands = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  before(event: SchedulerEvent): void {
+    if (event.kind !== "jobCancelled") return;
+    const status = this.#world.scheduler.state.jobs.get(event.job)?.status.kind;
+    if (status !== undefined) this.cancelHeard.add(event.job);
+    if (status === "RUNNING") this.cancelledEarly.add(event.job);
+  }
+
+  after(event: SchedulerEvent, commands: readonly Command[]): void {
+    this.commands += commands.length;
+    for (const command of commands) this.#check(command);
+    const { steps, plan, scheduler } = this.#world;
+    const small = plan.size === "small";
+    if (steps % (small ? 40 : 20_000) === 0) auditState(scheduler.state);
+    if (event.kind === "tick" ? steps % 64 === 0 : small && steps % 4 === 0) auditWorkConserved(scheduler.state);
+  }
+
+  published(attempt: AttemptRef, granted: boolean): void {
+    if (this.#world.asksToCommit(attempt)) demand(granted, () => `${keyOf(attempt)} was published without a grant`);
+    this.#published.add(keyOf(attempt));
+  }
+
+  isPublished(attempt: AttemptRef): boolean {
+    return this.#published.has(keyOf(attempt));
+  }
+
+  consumed(attempt: AttemptRef, inputs: readonly TaskOutput[]): void {
+    this.inputs.set(keyOf(attempt), inputs);
+  }
+
+  committed(job: string, done: boolean): void {
+    demand(!this.commits.has(job), () => `${job} was committed twice`);
+    this.commits.set(job, done);
+  }
+
+  #check(command: Command): void {
+    switch (command.kind) {
+      case "startAttempt":
+        return this.#checkStart(command);
+      case "grantCommit":
+        return this.#checkGrant(command.attempt);
+      case "discardOutput": {
+        const task = this.#task(command.attempt);
+        const kept = task.state.kind === "FINISHED" && task.state.attempt === command.attempt.attempt;
+        demand(!kept, () => `the committed output of ${keyOf(command.attempt)} was discarded`);
+        return;
+      }
+      case "nodeBarred":
+        this.#barred.add(`${command.job} ${command.node}`);
+        return;
+      case "nodeAdmitted":
+        this.#barred.delete(`${command.job} ${command.node}`);
+        return;
+      case "sampleReady":
+        demand(!this.#samplesReady.has(command.job), () => `${command.job}: samples were announced twice`);
+        this.#samplesReady.add(command.job);
+        return;
+      case "commitJob":
+        demand(!this.#commitOrdered.has(command.job), () => `${command.job}: commit was ordered twice`);
+        this.#commitOrdered.add(command.job);
+        return;
+      case "jobEnded":
+        demand(!this.ended.has(command.job), () => `${command.job} ended twice`);
+        this.ended.set(command.job, command);
+        return;
+      case "killAttempt":
+      case "denyCommit":
+      case "fenceNode":
+      case "inviteNode":
+        return;
+    }
+  }
+
+  #checkStart(command: CommandOf<"startAttempt">): void {
+    this.attempts++;
+    const { attempt, node, incarnation, slot, ask, backup } = command;
+    const { scheduler, nodes } = this.#world;
+    const key = keyOf(attempt);
+    demand(!this.ended.has(attempt.job), () => `${key} started after its job had ended`);
+    const question = `${node}.${incarnation} slot ${slot} ask ${ask}`;
+    demand(!this.#answered.has(question), () => `${question} was answered twice, now with ${key}`);
+    this.#answered.add(question);
+    demand(slot < nodes.get(node)!.plan.slots, () => `${key} started in slot ${slot} of ${node}, which it has not`);
+    demand(!this.#barred.has(`${attempt.job} ${node}`), () => `${key} started on ${node}, which is barred`);
+    const alive = scheduler.state.nodes.get(node)?.incarnation === incarnation;
+    demand(alive, () => `${key} started on ${node}.${incarnation}, which is not alive`);
+    const task = this.#task(attempt);
+    const { pinned } = task;
+    demand(pinned.length === 0 || pinned.includes(node), () => `${key} started on ${node}, pinned to ${pinned}`);
+    demand(attempt.attempt === task.attempts.length, () => `${key} is not the last of ${task.attempts.length}`);
+    this.#checkPhase(task, key);
+    const others = task.attempts.filter((a) => a.state.kind === "RUNNING" && a.ref.attempt !== attempt.attempt);
+    demand(others.length === (backup ? 1 : 0), () => `${key} (backup: ${backup}) started beside ${others.length}`);
+    if (backup) this.#checkBackup(task, key, others[0]!.startedMs);
+  }
+
+  #checkPhase(task: Task, key: string): void {
+    const { sample, map, reduce } = task.job.phases;
+    const before = task.phase === reduce ? map : task.phase === map ? sample : undefined;
+    const open = before?.tasks.every((t) => t.state.kind === "FINISHED" || t.state.kind === "FAILED") ?? true;
+    if (this.#world.plan.size === "small") demand(open, () => `${key} started before ${before!.name} was done`);
+    const announced = task.phase !== map || sample.tasks.length === 0 || this.#samplesReady.has(task.job.id);
+    demand(announced, () => `${key} started before sampleReady`);
+  }
+
+  /** The rule again, from the history and in the simplest way. */
+  #checkBackup(task: Task, key: string, startedMs: number): void {
+    const { policy, phases } = task.job;
+    const phase = phases[task.phase.name];
+    demand(policy.speculation, () => `${key} is a backup although there should be none`);
+    const done = phase.tasks.filter((t) => t.state.kind === "FINISHED").length;
+    demand(done >= 0.75 * phase.tasks.length, () => `${key} is a backup with only ${done} tasks done`);
+    let backups = 0;
+    const durations: number[] = [];
+    for (const { attempts } of phase.tasks) {
+      for (const { state, startedMs: begunMs, backup } of attempts) {
+        if (backup) backups++;
+        if (state.kind === "SUCCEEDED") durations.push(state.endedMs - begunMs);
+      }
+    }
+    const most = Math.max(1, Math.floor(0.1 * phase.tasks.length));
+    demand(backups <= most, () => `${key} is backup number ${backups}, at most ${most} are allowed`);
+    durations.sort((a, b) => a - b);
+    const median = durations[(durations.length - 1) >> 1]!;
+    const elapsedMs = this.#world.queue.nowMs - startedMs;
+    demand(elapsedMs > 1.5 * median, () => `${key} is a backup after ${elapsedMs} ms, median ${median}`);
+  }
+
+  #checkGrant(attempt: AttemptRef): void {
+    const task = this.#task(attempt);
+    const key = `${attempt.job}/${formatTask(attempt)}`;
+    const before = this.#granted.get(key) ?? [];
+    for (const earlier of before) {
+      if (earlier.attempt === attempt.attempt) return;
+      const { state, outputLost } = task.attempts[earlier.attempt - 1]!;
+      const gone = state.kind !== "RUNNING" && (state.kind !== "SUCCEEDED" || outputLost !== null);
+      demand(gone, () => `${keyOf(attempt)} was granted the commit that ${keyOf(earlier)} has`);
+    }
+    this.#granted.set(key, [...before, attempt]);
+  }
+
+  #task(ref: AttemptRef): Task {
+    return this.#world.scheduler.state.jobs.get(ref.job)!.phases[ref.phase].tasks[ref.task]!;
+  }
+}

@@ -1,0 +1,137 @@
+import type { Random } from "#src/base/random.js";
+import type { Command } from "#src/scheduler/commands.js";
+import type { SchedulerEvent } from "#src/scheduler/events.js";
+import type { AttemptRef, NodeRef } from "#src/scheduler/ids.js";
+import { SimWorker } from "./sim-worker.js";
+import type { World } from "./world.js";
+import type { NodePlan } from "./world-plan.js";
+
+/** An agent and its workers: one simulated machine. */
+export class SimNode {
+  readonly plan: NodePlan;
+  readonly world: World;
+  readonly random: Random;
+  incarnation = 0;
+  up = false;
+  /** Frozen: its timers and what it is sent wait until it goes on. */
+  pausedUntilMs = 0;
+  workers: SimWorker[] = [];
+  /** Map outputs on its disk: job, then task * ATTEMPTS + attempt. */
+  readonly disk = new Map<string, Set<number>>();
+
+  constructor(world: World, plan: NodePlan, random: Random) {
+    this.world = world;
+    this.plan = plan;
+    this.random = random;
+  }
+
+  get ref(): NodeRef {
+    return { node: this.plan.id, incarnation: this.incarnation };
+  }
+
+  /** Begins a new life: nothing of the one before is left but its name. */
+  start(): void {
+    this.incarnation++;
+    this.up = true;
+    this.disk.clear();
+    this.workers = Array.from({ length: this.plan.slots }, (_, slot) => new SimWorker(this, slot, this.incarnation));
+    this.#join();
+    this.#heartbeat(this.incarnation);
+    for (const worker of this.workers) worker.ask();
+  }
+
+  crash(): void {
+    this.up = false;
+    for (const worker of this.workers) worker.stop();
+    this.disk.clear();
+  }
+
+  /** Says something to the coordinator; it may not arrive. */
+  say(event: SchedulerEvent): void {
+    this.world.toCoordinator(event);
+  }
+
+  /** Runs `then` after a while, unless that life of the node is over; later when the node is paused then. */
+  later(delayMs: number, incarnation: number, then: () => void): void {
+    this.world.queue.after(delayMs, () => this.awake(incarnation, then));
+  }
+
+  awake(incarnation: number, then: () => void): void {
+    if (!this.up || this.incarnation !== incarnation) return;
+    const { queue } = this.world;
+    if (queue.nowMs < this.pausedUntilMs) {
+      queue.after(this.pausedUntilMs - queue.nowMs, () => this.awake(incarnation, then));
+      return;
+    }
+    then();
+  }
+
+  /** A command has arrived. */
+  obey(command: Extract<Command, { node: string; incarnation: number }>): void {
+    if (command.incarnation !== this.incarnation) return;
+    switch (command.kind) {
+      case "startAttempt":
+        this.workers[command.slot]?.start(command.attempt, command.ask, this.world.inputsOf(command.attempt));
+        return;
+      case "killAttempt":
+      case "denyCommit":
+        this.#forget(command.attempt);
+        this.#workerOf(command.attempt)?.kill();
+        return;
+      case "grantCommit":
+        this.#workerOf(command.attempt)?.granted();
+        return;
+      case "inviteNode":
+        this.#join();
+        return;
+      case "fenceNode":
+        this.crash();
+        this.start();
+        return;
+    }
+  }
+
+  has(attempt: AttemptRef): boolean {
+    return this.disk.get(attempt.job)?.has(diskKey(attempt.task, attempt.attempt)) ?? false;
+  }
+
+  keep(attempt: AttemptRef): void {
+    let outputs = this.disk.get(attempt.job);
+    if (outputs === undefined) this.disk.set(attempt.job, (outputs = new Set()));
+    outputs.add(diskKey(attempt.task, attempt.attempt));
+  }
+
+  remove(attempt: AttemptRef): void {
+    if (attempt.phase === "map") this.disk.get(attempt.job)?.delete(diskKey(attempt.task, attempt.attempt));
+  }
+
+  #forget(attempt: AttemptRef): void {
+    if (this.#workerOf(attempt) !== undefined) this.remove(attempt);
+  }
+
+  #workerOf(ref: AttemptRef): SimWorker | undefined {
+    return this.workers.find((worker) => worker.runs(ref));
+  }
+
+  /** Repeated until the first answer would come: joining must not be lost. */
+  #join(): void {
+    const event: SchedulerEvent = { kind: "nodeJoined", ...this.ref, slots: this.plan.slots };
+    for (let i = 0; i < 3; i++) this.later(i * 300, this.incarnation, () => this.say(event));
+  }
+
+  #heartbeat(incarnation: number): void {
+    const { heartbeatMs } = this.world.plan;
+    this.later(heartbeatMs * (0.9 + 0.2 * this.random.next()), incarnation, () => {
+      const running = this.workers.flatMap((worker) => worker.running ?? []);
+      this.say({ kind: "nodeHeartbeat", ...this.ref, running });
+      for (const worker of this.workers) worker.sayProgress();
+      this.#heartbeat(incarnation);
+    });
+  }
+}
+
+const ATTEMPTS = 1_024;
+
+function diskKey(task: number, attempt: number): number {
+  return task * ATTEMPTS + attempt;
+}

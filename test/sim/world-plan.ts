@@ -1,0 +1,206 @@
+import { type Random, seededRandom } from "#src/base/random.js";
+import type { JobPlan, TaskPlan } from "#src/scheduler/events.js";
+
+/** Probabilities and sizes of everything that can go wrong in one world. All zero: a world without faults. */
+export interface FaultRates {
+  /** Per message. */
+  lose: number;
+  double: number;
+  /** Delayed by up to `delayMs` more, so that later messages overtake. */
+  delay: number;
+  delayMs: number;
+  /** Per attempt. */
+  workerCrash: number;
+  userFailure: number;
+  hang: number;
+  diskFullInCommit: number;
+  fetchFailure: number;
+  /** Per map attempt: its output vanishes from the disk. */
+  outputVanish: number;
+  /** Mean time between, per node, ms; 0: never. */
+  nodeCrashMs: number;
+  nodePauseMs: number;
+  /** Longest pause. */
+  pauseMaxMs: number;
+  /** Per node. */
+  slowNode: number;
+  /** Per node: everything fails there at once. */
+  badNode: number;
+  /** Per task: its user code always fails. */
+  poison: number;
+  /** Per job. */
+  cancel: number;
+  jobCommitFailure: number;
+}
+
+export interface NodePlan {
+  readonly id: string;
+  readonly slots: number;
+  readonly joinMs: number;
+  /** Durations there are this many times longer. */
+  readonly slowness: number;
+  readonly bad: boolean;
+}
+
+export interface SimJob {
+  readonly plan: JobPlan;
+  readonly submitMs: number;
+  /** Mean duration of its tasks. */
+  readonly taskMs: number;
+  /** Whether map attempts ask for a commit (reduce attempts always do). */
+  readonly mapsAsk: boolean;
+  readonly commitMs: number;
+  /** null: never cancelled. -1: cancelled while it commits. */
+  readonly cancelMs: number | null;
+  readonly poisoned: ReadonlySet<string>;
+}
+
+export interface WorldPlan {
+  readonly seed: number;
+  readonly size: "small" | "medium" | "large";
+  readonly faultless: boolean;
+  readonly rates: FaultRates;
+  readonly nodes: readonly NodePlan[];
+  readonly jobs: readonly SimJob[];
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  readonly askAgainMs: number;
+  readonly tickMs: number;
+}
+
+const NO_FAULTS: FaultRates = {
+  lose: 0,
+  double: 0,
+  delay: 0,
+  delayMs: 0,
+  workerCrash: 0,
+  userFailure: 0,
+  hang: 0,
+  diskFullInCommit: 0,
+  fetchFailure: 0,
+  outputVanish: 0,
+  nodeCrashMs: 0,
+  nodePauseMs: 0,
+  pauseMaxMs: 0,
+  slowNode: 0,
+  badNode: 0,
+  poison: 0,
+  cancel: 0,
+  jobCommitFailure: 0,
+};
+
+/** The world of a seed: mostly small, one in ten of up to 200 nodes, one in a hundred of 1,000. */
+export function planWorld(seed: number): WorldPlan {
+  const random = seededRandom(`world ${seed}`);
+  const size = seed % 100 === 99 ? "large" : seed % 10 === 9 ? "medium" : "small";
+  const faultless = random.next() < 0.12;
+  const rates = faultless ? NO_FAULTS : planFaults(random);
+  const nodeCount = size === "large" ? 1_000 : size === "medium" ? 20 + random.below(181) : 1 + random.below(12);
+  const nodes: NodePlan[] = [];
+  for (let i = 0; i < nodeCount; i++) {
+    nodes.push({
+      id: `n${i}`,
+      slots: 1 + random.below(4),
+      joinMs: faultless ? 0 : random.below(i === 0 ? 500 : 5_000),
+      slowness: chance(random, rates.slowNode) ? 3 + random.below(8) : 1,
+      bad: i > 0 && chance(random, rates.badNode),
+    });
+  }
+  const jobCount = size === "small" ? 1 + random.below(4) : 1 + random.below(3);
+  const jobs: SimJob[] = [];
+  for (let i = 0; i < jobCount; i++) jobs.push(planJob(random, i, size, nodes, rates));
+  const large = size === "large";
+  return {
+    seed,
+    size,
+    faultless,
+    rates,
+    nodes,
+    jobs,
+    leaseMs: 10_000,
+    heartbeatMs: large ? 2_500 : 1_000,
+    askAgainMs: large ? 5_000 : 2_000,
+    tickMs: large ? 500 : 200,
+  };
+}
+
+export function chance(random: Random, probability: number): boolean {
+  return probability > 0 && random.next() < probability;
+}
+
+/** Each fault is there in about half of the worlds, at a rate of its own. */
+function planFaults(random: Random): FaultRates {
+  const rate = (most: number): number => (random.next() < 0.5 ? 0 : random.next() * random.next() * most);
+  const time = (least: number): number => (random.next() < 0.6 ? 0 : least + random.below(20 * least));
+  return {
+    lose: rate(0.25),
+    double: rate(0.4),
+    delay: rate(0.4),
+    delayMs: random.below(6_000),
+    workerCrash: rate(0.3),
+    userFailure: rate(0.3),
+    hang: rate(0.1),
+    diskFullInCommit: rate(0.2),
+    fetchFailure: rate(0.2),
+    outputVanish: rate(0.15),
+    nodeCrashMs: time(30_000),
+    nodePauseMs: time(20_000),
+    pauseMaxMs: 1_000 + random.below(40_000),
+    slowNode: rate(0.4),
+    badNode: rate(0.4),
+    poison: random.next() < 0.8 ? 0 : random.next() * 0.05,
+    cancel: rate(0.6),
+    jobCommitFailure: rate(0.3),
+  };
+}
+
+function planJob(
+  random: Random,
+  index: number,
+  size: WorldPlan["size"],
+  nodes: readonly NodePlan[],
+  rates: FaultRates,
+): SimJob {
+  const most = size === "large" ? 2_500 : size === "medium" ? 800 : 40;
+  const maps = random.below(20) === 0 ? 0 : 1 + random.below(most);
+  const reduces = random.below(4) === 0 ? 0 : 1 + random.below(size === "small" ? 12 : 60);
+  const samples = random.below(4) === 0 ? 1 + random.below(6) : 0;
+  const near = random.below(3) === 0;
+  const pins = random.below(12) === 0;
+  const someNode = (): string => nodes[random.below(nodes.length)]!.id;
+  const task = (): TaskPlan => {
+    if (pins && random.below(4) === 0) return { pinned: [someNode(), someNode()] };
+    return near ? { preferred: [someNode(), someNode()] } : {};
+  };
+  const id = `j${index}`;
+  const poisoned = new Set<string>();
+  const list = (phase: string, count: number, plan: () => TaskPlan): TaskPlan[] =>
+    Array.from({ length: count }, (_, i) => {
+      if (chance(random, rates.poison)) poisoned.add(`${phase}/${i}`);
+      return plan();
+    });
+  const taskMs = 200 + random.below(4_000);
+  return {
+    plan: {
+      id,
+      priority: random.below(5) - 2,
+      sample: list("sample", samples, () => ({})),
+      map: list("map", maps, task),
+      reduce: list("reduce", reduces, () => ({})),
+      policy: {
+        noProgressMs: 8_000 + random.below(20_000),
+        speculation: random.below(4) !== 0,
+        outputsSurviveNode: random.below(6) === 0,
+        failedTasksShare: random.below(4) === 0 ? random.next() * 0.2 : 0,
+        barMs: 20_000 + random.below(60_000),
+        stallMs: 120_000,
+      },
+    },
+    submitMs: random.below(3) === 0 ? random.below(10_000) : 0,
+    taskMs,
+    mapsAsk: random.below(2) === 0,
+    commitMs: 20 + random.below(2_000),
+    cancelMs: chance(random, rates.cancel) ? (random.below(4) === 0 ? -1 : random.below(12 * taskMs)) : null,
+    poisoned,
+  };
+}
