@@ -1,4 +1,4 @@
-// Which files each word is in: "word<tab>["a.txt","b.txt"]", file names sorted.
+// Which files each word is in: "word<tab>a.txt<tab>b.txt", file names sorted.
 //
 //   sheaf run inverted-index.ts 'books/*.txt' -o index
 import { basename } from "node:path";

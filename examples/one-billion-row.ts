@@ -3,6 +3,7 @@
 //   sheaf gen measurements measurements.txt --records 10000000
 //   sheaf run one-billion-row.ts measurements.txt -o stations
 //
+// stations/part-*.tsv: "station<tab>min<tab>mean<tab>max".
 // `columns` says what is key and what is value instead of a function that picks them, so the engine takes
 // both straight from the bytes.
 import { columns, csv, job, max, mean, min, stats } from "sheaf";

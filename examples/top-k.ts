@@ -2,6 +2,8 @@
 //
 //   sheaf gen csv orders.csv --records 10000
 //   sheaf run top-k.ts orders.csv -o dearest
+//
+// dearest/part-*.tsv: the city, then a JSON object for each order, with tabs between.
 import { csv, job, topK } from "sheaf";
 
 interface Order {

@@ -30,7 +30,9 @@ test("top-k.ts finds the dearest orders of each city", async (t) => {
   for (const [city, seen] of expected)
     expected.set(city, seen.toSorted((a, b) => b.price - a.price).slice(0, 3));
   const run = await runExample(t, "top-k.ts", { "orders.csv": orders });
-  const got = new Map([...run.table()].map(([city, list]) => [city, JSON.parse(list) as unknown]));
+  const got = new Map(
+    [...run.table()].map(([city, list]) => [city, JSON.parse(`[${list.replaceAll("\t", ",")}]`) as unknown]),
+  );
   assert.deepEqual(got, expected);
 });
 
@@ -83,7 +85,7 @@ test("one-billion-row.ts gives min, mean and max of every station", async (t) =>
   const got = table();
   assert.deepEqual([...got.keys()].toSorted(), [...expected.keys()].toSorted());
   for (const [station, text] of got) {
-    const { min, mean, max } = JSON.parse(text) as { min: number; mean: number; max: number };
+    const [min = 0, mean = 0, max = 0] = text.split("\t").map(Number);
     const all = expected.get(station)!;
     assert.equal(min, Math.min(...all), station);
     assert.equal(max, Math.max(...all), station);
@@ -113,7 +115,7 @@ test("secondary-sort.ts sees events in the order of time and cuts sessions at pa
   }
   const input = shuffled.map(({ event }) => `${JSON.stringify(event)}\n`).join("");
   const run = await runExample(t, "secondary-sort.ts", { "events.jsonl": input }, ["--split-size", "40000"]);
-  const got = new Map([...run.table()].map(([key, sessions]) => [key.replaceAll(/[^u0-9]/g, ""), sessions]));
+  const got = run.table();
   assert.deepEqual(got, expected);
   assert.ok([...expected.values()].some((text) => text.includes(" ")));
 });
