@@ -1,6 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { parseSize } from "../base/size.ts";
+import { formatSize, parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
 import { parseDuration } from "./duration.ts";
 
@@ -28,8 +28,19 @@ export const stringType: FlagType<string> = { kind: "string", parse: nonEmpty };
 /** A path, left as written: whoever opens it resolves it. Shells complete it. */
 export const pathType: FlagType<string> = { kind: "path", parse: nonEmpty };
 
-/** Bytes. */
-export const sizeType: FlagType<number> = { kind: "size", parse: parseSize };
+/** Bytes, at least the minimum. */
+export function sizeType(minimum: number): FlagType<number> {
+  return {
+    kind: "size",
+    parse(text, what) {
+      const bytes = parseSize(text, what);
+      if (bytes >= minimum) return bytes;
+      throw new SheafError("USAGE", `${what}: ${text} is too small`, {
+        hint: `Give ${formatSize(minimum)} or more.`,
+      });
+    },
+  };
+}
 
 /** Milliseconds. */
 export const durationType: FlagType<number> = { kind: "duration", parse: parseDuration };

@@ -42,7 +42,8 @@ function readManifest(path: string): Readonly<Record<string, unknown>> {
   } catch (cause) {
     throw new SheafError("BLOCK_CORRUPT", `${path} is damaged: ${String(cause)}`, { cause });
   }
-  const parts = typeof content === "object" && content !== null && "parts" in content ? content.parts : undefined;
+  const parts =
+    typeof content === "object" && content !== null && "parts" in content ? content.parts : undefined;
   if (!Array.isArray(parts)) throw new SheafError("BLOCK_CORRUPT", `${path} lists no parts`);
   return content as Readonly<Record<string, unknown>>;
 }
@@ -56,7 +57,8 @@ async function checkPart(path: string, part: CommittedPart): Promise<string | nu
   }
   if (bytes !== part.bytes) return `has ${bytes} bytes, not ${part.bytes}`;
   let sum = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) sum = crc32c(chunk as Buffer, sum);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }))
+    sum = crc32c(chunk as Buffer, sum);
   const got = sum.toString(16).padStart(8, "0");
   return got === part.crc32c ? null : `has checksum ${got}, not ${part.crc32c}`;
 }

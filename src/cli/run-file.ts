@@ -84,13 +84,16 @@ export function openRunFile(path: string): OpenRunFile {
 
 function readView(fd: number, path: string): RunFileView {
   const bytes = fstatSync(fd).size;
-  if (bytes < FILE_HEADER_BYTES + TRAILER_BYTES) throw damaged(path, `${bytes} bytes are too few for a run file`);
+  if (bytes < FILE_HEADER_BYTES + TRAILER_BYTES)
+    throw damaged(path, `${bytes} bytes are too few for a run file`);
   const version = readAt(fd, path, 0, FILE_HEADER_BYTES).readUInt32LE(8);
   const trailer = readAt(fd, path, bytes - TRAILER_BYTES, TRAILER_BYTES);
-  if (trailer.toString("latin1", 32, 40) !== END_MAGIC) throw damaged(path, "has no end: it was not finished, or is cut");
+  if (trailer.toString("latin1", 32, 40) !== END_MAGIC)
+    throw damaged(path, "has no end: it was not finished, or is cut");
   const indexOffset = Number(trailer.readBigUInt64LE(0));
   const entries = trailer.readUInt32LE(8);
-  if (indexOffset + entries * INDEX_ENTRY_BYTES + TRAILER_BYTES !== bytes) throw damaged(path, "index and size disagree");
+  if (indexOffset + entries * INDEX_ENTRY_BYTES + TRAILER_BYTES !== bytes)
+    throw damaged(path, "index and size disagree");
   const index = readAt(fd, path, indexOffset, entries * INDEX_ENTRY_BYTES);
   if (crc32c(index) !== trailer.readUInt32LE(12)) throw damaged(path, "the index fails its checksum");
   return {
@@ -183,7 +186,8 @@ function readAt(fd: number, path: string, offset: number, length: number): Buffe
   let done = 0;
   while (done < length) {
     const read = readSync(fd, target, done, length - done, offset + done);
-    if (read === 0) throw damaged(path, `is cut: ${length - done} bytes are missing at offset ${offset + done}`);
+    if (read === 0)
+      throw damaged(path, `is cut: ${length - done} bytes are missing at offset ${offset + done}`);
     done += read;
   }
   return target;
@@ -194,5 +198,7 @@ function hex(value: number): string {
 }
 
 function damaged(path: string, problem: string): SheafError {
-  return new SheafError("BLOCK_CORRUPT", `${path}: ${problem}`, { hint: "The task that wrote the file has to run again." });
+  return new SheafError("BLOCK_CORRUPT", `${path}: ${problem}`, {
+    hint: "The task that wrote the file has to run again.",
+  });
 }

@@ -126,7 +126,7 @@ test("positionals: too few, too many, not among the choices", () => {
 
 test("flag types", () => {
   const cases: readonly [{ parse(text: string, what: string): unknown }, string, unknown][] = [
-    [sizeType, "64KiB", 65536],
+    [sizeType(1), "64KiB", 65536],
     [durationType, "500ms", 500],
     [durationType, "1.5h", 5_400_000],
     [durationType, "0", 0],
@@ -143,7 +143,8 @@ test("flag types", () => {
   for (const [type, text, value] of cases) assert.deepEqual(type.parse(text, "--x"), value, text);
 
   const refused: readonly [{ parse(text: string, what: string): unknown }, string][] = [
-    [sizeType, "64 potatoes"],
+    [sizeType(1), "64 potatoes"],
+    [sizeType(1024), "1023"],
     [durationType, "30"],
     [durationType, "-1s"],
     [fractionType, "0"],

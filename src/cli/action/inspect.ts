@@ -44,7 +44,10 @@ async function inspectOutput(path: string, { flags, world }: Inspect): Promise<E
   const checked = await checkOutput(path);
   const style = styleFor(world.stdout, world.env, flags.color);
   const sound = checked.parts.every((one) => one.damage === null);
-  const text = flags.json === true ? JSON.stringify({ kind: "output", path, sound, ...checked }) : outputPage(path, checked, style);
+  const text =
+    flags.json === true
+      ? JSON.stringify({ kind: "output", path, sound, ...checked })
+      : outputPage(path, checked, style);
   await writeTo(world.stdout, `${text}\n`);
   return sound ? exitCodes.ok : exitCodes.failed;
 }
@@ -60,7 +63,13 @@ async function inspectRunFile(path: string, { flags, world }: Inspect): Promise<
     }
     const style = styleFor(world.stdout, world.env, flags.color);
     const sound = segments.every((segment) => segment.blocks.every((block) => block.damage === null));
-    const shown = { path, view: file.view, segments, records, total: file.view.segments.reduce((n, s) => n + s.records, 0) };
+    const shown = {
+      path,
+      view: file.view,
+      segments,
+      records,
+      total: file.view.segments.reduce((n, s) => n + s.records, 0),
+    };
     const page = runFilePage(shown, { json: flags.json === true, style });
     await writeTo(world.stdout, `${page}\n`);
     return sound ? exitCodes.ok : exitCodes.failed;

@@ -6,7 +6,7 @@ export const genFlags = {
     name: "size",
     short: "s",
     placeholder: "SIZE",
-    type: sizeType,
+    type: sizeType(0),
     category: "Output",
     doc: "Stop at this size; the last record is whole",
     details: "Give --size, --records or both: whichever comes first ends the data.",

@@ -1,5 +1,5 @@
 import { limits } from "../../base/limits.ts";
-import { formatSize } from "../../base/size.ts";
+import { formatSize, MiB } from "../../base/size.ts";
 import { repeatedFlag, switchFlag, valueFlag } from "../flag.ts";
 import {
   assignmentType,
@@ -15,11 +15,14 @@ import {
 } from "../flag-type.ts";
 import { displayFlags } from "./display-flags.ts";
 
+/** Below this V8 itself hardly starts. */
+const HEAP_BYTES_MIN = 64 * MiB;
+
 const inputFlags = {
   splitSize: valueFlag({
     name: "split-size",
     placeholder: "SIZE",
-    type: sizeType,
+    type: sizeType(1),
     default: "from the input's size and the workers",
     category: "Input",
     doc: "Bytes of input per map task",
@@ -68,7 +71,7 @@ const outputFlags = {
   partSize: valueFlag({
     name: "part-size",
     placeholder: "SIZE",
-    type: sizeType,
+    type: sizeType(1),
     default: formatSize(limits.partBytesDefault),
     category: "Output",
     doc: "Begin another output file at this size",
@@ -133,7 +136,7 @@ const executionFlags = {
     name: "memory",
     short: "m",
     placeholder: "SIZE",
-    type: sizeType,
+    type: sizeType(limits.memoryBytesMin),
     default: formatSize(limits.memoryBytesDefault),
     category: "Execution",
     doc: "Memory each worker may use for data",
@@ -142,7 +145,7 @@ const executionFlags = {
   heap: valueFlag({
     name: "heap",
     placeholder: "SIZE",
-    type: sizeType,
+    type: sizeType(HEAP_BYTES_MIN),
     default: "Node's own limit, or a share of the machine's memory",
     category: "Execution",
     doc: "JavaScript heap of each worker, for the job's own objects",

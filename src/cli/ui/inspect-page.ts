@@ -34,12 +34,12 @@ export function outputPage(path: string, checked: CheckedOutput, style: Style): 
   const bytes = parts.reduce((sum, { part }) => sum + part.bytes, 0);
   const verdict =
     bad === 0
-      ? style.green(`complete and undamaged: ${plural(parts.length, "file")}, ${plural(records, "record")}, ${formatSize(bytes)}`)
+      ? style.green(
+          `complete and undamaged: ${plural(parts.length, "file")}, ${plural(records, "record")}, ${formatSize(bytes)}`,
+        )
       : style.red(`damaged: ${bad} of ${plural(parts.length, "file")}`);
-  const about = ["jobId", "name"].flatMap((field) => {
-    const value = checked.manifest[field];
-    return typeof value === "string" ? [`${field === "jobId" ? "job" : field}: ${printable(value)}`] : [];
-  });
+  const job = checked.manifest["job"];
+  const about = typeof job === "string" ? [`job: ${printable(job)}`] : [];
   const extra = strangers.map((file) => `${style.yellow("not of this job:")} ${printable(file)}`);
   return [[path, ...about].join("  "), ...table(columns, rows), ...extra, verdict].join("\n");
 }
@@ -53,19 +53,30 @@ export interface ShownRunFile {
   readonly total: number;
 }
 
-export function runFilePage(file: ShownRunFile, options: { readonly json: boolean; readonly style: Style }): string {
+export function runFilePage(
+  file: ShownRunFile,
+  options: { readonly json: boolean; readonly style: Style },
+): string {
   const { path, view, segments } = file;
   const records = file.records.map((record) => ({ key: keyText(record), value: valueText(record.value) }));
   if (options.json) {
     const { segments: _, ...header } = view;
-    return JSON.stringify({ kind: "run-file", path, ...header, segments, records, truncated: records.length < file.total });
+    return JSON.stringify({
+      kind: "run-file",
+      path,
+      ...header,
+      segments,
+      records,
+      truncated: records.length < file.total,
+    });
   }
   const head = `${path}  run file version ${view.version}  ${formatSize(view.bytes)}  job ${view.job}  task ${view.task}  attempt ${view.attempt}`;
   const parts = [[head], segmentTable(file), blockTable(file, options.style)];
   if (records.length > 0) {
     const rows = records.map((record) => [record.key, record.value]);
     const lines = table([{ title: "KEY" }, { title: "VALUE (encoded bytes)" }], rows);
-    if (records.length < file.total) lines.push(`truncated: ${plural(records.length, "record")} of ${formatCount(file.total)}`);
+    if (records.length < file.total)
+      lines.push(`truncated: ${plural(records.length, "record")} of ${formatCount(file.total)}`);
     parts.push(lines);
   }
   return parts.map((lines) => lines.join("\n")).join("\n\n");
@@ -109,7 +120,8 @@ function blockTable({ segments }: ShownRunFile, style: Style): string[] {
     block.damage === null ? style.green("ok") : style.red(block.damage),
   ]);
   const lines = table(columns, rows);
-  if (shown.length < blocks.length) lines.push(`truncated: ${shown.length} of ${plural(blocks.length, "block")}; --json has all`);
+  if (shown.length < blocks.length)
+    lines.push(`truncated: ${shown.length} of ${plural(blocks.length, "block")}; --json has all`);
   return lines;
 }
 
