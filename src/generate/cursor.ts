@@ -1,5 +1,5 @@
 /** Bytes past the end that Cursor.copyWords may touch. */
-export const COPY_SLACK = 3;
+export const COPY_SLACK = 8;
 
 /** Where a generator writes: a buffer with room for the record at hand, and the place of the next byte. */
 export class Cursor {
@@ -34,12 +34,16 @@ export class Cursor {
   }
 
   /**
-   * Copies `length` bytes of `source` from `start`, four at a time: up to three bytes too many are read and
-   * written, and overwritten by what comes next. REQUIRES: source has COPY_SLACK bytes after the last piece.
+   * Copies `length` bytes of `source` from `start`, eight, then four at a time: up to eight bytes too many
+   * are read and written, and overwritten by what comes next. REQUIRES: source has COPY_SLACK bytes after the
+   * last piece.
    */
   copyWords(source: DataView, start: number, length: number): void {
     const at = this.at;
-    for (let i = 0; i < length; i += 4) this.view.setUint32(at + i, source.getUint32(start + i, true), true);
+    // The first eight without a branch: most words end there, at a place no processor can guess.
+    this.view.setUint32(at, source.getUint32(start, true), true);
+    this.view.setUint32(at + 4, source.getUint32(start + 4, true), true);
+    for (let i = 8; i < length; i += 4) this.view.setUint32(at + i, source.getUint32(start + i, true), true);
     this.at = at + length;
   }
 
