@@ -11,8 +11,8 @@ export interface BestItem<T> {
 }
 
 /**
- * The item with the smallest measure; null for none. Of equal ones the one emitted first.
- * Values: [measure, item] pairs, or items when `by` tells their measure. VALUE_INVALID when a measure cannot be compared.
+ * The item with the smallest measure; null for none. Of equal ones the one emitted first. Values: [measure,
+ * item] pairs, or items when `by` tells their measure. VALUE_INVALID when a measure cannot be compared.
  */
 export function argMin<T>(options: MeasureOptions<T>): Aggregator<T, T | null, BestItem<T>>;
 export function argMin<T = unknown>(): Aggregator<readonly [Measure, T], T | null, BestItem<T>>;
@@ -20,7 +20,10 @@ export function argMin(options?: MeasureOptions<unknown>): Aggregator<never, unk
   return argExtreme("argMin", -1, options);
 }
 
-/** The item with the largest measure; null for none. Of equal ones the one emitted first. Values as for `argMin()`. */
+/**
+ * The item with the largest measure; null for none. Of equal ones the one emitted first. Values as for
+ * `argMin()`.
+ */
 export function argMax<T>(options: MeasureOptions<T>): Aggregator<T, T | null, BestItem<T>>;
 export function argMax<T = unknown>(): Aggregator<readonly [Measure, T], T | null, BestItem<T>>;
 export function argMax(options?: MeasureOptions<unknown>): Aggregator<never, unknown, BestItem<unknown>> {

@@ -15,7 +15,9 @@ export interface Collected<V> {
   bytes: number;
 }
 
-/** All values of a key as an array, in (map task, emit) order. More than `max` of them throw VALUE_INVALID. */
+/**
+ * All values of a key as an array, in (map task, emit) order. More than `max` of them throw VALUE_INVALID.
+ */
 export function collect<V = unknown>(options: CollectOptions = {}): Aggregator<V, V[], Collected<V>> {
   const max = positiveInteger("collect", "max", options.max ?? MAX_DEFAULT);
   const put = (state: Collected<V>, value: V): void => {

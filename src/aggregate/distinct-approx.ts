@@ -9,8 +9,8 @@ const PRECISION_DEFAULT = 14;
 
 export interface DistinctApproxOptions {
   /**
-   * Base 2 logarithm of the number of registers, 4 to 18: the standard error is 1.04 / sqrt(2^precision), the state
-   * at most 2^precision bytes. Default 14: 0.81 %, 16 KiB.
+   * Base 2 logarithm of the number of registers, 4 to 18: the standard error is 1.04 / sqrt(2^precision),
+   * the state at most 2^precision bytes. Default 14: 0.81 %, 16 KiB.
    */
   readonly precision?: number;
 }
@@ -21,12 +21,13 @@ export type DistinctSketch = { hashes: Set<number> | null; registers: Uint8Array
 const NO_REGISTERS = new Uint8Array(0);
 
 /**
- * About how many different values a key has, however many that are, rounded to an integer: HyperLogLog. Exact (but for
- * collisions of 53-bit hashes) up to 2^precision / 32 different values, 512 by default; beyond that the standard error is
- * 0.81 %. The state is a union of sets, then a maximum per register, so order, splits and memory never show in the result.
- * Values as for `distinct()`.
+ * About how many different values a key has, however many that are, rounded to an integer: HyperLogLog.
+ * Exact (but for collisions of 53-bit hashes) up to 2^precision / 32 different values, 512 by default;
+ * beyond that the standard error is 0.81 %. The state is a union of sets, then a maximum per register, so
+ * order, splits and memory never show in the result. Values as for `distinct()`.
  *
- * Flajolet, Fusy, Gandouet, Meunier, "HyperLogLog: the analysis of a near-optimal cardinality estimation algorithm" (2007).
+ * Flajolet, Fusy, Gandouet, Meunier, "HyperLogLog: the analysis of a near-optimal cardinality estimation
+ * algorithm" (2007).
  */
 export function distinctApprox(
   options: DistinctApproxOptions = {},

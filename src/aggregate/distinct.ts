@@ -20,9 +20,9 @@ export interface DistinctValues {
 }
 
 /**
- * How many different values a key has, exactly. Values are compared by content, as keys are: null, booleans, numbers,
- * strings, Uint8Arrays, arrays of these; others throw VALUE_INVALID, and so do more than `max` different ones
- * (use `distinctApprox()`).
+ * How many different values a key has, exactly. Values are compared by content, as keys are: null,
+ * booleans, numbers, strings, Uint8Arrays, arrays of these; others throw VALUE_INVALID, and so do more than
+ * `max` different ones (use `distinctApprox()`).
  */
 export function distinct(options: DistinctOptions = {}): Aggregator<Comparable, number, DistinctValues> {
   return distinctValues("distinct", options, sizeOfState);

@@ -1,13 +1,16 @@
 /**
- * Products of doubles without loss, for results that subtract big numbers from each other.
- * Dekker's product with Veltkamp's splitting: T. J. Dekker, "A floating-point technique for extending the available
+ * Products of doubles without loss, for results that subtract big numbers from each other. Dekker's product
+ * with Veltkamp's splitting: T. J. Dekker, "A floating-point technique for extending the available
  * precision", Numerische Mathematik 18 (1971).
  */
 
 /** 2^27 + 1: splits 53 bits in two halves of 26. Overflows beyond 2^996, where products overflow anyway. */
 const SPLITTER = 134_217_729;
 
-/** The error of `product = a * b`: their exact sum is the exact product, unless the product over- or underflows. */
+/**
+ * The error of `product = a * b`: their exact sum is the exact product, unless the product over- or
+ * underflows.
+ */
 export function productError(a: number, b: number, product: number): number {
   const splitA = SPLITTER * a;
   const highA = splitA - (splitA - a);

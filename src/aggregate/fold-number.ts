@@ -4,8 +4,8 @@ import { productError } from "./double-double.ts";
 import { addToSum } from "./numeric-row.ts";
 
 /**
- * Puts one finite number into every op of a row, as `NumericState.folds` says: what `add` does for a plain number.
- * The reference for kernels that add numbers taken from bytes.
+ * Puts one finite number into every op of a row, as `NumericState.folds` says: what `add` does for a plain
+ * number. The reference for kernels that add numbers taken from bytes.
  */
 export function foldNumber(
   ops: readonly NumericOp[],

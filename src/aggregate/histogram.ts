@@ -36,8 +36,8 @@ interface Bins {
 }
 
 /**
- * How many values fall in which bin, in ascending order. With `edges` all bins are listed, with `width` those that are not
- * empty. Values: finite numbers; others throw VALUE_INVALID.
+ * How many values fall in which bin, in ascending order. With `edges` all bins are listed, with `width`
+ * those that are not empty. Values: finite numbers; others throw VALUE_INVALID.
  */
 export function histogram(options: HistogramOptions): Aggregator<number, HistogramBin[], HistogramState> {
   const bins = "edges" in options ? edgeBins(options.edges) : widthBins(options);

@@ -1,7 +1,7 @@
 /**
- * HyperLogLog's arithmetic for hashes of 53 bits, which a number holds exactly. The first `precision` bits of a hash choose
- * one of m = 2^precision registers; a register keeps the largest rank seen: the place of the first 1 among the other
- * q = 53 - precision bits, or q + 1 when they are all zero.
+ * HyperLogLog's arithmetic for hashes of 53 bits, which a number holds exactly. The first `precision` bits
+ * of a hash choose one of m = 2^precision registers; a register keeps the largest rank seen: the place of
+ * the first 1 among the other q = 53 - precision bits, or q + 1 when they are all zero.
  */
 
 const HASH_BITS = 53;
@@ -23,9 +23,9 @@ export function putHash(registers: Uint8Array, precision: number, hash: number):
 }
 
 /**
- * The number of distinct hashes behind the registers: Otmar Ertl's improved raw estimator, which needs no tables of
- * corrections and no switch between ranges ("New cardinality estimation algorithms for HyperLogLog sketches",
- * arXiv:1702.01284, algorithm 6).
+ * The number of distinct hashes behind the registers: Otmar Ertl's improved raw estimator, which needs no
+ * tables of corrections and no switch between ranges ("New cardinality estimation algorithms for
+ * HyperLogLog sketches", arXiv:1702.01284, algorithm 6).
  */
 export function estimateCount(registers: Uint8Array, precision: number): number {
   const m = registers.length;

@@ -2,9 +2,9 @@ import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 
 /**
- * A copy of `value` that later changes to the original cannot reach: what is emitted is what counts, not what the
- * program makes of the object afterwards. Arrays, plain objects and byte arrays are copied; other objects are kept as they
- * are, for the codec to judge.
+ * A copy of `value` that later changes to the original cannot reach: what is emitted is what counts, not
+ * what the program makes of the object afterwards. Arrays, plain objects and byte arrays are copied; other
+ * objects are kept as they are, for the codec to judge.
  * @throws SheafError VALUE_INVALID for a cycle or a value nested deeper than limits.valueDepthMax
  */
 export function keepValue<V>(value: V): V {

@@ -3,7 +3,10 @@ import type { Key } from "../job/key.ts";
 import { compareKeys } from "../job/key-order.ts";
 import { refuseValue } from "./refuse.ts";
 
-/** What items are compared by, in the order of keys: a number, a text, or an array of these that settles ties. */
+/**
+ * What items are compared by, in the order of keys: a number, a text, or an array of these that settles
+ * ties.
+ */
 export type Measure = Key;
 
 /** Options of aggregators that compare items. */

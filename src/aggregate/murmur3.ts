@@ -1,6 +1,6 @@
 /**
- * MurmurHash3_x86_128 by Austin Appleby (public domain, 2011), seed 0: the first two of its four 32-bit lanes.
- * Its results are part of packed states: frozen.
+ * MurmurHash3_x86_128 by Austin Appleby (public domain, 2011), seed 0: the first two of its four 32-bit
+ * lanes. Its results are part of packed states: frozen.
  */
 const C1 = 0x239b961b;
 const C2 = 0xab0e9789;

@@ -1,10 +1,10 @@
 /**
  * Rows: the states of numeric aggregators, as stretches of 64-bit floats.
  *
- * A `sum` op is a double-double: two slots (high, low) whose exact sum is the value, with high = fl(high + low).
- * Adding (h2, l2) to (h1, l1) is AccurateDWPlusDW of Joldes, Muller and Popescu, "Tight and rigorous error bounds for
- * basic building blocks of double-word arithmetic" (ACM TOMS 44, 2017), algorithm 6, every operation rounded to nearest
- * and in this order:
+ * A `sum` op is a double-double: two slots (high, low) whose exact sum is the value, with high = fl(high +
+ * low). Adding (h2, l2) to (h1, l1) is AccurateDWPlusDW of Joldes, Muller and Popescu, "Tight and rigorous
+ * error bounds for basic building blocks of double-word arithmetic" (ACM TOMS 44, 2017), algorithm 6, every
+ * operation rounded to nearest and in this order:
  *
  *     (s, e) = twoSum(h1, h2)          s = h1 + h2; t = s - h1; e = (h1 - (s - t)) + (h2 - t)
  *     (u, f) = twoSum(l1, l2)
@@ -13,10 +13,10 @@
  *     d      = f + w
  *     (high, low) = fastTwoSum(v, d)
  *
- * Its relative error is below 3 * 2^-106, and it is exact where all values and sums are multiples of one power of two, 2^k,
- * and stay below 2^(k + 104): so for integers, and for most measured data, the sum is the exact one in whatever order and
- * split it is made. Merging is bitwise commutative. A high that overflows becomes infinite or NaN and stays so.
- * Adding one number x is adding (x, 0).
+ * Its relative error is below 3 * 2^-106, and it is exact where all values and sums are multiples of one
+ * power of two, 2^k, and stay below 2^(k + 104): so for integers, and for most measured data, the sum is
+ * the exact one in whatever order and split it is made. Merging is bitwise commutative. A high that
+ * overflows becomes infinite or NaN and stays so. Adding one number x is adding (x, 0).
  *
  * A kernel that merges rows must do exactly this; test/aggregate holds it to these functions.
  */
@@ -90,8 +90,8 @@ export function addToSum(row: Float64Array, at: number, high: number, low: numbe
 }
 
 /**
- * The row as plain data that JSON could hold: an empty `min` or `max` and an overflown sum, which are infinite or NaN,
- * are null.
+ * The row as plain data that JSON could hold: an empty `min` or `max` and an overflown sum, which are
+ * infinite or NaN, are null.
  */
 export function packRow(row: Float64Array): (number | null)[] {
   return Array.from(row, (slot) => (Number.isFinite(slot) ? slot : null));

@@ -8,7 +8,10 @@ const EXACT_MAX = 256;
 const ERROR_DEFAULT = 0.01;
 
 export interface QuantilesOptions {
-  /** Largest relative error of a quantile once a key has more than 256 values, 0.0001 to 0.5. Default 0.01: 1 %. */
+  /**
+   * Largest relative error of a quantile once a key has more than 256 values, 0.0001 to 0.5. Default 0.01:
+   * 1 %.
+   */
   readonly error?: number;
 }
 
@@ -22,13 +25,14 @@ export interface QuantileState {
 }
 
 /**
- * Quantiles of numbers, in the order asked: `quantiles([0.5, 0.99])` gives [median, 99th percentile]; null for no values.
- * The q-quantile is the smallest value that at least q of all values do not exceed (nearest rank: one of the values, never
- * an interpolation); 0 is the smallest, 1 the largest value.
+ * Quantiles of numbers, in the order asked: `quantiles([0.5, 0.99])` gives [median, 99th percentile]; null
+ * for no values. The q-quantile is the smallest value that at least q of all values do not exceed (nearest
+ * rank: one of the values, never an interpolation); 0 is the smallest, 1 the largest value.
  *
- * Exact up to 256 values per key. Beyond that a DDSketch answers within `error` of the exact value, relative to it. It is
- * used, and not a t-digest or KLL, because it only counts: whichever way values were split and states merged, the state is the
- * same, and so is the result. The others compress as they go, and their result depends on when.
+ * Exact up to 256 values per key. Beyond that a DDSketch answers within `error` of the exact value,
+ * relative to it. It is used, and not a t-digest or KLL, because it only counts: whichever way values were
+ * split and states merged, the state is the same, and so is the result. The others compress as they go, and
+ * their result depends on when.
  *
  * Values: finite numbers; others throw VALUE_INVALID.
  */
@@ -130,7 +134,10 @@ function quantilesOf(state: QuantileState, sketch: DdSketch, qs: readonly number
   });
 }
 
-/** Counting from 1. A q such as 0.07 is a little more than seven hundredths: a product that near to an integer is meant to be it. */
+/**
+ * Counting from 1. A q such as 0.07 is a little more than seven hundredths: a product that near to an
+ * integer is meant to be it.
+ */
 function nearestRank(q: number, count: number): number {
   const exact = q * count;
   return Math.min(count, Math.max(1, Math.ceil(exact - exact * 4 * Number.EPSILON)));
@@ -140,7 +147,10 @@ function sortedBuckets(state: QuantileState): [number, number][] {
   return [...state.buckets].sort((a, b) => a[0] - b[0]);
 }
 
-/** Exact: the sorted values. Otherwise: { min, max, buckets: [number, count, number, count ...] } in ascending order. */
+/**
+ * Exact: the sorted values. Otherwise: { min, max, buckets: [number, count, number, count ...] } in
+ * ascending order.
+ */
 function packState(state: QuantileState): unknown {
   if (state.values !== null) return [...state.values].sort((a, b) => a - b);
   return { min: state.min, max: state.max, buckets: sortedBuckets(state).flat() };

@@ -34,11 +34,12 @@ export type StatsResult<M extends StatsMembers> = { [N in keyof M]: ResultOf<M[N
 type AnyMember = Aggregator<unknown, unknown>;
 
 /**
- * Several aggregators side by side; the result is an object with their results. Members can be `stats` themselves.
+ * Several aggregators side by side; the result is an object with their results. Members can be `stats`
+ * themselves.
  *
- * Values: an object with a value for each member (`stats({ plays: count(), stake: sum() })` takes `{ stake: 5 }`), or, when
- * every member takes numbers, a plain number that all of them get (`stats({ min: min(), max: max() })` takes 5).
- * Errors are those of the members, with the member's name.
+ * Values: an object with a value for each member (`stats({ plays: count(), stake: sum() })` takes `{ stake:
+ * 5 }`), or, when every member takes numbers, a plain number that all of them get (`stats({ min: min(),
+ * max: max() })` takes 5). Errors are those of the members, with the member's name.
  */
 export function stats<const M extends StatsMembers>(
   members: M,
@@ -158,7 +159,10 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   throw refuseValue("stats", value, "an object with the members' values", hint);
 }
 
-/** The error of a member, under its name: "stats.stake: sum(): ..."; nested names join: "stats.win.stake: ...". */
+/**
+ * The error of a member, under its name: "stats.stake: sum(): ..."; nested names join: "stats.win.stake:
+ * ...".
+ */
 function nameMember(name: string, error: unknown): unknown {
   if (!isSheafError(error)) return error;
   const message = error.message.startsWith("stats.")

@@ -8,11 +8,12 @@ import { refuseNumber, refuseOverflow } from "./refuse.ts";
 const PLAIN_MAX = 2 ** 52;
 
 /**
- * The sum of numbers; 0 for none. It is computed with twice the precision of a number and rounded once, so that neither
- * order nor splits show in it. A sum of integers is exact, and refused when it is beyond 2^53 - 1.
+ * The sum of numbers; 0 for none. It is computed with twice the precision of a number and rounded once, so
+ * that neither order nor splits show in it. A sum of integers is exact, and refused when it is beyond 2^53
+ * - 1.
  *
- * Values: finite numbers; others throw VALUE_INVALID. The result throws NUMBER_RANGE when the values are all safe
- * integers and it is not one itself (use `sumBig()`), and when it overflows.
+ * Values: finite numbers; others throw VALUE_INVALID. The result throws NUMBER_RANGE when the values are
+ * all safe integers and it is not one itself (use `sumBig()`), and when it overflows.
  */
 export function sum(): Aggregator<number, number, Float64Array> {
   // The `max` slot: -Infinity nothing added, 0 only safe integers, 1 other numbers as well.
@@ -38,7 +39,7 @@ export function sum(): Aggregator<number, number, Float64Array> {
           "NUMBER_RANGE",
           `sum(): the integers add up to about ${total}, beyond 2^53 - 1`,
           {
-            hint: "Use sumBig(), whose result is a bigint, or emit fractions or bigger units to have it rounded.",
+            hint: "Use sumBig(), whose result is a bigint.",
           },
         );
       }

@@ -11,8 +11,8 @@ export interface TopItems<T> {
 }
 
 /**
- * The `k` items with the largest measures, largest first; of equal ones those emitted first.
- * Values: items, compared by what `by` tells of them, or by themselves without it (then they are numbers, strings or
+ * The `k` items with the largest measures, largest first; of equal ones those emitted first. Values: items,
+ * compared by what `by` tells of them, or by themselves without it (then they are numbers, strings or
  * arrays of these). VALUE_INVALID when a measure cannot be compared.
  */
 export function topK<T>(k: number, options: MeasureOptions<T>): Aggregator<T, T[], TopItems<T>>;

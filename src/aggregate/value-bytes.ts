@@ -6,10 +6,10 @@ export type Comparable = null | boolean | number | string | Uint8Array | readonl
 const TAG = { null: 0, false: 1, true: 2, number: 3, string: 4, bytes: 5, array: 6 } as const;
 
 /**
- * A canonical byte form of values: equal values (as keys are equal: -0 is 0, 1 is not "1") have equal bytes, others
- * different ones. One tag byte, then: a number as its 64-bit float, big-endian; a string as its length in UTF-16 units and
- * its UTF-8; bytes and arrays as their length and their content. Lengths are 32 bits. Unpaired surrogates are
- * written as the three bytes they would have, so that they stay apart.
+ * A canonical byte form of values: equal values (as keys are equal: -0 is 0, 1 is not "1") have equal
+ * bytes, others different ones. One tag byte, then: a number as its 64-bit float, big-endian; a string as
+ * its length in UTF-16 units and its UTF-8; bytes and arrays as their length and their content. Lengths are
+ * 32 bits. Unpaired surrogates are written as the three bytes they would have, so that they stay apart.
  *
  * The bytes are in `buffer` from 0 to what `write` returned, until the next call.
  */

@@ -6,14 +6,18 @@ import { addToSum } from "./numeric-row.ts";
 import { refuseNumber, refuseOverflow } from "./refuse.ts";
 
 export interface VarianceOptions {
-  /** True: the values are a sample, divide by n - 1. Default false: they are the whole population, divide by n. */
+  /**
+   * True: the values are a sample, divide by n - 1. Default false: they are the whole population, divide by
+   * n.
+   */
   readonly sample?: boolean;
 }
 
 /**
- * The variance; null for none (for a sample: for fewer than two). Sums and sums of squares are kept with twice the
- * precision of a number, so that neither order nor splits show in the result and nothing cancels that a number could show.
- * Values: finite numbers; others throw VALUE_INVALID. The result throws NUMBER_RANGE when the squares overflow.
+ * The variance; null for none (for a sample: for fewer than two). Sums and sums of squares are kept with
+ * twice the precision of a number, so that neither order nor splits show in the result and nothing cancels
+ * that a number could show. Values: finite numbers; others throw VALUE_INVALID. The result throws
+ * NUMBER_RANGE when the squares overflow.
  */
 export function variance(options: VarianceOptions = {}): Aggregator<number, number | null, Float64Array> {
   const sample = options.sample ?? false;
@@ -30,7 +34,10 @@ export function stddev(options: VarianceOptions = {}): Aggregator<number, number
   return numericAggregator("stddev", { sample }, varianceState("stddev", sample, Math.sqrt));
 }
 
-/** Slots: count, sum (2), sum of squares (2), min, max. The last two tell a constant, whose variance is exactly 0. */
+/**
+ * Slots: count, sum (2), sum of squares (2), min, max. The last two tell a constant, whose variance is
+ * exactly 0.
+ */
 function varianceState(
   kind: string,
   sample: boolean,
@@ -62,20 +69,14 @@ function varianceState(
   };
 }
 
-/** sum of (x - mean)^2 = squares - sum^2 / n: the subtraction is where a plain double would lose everything. */
+/**
+ * The sum of (x - mean)^2, as (n * squares - sum^2) / n: nothing is rounded before the subtraction, where a
+ * plain double would lose everything, as long as the products have no more than 106 bits.
+ */
 function spreadOf(count: number, sum: DoubleDouble, squares: DoubleDouble): number {
-  const mean = divide(sum, count);
-  const taken = multiply(sum, mean);
-  const row = new Float64Array([squares.high, squares.low]);
-  addToSum(row, 0, -taken.high, -taken.low);
-  return row[0]!;
-}
-
-function divide(a: DoubleDouble, by: number): DoubleDouble {
-  const quotient = a.high / by;
-  const product = quotient * by;
-  const left = a.high - product - productError(quotient, by, product) + a.low;
-  const rest = left / by;
-  const high = quotient + rest;
-  return { high, low: rest - (high - quotient) };
+  const all = multiply(squares, { high: count, low: 0 });
+  const square = multiply(sum, sum);
+  const row = new Float64Array([all.high, all.low]);
+  addToSum(row, 0, -square.high, -square.low);
+  return row[0]! / count;
 }

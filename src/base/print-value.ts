@@ -1,8 +1,8 @@
 const LENGTH_DEFAULT = 80;
 
 /**
- * Any value as one short line for a message: strings quoted, big values cut with "…" at about `length` characters.
- * Never throws, whatever the value is.
+ * Any value as one short line for a message: strings quoted, big values cut with "…" at about `length`
+ * characters. Never throws, whatever the value is.
  */
 export function printValue(value: unknown, length: number = LENGTH_DEFAULT): string {
   let text: string;

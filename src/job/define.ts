@@ -48,8 +48,9 @@ export interface Job {
 }
 
 /**
- * Defines a job: what to read, what to make of each record, how to bring together what was emitted, and where to write it.
- * The result is checked and frozen; export it as the default of a job file, or give it to `run()`.
+ * Defines a job: what to read, what to make of each record, how to bring together what was emitted, and
+ * where to write it. The result is checked and frozen; export it as the default of a job file, or give it
+ * to `run()`.
  *
  *     export default job({
  *       input: text(),

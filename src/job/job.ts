@@ -20,12 +20,12 @@ export type MapResult<K extends Key, V> =
   | Promise<void | Iterable<readonly [K, V]>>;
 
 /**
- * A free-form reduce: called once per key (or group) with its values in (map task, emit) order. What it returns is the
- * value written for the key, an array too; `undefined` writes nothing; a generator writes each value it yields. The
- * values stream and can be iterated once.
+ * A free-form reduce: called once per key (or group) with its values in (map task, emit) order. What it
+ * returns is the value written for the key, an array too; `undefined` writes nothing; a generator writes
+ * each value it yields. The values stream and can be iterated once.
  *
- * Annotate all its parameters: `reduce(key: string, values: Iterable<number>) { ... }`. K and V, and so what `emit` takes,
- * are inferred from them.
+ * Annotate all its parameters: `reduce(key: string, values: Iterable<number>) { ... }`. K and V, and so
+ * what `emit` takes, are inferred from them.
  */
 export type ReduceFunction<K extends Key, V, O, P = Params> = (
   key: K,
@@ -44,9 +44,9 @@ export interface ReduceContext<P = Params, S = unknown> extends TaskContext<P, S
 }
 
 /**
- * Folds values of one key into fewer before they travel: returns one value (an array is one), `undefined` for none, or is a
- * generator of several. It is called any number of times, with values and with its own results. It must not
- * change the result; checked by `testJob`.
+ * Folds values of one key into fewer before they travel: returns one value (an array is one), `undefined`
+ * for none, or is a generator of several. It is called any number of times, with values and with its own
+ * results. It must not change the result; checked by `testJob`.
  */
 export type CombineFunction<K extends Key, V> = (
   key: K,
@@ -54,22 +54,30 @@ export type CombineFunction<K extends Key, V> = (
 ) => V | undefined | Generator<V, unknown, undefined>;
 
 export interface CollectionOptions<K extends Key, V, O, P = Params> {
-  /** An aggregator, or a function called per key. None: map-only, or sorted records as they are when `order` is set. */
+  /**
+   * An aggregator, or a function called per key. None: map-only, or sorted records as they are when `order`
+   * is set.
+   */
   reduce?: Aggregator<V, O> | ReduceFunction<K, V, O, P>;
   /** Only with a reduce function: an aggregator is its own combiner. */
   combine?: CombineFunction<K, V>;
-  /** Integer in [0, partitions). Default: a hash of the key's bytes. Must depend on nothing but its arguments. */
+  /**
+   * Integer in [0, partitions). Default: a hash of the key's bytes. Must depend on nothing but its
+   * arguments.
+   */
   partition?: (key: K, partitions: number) => number;
-  /** Number of reduce tasks, 1 to 10,000. Default: from the input's size, never from the number of workers. */
+  /**
+   * Number of reduce tasks, 1 to 10,000. Default: from the input's size, never from the number of workers.
+   */
   partitions?: number;
   /**
-   * "hash" (default): each part is sorted by key, keys spread over parts. "total": all keys of a part precede those of the
-   * next part; found by sampling the input.
+   * "hash" (default): each part is sorted by key, keys spread over parts. "total": all keys of a part
+   * precede those of the next part; found by sampling the input.
    */
   order?: "hash" | "total";
   /**
-   * Secondary sort: keys are arrays, partitioned and grouped by their first `groupBy` elements; reduce gets that prefix as
-   * its key, and values in the order of the whole key.
+   * Secondary sort: keys are arrays, partitioned and grouped by their first `groupBy` elements; reduce gets
+   * that prefix as its key, and values in the order of the whole key.
    */
   groupBy?: number;
   /** Default tsv(). */
@@ -81,15 +89,18 @@ interface JobCommon<R, P, S> {
   name?: string;
   input: Input<R>;
   /**
-   * Called once per map attempt before its first record; what it returns is `ctx.state`. Write it above `map`, so that
-   * `ctx.state` has its type there.
+   * Called once per map attempt before its first record; what it returns is `ctx.state`. Write it above
+   * `map`, so that `ctx.state` has its type there.
    */
   setup?: (context: TaskContext<P, undefined>) => S | Promise<S>;
   /** Parameters with their defaults, plain data; `--set name=value` overrides them. */
   params?: P;
   /** Data shipped once and loaded once per worker: values as they are, or files by `{ file: path }`. */
   aux?: Readonly<Record<string, unknown>>;
-  /** Looks at the final counters before the commit; false or a text fails the job and leaves earlier output as it was. */
+  /**
+   * Looks at the final counters before the commit; false or a text fails the job and leaves earlier output
+   * as it was.
+   */
   expect?: (counters: Readonly<Record<string, number>>) => boolean | string;
   /** Seed of ctx.random and of sampling, an integer. Default 0. */
   seed?: number;
@@ -105,8 +116,8 @@ export interface SimpleJob<R, K extends Key, V, O, P = Params, S = undefined>
 }
 
 /**
- * Any collection, as a constraint. The second half of each union keeps parameters without a type from being guessed:
- * they are an error ("implicitly has an 'any' type") instead of accepting everything.
+ * Any collection, as a constraint. The second half of each union keeps parameters without a type from being
+ * guessed: they are an error ("implicitly has an 'any' type") instead of accepting everything.
  */
 export interface AnyCollection<P = Params> {
   reduce?:

@@ -3,8 +3,9 @@ import { printValue } from "../base/print-value.ts";
 import type { Key } from "./key.ts";
 
 /**
- * The order of keys: null < booleans < numbers < strings (by code points, which is the order of their UTF-8 bytes) <
- * bytes < arrays (element by element, shorter first). Negative, 0 or positive, as `Array.sort` wants it.
+ * The order of keys: null < booleans < numbers < strings (by code points, which is the order of their UTF-8
+ * bytes) < bytes < arrays (element by element, shorter first). Negative, 0 or positive, as `Array.sort`
+ * wants it.
  * @throws SheafError KEY_INVALID for NaN and for what is no key
  */
 export function compareKeys(a: Key, b: Key): number {

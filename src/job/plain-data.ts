@@ -1,8 +1,8 @@
 import { printValue } from "../base/print-value.ts";
 
 /**
- * Where `value` is not plain data (null, booleans, finite numbers, strings, arrays and plain objects of these), as
- * "path: what is there"; undefined when all of it is. `path` names the value itself.
+ * Where `value` is not plain data (null, booleans, finite numbers, strings, arrays and plain objects of
+ * these), as "path: what is there"; undefined when all of it is. `path` names the value itself.
  */
 export function findOtherThanPlainData(value: unknown, path: string): string | undefined {
   return find(value, path, []);

@@ -61,7 +61,7 @@ function checkReduce({ reduce, combine }: Fields, refuse: Refuse): void {
   const hasFunction = typeof reduce === "function";
   if (reduce !== undefined && !hasFunction && !isAggregator(reduce)) {
     const hint =
-      "Give an aggregator, called (sum()), or a method: reduce(key: string, values: Iterable<number>) { ... }.";
+      "Give an aggregator, called: sum(); or a method: reduce(key: string, values: Iterable<number>) { }.";
     throw refuse("reduce", `${printValue(reduce)} is neither an aggregator nor a function`, hint);
   }
   if (combine === undefined) return;
@@ -104,7 +104,7 @@ function checkMapOnly(options: Fields, refuse: Refuse): void {
   for (const field of ["partition", "partitions", "groupBy"]) {
     if (options[field] === undefined) continue;
     const hint =
-      'Without reduce and order, map writes straight to the output. Give one of them (order: "hash") or leave this out.';
+      'Map then writes straight to the output. Give one of them (order: "hash"), or leave this out.';
     throw refuse(field, "there is no reduce and no order", hint);
   }
 }
