@@ -1,0 +1,36 @@
+import type { Phase } from "../scheduler/ids.ts";
+import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
+import { taskFailure } from "./failure.ts";
+import type { BadBudget } from "./resolve-options.ts";
+
+/** Counts the bad records of finished tasks against what `maxBad` allows. */
+export class BadRecordBudget {
+  readonly #budget: BadBudget | null;
+  #bad = 0;
+  #read = 0;
+
+  constructor(budget: BadBudget | null) {
+    this.#budget = budget;
+  }
+
+  /** A failure once the budget is overdrawn. A share can be judged only when all of the input has been read. */
+  add(phase: Phase, result: TaskSuccess, allOfPhase: boolean): TaskFailure | null {
+    if (phase === "sample") return null;
+    this.#bad += result.stats.badRecords;
+    if (phase === "map") this.#read += result.stats.recordsIn;
+    return this.check(phase === "reduce" || allOfPhase);
+  }
+
+  check(allRead: boolean): TaskFailure | null {
+    const budget = this.#budget;
+    if (budget === null) return null;
+    const max = budget.kind === "count" ? budget.max : Math.floor(budget.max * this.#read);
+    if (this.#bad <= max || (budget.kind === "share" && !allRead)) return null;
+    const allowed = budget.kind === "count" ? `${budget.max}` : `${budget.max * 100}% of ${this.#read} (${max})`;
+    return taskFailure("BAD_BUDGET", `${this.#bad} records are bad, ${allowed} are allowed`, {
+      phase: "map",
+      blame: "data",
+      hint: "Raise --max-bad, or run without it to see the first bad record in full.",
+    });
+  }
+}

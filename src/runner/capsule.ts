@@ -1,0 +1,79 @@
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { SheafError, describeThrown } from "../base/errors.ts";
+import { GiB, formatSize } from "../base/size.ts";
+import type { JobSettings, MapOutput, TaskFailure, TaskSpec } from "../task/task-spec.ts";
+import { linkOrCopy } from "./job-directory.ts";
+
+/** capsule.json: what it takes to run a failed task again. */
+export interface Capsule {
+  readonly version: 1;
+  readonly jobId: string;
+  readonly task: string;
+  readonly attempt: number;
+  readonly failure: TaskFailure;
+  /** Its input files carry size and time of change; the inputs of a reduce lie in the capsule's `inputs`. */
+  readonly spec: TaskSpec;
+  readonly settings: JobSettings;
+  /** Why the inputs of a reduce were not kept; null when they were, and for other tasks. */
+  readonly missingInputs: string | null;
+}
+
+/** Beyond this much the map outputs of a failed reduce are not kept. */
+const inputBytesMax = 1 * GiB;
+
+/** Writes a capsule; null when that fails, which is no failure of the job. */
+export function writeCapsule(
+  jobDirectory: string,
+  made: Omit<Capsule, "version" | "missingInputs">,
+): { readonly path: string; readonly missingInputs: string | null } | null {
+  const path = join(jobDirectory, "capsules", made.task);
+  try {
+    mkdirSync(path, { recursive: true });
+    const kept = made.spec.kind === "reduce" ? keepInputs(made.spec.inputs, path) : { inputs: [], missing: null };
+    const spec = made.spec.kind === "reduce" ? { ...made.spec, inputs: kept.inputs } : made.spec;
+    const capsule: Capsule = { version: 1, ...made, spec, missingInputs: kept.missing };
+    writeFileSync(join(path, "capsule.json"), `${JSON.stringify(capsule, capsuleReplacer, 2)}\n`);
+    return { path, missingInputs: kept.missing };
+  } catch {
+    return null;
+  }
+}
+
+function keepInputs(inputs: readonly MapOutput[], path: string): { inputs: MapOutput[]; missing: string | null } {
+  const paths = inputs.flatMap((input) => (input.path === null ? [] : [input.path]));
+  const bytes = paths.reduce((sum, one) => sum + statSync(one).size, 0);
+  if (bytes > inputBytesMax) {
+    return { inputs: [...inputs], missing: `its inputs are ${formatSize(bytes)}, more than ${formatSize(inputBytesMax)}` };
+  }
+  mkdirSync(join(path, "inputs"), { recursive: true });
+  const kept = inputs.map((input) => {
+    if (input.path === null) return input;
+    const copy = join(path, "inputs", `map-${String(input.task).padStart(5, "0")}-${basename(input.path)}`);
+    linkOrCopy(input.path, copy);
+    return { ...input, path: copy };
+  });
+  return { inputs: kept, missing: null };
+}
+
+/** JSON has no bigint and no infinities; params may hold them. */
+function capsuleReplacer(_name: string, value: unknown): unknown {
+  if (typeof value === "bigint") return { $bigint: String(value) };
+  return value;
+}
+
+/** @throws SheafError NOT_FOUND when there is none or it cannot be read */
+export function readCapsule(jobDirectory: string, task: string): Capsule {
+  const path = join(jobDirectory, "capsules", task, "capsule.json");
+  try {
+    return JSON.parse(readFileSync(path, "utf8"), (_name, value: unknown) => {
+      const isBigint = typeof value === "object" && value !== null && "$bigint" in value;
+      return isBigint ? BigInt(String(value.$bigint)) : value;
+    }) as Capsule;
+  } catch (cause) {
+    throw new SheafError("NOT_FOUND", `${path}: no readable capsule (${describeThrown(cause)})`, {
+      hint: "Only tasks that failed have one; `sheaf show @` lists them.",
+      cause,
+    });
+  }
+}

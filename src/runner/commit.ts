@@ -1,0 +1,117 @@
+import { copyFile, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { commitDirectory } from "../storage/atomic-output.ts";
+import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
+import type { CommittedPart } from "./options.ts";
+import type { Outputs } from "./task-driver.ts";
+
+export interface CommitPlan {
+  readonly name: string;
+  /** Content hash of the job's code; null for a Job object. */
+  readonly code: string | null;
+  /** Collection names by index. */
+  readonly collections: readonly string[];
+  /** Directory in which the output is put together, on the output's file system. */
+  readonly staging: string;
+  readonly output: string;
+  readonly overwrite: boolean;
+}
+
+/** The file `_SUCCESS`: present if and only if every part is. The same for every run that gives the same output. */
+export interface SuccessManifest {
+  readonly sheaf: 1;
+  readonly job: string;
+  readonly code: string | null;
+  readonly counters: Readonly<Record<string, number>>;
+  readonly badRecords: number;
+  readonly parts: readonly CommittedPart[];
+}
+
+interface NamedPart {
+  readonly source: string;
+  readonly part: CommittedPart;
+}
+
+/**
+ * Names the parts in (partition, roll) order, per collection: "part-00000.tsv", "byAge/part-00000.csv". The names
+ * depend on the output only, never on which attempt or worker made it.
+ */
+export function nameParts(
+  results: readonly TaskSuccess[],
+  collections: readonly string[],
+  kind: OutputPart["kind"],
+): NamedPart[] {
+  const parts = results.flatMap((result) => result.parts).filter((part) => part.kind === kind);
+  parts.sort((a, b) => a.collection - b.collection || a.partition - b.partition || a.roll - b.roll);
+  const counts = new Map<number, number>();
+  return parts.map((part) => {
+    const number = counts.get(part.collection) ?? 0;
+    counts.set(part.collection, number + 1);
+    const collection = collections[part.collection]!;
+    const name = `part-${String(number).padStart(5, "0")}${part.extension}`;
+    const { partition, bytes, records } = part;
+    const crc32c = part.crc32c.toString(16).padStart(8, "0");
+    const file = collection === "" ? name : `${collection}/${name}`;
+    return { source: part.path, part: { file, collection, partition, bytes, records, crc32c } };
+  });
+}
+
+/** Puts the output together and makes it visible at once. On a throw nothing of it is visible. */
+export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<CommittedPart[]> {
+  const results = [...outputs.map, ...outputs.reduce];
+  const named = nameParts(results, plan.collections, "output");
+  const directories = new Set([plan.staging, ...plan.collections.map((name) => join(plan.staging, name))]);
+  try {
+    for (const directory of directories) await mkdir(directory, { recursive: true });
+    for (const { source, part } of named) await moveFile(source, join(plan.staging, part.file));
+    const bad = results.flatMap(({ badPath }) => (badPath === null ? [] : [badPath]));
+    if (bad.length > 0) await mkdir(join(plan.staging, "_bad"));
+    for (const [index, source] of bad.entries()) {
+      await moveFile(source, join(plan.staging, "_bad", `part-${String(index).padStart(5, "0")}.jsonl`));
+    }
+    const manifest: SuccessManifest = {
+      sheaf: 1,
+      job: plan.name,
+      code: plan.code,
+      counters: sortedByName(outputs.counters),
+      badRecords: results.reduce((sum, { stats }) => sum + stats.badRecords, 0),
+      parts: named.map(({ part }) => part),
+    };
+    await writeFile(join(plan.staging, "_SUCCESS"), `${JSON.stringify(manifest, null, 2)}\n`);
+  } catch (error) {
+    throw asSheafError(error, { path: plan.output, doing: "write" });
+  }
+  await commitDirectory(plan.staging, plan.output, { overwrite: plan.overwrite });
+  return named.map(({ part }) => part);
+}
+
+/** Moves the collected results out of the attempts' directories; [collection name, path] in (partition, roll) order. */
+export async function keepCollected(
+  results: readonly TaskSuccess[],
+  collections: readonly string[],
+  directory: string,
+): Promise<{ collection: string; path: string }[]> {
+  const kept: { collection: string; path: string }[] = [];
+  for (const { source, part } of nameParts(results, collections, "collected")) {
+    const path = join(directory, part.file);
+    await mkdir(dirname(path), { recursive: true });
+    await moveFile(source, path);
+    kept.push({ collection: part.collection, path });
+  }
+  return kept;
+}
+
+async function moveFile(source: string, target: string): Promise<void> {
+  try {
+    await rename(source, target);
+  } catch (error) {
+    if (errnoOf(error) !== "EXDEV") throw error;
+    await copyFile(source, target);
+    await rm(source, { force: true });
+  }
+}
+
+function sortedByName(counters: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counters).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+}

@@ -1,0 +1,91 @@
+import { SheafError } from "../base/errors.ts";
+import { isSource } from "../job/reader.ts";
+import type { Input, Reader } from "../job/reader.ts";
+import { defaultPartitions } from "../plan/default-partitions.ts";
+import { planInput } from "../plan/plan-input.ts";
+import type { InputPlan } from "../plan/plan-input.ts";
+import { planSample } from "../plan/plan-sample.ts";
+import type { InputFile } from "../storage/list-input.ts";
+import type { Split } from "../task/task-spec.ts";
+import type { JobOutline } from "./messages.ts";
+import type { ResolvedOptions } from "./resolve-options.ts";
+import type { TaskTable } from "./task-driver.ts";
+
+/** What is to be done, by whom it does not matter. */
+export interface JobPlan {
+  readonly tasks: TaskTable;
+  /** Of each collection. */
+  readonly partitions: readonly number[];
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/** @throws SheafError as planInput; USAGE when inputs are missing, or given to a job that makes its own records */
+export async function planJob(
+  outline: JobOutline,
+  options: ResolvedOptions,
+  asked: readonly (number | null)[],
+  stdin: InputFile | null,
+): Promise<JobPlan> {
+  const input = inputOf(outline);
+  checkInputs(input, options.inputs);
+  const paths = options.inputs.map((path) => (path === "-" && stdin !== null ? stdin : path));
+  const plan = await planInput(input, paths, {
+    workers: options.workers,
+    ...(options.splitBytes === null ? {} : { splitBytes: options.splitBytes }),
+  });
+  const partitions = asked.map((count) => count ?? defaultPartitions(input, plan.totalBytes));
+  const reduce = outline.collections.flatMap(({ mapOnly }, collection) =>
+    mapOnly ? [] : Array.from({ length: partitions[collection]! }, (_, partition) => ({ collection, partition })),
+  );
+  const sample = await sampleOf(outline, input, plan, partitions);
+  return {
+    tasks: { sample, map: plan.splits, reduce },
+    partitions,
+    files: plan.files.length,
+    bytes: plan.totalBytes,
+  };
+}
+
+/** The splits of the sample phase: none unless some collection is cut by key ranges. */
+async function sampleOf(
+  outline: JobOutline,
+  input: Input<unknown>,
+  plan: InputPlan,
+  partitions: readonly number[],
+): Promise<Split[]> {
+  const ranged = outline.collections.some(({ order }, index) => order === "total" && partitions[index]! > 1);
+  if (!ranged || plan.splits.length === 0) return [];
+  return [await planSample(input, plan)];
+}
+
+/** The job's input as the planner needs it: nothing of it decodes, since user code is not loaded here. */
+function inputOf({ input }: JobOutline): Input<unknown> {
+  if ("tasks" in input) {
+    return { kind: "generate", tasks: input.tasks, records: () => [] };
+  }
+  const reader: Reader<unknown> = {
+    kind: input.kind,
+    framing: input.framing,
+    needsHeader: input.needsHeader,
+    compression: input.compression,
+    ...(input.recordBytesMax === null ? {} : { recordBytesMax: input.recordBytesMax }),
+    decoder: () => {
+      throw new SheafError("INTERNAL", "the planner does not decode");
+    },
+  };
+  return reader;
+}
+
+function checkInputs(input: Input<unknown>, inputs: readonly string[]): void {
+  if (isSource(input)) {
+    if (inputs.length === 0) return;
+    throw new SheafError("USAGE", `this job makes its own records and takes no input (given: ${inputs[0]})`, {
+      hint: "Leave the input paths away, or give the job a reader: input: text().",
+    });
+  }
+  if (inputs.length > 0) return;
+  throw new SheafError("USAGE", `this job reads files (${input.kind}) and no input was given`, {
+    hint: 'Give files, directories or globs; "-" reads standard input.',
+  });
+}

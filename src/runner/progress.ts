@@ -1,0 +1,90 @@
+import type { AttemptRef, Phase } from "../scheduler/ids.ts";
+import { formatAttempt, formatTask, PHASES } from "../scheduler/ids.ts";
+import { PROGRESS_CELLS } from "../task/task-spec.ts";
+import type { TaskStats, TaskSuccess } from "../task/task-spec.ts";
+import type { PhaseProgress } from "./events.ts";
+
+interface PhaseTally {
+  finished: number;
+  recordsIn: number;
+  bytesIn: number;
+  recordsOut: number;
+  spillBytes: number;
+}
+
+/** What running attempts last showed on their boards, and the sums of the finished ones. */
+export class ProgressTally {
+  readonly #tasks: Readonly<Record<Phase, number>>;
+  readonly #done: Record<Phase, PhaseTally>;
+  readonly #running = new Map<string, { readonly phase: Phase; readonly cells: Float64Array }>();
+  /** By task name: a map whose output was lost finishes twice and counts once. */
+  readonly #finished = new Map<string, TaskStats>();
+  #badRecords = 0;
+
+  constructor(tasks: Readonly<Record<Phase, readonly unknown[]>>) {
+    this.#tasks = { sample: tasks.sample.length, map: tasks.map.length, reduce: tasks.reduce.length };
+    this.#done = { sample: newTally(), map: newTally(), reduce: newTally() };
+  }
+
+  started(ref: AttemptRef): void {
+    this.#running.set(formatAttempt(ref), {
+      phase: ref.phase,
+      cells: new Float64Array(Object.keys(PROGRESS_CELLS).length),
+    });
+  }
+
+  look(ref: AttemptRef, board: Float64Array): void {
+    this.#running.get(formatAttempt(ref))?.cells.set(board.subarray(0, Object.keys(PROGRESS_CELLS).length));
+  }
+
+  stopped(ref: AttemptRef): void {
+    this.#running.delete(formatAttempt(ref));
+  }
+
+  finished(ref: AttemptRef, { stats }: TaskSuccess): void {
+    const before = this.#finished.get(formatTask(ref));
+    if (before !== undefined) this.#add(ref.phase, before, -1);
+    this.#finished.set(formatTask(ref), stats);
+    this.#add(ref.phase, stats, 1);
+  }
+
+  #add(phase: Phase, stats: TaskStats, sign: 1 | -1): void {
+    const tally = this.#done[phase];
+    tally.finished += sign;
+    tally.recordsIn += sign * stats.recordsIn;
+    tally.bytesIn += sign * stats.bytesIn;
+    tally.recordsOut += sign * stats.recordsOut;
+    tally.spillBytes += sign * stats.shuffleBytes;
+    this.#badRecords += sign * stats.badRecords;
+  }
+
+  isDone(phase: Phase): boolean {
+    return this.#done[phase].finished >= this.#tasks[phase];
+  }
+
+  snapshot(): { readonly phases: PhaseProgress[]; readonly badRecords: number } {
+    const phases = PHASES.filter((phase) => this.#tasks[phase] > 0).map((phase) => this.#phase(phase));
+    return { phases, badRecords: this.#badRecords };
+  }
+
+  #phase(phase: Phase): PhaseProgress {
+    const sum = { ...this.#done[phase] };
+    let running = 0;
+    let share = 0;
+    for (const one of this.#running.values()) {
+      if (one.phase !== phase) continue;
+      running++;
+      share += Math.min(1, one.cells[PROGRESS_CELLS.fraction]!);
+      sum.recordsIn += one.cells[PROGRESS_CELLS.recordsIn]!;
+      sum.bytesIn += one.cells[PROGRESS_CELLS.bytesIn]!;
+      sum.recordsOut += one.cells[PROGRESS_CELLS.recordsOut]!;
+      sum.spillBytes += one.cells[PROGRESS_CELLS.spillBytes]!;
+    }
+    const tasks = this.#tasks[phase];
+    return { phase, tasks, ...sum, running, fraction: Math.min(1, (sum.finished + share) / tasks) };
+  }
+}
+
+function newTally(): PhaseTally {
+  return { finished: 0, recordsIn: 0, bytesIn: 0, recordsOut: 0, spillBytes: 0 };
+}

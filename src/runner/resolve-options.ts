@@ -1,0 +1,166 @@
+import { homedir, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { MiB, parseSize } from "../base/size.ts";
+import { suggest } from "../base/suggest.ts";
+import { defaultStateDirectory } from "./job-history.ts";
+import type { JobOutline } from "./messages.ts";
+import type { Isolation, RunOptions } from "./options.ts";
+
+/** RunOptions with defaults filled in and texts understood. */
+export interface ResolvedOptions {
+  readonly inputs: readonly string[];
+  readonly output: string | null;
+  readonly overwrite: boolean;
+  readonly workers: number;
+  readonly splitBytes: number | null;
+  readonly memoryBytes: number;
+  readonly heapBytes: number | null;
+  readonly sample: number;
+  readonly badBudget: BadBudget | null;
+  readonly isolation: Isolation;
+  readonly attempts: number;
+  readonly noProgressMs: number;
+  readonly stateDirectory: string | null;
+  readonly collect: boolean;
+  readonly partBytes: number;
+}
+
+/** How many records may be bad: an absolute number, or a share of the records read. */
+export type BadBudget = { readonly kind: "count"; readonly max: number } | { readonly kind: "share"; readonly max: number };
+
+const timerMsMax = 2 ** 31 - 1;
+const heapBytesMin = 64 * MiB;
+
+/** @throws SheafError USAGE naming the option that makes no sense. */
+export function resolveOptions(options: RunOptions, isolation: Isolation): ResolvedOptions {
+  const output = options.output === undefined ? null : resolve(options.output);
+  const workers = isolation === "inline" ? 1 : wholeNumber(options.workers ?? availableParallelism(), "workers", 1, 1_024);
+  return {
+    inputs: typeof options.inputs === "string" ? [options.inputs] : (options.inputs ?? []),
+    output,
+    overwrite: options.overwrite ?? false,
+    workers,
+    splitBytes: options.splitSize === undefined ? null : atLeast(parseSize(options.splitSize, "splitSize"), "splitSize", 1),
+    memoryBytes: atLeast(
+      parseSize(options.memory ?? limits.memoryBytesDefault, "memory"),
+      "memory",
+      limits.memoryBytesMin,
+    ),
+    heapBytes: heapOf(options, workers, isolation),
+    sample: shareOf(options.sample ?? 1),
+    badBudget: options.maxBad === undefined ? null : badBudgetOf(options.maxBad),
+    isolation,
+    attempts: wholeNumber(options.attempts ?? limits.attemptsMaxDefault, "attempts", 1, 1_000),
+    noProgressMs: wholeNumber(options.noProgressMs ?? limits.noProgressMsDefault, "noProgressMs", 1, timerMsMax),
+    stateDirectory: stateDirectoryOf(options),
+    collect: options.collect ?? output === null,
+    partBytes: atLeast(parseSize(options.partBytes ?? limits.partBytesDefault, "partBytes"), "partBytes", 1),
+  };
+}
+
+/**
+ * Partitions asked for by collection index; null where they follow from the input.
+ * @throws SheafError USAGE for a name that is no collection
+ */
+export function partitionsOf(options: RunOptions, outline: JobOutline): (number | null)[] {
+  const { partitions } = options;
+  if (partitions === undefined) return outline.collections.map((collection) => collection.partitions);
+  const checked = (count: number): number => wholeNumber(count, "partitions", 1, limits.partitionsMax);
+  if (typeof partitions === "number") return outline.collections.map(() => checked(partitions));
+  const names = outline.collections.map((collection) => collection.name);
+  for (const name of Object.keys(partitions)) checkName(name, names, "collection");
+  return outline.collections.map(({ name, partitions: own }) => {
+    const given = Object.hasOwn(partitions, name) ? partitions[name] : undefined;
+    return given === undefined ? own : checked(given);
+  });
+}
+
+/**
+ * The params given, texts turned into what the job's default is.
+ * @throws SheafError USAGE for a name the job does not have, or a text that is no number or boolean where one belongs
+ */
+export function paramsOf(options: RunOptions, outline: JobOutline): Record<string, unknown> {
+  const params: Record<string, unknown> = {};
+  for (const [name, given] of Object.entries(options.params ?? {})) {
+    checkName(name, Object.keys(outline.params), "param");
+    params[name] = typeof given === "string" ? paramValue(name, given, outline.params[name]!) : given;
+  }
+  return params;
+}
+
+function paramValue(name: string, given: string, type: string): unknown {
+  switch (type) {
+    case "number": {
+      const value = Number(given);
+      if (given.trim() === "" || Number.isNaN(value)) throw usage(`param ${name}: "${given}" is not a number`);
+      return value;
+    }
+    case "bigint":
+      if (!/^-?\d+$/.test(given)) throw usage(`param ${name}: "${given}" is not an integer`);
+      return BigInt(given);
+    case "boolean":
+      if (given !== "true" && given !== "false") {
+        throw usage(`param ${name}: "${given}" is neither "true" nor "false"`);
+      }
+      return given === "true";
+    case "object":
+      try {
+        return JSON.parse(given) as unknown;
+      } catch {
+        throw usage(`param ${name}: "${given}" is not JSON`, "The job's default is an object or array: give JSON.");
+      }
+    default:
+      return given;
+  }
+}
+
+function checkName(name: string, names: readonly string[], what: string): void {
+  if (names.includes(name)) return;
+  const near = suggest(name, names);
+  const list = names.filter((one) => one !== "").join(", ");
+  const hint = near === undefined ? (list === "" ? `The job has none.` : `It has: ${list}.`) : `Did you mean "${near}"?`;
+  throw usage(`the job has no ${what} "${name}"`, hint);
+}
+
+function heapOf(options: RunOptions, workers: number, isolation: Isolation): number | null {
+  if (isolation === "inline") return null;
+  if (options.heap !== undefined) return atLeast(parseSize(options.heap, "heap"), "heap", heapBytesMin);
+  // Node's own limit is meant for one heap per machine: leave each worker its share of three quarters of the memory.
+  const share = Math.floor((totalmem() * 0.75) / workers);
+  return Math.min(4096 * MiB, Math.max(512 * MiB, share));
+}
+
+function badBudgetOf(given: number | string): BadBudget {
+  const text = String(given).trim();
+  const share = /^(\d+(?:\.\d+)?)\s*%$/.exec(text);
+  if (share !== null && Number(share[1]) <= 100) return { kind: "share", max: Number(share[1]) / 100 };
+  if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return { kind: "count", max: Number(text) };
+  throw usage(`maxBad: "${given}" is neither a number nor a share`, 'Give a number of records, or a share of them: "0.1%".');
+}
+
+function stateDirectoryOf(options: RunOptions): string | null {
+  if (options.stateDirectory === null) return null;
+  return resolve(options.stateDirectory ?? defaultStateDirectory(process.env, homedir()));
+}
+
+function shareOf(sample: number): number {
+  if (sample > 0 && sample <= 1) return sample;
+  throw usage(`sample: ${sample} is not in (0, 1]`, "Give the fraction of records to keep: 0.01 for one in a hundred.");
+}
+
+function wholeNumber(value: number, what: string, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw usage(`${what}: ${value} is not a whole number from ${least} to ${most}`);
+}
+
+function atLeast(bytes: number, what: string, least: number): number {
+  if (bytes >= least) return bytes;
+  throw usage(`${what}: ${bytes} bytes are too few, ${least} is the least`);
+}
+
+function usage(message: string, hint?: string): SheafError {
+  return new SheafError("USAGE", message, hint === undefined ? {} : { hint });
+}
