@@ -5,7 +5,10 @@ export type JobStatus = "SUCCEEDED" | "FAILED" | "CANCELLED";
 
 /** What the driver has to do, in this order. Commands may be lost on their way to a node: the node's next words bring them again. */
 export type Command =
-  /** Run the attempt in the slot that asked `ask`. `backup`: another attempt of the task runs, too slowly. */
+  /**
+   * Run the attempt in the slot that asked `ask`, unless its worker has had this order already: it comes again, word for
+   * word, when the question does. `backup`: another attempt of the task runs, too slowly.
+   */
   | ({
       readonly kind: "startAttempt";
       readonly attempt: AttemptRef;
@@ -13,6 +16,8 @@ export type Command =
       readonly ask: number;
       readonly backup: boolean;
     } & NodeRef)
+  /** What this question was answered with is void by now: a worker that still waits on it asks under the next number. */
+  | ({ readonly kind: "askAnew"; readonly slot: number; readonly ask: number } & NodeRef)
   /** End the attempt if it still runs, and delete what it wrote. */
   | ({ readonly kind: "killAttempt"; readonly attempt: AttemptRef; readonly reason: string } & NodeRef)
   /** The attempt, and no other of its task, may make its output final and then report attemptFinished. */

@@ -50,8 +50,8 @@ export type SchedulerEvent =
   | ({ readonly kind: "nodeHeartbeat"; readonly running: readonly AttemptRef[] } & NodeRef)
   | ({ readonly kind: "nodeLost"; readonly reason: string } & NodeRef)
   /**
-   * The worker in a slot is idle and asks for work. `ask` grows with every question of the slot; each is answered by at
-   * most one `startAttempt` that repeats it. Asking again ends the attempt the slot was given before.
+   * The worker in a slot is idle and asks for work. `ask` numbers the slot's questions, upwards. A question may be repeated
+   * under its number as long as nothing has come; a new number says that the attempt the slot was given before is over.
    */
   | ({ readonly kind: "workerReady"; readonly slot: number; readonly ask: number } & NodeRef)
   /** The worker that asked `ask` last is gone, and its attempt with it; not by the fault of user code. */

@@ -6,10 +6,10 @@ import { type NodeRef, formatAttempt } from "./ids.ts";
 import { offerSlot, withdrawSlot } from "./idle-slots.ts";
 import { afterAttempt } from "./job-progress.ts";
 import { moveTask } from "./move-task.ts";
-import { NodeState } from "./node.ts";
+import { NodeState, type Slot } from "./node.ts";
 import { loseOutputs } from "./output-loss.ts";
 import { serveNode } from "./placement.ts";
-import { endAttempt } from "./run-attempt.ts";
+import { endAttempt, orderStart } from "./run-attempt.ts";
 import type { SchedulerState } from "./scheduler-state.ts";
 
 type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
@@ -81,7 +81,11 @@ export function loseNode(s: SchedulerState, node: NodeState, reason: string): vo
 export function workerReady(s: SchedulerState, event: EventOf<"workerReady">): void {
   const node = hear(s, event);
   const slot = node?.slots[event.slot];
-  if (node === undefined || slot === undefined || !s.rules.isNewAsk(event.ask, slot.lastAsk)) return;
+  if (node === undefined || slot === undefined) return;
+  if (!s.rules.isNewAsk(event.ask, slot.lastAsk)) {
+    if (event.ask === slot.lastAsk) answerAgain(s, node, slot);
+    return;
+  }
   slot.lastAsk = event.ask;
   switch (slot.state.kind) {
     case "IDLE":
@@ -96,6 +100,21 @@ export function workerReady(s: SchedulerState, event: EventOf<"workerReady">): v
       break;
   }
   serveNode(s, node);
+}
+
+/** The same question once more: the answer to it may have been lost. */
+function answerAgain(s: SchedulerState, node: NodeState, slot: Slot): void {
+  const { id, incarnation } = node;
+  switch (slot.state.kind) {
+    case "IDLE":
+      return;
+    case "BUSY":
+      if (slot.state.attempt.beat === null) orderStart(s, node, slot);
+      return;
+    case "AWAY":
+      s.commands.push({ kind: "askAnew", node: id, incarnation, slot: slot.index, ask: slot.lastAsk });
+      return;
+  }
 }
 
 export function workerGone(s: SchedulerState, event: EventOf<"workerGone">): void {

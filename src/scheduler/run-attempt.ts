@@ -1,7 +1,7 @@
 import { Attempt, type AttemptState } from "./attempt.ts";
 import { unlink } from "./chain.ts";
 import { moveTask } from "./move-task.ts";
-import { AWAY, type NodeState } from "./node.ts";
+import { AWAY, type NodeState, type Slot } from "./node.ts";
 import { giveSlot } from "./idle-slots.ts";
 import type { SchedulerState } from "./scheduler-state.ts";
 import type { Task } from "./task.ts";
@@ -25,15 +25,16 @@ export function startAttempt(s: SchedulerState, task: Task, node: NodeState, ori
   }
   moveTask(s, task, { kind: "start", attempt: attempt.ref.attempt });
   s.queue.update(job);
-  s.commands.push({
-    kind: "startAttempt",
-    attempt: attempt.ref,
-    node: node.id,
-    incarnation: node.incarnation,
-    slot: slot.index,
-    ask,
-    backup: attempt.backup,
-  });
+  orderStart(s, node, slot);
+}
+
+/** Tells the worker in a busy slot what to run. */
+export function orderStart(s: SchedulerState, node: NodeState, slot: Slot): void {
+  if (slot.state.kind !== "BUSY") return;
+  const { attempt, ask } = slot.state;
+  const { id, incarnation } = node;
+  const { ref, backup } = attempt;
+  s.commands.push({ kind: "startAttempt", attempt: ref, node: id, incarnation, slot: slot.index, ask, backup });
 }
 
 /** Gives a running attempt its final state. Its slot stays away until the worker asks again. */

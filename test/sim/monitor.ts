@@ -22,7 +22,8 @@ export class Monitor {
   readonly #published = new Set<string>();
   /** For reduce attempts: what they read. */
   readonly inputs = new Map<string, readonly TaskOutput[]>();
-  readonly #answered = new Set<string>();
+  /** What each question of a slot was answered with. */
+  readonly #answers = new Map<string, string>();
   readonly #granted = new Map<string, AttemptRef[]>();
   readonly #barred = new Set<string>();
   readonly #commitOrdered = new Set<string>();
@@ -98,6 +99,7 @@ export class Monitor {
         demand(!this.ended.has(command.job), () => `${command.job} ended twice`);
         this.ended.set(command.job, command);
         return;
+      case "askAnew":
       case "killAttempt":
       case "denyCommit":
       case "fenceNode":
@@ -107,14 +109,16 @@ export class Monitor {
   }
 
   #checkStart(command: CommandOf<"startAttempt">): void {
-    this.attempts++;
     const { attempt, node, incarnation, slot, ask, backup } = command;
     const { scheduler, nodes } = this.#world;
     const key = keyOf(attempt);
     demand(!this.ended.has(attempt.job), () => `${key} started after its job had ended`);
     const question = `${node}.${incarnation} slot ${slot} ask ${ask}`;
-    demand(!this.#answered.has(question), () => `${question} was answered twice, now with ${key}`);
-    this.#answered.add(question);
+    const answer = this.#answers.get(question);
+    if (answer === key) return;
+    demand(answer === undefined, () => `${question} was answered with ${answer}, now with ${key}`);
+    this.#answers.set(question, key);
+    this.attempts++;
     demand(slot < nodes.get(node)!.plan.slots, () => `${key} started in slot ${slot} of ${node}, which it has not`);
     demand(!this.#barred.has(`${attempt.job} ${node}`), () => `${key} started on ${node}, which is barred`);
     const alive = scheduler.state.nodes.get(node)?.incarnation === incarnation;

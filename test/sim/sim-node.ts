@@ -73,6 +73,9 @@ export class SimNode {
       case "startAttempt":
         this.workers[command.slot]?.start(command.attempt, command.ask, this.world.inputsOf(command.attempt));
         return;
+      case "askAnew":
+        this.workers[command.slot]?.askAnew(command.ask);
+        return;
       case "killAttempt":
       case "denyCommit":
         this.#forget(command.attempt);

@@ -53,11 +53,18 @@ export class SimWorker {
   }
 
   ask(): void {
-    const { world } = this.#node;
+    const { world, random } = this.#node;
     const stage = this.#enter("IDLE", null);
     this.#ask++;
-    this.#node.say({ kind: "workerReady", ...this.#node.ref, slot: this.#slot, ask: this.#ask });
-    this.#during(stage, world.plan.askAgainMs * (0.9 + 0.2 * this.#node.random.next()), () => this.ask());
+    const request = (): void => {
+      this.#node.say({ kind: "workerReady", ...this.#node.ref, slot: this.#slot, ask: this.#ask });
+      this.#during(stage, world.plan.askAgainMs * (0.9 + 0.2 * random.next()), request);
+    };
+    request();
+  }
+
+  askAnew(ask: number): void {
+    if (this.idle && ask === this.#ask) this.ask();
   }
 
   start(attempt: AttemptRef, ask: number, inputs: readonly TaskOutput[]): void {

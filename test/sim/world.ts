@@ -121,7 +121,6 @@ export class World {
 
   consumed(attempt: AttemptRef, inputs: readonly TaskOutput[]): void {
     this.monitor.consumed(attempt, inputs);
-    this.#inputs.delete(keyOf(attempt));
   }
 
   published(attempt: AttemptRef, granted: boolean): void {
@@ -157,11 +156,12 @@ export class World {
   #carryOut(command: Command): void {
     switch (command.kind) {
       case "startAttempt":
-        if (command.attempt.phase === "reduce") {
+        if (command.attempt.phase === "reduce" && !this.#inputs.has(keyOf(command.attempt))) {
           this.#inputs.set(keyOf(command.attempt), [...viewOutputs(this.scheduler, command.attempt.job, "map")]);
         }
         this.#toNode(command);
         return;
+      case "askAnew":
       case "killAttempt":
       case "grantCommit":
       case "denyCommit":
