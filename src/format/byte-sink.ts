@@ -80,7 +80,7 @@ export class BufferSink implements ByteSink {
   // In slices, so that a text of any length needs no second buffer; never between the halves of a pair.
   #longText(text: string): void {
     const slice = Math.floor(this.#buffer.length / BYTES_PER_UNIT) - 1;
-    for (let start = 0; start < text.length; ) {
+    for (let start = 0; start < text.length;) {
       let end = Math.min(text.length, start + slice);
       const last = text.charCodeAt(end - 1);
       if (end < text.length && last >= 0xd800 && last < 0xdc00) end++;

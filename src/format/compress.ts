@@ -41,7 +41,7 @@ class BlockCompressor implements Compressor {
 
   push(bytes: Uint8Array): Uint8Array[] {
     const ready: Uint8Array[] = [];
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const some = bytes.subarray(at, at + BLOCK_BYTES - this.#used);
       this.#buffer.set(some, this.#used);
       this.#used += some.length;

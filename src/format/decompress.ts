@@ -44,5 +44,6 @@ async function* gunzip(input: AsyncIterable<Uint8Array>, inputBytes: number): As
   const source = Readable.from(watched(), { objectMode: true, highWaterMark: 1 });
   pipeline(source, stream, () => undefined);
   yield* stream as AsyncIterable<Uint8Array>;
-  if (seenBytes < inputBytes || stream.bytesWritten < dataBytes) throw new Error("there are bytes after its end");
+  if (seenBytes < inputBytes || stream.bytesWritten < dataBytes)
+    throw new Error("there are bytes after its end");
 }

@@ -19,7 +19,12 @@ export function detectCompression(head: Uint8Array): Compression | "none" {
   return "none";
 }
 
-const EXTENSIONS: Readonly<Record<string, Compression>> = { gz: "gzip", tgz: "gzip", zst: "zstd", bz2: "bzip2" };
+const EXTENSIONS: Readonly<Record<string, Compression>> = {
+  gz: "gzip",
+  tgz: "gzip",
+  zst: "zstd",
+  bz2: "bzip2",
+};
 
 /** What the end of a file's name promises; undefined when it promises nothing. */
 export function promisedCompression(name: string): Compression | undefined {

@@ -9,7 +9,8 @@ import { limits } from "../base/limits.ts";
 export function fieldText(value: unknown): string {
   if (typeof value === "string") return value;
   if (value === undefined || value === null) return "";
-  if (typeof value === "object" && !(value instanceof Uint8Array) && !(value instanceof Date)) return jsonText(value);
+  if (typeof value === "object" && !(value instanceof Uint8Array) && !(value instanceof Date))
+    return jsonText(value);
   return scalarText(value);
 }
 
@@ -52,7 +53,10 @@ function scalarText(value: unknown): string {
   if (typeof value === "number") {
     // Adding 0 makes -0 a 0.
     if (Number.isFinite(value)) return String(value + 0);
-    throw refused(String(value), "Text formats have no agreed form for it: leave it out, or write null or a string.");
+    throw refused(
+      String(value),
+      "Text formats have no agreed form for it: leave it out, or write null or a string.",
+    );
   }
   if (typeof value === "bigint" || typeof value === "boolean") return String(value);
   if (value instanceof Date) {
@@ -62,7 +66,10 @@ function scalarText(value: unknown): string {
   if (value instanceof Uint8Array) {
     return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64");
   }
-  throw refused(`a ${typeof value}`, "Write data: strings, numbers, bigints, booleans, dates, bytes, arrays, objects.");
+  throw refused(
+    `a ${typeof value}`,
+    "Write data: strings, numbers, bigints, booleans, dates, bytes, arrays, objects.",
+  );
 }
 
 function refused(what: string, hint: string): SheafError {

@@ -1,11 +1,11 @@
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { formatSize } from "../base/size.ts";
 import type { Framing } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import type { ByteFeed } from "./byte-feed.ts";
 import type { Chunk, ChunkOptions, ChunkReader, FilePiece } from "./chunks.ts";
 import { type FrameCutter, frameCutter } from "./frames.ts";
+import { recordTooLarge } from "./record-too-large.ts";
 import { nextRecordSearch, type StartSearch } from "./record-start.ts";
 import { startQuietly, throwIfAborted } from "./stream-chunks.ts";
 
@@ -15,6 +15,7 @@ const EXTENSION_BYTES = 64 * 1024;
 /** Room in the buffers of small pieces for the end of the last record. */
 const SLACK_BYTES = 4 * 1024;
 const HEAD_BYTES = 1000;
+const UNCLOSED_QUOTE = " A quote that is never closed makes one record of all that follows it.";
 
 export interface FrameChunksSetup {
   /** Stands at `search.from`, or at the start of the piece when there is no search. */
@@ -71,7 +72,8 @@ export class FrameChunks implements ChunkReader {
       framing.kind === "fixed" ? framing.bytes : 1,
     );
     this.#bufferBytesMax = this.#recordBytesMax + this.#cutter.terminatorBytes;
-    const rest = piece.compression === "none" ? piece.end - piece.start + SLACK_BYTES : Number.POSITIVE_INFINITY;
+    const rest =
+      piece.compression === "none" ? piece.end - piece.start + SLACK_BYTES : Number.POSITIVE_INFINITY;
     this.#bufferBytes = Math.min(options.chunkBytes ?? limits.readChunkBytes, this.#bufferBytesMax, rest);
     this.#front = Buffer.allocUnsafeSlow(this.#bufferBytes);
     this.#search = search;
@@ -174,7 +176,8 @@ export class FrameChunks implements ChunkReader {
     const roomy = rest > this.#bufferBytes / 2 ? Math.min(rest * 2, this.#bufferBytesMax) : 0;
     const wanted = Math.max(this.#bufferBytes, roomy);
     if (!this.#exhausted || rest > 0) {
-      if (this.#back.length < wanted || this.#back.length > 4 * wanted) this.#back = Buffer.allocUnsafeSlow(wanted);
+      if (this.#back.length < wanted || this.#back.length > 4 * wanted)
+        this.#back = Buffer.allocUnsafeSlow(wanted);
       full.copy(this.#back, 0, end, length);
       this.#front = this.#back;
       this.#back = full;
@@ -200,7 +203,7 @@ export class FrameChunks implements ChunkReader {
   /** The record that begins in the piece and ends behind it, or at the end of the file. */
   async #finishLast(begun: number): Promise<Chunk | null> {
     let length = begun;
-    for (let searched = 0; ; ) {
+    for (let searched = 0; ;) {
       const end = this.#cutter.firstEnd(this.#front, length, searched);
       if (end !== -1) return this.#lastChunk(end);
       searched = length;
@@ -237,15 +240,8 @@ export class FrameChunks implements ChunkReader {
   #reportTooLarge(length: number): void {
     const { name } = this.#piece;
     const offset = this.#base;
-    const quoted = this.#framing.kind === "quoted" ? " A quote that is never closed makes one record of all that follows." : "";
-    const error = new SheafError(
-      "RECORD_TOO_LARGE",
-      `${quotePath(name)}:${offset}: the record is longer than ${formatSize(this.#recordBytesMax)}`,
-      {
-        hint: `Raise recordBytesMax of the reader, or check that this is the right reader for the file.${quoted}`,
-        details: { path: name, offset, recordBytesMax: this.#recordBytesMax },
-      },
-    );
+    const more = this.#framing.kind === "quoted" ? UNCLOSED_QUOTE : "";
+    const error = recordTooLarge(name, offset, this.#recordBytesMax, more);
     if (this.#options.onTooLarge === undefined) throw error;
     this.#options.onTooLarge(error, offset, this.#front.subarray(0, Math.min(length, HEAD_BYTES)));
   }

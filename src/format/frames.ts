@@ -69,7 +69,8 @@ class SequenceCutter implements FrameCutter {
       return at === -1 ? 0 : at + size;
     }
     let end = 0;
-    for (let next = this.firstEnd(bytes, length, 0); next !== -1; next = this.#after(bytes, length, end)) end = next;
+    for (let next = this.firstEnd(bytes, length, 0); next !== -1; next = this.#after(bytes, length, end))
+      end = next;
     return end;
   }
 

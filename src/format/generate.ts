@@ -15,9 +15,13 @@ export interface GenerateOptions<R> {
 export function generate<R>(options: GenerateOptions<R>): Source<R> {
   const tasks = options.tasks ?? 1;
   if (!Number.isSafeInteger(tasks) || tasks < 1) {
-    throw new SheafError("JOB_INVALID", `generate: tasks must be a whole number from 1 on, not ${String(tasks)}`, {
-      hint: "Give the number of map tasks that make records, for example 8.",
-    });
+    throw new SheafError(
+      "JOB_INVALID",
+      `generate: tasks must be a whole number from 1 on, not ${String(tasks)}`,
+      {
+        hint: "Give the number of map tasks that make records, for example 8.",
+      },
+    );
   }
   return { kind: "generate", tasks, records: (context) => options.records(context) };
 }

@@ -40,7 +40,12 @@ export function notUtf8(context: DecodeContext, offset: number, raw: Uint8Array)
   const hint = wide
     ? "The file begins like UTF-16: convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)."
     : 'Give the reader { invalid: "replace" } to read such bytes as U+FFFD, or { invalid: "bytes" } for records of bytes.';
-  const error = invalidRecord(context, offset, `byte ${at} of the record (0x${value}) is not valid UTF-8`, hint);
+  const error = invalidRecord(
+    context,
+    offset,
+    `byte ${at} of the record (0x${value}) is not valid UTF-8`,
+    hint,
+  );
   return badRecord(offset, error, raw);
 }
 
@@ -55,7 +60,7 @@ function firstInvalidByte(bytes: Uint8Array): number {
   }
   let at = Math.max(0, good - 4);
   while (at > 0 && !isUtf8(bytes.subarray(0, at))) at--;
-  for (let next = at; next < bytes.length; ) {
+  for (let next = at; next < bytes.length;) {
     const size = [1, 2, 3, 4].find((n) => next + n <= bytes.length && isUtf8(bytes.subarray(next, next + n)));
     if (size === undefined) return next;
     next += size;

@@ -21,7 +21,7 @@ export class LineDecoder implements Decoder<string> {
   decode(bytes: Uint8Array, offset: number, _last: boolean, batch: RecordBatch<string>): void {
     const buffer = asBuffer(bytes);
     const length = buffer.length;
-    for (let start = 0; start < length; ) {
+    for (let start = 0; start < length;) {
       const end = stretchEnd(buffer, start);
       const stretch = buffer.subarray(start, end);
       if (isAscii(stretch)) asciiLines(stretch, offset + start, batch);
@@ -32,7 +32,7 @@ export class LineDecoder implements Decoder<string> {
   }
 
   #lineByLine(buffer: Buffer, offset: number, batch: RecordBatch<string>): void {
-    for (let start = 0; start < buffer.length; ) {
+    for (let start = 0; start < buffer.length;) {
       const found = buffer.indexOf(NEWLINE, start);
       const end = found === -1 ? buffer.length : found;
       const line = buffer.subarray(start, found > start && buffer[end - 1] === RETURN ? end - 1 : end);
@@ -49,7 +49,7 @@ export class LineDecoder implements Decoder<string> {
 export class ByteLineDecoder implements Decoder<Uint8Array> {
   decode(bytes: Uint8Array, offset: number, _last: boolean, batch: RecordBatch<Uint8Array>): void {
     const buffer = asBuffer(bytes);
-    for (let start = 0; start < buffer.length; ) {
+    for (let start = 0; start < buffer.length;) {
       const found = buffer.indexOf(NEWLINE, start);
       const end = found === -1 ? buffer.length : found;
       batch.records.push(bytes.slice(start, found > start && buffer[end - 1] === RETURN ? end - 1 : end));
@@ -73,7 +73,7 @@ function asciiLines(buffer: Buffer, offset: number, batch: RecordBatch<string>):
   const { records, offsets } = batch;
   const text = buffer.toString("latin1");
   const returns = buffer.includes(RETURN);
-  for (let start = 0; start < text.length; ) {
+  for (let start = 0; start < text.length;) {
     const found = text.indexOf("\n", start);
     const end = found === -1 ? text.length : found;
     const cut = returns && found > start && text.charCodeAt(end - 1) === RETURN ? end - 1 : end;
@@ -89,7 +89,7 @@ function wideLines(buffer: Buffer, offset: number, batch: RecordBatch<string>): 
   const text = buffer.toString("utf8");
   const returns = buffer.includes(RETURN);
   let byteStart = 0;
-  for (let start = 0; byteStart < buffer.length; ) {
+  for (let start = 0; byteStart < buffer.length;) {
     const found = text.indexOf("\n", start);
     const end = found === -1 ? text.length : found;
     const cut = returns && found > start && text.charCodeAt(end - 1) === RETURN ? end - 1 : end;

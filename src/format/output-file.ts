@@ -89,7 +89,7 @@ class SyncOutputFile implements OutputFile {
   #append(bytes: Uint8Array): void {
     const fd = this.#open();
     try {
-      for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+      for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
     } catch (error) {
       throw asSheafError(error, { path: this.path, doing: "write", offset: this.bytes });
     }

@@ -109,7 +109,11 @@ class PieceReader<R> implements BatchReader<R> {
     return new SheafError(
       "RECORD_INVALID",
       `${quotePath(name)}: the ${this.#reader.kind} reader failed in the bytes from ${offset} on: ${why}`,
-      { cause, hint: "See the stack of the cause for the place in the reader.", details: { path: name, offset } },
+      {
+        cause,
+        hint: "See the stack of the cause for the place in the reader.",
+        details: { path: name, offset },
+      },
     );
   }
 }

@@ -26,7 +26,8 @@ export async function firstRecordSearch(piece: FilePiece, framing: FramedKind): 
   switch (framing.kind) {
     case "delimiter": {
       const delimiter = Buffer.from(framing.delimiter);
-      if (!overlapsItself(delimiter)) return new DelimiterSearch(Math.max(0, start - delimiter.length), start, delimiter);
+      if (!overlapsItself(delimiter))
+        return new DelimiterSearch(Math.max(0, start - delimiter.length), start, delimiter);
       return new DelimiterSearch(await certainPlace(piece, delimiter), start, delimiter);
     }
     case "quoted":
@@ -144,7 +145,7 @@ async function certainPlace(piece: FilePiece, delimiter: Buffer): Promise<number
   const range = await openRange(piece);
   try {
     const block = Buffer.allocUnsafeSlow(LOOK_BACK_BYTES);
-    for (let end = piece.start; end > 0; ) {
+    for (let end = piece.start; end > 0;) {
       const begin = Math.max(0, end - block.length);
       const some = block.subarray(0, end - begin);
       await range.read(some, begin);

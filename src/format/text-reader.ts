@@ -15,7 +15,9 @@ export interface TextReaderOptions {
 export const LINES = { kind: "delimiter", delimiter: Uint8Array.of(10) } as const;
 
 /** The options that every reader of files shares, as fields of the Reader. */
-export function readerLimits(options: TextReaderOptions): Pick<Reader<unknown>, "compression" | "recordBytesMax"> {
+export function readerLimits(
+  options: TextReaderOptions,
+): Pick<Reader<unknown>, "compression" | "recordBytesMax"> {
   return {
     ...(options.compression !== undefined && { compression: options.compression }),
     ...(options.recordBytesMax !== undefined && { recordBytesMax: options.recordBytesMax }),
@@ -26,7 +28,9 @@ export function readerLimits(options: TextReaderOptions): Pick<Reader<unknown>, 
  * One record per line: a string without its "\n" or "\r\n", or a Uint8Array with `invalid: "bytes"`. A last line without
  * an end is a record, an empty file has none. A byte order mark at the start of the file is no part of the first line.
  */
-export function textReader(options?: TextReaderOptions & { readonly invalid?: "fail" | "replace" }): Reader<string>;
+export function textReader(
+  options?: TextReaderOptions & { readonly invalid?: "fail" | "replace" },
+): Reader<string>;
 export function textReader(options: TextReaderOptions & { readonly invalid: "bytes" }): Reader<Uint8Array>;
 export function textReader(options: TextReaderOptions = {}): Reader<string> | Reader<Uint8Array> {
   const common = { kind: "text", framing: LINES, ...readerLimits(options) } as const;

@@ -11,8 +11,12 @@ export type TextOptions = TextReaderOptions & WriterOptions;
  * Lines of text. As input: one record per line, see textReader. As output: one line per result, the value when there is one, else the
  * key, see textWriter.
  */
-export function text(options?: TextOptions & { readonly invalid?: "fail" | "replace" }): Reader<string> & Writer<Key, unknown>;
-export function text(options: TextOptions & { readonly invalid: "bytes" }): Reader<Uint8Array> & Writer<Key, unknown>;
+export function text(
+  options?: TextOptions & { readonly invalid?: "fail" | "replace" },
+): Reader<string> & Writer<Key, unknown>;
+export function text(
+  options: TextOptions & { readonly invalid: "bytes" },
+): Reader<Uint8Array> & Writer<Key, unknown>;
 export function text(
   options: TextOptions = {},
 ): (Reader<string> | Reader<Uint8Array>) & Writer<Key, unknown> {
@@ -28,5 +32,6 @@ export function asFormat<R extends Reader<unknown>>(
 ): R & Writer<Key, unknown> {
   const { compression, ...rest } = writer;
   // A compression asked for is the output's; input is recognised by its content all the same.
-  return { ...reader, ...rest, ...(compression !== undefined && { compression }) } as R & Writer<Key, unknown>;
+  return { ...reader, ...rest, ...(compression !== undefined && { compression }) } as R &
+    Writer<Key, unknown>;
 }

@@ -3,6 +3,7 @@ import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.
 import { notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
 import { LINES, readerLimits, type TextReaderOptions } from "./text-reader.ts";
+import { utf8Length } from "./utf8-length.ts";
 
 export interface WordsOptions extends TextReaderOptions {
   /** "fail" (default) or "replace"; a wrong sequence is no letter and ends a word. */
@@ -41,7 +42,7 @@ class WordDecoder implements Decoder<string> {
 
   decode(bytes: Uint8Array, offset: number, _last: boolean, batch: RecordBatch<string>): void {
     const buffer = asBuffer(bytes);
-    for (let start = 0; start < buffer.length; ) {
+    for (let start = 0; start < buffer.length;) {
       // A line that is longer than a stretch is taken whole, so that no word is torn.
       const found = buffer.indexOf(NEWLINE, Math.min(start + STRETCH_BYTES, buffer.length) - 1);
       const end = found === -1 ? buffer.length : found + 1;
@@ -54,7 +55,7 @@ class WordDecoder implements Decoder<string> {
     if (isAscii(buffer)) this.#ascii(buffer, offset, batch);
     else if (isUtf8(buffer)) this.#wide(buffer, offset, batch);
     else {
-      for (let start = 0; start < buffer.length; ) {
+      for (let start = 0; start < buffer.length;) {
         const found = buffer.indexOf(NEWLINE, start);
         const end = found === -1 ? buffer.length : found;
         const line = buffer.subarray(start, end);
@@ -71,7 +72,7 @@ class WordDecoder implements Decoder<string> {
     const latin = buffer.toString("latin1");
     const text = this.#lowerCase ? latin.toLowerCase() : latin;
     const { length } = buffer;
-    for (let at = 0; at < length; ) {
+    for (let at = 0; at < length;) {
       while (at < length && !isAsciiLetter(buffer[at]!)) at++;
       if (at === length) return;
       const start = at;
@@ -97,7 +98,7 @@ class WordDecoder implements Decoder<string> {
     let bytes = 0;
     for (let match = letters.exec(text); match !== null; match = letters.exec(text)) {
       const word = match[0];
-      bytes += utf8Bytes(text, measured, match.index);
+      bytes += utf8Length(text, measured, match.index);
       measured = match.index;
       batch.records.push(this.#lowerCase ? word.toLowerCase() : word);
       batch.offsets.push(offset + bytes);
@@ -107,15 +108,4 @@ class WordDecoder implements Decoder<string> {
 
 function isAsciiLetter(byte: number): boolean {
   return ((byte | 0x20) - 97) >>> 0 < 26;
-}
-
-/** Bytes of UTF-8 that the UTF-16 units from `start` to `end` stand for; pairs must not be cut. */
-function utf8Bytes(text: string, start: number, end: number): number {
-  let bytes = 0;
-  for (let i = start; i < end; i++) {
-    const unit = text.charCodeAt(i);
-    // Each half of a surrogate pair counts two of the pair's four bytes.
-    bytes += unit < 0x80 ? 1 : unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 2 : 3;
-  }
-  return bytes;
 }

@@ -26,10 +26,14 @@ export async function findCompression(
   const promised = promisedCompression(file.name);
   if (promised !== undefined && found === "none") {
     const what = file.bytes === 0 ? "is empty" : `does not hold ${promised} data`;
-    throw new SheafError("INPUT_CORRUPT", `input ${quotePath(file.name)} ${what}, as its name says it should`, {
-      hint: 'Fetch it again, rename it, or give the reader { compression: "none" } to read its bytes as they are.',
-      details: { path: file.name },
-    });
+    throw new SheafError(
+      "INPUT_CORRUPT",
+      `input ${quotePath(file.name)} ${what}, as its name says it should`,
+      {
+        hint: 'Fetch it again, rename it, or give the reader { compression: "none" } to read its bytes as they are.',
+        details: { path: file.name },
+      },
+    );
   }
   return found;
 }

@@ -10,7 +10,11 @@ const DENSE = 64;
  * Reads the file up to the last start, once. Right for files in which quotes only enclose fields and stand doubled within
  * them (RFC 4180); a reader reports the record of any other quote as bad.
  */
-export async function quoteStates(file: PlannedFile, quote: number, starts: readonly number[]): Promise<boolean[]> {
+export async function quoteStates(
+  file: PlannedFile,
+  quote: number,
+  starts: readonly number[],
+): Promise<boolean[]> {
   const range = await openRange(file);
   try {
     let front = Buffer.allocUnsafeSlow(READ_BYTES);

@@ -37,10 +37,14 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
   for (const kept of [process.cwd(), ...(options.keep ?? [])]) {
     const keptReal = await realpath(kept).catch(() => resolve(kept));
     if (keptReal === real || keptReal.startsWith(real === sep ? sep : real + sep)) {
-      throw new SheafError("OUTPUT_UNWRITABLE", `overwriting ${quotePath(out)} would remove ${quotePath(kept)}`, {
-        hint: "Choose another output directory.",
-        details: { path: out },
-      });
+      throw new SheafError(
+        "OUTPUT_UNWRITABLE",
+        `overwriting ${quotePath(out)} would remove ${quotePath(kept)}`,
+        {
+          hint: "Choose another output directory.",
+          details: { path: out },
+        },
+      );
     }
   }
 }
@@ -151,7 +155,10 @@ function isAlive(pid: number): boolean {
 
 /** Long names are cut: with the rest of the name they would exceed the 255 bytes a name may have. */
 function siblingPrefix(path: string): string {
-  const name = Buffer.from(basename(path)).subarray(0, 150).toString("utf8").replace(/\ufffd+$/, "");
+  const name = Buffer.from(basename(path))
+    .subarray(0, 150)
+    .toString("utf8")
+    .replace(/\ufffd+$/, "");
   return join(dirname(path), `.${name}.sheaf-`);
 }
 

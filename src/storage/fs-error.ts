@@ -40,16 +40,29 @@ const KNOWN: Readonly<Record<string, Known>> = {
     says: "the file would grow beyond the size limit",
     hint: "Raise the file size limit (ulimit -f), or use smaller parts.",
   },
-  EACCES: { ...usual, says: "permission denied", hint: "Check the owner and mode of the path and of its directories." },
+  EACCES: {
+    ...usual,
+    says: "permission denied",
+    hint: "Check the owner and mode of the path and of its directories.",
+  },
   EPERM: { ...usual, says: "operation not permitted", hint: "Check the owner, mode and flags of the path." },
-  EROFS: { ...usual, says: "the file system is read-only", hint: "Choose a path on a file system that can be written." },
+  EROFS: {
+    ...usual,
+    says: "the file system is read-only",
+    hint: "Choose a path on a file system that can be written.",
+  },
   EMFILE: {
     ...usual,
     says: "too many open files in this process",
     hint: "Raise the limit of open files (ulimit -n), or use fewer workers.",
     retryable: true,
   },
-  ENFILE: { ...usual, says: "too many open files on this machine", hint: "Close some programs.", retryable: true },
+  ENFILE: {
+    ...usual,
+    says: "too many open files on this machine",
+    hint: "Close some programs.",
+    retryable: true,
+  },
   ENOENT: {
     reading: "INPUT_MISSING",
     writing: "OUTPUT_UNWRITABLE",
@@ -57,13 +70,25 @@ const KNOWN: Readonly<Record<string, Known>> = {
     hint: "Check the spelling, and that nothing removes it while the job runs.",
   },
   EISDIR: { ...usual, says: "it is a directory", hint: "Give the path of a file." },
-  ENOTDIR: { ...usual, says: "a part of the path is not a directory", hint: "Check each directory of the path." },
+  ENOTDIR: {
+    ...usual,
+    says: "a part of the path is not a directory",
+    hint: "Check each directory of the path.",
+  },
   ELOOP: { ...usual, says: "its symbolic links form a loop", hint: "Remove or correct the link." },
-  ENAMETOOLONG: { ...usual, says: "the name is too long", hint: "Use a shorter name; most file systems allow 255 bytes." },
+  ENAMETOOLONG: {
+    ...usual,
+    says: "the name is too long",
+    hint: "Use a shorter name; most file systems allow 255 bytes.",
+  },
   EXDEV: { ...usual, says: "the paths lie on different file systems", hint: "Keep both on one file system." },
   EBUSY: { ...usual, says: "it is in use", hint: "Stop what uses it and run again.", retryable: true },
   EIO: { ...usual, says: "the device reported an error", hint: "Check the disk (dmesg).", retryable: true },
-  ENXIO: { ...usual, says: "it is not a regular file", hint: "Give regular files; pipe a stream into standard input." },
+  ENXIO: {
+    ...usual,
+    says: "it is not a regular file",
+    hint: "Give regular files; pipe a stream into standard input.",
+  },
   ESTALE: { ...usual, says: "the network file system lost the file", hint: "Run again.", retryable: true },
 };
 
@@ -78,7 +103,8 @@ export function asSheafError(error: unknown, place: FsErrorPlace): SheafError {
   const errno = errnoOf(error);
   const known = errno === undefined ? undefined : KNOWN[errno];
   const ownCode = known && (reading ? known.reading : known.writing);
-  const code = ownCode === "DISK_FULL" ? ownCode : (place.code ?? ownCode ?? usual[reading ? "reading" : "writing"]);
+  const code =
+    ownCode === "DISK_FULL" ? ownCode : (place.code ?? ownCode ?? usual[reading ? "reading" : "writing"]);
   const where = offset === undefined ? quotePath(path) : `${quotePath(path)} at byte ${offset}`;
   return new SheafError(code, `cannot ${doing} ${where}: ${known?.says ?? describeThrown(error)}`, {
     hint: known?.hint ?? "See the cause for what the operating system said.",

@@ -82,10 +82,14 @@ async function addDirectory(
     throw asSheafError(error, { path: name, doing: "list" });
   });
   if (above.includes(real)) {
-    throw new SheafError("INPUT_UNREADABLE", `input directory ${quotePath(name)} is a link to a directory it lies in`, {
-      hint: "Remove the link, or give the wanted directories one by one.",
-      details: { path: name },
-    });
+    throw new SheafError(
+      "INPUT_UNREADABLE",
+      `input directory ${quotePath(name)} is a link to a directory it lies in`,
+      {
+        hint: "Remove the link, or give the wanted directories one by one.",
+        details: { path: name },
+      },
+    );
   }
   const names = await readdir(path).catch((error: unknown) => {
     throw asSheafError(error, { path: name, doing: "list" });
@@ -116,11 +120,17 @@ async function globMatches(pattern: string, cwd: string): Promise<string[]> {
     followSymbolicLinks: false,
   });
   const segments = pattern.split("/");
-  const fixed = segments.slice(0, segments.findIndex((segment) => isDynamicPattern(segment)));
+  const fixed = segments.slice(
+    0,
+    segments.findIndex((segment) => isDynamicPattern(segment)),
+  );
   const base = resolve(cwd, fixed.join("/") || (isAbsolute(pattern) ? "/" : "."));
   const asked = segments.some((segment) => segment.startsWith("_"));
   const hidden = (match: string): boolean =>
-    !asked && relative(base, match).split("/").some((segment) => segment.startsWith("_"));
+    !asked &&
+    relative(base, match)
+      .split("/")
+      .some((segment) => segment.startsWith("_"));
   return found
     .map((match) => match.replace(/(.)\/$/, "$1"))
     .filter((match) => !hidden(match))
@@ -133,7 +143,8 @@ async function statOrNull(path: string, name: string): Promise<Stats | null> {
   } catch (error) {
     const errno = errnoOf(error);
     // A glob may well be longer than any name can be, or look like a path below a file.
-    if (errno === "ENOENT" || ((errno === "ENAMETOOLONG" || errno === "ENOTDIR") && isDynamicPattern(name))) return null;
+    if (errno === "ENOENT" || ((errno === "ENAMETOOLONG" || errno === "ENOTDIR") && isDynamicPattern(name)))
+      return null;
     throw asSheafError(error, { path: name, doing: "list" });
   }
 }
@@ -165,7 +176,10 @@ async function missing(given: string, path: string): Promise<SheafError> {
       : near === undefined
         ? "Check the spelling and the current directory."
         : `Did you mean ${quotePath(join(dirname(given), near))}?`;
-  return new SheafError("INPUT_MISSING", `no such input: ${quotePath(given)}`, { hint, details: { path: given } });
+  return new SheafError("INPUT_MISSING", `no such input: ${quotePath(given)}`, {
+    hint,
+    details: { path: given },
+  });
 }
 
 function kindOf(status: Stats): string {

@@ -62,7 +62,8 @@ class FileRange implements RangeReader {
     let done = 0;
     while (done < target.length) {
       const got = await this.#readOnce(target, done, at + done);
-      if (got === 0) throw changed(this.#file, `it ends at byte ${at + done}, ${this.#file.fileBytes} were expected`);
+      if (got === 0)
+        throw changed(this.#file, `it ends at byte ${at + done}, ${this.#file.fileBytes} were expected`);
       done += got;
     }
   }

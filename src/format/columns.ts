@@ -1,0 +1,86 @@
+/** What a column's text is read as. */
+export interface ColumnTypes {
+  string: string;
+  /** Decimal, with fraction and exponent if need be; finite. */
+  number: number;
+  /** A whole number that a double holds exactly. */
+  integer: number;
+  bigint: bigint;
+  /** true, false, t, f, yes, no, 1, 0, in any case. */
+  boolean: boolean;
+  /** ISO 8601. */
+  date: Date;
+}
+
+type TypeName = keyof ColumnTypes;
+
+/** A type by name, a "?" behind it where an empty field means null; or a function from text that throws on a wrong one. */
+export type ColumnType = TypeName | `${TypeName}?` | ((text: string) => unknown);
+
+export type Columns = Readonly<Record<string, ColumnType>>;
+
+export type ColumnValue<T> = T extends TypeName
+  ? ColumnTypes[T]
+  : T extends `${infer N extends TypeName}?`
+    ? ColumnTypes[N] | null
+    : T extends (text: string) => infer V
+      ? V
+      : never;
+
+/** The record type that columns make. */
+export type RowOf<C extends Columns> = { readonly [N in keyof C]: ColumnValue<C[N]> };
+
+const NUMBER = /^[ \t]*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[ \t]*$/;
+const INTEGER = /^[ \t]*[-+]?\d+[ \t]*$/;
+const TRUE = /^(?:true|t|yes|1)$/i;
+const FALSE = /^(?:false|f|no|0)$/i;
+
+/** Message without place: whoever knows the column and the record adds them. */
+class ColumnError extends Error {}
+
+function wrong(text: string, what: string): ColumnError {
+  const shown = text.length > 60 ? `${text.slice(0, 60)}...` : text;
+  return new ColumnError(`${JSON.stringify(shown)} is not ${what}`);
+}
+
+const PARSERS: { readonly [N in TypeName]: (text: string) => ColumnTypes[N] } = {
+  string: (text) => text,
+  number: (text) => {
+    const value = NUMBER.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isFinite(value)) throw wrong(text, "a number");
+    return value;
+  },
+  integer: (text) => {
+    const value = INTEGER.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isSafeInteger(value))
+      throw wrong(text, 'an integer up to 2^53 (the type "bigint" takes any)');
+    return value;
+  },
+  bigint: (text) => {
+    if (!INTEGER.test(text)) throw wrong(text, "an integer");
+    return BigInt(text.trim().replace(/^\+/, ""));
+  },
+  boolean: (text) => {
+    if (TRUE.test(text)) return true;
+    if (FALSE.test(text)) return false;
+    throw wrong(text, "true or false");
+  },
+  date: (text) => {
+    const value = /^\d{4}-\d\d/.test(text) ? new Date(text) : new Date(Number.NaN);
+    if (Number.isNaN(value.getTime())) throw wrong(text, "an ISO 8601 date");
+    return value;
+  },
+};
+
+/** The function that reads a column's text; undefined for a name that is no type. */
+export function columnParser(type: ColumnType): ((text: string) => unknown) | undefined {
+  if (typeof type === "function") return type;
+  const nullable = type.endsWith("?");
+  const name = nullable ? type.slice(0, -1) : type;
+  if (!Object.hasOwn(PARSERS, name)) return undefined;
+  const parser = PARSERS[name as TypeName];
+  return nullable ? (text) => (text === "" ? null : parser(text)) : parser;
+}
+
+/** Names that columnParser knows, for messages. */
+export const COLUMN_TYPE_NAMES: readonly string[] = Object.keys(PARSERS);

@@ -1,0 +1,31 @@
+import type { Reader } from "../job/reader.ts";
+import { MappedLines, SKIP } from "./mapped-lines.ts";
+import { LINES, readerLimits, type TextReaderOptions } from "./text-reader.ts";
+
+export interface JsonReaderOptions<T> extends TextReaderOptions {
+  /** Default "fail". */
+  readonly invalid?: "fail" | "replace";
+  /** Checks or converts each parsed value; what it throws makes the record a bad one. Default: taken as it is. */
+  readonly parse?: (value: unknown) => T;
+}
+
+/**
+ * One JSON value per line; blank lines are skipped. The type of the records is that of `parse`, or, without one, whatever
+ * the job says it is (`jsonl<Visit>()`): nothing checks it then.
+ */
+export function jsonlReader<T = unknown>(options: JsonReaderOptions<T> = {}): Reader<T> {
+  const { parse } = options;
+  const record = (line: string): T | typeof SKIP => {
+    if (line.trim() === "") return SKIP;
+    const value: unknown = JSON.parse(line);
+    return parse === undefined ? (value as T) : parse(value);
+  };
+  return {
+    kind: "jsonl",
+    framing: LINES,
+    ...readerLimits(options),
+    decoder: (context) => new MappedLines(context, options.invalid ?? "fail", JSON_HINT, record),
+  };
+}
+
+export const JSON_HINT = "Correct the record, or set such records aside with --max-bad.";

@@ -1,0 +1,48 @@
+import type { DecodeContext, Decoder, RecordBatch } from "../job/reader.ts";
+import { badRecord, invalidRecord } from "./invalid-text.ts";
+import { LineDecoder } from "./line-decoder.ts";
+
+/** Records made of lines one by one. What `toRecord` throws makes the line a bad record; SKIP leaves it out. */
+export class MappedLines<R> implements Decoder<R> {
+  readonly #context: DecodeContext;
+  readonly #lines: LineDecoder;
+  readonly #toRecord: (line: string) => R | typeof SKIP;
+  readonly #hint: string;
+  readonly #batch: RecordBatch<string> = { records: [], offsets: [], bad: [] };
+
+  constructor(
+    context: DecodeContext,
+    invalid: "fail" | "replace",
+    hint: string,
+    toRecord: (line: string) => R | typeof SKIP,
+  ) {
+    this.#context = context;
+    this.#lines = new LineDecoder(context, invalid);
+    this.#hint = hint;
+    this.#toRecord = toRecord;
+  }
+
+  decode(bytes: Uint8Array, offset: number, last: boolean, batch: RecordBatch<R>): void {
+    const { records, offsets, bad } = this.#batch;
+    records.length = 0;
+    offsets.length = 0;
+    bad.length = 0;
+    this.#lines.decode(bytes, offset, last, this.#batch);
+    for (let i = 0; i < records.length; i++) {
+      const line = records[i]!;
+      try {
+        const record = this.#toRecord(line);
+        if (record === SKIP) continue;
+        batch.records.push(record);
+        batch.offsets.push(offsets[i]!);
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        const invalid = invalidRecord(this.#context, offsets[i]!, why, this.#hint, error);
+        batch.bad.push(badRecord(offsets[i]!, invalid, Buffer.from(line)));
+      }
+    }
+    batch.bad.push(...bad);
+  }
+}
+
+export const SKIP: unique symbol = Symbol("skip this line");

@@ -1,0 +1,62 @@
+import type { DecodeContext, Reader } from "../job/reader.ts";
+import type { Columns, RowOf } from "./columns.ts";
+import { MappedLines, SKIP } from "./mapped-lines.ts";
+import { checkColumns, rowMaker, type TableShape } from "./table-rows.ts";
+import { LINES, readerLimits, type TextReaderOptions } from "./text-reader.ts";
+import { unescapeTsv } from "./tsv-writer.ts";
+
+export interface TsvReaderOptions extends TextReaderOptions {
+  /** Default "fail". */
+  readonly invalid?: "fail" | "replace";
+  /**
+   * false (default): no line names the columns. true: the first line does. Names: there is such a line, and these names are used in
+   * place of what it says.
+   */
+  readonly header?: boolean | readonly string[];
+  /** The columns with their types: all in order with `header: false`, else those wanted. */
+  readonly columns?: Columns;
+}
+
+/**
+ * One row per line, cut at tabs: an array of strings, or an object when there is a header or `columns`. The escapes \t \n \r \\ in a
+ * field are undone, so what tsvWriter wrote comes back. Empty lines are skipped unless there is only one column.
+ */
+export function tsvReader<const C extends Columns>(
+  options: TsvReaderOptions & { readonly columns: C },
+): Reader<RowOf<C>>;
+export function tsvReader(
+  options: TsvReaderOptions & { readonly header: true | readonly string[]; readonly columns?: never },
+): Reader<Readonly<Record<string, string>>>;
+export function tsvReader(
+  options?: TsvReaderOptions & { readonly columns?: never },
+): Reader<readonly string[]>;
+export function tsvReader(options: TsvReaderOptions = {}): Reader<unknown> {
+  checkColumns(options.columns, "tsv");
+  const shape: TableShape = { header: options.header ?? false, columns: options.columns };
+  return {
+    kind: "tsv",
+    framing: LINES,
+    ...(shape.header !== false && { needsHeader: true }),
+    ...readerLimits(options),
+    decoder: (context) => {
+      const rows = rowMaker(shape, headerNames(shape, context), context);
+      return new MappedLines(context, options.invalid ?? "fail", TSV_HINT, (line) =>
+        line === "" && rows.count !== 1 ? SKIP : rows.make(tsvFields(line)),
+      );
+    },
+  };
+}
+
+const TSV_HINT = "Correct the record, or set such records aside with --max-bad.";
+
+function headerNames(shape: TableShape, context: DecodeContext): readonly string[] | undefined {
+  if (shape.header === false) return undefined;
+  if (shape.header !== true) return shape.header;
+  return tsvFields(Buffer.from(context.header ?? []).toString("utf8"));
+}
+
+function tsvFields(line: string): string[] {
+  const fields = line.split("\t");
+  if (!line.includes("\\")) return fields;
+  return fields.map(unescapeTsv);
+}
