@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../../base/errors.ts";
 import type { Invocation } from "../command.ts";
@@ -9,6 +9,7 @@ import type { ExitCode } from "../exit-code.ts";
 import type { initFlags } from "../flags/init-flags.ts";
 import { packageVersion } from "../package-version.ts";
 import { projectCommands, projectFiles } from "../template/project.ts";
+import { displayPath } from "../ui/summary.ts";
 import { writeTo } from "../world.ts";
 
 export async function run({ flags, positionals, world }: Invocation<typeof initFlags>): Promise<ExitCode> {
@@ -29,7 +30,7 @@ export async function run({ flags, positionals, world }: Invocation<typeof initF
     await mkdir(dirname(join(directory, file)), { recursive: true });
     await writeFile(join(directory, file), content, { flag: "wx" });
   }
-  const shown = relative(world.cwd, directory);
+  const shown = directory === world.cwd ? "" : displayPath(directory, world.cwd);
   const steps = [
     ...(shown === "" ? [] : [`cd ${shown}`]),
     "npm install && npm test",

@@ -25,13 +25,13 @@ export async function run({ flags, positionals, world }: Invocation<typeof showF
   if (flags.task !== undefined && handle.includes(":")) {
     throw new SheafError("USAGE", `the task is given twice: ${handle} and --task ${flags.task}`);
   }
-  const asked = flags.task === undefined ? handle : `${handle}:${flags.task}`;
-  const job = await findJob(stateDirectoryOf(world), asked);
-  if (flags.task !== undefined && job.task === null) {
+  if (flags.task !== undefined && !/^(?:sample|map|reduce)-\d+$/.test(flags.task)) {
     throw new SheafError("USAGE", `--task: "${flags.task}" is not a task`, {
       hint: 'Write "map-17" or "reduce-3".',
     });
   }
+  const asked = flags.task === undefined ? handle : `${handle}:${flags.task}`;
+  const job = await findJob(stateDirectoryOf(world), asked);
   await showJob(job, { json: flags.json === true, all: flags.all === true, color: flags.color }, world);
   return exitCodes.ok;
 }

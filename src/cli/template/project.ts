@@ -45,7 +45,7 @@ function packageFile(about: ProjectAbout): string {
     version: "0.0.0",
     private: true,
     type: "module",
-    scripts: { check: "tsc --noEmit", test: "tsc && node --test build/test/" },
+    scripts: { check: "tsc --noEmit", test: "tsc && node --test build/test/*.test.js" },
     dependencies: { sheaf: about.sheaf },
     devDependencies: { "@types/node": "^20.19.0", typescript: "^7.0.2" },
   });

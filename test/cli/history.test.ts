@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { RunEvent } from "#src/runner/events.js";
+import type { JobRecord } from "#src/runner/job-directory.js";
+import { sheaf, tempDir } from "./support.js";
+
+const stats = {
+  recordsIn: 10,
+  bytesIn: 100,
+  recordsOut: 2,
+  bytesOut: 20,
+  emitted: 30,
+  shuffleBytes: 300,
+  spills: 0,
+  badRecords: 0,
+  groups: 3,
+  elapsedMs: 5,
+  cpuMs: 4,
+};
+
+const failure = {
+  kind: "failure",
+  code: "USER_CODE",
+  message: "x is not a function",
+  hint: null,
+  name: "TypeError",
+  stack: null,
+  phase: "map",
+  blame: "user",
+  path: "in.txt",
+  offset: 42,
+  record: "the record",
+  key: null,
+  log: [],
+} as const;
+
+function keepJob(
+  state: string,
+  jobId: string,
+  changes: Partial<JobRecord>,
+  events: readonly RunEvent[] = [],
+): void {
+  const directory = join(state, "jobs", jobId);
+  mkdirSync(join(directory, "logs"), { recursive: true });
+  const record: JobRecord = {
+    jobId,
+    name: "wordcount",
+    status: "SUCCEEDED",
+    submitter: "ann",
+    host: "machine",
+    pid: 1,
+    file: "/jobs/wordcount.ts",
+    code: "0123456789abcdef",
+    inputs: ["in.txt"],
+    output: "/out",
+    startTime: "2026-01-31T12:05:09.123Z",
+    endTime: "2026-01-31T12:05:10.000Z",
+    elapsedMs: 877,
+    currentPhase: "commit",
+    counters: { zebras: 2, ants: 1234 },
+    mapTasks: 1,
+    reduceTasks: 0,
+    recordsIn: 10,
+    recordsOut: 2,
+    bytesIn: 100,
+    bytesOut: 20,
+    badRecords: 0,
+    exception: null,
+    capsules: [],
+    settings: {},
+    ...changes,
+  };
+  writeFileSync(join(directory, "job.json"), JSON.stringify(record));
+  // The last line is cut, as a crash leaves it.
+  writeFileSync(
+    join(directory, "events.jsonl"),
+    `${events.map((e) => JSON.stringify(e)).join("\n")}\n{"atMs":9`,
+  );
+}
+
+test("jobs: latest first, by name, and truncated when it is", async (t) => {
+  const state = tempDir(t);
+  const env = { SHEAF_STATE: state };
+  const none = await sheaf(["jobs"], { env });
+  assert.equal(none.code, 0);
+  assert.equal(none.stdout, "");
+  assert.match(none.stderr, /^no jobs yet in /);
+
+  for (let i = 10; i < 35; i++) keepJob(state, `20260131-1205${i}-wordcount-abcd`, {});
+  keepJob(state, "20260131-130000-visits-abcd", { name: "visits", status: "FAILED" });
+  const { stdout } = await sheaf(["jobs"], { env });
+  const lines = stdout.trimEnd().split("\n");
+  assert.match(lines[0]!, /^JOB +STATUS +STARTED +TIME +RECORDS IN +OUT$/);
+  assert.match(lines[1]!, /^20260131-130000-visits-abcd +FAILED +2026-01-31 12:05:09 +0\.88 s +10 +2$/);
+  assert.match(lines[2]!, /^20260131-120534-wordcount-abcd +SUCCEEDED/);
+  assert.equal(lines.length, 1 + 20 + 1);
+  assert.equal(lines.at(-1), "truncated: 6 earlier jobs not shown; sheaf jobs --all shows them");
+
+  const all = await sheaf(["jobs", "--all"], { env });
+  assert.equal(all.stdout.trimEnd().split("\n").length, 27);
+  const named = await sheaf(["jobs", "--name", "visits", "--json"], { env });
+  const parsed = JSON.parse(named.stdout) as { jobs: JobRecord[]; truncated: boolean; total: number };
+  assert.deepEqual(
+    parsed.jobs.map((job) => job.name),
+    ["visits"],
+  );
+  assert.equal(parsed.truncated, false);
+});
+
+const task = "map-00000";
+const events: readonly RunEvent[] = [
+  { atMs: 1, kind: "phase-started", phase: "map", tasks: 1 },
+  { atMs: 2, kind: "attempt-started", task, attempt: 1, worker: 0 },
+  { atMs: 102, kind: "attempt-failed", task, attempt: 1, outcome: "failed", failure, willRetry: true },
+  { atMs: 103, kind: "attempt-started", task, attempt: 2, worker: 0 },
+  { atMs: 203, kind: "attempt-finished", task, attempt: 2, stats },
+  { atMs: 204, kind: "phase-finished", phase: "map", elapsedMs: 203 },
+];
+
+test("show: a job and its tasks, by every handle", async (t) => {
+  const state = tempDir(t);
+  const env = { SHEAF_STATE: state };
+  keepJob(state, "20260131-120509-wordcount-abcd", {}, events);
+  const shown = await sheaf(["show"], { env });
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.match(shown.stdout, /^wordcount {2}SUCCEEDED in 0\.88 s\n/);
+  assert.match(shown.stdout, /^map-00000 +finished +2 +0\.20 s +10 +2 +x is not a function$/m);
+  assert.match(shown.stdout, /^ants +1,234\nzebras +2$/m);
+  for (const handle of ["@", "@?wordcount", "20260131", "20260131-120509-wordcount-abcd"]) {
+    assert.equal((await sheaf(["show", handle], { env })).stdout, shown.stdout, handle);
+  }
+
+  writeFileSync(join(state, "jobs/20260131-120509-wordcount-abcd/logs/map-00000.log"), "said\n");
+  const one = await sheaf(["show", "@", "--task", "map-0"], { env });
+  assert.match(one.stdout, /^attempt 1: failed after 0\.10 s/m);
+  assert.match(
+    one.stdout,
+    /^ {2}USER_CODE in map: x is not a function\n {2}input {3}in\.txt:42\n {2}record {2}the record$/m,
+  );
+  assert.match(one.stdout, /^attempt 2: finished after 0\.10 s/m);
+  assert.match(one.stdout, /^log\n {2}said$/m);
+  assert.equal((await sheaf(["show", "@:map-0"], { env })).stdout, one.stdout);
+
+  const json = JSON.parse((await sheaf(["show", "--json"], { env })).stdout) as {
+    jobId: string;
+    tasks: unknown[];
+  };
+  assert.equal(json.jobId, "20260131-120509-wordcount-abcd");
+  assert.equal(json.tasks.length, 1);
+});
+
+test("show: many tasks are cut to those of interest, and it says so", async (t) => {
+  const state = tempDir(t);
+  const env = { SHEAF_STATE: state };
+  const many = Array.from({ length: 30 }, (_, i): RunEvent[] => [
+    { atMs: 0, kind: "attempt-started", task: `map-${String(i).padStart(5, "0")}`, attempt: 1, worker: 0 },
+    { atMs: 100 + i, kind: "attempt-finished", task: `map-${String(i).padStart(5, "0")}`, attempt: 1, stats },
+  ]).flat();
+  keepJob(state, "20260131-120509-wordcount-abcd", {}, many);
+  const { stdout } = await sheaf(["show"], { env });
+  assert.equal(stdout.match(/^map-/gm)?.length, 20);
+  assert.match(stdout, /^map-00029/m);
+  assert.match(stdout, /^truncated: 20 of 30 tasks, failed and slow ones first; --all lists all$/m);
+  assert.equal((await sheaf(["show", "--all"], { env })).stdout.match(/^map-/gm)?.length, 30);
+});
+
+test("a handle that names nothing is refused with the nearest", async (t) => {
+  const state = tempDir(t);
+  const env = { SHEAF_STATE: state };
+  const none = await sheaf(["show"], { env });
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /no job has run yet \[NOT_FOUND\]/);
+  keepJob(state, "20260131-120509-wordcount-abcd", {}, events);
+  const cases: readonly [readonly string[], number, RegExp][] = [
+    [["show", "@?wordcuont"], 1, /Did you mean "@\?wordcount"\?/],
+    [["show", "1999"], 1, /no job "1999" is kept/],
+    [["show", "@:map-7"], 1, /has no task map-00007 \[NOT_FOUND\]\n {2}Did you mean map-00000\?/],
+    [["show", "@", "--task", "mop"], 2, /"mop" is not a task/],
+    [["show", "@:map-0", "--task", "map-0"], 2, /the task is given twice/],
+  ];
+  for (const [words, code, said] of cases) {
+    const result = await sheaf(words, { env });
+    assert.equal(result.code, code, words.join(" "));
+    assert.match(result.stderr, said);
+  }
+});
