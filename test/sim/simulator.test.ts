@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { mutants } from "./mutants.js";
+import { simulate } from "./simulate.js";
+import { Totals } from "./totals.js";
+import { Violation } from "./violation.js";
+
+test("the invariants hold in 200 worlds with faults of every kind", () => {
+  const totals = new Totals();
+  for (let seed = 0; seed < 200; seed++) {
+    if (seed % 100 !== 99) totals.add(simulate(seed));
+  }
+  const kinds = [
+    "message lost",
+    "message doubled",
+    "message delayed",
+    "worker crash",
+    "user failure",
+    "hang",
+    "disk failure in commit",
+    "fetch failure",
+    "output vanished",
+    "node crash",
+    "node pause",
+    "slow node",
+    "bad node",
+    "poison record",
+    "cancel",
+    "job commit failure",
+  ];
+  for (const kind of kinds) assert.ok((totals.faults.get(kind) ?? 0) > 0, `no world had the fault "${kind}"`);
+  for (const status of ["SUCCEEDED", "FAILED", "CANCELLED"]) assert.ok((totals.outcomes.get(status) ?? 0) > 0, status);
+});
+
+test("the invariants hold with 1,000 nodes", () => {
+  const { nodes, tasks } = simulate(99);
+  assert.equal(nodes, 1_000);
+  assert.ok(tasks > 500);
+});
+
+test("a seed replays exactly", () => {
+  const trace = (seed: number): string => {
+    const lines: string[] = [];
+    simulate(seed, { trace: (line) => lines.push(line) });
+    return lines.join("\n");
+  };
+  const once = trace(3);
+  assert.ok(once.length > 10_000);
+  assert.equal(trace(3), once);
+  assert.notEqual(trace(4), once);
+});
+
+for (const [name, rules] of Object.entries(mutants)) {
+  test(`a scheduler that ${name} is found out`, () => {
+    for (let seed = 0; seed < 100; seed++) {
+      if (seed % 10 === 9) continue;
+      try {
+        simulate(seed, { rules });
+      } catch (error) {
+        if (error instanceof Violation) return;
+        throw error;
+      }
+    }
+    assert.fail("100 worlds, and no invariant was seen to break");
+  });
+}
