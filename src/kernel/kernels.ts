@@ -81,15 +81,18 @@ export interface Kernels {
   mergeRun(merge: number, outPtr: number, outEnd: number): number;
 
   /**
-   * Prints each record of [inPtr, inEnd) as its string key and "\n". Values are left out. ctl.position is the first
-   * record not printed, ctl.outPosition the end of the text; ctl.records counts.
-   * - DONE; OUT_FULL; NEED_JS: the key is no string or contains \n.
+   * Prints each record of [inPtr, inEnd) as its string key and "\n". ctl.position is the first record not printed,
+   * ctl.outPosition the end of the text; ctl.records counts.
+   * - DONE.
+   * - OUT_FULL: that record's line takes ctl.detail bytes.
+   * - NEED_JS: the key is no string, or there is a value: not empty bytes, undefined or null.
    */
   formatText(inPtr: number, inEnd: number, outPtr: number, outEnd: number, ctl: number): number;
   /**
-   * As formatText: key "\t" integer "\n". The value is a row of one slot, or of a sum and its flag (3 slots).
-   * - NEED_JS: the key is no string or contains \t, \n, \r or a backslash, the value is no such row, or it is not an
-   *   integer of at most 2^53 - 1 (or is -0).
+   * As formatText: key "\t" integer "\n", the value being a row of one slot, or of a sum and its flag (3 slots); or
+   * key "\n" when the value is undefined or has no bytes.
+   * - NEED_JS: the key is no string or contains \t, \n, \r or a backslash, the value is no such row, or it is -0, no
+   *   integer, or beyond 2^53 - 1.
    */
   formatTsv(inPtr: number, inEnd: number, outPtr: number, outEnd: number, ctl: number): number;
 

@@ -29,8 +29,10 @@
 //   +40 initPtr         the row new keys start with (f64 x slots, at a multiple of 8)
 //   The index is doubled at load 1/2 while it may grow, and full at load 3/4.
 //
-// Op: how a state row merges. count: 1 slot, added. sum: 2 slots (high, low), a double-double sum. min, max: 1 slot.
-//   flag: 1 slot, merged like max; a number folded into the row gives 0 for a safe integer and 1 for any other number.
+// Op: one byte, how a part of a state row merges and (in its high half) what a plain number puts into it.
+//   count: 1 slot, added; a number puts 1. sum: 2 slots (high, low), a double-double sum; the number. min, max: 1 slot;
+//   the number. flag: as max, but a number puts 0 when it is a safe integer and else 1.
+//   FOLD_* says otherwise: 1, the number, its square (as an exact double-double), or 0 / 1 as for flag.
 //
 // Control: how a scanning kernel reports where it stopped (i32 each).
 //   +0  position        address of the first byte not consumed; for kernels that write, see there
@@ -78,6 +80,10 @@ export const CELL_HEADER = 16;
 /** The tag byte before the UTF-8 of a string key. Frozen: it is part of the run file format. */
 export const KEY_TAG_STRING = 0x50;
 
+/** The encoded values undefined and null: this one byte. Frozen as well. */
+export const VALUE_UNDEFINED = 0;
+export const VALUE_NULL = 1;
+
 export const ARENA_START = 0;
 export const ARENA_TOP = 4;
 export const ARENA_END = 8;
@@ -104,6 +110,11 @@ export const OP_SUM = 2;
 export const OP_MIN = 3;
 export const OP_MAX = 4;
 export const OP_FLAG = 5;
+/** Behind the op, in the byte's high half: what a number puts into it. 0: as said above. */
+export const FOLD_ONE = 0x10;
+export const FOLD_VALUE = 0x20;
+export const FOLD_SQUARE = 0x30;
+export const FOLD_INEXACT = 0x40;
 
 export const CTL_POSITION = 0;
 export const CTL_DETAIL = 4;
@@ -185,7 +196,7 @@ export const STATUS_NEED = 7;
 export const FLAG_FINAL = 1;
 /** scanWords: count words under their lower case (toLowerCase, not locale dependent). */
 export const FLAG_LOWER_CASE = 2;
-/** appendLines: refuse lines that are not valid UTF-8. */
+/** appendLines: stop at lines that are not valid UTF-8. */
 export const FLAG_VALIDATE = 4;
 /** appendLines: compute hashes (needed when there is more than one partition). */
 export const FLAG_HASH = 8;

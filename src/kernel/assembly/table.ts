@@ -1,6 +1,6 @@
 // The hash table over an arena: see "Table" in ../layout.ts.
 import {
-  CELL_HASH, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, INDEX_SLOT_BYTES, TABLE_ARENA_END,
+  CELL_HASH, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, INDEX_SLOT_BYTES, KEY_TAG_STRING, TABLE_ARENA_END,
   TABLE_ARENA_START, TABLE_ARENA_TOP, TABLE_COUNT, TABLE_INDEX, TABLE_INDEX_MAX, TABLE_INIT, TABLE_MASK,
   TABLE_SLOTS,
 } from "./layout";
@@ -117,4 +117,13 @@ function insert(t: usize, slot: usize, hash: u32, key: usize, keyLen: u32, first
   store<u32>(t, <u32>(top + <usize>size), TABLE_ARENA_TOP);
   store<u32>(t, count + 1, TABLE_COUNT);
   return top;
+}
+
+/** Upsert of the string key whose UTF-8 is [text, text + len): the tag byte is put before it on the way. */
+@inline
+export function upsertString(t: usize, text: usize, len: u32, orMask: u64): usize {
+  const first = ((load<u64>(text - 1) | orMask) & ~(<u64>0xff)) | <u64>KEY_TAG_STRING;
+  return len < 8
+    ? upsertShort(t, len + 1, first & (~(<u64>0) >> (56 - (<u64>len << 3))))
+    : upsertLong(t, text - 1, len + 1, first, orMask);
 }
