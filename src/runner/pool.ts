@@ -184,7 +184,7 @@ export class WorkerPool {
         this.#finished(index, slot, message);
         return;
       case "log":
-        slot.tail = [...slot.tail, ...message.text.split("\n").slice(-tailLines)].slice(-tailLines);
+        remember(slot, message.text);
         this.#options.listener.log(message.id ?? slot.id, message.stream, message.text);
         return;
       case "stray":
@@ -255,6 +255,14 @@ export class WorkerPool {
 }
 
 const noAnswer = "no answer";
+
+/** What the runtime prints when it crashes: it would push out what user code printed last. */
+const crashReport = /^\s*(?:\d+: 0x|<---|-----|\[\d+:0x)|^\s*$/;
+
+function remember(slot: Slot, text: string): void {
+  const lines = text.split("\n").filter((line) => !crashReport.test(line));
+  slot.tail = [...slot.tail, ...lines.slice(-tailLines)].slice(-tailLines);
+}
 
 /** Beat of a board: changes whenever the attempt has moved on. */
 export function beatOf(board: Float64Array): number {

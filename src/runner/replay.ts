@@ -1,5 +1,16 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { SheafError } from "../base/errors.ts";
-import type { TaskResult } from "../task/task-spec.ts";
+import type { Job } from "../job/define.ts";
+import type { TaskContext } from "../job/context.ts";
+import { PROGRESS_BYTES } from "../task/task-spec.ts";
+import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
+import { readCapsule } from "./capsule.ts";
+import type { Capsule } from "./capsule.ts";
+import { formatFailure, mapFailure } from "./error-report.ts";
+import { findJob } from "./job-history.ts";
 
 export interface ReplayOptions {
   readonly stateDirectory: string;
@@ -27,6 +38,100 @@ export interface ReplayResult {
  * means its first capsule.
  * @throws SheafError NOT_FOUND without such a capsule, INPUT_CHANGED when its input is no longer what it was.
  */
-export async function replay(handle: string, _options: ReplayOptions): Promise<ReplayResult> {
-  throw new SheafError("NOT_FOUND", `no capsule ${handle}`);
+export async function replay(handle: string, options: ReplayOptions): Promise<ReplayResult> {
+  const found = await findJob(options.stateDirectory, handle);
+  const task = found.task ?? found.record.capsules[0];
+  if (task === undefined) {
+    throw new SheafError("NOT_FOUND", `job ${found.record.jobId} has no failed task to replay`, {
+      hint: `It ${found.record.status === "SUCCEEDED" ? "succeeded" : "did not fail in a task"}.`,
+    });
+  }
+  const capsule = readCapsule(found.directory, task);
+  checkInputs(capsule);
+  const bundle = join(found.directory, "app", "job.mjs");
+  if (!existsSync(bundle)) {
+    throw new SheafError("NOT_FOUND", `${bundle}: the code of the job is not kept`, {
+      hint: "Only jobs that were run from a file can be replayed.",
+    });
+  }
+  if (options.inspect === true) await openInspector(options);
+  const { default: job } = (await import(pathToFileURL(bundle).href)) as { readonly default: Job };
+  const result = await runCapsule(options.inspect === true ? stoppingAt(job, capsule) : job, capsule, options);
+  const { jobId, attempt } = capsule;
+  return { jobId, task, attempt, result, report: await reportOf(result, capsule, bundle) };
+}
+
+async function runCapsule(job: Job, capsule: Capsule, options: ReplayOptions): Promise<TaskResult> {
+  const { createTaskRunner } = await import("../task/task-runner.ts");
+  const directory = mkdtempSync(join(tmpdir(), "sheaf-replay-"));
+  try {
+    mkdirSync(join(directory, "attempt"));
+    const spec: TaskSpec =
+      capsule.spec.kind === "sample" ? capsule.spec : { ...capsule.spec, directory: join(directory, "attempt") };
+    return await createTaskRunner(job, capsule.settings).run(spec, {
+      progress: new Float64Array(PROGRESS_BYTES / 8),
+      signal: new AbortController().signal,
+      log: (line) => options.onLog?.(line),
+    });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function reportOf(result: TaskResult, capsule: Capsule, bundle: string): Promise<string | null> {
+  if (result.kind === "success") return null;
+  const mapped = await mapFailure(result, bundle);
+  return formatFailure(result, { task: capsule.task, attempt: capsule.attempt, mapped, replay: null });
+}
+
+function checkInputs({ spec, missingInputs, task }: Capsule): void {
+  if (missingInputs !== null) {
+    throw new SheafError("NOT_FOUND", `${task} cannot be replayed: ${missingInputs}`, {
+      hint: "Run the job again on less data to get a capsule that holds its inputs.",
+    });
+  }
+  if (spec.kind === "reduce") return;
+  for (const piece of spec.split.pieces) {
+    if (piece.kind !== "file") continue;
+    const now = statSync(piece.path, { throwIfNoEntry: false });
+    if (now?.size === piece.fileBytes && now.mtimeMs === piece.mtimeMs) continue;
+    const what = now === undefined ? "is gone" : "has changed since the job ran";
+    throw new SheafError("INPUT_CHANGED", `${piece.name} ${what}`, {
+      hint: "A replay needs the very input that failed.",
+      details: { path: piece.path },
+    });
+  }
+}
+
+async function openInspector(options: ReplayOptions): Promise<void> {
+  const inspector = await import("node:inspector");
+  if (inspector.url() === undefined) inspector.open(0, "127.0.0.1");
+  options.onInspector?.(inspector.url() ?? "");
+  inspector.waitForDebugger();
+}
+
+/** The job with a breakpoint in front of the user function that failed: step into the call after it. */
+function stoppingAt(job: Job, { failure }: Capsule): Job {
+  const map = job.map;
+  if (map !== undefined && failure.offset !== null) {
+    return {
+      ...job,
+      map(record: unknown, emit: unknown, context: TaskContext): unknown {
+        // oxlint-disable-next-line no-debugger -- this is what --inspect is for
+        if (context.offset === failure.offset && context.path === failure.path) debugger;
+        return map.call(job, record, emit, context);
+      },
+    };
+  }
+  const collections = job.collections.map((collection) => {
+    const reduce = collection.reduce;
+    if (reduce === undefined || failure.key === null) return collection;
+    const stopped: typeof reduce = (key, values, context) => {
+      // oxlint-disable-next-line no-debugger -- this is what --inspect is for
+      if (String(key) === failure.key || JSON.stringify(key) === failure.key) debugger;
+      return reduce(key, values, context);
+    };
+    return { ...collection, reduce: stopped };
+  });
+  return { ...job, collections };
 }

@@ -409,10 +409,18 @@ export class TaskDriver {
     const { cause } = end;
     const ref = cause?.attempt ?? null;
     const known = this.#failed.find((one) => ref !== null && one.task === formatTask(ref) && one.attempt === ref.attempt);
-    if (known !== undefined) return known;
+    if (known !== undefined) return { ...known, failure: this.#repeatedLoss(known) };
     const detail = cause?.detail as TaskFailure | null | undefined;
     const failure = detail ?? taskFailure(cause?.code ?? "INTERNAL", cause?.message ?? "no cause was given");
     return { task: ref === null ? "" : formatTask(ref), attempt: ref?.attempt ?? 0, failure, capsule: null };
+  }
+
+  /** A worker may be killed by anyone; one task whose workers all are, is what kills them. */
+  #repeatedLoss({ task, failure }: FailedTask): TaskFailure {
+    const times = this.#failed.filter((one) => one.task === task && one.failure.code === "WORKER_LOST").length;
+    if (failure.code !== "WORKER_LOST" || times < 2) return failure;
+    const message = `user code exited: ${times} workers were lost while they ran this task; the last: ${failure.message}`;
+    return { ...failure, code: "USER_EXITED", blame: "user", message };
   }
 
   #enterPhase(name: Phase): void {

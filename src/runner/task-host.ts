@@ -82,6 +82,7 @@ export class TaskHost {
   /** The parent has given this worker up: whatever still runs is told to stop, and its result matters to nobody. */
   abandon(): void {
     this.#running?.abort.abort(new SheafError("CANCELLED", "cancelled"));
+    if (this.#running !== null) this.#options.busy(false);
     this.#running = null;
   }
 
@@ -130,9 +131,11 @@ export class TaskHost {
   async #attempt(running: Running, faults: readonly InjectedFault[]): Promise<TaskResult> {
     try {
       if (this.#loadFailure !== null) return this.#loadFailure;
+      const runner = await this.#taskRunner();
+      // From here on a board that stands still means user code that does.
+      this.#options.board[PROGRESS_CELLS.beat]! += 1;
       const atStart = faultFor(faults, running.spec, "start");
       if (atStart !== undefined) await injectFault(atStart, this.#options.kill);
-      const runner = await this.#taskRunner();
       const result = await runner.run(running.spec, {
         progress: this.#options.board,
         signal: running.abort.signal,

@@ -21,7 +21,11 @@ export function startWorkerProcess(start: WorkerStart): Worker {
   readBoard(child.stdio[progressDescriptor] as Readable, board);
 
   // Only what goes past the capture inside the child comes here: native code, the runtime's last words.
-  const raw = new OutputCapture((stream, text) => start.listener.message({ kind: "log", id: null, stream, text }));
+  let lastWords: string | null = null;
+  const raw = new OutputCapture((stream, text) => {
+    lastWords = /^FATAL ERROR.*$/m.exec(text)?.[0] ?? lastWords;
+    start.listener.message({ kind: "log", id: null, stream, text });
+  });
   child.stdout!.on("data", (chunk: Buffer) => raw.write("stdout", chunk.toString("latin1")));
   child.stderr!.on("data", (chunk: Buffer) => raw.write("stderr", chunk.toString("latin1")));
 
@@ -37,9 +41,9 @@ export function startWorkerProcess(start: WorkerStart): Worker {
     if (child.pid === undefined) exited({ code: null, signal: null, outOfMemory: false, message: error.message });
   });
   child.on("close", (code, signal) => {
-    const lastWords = raw.tail();
-    const outOfMemory = lastWords.some((line) => line.includes("heap out of memory"));
-    exited({ code, signal, outOfMemory, message: lastWords.find((line) => line.startsWith("FATAL ERROR")) ?? null });
+    raw.end();
+    const outOfMemory = lastWords?.includes("heap out of memory") ?? false;
+    exited({ code, signal, outOfMemory, message: lastWords });
   });
   return {
     board,
