@@ -1,6 +1,6 @@
 import { constants, deflateRawSync } from "node:zlib";
 import { crc32 } from "@node-rs/crc32";
-import { openZstd } from "./zstd.ts";
+import { openZstdCompressor } from "./zstd.ts";
 
 /** Compresses bytes as they come, synchronously. The output depends on the bytes, not on how they are cut into pushes. */
 export interface Compressor {
@@ -23,7 +23,7 @@ const EMPTY = new Uint8Array(0);
 
 export async function openCompressor(kind: "gzip" | "zstd"): Promise<Compressor> {
   if (kind === "gzip") return new BlockCompressor(new GzipFormat());
-  const zstd = await openZstd();
+  const zstd = await openZstdCompressor();
   // Each block is a frame of its own; a file of several frames is a valid zstd file (RFC 8878, section 3).
   const format: BlockFormat = { begin: () => EMPTY, block: (raw) => zstd.compress(raw), end: () => EMPTY };
   return new BlockCompressor(format);
