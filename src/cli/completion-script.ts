@@ -111,7 +111,7 @@ if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _sheaf "$@"; else compdef _
 }
 
 function zshFlag(flag: Flag<unknown>): string {
-  const doc = flag.doc.replace(/[[\]:]/g, (c) => `\\${c}`);
+  const doc = flag.doc.replace(/[[\]]/g, (c) => `\\${c}`);
   const offer = offered(flag);
   const does = offer.kind === "words" ? `(${offer.words.join(" ")})` : offer.kind === "path" ? "_files" : "";
   const argument =

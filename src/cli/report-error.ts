@@ -33,16 +33,23 @@ function colorIn(words: readonly string[]): ColorWhen {
 export function errorText(error: unknown, debug: boolean, style: Style): string {
   const known = isSheafError(error) ? error : undefined;
   const code = known?.code ?? "INTERNAL";
-  const report =
-    known !== undefined && "report" in known && typeof known.report === "string" ? known.report : undefined;
-  const [headline, ...rest] = (report ?? describeThrown(error)).split("\n");
-  const lines = [`${style.red(style.bold("error:"))} ${headline} ${style.dim(`[${code}]`)}`, ...rest];
-  // A report has the hint in it.
-  if (known?.hint !== undefined && report === undefined)
-    lines.push(...known.hint.split("\n").map((line) => `  ${line}`));
+  const lines: string[] = [];
+  if (known !== undefined && "report" in known && typeof known.report === "string") {
+    // A report has the hint in it.
+    lines.push(reportText(known.report, code, style));
+  } else {
+    lines.push(reportText(describeThrown(error), code, style));
+    if (known?.hint !== undefined) lines.push(...known.hint.split("\n").map((line) => `  ${line}`));
+  }
   if (code === "INTERNAL") lines.push("  This is a bug in sheaf. Please report it with the stack below.");
   if ((debug || code === "INTERNAL") && error instanceof Error) lines.push(style.dim(stackText(error)));
-  return withNewline(lines.join("\n"));
+  return `${lines.join("\n")}\n`;
+}
+
+/** The text as an error of this code. Ends without newline. */
+export function reportText(text: string, code: string, style: Style): string {
+  const [headline, ...rest] = text.trimEnd().split("\n");
+  return [`${style.red(style.bold("error:"))} ${headline} ${style.dim(`[${code}]`)}`, ...rest].join("\n");
 }
 
 /** The stack and those of its causes, without the message, which has been said. */
@@ -51,8 +58,4 @@ function stackText(error: Error): string {
   const cause =
     error.cause instanceof Error ? `\n  caused by: ${error.cause.stack ?? error.cause.message}` : "";
   return frames.join("\n") + cause;
-}
-
-function withNewline(text: string): string {
-  return text.endsWith("\n") ? text : `${text}\n`;
 }

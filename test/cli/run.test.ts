@@ -75,6 +75,11 @@ test("- is standard input", async (t) => {
 test("no input for a job that reads files is an error that says so", async (t) => {
   const cwd = workplace(t);
   const { code, stdout, stderr } = await sheaf(["run", "wordcount.ts"], { cwd });
+  assert.equal(code, 2);
+  assert.equal(stdout, "");
+  assert.match(stderr, /^error: this job reads files \(text\) and no input was given \[USAGE\]$/m);
+  assert.match(stderr, /"-" reads standard input/);
+});
   assert.equal(code, 1);
   assert.equal(stdout, "");
   assert.match(stderr, /^error: .*input.* \[INPUT_MISSING\]$/m);

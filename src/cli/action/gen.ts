@@ -24,6 +24,11 @@ export async function run({ flags, positionals, world }: Invocation<typeof genFl
   const [kind, out] = positionals;
   const chunks = findGenerator(kind!).write(requestOf(flags, kind!));
   if (out === undefined || out === "-") {
+    if (flags.json === true) {
+      throw new SheafError("USAGE", "--json writes to standard output, and so would the data", {
+        hint: "Give OUT.",
+      });
+    }
     for (const chunk of chunks) if (!(await writeTo(world.stdout, chunk))) break;
     return exitCodes.ok;
   }
@@ -93,7 +98,9 @@ async function writeFile(
     stop.release();
   }
   const elapsedMs = world.clock.nowMs() - startedMs;
-  if (flags.quiet !== true) {
+  if (flags.json === true) {
+    await writeTo(world.stdout, `${JSON.stringify({ kind: "generated", path, bytes, elapsedMs })}\n`);
+  } else if (flags.quiet !== true) {
     const rate = formatByteRate(bytes, elapsedMs);
     const shown = displayPath(path, world.cwd);
     await writeTo(world.stderr, `${shown}: ${formatSize(bytes)} in ${formatDuration(elapsedMs)} (${rate})\n`);

@@ -30,6 +30,13 @@ export async function run({ flags, positionals, world }: Invocation<typeof initF
     await mkdir(dirname(join(directory, file)), { recursive: true });
     await writeFile(join(directory, file), content, { flag: "wx" });
   }
+  if (flags.json === true) {
+    await writeTo(
+      world.stdout,
+      `${JSON.stringify({ kind: "initialised", directory, files: [...files.keys()] })}\n`,
+    );
+    return exitCodes.ok;
+  }
   const shown = directory === world.cwd ? "" : displayPath(directory, world.cwd);
   const steps = [
     ...(shown === "" ? [] : [`cd ${shown}`]),

@@ -32,6 +32,9 @@ export async function run({ flags, positionals, world }: Invocation<typeof runFl
   const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
   const stop = stopOnSignal(reporter, world);
   const delivery = await prepareDelivery(flags, world.cwd);
+  if (inputs.includes("-") && world.stdinIsTerminal()) {
+    reporter.say("reading what you type; Ctrl-D on a line of its own ends it");
+  }
   let result: RunResult | undefined;
   try {
     let collections: readonly string[] = [""];

@@ -1,5 +1,6 @@
 import { repeatedFlag, switchFlag, valueFlag } from "../flag.ts";
 import { assignmentType, integerType, sizeType } from "../flag-type.ts";
+import { jsonFlag } from "./display-flags.ts";
 
 export const genFlags = {
   size: valueFlag({
@@ -35,5 +36,6 @@ export const genFlags = {
     doc: "Set an option of the kind; may be repeated",
   }),
   overwrite: switchFlag({ name: "overwrite", category: "Output", doc: "Replace OUT if it exists" }),
+  json: jsonFlag,
   quiet: switchFlag({ name: "quiet", short: "q", category: "Display", doc: "Say nothing but errors" }),
 };

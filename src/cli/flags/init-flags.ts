@@ -1,5 +1,6 @@
 import { valueFlag } from "../flag.ts";
 import { choiceType } from "../flag-type.ts";
+import { jsonFlag } from "./display-flags.ts";
 
 export const templateNames = ["wordcount", "csv", "logs", "generate"] as const;
 
@@ -16,4 +17,5 @@ export const initFlags = {
       "wordcount: words of text files. csv: statistics per group of a CSV column. logs: several outputs from web server " +
       "logs. generate: a simulation that needs no input.",
   }),
+  json: jsonFlag,
 };

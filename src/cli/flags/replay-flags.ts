@@ -1,4 +1,5 @@
 import { switchFlag } from "../flag.ts";
+import { jsonFlag } from "./display-flags.ts";
 
 export const replayFlags = {
   inspect: switchFlag({
@@ -7,4 +8,5 @@ export const replayFlags = {
     doc: "Wait for a debugger and stop before the record that failed",
     details: "Open chrome://inspect in Chrome, or attach from an editor.",
   }),
+  json: jsonFlag,
 };

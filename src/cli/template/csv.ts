@@ -38,7 +38,7 @@ import sales from "../jobs/sales.ts";
 // testJob runs the job in memory, again and again with other splits, partitions and orders, and fails if the
 // results ever differ.
 test("orders are summed up per city", async () => {
-  const results = await testJob(sales, [
+  const { results } = await testJob(sales, [
     { city: "Oslo", quantity: 2, price: 10 },
     { city: "Oslo", quantity: 1, price: 5 },
     { city: "Bonn", quantity: 3, price: 1 },

@@ -37,7 +37,7 @@ import dice from "../jobs/dice.ts";
 
 // testJob puts records of your own in place of the generated ones.
 test("sums are counted", async () => {
-  const results = await testJob(dice, [7, 2, 7]);
+  const { results } = await testJob(dice, [7, 2, 7]);
   assert.deepEqual(new Map(results), new Map([[2, 1], [7, 2]]));
 });
 `,

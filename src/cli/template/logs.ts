@@ -50,10 +50,10 @@ const line = (path: string, status: number, bytes: number): string =>
 // testJob runs the job in memory, again and again with other splits, partitions and orders, and fails if the
 // results ever differ.
 test("requests are counted per status and page", async () => {
-  const results = await testJob(visits, [line("/", 200, 10), line("/", 200, 5), line("/gone", 404, 0)]);
-  assert.deepEqual(new Map(results.status), new Map([[200, 2], [404, 1]]));
+  const { collections } = await testJob(visits, [line("/", 200, 10), line("/", 200, 5), line("/gone", 404, 0)]);
+  assert.deepEqual(new Map(collections["status"]), new Map([[200, 2], [404, 1]]));
   assert.deepEqual(
-    new Map(results.pages),
+    new Map(collections["pages"]),
     new Map([
       ["/", { requests: 2, bytes: 15 }],
       ["/gone", { requests: 1, bytes: 0 }],

@@ -34,7 +34,7 @@ import wordcount from "../jobs/wordcount.ts";
 // testJob runs the job in memory, again and again with other splits, partitions and orders, and fails if the
 // results ever differ.
 test("words are counted without regard to case", async () => {
-  const results = await testJob(wordcount, ["The cat", "the dog, the end"]);
+  const { results } = await testJob(wordcount, ["The cat", "the dog, the end"]);
   assert.deepEqual(new Map(results), new Map([["the", 3], ["cat", 1], ["dog", 1], ["end", 1]]));
 });
 `,
