@@ -1,0 +1,78 @@
+// The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is used.
+import type { Job } from "./job/define.ts";
+import type { RunOptions, RunResult } from "./runner/options.ts";
+
+export { job } from "./job/define.ts";
+export type { Job } from "./job/define.ts";
+export { columns } from "./job/field-map.ts";
+export type { Key } from "./job/key.ts";
+export { compareKeys } from "./job/key-order.ts";
+export type { Aggregator, NumericState } from "./job/aggregator.ts";
+export type { TaskContext } from "./job/context.ts";
+export type {
+  CollectionOptions,
+  CollectionsJob,
+  CombineFunction,
+  Emit,
+  MapResult,
+  ReduceContext,
+  ReduceFunction,
+  SimpleJob,
+} from "./job/job.ts";
+export type {
+  BadRecord,
+  DecodeContext,
+  Decoder,
+  Framing,
+  Input,
+  Reader,
+  RecordBatch,
+  Source,
+  SourceContext,
+} from "./job/reader.ts";
+export type { ByteSink, Encoder, Writer } from "./job/writer.ts";
+
+export { text } from "./format/text.ts";
+export { words } from "./format/words.ts";
+export { csv } from "./format/csv.ts";
+export { tsv } from "./format/tsv.ts";
+export { keyValue } from "./format/key-value.ts";
+export { jsonl } from "./format/jsonl.ts";
+export { jsonArray } from "./format/json-array.ts";
+export { wholeFile } from "./format/whole-file.ts";
+export { fixedLength } from "./format/fixed-length.ts";
+export { delimited } from "./format/delimited.ts";
+export { generate } from "./format/generate.ts";
+export { raw } from "./format/raw.ts";
+export { none } from "./format/none.ts";
+
+export { sum } from "./aggregate/sum.ts";
+export { sumBig } from "./aggregate/sum-big.ts";
+export { count } from "./aggregate/count.ts";
+export { max, min } from "./aggregate/min-max.ts";
+export { mean } from "./aggregate/mean.ts";
+export { stddev, variance } from "./aggregate/variance.ts";
+export { first, last } from "./aggregate/first-last.ts";
+export { argMax, argMin } from "./aggregate/arg-extreme.ts";
+export { topK } from "./aggregate/top-k.ts";
+export { collect } from "./aggregate/collect.ts";
+export { distinct, set } from "./aggregate/distinct.ts";
+export { distinctApprox } from "./aggregate/distinct-approx.ts";
+export { median, quantiles } from "./aggregate/quantiles.ts";
+export { histogram } from "./aggregate/histogram.ts";
+export { stats } from "./aggregate/stats.ts";
+
+export { SheafError } from "./base/errors.ts";
+export type { ErrorCode } from "./base/errors.ts";
+export type { RunOptions, RunResult } from "./runner/options.ts";
+export type { RunEvent } from "./runner/events.ts";
+
+/**
+ * Runs a job from a program. `job` is the path or URL of a job file, which runs on all cores, or a Job object, which runs
+ * in this thread.
+ * @throws SheafError with the first real cause when the job fails, is cancelled, or cannot start
+ */
+export async function run(job: Job | string | URL, options: RunOptions = {}): Promise<RunResult> {
+  const runner = await import("./runner/run.ts");
+  return runner.run(job, options);
+}

@@ -1,0 +1,96 @@
+import { decodeKey, keyPrefixLength } from "../codec/key-codec.ts";
+import { ValueDecoder } from "../codec/value-codec.ts";
+import type { Key } from "../job/key.ts";
+import type { TaskMemory } from "./memory.ts";
+import type { RecordCursor } from "./record-cursor.ts";
+
+/**
+ * Groups a sorted stream of records by key, or by the first elements of array keys. A group's values stream: the group
+ * may be larger than memory.
+ */
+export class GroupReader {
+  readonly #memory: TaskMemory;
+  readonly #cursor: RecordCursor;
+  readonly #groupBy: number | undefined;
+  readonly #decoder = new ValueDecoder();
+  #groupKey = Buffer.alloc(256);
+  #groupLength = 0;
+  /** Whether the cursor stands on a record that has not been handed out. */
+  #pending: boolean;
+  #inGroup = false;
+  #handle = 0;
+  /** The key of the current group. */
+  key: Key = null;
+  /** Values read of the current group so far. */
+  count = 0;
+
+  constructor(memory: TaskMemory, cursor: RecordCursor, groupBy?: number) {
+    this.#memory = memory;
+    this.#cursor = cursor;
+    this.#groupBy = groupBy;
+    this.#pending = cursor.advance();
+  }
+
+  /** Moves to the next group, over values of this one that nobody read; false at the end. */
+  nextGroup(): boolean {
+    while (this.#inGroup) this.#step();
+    if (!this.#pending) return false;
+    const { bytes } = this.#memory;
+    const { keyAt, keyLength } = this.#cursor;
+    const length =
+      this.#groupBy === undefined ? keyLength : keyPrefixLength(bytes, keyAt, keyAt + keyLength, this.#groupBy);
+    if (length > this.#groupKey.length) this.#groupKey = Buffer.allocUnsafe(length * 2);
+    bytes.copy(this.#groupKey, 0, keyAt, keyAt + length);
+    this.#groupLength = length;
+    this.key = decodeKey(this.#groupKey, 0, length);
+    this.#inGroup = true;
+    this.#handle++;
+    this.count = 0;
+    return true;
+  }
+
+  /** The values of the current group; can be iterated once, and only until the next group. */
+  values(): IterableIterator<unknown> {
+    const handle = this.#handle;
+    const reader = this;
+    return {
+      next(): IteratorResult<unknown> {
+        if (handle !== reader.#handle || !reader.#inGroup) return { done: true, value: undefined };
+        const value = reader.#value();
+        reader.#step();
+        return { done: false, value };
+      },
+      [Symbol.iterator]() {
+        return this;
+      },
+    };
+  }
+
+  #value(): unknown {
+    this.count++;
+    return this.#decoder.decodeAt(this.#memory.bytes, this.#cursor.valueAt, this.#cursor.valueLength);
+  }
+
+  /** Goes on to the next record and sees whether it still belongs to the group. */
+  #step(): void {
+    this.#pending = this.#cursor.advance();
+    this.#inGroup = this.#pending && this.#sameGroup();
+  }
+
+  #sameGroup(): boolean {
+    const length = this.#groupLength;
+    const { keyAt, keyLength } = this.#cursor;
+    if (this.#groupBy === undefined ? keyLength !== length : keyLength < length) return false;
+    const { bytes } = this.#memory;
+    const group = this.#groupKey;
+    // From the end: sorted neighbours differ there first.
+    for (let i = length - 1; i >= 0; i--) if (bytes[keyAt + i] !== group[i]) return false;
+    return this.#groupBy === undefined || keyLength === length || this.#prefixEndsAt(length);
+  }
+
+  /** With groupBy a longer key belongs to the group when its own prefix has the same length. */
+  #prefixEndsAt(length: number): boolean {
+    const { keyAt, keyLength } = this.#cursor;
+    return keyPrefixLength(this.#memory.bytes, keyAt, keyAt + keyLength, this.#groupBy!) === length;
+  }
+}

@@ -1,0 +1,61 @@
+import type { Heap, HeapOptions } from "../kernel/heap.ts";
+import { createHeap } from "../kernel/heap.ts";
+
+/**
+ * The linear memory of one worker, given out by a bump pointer: take() what a task needs, reset() before the next one.
+ * Addresses are byte offsets into the heap, multiples of 8.
+ */
+export class TaskMemory {
+  readonly heap: Heap;
+  /** The budget in bytes; only records that do not fit into it make the memory larger. */
+  readonly budget: number;
+  /** The whole memory as a Buffer. Replaced when the memory grows. */
+  bytes: Buffer;
+  #top: number;
+  #watchers: (() => void)[] = [];
+
+  constructor(budget: number, options?: HeapOptions) {
+    this.budget = budget;
+    this.heap = createHeap(budget, options);
+    this.bytes = Buffer.from(this.heap.memory.buffer);
+    this.#top = this.heap.start;
+  }
+
+  /** Bytes left in the budget. */
+  get free(): number {
+    return this.heap.end - this.#top;
+  }
+
+  /** Address of `size` fresh bytes (contents undefined). Grows the memory when the budget is used up. */
+  take(size: number): number {
+    const rounded = (size + 7) & ~7;
+    if (rounded > this.free) {
+      this.heap.grow(rounded - this.free);
+      this.bytes = Buffer.from(this.heap.memory.buffer);
+      for (const watcher of this.#watchers) watcher();
+    }
+    const at = this.#top;
+    this.#top += rounded;
+    return at;
+  }
+
+  /** Calls back whenever the memory has grown: views and buffers over it must be fetched again. */
+  onGrow(watcher: () => void): void {
+    this.#watchers.push(watcher);
+  }
+
+  /** Everything taken is given back. */
+  reset(): void {
+    this.#top = this.heap.start;
+    this.#watchers = [];
+  }
+
+  /** Position to give back to by release(): what was taken after it is free again. */
+  mark(): number {
+    return this.#top;
+  }
+
+  release(mark: number): void {
+    this.#top = mark;
+  }
+}

@@ -1,0 +1,58 @@
+// The run file: what a map attempt leaves for the reduces, and what a merge pass leaves for the next. docs/formats.md
+// describes it with a worked example. All integers are little-endian. FROZEN within a version.
+//
+//   file    = header segment* index trailer
+//   header  = "SHEAFRUN" version:u32 zero:u32                                                              16 bytes
+//   segment = block*           the records of one sorted run of one partition of one collection, in order
+//   block   = block-header payload
+//     +0  magic "SHB1"          +4  version:u16   +6 codec:u8 (0 stored, 1 LZ4)   +7 zero:u8
+//     +8  job:u64 (identity)    +16 task:u32      +20 attempt:u32
+//     +24 collection:u32        +28 partition:u32 +32 run:u32   +36 sequence:u32 (block number in its segment)
+//     +40 rawLength:u32         +44 storedLength:u32            +48 records:u32
+//     +52 crc32c:u32 of the 52 bytes above and the payload                                                  56 bytes
+//   payload = the records, as they are or as one LZ4 block with its raw length (u32) before it
+//   record  = varint keyLength, varint valueLength, key, value
+//   index   = entry*            sorted by (collection, partition, run)
+//   entry   = collection:u32 partition:u32 run:u32 blocks:u32 offset:u64 length:u64 records:u64 rawBytes:u64  48 bytes
+//   trailer = indexOffset:u64 entries:u32 crc32c:u32 (of the index) job:u64 task:u32 attempt:u32 "SHEAFEND"   40 bytes
+//
+// The identity fields make a block of another job, attempt or partition recognisable wherever it comes from.
+import { createHash } from "node:crypto";
+
+export const RUN_FILE_VERSION = 1;
+export const FILE_MAGIC = "SHEAFRUN";
+export const END_MAGIC = "SHEAFEND";
+/** "SHB1" as a little-endian number. */
+export const BLOCK_MAGIC = 0x31424853;
+export const FILE_HEADER_BYTES = 16;
+export const BLOCK_HEADER_BYTES = 56;
+export const BLOCK_CRC_OFFSET = 52;
+export const INDEX_ENTRY_BYTES = 48;
+export const TRAILER_BYTES = 40;
+
+export const CODEC_STORED = 0;
+export const CODEC_LZ4 = 1;
+
+/** Whose run file it is. */
+export interface RunIdentity {
+  readonly jobId: string;
+  readonly task: number;
+  readonly attempt: number;
+}
+
+/** A run of one partition of one collection in a run file. */
+export interface Segment {
+  readonly collection: number;
+  readonly partition: number;
+  readonly run: number;
+  readonly blocks: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly records: number;
+  readonly rawBytes: number;
+}
+
+/** First 8 bytes of the SHA-256 of the job id. */
+export function jobFingerprint(jobId: string): Buffer {
+  return createHash("sha256").update(jobId).digest().subarray(0, 8);
+}

@@ -1,0 +1,203 @@
+import { closeSync, openSync, writeSync } from "node:fs";
+import { crc32c } from "@node-rs/crc32";
+import { compressSync } from "lz4-napi";
+import { asSheafError } from "../storage/fs-error.ts";
+import type { RunIdentity, Segment } from "./run-format.ts";
+import {
+  BLOCK_CRC_OFFSET,
+  BLOCK_HEADER_BYTES,
+  BLOCK_MAGIC,
+  CODEC_LZ4,
+  CODEC_STORED,
+  END_MAGIC,
+  FILE_HEADER_BYTES,
+  FILE_MAGIC,
+  INDEX_ENTRY_BYTES,
+  jobFingerprint,
+  RUN_FILE_VERSION,
+  TRAILER_BYTES,
+} from "./run-format.ts";
+
+/** Blocks smaller than this are not worth compressing. */
+const COMPRESS_MIN_BYTES = 1024;
+/** A block that does not shrink below this share of its size is stored as it is. */
+const COMPRESS_WORTH = 0.85;
+/** After a block that did not shrink, this many are stored untried; doubled each time, up to the second number. */
+const SKIP_FIRST = 2;
+const SKIP_MOST = 64;
+
+const PENDING_BYTES = 512 * 1024;
+
+interface OpenSegment {
+  readonly collection: number;
+  readonly partition: number;
+  readonly run: number;
+  readonly offset: number;
+  blocks: number;
+  records: number;
+  rawBytes: number;
+}
+
+/**
+ * Writes one run file, synchronously. Order of calls: for each run, for each partition in ascending order:
+ * begin(), block()...; then finish(). Nothing counts before finish() has returned.
+ */
+export class RunWriter {
+  readonly path: string;
+  readonly #identity: RunIdentity;
+  readonly #job: Buffer;
+  readonly #fd: number;
+  readonly #segments: Segment[] = [];
+  #open: OpenSegment | undefined;
+  readonly #pending = Buffer.allocUnsafe(PENDING_BYTES);
+  #pendingLength = 0;
+  #written = 0;
+  #skip = 0;
+  #skipNext = SKIP_FIRST;
+
+  constructor(path: string, identity: RunIdentity) {
+    this.path = path;
+    this.#identity = identity;
+    this.#job = jobFingerprint(identity.jobId);
+    try {
+      this.#fd = openSync(path, "wx", 0o600);
+    } catch (error) {
+      throw asSheafError(error, { path, doing: "create" });
+    }
+    const header = Buffer.alloc(FILE_HEADER_BYTES);
+    header.write(FILE_MAGIC, 0, "latin1");
+    header.writeUInt32LE(RUN_FILE_VERSION, 8);
+    this.#write(header);
+  }
+
+  /** Bytes of the file so far. */
+  get length(): number {
+    return this.#written + this.#pendingLength;
+  }
+
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  /** Begins the segment of a partition of a run. */
+  begin(collection: number, partition: number, run: number): void {
+    this.#endSegment();
+    this.#open = { collection, partition, run, offset: this.length, blocks: 0, records: 0, rawBytes: 0 };
+  }
+
+  /** Appends a block of whole records to the segment begun last. `raw` may be reused afterwards. */
+  block(raw: Buffer, records: number): void {
+    const segment = this.#open!;
+    const payload = this.#compressed(raw);
+    const header = Buffer.allocUnsafe(BLOCK_HEADER_BYTES);
+    header.writeUInt32LE(BLOCK_MAGIC, 0);
+    header.writeUInt16LE(RUN_FILE_VERSION, 4);
+    header[6] = payload === raw ? CODEC_STORED : CODEC_LZ4;
+    header[7] = 0;
+    header.set(this.#job, 8);
+    header.writeUInt32LE(this.#identity.task, 16);
+    header.writeUInt32LE(this.#identity.attempt, 20);
+    header.writeUInt32LE(segment.collection, 24);
+    header.writeUInt32LE(segment.partition, 28);
+    header.writeUInt32LE(segment.run, 32);
+    header.writeUInt32LE(segment.blocks, 36);
+    header.writeUInt32LE(raw.length, 40);
+    header.writeUInt32LE(payload.length, 44);
+    header.writeUInt32LE(records, 48);
+    header.writeUInt32LE(crc32c(payload, crc32c(header.subarray(0, BLOCK_CRC_OFFSET))), BLOCK_CRC_OFFSET);
+    this.#write(header);
+    this.#write(payload);
+    segment.blocks++;
+    segment.records += records;
+    segment.rawBytes += raw.length;
+  }
+
+  /** Writes index and trailer and closes the file. */
+  finish(): void {
+    this.#endSegment();
+    const index = Buffer.alloc(this.#segments.length * INDEX_ENTRY_BYTES);
+    const sorted = [...this.#segments].sort(
+      (a, b) => a.collection - b.collection || a.partition - b.partition || a.run - b.run,
+    );
+    for (const [i, segment] of sorted.entries()) {
+      const at = i * INDEX_ENTRY_BYTES;
+      index.writeUInt32LE(segment.collection, at);
+      index.writeUInt32LE(segment.partition, at + 4);
+      index.writeUInt32LE(segment.run, at + 8);
+      index.writeUInt32LE(segment.blocks, at + 12);
+      index.writeBigUInt64LE(BigInt(segment.offset), at + 16);
+      index.writeBigUInt64LE(BigInt(segment.length), at + 24);
+      index.writeBigUInt64LE(BigInt(segment.records), at + 32);
+      index.writeBigUInt64LE(BigInt(segment.rawBytes), at + 40);
+    }
+    const trailer = Buffer.alloc(TRAILER_BYTES);
+    trailer.writeBigUInt64LE(BigInt(this.length), 0);
+    trailer.writeUInt32LE(sorted.length, 8);
+    trailer.writeUInt32LE(crc32c(index), 12);
+    trailer.set(this.#job, 16);
+    trailer.writeUInt32LE(this.#identity.task, 24);
+    trailer.writeUInt32LE(this.#identity.attempt, 28);
+    trailer.write(END_MAGIC, 32, "latin1");
+    this.#write(index);
+    this.#write(trailer);
+    this.#flush();
+    closeSync(this.#fd);
+  }
+
+  /** Closes the file unfinished; whoever owns the directory removes it. */
+  abandon(): void {
+    try {
+      closeSync(this.#fd);
+    } catch {
+      // Already closed: nothing is left to give up.
+    }
+  }
+
+  #endSegment(): void {
+    const open = this.#open;
+    this.#open = undefined;
+    if (open === undefined || open.blocks === 0) return;
+    this.#segments.push({ ...open, length: this.length - open.offset });
+  }
+
+  #compressed(raw: Buffer): Buffer {
+    if (raw.length < COMPRESS_MIN_BYTES) return raw;
+    if (this.#skip > 0) {
+      this.#skip--;
+      return raw;
+    }
+    const packed = compressSync(raw);
+    if (packed.length < raw.length * COMPRESS_WORTH) {
+      this.#skipNext = SKIP_FIRST;
+      return packed;
+    }
+    this.#skip = this.#skipNext;
+    this.#skipNext = Math.min(this.#skipNext * 2, SKIP_MOST);
+    return raw;
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.#pendingLength + bytes.length > PENDING_BYTES) this.#flush();
+    if (bytes.length > PENDING_BYTES) {
+      this.#writeAll(bytes);
+      return;
+    }
+    bytes.copy(this.#pending, this.#pendingLength);
+    this.#pendingLength += bytes.length;
+  }
+
+  #flush(): void {
+    const length = this.#pendingLength;
+    this.#pendingLength = 0;
+    this.#writeAll(this.#pending.subarray(0, length));
+  }
+
+  #writeAll(bytes: Buffer): void {
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+    } catch (error) {
+      throw asSheafError(error, { path: this.path, doing: "write" });
+    }
+    this.#written += bytes.length;
+  }
+}

@@ -1,0 +1,311 @@
+import { SheafError } from "../base/errors.ts";
+import type { NumericOp, NumericState } from "../job/aggregator.ts";
+import { NUMERIC_OP_SLOTS } from "../job/aggregator.ts";
+import type { Key } from "../job/key.ts";
+import * as layout from "../kernel/layout.ts";
+import type { Collector } from "./collector.ts";
+import { KeyScratch, oneTag } from "./key-scratch.ts";
+import type { TaskMemory } from "./memory.ts";
+import type { Partitioning } from "./partitioning.ts";
+import type { RewriteCells, Spiller } from "./spill.ts";
+
+/** Entries of the cache in front of the table: a power of two, 16 bytes each, small enough for a core's own cache. */
+const CACHE_BITS = 12;
+const CACHE_SHIFT = 32 - CACHE_BITS;
+/** Keys of up to this many ASCII characters are looked up in registers: with the tag byte, three 32-bit words. */
+const SHORT_KEY = 11;
+
+/** For tables whose rows stand for objects elsewhere. */
+export interface TableHooks {
+  readonly rewrite?: RewriteCells;
+  /** Called when a run has been written and the table is empty. */
+  readonly spilled?: () => void;
+}
+
+/** Op codes of the kernels for a row; the `max` right behind a `sum` is its flag. */
+export function opCodes(ops: readonly NumericOp[]): number[] {
+  return ops.map((op, i) => {
+    if (op === "max" && ops[i - 1] === "sum") return layout.OP_FLAG;
+    return { count: layout.OP_COUNT, sum: layout.OP_SUM, min: layout.OP_MIN, max: layout.OP_MAX }[op];
+  });
+}
+
+export function slotCount(ops: readonly NumericOp[]): number {
+  return ops.reduce((slots, op) => slots + NUMERIC_OP_SLOTS[op], 0);
+}
+
+/**
+ * Aggregates numbers while they are emitted: a hash table of key bytes to rows of floats, in linear memory, which
+ * kernels fill as well (see native scans). Full, it is written as a sorted run and begun anew.
+ */
+export class TableCollector implements Collector {
+  emitted = 0;
+  runs = 0;
+  readonly table: number;
+  readonly #memory: TaskMemory;
+  readonly #numeric: NumericState<unknown, unknown>;
+  readonly #countsOnly: boolean;
+  readonly #spiller: Spiller;
+  readonly #collection: number;
+  readonly #partitioning: Partitioning;
+  readonly #hooks: TableHooks;
+  readonly #scratch: KeyScratch;
+  readonly #slots: number;
+  readonly #entries: number;
+  readonly #checkRow: Float64Array;
+  readonly #cache = new Int32Array(4 << CACHE_BITS);
+  readonly #state: Int32Array;
+  #i32!: Int32Array;
+  #f64!: Float64Array;
+  #otherTags = false;
+
+  /** `regionBytes` of linear memory are taken for index, cells and the entries that sort them. */
+  constructor(
+    memory: TaskMemory,
+    regionBytes: number,
+    numeric: NumericState<unknown, unknown>,
+    spiller: Spiller,
+    collection: number,
+    partitioning: Partitioning,
+    hooks: TableHooks = {},
+  ) {
+    this.#memory = memory;
+    this.#hooks = hooks;
+    this.#numeric = numeric;
+    this.#countsOnly = numeric.countsOnly === true;
+    this.#spiller = spiller;
+    this.#collection = collection;
+    this.#partitioning = partitioning;
+    this.#slots = slotCount(numeric.ops);
+    this.#state = new Int32Array([layout.CELL_HEADER + this.#slots * 8]);
+    this.#checkRow = new Float64Array(this.#slots);
+    this.#scratch = new KeyScratch(memory);
+    const codes = opCodes(numeric.ops);
+    this.table = memory.take(layout.TABLE_BYTES);
+    const ops = memory.take(codes.length);
+    const init = memory.take(this.#slots * 8);
+    // An index of I bytes holds at most 3/4 * I/8 cells, whose entries (16 bytes, twice) need 3 I: see docs/formats.md.
+    let indexMax = 4096;
+    while (indexMax * 2 <= regionBytes / 8) indexMax *= 2;
+    const index = memory.take(indexMax);
+    this.#entries = memory.take(indexMax * 3);
+    const arenaBytes = Math.max(regionBytes - indexMax * 4, 64 * 1024);
+    const arena = memory.take(arenaBytes);
+    this.#refresh();
+    memory.onGrow(() => this.#refresh());
+    memory.heap.u8.set(codes, ops);
+    this.#initRow(init, numeric.ops);
+    const { u32 } = memory.heap;
+    const set = (field: number, value: number): void => {
+      u32[(this.table + field) >>> 2] = value;
+    };
+    set(layout.TABLE_INDEX, index);
+    set(layout.TABLE_INDEX_MAX, indexMax);
+    set(layout.TABLE_MASK, Math.min(indexMax / 8, 8192) - 1);
+    set(layout.TABLE_ARENA_START, arena);
+    set(layout.TABLE_ARENA_END, arena + arenaBytes);
+    set(layout.TABLE_SLOTS, this.#slots);
+    set(layout.TABLE_OPS, ops);
+    set(layout.TABLE_OPS_COUNT, codes.length);
+    set(layout.TABLE_INIT, init);
+    memory.heap.kernels.tableReset(this.table);
+  }
+
+  #initRow(init: number, ops: readonly NumericOp[]): void {
+    let slot = init >>> 3;
+    for (const op of ops) {
+      this.#f64[slot] = op === "min" ? Infinity : op === "max" ? -Infinity : 0;
+      if (op === "sum") this.#f64[slot + 1] = 0;
+      slot += NUMERIC_OP_SLOTS[op];
+    }
+  }
+
+  #refresh(): void {
+    this.#i32 = this.#memory.heap.i32;
+    this.#f64 = this.#memory.heap.f64;
+  }
+
+  emit(key: Key, value: unknown): void {
+    this.emitted++;
+    let row = 0;
+    if (typeof key === "string" && key.length <= SHORT_KEY) row = this.#findShort(key);
+    if (row === 0) row = this.#find(key);
+    if (this.#countsOnly) this.#f64[row] = this.#f64[row]! + 1;
+    else this.#numeric.add(this.#f64, row, value);
+  }
+
+  /** Throws what emit would throw for this key. */
+  checkKey(key: Key): void {
+    this.#scratch.encode(key);
+  }
+
+  check(key: Key, value: unknown): void {
+    this.checkKey(key);
+    if (!this.#countsOnly) this.#numeric.add(this.#checkRow, 0, value);
+  }
+
+  /**
+   * Row (in 8-byte units) of a short ASCII key that the cache or the table already knows; 0 when the general way has to
+   * be taken. Key bytes are gathered in registers: nothing is written to memory.
+   */
+  #findShort(key: string): number {
+    const length = key.length;
+    let w0: number = layout.KEY_TAG_STRING;
+    let w1 = 0;
+    let w2 = 0;
+    let all = 0;
+    if (length >= 3) {
+      const a = key.charCodeAt(0);
+      const b = key.charCodeAt(1);
+      const c = key.charCodeAt(2);
+      all = a | b | c;
+      w0 |= (a << 8) | (b << 16) | (c << 24);
+      if (length >= 7) {
+        const d = key.charCodeAt(3);
+        const e = key.charCodeAt(4);
+        const f = key.charCodeAt(5);
+        const g = key.charCodeAt(6);
+        all |= d | e | f | g;
+        w1 = d | (e << 8) | (f << 16) | (g << 24);
+        for (let i = 7, shift = 0; i < length; i++, shift += 8) {
+          const h = key.charCodeAt(i);
+          all |= h;
+          w2 |= h << shift;
+        }
+      } else {
+        for (let i = 3, shift = 0; i < length; i++, shift += 8) {
+          const d = key.charCodeAt(i);
+          all |= d;
+          w1 |= d << shift;
+        }
+      }
+    } else if (length > 0) {
+      all = key.charCodeAt(0);
+      w0 |= all << 8;
+      if (length > 1) {
+        const b = key.charCodeAt(1);
+        all |= b;
+        w0 |= b << 16;
+      }
+    }
+    if (all > 0x7f) return 0;
+    const i32 = this.#i32;
+    const cache = this.#cache;
+    const slot =
+      (Math.imul(w0 ^ Math.imul(w1, 0x85ebca6b) ^ Math.imul(w2, 0xc2b2ae35), 0x9e3779b1) >>> CACHE_SHIFT) << 2;
+    const cached = cache[slot + 3]!;
+    // Zero bytes are characters too: the length, just before the row, tells "a" from "a\0".
+    if (
+      cache[slot] === w0 && cache[slot + 1] === w1 && cache[slot + 2] === w2 && i32[cached * 2 - 2] === length + 1
+    ) {
+      return cached;
+    }
+    let hash = Math.imul(layout.HASH_SEED ^ w0, layout.HASH_MULTIPLIER);
+    hash ^= hash >>> 15;
+    hash = Math.imul(hash ^ w1, layout.HASH_MULTIPLIER);
+    hash ^= hash >>> 15;
+    if (length > 7) {
+      hash = Math.imul(hash ^ w2, layout.HASH_MULTIPLIER);
+      hash ^= hash >>> 15;
+      hash = Math.imul(hash, layout.HASH_MULTIPLIER);
+      hash ^= hash >>> 15;
+    }
+    hash ^= length + 1;
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    hash ^= hash >>> 16;
+    const table = this.table >>> 2;
+    const index = i32[table]! >>> 2;
+    const mask = i32[table + 1]!;
+    const rowBytes = this.#state[0]!;
+    for (let probe = hash & mask; ; probe = (probe + 1) & mask) {
+      const at = index + probe * 2;
+      const cell = i32[at + 1]!;
+      if (cell === 0) return 0;
+      if (i32[at] !== hash) continue;
+      const words = (cell + rowBytes) >>> 2;
+      if (
+        i32[words] === w0 && i32[words + 1] === w1 && i32[(cell >>> 2) + 2] === length + 1 &&
+        (length <= 7 || i32[words + 2] === w2)
+      ) {
+        const row = (cell + layout.CELL_HEADER) >>> 3;
+        cache[slot] = w0;
+        cache[slot + 1] = w1;
+        cache[slot + 2] = w2;
+        cache[slot + 3] = row;
+        return row;
+      }
+    }
+  }
+
+  /** Row of any key, made when it is new; spills when the table is full. */
+  #find(key: Key): number {
+    const scratch = this.#scratch;
+    const length = scratch.encode(key);
+    const { kernels } = this.#memory.heap;
+    const before = this.#i32[(this.table + layout.TABLE_COUNT) >>> 2]!;
+    let cell = kernels.tableUpsert(this.table, scratch.ptr, length);
+    if (cell === 0) {
+      this.spill();
+      cell = this.#memory.heap.kernels.tableUpsert(this.table, scratch.ptr, length);
+      if (cell === 0) {
+        this.#enlarge(length);
+        cell = this.#memory.heap.kernels.tableUpsert(this.table, scratch.ptr, length);
+      }
+      if (cell === 0) throw new SheafError("INTERNAL", "a key does not fit into an empty table");
+      this.#place(cell, length, key);
+    } else if (this.#i32[(this.table + layout.TABLE_COUNT) >>> 2] !== before) {
+      this.#place(cell, length, key);
+    }
+    return (cell + layout.CELL_HEADER) >>> 3;
+  }
+
+  /** Gives a new cell its partition, where the partitioner decides at emit. */
+  #place(cell: number, length: number, key: Key): void {
+    if (this.#partitioning.kind !== "each") return;
+    const at = cell + layout.CELL_HEADER + this.#slots * 8;
+    this.#i32[(cell + layout.CELL_PARTITION) >>> 2] = this.#partitioning.choose(this.#memory, at, length, key);
+  }
+
+  /** A bigger arena for a key that even the empty one cannot hold. */
+  #enlarge(length: number): void {
+    const size = layout.CELL_HEADER + this.#slots * 8 + length + 64;
+    const arena = this.#memory.take(size);
+    const { u32, kernels } = this.#memory.heap;
+    u32[(this.table + layout.TABLE_ARENA_START) >>> 2] = arena;
+    u32[(this.table + layout.TABLE_ARENA_END) >>> 2] = arena + size;
+    kernels.tableReset(this.table);
+  }
+
+  get empty(): boolean {
+    return this.#memory.heap.u32[(this.table + layout.TABLE_COUNT) >>> 2] === 0;
+  }
+
+  /** Writes the table as a sorted run and empties it. */
+  spill(): void {
+    const { u32 } = this.#memory.heap;
+    const count = u32[(this.table + layout.TABLE_COUNT) >>> 2]!;
+    if (count === 0) return;
+    const cells = {
+      start: u32[(this.table + layout.TABLE_ARENA_START) >>> 2]!,
+      top: u32[(this.table + layout.TABLE_ARENA_TOP) >>> 2]!,
+      count,
+      entries: this.#entries,
+      sharedTag: !this.#otherTags && oneTag(this.#scratch.tags),
+    };
+    this.#spiller.spill(cells, this.#collection, this.runs++, this.#partitioning, this.#hooks.rewrite);
+    this.#memory.heap.kernels.tableReset(this.table);
+    this.#cache.fill(0);
+    this.#hooks.spilled?.();
+  }
+
+  /** Tells that kernels have added string keys, which the tag bookkeeping has not seen. */
+  addedByKernel(pairs: number): void {
+    this.emitted += pairs;
+    this.#otherTags ||= this.#scratch.tags !== 0 && this.#scratch.tags !== 1 << (layout.KEY_TAG_STRING >>> 4);
+  }
+
+  finish(): void {
+    this.spill();
+  }
+}

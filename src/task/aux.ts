@@ -1,0 +1,38 @@
+import { readFile } from "node:fs/promises";
+import { SheafError } from "../base/errors.ts";
+
+/**
+ * The job's side data: values as they are; `{ file }` is read once per worker: parsed when its name ends in ".json", else
+ * its text, or its bytes with `as: "bytes"`.
+ * @throws SheafError INPUT_MISSING naming the entry and the file
+ */
+export async function loadAux(aux: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>> {
+  const loaded: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(aux)) loaded[name] = isFile(value) ? await readAux(name, value) : value;
+  return loaded;
+}
+
+interface AuxFile {
+  readonly file: string;
+  readonly as?: "text" | "json" | "bytes";
+}
+
+function isFile(value: unknown): value is AuxFile {
+  return typeof value === "object" && value !== null && "file" in value && typeof value.file === "string";
+}
+
+async function readAux(name: string, { file, as }: AuxFile): Promise<unknown> {
+  try {
+    const bytes = await readFile(file);
+    const form = as ?? (file.endsWith(".json") ? "json" : "text");
+    if (form === "bytes") return new Uint8Array(bytes);
+    return form === "json" ? JSON.parse(bytes.toString("utf8")) : bytes.toString("utf8");
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new SheafError("INPUT_MISSING", `aux.${name}: cannot read ${file}: ${why}`, {
+      cause,
+      hint: "Side data files are found relative to the directory sheaf runs in, or by an absolute path.",
+      details: { path: file },
+    });
+  }
+}

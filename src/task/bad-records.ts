@@ -1,0 +1,44 @@
+import { closeSync, openSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { describeThrown, isSheafError } from "../base/errors.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import { PhaseError, printRecord } from "./scene.ts";
+
+/** Keeps the records that failed, one JSON object a line: path, offset, phase, code, error, record. */
+export class BadRecords {
+  readonly #path: string;
+  #fd: number | undefined;
+  count = 0;
+
+  constructor(directory: string) {
+    this.#path = join(directory, "bad.jsonl");
+  }
+
+  /** The file, or null when nothing was bad. */
+  get path(): string | null {
+    return this.#fd === undefined ? null : this.#path;
+  }
+
+  add(path: string | null, offset: number | null, thrown: unknown, record: unknown, phase: string): void {
+    const error = thrown instanceof PhaseError ? thrown.cause : thrown;
+    const line = JSON.stringify({
+      path,
+      offset,
+      phase: thrown instanceof PhaseError ? thrown.phase : phase,
+      code: isSheafError(error) ? error.code : "USER_CODE",
+      error: describeThrown(error),
+      record: printRecord(record),
+    });
+    try {
+      this.#fd ??= openSync(this.#path, "wx", 0o600);
+      writeSync(this.#fd, `${line}\n`);
+    } catch (cause) {
+      throw asSheafError(cause, { path: this.#path, doing: "write" });
+    }
+    this.count++;
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+  }
+}

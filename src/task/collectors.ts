@@ -1,0 +1,78 @@
+import { limits } from "../base/limits.ts";
+import { KiB } from "../base/size.ts";
+import type { CollectionPlan } from "../job/define.ts";
+import { BlockOutput } from "../shuffle/block-output.ts";
+import { combineCells } from "../shuffle/cell-values.ts";
+import type { Collector } from "../shuffle/collector.ts";
+import type { TaskMemory } from "../shuffle/memory.ts";
+import type { Partitioning } from "../shuffle/partitioning.ts";
+import { chooseByFunction, chooseByPrefix } from "../shuffle/partitioning.ts";
+import type { RunWriter } from "../shuffle/run-writer.ts";
+import { SortCollector } from "../shuffle/sort-collector.ts";
+import { Spiller } from "../shuffle/spill.ts";
+import { StateCollector } from "../shuffle/state-collector.ts";
+import { TableCollector } from "../shuffle/table-collector.ts";
+import { PhaseError } from "./scene.ts";
+import type { JobSettings } from "./task-spec.ts";
+
+/** Raw size of blocks under a memory budget: small budgets need small windows, or a merge would not fit. */
+export function blockBytesFor(memoryBytes: number): number {
+  return Math.max(16 * KiB, Math.min(limits.blockBytes, Math.floor(memoryBytes / 256)));
+}
+
+/** How the keys of one collection find their partition. */
+export function partitioningOf(plan: CollectionPlan, collection: number, settings: JobSettings): Partitioning {
+  const partitions = settings.partitions[collection]!;
+  const bounds = settings.bounds[collection];
+  if (partitions > 1 && plan.order === "total" && bounds != null) {
+    return { kind: "range", partitions, bounds: bounds.map((bound) => Buffer.from(bound, "base64")) };
+  }
+  if (plan.partition !== undefined) {
+    return { kind: "each", partitions, choose: chooseByFunction(plan.partition, partitions) };
+  }
+  if (plan.groupBy !== undefined && partitions > 1) {
+    return { kind: "each", partitions, choose: chooseByPrefix(plan.groupBy, partitions) };
+  }
+  return { kind: "hash", partitions };
+}
+
+/**
+ * The collectors of a map attempt, one for each collection that is shuffled (undefined for map-only ones). They share
+ * the memory's budget in equal parts, one window for blocks, and one run file.
+ */
+export function createCollectors(
+  plans: readonly CollectionPlan[],
+  settings: JobSettings,
+  memory: TaskMemory,
+  writer: () => RunWriter,
+): readonly (Collector | undefined)[] {
+  const shuffled = plans.filter((plan) => !plan.mapOnly).length;
+  if (shuffled === 0) return plans.map(() => undefined);
+  const blockBytes = blockBytesFor(settings.memoryBytes);
+  const output = new BlockOutput(memory, blockBytes);
+  const spiller = new Spiller(memory, writer, output);
+  // Scratch for keys and structs is taken besides the regions.
+  const region = Math.floor((memory.free - 64 * KiB) / shuffled) - 32 * KiB;
+  return plans.map((plan, collection) => {
+    if (plan.mapOnly) return undefined;
+    const partitioning = partitioningOf(plan, collection, settings);
+    const { aggregator, combine } = plan;
+    if (aggregator?.numeric !== undefined && plan.groupBy === undefined) {
+      return new TableCollector(memory, region, aggregator.numeric, spiller, collection, partitioning);
+    }
+    if (aggregator !== undefined && plan.groupBy === undefined) {
+      return new StateCollector(memory, region, aggregator, spiller, collection, partitioning, output, writer);
+    }
+    const rewrite =
+      combine === undefined
+        ? undefined
+        : combineCells(memory, output, writer, (key, values) => {
+            try {
+              return combine(key, values);
+            } catch (error) {
+              throw new PhaseError("combine", error);
+            }
+          });
+    return new SortCollector(memory, region, spiller, collection, partitioning, rewrite);
+  });
+}

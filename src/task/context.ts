@@ -1,0 +1,90 @@
+import { SheafError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+import { seededRandom } from "../base/random.ts";
+import type { ReduceContext } from "../job/job.ts";
+import type { Key } from "../job/key.ts";
+import type { Scene } from "./scene.ts";
+import type { JobSettings, TaskServices, TaskSpec } from "./task-spec.ts";
+import { PROGRESS_CELLS } from "./task-spec.ts";
+
+/** "map-00017": the name of a task in messages, logs and file names. */
+export function taskName(spec: TaskSpec): string {
+  return `${spec.kind}-${String(spec.index).padStart(5, "0")}`;
+}
+
+/** The context object user code sees; one per attempt. Fields the loops write are public. */
+export class AttemptContext implements ReduceContext {
+  readonly task: string;
+  readonly index: number;
+  readonly attempt: number;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly aux: Readonly<Record<string, unknown>>;
+  readonly signal: AbortSignal;
+  state: unknown = undefined;
+  path = "";
+  /** Offsets of the batch in hand, and which of them is the current record's. */
+  offsets: readonly number[] = [];
+  current = 0;
+  readonly counters = new Map<string, number>();
+  readonly #services: TaskServices;
+  readonly #scene: Scene;
+  readonly #seed: string;
+  #random: Random | undefined;
+  /** Set by the reduce loop: where ctx.emit writes. */
+  write: ((key: Key, value: unknown) => void) | undefined;
+
+  constructor(
+    spec: TaskSpec,
+    settings: JobSettings,
+    aux: Readonly<Record<string, unknown>>,
+    services: TaskServices,
+    scene: Scene,
+  ) {
+    this.task = taskName(spec);
+    this.index = spec.index;
+    this.attempt = spec.attempt;
+    this.params = settings.params;
+    this.aux = aux;
+    this.signal = services.signal;
+    this.#services = services;
+    this.#scene = scene;
+    this.#seed = `${settings.seed}/${spec.kind}/${spec.index}`;
+  }
+
+  get offset(): number {
+    return this.offsets[this.current] ?? 0;
+  }
+
+  count(name: string, by = 1): void {
+    if (!Number.isSafeInteger(by)) {
+      throw new SheafError("VALUE_INVALID", `ctx.count(${JSON.stringify(name)}, ${String(by)}): counters count in integers`, {
+        hint: "Round the amount, or emit it under a key of its own and sum() it.",
+      });
+    }
+    this.counters.set(name, (this.counters.get(name) ?? 0) + by);
+  }
+
+  random(): number {
+    this.#random ??= seededRandom(this.#seed);
+    return this.#random.next();
+  }
+
+  log(message: string): void {
+    const line = String(message);
+    this.#scene.logged(line);
+    this.#services.log(line);
+  }
+
+  progress(): void {
+    this.#services.progress[PROGRESS_CELLS.beat]! += 1;
+  }
+
+  emit(key: Key, value: unknown): void {
+    if (this.write === undefined) {
+      throw new SheafError("EMIT_LATE", "ctx.emit can only be called inside reduce, before it has returned", {
+        hint: "In map use the emit that is its second argument; await what reduce starts before it returns.",
+      });
+    }
+    this.write(key, value);
+  }
+}

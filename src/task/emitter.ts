@@ -1,0 +1,90 @@
+import { SheafError } from "../base/errors.ts";
+import type { CollectionPlan } from "../job/define.ts";
+import type { Key } from "../job/key.ts";
+import { suggest } from "../base/suggest.ts";
+
+/** Where the pairs of one collection go: a collector, or the output of a map-only collection. */
+export interface EmitTarget {
+  emit(key: Key, value: unknown): void;
+  /** Throws what emit would throw, and takes nothing. */
+  check(key: Key, value: unknown): void;
+}
+
+type EmitFunction = (key: Key, value?: unknown) => void;
+
+/**
+ * The `emit` that map gets: a function, or an object of functions for a job with collections. `held` is its twin that
+ * checks pairs at once but keeps them until the record is known to be good.
+ */
+export class MapEmitter {
+  readonly emit: unknown;
+  readonly held: unknown;
+  #open = true;
+  #waiting: (() => void)[] = [];
+
+  constructor(plans: readonly CollectionPlan[], named: boolean, targets: readonly EmitTarget[]) {
+    const direct = targets.map((target) => this.#direct(target));
+    const held = targets.map((target) => this.#holding(target));
+    this.emit = named ? emitObject(plans, direct) : direct[0];
+    this.held = named ? emitObject(plans, held) : held[0];
+  }
+
+  /** Emits what was held. */
+  release(): void {
+    for (const emit of this.#waiting) emit();
+    this.#waiting = [];
+  }
+
+  /** Forgets what was held. */
+  drop(): void {
+    this.#waiting = [];
+  }
+
+  /** From now on emitting is an error: the task has ended. */
+  close(): void {
+    this.#open = false;
+  }
+
+  #direct(target: EmitTarget): EmitFunction {
+    return (key, value) => {
+      if (!this.#open) throw late();
+      target.emit(key, value);
+    };
+  }
+
+  #holding(target: EmitTarget): EmitFunction {
+    return (key, value) => {
+      if (!this.#open) throw late();
+      target.check(key, value);
+      // Encoded only later, so it must not change under our hands.
+      const copy = typeof value === "object" && value !== null ? structuredClone(value) : value;
+      const kept = typeof key === "object" && key !== null ? structuredClone(key) : key;
+      this.#waiting.push(() => target.emit(kept, copy));
+    };
+  }
+}
+
+function late(): SheafError {
+  return new SheafError("EMIT_LATE", "emit was called after the task had ended", {
+    hint: "Something started in map was not awaited. Make map async and await it, or return its promise.",
+  });
+}
+
+/** emit.byCity(...): a misspelt name says so, and which one was meant. */
+function emitObject(plans: readonly CollectionPlan[], functions: readonly EmitFunction[]): object {
+  const target: Record<string, EmitFunction> = Object.create(null) as Record<string, EmitFunction>;
+  for (const [i, plan] of plans.entries()) target[plan.name] = functions[i]!;
+  return Object.setPrototypeOf(
+    target,
+    new Proxy(Object.create(null) as object, {
+      get(_, name) {
+        if (typeof name === "symbol" || name === "then") return undefined;
+        const names = plans.map((plan) => plan.name);
+        const near = suggest(name, names);
+        throw new SheafError("USER_CODE", `emit.${name}: the job has no collection "${name}"`, {
+          hint: near === undefined ? `It has ${names.join(", ")}.` : `Did you mean emit.${near}?`,
+        });
+      },
+    }),
+  ) as object;
+}

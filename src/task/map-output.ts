@@ -1,0 +1,29 @@
+import type { CollectionPlan } from "../job/define.ts";
+import type { Key } from "../job/key.ts";
+import type { EmitTarget } from "./emitter.ts";
+import { ResultOutput } from "./result-output.ts";
+import type { JobSettings } from "./task-spec.ts";
+
+
+/**
+ * A map-only collection: pairs go straight to the job's writer. Files roll between records and opening one takes a
+ * promise, so a map that emits without end between two awaits may leave a part larger than the part size.
+ */
+export class MapOnlyOutput implements EmitTarget {
+  readonly output: ResultOutput;
+  emitted = 0;
+
+  constructor(plan: CollectionPlan, collection: number, task: number, directory: string, settings: JobSettings) {
+    this.output = new ResultOutput(plan, collection, task, directory, settings);
+  }
+
+  emit(key: Key, value: unknown): void {
+    this.emitted++;
+    this.output.write(key, value);
+  }
+
+  check(): void {
+    // The writer's own refusal comes when the record is released; keys and values are not encoded here.
+  }
+}
+

@@ -1,0 +1,220 @@
+import { join } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { seededRandom } from "../base/random.ts";
+import type { BatchReader } from "../format/read-split.ts";
+import { readPiece, readSource } from "../format/read-split.ts";
+import type { Job } from "../job/define.ts";
+import { isSource } from "../job/reader.ts";
+import type { Collector } from "../shuffle/collector.ts";
+import type { TaskMemory } from "../shuffle/memory.ts";
+import { RunWriter } from "../shuffle/run-writer.ts";
+import type { AttemptContext } from "./context.ts";
+import { BadRecords } from "./bad-records.ts";
+import { createCollectors } from "./collectors.ts";
+import type { EmitTarget } from "./emitter.ts";
+import { MapEmitter } from "./emitter.ts";
+import type { MapFunction } from "./map-loop.ts";
+import { MapLoop } from "./map-loop.ts";
+import { MapOnlyOutput } from "./map-output.ts";
+import { nativePlan, NativeMap } from "./native-map.ts";
+import { RecordSampler } from "./sampling.ts";
+import type { Scene } from "./scene.ts";
+import type { JobSettings, MapTaskSpec, SplitPiece, TaskServices, TaskStats, TaskSuccess } from "./task-spec.ts";
+import { PROGRESS_CELLS } from "./task-spec.ts";
+
+/** Everything a task of either kind works with. */
+export interface TaskSetting<S> {
+  readonly job: Job;
+  readonly settings: JobSettings;
+  readonly spec: S;
+  readonly services: TaskServices;
+  readonly memory: TaskMemory;
+  readonly context: AttemptContext;
+  readonly scene: Scene;
+  readonly stats: TaskStats;
+}
+
+/** What a job without a map does: each record is a key. */
+const identityMap: MapFunction = (record, emit) => {
+  (emit as (key: unknown) => void)(record);
+};
+
+/** Runs one map attempt: reads the split, maps its records, leaves one run file. Throws; the scene tells where. */
+export async function runMap(setting: TaskSetting<MapTaskSpec>): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
+  const { job, settings, spec, scene, memory } = setting;
+  const attempt = new MapAttempt(setting);
+  try {
+    await attempt.begin();
+    const plan = nativePlan(job, settings);
+    if (plan !== undefined) {
+      const native = new NativeMap(plan, memory, attempt.collectors[0]!);
+      for (const piece of spec.split.pieces) await attempt.mapNatively(native, piece);
+    } else {
+      for (const piece of spec.split.pieces) await attempt.mapPiece(piece);
+    }
+    return await attempt.finish();
+  } catch (error) {
+    attempt.abandon();
+    throw error;
+  } finally {
+    scene.path = null;
+  }
+}
+
+class MapAttempt {
+  readonly collectors: readonly (Collector | undefined)[];
+  readonly #setting: TaskSetting<MapTaskSpec>;
+  readonly #outputs: readonly (MapOnlyOutput | undefined)[];
+  readonly #emitter: MapEmitter;
+  readonly #bad: BadRecords | undefined;
+  readonly #sampler: RecordSampler | undefined;
+  readonly #loop: MapLoop;
+  readonly #path: string;
+  #writer: RunWriter | undefined;
+  #nativeRecords = 0;
+
+  constructor(setting: TaskSetting<MapTaskSpec>) {
+    this.#setting = setting;
+    const { job, settings, spec, memory, context, scene } = setting;
+    this.#path = join(spec.directory, "map.run");
+    const identity = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
+    this.collectors = createCollectors(job.collections, settings, memory, () => {
+      this.#writer ??= new RunWriter(this.#path, identity);
+      return this.#writer;
+    });
+    this.#outputs = job.collections.map((plan, i) =>
+      plan.mapOnly ? new MapOnlyOutput(plan, i, spec.index, spec.directory, settings) : undefined,
+    );
+    const targets = job.collections.map((_, i): EmitTarget => this.collectors[i] ?? this.#outputs[i]!);
+    this.#emitter = new MapEmitter(job.collections, job.named, targets);
+    this.#bad = settings.keepBad ? new BadRecords(spec.directory) : undefined;
+    this.#sampler = settings.sample < 1 ? new RecordSampler(settings.sample, settings.seed) : undefined;
+    const options = { sampler: this.#sampler, bad: this.#bad };
+    this.#loop = new MapLoop((job.map as MapFunction | undefined) ?? identityMap, this.#emitter, context, scene, options);
+  }
+
+  async begin(): Promise<void> {
+    const { job, context, scene } = this.#setting;
+    for (const output of this.#outputs) await output?.output.open();
+    scene.phase = "setup";
+    if (job.setup !== undefined) context.state = await job.setup(context);
+  }
+
+  async mapPiece(piece: SplitPiece): Promise<void> {
+    const { context, scene, services } = this.#setting;
+    const reader = await this.#open(piece);
+    const name = piece.kind === "file" ? piece.name : "";
+    context.path = name;
+    scene.path = piece.kind === "file" ? name : null;
+    this.#sampler?.enter(piece.kind === "file" ? name : `generated ${piece.index}`);
+    try {
+      let bytesBefore = 0;
+      for (;;) {
+        scene.phase = "read";
+        const batch = await reader.next();
+        if (batch === null) break;
+        await this.#loop.run(batch);
+        scene.record = undefined;
+        scene.offset = null;
+        this.#moved(reader.bytesRead - bytesBefore);
+        bytesBefore = reader.bytesRead;
+        for (const output of this.#outputs) if (output?.output.full) await output.output.roll();
+        services.signal.throwIfAborted();
+      }
+    } finally {
+      await reader.close();
+    }
+  }
+
+  async mapNatively(native: NativeMap, piece: SplitPiece): Promise<void> {
+    const { job, scene, services } = this.#setting;
+    if (piece.kind !== "file" || isSource(job.input)) throw new SheafError("INTERNAL", "native scan of a source");
+    scene.path = piece.name;
+    scene.phase = "read";
+    await native.run(job.input, piece, services.signal, (bytes, records) => {
+      this.#nativeRecords += records;
+      this.#moved(bytes);
+    });
+  }
+
+  async #open(piece: SplitPiece): Promise<BatchReader<unknown>> {
+    const { job, settings, services, context } = this.#setting;
+    if (piece.kind === "generate") {
+      if (!isSource(job.input)) throw new SheafError("INTERNAL", "a generated piece for a job that reads files");
+      const random = seededRandom(`${settings.seed}/generate/${piece.index}`);
+      return readSource(job.input, {
+        index: piece.index,
+        tasks: piece.tasks,
+        random: () => random.next(),
+        params: context.params,
+        signal: services.signal,
+      });
+    }
+    if (isSource(job.input)) throw new SheafError("INTERNAL", "a file for a job that generates its records");
+    return readPiece(job.input, piece, { keepBad: settings.keepBad, signal: services.signal });
+  }
+
+  /** Work has moved on: tells the progress board. */
+  #moved(bytes: number): void {
+    const { progress } = this.#setting.services;
+    const { stats } = this.#setting;
+    stats.bytesIn += bytes;
+    progress[PROGRESS_CELLS.beat]! += 1;
+    progress[PROGRESS_CELLS.bytesIn] = stats.bytesIn;
+    progress[PROGRESS_CELLS.recordsIn] = this.#loop.records + this.#nativeRecords;
+    progress[PROGRESS_CELLS.spillBytes] = this.#writer?.length ?? 0;
+  }
+
+  async finish(): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
+    const { job, spec, settings, context, scene, stats } = this.#setting;
+    scene.phase = "teardown";
+    scene.record = undefined;
+    scene.offset = null;
+    if (job.teardown !== undefined) await job.teardown(context, this.#emitter.emit);
+    this.#emitter.close();
+    scene.phase = "spill";
+    const partitionBytes = settings.partitions.map((count) => new Array<number>(count).fill(0));
+    for (const collector of this.collectors) {
+      collector?.finish();
+      stats.emitted += collector?.emitted ?? 0;
+      stats.spills += collector?.runs ?? 0;
+    }
+    const writer = this.#writer;
+    if (writer !== undefined) {
+      writer.finish();
+      stats.shuffleBytes = writer.length;
+      for (const segment of writer.segments) {
+        partitionBytes[segment.collection]![segment.partition]! += segment.length;
+      }
+    }
+    scene.phase = "write";
+    const parts = [];
+    for (const output of this.#outputs) {
+      if (output === undefined) continue;
+      stats.emitted += output.emitted;
+      for (const part of await output.output.finish()) {
+        parts.push(part);
+        stats.bytesOut += part.kind === "output" ? part.bytes : 0;
+      }
+      stats.recordsOut += output.output.records;
+    }
+    this.#bad?.close();
+    stats.recordsIn = this.#loop.records + this.#nativeRecords;
+    stats.badRecords = this.#bad?.count ?? 0;
+    return {
+      output: { task: spec.index, attempt: spec.attempt, path: writer === undefined ? null : this.#path },
+      parts,
+      keys: [],
+      partitionBytes,
+      hotKeys: [],
+      badPath: this.#bad?.path ?? null,
+    };
+  }
+
+  abandon(): void {
+    this.#emitter.close();
+    this.#writer?.abandon();
+    this.#bad?.close();
+    for (const output of this.#outputs) output?.output.discard();
+  }
+}

@@ -1,0 +1,176 @@
+import { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { openChunks } from "../format/chunks.ts";
+import type { FilePiece } from "../format/chunks.ts";
+import type { Job } from "../job/define.ts";
+import type { Reader } from "../job/reader.ts";
+import { isSource } from "../job/reader.ts";
+import { fillLetterPage } from "../kernel/letters.ts";
+import * as layout from "../kernel/layout.ts";
+import type { Collector } from "../shuffle/collector.ts";
+import type { TaskMemory } from "../shuffle/memory.ts";
+import { SortCollector } from "../shuffle/sort-collector.ts";
+import { TableCollector } from "../shuffle/table-collector.ts";
+import type { JobSettings } from "./task-spec.ts";
+
+/** A job that kernels can map by themselves, without making a string of any record. */
+export type NativePlan =
+  | { readonly kind: "words"; readonly lowerCase: boolean }
+  | { readonly kind: "lines" };
+
+/** How kernels can run the job's map phase, or undefined when records have to go through JavaScript. */
+export function nativePlan(job: Job, settings: JobSettings): NativePlan | undefined {
+  const [collection, second] = job.collections;
+  if (isSource(job.input) || collection === undefined || second !== undefined || job.named) return undefined;
+  if (job.map !== undefined || job.setup !== undefined || job.teardown !== undefined) return undefined;
+  if (settings.sample < 1 || settings.keepBad) return undefined;
+  if (collection.partition !== undefined || collection.groupBy !== undefined || collection.mapOnly) return undefined;
+  const scan = job.input.native;
+  if (scan?.kind === "words" && collection.aggregator?.numeric?.countsOnly === true) {
+    return { kind: "words", lowerCase: scan.lowerCase };
+  }
+  const sorted = collection.aggregator === undefined && collection.combine === undefined;
+  if (scan?.kind === "lines" && sorted) return { kind: "lines" };
+  return undefined;
+}
+
+/** Feeds the bytes of a split to the kernels that fill a collector. */
+export class NativeMap {
+  readonly #plan: NativePlan;
+  readonly #memory: TaskMemory;
+  readonly #collector: Collector;
+  readonly #control: number;
+  #window: number;
+  #windowBytes: number;
+  #finished = 0;
+  #stuckAt = 0;
+
+  constructor(plan: NativePlan, memory: TaskMemory, collector: Collector) {
+    this.#plan = plan;
+    this.#memory = memory;
+    this.#collector = collector;
+    this.#control = memory.take(layout.CTL_BYTES);
+    this.#windowBytes = 0;
+    this.#window = 0;
+  }
+
+  /** Maps the records of one piece; `moved` hears of bytes and records done, chunk by chunk. */
+  async run(
+    reader: Reader<unknown>,
+    piece: FilePiece,
+    signal: AbortSignal,
+    moved: (bytes: number, records: number) => void,
+  ): Promise<void> {
+    const chunks = await openChunks(piece, reader.framing, {
+      chunkBytes: limits.readChunkBytes,
+      recordBytesMax: reader.recordBytesMax ?? limits.recordBytesMaxDefault,
+      signal,
+    });
+    try {
+      for (let chunk = await chunks.next(); chunk !== null; chunk = await chunks.next()) {
+        const { bytes } = chunk;
+        if (bytes.length > this.#windowBytes) {
+          this.#windowBytes = Math.max(bytes.length, limits.readChunkBytes + 64 * 1024);
+          this.#window = this.#memory.take(this.#windowBytes + layout.HEAP_SLACK);
+        }
+        this.#memory.heap.u8.set(bytes, this.#window);
+        this.#scan(bytes.length, chunk.offset, piece);
+        const records = this.#records();
+        moved(bytes.length, records - this.#finished);
+        this.#finished = records;
+      }
+    } finally {
+      await chunks.close();
+    }
+  }
+
+  #records(): number {
+    return this.#memory.heap.u32[(this.#control + layout.CTL_RECORDS) >>> 2]!;
+  }
+
+  #scan(length: number, offset: number, piece: FilePiece): void {
+    const { heap } = this.#memory;
+    heap.u32[(this.#control + layout.CTL_RECORDS) >>> 2] = 0;
+    this.#finished = 0;
+    const end = this.#window + length;
+    for (let at = this.#window; ; ) {
+      const status = this.#step(at, end);
+      at = heap.u32[(this.#control + layout.CTL_POSITION) >>> 2]!;
+      if (status === layout.STATUS_DONE) break;
+      at = this.#answer(status, at, offset, piece);
+    }
+    if (this.#collector instanceof TableCollector) this.#collector.addedByKernel(this.#records());
+  }
+
+  #step(at: number, end: number): number {
+    const { kernels } = this.#memory.heap;
+    const collector = this.#collector;
+    if (collector instanceof TableCollector && this.#plan.kind === "words") {
+      const flags = layout.FLAG_FINAL | (this.#plan.lowerCase ? layout.FLAG_LOWER_CASE : 0);
+      return kernels.scanWords(collector.table, this.#control, at, end, flags);
+    }
+    if (collector instanceof SortCollector && this.#plan.kind === "lines") {
+      const { partitioning } = collector;
+      const hashed = partitioning.kind === "hash" && partitioning.partitions > 1;
+      const flags = layout.FLAG_FINAL | layout.FLAG_VALIDATE | (hashed ? layout.FLAG_HASH : 0);
+      collector.lendArena();
+      const status = kernels.appendLines(collector.arena, this.#control, at, end, flags);
+      collector.returnArena();
+      return status;
+    }
+    throw new SheafError("INTERNAL", "a native plan without its collector");
+  }
+
+  /** Does what the kernel could not; returns where it goes on. */
+  #answer(status: number, at: number, offset: number, piece: FilePiece): number {
+    const { heap } = this.#memory;
+    const detail = heap.u32[(this.#control + layout.CTL_DETAIL) >>> 2]!;
+    const collector = this.#collector;
+    switch (status) {
+      case layout.STATUS_FULL:
+        if (collector instanceof TableCollector) return this.#fullTable(collector, at);
+        return this.#fullArena(collector as SortCollector, at);
+      case layout.STATUS_NEED_PAGE:
+        fillLetterPage(heap, detail);
+        return at;
+      case layout.STATUS_NEED_JS: {
+        const word = this.#memory.bytes.toString("utf8", at, detail);
+        collector.emit(word.toLowerCase(), undefined);
+        heap.u32[(this.#control + layout.CTL_RECORDS) >>> 2]! += 1;
+        (collector as TableCollector).emitted--;
+        return detail;
+      }
+      case layout.STATUS_INVALID: {
+        const place = offset + at - this.#window;
+        throw new SheafError("RECORD_INVALID", `${piece.name}: the bytes at offset ${place} are not valid UTF-8`, {
+          hint: 'Give the reader { invalid: "replace" } to read such bytes as U+FFFD, or { invalid: "bytes" } for raw lines.',
+          details: { path: piece.name, offset: place },
+        });
+      }
+      default:
+        throw new SheafError("INTERNAL", `scan answered status ${status}`);
+    }
+  }
+
+  #fullTable(collector: TableCollector, at: number): number {
+    if (collector.empty) {
+      throw new SheafError("RECORD_TOO_LARGE", "a single word is larger than the memory budget of a worker", {
+        hint: "Give the workers more memory with --memory, or read lines with text() and cut words yourself.",
+      });
+    }
+    collector.spill();
+    return at;
+  }
+
+  #fullArena(collector: SortCollector, at: number): number {
+    if (collector.empty) {
+      const { bytes } = this.#memory;
+      const newline = bytes.indexOf(10, at);
+      const length = (newline < 0 ? this.#window + this.#windowBytes : newline) - at;
+      collector.reserve((length + 64) * 8);
+    } else if (at === this.#stuckAt) collector.spill();
+    // A loan is only a share of what is left: when not even one line fits into it, the next is made of an empty region.
+    this.#stuckAt = at;
+    return at;
+  }
+}

@@ -1,0 +1,196 @@
+import { join } from "node:path";
+import { ValueEncoder } from "../codec/value-codec.ts";
+import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
+import { BufferSink } from "../format/byte-sink.ts";
+import type { OutputFile } from "../format/output-file.ts";
+import { openOutputFile } from "../format/output-file.ts";
+import { tsvWriter } from "../format/tsv-writer.ts";
+import type { CollectionPlan } from "../job/define.ts";
+import type { Key } from "../job/key.ts";
+import type { Encoder, Writer } from "../job/writer.ts";
+import { CollectedWriter } from "./collected.ts";
+import { PhaseError } from "./scene.ts";
+import type { JobSettings, OutputPart } from "./task-spec.ts";
+
+const NEWLINE = 10;
+
+/**
+ * The output files of one partition of one collection: encodes results with the job's writer and begins a new file
+ * whenever one has reached the part size, always between two records.
+ */
+export class ResultOutput {
+  readonly #collection: number;
+  readonly #partition: number;
+  readonly #directory: string;
+  readonly #partBytes: number;
+  readonly #writer: Writer<Key, unknown> | undefined;
+  readonly #collected: CollectedWriter | undefined;
+  readonly #keys = { bytes: Buffer.allocUnsafe(256) };
+  readonly #values = new ValueEncoder();
+  readonly #parts: OutputPart[] = [];
+  #sink!: BufferSink;
+  #encoder: Encoder<Key, unknown> | undefined;
+  #file: OutputFile | undefined;
+  #fileRecords = 0;
+  #base = 0;
+  #direct = 0;
+  /** Results written so far. */
+  records = 0;
+
+  constructor(plan: CollectionPlan, collection: number, partition: number, directory: string, settings: JobSettings) {
+    this.#collection = collection;
+    this.#partition = partition;
+    this.#directory = directory;
+    this.#partBytes = settings.partBytes;
+    const writer = plan.output ?? tsvWriter();
+    this.#writer = settings.output === "write" && writer.discards !== true ? writer : undefined;
+    if (settings.collect) {
+      const path = join(directory, `collected-${collection}-${partition}.run`);
+      this.#collected = new CollectedWriter(path, { jobId: settings.jobId, task: partition, attempt: 1 }, collection);
+    }
+  }
+
+  /** Opens the first file. */
+  async open(): Promise<void> {
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    const roll = this.#parts.length;
+    const packed = writer.compression === "gzip" ? ".gz" : writer.compression === "zstd" ? ".zst" : "";
+    const name = `out-${this.#collection}-${this.#partition}-${roll}${writer.extension}${packed}`;
+    const file = await openOutputFile(
+      join(this.#directory, name),
+      writer.compression === undefined ? {} : { compression: writer.compression },
+    );
+    this.#file = file;
+    this.#sink = new BufferSink((bytes) => file.write(bytes));
+    this.#direct = 0;
+    this.#fileRecords = 0;
+    this.#encoder = writer.encoder();
+    this.#encoder.begin?.(this.#sink);
+    this.#base = this.#sink.bytesWritten;
+  }
+
+  /** Where kernels may format results themselves: the writer's native form, when nothing else wants the records. */
+  get native(): "tsv" | "text" | undefined {
+    return this.#collected === undefined ? this.#writer?.nativeOutput : undefined;
+  }
+
+  write(key: Key, value: unknown): void {
+    this.records++;
+    if (this.#encoder !== undefined) {
+      try {
+        this.#encoder.write(key, value, this.#sink);
+      } catch (error) {
+        throw new PhaseError("write", error);
+      }
+      this.#fileRecords++;
+    }
+    if (this.#collected !== undefined) {
+      const size = keySizeMax(key);
+      if (this.#keys.bytes.length < size) this.#keys.bytes = Buffer.allocUnsafe(size * 2);
+      const length = encodeKey(this.#keys.bytes, 0, key);
+      this.#values.encode(value);
+      this.#collected.add(this.#keys.bytes.subarray(0, length), this.#values.bytes.subarray(0, this.#values.length));
+    }
+  }
+
+  /** True when the file has reached the part size: call roll() before the next record. */
+  get full(): boolean {
+    return this.#encoder !== undefined && this.#sink.bytesWritten + this.#direct >= this.#partBytes;
+  }
+
+  /** Ends the file and begins the next. */
+  async roll(): Promise<void> {
+    await this.#finishFile();
+    await this.open();
+  }
+
+  /**
+   * Takes whole lines that a kernel has formatted, one for each of `records` results; rolls where the part size is
+   * reached, as write() would have. `lines` is borrowed.
+   */
+  async writeLines(lines: Buffer, records: number): Promise<void> {
+    let rest = lines;
+    let left = records;
+    this.records += records;
+    while (rest.length > 0) {
+      if (this.full) await this.roll();
+      const room = this.#partBytes - this.#sink.bytesWritten - this.#direct;
+      const cut = rest.length < room ? rest.length - 1 : rest.indexOf(NEWLINE, room - 1);
+      const head = rest.subarray(0, cut + 1);
+      const headRecords = head.length === rest.length ? left : countLines(head);
+      this.#put(head, headRecords);
+      left -= headRecords;
+      rest = rest.subarray(cut + 1);
+    }
+  }
+
+  #put(lines: Buffer, records: number): void {
+    this.#sink.flush();
+    this.#file!.write(lines);
+    this.#direct += lines.length;
+    this.#fileRecords += records;
+  }
+
+  /** Ends everything and tells the files written. A partition without results has one file that says so. */
+  async finish(): Promise<readonly OutputPart[]> {
+    await this.#finishFile();
+    const collected = this.#collected?.finish();
+    if (collected !== undefined) {
+      this.#parts.push({
+        kind: "collected",
+        collection: this.#collection,
+        partition: this.#partition,
+        roll: 0,
+        extension: ".run",
+        records: this.records,
+        ...collected,
+      });
+    }
+    return this.#parts;
+  }
+
+  /** Closes and removes unfinished files. */
+  discard(): void {
+    this.#file?.discard();
+    this.#collected?.abandon();
+  }
+
+  async #finishFile(): Promise<void> {
+    const file = this.#file;
+    if (file === undefined) return;
+    // A roll that came right after the last record left a file with nothing in it but a header.
+    const empty = this.#fileRecords === 0 && this.#parts.length > 0 && this.#sink.bytesWritten === this.#base;
+    if (empty) {
+      file.discard();
+      this.#file = undefined;
+      return;
+    }
+    this.#encoder?.end?.(this.#sink);
+    this.#sink.flush();
+    const summary = await file.finish();
+    this.#file = undefined;
+    this.#parts.push({
+      kind: "output",
+      collection: this.#collection,
+      partition: this.#partition,
+      roll: this.#parts.length,
+      path: file.path,
+      extension: this.#extension(),
+      bytes: summary.bytes,
+      records: this.#fileRecords,
+      crc32c: summary.crc32c,
+    });
+  }
+
+  #extension(): string {
+    const writer = this.#writer!;
+    return `${writer.extension}${writer.compression === "gzip" ? ".gz" : writer.compression === "zstd" ? ".zst" : ""}`;
+  }
+}
+
+function countLines(lines: Buffer): number {
+  let count = 0;
+  for (let at = lines.indexOf(NEWLINE); at >= 0; at = lines.indexOf(NEWLINE, at + 1)) count++;
+  return count;
+}

@@ -1,0 +1,101 @@
+import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
+import { seededRandom } from "../base/random.ts";
+import { readPiece, readSource } from "../format/read-split.ts";
+import { isSource } from "../job/reader.ts";
+import type { Key } from "../job/key.ts";
+import { MapEmitter } from "./emitter.ts";
+import type { EmitTarget } from "./emitter.ts";
+import type { MapFunction } from "./map-loop.ts";
+import { MapLoop } from "./map-loop.ts";
+import type { TaskSetting } from "./map-task.ts";
+import type { BadRecords } from "./bad-records.ts";
+import { PROGRESS_CELLS } from "./task-spec.ts";
+import type { SampleTaskSpec, SplitPiece, TaskSuccess } from "./task-spec.ts";
+
+/** Keys kept of one collection: more are thinned out evenly. */
+const KEYS_MAX = 65_536;
+/** Pieces that cannot be read from their middle are given up after so many records. */
+const RECORDS_MAX = 200_000;
+
+/** Keeps every n-th key; when there are too many, every second of them, and n doubles. Deterministic. */
+class KeySample implements EmitTarget {
+  keys: string[] = [];
+  #step = 1;
+  #seen = 0;
+
+  emit(key: Key): void {
+    if (this.#seen++ % this.#step !== 0) return;
+    const bytes = Buffer.allocUnsafe(keySizeMax(key));
+    this.keys.push(bytes.toString("base64", 0, encodeKey(bytes, 0, key)));
+    if (this.keys.length < KEYS_MAX) return;
+    this.keys = this.keys.filter((_, i) => i % 2 === 0);
+    this.#step *= 2;
+  }
+
+  check(): void {
+    // Nothing is refused before it is emitted.
+  }
+}
+
+/**
+ * Runs map over short stretches of the input and keeps only keys: what a total order needs to choose its bounds.
+ * Records that fail are left to the map tasks, which say so properly.
+ */
+export async function runSample(
+  setting: TaskSetting<SampleTaskSpec>,
+): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
+  const { job, spec, context, scene } = setting;
+  const samples = job.collections.map(() => new KeySample());
+  const emitter = new MapEmitter(job.collections, job.named, samples);
+  const forgiving = { add: () => undefined } as unknown as BadRecords;
+  const map = (job.map as MapFunction | undefined) ?? ((record, emit) => (emit as (key: unknown) => void)(record));
+  const loop = new MapLoop(map, emitter, context, scene, { sampler: undefined, bad: forgiving });
+  scene.phase = "setup";
+  if (job.setup !== undefined) context.state = await job.setup(context);
+  for (const piece of spec.split.pieces) {
+    context.path = piece.kind === "file" ? piece.name : "";
+    scene.path = context.path;
+    await samplePiece(setting, piece, loop);
+    if (loop.records > RECORDS_MAX) break;
+  }
+  emitter.close();
+  context.counters.clear();
+  return {
+    output: null,
+    parts: [],
+    keys: samples.map((sample) => sample.keys),
+    partitionBytes: [],
+    hotKeys: [],
+    badPath: null,
+  };
+}
+
+async function samplePiece(setting: TaskSetting<SampleTaskSpec>, piece: SplitPiece, loop: MapLoop): Promise<void> {
+  const { job, settings, services, context } = setting;
+  const { input } = job;
+  let reader;
+  if (piece.kind === "generate") {
+    if (!isSource(input)) return;
+    const random = seededRandom(`${settings.seed}/generate/${piece.index}`);
+    reader = readSource(input, {
+      index: piece.index,
+      tasks: piece.tasks,
+      random: () => random.next(),
+      params: context.params,
+      signal: services.signal,
+    });
+  } else {
+    if (isSource(input)) return;
+    reader = await readPiece(input, piece, { keepBad: true, signal: services.signal });
+  }
+  const before = loop.records;
+  try {
+    for (let batch = await reader.next(); batch !== null; batch = await reader.next()) {
+      await loop.run(batch);
+      services.progress[PROGRESS_CELLS.beat]! += 1;
+      if (loop.records - before > RECORDS_MAX) break;
+    }
+  } finally {
+    await reader.close();
+  }
+}

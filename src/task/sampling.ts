@@ -1,0 +1,29 @@
+import { hashText } from "../base/random.ts";
+
+/**
+ * Decides for `--sample` which records are kept: by a hash of the seed, the file and the record's offset, so the choice
+ * is the same for every split, worker and attempt.
+ */
+export class RecordSampler {
+  readonly #threshold: number;
+  readonly #seed: number;
+  #file = 0;
+
+  /** `share` is the fraction kept, 0 to 1. */
+  constructor(share: number, seed: number) {
+    this.#threshold = Math.floor(share * 0x1_0000_0000);
+    this.#seed = seed;
+  }
+
+  /** The file, or generated task, whose records come next. */
+  enter(name: string): void {
+    this.#file = hashText(`${this.#seed}/${name}`);
+  }
+
+  keeps(offset: number): boolean {
+    let h = this.#file ^ Math.imul(offset | 0, 0x9e3779b1) ^ Math.imul(Math.floor(offset / 0x1_0000_0000), 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+    return (h ^ (h >>> 16)) >>> 0 < this.#threshold;
+  }
+}

@@ -1,0 +1,82 @@
+import { describeThrown, isSheafError } from "../base/errors.ts";
+import type { ErrorCode } from "../base/errors.ts";
+import { printKey } from "../codec/key-codec.ts";
+import type { TaskFailure } from "./task-spec.ts";
+
+const RECORD_CHARACTERS = 1_000;
+
+/** Codes that are about the data or the user's code, whatever phase they were found in. */
+const USER_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "USER_CODE", "KEY_INVALID", "VALUE_INVALID", "NUMBER_RANGE", "PARTITION_INVALID", "EMIT_LATE", "JOB_INVALID", "JOB_LOAD",
+]);
+const DATA_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "RECORD_INVALID", "RECORD_TOO_LARGE", "INPUT_CORRUPT", "INPUT_CHANGED", "INPUT_MISSING", "INPUT_UNREADABLE",
+]);
+
+/** Thrown through user-facing loops to say which phase an error belongs to; `cause` is what was thrown. */
+export class PhaseError extends Error {
+  readonly phase: string;
+
+  constructor(phase: string, cause: unknown) {
+    super(phase, { cause });
+    this.phase = phase;
+  }
+}
+
+/** Where a task stands, kept up to date while it runs so that a failure can say where it happened. */
+export class Scene {
+  phase = "load";
+  path: string | null = null;
+  offset: number | null = null;
+  record: unknown = undefined;
+  key: unknown = undefined;
+  readonly log: string[] = [];
+
+  /** Keeps the last lines the task logged. */
+  logged(line: string): void {
+    this.log.push(line);
+    if (this.log.length > 20) this.log.shift();
+  }
+
+  /** What was thrown, as the failure of this attempt. */
+  failure(thrown: unknown): TaskFailure {
+    const phase = thrown instanceof PhaseError ? thrown.phase : this.phase;
+    const error = thrown instanceof PhaseError ? thrown.cause : thrown;
+    const known = isSheafError(error) ? error : null;
+    const code = known?.code ?? "USER_CODE";
+    const details = known?.details ?? {};
+    const userish = USER_CODES.has(code);
+    const path = typeof details["path"] === "string" ? details["path"] : this.path;
+    const offset = typeof details["offset"] === "number" ? details["offset"] : userish ? this.offset : null;
+    return {
+      kind: "failure",
+      code,
+      message: describeThrown(error),
+      hint: known?.hint ?? null,
+      name: error instanceof Error ? error.name : typeof error,
+      stack: error instanceof Error && typeof error.stack === "string" ? error.stack : null,
+      phase,
+      blame: userish ? "user" : DATA_CODES.has(code) ? "data" : "system",
+      path,
+      offset,
+      record: this.record === undefined || !userish ? null : printRecord(this.record),
+      key: this.key === undefined || !userish ? null : printKey(this.key),
+      log: [...this.log],
+    };
+  }
+}
+
+/** The record as text, cut to 1,000 characters; control characters are left to whoever prints it. */
+export function printRecord(record: unknown): string {
+  let text: string;
+  if (typeof record === "string") text = record;
+  else if (record instanceof Uint8Array) text = Buffer.from(record.subarray(0, RECORD_CHARACTERS)).toString("latin1");
+  else {
+    try {
+      text = JSON.stringify(record) ?? String(record);
+    } catch {
+      text = String(record);
+    }
+  }
+  return text.length > RECORD_CHARACTERS ? `${text.slice(0, RECORD_CHARACTERS)}...` : text;
+}

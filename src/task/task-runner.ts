@@ -1,0 +1,68 @@
+import { unreachable } from "../base/errors.ts";
+import type { Job } from "../job/define.ts";
+import { TaskMemory } from "../shuffle/memory.ts";
+import { loadAux } from "./aux.ts";
+import { AttemptContext } from "./context.ts";
+import type { TaskSetting } from "./map-task.ts";
+import { runMap } from "./map-task.ts";
+import { runReduce } from "./reduce-task.ts";
+import { runSample } from "./sample-task.ts";
+import { Scene } from "./scene.ts";
+import type { JobSettings, TaskResult, TaskRunner, TaskServices, TaskSpec, TaskStats, TaskSuccess } from "./task-spec.ts";
+
+/** Runs tasks of one job in this thread, one at a time. Its memory is taken once and used again by every task. */
+export function createTaskRunner(job: Job, settings: JobSettings): TaskRunner {
+  let memory: TaskMemory | undefined;
+  let aux: Readonly<Record<string, unknown>> | undefined;
+  return {
+    async run(spec: TaskSpec, services: TaskServices): Promise<TaskResult> {
+      const scene = new Scene();
+      const startedMs = performance.now();
+      const cpu = process.cpuUsage();
+      try {
+        aux ??= await loadAux(job.aux);
+        memory ??= new TaskMemory(settings.memoryBytes);
+        memory.reset();
+        const stats = emptyStats();
+        const context = new AttemptContext(spec, settings, aux, services, scene);
+        const done = await runSpec({ job, settings, spec, services, memory, context, scene, stats });
+        const used = process.cpuUsage(cpu);
+        stats.elapsedMs = performance.now() - startedMs;
+        stats.cpuMs = (used.user + used.system) / 1000;
+        return { kind: "success", stats, counters: Object.fromEntries(context.counters), ...done };
+      } catch (error) {
+        return scene.failure(error);
+      }
+    },
+  };
+}
+
+function runSpec(setting: TaskSetting<TaskSpec>): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
+  const { spec } = setting;
+  switch (spec.kind) {
+    case "sample":
+      return runSample({ ...setting, spec });
+    case "map":
+      return runMap({ ...setting, spec });
+    case "reduce":
+      return runReduce({ ...setting, spec });
+    default:
+      return unreachable(spec);
+  }
+}
+
+function emptyStats(): TaskStats {
+  return {
+    recordsIn: 0,
+    bytesIn: 0,
+    recordsOut: 0,
+    bytesOut: 0,
+    emitted: 0,
+    shuffleBytes: 0,
+    spills: 0,
+    badRecords: 0,
+    groups: 0,
+    elapsedMs: 0,
+    cpuMs: 0,
+  };
+}
