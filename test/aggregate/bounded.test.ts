@@ -66,6 +66,26 @@ test("values changed after they were added change nothing", () => {
   assert.deepEqual(set().result(state), [[1, Uint8Array.of(7)]]);
 });
 
+test("values of every kind of data are kept as they were", () => {
+  class Point {}
+  const point = new Point();
+  const bare: object = Object.assign(Object.create(null) as object, { a: 1 });
+  const kinds = [
+    new Date(5),
+    new Map([[[1], { a: new Set([2]) }]]),
+    Float32Array.of(1),
+    Buffer.from("a"),
+    bare,
+    1n,
+  ];
+  assert.deepEqual(fold(collect(), kinds), kinds);
+  assert.equal(fold(first(), [point]), point, "no data: left for the codec to refuse");
+  const map = new Map([["a", [1]]]);
+  const state = stateOf(collect(), [map]);
+  map.get("a")!.push(2);
+  assert.deepEqual(collect().result(state as never), [new Map([["a", [1]]])]);
+});
+
 test("a value that contains itself is refused", () => {
   const cycle: unknown[] = [];
   cycle.push(cycle);

@@ -1,0 +1,92 @@
+import { keepValue } from "../aggregate/keep-value.ts";
+import { SheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
+import { ValueEncoder } from "../codec/value-codec.ts";
+import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
+import type { Job } from "../job/define.ts";
+import type { Key } from "../job/key.ts";
+import type { Counters, Task } from "./user-code.ts";
+import { callUser, contextOf } from "./user-code.ts";
+
+/** One emitted or resulting pair. */
+export type Pair = readonly [key: Key, value: unknown];
+
+/** A record and its place, as ctx.path and ctx.offset tell it. */
+export interface PlacedRecord {
+  readonly record: unknown;
+  readonly path: string;
+  readonly offset: number;
+}
+
+/** What one map task emitted, per collection in the order of `Job.collections`. */
+export type MapOutputs = readonly (readonly Pair[])[];
+
+/** Runs one map task over its records: setup, map, teardown. */
+export async function interpretMap(
+  job: Job,
+  index: number,
+  records: Iterable<PlacedRecord>,
+  counters: Counters,
+): Promise<MapOutputs> {
+  const task: Task = { kind: "map", index, path: "", offset: 0, state: undefined };
+  const context = contextOf(job, task, counters, () => {});
+  const outputs: Pair[][] = job.collections.map(() => []);
+  const open = { now: true };
+  const emits = outputs.map((output) => emitTo(output, open));
+  const emit: unknown = job.named ? namedEmits(job, emits) : emits[0];
+  if (job.setup !== undefined) task.state = await callUser("setup", () => job.setup!(context));
+  for (const { record, path, offset } of records) {
+    task.path = path;
+    task.offset = offset;
+    await callUser(`map, record ${printValue(record)} at ${path}:${offset}`, async () => {
+      if (job.map === undefined) emits[0]!(record as Key, undefined);
+      else await emitReturned(await job.map(record, emit, context), job.named ? undefined : emits[0]);
+    });
+  }
+  task.path = "";
+  task.offset = 0;
+  if (job.teardown !== undefined) await callUser("teardown", () => job.teardown!(context, emit));
+  open.now = false;
+  return outputs;
+}
+
+type EmitPair = (key: Key, value: unknown) => void;
+
+function namedEmits(job: Job, emits: readonly EmitPair[]): Readonly<Record<string, EmitPair>> {
+  return Object.fromEntries(job.collections.map((plan, i) => [plan.name, emits[i]!]));
+}
+
+/** Takes what the engine takes, as it is at the time of the emit: it is encoded then. */
+function emitTo(output: Pair[], open: { now: boolean }): EmitPair {
+  const encoder = new ValueEncoder();
+  return (key, value) => {
+    if (!open.now) {
+      throw new SheafError("EMIT_LATE", `emit(${printValue(key)}) after the task ended`, {
+        hint: "Await what emits later, or return its promise from map.",
+      });
+    }
+    encodeKey(Buffer.allocUnsafe(keySizeMax(key)), 0, key);
+    encoder.encode(value);
+    output.push([keepKey(key), keepValue(value)]);
+  };
+}
+
+/** -0 is the key 0. */
+function keepKey(key: Key): Key {
+  if (typeof key === "number") return key + 0;
+  return Array.isArray(key) ? (key as readonly Key[]).map(keepKey) : keepValue(key);
+}
+
+/** Emits the pairs that map returned or yields, if it is one that does. */
+async function emitReturned(returned: unknown, emit: EmitPair | undefined): Promise<void> {
+  if (emit === undefined || typeof returned !== "object" || returned === null) return;
+  if (!(Symbol.iterator in returned || Symbol.asyncIterator in returned)) return;
+  for await (const pair of returned as AsyncIterable<unknown>) {
+    if (!Array.isArray(pair) || pair.length < 1 || pair.length > 2) {
+      throw new SheafError("VALUE_INVALID", `map gave ${printValue(pair)}, which is no [key, value] pair`, {
+        hint: "Yield or return pairs: yield [word, 1].",
+      });
+    }
+    emit(pair[0] as Key, pair[1]);
+  }
+}

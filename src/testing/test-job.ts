@@ -1,0 +1,279 @@
+import { AssertionError } from "node:assert";
+import { SheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
+import type { Random } from "../base/random.ts";
+import { seededRandom } from "../base/random.ts";
+import type { Job } from "../job/define.ts";
+import { isSource } from "../job/reader.ts";
+import { findDifference, sortResults } from "./compare-results.ts";
+import type { MapOutputs, Pair, PlacedRecord } from "./interpret-map.ts";
+import { interpretMap } from "./interpret-map.ts";
+import { interpretReduce } from "./interpret-reduce.ts";
+import type { Counters } from "./user-code.ts";
+
+/**
+ * Records, as the job's reader would give them; with a path if ctx.path matters. ctx.offset is their index.
+ */
+export type TestInput =
+  | Iterable<unknown>
+  | AsyncIterable<unknown>
+  | { readonly records: Iterable<unknown> | AsyncIterable<unknown>; readonly path?: string };
+
+export interface TestJobOptions {
+  /** Decides splits, partitions, places to combine and orders. A failure tells it. Default 0. */
+  readonly seed?: number;
+  /** How many different ways to run the job, each of its own splits, partitions and so on. Default 20. */
+  readonly rounds?: number;
+  /**
+   * Relative difference that numbers made by a free-form reduce may have: floats add up differently when they
+   * are combined elsewhere. Results of aggregators must be equal. Default 1e-9; 0 for none.
+   */
+  readonly tolerance?: number;
+  /**
+   * True: a free-form reduce is held to not depend on the order of its values. Aggregators say so
+   * themselves.
+   */
+  readonly orderFree?: boolean;
+  /** Override the job's `params`, as `--set` does. */
+  readonly params?: Readonly<Record<string, unknown>>;
+  /** Replace `aux` data by name; needed for what the job has as `{ file: path }`. */
+  readonly aux?: Readonly<Record<string, unknown>>;
+}
+
+export interface TestResult {
+  /**
+   * The results in key order (of a map-only job: in the order of its records); empty for a job with
+   * collections.
+   */
+  readonly results: readonly Pair[];
+  /** What ctx.count added up to, in a run over one split. */
+  readonly counters: Readonly<Record<string, number>>;
+  /** The results of each collection, by name. */
+  readonly collections: Readonly<Record<string, readonly Pair[]>>;
+}
+
+/** What may not change the result, in the order it is tried; each with what to look for when it does. */
+const SUSPECTS = {
+  repeat: {
+    what: "the result changes from run to run",
+    hint: "Does the job use Math.random (ctx.random is seeded), the time, or keep state between runs?",
+  },
+  combine: {
+    what: "the result depends on where values are combined",
+    hint: "combine (or an aggregator's merge) must be associative, and take its own results like values.",
+  },
+  splits: {
+    what: "the result depends on how the input is split",
+    hint: "Does map keep state across records, or use ctx.random, ctx.task or ctx.index?",
+  },
+  partitions: {
+    what: "the result depends on the number of partitions",
+    hint: "Does reduce keep state across keys, or partition tear apart keys of one group?",
+  },
+  order: {
+    what: "the result depends on the order of values",
+    hint: "A commutative aggregator, and a job tested as orderFree, must take values in any order.",
+  },
+  together: {
+    what: "the result depends on splits, partitions, combining and order together",
+    hint: "Each alone changes nothing. Does combine depend on which map task it runs in?",
+  },
+} as const;
+
+type Suspect = keyof typeof SUSPECTS;
+
+/**
+ * Runs a job on records in memory, again and again, with other splits, partitions, places to combine and
+ * orders of merging each time, and compares with running it in one piece: a job that passes gives the same
+ * result on any number of workers and machines. No files are read or written, and `expect` is not asked.
+ *
+ * @param input the records; may be left out for a job whose input generates them
+ * @returns the results, for assertions of your own
+ * @throws AssertionError naming the key and what its result depends on, with the seed that shows it
+ * @throws SheafError for errors of the job itself: USER_CODE with the record or key, KEY_INVALID ...
+ */
+export async function testJob(
+  job: Job,
+  input?: TestInput,
+  options: TestJobOptions = {},
+): Promise<TestResult> {
+  const { seed = 0, rounds = 20 } = options;
+  const tested = prepare(job, options);
+  const tasks = await readTasks(tested, input);
+  const counters: Counters = new Map();
+  const whole = { tasks, outputs: await mapAll(tested, tasks, counters) };
+  const random = seededRandom(seed);
+  const plain = { partitions: 1, combine: false, shuffle: false };
+  const expected = await reduceAll(tested, whole.outputs, () => ({ ...plain, random }), counters);
+
+  const check = async (
+    suspect: Suspect,
+    round: number,
+    outputs: readonly MapOutputs[],
+    way: Way,
+  ): Promise<void> => {
+    const actual = await reduceAll(tested, outputs, way, new Map());
+    compare(tested, expected, actual, options, { suspect, seed, round });
+  };
+  await check("repeat", 0, await mapAll(tested, tasks, new Map()), () => ({ ...plain, random }));
+  const shuffles = (collection: number): boolean => canShuffle(tested, collection, options);
+  // One suspect at a time first: what differs then is known by name.
+  for (let round = 1; round <= rounds; round++) {
+    const chance = seededRandom(`${seed}/${round}`);
+    const partitions = 2 + chance.below(6);
+    await check("combine", round, whole.outputs, () => ({ ...plain, random: chance, combine: true }));
+    const outputs = await mapAll(tested, split(whole.tasks, chance), new Map());
+    await check("splits", round, outputs, () => ({ ...plain, random: chance }));
+    await check("partitions", round, whole.outputs, () => ({ ...plain, random: chance, partitions }));
+    await check("order", round, whole.outputs, (i) => ({ ...plain, random: chance, shuffle: shuffles(i) }));
+  }
+  for (let round = 1; round <= rounds; round++) {
+    const chance = seededRandom(`${seed}/together/${round}`);
+    const outputs = await mapAll(tested, split(whole.tasks, chance), new Map());
+    const partitions = 1 + chance.below(7);
+    const way: Way = (i) => ({ partitions, random: chance, combine: true, shuffle: shuffles(i) });
+    await check("together", round, outputs, way);
+  }
+  return resultOf(tested, expected, counters);
+}
+
+type Way = (collection: number) => Parameters<typeof interpretReduce>[3];
+type Results = readonly (readonly Pair[])[];
+
+function prepare(job: Job, options: TestJobOptions): Job {
+  const aux = { ...job.aux, ...options.aux };
+  for (const [name, value] of Object.entries(job.aux)) {
+    const isFile = typeof value === "object" && value !== null && "file" in value;
+    if (!isFile || Object.hasOwn(options.aux ?? {}, name)) continue;
+    throw new SheafError("USAGE", `testJob: aux.${name} is a file, and testJob reads none`, {
+      hint: `Give its content: testJob(job, records, { aux: { ${name}: ... } }).`,
+    });
+  }
+  return { ...job, aux, params: { ...job.params, ...options.params } };
+}
+
+/** The records of each map task there would be without splitting. */
+async function readTasks(job: Job, input: TestInput | undefined): Promise<PlacedRecord[][]> {
+  if (input === undefined) return generateTasks(job);
+  const isBare = typeof input === "object" && (Symbol.iterator in input || Symbol.asyncIterator in input);
+  const { records, path = "records" } = isBare
+    ? { records: input }
+    : (input as { records: Iterable<unknown> });
+  const isList = typeof records === "object" && records !== null;
+  if (!isList || !(Symbol.iterator in records || Symbol.asyncIterator in records)) {
+    throw new SheafError("USAGE", `testJob: ${printValue(input)} is no list of records`, {
+      hint: "Give an array of what the job's reader would make: testJob(job, ['a line', 'another']).",
+    });
+  }
+  return [await place(records as AsyncIterable<unknown>, path)];
+}
+
+async function generateTasks(job: Job): Promise<PlacedRecord[][]> {
+  const { input, params } = job;
+  if (!isSource(input)) {
+    throw new SheafError("USAGE", "testJob: there are no records", {
+      hint: "Give them: testJob(job, [...]). Only a job whose input generates them can do without.",
+    });
+  }
+  const tasks: PlacedRecord[][] = [];
+  for (let index = 0; index < input.tasks; index++) {
+    const random = seededRandom(`${job.seed}/generate/${index}`);
+    const { signal } = new AbortController();
+    const context = { index, tasks: input.tasks, random: () => random.next(), params, signal };
+    tasks.push(await place(input.records(context) as AsyncIterable<unknown>, ""));
+  }
+  return tasks;
+}
+
+async function place(records: AsyncIterable<unknown>, path: string): Promise<PlacedRecord[]> {
+  const placed: PlacedRecord[] = [];
+  for await (const record of records) placed.push({ record, path, offset: placed.length });
+  return placed;
+}
+
+/**
+ * Cuts every task at random places, some of the pieces empty. What is generated stays as it is: its tasks
+ * are given.
+ */
+function split(tasks: readonly PlacedRecord[][], random: Random): PlacedRecord[][] {
+  const [records, ...others] = tasks;
+  if (records === undefined || others.length > 0) return [...tasks];
+  const cuts = Array.from({ length: random.below(6) }, () => random.below(records.length + 1));
+  const bounds = [0, ...cuts.sort((a, b) => a - b), records.length];
+  return bounds.slice(1).map((end, i) => records.slice(bounds[i], end));
+}
+
+async function mapAll(job: Job, tasks: readonly PlacedRecord[][], counters: Counters): Promise<MapOutputs[]> {
+  const outputs: MapOutputs[] = [];
+  for (const [index, records] of tasks.entries())
+    outputs.push(await interpretMap(job, index, records, counters));
+  return outputs;
+}
+
+async function reduceAll(
+  job: Job,
+  outputs: readonly MapOutputs[],
+  way: Way,
+  counters: Counters,
+): Promise<Results> {
+  const results: Pair[][] = [];
+  for (const [i, plan] of job.collections.entries()) {
+    const pairs = outputs.map((output) => output[i]!);
+    const made = await interpretReduce(job, plan, pairs, way(i), counters);
+    results.push(plan.mapOnly ? made : sortResults(made));
+  }
+  return results;
+}
+
+function canShuffle(job: Job, collection: number, options: TestJobOptions): boolean {
+  const { aggregator, reduce, groupBy } = job.collections[collection]!;
+  if (aggregator !== undefined) return aggregator.commutative === true;
+  return reduce !== undefined && groupBy === undefined && options.orderFree === true;
+}
+
+interface Trial {
+  readonly suspect: Suspect;
+  readonly seed: number;
+  readonly round: number;
+}
+
+function compare(job: Job, expected: Results, actual: Results, options: TestJobOptions, trial: Trial): void {
+  const { what, hint } = SUSPECTS[trial.suspect];
+  for (const [i, { name, reduce, mapOnly }] of job.collections.entries()) {
+    const tolerance = reduce === undefined ? 0 : (options.tolerance ?? 1e-9);
+    const [wanted, got] = mapOnly ? [inOrder(expected[i]!), inOrder(actual[i]!)] : [expected[i]!, actual[i]!];
+    const found = findDifference(wanted, got, tolerance);
+    if (found === undefined) continue;
+    const where = mapOnly
+      ? `record ${printValue((found.key as readonly [number])[0])}`
+      : `key ${printValue(found.key)}`;
+    const collection = name === "" ? "" : `collection ${name}, `;
+    const values = `in one piece ${printAll(found.expected)}, here ${printAll(found.actual)}`;
+    const replay = `(seed ${trial.seed}, round ${trial.round})`;
+    throw new AssertionError({
+      message: `testJob: ${collection}${where}: ${what}: ${values}. ${hint} ${replay}`,
+      actual: found.actual,
+      expected: found.expected,
+      operator: "testJob",
+    });
+  }
+}
+
+/** Results without a shuffle are compared by their place. */
+function inOrder(results: readonly Pair[]): Pair[] {
+  return results.map(([key, value], i) => [[i], [key, value]]);
+}
+
+function printAll(values: readonly unknown[]): string {
+  return values.length === 0 ? "nothing" : values.map((value) => printValue(value)).join(", ");
+}
+
+function resultOf(job: Job, results: Results, counters: Counters): TestResult {
+  return {
+    results: job.named ? [] : results[0]!,
+    counters: Object.fromEntries(counters),
+    collections: job.named
+      ? Object.fromEntries(job.collections.map(({ name }, i) => [name, results[i]!]))
+      : {},
+  };
+}
