@@ -17,7 +17,10 @@ export function auditState(s: SchedulerState): void {
       demand(right, () => `${node.id} slot ${slot.index} is busy with an attempt that does not run there`);
     }
     const listed = node.byIdle.chain === s.idle;
-    demand(listed === node.idle.length > 0, () => `${node.id} has ${node.idle.length} idle slots; listed: ${listed}`);
+    demand(
+      listed === node.idle.length > 0,
+      () => `${node.id} has ${node.idle.length} idle slots; listed: ${listed}`,
+    );
   }
   demand(idle === s.idleSlots, () => `${idle} slots are idle, ${s.idleSlots} are counted`);
   demand(busy === s.busySlots, () => `${busy} slots are busy, ${s.busySlots} are counted`);
@@ -41,8 +44,10 @@ function auditJob(s: SchedulerState, job: JobState): void {
         runs.join() === [...believed].sort((a, b) => a - b).join(),
         () => `${job.id} ${name} ${ref.task} is ${state.kind} with attempts ${believed}; ${runs} run`,
       );
-      if (state.kind === "BLOCKED") demand(!phase.open, () => `${job.id} ${name} ${ref.task} blocked, phase open`);
-      if (state.kind === "READY") demand(phase.open, () => `${job.id} ${name} ${ref.task} ready, phase closed`);
+      if (state.kind === "BLOCKED")
+        demand(!phase.open, () => `${job.id} ${name} ${ref.task} blocked, phase open`);
+      if (state.kind === "READY")
+        demand(phase.open, () => `${job.id} ${name} ${ref.task} ready, phase closed`);
     }
     demand(
       JSON.stringify(counts) === JSON.stringify(phase.counts),
@@ -51,7 +56,10 @@ function auditJob(s: SchedulerState, job: JobState): void {
   }
   demand(ready === job.ready, () => `${job.id}: ${ready} tasks ready, ${job.ready} counted`);
   demand(running === job.running, () => `${job.id}: ${running} attempts run, ${job.running} counted`);
-  demand(job.watched.size === running, () => `${job.id}: ${running} attempts run, ${job.watched.size} watched`);
+  demand(
+    job.watched.size === running,
+    () => `${job.id}: ${running} attempts run, ${job.watched.size} watched`,
+  );
   const queued = job.queueAt >= 0;
   const wanted = ready > 0 && job.status.kind === "RUNNING";
   demand(queued === wanted, () => `${job.id}: ${ready} ready, ${job.status.kind}, in the queue: ${queued}`);
@@ -66,7 +74,9 @@ export function auditWorkConserved(s: SchedulerState): void {
     if (job.ready === 0 || job.status.kind !== "RUNNING") continue;
     const nodes = [...s.nodes.values()].filter((node) => {
       const bar = job.bars.get(node.id);
-      return node.slots.some((slot) => slot.state.kind === "IDLE") && (bar === undefined || bar.untilMs === null);
+      return (
+        node.slots.some((slot) => slot.state.kind === "IDLE") && (bar === undefined || bar.untilMs === null)
+      );
     });
     if (nodes.length === 0) continue;
     for (const name of PHASES) {

@@ -52,12 +52,16 @@ export function measureCost(nodes: number, tasks: number, clock: Clock): CostPoi
       );
     }
   };
-  for (let i = 0; i < nodes; i++) todo.push({ kind: "nodeJoined", node: `n${i}`, incarnation: 1, slots: SLOTS });
+  for (let i = 0; i < nodes; i++)
+    todo.push({ kind: "nodeJoined", node: `n${i}`, incarnation: 1, slots: SLOTS });
   for (let i = 0; i < nodes * SLOTS; i++) todo.push(ask(`n${i % nodes}`, Math.floor(i / nodes)));
   const reduces = Math.floor(tasks / 20);
   const near = (i: number): TaskPlan => (i % 2 === 0 ? {} : { preferred: [`n${(i * 7) % nodes}`] });
   const map = Array.from({ length: tasks - reduces }, (_, i) => near(i));
-  todo.push({ kind: "jobSubmitted", job: { id: "j", map, reduce: Array.from({ length: reduces }, () => ({})) } });
+  todo.push({
+    kind: "jobSubmitted",
+    job: { id: "j", map, reduce: Array.from({ length: reduces }, () => ({})) },
+  });
   while (todo.length > 0) {
     for (const event of todo) obey(step(event));
     nowMs += 10;

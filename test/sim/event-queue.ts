@@ -10,7 +10,9 @@ interface Entry {
 export class EventQueue {
   nowMs = 0;
   #sequence = 0;
-  readonly #heap = new Heap<Entry>((a, b) => a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence));
+  readonly #heap = new Heap<Entry>(
+    (a, b) => a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence),
+  );
 
   after(delayMs: number, run: () => void): void {
     this.#heap.push({ atMs: this.nowMs + delayMs, sequence: this.#sequence++, run });

@@ -1,8 +1,9 @@
 import { PHASES, type TaskRef } from "#src/scheduler/ids.js";
 import type { JobState } from "#src/scheduler/job-state.js";
+import { keyOf } from "./attempt-key.js";
 import { auditState } from "./audit.js";
 import { demand } from "./violation.js";
-import { keyOf, type World } from "./world.js";
+import type { World } from "./world.js";
 
 /** What must be true of a world once all its jobs have ended and everything has come to rest. */
 export function checkWorld(world: World): void {
@@ -13,7 +14,10 @@ export function checkWorld(world: World): void {
     if (!node.up) continue;
     const { id } = node.plan;
     const known = state.nodes.get(id);
-    demand(known?.incarnation === node.incarnation, () => `${id}.${node.incarnation} lives, known is another life`);
+    demand(
+      known?.incarnation === node.incarnation,
+      () => `${id}.${node.incarnation} lives, known is another life`,
+    );
     node.workers.forEach((worker, slot) => {
       demand(worker.idle, () => `${id} slot ${slot} still works after the end`);
       const { kind } = known!.slots[slot]!.state;
@@ -41,7 +45,10 @@ function checkJob(world: World, job: JobState): void {
     demand(injected, () => `${job.id} FAILED without an injected fault: ${cause?.message}`);
     const byUser = cause!.blame !== "system";
     const faults = ["user failure", "hang", "poison record"].some((kind) => log.counts.has(kind));
-    demand(!byUser || faults, () => `${job.id}: user code is blamed for what it did not do: ${cause!.message}`);
+    demand(
+      !byUser || faults,
+      () => `${job.id}: user code is blamed for what it did not do: ${cause!.message}`,
+    );
   }
   checkAttempts(world, job);
   if (succeeded) checkResult(world, job, ended!.counters, ended!.failedTasks);
@@ -68,7 +75,8 @@ function checkAttempts(world: World, job: JobState): void {
       demand(alive.length <= 1, () => `${last}: ${alive.length} committed outputs`);
     }
   }
-  if (world.plan.faultless) demand(attempts === tasks, () => `${job.id}: ${attempts} attempts for ${tasks} tasks`);
+  if (world.plan.faultless)
+    demand(attempts === tasks, () => `${job.id}: ${attempts} attempts for ${tasks} tasks`);
 }
 
 /** Each task committed once, by an attempt that really made its output final; each reduce read each map once; counters right. */
@@ -96,13 +104,22 @@ function checkResult(
       for (const counter in own) expected.set(counter, (expected.get(counter) ?? 0) + own[counter]!);
     }
     const allowed = Math.floor(job.policy.failedTasksShare * phase.tasks.length);
-    demand(phase.counts.FAILED <= allowed, () => `${job.id}: ${phase.counts.FAILED} failed, ${allowed} allowed`);
+    demand(
+      phase.counts.FAILED <= allowed,
+      () => `${job.id}: ${phase.counts.FAILED} failed, ${allowed} allowed`,
+    );
   }
-  demand(failed === failedTasks.length, () => `${job.id}: ${failed} failed tasks, ${failedTasks.length} told`);
+  demand(
+    failed === failedTasks.length,
+    () => `${job.id}: ${failed} failed tasks, ${failedTasks.length} told`,
+  );
   const names = new Set([...expected.keys(), ...Object.keys(counters)]);
   for (const name of names) {
     const right = (counters[name] ?? 0) === (expected.get(name) ?? 0);
-    demand(right, () => `${job.id}: counter "${name}" is ${counters[name]}, without faults ${expected.get(name)}`);
+    demand(
+      right,
+      () => `${job.id}: counter "${name}" is ${counters[name]}, without faults ${expected.get(name)}`,
+    );
   }
 }
 

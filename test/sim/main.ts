@@ -48,7 +48,9 @@ function runSeeds(from: number, count: number, trace: boolean): void {
   let told = begunMs;
   for (let seed = from; seed < from + count; seed++) {
     try {
-      totals.add(simulate(seed, { clock: systemClock, ...(trace ? { trace: (line) => console.log(line) } : {}) }));
+      totals.add(
+        simulate(seed, { clock: systemClock, ...(trace ? { trace: (line) => console.log(line) } : {}) }),
+      );
     } catch (error) {
       failed++;
       console.error(error instanceof Violation ? `VIOLATION ${error.message}` : error);
@@ -56,7 +58,9 @@ function runSeeds(from: number, count: number, trace: boolean): void {
     }
     if (systemClock.nowMs() - told < 10_000) continue;
     told = systemClock.nowMs();
-    console.error(`${seed - from + 1} of ${count} seeds, ${failed} failed, ${Math.round((told - begunMs) / 1_000)} s`);
+    console.error(
+      `${seed - from + 1} of ${count} seeds, ${failed} failed, ${Math.round((told - begunMs) / 1_000)} s`,
+    );
   }
   for (const line of totals.lines()) console.log(line);
   console.log(`failed     ${failed}`);

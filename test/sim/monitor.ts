@@ -3,9 +3,10 @@ import type { SchedulerEvent } from "#src/scheduler/events.js";
 import { type AttemptRef, formatTask } from "#src/scheduler/ids.js";
 import type { Task } from "#src/scheduler/task.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
+import { keyOf } from "./attempt-key.js";
 import { auditState, auditWorkConserved } from "./audit.js";
 import { demand } from "./violation.js";
-import { keyOf, type World } from "./world.js";
+import type { World } from "./world.js";
 
 type CommandOf<K extends Command["kind"]> = Extract<Command, { kind: K }>;
 
@@ -25,6 +26,8 @@ export class Monitor {
   /** What each question of a slot was answered with. */
   readonly #answers = new Map<string, string>();
   readonly #granted = new Map<string, AttemptRef[]>();
+  /** The attempt that had the right to commit when the report of an attempt of its task came. */
+  #holder: AttemptRef | undefined;
   readonly #barred = new Set<string>();
   readonly #commitOrdered = new Set<string>();
   readonly #samplesReady = new Set<string>();
@@ -36,6 +39,7 @@ export class Monitor {
   }
 
   before(event: SchedulerEvent): void {
+    this.#holder = event.kind === "attemptFinished" ? this.#commitHolder(event.attempt) : undefined;
     if (event.kind !== "jobCancelled") return;
     const status = this.#world.scheduler.state.jobs.get(event.job)?.status.kind;
     if (status !== undefined) this.cancelHeard.add(event.job);
@@ -45,14 +49,18 @@ export class Monitor {
   after(event: SchedulerEvent, commands: readonly Command[]): void {
     this.commands += commands.length;
     for (const command of commands) this.#check(command);
+    if (event.kind === "attemptFinished" && this.#holder !== undefined)
+      this.#checkFinish(event.attempt, this.#holder);
     const { steps, plan, scheduler } = this.#world;
     const small = plan.size === "small";
     if (steps % (small ? 40 : 20_000) === 0) auditState(scheduler.state);
-    if (event.kind === "tick" ? steps % 64 === 0 : small && steps % 4 === 0) auditWorkConserved(scheduler.state);
+    if (event.kind === "tick" ? steps % 64 === 0 : small && steps % 4 === 0)
+      auditWorkConserved(scheduler.state);
   }
 
   published(attempt: AttemptRef, granted: boolean): void {
-    if (this.#world.asksToCommit(attempt)) demand(granted, () => `${keyOf(attempt)} was published without a grant`);
+    if (this.#world.asksToCommit(attempt))
+      demand(granted, () => `${keyOf(attempt)} was published without a grant`);
     this.#published.add(keyOf(attempt));
   }
 
@@ -119,17 +127,31 @@ export class Monitor {
     demand(answer === undefined, () => `${question} was answered with ${answer}, now with ${key}`);
     this.#answers.set(question, key);
     this.attempts++;
-    demand(slot < nodes.get(node)!.plan.slots, () => `${key} started in slot ${slot} of ${node}, which it has not`);
+    demand(
+      slot < nodes.get(node)!.plan.slots,
+      () => `${key} started in slot ${slot} of ${node}, which it has not`,
+    );
     demand(!this.#barred.has(`${attempt.job} ${node}`), () => `${key} started on ${node}, which is barred`);
     const alive = scheduler.state.nodes.get(node)?.incarnation === incarnation;
     demand(alive, () => `${key} started on ${node}.${incarnation}, which is not alive`);
     const task = this.#task(attempt);
     const { pinned } = task;
-    demand(pinned.length === 0 || pinned.includes(node), () => `${key} started on ${node}, pinned to ${pinned}`);
-    demand(attempt.attempt === task.attempts.length, () => `${key} is not the last of ${task.attempts.length}`);
+    demand(
+      pinned.length === 0 || pinned.includes(node),
+      () => `${key} started on ${node}, pinned to ${pinned}`,
+    );
+    demand(
+      attempt.attempt === task.attempts.length,
+      () => `${key} is not the last of ${task.attempts.length}`,
+    );
     this.#checkPhase(task, key);
-    const others = task.attempts.filter((a) => a.state.kind === "RUNNING" && a.ref.attempt !== attempt.attempt);
-    demand(others.length === (backup ? 1 : 0), () => `${key} (backup: ${backup}) started beside ${others.length}`);
+    const others = task.attempts.filter(
+      (a) => a.state.kind === "RUNNING" && a.ref.attempt !== attempt.attempt,
+    );
+    demand(
+      others.length === (backup ? 1 : 0),
+      () => `${key} (backup: ${backup}) started beside ${others.length}`,
+    );
     if (backup) this.#checkBackup(task, key, others[0]!.startedMs);
   }
 
@@ -137,7 +159,8 @@ export class Monitor {
     const { sample, map, reduce } = task.job.phases;
     const before = task.phase === reduce ? map : task.phase === map ? sample : undefined;
     const open = before?.tasks.every((t) => t.state.kind === "FINISHED" || t.state.kind === "FAILED") ?? true;
-    if (this.#world.plan.size === "small") demand(open, () => `${key} started before ${before!.name} was done`);
+    if (this.#world.plan.size === "small")
+      demand(open, () => `${key} started before ${before!.name} was done`);
     const announced = task.phase !== map || sample.tasks.length === 0 || this.#samplesReady.has(task.job.id);
     demand(announced, () => `${key} started before sampleReady`);
   }
@@ -176,6 +199,17 @@ export class Monitor {
       demand(gone, () => `${keyOf(attempt)} was granted the commit that ${keyOf(earlier)} has`);
     }
     this.#granted.set(key, [...before, attempt]);
+  }
+
+  #commitHolder(ref: AttemptRef): AttemptRef | undefined {
+    const granted = this.#granted.get(`${ref.job}/${formatTask(ref)}`) ?? [];
+    return granted.find((g) => this.#task(g).attempts[g.attempt - 1]!.state.kind === "RUNNING");
+  }
+
+  #checkFinish(attempt: AttemptRef, holder: AttemptRef): void {
+    const { state } = this.#task(attempt);
+    const taken = state.kind === "FINISHED" && state.attempt !== holder.attempt;
+    demand(!taken, () => `${keyOf(attempt)} was committed while ${keyOf(holder)} had the right to`);
   }
 
   #task(ref: AttemptRef): Task {

@@ -46,7 +46,8 @@ export const mutants: Readonly<Record<string, Rules>> = {
   },
   "starts backups of everything that is not quick": {
     ...standardRules,
-    isSlow: (phase, policy, elapsedMs) => standardRules.isSlow(phase, { ...policy, speculationSlowness: 1 }, elapsedMs),
+    isSlow: (phase, policy, elapsedMs) =>
+      standardRules.isSlow(phase, { ...policy, speculationSlowness: 1 }, elapsedMs),
   },
   "leaves tasks running when the job ends": withTransition((state, event) =>
     event.kind === "cancel" && state.kind === "RUNNING" ? state : nextTaskState(state, event),

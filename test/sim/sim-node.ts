@@ -34,7 +34,10 @@ export class SimNode {
     this.incarnation++;
     this.up = true;
     this.disk.clear();
-    this.workers = Array.from({ length: this.plan.slots }, (_, slot) => new SimWorker(this, slot, this.incarnation));
+    this.workers = Array.from(
+      { length: this.plan.slots },
+      (_, slot) => new SimWorker(this, slot, this.incarnation),
+    );
     this.#join();
     this.#heartbeat(this.incarnation);
     for (const worker of this.workers) worker.ask();

@@ -105,11 +105,12 @@ export class SimWorker {
     if (this.#stage.kind !== "COMMITTING" || attempt === null) return;
     const { world, random } = this.#node;
     const stage = this.#enter("RUNNING", attempt);
+    const takesMs = world.publishMsOf(attempt, random);
     if (chance(random, world.faulty ? world.rates.diskFullInCommit : 0)) {
       world.log.count("disk failure in commit");
-      this.#during(stage, 20, () => this.#fail(attempt, "system", "ENOSPC"));
+      this.#during(stage, takesMs, () => this.#fail(attempt, "system", "ENOSPC"));
     } else {
-      this.#during(stage, 20, () => this.#finish(attempt, true));
+      this.#during(stage, takesMs, () => this.#finish(attempt, true));
     }
   }
 
@@ -140,7 +141,14 @@ export class SimWorker {
         return;
       }
       const { task: mapTask, attempt: mapAttempt } = victim;
-      this.#report(attempt, { kind: "fetchFailed", ...this.#node.ref, attempt, mapTask, mapAttempt, message: "HTTP 404" });
+      this.#report(attempt, {
+        kind: "fetchFailed",
+        ...this.#node.ref,
+        attempt,
+        mapTask,
+        mapAttempt,
+        message: "HTTP 404",
+      });
     });
   }
 
@@ -166,7 +174,13 @@ export class SimWorker {
       }
     }
     const counters = world.countersOf(attempt);
-    this.#report(attempt, { kind: "attemptFinished", ...this.#node.ref, attempt, output: attempt.attempt, counters });
+    this.#report(attempt, {
+      kind: "attemptFinished",
+      ...this.#node.ref,
+      attempt,
+      output: attempt.attempt,
+      counters,
+    });
   }
 
   #fail(attempt: AttemptRef, blame: "user" | "data" | "system", message: string): void {

@@ -40,7 +40,8 @@ export function simulate(seed: number, options: WorldOptions = {}): SimReport {
     throw new Error(`seed ${seed}, ${at}: the scheduler threw`, { cause: error });
   }
   const outcomes = new Map<string, number>();
-  for (const { status } of world.monitor.ended.values()) outcomes.set(status, (outcomes.get(status) ?? 0) + 1);
+  for (const { status } of world.monitor.ended.values())
+    outcomes.set(status, (outcomes.get(status) ?? 0) + 1);
   let tasks = 0;
   for (const { plan: job } of plan.jobs) {
     tasks += (job.sample?.length ?? 0) + job.map.length + (job.reduce?.length ?? 0);

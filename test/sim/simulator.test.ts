@@ -29,7 +29,8 @@ test("the invariants hold in 200 worlds with faults of every kind", () => {
     "job commit failure",
   ];
   for (const kind of kinds) assert.ok((totals.faults.get(kind) ?? 0) > 0, `no world had the fault "${kind}"`);
-  for (const status of ["SUCCEEDED", "FAILED", "CANCELLED"]) assert.ok((totals.outcomes.get(status) ?? 0) > 0, status);
+  for (const status of ["SUCCEEDED", "FAILED", "CANCELLED"])
+    assert.ok((totals.outcomes.get(status) ?? 0) > 0, status);
 });
 
 test("the invariants hold with 1,000 nodes", () => {

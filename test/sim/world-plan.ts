@@ -47,8 +47,10 @@ export interface SimJob {
   readonly submitMs: number;
   /** Mean duration of its tasks. */
   readonly taskMs: number;
-  /** Whether map attempts ask for a commit (reduce attempts always do). */
-  readonly mapsAsk: boolean;
+  /** Which map attempts ask for a commit: none, all, or every other one (reduce attempts always do). */
+  readonly mapsAsk: "never" | "always" | "sometimes";
+  /** Longest time an attempt takes to make its output final. */
+  readonly publishMs: number;
   readonly commitMs: number;
   /** null: never cancelled. -1: cancelled while it commits. */
   readonly cancelMs: number | null;
@@ -95,21 +97,22 @@ export function planWorld(seed: number): WorldPlan {
   const size = seed % 100 === 99 ? "large" : seed % 10 === 9 ? "medium" : "small";
   const faultless = random.next() < 0.12;
   const rates = faultless ? NO_FAULTS : planFaults(random);
-  const nodeCount = size === "large" ? 1_000 : size === "medium" ? 20 + random.below(181) : 1 + random.below(12);
+  const nodeCount =
+    size === "large" ? 1_000 : size === "medium" ? 20 + random.below(181) : 1 + random.below(12);
   const nodes: NodePlan[] = [];
   for (let i = 0; i < nodeCount; i++) {
     nodes.push({
       id: `n${i}`,
       slots: 1 + random.below(4),
       joinMs: faultless ? 0 : random.below(i === 0 ? 500 : 5_000),
-      slowness: chance(random, rates.slowNode) ? 3 + random.below(8) : 1,
+      slowness: chance(random, rates.slowNode) ? planSlowness(random) : 1,
       bad: i > 0 && chance(random, rates.badNode),
     });
   }
   const jobCount = size === "small" ? 1 + random.below(4) : 1 + random.below(3);
   const jobs: SimJob[] = [];
   for (let i = 0; i < jobCount; i++) jobs.push(planJob(random, i, size, nodes, rates));
-  const large = size === "large";
+  const small = size === "small";
   return {
     seed,
     size,
@@ -118,14 +121,19 @@ export function planWorld(seed: number): WorldPlan {
     nodes,
     jobs,
     leaseMs: 10_000,
-    heartbeatMs: large ? 2_500 : 1_000,
-    askAgainMs: large ? 5_000 : 2_000,
-    tickMs: large ? 500 : 200,
+    heartbeatMs: small ? 1_000 : 2_500,
+    askAgainMs: small ? 2_000 : 5_000,
+    tickMs: small ? 200 : 500,
   };
 }
 
 export function chance(random: Random, probability: number): boolean {
   return probability > 0 && random.next() < probability;
+}
+
+/** Either hopeless, or just so slow that an attempt and its backup end at the same time. */
+function planSlowness(random: Random): number {
+  return random.below(2) === 0 ? 3 + random.below(8) : 2 + random.next();
 }
 
 /** Each fault is there in about half of the worlds, at a rate of its own. */
@@ -146,7 +154,7 @@ function planFaults(random: Random): FaultRates {
     nodeCrashMs: time(30_000),
     nodePauseMs: time(20_000),
     pauseMaxMs: 1_000 + random.below(40_000),
-    slowNode: rate(0.4),
+    slowNode: rate(0.8),
     badNode: rate(0.4),
     poison: random.next() < 0.8 ? 0 : random.next() * 0.05,
     cancel: rate(0.6),
@@ -198,7 +206,8 @@ function planJob(
     },
     submitMs: random.below(3) === 0 ? random.below(10_000) : 0,
     taskMs,
-    mapsAsk: random.below(2) === 0,
+    mapsAsk: (["never", "always", "sometimes"] as const)[random.below(3)]!,
+    publishMs: 20 + random.below(2) * taskMs,
     commitMs: 20 + random.below(2_000),
     cancelMs: chance(random, rates.cancel) ? (random.below(4) === 0 ? -1 : random.below(12 * taskMs)) : null,
     poisoned,

@@ -2,10 +2,11 @@ import type { Clock } from "#src/base/clock.js";
 import { hashText, type Random, seededRandom } from "#src/base/random.js";
 import type { Command } from "#src/scheduler/commands.js";
 import type { SchedulerEvent } from "#src/scheduler/events.js";
-import { type AttemptRef, formatAttempt } from "#src/scheduler/ids.js";
+import type { AttemptRef } from "#src/scheduler/ids.js";
 import { type Rules, standardRules } from "#src/scheduler/rules.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { type TaskOutput, viewOutputs } from "#src/scheduler/view.js";
+import { keyOf } from "./attempt-key.js";
 import { EventQueue } from "./event-queue.js";
 import { FaultLog } from "./fault-log.js";
 import { Monitor } from "./monitor.js";
@@ -65,7 +66,8 @@ export class World {
     }
     for (const job of this.jobs.values()) {
       this.queue.after(job.submitMs, () => this.hear({ kind: "jobSubmitted", job: job.plan }));
-      if (job.cancelMs !== null && job.cancelMs >= 0) this.cancelLater(job.plan.id, job.submitMs + job.cancelMs);
+      if (job.cancelMs !== null && job.cancelMs >= 0)
+        this.cancelLater(job.plan.id, job.submitMs + job.cancelMs);
     }
     this.#tick();
   }
@@ -103,7 +105,8 @@ export class World {
     const commands = this.scheduler.step(event, nowMs);
     if (clock !== undefined) this.stepMs += clock.nowMs() - begunMs;
     this.steps++;
-    if (trace !== undefined) for (const command of commands) trace(`${nowMs.toFixed(1)} < ${JSON.stringify(command)}`);
+    if (trace !== undefined)
+      for (const command of commands) trace(`${nowMs.toFixed(1)} < ${JSON.stringify(command)}`);
     this.monitor.after(event, commands);
     for (const command of commands) this.#carryOut(command);
   }
@@ -132,7 +135,14 @@ export class World {
   }
 
   asksToCommit(attempt: AttemptRef): boolean {
-    return attempt.phase === "reduce" || (attempt.phase === "map" && this.jobs.get(attempt.job)!.mapsAsk);
+    if (attempt.phase !== "map") return attempt.phase === "reduce";
+    const { mapsAsk } = this.jobs.get(attempt.job)!;
+    return mapsAsk === "always" || (mapsAsk === "sometimes" && attempt.attempt % 2 === 1);
+  }
+
+  /** How long an attempt takes to make its output final. */
+  publishMsOf(attempt: AttemptRef, random: Random): number {
+    return this.plan.faultless ? 20 : random.next() * this.jobs.get(attempt.job)!.publishMs;
   }
 
   durationOf(attempt: AttemptRef, random: Random): number {
@@ -157,7 +167,9 @@ export class World {
     switch (command.kind) {
       case "startAttempt":
         if (command.attempt.phase === "reduce" && !this.#inputs.has(keyOf(command.attempt))) {
-          this.#inputs.set(keyOf(command.attempt), [...viewOutputs(this.scheduler, command.attempt.job, "map")]);
+          this.#inputs.set(keyOf(command.attempt), [
+            ...viewOutputs(this.scheduler, command.attempt.job, "map"),
+          ]);
         }
         this.#toNode(command);
         return;
@@ -218,7 +230,8 @@ export class World {
         this.log.count("node crash");
         const ref = node.ref;
         node.crash();
-        if (this.#random.next() < 0.3) this.toCoordinator({ kind: "nodeLost", ...ref, reason: "connection reset" });
+        if (this.#random.next() < 0.3)
+          this.toCoordinator({ kind: "nodeLost", ...ref, reason: "connection reset" });
         const forGood = node.plan.id !== "n0" && this.#random.next() < 0.1;
         if (!forGood) this.queue.after(500 + this.#random.next() * 20_000, () => node.up || node.start());
       }
@@ -233,8 +246,4 @@ export class World {
     if (nodeCrashMs > 0) this.queue.after(wait(nodeCrashMs), crash);
     if (nodePauseMs > 0) this.queue.after(wait(nodePauseMs), pause);
   }
-}
-
-export function keyOf(attempt: AttemptRef): string {
-  return `${attempt.job}/${formatAttempt(attempt)}`;
 }
