@@ -13,9 +13,9 @@ export interface SourcePlace {
 }
 
 export interface MappedStack {
-  /** The stack with the bundle's frames named by their sources, and without the engine's own frames. */
+  /** The stack with the bundle's frames named by their sources, without frames of the engine and of Node. */
   readonly text: string;
-  /** Of the topmost frame in the user's own sources (not in node_modules), or of the topmost mapped one. */
+  /** Of the topmost frame in the user's own sources (not in node_modules), or of the topmost one left. */
   readonly place: SourcePlace | null;
 }
 
@@ -23,48 +23,61 @@ const FRAME = /^(\s*at .*?\(?)((?:file:\/\/|\/)[^()]*?):(\d+):(\d+)(\)?)$/;
 
 /**
  * Maps an error's stack through the bundle's source map.
- * @param stack as in `error.stack`
- * @param bundlePath absolute path of job.mjs as it was loaded
- * @param mapPath its source map; when it cannot be read the stack comes back as it was
- * @param hide frames whose path contains this are left out (the engine's own directory)
+ * @param stack as in `error.stack`; frames that Node has mapped already (--enable-source-maps) stay as they are
+ * @param bundlePath absolute path of job.mjs as it was loaded; null when the job's code was not bundled
+ * @param hide frames below this directory are left out (the engine's own)
  */
-export async function mapStack(
-  stack: string,
-  bundlePath: string,
-  mapPath: string,
-  hide?: string,
-): Promise<MappedStack> {
-  const traceMapping = await import("@jridgewell/trace-mapping");
-  let map: InstanceType<typeof traceMapping.TraceMap>;
-  try {
-    map = new traceMapping.TraceMap(readFileSync(mapPath, "utf8"), pathToFileURL(mapPath).href);
-  } catch {
-    return { text: stack, place: null };
-  }
+export async function mapStack(stack: string, bundlePath: string | null, hide?: string): Promise<MappedStack> {
+  const map = bundlePath === null ? null : await readMap(`${bundlePath}.map`);
   const lines: string[] = [];
   const places: SourcePlace[] = [];
   for (const line of stack.split("\n")) {
     const frame = FRAME.exec(line);
-    const path = frame === null ? null : framePath(frame[2]!);
-    if (path !== bundlePath) {
-      if (!isEngineFrame(line, path, hide)) lines.push(line);
+    if (frame === null) {
+      if (!/^\s*at .*\(?node:internal\//.test(line)) lines.push(line);
       continue;
     }
-    const original = traceMapping.originalPositionFor(map, {
-      line: Number(frame![3]),
-      column: Number(frame![4]) - 1,
-    });
-    if (original.source === null || original.line === null) {
-      lines.push(line);
-      continue;
-    }
-    const source = framePath(original.source);
-    const at = { path: source, line: original.line, column: (original.column ?? 0) + 1 };
-    places.push({ ...at, excerpt: excerpt(traceMapping.sourceContentFor(map, original.source), at.line) });
-    lines.push(`${frame![1]}${shortPath(source)}:${at.line}:${at.column}${frame![5]}`);
+    const [, before, source, lineNumber, column, behind] = frame as unknown as [string, string, string, string, string, string];
+    const at = { path: framePath(source), line: Number(lineNumber), column: Number(column) };
+    if (hide !== undefined && at.path.startsWith(hide)) continue;
+    const original = at.path === bundlePath && map !== null ? map.originalOf(at) : at;
+    places.push({ ...original, excerpt: excerpt(map?.contentOf(original.path) ?? readSource(original.path), original.line) });
+    lines.push(`${before}${shortPath(original.path)}:${original.line}:${original.column}${behind}`);
   }
   const own = places.find((place) => !place.path.includes("/node_modules/"));
   return { text: lines.join("\n"), place: own ?? places[0] ?? null };
+}
+
+type Position = Omit<SourcePlace, "excerpt">;
+
+interface BundleMap {
+  originalOf(at: Position): Position;
+  contentOf(path: string): string | null;
+}
+
+async function readMap(mapPath: string): Promise<BundleMap | null> {
+  const { TraceMap, originalPositionFor, sourceContentFor } = await import("@jridgewell/trace-mapping");
+  try {
+    const map = new TraceMap(readFileSync(mapPath, "utf8"), pathToFileURL(mapPath).href);
+    return {
+      originalOf: (at) => {
+        const found = originalPositionFor(map, { line: at.line, column: at.column - 1 });
+        if (found.source === null || found.line === null) return at;
+        return { path: framePath(found.source), line: found.line, column: (found.column ?? 0) + 1 };
+      },
+      contentOf: (path) => sourceContentFor(map, pathToFileURL(path).href),
+    };
+  } catch {
+    return null;
+  }
+}
+
+function readSource(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
 }
 
 /** Paths below the current directory are shown relative to it. */
@@ -77,11 +90,6 @@ function framePath(source: string): string {
   // A query would be the cache buster of a bundle that was loaded twice.
   const bare = source.replace(/\?.*$/, "");
   return bare.startsWith("file://") ? fileURLToPath(bare) : bare;
-}
-
-function isEngineFrame(line: string, path: string | null, hide: string | undefined): boolean {
-  if (hide !== undefined && path !== null && path.startsWith(hide)) return true;
-  return /^\s*at .*\(?node:internal\//.test(line);
 }
 
 function excerpt(content: string | null, line: number): { line: number; text: string }[] {

@@ -76,6 +76,5 @@ const engineDirectory = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Maps a failure's stack; null when it has none. `bundle`: path of job.mjs as loaded, null for a Job object. */
 export async function mapFailure(failure: TaskFailure, bundle: string | null): Promise<MappedStack | null> {
   if (failure.stack === null) return null;
-  const path = bundle ?? "";
-  return mapStack(failure.stack, path, `${path}.map`, join(engineDirectory, "/"));
+  return mapStack(failure.stack, bundle, join(engineDirectory, "/"));
 }

@@ -75,6 +75,7 @@ export class OutputCapture {
       if (this.#partial[stream] !== "") this.#addLines(stream, this.#partial[stream]);
       this.#partial[stream] = "";
     }
+    this.flush();
     if (this.#dropped > 0) {
       this.#addLines("log", `(${this.#dropped} characters more were printed and dropped: 1 MiB per task is kept)`);
       this.#dropped = 0;

@@ -11,6 +11,7 @@ import { readCapsule } from "./capsule.ts";
 import type { Capsule } from "./capsule.ts";
 import { formatFailure, mapFailure } from "./error-report.ts";
 import { findJob } from "./job-history.ts";
+import { withDefaultParams } from "./task-host.ts";
 
 export interface ReplayOptions {
   readonly stateDirectory: string;
@@ -68,7 +69,7 @@ async function runCapsule(job: Job, capsule: Capsule, options: ReplayOptions): P
     mkdirSync(join(directory, "attempt"));
     const spec: TaskSpec =
       capsule.spec.kind === "sample" ? capsule.spec : { ...capsule.spec, directory: join(directory, "attempt") };
-    return await createTaskRunner(job, capsule.settings).run(spec, {
+    return await createTaskRunner(job, withDefaultParams(job, capsule.settings)).run(spec, {
       progress: new Float64Array(PROGRESS_BYTES / 8),
       signal: new AbortController().signal,
       log: (line) => options.onLog?.(line),

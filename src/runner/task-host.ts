@@ -153,7 +153,7 @@ export class TaskHost {
     if (this.#runner !== null) return this.#runner;
     if (this.#job === null || this.#settings === null) throw new SheafError("INTERNAL", "task before job");
     const { createTaskRunner } = await this.#engine;
-    this.#runner = createTaskRunner(this.#job, this.#settings);
+    this.#runner = createTaskRunner(this.#job, withDefaultParams(this.#job, this.#settings));
     return this.#runner;
   }
 
@@ -192,6 +192,11 @@ function asJob(exported: unknown): Job {
   throw new SheafError("JOB_LOAD", "the job file's default export is no job", {
     hint: "End the job file with: export default job({ input: ..., map: ..., reduce: ... });",
   });
+}
+
+/** Params that were given, over the job's own, which never leave the worker: they may be of any type. */
+export function withDefaultParams(job: Job, settings: JobSettings): JobSettings {
+  return { ...settings, params: { ...job.params, ...settings.params } };
 }
 
 export function outlineOf(job: Job): JobOutline {

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { BadRecordBudget } from "#src/runner/bad-budget.js";
+import { chooseBounds } from "#src/runner/bounds.js";
+import { formatFailure, printable } from "#src/runner/error-report.js";
+import { failureOfExit } from "#src/runner/exit-cause.js";
+import { taskFailure } from "#src/runner/failure.js";
+import { faultFor } from "#src/runner/fault-injection.js";
+import { makeJobId } from "#src/runner/job-directory.js";
+import { nameParts } from "#src/runner/commit.js";
+import type { JobOutline } from "#src/runner/messages.js";
+import type { RunOptions } from "#src/runner/options.js";
+import { logBytesMax, OutputCapture } from "#src/runner/output-capture.js";
+import { paramsOf, partitionsOf, resolveOptions } from "#src/runner/resolve-options.js";
+import type { OutputPart, TaskStats, TaskSuccess } from "#src/task/task-spec.js";
+
+const stats: TaskStats = {
+  recordsIn: 0, bytesIn: 0, recordsOut: 0, bytesOut: 0, emitted: 0, shuffleBytes: 0,
+  spills: 0, badRecords: 0, groups: 0, elapsedMs: 0, cpuMs: 0,
+};
+
+function success(changes: Partial<TaskStats>, parts: OutputPart[] = []): TaskSuccess {
+  return {
+    kind: "success", stats: { ...stats, ...changes }, counters: {}, output: null, parts, keys: [],
+    partitionBytes: [], hotKeys: [], badPath: null,
+  };
+}
+
+const outline: JobOutline = {
+  name: "outline",
+  input: { kind: "generate", tasks: 1 },
+  collections: [
+    { name: "byCity", partitions: null, order: "hash", mapOnly: false },
+    { name: "byAge", partitions: 4, order: "hash", mapOnly: false },
+  ],
+  params: { limit: "number", strict: "boolean", word: "string", list: "object" },
+  hasExpect: false,
+  seed: 0,
+};
+
+test("bounds are ascending, come from the sample and do not depend on its order", () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 3 })), fc.integer({ min: 1, max: 9 }), (keys, partitions) => {
+      const sample = keys.map((key) => Buffer.from(key).toString("base64"));
+      const bounds = chooseBounds(sample, partitions);
+      assert.deepEqual(chooseBounds([...sample].reverse(), partitions), bounds);
+      assert.ok(bounds.length <= Math.max(0, partitions - 1));
+      for (const [index, bound] of bounds.entries()) {
+        assert.ok(sample.includes(bound));
+        const before = bounds[index - 1];
+        if (before !== undefined) {
+          assert.ok(Buffer.compare(Buffer.from(before, "base64"), Buffer.from(bound, "base64")) < 0);
+        }
+      }
+    }),
+  );
+});
+
+test("bounds cut a sample of many keys into nearly equal shares", () => {
+  const keys = Array.from({ length: 1000 }, (_, i) => Buffer.from([i >> 8, i & 255]).toString("base64"));
+  const bounds = chooseBounds(keys, 4).map((bound) => Buffer.from(bound, "base64").readUInt16BE());
+  assert.deepEqual(bounds, [250, 500, 750]);
+});
+
+test("a count of bad records is overdrawn as soon as it is, a share when all has been read", () => {
+  const count = new BadRecordBudget({ kind: "count", max: 2 });
+  assert.equal(count.add("map", success({ recordsIn: 10, badRecords: 2 }), false), null);
+  assert.equal(count.add("map", success({ recordsIn: 10, badRecords: 1 }), false)?.code, "BAD_BUDGET");
+  const share = new BadRecordBudget({ kind: "share", max: 0.1 });
+  assert.equal(share.add("map", success({ recordsIn: 10, badRecords: 2 }), false), null);
+  assert.equal(share.add("map", success({ recordsIn: 10, badRecords: 0 }), true), null);
+  assert.equal(share.add("reduce", success({ badRecords: 1 }), false)?.code, "BAD_BUDGET");
+});
+
+test("options that make no sense are refused by name", () => {
+  const cases: [RunOptions, RegExp][] = [
+    [{ workers: 0 }, /workers: 0/],
+    [{ workers: 1.5 }, /workers/],
+    [{ memory: "1MiB" }, /memory: 1048576 bytes are too few/],
+    [{ memory: "much" }, /memory: "much" is not a size/],
+    [{ splitSize: 0 }, /splitSize/],
+    [{ sample: 0 }, /sample/],
+    [{ sample: 1.1 }, /sample/],
+    [{ maxBad: "1.5" }, /maxBad/],
+    [{ maxBad: "101%" }, /maxBad/],
+    [{ maxBad: -1 }, /maxBad/],
+    [{ attempts: 0 }, /attempts/],
+    [{ noProgressMs: 0 }, /noProgressMs/],
+  ];
+  for (const [options, message] of cases) {
+    assert.throws(() => resolveOptions(options, "thread"), { code: "USAGE", message });
+  }
+});
+
+test("params become what their defaults are, and unknown names get a suggestion", () => {
+  const params = { limit: "12", strict: "true", word: "12", list: "[1,2]" };
+  assert.deepEqual(paramsOf({ params }, outline), { limit: 12, strict: true, word: "12", list: [1, 2] });
+  assert.throws(() => paramsOf({ params: { limit: "x" } }, outline), /"x" is not a number/);
+  assert.throws(() => paramsOf({ params: { strict: "yes" } }, outline), /"yes" is neither/);
+  assert.throws(() => paramsOf({ params: { limt: "1" } }, outline), { hint: 'Did you mean "limit"?' });
+});
+
+test("partitions are asked for all collections or by name, else they are the job's", () => {
+  assert.deepEqual(partitionsOf({}, outline), [null, 4]);
+  assert.deepEqual(partitionsOf({ partitions: 3 }, outline), [3, 3]);
+  assert.deepEqual(partitionsOf({ partitions: { byCity: 2 } }, outline), [2, 4]);
+  assert.throws(() => partitionsOf({ partitions: { byCty: 2 } }, outline), { hint: 'Did you mean "byCity"?' });
+});
+
+test("parts are named by partition and roll, whatever the order in which tasks ended", () => {
+  const part = (collection: number, partition: number, roll: number): OutputPart => ({
+    kind: "output", collection, partition, roll, path: `${collection}-${partition}-${roll}`, extension: ".tsv",
+    bytes: 1, records: 1, crc32c: 255,
+  });
+  const results = [success({}, [part(1, 0, 0)]), success({}, [part(0, 1, 0)]), success({}, [part(0, 0, 0), part(0, 0, 1)])];
+  const named = nameParts(results, ["", "byAge"], "output");
+  assert.deepEqual(
+    named.map(({ source, part: { file, crc32c } }) => [source, file, crc32c]),
+    [
+      ["0-0-0", "part-00000.tsv", "000000ff"],
+      ["0-0-1", "part-00001.tsv", "000000ff"],
+      ["0-1-0", "part-00002.tsv", "000000ff"],
+      ["1-0-0", "byAge/part-00000.tsv", "000000ff"],
+    ],
+  );
+});
+
+test("job ids sort by time and hold the name", () => {
+  const random = (): number => 0.5;
+  const early = makeJobId("Word Count!", Date.UTC(2026, 0, 2, 3, 4, 5, 6), random);
+  assert.equal(early, "20260102-030405006-word-count-ssss");
+  assert.ok(early < makeJobId("a", Date.UTC(2026, 0, 2, 3, 4, 5, 7), random));
+  assert.match(makeJobId("日本", 0, random), /^19700101-000000000-job-/);
+});
+
+test("a worker's end is blamed on user code unless a signal from outside may have done it", () => {
+  const exit = { code: null, signal: null, outOfMemory: false, message: null };
+  const of = (change: object) => failureOfExit({ ...exit, ...change }, "map", "process", null, ["last words"]);
+  assert.deepEqual([of({ code: 0 }).code, of({ code: 0 }).blame], ["USER_EXITED", "user"]);
+  assert.equal(of({ signal: "SIGABRT" }).code, "USER_EXITED");
+  assert.deepEqual([of({ signal: "SIGKILL" }).code, of({ signal: "SIGKILL" }).blame], ["WORKER_LOST", "system"]);
+  assert.equal(of({ code: 134, outOfMemory: true }).code, "OUT_OF_MEMORY");
+  assert.match(of({ outOfMemory: true }).hint ?? "", /--heap/);
+  assert.deepEqual(of({ code: 1 }).log, ["last words"]);
+});
+
+test("captured output is whole lines, capped, and keeps its tail", () => {
+  const sent: [string, string][] = [];
+  const capture = new OutputCapture((stream, text) => sent.push([stream, text]));
+  capture.write("stdout", "one\ntwo\nthr");
+  capture.write("stdout", "ee\n");
+  capture.write("stderr", "unfinished");
+  capture.end();
+  assert.deepEqual(sent, [["stdout", "one\ntwo"], ["stdout", "three"], ["stderr", "unfinished"]]);
+  assert.deepEqual(capture.tail(), ["one", "two", "three", "unfinished"]);
+
+  sent.length = 0;
+  capture.reset();
+  for (let i = 0; i < 100_000; i++) capture.write("stdout", `${"x".repeat(20)}\n`);
+  capture.write("stdout", "y".repeat(1_000_000));
+  capture.end();
+  const chars = sent.reduce((sum, [, text]) => sum + text.length, 0);
+  assert.ok(chars <= logBytesMax + 200, `${chars} characters were sent`);
+  assert.match(sent.at(-1)![1], /characters more were printed and dropped/);
+});
+
+test("the report shows place, record, key and log on one screen, control characters escaped", () => {
+  const failure = taskFailure("USER_CODE", "no such field", {
+    name: "TypeError", phase: "map", path: "in/a.txt", offset: 1024, record: "a\u001b[31m\tb\r", key: '"k"',
+    log: Array.from({ length: 50 }, (_, i) => `line ${i}`), stack: "TypeError: no such field\n    at map (job.ts:3:1)",
+    hint: "Look at the record.",
+  });
+  const excerpt = [{ line: 2, text: "const x = 1;" }, { line: 3, text: "x.y.z();" }];
+  const mapped = { text: failure.stack!, place: { path: "/p/job.ts", line: 3, column: 5, excerpt } };
+  const report = formatFailure(failure, { task: "map-00003", attempt: 4, mapped, replay: "sheaf replay @:map-3" });
+  assert.ok(report.split("\n").length <= 24, report);
+  for (const part of [
+    "map-00003 failed (attempt 4): TypeError: no such field", "/p/job.ts:3:5", ">    3 | x.y.z();",
+    "in/a.txt:1024", "a\\x1b[31m\tb\\r", '"k"', "line 49", "Look at the record.", "sheaf replay @:map-3",
+  ]) {
+    assert.ok(report.includes(part), `${part} is not in\n${report}`);
+  }
+  assert.match(printable("x".repeat(500), 100), /^x{100}\.\.\. \(500 characters\)$/);
+});
+
+test("a fault hits the attempts it names", () => {
+  const fault = { phase: "map", task: 3, untilAttempt: 2, how: "kill" } as const;
+  const hit = (kind: string, index: number, attempt: number, when: "start" | "end" = "start"): boolean =>
+    faultFor([fault], { kind, index, attempt }, when) !== undefined;
+  assert.deepEqual([hit("map", 3, 1), hit("map", 3, 2), hit("map", 3, 3)], [true, true, false]);
+  assert.deepEqual([hit("map", 2, 1), hit("reduce", 3, 1), hit("map", 3, 1, "end")], [false, false, false]);
+});
