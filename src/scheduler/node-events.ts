@@ -51,10 +51,15 @@ export function nodeHeartbeat(s: SchedulerState, event: EventOf<"nodeHeartbeat">
   if (node === undefined) return;
   for (const ref of event.running) {
     const attempt = s.jobs.get(ref.job)?.phases[ref.phase].tasks[ref.task]?.attempts[ref.attempt - 1];
-    if (attempt !== undefined && s.rules.speaksFor(attempt, event)) continue;
+    if (attempt !== undefined && (s.rules.speaksFor(attempt, event) || hasOutput(attempt))) continue;
     const { node: name, incarnation } = event;
     s.commands.push({ kind: "killAttempt", attempt: ref, node: name, incarnation, reason: "it is void" });
   }
+}
+
+/** Finished, and its output counts: a list of what runs that was made just before must not cost it that. */
+function hasOutput(attempt: Attempt): boolean {
+  return attempt.state.kind === "SUCCEEDED" && attempt.outputLost === null;
 }
 
 export function nodeLost(s: SchedulerState, event: EventOf<"nodeLost">): void {

@@ -13,7 +13,7 @@ import type { Task } from "./task.ts";
 /** Fills the idle slots of a node: from the least served job that has something for it; else with backups. */
 export function serveNode(s: SchedulerState, node: NodeState): void {
   const choose = (job: JobState): Task | undefined =>
-    isBarred(job, node.id) ? undefined : job.queue.peek(node.id);
+    isBarred(job, node.id) ? undefined : job.queue.peek(node.id, s.nodes.size > 1);
   while (node.idle.length > 0) {
     const task = s.queue.find(choose);
     if (task !== undefined) {

@@ -18,12 +18,15 @@ export class ReadyQueue {
     this.#anywhere.push(task);
   }
 
-  /** The best READY task for the node: near it if there is one; rather not one that failed there last. Stays in the queue. */
-  peek(node: string): Task | undefined {
+  /**
+   * The best READY task for the node: near it if there is one. With `avoid`, rather not one that failed there last (with a
+   * single node that would only put off the failure). The task stays in the queue.
+   */
+  peek(node: string, avoid: boolean): Task | undefined {
     const near = this.#near.get(node);
-    const nearest = near && first(near, node);
+    const nearest = near && first(near, node, avoid);
     if (near?.size === 0) this.#near.delete(node);
-    return nearest ?? first(this.#anywhere, node);
+    return nearest ?? first(this.#anywhere, node, avoid);
   }
 
   #heapOf(node: string): Heap<Task> {
@@ -37,9 +40,9 @@ function newHeap(): Heap<Task> {
   return new Heap<Task>((a, b) => a.order < b.order);
 }
 
-function first(heap: Heap<Task>, node: string): Task | undefined {
+function first(heap: Heap<Task>, node: string, avoid: boolean): Task | undefined {
   const task = firstReady(heap);
-  if (task === undefined || task.lastFailedNode !== node) return task;
+  if (!avoid || task?.lastFailedNode !== node) return task;
   heap.pop();
   const other = firstReady(heap);
   heap.push(task);

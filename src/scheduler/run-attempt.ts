@@ -34,7 +34,15 @@ export function orderStart(s: SchedulerState, node: NodeState, slot: Slot): void
   const { attempt, ask } = slot.state;
   const { id, incarnation } = node;
   const { ref, backup } = attempt;
-  s.commands.push({ kind: "startAttempt", attempt: ref, node: id, incarnation, slot: slot.index, ask, backup });
+  s.commands.push({
+    kind: "startAttempt",
+    attempt: ref,
+    node: id,
+    incarnation,
+    slot: slot.index,
+    ask,
+    backup,
+  });
 }
 
 /** Gives a running attempt its final state. Its slot stays away until the worker asks again. */

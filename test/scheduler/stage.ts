@@ -1,0 +1,169 @@
+import type { Command } from "#src/scheduler/commands.js";
+import type { JobPlan, SchedulerEvent } from "#src/scheduler/events.js";
+import { type AttemptRef, formatAttempt, type Phase } from "#src/scheduler/ids.js";
+import type { SchedulerSettings } from "#src/scheduler/policy.js";
+import { Scheduler } from "#src/scheduler/scheduler.js";
+import { viewAttempts, viewJob } from "#src/scheduler/view.js";
+
+type Started = Extract<Command, { kind: "startAttempt" }>;
+
+/** A scheduler with nodes that do what a test says: the words in which scheduler tests are written. */
+export class Stage {
+  readonly scheduler: Scheduler;
+  nowMs = 0;
+  /** All commands since the last `take`, as short texts. */
+  #said: string[] = [];
+  readonly #started = new Map<string, Started>();
+  readonly #asks = new Map<string, number>();
+  readonly #lives = new Map<string, number>();
+
+  constructor(settings: Partial<SchedulerSettings> = {}) {
+    this.scheduler = new Scheduler(settings);
+  }
+
+  tell(event: SchedulerEvent): readonly Command[] {
+    const commands = this.scheduler.step(event, this.nowMs);
+    for (const command of commands) {
+      if (command.kind === "startAttempt") this.#started.set(name(command.attempt), command);
+      this.#said.push(inShort(command));
+    }
+    return commands;
+  }
+
+  /** What was ordered since the last time. */
+  take(): string[] {
+    return this.#said.splice(0);
+  }
+
+  submit(plan: Partial<JobPlan> & { maps?: number; reduces?: number; samples?: number } = {}): void {
+    const { maps = 0, reduces = 0, samples = 0, ...rest } = plan;
+    const some = (count: number): object[] => Array.from({ length: count }, () => ({}));
+    this.tell({
+      kind: "jobSubmitted",
+      job: { id: "j", map: some(maps), reduce: some(reduces), sample: some(samples), ...rest },
+    });
+  }
+
+  /** A node joins, and the workers of all its slots ask. */
+  join(node: string, slots = 1): void {
+    const incarnation = (this.#lives.get(node) ?? 0) + 1;
+    this.#lives.set(node, incarnation);
+    this.tell({ kind: "nodeJoined", node, incarnation, slots });
+    for (let slot = 0; slot < slots; slot++) this.ask(node, slot);
+  }
+
+  ask(node: string, slot = 0): void {
+    const key = `${node} ${slot}`;
+    const ask = (this.#asks.get(key) ?? 0) + 1;
+    this.#asks.set(key, ask);
+    this.tell({ kind: "workerReady", node, incarnation: this.#lives.get(node) ?? 0, slot, ask });
+  }
+
+  lose(node: string): void {
+    this.tell({ kind: "nodeLost", node, incarnation: this.#lives.get(node) ?? 0, reason: "cut" });
+  }
+
+  /** The attempt reports that it has finished; `again`: and its worker asks for more. */
+  finish(attempt: string, counters: Record<string, number> = {}, again = true): void {
+    const { node, slot, ...rest } = this.#of(attempt);
+    this.tell({ kind: "attemptFinished", ...rest, node, output: `output of ${attempt}`, counters });
+    if (again) this.ask(node, slot);
+  }
+
+  fail(attempt: string, blame: "user" | "data" | "system" = "user", again = true): void {
+    const { node, slot, ...rest } = this.#of(attempt);
+    const code = blame === "system" ? "DISK_FULL" : "USER_CODE";
+    this.tell({ kind: "attemptFailed", ...rest, node, blame, code, message: `${attempt} failed` });
+    if (again) this.ask(node, slot);
+  }
+
+  fetchFails(attempt: string, mapTask: number, mapAttempt: number): void {
+    const { node, slot, ...rest } = this.#of(attempt);
+    this.tell({ kind: "fetchFailed", ...rest, node, mapTask, mapAttempt, message: "HTTP 404" });
+    this.ask(node, slot);
+  }
+
+  requestCommit(attempt: string): void {
+    const { slot: _, ...rest } = this.#of(attempt);
+    this.tell({ kind: "commitRequested", ...rest });
+  }
+
+  beat(attempt: string, beat: number): void {
+    const { slot: _, ...rest } = this.#of(attempt);
+    this.tell({ kind: "attemptProgress", ...rest, beat });
+  }
+
+  pass(ms: number): void {
+    this.nowMs += ms;
+    this.tell({ kind: "tick" });
+  }
+
+  /** "2 FINISHED, 1 RUNNING" */
+  states(phase: Phase, job = "j"): string {
+    const view = viewJob(this.scheduler, job)?.phases.find((p) => p.phase === phase);
+    return Object.entries(view?.counts ?? {})
+      .filter(([, count]) => count > 0)
+      .map(([kind, count]) => `${count} ${kind}`)
+      .join(", ");
+  }
+
+  status(job = "j"): string | undefined {
+    return viewJob(this.scheduler, job)?.status;
+  }
+
+  /** "map-00000.1 LOST" ... */
+  history(job = "j"): string[] {
+    return [...viewAttempts(this.scheduler, job)].map((a) => `${name(a.attempt)} ${a.state.kind}`);
+  }
+
+  /** On which node an attempt was started. */
+  nodeOf(attempt: string): string {
+    return this.#of(attempt).node;
+  }
+
+  #of(attempt: string): Pick<Started, "attempt" | "node" | "incarnation" | "slot"> {
+    const started = this.#started.get(attempt);
+    if (started === undefined) throw new Error(`${attempt} was never started`);
+    return {
+      attempt: started.attempt,
+      node: started.node,
+      incarnation: started.incarnation,
+      slot: started.slot,
+    };
+  }
+}
+
+/** Attempts of the job "j" by themselves, of others with their job: "map-00000.1", "k/map-00000.1". */
+function name(ref: AttemptRef): string {
+  return ref.job === "j" ? formatAttempt(ref) : `${ref.job}/${formatAttempt(ref)}`;
+}
+
+function inShort(command: Command): string {
+  switch (command.kind) {
+    case "startAttempt":
+      return `start ${name(command.attempt)}${command.backup ? " backup" : ""} on ${command.node}`;
+    case "askAnew":
+      return `askAnew ${command.node} ${command.slot}`;
+    case "killAttempt":
+      return `kill ${name(command.attempt)}`;
+    case "grantCommit":
+      return `grant ${name(command.attempt)}`;
+    case "denyCommit":
+      return `deny ${name(command.attempt)}`;
+    case "discardOutput":
+      return `discard ${name(command.attempt)}`;
+    case "fenceNode":
+      return `fence ${command.node}.${command.incarnation}`;
+    case "inviteNode":
+      return `invite ${command.node}.${command.incarnation}`;
+    case "nodeBarred":
+      return `bar ${command.node}`;
+    case "nodeAdmitted":
+      return `admit ${command.node}`;
+    case "sampleReady":
+    case "commitJob":
+      return `${command.kind} ${command.job}`;
+    case "jobEnded":
+      return `ended ${command.job} ${command.status}${command.cause === null ? "" : `: ${command.cause.message}`}`;
+  }
+}
