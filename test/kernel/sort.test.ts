@@ -93,6 +93,7 @@ for (const kind of KINDS) {
     "random bytes": (below) => Uint8Array.from({ length: 1 + below(20) }, () => below(256)),
     "few distinct keys": (below) => latin1(["a", "b", "aa", "common prefix one", "common prefix two"][below(5)]!),
     "long common prefixes": (below) => latin1(`${"x".repeat(5 + 20 * below(3))}${below(50)}`),
+    "prefixes longer than one look": (below) => latin1(`${"y".repeat(250 + 300 * below(2))}${"z".repeat(below(12))}`),
     "zeros, padding look-alikes": (below) => new Uint8Array(1 + below(40)),
     "zeros and ones": (below) => Uint8Array.from({ length: 1 + below(30) }, () => below(20) >> 4),
     "prefixes of one string": (below) => latin1("abcdefghijklmnopqrstuvwxyzabcdefghijkl".slice(0, 1 + below(38))),
@@ -100,7 +101,7 @@ for (const kind of KINDS) {
   };
   for (const [shape, make] of Object.entries(shapes)) {
     test(`${kind}: sorts ${shape}`, () => {
-      const bench = new Bench(kind, 2 << 20);
+      const bench = new Bench(kind, 4 << 20);
       for (let seed = 1; seed <= 12; seed++) {
         const random = seededRandom(seed);
         const keySkip = random.below(3);

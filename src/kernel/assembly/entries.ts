@@ -5,6 +5,7 @@ import {
 } from "./layout";
 import { copyBytes, keyPrefix, varintSize, writeVarint } from "./bytes";
 import { partitionOf } from "./hash";
+import { touchCells } from "./touch";
 
 /** One entry per cell, in order; returns their number. */
 export function makeEntries(start: usize, top: usize, entries: usize, keySkip: u32, partitions: u32): u32 {
@@ -33,8 +34,11 @@ export function gather(entries: usize, from: u32, to: u32, out: usize, outEnd: u
   let i = from;
   store<u32>(ctl, 0, CTL_DETAIL);
   const partition = from < to ? load<u32>(entries + <usize>from * ENTRY_BYTES, ENTRY_PARTITION) : 0;
+  const end = entries + <usize>to * ENTRY_BYTES;
+  let touched = entries + <usize>from * ENTRY_BYTES;
   while (i < to) {
     const entry = entries + <usize>i * ENTRY_BYTES;
+    if (entry == touched) touched = touchCells(entry, end);
     if (load<u32>(entry, ENTRY_PARTITION) != partition) break;
     const cell: usize = load<u32>(entry, ENTRY_CELL);
     const keyLen = load<u32>(cell, CELL_KEY_LEN);

@@ -1,34 +1,33 @@
 // Stable sort of entries by (partition, prefix, whole key).
 //
 // MSD radix sort, out of place and copied back, eight bits from the highest bit in which the group differs (so shared
-// leading bits cost nothing); groups of at most SMALL by insertion. A group whose prefixes are all equal goes on with
-// the next window of the key: 7 bytes and, lowest, how the key ends in them:
+// leading bits cost nothing); groups of at most SMALL by insertion. A group whose prefixes are all equal first skips what
+// its keys share (up to SHARED_MAX bytes a time), then goes on with a new window of the key: 7 bytes and, lowest, how
+// the key ends in them:
 //   16 + min(8, bytes left at the window's start), 24 meaning that the key goes on behind the window.
-// So equal window numbers below 24 are equal keys, and zero padding never hides a length. Every byte of a key is
-// looked at once per group at most: the cost is linear in the bytes that tell keys apart, whatever the input.
+// So equal window numbers below 24 are equal keys, and zero padding never hides a length. The cost is linear in the bytes
+// that tell keys apart, whatever the input.
 // The largest part of a split is handled by the loop and the others, at most half as large, by recursion: its depth
 // is at most log2(n / SMALL), and one histogram per level is enough.
 import { CELL_HEADER, CELL_KEY_LEN, CELL_VAL_LEN, ENTRY_BYTES, ENTRY_CELL, ENTRY_PARTITION, ENTRY_PREFIX, SORT_SCRATCH } from "./layout";
 import { compareBytes, lowBytes } from "./bytes";
+import { touchCells } from "./touch";
 
 const SMALL: u32 = 24;
+const SHARED_MAX: u32 = 256;
+const GOES_ON: u32 = 24;
 
 /** Sorts n entries; returns where they are. `tmp` has room for as many. Prefixes are undefined afterwards. */
 export function sortEntries(entries: usize, tmp: usize, n: u32, keySkip: u32): usize {
-  sortGroup(entries, tmp, n, keySkip, 0, SORT_SCRATCH);
+  sortGroup(entries, tmp, n, keySkip, true, SORT_SCRATCH);
   return entries;
 }
 
-/** First key byte of a window; everything before it is equal within the group. */
-@inline
-function windowStart(keySkip: u32, window: u32): u32 {
-  return window == 0 ? keySkip : keySkip + 1 + 7 * window;
-}
-
-function sortGroup(entries: usize, tmp: usize, n: u32, keySkip: u32, window: u32, scratch: usize): void {
+/** Sorts a group whose prefixes hold the key bytes from `from` on, and whose keys do not differ before. */
+function sortGroup(entries: usize, tmp: usize, n: u32, from: u32, first: bool, scratch: usize): void {
   while (true) {
     if (n <= SMALL) {
-      insertionSort(entries, n, windowStart(keySkip, window));
+      insertionSort(entries, n, from);
       return;
     }
     const prefix = load<u64>(entries, ENTRY_PREFIX);
@@ -47,9 +46,13 @@ function sortGroup(entries: usize, tmp: usize, n: u32, keySkip: u32, window: u32
       const top = 63 - clz(prefixDiff);
       splitByPrefix(entries, tmp, end, top > 7 ? top - 7 : 0, scratch);
     } else {
-      if (window > 0 && (<u32>prefix & 0xff) < 24) return;
-      window++;
-      loadWindow(entries, end, windowStart(keySkip, window));
+      if (!first && (<u32>prefix & 0xff) < GOES_ON) return;
+      from += first ? 8 : 7;
+      first = false;
+      const shared = sharedBytes(entries, end, from);
+      if (shared == ALL_EQUAL) return;
+      from += shared;
+      loadWindow(entries, end, from);
       continue;
     }
     memory.copy(entries, tmp, <usize>n * ENTRY_BYTES);
@@ -62,12 +65,12 @@ function sortGroup(entries: usize, tmp: usize, n: u32, keySkip: u32, window: u32
       const bytes = stop - start;
       if (bytes > largestEnd - largest) {
         if (largestEnd - largest > ENTRY_BYTES) {
-          sortGroup(largest, tmp, <u32>((largestEnd - largest) / ENTRY_BYTES), keySkip, window, scratch + 1024);
+          sortGroup(largest, tmp, <u32>((largestEnd - largest) / ENTRY_BYTES), from, first, scratch + 1024);
         }
         largest = start;
         largestEnd = stop;
       } else if (bytes > ENTRY_BYTES) {
-        sortGroup(start, tmp, <u32>(bytes / ENTRY_BYTES), keySkip, window, scratch + 1024);
+        sortGroup(start, tmp, <u32>(bytes / ENTRY_BYTES), from, first, scratch + 1024);
       }
       start = stop;
     }
@@ -119,8 +122,48 @@ function splitByPartition(entries: usize, tmp: usize, end: usize, shift: u32, sc
   }
 }
 
+const ALL_EQUAL: u32 = 0xffffffff;
+
+/** How many bytes from `from` on all keys share, looking at SHARED_MAX at most; ALL_EQUAL when they end with those. */
+function sharedBytes(entries: usize, end: usize, from: u32): u32 {
+  const cell: usize = load<u32>(entries, ENTRY_CELL);
+  const keyLen = load<u32>(cell, CELL_KEY_LEN);
+  const key = cell + CELL_HEADER + load<u32>(cell, CELL_VAL_LEN) + from;
+  if (keyLen <= from) return 0;
+  let shared = keyLen - from < SHARED_MAX ? keyLen - from : SHARED_MAX;
+  let sameLength = true;
+  let touched = entries + ENTRY_BYTES;
+  for (let at = entries + ENTRY_BYTES; at < end; at += ENTRY_BYTES) {
+    if (at == touched) touched = touchCells(at, end);
+    const other: usize = load<u32>(at, ENTRY_CELL);
+    const otherLen = load<u32>(other, CELL_KEY_LEN);
+    if (otherLen != keyLen) {
+      if (otherLen <= from) return 0;
+      sameLength = false;
+      if (otherLen - from < shared) shared = otherLen - from;
+    }
+    shared = commonPrefix(key, other + CELL_HEADER + load<u32>(other, CELL_VAL_LEN) + from, shared);
+    if (shared == 0) return 0;
+  }
+  return sameLength && shared == keyLen - from ? ALL_EQUAL : shared;
+}
+
+@inline
+function commonPrefix(a: usize, b: usize, n: u32): u32 {
+  for (let i: u32 = 0; i < n; i += 8) {
+    const diff = load<u64>(a + i) ^ load<u64>(b + i);
+    if (diff != 0) {
+      const at = i + (<u32>ctz(diff) >> 3);
+      return at < n ? at : n;
+    }
+  }
+  return n;
+}
+
 function loadWindow(entries: usize, end: usize, from: u32): void {
+  let touched = entries;
   for (let at = entries; at < end; at += ENTRY_BYTES) {
+    if (at == touched) touched = touchCells(at, end);
     const cell: usize = load<u32>(at, ENTRY_CELL);
     const keyLen = load<u32>(cell, CELL_KEY_LEN);
     const left = <i32>keyLen - <i32>from;
