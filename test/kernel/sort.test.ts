@@ -111,7 +111,7 @@ for (const kind of KINDS) {
         );
         const partitions = [1, 2, 7, 300][seed % 4]!;
         const own = seed % 3 === 0 ? { partition: keys.map(() => random.below(partitions)) } : {};
-        const window = 200 + random.below(3000);
+        const window = 700 + random.below(3000);
         check(bench, { keys, partitions, keySkip, window, ...own }, `${shape}, seed ${seed}`);
       }
     });
