@@ -23,6 +23,11 @@ export function plural(count: number, noun: string, nouns = `${noun}s`): string 
   return `${formatCount(count)} ${count === 1 ? noun : nouns}`;
 }
 
+/** A rate of less than this is the cost of starting, and says nothing. */
+export function worthARate(bytes: number): boolean {
+  return bytes >= 1024 * 1024;
+}
+
 export function formatByteRate(bytes: number, elapsedMs: number): string {
   return `${formatSize(Math.round((bytes * 1000) / Math.max(1, elapsedMs)))}/s`;
 }

@@ -1,6 +1,13 @@
 import { formatSize } from "../../base/size.ts";
 import { formatDuration } from "../duration.ts";
-import { formatByteRate, formatCount, formatShortCount, formatTimeLeft, plural } from "./numbers.ts";
+import {
+  formatByteRate,
+  formatCount,
+  formatShortCount,
+  formatTimeLeft,
+  plural,
+  worthARate,
+} from "./numbers.ts";
 import type { PhaseView, ProgressModel } from "./progress-model.ts";
 import { finishedStats, phaseRates } from "./progress-model.ts";
 import type { Style } from "./style.ts";
@@ -23,7 +30,8 @@ export function phaseEndLine(phase: PhaseView): string {
   const facts = [plural(phase.tasks, "task"), formatDuration(elapsedMs)];
   if (phase.phase === "map") {
     facts.push(plural(sum.recordsIn, "record"));
-    if (sum.bytesIn > 0) facts.push(formatSize(sum.bytesIn), formatByteRate(sum.bytesIn, elapsedMs));
+    if (sum.bytesIn > 0) facts.push(formatSize(sum.bytesIn));
+    if (worthARate(sum.bytesIn)) facts.push(formatByteRate(sum.bytesIn, elapsedMs));
   }
   if (phase.phase === "reduce") {
     facts.push(

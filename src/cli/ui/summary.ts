@@ -2,7 +2,7 @@ import { relative } from "node:path";
 import { formatSize } from "../../base/size.ts";
 import type { RunResult } from "../../runner/options.ts";
 import { formatDuration } from "../duration.ts";
-import { formatCount, plural } from "./numbers.ts";
+import { formatByteRate, formatCount, plural, worthARate } from "./numbers.ts";
 import type { Style } from "./style.ts";
 import { padText, printable } from "./text-width.ts";
 
@@ -47,17 +47,19 @@ export function cancelledText(result: RunResult, output: string | undefined, by:
 
 function readText(result: RunResult): string {
   const { recordsIn, bytesIn, elapsedMs } = result.stats;
-  const bytes =
-    bytesIn > 0
-      ? `, ${formatSize(bytesIn)} (${formatSize(Math.round((bytesIn * 1000) / Math.max(1, elapsedMs)))}/s)`
-      : "";
+  const rate = worthARate(bytesIn) ? ` (${formatByteRate(bytesIn, elapsedMs)})` : "";
+  const bytes = bytesIn > 0 ? `, ${formatSize(bytesIn)}${rate}` : "";
   return plural(recordsIn, "record") + bytes;
 }
 
 function shuffleText(result: RunResult): string {
   const { emitted, shuffleBytes, groups, spills } = result.stats;
-  const spilled = spills > 0 ? `, ${plural(spills, "spill")}` : "";
-  return `${plural(emitted, "pair")} as ${formatSize(shuffleBytes)}, ${plural(groups, "group")}${spilled}`;
+  // Every map task leaves one run; more of them is memory that did not suffice.
+  const extra =
+    spills > result.mapTasks
+      ? `, ${plural(spills, "sorted run")} for ${plural(result.mapTasks, "map task")}`
+      : "";
+  return `${plural(emitted, "pair")} as ${formatSize(shuffleBytes)}, ${plural(groups, "group")}${extra}`;
 }
 
 function outputText(result: RunResult, look: SummaryLook): string {
