@@ -3,35 +3,58 @@ import { NUMERIC_OP_SLOTS } from "../job/aggregator.ts";
 import { productError } from "./double-double.ts";
 import { addToSum } from "./numeric-row.ts";
 
+/** Small integers, because comparing them is what a loop over ops costs. */
+const OP = { count: 0, sum: 1, min: 2, max: 3 } as const satisfies Record<NumericOp, number>;
+const FOLD = { one: 0, value: 1, square: 2, inexact: 3 } as const satisfies Record<NumberFold, number>;
+
+/** Ops and folds, made ready for `foldNumber`. */
+export interface FoldPlan {
+  readonly ops: Uint8Array;
+  readonly folds: Uint8Array;
+  /** First slot of each op. */
+  readonly slots: Uint16Array;
+}
+
+export function planFolds(ops: readonly NumericOp[], folds: readonly NumberFold[]): FoldPlan {
+  const slots = new Uint16Array(ops.length);
+  for (let i = 1; i < ops.length; i++) slots[i] = slots[i - 1]! + NUMERIC_OP_SLOTS[ops[i - 1]!];
+  return {
+    ops: Uint8Array.from(ops, (op) => OP[op]),
+    folds: Uint8Array.from(folds, (fold) => FOLD[fold]),
+    slots,
+  };
+}
+
 /**
  * Puts one finite number into every op of a row, as `NumericState.folds` says: what `add` does for a plain
  * number. The reference for kernels that add numbers taken from bytes.
  */
-export function foldNumber(
-  ops: readonly NumericOp[],
-  folds: readonly NumberFold[],
-  row: Float64Array,
-  at: number,
-  value: number,
-): void {
-  let slot = at;
+export function foldNumber(plan: FoldPlan, row: Float64Array, at: number, value: number): void {
+  const { ops, folds, slots } = plan;
+  // Not -0: it equals 0, and which of them came first must not show.
+  const number = value + 0;
   for (let i = 0; i < ops.length; i++) {
-    const op = ops[i]!;
+    const slot = at + slots[i]!;
     const fold = folds[i]!;
-    const folded =
-      fold === "value"
-        ? value + 0
-        : fold === "one"
-          ? 1
-          : fold === "square"
-            ? value * value
-            : Number.isSafeInteger(value)
-              ? 0
-              : 1;
-    if (op === "count") row[slot] = row[slot]! + folded;
-    else if (op === "min") row[slot] = Math.min(row[slot]!, folded);
-    else if (op === "max") row[slot] = Math.max(row[slot]!, folded);
-    else addToSum(row, slot, folded, fold === "square" ? productError(value, value, folded) : 0);
-    slot += NUMERIC_OP_SLOTS[op];
+    const folded = fold === FOLD.value ? number : foldOther(fold, number);
+    switch (ops[i]) {
+      case OP.count:
+        row[slot] = row[slot]! + folded;
+        break;
+      case OP.min:
+        if (folded < row[slot]!) row[slot] = folded;
+        break;
+      case OP.max:
+        if (folded > row[slot]!) row[slot] = folded;
+        break;
+      default:
+        addToSum(row, slot, folded, fold === FOLD.square ? productError(number, number, folded) : 0);
+    }
   }
+}
+
+function foldOther(fold: number, number: number): number {
+  if (fold === FOLD.one) return 1;
+  if (fold === FOLD.square) return number * number;
+  return Number.isSafeInteger(number) ? 0 : 1;
 }

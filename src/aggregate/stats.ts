@@ -2,7 +2,7 @@ import { isSheafError, SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import type { Aggregator, NumberFold, NumericOp, NumericState } from "../job/aggregator.ts";
 import { isAggregator } from "../job/aggregator.ts";
-import { foldNumber } from "./fold-number.ts";
+import { foldNumber, planFolds } from "./fold-number.ts";
 import { numericAggregator } from "./numeric-aggregator.ts";
 import { slotsOf } from "./numeric-row.ts";
 import { refuseArgument, refuseValue } from "./refuse.ts";
@@ -76,6 +76,7 @@ function numericStats(names: readonly string[], rows: readonly Row[]): Row {
   const folds: NumberFold[] | undefined = rows.every((row) => row.folds !== undefined)
     ? rows.flatMap((row) => [...row.folds!])
     : undefined;
+  const plan = folds === undefined ? undefined : planFolds(ops, folds);
   const before = new Float64Array(slotsOf(ops));
   // All members or none: a value that one of them refuses may be skipped, and then nothing of it must stay.
   const addFields = (row: Float64Array, at: number, value: unknown): void => {
@@ -95,7 +96,7 @@ function numericStats(names: readonly string[], rows: readonly Row[]): Row {
     ...(folds !== undefined && { folds }),
     ...(rows.every((row) => row.takesNumber === true) && { takesNumber: true }),
     add(row, at, value) {
-      if (folds !== undefined && Number.isFinite(value)) foldNumber(ops, folds, row, at, value as number);
+      if (plan !== undefined && Number.isFinite(value)) foldNumber(plan, row, at, value as number);
       else addFields(row, at, value);
     },
     result: (row, at) => resultsOf(names, (i) => rows[i]!.result(row, at + places[i]!)),

@@ -77,16 +77,20 @@ function keepKey(key: Key): Key {
   return Array.isArray(key) ? (key as readonly Key[]).map(keepKey) : keepValue(key);
 }
 
-/** Emits the pairs that map returned or yields, if it is one that does. */
+/** Emits the pairs that map returned or yields. A map of a job with collections returns nothing. */
 async function emitReturned(returned: unknown, emit: EmitPair | undefined): Promise<void> {
-  if (emit === undefined || typeof returned !== "object" || returned === null) return;
-  if (!(Symbol.iterator in returned || Symbol.asyncIterator in returned)) return;
+  if (returned === undefined) return;
+  const isObject = typeof returned === "object" && returned !== null;
+  const isList = isObject && (Symbol.iterator in returned || Symbol.asyncIterator in returned);
+  if (!isList || emit === undefined) throw notPairs(returned);
   for await (const pair of returned as AsyncIterable<unknown>) {
-    if (!Array.isArray(pair) || pair.length < 1 || pair.length > 2) {
-      throw new SheafError("VALUE_INVALID", `map gave ${printValue(pair)}, which is no [key, value] pair`, {
-        hint: "Yield or return pairs: yield [word, 1].",
-      });
-    }
+    if (!Array.isArray(pair)) throw notPairs(pair);
     emit(pair[0] as Key, pair[1]);
   }
+}
+
+function notPairs(returned: unknown): SheafError {
+  return new SheafError("VALUE_INVALID", `map gave ${printValue(returned)}, which is no [key, value] pair`, {
+    hint: "Yield or return pairs (yield [word, 1]), or call emit and return nothing.",
+  });
 }

@@ -187,12 +187,21 @@ async function combineSome(
     for (const stretch of stretchesOf(now, plan.random)) {
       if (stretch.length === 0) continue;
       const where = `combine, key ${printValue(key)}`;
-      const run = async (): Promise<unknown[]> => answersOf(combine(keepValue(key), once(stretch)));
+      const run = async (): Promise<unknown[]> => answersOf(atOnce(combine(keepValue(key), once(stretch))));
       next.push(...(await callUser(where, run)).map(keepValue));
     }
     now = next;
   }
   return now;
+}
+
+/** What combine answered: never a promise, as it runs where nothing waits. */
+function atOnce(answer: unknown): unknown {
+  if (typeof answer !== "object" || answer === null) return answer;
+  if (!("then" in answer || Symbol.asyncIterator in answer)) return answer;
+  throw new SheafError("VALUE_INVALID", `combine gave ${printValue(answer)}, which comes later`, {
+    hint: "combine must not be async. reduce may.",
+  });
 }
 
 /** Consecutive stretches of random length, now and then an empty one. */

@@ -5,10 +5,10 @@ import type { Random } from "../base/random.ts";
 import { seededRandom } from "../base/random.ts";
 import type { Job } from "../job/define.ts";
 import { isSource } from "../job/reader.ts";
-import { findDifference, sortResults } from "./compare-results.ts";
+import { findDifference } from "./compare-results.ts";
 import type { MapOutputs, Pair, PlacedRecord } from "./interpret-map.ts";
-import { interpretMap } from "./interpret-map.ts";
-import { interpretReduce } from "./interpret-reduce.ts";
+import type { ReduceWay, Results } from "./interpret.ts";
+import { mapAll, plainWay, reduceAll } from "./interpret.ts";
 import type { Counters } from "./user-code.ts";
 
 /**
@@ -102,20 +102,19 @@ export async function testJob(
   const tasks = await readTasks(tested, input);
   const counters: Counters = new Map();
   const whole = { tasks, outputs: await mapAll(tested, tasks, counters) };
-  const random = seededRandom(seed);
-  const plain = { partitions: 1, combine: false, shuffle: false };
-  const expected = await reduceAll(tested, whole.outputs, () => ({ ...plain, random }), counters);
+  const plain = plainWay();
+  const expected = await reduceAll(tested, whole.outputs, plainWay, counters);
 
   const check = async (
     suspect: Suspect,
     round: number,
     outputs: readonly MapOutputs[],
-    way: Way,
+    way: ReduceWay,
   ): Promise<void> => {
     const actual = await reduceAll(tested, outputs, way, new Map());
     compare(tested, expected, actual, options, { suspect, seed, round });
   };
-  await check("repeat", 0, await mapAll(tested, tasks, new Map()), () => ({ ...plain, random }));
+  await check("repeat", 0, await mapAll(tested, tasks, new Map()), plainWay);
   const shuffles = (collection: number): boolean => canShuffle(tested, collection, options);
   // One suspect at a time first: what differs then is known by name.
   for (let round = 1; round <= rounds; round++) {
@@ -131,14 +130,11 @@ export async function testJob(
     const chance = seededRandom(`${seed}/together/${round}`);
     const outputs = await mapAll(tested, split(whole.tasks, chance), new Map());
     const partitions = 1 + chance.below(7);
-    const way: Way = (i) => ({ partitions, random: chance, combine: true, shuffle: shuffles(i) });
+    const way: ReduceWay = (i) => ({ partitions, random: chance, combine: true, shuffle: shuffles(i) });
     await check("together", round, outputs, way);
   }
   return resultOf(tested, expected, counters);
 }
-
-type Way = (collection: number) => Parameters<typeof interpretReduce>[3];
-type Results = readonly (readonly Pair[])[];
 
 function prepare(job: Job, options: TestJobOptions): Job {
   const aux = { ...job.aux, ...options.aux };
@@ -201,28 +197,6 @@ function split(tasks: readonly PlacedRecord[][], random: Random): PlacedRecord[]
   const cuts = Array.from({ length: random.below(6) }, () => random.below(records.length + 1));
   const bounds = [0, ...cuts.sort((a, b) => a - b), records.length];
   return bounds.slice(1).map((end, i) => records.slice(bounds[i], end));
-}
-
-async function mapAll(job: Job, tasks: readonly PlacedRecord[][], counters: Counters): Promise<MapOutputs[]> {
-  const outputs: MapOutputs[] = [];
-  for (const [index, records] of tasks.entries())
-    outputs.push(await interpretMap(job, index, records, counters));
-  return outputs;
-}
-
-async function reduceAll(
-  job: Job,
-  outputs: readonly MapOutputs[],
-  way: Way,
-  counters: Counters,
-): Promise<Results> {
-  const results: Pair[][] = [];
-  for (const [i, plan] of job.collections.entries()) {
-    const pairs = outputs.map((output) => output[i]!);
-    const made = await interpretReduce(job, plan, pairs, way(i), counters);
-    results.push(plan.mapOnly ? made : sortResults(made));
-  }
-  return results;
 }
 
 function canShuffle(job: Job, collection: number, options: TestJobOptions): boolean {

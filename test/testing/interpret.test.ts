@@ -5,6 +5,7 @@ import { count } from "#src/aggregate/count.js";
 import { job } from "#src/job/define.js";
 import type { Key } from "#src/job/key.js";
 import type { Source } from "#src/job/reader.js";
+import { interpret } from "#src/testing/interpret.js";
 import { testJob } from "#src/testing/test-job.js";
 import { reader } from "./reader.js";
 
@@ -172,6 +173,45 @@ test("errors of the job name the record or the key", async () => {
     code: "VALUE_INVALID",
     message: /ctx\.count\("a", 0\.5\)/,
   });
+  const later = (_key: string, values: Iterable<number>): Promise<number> =>
+    Promise.resolve([...values].length);
+  const combine = later as never;
+  const lateCombine = job({
+    input: reader<string>(),
+    map: (line, emit) => emit(line, 1),
+    reduce: later,
+    combine,
+  });
+  await assert.rejects(testJob(lateCombine, ["a"]), {
+    code: "VALUE_INVALID",
+    message: /combine gave Promise/,
+  });
+  const badNamed = job({
+    input: reader<string>(),
+    collections: { a: { reduce: count() } },
+    map: (() => [["a", 1]]) as never,
+  });
+  await assert.rejects(testJob(badNamed, ["a"]), {
+    code: "VALUE_INVALID",
+    message: /no \[key, value\] pair/,
+  });
   const badPair = job({ input: reader<string>(), map: () => [5] as never, reduce: count() });
   await assert.rejects(testJob(badPair, ["a"]), { code: "VALUE_INVALID", message: /no \[key, value\] pair/ });
+});
+
+test("interpret, the oracle of engine tests, runs given map tasks", async () => {
+  const perTask = job({
+    input: reader<string>(),
+    map: (line, _emit, ctx) => [[`${ctx.task} ${ctx.path}:${ctx.offset}`, line]],
+    reduce: collect<string>(),
+  });
+  const tasks = [[{ record: "x", path: "a", offset: 7 }], [], [{ record: "y", path: "b", offset: 0 }]];
+  const { results, counters } = await interpret(perTask, tasks);
+  assert.deepEqual(results, [
+    [
+      ["map-00000 a:7", ["x"]],
+      ["map-00002 b:0", ["y"]],
+    ],
+  ]);
+  assert.deepEqual(counters, {});
 });

@@ -296,7 +296,7 @@ test("keys that come and go are shown as nothing", async () => {
   await fails(growing, ["x"], /key "a": .*in one piece 1, here nothing/);
 });
 
-test("floats of free-form reduces may differ within the tolerance, those of aggregators may not", async () => {
+test("floats of free-form reduces may differ within the tolerance, of aggregators not", async () => {
   const total = (_key: string, values: Iterable<number>): number => {
     let result = 0;
     for (const value of values) result += value;
