@@ -112,7 +112,10 @@ export function attemptFailed(s: SchedulerState, event: EventOf<"attemptFailed">
   });
 }
 
-/** An attempt failed by itself. User and data failures use up attempts, the system's count as losses; all count against the node. */
+/**
+ * An attempt failed by itself. User and data failures use up attempts, the system's count as losses; all
+ * count against the node.
+ */
 export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failure): void {
   const { task } = attempt;
   const { job } = task;
@@ -126,7 +129,10 @@ export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failur
   if (job.status.kind === "RUNNING") noteFailure(s, job, attempt.node.id, failure);
 }
 
-/** No progress for too long: killed. One that never began is lost, its start order went astray; the others hang by their own fault. */
+/**
+ * No progress for too long: killed. One that never began is lost, its start order went astray; the others
+ * hang by their own fault.
+ */
 export function expireAttempt(s: SchedulerState, attempt: Attempt): void {
   const { task, ref, node } = attempt;
   const silentMs = Math.round(s.nowMs - attempt.progressMs);

@@ -11,8 +11,8 @@ export function newLink<T>(item: T): Link<T> {
 }
 
 /**
- * A doubly linked list through links its items own: append, remove and first are O(1). A JavaScript Map or Set used as a
- * queue is not: finding the first key walks over all that were deleted before it.
+ * A doubly linked list through links its items own: append, remove and first are O(1). A JavaScript Map or
+ * Set used as a queue is not: finding the first key walks over all that were deleted before it.
  */
 export class Chain<T> {
   first: Link<T> | null = null;

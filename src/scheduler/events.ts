@@ -24,8 +24,9 @@ export interface JobPlan {
 }
 
 /**
- * What happened. Reports name the attempt and who reports it: those of an attempt that has ended, of another node, or of an
- * earlier life of the node change nothing; so every event may come late, twice, or in another order.
+ * What happened. Reports name the attempt and who reports it: those of an attempt that has ended, of another
+ * node, or of an earlier life of the node change nothing; so every event may come late, twice, or in another
+ * order.
  */
 export type SchedulerEvent =
   /** A second submission with the same id changes nothing. */
@@ -50,8 +51,9 @@ export type SchedulerEvent =
   | ({ readonly kind: "nodeHeartbeat"; readonly running: readonly AttemptRef[] } & NodeRef)
   | ({ readonly kind: "nodeLost"; readonly reason: string } & NodeRef)
   /**
-   * The worker in a slot is idle and asks for work. `ask` numbers the slot's questions, upwards. A question may be repeated
-   * under its number as long as nothing has come; a new number says that the attempt the slot was given before is over.
+   * The worker in a slot is idle and asks for work. `ask` numbers the slot's questions, upwards. A question
+   * may be repeated under its number as long as nothing has come; a new number says that the attempt the slot
+   * was given before is over.
    */
   | ({ readonly kind: "workerReady"; readonly slot: number; readonly ask: number } & NodeRef)
   /** The worker that asked `ask` last is gone, and its attempt with it; not by the fault of user code. */
@@ -81,7 +83,9 @@ export type SchedulerEvent =
       readonly message: string;
       readonly detail?: unknown;
     } & NodeRef)
-  /** A reduce attempt could not read the output of a map attempt, and has ended. Its attempt is not used up. */
+  /**
+   * A reduce attempt could not read the output of a map attempt, and has ended. Its attempt is not used up.
+   */
   | ({
       readonly kind: "fetchFailed";
       readonly attempt: AttemptRef;
@@ -89,5 +93,8 @@ export type SchedulerEvent =
       readonly mapAttempt: number;
       readonly message: string;
     } & NodeRef)
-  /** Time has passed: leases, no-progress limits, bars and slowness are looked at. A few times a second is enough. */
+  /**
+   * Time has passed: leases, no-progress limits, bars and slowness are looked at. A few times a second is
+   * enough.
+   */
   | { readonly kind: "tick" };

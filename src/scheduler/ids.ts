@@ -14,7 +14,10 @@ export interface AttemptRef extends TaskRef {
   readonly attempt: number;
 }
 
-/** Who speaks: a node and which of its lives. A node that returns after it was given up has a higher incarnation. */
+/**
+ * Who speaks: a node and which of its lives. A node that returns after it was given up has a higher
+ * incarnation.
+ */
 export interface NodeRef {
   readonly node: string;
   readonly incarnation: number;

@@ -27,8 +27,9 @@ export function advance(s: SchedulerState, job: JobState): void {
 }
 
 /**
- * After a task has lost an attempt: if it has failed, the job fails with it unless that is within what is allowed. A task
- * that had finished before is not given up: some reduces have read what it made, others could not.
+ * After a task has lost an attempt: if it has failed, the job fails with it unless that is within what is
+ * allowed. A task that had finished before is not given up: some reduces have read what it made, others could
+ * not.
  */
 export function afterAttempt(s: SchedulerState, task: Task): void {
   if (task.state.kind !== "FAILED") return;
@@ -41,7 +42,10 @@ export function afterAttempt(s: SchedulerState, task: Task): void {
   else advance(s, job);
 }
 
-/** Adds the committed attempt's counters to the job's, in place of those of an earlier attempt whose output was lost. */
+/**
+ * Adds the committed attempt's counters to the job's, in place of those of an earlier attempt whose output
+ * was lost.
+ */
 export function countTask(task: Task, counters: Readonly<Record<string, number>>): void {
   const sums = task.job.counters;
   for (const name in task.counted) sums.set(name, sums.get(name)! - task.counted[name]!);

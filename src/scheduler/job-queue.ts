@@ -1,8 +1,8 @@
 import type { JobState } from "./job-state.ts";
 
 /**
- * The jobs that have READY tasks, least served first: by running attempts per weight, then by submission. An indexed heap:
- * each job knows its place, so a changed share is put right in O(log n).
+ * The jobs that have READY tasks, least served first: by running attempts per weight, then by submission. An
+ * indexed heap: each job knows its place, so a changed share is put right in O(log n).
  */
 export class JobQueue {
   readonly #jobs: JobState[] = [];
@@ -19,7 +19,10 @@ export class JobQueue {
     else this.#remove(job);
   }
 
-  /** The first answer of `choose` that is not undefined, asking jobs in order. `choose` must not change the queue. */
+  /**
+   * The first answer of `choose` that is not undefined, asking jobs in order. `choose` must not change the
+   * queue.
+   */
   find<T>(choose: (job: JobState) => T | undefined): T | undefined {
     const passed: JobState[] = [];
     let found: T | undefined;

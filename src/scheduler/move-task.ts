@@ -3,8 +3,8 @@ import type { Task } from "./task.ts";
 import type { TaskEvent } from "./task-state.ts";
 
 /**
- * Applies one event to one task and keeps counts and queues in step. False when the event was stale. Every change of a
- * task's state goes through here.
+ * Applies one event to one task and keeps counts and queues in step. False when the event was stale. Every
+ * change of a task's state goes through here.
  */
 export function moveTask(s: SchedulerState, task: Task, event: TaskEvent): boolean {
   const before = task.state;

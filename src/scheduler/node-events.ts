@@ -15,8 +15,8 @@ import type { SchedulerState } from "./scheduler-state.ts";
 type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
 
 /**
- * The living node that speaks, its lease renewed. undefined when that life of it is over, which the speaker is then told, or
- * has not joined yet.
+ * The living node that speaks, its lease renewed. undefined when that life of it is over, which the speaker
+ * is then told, or has not joined yet.
  */
 export function hear(s: SchedulerState, ref: NodeRef): NodeState | undefined {
   const node = s.nodes.get(ref.node);

@@ -15,7 +15,10 @@ export function keepOutput(task: Task, node: NodeState): void {
   tasks.add(task);
 }
 
-/** The job's finished map outputs on the node are gone: their tasks run again, unless no reduce needs them any more. */
+/**
+ * The job's finished map outputs on the node are gone: their tasks run again, unless no reduce needs them any
+ * more.
+ */
 export function loseOutputs(s: SchedulerState, job: JobState, node: NodeState, reason: string): void {
   const tasks = node.outputs.get(job.id);
   if (tasks === undefined) return;
@@ -35,7 +38,10 @@ export function loseOutputs(s: SchedulerState, job: JobState, node: NodeState, r
   closeReduces(s, job);
 }
 
-/** A reduce could not read the output of `attempt`; true when that ended the job. A stale complaint changes nothing. */
+/**
+ * A reduce could not read the output of `attempt`; true when that ended the job. A stale complaint changes
+ * nothing.
+ */
 export function loseUnreadable(s: SchedulerState, task: Task, number: number, message: string): boolean {
   const { job } = task;
   const attempt = task.attempts[number - 1];
@@ -59,7 +65,10 @@ function failsJob(s: SchedulerState, job: JobState, task: Task): boolean {
   return true;
 }
 
-/** Reduces that have not started wait for the maps again. Costs as much as there are reduces; done per loss, not per event. */
+/**
+ * Reduces that have not started wait for the maps again. Costs as much as there are reduces; done per loss,
+ * not per event.
+ */
 function closeReduces(s: SchedulerState, job: JobState): void {
   const { map, reduce } = job.phases;
   if (!reduce.open || isDone(map)) return;

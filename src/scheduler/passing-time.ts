@@ -8,7 +8,10 @@ import { serveNode } from "./placement.ts";
 import type { SchedulerState } from "./scheduler-state.ts";
 import { startBackups } from "./speculation.ts";
 
-/** What happens because time has passed. Costs as much as there are jobs, plus what is due; not as there are nodes or tasks. */
+/**
+ * What happens because time has passed. Costs as much as there are jobs, plus what is due; not as there are
+ * nodes or tasks.
+ */
 export function tick(s: SchedulerState): void {
   expireLeases(s);
   for (const job of s.active) {
@@ -39,7 +42,10 @@ function expireAttempts(s: SchedulerState, job: JobState): void {
   }
 }
 
-/** Fails a job that waits in vain: no node, or none that may run what waits. One that waits for others' slots just waits. */
+/**
+ * Fails a job that waits in vain: no node, or none that may run what waits. One that waits for others' slots
+ * just waits.
+ */
 function failStalled(s: SchedulerState, job: JobState): void {
   if (job.status.kind !== "RUNNING" || job.running > 0) return;
   const waitedMs = s.nowMs - job.activeMs;

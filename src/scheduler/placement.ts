@@ -1,6 +1,7 @@
 /**
- * Who runs where. Work meets slots in two ways: a slot asks and takes the best task (`serveNode`), or a task becomes READY and
- * takes an idle slot (`placeFresh`). Together they keep one promise: after each step, no idle slot could run any READY task.
+ * Who runs where. Work meets slots in two ways: a slot asks and takes the best task (`serveNode`), or a task
+ * becomes READY and takes an idle slot (`placeFresh`). Together they keep one promise: after each step, no
+ * idle slot could run any READY task.
  */
 import { isBarred } from "./barring.ts";
 import type { JobState } from "./job-state.ts";
@@ -26,7 +27,10 @@ export function serveNode(s: SchedulerState, node: NodeState): void {
   }
 }
 
-/** Gives the tasks that became READY in this step to idle slots: first those that have one near, then the others. */
+/**
+ * Gives the tasks that became READY in this step to idle slots: first those that have one near, then the
+ * others.
+ */
 export function placeFresh(s: SchedulerState): void {
   if (s.fresh.length === 0) return;
   const fresh = s.fresh;

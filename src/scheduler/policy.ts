@@ -5,7 +5,9 @@ import { limits } from "../base/limits.ts";
 export interface JobPolicy {
   /** User and data failures of one task before the task fails. */
   readonly attemptsMax: number;
-  /** Losses of one task (kills, lost nodes, system failures) before the task fails, so that every job ends. */
+  /**
+   * Losses of one task (kills, lost nodes, system failures) before the task fails, so that every job ends.
+   */
   readonly lossesMax: number;
   /** Fetch failures of one map task's output before the job fails. */
   readonly fetchFailuresMax: number;
@@ -29,7 +31,10 @@ export interface JobPolicy {
   readonly failedTasksShare: number;
   /** Finished map output outlives its node (shared storage). */
   readonly outputsSurviveNode: boolean;
-  /** There are nodes, but for this long none of them could run any of the waiting tasks: the job fails. Infinity: it waits. */
+  /**
+   * There are nodes, but for this long none of them could run any of the waiting tasks: the job fails.
+   * Infinity: it waits.
+   */
   readonly stallMs: number;
   /** As long as this a job waits while there is no node at all. */
   readonly queueTimeoutMs: number;

@@ -2,8 +2,9 @@ import { Heap } from "./heap.ts";
 import type { Task } from "./task.ts";
 
 /**
- * The READY tasks of one job, in task order: one heap for all that may run anywhere, one per node for those pinned to it or
- * near it. A task stands in several heaps; entries whose task is READY no more are dropped when they come up.
+ * The READY tasks of one job, in task order: one heap for all that may run anywhere, one per node for those
+ * pinned to it or near it. A task stands in several heaps; entries whose task is READY no more are dropped
+ * when they come up.
  */
 export class ReadyQueue {
   readonly #anywhere = newHeap();
@@ -19,8 +20,8 @@ export class ReadyQueue {
   }
 
   /**
-   * The best READY task for the node: near it if there is one. With `avoid`, rather not one that failed there last (with a
-   * single node that would only put off the failure). The task stays in the queue.
+   * The best READY task for the node: near it if there is one. With `avoid`, rather not one that failed there
+   * last (with a single node that would only put off the failure). The task stays in the queue.
    */
   peek(node: string, avoid: boolean): Task | undefined {
     const near = this.#near.get(node);

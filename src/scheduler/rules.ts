@@ -3,8 +3,8 @@ import { isSlow } from "./speculation-rule.ts";
 import { nextTaskState } from "./task-state.ts";
 
 /**
- * The decisions on which safety rests, as plain functions. They are handed to the scheduler so that the simulator can put
- * broken ones in their place and show that its checks notice.
+ * The decisions on which safety rests, as plain functions. They are handed to the scheduler so that the
+ * simulator can put broken ones in their place and show that its checks notice.
  */
 export interface Rules {
   readonly nextTaskState: typeof nextTaskState;

@@ -1,6 +1,9 @@
 import { Heap } from "./heap.ts";
 
-/** The median of numbers that arrive one by one: a heap of the lower half, one of the upper. Adding is O(log n). */
+/**
+ * The median of numbers that arrive one by one: a heap of the lower half, one of the upper. Adding is O(log
+ * n).
+ */
 export class RunningMedian {
   readonly #lower = new Heap<number>((a, b) => a > b);
   readonly #upper = new Heap<number>((a, b) => a < b);

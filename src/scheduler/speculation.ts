@@ -19,7 +19,9 @@ export function backupFor(s: SchedulerState, node: NodeState): Attempt | undefin
   return undefined;
 }
 
-/** Starts backups on idle slots. Called as time passes: nothing else tells that an attempt has become slow. */
+/**
+ * Starts backups on idle slots. Called as time passes: nothing else tells that an attempt has become slow.
+ */
 export function startBackups(s: SchedulerState, job: JobState): void {
   while (s.idleSlots > 0 && hasSlow(s, job)) {
     const found = findBackup(s, job);

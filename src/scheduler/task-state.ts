@@ -8,8 +8,8 @@
  *      |                 |   release         v at the limit     v
  *      +-----------------+-----------------FAILED     (READY, or FAILED at the limit)
  *
- * `cancel` leads from every state but FINISHED and FAILED to CANCELLED. A task that goes back becomes READY when
- * what it reads is there (`open`), else BLOCKED.
+ * `cancel` leads from every state but FINISHED and FAILED to CANCELLED. A task that goes back becomes READY
+ * when what it reads is there (`open`), else BLOCKED.
  */
 import type { Failure } from "./failure.ts";
 

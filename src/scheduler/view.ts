@@ -25,7 +25,10 @@ export interface JobView {
   readonly counters: Readonly<Record<string, number>>;
 }
 
-/** What a progress display shows; undefined for a job that is not known. Costs nothing that grows with tasks or nodes. */
+/**
+ * What a progress display shows; undefined for a job that is not known. Costs nothing that grows with tasks
+ * or nodes.
+ */
 export function viewJob(scheduler: Scheduler, id: string): JobView | undefined {
   const { jobs, nodes } = scheduler.state;
   const job = jobs.get(id);
@@ -86,8 +89,8 @@ export interface TaskOutput {
 }
 
 /**
- * The committed outputs of a phase, in task order; tasks that have none (not finished, or given up) are left out.
- * What a reduce attempt is to read is what this gives for "map" at the moment its startAttempt comes.
+ * The committed outputs of a phase, in task order; tasks that have none (not finished, or given up) are left
+ * out. What a reduce attempt is to read is what this gives for "map" at the moment its startAttempt comes.
  */
 export function* viewOutputs(scheduler: Scheduler, id: string, phase: Phase): Generator<TaskOutput> {
   for (const task of scheduler.state.jobs.get(id)?.phases[phase].tasks ?? []) {

@@ -164,6 +164,9 @@ function inShort(command: Command): string {
     case "commitJob":
       return `${command.kind} ${command.job}`;
     case "jobEnded":
-      return `ended ${command.job} ${command.status}${command.cause === null ? "" : `: ${command.cause.message}`}`;
+      return [
+        `ended ${command.job} ${command.status}`,
+        ...(command.cause ? [command.cause.message] : []),
+      ].join(": ");
   }
 }

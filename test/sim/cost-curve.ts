@@ -15,7 +15,10 @@ export interface CostPoint {
   readonly worstMs: number;
 }
 
-/** Cost of the scheduler alone: one job of `tasks` tasks (1 in 20 a reduce), half with a preferred node, no faults. */
+/**
+ * Cost of the scheduler alone: one job of `tasks` tasks (1 in 20 a reduce), half with a preferred node, no
+ * faults.
+ */
 export function measureCost(nodes: number, tasks: number, clock: Clock): CostPoint {
   const scheduler = new Scheduler({ leaseMs: Number.POSITIVE_INFINITY });
   let events = 0;

@@ -79,7 +79,10 @@ function checkAttempts(world: World, job: JobState): void {
     demand(attempts === tasks, () => `${job.id}: ${attempts} attempts for ${tasks} tasks`);
 }
 
-/** Each task committed once, by an attempt that really made its output final; each reduce read each map once; counters right. */
+/**
+ * Each task committed once, by an attempt that really made its output final; each reduce read each map once;
+ * counters right.
+ */
 function checkResult(
   world: World,
   job: JobState,

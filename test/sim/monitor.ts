@@ -10,7 +10,9 @@ import type { World } from "./world.js";
 
 type CommandOf<K extends Command["kind"]> = Extract<Command, { kind: K }>;
 
-/** Watches every step from outside, with a memory of its own, and throws a Violation at the first wrong one. */
+/**
+ * Watches every step from outside, with a memory of its own, and throws a Violation at the first wrong one.
+ */
 export class Monitor {
   readonly #world: World;
   readonly ended = new Map<string, CommandOf<"jobEnded">>();

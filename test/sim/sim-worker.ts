@@ -7,7 +7,10 @@ import { chance } from "./world-plan.js";
 const REPORT_AGAIN_MS = 700;
 const REPORTS_MAX = 6;
 
-/** What a worker is doing. Each stage is a fresh object, so that a timer of an earlier one finds that it is over. */
+/**
+ * What a worker is doing. Each stage is a fresh object, so that a timer of an earlier one finds that it is
+ * over.
+ */
 interface Stage {
   readonly kind: "IDLE" | "RUNNING" | "COMMITTING" | "REPORTING" | "DEAD";
   readonly attempt: AttemptRef | null;

@@ -22,7 +22,10 @@ export interface WorldOptions {
   readonly clock?: Clock;
 }
 
-/** The scheduler, its driver, the machines and the network between them, all in one thread and on one fake clock. */
+/**
+ * The scheduler, its driver, the machines and the network between them, all in one thread and on one fake
+ * clock.
+ */
 export class World {
   readonly plan: WorldPlan;
   readonly rates: FaultRates;
