@@ -10,10 +10,12 @@ import type { Partitioning } from "./partitioning.ts";
 import type { RewriteCells, Spiller } from "./spill.ts";
 
 /** Entries of the cache in front of the table: a power of two, 16 bytes each, small enough for a core's own cache. */
-const CACHE_BITS = 12;
+const CACHE_BITS = 13;
 const CACHE_SHIFT = 32 - CACHE_BITS;
 /** Keys of up to this many ASCII characters are looked up in registers: with the tag byte, three 32-bit words. */
 const SHORT_KEY = 11;
+/** Within this a sum of integers is exact in one addition: see sum(). */
+const PLAIN_MAX = 2 ** 52;
 
 /** For tables whose rows stand for objects elsewhere. */
 export interface TableHooks {
@@ -45,6 +47,8 @@ export class TableCollector implements Collector {
   readonly #memory: TaskMemory;
   readonly #numeric: NumericState<unknown, unknown>;
   readonly #countsOnly: boolean;
+  /** The row is that of sum() alone: (high, low) and the flag of inexact numbers. */
+  readonly #sumsOnly: boolean;
   readonly #spiller: Spiller;
   readonly #collection: number;
   readonly #partitioning: Partitioning;
@@ -73,6 +77,7 @@ export class TableCollector implements Collector {
     this.#hooks = hooks;
     this.#numeric = numeric;
     this.#countsOnly = numeric.countsOnly === true;
+    this.#sumsOnly = numeric.ops.join() === "sum,max" && numeric.folds?.join() === "value,inexact";
     this.#spiller = spiller;
     this.#collection = collection;
     this.#partitioning = partitioning;
@@ -125,30 +130,13 @@ export class TableCollector implements Collector {
     this.#f64 = this.#memory.heap.f64;
   }
 
-  emit(key: Key, value: unknown): void {
-    this.emitted++;
-    let row = 0;
-    if (typeof key === "string" && key.length <= SHORT_KEY) row = this.#findShort(key);
-    if (row === 0) row = this.#find(key);
-    if (this.#countsOnly) this.#f64[row] = this.#f64[row]! + 1;
-    else this.#numeric.add(this.#f64, row, value);
-  }
-
-  /** Throws what emit would throw for this key. */
-  checkKey(key: Key): void {
-    this.#scratch.encode(key);
-  }
-
-  check(key: Key, value: unknown): void {
-    this.checkKey(key);
-    if (!this.#countsOnly) this.#numeric.add(this.#checkRow, 0, value);
-  }
-
   /**
-   * Row (in 8-byte units) of a short ASCII key that the cache or the table already knows; 0 when the general way has to
-   * be taken. Key bytes are gathered in registers: nothing is written to memory.
+   * Short ASCII keys that came up before are found in the cache, without a call or a store: their bytes are gathered in
+   * registers. One function on purpose; it runs once for every pair.
    */
-  #findShort(key: string): number {
+  readonly emit = (key: Key, value: unknown): void => {
+    this.emitted++;
+    if (typeof key !== "string" || key.length > SHORT_KEY) return this.#add(this.#find(key), value);
     const length = key.length;
     let w0: number = layout.KEY_TAG_STRING;
     let w1 = 0;
@@ -188,18 +176,51 @@ export class TableCollector implements Collector {
         w0 |= b << 16;
       }
     }
-    if (all > 0x7f) return 0;
-    const i32 = this.#i32;
+    if (all > 0x7f) return this.#add(this.#find(key), value);
     const cache = this.#cache;
     const slot =
       (Math.imul(w0 ^ Math.imul(w1, 0x85ebca6b) ^ Math.imul(w2, 0xc2b2ae35), 0x9e3779b1) >>> CACHE_SHIFT) << 2;
-    const cached = cache[slot + 3]!;
+    let row = cache[slot + 3]!;
     // Zero bytes are characters too: the length, just before the row, tells "a" from "a\0".
     if (
-      cache[slot] === w0 && cache[slot + 1] === w1 && cache[slot + 2] === w2 && i32[cached * 2 - 2] === length + 1
+      cache[slot] !== w0 || cache[slot + 1] !== w1 || cache[slot + 2] !== w2 || this.#i32[row * 2 - 2] !== length + 1
     ) {
-      return cached;
+      row = this.#lookUp(key, w0, w1, w2);
+      cache[slot] = w0;
+      cache[slot + 1] = w1;
+      cache[slot + 2] = w2;
+      cache[slot + 3] = row;
     }
+    const f64 = this.#f64;
+    if (this.#countsOnly) {
+      f64[row] = f64[row]! + 1;
+    } else if (this.#sumsOnly && typeof value === "number" && (value | 0) === value && f64[row + 2] === 0) {
+      // sum()'s own shortcut, here without its call: integers so far, and too few to have lost a bit.
+      const high = f64[row]! + value;
+      if (high <= PLAIN_MAX && high >= -PLAIN_MAX) f64[row] = high;
+      else this.#numeric.add(f64, row, value);
+    } else this.#numeric.add(f64, row, value);
+  };
+
+  #add(row: number, value: unknown): void {
+    if (this.#countsOnly) this.#f64[row] = this.#f64[row]! + 1;
+    else this.#numeric.add(this.#f64, row, value);
+  }
+
+  /** Throws what emit would throw for this key. */
+  checkKey(key: Key): void {
+    this.#scratch.encode(key);
+  }
+
+  check(key: Key, value: unknown): void {
+    this.checkKey(key);
+    if (!this.#countsOnly) this.#numeric.add(this.#checkRow, 0, value);
+  }
+
+  /** Row (in 8-byte units) of a short ASCII key given by its words; made when it is new. */
+  #lookUp(key: string, w0: number, w1: number, w2: number): number {
+    const length = key.length;
+    const i32 = this.#i32;
     let hash = Math.imul(layout.HASH_SEED ^ w0, layout.HASH_MULTIPLIER);
     hash ^= hash >>> 15;
     hash = Math.imul(hash ^ w1, layout.HASH_MULTIPLIER);
@@ -221,19 +242,14 @@ export class TableCollector implements Collector {
     for (let probe = hash & mask; ; probe = (probe + 1) & mask) {
       const at = index + probe * 2;
       const cell = i32[at + 1]!;
-      if (cell === 0) return 0;
+      if (cell === 0) return this.#find(key);
       if (i32[at] !== hash) continue;
       const words = (cell + rowBytes) >>> 2;
       if (
         i32[words] === w0 && i32[words + 1] === w1 && i32[(cell >>> 2) + 2] === length + 1 &&
         (length <= 7 || i32[words + 2] === w2)
       ) {
-        const row = (cell + layout.CELL_HEADER) >>> 3;
-        cache[slot] = w0;
-        cache[slot + 1] = w1;
-        cache[slot + 2] = w2;
-        cache[slot + 3] = row;
-        return row;
+        return (cell + layout.CELL_HEADER) >>> 3;
       }
     }
   }
