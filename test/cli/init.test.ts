@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFil
 import { join } from "node:path";
 import { test } from "node:test";
 import { templateNames } from "#src/cli/flags/init-flags.js";
-import { packageRoot, sheaf, sheafBinary, tempDir } from "./support.js";
+import { packageRoot, sheaf, sheafBinary, stateDirectory, tempDir } from "./support.js";
 
 /** Puts in place what `npm install` would, without the network. */
 function install(project: string): void {
@@ -28,7 +28,7 @@ for (const template of templateNames) {
     const checked = spawnSync(process.execPath, [compiler], { cwd: project, encoding: "utf8" });
     assert.equal(checked.status, 0, checked.stdout + checked.stderr);
     const tests = readdirSync(join(project, "build/test")).map((file) => join("build/test", file));
-    const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+    const env = { ...process.env, NODE_TEST_CONTEXT: undefined, SHEAF_STATE: stateDirectory };
     const tested = spawnSync(process.execPath, ["--test", ...tests], { cwd: project, encoding: "utf8", env });
     assert.equal(tested.status, 0, tested.stdout + tested.stderr);
 
@@ -37,7 +37,11 @@ for (const template of templateNames) {
     assert.ok(commands.length > 0);
     for (const command of commands) {
       const words = command.trim().replace("10MiB", "20KiB").split(" ").slice(1);
-      const ran = spawnSync(process.execPath, [sheafBinary, ...words], { cwd: project, encoding: "utf8" });
+      const ran = spawnSync(process.execPath, [sheafBinary, ...words], {
+        cwd: project,
+        encoding: "utf8",
+        env,
+      });
       assert.equal(ran.status, 0, ran.stderr);
     }
     assert.ok(existsSync(join(project, "out/_SUCCESS")));

@@ -80,9 +80,14 @@ test("a phase that has ended has no line, but a lasting one", () => {
   applyEvent(model, { atMs: 3100, kind: "attempt-finished", task: "map-00000", attempt: 2, stats });
   applyEvent(model, { atMs: 4000, kind: "phase-finished", phase: "map", elapsedMs: 4000 });
   assert.deepEqual(progressLines(model, 4000, 80, plainStyle), []);
+  assert.equal(phaseEndLine(model.phases.get("map")!), "map     stopped after 4.00 s  1 of 20 tasks done");
+  for (let i = 1; i < 20; i++) {
+    const task = `map-${String(i).padStart(5, "0")}`;
+    applyEvent(model, { atMs: 3000, kind: "attempt-finished", task, attempt: 1, stats });
+  }
   assert.equal(
     phaseEndLine(model.phases.get("map")!),
-    "map     20 tasks  4.00 s  1,000 records  2 MiB  512 KiB/s",
+    "map     20 tasks  4.00 s  20,000 records  40 MiB  10 MiB/s",
   );
 });
 

@@ -27,6 +27,10 @@ export function progressLines(model: ProgressModel, nowMs: number, columns: numb
 export function phaseEndLine(phase: PhaseView): string {
   const elapsedMs = phase.elapsedMs ?? 0;
   const sum = finishedStats(phase);
+  if (phase.finished.size < phase.tasks) {
+    const done = `${formatCount(phase.finished.size)} of ${plural(phase.tasks, "task")} done`;
+    return `${padText(phase.phase, LABEL_COLUMNS)}  stopped after ${formatDuration(elapsedMs)}  ${done}`;
+  }
   const facts = [plural(phase.tasks, "task"), formatDuration(elapsedMs)];
   if (phase.phase === "map") {
     facts.push(plural(sum.recordsIn, "record"));
