@@ -47,6 +47,8 @@ export type ToWorker =
 
 /** Worker to parent. */
 export type FromWorker =
+  /** The engine is there, and user code begins to load: from here on the time it takes is its own. */
+  | { readonly kind: "loading" }
   | { readonly kind: "loaded"; readonly outline: JobOutline }
   | { readonly kind: "load-failed"; readonly failure: TaskFailure }
   /** `spoiled`: user code is still running or has thrown outside its task; the worker must not be used again. */

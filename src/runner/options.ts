@@ -128,7 +128,7 @@ export interface RunResult {
   /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
   readonly failedAttempts: readonly FailedTask[];
   /** Why the job did not succeed: the first real cause. null when it did. */
-  readonly error: SheafError | null;
+  readonly error: RunFailure | null;
   /**
    * The results as [key, value], in partition and key order; of one collection, or of the only one.
    * Can be called again until `dispose()`.

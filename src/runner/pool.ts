@@ -38,9 +38,13 @@ interface Slot {
   tail: string[];
   /** Set while the parent waits for an answer that is no attempt's result. */
   answer: ((message: FromWorker | WorkerExit) => void) | null;
+  /** Called when user code begins to load: the clock of what it takes starts then. */
+  began: (() => void) | null;
 }
 
 const tailLines = 20;
+/** A worker may take this long until it begins to load user code, on a machine that is busy with other things. */
+const startMsMax = 60_000;
 /** A worker blocked in a system call cannot be ended from within this process; it is not waited for longer. */
 const killWaitMs = 5_000;
 
@@ -145,7 +149,7 @@ export class WorkerPool {
   #workerOf(index: number): Slot {
     let slot = this.#slots.get(index);
     if (slot === undefined) {
-      slot = { worker: null, id: null, phase: "load", tail: [], answer: null, exit: Promise.resolve() };
+      slot = { worker: null, id: null, phase: "load", tail: [], answer: null, began: null, exit: Promise.resolve() };
       this.#slots.set(index, slot);
     }
     if (slot.worker === null) this.#startIn(index, slot);
@@ -175,6 +179,9 @@ export class WorkerPool {
 
   #heard(index: number, slot: Slot, message: FromWorker): void {
     switch (message.kind) {
+      case "loading":
+        slot.began?.();
+        return;
       case "loaded":
       case "load-failed":
       case "expected":
@@ -228,14 +235,21 @@ export class WorkerPool {
     slot.phase = phase;
     slot.tail = [];
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
+      const giveUp = (): void => {
         slot.answer = null;
         void this.#end(slot);
         resolve({ code: null, signal: null, outOfMemory: false, message: noAnswer });
-      }, this.#options.noProgressMs);
+      };
+      const { noProgressMs } = this.#options;
+      let timer = setTimeout(giveUp, message?.kind === "expect" ? noProgressMs : Math.max(noProgressMs, startMsMax));
+      slot.began = () => {
+        clearTimeout(timer);
+        timer = setTimeout(giveUp, noProgressMs);
+      };
       slot.answer = (answer) => {
         clearTimeout(timer);
         slot.answer = null;
+        slot.began = null;
         resolve(answer);
       };
       if (message !== null) slot.worker!.send(message);

@@ -41,8 +41,7 @@ export class TaskHost {
   #runner: TaskRunner | null = null;
   #running: Running | null = null;
   #queue: Promise<void> = Promise.resolve();
-  /** Begun at once, so that the engine is there when the bundle is. */
-  readonly #engine = import("../task/task-runner.ts");
+  readonly #engine = loadEngine();
 
   constructor(options: TaskHostOptions) {
     this.#options = options;
@@ -103,6 +102,8 @@ export class TaskHost {
 
   async #load(url: string): Promise<void> {
     try {
+      await this.#engine;
+      this.#options.post({ kind: "loading" });
       if (this.#job === null) {
         const loaded = (await import(url)) as { readonly default?: unknown };
         this.#job = asJob(loaded.default);
@@ -152,7 +153,7 @@ export class TaskHost {
   async #taskRunner(): Promise<TaskRunner> {
     if (this.#runner !== null) return this.#runner;
     if (this.#job === null || this.#settings === null) throw new SheafError("INTERNAL", "task before job");
-    const { createTaskRunner } = await this.#engine;
+    const createTaskRunner = await this.#engine;
     this.#runner = createTaskRunner(this.#job, withDefaultParams(this.#job, this.#settings));
     return this.#runner;
   }
@@ -183,6 +184,12 @@ export class TaskHost {
     this.capture.end();
     this.#options.post({ kind: "expected", refusal, failure });
   }
+}
+
+/** Begun when the worker starts, so that all is there when the bundle is: the engine, and what job files import. */
+async function loadEngine() {
+  const [{ createTaskRunner }] = await Promise.all([import("../task/task-runner.ts"), import("../index.ts")]);
+  return createTaskRunner;
 }
 
 function asJob(exported: unknown): Job {
