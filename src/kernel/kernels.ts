@@ -33,7 +33,7 @@ export interface Kernels {
    * `columns` is a Columns struct.
    * - DONE, FULL: as scanWords, for rows.
    * - NEED_JS: the row at ctl.position (its first newline or the end at ctl.detail) is empty, contains the quote, lacks
-   *   a column, is no UTF-8, or its value is not [+-]digits[.digits] of at most 15 digits. Nothing of it was added.
+   *   a column or has another number of them than `columns` says, is no UTF-8, or its value is not [+-]digits[.digits] of at most 15 digits. Nothing of it was added.
    */
   scanColumns(
     table: number, ctl: number, ptr: number, end: number, columns: number, flags: number,

@@ -42,7 +42,8 @@
 //   +16 outPosition     end of the bytes written, for kernels that write
 //
 // Columns: parameters of scanColumns (i32 each).
-//   +0 delimiter byte, +4 quote byte or -1, +8 key column, +12 value column or -1 (columns count from 0)
+//   +0 delimiter byte, +4 quote byte or -1, +8 key column, +12 value column or -1 (columns count from 0),
+//   +16 columns every row must have, or 0 for any number
 //
 // Entry: one cell to be sorted. 16 bytes at a multiple of 8.
 //   +0  u64 prefix      key bytes [keySkip, keySkip + 8), zero padded, as a big-endian number
@@ -127,7 +128,8 @@ export const COLUMNS_DELIMITER = 0;
 export const COLUMNS_QUOTE = 4;
 export const COLUMNS_KEY = 8;
 export const COLUMNS_VALUE = 12;
-export const COLUMNS_BYTES = 16;
+export const COLUMNS_COUNT = 16;
+export const COLUMNS_BYTES = 24;
 
 export const ENTRY_PREFIX = 0;
 export const ENTRY_CELL = 8;
@@ -211,6 +213,10 @@ export const LETTER_BITMAPS_MAX = 256;
 /** Histograms of 1 KiB, one for each level of the sort's recursion. */
 export const SORT_SCRATCH = 16384;
 export const SORT_LEVELS = 32;
+
+/** scanWords: the words of a block, at most 33 of 24 bytes. */
+export const WORD_SCRATCH = 49152;
+export const WORD_SCRATCH_BYTES = 1024;
 
 /** The seed of the key hash: the first fraction bits of pi. Frozen: hashes choose partitions. */
 export const HASH_SEED = 0x243f6a88;

@@ -34,5 +34,6 @@ test("the kernels bring no data of their own, so all memory from HEAP_START on i
 test("the kernels' areas below HEAP_START do not overlap", () => {
   assert.ok(layout.LETTER_PAGES + layout.LETTER_PAGE_COUNT <= layout.LETTER_BITMAPS);
   assert.ok(layout.LETTER_BITMAPS + layout.LETTER_BITMAPS_MAX * 32 <= layout.SORT_SCRATCH);
-  assert.ok(layout.SORT_SCRATCH + layout.SORT_LEVELS * 1024 <= layout.HEAP_START);
+  assert.ok(layout.SORT_SCRATCH + layout.SORT_LEVELS * 1024 <= layout.WORD_SCRATCH);
+  assert.ok(layout.WORD_SCRATCH + layout.WORD_SCRATCH_BYTES <= layout.HEAP_START);
 });

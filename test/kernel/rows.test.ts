@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { foldNumber } from "#src/aggregate/fold-number.js";
+import { foldNumber, planFolds } from "#src/aggregate/fold-number.js";
 import { initRow, mergeRow, slotsOf } from "#src/aggregate/numeric-row.js";
 import { seededRandom } from "#src/base/random.js";
 import type { NumberFold, NumericOp } from "#src/job/aggregator.js";
@@ -13,6 +13,7 @@ import { Bench, KINDS, decodeRecords, encodeRecord, latin1 } from "./support.ts"
 
 const OPS: readonly NumericOp[] = ["count", "sum", "max", "min", "max", "sum", "count", "sum"];
 const FOLDS: readonly NumberFold[] = ["one", "value", "inexact", "value", "value", "square", "inexact", "one"];
+const PLAN = planFolds(OPS, FOLDS);
 const OP_CODES = { count: 1, sum: 2, min: 3, max: 4 } as const;
 const FOLD_CODES = { one: 0x10, value: 0x20, square: 0x30, inexact: 0x40 } as const;
 const CODES = OPS.map((op, i) => OP_CODES[op] | FOLD_CODES[FOLDS[i]!]);
@@ -49,7 +50,7 @@ for (const kind of KINDS) {
       const ctl = bench.ctl();
       assert.equal(bench.kernels.scanColumns(table, ctl, at, at + text.length, columns, FLAG_FINAL), STATUS_DONE);
       const want = init.slice();
-      for (const value of values) foldNumber(OPS, FOLDS, want, 0, Number(value));
+      for (const value of values) foldNumber(PLAN, want, 0, Number(value));
       assert.deepEqual(bits(bench.rows(table).get("Pk")!), bits(want), `seed ${seed}`);
     }
   });
@@ -64,7 +65,7 @@ for (const kind of KINDS) {
         const row = new Float64Array(slots);
         initRow(OPS, row, 0);
         for (const value of numbers(random, random.below(5))) {
-          foldNumber(OPS, FOLDS, row, 0, Number(value) * 2 ** (random.below(100) - 50));
+          foldNumber(PLAN, row, 0, Number(value) * 2 ** (random.below(100) - 50));
         }
         return row;
       });

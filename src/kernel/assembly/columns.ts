@@ -1,10 +1,10 @@
 // scanColumns: delimiters, quotes and newlines of 64 bytes at a time as a bit mask. See ../kernels.ts for the contract.
 import {
-  CELL_HEADER, COLUMNS_DELIMITER, COLUMNS_KEY, COLUMNS_QUOTE, COLUMNS_VALUE, CTL_DETAIL, CTL_POSITION, CTL_RECORDS,
+  CELL_HEADER, COLUMNS_COUNT, COLUMNS_DELIMITER, COLUMNS_KEY, COLUMNS_QUOTE, COLUMNS_VALUE, CTL_DETAIL, CTL_POSITION, CTL_RECORDS,
   FLAG_FINAL, STATUS_DONE, STATUS_FULL, STATUS_NEED_JS, TABLE_OPS, TABLE_OPS_COUNT,
 } from "./layout";
 import { addNumber } from "./rows";
-import { upsertString } from "./table";
+import { hashString, stringHead, upsertString } from "./table";
 import { utf8Valid } from "./utf8";
 
 // The row being read.
@@ -16,6 +16,7 @@ let keyLen: u32 = 0;
 let value: usize = 0;
 let valueLen: u32 = 0;
 let quoted: bool = false;
+let wanted: i32 = 0; // columns a row must have; 0: any number
 
 export function scanColumns(t: usize, ctl: usize, ptr: usize, end: usize, columns: usize, flags: u32): u32 {
   const delimiter: u32 = load<u8>(columns, COLUMNS_DELIMITER);
@@ -26,6 +27,7 @@ export function scanColumns(t: usize, ctl: usize, ptr: usize, end: usize, column
   const isQuote = i8x16.splat(<i8>quote);
   const keyColumn = load<i32>(columns, COLUMNS_KEY);
   const valueColumn = load<i32>(columns, COLUMNS_VALUE);
+  wanted = load<i32>(columns, COLUMNS_COUNT);
   let rows: u32 = 0;
   let wide = false;
   beginRow(ptr);
@@ -124,7 +126,7 @@ function endRow(
   store<u32>(ctl, <u32>next, CTL_DETAIL);
   if (quoted || at == row) return STATUS_NEED_JS;
   endField(at, keyColumn, valueColumn);
-  if (key == 0) return STATUS_NEED_JS;
+  if (key == 0 || (wanted > 0 && column + 1 != wanted)) return STATUS_NEED_JS;
   let number: f64 = 0;
   if (valueColumn >= 0) {
     if (value == 0) return STATUS_NEED_JS;
@@ -132,7 +134,8 @@ function endRow(
     if (number != number) return STATUS_NEED_JS;
   }
   if (wide && utf8Valid(row, <u32>(at - row)) == 0) return STATUS_NEED_JS;
-  const cell = upsertString(t, key, keyLen, 0);
+  const head = stringHead(key, keyLen, 0);
+  const cell = upsertString(t, key, keyLen, head, 0, hashString(key, keyLen, head, 0));
   if (cell == 0) return STATUS_FULL;
   addNumber(cell + CELL_HEADER, load<u32>(t, TABLE_OPS), load<u32>(t, TABLE_OPS_COUNT), number);
   return STATUS_DONE;

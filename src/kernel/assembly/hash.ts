@@ -30,6 +30,12 @@ export function hashFrom(first: u64, key: usize, keyLen: u32, orMask: u64): u32 
   return scramble(h ^ keyLen);
 }
 
+/** Hash of a key of at most 8 bytes. */
+@inline
+export function hashShort(first: u64, keyLen: u32): u32 {
+  return scramble(mixPair(HASH_SEED, first) ^ keyLen);
+}
+
 export function hashKey(key: usize, keyLen: u32): u32 {
   if (keyLen == 0) return scramble(HASH_SEED);
   return hashFrom(load<u64>(key) & lowBytes(keyLen), key, keyLen, 0);

@@ -5,7 +5,7 @@ import {
   TABLE_SLOTS,
 } from "./layout";
 import { lowBytes } from "./bytes";
-import { hashFrom } from "./hash";
+import { hashFrom, hashShort } from "./hash";
 
 /** Empties the table; the index keeps its size. */
 export function tableReset(t: usize): void {
@@ -42,13 +42,14 @@ function emptySlot(index: usize, mask: u32, hash: u32): usize {
 /** The cell of a key, made when it is new; 0 when the table is full. */
 export function tableUpsert(t: usize, key: usize, keyLen: u32): usize {
   const first = keyLen == 0 ? 0 : load<u64>(key) & lowBytes(keyLen);
-  return keyLen <= 8 ? upsertShort(t, keyLen, first) : upsertLong(t, key, keyLen, first, 0);
+  return keyLen <= 8
+    ? upsertShort(t, keyLen, first, hashShort(first, keyLen))
+    : upsertLong(t, key, keyLen, first, 0, hashFrom(first, key, keyLen, 0));
 }
 
 /** Upsert of a key of at most 8 bytes, all of them in `first` (zero padded). */
 @inline
-export function upsertShort(t: usize, keyLen: u32, first: u64): usize {
-  const hash = hashFrom(first, 0, keyLen <= 8 ? keyLen : 8, 0);
+export function upsertShort(t: usize, keyLen: u32, first: u64, hash: u32): usize {
   const index: usize = load<u32>(t, TABLE_INDEX);
   const mask = load<u32>(t, TABLE_MASK);
   const keyAt = CELL_HEADER + (<usize>load<u32>(t, TABLE_SLOTS) << 3);
@@ -66,8 +67,7 @@ export function upsertShort(t: usize, keyLen: u32, first: u64): usize {
  * Upsert of a key of more than 8 bytes: `first` holds the first 8 of them, the rest lies at key + 8.
  * `orMask` is or-ed into the rest (lower case of ASCII letters).
  */
-export function upsertLong(t: usize, key: usize, keyLen: u32, first: u64, orMask: u64): usize {
-  const hash = hashFrom(first, key, keyLen, orMask);
+export function upsertLong(t: usize, key: usize, keyLen: u32, first: u64, orMask: u64, hash: u32): usize {
   const index: usize = load<u32>(t, TABLE_INDEX);
   const mask = load<u32>(t, TABLE_MASK);
   const keyAt = CELL_HEADER + (<usize>load<u32>(t, TABLE_SLOTS) << 3);
@@ -119,11 +119,20 @@ function insert(t: usize, slot: usize, hash: u32, key: usize, keyLen: u32, first
   return top;
 }
 
-/** Upsert of the string key whose UTF-8 is [text, text + len): the tag byte is put before it on the way. */
+/** The first 8 bytes (zero padded) of the string key of the text: the tag byte is put before it on the way. */
 @inline
-export function upsertString(t: usize, text: usize, len: u32, orMask: u64): usize {
-  const first = ((load<u64>(text - 1) | orMask) & ~(<u64>0xff)) | <u64>KEY_TAG_STRING;
-  return len < 8
-    ? upsertShort(t, len + 1, first & (~(<u64>0) >> (56 - (<u64>len << 3))))
-    : upsertLong(t, text - 1, len + 1, first, orMask);
+export function stringHead(text: usize, len: u32, orMask: u64): u64 {
+  const head = ((load<u64>(text - 1) | orMask) & ~(<u64>0xff)) | <u64>KEY_TAG_STRING;
+  return len < 8 ? head & (~(<u64>0) >> (56 - (<u64>len << 3))) : head;
+}
+
+@inline
+export function hashString(text: usize, len: u32, head: u64, orMask: u64): u32 {
+  return len < 8 ? hashShort(head, len + 1) : hashFrom(head, text - 1, len + 1, orMask);
+}
+
+/** Upsert of the string key whose UTF-8 is [text, text + len), with its head and hash. */
+@inline
+export function upsertString(t: usize, text: usize, len: u32, head: u64, orMask: u64, hash: u32): usize {
+  return len < 8 ? upsertShort(t, len + 1, head, hash) : upsertLong(t, text - 1, len + 1, head, orMask, hash);
 }

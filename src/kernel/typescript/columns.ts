@@ -1,7 +1,7 @@
 // scanColumns, row by row: the reference for assembly/columns.ts. See ../kernels.ts for the contract.
 import type { HeapViews } from "../heap.ts";
 import {
-  CELL_HEADER, COLUMNS_DELIMITER, COLUMNS_KEY, COLUMNS_QUOTE, COLUMNS_VALUE, CTL_DETAIL, CTL_POSITION, CTL_RECORDS,
+  CELL_HEADER, COLUMNS_COUNT, COLUMNS_DELIMITER, COLUMNS_KEY, COLUMNS_QUOTE, COLUMNS_VALUE, CTL_DETAIL, CTL_POSITION, CTL_RECORDS,
   FLAG_FINAL, STATUS_DONE, STATUS_FULL, STATUS_NEED_JS, TABLE_OPS, TABLE_OPS_COUNT,
 } from "../layout.ts";
 import { addNumber } from "./rows.ts";
@@ -49,7 +49,8 @@ function addRow(
     from = at + 1;
   }
   const key = fields[i32[(columns + COLUMNS_KEY) >>> 2]!];
-  if (key === undefined) return STATUS_NEED_JS;
+  const wanted = i32[(columns + COLUMNS_COUNT) >>> 2]!;
+  if (key === undefined || (wanted > 0 && fields.length !== wanted)) return STATUS_NEED_JS;
   const valueColumn = i32[(columns + COLUMNS_VALUE) >>> 2]!;
   let number = 0;
   if (valueColumn >= 0) {
