@@ -49,6 +49,8 @@ export function errorText(error: unknown, debug: boolean, style: Style): string 
 /** The text as an error of this code. Ends without newline. */
 export function reportText(text: string, code: string, style: Style): string {
   const [headline, ...rest] = text.trimEnd().split("\n");
+  // Of a short report the hint stands right below, as it does for other errors.
+  if (rest.length === 2 && rest[0] === "") rest.shift();
   return [`${style.red(style.bold("error:"))} ${headline} ${style.dim(`[${code}]`)}`, ...rest].join("\n");
 }
 

@@ -92,7 +92,7 @@ test("jobs: latest first, by name, and truncated when it is", async (t) => {
   keepJob(state, "20260131-130000-visits-abcd", { name: "visits", status: "FAILED" });
   const { stdout } = await sheaf(["jobs"], { env });
   const lines = stdout.trimEnd().split("\n");
-  assert.match(lines[0]!, /^JOB +STATUS +STARTED +TIME +RECORDS IN +OUT$/);
+  assert.match(lines[0]!, /^JOB +STATUS +STARTED \(UTC\) +TIME +RECORDS IN +OUT$/);
   assert.match(lines[1]!, /^20260131-130000-visits-abcd +FAILED +2026-01-31 12:05:09 +0\.88 s +10 +2$/);
   assert.match(lines[2]!, /^20260131-120534-wordcount-abcd +SUCCEEDED/);
   assert.equal(lines.length, 1 + 20 + 1);

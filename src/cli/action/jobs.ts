@@ -34,7 +34,7 @@ export async function run({ flags, world }: Invocation<typeof jobsFlags>): Promi
   const columns = [
     { title: "JOB" },
     { title: "STATUS" },
-    { title: "STARTED" },
+    { title: "STARTED (UTC)" },
     { title: "TIME", align: "right" },
     { title: "RECORDS IN", align: "right" },
     { title: "OUT", align: "right" },

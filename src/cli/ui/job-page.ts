@@ -61,7 +61,9 @@ function facts(record: JobRecord, look: JobPageLook): string[] {
     ["wrote", `${plural(record.recordsOut, "record")}, ${formatSize(record.bytesOut)}`],
   ];
   if (record.badRecords > 0) rows.push(["bad", plural(record.badRecords, "record")]);
-  const settings = Object.entries(record.settings).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  const settings = Object.entries(record.settings)
+    .filter(isTelling)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   if (settings.length > 0) rows.push(["settings", settings.join(" ")]);
   rows.push(["kept in", look.directory]);
   return [
@@ -70,11 +72,16 @@ function facts(record: JobRecord, look: JobPageLook): string[] {
   ];
 }
 
+/** Settings that are off or empty say nothing. */
+function isTelling([, value]: readonly [string, unknown]): boolean {
+  return value !== null && value !== false && JSON.stringify(value) !== "{}";
+}
+
 function phaseLines(story: JobStory): string[] {
   if (story.phases.length === 0) return [];
   const rows = story.phases.map((phase) => [
     phase.phase,
-    String(phase.tasks),
+    phase.tasks === 0 ? "" : formatCount(phase.tasks),
     phase.elapsedMs === null ? "not finished" : formatDuration(phase.elapsedMs),
   ]);
   return table(

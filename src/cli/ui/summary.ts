@@ -54,11 +54,10 @@ function readText(result: RunResult): string {
 
 function shuffleText(result: RunResult): string {
   const { emitted, shuffleBytes, groups, spills } = result.stats;
-  // Every map task leaves one run; more of them is memory that did not suffice.
+  // Every map task leaves one run per collection; more of them is memory that did not suffice.
+  const collections = new Set(result.parts.map((part) => part.collection)).size;
   const extra =
-    spills > result.mapTasks
-      ? `, ${plural(spills, "sorted run")} for ${plural(result.mapTasks, "map task")}`
-      : "";
+    spills > result.mapTasks * Math.max(1, collections) ? `, ${plural(spills, "sorted run")}` : "";
   return `${plural(emitted, "pair")} as ${formatSize(shuffleBytes)}, ${plural(groups, "group")}${extra}`;
 }
 
