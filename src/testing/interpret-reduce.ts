@@ -165,7 +165,7 @@ async function valuesOf(collection: CollectionPlan, group: Group, plan: ReducePl
     let values: unknown[] = [];
     for (const part of parts) values.push(...(await combineSome(collection, key, part, plan)));
     if (parts.length > 1) values = await combineSome(collection, key, values, plan);
-    for (const value of values) pairs.push([key, keepValue(value)]);
+    for (const value of values) pairs.push([key, value]);
   }
   return plan.shuffle ? shuffled(pairs, plan.random) : pairs;
 }

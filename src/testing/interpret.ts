@@ -28,7 +28,7 @@ export interface Interpreted {
 /**
  * Runs a job over the records of its map tasks: in one partition, without combining, values in (map task,
  * emit) order.
- * @throws SheafError USER_CODE for what the job's own code throws, with the record or key; and what emit refuses
+ * @throws SheafError USER_CODE for what the job's own code throws, with the record or key; what emit refuses
  */
 export async function interpret(job: Job, tasks: readonly (readonly PlacedRecord[])[]): Promise<Interpreted> {
   const counters: Counters = new Map();

@@ -7,9 +7,10 @@ import { murmur3 } from "#src/aggregate/murmur3.js";
 import { median, quantiles } from "#src/aggregate/quantiles.js";
 import { CanonicalBytes } from "#src/aggregate/value-bytes.js";
 import { seededRandom } from "#src/base/random.js";
+import type { Aggregator } from "#src/job/aggregator.js";
 import { compareKeys } from "#src/job/key-order.js";
 import type { Key } from "#src/job/key.js";
-import { check, fold, foldByPlan, planArbitrary, refuses, shuffled } from "./support.js";
+import { check, fold, foldByPlan, planArbitrary, refuses, shuffled, stateOf } from "./support.js";
 
 const hex = (lane: number): string => lane.toString(16).padStart(8, "0");
 
@@ -192,6 +193,16 @@ test("quantiles are the same for any split, order of merging, packing and order 
       20,
     );
   }
+});
+
+test("sketches take over at the stated size: it is part of packed states and of results", () => {
+  const packed = <V>(aggregator: Aggregator<V, unknown>, values: readonly V[]): unknown =>
+    aggregator.pack(stateOf(aggregator, values));
+  const numbers = Array.from({ length: 513 }, (_, i) => i + 1);
+  assert.ok(Array.isArray(packed(median(), numbers.slice(0, 256))));
+  assert.ok(!Array.isArray(packed(median(), numbers.slice(0, 257))));
+  assert.ok(Array.isArray(packed(distinctApprox(), numbers.slice(0, 512))));
+  assert.ok(packed(distinctApprox(), numbers) instanceof Uint8Array);
 });
 
 test("quantiles at round ranks are not off by one", () => {
