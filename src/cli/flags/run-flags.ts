@@ -172,7 +172,9 @@ const executionFlags = {
     name: "inline",
     category: "Execution",
     doc: "Run every task on the main thread, one after the other",
-    details: "For breakpoints and for code that must not run in a worker.",
+    details:
+      "For breakpoints and for code that must not run in a worker. Ctrl-C is heard between records only; an endless " +
+      "loop is ended with Ctrl-\\ (SIGQUIT).",
   }),
   attempts: valueFlag({
     name: "attempts",

@@ -24,6 +24,8 @@ export function paragraph(text: string, width: number, indent: number): string {
 }
 
 const TERM_COLUMNS_MAX = 34;
+/** With less room beside the terms than this, meanings go below them. */
+const MEANING_COLUMNS_MIN = 20;
 
 /** Columns the terms of these lists need, not counting any that are too long for a column. */
 export function termColumns(entries: readonly (readonly [string, string])[]): number {
@@ -37,9 +39,12 @@ export function definitions(
   longest: number = termColumns(entries),
 ): string {
   const column = 2 + longest + 2;
+  if (width - column < MEANING_COLUMNS_MIN) {
+    return entries.map(([term, meaning]) => `  ${term}\n${paragraph(meaning, width, 6)}`).join("\n");
+  }
   const lines: string[] = [];
   for (const [term, meaning] of entries) {
-    const right = meaning === "" ? [] : wrapText(meaning, Math.max(20, width - column));
+    const right = meaning === "" ? [] : wrapText(meaning, width - column);
     const fits = textWidth(term) <= longest;
     const first = fits ? (right.shift() ?? "") : "";
     lines.push(`  ${padText(term, longest)}  ${first}`.trimEnd());
