@@ -54,7 +54,18 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
     kind: "csv",
     framing,
     ...(header && { needsHeader: true }),
-    native: { kind: "columns", delimiter: delimiter.charCodeAt(0), quote: quote.charCodeAt(0), header },
+    ...(options.invalid !== "replace" && {
+      native: {
+        kind: "columns",
+        delimiter: delimiter.charCodeAt(0),
+        quote: quote.charCodeAt(0),
+        types: options.columns,
+        names: (line, path) =>
+          header
+            ? headerNames(shape, syntax, { path, recordBytesMax: 0, ...(line !== undefined && { header: line }) })
+            : options.columns && Object.keys(options.columns),
+      } as const,
+    }),
     ...readerLimits(options),
     decoder: (context) => {
       const names = header ? headerNames(shape, syntax, context) : undefined;

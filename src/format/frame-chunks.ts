@@ -74,7 +74,10 @@ export class FrameChunks implements ChunkReader {
     this.#bufferBytesMax = this.#recordBytesMax + this.#cutter.terminatorBytes;
     const rest =
       piece.compression === "none" ? piece.end - piece.start + SLACK_BYTES : Number.POSITIVE_INFINITY;
-    this.#bufferBytes = Math.min(options.chunkBytes ?? limits.readChunkBytes, this.#bufferBytesMax, rest);
+    const wanted = Math.min(options.chunkBytes ?? limits.readChunkBytes, rest);
+    // A search keeps the last bytes of what it saw; there must be room for more behind them.
+    const least = this.#cutter.terminatorBytes + 1;
+    this.#bufferBytes = Math.min(Math.max(wanted, least), this.#bufferBytesMax);
     this.#front = Buffer.allocUnsafeSlow(this.#bufferBytes);
     this.#search = search;
     this.#end = piece.compression === "none" ? piece.end : Number.POSITIVE_INFINITY;

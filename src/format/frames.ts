@@ -97,6 +97,7 @@ class QuotedCutter implements FrameCutter {
   lastEnd(bytes: Buffer, length: number): number {
     // lastIndexOf would take the place before 0 for the end of the buffer.
     if (length === 0) return 0;
+    if (length === 0) return 0;
     const quote = this.#quote;
     const firstQuote = bytes.indexOf(quote);
     if (firstQuote === -1 || firstQuote >= length) return bytes.lastIndexOf(NEWLINE, length - 1) + 1;

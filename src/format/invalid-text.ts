@@ -15,7 +15,7 @@ const RAW_BYTES_MAX = 1000;
 
 /** A bad record with a copy of its bytes, cut. */
 export function badRecord(offset: number, error: Error, raw: Uint8Array): BadRecord {
-  return { offset, error, raw: raw.slice(0, RAW_BYTES_MAX) };
+  return { offset, error, raw: new Uint8Array(raw.subarray(0, RAW_BYTES_MAX)) };
 }
 
 export function invalidRecord(

@@ -52,7 +52,8 @@ export class ByteLineDecoder implements Decoder<Uint8Array> {
     for (let start = 0; start < buffer.length;) {
       const found = buffer.indexOf(NEWLINE, start);
       const end = found === -1 ? buffer.length : found;
-      batch.records.push(bytes.slice(start, found > start && buffer[end - 1] === RETURN ? end - 1 : end));
+      const cut = found > start && buffer[end - 1] === RETURN ? end - 1 : end;
+      batch.records.push(new Uint8Array(buffer.subarray(start, cut)));
       batch.offsets.push(offset + start);
       start = end + 1;
     }

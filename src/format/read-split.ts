@@ -90,8 +90,10 @@ class PieceReader<R> implements BatchReader<R> {
     // Records that were skipped on the way to the end are still to be handed over.
     if (chunk === null) return batch.bad.length > 0 ? batch : null;
     this.bytesRead += chunk.bytes.length;
+    // No Buffer: its slice() would give a decoder a view where that of a Uint8Array gives a copy.
+    const { buffer, byteOffset, byteLength } = chunk.bytes;
     try {
-      this.#decoder.decode(chunk.bytes, chunk.offset, chunk.last, batch);
+      this.#decoder.decode(new Uint8Array(buffer, byteOffset, byteLength), chunk.offset, chunk.last, batch);
     } catch (error) {
       await this.close();
       throw isSheafError(error) ? error : this.#decoderFailed(error, chunk.offset);

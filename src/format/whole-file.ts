@@ -37,7 +37,7 @@ class WholeFileDecoder implements Decoder<string | Uint8Array> {
     const { path, recordBytesMax } = this.#context;
     this.#bytes += bytes.length;
     if (this.#bytes > recordBytesMax) throw recordTooLarge(path, 0, recordBytesMax);
-    this.#pieces.push(bytes.slice());
+    this.#pieces.push(new Uint8Array(bytes));
     if (!last || this.#bytes === 0) return;
     const content = Buffer.concat(this.#pieces);
     const marked =
