@@ -70,11 +70,12 @@ export function printable(text: string, charsMax: number): string {
   });
 }
 
-/** The directory of the running package's compiled files, whose frames say nothing to a user. */
-const engineDirectory = dirname(dirname(fileURLToPath(import.meta.url)));
+/** The running package's own files, compiled and as written, whose frames say nothing to a user. */
+const packageDirectory = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const engineFiles = [join(packageDirectory, "dist", "/"), join(packageDirectory, "src", "/")];
 
 /** Maps a failure's stack; null when it has none. `bundle`: path of job.mjs as loaded, null for a Job object. */
 export async function mapFailure(failure: TaskFailure, bundle: string | null): Promise<MappedStack | null> {
   if (failure.stack === null) return null;
-  return mapStack(failure.stack, bundle, join(engineDirectory, "/"));
+  return mapStack(failure.stack, bundle, engineFiles);
 }

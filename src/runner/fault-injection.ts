@@ -11,8 +11,8 @@ export interface InjectedFault {
   /** "end": after the task has done its work, before its result is reported. Default "start". */
   readonly when?: "start" | "end";
   /**
-   * throw: an error; exit: process.exit(0); kill: SIGKILL to the own process (with threads: the thread is ended);
-   * hang: an endless loop; stall: a promise that never settles; disk-full: ENOSPC; lose: as if the worker was lost.
+   * throw: an error of user code; exit: process.exit(0); kill: SIGKILL to the own process (a thread ends itself);
+   * hang: an endless loop; stall: a promise that never settles; disk-full: what a full disk gives.
    */
   readonly how: "throw" | "exit" | "kill" | "hang" | "stall" | "disk-full";
 }

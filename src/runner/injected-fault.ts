@@ -1,3 +1,4 @@
+import { SheafError } from "../base/errors.ts";
 import type { InjectedFault } from "./fault-injection.ts";
 
 /** Makes the fault happen; returns only when there is nothing wrong with that. */
@@ -16,6 +17,6 @@ export async function injectFault(fault: InjectedFault, kill: () => void): Promi
     case "stall":
       return new Promise(() => undefined);
     case "disk-full":
-      throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+      throw new SheafError("DISK_FULL", "injected fault: no space left on the device", { retryable: true });
   }
 }

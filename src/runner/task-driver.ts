@@ -77,6 +77,7 @@ interface RunningAttempt {
 
 const node = { node: "local", incarnation: 1 } as const;
 const tickMs = 250;
+const lossesMin = 4;
 
 /**
  * Carries out on this machine what the scheduler decides: the only place where its commands meet workers, files and the
@@ -123,7 +124,7 @@ export class TaskDriver {
           policy: {
             attemptsMax: this.#options.attempts,
             // On one machine a task that keeps losing its worker is what kills it.
-            lossesMax: this.#options.attempts,
+            lossesMax: Math.max(lossesMin, this.#options.attempts),
             noProgressMs: this.#options.noProgressMs,
             barAfterFailures: Number.POSITIVE_INFINITY,
             speculation: false,

@@ -146,7 +146,8 @@ export class TaskHost {
       if (atEnd !== undefined) await injectFault(atEnd, this.#options.kill);
       return result;
     } catch (error) {
-      return failureOfThrown(error, running.spec.kind, "INTERNAL", "system");
+      const injected = error instanceof Error && error.name === "InjectedFault";
+      return failureOfThrown(error, running.spec.kind, injected ? "USER_CODE" : "INTERNAL", injected ? "user" : "system");
     }
   }
 

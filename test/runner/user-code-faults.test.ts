@@ -30,7 +30,8 @@ for (const [isolate, where, does, code, says] of FAULTS) {
     assertFailed(bench, result, code);
     assert.match(result.error!.message, says);
     assert.ok(result.error!.report.includes(result.error!.message));
-    if (where !== "top") assert.equal(result.failedAttempts.length, 2);
+    // Whether user code or somebody else sent a SIGKILL cannot be told: it takes more of them.
+    if (where !== "top") assert.equal(result.failedAttempts.length, does.includes("SIGKILL") ? 4 : 2);
   });
 }
 
