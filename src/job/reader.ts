@@ -55,7 +55,18 @@ export interface Decoder<R> {
 export type NativeScan =
   | { readonly kind: "lines" }
   | { readonly kind: "words"; readonly lowerCase: boolean }
-  | { readonly kind: "columns"; readonly delimiter: number; readonly quote: number | null; readonly header: boolean };
+  | {
+      readonly kind: "columns";
+      readonly delimiter: number;
+      readonly quote: number;
+      /** Types of the columns that records have, by name; undefined: all columns, as strings. */
+      readonly types: Readonly<Record<string, unknown>> | undefined;
+      /**
+       * Names of the file's columns in order; undefined when rows have no names. `header` is the file's first line, where
+       * the reader needs it. Throws RECORD_INVALID when that is no header.
+       */
+      names(header: Uint8Array | undefined, path: string): readonly string[] | undefined;
+    };
 
 /**
  * Turns the bytes of input files into records. Implement this to read a format of your own:

@@ -65,8 +65,8 @@ export function compileKernels(): CompiledKernels {
 }
 
 /**
- * A heap with at least `bytes` for the caller. The operating system provides the memory as it is touched, so ask for
- * the whole budget at once.
+ * A heap with at least `bytes` for the caller. The operating system provides the memory as it is touched,
+ * so ask for the whole budget at once.
  * @throws SheafError OUT_OF_MEMORY when the address space is not to be had
  */
 export function createHeap(bytes: number, options: HeapOptions = {}): Heap {
@@ -98,7 +98,8 @@ class LinearHeap implements Heap {
     this.memory = memory;
     this.kind = kind;
     this.refresh();
-    this.kernels = kind === "wasm" ? wasmKernels(memory, module ?? compileKernels()) : typescriptKernels(this);
+    this.kernels =
+      kind === "wasm" ? wasmKernels(memory, module ?? compileKernels()) : typescriptKernels(this);
   }
 
   grow(bytes: number): void {

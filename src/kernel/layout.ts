@@ -4,9 +4,11 @@
 // Memory
 //   0      .. 65,536   the kernels' own: letter bitmaps (LETTER_*) and sort histograms (SORT_*)
 //   HEAP_START ..      the caller's: everything below lives there
-//   The last HEAP_SLACK bytes are nobody's: kernels read (never write) up to that far past the bytes they are given.
+//   The last HEAP_SLACK bytes are nobody's: kernels read (never write) up to that far past the bytes they
+//   are given.
 //
-// Cell: one record in an arena. Starts at a multiple of 8; its size is rounded up to 8 and the padding is zero.
+// Cell: one record in an arena. Starts at a multiple of 8; its size is rounded up to 8 and the padding is
+// zero.
 //   +0  u32 hash        of the key (see typescript/hash.ts)
 //   +4  u32 partition   written by the caller when it chooses partitions itself
 //   +8  u32 keyLen
@@ -16,12 +18,15 @@
 //
 // Key: bytes ordered by memcmp, a proper prefix first. A string key is KEY_TAG_STRING and then its UTF-8.
 //
-// Arena: +0 start, +4 top (next free byte), +8 end, +12 count of cells. Cells lie from start to top without gaps.
+// Arena: +0 start, +4 top (next free byte), +8 end, +12 count of cells. Cells lie from start to top
+// without gaps.
 //
 // Table: an open-addressing hash index over an arena (the arena struct is embedded at TABLE_ARENA).
-//   +0  indexPtr        slots of 8 bytes {u32 hash, u32 cell pointer; 0: empty}, linear probing, at a multiple of 8
+//   +0  indexPtr        slots of 8 bytes {u32 hash, u32 cell pointer; 0: empty}, linear probing, at a
+//   multiple of 8
 //   +4  indexMask       number of slots - 1; the number is a power of two
-//   +8  indexMaxBytes   the index doubles in place up to this size: the caller reserves as much from indexPtr on
+//   +8  indexMaxBytes   the index doubles in place up to this size: the caller reserves as much from
+//   indexPtr on
 //   +12 arena           start, top, end, count
 //   +28 slots           f64 in a state row
 //   +32 opsPtr          opsCount bytes, each an OP_*
@@ -30,8 +35,8 @@
 //   The index is doubled at load 1/2 while it may grow, and full at load 3/4.
 //
 // Op: one byte, how a part of a state row merges and (in its high half) what a plain number puts into it.
-//   count: 1 slot, added; a number puts 1. sum: 2 slots (high, low), a double-double sum; the number. min, max: 1 slot;
-//   the number. flag: as max, but a number puts 0 when it is a safe integer and else 1.
+//   count: 1 slot, added; a number puts 1. sum: 2 slots (high, low), a double-double sum; the number. min,
+//   max: 1 slot; the number. flag: as max, but a number puts 0 when it is a safe integer and else 1.
 //   FOLD_* says otherwise: 1, the number, its square (as an exact double-double), or 0 / 1 as for flag.
 //
 // Control: how a scanning kernel reports where it stopped (i32 each).
@@ -59,13 +64,15 @@
 //   +20 streamsPtr      k stream structs
 //   +24 treePtr         k x u32, the kernel's
 //   +28 keySkip         leading bytes that all keys share
-//   +32 outPosition     next byte to write; the caller sets it to the window's start whenever the window is empty
+//   +32 outPosition     next byte to write; the caller sets it to the window's start whenever the window
+//   is empty
 //   +36 detail          depends on the status
 //   +40 records         records written: added to
 //   +44 .. 80           the kernel's
 // Stream: 64 bytes at a multiple of 8.
 //   +0  cur             next unread record; +4 end: of the window. The caller sets both
-//   +8  state           the caller sets STREAM_EMPTY at the beginning and STREAM_ENDED when there is no more
+//   +8  state           the caller sets STREAM_EMPTY at the beginning and STREAM_ENDED when there is no
+//   more
 //   +12 .. 64           the kernel's: the head record
 
 export const PAGE_BYTES = 65536;
@@ -179,11 +186,16 @@ export const STREAM_DRAINED = 3;
 
 /** All input consumed; what may be the beginning of an unfinished record is left, see ctl.position. */
 export const STATUS_DONE = 0;
-/** No room in the table or arena for the record at ctl.position. An empty one means: the record is too large for it. */
+/**
+ * No room in the table or arena for the record at ctl.position. An empty one means: the record is too
+ * large for it.
+ */
 export const STATUS_FULL = 1;
 /** Fill the letter page ctl.detail (letters.ts) and call again from ctl.position. */
 export const STATUS_NEED_PAGE = 2;
-/** The record at ctl.position (up to ctl.detail, when that is not 0) needs JavaScript; continue behind it. */
+/**
+ * The record at ctl.position (up to ctl.detail, when that is not 0) needs JavaScript; continue behind it.
+ */
 export const STATUS_NEED_JS = 3;
 /** Invalid UTF-8; see the kernel. */
 export const STATUS_INVALID = 4;
@@ -203,7 +215,10 @@ export const FLAG_VALIDATE = 4;
 /** appendLines: compute hashes (needed when there is more than one partition). */
 export const FLAG_HASH = 8;
 
-/** One byte per page of 256 code points: 0 unknown, 1 no letters, 2 all letters, else the number of its bitmap. */
+/**
+ * One byte per page of 256 code points: 0 unknown, 1 no letters, 2 all letters, else the number of its
+ * bitmap.
+ */
 export const LETTER_PAGES = 1024;
 export const LETTER_PAGE_COUNT = 4352;
 /** Bitmaps of 32 bytes, bit (code point & 7) of byte ((code point & 255) >> 3). */
@@ -222,5 +237,7 @@ export const WORD_SCRATCH_BYTES = 1024;
 export const HASH_SEED = 0x243f6a88;
 /** The multiplier of the key hash: 2^32 / golden ratio, odd. Frozen. */
 export const HASH_MULTIPLIER = 0x9e3779b1;
-/** Added to a hash before it chooses a partition, so that partition and index slot are independent. Frozen. */
+/**
+ * Added to a hash before it chooses a partition, so that partition and index slot are independent. Frozen.
+ */
 export const PARTITION_STEP = 0x9e3779b9;

@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import type { NumericOp, NumericState } from "../job/aggregator.ts";
+import type { NumberFold, NumericOp, NumericState } from "../job/aggregator.ts";
 import { NUMERIC_OP_SLOTS } from "../job/aggregator.ts";
 import type { Key } from "../job/key.ts";
 import * as layout from "../kernel/layout.ts";
@@ -24,10 +24,13 @@ export interface TableHooks {
   readonly spilled?: () => void;
 }
 
-/** Op codes of the kernels for a row; the `max` right behind a `sum` is its flag. */
-export function opCodes(ops: readonly NumericOp[]): number[] {
+/**
+ * Op codes of the kernels for a row. `folds` tell which `max` is the flag of inexact numbers when kernels add numbers
+ * themselves; to merge rows they are not needed.
+ */
+export function opCodes(ops: readonly NumericOp[], folds?: readonly NumberFold[]): number[] {
   return ops.map((op, i) => {
-    if (op === "max" && ops[i - 1] === "sum") return layout.OP_FLAG;
+    if (folds?.[i] === "inexact") return layout.OP_FLAG;
     return { count: layout.OP_COUNT, sum: layout.OP_SUM, min: layout.OP_MIN, max: layout.OP_MAX }[op];
   });
 }
@@ -85,7 +88,7 @@ export class TableCollector implements Collector {
     this.#state = new Int32Array([layout.CELL_HEADER + this.#slots * 8]);
     this.#checkRow = new Float64Array(this.#slots);
     this.#scratch = new KeyScratch(memory);
-    const codes = opCodes(numeric.ops);
+    const codes = opCodes(numeric.ops, numeric.folds);
     this.table = memory.take(layout.TABLE_BYTES);
     const ops = memory.take(codes.length);
     const init = memory.take(this.#slots * 8);

@@ -3,7 +3,8 @@ import { limits } from "../base/limits.ts";
 import { openChunks } from "../format/chunks.ts";
 import type { FilePiece } from "../format/chunks.ts";
 import type { Job } from "../job/define.ts";
-import type { Reader } from "../job/reader.ts";
+import { fieldsOf } from "../job/field-map.ts";
+import type { NativeScan, Reader } from "../job/reader.ts";
 import { isSource } from "../job/reader.ts";
 import { fillLetterPage } from "../kernel/letters.ts";
 import * as layout from "../kernel/layout.ts";
@@ -11,27 +12,55 @@ import type { Collector } from "../shuffle/collector.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import { SortCollector } from "../shuffle/sort-collector.ts";
 import { TableCollector } from "../shuffle/table-collector.ts";
+import { NativeColumns } from "./native-columns.ts";
 import type { JobSettings } from "./task-spec.ts";
 
 /** A job that kernels can map by themselves, without making a string of any record. */
 export type NativePlan =
   | { readonly kind: "words"; readonly lowerCase: boolean }
-  | { readonly kind: "lines" };
+  | { readonly kind: "lines" }
+  | {
+      readonly kind: "columns";
+      readonly scan: Extract<NativeScan, { kind: "columns" }>;
+      readonly key: string;
+      readonly value: string | null;
+    };
 
 /** How kernels can run the job's map phase, or undefined when records have to go through JavaScript. */
 export function nativePlan(job: Job, settings: JobSettings): NativePlan | undefined {
   const [collection, second] = job.collections;
   if (isSource(job.input) || collection === undefined || second !== undefined || job.named) return undefined;
-  if (job.map !== undefined || job.setup !== undefined || job.teardown !== undefined) return undefined;
+  if (job.setup !== undefined || job.teardown !== undefined) return undefined;
   if (settings.sample < 1 || settings.keepBad) return undefined;
   if (collection.partition !== undefined || collection.groupBy !== undefined || collection.mapOnly) return undefined;
   const scan = job.input.native;
+  if (scan?.kind === "columns") return columnsPlan(scan, job);
+  if (job.map !== undefined) return undefined;
   if (scan?.kind === "words" && collection.aggregator?.numeric?.countsOnly === true) {
     return { kind: "words", lowerCase: scan.lowerCase };
   }
   const sorted = collection.aggregator === undefined && collection.combine === undefined;
   if (scan?.kind === "lines" && sorted) return { kind: "lines" };
   return undefined;
+}
+
+/**
+ * `columns("a", "b")` over rows of just these columns, a string and a number, into an aggregator of plain numbers. Rows
+ * with more typed columns go through JavaScript: kernels would not notice a wrong value in a column they skip.
+ */
+function columnsPlan(scan: Extract<NativeScan, { kind: "columns" }>, job: Job): NativePlan | undefined {
+  const fields = fieldsOf(job.map);
+  const numeric = job.collections[0]?.aggregator?.numeric;
+  if (fields === undefined || numeric === undefined) return undefined;
+  const { key, value } = fields;
+  if ((scan.types?.[key] ?? "string") !== "string") return undefined;
+  for (const [name, type] of Object.entries(scan.types ?? {})) {
+    if (name !== key && name !== value && type !== "string") return undefined;
+  }
+  if (value === null) return numeric.countsOnly === true ? { kind: "columns", scan, key, value } : undefined;
+  if (value === key || scan.types?.[value] !== "number") return undefined;
+  const foldable = numeric.folds?.every((fold) => fold !== "square") === true;
+  return foldable ? { kind: "columns", scan, key, value } : undefined;
 }
 
 /** Feeds the bytes of a split to the kernels that fill a collector. */
@@ -43,7 +72,9 @@ export class NativeMap {
   #window: number;
   #windowBytes: number;
   #finished = 0;
+  #end = 0;
   #stuckAt = 0;
+  #rows: NativeColumns | undefined;
 
   constructor(plan: NativePlan, memory: TaskMemory, collector: Collector) {
     this.#plan = plan;
@@ -65,8 +96,14 @@ export class NativeMap {
       chunkBytes: limits.readChunkBytes,
       recordBytesMax: reader.recordBytesMax ?? limits.recordBytesMaxDefault,
       signal,
+      hasHeader: reader.needsHeader === true,
     });
     try {
+      if (this.#plan.kind === "columns") {
+        const header = reader.needsHeader === true ? chunks.header : undefined;
+        this.#rows ??= new NativeColumns(this.#plan, this.#memory, this.#collector);
+        if (!this.#rows.enter(reader, piece, header)) throw new SheafError("INTERNAL", "columns without their names");
+      }
       for (let chunk = await chunks.next(); chunk !== null; chunk = await chunks.next()) {
         const { bytes } = chunk;
         if (bytes.length > this.#windowBytes) {
@@ -93,6 +130,7 @@ export class NativeMap {
     heap.u32[(this.#control + layout.CTL_RECORDS) >>> 2] = 0;
     this.#finished = 0;
     const end = this.#window + length;
+    this.#end = end;
     for (let at = this.#window; ; ) {
       const status = this.#step(at, end);
       at = heap.u32[(this.#control + layout.CTL_POSITION) >>> 2]!;
@@ -105,6 +143,9 @@ export class NativeMap {
   #step(at: number, end: number): number {
     const { kernels } = this.#memory.heap;
     const collector = this.#collector;
+    if (this.#rows !== undefined && collector instanceof TableCollector) {
+      return kernels.scanColumns(collector.table, this.#control, at, end, this.#rows.columns, layout.FLAG_FINAL);
+    }
     if (collector instanceof TableCollector && this.#plan.kind === "words") {
       const flags = layout.FLAG_FINAL | (this.#plan.lowerCase ? layout.FLAG_LOWER_CASE : 0);
       return kernels.scanWords(collector.table, this.#control, at, end, flags);
@@ -134,10 +175,16 @@ export class NativeMap {
         fillLetterPage(heap, detail);
         return at;
       case layout.STATUS_NEED_JS: {
+        if (this.#rows !== undefined) {
+          const end = this.#rows.takeRow(at, this.#end, offset + at - this.#window);
+          heap.u32[(this.#control + layout.CTL_RECORDS) >>> 2]! += this.#rows.taken;
+          if (collector instanceof TableCollector) collector.emitted -= this.#rows.taken;
+          return end;
+        }
         const word = this.#memory.bytes.toString("utf8", at, detail);
         collector.emit(word.toLowerCase(), undefined);
         heap.u32[(this.#control + layout.CTL_RECORDS) >>> 2]! += 1;
-        (collector as TableCollector).emitted--;
+        if (collector instanceof TableCollector) collector.emitted--;
         return detail;
       }
       case layout.STATUS_INVALID: {

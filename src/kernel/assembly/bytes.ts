@@ -1,6 +1,8 @@
 // Copying and comparing bytes. Sources may be read up to 15 bytes past their end.
 
-/** Mask of the first `count` bytes of a little-endian word; all of them when count >= 8. REQUIRES count > 0. */
+/**
+ * Mask of the first `count` bytes of a little-endian word; all of them when count >= 8. REQUIRES count > 0.
+ */
 @inline
 export function lowBytes(count: u32): u64 {
   return count >= 8 ? ~(<u64>0) : ~(<u64>0) >> (64 - ((<u64>count) << 3));
@@ -38,7 +40,10 @@ export function copyBytes(target: usize, source: usize, n: u32): void {
   }
 }
 
-/** memcmp of two byte strings whose first `from` bytes are equal, the shorter first: negative, 0 or positive. */
+/**
+ * memcmp of two byte strings whose first `from` bytes are equal, the shorter first: negative, 0 or
+ * positive.
+ */
 export function compareBytes(a: usize, aLen: u32, b: usize, bLen: u32, from: u32): i32 {
   const n = aLen < bLen ? aLen : bLen;
   let i = from;

@@ -1,7 +1,9 @@
-// scanColumns: delimiters, quotes and newlines of 64 bytes at a time as a bit mask. See ../kernels.ts for the contract.
+// scanColumns: delimiters, quotes and newlines of 64 bytes at a time as a bit mask. See ../kernels.ts for
+// the contract.
 import {
-  CELL_HEADER, COLUMNS_COUNT, COLUMNS_DELIMITER, COLUMNS_KEY, COLUMNS_QUOTE, COLUMNS_VALUE, CTL_DETAIL, CTL_POSITION, CTL_RECORDS,
-  FLAG_FINAL, STATUS_DONE, STATUS_FULL, STATUS_NEED_JS, TABLE_OPS, TABLE_OPS_COUNT,
+  CELL_HEADER, COLUMNS_COUNT, COLUMNS_DELIMITER, COLUMNS_KEY, COLUMNS_QUOTE, COLUMNS_VALUE, CTL_DETAIL,
+  CTL_POSITION, CTL_RECORDS, FLAG_FINAL, STATUS_DONE, STATUS_FULL, STATUS_NEED_JS, TABLE_OPS,
+  TABLE_OPS_COUNT,
 } from "./layout";
 import { addNumber } from "./rows";
 import { hashString, stringHead, upsertString } from "./table";
@@ -55,7 +57,8 @@ export function scanColumns(t: usize, ctl: usize, ptr: usize, end: usize, column
         column++;
       } else if (byte != 10) quoted = true;
       else {
-        const status = endRow(t, ctl, at, at > row && load<u8>(at - 1) == 13 ? at - 1 : at, keyColumn, valueColumn, wide);
+        const rowEnd = at > row && load<u8>(at - 1) == 13 ? at - 1 : at;
+        const status = endRow(t, ctl, at, rowEnd, keyColumn, valueColumn, wide);
         if (status != STATUS_DONE) return finish(ctl, status, row, rows);
         rows++;
         wide = blockWide;
@@ -142,8 +145,9 @@ function endRow(
 }
 
 /**
- * The number written [+-]digits[.digits] with at most 15 digits, else NaN. The digits as an integer and the power of ten
- * are exact, so their quotient is rounded once: the same double that JavaScript's Number() gives.
+ * The number written [+-]digits[.digits] with at most 15 digits, else NaN. The digits as an integer and
+ * the power of ten are exact, so their quotient is rounded once: the same double that JavaScript's
+ * Number() gives.
  */
 @inline
 function parseNumber(at: usize, len: u32): f64 {

@@ -1,7 +1,8 @@
-// From cells to sortable entries, and from sorted entries to records: see "Entry" and "Record" in ../layout.ts.
+// From cells to sortable entries, and from sorted entries to records: see "Entry" and "Record" in
+// ../layout.ts.
 import {
-  CELL_HASH, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, CTL_DETAIL, CTL_OUT_POSITION, ENTRY_BYTES,
-  ENTRY_CELL, ENTRY_PARTITION, ENTRY_PREFIX,
+  CELL_HASH, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, CTL_DETAIL, CTL_OUT_POSITION,
+  ENTRY_BYTES, ENTRY_CELL, ENTRY_PARTITION, ENTRY_PREFIX,
 } from "./layout";
 import { copyBytes, keyPrefix, varintSize, writeVarint } from "./bytes";
 import { partitionOf } from "./hash";
@@ -28,7 +29,10 @@ export function makeEntries(start: usize, top: usize, entries: usize, keySkip: u
   return <u32>((at - entries) / ENTRY_BYTES);
 }
 
-/** Writes records while they fit and the partition stays the same; returns the index of the first one not written. */
+/**
+ * Writes records while they fit and the partition stays the same; returns the index of the first one not
+ * written.
+ */
 export function gather(entries: usize, from: u32, to: u32, out: usize, outEnd: usize, ctl: usize): u32 {
   let at = out;
   let i = from;

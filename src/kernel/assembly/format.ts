@@ -90,9 +90,9 @@ export function formatTsv(ptr: usize, end: usize, out: usize, outEnd: usize, ctl
       continue;
     }
     const value = key + keyLen;
-    if (valLen != 8 && (valLen != 24 || !isExactSum(value))) return finish(ctl, STATUS_NEED_JS, ptr, out, records);
+    const isRow = valLen == 8 || (valLen == 24 && isExactSum(value));
     const number = load<f64>(value);
-    if (!isPlainInteger(number)) return finish(ctl, STATUS_NEED_JS, ptr, out, records);
+    if (!isRow || !isPlainInteger(number)) return finish(ctl, STATUS_NEED_JS, ptr, out, records);
     const magnitude = <u64>abs(number);
     const digits = digitsOf(magnitude);
     const size = keyLen + 1 + <u32>(number < 0) + digits;

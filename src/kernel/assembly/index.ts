@@ -1,4 +1,5 @@
-// Everything the WebAssembly module exports. No runtime, no allocation: memory is the caller's, see ../layout.ts.
+// Everything the WebAssembly module exports. No runtime, no allocation: memory is the caller's, see
+// ../layout.ts.
 export { hashKey } from "./hash";
 export { tableGrow, tableReset, tableUpsert } from "./table";
 export { scanWords } from "./words";

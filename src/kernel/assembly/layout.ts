@@ -1,4 +1,5 @@
-// The constants of ../layout.ts, which explains them, in the types of AssemblyScript. A test compares the two files.
+// The constants of ../layout.ts, which explains them, in the types of AssemblyScript. A test compares the
+// two files.
 
 export const PAGE_BYTES: usize = 65536;
 export const HEAP_START: usize = 65536;

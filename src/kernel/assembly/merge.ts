@@ -5,14 +5,15 @@
 //    tree[2]  tree[3]      losers of the semi-finals ...
 //   k..     ..     ..2k-1  stream s stands at leaf k + s; the parent of node i is i >> 1
 //
-// When the winner changes, only the games on the path from its leaf are played again. Equal keys: the lower stream
-// wins, so the merge is stable. Streams that ended lose against all.
+// When the winner changes, only the games on the path from its leaf are played again. Equal keys: the
+// lower stream wins, so the merge is stable. Streams that ended lose against all.
 import {
-  MERGE_BUILT, MERGE_COMBINE, MERGE_DETAIL, MERGE_GROUP_END, MERGE_GROUP_KEY, MERGE_GROUP_KEY_LEN, MERGE_GROUP_PREFIX,
-  MERGE_GROUP_ROW, MERGE_K, MERGE_KEY_SKIP, MERGE_MODE, MERGE_OPS, MERGE_OPS_COUNT, MERGE_OUT_POSITION, MERGE_RECORDS,
-  MERGE_STREAMS, MERGE_TREE, STATUS_DONE, STATUS_NEED, STATUS_OUT_FULL, STATUS_TOO_BIG, STREAM_BYTES, STREAM_CUR,
-  STREAM_DRAINED, STREAM_EMPTY, STREAM_END, STREAM_ENDED, STREAM_HEAD, STREAM_KEY, STREAM_KEY_LEN, STREAM_PREFIX, STREAM_RECORD,
-  STREAM_STATE, STREAM_VAL, STREAM_VAL_LEN,
+  MERGE_BUILT, MERGE_COMBINE, MERGE_DETAIL, MERGE_GROUP_END, MERGE_GROUP_KEY, MERGE_GROUP_KEY_LEN,
+  MERGE_GROUP_PREFIX, MERGE_GROUP_ROW, MERGE_K, MERGE_KEY_SKIP, MERGE_MODE, MERGE_OPS, MERGE_OPS_COUNT,
+  MERGE_OUT_POSITION, MERGE_RECORDS, MERGE_STREAMS, MERGE_TREE, STATUS_DONE, STATUS_NEED, STATUS_OUT_FULL,
+  STATUS_TOO_BIG, STREAM_BYTES, STREAM_CUR, STREAM_DRAINED, STREAM_EMPTY, STREAM_END, STREAM_ENDED,
+  STREAM_HEAD, STREAM_KEY, STREAM_KEY_LEN, STREAM_PREFIX, STREAM_RECORD, STREAM_STATE, STREAM_VAL,
+  STREAM_VAL_LEN,
 } from "./layout";
 import { compareBytes, copyBytes, equalBytes, keyPrefix } from "./bytes";
 import { mergeRow } from "./rows";
@@ -23,7 +24,10 @@ export function mergeStart(m: usize): void {
   store<u32>(m, 0, MERGE_GROUP_END);
 }
 
-/** Merges into [out, outEnd), from MERGE_OUT_POSITION on, until a status other than "go on". See ../kernels.ts. */
+/**
+ * Merges into [out, outEnd), from MERGE_OUT_POSITION on, until a status other than "go on". See
+ * ../kernels.ts.
+ */
 export function mergeRun(m: usize, out: usize, outEnd: usize): u32 {
   if (load<u32>(m, MERGE_BUILT) == 0) {
     const k = load<u32>(m, MERGE_K);
@@ -112,7 +116,8 @@ function tieBefore(a: usize, b: usize): bool {
   if (load<u32>(a, STREAM_STATE) == STREAM_DRAINED) return false;
   if (load<u32>(b, STREAM_STATE) == STREAM_DRAINED) return true;
   const order = compareBytes(
-    load<u32>(a, STREAM_KEY), load<u32>(a, STREAM_KEY_LEN), load<u32>(b, STREAM_KEY), load<u32>(b, STREAM_KEY_LEN), 0,
+    load<u32>(a, STREAM_KEY), load<u32>(a, STREAM_KEY_LEN),
+    load<u32>(b, STREAM_KEY), load<u32>(b, STREAM_KEY_LEN), 0,
   );
   return order != 0 ? order < 0 : a < b;
 }
@@ -177,8 +182,8 @@ function runnerUp(m: usize, k: u32, stream: u32): usize {
 }
 
 /**
- * A stream that keeps winning is compared with the runner-up alone, and its records leave in one piece: returns the
- * size of the run from `record` on that comes before the rival's head and fits into `room`.
+ * A stream that keeps winning is compared with the runner-up alone, and its records leave in one piece:
+ * returns the size of the run from `record` on that comes before the rival's head and fits into `room`.
  */
 function gallop(m: usize, s: usize, rival: usize, record: usize, room: u32): u32 {
   let size = load<u32>(s, STREAM_CUR) - <u32>record;
@@ -225,8 +230,8 @@ function copy(m: usize, out: usize, outEnd: usize): u32 {
 }
 
 /**
- * The open group's record lies at MERGE_OUT_POSITION up to MERGE_GROUP_END (0: no group is open) and its row takes the
- * states of the records of the same key. It counts as written when the next key comes.
+ * The open group's record lies at MERGE_OUT_POSITION up to MERGE_GROUP_END (0: no group is open) and its
+ * row takes the states of the records of the same key. It counts as written when the next key comes.
  */
 function combine(m: usize, out: usize, outEnd: usize): u32 {
   const k = load<u32>(m, MERGE_K);

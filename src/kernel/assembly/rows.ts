@@ -1,5 +1,5 @@
-// State rows: folding numbers into them and merging them. See "Op" in ../layout.ts. Rows may lie at any address.
-// Bit for bit what mergeRow and foldNumber of src/aggregate do; tests compare them.
+// State rows: folding numbers into them and merging them. See "Op" in ../layout.ts. Rows may lie at any
+// address. Bit for bit what mergeRow and foldNumber of src/aggregate do; tests compare them.
 import {
   FOLD_INEXACT, FOLD_ONE, FOLD_SQUARE, FOLD_VALUE, OP_COUNT, OP_FLAG, OP_MAX, OP_MIN, OP_SUM,
 } from "./layout";

@@ -1,15 +1,18 @@
 // Stable sort of entries by (partition, prefix, whole key).
 //
-// MSD radix sort, out of place and copied back, eight bits from the highest bit in which the group differs (so shared
-// leading bits cost nothing); groups of at most SMALL by insertion. A group whose prefixes are all equal first skips what
-// its keys share (up to SHARED_MAX bytes a time), then goes on with a new window of the key: 7 bytes and, lowest, how
-// the key ends in them:
+// MSD radix sort, out of place and copied back, eight bits from the highest bit in which the group differs
+// (so shared leading bits cost nothing); groups of at most SMALL by insertion. A group whose prefixes are
+// all equal first skips what its keys share (up to SHARED_MAX bytes a time), then goes on with a new
+// window of the key: 7 bytes and, lowest, how the key ends in them:
 //   16 + min(8, bytes left at the window's start), 24 meaning that the key goes on behind the window.
-// So equal window numbers below 24 are equal keys, and zero padding never hides a length. The cost is linear in the bytes
-// that tell keys apart, whatever the input.
-// The largest part of a split is handled by the loop and the others, at most half as large, by recursion: its depth
-// is at most log2(n / SMALL), and one histogram per level is enough.
-import { CELL_HEADER, CELL_KEY_LEN, CELL_VAL_LEN, ENTRY_BYTES, ENTRY_CELL, ENTRY_PARTITION, ENTRY_PREFIX, SORT_SCRATCH } from "./layout";
+// So equal window numbers below 24 are equal keys, and zero padding never hides a length. The cost is
+// linear in the bytes that tell keys apart, whatever the input.
+// The largest part of a split is handled by the loop and the others, at most half as large, by recursion:
+// its depth is at most log2(n / SMALL), and one histogram per level is enough.
+import {
+  CELL_HEADER, CELL_KEY_LEN, CELL_VAL_LEN, ENTRY_BYTES, ENTRY_CELL, ENTRY_PARTITION, ENTRY_PREFIX,
+  SORT_SCRATCH,
+} from "./layout";
 import { compareBytes, lowBytes } from "./bytes";
 import { touchCells } from "./touch";
 
@@ -17,7 +20,9 @@ const SMALL: u32 = 24;
 const SHARED_MAX: u32 = 256;
 const GOES_ON: u32 = 24;
 
-/** Sorts n entries; returns where they are. `tmp` has room for as many. Prefixes are undefined afterwards. */
+/**
+ * Sorts n entries; returns where they are. `tmp` has room for as many. Prefixes are undefined afterwards.
+ */
 export function sortEntries(entries: usize, tmp: usize, n: u32, keySkip: u32): usize {
   sortGroup(entries, tmp, n, keySkip, true, SORT_SCRATCH);
   return entries;
@@ -124,7 +129,10 @@ function splitByPartition(entries: usize, tmp: usize, end: usize, shift: u32, sc
 
 const ALL_EQUAL: u32 = 0xffffffff;
 
-/** How many bytes from `from` on all keys share, looking at SHARED_MAX at most; ALL_EQUAL when they end with those. */
+/**
+ * How many bytes from `from` on all keys share, looking at SHARED_MAX at most; ALL_EQUAL when they end
+ * with those.
+ */
 function sharedBytes(entries: usize, end: usize, from: u32): u32 {
   const cell: usize = load<u32>(entries, ENTRY_CELL);
   const keyLen = load<u32>(cell, CELL_KEY_LEN);

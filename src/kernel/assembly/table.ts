@@ -1,8 +1,8 @@
 // The hash table over an arena: see "Table" in ../layout.ts.
 import {
-  CELL_HASH, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, INDEX_SLOT_BYTES, KEY_TAG_STRING, TABLE_ARENA_END,
-  TABLE_ARENA_START, TABLE_ARENA_TOP, TABLE_COUNT, TABLE_INDEX, TABLE_INDEX_MAX, TABLE_INIT, TABLE_MASK,
-  TABLE_SLOTS,
+  CELL_HASH, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, INDEX_SLOT_BYTES, KEY_TAG_STRING,
+  TABLE_ARENA_END, TABLE_ARENA_START, TABLE_ARENA_TOP, TABLE_COUNT, TABLE_INDEX, TABLE_INDEX_MAX,
+  TABLE_INIT, TABLE_MASK, TABLE_SLOTS,
 } from "./layout";
 import { lowBytes } from "./bytes";
 import { hashFrom, hashShort } from "./hash";
@@ -58,7 +58,9 @@ export function upsertShort(t: usize, keyLen: u32, first: u64, hash: u32): usize
     const slot = load<u64>(index + (<usize>at << 3));
     const cell = <usize>(slot >> 32);
     if (cell == 0) return insert(t, index + (<usize>at << 3), hash, 0, keyLen, first, 0);
-    if (<u32>slot == hash && load<u64>(cell + keyAt) == first && load<u32>(cell, CELL_KEY_LEN) == keyLen) return cell;
+    if (<u32>slot == hash && load<u64>(cell + keyAt) == first && load<u32>(cell, CELL_KEY_LEN) == keyLen) {
+      return cell;
+    }
     at = (at + 1) & mask;
   }
 }
@@ -119,7 +121,9 @@ function insert(t: usize, slot: usize, hash: u32, key: usize, keyLen: u32, first
   return top;
 }
 
-/** The first 8 bytes (zero padded) of the string key of the text: the tag byte is put before it on the way. */
+/**
+ * The first 8 bytes (zero padded) of the string key of the text: the tag byte is put before it on the way.
+ */
 @inline
 export function stringHead(text: usize, len: u32, orMask: u64): u64 {
   const head = ((load<u64>(text - 1) | orMask) & ~(<u64>0xff)) | <u64>KEY_TAG_STRING;

@@ -6,8 +6,8 @@ export const CUT: u32 = 0x80000000;
 export const WRONG: u32 = 0x40000000;
 
 /**
- * The sequence at `at`, which is no ASCII byte: code point << 3 | length. Or CUT or WRONG and the length of what a decoder
- * replaces by one U+FFFD.
+ * The sequence at `at`, which is no ASCII byte: code point << 3 | length. Or CUT or WRONG and the length
+ * of what a decoder replaces by one U+FFFD.
  */
 export function decode(at: usize, end: usize): u32 {
   const b0: u32 = load<u8>(at);

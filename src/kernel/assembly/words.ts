@@ -1,7 +1,8 @@
-// scanWords: letters of 64 bytes at a time as a bit mask, words as the edges in it. See ../kernels.ts for the contract.
+// scanWords: letters of 64 bytes at a time as a bit mask, words as the edges in it. See ../kernels.ts for
+// the contract.
 import {
-  CELL_HEADER, CTL_DETAIL, CTL_LINES, CTL_POSITION, CTL_RECORDS, FLAG_FINAL, FLAG_LOWER_CASE, LETTER_BITMAPS,
-  LETTER_PAGES, STATUS_DONE, STATUS_FULL, STATUS_INVALID, STATUS_NEED_JS, STATUS_NEED_PAGE,
+  CELL_HEADER, CTL_DETAIL, CTL_LINES, CTL_POSITION, CTL_RECORDS, FLAG_FINAL, FLAG_LOWER_CASE,
+  LETTER_BITMAPS, LETTER_PAGES, STATUS_DONE, STATUS_FULL, STATUS_INVALID, STATUS_NEED_JS, STATUS_NEED_PAGE,
   TABLE_COUNT, TABLE_INDEX, TABLE_MASK, WORD_SCRATCH,
 } from "./layout";
 import { hashString, stringHead, upsertString } from "./table";
@@ -20,7 +21,10 @@ let failed: usize = 0; // the word that add() could not count
 let touched: u32 = 0; // keeps touchSlots() from being optimised away
 
 const FOR_JS: u32 = 0x80000000;
-/** Keys of a table that the second-level cache is taken to hold. Measured: above it touching wins 1.5x, below it costs. */
+/**
+ * Keys of a table that the second-level cache is taken to hold. Measured: above it touching wins 1.5x,
+ * below it costs.
+ */
 const CACHED_KEYS: u32 = 32768;
 
 export function scanWords(t: usize, ctl: usize, ptr: usize, end: usize, flags: u32): u32 {
@@ -140,7 +144,10 @@ function finish(ctl: usize, status: u32, position: usize, lines: u32): u32 {
   return status;
 }
 
-/** Notes a word of the block: {u32 start, u32 length | FOR_JS, u32 hash, u32 -, u64 head}. Returns where the next goes. */
+/**
+ * Notes a word of the block: {u32 start, u32 length | FOR_JS, u32 hash, u32 -, u64 head}. Returns where
+ * the next goes.
+ */
 @inline
 function note(found: usize, word: usize, end: usize, forJs: bool, orMask: u64): usize {
   const len = <u32>(end - word);
@@ -179,7 +186,10 @@ function add(t: usize, ctl: usize, found: usize, orMask: u64): u32 {
   return status;
 }
 
-/** A table that is larger than the caches: reads all slots and cells of a block's words first, so that misses overlap. */
+/**
+ * A table that is larger than the caches: reads all slots and cells of a block's words first, so that
+ * misses overlap.
+ */
 function touchSlots(t: usize, found: usize): void {
   const index: usize = load<u32>(t, TABLE_INDEX);
   const mask = load<u32>(t, TABLE_MASK);
@@ -191,7 +201,10 @@ function touchSlots(t: usize, found: usize): void {
   touched = bytes;
 }
 
-/** Puts the wide characters of a block, whose bytes are `high`, into its masks. True when one of them stops the scan. */
+/**
+ * Puts the wide characters of a block, whose bytes are `high`, into its masks. True when one of them stops
+ * the scan.
+ */
 function widen(block: usize, end: usize, high: u64): bool {
   if (tail != 0) {
     const mask = below(tail);

@@ -1,6 +1,14 @@
-/** memcmp of two byte strings whose first `from` bytes are equal, the shorter first: negative, 0 or positive. */
+/**
+ * memcmp of two byte strings whose first `from` bytes are equal, the shorter first: negative, 0 or
+ * positive.
+ */
 export function compareBytes(
-  u8: Uint8Array, a: number, aLen: number, b: number, bLen: number, from: number,
+  u8: Uint8Array,
+  a: number,
+  aLen: number,
+  b: number,
+  bLen: number,
+  from: number,
 ): number {
   const n = aLen < bLen ? aLen : bLen;
   for (let i = from; i < n; i++) {
@@ -37,7 +45,10 @@ export function writeVarint(u8: Uint8Array, at: number, value: number): number {
   return at;
 }
 
-/** An unsigned LEB128 number; read on at `at + varintSize(it)`. REQUIRES it to be written in its shortest form. */
+/**
+ * An unsigned LEB128 number; read on at `at + varintSize(it)`. REQUIRES it to be written in its shortest
+ * form.
+ */
 export function readVarint(u8: Uint8Array, at: number): number {
   let value = 0;
   let shift = 0;

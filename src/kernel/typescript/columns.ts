@@ -1,8 +1,21 @@
 // scanColumns, row by row: the reference for assembly/columns.ts. See ../kernels.ts for the contract.
 import type { HeapViews } from "../heap.ts";
 import {
-  CELL_HEADER, COLUMNS_COUNT, COLUMNS_DELIMITER, COLUMNS_KEY, COLUMNS_QUOTE, COLUMNS_VALUE, CTL_DETAIL, CTL_POSITION, CTL_RECORDS,
-  FLAG_FINAL, STATUS_DONE, STATUS_FULL, STATUS_NEED_JS, TABLE_OPS, TABLE_OPS_COUNT,
+  CELL_HEADER,
+  COLUMNS_COUNT,
+  COLUMNS_DELIMITER,
+  COLUMNS_KEY,
+  COLUMNS_QUOTE,
+  COLUMNS_VALUE,
+  CTL_DETAIL,
+  CTL_POSITION,
+  CTL_RECORDS,
+  FLAG_FINAL,
+  STATUS_DONE,
+  STATUS_FULL,
+  STATUS_NEED_JS,
+  TABLE_OPS,
+  TABLE_OPS_COUNT,
 } from "../layout.ts";
 import { addNumber } from "./rows.ts";
 import { upsertString } from "./strings.ts";
@@ -13,7 +26,13 @@ const CARRIAGE_RETURN = 13;
 const PLAIN_NUMBER = /^[+-]?(\d+)(?:\.(\d+))?$/;
 
 export function scanColumns(
-  heap: HeapViews, table: number, ctl: number, ptr: number, end: number, columns: number, flags: number,
+  heap: HeapViews,
+  table: number,
+  ctl: number,
+  ptr: number,
+  end: number,
+  columns: number,
+  flags: number,
 ): number {
   const { u8, u32 } = heap;
   let status: number = STATUS_DONE;
@@ -33,7 +52,12 @@ export function scanColumns(
 }
 
 function addRow(
-  heap: HeapViews, table: number, row: number, newline: number, ended: boolean, columns: number,
+  heap: HeapViews,
+  table: number,
+  row: number,
+  newline: number,
+  ended: boolean,
+  columns: number,
 ): number {
   const { u8, u32, i32 } = heap;
   const returned = newline > row && u8[newline - 1] === CARRIAGE_RETURN;
@@ -64,6 +88,12 @@ function addRow(
   if (firstInvalid(u8, row, end) !== end) return STATUS_NEED_JS;
   const cell = upsertString(heap, table, key[0], key[1] - key[0]);
   if (cell === 0) return STATUS_FULL;
-  addNumber(heap, cell + CELL_HEADER, u32[(table + TABLE_OPS) >>> 2]!, u32[(table + TABLE_OPS_COUNT) >>> 2]!, number);
+  addNumber(
+    heap,
+    cell + CELL_HEADER,
+    u32[(table + TABLE_OPS) >>> 2]!,
+    u32[(table + TABLE_OPS_COUNT) >>> 2]!,
+    number,
+  );
   return STATUS_DONE;
 }

@@ -1,14 +1,28 @@
-// From cells to sortable entries, and from sorted entries to records: see "Entry" and "Record" in ../layout.ts.
+// From cells to sortable entries, and from sorted entries to records: see "Entry" and "Record" in
+// ../layout.ts.
 import type { HeapViews } from "../heap.ts";
 import {
-  CELL_HASH, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, CTL_DETAIL, CTL_OUT_POSITION,
-  ENTRY_BYTES, ENTRY_CELL, ENTRY_PARTITION,
+  CELL_HASH,
+  CELL_HEADER,
+  CELL_KEY_LEN,
+  CELL_PARTITION,
+  CELL_VAL_LEN,
+  CTL_DETAIL,
+  CTL_OUT_POSITION,
+  ENTRY_BYTES,
+  ENTRY_CELL,
+  ENTRY_PARTITION,
 } from "../layout.ts";
 import { align8, prefixWord, varintSize, writeVarint } from "./bytes.ts";
 import { partitionOf } from "./hash.ts";
 
 export function makeEntries(
-  { u8, u32 }: HeapViews, start: number, top: number, entries: number, keySkip: number, partitions: number,
+  { u8, u32 }: HeapViews,
+  start: number,
+  top: number,
+  entries: number,
+  keySkip: number,
+  partitions: number,
 ): number {
   let at = entries;
   let cell = start;
@@ -30,7 +44,13 @@ export function makeEntries(
 }
 
 export function gather(
-  { u8, u32 }: HeapViews, entries: number, from: number, to: number, out: number, outEnd: number, ctl: number,
+  { u8, u32 }: HeapViews,
+  entries: number,
+  from: number,
+  to: number,
+  out: number,
+  outEnd: number,
+  ctl: number,
 ): number {
   u32[(ctl + CTL_DETAIL) >>> 2] = 0;
   let at = out;

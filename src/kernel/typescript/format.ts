@@ -1,8 +1,16 @@
 // formatText and formatTsv: see ../kernels.ts.
 import type { HeapViews } from "../heap.ts";
 import {
-  CTL_DETAIL, CTL_OUT_POSITION, CTL_POSITION, CTL_RECORDS, KEY_TAG_STRING, STATUS_DONE, STATUS_NEED_JS,
-  STATUS_OUT_FULL, VALUE_NULL, VALUE_UNDEFINED,
+  CTL_DETAIL,
+  CTL_OUT_POSITION,
+  CTL_POSITION,
+  CTL_RECORDS,
+  KEY_TAG_STRING,
+  STATUS_DONE,
+  STATUS_NEED_JS,
+  STATUS_OUT_FULL,
+  VALUE_NULL,
+  VALUE_UNDEFINED,
 } from "../layout.ts";
 import { readVarint, varintSize } from "./bytes.ts";
 
@@ -10,17 +18,29 @@ import { readVarint, varintSize } from "./bytes.ts";
 type Suffix = (key: number, keyLen: number, valLen: number) => string | undefined;
 
 export function formatText(
-  heap: HeapViews, ptr: number, end: number, out: number, outEnd: number, ctl: number,
+  heap: HeapViews,
+  ptr: number,
+  end: number,
+  out: number,
+  outEnd: number,
+  ctl: number,
 ): number {
   const { u8 } = heap;
   return format(heap, ptr, end, out, outEnd, ctl, (key, keyLen, valLen) => {
     const tag = u8[key + keyLen];
-    return valLen === 0 || (valLen === 1 && (tag === VALUE_UNDEFINED || tag === VALUE_NULL)) ? "\n" : undefined;
+    return valLen === 0 || (valLen === 1 && (tag === VALUE_UNDEFINED || tag === VALUE_NULL))
+      ? "\n"
+      : undefined;
   });
 }
 
 export function formatTsv(
-  heap: HeapViews, ptr: number, end: number, out: number, outEnd: number, ctl: number,
+  heap: HeapViews,
+  ptr: number,
+  end: number,
+  out: number,
+  outEnd: number,
+  ctl: number,
 ): number {
   const { u8, view } = heap;
   return format(heap, ptr, end, out, outEnd, ctl, (key, keyLen, valLen) => {
@@ -30,7 +50,10 @@ export function formatTsv(
     const value = key + keyLen;
     if (valLen === 0 || (valLen === 1 && u8[value] === VALUE_UNDEFINED)) return "\n";
     if (valLen !== 8 && valLen !== 24) return undefined;
-    if (valLen === 24 && !(view.getFloat64(value + 8, true) === 0 && view.getFloat64(value + 16, true) <= 0)) {
+    if (
+      valLen === 24 &&
+      !(view.getFloat64(value + 8, true) === 0 && view.getFloat64(value + 16, true) <= 0)
+    ) {
       return undefined;
     }
     const number = view.getFloat64(value, true);
@@ -40,7 +63,13 @@ export function formatTsv(
 
 // oxlint-disable-next-line max-params -- the arguments of its two callers and what makes them differ
 function format(
-  { u8, u32 }: HeapViews, ptr: number, end: number, out: number, outEnd: number, ctl: number, suffixOf: Suffix,
+  { u8, u32 }: HeapViews,
+  ptr: number,
+  end: number,
+  out: number,
+  outEnd: number,
+  ctl: number,
+  suffixOf: Suffix,
 ): number {
   let status: number = STATUS_DONE;
   while (ptr < end) {

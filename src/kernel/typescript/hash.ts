@@ -1,4 +1,5 @@
-// The hash of key bytes and the partition it chooses. FROZEN: partitions of run files and parts of outputs depend on it.
+// The hash of key bytes and the partition it chooses. FROZEN: partitions of run files and parts of outputs
+// depend on it.
 //
 //   h = HASH_SEED
 //   for each 4-byte little-endian word w of the key, zero padded to a multiple of 8 bytes:

@@ -11,7 +11,10 @@ import { tableGrow, tableReset, tableUpsert } from "./table.ts";
 import { firstInvalid } from "./utf8.ts";
 import { scanWords } from "./words.ts";
 
-/** The plain TypeScript kernels: the reference that tests hold the WebAssembly ones against, and the fallback. */
+/**
+ * The plain TypeScript kernels: the reference that tests hold the WebAssembly ones against, and the
+ * fallback.
+ */
 export function typescriptKernels(heap: HeapViews): Kernels {
   return {
     hashKey: (key, len) => hashKey(heap, key, len),

@@ -1,8 +1,23 @@
 // appendLines: see ../kernels.ts.
 import type { HeapViews } from "../heap.ts";
 import {
-  ARENA_COUNT, ARENA_END, ARENA_TOP, CELL_HASH, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, CTL_DETAIL,
-  CTL_POSITION, CTL_RECORDS, FLAG_FINAL, FLAG_HASH, FLAG_VALIDATE, KEY_TAG_STRING, STATUS_DONE, STATUS_FULL,
+  ARENA_COUNT,
+  ARENA_END,
+  ARENA_TOP,
+  CELL_HASH,
+  CELL_HEADER,
+  CELL_KEY_LEN,
+  CELL_PARTITION,
+  CELL_VAL_LEN,
+  CTL_DETAIL,
+  CTL_POSITION,
+  CTL_RECORDS,
+  FLAG_FINAL,
+  FLAG_HASH,
+  FLAG_VALIDATE,
+  KEY_TAG_STRING,
+  STATUS_DONE,
+  STATUS_FULL,
   STATUS_INVALID,
 } from "../layout.ts";
 import { align8 } from "./bytes.ts";
@@ -13,7 +28,12 @@ const NEWLINE = 10;
 const CARRIAGE_RETURN = 13;
 
 export function appendLines(
-  heap: HeapViews, arena: number, ctl: number, ptr: number, end: number, flags: number,
+  heap: HeapViews,
+  arena: number,
+  ctl: number,
+  ptr: number,
+  end: number,
+  flags: number,
 ): number {
   const { u8, u32 } = heap;
   let status: number = STATUS_DONE;
@@ -22,7 +42,8 @@ export function appendLines(
     const found = u8.indexOf(NEWLINE, line);
     const newline = found === -1 || found >= end ? end : found;
     if (newline === end && (flags & FLAG_FINAL) === 0) break;
-    const stop = newline < end && newline > line && u8[newline - 1] === CARRIAGE_RETURN ? newline - 1 : newline;
+    const stop =
+      newline < end && newline > line && u8[newline - 1] === CARRIAGE_RETURN ? newline - 1 : newline;
     if ((flags & FLAG_VALIDATE) !== 0) {
       const invalid = firstInvalid(u8, line, stop);
       if (invalid !== stop) {

@@ -1,10 +1,37 @@
-// k-way merge by linear search for the smallest head: the reference for the tournament in assembly/merge.ts.
+// k-way merge by linear search for the smallest head: the reference for the tournament in
+// assembly/merge.ts.
 import type { HeapViews } from "../heap.ts";
 import {
-  MERGE_BUILT, MERGE_COMBINE, MERGE_DETAIL, MERGE_GROUP_END, MERGE_GROUP_KEY, MERGE_GROUP_KEY_LEN, MERGE_GROUP_ROW,
-  MERGE_K, MERGE_MODE, MERGE_OPS, MERGE_OPS_COUNT, MERGE_OUT_POSITION, MERGE_RECORDS, MERGE_STREAMS, STATUS_DONE,
-  STATUS_NEED, STATUS_OUT_FULL, STATUS_TOO_BIG, STREAM_BYTES, STREAM_CUR, STREAM_EMPTY, STREAM_END, STREAM_ENDED,
-  STREAM_HEAD, STREAM_KEY, STREAM_KEY_LEN, STREAM_RECORD, STREAM_STATE, STREAM_VAL, STREAM_VAL_LEN,
+  MERGE_BUILT,
+  MERGE_COMBINE,
+  MERGE_DETAIL,
+  MERGE_GROUP_END,
+  MERGE_GROUP_KEY,
+  MERGE_GROUP_KEY_LEN,
+  MERGE_GROUP_ROW,
+  MERGE_K,
+  MERGE_MODE,
+  MERGE_OPS,
+  MERGE_OPS_COUNT,
+  MERGE_OUT_POSITION,
+  MERGE_RECORDS,
+  MERGE_STREAMS,
+  STATUS_DONE,
+  STATUS_NEED,
+  STATUS_OUT_FULL,
+  STATUS_TOO_BIG,
+  STREAM_BYTES,
+  STREAM_CUR,
+  STREAM_EMPTY,
+  STREAM_END,
+  STREAM_ENDED,
+  STREAM_HEAD,
+  STREAM_KEY,
+  STREAM_KEY_LEN,
+  STREAM_RECORD,
+  STREAM_STATE,
+  STREAM_VAL,
+  STREAM_VAL_LEN,
 } from "../layout.ts";
 import { compareBytes, equalBytes, readVarint, varintSize } from "./bytes.ts";
 import { mergeRow } from "./rows.ts";

@@ -1,12 +1,26 @@
-// State rows: folding numbers into them and merging them. See "Op" in ../layout.ts. Rows may lie at any address.
-// Bit for bit what mergeRow and foldNumber of src/aggregate do; tests compare them.
+// State rows: folding numbers into them and merging them. See "Op" in ../layout.ts. Rows may lie at any
+// address. Bit for bit what mergeRow and foldNumber of src/aggregate do; tests compare them.
 import type { HeapViews } from "../heap.ts";
 import {
-  FOLD_INEXACT, FOLD_ONE, FOLD_SQUARE, FOLD_VALUE, OP_COUNT, OP_FLAG, OP_MAX, OP_MIN, OP_SUM,
+  FOLD_INEXACT,
+  FOLD_ONE,
+  FOLD_SQUARE,
+  FOLD_VALUE,
+  OP_COUNT,
+  OP_FLAG,
+  OP_MAX,
+  OP_MIN,
+  OP_SUM,
 } from "../layout.ts";
 
 /** Merges the row at `other` into the row at `row`. */
-export function mergeRow({ u8, view }: HeapViews, row: number, other: number, ops: number, count: number): void {
+export function mergeRow(
+  { u8, view }: HeapViews,
+  row: number,
+  other: number,
+  ops: number,
+  count: number,
+): void {
   for (let i = 0; i < count; i++) {
     const op = u8[ops + i]! & 15;
     const x = view.getFloat64(other, true);
@@ -21,15 +35,27 @@ export function mergeRow({ u8, view }: HeapViews, row: number, other: number, op
 }
 
 /** Puts a finite number into every op of a row. */
-export function addNumber({ u8, view }: HeapViews, row: number, ops: number, count: number, value: number): void {
+export function addNumber(
+  { u8, view }: HeapViews,
+  row: number,
+  ops: number,
+  count: number,
+  value: number,
+): void {
   for (let i = 0; i < count; i++) {
     const op = u8[ops + i]! & 15;
-    const fold = (u8[ops + i]! & 0xf0) || (op === OP_COUNT ? FOLD_ONE : op === OP_FLAG ? FOLD_INEXACT : FOLD_VALUE);
+    const fold =
+      u8[ops + i]! & 0xf0 || (op === OP_COUNT ? FOLD_ONE : op === OP_FLAG ? FOLD_INEXACT : FOLD_VALUE);
     const x =
-      fold === FOLD_ONE ? 1
-      : fold === FOLD_INEXACT ? (Number.isSafeInteger(value) ? 0 : 1)
-      : fold === FOLD_SQUARE ? value * value
-      : value + 0;
+      fold === FOLD_ONE
+        ? 1
+        : fold === FOLD_INEXACT
+          ? Number.isSafeInteger(value)
+            ? 0
+            : 1
+          : fold === FOLD_SQUARE
+            ? value * value
+            : value + 0;
     if (op === OP_SUM) {
       addToSum(view, row, x, fold === FOLD_SQUARE ? squareError(value, x) : 0);
       row += 8;

@@ -1,10 +1,22 @@
-// Stable sort of entries by (partition, prefix, whole key): the reference for assembly/sort.ts, a merge sort.
+// Stable sort of entries by (partition, prefix, whole key): the reference for assembly/sort.ts, a merge
+// sort.
 import type { HeapViews } from "../heap.ts";
-import { CELL_HEADER, CELL_KEY_LEN, CELL_VAL_LEN, ENTRY_BYTES, ENTRY_CELL, ENTRY_PARTITION } from "../layout.ts";
+import {
+  CELL_HEADER,
+  CELL_KEY_LEN,
+  CELL_VAL_LEN,
+  ENTRY_BYTES,
+  ENTRY_CELL,
+  ENTRY_PARTITION,
+} from "../layout.ts";
 import { compareBytes } from "./bytes.ts";
 
 export function sortEntries(
-  heap: HeapViews, entries: number, tmp: number, n: number, keySkip: number,
+  heap: HeapViews,
+  entries: number,
+  tmp: number,
+  n: number,
+  keySkip: number,
 ): number {
   const { u32 } = heap;
   let source = entries;

@@ -3,7 +3,10 @@ import type { HeapViews } from "../heap.ts";
 import { KEY_TAG_STRING } from "../layout.ts";
 import { tableUpsert } from "./table.ts";
 
-/** Upsert of the string key whose UTF-8 is [text, text + len). The byte before the text is borrowed for the tag. */
+/**
+ * Upsert of the string key whose UTF-8 is [text, text + len). The byte before the text is borrowed for the
+ * tag.
+ */
 export function upsertString(heap: HeapViews, table: number, text: number, len: number): number {
   const { u8 } = heap;
   const before = u8[text - 1]!;

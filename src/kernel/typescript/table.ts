@@ -1,8 +1,20 @@
 // The hash table over an arena: see "Table" in ../layout.ts.
 import type { HeapViews } from "../heap.ts";
 import {
-  CELL_HASH, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, INDEX_SLOT_BYTES, TABLE_ARENA_END,
-  TABLE_ARENA_START, TABLE_ARENA_TOP, TABLE_COUNT, TABLE_INDEX, TABLE_INDEX_MAX, TABLE_INIT, TABLE_MASK,
+  CELL_HASH,
+  CELL_HEADER,
+  CELL_KEY_LEN,
+  CELL_PARTITION,
+  CELL_VAL_LEN,
+  INDEX_SLOT_BYTES,
+  TABLE_ARENA_END,
+  TABLE_ARENA_START,
+  TABLE_ARENA_TOP,
+  TABLE_COUNT,
+  TABLE_INDEX,
+  TABLE_INDEX_MAX,
+  TABLE_INIT,
+  TABLE_MASK,
   TABLE_SLOTS,
 } from "../layout.ts";
 import { align8, equalBytes } from "./bytes.ts";
@@ -49,7 +61,11 @@ export function tableUpsert(heap: HeapViews, table: number, keyPtr: number, keyL
 
 /** tableUpsert with the key's hash at hand. */
 export function upsertHashed(
-  heap: HeapViews, table: number, keyPtr: number, keyLen: number, hash: number,
+  heap: HeapViews,
+  table: number,
+  keyPtr: number,
+  keyLen: number,
+  hash: number,
 ): number {
   const { u8, u32 } = heap;
   const t = table >>> 2;
@@ -68,7 +84,12 @@ export function upsertHashed(
 }
 
 function insert(
-  heap: HeapViews, table: number, slot: number, hash: number, keyPtr: number, keyLen: number,
+  heap: HeapViews,
+  table: number,
+  slot: number,
+  hash: number,
+  keyPtr: number,
+  keyLen: number,
 ): number {
   const { u8, u32, f64 } = heap;
   const t = table >>> 2;

@@ -2,7 +2,10 @@
 
 /** A decodeUtf8() result below 0: the sequence is right as far as it goes, but `end` cuts it. */
 export const CUT = -1;
-/** A decodeUtf8() result at most this: no UTF-8; WRONG - result bytes are what a decoder replaces by one U+FFFD. */
+/**
+ * A decodeUtf8() result at most this: no UTF-8; WRONG - result bytes are what a decoder replaces by one
+ * U+FFFD.
+ */
 export const WRONG = -2;
 
 /** The code point at `at`, or CUT, or at most WRONG - 1. */

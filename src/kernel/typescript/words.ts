@@ -1,14 +1,32 @@
-// scanWords, one character at a time: the reference for assembly/words.ts. See ../kernels.ts for the contract.
+// scanWords, one character at a time: the reference for assembly/words.ts. See ../kernels.ts for the
+// contract.
 import type { HeapViews } from "../heap.ts";
 import {
-  CELL_HEADER, CTL_DETAIL, CTL_LINES, CTL_POSITION, CTL_RECORDS, FLAG_FINAL, FLAG_LOWER_CASE, LETTER_BITMAPS,
-  LETTER_PAGES, STATUS_DONE, STATUS_FULL, STATUS_INVALID, STATUS_NEED_JS, STATUS_NEED_PAGE,
+  CELL_HEADER,
+  CTL_DETAIL,
+  CTL_LINES,
+  CTL_POSITION,
+  CTL_RECORDS,
+  FLAG_FINAL,
+  FLAG_LOWER_CASE,
+  LETTER_BITMAPS,
+  LETTER_PAGES,
+  STATUS_DONE,
+  STATUS_FULL,
+  STATUS_INVALID,
+  STATUS_NEED_JS,
+  STATUS_NEED_PAGE,
 } from "../layout.ts";
 import { upsertString } from "./strings.ts";
 import { CUT, WRONG, decodeUtf8, utf8Size } from "./utf8.ts";
 
 export function scanWords(
-  heap: HeapViews, table: number, ctl: number, ptr: number, end: number, flags: number,
+  heap: HeapViews,
+  table: number,
+  ctl: number,
+  ptr: number,
+  end: number,
+  flags: number,
 ): number {
   const { u8, u32 } = heap;
   const lower = (flags & FLAG_LOWER_CASE) !== 0;
