@@ -1,7 +1,7 @@
 // Builds dist/: the WebAssembly kernels beside the module that loads them, then tsc, file to file.
 // --if-missing: do nothing when dist/ is already there (used by npm's prepare step).
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, renameSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -19,7 +19,7 @@ if (existsSync(at("src/kernel/assembly/index.ts"))) {
   run(
     "node_modules/assemblyscript/bin/asc.js",
     "src/kernel/assembly/index.ts",
-    "--outFile", "dist/kernel/kernels.wasm",
+    "--outFile", `dist/kernel/kernels.${process.pid}.wasm`,
     "--runtime", "stub",
     "--importMemory",
     "--initialMemory", "1",
@@ -28,6 +28,8 @@ if (existsSync(at("src/kernel/assembly/index.ts"))) {
     "-O3",
     "--noAssert",
   );
+  // By rename: whoever reads the file meanwhile sees the old or the new one whole.
+  renameSync(at(`dist/kernel/kernels.${process.pid}.wasm`), at("dist/kernel/kernels.wasm"));
 }
 run("node_modules/typescript/bin/tsc", "-p", "tsconfig.json");
 if (existsSync(at("dist/cli/main.js"))) chmodSync(at("dist/cli/main.js"), 0o755);

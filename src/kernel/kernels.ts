@@ -46,8 +46,8 @@ export interface Kernels {
   /**
    * Appends each line, without its \n or \r\n, as a cell with a string key and no value. Flags:
    * FLAG_FINAL, FLAG_VALIDATE, FLAG_HASH (else the cells' hash is 0). ctl.records counts lines.
-   * - DONE, FULL: as scanWords, for lines. - INVALID (FLAG_VALIDATE): the line at ctl.position is no
-   *   UTF-8, first at ctl.detail.
+   * - DONE, FULL: as scanWords, for lines.
+   * - INVALID (FLAG_VALIDATE): the line at ctl.position is no UTF-8, first at ctl.detail.
    */
   appendLines(arena: number, ctl: number, ptr: number, end: number, flags: number): number;
 

@@ -2,13 +2,12 @@
 // assembly/layout.ts repeats the constants for the WebAssembly side; a test compares the two files.
 //
 // Memory
-//   0      .. 65,536   the kernels' own: letter bitmaps (LETTER_*) and sort histograms (SORT_*)
+//   0      .. 65,536   the kernels' own: letter bitmaps (LETTER_*), SORT_* and WORD_SCRATCH
 //   HEAP_START ..      the caller's: everything below lives there
 //   The last HEAP_SLACK bytes are nobody's: kernels read (never write) up to that far past the bytes they
 //   are given.
 //
-// Cell: one record in an arena. Starts at a multiple of 8; its size is rounded up to 8 and the padding is
-// zero.
+// Cell: one record in an arena. Starts at a multiple of 8; its size is rounded up to 8, the padding zero.
 //   +0  u32 hash        of the key (see typescript/hash.ts)
 //   +4  u32 partition   written by the caller when it chooses partitions itself
 //   +8  u32 keyLen
@@ -22,11 +21,10 @@
 // without gaps.
 //
 // Table: an open-addressing hash index over an arena (the arena struct is embedded at TABLE_ARENA).
-//   +0  indexPtr        slots of 8 bytes {u32 hash, u32 cell pointer; 0: empty}, linear probing, at a
-//   multiple of 8
+//   +0  indexPtr        slots of 8 bytes {u32 hash, u32 cell pointer; 0: empty}, linear probing; at a
+//                       multiple of 8
 //   +4  indexMask       number of slots - 1; the number is a power of two
-//   +8  indexMaxBytes   the index doubles in place up to this size: the caller reserves as much from
-//   indexPtr on
+//   +8  indexMaxBytes   the index doubles in place up to this size, reserved from indexPtr on
 //   +12 arena           start, top, end, count
 //   +28 slots           f64 in a state row
 //   +32 opsPtr          opsCount bytes, each an OP_*
@@ -64,15 +62,13 @@
 //   +20 streamsPtr      k stream structs
 //   +24 treePtr         k x u32, the kernel's
 //   +28 keySkip         leading bytes that all keys share
-//   +32 outPosition     next byte to write; the caller sets it to the window's start whenever the window
-//   is empty
+//   +32 outPosition     next byte to write; set to the window's start whenever the window is empty
 //   +36 detail          depends on the status
 //   +40 records         records written: added to
 //   +44 .. 80           the kernel's
 // Stream: 64 bytes at a multiple of 8.
 //   +0  cur             next unread record; +4 end: of the window. The caller sets both
-//   +8  state           the caller sets STREAM_EMPTY at the beginning and STREAM_ENDED when there is no
-//   more
+//   +8  state           the caller sets STREAM_EMPTY at the beginning, STREAM_ENDED when there is no more
 //   +12 .. 64           the kernel's: the head record
 
 export const PAGE_BYTES = 65536;

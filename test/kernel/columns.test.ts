@@ -3,8 +3,17 @@ import { isUtf8 } from "node:buffer";
 import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import {
-  COLUMNS_BYTES, COLUMNS_DELIMITER, COLUMNS_KEY, COLUMNS_QUOTE, COLUMNS_VALUE, FLAG_FINAL, STATUS_DONE, STATUS_FULL,
-  STATUS_NEED_JS, TABLE_COUNT,
+  COLUMNS_BYTES,
+  COLUMNS_COUNT,
+  COLUMNS_DELIMITER,
+  COLUMNS_KEY,
+  COLUMNS_QUOTE,
+  COLUMNS_VALUE,
+  FLAG_FINAL,
+  STATUS_DONE,
+  STATUS_FULL,
+  STATUS_NEED_JS,
+  TABLE_COUNT,
 } from "#src/kernel/layout.js";
 import { Bench, KINDS, latin1 } from "./support.ts";
 
@@ -14,6 +23,8 @@ interface Scan {
   readonly quote: boolean;
   readonly keyColumn: number;
   readonly valueColumn: number;
+  /** Columns every row must have; 0: any number. */
+  readonly columns: number;
   readonly window: number;
   readonly arena: number;
 }
@@ -37,6 +48,7 @@ function scan(bench: Bench, s: Scan): Result {
   bench.set32(columns + COLUMNS_QUOTE, s.quote ? 34 : -1);
   bench.set32(columns + COLUMNS_KEY, s.keyColumn);
   bench.set32(columns + COLUMNS_VALUE, s.valueColumn);
+  bench.set32(columns + COLUMNS_COUNT, s.columns);
   const bytes = latin1(s.text);
   const text = bench.put(bytes, 5);
   const end = text + bytes.length;
@@ -76,7 +88,11 @@ const dropLow = (row: readonly number[]): number[] => row.filter((_, i) => i !==
 
 function mergeRows(a: readonly number[], b: readonly number[]): number[] {
   return [
-    a[0]! + b[0]!, a[1]! + b[1]!, Math.max(a[2]!, b[2]!), Math.min(a[3]!, b[3]!), Math.max(a[4]!, b[4]!),
+    a[0]! + b[0]!,
+    a[1]! + b[1]!,
+    Math.max(a[2]!, b[2]!),
+    Math.min(a[3]!, b[3]!),
+    Math.max(a[4]!, b[4]!),
   ];
 }
 
@@ -85,15 +101,24 @@ function naive(s: Scan): Result {
   const last = lines.pop()!;
   const rows = new Map<string, number[]>();
   const left: string[] = [];
-  for (const [line, ended] of [...lines.map((l) => [l, true] as const), ...(last ? [[last, false] as const] : [])]) {
+  for (const [line, ended] of [
+    ...lines.map((l) => [l, true] as const),
+    ...(last ? [[last, false] as const] : []),
+  ]) {
     const row = ended ? line.replace(/\r$/, "") : line;
     const fields = row.split(s.delimiter);
     const key = fields[s.keyColumn];
     const value = s.valueColumn < 0 ? "0" : fields[s.valueColumn];
     const digits = value?.replace(/[^0-9]/g, "").length ?? 0;
     const refused =
-      row === "" || row.endsWith("\r") !== (ended && line.endsWith("\r\r")) || (s.quote && row.includes('"')) ||
-      key === undefined || value === undefined || !/^[+-]?\d+(\.\d+)?$/.test(value) || digits > 15 ||
+      row === "" ||
+      row.endsWith("\r") !== (ended && line.endsWith("\r\r")) ||
+      (s.quote && row.includes('"')) ||
+      (s.columns > 0 && fields.length !== s.columns) ||
+      key === undefined ||
+      value === undefined ||
+      !/^[+-]?\d+(\.\d+)?$/.test(value) ||
+      digits > 15 ||
       !isUtf8(latin1(row));
     if (refused) left.push(line);
     else {
@@ -105,22 +130,59 @@ function naive(s: Scan): Result {
   return { rows: Object.fromEntries([...rows].sort()), left };
 }
 
-const plain = { delimiter: ",", quote: true, keyColumn: 0, valueColumn: 1, window: 1e6, arena: 4096 };
+const plain = {
+  delimiter: ",",
+  quote: true,
+  keyColumn: 0,
+  valueColumn: 1,
+  columns: 0,
+  window: 1e6,
+  arena: 4096,
+};
 
 for (const kind of KINDS) {
   test(`${kind}: takes the numbers that Number() would read the same way, and no others`, () => {
     const bench = new Bench(kind);
-    const taken = ["0", "-0", "+7", "007", "1.5", "-12.25", "0.1", "123456789012345", "0.00000000000001", "99999999999999.9"];
+    const taken = [
+      "0",
+      "-0",
+      "+7",
+      "007",
+      "1.5",
+      "-12.25",
+      "0.1",
+      "123456789012345",
+      "0.00000000000001",
+      "99999999999999.9",
+    ];
     const refused = [
-      "", "+", "-", ".5", "5.", "1e3", " 1", "1 ", "0x10", "1_0", "Infinity", "NaN", "--1", "1.2.3", "1,5",
-      "1234567890123456", "0.000000000000001",
+      "",
+      "+",
+      "-",
+      ".5",
+      "5.",
+      "1e3",
+      " 1",
+      "1 ",
+      "0x10",
+      "1_0",
+      "Infinity",
+      "NaN",
+      "--1",
+      "1.2.3",
+      "1,5",
+      "1234567890123456",
+      "0.000000000000001",
     ];
     for (const value of [...taken, ...refused]) {
       const text = `k;${value}\n`;
       const got = scan(bench, { ...plain, delimiter: ";", text });
       const x = Number(value) + 0;
       const row = [1, x, Number.isSafeInteger(x) ? 0 : 1, x, x];
-      assert.deepEqual(got, taken.includes(value) ? { rows: { k: row }, left: [] } : { rows: {}, left: [`k;${value}`] });
+      assert.deepEqual(
+        got,
+        taken.includes(value) ? { rows: { k: row }, left: [] } : { rows: {}, left: [`k;${value}`] },
+      );
     }
   });
 
@@ -140,8 +202,17 @@ for (const kind of KINDS) {
     const bench = new Bench(kind);
     const alphabet = ["a", ",", "\n", "\r", "1", '"', "\xc3\xa9", "\xff"];
     for (let code = 0; code < alphabet.length ** 4; code++) {
-      const letters = Array.from({ length: 4 }, (_, i) => alphabet[Math.floor(code / alphabet.length ** i) % 8]!);
-      const s = { ...plain, arena: 512, valueColumn: code % 3 === 0 ? -1 : 1, text: letters.join("") };
+      const letters = Array.from(
+        { length: 4 },
+        (_, i) => alphabet[Math.floor(code / alphabet.length ** i) % 8]!,
+      );
+      const s = {
+        ...plain,
+        arena: 512,
+        valueColumn: code % 3 === 0 ? -1 : 1,
+        columns: code % 5 === 0 ? 2 : 0,
+        text: letters.join(""),
+      };
       assert.deepEqual(scan(bench, s), naive(s), JSON.stringify(s.text));
     }
   });
@@ -154,15 +225,24 @@ for (const kind of KINDS) {
       let text = "";
       for (let i = random.below(80); i > 0; i--) {
         const cells = Array.from({ length: columns - (random.below(10) === 0 ? 1 : 0) }, () =>
-          random.below(2) === 0 ? `${random.below(2000) - 1000}${random.below(2) ? `.${random.below(2) * 5}` : ""}`
-          : ["abc", "", "key number one", "caf\xc3\xa9", "S\xe3o", 'say "x"', "x".repeat(random.below(80))][random.below(7)]!,
+          random.below(2) === 0
+            ? `${random.below(2000) - 1000}${random.below(2) ? `.${random.below(2) * 5}` : ""}`
+            : ["abc", "", "key number one", "caf\xc3\xa9", "S\xe3o", 'say "x"', "x".repeat(random.below(80))][
+                random.below(7)
+              ]!,
         );
         text += cells.join(";") + (random.below(4) === 0 ? "\r\n" : "\n");
       }
       if (seed % 2 === 0) text = text.slice(0, -1);
       const s = {
-        text, delimiter: ";", quote: seed % 3 > 0, keyColumn: random.below(columns), valueColumn: random.below(columns + 1) - 1,
-        window: 1 + random.below(400), arena: 200 + random.below(3000),
+        text,
+        delimiter: ";",
+        quote: seed % 3 > 0,
+        keyColumn: random.below(columns),
+        valueColumn: random.below(columns + 1) - 1,
+        columns: seed % 5 === 0 ? columns : 0,
+        window: 1 + random.below(400),
+        arena: 200 + random.below(3000),
       };
       assert.deepEqual(scan(bench, s), naive(s), `seed ${seed}`);
     }

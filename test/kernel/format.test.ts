@@ -22,7 +22,10 @@ function print(bench: Bench, format: Format, records: readonly KeyValue[], windo
     bench.heap.u8.fill(7, out, out + size + 32);
     const status = bench.kernels[format](at, end, out, out + size, ctl);
     const { position, detail, out: outEnd } = bench.readCtl(ctl);
-    assert.ok(bench.bytes(outEnd, out + size + 32).every((byte) => byte === 7), "nothing written behind");
+    assert.ok(
+      bench.bytes(outEnd, out + size + 32).every((byte) => byte === 7),
+      "nothing written behind",
+    );
     text += Buffer.from(bench.bytes(out, outEnd)).toString("latin1");
     at = position;
     if (status === STATUS_OUT_FULL) {

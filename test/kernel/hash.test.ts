@@ -26,7 +26,9 @@ for (const kind of KINDS) {
     const random = seededRandom(1);
     for (let length = 0; length <= 70; length++) {
       const key = Uint8Array.from({ length }, () => random.below(256));
-      const words = new Uint32Array(new Uint8Array([...key, ...new Uint8Array((8 - (length % 8)) % 8)]).buffer);
+      const words = new Uint32Array(
+        new Uint8Array([...key, ...new Uint8Array((8 - (length % 8)) % 8)]).buffer,
+      );
       let h: number = HASH_SEED;
       for (const word of words) h = mixWord(h, word);
       const at = bench.put(key, length % 8);

@@ -7,7 +7,10 @@ const root = new URL("../../../", import.meta.url);
 
 test("assembly/layout.ts repeats the constants of layout.ts", () => {
   const text = readFileSync(new URL("src/kernel/assembly/layout.ts", root), "utf8");
-  const assembly = [...text.matchAll(/^export const (\w+): \w+ = (\w+);$/gm)].map((m) => [m[1], Number(m[2])]);
+  const assembly = [...text.matchAll(/^export const (\w+): \w+ = (\w+);$/gm)].map((m) => [
+    m[1],
+    Number(m[2]),
+  ]);
   assert.deepEqual(Object.fromEntries(assembly), { ...layout });
   assert.equal(text.match(/^export const/gm)?.length, assembly.length);
 });

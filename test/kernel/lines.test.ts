@@ -3,7 +3,14 @@ import { isUtf8 } from "node:buffer";
 import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import {
-  ARENA_COUNT, ARENA_START, ARENA_TOP, FLAG_FINAL, FLAG_HASH, FLAG_VALIDATE, STATUS_DONE, STATUS_FULL,
+  ARENA_COUNT,
+  ARENA_START,
+  ARENA_TOP,
+  FLAG_FINAL,
+  FLAG_HASH,
+  FLAG_VALIDATE,
+  STATUS_DONE,
+  STATUS_FULL,
   STATUS_INVALID,
 } from "#src/kernel/layout.js";
 import { hashBytes } from "#src/kernel/typescript/hash.js";
@@ -31,7 +38,10 @@ function append(bench: Bench, a: Append): string[] {
     for (const cell of cells) {
       assert.equal(cell.key[0], "P");
       assert.equal(cell.value.length, 0);
-      assert.equal(cell.hash, (a.flags & FLAG_HASH) !== 0 ? hashBytes(latin1(cell.key), 0, cell.key.length) : 0);
+      assert.equal(
+        cell.hash,
+        (a.flags & FLAG_HASH) !== 0 ? hashBytes(latin1(cell.key), 0, cell.key.length) : 0,
+      );
       lines.push(cell.key.slice(1));
     }
     bench.set32(arena + ARENA_TOP, bench.get32(arena + ARENA_START));
@@ -81,7 +91,10 @@ for (const kind of KINDS) {
     const alphabet = ["a", "\n", "\r", "\xc3", "\xa9"];
     for (let length = 0; length <= 4; length++) {
       for (let code = 0; code < alphabet.length ** length; code++) {
-        const letters = Array.from({ length }, (_, i) => alphabet[Math.floor(code / alphabet.length ** i) % 5]!);
+        const letters = Array.from(
+          { length },
+          (_, i) => alphabet[Math.floor(code / alphabet.length ** i) % 5]!,
+        );
         for (const flags of [0, FLAG_VALIDATE]) {
           const a = { bytes: latin1(letters.join("")), window: 100, arena: 1024, flags };
           assert.deepEqual(append(bench, a), naive(a), JSON.stringify(letters.join("")));
@@ -97,13 +110,16 @@ for (const kind of KINDS) {
       let text = "";
       for (let i = random.below(60); i > 0; i--) {
         const length = random.below(2) * random.below(100);
-        for (let j = 0; j < length; j++) text += random.below(20) === 0 ? "\xc3\xa9" : "line of text!"[j % 13];
+        for (let j = 0; j < length; j++)
+          text += random.below(20) === 0 ? "\xc3\xa9" : "line of text!"[j % 13];
         if (random.below(20) === 0) text += "\xc3";
         text += ["\n", "\r\n", "\n\n"][random.below(3)];
       }
       if (random.below(2) === 0) text += "no end";
       const a = {
-        bytes: latin1(text), window: 1 + random.below(300), arena: 300 + random.below(3000),
+        bytes: latin1(text),
+        window: 1 + random.below(300),
+        arena: 300 + random.below(3000),
         flags: [0, FLAG_HASH, FLAG_VALIDATE, FLAG_HASH | FLAG_VALIDATE][seed % 4]!,
       };
       assert.deepEqual(append(bench, a), naive(a), `seed ${seed}`);
@@ -112,7 +128,10 @@ for (const kind of KINDS) {
 
   test(`${kind}: utf8Valid agrees with isUtf8`, () => {
     const bench = new Bench(kind);
-    const bytes = [0x00, 0x61, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf4, 0xf5];
+    const bytes = [
+      0x00, 0x61, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0,
+      0xf4, 0xf5,
+    ];
     const at = bench.alloc(64);
     for (const lead of bytes) {
       for (const second of bytes) {

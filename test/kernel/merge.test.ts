@@ -2,9 +2,29 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import {
-  MERGE_BYTES, MERGE_COMBINE, MERGE_COPY, MERGE_DETAIL, MERGE_K, MERGE_KEY_SKIP, MERGE_MODE, MERGE_OPS,
-  MERGE_OPS_COUNT, MERGE_OUT_POSITION, MERGE_RECORDS, MERGE_SLOTS, MERGE_STREAMS, MERGE_TREE, STATUS_DONE,
-  STATUS_NEED, STATUS_OUT_FULL, STATUS_TOO_BIG, STREAM_BYTES, STREAM_CUR, STREAM_EMPTY, STREAM_END, STREAM_ENDED,
+  MERGE_BYTES,
+  MERGE_COMBINE,
+  MERGE_COPY,
+  MERGE_DETAIL,
+  MERGE_K,
+  MERGE_KEY_SKIP,
+  MERGE_MODE,
+  MERGE_OPS,
+  MERGE_OPS_COUNT,
+  MERGE_OUT_POSITION,
+  MERGE_RECORDS,
+  MERGE_SLOTS,
+  MERGE_STREAMS,
+  MERGE_TREE,
+  STATUS_DONE,
+  STATUS_NEED,
+  STATUS_OUT_FULL,
+  STATUS_TOO_BIG,
+  STREAM_BYTES,
+  STREAM_CUR,
+  STREAM_EMPTY,
+  STREAM_END,
+  STREAM_ENDED,
   STREAM_STATE,
 } from "#src/kernel/layout.js";
 import { Bench, KINDS, decodeRecords, encodeRecord, latin1, show } from "./support.ts";
@@ -140,13 +160,20 @@ for (const kind of KINDS) {
       const random = seededRandom(seed);
       const expected = new Map<string, number[]>();
       const streams = Array.from({ length: 1 + random.below(6) }, () => {
-        const keys = new Set(Array.from({ length: random.below(20) }, () => `Pkey${"x".repeat(random.below(9))}`));
+        const keys = new Set(
+          Array.from({ length: random.below(20) }, () => `Pkey${"x".repeat(random.below(9))}`),
+        );
         return [...keys].sort().map((key) => {
           const n = random.below(1000) - 500;
           const flag = random.below(2);
           const old = expected.get(key) ?? [0, 0, 0, 0, Infinity, -Infinity];
           expected.set(key, [
-            old[0]! + 2, old[1]! + n, 0, Math.max(old[3]!, flag), Math.min(old[4]!, n), Math.max(old[5]!, n),
+            old[0]! + 2,
+            old[1]! + n,
+            0,
+            Math.max(old[3]!, flag),
+            Math.min(old[4]!, n),
+            Math.max(old[5]!, n),
           ]);
           return { key: latin1(key), value: row(2, n, 0, flag, n, n) };
         });
@@ -155,7 +182,8 @@ for (const kind of KINDS) {
       const got = mergeWith(bench, { streams, ops, keySkip: 1, batch: 1 + random.below(4), window });
       const want = [...expected].sort(([a], [b]) => (a < b ? -1 : 1));
       assert.deepEqual(
-        show(got), show(want.map(([key, numbers]) => ({ key: latin1(key), value: row(...numbers) }))),
+        show(got),
+        show(want.map(([key, numbers]) => ({ key: latin1(key), value: row(...numbers) }))),
         `seed ${seed}`,
       );
     }

@@ -5,14 +5,39 @@ import { initRow, mergeRow, slotsOf } from "#src/aggregate/numeric-row.js";
 import { seededRandom } from "#src/base/random.js";
 import type { NumberFold, NumericOp } from "#src/job/aggregator.js";
 import {
-  COLUMNS_BYTES, COLUMNS_DELIMITER, COLUMNS_KEY, COLUMNS_QUOTE, COLUMNS_VALUE, FLAG_FINAL, MERGE_BYTES,
-  MERGE_COMBINE, MERGE_OUT_POSITION, STATUS_DONE, STREAM_BYTES, STREAM_CUR, STREAM_END, STREAM_EMPTY, STREAM_ENDED,
-  STREAM_STATE, STATUS_NEED, TABLE_INIT,
+  COLUMNS_BYTES,
+  COLUMNS_COUNT,
+  COLUMNS_DELIMITER,
+  COLUMNS_KEY,
+  COLUMNS_QUOTE,
+  COLUMNS_VALUE,
+  FLAG_FINAL,
+  MERGE_BYTES,
+  MERGE_COMBINE,
+  MERGE_OUT_POSITION,
+  STATUS_DONE,
+  STREAM_BYTES,
+  STREAM_CUR,
+  STREAM_END,
+  STREAM_EMPTY,
+  STREAM_ENDED,
+  STREAM_STATE,
+  STATUS_NEED,
+  TABLE_INIT,
 } from "#src/kernel/layout.js";
 import { Bench, KINDS, decodeRecords, encodeRecord, latin1 } from "./support.ts";
 
 const OPS: readonly NumericOp[] = ["count", "sum", "max", "min", "max", "sum", "count", "sum"];
-const FOLDS: readonly NumberFold[] = ["one", "value", "inexact", "value", "value", "square", "inexact", "one"];
+const FOLDS: readonly NumberFold[] = [
+  "one",
+  "value",
+  "inexact",
+  "value",
+  "value",
+  "square",
+  "inexact",
+  "one",
+];
 const PLAN = planFolds(OPS, FOLDS);
 const OP_CODES = { count: 1, sum: 2, min: 3, max: 4 } as const;
 const FOLD_CODES = { one: 0x10, value: 0x20, square: 0x30, inexact: 0x40 } as const;
@@ -21,7 +46,8 @@ const CODES = OPS.map((op, i) => OP_CODES[op] | FOLD_CODES[FOLDS[i]!]);
 /** Numbers of all sizes with at most 15 digits, as text. */
 function numbers(random: ReturnType<typeof seededRandom>, count: number): string[] {
   return Array.from({ length: count }, () => {
-    const digits = `${1 + random.below(9)}${Array.from({ length: random.below(14) }, () => random.below(10)).join("")}`;
+    const more = Array.from({ length: random.below(14) }, () => random.below(10));
+    const digits = `${1 + random.below(9)}${more.join("")}`;
     const zeros = digits.length < 8 && random.below(2) === 0 ? `0.${"0".repeat(random.below(7))}` : "";
     return `${random.below(2) === 0 ? "-" : ""}${random.below(9) === 0 ? "0" : zeros + digits}`;
   });
@@ -47,8 +73,12 @@ for (const kind of KINDS) {
       bench.set32(columns + COLUMNS_QUOTE, -1);
       bench.set32(columns + COLUMNS_KEY, 0);
       bench.set32(columns + COLUMNS_VALUE, 1);
+      bench.set32(columns + COLUMNS_COUNT, 0);
       const ctl = bench.ctl();
-      assert.equal(bench.kernels.scanColumns(table, ctl, at, at + text.length, columns, FLAG_FINAL), STATUS_DONE);
+      assert.equal(
+        bench.kernels.scanColumns(table, ctl, at, at + text.length, columns, FLAG_FINAL),
+        STATUS_DONE,
+      );
       const want = init.slice();
       for (const value of values) foldNumber(PLAN, want, 0, Number(value));
       assert.deepEqual(bits(bench.rows(table).get("Pk")!), bits(want), `seed ${seed}`);

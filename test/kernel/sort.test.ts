@@ -91,12 +91,15 @@ for (const kind of KINDS) {
 
   const shapes: Readonly<Record<string, (below: (n: number) => number) => Uint8Array>> = {
     "random bytes": (below) => Uint8Array.from({ length: 1 + below(20) }, () => below(256)),
-    "few distinct keys": (below) => latin1(["a", "b", "aa", "common prefix one", "common prefix two"][below(5)]!),
+    "few distinct keys": (below) =>
+      latin1(["a", "b", "aa", "common prefix one", "common prefix two"][below(5)]!),
     "long common prefixes": (below) => latin1(`${"x".repeat(5 + 20 * below(3))}${below(50)}`),
-    "prefixes longer than one look": (below) => latin1(`${"y".repeat(250 + 300 * below(2))}${"z".repeat(below(12))}`),
+    "prefixes longer than one look": (below) =>
+      latin1(`${"y".repeat(250 + 300 * below(2))}${"z".repeat(below(12))}`),
     "zeros, padding look-alikes": (below) => new Uint8Array(1 + below(40)),
     "zeros and ones": (below) => Uint8Array.from({ length: 1 + below(30) }, () => below(20) >> 4),
-    "prefixes of one string": (below) => latin1("abcdefghijklmnopqrstuvwxyzabcdefghijkl".slice(0, 1 + below(38))),
+    "prefixes of one string": (below) =>
+      latin1("abcdefghijklmnopqrstuvwxyzabcdefghijkl".slice(0, 1 + below(38))),
     "decimal numbers": (below) => latin1(`${below(1e6)}`),
   };
   for (const [shape, make] of Object.entries(shapes)) {
@@ -132,7 +135,10 @@ for (const kind of KINDS) {
       const next = bench.kernels.gather(entries, 0, 1, out, out + window, ctl);
       const fits = window >= size;
       assert.deepEqual([next, bench.readCtl(ctl).detail], fits ? [1, 0] : [0, size]);
-      assert.ok(bench.bytes(out + (fits ? size : 0), out + 400).every((byte) => byte === 7), "nothing behind");
+      assert.ok(
+        bench.bytes(out + (fits ? size : 0), out + 400).every((byte) => byte === 7),
+        "nothing behind",
+      );
       if (fits) assert.deepEqual(show(decodeRecords(bench.bytes(out, out + size))), show([{ key, value }]));
     }
   });

@@ -1,15 +1,39 @@
 import { createHeap } from "#src/kernel/heap.js";
 import type { Heap, KernelKind } from "#src/kernel/heap.js";
 import {
-  ARENA_BYTES, CELL_HEADER, CELL_KEY_LEN, CELL_PARTITION, CELL_VAL_LEN, CTL_BYTES, CTL_DETAIL, CTL_LINES,
-  CTL_OUT_POSITION, CTL_POSITION, CTL_RECORDS, TABLE_ARENA_END, TABLE_ARENA_START, TABLE_ARENA_TOP, TABLE_BYTES,
-  TABLE_COUNT, TABLE_INDEX, TABLE_INDEX_MAX, TABLE_INIT, TABLE_MASK, TABLE_OPS, TABLE_OPS_COUNT, TABLE_SLOTS,
+  ARENA_BYTES,
+  CELL_HEADER,
+  CELL_KEY_LEN,
+  CELL_PARTITION,
+  CELL_VAL_LEN,
+  CTL_BYTES,
+  CTL_DETAIL,
+  CTL_LINES,
+  CTL_OUT_POSITION,
+  CTL_POSITION,
+  CTL_RECORDS,
+  TABLE_ARENA_END,
+  TABLE_ARENA_START,
+  TABLE_ARENA_TOP,
+  TABLE_BYTES,
+  TABLE_COUNT,
+  TABLE_INDEX,
+  TABLE_INDEX_MAX,
+  TABLE_INIT,
+  TABLE_MASK,
+  TABLE_OPS,
+  TABLE_OPS_COUNT,
+  TABLE_SLOTS,
 } from "#src/kernel/layout.js";
 
 export const KINDS: readonly KernelKind[] = ["wasm", "typescript"];
 
 const START_OF_OP: Readonly<Record<number, readonly number[]>> = {
-  1: [0], 2: [0, 0], 3: [Infinity], 4: [-Infinity], 5: [0],
+  1: [0],
+  2: [0, 0],
+  3: [Infinity],
+  4: [-Infinity],
+  5: [0],
 };
 
 /** A heap with a bump allocator, and words for what tests do with it. */
@@ -58,7 +82,12 @@ export class Bench {
     return this.heap.u8.slice(from, to);
   }
 
-  table(options: { ops?: readonly number[]; indexSlots?: number; indexSlotsMax?: number; arena?: number }): number {
+  table(options: {
+    ops?: readonly number[];
+    indexSlots?: number;
+    indexSlotsMax?: number;
+    arena?: number;
+  }): number {
     const { ops = [1], indexSlots = 4, indexSlotsMax = 1024, arena = 65536 } = options;
     const t = this.alloc(TABLE_BYTES);
     const init = ops.flatMap((op) => START_OF_OP[op]!);
@@ -132,7 +161,8 @@ export class Bench {
       const key = Buffer.from(this.bytes(keyAt, keyAt + keyLen)).toString("latin1");
       found.push({ at, hash: this.get32(at), key, value: this.bytes(at + CELL_HEADER, keyAt) });
       at = Math.ceil((keyAt + keyLen) / 8) * 8;
-      if (this.bytes(keyAt + keyLen, at).some((byte) => byte !== 0)) throw new Error(`padding of ${key} is not 0`);
+      if (this.bytes(keyAt + keyLen, at).some((byte) => byte !== 0))
+        throw new Error(`padding of ${key} is not 0`);
     }
     if (at !== top) throw new Error("the last cell does not end at the top");
     return found;
@@ -177,7 +207,10 @@ export function decodeRecords(bytes: Uint8Array): KeyValue[] {
   while (at < bytes.length) {
     const keyLen = number();
     const valLen = number();
-    records.push({ key: bytes.slice(at, at + keyLen), value: bytes.slice(at + keyLen, at + keyLen + valLen) });
+    records.push({
+      key: bytes.slice(at, at + keyLen),
+      value: bytes.slice(at + keyLen, at + keyLen + valLen),
+    });
     at += keyLen + valLen;
   }
   return records;
@@ -185,7 +218,9 @@ export function decodeRecords(bytes: Uint8Array): KeyValue[] {
 
 /** For messages and comparisons: "key=value" in latin1. */
 export function show(records: readonly KeyValue[]): string[] {
-  return records.map((r) => `${Buffer.from(r.key).toString("latin1")}=${Buffer.from(r.value).toString("hex")}`);
+  return records.map(
+    (r) => `${Buffer.from(r.key).toString("latin1")}=${Buffer.from(r.value).toString("hex")}`,
+  );
 }
 
 export function latin1(text: string): Uint8Array {

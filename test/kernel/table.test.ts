@@ -12,7 +12,8 @@ for (const kind of KINDS) {
     const scratch = bench.alloc(256);
     const expected = new Map<string, number[]>();
     for (let i = 0; i < 20_000; i++) {
-      const key = "P" + String.fromCharCode(97 + random.below(2)).repeat(random.below(40)) + random.below(100);
+      const key =
+        "P" + String.fromCharCode(97 + random.below(2)).repeat(random.below(40)) + random.below(100);
       bench.heap.u8.set(latin1(key), scratch + (i % 8));
       const cell = bench.kernels.tableUpsert(table, scratch + (i % 8), key.length);
       assert.ok(cell > 0);
@@ -47,7 +48,10 @@ for (const kind of KINDS) {
     assert.ok(bench.kernels.tableUpsert(table, bench.put(known), 2) > 0, "known keys still go in");
     bench.kernels.tableReset(table);
     assert.equal(bench.rows(table).size, 0);
-    assert.ok(bench.kernels.tableUpsert(table, bench.put(latin1("P99")), 3) > 0, "after a reset there is room");
+    assert.ok(
+      bench.kernels.tableUpsert(table, bench.put(latin1("P99")), 3) > 0,
+      "after a reset there is room",
+    );
   });
 
   test(`${kind}: a full arena refuses the key and stays as it was`, () => {

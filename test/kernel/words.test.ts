@@ -2,8 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import {
-  FLAG_FINAL, FLAG_LOWER_CASE, LETTER_PAGES, LETTER_PAGE_COUNT, STATUS_DONE, STATUS_FULL, STATUS_INVALID,
-  STATUS_NEED_JS, STATUS_NEED_PAGE, TABLE_COUNT,
+  FLAG_FINAL,
+  FLAG_LOWER_CASE,
+  LETTER_PAGES,
+  LETTER_PAGE_COUNT,
+  STATUS_DONE,
+  STATUS_FULL,
+  STATUS_INVALID,
+  STATUS_NEED_JS,
+  STATUS_NEED_PAGE,
+  TABLE_COUNT,
 } from "#src/kernel/layout.js";
 import { fillLetterPage } from "#src/kernel/letters.js";
 import { Bench, KINDS } from "./support.ts";
@@ -88,19 +96,66 @@ function naive(bytes: Uint8Array, lowerCase: boolean): Counts {
 }
 
 const PIECES: readonly string[] = [
-  "the", "a", "I", "Word", "eightful", "sevenly", "ninechars", "incomprehensibilities", "don't", "x1y", "123",
-  "\n", "\r\n", " ", "  ", ". ", "—", "“quoted”", "é", "ÉCOLE", "naïve", "Ärger", "ΟΔΟΣ", "İstanbul", "привет", "ПРИВЕТ",
-  "漢字", "한국어", "😀", "𝒳𝓎", "e\u0301", "\u{10ffff}", "\ufeff", "ǅ", "x".repeat(70),
+  "the",
+  "a",
+  "I",
+  "Word",
+  "eightful",
+  "sevenly",
+  "ninechars",
+  "incomprehensibilities",
+  "don't",
+  "x1y",
+  "123",
+  "\n",
+  "\r\n",
+  " ",
+  "  ",
+  ". ",
+  "—",
+  "“quoted”",
+  "é",
+  "ÉCOLE",
+  "naïve",
+  "Ärger",
+  "ΟΔΟΣ",
+  "İstanbul",
+  "привет",
+  "ПРИВЕТ",
+  "漢字",
+  "한국어",
+  "😀",
+  "𝒳𝓎",
+  "e\u0301",
+  "\u{10ffff}",
+  "\ufeff",
+  "ǅ",
+  "x".repeat(70),
 ];
-const JUNK: readonly number[][] = [[0xff], [0xc3], [0xe2, 0x80], [0xf0, 0x9f, 0x98], [0x80], [0xed, 0xa0, 0x80], [0xc0, 0xaf]];
+const JUNK: readonly number[][] = [
+  [0xff],
+  [0xc3],
+  [0xe2, 0x80],
+  [0xf0, 0x9f, 0x98],
+  [0x80],
+  [0xed, 0xa0, 0x80],
+  [0xc0, 0xaf],
+];
 
 for (const kind of KINDS) {
   test(`${kind}: finds the words of every short string of bytes, at the edge of a block`, () => {
     const bench = new Bench(kind);
     const alphabet = [0x61, 0x5a, 0x20, 0x0a, 0xc3, 0xa9, 0xe4, 0xb8];
     for (let code = 0; code < alphabet.length ** 3; code++) {
-      const three = [0, 1, 2].map((i) => alphabet[Math.floor(code / alphabet.length ** i) % alphabet.length]!);
-      for (const [filler, length] of [[0x20, 0], [0x78, 62], [0x20, 61], [0x0a, 63]] as const) {
+      const three = [0, 1, 2].map(
+        (i) => alphabet[Math.floor(code / alphabet.length ** i) % alphabet.length]!,
+      );
+      for (const [filler, length] of [
+        [0x20, 0],
+        [0x78, 62],
+        [0x20, 61],
+        [0x0a, 63],
+      ] as const) {
         const bytes = Uint8Array.from([...new Uint8Array(length).fill(filler), ...three]);
         for (const lowerCase of [false, true]) {
           const got = scan(bench, { bytes, lowerCase, window: 1000, arena: 4096, align: 1 });
@@ -130,6 +185,21 @@ for (const kind of KINDS) {
       const got = scan(bench, { bytes, lowerCase, window, arena, align: random.below(8) + 1 });
       assert.deepEqual(got, naive(bytes, lowerCase), `seed ${seed}`);
     }
+  });
+
+  test(`${kind}: counts more words than the caches hold`, () => {
+    const bench = new Bench(kind, 16 << 20);
+    const names = Array.from({ length: 50_000 }, (_, i) =>
+      i.toString(36).replace(/[0-9]/g, (d) => "QRSTUVWXYZ"[+d]!),
+    );
+    const bytes = Buffer.from([...names, ...names.toReversed()].join(" "));
+    const table = bench.table({ indexSlotsMax: 1 << 18, arena: 4 << 20 });
+    const ctl = bench.ctl();
+    const text = bench.put(bytes);
+    assert.equal(bench.kernels.scanWords(table, ctl, text, text + bytes.length, FLAG_FINAL), STATUS_DONE);
+    const rows = bench.rows(table);
+    assert.equal(rows.size, names.length);
+    for (const name of names) assert.deepEqual(rows.get(`P${name}`), [2], name);
   });
 
   test(`${kind}: a word as long as the input, and none at all`, () => {
