@@ -31,7 +31,9 @@ export class BitReader {
     return value;
   }
 
-  /** The next `count` bits, at most 24, without taking them; zeros stand for those that are not there (yet). */
+  /**
+   * The next `count` bits, at most 24, without taking them; zeros stand for those that are not there (yet).
+   */
   peek(count: number): number {
     while (this.#bitCount < count && this.#at < this.#bytes.length) {
       this.#bits = ((this.#bits & 0x7fffff) << 8) | this.#bytes[this.#at++]!;

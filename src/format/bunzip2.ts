@@ -1,12 +1,14 @@
 /*
- * bzip2, as written down in Joe Tsai's "BZIP2: Format Specification" (2016). Bits come most significant first.
+ * bzip2, as written down in Joe Tsai's "BZIP2: Format Specification" (2016). Bits come most significant
+ * first.
  *
  *   file   = stream...                       streams may be joined (pbzip2, cat)
  *   stream = "BZh" level block... 0x177245385090 crc32:32 padding to a byte
  *   block  = 0x314159265359 crc32:32 randomised:1 origin:24 symbol-map huffman-tables codes
  *
- * The codes of a block give, Huffman and move-to-front undone, up to level x 100,000 bytes of a Burrows-Wheeler transform;
- * that undone gives the data with runs of 4 to 259 equal bytes written as 4 bytes and a count.
+ * The codes of a block give, Huffman and move-to-front undone, up to level x 100,000 bytes of a
+ * Burrows-Wheeler transform; that undone gives the data with runs of 4 to 259 equal bytes written as 4 bytes
+ * and a count.
  */
 import { BitReader, NEEDS_INPUT } from "./bit-reader.ts";
 import { HuffmanCode } from "./huffman-code.ts";
@@ -39,7 +41,10 @@ class Streams {
   #streamCrc = 0;
   #inStream = false;
   #streams = 0;
-  /** The block: bytes of the transform in the low 8 bits; once it is undone, the index of the next byte in the others. */
+  /**
+   * The block: bytes of the transform in the low 8 bits; once it is undone, the index of the next byte in the
+   * others.
+   */
   #block = new Uint32Array(0);
   #blockLength = 0;
   #origin = 0;
@@ -99,7 +104,8 @@ class Streams {
   #readBlock(): void {
     const bits = this.#bits;
     const blockCrc = bits.read32();
-    if (bits.read(1) === 1) throw new Error("it was made by a bzip2 before 0.9.5, whose blocks are not supported");
+    if (bits.read(1) === 1)
+      throw new Error("it was made by a bzip2 before 0.9.5, whose blocks are not supported");
     const origin = bits.read(24);
     const symbols = readSymbolMap(bits);
     const codes = readCodes(bits, symbols.length + 2);
@@ -123,14 +129,16 @@ class Streams {
     for (const code of codes) {
       for (let i = 0; i < GROUP_CODES; i++) {
         const symbol = code.next(bits);
-        // 0 and 1 are the digits, lowest first, of the length of a run of the front symbol, in a base 2 of digits 1 and 2.
+        // 0 and 1 are the digits, lowest first, of the length of a run of the front symbol, in a base 2 of
+        // digits 1 and 2.
         if (symbol < 2) {
           run += runDigit << symbol;
           runDigit <<= 1;
           if (run > max) throw new Error("a block is longer than its level allows");
           continue;
         }
-        if (length + run + (symbol === end ? 0 : 1) > max) throw new Error("a block is longer than its level allows");
+        if (length + run + (symbol === end ? 0 : 1) > max)
+          throw new Error("a block is longer than its level allows");
         block.fill(symbols[0]!, length, length + run);
         length += run;
         run = 0;
@@ -215,7 +223,8 @@ function readCodes(bits: BitReader, symbolCount: number): HuffmanCode[] {
   const selectors: number[] = [];
   for (let i = 0; i < selectorCount; i++) {
     let place = 0;
-    while (bits.read(1) === 1) if (++place === tableCount) throw new Error("a block names a table it does not have");
+    while (bits.read(1) === 1)
+      if (++place === tableCount) throw new Error("a block names a table it does not have");
     const [selected] = order.splice(place, 1);
     order.unshift(selected!);
     selectors.push(selected!);

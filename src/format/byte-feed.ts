@@ -6,9 +6,14 @@ import { decompress } from "./decompress.ts";
 
 /** The bytes of a piece in order, decompressed. */
 export interface ByteFeed {
-  /** Fills `target` from where the last fill ended; fewer bytes than asked for only at the end of the data. */
+  /**
+   * Fills `target` from where the last fill ended; fewer bytes than asked for only at the end of the data.
+   */
   fill(target: Uint8Array): Promise<number>;
-  /** Called when the last byte was taken: whether the file is still what was planned. @throws SheafError INPUT_CHANGED */
+  /**
+   * Called when the last byte was taken: whether the file is still what was planned. @throws SheafError
+   * INPUT_CHANGED
+   */
   verify(): Promise<void>;
   close(): Promise<void>;
 }

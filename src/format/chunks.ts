@@ -19,7 +19,10 @@ export interface FilePiece {
 }
 
 export interface Chunk {
-  /** Whole records only (any bytes with `stream` framing). Borrowed: valid until the next call of `next` or `close`. */
+  /**
+   * Whole records only (any bytes with `stream` framing). Borrowed: valid until the next call of `next` or
+   * `close`.
+   */
   readonly bytes: Buffer;
   /** Byte offset of bytes[0] in the (decompressed) file. */
   readonly offset: number;
@@ -35,8 +38,8 @@ export interface ChunkOptions {
   /** True: the file's first record is its header: kept in `header`, never part of a chunk. Default false. */
   readonly hasHeader?: boolean;
   /**
-   * Called for a record over `recordBytesMax` with the error, its offset and its first bytes (at most 1,000, borrowed); the
-   * record is then skipped. Default: the error (RECORD_TOO_LARGE) is thrown.
+   * Called for a record over `recordBytesMax` with the error, its offset and its first bytes (at most 1,000,
+   * borrowed); the record is then skipped. Default: the error (RECORD_TOO_LARGE) is thrown.
    */
   readonly onTooLarge?: (error: SheafError, offset: number, head: Uint8Array) => void;
   readonly signal?: AbortSignal;
@@ -48,7 +51,8 @@ export interface ChunkReader {
   readonly header: Uint8Array;
   /**
    * The next chunk, null after the last.
-   * @throws SheafError INPUT_CHANGED, INPUT_CORRUPT, INPUT_UNREADABLE, RECORD_TOO_LARGE, RECORD_INVALID, CANCELLED
+   * @throws SheafError INPUT_CHANGED, INPUT_CORRUPT, INPUT_UNREADABLE, RECORD_TOO_LARGE, RECORD_INVALID,
+   * CANCELLED
    */
   next(): Promise<Chunk | null>;
   /** Gives the file back; needed only when `next` has not returned null. Never throws. */
@@ -56,10 +60,11 @@ export interface ChunkReader {
 }
 
 /**
- * Opens one piece of a file. A record belongs to the piece in which its first byte lies: the reader skips what belongs
- * to the piece before, and reads on past `end` to finish its last record. A byte order mark at the start of the file
- * is left out with `delimiter` and `quoted` framing. Compressed pieces, and all with `stream` framing, must be whole files.
- * Memory: two buffers of `chunkBytes`, or of the longest record when that is more.
+ * Opens one piece of a file. A record belongs to the piece in which its first byte lies: the reader skips
+ * what belongs to the piece before, and reads on past `end` to finish its last record. A byte order mark at
+ * the start of the file is left out with `delimiter` and `quoted` framing. Compressed pieces, and all with
+ * `stream` framing, must be whole files. Memory: two buffers of `chunkBytes`, or of the longest record when
+ * that is more.
  */
 export async function openChunks(
   piece: FilePiece,

@@ -14,7 +14,10 @@ export interface ColumnTypes {
 
 type TypeName = keyof ColumnTypes;
 
-/** A type by name, a "?" behind it where an empty field means null; or a function from text that throws on a wrong one. */
+/**
+ * A type by name, a "?" behind it where an empty field means null; or a function from text that throws on a
+ * wrong one.
+ */
 export type ColumnType = TypeName | `${TypeName}?` | ((text: string) => unknown);
 
 export type Columns = Readonly<Record<string, ColumnType>>;

@@ -2,7 +2,10 @@ import { constants, deflateRawSync } from "node:zlib";
 import { crc32 } from "@node-rs/crc32";
 import { openZstdCompressor } from "./zstd.ts";
 
-/** Compresses bytes as they come, synchronously. The output depends on the bytes, not on how they are cut into pushes. */
+/**
+ * Compresses bytes as they come, synchronously. The output depends on the bytes, not on how they are cut into
+ * pushes.
+ */
 export interface Compressor {
   /** Takes a copy of `bytes`; returns the compressed blocks that are ready. */
   push(bytes: Uint8Array): Uint8Array[];
@@ -67,8 +70,9 @@ class BlockCompressor implements Compressor {
 }
 
 /**
- * One gzip member (RFC 1952), made of deflate blocks that each end on a byte boundary (a sync flush), so that pieces
- * compressed one by one join to one stream. Name and time are left out: the same data gives the same bytes.
+ * One gzip member (RFC 1952), made of deflate blocks that each end on a byte boundary (a sync flush), so that
+ * pieces compressed one by one join to one stream. Name and time are left out: the same data gives the same
+ * bytes.
  */
 class GzipFormat implements BlockFormat {
   #crc = 0;

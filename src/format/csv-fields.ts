@@ -15,7 +15,10 @@ export class CsvSyntax {
     this.#quoteCode = quote.charCodeAt(0);
   }
 
-  /** Index of the newline that ends the record from `start` (the first one outside quotes), or the text's length. */
+  /**
+   * Index of the newline that ends the record from `start` (the first one outside quotes), or the text's
+   * length.
+   */
   recordEnd(text: string, start: number): number {
     let inside = false;
     for (let at = start; ;) {
@@ -34,8 +37,10 @@ export class CsvSyntax {
   }
 
   /**
-   * The fields of a record without its line end. Quoted fields may hold delimiters, newlines, and quotes written twice.
-   * @throws Error (without place) for a quote inside an unquoted field, text behind a closing quote, a quote never closed
+   * The fields of a record without its line end. Quoted fields may hold delimiters, newlines, and quotes
+   * written twice.
+   * @throws Error (without place) for a quote inside an unquoted field, text behind a closing quote, a quote
+   * never closed
    */
   fields(record: string): string[] {
     if (!record.includes(this.quote)) return record.split(this.delimiter);

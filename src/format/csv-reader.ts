@@ -14,11 +14,13 @@ export interface CsvReaderOptions extends TextReaderOptions {
   /** Default "fail". */
   readonly invalid?: "fail" | "replace";
   /**
-   * true (default): the file's first record names the columns. false: it is a row like the others. Names: there is such a
-   * record, and these names are used in place of what it says.
+   * true (default): the file's first record names the columns. false: it is a row like the others. Names:
+   * there is such a record, and these names are used in place of what it says.
    */
   readonly header?: boolean | readonly string[];
-  /** The columns wanted, with their types: others are left out. With `header: false`, all columns in order. */
+  /**
+   * The columns wanted, with their types: others are left out. With `header: false`, all columns in order.
+   */
   readonly columns?: Columns;
   /** One ASCII character. Default ",". */
   readonly delimiter?: string;
@@ -29,9 +31,10 @@ export interface CsvReaderOptions extends TextReaderOptions {
 export type CsvRow = Readonly<Record<string, string>>;
 
 /**
- * One row per record of RFC 4180 csv: an object by column names (an array of strings with `header: false` and no `columns`).
- * Strict, so that large files can be split: quotes go around a whole field, and stand doubled inside it; any other quote makes
- * a bad record, and may join it with the lines behind it. Empty lines are skipped unless there is only one column.
+ * One row per record of RFC 4180 csv: an object by column names (an array of strings with `header: false` and
+ * no `columns`). Strict, so that large files can be split: quotes go around a whole field, and stand doubled
+ * inside it; any other quote makes a bad record, and may join it with the lines behind it. Empty lines are
+ * skipped unless there is only one column.
  */
 export function csvReader<const C extends Columns>(
   options: CsvReaderOptions & { readonly columns: C },
@@ -62,7 +65,11 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
         types: options.columns,
         names: (line, path) =>
           header
-            ? headerNames(shape, syntax, { path, recordBytesMax: 0, ...(line !== undefined && { header: line }) })
+            ? headerNames(shape, syntax, {
+                path,
+                recordBytesMax: 0,
+                ...(line !== undefined && { header: line }),
+              })
             : options.columns && Object.keys(options.columns),
       } as const,
     }),
@@ -86,7 +93,7 @@ function oneCharacter(text: string, what: string): string {
     "JOB_INVALID",
     `csv: ${what} must be one ASCII character, not ${JSON.stringify(text)}`,
     {
-      hint: 'For example "," or ";" or "\\t". Fields between longer separators can be read with text() and split in map.',
+      hint: 'For example "," or ";" or "\\t". For longer separators use text() and split in map.',
     },
   );
 }

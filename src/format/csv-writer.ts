@@ -6,8 +6,9 @@ import { type WriterOptions, writerCompression } from "./tsv-writer.ts";
 
 export interface CsvWriterOptions extends WriterOptions {
   /**
-   * true (default): the first line of each file names the columns: "key" (of an array "key1", "key2" ...), then the fields of
-   * an object value, else "value" (of an array "value1" ...). Names: these are written, also to a file without results. false: none.
+   * true (default): the first line of each file names the columns: "key" (of an array "key1", "key2" ...),
+   * then the fields of an object value, else "value" (of an array "value1" ...). Names: these are written,
+   * also to a file without results. false: none.
    */
   readonly header?: boolean | readonly string[];
   /** One ASCII character. Default ",". */
@@ -16,7 +17,10 @@ export interface CsvWriterOptions extends WriterOptions {
   readonly quote?: string;
 }
 
-/** One record of RFC 4180 csv per result, columns as in tsvWriter; fields that need it are quoted. Lines end with "\n". */
+/**
+ * One record of RFC 4180 csv per result, columns as in tsvWriter; fields that need it are quoted. Lines end
+ * with "\n".
+ */
 export function csvWriter(options: CsvWriterOptions = {}): Writer<Key, unknown> {
   const { delimiter = ",", quote = '"' } = options;
   return {

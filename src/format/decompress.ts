@@ -5,8 +5,9 @@ import { bunzip2 } from "./bunzip2.ts";
 import { unzstd } from "./unzstd.ts";
 
 /**
- * The decompressed bytes of a whole file, block by block. Files of several members or frames are read to the end. Anything
- * wrong (a bad checksum, a cut, bytes after the end) throws an Error that says what; by then part of the data was given out.
+ * The decompressed bytes of a whole file, block by block. Files of several members or frames are read to the
+ * end. Anything wrong (a bad checksum, a cut, bytes after the end) throws an Error that says what; by then
+ * part of the data was given out.
  * @param inputBytes size of the compressed file
  */
 export function decompress(
@@ -29,8 +30,8 @@ const OUTPUT_BLOCK_BYTES = 256 * 1024;
 // Runs in the thread pool of libuv, beside the thread that maps.
 async function* gunzip(input: AsyncIterable<Uint8Array>, inputBytes: number): AsyncGenerator<Uint8Array> {
   const stream = createGunzip({ chunkSize: OUTPUT_BLOCK_BYTES });
-  // zlib ignores all that follows a zero byte behind a member. Zeros there pad a file to a block size, but anything
-  // else is damage; so remember where the last byte was that is not zero.
+  // zlib ignores all that follows a zero byte behind a member. Zeros there pad a file to a block size, but
+  // anything else is damage; so remember where the last byte was that is not zero.
   let seenBytes = 0;
   let dataBytes = 0;
   const watched = async function* (): AsyncGenerator<Uint8Array> {

@@ -6,8 +6,9 @@ import { asBuffer } from "./line-decoder.ts";
 import { readerLimits, type TextReaderOptions } from "./text-reader.ts";
 
 /**
- * One record per stretch of text between delimiters of one's own, for example "\0" or "\n\n": a string, or a Uint8Array with
- * `invalid: "bytes"`. The delimiter is no part of the record. Behind the last delimiter there is a record only when bytes follow.
+ * One record per stretch of text between delimiters of one's own, for example "\0" or "\n\n": a string, or a
+ * Uint8Array with `invalid: "bytes"`. The delimiter is no part of the record. Behind the last delimiter there
+ * is a record only when bytes follow.
  */
 export function delimited(
   delimiter: string | Uint8Array,

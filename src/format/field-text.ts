@@ -2,9 +2,10 @@ import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 
 /**
- * A field of a text format (tsv, csv, text) as text: nothing for null and undefined, numbers as JavaScript prints them
- * (-0 as 0), bigints by their digits, dates in ISO 8601, bytes in base64, anything else as JSON.
- * @throws SheafError VALUE_INVALID for NaN, infinities, invalid dates, functions, symbols, and what JSON cannot hold
+ * A field of a text format (tsv, csv, text) as text: nothing for null and undefined, numbers as JavaScript
+ * prints them (-0 as 0), bigints by their digits, dates in ISO 8601, bytes in base64, anything else as JSON.
+ * @throws SheafError VALUE_INVALID for NaN, infinities, invalid dates, functions, symbols, and what JSON
+ * cannot hold
  */
 export function fieldText(value: unknown): string {
   if (typeof value === "string") return value;
@@ -15,9 +16,11 @@ export function fieldText(value: unknown): string {
 }
 
 /**
- * JSON with bigints as numbers of all their digits, dates in ISO 8601, bytes in base64, sets as arrays and maps as
- * arrays of pairs. As in JSON.stringify, undefined members are left out and undefined elements become null.
- * @throws SheafError VALUE_INVALID for NaN, infinities, functions, symbols, and values nested more than 1,000 deep
+ * JSON with bigints as numbers of all their digits, dates in ISO 8601, bytes in base64, sets as arrays and
+ * maps as arrays of pairs. As in JSON.stringify, undefined members are left out and undefined elements become
+ * null.
+ * @throws SheafError VALUE_INVALID for NaN, infinities, functions, symbols, and values nested more than 1,000
+ * deep
  */
 export function jsonText(value: unknown): string {
   return json(value, 0);
@@ -76,14 +79,20 @@ function refused(what: string, hint: string): SheafError {
   return new SheafError("VALUE_INVALID", `the output format cannot write ${what}`, { hint });
 }
 
-/** True for objects that text formats spread over columns: literals and the like, not dates, bytes, sets or maps. */
+/**
+ * True for objects that text formats spread over columns: literals and the like, not dates, bytes, sets or
+ * maps.
+ */
 export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
 }
 
-/** The columns of a result: those of the key, then those of the value; arrays and plain objects have one per element. */
+/**
+ * The columns of a result: those of the key, then those of the value; arrays and plain objects have one per
+ * element.
+ */
 export function columnsOf(key: unknown, value: unknown): unknown[] {
   const columns: unknown[] = Array.isArray(key) ? [...key] : [key];
   if (value === undefined) return columns;

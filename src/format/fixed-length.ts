@@ -6,8 +6,8 @@ import { asBuffer } from "./line-decoder.ts";
 import { readerLimits, type TextReaderOptions } from "./text-reader.ts";
 
 /**
- * One record per `bytes` bytes: a Uint8Array, or a string with `invalid: "fail"` or `"replace"`. A file whose size is no multiple of
- * it fails the job (RECORD_INVALID).
+ * One record per `bytes` bytes: a Uint8Array, or a string with `invalid: "fail"` or `"replace"`. A file whose
+ * size is no multiple of it fails the job (RECORD_INVALID).
  */
 export function fixedLength(
   bytes: number,

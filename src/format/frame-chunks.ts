@@ -29,9 +29,9 @@ export interface FrameChunksSetup {
 /**
  * Cuts the bytes of a piece into chunks of whole records.
  *
- * Two buffers take turns. The front one holds the begun record left over from the chunk before (`carry`), then fresh bytes.
- * Its whole records go to the caller; what is left is copied to the back one, which then becomes the front and is
- * filled while the caller works.
+ * Two buffers take turns. The front one holds the begun record left over from the chunk before (`carry`),
+ * then fresh bytes. Its whole records go to the caller; what is left is copied to the back one, which then
+ * becomes the front and is filled while the caller works.
  */
 export class FrameChunks implements ChunkReader {
   header: Uint8Array = EMPTY;
@@ -85,7 +85,9 @@ export class FrameChunks implements ChunkReader {
     this.#position = this.#base;
   }
 
-  /** Sets `header` to the first record, which then is in no chunk. Only at the start of a file, before `next`. */
+  /**
+   * Sets `header` to the first record, which then is in no chunk. Only at the start of a file, before `next`.
+   */
   async takeHeader(): Promise<void> {
     const chunk = await this.next();
     if (chunk === null) return;

@@ -10,8 +10,8 @@ export interface FrameCutter {
   /** End of the last whole record in bytes[0, length), 0 when none is whole. */
   lastEnd(bytes: Buffer, length: number): number;
   /**
-   * End of the first whole record in bytes[0, length), or -1. Bytes before `from` were searched by an earlier call on the
-   * same record, so the cutter may resume there.
+   * End of the first whole record in bytes[0, length), or -1. Bytes before `from` were searched by an earlier
+   * call on the same record, so the cutter may resume there.
    */
   firstEnd(bytes: Buffer, length: number, from: number): number;
   /** Bytes of terminator a record of the largest size may have on top. */
@@ -141,7 +141,10 @@ class FixedCutter implements FrameCutter {
   }
 }
 
-/** True when two occurrences can share bytes ("\n\n", "aba"): then only a scan from a record's start tells which count. */
+/**
+ * True when two occurrences can share bytes ("\n\n", "aba"): then only a scan from a record's start tells
+ * which count.
+ */
 export function overlapsItself(delimiter: Uint8Array): boolean {
   const bytes = Buffer.from(delimiter);
   for (let size = 1; size < bytes.length; size++) {

@@ -5,8 +5,8 @@ export interface GenerateOptions<R> {
   /** Number of map tasks, each of which runs `records` once. Default 1. */
   readonly tasks?: number;
   /**
-   * The records of task `context.index`. Must depend on nothing but its context: a task that is tried again must make
-   * the same records.
+   * The records of task `context.index`. Must depend on nothing but its context: a task that is tried again
+   * must make the same records.
    */
   records(context: SourceContext): Iterable<R> | AsyncIterable<R>;
 }

@@ -15,7 +15,10 @@ export class HuffmanCode {
   readonly #index = new Int32Array(BITS_MAX + 1);
   readonly #symbols: Uint16Array;
 
-  /** @param lengths bits of each symbol's code, 1 to 20. Throws an Error when there are more codes than bits allow. */
+  /**
+   * @param lengths bits of each symbol's code, 1 to 20. Throws an Error when there are more codes than bits
+   * allow.
+   */
   constructor(lengths: Uint8Array) {
     this.#symbols = new Uint16Array(lengths.length);
     let code = 0;

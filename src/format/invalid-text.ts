@@ -39,7 +39,7 @@ export function notUtf8(context: DecodeContext, offset: number, raw: Uint8Array)
   const wide = offset === 0 && ((raw[0] === 0xff && raw[1] === 0xfe) || (raw[0] === 0xfe && raw[1] === 0xff));
   const hint = wide
     ? "The file begins like UTF-16: convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)."
-    : 'Give the reader { invalid: "replace" } to read such bytes as U+FFFD, or { invalid: "bytes" } for records of bytes.';
+    : 'Give the reader { invalid: "replace" } to read U+FFFD there, or { invalid: "bytes" } for records of bytes.';
   const error = invalidRecord(
     context,
     offset,

@@ -8,9 +8,9 @@ import { recordTooLarge } from "./record-too-large.ts";
 import { readerLimits } from "./text-reader.ts";
 
 /**
- * One record per element of the JSON array that a file is. The file is read in one task, element by element: it may be larger than
- * memory, an element not larger than `recordBytesMax`. For types see jsonlReader. A file that is no array, or is cut,
- * fails the job; an element that is no JSON is a bad record.
+ * One record per element of the JSON array that a file is. The file is read in one task, element by element:
+ * it may be larger than memory, an element not larger than `recordBytesMax`. For types see jsonlReader. A
+ * file that is no array, or is cut, fails the job; an element that is no JSON is a bad record.
  */
 export function jsonArray<T = unknown>(options: JsonReaderOptions<T> = {}): Reader<T> {
   return {
@@ -29,7 +29,10 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** Where the scan stands: before "[", before the first element, before another one, inside an element, behind "]". */
+/**
+ * Where the scan stands: before "[", before the first element, before another one, inside an element, behind
+ * "]".
+ */
 type Place = "before" | "first" | "next" | "inside" | "after";
 
 class ArrayDecoder<T> implements Decoder<T> {

@@ -5,13 +5,15 @@ import { LINES, readerLimits, type TextReaderOptions } from "./text-reader.ts";
 export interface JsonReaderOptions<T> extends TextReaderOptions {
   /** Default "fail". */
   readonly invalid?: "fail" | "replace";
-  /** Checks or converts each parsed value; what it throws makes the record a bad one. Default: taken as it is. */
+  /**
+   * Checks or converts each parsed value; what it throws makes the record a bad one. Default: taken as it is.
+   */
   readonly parse?: (value: unknown) => T;
 }
 
 /**
- * One JSON value per line; blank lines are skipped. The type of the records is that of `parse`, or, without one, whatever
- * the job says it is (`jsonl<Visit>()`): nothing checks it then.
+ * One JSON value per line; blank lines are skipped. The type of the records is that of `parse`, or, without
+ * one, whatever the job says it is (`jsonl<Visit>()`): nothing checks it then.
  */
 export function jsonlReader<T = unknown>(options: JsonReaderOptions<T> = {}): Reader<T> {
   const { parse } = options;

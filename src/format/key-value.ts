@@ -11,8 +11,8 @@ export interface KeyValueOptions extends TextReaderOptions {
 }
 
 /**
- * One [key, value] pair per line, cut at the first separator; a line without one is a key with the value "". Nothing is
- * unescaped.
+ * One [key, value] pair per line, cut at the first separator; a line without one is a key with the value "".
+ * Nothing is unescaped.
  */
 export function keyValue(options: KeyValueOptions = {}): Reader<readonly [key: string, value: string]> {
   const separator = options.separator ?? "\t";

@@ -5,7 +5,10 @@ import { notUtf8 } from "./invalid-text.ts";
 const NEWLINE = 10;
 const RETURN = 13;
 
-/** Bytes decoded to one string, of which the lines are slices. Larger strings cost V8 more to allocate than they save. */
+/**
+ * Bytes decoded to one string, of which the lines are slices. Larger strings cost V8 more to allocate than
+ * they save.
+ */
 const STRETCH_BYTES = 64 * 1024;
 
 /** Lines of UTF-8 text as strings, without their "\n" or "\r\n". */

@@ -2,7 +2,9 @@ import type { DecodeContext, Decoder, RecordBatch } from "../job/reader.ts";
 import { badRecord, invalidRecord } from "./invalid-text.ts";
 import { LineDecoder } from "./line-decoder.ts";
 
-/** Records made of lines one by one. What `toRecord` throws makes the line a bad record; SKIP leaves it out. */
+/**
+ * Records made of lines one by one. What `toRecord` throws makes the line a bad record; SKIP leaves it out.
+ */
 export class MappedLines<R> implements Decoder<R> {
   readonly #context: DecodeContext;
   readonly #lines: LineDecoder;

@@ -11,8 +11,8 @@ export interface RawOptions extends WriterOptions {
 }
 
 /**
- * Bytes back to back, nothing between them: the value, or the key when there is no value. Takes Uint8Arrays and strings (as
- * UTF-8). With `recordBytes` it writes what fixedLength reads.
+ * Bytes back to back, nothing between them: the value, or the key when there is no value. Takes Uint8Arrays
+ * and strings (as UTF-8). With `recordBytes` it writes what fixedLength reads.
  */
 export function raw(options: RawOptions = {}): Writer<Key, unknown> {
   const { recordBytes } = options;

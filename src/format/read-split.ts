@@ -9,8 +9,9 @@ import { throwIfAborted } from "./stream-chunks.ts";
 /** Records batch by batch. */
 export interface BatchReader<R> {
   /**
-   * The next batch, null after the last. The object and its arrays are used again by the next call; the records themselves
-   * may be kept. A batch may have no records; it then has bad ones or says that work goes on.
+   * The next batch, null after the last. The object and its arrays are used again by the next call; the
+   * records themselves may be kept. A batch may have no records; it then has bad ones or says that work goes
+   * on.
    */
   next(): Promise<RecordBatch<R> | null>;
   /** Bytes of input taken so far, skipped ones included; for generated input 0. */
@@ -21,8 +22,8 @@ export interface BatchReader<R> {
 
 export interface ReadOptions {
   /**
-   * True: a record over the size limit is put in `batch.bad` and skipped. False (default): it is thrown as RECORD_TOO_LARGE.
-   * Records that cannot be decoded are in `batch.bad` either way.
+   * True: a record over the size limit is put in `batch.bad` and skipped. False (default): it is thrown as
+   * RECORD_TOO_LARGE. Records that cannot be decoded are in `batch.bad` either way.
    */
   readonly keepBad?: boolean;
   /** Bytes of input a batch is made of, more when a record is longer. Default 256 KiB. */
@@ -32,7 +33,10 @@ export interface ReadOptions {
 
 const BATCH_BYTES = 256 * 1024;
 
-/** Reads one piece of a file with `reader`: whole records, those that begin in the piece. @throws as ChunkReader.next */
+/**
+ * Reads one piece of a file with `reader`: whole records, those that begin in the piece. @throws as
+ * ChunkReader.next
+ */
 export async function readPiece<R>(
   reader: Reader<R>,
   piece: FilePiece,
@@ -123,8 +127,8 @@ class PieceReader<R> implements BatchReader<R> {
 const SOURCE_BATCH_RECORDS = 1024;
 
 /**
- * Runs a source for one task. `offsets` are the indices of the records. A source that awaits between records gets its
- * records handed on in batches of 1,024 all the same; its `signal` ends the wait.
+ * Runs a source for one task. `offsets` are the indices of the records. A source that awaits between records
+ * gets its records handed on in batches of 1,024 all the same; its `signal` ends the wait.
  */
 export function readSource<R>(source: Source<R>, context: SourceContext): BatchReader<R> {
   return new SourceReader(source, context);

@@ -10,8 +10,8 @@ export interface StartSearch {
   /** Offset in the file of the first byte it wants to see. */
   readonly from: number;
   /**
-   * Index of the record's first byte in bytes[0, length), `length` when it comes next, or -1: then the search goes on, and wants
-   * to see the bytes from index `keep` on again.
+   * Index of the record's first byte in bytes[0, length), `length` when it comes next, or -1: then the search
+   * goes on, and wants to see the bytes from index `keep` on again.
    */
   find(bytes: Buffer, length: number): number;
   readonly keep: number;
@@ -89,7 +89,8 @@ class QuotedSearch implements StartSearch {
 
   /**
    * @param inside whether the bytes at `from` (with `looksBack`: behind the one at `from`) lie inside quotes
-   * @param looksBack the byte at `from` precedes the place the search is for: it may end a record, not open quotes
+   * @param looksBack the byte at `from` precedes the place the search is for: it may end a record, not open
+   * quotes
    */
   constructor(from: number, quote: number, inside: boolean, looksBack: boolean) {
     this.from = from;
@@ -138,8 +139,8 @@ class FixedSearch implements StartSearch {
 const LOOK_BACK_BYTES = 64 * 1024;
 
 /**
- * A place at or before the piece from which matches of a delimiter that can overlap itself may be counted: just behind
- * a byte that is no part of the delimiter, or the start of the file. Usually a few bytes back.
+ * A place at or before the piece from which matches of a delimiter that can overlap itself may be counted:
+ * just behind a byte that is no part of the delimiter, or the start of the file. Usually a few bytes back.
  */
 async function certainPlace(piece: FilePiece, delimiter: Buffer): Promise<number> {
   const range = await openRange(piece);

@@ -45,7 +45,10 @@ export class StreamChunks implements ChunkReader {
   }
 }
 
-/** A prefetch nobody awaits yet: its failure is reported by whoever awaits it later, not as an unhandled rejection. */
+/**
+ * A prefetch nobody awaits yet: its failure is reported by whoever awaits it later, not as an unhandled
+ * rejection.
+ */
 export function startQuietly<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;

@@ -13,11 +13,14 @@ export interface RowMaker {
 
 export interface TableShape {
   /**
-   * true: the file's first line names the columns; false: it is a row like any other; names: there is a first line, and these are
-   * used in place of what it says.
+   * true: the file's first line names the columns; false: it is a row like any other; names: there is a first
+   * line, and these are used in place of what it says.
    */
   readonly header: boolean | readonly string[];
-  /** Columns wanted, by name, with their types. With `header: false` they stand for the file's columns, in order. */
+  /**
+   * Columns wanted, by name, with their types. With `header: false` they stand for the file's columns, in
+   * order.
+   */
   readonly columns: Columns | undefined;
 }
 
@@ -31,7 +34,7 @@ export function checkColumns(columns: Columns | undefined, reader: string): void
       "JOB_INVALID",
       `${reader}: column ${JSON.stringify(name)}: no type "${String(type)}"`,
       {
-        hint: `Types are ${COLUMN_TYPE_NAMES.join(", ")}, with a "?" behind them where a field may be empty, or a function.`,
+        hint: `Types are ${COLUMN_TYPE_NAMES.join(", ")}, with "?" behind where fields may be empty, or functions.`,
       },
     );
   }

@@ -25,8 +25,9 @@ export function readerLimits(
 }
 
 /**
- * One record per line: a string without its "\n" or "\r\n", or a Uint8Array with `invalid: "bytes"`. A last line without
- * an end is a record, an empty file has none. A byte order mark at the start of the file is no part of the first line.
+ * One record per line: a string without its "\n" or "\r\n", or a Uint8Array with `invalid: "bytes"`. A last
+ * line without an end is a record, an empty file has none. A byte order mark at the start of the file is no
+ * part of the first line.
  */
 export function textReader(
   options?: TextReaderOptions & { readonly invalid?: "fail" | "replace" },

@@ -4,8 +4,8 @@ import { fieldText } from "./field-text.ts";
 import { type WriterOptions, writerCompression } from "./tsv-writer.ts";
 
 /**
- * One line per result: the value when there is one, else the key. Nothing is escaped: a text with newlines makes
- * several lines. Uint8Arrays are written as they are; other things as fieldText says.
+ * One line per result: the value when there is one, else the key. Nothing is escaped: a text with newlines
+ * makes several lines. Uint8Arrays are written as they are; other things as fieldText says.
  */
 export function textWriter(options: WriterOptions = {}): Writer<Key, unknown> {
   return {

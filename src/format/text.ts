@@ -8,8 +8,8 @@ import type { WriterOptions } from "./tsv-writer.ts";
 export type TextOptions = TextReaderOptions & WriterOptions;
 
 /**
- * Lines of text. As input: one record per line, see textReader. As output: one line per result, the value when there is one, else the
- * key, see textWriter.
+ * Lines of text. As input: one record per line, see textReader. As output: one line per result, the value
+ * when there is one, else the key, see textWriter.
  */
 export function text(
   options?: TextOptions & { readonly invalid?: "fail" | "replace" },

@@ -9,8 +9,8 @@ export interface TsvReaderOptions extends TextReaderOptions {
   /** Default "fail". */
   readonly invalid?: "fail" | "replace";
   /**
-   * false (default): no line names the columns. true: the first line does. Names: there is such a line, and these names are used in
-   * place of what it says.
+   * false (default): no line names the columns. true: the first line does. Names: there is such a line, and
+   * these names are used in place of what it says.
    */
   readonly header?: boolean | readonly string[];
   /** The columns with their types: all in order with `header: false`, else those wanted. */
@@ -18,8 +18,9 @@ export interface TsvReaderOptions extends TextReaderOptions {
 }
 
 /**
- * One row per line, cut at tabs: an array of strings, or an object when there is a header or `columns`. The escapes \t \n \r \\ in a
- * field are undone, so what tsvWriter wrote comes back. Empty lines are skipped unless there is only one column.
+ * One row per line, cut at tabs: an array of strings, or an object when there is a header or `columns`. The
+ * escapes \t \n \r \\ in a field are undone, so what tsvWriter wrote comes back. Empty lines are skipped
+ * unless there is only one column.
  */
 export function tsvReader<const C extends Columns>(
   options: TsvReaderOptions & { readonly columns: C },

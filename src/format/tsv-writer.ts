@@ -13,10 +13,10 @@ export function writerCompression(options: WriterOptions): Pick<Writer<Key, unkn
 }
 
 /**
- * One line per result: the key's columns, then the value's, with tabs between. An array has one column per element, a plain
- * object as value one per field in field order, anything else one; an undefined value has none. What is nested in a column
- * is JSON. Tab, newline, carriage return and backslash are written \t \n \r \\; null is an empty column.
- * The columns' texts: see fieldText.
+ * One line per result: the key's columns, then the value's, with tabs between. An array has one column per
+ * element, a plain object as value one per field in field order, anything else one; an undefined value has
+ * none. What is nested in a column is JSON. Tab, newline, carriage return and backslash are written \t \n \r
+ * \\; null is an empty column. The columns' texts: see fieldText.
  */
 export function tsvWriter(options: WriterOptions = {}): Writer<Key, unknown> {
   return {

@@ -8,7 +8,10 @@ import { tsvWriter, type WriterOptions } from "./tsv-writer.ts";
 
 export type TsvOptions = TsvReaderOptions & WriterOptions;
 
-/** Columns with tabs between. As input: see tsvReader. As output: see tsvWriter; `header` and `columns` are for input only. */
+/**
+ * Columns with tabs between. As input: see tsvReader. As output: see tsvWriter; `header` and `columns` are
+ * for input only.
+ */
 export function tsv<const C extends Columns>(
   options: TsvOptions & { readonly columns: C },
 ): Reader<RowOf<C>> & Writer<Key, unknown>;

@@ -1,29 +1,17 @@
-import { Readable, pipeline } from "node:stream";
-import { nodeZstd } from "./zstd.ts";
-
-/** Decompresses a whole file, of any number of frames. Throws an Error that says what is wrong with it. */
-export function unzstd(input: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  return nodeZstd() === null ? unzstdWasm(input) : unzstdNode(input);
-}
-
-const OUTPUT_BYTES = 256 * 1024;
-
-async function* unzstdNode(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const stream = nodeZstd()!.createZstdDecompress({ chunkSize: OUTPUT_BYTES });
-  pipeline(Readable.from(input, { objectMode: true, highWaterMark: 1 }), stream, () => undefined);
-  yield* stream as unknown as AsyncIterable<Uint8Array>;
-}
-
 /** No frame is shorter than this, so a piece of input cannot hold more frames (which may be empty). */
 const FRAME_BYTES_MIN = 8;
 
-/** libzstd in WebAssembly. Blocks the thread while it works, block by block. */
-async function* unzstdWasm(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+/**
+ * Decompresses a whole file, of any number of frames. Throws an Error that says what is wrong with it. Always
+ * by libzstd in WebAssembly: the zstd stream of Node 24 ends silently behind the first frame.
+ */
+export async function* unzstd(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const { ZSTDDecoder } = await import("zstddec/stream");
   const decoder = new ZSTDDecoder();
   await decoder.init();
   const source = input[Symbol.asyncIterator]();
-  // The decoder takes its input synchronously, at most one piece per step: so one piece is always held ready for it.
+  // The decoder takes its input synchronously, at most one piece per step: so one piece is always held ready
+  // for it.
   let ready = await source.next();
   let taken = false;
   let pieceBytes = 0;
@@ -48,7 +36,8 @@ async function* unzstdWasm(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
     }
     if (step.done === true) return;
     // On damaged data the decoder stays where it is, for ever giving out nothing.
-    if (step.value.length === 0 && ++idleSteps > pieceBytes / FRAME_BYTES_MIN + 2) throw new Error("it is damaged");
+    if (step.value.length === 0 && ++idleSteps > pieceBytes / FRAME_BYTES_MIN + 2)
+      throw new Error("it is damaged");
     if (step.value.length > 0) yield step.value;
   }
 }

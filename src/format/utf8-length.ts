@@ -1,4 +1,7 @@
-/** Bytes of UTF-8 that the UTF-16 units from `start` to `end` stand for; must not begin or end between the halves of a pair. */
+/**
+ * Bytes of UTF-8 that the UTF-16 units from `start` to `end` stand for; must not begin or end between the
+ * halves of a pair.
+ */
 export function utf8Length(text: string, start: number, end: number): number {
   let bytes = 0;
   for (let i = start; i < end; i++) {

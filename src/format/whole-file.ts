@@ -5,8 +5,9 @@ import { recordTooLarge } from "./record-too-large.ts";
 import { readerLimits, type TextReaderOptions } from "./text-reader.ts";
 
 /**
- * One record per file that is not empty: its content, as a string (without a byte order mark), or as a Uint8Array with
- * `invalid: "bytes"`. `context.path` says which file it is. A file over `recordBytesMax` fails the job.
+ * One record per file that is not empty: its content, as a string (without a byte order mark), or as a
+ * Uint8Array with `invalid: "bytes"`. `context.path` says which file it is. A file over `recordBytesMax`
+ * fails the job.
  */
 export function wholeFile(
   options?: TextReaderOptions & { readonly invalid?: "fail" | "replace" },

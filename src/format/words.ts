@@ -12,7 +12,10 @@ export interface WordsOptions extends TextReaderOptions {
   readonly lowerCase?: boolean;
 }
 
-/** One record per word: the longest runs of letters (\p{L}), in order. A word never goes over the end of a line. */
+/**
+ * One record per word: the longest runs of letters (\p{L}), in order. A word never goes over the end of a
+ * line.
+ */
 export function words(options: WordsOptions = {}): Reader<string> {
   const lowerCase = options.lowerCase ?? false;
   const replace = options.invalid === "replace";

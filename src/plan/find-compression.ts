@@ -30,7 +30,7 @@ export async function findCompression(
       "INPUT_CORRUPT",
       `input ${quotePath(file.name)} ${what}, as its name says it should`,
       {
-        hint: 'Fetch it again, rename it, or give the reader { compression: "none" } to read its bytes as they are.',
+        hint: 'Fetch it again, rename it, or give the reader { compression: "none" } for its bytes as they are.',
         details: { path: file.name },
       },
     );

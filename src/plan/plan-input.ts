@@ -10,8 +10,8 @@ export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;
 
 export interface PlanInputOptions {
   /**
-   * Bytes of input per map task; small files are packed up to it, files larger than it are split. Output never depends on it.
-   * Default: at least 4 tasks per worker for large inputs, each between 4 and 64 MiB.
+   * Bytes of input per map task; small files are packed up to it, files larger than it are split. Output
+   * never depends on it. Default: at least 4 tasks per worker for large inputs, each between 4 and 64 MiB.
    */
   readonly splitBytes?: number;
   readonly workers: number;
@@ -34,13 +34,15 @@ export interface InputPlan {
 const SPLIT_BYTES_MIN = 4 * MiB;
 const SPLIT_BYTES_MAX = 64 * MiB;
 const TASKS_PER_WORKER = 4;
-/** What opening a file costs, in bytes read meanwhile: keeps a task from getting a million empty-ish files. */
+/**
+ * What opening a file costs, in bytes read meanwhile: keeps a task from getting a million empty-ish files.
+ */
 const FILE_COST_BYTES = 64 * KiB;
 const SPLITS_MAX = 1_000_000;
 
 /**
- * Cuts an input into the splits of map tasks. Files are taken in the order of listInput; a path may also be a file
- * that was listed before (standard input spooled to a file, named "-").
+ * Cuts an input into the splits of map tasks. Files are taken in the order of listInput; a path may also be a
+ * file that was listed before (standard input spooled to a file, named "-").
  * @throws SheafError INPUT_MISSING, INPUT_UNREADABLE, INPUT_CORRUPT (a ".gz" that is not gzip), USAGE
  */
 export async function planInput(

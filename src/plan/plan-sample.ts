@@ -8,9 +8,10 @@ const STRETCHES_MAX = 64;
 const STRETCH_BYTES = 64 * KiB;
 
 /**
- * What to read to learn the distribution of keys: up to 64 stretches of 64 KiB, evenly spread over the files, or
- * all of an input that is not larger than that. Depends on the files alone, never on how they were split. A file that cannot be read
- * from its middle (compressed, `stream` framing) is in it whole: the sampler may stop early. Of a source, its first task.
+ * What to read to learn the distribution of keys: up to 64 stretches of 64 KiB, evenly spread over the files,
+ * or all of an input that is not larger than that. Depends on the files alone, never on how they were split.
+ * A file that cannot be read from its middle (compressed, `stream` framing) is in it whole: the sampler may
+ * stop early. Of a source, its first task.
  */
 export async function planSample(input: Input<unknown>, plan: InputPlan): Promise<Split> {
   if (isSource(input)) return sampleOf(plan.splits[0]?.pieces ?? []);

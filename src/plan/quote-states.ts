@@ -6,9 +6,9 @@ const READ_BYTES = MiB;
 const DENSE = 64;
 
 /**
- * For each start (ascending): whether that byte lies inside quotes, that is, whether an odd number of quotes precedes it.
- * Reads the file up to the last start, once. Right for files in which quotes only enclose fields and stand doubled within
- * them (RFC 4180); a reader reports the record of any other quote as bad.
+ * For each start (ascending): whether that byte lies inside quotes, that is, whether an odd number of quotes
+ * precedes it. Reads the file up to the last start, once. Right for files in which quotes only enclose fields
+ * and stand doubled within them (RFC 4180); a reader reports the record of any other quote as bad.
  */
 export async function quoteStates(
   file: PlannedFile,

@@ -9,21 +9,25 @@ import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
  * Beside an output directory `out` may lie, while a run works or after one was killed:
  *   .out.sheaf-<host>-<pid>-<random>       what it has written so far
  *   .out.sheaf-old-<host>-<pid>-<random>   the output it replaces, between the two renames of a swap
- * <host> is a hash of the host's name: on a shared file system only the host of a process can tell that it is dead.
+ * <host> is a hash of the host's name: on a shared file system only the host of a process can tell that it is
+ * dead.
  */
 
 export interface OutputOptions {
   /** Whether an existing output is replaced. Default false. */
   readonly overwrite?: boolean;
-  /** Paths that the output must not contain or be: inputs, the job file. The current directory is always one of them. */
+  /**
+   * Paths that the output must not contain or be: inputs, the job file. The current directory is always one
+   * of them.
+   */
   readonly keep?: readonly string[];
 }
 
 /**
- * Called before any task: whether `out` can become the output. First clears away what killed runs have left beside it; an output
- * that one of them had set aside and not yet replaced is put back.
- * @throws SheafError OUTPUT_EXISTS when there is anything at `out` (a link to nothing, too) and `overwrite` is off;
- * OUTPUT_UNWRITABLE when it cannot be created, or overwriting it would remove something in `keep`
+ * Called before any task: whether `out` can become the output. First clears away what killed runs have left
+ * beside it; an output that one of them had set aside and not yet replaced is put back.
+ * @throws SheafError OUTPUT_EXISTS when there is anything at `out` (a link to nothing, too) and `overwrite`
+ * is off; OUTPUT_UNWRITABLE when it cannot be created, or overwriting it would remove something in `keep`
  */
 export async function checkOutput(out: string, options: OutputOptions = {}): Promise<void> {
   if (out === "" || out.includes("\0")) {
@@ -50,8 +54,8 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
 }
 
 /**
- * Makes a directory beside `out`, on the same file system, for the files that will be committed. Its mode is 0700; missing parents
- * of `out` are created. @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL
+ * Makes a directory beside `out`, on the same file system, for the files that will be committed. Its mode is
+ * 0700; missing parents of `out` are created. @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL
  */
 export async function createTempOutput(out: string): Promise<string> {
   const path = resolve(out);
@@ -69,9 +73,9 @@ export async function discardTempOutput(temp: string): Promise<void> {
 }
 
 /**
- * Makes `temp` the output, at once and durably: its files and directories are synced, then it is renamed to `out`. With
- * `overwrite` what was at `out` is set aside first and removed last; when the swap fails in between it is put back.
- * After a throw `out` is as it was before and `temp` is still there.
+ * Makes `temp` the output, at once and durably: its files and directories are synced, then it is renamed to
+ * `out`. With `overwrite` what was at `out` is set aside first and removed last; when the swap fails in
+ * between it is put back. After a throw `out` is as it was before and `temp` is still there.
  * @throws SheafError OUTPUT_EXISTS when something has appeared at `out`, OUTPUT_UNWRITABLE, DISK_FULL
  */
 export async function commitDirectory(temp: string, out: string, options: OutputOptions = {}): Promise<void> {

@@ -93,8 +93,8 @@ const KNOWN: Readonly<Record<string, Known>> = {
 };
 
 /**
- * Turns what node:fs threw into a SheafError that names the path, what was being done, the reason and what to do.
- * A SheafError is returned as it is. Anything unknown keeps its text and gets the code of its direction.
+ * Turns what node:fs threw into a SheafError that names the path, what was being done, the reason and what to
+ * do. A SheafError is returned as it is. Anything unknown keeps its text and gets the code of its direction.
  */
 export function asSheafError(error: unknown, place: FsErrorPlace): SheafError {
   if (isSheafError(error)) return error;
@@ -120,7 +120,10 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof error.code === "string" ? error.code : undefined;
 }
 
-/** The path as one printable word: quoted when it holds spaces, quotes or control characters; cut when very long. */
+/**
+ * The path as one printable word: quoted when it holds spaces, quotes or control characters; cut when very
+ * long.
+ */
 export function quotePath(path: string): string {
   const shown = path.length > 300 ? `${path.slice(0, 140)}...${path.slice(-140)}` : path;
   // oxlint-disable-next-line no-control-regex -- control characters are what is looked for

@@ -18,10 +18,11 @@ export interface InputFile {
 const STATS_AT_ONCE = 64;
 
 /**
- * The regular files that user paths mean, sorted by the bytes of their absolute paths, each once. A path is a file, a
- * directory (all files below it, except names that begin with "." or "_"), or a glob; what exists under a
- * literal name is taken as that name. Links are followed. Never opens a file, so never blocks on one.
- * @throws SheafError INPUT_MISSING when a path means nothing, INPUT_UNREADABLE for FIFOs, sockets, devices, link loops
+ * The regular files that user paths mean, sorted by the bytes of their absolute paths, each once. A path is a
+ * file, a directory (all files below it, except names that begin with "." or "_"), or a glob; what exists
+ * under a literal name is taken as that name. Links are followed. Never opens a file, so never blocks on one.
+ * @throws SheafError INPUT_MISSING when a path means nothing, INPUT_UNREADABLE for FIFOs, sockets, devices,
+ * link loops
  */
 export async function listInput(
   paths: readonly string[],
@@ -110,7 +111,9 @@ async function addDirectory(
   }
 }
 
-/** Absolute paths; wildcards do not match names that begin with "." or "_" unless the pattern says so itself. */
+/**
+ * Absolute paths; wildcards do not match names that begin with "." or "_" unless the pattern says so itself.
+ */
 async function globMatches(pattern: string, cwd: string): Promise<string[]> {
   const found = await glob(pattern, {
     cwd: isAbsolute(pattern) ? "/" : cwd,
@@ -151,20 +154,17 @@ async function statOrNull(path: string, name: string): Promise<Stats | null> {
 
 function dangling(name: string): SheafError {
   const garbled = name.includes("\ufffd");
-  return new SheafError(
-    "INPUT_UNREADABLE",
-    `input ${quotePath(name)} ${garbled ? "has a name that is not UTF-8" : "is a link to nothing, or was just removed"}`,
-    {
-      hint: garbled ? "Rename the file." : "Remove or correct the link, or give the wanted files one by one.",
-      details: { path: name },
-    },
-  );
+  const what = garbled ? "has a name that is not UTF-8" : "is a link to nothing, or was just removed";
+  return new SheafError("INPUT_UNREADABLE", `input ${quotePath(name)} ${what}`, {
+    hint: garbled ? "Rename the file." : "Remove or correct the link, or give the wanted files one by one.",
+    details: { path: name },
+  });
 }
 
 async function missing(given: string, path: string): Promise<SheafError> {
   if (isDynamicPattern(given)) {
     return new SheafError("INPUT_MISSING", `no file matches ${quotePath(given)}`, {
-      hint: 'Wildcards do not match names that begin with "." or "_". Quote the pattern if the shell changes it.',
+      hint: 'Wildcards do not match names that begin with "." or "_". Quote patterns in the shell.',
       details: { path: given },
     });
   }

@@ -20,7 +20,10 @@ export interface RangeReader {
    * @throws SheafError INPUT_CHANGED when the file ends before `target` is full
    */
   read(target: Uint8Array, at: number): Promise<void>;
-  /** Compares size and mtime with the plan again; called when the last byte was read. @throws SheafError INPUT_CHANGED */
+  /**
+   * Compares size and mtime with the plan again; called when the last byte was read. @throws SheafError
+   * INPUT_CHANGED
+   */
   verify(): Promise<void>;
   /** Never throws; a second call does nothing. */
   close(): Promise<void>;
@@ -28,7 +31,8 @@ export interface RangeReader {
 
 /**
  * Opens a planned file for reading.
- * @throws SheafError INPUT_CHANGED when it vanished or its size or mtime differs, INPUT_UNREADABLE when it cannot be opened
+ * @throws SheafError INPUT_CHANGED when it vanished or its size or mtime differs, INPUT_UNREADABLE when it
+ * cannot be opened
  */
 export async function openRange(file: PlannedFile): Promise<RangeReader> {
   let handle: FileHandle;

@@ -83,7 +83,11 @@ const CASES: readonly Case[] = [
     reader: csv({ header: ["k", "v"] }),
     content: content(["a", ",", ',"x\ny"\n', "\n", "é", "a,b\n"]),
   },
-  { name: "tsv with a header", reader: tsv({ header: true }), content: content(["a\tb\n", "\t", "é", "\n", "x\ty\r\n"]) },
+  {
+    name: "tsv with a header",
+    reader: tsv({ header: true }),
+    content: content(["a\tb\n", "\t", "é", "\n", "x\ty\r\n"]),
+  },
   {
     name: "jsonl",
     reader: jsonl(),
@@ -94,24 +98,29 @@ const CASES: readonly Case[] = [
 for (const { name, reader, content: contents, expected } of CASES) {
   test(`${name}: any split size and batch size gives each record exactly once, at its offset`, async (t) => {
     const path = file(t, "");
-    const property = fc.asyncProperty(contents, fc.integer({ min: 1, max: 40 }), async (input, batchBytes) => {
-      writeFileSync(path, input);
-      const attempt = async (splitBytes: number | null, batch: number): Promise<unknown> => {
-        try {
-          const from = splitBytes === null ? [await whole(path)] : await pieces(path, reader, splitBytes);
-          return await read(reader, input === "" ? [] : from, { batchBytes: batch });
-        } catch (error) {
-          return error instanceof Error ? error.message : error;
+    const property = fc.asyncProperty(
+      contents,
+      fc.integer({ min: 1, max: 40 }),
+      async (input, batchBytes) => {
+        writeFileSync(path, input);
+        const attempt = async (splitBytes: number | null, batch: number): Promise<unknown> => {
+          try {
+            const from = splitBytes === null ? [await whole(path)] : await pieces(path, reader, splitBytes);
+            return await read(reader, input === "" ? [] : from, { batchBytes: batch });
+          } catch (error) {
+            return error instanceof Error ? error.message : error;
+          }
+        };
+        const once = await attempt(null, 1024 * 1024);
+        const size = Buffer.byteLength(input);
+        for (const splitBytes of [...SIZES, size, size + 1]) {
+          if (splitBytes > 0)
+            assert.deepEqual(await attempt(splitBytes, batchBytes), once, `split size ${splitBytes}`);
         }
-      };
-      const once = await attempt(null, 1024 * 1024);
-      const size = Buffer.byteLength(input);
-      for (const splitBytes of [...SIZES, size, size + 1]) {
-        if (splitBytes > 0) assert.deepEqual(await attempt(splitBytes, batchBytes), once, `split size ${splitBytes}`);
-      }
-      if (expected === undefined || typeof once === "string") return;
-      assert.deepEqual((once as { records: unknown[] }).records, expected(input));
-    });
+        if (expected === undefined || typeof once === "string") return;
+        assert.deepEqual((once as { records: unknown[] }).records, expected(input));
+      },
+    );
     await fc.assert(property, { numRuns: 25 });
   });
 }

@@ -25,13 +25,20 @@ export function file(t: TestContext, content: string | Uint8Array, name = "input
 }
 
 /** The whole of a file as one piece. */
-export async function whole(path: string, compression: FilePiece["compression"] = "none"): Promise<FilePiece> {
+export async function whole(
+  path: string,
+  compression: FilePiece["compression"] = "none",
+): Promise<FilePiece> {
   const { size, mtimeMs } = await stat(path);
   return { path, name: path, start: 0, end: size, fileBytes: size, mtimeMs, compression };
 }
 
 /** The pieces the planner makes of a file. */
-export async function pieces(path: string, reader: Reader<unknown>, splitBytes: number): Promise<FilePiece[]> {
+export async function pieces(
+  path: string,
+  reader: Reader<unknown>,
+  splitBytes: number,
+): Promise<FilePiece[]> {
   const plan = await planInput(reader, [path], { workers: 1, splitBytes });
   return plan.splits.flatMap((split) => split.pieces).filter((piece) => piece.kind === "file");
 }
@@ -55,7 +62,9 @@ export async function read<R>(
     for (let batch = await batches.next(); batch !== null; batch = await batches.next()) {
       all.records.push(...batch.records);
       all.offsets.push(...batch.offsets);
-      all.bad.push(...batch.bad.map(({ offset, error }) => `${offset} ${"code" in error ? error.code : error.name}`));
+      all.bad.push(
+        ...batch.bad.map(({ offset, error }) => `${offset} ${"code" in error ? error.code : error.name}`),
+      );
     }
   }
   return all;
@@ -72,7 +81,10 @@ export async function readContent<R>(
 }
 
 /** What an encoder makes of results, as text. */
-export function encode(encoder: Encoder<Key, unknown>, results: readonly (readonly [Key, unknown])[]): string {
+export function encode(
+  encoder: Encoder<Key, unknown>,
+  results: readonly (readonly [Key, unknown])[],
+): string {
   const parts: Uint8Array[] = [];
   const sink = {
     text: (text: string) => void parts.push(Buffer.from(text)),
