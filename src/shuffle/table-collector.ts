@@ -24,14 +24,22 @@ export interface TableHooks {
   readonly spilled?: () => void;
 }
 
+const OP_CODES = { count: layout.OP_COUNT, sum: layout.OP_SUM, min: layout.OP_MIN, max: layout.OP_MAX } as const;
+const FOLD_CODES = {
+  one: layout.FOLD_ONE,
+  value: layout.FOLD_VALUE,
+  square: layout.FOLD_SQUARE,
+  inexact: layout.FOLD_INEXACT,
+} as const;
+
 /**
- * Op codes of the kernels for a row. `folds` tell which `max` is the flag of inexact numbers when kernels add numbers
+ * Op codes of the kernels for a row. `folds` say what a number puts into each op, for kernels that add numbers
  * themselves; to merge rows they are not needed.
  */
 export function opCodes(ops: readonly NumericOp[], folds?: readonly NumberFold[]): number[] {
   return ops.map((op, i) => {
-    if (folds?.[i] === "inexact") return layout.OP_FLAG;
-    return { count: layout.OP_COUNT, sum: layout.OP_SUM, min: layout.OP_MIN, max: layout.OP_MAX }[op];
+    const fold = folds?.[i];
+    return OP_CODES[op] | (fold === undefined ? 0 : FOLD_CODES[fold]);
   });
 }
 

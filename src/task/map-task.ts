@@ -41,7 +41,7 @@ const identityMap: MapFunction = (record, emit) => {
 
 /** Runs one map attempt: reads the split, maps its records, leaves one run file. Throws; the scene tells where. */
 export async function runMap(setting: TaskSetting<MapTaskSpec>): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
-  const { job, settings, spec, scene, memory } = setting;
+  const { job, settings, spec, memory } = setting;
   const attempt = new MapAttempt(setting);
   try {
     await attempt.begin();
@@ -56,8 +56,6 @@ export async function runMap(setting: TaskSetting<MapTaskSpec>): Promise<Omit<Ta
   } catch (error) {
     attempt.abandon();
     throw error;
-  } finally {
-    scene.path = null;
   }
 }
 
@@ -162,12 +160,15 @@ class MapAttempt {
     progress[PROGRESS_CELLS.beat]! += 1;
     progress[PROGRESS_CELLS.bytesIn] = stats.bytesIn;
     progress[PROGRESS_CELLS.recordsIn] = this.#loop.records + this.#nativeRecords;
+    const { bytes: splitBytes } = this.#setting.spec.split;
+    if (splitBytes > 0) progress[PROGRESS_CELLS.fraction] = Math.min(1, stats.bytesIn / splitBytes);
     progress[PROGRESS_CELLS.spillBytes] = this.#writer?.length ?? 0;
   }
 
   async finish(): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
     const { job, spec, settings, context, scene, stats } = this.#setting;
     scene.phase = "teardown";
+    scene.path = null;
     scene.record = undefined;
     scene.offset = null;
     if (job.teardown !== undefined) await job.teardown(context, this.#emitter.emit);

@@ -59,8 +59,7 @@ function columnsPlan(scan: Extract<NativeScan, { kind: "columns" }>, job: Job): 
   }
   if (value === null) return numeric.countsOnly === true ? { kind: "columns", scan, key, value } : undefined;
   if (value === key || scan.types?.[value] !== "number") return undefined;
-  const foldable = numeric.folds?.every((fold) => fold !== "square") === true;
-  return foldable ? { kind: "columns", scan, key, value } : undefined;
+  return numeric.folds === undefined ? undefined : { kind: "columns", scan, key, value };
 }
 
 /** Feeds the bytes of a split to the kernels that fill a collector. */
