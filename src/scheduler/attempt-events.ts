@@ -27,8 +27,11 @@ function reported(s: SchedulerState, event: NodeRef & { attempt: AttemptRef }): 
 
 export function attemptProgress(s: SchedulerState, event: EventOf<"attemptProgress">): void {
   const attempt = reported(s, event);
-  if (attempt === undefined || (attempt.beat !== null && event.beat <= attempt.beat)) return;
+  if (attempt === undefined) return;
+  if (attempt.beat === event.beat) attempt.reportedMs = s.nowMs;
+  if (attempt.beat !== null && event.beat <= attempt.beat) return;
   attempt.beat = event.beat;
+  attempt.reportedMs = s.nowMs;
   attempt.progressMs = s.nowMs;
   attempt.task.job.watched.append(attempt.byProgress);
 }
@@ -130,8 +133,8 @@ export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failur
 }
 
 /**
- * No progress for too long: killed. One that never began is lost, its start order went astray; the others
- * hang by their own fault.
+ * No progress for too long: killed. It hangs by its own fault if it was reported to stand still. One that never began,
+ * or of which nothing was heard (its node is silent, reports went astray), is lost through no fault of the job.
  */
 export function expireAttempt(s: SchedulerState, attempt: Attempt): void {
   const { task, ref, node } = attempt;
@@ -141,14 +144,21 @@ export function expireAttempt(s: SchedulerState, attempt: Attempt): void {
     loseAttempt(s, attempt, `it did not begin within ${silentMs} ms`);
     return;
   }
+  const reportsReliable = s.settings.leaseMs === Number.POSITIVE_INFINITY;
+  const stillMs = reportsReliable ? silentMs : attempt.reportedMs - attempt.progressMs;
+  if (stillMs < task.job.policy.noProgressMs / 2) {
+    loseAttempt(s, attempt, `nothing was heard of it for ${silentMs} ms`);
+    return;
+  }
   const message = `${formatTask(task.ref)} finished no record for ${silentMs} ms`;
+  const detail = null;
   failAttempt(s, attempt, {
     blame: "user",
     code: "NO_PROGRESS",
     message,
     attempt: ref,
     node: node.id,
-    detail: null,
+    detail,
   });
 }
 

@@ -29,7 +29,10 @@ export class Attempt {
   readonly startedMs: number;
   /** The last beat reported; null until the first tells that the attempt runs. */
   beat: number | null = null;
+  /** When the beat last grew. */
   progressMs: number;
+  /** When the beat was last reported, grown or not. */
+  reportedMs: number;
   state: AttemptState = RUNNING;
   /** Why the output of a SUCCEEDED attempt is gone; null while it is there. */
   outputLost: string | null = null;
@@ -46,6 +49,7 @@ export class Attempt {
     this.backup = backup;
     this.startedMs = nowMs;
     this.progressMs = nowMs;
+    this.reportedMs = nowMs;
   }
 }
 

@@ -63,7 +63,10 @@ export type SchedulerEvent =
       readonly ask: number;
       readonly message: string;
     } & NodeRef)
-  /** `beat` grows when work has moved on. The first one tells that the attempt runs at all. */
+  /**
+   * `beat` grows when work has moved on; the first one tells that the attempt runs at all. Repeat it while it does not
+   * grow: standing still is the job's fault, silence is not (unless `leaseMs` is Infinity: then no report is ever lost).
+   */
   | ({ readonly kind: "attemptProgress"; readonly attempt: AttemptRef; readonly beat: number } & NodeRef)
   /** Asked before output becomes final; answered by grantCommit or denyCommit, repeated when asked again. */
   | ({ readonly kind: "commitRequested"; readonly attempt: AttemptRef } & NodeRef)

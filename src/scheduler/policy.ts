@@ -11,7 +11,10 @@ export interface JobPolicy {
   readonly lossesMax: number;
   /** Fetch failures of one map task's output before the job fails. */
   readonly fetchFailuresMax: number;
-  /** An attempt without progress for this long is killed. Counts as a user failure, unless it never began. */
+  /**
+   * An attempt without progress for this long is killed. A user failure when it was reported to stand still, a loss
+   * when nothing was heard of it. Messages must not be half as late as this.
+   */
   readonly noProgressMs: number;
   /** Failures on one node after which it gets no more tasks of this job ... */
   readonly barAfterFailures: number;
@@ -60,7 +63,7 @@ export const jobPolicyDefaults: JobPolicy = {
 
 /** How the scheduler treats nodes. */
 export interface SchedulerSettings {
-  /** A node silent for this long is lost. Infinity: only nodeLost ends a node. */
+  /** A node silent for this long is lost. Infinity: only nodeLost ends a node, and reports are never lost. */
   readonly leaseMs: number;
 }
 

@@ -218,12 +218,24 @@ test("an attempt without progress is killed and counts, one that never began is 
   stage.beat("map-00000.1", 2);
   stage.beat("map-00000.1", 1); // late
   stage.pass(999);
+  stage.beat("map-00000.1", 2); // stands still
   assert.deepEqual(stage.history(), ["map-00000.1 RUNNING", "map-00001.1 LOST"]);
   stage.pass(1);
   assert.deepEqual(stage.history(), ["map-00000.1 FAILED", "map-00001.1 LOST"]);
   const failed = [...viewAttempts(stage.scheduler, "j")][0]!.state;
   assert.ok(failed.kind === "FAILED");
   assert.equal(failed.failure.code, "NO_PROGRESS");
+});
+
+test("an attempt of which nothing is heard is lost, unless reports are reliable", () => {
+  for (const leaseMs of [50_000, Number.POSITIVE_INFINITY]) {
+    const stage = new Stage({ leaseMs });
+    stage.join("a");
+    stage.submit({ maps: 1, policy: { noProgressMs: 1_000 } });
+    stage.beat("map-00000.1", 1);
+    stage.pass(1_000);
+    assert.deepEqual(stage.history(), [`map-00000.1 ${leaseMs === 50_000 ? "LOST" : "FAILED"}`]);
+  }
 });
 
 test("the heartbeat of a node that runs something void has it killed, but not what has just finished", () => {

@@ -43,12 +43,6 @@ function checkJob(world: World, job: JobState): void {
   if (status === "FAILED") {
     const injected = log.total > 0;
     demand(injected, () => `${job.id} FAILED without an injected fault: ${cause?.message}`);
-    const byUser = cause!.blame !== "system";
-    const faults = ["user failure", "hang", "poison record"].some((kind) => log.counts.has(kind));
-    demand(
-      !byUser || faults,
-      () => `${job.id}: user code is blamed for what it did not do: ${cause!.message}`,
-    );
   }
   checkAttempts(world, job);
   if (succeeded) checkResult(world, job, ended!.counters, ended!.failedTasks);
@@ -64,7 +58,10 @@ function checkAttempts(world: World, job: JobState): void {
       for (const { ref, state } of task.attempts) {
         attempts++;
         demand(state.kind !== "RUNNING", () => `${keyOf(ref)} has no final state`);
-        if (state.kind === "FAILED" && state.failure.blame !== "system") blamed++;
+        if (state.kind !== "FAILED" || state.failure.blame === "system") continue;
+        blamed++;
+        const guilty = world.monitor.guilty.has(keyOf(ref));
+        demand(guilty, () => `${keyOf(ref)} is blamed for what it did not do: ${state.failure.message}`);
       }
       const { failures } = task.state.tally;
       const { attemptsMax } = job.policy;

@@ -23,6 +23,8 @@ export class Monitor {
   readonly cancelHeard = new Set<string>();
   /** Attempts that made their output final in the world. */
   readonly #published = new Set<string>();
+  /** Attempts that really failed by user code or data. */
+  readonly guilty = new Set<string>();
   /** For reduce attempts: what they read. */
   readonly inputs = new Map<string, readonly TaskOutput[]>();
   /** What each question of a slot was answered with. */

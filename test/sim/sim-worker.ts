@@ -1,6 +1,7 @@
 import type { SchedulerEvent } from "#src/scheduler/events.js";
 import type { AttemptRef } from "#src/scheduler/ids.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
+import { keyOf } from "./attempt-key.js";
 import type { SimNode } from "./sim-node.js";
 import { chance } from "./world-plan.js";
 
@@ -84,15 +85,18 @@ export class SimWorker {
       this.#during(stage, 5, () => this.#fail(attempt, "system", "bad node"));
     } else if (world.isPoisoned(attempt)) {
       world.log.count("poison record");
+      world.monitor.guilty.add(keyOf(attempt));
       this.#during(stage, someMs, () => this.#fail(attempt, "data", "poison"));
     } else if (chance(random, world.faulty ? rates.workerCrash : 0)) {
       world.log.count("worker crash");
       this.#during(stage, someMs, () => this.#crash());
     } else if (chance(random, world.faulty ? rates.userFailure : 0)) {
       world.log.count("user failure");
+      world.monitor.guilty.add(keyOf(attempt));
       this.#during(stage, someMs, () => this.#fail(attempt, "user", "user code threw"));
     } else if (chance(random, world.faulty ? rates.hang : 0)) {
       world.log.count("hang");
+      world.monitor.guilty.add(keyOf(attempt));
       this.#during(stage, someMs, () => (this.#hung = true));
     } else {
       this.#fetchAndRun(stage, attempt, inputs, durationMs);

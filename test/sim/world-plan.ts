@@ -196,7 +196,7 @@ function planJob(
       map: list("map", maps, task),
       reduce: list("reduce", reduces, () => ({})),
       policy: {
-        noProgressMs: 8_000 + random.below(20_000),
+        noProgressMs: 15_000 + random.below(20_000),
         speculation: random.below(4) !== 0,
         outputsSurviveNode: random.below(6) === 0,
         failedTasksShare: random.below(4) === 0 ? random.next() * 0.2 : 0,
