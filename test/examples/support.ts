@@ -8,7 +8,7 @@ import { packageRoot, sheaf, tempDir } from "../cli/support.ts";
 
 export interface ExampleRun {
   readonly directory: string;
-  readonly stdout: string;
+  readonly stderr: string;
   /** Output lines of a collection ("" for the only one), part after part. */
   lines(collection?: string): string[];
   /** Lines cut at their tab: key to the rest. Fails when a key comes twice. */
@@ -40,7 +40,7 @@ export async function runExample(
   assert.ok(readdirSync(join(directory, "out")).includes("_SUCCESS"));
   return {
     directory,
-    stdout: done.stdout,
+    stderr: done.stderr,
     lines,
     table(collection) {
       const table = new Map<string, string>();

@@ -36,7 +36,7 @@ test("grep.ts keeps the matching lines in order and counts them", async (t) => {
   const flags = ["--set", "pattern=sh?[aeiou]ck", "--split-size", "50000"];
   const run = await runExample(t, "grep.ts", { "book.txt": book }, flags);
   assert.deepEqual(run.lines(), expected);
-  assert.match(run.stdout, new RegExp(`matched\\D+${expected.length}`));
+  assert.match(run.stderr, new RegExp(`matched\\D+${expected.length}`));
 });
 
 test("sort.ts gives the bytes of LC_ALL=C sort, however many parts", async (t) => {
