@@ -46,7 +46,8 @@ export class RunWriter {
   readonly path: string;
   readonly #identity: RunIdentity;
   readonly #job: Buffer;
-  readonly #fd: number;
+  /** -1 once closed: the number may be another file's by then. */
+  #fd: number;
   readonly #segments: Segment[] = [];
   #open: OpenSegment | undefined;
   readonly #pending = Buffer.allocUnsafe(PENDING_BYTES);
@@ -141,16 +142,18 @@ export class RunWriter {
     this.#write(index);
     this.#write(trailer);
     this.#flush();
-    closeSync(this.#fd);
+    this.#close();
   }
 
-  /** Closes the file unfinished; whoever owns the directory removes it. */
+  /** Closes the file unfinished, if it is still open; whoever owns the directory removes it. */
   abandon(): void {
-    try {
-      closeSync(this.#fd);
-    } catch {
-      // Already closed: nothing is left to give up.
-    }
+    this.#close();
+  }
+
+  #close(): void {
+    const fd = this.#fd;
+    this.#fd = -1;
+    if (fd >= 0) closeSync(fd);
   }
 
   #endSegment(): void {
