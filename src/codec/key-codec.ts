@@ -16,6 +16,8 @@ import type { Key } from "../job/key.ts";
 
 export const KEY_TAG = { null: 0x10, false: 0x20, true: 0x21, number: 0x30, string: 0x50, bytes: 0x60, array: 0x70 } as const;
 
+const DEPTH_MAX = 100;
+
 const float = new Float64Array(1);
 const floatBytes = new Uint8Array(float.buffer);
 
@@ -31,7 +33,11 @@ function elementSizeMax(key: Key, depth: number): number {
   if (key === null || typeof key === "boolean") return 1;
   if (key instanceof Uint8Array) return 3 + key.length * 2;
   if (!Array.isArray(key)) throw notAKey(key);
-  if (depth > 100) throw new SheafError("KEY_INVALID", "a key is nested deeper than 100 arrays (or holds itself)");
+  if (depth > DEPTH_MAX) {
+    throw new SheafError("KEY_INVALID", `a key is nested deeper than ${DEPTH_MAX} arrays, or holds itself`, {
+      hint: "Keys are for grouping and sorting: put nested data in the value.",
+    });
+  }
   let size = 2;
   for (const element of key as readonly Key[]) size += elementSizeMax(element, depth + 1);
   return size;
@@ -165,7 +171,7 @@ function encodeNumber(target: Buffer, at: number, value: number): number {
 export function decodeKey(bytes: Buffer, from: number, to: number): Key {
   switch (bytes[from]) {
     case KEY_TAG.string:
-      return decodeText(bytes, from + 1, to);
+      return bytes.toString("utf8", from + 1, to);
     case KEY_TAG.bytes:
       return new Uint8Array(bytes.subarray(from + 1, to));
     case KEY_TAG.array: {
@@ -177,11 +183,6 @@ export function decodeKey(bytes: Buffer, from: number, to: number): Key {
     default:
       return decodeElement(bytes, { at: from });
   }
-}
-
-/** Short ASCII strings are built without leaving JavaScript; the rest by the decoder of the platform. */
-function decodeText(bytes: Buffer, from: number, to: number): string {
-  return bytes.toString("utf8", from, to);
 }
 
 function decodeElement(bytes: Buffer, cursor: { at: number }): Key {

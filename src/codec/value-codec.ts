@@ -2,7 +2,7 @@
 //
 //   value = tag payload
 //   00 undefined   01 null   02 false   03 true
-//   04 integer     varint of the zigzagged integer (safe integers without -0)
+//   04 integer     varint of the zigzagged integer, from -2^52 to 2^52 and not -0: zigzagged it stays exact
 //   05 number      f64 little-endian
 //   06 string      varint byte length, UTF-8          07 string with lone surrogates: varint bytes, UTF-16LE
 //   08 Uint8Array  varint length, bytes               09 Buffer
@@ -17,6 +17,9 @@ const TAG = {
   undefined: 0, null: 1, false: 2, true: 3, integer: 4, number: 5, string: 6, utf16: 7, bytes: 8, buffer: 9,
   bigint: 10, date: 11, array: 12, object: 13, map: 14, set: 15, bare: 16, typed: 17,
 } as const;
+
+/** Twice this and one more is still an exact number. */
+const INTEGER_MAX = 2 ** 52;
 
 const TYPED = [
   Int8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array,
@@ -67,7 +70,7 @@ export class ValueEncoder {
   }
 
   #number(value: number): void {
-    if (Number.isSafeInteger(value) && !(value === 0 && 1 / value < 0)) {
+    if (Number.isInteger(value) && value <= INTEGER_MAX && value >= -INTEGER_MAX && !Object.is(value, -0)) {
       this.bytes[this.length++] = TAG.integer;
       // Zigzag by arithmetic: the shifts of JavaScript stop at 32 bits.
       this.#varint(value < 0 ? -value * 2 - 1 : value * 2);
@@ -167,6 +170,11 @@ export class ValueEncoder {
   }
 
   #array(value: readonly unknown[], depth: number): void {
+    if (Object.getPrototypeOf(value) !== Array.prototype && isSubclass(value)) throw refused(describeObject(value));
+    // RegExp matches and template strings are such arrays.
+    if (Object.keys(value).length > value.length) {
+      throw refused("an array with fields of its own", "Emit the fields you need, or a plain copy: [...array].");
+    }
     this.bytes[this.length++] = TAG.array;
     this.#varint(value.length);
     for (let i = 0; i < value.length; i++) {
@@ -193,6 +201,11 @@ function isForeignPlain(prototype: unknown): boolean {
   return (
     Object.getPrototypeOf(prototype) === null && Object.prototype.hasOwnProperty.call(prototype, "isPrototypeOf")
   );
+}
+
+/** True for instances of classes that extend Array, of this realm or another. */
+function isSubclass(array: readonly unknown[]): boolean {
+  return !Object.prototype.hasOwnProperty.call(Object.getPrototypeOf(array), "flatMap");
 }
 
 function describeObject(value: object): string {
