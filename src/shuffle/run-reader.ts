@@ -85,6 +85,7 @@ function readIndex(fd: number, path: string, identity: RunIdentity | undefined):
   if (version !== RUN_FILE_VERSION) {
     throw corrupt(path, `version ${version}, but this sheaf reads version ${RUN_FILE_VERSION}`, 8);
   }
+  if (header.readUInt32LE(12) !== 0) throw corrupt(path, "bytes that are always zero are not", 12);
   const trailer = Buffer.alloc(TRAILER_BYTES);
   readFully(fd, path, trailer, size - TRAILER_BYTES);
   if (trailer.toString("latin1", 32, 40) !== END_MAGIC) {
