@@ -44,13 +44,15 @@ class CsvEncoder implements Encoder<Key, unknown> {
   }
 
   begin(sink: ByteSink): void {
-    if (typeof this.#header !== "boolean") this.#line(this.#header, sink);
+    if (typeof this.#header !== "boolean") sink.text(this.#line(this.#header));
   }
 
   write(key: Key, value: unknown, sink: ByteSink): void {
     const columns = columnsOf(key, value);
+    // What may throw comes first: a refused value leaves no half line behind.
+    const line = this.#line(columns);
     if (this.#columns === -1) {
-      if (this.#header === true) this.#line(columnNames(key, value), sink);
+      if (this.#header === true) sink.text(this.#line(columnNames(key, value)));
       this.#columns = typeof this.#header === "boolean" ? columns.length : this.#header.length;
     }
     if (this.#header !== false && columns.length !== this.#columns) {
@@ -62,15 +64,14 @@ class CsvEncoder implements Encoder<Key, unknown> {
         },
       );
     }
-    this.#line(columns, sink);
+    sink.text(line);
   }
 
-  #line(columns: readonly unknown[], sink: ByteSink): void {
+  #line(columns: readonly unknown[]): string {
     let line = "";
     for (let i = 0; i < columns.length; i++) line += (i > 0 ? this.#delimiter : "") + this.#field(columns[i]);
     // A line of one empty column would read as no record at all.
-    sink.text(line === "" ? this.#quote + this.#quote : line);
-    sink.byte(10);
+    return `${line === "" ? this.#quote + this.#quote : line}\n`;
   }
 
   #field(value: unknown): string {

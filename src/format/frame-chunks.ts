@@ -41,9 +41,9 @@ export class FrameChunks implements ChunkReader {
   readonly #cutter: FrameCutter;
   readonly #options: ChunkOptions;
   readonly #recordBytesMax: number;
-  /** Most bytes a buffer may have: a longest allowed record with its terminator. */
-  readonly #bufferBytesMax: number;
-  /** Usual size of a buffer: never more than the above, so a record over the limit cannot hide in a chunk. */
+  /** Bytes of a longest allowed record with its terminator. */
+  readonly #recordSpan: number;
+  /** Usual size of a buffer; a longer record makes it grow. */
   readonly #bufferBytes: number;
   /** Where the piece ends; not known for compressed files. */
   readonly #end: number;
@@ -71,13 +71,13 @@ export class FrameChunks implements ChunkReader {
       options.recordBytesMax ?? limits.recordBytesMaxDefault,
       framing.kind === "fixed" ? framing.bytes : 1,
     );
-    this.#bufferBytesMax = this.#recordBytesMax + this.#cutter.terminatorBytes;
+    this.#recordSpan = this.#recordBytesMax + this.#cutter.terminatorBytes;
     const rest =
       piece.compression === "none" ? piece.end - piece.start + SLACK_BYTES : Number.POSITIVE_INFINITY;
     const wanted = Math.min(options.chunkBytes ?? limits.readChunkBytes, rest);
     // A search keeps the last bytes of what it saw; there must be room for more behind them.
     const least = this.#cutter.terminatorBytes + 1;
-    this.#bufferBytes = Math.min(Math.max(wanted, least), this.#bufferBytesMax);
+    this.#bufferBytes = Math.max(wanted, least);
     this.#front = Buffer.allocUnsafeSlow(this.#bufferBytes);
     this.#search = search;
     this.#end = piece.compression === "none" ? piece.end : Number.POSITIVE_INFINITY;
@@ -131,15 +131,15 @@ export class FrameChunks implements ChunkReader {
         continue;
       }
       const end = this.#cutter.lastEnd(this.#front, length);
-      if (end > 0) {
-        const chunk = this.#deliver(end, length);
+      const fits = this.#endOfFitting(end);
+      if (fits > 0) {
+        const chunk = this.#deliver(fits, length);
         if (chunk !== null) return chunk;
+      } else if (end > 0 || (!this.#exhausted && length >= this.#recordSpan)) {
+        if (!this.#skipTooLarge(length)) return null;
       } else if (this.#exhausted) {
         return length === 0 ? null : this.#finishLast(length);
-      } else if (length === this.#front.length) {
-        if (length < this.#bufferBytesMax) this.#grow(length);
-        else if (!this.#skipTooLarge(length)) return null;
-      }
+      } else if (length === this.#front.length) this.#grow(length);
     }
     return null;
   }
@@ -174,12 +174,24 @@ export class FrameChunks implements ChunkReader {
     return at === -1 || this.#base < this.#end;
   }
 
+  /** End of the records in front[0, end) that come before the first one over the limit. */
+  #endOfFitting(end: number): number {
+    const span = this.#recordSpan;
+    let fits = 0;
+    // From the start of a record to the last end within its greatest span: all records between are within it too.
+    while (end - fits > span) {
+      const next = this.#cutter.lastEnd(this.#front.subarray(fits, fits + span), span);
+      if (next === 0) return fits;
+      fits += next;
+    }
+    return end;
+  }
+
   #deliver(end: number, length: number): Chunk | null {
     const full = this.#front;
     const rest = length - end;
     const offset = this.#base;
-    const roomy = rest > this.#bufferBytes / 2 ? Math.min(rest * 2, this.#bufferBytesMax) : 0;
-    const wanted = Math.max(this.#bufferBytes, roomy);
+    const wanted = rest > this.#bufferBytes / 2 ? rest + this.#bufferBytes : this.#bufferBytes;
     if (!this.#exhausted || rest > 0) {
       if (this.#back.length < wanted || this.#back.length > 4 * wanted)
         this.#back = Buffer.allocUnsafeSlow(wanted);
@@ -200,7 +212,7 @@ export class FrameChunks implements ChunkReader {
   }
 
   #grow(length: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.min(this.#front.length * 2, this.#bufferBytesMax));
+    const larger = Buffer.allocUnsafeSlow(Math.max(length + 1, Math.min(length * 2, this.#recordSpan)));
     this.#front.copy(larger, 0, 0, length);
     this.#front = larger;
   }
@@ -210,12 +222,10 @@ export class FrameChunks implements ChunkReader {
     let length = begun;
     for (let searched = 0; ;) {
       const end = this.#cutter.firstEnd(this.#front, length, searched);
-      if (end !== -1) return this.#lastChunk(end);
+      if (end !== -1 && end <= this.#recordSpan) return this.#lastChunk(end);
+      if (end !== -1 || length >= this.#recordSpan) break;
       searched = length;
-      if (length === this.#front.length) {
-        if (length >= this.#bufferBytesMax) break;
-        this.#grow(length);
-      }
+      if (length === this.#front.length) this.#grow(length);
       const room = Math.min(this.#front.length - length, EXTENSION_BYTES);
       const got = await this.#feed.fill(this.#front.subarray(length, length + room));
       length += got;

@@ -21,6 +21,8 @@ export function jsonArray<T = unknown>(options: JsonReaderOptions<T> = {}): Read
   };
 }
 
+/** The byte order mark that a file may begin with. */
+const MARK = [0xef, 0xbb, 0xbf];
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
@@ -54,7 +56,7 @@ class ArrayDecoder<T> implements Decoder<T> {
 
   decode(bytes: Uint8Array, offset: number, last: boolean, batch: RecordBatch<T>): void {
     const buffer = asBuffer(bytes);
-    let at = offset === 0 && buffer[0] === 0xef && buffer[1] === 0xbb && buffer[2] === 0xbf ? 3 : 0;
+    let at = 0;
     while (at < buffer.length) {
       if (this.#place !== "inside") {
         if (this.#startsElement(buffer[at]!, offset + at)) this.#elementOffset = offset + at;
@@ -84,6 +86,7 @@ class ArrayDecoder<T> implements Decoder<T> {
     if (byte === 0x20 || (byte >= 9 && byte <= 13)) return false;
     switch (this.#place) {
       case "before":
+        if (byte === MARK[offset]) return false;
         if (byte !== OPEN_ARRAY) throw this.#broken(offset, 'the file does not begin with "["');
         this.#place = "first";
         return false;

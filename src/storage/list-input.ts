@@ -18,9 +18,10 @@ export interface InputFile {
 const STATS_AT_ONCE = 64;
 
 /**
- * The regular files that user paths mean, sorted by the bytes of their absolute paths, each once. A path is a
- * file, a directory (all files below it, except names that begin with "." or "_"), or a glob; what exists
- * under a literal name is taken as that name. Links are followed. Never opens a file, so never blocks on one.
+ * The regular files that user paths mean, sorted by the bytes of their absolute paths, each once (also when
+ * links lead to it twice). A path is a file, a directory (all files below it, except names that begin with
+ * "." or "_"), or a glob; what exists under a literal name is taken as that name. Links are followed. Never
+ * opens a file, so never blocks on one.
  * @throws SheafError INPUT_MISSING when a path means nothing, INPUT_UNREADABLE for FIFOs, sockets, devices,
  * link loops
  */
@@ -29,18 +30,44 @@ export async function listInput(
   options: { readonly cwd?: string } = {},
 ): Promise<InputFile[]> {
   const cwd = options.cwd ?? process.cwd();
-  const found = new Map<string, InputFile>();
-  const add = (file: InputFile): void => {
-    if (!found.has(file.path)) found.set(file.path, file);
+  const found = new Map<string, Found>();
+  const add: Add = (path, name, status) => {
+    if (found.has(path)) return;
+    const file = { path, name, bytes: status.size, mtimeMs: status.mtimeMs };
+    found.set(path, { file, key: Buffer.from(path), inode: `${status.dev}:${status.ino}` });
   };
   for (const given of paths) await addPath(given, cwd, add);
-  // Decorated with its bytes, so that each path is encoded once and not once per comparison.
-  const sorted = [...found.values()].map((file) => ({ file, key: Buffer.from(file.path) }));
-  sorted.sort((a, b) => Buffer.compare(a.key, b.key));
-  return sorted.map(({ file }) => file);
+  const sorted = [...found.values()].toSorted((a, b) => Buffer.compare(a.key, b.key));
+  return withoutLinked(sorted);
 }
 
-async function addPath(given: string, cwd: string, add: (file: InputFile) => void): Promise<void> {
+interface Found {
+  readonly file: InputFile;
+  /** The path's bytes: encoded once, not once per comparison. */
+  readonly key: Buffer;
+  readonly inode: string;
+}
+
+type Add = (path: string, name: string, status: Stats) => void;
+
+/** Leaves out files that were reached a second time over links. Hard links are files of their own. */
+async function withoutLinked(sorted: readonly Found[]): Promise<InputFile[]> {
+  const count = new Map<string, number>();
+  for (const { inode } of sorted) count.set(inode, (count.get(inode) ?? 0) + 1);
+  const seen = new Set<string>();
+  const files: InputFile[] = [];
+  for (const { file, inode } of sorted) {
+    if (count.get(inode)! > 1) {
+      const real = await realpath(file.path);
+      if (seen.has(real)) continue;
+      seen.add(real);
+    }
+    files.push(file);
+  }
+  return files;
+}
+
+async function addPath(given: string, cwd: string, add: Add): Promise<void> {
   if (given === "" || given.includes("\0")) {
     throw new SheafError("USAGE", `input path ${JSON.stringify(given)} is empty or holds a NUL`);
   }
@@ -52,17 +79,12 @@ async function addPath(given: string, cwd: string, add: (file: InputFile) => voi
     const name = isAbsolute(given) ? match : relative(cwd, match);
     const matched = await statOrNull(match, name);
     if (matched === null) throw dangling(name);
-    if (matched.isFile() || matched.isDirectory()) await addExisting(match, name, matched, add);
+    if (matched.isFile()) add(match, name, matched);
   }
   if (matches.length === 0) throw await missing(given, path);
 }
 
-async function addExisting(
-  path: string,
-  name: string,
-  status: Stats,
-  add: (file: InputFile) => void,
-): Promise<void> {
+async function addExisting(path: string, name: string, status: Stats, add: Add): Promise<void> {
   if (status.isDirectory()) return addDirectory(path, name, [], add);
   if (!status.isFile()) {
     throw new SheafError("INPUT_UNREADABLE", `input ${quotePath(name)} is ${kindOf(status)}, not a file`, {
@@ -70,15 +92,10 @@ async function addExisting(
       details: { path: name },
     });
   }
-  add({ path, name, bytes: status.size, mtimeMs: status.mtimeMs });
+  add(path, name, status);
 }
 
-async function addDirectory(
-  path: string,
-  name: string,
-  above: readonly string[],
-  add: (file: InputFile) => void,
-): Promise<void> {
+async function addDirectory(path: string, name: string, above: readonly string[], add: Add): Promise<void> {
   const real = await realpath(path).catch((error: unknown) => {
     throw asSheafError(error, { path: name, doing: "list" });
   });
@@ -104,9 +121,7 @@ async function addDirectory(
       const childName = join(name, child);
       if (!status) throw dangling(childName);
       if (status.isDirectory()) await addDirectory(join(path, child), childName, [...above, real], add);
-      else if (status.isFile()) {
-        add({ path: join(path, child), name: childName, bytes: status.size, mtimeMs: status.mtimeMs });
-      }
+      else if (status.isFile()) add(join(path, child), childName, status);
     }
   }
 }
@@ -115,12 +130,12 @@ async function addDirectory(
  * Absolute paths; wildcards do not match names that begin with "." or "_" unless the pattern says so itself.
  */
 async function globMatches(pattern: string, cwd: string): Promise<string[]> {
-  const found = await glob(pattern, {
+  // A directory that matches means what lies below it; following links, glob lists only files.
+  const found = await glob([pattern, `${pattern.replace(/\/+$/, "")}/**`], {
     cwd: isAbsolute(pattern) ? "/" : cwd,
     absolute: true,
-    onlyFiles: false,
     expandDirectories: false,
-    followSymbolicLinks: false,
+    followSymbolicLinks: true,
   });
   const segments = pattern.split("/");
   const fixed = segments.slice(
@@ -134,10 +149,7 @@ async function globMatches(pattern: string, cwd: string): Promise<string[]> {
     relative(base, match)
       .split("/")
       .some((segment) => segment.startsWith("_"));
-  return found
-    .map((match) => match.replace(/(.)\/$/, "$1"))
-    .filter((match) => !hidden(match))
-    .toSorted();
+  return found.filter((match) => !hidden(match));
 }
 
 async function statOrNull(path: string, name: string): Promise<Stats | null> {

@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import fc from "fast-check";
+import { csv } from "#src/format/csv.js";
+import { generate } from "#src/format/generate.js";
+import { text } from "#src/format/text.js";
+import { wholeFile } from "#src/format/whole-file.js";
+import { defaultPartitions } from "#src/plan/default-partitions.js";
+import { planInput, type InputPlan } from "#src/plan/plan-input.js";
+import { planSample } from "#src/plan/plan-sample.js";
+import { countByte, quoteStates } from "#src/plan/quote-states.js";
+import { directory, file, read, whole } from "../format/support.ts";
+
+/** "name start-end" of each piece, by split. */
+function shape({ splits }: InputPlan): string[][] {
+  return splits.map(({ pieces }) =>
+    pieces.map((piece) =>
+      piece.kind === "file" ? `${piece.name} ${piece.start}-${piece.end}` : `${piece.index}/${piece.tasks}`,
+    ),
+  );
+}
+
+test("small files are packed in order, big ones cut evenly", async (t) => {
+  const cwd = directory(t);
+  for (let i = 0; i < 5; i++) writeFileSync(join(cwd, `s${i}`), "x".repeat(100_000));
+  writeFileSync(join(cwd, "t"), "y".repeat(1_000_000));
+  const plan = await planInput(text(), ["."], { workers: 2, splitBytes: 400_000, cwd });
+  assert.deepEqual(shape(plan), [
+    ["s0 0-100000", "s1 0-100000"],
+    ["s2 0-100000", "s3 0-100000"],
+    ["s4 0-100000"],
+    ["t 0-333333"],
+    ["t 333333-666666"],
+    ["t 666666-1000000"],
+  ]);
+  assert.deepEqual(
+    plan.splits.map(({ index }) => index),
+    [0, 1, 2, 3, 4, 5],
+  );
+  assert.deepEqual([plan.totalBytes, plan.tasks, plan.files.length], [1_500_000, 6, 6]);
+});
+
+test("compressed and stream files are one piece each, empty files none", async (t) => {
+  const cwd = directory(t);
+  writeFileSync(join(cwd, "a"), gzipSync("x".repeat(1000), { level: 0 }));
+  writeFileSync(join(cwd, "b"), "y".repeat(1000));
+  writeFileSync(join(cwd, "c"), "");
+  assert.deepEqual((await planInput(wholeFile(), ["."], { workers: 1, splitBytes: 10, cwd })).tasks, 2);
+  const plan = await planInput(text(), ["a", "c"], { workers: 1, splitBytes: 10, cwd });
+  assert.equal(plan.tasks, 1);
+  const none = await planInput(text(), ["c"], { workers: 1, cwd });
+  assert.deepEqual([none.tasks, none.totalBytes, none.splits], [0, 0, []]);
+});
+
+test("a file that was listed before keeps its name: standard input", async (t) => {
+  const { path, fileBytes, mtimeMs } = await whole(file(t, "spooled\n"));
+  const plan = await planInput(text(), [{ path, name: "-", bytes: fileBytes, mtimeMs }], { workers: 1 });
+  assert.deepEqual(shape(plan), [["- 0-8"]]);
+});
+
+test("generated input has a split per task; partitions come from the input alone", async () => {
+  const source = generate({ tasks: 20, records: () => [] });
+  const plan = await planInput(source, [], { workers: 1 });
+  assert.deepEqual(shape(plan)[19], ["19/20"]);
+  assert.equal(defaultPartitions(source, 0), 8);
+  assert.equal(defaultPartitions(text(), 0), 1);
+  assert.equal(defaultPartitions(text(), 300 * 1024 * 1024), 3);
+  assert.equal(defaultPartitions(text(), 1e15), 1000);
+  assert.equal((await planSample(source, plan)).pieces.length, 1);
+});
+
+test("a split size that would make millions of tasks is refused", async (t) => {
+  const path = file(t, Buffer.alloc(1_100_000));
+  await assert.rejects(planInput(text(), [path], { workers: 1, splitBytes: 1 }), { code: "USAGE" });
+});
+
+test("the sample is spread over the files and does not depend on the split size", async (t) => {
+  const cwd = directory(t);
+  const line = `a,"b\n${"c".repeat(90)}"\n`;
+  writeFileSync(join(cwd, "a.csv"), line.repeat(60_000));
+  writeFileSync(join(cwd, "b.csv"), line.repeat(10_000));
+  const reader = csv({ header: false });
+  const sampleOf = async (splitBytes: number): Promise<unknown> =>
+    planSample(reader, await planInput(reader, ["."], { workers: 1, splitBytes, cwd }));
+  const sample = await planSample(reader, await planInput(reader, ["."], { workers: 3, cwd }));
+  assert.deepEqual(await sampleOf(700_001), sample);
+  assert.equal(sample.pieces.length, 64);
+  const pieces = sample.pieces.filter((piece) => piece.kind === "file");
+  assert.equal(new Set(pieces.map(({ path }) => path)).size, 2);
+  const { records, bad } = await read(reader, pieces);
+  assert.deepEqual(bad, []);
+  assert.ok(records.every((fields) => fields.length === 2 && fields[1] === `b\n${"c".repeat(90)}`));
+  assert.ok(records.length > 64 * 600);
+  const small = await planInput(text(), ["b.csv"], { workers: 1, splitBytes: 1000, cwd });
+  assert.equal((await planSample(text(), small)).bytes, small.totalBytes);
+});
+
+test("quote states are the parity of the quotes before each start", async (t) => {
+  const path = file(t, "");
+  const property = fc.asyncProperty(
+    fc.array(fc.constantFrom('"', "x", "xxxx"), { maxLength: 100 }).map((parts) => parts.join("")),
+    async (content) => {
+      writeFileSync(path, content);
+      const starts = Array.from({ length: content.length }, (_, i) => i);
+      const expected = starts.map((start) => (content.slice(0, start).split('"').length - 1) % 2 === 1);
+      assert.deepEqual(await quoteStates(await whole(path), 0x22, starts), expected);
+    },
+  );
+  await fc.assert(property, { numRuns: 40 });
+});
+
+test("quote states hold over the reads of 1 MiB", async (t) => {
+  const content = Buffer.alloc(3 * 1024 * 1024 + 10, "x");
+  for (const at of [5, 1024 * 1024 - 1, 1024 * 1024, 2 * 1024 * 1024 + 7]) content[at] = 0x22;
+  const mib = 1024 * 1024;
+  const starts = [0, 5, 6, mib - 1, mib, mib + 1, 2 * mib, 2 * mib + 8, 3 * mib + 9];
+  const path = file(t, content);
+  assert.deepEqual(await quoteStates(await whole(path), 0x22, starts), [
+    false,
+    false,
+    true,
+    true,
+    false,
+    true,
+    true,
+    false,
+    false,
+  ]);
+  assert.equal(countByte(Buffer.from('""""'.repeat(100)), 0x22, 1, 399), 398);
+});

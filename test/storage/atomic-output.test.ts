@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { spawnSync } from "node:child_process";
+import { basename, join } from "node:path";
+import { test } from "node:test";
+import {
+  checkOutput,
+  commitDirectory,
+  createTempOutput,
+  discardTempOutput,
+} from "#src/storage/atomic-output.js";
+import { asSheafError } from "#src/storage/fs-error.js";
+import { directory } from "../format/support.ts";
+
+async function filledTemp(out: string, content = "new"): Promise<string> {
+  const temp = await createTempOutput(out);
+  mkdirSync(join(temp, "byCity"));
+  writeFileSync(join(temp, "byCity/part-00000"), content);
+  return temp;
+}
+
+test("a commit makes the whole directory appear, with ordinary permissions, and leaves nothing else", async (t) => {
+  const parent = directory(t);
+  const out = join(parent, "deep/er/out");
+  await checkOutput(out);
+  const temp = await filledTemp(out);
+  assert.equal(statSync(temp).mode & 0o777, 0o700);
+  assert.equal(existsSync(out), false);
+  await commitDirectory(temp, out);
+  assert.equal(readFileSync(join(out, "byCity/part-00000"), "utf8"), "new");
+  assert.equal(statSync(out).mode & 0o777, 0o777 & ~process.umask());
+  assert.deepEqual(readdirSync(join(parent, "deep/er")), ["out"]);
+});
+
+test("anything at the output path is OUTPUT_EXISTS: empty and full directories, files, links, links to nothing", async (t) => {
+  const parent = directory(t);
+  mkdirSync(join(parent, "empty"));
+  mkdirSync(join(parent, "full"));
+  writeFileSync(join(parent, "full/x"), "");
+  writeFileSync(join(parent, "file"), "");
+  symlinkSync("full", join(parent, "link"));
+  symlinkSync("nothing", join(parent, "dangling"));
+  for (const name of ["empty", "full", "file", "link", "dangling"]) {
+    const out = join(parent, name);
+    await assert.rejects(checkOutput(out), { code: "OUTPUT_EXISTS" }, name);
+    const temp = await filledTemp(out);
+    await assert.rejects(commitDirectory(temp, out), { code: "OUTPUT_EXISTS" }, name);
+    await discardTempOutput(temp);
+    await checkOutput(out, { overwrite: true });
+    await commitDirectory(await filledTemp(out), out, { overwrite: true });
+    assert.equal(readFileSync(join(out, "byCity/part-00000"), "utf8"), "new", name);
+  }
+  assert.deepEqual(readdirSync(parent).toSorted(), ["dangling", "empty", "file", "full", "link"]);
+  assert.equal(existsSync(join(parent, "full/x")), false);
+});
+
+test("when the swap fails half-way the earlier output is put back", async (t) => {
+  const out = join(directory(t), "out");
+  mkdirSync(join(out, "inner"), { recursive: true });
+  writeFileSync(join(out, "old"), "old");
+  // The new directory lies in the old one, so it is gone from its path once the old one is set aside.
+  const committing = commitDirectory(join(out, "inner"), out, { overwrite: true });
+  await assert.rejects(committing, { code: "OUTPUT_UNWRITABLE" });
+  assert.equal(readFileSync(join(out, "old"), "utf8"), "old");
+  assert.deepEqual(readdirSync(join(out, "..")), ["out"]);
+});
+
+test("overwriting never removes the current directory or an input", async (t) => {
+  const parent = directory(t);
+  mkdirSync(join(parent, "in"));
+  writeFileSync(join(parent, "in/a"), "");
+  const keep = [join(parent, "in/a")];
+  for (const out of [parent, join(parent, "in"), "/", process.cwd(), join(process.cwd(), "..")]) {
+    await assert.rejects(checkOutput(out, { overwrite: true, keep }), { code: "OUTPUT_UNWRITABLE" }, out);
+  }
+});
+
+/** Id of a process that has ended. */
+function deadPid(): number {
+  return spawnSync("true").pid;
+}
+
+test("what killed runs left beside the output is removed, what living ones work on is not", async (t) => {
+  const parent = directory(t);
+  const out = join(parent, "out");
+  const mine = await filledTemp(out);
+  const stale = join(parent, basename(mine).replace(`-${process.pid}-`, `-${deadPid()}-`));
+  renameSync(mine, stale);
+  const living = await filledTemp(out);
+  const foreign = join(parent, ".other.sheaf-x-1-abc");
+  mkdirSync(foreign);
+  await checkOutput(out);
+  assert.deepEqual([existsSync(stale), existsSync(living), existsSync(foreign)], [false, true, true]);
+});
+
+test("an output that a killed run had set aside is put back", async (t) => {
+  const parent = directory(t);
+  const out = join(parent, "out");
+  const temp = await createTempOutput(out);
+  const aside = basename(temp)
+    .replace(".sheaf-", ".sheaf-old-")
+    .replace(`-${process.pid}-`, `-${deadPid()}-`);
+  mkdirSync(join(parent, aside, "old"), { recursive: true });
+  writeFileSync(join(parent, aside, "old/part-00000"), "kept");
+  await discardTempOutput(temp);
+  await assert.rejects(checkOutput(out), { code: "OUTPUT_EXISTS" });
+  assert.equal(readFileSync(join(out, "part-00000"), "utf8"), "kept");
+  assert.deepEqual(readdirSync(parent), ["out"]);
+});
+
+test("outputs with the longest names, and below files, are handled", async (t) => {
+  const parent = directory(t);
+  const out = join(parent, "é".repeat(127));
+  await commitDirectory(await filledTemp(out), out);
+  assert.deepEqual(readdirSync(parent), [basename(out)]);
+  writeFileSync(join(parent, "file"), "");
+  await assert.rejects(createTempOutput(join(parent, "file/out")), { code: "OUTPUT_UNWRITABLE" });
+  await assert.rejects(checkOutput(join(parent, "x".repeat(300))), { code: "OUTPUT_UNWRITABLE" });
+});
+
+test("system errors say the path, the reason and what to do", () => {
+  const fail = (code: string): Error => Object.assign(new Error(code), { code });
+  const error = asSheafError(fail("ENOSPC"), { path: "/out/part 1", doing: "write", offset: 7 });
+  assert.equal(error.code, "DISK_FULL");
+  assert.equal(error.message, 'cannot write "/out/part 1" at byte 7: no space left on the device');
+  assert.equal(error.retryable, true);
+  assert.equal(asSheafError(fail("EACCES"), { path: "a", doing: "read" }).code, "INPUT_UNREADABLE");
+  assert.equal(asSheafError(fail("EACCES"), { path: "a", doing: "create" }).code, "OUTPUT_UNWRITABLE");
+  assert.equal(asSheafError(fail("EMFILE"), { path: "a", doing: "open" }).retryable, true);
+  assert.equal(
+    asSheafError(fail("ENOENT"), { path: "a", doing: "read", code: "BLOCK_CORRUPT" }).code,
+    "BLOCK_CORRUPT",
+  );
+  assert.equal(asSheafError(error, { path: "other", doing: "read" }), error);
+});
