@@ -75,7 +75,7 @@ test("records of 4 MB pass; over the limit they are an error with offset, or set
     code: "RECORD_TOO_LARGE",
     message: /:11: the record is longer than 10 B/,
   });
-  for (const batchBytes of [1, 1000, 1_000_000]) {
+  for (const batchBytes of [100_000, 1_000_000]) {
     const kept = await readContent(t, small, content, { keepBad: true, batchBytes });
     assert.deepEqual(kept.records, ["0123456789", "b", "c"]);
     assert.deepEqual(kept.bad, ["11 RECORD_TOO_LARGE", "25 RECORD_TOO_LARGE"]);
