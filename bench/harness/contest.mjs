@@ -1,5 +1,6 @@
 // Several programs that do the same work, measured in turn: A B C A B C ..., so that a machine that is slow
 // for a minute is slow for all of them. The median of each counts.
+import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { measure } from "./measure.mjs";
 
@@ -19,6 +20,8 @@ export async function contest(contenders, { rounds, log }) {
       const row = rows[i];
       if (row.skipped !== null || (contender.once && round > 0)) continue;
       for (const path of contender.outputs ?? []) rmSync(path, { recursive: true, force: true });
+      // What the one before has written is not to be paid for by the next.
+      spawnSync("sync");
       try {
         const got = await measure(contender.command);
         log(`  ${contender.name}: ${got.seconds.toFixed(2)} s (round ${round + 1})`);
