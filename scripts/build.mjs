@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, renameSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { removeStale } from "./stale.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const at = (path) => `${root}${path}`;
@@ -31,5 +32,6 @@ if (existsSync(at("src/kernel/assembly/index.ts"))) {
   // By rename: whoever reads the file meanwhile sees the old or the new one whole.
   renameSync(at(`dist/kernel/kernels.${process.pid}.wasm`), at("dist/kernel/kernels.wasm"));
 }
+removeStale(at("dist"), at("src"));
 run("node_modules/typescript/bin/tsc", "-p", "tsconfig.json");
 if (existsSync(at("dist/cli/main.js"))) chmodSync(at("dist/cli/main.js"), 0o755);

@@ -1,23 +1,33 @@
-// Runs the tests over the built output with Node's own test runner. Arguments are path fragments that
-// choose test files ("scheduler", "e2e/faults"); none means all of them.
+// Builds the package and its tests, then runs the tests over the built output with Node's own test runner.
+// Arguments are path fragments that choose test files ("scheduler", "runner/cancel"); none means all of them.
+// --no-build runs what was built before.
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { removeStale } from "./stale.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const run = (...args) => spawnSync(process.execPath, args, { stdio: "inherit", cwd: root }).status ?? 1;
 
-const wanted = process.argv.slice(2).filter((a) => a !== "--no-build");
+const wanted = process.argv.slice(2).filter((word) => word !== "--no-build");
 if (!process.argv.includes("--no-build")) {
-  for (const step of [["scripts/build.mjs"], ["node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json"]]) {
+  const steps = [["scripts/build.mjs"], ["node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json"]];
+  for (const step of steps) {
     const status = run(...step);
     if (status !== 0) process.exit(status);
   }
 }
+
+for (const folder of ["test", "examples", "bench"]) removeStale(join(root, "build", folder), join(root, folder));
+
 const files = readdirSync(join(root, "build/test"), { recursive: true, encoding: "utf8" })
-  .filter((f) => f.endsWith(".test.js"))
-  .filter((f) => wanted.length === 0 || wanted.some((w) => f.includes(w)))
-  .map((f) => join("build/test", f))
+  .filter((name) => name.endsWith(".test.js"))
+  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
+  .map((name) => join("build/test", name))
   .sort();
+if (files.length === 0) {
+  console.error(`no test file has ${wanted.join(" or ")} in its path`);
+  process.exit(2);
+}
 process.exit(run("--test", "--test-concurrency=2", "--enable-source-maps", ...files));

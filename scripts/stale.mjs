@@ -1,0 +1,15 @@
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+/**
+ * Removes compiled files whose source is gone: they would be imported, tested or shipped for ever.
+ * @param {string} built directory tsc wrote to
+ * @param {string} source directory it compiled
+ */
+export function removeStale(built, source) {
+  if (!existsSync(built)) return;
+  for (const name of readdirSync(built, { recursive: true, encoding: "utf8" })) {
+    const stem = /^(.*?)(?:\.js|\.d\.ts|\.js\.map)$/.exec(name)?.[1];
+    if (stem !== undefined && !existsSync(join(source, `${stem}.ts`))) rmSync(join(built, name), { force: true });
+  }
+}

@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { banned, codeLines, idleExceptions, longLines, orphans } from "./style.js";
+import type { Tree } from "./tree.js";
+import { ASSEMBLY, read, sources, tree } from "./tree.js";
+
+const COLUMNS = 110;
+const CODE_LINES = 400;
+
+const code: Tree = new Map([
+  ...[...tree(["src", "test", "examples"], ".ts")].filter(([path]) => !path.startsWith("test/fixtures/")),
+  ...tree(["bench", "scripts"], ".mjs"),
+  ...tree(["bench"], ".ts"),
+]);
+const everything: Tree = new Map([
+  ...code,
+  ...tree(["docs"], ".md"),
+  ...["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "STYLE.md", "CHANGELOG.md", ".ci/run", "package.json"].map(
+    (path): [string, string] => [path, read(path)],
+  ),
+]);
+
+test(`no line of code is longer than ${COLUMNS} columns (npm run format breaks most of them)`, () => {
+  assert.deepEqual(longLines(code, COLUMNS), []);
+});
+
+test("nothing banned stands anywhere; the message says what to write instead", () => {
+  assert.deepEqual(banned(everything), []);
+});
+
+test("every exception from a ban still excuses something", () => {
+  assert.deepEqual(idleExceptions(code), []);
+});
+
+test(`no file of src/ has more than ${CODE_LINES} lines of code (split it by concept)`, () => {
+  const long = [...tree(["src"], ".ts")].filter(([, text]) => codeLines(text) > CODE_LINES);
+  assert.deepEqual(long.map(([path, text]) => `${path}: ${codeLines(text)}`), []);
+});
+
+test("file names are in kebab-case", () => {
+  assert.deepEqual([...code.keys()].filter((path) => !/^([a-z0-9-]+\/)+[a-z0-9-]+(\.test|\.test-d)?\.(ts|mjs)$/.test(path)), []);
+});
+
+test("every file of src/ is imported somewhere; if not, remove it", () => {
+  assert.deepEqual(orphans(sources(), ["src/index.ts", "src/testing.ts", "src/cli/main.ts"]), []);
+  const kernels = tree([ASSEMBLY.slice(0, -1)], ".ts");
+  const named = new Map([...kernels].map(([path, text]) => [path, text.replaceAll(/(from "[^"]+?)(\.ts)?"/g, '$1.ts"')]));
+  assert.deepEqual(orphans(named, [`${ASSEMBLY}index.ts`]), []);
+});
+
+test("the checks find what they are there for", () => {
+  const made: Tree = new Map([
+    ["src/plan/a.ts", "// Date.now() in a comment is fine\nconst at = Date.now();\n"],
+    ["src/plan/b.ts", "setTimeout(() => Math.random(), 5);\n"],
+    ["src/task/c.ts", 'console.log("x");\n'],
+    ["src/cli/d.ts", 'console.log("x");\nenum A { b }\n'],
+    ["src/cli/e.ts", "// FIXME later\nexport default 1;\n"],
+    ["src/runner/f.ts", 'import "../cli/d.ts";\nconst home = "/home/me/x";\nsetTimeout(x, 1);\n'],
+  ]);
+  const found = banned(made).map((line) => line.split(": ").slice(0, 2).join(": "));
+  assert.deepEqual(found, [
+    "src/plan/a.ts:2: Date.now(",
+    "src/plan/b.ts:1: Math.random",
+    "src/plan/b.ts:1: setTimeout(",
+    "src/task/c.ts:1: console.",
+    "src/cli/d.ts:2: enum",
+    "src/cli/e.ts:2: export default",
+    "src/cli/e.ts:1: FIXME",
+    'src/runner/f.ts:2: "/home/m',
+  ]);
+  assert.deepEqual(orphans(made, ["src/runner/f.ts"]), ["src/plan/a.ts", "src/plan/b.ts", "src/task/c.ts", "src/cli/e.ts"]);
+  assert.deepEqual(longLines(new Map([["a.ts", `${"x".repeat(111)}\n${"x".repeat(110)}`]]), 110), [
+    "a.ts:1: 111 columns, 110 is the most",
+  ]);
+  assert.equal(codeLines("/** doc */\n\n// why\nconst a = 1; // because\n"), 1);
+});

@@ -1,0 +1,128 @@
+import { posix } from "node:path";
+import type { Tree } from "./tree.js";
+import { importsOf, withoutComments } from "./tree.js";
+
+/** A thing that must not stand in some files, and what to do instead. */
+export interface Ban {
+  readonly pattern: RegExp;
+  readonly instead: string;
+  readonly where: RegExp;
+  /** Files that may, each with the reason. */
+  readonly except?: Readonly<Record<string, string>>;
+  /** Look at comments too. */
+  readonly inComments?: boolean;
+}
+
+/** Folders whose code decides or computes: the same arguments give the same result. */
+const PURE = /^src\/(base|job|aggregate|codec|kernel|shuffle|plan|scheduler|format|storage|generate|task|testing)\//;
+const CODE = /^(src(?!\/kernel\/assembly)|test|examples)\//;
+const SRC = /^src\//;
+
+const CLOCK = {
+  "src/base/clock.ts": "the clock itself",
+  "src/task/task-runner.ts": "measures what an attempt took; nothing is decided by it",
+};
+
+export const BANS: readonly Ban[] = [
+  {
+    pattern: /\b(Date\.now\(|new Date\(\)|performance\.now\(|process\.hrtime)/,
+    instead: "time comes in by argument: take a Clock (base/clock.ts)",
+    where: PURE,
+    except: CLOCK,
+  },
+  {
+    pattern: /\bMath\.random\b/,
+    instead: "randomness comes in by argument: take a Random (base/random.ts)",
+    where: PURE,
+    except: { "src/testing/test-job.ts": "the hint of a message names it" },
+  },
+  {
+    pattern: /\b(setTimeout|setInterval|setImmediate)\(/,
+    instead: "waiting belongs to runner/ and cli/; give it an event or a signal instead",
+    where: PURE,
+  },
+  {
+    pattern: /\bconsole\./,
+    instead: "only cli/ speaks to people: return it, throw it, or emit an event",
+    where: /^src\/(?!cli\/)/,
+  },
+  { pattern: /^\s*(export\s+)?(declare\s+)?(const\s+)?enum\s/m, instead: "a union of literals", where: CODE },
+  { pattern: /^\s*(export\s+)?(declare\s+)?namespace\s+\w/m, instead: "a module", where: CODE },
+  {
+    pattern: /^export default\b/m,
+    instead: "export by name",
+    where: SRC,
+    except: {
+      "src/cli/template/csv.ts": "the text of a job file",
+      "src/cli/template/generate.ts": "the text of a job file",
+      "src/cli/template/logs.ts": "the text of a job file",
+      "src/cli/template/wordcount.ts": "the text of a job file",
+    },
+  },
+  { pattern: /^@[A-Za-z]/m, instead: "no decorators: they are not erasable", where: CODE },
+  {
+    pattern: /\b(FIXME|TODO|XXX)\b/,
+    instead: "do it, or write an issue",
+    where: /^(?!test\/tidy\/)/,
+    inComments: true,
+  },
+  {
+    pattern: /(["'`\s(])(\/home\/\w|\/Users\/\w|\/root\/|\/work\/|[A-Z]:\\Users)/,
+    instead: "a path of one machine; find it from import.meta.url or take it as an argument",
+    where: /^(?!test\/tidy\/)/,
+    inComments: true,
+  },
+];
+
+export function banned(tree: Tree, bans: readonly Ban[] = BANS): string[] {
+  const found: string[] = [];
+  for (const [path, text] of tree) {
+    const code = withoutComments(text);
+    for (const { pattern, instead, where, except = {}, inComments = false } of bans) {
+      if (!where.test(path) || Object.hasOwn(except, path)) continue;
+      const body = inComments ? text : code;
+      const at = body.search(pattern);
+      if (at < 0) continue;
+      const line = body.slice(0, at).split("\n").length;
+      found.push(`${path}:${line}: ${pattern.exec(body)![0].trim()}: ${instead}`);
+    }
+  }
+  return found;
+}
+
+/** Exceptions that excuse nothing any more. */
+export function idleExceptions(tree: Tree, bans: readonly Ban[] = BANS): string[] {
+  return bans.flatMap(({ pattern, except = {} }) =>
+    Object.keys(except).filter((path) => !pattern.test(withoutComments(tree.get(path) ?? ""))),
+  );
+}
+
+export function longLines(tree: Tree, columns: number): string[] {
+  const found: string[] = [];
+  for (const [path, text] of tree) {
+    for (const [i, line] of text.split("\n").entries()) {
+      if (line.length > columns) found.push(`${path}:${i + 1}: ${line.length} columns, ${columns} is the most`);
+    }
+  }
+  return found;
+}
+
+/** Lines of code: not blank, not only a comment. */
+export function codeLines(text: string): number {
+  return withoutComments(text).split("\n").filter((line) => line.trim() !== "").length;
+}
+
+/** Files nothing imports, of those that are no entry. */
+export function orphans(tree: Tree, entries: readonly string[]): string[] {
+  const imported = new Set(entries);
+  for (const [path, text] of tree) {
+    for (const { specifier } of importsOf(text)) {
+      if (specifier.startsWith(".")) imported.add(posix.join(posix.dirname(path), specifier));
+    }
+    // Workers are files that are started: new URL("./worker-entry.js", import.meta.url).
+    for (const [, started] of text.matchAll(/new URL\("(\.[^"]+)\.js", import\.meta\.url\)/g)) {
+      imported.add(posix.join(posix.dirname(path), `${started}.ts`));
+    }
+  }
+  return [...tree.keys()].filter((path) => !imported.has(path));
+}
