@@ -57,8 +57,10 @@ export class BlockOutput {
   /** Makes the window at least `size` bytes. REQUIRES that it is empty. */
   grow(size: number): void {
     if (this.#end - this.#start >= size) return;
-    this.#start = this.#memory.take(size);
-    this.#end = this.#start + size;
+    // Half as much again: what is taken is not given back before the task ends.
+    const larger = Math.ceil(size * 1.5);
+    this.#start = this.#memory.take(larger);
+    this.#end = this.#start + larger;
     this.#at = this.#start;
   }
 

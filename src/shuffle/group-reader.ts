@@ -52,12 +52,11 @@ export class GroupReader {
   /** The values of the current group; can be iterated once, and only until the next group. */
   values(): IterableIterator<unknown> {
     const handle = this.#handle;
-    const reader = this;
     return {
-      next(): IteratorResult<unknown> {
-        if (handle !== reader.#handle || !reader.#inGroup) return { done: true, value: undefined };
-        const value = reader.#value();
-        reader.#step();
+      next: (): IteratorResult<unknown> => {
+        if (handle !== this.#handle || !this.#inGroup) return { done: true, value: undefined };
+        const value = this.#value();
+        this.#step();
         return { done: false, value };
       },
       [Symbol.iterator]() {

@@ -21,8 +21,9 @@ export class KeyScratch {
   encode(key: Key): number {
     const size = keySizeMax(key);
     if (size > this.#size) {
-      this.ptr = this.#memory.take(size);
-      this.#size = size;
+      // Twice the size: what is taken is not given back before the task ends.
+      this.#size = size * 2;
+      this.ptr = this.#memory.take(this.#size);
     }
     const { bytes } = this.#memory;
     const end = encodeKey(bytes, this.ptr, key);

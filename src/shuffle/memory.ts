@@ -28,7 +28,8 @@ export class TaskMemory {
 
   /** Address of `size` fresh bytes (contents undefined). Grows the memory when the budget is used up. */
   take(size: number): number {
-    const rounded = (size + 7) & ~7;
+    // Not by a mask: sizes from 2^31 on are no 32-bit integers.
+    const rounded = Math.ceil(size / 8) * 8;
     if (rounded > this.free) {
       this.heap.grow(rounded - this.free);
       this.bytes = Buffer.from(this.heap.memory.buffer);

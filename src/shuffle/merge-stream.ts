@@ -12,6 +12,9 @@ export interface MergedWindow {
   readonly records: number;
 }
 
+/** Windows that grow take more than they need now: nothing is given back before the merge ends. */
+const WINDOW_GROWTH = 1.5;
+
 interface InputWindow {
   ptr: number;
   size: number;
@@ -87,8 +90,8 @@ export class MergeStream {
         continue;
       }
       if (status === layout.STATUS_TOO_BIG) {
-        this.#out = this.#memory.take(detail);
-        this.#outSize = detail;
+        this.#outSize = Math.ceil(detail * WINDOW_GROWTH);
+        this.#out = this.#memory.take(this.#outSize);
         this.#memory.heap.u32[(this.#merge + layout.MERGE_OUT_POSITION) >>> 2] = this.#out;
         continue;
       }
@@ -124,8 +127,8 @@ export class MergeStream {
     }
     const window = this.#windows[stream]!;
     if (block.length > window.size) {
-      window.ptr = this.#memory.take(block.length);
-      window.size = block.length;
+      window.size = Math.ceil(block.length * WINDOW_GROWTH);
+      window.ptr = this.#memory.take(window.size);
     }
     this.#memory.heap.u8.set(block, window.ptr);
     this.bytesIn += block.length;

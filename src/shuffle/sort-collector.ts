@@ -3,8 +3,8 @@ import { ValueEncoder } from "../codec/value-codec.ts";
 import type { Key } from "../job/key.ts";
 import { ARENA_BYTES, ENTRY_BYTES } from "../kernel/layout.ts";
 import * as layout from "../kernel/layout.ts";
-import type { Collector } from "./collector.ts";
-import { oneTag } from "./key-scratch.ts";
+import type { Collector, CollectorPlace } from "./collector.ts";
+import { KeyScratch, oneTag } from "./key-scratch.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { Partitioning } from "./partitioning.ts";
 import type { RewriteCells, Spiller } from "./spill.ts";
@@ -28,20 +28,15 @@ export class SortCollector implements Collector {
   readonly #partitioning: Partitioning;
   readonly #rewrite: RewriteCells | undefined;
   readonly #values = new ValueEncoder();
+  #scratch: KeyScratch | undefined;
   #start: number;
   #end: number;
   #top: number;
   #count = 0;
   #tags = 0;
 
-  constructor(
-    memory: TaskMemory,
-    regionBytes: number,
-    spiller: Spiller,
-    collection: number,
-    partitioning: Partitioning,
-    rewrite?: RewriteCells,
-  ) {
+  constructor(place: CollectorPlace, rewrite?: RewriteCells) {
+    const { memory, regionBytes, spiller, collection, partitioning } = place;
     this.#memory = memory;
     this.#spiller = spiller;
     this.#collection = collection;
@@ -74,7 +69,7 @@ export class SortCollector implements Collector {
     } else values.bytes.copy(bytes, at, 0, valueLength);
     at += valueLength;
     const end = encodeKey(bytes, at, key);
-    const next = (end + 7) & ~7;
+    const next = ((end + 7) & ~7) >>> 0;
     for (let i = end; i < next; i++) bytes[i] = 0;
     this.#tags |= 1 << (bytes[at]! >>> 4);
     const { u32 } = this.#memory.heap;
@@ -94,7 +89,10 @@ export class SortCollector implements Collector {
 
   check(key: Key, value: unknown): void {
     this.#values.encode(value);
-    encodeKey(Buffer.allocUnsafe(keySizeMax(key)), 0, key);
+    this.#scratch ??= new KeyScratch(this.#memory);
+    const length = this.#scratch.encode(key);
+    const partitioning = this.#partitioning;
+    if (partitioning.kind === "each") partitioning.choose(this.#memory, this.#scratch.ptr, length, key);
   }
 
   /**
@@ -112,7 +110,7 @@ export class SortCollector implements Collector {
     const at = this.arena >>> 2;
     u32[at] = this.#start;
     u32[at + 1] = this.#top;
-    u32[at + 2] = this.#top + (Math.floor((free * CELL_BYTES_MIN) / (CELL_BYTES_MIN + BYTES_PER_CELL)) & ~7);
+    u32[at + 2] = this.#top + 8 * Math.floor((free * CELL_BYTES_MIN) / (CELL_BYTES_MIN + BYTES_PER_CELL) / 8);
     u32[at + 3] = this.#count;
   }
 

@@ -19,6 +19,13 @@ export interface CellRange {
 /** Rewrites the cells [from, to) of one partition, sorted by key, before they are written: combiners. */
 export type RewriteCells = (sortedEntries: number, from: number, to: number) => void;
 
+/** Where in a run file a run goes, and how. */
+interface RunTarget {
+  readonly collection: number;
+  readonly run: number;
+  readonly rewrite: RewriteCells | undefined;
+}
+
 /** Sorts the cells of collectors and writes them as runs of one run file. */
 export class Spiller {
   readonly #memory: TaskMemory;
@@ -42,35 +49,40 @@ export class Spiller {
     const skip = cells.sharedTag ? 1 : 0;
     const n = kernels.makeEntries(cells.start, cells.top, cells.entries, skip, byCell);
     const sorted = kernels.sortEntries(cells.entries, cells.entries + n * ENTRY_BYTES, n, skip);
+    const target = { collection, run, rewrite };
     if (partitioning.kind === "range") {
       let from = 0;
       for (let partition = 0; partition < partitioning.partitions && from < n; partition++) {
         const bound = partitioning.bounds[partition];
         const to = bound === undefined ? n : this.#lowerBound(sorted, from, n, bound);
-        if (to > from) this.#write(sorted, from, to, collection, partition, run, rewrite);
+        if (to > from) this.#write(sorted, from, to, partition, target);
         from = to;
       }
       return;
     }
-    const { u32 } = this.#memory.heap;
-    const partitionAt = (i: number): number => u32[(sorted + i * ENTRY_BYTES + layout.ENTRY_PARTITION) >>> 2]!;
-    for (let from = 0; from < n; ) {
-      const partition = partitionAt(from);
-      let to = n;
-      if (partitionAt(n - 1) !== partition) {
-        // The end of the partition by bisection: there can be many cells and few partitions, or the other way round.
-        let low = from + 1;
-        let high = n - 1;
-        while (low < high) {
-          const middle = (low + high) >>> 1;
-          if (partitionAt(middle) === partition) low = middle + 1;
-          else high = middle;
-        }
-        to = low;
-      }
-      this.#write(sorted, from, to, collection, partition, run, rewrite);
+    for (let from = 0; from < n;) {
+      const partition = this.#partitionAt(sorted, from);
+      const to = this.#endOfPartition(sorted, from, n, partition);
+      this.#write(sorted, from, to, partition, target);
       from = to;
     }
+  }
+
+  #partitionAt(sorted: number, entry: number): number {
+    return this.#memory.heap.u32[(sorted + entry * ENTRY_BYTES + layout.ENTRY_PARTITION) >>> 2]!;
+  }
+
+  /** By bisection: there can be many cells and few partitions, or the other way round. */
+  #endOfPartition(sorted: number, from: number, n: number, partition: number): number {
+    if (this.#partitionAt(sorted, n - 1) === partition) return n;
+    let low = from + 1;
+    let high = n - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#partitionAt(sorted, middle) === partition) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** First entry of [from, to) whose key is not below `bound`. */
@@ -90,17 +102,10 @@ export class Spiller {
     return low;
   }
 
-  #write(
-    sorted: number,
-    from: number,
-    to: number,
-    collection: number,
-    partition: number,
-    run: number,
-    rewrite: RewriteCells | undefined,
-  ): void {
+  #write(sorted: number, from: number, to: number, partition: number, target: RunTarget): void {
+    const { rewrite } = target;
     const writer = this.#writer();
-    writer.begin(collection, partition, run);
+    writer.begin(target.collection, partition, target.run);
     if (rewrite === undefined) this.#gather(writer, sorted, from, to);
     else rewrite(sorted, from, to);
     this.#output.flush(writer);

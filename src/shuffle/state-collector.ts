@@ -3,11 +3,8 @@ import type { Aggregator } from "../job/aggregator.ts";
 import type { Key } from "../job/key.ts";
 import type { BlockOutput } from "./block-output.ts";
 import { writeObjects } from "./cell-values.ts";
-import type { Collector } from "./collector.ts";
-import type { TaskMemory } from "./memory.ts";
-import type { Partitioning } from "./partitioning.ts";
+import type { Collector, CollectorPlace } from "./collector.ts";
 import type { RunWriter } from "./run-writer.ts";
-import type { Spiller } from "./spill.ts";
 import { TableCollector } from "./table-collector.ts";
 
 /** What a state costs besides what its aggregator says of it. */
@@ -26,17 +23,13 @@ export class StateCollector implements Collector {
   #current: unknown;
 
   constructor(
-    memory: TaskMemory,
-    regionBytes: number,
+    place: CollectorPlace,
     aggregator: Aggregator<unknown, unknown>,
-    spiller: Spiller,
-    collection: number,
-    partitioning: Partitioning,
     output: BlockOutput,
     writer: () => RunWriter,
   ) {
     this.#aggregator = aggregator;
-    this.#budget = regionBytes / 2;
+    this.#budget = place.regionBytes / 2;
     // A table of one slot a key: the number of its state plus one, zero while it has none.
     const numeric = {
       ops: ["count"] as const,
@@ -45,8 +38,8 @@ export class StateCollector implements Collector {
         throw new SheafError("INTERNAL", "a state number has no result");
       },
     };
-    this.#keys = new TableCollector(memory, regionBytes / 2, numeric, spiller, collection, partitioning, {
-      rewrite: writeObjects(memory, output, writer, (number) => aggregator.pack(this.#states[number - 1])),
+    this.#keys = new TableCollector({ ...place, regionBytes: this.#budget }, numeric, {
+      rewrite: writeObjects(place.memory, output, writer, (number) => aggregator.pack(this.#states[number - 1])),
       spilled: () => {
         this.#states.length = 0;
         this.#stateBytes = 0;

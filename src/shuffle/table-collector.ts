@@ -3,7 +3,7 @@ import type { NumberFold, NumericOp, NumericState } from "../job/aggregator.ts";
 import { NUMERIC_OP_SLOTS } from "../job/aggregator.ts";
 import type { Key } from "../job/key.ts";
 import * as layout from "../kernel/layout.ts";
-import type { Collector } from "./collector.ts";
+import type { Collector, CollectorPlace } from "./collector.ts";
 import { KeyScratch, oneTag } from "./key-scratch.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { Partitioning } from "./partitioning.ts";
@@ -14,6 +14,9 @@ const CACHE_BITS = 13;
 const CACHE_SHIFT = 32 - CACHE_BITS;
 /** Keys of up to this many ASCII characters are looked up in registers: with the tag byte, three 32-bit words. */
 const SHORT_KEY = 11;
+/** A cache entry's last word: the row in 8-byte units, and above it the key's length. */
+const ROW_BITS = 27;
+const ROW_MASK = 2 ** ROW_BITS - 1;
 /** Within this a sum of integers is exact in one addition: see sum(). */
 const PLAIN_MAX = 2 ** 52;
 
@@ -47,6 +50,17 @@ export function slotCount(ops: readonly NumericOp[]): number {
   return ops.reduce((slots, op) => slots + NUMERIC_OP_SLOTS[op], 0);
 }
 
+/** What every row begins with. */
+function startRow(ops: readonly NumericOp[]): Float64Array {
+  const row = new Float64Array(slotCount(ops));
+  let slot = 0;
+  for (const op of ops) {
+    row[slot] = op === "min" ? Infinity : op === "max" ? -Infinity : 0;
+    slot += NUMERIC_OP_SLOTS[op];
+  }
+  return row;
+}
+
 /**
  * Aggregates numbers while they are emitted: a hash table of key bytes to rows of floats, in linear memory, which
  * kernels fill as well (see native scans). Full, it is written as a sorted run and begun anew.
@@ -58,8 +72,9 @@ export class TableCollector implements Collector {
   readonly #memory: TaskMemory;
   readonly #numeric: NumericState<unknown, unknown>;
   readonly #countsOnly: boolean;
-  /** The row is that of sum() alone: (high, low) and the flag of inexact numbers. */
-  readonly #sumsOnly: boolean;
+  /** The rows are those of sum() alone, and since the last spill no row has had anything but integers with exact sums. */
+  #integers: boolean;
+  #sumsOnly: boolean;
   readonly #spiller: Spiller;
   readonly #collection: number;
   readonly #partitioning: Partitioning;
@@ -67,33 +82,29 @@ export class TableCollector implements Collector {
   readonly #scratch: KeyScratch;
   readonly #slots: number;
   readonly #entries: number;
+  readonly #startRow: Float64Array;
   readonly #checkRow: Float64Array;
   readonly #cache = new Int32Array(4 << CACHE_BITS);
   readonly #state: Int32Array;
   #i32!: Int32Array;
   #f64!: Float64Array;
-  #otherTags = false;
 
-  /** `regionBytes` of linear memory are taken for index, cells and the entries that sort them. */
-  constructor(
-    memory: TaskMemory,
-    regionBytes: number,
-    numeric: NumericState<unknown, unknown>,
-    spiller: Spiller,
-    collection: number,
-    partitioning: Partitioning,
-    hooks: TableHooks = {},
-  ) {
+  /** The region holds index, cells and the entries that sort them. */
+  constructor(place: CollectorPlace, numeric: NumericState<unknown, unknown>, hooks: TableHooks = {}) {
+    const { memory, regionBytes, spiller, collection, partitioning } = place;
     this.#memory = memory;
     this.#hooks = hooks;
     this.#numeric = numeric;
     this.#countsOnly = numeric.countsOnly === true;
     this.#sumsOnly = numeric.ops.join() === "sum,max" && numeric.folds?.join() === "value,inexact";
+    this.#integers = this.#sumsOnly;
+    this.#cache.fill(15 << ROW_BITS);
     this.#spiller = spiller;
     this.#collection = collection;
     this.#partitioning = partitioning;
     this.#slots = slotCount(numeric.ops);
     this.#state = new Int32Array([layout.CELL_HEADER + this.#slots * 8]);
+    this.#startRow = startRow(numeric.ops);
     this.#checkRow = new Float64Array(this.#slots);
     this.#scratch = new KeyScratch(memory);
     const codes = opCodes(numeric.ops, numeric.folds);
@@ -110,7 +121,7 @@ export class TableCollector implements Collector {
     this.#refresh();
     memory.onGrow(() => this.#refresh());
     memory.heap.u8.set(codes, ops);
-    this.#initRow(init, numeric.ops);
+    memory.heap.f64.set(this.#startRow, init >>> 3);
     const { u32 } = memory.heap;
     const set = (field: number, value: number): void => {
       u32[(this.table + field) >>> 2] = value;
@@ -125,15 +136,6 @@ export class TableCollector implements Collector {
     set(layout.TABLE_OPS_COUNT, codes.length);
     set(layout.TABLE_INIT, init);
     memory.heap.kernels.tableReset(this.table);
-  }
-
-  #initRow(init: number, ops: readonly NumericOp[]): void {
-    let slot = init >>> 3;
-    for (const op of ops) {
-      this.#f64[slot] = op === "min" ? Infinity : op === "max" ? -Infinity : 0;
-      if (op === "sum") this.#f64[slot + 1] = 0;
-      slot += NUMERIC_OP_SLOTS[op];
-    }
   }
 
   #refresh(): void {
@@ -191,41 +193,55 @@ export class TableCollector implements Collector {
     const cache = this.#cache;
     const slot =
       (Math.imul(w0 ^ Math.imul(w1, 0x85ebca6b) ^ Math.imul(w2, 0xc2b2ae35), 0x9e3779b1) >>> CACHE_SHIFT) << 2;
-    let row = cache[slot + 3]!;
-    // Zero bytes are characters too: the length, just before the row, tells "a" from "a\0".
+    const cached = cache[slot + 3]!;
+    // Zero bytes are characters too: only the length tells "a" from "a\0".
     if (
-      cache[slot] !== w0 || cache[slot + 1] !== w1 || cache[slot + 2] !== w2 || this.#i32[row * 2 - 2] !== length + 1
+      cached >>> ROW_BITS === length && cache[slot] === w0 && cache[slot + 1] === w1 &&
+      (length <= 7 || cache[slot + 2] === w2)
     ) {
-      row = this.#lookUp(key, w0, w1, w2);
-      cache[slot] = w0;
-      cache[slot + 1] = w1;
-      cache[slot + 2] = w2;
-      cache[slot + 3] = row;
+      const f64 = this.#f64;
+      const row = cached & ROW_MASK;
+      if (this.#countsOnly) {
+        f64[row] = f64[row]! + 1;
+      } else if (this.#integers && typeof value === "number" && (value | 0) === value) {
+        // sum()'s own shortcut, here without its call: only integers so far, and too few to have lost a bit.
+        const high = f64[row]! + value;
+        if (high <= PLAIN_MAX && high >= -PLAIN_MAX) f64[row] = high;
+        else this.#add(row, value);
+      } else this.#add(row, value);
+      return;
     }
-    const f64 = this.#f64;
-    if (this.#countsOnly) {
-      f64[row] = f64[row]! + 1;
-    } else if (this.#sumsOnly && typeof value === "number" && (value | 0) === value && f64[row + 2] === 0) {
-      // sum()'s own shortcut, here without its call: integers so far, and too few to have lost a bit.
-      const high = f64[row]! + value;
-      if (high <= PLAIN_MAX && high >= -PLAIN_MAX) f64[row] = high;
-      else this.#numeric.add(f64, row, value);
-    } else this.#numeric.add(f64, row, value);
+    const row = this.#lookUp(key, w0, w1, w2);
+    this.#add(row, value);
+    cache[slot] = w0;
+    cache[slot + 1] = w1;
+    cache[slot + 2] = w2;
+    // A row beyond what the bits hold is not cached: the length 15 is no short key's.
+    cache[slot + 3] = row <= ROW_MASK ? row | (length << ROW_BITS) : 15 << ROW_BITS;
   };
 
   #add(row: number, value: unknown): void {
-    if (this.#countsOnly) this.#f64[row] = this.#f64[row]! + 1;
-    else this.#numeric.add(this.#f64, row, value);
+    if (this.#countsOnly) {
+      this.#f64[row] = this.#f64[row]! + 1;
+      return;
+    }
+    this.#numeric.add(this.#f64, row, value);
+    // The flag of a sum() row: 0 while all its numbers are safe integers.
+    if (this.#integers && (this.#f64[row + 2] !== 0 || this.#f64[row + 1] !== 0)) this.#integers = false;
   }
 
   /** Throws what emit would throw for this key. */
   checkKey(key: Key): void {
-    this.#scratch.encode(key);
+    const scratch = this.#scratch;
+    const length = scratch.encode(key);
+    if (this.#partitioning.kind === "each") this.#partitioning.choose(this.#memory, scratch.ptr, length, key);
   }
 
   check(key: Key, value: unknown): void {
     this.checkKey(key);
-    if (!this.#countsOnly) this.#numeric.add(this.#checkRow, 0, value);
+    if (this.#countsOnly) return;
+    this.#checkRow.set(this.#startRow);
+    this.#numeric.add(this.#checkRow, 0, value);
   }
 
   /** Row (in 8-byte units) of a short ASCII key given by its words; made when it is new. */
@@ -296,7 +312,8 @@ export class TableCollector implements Collector {
 
   /** A bigger arena for a key that even the empty one cannot hold. */
   #enlarge(length: number): void {
-    const size = layout.CELL_HEADER + this.#slots * 8 + length + 64;
+    // Twice what it takes, since the old one is not given back before the task ends.
+    const size = layout.CELL_HEADER + this.#slots * 8 + length * 2 + 64;
     const arena = this.#memory.take(size);
     const { u32, kernels } = this.#memory.heap;
     u32[(this.table + layout.TABLE_ARENA_START) >>> 2] = arena;
@@ -318,18 +335,25 @@ export class TableCollector implements Collector {
       top: u32[(this.table + layout.TABLE_ARENA_TOP) >>> 2]!,
       count,
       entries: this.#entries,
-      sharedTag: !this.#otherTags && oneTag(this.#scratch.tags),
+      sharedTag: oneTag(this.#scratch.tags),
     };
     this.#spiller.spill(cells, this.#collection, this.runs++, this.#partitioning, this.#hooks.rewrite);
     this.#memory.heap.kernels.tableReset(this.table);
-    this.#cache.fill(0);
+    this.#cache.fill(15 << ROW_BITS);
+    this.#integers = this.#sumsOnly;
     this.#hooks.spilled?.();
+  }
+
+  /** Tells that kernels will add numbers to the rows, which may then be anything: emit cannot take its shortcut. */
+  sharedWithKernels(): void {
+    this.#sumsOnly = false;
+    this.#integers = false;
   }
 
   /** Tells that kernels have added string keys, which the tag bookkeeping has not seen. */
   addedByKernel(pairs: number): void {
     this.emitted += pairs;
-    this.#otherTags ||= this.#scratch.tags !== 0 && this.#scratch.tags !== 1 << (layout.KEY_TAG_STRING >>> 4);
+    this.#scratch.tags |= 1 << (layout.KEY_TAG_STRING >>> 4);
   }
 
   finish(): void {

@@ -15,6 +15,9 @@ import { TableCollector } from "../shuffle/table-collector.ts";
 import { PhaseError } from "./scene.ts";
 import type { JobSettings } from "./task-spec.ts";
 
+/** What a collector needs however many there are; a job of hundreds of collections takes more than its budget. */
+const REGION_BYTES_MIN = 128 * KiB;
+
 /** Raw size of blocks under a memory budget: small budgets need small windows, or a merge would not fit. */
 export function blockBytesFor(memoryBytes: number): number {
   return Math.max(16 * KiB, Math.min(limits.blockBytes, Math.floor(memoryBytes / 256)));
@@ -52,16 +55,16 @@ export function createCollectors(
   const output = new BlockOutput(memory, blockBytes);
   const spiller = new Spiller(memory, writer, output);
   // Scratch for keys and structs is taken besides the regions.
-  const region = Math.floor((memory.free - 64 * KiB) / shuffled) - 32 * KiB;
+  const regionBytes = Math.max(Math.floor((memory.free - 64 * KiB) / shuffled) - 32 * KiB, REGION_BYTES_MIN);
   return plans.map((plan, collection) => {
     if (plan.mapOnly) return undefined;
-    const partitioning = partitioningOf(plan, collection, settings);
+    const place = { memory, regionBytes, spiller, collection, partitioning: partitioningOf(plan, collection, settings) };
     const { aggregator, combine } = plan;
     if (aggregator?.numeric !== undefined && plan.groupBy === undefined) {
-      return new TableCollector(memory, region, aggregator.numeric, spiller, collection, partitioning);
+      return new TableCollector(place, aggregator.numeric);
     }
     if (aggregator !== undefined && plan.groupBy === undefined) {
-      return new StateCollector(memory, region, aggregator, spiller, collection, partitioning, output, writer);
+      return new StateCollector(place, aggregator, output, writer);
     }
     const rewrite =
       combine === undefined
@@ -73,6 +76,6 @@ export function createCollectors(
               throw new PhaseError("combine", error);
             }
           });
-    return new SortCollector(memory, region, spiller, collection, partitioning, rewrite);
+    return new SortCollector(place, rewrite);
   });
 }

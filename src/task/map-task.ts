@@ -174,7 +174,7 @@ class MapAttempt {
     if (job.teardown !== undefined) await job.teardown(context, this.#emitter.emit);
     this.#emitter.close();
     scene.phase = "spill";
-    const partitionBytes = settings.partitions.map((count) => new Array<number>(count).fill(0));
+    const partitionBytes = settings.partitions.map((count) => Array.from({ length: count }, () => 0));
     for (const collector of this.collectors) {
       collector?.finish();
       stats.emitted += collector?.emitted ?? 0;
