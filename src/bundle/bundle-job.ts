@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import type { BuildFailure, BuildOptions, BuildResult, Message } from "esbuild";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
@@ -174,10 +174,4 @@ function placeBundle(directory: string, code: Uint8Array, map: string): void {
     renameSync(join(aside, "job.mjs.map"), join(directory, "job.mjs.map"));
     rmSync(aside, { recursive: true, force: true });
   }
-}
-
-/** Accepts a path, a file: URL, or its text. */
-export function jobFilePath(job: string | URL): string {
-  if (job instanceof URL || job.startsWith("file://")) return fileURLToPath(job);
-  return resolve(job);
 }

@@ -22,7 +22,7 @@ import type { CommittedPart, FailedTask, RunOptions } from "./options.ts";
 import { planJob } from "./plan-job.ts";
 import type { JobPlan } from "./plan-job.ts";
 import { WorkerPool } from "./pool.ts";
-import { paramsOf, partitionsOf, resolveOptions } from "./resolve-options.ts";
+import { paramsOf, partitionsOf } from "./resolve-options.ts";
 import type { ResolvedOptions } from "./resolve-options.ts";
 import { spoolStdin } from "./spool-stdin.ts";
 import { TaskDriver } from "./task-driver.ts";
@@ -69,17 +69,16 @@ export class LocalRun {
   #outline: JobOutline | null = null;
   #bundleTemp: string | null = null;
 
-  constructor(source: JobSource, options: RunOptions, startWorker: (isolation: string) => StartWorker) {
-    const isolation = source.kind === "object" ? "inline" : (options.isolate ?? "thread");
+  constructor(source: JobSource, options: RunOptions, resolved: ResolvedOptions, startWorker: StartWorker) {
     this.#source = source;
     this.#options = options;
-    this.resolved = resolveOptions(options, isolation);
+    this.resolved = resolved;
     this.events = new EventLog(this.clock, options.onEvent);
     this.#startWall = this.clock.wallMs();
     this.name = options.name ?? (source.kind === "file" ? basename(source.path).replace(/\.\w+$/, "") : "job");
     this.pool = new WorkerPool({
-      startWorker: startWorker(isolation),
-      isolation,
+      startWorker,
+      isolation: resolved.isolation,
       heapBytes: this.resolved.heapBytes,
       noProgressMs: this.resolved.noProgressMs,
       clock: this.clock,
@@ -94,8 +93,9 @@ export class LocalRun {
   /** All steps. Never rejects. */
   async run(): Promise<RunOutcome> {
     try {
-      this.#options.signal?.throwIfAborted();
+      // First of all, so that cleanUp() ends the worker that was started ahead, whatever happens.
       if (this.#source.kind === "file") this.pool.prewarm(0);
+      this.#options.signal?.throwIfAborted();
       const failure = await this.events.phase("load", () => this.#load());
       if (failure !== null) return this.#failed({ task: "", attempt: 0, failure, capsule: null });
       await this.events.phase("plan", () => this.#plan());

@@ -1,13 +1,11 @@
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
-import { jobFilePath } from "../bundle/bundle-job.ts";
 import type { Job } from "../job/define.ts";
-import { LocalRun } from "./local-run.ts";
 import type { JobSource } from "./local-run.ts";
-import type { RunOptions, RunResult } from "./options.ts";
-import { finishRun } from "./run-result.ts";
-import { startWorkerInline } from "./worker-inline.ts";
-import { startWorkerProcess } from "./worker-process.ts";
-import { startWorkerThread } from "./worker-thread.ts";
+import type { Isolation, RunOptions, RunResult } from "./options.ts";
+import { resolveOptions } from "./resolve-options.ts";
+import { warmWorker } from "./warm-worker.ts";
 import type { StartWorker } from "./worker.ts";
 
 /**
@@ -30,15 +28,27 @@ export async function run(job: Job | string | URL, options: RunOptions = {}): Pr
  */
 export async function runJob(job: Job | string | URL, options: RunOptions = {}): Promise<RunResult> {
   const source = sourceOf(job, options);
-  const inlineJob = source.kind === "object" ? source.job : undefined;
-  const starters: Readonly<Record<string, StartWorker>> = {
-    thread: startWorkerThread,
-    process: startWorkerProcess,
-    inline: (start) => startWorkerInline(start, inlineJob),
-  };
-  const run = new LocalRun(source, options, (isolation) => starters[isolation]!);
-  const outcome = await run.run();
-  return finishRun(run, outcome);
+  const isolation = source.kind === "object" ? "inline" : (options.isolate ?? "thread");
+  const resolved = resolveOptions(options, isolation);
+  const starter = await starterOf(isolation, source);
+  // The first worker takes as long to start as the rest of the runner to load: they do it side by side.
+  const startWorker = isolation === "inline" ? starter : warmWorker(starter, resolved.heapBytes);
+  const [{ LocalRun }, { finishRun }] = await Promise.all([import("./local-run.ts"), import("./run-result.ts")]);
+  const run = new LocalRun(source, options, resolved, startWorker);
+  return finishRun(run, await run.run());
+}
+
+async function starterOf(isolation: Isolation, source: JobSource): Promise<StartWorker> {
+  switch (isolation) {
+    case "thread":
+      return (await import("./worker-thread.ts")).startWorkerThread;
+    case "process":
+      return (await import("./worker-process.ts")).startWorkerProcess;
+    case "inline": {
+      const { startWorkerInline } = await import("./worker-inline.ts");
+      return (start) => startWorkerInline(start, source.kind === "object" ? source.job : undefined);
+    }
+  }
 }
 
 function sourceOf(job: Job | string | URL, options: RunOptions): JobSource {
@@ -55,4 +65,10 @@ function sourceOf(job: Job | string | URL, options: RunOptions): JobSource {
     });
   }
   return { kind: "object", job };
+}
+
+/** Accepts a path, a file: URL, or its text. */
+function jobFilePath(job: string | URL): string {
+  if (job instanceof URL || job.startsWith("file://")) return fileURLToPath(job);
+  return resolve(job);
 }
