@@ -39,8 +39,8 @@ export function mergeSources(sources: readonly RunSource[], options: MergeOption
   let level = [...sources];
   for (let pass = 0; level.length > fanIn; pass++) {
     const merged: RunSource[] = [];
-    let first = Math.min(fanIn, Math.max(2, ((level.length - 1) % (fanIn - 1)) + 1));
-    if (level.length > fanIn * fanIn) first = fanIn;
+    const odd = (level.length - 1) % (fanIn - 1);
+    let first = odd === 0 || level.length > fanIn * fanIn ? fanIn : odd + 1;
     for (let at = 0; at < level.length; ) {
       // Only as many groups as needed: once the rest fits into one merge it stays as it is.
       if (merged.length + (level.length - at) <= fanIn) {
