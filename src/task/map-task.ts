@@ -16,6 +16,7 @@ import { MapEmitter } from "./emitter.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { MapLoop } from "./map-loop.ts";
 import { MapOnlyOutput } from "./map-output.ts";
+import { grepPlan, NativeGrep } from "./native-grep.ts";
 import { nativePlan, NativeMap } from "./native-map.ts";
 import { RecordSampler } from "./sampling.ts";
 import type { Scene } from "./scene.ts";
@@ -46,7 +47,9 @@ export async function runMap(setting: TaskSetting<MapTaskSpec>): Promise<Omit<Ta
   try {
     await attempt.begin();
     const plan = nativePlan(job, settings);
-    if (plan !== undefined) {
+    if (await attempt.grepNatively()) {
+      // Nothing is left to map.
+    } else if (plan !== undefined) {
       const native = new NativeMap(plan, memory, attempt.collectors[0]!);
       for (const piece of spec.split.pieces) await attempt.mapNatively(native, piece);
     } else {
@@ -135,6 +138,26 @@ class MapAttempt {
     });
   }
 
+  /** Searches all pieces in their bytes, where the job is such a search; false when it is not. */
+  async grepNatively(): Promise<boolean> {
+    const { job, settings, spec, scene, services } = this.#setting;
+    const target = this.#outputs[0];
+    const needle = grepPlan(job, settings, target?.output);
+    if (needle === undefined || target === undefined || isSource(job.input)) return false;
+    const grep = new NativeGrep(needle, target.output);
+    for (const piece of spec.split.pieces) {
+      if (piece.kind !== "file") throw new SheafError("INTERNAL", "native search of a source");
+      scene.path = piece.name;
+      scene.phase = "read";
+      await grep.run(job.input, piece, services.signal, (bytes, lines) => {
+        this.#nativeRecords += lines;
+        this.#moved(bytes);
+      });
+    }
+    target.emitted += grep.matches;
+    return true;
+  }
+
   async #open(piece: SplitPiece): Promise<BatchReader<unknown>> {
     const { job, settings, services, context } = this.#setting;
     if (piece.kind === "generate") {
@@ -171,6 +194,8 @@ class MapAttempt {
     scene.path = null;
     scene.record = undefined;
     scene.offset = null;
+    context.path = "";
+    context.offsets = [];
     if (job.teardown !== undefined) await job.teardown(context, this.#emitter.emit);
     this.#emitter.close();
     scene.phase = "spill";
