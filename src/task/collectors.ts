@@ -1,8 +1,11 @@
 import { limits } from "../base/limits.ts";
 import { KiB } from "../base/size.ts";
+import { keyPrefixLength } from "../codec/key-codec.ts";
 import type { CollectionPlan } from "../job/define.ts";
+import type { CombineFunction } from "../job/job.ts";
+import type { Key } from "../job/key.ts";
 import { BlockOutput } from "../shuffle/block-output.ts";
-import { combineCells } from "../shuffle/cell-values.ts";
+import { combineCells, isIterator } from "../shuffle/cell-values.ts";
 import type { Collector } from "../shuffle/collector.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import type { Partitioning } from "../shuffle/partitioning.ts";
@@ -23,20 +26,58 @@ export function blockBytesFor(memoryBytes: number): number {
   return Math.max(16 * KiB, Math.min(limits.blockBytes, Math.floor(memoryBytes / 256)));
 }
 
+/** A bound of a total order; with groupBy one that no group lies across: the prefix is the first of its group. */
+function wholeGroups(bound: string, groupBy: number | undefined): Buffer {
+  const bytes = Buffer.from(bound, "base64");
+  return groupBy === undefined ? bytes : bytes.subarray(0, keyPrefixLength(bytes, 0, bytes.length, groupBy));
+}
+
 /** How the keys of one collection find their partition. */
 export function partitioningOf(plan: CollectionPlan, collection: number, settings: JobSettings): Partitioning {
   const partitions = settings.partitions[collection]!;
   const bounds = settings.bounds[collection];
   if (partitions > 1 && plan.order === "total" && bounds != null) {
-    return { kind: "range", partitions, bounds: bounds.map((bound) => Buffer.from(bound, "base64")) };
+    return { kind: "range", partitions, bounds: bounds.map((bound) => wholeGroups(bound, plan.groupBy)) };
   }
   if (plan.partition !== undefined) {
-    return { kind: "each", partitions, choose: chooseByFunction(plan.partition, partitions) };
+    const choose = chooseByFunction(plan.partition, partitions);
+    return {
+      kind: "each",
+      partitions,
+      choose: (memory, keyPtr, keyLength, key) => {
+        try {
+          return choose(memory, keyPtr, keyLength, key);
+        } catch (error) {
+          throw new PhaseError("partition", error, key);
+        }
+      },
+    };
   }
-  if (plan.groupBy !== undefined && partitions > 1) {
+  // In one partition too: keys that are too short for groupBy are refused at emit.
+  if (plan.groupBy !== undefined) {
     return { kind: "each", partitions, choose: chooseByPrefix(plan.groupBy, partitions) };
   }
   return { kind: "hash", partitions };
+}
+
+/** The user's combiner, its errors told apart from those of whatever record made it run. */
+function combineInPhase(combine: CombineFunction<Key, unknown>): CombineFunction<Key, unknown> {
+  return (key, values) => {
+    try {
+      const returned = combine(key, values);
+      return isIterator(returned) ? eachInPhase(key, returned) : returned;
+    } catch (error) {
+      throw new PhaseError("combine", error, key);
+    }
+  };
+}
+
+function* eachInPhase(key: Key, values: Iterable<unknown>): Generator<unknown, void, undefined> {
+  try {
+    yield* values;
+  } catch (error) {
+    throw new PhaseError("combine", error, key);
+  }
 }
 
 /**
@@ -69,13 +110,7 @@ export function createCollectors(
     const rewrite =
       combine === undefined
         ? undefined
-        : combineCells(memory, output, writer, (key, values) => {
-            try {
-              return combine(key, values);
-            } catch (error) {
-              throw new PhaseError("combine", error);
-            }
-          });
+        : combineCells(memory, output, writer, combineInPhase(combine));
     return new SortCollector(place, rewrite);
   });
 }

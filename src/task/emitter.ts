@@ -1,7 +1,8 @@
 import { SheafError } from "../base/errors.ts";
+import { suggest } from "../base/suggest.ts";
+import { ValueDecoder, ValueEncoder } from "../codec/value-codec.ts";
 import type { CollectionPlan } from "../job/define.ts";
 import type { Key } from "../job/key.ts";
-import { suggest } from "../base/suggest.ts";
 
 /** Where the pairs of one collection go: a collector, or the output of a map-only collection. */
 export interface EmitTarget {
@@ -21,6 +22,8 @@ export class MapEmitter {
   readonly held: unknown;
   #open = true;
   #waiting: (() => void)[] = [];
+  readonly #encoder = new ValueEncoder();
+  readonly #decoder = new ValueDecoder();
 
   constructor(plans: readonly CollectionPlan[], named: boolean, targets: readonly EmitTarget[]) {
     const direct = targets.map((target) => this.#direct(target));
@@ -40,6 +43,17 @@ export class MapEmitter {
     this.#waiting = [];
   }
 
+  /** A copy, exact to its types; what the codec does not take is left to the writers of map-only collections. */
+  #kept(value: unknown): unknown {
+    if (typeof value !== "object" || value === null) return value;
+    try {
+      this.#encoder.encode(value);
+    } catch {
+      return value;
+    }
+    return this.#decoder.decodeAt(Buffer.from(this.#encoder.bytes.subarray(0, this.#encoder.length)), 0, this.#encoder.length);
+  }
+
   /** From now on emitting is an error: the task has ended. */
   close(): void {
     this.#open = false;
@@ -56,10 +70,10 @@ export class MapEmitter {
     return (key, value) => {
       if (!this.#open) throw late();
       target.check(key, value);
-      // Encoded only later, so it must not change under our hands.
-      const copy = typeof value === "object" && value !== null ? structuredClone(value) : value;
-      const kept = typeof key === "object" && key !== null ? structuredClone(key) : key;
-      this.#waiting.push(() => target.emit(kept, copy));
+      // Encoded only later, so they must not change under our hands.
+      const keptKey = this.#kept(key) as Key;
+      const keptValue = this.#kept(value);
+      this.#waiting.push(() => target.emit(keptKey, keptValue));
     };
   }
 }

@@ -1,9 +1,9 @@
+import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import type { CollectionPlan } from "../job/define.ts";
 import type { Key } from "../job/key.ts";
 import type { EmitTarget } from "./emitter.ts";
 import { ResultOutput } from "./result-output.ts";
 import type { JobSettings } from "./task-spec.ts";
-
 
 /**
  * A map-only collection: pairs go straight to the job's writer. Files roll between records and opening one takes a
@@ -18,12 +18,19 @@ export class MapOnlyOutput implements EmitTarget {
   }
 
   emit(key: Key, value: unknown): void {
+    checkKey(key);
     this.emitted++;
     this.output.write(key, value);
   }
 
-  check(): void {
-    // The writer's own refusal comes when the record is released; keys and values are not encoded here.
+  check(key: Key, value: unknown): void {
+    checkKey(key);
+    this.output.check(key, value);
   }
 }
 
+/** What is no key in a shuffle is none without one either. */
+function checkKey(key: Key): void {
+  if (typeof key === "string" && key.isWellFormed()) return;
+  encodeKey(Buffer.allocUnsafe(keySizeMax(key)), 0, key);
+}

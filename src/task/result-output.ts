@@ -28,6 +28,7 @@ export class ResultOutput {
   readonly #keys = { bytes: Buffer.allocUnsafe(256) };
   readonly #values = new ValueEncoder();
   readonly #parts: OutputPart[] = [];
+  #trial: BufferSink | undefined;
   #sink!: BufferSink;
   #encoder: Encoder<Key, unknown> | undefined;
   #file: OutputFile | undefined;
@@ -73,6 +74,20 @@ export class ResultOutput {
   /** Where kernels may format results themselves: the writer's native form, when nothing else wants the records. */
   get native(): "tsv" | "text" | undefined {
     return this.#collected === undefined ? this.#writer?.nativeOutput : undefined;
+  }
+
+  /** Throws what write() would throw for this result, as far as that does not depend on results before it. */
+  check(key: Key, value: unknown): void {
+    if (this.#collected !== undefined) this.#values.encode(value);
+    if (this.#writer === undefined) return;
+    this.#trial ??= new BufferSink(() => undefined, 0);
+    const encoder = this.#writer.encoder();
+    try {
+      encoder.begin?.(this.#trial);
+      encoder.write(key, value, this.#trial);
+    } catch (error) {
+      throw new PhaseError("write", error);
+    }
   }
 
   write(key: Key, value: unknown): void {

@@ -32,8 +32,8 @@ class KeySample implements EmitTarget {
     this.#step *= 2;
   }
 
-  check(): void {
-    // Nothing is refused before it is emitted.
+  check(key: Key): void {
+    encodeKey(Buffer.allocUnsafe(keySizeMax(key)), 0, key);
   }
 }
 

@@ -1,6 +1,7 @@
 import { describeThrown, isSheafError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { printKey } from "../codec/key-codec.ts";
+import type { Key } from "../job/key.ts";
 import type { TaskFailure } from "./task-spec.ts";
 
 const RECORD_CHARACTERS = 1_000;
@@ -13,13 +14,18 @@ const DATA_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "RECORD_INVALID", "RECORD_TOO_LARGE", "INPUT_CORRUPT", "INPUT_CHANGED", "INPUT_MISSING", "INPUT_UNREADABLE",
 ]);
 
-/** Thrown through user-facing loops to say which phase an error belongs to; `cause` is what was thrown. */
+/**
+ * Thrown through user-facing loops to say which phase an error belongs to, and with which key; `cause` is what was
+ * thrown.
+ */
 export class PhaseError extends Error {
   readonly phase: string;
+  readonly key: Key | undefined;
 
-  constructor(phase: string, cause: unknown) {
+  constructor(phase: string, cause: unknown, key?: Key) {
     super(phase, { cause });
     this.phase = phase;
+    this.key = key;
   }
 }
 
@@ -46,8 +52,12 @@ export class Scene {
     const code = known?.code ?? "USER_CODE";
     const details = known?.details ?? {};
     const userish = USER_CODES.has(code);
-    const path = typeof details["path"] === "string" ? details["path"] : this.path;
-    const offset = typeof details["offset"] === "number" ? details["offset"] : userish ? this.offset : null;
+    const dataish = DATA_CODES.has(code);
+    // A combiner runs whenever memory is full: the record in hand has nothing to do with it.
+    const onRecord = (userish || dataish) && phase !== "combine";
+    const path = typeof details["path"] === "string" ? details["path"] : phase === "combine" ? null : this.path;
+    const offset = typeof details["offset"] === "number" ? details["offset"] : onRecord ? this.offset : null;
+    const key = (thrown instanceof PhaseError ? thrown.key : undefined) ?? this.key;
     return {
       kind: "failure",
       code,
@@ -56,11 +66,11 @@ export class Scene {
       name: error instanceof Error ? error.name : typeof error,
       stack: error instanceof Error && typeof error.stack === "string" ? error.stack : null,
       phase,
-      blame: userish ? "user" : DATA_CODES.has(code) ? "data" : "system",
+      blame: userish ? "user" : dataish ? "data" : "system",
       path,
       offset,
-      record: this.record === undefined || !userish ? null : printRecord(this.record),
-      key: this.key === undefined || !userish ? null : printKey(this.key),
+      record: this.record === undefined || !onRecord ? null : printRecord(this.record),
+      key: key === undefined || !userish ? null : printKey(key),
       log: [...this.log],
     };
   }
