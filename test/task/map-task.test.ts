@@ -26,9 +26,9 @@ const forms: [name: string, job: Job][] = [
   ["calls emit", job({ input: text(), map: (line, emit) => { for (const word of wordsOf(line)) emit(word, 1); }, reduce: sum() })],
   ["returns pairs", job({ input: text(), map: (line) => wordsOf(line).map((word) => [word, 1] as const), reduce: sum() })],
   ["is a generator", job({ input: text(), *map(line) { for (const word of wordsOf(line)) yield [word, 1] as const; }, reduce: sum() })],
-  ["is async and emits", job({ input: text(), async map(line, emit) { await null; for (const word of wordsOf(line)) emit(word, 1); }, reduce: sum() })],
+  ["is async and emits", job({ input: text(), async map(line, emit) { await Promise.resolve(); for (const word of wordsOf(line)) emit(word, 1); }, reduce: sum() })],
   ["returns a promise of pairs", job({ input: text(), map: (line) => Promise.resolve(wordsOf(line).map((word) => [word, 1] as const)), reduce: sum() })],
-  ["is an async generator", job({ input: text(), async *map(line) { for (const word of wordsOf(line)) { await null; yield [word, 1] as const; } }, reduce: sum() })],
+  ["is an async generator", job({ input: text(), async *map(line) { for (const word of wordsOf(line)) { await Promise.resolve(); yield [word, 1] as const; } }, reduce: sum() })],
   ["returns a promise only now and then", job({ input: text(), map: (line, emit) => { for (const word of wordsOf(line)) emit(word, 1); return line === "" ? Promise.resolve() : undefined; }, reduce: sum() })],
 ];
 
@@ -57,7 +57,7 @@ test("async records are mapped one after the other, in order", async (t) => {
     input: text(),
     async map(line, emit) {
       seen.push(`begin ${line}`);
-      for (let i = 0; i < Number(line); i++) await null;
+      for (let i = 0; i < Number(line); i++) await Promise.resolve();
       seen.push(`end ${line}`);
       emit(1, line);
     },
@@ -70,9 +70,9 @@ test("async records are mapped one after the other, in order", async (t) => {
 const throwing: [name: string, map: (line: string, emit: (key: string, value: number) => void) => unknown][] = [
   ["throws", (line) => { if (line === "bad") throw new TypeError("no such thing"); }],
   ["throws after it emitted", (line, emit) => { emit(line, 1); if (line === "bad") throw new TypeError("no such thing"); }],
-  ["rejects", async (line) => { await null; if (line === "bad") throw new TypeError("no such thing"); }],
+  ["rejects", async (line) => { await Promise.resolve(); if (line === "bad") throw new TypeError("no such thing"); }],
   ["yields and throws", function* (line) { yield [line, 1]; if (line === "bad") throw new TypeError("no such thing"); }],
-  ["yields later and throws", async function* (line) { yield [line, 1]; await null; if (line === "bad") throw new TypeError("no such thing"); }],
+  ["yields later and throws", async function* (line) { yield [line, 1]; await Promise.resolve(); if (line === "bad") throw new TypeError("no such thing"); }],
 ];
 
 for (const [name, map] of throwing) {
@@ -324,7 +324,7 @@ test("offsets are those in the file, whatever the splits, and with async maps to
     at += Buffer.byteLength(line) + 1;
   }
   const sync = job({ input: text(), map: (line, emit: (key: number, value: string) => void, ctx) => emit(ctx.offset, line), reduce: collect<string>() });
-  const later = job({ input: text(), async map(line, emit: (key: number, value: string) => void, ctx) { await null; emit(ctx.offset, line); }, reduce: collect<string>() });
+  const later = job({ input: text(), async map(line, emit: (key: number, value: string) => void, ctx) { await Promise.resolve(); emit(ctx.offset, line); }, reduce: collect<string>() });
   const expected = lines.map((line, i) => `${offsets[i]}\t${line}\n`).join("");
   for (const made of [sync, later]) for (const splitSize of [1, 5, 1000]) assert.equal((await stage.ok(made, { splitSize })).text(), expected);
 });
