@@ -10,6 +10,7 @@ export function removeStale(built, source) {
   if (!existsSync(built)) return;
   for (const name of readdirSync(built, { recursive: true, encoding: "utf8" })) {
     const stem = /^(.*?)(?:\.js|\.d\.ts|\.js\.map)$/.exec(name)?.[1];
-    if (stem !== undefined && !existsSync(join(source, `${stem}.ts`))) rmSync(join(built, name), { force: true });
+    if (stem !== undefined && !existsSync(join(source, `${stem}.ts`)))
+      rmSync(join(built, name), { force: true });
   }
 }

@@ -19,7 +19,8 @@ if (!process.argv.includes("--no-build")) {
   }
 }
 
-for (const folder of ["test", "examples", "bench"]) removeStale(join(root, "build", folder), join(root, folder));
+for (const folder of ["test", "examples", "bench"])
+  removeStale(join(root, "build", folder), join(root, folder));
 
 const files = readdirSync(join(root, "build/test"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".test.js"))

@@ -1,4 +1,5 @@
-// The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is used.
+// The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is
+// used.
 import type { Job } from "./job/define.ts";
 import type { RunOptions, RunResult } from "./runner/options.ts";
 
@@ -69,8 +70,8 @@ export type { RunOptions, RunResult } from "./runner/options.ts";
 export type { RunEvent } from "./runner/events.ts";
 
 /**
- * Runs a job from a program. `job` is the path or URL of a job file, which runs on all cores, or a Job object, which runs
- * in this thread.
+ * Runs a job from a program. `job` is the path or URL of a job file, which runs on all cores, or a Job
+ * object, which runs in this thread.
  * @throws SheafError with the first real cause when the job fails, is cancelled, or cannot start
  */
 export async function run(job: Job | string | URL, options: RunOptions = {}): Promise<RunResult> {

@@ -5,9 +5,10 @@ import { readFileSync, readdirSync } from "node:fs";
 const SAMPLE_MS = 20;
 
 /**
- * Answers {seconds, peakBytes, cpuSeconds}. peakBytes: the largest sum, over all processes alive at one time, of the
- * most memory each has had (VmHWM); null where there is no /proc. Pages that processes share count for each; what a
- * process gains in its last 20 ms may be missed. cpuSeconds: user and system time of all of them as last seen.
+ * Answers {seconds, peakBytes, cpuSeconds}. peakBytes: the largest sum, over all processes alive at one time,
+ * of the most memory each has had (VmHWM); null where there is no /proc. Pages that processes share count for
+ * each; what a process gains in its last 20 ms may be missed. cpuSeconds: user and system time of all of them
+ * as last seen.
  */
 export async function measure(command, { cwd, environment = {}, timeoutMs = 3_600_000 } = {}) {
   const [file, ...rest] = command;

@@ -16,7 +16,8 @@ export function hashText(text: string): number {
 /** sfc32 (Chris Doty-Humphrey's PractRand family), seeded by a number or a text. */
 export function seededRandom(seed: number | string): Random {
   const s = typeof seed === "string" ? hashText(seed) : seed;
-  // In a typed array, not in four variables: those would be boxed at every step, which costs five times as much.
+  // In a typed array, not in four variables: those would be boxed at every step, which costs five times as
+  // much.
   const state = Int32Array.of(s, Math.floor(s / 0x1_0000_0000), 0x9e3779b9, 1);
   const step = (): number => {
     const b = state[1]!;

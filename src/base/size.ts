@@ -5,11 +5,20 @@ export const MiB = 1024 * KiB;
 export const GiB = 1024 * MiB;
 
 const UNITS: Readonly<Record<string, number>> = {
-  "": 1, b: 1,
-  k: KiB, kb: KiB, kib: KiB,
-  m: MiB, mb: MiB, mib: MiB,
-  g: GiB, gb: GiB, gib: GiB,
-  t: 1024 * GiB, tb: 1024 * GiB, tib: 1024 * GiB,
+  "": 1,
+  b: 1,
+  k: KiB,
+  kb: KiB,
+  kib: KiB,
+  m: MiB,
+  mb: MiB,
+  mib: MiB,
+  g: GiB,
+  gb: GiB,
+  gib: GiB,
+  t: 1024 * GiB,
+  tb: 1024 * GiB,
+  tib: 1024 * GiB,
 };
 
 /**

@@ -1,5 +1,6 @@
 /**
- * One accumulator of a numeric state. A state is a row of 64-bit floats; each op owns the given number of slots:
+ * One accumulator of a numeric state. A state is a row of 64-bit floats; each op owns the given number of
+ * slots:
  * - `count` 1 slot, starts at 0, merges by addition (always an exact integer below 2^53);
  * - `sum` 2 slots (high, low): a double-double sum, starts at (0, 0), merges by double-double addition;
  * - `min` 1 slot, starts at +Infinity; `max` 1 slot, starts at -Infinity.
@@ -10,15 +11,21 @@ export type NumericOp = "count" | "sum" | "min" | "max";
 export const NUMERIC_OP_SLOTS: Readonly<Record<NumericOp, number>> = { count: 1, sum: 2, min: 1, max: 1 };
 
 /**
- * What a plain number puts into one op: 1, itself, its square (as an exact double-double), or 0 where it is a safe
- * integer and 1 where it is not.
+ * What a plain number puts into one op: 1, itself, its square (as an exact double-double), or 0 where it is a
+ * safe integer and 1 where it is not.
  */
 export type NumberFold = "one" | "value" | "square" | "inexact";
 
-/** The state of an aggregator as a fixed row of 64-bit floats, which kernels can start and merge by themselves. */
+/**
+ * The state of an aggregator as a fixed row of 64-bit floats, which kernels can start and merge by
+ * themselves.
+ */
 export interface NumericState<in V, out O> {
   readonly ops: readonly NumericOp[];
-  /** Folds one value into the row at `at` (index of its first slot). Throws SheafError VALUE_INVALID on a value it cannot take. */
+  /**
+   * Folds one value into the row at `at` (index of its first slot). Throws SheafError VALUE_INVALID on a
+   * value it cannot take.
+   */
   add(row: Float64Array, at: number, value: V): void;
   /** The result of the row at `at`. */
   result(row: Float64Array, at: number): O;
@@ -27,12 +34,15 @@ export interface NumericState<in V, out O> {
    * so that kernels may count without calling `add`.
    */
   readonly countsOnly?: boolean;
-  /** Set where `add` for a plain number is: fold the number into every op (count adds 1). Lets kernels add numbers taken from bytes. */
+  /**
+   * Set where `add` for a plain number is: fold the number into every op (count adds 1). Lets kernels add
+   * numbers taken from bytes.
+   */
   readonly takesNumber?: boolean;
   /**
-   * Set where `add` takes plain finite numbers, more general than `takesNumber`: what a number puts into each op, in the
-   * order of `ops` (`sum` has "value" for its sum and "inexact" for its `max`). Other numbers and values go to `add`,
-   * which refuses them.
+   * Set where `add` takes plain finite numbers, more general than `takesNumber`: what a number puts into each
+   * op, in the order of `ops` (`sum` has "value" for its sum and "inexact" for its `max`). Other numbers and
+   * values go to `add`, which refuses them.
    */
   readonly folds?: readonly NumberFold[];
 }
@@ -48,9 +58,15 @@ export interface NumericState<in V, out O> {
 export interface Aggregator<in V, out O, S = unknown> {
   /** The name of the aggregator: "sum", "topK" ... */
   readonly kind: string;
-  /** Its parameters as plain JSON data: two aggregators with equal kind and spec have exchangeable packed states. */
+  /**
+   * Its parameters as plain JSON data: two aggregators with equal kind and spec have exchangeable packed
+   * states.
+   */
   readonly spec: unknown;
-  /** Present when the state is a fixed row of numbers: then the engine uses this instead of the functions below. */
+  /**
+   * Present when the state is a fixed row of numbers: then the engine uses this instead of the functions
+   * below.
+   */
   readonly numeric?: NumericState<V, O>;
   /** Set where the order of the values does not change the result. `testJob` holds the aggregator to it. */
   readonly commutative?: boolean;
@@ -58,7 +74,10 @@ export interface Aggregator<in V, out O, S = unknown> {
   add(state: S, value: V): S;
   merge(left: S, right: S): S;
   result(state: S): O;
-  /** The state as data (null, booleans, numbers, strings, bigint, Uint8Array, arrays, plain objects); `unpack` is its inverse. */
+  /**
+   * The state as data (null, booleans, numbers, strings, bigint, Uint8Array, arrays, plain objects); `unpack`
+   * is its inverse.
+   */
   pack(state: S): unknown;
   unpack(data: unknown): S;
   /** Estimated bytes the state occupies in memory: drives spilling. */
@@ -67,5 +86,7 @@ export interface Aggregator<in V, out O, S = unknown> {
 
 /** True for anything shaped like an Aggregator. */
 export function isAggregator(value: unknown): value is Aggregator<never, unknown> {
-  return typeof value === "object" && value !== null && "kind" in value && "merge" in value && "empty" in value;
+  return (
+    typeof value === "object" && value !== null && "kind" in value && "merge" in value && "empty" in value
+  );
 }

@@ -1,4 +1,7 @@
-/** What user code learns about the task it runs in, and how it talks back. One object per attempt; do not keep it. */
+/**
+ * What user code learns about the task it runs in, and how it talks back. One object per attempt; do not keep
+ * it.
+ */
 export interface TaskContext<P = Readonly<Record<string, unknown>>, S = unknown> {
   /** "map-00017" or "reduce-00003". */
   readonly task: string;
@@ -17,7 +20,9 @@ export interface TaskContext<P = Readonly<Record<string, unknown>>, S = unknown>
   readonly state: S;
   /** Aborted when the attempt is cancelled; pass it to fetch and other things that wait. */
   readonly signal: AbortSignal;
-  /** Adds `by` (an integer, default 1) to a counter of the job. Counted once however often a task is retried. */
+  /**
+   * Adds `by` (an integer, default 1) to a counter of the job. Counted once however often a task is retried.
+   */
   count(name: string, by?: number): void;
   /** Uniform in [0, 1), seeded by the job's seed and the task: the same in every attempt. */
   random(): number;

@@ -7,14 +7,17 @@ export interface FieldMap<R, V> {
 }
 
 /**
- * A map that emits one field of each row as key and, if named, another as value: `map: columns("station", "temperature")`.
- * On a csv or tsv reader with typed columns and a numeric aggregator such as `stats({...})` or `sum()` the rows are
- * never made into JavaScript objects.
+ * A map that emits one field of each row as key and, if named, another as value: `map: columns("station",
+ * "temperature")`. On a csv or tsv reader with typed columns and a numeric aggregator such as `stats({...})`
+ * or `sum()` the rows are never made into JavaScript objects.
  */
 export function columns<K extends string, V extends string>(
   key: K,
   value: V,
-): <R extends Readonly<Record<K, Key> & Record<V, unknown>>>(record: R, emit: (key: R[K], value: R[V]) => void) => void;
+): <R extends Readonly<Record<K, Key> & Record<V, unknown>>>(
+  record: R,
+  emit: (key: R[K], value: R[V]) => void,
+) => void;
 export function columns<K extends string>(
   key: K,
 ): <R extends Readonly<Record<K, Key>>>(record: R, emit: (key: R[K]) => void) => void;
@@ -29,5 +32,7 @@ export function columns(key: string, value?: string): unknown {
 
 /** What a map made by `columns()` emits; undefined for any other. */
 export function fieldsOf(map: unknown): FieldMap<unknown, unknown>["fields"] | undefined {
-  return typeof map === "function" && "fields" in map ? (map as FieldMap<unknown, unknown>).fields : undefined;
+  return typeof map === "function" && "fields" in map
+    ? (map as FieldMap<unknown, unknown>).fields
+    : undefined;
 }

@@ -1,4 +1,3 @@
-
 /** What a map made by `grep()` looks for. */
 export interface LineFilter {
   readonly pattern: string | RegExp;
@@ -6,9 +5,10 @@ export interface LineFilter {
 }
 
 /**
- * A map that emits the lines in which `pattern` is found, as keys without values: `map: grep("ERROR")`. A string is looked
- * for as it is; the flags g and y of a RegExp are ignored. On a plain text() reader, in a job without reduce that writes text(), a
- * string is looked for in the bytes, and lines without it are never made into JavaScript strings.
+ * A map that emits the lines in which `pattern` is found, as keys without values: `map: grep("ERROR")`. A
+ * string is looked for as it is; the flags g and y of a RegExp are ignored. On a plain text() reader, in a
+ * job without reduce that writes text(), a string is looked for in the bytes, and lines without it are never
+ * made into JavaScript strings.
  * @param options invert: emit the lines in which it is not found (default false)
  */
 export function grep(
@@ -33,6 +33,7 @@ export function grep(
 
 /** What a map made by `grep()` looks for; undefined for any other. */
 export function filterOf(map: unknown): LineFilter | undefined {
-  return typeof map === "function" && "filter" in map ? (map as unknown as { filter: LineFilter }).filter : undefined;
+  return typeof map === "function" && "filter" in map
+    ? (map as unknown as { filter: LineFilter }).filter
+    : undefined;
 }
-

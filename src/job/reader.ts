@@ -2,11 +2,12 @@ import type { Compression } from "./writer.ts";
 
 /**
  * How a file is cut into records without decoding them.
- * - `delimiter`: records end with these bytes (the last one may lack them). Files can be split at any byte; a record
- *   belongs to the split in which its first byte lies.
+ * - `delimiter`: records end with these bytes (the last one may lack them). Files can be split at any byte; a
+ *   record belongs to the split in which its first byte lies.
  * - `quoted`: as `delimiter` "\n", but a newline between two `quote` bytes does not end a record (CSV).
  * - `fixed`: every record has `bytes` bytes; a shorter last one is an error.
- * - `stream`: only the decoder knows; one split per file, the decoder sees its bytes from the first to the last.
+ * - `stream`: only the decoder knows; one split per file, the decoder sees its bytes from the first to the
+ *   last.
  */
 export type Framing =
   | { readonly kind: "delimiter"; readonly delimiter: Uint8Array }
@@ -14,7 +15,10 @@ export type Framing =
   | { readonly kind: "fixed"; readonly bytes: number }
   | { readonly kind: "stream" };
 
-/** Records decoded from a stretch of bytes, with the place of each. Filled by a Decoder, drained by the engine. */
+/**
+ * Records decoded from a stretch of bytes, with the place of each. Filled by a Decoder, drained by the
+ * engine.
+ */
 export interface RecordBatch<R> {
   readonly records: R[];
   /** Byte offset of each record's first byte in its (decompressed) file. Same length as `records`. */
@@ -34,23 +38,26 @@ export interface DecodeContext {
   /** Path of the file as the user would know it; "-" for standard input. */
   readonly path: string;
   readonly recordBytesMax: number;
-  /** First line of the file (without its end), for readers with a header. Only asked for when `needsHeader`. */
+  /**
+   * First line of the file (without its end), for readers with a header. Only asked for when `needsHeader`.
+   */
   readonly header?: Uint8Array;
 }
 
 export interface Decoder<R> {
   /**
-   * Decodes `bytes` and pushes records onto `batch`. Unless the framing is `stream`, `bytes` holds whole records only.
-   * With `stream` framing the pieces arrive in order and `last` tells the final one; a record may span pieces.
-   * `bytes` is borrowed: it is overwritten after the call, so records must not keep views into it.
+   * Decodes `bytes` and pushes records onto `batch`. Unless the framing is `stream`, `bytes` holds whole
+   * records only. With `stream` framing the pieces arrive in order and `last` tells the final one; a record
+   * may span pieces. `bytes` is borrowed: it is overwritten after the call, so records must not keep views
+   * into it.
    * @param offset byte offset of bytes[0] in the (decompressed) file
    */
   decode(bytes: Uint8Array, offset: number, last: boolean, batch: RecordBatch<R>): void;
 }
 
 /**
- * What kernels may take straight from the bytes instead of decoding records, when the rest of the job allows it.
- * Plain data; readers and declarative maps announce it, the task layer decides.
+ * What kernels may take straight from the bytes instead of decoding records, when the rest of the job allows
+ * it. Plain data; readers and declarative maps announce it, the task layer decides.
  */
 export type NativeScan =
   | { readonly kind: "lines" }
@@ -62,8 +69,8 @@ export type NativeScan =
       /** Types of the columns that records have, by name; undefined: all columns, as strings. */
       readonly types: Readonly<Record<string, unknown>> | undefined;
       /**
-       * Names of the file's columns in order; undefined when rows have no names. `header` is the file's first line, where
-       * the reader needs it. Throws RECORD_INVALID when that is no header.
+       * Names of the file's columns in order; undefined when rows have no names. `header` is the file's first
+       * line, where the reader needs it. Throws RECORD_INVALID when that is no header.
        */
       names(header: Uint8Array | undefined, path: string): readonly string[] | undefined;
     };

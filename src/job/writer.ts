@@ -16,7 +16,10 @@ export interface Encoder<in K, in O> {
   end?(sink: ByteSink): void;
 }
 
-/** Turns results into the bytes of output files. Implement this to write a format of your own: see examples/custom-format.ts. */
+/**
+ * Turns results into the bytes of output files. Implement this to write a format of your own: see
+ * examples/custom-format.ts.
+ */
 export interface Writer<in K, in O> {
   readonly kind: string;
   /** File extension with its dot, without compression: ".tsv". Empty for none. */
@@ -25,8 +28,8 @@ export interface Writer<in K, in O> {
   /** A fresh encoder for one output file. */
   encoder(): Encoder<K, O>;
   /**
-   * Set where kernels can write string keys and numeric results themselves, with the same bytes as `encoder`. Named apart
-   * from Reader.native, so that one object can be both: `tsv()` as an input and as an output.
+   * Set where kernels can write string keys and numeric results themselves, with the same bytes as `encoder`.
+   * Named apart from Reader.native, so that one object can be both: `tsv()` as an input and as an output.
    */
   readonly nativeOutput?: "tsv" | "text";
   /** False: nothing is written at all (the `none()` writer). */

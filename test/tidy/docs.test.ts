@@ -9,14 +9,19 @@ import { dump, keyTable, partitionTable, valueTable, writeExample } from "./work
 
 const scratch = join(root, "build", "docs");
 const pages: ReadonlyMap<string, string> = new Map([
-  ...readdirSync(root).filter((name) => name.endsWith(".md")).map((name): [string, string] => [name, read(name)]),
+  ...readdirSync(root)
+    .filter((name) => name.endsWith(".md"))
+    .map((name): [string, string] => [name, read(name)]),
   ...tree(["docs"], ".md"),
 ]);
 
 /** The fenced blocks of a page in one language, with the lines they begin at. */
 function blocks(page: string, language: string): { readonly text: string; readonly line: number }[] {
   const fence = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gm");
-  return [...page.matchAll(fence)].map(({ index, 1: text = "" }) => ({ text, line: page.slice(0, index).split("\n").length }));
+  return [...page.matchAll(fence)].map(({ index, 1: text = "" }) => ({
+    text,
+    line: page.slice(0, index).split("\n").length,
+  }));
 }
 
 /** The anchors of a page, as GitHub makes them of its headings. */
@@ -24,7 +29,10 @@ function anchors(page: string): Set<string> {
   const prose = page.replace(/^```[\s\S]*?^```$/gm, "");
   return new Set(
     [...prose.matchAll(/^#+ (.+)$/gm)].map(([, title = ""]) =>
-      title.toLowerCase().replace(/[^\p{L}\p{N}\p{Pc} -]/gu, "").replaceAll(" ", "-"),
+      title
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\p{Pc} -]/gu, "")
+        .replaceAll(" ", "-"),
     ),
   );
 }
@@ -32,13 +40,16 @@ function anchors(page: string): Set<string> {
 test("every relative link of every page leads somewhere, anchors too", () => {
   const broken: string[] = [];
   for (const [path, page] of pages) {
-    const prose = page.replace(/^```[\s\S]*?^```$/gm, "").replace(/`[^`\n]*`/g, (code) => code.replaceAll("](", "] ("));
+    const prose = page
+      .replace(/^```[\s\S]*?^```$/gm, "")
+      .replace(/`[^`\n]*`/g, (code) => code.replaceAll("](", "] ("));
     for (const [, target = ""] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^[a-z]+:/.test(target)) continue;
       const [file = "", anchor] = target.split("#");
       const place = join(dirname(path), file === "" ? path.split("/").at(-1)! : file);
       if (!existsSync(join(root, place))) broken.push(`${path}: ${target}: no such file`);
-      else if (anchor !== undefined && !anchors(read(place)).has(anchor)) broken.push(`${path}: ${target}: no such heading`);
+      else if (anchor !== undefined && !anchors(read(place)).has(anchor))
+        broken.push(`${path}: ${target}: no such heading`);
     }
   }
   assert.deepEqual(broken, []);
@@ -65,7 +76,11 @@ test("the TypeScript of every page type-checks, and its jobs are jobs", async ()
   writeFileSync(join(scratch, "tsconfig.json"), JSON.stringify(config));
   const compiler = join(root, "node_modules/typescript/bin/tsc");
   const done = spawnSync(process.execPath, [compiler, "-p", scratch], { encoding: "utf8" });
-  assert.equal(done.status, 0, `${done.stdout}${done.stderr}\n(file names end in the block's line of the page)`);
+  assert.equal(
+    done.status,
+    0,
+    `${done.stdout}${done.stderr}\n(file names end in the block's line of the page)`,
+  );
   for (const name of names) {
     const text = readFileSync(join(scratch, `${name}.ts`), "utf8");
     // Those that run jobs would look for their input.
@@ -76,7 +91,9 @@ test("the TypeScript of every page type-checks, and its jobs are jobs", async ()
       assert.equal(tested.status, 0, `${name}: ${tested.stdout}`);
       continue;
     }
-    const module = (await import(pathToFileURL(join(scratch, `${name}.js`)).href)) as { readonly default?: unknown };
+    const module = (await import(pathToFileURL(join(scratch, `${name}.js`)).href)) as {
+      readonly default?: unknown;
+    };
     const { default: exported } = module;
     if (exported !== undefined) assert.equal((exported as { sheaf?: unknown }).sheaf, "job", name);
   }
@@ -92,17 +109,27 @@ test("the Quick start has two commands, and .ci/run runs them word for word", ()
   const [, section = ""] = /^## Quick start\n([\s\S]*?)^## /m.exec(read("README.md")) ?? [];
   const commands = blocks(section, "sh");
   assert.equal(commands.length, 2);
-  const script = read(".ci/run").split("\n").map((line) => line.trim());
+  const script = read(".ci/run")
+    .split("\n")
+    .map((line) => line.trim());
   for (const line of commands.flatMap(({ text }) => text.trim().split("\n"))) {
-    assert.ok(script.some((step) => step === line || step.includes(` ${line})`)), `.ci/run does not run: ${line}`);
+    assert.ok(
+      script.some((step) => step === line || step.includes(` ${line})`)),
+      `.ci/run does not run: ${line}`,
+    );
   }
 });
 
 test("docs/job-api.md names everything sheaf exports", () => {
   const page = read("docs/job-api.md");
   for (const entry of ["src/index.ts", "src/testing.ts"]) {
-    const exported = [...read(entry).matchAll(/^export (?:type )?\{([^}]*)\}|^export async function (\w+)/gm)].flatMap(
-      ([, list, name]) => (list ?? name!).split(",").map((one) => one.trim()).filter((one) => one !== ""),
+    const exported = [
+      ...read(entry).matchAll(/^export (?:type )?\{([^}]*)\}|^export async function (\w+)/gm),
+    ].flatMap(([, list, name]) =>
+      (list ?? name!)
+        .split(",")
+        .map((one) => one.trim())
+        .filter((one) => one !== ""),
     );
     assert.ok(exported.length > 2);
     for (const name of exported) {
@@ -112,16 +139,26 @@ test("docs/job-api.md names everything sheaf exports", () => {
   }
 });
 
-test("docs/errors.md says of every error code when, what to do and the exit code; and of no other", async () => {
-  const codes = [...read("src/base/errors.ts").split("export interface")[0]!.matchAll(/^ {2}\| "(\w+)"/gm)].map(([, code]) => code!);
+test("docs/errors.md says of every error code, and of no other, what to do and the exit code", async () => {
+  const codes = [
+    ...read("src/base/errors.ts")
+      .split("export interface")[0]!
+      .matchAll(/^ {2}\| "(\w+)"/gm),
+  ].map(([, code]) => code!);
   assert.ok(codes.length > 20);
   const rows = new Map(
-    [...read("docs/errors.md").matchAll(/^\| `(\w+)` \| (.+) \| (.+) \| (.+) \| (\d) \|$/gm)].map(([, code = "", ...cells]) => [code, cells]),
+    [...read("docs/errors.md").matchAll(/^\| `(\w+)` \| (.+) \| (.+) \| (.+) \| (\d) \|$/gm)].map(
+      ([, code = "", ...cells]) => [code, cells],
+    ),
   );
   assert.deepEqual([...rows.keys()].sort(), [...codes].sort());
   const { exitCodeOf } = await import("#src/cli/exit-code.js");
   for (const [code, cells] of rows) {
-    assert.equal(Number(cells[3]), exitCodeOf(code as Parameters<typeof exitCodeOf>[0]), `exit code of ${code}`);
+    assert.equal(
+      Number(cells[3]),
+      exitCodeOf(code as Parameters<typeof exitCodeOf>[0]),
+      `exit code of ${code}`,
+    );
   }
 });
 
@@ -130,9 +167,14 @@ test("every limit of base/limits.ts stands in docs/limits.md", async () => {
   const { formatSize } = await import("#src/base/size.js");
   const page = read("docs/limits.md").replaceAll(",", "");
   for (const [name, value] of Object.entries(limits)) {
-    const shown = name.includes("Bytes") ? formatSize(value) : name.includes("Ms") ? `${value / 1000} s` : String(value);
+    const shown = name.includes("Bytes")
+      ? formatSize(value)
+      : name.includes("Ms")
+        ? `${value / 1000} s`
+        : String(value);
     // Chunks are read by the engine alone.
-    if (name !== "readChunkBytes") assert.ok(page.includes(shown), `docs/limits.md does not say ${name}: ${shown}`);
+    if (name !== "readChunkBytes")
+      assert.ok(page.includes(shown), `docs/limits.md does not say ${name}: ${shown}`);
   }
 });
 
@@ -143,7 +185,10 @@ test("every flag of every command stands in its section of docs/cli.md", async (
   for (const command of await allCommands()) {
     const section = sections.find((text) => text.startsWith(`sheaf ${command.name}\n`)) ?? "";
     for (const { name } of Object.values(command.flags)) {
-      assert.ok(new RegExp(`\`[^\`\n]*--${name}\\b`).test(section), `sheaf ${command.name} --${name}: npm run docs`);
+      assert.ok(
+        new RegExp(`\`[^\`\n]*--${name}\\b`).test(section),
+        `sheaf ${command.name} --${name}: npm run docs`,
+      );
       count++;
     }
   }
@@ -157,9 +202,15 @@ test("docs/formats.md has the bytes the code writes, and its worked example read
   writeExample(path);
   const bytes = readFileSync(path);
   const page = read("docs/formats.md");
-  const made = { "run file": dump(bytes), keys: keyTable(), values: valueTable(), partitions: partitionTable() };
+  const made = {
+    "run file": dump(bytes),
+    keys: keyTable(),
+    values: valueTable(),
+    partitions: partitionTable(),
+  };
   for (const [name, text] of Object.entries(made)) {
-    const [, shown] = new RegExp(`<!-- example: ${name} -->\n\`\`\`text\n([\\s\\S]*?)\n\`\`\``).exec(page) ?? [];
+    const [, shown] =
+      new RegExp(`<!-- example: ${name} -->\n\`\`\`text\n([\\s\\S]*?)\n\`\`\``).exec(page) ?? [];
     assert.equal(shown, text, `the example "${name}" of docs/formats.md`);
     assert.doesNotMatch(text, /WRONG|another job/);
   }

@@ -36,7 +36,9 @@ test("every folder a row names is really imported: the table allows no more than
     }
   }
   const idle = [...layers].flatMap(([folder, allowed]) =>
-    [...allowed.keys()].filter((name) => !used.has(`${folder} ${name}`)).map((name) => `${folder}/ and ${name}`),
+    [...allowed.keys()]
+      .filter((name) => !used.has(`${folder} ${name}`))
+      .map((name) => `${folder}/ and ${name}`),
   );
   assert.deepEqual(idle, []);
 });
@@ -77,9 +79,15 @@ test("the check finds what it is there for, in a tree made to break every rule",
     ["src/base/late.ts", 'export const late = () => import("../plan/plan.ts");\n'],
     ["src/base/again.ts", 'export type { Run } from "../task/run.ts";\n'],
     ["src/base/top.ts", 'import { anything } from "../index.ts";\n'],
-    ["src/plan/plan.ts", 'import type { Run } from "../task/run.ts";\nimport {\n  run,\n} from "../task/run.ts";\n'],
+    [
+      "src/plan/plan.ts",
+      'import type { Run } from "../task/run.ts";\nimport {\n  run,\n} from "../task/run.ts";\n',
+    ],
     ["src/task/run.ts", 'import { clock } from "../base/clock.ts";\nimport "../plan/plan.ts";\n'],
-    ["src/task/deep/er.ts", 'import { clock } from "../../base/clock.ts";\nimport { run } from "../run.ts";\n'],
+    [
+      "src/task/deep/er.ts",
+      'import { clock } from "../../base/clock.ts";\nimport { run } from "../run.ts";\n',
+    ],
     ["src/other/x.ts", ""],
   ]);
   assert.deepEqual(layerViolations(made, table, []), [
@@ -91,7 +99,10 @@ test("the check finds what it is there for, in a tree made to break every rule",
     "src/task/run.ts:2: task/ may not import plan/ (../plan/plan.ts)",
     "src/other/x.ts: other/ has no row in the layers table of ARCHITECTURE.md",
   ]);
-  assert.deepEqual(layerViolations(new Map([["src/base/top.ts", 'import "../index.ts";']]), table, [
-    "src/base/top.ts src/index.ts",
-  ]), []);
+  assert.deepEqual(
+    layerViolations(new Map([["src/base/top.ts", 'import "../index.ts";']]), table, [
+      "src/base/top.ts src/index.ts",
+    ]),
+    [],
+  );
 });

@@ -43,7 +43,8 @@ export function layerViolations(tree: Tree, layers: Layers, entries: readonly st
   for (const [path, text] of tree) {
     const [, from = "", ...rest] = path.split("/");
     if (rest.length === 0) continue; // src/*.ts: entry points, which may import anything
-    if (!layers.has(from)) violations.push(`${path}: ${from}/ has no row in the layers table of ARCHITECTURE.md`);
+    if (!layers.has(from))
+      violations.push(`${path}: ${from}/ has no row in the layers table of ARCHITECTURE.md`);
     for (const { specifier, line, typesOnly } of importsOf(text)) {
       if (!specifier.startsWith(".")) continue;
       const target = posix.join(posix.dirname(path), specifier);
@@ -51,7 +52,9 @@ export function layerViolations(tree: Tree, layers: Layers, entries: readonly st
       if (to === from) continue;
       if (below.length === 0) {
         if (!entries.includes(`${path} ${target}`)) {
-          violations.push(`${path}:${line}: imports ${target}; take what you need from the folder that has it`);
+          violations.push(
+            `${path}:${line}: imports ${target}; take what you need from the folder that has it`,
+          );
         }
         continue;
       }

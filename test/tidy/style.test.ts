@@ -15,9 +15,15 @@ const code: Tree = new Map([
 const everything: Tree = new Map([
   ...code,
   ...tree(["docs"], ".md"),
-  ...["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "STYLE.md", "CHANGELOG.md", ".ci/run", "package.json"].map(
-    (path): [string, string] => [path, read(path)],
-  ),
+  ...[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "STYLE.md",
+    "CHANGELOG.md",
+    ".ci/run",
+    "package.json",
+  ].map((path): [string, string] => [path, read(path)]),
 ]);
 
 test(`no line of code is longer than ${COLUMNS} columns (npm run format breaks most of them)`, () => {
@@ -34,17 +40,25 @@ test("every exception from a ban still excuses something", () => {
 
 test(`no file of src/ has more than ${CODE_LINES} lines of code (split it by concept)`, () => {
   const long = [...tree(["src"], ".ts")].filter(([, text]) => codeLines(text) > CODE_LINES);
-  assert.deepEqual(long.map(([path, text]) => `${path}: ${codeLines(text)}`), []);
+  assert.deepEqual(
+    long.map(([path, text]) => `${path}: ${codeLines(text)}`),
+    [],
+  );
 });
 
 test("file names are in kebab-case", () => {
-  assert.deepEqual([...code.keys()].filter((path) => !/^([a-z0-9-]+\/)+[a-z0-9-]+(\.test|\.test-d)?\.(ts|mjs)$/.test(path)), []);
+  assert.deepEqual(
+    [...code.keys()].filter((path) => !/^([a-z0-9-]+\/)+[a-z0-9-]+(\.test|\.test-d)?\.(ts|mjs)$/.test(path)),
+    [],
+  );
 });
 
 test("every file of src/ is imported somewhere; if not, remove it", () => {
   assert.deepEqual(orphans(sources(), ["src/index.ts", "src/testing.ts", "src/cli/main.ts"]), []);
   const kernels = tree([ASSEMBLY.slice(0, -1)], ".ts");
-  const named = new Map([...kernels].map(([path, text]) => [path, text.replaceAll(/(from "[^"]+?)(\.ts)?"/g, '$1.ts"')]));
+  const named = new Map(
+    [...kernels].map(([path, text]) => [path, text.replaceAll(/(from "[^"]+?)(\.ts)?"/g, '$1.ts"')]),
+  );
   assert.deepEqual(orphans(named, [`${ASSEMBLY}index.ts`]), []);
 });
 
@@ -68,7 +82,12 @@ test("the checks find what they are there for", () => {
     "src/cli/e.ts:1: FIXME",
     'src/runner/f.ts:2: "/home/m',
   ]);
-  assert.deepEqual(orphans(made, ["src/runner/f.ts"]), ["src/plan/a.ts", "src/plan/b.ts", "src/task/c.ts", "src/cli/e.ts"]);
+  assert.deepEqual(orphans(made, ["src/runner/f.ts"]), [
+    "src/plan/a.ts",
+    "src/plan/b.ts",
+    "src/task/c.ts",
+    "src/cli/e.ts",
+  ]);
   assert.deepEqual(longLines(new Map([["a.ts", `${"x".repeat(111)}\n${"x".repeat(110)}`]]), 110), [
     "a.ts:1: 111 columns, 110 is the most",
   ]);

@@ -14,7 +14,8 @@ export interface Ban {
 }
 
 /** Folders whose code decides or computes: the same arguments give the same result. */
-const PURE = /^src\/(base|job|aggregate|codec|kernel|shuffle|plan|scheduler|format|storage|generate|task|testing)\//;
+const PURE =
+  /^src\/(base|job|aggregate|codec|kernel|shuffle|plan|scheduler|format|storage|generate|task|testing)\//;
 const CODE = /^(src(?!\/kernel\/assembly)|test|examples)\//;
 const SRC = /^src\//;
 
@@ -101,7 +102,8 @@ export function longLines(tree: Tree, columns: number): string[] {
   const found: string[] = [];
   for (const [path, text] of tree) {
     for (const [i, line] of text.split("\n").entries()) {
-      if (line.length > columns) found.push(`${path}:${i + 1}: ${line.length} columns, ${columns} is the most`);
+      if (line.length > columns)
+        found.push(`${path}:${i + 1}: ${line.length} columns, ${columns} is the most`);
     }
   }
   return found;
@@ -109,7 +111,9 @@ export function longLines(tree: Tree, columns: number): string[] {
 
 /** Lines of code: not blank, not only a comment. */
 export function codeLines(text: string): number {
-  return withoutComments(text).split("\n").filter((line) => line.trim() !== "").length;
+  return withoutComments(text)
+    .split("\n")
+    .filter((line) => line.trim() !== "").length;
 }
 
 /** Files nothing imports, of those that are no entry. */

@@ -35,7 +35,8 @@ export interface Import {
   readonly typesOnly: boolean;
 }
 
-const STATEMENT = /^(?:import|export)\b(\s+type\b)?[^;"'`]*?\bfrom\s*["']([^"']+)["']|^import\s+["']([^"']+)["']/gm;
+const STATEMENT =
+  /^(?:import|export)\b(\s+type\b)?[^;"'`]*?\bfrom\s*["']([^"']+)["']|^import\s+["']([^"']+)["']/gm;
 const CALL = /\bimport\(\s*(?:new URL\(\s*)?["']([^"']+)["']/g;
 
 /** Static imports and re-exports, and import() of a literal. Words in comments do not count. */

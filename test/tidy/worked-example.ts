@@ -5,12 +5,20 @@ import type { Key } from "#src/job/key.js";
 import { hashBytes, partitionOf } from "#src/kernel/typescript/hash.js";
 import { RunWriter } from "#src/shuffle/run-writer.js";
 
-/** The run file of docs/formats.md: map task 3, attempt 1, of job "example"; one collection, two partitions. */
+/**
+ * The run file of docs/formats.md: map task 3, attempt 1, of job "example"; one collection, two partitions.
+ */
 export const EXAMPLE_JOB = "example";
 
 const RECORDS: readonly (readonly [partition: number, records: readonly (readonly [Key, unknown])[]])[] = [
   [0, [["bee", 7]]],
-  [1, [["ant", 1], ["ant", "two"]]],
+  [
+    1,
+    [
+      ["ant", 1],
+      ["ant", "two"],
+    ],
+  ],
 ];
 
 export function writeExample(path: string): void {
@@ -40,11 +48,14 @@ export function valueOf(value: unknown): Buffer {
   return Buffer.from(encoder.bytes.subarray(0, encoder.length));
 }
 
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex").replace(/..(?=.)/g, "$& ");
+const hexOf = (bytes: Uint8Array): string =>
+  Buffer.from(bytes)
+    .toString("hex")
+    .replace(/..(?=.)/g, "$& ");
 
 /**
- * The file as an annotated dump, read by what docs/formats.md says and by nothing of the engine: a second reader,
- * which fails where the page and the writer disagree.
+ * The file as an annotated dump, read by what docs/formats.md says and by nothing of the engine: a second
+ * reader, which fails where the page and the writer disagree.
  */
 export function dump(file: Buffer): string {
   const lines: string[] = [];
@@ -82,19 +93,26 @@ export function dump(file: Buffer): string {
     take(2, (b) => `version ${b.readUInt16LE()}`);
     take(2, (b) => `codec ${b[0]} (stored), zero`);
     job();
-    for (const name of ["task", "attempt", "collection", "partition", "run", "sequence", "rawLength"]) u32(name);
+    for (const name of ["task", "attempt", "collection", "partition", "run", "sequence", "rawLength"])
+      u32(name);
     const stored = u32("storedLength");
     u32("records");
     take(4, (b) => {
-      const body = Buffer.concat([file.subarray(start, start + 52), file.subarray(start + 56, start + 56 + stored)]);
-      return `crc32c of the 52 bytes above and the ${stored} below: ${b.readUInt32LE() === crc32c(body) ? "right" : "WRONG"}`;
+      const body = Buffer.concat([
+        file.subarray(start, start + 52),
+        file.subarray(start + 56, start + 56 + stored),
+      ]);
+      const verdict = b.readUInt32LE() === crc32c(body) ? "right" : "WRONG";
+      return `crc32c of the 52 bytes above and the ${stored} below: ${verdict}`;
     });
-    for (const end = at + stored; at < end; ) {
+    for (const end = at + stored; at < end;) {
       const keyLength = file[at]!;
       const valueLength = file[at + 1]!;
       take(2, () => `record: key of ${keyLength} bytes, value of ${valueLength}`);
       take(keyLength, (b) => `key: string "${b.toString("utf8", 1)}"`);
-      take(valueLength, (b) => (b[0] === 4 ? `value: integer ${b[1]! / 2}` : `value: string "${b.toString("utf8", 2)}"`));
+      take(valueLength, (b) =>
+        b[0] === 4 ? `value: integer ${b[1]! / 2}` : `value: string "${b.toString("utf8", 2)}"`,
+      );
     }
   }
   while (at < file.length - 40) {
@@ -133,15 +151,51 @@ function table(rows: readonly (readonly [string, string])[]): string {
 
 export function keyTable(): string {
   const keys: readonly Key[] = [
-    null, false, true, -1.5, 0, 1, "", "a", "a\0b", "é", new Uint8Array([0, 255]), [], ["a"], ["a", 1], ["a\0", [null]], [[], 1],
+    null,
+    false,
+    true,
+    -1.5,
+    0,
+    1,
+    "",
+    "a",
+    "a\0b",
+    "é",
+    new Uint8Array([0, 255]),
+    [],
+    ["a"],
+    ["a", 1],
+    ["a\0", [null]],
+    [[], 1],
   ];
   return table(keys.map((key) => [show(key), hexOf(keyOf(key))]));
 }
 
 export function valueTable(): string {
   const values: readonly unknown[] = [
-    undefined, null, false, true, 0, 1, -1, 300, 2 ** 53 - 1, 1.5, -0, "", "aé", "\ud800", new Uint8Array([1, 2]), Buffer.of(3), 12n,
-    new Date(0), [1, "x"], { a: 1, b: null }, new Map([["k", 2]]), new Set([true]), new Float32Array([1]),
+    undefined,
+    null,
+    false,
+    true,
+    0,
+    1,
+    -1,
+    300,
+    2 ** 53 - 1,
+    1.5,
+    -0,
+    "",
+    "aé",
+    "\ud800",
+    new Uint8Array([1, 2]),
+    Buffer.of(3),
+    12n,
+    new Date(0),
+    [1, "x"],
+    { a: 1, b: null },
+    new Map([["k", 2]]),
+    new Set([true]),
+    new Float32Array([1]),
   ];
   return table(values.map((value) => [show(value), hexOf(valueOf(value))]));
 }
@@ -161,7 +215,8 @@ function show(value: unknown): string {
   if (value instanceof Map) return `Map ${JSON.stringify([...value])}`;
   if (value instanceof Set) return `Set ${JSON.stringify([...value])}`;
   if (value instanceof Date) return `Date(${value.getTime()})`;
-  if (ArrayBuffer.isView(value)) return `${value.constructor.name} [${Array.from(value as Uint8Array).join(", ")}]`;
+  if (ArrayBuffer.isView(value))
+    return `${value.constructor.name} [${Array.from(value as Uint8Array).join(", ")}]`;
   if (typeof value === "bigint") return `${value}n`;
   return Object.is(value, -0) ? "-0" : (JSON.stringify(value) ?? "undefined");
 }
