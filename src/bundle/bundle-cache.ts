@@ -1,5 +1,14 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 
 /** Which bundle a job file gave, and the state of every file that had a say in it. */
@@ -10,10 +19,15 @@ interface CacheEntry {
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** A file changed this shortly before it was read may change again within one tick of the file system's clock. */
+/**
+ * A file changed this shortly before it was read may change again within one tick of the file system's
+ * clock.
+ */
 const racyMs = 50;
 
-/** The bundle last made of `entry`, or null when there is none or any file it was made of has changed since. */
+/**
+ * The bundle last made of `entry`, or null when there is none or any file it was made of has changed since.
+ */
 export function readBundleCache(
   outDirectory: string,
   entry: string,
@@ -29,7 +43,10 @@ export function readBundleCache(
   }
 }
 
-/** Remembers a bundle. `startedMs`: wall time before the first input was read. Failing to write is no failure. */
+/**
+ * Remembers a bundle. `startedMs`: wall time before the first input was read. Failing to write is no
+ * failure.
+ */
 export function writeBundleCache(
   outDirectory: string,
   entry: string,
@@ -55,7 +72,10 @@ export function writeBundleCache(
 
 /** Keyed by the job file and by this package's place, whose URL is written into bundles. */
 function entryPath(outDirectory: string, entry: string): string {
-  const key = createHash("sha256").update(`1\0${import.meta.url}\0${entry}`).digest("hex").slice(0, 24);
+  const key = createHash("sha256")
+    .update(`1\0${import.meta.url}\0${entry}`)
+    .digest("hex")
+    .slice(0, 24);
   return join(outDirectory, "index", `${key}.json`);
 }
 

@@ -27,15 +27,18 @@ export interface BundleOptions {
 }
 
 /**
- * Bundles a job file (.ts, .mts, .js, .mjs) and what it imports into one ES module. npm packages come from the job
- * file's own node_modules and are bundled; `sheaf` and `sheaf/testing` always are the running package, by URL, so that
+ * Bundles a job file (.ts, .mts, .js, .mjs) and what it imports into one ES module. npm packages come from
+ * the job
+ * file's own node_modules and are bundled; `sheaf` and `sheaf/testing` always are the running package, by
+ * URL, so that
  * the job and the engine share one copy; node: modules and native addons stay outside.
  * @throws SheafError JOB_LOAD with file:line:column when it does not bundle or has no default export.
  */
 export async function bundleJob(file: string, options: BundleOptions): Promise<BundledJob> {
   const entry = existingJobFile(file);
   const cached = options.cache === false ? null : readBundleCache(options.outDirectory, entry);
-  if (cached !== null) return { ...bundlePaths(options.outDirectory, cached.hash), warnings: cached.warnings };
+  if (cached !== null)
+    return { ...bundlePaths(options.outDirectory, cached.hash), warnings: cached.warnings };
 
   const startedMs = systemClock.wallMs();
   const built = await buildTwice(entry, options.outDirectory);
@@ -47,7 +50,8 @@ export async function bundleJob(file: string, options: BundleOptions): Promise<B
 
   const warnings = built.warnings.map((warning) => placed(warning));
   const inputs = Object.keys(built.metafile!.inputs).map((input) => resolve(dirname(entry), input));
-  if (options.cache !== false) writeBundleCache(options.outDirectory, entry, { hash, warnings, inputs, startedMs });
+  if (options.cache !== false)
+    writeBundleCache(options.outDirectory, entry, { hash, warnings, inputs, startedMs });
   return { ...paths, warnings };
 }
 
@@ -70,8 +74,10 @@ function existingJobFile(file: string): string {
 }
 
 /**
- * Most jobs need no more than the plain build. Only when the output shows a CommonJS `require` left over or code that
- * asks where its file lies is it built again with those answered per file, because that costs a call per source file.
+ * Most jobs need no more than the plain build. Only when the output shows a CommonJS `require` left over or
+ * code that
+ * asks where its file lies is it built again with those answered per file, because that costs a call per
+ * source file.
  */
 async function buildTwice(entry: string, outDirectory: string): Promise<BuildResult> {
   const esbuild = await import("esbuild");
@@ -104,9 +110,12 @@ async function buildTwice(entry: string, outDirectory: string): Promise<BuildRes
 }
 
 function requireDefaultExport(built: BuildResult, entry: string): void {
-  const output = Object.values(built.metafile!.outputs).find((candidate) => candidate.entryPoint !== undefined);
+  const output = Object.values(built.metafile!.outputs).find(
+    (candidate) => candidate.entryPoint !== undefined,
+  );
   if (output === undefined || output.exports.includes("default")) return;
-  const named = output.exports.length === 0 ? "it exports nothing" : `it exports ${output.exports.join(", ")}`;
+  const named =
+    output.exports.length === 0 ? "it exports nothing" : `it exports ${output.exports.join(", ")}`;
   throw new SheafError("JOB_LOAD", `${entry}: no default export (${named})`, {
     hint: "End the job file with: export default job({ input: ..., map: ..., reduce: ... });",
     details: { path: entry },
@@ -119,10 +128,12 @@ function isBuildFailure(error: unknown): error is BuildFailure {
 
 function loadError(failure: BuildFailure, entry: string): SheafError {
   const first = failure.errors[0];
-  if (first === undefined) return new SheafError("JOB_LOAD", `${entry}: ${failure.message}`, { cause: failure });
+  if (first === undefined)
+    return new SheafError("JOB_LOAD", `${entry}: ${failure.message}`, { cause: failure });
   const more = failure.errors.length > 1 ? ` (and ${failure.errors.length - 1} more)` : "";
   const missing = /^Could not resolve "([^"]+)"/.exec(first.text);
-  const excerpt = first.location === null ? "" : `\n  ${first.location.line} | ${first.location.lineText.trimEnd()}`;
+  const excerpt =
+    first.location === null ? "" : `\n  ${first.location.line} | ${first.location.lineText.trimEnd()}`;
   return new SheafError("JOB_LOAD", `${placed(first, entry)}${more}${excerpt}`, {
     hint: missing === null ? "Correct the job file and run it again." : missingHint(missing[1]!, entry),
     details: {
@@ -134,7 +145,8 @@ function loadError(failure: BuildFailure, entry: string): SheafError {
 }
 
 function missingHint(specifier: string, entry: string): string {
-  if (/^[./]/.test(specifier)) return `There is no such file: check the path "${specifier}" and its extension.`;
+  if (/^[./]/.test(specifier))
+    return `There is no such file: check the path "${specifier}" and its extension.`;
   return `Install it where the job file can see it: cd ${dirname(entry)} && npm install ${specifier}`;
 }
 
@@ -145,7 +157,10 @@ function placed(message: Message, entry?: string): string {
   return `${at.file}:${at.line}:${at.column + 1}: ${message.text}`;
 }
 
-function outputEnding(built: BuildResult, ending: string): { path: string; contents: Uint8Array; text: string } {
+function outputEnding(
+  built: BuildResult,
+  ending: string,
+): { path: string; contents: Uint8Array; text: string } {
   const found = built.outputFiles?.find((file) => file.path.endsWith(ending));
   if (found === undefined) throw new SheafError("INTERNAL", `esbuild made no ${ending} file`);
   return found;

@@ -31,15 +31,23 @@ export function nativeAddons(): Plugin {
 }
 
 /** Things a bundled ES module has no answer to unless they are put in file by file. */
-export const unsupportedPaths = /\b__require\b|\bimport\.meta\.(?:url|dirname|filename)\b|\b__(?:dirname|filename)\b/;
+export const unsupportedPaths =
+  /\b__require\b|\bimport\.meta\.(?:url|dirname|filename)\b|\b__(?:dirname|filename)\b/;
 
 const LOADERS: Readonly<Record<string, Loader>> = {
-  ".ts": "ts", ".mts": "ts", ".cts": "ts", ".tsx": "tsx",
-  ".js": "js", ".mjs": "js", ".cjs": "js", ".jsx": "jsx",
+  ".ts": "ts",
+  ".mts": "ts",
+  ".cts": "ts",
+  ".tsx": "tsx",
+  ".js": "js",
+  ".mjs": "js",
+  ".cjs": "js",
+  ".jsx": "jsx",
 };
 
 /**
- * Gives every source file its own import.meta.url, __dirname and __filename as constants on its first line (so that
+ * Gives every source file its own import.meta.url, __dirname and __filename as constants on its first line
+ * (so that
  * line numbers stay), and the bundle a `require` that starts from the job file.
  */
 export function perFilePaths(entry: string, plugins: readonly Plugin[]): BuildOptions {
@@ -53,7 +61,9 @@ export function perFilePaths(entry: string, plugins: readonly Plugin[]): BuildOp
           ["__sheafUrl", pathToFileURL(path).href],
           ["__filename", path],
           ["__dirname", dirname(path)],
-        ].filter(([name]) => name === "__sheafUrl" || !new RegExp(`\\b(?:const|let|var)\\s+${name}\\b`).test(text));
+        ].filter(
+          ([name]) => name === "__sheafUrl" || !new RegExp(`\\b(?:const|let|var)\\s+${name}\\b`).test(text),
+        );
         const line = constants.map(([name, value]) => `var ${name}=${JSON.stringify(value)};`).join("");
         const contents = text.startsWith("#!") ? `//${text.slice(2)}` : text;
         return { contents: `${line}${contents}`, loader: LOADERS[extname(path)] ?? "js" };

@@ -8,7 +8,10 @@ export interface SourcePlace {
   readonly path: string;
   readonly line: number;
   readonly column: number;
-  /** The lines around it, from the map's own copy of the source: what ran, even if the file has changed since. */
+  /**
+   * The lines around it, from the map's own copy of the source: what ran, even if the file has changed
+   * since.
+   */
   readonly excerpt: readonly { readonly line: number; readonly text: string }[];
 }
 
@@ -23,11 +26,16 @@ const FRAME = /^(\s*at .*?\(?)((?:file:\/\/|\/)[^()]*?):(\d+):(\d+)(\)?)$/;
 
 /**
  * Maps an error's stack through the bundle's source map.
- * @param stack as in `error.stack`; frames that Node has mapped already (--enable-source-maps) stay as they are
+ * @param stack as in `error.stack`; frames that Node has mapped already (--enable-source-maps) stay as they
+ * are
  * @param bundlePath absolute path of job.mjs as it was loaded; null when the job's code was not bundled
  * @param hide frames below these directories are left out (the engine's own)
  */
-export async function mapStack(stack: string, bundlePath: string | null, hide: readonly string[] = []): Promise<MappedStack> {
+export async function mapStack(
+  stack: string,
+  bundlePath: string | null,
+  hide: readonly string[] = [],
+): Promise<MappedStack> {
   const map = bundlePath === null ? null : await readMap(`${bundlePath}.map`);
   const lines: string[] = [];
   const places: SourcePlace[] = [];
@@ -37,11 +45,21 @@ export async function mapStack(stack: string, bundlePath: string | null, hide: r
       if (!/^\s*at .*\(?node:internal\//.test(line)) lines.push(line);
       continue;
     }
-    const [, before, source, lineNumber, column, behind] = frame as unknown as [string, string, string, string, string, string];
+    const [, before, source, lineNumber, column, behind] = frame as unknown as [
+      string,
+      string,
+      string,
+      string,
+      string,
+      string,
+    ];
     const at = { path: framePath(source), line: Number(lineNumber), column: Number(column) };
     if (hide.some((directory) => at.path.startsWith(directory))) continue;
     const original = at.path === bundlePath && map !== null ? map.originalOf(at) : at;
-    places.push({ ...original, excerpt: excerpt(map?.contentOf(original.path) ?? readSource(original.path), original.line) });
+    places.push({
+      ...original,
+      excerpt: excerpt(map?.contentOf(original.path) ?? readSource(original.path), original.line),
+    });
     lines.push(`${before}${shortPath(original.path)}:${original.line}:${original.column}${behind}`);
   }
   const own = places.find((place) => !place.path.includes("/node_modules/"));

@@ -13,7 +13,9 @@ export class BadRecordBudget {
     this.#budget = budget;
   }
 
-  /** A failure once the budget is overdrawn. A share can be judged only when all of the input has been read. */
+  /**
+   * A failure once the budget is overdrawn. A share can be judged only when all of the input has been read.
+   */
   add(phase: Phase, result: TaskSuccess, allOfPhase: boolean): TaskFailure | null {
     if (phase === "sample") return null;
     this.#bad += result.stats.badRecords;
@@ -21,13 +23,29 @@ export class BadRecordBudget {
     return this.check(phase === "reduce" || allOfPhase);
   }
 
+  /**
+   * As add(), for records that ended workers: they are counted when their tasks are finished, too late for a
+   * limit.
+   */
+  poisoned(records: number): TaskFailure | null {
+    const budget = this.#budget;
+    return budget?.kind === "count" && records > budget.max
+      ? this.#overdrawn(records, `${budget.max}`)
+      : null;
+  }
+
   check(allRead: boolean): TaskFailure | null {
     const budget = this.#budget;
     if (budget === null) return null;
     const max = budget.kind === "count" ? budget.max : Math.floor(budget.max * this.#read);
     if (this.#bad <= max || (budget.kind === "share" && !allRead)) return null;
-    const allowed = budget.kind === "count" ? `${budget.max}` : `${budget.max * 100}% of ${this.#read} (${max})`;
-    return taskFailure("BAD_BUDGET", `${this.#bad} records are bad, ${allowed} are allowed`, {
+    const allowed =
+      budget.kind === "count" ? `${budget.max}` : `${budget.max * 100}% of ${this.#read} (${max})`;
+    return this.#overdrawn(this.#bad, allowed);
+  }
+
+  #overdrawn(bad: number, allowed: string): TaskFailure {
+    return taskFailure("BAD_BUDGET", `${bad} records are bad, ${allowed} are allowed`, {
       phase: "map",
       blame: "data",
       hint: "Raise --max-bad, or run without it to see the first bad record in full.",

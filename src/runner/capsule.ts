@@ -30,7 +30,8 @@ export function writeCapsule(
   const path = join(jobDirectory, "capsules", made.task);
   try {
     mkdirSync(path, { recursive: true });
-    const kept = made.spec.kind === "reduce" ? keepInputs(made.spec.inputs, path) : { inputs: [], missing: null };
+    const kept =
+      made.spec.kind === "reduce" ? keepInputs(made.spec.inputs, path) : { inputs: [], missing: null };
     const spec = made.spec.kind === "reduce" ? { ...made.spec, inputs: kept.inputs } : made.spec;
     const capsule: Capsule = { version: 1, ...made, spec, missingInputs: kept.missing };
     writeFileSync(join(path, "capsule.json"), `${JSON.stringify(capsule, capsuleReplacer, 2)}\n`);
@@ -40,11 +41,17 @@ export function writeCapsule(
   }
 }
 
-function keepInputs(inputs: readonly MapOutput[], path: string): { inputs: MapOutput[]; missing: string | null } {
+function keepInputs(
+  inputs: readonly MapOutput[],
+  path: string,
+): { inputs: MapOutput[]; missing: string | null } {
   const paths = inputs.flatMap((input) => (input.path === null ? [] : [input.path]));
   const bytes = paths.reduce((sum, one) => sum + statSync(one).size, 0);
   if (bytes > inputBytesMax) {
-    return { inputs: [...inputs], missing: `its inputs are ${formatSize(bytes)}, more than ${formatSize(inputBytesMax)}` };
+    return {
+      inputs: [...inputs],
+      missing: `its inputs are ${formatSize(bytes)}, more than ${formatSize(inputBytesMax)}`,
+    };
   }
   mkdirSync(join(path, "inputs"), { recursive: true });
   const kept = inputs.map((input) => {

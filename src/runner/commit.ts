@@ -4,7 +4,7 @@ import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
 import type { CommittedPart } from "./options.ts";
-import type { Outputs } from "./task-driver.ts";
+import type { Outputs } from "./driver-options.ts";
 
 export interface CommitPlan {
   readonly name: string;
@@ -18,7 +18,10 @@ export interface CommitPlan {
   readonly overwrite: boolean;
 }
 
-/** The file `_SUCCESS`: present if and only if every part is. The same for every run that gives the same output. */
+/**
+ * The file `_SUCCESS`: present if and only if every part is. The same for every run that gives the same
+ * output.
+ */
 export interface SuccessManifest {
   readonly sheaf: 1;
   readonly job: string;
@@ -34,7 +37,8 @@ interface NamedPart {
 }
 
 /**
- * Names the parts in (partition, roll) order, per collection: "part-00000.tsv", "byAge/part-00000.csv". The names
+ * Names the parts in (partition, roll) order, per collection: "part-00000.tsv", "byAge/part-00000.csv". The
+ * names
  * depend on the output only, never on which attempt or worker made it.
  */
 export function nameParts(
@@ -86,7 +90,10 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
   return named.map(({ part }) => part);
 }
 
-/** Moves the collected results out of the attempts' directories; [collection name, path] in (partition, roll) order. */
+/**
+ * Moves the collected results out of the attempts' directories; [collection name, path] in (partition, roll)
+ * order.
+ */
 export async function keepCollected(
   results: readonly TaskSuccess[],
   collections: readonly string[],

@@ -15,27 +15,38 @@ export interface ReportContext {
 }
 
 const recordCharsMax = 240;
+const sourceCharsMax = 96;
 const logLinesMax = 8;
 const frameLinesMax = 6;
 
-/** One screen that says what failed, where in the source and on which record, and what to do. Ends without newline. */
+/**
+ * One screen that says what failed, where in the source and on which record, and what to do. Ends without
+ * newline.
+ */
 export function formatFailure(failure: TaskFailure, context: ReportContext): string {
   const lines = [headline(failure, context)];
   const place = context.mapped?.place;
   if (place) {
     lines.push("", `  at ${shortPath(place.path)}:${place.line}:${place.column}`);
     for (const { line, text } of place.excerpt) {
-      const mark = line === place.line ? ">" : " ";
-      lines.push(`  ${mark} ${String(line).padStart(4)} | ${printable(text, 100)}`);
+      const isIt = line === place.line;
+      const { shown, column } = window(text, isIt ? place.column : 1);
+      lines.push(`  ${isIt ? ">" : " "} ${String(line).padStart(4)} | ${shown}`);
+      if (isIt) lines.push(`         | ${" ".repeat(column - 1)}^`);
     }
   }
-  const frames = (context.mapped?.text ?? failure.stack ?? "").split("\n").filter((line) => /^\s*at /.test(line));
+  const frames = (context.mapped?.text ?? failure.stack ?? "")
+    .split("\n")
+    .filter((line) => /^\s*at /.test(line));
   if (frames.length > 1 || (frames.length === 1 && !place)) {
     lines.push("", ...frames.slice(0, frameLinesMax).map((frame) => `    ${frame.trim()}`));
   }
   const facts: [string, string][] = [];
   if (failure.path !== null) {
-    facts.push(["input", failure.offset === null ? failure.path : `${failure.path}:${failure.offset} (byte offset)`]);
+    facts.push([
+      "input",
+      failure.offset === null ? failure.path : `${failure.path}:${failure.offset} (byte offset)`,
+    ]);
   }
   if (failure.record !== null) facts.push(["record", printable(failure.record, recordCharsMax)]);
   if (failure.key !== null) facts.push(["key", printable(failure.key, recordCharsMax)]);
@@ -46,9 +57,21 @@ export function formatFailure(failure: TaskFailure, context: ReportContext): str
   }
   if (failure.hint !== null) lines.push("", `  ${failure.hint}`);
   if (context.replay !== null) {
-    lines.push("", `  To run this task again: ${context.replay}   (--inspect stops at the record in a debugger)`);
+    lines.push(
+      "",
+      `  To run this task again: ${context.replay}   (--inspect stops at the record in a debugger)`,
+    );
   }
   return lines.join("\n");
+}
+
+/** The part of a source line around a column (from 1), and where that column then is. */
+function window(text: string, column: number): { readonly shown: string; readonly column: number } {
+  const plain = printable(text.replaceAll("\t", " "), Number.POSITIVE_INFINITY);
+  const from = column <= sourceCharsMax * 0.8 ? 0 : column - Math.floor(sourceCharsMax / 2);
+  const cut = plain.slice(from, from + sourceCharsMax);
+  const shown = `${from > 0 ? "..." : ""}${cut}${from + sourceCharsMax < plain.length ? "..." : ""}`;
+  return { shown, column: column - from + (from > 0 ? 3 : 0) };
 }
 
 function headline(failure: TaskFailure, { task, attempt }: ReportContext): string {
@@ -74,7 +97,9 @@ export function printable(text: string, charsMax: number): string {
 const packageDirectory = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const engineFiles = [join(packageDirectory, "dist", "/"), join(packageDirectory, "src", "/")];
 
-/** Maps a failure's stack; null when it has none. `bundle`: path of job.mjs as loaded, null for a Job object. */
+/**
+ * Maps a failure's stack; null when it has none. `bundle`: path of job.mjs as loaded, null for a Job object.
+ */
 export async function mapFailure(failure: TaskFailure, bundle: string | null): Promise<MappedStack | null> {
   if (failure.stack === null) return null;
   return mapStack(failure.stack, bundle, engineFiles);

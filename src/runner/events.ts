@@ -18,7 +18,10 @@ export interface PhaseProgress {
   readonly spillBytes: number;
 }
 
-/** What happened, in one union; plain data, so that `--json` prints it as it is. `atMs` counts from the run's start. */
+/**
+ * What happened, in one union; plain data, so that `--json` prints it as it is. `atMs` counts from the run's
+ * start.
+ */
 export type RunEvent = { readonly atMs: number } & RunEventBody;
 
 export type RunEventBody =
@@ -53,7 +56,12 @@ export type RunEventBody =
       readonly workers: number;
       readonly badRecords: number;
     }
-  | { readonly kind: "attempt-started"; readonly task: string; readonly attempt: number; readonly worker: number }
+  | {
+      readonly kind: "attempt-started";
+      readonly task: string;
+      readonly attempt: number;
+      readonly worker: number;
+    }
   | {
       readonly kind: "attempt-finished";
       readonly task: string;
@@ -69,7 +77,12 @@ export type RunEventBody =
       readonly failure: TaskFailure;
       readonly willRetry: boolean;
     }
-  | { readonly kind: "attempt-cancelled"; readonly task: string; readonly attempt: number; readonly reason: string }
+  | {
+      readonly kind: "attempt-cancelled";
+      readonly task: string;
+      readonly attempt: number;
+      readonly reason: string;
+    }
   /** What user code printed or logged; whole lines, without the last newline. */
   | {
       readonly kind: "log";

@@ -34,15 +34,19 @@ export function failureOfExit(
       phase,
       log,
       blame: "system",
-      hint: "The system kills when memory runs out (lower --workers or --memory); user code can kill itself, too.",
+      hint: "The system kills when memory runs out (lower --workers or --memory); so may user code.",
     });
   }
   if (exit.code === null && exit.signal === null) {
-    return taskFailure("WORKER_LOST", `the worker could not be started: ${exit.message ?? "no reason given"}`, {
-      phase,
-      log,
-      blame: "system",
-    });
+    return taskFailure(
+      "WORKER_LOST",
+      `the worker could not be started: ${exit.message ?? "no reason given"}`,
+      {
+        phase,
+        log,
+        blame: "system",
+      },
+    );
   }
   const how = exit.signal === null ? `exit code ${exit.code}` : exit.signal;
   const words = exit.message === null ? "" : `: ${exit.message}`;

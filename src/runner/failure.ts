@@ -42,3 +42,16 @@ export function failureOfThrown(
     blame,
   });
 }
+
+/** What is told of an attempt that was ended from outside because it stood still. */
+export function endedFailure(
+  code: ErrorCode,
+  message: string,
+  phase: string,
+  log: readonly string[],
+): TaskFailure {
+  const hint =
+    "Look for an endless loop, or an await that never ends; for long records call ctx.progress() or raise " +
+    "--no-progress-timeout.";
+  return taskFailure(code, message, { phase, log: [...log], hint: code === "NO_PROGRESS" ? hint : null });
+}

@@ -1,5 +1,6 @@
 /**
- * A fault to inject into attempts, for tests: `{ phase: "map", task: 3, untilAttempt: 2, how: "kill" }` kills the
+ * A fault to inject into attempts, for tests: `{ phase: "map", task: 3, untilAttempt: 2, how: "kill" }` kills
+ * the
  * first two attempts of map task 3. Happens at the attempt's start, or at its end with `when: "end"`.
  */
 export interface InjectedFault {
@@ -11,7 +12,8 @@ export interface InjectedFault {
   /** "end": after the task has done its work, before its result is reported. Default "start". */
   readonly when?: "start" | "end";
   /**
-   * throw: an error of user code; exit: process.exit(0); kill: SIGKILL to the own process (a thread ends itself);
+   * throw: an error of user code; exit: process.exit(0); kill: SIGKILL to the own process (a thread ends
+   * itself);
    * hang: an endless loop; stall: a promise that never settles; disk-full: what a full disk gives.
    */
   readonly how: "throw" | "exit" | "kill" | "hang" | "stall" | "disk-full";

@@ -4,24 +4,36 @@
  *
  *   bundles/<hash>/job.mjs, job.mjs.map     bundled job files by content; shared by the jobs that ran them
  *   jobs/<jobId>/
- *     job.json                    the record (JobRecord): name, submitter, times, status, settings, inputs, output,
+ *     job.json                    the record (JobRecord): name, submitter, times, status, settings, inputs,
+ * output,
  *                                 counters, exception
  *     jobconfig.json              how the job was resolved: settings, splits, tasks, workers
  *     result                      INCOMPLETE, FAIL or OK, and a newline
  *     app/job.mjs, job.mjs.map    the code that ran (absent for a Job object)
  *     app.log                     general progress, one line an event, for people
  *     events.jsonl                the same for machines: RunEvents, without `progress` and `log`
- *     progress/map-00003.json     how a task ended: status, attempt, stats (of the first 1,000 tasks of a phase)
+ *     progress/map-00003.json     how a task ended: status, attempt, stats (of the first 1,000 tasks of a
+ * phase)
  *     consolidated-progress.json  the last `progress` event
  *     logs/map-00003.log          what the task printed and logged, at most 1 MiB; only when it did
- *     capsules/map-00003/         a failed task: capsule.json (Capsule in capsule.ts) and, for reduces, its inputs
+ *     capsules/map-00003/         a failed task: capsule.json (Capsule in capsule.ts) and, for reduces, its
+ * inputs
  *
- * A job id is "<UTC date>-<UTC time with ms>-<name>-<4 random letters>": it sorts by start time. Handles name jobs on
- * the command line: an id or the beginning of one, "@" the latest, "@?name" the latest of that name; "<handle>:map-17"
+ * A job id is "<UTC date>-<UTC time with ms>-<name>-<4 random letters>": it sorts by start time. Handles name
+ * jobs on
+ * the command line: an id or the beginning of one, "@" the latest, "@?name" the latest of that name;
+ * "<handle>:map-17"
  * names a task of it, so "@:map-17" is a task of the latest job.
  */
 import {
-  appendFileSync, copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync, writeFileSync,
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
 } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -68,15 +80,23 @@ const progressFilesMax = 1_000;
 
 /** `random` gives numbers in [0, 1). */
 export function makeJobId(name: string, wallMs: number, random: () => number): string {
-  const time = new Date(wallMs).toISOString().replace(/[-:.Z]/g, "").replace("T", "-");
-  const slug = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 30);
+  const time = new Date(wallMs)
+    .toISOString()
+    .replace(/[-:.Z]/g, "")
+    .replace("T", "-");
+  const slug = name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 30);
   const letters = "abcdefghijkmnpqrstuvwxyz23456789";
   const tail = Array.from({ length: 4 }, () => letters[Math.floor(random() * letters.length)]).join("");
   return `${time}-${slug === "" ? "job" : slug}-${tail}`;
 }
 
 /**
- * Writes one job's directory. Nothing here may fail a job: the first error is told once, and from then on nothing more
+ * Writes one job's directory. Nothing here may fail a job: the first error is told once, and from then on
+ * nothing more
  * is written. Lines are gathered and written a few times a second.
  */
 export class JobDirectory {
@@ -114,7 +134,8 @@ export class JobDirectory {
   keepBundle(bundle: string): void {
     this.#try(() => {
       mkdirSync(join(this.path, "app"), { recursive: true });
-      for (const ending of ["", ".map"]) linkOrCopy(`${bundle}${ending}`, join(this.path, "app", `job.mjs${ending}`));
+      for (const ending of ["", ".map"])
+        linkOrCopy(`${bundle}${ending}`, join(this.path, "app", `job.mjs${ending}`));
     });
   }
 
@@ -170,7 +191,10 @@ export class JobDirectory {
       const { kind, atMs, ...rest } = event;
       const status = kind === "attempt-finished" ? "FINISHED" : event.willRetry ? "READY" : "FAILED";
       const fraction = kind === "attempt-finished" ? 1 : 0;
-      writeFileSync(join(this.path, "progress", `${event.task}.json`), JSON.stringify({ status, fraction, atMs, ...rest }));
+      writeFileSync(
+        join(this.path, "progress", `${event.task}.json`),
+        JSON.stringify({ status, fraction, atMs, ...rest }),
+      );
     });
   }
 
@@ -192,7 +216,10 @@ export class JobDirectory {
       action();
     } catch (error) {
       this.#broken = true;
-      this.#warn(`the job directory ${this.path} cannot be written (${describeThrown(error)}); the job goes on without it`);
+      this.#warn(
+        `the job directory ${this.path} cannot be written: the job goes on without it ` +
+          `(${describeThrown(error)})`,
+      );
     }
   }
 }
@@ -206,13 +233,17 @@ export function linkOrCopy(from: string, to: string): void {
   }
 }
 
-/** Removes the oldest job directories beyond those kept, and bundles no kept job refers to. Errors do not matter. */
+/**
+ * Removes the oldest job directories beyond those kept, and bundles no kept job refers to. Errors do not
+ * matter.
+ */
 export async function pruneJobs(stateDirectory: string, keep: number): Promise<void> {
   try {
     const jobs = join(stateDirectory, "jobs");
     const ids = readdirSync(jobs).sort();
     if (ids.length <= keep) return;
-    for (const id of ids.slice(0, ids.length - keep)) await rm(join(jobs, id), { recursive: true, force: true });
+    for (const id of ids.slice(0, ids.length - keep))
+      await rm(join(jobs, id), { recursive: true, force: true });
   } catch {
     // Another process may prune at the same time.
   }
@@ -231,7 +262,7 @@ function appLogLine(event: RunEvent): string | null {
     case "job-started":
       return `job ${event.jobId} started`;
     case "planned":
-      return `${event.files} files, ${event.bytes} bytes, ${event.mapTasks} map and ${event.reduceTasks} reduce tasks`;
+      return `${event.bytes} bytes in ${event.files} files; ${event.mapTasks} + ${event.reduceTasks} tasks`;
     case "phase-started":
       return `${event.phase}: ${event.tasks} tasks`;
     case "phase-finished":

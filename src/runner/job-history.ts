@@ -26,7 +26,9 @@ export function defaultStateDirectory(
   return join(home, ".local", "state", "sheaf");
 }
 
-/** The kept jobs, latest first; [] when there are none. Directories without a readable record are left out. */
+/**
+ * The kept jobs, latest first; [] when there are none. Directories without a readable record are left out.
+ */
 export async function listJobs(stateDirectory: string): Promise<KeptJob[]> {
   const jobs = jobIds(stateDirectory).map((id) => readJob(stateDirectory, id));
   return jobs.filter((job) => job !== null);
@@ -39,8 +41,12 @@ export async function listJobs(stateDirectory: string): Promise<KeptJob[]> {
 export async function findJob(stateDirectory: string, handle: string): Promise<JobHandle> {
   const parsed = /^(.*?)(?::(sample|map|reduce)-(\d+))?$/.exec(handle);
   const name = parsed?.[1] ?? handle;
-  const task = parsed?.[2] === undefined ? null : `${parsed[2]}-${String(Number(parsed[3])).padStart(5, "0")}`;
-  const found = name === "@" || name.startsWith("@?") ? latest(stateDirectory, name.slice(2)) : byId(stateDirectory, name);
+  const task =
+    parsed?.[2] === undefined ? null : `${parsed[2]}-${String(Number(parsed[3])).padStart(5, "0")}`;
+  const found =
+    name === "@" || name.startsWith("@?")
+      ? latest(stateDirectory, name.slice(2))
+      : byId(stateDirectory, name);
   return { ...found, task };
 }
 
@@ -98,7 +104,11 @@ function readJob(stateDirectory: string, id: string): KeptJob | null {
 /** A job whose process is gone did not get to say how it ended. */
 function truthful(record: JobRecord): JobRecord {
   if (record.status !== "RUNNING" || record.host !== hostname() || isAlive(record.pid)) return record;
-  return { ...record, status: "FAILED", exception: record.exception ?? "The process that ran this job was killed." };
+  return {
+    ...record,
+    status: "FAILED",
+    exception: record.exception ?? "The process that ran this job was killed.",
+  };
 }
 
 export function isAlive(pid: number): boolean {

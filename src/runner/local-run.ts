@@ -26,13 +26,15 @@ import { paramsOf, partitionsOf } from "./resolve-options.ts";
 import type { ResolvedOptions } from "./resolve-options.ts";
 import { spoolStdin } from "./spool-stdin.ts";
 import { TaskDriver } from "./task-driver.ts";
-import type { DriverResult, Outputs } from "./task-driver.ts";
+import type { DriverResult, Outputs } from "./driver-options.ts";
 import { makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 import type { StartWorker } from "./worker.ts";
 
 /** What is to run: a job file, or a Job object on this thread. */
-export type JobSource = { readonly kind: "file"; readonly path: string } | { readonly kind: "object"; readonly job: Job };
+export type JobSource =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "object"; readonly job: Job };
 
 /** How a run went, before it is made a RunResult. */
 export interface RunOutcome {
@@ -44,7 +46,8 @@ export interface RunOutcome {
 }
 
 /**
- * One run on this machine, from the job file to the committed output. Each step leaves in the object what later steps and
+ * One run on this machine, from the job file to the committed output. Each step leaves in the object what
+ * later steps and
  * the result need; `finish` cleans up whatever steps were reached.
  */
 export class LocalRun {
@@ -75,7 +78,8 @@ export class LocalRun {
     this.resolved = resolved;
     this.events = new EventLog(this.clock, options.onEvent);
     this.#startWall = this.clock.wallMs();
-    this.name = options.name ?? (source.kind === "file" ? basename(source.path).replace(/\.\w+$/, "") : "job");
+    this.name =
+      options.name ?? (source.kind === "file" ? basename(source.path).replace(/\.\w+$/, "") : "job");
     this.pool = new WorkerPool({
       startWorker,
       isolation: resolved.isolation,
@@ -102,8 +106,11 @@ export class LocalRun {
       const driven = await this.#drive();
       return { status: driven.status, cause: driven.cause, error: null, driven };
     } catch (error) {
-      if (this.#options.signal?.aborted === true) return { status: "CANCELLED", cause: null, error: null, driven: null };
-      const known = isSheafError(error) ? error : new SheafError("INTERNAL", `sheaf failed: ${String(error)}`, { cause: error });
+      if (this.#options.signal?.aborted === true)
+        return { status: "CANCELLED", cause: null, error: null, driven: null };
+      const known = isSheafError(error)
+        ? error
+        : new SheafError("INTERNAL", `sheaf failed: ${String(error)}`, { cause: error });
       return { status: "FAILED", cause: null, error: known, driven: null };
     }
   }
@@ -122,9 +129,13 @@ export class LocalRun {
   async #load(): Promise<TaskFailure | null> {
     const { output, overwrite, inputs } = this.resolved;
     const source = this.#source;
-    const keep = [...inputs.filter((input) => input !== "-"), ...(source.kind === "file" ? [source.path] : [])];
+    const keep = [
+      ...inputs.filter((input) => input !== "-"),
+      ...(source.kind === "file" ? [source.path] : []),
+    ];
     const checked = output === null ? Promise.resolve() : checkOutput(output, { overwrite, keep });
-    const bundled = source.kind === "file" ? bundleJob(source.path, { outDirectory: this.#bundleDirectory() }) : null;
+    const bundled =
+      source.kind === "file" ? bundleJob(source.path, { outDirectory: this.#bundleDirectory() }) : null;
     // Whichever fails first is told; neither may be left unheard.
     bundled?.catch(() => undefined);
     await checked;
@@ -162,7 +173,9 @@ export class LocalRun {
     const { output, isolation, stateDirectory } = this.resolved;
     const code = this.bundle?.hash ?? null;
     if (stateDirectory !== null) {
-      this.directory = new JobDirectory(stateDirectory, this.#record(file, code), (message) => this.#warn(message));
+      this.directory = new JobDirectory(stateDirectory, this.#record(file, code), (message) =>
+        this.#warn(message),
+      );
       this.events.keepIn(this.directory);
       if (this.bundle !== null) this.directory.keepBundle(this.bundle.path);
     }
@@ -173,12 +186,36 @@ export class LocalRun {
 
   #record(file: string | null, code: string | null): JobRecord {
     return {
-      jobId: this.jobId, name: this.name, status: "RUNNING", submitter: submitter(), host: hostname(), pid: process.pid,
-      file, code, inputs: this.resolved.inputs, output: this.resolved.output,
-      startTime: new Date(this.#startWall).toISOString(), endTime: null, elapsedMs: null, currentPhase: "load",
-      counters: {}, mapTasks: 0, reduceTasks: 0, recordsIn: 0, recordsOut: 0, bytesIn: 0, bytesOut: 0, badRecords: 0,
-      exception: null, capsules: [],
-      settings: { ...this.resolved, inputs: undefined, output: undefined, params: this.#options.params ?? {} },
+      jobId: this.jobId,
+      name: this.name,
+      status: "RUNNING",
+      submitter: submitter(),
+      host: hostname(),
+      pid: process.pid,
+      file,
+      code,
+      inputs: this.resolved.inputs,
+      output: this.resolved.output,
+      startTime: new Date(this.#startWall).toISOString(),
+      endTime: null,
+      elapsedMs: null,
+      currentPhase: "load",
+      counters: {},
+      mapTasks: 0,
+      reduceTasks: 0,
+      recordsIn: 0,
+      recordsOut: 0,
+      bytesIn: 0,
+      bytesOut: 0,
+      badRecords: 0,
+      exception: null,
+      capsules: [],
+      settings: {
+        ...this.resolved,
+        inputs: undefined,
+        output: undefined,
+        params: this.#options.params ?? {},
+      },
     };
   }
 
@@ -210,7 +247,9 @@ export class LocalRun {
     this.pool.settings(this.settings);
     const mapTasks = plan.tasks.map.length;
     const reduceTasks = plan.tasks.reduce.length;
-    const partitions = Object.fromEntries(this.collections.map((name, index) => [name, plan.partitions[index]!]));
+    const partitions = Object.fromEntries(
+      this.collections.map((name, index) => [name, plan.partitions[index]!]),
+    );
     const { files, bytes } = plan;
     const workersMax = this.#slots();
     this.events.emit({ kind: "planned", files, bytes, mapTasks, reduceTasks, partitions, workersMax });
@@ -235,12 +274,15 @@ export class LocalRun {
       attempts: resolved.attempts,
       noProgressMs: resolved.noProgressMs,
       workDirectory: this.work!.attempts,
+      keepBad: resolved.badBudget !== null,
+      failedTasksShare: resolved.failedTasksShare,
       faults: this.#options.fail ?? [],
       clock: this.clock,
       signal: this.#options.signal,
       emit: (event) => this.events.emit(event),
       sampled: (results) => this.#useSample(results),
       taskFinished: (phase, result, all) => budget.add(phase, result, all),
+      poisoned: (records) => budget.poisoned(records),
       commit: (outputs) => this.events.phase("commit", () => this.#commit(outputs, budget)),
     });
     return this.#driver.run();
@@ -251,7 +293,10 @@ export class LocalRun {
     const bounds = this.#outline!.collections.map(({ order }, index) => {
       const partitions = settings.partitions[index]!;
       if (order !== "total" || partitions < 2) return null;
-      return chooseBounds(results.flatMap((result) => result.keys[index] ?? []), partitions);
+      return chooseBounds(
+        results.flatMap((result) => result.keys[index] ?? []),
+        partitions,
+      );
     });
     this.settings = { ...settings, bounds };
     this.pool.settings(this.settings);
@@ -259,7 +304,8 @@ export class LocalRun {
 
   async #commit(outputs: Outputs, budget: BadRecordBudget): Promise<void> {
     const over = budget.check(true);
-    if (over !== null) throw new SheafError(over.code, over.message, over.hint === null ? {} : { hint: over.hint });
+    if (over !== null)
+      throw new SheafError(over.code, over.message, over.hint === null ? {} : { hint: over.hint });
     if (this.#outline!.hasExpect) await this.#expect(outputs);
     if (this.resolved.collect) {
       const results = [...outputs.map, ...outputs.reduce];
@@ -285,10 +331,14 @@ export class LocalRun {
     if (refusal === null) return;
     const failure =
       typeof refusal === "string"
-        ? taskFailure("EXPECT_FAILED", `the job's expect gate refused the result: ${refusal}`, { phase: "expect" })
+        ? taskFailure("EXPECT_FAILED", `the job's expect gate refused the result: ${refusal}`, {
+            phase: "expect",
+          })
         : refusal;
     throw new SheafError("EXPECT_FAILED", failure.message, {
-      hint: failure.hint ?? "Nothing was written; earlier output is as it was. The counters are in the job directory.",
+      hint:
+        failure.hint ??
+        "Nothing was written; earlier output is as it was. The counters are in the job directory.",
     });
   }
 

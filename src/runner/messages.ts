@@ -2,8 +2,12 @@ import type { Framing } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
 import type { InjectedFault } from "./fault-injection.ts";
+import type { Trace } from "./trace.ts";
 
-/** What the coordinating thread knows of a job. User code itself is loaded and run in workers only. Plain data. */
+/**
+ * What the coordinating thread knows of a job. User code itself is loaded and run in workers only. Plain
+ * data.
+ */
 export interface JobOutline {
   readonly name: string | null;
   readonly input:
@@ -33,11 +37,15 @@ export type ToWorker =
   | { readonly kind: "load"; readonly url: string }
   /** What every task from now on shares. No answer. */
   | { readonly kind: "settings"; readonly settings: JobSettings }
-  /** Run one attempt. Answer: result. `fault` is injected by tests. */
+  /**
+   * Run one attempt. Answer: result. `trace`: tell which record is being mapped. `faults` are injected by
+   * tests.
+   */
   | {
       readonly kind: "run";
       readonly id: number;
       readonly spec: TaskSpec;
+      readonly trace: Trace | null;
       readonly faults: readonly InjectedFault[];
     }
   /** Abort the running attempt's signal, handled out of order; its result then does not matter. */
@@ -51,7 +59,9 @@ export type FromWorker =
   | { readonly kind: "loading" }
   | { readonly kind: "loaded"; readonly outline: JobOutline }
   | { readonly kind: "load-failed"; readonly failure: TaskFailure }
-  /** `spoiled`: user code is still running or has thrown outside its task; the worker must not be used again. */
+  /**
+   * `spoiled`: user code is still running or has thrown outside its task; the worker must not be used again.
+   */
   | { readonly kind: "result"; readonly id: number; readonly result: TaskResult; readonly spoiled: boolean }
   /** `id` is null outside tasks. `text` is whole lines without the last newline. */
   | {

@@ -10,31 +10,53 @@ export type Isolation = "thread" | "process" | "inline";
 
 /** What a run may be told. Everything has a default; sizes take bytes or a text such as "64MiB". */
 export interface RunOptions {
-  /** Files, directories and globs; "-" is standard input. Default: none (the job's source makes its records). */
+  /**
+   * Files, directories and globs; "-" is standard input. Default: none (the job's source makes its records).
+   */
   readonly inputs?: string | readonly string[];
-  /** Directory the output is committed to. Default: nothing is written (use `collect` to read the results). */
+  /**
+   * Directory the output is committed to. Default: nothing is written (use `collect` to read the results).
+   */
   readonly output?: string;
-  /** Swap an existing output directory for the new one; without it, an existing one is an error. Default false. */
+  /**
+   * Swap an existing output directory for the new one; without it, an existing one is an error. Default
+   * false.
+   */
   readonly overwrite?: boolean;
   /** Workers at most. Default: the machine's cores. Never more are started than there are tasks. */
   readonly workers?: number;
-  /** Reduce partitions: for every collection, or by collection name. Default: the job's, else from the input's size. */
+  /**
+   * Reduce partitions: for every collection, or by collection name. Default: the job's, else from the
+   * input's size.
+   */
   readonly partitions?: number | Readonly<Record<string, number>>;
   /** Bytes one map task reads at most. Default: from the input's size. */
   readonly splitSize?: number | string;
   /** Memory one worker may use for its data. Default 256 MiB. */
   readonly memory?: number | string;
-  /** JavaScript heap one worker may use. Default: Node's own limit, or its share of the machine's memory if less. */
+  /**
+   * JavaScript heap one worker may use. Default: Node's own limit, or its share of the machine's memory if
+   * less.
+   */
   readonly heap?: number | string;
   /** Fraction of the records to keep, in (0, 1]. Default 1. */
   readonly sample?: number;
   /** Values for the job's `params`, by name. Texts become numbers or booleans where the default is one. */
   readonly params?: Readonly<Record<string, unknown>>;
-  /** Records that may fail before the job does: a number, or a share of the records read ("0.01%"). Default 0. */
+  /**
+   * Records that may fail before the job does: a number, or a share of the records read ("0.01%"). Default
+   * 0.
+   */
   readonly maxBad?: number | string;
   readonly isolate?: Isolation;
   /** Attempts a task has before the job fails. Lost workers do not count. Default 4. */
   readonly attempts?: number;
+  /**
+   * Share of the tasks of a phase that may fail without failing the job ("1%" or 0.01); their records are
+   * then missing
+   * from the output, and `failedTasks` of the result names them. Default 0.
+   */
+  readonly maxFailedTasks?: number | string;
   /** A task that finishes no record for this long is ended. Default 60,000. */
   readonly noProgressMs?: number;
   /** Default: the job's name, else the job file's. */
@@ -46,7 +68,8 @@ export interface RunOptions {
   /** Where shuffle files go. Default: beside the output, else the system's temporary directory. */
   readonly tempDirectory?: string;
   /**
-   * Where job directories are kept. Default $SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else ~/.local/state/sheaf.
+   * Where job directories are kept. Default $SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else
+   * ~/.local/state/sheaf.
    * null keeps none.
    */
   readonly stateDirectory?: string | null;
@@ -55,7 +78,8 @@ export interface RunOptions {
   /** Output files are closed and a new part begun at this size. Default 64 MiB. */
   readonly partBytes?: number | string;
   /**
-   * The file whose default export the given Job object is. With it the job can run on workers; a Job object alone
+   * The file whose default export the given Job object is. With it the job can run on workers; a Job object
+   * alone
    * runs on this thread.
    */
   readonly file?: string | URL;
@@ -96,7 +120,9 @@ export interface Skew {
 
 /** A failed attempt, as the report shows it. */
 export interface FailedTask {
-  /** "map-00017"; "" when no task had begun (the job could not be loaded, the output could not be committed). */
+  /**
+   * "map-00017"; "" when no task had begun (the job could not be loaded, the output could not be committed).
+   */
   readonly task: string;
   readonly attempt: number;
   readonly failure: TaskFailure;
@@ -127,6 +153,8 @@ export interface RunResult {
   readonly badRecords: number;
   /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
   readonly failedAttempts: readonly FailedTask[];
+  /** Tasks given up within `maxFailedTasks`: their records are missing from the output. */
+  readonly failedTasks: readonly string[];
   /** Why the job did not succeed: the first real cause. null when it did. */
   readonly error: RunFailure | null;
   /**
@@ -147,7 +175,10 @@ export class RunFailure extends SheafError {
   readonly failure: TaskFailure | null;
   readonly task: string | null;
   readonly attempt: number | null;
-  /** One screen of text: message, place in the source, record, path:offset, key, task, last log lines, what to do. */
+  /**
+   * One screen of text: message, place in the source, record, path:offset, key, task, last log lines, what
+   * to do.
+   */
   readonly report: string;
 
   constructor(

@@ -9,7 +9,8 @@ const tailLineChars = 400;
 export type OutputStream = "log" | "stdout" | "stderr";
 
 /**
- * Collects what user code prints, line by line, with a cap per task: a flood costs neither memory nor messages, and
+ * Collects what user code prints, line by line, with a cap per task: a flood costs neither memory nor
+ * messages, and
  * nothing waits for a reader.
  */
 export class OutputCapture {
@@ -77,7 +78,10 @@ export class OutputCapture {
     }
     this.flush();
     if (this.#dropped > 0) {
-      this.#addLines("log", `(${this.#dropped} characters more were printed and dropped: 1 MiB per task is kept)`);
+      this.#addLines(
+        "log",
+        `(${this.#dropped} characters more were printed and dropped: 1 MiB per task is kept)`,
+      );
       this.#dropped = 0;
     }
     this.flush();
@@ -103,7 +107,11 @@ export class OutputCapture {
 }
 
 /** Sends a Node stream's writes to the capture instead. */
-export function captureStream(target: NodeJS.WriteStream, stream: OutputStream, capture: OutputCapture): void {
+export function captureStream(
+  target: NodeJS.WriteStream,
+  stream: OutputStream,
+  capture: OutputCapture,
+): void {
   const write = (
     chunk: string | Uint8Array,
     encodingOrDone?: BufferEncoding | ((error?: Error | null) => void),

@@ -9,7 +9,7 @@ import type { InputFile } from "../storage/list-input.ts";
 import type { Split } from "../task/task-spec.ts";
 import type { JobOutline } from "./messages.ts";
 import type { ResolvedOptions } from "./resolve-options.ts";
-import type { TaskTable } from "./task-driver.ts";
+import type { TaskTable } from "./driver-options.ts";
 
 /** What is to be done, by whom it does not matter. */
 export interface JobPlan {
@@ -20,7 +20,10 @@ export interface JobPlan {
   readonly bytes: number;
 }
 
-/** @throws SheafError as planInput; USAGE when inputs are missing, or given to a job that makes its own records */
+/**
+ * @throws SheafError as planInput; USAGE when inputs are missing, or given to a job that makes its own
+ * records
+ */
 export async function planJob(
   outline: JobOutline,
   options: ResolvedOptions,
@@ -36,7 +39,9 @@ export async function planJob(
   });
   const partitions = asked.map((count) => count ?? defaultPartitions(input, plan.totalBytes));
   const reduce = outline.collections.flatMap(({ mapOnly }, collection) =>
-    mapOnly ? [] : Array.from({ length: partitions[collection]! }, (_, partition) => ({ collection, partition })),
+    mapOnly
+      ? []
+      : Array.from({ length: partitions[collection]! }, (_, partition) => ({ collection, partition })),
   );
   const sample = await sampleOf(outline, input, plan, partitions);
   return {

@@ -7,6 +7,7 @@ import { taskFailure } from "./failure.ts";
 import type { InjectedFault } from "./fault-injection.ts";
 import type { FromWorker, JobOutline, ToWorker } from "./messages.ts";
 import type { Isolation } from "./options.ts";
+import type { Trace } from "./trace.ts";
 import type { StartWorker, Worker, WorkerExit } from "./worker.ts";
 
 export interface PoolOptions {
@@ -27,6 +28,11 @@ export interface PoolListener {
   stray(failure: TaskFailure): void;
 }
 
+export interface RunMore {
+  readonly trace: Trace | null;
+  readonly faults: readonly InjectedFault[];
+}
+
 interface Slot {
   worker: Worker | null;
   /** Resolves when `worker`, or the one before it, is gone. */
@@ -43,13 +49,19 @@ interface Slot {
 }
 
 const tailLines = 20;
-/** A worker may take this long until it begins to load user code, on a machine that is busy with other things. */
-const startMsMax = 60_000;
-/** A worker blocked in a system call cannot be ended from within this process; it is not waited for longer. */
+/**
+ * A worker may take this long until it begins to load user code, on a machine that is busy with other
+ * things.
+ */
+export const workerStartMsMax = 60_000;
+/**
+ * A worker blocked in a system call cannot be ended from within this process; it is not waited for longer.
+ */
 const killWaitMs = 5_000;
 
 /**
- * Workers by slot, started when first needed and again when one is gone. Knows nothing of tasks but that one runs at a
+ * Workers by slot, started when first needed and again when one is gone. Knows nothing of tasks but that one
+ * runs at a
  * time, and how each ended.
  */
 export class WorkerPool {
@@ -89,7 +101,11 @@ export class WorkerPool {
     for (const [index, slot] of this.#slots) if (index !== 0) slot.worker?.send(this.#load);
     for (let attempt = 1; ; attempt++) {
       const slot = this.#slots.get(0);
-      const answer = await this.#ask(0, slot?.worker === null || slot === undefined ? null : this.#load, "load");
+      const answer = await this.#ask(
+        0,
+        slot?.worker === null || slot === undefined ? null : this.#load,
+        "load",
+      );
       if ("kind" in answer && answer.kind === "loaded") return { outline: answer.outline };
       if ("kind" in answer && answer.kind === "load-failed") return { failure: answer.failure };
       const failure = this.#exitFailure(0, answer as WorkerExit);
@@ -103,14 +119,19 @@ export class WorkerPool {
     for (const slot of this.#slots.values()) slot.worker?.send(this.#settings);
   }
 
-  /** Runs an attempt in an idle slot; `id` names it in what the listener hears. */
-  run(slotIndex: number, id: number, spec: TaskSpec, faults: readonly InjectedFault[]): void {
+  /**
+   * Runs an attempt in an idle slot; `id` names it in what the listener hears. Returns its progress board.
+   */
+  run(slotIndex: number, id: number, spec: TaskSpec, more: RunMore): Float64Array {
     const slot = this.#workerOf(slotIndex);
     if (slot.id !== null) throw new SheafError("INTERNAL", `slot ${slotIndex} is busy`);
     slot.id = id;
     slot.phase = spec.kind;
     slot.tail = [];
-    slot.worker!.send({ kind: "run", id, spec, faults });
+    const worker = slot.worker!;
+    worker.board.fill(0);
+    worker.send({ kind: "run", id, spec, ...more });
+    return worker.board;
   }
 
   /** The job's expect gate: null when it passed, else why not. */
@@ -121,14 +142,15 @@ export class WorkerPool {
     return this.#exitFailure(idle, answer as WorkerExit);
   }
 
-  /** The board of the attempt a slot runs, and the last lines it printed; null when idle. */
-  look(slotIndex: number): { readonly board: Float64Array; readonly tail: readonly string[] } | null {
-    const slot = this.#slots.get(slotIndex);
-    if (slot === undefined || slot.worker === null || slot.id === null) return null;
-    return { board: slot.worker.board, tail: slot.tail };
+  /** The last lines printed in the slot. */
+  tail(slotIndex: number): readonly string[] {
+    return this.#slots.get(slotIndex)?.tail ?? [];
   }
 
-  /** Asks the attempt in the slot to stop, and ends its worker; resolves when it is gone. The listener hears nothing. */
+  /**
+   * Asks the attempt in the slot to stop, and ends its worker; resolves when it is gone. The listener hears
+   * nothing.
+   */
   async kill(slotIndex: number): Promise<void> {
     const slot = this.#slots.get(slotIndex);
     if (slot === undefined || slot.worker === null) return;
@@ -149,7 +171,15 @@ export class WorkerPool {
   #workerOf(index: number): Slot {
     let slot = this.#slots.get(index);
     if (slot === undefined) {
-      slot = { worker: null, id: null, phase: "load", tail: [], answer: null, began: null, exit: Promise.resolve() };
+      slot = {
+        worker: null,
+        id: null,
+        phase: "load",
+        tail: [],
+        answer: null,
+        began: null,
+        exit: Promise.resolve(),
+      };
       this.#slots.set(index, slot);
     }
     if (slot.worker === null) this.#startIn(index, slot);
@@ -229,7 +259,10 @@ export class WorkerPool {
     return failureOfExit(exit, slot.phase, this.#options.isolation, this.#options.heapBytes, slot.tail);
   }
 
-  /** Sends a message (null: it was sent when the worker started) and waits for its answer or for the worker's end. */
+  /**
+   * Sends a message (null: it was sent when the worker started) and waits for its answer or for the worker's
+   * end.
+   */
   async #ask(index: number, message: ToWorker | null, phase: string): Promise<FromWorker | WorkerExit> {
     const slot = this.#workerOf(index);
     slot.phase = phase;
@@ -241,7 +274,10 @@ export class WorkerPool {
         resolve({ code: null, signal: null, outOfMemory: false, message: noAnswer });
       };
       const { noProgressMs } = this.#options;
-      let timer = setTimeout(giveUp, message?.kind === "expect" ? noProgressMs : Math.max(noProgressMs, startMsMax));
+      let timer = setTimeout(
+        giveUp,
+        message?.kind === "expect" ? noProgressMs : Math.max(noProgressMs, workerStartMsMax),
+      );
       slot.began = () => {
         clearTimeout(timer);
         timer = setTimeout(giveUp, noProgressMs);
@@ -279,7 +315,7 @@ function remember(slot: Slot, text: string): void {
 }
 
 /** Beat of a board: changes whenever the attempt has moved on. */
-export function beatOf(board: Float64Array): number {
+export function beatOf(board: Readonly<Float64Array>): number {
   return board[PROGRESS_CELLS.beat]!;
 }
 

@@ -1,5 +1,6 @@
 import { Worker as Thread } from "node:worker_threads";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
+import { writeBoard } from "./board-pipe.ts";
 import type { ToWorker } from "./messages.ts";
 import { captureStream } from "./output-capture.ts";
 import { TaskHost } from "./task-host.ts";
@@ -8,17 +9,20 @@ import { TaskHost } from "./task-host.ts";
 
 const shared = new SharedArrayBuffer(PROGRESS_BYTES);
 
-// The board is passed on by a thread of its own, which user code cannot block. When nobody reads any more, the parent
+// The board is passed on by a thread of its own, which user code cannot block. When nobody reads any more,
+// the parent
 // is gone and so must this process be, whatever its main thread is doing.
 const heartbeat = new Thread(new URL("./heartbeat-entry.js", import.meta.url), { workerData: shared });
 heartbeat.unref();
 
+const boardBytes = new Uint8Array(shared);
 const host = new TaskHost({
   board: new Float64Array(shared),
   post: (message) => {
     if (process.connected) process.send!(message);
   },
   busy: (running) => (running ? process.channel!.unref() : process.channel!.ref()),
+  written: () => writeBoard(boardBytes),
   kill: () => process.kill(process.pid, "SIGKILL"),
 });
 

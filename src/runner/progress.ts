@@ -33,7 +33,7 @@ export class ProgressTally {
     });
   }
 
-  look(ref: AttemptRef, board: Float64Array): void {
+  look(ref: AttemptRef, board: Readonly<Float64Array>): void {
     this.#running.get(formatAttempt(ref))?.cells.set(board.subarray(0, Object.keys(PROGRESS_CELLS).length));
   }
 

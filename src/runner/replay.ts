@@ -34,8 +34,10 @@ export interface ReplayResult {
 }
 
 /**
- * Runs a failed task again on this thread, from its capsule: the saved bundle, settings and split, the same attempt
- * number. Its output goes to a temporary directory that is removed. `handle` names a job or a task of one; a job alone
+ * Runs a failed task again on this thread, from its capsule: the saved bundle, settings and split, the same
+ * attempt
+ * number. Its output goes to a temporary directory that is removed. `handle` names a job or a task of one; a
+ * job alone
  * means its first capsule.
  * @throws SheafError NOT_FOUND without such a capsule, INPUT_CHANGED when its input is no longer what it was.
  */
@@ -57,7 +59,11 @@ export async function replay(handle: string, options: ReplayOptions): Promise<Re
   }
   if (options.inspect === true) await openInspector(options);
   const { default: job } = (await import(pathToFileURL(bundle).href)) as { readonly default: Job };
-  const result = await runCapsule(options.inspect === true ? stoppingAt(job, capsule) : job, capsule, options);
+  const result = await runCapsule(
+    options.inspect === true ? stoppingAt(job, capsule) : job,
+    capsule,
+    options,
+  );
   const { jobId, attempt } = capsule;
   return { jobId, task, attempt, result, report: await reportOf(result, capsule, bundle) };
 }
@@ -68,7 +74,9 @@ async function runCapsule(job: Job, capsule: Capsule, options: ReplayOptions): P
   try {
     mkdirSync(join(directory, "attempt"));
     const spec: TaskSpec =
-      capsule.spec.kind === "sample" ? capsule.spec : { ...capsule.spec, directory: join(directory, "attempt") };
+      capsule.spec.kind === "sample"
+        ? capsule.spec
+        : { ...capsule.spec, directory: join(directory, "attempt") };
     return await createTaskRunner(job, withDefaultParams(job, capsule.settings)).run(spec, {
       progress: new Float64Array(PROGRESS_BYTES / 8),
       signal: new AbortController().signal,

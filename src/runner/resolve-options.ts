@@ -22,6 +22,7 @@ export interface ResolvedOptions {
   readonly badBudget: BadBudget | null;
   readonly isolation: Isolation;
   readonly attempts: number;
+  readonly failedTasksShare: number;
   readonly noProgressMs: number;
   readonly stateDirectory: string | null;
   readonly collect: boolean;
@@ -29,7 +30,9 @@ export interface ResolvedOptions {
 }
 
 /** How many records may be bad: an absolute number, or a share of the records read. */
-export type BadBudget = { readonly kind: "count"; readonly max: number } | { readonly kind: "share"; readonly max: number };
+export type BadBudget =
+  | { readonly kind: "count"; readonly max: number }
+  | { readonly kind: "share"; readonly max: number };
 
 const timerMsMax = 2 ** 31 - 1;
 const heapBytesMin = 64 * MiB;
@@ -37,13 +40,17 @@ const heapBytesMin = 64 * MiB;
 /** @throws SheafError USAGE naming the option that makes no sense. */
 export function resolveOptions(options: RunOptions, isolation: Isolation): ResolvedOptions {
   const output = options.output === undefined ? null : resolve(options.output);
-  const workers = isolation === "inline" ? 1 : wholeNumber(options.workers ?? availableParallelism(), "workers", 1, 1_024);
+  const workers =
+    isolation === "inline" ? 1 : wholeNumber(options.workers ?? availableParallelism(), "workers", 1, 1_024);
   return {
     inputs: typeof options.inputs === "string" ? [options.inputs] : (options.inputs ?? []),
     output,
     overwrite: options.overwrite ?? false,
     workers,
-    splitBytes: options.splitSize === undefined ? null : atLeast(parseSize(options.splitSize, "splitSize"), "splitSize", 1),
+    splitBytes:
+      options.splitSize === undefined
+        ? null
+        : atLeast(parseSize(options.splitSize, "splitSize"), "splitSize", 1),
     memoryBytes: atLeast(
       parseSize(options.memory ?? limits.memoryBytesDefault, "memory"),
       "memory",
@@ -54,7 +61,13 @@ export function resolveOptions(options: RunOptions, isolation: Isolation): Resol
     badBudget: options.maxBad === undefined ? null : badBudgetOf(options.maxBad),
     isolation,
     attempts: wholeNumber(options.attempts ?? limits.attemptsMaxDefault, "attempts", 1, 1_000),
-    noProgressMs: wholeNumber(options.noProgressMs ?? limits.noProgressMsDefault, "noProgressMs", 1, timerMsMax),
+    failedTasksShare: failedTasksShareOf(options.maxFailedTasks ?? 0),
+    noProgressMs: wholeNumber(
+      options.noProgressMs ?? limits.noProgressMsDefault,
+      "noProgressMs",
+      1,
+      timerMsMax,
+    ),
     stateDirectory: stateDirectoryOf(options),
     collect: options.collect ?? output === null,
     partBytes: atLeast(parseSize(options.partBytes ?? limits.partBytesDefault, "partBytes"), "partBytes", 1),
@@ -80,7 +93,8 @@ export function partitionsOf(options: RunOptions, outline: JobOutline): (number 
 
 /**
  * The params given, texts turned into what the job's default is.
- * @throws SheafError USAGE for a name the job does not have, or a text that is no number or boolean where one belongs
+ * @throws SheafError USAGE for a name the job does not have, or a text that is no number or boolean where one
+ * belongs
  */
 export function paramsOf(options: RunOptions, outline: JobOutline): Record<string, unknown> {
   const params: Record<string, unknown> = {};
@@ -95,7 +109,8 @@ function paramValue(name: string, given: string, type: string): unknown {
   switch (type) {
     case "number": {
       const value = Number(given);
-      if (given.trim() === "" || Number.isNaN(value)) throw usage(`param ${name}: "${given}" is not a number`);
+      if (given.trim() === "" || Number.isNaN(value))
+        throw usage(`param ${name}: "${given}" is not a number`);
       return value;
     }
     case "bigint":
@@ -110,7 +125,10 @@ function paramValue(name: string, given: string, type: string): unknown {
       try {
         return JSON.parse(given) as unknown;
       } catch {
-        throw usage(`param ${name}: "${given}" is not JSON`, "The job's default is an object or array: give JSON.");
+        throw usage(
+          `param ${name}: "${given}" is not JSON`,
+          "The job's default is an object or array: give JSON.",
+        );
       }
     default:
       return given;
@@ -121,14 +139,16 @@ function checkName(name: string, names: readonly string[], what: string): void {
   if (names.includes(name)) return;
   const near = suggest(name, names);
   const list = names.filter((one) => one !== "").join(", ");
-  const hint = near === undefined ? (list === "" ? `The job has none.` : `It has: ${list}.`) : `Did you mean "${near}"?`;
+  const hint =
+    near === undefined ? (list === "" ? `The job has none.` : `It has: ${list}.`) : `Did you mean "${near}"?`;
   throw usage(`the job has no ${what} "${name}"`, hint);
 }
 
 function heapOf(options: RunOptions, workers: number, isolation: Isolation): number | null {
   if (isolation === "inline") return null;
   if (options.heap !== undefined) return atLeast(parseSize(options.heap, "heap"), "heap", heapBytesMin);
-  // Node's own limit is meant for one heap per machine: leave each worker its share of three quarters of the memory.
+  // Node's own limit is meant for one heap per machine: leave each worker its share of three quarters of the
+  // memory.
   const share = Math.floor((totalmem() * 0.75) / workers);
   return Math.min(4096 * MiB, Math.max(512 * MiB, share));
 }
@@ -138,7 +158,20 @@ function badBudgetOf(given: number | string): BadBudget {
   const share = /^(\d+(?:\.\d+)?)\s*%$/.exec(text);
   if (share !== null && Number(share[1]) <= 100) return { kind: "share", max: Number(share[1]) / 100 };
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return { kind: "count", max: Number(text) };
-  throw usage(`maxBad: "${given}" is neither a number nor a share`, 'Give a number of records, or a share of them: "0.1%".');
+  throw usage(
+    `maxBad: "${given}" is neither a number nor a share`,
+    'Give a number of records, or a share of them: "0.1%".',
+  );
+}
+
+function failedTasksShareOf(given: number | string): number {
+  const text = String(given).trim();
+  const share = text.endsWith("%") ? Number(text.slice(0, -1)) / 100 : Number(text);
+  if (text !== "" && share >= 0 && share < 1) return share;
+  throw usage(
+    `maxFailedTasks: "${given}" is not a share below 1`,
+    'Give a share of the tasks: "1%" or 0.01.',
+  );
 }
 
 function stateDirectoryOf(options: RunOptions): string | null {
@@ -148,7 +181,10 @@ function stateDirectoryOf(options: RunOptions): string | null {
 
 function shareOf(sample: number): number {
   if (sample > 0 && sample <= 1) return sample;
-  throw usage(`sample: ${sample} is not in (0, 1]`, "Give the fraction of records to keep: 0.01 for one in a hundred.");
+  throw usage(
+    `sample: ${sample} is not in (0, 1]`,
+    "Give the fraction of records to keep: 0.01 for one in a hundred.",
+  );
 }
 
 function wholeNumber(value: number, what: string, least: number, most: number): number {

@@ -24,12 +24,23 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
   const { jobId, parts } = run;
   const output = run.resolved.output;
   run.directory?.update({
-    counters, elapsedMs,
-    recordsIn: stats.recordsIn, recordsOut: stats.recordsOut, bytesIn: stats.bytesIn, bytesOut: stats.bytesOut,
+    counters,
+    elapsedMs,
+    recordsIn: stats.recordsIn,
+    recordsOut: stats.recordsOut,
+    bytesIn: stats.bytesIn,
+    bytesOut: stats.bytesOut,
     badRecords: stats.badRecords,
   });
   run.events.emit({
-    kind: "job-finished", jobId, status, output, parts, counters, stats, badRecords: stats.badRecords,
+    kind: "job-finished",
+    jobId,
+    status,
+    output,
+    parts,
+    counters,
+    stats,
+    badRecords: stats.badRecords,
     error: error === null ? null : eventError(error),
   });
   run.directory?.finish({
@@ -43,7 +54,13 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
 
   const release = keep ? removeAtExit(join(run.work!.collected, "..")) : null;
   return {
-    status, jobId, name: run.name, directory: run.directory?.path ?? null, output, counters, stats,
+    status,
+    jobId,
+    name: run.name,
+    directory: run.directory?.path ?? null,
+    output,
+    counters,
+    stats,
     phases: run.events.phases,
     mapTasks: run.plan?.tasks.map.length ?? 0,
     reduceTasks: run.plan?.tasks.reduce.length ?? 0,
@@ -53,6 +70,7 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
     skew: measureSkew(map, run.collections),
     badRecords: stats.badRecords,
     failedAttempts: failedAttempts(outcome, cause),
+    failedTasks: outcome.driven?.failedTasks ?? [],
     error,
     records: (collection) => readRecords(run, collection),
     throwIfFailed: () => {
@@ -68,22 +86,34 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
 
 function failedAttempts(outcome: RunOutcome, cause: FailedTask | null): FailedTask[] {
   const attempts = outcome.driven?.failedAttempts ?? [];
-  return attempts.map((one) => (cause !== null && one.task === cause.task && one.attempt === cause.attempt ? cause : one));
+  return attempts.map((one) =>
+    cause !== null && one.task === cause.task && one.attempt === cause.attempt ? cause : one,
+  );
 }
 
 /** The cause, with its capsule where the job directory keeps one. */
 function keepCapsule(run: LocalRun, { cause, driven }: RunOutcome): FailedTask | null {
   if (cause === null || cause.task === "") return cause;
   const spec = driven?.failedSpecs.get(`${cause.task}.${cause.attempt}`);
-  if (spec === undefined || run.directory === null || run.settings === null || run.bundle === null) return cause;
+  if (spec === undefined || run.directory === null || run.settings === null || run.bundle === null)
+    return cause;
   const { task, attempt, failure } = cause;
   const capsule = writeCapsule(run.directory.path, {
-    jobId: run.jobId, task, attempt, failure, spec, settings: run.settings,
+    jobId: run.jobId,
+    task,
+    attempt,
+    failure,
+    spec,
+    settings: run.settings,
   });
   return { ...cause, capsule: capsule?.path ?? null };
 }
 
-async function errorOf(run: LocalRun, outcome: RunOutcome, cause: FailedTask | null): Promise<RunFailure | null> {
+async function errorOf(
+  run: LocalRun,
+  outcome: RunOutcome,
+  cause: FailedTask | null,
+): Promise<RunFailure | null> {
   if (outcome.status === "SUCCEEDED") return null;
   if (outcome.status === "CANCELLED") {
     const message = "the job was cancelled; nothing was written";
@@ -116,8 +146,14 @@ async function failedBy(run: LocalRun, cause: FailedTask): Promise<RunFailure> {
     report,
     cause: thrownAgain(failure, mapped?.text),
     details: {
-      task, attempt, path: failure.path, offset: failure.offset, key: failure.key,
-      source: place?.path ?? null, line: place?.line ?? null, column: place?.column ?? null,
+      task,
+      attempt,
+      path: failure.path,
+      offset: failure.offset,
+      key: failure.key,
+      source: place?.path ?? null,
+      line: place?.line ?? null,
+      column: place?.column ?? null,
     },
   });
 }
@@ -149,7 +185,10 @@ async function* readRecords(run: LocalRun, collection: string | undefined): Asyn
   const name = collection ?? run.collections[0] ?? "";
   if (!run.collections.includes(name) || (collection === undefined && run.collections.length > 1)) {
     const all = run.collections.join(", ");
-    throw new SheafError("USAGE", `result.records(${collection ?? ""}): which collection? The job has: ${all}`);
+    throw new SheafError(
+      "USAGE",
+      `result.records(${collection ?? ""}): which collection? The job has: ${all}`,
+    );
   }
   const { readCollected } = await import("../task/collected.ts");
   for (const one of run.collected) if (one.collection === name) yield* readCollected(one.path);

@@ -3,13 +3,32 @@ import type { RunResult, Skew } from "./options.ts";
 
 const hotKeysMax = 10;
 
-/** Sums over tasks; `elapsedMs` is given, since tasks overlap. Output is what was written, not what was shuffled. */
-export function sumStats(map: readonly TaskSuccess[], reduce: readonly TaskSuccess[], elapsedMs: number): TaskStats {
+/**
+ * Sums over tasks; `elapsedMs` is given, since tasks overlap. Output is what was written, not what was
+ * shuffled.
+ */
+export function sumStats(
+  map: readonly TaskSuccess[],
+  reduce: readonly TaskSuccess[],
+  elapsedMs: number,
+): TaskStats {
   const sum: TaskStats = {
-    recordsIn: 0, bytesIn: 0, recordsOut: 0, bytesOut: 0, emitted: 0, shuffleBytes: 0,
-    spills: 0, badRecords: 0, groups: 0, elapsedMs, cpuMs: 0,
+    recordsIn: 0,
+    bytesIn: 0,
+    recordsOut: 0,
+    bytesOut: 0,
+    emitted: 0,
+    shuffleBytes: 0,
+    spills: 0,
+    badRecords: 0,
+    groups: 0,
+    elapsedMs,
+    cpuMs: 0,
   };
-  for (const [results, isMap] of [[map, true], [reduce, false]] as const) {
+  for (const [results, isMap] of [
+    [map, true],
+    [reduce, false],
+  ] as const) {
     for (const { stats, parts } of results) {
       if (isMap) {
         sum.recordsIn += stats.recordsIn;
@@ -35,7 +54,10 @@ export function sumStats(map: readonly TaskSuccess[], reduce: readonly TaskSucce
 }
 
 /** The keys with most values, over all maps. */
-export function mergeHotKeys(map: readonly TaskSuccess[], collections: readonly string[]): RunResult["hotKeys"] {
+export function mergeHotKeys(
+  map: readonly TaskSuccess[],
+  collections: readonly string[],
+): RunResult["hotKeys"] {
   const merged = new Map<string, HotKey>();
   for (const hot of map.flatMap((result) => result.hotKeys)) {
     const id = `${hot.collection}\0${hot.key}`;
@@ -62,7 +84,13 @@ export function measureSkew(map: readonly TaskSuccess[], collections: readonly s
     const largestBytes = Math.max(...bytes);
     const ratio = largestBytes / (total / bytes.length);
     return [
-      { collection, partitions: bytes.length, largestPartition: bytes.indexOf(largestBytes), largestBytes, ratio },
+      {
+        collection,
+        partitions: bytes.length,
+        largestPartition: bytes.indexOf(largestBytes),
+        largestBytes,
+        ratio,
+      },
     ];
   });
 }

@@ -11,9 +11,12 @@ import type { StartWorker } from "./worker.ts";
 /**
  * Runs a job on this machine and resolves when its output is committed.
  *
- * `job` is the path or file URL of a job file (its default export is the job): that is the way to all cores, since
- * workers load the file too. A Job object runs on this thread, unless `options.file` names the file it comes from.
- * @throws RunFailure (a SheafError) with the first real cause when the job fails or is cancelled; nothing is then left
+ * `job` is the path or file URL of a job file (its default export is the job): that is the way to all cores,
+ * since
+ * workers load the file too. A Job object runs on this thread, unless `options.file` names the file it comes
+ * from.
+ * @throws RunFailure (a SheafError) with the first real cause when the job fails or is cancelled; nothing is
+ * then left
  * behind but its job directory.
  */
 export async function run(job: Job | string | URL, options: RunOptions = {}): Promise<RunResult> {
@@ -33,7 +36,10 @@ export async function runJob(job: Job | string | URL, options: RunOptions = {}):
   const starter = await starterOf(isolation, source);
   // The first worker takes as long to start as the rest of the runner to load: they do it side by side.
   const startWorker = isolation === "inline" ? starter : warmWorker(starter, resolved.heapBytes);
-  const [{ LocalRun }, { finishRun }] = await Promise.all([import("./local-run.ts"), import("./run-result.ts")]);
+  const [{ LocalRun }, { finishRun }] = await Promise.all([
+    import("./local-run.ts"),
+    import("./run-result.ts"),
+  ]);
   const run = new LocalRun(source, options, resolved, startWorker);
   return finishRun(run, await run.run());
 }
@@ -60,9 +66,13 @@ function sourceOf(job: Job | string | URL, options: RunOptions): JobSource {
   }
   if (options.file !== undefined) return { kind: "file", path: jobFilePath(options.file) };
   if (options.isolate !== undefined && options.isolate !== "inline") {
-    throw new SheafError("USAGE", `isolate: "${options.isolate}" needs the job's file; a Job object runs on this thread`, {
-      hint: 'Give the file: run(new URL("./job.ts", import.meta.url)), where the job is the default export.',
-    });
+    throw new SheafError(
+      "USAGE",
+      `isolate: "${options.isolate}" needs the job's file; a Job object runs on this thread`,
+      {
+        hint: 'Give the file: run(new URL("./job.ts", import.meta.url)), the job being its default export.',
+      },
+    );
   }
   return { kind: "object", job };
 }

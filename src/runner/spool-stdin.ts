@@ -4,7 +4,10 @@ import { pipeline } from "node:stream/promises";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
 
-/** Copies standard input to a file, since splits are read by several workers, and again when an attempt fails. */
+/**
+ * Copies standard input to a file, since splits are read by several workers, and again when an attempt
+ * fails.
+ */
 export async function spoolStdin(
   input: NodeJS.ReadableStream,
   directory: string,

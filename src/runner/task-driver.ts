@@ -1,68 +1,26 @@
 import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock } from "../base/clock.ts";
-import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import type { Command } from "../scheduler/commands.ts";
 import type { SchedulerEvent } from "../scheduler/events.ts";
 import { formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { AttemptRef, Phase } from "../scheduler/ids.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { viewOutputs } from "../scheduler/view.ts";
-import type { MapOutput, Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
-import type { RunEventBody } from "./events.ts";
-import { failureOfThrown, taskFailure } from "./failure.ts";
-import type { InjectedFault } from "./fault-injection.ts";
+import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import { PROGRESS_BYTES } from "../task/task-spec.ts";
+import type { MapOutput, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { DriverOptions, DriverResult, Outputs } from "./driver-options.ts";
+import { endedFailure, failureOfThrown } from "./failure.ts";
+import { FailureLog } from "./failure-log.ts";
+import { localPolicy } from "./local-policy.ts";
 import type { FailedTask } from "./options.ts";
-import { beatOf } from "./pool.ts";
-import type { WorkerPool } from "./pool.ts";
+import { PhaseClock } from "./phase-clock.ts";
+import { PoisonWatch } from "./poison.ts";
+import { beatOf, workerStartMsMax } from "./pool.ts";
 import { ProgressTally } from "./progress.ts";
-
-/** The tasks of a job: what each reads, by phase and index. */
-export interface TaskTable {
-  readonly sample: readonly Split[];
-  readonly map: readonly Split[];
-  readonly reduce: readonly { readonly collection: number; readonly partition: number }[];
-}
-
-export interface DriverOptions {
-  readonly jobId: string;
-  readonly tasks: TaskTable;
-  readonly pool: WorkerPool;
-  readonly slots: number;
-  readonly attempts: number;
-  readonly noProgressMs: number;
-  /** Directory, existing and the job's own, in which every attempt gets one. */
-  readonly workDirectory: string;
-  readonly faults: readonly InjectedFault[];
-  readonly clock: Clock;
-  readonly signal: AbortSignal | undefined;
-  emit(event: RunEventBody): void;
-  /** All sample tasks are done; called before the first map starts. */
-  sampled(results: readonly TaskSuccess[]): void;
-  /** A task of the phase is finished; a failure ends the job by it. */
-  taskFinished(phase: Phase, result: TaskSuccess, allOfPhase: boolean): TaskFailure | null;
-  /** Makes the output final. Rejects when that cannot be done: then nothing of it must be left. */
-  commit(outcome: Outputs): Promise<void>;
-}
-
-/** Results of the successful attempts, one per task, in task order. */
-export interface Outputs {
-  readonly sample: readonly TaskSuccess[];
-  readonly map: readonly TaskSuccess[];
-  readonly reduce: readonly TaskSuccess[];
-  readonly counters: Readonly<Record<string, number>>;
-}
-
-export interface DriverResult {
-  readonly status: "SUCCEEDED" | "FAILED" | "CANCELLED";
-  /** The first real cause; null when it succeeded. */
-  readonly cause: FailedTask | null;
-  readonly outputs: Outputs;
-  readonly failedAttempts: readonly FailedTask[];
-  /** What the attempts that failed were to do, by attempt name: what a capsule is made of. */
-  readonly failedSpecs: ReadonlyMap<string, TaskSpec>;
-}
+import { tracedPlace } from "./trace.ts";
+import type { Trace } from "./trace.ts";
 
 interface RunningAttempt {
   readonly id: number;
@@ -70,38 +28,46 @@ interface RunningAttempt {
   readonly slot: number;
   readonly spec: TaskSpec;
   readonly directory: string;
-  /** Times its beat was seen to change. */
+  readonly trace: Trace | null;
+  readonly startedMs: number;
+  board: Readonly<Float64Array>;
+  /** Times it was seen to have moved on, and when the last time was. */
   moves: number;
+  movedMs: number;
   lastBeat: number;
 }
 
+const noBoard = new Float64Array(PROGRESS_BYTES / 8);
+const lost = "WORKER_LOST" as const;
 const node = { node: "local", incarnation: 1 } as const;
 const tickMs = 250;
-const lossesMin = 4;
 
 /**
- * Carries out on this machine what the scheduler decides: the only place where its commands meet workers, files and the
+ * Carries out on this machine what the scheduler decides: the only place where its commands meet workers,
+ * files and the
  * clock. Every decision about attempts is the scheduler's.
  */
 export class TaskDriver {
   readonly #options: DriverOptions;
   readonly #scheduler = new Scheduler({ leaseMs: Number.POSITIVE_INFINITY });
   readonly #running = new Map<number, RunningAttempt>();
-  readonly #failed: FailedTask[] = [];
-  readonly #failedSpecs = new Map<string, TaskSpec>();
+  readonly #failures = new FailureLog();
   readonly #asks: number[] = [];
   readonly #cleanups = new Set<Promise<void>>();
+  readonly #poison: PoisonWatch;
+  readonly #phases: PhaseClock;
   readonly progress: ProgressTally;
   #events: { readonly event: SchedulerEvent; readonly decided: (() => void) | undefined }[] = [];
   #stepping = false;
   #nextId = 1;
   /** A failure of the job as a whole, found by the runner. */
   #abortCause: FailedTask | null = null;
-  #phase: { name: Phase; startedMs: number } | null = null;
   #ended!: (end: Extract<Command, { kind: "jobEnded" }>) => void;
 
   constructor(options: DriverOptions) {
     this.#options = options;
+    this.#poison = new PoisonWatch(options.keepBad);
+    this.#phases = new PhaseClock(options.clock, (event) => options.emit(event));
     this.progress = new ProgressTally(options.tasks);
   }
 
@@ -109,7 +75,8 @@ export class TaskDriver {
   async run(): Promise<DriverResult> {
     const { jobId, tasks, slots, signal } = this.#options;
     const end = new Promise<Extract<Command, { kind: "jobEnded" }>>((resolve) => (this.#ended = resolve));
-    const cancel = (): void => this.#dispatch({ kind: "jobCancelled", job: jobId, reason: "cancelled by its caller" });
+    const cancel = (): void =>
+      this.#dispatch({ kind: "jobCancelled", job: jobId, reason: "cancelled by its caller" });
     const timer = setInterval(() => this.#tick(), tickMs).unref();
     signal?.addEventListener("abort", cancel);
     try {
@@ -121,15 +88,7 @@ export class TaskDriver {
           sample: tasks.sample.map(() => ({})),
           map: tasks.map.map(() => ({})),
           reduce: tasks.reduce.map(() => ({})),
-          policy: {
-            attemptsMax: this.#options.attempts,
-            // On one machine a task that keeps losing its worker is what kills it.
-            lossesMax: Math.max(lossesMin, this.#options.attempts),
-            noProgressMs: this.#options.noProgressMs,
-            barAfterFailures: Number.POSITIVE_INFINITY,
-            speculation: false,
-            stallMs: Number.POSITIVE_INFINITY,
-          },
+          policy: localPolicy(this.#options),
         },
       });
       for (let slot = 0; slot < slots; slot++) this.#ask(slot);
@@ -180,11 +139,15 @@ export class TaskDriver {
     if (refusal !== null) this.#abort(refusal);
   }
 
-  #failedAttempt(attempt: RunningAttempt, failure: TaskFailure): void {
-    const { ref } = attempt;
-    this.#remember(attempt, failure);
+  #failedAttempt(attempt: RunningAttempt, reported: TaskFailure): void {
+    const { ref, spec } = attempt;
+    const { failure, setAside } = this.#poison.ended(spec, attempt.trace, attempt.board, reported);
+    this.#failures.add(ref, attempt.spec, failure);
     this.#removeLater(attempt);
-    const { blame, code, message } = failure;
+    const { message } = failure;
+    // An attempt that was ended by a record which is set aside from now on is lost: no attempt of the job is
+    // used up.
+    const { blame, code } = setAside ? ({ blame: "system", code: "WORKER_LOST" } as const) : failure;
     const unreadable = this.#unreadableMap(attempt.spec, failure);
     const event: SchedulerEvent =
       unreadable === null
@@ -198,19 +161,18 @@ export class TaskDriver {
             ...node,
           };
     this.#dispatch(event, () => this.#tellFailure(ref, failure));
+    const over = setAside ? this.#options.poisoned(this.#poison.count) : null;
+    if (over !== null) this.#abort(over);
   }
 
-  /** The map attempt whose output a reduce could not read: the map runs again, the reduce's attempt is not used up. */
+  /**
+   * The map attempt whose output a reduce could not read: the map runs again, the reduce's attempt is not
+   * used up.
+   */
   #unreadableMap(spec: TaskSpec, failure: TaskFailure): MapOutput | null {
     if (spec.kind !== "reduce" || failure.path === null) return null;
     if (failure.code !== "BLOCK_CORRUPT" && failure.code !== "INPUT_MISSING") return null;
     return spec.inputs.find((input) => input.path === failure.path) ?? null;
-  }
-
-  #remember(attempt: RunningAttempt, failure: TaskFailure): void {
-    const { ref } = attempt;
-    this.#failed.push({ task: formatTask(ref), attempt: ref.attempt, failure, capsule: null });
-    this.#failedSpecs.set(formatAttempt(ref), attempt.spec);
   }
 
   #tellFailure(ref: AttemptRef, failure: TaskFailure): void {
@@ -238,14 +200,8 @@ export class TaskDriver {
 
   #tick(): void {
     for (const attempt of this.#running.values()) {
-      const look = this.#options.pool.look(attempt.slot);
-      if (look === null) continue;
-      const beat = beatOf(look.board);
-      if (beat !== attempt.lastBeat) {
-        attempt.lastBeat = beat;
-        attempt.moves++;
-      }
-      this.progress.look(attempt.ref, look.board);
+      this.#observe(attempt);
+      this.progress.look(attempt.ref, attempt.board);
       if (attempt.moves > 0) {
         this.#dispatch({ kind: "attemptProgress", attempt: attempt.ref, beat: attempt.moves, ...node });
       }
@@ -255,8 +211,32 @@ export class TaskDriver {
     this.#options.emit({ kind: "progress", phases, workers: this.#options.pool.running, badRecords });
   }
 
+  #observe(attempt: RunningAttempt): void {
+    const nowMs = this.#options.clock.nowMs();
+    const place = attempt.trace === null ? null : tracedPlace(attempt.board, attempt.trace);
+    const beat = beatOf(attempt.board) + (place === null ? 0 : place.piece + place.offset);
+    // What a worker needs to start on a busy machine is not its task's time.
+    const starting = beat === 0 && nowMs - attempt.startedMs < workerStartMsMax;
+    if (starting || beat !== attempt.lastBeat) {
+      attempt.lastBeat = beat;
+      attempt.movedMs = nowMs;
+      attempt.moves++;
+    }
+    const stillMs = nowMs - attempt.movedMs;
+    if (!this.#options.keepBad || attempt.spec.kind !== "map" || stillMs < this.#options.noProgressMs) return;
+    const message = `${formatTask(attempt.ref)} finished no record for ${Math.round(stillMs)} ms`;
+    this.#running.delete(attempt.id);
+    this.progress.stopped(attempt.ref);
+    this.#failedAttempt(
+      attempt,
+      endedFailure("NO_PROGRESS", message, attempt.ref.phase, this.#options.pool.tail(attempt.slot)),
+    );
+    this.#endWorker(attempt);
+  }
+
   /**
-   * Events raised while commands are carried out wait their turn. `decided` is called when the scheduler has taken the
+   * Events raised while commands are carried out wait their turn. `decided` is called when the scheduler has
+   * taken the
    * event in and nothing of what it ordered has been done.
    */
   #dispatch(event: SchedulerEvent, decided?: () => void): void {
@@ -290,7 +270,7 @@ export class TaskDriver {
         void this.#commit();
         return;
       case "jobEnded":
-        this.#leavePhase();
+        this.#phases.leave();
         this.#ended(command);
         return;
       case "grantCommit":
@@ -303,21 +283,35 @@ export class TaskDriver {
   }
 
   #start(ref: AttemptRef, slot: number): void {
-    this.#enterPhase(ref.phase);
+    this.#phases.enter(ref.phase, this.#options.tasks[ref.phase].length);
     const id = this.#nextId++;
     const directory = this.#directoryOf(ref);
-    const attempt = { id, ref, slot, directory, spec: this.#specOf(ref, directory), moves: 0, lastBeat: 0 };
+    const spec = this.#specOf(ref, directory);
+    const trace = this.#poison.traceOf(spec, id);
+    const startedMs = this.#options.clock.nowMs();
+    const still = { board: noBoard, moves: 0, startedMs, movedMs: startedMs, lastBeat: 0 };
+    const attempt: RunningAttempt = { id, ref, slot, directory, spec, trace, ...still };
     this.#running.set(id, attempt);
     this.progress.started(ref);
-    this.#options.emit({ kind: "attempt-started", task: formatTask(ref), attempt: ref.attempt, worker: slot });
+    this.#options.emit({
+      kind: "attempt-started",
+      task: formatTask(ref),
+      attempt: ref.attempt,
+      worker: slot,
+    });
     try {
       mkdirSync(directory);
-      this.#options.pool.run(slot, id, attempt.spec, this.#options.faults);
+      attempt.board = this.#options.pool.run(slot, id, spec, { trace, faults: this.#options.faults });
     } catch (error) {
       const failure =
         errnoOf(error) === undefined
           ? failureOfThrown(error, ref.phase, "INTERNAL", "system")
-          : failureOfThrown(asSheafError(error, { path: directory, doing: "create" }), ref.phase, "DISK_FULL", "system");
+          : failureOfThrown(
+              asSheafError(error, { path: directory, doing: "create" }),
+              ref.phase,
+              "DISK_FULL",
+              "system",
+            );
       queueMicrotask(() => this.attemptEnded(slot, id, failure));
     }
   }
@@ -329,37 +323,35 @@ export class TaskDriver {
     if (attempt === undefined) return;
     this.#running.delete(attempt.id);
     this.progress.stopped(ref);
-    const tail = this.#options.pool.look(attempt.slot)?.tail ?? [];
     const state = this.#stateOf(ref);
     if (state?.kind === "FAILED" || state?.kind === "LOST") {
-      const known = state.kind === "FAILED" ? state.failure : { code: "WORKER_LOST" as const, message: state.reason };
-      const failure = taskFailure(known.code, known.message, {
-        phase: ref.phase,
-        log: [...tail],
-        hint:
-          known.code === "NO_PROGRESS"
-            ? "Look for an endless loop, or an await that never ends; for long records call ctx.progress() or raise " +
-              "--no-progress-timeout."
-            : null,
-      });
-      this.#remember(attempt, failure);
+      const { code, message } =
+        state.kind === "FAILED" ? state.failure : { code: lost, message: state.reason };
+      const hang = endedFailure(code, message, ref.phase, this.#options.pool.tail(attempt.slot));
+      const { failure } = this.#poison.ended(attempt.spec, attempt.trace, attempt.board, hang);
+      this.#failures.add(ref, attempt.spec, failure);
       this.#tellFailure(ref, failure);
     } else {
       this.#options.emit({ kind: "attempt-cancelled", task: formatTask(ref), attempt: ref.attempt, reason });
     }
-    this.#later(
-      this.#options.pool.kill(attempt.slot).then(async () => {
-        await this.#remove(attempt.directory);
-        this.#ask(attempt.slot);
-      }),
-    );
+    this.#endWorker(attempt);
+  }
+
+  #endWorker(attempt: RunningAttempt): void {
+    const ended = this.#options.pool.kill(attempt.slot).then(async () => {
+      await this.#remove(attempt.directory);
+      this.#ask(attempt.slot);
+    });
+    this.#later(ended);
   }
 
   async #commit(): Promise<void> {
     const job = this.#options.jobId;
-    this.#leavePhase();
+    this.#phases.leave();
     try {
-      await this.#options.commit(this.#outputs(Object.fromEntries(this.#scheduler.state.jobs.get(job)!.counters)));
+      await this.#options.commit(
+        this.#outputs(Object.fromEntries(this.#scheduler.state.jobs.get(job)!.counters)),
+      );
       this.#dispatch({ kind: "jobCommitted", job });
     } catch (error) {
       const detail = failureOfThrown(error, "commit", "OUTPUT_UNWRITABLE", "system");
@@ -377,7 +369,9 @@ export class TaskDriver {
       case "map":
         return { kind: "map", split: tasks.map[ref.task]!, directory, ...common };
       case "reduce": {
-        const inputs = this.#results("map").flatMap((result) => (result.output === null ? [] : [result.output]));
+        const inputs = this.#results("map").flatMap((result) =>
+          result.output === null ? [] : [result.output],
+        );
         return { kind: "reduce", ...tasks.reduce[ref.task]!, inputs, directory, ...common };
       }
     }
@@ -388,54 +382,41 @@ export class TaskDriver {
   }
 
   #stateOf(ref: AttemptRef) {
-    return this.#scheduler.state.jobs.get(ref.job)?.phases[ref.phase].tasks[ref.task]?.attempts[ref.attempt - 1]?.state;
+    return this.#scheduler.state.jobs.get(ref.job)?.phases[ref.phase].tasks[ref.task]?.attempts[
+      ref.attempt - 1
+    ]?.state;
   }
 
   #results(phase: Phase): TaskSuccess[] {
-    return [...viewOutputs(this.#scheduler, this.#options.jobId, phase)].map(({ output }) => output as TaskSuccess);
+    return [...viewOutputs(this.#scheduler, this.#options.jobId, phase)].map(
+      ({ output }) => output as TaskSuccess,
+    );
   }
 
   #outputs(counters: Readonly<Record<string, number>>): Outputs {
-    return { sample: this.#results("sample"), map: this.#results("map"), reduce: this.#results("reduce"), counters };
+    return {
+      sample: this.#results("sample"),
+      map: this.#results("map"),
+      reduce: this.#results("reduce"),
+      counters,
+    };
   }
 
   #result(end: Extract<Command, { kind: "jobEnded" }>): DriverResult {
     const outputs = this.#outputs(end.counters);
-    const common = { outputs, failedAttempts: this.#failed, failedSpecs: this.#failedSpecs };
+    const failedTasks = end.failedTasks.map(formatTask);
+    const common = {
+      outputs,
+      failedAttempts: this.#failures.all,
+      failedTasks,
+      failedSpecs: this.#failures.specs,
+    };
     if (this.#abortCause !== null) return { status: "FAILED", cause: this.#abortCause, ...common };
-    return { status: end.status, cause: end.status === "FAILED" ? this.#causeOf(end) : null, ...common };
-  }
-
-  #causeOf(end: Extract<Command, { kind: "jobEnded" }>): FailedTask {
-    const { cause } = end;
-    const ref = cause?.attempt ?? null;
-    const known = this.#failed.find((one) => ref !== null && one.task === formatTask(ref) && one.attempt === ref.attempt);
-    if (known !== undefined) return { ...known, failure: this.#repeatedLoss(known) };
-    const detail = cause?.detail as TaskFailure | null | undefined;
-    const failure = detail ?? taskFailure(cause?.code ?? "INTERNAL", cause?.message ?? "no cause was given");
-    return { task: ref === null ? "" : formatTask(ref), attempt: ref?.attempt ?? 0, failure, capsule: null };
-  }
-
-  /** A worker may be killed by anyone; one task whose workers all are, is what kills them. */
-  #repeatedLoss({ task, failure }: FailedTask): TaskFailure {
-    const times = this.#failed.filter((one) => one.task === task && one.failure.code === "WORKER_LOST").length;
-    if (failure.code !== "WORKER_LOST" || times < 2) return failure;
-    const message = `user code exited: ${times} workers were lost while they ran this task; the last: ${failure.message}`;
-    return { ...failure, code: "USER_EXITED", blame: "user", message };
-  }
-
-  #enterPhase(name: Phase): void {
-    if (this.#phase?.name === name) return;
-    this.#leavePhase();
-    this.#phase = { name, startedMs: this.#options.clock.nowMs() };
-    this.#options.emit({ kind: "phase-started", phase: name, tasks: this.#options.tasks[name].length });
-  }
-
-  #leavePhase(): void {
-    if (this.#phase === null) return;
-    const elapsedMs = this.#options.clock.nowMs() - this.#phase.startedMs;
-    this.#options.emit({ kind: "phase-finished", phase: this.#phase.name, elapsedMs });
-    this.#phase = null;
+    return {
+      status: end.status,
+      cause: end.status === "FAILED" ? this.#failures.causeOf(end.cause) : null,
+      ...common,
+    };
   }
 
   #removeLater(attempt: RunningAttempt): void {

@@ -9,12 +9,16 @@ import type { InjectedFault } from "./fault-injection.ts";
 import { injectFault } from "./injected-fault.ts";
 import type { FromWorker, JobOutline, ToWorker } from "./messages.ts";
 import { OutputCapture } from "./output-capture.ts";
+import { tracedJob } from "./trace.ts";
+import type { Trace } from "./trace.ts";
 
 export interface TaskHostOptions {
   readonly board: Float64Array;
   post(message: FromWorker): void;
   /** Called around tasks: while one runs the message port must not keep the event loop alive (see idle()). */
   busy(running: boolean): void;
+  /** The board has changed and must have reached the parent before this returns. */
+  written(): void;
   /** How this worker kills itself, for injected faults. */
   kill(): void;
   /** Set for a Job object, which needs no loading. */
@@ -29,7 +33,8 @@ interface Running {
 }
 
 /**
- * The worker's half: handles the parent's messages one after the other and answers each. The same in a thread, in a
+ * The worker's half: handles the parent's messages one after the other and answers each. The same in a
+ * thread, in a
  * child process and inline; what differs comes in by TaskHostOptions.
  */
 export class TaskHost {
@@ -54,7 +59,8 @@ export class TaskHost {
 
   receive(message: ToWorker): void {
     if (message.kind === "cancel") {
-      if (this.#running?.id === message.id) this.#running.abort.abort(new SheafError("CANCELLED", "cancelled"));
+      if (this.#running?.id === message.id)
+        this.#running.abort.abort(new SheafError("CANCELLED", "cancelled"));
       return;
     }
     this.#queue = this.#queue.then(() => this.#handle(message));
@@ -72,13 +78,20 @@ export class TaskHost {
     if (this.#running === null) return;
     const failure = taskFailure(
       "USER_CODE",
-      `the ${this.#running.spec.kind} waits for a promise that never settles: nothing is left that could settle it`,
-      { name: "Error", phase: this.#running.spec.kind, hint: "Look for a promise whose resolve is never called." },
+      `the ${this.#running.spec.kind} waits for a promise that never settles: nothing is left to settle it`,
+      {
+        name: "Error",
+        phase: this.#running.spec.kind,
+        hint: "Look for a promise whose resolve is never called.",
+      },
     );
     this.#finish(this.#running, this.#told(failure), true);
   }
 
-  /** The parent has given this worker up: whatever still runs is told to stop, and its result matters to nobody. */
+  /**
+   * The parent has given this worker up: whatever still runs is told to stop, and its result matters to
+   * nobody.
+   */
   abandon(): void {
     this.#running?.abort.abort(new SheafError("CANCELLED", "cancelled"));
     if (this.#running !== null) this.#options.busy(false);
@@ -94,7 +107,7 @@ export class TaskHost {
         this.#runner = null;
         return;
       case "run":
-        return this.#run(message.id, message.spec, message.faults);
+        return this.#run(message);
       case "expect":
         return this.#expect(message.counters);
     }
@@ -117,22 +130,28 @@ export class TaskHost {
     }
   }
 
-  async #run(id: number, spec: TaskSpec, faults: readonly InjectedFault[]): Promise<void> {
+  async #run({ id, spec, trace, faults }: Extract<ToWorker, { kind: "run" }>): Promise<void> {
     this.capture.reset();
     this.#options.board.fill(0);
     const running = { id, spec, abort: new AbortController() };
     this.#running = running;
     this.#options.busy(true);
-    const result = await this.#attempt(running, faults);
-    // One turn of the loop, so that an error thrown just after the user's function returned is still this attempt's.
+    const result = await this.#attempt(running, trace, faults);
+    // One turn of the loop, so that an error thrown just after the user's function returned is still this
+    // attempt's.
     await new Promise((resolve) => setTimeout(resolve, 0));
-    if (this.#running === running) this.#finish(running, result.kind === "failure" ? this.#told(result) : result, false);
+    if (this.#running === running)
+      this.#finish(running, result.kind === "failure" ? this.#told(result) : result, false);
   }
 
-  async #attempt(running: Running, faults: readonly InjectedFault[]): Promise<TaskResult> {
+  async #attempt(
+    running: Running,
+    trace: Trace | null,
+    faults: readonly InjectedFault[],
+  ): Promise<TaskResult> {
     try {
       if (this.#loadFailure !== null) return this.#loadFailure;
-      const runner = await this.#taskRunner();
+      const runner = await this.#taskRunner(running.spec, trace);
       // From here on a board that stands still means user code that does.
       this.#options.board[PROGRESS_CELLS.beat]! += 1;
       const atStart = faultFor(faults, running.spec, "start");
@@ -147,15 +166,25 @@ export class TaskHost {
       return result;
     } catch (error) {
       const injected = error instanceof Error && error.name === "InjectedFault";
-      return failureOfThrown(error, running.spec.kind, injected ? "USER_CODE" : "INTERNAL", injected ? "user" : "system");
+      return failureOfThrown(
+        error,
+        running.spec.kind,
+        injected ? "USER_CODE" : "INTERNAL",
+        injected ? "user" : "system",
+      );
     }
   }
 
-  async #taskRunner(): Promise<TaskRunner> {
-    if (this.#runner !== null) return this.#runner;
+  /** Traced attempts have a runner of their own; the others share one, with its memory. */
+  async #taskRunner(spec: TaskSpec, trace: Trace | null): Promise<TaskRunner> {
     if (this.#job === null || this.#settings === null) throw new SheafError("INTERNAL", "task before job");
     const createTaskRunner = await this.#engine;
-    this.#runner = createTaskRunner(this.#job, withDefaultParams(this.#job, this.#settings));
+    const settings = withDefaultParams(this.#job, this.#settings);
+    if (trace !== null && spec.kind === "map") {
+      const traced = tracedJob(this.#job, spec, trace, this.#options.board, () => this.#options.written());
+      return createTaskRunner(traced, settings);
+    }
+    this.#runner ??= createTaskRunner(this.#job, settings);
     return this.#runner;
   }
 
@@ -187,7 +216,10 @@ export class TaskHost {
   }
 }
 
-/** Begun when the worker starts, so that all is there when the bundle is: the engine, and what job files import. */
+/**
+ * Begun when the worker starts, so that all is there when the bundle is: the engine, and what job files
+ * import.
+ */
 async function loadEngine() {
   const [{ createTaskRunner }] = await Promise.all([import("../task/task-runner.ts"), import("../index.ts")]);
   return createTaskRunner;

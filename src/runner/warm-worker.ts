@@ -1,7 +1,8 @@
 import type { StartWorker, Worker, WorkerListener } from "./worker.ts";
 
 /**
- * Starts a worker before anybody is there to listen to it: the first call of what this returns gets that worker, and
+ * Starts a worker before anybody is there to listen to it: the first call of what this returns gets that
+ * worker, and
  * hears what it has said meanwhile; later calls start their own.
  */
 export function warmWorker(start: StartWorker, heapBytes: number | null): StartWorker {

@@ -12,7 +12,8 @@ import { isAlive } from "./job-history.ts";
  *   <root>/work/<attempt>/     one directory per attempt: shuffle files, output not yet committed
  *   <root>/out/                the output, being put together; renamed to the output directory
  *   <root>/collected/          results for result.records(), kept until dispose()
- * <root> lies beside the output, so that committing is a rename; without an output in the temporary directory. With a
+ * <root> lies beside the output, so that committing is a rename; without an output in the temporary
+ * directory. With a
  * temporary directory of one's own, `work` lies there.
  */
 export interface WorkDirectory {
@@ -40,8 +41,10 @@ export async function makeWorkDirectory(
       remove: async (keepCollected) => {
         const kept = keepCollected ? roots.at(-1) : null;
         for (const root of roots) if (root !== kept) await discardTempOutput(root);
-        if (kept !== null) await rm(join(kept!, "work"), { recursive: true, force: true }).catch(() => undefined);
-        if (kept !== null) await rm(join(kept!, "out"), { recursive: true, force: true }).catch(() => undefined);
+        if (kept !== null)
+          await rm(join(kept!, "work"), { recursive: true, force: true }).catch(() => undefined);
+        if (kept !== null)
+          await rm(join(kept!, "out"), { recursive: true, force: true }).catch(() => undefined);
       },
     };
     await mkdir(directory.attempts);
@@ -79,7 +82,9 @@ export function removeAtExit(directory: string): () => void {
   return () => void atExit?.delete(directory);
 }
 
-/** The one thing here that belongs to the process: its exit. One listener, however many results are waiting. */
+/**
+ * The one thing here that belongs to the process: its exit. One listener, however many results are waiting.
+ */
 let atExit: Set<string> | null = null;
 
 function listenForExit(): Set<string> {

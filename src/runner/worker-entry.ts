@@ -10,9 +10,12 @@ const port = parentPort!;
 const host = new TaskHost({
   board: new Float64Array((workerData as WorkerThreadData).board),
   post: (message) => port.postMessage(message),
-  // While a task runs the port must not hold the loop open: a loop that runs dry then tells of a promise that nothing
+  // While a task runs the port must not hold the loop open: a loop that runs dry then tells of a promise that
+  // nothing
   // can settle. Messages still arrive as long as the loop turns.
   busy: (running) => (running ? port.unref() : port.ref()),
+  // The board is shared memory.
+  written: () => undefined,
   kill: () => process.exit(137),
 });
 

@@ -7,7 +7,8 @@ import type { Worker, WorkerStart } from "./worker.ts";
 const lingerMs = 50;
 
 /**
- * A worker that is this thread, so that breakpoints and profilers work. Nothing can interrupt user code here: it is
+ * A worker that is this thread, so that breakpoints and profilers work. Nothing can interrupt user code here:
+ * it is
  * not ended when it hangs in a loop, and takes the process with it when it exits.
  */
 export function startWorkerInline(start: WorkerStart, job: Job | undefined): Worker {
@@ -26,6 +27,7 @@ export function startWorkerInline(start: WorkerStart, job: Job | undefined): Wor
       // A task that was given up may still run for a moment, and throw again.
       else lingering = setTimeout(stopListening, lingerMs).unref();
     },
+    written: () => undefined,
     kill: () => process.exit(137),
     ...(job === undefined ? {} : { job }),
   });
@@ -40,7 +42,9 @@ export function startWorkerInline(start: WorkerStart, job: Job | undefined): Wor
       if (ended) return;
       ended = true;
       host.abandon();
-      queueMicrotask(() => start.listener.exit({ code: null, signal: null, outOfMemory: false, message: "abandoned" }));
+      queueMicrotask(() =>
+        start.listener.exit({ code: null, signal: null, outOfMemory: false, message: "abandoned" }),
+      );
     },
   };
 }

@@ -3,22 +3,24 @@ import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { MiB } from "../base/size.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
+import { boardDescriptor, readBoard } from "./board-pipe.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import { OutputCapture } from "./output-capture.ts";
 import type { Worker, WorkerExit, WorkerStart } from "./worker.ts";
 
-/** File descriptor on which process-entry.ts writes its progress board, PROGRESS_BYTES at a time. */
-export const progressDescriptor = 3;
-
 /** Starts a child process; its half is process-entry.ts. */
 export function startWorkerProcess(start: WorkerStart): Worker {
   const heap = start.heapBytes === null ? [] : [`--max-old-space-size=${Math.ceil(start.heapBytes / MiB)}`];
-  const child = spawn(process.execPath, [...heap, fileURLToPath(new URL("./process-entry.js", import.meta.url))], {
-    stdio: ["ignore", "pipe", "pipe", "pipe", "ipc"],
-    serialization: "advanced",
-  });
+  const child = spawn(
+    process.execPath,
+    [...heap, fileURLToPath(new URL("./process-entry.js", import.meta.url))],
+    {
+      stdio: ["ignore", "pipe", "pipe", "pipe", "ipc"],
+      serialization: "advanced",
+    },
+  );
   const board = new Float64Array(PROGRESS_BYTES / 8);
-  readBoard(child.stdio[progressDescriptor] as Readable, board);
+  readBoard(child.stdio[boardDescriptor] as Readable, board);
 
   // Only what goes past the capture inside the child comes here: native code, the runtime's last words.
   let lastWords: string | null = null;
@@ -38,7 +40,8 @@ export function startWorkerProcess(start: WorkerStart): Worker {
   };
   child.on("message", (message) => start.listener.message(message as FromWorker));
   child.on("error", (error) => {
-    if (child.pid === undefined) exited({ code: null, signal: null, outOfMemory: false, message: error.message });
+    if (child.pid === undefined)
+      exited({ code: null, signal: null, outOfMemory: false, message: error.message });
   });
   child.on("close", (code, signal) => {
     raw.end();
@@ -52,23 +55,4 @@ export function startWorkerProcess(start: WorkerStart): Worker {
     },
     kill: () => void child.kill("SIGKILL"),
   };
-}
-
-/** Keeps the copy of the child's board up to date; a write may arrive in pieces. */
-function readBoard(pipe: Readable, board: Float64Array): void {
-  const bytes = new Uint8Array(board.buffer);
-  const frame = new Uint8Array(PROGRESS_BYTES);
-  let filled = 0;
-  pipe.on("data", (chunk: Uint8Array) => {
-    for (let at = 0; at < chunk.length; ) {
-      const taken = Math.min(PROGRESS_BYTES - filled, chunk.length - at);
-      frame.set(chunk.subarray(at, at + taken), filled);
-      filled += taken;
-      at += taken;
-      if (filled < PROGRESS_BYTES) continue;
-      bytes.set(frame);
-      filled = 0;
-    }
-  });
-  pipe.on("error", () => undefined);
 }

@@ -27,7 +27,8 @@ export function startWorkerThread(start: WorkerStart): Worker {
   let exit: WorkerExit = { code: null, signal: null, outOfMemory: false, message: null };
   thread.on("message", (message: FromWorker) => start.listener.message(message));
   thread.on("error", (error: unknown) => {
-    const outOfMemory = error instanceof Error && "code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY";
+    const outOfMemory =
+      error instanceof Error && "code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY";
     exit = { ...exit, outOfMemory, message: describeThrown(error) };
   });
   thread.on("exit", (code) => start.listener.exit({ ...exit, code }));

@@ -51,7 +51,10 @@ test("a job cancelled in its commit has one outcome: the whole output, or none",
 
 test("a signal that was aborted before ends the run before it begins", async (t) => {
   const bench = new Bench(t);
-  const result = await bench.run(wordCount(), { inputs: bench.file("in.txt", inputText), signal: AbortSignal.abort() });
+  const result = await bench.run(wordCount(), {
+    inputs: bench.file("in.txt", inputText),
+    signal: AbortSignal.abort(),
+  });
   assert.equal(result.status, "CANCELLED");
   assert.deepEqual(bench.left(), []);
 });

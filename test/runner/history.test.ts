@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -26,7 +34,10 @@ test("a job directory holds what its documentation says", async (t) => {
   assert.deepEqual([record.recordsIn, record.recordsOut, record.mapTasks, record.reduceTasks], [4, 8, 1, 1]);
   assert.ok(record.endTime! >= record.startTime);
   assert.match(read("logs/map-00000.log"), /^seen to be or\nseen not to be\n/);
-  const kinds = read("events.jsonl").trim().split("\n").map((line) => (JSON.parse(line) as { kind: string }).kind);
+  const kinds = read("events.jsonl")
+    .trim()
+    .split("\n")
+    .map((line) => (JSON.parse(line) as { kind: string }).kind);
   assert.equal(kinds.at(-1), "job-finished");
   assert.ok(kinds.includes("planned") && !kinds.includes("log"));
   assert.match(read("app.log"), /reduce: 1 tasks/);
@@ -37,14 +48,21 @@ test("a job directory holds what its documentation says", async (t) => {
 
 test("without a state directory nothing is kept", async (t) => {
   const bench = new Bench(t);
-  const result = await bench.run(wordCount(), { inputs: bench.file("in.txt", inputText), stateDirectory: null });
+  const result = await bench.run(wordCount(), {
+    inputs: bench.file("in.txt", inputText),
+    stateDirectory: null,
+  });
   assertCounted(bench, result);
   assert.deepEqual([result.directory, existsSync(bench.state)], [null, false]);
 });
 
 test("handles name the latest job, the latest of a name, the beginning of an id, and tasks", async (t) => {
   const bench = new Bench(t);
-  const ids = ["20260101-000000000-apples-aaaa", "20260101-000000001-pears-bbbb", "20260102-000000000-apples-cccc"];
+  const ids = [
+    "20260101-000000000-apples-aaaa",
+    "20260101-000000001-pears-bbbb",
+    "20260102-000000000-apples-cccc",
+  ];
   for (const jobId of ids) keep(bench.state, { jobId, name: jobId.split("-")[2]! });
   const found = async (handle: string): Promise<[string, string | null]> => {
     const job = await findJob(bench.state, handle);
@@ -56,11 +74,17 @@ test("handles name the latest job, the latest of a name, the beginning of an id,
   assert.deepEqual(await found("@:map-00017"), [ids[2], "map-00017"]);
   assert.deepEqual(await found("20260102"), [ids[2], null]);
   assert.deepEqual(await found(`${ids[0]!}:map-0`), [ids[0], "map-00000"]);
-  assert.deepEqual((await listJobs(bench.state)).map(({ record }) => record.jobId), [...ids].reverse());
+  assert.deepEqual(
+    (await listJobs(bench.state)).map(({ record }) => record.jobId),
+    [...ids].reverse(),
+  );
   await assert.rejects(found("20260101"), { code: "NOT_FOUND", message: /begins 2 job ids/ });
   await assert.rejects(found("2027"), { code: "NOT_FOUND" });
   await assert.rejects(found("@?aples"), { code: "NOT_FOUND", hint: /@\?apples/ });
-  await assert.rejects(findJob(join(bench.root, "nowhere"), "@"), { code: "NOT_FOUND", message: /no job has run/ });
+  await assert.rejects(findJob(join(bench.root, "nowhere"), "@"), {
+    code: "NOT_FOUND",
+    message: /no job has run/,
+  });
   assert.deepEqual(await listJobs(join(bench.root, "nowhere")), []);
 });
 
@@ -70,7 +94,10 @@ test("a job whose process is gone is listed as failed, one that runs as running"
   keep(bench.state, { jobId: "a", status: "RUNNING", pid: 2 ** 22 + 1 });
   keep(bench.state, { jobId: "b", status: "RUNNING", pid: process.pid });
   const jobs = await listJobs(bench.state);
-  assert.deepEqual(jobs.map(({ record }) => record.status), ["RUNNING", "FAILED"]);
+  assert.deepEqual(
+    jobs.map(({ record }) => record.status),
+    ["RUNNING", "FAILED"],
+  );
   assert.match(jobs[1]!.record.exception!, /was killed/);
 });
 
@@ -100,7 +127,10 @@ describe("replay", () => {
       const inputs = bench.file("in.txt", inputText);
       const failed = await bench.run(job, { inputs, params: { mode } });
       assert.equal(failed.status, "FAILED");
-      assert.equal(failed.failedAttempts.at(-1)?.capsule, join(failed.directory!, "capsules", `${mode}-00000`));
+      assert.equal(
+        failed.failedAttempts.at(-1)?.capsule,
+        join(failed.directory!, "capsules", `${mode}-00000`),
+      );
       assert.match(failed.error!.report, new RegExp(`sheaf replay ${failed.jobId}:${mode}-0`));
       rmSync(join(bench.root, "job.ts"));
       const again = await replay("@", { stateDirectory: bench.state });
@@ -118,14 +148,20 @@ describe("replay", () => {
     appendFileSync(inputs, "more\n");
     await assert.rejects(replay("@:map-0", { stateDirectory: bench.state }), { code: "INPUT_CHANGED" });
     rmSync(inputs);
-    await assert.rejects(replay("@:map-0", { stateDirectory: bench.state }), { code: "INPUT_CHANGED", message: /is gone/ });
+    await assert.rejects(replay("@:map-0", { stateDirectory: bench.state }), {
+      code: "INPUT_CHANGED",
+      message: /is gone/,
+    });
   });
 
   test("a job that succeeded has nothing to replay, a task that did not fail no capsule", async (t) => {
     const bench = new Bench(t);
     const inputs = bench.file("in.txt", inputText);
     assertCounted(bench, await bench.run(job, { inputs }));
-    await assert.rejects(replay("@", { stateDirectory: bench.state }), { code: "NOT_FOUND", hint: /succeeded/ });
+    await assert.rejects(replay("@", { stateDirectory: bench.state }), {
+      code: "NOT_FOUND",
+      hint: /succeeded/,
+    });
     await assert.rejects(replay("@:map-0", { stateDirectory: bench.state }), { code: "NOT_FOUND" });
   });
 });
@@ -133,10 +169,32 @@ describe("replay", () => {
 /** Writes a job directory with a record of these values. */
 function keep(state: string, values: Partial<JobRecord>): void {
   const record: JobRecord = {
-    jobId: "", name: "job", status: "SUCCEEDED", submitter: "me", host: hostname(), pid: 1, file: null, code: null,
-    inputs: [], output: null, startTime: "2026-01-01T00:00:00.000Z", endTime: null, elapsedMs: null,
-    currentPhase: "finished", counters: {}, mapTasks: 0, reduceTasks: 0, recordsIn: 0, recordsOut: 0, bytesIn: 0,
-    bytesOut: 0, badRecords: 0, exception: null, capsules: [], settings: {}, ...values,
+    jobId: "",
+    name: "job",
+    status: "SUCCEEDED",
+    submitter: "me",
+    host: hostname(),
+    pid: 1,
+    file: null,
+    code: null,
+    inputs: [],
+    output: null,
+    startTime: "2026-01-01T00:00:00.000Z",
+    endTime: null,
+    elapsedMs: null,
+    currentPhase: "finished",
+    counters: {},
+    mapTasks: 0,
+    reduceTasks: 0,
+    recordsIn: 0,
+    recordsOut: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    badRecords: 0,
+    exception: null,
+    capsules: [],
+    settings: {},
+    ...values,
   };
   mkdirSync(join(state, "jobs", record.jobId), { recursive: true });
   writeFileSync(join(state, "jobs", record.jobId, "job.json"), JSON.stringify(record));

@@ -10,21 +10,37 @@ import { Bench, expectedLines, inputText, wordCount } from "./support.ts";
 
 test("a job object runs on this thread, and its results can be iterated, more than once", async (t) => {
   const bench = new Bench(t);
-  const words = job({ input: generate({ tasks: 2, *records({ index }) { yield* ["a", "b", "a"].slice(index); } }), reduce: count() });
+  const words = job({
+    input: generate({
+      tasks: 2,
+      *records({ index }) {
+        yield* ["a", "b", "a"].slice(index);
+      },
+    }),
+    reduce: count(),
+  });
   const result = await run(words, { partitions: 1, stateDirectory: null, tempDirectory: bench.root });
   for (let round = 0; round < 2; round++) {
     const records: unknown[] = [];
     for await (const record of result.records()) records.push(record);
-    assert.deepEqual(records, [["a", 3], ["b", 2]]);
+    assert.deepEqual(records, [
+      ["a", 3],
+      ["b", 2],
+    ]);
   }
   await result.dispose();
   assert.deepEqual(readdirSync(bench.root), ["place"]);
-  await assert.rejects(result.records()[Symbol.asyncIterator]().next(), { code: "USAGE", message: /disposed/ });
+  await assert.rejects(result.records()[Symbol.asyncIterator]().next(), {
+    code: "USAGE",
+    message: /disposed/,
+  });
 });
 
 test("a job file runs by path and by URL, and collections are read by name", async (t) => {
   const bench = new Bench(t);
-  const file = bench.file("job.ts", `
+  const file = bench.file(
+    "job.ts",
+    `
     import { job, text, sum, count } from "sheaf";
     export default job({
       input: text(),
@@ -32,17 +48,30 @@ test("a job file runs by path and by URL, and collections are read by name", asy
       map(line, emit) {
         for (const word of line.split(" ")) { emit.words(word, 1); emit.lengths(word.length); }
       },
-    });`);
+    });`,
+  );
   const inputs = bench.file("in.txt", inputText);
   for (const given of [file, pathToFileURL(file), pathToFileURL(file).href]) {
     const result = await run(given, { inputs, stateDirectory: null, tempDirectory: bench.root });
     const lengths: unknown[] = [];
     for await (const record of result.records("lengths")) lengths.push(record);
-    assert.deepEqual(lengths, [[2, 6], [3, 2], [4, 1], [8, 1]]);
-    await assert.rejects(result.records()[Symbol.asyncIterator]().next(), { code: "USAGE", message: /words, lengths/ });
+    assert.deepEqual(lengths, [
+      [2, 6],
+      [3, 2],
+      [4, 1],
+      [8, 1],
+    ]);
+    await assert.rejects(result.records()[Symbol.asyncIterator]().next(), {
+      code: "USAGE",
+      message: /words, lengths/,
+    });
     await result.dispose();
   }
-  const written = await bench.run(`export { default } from "./job.ts";`, { inputs, collect: true }, "again.ts");
+  const written = await bench.run(
+    `export { default } from "./job.ts";`,
+    { inputs, collect: true },
+    "again.ts",
+  );
   assert.equal(written.status, "SUCCEEDED", written.error?.report);
   assert.deepEqual(bench.lines("words").sort(), expectedLines);
   assert.deepEqual(bench.lines("lengths"), ["2\t6", "3\t2", "4\t1", "8\t1"]);
@@ -56,12 +85,17 @@ test("a job file runs by path and by URL, and collections are read by name", asy
 test("results nobody has disposed of are removed when the process exits", async (t) => {
   const bench = new Bench(t);
   const runner = new URL("../../../dist/runner/run.js", import.meta.url).href;
-  const script = bench.file("keep.mjs", `
+  const script = bench.file(
+    "keep.mjs",
+    `
     import { run } from ${JSON.stringify(runner)};
     import { readdirSync } from "node:fs";
-    const options = { inputs: ${JSON.stringify(bench.file("in.txt", inputText))}, stateDirectory: null, tempDirectory: ${JSON.stringify(join(bench.root, "tmp"))} };
+    const inputs = ${JSON.stringify(bench.file("in.txt", inputText))};
+    const tempDirectory = ${JSON.stringify(join(bench.root, "tmp"))};
+    const options = { inputs, stateDirectory: null, tempDirectory };
     await run(${JSON.stringify(bench.file("job.ts", wordCount()))}, options);
-    console.log(JSON.stringify(readdirSync(options.tempDirectory).length));`);
+    console.log(JSON.stringify(readdirSync(options.tempDirectory).length));`,
+  );
   const { execFileSync } = await import("node:child_process");
   assert.equal(execFileSync(process.execPath, [script], { encoding: "utf8" }), "1\n");
   assert.deepEqual(readdirSync(join(bench.root, "tmp")), []);
@@ -69,11 +103,27 @@ test("results nobody has disposed of are removed when the process exits", async 
 
 test("run() rejects with the first real cause; runJob() tells it", async (t) => {
   const bench = new Bench(t);
-  const broken = job({ input: text(), map() { throw new TypeError("broken"); }, reduce: count() });
-  const options = { inputs: bench.file("in.txt", inputText), stateDirectory: null, tempDirectory: bench.root };
-  const error = await run(broken, options).then(() => null, (thrown: unknown) => thrown);
+  const broken = job({
+    input: text(),
+    map() {
+      throw new TypeError("broken");
+    },
+    reduce: count(),
+  });
+  const options = {
+    inputs: bench.file("in.txt", inputText),
+    stateDirectory: null,
+    tempDirectory: bench.root,
+  };
+  const error = await run(broken, options).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
   assert.ok(error instanceof RunFailure);
-  assert.deepEqual([error.code, error.message, error.task, error.attempt], ["USER_CODE", "broken", "map-00000", 4]);
+  assert.deepEqual(
+    [error.code, error.message, error.task, error.attempt],
+    ["USER_CODE", "broken", "map-00000", 4],
+  );
   assert.equal(error.failure?.record, "to be or");
   assert.equal((error.cause as Error).name, "TypeError");
   assert.match(error.report, /library\.test\.(ts|js):\d+:\d+/);
@@ -85,21 +135,41 @@ test("run() rejects with the first real cause; runJob() tells it", async (t) => 
 
 test("a job object that names its file runs on workers", async (t) => {
   const bench = new Bench(t);
-  const file = bench.file("job.ts", wordCount({ map: 'ctx.count("threads", isMainThread ? 0 : 1);', top: 'import { isMainThread } from "node:worker_threads";' }));
+  const file = bench.file(
+    "job.ts",
+    wordCount({
+      map: 'ctx.count("threads", isMainThread ? 0 : 1);',
+      top: 'import { isMainThread } from "node:worker_threads";',
+    }),
+  );
   const placeholder = job({ input: text(), reduce: count() });
-  const result = await run(placeholder, { file, inputs: bench.file("in.txt", inputText), stateDirectory: bench.state });
+  const result = await run(placeholder, {
+    file,
+    inputs: bench.file("in.txt", inputText),
+    stateDirectory: bench.state,
+  });
   assert.equal(result.counters["threads"], 4);
   await result.dispose();
 });
 
 test("inputs that are missing, or given to a job that makes its own, are refused", async (t) => {
   const bench = new Bench(t);
-  const makes = job({ input: generate({ tasks: 1, *records() { yield "a"; } }), reduce: count() });
+  const makes = job({
+    input: generate({
+      tasks: 1,
+      *records() {
+        yield "a";
+      },
+    }),
+    reduce: count(),
+  });
   const reads = job({ input: text(), reduce: count() });
   const options = { stateDirectory: null, tempDirectory: bench.root };
   await assert.rejects(run(makes, { ...options, inputs: "x" }), { code: "USAGE", message: /takes no input/ });
   await assert.rejects(run(reads, options), { code: "USAGE", message: /no input was given/ });
-  await assert.rejects(run(reads, { ...options, inputs: join(bench.root, "none.txt") }), { code: "INPUT_MISSING" });
+  await assert.rejects(run(reads, { ...options, inputs: join(bench.root, "none.txt") }), {
+    code: "INPUT_MISSING",
+  });
   assert.ok(!existsSync(join(dirname(bench.output), "out")));
 });
 
@@ -117,7 +187,10 @@ test("only as many workers are started as there are tasks", async (t) => {
   const result = await bench.run(wordCount(), { inputs: bench.file("in.txt", inputText), workers: 8 });
   assert.equal(result.workers, 1);
   const split = await bench.run(wordCount(), {
-    inputs: bench.file("in.txt", inputText.repeat(10)), splitSize: 130, workers: 2, overwrite: true,
+    inputs: bench.file("in.txt", inputText.repeat(10)),
+    splitSize: 130,
+    workers: 2,
+    overwrite: true,
   });
   assert.deepEqual([split.mapTasks > 2, split.workers], [true, 2]);
 });
@@ -125,11 +198,22 @@ test("only as many workers are started as there are tasks", async (t) => {
 test("a total order is cut by sampled bounds: every key of a part precedes those of the next", async (t) => {
   const bench = new Bench(t);
   const lines = Array.from({ length: 2_000 }, (_, i) => `key-${String((i * 7919) % 2_000).padStart(5, "0")}`);
-  const source = 'import { job, text } from "sheaf"; export default job({ input: text(), order: "total", partitions: 4 });';
+  const source =
+    'import { job, text } from "sheaf";\n' +
+    'export default job({ input: text(), order: "total", partitions: 4 });';
   const result = await bench.run(source, { inputs: bench.file("in.txt", `${lines.join("\n")}\n`) });
   assert.equal(result.status, "SUCCEEDED", result.error?.report);
-  assert.deepEqual(bench.lines().map((line) => line.split("\t")[0]), [...lines].sort());
+  assert.deepEqual(
+    bench.lines().map((line) => line.split("\t")[0]),
+    [...lines].sort(),
+  );
   assert.equal(bench.parts().length, 4);
-  assert.ok(result.parts.every((part) => part.records > 300), JSON.stringify(result.parts.map((part) => part.records)));
-  assert.deepEqual(result.phases.map(({ phase }) => phase), ["load", "plan", "sample", "map", "reduce", "commit"]);
+  assert.ok(
+    result.parts.every((part) => part.records > 300),
+    JSON.stringify(result.parts.map((part) => part.records)),
+  );
+  assert.deepEqual(
+    result.phases.map(({ phase }) => phase),
+    ["load", "plan", "sample", "map", "reduce", "commit"],
+  );
 });

@@ -16,14 +16,30 @@ import { paramsOf, partitionsOf, resolveOptions } from "#src/runner/resolve-opti
 import type { OutputPart, TaskStats, TaskSuccess } from "#src/task/task-spec.js";
 
 const stats: TaskStats = {
-  recordsIn: 0, bytesIn: 0, recordsOut: 0, bytesOut: 0, emitted: 0, shuffleBytes: 0,
-  spills: 0, badRecords: 0, groups: 0, elapsedMs: 0, cpuMs: 0,
+  recordsIn: 0,
+  bytesIn: 0,
+  recordsOut: 0,
+  bytesOut: 0,
+  emitted: 0,
+  shuffleBytes: 0,
+  spills: 0,
+  badRecords: 0,
+  groups: 0,
+  elapsedMs: 0,
+  cpuMs: 0,
 };
 
 function success(changes: Partial<TaskStats>, parts: OutputPart[] = []): TaskSuccess {
   return {
-    kind: "success", stats: { ...stats, ...changes }, counters: {}, output: null, parts, keys: [],
-    partitionBytes: [], hotKeys: [], badPath: null,
+    kind: "success",
+    stats: { ...stats, ...changes },
+    counters: {},
+    output: null,
+    parts,
+    keys: [],
+    partitionBytes: [],
+    hotKeys: [],
+    badPath: null,
   };
 }
 
@@ -41,19 +57,23 @@ const outline: JobOutline = {
 
 test("bounds are ascending, come from the sample and do not depend on its order", () => {
   fc.assert(
-    fc.property(fc.array(fc.uint8Array({ maxLength: 3 })), fc.integer({ min: 1, max: 9 }), (keys, partitions) => {
-      const sample = keys.map((key) => Buffer.from(key).toString("base64"));
-      const bounds = chooseBounds(sample, partitions);
-      assert.deepEqual(chooseBounds([...sample].reverse(), partitions), bounds);
-      assert.ok(bounds.length <= Math.max(0, partitions - 1));
-      for (const [index, bound] of bounds.entries()) {
-        assert.ok(sample.includes(bound));
-        const before = bounds[index - 1];
-        if (before !== undefined) {
-          assert.ok(Buffer.compare(Buffer.from(before, "base64"), Buffer.from(bound, "base64")) < 0);
+    fc.property(
+      fc.array(fc.uint8Array({ maxLength: 3 })),
+      fc.integer({ min: 1, max: 9 }),
+      (keys, partitions) => {
+        const sample = keys.map((key) => Buffer.from(key).toString("base64"));
+        const bounds = chooseBounds(sample, partitions);
+        assert.deepEqual(chooseBounds([...sample].reverse(), partitions), bounds);
+        assert.ok(bounds.length <= Math.max(0, partitions - 1));
+        for (const [index, bound] of bounds.entries()) {
+          assert.ok(sample.includes(bound));
+          const before = bounds[index - 1];
+          if (before !== undefined) {
+            assert.ok(Buffer.compare(Buffer.from(before, "base64"), Buffer.from(bound, "base64")) < 0);
+          }
         }
-      }
-    }),
+      },
+    ),
   );
 });
 
@@ -86,6 +106,7 @@ test("options that make no sense are refused by name", () => {
     [{ maxBad: "101%" }, /maxBad/],
     [{ maxBad: -1 }, /maxBad/],
     [{ attempts: 0 }, /attempts/],
+    [{ maxFailedTasks: "100%" }, /maxFailedTasks/],
     [{ noProgressMs: 0 }, /noProgressMs/],
   ];
   for (const [options, message] of cases) {
@@ -105,15 +126,28 @@ test("partitions are asked for all collections or by name, else they are the job
   assert.deepEqual(partitionsOf({}, outline), [null, 4]);
   assert.deepEqual(partitionsOf({ partitions: 3 }, outline), [3, 3]);
   assert.deepEqual(partitionsOf({ partitions: { byCity: 2 } }, outline), [2, 4]);
-  assert.throws(() => partitionsOf({ partitions: { byCty: 2 } }, outline), { hint: 'Did you mean "byCity"?' });
+  assert.throws(() => partitionsOf({ partitions: { byCty: 2 } }, outline), {
+    hint: 'Did you mean "byCity"?',
+  });
 });
 
 test("parts are named by partition and roll, whatever the order in which tasks ended", () => {
   const part = (collection: number, partition: number, roll: number): OutputPart => ({
-    kind: "output", collection, partition, roll, path: `${collection}-${partition}-${roll}`, extension: ".tsv",
-    bytes: 1, records: 1, crc32c: 255,
+    kind: "output",
+    collection,
+    partition,
+    roll,
+    path: `${collection}-${partition}-${roll}`,
+    extension: ".tsv",
+    bytes: 1,
+    records: 1,
+    crc32c: 255,
   });
-  const results = [success({}, [part(1, 0, 0)]), success({}, [part(0, 1, 0)]), success({}, [part(0, 0, 0), part(0, 0, 1)])];
+  const results = [
+    success({}, [part(1, 0, 0)]),
+    success({}, [part(0, 1, 0)]),
+    success({}, [part(0, 0, 0), part(0, 0, 1)]),
+  ];
   const named = nameParts(results, ["", "byAge"], "output");
   assert.deepEqual(
     named.map(({ source, part: { file, crc32c } }) => [source, file, crc32c]),
@@ -136,10 +170,14 @@ test("job ids sort by time and hold the name", () => {
 
 test("a worker's end is blamed on user code unless a signal from outside may have done it", () => {
   const exit = { code: null, signal: null, outOfMemory: false, message: null };
-  const of = (change: object) => failureOfExit({ ...exit, ...change }, "map", "process", null, ["last words"]);
+  const of = (change: object) =>
+    failureOfExit({ ...exit, ...change }, "map", "process", null, ["last words"]);
   assert.deepEqual([of({ code: 0 }).code, of({ code: 0 }).blame], ["USER_EXITED", "user"]);
   assert.equal(of({ signal: "SIGABRT" }).code, "USER_EXITED");
-  assert.deepEqual([of({ signal: "SIGKILL" }).code, of({ signal: "SIGKILL" }).blame], ["WORKER_LOST", "system"]);
+  assert.deepEqual(
+    [of({ signal: "SIGKILL" }).code, of({ signal: "SIGKILL" }).blame],
+    ["WORKER_LOST", "system"],
+  );
   assert.equal(of({ code: 134, outOfMemory: true }).code, "OUT_OF_MEMORY");
   assert.match(of({ outOfMemory: true }).hint ?? "", /--heap/);
   assert.deepEqual(of({ code: 1 }).log, ["last words"]);
@@ -152,7 +190,11 @@ test("captured output is whole lines, capped, and keeps its tail", () => {
   capture.write("stdout", "ee\n");
   capture.write("stderr", "unfinished");
   capture.end();
-  assert.deepEqual(sent, [["stdout", "one\ntwo"], ["stdout", "three"], ["stderr", "unfinished"]]);
+  assert.deepEqual(sent, [
+    ["stdout", "one\ntwo"],
+    ["stdout", "three"],
+    ["stderr", "unfinished"],
+  ]);
   assert.deepEqual(capture.tail(), ["one", "two", "three", "unfinished"]);
 
   sent.length = 0;
@@ -167,17 +209,38 @@ test("captured output is whole lines, capped, and keeps its tail", () => {
 
 test("the report shows place, record, key and log on one screen, control characters escaped", () => {
   const failure = taskFailure("USER_CODE", "no such field", {
-    name: "TypeError", phase: "map", path: "in/a.txt", offset: 1024, record: "a\u001b[31m\tb\r", key: '"k"',
-    log: Array.from({ length: 50 }, (_, i) => `line ${i}`), stack: "TypeError: no such field\n    at map (job.ts:3:1)",
+    name: "TypeError",
+    phase: "map",
+    path: "in/a.txt",
+    offset: 1024,
+    record: "a\u001b[31m\tb\r",
+    key: '"k"',
+    log: Array.from({ length: 50 }, (_, i) => `line ${i}`),
+    stack: "TypeError: no such field\n    at map (job.ts:3:1)",
     hint: "Look at the record.",
   });
-  const excerpt = [{ line: 2, text: "const x = 1;" }, { line: 3, text: "x.y.z();" }];
+  const excerpt = [
+    { line: 2, text: "const x = 1;" },
+    { line: 3, text: "x.y.z();" },
+  ];
   const mapped = { text: failure.stack!, place: { path: "/p/job.ts", line: 3, column: 5, excerpt } };
-  const report = formatFailure(failure, { task: "map-00003", attempt: 4, mapped, replay: "sheaf replay @:map-3" });
+  const report = formatFailure(failure, {
+    task: "map-00003",
+    attempt: 4,
+    mapped,
+    replay: "sheaf replay @:map-3",
+  });
   assert.ok(report.split("\n").length <= 24, report);
   for (const part of [
-    "map-00003 failed (attempt 4): TypeError: no such field", "/p/job.ts:3:5", ">    3 | x.y.z();",
-    "in/a.txt:1024", "a\\x1b[31m\tb\\r", '"k"', "line 49", "Look at the record.", "sheaf replay @:map-3",
+    "map-00003 failed (attempt 4): TypeError: no such field",
+    "/p/job.ts:3:5",
+    ">    3 | x.y.z();\n         |     ^",
+    "in/a.txt:1024",
+    "a\\x1b[31m\tb\\r",
+    '"k"',
+    "line 49",
+    "Look at the record.",
+    "sheaf replay @:map-3",
   ]) {
     assert.ok(report.includes(part), `${part} is not in\n${report}`);
   }

@@ -19,7 +19,10 @@ export interface Elsewhere {
   readonly failed?: number;
 }
 
-/** A directory of one test's own: job files, inputs and outputs are made in it, and all of it is removed after. */
+/**
+ * A directory of one test's own: job files, inputs and outputs are made in it, and all of it is removed
+ * after.
+ */
 export class Bench {
   readonly root: string;
   readonly output: string;
@@ -60,7 +63,8 @@ export class Bench {
   }
 
   /**
-   * Runs the job in a process of its own, with nothing of the test runner's in it. `shell` is put in front of the
+   * Runs the job in a process of its own, with nothing of the test runner's in it. `shell` is put in front of
+   * the
    * command: "ulimit -f 8; ".
    */
   async runElsewhere(job: string, options: RunOptions = {}, shell = ""): Promise<Elsewhere> {
@@ -71,17 +75,24 @@ export class Bench {
       `import { runJob } from ${JSON.stringify(run)};
        const result = await runJob(${JSON.stringify(this.file("job.ts", job))}, ${JSON.stringify(given)});
        const { status, error, failedAttempts } = result;
-       console.log(JSON.stringify({ status, code: error?.code, message: error?.message, failed: failedAttempts.length }));
+       const failed = failedAttempts.length;
+       console.log(JSON.stringify({ status, code: error?.code, message: error?.message, failed }));
        await result.dispose();`,
     );
-    const child = spawn("sh", ["-c", `${shell}exec "$0" "$1"`, process.execPath, script], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn("sh", ["-c", `${shell}exec "$0" "$1"`, process.execPath, script], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (chunk) => (stdout += String(chunk)));
     child.stderr.on("data", (chunk) => (stderr += String(chunk)));
     const [code, signal] = (await once(child, "close")) as [number | null, string | null];
     const said = stdout.trim().split("\n").at(-1) ?? "";
-    return { exit: code ?? signal, stderr, ...(said.startsWith("{") ? (JSON.parse(said) as Partial<Elsewhere>) : {}) };
+    return {
+      exit: code ?? signal,
+      stderr,
+      ...(said.startsWith("{") ? (JSON.parse(said) as Partial<Elsewhere>) : {}),
+    };
   }
 
   of<K extends RunEvent["kind"]>(kind: K): Extract<RunEvent, { kind: K }>[] {
@@ -95,12 +106,19 @@ export class Bench {
 
   /** The lines of all parts, in order. */
   lines(collection = ""): string[] {
-    return this.parts(collection).flatMap((part) => readFileSync(part, "utf8").split("\n").filter((line) => line !== ""));
+    return this.parts(collection).flatMap((part) =>
+      readFileSync(part, "utf8")
+        .split("\n")
+        .filter((line) => line !== ""),
+    );
   }
 
   parts(collection = ""): string[] {
     const directory = join(this.output, collection);
-    return readdirSync(directory).filter((name) => name.startsWith("part-")).sort().map((name) => join(directory, name));
+    return readdirSync(directory)
+      .filter((name) => name.startsWith("part-"))
+      .sort()
+      .map((name) => join(directory, name));
   }
 
   /** The path of something in the run's work directory, while it runs. */
@@ -112,7 +130,9 @@ export class Bench {
 }
 
 /** A word count whose map and reduce first run the given statements. */
-export function wordCount(parts: { map?: string; reduce?: string; top?: string; more?: string } = {}): string {
+export function wordCount(
+  parts: { map?: string; reduce?: string; top?: string; more?: string } = {},
+): string {
   return `
     import { job, text } from "sheaf";
     ${parts.top ?? ""}
@@ -136,7 +156,16 @@ export function wordCount(parts: { map?: string; reduce?: string; top?: string; 
 }
 
 export const inputText = "to be or\nnot to be\nthat is\nthe question\n";
-export const expectedLines = ["be\t2", "is\t1", "not\t1", "or\t1", "question\t1", "that\t1", "the\t1", "to\t2"];
+export const expectedLines = [
+  "be\t2",
+  "is\t1",
+  "not\t1",
+  "or\t1",
+  "question\t1",
+  "that\t1",
+  "the\t1",
+  "to\t2",
+];
 
 /** Asserts that the job failed with the code, wrote nothing and left nothing. */
 export function assertFailed(bench: Bench, result: RunResult, code: string): void {
@@ -147,7 +176,10 @@ export function assertFailed(bench: Bench, result: RunResult, code: string): voi
   assert.deepEqual(result.parts, []);
 }
 
-/** Asserts that the job gave the word count of `inputText`, whatever happened on the way, and left nothing else. */
+/**
+ * Asserts that the job gave the word count of `inputText`, whatever happened on the way, and left nothing
+ * else.
+ */
 export function assertCounted(bench: Bench, result: RunResult): void {
   assert.equal(result.status, "SUCCEEDED", result.error?.report);
   assert.deepEqual(bench.lines().sort(), expectedLines);

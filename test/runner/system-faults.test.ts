@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import {
-  appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync,
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -24,7 +32,10 @@ test("N1: a killed worker does not use up the attempts of user code", async (t) 
   assertCounted(bench, result);
   assert.deepEqual(
     bench.of("attempt-failed").map(({ outcome, willRetry }) => [outcome, willRetry]),
-    [["failed", true], ["lost", true]],
+    [
+      ["failed", true],
+      ["lost", true],
+    ],
   );
 });
 
@@ -59,7 +70,10 @@ test("D16: counters and output are those of a run without faults, whatever is re
   assert.equal(rough.failedAttempts.length, 5);
   assert.deepEqual(rough.counters, calm.counters);
   assert.equal(calm.counters["lines"], 200);
-  assert.deepEqual(bench.parts().map((part) => readFileSync(part, "utf8")), bytes);
+  assert.deepEqual(
+    bench.parts().map((part) => readFileSync(part, "utf8")),
+    bytes,
+  );
   assert.deepEqual(
     [rough.stats.recordsIn, rough.stats.emitted, rough.stats.recordsOut],
     [calm.stats.recordsIn, calm.stats.emitted, calm.stats.recordsOut],
@@ -70,11 +84,14 @@ for (const [what, damage] of [
   ["deleted", (path: string) => rmSync(path)],
   ["cut short", (path: string) => truncateSync(path, Math.floor(statSync(path).size / 2))],
   ["empty", (path: string) => truncateSync(path, 0)],
-  ["changed in one bit", (path: string) => {
-    const bytes = readFileSync(path);
-    bytes[Math.floor(bytes.length / 2)]! ^= 1;
-    writeFileSync(path, bytes);
-  }],
+  [
+    "changed in one bit",
+    (path: string) => {
+      const bytes = readFileSync(path);
+      bytes[Math.floor(bytes.length / 2)]! ^= 1;
+      writeFileSync(path, bytes);
+    },
+  ],
 ] as const) {
   test(`S1, S2: map output that is ${what} makes the map run again, and no user code sees it`, async (t) => {
     const bench = new Bench(t);
@@ -88,9 +105,13 @@ for (const [what, damage] of [
       },
     });
     assertCounted(bench, result);
-    assert.deepEqual(bench.of("attempt-finished").map(({ task, attempt }) => `${task}.${attempt}`).slice(0, 2), [
-      "map-00000.1", "map-00000.2",
-    ]);
+    assert.deepEqual(
+      bench
+        .of("attempt-finished")
+        .map(({ task, attempt }) => `${task}.${attempt}`)
+        .slice(0, 2),
+      ["map-00000.1", "map-00000.2"],
+    );
   });
 }
 
@@ -133,10 +154,13 @@ describe("S9, S10: output that cannot be written", () => {
 describe("S12: an output that exists", () => {
   for (const [what, make] of [
     ["an empty directory", (path: string) => mkdirSync(path)],
-    ["a full directory", (path: string) => {
-      mkdirSync(path);
-      writeFileSync(join(path, "precious"), "");
-    }],
+    [
+      "a full directory",
+      (path: string) => {
+        mkdirSync(path);
+        writeFileSync(join(path, "precious"), "");
+      },
+    ],
     ["a file", (path: string) => writeFileSync(path, "precious")],
     ["a link to nothing", (path: string) => symlinkSync("nowhere", path)],
   ] as const) {
@@ -155,7 +179,10 @@ describe("S12: an output that exists", () => {
     const inputs = bench.file("in.txt", inputText);
     mkdirSync(bench.output);
     writeFileSync(join(bench.output, "precious"), "");
-    const failed = await bench.run(wordCount({ reduce: 'throw new Error("no");' }), { inputs, overwrite: true });
+    const failed = await bench.run(wordCount({ reduce: 'throw new Error("no");' }), {
+      inputs,
+      overwrite: true,
+    });
     assert.equal(failed.status, "FAILED");
     assert.deepEqual([bench.left(), readdirSync(bench.output)], [["out"], ["precious"]]);
     assertCounted(bench, await bench.run(wordCount(), { inputs, overwrite: true }));
@@ -208,7 +235,10 @@ describe("S13: what changes while the job runs", () => {
 test("S15: what a killed run has left is removed by the next one", async (t) => {
   const bench = new Bench(t);
   const options = { inputs: bench.file("in.txt", inputText) };
-  const killed = await bench.runElsewhere(wordCount({ reduce: 'process.kill(process.pid, "SIGKILL");' }), options);
+  const killed = await bench.runElsewhere(
+    wordCount({ reduce: 'process.kill(process.pid, "SIGKILL");' }),
+    options,
+  );
   assert.equal(killed.exit, "SIGKILL", JSON.stringify(killed));
   assert.equal(bench.left().length, 1, "the killed run should have left its work directory");
   assertCounted(bench, await bench.run(wordCount(), options));
@@ -236,17 +266,111 @@ describe("D14: bad records", () => {
       const result = await bench.run(wordCount({ map }), { inputs, maxBad, overwrite: true, splitSize: 200 });
       assert.equal(result.status, "SUCCEEDED", result.error?.report);
       assert.equal(result.badRecords, 10);
-      const kept = readdirSync(join(bench.output, "_bad")).sort().flatMap((name) =>
-        readFileSync(join(bench.output, "_bad", name), "utf8").trim().split("\n"),
+      const kept = readdirSync(join(bench.output, "_bad"))
+        .sort()
+        .flatMap((name) =>
+          readFileSync(join(bench.output, "_bad", name), "utf8")
+            .trim()
+            .split("\n"),
+        );
+      assert.deepEqual(
+        kept.map((line) => (JSON.parse(line) as { record: string }).record),
+        lines.filter((_, i) => i % 10 === 3),
       );
-      assert.deepEqual(kept.map((line) => (JSON.parse(line) as { record: string }).record), lines.filter((_, i) => i % 10 === 3));
-      assert.equal(bench.lines().find((line) => line.startsWith("good")), "good\t90");
+      assert.equal(
+        bench.lines().find((line) => line.startsWith("good")),
+        "good\t90",
+      );
     }
     rmSync(bench.output, { recursive: true });
     for (const maxBad of [9, "9.9%"]) {
       assertFailed(bench, await bench.run(wordCount({ map }), { inputs, maxBad }), "BAD_BUDGET");
     }
   });
+});
+
+describe("D14: records that end their worker", () => {
+  const lines = Array.from({ length: 40 }, (_, i) => (i % 20 === 13 ? `poison ${i}` : `good ${i}`));
+  const text = `${lines.join("\n")}\n`;
+  const at = (record: string): number => text.indexOf(record);
+
+  for (const [isolate, does] of [
+    ["thread", "process.exit(0);"],
+    ["thread", "for (;;);"],
+    ["process", 'process.kill(process.pid, "SIGKILL");'],
+    ["process", "process.abort();"],
+    ["process", "for (;;);"],
+  ] as const) {
+    const map = `if (line.startsWith("poison")) { ${does} }`;
+
+    test(`${isolate}: ${does} fails the job, named by path and offset`, async (t) => {
+      const bench = new Bench(t);
+      const inputs = bench.file("in.txt", text);
+      const result = await bench.run(wordCount({ map }), { inputs, isolate, noProgressMs: 500 });
+      assert.equal(result.status, "FAILED");
+      const { failure } = result.error!;
+      assert.deepEqual([failure?.path, failure?.offset], [inputs, at("poison 13")], result.error!.report);
+      assert.deepEqual(bench.left(), []);
+    });
+
+    test(`${isolate}: ${does} with maxBad: exactly those records are kept apart`, async (t) => {
+      const bench = new Bench(t);
+      const inputs = bench.file("in.txt", text);
+      const options = { inputs, isolate, noProgressMs: 500, maxBad: 2, attempts: 1 } as const;
+      const result = await bench.run(wordCount({ map }), options);
+      assert.equal(result.status, "SUCCEEDED", result.error?.report);
+      assert.equal(result.badRecords, 2);
+      assert.equal(result.counters["lines"], 38);
+      assert.equal(
+        bench.lines().find((line) => line.startsWith("good")),
+        "good\t38",
+      );
+      const kept = readFileSync(join(bench.output, "_bad", "part-00000.jsonl"), "utf8")
+        .trim()
+        .split("\n");
+      assert.deepEqual(
+        kept
+          .map((line) => JSON.parse(line) as { record: string; offset: number })
+          .map(({ record, offset }) => [record, offset]),
+        ["poison 13", "poison 33"].map((record) => [record, at(record)]),
+      );
+    });
+  }
+
+  test("more of them than maxBad allows fail the job", async (t) => {
+    const bench = new Bench(t);
+    const map = 'if (line.startsWith("poison")) process.exit(0);';
+    const result = await bench.run(wordCount({ map }), { inputs: bench.file("in.txt", text), maxBad: 1 });
+    assertFailed(bench, result, "BAD_BUDGET");
+  });
+
+  test("what kills in setup is no record's doing", async (t) => {
+    const bench = new Bench(t);
+    const more = "setup() { process.exit(0); },";
+    const result = await bench.run(wordCount({ more }), { inputs: bench.file("in.txt", text), maxBad: 10 });
+    assertFailed(bench, result, "USER_EXITED");
+    assert.ok(result.failedAttempts.length <= 4);
+  });
+});
+
+test("D15: a share of the tasks may fail, and the result names them", async (t) => {
+  const bench = new Bench(t);
+  const lines = Array.from({ length: 40 }, (_, i) => `line ${String(i).padStart(2, "0")}`);
+  const options = { inputs: bench.file("in.txt", `${lines.join("\n")}\n`), splitSize: 80, attempts: 1 };
+  const map = 'if (line === "line 25") throw new Error("no");';
+  const result = await bench.run(wordCount({ map }), { ...options, maxFailedTasks: "25%" });
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  assert.deepEqual([result.mapTasks, result.failedTasks], [4, ["map-00002"]]);
+  assert.equal(
+    bench.lines().find((line) => line.startsWith("line")),
+    "line\t30",
+  );
+  const stricter = await bench.run(wordCount({ map }), {
+    ...options,
+    maxFailedTasks: "24%",
+    overwrite: true,
+  });
+  assert.equal(stricter.status, "FAILED");
 });
 
 describe("the expect gate", () => {
@@ -259,7 +383,8 @@ describe("the expect gate", () => {
       const bench = new Bench(t);
       mkdirSync(bench.output);
       const result = await bench.run(wordCount({ more: `expect: ${gate},` }), {
-        inputs: bench.file("in.txt", inputText), overwrite: true,
+        inputs: bench.file("in.txt", inputText),
+        overwrite: true,
       });
       assert.deepEqual([result.status, result.error?.code], ["FAILED", "EXPECT_FAILED"]);
       assert.match(result.error!.message, says);
@@ -277,7 +402,10 @@ describe("the expect gate", () => {
 describe("D19: the same bytes", () => {
   test("for any number of workers, way of isolation and split size", async (t) => {
     const bench = new Bench(t);
-    const text = Array.from({ length: 300 }, (_, i) => `w${i % 17} v${(i * i) % 23} ${expectedLines[i % 8]}`).join("\n");
+    const text = Array.from(
+      { length: 300 },
+      (_, i) => `w${i % 17} v${(i * i) % 23} ${expectedLines[i % 8]}`,
+    ).join("\n");
     const inputs = bench.file("in.txt", text);
     const bytes = async (options: object): Promise<string[]> => {
       const result = await bench.run(wordCount(), { inputs, partitions: 3, overwrite: true, ...options });

@@ -4,7 +4,13 @@ import type { Isolation } from "#src/runner/options.js";
 import { assertCounted, assertFailed, Bench, inputText, wordCount } from "./support.ts";
 
 /** Where it happens, what user code does, how that is told. faults.md N10 and N11. */
-const FAULTS: readonly [isolation: Isolation, where: "map" | "reduce" | "top", does: string, code: string, says: RegExp][] = [
+const FAULTS: readonly [
+  isolation: Isolation,
+  where: "map" | "reduce" | "top",
+  does: string,
+  code: string,
+  says: RegExp,
+][] = [
   ["thread", "map", "process.exit(0);", "USER_EXITED", /user code exited.*exit code 0/],
   ["thread", "map", "process.exit(1);", "USER_EXITED", /user code exited.*exit code 1/],
   ["thread", "reduce", "process.exit(0);", "USER_EXITED", /user code exited/],
@@ -14,10 +20,16 @@ const FAULTS: readonly [isolation: Isolation, where: "map" | "reduce" | "top", d
   ["process", "map", 'process.kill(process.pid, "SIGKILL");', "USER_EXITED", /user code exited.*SIGKILL/],
   ["process", "top", "process.exit(3);", "USER_EXITED", /user code exited.*exit code 3/],
   ["thread", "map", 'void Promise.reject(new Error("nobody catches me"));', "USER_CODE", /nobody catches me/],
-  ["process", "map", 'void Promise.reject(new Error("nobody catches me"));', "USER_CODE", /nobody catches me/],
+  [
+    "process",
+    "map",
+    'void Promise.reject(new Error("nobody catches me"));',
+    "USER_CODE",
+    /nobody catches me/,
+  ],
   ["thread", "map", "throw undefined;", "USER_CODE", /undefined/],
   ["thread", "reduce", 'const e: any = new Error("a circle"); e.self = e; throw e;', "USER_CODE", /a circle/],
-  ["thread", "map", 'const o: any = {}; o.o = o; throw o;', "USER_CODE", /cannot be printed/],
+  ["thread", "map", "const o: any = {}; o.o = o; throw o;", "USER_CODE", /cannot be printed/],
   ["thread", "map", 'setTimeout(() => { throw new Error("just after"); }, 0);', "USER_CODE", /just after/],
   ["thread", "map", "const f = (n: number): number => f(n + 1) + 1; f(0);", "USER_CODE", /call stack/],
   ["thread", "map", "Buffer.alloc(2 ** 50);", "USER_CODE", /out of range/],
@@ -26,7 +38,10 @@ const FAULTS: readonly [isolation: Isolation, where: "map" | "reduce" | "top", d
 for (const [isolate, where, does, code, says] of FAULTS) {
   test(`${isolate}: ${does} in ${where} fails the job after its attempts, and is told`, async (t) => {
     const bench = new Bench(t);
-    const result = await bench.run(wordCount({ [where]: does }), { inputs: bench.file("in.txt", inputText), isolate });
+    const result = await bench.run(wordCount({ [where]: does }), {
+      inputs: bench.file("in.txt", inputText),
+      isolate,
+    });
     assertFailed(bench, result, code);
     assert.match(result.error!.message, says);
     assert.ok(result.error!.report.includes(result.error!.message));
@@ -44,14 +59,18 @@ for (const [where, does, says] of [
     const bench = new Bench(t);
     const options = { inputs: bench.file("in.txt", inputText), isolate: "inline" } as const;
     const told = await bench.runElsewhere(wordCount({ [where]: does }), options);
-    assert.deepEqual([told.exit, told.status, told.code, told.failed], [0, "FAILED", "USER_CODE", 2], told.stderr);
+    assert.deepEqual(
+      [told.exit, told.status, told.code, told.failed],
+      [0, "FAILED", "USER_CODE", 2],
+      told.stderr,
+    );
     assert.match(told.message!, says);
     assert.deepEqual(bench.left(), []);
   });
 }
 
 for (const isolate of ["thread", "process"] as const) {
-  test(`${isolate}: a promise that nothing can settle is noticed without waiting for the timeout`, async (t) => {
+  test(`${isolate}: a promise that nothing can settle is noticed before the timeout`, async (t) => {
     const bench = new Bench(t);
     const map = "return new Promise<void>(() => {});";
     const result = await bench.run(wordCount({ map }), { inputs: bench.file("in.txt", inputText), isolate });
@@ -64,7 +83,7 @@ describe("what hangs", { concurrency: true }, () => {
   const hangs = { attempts: 1, noProgressMs: 1_000 };
 
   for (const isolate of ["thread", "process"] as const) {
-    test(`${isolate}: an endless loop is ended by the no-progress timeout, and what it printed is told`, async (t) => {
+    test(`${isolate}: an endless loop is ended by the timeout, and what it printed is told`, async (t) => {
       const bench = new Bench(t);
       const inputs = bench.file("in.txt", inputText);
       const map = 'console.log("before the loop"); for (;;);';
@@ -77,7 +96,10 @@ describe("what hangs", { concurrency: true }, () => {
 
   test("an endless loop in reduce is ended, too", async (t) => {
     const bench = new Bench(t);
-    const result = await bench.run(wordCount({ reduce: "for (;;);" }), { inputs: bench.file("in.txt", inputText), ...hangs });
+    const result = await bench.run(wordCount({ reduce: "for (;;);" }), {
+      inputs: bench.file("in.txt", inputText),
+      ...hangs,
+    });
     assertFailed(bench, result, "NO_PROGRESS");
     assert.match(result.error!.message, /reduce-00000/);
   });
@@ -91,7 +113,10 @@ describe("what hangs", { concurrency: true }, () => {
 
   test("an endless loop at the top level of the job file ends the run", async (t) => {
     const bench = new Bench(t);
-    const result = await bench.run(wordCount({ top: "for (;;);" }), { inputs: bench.file("in.txt", inputText), ...hangs });
+    const result = await bench.run(wordCount({ top: "for (;;);" }), {
+      inputs: bench.file("in.txt", inputText),
+      ...hangs,
+    });
     assertFailed(bench, result, "NO_PROGRESS");
     assert.match(result.error!.message, /load took longer than 1000 ms/);
   });
@@ -99,7 +124,11 @@ describe("what hangs", { concurrency: true }, () => {
   test("a stopped process is killed, and its task run again", async (t) => {
     const bench = new Bench(t);
     const map = 'if (ctx.attempt === 1) process.kill(process.pid, "SIGSTOP");';
-    const options = { inputs: bench.file("in.txt", inputText), isolate: "process", noProgressMs: 1_000 } as const;
+    const options = {
+      inputs: bench.file("in.txt", inputText),
+      isolate: "process",
+      noProgressMs: 1_000,
+    } as const;
     assertCounted(bench, await bench.run(wordCount({ map }), options));
   });
 });
@@ -108,7 +137,8 @@ for (const isolate of ["thread", "process"] as const) {
   test(`${isolate}: a full heap ends the attempt only, and names the setting`, async (t) => {
     const bench = new Bench(t);
     const inputs = bench.file("in.txt", inputText);
-    const map = "if (ctx.attempt < 2) { const all: unknown[] = []; for (;;) all.push(new Array(1000).fill(0.5)); }";
+    const map =
+      "if (ctx.attempt < 2) { const all: unknown[] = []; for (;;) all.push(new Array(1000).fill(0.5)); }";
     const result = await bench.run(wordCount({ map }), { inputs, isolate, heap: "64MiB" });
     assertCounted(bench, result);
     assert.equal(result.failedAttempts[0]?.failure.code, "OUT_OF_MEMORY");
@@ -120,7 +150,9 @@ for (const isolate of ["thread", "process"] as const) {
 test("a flood of output is capped and blocks nobody", async (t) => {
   const bench = new Bench(t);
   const inputs = bench.file("in.txt", inputText);
-  const map = 'for (let i = 0; i < 50_000; i++) console.log("a line of some length " + i); console.error("y".repeat(2 ** 24));';
+  const map =
+    'for (let i = 0; i < 50_000; i++) console.log("some line " + i + "x".repeat(20));' +
+    'console.error("y".repeat(2 ** 24));';
   for (const isolate of ["thread", "process"] as const) {
     const result = await bench.run(wordCount({ map }), { inputs, isolate, overwrite: true });
     assertCounted(bench, result);
@@ -133,7 +165,9 @@ test("a flood of output is capped and blocks nobody", async (t) => {
 test("what user code prints reaches the events and the task's log, not standard output", async (t) => {
   const bench = new Bench(t);
   const inputs = bench.file("in.txt", inputText);
-  const map = 'if (line.startsWith("that")) { console.log("printed %d", 1); console.error("complained"); ctx.log("logged"); }';
+  const map =
+    'if (line === "that is") ' +
+    '{ console.log("printed %d", 1); console.error("complained"); ctx.log("logged"); }';
   const result = await bench.run(wordCount({ map }), { inputs });
   assertCounted(bench, result);
   const heard = bench.of("log").map(({ task, attempt, stream, text }) => [task, attempt, stream, text]);

@@ -1,0 +1,56 @@
+import type { Clock } from "../base/clock.ts";
+import type { Phase } from "../scheduler/ids.ts";
+import type { Split, TaskFailure, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { RunEventBody } from "./events.ts";
+import type { InjectedFault } from "./fault-injection.ts";
+import type { LocalPolicyOptions } from "./local-policy.ts";
+import type { FailedTask } from "./options.ts";
+import type { WorkerPool } from "./pool.ts";
+
+/** The tasks of a job: what each reads, by phase and index. */
+export interface TaskTable {
+  readonly sample: readonly Split[];
+  readonly map: readonly Split[];
+  readonly reduce: readonly { readonly collection: number; readonly partition: number }[];
+}
+
+export interface DriverOptions extends LocalPolicyOptions {
+  readonly jobId: string;
+  readonly tasks: TaskTable;
+  readonly pool: WorkerPool;
+  readonly slots: number;
+  /** Directory, existing and the job's own, in which every attempt gets one. */
+  readonly workDirectory: string;
+  readonly faults: readonly InjectedFault[];
+  readonly clock: Clock;
+  readonly signal: AbortSignal | undefined;
+  emit(event: RunEventBody): void;
+  /** All sample tasks are done; called before the first map starts. */
+  sampled(results: readonly TaskSuccess[]): void;
+  /** A task of the phase is finished; a failure ends the job by it. */
+  taskFinished(phase: Phase, result: TaskSuccess, allOfPhase: boolean): TaskFailure | null;
+  /** So many records were set aside because they ended workers; a failure ends the job by it. */
+  poisoned(records: number): TaskFailure | null;
+  /** Makes the output final. Rejects when that cannot be done: then nothing of it must be left. */
+  commit(outcome: Outputs): Promise<void>;
+}
+
+/** Results of the successful attempts, one per task, in task order. */
+export interface Outputs {
+  readonly sample: readonly TaskSuccess[];
+  readonly map: readonly TaskSuccess[];
+  readonly reduce: readonly TaskSuccess[];
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+export interface DriverResult {
+  readonly status: "SUCCEEDED" | "FAILED" | "CANCELLED";
+  /** The first real cause; null when it succeeded. */
+  readonly cause: FailedTask | null;
+  readonly outputs: Outputs;
+  readonly failedAttempts: readonly FailedTask[];
+  /** Tasks given up within the allowed share: "map-00017". */
+  readonly failedTasks: readonly string[];
+  /** What the attempts that failed were to do, by attempt name: what a capsule is made of. */
+  readonly failedSpecs: ReadonlyMap<string, TaskSpec>;
+}
