@@ -5,14 +5,40 @@ import type { Key } from "#src/job/key.js";
 /** Text that encoders trip over: NULs, surrogate pairs, the highest units, long ASCII, empty. */
 export const arbitraryText: fc.Arbitrary<string> = fc.oneof(
   fc.string({ unit: "binary", maxLength: 12 }),
-  fc.string({ unit: fc.constantFrom("\0", "\u0001", "a", "b", "\x7f", "\u0080", "\ud7ff", "\ue000", "\uffff", "😀", "\u{10ffff}"), maxLength: 6 }),
+  fc.string({
+    unit: fc.constantFrom(
+      "\0",
+      "\u0001",
+      "a",
+      "b",
+      "\x7f",
+      "\u0080",
+      "\ud7ff",
+      "\ue000",
+      "\uffff",
+      "😀",
+      "\u{10ffff}",
+    ),
+    maxLength: 6,
+  }),
   fc.string({ unit: fc.constantFrom("a", "b", "é"), minLength: 40, maxLength: 60 }),
 );
 
 const arbitraryNumber: fc.Arbitrary<number> = fc.oneof(
   fc.double({ noNaN: true }),
   fc.integer(),
-  fc.constantFrom(0, -0, Infinity, -Infinity, Number.MIN_VALUE, -Number.MIN_VALUE, Number.MAX_SAFE_INTEGER, 2 ** 53, -1, 1),
+  fc.constantFrom(
+    0,
+    -0,
+    Infinity,
+    -Infinity,
+    Number.MIN_VALUE,
+    -Number.MIN_VALUE,
+    Number.MAX_SAFE_INTEGER,
+    2 ** 53,
+    -1,
+    1,
+  ),
 );
 
 const arbitraryBytes: fc.Arbitrary<Uint8Array> = fc

@@ -9,7 +9,11 @@ import { ValueDecoder, ValueEncoder } from "#src/codec/value-codec.js";
 function roundTrip(value: unknown): unknown {
   const encoder = new ValueEncoder();
   encoder.encode(value);
-  const bytes = Buffer.concat([Buffer.from([0xaa]), encoder.bytes.subarray(0, encoder.length), Buffer.from([0xaa])]);
+  const bytes = Buffer.concat([
+    Buffer.from([0xaa]),
+    encoder.bytes.subarray(0, encoder.length),
+    Buffer.from([0xaa]),
+  ]);
   const decoder = new ValueDecoder();
   const back = decoder.decodeAt(bytes, 1, encoder.length);
   assert.equal(decoder.at, 1 + encoder.length, "the decoder stopped elsewhere than the encoder");
@@ -40,7 +44,10 @@ const anything = fc.anything({
 });
 
 test("a value comes back deeply and strictly equal", () => {
-  fc.assert(fc.property(anything, (value) => assert.deepStrictEqual(roundTrip(value), value)), { numRuns: 3000 });
+  fc.assert(
+    fc.property(anything, (value) => assert.deepStrictEqual(roundTrip(value), value)),
+    { numRuns: 3000 },
+  );
 });
 
 test("numbers come back to the bit", () => {
@@ -59,9 +66,28 @@ const values: [name: string, value: unknown][] = [
   ["-0", -0],
   ["NaN", NaN],
   ["infinities", [Infinity, -Infinity]],
-  ["the edges of safe integers", [2 ** 53 - 1, 2 ** 53, 2 ** 53 + 2, -(2 ** 53) + 1, -(2 ** 53), 2 ** 31, -(2 ** 31), 2 ** 32, 127, 128, -64, -65]],
+  [
+    "the edges of safe integers",
+    [
+      2 ** 53 - 1,
+      2 ** 53,
+      2 ** 53 + 2,
+      -(2 ** 53) + 1,
+      -(2 ** 53),
+      2 ** 31,
+      -(2 ** 31),
+      2 ** 32,
+      127,
+      128,
+      -64,
+      -65,
+    ],
+  ],
   ["an empty string", ""],
-  ["strings around the length of the short path", [31, 32, 33].flatMap((n) => ["x".repeat(n), "é".repeat(n), `${"x".repeat(n - 1)}é`])],
+  [
+    "strings around the length of the short path",
+    [31, 32, 33].flatMap((n) => ["x".repeat(n), "é".repeat(n), `${"x".repeat(n - 1)}é`]),
+  ],
   ["lone surrogates", ["\ud800", "a\udc00", `${"x".repeat(40)}\ud800`, "\udc00\ud800"]],
   ["NUL and other controls", "\0\u0001\x7f\u2028"],
   ["a long string", "häßlich ".repeat(50_000)],
@@ -73,15 +99,31 @@ const values: [name: string, value: unknown][] = [
   ["an object without prototype", Object.assign(Object.create(null), { a: 1, __proto__: 2 })],
   ["undefined inside", { a: undefined, b: [undefined, null] }],
   ["the same object twice", [shared, shared]],
-  ["Maps and Sets", new Map<unknown, unknown>([[{ k: 1 }, new Set([1, "1", null])], ["s", new Map()], [NaN, -0]])],
+  [
+    "Maps and Sets",
+    new Map<unknown, unknown>([
+      [{ k: 1 }, new Set([1, "1", null])],
+      ["s", new Map()],
+      [NaN, -0],
+    ]),
+  ],
   ["a Uint8Array", Uint8Array.of(0, 255)],
   ["a Buffer", Buffer.from("abc")],
   ["a view into a larger buffer", new Uint16Array(Uint16Array.of(1, 2, 3, 4).buffer, 2, 2)],
   [
     "typed arrays",
     [
-      Int8Array.of(-1), Uint8ClampedArray.of(255), Int16Array.of(-2), Uint16Array.of(65535), Int32Array.of(-3), Uint32Array.of(4294967295),
-      Float32Array.of(1.5, NaN), Float64Array.of(-0, Math.PI), BigInt64Array.of(-5n), BigUint64Array.of(2n ** 64n - 1n), new Float64Array(0),
+      Int8Array.of(-1),
+      Uint8ClampedArray.of(255),
+      Int16Array.of(-2),
+      Uint16Array.of(65535),
+      Int32Array.of(-3),
+      Uint32Array.of(4294967295),
+      Float32Array.of(1.5, NaN),
+      Float64Array.of(-0, Math.PI),
+      BigInt64Array.of(-5n),
+      BigUint64Array.of(2n ** 64n - 1n),
+      new Float64Array(0),
     ],
   ],
   ["many fields", Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`field${i}`, i]))],
@@ -105,7 +147,13 @@ test("an object made in another realm is data", () => {
   assert.deepEqual(roundTrip(runInNewContext('({ a: 1, list: [1, "x"] })')), { a: 1, list: [1, "x"] });
 });
 
-test("a value of no bytes at all is undefined", () => assert.equal(new ValueDecoder().decodeAt(Buffer.alloc(4), 2, 0), undefined));
+test("a value of no bytes at all is undefined", () =>
+  assert.equal(new ValueDecoder().decodeAt(Buffer.alloc(4), 2, 0), undefined));
+
+function withHole(list: number[]): number[] {
+  delete list[1];
+  return list;
+}
 
 class Point {
   x = 1;
@@ -136,8 +184,8 @@ const refusals: [name: string, value: unknown, says: RegExp][] = [
   ["an object with a prototype of its own", Object.create({ a: 1 }), /./],
   ["an object whose prototype has none", Object.create(Object.create(null) as object), /prototype/],
   ["symbol fields", { [Symbol("s")]: 1 }, /symbol/],
-  ["an array with holes", [1, , 3], /holes/],
-  ["a long array that is empty", new Array<number>(10), /holes/],
+  ["an array with holes", withHole([1, 2, 3]), /holes/],
+  ["a long array that is empty", Object.assign([], { length: 10 }), /holes/],
   ["an object that holds itself", cycle, /itself/],
   ["a Map that holds itself", cyclicMap, /itself/],
 ];
@@ -146,7 +194,11 @@ for (const [name, value, says] of refusals) {
   test(`refused as a value: ${name}`, () => {
     assert.throws(
       () => roundTrip(value),
-      (error) => isSheafError(error) && error.code === "VALUE_INVALID" && says.test(error.message) && error.hint !== undefined,
+      (error) =>
+        isSheafError(error) &&
+        error.code === "VALUE_INVALID" &&
+        says.test(error.message) &&
+        error.hint !== undefined,
     );
   });
 }
@@ -183,7 +235,10 @@ test("changing a value after it was encoded changes nothing", () => {
   encoder.encode(value);
   value.list.push(2);
   value.bytes[0] = 9;
-  assert.deepEqual(new ValueDecoder().decodeAt(encoder.bytes, 0, encoder.length), { list: [1], bytes: Uint8Array.of(1) });
+  assert.deepEqual(new ValueDecoder().decodeAt(encoder.bytes, 0, encoder.length), {
+    list: [1],
+    bytes: Uint8Array.of(1),
+  });
 });
 
 test("a byte that begins no value is BLOCK_CORRUPT", () => {

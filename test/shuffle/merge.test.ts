@@ -15,7 +15,19 @@ import type { MergeStream } from "#src/shuffle/merge-stream.js";
 import { RecordCursor } from "#src/shuffle/record-cursor.js";
 import type { RunSource } from "#src/shuffle/run-source.js";
 import type { Pair } from "./support.js";
-import { decoded, identity, keyBytes, nameOf, parseRecords, randomKey, randomText, recordBytes, sortedPairs, tempDir, valueBytes } from "./support.js";
+import {
+  decoded,
+  identity,
+  keyBytes,
+  nameOf,
+  parseRecords,
+  randomKey,
+  randomText,
+  recordBytes,
+  sortedPairs,
+  tempDir,
+  valueBytes,
+} from "./support.js";
 
 const BLOCK_BYTES = 512;
 
@@ -56,8 +68,20 @@ interface MergeSetting {
   readonly memory?: TaskMemory;
 }
 
-function merge(t: TestContext, sources: readonly RunSource[], { fanIn = 64, ops, memory = new TaskMemory(1 * MiB) }: MergeSetting = {}): MergeStream {
-  return mergeSources(sources, { memory, blockBytes: BLOCK_BYTES, directory: tempDir(t), identity, ops, onProgress: () => undefined, fanIn });
+function merge(
+  t: TestContext,
+  sources: readonly RunSource[],
+  { fanIn = 64, ops, memory = new TaskMemory(1 * MiB) }: MergeSetting = {},
+): MergeStream {
+  return mergeSources(sources, {
+    memory,
+    blockBytes: BLOCK_BYTES,
+    directory: tempDir(t),
+    identity,
+    ops,
+    onProgress: () => undefined,
+    fanIn,
+  });
 }
 
 function drain(memory: TaskMemory, stream: MergeStream): [Buffer, Buffer][] {
@@ -71,20 +95,39 @@ function drain(memory: TaskMemory, stream: MergeStream): [Buffer, Buffer][] {
   return records;
 }
 
-function randomRuns(seed: string, count: number, length: number, key: (random: Random) => Key = randomKey): Pair[][] {
+function randomRuns(
+  seed: string,
+  count: number,
+  length: number,
+  key: (random: Random) => Key = randomKey,
+): Pair[][] {
   const random = seededRandom(seed);
   let serial = 0;
-  return Array.from({ length: count }, () => Array.from({ length: random.below(length + 1) }, (): Pair => [key(random), serial++]));
+  return Array.from({ length: count }, () =>
+    Array.from({ length: random.below(length + 1) }, (): Pair => [key(random), serial++]),
+  );
 }
 
 for (const fanIn of [2, 3, 5, 64]) {
   for (const count of [0, 1, 2, 3, 4, 5, 7, 9, 10, 27, 28, 65, 130]) {
     test(`${count} runs merged ${fanIn} at a time keep the order of equal keys`, (t) => {
-      const runs = randomRuns(`merge/${fanIn}/${count}`, count, 60, (random) => (random.below(3) === 0 ? randomKey(random) : randomText(random, 2)));
+      const runs = randomRuns(`merge/${fanIn}/${count}`, count, 60, (random) =>
+        random.below(3) === 0 ? randomKey(random) : randomText(random, 2),
+      );
       const memory = new TaskMemory(1 * MiB);
-      const got = drain(memory, merge(t, runs.map((run) => new Blocks(run)), { fanIn, memory }));
+      const got = drain(
+        memory,
+        merge(
+          t,
+          runs.map((run) => new Blocks(run)),
+          { fanIn, memory },
+        ),
+      );
       const expected = sortedPairs(runs.flatMap((run) => sortedPairs(run)));
-      assert.deepEqual(got.map(([key, value]) => [key.toString("hex"), decoded([key, value])[1]]), expected.map(([key, value]) => [nameOf(key), value]));
+      assert.deepEqual(
+        got.map(([key, value]) => [key.toString("hex"), decoded([key, value])[1]]),
+        expected.map(([key, value]) => [nameOf(key), value]),
+      );
     });
   }
 }
@@ -93,7 +136,20 @@ test("runs without records are as if they were not there", (t) => {
   const memory = new TaskMemory(1 * MiB);
   const runs: Pair[][] = [[], [["a", 1]], [], [], [["a", 2]], []];
   for (const fanIn of [2, 64]) {
-    assert.deepEqual(drain(memory, merge(t, runs.map((run) => new Blocks(run)), { fanIn, memory })).map(decoded), [["a", 1], ["a", 2]]);
+    assert.deepEqual(
+      drain(
+        memory,
+        merge(
+          t,
+          runs.map((run) => new Blocks(run)),
+          { fanIn, memory },
+        ),
+      ).map(decoded),
+      [
+        ["a", 1],
+        ["a", 2],
+      ],
+    );
   }
 });
 
@@ -101,12 +157,25 @@ test("records larger than windows and budget pass through every pass", (t) => {
   const random = seededRandom("jumbo");
   const sizes = [10, 3 * KiB, 700 * KiB, 5, 2 * MiB, 40 * KiB];
   const runs = Array.from({ length: 9 }, (_, run) =>
-    sizes.map((size, i): Pair => [random.below(2) === 0 ? `k${i}` : "k".repeat(Math.min(size, 5000)), `${run}${"v".repeat(size)}`]),
+    sizes.map((size, i): Pair => [
+      random.below(2) === 0 ? `k${i}` : "k".repeat(Math.min(size, 5000)),
+      `${run}${"v".repeat(size)}`,
+    ]),
   );
   const expected = sortedPairs(runs.flatMap((run) => sortedPairs(run)));
   for (const fanIn of [2, 64]) {
     const memory = new TaskMemory(1 * MiB);
-    assert.deepEqual(drain(memory, merge(t, runs.map((run) => new Blocks(run)), { fanIn, memory })).map(decoded), expected);
+    assert.deepEqual(
+      drain(
+        memory,
+        merge(
+          t,
+          runs.map((run) => new Blocks(run)),
+          { fanIn, memory },
+        ),
+      ).map(decoded),
+      expected,
+    );
   }
 });
 
@@ -115,7 +184,15 @@ test("only as many passes are made as are needed", (t) => {
     const memory = new TaskMemory(1 * MiB);
     const directory = tempDir(t);
     const sources = Array.from({ length: count }, (_, i) => new Blocks([["a", i]]));
-    const options = { memory, blockBytes: BLOCK_BYTES, directory, identity, ops: undefined, onProgress: () => undefined, fanIn };
+    const options = {
+      memory,
+      blockBytes: BLOCK_BYTES,
+      directory,
+      identity,
+      ops: undefined,
+      onProgress: () => undefined,
+      fanIn,
+    };
     assert.equal(drain(memory, mergeSources(sources, options)).length, count);
     return readdirSync(directory).sort();
   };
@@ -152,10 +229,23 @@ test("rows of numbers are combined: one record a key, as adding all in order wou
     for (const [key, value] of runs.flat()) {
       const at = (value as Buffer).readDoubleLE(8);
       const before = expected.get(nameOf(key)) ?? [0, Infinity, -Infinity, 0, 0];
-      expected.set(nameOf(key), [before[0]! + 1, Math.min(before[1]!, at), Math.max(before[2]!, at), before[3]! + at, 0]);
+      expected.set(nameOf(key), [
+        before[0]! + 1,
+        Math.min(before[1]!, at),
+        Math.max(before[2]!, at),
+        before[3]! + at,
+        0,
+      ]);
     }
     const memory = new TaskMemory(1 * MiB);
-    const got = drain(memory, merge(t, runs.map((run) => new Blocks(run)), { fanIn, ops, memory }));
+    const got = drain(
+      memory,
+      merge(
+        t,
+        runs.map((run) => new Blocks(run)),
+        { fanIn, ops, memory },
+      ),
+    );
     assert.deepEqual(
       got.map(([key, value]) => [key.toString("hex"), [0, 1, 2, 3, 4].map((i) => value.readDoubleLE(i * 8))]),
       [...expected].sort(([a], [b]) => (a < b ? -1 : 1)),
@@ -178,20 +268,38 @@ test("an error of a source in the middle of a pass is thrown, and its file is gi
     },
     close: () => undefined,
   };
-  assert.throws(() => drain(new TaskMemory(1 * MiB), merge(t, [new Blocks([["a", 1]]), failing, new Blocks([])], { fanIn: 2 })), /fire/);
+  assert.throws(
+    () =>
+      drain(
+        new TaskMemory(1 * MiB),
+        merge(t, [new Blocks([["a", 1]]), failing, new Blocks([])], { fanIn: 2 }),
+      ),
+    /fire/,
+  );
 });
 
 test("the fan-in leaves room for its windows", () => {
   assert.equal(fanInFor(256 * MiB, limits.blockBytes), limits.mergeFanIn);
-  for (const [memory, block] of [[8 * MiB, 32 * KiB], [8 * MiB, 1 * MiB], [1 * MiB, 256 * KiB]] as const) {
+  for (const [memory, block] of [
+    [8 * MiB, 32 * KiB],
+    [8 * MiB, 1 * MiB],
+    [1 * MiB, 256 * KiB],
+  ] as const) {
     const fanIn = fanInFor(memory, block);
-    assert.ok(fanIn >= 2 && (fanIn === 2 || (fanIn + 1) * block <= memory), `${fanIn} of ${block} in ${memory}`);
+    assert.ok(
+      fanIn >= 2 && (fanIn === 2 || (fanIn + 1) * block <= memory),
+      `${fanIn} of ${block} in ${memory}`,
+    );
   }
 });
 
 function groups(t: TestContext, runs: readonly (readonly Pair[])[], groupBy?: number): GroupReader {
   const memory = new TaskMemory(1 * MiB);
-  const stream = merge(t, runs.map((run) => new Blocks(run)), { memory });
+  const stream = merge(
+    t,
+    runs.map((run) => new Blocks(run)),
+    { memory },
+  );
   return new GroupReader(memory, new RecordCursor(memory, stream, () => undefined), groupBy);
 }
 
@@ -204,7 +312,8 @@ function allGroups(reader: GroupReader): [Key, unknown[]][] {
 test("groups: every key once, with its values in run order, over windows of any size", (t) => {
   const runs = randomRuns("groups", 6, 400, (random) => (random.below(2) === 0 ? "hot" : randomKey(random)));
   const expected = new Map<string, unknown[]>();
-  for (const [key, value] of runs.flatMap((run) => sortedPairs(run))) expected.set(nameOf(key), [...(expected.get(nameOf(key)) ?? []), value]);
+  for (const [key, value] of runs.flatMap((run) => sortedPairs(run)))
+    expected.set(nameOf(key), [...(expected.get(nameOf(key)) ?? []), value]);
   const got = allGroups(groups(t, runs));
   assert.deepEqual(new Map(got.map(([key, values]) => [nameOf(key), values])), expected);
   assert.equal(got.length, expected.size);
@@ -226,12 +335,23 @@ test("groups: values that nobody reads are passed over", (t) => {
       }
       got.push([reader.key, some]);
     }
-    assert.deepEqual(got, wanted.map(([key, values]) => [key, values.slice(0, read)]));
+    assert.deepEqual(
+      got,
+      wanted.map(([key, values]) => [key, values.slice(0, read)]),
+    );
   }
 });
 
 test("groups: values can be iterated once, and not after their group", (t) => {
-  const reader = groups(t, [[["a", 1], ["a", 2], ["b", 3], ["b", 4], ["c", 5]]]);
+  const reader = groups(t, [
+    [
+      ["a", 1],
+      ["a", 2],
+      ["b", 3],
+      ["b", 4],
+      ["c", 5],
+    ],
+  ]);
   assert.ok(reader.nextGroup());
   const values = reader.values();
   assert.equal(values.next().value, 1);
@@ -254,7 +374,8 @@ test("groups: none of nothing", (t) => {
 
 for (const groupBy of [1, 2]) {
   test(`groups by the first ${groupBy} elements of the key, values in the order of the whole key`, (t) => {
-    const part = (random: Random): Key => [null, "a", "a\0", "ab", "", 1, 2, ["a"], ["a", "b"], []][random.below(10)]!;
+    const part = (random: Random): Key =>
+      [null, "a", "a\0", "ab", "", 1, 2, ["a"], ["a", "b"], []][random.below(10)]!;
     const runs = randomRuns(`by/${groupBy}`, 5, 300, (random) => {
       const rest = Array.from({ length: random.below(3) }, () => random.below(5));
       return [part(random), part(random), ...rest];
@@ -265,15 +386,25 @@ for (const groupBy of [1, 2]) {
       expected.set(name, [...(expected.get(name) ?? []), value]);
     }
     const got = allGroups(groups(t, runs, groupBy));
-    assert.deepEqual(got.map(([key]) => nameOf(key)), [...expected.keys()]);
-    assert.deepEqual(got.map(([, values]) => values), [...expected.values()]);
+    assert.deepEqual(
+      got.map(([key]) => nameOf(key)),
+      [...expected.keys()],
+    );
+    assert.deepEqual(
+      got.map(([, values]) => values),
+      [...expected.values()],
+    );
     for (const [key] of got) assert.equal((key as Key[]).length, groupBy);
   });
 }
 
 test("groups: a key with fewer elements than groupBy is refused, first or not", (t) => {
   for (const bad of [["a"], "a", ["b", 1], "zz"] as Key[]) {
-    const pairs: Pair[] = [[["a", 2, 3], 1], [["a", 2, 4], 1], [bad, 2]];
+    const pairs: Pair[] = [
+      [["a", 2, 3], 1],
+      [["a", 2, 4], 1],
+      [bad, 2],
+    ];
     if (Array.isArray(bad) && bad.length === 2) continue;
     assert.throws(() => allGroups(groups(t, [pairs], 2)), { code: "KEY_INVALID" });
   }

@@ -11,7 +11,12 @@ import { RunWriter } from "#src/shuffle/run-writer.js";
 import { identity, keyBytes, readSegment, recordBytes, tempDir, valueBytes } from "./support.js";
 
 type Raw = [key: Buffer, value: Buffer];
-type Written = { readonly collection: number; readonly partition: number; readonly run: number; readonly blocks: readonly (readonly Raw[])[] };
+type Written = {
+  readonly collection: number;
+  readonly partition: number;
+  readonly run: number;
+  readonly blocks: readonly (readonly Raw[])[];
+};
 
 function writeFile(path: string, parts: readonly Written[], who: RunIdentity = identity): void {
   const writer = new RunWriter(path, who);
@@ -31,10 +36,14 @@ function readFile(path: string, who: RunIdentity = identity): Written[] {
   }));
 }
 
-const flat = (parts: readonly Written[]): unknown[] => parts.map((part) => ({ ...part, blocks: [part.blocks.flat()] }));
+const flat = (parts: readonly Written[]): unknown[] =>
+  parts.map((part) => ({ ...part, blocks: [part.blocks.flat()] }));
 
 function pairs(prefix: string, count: number, width = 0): Raw[] {
-  return Array.from({ length: count }, (_, i): Raw => [keyBytes(`${prefix}${String(i).padStart(3, "0")}`), valueBytes("v".repeat(width))]);
+  return Array.from({ length: count }, (_, i): Raw => [
+    keyBytes(`${prefix}${String(i).padStart(3, "0")}`),
+    valueBytes("v".repeat(width)),
+  ]);
 }
 
 /** Two partitions, two runs, a block that is compressed and one that is not. */
@@ -64,8 +73,18 @@ test("blocks larger than every buffer, compressible or not, come back", (t) => {
   const random = seededRandom("noise");
   const noise = Buffer.from(Array.from({ length: 700_000 }, () => random.below(256)));
   const parts: Written[] = [
-    { collection: 2, partition: 7, run: 0, blocks: [[[keyBytes("k"), noise]], [[keyBytes("l"), Buffer.alloc(3_000_000, 1)]], pairs("m", 1000)] },
-    ...Array.from({ length: 40 }, (_, i): Written => ({ collection: 3, partition: i, run: 0, blocks: [[[keyBytes(i), noise.subarray(i, 60_000)]]] })),
+    {
+      collection: 2,
+      partition: 7,
+      run: 0,
+      blocks: [[[keyBytes("k"), noise]], [[keyBytes("l"), Buffer.alloc(3_000_000, 1)]], pairs("m", 1000)],
+    },
+    ...Array.from({ length: 40 }, (_, i): Written => ({
+      collection: 3,
+      partition: i,
+      run: 0,
+      blocks: [[[keyBytes(i), noise.subarray(i, 60_000)]]],
+    })),
   ];
   writeFile(path, parts);
   assert.deepEqual(readFile(path), flat(parts));
@@ -150,7 +169,10 @@ test("a damaged block is named by its offset", (t) => {
   const bad = readFileSync(path);
   bad[first!.offset + BLOCK_HEADER_BYTES + 5]! ^= 1;
   writeFileSync(path, bad);
-  assert.throws(() => readFile(path), (error) => isSheafError(error) && error.details["offset"] === FILE_HEADER_BYTES);
+  assert.throws(
+    () => readFile(path),
+    (error) => isSheafError(error) && error.details["offset"] === FILE_HEADER_BYTES,
+  );
 });
 
 for (const [what, other] of [

@@ -4,13 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { Random } from "#src/base/random.js";
+import { seededRandom } from "#src/base/random.js";
 import { decodeKey, encodeKey, keySizeMax } from "#src/codec/key-codec.js";
 import { ValueDecoder, ValueEncoder } from "#src/codec/value-codec.js";
 import { compareKeys } from "#src/job/key-order.js";
 import type { Key } from "#src/job/key.js";
 import { partitionOf, hashBytes } from "#src/kernel/typescript/hash.js";
 import { BlockOutput } from "#src/shuffle/block-output.js";
+import type { CollectorPlace } from "#src/shuffle/collector.js";
 import { TaskMemory } from "#src/shuffle/memory.js";
+import type { Partitioning } from "#src/shuffle/partitioning.js";
 import type { RunIdentity, Segment } from "#src/shuffle/run-format.js";
 import { readRunIndex, SegmentSource } from "#src/shuffle/run-reader.js";
 import { RunWriter } from "#src/shuffle/run-writer.js";
@@ -109,13 +112,19 @@ export class Shelf {
   }
 
   /** Ends the run file and gives the records of each run of each partition: sorted, as the file has to have them. */
-  runs(collection = 0): { readonly partition: number; readonly run: number; readonly records: [Buffer, Buffer][] }[] {
+  runs(
+    collection = 0,
+  ): { readonly partition: number; readonly run: number; readonly records: [Buffer, Buffer][] }[] {
     this.#writer?.finish();
     if (this.#writer === undefined) return [];
     const { segments } = readRunIndex(this.path, identity);
     const runs = segments
       .filter((segment) => segment.collection === collection)
-      .map((segment) => ({ partition: segment.partition, run: segment.run, records: readSegment(this.path, segment) }));
+      .map((segment) => ({
+        partition: segment.partition,
+        run: segment.run,
+        records: readSegment(this.path, segment),
+      }));
     for (const { records } of runs) {
       for (let i = 1; i < records.length; i++) {
         assert.ok(Buffer.compare(records[i - 1]![0], records[i]![0]) <= 0, "a run is not sorted");
@@ -148,7 +157,8 @@ const LETTERS = ["a", "b", "c", "ab", "A", "é", "ß", "\0", "\u0001", "\x7f", "
 
 export function randomText(random: Random, lengthMax: number): string {
   let text = "";
-  for (let length = random.below(lengthMax + 1); text.length < length;) text += LETTERS[random.below(LETTERS.length)]!;
+  for (let length = random.below(lengthMax + 1); text.length < length;)
+    text += LETTERS[random.below(LETTERS.length)]!;
   return text;
 }
 
@@ -176,4 +186,21 @@ export function randomKey(random: Random): Key {
     default:
       return randomText(random, 4);
   }
+}
+
+export const one: Partitioning = { kind: "hash", partitions: 1 };
+export const three: Partitioning = { kind: "hash", partitions: 3 };
+
+export function place(shelf: Shelf, regionBytes: number, partitioning: Partitioning = one): CollectorPlace {
+  return { memory: shelf.memory, regionBytes, spiller: shelf.spiller, collection: 0, partitioning };
+}
+
+export function randomPairs(
+  seed: string,
+  length: number,
+  value: (random: Random) => unknown,
+  key: (random: Random) => Key = randomKey,
+): Pair[] {
+  const random = seededRandom(seed);
+  return Array.from({ length }, () => [key(random), value(random)]);
 }

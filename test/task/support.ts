@@ -7,7 +7,16 @@ import { MiB } from "#src/base/size.js";
 import type { Job } from "#src/job/define.js";
 import type { Key } from "#src/job/key.js";
 import { readCollected } from "#src/task/collected.js";
-import type { JobSettings, MapOutput, OutputPart, Split, SplitPiece, TaskFailure, TaskResult, TaskSuccess } from "#src/task/task-spec.js";
+import type {
+  JobSettings,
+  MapOutput,
+  OutputPart,
+  Split,
+  SplitPiece,
+  TaskFailure,
+  TaskResult,
+  TaskSuccess,
+} from "#src/task/task-spec.js";
 import { PROGRESS_BYTES } from "#src/task/task-spec.js";
 import { createTaskRunner } from "#src/task/task-runner.js";
 
@@ -65,7 +74,8 @@ export class Stage {
         pieces.push({ kind: "file", path, name, start, end, fileBytes: bytes, mtimeMs, compression: "none" });
       }
     }
-    const sizes = (list: readonly SplitPiece[]): number => list.reduce((sum, one) => sum + (one.kind === "file" ? one.end - one.start : 0), 0);
+    const sizes = (list: readonly SplitPiece[]): number =>
+      list.reduce((sum, one) => sum + (one.kind === "file" ? one.end - one.start : 0), 0);
     if (together) return [{ index: 0, pieces, bytes: sizes(pieces) }];
     return pieces.map((piece, index) => ({ index, pieces: [piece], bytes: sizes([piece]) }));
   }
@@ -108,10 +118,17 @@ export class Stage {
     const generated = "records" in job.input ? (job.input as { tasks: number }).tasks : 0;
     const splits =
       generated > 0
-        ? Array.from({ length: generated }, (_, index): Split => ({ index, pieces: [{ kind: "generate", index, tasks: generated }], bytes: 0 }))
+        ? Array.from({ length: generated }, (_, index): Split => ({
+            index,
+            pieces: [{ kind: "generate", index, tasks: generated }],
+            bytes: 0,
+          }))
         : this.splits(options);
     for (const split of splits) {
-      const done = await runner.run({ kind: "map", index: split.index, attempt, split, directory: directory(`map-${split.index}`) }, services);
+      const done = await runner.run(
+        { kind: "map", index: split.index, attempt, split, directory: directory(`map-${split.index}`) },
+        services,
+      );
       if (done.kind === "failure") return done;
       maps.push(done);
     }
@@ -122,7 +139,15 @@ export class Stage {
       if (plan.mapOnly) continue;
       for (let partition = 0; partition < settings.partitions[collection]!; partition++) {
         const done: TaskResult = await runner.run(
-          { kind: "reduce", index, attempt, collection, partition, inputs, directory: directory(`reduce-${index}`) },
+          {
+            kind: "reduce",
+            index,
+            attempt,
+            collection,
+            partition,
+            inputs,
+            directory: directory(`reduce-${index}`),
+          },
           services,
         );
         if (done.kind === "failure") return done;
@@ -136,7 +161,8 @@ export class Stage {
     for (const task of [...maps, ...reduces]) {
       for (const [name, by] of Object.entries(task.counters)) counters[name] = (counters[name] ?? 0) + by;
     }
-    const of = (kind: string, collection: number): OutputPart[] => parts.filter((part) => part.kind === kind && part.collection === collection);
+    const of = (kind: string, collection: number): OutputPart[] =>
+      parts.filter((part) => part.kind === kind && part.collection === collection);
     const files = (collection = 0): string[] =>
       of("output", collection).map((part) => {
         const bytes = readFileSync(part.path);
@@ -151,30 +177,44 @@ export class Stage {
       log,
       files,
       text: (collection = 0) => files(collection).join(""),
-      collected: (collection = 0) => of("collected", collection).flatMap((part) => [...readCollected(part.path)]),
+      collected: (collection = 0) =>
+        of("collected", collection).flatMap((part) => [...readCollected(part.path)]),
     };
   }
 
   /** As play(), for jobs that succeed. */
   async ok(job: Job, options: StageOptions = {}): Promise<Played> {
     const played = await this.play(job, options);
-    if ("kind" in played) assert.fail(`${played.code} in ${played.phase}: ${played.message}\n${played.stack ?? ""}`);
+    if ("kind" in played)
+      assert.fail(`${played.code} in ${played.phase}: ${played.message}\n${played.stack ?? ""}`);
     return played;
   }
 
   /** As play(), for jobs that fail. */
   async fails(job: Job, options: StageOptions = {}): Promise<TaskFailure> {
     const played = await this.play(job, options);
-    if (!("kind" in played)) assert.fail(`the job did not fail; it wrote ${JSON.stringify(played.text().slice(0, 500))}`);
+    if (!("kind" in played))
+      assert.fail(`the job did not fail; it wrote ${JSON.stringify(played.text().slice(0, 500))}`);
     return played;
   }
 }
 
 /** The bad records a map task kept. */
-export function badOf(task: TaskSuccess): { path: string | null; offset: number; phase: string; code: string; error: string; record: string }[] {
+export function badOf(
+  task: TaskSuccess,
+): { path: string | null; offset: number; phase: string; code: string; error: string; record: string }[] {
   if (task.badPath === null) return [];
   return readFileSync(task.badPath, "utf8")
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line) as ReturnType<typeof badOf>[number]);
+}
+
+/** Lines for pairs(). */
+export const PAIR_LINES = "b 1\na 2\nb 3\nc 4\nb 5\n";
+
+/** A map: emits the word and the number of a line. */
+export function pairs(line: string, emit: (key: string, value: number) => void): void {
+  const [word, number] = line.split(" ");
+  emit(word!, Number(number));
 }
