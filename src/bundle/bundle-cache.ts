@@ -73,7 +73,7 @@ export function writeBundleCache(
 /** Keyed by the job file and by this package's place, whose URL is written into bundles. */
 function entryPath(outDirectory: string, entry: string): string {
   const key = createHash("sha256")
-    .update(`1\0${import.meta.url}\0${entry}`)
+    .update(`2\0${import.meta.url}\0${entry}`)
     .digest("hex")
     .slice(0, 24);
   return join(outDirectory, "index", `${key}.json`);

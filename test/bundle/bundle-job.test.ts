@@ -49,6 +49,13 @@ test("packages come from the job file's own node_modules, CommonJS ones included
   assert.deepEqual(await load(file), { value: join("from-dep", "x") });
 });
 
+test("regular expressions stay literals, whatever their flags", async () => {
+  const literals = ["/\\p{L}+/gu", "/a.b/s", "/(?<=a)(?<name>b)/d", "/[\\p{L}--[a-z]]/v"];
+  const file = write("r/job.ts", `export default [${literals.join(", ")}];\n`);
+  const { code } = await bundle(file);
+  for (const literal of literals) assert.ok(code.includes(literal), literal);
+});
+
 test("each source file keeps its own import.meta.url, __dirname and __filename", async () => {
   write("b/node_modules/where/package.json", '{"name":"where","main":"lib/index.cjs"}');
   write("b/node_modules/where/lib/index.cjs", "module.exports = [__dirname, __filename];");
