@@ -13,11 +13,17 @@
 //   payload = the records, as they are or as one LZ4 block with its raw length (u32) before it
 //   record  = varint keyLength, varint valueLength, key, value
 //   index   = entry*            sorted by (collection, partition, run)
-//   entry   = collection:u32 partition:u32 run:u32 blocks:u32 offset:u64 length:u64 records:u64 rawBytes:u64  48 bytes
-//   trailer = indexOffset:u64 entries:u32 crc32c:u32 (of the index) job:u64 task:u32 attempt:u32 "SHEAFEND"   40 bytes
+//   entry   = collection:u32 partition:u32 run:u32 blocks:u32 offset:u64 length:u64 records:u64 rawBytes:u64
+//             crc32c:u32 of the 48 bytes above                                                                 52 bytes
+//   trailer = indexOffset:u64 entries:u32 crc32c:u32 (of the trailer's other fields) job:u64 task:u32 attempt:u32
+//             "SHEAFEND"                                                                                       40 bytes
+//
+// Each entry has its own checksum, so that a reduce can find its partition by bisection and need not read the rest: with
+// M maps and R reduces, reading whole indexes would cost M x R x R entries.
 //
 // The identity fields make a block of another job, attempt or partition recognisable wherever it comes from.
 import { createHash } from "node:crypto";
+import { crc32c } from "@node-rs/crc32";
 
 export const RUN_FILE_VERSION = 1;
 export const FILE_MAGIC = "SHEAFRUN";
@@ -27,7 +33,8 @@ export const BLOCK_MAGIC = 0x31424853;
 export const FILE_HEADER_BYTES = 16;
 export const BLOCK_HEADER_BYTES = 56;
 export const BLOCK_CRC_OFFSET = 52;
-export const INDEX_ENTRY_BYTES = 48;
+export const INDEX_ENTRY_BYTES = 52;
+export const ENTRY_CRC_OFFSET = 48;
 export const TRAILER_BYTES = 40;
 
 export const CODEC_STORED = 0;
@@ -50,6 +57,11 @@ export interface Segment {
   readonly length: number;
   readonly records: number;
   readonly rawBytes: number;
+}
+
+/** Checksum of a trailer: of all its fields but the checksum itself and the magic. */
+export function trailerChecksum(trailer: Buffer): number {
+  return crc32c(trailer.subarray(16, 32), crc32c(trailer.subarray(0, 12)));
 }
 
 /** First 8 bytes of the SHA-256 of the job id. */

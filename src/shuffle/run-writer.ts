@@ -10,12 +10,14 @@ import {
   CODEC_LZ4,
   CODEC_STORED,
   END_MAGIC,
+  ENTRY_CRC_OFFSET,
   FILE_HEADER_BYTES,
   FILE_MAGIC,
   INDEX_ENTRY_BYTES,
   jobFingerprint,
   RUN_FILE_VERSION,
   TRAILER_BYTES,
+  trailerChecksum,
 } from "./run-format.ts";
 
 /** Blocks smaller than this are not worth compressing. */
@@ -130,14 +132,15 @@ export class RunWriter {
       index.writeBigUInt64LE(BigInt(segment.length), at + 24);
       index.writeBigUInt64LE(BigInt(segment.records), at + 32);
       index.writeBigUInt64LE(BigInt(segment.rawBytes), at + 40);
+      index.writeUInt32LE(crc32c(index.subarray(at, at + ENTRY_CRC_OFFSET)), at + ENTRY_CRC_OFFSET);
     }
     const trailer = Buffer.alloc(TRAILER_BYTES);
     trailer.writeBigUInt64LE(BigInt(this.length), 0);
     trailer.writeUInt32LE(sorted.length, 8);
-    trailer.writeUInt32LE(crc32c(index), 12);
     trailer.set(this.#job, 16);
     trailer.writeUInt32LE(this.#identity.task, 24);
     trailer.writeUInt32LE(this.#identity.attempt, 28);
+    trailer.writeUInt32LE(trailerChecksum(trailer), 12);
     trailer.write(END_MAGIC, 32, "latin1");
     this.#write(index);
     this.#write(trailer);

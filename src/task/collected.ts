@@ -4,7 +4,8 @@ import { decodeKey } from "../codec/key-codec.ts";
 import { ValueDecoder } from "../codec/value-codec.ts";
 import type { Key } from "../job/key.ts";
 import type { RunIdentity } from "../shuffle/run-format.ts";
-import { readRunIndex, SegmentSource } from "../shuffle/run-reader.ts";
+import { readRunIndex } from "../shuffle/run-index.ts";
+import { SegmentSource } from "../shuffle/run-reader.ts";
 import { RunWriter } from "../shuffle/run-writer.ts";
 import { varintSize, writeVarint } from "../shuffle/varint.ts";
 

@@ -11,7 +11,8 @@ import { mergeSources } from "../shuffle/merge-passes.ts";
 import type { MergeStream } from "../shuffle/merge-stream.ts";
 import { RecordCursor } from "../shuffle/record-cursor.ts";
 import { slotCount } from "../shuffle/table-collector.ts";
-import { readRunIndex, SegmentSource } from "../shuffle/run-reader.ts";
+import { readRunIndex } from "../shuffle/run-index.ts";
+import { SegmentSource } from "../shuffle/run-reader.ts";
 import type { RunSource } from "../shuffle/run-source.ts";
 import { printKey } from "../codec/key-codec.ts";
 import { blockBytesFor } from "./collectors.ts";
@@ -101,9 +102,12 @@ class ReduceAttempt {
     const sources: RunSource[] = [];
     for (const input of spec.inputs) {
       if (input.path === null) continue;
-      const index = readRunIndex(input.path, { jobId: settings.jobId, task: input.task, attempt: input.attempt });
+      const index = readRunIndex(
+        input.path,
+        { jobId: settings.jobId, task: input.task, attempt: input.attempt },
+        { collection: spec.collection, partition: spec.partition },
+      );
       for (const segment of index.segments) {
-        if (segment.collection !== spec.collection || segment.partition !== spec.partition) continue;
         sources.push(new SegmentSource(index, segment));
         this.#records += segment.records;
         this.#rawBytes += segment.rawBytes;

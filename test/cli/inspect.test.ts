@@ -58,7 +58,7 @@ test("a damaged block is named and the command fails", async (t) => {
   writeFileSync(path, bytes.subarray(0, bytes.length - 1));
   const cut = await sheaf(["inspect", "map.run"], { cwd });
   assert.equal(cut.code, 1);
-  assert.match(cut.stderr, /has no end: it was not finished, or is cut \[BLOCK_CORRUPT\]/);
+  assert.match(cut.stderr, /has no end: it was not finished or is cut \[BLOCK_CORRUPT\]/);
 });
 
 test("what is nothing of sheaf's is refused", async (t) => {

@@ -6,7 +6,8 @@ import { isSheafError } from "#src/base/errors.js";
 import { seededRandom } from "#src/base/random.js";
 import type { RunIdentity } from "#src/shuffle/run-format.js";
 import { BLOCK_HEADER_BYTES, FILE_HEADER_BYTES } from "#src/shuffle/run-format.js";
-import { readRunIndex, SegmentSource } from "#src/shuffle/run-reader.js";
+import { readRunIndex } from "#src/shuffle/run-index.js";
+import { SegmentSource } from "#src/shuffle/run-reader.js";
 import { RunWriter } from "#src/shuffle/run-writer.js";
 import { identity, keyBytes, readSegment, recordBytes, tempDir, valueBytes } from "./support.js";
 
@@ -244,9 +245,36 @@ test("the file format is frozen: these bytes are in files", (t) => {
       "0100000056ce7568",
       "02025061040e",
       "010000000200000000000000010000001000000000000000",
-      "3e0000000000000001000000000000000600000000000000",
-      "4e00000000000000010000000fe15d8a026ab639c21df8aa0300000002000000",
+      "3e00000000000000010000000000000006000000000000000fe15d8a",
+      "4e0000000000000001000000aa8aee62026ab639c21df8aa0300000002000000",
       "5348454146454e44",
     ].join(""),
   );
+});
+
+test("a partition of an index too large to be read at once is found by bisection, and only there", (t) => {
+  const path = join(tempDir(t), "many.run");
+  const who = { jobId: "many", task: 1, attempt: 2 };
+  const writer = new RunWriter(path, who);
+  const raw = Buffer.from([1, 1, 0x50, 0]);
+  // Three runs of even partitions of two collections: 3,000 entries.
+  for (let run = 0; run < 3; run++) {
+    for (let collection = 0; collection < 2; collection++) {
+      for (let partition = 0; partition < 1000; partition += 2) {
+        writer.begin(collection, partition, run);
+        writer.block(raw, 1);
+      }
+    }
+  }
+  writer.finish();
+  const all = readRunIndex(path, who).segments;
+  assert.equal(all.length, 3000);
+  for (const collection of [0, 1, 2]) {
+    for (const partition of [0, 1, 2, 499, 500, 997, 998, 999, 1000]) {
+      const wanted = all.filter((s) => s.collection === collection && s.partition === partition);
+      assert.equal(wanted.length, collection < 2 && partition % 2 === 0 && partition < 1000 ? 3 : 0);
+      const found = readRunIndex(path, who, { collection, partition }).segments;
+      assert.deepEqual(found, wanted, `collection ${collection}, partition ${partition}`);
+    }
+  }
 });

@@ -118,14 +118,21 @@ export function dump(file: Buffer): string {
   while (at < file.length - 40) {
     lines.push("");
     for (const name of ["collection", "partition", "run", "blocks"]) u32(name);
+    const entry = at - 16;
     for (const name of ["offset", "length", "records", "rawBytes"]) u64(name);
+    take(4, (b) => {
+      const right = b.readUInt32LE() === crc32c(file.subarray(entry, entry + 48));
+      return `crc32c of the 48 bytes above: ${right ? "right" : "WRONG"}`;
+    });
   }
   lines.push("");
   u64("indexOffset");
   u32("entries");
   take(4, (b) => {
-    const right = b.readUInt32LE() === crc32c(file.subarray(indexOffset, file.length - 40));
-    return `crc32c of the index: ${right ? "right" : "WRONG"}`;
+    const end = file.length;
+    const right =
+      b.readUInt32LE() === crc32c(Buffer.concat([file.subarray(end - 40, end - 28), file.subarray(end - 24, end - 8)]));
+    return `crc32c of the 12 bytes above and the 16 below: ${right ? "right" : "WRONG"}`;
   });
   job();
   u32("task");

@@ -3,7 +3,9 @@ import { formatSize } from "../../base/size.ts";
 import { decodeKey } from "../../codec/key-codec.ts";
 import type { Segment } from "../../shuffle/run-format.ts";
 import type { CheckedOutput } from "../output-check.ts";
-import type { BlockView, RawRecord, RunFileView } from "../run-file.ts";
+import { RUN_FILE_VERSION } from "../../shuffle/run-format.ts";
+import type { RunIndex } from "../../shuffle/run-index.ts";
+import type { BlockView, RawRecord } from "../run-file.ts";
 import { table } from "./layout.ts";
 import { formatCount, plural } from "./numbers.ts";
 import type { Style } from "./style.ts";
@@ -46,7 +48,7 @@ export function outputPage(path: string, checked: CheckedOutput, style: Style): 
 
 export interface ShownRunFile {
   readonly path: string;
-  readonly view: RunFileView;
+  readonly view: RunIndex;
   readonly segments: readonly (Omit<Segment, "blocks"> & { readonly blocks: readonly BlockView[] })[];
   readonly records: readonly RawRecord[];
   /** Records in the whole file. */
@@ -60,7 +62,8 @@ export function runFilePage(
   const { path, view, segments } = file;
   const records = file.records.map((record) => ({ key: keyText(record), value: valueText(record.value) }));
   if (options.json) {
-    const { segments: _, ...header } = view;
+    const { segments: _, path: __, ...rest } = view;
+    const header = { ...rest, version: RUN_FILE_VERSION, job: view.job.toString("hex") };
     return JSON.stringify({
       kind: "run-file",
       path,
@@ -70,7 +73,7 @@ export function runFilePage(
       truncated: records.length < file.total,
     });
   }
-  const head = `${path}  run file version ${view.version}  ${formatSize(view.bytes)}  job ${view.job}  task ${view.task}  attempt ${view.attempt}`;
+  const head = `${path}  run file version ${RUN_FILE_VERSION}  ${formatSize(view.bytes)}  job ${view.job.toString("hex")}  task ${view.task}  attempt ${view.attempt}`;
   const parts = [[head], segmentTable(file), blockTable(file, options.style)];
   if (records.length > 0) {
     const rows = records.map((record) => [record.key, record.value]);
