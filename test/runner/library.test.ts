@@ -152,6 +152,19 @@ test("a job object that names its file runs on workers", async (t) => {
   await result.dispose();
 });
 
+test("params are the job's own but for those given, in every worker", async (t) => {
+  const bench = new Bench(t);
+  const source = wordCount({ map: 'ctx.count(ctx.params.a + "-" + ctx.params.b);' }).replace(
+    'params: { mode: "" }',
+    "params: { a: 1, b: true }",
+  );
+  const inputs = bench.file("in.txt", inputText);
+  for (const isolate of ["thread", "inline"] as const) {
+    const result = await bench.run(source, { inputs, params: { b: "false" }, isolate, overwrite: true });
+    assert.equal(result.counters["1-false"], 4, result.error?.report);
+  }
+});
+
 test("inputs that are missing, or given to a job that makes its own, are refused", async (t) => {
   const bench = new Bench(t);
   const makes = job({
