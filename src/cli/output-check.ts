@@ -35,16 +35,23 @@ export async function checkOutput(directory: string): Promise<CheckedOutput> {
   return { manifest, parts, strangers };
 }
 
+const DAMAGED_HINT = "Run the job again, or restore the directory from a copy.";
+
 function readManifest(path: string): Readonly<Record<string, unknown>> {
   let content: unknown;
   try {
     content = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
-    throw new SheafError("BLOCK_CORRUPT", `${path} is damaged: ${String(cause)}`, { cause });
+    throw new SheafError("BLOCK_CORRUPT", `${path} is damaged: ${String(cause)}`, {
+      cause,
+      hint: DAMAGED_HINT,
+    });
   }
   const parts =
     typeof content === "object" && content !== null && "parts" in content ? content.parts : undefined;
-  if (!Array.isArray(parts)) throw new SheafError("BLOCK_CORRUPT", `${path} lists no parts`);
+  if (!Array.isArray(parts)) {
+    throw new SheafError("BLOCK_CORRUPT", `${path} lists no parts`, { hint: DAMAGED_HINT });
+  }
   return content as Readonly<Record<string, unknown>>;
 }
 

@@ -46,8 +46,11 @@ export function csvReader(options?: CsvReaderOptions & { readonly columns?: neve
 export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
   const delimiter = oneCharacter(options.delimiter ?? ",", "delimiter");
   const quote = oneCharacter(options.quote ?? '"', "quote");
-  if (delimiter === quote)
-    throw new SheafError("JOB_INVALID", `csv: delimiter and quote are both ${JSON.stringify(quote)}`);
+  if (delimiter === quote) {
+    throw new SheafError("JOB_INVALID", `csv: delimiter and quote are both ${JSON.stringify(quote)}`, {
+      hint: "Choose another character for one of them.",
+    });
+  }
   checkColumns(options.columns, "csv");
   const shape: TableShape = { header: options.header ?? true, columns: options.columns };
   const syntax = new CsvSyntax(delimiter, quote);

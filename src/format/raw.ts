@@ -28,6 +28,7 @@ export function raw(options: RawOptions = {}): Writer<Key, unknown> {
       throw new SheafError(
         "VALUE_INVALID",
         `raw: a record has ${bytes.length} bytes, ${recordBytes} are asked for`,
+        { hint: "Pad or cut it in map or reduce, or leave recordBytes out." },
       );
     }
     sink.bytes(bytes);

@@ -31,7 +31,9 @@ export interface OutputOptions {
  */
 export async function checkOutput(out: string, options: OutputOptions = {}): Promise<void> {
   if (out === "" || out.includes("\0")) {
-    throw new SheafError("USAGE", `output path ${JSON.stringify(out)} is empty or holds a NUL`);
+    throw new SheafError("USAGE", `output path ${JSON.stringify(out)} is empty or holds a NUL`, {
+      hint: "Give the path of a directory.",
+    });
   }
   const path = resolve(out);
   await clearStale(path);

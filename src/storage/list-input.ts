@@ -69,7 +69,9 @@ async function withoutLinked(sorted: readonly Found[]): Promise<InputFile[]> {
 
 async function addPath(given: string, cwd: string, add: Add): Promise<void> {
   if (given === "" || given.includes("\0")) {
-    throw new SheafError("USAGE", `input path ${JSON.stringify(given)} is empty or holds a NUL`);
+    throw new SheafError("USAGE", `input path ${JSON.stringify(given)} is empty or holds a NUL`, {
+      hint: "Give files, directories or globs.",
+    });
   }
   const path = resolve(cwd, given);
   const status = await statOrNull(path, given);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { banned, codeLines, idleExceptions, longLines, orphans } from "./style.js";
+import { banned, codeLines, idleExceptions, longLines, orphans, withoutHint } from "./style.js";
 import type { Tree } from "./tree.js";
 import { ASSEMBLY, read, sources, tree } from "./tree.js";
 
@@ -36,6 +36,16 @@ test("nothing banned stands anywhere; the message says what to write instead", (
 
 test("every exception from a ban still excuses something", () => {
   assert.deepEqual(idleExceptions(code), []);
+});
+
+test("every error says what to do about it", () => {
+  const excused = [
+    "src/codec/key-codec.ts", // bytes behind a right checksum: those that read the block say what to do
+    "src/codec/value-codec.ts", // likewise
+    "src/runner/injected-fault.ts", // made for tests
+    "src/bundle/bundle-job.ts", // esbuild's own message says it
+  ];
+  assert.deepEqual(withoutHint(sources(), excused), []);
 });
 
 test(`no file of src/ has more than ${CODE_LINES} lines of code (split it by concept)`, () => {
@@ -90,6 +100,11 @@ test("the checks find what they are there for", () => {
   ]);
   assert.deepEqual(longLines(new Map([["a.ts", `${"x".repeat(111)}\n${"x".repeat(110)}`]]), 110), [
     "a.ts:1: 111 columns, 110 is the most",
+  ]);
+  const thrown =
+    'throw new SheafError("USAGE", f("a)b"), { hint: "x" });\nthrow new SheafError("USAGE", `${a}`);';
+  assert.deepEqual(withoutHint(new Map([["a.ts", thrown]]), []), [
+    "a.ts:2: an error without a hint; say what to do about it",
   ]);
   assert.equal(codeLines("/** doc */\n\n// why\nconst a = 1; // because\n"), 1);
 });

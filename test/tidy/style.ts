@@ -98,6 +98,32 @@ export function idleExceptions(tree: Tree, bans: readonly Ban[] = BANS): string[
   );
 }
 
+/** Errors about what the user gave or met whose message alone leaves the user standing. */
+export function withoutHint(tree: Tree, except: readonly string[]): string[] {
+  const found: string[] = [];
+  for (const [path, text] of tree) {
+    for (const { index } of text.matchAll(/\bnew SheafError\(/g)) {
+      const call = callAt(text, index);
+      if (/"(INTERNAL|CANCELLED)"|\bhint\b|\.\.\./.test(call) || except.includes(path)) continue;
+      const line = text.slice(0, index).split("\n").length;
+      found.push(`${path}:${line}: an error without a hint; say what to do about it`);
+    }
+  }
+  return found;
+}
+
+/** The call that begins at `from`, up to the parenthesis that closes it; strings and templates are skipped. */
+function callAt(text: string, from: number): string {
+  const token = /[()]|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g;
+  token.lastIndex = from;
+  let depth = 0;
+  for (let found = token.exec(text); found !== null; found = token.exec(text)) {
+    if (found[0] === "(") depth++;
+    if (found[0] === ")" && --depth === 0) return text.slice(from, token.lastIndex);
+  }
+  return text.slice(from);
+}
+
 export function longLines(tree: Tree, columns: number): string[] {
   const found: string[] = [];
   for (const [path, text] of tree) {

@@ -54,7 +54,11 @@ function requestOf(flags: FlagValues<typeof genFlags>, kind: string): Parameters
   const options: Record<string, number> = {};
   for (const [name, text] of flags.set) {
     const value = text.trim() === "" ? Number.NaN : Number(text.replaceAll("_", ""));
-    if (Number.isNaN(value)) throw new SheafError("USAGE", `--set ${name}: "${text}" is not a number`);
+    if (Number.isNaN(value)) {
+      throw new SheafError("USAGE", `--set ${name}: "${text}" is not a number`, {
+        hint: "See sheaf help gen for the options of each kind.",
+      });
+    }
     options[name] = value;
   }
   return {

@@ -21,7 +21,11 @@ export async function run(invocation: Inspect): Promise<ExitCode> {
   const { flags, positionals, world } = invocation;
   const given = positionals[0]!;
   const path = resolve(world.cwd, given);
-  if (!existsSync(path)) throw new SheafError("NOT_FOUND", `${given}: there is no such file or directory`);
+  if (!existsSync(path)) {
+    throw new SheafError("NOT_FOUND", `${given}: there is no such file or directory`, {
+      hint: "Give an output directory, a job directory or a run file.",
+    });
+  }
   if (statSync(path).isDirectory()) {
     if (existsSync(join(path, successFileName))) return inspectOutput(path, invocation);
     if (existsSync(join(path, "job.json"))) {

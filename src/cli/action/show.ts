@@ -23,7 +23,9 @@ const LOG_LINES_MAX = 50;
 export async function run({ flags, positionals, world }: Invocation<typeof showFlags>): Promise<ExitCode> {
   const handle = positionals[0] ?? "@";
   if (flags.task !== undefined && handle.includes(":")) {
-    throw new SheafError("USAGE", `the task is given twice: ${handle} and --task ${flags.task}`);
+    throw new SheafError("USAGE", `the task is given twice: ${handle} and --task ${flags.task}`, {
+      hint: "Give it once.",
+    });
   }
   if (flags.task !== undefined && !/^(?:sample|map|reduce)-\d+$/.test(flags.task)) {
     throw new SheafError("USAGE", `--task: "${flags.task}" is not a task`, {
