@@ -7,7 +7,8 @@
 //   06 string      varint byte length, UTF-8          07 string with lone surrogates: varint bytes, UTF-16LE
 //   08 Uint8Array  varint length, bytes               09 Buffer
 //   0a bigint      varint length, decimal digits      0b Date: f64 milliseconds
-//   0c array       varint length, values              0d plain object: varint fields, (string payload, value)*
+//   0c array       varint length, values              0d plain object: varint fields, (name, value)*
+//                                                   (a name is a string value)
 //   0e Map         varint size, (value, value)*       0f Set: varint size, value*
 //   10 object without prototype, as 0d                11 typed array: kind byte, varint bytes, bytes
 import { SheafError } from "../base/errors.ts";

@@ -185,10 +185,9 @@ async function* readRecords(run: LocalRun, collection: string | undefined): Asyn
   const name = collection ?? run.collections[0] ?? "";
   if (!run.collections.includes(name) || (collection === undefined && run.collections.length > 1)) {
     const all = run.collections.join(", ");
-    throw new SheafError(
-      "USAGE",
-      `result.records(${collection ?? ""}): which collection? The job has: ${all}`,
-    );
+    throw new SheafError("USAGE", `result.records(${collection ?? ""}): which collection?`, {
+      hint: `The job has: ${all}.`,
+    });
   }
   const { readCollected } = await import("../task/collected.ts");
   for (const one of run.collected) if (one.collection === name) yield* readCollected(one.path);
