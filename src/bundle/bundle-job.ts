@@ -75,7 +75,8 @@ function existingJobFile(file: string): string {
 
 /**
  * Regular expressions stay literals. For some of these esbuild would write `new RegExp(...)`, since Node 20
- * does not know the newest scripts of \p{...}: one object per call of map, 10 ns for each word of a word count.
+ * does not know the newest scripts of \p{...}: one object per call of map, 10 ns for each word of a word
+ * count.
  */
 const literalRegExps = {
   "regexp-dot-all-flag": true,
@@ -86,7 +87,6 @@ const literalRegExps = {
   "regexp-sticky-and-unicode-flags": true,
   "regexp-unicode-property-escapes": true,
 };
-
 
 /**
  * Most jobs need no more than the plain build. Only when the output shows a CommonJS `require` left over or

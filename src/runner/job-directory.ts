@@ -33,10 +33,12 @@ import {
   mkdirSync,
   readdirSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { systemClock } from "../base/clock.ts";
 import { describeThrown } from "../base/errors.ts";
 import type { RunEvent } from "./events.ts";
 import { logBytesMax } from "./output-capture.ts";
@@ -77,6 +79,7 @@ export interface JobRecord {
 
 export const jobsKept = 100;
 const progressFilesMax = 1_000;
+const unusedBundleMs = 24 * 3_600_000;
 
 /** `random` gives numbers in [0, 1). */
 export function makeJobId(name: string, wallMs: number, random: () => number): string {
@@ -234,16 +237,21 @@ export function linkOrCopy(from: string, to: string): void {
 }
 
 /**
- * Removes the oldest job directories beyond those kept, and bundles no kept job refers to. Errors do not
- * matter.
+ * Removes the oldest job directories beyond those kept, then the bundles no kept job has. Errors do not matter.
  */
 export async function pruneJobs(stateDirectory: string, keep: number): Promise<void> {
   try {
     const jobs = join(stateDirectory, "jobs");
     const ids = readdirSync(jobs).sort();
     if (ids.length <= keep) return;
-    for (const id of ids.slice(0, ids.length - keep))
-      await rm(join(jobs, id), { recursive: true, force: true });
+    for (const id of ids.slice(0, ids.length - keep)) await rm(join(jobs, id), { recursive: true, force: true });
+    const bundles = join(stateDirectory, "bundles");
+    for (const hash of readdirSync(bundles)) {
+      // Job directories hold bundles by a second name. One that was just made may be about to get its own.
+      const code = statSync(join(bundles, hash, "job.mjs"), { throwIfNoEntry: false });
+      if (code?.nlink !== 1 || systemClock.wallMs() - code.ctimeMs < unusedBundleMs) continue;
+      await rm(join(bundles, hash), { recursive: true, force: true });
+    }
   } catch {
     // Another process may prune at the same time.
   }
