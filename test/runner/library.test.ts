@@ -63,7 +63,7 @@ test("a job file runs by path and by URL, and collections are read by name", asy
     ]);
     await assert.rejects(result.records()[Symbol.asyncIterator]().next(), {
       code: "USAGE",
-      message: /words, lengths/,
+      hint: /words, lengths/,
     });
     await result.dispose();
   }
