@@ -244,10 +244,12 @@ export async function pruneJobs(stateDirectory: string, keep: number): Promise<v
     const jobs = join(stateDirectory, "jobs");
     const ids = readdirSync(jobs).sort();
     if (ids.length <= keep) return;
-    for (const id of ids.slice(0, ids.length - keep)) await rm(join(jobs, id), { recursive: true, force: true });
+    for (const id of ids.slice(0, ids.length - keep)) {
+      await rm(join(jobs, id), { recursive: true, force: true });
+    }
     const bundles = join(stateDirectory, "bundles");
     for (const hash of readdirSync(bundles)) {
-      // Job directories hold bundles by a second name. One that was just made may be about to get its own.
+      // Job directories hold bundles by a second name. One just made may be about to get its own.
       const code = statSync(join(bundles, hash, "job.mjs"), { throwIfNoEntry: false });
       if (code?.nlink !== 1 || systemClock.wallMs() - code.ctimeMs < unusedBundleMs) continue;
       await rm(join(bundles, hash), { recursive: true, force: true });
