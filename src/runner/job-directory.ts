@@ -237,7 +237,7 @@ export function linkOrCopy(from: string, to: string): void {
 }
 
 /**
- * Removes the oldest job directories beyond those kept, then the bundles no kept job has. Errors do not matter.
+ * Removes the oldest job directories beyond those kept, then the bundles no kept job has. Never throws.
  */
 export async function pruneJobs(stateDirectory: string, keep: number): Promise<void> {
   try {
