@@ -26,7 +26,9 @@ export interface DeliveryWishes {
   readonly temp: string | undefined;
 }
 
-/** Decides where results go; makes the temporary directory when one is needed. End it with `disposeDelivery`. */
+/**
+ * Decides where results go; makes the temporary directory when one is needed. End it with `disposeDelivery`.
+ */
 export async function prepareDelivery(wishes: DeliveryWishes, cwd: string): Promise<Delivery> {
   const print = wishes.collect === true ? Number.POSITIVE_INFINITY : (wishes.print ?? 0);
   if (wishes.output !== undefined) return { kind: "directory", output: wishes.output, print };
@@ -48,7 +50,10 @@ export interface DeliverOptions {
   readonly signal: AbortSignal;
 }
 
-/** Puts on standard output what belongs there. Stops quietly when its reader goes away or the signal is aborted. */
+/**
+ * Puts on standard output what belongs there. Stops quietly when its reader goes away or the signal is
+ * aborted.
+ */
 export async function deliverResults(
   delivery: Delivery,
   result: RunResult,

@@ -8,7 +8,10 @@ import { globalFlags } from "./global-flags.ts";
 import { bindFlags, checkPositionals, tokenizeArguments } from "./parse-arguments.ts";
 import type { World } from "./world.ts";
 
-/** Runs the command the words name. Never rejects: what goes wrong is said on standard error and in the exit code. */
+/**
+ * Runs the command the words name. Never rejects: what goes wrong is said on standard error and in the exit
+ * code.
+ */
 export async function dispatch(words: readonly string[], world: World): Promise<ExitCode> {
   try {
     const [first, ...rest] = words;

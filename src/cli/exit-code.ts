@@ -7,7 +7,10 @@ export const exitCodes = {
   failed: 1,
   /** A wrong command, flag or argument: nothing was tried. */
   usage: 2,
-  /** Stopped by the user (SIGINT, SIGTERM), and cleaned up. A second signal kills: shells then show 130 or 143. */
+  /**
+   * Stopped by the user (SIGINT, SIGTERM), and cleaned up. A second signal kills: shells then show 130 or
+   * 143.
+   */
   cancelled: 3,
   /** A bug in sheaf. */
   internal: 4,

@@ -21,7 +21,9 @@ export interface FlagText {
 
 /** A flag as one value. `T` is what a command gets to see, including undefined when it need not be given. */
 export interface Flag<out T> extends FlagText {
-  /** `switch`: no argument, `--no-name` is its opposite. `one`: an argument, once. `many`: may be repeated. */
+  /**
+   * `switch`: no argument, `--no-name` is its opposite. `one`: an argument, once. `many`: may be repeated.
+   */
   readonly arity: "switch" | "one" | "many";
   /** What the argument is called in help: "SIZE". Absent for switches. */
   readonly placeholder?: string;

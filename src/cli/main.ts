@@ -7,7 +7,8 @@ import { writeTo } from "./world.ts";
 
 const { stdout, stderr } = process;
 
-// A reader that went away (`sheaf ... | head`) is no error: what was to be written is simply not wanted any more.
+// A reader that went away (`sheaf ... | head`) is no error: what was to be written is simply not wanted any
+// more.
 for (const stream of [stdout, stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
@@ -40,6 +41,7 @@ const world: World = {
 };
 
 const code = await dispatch(process.argv.slice(2), world);
-// What is written must be out before the process ends; whatever a job left open (timers, sockets) must not keep it.
+// What is written must be out before the process ends; whatever a job left open (timers, sockets) must not
+// keep it.
 await Promise.all([writeTo(stdout, ""), writeTo(stderr, "")]);
 process.exit(code);

@@ -13,9 +13,10 @@ export interface TokenizedArguments {
 }
 
 /**
- * Sorts the words after the command's name into flags and positionals: `--flag=value`, `--flag value`, `-f value`,
- * `-fvalue`, `--no-switch`, `--` ends flags.
- * @throws SheafError USAGE for a flag that does not exist, is given twice, or lacks (or cannot take) an argument
+ * Sorts the words after the command's name into flags and positionals: `--flag=value`, `--flag value`, `-f
+ * value`, `-fvalue`, `--no-switch`, `--` ends flags.
+ * @throws SheafError USAGE for a flag that does not exist, is given twice, or lacks (or cannot take) an
+ * argument
  */
 export function tokenizeArguments(
   words: readonly string[],
@@ -119,7 +120,8 @@ function argumentText(token: OptionToken, flag: Flag<unknown>): string {
   if (token.value === undefined) {
     throw new SheafError("USAGE", `${token.rawName} needs an argument`, { hint: `Write ${example}.` });
   }
-  // A lone "-" is an argument (standard input); anything else with a dash is a flag whose predecessor lacks its argument.
+  // A lone "-" is an argument (standard input); anything else with a dash is a flag whose predecessor lacks
+  // its argument.
   if (token.inlineValue !== true && /^-[^\d]/.test(token.value)) {
     throw new SheafError("USAGE", `${token.rawName} needs an argument, but the flag ${token.value} follows`, {
       hint: `Write ${example}; an argument that begins with a dash needs the "=".`,

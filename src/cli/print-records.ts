@@ -5,7 +5,9 @@ import { printable } from "./ui/text-width.ts";
 /** Longest text shown for one key or value. */
 const SHOWN_CHARACTERS = 2000;
 
-/** "key<tab>value" for people, the collection's name before them when it has one; data cannot break the line. */
+/**
+ * "key<tab>value" for people, the collection's name before them when it has one; data cannot break the line.
+ */
 export function recordLine(collection: string, key: Key, value: unknown): string {
   const cells = [fieldText(key), fieldText(value)];
   return (collection === "" ? cells : [collection, ...cells]).join("\t");

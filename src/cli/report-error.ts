@@ -6,7 +6,10 @@ import { styleFor } from "./ui/style.ts";
 import type { World } from "./world.ts";
 import { writeTo } from "./world.ts";
 
-/** Says on standard error what went wrong and what to do (with --json also on standard output), and how to exit. */
+/**
+ * Says on standard error what went wrong and what to do (with --json also on standard output), and how to
+ * exit.
+ */
 export async function reportError(error: unknown, words: readonly string[], world: World): Promise<ExitCode> {
   const known = isSheafError(error) ? error : undefined;
   const code = known?.code ?? "INTERNAL";
@@ -29,7 +32,10 @@ function colorIn(words: readonly string[]): ColorWhen {
   return value === "always" || value === "never" ? value : "auto";
 }
 
-/** The one-screen report of a failed task as it is; else message, code and hint; with the stack for bugs and --debug. */
+/**
+ * The one-screen report of a failed task as it is; else message, code and hint; with the stack for bugs and
+ * --debug.
+ */
 export function errorText(error: unknown, debug: boolean, style: Style): string {
   const known = isSheafError(error) ? error : undefined;
   const code = known?.code ?? "INTERNAL";

@@ -13,7 +13,10 @@ import { openRun, readFully, readRunIndex } from "../shuffle/run-index.ts";
 import type { RunIndex } from "../shuffle/run-index.ts";
 import { readVarint } from "../task/collected.ts";
 
-/* Reads run files (docs/formats.md) without knowing whose they are, and goes on past damage to say where it is. */
+/*
+ * Reads run files (docs/formats.md) without knowing whose they are, and goes on past damage to say where it
+ * is.
+ */
 
 export interface BlockView {
   readonly offset: number;

@@ -18,7 +18,10 @@ export interface World {
   onSignal(callback: (signal: NodeJS.Signals) => void): () => void;
   /** Ends this process by the signal, as if nobody had caught it. */
   die(signal: NodeJS.Signals): void;
-  /** Calls back when the process ends, however it does (but for SIGKILL), until the returned function is called. */
+  /**
+   * Calls back when the process ends, however it does (but for SIGKILL), until the returned function is
+   * called.
+   */
   onExit(callback: () => void): () => void;
 }
 

@@ -1,20 +1,29 @@
-// Keys as bytes whose order under memcmp (shorter first) is the order of the keys. Part of the run file format: FROZEN.
+// Keys as bytes whose order under memcmp (shorter first) is the order of the keys. Part of the run file
+// format: FROZEN.
 //
 //   key     = null | false | true | number | string | bytes | array
 //   null    = 10                 false = 20                 true = 21
 //   number  = 30 f64             8 bytes big-endian; sign bit flipped when positive, all bits when negative
 //   string  = 50 utf8*           at top level the record's key length ends it
 //   bytes   = 60 byte*
-//   array   = 70 element*        an element is a key; strings and bytes in it are escaped (00 becomes 00 ff) and end
-//                                with 00 00; arrays in it end with 00
+//   array   = 70 element*        an element is a key; strings and bytes in it are escaped (00 becomes 00 ff)
+//                                and end with 00 00; arrays in it end with 00
 //
-// "a" is 50 61; ["a", 1] is 70 50 61 00 00 30 bf f0 00 00 00 00 00 00. No tag is 00 or ff, so an ended array sorts before
-// a longer one, and a prefix of an array's elements is a prefix of its bytes.
+// "a" is 50 61; ["a", 1] is 70 50 61 00 00 30 bf f0 00 00 00 00 00 00. No tag is 00 or ff, so an ended array
+// sorts before a longer one, and a prefix of an array's elements is a prefix of its bytes.
 import { describeThrown, SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Key } from "../job/key.ts";
 
-export const KEY_TAG = { null: 0x10, false: 0x20, true: 0x21, number: 0x30, string: 0x50, bytes: 0x60, array: 0x70 } as const;
+export const KEY_TAG = {
+  null: 0x10,
+  false: 0x20,
+  true: 0x21,
+  number: 0x30,
+  string: 0x50,
+  bytes: 0x60,
+  array: 0x70,
+} as const;
 
 const DEPTH_MAX = 100;
 
@@ -50,7 +59,8 @@ function nulCount(text: string): number {
 }
 
 function notAKey(key: unknown): SheafError {
-  const what = typeof key === "object" || typeof key === "function" ? describeKind(key) : `${typeof key} ${String(key)}`;
+  const what =
+    typeof key === "object" || typeof key === "function" ? describeKind(key) : `${typeof key} ${String(key)}`;
   return new SheafError("KEY_INVALID", `a key cannot be ${what}`, {
     hint: "Keys are null, booleans, numbers, strings, Uint8Arrays, or arrays of these. Emit String(x) or an array of the fields.",
   });
@@ -116,7 +126,9 @@ function encodeElement(target: Buffer, at: number, key: Key): number {
   return at + 1;
 }
 
-/** Escapes zeros in target[from, to) in place and writes the 00 00 that ends a string or bytes in an array. */
+/**
+ * Escapes zeros in target[from, to) in place and writes the 00 00 that ends a string or bytes in an array.
+ */
 function endEscaped(target: Buffer, from: number, to: number): number {
   let zeros = 0;
   for (let i = from; i < to; i++) if (target[i] === 0) zeros++;
@@ -156,7 +168,7 @@ function encodeLongText(target: Buffer, at: number, text: string): number {
 function encodeNumber(target: Buffer, at: number, value: number): number {
   if (value !== value) {
     throw new SheafError("KEY_INVALID", "NaN cannot be a key: it is equal to nothing, not even to itself", {
-      hint: "Check the number before emit, or emit a string such as \"unknown\" for it.",
+      hint: 'Check the number before emit, or emit a string such as "unknown" for it.',
     });
   }
   float[0] = value === 0 ? 0 : value;
@@ -245,9 +257,13 @@ export function keyPrefixLength(bytes: Buffer, from: number, to: number, element
   let at = from + 1;
   for (let i = 0; i < elements; i++) {
     if (bytes[from] !== KEY_TAG.array || at >= to) {
-      throw new SheafError("KEY_INVALID", `groupBy is ${elements}, but a key is no array of at least ${elements} elements`, {
-        hint: "With groupBy n every key must be an array whose first n elements name the group.",
-      });
+      throw new SheafError(
+        "KEY_INVALID",
+        `groupBy is ${elements}, but a key is no array of at least ${elements} elements`,
+        {
+          hint: "With groupBy n every key must be an array whose first n elements name the group.",
+        },
+      );
     }
     at = skipElement(bytes, at);
   }
@@ -279,7 +295,10 @@ function skipElement(bytes: Buffer, at: number): number {
 export function printKey(key: unknown): string {
   let text: string;
   try {
-    text = key instanceof Uint8Array ? `bytes ${Buffer.from(key).toString("hex")}` : (JSON.stringify(key) ?? String(key));
+    text =
+      key instanceof Uint8Array
+        ? `bytes ${Buffer.from(key).toString("hex")}`
+        : (JSON.stringify(key) ?? String(key));
   } catch (error) {
     text = `(${describeThrown(error)})`;
   }

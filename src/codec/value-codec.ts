@@ -15,16 +15,40 @@ import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 
 const TAG = {
-  undefined: 0, null: 1, false: 2, true: 3, integer: 4, number: 5, string: 6, utf16: 7, bytes: 8, buffer: 9,
-  bigint: 10, date: 11, array: 12, object: 13, map: 14, set: 15, bare: 16, typed: 17,
+  undefined: 0,
+  null: 1,
+  false: 2,
+  true: 3,
+  integer: 4,
+  number: 5,
+  string: 6,
+  utf16: 7,
+  bytes: 8,
+  buffer: 9,
+  bigint: 10,
+  date: 11,
+  array: 12,
+  object: 13,
+  map: 14,
+  set: 15,
+  bare: 16,
+  typed: 17,
 } as const;
 
 /** Twice this and one more is still an exact number. */
 const INTEGER_MAX = 2 ** 52;
 
 const TYPED = [
-  Int8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array,
-  BigInt64Array, BigUint64Array,
+  Int8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
 ] as const;
 
 /** Encodes values into a buffer of its own that grows; `bytes[0, length)` holds the last value encoded. */
@@ -32,7 +56,10 @@ export class ValueEncoder {
   bytes: Buffer = Buffer.allocUnsafe(1024);
   length = 0;
 
-  /** Encodes one value. Throws VALUE_INVALID for what would not come back equal (functions, class instances, cycles ...). */
+  /**
+   * Encodes one value. Throws VALUE_INVALID for what would not come back equal (functions, class instances,
+   * cycles ...).
+   */
   encode(value: unknown): void {
     this.length = 0;
     this.#put(value, 0);
@@ -171,16 +198,21 @@ export class ValueEncoder {
   }
 
   #array(value: readonly unknown[], depth: number): void {
-    if (Object.getPrototypeOf(value) !== Array.prototype && isSubclass(value)) throw refused(describeObject(value));
+    if (Object.getPrototypeOf(value) !== Array.prototype && isSubclass(value))
+      throw refused(describeObject(value));
     // RegExp matches and template strings are such arrays.
     if (Object.keys(value).length > value.length) {
-      throw refused("an array with fields of its own", "Emit the fields you need, or a plain copy: [...array].");
+      throw refused(
+        "an array with fields of its own",
+        "Emit the fields you need, or a plain copy: [...array].",
+      );
     }
     this.bytes[this.length++] = TAG.array;
     this.#varint(value.length);
     for (let i = 0; i < value.length; i++) {
       const item = value[i];
-      if (item === undefined && !(i in value)) throw refused("an array with holes", "Fill them with undefined or null.");
+      if (item === undefined && !(i in value))
+        throw refused("an array with holes", "Fill them with undefined or null.");
       this.#put(item, depth + 1);
     }
   }
@@ -200,7 +232,8 @@ export class ValueEncoder {
 /** Object.prototype of another realm (node:vm, a test runner's context). */
 function isForeignPlain(prototype: unknown): boolean {
   return (
-    Object.getPrototypeOf(prototype) === null && Object.prototype.hasOwnProperty.call(prototype, "isPrototypeOf")
+    Object.getPrototypeOf(prototype) === null &&
+    Object.prototype.hasOwnProperty.call(prototype, "isPrototypeOf")
   );
 }
 

@@ -178,7 +178,8 @@ export class FrameChunks implements ChunkReader {
   #endOfFitting(end: number): number {
     const span = this.#recordSpan;
     let fits = 0;
-    // From the start of a record to the last end within its greatest span: all records between are within it too.
+    // From the start of a record to the last end within its greatest span: all records between are within it
+    // too.
     while (end - fits > span) {
       const next = this.#cutter.lastEnd(this.#front.subarray(fits, fits + span), span);
       if (next === 0) return fits;

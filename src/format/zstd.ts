@@ -16,7 +16,8 @@ function nodeZstd(): ZlibWithZstd | null {
 }
 
 /**
- * The package keeps its one instance in module state of its own, which a second init breaks: so it is loaded once, here.
+ * The package keeps its one instance in module state of its own, which a second init breaks: so it is loaded
+ * once, here.
  */
 let loading: Promise<ZstdCompressor> | undefined;
 

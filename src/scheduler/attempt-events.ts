@@ -133,8 +133,9 @@ export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failur
 }
 
 /**
- * No progress for too long: killed. It hangs by its own fault if it was reported to stand still. One that never began,
- * or of which nothing was heard (its node is silent, reports went astray), is lost through no fault of the job.
+ * No progress for too long: killed. It hangs by its own fault if it was reported to stand still. One that
+ * never began, or of which nothing was heard (its node is silent, reports went astray), is lost through no
+ * fault of the job.
  */
 export function expireAttempt(s: SchedulerState, attempt: Attempt): void {
   const { task, ref, node } = attempt;

@@ -24,7 +24,8 @@ export function isBarred(job: JobState, node: string): boolean {
  * Counts a failure on a node against it. The node is barred at the limit; when it is the last one admitted,
  * the job fails if the failures were the system's (a full disk), and goes on by the attempt limits if they
  * were user code's.
- * @param failure null for a fetch that failed: that may bar, but never fails the job, as it does not tell which
+ * @param failure null for a fetch that failed: that may bar, but never fails the job, as it does not tell
+ * which
  *   side is broken
  */
 export function noteFailure(s: SchedulerState, job: JobState, node: string, failure: Failure | null): void {

@@ -64,8 +64,9 @@ export type SchedulerEvent =
       readonly message: string;
     } & NodeRef)
   /**
-   * `beat` grows when work has moved on; the first one tells that the attempt runs at all. Repeat it while it does not
-   * grow: standing still is the job's fault, silence is not (unless `leaseMs` is Infinity: then no report is ever lost).
+   * `beat` grows when work has moved on; the first one tells that the attempt runs at all. Repeat it while it
+   * does not grow: standing still is the job's fault, silence is not (unless `leaseMs` is Infinity: then no
+   * report is ever lost).
    */
   | ({ readonly kind: "attemptProgress"; readonly attempt: AttemptRef; readonly beat: number } & NodeRef)
   /** Asked before output becomes final; answered by grantCommit or denyCommit, repeated when asked again. */

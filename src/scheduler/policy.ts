@@ -12,8 +12,8 @@ export interface JobPolicy {
   /** Fetch failures of one map task's output before the job fails. */
   readonly fetchFailuresMax: number;
   /**
-   * An attempt without progress for this long is killed. A user failure when it was reported to stand still, a loss
-   * when nothing was heard of it. Messages must not be half as late as this.
+   * An attempt without progress for this long is killed. A user failure when it was reported to stand still,
+   * a loss when nothing was heard of it. Messages must not be half as late as this.
    */
   readonly noProgressMs: number;
   /** Failures on one node after which it gets no more tasks of this job ... */

@@ -16,16 +16,22 @@ import { type Rules, standardRules } from "./rules.ts";
 import { newSchedulerState, type SchedulerState } from "./scheduler-state.ts";
 
 /**
- * Decides what runs where and what becomes of it. A state machine without clock, randomness or I/O: the same events
- * at the same times give the same commands. One step costs the same for ten nodes and a thousand, for a hundred tasks
- * and 100,000 (what grows is said where it happens: opening a phase, ending a job, losing a node with outputs).
+ * Decides what runs where and what becomes of it. A state machine without clock, randomness or I/O: the same
+ * events at the same times give the same commands. One step costs the same for ten nodes and a thousand, for
+ * a hundred tasks and 100,000 (what grows is said where it happens: opening a phase, ending a job, losing a
+ * node with outputs).
  *
  * How to drive it:
- * 1. `nodeJoined` once per life of a node, then `workerReady` for each slot, with a number that grows per slot.
- * 2. On `startAttempt`, run it in that slot; report `attemptProgress` when it begins and whenever it has moved on.
- * 3. Report `attemptFinished`, `attemptFailed` or `fetchFailed`; or `workerGone` when the worker died without a word.
- * 4. When the slot is free again, also after a `killAttempt`, ask with the next number: a slot gets nothing before.
- * 5. `tick` a few times a second; `nodeHeartbeat` within the lease (or set `leaseMs` to Infinity on one machine).
+ * 1. `nodeJoined` once per life of a node, then `workerReady` for each slot, with a number that grows per
+ *    slot.
+ * 2. On `startAttempt`, run it in that slot; report `attemptProgress` when it begins and whenever it has
+ *    moved on.
+ * 3. Report `attemptFinished`, `attemptFailed` or `fetchFailed`; or `workerGone` when the worker died without
+ *    a word.
+ * 4. When the slot is free again, also after a `killAttempt`, ask with the next number: a slot gets nothing
+ *    before.
+ * 5. `tick` a few times a second; `nodeHeartbeat` within the lease (or set `leaseMs` to Infinity on one
+ *    machine).
  * 6. On `commitJob`, make the output of the attempts in `viewOutputs` final and report `jobCommitted`.
  */
 export class Scheduler {

@@ -3,8 +3,8 @@ import type { RunWriter } from "./run-writer.ts";
 import { varintSize, writeVarint } from "./varint.ts";
 
 /**
- * The window in linear memory in which the records of a block are put together before they go to the run file: filled by
- * the gather and merge kernels, or record by record from JavaScript.
+ * The window in linear memory in which the records of a block are put together before they go to the run
+ * file: filled by the gather and merge kernels, or record by record from JavaScript.
  */
 export class BlockOutput {
   readonly #memory: TaskMemory;

@@ -45,7 +45,8 @@ class SortedCells {
 }
 
 /**
- * Writes cells whose value is the number of a JavaScript object (8 bytes, f64) with that object's encoding as value.
+ * Writes cells whose value is the number of a JavaScript object (8 bytes, f64) with that object's encoding as
+ * value.
  */
 export function writeObjects(
   memory: TaskMemory,
@@ -64,7 +65,9 @@ export function writeObjects(
   };
 }
 
-/** Calls the user's combiner for each group of equal keys and writes what it returns under the group's key. */
+/**
+ * Calls the user's combiner for each group of equal keys and writes what it returns under the group's key.
+ */
 export function combineCells(
   memory: TaskMemory,
   output: BlockOutput,
@@ -74,7 +77,7 @@ export function combineCells(
   const encoder = new ValueEncoder();
   return (sorted, from, to) => {
     const cells = new SortedCells(memory, sorted);
-    for (let i = from; i < to; ) {
+    for (let i = from; i < to;) {
       const first = cells.cell(i);
       const keyAt = cells.keyAt(first);
       const keyLength = cells.keyLength(first);
@@ -102,8 +105,8 @@ function* cellValues(memory: TaskMemory, cells: SortedCells, from: number, to: n
 }
 
 /**
- * What a combine or reduce returned, as values: nothing, one, or those of a generator. Arrays, strings and other
- * iterables are values themselves; only iterators (objects with next()) are unrolled.
+ * What a combine or reduce returned, as values: nothing, one, or those of a generator. Arrays, strings and
+ * other iterables are values themselves; only iterators (objects with next()) are unrolled.
  */
 export function* resultValues(result: unknown): Generator<unknown> {
   if (result === undefined) return;
@@ -113,7 +116,9 @@ export function* resultValues(result: unknown): Generator<unknown> {
 
 export function isIterator(value: unknown): value is IterableIterator<unknown> {
   return (
-    typeof value === "object" && value !== null && Symbol.iterator in value &&
+    typeof value === "object" &&
+    value !== null &&
+    Symbol.iterator in value &&
     typeof (value as { next?: unknown }).next === "function"
   );
 }

@@ -5,8 +5,8 @@ import type { TaskMemory } from "./memory.ts";
 import type { RecordCursor } from "./record-cursor.ts";
 
 /**
- * Groups a sorted stream of records by key, or by the first elements of array keys. A group's values stream: the group
- * may be larger than memory.
+ * Groups a sorted stream of records by key, or by the first elements of array keys. A group's values stream:
+ * the group may be larger than memory.
  */
 export class GroupReader {
   readonly #memory: TaskMemory;
@@ -38,7 +38,9 @@ export class GroupReader {
     const { bytes } = this.#memory;
     const { keyAt, keyLength } = this.#cursor;
     const length =
-      this.#groupBy === undefined ? keyLength : keyPrefixLength(bytes, keyAt, keyAt + keyLength, this.#groupBy);
+      this.#groupBy === undefined
+        ? keyLength
+        : keyPrefixLength(bytes, keyAt, keyAt + keyLength, this.#groupBy);
     if (length > this.#groupKey.length) this.#groupKey = Buffer.allocUnsafe(length * 2);
     bytes.copy(this.#groupKey, 0, keyAt, keyAt + length);
     this.#groupLength = length;

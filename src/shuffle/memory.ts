@@ -2,8 +2,8 @@ import type { Heap, HeapOptions } from "../kernel/heap.ts";
 import { createHeap } from "../kernel/heap.ts";
 
 /**
- * The linear memory of one worker, given out by a bump pointer: take() what a task needs, reset() before the next one.
- * Addresses are byte offsets into the heap, multiples of 8.
+ * The linear memory of one worker, given out by a bump pointer: take() what a task needs, reset() before the
+ * next one. Addresses are byte offsets into the heap, multiples of 8.
  */
 export class TaskMemory {
   readonly heap: Heap;

@@ -30,9 +30,9 @@ export function fanInFor(memoryBytes: number, blockBytes: number): number {
 }
 
 /**
- * One sorted stream out of any number of sorted sources. More sources than the fan-in take passes before the last one:
- * each merges neighbouring sources into one run on disk, so the order of equal keys stays. The first pass merges just as
- * many as makes the rest come out even (Knuth, TAOCP 3, 5.4.9).
+ * One sorted stream out of any number of sorted sources. More sources than the fan-in take passes before the
+ * last one: each merges neighbouring sources into one run on disk, so the order of equal keys stays. The
+ * first pass merges just as many as makes the rest come out even (Knuth, TAOCP 3, 5.4.9).
  */
 export function mergeSources(sources: readonly RunSource[], options: MergeOptions): MergeStream {
   const { memory, blockBytes } = options;
@@ -42,7 +42,7 @@ export function mergeSources(sources: readonly RunSource[], options: MergeOption
     const merged: RunSource[] = [];
     const odd = (level.length - 1) % (fanIn - 1);
     let first = odd === 0 || level.length > fanIn * fanIn ? fanIn : odd + 1;
-    for (let at = 0; at < level.length; ) {
+    for (let at = 0; at < level.length;) {
       // Only as many groups as needed: once the rest fits into one merge it stays as it is.
       if (merged.length + (level.length - at) <= fanIn) {
         merged.push(...level.slice(at));
@@ -81,5 +81,7 @@ function writeMerged(sources: readonly RunSource[], path: string, options: Merge
   }
   const index = readRunIndex(path, options.identity);
   const segment = index.segments[0];
-  return segment === undefined ? { next: () => null, close: () => undefined } : new SegmentSource(index, segment);
+  return segment === undefined
+    ? { next: () => null, close: () => undefined }
+    : new SegmentSource(index, segment);
 }

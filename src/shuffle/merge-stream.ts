@@ -21,8 +21,8 @@ interface InputWindow {
 }
 
 /**
- * Merges sorted sources into one sorted stream, window by window. Equal keys keep the order of the sources; with
- * numeric ops, records of equal keys become one.
+ * Merges sorted sources into one sorted stream, window by window. Equal keys keep the order of the sources;
+ * with numeric ops, records of equal keys become one.
  */
 export class MergeStream {
   readonly #memory: TaskMemory;

@@ -8,7 +8,8 @@ import type { TaskMemory } from "./memory.ts";
  * How keys of a collection find their partition.
  * - `hash`: by the hash of the key's bytes; kernels do it when runs are written;
  * - `range`: by the bounds of a total order, found in the sorted run when it is written;
- * - `each`: decided at emit, by the user's function or by the prefix that groups (groupBy), and kept in the cell.
+ * - `each`: decided at emit, by the user's function or by the prefix that groups (groupBy), and kept in the
+ *   cell.
  */
 export type Partitioning =
   | { readonly kind: "hash"; readonly partitions: number }
@@ -19,15 +20,22 @@ export type Partitioning =
 export type ChoosePartition = (memory: TaskMemory, keyPtr: number, keyLength: number, key: Key) => number;
 
 /** The user's `partition` function, its answer checked. */
-export function chooseByFunction(partition: (key: Key, partitions: number) => number, partitions: number): ChoosePartition {
+export function chooseByFunction(
+  partition: (key: Key, partitions: number) => number,
+  partitions: number,
+): ChoosePartition {
   return (_memory, _keyPtr, _keyLength, key) => {
     const answer: unknown = partition(key, partitions);
-    if (typeof answer === "number" && Number.isInteger(answer) && answer >= 0 && answer < partitions) return answer;
-    const what = typeof answer === "object" && answer !== null && "then" in answer ? "a promise" : String(answer);
+    if (typeof answer === "number" && Number.isInteger(answer) && answer >= 0 && answer < partitions)
+      return answer;
+    const what =
+      typeof answer === "object" && answer !== null && "then" in answer ? "a promise" : String(answer);
     throw new SheafError(
       "PARTITION_INVALID",
       `partition(${printKey(key)}, ${partitions}) answered ${what}; it must be an integer from 0 to ${partitions - 1}`,
-      { hint: "Return e.g. Math.abs(n) % partitions, and return it at once: partition functions cannot be async." },
+      {
+        hint: "Return e.g. Math.abs(n) % partitions, and return it at once: partition functions cannot be async.",
+      },
     );
   };
 }

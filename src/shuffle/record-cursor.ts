@@ -2,8 +2,8 @@ import type { TaskMemory } from "./memory.ts";
 import type { MergeStream } from "./merge-stream.ts";
 
 /**
- * Steps through the records of a merge, one at a time. After advance(), key and value lie in `memory.bytes` at
- * [keyAt, keyAt + keyLength) and [valueAt, valueAt + valueLength), until the next advance().
+ * Steps through the records of a merge, one at a time. After advance(), key and value lie in `memory.bytes`
+ * at [keyAt, keyAt + keyLength) and [valueAt, valueAt + valueLength), until the next advance().
  */
 export class RecordCursor {
   readonly #memory: TaskMemory;

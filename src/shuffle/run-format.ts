@@ -1,25 +1,26 @@
-// The run file: what a map attempt leaves for the reduces, and what a merge pass leaves for the next. docs/formats.md
-// describes it with a worked example. All integers are little-endian. FROZEN within a version.
+// The run file: what a map attempt leaves for the reduces, and what a merge pass leaves for the next.
+// docs/formats.md describes it with a worked example. All integers are little-endian. FROZEN within a
+// version.
 //
 //   file    = header segment* index trailer
-//   header  = "SHEAFRUN" version:u32 zero:u32                                                              16 bytes
+//   header  = "SHEAFRUN" version:u32 zero:u32                                                   16 bytes
 //   segment = block*           the records of one sorted run of one partition of one collection, in order
 //   block   = block-header payload
 //     +0  magic "SHB1"          +4  version:u16   +6 codec:u8 (0 stored, 1 LZ4)   +7 zero:u8
 //     +8  job:u64 (identity)    +16 task:u32      +20 attempt:u32
-//     +24 collection:u32        +28 partition:u32 +32 run:u32   +36 sequence:u32 (block number in its segment)
+//     +24 collection:u32        +28 partition:u32 +32 run:u32   +36 sequence:u32 (number in its segment)
 //     +40 rawLength:u32         +44 storedLength:u32            +48 records:u32
-//     +52 crc32c:u32 of the 52 bytes above and the payload                                                  56 bytes
+//     +52 crc32c:u32 of the 52 bytes above and the payload                                       56 bytes
 //   payload = the records, as they are or as one LZ4 block with its raw length (u32) before it
 //   record  = varint keyLength, varint valueLength, key, value
 //   index   = entry*            sorted by (collection, partition, run)
 //   entry   = collection:u32 partition:u32 run:u32 blocks:u32 offset:u64 length:u64 records:u64 rawBytes:u64
-//             crc32c:u32 of the 48 bytes above                                                                 52 bytes
-//   trailer = indexOffset:u64 entries:u32 crc32c:u32 (of the trailer's other fields) job:u64 task:u32 attempt:u32
-//             "SHEAFEND"                                                                                       40 bytes
+//             crc32c:u32 of the 48 bytes above                                                   52 bytes
+//   trailer = indexOffset:u64 entries:u32 crc32c:u32 (of the trailer's other fields) job:u64 task:u32
+//             attempt:u32 "SHEAFEND"                                                             40 bytes
 //
-// Each entry has its own checksum, so that a reduce can find its partition by bisection and need not read the rest: with
-// M maps and R reduces, reading whole indexes would cost M x R x R entries.
+// Each entry has its own checksum, so that a reduce can find its partition by bisection and need not read the
+// rest: with M maps and R reduces, reading whole indexes would cost M x R x R entries.
 //
 // The identity fields make a block of another job, attempt or partition recognisable wherever it comes from.
 import { createHash } from "node:crypto";

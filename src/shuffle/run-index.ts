@@ -67,14 +67,15 @@ export function readFully(fd: number, path: string, target: Buffer, offset: numb
     } catch (error) {
       throw asSheafError(error, { path, doing: "read", code: "BLOCK_CORRUPT" });
     }
-    if (read === 0) throw corrupt(path, `cut short: ${target.length - done} bytes are missing`, offset + done);
+    if (read === 0)
+      throw corrupt(path, `cut short: ${target.length - done} bytes are missing`, offset + done);
     done += read;
   }
 }
 
 /**
- * Reads and checks the index of a run file: all of it, or what it says of one partition. Without `identity` it may be
- * anybody's.
+ * Reads and checks the index of a run file: all of it, or what it says of one partition. Without `identity`
+ * it may be anybody's.
  * @throws SheafError BLOCK_CORRUPT (retryable) when the file is missing, cut, damaged or another attempt's
  */
 export function readRunIndex(path: string, identity?: RunIdentity, place?: PartitionPlace): RunIndex {
@@ -85,7 +86,10 @@ export function readRunIndex(path: string, identity?: RunIdentity, place?: Parti
     const file = { fd, path, indexOffset };
     if (place === undefined) return { ...index, segments: readEntries(file, 0, entries) };
     if (entries <= ENTRIES_AT_ONCE) {
-      return { ...index, segments: readEntries(file, 0, entries).filter((entry) => compare(entry, place) === 0) };
+      return {
+        ...index,
+        segments: readEntries(file, 0, entries).filter((entry) => compare(entry, place) === 0),
+      };
     }
     const from = lowerBound(file, entries, place);
     const after = { collection: place.collection, partition: place.partition + 1 };
@@ -107,7 +111,8 @@ type Ends = Omit<RunIndex, "segments"> & { readonly entries: number; readonly in
 /** Header and trailer. */
 function readEnds(fd: number, path: string): Ends {
   const bytes = fstatSync(fd).size;
-  if (bytes < FILE_HEADER_BYTES + TRAILER_BYTES) throw corrupt(path, `${bytes} bytes are too few for a run file`);
+  if (bytes < FILE_HEADER_BYTES + TRAILER_BYTES)
+    throw corrupt(path, `${bytes} bytes are too few for a run file`);
   const header = Buffer.alloc(FILE_HEADER_BYTES);
   readFully(fd, path, header, 0);
   if (header.toString("latin1", 0, 8) !== FILE_MAGIC) throw corrupt(path, "not a run file (bad magic)", 0);
@@ -126,9 +131,18 @@ function readEnds(fd: number, path: string): Ends {
   }
   const entries = trailer.readUInt32LE(8);
   const indexOffset = Number(trailer.readBigUInt64LE(0));
-  if (indexOffset + entries * INDEX_ENTRY_BYTES + TRAILER_BYTES !== bytes) throw corrupt(path, "index and size disagree");
+  if (indexOffset + entries * INDEX_ENTRY_BYTES + TRAILER_BYTES !== bytes)
+    throw corrupt(path, "index and size disagree");
   const job = trailer.subarray(16, 24);
-  return { path, bytes, job, task: trailer.readUInt32LE(24), attempt: trailer.readUInt32LE(28), entries, indexOffset };
+  return {
+    path,
+    bytes,
+    job,
+    task: trailer.readUInt32LE(24),
+    attempt: trailer.readUInt32LE(28),
+    entries,
+    indexOffset,
+  };
 }
 
 function checkIdentity(index: Omit<RunIndex, "segments">, { jobId, task, attempt }: RunIdentity): void {

@@ -50,10 +50,15 @@ export class SegmentSource implements RunSource {
     const want = header.readUInt32LE(BLOCK_CRC_OFFSET);
     const got = crc32c(stored, crc32c(header.subarray(0, BLOCK_CRC_OFFSET)));
     if (want !== got) {
-      throw corrupt(path, `a block has checksum ${got.toString(16)}, its header says ${want.toString(16)}`, this.#offset);
+      throw corrupt(
+        path,
+        `a block has checksum ${got.toString(16)}, its header says ${want.toString(16)}`,
+        this.#offset,
+      );
     }
     const raw = header[6] === CODEC_LZ4 ? uncompressSync(stored) : stored;
-    if (raw.length !== header.readUInt32LE(40)) throw corrupt(path, "a block has another size than it says", this.#offset);
+    if (raw.length !== header.readUInt32LE(40))
+      throw corrupt(path, "a block has another size than it says", this.#offset);
     this.#offset += BLOCK_HEADER_BYTES + length;
     this.#block++;
     return raw;

@@ -24,7 +24,10 @@ import {
 const COMPRESS_MIN_BYTES = 1024;
 /** A block that does not shrink below this share of its size is stored as it is. */
 const COMPRESS_WORTH = 0.85;
-/** After a block that did not shrink, this many are stored untried; doubled each time, up to the second number. */
+/**
+ * After a block that did not shrink, this many are stored untried; doubled each time, up to the second
+ * number.
+ */
 const SKIP_FIRST = 2;
 const SKIP_MOST = 64;
 
@@ -200,7 +203,7 @@ export class RunWriter {
 
   #writeAll(bytes: Buffer): void {
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at);
     } catch (error) {
       throw asSheafError(error, { path: this.path, doing: "write" });
     }

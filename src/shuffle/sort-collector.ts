@@ -11,7 +11,10 @@ import type { RewriteCells, Spiller } from "./spill.ts";
 
 /** Entries that sort the cells: 16 bytes, and the sort works between two arrays of them. */
 const BYTES_PER_CELL = 2 * ENTRY_BYTES;
-/** The smallest cell: header, tag byte, padding. A lent arena must leave room for the entries of that many cells. */
+/**
+ * The smallest cell: header, tag byte, padding. A lent arena must leave room for the entries of that many
+ * cells.
+ */
 const CELL_BYTES_MIN = layout.CELL_HEADER + 8;
 /** When less than this is left to lend, it is time to spill. */
 const LEND_BYTES_MIN = 4096;
@@ -79,8 +82,7 @@ export class SortCollector implements Collector {
       partitioning.kind === "hash" && partitioning.partitions > 1
         ? this.#memory.heap.kernels.hashKey(at, end - at)
         : 0;
-    u32[head + 1] =
-      partitioning.kind === "each" ? partitioning.choose(this.#memory, at, end - at, key) : 0;
+    u32[head + 1] = partitioning.kind === "each" ? partitioning.choose(this.#memory, at, end - at, key) : 0;
     u32[head + 2] = end - at;
     u32[head + 3] = valueLength;
     this.#top = next;
@@ -96,9 +98,9 @@ export class SortCollector implements Collector {
   }
 
   /**
-   * Hands the arena to a kernel that appends cells with string keys: sets up the struct at `arena`. How many cells will
-   * come is not known, so each loan is a share of what is left that even the smallest cells cannot overrun; when a
-   * kernel finds it full, return it and lend again. Spills when little is left.
+   * Hands the arena to a kernel that appends cells with string keys: sets up the struct at `arena`. How many
+   * cells will come is not known, so each loan is a share of what is left that even the smallest cells cannot
+   * overrun; when a kernel finds it full, return it and lend again. Spills when little is left.
    */
   lendArena(): void {
     let free = this.#end - this.#top - this.#count * BYTES_PER_CELL;

@@ -12,7 +12,9 @@ export interface CellRange {
   readonly count: number;
   /** Room for 2 x count entries of 16 bytes. */
   readonly entries: number;
-  /** True when all keys begin with the same tag byte: the sort's prefix then holds one more byte of the key. */
+  /**
+   * True when all keys begin with the same tag byte: the sort's prefix then holds one more byte of the key.
+   */
   readonly sharedTag: boolean;
 }
 
@@ -42,10 +44,17 @@ export class Spiller {
   }
 
   /** Writes the cells as run number `run` of a collection, partition by partition. */
-  spill(cells: CellRange, collection: number, run: number, partitioning: Partitioning, rewrite?: RewriteCells): void {
+  spill(
+    cells: CellRange,
+    collection: number,
+    run: number,
+    partitioning: Partitioning,
+    rewrite?: RewriteCells,
+  ): void {
     if (cells.count === 0) return;
     const { kernels } = this.#memory.heap;
-    const byCell = partitioning.kind === "each" ? 0 : partitioning.kind === "hash" ? partitioning.partitions : 1;
+    const byCell =
+      partitioning.kind === "each" ? 0 : partitioning.kind === "hash" ? partitioning.partitions : 1;
     const skip = cells.sharedTag ? 1 : 0;
     const n = kernels.makeEntries(cells.start, cells.top, cells.entries, skip, byCell);
     const sorted = kernels.sortEntries(cells.entries, cells.entries + n * ENTRY_BYTES, n, skip);
@@ -113,7 +122,7 @@ export class Spiller {
 
   #gather(writer: RunWriter, sorted: number, from: number, to: number): void {
     const output = this.#output;
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       const { kernels, u32 } = this.#memory.heap;
       const next = kernels.gather(sorted, at, to, output.position, output.end, this.#control);
       output.advance(u32[(this.#control + layout.CTL_OUT_POSITION) >>> 2]!, next - at);

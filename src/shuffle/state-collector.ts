@@ -11,8 +11,9 @@ import { TableCollector } from "./table-collector.ts";
 const STATE_BYTES = 16;
 
 /**
- * Aggregates values whose states are JavaScript objects (topK, distinct, collect ...) while they are emitted. The keys
- * are in the table of linear memory, each with the number of its state; both count against the budget.
+ * Aggregates values whose states are JavaScript objects (topK, distinct, collect ...) while they are emitted.
+ * The keys are in the table of linear memory, each with the number of its state; both count against the
+ * budget.
  */
 export class StateCollector implements Collector {
   readonly #keys: TableCollector;
@@ -39,7 +40,9 @@ export class StateCollector implements Collector {
       },
     };
     this.#keys = new TableCollector({ ...place, regionBytes: this.#budget }, numeric, {
-      rewrite: writeObjects(place.memory, output, writer, (number) => aggregator.pack(this.#states[number - 1])),
+      rewrite: writeObjects(place.memory, output, writer, (number) =>
+        aggregator.pack(this.#states[number - 1]),
+      ),
       spilled: () => {
         this.#states.length = 0;
         this.#stateBytes = 0;

@@ -9,10 +9,15 @@ import type { TaskMemory } from "./memory.ts";
 import type { Partitioning } from "./partitioning.ts";
 import type { RewriteCells, Spiller } from "./spill.ts";
 
-/** Entries of the cache in front of the table: a power of two, 16 bytes each, small enough for a core's own cache. */
+/**
+ * Entries of the cache in front of the table: a power of two, 16 bytes each, small enough for a core's own
+ * cache.
+ */
 const CACHE_BITS = 13;
 const CACHE_SHIFT = 32 - CACHE_BITS;
-/** Keys of up to this many ASCII characters are looked up in registers: with the tag byte, three 32-bit words. */
+/**
+ * Keys of up to this many ASCII characters are looked up in registers: with the tag byte, three 32-bit words.
+ */
 const SHORT_KEY = 11;
 /** A cache entry's last word: the row in 8-byte units, and above it the key's length. */
 const ROW_BITS = 27;
@@ -27,7 +32,12 @@ export interface TableHooks {
   readonly spilled?: () => void;
 }
 
-const OP_CODES = { count: layout.OP_COUNT, sum: layout.OP_SUM, min: layout.OP_MIN, max: layout.OP_MAX } as const;
+const OP_CODES = {
+  count: layout.OP_COUNT,
+  sum: layout.OP_SUM,
+  min: layout.OP_MIN,
+  max: layout.OP_MAX,
+} as const;
 const FOLD_CODES = {
   one: layout.FOLD_ONE,
   value: layout.FOLD_VALUE,
@@ -36,8 +46,8 @@ const FOLD_CODES = {
 } as const;
 
 /**
- * Op codes of the kernels for a row. `folds` say what a number puts into each op, for kernels that add numbers
- * themselves; to merge rows they are not needed.
+ * Op codes of the kernels for a row. `folds` say what a number puts into each op, for kernels that add
+ * numbers themselves; to merge rows they are not needed.
  */
 export function opCodes(ops: readonly NumericOp[], folds?: readonly NumberFold[]): number[] {
   return ops.map((op, i) => {
@@ -62,8 +72,8 @@ function startRow(ops: readonly NumericOp[]): Float64Array {
 }
 
 /**
- * Aggregates numbers while they are emitted: a hash table of key bytes to rows of floats, in linear memory, which
- * kernels fill as well (see native scans). Full, it is written as a sorted run and begun anew.
+ * Aggregates numbers while they are emitted: a hash table of key bytes to rows of floats, in linear memory,
+ * which kernels fill as well (see native scans). Full, it is written as a sorted run and begun anew.
  */
 export class TableCollector implements Collector {
   emitted = 0;
@@ -72,7 +82,10 @@ export class TableCollector implements Collector {
   readonly #memory: TaskMemory;
   readonly #numeric: NumericState<unknown, unknown>;
   readonly #countsOnly: boolean;
-  /** The rows are those of sum() alone, and since the last spill no row has had anything but integers with exact sums. */
+  /**
+   * The rows are those of sum() alone, and since the last spill no row has had anything but integers with
+   * exact sums.
+   */
   #integers: boolean;
   #sumsOnly: boolean;
   readonly #spiller: Spiller;
@@ -111,7 +124,8 @@ export class TableCollector implements Collector {
     this.table = memory.take(layout.TABLE_BYTES);
     const ops = memory.take(codes.length);
     const init = memory.take(this.#slots * 8);
-    // An index of I bytes holds at most 3/4 * I/8 cells, whose entries (16 bytes, twice) need 3 I: see docs/formats.md.
+    // An index of I bytes holds at most 3/4 * I/8 cells, whose entries (16 bytes, twice) need 3 I: see
+    // docs/formats.md.
     let indexMax = 4096;
     while (indexMax * 2 <= regionBytes / 8) indexMax *= 2;
     const index = memory.take(indexMax);
@@ -144,8 +158,8 @@ export class TableCollector implements Collector {
   }
 
   /**
-   * Short ASCII keys that came up before are found in the cache, without a call or a store: their bytes are gathered in
-   * registers. One function on purpose; it runs once for every pair.
+   * Short ASCII keys that came up before are found in the cache, without a call or a store: their bytes are
+   * gathered in registers. One function on purpose; it runs once for every pair.
    */
   readonly emit = (key: Key, value: unknown): void => {
     this.emitted++;
@@ -192,11 +206,14 @@ export class TableCollector implements Collector {
     if (all > 0x7f) return this.#add(this.#find(key), value);
     const cache = this.#cache;
     const slot =
-      (Math.imul(w0 ^ Math.imul(w1, 0x85ebca6b) ^ Math.imul(w2, 0xc2b2ae35), 0x9e3779b1) >>> CACHE_SHIFT) << 2;
+      (Math.imul(w0 ^ Math.imul(w1, 0x85ebca6b) ^ Math.imul(w2, 0xc2b2ae35), 0x9e3779b1) >>> CACHE_SHIFT) <<
+      2;
     const cached = cache[slot + 3]!;
     // Zero bytes are characters too: only the length tells "a" from "a\0".
     if (
-      cached >>> ROW_BITS === length && cache[slot] === w0 && cache[slot + 1] === w1 &&
+      cached >>> ROW_BITS === length &&
+      cache[slot] === w0 &&
+      cache[slot + 1] === w1 &&
       (length <= 7 || cache[slot + 2] === w2)
     ) {
       const f64 = this.#f64;
@@ -273,7 +290,9 @@ export class TableCollector implements Collector {
       if (i32[at] !== hash) continue;
       const words = (cell + rowBytes) >>> 2;
       if (
-        i32[words] === w0 && i32[words + 1] === w1 && i32[(cell >>> 2) + 2] === length + 1 &&
+        i32[words] === w0 &&
+        i32[words + 1] === w1 &&
+        i32[(cell >>> 2) + 2] === length + 1 &&
         (length <= 7 || i32[words + 2] === w2)
       ) {
         return (cell + layout.CELL_HEADER) >>> 3;
@@ -307,7 +326,12 @@ export class TableCollector implements Collector {
   #place(cell: number, length: number, key: Key): void {
     if (this.#partitioning.kind !== "each") return;
     const at = cell + layout.CELL_HEADER + this.#slots * 8;
-    this.#i32[(cell + layout.CELL_PARTITION) >>> 2] = this.#partitioning.choose(this.#memory, at, length, key);
+    this.#i32[(cell + layout.CELL_PARTITION) >>> 2] = this.#partitioning.choose(
+      this.#memory,
+      at,
+      length,
+      key,
+    );
   }
 
   /** A bigger arena for a key that even the empty one cannot hold. */
@@ -344,7 +368,10 @@ export class TableCollector implements Collector {
     this.#hooks.spilled?.();
   }
 
-  /** Tells that kernels will add numbers to the rows, which may then be anything: emit cannot take its shortcut. */
+  /**
+   * Tells that kernels will add numbers to the rows, which may then be anything: emit cannot take its
+   * shortcut.
+   */
   sharedWithKernels(): void {
     this.#sumsOnly = false;
     this.#integers = false;

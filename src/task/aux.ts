@@ -2,13 +2,16 @@ import { readFile } from "node:fs/promises";
 import { SheafError } from "../base/errors.ts";
 
 /**
- * The job's side data: values as they are; `{ file }` is read once per worker: parsed when its name ends in ".json", else
- * its text, or its bytes with `as: "bytes"`.
+ * The job's side data: values as they are; `{ file }` is read once per worker: parsed when its name ends in
+ * ".json", else its text, or its bytes with `as: "bytes"`.
  * @throws SheafError INPUT_MISSING naming the entry and the file
  */
-export async function loadAux(aux: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>> {
+export async function loadAux(
+  aux: Readonly<Record<string, unknown>>,
+): Promise<Readonly<Record<string, unknown>>> {
   const loaded: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(aux)) loaded[name] = isFile(value) ? await readAux(name, value) : value;
+  for (const [name, value] of Object.entries(aux))
+    loaded[name] = isFile(value) ? await readAux(name, value) : value;
   return loaded;
 }
 

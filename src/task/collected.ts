@@ -64,7 +64,7 @@ export function* readCollected(path: string): Generator<[Key, unknown]> {
     const source = new SegmentSource(index, segment);
     try {
       for (let block = source.next(); block !== null; block = source.next()) {
-        for (let at = 0; at < block.length; ) {
+        for (let at = 0; at < block.length;) {
           const [keyLength, afterKey] = readVarint(block, at);
           const [valueLength, keyAt] = readVarint(block, afterKey);
           const valueAt = keyAt + keyLength;

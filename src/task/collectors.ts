@@ -18,7 +18,9 @@ import { TableCollector } from "../shuffle/table-collector.ts";
 import { PhaseError } from "./scene.ts";
 import type { JobSettings } from "./task-spec.ts";
 
-/** What a collector needs however many there are; a job of hundreds of collections takes more than its budget. */
+/**
+ * What a collector needs however many there are; a job of hundreds of collections takes more than its budget.
+ */
 const REGION_BYTES_MIN = 128 * KiB;
 
 /** Raw size of blocks under a memory budget: small budgets need small windows, or a merge would not fit. */
@@ -26,14 +28,20 @@ export function blockBytesFor(memoryBytes: number): number {
   return Math.max(16 * KiB, Math.min(limits.blockBytes, Math.floor(memoryBytes / 256)));
 }
 
-/** A bound of a total order; with groupBy one that no group lies across: the prefix is the first of its group. */
+/**
+ * A bound of a total order; with groupBy one that no group lies across: the prefix is the first of its group.
+ */
 function wholeGroups(bound: string, groupBy: number | undefined): Buffer {
   const bytes = Buffer.from(bound, "base64");
   return groupBy === undefined ? bytes : bytes.subarray(0, keyPrefixLength(bytes, 0, bytes.length, groupBy));
 }
 
 /** How the keys of one collection find their partition. */
-export function partitioningOf(plan: CollectionPlan, collection: number, settings: JobSettings): Partitioning {
+export function partitioningOf(
+  plan: CollectionPlan,
+  collection: number,
+  settings: JobSettings,
+): Partitioning {
   const partitions = settings.partitions[collection]!;
   const bounds = settings.bounds[collection];
   if (partitions > 1 && plan.order === "total" && bounds != null) {
@@ -81,8 +89,8 @@ function* eachInPhase(key: Key, values: Iterable<unknown>): Generator<unknown, v
 }
 
 /**
- * The collectors of a map attempt, one for each collection that is shuffled (undefined for map-only ones). They share
- * the memory's budget in equal parts, one window for blocks, and one run file.
+ * The collectors of a map attempt, one for each collection that is shuffled (undefined for map-only ones).
+ * They share the memory's budget in equal parts, one window for blocks, and one run file.
  */
 export function createCollectors(
   plans: readonly CollectionPlan[],
@@ -99,7 +107,13 @@ export function createCollectors(
   const regionBytes = Math.max(Math.floor((memory.free - 64 * KiB) / shuffled) - 32 * KiB, REGION_BYTES_MIN);
   return plans.map((plan, collection) => {
     if (plan.mapOnly) return undefined;
-    const place = { memory, regionBytes, spiller, collection, partitioning: partitioningOf(plan, collection, settings) };
+    const place = {
+      memory,
+      regionBytes,
+      spiller,
+      collection,
+      partitioning: partitioningOf(plan, collection, settings),
+    };
     const { aggregator, combine } = plan;
     if (aggregator?.numeric !== undefined && plan.groupBy === undefined) {
       return new TableCollector(place, aggregator.numeric);
@@ -108,9 +122,7 @@ export function createCollectors(
       return new StateCollector(place, aggregator, output, writer);
     }
     const rewrite =
-      combine === undefined
-        ? undefined
-        : combineCells(memory, output, writer, combineInPhase(combine));
+      combine === undefined ? undefined : combineCells(memory, output, writer, combineInPhase(combine));
     return new SortCollector(place, rewrite);
   });
 }

@@ -57,9 +57,13 @@ export class AttemptContext implements ReduceContext {
 
   count(name: string, by = 1): void {
     if (!Number.isSafeInteger(by)) {
-      throw new SheafError("VALUE_INVALID", `ctx.count(${JSON.stringify(name)}, ${String(by)}): counters count in integers`, {
-        hint: "Round the amount, or emit it under a key of its own and sum() it.",
-      });
+      throw new SheafError(
+        "VALUE_INVALID",
+        `ctx.count(${JSON.stringify(name)}, ${String(by)}): counters count in integers`,
+        {
+          hint: "Round the amount, or emit it under a key of its own and sum() it.",
+        },
+      );
     }
     this.counters.set(name, (this.counters.get(name) ?? 0) + by);
   }

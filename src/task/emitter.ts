@@ -14,8 +14,8 @@ export interface EmitTarget {
 type EmitFunction = (key: Key, value?: unknown) => void;
 
 /**
- * The `emit` that map gets: a function, or an object of functions for a job with collections. `held` is its twin that
- * checks pairs at once but keeps them until the record is known to be good.
+ * The `emit` that map gets: a function, or an object of functions for a job with collections. `held` is its
+ * twin that checks pairs at once but keeps them until the record is known to be good.
  */
 export class MapEmitter {
   readonly emit: unknown;
@@ -43,7 +43,9 @@ export class MapEmitter {
     this.#waiting = [];
   }
 
-  /** A copy, exact to its types; what the codec does not take is left to the writers of map-only collections. */
+  /**
+   * A copy, exact to its types; what the codec does not take is left to the writers of map-only collections.
+   */
   #kept(value: unknown): unknown {
     if (typeof value !== "object" || value === null) return value;
     try {
@@ -51,7 +53,11 @@ export class MapEmitter {
     } catch {
       return value;
     }
-    return this.#decoder.decodeAt(Buffer.from(this.#encoder.bytes.subarray(0, this.#encoder.length)), 0, this.#encoder.length);
+    return this.#decoder.decodeAt(
+      Buffer.from(this.#encoder.bytes.subarray(0, this.#encoder.length)),
+      0,
+      this.#encoder.length,
+    );
   }
 
   /** From now on emitting is an error: the task has ended. */

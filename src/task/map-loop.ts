@@ -9,8 +9,8 @@ import type { Scene } from "./scene.ts";
 export type MapFunction = (record: unknown, emit: unknown, context: AttemptContext) => unknown;
 
 /**
- * Calls the user's map for the records of a batch. The plain loop makes no promise and catches nothing per record; the
- * careful one, for --sample and --max-bad, does.
+ * Calls the user's map for the records of a batch. The plain loop makes no promise and catches nothing per
+ * record; the careful one, for --sample and --max-bad, does.
  */
 export class MapLoop {
   readonly #map: MapFunction;
@@ -48,7 +48,7 @@ export class MapLoop {
     if (this.#sampler !== undefined || this.#bad !== undefined) return this.#careful(batch);
     const { records } = batch;
     try {
-      for (let at = 0; at < records.length; ) {
+      for (let at = 0; at < records.length;) {
         at = this.#plain(records, at);
         if (this.#waiting === undefined) continue;
         const result = await this.#waiting;

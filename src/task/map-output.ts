@@ -6,14 +6,21 @@ import { ResultOutput } from "./result-output.ts";
 import type { JobSettings } from "./task-spec.ts";
 
 /**
- * A map-only collection: pairs go straight to the job's writer. Files roll between records and opening one takes a
- * promise, so a map that emits without end between two awaits may leave a part larger than the part size.
+ * A map-only collection: pairs go straight to the job's writer. Files roll between records and opening one
+ * takes a promise, so a map that emits without end between two awaits may leave a part larger than the part
+ * size.
  */
 export class MapOnlyOutput implements EmitTarget {
   readonly output: ResultOutput;
   emitted = 0;
 
-  constructor(plan: CollectionPlan, collection: number, task: number, directory: string, settings: JobSettings) {
+  constructor(
+    plan: CollectionPlan,
+    collection: number,
+    task: number,
+    directory: string,
+    settings: JobSettings,
+  ) {
     this.output = new ResultOutput(plan, collection, task, directory, settings);
   }
 

@@ -20,7 +20,14 @@ import { grepPlan, NativeGrep } from "./native-grep.ts";
 import { nativePlan, NativeMap } from "./native-map.ts";
 import { RecordSampler } from "./sampling.ts";
 import type { Scene } from "./scene.ts";
-import type { JobSettings, MapTaskSpec, SplitPiece, TaskServices, TaskStats, TaskSuccess } from "./task-spec.ts";
+import type {
+  JobSettings,
+  MapTaskSpec,
+  SplitPiece,
+  TaskServices,
+  TaskStats,
+  TaskSuccess,
+} from "./task-spec.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 
 /** Everything a task of either kind works with. */
@@ -40,8 +47,13 @@ const identityMap: MapFunction = (record, emit) => {
   (emit as (key: unknown) => void)(record);
 };
 
-/** Runs one map attempt: reads the split, maps its records, leaves one run file. Throws; the scene tells where. */
-export async function runMap(setting: TaskSetting<MapTaskSpec>): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
+/**
+ * Runs one map attempt: reads the split, maps its records, leaves one run file. Throws; the scene tells
+ * where.
+ */
+export async function runMap(
+  setting: TaskSetting<MapTaskSpec>,
+): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
   const { job, settings, spec, memory } = setting;
   const attempt = new MapAttempt(setting);
   try {
@@ -91,7 +103,13 @@ class MapAttempt {
     this.#bad = settings.keepBad ? new BadRecords(spec.directory) : undefined;
     this.#sampler = settings.sample < 1 ? new RecordSampler(settings.sample, settings.seed) : undefined;
     const options = { sampler: this.#sampler, bad: this.#bad };
-    this.#loop = new MapLoop((job.map as MapFunction | undefined) ?? identityMap, this.#emitter, context, scene, options);
+    this.#loop = new MapLoop(
+      (job.map as MapFunction | undefined) ?? identityMap,
+      this.#emitter,
+      context,
+      scene,
+      options,
+    );
   }
 
   async begin(): Promise<void> {
@@ -129,7 +147,8 @@ class MapAttempt {
 
   async mapNatively(native: NativeMap, piece: SplitPiece): Promise<void> {
     const { job, scene, services } = this.#setting;
-    if (piece.kind !== "file" || isSource(job.input)) throw new SheafError("INTERNAL", "native scan of a source");
+    if (piece.kind !== "file" || isSource(job.input))
+      throw new SheafError("INTERNAL", "native scan of a source");
     scene.path = piece.name;
     scene.phase = "read";
     await native.run(job.input, piece, services.signal, (bytes, records) => {
@@ -161,7 +180,8 @@ class MapAttempt {
   async #open(piece: SplitPiece): Promise<BatchReader<unknown>> {
     const { job, settings, services, context } = this.#setting;
     if (piece.kind === "generate") {
-      if (!isSource(job.input)) throw new SheafError("INTERNAL", "a generated piece for a job that reads files");
+      if (!isSource(job.input))
+        throw new SheafError("INTERNAL", "a generated piece for a job that reads files");
       const random = seededRandom(`${settings.seed}/generate/${piece.index}`);
       return readSource(job.input, {
         index: piece.index,

@@ -9,7 +9,10 @@ import type { NativePlan } from "./native-map.ts";
 
 const NEWLINE = 10;
 
-/** What the columns kernel needs of one file, and the rows it leaves to JavaScript: quotes, odd numbers, odd rows. */
+/**
+ * What the columns kernel needs of one file, and the rows it leaves to JavaScript: quotes, odd numbers, odd
+ * rows.
+ */
 export class NativeColumns {
   readonly #plan: Extract<NativePlan, { kind: "columns" }>;
   readonly #memory: TaskMemory;

@@ -9,11 +9,16 @@ import type { ResultOutput } from "./result-output.ts";
 const TEXT_BYTES = 256 * 1024;
 
 /** Writes one record the general way; it lies in linear memory. */
-export type WriteRecord = (keyAt: number, keyLength: number, valueAt: number, valueLength: number) => Promise<void> | void;
+export type WriteRecord = (
+  keyAt: number,
+  keyLength: number,
+  valueAt: number,
+  valueLength: number,
+) => Promise<void> | void;
 
 /**
- * Writes merged records to an output: by the format kernels where the writer and the values allow it, else, and for
- * each record that a kernel cannot print, by a function.
+ * Writes merged records to an output: by the format kernels where the writer and the values allow it, else,
+ * and for each record that a kernel cannot print, by a function.
  */
 export class NativeFormat {
   readonly #output: ResultOutput;
@@ -39,15 +44,16 @@ export class NativeFormat {
   }
 
   /**
-   * `ops` are those of the values' rows; empty when the records have no values; undefined when values are anything.
-   * A single count or sum prints as an integer; records without values print as their keys.
+   * `ops` are those of the values' rows; empty when the records have no values; undefined when values are
+   * anything. A single count or sum prints as an integer; records without values print as their keys.
    */
   static of(output: ResultOutput, memory: TaskMemory, ops: readonly NumericOp[] | undefined): NativeFormat {
     const slots = ops === undefined ? 0 : slotCount(ops);
     const wanted = output.native;
     const integers = ops?.join() === "count" || ops?.join() === "sum,max";
     // A row of one max or min could hold anything; only these two shapes are printed by the kernel.
-    const kernel = wanted === "tsv" && integers ? "tsv" : wanted === "text" && ops?.length === 0 ? "text" : undefined;
+    const kernel =
+      wanted === "tsv" && integers ? "tsv" : wanted === "text" && ops?.length === 0 ? "text" : undefined;
     return new NativeFormat(output, memory, kernel, slots);
   }
 

@@ -14,15 +14,21 @@ const NEWLINE = 10;
 const CARRIAGE_RETURN = 13;
 
 /**
- * The text that lines are searched for in their bytes, or undefined when records have to go through JavaScript: one
- * map-only collection, `grep("text")` over plain lines, written as plain text.
+ * The text that lines are searched for in their bytes, or undefined when records have to go through
+ * JavaScript: one map-only collection, `grep("text")` over plain lines, written as plain text.
  */
-export function grepPlan(job: Job, settings: JobSettings, output: ResultOutput | undefined): Buffer | undefined {
+export function grepPlan(
+  job: Job,
+  settings: JobSettings,
+  output: ResultOutput | undefined,
+): Buffer | undefined {
   const filter = filterOf(job.map);
   if (filter === undefined || filter.invert || typeof filter.pattern !== "string") return undefined;
   const { pattern } = filter;
-  if (isSource(job.input) || job.input.native?.kind !== "lines" || job.named || job.collections.length > 1) return undefined;
-  if (job.setup !== undefined || job.teardown !== undefined || settings.sample < 1 || settings.keepBad) return undefined;
+  if (isSource(job.input) || job.input.native?.kind !== "lines" || job.named || job.collections.length > 1)
+    return undefined;
+  if (job.setup !== undefined || job.teardown !== undefined || settings.sample < 1 || settings.keepBad)
+    return undefined;
   if (output?.native !== "text" || job.collections[0]?.mapOnly !== true) return undefined;
   // Line ends are not part of a line; an empty text is in every line; half a pair is in no UTF-8.
   if (pattern === "" || /[\n\r]/.test(pattern) || !pattern.isWellFormed()) return undefined;
@@ -30,8 +36,8 @@ export function grepPlan(job: Job, settings: JobSettings, output: ResultOutput |
 }
 
 /**
- * Copies the lines of a piece in which `needle` occurs. The search is the platform's own over a whole chunk; only around a
- * hit are line ends looked for.
+ * Copies the lines of a piece in which `needle` occurs. The search is the platform's own over a whole chunk;
+ * only around a hit are line ends looked for.
  */
 export class NativeGrep {
   readonly #needle: Buffer;
@@ -55,7 +61,11 @@ export class NativeGrep {
     moved: (bytes: number, lines: number) => void,
   ): Promise<void> {
     const recordBytesMax = reader.recordBytesMax ?? limits.recordBytesMaxDefault;
-    const chunks = await openChunks(piece, reader.framing, { chunkBytes: limits.readChunkBytes, recordBytesMax, signal });
+    const chunks = await openChunks(piece, reader.framing, {
+      chunkBytes: limits.readChunkBytes,
+      recordBytesMax,
+      signal,
+    });
     try {
       for (let chunk = await chunks.next(); chunk !== null; chunk = await chunks.next()) {
         const { bytes } = chunk;
@@ -70,7 +80,7 @@ export class NativeGrep {
   }
 
   #search(bytes: Buffer): void {
-    for (let hit = bytes.indexOf(this.#needle); hit >= 0; ) {
+    for (let hit = bytes.indexOf(this.#needle); hit >= 0;) {
       const start = hit === 0 ? 0 : bytes.lastIndexOf(NEWLINE, hit - 1) + 1;
       const newline = bytes.indexOf(NEWLINE, hit);
       const end = newline < 0 ? bytes.length : newline;
@@ -115,10 +125,14 @@ function invalid(piece: FilePiece, bytes: Buffer, offset: number): SheafError {
     const newline = bytes.indexOf(NEWLINE, start);
     const end = newline < 0 ? bytes.length : newline;
     if (newline < 0 || !isUtf8(bytes.subarray(start, end))) {
-      return new SheafError("RECORD_INVALID", `${piece.name}: the line at offset ${offset + start} is not valid UTF-8`, {
-        hint: 'Read it with text({ invalid: "replace" }), or with text({ invalid: "bytes" }) as raw bytes.',
-        details: { path: piece.name, offset: offset + start },
-      });
+      return new SheafError(
+        "RECORD_INVALID",
+        `${piece.name}: the line at offset ${offset + start} is not valid UTF-8`,
+        {
+          hint: 'Read it with text({ invalid: "replace" }), or with text({ invalid: "bytes" }) as raw bytes.',
+          details: { path: piece.name, offset: offset + start },
+        },
+      );
     }
     start = end + 1;
   }

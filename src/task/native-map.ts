@@ -32,7 +32,8 @@ export function nativePlan(job: Job, settings: JobSettings): NativePlan | undefi
   if (isSource(job.input) || collection === undefined || second !== undefined || job.named) return undefined;
   if (job.setup !== undefined || job.teardown !== undefined) return undefined;
   if (settings.sample < 1 || settings.keepBad) return undefined;
-  if (collection.partition !== undefined || collection.groupBy !== undefined || collection.mapOnly) return undefined;
+  if (collection.partition !== undefined || collection.groupBy !== undefined || collection.mapOnly)
+    return undefined;
   const scan = job.input.native;
   if (scan?.kind === "columns") return columnsPlan(scan, job);
   if (job.map !== undefined) return undefined;
@@ -45,8 +46,9 @@ export function nativePlan(job: Job, settings: JobSettings): NativePlan | undefi
 }
 
 /**
- * `columns("a", "b")` over rows of just these columns, a string and a number, into an aggregator of plain numbers. Rows
- * with more typed columns go through JavaScript: kernels would not notice a wrong value in a column they skip.
+ * `columns("a", "b")` over rows of just these columns, a string and a number, into an aggregator of plain
+ * numbers. Rows with more typed columns go through JavaScript: kernels would not notice a wrong value in a
+ * column they skip.
  */
 function columnsPlan(scan: Extract<NativeScan, { kind: "columns" }>, job: Job): NativePlan | undefined {
   const fields = fieldsOf(job.map);
@@ -101,7 +103,8 @@ export class NativeMap {
       if (this.#plan.kind === "columns") {
         const header = reader.needsHeader === true ? chunks.header : undefined;
         this.#rows ??= new NativeColumns(this.#plan, this.#memory, this.#collector);
-        if (!this.#rows.enter(reader, piece, header)) throw new SheafError("INTERNAL", "columns without their names");
+        if (!this.#rows.enter(reader, piece, header))
+          throw new SheafError("INTERNAL", "columns without their names");
       }
       for (let chunk = await chunks.next(); chunk !== null; chunk = await chunks.next()) {
         const { bytes } = chunk;
@@ -130,7 +133,7 @@ export class NativeMap {
     this.#finished = 0;
     const end = this.#window + length;
     this.#end = end;
-    for (let at = this.#window; ; ) {
+    for (let at = this.#window; ;) {
       const status = this.#step(at, end);
       at = heap.u32[(this.#control + layout.CTL_POSITION) >>> 2]!;
       if (status === layout.STATUS_DONE) break;
@@ -143,7 +146,14 @@ export class NativeMap {
     const { kernels } = this.#memory.heap;
     const collector = this.#collector;
     if (this.#rows !== undefined && collector instanceof TableCollector) {
-      return kernels.scanColumns(collector.table, this.#control, at, end, this.#rows.columns, layout.FLAG_FINAL);
+      return kernels.scanColumns(
+        collector.table,
+        this.#control,
+        at,
+        end,
+        this.#rows.columns,
+        layout.FLAG_FINAL,
+      );
     }
     if (collector instanceof TableCollector && this.#plan.kind === "words") {
       const flags = layout.FLAG_FINAL | (this.#plan.lowerCase ? layout.FLAG_LOWER_CASE : 0);
@@ -188,10 +198,14 @@ export class NativeMap {
       }
       case layout.STATUS_INVALID: {
         const place = offset + at - this.#window;
-        throw new SheafError("RECORD_INVALID", `${piece.name}: the bytes at offset ${place} are not valid UTF-8`, {
-          hint: 'Give the reader { invalid: "replace" } to read such bytes as U+FFFD, or { invalid: "bytes" } for raw lines.',
-          details: { path: piece.name, offset: place },
-        });
+        throw new SheafError(
+          "RECORD_INVALID",
+          `${piece.name}: the bytes at offset ${place} are not valid UTF-8`,
+          {
+            hint: 'Give the reader { invalid: "replace" } to read such bytes as U+FFFD, or { invalid: "bytes" } for raw lines.',
+            details: { path: piece.name, offset: place },
+          },
+        );
       }
       default:
         throw new SheafError("INTERNAL", `scan answered status ${status}`);
@@ -215,7 +229,8 @@ export class NativeMap {
       const length = (newline < 0 ? this.#window + this.#windowBytes : newline) - at;
       collector.reserve((length + 64) * 8);
     } else if (at === this.#stuckAt) collector.spill();
-    // A loan is only a share of what is left: when not even one line fits into it, the next is made of an empty region.
+    // A loan is only a share of what is left: when not even one line fits into it, the next is made of an
+    // empty region.
     this.#stuckAt = at;
     return at;
   }

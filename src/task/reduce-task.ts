@@ -26,7 +26,9 @@ import { PROGRESS_CELLS } from "./task-spec.ts";
 const HOT_VALUES_MIN = 10_000;
 const HOT_KEYS = 5;
 
-/** Runs one reduce attempt: merges the partition's runs, reduces its groups, writes its output files. Throws. */
+/**
+ * Runs one reduce attempt: merges the partition's runs, reduces its groups, writes its output files. Throws.
+ */
 export async function runReduce(
   setting: TaskSetting<ReduceTaskSpec>,
 ): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
@@ -71,7 +73,8 @@ class ReduceAttempt {
     await this.#output.open();
     context.write = (key, value) => this.#output.write(key, value);
     if (numeric !== undefined) await this.#numeric(stream, numeric);
-    else if (aggregator !== undefined && this.#plan.groupBy !== undefined) await this.#fold(stream, aggregator);
+    else if (aggregator !== undefined && this.#plan.groupBy !== undefined)
+      await this.#fold(stream, aggregator);
     else if (aggregator !== undefined) await this.#mergeStates(stream, aggregator);
     else if (reduce !== undefined) await this.#free(stream, reduce);
     else await this.#identityRecords(stream);
@@ -121,7 +124,8 @@ class ReduceAttempt {
     progress[PROGRESS_CELLS.beat]! += 1;
     progress[PROGRESS_CELLS.bytesIn] = this.#stream?.bytesIn ?? 0;
     progress[PROGRESS_CELLS.recordsOut] = this.#output.records;
-    progress[PROGRESS_CELLS.fraction] = this.#rawBytes === 0 ? 0 : (this.#stream?.bytesIn ?? 0) / this.#rawBytes;
+    progress[PROGRESS_CELLS.fraction] =
+      this.#rawBytes === 0 ? 0 : (this.#stream?.bytesIn ?? 0) / this.#rawBytes;
   }
 
   #cursor(stream: MergeStream): RecordCursor {
@@ -135,7 +139,11 @@ class ReduceAttempt {
   async #numeric(stream: MergeStream, numeric: NumericState<unknown, unknown>): Promise<void> {
     const { memory, scene, stats, services } = this.#setting;
     const slots = slotCount(numeric.ops);
-    const native = NativeFormat.of(this.#output, memory, printsAsInteger(this.#plan) ? numeric.ops : undefined);
+    const native = NativeFormat.of(
+      this.#output,
+      memory,
+      printsAsInteger(this.#plan) ? numeric.ops : undefined,
+    );
     const row = new Float64Array(slots);
     scene.phase = "reduce";
     for (let window = stream.next(); window !== null; window = stream.next()) {

@@ -15,8 +15,8 @@ import type { JobSettings, OutputPart } from "./task-spec.ts";
 const NEWLINE = 10;
 
 /**
- * The output files of one partition of one collection: encodes results with the job's writer and begins a new file
- * whenever one has reached the part size, always between two records.
+ * The output files of one partition of one collection: encodes results with the job's writer and begins a new
+ * file whenever one has reached the part size, always between two records.
  */
 export class ResultOutput {
   readonly #collection: number;
@@ -38,7 +38,13 @@ export class ResultOutput {
   /** Results written so far. */
   records = 0;
 
-  constructor(plan: CollectionPlan, collection: number, partition: number, directory: string, settings: JobSettings) {
+  constructor(
+    plan: CollectionPlan,
+    collection: number,
+    partition: number,
+    directory: string,
+    settings: JobSettings,
+  ) {
     this.#collection = collection;
     this.#partition = partition;
     this.#directory = directory;
@@ -47,7 +53,11 @@ export class ResultOutput {
     this.#writer = settings.output === "write" && writer.discards !== true ? writer : undefined;
     if (settings.collect) {
       const path = join(directory, `collected-${collection}-${partition}.run`);
-      this.#collected = new CollectedWriter(path, { jobId: settings.jobId, task: partition, attempt: 1 }, collection);
+      this.#collected = new CollectedWriter(
+        path,
+        { jobId: settings.jobId, task: partition, attempt: 1 },
+        collection,
+      );
     }
   }
 
@@ -71,7 +81,10 @@ export class ResultOutput {
     this.#base = this.#sink.bytesWritten;
   }
 
-  /** Where kernels may format results themselves: the writer's native form, when nothing else wants the records. */
+  /**
+   * Where kernels may format results themselves: the writer's native form, when nothing else wants the
+   * records.
+   */
   get native(): "tsv" | "text" | undefined {
     return this.#collected === undefined ? this.#writer?.nativeOutput : undefined;
   }
@@ -105,7 +118,10 @@ export class ResultOutput {
       if (this.#keys.bytes.length < size) this.#keys.bytes = Buffer.allocUnsafe(size * 2);
       const length = encodeKey(this.#keys.bytes, 0, key);
       this.#values.encode(value);
-      this.#collected.add(this.#keys.bytes.subarray(0, length), this.#values.bytes.subarray(0, this.#values.length));
+      this.#collected.add(
+        this.#keys.bytes.subarray(0, length),
+        this.#values.bytes.subarray(0, this.#values.length),
+      );
     }
   }
 
@@ -121,8 +137,8 @@ export class ResultOutput {
   }
 
   /**
-   * Takes whole lines that a kernel has formatted, one for each of `records` results; rolls where the part size is
-   * reached, as write() would have. `lines` is borrowed.
+   * Takes whole lines that a kernel has formatted, one for each of `records` results; rolls where the part
+   * size is reached, as write() would have. `lines` is borrowed.
    */
   async writeLines(lines: Buffer, records: number): Promise<void> {
     let rest = lines;
@@ -200,7 +216,8 @@ export class ResultOutput {
 
   #extension(): string {
     const writer = this.#writer!;
-    return `${writer.extension}${writer.compression === "gzip" ? ".gz" : writer.compression === "zstd" ? ".zst" : ""}`;
+    const packed = writer.compression === "gzip" ? ".gz" : writer.compression === "zstd" ? ".zst" : "";
+    return `${writer.extension}${packed}`;
   }
 }
 

@@ -38,8 +38,8 @@ class KeySample implements EmitTarget {
 }
 
 /**
- * Runs map over short stretches of the input and keeps only keys: what a total order needs to choose its bounds.
- * Records that fail are left to the map tasks, which say so properly.
+ * Runs map over short stretches of the input and keeps only keys: what a total order needs to choose its
+ * bounds. Records that fail are left to the map tasks, which say so properly.
  */
 export async function runSample(
   setting: TaskSetting<SampleTaskSpec>,
@@ -48,7 +48,8 @@ export async function runSample(
   const samples = job.collections.map(() => new KeySample());
   const emitter = new MapEmitter(job.collections, job.named, samples);
   const forgiving = { add: () => undefined } as unknown as BadRecords;
-  const map = (job.map as MapFunction | undefined) ?? ((record, emit) => (emit as (key: unknown) => void)(record));
+  const map =
+    (job.map as MapFunction | undefined) ?? ((record, emit) => (emit as (key: unknown) => void)(record));
   const loop = new MapLoop(map, emitter, context, scene, { sampler: undefined, bad: forgiving });
   scene.phase = "setup";
   if (job.setup !== undefined) context.state = await job.setup(context);
@@ -70,7 +71,11 @@ export async function runSample(
   };
 }
 
-async function samplePiece(setting: TaskSetting<SampleTaskSpec>, piece: SplitPiece, loop: MapLoop): Promise<void> {
+async function samplePiece(
+  setting: TaskSetting<SampleTaskSpec>,
+  piece: SplitPiece,
+  loop: MapLoop,
+): Promise<void> {
   const { job, settings, services, context } = setting;
   const { input } = job;
   let reader;

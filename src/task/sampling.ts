@@ -1,8 +1,8 @@
 import { hashText } from "../base/random.ts";
 
 /**
- * Decides for `--sample` which records are kept: by a hash of the seed, the file and the record's offset, so the choice
- * is the same for every split, worker and attempt.
+ * Decides for `--sample` which records are kept: by a hash of the seed, the file and the record's offset, so
+ * the choice is the same for every split, worker and attempt.
  */
 export class RecordSampler {
   readonly #threshold: number;
@@ -21,7 +21,10 @@ export class RecordSampler {
   }
 
   keeps(offset: number): boolean {
-    let h = this.#file ^ Math.imul(offset | 0, 0x9e3779b1) ^ Math.imul(Math.floor(offset / 0x1_0000_0000), 0x85ebca6b);
+    let h =
+      this.#file ^
+      Math.imul(offset | 0, 0x9e3779b1) ^
+      Math.imul(Math.floor(offset / 0x1_0000_0000), 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
     return (h ^ (h >>> 16)) >>> 0 < this.#threshold;

@@ -8,15 +8,27 @@ const RECORD_CHARACTERS = 1_000;
 
 /** Codes that are about the data or the user's code, whatever phase they were found in. */
 const USER_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "USER_CODE", "KEY_INVALID", "VALUE_INVALID", "NUMBER_RANGE", "PARTITION_INVALID", "EMIT_LATE", "JOB_INVALID", "JOB_LOAD",
+  "USER_CODE",
+  "KEY_INVALID",
+  "VALUE_INVALID",
+  "NUMBER_RANGE",
+  "PARTITION_INVALID",
+  "EMIT_LATE",
+  "JOB_INVALID",
+  "JOB_LOAD",
 ]);
 const DATA_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "RECORD_INVALID", "RECORD_TOO_LARGE", "INPUT_CORRUPT", "INPUT_CHANGED", "INPUT_MISSING", "INPUT_UNREADABLE",
+  "RECORD_INVALID",
+  "RECORD_TOO_LARGE",
+  "INPUT_CORRUPT",
+  "INPUT_CHANGED",
+  "INPUT_MISSING",
+  "INPUT_UNREADABLE",
 ]);
 
 /**
- * Thrown through user-facing loops to say which phase an error belongs to, and with which key; `cause` is what was
- * thrown.
+ * Thrown through user-facing loops to say which phase an error belongs to, and with which key; `cause` is
+ * what was thrown.
  */
 export class PhaseError extends Error {
   readonly phase: string;
@@ -55,7 +67,8 @@ export class Scene {
     const dataish = DATA_CODES.has(code);
     // A combiner runs whenever memory is full: the record in hand has nothing to do with it.
     const onRecord = (userish || dataish) && phase !== "combine";
-    const path = typeof details["path"] === "string" ? details["path"] : phase === "combine" ? null : this.path;
+    const path =
+      typeof details["path"] === "string" ? details["path"] : phase === "combine" ? null : this.path;
     const offset = typeof details["offset"] === "number" ? details["offset"] : onRecord ? this.offset : null;
     const key = (thrown instanceof PhaseError ? thrown.key : undefined) ?? this.key;
     return {
@@ -80,7 +93,8 @@ export class Scene {
 export function printRecord(record: unknown): string {
   let text: string;
   if (typeof record === "string") text = record;
-  else if (record instanceof Uint8Array) text = Buffer.from(record.subarray(0, RECORD_CHARACTERS)).toString("latin1");
+  else if (record instanceof Uint8Array)
+    text = Buffer.from(record.subarray(0, RECORD_CHARACTERS)).toString("latin1");
   else {
     try {
       text = JSON.stringify(record) ?? String(record);

@@ -8,9 +8,19 @@ import { runMap } from "./map-task.ts";
 import { runReduce } from "./reduce-task.ts";
 import { runSample } from "./sample-task.ts";
 import { Scene } from "./scene.ts";
-import type { JobSettings, TaskResult, TaskRunner, TaskServices, TaskSpec, TaskStats, TaskSuccess } from "./task-spec.ts";
+import type {
+  JobSettings,
+  TaskResult,
+  TaskRunner,
+  TaskServices,
+  TaskSpec,
+  TaskStats,
+  TaskSuccess,
+} from "./task-spec.ts";
 
-/** Runs tasks of one job in this thread, one at a time. Its memory is taken once and used again by every task. */
+/**
+ * Runs tasks of one job in this thread, one at a time. Its memory is taken once and used again by every task.
+ */
 export function createTaskRunner(job: Job, settings: JobSettings): TaskRunner {
   let memory: TaskMemory | undefined;
   let aux: Readonly<Record<string, unknown>> | undefined;

@@ -37,13 +37,19 @@ export interface JobSettings {
   readonly memoryBytes: number;
   /** Partitions of each collection, in the order of `Job.collections`. */
   readonly partitions: readonly number[];
-  /** For collections with order "total": the encoded keys that begin partitions 1, 2, ... (base64). Filled in after sampling. */
+  /**
+   * For collections with order "total": the encoded keys that begin partitions 1, 2, ... (base64). Filled in
+   * after sampling.
+   */
   readonly bounds: readonly (readonly string[] | null)[];
   /** Fraction of records kept, 1 for all. */
   readonly sample: number;
   readonly seed: number;
   readonly params: Readonly<Record<string, unknown>>;
-  /** True: records that fail are set aside in `_bad/` (the runner checks the budget); false: the first one fails the task. */
+  /**
+   * True: records that fail are set aside in `_bad/` (the runner checks the budget); false: the first one
+   * fails the task.
+   */
   readonly keepBad: boolean;
   /** True: results are also (or only, with `output: "none"`) written losslessly, for `result.records()`. */
   readonly collect: boolean;
@@ -174,11 +180,19 @@ export interface TaskFailure {
 export type TaskResult = TaskSuccess | TaskFailure;
 
 /**
- * Cells of the Int32/Float64 progress board shared between a worker and whoever watches it (a SharedArrayBuffer of
- * PROGRESS_BYTES, as Float64Array). The worker writes, at least once per chunk; the watcher only reads. `beat` changes
- * whenever work has moved on: a watcher that sees it still for the no-progress timeout ends the attempt.
+ * Cells of the Int32/Float64 progress board shared between a worker and whoever watches it (a
+ * SharedArrayBuffer of PROGRESS_BYTES, as Float64Array). The worker writes, at least once per chunk; the
+ * watcher only reads. `beat` changes whenever work has moved on: a watcher that sees it still for the
+ * no-progress timeout ends the attempt.
  */
-export const PROGRESS_CELLS = { beat: 0, recordsIn: 1, bytesIn: 2, recordsOut: 3, spillBytes: 4, fraction: 5 } as const;
+export const PROGRESS_CELLS = {
+  beat: 0,
+  recordsIn: 1,
+  bytesIn: 2,
+  recordsOut: 3,
+  spillBytes: 4,
+  fraction: 5,
+} as const;
 export const PROGRESS_BYTES = 8 * 8;
 
 /** What a task needs from the world around it. */

@@ -41,11 +41,18 @@ test("grep finds the same lines in bytes as in strings, for any split size", asy
     const input = join(directory, `in-${seed}.txt`);
     writeFileSync(input, made);
     const wanted = linesOf(made).filter((line) => line.includes("ab"));
-    for (const [name, found] of [["text", byText], ["expression", byExpression]] as const) {
+    for (const [name, found] of [
+      ["text", byText],
+      ["expression", byExpression],
+    ] as const) {
       for (const splitSize of [7, 64, 100_000]) {
         const output = join(directory, `out-${seed}-${name}-${splitSize}`);
         const result = await run(found, { inputs: input, output, splitSize, stateDirectory: null });
-        assert.equal(outputOf(output), wanted.map((line) => `${line}\n`).join(""), `seed ${seed}, ${name}, ${splitSize}`);
+        assert.equal(
+          outputOf(output),
+          wanted.map((line) => `${line}\n`).join(""),
+          `seed ${seed}, ${name}, ${splitSize}`,
+        );
         assert.equal(result.stats.recordsIn, linesOf(made).length, `lines read, seed ${seed}`);
       }
     }
@@ -65,7 +72,10 @@ test("grep in bytes reads compressed files and refuses invalid UTF-8 with the li
   assert.equal(outputOf(output), "one ab\nab three\n");
 
   const broken = join(directory, "broken.txt");
-  writeFileSync(broken, Buffer.concat([Buffer.from("fine ab\nbad "), Buffer.from([0xff]), Buffer.from(" ab\n")]));
+  writeFileSync(
+    broken,
+    Buffer.concat([Buffer.from("fine ab\nbad "), Buffer.from([0xff]), Buffer.from(" ab\n")]),
+  );
   await assert.rejects(
     run(byText, { inputs: broken, output: join(directory, "none"), attempts: 1, stateDirectory: null }),
     (error: Error) => error.message.includes("offset 8") || /:8\b/.test(error.message),

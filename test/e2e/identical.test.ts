@@ -32,7 +32,9 @@ async function jobOf(name: string): Promise<Job> {
   return ((await import(fileOf(name).href)) as { default: Job }).default;
 }
 
-/** Lines of words, `distinct` different ones, some not ASCII, some lines empty, the last without its newline. */
+/**
+ * Lines of words, `distinct` different ones, some not ASCII, some lines empty, the last without its newline.
+ */
 function lines(seed: string, bytes: number, distinct: number): string[] {
   const random = seededRandom(seed);
   const syllables = ["ka", "to", "mi", "ré", "so", "nu", "ß", "日本", "el", "or", "𝒳", "x"];
@@ -104,7 +106,9 @@ function assertSame(
   }
 }
 
-/** The results in key order, as an interpreter that shares nothing with the engine but the encodings has them. */
+/**
+ * The results in key order, as an interpreter that shares nothing with the engine but the encodings has them.
+ */
 async function wantedResults(job: Job, place: Shelf): Promise<[Key, unknown][][]> {
   let offset = 0;
   const records = place.lines.map((record) => {

@@ -26,7 +26,10 @@ import {
   three,
 } from "./support.js";
 
-/** Emits to a sorting collector and checks that its runs, one after the other, are the pairs, each run sorted stably. */
+/**
+ * Emits to a sorting collector and checks that its runs, one after the other, are the pairs, each run sorted
+ * stably.
+ */
 function checkSort(
   t: TestContext,
   pairs: readonly Pair[],
@@ -131,7 +134,8 @@ test("values that get larger and larger do not eat the memory", (t) => {
 });
 
 test("a record that makes the memory grow while several partitions are written", (t) => {
-  // The region takes nearly all of the budget: the block window for the large record has to be made anew while writing.
+  // The region takes nearly all of the budget: the block window for the large record has to be made anew
+  // while writing.
   const shelf = new Shelf(tempDir(t), 1 * MiB);
   const collector = new SortCollector(place(shelf, 1000 * KiB, { kind: "hash", partitions: 7 }));
   const pairs: Pair[] = Array.from({ length: 100 }, (_, i) => [`k${i}`, i === 50 ? "v".repeat(700_000) : i]);

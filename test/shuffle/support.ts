@@ -112,7 +112,10 @@ export class Shelf {
     this.spiller = new Spiller(this.memory, this.writer, this.output);
   }
 
-  /** Ends the run file and gives the records of each run of each partition: sorted, as the file has to have them. */
+  /**
+   * Ends the run file and gives the records of each run of each partition: sorted, as the file has to have
+   * them.
+   */
   runs(
     collection = 0,
   ): { readonly partition: number; readonly run: number; readonly records: [Buffer, Buffer][] }[] {

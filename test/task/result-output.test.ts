@@ -187,7 +187,7 @@ test("a generator of many results rolls in the middle of its key", async (t) => 
   const made = job({
     input: text(),
     map: pairs,
-    reduce: function* (_: string, __: Iterable<number>) {
+    reduce: function* (_key: string, _values: Iterable<number>) {
       for (let i = 0; i < 100; i++) yield i;
     },
   });

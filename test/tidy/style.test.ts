@@ -27,7 +27,9 @@ const everything: Tree = new Map([
 ]);
 
 test(`no line of code is longer than ${COLUMNS} columns (npm run format breaks most of them)`, () => {
-  assert.deepEqual(longLines(code, COLUMNS), []);
+  // The files that sheaf init writes have lines of their own.
+  const ours = new Map([...code].filter(([path]) => !path.startsWith("src/cli/template/")));
+  assert.deepEqual(longLines(ours, COLUMNS), []);
 });
 
 test("nothing banned stands anywhere; the message says what to write instead", () => {
@@ -101,6 +103,8 @@ test("the checks find what they are there for", () => {
   assert.deepEqual(longLines(new Map([["a.ts", `${"x".repeat(111)}\n${"x".repeat(110)}`]]), 110), [
     "a.ts:1: 111 columns, 110 is the most",
   ]);
+  assert.deepEqual(longLines(new Map([["a.ts", `const text = "${"x".repeat(111)}";`]]), 110), []);
+  assert.equal(longLines(new Map([["a.ts", `// it's ${"x".repeat(111)} it's`]]), 110).length, 1);
   const thrown =
     'throw new SheafError("USAGE", f("a)b"), { hint: "x" });\nthrow new SheafError("USAGE", `${a}`);';
   assert.deepEqual(withoutHint(new Map([["a.ts", thrown]]), []), [

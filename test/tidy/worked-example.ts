@@ -131,7 +131,8 @@ export function dump(file: Buffer): string {
   take(4, (b) => {
     const end = file.length;
     const right =
-      b.readUInt32LE() === crc32c(Buffer.concat([file.subarray(end - 40, end - 28), file.subarray(end - 24, end - 8)]));
+      b.readUInt32LE() ===
+      crc32c(Buffer.concat([file.subarray(end - 40, end - 28), file.subarray(end - 24, end - 8)]));
     return `crc32c of the 12 bytes above and the 16 below: ${right ? "right" : "WRONG"}`;
   });
   job();

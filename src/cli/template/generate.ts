@@ -12,8 +12,8 @@ import { count, generate, job } from "sheaf";
 export default job({
   params: { rolls: 1_000_000 },
 
-  // Eight tasks, each with its share of the rolls. ctx.random() is seeded by the job's seed and the task, so every
-  // run of the job gives the same result, on any number of workers.
+  // Eight tasks, each with its share of the rolls. ctx.random() is seeded by the job's seed and the task, so
+  // every run of the job gives the same result, on any number of workers.
   input: generate({
     tasks: 8,
     *records(ctx) {

@@ -16,7 +16,10 @@ const FIRST_DRAW_MS = 250;
 /** Failed attempts said one by one; a job with more has them in its history. */
 const FAILURES_SAID_MAX = 10;
 
-/** A lasting line per phase, failed attempt and line of user output; on a terminal also a live line per running phase. */
+/**
+ * A lasting line per phase, failed attempt and line of user output; on a terminal also a live line per
+ * running phase.
+ */
 export function lineReporter(world: World, style: Style): Reporter {
   const { stderr, clock } = world;
   const live = stderr.isTTY === true && world.env["TERM"] !== "dumb";

@@ -5,8 +5,8 @@ const HIDE_CURSOR = "\x1b[?25l";
 const SHOW_CURSOR = "\x1b[?25h";
 
 /**
- * The last few lines of a terminal, drawn over and over in place, with other text going out above them. After `end()`
- * the region is gone and the cursor is back.
+ * The last few lines of a terminal, drawn over and over in place, with other text going out above them. After
+ * `end()` the region is gone and the cursor is back.
  */
 export interface LiveRegion {
   /** Replaces the region's lines; none leaves nothing. */
@@ -20,7 +20,8 @@ export function liveRegion(stream: TextStream): LiveRegion {
   let drawn: readonly string[] = [];
   let hidden = false;
 
-  // The terminal may have been narrowed since the lines were drawn: they then wrap, and take more rows than lines.
+  // The terminal may have been narrowed since the lines were drawn: they then wrap, and take more rows than
+  // lines.
   const erase = (): string => {
     if (drawn.length === 0) return "";
     const columns = Math.max(1, stream.columns ?? 80);

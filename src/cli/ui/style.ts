@@ -28,8 +28,8 @@ export const ansiStyle: Style = {
 export type ColorWhen = "auto" | "always" | "never";
 
 /**
- * The style for one stream. "auto" follows https://no-color.org: no colours when NO_COLOR is set and not empty, on a
- * dumb terminal, or where there is no terminal (unless FORCE_COLOR asks for them).
+ * The style for one stream. "auto" follows https://no-color.org: no colours when NO_COLOR is set and not
+ * empty, on a dumb terminal, or where there is no terminal (unless FORCE_COLOR asks for them).
  */
 export function styleFor(
   stream: { readonly isTTY?: boolean },

@@ -1,6 +1,9 @@
 import { stripVTControlCharacters } from "node:util";
 
-/* Columns a text takes on a terminal: East Asian wide and fullwidth characters and emoji two, combining marks none. */
+/*
+ * Columns a text takes on a terminal: East Asian wide and fullwidth characters and emoji two, combining marks
+ * none.
+ */
 
 const WIDE =
   /[\u1100-\u115F\u2E80-\u303E\u3041-\uA4CF\uA960-\uA97C\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6\u{1F300}-\u{1FAFF}\u{20000}-\u{3FFFD}]/u;
