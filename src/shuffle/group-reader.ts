@@ -86,12 +86,7 @@ export class GroupReader {
     const group = this.#groupKey;
     // From the end: sorted neighbours differ there first.
     for (let i = length - 1; i >= 0; i--) if (bytes[keyAt + i] !== group[i]) return false;
-    return this.#groupBy === undefined || keyLength === length || this.#prefixEndsAt(length);
-  }
-
-  /** With groupBy a longer key belongs to the group when its own prefix has the same length. */
-  #prefixEndsAt(length: number): boolean {
-    const { keyAt, keyLength } = this.#cursor;
-    return keyPrefixLength(this.#memory.bytes, keyAt, keyAt + keyLength, this.#groupBy!) === length;
+    // Elements tell their own ends: with groupBy, equal bytes are equal elements, whatever follows.
+    return true;
   }
 }

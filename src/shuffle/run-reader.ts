@@ -1,6 +1,5 @@
 import { closeSync } from "node:fs";
 import { crc32c } from "@node-rs/crc32";
-import { uncompressSync } from "lz4-napi";
 import type { Segment } from "./run-format.ts";
 import {
   BLOCK_CRC_OFFSET,
@@ -10,6 +9,7 @@ import {
   CODEC_STORED,
   RUN_FILE_VERSION,
 } from "./run-format.ts";
+import { decompress } from "./lz4.ts";
 import { corrupt, openRun, readFully } from "./run-index.ts";
 import type { RunIndex } from "./run-index.ts";
 import type { RunSource } from "./run-source.ts";
@@ -56,7 +56,7 @@ export class SegmentSource implements RunSource {
         this.#offset,
       );
     }
-    const raw = header[6] === CODEC_LZ4 ? uncompressSync(stored) : stored;
+    const raw = header[6] === CODEC_LZ4 ? decompress(stored) : stored;
     if (raw.length !== header.readUInt32LE(40))
       throw corrupt(path, "a block has another size than it says", this.#offset);
     this.#offset += BLOCK_HEADER_BYTES + length;

@@ -1,7 +1,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { crc32c } from "@node-rs/crc32";
-import { compressSync } from "lz4-napi";
 import { asSheafError } from "../storage/fs-error.ts";
+import { compress } from "./lz4.ts";
 import type { RunIdentity, Segment } from "./run-format.ts";
 import {
   BLOCK_CRC_OFFSET,
@@ -175,7 +175,7 @@ export class RunWriter {
       this.#skip--;
       return raw;
     }
-    const packed = compressSync(raw);
+    const packed = compress(raw);
     if (packed.length < raw.length * COMPRESS_WORTH) {
       this.#skipNext = SKIP_FIRST;
       return packed;

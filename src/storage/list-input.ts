@@ -1,10 +1,19 @@
 import type { Stats } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
-import { glob, isDynamicPattern } from "tinyglobby";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
+
+// Loaded when a path first looks like a pattern: most runs name files, and should not wait for it.
+const load = createRequire(import.meta.url);
+const globber = (): typeof import("tinyglobby") => load("tinyglobby") as typeof import("tinyglobby");
+const SPECIAL = /[*?[\]{}()!+@]/;
+
+function isDynamicPattern(path: string): boolean {
+  return SPECIAL.test(path) && globber().isDynamicPattern(path);
+}
 
 export interface InputFile {
   /** Absolute path. */
@@ -133,7 +142,7 @@ async function addDirectory(path: string, name: string, above: readonly string[]
  */
 async function globMatches(pattern: string, cwd: string): Promise<string[]> {
   // A directory that matches means what lies below it; following links, glob lists only files.
-  const found = await glob([pattern, `${pattern.replace(/\/+$/, "")}/**`], {
+  const found = await globber().glob([pattern, `${pattern.replace(/\/+$/, "")}/**`], {
     cwd: isAbsolute(pattern) ? "/" : cwd,
     absolute: true,
     expandDirectories: false,

@@ -53,6 +53,8 @@ export class MapLoop {
         if (this.#waiting === undefined) continue;
         const result = await this.#waiting;
         this.#waiting = undefined;
+        // A batch of records that are waited for can take longer than the watchdog's patience.
+        context.progress();
         if (result !== undefined) this.#takeNow(result);
       }
     } catch (error) {
@@ -110,6 +112,7 @@ export class MapLoop {
     const pending = this.#take(result, emit);
     if (pending === undefined) return;
     const settled = await pending;
+    this.#context.progress();
     if (settled !== undefined) this.#takeNow(settled, emit);
   }
 
