@@ -89,7 +89,10 @@ export class LocalRun {
       listener: {
         attemptEnded: (slot, id, result) => this.#driver?.attemptEnded(slot, id, result),
         log: (id, stream, text) => this.#log(id, stream, text),
-        stray: (failure) => this.#warn(`user code threw after its task was over: ${failure.message}`),
+        stray: (failure) => {
+          if (this.#driver?.strayFailure(failure) === true) return;
+          this.#warn(`user code threw after its task was over: ${failure.message}`);
+        },
       },
     });
   }

@@ -161,6 +161,8 @@ export class TaskDriver {
             ...node,
           };
     this.#dispatch(event, () => this.#tellFailure(ref, failure));
+    // An emit nobody waited for ends whatever task it meets on its worker; to run that one again is no help.
+    if (failure.phase === "uncaught") this.strayFailure(failure);
     const over = setAside ? this.#options.poisoned(this.#poison.count) : null;
     if (over !== null) this.#abort(over);
   }
@@ -185,6 +187,17 @@ export class TaskDriver {
       failure,
       willRetry,
     });
+  }
+
+  /**
+   * User code threw when the task it belongs to was over. A late emit fails the job while it runs: a result
+   * that was taken is not complete. False when there is nothing to be done about it.
+   */
+  strayFailure(failure: TaskFailure): boolean {
+    if (failure.code !== "EMIT_LATE") return false;
+    if (this.#scheduler.state.jobs.get(this.#options.jobId)?.status.kind !== "RUNNING") return false;
+    this.#abort(failure);
+    return true;
   }
 
   #abort(failure: TaskFailure): void {

@@ -67,12 +67,14 @@ export function writeObjects(
 
 /**
  * Calls the user's combiner for each group of equal keys and writes what it returns under the group's key.
+ * `refused` makes of the codec's error for a returned value what is to be thrown.
  */
 export function combineCells(
   memory: TaskMemory,
   output: BlockOutput,
   writer: () => RunWriter,
   combine: CombineFunction<Key, unknown>,
+  refused: (key: Key, error: unknown) => unknown = (_key, error) => error,
 ): RewriteCells {
   const encoder = new ValueEncoder();
   return (sorted, from, to) => {
@@ -82,9 +84,13 @@ export function combineCells(
       const keyAt = cells.keyAt(first);
       const keyLength = cells.keyLength(first);
       const values = cellValues(memory, cells, i, to);
-      const combined = combine(decodeKey(memory.bytes, keyAt, keyAt + keyLength), values);
-      for (const value of resultValues(combined)) {
-        encoder.encode(value);
+      const key = decodeKey(memory.bytes, keyAt, keyAt + keyLength);
+      for (const value of resultValues(combine(key, values))) {
+        try {
+          encoder.encode(value);
+        } catch (error) {
+          throw refused(key, error);
+        }
         output.append(writer(), keyAt, keyLength, encoder.bytes, encoder.length);
       }
       // A combiner need not read all its values: the group ends where the key changes.

@@ -75,7 +75,7 @@ function combineInPhase(combine: CombineFunction<Key, unknown>): CombineFunction
       const returned = combine(key, values);
       return isIterator(returned) ? eachInPhase(key, returned) : returned;
     } catch (error) {
-      throw new PhaseError("combine", error, key);
+      throw inCombine(key, error);
     }
   };
 }
@@ -84,8 +84,12 @@ function* eachInPhase(key: Key, values: Iterable<unknown>): Generator<unknown, v
   try {
     yield* values;
   } catch (error) {
-    throw new PhaseError("combine", error, key);
+    throw inCombine(key, error);
   }
+}
+
+function inCombine(key: Key, error: unknown): PhaseError {
+  return new PhaseError("combine", error, key);
 }
 
 /**
@@ -122,7 +126,9 @@ export function createCollectors(
       return new StateCollector(place, aggregator, output, writer);
     }
     const rewrite =
-      combine === undefined ? undefined : combineCells(memory, output, writer, combineInPhase(combine));
+      combine === undefined
+        ? undefined
+        : combineCells(memory, output, writer, combineInPhase(combine), inCombine);
     return new SortCollector(place, rewrite);
   });
 }

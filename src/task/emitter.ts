@@ -21,6 +21,7 @@ export class MapEmitter {
   readonly emit: unknown;
   readonly held: unknown;
   #open = true;
+  #holds = false;
   #waiting: (() => void)[] = [];
   readonly #encoder = new ValueEncoder();
   readonly #decoder = new ValueDecoder();
@@ -32,14 +33,21 @@ export class MapEmitter {
     this.held = named ? emitObject(plans, held) : held[0];
   }
 
+  /** From now on until release() or drop() what is emitted through `held` is the record's. */
+  hold(): void {
+    this.#holds = true;
+  }
+
   /** Emits what was held. */
   release(): void {
+    this.#holds = false;
     for (const emit of this.#waiting) emit();
     this.#waiting = [];
   }
 
   /** Forgets what was held. */
   drop(): void {
+    this.#holds = false;
     this.#waiting = [];
   }
 
@@ -75,6 +83,8 @@ export class MapEmitter {
   #holding(target: EmitTarget): EmitFunction {
     return (key, value) => {
       if (!this.#open) throw late();
+      // Emitted between two records, by something that was not waited for: neither may take it along.
+      if (!this.#holds) return target.emit(key, value);
       target.check(key, value);
       // Encoded only later, so they must not change under our hands.
       const keptKey = this.#kept(key) as Key;

@@ -95,6 +95,7 @@ export class MapLoop {
         continue;
       }
       try {
+        emitter.hold();
         await this.#one(records[i], emitter.held);
       } catch (error) {
         // What the record emitted before it failed is dropped: it counts as a whole or not at all.
