@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
+import type { ChildProcess, ChildProcessWithoutNullStreams, SpawnOptions } from "node:child_process";
 import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +22,10 @@ export interface SheafOptions {
   readonly stdin?: string | Uint8Array;
   /** The run is killed, and the test fails, after this long. Default 60 s. */
   readonly timeoutMs?: number;
+  /** Bash that is run before the command takes its place: "ulimit -f 64; ", "exec >/dev/full; ". */
+  readonly shell?: string;
+  /** Arguments of Node itself. */
+  readonly node?: readonly string[];
 }
 
 export interface SheafResult {
@@ -55,11 +59,13 @@ export function startSheaf(args: readonly string[], options: SheafOptions = {}):
   delete env["NODE_TEST_CONTEXT"];
   delete env["NODE_OPTIONS"];
   if (options.env?.["FORCE_COLOR"] === undefined) delete env["FORCE_COLOR"];
-  const child = spawn(process.execPath, [sheafBinary, ...args], {
-    cwd: options.cwd,
-    env,
-    stdio: ["pipe", "pipe", "pipe"],
-  });
+  const { shell, node = [] } = options;
+  const command = [...node, sheafBinary, ...args];
+  const spawned = { cwd: options.cwd, env, stdio: ["pipe", "pipe", "pipe"] } satisfies SpawnOptions;
+  const child: ChildProcessWithoutNullStreams =
+    shell === undefined
+      ? spawn(process.execPath, command, spawned)
+      : spawn("bash", ["-c", `${shell}exec "$@"`, "bash", process.execPath, ...command], spawned);
   let stdout = "";
   let stderr = "";
   const watchers = new Set<() => void>();

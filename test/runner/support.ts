@@ -38,7 +38,7 @@ export class Bench {
   }
 
   /** Writes a file and returns its path. */
-  file(name: string, text: string): string {
+  file(name: string, text: string | Uint8Array): string {
     const path = join(this.root, name);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);

@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { TestContext } from "node:test";
+import { pathToFileURL } from "node:url";
+import { startSheaf, tempDir } from "../cli/support.ts";
+import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.ts";
+
+/** A directory of one test's own in which commands run, with state and temporary files of theirs below it. */
+export class Place {
+  readonly root: string;
+  readonly #own = new Set(["state", "tmp"]);
+
+  constructor(t: TestContext) {
+    this.root = tempDir(t);
+    mkdirSync(this.path("tmp"));
+  }
+
+  path(...names: string[]): string {
+    return join(this.root, ...names);
+  }
+
+  /** Writes a file below the root and returns its path. */
+  file(name: string, content: string | Uint8Array): string {
+    const path = this.path(name);
+    this.#own.add(name.split("/")[0]!);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content);
+    return path;
+  }
+
+  start(args: readonly string[], options: SheafOptions = {}): RunningSheaf {
+    const env = { SHEAF_STATE: this.path("state"), TMPDIR: this.path("tmp"), ...options.env };
+    return startSheaf(args, { cwd: this.root, ...options, env });
+  }
+
+  sheaf(args: readonly string[], options: SheafOptions = {}): Promise<SheafResult> {
+    return this.start(args, options).done;
+  }
+
+  /** Runs the command, and tells the most memory its process had in use, in bytes. */
+  async measured(
+    args: readonly string[],
+  ): Promise<{ readonly result: SheafResult; readonly peakBytes: number }> {
+    const peak = this.file("peak/bytes", "");
+    const preload = this.file("peak/preload.mjs", PEAK_PRELOAD);
+    const node = ["--import", pathToFileURL(preload).href];
+    const result = await this.sheaf(args, { node, env: { TEST_PEAK_FILE: peak }, timeoutMs: 120_000 });
+    return { result, peakBytes: Number(readFileSync(peak, "utf8")) };
+  }
+
+  /** What lies in the root and in the temporary directory besides what the test put there. */
+  left(): string[] {
+    const here = readdirSync(this.root).filter((name) => !this.#own.has(name));
+    return [...here, ...readdirSync(this.path("tmp")).map((name) => `tmp/${name}`)].sort();
+  }
+
+  parts(output = "out"): string[] {
+    const directory = this.path(output);
+    const names = readdirSync(directory).filter((name) => name.startsWith("part-"));
+    return names.sort().map((name) => join(directory, name));
+  }
+
+  /** The lines of all parts, in order. */
+  lines(output = "out"): string[] {
+    return this.parts(output).flatMap((part) => linesOf(readFileSync(part, "utf8")));
+  }
+}
+
+const PEAK_PRELOAD = `
+import { writeFileSync } from "node:fs";
+import { isMainThread } from "node:worker_threads";
+if (isMainThread) {
+  process.on("exit", () => {
+    writeFileSync(process.env.TEST_PEAK_FILE, String(process.resourceUsage().maxRSS * 1024));
+  });
+}
+`;
+
+export function linesOf(text: string): string[] {
+  return text.split("\n").slice(0, -1);
+}
+
+/** The command failed with the code; no output, no file else and no process is left. */
+export async function assertFailed(
+  place: Place,
+  result: SheafResult,
+  code: string,
+  says = /./,
+): Promise<void> {
+  assert.equal(result.code, code === "USAGE" ? 2 : 1, `${result.stdout}\n${result.stderr}`);
+  assert.match(result.stderr, new RegExp(`\\[${code}\\]$`, "m"));
+  assert.match(result.stderr, says);
+  assert.deepEqual(place.left(), []);
+  await assertNoProcess(place);
+}
+
+/** The command succeeded, its output is complete and as committed, and nothing else is left. */
+export async function assertDone(place: Place, result: SheafResult, output = "out"): Promise<void> {
+  assert.equal(result.code, 0, `${result.stdout}\n${result.stderr}`);
+  assert.deepEqual(place.left(), [output]);
+  const success = JSON.parse(readFileSync(place.path(output, "_SUCCESS"), "utf8")) as {
+    parts: { file: string }[];
+  };
+  const named = success.parts.map(({ file }) => file);
+  const present = readdirSync(place.path(output)).filter((name) => name !== "_SUCCESS" && name !== "_bad");
+  assert.deepEqual(present.sort(), named.sort());
+}
+
+const PROCESS_END_MS = 10_000;
+
+/**
+ * No process is left that was started with the place's state directory. Without /proc nothing is checked.
+ */
+export async function assertNoProcess(place: Place): Promise<void> {
+  const deadline = performance.now() + PROCESS_END_MS;
+  let alive = processesOf(place);
+  // The compiler's helper ends when its pipe closes, a moment after its parent.
+  while (alive.length > 0 && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    alive = processesOf(place);
+  }
+  assert.deepEqual(alive, []);
+}
+
+function processesOf(place: Place): string[] {
+  const mark = `SHEAF_STATE=${place.path("state")}\0`;
+  const ids = readdirIf("/proc").filter((name) => /^\d+$/.test(name));
+  return ids
+    .filter((id) => readIf(`/proc/${id}/environ`).includes(mark))
+    .map((id) => readIf(`/proc/${id}/cmdline`));
+}
+
+function readdirIf(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function readIf(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
+}
