@@ -2,13 +2,14 @@ import type { Stats } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
+import type * as Tinyglobby from "tinyglobby";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 
 // Loaded when a path first looks like a pattern: most runs name files, and should not wait for it.
 const load = createRequire(import.meta.url);
-const globber = (): typeof import("tinyglobby") => load("tinyglobby") as typeof import("tinyglobby");
+const globber = (): typeof Tinyglobby => load("tinyglobby") as typeof Tinyglobby;
 const SPECIAL = /[*?[\]{}()!+@]/;
 
 function isDynamicPattern(path: string): boolean {
