@@ -8,6 +8,7 @@ import { sum } from "#src/aggregate/sum.js";
 import { seededRandom } from "#src/base/random.js";
 import { KiB, MiB } from "#src/base/size.js";
 import type { Aggregator } from "#src/job/aggregator.js";
+import type { Random } from "#src/base/random.js";
 import type { Key } from "#src/job/key.js";
 import type { Partitioning } from "#src/shuffle/partitioning.js";
 import { TableCollector } from "#src/shuffle/table-collector.js";
@@ -106,12 +107,13 @@ test("a table sums integers, small and at the edge of exactness", (t) => {
 });
 
 test("a table sums floats and integers mixed as the aggregator alone does", (t) => {
-  checkTable(
-    t,
-    sum(),
-    randomPairs("floats", 10_000, (random) => (random.below(3) === 0 ? random.below(100) : random.next())),
-    { region: 4 * MiB },
-  );
+  const value = (random: Random): number =>
+    random.below(2) === 0 ? random.below(100) : (random.next() - 0.5) / 3 / 10 ** random.below(9);
+  const key = (random: Random): Key => `k${random.below(9)}`;
+  checkTable(t, sum(), randomPairs("floats", 10_000, value, key), { region: 4 * MiB });
+  // Integers alone first, so that the short way was taken before.
+  const integers = randomPairs("integers", 1000, (random) => random.below(100), key);
+  checkTable(t, sum(), [...integers, ...randomPairs("then floats", 5000, value, key)], { region: 4 * MiB });
 });
 
 test("tables of min, max and nested stats", (t) => {
