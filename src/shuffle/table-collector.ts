@@ -4,26 +4,15 @@ import { NUMERIC_OP_SLOTS } from "../job/aggregator.ts";
 import type { Key } from "../job/key.ts";
 import * as layout from "../kernel/layout.ts";
 import type { Collector, CollectorPlace } from "./collector.ts";
+import type { CachedTable, EmitCache } from "./emit-cache.ts";
+import { cacheBits } from "./emit-cache.ts";
 import { KeyScratch, oneTag } from "./key-scratch.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { Partitioning } from "./partitioning.ts";
 import type { RewriteCells, Spiller } from "./spill.ts";
 
-/**
- * Entries of the cache in front of the table: a power of two, 16 bytes each, small enough for a core's own
- * cache.
- */
-const CACHE_BITS = 13;
-const CACHE_SHIFT = 32 - CACHE_BITS;
-/**
- * Keys of up to this many ASCII characters are looked up in registers: with the tag byte, three 32-bit words.
- */
+/** ASCII keys of so many characters are, with their tag byte, three 32-bit words. */
 const SHORT_KEY = 11;
-/** A cache entry's last word: the row in 8-byte units, and above it the key's length. */
-const ROW_BITS = 27;
-const ROW_MASK = 2 ** ROW_BITS - 1;
-/** Within this a sum of integers is exact in one addition: see sum(). */
-const PLAIN_MAX = 2 ** 52;
 
 /** For tables whose rows stand for objects elsewhere. */
 export interface TableHooks {
@@ -46,8 +35,8 @@ const FOLD_CODES = {
 } as const;
 
 /**
- * Op codes of the kernels for a row. `folds` say what a number puts into each op, for kernels that add
- * numbers themselves; to merge rows they are not needed.
+ * Op codes of the kernels for a row. `folds` say what a number puts into each op, for kernels that add numbers
+ * themselves; to merge rows they are not needed.
  */
 export function opCodes(ops: readonly NumericOp[], folds?: readonly NumberFold[]): number[] {
   return ops.map((op, i) => {
@@ -72,22 +61,16 @@ function startRow(ops: readonly NumericOp[]): Float64Array {
 }
 
 /**
- * Aggregates numbers while they are emitted: a hash table of key bytes to rows of floats, in linear memory,
- * which kernels fill as well (see native scans). Full, it is written as a sorted run and begun anew.
+ * Aggregates numbers while they are emitted: a hash table of key bytes to rows of floats, in linear memory, which
+ * kernels fill as well (see native scans). Full, it is written as a sorted run and begun anew.
  */
-export class TableCollector implements Collector {
+export class TableCollector implements Collector, CachedTable {
   emitted = 0;
   runs = 0;
   readonly table: number;
   readonly #memory: TaskMemory;
   readonly #numeric: NumericState<unknown, unknown>;
   readonly #countsOnly: boolean;
-  /**
-   * The rows are those of sum() alone, and since the last spill no row has had anything but integers with
-   * exact sums.
-   */
-  #integers: boolean;
-  #sumsOnly: boolean;
   readonly #spiller: Spiller;
   readonly #collection: number;
   readonly #partitioning: Partitioning;
@@ -97,7 +80,9 @@ export class TableCollector implements Collector {
   readonly #entries: number;
   readonly #startRow: Float64Array;
   readonly #checkRow: Float64Array;
-  readonly #cache = new Int32Array(4 << CACHE_BITS);
+  readonly #cache: EmitCache;
+  /** Takes one pair: see Collector. A function of its own, not a method: it runs once for every pair. */
+  readonly emit: (key: Key, value: unknown) => void;
   readonly #state: Int32Array;
   #i32!: Int32Array;
   #f64!: Float64Array;
@@ -109,9 +94,6 @@ export class TableCollector implements Collector {
     this.#hooks = hooks;
     this.#numeric = numeric;
     this.#countsOnly = numeric.countsOnly === true;
-    this.#sumsOnly = numeric.ops.join() === "sum,max" && numeric.folds?.join() === "value,inexact";
-    this.#integers = this.#sumsOnly;
-    this.#cache.fill(15 << ROW_BITS);
     this.#spiller = spiller;
     this.#collection = collection;
     this.#partitioning = partitioning;
@@ -124,8 +106,7 @@ export class TableCollector implements Collector {
     this.table = memory.take(layout.TABLE_BYTES);
     const ops = memory.take(codes.length);
     const init = memory.take(this.#slots * 8);
-    // An index of I bytes holds at most 3/4 * I/8 cells, whose entries (16 bytes, twice) need 3 I: see
-    // docs/formats.md.
+    // An index of I bytes holds at most 3/4 * I/8 cells, whose entries (16 bytes, twice) need 3 I: see docs/formats.md.
     let indexMax = 4096;
     while (indexMax * 2 <= regionBytes / 8) indexMax *= 2;
     const index = memory.take(indexMax);
@@ -150,6 +131,11 @@ export class TableCollector implements Collector {
     set(layout.TABLE_OPS_COUNT, codes.length);
     set(layout.TABLE_INIT, init);
     memory.heap.kernels.tableReset(this.table);
+    const integers = numeric.ops.join() === "sum,max" && numeric.folds?.join() === "value,inexact";
+    const kind = this.#countsOnly ? "count" : integers ? "sum" : "other";
+    this.#cache = memory.emitCache(collection, cacheBits(regionBytes));
+    this.#cache.attach(this, kind);
+    this.emit = this.#cache.emit;
   }
 
   #refresh(): void {
@@ -157,94 +143,16 @@ export class TableCollector implements Collector {
     this.#f64 = this.#memory.heap.f64;
   }
 
-  /**
-   * Short ASCII keys that came up before are found in the cache, without a call or a store: their bytes are
-   * gathered in registers. One function on purpose; it runs once for every pair.
-   */
-  readonly emit = (key: Key, value: unknown): void => {
-    this.emitted++;
-    if (typeof key !== "string" || key.length > SHORT_KEY) return this.#add(this.#find(key), value);
-    const length = key.length;
-    let w0: number = layout.KEY_TAG_STRING;
-    let w1 = 0;
-    let w2 = 0;
-    let all = 0;
-    if (length >= 3) {
-      const a = key.charCodeAt(0);
-      const b = key.charCodeAt(1);
-      const c = key.charCodeAt(2);
-      all = a | b | c;
-      w0 |= (a << 8) | (b << 16) | (c << 24);
-      if (length >= 7) {
-        const d = key.charCodeAt(3);
-        const e = key.charCodeAt(4);
-        const f = key.charCodeAt(5);
-        const g = key.charCodeAt(6);
-        all |= d | e | f | g;
-        w1 = d | (e << 8) | (f << 16) | (g << 24);
-        for (let i = 7, shift = 0; i < length; i++, shift += 8) {
-          const h = key.charCodeAt(i);
-          all |= h;
-          w2 |= h << shift;
-        }
-      } else {
-        for (let i = 3, shift = 0; i < length; i++, shift += 8) {
-          const d = key.charCodeAt(i);
-          all |= d;
-          w1 |= d << shift;
-        }
-      }
-    } else if (length > 0) {
-      all = key.charCodeAt(0);
-      w0 |= all << 8;
-      if (length > 1) {
-        const b = key.charCodeAt(1);
-        all |= b;
-        w0 |= b << 16;
-      }
-    }
-    if (all > 0x7f) return this.#add(this.#find(key), value);
-    const cache = this.#cache;
-    const slot =
-      (Math.imul(w0 ^ Math.imul(w1, 0x85ebca6b) ^ Math.imul(w2, 0xc2b2ae35), 0x9e3779b1) >>> CACHE_SHIFT) <<
-      2;
-    const cached = cache[slot + 3]!;
-    // Zero bytes are characters too: only the length tells "a" from "a\0".
-    if (
-      cached >>> ROW_BITS === length &&
-      cache[slot] === w0 &&
-      cache[slot + 1] === w1 &&
-      (length <= 7 || cache[slot + 2] === w2)
-    ) {
-      const f64 = this.#f64;
-      const row = cached & ROW_MASK;
-      if (this.#countsOnly) {
-        f64[row] = f64[row]! + 1;
-      } else if (this.#integers && typeof value === "number" && (value | 0) === value) {
-        // sum()'s own shortcut, here without its call: only integers so far, and too few to have lost a bit.
-        const high = f64[row]! + value;
-        if (high <= PLAIN_MAX && high >= -PLAIN_MAX) f64[row] = high;
-        else this.#add(row, value);
-      } else this.#add(row, value);
-      return;
-    }
-    const row = this.#lookUp(key, w0, w1, w2);
-    this.#add(row, value);
-    cache[slot] = w0;
-    cache[slot + 1] = w1;
-    cache[slot + 2] = w2;
-    // A row beyond what the bits hold is not cached: the length 15 is no short key's.
-    cache[slot + 3] = row <= ROW_MASK ? row | (length << ROW_BITS) : 15 << ROW_BITS;
-  };
+  /** Folds a value into the row at `row` (in 8-byte units). */
+  add(row: number, value: unknown): void {
+    if (this.#countsOnly) this.#f64[row] = this.#f64[row]! + 1;
+    else this.#numeric.add(this.#f64, row, value);
+  }
 
-  #add(row: number, value: unknown): void {
-    if (this.#countsOnly) {
-      this.#f64[row] = this.#f64[row]! + 1;
-      return;
-    }
-    this.#numeric.add(this.#f64, row, value);
-    // The flag of a sum() row: 0 while all its numbers are safe integers.
-    if (this.#integers && (this.#f64[row + 2] !== 0 || this.#f64[row + 1] !== 0)) this.#integers = false;
+  /** Folds into a row what several pairs have added up to: see EmitKind. */
+  addWaiting(row: number, total: number): void {
+    if (this.#countsOnly) this.#f64[row] = this.#f64[row]! + total;
+    else this.#numeric.add(this.#f64, row, total);
   }
 
   /** Throws what emit would throw for this key. */
@@ -261,9 +169,22 @@ export class TableCollector implements Collector {
     this.#numeric.add(this.#checkRow, 0, value);
   }
 
-  /** Row (in 8-byte units) of a short ASCII key given by its words; made when it is new. */
-  #lookUp(key: string, w0: number, w1: number, w2: number): number {
+  /**
+   * Row of an ASCII key, made when it is new. Those of up to SHORT_KEY characters are looked up without encoding them
+   * or calling a kernel.
+   */
+  rowOfShort(key: string): number {
     const length = key.length;
+    if (length > SHORT_KEY) return this.rowOf(key);
+    let w0: number = layout.KEY_TAG_STRING;
+    let w1 = 0;
+    let w2 = 0;
+    for (let i = 0, shift = 8; i < length; i++, shift += 8) {
+      const char = key.charCodeAt(i) << shift;
+      if (i < 3) w0 |= char;
+      else if (i < 7) w1 |= char;
+      else w2 |= char;
+    }
     const i32 = this.#i32;
     let hash = Math.imul(layout.HASH_SEED ^ w0, layout.HASH_MULTIPLIER);
     hash ^= hash >>> 15;
@@ -286,7 +207,7 @@ export class TableCollector implements Collector {
     for (let probe = hash & mask; ; probe = (probe + 1) & mask) {
       const at = index + probe * 2;
       const cell = i32[at + 1]!;
-      if (cell === 0) return this.#find(key);
+      if (cell === 0) return this.rowOf(key);
       if (i32[at] !== hash) continue;
       const words = (cell + rowBytes) >>> 2;
       if (
@@ -300,8 +221,8 @@ export class TableCollector implements Collector {
     }
   }
 
-  /** Row of any key, made when it is new; spills when the table is full. */
-  #find(key: Key): number {
+  /** Row of any key (in 8-byte units), made when it is new. Spills when the table is full. */
+  rowOf(key: Key): number {
     const scratch = this.#scratch;
     const length = scratch.encode(key);
     const { kernels } = this.#memory.heap;
@@ -354,6 +275,7 @@ export class TableCollector implements Collector {
     const { u32 } = this.#memory.heap;
     const count = u32[(this.table + layout.TABLE_COUNT) >>> 2]!;
     if (count === 0) return;
+    this.#cache.flush();
     const cells = {
       start: u32[(this.table + layout.TABLE_ARENA_START) >>> 2]!,
       top: u32[(this.table + layout.TABLE_ARENA_TOP) >>> 2]!,
@@ -363,18 +285,7 @@ export class TableCollector implements Collector {
     };
     this.#spiller.spill(cells, this.#collection, this.runs++, this.#partitioning, this.#hooks.rewrite);
     this.#memory.heap.kernels.tableReset(this.table);
-    this.#cache.fill(15 << ROW_BITS);
-    this.#integers = this.#sumsOnly;
     this.#hooks.spilled?.();
-  }
-
-  /**
-   * Tells that kernels will add numbers to the rows, which may then be anything: emit cannot take its
-   * shortcut.
-   */
-  sharedWithKernels(): void {
-    this.#sumsOnly = false;
-    this.#integers = false;
   }
 
   /** Tells that kernels have added string keys, which the tag bookkeeping has not seen. */

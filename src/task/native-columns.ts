@@ -4,7 +4,6 @@ import type { Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import * as layout from "../kernel/layout.ts";
 import type { Collector } from "../shuffle/collector.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
-import { TableCollector } from "../shuffle/table-collector.ts";
 import type { NativePlan } from "./native-map.ts";
 
 const NEWLINE = 10;
@@ -29,7 +28,6 @@ export class NativeColumns {
     this.#memory = memory;
     this.#collector = collector;
     this.columns = memory.take(layout.COLUMNS_BYTES);
-    if (collector instanceof TableCollector) collector.sharedWithKernels();
   }
 
   /** Learns where the columns are in this file. False when the reader's rows have no names. */

@@ -1,0 +1,173 @@
+import type { Key } from "../job/key.ts";
+
+/** Keys of up to this many characters are cached: 99 of 100 words of English text. */
+const CACHED_LENGTH_MAX = 12;
+/** An entry's third word: the row in 8-byte units, and above it the key's length; 0 when the entry is free. */
+const ROW_BITS = 27;
+const ROW_MASK = 2 ** ROW_BITS - 1;
+const ENTRY_WORDS = 4;
+/** An entry and its tail. */
+const ENTRY_BYTES = 20;
+/**
+ * 2^14 entries are 320 KiB, part of a core's second cache; 94 % of the words of English text are found in
+ * them. Four times as many find 97 % and are no faster.
+ */
+const BITS_MAX = 14;
+const BITS_MIN = 4;
+
+/**
+ * What a pair adds to its row: "count" 1, "sum" its value, which as a small integer may wait and be added
+ * together with others; "other" what only the table knows.
+ */
+export type EmitKind = "count" | "sum" | "other";
+
+/** The table behind a cache. Rows are given in 8-byte units. */
+export interface CachedTable {
+  /** Pairs taken so far: the cache counts them. */
+  emitted: number;
+  /** Row of a key, made when it is new. May flush the cache to make room. */
+  rowOf(key: Key): number;
+  /** As rowOf, for ASCII keys of 1 to CACHED_LENGTH_MAX characters. */
+  rowOfShort(key: string): number;
+  /** Folds a value into a row. */
+  add(row: number, value: unknown): void;
+  /** Folds into a row what waited ("count" and "sum"). */
+  addWaiting(row: number, total: number): void;
+}
+
+/** Bits of the number of entries in front of a table of so many bytes: they take a 32nd of it at most. */
+export function cacheBits(tableBytes: number): number {
+  const bits = 31 - Math.clz32(tableBytes / 32 / ENTRY_BYTES);
+  return Math.max(BITS_MIN, Math.min(BITS_MAX, bits));
+}
+
+/**
+ * A direct-mapped cache before a table: short ASCII keys, their rows, and numbers that wait to be added to
+ * them. A pair whose key came up lately costs no call, no hash of the table's, and touches one line of memory.
+ *
+ * Reading the characters is what costs: 12 ns of the 19 ns of a hit, where the map function of a word count
+ * takes 50 ns a word. A loop over them, or a branch for every length, is mispredicted most of the time. So they
+ * are read at places computed from the length: the first four are all there are in keys of up to 4
+ * characters, eight in keys of up to 8, twelve in keys of up to 12. With the length they give the key away:
+ * nothing else has to be compared.
+ */
+export class EmitCache {
+  readonly bits: number;
+  /** Takes one pair for the table: see Collector.emit. */
+  readonly emit: (key: Key, value: unknown) => void;
+  /** Four words an entry: the first eight characters read, length and row, what waits. */
+  readonly #entries: Int32Array;
+  #table!: CachedTable;
+  #kind: EmitKind = "other";
+
+  constructor(bits: number) {
+    this.bits = bits;
+    this.#entries = new Int32Array(ENTRY_WORDS << bits);
+    this.emit = createEmit(this, this.#entries, bits);
+  }
+
+  get table(): CachedTable {
+    return this.#table;
+  }
+
+  get kind(): EmitKind {
+    return this.#kind;
+  }
+
+  /** Empties the cache and puts it before another table. */
+  attach(table: CachedTable, kind: EmitKind): void {
+    this.#entries.fill(0);
+    this.#table = table;
+    this.#kind = kind;
+  }
+
+  /** Has the table take a pair whose key is not in the cache, and puts the key in place of the entry's. */
+  take(at: number, key: string, value: unknown, head: number, body: number): void {
+    const row = this.#table.rowOfShort(key);
+    this.#table.add(row, value);
+    this.#settle(at);
+    const entries = this.#entries;
+    entries[at] = head;
+    entries[at + 1] = body;
+    // A row beyond what the bits hold is not kept.
+    entries[at + 2] = row <= ROW_MASK ? row | (key.length << ROW_BITS) : 0;
+  }
+
+  #settle(at: number): void {
+    const entries = this.#entries;
+    const waiting = entries[at + 3]!;
+    if (waiting === 0) return;
+    entries[at + 3] = 0;
+    this.#table.addWaiting(entries[at + 2]! & ROW_MASK, waiting);
+  }
+
+  /** Adds what waits and forgets all rows. */
+  flush(): void {
+    for (let at = 0; at < this.#entries.length; at += ENTRY_WORDS) this.#settle(at);
+    this.#entries.fill(0);
+  }
+}
+
+/**
+ * A closure and not a method, since V8 then takes the arrays for constants (3 ns a pair); one function, since it
+ * runs for every pair.
+ */
+function createEmit(cache: EmitCache, entries: Int32Array, bits: number): EmitCache["emit"] {
+  const shift = 32 - bits;
+  /** By entry: the four characters more of keys that are longer than eight. */
+  const tails = new Int32Array(1 << bits);
+  return (key, value) => {
+    const { table } = cache;
+    table.emitted++;
+    if (typeof key !== "string") return table.add(table.rowOf(key), value);
+    const length = key.length;
+    if (length > CACHED_LENGTH_MAX || length === 0) return table.add(table.rowOf(key), value);
+    const half = length >> 1;
+    const a = key.charCodeAt(0);
+    const b = key.charCodeAt(length - 1);
+    const c = key.charCodeAt(half);
+    const d = key.charCodeAt(length >> 2);
+    let all = a | b | c | d;
+    const head = a | (b << 8) | (c << 16) | (d << 24);
+    let body = 0;
+    let tail = 0;
+    if (length > 4) {
+      const e = key.charCodeAt(length - 2);
+      const f = key.charCodeAt(length - 3);
+      const g = key.charCodeAt(half - 1);
+      const h = key.charCodeAt(1);
+      all |= e | f | g | h;
+      body = e | (f << 8) | (g << 16) | (h << 24);
+      if (length > 8) {
+        const i = key.charCodeAt(length - 4);
+        const j = key.charCodeAt(length - 5);
+        const k = key.charCodeAt(half - 2);
+        const l = key.charCodeAt(2);
+        all |= i | j | k | l;
+        tail = i | (j << 8) | (k << 16) | (l << 24);
+      }
+    }
+    if (all > 0x7f) return table.add(table.rowOf(key), value);
+    const mixed = head ^ Math.imul(body ^ length ^ Math.imul(tail, 0xc2b2ae35), 0x85ebca6b);
+    const slot = Math.imul(mixed, 0x9e3779b1) >>> shift;
+    const at = slot << 2;
+    const place = entries[at + 2]!;
+    const known = place >>> ROW_BITS === length && entries[at] === head && entries[at + 1] === body;
+    if (!known || (length > 8 && tails[slot] !== tail)) {
+      cache.take(at, key, value, head, body);
+      tails[slot] = tail;
+      return;
+    }
+    if (
+      cache.kind === "count" ||
+      (cache.kind === "sum" && typeof value === "number" && (value | 0) === value)
+    ) {
+      const waiting = entries[at + 3]! + (cache.kind === "count" ? 1 : (value as number));
+      if ((waiting | 0) === waiting) {
+        entries[at + 3] = waiting;
+        return;
+      }
+    }
+    table.add(place & ROW_MASK, value);
+  };
+}
