@@ -61,7 +61,7 @@ export class Scene {
     const phase = thrown instanceof PhaseError ? thrown.phase : this.phase;
     const error = thrown instanceof PhaseError ? thrown.cause : thrown;
     const known = isSheafError(error) ? error : null;
-    const code = known?.code ?? "USER_CODE";
+    const code = known?.code ?? (thrownByEngine(error) ? "INTERNAL" : "USER_CODE");
     const details = known?.details ?? {};
     const userish = USER_CODES.has(code);
     const dataish = DATA_CODES.has(code);
@@ -87,6 +87,15 @@ export class Scene {
       log: [...this.log],
     };
   }
+}
+
+const ENGINE = new URL("../", import.meta.url).href;
+
+/** True for an error, no SheafError, whose innermost frame is the engine's: a bug of ours, not of the job. */
+function thrownByEngine(error: unknown): boolean {
+  if (!(error instanceof Error) || typeof error.stack !== "string") return false;
+  const frame = error.stack.split("\n").find((line) => line.startsWith("    at "));
+  return frame?.includes(ENGINE) === true;
 }
 
 /** The record as text, cut to 1,000 characters; control characters are left to whoever prints it. */
