@@ -194,8 +194,13 @@ function absoluteSources(map: string, directory: string): string {
 function placeBundle(directory: string, code: Uint8Array, map: string): void {
   mkdirSync(dirname(directory), { recursive: true });
   const aside = mkdtempSync(`${directory}.`);
-  writeFileSync(join(aside, "job.mjs"), code);
-  writeFileSync(join(aside, "job.mjs.map"), map);
+  try {
+    writeFileSync(join(aside, "job.mjs"), code);
+    writeFileSync(join(aside, "job.mjs.map"), map);
+  } catch (error) {
+    rmSync(aside, { recursive: true, force: true });
+    throw error;
+  }
   try {
     renameSync(aside, directory);
   } catch {

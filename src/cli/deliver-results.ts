@@ -1,8 +1,9 @@
 import { createReadStream } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { RunResult } from "../runner/options.ts";
+import { makeTempDirectory } from "../runner/work-directory.ts";
 import { recordJson, recordLine } from "./print-records.ts";
 import type { TextStream, World } from "./world.ts";
 import { writeTo } from "./world.ts";
@@ -34,7 +35,7 @@ export async function prepareDelivery(wishes: DeliveryWishes, cwd: string): Prom
   if (wishes.output !== undefined) return { kind: "directory", output: wishes.output, print };
   if (print > 0) return { kind: "records", print };
   if (wishes.json === true) return { kind: "records", print: Number.POSITIVE_INFINITY };
-  const temporary = await mkdtemp(join(resolve(cwd, wishes.temp ?? tmpdir()), "sheaf-results-"));
+  const temporary = await makeTempDirectory(resolve(cwd, wishes.temp ?? tmpdir()));
   return { kind: "stdout", output: join(temporary, "out"), temporary };
 }
 

@@ -2,18 +2,19 @@
 import { isatty } from "node:tty";
 import { systemClock } from "../base/clock.ts";
 import { dispatch } from "./dispatch.ts";
+import { exitCodes } from "./exit-code.ts";
 import type { World } from "./world.ts";
-import { writeTo } from "./world.ts";
+import { unwritable, writeTo } from "./world.ts";
 
 const { stdout, stderr } = process;
 
 // A reader that went away (`sheaf ... | head`) is no error: what was to be written is simply not wanted any
-// more.
-for (const stream of [stdout, stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-  });
-}
+// more. Data that cannot be written is one; what is said to people is lost when there is no place for it.
+let dataLost: Error | null = null;
+stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") dataLost ??= error;
+});
+stderr.on("error", () => undefined);
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -40,8 +41,13 @@ const world: World = {
   },
 };
 
-const code = await dispatch(process.argv.slice(2), world);
+const words = process.argv.slice(2);
+let code = await dispatch(words, world);
 // What is written must be out before the process ends; whatever a job left open (timers, sockets) must not
 // keep it.
-await Promise.all([writeTo(stdout, ""), writeTo(stderr, "")]);
+await Promise.all([writeTo(stdout, "").catch(() => false), writeTo(stderr, "")]);
+if (dataLost !== null && code === exitCodes.ok) {
+  const { reportError } = await import("./report-error.ts");
+  code = await reportError(unwritable(dataLost), words, world);
+}
 process.exit(code);

@@ -1,4 +1,5 @@
 import { describeThrown, isSheafError } from "../base/errors.ts";
+import { asShortage } from "../storage/fs-error.ts";
 import { exitCodeOf, exitCodes } from "./exit-code.ts";
 import type { ExitCode } from "./exit-code.ts";
 import type { ColorWhen, Style } from "./ui/style.ts";
@@ -10,12 +11,18 @@ import { writeTo } from "./world.ts";
  * Says on standard error what went wrong and what to do (with --json also on standard output), and how to
  * exit.
  */
-export async function reportError(error: unknown, words: readonly string[], world: World): Promise<ExitCode> {
+export async function reportError(
+  thrown: unknown,
+  words: readonly string[],
+  world: World,
+): Promise<ExitCode> {
+  const error = asShortage(thrown) ?? thrown;
   const known = isSheafError(error) ? error : undefined;
   const code = known?.code ?? "INTERNAL";
   if (words.includes("--json")) {
     const event = { kind: "error", code, message: describeThrown(error), hint: known?.hint ?? null };
-    await writeTo(world.stdout, `${JSON.stringify(event)}\n`);
+    // It may be standard output that is wrong.
+    await writeTo(world.stdout, `${JSON.stringify(event)}\n`).catch(() => false);
   }
   await writeTo(
     world.stderr,

@@ -44,7 +44,7 @@ export function formatFailure(failure: TaskFailure, context: ReportContext): str
   const facts: [string, string][] = [];
   if (failure.path !== null) {
     facts.push([
-      "input",
+      failure.blame === "system" ? "file" : "input",
       failure.offset === null ? failure.path : `${failure.path}:${failure.offset} (byte offset)`,
     ]);
   }
@@ -102,5 +102,10 @@ const engineFiles = [join(packageDirectory, "dist", "/"), join(packageDirectory,
  */
 export async function mapFailure(failure: TaskFailure, bundle: string | null): Promise<MappedStack | null> {
   if (failure.stack === null) return null;
-  return mapStack(failure.stack, bundle, engineFiles);
+  try {
+    return await mapStack(failure.stack, bundle, engineFiles);
+  } catch {
+    // A machine that is short of files or memory, most likely: what failed first must be told all the same.
+    return null;
+  }
 }

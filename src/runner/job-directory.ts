@@ -32,7 +32,6 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -257,14 +256,6 @@ export async function pruneJobs(stateDirectory: string, keep: number): Promise<v
   } catch {
     // Another process may prune at the same time.
   }
-}
-
-/** A directory that can be written, or an error. */
-export function probeDirectory(path: string): void {
-  mkdirSync(path, { recursive: true });
-  const probe = join(path, `.probe-${process.pid}`);
-  writeFileSync(probe, "");
-  rmSync(probe, { force: true });
 }
 
 function appLogLine(event: RunEvent): string | null {

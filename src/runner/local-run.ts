@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -9,13 +9,14 @@ import { bundleJob } from "../bundle/bundle-job.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import type { Job } from "../job/define.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
+import { asSheafError, asShortage, errnoOf } from "../storage/fs-error.ts";
 import type { JobSettings, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { BadRecordBudget } from "./bad-budget.ts";
 import { chooseBounds } from "./bounds.ts";
 import { commitOutput, keepCollected } from "./commit.ts";
 import { EventLog } from "./event-log.ts";
 import { taskFailure } from "./failure.ts";
-import { JobDirectory, jobsKept, makeJobId, probeDirectory, pruneJobs } from "./job-directory.ts";
+import { JobDirectory, jobsKept, makeJobId, pruneJobs } from "./job-directory.ts";
 import type { JobRecord } from "./job-directory.ts";
 import type { JobOutline } from "./messages.ts";
 import type { CommittedPart, FailedTask, RunOptions } from "./options.ts";
@@ -27,7 +28,7 @@ import type { ResolvedOptions } from "./resolve-options.ts";
 import { spoolStdin } from "./spool-stdin.ts";
 import { TaskDriver } from "./task-driver.ts";
 import type { DriverResult, Outputs } from "./driver-options.ts";
-import { makeWorkDirectory } from "./work-directory.ts";
+import { makeTempDirectory, makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 import type { StartWorker } from "./worker.ts";
 
@@ -113,7 +114,8 @@ export class LocalRun {
         return { status: "CANCELLED", cause: null, error: null, driven: null };
       const known = isSheafError(error)
         ? error
-        : new SheafError("INTERNAL", `sheaf failed: ${String(error)}`, { cause: error });
+        : (asShortage(error) ??
+          new SheafError("INTERNAL", `sheaf failed: ${String(error)}`, { cause: error }));
       return { status: "FAILED", cause: null, error: known, driven: null };
     }
   }
@@ -137,8 +139,7 @@ export class LocalRun {
       ...(source.kind === "file" ? [source.path] : []),
     ];
     const checked = output === null ? Promise.resolve() : checkOutput(output, { overwrite, keep });
-    const bundled =
-      source.kind === "file" ? bundleJob(source.path, { outDirectory: this.#bundleDirectory() }) : null;
+    const bundled = source.kind === "file" ? this.#bundleOf(source.path) : null;
     // Whichever fails first is told; neither may be left unheard.
     bundled?.catch(() => undefined);
     await checked;
@@ -155,19 +156,23 @@ export class LocalRun {
   }
 
   /** Bundles are kept with the history; without one, or when it cannot be written, for this run only. */
-  #bundleDirectory(): string {
+  async #bundleOf(path: string): Promise<BundledJob> {
     const { stateDirectory } = this.resolved;
     if (stateDirectory !== null) {
       try {
-        const bundles = join(stateDirectory, "bundles");
-        probeDirectory(bundles);
-        return bundles;
-      } catch {
+        return await bundleJob(path, { outDirectory: join(stateDirectory, "bundles") });
+      } catch (error) {
+        if (isSheafError(error) || errnoOf(error) === undefined) throw error;
         // Told when the job directory is made.
       }
     }
-    this.#bundleTemp = mkdtempSync(join(tmpdir(), "sheaf-bundle-"));
-    return this.#bundleTemp;
+    this.#bundleTemp = await makeTempDirectory(tmpdir());
+    try {
+      return await bundleJob(path, { outDirectory: this.#bundleTemp, cache: false });
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      throw asSheafError(error, { path: this.#bundleTemp, doing: "write" });
+    }
   }
 
   #begin(): void {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -12,6 +12,7 @@ import type { Capsule } from "./capsule.ts";
 import { formatFailure, mapFailure } from "./error-report.ts";
 import { findJob } from "./job-history.ts";
 import { withDefaultParams } from "./task-host.ts";
+import { makeTempDirectory } from "./work-directory.ts";
 
 export interface ReplayOptions {
   readonly stateDirectory: string;
@@ -70,7 +71,7 @@ export async function replay(handle: string, options: ReplayOptions): Promise<Re
 
 async function runCapsule(job: Job, capsule: Capsule, options: ReplayOptions): Promise<TaskResult> {
   const { createTaskRunner } = await import("../task/task-runner.ts");
-  const directory = mkdtempSync(join(tmpdir(), "sheaf-replay-"));
+  const directory = await makeTempDirectory(tmpdir());
   try {
     mkdirSync(join(directory, "attempt"));
     const spec: TaskSpec =

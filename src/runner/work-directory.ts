@@ -33,7 +33,7 @@ export async function makeWorkDirectory(
   const roots: string[] = [];
   try {
     if (output !== null) roots.push(await createTempOutput(output));
-    if (output === null || elsewhere !== null) roots.push(await makeTemp(elsewhere ?? tmpdir()));
+    if (output === null || elsewhere !== null) roots.push(await makeTempDirectory(elsewhere ?? tmpdir()));
     const directory: WorkDirectory = {
       attempts: join(roots.at(-1)!, "work"),
       output: join(roots[0]!, "out"),
@@ -55,7 +55,11 @@ export async function makeWorkDirectory(
   }
 }
 
-async function makeTemp(parent: string): Promise<string> {
+/**
+ * Makes a directory that the next of these calls removes if this process is killed before it can.
+ * @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL
+ */
+export async function makeTempDirectory(parent: string): Promise<string> {
   try {
     await mkdir(parent, { recursive: true });
     const prefix = `sheaf-${createHash("sha256").update(hostname()).digest("hex").slice(0, 8)}-`;

@@ -52,7 +52,10 @@ export function openRun(path: string): number {
   try {
     return openSync(path, "r");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw corrupt(path, "the run file is gone");
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw corrupt(path, "the run file is gone");
+    // Nothing is wrong with the file: the map that wrote it need not run again.
+    if (code === "EMFILE" || code === "ENFILE") throw asSheafError(error, { path, doing: "open" });
     throw asSheafError(error, { path, doing: "open", code: "BLOCK_CORRUPT" });
   }
 }

@@ -148,7 +148,12 @@ export class RunWriter {
     this.#write(index);
     this.#write(trailer);
     this.#flush();
-    this.#close();
+    try {
+      this.#close();
+    } catch (error) {
+      // Network file systems report a full disk only now.
+      throw asSheafError(error, { path: this.path, doing: "write" });
+    }
   }
 
   /** Closes the file unfinished, if it is still open; whoever owns the directory removes it. */

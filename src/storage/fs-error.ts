@@ -114,6 +114,21 @@ export function asSheafError(error: unknown, place: FsErrorPlace): SheafError {
   });
 }
 
+/** What any call may meet on a machine that is short of something, however right the call is. */
+const SHORTAGES = new Set(["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "EROFS", "EIO"]);
+
+/**
+ * For errors that came up where none was expected: a machine in trouble, told as asSheafError would; null for
+ * anything else, which is then a bug.
+ */
+export function asShortage(error: unknown): SheafError | null {
+  const errno = errnoOf(error);
+  if (errno === undefined || !SHORTAGES.has(errno) || !(error instanceof Error)) return null;
+  const path = "path" in error && typeof error.path === "string" ? error.path : "a file";
+  const opening = "syscall" in error && error.syscall === "open" && errno !== "ENOSPC";
+  return asSheafError(error, { path, doing: opening ? "open" : "write" });
+}
+
 /** "ENOENT" and the like, or undefined for anything that is no system error. */
 export function errnoOf(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;

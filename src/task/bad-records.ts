@@ -21,7 +21,7 @@ export class BadRecords {
 
   add(path: string | null, offset: number | null, thrown: unknown, record: unknown, phase: string): void {
     const error = thrown instanceof PhaseError ? thrown.cause : thrown;
-    const line = JSON.stringify({
+    const json = JSON.stringify({
       path,
       offset,
       phase: thrown instanceof PhaseError ? thrown.phase : phase,
@@ -31,7 +31,9 @@ export class BadRecords {
     });
     try {
       this.#fd ??= openSync(this.#path, "wx", 0o600);
-      writeSync(this.#fd, `${line}\n`);
+      const line = Buffer.from(`${json}\n`);
+      // A disk that is nearly full takes a part without an error.
+      for (let done = 0; done < line.length;) done += writeSync(this.#fd, line, done);
     } catch (cause) {
       throw asSheafError(cause, { path: this.#path, doing: "write" });
     }

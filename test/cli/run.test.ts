@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
@@ -49,17 +48,14 @@ test("run -o: results and _SUCCESS in the directory, nothing on standard output,
 
 test("without -o the results are on standard output, and no file is left", async (t) => {
   const cwd = workplace(t);
-  const before = readdirSync(tmpdir()).filter((name) => name.startsWith("sheaf-results-"));
-  const { code, stdout, stderr } = await sheaf(["run", "wordcount.ts", "in.txt", "--quiet", "-p1"], { cwd });
+  mkdirSync(join(cwd, "tmp"));
+  const options = { cwd, env: { TMPDIR: join(cwd, "tmp") } };
+  const { code, stdout, stderr } = await sheaf(["run", "wordcount.ts", "in.txt", "--quiet", "-p1"], options);
   assert.equal(code, 0, stderr);
   assert.equal(stderr, "");
   assert.equal(stdout, COUNTS);
-  assert.deepEqual(readdirSync(cwd).sort(), ["in.txt", "wordcount.ts"]);
-  const after = readdirSync(tmpdir()).filter((name) => name.startsWith("sheaf-results-"));
-  assert.deepEqual(
-    after.filter((name) => !before.includes(name)),
-    [],
-  );
+  assert.deepEqual(readdirSync(cwd).sort(), ["in.txt", "tmp", "wordcount.ts"]);
+  assert.deepEqual(readdirSync(join(cwd, "tmp")), []);
 });
 
 test("- is standard input", async (t) => {
