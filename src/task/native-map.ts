@@ -178,24 +178,18 @@ export class NativeMap {
     const collector = this.#collector;
     switch (status) {
       case layout.STATUS_FULL:
-        if (collector instanceof TableCollector) return this.#fullTable(collector, at);
+        if (collector instanceof TableCollector) {
+          // Not even the empty table has room: the general way makes a larger one.
+          if (collector.empty) return this.#byHand(at, this.#wordEnd(at), offset);
+          collector.spill();
+          return at;
+        }
         return this.#fullArena(collector as SortCollector, at);
       case layout.STATUS_NEED_PAGE:
         fillLetterPage(heap, detail);
         return at;
-      case layout.STATUS_NEED_JS: {
-        if (this.#rows !== undefined) {
-          const end = this.#rows.takeRow(at, this.#end, offset + at - this.#window);
-          heap.u32[(this.#control + layout.CTL_RECORDS) >>> 2]! += this.#rows.taken;
-          if (collector instanceof TableCollector) collector.emitted -= this.#rows.taken;
-          return end;
-        }
-        const word = this.#memory.bytes.toString("utf8", at, detail);
-        collector.emit(word.toLowerCase(), undefined);
-        heap.u32[(this.#control + layout.CTL_RECORDS) >>> 2]! += 1;
-        if (collector instanceof TableCollector) collector.emitted--;
-        return detail;
-      }
+      case layout.STATUS_NEED_JS:
+        return this.#byHand(at, detail, offset);
       case layout.STATUS_INVALID: {
         const place = offset + at - this.#window;
         throw new SheafError(
@@ -212,14 +206,29 @@ export class NativeMap {
     }
   }
 
-  #fullTable(collector: TableCollector, at: number): number {
-    if (collector.empty) {
-      throw new SheafError("RECORD_TOO_LARGE", "a single word is larger than the memory budget of a worker", {
-        hint: "Give the workers more memory with --memory, or read lines with text() and cut words yourself.",
-      });
+  /** Has the row at `at`, or the word [at, end), decoded and emitted in JavaScript; returns where the kernel goes on. */
+  #byHand(at: number, end: number, offset: number): number {
+    const collector = this.#collector;
+    const rows = this.#rows;
+    let next = end;
+    let records = 1;
+    if (rows !== undefined) {
+      next = rows.takeRow(at, this.#end, offset + at - this.#window);
+      records = rows.taken;
+    } else {
+      const word = this.#memory.bytes.toString("utf8", at, end);
+      const lowerCase = this.#plan.kind === "words" && this.#plan.lowerCase;
+      collector.emit(lowerCase ? word.toLowerCase() : word, undefined);
     }
-    collector.spill();
-    return at;
+    this.#memory.heap.u32[(this.#control + layout.CTL_RECORDS) >>> 2]! += records;
+    // Counted again with what the kernel has added.
+    if (collector instanceof TableCollector) collector.emitted -= records;
+    return next;
+  }
+
+  #wordEnd(at: number): number {
+    const [word = ""] = /^\p{L}+/u.exec(this.#memory.bytes.toString("utf8", at, this.#end)) ?? [];
+    return at + Buffer.byteLength(word);
   }
 
   #fullArena(collector: SortCollector, at: number): number {
