@@ -37,10 +37,11 @@ export class BadRecordBudget {
   check(allRead: boolean): TaskFailure | null {
     const budget = this.#budget;
     if (budget === null) return null;
-    const max = budget.kind === "count" ? budget.max : Math.floor(budget.max * this.#read);
+    // 29 % of 100 is 28.999999999999996 in floats.
+    const max = budget.kind === "count" ? budget.max : Math.floor(budget.max * this.#read * (1 + 2 * Number.EPSILON));
     if (this.#bad <= max || (budget.kind === "share" && !allRead)) return null;
     const allowed =
-      budget.kind === "count" ? `${budget.max}` : `${budget.max * 100}% of ${this.#read} (${max})`;
+      budget.kind === "count" ? `${budget.max}` : `${Number((budget.max * 100).toPrecision(12))}% of ${this.#read} (${max})`;
     return this.#overdrawn(this.#bad, allowed);
   }
 

@@ -8,7 +8,7 @@ import { SheafError, isSheafError } from "../base/errors.ts";
 import { bundleJob } from "../bundle/bundle-job.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import type { Job } from "../job/define.ts";
-import { checkOutput } from "../storage/atomic-output.ts";
+import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import { asSheafError, asShortage, errnoOf } from "../storage/fs-error.ts";
 import type { JobSettings, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { BadRecordBudget } from "./bad-budget.ts";
@@ -237,6 +237,8 @@ export class LocalRun {
       ? await spoolStdin(process.stdin, this.work.attempts, this.#options.signal)
       : null;
     const plan = await planJob(outline, resolved, asked, stdin);
+    // Patterns and directories are known file by file only now.
+    if (resolved.output !== null && resolved.overwrite) await checkKept(resolved.output, plan.paths);
     this.plan = plan;
     this.settings = {
       jobId: this.jobId,

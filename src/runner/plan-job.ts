@@ -17,6 +17,8 @@ export interface JobPlan {
   /** Of each collection. */
   readonly partitions: readonly number[];
   readonly files: number;
+  /** Absolute paths of the input files. */
+  readonly paths: readonly string[];
   readonly bytes: number;
 }
 
@@ -48,6 +50,7 @@ export async function planJob(
     tasks: { sample, map: plan.splits, reduce },
     partitions,
     files: plan.files.length,
+    paths: plan.files.map((file) => file.path),
     bytes: plan.totalBytes,
   };
 }

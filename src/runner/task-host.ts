@@ -1,4 +1,5 @@
-import { SheafError, describeThrown } from "../base/errors.ts";
+import { SheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
 import type { Job } from "../job/define.ts";
 import { isSource } from "../job/reader.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
@@ -207,7 +208,7 @@ export class TaskHost {
     try {
       const verdict: unknown = await this.#job?.expect?.({ ...counters });
       if (typeof verdict === "string") refusal = verdict;
-      else if (verdict !== true) refusal = `expect returned ${describeThrown(verdict)}`;
+      else if (verdict !== true) refusal = `expect returned ${printValue(verdict)}`;
     } catch (error) {
       failure = failureOfThrown(error, "expect", "EXPECT_FAILED");
     }

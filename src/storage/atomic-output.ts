@@ -39,19 +39,33 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
   await clearStale(path);
   if (!(await exists(path, out))) return;
   if (options.overwrite !== true) throw outputExists(out);
+  await checkKept(out, [process.cwd(), ...(options.keep ?? [])]);
+}
+
+/**
+ * Refuses an output whose replacement would remove one of the files or directories in `kept`, which may be many.
+ * @throws SheafError OUTPUT_UNWRITABLE
+ */
+export async function checkKept(out: string, kept: readonly string[]): Promise<void> {
+  const path = resolve(out);
   const real = await realpath(path).catch(() => path);
-  for (const kept of [process.cwd(), ...(options.keep ?? [])]) {
-    const keptReal = await realpath(kept).catch(() => resolve(kept));
-    if (keptReal === real || keptReal.startsWith(real === sep ? sep : real + sep)) {
-      throw new SheafError(
-        "OUTPUT_UNWRITABLE",
-        `overwriting ${quotePath(out)} would remove ${quotePath(kept)}`,
-        {
-          hint: "Choose another output directory.",
-          details: { path: out },
-        },
-      );
+  const inside = real === sep ? sep : real + sep;
+  const parents = new Map<string, string>();
+  for (const file of kept) {
+    const parent = dirname(resolve(file));
+    let parentReal = parents.get(parent);
+    if (parentReal === undefined) {
+      parentReal = await realpath(parent).catch(() => parent);
+      parents.set(parent, parentReal);
     }
+    const name = basename(resolve(file));
+    // The file itself may be a link; so may be what it is a part of.
+    const places = [join(parentReal, name), await realpath(file).catch(() => resolve(file))];
+    if (!places.some((place) => place === real || place.startsWith(inside))) continue;
+    throw new SheafError("OUTPUT_UNWRITABLE", `overwriting ${quotePath(out)} would remove ${quotePath(file)}`, {
+      hint: "Choose another output directory, or inputs that do not lie in this one.",
+      details: { path: out },
+    });
   }
 }
 
@@ -97,9 +111,8 @@ export async function commitDirectory(temp: string, out: string, options: Output
     if (errno === "ENOTEMPTY" || errno === "EEXIST" || errno === "ENOTDIR") throw outputExists(out);
     throw asSheafError(error, { path: out, doing: "rename" });
   }
-  await syncPath(dirname(path)).catch((error: unknown) => {
-    throw asSheafError(error, { path: dirname(out), doing: "sync" });
-  });
+  // The output is in its place: whatever goes wrong from here on cannot undo that, and must not be called a failure.
+  await syncPath(dirname(path)).catch(() => undefined);
   if (aside !== null) await rm(aside, { recursive: true, force: true }).catch(() => undefined);
 }
 
@@ -189,14 +202,26 @@ function outputExists(out: string): SheafError {
   });
 }
 
+/** Files synced at once: enough to keep a disk busy, few enough for any limit on open files. */
+const SYNCS_AT_ONCE = 16;
+
 async function syncTree(directory: string): Promise<void> {
+  const files: string[] = [];
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
     if (entry.isDirectory()) await syncTree(path);
-    else if (entry.isFile()) await syncPath(path);
+    else if (entry.isFile()) files.push(path);
   }
-  await syncPath(directory);
+  for (let at = 0; at < files.length; at += SYNCS_AT_ONCE) {
+    await Promise.all(files.slice(at, at + SYNCS_AT_ONCE).map(syncPath));
+  }
+  await syncPath(directory).catch((error: unknown) => {
+    // Some file systems cannot sync a directory; its files are safe all the same.
+    if (!UNSYNCABLE.has(errnoOf(error) ?? "")) throw error;
+  });
 }
+
+const UNSYNCABLE: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EPERM", "EACCES", "EISDIR"]);
 
 async function syncPath(path: string): Promise<void> {
   const handle = await open(path, "r");

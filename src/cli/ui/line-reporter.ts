@@ -80,7 +80,11 @@ function lastingLine(event: RunEvent, model: ProgressModel, style: Style): strin
 
 function planLine(event: Extract<RunEvent, { kind: "planned" }>): string {
   const input =
-    event.files === 0 ? "generated records" : `${plural(event.files, "file")}, ${formatSize(event.bytes)}`;
+    event.files > 0
+      ? `${plural(event.files, "file")}, ${formatSize(event.bytes)}`
+      : event.mapTasks > 0
+        ? "generated records"
+        : "no data";
   const tasks = [plural(event.mapTasks, "map task")];
   if (event.reduceTasks > 0) tasks.push(plural(event.reduceTasks, "reduce task"));
   return `plan    ${input}  ${tasks.join(", ")}`;
