@@ -38,10 +38,13 @@ export class BadRecordBudget {
     const budget = this.#budget;
     if (budget === null) return null;
     // 29 % of 100 is 28.999999999999996 in floats.
-    const max = budget.kind === "count" ? budget.max : Math.floor(budget.max * this.#read * (1 + 2 * Number.EPSILON));
+    const max =
+      budget.kind === "count" ? budget.max : Math.floor(budget.max * this.#read * (1 + 2 * Number.EPSILON));
     if (this.#bad <= max || (budget.kind === "share" && !allRead)) return null;
     const allowed =
-      budget.kind === "count" ? `${budget.max}` : `${Number((budget.max * 100).toPrecision(12))}% of ${this.#read} (${max})`;
+      budget.kind === "count"
+        ? `${budget.max}`
+        : `${Number((budget.max * 100).toPrecision(12))}% of ${this.#read} (${max})`;
     return this.#overdrawn(this.#bad, allowed);
   }
 

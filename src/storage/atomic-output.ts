@@ -43,7 +43,8 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
 }
 
 /**
- * Refuses an output whose replacement would remove one of the files or directories in `kept`, which may be many.
+ * Refuses an output whose replacement would remove one of the files or directories in `kept`, which may be
+ * many.
  * @throws SheafError OUTPUT_UNWRITABLE
  */
 export async function checkKept(out: string, kept: readonly string[]): Promise<void> {
@@ -62,10 +63,14 @@ export async function checkKept(out: string, kept: readonly string[]): Promise<v
     // The file itself may be a link; so may be what it is a part of.
     const places = [join(parentReal, name), await realpath(file).catch(() => resolve(file))];
     if (!places.some((place) => place === real || place.startsWith(inside))) continue;
-    throw new SheafError("OUTPUT_UNWRITABLE", `overwriting ${quotePath(out)} would remove ${quotePath(file)}`, {
-      hint: "Choose another output directory, or inputs that do not lie in this one.",
-      details: { path: out },
-    });
+    throw new SheafError(
+      "OUTPUT_UNWRITABLE",
+      `overwriting ${quotePath(out)} would remove ${quotePath(file)}`,
+      {
+        hint: "Choose another output directory, or inputs that do not lie in this one.",
+        details: { path: out },
+      },
+    );
   }
 }
 
@@ -111,7 +116,7 @@ export async function commitDirectory(temp: string, out: string, options: Output
     if (errno === "ENOTEMPTY" || errno === "EEXIST" || errno === "ENOTDIR") throw outputExists(out);
     throw asSheafError(error, { path: out, doing: "rename" });
   }
-  // The output is in its place: whatever goes wrong from here on cannot undo that, and must not be called a failure.
+  // The output is in its place: whatever goes wrong from here on cannot undo that, and is no failure.
   await syncPath(dirname(path)).catch(() => undefined);
   if (aside !== null) await rm(aside, { recursive: true, force: true }).catch(() => undefined);
 }

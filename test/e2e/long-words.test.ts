@@ -16,7 +16,10 @@ test("words larger than the memory of a worker are counted like others", async (
   const counts = new Map<string, unknown>();
   for await (const [word, n] of result.records()) counts.set(word as string, n);
   await result.dispose();
-  assert.deepEqual([...counts.keys()].map((word) => word.length).sort((a, b) => a - b), [1, wide.length, long.length]);
+  assert.deepEqual(
+    [...counts.keys()].map((word) => word.length).sort((a, b) => a - b),
+    [1, wide.length, long.length],
+  );
   assert.equal(counts.get("b"), 3);
   assert.equal(counts.get(wide), 1);
   assert.equal(counts.get(long), 2);

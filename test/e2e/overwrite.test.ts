@@ -21,7 +21,8 @@ test("--overwrite never removes what the run reads, however the input is named",
     try {
       await assert.rejects(
         run(counting, { inputs, output: "data", overwrite: true, stateDirectory: null }),
-        (error) => isSheafError(error) && error.code === "OUTPUT_UNWRITABLE" && /would remove/.test(error.message),
+        (error) =>
+          isSheafError(error) && error.code === "OUTPUT_UNWRITABLE" && /would remove/.test(error.message),
         inputs,
       );
     } finally {
@@ -35,7 +36,12 @@ test("--overwrite never removes what the run reads, however the input is named",
 test("a run does not read the output that it replaces", async (t) => {
   const directory = tempDir(t);
   writeFileSync(join(directory, "a.txt"), "a b\n");
-  const options = { inputs: directory, output: join(directory, "out"), overwrite: true, stateDirectory: null };
+  const options = {
+    inputs: directory,
+    output: join(directory, "out"),
+    overwrite: true,
+    stateDirectory: null,
+  };
   await run(counting, options);
   await assert.rejects(run(counting, options), /would remove .*part-00000\.tsv/);
   await run(counting, { ...options, inputs: join(directory, "a.txt") });
