@@ -29,6 +29,9 @@ export class AttemptContext implements ReduceContext {
   readonly #services: TaskServices;
   readonly #scene: Scene;
   readonly #seed: string;
+  /** What the record in hand has counted, while it may still be set aside. */
+  readonly #held = new Map<string, number>();
+  #holds = false;
   #random: Random | undefined;
   /** Set by the reduce loop: where ctx.emit writes. */
   write: ((key: Key, value: unknown) => void) | undefined;
@@ -65,7 +68,27 @@ export class AttemptContext implements ReduceContext {
         },
       );
     }
-    this.counters.set(name, (this.counters.get(name) ?? 0) + by);
+    const counters = this.#holds ? this.#held : this.counters;
+    counters.set(name, (counters.get(name) ?? 0) + by);
+  }
+
+  /** From now on until release() or drop() what is counted is the record's. */
+  hold(): void {
+    this.#holds = true;
+  }
+
+  /** Adds what was held to the counters. */
+  release(): void {
+    this.#holds = false;
+    if (this.#held.size === 0) return;
+    for (const [name, by] of this.#held) this.counters.set(name, (this.counters.get(name) ?? 0) + by);
+    this.#held.clear();
+  }
+
+  /** Forgets what was held. */
+  drop(): void {
+    this.#holds = false;
+    this.#held.clear();
   }
 
   random(): number {

@@ -96,14 +96,17 @@ export class MapLoop {
       }
       try {
         emitter.hold();
+        this.#context.hold();
         await this.#one(records[i], emitter.held);
       } catch (error) {
-        // What the record emitted before it failed is dropped: it counts as a whole or not at all.
+        // What the record emitted and counted before it failed is dropped: all of it goes in or nothing.
         emitter.drop();
+        this.#context.drop();
         this.#bad.add(this.#scene.path, offset, error, records[i], "map");
         continue;
       }
       emitter.release();
+      this.#context.release();
     }
   }
 

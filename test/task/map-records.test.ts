@@ -217,3 +217,26 @@ test("a sample of records that cannot be decoded counts only those in it", async
   assert.ok(badRecords > 60 && badRecords < 140, `${badRecords}`);
   assert.equal(played.text(), `n\t${recordsIn - badRecords}\n`);
 });
+
+test("what a record counted is dropped with it when it is set aside", async (t) => {
+  const stage = new Stage(t).file("in.txt", "a\nbad\nb\nbad late\nc\n");
+  const made = job({
+    input: text(),
+    setup: (context) => context.count("tasks"),
+    async map(line, emit, context) {
+      context.count("seen");
+      context.count(`of ${line[0]}`, 2);
+      emit(line, 1);
+      if (line.endsWith("late")) await Promise.resolve();
+      if (line.startsWith("bad")) throw new Error("bad");
+      context.count("good");
+    },
+    reduce: count(),
+    teardown: (context) => context.count("tasks", 10),
+  });
+  const { counters, maps } = await stage.ok(made, { settings: { keepBad: true } });
+  assert.equal(maps[0]!.stats.badRecords, 2);
+  const rest = await new Stage(t).file("in.txt", "a\nb\nc\n").ok(made);
+  assert.deepEqual(counters, rest.counters);
+  assert.deepEqual(counters, { tasks: 11, seen: 3, "of a": 2, "of b": 2, "of c": 2, good: 3 });
+});
