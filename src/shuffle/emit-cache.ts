@@ -31,6 +31,8 @@ export interface CachedTable {
   rowOfShort(key: string): number;
   /** Folds a value into a row. */
   add(row: number, value: unknown): void;
+  /** As add, into the row last asked for: when that was made for a value that is refused, it is forgotten. */
+  addFirst(row: number, value: unknown): void;
   /** Folds into a row what waited ("count" and "sum"). */
   addWaiting(row: number, total: number): void;
 }
@@ -84,7 +86,8 @@ export class EmitCache {
   /** Has the table take a pair whose key is not in the cache, and puts the key in place of the entry's. */
   take(at: number, key: string, value: unknown, head: number, body: number): void {
     const row = this.#table.rowOfShort(key);
-    this.#table.add(row, value);
+    // Before the entry is written: a row that is forgotten must not be in it.
+    this.#table.addFirst(row, value);
     this.#settle(at);
     const entries = this.#entries;
     entries[at] = head;
@@ -119,9 +122,9 @@ function createEmit(cache: EmitCache, entries: Int32Array, bits: number): EmitCa
   return (key, value) => {
     const { table } = cache;
     table.emitted++;
-    if (typeof key !== "string") return table.add(table.rowOf(key), value);
+    if (typeof key !== "string") return table.addFirst(table.rowOf(key), value);
     const length = key.length;
-    if (length > CACHED_LENGTH_MAX || length === 0) return table.add(table.rowOf(key), value);
+    if (length > CACHED_LENGTH_MAX || length === 0) return table.addFirst(table.rowOf(key), value);
     const half = length >> 1;
     const a = key.charCodeAt(0);
     const b = key.charCodeAt(length - 1);
@@ -147,7 +150,7 @@ function createEmit(cache: EmitCache, entries: Int32Array, bits: number): EmitCa
         tail = i | (j << 8) | (k << 16) | (l << 24);
       }
     }
-    if (all > 0x7f) return table.add(table.rowOf(key), value);
+    if (all > 0x7f) return table.addFirst(table.rowOf(key), value);
     const mixed = head ^ Math.imul(body ^ length ^ Math.imul(tail, 0xc2b2ae35), 0x85ebca6b);
     const slot = Math.imul(mixed, 0x9e3779b1) >>> shift;
     const at = slot << 2;

@@ -84,6 +84,8 @@ export class TableCollector implements Collector, CachedTable {
   /** Takes one pair: see Collector. A function of its own, not a method: it runs once for every pair. */
   readonly emit: (key: Key, value: unknown) => void;
   readonly #state: Int32Array;
+  /** The row made for the pair in hand, until its value is in it; else -1. */
+  #fresh = -1;
   #i32!: Int32Array;
   #f64!: Float64Array;
 
@@ -147,6 +149,38 @@ export class TableCollector implements Collector, CachedTable {
   add(row: number, value: unknown): void {
     if (this.#countsOnly) this.#f64[row] = this.#f64[row]! + 1;
     else this.#numeric.add(this.#f64, row, value);
+  }
+
+  /** As add, into the row that rowOf gave: one it made is forgotten when the value is refused. */
+  addFirst(row: number, value: unknown): void {
+    if (row !== this.#fresh) return this.add(row, value);
+    this.#fresh = -1;
+    try {
+      this.add(row, value);
+    } catch (error) {
+      this.#forget(row);
+      throw error;
+    }
+  }
+
+  /** Takes back the last row made, whose pair was refused: its key must not come out. */
+  #forget(row: number): void {
+    const i32 = this.#i32;
+    const table = this.table >>> 2;
+    const cell = (row * 8 - layout.CELL_HEADER) | 0;
+    const index = i32[table]! >>> 2;
+    const mask = i32[table + 1]!;
+    // The last one made ends its chain of probes, so that freeing its entry parts no other from its hash.
+    for (let probe = i32[cell >>> 2]! & mask; ; probe = (probe + 1) & mask) {
+      const at = index + probe * 2;
+      if (i32[at + 1] === 0) return;
+      if (i32[at + 1] !== cell) continue;
+      i32[at] = 0;
+      i32[at + 1] = 0;
+      break;
+    }
+    i32[table + (layout.TABLE_COUNT >>> 2)]! -= 1;
+    i32[table + (layout.TABLE_ARENA_TOP >>> 2)] = cell;
   }
 
   /** Folds into a row what several pairs have added up to: see EmitKind. */
@@ -243,16 +277,20 @@ export class TableCollector implements Collector, CachedTable {
     return (cell + layout.CELL_HEADER) >>> 3;
   }
 
-  /** Gives a new cell its partition, where the partitioner decides at emit. */
+  /** Marks a new cell as such and gives it its partition, where the partitioner decides at emit. */
   #place(cell: number, length: number, key: Key): void {
-    if (this.#partitioning.kind !== "each") return;
-    const at = cell + layout.CELL_HEADER + this.#slots * 8;
-    this.#i32[(cell + layout.CELL_PARTITION) >>> 2] = this.#partitioning.choose(
-      this.#memory,
-      at,
-      length,
-      key,
-    );
+    const row = (cell + layout.CELL_HEADER) >>> 3;
+    if (this.#partitioning.kind === "each") {
+      const at = cell + layout.CELL_HEADER + this.#slots * 8;
+      try {
+        const partition = this.#partitioning.choose(this.#memory, at, length, key);
+        this.#i32[(cell + layout.CELL_PARTITION) >>> 2] = partition;
+      } catch (error) {
+        this.#forget(row);
+        throw error;
+      }
+    }
+    this.#fresh = row;
   }
 
   /** A bigger arena for a key that even the empty one cannot hold. */

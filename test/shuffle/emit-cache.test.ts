@@ -44,6 +44,10 @@ class MapTable implements CachedTable {
     this.rows[row]! += this.#kind === "count" ? 1 : (value as number);
   }
 
+  addFirst(row: number, value: unknown): void {
+    this.add(row, value);
+  }
+
   addWaiting(row: number, total: number): void {
     assert.notEqual(this.#kind, "other");
     this.rows[row]! += total;
