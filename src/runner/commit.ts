@@ -113,6 +113,7 @@ async function moveFile(source: string, target: string): Promise<void> {
   try {
     await rename(source, target);
   } catch (error) {
+    if (errnoOf(error) === "ENOENT") throw asSheafError(error, { path: source, doing: "rename" });
     if (errnoOf(error) !== "EXDEV") throw error;
     await copyFile(source, target);
     await rm(source, { force: true });
