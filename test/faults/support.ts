@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
@@ -10,8 +11,15 @@ import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.ts"
 export class Place {
   readonly root: string;
   readonly #own = new Set(["state", "tmp"]);
+  readonly #mounts: string[] = [];
+  readonly #test: TestContext;
 
   constructor(t: TestContext) {
+    this.#test = t;
+    // Before the directory is removed, which is registered next.
+    t.after(() => {
+      for (const path of this.#mounts) execFileSync("umount", ["-l", path]);
+    });
     this.root = tempDir(t);
     mkdirSync(this.path("tmp"));
   }
@@ -27,6 +35,26 @@ export class Place {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, content);
     return path;
+  }
+
+  /** A small file system of the test's; false, and the test is skipped, where none may be mounted. */
+  mount(name: string, options: string): boolean {
+    const path = this.path(name);
+    this.own(name);
+    mkdirSync(path);
+    try {
+      execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path], { stdio: "ignore" });
+    } catch {
+      this.#test.skip("no file system can be mounted here");
+      return false;
+    }
+    this.#mounts.push(path);
+    return true;
+  }
+
+  /** Tells that a name below the root is the test's. */
+  own(name: string): void {
+    this.#own.add(name);
   }
 
   start(args: readonly string[], options: SheafOptions = {}): RunningSheaf {
