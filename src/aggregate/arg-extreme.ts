@@ -46,8 +46,10 @@ function argExtreme(
       const [measure, item] = by === undefined ? pairOf(kind, value) : [by(value), value];
       const checked = checkMeasure(kind, measure, item);
       if (!beats(checked, state)) return state;
+      // Both or, when one is refused, neither.
+      const kept = keepValue(item);
       state.measure = keepValue(checked);
-      state.item = keepValue(item);
+      state.item = kept;
       return state;
     },
     merge: (left, right) => (right.measure !== undefined && beats(right.measure, left) ? { ...right } : left),

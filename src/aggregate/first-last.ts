@@ -21,8 +21,8 @@ export function last<V = unknown>(): Aggregator<V, V | null, Held<V>> {
   return held(
     "last",
     (state, value) => {
-      state.empty = false;
       state.value = keepValue(value);
+      state.empty = false;
       return state;
     },
     (left, right) => (right.empty ? left : { ...right }),

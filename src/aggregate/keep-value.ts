@@ -1,39 +1,110 @@
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 
+const PLAIN_DATA =
+  "Emit plain data: null, booleans, numbers, strings, bigints, Dates, bytes, Maps, Sets, arrays, objects.";
+
+/** Prototypes of typed arrays that can be values. */
+const TYPED: ReadonlySet<unknown> = new Set(
+  [
+    Uint8Array,
+    Int8Array,
+    Uint8ClampedArray,
+    Int16Array,
+    Uint16Array,
+    Int32Array,
+    Uint32Array,
+    Float32Array,
+    Float64Array,
+    BigInt64Array,
+    BigUint64Array,
+  ].map((type): unknown => type.prototype),
+);
+
 /**
  * A copy of `value` that later changes to the original cannot reach: what is emitted is what counts, not
- * what the program makes of the object afterwards. Class instances and functions, which are no data, are kept
- * as they are, for the codec to refuse.
- * @throws SheafError VALUE_INVALID for a cycle or a value nested deeper than limits.valueDepthMax
+ * what the program makes of the object afterwards. States are encoded long after the record they are from, so
+ * what cannot be encoded is refused here.
+ * @throws SheafError VALUE_INVALID for what is no data (functions, symbols, class instances ...), a cycle, or
+ *   a value nested deeper than limits.valueDepthMax
  */
 export function keepValue<V>(value: V): V {
-  return copyItem(value, 0) as V;
+  return copyItem(value, 0, refuse) as V;
 }
 
-function copyItem(value: unknown, depth: number): unknown {
-  if (typeof value !== "object" || value === null) return value;
+/** As keepValue, but what is no data is kept as it is: results may be such, where their format takes them. */
+export function copyValue<V>(value: V): V {
+  return copyItem(value, 0, undefined) as V;
+}
+
+type Refuse = (what: string, hint?: string) => never;
+
+function copyItem(value: unknown, depth: number, no: Refuse | undefined): unknown {
+  if (typeof value !== "object" || value === null) {
+    if (typeof value === "function" || typeof value === "symbol") no?.(`a ${typeof value}`);
+    return value;
+  }
   if (depth > limits.valueDepthMax) {
     throw new SheafError("VALUE_INVALID", `a value is nested deeper than ${limits.valueDepthMax} levels`, {
       hint: "Does the value contain itself? Emit the parts of it that the reduce needs.",
     });
   }
-  if (Array.isArray(value)) return value.map((item) => copyItem(item, depth + 1));
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype === Object.prototype || prototype === null) {
+  if (Array.isArray(value)) {
+    if (no !== undefined) checkArray(value, no);
+    return value.map((item) => copyItem(item, depth + 1, no));
+  }
+  if (prototype === null || prototype === Object.prototype || isForeignPlain(prototype as object)) {
+    if (no !== undefined && Object.getOwnPropertySymbols(value).length > 0) {
+      no("an object with symbol fields");
+    }
     const copy: object = Object.create(prototype as object | null) as object;
-    for (const [name, field] of Object.entries(value)) setField(copy, name, copyItem(field, depth + 1));
+    for (const [name, field] of Object.entries(value)) setField(copy, name, copyItem(field, depth + 1, no));
     return copy;
   }
   if (Buffer.isBuffer(value)) return Buffer.from(value);
   if (prototype === Map.prototype) {
     const entries = [...(value as Map<unknown, unknown>)];
-    return new Map(entries.map(([key, item]) => [copyItem(key, depth + 1), copyItem(item, depth + 1)]));
+    return new Map(
+      entries.map(([key, item]) => [copyItem(key, depth + 1, no), copyItem(item, depth + 1, no)]),
+    );
   }
   if (prototype === Set.prototype) {
-    return new Set([...(value as Set<unknown>)].map((item) => copyItem(item, depth + 1)));
+    return new Set([...(value as Set<unknown>)].map((item) => copyItem(item, depth + 1, no)));
   }
-  return ArrayBuffer.isView(value) || prototype === Date.prototype ? structuredClone(value) : value;
+  if (prototype === Date.prototype) return new Date((value as Date).getTime());
+  if (TYPED.has(prototype)) return (value as Uint8Array).slice();
+  return no === undefined ? value : no(describe(value));
+}
+
+function checkArray(array: readonly unknown[], no: Refuse): void {
+  // Of a class, of this realm or another.
+  const prototype = Object.getPrototypeOf(array) as object;
+  if (prototype !== Array.prototype && !Object.hasOwn(prototype, "flatMap")) no(describe(array));
+  const names = Object.keys(array);
+  const { length } = array;
+  // Indices come first, in their order: with the last one where it belongs, none is missing before it.
+  const whole = length === 0 || names[length - 1] === String(length - 1);
+  if (!whole) no("an array with holes", "Fill them with undefined or null.");
+  if (names.length === length) return;
+  // RegExp matches and template strings are such arrays.
+  no("an array with fields of its own", "Emit the fields you need, or a plain copy: [...array].");
+}
+
+/** Object.prototype of another realm. */
+function isForeignPlain(prototype: object): boolean {
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf");
+}
+
+function describe(value: object): string {
+  const name = (value.constructor as { name?: string } | undefined)?.name;
+  return name ? `an instance of ${name}` : "an object with a prototype of its own";
+}
+
+function refuse(what: string, hint = PLAIN_DATA): never {
+  throw new SheafError("VALUE_INVALID", `a value cannot be ${what}: it would not come back as it was`, {
+    hint,
+  });
 }
 
 /** Assigning to "__proto__" would set the prototype; it is a name like any other. */

@@ -1,4 +1,4 @@
-import { keepValue } from "../aggregate/keep-value.ts";
+import { copyValue } from "../aggregate/keep-value.ts";
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import type { Random } from "../base/random.ts";
@@ -49,13 +49,13 @@ export async function interpretReduce(
   const partitions = partition(collection, gather(outputs), plan);
   for (const [index, keys] of partitions.entries()) {
     const task: Task = { kind: "reduce", index, path: "", offset: 0, state: undefined };
-    const emit = (key: Key, value: unknown): void => void results.push([keepValue(key), keepValue(value)]);
+    const emit = (key: Key, value: unknown): void => void results.push([copyValue(key), copyValue(value)]);
     const context = contextOf(job, task, counters, emit);
     for (const group of groupKeys(collection, keys)) {
       const where = `reduce, key ${printValue(group.key)}`;
       if (collection.aggregator !== undefined) {
         const value = aggregate(collection.aggregator, group, plan);
-        results.push([group.key, keepValue(collection.aggregator.result(value))]);
+        results.push([group.key, copyValue(collection.aggregator.result(value))]);
         continue;
       }
       const values = await valuesOf(collection, group, plan);
@@ -65,9 +65,9 @@ export async function interpretReduce(
       }
       const stream = once(values.map(([, value]) => value));
       const answer = await callUser(where, async () =>
-        answersOf(collection.reduce!(keepValue(group.key), stream, context)),
+        answersOf(collection.reduce!(copyValue(group.key), stream, context)),
       );
-      for (const value of answer) results.push([group.key, keepValue(value)]);
+      for (const value of answer) results.push([group.key, copyValue(value)]);
     }
   }
   return results;
@@ -104,7 +104,7 @@ function partition(collection: CollectionPlan, keys: readonly KeyValues[], plan:
 }
 
 function askPartition(collection: CollectionPlan, key: Key, { partitions }: ReducePlan): number {
-  const answer: unknown = collection.partition!(keepValue(key), partitions);
+  const answer: unknown = collection.partition!(copyValue(key), partitions);
   if (typeof answer === "number" && Number.isInteger(answer) && answer >= 0 && answer < partitions)
     return answer;
   const call = `partition(${printValue(key)}, ${partitions})`;
@@ -143,7 +143,7 @@ function aggregate(aggregator: Aggregator<unknown, unknown>, group: Group, plan:
   const stretches = plan.combine ? stretchesOf(ordered, plan.random) : [ordered];
   const states = stretches.map((stretch) => {
     let state = aggregator.empty();
-    for (const value of stretch) state = aggregator.add(state, keepValue(value));
+    for (const value of stretch) state = aggregator.add(state, copyValue(value));
     return state;
   });
   while (states.length > 1) {
@@ -152,7 +152,7 @@ function aggregate(aggregator: Aggregator<unknown, unknown>, group: Group, plan:
     states.splice(
       at,
       2,
-      plan.random.below(2) === 0 ? merged : aggregator.unpack(keepValue(aggregator.pack(merged))),
+      plan.random.below(2) === 0 ? merged : aggregator.unpack(copyValue(aggregator.pack(merged))),
     );
   }
   return states[0];
@@ -187,8 +187,8 @@ async function combineSome(
     for (const stretch of stretchesOf(now, plan.random)) {
       if (stretch.length === 0) continue;
       const where = `combine, key ${printValue(key)}`;
-      const run = async (): Promise<unknown[]> => answersOf(atOnce(combine(keepValue(key), once(stretch))));
-      next.push(...(await callUser(where, run)).map(keepValue));
+      const run = async (): Promise<unknown[]> => answersOf(atOnce(combine(copyValue(key), once(stretch))));
+      next.push(...(await callUser(where, run)).map(copyValue));
     }
     now = next;
   }
@@ -227,5 +227,5 @@ function shuffled<T>(values: readonly T[], random: Random): T[] {
 
 /** Copies of the values, which can be iterated once: as the engine hands them over. */
 function* once(values: readonly unknown[]): Generator<unknown, void, undefined> {
-  for (const value of values) yield keepValue(value);
+  for (const value of values) yield copyValue(value);
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { MiB } from "#src/base/size.js";
+import { ValueEncoder } from "#src/codec/value-codec.js";
 import type { Job } from "#src/job/define.js";
 import type { Key } from "#src/job/key.js";
 import { readCollected } from "#src/task/collected.js";
@@ -217,4 +218,14 @@ export const PAIR_LINES = "b 1\na 2\nb 3\nc 4\nb 5\n";
 export function pairs(line: string, emit: (key: string, value: number) => void): void {
   const [word, number] = line.split(" ");
   emit(word!, Number(number));
+}
+
+/** Whether values can be encoded. */
+export function codecVerdict(value: unknown): "taken" | "refused" {
+  try {
+    new ValueEncoder().encode(value);
+    return "taken";
+  } catch {
+    return "refused";
+  }
 }
