@@ -34,7 +34,7 @@ for (const [partitions, partitioning] of [
   ["each", throwing],
 ] as const) {
   for (const kind of ["table", "states"]) {
-    test(`refused pairs leave nothing in ${kind} of ${partitions} partitions, over spills and growth`, (t) => {
+    test(`refused pairs leave nothing in ${kind} of ${partitions} partitions, over spills`, (t) => {
       const shelf = new Shelf(tempDir(t), 1 * MiB);
       const at = place(shelf, 64 * KiB, partitioning);
       const collector: Collector =
