@@ -2,7 +2,9 @@ import type { Key } from "../job/key.ts";
 
 /** Keys of up to this many characters are cached: 99 of 100 words of English text. */
 const CACHED_LENGTH_MAX = 12;
-/** An entry's third word: the row in 8-byte units, and above it the key's length; 0 when the entry is free. */
+/**
+ * An entry's third word: the row in 8-byte units, and above it the key's length; 0 when the entry is free.
+ */
 const ROW_BITS = 27;
 const ROW_MASK = 2 ** ROW_BITS - 1;
 const ENTRY_WORDS = 4;
@@ -45,11 +47,12 @@ export function cacheBits(tableBytes: number): number {
 
 /**
  * A direct-mapped cache before a table: short ASCII keys, their rows, and numbers that wait to be added to
- * them. A pair whose key came up lately costs no call, no hash of the table's, and touches one line of memory.
+ * them. A pair whose key came up lately costs no call, no hash of the table's, and touches one line of
+ * memory.
  *
  * Reading the characters is what costs: 12 ns of the 19 ns of a hit, where the map function of a word count
- * takes 50 ns a word. A loop over them, or a branch for every length, is mispredicted most of the time. So they
- * are read at places computed from the length: the first four are all there are in keys of up to 4
+ * takes 50 ns a word. A loop over them, or a branch for every length, is mispredicted most of the time. So
+ * they are read at places computed from the length: the first four are all there are in keys of up to 4
  * characters, eight in keys of up to 8, twelve in keys of up to 12. With the length they give the key away:
  * nothing else has to be compared.
  */
@@ -112,8 +115,8 @@ export class EmitCache {
 }
 
 /**
- * A closure and not a method, since V8 then takes the arrays for constants (3 ns a pair); one function, since it
- * runs for every pair.
+ * A closure and not a method, since V8 then takes the arrays for constants (3 ns a pair); one function, since
+ * it runs for every pair.
  */
 function createEmit(cache: EmitCache, entries: Int32Array, bits: number): EmitCache["emit"] {
   const shift = 32 - bits;

@@ -35,8 +35,8 @@ const FOLD_CODES = {
 } as const;
 
 /**
- * Op codes of the kernels for a row. `folds` say what a number puts into each op, for kernels that add numbers
- * themselves; to merge rows they are not needed.
+ * Op codes of the kernels for a row. `folds` say what a number puts into each op, for kernels that add
+ * numbers themselves; to merge rows they are not needed.
  */
 export function opCodes(ops: readonly NumericOp[], folds?: readonly NumberFold[]): number[] {
   return ops.map((op, i) => {
@@ -61,8 +61,8 @@ function startRow(ops: readonly NumericOp[]): Float64Array {
 }
 
 /**
- * Aggregates numbers while they are emitted: a hash table of key bytes to rows of floats, in linear memory, which
- * kernels fill as well (see native scans). Full, it is written as a sorted run and begun anew.
+ * Aggregates numbers while they are emitted: a hash table of key bytes to rows of floats, in linear memory,
+ * which kernels fill as well (see native scans). Full, it is written as a sorted run and begun anew.
  */
 export class TableCollector implements Collector, CachedTable {
   emitted = 0;
@@ -108,7 +108,8 @@ export class TableCollector implements Collector, CachedTable {
     this.table = memory.take(layout.TABLE_BYTES);
     const ops = memory.take(codes.length);
     const init = memory.take(this.#slots * 8);
-    // An index of I bytes holds at most 3/4 * I/8 cells, whose entries (16 bytes, twice) need 3 I: see docs/formats.md.
+    // An index of I bytes holds at most 3/4 * I/8 cells, whose entries (16 bytes, twice) need 3 I: see
+    // docs/formats.md.
     let indexMax = 4096;
     while (indexMax * 2 <= regionBytes / 8) indexMax *= 2;
     const index = memory.take(indexMax);
@@ -204,8 +205,8 @@ export class TableCollector implements Collector, CachedTable {
   }
 
   /**
-   * Row of an ASCII key, made when it is new. Those of up to SHORT_KEY characters are looked up without encoding them
-   * or calling a kernel.
+   * Row of an ASCII key, made when it is new. Those of up to SHORT_KEY characters are looked up without
+   * encoding them or calling a kernel.
    */
   rowOfShort(key: string): number {
     const length = key.length;
