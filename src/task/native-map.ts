@@ -207,8 +207,8 @@ export class NativeMap {
   }
 
   /**
-   * Has the row at `at`, or the word [at, end), decoded and emitted in JavaScript; returns where the kernel goes
-   * on.
+   * Has the row at `at`, or the word [at, end), decoded and emitted in JavaScript.
+   * @returns where the kernel goes on
    */
   #byHand(at: number, end: number, offset: number): number {
     const collector = this.#collector;
