@@ -16,7 +16,8 @@ const ENTRY_WORDS = 4;
 const ENTRY_BYTES = 24;
 /**
  * 2^14 entries are 384 KiB, part of a core's second cache; 94 % of the words of English text are found in
- * them. Four times as many find 97 % and are no faster.
+ * them. Four times as many find 97 %: a word count is 2 % faster with them, a job whose keys hardly ever come
+ * back 3 % slower.
  */
 const BITS_MAX = 14;
 const BITS_MIN = 4;
