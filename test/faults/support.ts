@@ -7,6 +7,11 @@ import { pathToFileURL } from "node:url";
 import { startSheaf, tempDir } from "../cli/support.ts";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.ts";
 
+export interface Measured {
+  until(text: string): Promise<void>;
+  readonly done: Promise<{ readonly result: SheafResult; readonly peakBytes: number }>;
+}
+
 /** A directory of one test's own in which commands run, with state and temporary files of theirs below it. */
 export class Place {
   readonly root: string;
@@ -39,13 +44,19 @@ export class Place {
 
   /** A small file system of the test's; false, and the test is skipped, where none may be mounted. */
   mount(name: string, options: string): boolean {
+    const mounted = this.mountIf(name, options);
+    if (!mounted) this.#test.skip("no file system can be mounted here");
+    return mounted;
+  }
+
+  /** A file system in memory; false where none may be mounted. */
+  mountIf(name: string, options: string): boolean {
     const path = this.path(name);
     this.own(name);
     mkdirSync(path);
     try {
       execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path], { stdio: "ignore" });
     } catch {
-      this.#test.skip("no file system can be mounted here");
       return false;
     }
     this.#mounts.push(path);
@@ -66,15 +77,18 @@ export class Place {
     return this.start(args, options).done;
   }
 
-  /** Runs the command, and tells the most memory its process had in use, in bytes. */
-  async measured(
-    args: readonly string[],
-  ): Promise<{ readonly result: SheafResult; readonly peakBytes: number }> {
+  /** Starts the command; at its end, tells also the most memory its process had in use, in bytes. */
+  startMeasured(args: readonly string[]): Measured {
     const peak = this.file("peak/bytes", "");
     const preload = this.file("peak/preload.mjs", PEAK_PRELOAD);
     const node = ["--import", pathToFileURL(preload).href];
-    const result = await this.sheaf(args, { node, env: { TEST_PEAK_FILE: peak }, timeoutMs: 120_000 });
-    return { result, peakBytes: Number(readFileSync(peak, "utf8")) };
+    const run = this.start(args, { node, env: { TEST_PEAK_FILE: peak }, timeoutMs: 120_000 });
+    const done = run.done.then((result) => ({ result, peakBytes: Number(readFileSync(peak, "utf8")) }));
+    return { until: (text) => run.until(text), done };
+  }
+
+  measured(args: readonly string[]): Measured["done"] {
+    return this.startMeasured(args).done;
   }
 
   /** What lies in the root and in the temporary directory besides what the test put there. */
