@@ -208,7 +208,7 @@ export class TableCollector implements Collector, CachedTable {
    * Row of an ASCII key, made when it is new. Those of up to SHORT_KEY characters are looked up without
    * encoding them or calling a kernel.
    */
-  rowOfShort(key: string): number {
+  rowOfAscii(key: string): number {
     const length = key.length;
     if (length > SHORT_KEY) return this.rowOf(key);
     let w0: number = layout.KEY_TAG_STRING;
