@@ -1,18 +1,13 @@
 import type { Clock } from "../base/clock.ts";
 import type { Phase } from "../scheduler/ids.ts";
-import type { Split, TaskFailure, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
-import type { RunEventBody } from "./events.ts";
-import type { InjectedFault } from "./fault-injection.ts";
+import type { TaskFailure, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { RunEventBody } from "../lifecycle/events.ts";
+import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { LocalPolicyOptions } from "./local-policy.ts";
-import type { FailedTask } from "./options.ts";
-import type { WorkerPool } from "./pool.ts";
-
-/** The tasks of a job: what each reads, by phase and index. */
-export interface TaskTable {
-  readonly sample: readonly Split[];
-  readonly map: readonly Split[];
-  readonly reduce: readonly { readonly collection: number; readonly partition: number }[];
-}
+import type { FailedTask } from "../lifecycle/options.ts";
+import type { Outputs } from "../lifecycle/commit.ts";
+import type { TaskTable } from "../lifecycle/plan-job.ts";
+import type { WorkerPool } from "../worker/pool.ts";
 
 export interface DriverOptions extends LocalPolicyOptions {
   readonly jobId: string;
@@ -33,14 +28,6 @@ export interface DriverOptions extends LocalPolicyOptions {
   poisoned(records: number): TaskFailure | null;
   /** Makes the output final. Rejects when that cannot be done: then nothing of it must be left. */
   commit(outcome: Outputs): Promise<void>;
-}
-
-/** Results of the successful attempts, one per task, in task order. */
-export interface Outputs {
-  readonly sample: readonly TaskSuccess[];
-  readonly map: readonly TaskSuccess[];
-  readonly reduce: readonly TaskSuccess[];
-  readonly counters: Readonly<Record<string, number>>;
 }
 
 export interface DriverResult {

@@ -7,11 +7,11 @@ import type { Job } from "../job/define.ts";
 import type { TaskContext } from "../job/context.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
-import { readCapsule } from "./capsule.ts";
-import type { Capsule } from "./capsule.ts";
-import { formatFailure, mapFailure } from "./error-report.ts";
-import { findJob } from "./job-history.ts";
-import { withDefaultParams } from "./task-host.ts";
+import { readCapsule } from "../lifecycle/capsule.ts";
+import type { Capsule } from "../lifecycle/capsule.ts";
+import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
+import { findJob } from "../lifecycle/job-history.ts";
+import { withDefaultParams } from "../worker/task-host.ts";
 import { makeTempDirectory } from "./work-directory.ts";
 
 export interface ReplayOptions {

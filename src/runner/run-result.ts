@@ -2,12 +2,12 @@ import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import type { Key } from "../job/key.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
-import { writeCapsule } from "./capsule.ts";
-import { formatFailure, mapFailure } from "./error-report.ts";
+import { writeCapsule } from "../lifecycle/capsule.ts";
+import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
 import type { LocalRun, RunOutcome } from "./local-run.ts";
-import type { FailedTask, RunResult } from "./options.ts";
-import { RunFailure } from "./options.ts";
-import { measureSkew, mergeHotKeys, sumStats } from "./run-summary.ts";
+import type { FailedTask, RunResult } from "../lifecycle/options.ts";
+import { RunFailure } from "../lifecycle/options.ts";
+import { measureSkew, mergeHotKeys, sumStats } from "../lifecycle/run-summary.ts";
 import { removeAtExit } from "./work-directory.ts";
 
 /** Makes the result of a run that is over: capsules, report, job directory, clean-up, the last event. */

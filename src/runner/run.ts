@@ -3,10 +3,10 @@ import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
 import type { Job } from "../job/define.ts";
 import type { JobSource } from "./local-run.ts";
-import type { Isolation, RunOptions, RunResult } from "./options.ts";
-import { resolveOptions } from "./resolve-options.ts";
-import { warmWorker } from "./warm-worker.ts";
-import type { StartWorker } from "./worker.ts";
+import type { RunOptions, RunResult } from "../lifecycle/options.ts";
+import { resolveOptions } from "../lifecycle/resolve-options.ts";
+import { warmWorker } from "../worker/warm-worker.ts";
+import type { Isolation, StartWorker } from "../worker/worker.ts";
 
 /**
  * Runs a job on this machine and resolves when its output is committed.
@@ -47,11 +47,11 @@ export async function runJob(job: Job | string | URL, options: RunOptions = {}):
 async function starterOf(isolation: Isolation, source: JobSource): Promise<StartWorker> {
   switch (isolation) {
     case "thread":
-      return (await import("./worker-thread.ts")).startWorkerThread;
+      return (await import("../worker/worker-thread.ts")).startWorkerThread;
     case "process":
-      return (await import("./worker-process.ts")).startWorkerProcess;
+      return (await import("../worker/worker-process.ts")).startWorkerProcess;
     case "inline": {
-      const { startWorkerInline } = await import("./worker-inline.ts");
+      const { startWorkerInline } = await import("../worker/worker-inline.ts");
       return (start) => startWorkerInline(start, source.kind === "object" ? source.job : undefined);
     }
   }

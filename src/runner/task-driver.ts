@@ -10,17 +10,18 @@ import { viewOutputs } from "../scheduler/view.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { MapOutput, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
-import type { DriverOptions, DriverResult, Outputs } from "./driver-options.ts";
-import { endedFailure, failureOfThrown } from "./failure.ts";
-import { FailureLog } from "./failure-log.ts";
+import type { Outputs } from "../lifecycle/commit.ts";
+import type { DriverOptions, DriverResult } from "./driver-options.ts";
+import { endedFailure, failureOfThrown } from "../worker/failure.ts";
+import { FailureLog } from "../lifecycle/failure-log.ts";
 import { localPolicy } from "./local-policy.ts";
-import type { FailedTask } from "./options.ts";
-import { PhaseClock } from "./phase-clock.ts";
-import { PoisonWatch } from "./poison.ts";
-import { beatOf, workerStartMsMax } from "./pool.ts";
-import { ProgressTally } from "./progress.ts";
-import { tracedPlace } from "./trace.ts";
-import type { Trace } from "./trace.ts";
+import type { FailedTask } from "../lifecycle/options.ts";
+import { PhaseClock } from "../lifecycle/phase-clock.ts";
+import { PoisonWatch } from "../worker/poison.ts";
+import { beatOf, workerStartMsMax } from "../worker/pool.ts";
+import { ProgressTally } from "../lifecycle/progress.ts";
+import { tracedPlace } from "../worker/trace.ts";
+import type { Trace } from "../worker/trace.ts";
 
 interface RunningAttempt {
   readonly id: number;

@@ -5,7 +5,7 @@ import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import { isAlive } from "./job-history.ts";
+import { isAlive } from "../lifecycle/job-history.ts";
 
 /*
  * Where a run keeps its files until it ends:

@@ -6,7 +6,7 @@ import { phaseEndLine, progressLines } from "#src/cli/ui/progress-lines.js";
 import { applyEvent, emptyProgress, phaseRates } from "#src/cli/ui/progress-model.js";
 import { ansiStyle, plainStyle, styleFor } from "#src/cli/ui/style.js";
 import { printable, textWidth, truncateText } from "#src/cli/ui/text-width.js";
-import type { PhaseProgress, RunEvent } from "#src/runner/events.js";
+import type { PhaseProgress, RunEvent } from "#src/lifecycle/events.js";
 
 const stats = {
   recordsIn: 1000,

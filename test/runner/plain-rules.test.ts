@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BadRecordBudget } from "#src/runner/bad-budget.js";
-import { chooseBounds } from "#src/runner/bounds.js";
-import { formatFailure, printable } from "#src/runner/error-report.js";
-import { failureOfExit } from "#src/runner/exit-cause.js";
-import { taskFailure } from "#src/runner/failure.js";
-import { faultFor } from "#src/runner/fault-injection.js";
-import { makeJobId } from "#src/runner/job-directory.js";
-import { nameParts } from "#src/runner/commit.js";
-import type { JobOutline } from "#src/runner/messages.js";
-import type { RunOptions } from "#src/runner/options.js";
-import { logBytesMax, OutputCapture } from "#src/runner/output-capture.js";
-import { paramsOf, partitionsOf, resolveOptions } from "#src/runner/resolve-options.js";
+import { BadRecordBudget } from "#src/lifecycle/bad-budget.js";
+import { chooseBounds } from "#src/lifecycle/bounds.js";
+import { formatFailure, printable } from "#src/lifecycle/error-report.js";
+import { failureOfExit } from "#src/worker/exit-cause.js";
+import { taskFailure } from "#src/worker/failure.js";
+import { faultFor } from "#src/worker/fault-injection.js";
+import { makeJobId } from "#src/lifecycle/job-directory.js";
+import { nameParts } from "#src/lifecycle/commit.js";
+import type { JobOutline } from "#src/worker/messages.js";
+import type { RunOptions } from "#src/lifecycle/options.js";
+import { logBytesMax, OutputCapture } from "#src/worker/output-capture.js";
+import { paramsOf, partitionsOf, resolveOptions } from "#src/lifecycle/resolve-options.js";
 import type { OutputPart, TaskStats, TaskSuccess } from "#src/task/task-spec.js";
 
 const stats: TaskStats = {

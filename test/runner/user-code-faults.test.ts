@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Isolation } from "#src/runner/options.js";
+import type { Isolation } from "#src/worker/worker.js";
 import { assertCounted, assertFailed, Bench, inputText, wordCount } from "./support.ts";
 
 /** Where it happens, what user code does, how that is told. faults.md N10 and N11. */

@@ -6,7 +6,7 @@ import { importsOf, read, sources } from "./tree.js";
 const layers = readLayers(read("ARCHITECTURE.md"));
 
 /** Loads what job files will import ahead of them; see "Layers" in ARCHITECTURE.md. */
-const ENTRIES = ["src/runner/task-host.ts src/index.ts"];
+const ENTRIES = ["src/worker/task-host.ts src/index.ts"];
 
 test("a row of the layers table names only rows above it, so that no circle is possible", () => {
   assert.ok(layers.size > 10, `only ${layers.size} rows were read`);

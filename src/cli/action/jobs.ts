@@ -1,5 +1,5 @@
-import { listJobs } from "../../runner/job-history.ts";
-import type { JobRecord } from "../../runner/job-directory.ts";
+import { listJobs } from "../../lifecycle/job-history.ts";
+import type { JobRecord } from "../../lifecycle/job-directory.ts";
 import type { Invocation } from "../command.ts";
 import { formatDuration } from "../duration.ts";
 import { exitCodes } from "../exit-code.ts";

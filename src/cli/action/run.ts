@@ -1,6 +1,6 @@
 import { SheafError } from "../../base/errors.ts";
-import type { RunEvent } from "../../runner/events.ts";
-import type { RunOptions, RunResult } from "../../runner/options.ts";
+import type { RunEvent } from "../../lifecycle/events.ts";
+import type { RunOptions, RunResult } from "../../lifecycle/options.ts";
 import type { Invocation } from "../command.ts";
 import type { Delivery } from "../deliver-results.ts";
 import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver-results.ts";

@@ -1,5 +1,5 @@
 import { formatSize } from "../../base/size.ts";
-import type { JobRecord } from "../../runner/job-directory.ts";
+import type { JobRecord } from "../../lifecycle/job-directory.ts";
 import { formatDuration } from "../duration.ts";
 import type { AttemptStory, JobStory, TaskStory } from "../job-story.ts";
 import { table } from "./layout.ts";

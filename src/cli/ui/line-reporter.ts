@@ -1,5 +1,5 @@
 import { formatSize } from "../../base/size.ts";
-import type { RunEvent } from "../../runner/events.ts";
+import type { RunEvent } from "../../lifecycle/events.ts";
 import type { World } from "../world.ts";
 import { liveRegion } from "./live-region.ts";
 import type { LiveRegion } from "./live-region.ts";

@@ -1,6 +1,6 @@
 import { relative } from "node:path";
 import { formatSize } from "../../base/size.ts";
-import type { RunResult } from "../../runner/options.ts";
+import type { RunResult } from "../../lifecycle/options.ts";
 import { formatDuration } from "../duration.ts";
 import { formatByteRate, formatCount, plural, worthARate } from "./numbers.ts";
 import type { Style } from "./style.ts";

@@ -1,5 +1,6 @@
 import type { TaskFailure, TaskStats } from "../task/task-spec.ts";
-import type { CommittedPart, Isolation, RunStatus } from "./options.ts";
+import type { Isolation } from "../worker/worker.ts";
+import type { CommittedPart, RunStatus } from "./options.ts";
 
 /** The stages of a run, in order; `sample` only for total order. */
 export type RunPhase = "load" | "plan" | "sample" | "map" | "reduce" | "commit";

@@ -2,7 +2,7 @@ import type { Failure } from "../scheduler/failure.ts";
 import { formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
 import type { TaskFailure, TaskSpec } from "../task/task-spec.ts";
-import { taskFailure } from "./failure.ts";
+import { taskFailure } from "../worker/failure.ts";
 import type { FailedTask } from "./options.ts";
 
 /** The attempts of a run that failed or were lost, in order, with all that is known of each. */

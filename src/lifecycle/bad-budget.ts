@@ -1,6 +1,6 @@
 import type { Phase } from "../scheduler/ids.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
-import { taskFailure } from "./failure.ts";
+import { taskFailure } from "../worker/failure.ts";
 import type { BadBudget } from "./resolve-options.ts";
 
 /** Counts the bad records of finished tasks against what `maxBad` allows. */

@@ -6,8 +6,9 @@ import { limits } from "../base/limits.ts";
 import { MiB, parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
 import { defaultStateDirectory } from "./job-history.ts";
-import type { JobOutline } from "./messages.ts";
-import type { Isolation, RunOptions } from "./options.ts";
+import type { JobOutline } from "../worker/messages.ts";
+import type { Isolation } from "../worker/worker.ts";
+import type { RunOptions } from "./options.ts";
 
 /** RunOptions with defaults filled in and texts understood. */
 export interface ResolvedOptions {

@@ -40,7 +40,7 @@ import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { describeThrown } from "../base/errors.ts";
 import type { RunEvent } from "./events.ts";
-import { logBytesMax } from "./output-capture.ts";
+import { logBytesMax } from "../worker/output-capture.ts";
 import type { RunStatus } from "./options.ts";
 
 /** job.json. Times are ISO 8601 UTC. */

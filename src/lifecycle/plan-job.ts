@@ -7,9 +7,15 @@ import type { InputPlan } from "../plan/plan-input.ts";
 import { planSample } from "../plan/plan-sample.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { Split } from "../task/task-spec.ts";
-import type { JobOutline } from "./messages.ts";
+import type { JobOutline } from "../worker/messages.ts";
 import type { ResolvedOptions } from "./resolve-options.ts";
-import type { TaskTable } from "./driver-options.ts";
+
+/** The tasks of a job: what each reads, by phase and index. */
+export interface TaskTable {
+  readonly sample: readonly Split[];
+  readonly map: readonly Split[];
+  readonly reduce: readonly { readonly collection: number; readonly partition: number }[];
+}
 
 /** What is to be done, by whom it does not matter. */
 export interface JobPlan {

@@ -1,5 +1,8 @@
 import type { FromWorker, ToWorker } from "./messages.ts";
 
+/** Where user code runs: worker threads (default), child processes, or this thread (for debugging). */
+export type Isolation = "thread" | "process" | "inline";
+
 /** Why a worker is no more. */
 export interface WorkerExit {
   /** Exit code; null when a signal ended it or it never started. */

@@ -6,9 +6,8 @@ import { failureOfExit } from "./exit-cause.ts";
 import { taskFailure } from "./failure.ts";
 import type { InjectedFault } from "./fault-injection.ts";
 import type { FromWorker, JobOutline, ToWorker } from "./messages.ts";
-import type { Isolation } from "./options.ts";
 import type { Trace } from "./trace.ts";
-import type { StartWorker, Worker, WorkerExit } from "./worker.ts";
+import type { Isolation, StartWorker, Worker, WorkerExit } from "./worker.ts";
 
 export interface PoolOptions {
   readonly startWorker: StartWorker;

@@ -4,7 +4,14 @@ import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
 import type { CommittedPart } from "./options.ts";
-import type { Outputs } from "./driver-options.ts";
+
+/** Results of the successful attempts, one per task, in task order. */
+export interface Outputs {
+  readonly sample: readonly TaskSuccess[];
+  readonly map: readonly TaskSuccess[];
+  readonly reduce: readonly TaskSuccess[];
+  readonly counters: Readonly<Record<string, number>>;
+}
 
 export interface CommitPlan {
   readonly name: string;

@@ -1,8 +1,7 @@
 import { formatSize } from "../base/size.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "./failure.ts";
-import type { Isolation } from "./options.ts";
-import type { WorkerExit } from "./worker.ts";
+import type { Isolation, WorkerExit } from "./worker.ts";
 
 /** Signals a process brings upon itself by what it executes; others come from outside, or may. */
 const SELF_INFLICTED = new Set(["SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"]);

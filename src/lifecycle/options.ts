@@ -3,10 +3,8 @@ import type { ErrorCode } from "../base/errors.ts";
 import type { Key } from "../job/key.ts";
 import type { HotKey, TaskFailure, TaskStats } from "../task/task-spec.ts";
 import type { RunEvent, RunPhase } from "./events.ts";
-import type { InjectedFault } from "./fault-injection.ts";
-
-/** Where user code runs: worker threads (default), child processes, or this thread (for debugging). */
-export type Isolation = "thread" | "process" | "inline";
+import type { InjectedFault } from "../worker/fault-injection.ts";
+import type { Isolation } from "../worker/worker.ts";
 
 /** What a run may be told. Everything has a default; sizes take bytes or a text such as "64MiB". */
 export interface RunOptions {
