@@ -27,6 +27,16 @@ export type ErrorCode =
   | "EXPECT_FAILED" // an `expect` gate said no
   | "CANCELLED"
   | "NOT_FOUND" // no such job, task or capsule
+  | "UNAUTHORIZED" // no token, or not one for this
+  | "FORBIDDEN" // understood and refused: a path outside the roots, a foreign host name ...
+  | "UNREACHABLE" // a coordinator or agent that does not answer
+  | "VERSION_MISMATCH" // client, agent and coordinator speak different protocols
+  | "FENCED" // a life of an agent that is over
+  | "LIMIT_EXCEEDED" // too many tasks, too large a body ...
+  | "NO_AGENTS" // no machine can run the job
+  | "STATE_LOCKED" // another coordinator uses this state directory
+  | "STATE_CORRUPT" // the coordinator's state is damaged
+  | "CERTIFICATE_INVALID" // expired, of another authority, for another name, unreadable
   | "INTERNAL"; // a bug in sheaf
 
 export interface ErrorOptions {

@@ -89,6 +89,7 @@ class MapAttempt {
   constructor(setting: TaskSetting<MapTaskSpec>) {
     this.#setting = setting;
     const { job, settings, spec, memory, context, scene } = setting;
+    const outputs = spec.outputDirectory ?? spec.directory;
     this.#path = join(spec.directory, "map.run");
     const identity = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
     this.collectors = createCollectors(job.collections, settings, memory, () => {
@@ -96,11 +97,11 @@ class MapAttempt {
       return this.#writer;
     });
     this.#outputs = job.collections.map((plan, i) =>
-      plan.mapOnly ? new MapOnlyOutput(plan, i, spec.index, spec.directory, settings) : undefined,
+      plan.mapOnly ? new MapOnlyOutput(plan, i, spec.index, outputs, settings) : undefined,
     );
     const targets = job.collections.map((_, i): EmitTarget => this.collectors[i] ?? this.#outputs[i]!);
     this.#emitter = new MapEmitter(job.collections, job.named, targets);
-    this.#bad = settings.keepBad ? new BadRecords(spec.directory) : undefined;
+    this.#bad = settings.keepBad ? new BadRecords(outputs) : undefined;
     this.#sampler = settings.sample < 1 ? new RecordSampler(settings.sample, settings.seed) : undefined;
     const options = { sampler: this.#sampler, bad: this.#bad };
     this.#loop = new MapLoop(

@@ -53,7 +53,8 @@ class ReduceAttempt {
     const { spec, job, settings } = setting;
     this.#setting = setting;
     this.#plan = job.collections[spec.collection]!;
-    this.#output = new ResultOutput(this.#plan, spec.collection, spec.partition, spec.directory, settings);
+    const outputs = spec.outputDirectory ?? spec.directory;
+    this.#output = new ResultOutput(this.#plan, spec.collection, spec.partition, outputs, settings);
   }
 
   async run(): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {

@@ -73,6 +73,8 @@ export interface MapTaskSpec {
   readonly split: Split;
   /** Directory of this attempt's files: exists, empty, private to the attempt. */
   readonly directory: string;
+  /** Likewise, for output files and bad records, on their file system. Default: `directory`. */
+  readonly outputDirectory?: string;
 }
 
 /** Where the output of one finished map attempt lies. */
@@ -93,6 +95,8 @@ export interface ReduceTaskSpec {
   /** In map task order. */
   readonly inputs: readonly MapOutput[];
   readonly directory: string;
+  /** As in MapTaskSpec. */
+  readonly outputDirectory?: string;
 }
 
 export type TaskSpec = SampleTaskSpec | MapTaskSpec | ReduceTaskSpec;

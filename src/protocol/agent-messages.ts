@@ -1,0 +1,216 @@
+import Type from "typebox";
+import type { Static } from "typebox";
+import { JobOptionsSchema, OutlineSchema, OutputTargetSchema } from "./submission.ts";
+import { AttemptId, FailureSchema, SplitSchema, SuccessSchema } from "./task-result.ts";
+
+const closed = { additionalProperties: false } as const;
+const Text = Type.String({ maxLength: 10_000 });
+const Whole = Type.Integer({ minimum: 0 });
+const AgentName = Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" });
+const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** Idle shares of the machine in percent, measured over the last seconds, and their combination. */
+export const UtilitySchema = Type.Object(
+  {
+    cpuIdle: Type.Number({ minimum: 0, maximum: 100 }),
+    diskIdle: Type.Number({ minimum: 0, maximum: 100 }),
+    /** What is bid: the smaller of the two. */
+    utility: Type.Number({ minimum: 0, maximum: 100 }),
+    freeMemoryBytes: Whole,
+  },
+  closed,
+);
+
+/** POST /agents: an agent begins a life, or repeats that it has begun it. */
+export const RegisterSchema = Type.Object(
+  {
+    protocol: Type.Integer(),
+    /** sheaf's version, for people. */
+    version: Text,
+    agent: AgentName,
+    /** Higher than in any earlier life of this agent. */
+    incarnation: Whole,
+    host: Text,
+    pid: Whole,
+    /** Where its shuffle server is reached by other agents: "http://10.0.0.5:7078". */
+    address: Type.String({ maxLength: 300, pattern: "^https?://" }),
+    slots: Type.Integer({ minimum: 1, maximum: 4_096 }),
+    memoryBytes: Whole,
+    utility: UtilitySchema,
+    /** Directories whose files jobs may read and write on it; ["/"]: all. */
+    roots: Type.Array(Text, { maxItems: 100 }),
+  },
+  closed,
+);
+
+/** `fencedBelow`: that life is over; the agent registers again with a higher incarnation. */
+export const RegisteredSchema = Type.Object(
+  {
+    /** Changes with every start of the coordinator. */
+    coordinator: Type.String(),
+    heartbeatMs: Whole,
+    /** Silent for so long, the agent counts as lost. */
+    leaseMs: Whole,
+    /** Register again with an incarnation above this one; null: welcome. */
+    fencedBelow: nullable(Whole),
+  },
+  closed,
+);
+
+export const RunningSchema = Type.Object(
+  {
+    attempt: AttemptId,
+    /** Grows when work has moved on. */
+    beat: Whole,
+    recordsIn: Type.Number(),
+    bytesIn: Type.Number(),
+    recordsOut: Type.Number(),
+    spillBytes: Type.Number(),
+    fraction: Type.Number(),
+  },
+  closed,
+);
+
+/** POST /agents/{agent}/heartbeat, sent by a thread of its own. */
+export const HeartbeatSchema = Type.Object(
+  {
+    incarnation: Whole,
+    running: Type.Array(RunningSchema, { maxItems: 4_096 }),
+    /** Jobs of which it has files. */
+    jobs: Type.Array(Type.String({ maxLength: 100 }), { maxItems: 100_000 }),
+    utility: UtilitySchema,
+    draining: Type.Boolean(),
+  },
+  closed,
+);
+
+/** `standing`: "ok"; "join": register (again) under the same incarnation; "fenced": this life is over. */
+export const HeartbeatAnswerSchema = Type.Object(
+  {
+    standing: Type.Union([Type.Literal("ok"), Type.Literal("join"), Type.Literal("fenced")]),
+    /** Of the jobs it listed, those of which nothing is needed any more: all their files go. */
+    forget: Type.Array(Type.String()),
+    /** Of the jobs it listed: length of the list of map outputs (see OutputsSchema); news when it grew. */
+    outputs: Type.Record(Type.String(), Whole),
+  },
+  closed,
+);
+
+/** What an agent does beside tasks, in its own process. Repeated until its result comes; idempotent. */
+export const ErrandSchema = Type.Union([
+  /** List and cut the input. `agentLocal`: only the paths given as "agent:..." , else only the others. */
+  Type.Object(
+    {
+      kind: Type.Literal("plan"),
+      id: Type.String(),
+      job: Type.String(),
+      outline: OutlineSchema,
+      inputs: Type.Array(Text),
+      options: JobOptionsSchema,
+      agentLocal: Type.Boolean(),
+      /** Cores there are in the cluster, for the number of splits. */
+      workers: Whole,
+      /** Checked (and its staging directory made) before anything runs, when shared. */
+      output: OutputTargetSchema,
+    },
+    closed,
+  ),
+  /** Ask the gate, then make the output final. `parts`: of the successful attempts. */
+  Type.Object(
+    {
+      kind: Type.Literal("commit"),
+      id: Type.String(),
+      job: Type.String(),
+      /** null: the job has no gate. */
+      expect: nullable(Type.Record(Type.String(), Type.Number())),
+      /** Of the successful attempts, in task order, for lifecycle/commit.ts; null: nothing to rename. */
+      results: nullable(Type.Array(SuccessSchema)),
+      counters: Type.Record(Type.String(), Type.Number()),
+      output: OutputTargetSchema,
+      name: Text,
+      code: Text,
+      collections: Type.Array(Text),
+    },
+    closed,
+  ),
+  /** Remove the staging directory of a job that ended without output. */
+  Type.Object(
+    { kind: Type.Literal("discard"), id: Type.String(), job: Type.String(), output: OutputTargetSchema },
+    closed,
+  ),
+]);
+
+/** Answer to POST /agents/{agent}/orders, a long poll. Lost ones do no harm: heartbeats bring kills again. */
+export const OrderSchema = Type.Union([
+  Type.Object({ kind: Type.Literal("kill"), attempt: AttemptId, reason: Text }, closed),
+  /** What the attempt wrote is of no use to anyone. */
+  Type.Object({ kind: Type.Literal("discard"), attempt: AttemptId }, closed),
+  Type.Object({ kind: Type.Literal("forget"), job: Type.String() }, closed),
+  Type.Object({ kind: Type.Literal("errand"), errand: ErrandSchema }, closed),
+  /** More map outputs of the job are there (see OutputsSchema). */
+  Type.Object({ kind: Type.Literal("outputs"), job: Type.String(), version: Whole }, closed),
+  Type.Object({ kind: Type.Literal("drain"), draining: Type.Boolean() }, closed),
+]);
+
+/** POST /agents/{agent}/orders: `errands` are those it has heard of and not yet answered. */
+export const OrdersQuestionSchema = Type.Object(
+  { incarnation: Whole, errands: Type.Array(Type.String(), { maxItems: 1_000 }) },
+  closed,
+);
+export const OrdersSchema = Type.Object({ orders: Type.Array(OrderSchema) }, closed);
+
+/** POST /errands/{id}. A second answer changes nothing. */
+export const ErrandResultSchema = Type.Union([
+  Type.Object(
+    {
+      kind: Type.Literal("planned"),
+      agent: AgentName,
+      incarnation: Whole,
+      splits: Type.Array(SplitSchema),
+      /** Short stretches for the sample phase; empty unless a collection is in total order. */
+      sample: Type.Array(SplitSchema),
+      files: Whole,
+      bytes: Whole,
+      partitions: Type.Array(Whole),
+    },
+    closed,
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal("committed"),
+      agent: AgentName,
+      incarnation: Whole,
+      parts: Type.Array(
+        Type.Object(
+          {
+            file: Text,
+            collection: Text,
+            partition: Whole,
+            bytes: Whole,
+            records: Whole,
+            crc32c: Text,
+          },
+          closed,
+        ),
+      ),
+    },
+    closed,
+  ),
+  Type.Object({ kind: Type.Literal("discarded"), agent: AgentName, incarnation: Whole }, closed),
+  Type.Object(
+    { kind: Type.Literal("failed"), agent: AgentName, incarnation: Whole, failure: FailureSchema },
+    closed,
+  ),
+]);
+
+export type Utility = Static<typeof UtilitySchema>;
+export type Register = Static<typeof RegisterSchema>;
+export type Registered = Static<typeof RegisteredSchema>;
+export type Running = Static<typeof RunningSchema>;
+export type Heartbeat = Static<typeof HeartbeatSchema>;
+export type HeartbeatAnswer = Static<typeof HeartbeatAnswerSchema>;
+export type Errand = Static<typeof ErrandSchema>;
+export type Order = Static<typeof OrderSchema>;
+export type OrdersQuestion = Static<typeof OrdersQuestionSchema>;
+export type Orders = Static<typeof OrdersSchema>;
+export type ErrandResult = Static<typeof ErrandResultSchema>;

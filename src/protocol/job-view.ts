@@ -1,0 +1,210 @@
+import Type from "typebox";
+import type { Static } from "typebox";
+import { AttemptId, StatsSchema } from "./task-result.ts";
+import { UtilitySchema } from "./agent-messages.ts";
+
+const closed = { additionalProperties: false } as const;
+const Whole = Type.Integer({ minimum: 0 });
+const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const Text = Type.String();
+
+/** QUEUED: waits for an agent or to be planned. */
+export const JobStateName = Type.Union(
+  (["QUEUED", "PLANNING", "RUNNING", "COMMITTING", "SUCCEEDED", "FAILED", "CANCELLED"] as const).map((name) =>
+    Type.Literal(name),
+  ),
+);
+
+export const BidRoundSchema = Type.Object(
+  {
+    bar: Type.Number(),
+    answers: Type.Array(Type.Object({ node: Text, utility: Type.Number(), cores: Whole }, closed)),
+  },
+  closed,
+);
+
+/** Cores wanted, granted and used at most at one time. */
+export const BiddingSchema = Type.Object(
+  {
+    wanted: Whole,
+    granted: Whole,
+    used: Whole,
+    grants: Type.Record(Type.String(), Whole),
+    rounds: Type.Array(BidRoundSchema),
+    /** Why fewer than wanted; null when all were granted. */
+    note: nullable(Text),
+  },
+  closed,
+);
+
+export const PhaseViewSchema = Type.Object(
+  {
+    phase: Type.Union([Type.Literal("sample"), Type.Literal("map"), Type.Literal("reduce")]),
+    tasks: Whole,
+    blocked: Whole,
+    ready: Whole,
+    running: Whole,
+    finished: Whole,
+    failed: Whole,
+    backups: Whole,
+  },
+  closed,
+);
+
+/** Why a job failed, as its clients show it. */
+export const JobErrorSchema = Type.Object(
+  {
+    code: Text,
+    message: Text,
+    hint: nullable(Text),
+    task: nullable(Text),
+    attempt: nullable(Whole),
+    host: nullable(Text),
+    /** The one-screen text. */
+    report: Text,
+  },
+  closed,
+);
+
+export const PartViewSchema = Type.Object(
+  { file: Text, collection: Text, partition: Whole, bytes: Whole, records: Whole, crc32c: Text },
+  closed,
+);
+
+/** GET /jobs lists these; GET /jobs/{job} gives JobViewSchema. Times are ISO 8601 UTC. */
+export const JobSummarySchema = Type.Object(
+  {
+    job: Text,
+    name: Text,
+    state: JobStateName,
+    submitter: Text,
+    host: Text,
+    group: nullable(Text),
+    project: nullable(Text),
+    priority: Type.Integer(),
+    code: Text,
+    attached: Type.Boolean(),
+    submitTime: Text,
+    startTime: nullable(Text),
+    endTime: nullable(Text),
+    elapsedMs: nullable(Type.Number()),
+    mapTasks: Whole,
+    reduceTasks: Whole,
+    /** 0 to 1 over all tasks. */
+    fraction: Type.Number(),
+    exception: nullable(Text),
+  },
+  closed,
+);
+
+export const JobViewSchema = Type.Object(
+  {
+    ...JobSummarySchema.properties,
+    inputs: Type.Array(Text),
+    output: nullable(Text),
+    file: nullable(Text),
+    /** While it waits: for what. */
+    waitingFor: nullable(Text),
+    phases: Type.Array(PhaseViewSchema),
+    bidding: nullable(BiddingSchema),
+    agents: Type.Array(Text),
+    barred: Type.Array(Type.Object({ agent: Text, reason: Text }, closed)),
+    counters: Type.Record(Type.String(), Type.Number()),
+    stats: nullable(StatsSchema),
+    badRecords: Whole,
+    parts: Type.Array(PartViewSchema),
+    collected: Type.Array(PartViewSchema),
+    partitions: Type.Array(Whole),
+    collections: Type.Array(Text),
+    hotKeys: Type.Array(Type.Object({ collection: Text, key: Text, values: Type.Number() }, closed)),
+    skew: Type.Array(
+      Type.Object(
+        {
+          collection: Text,
+          partitions: Whole,
+          largestPartition: Whole,
+          largestBytes: Type.Number(),
+          ratio: Type.Number(),
+        },
+        closed,
+      ),
+    ),
+    timings: Type.Array(Type.Object({ phase: Text, tasks: Whole, elapsedMs: Type.Number() }, closed)),
+    failedTasks: Type.Array(Text),
+    error: nullable(JobErrorSchema),
+  },
+  closed,
+);
+
+/** GET /jobs/{job}/attempts: every attempt there was, with its end and cause. */
+export const AttemptViewSchema = Type.Object(
+  {
+    attempt: AttemptId,
+    agent: Text,
+    incarnation: Whole,
+    slot: Whole,
+    backup: Type.Boolean(),
+    /** Since the job was submitted, ms. */
+    startedMs: Type.Number(),
+    endedMs: nullable(Type.Number()),
+    state: Type.Union(
+      (["RUNNING", "SUCCEEDED", "FAILED", "LOST", "CANCELLED"] as const).map((name) => Type.Literal(name)),
+    ),
+    /** Why it ended, when not by success. */
+    cause: nullable(Text),
+    outputLost: nullable(Text),
+    stats: nullable(StatsSchema),
+  },
+  closed,
+);
+
+/** GET /nodes. */
+export const NodeViewSchema = Type.Object(
+  {
+    agent: Text,
+    incarnation: Whole,
+    host: Text,
+    address: Text,
+    state: Type.Union([Type.Literal("up"), Type.Literal("draining"), Type.Literal("lost")]),
+    barred: nullable(Text),
+    slots: Whole,
+    busy: Whole,
+    utility: UtilitySchema,
+    /** Since its last heartbeat, ms. */
+    silentMs: Type.Number(),
+    version: Text,
+    roots: Type.Array(Text),
+  },
+  closed,
+);
+
+/** GET /cluster. */
+export const ClusterViewSchema = Type.Object(
+  {
+    protocol: Type.Integer(),
+    version: Text,
+    coordinator: Text,
+    startTime: Text,
+    agents: Whole,
+    slots: Whole,
+    busy: Whole,
+    jobs: Type.Object({ queued: Whole, running: Whole }, closed),
+    /** Directories that jobs may read from and write to by path. */
+    roots: Type.Array(Text),
+    heartbeatMs: Whole,
+  },
+  closed,
+);
+
+/** The body of every answer that is no success. */
+export const ErrorSchema = Type.Object({ code: Text, message: Text, hint: nullable(Text) }, closed);
+
+export type JobStateText = Static<typeof JobStateName>;
+export type Bidding = Static<typeof BiddingSchema>;
+export type JobError = Static<typeof JobErrorSchema>;
+export type JobSummary = Static<typeof JobSummarySchema>;
+export type JobView = Static<typeof JobViewSchema>;
+export type AttemptView = Static<typeof AttemptViewSchema>;
+export type NodeView = Static<typeof NodeViewSchema>;
+export type ClusterView = Static<typeof ClusterViewSchema>;
+export type ErrorBody = Static<typeof ErrorSchema>;

@@ -1,0 +1,149 @@
+import Type from "typebox";
+import type { Static } from "typebox";
+
+const closed = { additionalProperties: false } as const;
+const Text = Type.String({ maxLength: 10_000 });
+const Name = Type.String({ minLength: 1, maxLength: 200 });
+const Hash = Type.String({ pattern: "^[0-9a-f]{64}$" });
+const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** A Framing of job/reader.ts; a delimiter's bytes in base64. */
+export const FramingSchema = Type.Union([
+  Type.Object({ kind: Type.Literal("delimiter"), delimiter: Type.String({ maxLength: 10_000 }) }, closed),
+  Type.Object({ kind: Type.Literal("quoted"), quote: Type.Integer({ minimum: 0, maximum: 255 }) }, closed),
+  Type.Object({ kind: Type.Literal("fixed"), bytes: Type.Integer({ minimum: 1 }) }, closed),
+  Type.Object({ kind: Type.Literal("stream") }, closed),
+]);
+
+/** What the coordinator, which never loads the code, knows of a job: JobOutline of worker/messages.ts. */
+export const OutlineSchema = Type.Object(
+  {
+    name: nullable(Text),
+    input: Type.Union([
+      Type.Object(
+        { kind: Type.Literal("generate"), tasks: Type.Integer({ minimum: 1, maximum: 1_000_000 }) },
+        closed,
+      ),
+      Type.Object(
+        {
+          kind: Text,
+          framing: FramingSchema,
+          needsHeader: Type.Boolean(),
+          compression: Text,
+          recordBytesMax: nullable(Type.Number()),
+        },
+        closed,
+      ),
+    ]),
+    collections: Type.Array(
+      Type.Object(
+        {
+          name: Text,
+          partitions: nullable(Type.Integer({ minimum: 1 })),
+          order: Type.Union([Type.Literal("hash"), Type.Literal("total")]),
+          mapOnly: Type.Boolean(),
+        },
+        closed,
+      ),
+      { minItems: 1, maxItems: 1_000 },
+    ),
+    params: Type.Record(Type.String(), Type.String()),
+    hasExpect: Type.Boolean(),
+    seed: Type.Number(),
+  },
+  closed,
+);
+
+/** How the job is run: everything already resolved by the client (lifecycle/resolve-options.ts). */
+export const JobOptionsSchema = Type.Object(
+  {
+    /** Partitions by collection index; null: from the input's size. */
+    partitions: Type.Array(nullable(Type.Integer({ minimum: 1, maximum: 1_000_000 }))),
+    splitBytes: nullable(Type.Integer({ minimum: 1 })),
+    memoryBytes: Type.Integer({ minimum: 1 }),
+    /** null: what the agent gives each of its workers. */
+    heapBytes: nullable(Type.Integer({ minimum: 1 })),
+    sample: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+    /** As wire JSON (bigints as {"$bigint": "..."}). */
+    params: Type.Record(Type.String(), Type.Unknown()),
+    badBudget: nullable(
+      Type.Object(
+        {
+          kind: Type.Union([Type.Literal("count"), Type.Literal("share")]),
+          max: Type.Number({ minimum: 0 }),
+        },
+        closed,
+      ),
+    ),
+    attempts: Type.Integer({ minimum: 1, maximum: 1_000 }),
+    failedTasksShare: Type.Number({ minimum: 0, exclusiveMaximum: 1 }),
+    noProgressMs: Type.Integer({ minimum: 1 }),
+    partBytes: Type.Integer({ minimum: 1 }),
+    /** Cores wanted; null: as many as there are tasks for. */
+    cores: nullable(Type.Integer({ minimum: 1, maximum: 100_000 })),
+    priority: Type.Integer({ minimum: -10, maximum: 10 }),
+    speculation: Type.Boolean(),
+    /** Fails when no agent has come for so long; null: waits. */
+    queueTimeoutMs: nullable(Type.Integer({ minimum: 1 })),
+    /** Map tasks wanted (`--mappers`); null: from the input's size. */
+    mappers: nullable(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
+  },
+  closed,
+);
+
+/**
+ * Where results go. "shared": attempts write to a path all agents see, and the job commit renames. "collect":
+ * attempts hand their parts to the coordinator, the client fetches them and commits on its own disk.
+ */
+export const OutputTargetSchema = Type.Union([
+  Type.Object({ kind: Type.Literal("shared"), path: Text, overwrite: Type.Boolean() }, closed),
+  Type.Object(
+    {
+      kind: Type.Literal("collect"),
+      /** Result files in the job's own format. */
+      write: Type.Boolean(),
+      /** Lossless records, for result.records() and --print. */
+      collect: Type.Boolean(),
+    },
+    closed,
+  ),
+]);
+
+/** Body of POST /jobs. The blobs it names have been uploaded before. */
+export const SubmissionSchema = Type.Object(
+  {
+    protocol: Type.Integer(),
+    name: Name,
+    submitter: Name,
+    host: Name,
+    group: nullable(Name),
+    project: nullable(Name),
+    /** The job file's path on the client, for people. */
+    file: nullable(Text),
+    /** Content hash of the bundle as clients show it (16 hex digits). */
+    code: Type.String({ pattern: "^[0-9a-f]{16}$" }),
+    /** Blobs: the portable bundle and its source map. */
+    bundle: Hash,
+    sourceMap: nullable(Hash),
+    /** Side data files, by the path the job's code names them with. */
+    aux: Type.Array(Type.Object({ path: Text, blob: Hash, bytes: Type.Integer({ minimum: 0 }) }, closed), {
+      maxItems: 1_000,
+    }),
+    outline: OutlineSchema,
+    inputs: Type.Array(Text, { maxItems: 100_000 }),
+    options: JobOptionsSchema,
+    output: OutputTargetSchema,
+    /** Attached: the job stops when its client is not heard of for five heartbeats. */
+    attached: Type.Boolean(),
+    /** Faults to inject, for tests. */
+    faults: Type.Array(Type.Unknown(), { maxItems: 100 }),
+  },
+  closed,
+);
+
+export type Submission = Static<typeof SubmissionSchema>;
+export type JobOptions = Static<typeof JobOptionsSchema>;
+export type OutputTarget = Static<typeof OutputTargetSchema>;
+
+/** Answer to POST /jobs: 201 when it is new, 200 when the idempotency key had submitted it before. */
+export const SubmittedSchema = Type.Object({ job: Type.String(), isNew: Type.Boolean() }, closed);

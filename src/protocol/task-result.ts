@@ -1,0 +1,124 @@
+import Type from "typebox";
+import type { Static } from "typebox";
+import type { Split, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
+
+/* Schemas of what tasks read and report: the same shapes as in task/task-spec.ts. */
+
+const closed = { additionalProperties: false } as const;
+const Text = Type.String({ maxLength: 1_000_000 });
+const Whole = Type.Integer({ minimum: 0 });
+const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+export const PhaseName = Type.Union([Type.Literal("sample"), Type.Literal("map"), Type.Literal("reduce")]);
+
+export const AttemptId = Type.Object(
+  {
+    job: Type.String({ maxLength: 100 }),
+    phase: PhaseName,
+    task: Whole,
+    attempt: Type.Integer({ minimum: 1 }),
+  },
+  closed,
+);
+
+export const SplitPieceSchema = Type.Union([
+  Type.Object(
+    {
+      kind: Type.Literal("file"),
+      path: Text,
+      name: Text,
+      start: Whole,
+      end: Whole,
+      fileBytes: Whole,
+      mtimeMs: Type.Number(),
+      compression: Type.Union([
+        Type.Literal("none"),
+        Type.Literal("gzip"),
+        Type.Literal("zstd"),
+        Type.Literal("bzip2"),
+      ]),
+      insideQuotes: Type.Optional(Type.Boolean()),
+    },
+    closed,
+  ),
+  Type.Object({ kind: Type.Literal("generate"), index: Whole, tasks: Whole }, closed),
+]);
+
+export const SplitSchema = Type.Object(
+  { index: Whole, pieces: Type.Array(SplitPieceSchema), bytes: Whole },
+  closed,
+);
+
+export const StatsSchema = Type.Object(
+  {
+    recordsIn: Type.Number(),
+    bytesIn: Type.Number(),
+    recordsOut: Type.Number(),
+    bytesOut: Type.Number(),
+    emitted: Type.Number(),
+    shuffleBytes: Type.Number(),
+    spills: Type.Number(),
+    badRecords: Type.Number(),
+    groups: Type.Number(),
+    elapsedMs: Type.Number(),
+    cpuMs: Type.Number(),
+  },
+  closed,
+);
+
+export const PartSchema = Type.Object(
+  {
+    kind: Type.Union([Type.Literal("output"), Type.Literal("collected")]),
+    collection: Whole,
+    partition: Whole,
+    roll: Whole,
+    /** On the shared path; for uploaded parts the name they were uploaded under. */
+    path: Text,
+    extension: Type.String({ maxLength: 100 }),
+    bytes: Whole,
+    records: Whole,
+    crc32c: Whole,
+  },
+  closed,
+);
+
+export const SuccessSchema = Type.Object(
+  {
+    kind: Type.Literal("success"),
+    stats: StatsSchema,
+    counters: Type.Record(Type.String(), Type.Number()),
+    output: nullable(Type.Object({ task: Whole, attempt: Whole, path: nullable(Text) }, closed)),
+    parts: Type.Array(PartSchema),
+    keys: Type.Array(Type.Array(Text)),
+    partitionBytes: Type.Array(Type.Array(Type.Number())),
+    hotKeys: Type.Array(Type.Object({ collection: Whole, key: Text, values: Type.Number() }, closed)),
+    badPath: nullable(Text),
+  },
+  closed,
+);
+
+export const FailureSchema = Type.Object(
+  {
+    kind: Type.Literal("failure"),
+    code: Type.String({ pattern: "^[A-Z_]{1,40}$" }),
+    message: Text,
+    hint: nullable(Text),
+    name: Text,
+    stack: nullable(Text),
+    phase: Type.String({ maxLength: 100 }),
+    blame: Type.Union([Type.Literal("user"), Type.Literal("data"), Type.Literal("system")]),
+    path: nullable(Text),
+    offset: nullable(Type.Number()),
+    record: nullable(Text),
+    key: nullable(Text),
+    log: Type.Array(Text),
+  },
+  closed,
+);
+
+/** Compile-time proof that a schema says what the interface says. */
+type Same<A, B> = [A] extends [B] ? true : never;
+const _split: Same<Static<typeof SplitSchema>, Split> = true;
+const _success: Same<Static<typeof SuccessSchema>, TaskSuccess> = true;
+const _failure: Same<Omit<Static<typeof FailureSchema>, "code">, Omit<TaskFailure, "code">> = true;
+void [_split, _success, _failure];

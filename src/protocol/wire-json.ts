@@ -1,0 +1,17 @@
+/** JSON with bigints, which params may hold: {"$bigint": "123"}. */
+export function toWireJson(value: unknown): string {
+  return JSON.stringify(value, (_name, one: unknown) =>
+    typeof one === "bigint" ? { $bigint: String(one) } : one,
+  );
+}
+
+/** Turns what JSON.parse gave of a wire JSON text into what it stood for. */
+export function fromWireValue(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(fromWireValue);
+  if (typeof value !== "object" || value === null) return value;
+  const keys = Object.keys(value);
+  if (keys.length === 1 && "$bigint" in value && /^-?\d{1,10000}$/.test(String(value.$bigint))) {
+    return BigInt(String(value.$bigint));
+  }
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, fromWireValue(one)]));
+}
