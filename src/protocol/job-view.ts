@@ -197,7 +197,10 @@ export const ClusterViewSchema = Type.Object(
 );
 
 /** The body of every answer that is no success. */
-export const ErrorSchema = Type.Object({ code: Text, message: Text, hint: nullable(Text) }, closed);
+export const ErrorSchema = Type.Object(
+  { error: Type.Object({ code: Text, message: Text, hint: nullable(Text) }, closed) },
+  closed,
+);
 
 export type JobStateText = Static<typeof JobStateName>;
 export type Bidding = Static<typeof BiddingSchema>;
