@@ -67,6 +67,20 @@ export interface Gauges {
   readonly heartbeatAgeMsMax: number;
 }
 
+/** Since this coordinator started. */
+export interface Totals {
+  readonly jobsSucceeded: number;
+  readonly jobsFailed: number;
+  readonly jobsCancelled: number;
+  readonly attemptsFinished: number;
+  readonly attemptsFailed: number;
+  readonly attemptsLost: number;
+  readonly fetchFailures: number;
+  readonly inputBytes: number;
+  readonly shuffleBytes: number;
+  readonly outputBytes: number;
+}
+
 /**
  * All that can be asked of a coordinator; the REST routes only translate. Every method throws SheafErrors
  * (NOT_FOUND for an unknown job, agent, task or blob; FORBIDDEN; LIMIT_EXCEEDED; USAGE), and answers only
@@ -139,4 +153,5 @@ export interface CoordinatorService {
   ): Promise<void>;
 
   gauges(): Gauges;
+  totals(): Totals;
 }
