@@ -37,6 +37,8 @@ export type ErrorCode =
   | "STATE_LOCKED" // another coordinator uses this state directory
   | "STATE_CORRUPT" // the coordinator's state is damaged
   | "CERTIFICATE_INVALID" // expired, of another authority, for another name, unreadable
+  | "TOKEN_INVALID" // a token file that is missing, damaged or open to others
+  | "MESSAGE_INVALID" // a message, or an id in one, that is not of the form it must have
   | "INTERNAL"; // a bug in sheaf
 
 export interface ErrorOptions {
