@@ -22,7 +22,9 @@ function reported(s: SchedulerState, event: NodeRef & { attempt: AttemptRef }): 
   const node = hear(s, event);
   const attempt = findTask(s, event.attempt)?.attempts[event.attempt.attempt - 1];
   if (node === undefined || attempt === undefined) return undefined;
-  return s.rules.speaksFor(attempt, event) ? attempt : undefined;
+  if (!s.rules.speaksFor(attempt, event)) return undefined;
+  attempt.unheard = false;
+  return attempt;
 }
 
 export function attemptProgress(s: SchedulerState, event: EventOf<"attemptProgress">): void {
@@ -40,7 +42,8 @@ export function commitRequested(s: SchedulerState, event: EventOf<"commitRequest
   const attempt = reported(s, event);
   const { node, incarnation } = event;
   const task = findTask(s, event.attempt);
-  if (attempt !== undefined) moveTask(s, attempt.task, { kind: "grant", attempt: attempt.ref.attempt });
+  if (attempt !== undefined && moveTask(s, attempt.task, { kind: "grant", attempt: attempt.ref.attempt }))
+    s.facts?.attempt(attempt);
   const granted = task !== undefined && mayCommit(task, event.attempt.attempt);
   s.commands.push({
     kind: granted ? "grantCommit" : "denyCommit",
@@ -124,6 +127,7 @@ export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failur
   const { job } = task;
   const { policy } = job;
   task.lastFailedNode = attempt.node.id;
+  s.facts?.task(task);
   endAttempt(s, attempt, { kind: "FAILED", endedMs: s.nowMs, failure });
   const common = { attempt: attempt.ref.attempt, failure, open: task.phase.open };
   if (failure.blame === "system") moveTask(s, task, { kind: "lose", limit: policy.lossesMax, ...common });

@@ -20,11 +20,18 @@ export type AttemptState =
   /** Gone with its worker, its node or the data it read. */
   | { readonly kind: "LOST"; readonly endedMs: number; readonly reason: string };
 
+export interface AttemptPlace {
+  readonly slot: number;
+  readonly ask: number;
+}
+
 export class Attempt {
   readonly ref: AttemptRef;
   readonly task: Task;
   readonly node: NodeState;
   readonly slot: number;
+  /** The question of the slot's worker that it was the answer to. */
+  readonly ask: number;
   readonly backup: boolean;
   readonly startedMs: number;
   /** The last beat reported; null until the first tells that the attempt runs. */
@@ -34,6 +41,8 @@ export class Attempt {
   /** When the beat was last reported, grown or not. */
   reportedMs: number;
   state: AttemptState = RUNNING;
+  /** It was restored as running, and nothing has been heard of it since. */
+  unheard = false;
   /** Why the output of a SUCCEEDED attempt is gone; null while it is there. */
   outputLost: string | null = null;
   /** Among the running attempts of its job, longest without progress first. */
@@ -41,13 +50,22 @@ export class Attempt {
   /** Among the running attempts of its phase that have no backup, oldest first. */
   readonly byAge: Link<Attempt> = newLink<Attempt>(this);
 
-  constructor(task: Task, node: NodeState, slot: number, backup: boolean, nowMs: number) {
+  /** `startedMs` differs from now for one that is restored. */
+  constructor(
+    task: Task,
+    node: NodeState,
+    where: AttemptPlace,
+    backup: boolean,
+    nowMs: number,
+    startedMs: number = nowMs,
+  ) {
     this.ref = { ...task.ref, attempt: task.attempts.length + 1 };
     this.task = task;
     this.node = node;
-    this.slot = slot;
+    this.slot = where.slot;
+    this.ask = where.ask;
     this.backup = backup;
-    this.startedMs = nowMs;
+    this.startedMs = startedMs;
     this.progressMs = nowMs;
     this.reportedMs = nowMs;
   }

@@ -33,6 +33,7 @@ export function noteFailure(s: SchedulerState, job: JobState, node: string, fail
   bar.failures++;
   bar.lastMs = s.nowMs;
   if (failure?.blame === "system") bar.systemFailures++;
+  s.facts?.bar(job, node);
   if (bar.untilMs !== null || bar.failures < job.policy.barAfterFailures) return;
   if (hasOtherNode(s, job, node)) {
     bar.untilMs = s.nowMs + job.policy.barMs;
@@ -53,6 +54,7 @@ export function liftBars(s: SchedulerState, job: JobState): string[] {
   for (const [node, bar] of job.bars) {
     if (bar.untilMs === null || bar.untilMs > s.nowMs) continue;
     job.bars.delete(node);
+    s.facts?.bar(job, node);
     s.commands.push({ kind: "nodeAdmitted", job: job.id, node });
     lifted.push(node);
   }

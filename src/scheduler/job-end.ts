@@ -15,6 +15,7 @@ export function failJob(s: SchedulerState, job: JobState, cause: Failure): void 
 export function endJob(s: SchedulerState, job: JobState, status: JobStatus, cause: Failure | null): void {
   if (job.status.kind === "ENDED") return;
   job.status = { kind: "ENDED", status, cause, endedMs: s.nowMs };
+  s.facts?.job(job);
   const failedTasks: TaskRef[] = [];
   for (const name of PHASES) {
     for (const task of job.phases[name].tasks) {

@@ -12,6 +12,8 @@ export function jobSubmitted(s: SchedulerState, event: EventOf<"jobSubmitted">):
   if (s.jobs.has(event.job.id)) return;
   const job = newJob(event.job, s.jobsSubmitted++, s.nowMs);
   s.jobs.set(job.id, job);
+  const { id, sequence, submittedMs } = job;
+  s.facts?.submitted({ kind: "job", job: id, plan: event.job, sequence, submittedMs }, job);
   s.active.add(job);
   advance(s, job);
 }
@@ -25,6 +27,7 @@ export function jobCancelled(s: SchedulerState, event: EventOf<"jobCancelled">):
       return;
     case "COMMITTING":
       job.status = { kind: "COMMITTING", cancelled: job.status.cancelled ?? event.reason };
+      s.facts?.job(job);
       return;
     case "ENDED":
       return;
@@ -48,7 +51,9 @@ export function jobCommitFailed(s: SchedulerState, event: EventOf<"jobCommitFail
 }
 
 export function jobForgotten(s: SchedulerState, event: EventOf<"jobForgotten">): void {
-  if (s.jobs.get(event.job)?.status.kind === "ENDED") s.jobs.delete(event.job);
+  if (s.jobs.get(event.job)?.status.kind !== "ENDED") return;
+  s.jobs.delete(event.job);
+  s.facts?.forgotten(event.job);
 }
 
 function cancelled(reason: string): Failure {

@@ -18,10 +18,12 @@ export function advance(s: SchedulerState, job: JobState): void {
     if (!isDone(phase)) return;
     if (phase === sample && sample.tasks.length > 0 && !job.samplesAnnounced) {
       job.samplesAnnounced = true;
+      s.facts?.job(job);
       s.commands.push({ kind: "sampleReady", job: job.id });
     }
   }
   job.status = { kind: "COMMITTING", cancelled: null };
+  s.facts?.job(job);
   s.queue.update(job);
   s.commands.push({ kind: "commitJob", job: job.id });
 }

@@ -1,6 +1,6 @@
 import type { SchedulerState } from "./scheduler-state.ts";
 import type { Task } from "./task.ts";
-import type { TaskEvent } from "./task-state.ts";
+import { sameTally, type TaskEvent } from "./task-state.ts";
 
 /**
  * Applies one event to one task and keeps counts and queues in step. False when the event was stale. Every
@@ -11,6 +11,8 @@ export function moveTask(s: SchedulerState, task: Task, event: TaskEvent): boole
   const after = s.rules.nextTaskState(before, event);
   if (after === before) return false;
   task.state = after;
+  if (s.facts !== null && (after.kind === "FAILED" || !sameTally(before.tally, after.tally)))
+    s.facts.task(task);
   if (after.kind === before.kind) return true;
   const { job, phase } = task;
   phase.counts[before.kind]--;

@@ -44,6 +44,7 @@ export function nodeJoined(s: SchedulerState, event: EventOf<"nodeJoined">): voi
   s.incarnations.set(node.id, node.incarnation);
   s.nodes.set(node.id, node);
   s.leases.append(node.byLease);
+  s.facts?.node(node);
 }
 
 export function nodeHeartbeat(s: SchedulerState, event: EventOf<"nodeHeartbeat">): void {
@@ -51,10 +52,25 @@ export function nodeHeartbeat(s: SchedulerState, event: EventOf<"nodeHeartbeat">
   if (node === undefined) return;
   for (const ref of event.running) {
     const attempt = s.jobs.get(ref.job)?.phases[ref.phase].tasks[ref.task]?.attempts[ref.attempt - 1];
-    if (attempt !== undefined && (s.rules.speaksFor(attempt, event) || hasOutput(attempt))) continue;
+    if (attempt !== undefined && (s.rules.speaksFor(attempt, event) || hasOutput(attempt))) {
+      attempt.unheard = false;
+      continue;
+    }
     const { node: name, incarnation } = event;
     s.commands.push({ kind: "killAttempt", attempt: ref, node: name, incarnation, reason: "it is void" });
   }
+  if (node.restored) loseUnheard(s, node);
+}
+
+/**
+ * The first list of what runs after a restore: what is not on it is gone. Later lists say nothing about what
+ * is missing, as orders may still be on their way.
+ */
+function loseUnheard(s: SchedulerState, node: NodeState): void {
+  node.restored = false;
+  for (const { state } of node.slots)
+    if (state.kind === "BUSY" && state.attempt.unheard)
+      loseAttempt(s, state.attempt, `${node.id} does not run it any more`);
 }
 
 /** Finished, and its output counts: a list of what runs that was made just before must not cost it that. */
@@ -70,6 +86,7 @@ export function nodeLost(s: SchedulerState, event: EventOf<"nodeLost">): void {
 /** Ends a life of a node: its attempts are lost, and the map outputs that lie on it. */
 export function loseNode(s: SchedulerState, node: NodeState, reason: string): void {
   s.nodes.delete(node.id);
+  s.facts?.node(node);
   unlink(node.byLease);
   unlink(node.byIdle);
   s.idleSlots -= node.idle.length;
@@ -114,7 +131,9 @@ function answerAgain(s: SchedulerState, node: NodeState, slot: Slot): void {
     case "IDLE":
       return;
     case "BUSY":
-      if (slot.state.attempt.beat === null) orderStart(s, node, slot);
+      if (slot.state.attempt.beat !== null) return;
+      slot.state.attempt.unheard = false;
+      orderStart(s, node, slot);
       return;
     case "AWAY":
       s.commands.push({ kind: "askAnew", node: id, incarnation, slot: slot.index, ask: slot.lastAsk });
@@ -139,11 +158,18 @@ export function workerGone(s: SchedulerState, event: EventOf<"workerGone">): voi
   }
 }
 
-/** An attempt is gone through no fault of its job: the task runs again and no user attempt is used up. */
+/**
+ * An attempt is gone through no fault of its job: the task runs again and no user attempt is used up. One
+ * that was restored and not heard of since is not even counted: its driver's death must not fail a job.
+ */
 export function loseAttempt(s: SchedulerState, attempt: Attempt, reason: string): void {
   if (attempt.state.kind !== "RUNNING") return;
   const { task } = attempt;
   endAttempt(s, attempt, { kind: "LOST", endedMs: s.nowMs, reason });
+  if (attempt.unheard) {
+    moveTask(s, task, { kind: "release", attempt: attempt.ref.attempt, open: task.phase.open });
+    return;
+  }
   const limit = task.job.policy.lossesMax;
   const failure = systemFailure("WORKER_LOST", `${formatAttempt(attempt.ref)} was lost: ${reason}`, {
     attempt: attempt.ref,

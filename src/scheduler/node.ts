@@ -7,7 +7,7 @@ export type SlotState =
   /** Its worker has not asked since its last attempt ended, or is gone. */
   | { readonly kind: "AWAY" }
   | { readonly kind: "IDLE"; readonly ask: number }
-  | { readonly kind: "BUSY"; readonly ask: number; readonly attempt: Attempt };
+  | { readonly kind: "BUSY"; readonly attempt: Attempt };
 
 export const AWAY: SlotState = { kind: "AWAY" };
 
@@ -24,6 +24,8 @@ export class NodeState {
   readonly slots: readonly Slot[];
   readonly idle: Slot[] = [];
   heardMs: number;
+  /** It was restored, and its first heartbeat since will tell which of its attempts really run. */
+  restored = false;
   /** Finished map tasks whose output lies here, by job. */
   readonly outputs = new Map<string, Set<Task>>();
   /** Among all nodes, longest silent first. */

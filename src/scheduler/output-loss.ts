@@ -31,6 +31,7 @@ export function loseOutputs(s: SchedulerState, job: JobState, node: NodeState, r
     const text = `the output of ${formatTask(task.ref)} was lost: ${reason}`;
     const failure = systemFailure("WORKER_LOST", text, { attempt: attempt.ref, node: node.id });
     attempt.outputLost = reason;
+    s.facts?.attempt(attempt);
     moveTask(s, task, { kind: "outputLost", attempt: task.state.attempt, failure, limit });
     s.commands.push({ kind: "discardOutput", attempt: attempt.ref });
     if (failsJob(s, job, task)) return;
@@ -50,6 +51,7 @@ export function loseUnreadable(s: SchedulerState, task: Task, number: number, me
   const text = `the output of ${formatTask(task.ref)} could not be fetched ${times} times; last: ${message}`;
   const failure = systemFailure("BLOCK_CORRUPT", text, { attempt: attempt.ref, node: attempt.node.id });
   attempt.outputLost = message;
+  s.facts?.attempt(attempt);
   attempt.node.outputs.get(job.id)?.delete(task);
   const limit = job.policy.fetchFailuresMax;
   moveTask(s, task, { kind: "outputUnreadable", attempt: number, failure, limit });

@@ -65,9 +65,11 @@ export const jobPolicyDefaults: JobPolicy = {
 export interface SchedulerSettings {
   /** A node silent for this long is lost. Infinity: only nodeLost ends a node, and reports are never lost. */
   readonly leaseMs: number;
+  /** Keep book of what has to outlive the driver, for `takeFacts`; then it has to be taken. */
+  readonly keepFacts: boolean;
 }
 
-export const schedulerSettingsDefaults: SchedulerSettings = { leaseMs: 10_000 };
+export const schedulerSettingsDefaults: SchedulerSettings = { leaseMs: 10_000, keepFacts: false };
 
 /** @throws SheafError USAGE naming the field that makes no sense. */
 export function resolvePolicy(changes: Partial<JobPolicy> = {}): JobPolicy {

@@ -10,9 +10,10 @@ import type { Task } from "./task.ts";
 export function startAttempt(s: SchedulerState, task: Task, node: NodeState, original: Attempt | null): void {
   const { job, phase } = task;
   const { slot, ask } = giveSlot(s, node);
-  const attempt = new Attempt(task, node, slot.index, original !== null, s.nowMs);
+  const attempt = new Attempt(task, node, { slot: slot.index, ask }, original !== null, s.nowMs);
   task.attempts.push(attempt);
-  slot.state = { kind: "BUSY", ask, attempt };
+  s.facts?.attempt(attempt);
+  slot.state = { kind: "BUSY", attempt };
   s.busySlots++;
   job.running++;
   job.activeMs = s.nowMs;
@@ -31,9 +32,8 @@ export function startAttempt(s: SchedulerState, task: Task, node: NodeState, ori
 /** Tells the worker in a busy slot what to run. */
 export function orderStart(s: SchedulerState, node: NodeState, slot: Slot): void {
   if (slot.state.kind !== "BUSY") return;
-  const { attempt, ask } = slot.state;
+  const { ref, ask, backup } = slot.state.attempt;
   const { id, incarnation } = node;
-  const { ref, backup } = attempt;
   s.commands.push({
     kind: "startAttempt",
     attempt: ref,
@@ -49,6 +49,7 @@ export function orderStart(s: SchedulerState, node: NodeState, slot: Slot): void
 export function endAttempt(s: SchedulerState, attempt: Attempt, state: AttemptState): void {
   if (attempt.state.kind !== "RUNNING") return;
   attempt.state = state;
+  s.facts?.attempt(attempt);
   const { job } = attempt.task;
   unlink(attempt.byProgress);
   unlink(attempt.byAge);

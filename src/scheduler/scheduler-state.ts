@@ -1,5 +1,6 @@
 import { Chain } from "./chain.ts";
 import type { Command } from "./commands.ts";
+import { FactBook } from "./fact-book.ts";
 import { JobQueue } from "./job-queue.ts";
 import type { JobState } from "./job-state.ts";
 import type { NodeState } from "./node.ts";
@@ -11,6 +12,8 @@ import type { Task } from "./task.ts";
 export interface SchedulerState {
   readonly settings: SchedulerSettings;
   readonly rules: Rules;
+  /** null: nobody asks for facts. */
+  readonly facts: FactBook | null;
   /** The time of the event being handled. */
   nowMs: number;
   jobsSubmitted: number;
@@ -38,6 +41,7 @@ export function newSchedulerState(settings: SchedulerSettings, rules: Rules): Sc
   return {
     settings,
     rules,
+    facts: settings.keepFacts ? new FactBook() : null,
     nowMs: 0,
     jobsSubmitted: 0,
     jobs: new Map(),

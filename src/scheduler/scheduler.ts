@@ -8,10 +8,13 @@ import {
 import type { Command } from "./commands.ts";
 import type { SchedulerEvent } from "./events.ts";
 import { jobCancelled, jobCommitFailed, jobCommitted, jobForgotten, jobSubmitted } from "./job-events.ts";
+import { FactTable } from "./fact-table.ts";
+import type { Fact } from "./facts.ts";
 import { nodeHeartbeat, nodeJoined, nodeLost, workerGone, workerReady } from "./node-events.ts";
 import { tick } from "./passing-time.ts";
 import { placeFresh } from "./placement.ts";
 import { type SchedulerSettings, schedulerSettingsDefaults } from "./policy.ts";
+import { restoreState } from "./restore.ts";
 import { type Rules, standardRules } from "./rules.ts";
 import { newSchedulerState, type SchedulerState } from "./scheduler-state.ts";
 
@@ -32,11 +35,16 @@ import { newSchedulerState, type SchedulerState } from "./scheduler-state.ts";
  *    before.
  * 5. `tick` a few times a second; `nodeHeartbeat` within the lease (or set `leaseMs` to Infinity on one
  *    machine).
- * 6. On `commitJob`, make the output of the attempts in `viewOutputs` final and report `jobCommitted`.
+ * 6. A driver that may be killed: `keepFacts`, and after each step `takeFacts`, written before the commands
+ *    are carried out; `Scheduler.restore` when it is back.
+ * 7. On `commitJob`, make the output of the attempts in `viewOutputs` final and report `jobCommitted`.
  */
 export class Scheduler {
   /** For views and checks; changed by `step` only. */
   readonly state: SchedulerState;
+
+  /** Added to the driver's time, so that it does not fall behind the facts this began with. */
+  #aheadMs = 0;
 
   constructor(settings: Partial<SchedulerSettings> = {}, rules: Rules = standardRules) {
     this.state = newSchedulerState({ ...schedulerSettingsDefaults, ...settings }, rules);
@@ -48,11 +56,43 @@ export class Scheduler {
    */
   step(event: SchedulerEvent, nowMs: number): readonly Command[] {
     const s = this.state;
-    s.nowMs = nowMs;
+    s.nowMs = nowMs + this.#aheadMs;
     s.commands = [];
     handle(s, event);
     placeFresh(s);
     return s.commands;
+  }
+
+  /**
+   * What has changed since the last time and has to outlive the driver: whole rows, see `Fact`. Written before
+   * the commands of the steps in between are carried out, they are enough to go on from. Costs as much as has
+   * changed. Empty without `keepFacts`.
+   */
+  takeFacts(): Fact[] {
+    return this.state.facts?.take(this.state) ?? [];
+  }
+
+  /**
+   * A scheduler that knows what the one knew whose facts these are.
+   * @param facts the last one of each `factKey`, in any order, or a whole log, oldest first; those of jobs
+   *   that have ended may be left out
+   * @param nowMs on the same clock as the times in the facts, which is the one given to `step`; if that was
+   *   set back meanwhile, time goes on from the latest fact
+   * @returns with it what has to be done again: commits, and taking in samples
+   * @throws SheafError STATE_CORRUPT when the facts do not fit together
+   */
+  static restore(
+    facts: Iterable<Fact>,
+    nowMs: number,
+    settings: Partial<SchedulerSettings> = {},
+    rules: Rules = standardRules,
+  ): { readonly scheduler: Scheduler; readonly commands: readonly Command[] } {
+    const scheduler = new Scheduler(settings, rules);
+    const table = new FactTable(facts);
+    scheduler.#aheadMs = Math.max(0, table.latestMs - nowMs);
+    scheduler.state.nowMs = nowMs + scheduler.#aheadMs;
+    restoreState(scheduler.state, table);
+    return { scheduler, commands: scheduler.state.commands };
   }
 }
 

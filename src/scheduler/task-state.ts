@@ -27,6 +27,16 @@ export interface Tally {
 
 export const NO_TALLY: Tally = { failures: 0, losses: 0, fetchFailures: 0, lostOutput: null };
 
+export function sameTally(a: Tally, b: Tally): boolean {
+  return (
+    a === b ||
+    (a.failures === b.failures &&
+      a.losses === b.losses &&
+      a.fetchFailures === b.fetchFailures &&
+      a.lostOutput === b.lostOutput)
+  );
+}
+
 export type TaskState =
   | { readonly kind: "BLOCKED"; readonly tally: Tally }
   | { readonly kind: "READY"; readonly tally: Tally }

@@ -1,5 +1,6 @@
 import type { Command } from "#src/scheduler/commands.js";
 import type { JobPlan, SchedulerEvent } from "#src/scheduler/events.js";
+import { type Fact, factKey } from "#src/scheduler/facts.js";
 import { type AttemptRef, formatAttempt, type Phase } from "#src/scheduler/ids.js";
 import type { SchedulerSettings } from "#src/scheduler/policy.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
@@ -9,8 +10,11 @@ type Started = Extract<Command, { kind: "startAttempt" }>;
 
 /** A scheduler with nodes that do what a test says: the words in which scheduler tests are written. */
 export class Stage {
-  readonly scheduler: Scheduler;
+  scheduler: Scheduler;
   nowMs = 0;
+  readonly #settings: Partial<SchedulerSettings>;
+  /** What has been written of the facts. */
+  readonly #rows = new Map<string, Fact>();
   /** All commands since the last `take`, as short texts. */
   #said: string[] = [];
   readonly #started = new Map<string, Started>();
@@ -18,11 +22,35 @@ export class Stage {
   readonly #lives = new Map<string, number>();
 
   constructor(settings: Partial<SchedulerSettings> = {}) {
-    this.scheduler = new Scheduler(settings);
+    this.#settings = { ...settings, keepFacts: true };
+    this.scheduler = new Scheduler(this.#settings);
   }
 
   tell(event: SchedulerEvent): readonly Command[] {
-    const commands = this.scheduler.step(event, this.nowMs);
+    return this.#obey(this.scheduler.step(event, this.nowMs));
+  }
+
+  /** The driver dies and another takes over what was written; returns the facts that was. */
+  restart(): Fact[] {
+    const facts = JSON.parse(JSON.stringify([...this.#rows.values()])) as Fact[];
+    const { scheduler, commands } = Scheduler.restore(facts, this.nowMs, this.#settings);
+    this.scheduler = scheduler;
+    this.#obey(commands);
+    return facts;
+  }
+
+  rows(): Fact[] {
+    return [...this.#rows.values()];
+  }
+
+  /** The step did not get as far as being written. */
+  forget(event: SchedulerEvent): void {
+    this.scheduler.step(event, this.nowMs);
+    this.restart();
+  }
+
+  #obey(commands: readonly Command[]): readonly Command[] {
+    for (const fact of this.scheduler.takeFacts()) this.#rows.set(factKey(fact), fact);
     for (const command of commands) {
       if (command.kind === "startAttempt") this.#started.set(name(command.attempt), command);
       this.#said.push(inShort(command));
@@ -56,6 +84,18 @@ export class Stage {
     const key = `${node} ${slot}`;
     const ask = (this.#asks.get(key) ?? 0) + 1;
     this.#asks.set(key, ask);
+    this.tell({ kind: "workerReady", node, incarnation: this.#lives.get(node) ?? 0, slot, ask });
+  }
+
+  /** The node's heartbeat: it runs these attempts. */
+  heartbeat(node: string, ...running: string[]): void {
+    const refs = running.map((attempt) => this.#of(attempt).attempt);
+    this.tell({ kind: "nodeHeartbeat", node, incarnation: this.#lives.get(node) ?? 0, running: refs });
+  }
+
+  /** The question asked last once more. */
+  askAgain(node: string, slot = 0): void {
+    const ask = this.#asks.get(`${node} ${slot}`) ?? 0;
     this.tell({ kind: "workerReady", node, incarnation: this.#lives.get(node) ?? 0, slot, ask });
   }
 

@@ -5,6 +5,7 @@ import type { Task } from "#src/scheduler/task.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import { auditState, auditWorkConserved } from "./audit.js";
+import { auditRestore } from "./audit-restore.js";
 import { demand } from "./violation.js";
 import type { World } from "./world.js";
 
@@ -60,6 +61,7 @@ export class Monitor {
     if (steps % (small ? 40 : 20_000) === 0) auditState(scheduler.state);
     if (event.kind === "tick" ? steps % 64 === 0 : small && steps % 4 === 0)
       auditWorkConserved(scheduler.state);
+    if (small && steps % 100 === 0) auditRestore(this.#world);
   }
 
   published(attempt: AttemptRef, granted: boolean): void {

@@ -8,6 +8,7 @@ import { Scheduler } from "#src/scheduler/scheduler.js";
 import { type TaskOutput, viewOutputs } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import { EventQueue } from "./event-queue.js";
+import { FactStore } from "./fact-store.js";
 import { FaultLog } from "./fault-log.js";
 import { Monitor } from "./monitor.js";
 import { Network } from "./network.js";
@@ -33,6 +34,7 @@ export class World {
   readonly log = new FaultLog();
   readonly scheduler: Scheduler;
   readonly monitor: Monitor;
+  readonly store = new FactStore();
   readonly nodes = new Map<string, SimNode>();
   readonly jobs = new Map<string, SimJob>();
   /** False once all jobs have ended: nothing goes wrong any more. */
@@ -51,7 +53,10 @@ export class World {
     this.#options = options;
     this.#random = seededRandom(`run ${plan.seed}`);
     this.#network = new Network(this.queue, this.#random, plan.rates, this.log);
-    this.scheduler = new Scheduler({ leaseMs: plan.leaseMs }, options.rules ?? standardRules);
+    this.scheduler = new Scheduler(
+      { leaseMs: plan.leaseMs, keepFacts: true },
+      options.rules ?? standardRules,
+    );
     this.monitor = new Monitor(this);
     for (const job of plan.jobs) this.jobs.set(job.plan.id, job);
     for (const node of plan.nodes) {
@@ -110,6 +115,7 @@ export class World {
     this.steps++;
     if (trace !== undefined)
       for (const command of commands) trace(`${nowMs.toFixed(1)} < ${JSON.stringify(command)}`);
+    this.store.write(this.scheduler.takeFacts());
     this.monitor.after(event, commands);
     for (const command of commands) this.#carryOut(command);
   }

@@ -1,0 +1,86 @@
+import { type Phase, PHASES } from "#src/scheduler/ids.js";
+import type { JobState } from "#src/scheduler/job-state.js";
+import type { NodeState } from "#src/scheduler/node.js";
+import type { SchedulerState } from "#src/scheduler/scheduler-state.js";
+import type { Task } from "#src/scheduler/task.js";
+
+/**
+ * All that a restored scheduler has to know as the lost one did, as plain data. Left out is what begins anew:
+ * idle slots, beats, leases, how long a job has stood still, and jobs that have ended.
+ */
+export function canonical(s: SchedulerState): unknown {
+  const byName = <T extends { id: string }>(a: T, b: T): number => (a.id < b.id ? -1 : 1);
+  return {
+    incarnations: [...s.incarnations].sort(),
+    nodes: [...s.nodes.values()].sort(byName).map((node) => nodeView(s, node)),
+    busySlots: s.busySlots,
+    jobs: [...s.active].sort((a, b) => a.sequence - b.sequence).map((job) => jobView(job)),
+  };
+}
+
+function nodeView(s: SchedulerState, node: NodeState): unknown {
+  const slots = node.slots.map(({ state }) => {
+    if (state.kind !== "BUSY") return null;
+    const { ref, ask } = state.attempt;
+    return { ...ref, ask };
+  });
+  const outputs = [...node.outputs]
+    .filter(([job, tasks]) => s.jobs.get(job)?.status.kind === "RUNNING" && tasks.size > 0)
+    .map(([job, tasks]) => [job, [...tasks].map((task) => task.ref.task).sort((a, b) => a - b)])
+    .sort();
+  return { id: node.id, incarnation: node.incarnation, slots, outputs };
+}
+
+function jobView(job: JobState): unknown {
+  const { id, weight, policy, submittedMs, status, ready, running, samplesAnnounced } = job;
+  return {
+    id,
+    weight,
+    policy,
+    submittedMs,
+    status,
+    ready,
+    running,
+    samplesAnnounced,
+    queued: job.queueAt >= 0,
+    watched: [...job.watched].map((attempt) => JSON.stringify(attempt.ref)).sort(),
+    bars: [...job.bars].sort(),
+    counters: [...job.counters].filter(([, sum]) => sum !== 0).sort(),
+    phases: PHASES.map((name) => phaseView(job, name)),
+  };
+}
+
+function phaseView(job: JobState, name: Phase): unknown {
+  const { open, counts, backups, durations, ages, tasks } = job.phases[name];
+  return {
+    open,
+    counts,
+    backups,
+    durations: [durations.count, durations.median],
+    ages: [...ages].map((attempt) => JSON.stringify(attempt.ref)).sort(),
+    tasks: tasks.map(taskView),
+  };
+}
+
+function taskView(task: Task): unknown {
+  const { order, pinned, preferred, state, lastFailedNode, counted } = task;
+  return {
+    order,
+    pinned,
+    preferred,
+    state,
+    lastFailedNode,
+    counted,
+    attempts: task.attempts.map(({ ref, node, slot, ask, backup, startedMs, state: end, outputLost }) => ({
+      ref,
+      node: node.id,
+      incarnation: node.incarnation,
+      slot,
+      ask,
+      backup,
+      startedMs,
+      end,
+      outputLost,
+    })),
+  };
+}
