@@ -36,6 +36,8 @@ export interface Asker {
   readonly ask: number;
   /** As given in the header worker-pid. */
   readonly workerPid: number | null;
+  /** Address of the connection's other end: with the process id it tells workers without an agent apart. */
+  readonly remote: string;
 }
 
 export interface JobFilter {
@@ -81,12 +83,27 @@ export interface Totals {
   readonly outputBytes: number;
 }
 
+/** The worker protocol: tasks out, reports in. Throws SheafErrors. */
+export interface TaskService {
+  /** Resolves with a task, or "later" after longPollMs. */
+  askTask(asker: Asker, signal: AbortSignal): Promise<TaskAnswer>;
+  /** `job` null: the only job that is not over. */
+  report(
+    job: string | null,
+    type: TaskType,
+    task: number,
+    report: TaskReport,
+    asker: Asker,
+  ): Promise<TaskReportAnswer>;
+  taskStatus(job: string | null, type: TaskType, task: number): { status: number };
+}
+
 /**
  * All that can be asked of a coordinator; the REST routes only translate. Every method throws SheafErrors
  * (NOT_FOUND for an unknown job, agent, task or blob; FORBIDDEN; LIMIT_EXCEEDED; USAGE), and answers only
  * what is already durable. Job parameters are ids, not handles.
  */
-export interface CoordinatorService {
+export interface CoordinatorService extends TaskService {
   cluster(): ClusterView;
   nodes(): readonly NodeView[];
   bar(agent: string, reason: string): NodeView;
@@ -129,17 +146,6 @@ export interface CoordinatorService {
   /** Resolves with what there is to do, or empty after longPollMs or when the signal aborts. */
   orders(agent: string, question: OrdersQuestion, signal: AbortSignal): Promise<Orders>;
   errandDone(errand: string, result: ErrandResult): void;
-  /** Resolves with a task, or "later" after longPollMs. */
-  askTask(asker: Asker, signal: AbortSignal): Promise<TaskAnswer>;
-  /** `job` null: the only job that is not over. */
-  report(
-    job: string | null,
-    type: TaskType,
-    task: number,
-    report: TaskReport,
-    asker: Asker,
-  ): Promise<TaskReportAnswer>;
-  taskStatus(job: string | null, type: TaskType, task: number): { status: number };
   preparation(job: string, agent: string): Preparation;
   outputs(job: string, after: number): MapOutputs;
   takeLogs(job: string, agent: string, lines: LogLines): void;
