@@ -7,7 +7,8 @@ interface Mishap {
 }
 
 /**
- * The error of a request that got no answer, or only a part of one: UNREACHABLE, which is `retryable`, unless what was sent changed.
+ * The error of a request that got no answer, or only a part of one: UNREACHABLE, which is `retryable`, unless
+ * what was sent changed meanwhile.
  * `details.cause` is the system's or undici's code.
  * @param url what was asked, without its query: signed URLs carry secrets there
  * @param waitedMs how long an answer was waited for at most

@@ -50,6 +50,7 @@ async function* lines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
       throw new SheafError(
         "LIMIT_EXCEEDED",
         `a line of the event stream is longer than ${lineBytesMax} bytes`,
+        { hint: "Check that the URL is that of a sheaf coordinator." },
       );
     }
   }

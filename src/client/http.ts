@@ -41,7 +41,7 @@ export interface HttpOptions {
 /** What every call may be told. */
 export interface CallOptions {
   readonly signal?: AbortSignal;
-  /** How long to wait for an answer, ms. Default 10,000 (long polls: 15 s more than the server holds them). */
+  /** How long to wait for an answer, ms. Default 10,000 (long polls: 15 s more than they are held). */
   readonly timeoutMs?: number;
   /** How long to go on trying when nothing answers or what answers is not ready, ms; 0: one try. */
   readonly retryMs?: number;
@@ -198,6 +198,7 @@ export class Http {
       throw new SheafError(
         "LIMIT_EXCEEDED",
         `${this.#name(request)}: the answer is larger than ${bytesMax} bytes`,
+        { hint: "Ask for less: lists take a limit." },
       );
     }
     return Buffer.concat(chunks).toString("utf8");

@@ -22,8 +22,8 @@ export function pauseMs(tries: number, random: () => number): number {
 }
 
 /**
- * Calls `work` until it succeeds, fails with what will not pass, or `forMs` are over (0: one try). Then its last
- * error is thrown. An abort of `signal` ends a pause at once.
+ * Calls `work` until it succeeds, fails with what will not pass, or `forMs` are over (0: one try). Then its
+ * last error is thrown. An abort of `signal` ends a pause at once.
  */
 export async function retrying<T>(
   world: RetryWorld,
