@@ -38,20 +38,18 @@ function argExtreme(
   const by = options?.by;
   const beats = (measure: Measure, state: BestItem<unknown>): boolean =>
     state.measure === undefined || sign * compareMeasures(measure, state.measure) > 0;
+  /** What the state would become; undefined where it stays. */
+  const better = (state: BestItem<unknown>, value: unknown): Required<BestItem<unknown>> | undefined => {
+    const [measure, item] = by === undefined ? pairOf(kind, value) : [by(value), value];
+    const checked = checkMeasure(kind, measure, item);
+    return beats(checked, state) ? { measure: keepValue(checked), item: keepValue(item) } : undefined;
+  };
   return {
     kind,
     spec: { by: by !== undefined },
     empty: () => ({ measure: undefined, item: null }),
-    add(state, value) {
-      const [measure, item] = by === undefined ? pairOf(kind, value) : [by(value), value];
-      const checked = checkMeasure(kind, measure, item);
-      if (!beats(checked, state)) return state;
-      // Both or, when one is refused, neither.
-      const kept = keepValue(item);
-      state.measure = keepValue(checked);
-      state.item = kept;
-      return state;
-    },
+    add: (state, value) => better(state, value) ?? state,
+    check: (state, value) => void better(state, value),
     merge: (left, right) => (right.measure !== undefined && beats(right.measure, left) ? { ...right } : left),
     result: (state) => state.item,
     pack: (state) => (state.measure === undefined ? [] : [state.measure, state.item]),

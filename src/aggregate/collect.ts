@@ -20,11 +20,13 @@ export interface Collected<V> {
  */
 export function collect<V = unknown>(options: CollectOptions = {}): Aggregator<V, V[], Collected<V>> {
   const max = positiveInteger("collect", "max", options.max ?? MAX_DEFAULT);
+  const checkRoom = (state: Collected<V>): void => {
+    if (state.values.length < max) return;
+    const hint = "Raise it: collect({ max }), or write a reduce function, whose values stream.";
+    throw refuseMore("collect", max, "values", hint);
+  };
   const put = (state: Collected<V>, value: V): void => {
-    if (state.values.length >= max) {
-      const hint = "Raise it: collect({ max }), or write a reduce function, whose values stream.";
-      throw refuseMore("collect", max, "values", hint);
-    }
+    checkRoom(state);
     state.values.push(value);
     state.bytes += 8 + valueBytes(value);
   };
@@ -35,6 +37,10 @@ export function collect<V = unknown>(options: CollectOptions = {}): Aggregator<V
     add(state, value) {
       put(state, keepValue(value));
       return state;
+    },
+    check(state, value) {
+      keepValue(value);
+      checkRoom(state);
     },
     merge(left, right) {
       for (const value of right.values) put(left, value);

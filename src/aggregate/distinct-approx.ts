@@ -57,6 +57,7 @@ export function distinctApprox(
       put(state, hashOf(lanes[0]!, lanes[1]!));
       return state;
     },
+    check: (_state, value) => void canonical.write(value),
     merge(left, right) {
       if (right.hashes !== null) {
         for (const hash of right.hashes) put(left, hash);

@@ -42,12 +42,16 @@ function distinctValues<T extends Comparable, O>(
 ): Aggregator<T, O, DistinctValues> {
   const max = positiveInteger(kind, "max", options.max ?? MAX_DEFAULT);
   const canonical = new CanonicalBytes(kind);
+  const checkRoom = (state: DistinctValues): void => {
+    if (sizeOfState(state) < max) return;
+    const hint = `Raise it: ${kind}({ max }), or use distinctApprox(), which needs 16 KiB at most.`;
+    throw refuseMore(kind, max, "different values", hint);
+  };
   const put = (state: DistinctValues, value: Comparable): void => {
-    if (!putValue(canonical, state, value)) return;
-    if (sizeOfState(state) > max) {
-      const hint = `Raise it: ${kind}({ max }), or use distinctApprox(), which needs 16 KiB at most.`;
-      throw refuseMore(kind, max, "different values", hint);
-    }
+    const identity = newIdentity(canonical, state, value);
+    if (identity === undefined) return;
+    checkRoom(state);
+    keepNew(state, value, identity);
   };
   const empty = (): DistinctValues => ({ simple: new Set(), composed: new Map(), bytes: 200 });
   return {
@@ -59,6 +63,9 @@ function distinctValues<T extends Comparable, O>(
       put(state, value);
       return state;
     },
+    check(state, value) {
+      if (newIdentity(canonical, state, value) !== undefined) checkRoom(state);
+    },
     merge(left, right) {
       for (const value of right.simple) put(left, value);
       for (const value of right.composed.values()) put(left, value);
@@ -68,29 +75,44 @@ function distinctValues<T extends Comparable, O>(
     pack: sorted,
     unpack(data) {
       const state = empty();
-      for (const value of data as Comparable[]) putValue(canonical, state, value);
+      for (const value of data as Comparable[]) {
+        const identity = newIdentity(canonical, state, value);
+        if (identity !== undefined) keepNew(state, value, identity);
+      }
       return state;
     },
     sizeOf: (state) => state.bytes,
   };
 }
 
-/** True when the value is new. */
-function putValue(canonical: CanonicalBytes, state: DistinctValues, value: Comparable): boolean {
+/**
+ * The text of a new value's canonical bytes, "" for one that is its own identity; undefined where the state
+ * has the value. @throws SheafError VALUE_INVALID for what cannot be compared by content
+ */
+function newIdentity(
+  canonical: CanonicalBytes,
+  state: DistinctValues,
+  value: Comparable,
+): string | undefined {
   if (typeof value === "object" && value !== null) {
     const length = canonical.write(value);
     const identity = Buffer.from(canonical.buffer.buffer, 0, length).toString("latin1");
-    if (state.composed.has(identity)) return false;
-    state.composed.set(identity, keepValue(value));
-    state.bytes += 80 + identity.length + valueBytes(value);
-    return true;
+    return state.composed.has(identity) ? undefined : identity;
   }
-  if (state.simple.has(value)) return false;
+  if (state.simple.has(value)) return undefined;
   // Only now: refuses NaN and what is no value at all, once per distinct value.
   canonical.write(value);
-  state.simple.add(typeof value === "number" ? value + 0 : value);
-  state.bytes += 32 + valueBytes(value);
-  return true;
+  return "";
+}
+
+function keepNew(state: DistinctValues, value: Comparable, identity: string): void {
+  if (typeof value === "object" && value !== null) {
+    state.composed.set(identity, keepValue(value));
+    state.bytes += 80 + identity.length + valueBytes(value);
+  } else {
+    state.simple.add(typeof value === "number" ? value + 0 : value);
+    state.bytes += 32 + valueBytes(value);
+  }
 }
 
 function sizeOfState(state: DistinctValues): number {

@@ -12,6 +12,7 @@ export function first<V = unknown>(): Aggregator<V, V | null, Held<V>> {
   return held(
     "first",
     (state, value) => (state.empty ? hold(keepValue(value)) : state),
+    (state, value) => void (state.empty && keepValue(value)),
     (left, right) => (left.empty ? { ...right } : left),
   );
 }
@@ -25,6 +26,7 @@ export function last<V = unknown>(): Aggregator<V, V | null, Held<V>> {
       state.empty = false;
       return state;
     },
+    (_state, value) => void keepValue(value),
     (left, right) => (right.empty ? left : { ...right }),
   );
 }
@@ -32,6 +34,7 @@ export function last<V = unknown>(): Aggregator<V, V | null, Held<V>> {
 function held<V>(
   kind: string,
   add: (state: Held<V>, value: V) => Held<V>,
+  check: (state: Held<V>, value: V) => void,
   merge: (left: Held<V>, right: Held<V>) => Held<V>,
 ): Aggregator<V, V | null, Held<V>> {
   return {
@@ -39,6 +42,7 @@ function held<V>(
     spec: null,
     empty: () => ({ empty: true, value: null }),
     add,
+    check,
     merge,
     result: (state) => state.value,
     pack: (state) => (state.empty ? [] : [state.value]),

@@ -41,17 +41,18 @@ interface Bins {
  */
 export function histogram(options: HistogramOptions): Aggregator<number, HistogramBin[], HistogramState> {
   const bins = "edges" in options ? edgeBins(options.edges) : widthBins(options);
+  const checkRoom = (state: HistogramState, bin: number): void => {
+    if (state.size < bins.max || state.has(bin)) return;
+    const hint = "Make the bins wider, or raise it: histogram({ width, max }).";
+    throw refuseMore("histogram", bins.max, "bins", hint);
+  };
   const put = (state: HistogramState, bin: number, count: number): void => {
-    const before = state.get(bin);
-    if (before === undefined && state.size >= bins.max) {
-      throw refuseMore(
-        "histogram",
-        bins.max,
-        "bins",
-        "Make the bins wider, or raise it: histogram({ width, max }).",
-      );
-    }
-    state.set(bin, (before ?? 0) + count);
+    checkRoom(state, bin);
+    state.set(bin, (state.get(bin) ?? 0) + count);
+  };
+  const binOf = (value: number): number => {
+    if (!Number.isFinite(value)) throw refuseNumber("histogram", value);
+    return bins.binOf(value);
   };
   return {
     kind: "histogram",
@@ -59,10 +60,10 @@ export function histogram(options: HistogramOptions): Aggregator<number, Histogr
     commutative: true,
     empty: () => new Map(),
     add(state, value) {
-      if (!Number.isFinite(value)) throw refuseNumber("histogram", value);
-      put(state, bins.binOf(value), 1);
+      put(state, binOf(value), 1);
       return state;
     },
+    check: (state, value) => checkRoom(state, binOf(value)),
     merge(left, right) {
       for (const [bin, count] of right) put(left, bin, count);
       return left;

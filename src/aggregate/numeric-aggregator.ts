@@ -11,6 +11,7 @@ export function numericAggregator<V, O>(
   numeric: NumericState<V, O>,
 ): Aggregator<V, O, Float64Array> {
   const slots = slotsOf(numeric.ops);
+  const scratch = new Float64Array(slots);
   return {
     kind,
     spec,
@@ -24,6 +25,11 @@ export function numericAggregator<V, O>(
     add(row, value) {
       numeric.add(row, 0, value);
       return row;
+    },
+    check(_row, value) {
+      // What a row takes depends on the value alone.
+      initRow(numeric.ops, scratch, 0);
+      numeric.add(scratch, 0, value);
     },
     merge(left, right) {
       mergeRow(numeric.ops, left, 0, right, 0);

@@ -72,10 +72,11 @@ function sketched<O>(
     commutative: true,
     empty: () => ({ count: 0, min: Infinity, max: -Infinity, values: [], buckets: new Map() }),
     add(state, value) {
-      if (!Number.isFinite(value)) throw refuseNumber(kind, value);
+      checkNumber(kind, value);
       putValue(state, sketch, value);
       return state;
     },
+    check: (_state, value) => checkNumber(kind, value),
     merge(left, right) {
       if (right.values !== null) {
         for (const value of right.values) putValue(left, sketch, value);
@@ -93,6 +94,10 @@ function sketched<O>(
     unpack: unpackState,
     sizeOf: (state) => 200 + (state.values?.length ?? 0) * 8 + state.buckets.size * 40,
   };
+}
+
+function checkNumber(kind: string, value: unknown): void {
+  if (!Number.isFinite(value)) throw refuseNumber(kind, value);
 }
 
 function putValue(state: QuantileState, sketch: DdSketch, value: number): void {

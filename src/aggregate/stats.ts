@@ -109,22 +109,30 @@ function genericStats(
 ): Aggregator<unknown, unknown, unknown[]> {
   const names = named.map(([name]) => name);
   const members = named.map(([, member]) => member);
+  const check = (state: unknown[], value: unknown): void => {
+    const fields = typeof value === "number" ? undefined : fieldsOf(value);
+    for (let i = 0; i < members.length; i++) {
+      try {
+        checkMember(members[i]!, state[i], fields === undefined ? value : fields[names[i]!]);
+      } catch (error) {
+        throw nameMember(names[i]!, error);
+      }
+    }
+  };
   return {
     kind: "stats",
     spec,
     commutative: members.every((member) => member.commutative === true),
     empty: () => members.map((member) => member.empty()),
     add(state, value) {
-      const fields = typeof value === "number" ? undefined : fieldsOf(value);
+      check(state, value);
       for (let i = 0; i < members.length; i++) {
-        try {
-          state[i] = members[i]!.add(state[i], fields === undefined ? value : fields[names[i]!]);
-        } catch (error) {
-          throw nameMember(names[i]!, error);
-        }
+        const own = typeof value === "number" ? value : fieldsOf(value)[names[i]!];
+        state[i] = members[i]!.add(state[i], own);
       }
       return state;
     },
+    check,
     merge(left, right) {
       for (let i = 0; i < members.length; i++) {
         try {
@@ -140,6 +148,11 @@ function genericStats(
     unpack: (data) => members.map((member, i) => member.unpack((data as unknown[])[i])),
     sizeOf: (state) => members.reduce((bytes, member, i) => bytes + member.sizeOf(state[i]), 64),
   };
+}
+
+function checkMember(member: AnyMember, state: unknown, value: unknown): void {
+  if (member.check === undefined) member.add(member.empty(), value);
+  else member.check(state, value);
 }
 
 function resultsOf(names: readonly string[], resultAt: (member: number) => unknown): unknown {

@@ -18,16 +18,12 @@ export function sumBig(): Aggregator<number | bigint, bigint, BigSum> {
     commutative: true,
     empty: () => ({ big: 0n, small: 0 }),
     add(state, value) {
-      if (typeof value === "bigint") {
-        state.big += value;
-      } else if (Number.isSafeInteger(value)) {
-        addNumber(state, value);
-      } else {
-        const hint = "Emit bigints, or integers within 2^53 - 1; use sum() for other numbers.";
-        throw refuseValue("sumBig", value, "a bigint or a safe integer", hint);
-      }
+      checkInteger(value);
+      if (typeof value === "bigint") state.big += value;
+      else addNumber(state, value);
       return state;
     },
+    check: (_state, value) => checkInteger(value),
     merge(left, right) {
       left.big += right.big;
       addNumber(left, right.small);
@@ -38,6 +34,12 @@ export function sumBig(): Aggregator<number | bigint, bigint, BigSum> {
     unpack: (data) => ({ big: data as bigint, small: 0 }),
     sizeOf: (state) => 64 + bytesOf(state.big),
   };
+}
+
+function checkInteger(value: unknown): void {
+  if (typeof value === "bigint" || Number.isSafeInteger(value)) return;
+  const hint = "Emit bigints, or integers within 2^53 - 1; use sum() for other numbers.";
+  throw refuseValue("sumBig", value, "a bigint or a safe integer", hint);
 }
 
 function addNumber(state: BigSum, value: number): void {

@@ -29,16 +29,22 @@ function largest(
   k: number,
   by: ((item: unknown) => Measure) | undefined,
 ): Aggregator<unknown, unknown[], TopItems<unknown>> {
+  /** Where the item would go, with copies of it and its measure; undefined where it is none of the best. */
+  const placed = (state: TopItems<unknown>, item: unknown): [number, Measure, unknown] | undefined => {
+    const measure = checkMeasure("topK", by === undefined ? (item as Measure) : by(item), item);
+    const place = placeOf(state.measures, measure);
+    return place < k ? [place, keepValue(measure), keepValue(item)] : undefined;
+  };
   return {
     kind: "topK",
     spec: { k, by: by !== undefined },
     empty: () => ({ measures: [], items: [] }),
     add(state, item) {
-      const measure = checkMeasure("topK", by === undefined ? (item as Measure) : by(item), item);
-      const place = placeOf(state.measures, measure);
-      if (place < k) insert(state, place, k, keepValue(measure), keepValue(item));
+      const found = placed(state, item);
+      if (found !== undefined) insert(state, found[0], k, found[1], found[2]);
       return state;
     },
+    check: (state, item) => void placed(state, item),
     merge(left, right) {
       for (let i = 0; i < right.items.length; i++) {
         const place = placeOf(left.measures, right.measures[i]!);

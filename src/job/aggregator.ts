@@ -71,7 +71,13 @@ export interface Aggregator<in V, out O, S = unknown> {
   /** Set where the order of the values does not change the result. `testJob` holds the aggregator to it. */
   readonly commutative?: boolean;
   empty(): S;
+  /** Where it throws, the state is as it was. */
   add(state: S, value: V): S;
+  /**
+   * Throws what `add` would throw, and changes nothing. For `stats()`, which adds to all of its members or to
+   * none; a member without it is asked to add to an empty state.
+   */
+  check?(state: S, value: V): void;
   merge(left: S, right: S): S;
   result(state: S): O;
   /**
