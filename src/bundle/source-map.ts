@@ -40,9 +40,10 @@ export async function mapStack(
   const lines: string[] = [];
   const places: SourcePlace[] = [];
   for (const line of stack.split("\n")) {
+    if (/^\s*at .*\(?node:internal\//.test(line)) continue;
     const frame = FRAME.exec(line);
     if (frame === null) {
-      if (!/^\s*at .*\(?node:internal\//.test(line)) lines.push(line);
+      lines.push(line);
       continue;
     }
     const [, before, source, lineNumber, column, behind] = frame as unknown as [

@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { mapStack, shortPath } from "../bundle/source-map.ts";
 import type { MappedStack } from "../bundle/source-map.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
@@ -35,9 +35,7 @@ export function formatFailure(failure: TaskFailure, context: ReportContext): str
       if (isIt) lines.push(`         | ${" ".repeat(column - 1)}^`);
     }
   }
-  const frames = (context.mapped?.text ?? failure.stack ?? "")
-    .split("\n")
-    .filter((line) => /^\s*at /.test(line));
+  const frames = (context.mapped?.text ?? failure.stack ?? "").split("\n").filter(isFrame);
   if (frames.length > 1 || (frames.length === 1 && !place)) {
     lines.push("", ...frames.slice(0, frameLinesMax).map((frame) => `    ${frame.trim()}`));
   }
@@ -96,6 +94,8 @@ export function printable(text: string, charsMax: number): string {
 /** The running package's own files, compiled and as written, whose frames say nothing to a user. */
 const packageDirectory = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const engineFiles = [join(packageDirectory, "dist", "/"), join(packageDirectory, "src", "/")];
+/** As frames name them before they are mapped, and after. */
+const engineMarks = engineFiles.flatMap((path) => [pathToFileURL(path).href, `(${path}`, ` ${path}`]);
 
 /**
  * Maps a failure's stack; null when it has none. `bundle`: path of job.mjs as loaded, null for a Job object.
@@ -103,9 +103,29 @@ const engineFiles = [join(packageDirectory, "dist", "/"), join(packageDirectory,
 export async function mapFailure(failure: TaskFailure, bundle: string | null): Promise<MappedStack | null> {
   if (failure.stack === null) return null;
   try {
-    return await mapStack(failure.stack, bundle, engineFiles);
+    // Of a bug of the engine's, its own frames are what tells.
+    return await mapStack(failure.stack, bundle, failure.code === "INTERNAL" ? [] : engineFiles);
   } catch {
     // A machine that is short of files or memory, most likely: what failed first must be told all the same.
     return null;
   }
+}
+
+/**
+ * The failure without frames of the engine and of Node where the data is to blame: where the engine was when
+ * it found that out explains nothing. Frames of the job's code, a reader of its own for one, stay.
+ */
+export function withoutEngineFrames(failure: TaskFailure): TaskFailure {
+  if (failure.blame !== "data" || failure.stack === null) return failure;
+  const lines = failure.stack.split("\n");
+  const kept = lines.filter((line) => !isFrame(line) || !isEngineFrame(line));
+  return { ...failure, stack: kept.some(isFrame) ? kept.join("\n") : null };
+}
+
+function isFrame(line: string): boolean {
+  return /^\s*at /.test(line);
+}
+
+function isEngineFrame(line: string): boolean {
+  return line.includes("node:internal/") || engineMarks.some((mark) => line.includes(mark));
 }
