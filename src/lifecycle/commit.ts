@@ -75,12 +75,11 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
   const directories = new Set([plan.staging, ...plan.collections.map((name) => join(plan.staging, name))]);
   try {
     for (const directory of directories) await mkdir(directory, { recursive: true });
-    for (const { source, part } of named) await moveFile(source, join(plan.staging, part.file));
+    await moveFiles(named.map(({ source, part }) => [source, join(plan.staging, part.file)]));
     const bad = results.flatMap(({ badPath }) => (badPath === null ? [] : [badPath]));
     if (bad.length > 0) await mkdir(join(plan.staging, "_bad"));
-    for (const [index, source] of bad.entries()) {
-      await moveFile(source, join(plan.staging, "_bad", `part-${String(index).padStart(5, "0")}.jsonl`));
-    }
+    const badName = (index: number): string => `part-${String(index).padStart(5, "0")}.jsonl`;
+    await moveFiles(bad.map((source, index) => [source, join(plan.staging, "_bad", badName(index))]));
     const manifest: SuccessManifest = {
       sheaf: 1,
       job: plan.name,
@@ -114,6 +113,17 @@ export async function keepCollected(
     kept.push({ collection: part.collection, path });
   }
   return kept;
+}
+
+/** Files moved at once: what waits for the disk then waits together. */
+const MOVES_AT_ONCE = 16;
+
+/** Moves all of them. After a throw none is being moved any more. */
+async function moveFiles(files: readonly (readonly [source: string, target: string])[]): Promise<void> {
+  for (let at = 0; at < files.length; at += MOVES_AT_ONCE) {
+    const moves = files.slice(at, at + MOVES_AT_ONCE).map(([source, target]) => moveFile(source, target));
+    for (const move of await Promise.allSettled(moves)) if (move.status === "rejected") throw move.reason;
+  }
 }
 
 async function moveFile(source: string, target: string): Promise<void> {

@@ -20,6 +20,8 @@ import { PhaseClock } from "../lifecycle/phase-clock.ts";
 import { PoisonWatch } from "../worker/poison.ts";
 import { beatOf, workerStartMsMax } from "../worker/pool.ts";
 import { ProgressTally } from "../lifecycle/progress.ts";
+import { withoutEngineFrames } from "../lifecycle/error-report.ts";
+import { ReduceInputs } from "../lifecycle/reduce-inputs.ts";
 import { tracedPlace } from "../worker/trace.ts";
 import type { Trace } from "../worker/trace.ts";
 
@@ -57,6 +59,7 @@ export class TaskDriver {
   readonly #cleanups = new Set<Promise<void>>();
   readonly #poison: PoisonWatch;
   readonly #phases: PhaseClock;
+  readonly #reduceInputs = new ReduceInputs(() => this.#results("map"));
   readonly progress: ProgressTally;
   #events: { readonly event: SchedulerEvent; readonly decided: (() => void) | undefined }[] = [];
   #stepping = false;
@@ -142,7 +145,9 @@ export class TaskDriver {
 
   #failedAttempt(attempt: RunningAttempt, reported: TaskFailure): void {
     const { ref, spec } = attempt;
-    const { failure, setAside } = this.#poison.ended(spec, attempt.trace, attempt.board, reported);
+    const ended = this.#poison.ended(spec, attempt.trace, attempt.board, reported);
+    const { setAside } = ended;
+    const failure = withoutEngineFrames(ended.failure);
     this.#failures.add(ref, attempt.spec, failure);
     this.#removeLater(attempt);
     const { message } = failure;
@@ -260,6 +265,7 @@ export class TaskDriver {
     try {
       for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
         const commands = this.#scheduler.step(next.event, this.#options.clock.nowMs());
+        this.#reduceInputs.taken(next.event);
         next.decided?.();
         for (const command of commands) this.#perform(command);
       }
@@ -383,10 +389,8 @@ export class TaskDriver {
       case "map":
         return { kind: "map", split: tasks.map[ref.task]!, directory, ...common };
       case "reduce": {
-        const inputs = this.#results("map").flatMap((result) =>
-          result.output === null ? [] : [result.output],
-        );
-        return { kind: "reduce", ...tasks.reduce[ref.task]!, inputs, directory, ...common };
+        const place = tasks.reduce[ref.task]!;
+        return { kind: "reduce", ...place, inputs: this.#reduceInputs.of(place), directory, ...common };
       }
     }
   }
