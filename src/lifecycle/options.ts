@@ -24,8 +24,8 @@ export interface RunOptions {
   /** Workers at most. Default: the machine's cores. Never more are started than there are tasks. */
   readonly workers?: number;
   /**
-   * Reduce partitions: for every collection, or by collection name. Default: the job's, else from the
-   * input's size.
+   * Reduce partitions: for every collection that is shuffled, or by collection name. Default: the job's, else
+   * from the input's size.
    */
   readonly partitions?: number | Readonly<Record<string, number>>;
   /** Bytes one map task reads at most. Default: from the input's size. */
@@ -39,11 +39,15 @@ export interface RunOptions {
   readonly heap?: number | string;
   /** Fraction of the records to keep, in (0, 1]. Default 1. */
   readonly sample?: number;
-  /** Values for the job's `params`, by name. Texts become numbers or booleans where the default is one. */
+  /**
+   * Values for the job's `params`, by name. Texts become what the default is: a number, bigint or boolean;
+   * or, read as JSON, an array or object; any JSON where the default is null.
+   */
   readonly params?: Readonly<Record<string, unknown>>;
   /**
-   * Records that may fail before the job does: a number, or a share of the records read ("0.01%"). Default
-   * 0.
+   * Records that may fail before the job does: a number, or a share of the records read ("0.01%"). More than
+   * a number fails the job at once; a share is judged when every map is done, since until then nobody knows
+   * of how many. Default 0.
    */
   readonly maxBad?: number | string;
   readonly isolate?: Isolation;

@@ -76,8 +76,9 @@ export function resolveOptions(options: RunOptions, isolation: Isolation): Resol
 }
 
 /**
- * Partitions asked for by collection index; null where they follow from the input.
- * @throws SheafError USAGE for a name that is no collection
+ * Partitions asked for by collection index; null where they follow from the input. One number for all is for
+ * all that are shuffled.
+ * @throws SheafError USAGE for a name that is no collection, or one without reduce and order
  */
 export function partitionsOf(options: RunOptions, outline: JobOutline): (number | null)[] {
   const { partitions } = options;
@@ -85,17 +86,26 @@ export function partitionsOf(options: RunOptions, outline: JobOutline): (number 
   const checked = (count: number): number => wholeNumber(count, "partitions", 1, limits.partitionsMax);
   if (typeof partitions === "number") return outline.collections.map(() => checked(partitions));
   const names = outline.collections.map((collection) => collection.name);
-  for (const name of Object.keys(partitions)) checkName(name, names, "collection");
+  for (const name of Object.keys(partitions)) {
+    checkName(name, names, "collection");
+    if (outline.collections[names.indexOf(name)]!.mapOnly) throw noPartitions(name);
+  }
   return outline.collections.map(({ name, partitions: own }) => {
     const given = Object.hasOwn(partitions, name) ? partitions[name] : undefined;
     return given === undefined ? own : checked(given);
   });
 }
 
+function noPartitions(name: string): SheafError {
+  return usage(
+    `partitions: collection "${name}" has neither reduce nor order, and so no partitions`,
+    "It has a file for each map task: --split-size makes them more or fewer. Or give the collection a reduce.",
+  );
+}
+
 /**
  * The params given, texts turned into what the job's default is.
- * @throws SheafError USAGE for a name the job does not have, or a text that is no number or boolean where one
- * belongs
+ * @throws SheafError USAGE for a name the job does not have, or a text that is none of what belongs there
  */
 export function paramsOf(options: RunOptions, outline: JobOutline): Record<string, unknown> {
   const params: Record<string, unknown> = {};
@@ -122,18 +132,34 @@ function paramValue(name: string, given: string, type: string): unknown {
         throw usage(`param ${name}: "${given}" is neither "true" nor "false"`);
       }
       return given === "true";
+    case "array":
     case "object":
-      try {
-        return JSON.parse(given) as unknown;
-      } catch {
-        throw usage(
-          `param ${name}: "${given}" is not JSON`,
-          "The job's default is an object or array: give JSON.",
-        );
-      }
+    case "null":
+      return jsonParam(name, given, type);
     default:
       return given;
   }
+}
+
+const jsonShapes = { array: "an array", object: "an object", null: "null" } as const;
+const jsonHints = {
+  array: `The job's default is an array. Give one as JSON: --set 'NAME=["a", 2]'.`,
+  object: `The job's default is an object. Give one as JSON: --set 'NAME={"a": 2}'.`,
+  null: `The job's default is null. Give any JSON, texts in quotes: --set 'NAME="a"'.`,
+} as const;
+
+/** The default says what must come: an array, an object, or for null anything. */
+function jsonParam(name: string, given: string, type: keyof typeof jsonShapes): unknown {
+  const hint = jsonHints[type].replace("NAME", name);
+  let value: unknown;
+  try {
+    value = JSON.parse(given);
+  } catch {
+    throw usage(`param ${name}: "${given}" is not JSON`, hint);
+  }
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  if (type === "null" || (type === "array" ? Array.isArray(value) : isObject)) return value;
+  throw usage(`param ${name}: ${given} is not ${jsonShapes[type]}`, hint);
 }
 
 function checkName(name: string, names: readonly string[], what: string): void {

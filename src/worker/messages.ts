@@ -25,7 +25,7 @@ export interface JobOutline {
     readonly order: "hash" | "total";
     readonly mapOnly: boolean;
   }[];
-  /** typeof each default of the job's params: what `--set` texts are turned into. */
+  /** typeof each default of the job's params, or "array" or "null": what `--set` texts are turned into. */
   readonly params: Readonly<Record<string, string>>;
   readonly hasExpect: boolean;
   readonly seed: number;

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { job, text } from "#src/index.js";
 import { BadRecordBudget } from "#src/lifecycle/bad-budget.js";
 import { chooseBounds } from "#src/lifecycle/bounds.js";
 import { formatFailure, printable } from "#src/lifecycle/error-report.js";
 import { failureOfExit } from "#src/worker/exit-cause.js";
 import { taskFailure } from "#src/worker/failure.js";
+import { outlineOf } from "#src/worker/task-host.js";
 import { faultFor } from "#src/worker/fault-injection.js";
 import { makeJobId } from "#src/lifecycle/job-directory.js";
 import { nameParts } from "#src/lifecycle/commit.js";
@@ -49,8 +51,9 @@ const outline: JobOutline = {
   collections: [
     { name: "byCity", partitions: null, order: "hash", mapOnly: false },
     { name: "byAge", partitions: 4, order: "hash", mapOnly: false },
+    { name: "broken", partitions: null, order: "hash", mapOnly: true },
   ],
-  params: { limit: "number", strict: "boolean", word: "string", list: "object" },
+  params: { limit: "number", strict: "boolean", word: "string", list: "array", by: "object", more: "null" },
   hasExpect: false,
   seed: 0,
 };
@@ -115,17 +118,42 @@ test("options that make no sense are refused by name", () => {
 });
 
 test("params become what their defaults are, and unknown names get a suggestion", () => {
-  const params = { limit: "12", strict: "true", word: "12", list: "[1,2]" };
-  assert.deepEqual(paramsOf({ params }, outline), { limit: 12, strict: true, word: "12", list: [1, 2] });
+  const params = { limit: "12", strict: "true", word: "12", list: "[1,2]", by: '{"a":1}', more: '"x"' };
+  const made = { limit: 12, strict: true, word: "12", list: [1, 2], by: { a: 1 }, more: "x" };
+  assert.deepEqual(paramsOf({ params }, outline), made);
   assert.throws(() => paramsOf({ params: { limit: "x" } }, outline), /"x" is not a number/);
   assert.throws(() => paramsOf({ params: { strict: "yes" } }, outline), /"yes" is neither/);
   assert.throws(() => paramsOf({ params: { limt: "1" } }, outline), { hint: 'Did you mean "limit"?' });
+  for (const [name, given, says] of [
+    ["list", "1", /param list: 1 is not an array/],
+    ["list", '{"a":1}', /is not an array/],
+    ["list", "null", /is not an array/],
+    ["list", "a,b", /param list: "a,b" is not JSON/],
+    ["by", "[1]", /param by: \[1\] is not an object/],
+    ["by", "null", /is not an object/],
+    ["by", "1", /is not an object/],
+    ["more", "x", /param more: "x" is not JSON/],
+  ] as const) {
+    const hint = new RegExp(`--set '${name}=`);
+    assert.throws(() => paramsOf({ params: { [name]: given } }, outline), { message: says, hint });
+  }
+});
+
+test("an outline tells of what kind the defaults of params are", () => {
+  const params = { a: 1, b: [1], c: { d: 1 }, e: null, f: "x", g: true };
+  const { params: kinds } = outlineOf(job({ input: text(), params, map: () => undefined }));
+  assert.deepEqual(kinds, { a: "number", b: "array", c: "object", e: "null", f: "string", g: "boolean" });
 });
 
 test("partitions are asked for all collections or by name, else they are the job's", () => {
-  assert.deepEqual(partitionsOf({}, outline), [null, 4]);
-  assert.deepEqual(partitionsOf({ partitions: 3 }, outline), [3, 3]);
-  assert.deepEqual(partitionsOf({ partitions: { byCity: 2 } }, outline), [2, 4]);
+  assert.deepEqual(partitionsOf({}, outline), [null, 4, null]);
+  assert.deepEqual(partitionsOf({ partitions: 3 }, outline), [3, 3, 3]);
+  assert.deepEqual(partitionsOf({ partitions: { byCity: 2 } }, outline), [2, 4, null]);
+  assert.throws(() => partitionsOf({ partitions: { broken: 2 } }, outline), {
+    code: "USAGE",
+    message: /collection "broken" has neither reduce nor order/,
+    hint: /--split-size/,
+  });
   assert.throws(() => partitionsOf({ partitions: { byCty: 2 } }, outline), {
     hint: 'Did you mean "byCity"?',
   });

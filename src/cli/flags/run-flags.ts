@@ -47,7 +47,7 @@ const inputFlags = {
     doc: "Bad records to set aside before the job fails: 100 or 0.01%",
     details:
       "A record is bad when it cannot be decoded or the job's code throws on it. Those set aside are kept in DIR/_bad " +
-      "with their error, file and offset.",
+      "with their error, file and offset. A share is judged when all of the input has been read.",
   }),
 };
 
@@ -99,7 +99,9 @@ const jobFlags = {
     type: assignmentType,
     category: "Job",
     doc: "Set a parameter of the job; may be repeated",
-    details: "The value is read as the type of the parameter's default.",
+    details:
+      "The value is read as the type of the parameter's default; as JSON where that is an array, an object or " +
+      "null.",
   }),
   name: valueFlag({
     name: "name",
@@ -130,7 +132,7 @@ const executionFlags = {
     default: "the job's, or from the input's size",
     category: "Execution",
     doc: "Reduce tasks, and so output files",
-    details: "Of every collection, or of the one named; may be repeated.",
+    details: "Of every collection that has a reduce or an order, or of the one named; may be repeated.",
   }),
   memory: valueFlag({
     name: "memory",
