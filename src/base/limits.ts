@@ -19,4 +19,11 @@ export const limits = {
   noProgressMsDefault: 60_000,
   valueDepthMax: 1_000,
   keyBytesMax: 16 * MiB,
+  /** What a server takes of a request, unless its route says otherwise. */
+  serverBodyBytesMax: 16 * MiB,
+  serverHeaderBytesMax: 16 * KiB,
+  serverConnectionsMax: 10_000,
+  /** A request's headers, and all of it, must have arrived within these. */
+  serverHeadersMs: 10_000,
+  serverRequestMs: 300_000,
 } as const;

@@ -11,7 +11,7 @@ const patterns: readonly (readonly [RegExp, string])[] = [
     redacted,
   ],
   [/\b(Bearer|Basic|Digest)(\s{1,8}|%20)[A-Za-z0-9._~+/=-]{6,}/gi, `$1$2${redacted}`],
-  [/([?&;]sig=)[^&\s"'\\#]+/gi, `$1${redacted}`],
+  [/([?&;]sig(?:nature)?=)[^&\s"'\\#]+/gi, `$1${redacted}`],
   [/(:\/\/[^\s/:@"'\\]{0,256}:)[^\s/@"'\\]{1,1024}@/g, `$1${redacted}@`],
 ];
 

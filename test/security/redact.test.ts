@@ -16,7 +16,10 @@ test("whatever looks like a token is taken out of a text, the rest of it stays",
     [`Authorization: Bearer ${token}`, "Authorization: Bearer [redacted]"],
     ["authorization: bearer abcdef123456", "authorization: bearer [redacted]"],
     ["Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic [redacted]"],
-    ["GET /x?job=j&expires=1&sig=0a1b2c&z=1 200", "GET /x?job=j&expires=1&sig=[redacted]&z=1 200"],
+    [
+      "GET /x?job=j&expires=1&signature=0a1b2c&z=1 200",
+      "GET /x?job=j&expires=1&signature=[redacted]&z=1 200",
+    ],
     ["http://me:hunter2@host:80/x", "http://me:[redacted]@host:80/x"],
     ["http://host:80/x@y and http://a/b:c@d", "http://host:80/x@y and http://a/b:c@d"],
     [
