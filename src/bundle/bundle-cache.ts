@@ -37,7 +37,7 @@ export function readBundleCache(
     for (const [path, known] of Object.entries(cached.files)) {
       if (signature(path) !== known) return null;
     }
-    return existsSync(join(outDirectory, cached.hash, "job.mjs")) ? cached : null;
+    return existsSync(join(outDirectory, bundleDirectory(cached.hash), "job.mjs")) ? cached : null;
   } catch {
     return null;
   }
@@ -70,13 +70,21 @@ export function writeBundleCache(
   }
 }
 
-/** Keyed by the job file and by this package's place, whose URL is written into bundles. */
+/**
+ * Where a bundle is kept: by its hash, and by this package's place, whose URL is in the bundle as it is
+ * loaded.
+ */
+export function bundleDirectory(hash: string): string {
+  return `${hash}.${digest(import.meta.url, 8)}`;
+}
+
+/** Keyed by the job file and by this package's place. */
 function entryPath(outDirectory: string, entry: string): string {
-  const key = createHash("sha256")
-    .update(`2\0${import.meta.url}\0${entry}`)
-    .digest("hex")
-    .slice(0, 24);
-  return join(outDirectory, "index", `${key}.json`);
+  return join(outDirectory, "index", `${digest(`3\0${import.meta.url}\0${entry}`, 24)}.json`);
+}
+
+function digest(text: string, letters: number): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, letters);
 }
 
 /** Files and directories that steer how imports resolve, from the job file's directory up. */

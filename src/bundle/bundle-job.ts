@@ -5,13 +5,16 @@ import { pathToFileURL } from "node:url";
 import type { BuildFailure, BuildOptions, BuildResult, Message } from "esbuild";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
-import { readBundleCache, writeBundleCache } from "./bundle-cache.ts";
+import { bundleDirectory, readBundleCache, writeBundleCache } from "./bundle-cache.ts";
 import { nativeAddons, perFilePaths, runningPackage, unsupportedPaths } from "./esbuild-plugins.ts";
+import { runnableBundle } from "./portable-bundle.ts";
 
 export interface BundledJob {
-  /** Absolute path of job.mjs, in `<outDirectory>/<hash>/`. */
+  /** Absolute path of job.mjs, which this process and its workers can load. */
   readonly path: string;
-  /** Content hash of job.mjs, 16 hex digits: the identity of the job's code. */
+  /** Beside it: the same as other machines can make theirs of (see portable-bundle.ts). */
+  readonly portablePath: string;
+  /** Content hash of the portable bundle, 16 hex digits: the identity of the job's code. */
   readonly hash: string;
   /** The source map beside it; its sources are file URLs and carry their text. */
   readonly mapPath: string;
@@ -29,9 +32,8 @@ export interface BundleOptions {
 /**
  * Bundles a job file (.ts, .mts, .js, .mjs) and what it imports into one ES module. npm packages come from
  * the job
- * file's own node_modules and are bundled; `sheaf` and `sheaf/testing` always are the running package, by
- * URL, so that
- * the job and the engine share one copy; node: modules and native addons stay outside.
+ * file's own node_modules and are bundled; `sheaf` and `sheaf/testing` always are the package that runs it,
+ * by URL, so that the job and the engine share one copy; node: modules and native addons stay outside.
  * @throws SheafError JOB_LOAD with file:line:column when it does not bundle or has no default export.
  */
 export async function bundleJob(file: string, options: BundleOptions): Promise<BundledJob> {
@@ -46,7 +48,7 @@ export async function bundleJob(file: string, options: BundleOptions): Promise<B
   const hash = createHash("sha256").update(code.contents).digest("hex").slice(0, 16);
   const paths = bundlePaths(options.outDirectory, hash);
   const map = absoluteSources(outputEnding(built, ".map").text, dirname(code.path));
-  placeBundle(dirname(paths.path), code.contents, map);
+  placeBundle(dirname(paths.path), code.text, map);
 
   const warnings = built.warnings.map((warning) => placed(warning));
   const inputs = Object.keys(built.metafile!.inputs).map((input) => resolve(dirname(entry), input));
@@ -55,9 +57,10 @@ export async function bundleJob(file: string, options: BundleOptions): Promise<B
   return { ...paths, warnings };
 }
 
-function bundlePaths(outDirectory: string, hash: string): { path: string; hash: string; mapPath: string } {
-  const path = join(outDirectory, hash, "job.mjs");
-  return { path, hash, mapPath: `${path}.map` };
+function bundlePaths(outDirectory: string, hash: string): Omit<BundledJob, "warnings"> {
+  const directory = join(outDirectory, bundleDirectory(hash));
+  const path = join(directory, "job.mjs");
+  return { path, portablePath: join(directory, "portable.mjs"), hash, mapPath: `${path}.map` };
 }
 
 function existingJobFile(file: string): string {
@@ -191,11 +194,12 @@ function absoluteSources(map: string, directory: string): string {
 }
 
 /** Written aside and renamed, so that a bundle of a given hash is whole or absent whoever else writes it. */
-function placeBundle(directory: string, code: Uint8Array, map: string): void {
+function placeBundle(directory: string, portable: string, map: string): void {
   mkdirSync(dirname(directory), { recursive: true });
   const aside = mkdtempSync(`${directory}.`);
   try {
-    writeFileSync(join(aside, "job.mjs"), code);
+    writeFileSync(join(aside, "portable.mjs"), portable);
+    writeFileSync(join(aside, "job.mjs"), runnableBundle(portable));
     writeFileSync(join(aside, "job.mjs.map"), map);
   } catch (error) {
     rmSync(aside, { recursive: true, force: true });

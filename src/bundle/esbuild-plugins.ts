@@ -2,14 +2,15 @@ import { readFile } from "node:fs/promises";
 import { dirname, extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { BuildOptions, Loader, Plugin } from "esbuild";
+import { placeholderUrl } from "./portable-bundle.ts";
 
-/** `sheaf` and `sheaf/testing` of a job are the files of the package that runs it. */
+/** `sheaf` and `sheaf/testing` of a job will be the files of the package that runs it, wherever that lies. */
 export function runningPackage(): Plugin {
   return {
     name: "running-package",
     setup(build) {
       build.onResolve({ filter: /^sheaf(\/testing)?$/ }, ({ path }) => ({
-        path: new URL(path === "sheaf" ? "../index.js" : "../testing.js", import.meta.url).href,
+        path: placeholderUrl(path === "sheaf" ? "sheaf" : "sheaf/testing"),
         external: true,
       }));
     },

@@ -177,7 +177,8 @@ export class ApiClient {
 
   /**
    * The job's events behind number `after`, the past ones first, over one connection: ends behind the
-   * last one (job-finished), or without it when the coordinator stops. `followEvents` joins several connections.
+   * last one (job-finished), or without it when the coordinator stops. `followEvents` joins several
+   * connections.
    */
   async *events(job: string, after: number, call: CallOptions = {}): AsyncGenerator<NumberedEvent> {
     const path = `${jobPath(job)}/events`;

@@ -2,7 +2,8 @@
  * What is kept of every job, in the state directory ($SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else
  * ~/.local/state/sheaf), the last 100 jobs:
  *
- *   bundles/<hash>/job.mjs, job.mjs.map     bundled job files by content; shared by the jobs that ran them
+ *   bundles/<hash>.<sheaf>/     bundled job files by content and by where sheaf lies; shared by the jobs that
+ *     job.mjs, job.mjs.map      ran them. portable.mjs is the bundle before it was made loadable there
  *   jobs/<jobId>/
  *     job.json                    the record (JobRecord): name, submitter, times, status, settings, inputs,
  * output,

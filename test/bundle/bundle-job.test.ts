@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { bundleJob } from "#src/bundle/bundle-job.js";
+import { runnableBundle } from "#src/bundle/portable-bundle.js";
 import { mapStack } from "#src/bundle/source-map.js";
 import type { SheafError } from "#src/base/errors.js";
 
@@ -84,6 +86,30 @@ test("sheaf and sheaf/testing are the running package, whatever the job's projec
   assert.match(code, new RegExp(`from "${dist}/index.js"`));
   assert.match(code, new RegExp(`"${dist}/testing.js"`));
   assert.doesNotMatch(code, /the wrong one/);
+});
+
+test("a bundle is portable: its hash is that of a text that does not say where sheaf lies", async () => {
+  const file = write(
+    "portable/job.ts",
+    'import { job } from "sheaf";\nimport { testJob } from "sheaf/testing";\nexport * from "sheaf";\n' +
+      'const late = () => import("sheaf");\nconst said = "sheaf://package/index.js";\n' +
+      "export default { job, testJob, late, said };\n",
+  );
+  const { bundled, code } = await bundle(file);
+  const portable = readFileSync(bundled.portablePath, "utf8");
+  const dist = pathToFileURL(join(import.meta.dirname, "../../../dist")).href;
+  assert.equal(createHash("sha256").update(portable).digest("hex").slice(0, 16), bundled.hash);
+  assert.ok(!portable.includes(dist));
+  assert.equal(runnableBundle(portable), code);
+  assert.equal(code.split(dist).length - 1, 4);
+  assert.equal(portable.split("\n").length, code.split("\n").length);
+  const loaded = (await import(pathToFileURL(bundled.path).href)) as {
+    default: { job: unknown; said: string; late: () => Promise<{ job: unknown }> };
+  };
+  const engine = (await import(`${dist}/index.js`)) as { job: unknown };
+  assert.equal(loaded.default.job, engine.job);
+  assert.equal((await loaded.default.late()).job, engine.job);
+  assert.equal(loaded.default.said, "sheaf://package/index.js");
 });
 
 test("equal code has an equal hash wherever the bundle is put, other code another", async () => {
