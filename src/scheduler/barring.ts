@@ -70,8 +70,6 @@ function barOf(s: SchedulerState, job: JobState, node: string): Bar {
 }
 
 function hasOtherNode(s: SchedulerState, job: JobState, node: string): boolean {
-  let others = s.nodes.size - (s.nodes.has(node) ? 1 : 0);
-  for (const [name, bar] of job.bars)
-    if (name !== node && bar.untilMs !== null && s.nodes.has(name)) others--;
-  return others > 0;
+  for (const [name, { open }] of s.nodes) if (open && name !== node && !isBarred(job, name)) return true;
+  return false;
 }

@@ -42,6 +42,11 @@ export type Command =
    * (again).
    */
   | ({ readonly kind: "inviteNode" } & NodeRef)
+  /**
+   * On the draining node nothing runs: it may leave. So many of its map outputs would have to be made again.
+   * Repeated with its heartbeats.
+   */
+  | ({ readonly kind: "nodeDrained"; readonly neededOutputs: number } & NodeRef)
   /** The node gets no more tasks of the job until then. */
   | { readonly kind: "nodeBarred"; readonly job: string; readonly node: string; readonly untilMs: number }
   | { readonly kind: "nodeAdmitted"; readonly job: string; readonly node: string }

@@ -11,6 +11,9 @@ export interface TaskPlan {
   readonly preferred?: readonly string[];
 }
 
+/** Node to cores: how many attempts of a job may run there at once. A node that is not named gets none. */
+export type Grants = Readonly<Record<string, number>>;
+
 /** A job as the scheduler sees it: the phases run one after the other, the tasks of a phase in any order. */
 export interface JobPlan {
   readonly id: string;
@@ -19,6 +22,8 @@ export interface JobPlan {
   readonly sample?: readonly TaskPlan[];
   readonly map: readonly TaskPlan[];
   readonly reduce?: readonly TaskPlan[];
+  /** Default null: no limit. */
+  readonly grants?: Grants | null;
   /** What differs from the defaults. */
   readonly policy?: Partial<JobPolicy>;
 }
@@ -43,13 +48,23 @@ export type SchedulerEvent =
       readonly message: string;
       readonly detail?: unknown;
     }
+  /** Takes the place of what was granted before. With less than runs, what runs goes on. */
+  | { readonly kind: "jobGranted"; readonly job: string; readonly grants: Grants | null }
   /** Frees the memory of a job that has ended; its history is gone with it. */
   | { readonly kind: "jobForgotten"; readonly job: string }
   /** A node offers slots 0 to slots-1. A higher incarnation than before: its earlier life is over. */
   | ({ readonly kind: "nodeJoined"; readonly slots: number } & NodeRef)
-  /** Keeps the node's lease. Attempts listed as running that are void here are killed again. */
+  /**
+   * Keeps the node's lease. `running`: the attempts it was given and whose end it has not been able to
+   * report. Those that are void here are killed again; after a restore those that are not listed are lost.
+   */
   | ({ readonly kind: "nodeHeartbeat"; readonly running: readonly AttemptRef[] } & NodeRef)
   | ({ readonly kind: "nodeLost"; readonly reason: string } & NodeRef)
+  /** It gets no new tasks (false: again). What runs goes on; answered by `nodeDrained` when nothing does. */
+  | ({ readonly kind: "nodeDraining"; readonly draining: boolean } & NodeRef)
+  /** No life of the node gets new tasks, of any job, until it is admitted. What runs goes on. */
+  | { readonly kind: "nodeBarredByHand"; readonly node: string; readonly reason: string }
+  | { readonly kind: "nodeAdmittedByHand"; readonly node: string }
   /**
    * The worker in a slot is idle and asks for work. `ask` numbers the slot's questions, upwards. A question
    * may be repeated under its number as long as nothing has come; a new number says that the attempt the slot

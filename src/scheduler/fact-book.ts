@@ -16,6 +16,7 @@ export class FactBook {
   readonly #tasks = new Set<Task>();
   readonly #attempts = new Set<Attempt>();
   readonly #nodes = new Set<NodeState>();
+  readonly #handBars = new Set<string>();
   readonly #bars = new Map<JobState, Set<string>>();
 
   submitted(fact: Fact, job: JobState): void {
@@ -44,6 +45,11 @@ export class FactBook {
     this.#nodes.add(node);
   }
 
+  /** The node was barred or admitted by hand. */
+  handBar(node: string): void {
+    this.#handBars.add(node);
+  }
+
   bar(job: JobState, node: string): void {
     let names = this.#bars.get(job);
     if (names === undefined) this.#bars.set(job, (names = new Set()));
@@ -67,6 +73,9 @@ export class FactBook {
     }
     for (const node of this.#nodes)
       if (s.incarnations.get(node.id) === node.incarnation) facts.push(nodeFact(s, node));
+    for (const node of this.#handBars)
+      facts.push({ kind: "handBar", node, reason: s.handBars.get(node) ?? null });
+    this.#handBars.clear();
     this.#jobs.clear();
     this.#tasks.clear();
     this.#attempts.clear();
@@ -77,7 +86,8 @@ export class FactBook {
 }
 
 function jobStateFact(job: JobState): JobStateFact {
-  return { kind: "jobState", job: job.id, life: job.status, samplesAnnounced: job.samplesAnnounced };
+  const { id, status, samplesAnnounced, grants } = job;
+  return { kind: "jobState", job: id, life: status, samplesAnnounced, grants: grants.grants };
 }
 
 function taskFact(task: Task): TaskFact {
@@ -95,5 +105,6 @@ function attemptFact(attempt: Attempt): AttemptFact {
 
 function nodeFact(s: SchedulerState, node: NodeState): NodeFact {
   const alive = s.nodes.get(node.id) === node;
-  return { kind: "node", node: node.id, incarnation: node.incarnation, slots: node.slots.length, alive };
+  const { id, incarnation, slots, draining } = node;
+  return { kind: "node", node: id, incarnation, slots: slots.length, alive, draining };
 }

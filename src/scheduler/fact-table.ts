@@ -22,7 +22,7 @@ export class JobRows {
     for (const list of this.#attempts.values()) for (const fact of list) if (fact !== undefined) yield fact;
   }
 
-  add(fact: Exclude<Fact, { kind: "node" | "jobForgotten" }>): void {
+  add(fact: Exclude<Fact, { kind: "node" | "handBar" | "jobForgotten" }>): void {
     switch (fact.kind) {
       case "job":
         this.job = fact;
@@ -57,6 +57,7 @@ function sparse(fact: AttemptFact): AttemptFact[] {
 /** Facts in any order or a whole log of them: of each key the last one counts. */
 export class FactTable {
   readonly nodes = new Map<string, NodeFact>();
+  readonly handBars = new Map<string, string>();
   readonly jobs = new Map<string, JobRows>();
   /** The latest time any fact tells of. */
   latestMs = 0;
@@ -70,6 +71,10 @@ export class FactTable {
     switch (fact.kind) {
       case "node":
         this.nodes.set(fact.node, fact);
+        return;
+      case "handBar":
+        if (fact.reason === null) this.handBars.delete(fact.node);
+        else this.handBars.set(fact.node, fact.reason);
         return;
       case "jobForgotten":
         this.jobs.delete(fact.job);
@@ -95,6 +100,7 @@ function timeOf(fact: Fact): number {
       return fact.bar?.lastMs ?? 0;
     case "task":
     case "node":
+    case "handBar":
     case "jobForgotten":
       return 0;
   }

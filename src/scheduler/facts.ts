@@ -6,7 +6,7 @@
  */
 import type { AttemptState } from "./attempt.ts";
 import type { Bar } from "./barring.ts";
-import type { JobPlan } from "./events.ts";
+import type { Grants, JobPlan } from "./events.ts";
 import type { Failure } from "./failure.ts";
 import type { AttemptRef, NodeRef, TaskRef } from "./ids.ts";
 import type { JobLife } from "./job-state.ts";
@@ -27,6 +27,7 @@ export interface JobStateFact {
   readonly job: string;
   readonly life: JobLife;
   readonly samplesAnnounced: boolean;
+  readonly grants: Grants | null;
 }
 
 /** Only for tasks whose attempts do not tell all: something failed, or was lost. */
@@ -66,6 +67,15 @@ export interface NodeFact extends NodeRef {
   readonly kind: "node";
   readonly slots: number;
   readonly alive: boolean;
+  readonly draining: boolean;
+}
+
+/** A bar by hand: it holds for all lives of the node. */
+export interface HandBarFact {
+  readonly kind: "handBar";
+  readonly node: string;
+  /** null: admitted again; the row can go. */
+  readonly reason: string | null;
 }
 
 /** All rows of the job can go. */
@@ -75,7 +85,15 @@ export interface JobForgottenFact {
 }
 
 /** Plain data. Times are the driver's. `output`, `detail` and the plan are as the driver gave them. */
-export type Fact = JobFact | JobStateFact | TaskFact | AttemptFact | BarFact | NodeFact | JobForgottenFact;
+export type Fact =
+  | JobFact
+  | JobStateFact
+  | TaskFact
+  | AttemptFact
+  | BarFact
+  | NodeFact
+  | HandBarFact
+  | JobForgottenFact;
 
 /** The name of the row: of two facts with one key the later counts. */
 export function factKey(fact: Fact): string {
@@ -91,6 +109,7 @@ export function factKey(fact: Fact): string {
     case "bar":
       return `bar ${fact.job} ${fact.node}`;
     case "node":
-      return `node ${fact.node}`;
+    case "handBar":
+      return `${fact.kind} ${fact.node}`;
   }
 }

@@ -1,5 +1,6 @@
 import type { SchedulerEvent } from "./events.ts";
 import type { Failure } from "./failure.ts";
+import { idleFor } from "./grants.ts";
 import { endJob, failJob } from "./job-end.ts";
 import { advance } from "./job-progress.ts";
 import { newJob } from "./job-state.ts";
@@ -48,6 +49,14 @@ export function jobCommitFailed(s: SchedulerState, event: EventOf<"jobCommitFail
   }
   const { blame, code, message } = event;
   failJob(s, job, { blame, code, message, attempt: null, node: null, detail: event.detail ?? null });
+}
+
+export function jobGranted(s: SchedulerState, event: EventOf<"jobGranted">): void {
+  const job = s.jobs.get(event.job);
+  if (job === undefined || job.status.kind === "ENDED") return;
+  job.grants.replace(event.grants);
+  s.facts?.job(job);
+  for (const node of idleFor(s, job)) s.opened.add(node);
 }
 
 export function jobForgotten(s: SchedulerState, event: EventOf<"jobForgotten">): void {

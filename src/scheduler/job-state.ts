@@ -4,6 +4,7 @@ import { Chain } from "./chain.ts";
 import type { JobStatus } from "./commands.ts";
 import type { JobPlan, TaskPlan } from "./events.ts";
 import type { Failure } from "./failure.ts";
+import { GrantBook } from "./grants.ts";
 import { type Phase, PHASES } from "./ids.ts";
 import { newPhase, type PhaseState } from "./phase-state.ts";
 import { type JobPolicy, resolvePolicy } from "./policy.ts";
@@ -45,6 +46,7 @@ export interface JobState {
   /** By node name. */
   readonly bars: Map<string, Bar>;
   readonly counters: Map<string, number>;
+  readonly grants: GrantBook;
 }
 
 const WEIGHT_STEPS_MAX = 16;
@@ -69,6 +71,7 @@ export function newJob(plan: JobPlan, sequence: number, nowMs: number): JobState
     watched: new Chain(),
     bars: new Map(),
     counters: new Map(),
+    grants: new GrantBook(plan.grants ?? null),
   };
   let order = 0;
   for (const name of PHASES) {

@@ -2,10 +2,12 @@ import type { Attempt } from "./attempt.ts";
 import { unlink } from "./chain.ts";
 import type { SchedulerEvent } from "./events.ts";
 import { systemFailure } from "./failure.ts";
-import { type NodeRef, formatAttempt } from "./ids.ts";
-import { offerSlot, withdrawSlot } from "./idle-slots.ts";
+import { formatAttempt } from "./ids.ts";
+import { hear } from "./hear.ts";
+import { offerSlot, openOrClose, withdrawSlot } from "./idle-slots.ts";
 import { afterAttempt } from "./job-progress.ts";
 import { moveTask } from "./move-task.ts";
+import { tellDrained } from "./node-admission.ts";
 import { NodeState, type Slot } from "./node.ts";
 import { loseOutputs } from "./output-loss.ts";
 import { serveNode } from "./placement.ts";
@@ -13,24 +15,6 @@ import { endAttempt, orderStart } from "./run-attempt.ts";
 import type { SchedulerState } from "./scheduler-state.ts";
 
 type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
-
-/**
- * The living node that speaks, its lease renewed. undefined when that life of it is over, which the speaker
- * is then told, or has not joined yet.
- */
-export function hear(s: SchedulerState, ref: NodeRef): NodeState | undefined {
-  const node = s.nodes.get(ref.node);
-  if (node === undefined || !s.rules.isSameLife(ref.incarnation, node.incarnation)) {
-    const known = s.incarnations.get(ref.node);
-    const isNew = known === undefined || ref.incarnation > known;
-    const { node: name, incarnation } = ref;
-    s.commands.push({ kind: isNew ? "inviteNode" : "fenceNode", node: name, incarnation });
-    return undefined;
-  }
-  node.heardMs = s.nowMs;
-  s.leases.append(node.byLease);
-  return node;
-}
 
 export function nodeJoined(s: SchedulerState, event: EventOf<"nodeJoined">): void {
   const known = s.incarnations.get(event.node);
@@ -43,6 +27,7 @@ export function nodeJoined(s: SchedulerState, event: EventOf<"nodeJoined">): voi
   const node = new NodeState(event, event.slots, s.nowMs);
   s.incarnations.set(node.id, node.incarnation);
   s.nodes.set(node.id, node);
+  openOrClose(s, node);
   s.leases.append(node.byLease);
   s.facts?.node(node);
 }
@@ -60,6 +45,7 @@ export function nodeHeartbeat(s: SchedulerState, event: EventOf<"nodeHeartbeat">
     s.commands.push({ kind: "killAttempt", attempt: ref, node: name, incarnation, reason: "it is void" });
   }
   if (node.restored) loseUnheard(s, node);
+  tellDrained(s, node);
 }
 
 /**
@@ -89,7 +75,7 @@ export function loseNode(s: SchedulerState, node: NodeState, reason: string): vo
   s.facts?.node(node);
   unlink(node.byLease);
   unlink(node.byIdle);
-  s.idleSlots -= node.idle.length;
+  if (node.open) s.idleSlots -= node.idle.length;
   node.idle.length = 0;
   for (const slot of node.slots) {
     if (slot.state.kind === "BUSY") loseAttempt(s, slot.state.attempt, `${node.id} is lost: ${reason}`);

@@ -26,6 +26,10 @@ export class NodeState {
   heardMs: number;
   /** It was restored, and its first heartbeat since will tell which of its attempts really run. */
   restored = false;
+  /** It is about to leave. */
+  draining = false;
+  /** It takes new tasks; changed by `openOrClose` only. */
+  open = true;
   /** Finished map tasks whose output lies here, by job. */
   readonly outputs = new Map<string, Set<Task>>();
   /** Among all nodes, longest silent first. */

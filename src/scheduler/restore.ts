@@ -3,6 +3,7 @@ import { Attempt } from "./attempt.ts";
 import type { AttemptFact } from "./facts.ts";
 import type { FactTable, JobRows } from "./fact-table.ts";
 import { formatAttempt, type NodeRef, PHASES } from "./ids.ts";
+import { openOrClose } from "./idle-slots.ts";
 import { countTask } from "./job-progress.ts";
 import { type JobState, newJob } from "./job-state.ts";
 import { NodeState } from "./node.ts";
@@ -21,11 +22,14 @@ import { NO_TALLY, type TaskState } from "./task-state.ts";
  */
 export function restoreState(s: SchedulerState, table: FactTable): void {
   const lives = new Map<string, NodeState>();
-  for (const { node, incarnation, slots, alive } of table.nodes.values()) {
+  for (const [node, reason] of table.handBars) s.handBars.set(node, reason);
+  for (const { node, incarnation, slots, alive, draining } of table.nodes.values()) {
     s.incarnations.set(node, incarnation);
     if (!alive) continue;
     const state = new NodeState({ node, incarnation }, slots, s.nowMs);
     state.restored = true;
+    state.draining = draining;
+    openOrClose(s, state);
     s.nodes.set(node, state);
     s.leases.append(state.byLease);
     lives.set(`${node} ${incarnation}`, state);
@@ -46,6 +50,7 @@ function restoreJob(s: SchedulerState, rows: JobRows, lives: Map<string, NodeSta
   s.active.add(job);
   job.activeMs = s.nowMs;
   job.status = rows.state?.life ?? { kind: "RUNNING" };
+  if (rows.state !== null) job.grants.replace(rows.state.grants);
   job.samplesAnnounced = rows.state?.samplesAnnounced ?? false;
   for (const { node, bar } of rows.bars.values()) if (bar !== null) job.bars.set(node, { ...bar });
   for (const name of PHASES) {
@@ -128,6 +133,7 @@ function restoreAttempt(
   slot.state = { kind: "BUSY", attempt };
   s.busySlots++;
   task.job.running++;
+  task.job.grants.started(node.id);
   attempt.unheard = true;
 }
 

@@ -16,6 +16,7 @@ export function startAttempt(s: SchedulerState, task: Task, node: NodeState, ori
   slot.state = { kind: "BUSY", attempt };
   s.busySlots++;
   job.running++;
+  job.grants.started(node.id);
   job.activeMs = s.nowMs;
   job.watched.append(attempt.byProgress);
   if (original === null) {
@@ -54,6 +55,7 @@ export function endAttempt(s: SchedulerState, attempt: Attempt, state: AttemptSt
   unlink(attempt.byProgress);
   unlink(attempt.byAge);
   job.running--;
+  if (job.grants.ended(attempt.node.id) && attempt.node.idle.length > 0) s.opened.add(attempt.node);
   job.activeMs = s.nowMs;
   const slot = attempt.node.slots[attempt.slot]!;
   if (slot.state.kind === "BUSY" && slot.state.attempt === attempt) {

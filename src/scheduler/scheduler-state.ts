@@ -29,10 +29,15 @@ export interface SchedulerState {
   /** Nodes with idle slots, next to be used first. */
   readonly idle: Chain<NodeState>;
   readonly queue: JobQueue;
+  /** Of open nodes. */
   idleSlots: number;
   busySlots: number;
   /** Tasks that became READY in this step and have not been offered to idle slots. */
   fresh: Task[];
+  /** Nodes with idle slots for which new work may have turned up in this step. */
+  readonly opened: Set<NodeState>;
+  /** Why nodes are barred by hand, by name. */
+  readonly handBars: Map<string, string>;
   /** What this step orders. */
   commands: Command[];
 }
@@ -54,6 +59,8 @@ export function newSchedulerState(settings: SchedulerSettings, rules: Rules): Sc
     idleSlots: 0,
     busySlots: 0,
     fresh: [],
+    opened: new Set(),
+    handBars: new Map(),
     commands: [],
   };
 }

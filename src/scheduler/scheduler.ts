@@ -7,12 +7,20 @@ import {
 } from "./attempt-events.ts";
 import type { Command } from "./commands.ts";
 import type { SchedulerEvent } from "./events.ts";
-import { jobCancelled, jobCommitFailed, jobCommitted, jobForgotten, jobSubmitted } from "./job-events.ts";
+import {
+  jobCancelled,
+  jobCommitFailed,
+  jobCommitted,
+  jobForgotten,
+  jobGranted,
+  jobSubmitted,
+} from "./job-events.ts";
 import { FactTable } from "./fact-table.ts";
 import type { Fact } from "./facts.ts";
+import { nodeAdmittedByHand, nodeBarredByHand, nodeDraining } from "./node-admission.ts";
 import { nodeHeartbeat, nodeJoined, nodeLost, workerGone, workerReady } from "./node-events.ts";
 import { tick } from "./passing-time.ts";
-import { placeFresh } from "./placement.ts";
+import { placeFresh, serveOpened } from "./placement.ts";
 import { type SchedulerSettings, schedulerSettingsDefaults } from "./policy.ts";
 import { restoreState } from "./restore.ts";
 import { type Rules, standardRules } from "./rules.ts";
@@ -60,13 +68,14 @@ export class Scheduler {
     s.commands = [];
     handle(s, event);
     placeFresh(s);
+    serveOpened(s);
     return s.commands;
   }
 
   /**
-   * What has changed since the last time and has to outlive the driver: whole rows, see `Fact`. Written before
-   * the commands of the steps in between are carried out, they are enough to go on from. Costs as much as has
-   * changed. Empty without `keepFacts`.
+   * What has changed since the last time and has to outlive the driver: whole rows, see `Fact`. Written
+   * before the commands of the steps in between are carried out, they are enough to go on from. Costs
+   * as much as has changed. Empty without `keepFacts`.
    */
   takeFacts(): Fact[] {
     return this.state.facts?.take(this.state) ?? [];
@@ -106,6 +115,8 @@ function handle(s: SchedulerState, event: SchedulerEvent): void {
       return jobCommitted(s, event);
     case "jobCommitFailed":
       return jobCommitFailed(s, event);
+    case "jobGranted":
+      return jobGranted(s, event);
     case "jobForgotten":
       return jobForgotten(s, event);
     case "nodeJoined":
@@ -114,6 +125,12 @@ function handle(s: SchedulerState, event: SchedulerEvent): void {
       return nodeHeartbeat(s, event);
     case "nodeLost":
       return nodeLost(s, event);
+    case "nodeDraining":
+      return nodeDraining(s, event);
+    case "nodeBarredByHand":
+      return nodeBarredByHand(s, event);
+    case "nodeAdmittedByHand":
+      return nodeAdmittedByHand(s, event);
     case "workerReady":
       return workerReady(s, event);
     case "workerGone":

@@ -1,5 +1,5 @@
 import type { Attempt } from "./attempt.ts";
-import { isBarred } from "./barring.ts";
+import { idleFor, mayUse } from "./grants.ts";
 import { PHASES } from "./ids.ts";
 import type { JobState } from "./job-state.ts";
 import type { NodeState } from "./node.ts";
@@ -32,7 +32,7 @@ export function startBackups(s: SchedulerState, job: JobState): void {
 
 function findBackup(s: SchedulerState, job: JobState): { node: NodeState; slow: Attempt } | undefined {
   let looked = 0;
-  for (const node of s.idle) {
+  for (const node of idleFor(s, job)) {
     if (looked++ === LOOK_MAX) return undefined;
     const slow = slowAttempt(s, job, node);
     if (slow !== undefined) return { node, slow };
@@ -41,7 +41,7 @@ function findBackup(s: SchedulerState, job: JobState): { node: NodeState; slow: 
 }
 
 function slowAttempt(s: SchedulerState, job: JobState, node: NodeState): Attempt | undefined {
-  if (!job.policy.speculation || job.status.kind !== "RUNNING" || isBarred(job, node.id)) return undefined;
+  if (!job.policy.speculation || job.status.kind !== "RUNNING" || !mayUse(job, node.id)) return undefined;
   for (const name of PHASES) {
     const phase = job.phases[name];
     let looked = 0;

@@ -29,7 +29,7 @@ test("finished tasks are not run again, running ones go on where their node list
   assert.deepEqual(end?.kind === "jobEnded" && end.counters, { records: 15 });
 });
 
-test("a running attempt that its node does not list is lost, and nobody pays, however often that happens", () => {
+test("a running attempt that its node does not list is lost, and nobody pays, however often", () => {
   const stage = new Stage();
   stage.join("a");
   stage.submit({ maps: 1, policy: { lossesMax: 2, attemptsMax: 1 } });
@@ -78,7 +78,7 @@ test("a node has its whole lease to speak after a restart; then it is lost with 
   assert.equal(stage.states("map"), "1 READY");
 });
 
-test("a node that started anew meanwhile has lost what it ran and made; its numbers are not used again", () => {
+test("a node that started anew meanwhile has lost all; attempt numbers are not used again", () => {
   const stage = new Stage();
   stage.join("a", 2);
   stage.submit({ maps: 2, reduces: 1 });
@@ -241,7 +241,7 @@ const attempt = (changes: Partial<Extract<Fact, { kind: "attempt" }>>): Fact => 
   outputLost: null,
   ...changes,
 });
-const node: Fact = { kind: "node", node: "a", incarnation: 1, slots: 1, alive: true };
+const node: Fact = { kind: "node", node: "a", incarnation: 1, slots: 1, alive: true, draining: false };
 const job: Fact = { kind: "job", job: "j", plan: { id: "j", map: [{}, {}] }, sequence: 0, submittedMs: 1 };
 
 for (const [name, facts, message] of [

@@ -1,5 +1,5 @@
 import type { Command } from "#src/scheduler/commands.js";
-import type { JobPlan, SchedulerEvent } from "#src/scheduler/events.js";
+import type { Grants, JobPlan, SchedulerEvent } from "#src/scheduler/events.js";
 import { type Fact, factKey } from "#src/scheduler/facts.js";
 import { type AttemptRef, formatAttempt, type Phase } from "#src/scheduler/ids.js";
 import type { SchedulerSettings } from "#src/scheduler/policy.js";
@@ -99,6 +99,14 @@ export class Stage {
     this.tell({ kind: "workerReady", node, incarnation: this.#lives.get(node) ?? 0, slot, ask });
   }
 
+  drain(node: string, draining = true): void {
+    this.tell({ kind: "nodeDraining", node, incarnation: this.#lives.get(node) ?? 0, draining });
+  }
+
+  grant(grants: Grants | null, job = "j"): void {
+    this.tell({ kind: "jobGranted", job, grants });
+  }
+
   lose(node: string): void {
     this.tell({ kind: "nodeLost", node, incarnation: this.#lives.get(node) ?? 0, reason: "cut" });
   }
@@ -196,6 +204,8 @@ function inShort(command: Command): string {
       return `fence ${command.node}.${command.incarnation}`;
     case "inviteNode":
       return `invite ${command.node}.${command.incarnation}`;
+    case "nodeDrained":
+      return `drained ${command.node}, needed outputs: ${command.neededOutputs}`;
     case "nodeBarred":
       return `bar ${command.node}`;
     case "nodeAdmitted":

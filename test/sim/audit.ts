@@ -9,7 +9,7 @@ export function auditState(s: SchedulerState): void {
   let busy = 0;
   for (const node of s.nodes.values()) {
     for (const slot of node.slots) {
-      if (slot.state.kind === "IDLE") idle++;
+      if (slot.state.kind === "IDLE" && node.open) idle++;
       if (slot.state.kind !== "BUSY") continue;
       busy++;
       const { attempt } = slot.state;
@@ -18,7 +18,7 @@ export function auditState(s: SchedulerState): void {
     }
     const listed = node.byIdle.chain === s.idle;
     demand(
-      listed === node.idle.length > 0,
+      listed === (node.open && node.idle.length > 0),
       () => `${node.id} has ${node.idle.length} idle slots; listed: ${listed}`,
     );
   }
@@ -75,7 +75,10 @@ export function auditWorkConserved(s: SchedulerState): void {
     const nodes = [...s.nodes.values()].filter((node) => {
       const bar = job.bars.get(node.id);
       return (
-        node.slots.some((slot) => slot.state.kind === "IDLE") && (bar === undefined || bar.untilMs === null)
+        node.open &&
+        job.grants.has(node.id) &&
+        node.slots.some((slot) => slot.state.kind === "IDLE") &&
+        (bar === undefined || bar.untilMs === null)
       );
     });
     if (nodes.length === 0) continue;

@@ -11,6 +11,7 @@ import type { Task } from "#src/scheduler/task.js";
 export function canonical(s: SchedulerState): unknown {
   const byName = <T extends { id: string }>(a: T, b: T): number => (a.id < b.id ? -1 : 1);
   return {
+    handBars: [...s.handBars].sort(),
     incarnations: [...s.incarnations].sort(),
     nodes: [...s.nodes.values()].sort(byName).map((node) => nodeView(s, node)),
     busySlots: s.busySlots,
@@ -28,7 +29,14 @@ function nodeView(s: SchedulerState, node: NodeState): unknown {
     .filter(([job, tasks]) => s.jobs.get(job)?.status.kind === "RUNNING" && tasks.size > 0)
     .map(([job, tasks]) => [job, [...tasks].map((task) => task.ref.task).sort((a, b) => a - b)])
     .sort();
-  return { id: node.id, incarnation: node.incarnation, slots, outputs };
+  return {
+    id: node.id,
+    incarnation: node.incarnation,
+    draining: node.draining,
+    open: node.open,
+    slots,
+    outputs,
+  };
 }
 
 function jobView(job: JobState): unknown {
@@ -42,6 +50,8 @@ function jobView(job: JobState): unknown {
     ready,
     running,
     samplesAnnounced,
+    grants: job.grants.grants,
+    room: job.grants.room && [...job.grants.room].sort(),
     queued: job.queueAt >= 0,
     watched: [...job.watched].map((attempt) => JSON.stringify(attempt.ref)).sort(),
     bars: [...job.bars].sort(),

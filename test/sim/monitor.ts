@@ -118,6 +118,7 @@ export class Monitor {
       case "denyCommit":
       case "fenceNode":
       case "inviteNode":
+      case "nodeDrained":
         return;
     }
   }

@@ -198,6 +198,7 @@ export class World {
         return;
       case "nodeBarred":
       case "nodeAdmitted":
+      case "nodeDrained":
       case "sampleReady":
       case "jobEnded":
         return;

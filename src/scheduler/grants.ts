@@ -1,0 +1,81 @@
+import { isBarred } from "./barring.ts";
+import type { Grants } from "./events.ts";
+import type { JobState } from "./job-state.ts";
+import type { NodeState } from "./node.ts";
+import type { SchedulerState } from "./scheduler-state.ts";
+
+/** How many cores of which nodes a job may use at once, and how many it does. */
+export class GrantBook {
+  /** null: as many as it likes. */
+  #grants: Grants | null;
+  /** Nodes with room for another attempt; empty while there is no limit. */
+  readonly #room = new Set<string>();
+  readonly #running = new Map<string, number>();
+
+  constructor(grants: Grants | null) {
+    this.#grants = grants;
+    this.replace(grants);
+  }
+
+  get grants(): Grants | null {
+    return this.#grants;
+  }
+
+  /** Nodes with room; null: all of them. */
+  get room(): ReadonlySet<string> | null {
+    return this.#grants === null ? null : this.#room;
+  }
+
+  /** What runs beyond the new grants goes on. */
+  replace(grants: Grants | null): void {
+    this.#grants = grants;
+    this.#room.clear();
+    for (const node in grants) if (this.#hasRoom(node)) this.#room.add(node);
+  }
+
+  /** The node goes to the end of those with room, so that work spreads. */
+  started(node: string): void {
+    this.#running.set(node, (this.#running.get(node) ?? 0) + 1);
+    if (this.#room.delete(node) && this.#hasRoom(node)) this.#room.add(node);
+  }
+
+  /** True when this made room. */
+  ended(node: string): boolean {
+    const left = this.#running.get(node)! - 1;
+    if (left > 0) this.#running.set(node, left);
+    else this.#running.delete(node);
+    if (this.#grants === null || this.#room.has(node) || !this.#hasRoom(node)) return false;
+    this.#room.add(node);
+    return true;
+  }
+
+  has(node: string): boolean {
+    return this.#grants === null || this.#room.has(node);
+  }
+
+  #hasRoom(node: string): boolean {
+    const grant = this.#grants === null ? undefined : Object.hasOwn(this.#grants, node) && this.#grants[node];
+    return typeof grant === "number" && (this.#running.get(node) ?? 0) < grant;
+  }
+}
+
+/** Whether the job may run one attempt more on the node. */
+export function mayUse(job: JobState, node: string): boolean {
+  return job.grants.has(node) && !isBarred(job, node);
+}
+
+/**
+ * The nodes that have an idle slot for the job, next to be used first. Costs no more than there are idle
+ * nodes, or nodes with room.
+ */
+export function* idleFor(s: SchedulerState, job: JobState): Generator<NodeState> {
+  const { room } = job.grants;
+  if (room === null || room.size >= s.idle.size) {
+    for (const node of s.idle) if (mayUse(job, node.id)) yield node;
+    return;
+  }
+  for (const name of room) {
+    const node = s.nodes.get(name);
+    if (node !== undefined && node.open && node.idle.length > 0 && !isBarred(job, name)) yield node;
+  }
+}
