@@ -30,6 +30,8 @@ export interface RunOptions {
   readonly partitions?: number | Readonly<Record<string, number>>;
   /** Bytes one map task reads at most. Default: from the input's size. */
   readonly splitSize?: number | string;
+  /** Map tasks wanted, instead of splitSize; about so many are made. */
+  readonly mappers?: number;
   /** Memory one worker may use for its data. Default 256 MiB. */
   readonly memory?: number | string;
   /**

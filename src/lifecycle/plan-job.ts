@@ -44,6 +44,7 @@ export async function planJob(
   const plan = await planInput(input, paths, {
     workers: options.workers,
     ...(options.splitBytes === null ? {} : { splitBytes: options.splitBytes }),
+    ...(options.mappers === null ? {} : { mappers: options.mappers }),
   });
   const partitions = asked.map((count) => count ?? defaultPartitions(input, plan.totalBytes));
   const reduce = outline.collections.flatMap(({ mapOnly }, collection) =>

@@ -17,6 +17,7 @@ export interface ResolvedOptions {
   readonly overwrite: boolean;
   readonly workers: number;
   readonly splitBytes: number | null;
+  readonly mappers: number | null;
   readonly memoryBytes: number;
   readonly heapBytes: number | null;
   readonly sample: number;
@@ -52,6 +53,7 @@ export function resolveOptions(options: RunOptions, isolation: Isolation): Resol
       options.splitSize === undefined
         ? null
         : atLeast(parseSize(options.splitSize, "splitSize"), "splitSize", 1),
+    mappers: mappersOf(options),
     memoryBytes: atLeast(
       parseSize(options.memory ?? limits.memoryBytesDefault, "memory"),
       "memory",
@@ -178,6 +180,14 @@ function heapOf(options: RunOptions, workers: number, isolation: Isolation): num
   // memory.
   const share = Math.floor((totalmem() * 0.75) / workers);
   return Math.min(4096 * MiB, Math.max(512 * MiB, share));
+}
+
+function mappersOf({ mappers, splitSize }: RunOptions): number | null {
+  if (mappers === undefined) return null;
+  if (splitSize !== undefined) {
+    throw usage("mappers and splitSize exclude each other", "Say how many map tasks, or how large they are.");
+  }
+  return wholeNumber(mappers, "mappers", 1, limits.mappersMax);
 }
 
 function badBudgetOf(given: number | string): BadBudget {

@@ -14,6 +14,8 @@ export interface PlanInputOptions {
    * never depends on it. Default: at least 4 tasks per worker for large inputs, each between 4 and 64 MiB.
    */
   readonly splitBytes?: number;
+  /** Map tasks wanted instead: one more or less where files do not come out even. */
+  readonly mappers?: number;
   readonly workers: number;
   /** Base of relative paths. Default: the current directory. */
   readonly cwd?: string;
@@ -61,13 +63,13 @@ export async function planInput(
     if (file.bytes > 0) files.push(wholeFile(file, compression));
   }
   const totalBytes = files.reduce((sum, file) => sum + file.fileBytes, 0);
-  const splitBytes = options.splitBytes ?? defaultSplitBytes(totalBytes, options.workers);
+  const splitBytes = options.splitBytes ?? defaultSplitBytes(totalBytes, options);
   if (totalBytes / splitBytes > SPLITS_MAX) {
     throw new SheafError("USAGE", `a split size of ${splitBytes} makes more than ${SPLITS_MAX} tasks`, {
       hint: "Give a larger --split-size.",
     });
   }
-  const packer = new Packer(splitBytes);
+  const packer = new Packer(splitBytes, options.mappers === undefined ? FILE_COST_BYTES : 0);
   for (const file of files) {
     if (!isSplittable(input, file) || file.fileBytes <= splitBytes) packer.add(file);
     else for (const piece of await cut(file, input.framing, splitBytes)) packer.add(piece);
@@ -88,7 +90,8 @@ function wholeFile(file: InputFile, compression: PlannedPiece["compression"]): P
   return { kind: "file", path, name, start: 0, end: bytes, fileBytes: bytes, mtimeMs, compression };
 }
 
-function defaultSplitBytes(totalBytes: number, workers: number): number {
+function defaultSplitBytes(totalBytes: number, { workers, mappers }: PlanInputOptions): number {
+  if (mappers !== undefined) return Math.max(1, Math.ceil(totalBytes / mappers));
   const even = Math.ceil(totalBytes / (Math.max(1, workers) * TASKS_PER_WORKER));
   return Math.min(SPLIT_BYTES_MAX, Math.max(SPLIT_BYTES_MIN, even));
 }
@@ -115,12 +118,14 @@ async function cut(file: PlannedPiece, framing: Framing, splitBytes: number): Pr
 class Packer {
   readonly #splits: Split[] = [];
   readonly #splitBytes: number;
+  readonly #fileCostBytes: number;
   #pieces: PlannedPiece[] = [];
   #bytes = 0;
   #cost = 0;
 
-  constructor(splitBytes: number) {
+  constructor(splitBytes: number, fileCostBytes: number) {
     this.#splitBytes = splitBytes;
+    this.#fileCostBytes = fileCostBytes;
   }
 
   add(piece: PlannedPiece): void {
@@ -128,7 +133,7 @@ class Packer {
     if (this.#pieces.length > 0 && this.#cost + bytes > this.#splitBytes) this.#close();
     this.#pieces.push(piece);
     this.#bytes += bytes;
-    this.#cost += bytes + FILE_COST_BYTES;
+    this.#cost += bytes + this.#fileCostBytes;
   }
 
   finish(): readonly Split[] {

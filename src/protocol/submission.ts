@@ -48,6 +48,8 @@ export const OutlineSchema = Type.Object(
       { minItems: 1, maxItems: 1_000 },
     ),
     params: Type.Record(Type.String(), Type.String()),
+    /** Files of the job's side data, as its code names them; `aux` of the submission has their content. */
+    aux: Type.Array(Type.Object({ name: Text, file: Text }, closed), { maxItems: 1_000 }),
     hasExpect: Type.Boolean(),
     seed: Type.Number(),
   },

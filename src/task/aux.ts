@@ -15,6 +15,11 @@ export async function loadAux(
   return loaded;
 }
 
+/** The entries that are files, as the code names them. */
+export function auxFiles(aux: Readonly<Record<string, unknown>>): { name: string; file: string }[] {
+  return Object.entries(aux).flatMap(([name, value]) => (isFile(value) ? [{ name, file: value.file }] : []));
+}
+
 interface AuxFile {
   readonly file: string;
   readonly as?: "text" | "json" | "bytes";

@@ -27,6 +27,8 @@ export interface JobOutline {
   }[];
   /** typeof each default of the job's params, or "array" or "null": what `--set` texts are turned into. */
   readonly params: Readonly<Record<string, string>>;
+  /** Files of the job's side data, as its code names them. */
+  readonly aux: readonly { readonly name: string; readonly file: string }[];
   readonly hasExpect: boolean;
   readonly seed: number;
 }

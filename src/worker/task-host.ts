@@ -2,6 +2,7 @@ import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import type { Job } from "../job/define.ts";
 import { isSource } from "../job/reader.ts";
+import { auxFiles } from "../task/aux.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskRunner, TaskSpec } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "./failure.ts";
@@ -269,6 +270,7 @@ export function outlineOf(job: Job): JobOutline {
       mapOnly,
     })),
     params: Object.fromEntries(Object.entries(job.params).map(([name, value]) => [name, paramType(value)])),
+    aux: auxFiles(job.aux),
     hasExpect: job.expect !== undefined,
     seed: job.seed,
   };

@@ -43,6 +43,20 @@ test("small files are packed in order, big ones cut evenly", async (t) => {
   assert.deepEqual([plan.totalBytes, plan.tasks, plan.files.length], [1_500_000, 6, 6]);
 });
 
+test("as many map tasks as are wanted are made, where the files come out even", async (t) => {
+  const cwd = directory(t);
+  for (const name of ["a", "b"]) writeFileSync(join(cwd, name), "x".repeat(3000));
+  for (const [mappers, tasks] of [
+    [1, 1],
+    [2, 2],
+    [6, 6],
+    [6000, 6000],
+    [1_000_000, 6000],
+  ] as const) {
+    assert.equal((await planInput(text(), ["."], { workers: 9, mappers, cwd })).tasks, tasks, `${mappers}`);
+  }
+});
+
 test("compressed and stream files are one piece each, empty files none", async (t) => {
   const cwd = directory(t);
   writeFileSync(join(cwd, "a"), gzipSync("x".repeat(1000), { level: 0 }));

@@ -54,6 +54,7 @@ const outline: JobOutline = {
     { name: "broken", partitions: null, order: "hash", mapOnly: true },
   ],
   params: { limit: "number", strict: "boolean", word: "string", list: "array", by: "object", more: "null" },
+  aux: [],
   hasExpect: false,
   seed: 0,
 };

@@ -120,6 +120,7 @@ function runOptions(
     workers: flags.workers,
     partitions: partitionOption(flags.partitions),
     splitSize: flags.splitSize,
+    mappers: flags.mappers,
     memory: flags.memory,
     heap: flags.heap,
     sample: flags.sample,

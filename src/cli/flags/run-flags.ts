@@ -28,6 +28,14 @@ const inputFlags = {
     doc: "Bytes of input per map task",
     details: "The results do not depend on it. Files smaller than this share a task.",
   }),
+  mappers: valueFlag({
+    name: "mappers",
+    placeholder: "N",
+    type: integerType(1, limits.mappersMax),
+    category: "Input",
+    doc: "Map tasks wanted, instead of --split-size",
+    details: "About so many are made: files that cannot be cut, and small ones, do not come out even.",
+  }),
   sample: valueFlag({
     name: "sample",
     placeholder: "P",
