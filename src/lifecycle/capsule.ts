@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { SheafError, describeThrown } from "../base/errors.ts";
 import { GiB, formatSize } from "../base/size.ts";
-import type { JobSettings, MapOutput, TaskFailure, TaskSpec } from "../task/task-spec.ts";
+import type { JobSettings, ReduceInput, TaskFailure, TaskSpec } from "../task/task-spec.ts";
 import { linkOrCopy } from "./job-directory.ts";
 
 /** capsule.json: what it takes to run a failed task again. */
@@ -42,10 +42,11 @@ export function writeCapsule(
 }
 
 function keepInputs(
-  inputs: readonly MapOutput[],
+  inputs: readonly ReduceInput[],
   path: string,
-): { inputs: MapOutput[]; missing: string | null } {
-  const paths = inputs.flatMap((input) => (input.path === null ? [] : [input.path]));
+): { inputs: ReduceInput[]; missing: string | null } {
+  // Several may lie in one file.
+  const paths = [...new Set(inputs.flatMap((input) => (input.path === null ? [] : [input.path])))];
   const bytes = paths.reduce((sum, one) => sum + statSync(one).size, 0);
   if (bytes > inputBytesMax) {
     return {
@@ -54,10 +55,14 @@ function keepInputs(
     };
   }
   mkdirSync(join(path, "inputs"), { recursive: true });
+  const copies = new Map<string, string>();
   const kept = inputs.map((input) => {
     if (input.path === null) return input;
+    const known = copies.get(input.path);
+    if (known !== undefined) return { ...input, path: known };
     const copy = join(path, "inputs", `map-${String(input.task).padStart(5, "0")}-${basename(input.path)}`);
     linkOrCopy(input.path, copy);
+    copies.set(input.path, copy);
     return { ...input, path: copy };
   });
   return { inputs: kept, missing: null };

@@ -13,6 +13,8 @@ export class TaskMemory {
   /** The whole memory as a Buffer. Replaced when the memory grows. */
   bytes: Buffer;
   #top: number;
+  /** End of the budget: where the memory ended before a record made it larger. */
+  readonly #planned: number;
   #watchers: (() => void)[] = [];
   readonly #caches: (EmitCache | undefined)[] = [];
 
@@ -21,19 +23,24 @@ export class TaskMemory {
     this.heap = createHeap(budget, options);
     this.bytes = Buffer.from(this.heap.memory.buffer);
     this.#top = this.heap.start;
+    this.#planned = this.heap.end;
   }
 
-  /** Bytes left in the budget. */
+  /**
+   * Bytes left in the budget. What an earlier task made the memory grow by does not count: where collectors
+   * are full, and so what they write, must not depend on what else the worker has done.
+   */
   get free(): number {
-    return this.heap.end - this.#top;
+    return Math.max(this.#planned - this.#top, 0);
   }
 
-  /** Address of `size` fresh bytes (contents undefined). Grows the memory when the budget is used up. */
+  /** Address of `size` fresh bytes (contents undefined). Grows the memory when it is used up. */
   take(size: number): number {
     // Not by a mask: sizes from 2^31 on are no 32-bit integers.
     const rounded = Math.ceil(size / 8) * 8;
-    if (rounded > this.free) {
-      this.heap.grow(rounded - this.free);
+    const room = this.heap.end - this.#top;
+    if (rounded > room) {
+      this.heap.grow(rounded - room);
       this.bytes = Buffer.from(this.heap.memory.buffer);
       for (const watcher of this.#watchers) watcher();
     }

@@ -79,7 +79,7 @@ function writeMerged(sources: readonly RunSource[], path: string, options: Merge
     stream.close();
     memory.release(mark);
   }
-  const index = readRunIndex(path, options.identity);
+  const index = readRunIndex(path, { identity: options.identity });
   const segment = index.segments[0];
   return segment === undefined
     ? { next: () => null, close: () => undefined }

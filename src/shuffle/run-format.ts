@@ -48,6 +48,13 @@ export interface RunIdentity {
   readonly attempt: number;
 }
 
+/** The same as it stands in the file: the job as jobFingerprint() has it. */
+export interface RunOwner {
+  readonly job: Buffer;
+  readonly task: number;
+  readonly attempt: number;
+}
+
 /** A run of one partition of one collection in a run file. */
 export interface Segment {
   readonly collection: number;
@@ -58,6 +65,43 @@ export interface Segment {
   readonly length: number;
   readonly records: number;
   readonly rawBytes: number;
+}
+
+/** The bytes a run file begins with. */
+export function encodeFileHeader(): Buffer {
+  const header = Buffer.alloc(FILE_HEADER_BYTES);
+  header.write(FILE_MAGIC, 0, "latin1");
+  header.writeUInt32LE(RUN_FILE_VERSION, 8);
+  return header;
+}
+
+/** Index and trailer of a run file whose index begins at `indexOffset`. Sorts the segments. */
+export function encodeIndex(segments: readonly Segment[], indexOffset: number, owner: RunOwner): Buffer {
+  const sorted = [...segments].sort(
+    (a, b) => a.collection - b.collection || a.partition - b.partition || a.run - b.run,
+  );
+  const bytes = Buffer.alloc(sorted.length * INDEX_ENTRY_BYTES + TRAILER_BYTES);
+  for (const [i, segment] of sorted.entries()) {
+    const at = i * INDEX_ENTRY_BYTES;
+    bytes.writeUInt32LE(segment.collection, at);
+    bytes.writeUInt32LE(segment.partition, at + 4);
+    bytes.writeUInt32LE(segment.run, at + 8);
+    bytes.writeUInt32LE(segment.blocks, at + 12);
+    bytes.writeBigUInt64LE(BigInt(segment.offset), at + 16);
+    bytes.writeBigUInt64LE(BigInt(segment.length), at + 24);
+    bytes.writeBigUInt64LE(BigInt(segment.records), at + 32);
+    bytes.writeBigUInt64LE(BigInt(segment.rawBytes), at + 40);
+    bytes.writeUInt32LE(crc32c(bytes.subarray(at, at + ENTRY_CRC_OFFSET)), at + ENTRY_CRC_OFFSET);
+  }
+  const trailer = bytes.subarray(bytes.length - TRAILER_BYTES);
+  trailer.writeBigUInt64LE(BigInt(indexOffset), 0);
+  trailer.writeUInt32LE(sorted.length, 8);
+  trailer.set(owner.job, 16);
+  trailer.writeUInt32LE(owner.task, 24);
+  trailer.writeUInt32LE(owner.attempt, 28);
+  trailer.writeUInt32LE(trailerChecksum(trailer), 12);
+  trailer.write(END_MAGIC, 32, "latin1");
+  return bytes;
 }
 
 /** Checksum of a trailer: of all its fields but the checksum itself and the magic. */

@@ -21,13 +21,13 @@ const ENTRIES_AT_ONCE = 1024;
 /** What stands in a run file, checked against its checksums and, where one was given, an identity. */
 export interface RunIndex {
   readonly path: string;
-  /** Size of the file. */
+  /** Size of the run file: of the whole file, or of the window that it is. */
   readonly bytes: number;
   /** Fingerprint of the job id, task and attempt, as the trailer has them. */
   readonly job: Buffer;
   readonly task: number;
   readonly attempt: number;
-  /** The segments asked for, in (collection, partition, run) order. */
+  /** The segments asked for, in (collection, partition, run) order; offsets are those in the whole file. */
   readonly segments: readonly Segment[];
 }
 
@@ -35,6 +35,12 @@ export interface RunIndex {
 export interface PartitionPlace {
   readonly collection: number;
   readonly partition: number;
+}
+
+/** The stretch of a file in which a whole run file lies, header to trailer. */
+export interface FileWindow {
+  readonly offset: number;
+  readonly bytes: number;
 }
 
 /** The error for a run file that is not what it should be. */
@@ -76,104 +82,137 @@ export function readFully(fd: number, path: string, target: Buffer, offset: numb
   }
 }
 
+/** What of a run file is wanted, and what it must be. */
+export interface IndexQuestion {
+  /** Whose run file it has to be. Default: it may be anybody's. */
+  readonly identity?: RunIdentity | undefined;
+  /** Default: all segments. */
+  readonly place?: PartitionPlace | undefined;
+  /** Default: the whole file. */
+  readonly window?: FileWindow | undefined;
+}
+
 /**
- * Reads and checks the index of a run file: all of it, or what it says of one partition. Without `identity`
- * it may be anybody's.
+ * Reads and checks the index of a run file: all of it, or what it says of one partition.
  * @throws SheafError BLOCK_CORRUPT (retryable) when the file is missing, cut, damaged or another attempt's
  */
-export function readRunIndex(path: string, identity?: RunIdentity, place?: PartitionPlace): RunIndex {
+export function readRunIndex(path: string, question: IndexQuestion = {}): RunIndex {
   const fd = openRun(path);
   try {
-    const { entries, indexOffset, ...index } = readEnds(fd, path);
-    if (identity !== undefined) checkIdentity(index, identity);
-    const file = { fd, path, indexOffset };
-    if (place === undefined) return { ...index, segments: readEntries(file, 0, entries) };
-    if (entries <= ENTRIES_AT_ONCE) {
-      return {
-        ...index,
-        segments: readEntries(file, 0, entries).filter((entry) => compare(entry, place) === 0),
-      };
-    }
-    const from = lowerBound(file, entries, place);
-    const after = { collection: place.collection, partition: place.partition + 1 };
-    const to = lowerBound(file, entries, after);
-    return { ...index, segments: readEntries(file, from, to) };
+    return readOpenRunIndex(fd, path, question);
   } finally {
     closeSync(fd);
   }
 }
 
+/** The same of a file that is open for reading. */
+export function readOpenRunIndex(fd: number, path: string, question: IndexQuestion = {}): RunIndex {
+  const { identity, place } = question;
+  const window = question.window ?? { offset: 0, bytes: fstatSync(fd).size };
+  const { entries, indexOffset, ...index } = readEnds(fd, path, window);
+  if (identity !== undefined) checkIdentity(index, identity);
+  const file = { fd, path, start: window.offset, indexOffset };
+  if (place === undefined) return { ...index, segments: readEntries(file, 0, entries) };
+  if (entries <= ENTRIES_AT_ONCE) {
+    return {
+      ...index,
+      segments: readEntries(file, 0, entries).filter((entry) => compare(entry, place) === 0),
+    };
+  }
+  const from = lowerBound(file, entries, place);
+  const after = { collection: place.collection, partition: place.partition + 1 };
+  const to = lowerBound(file, entries, after);
+  return { ...index, segments: readEntries(file, from, to) };
+}
+
 interface IndexFile {
   readonly fd: number;
   readonly path: string;
+  /** Where the run file begins in the file. */
+  readonly start: number;
   readonly indexOffset: number;
 }
 
 type Ends = Omit<RunIndex, "segments"> & { readonly entries: number; readonly indexOffset: number };
 
 /** Header and trailer. */
-function readEnds(fd: number, path: string): Ends {
-  const bytes = fstatSync(fd).size;
+function readEnds(fd: number, path: string, { offset, bytes }: FileWindow): Ends {
   if (bytes < FILE_HEADER_BYTES + TRAILER_BYTES)
     throw corrupt(path, `${bytes} bytes are too few for a run file`);
   const header = Buffer.alloc(FILE_HEADER_BYTES);
-  readFully(fd, path, header, 0);
-  if (header.toString("latin1", 0, 8) !== FILE_MAGIC) throw corrupt(path, "not a run file (bad magic)", 0);
+  readFully(fd, path, header, offset);
+  checkFileHeader(header, path, offset);
+  const trailer = Buffer.alloc(TRAILER_BYTES);
+  const trailerAt = offset + bytes - TRAILER_BYTES;
+  readFully(fd, path, trailer, trailerAt);
+  return { path, bytes, ...parseTrailer(trailer, bytes, path, trailerAt) };
+}
+
+/** @throws SheafError BLOCK_CORRUPT when these bytes do not begin a run file that can be read here */
+export function checkFileHeader(header: Buffer, path: string, offset: number): void {
+  if (header.toString("latin1", 0, 8) !== FILE_MAGIC)
+    throw corrupt(path, "not a run file (bad magic)", offset);
   const version = header.readUInt32LE(8);
   if (version !== RUN_FILE_VERSION) {
-    throw corrupt(path, `version ${version}, but this sheaf reads version ${RUN_FILE_VERSION}`, 8);
+    throw corrupt(path, `version ${version}, but this sheaf reads version ${RUN_FILE_VERSION}`, offset + 8);
   }
-  if (header.readUInt32LE(12) !== 0) throw corrupt(path, "bytes that are always zero are not", 12);
-  const trailer = Buffer.alloc(TRAILER_BYTES);
-  readFully(fd, path, trailer, bytes - TRAILER_BYTES);
+  if (header.readUInt32LE(12) !== 0) throw corrupt(path, "bytes that are always zero are not", offset + 12);
+}
+
+/** What a trailer says, which lies at `offset`; `bytes` is the size of the run file that it ends. */
+export function parseTrailer(
+  trailer: Buffer,
+  bytes: number,
+  path: string,
+  offset: number,
+): Omit<Ends, "path" | "bytes"> {
   if (trailer.toString("latin1", 32, 40) !== END_MAGIC) {
-    throw corrupt(path, "has no end: it was not finished or is cut", bytes - 8);
+    throw corrupt(path, "has no end: it was not finished or is cut", offset + 32);
   }
   if (trailerChecksum(trailer) !== trailer.readUInt32LE(12)) {
-    throw corrupt(path, "the trailer fails its checksum", bytes - TRAILER_BYTES);
+    throw corrupt(path, "the trailer fails its checksum", offset);
   }
   const entries = trailer.readUInt32LE(8);
   const indexOffset = Number(trailer.readBigUInt64LE(0));
   if (indexOffset + entries * INDEX_ENTRY_BYTES + TRAILER_BYTES !== bytes)
-    throw corrupt(path, "index and size disagree");
+    throw corrupt(path, "index and size disagree", offset);
   const job = trailer.subarray(16, 24);
-  return {
-    path,
-    bytes,
-    job,
-    task: trailer.readUInt32LE(24),
-    attempt: trailer.readUInt32LE(28),
-    entries,
-    indexOffset,
-  };
+  return { job, task: trailer.readUInt32LE(24), attempt: trailer.readUInt32LE(28), entries, indexOffset };
 }
 
-function checkIdentity(index: Omit<RunIndex, "segments">, { jobId, task, attempt }: RunIdentity): void {
+function checkIdentity(
+  index: Pick<RunIndex, "path" | "job" | "task" | "attempt">,
+  { jobId, task, attempt }: RunIdentity,
+): void {
   if (index.job.equals(jobFingerprint(jobId)) && index.task === task && index.attempt === attempt) return;
   throw corrupt(index.path, `belongs to another job or attempt than task ${task}, attempt ${attempt}`);
 }
 
 function readEntries(file: IndexFile, from: number, to: number): Segment[] {
   const bytes = Buffer.alloc((to - from) * INDEX_ENTRY_BYTES);
-  const start = file.indexOffset + from * INDEX_ENTRY_BYTES;
-  readFully(file.fd, file.path, bytes, start);
+  const at = file.start + file.indexOffset + from * INDEX_ENTRY_BYTES;
+  readFully(file.fd, file.path, bytes, at);
   return Array.from({ length: to - from }, (_, i) => {
-    const at = i * INDEX_ENTRY_BYTES;
-    const want = bytes.readUInt32LE(at + ENTRY_CRC_OFFSET);
-    if (crc32c(bytes.subarray(at, at + ENTRY_CRC_OFFSET)) !== want) {
-      throw corrupt(file.path, "an index entry fails its checksum", start + at);
-    }
-    return {
-      collection: bytes.readUInt32LE(at),
-      partition: bytes.readUInt32LE(at + 4),
-      run: bytes.readUInt32LE(at + 8),
-      blocks: bytes.readUInt32LE(at + 12),
-      offset: Number(bytes.readBigUInt64LE(at + 16)),
-      length: Number(bytes.readBigUInt64LE(at + 24)),
-      records: Number(bytes.readBigUInt64LE(at + 32)),
-      rawBytes: Number(bytes.readBigUInt64LE(at + 40)),
-    };
+    const entry = bytes.subarray(i * INDEX_ENTRY_BYTES, (i + 1) * INDEX_ENTRY_BYTES);
+    const segment = parseEntry(entry, file.path, at + i * INDEX_ENTRY_BYTES);
+    return file.start === 0 ? segment : { ...segment, offset: segment.offset + file.start };
   });
+}
+
+/** An index entry that lies at `offset`. @throws SheafError BLOCK_CORRUPT when its checksum is wrong */
+export function parseEntry(entry: Buffer, path: string, offset: number): Segment {
+  if (crc32c(entry.subarray(0, ENTRY_CRC_OFFSET)) !== entry.readUInt32LE(ENTRY_CRC_OFFSET))
+    throw corrupt(path, "an index entry fails its checksum", offset);
+  return {
+    collection: entry.readUInt32LE(0),
+    partition: entry.readUInt32LE(4),
+    run: entry.readUInt32LE(8),
+    blocks: entry.readUInt32LE(12),
+    offset: Number(entry.readBigUInt64LE(16)),
+    length: Number(entry.readBigUInt64LE(24)),
+    records: Number(entry.readBigUInt64LE(32)),
+    rawBytes: Number(entry.readBigUInt64LE(40)),
+  };
 }
 
 function compare(entry: PartitionPlace, place: PartitionPlace): number {

@@ -1,14 +1,8 @@
 import { closeSync } from "node:fs";
 import { crc32c } from "@node-rs/crc32";
 import type { Segment } from "./run-format.ts";
-import {
-  BLOCK_CRC_OFFSET,
-  BLOCK_HEADER_BYTES,
-  BLOCK_MAGIC,
-  CODEC_LZ4,
-  CODEC_STORED,
-  RUN_FILE_VERSION,
-} from "./run-format.ts";
+import { BLOCK_CRC_OFFSET, BLOCK_HEADER_BYTES, CODEC_LZ4 } from "./run-format.ts";
+import { checkBlockHeader } from "./block-header.ts";
 import { decompress } from "./lz4.ts";
 import { corrupt, openRun, readFully } from "./run-index.ts";
 import type { RunIndex } from "./run-index.ts";
@@ -39,7 +33,10 @@ export class SegmentSource implements RunSource {
     if (this.#fd < 0) this.#fd = openRun(path);
     const header = this.#header;
     readFully(this.#fd, path, header, this.#offset);
-    this.#checkHeader(header);
+    const { job, task, attempt } = this.#index;
+    const { collection, partition, run } = this.#segment;
+    const wanted = { job, task, attempt, collection, partition, run, sequence: this.#block };
+    checkBlockHeader(header, wanted, path, this.#offset);
     const length = header.readUInt32LE(44);
     if (this.#offset + BLOCK_HEADER_BYTES + length > this.#segment.offset + this.#segment.length) {
       throw corrupt(path, `a block of ${length} bytes reaches beyond its segment`, this.#offset);
@@ -67,27 +64,5 @@ export class SegmentSource implements RunSource {
   close(): void {
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = -1;
-  }
-
-  #checkHeader(header: Buffer): void {
-    const { job, task, attempt, path } = this.#index;
-    const segment = this.#segment;
-    if (header.readUInt32LE(0) !== BLOCK_MAGIC || header.readUInt16LE(4) !== RUN_FILE_VERSION) {
-      throw corrupt(path, "no block begins here", this.#offset);
-    }
-    if (
-      !header.subarray(8, 16).equals(job) ||
-      header.readUInt32LE(16) !== task ||
-      header.readUInt32LE(20) !== attempt ||
-      header.readUInt32LE(24) !== segment.collection ||
-      header.readUInt32LE(28) !== segment.partition ||
-      header.readUInt32LE(32) !== segment.run ||
-      header.readUInt32LE(36) !== this.#block
-    ) {
-      throw corrupt(path, "a block of another job, attempt, partition or place", this.#offset);
-    }
-    if (header[6] !== CODEC_STORED && header[6] !== CODEC_LZ4) {
-      throw corrupt(path, `unknown codec ${header[6]}`, this.#offset);
-    }
   }
 }

@@ -9,15 +9,10 @@ import {
   BLOCK_MAGIC,
   CODEC_LZ4,
   CODEC_STORED,
-  END_MAGIC,
-  ENTRY_CRC_OFFSET,
-  FILE_HEADER_BYTES,
-  FILE_MAGIC,
-  INDEX_ENTRY_BYTES,
+  encodeFileHeader,
+  encodeIndex,
   jobFingerprint,
   RUN_FILE_VERSION,
-  TRAILER_BYTES,
-  trailerChecksum,
 } from "./run-format.ts";
 
 /** Blocks smaller than this are not worth compressing. */
@@ -70,10 +65,7 @@ export class RunWriter {
     } catch (error) {
       throw asSheafError(error, { path, doing: "create" });
     }
-    const header = Buffer.alloc(FILE_HEADER_BYTES);
-    header.write(FILE_MAGIC, 0, "latin1");
-    header.writeUInt32LE(RUN_FILE_VERSION, 8);
-    this.#write(header);
+    this.#write(encodeFileHeader());
   }
 
   /** Bytes of the file so far. */
@@ -121,32 +113,8 @@ export class RunWriter {
   /** Writes index and trailer and closes the file. */
   finish(): void {
     this.#endSegment();
-    const index = Buffer.alloc(this.#segments.length * INDEX_ENTRY_BYTES);
-    const sorted = [...this.#segments].sort(
-      (a, b) => a.collection - b.collection || a.partition - b.partition || a.run - b.run,
-    );
-    for (const [i, segment] of sorted.entries()) {
-      const at = i * INDEX_ENTRY_BYTES;
-      index.writeUInt32LE(segment.collection, at);
-      index.writeUInt32LE(segment.partition, at + 4);
-      index.writeUInt32LE(segment.run, at + 8);
-      index.writeUInt32LE(segment.blocks, at + 12);
-      index.writeBigUInt64LE(BigInt(segment.offset), at + 16);
-      index.writeBigUInt64LE(BigInt(segment.length), at + 24);
-      index.writeBigUInt64LE(BigInt(segment.records), at + 32);
-      index.writeBigUInt64LE(BigInt(segment.rawBytes), at + 40);
-      index.writeUInt32LE(crc32c(index.subarray(at, at + ENTRY_CRC_OFFSET)), at + ENTRY_CRC_OFFSET);
-    }
-    const trailer = Buffer.alloc(TRAILER_BYTES);
-    trailer.writeBigUInt64LE(BigInt(this.length), 0);
-    trailer.writeUInt32LE(sorted.length, 8);
-    trailer.set(this.#job, 16);
-    trailer.writeUInt32LE(this.#identity.task, 24);
-    trailer.writeUInt32LE(this.#identity.attempt, 28);
-    trailer.writeUInt32LE(trailerChecksum(trailer), 12);
-    trailer.write(END_MAGIC, 32, "latin1");
-    this.#write(index);
-    this.#write(trailer);
+    const { task, attempt } = this.#identity;
+    this.#write(encodeIndex(this.#segments, this.length, { job: this.#job, task, attempt }));
     this.#flush();
     try {
       this.#close();

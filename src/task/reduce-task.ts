@@ -106,11 +106,11 @@ class ReduceAttempt {
     const sources: RunSource[] = [];
     for (const input of spec.inputs) {
       if (input.path === null) continue;
-      const index = readRunIndex(
-        input.path,
-        { jobId: settings.jobId, task: input.task, attempt: input.attempt },
-        { collection: spec.collection, partition: spec.partition },
-      );
+      const index = readRunIndex(input.path, {
+        identity: { jobId: settings.jobId, task: input.task, attempt: input.attempt },
+        place: { collection: spec.collection, partition: spec.partition },
+        window: input.window,
+      });
       for (const segment of index.segments) {
         sources.push(new SegmentSource(index, segment));
         this.#records += segment.records;

@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../base/errors.ts";
+import type { FileWindow } from "../shuffle/run-index.ts";
 
 /** A stretch of one input file, or one generated task. Plain data: it crosses process and machine borders. */
 export type SplitPiece =
@@ -85,6 +86,12 @@ export interface MapOutput {
   readonly path: string | null;
 }
 
+/** A map output as a reduce finds it. */
+export interface ReduceInput extends MapOutput {
+  /** Where in the file its run file lies, when several share one: those of other machines do. */
+  readonly window?: FileWindow;
+}
+
 export interface ReduceTaskSpec {
   readonly kind: "reduce";
   readonly index: number;
@@ -93,7 +100,7 @@ export interface ReduceTaskSpec {
   readonly collection: number;
   readonly partition: number;
   /** In map task order. */
-  readonly inputs: readonly MapOutput[];
+  readonly inputs: readonly ReduceInput[];
   readonly directory: string;
   /** As in MapTaskSpec. */
   readonly outputDirectory?: string;

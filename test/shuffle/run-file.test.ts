@@ -29,7 +29,7 @@ function writeFile(path: string, parts: readonly Written[], who: RunIdentity = i
 }
 
 function readFile(path: string, who: RunIdentity = identity): Written[] {
-  return readRunIndex(path, who).segments.map((segment) => ({
+  return readRunIndex(path, { identity: who }).segments.map((segment) => ({
     collection: segment.collection,
     partition: segment.partition,
     run: segment.run,
@@ -148,7 +148,7 @@ test("a missing file is BLOCK_CORRUPT: its map task has to run again", (t) => {
   refusesCorrupt(join(directory, "gone.run"), "missing from the start");
   const path = join(directory, "x.run");
   writeFile(path, small);
-  const index = readRunIndex(path, identity);
+  const index = readRunIndex(path, { identity });
   rmSync(path);
   assert.throws(() => new SegmentSource(index, index.segments[0]!).next(), { code: "BLOCK_CORRUPT" });
 });
@@ -166,7 +166,7 @@ test("a directory or another kind of file in its place is BLOCK_CORRUPT", (t) =>
 test("a damaged block is named by its offset", (t) => {
   const path = join(tempDir(t), "x.run");
   writeFile(path, small);
-  const [first] = readRunIndex(path, identity).segments;
+  const [first] = readRunIndex(path, { identity }).segments;
   const bad = readFileSync(path);
   bad[first!.offset + BLOCK_HEADER_BYTES + 5]! ^= 1;
   writeFileSync(path, bad);
@@ -194,7 +194,7 @@ for (const [what, other] of [
     rmSync(path);
     writeFile(path, small);
     const ours = readFileSync(path);
-    for (const { offset, length } of readRunIndex(path, identity).segments) {
+    for (const { offset, length } of readRunIndex(path, { identity }).segments) {
       const mixed = Buffer.from(ours);
       theirs.copy(mixed, offset, offset, offset + length);
       writeFileSync(path, mixed);
@@ -267,13 +267,13 @@ test("a partition of an index too large to be read at once is found by bisection
     }
   }
   writer.finish();
-  const all = readRunIndex(path, who).segments;
+  const all = readRunIndex(path, { identity: who }).segments;
   assert.equal(all.length, 3000);
   for (const collection of [0, 1, 2]) {
     for (const partition of [0, 1, 2, 499, 500, 997, 998, 999, 1000]) {
       const wanted = all.filter((s) => s.collection === collection && s.partition === partition);
       assert.equal(wanted.length, collection < 2 && partition % 2 === 0 && partition < 1000 ? 3 : 0);
-      const found = readRunIndex(path, who, { collection, partition }).segments;
+      const found = readRunIndex(path, { identity: who, place: { collection, partition } }).segments;
       assert.deepEqual(found, wanted, `collection ${collection}, partition ${partition}`);
     }
   }

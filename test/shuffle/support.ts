@@ -79,7 +79,7 @@ export function* parseRecords(block: Buffer): Generator<[key: Buffer, value: Buf
 
 /** All raw records of a segment; checks its counts. */
 export function readSegment(path: string, segment: Segment, who: RunIdentity = identity): [Buffer, Buffer][] {
-  const source = new SegmentSource(readRunIndex(path, who), segment);
+  const source = new SegmentSource(readRunIndex(path, { identity: who }), segment);
   const records: [Buffer, Buffer][] = [];
   let rawBytes = 0;
   try {
@@ -121,7 +121,7 @@ export class Shelf {
   ): { readonly partition: number; readonly run: number; readonly records: [Buffer, Buffer][] }[] {
     this.#writer?.finish();
     if (this.#writer === undefined) return [];
-    const { segments } = readRunIndex(this.path, identity);
+    const { segments } = readRunIndex(this.path, { identity });
     const runs = segments
       .filter((segment) => segment.collection === collection)
       .map((segment) => ({
