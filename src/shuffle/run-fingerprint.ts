@@ -1,14 +1,10 @@
 import { createHash } from "node:crypto";
 import { closeSync } from "node:fs";
-import { setImmediate } from "node:timers/promises";
 import { crc32c } from "@node-rs/crc32";
 import { checkBlockHeader } from "./block-header.ts";
 import { tailChecksum } from "./crc-shift.ts";
 import { BLOCK_CRC_OFFSET, BLOCK_HEADER_BYTES } from "./run-format.ts";
 import { openRun, readFully, readOpenRunIndex } from "./run-index.ts";
-
-/** So many headers are read before others in this thread get their turn: half a millisecond. */
-const HEADERS_AT_ONCE = 128;
 
 /** The fields of a block's header that say what is in it, not whose it is. */
 const CONTENT_FIELDS: readonly (readonly [from: number, to: number])[] = [
@@ -19,17 +15,16 @@ const CONTENT_FIELDS: readonly (readonly [from: number, to: number])[] = [
 /**
  * Says in 64 hex digits what a run file holds, whichever job, task and attempt wrote it: two attempts of a
  * map that is deterministic have the same. Reads the index and the blocks' headers only: what a payload's
- * checksum is follows from the block's.
+ * checksum is follows from the block's. Takes 5 us a block.
  * @throws SheafError BLOCK_CORRUPT when an index or a header is damaged; payloads are not looked at
  */
-export async function runFingerprint(path: string): Promise<string> {
+export function runFingerprint(path: string): string {
   const hash = createHash("sha256");
   const fd = openRun(path);
   try {
     const { job, task, attempt, segments } = readOpenRunIndex(fd, path);
     const header = Buffer.alloc(BLOCK_HEADER_BYTES);
     const checksum = Buffer.alloc(4);
-    let read = 0;
     for (const { collection, partition, run, offset, blocks } of segments) {
       let at = offset;
       for (let sequence = 0; sequence < blocks; sequence++) {
@@ -41,7 +36,6 @@ export async function runFingerprint(path: string): Promise<string> {
         for (const [from, to] of CONTENT_FIELDS) hash.update(header.subarray(from, to));
         hash.update(checksum);
         at += BLOCK_HEADER_BYTES + storedLength;
-        if (++read % HEADERS_AT_ONCE === 0) await setImmediate();
       }
     }
   } finally {

@@ -216,7 +216,7 @@ describe("a slice", () => {
 });
 
 describe("the fingerprint of a run file", () => {
-  test("depends on what it holds, not on who wrote it", async (t) => {
+  test("depends on what it holds, not on who wrote it", (t) => {
     const directory = tempDir(t);
     const seen = new Map<string, number>();
     for (let seed = 0; seed < 40; seed++) {
@@ -225,13 +225,11 @@ describe("the fingerprint of a run file", () => {
         [identity, "a"],
         [{ jobId: "another", task: 70_000, attempt: 9 }, "b"],
       ] as const;
-      const prints = await Promise.all(
-        paths.map(([who, name]) => {
-          const path = join(directory, `${seed}-${name}.run`);
-          write(path, segments, who);
-          return runFingerprint(path);
-        }),
-      );
+      const prints = paths.map(([who, name]) => {
+        const path = join(directory, `${seed}-${name}.run`);
+        write(path, segments, who);
+        return runFingerprint(path);
+      });
       assert.equal(prints[0], prints[1], `seed ${seed}`);
       assert.match(prints[0]!, /^[0-9a-f]{64}$/);
       if (segments.every(({ blocks }) => blocks.length === 0)) continue;
@@ -241,7 +239,7 @@ describe("the fingerprint of a run file", () => {
     assert.ok(seen.size > 20);
   });
 
-  test("is another one when a bit of a record, its partition, its run or the order is another", async (t) => {
+  test("is another one when a bit of a record, its partition, its run or the order is another", (t) => {
     const directory = tempDir(t);
     const base = { collection: 0, partition: 1, run: 0, blocks: [Buffer.from("abc"), Buffer.from("xyz")] };
     const variants: WrittenSegment[] = [
@@ -258,7 +256,7 @@ describe("the fingerprint of a run file", () => {
     for (const [i, variant] of variants.entries()) {
       const path = join(directory, `${i}.run`);
       write(path, [variant]);
-      prints.add(await runFingerprint(path));
+      prints.add(runFingerprint(path));
     }
     assert.equal(prints.size, variants.length);
   });
