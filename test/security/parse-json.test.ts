@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { parseJson } from "#src/security/parse-json.js";
+import { refuses } from "./support.js";
+
+const bytes = (text: string): Uint8Array => Buffer.from(text);
+const parse = (text: string): unknown => parseJson(bytes(text), { what: "the message" });
+
+test("data comes out as JSON.parse gives it", () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 10 }), (value) => {
+      const text = JSON.stringify(value);
+      if (!/__proto__|constructor/.test(text)) assert.deepEqual(parse(text), JSON.parse(text));
+    }),
+  );
+  assert.deepEqual(parse('{"a":"[[[[{{{{\\"]]"}'), { a: '[[[[{{{{"]]' });
+  assert.deepEqual(parse("\ufeff[1]"), [1]);
+});
+
+test("keys that reach prototypes are gone at every depth, however they are written; data of that name stays", () => {
+  const cases: readonly (readonly [string, unknown])[] = [
+    ['{"__proto__":{"x":1},"a":1}', { a: 1 }],
+    ['{"a":[{"b":{"__proto__":null}}]}', { a: [{ b: {} }] }],
+    [String.raw`{"\u005f_proto__":{"x":1}}`, {}],
+    [String.raw`{"__\u0070roto__":{"x":1}}`, {}],
+    ['{"constructor":{"prototype":{"x":1}},"a":1}', { a: 1 }],
+    [String.raw`{"c\u006fnstructor":{"protot\u0079pe":1}}`, {}],
+    ['{"constructor":3,"toString":1}', { constructor: 3, toString: 1 }],
+    ['{"constructor":{"words":2}}', { constructor: { words: 2 } }],
+    ['{"constructor":null}', { constructor: null }],
+    ['"__proto__"', "__proto__"],
+    ['["__proto__"]', ["__proto__"]],
+  ];
+  for (const [text, wanted] of cases) {
+    const value = parse(text);
+    assert.deepEqual(value, wanted, text);
+    assert.ok(!JSON.stringify(value).includes('"__proto__":'));
+  }
+  const merged = Object.assign({}, parse('{"__proto__":{"admin":true}}')) as { readonly admin?: boolean };
+  assert.equal(merged.admin, undefined);
+  assert.equal(({} as { readonly admin?: boolean }).admin, undefined);
+});
+
+test("what is no JSON is refused without repeating it", () => {
+  for (const text of [
+    "",
+    " ",
+    "{",
+    "[1,",
+    '{"a":sheaf_c_secret}',
+    "undefined",
+    "NaN",
+    "{'a':1}",
+    "1 2",
+    "]",
+    '"a',
+  ])
+    assert.doesNotMatch(
+      refuses(() => parse(text), "MESSAGE_INVALID", /the message is no JSON/).message,
+      /secret/,
+    );
+  refuses(
+    () => parseJson(Uint8Array.of(0x22, 0xff, 0x22), { what: "it" }),
+    "MESSAGE_INVALID",
+    /it is no UTF-8/,
+  );
+  refuses(
+    () => parseJson(Uint8Array.of(0xed, 0xa0, 0x80), { what: "it" }),
+    "MESSAGE_INVALID",
+    /it is no UTF-8/,
+  );
+});
+
+test("what is too large or too deep is refused before it is parsed", () => {
+  refuses(() => parseJson(bytes("[1,2]"), { what: "it", bytesMax: 4 }), "LIMIT_EXCEEDED", /it has 5 B/);
+  assert.deepEqual(parseJson(bytes("[1,2]"), { what: "it", bytesMax: 5 }), [1, 2]);
+  const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
+  parse(nested(64));
+  refuses(() => parse(nested(65)), "MESSAGE_INVALID", /more than 64 levels/);
+  refuses(() => parse("[".repeat(1_000_000)), "MESSAGE_INVALID", /more than 64 levels/);
+  refuses(() => parse('{"a":'.repeat(100_000)), "MESSAGE_INVALID", /more than 64 levels/);
+  assert.equal((parse(`["${"[".repeat(100_000)}"]`) as string[]).length, 1);
+  assert.equal((parse(`["${String.raw`\"[`.repeat(100_000)}"]`) as string[]).length, 1);
+});
+
+test("bytes at random are refused or parsed, and nothing else happens", () => {
+  const piece = fc.constantFrom(
+    "[",
+    "]",
+    "{",
+    "}",
+    '"',
+    "\\",
+    ",",
+    ":",
+    "1",
+    "null",
+    '"__proto__"',
+    "\u0000",
+    "é",
+    "\\u005f",
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 200 }),
+        fc.array(piece).map((all) => bytes(all.join(""))),
+      ),
+      (given) => {
+        let ours: unknown;
+        try {
+          ours = parseJson(given, { what: "it" });
+        } catch (error) {
+          assert.match(String(error), /SheafError/);
+          return;
+        }
+        assert.deepEqual(typeof ours, typeof JSON.parse(new TextDecoder().decode(given)));
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
