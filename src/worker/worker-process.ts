@@ -15,6 +15,7 @@ export function startWorkerProcess(start: WorkerStart): Worker {
     process.execPath,
     [...heap, fileURLToPath(new URL("./process-entry.js", import.meta.url))],
     {
+      env: start.environment ?? ownEnvironment(),
       stdio: ["ignore", "pipe", "pipe", "pipe", "ipc"],
       serialization: "advanced",
     },
@@ -55,4 +56,10 @@ export function startWorkerProcess(start: WorkerStart): Worker {
     },
     kill: () => void child.kill("SIGKILL"),
   };
+}
+
+/** An inspector that this process was told to open is its own: a worker's would be a door to user code. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  const { NODE_OPTIONS: _, ...rest } = process.env;
+  return rest;
 }

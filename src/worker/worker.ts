@@ -33,6 +33,8 @@ export interface WorkerStart {
   /** JavaScript heap in bytes, null for Node's own limit. */
   readonly heapBytes: number | null;
   readonly listener: WorkerListener;
+  /** The whole environment of a process. Default: that of this one, without NODE_OPTIONS. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export type StartWorker = (start: WorkerStart) => Worker;
