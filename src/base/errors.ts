@@ -24,6 +24,7 @@ export type ErrorCode =
   | "OUTPUT_UNWRITABLE"
   | "DISK_FULL"
   | "BLOCK_CORRUPT" // a block whose checksum, header or length is wrong
+  | "NOT_DETERMINISTIC" // a map gave other output when it ran again
   | "EXPECT_FAILED" // an `expect` gate said no
   | "CANCELLED"
   | "NOT_FOUND" // no such job, task or capsule

@@ -10,6 +10,7 @@ import { loseAttempt } from "./node-events.ts";
 import { keepOutput, loseUnreadable } from "./output-loss.ts";
 import { endAttempt, killAttempt, killRest, orderKill } from "./run-attempt.ts";
 import type { SchedulerState } from "./scheduler-state.ts";
+import { startReducesOver } from "./start-over.ts";
 import type { Task } from "./task.ts";
 
 type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
@@ -76,6 +77,7 @@ export function attemptFinished(s: SchedulerState, event: EventOf<"attemptFinish
   const { task } = attempt;
   const { job, phase } = task;
   const number = attempt.ref.attempt;
+  const { lostOutput } = task.state.tally;
   if (!moveTask(s, task, { kind: "finish", attempt: number })) {
     killAttempt(s, attempt, "another attempt was granted the commit");
     moveTask(s, task, { kind: "release", attempt: number, open: phase.open });
@@ -83,6 +85,7 @@ export function attemptFinished(s: SchedulerState, event: EventOf<"attemptFinish
     return;
   }
   const { output, counters } = event;
+  attempt.fingerprint = event.fingerprint ?? null;
   endAttempt(s, attempt, { kind: "SUCCEEDED", endedMs: s.nowMs, output, counters });
   killRest(s, task, "another attempt finished first");
   phase.durations.add(s.nowMs - attempt.startedMs);
@@ -90,6 +93,13 @@ export function attemptFinished(s: SchedulerState, event: EventOf<"attemptFinish
   if (phase.name === "map" && job.phases.reduce.tasks.length > 0 && !job.policy.outputsSurviveNode) {
     keepOutput(task, attempt.node);
   }
+  const before = lostOutput === null ? undefined : task.attempts[lostOutput - 1];
+  if (
+    phase.name === "map" &&
+    before !== undefined &&
+    s.rules.differs(before.fingerprint, attempt.fingerprint)
+  )
+    startReducesOver(s, before, attempt);
   advance(s, job);
 }
 

@@ -43,6 +43,8 @@ export class Attempt {
   state: AttemptState = RUNNING;
   /** It was restored as running, and nothing has been heard of it since. */
   unheard = false;
+  /** Of the output of a SUCCEEDED map attempt; null: unknown. */
+  fingerprint: string | null = null;
   /** Why the output of a SUCCEEDED attempt is gone; null while it is there. */
   outputLost: string | null = null;
   /** Among the running attempts of its job, longest without progress first. */

@@ -93,6 +93,11 @@ export type SchedulerEvent =
       /** Handed back by `outputs`. */
       readonly output: unknown;
       readonly counters: Readonly<Record<string, number>>;
+      /**
+       * Of a map: the same for the same output, whatever attempt made it. Left out: it is taken to be the
+       * same.
+       */
+      readonly fingerprint?: string;
     } & NodeRef)
   | ({
       readonly kind: "attemptFailed";

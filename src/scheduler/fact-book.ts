@@ -86,8 +86,8 @@ export class FactBook {
 }
 
 function jobStateFact(job: JobState): JobStateFact {
-  const { id, status, samplesAnnounced, grants } = job;
-  return { kind: "jobState", job: id, life: status, samplesAnnounced, grants: grants.grants };
+  const { id, status, samplesAnnounced, outputChanges, grants } = job;
+  return { kind: "jobState", job: id, life: status, samplesAnnounced, outputChanges, grants: grants.grants };
 }
 
 function taskFact(task: Task): TaskFact {
@@ -97,10 +97,10 @@ function taskFact(task: Task): TaskFact {
 }
 
 function attemptFact(attempt: Attempt): AttemptFact {
-  const { ref, task, node, slot, ask, backup, startedMs, state, outputLost } = attempt;
+  const { ref, task, node, slot, ask, backup, startedMs, state, fingerprint, outputLost } = attempt;
   const granted = task.state.kind === "RUNNING" && task.state.granted === ref.attempt;
   const where = { node: node.id, incarnation: node.incarnation, slot, ask };
-  return { kind: "attempt", ...ref, ...where, backup, startedMs, granted, state, outputLost };
+  return { kind: "attempt", ...ref, ...where, backup, startedMs, granted, state, fingerprint, outputLost };
 }
 
 function nodeFact(s: SchedulerState, node: NodeState): NodeFact {

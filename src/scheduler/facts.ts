@@ -27,6 +27,7 @@ export interface JobStateFact {
   readonly job: string;
   readonly life: JobLife;
   readonly samplesAnnounced: boolean;
+  readonly outputChanges: number;
   readonly grants: Grants | null;
 }
 
@@ -50,6 +51,7 @@ export interface AttemptFact extends AttemptRef, NodeRef {
   /** It runs and may, as the only one of its task, commit. */
   readonly granted: boolean;
   readonly state: AttemptState;
+  readonly fingerprint: string | null;
   readonly outputLost: string | null;
 }
 

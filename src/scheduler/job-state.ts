@@ -38,6 +38,8 @@ export interface JobState {
   /** When an attempt last began or ended, or the job was last seen to wait for others. */
   activeMs: number;
   samplesAnnounced: boolean;
+  /** Times reduces started over because a map output came out differently. */
+  outputChanges: number;
   readonly queue: ReadyQueue;
   /** Place in the JobQueue, -1 when not in it. */
   queueAt: number;
@@ -66,6 +68,7 @@ export function newJob(plan: JobPlan, sequence: number, nowMs: number): JobState
     running: 0,
     activeMs: nowMs,
     samplesAnnounced: false,
+    outputChanges: 0,
     queue: new ReadyQueue(),
     queueAt: -1,
     watched: new Chain(),

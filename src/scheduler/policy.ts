@@ -12,6 +12,11 @@ export interface JobPolicy {
   /** Fetch failures of one map task's output before the job fails. */
   readonly fetchFailuresMax: number;
   /**
+   * How often in a job a lost map output may come out differently when it is made again and reduces start
+   * over, before the job fails.
+   */
+  readonly outputChangesMax: number;
+  /**
    * An attempt without progress for this long is killed. A user failure when it was reported to stand still,
    * a loss when nothing was heard of it. Messages must not be half as late as this.
    */
@@ -47,6 +52,7 @@ export const jobPolicyDefaults: JobPolicy = {
   attemptsMax: limits.attemptsMaxDefault,
   lossesMax: 20,
   fetchFailuresMax: 4,
+  outputChangesMax: 3,
   noProgressMs: limits.noProgressMsDefault,
   barAfterFailures: 3,
   barMs: 600_000,
@@ -88,6 +94,6 @@ export function resolvePolicy(changes: Partial<JobPolicy> = {}): JobPolicy {
     atLeast(field, 0);
   for (const field of ["speculationDoneShare", "speculationSlowness", "speculationShare"] as const)
     atLeast(field, 0);
-  atLeast("queueTimeoutMs", 0);
+  for (const field of ["queueTimeoutMs", "outputChangesMax"] as const) atLeast(field, 0);
   return policy;
 }

@@ -51,6 +51,7 @@ function restoreJob(s: SchedulerState, rows: JobRows, lives: Map<string, NodeSta
   job.activeMs = s.nowMs;
   job.status = rows.state?.life ?? { kind: "RUNNING" };
   if (rows.state !== null) job.grants.replace(rows.state.grants);
+  job.outputChanges = rows.state?.outputChanges ?? 0;
   job.samplesAnnounced = rows.state?.samplesAnnounced ?? false;
   for (const { node, bar } of rows.bars.values()) if (bar !== null) job.bars.set(node, { ...bar });
   for (const name of PHASES) {
@@ -121,6 +122,7 @@ function restoreAttempt(
   const node = lifeOf(lives, fact);
   const attempt = new Attempt(task, node, fact, fact.backup, s.nowMs, fact.startedMs);
   attempt.state = fact.state;
+  attempt.fingerprint = fact.fingerprint;
   attempt.outputLost = fact.outputLost;
   task.attempts.push(attempt);
   if (fact.backup) task.phase.backups++;

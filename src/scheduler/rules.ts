@@ -1,5 +1,6 @@
 import { speaksFor } from "./attempt.ts";
 import { isSlow } from "./speculation-rule.ts";
+import { differs } from "./start-over.ts";
 import { nextTaskState } from "./task-state.ts";
 
 /**
@@ -10,6 +11,7 @@ export interface Rules {
   readonly nextTaskState: typeof nextTaskState;
   readonly speaksFor: typeof speaksFor;
   readonly isSlow: typeof isSlow;
+  readonly differs: typeof differs;
   /** Whether a slot's question has not been seen before. */
   isNewAsk(ask: number, lastAsk: number): boolean;
   /** Whether a node's words come from the life it is in. */
@@ -20,6 +22,7 @@ export const standardRules: Rules = {
   nextTaskState,
   speaksFor,
   isSlow,
+  differs,
   isNewAsk: (ask, lastAsk) => ask > lastAsk,
   isSameLife: (spoken, current) => spoken === current,
 };

@@ -5,7 +5,7 @@
  *   BLOCKED ---------> READY ---------> RUNNING ----------> FINISHED
  *      ^  <---------     ^  <-------------|  |                  |
  *      |     block       |   fail, lose,     | fail, lose       | outputLost
- *      |                 |   release         v at the limit     v
+ *      |                 |   release         v at the limit     v startOver
  *      +-----------------+-----------------FAILED     (READY, or FAILED at the limit)
  *
  * `cancel` leads from every state but FINISHED and FAILED to CANCELLED. A task that goes back becomes READY
@@ -94,6 +94,8 @@ export type TaskEvent =
       readonly failure: Failure;
       readonly limit: number;
     }
+  /** What the finished task read is another one now: no mark stays. */
+  | { readonly kind: "startOver"; readonly attempt: number; readonly open: boolean }
   /** A lost output is needed no more: the task counts as finished by the attempt that made it. */
   | { readonly kind: "settle" }
   | { readonly kind: "cancel" };
@@ -124,6 +126,8 @@ export function nextTaskState(state: TaskState, event: TaskEvent): TaskState {
     case "outputLost":
     case "outputUnreadable":
       return outputGone(state, event);
+    case "startOver":
+      return startedOver(state, event);
     case "settle":
       return settled(state);
     case "cancel":
@@ -172,6 +176,11 @@ function outputGone(state: TaskState, event: EventOf<"outputLost" | "outputUnrea
   };
   const count = unreadable ? tally.fetchFailures : tally.losses;
   return count >= event.limit ? { kind: "FAILED", tally, failure: event.failure } : { kind: "READY", tally };
+}
+
+function startedOver(state: TaskState, event: EventOf<"startOver">): TaskState {
+  if (state.kind !== "FINISHED" || state.attempt !== event.attempt) return state;
+  return { kind: event.open ? "READY" : "BLOCKED", tally: { ...state.tally, lostOutput: state.attempt } };
 }
 
 function settled(state: TaskState): TaskState {

@@ -238,6 +238,7 @@ const attempt = (changes: Partial<Extract<Fact, { kind: "attempt" }>>): Fact => 
   startedMs: 5,
   granted: false,
   state: { kind: "RUNNING" },
+  fingerprint: null,
   outputLost: null,
   ...changes,
 });

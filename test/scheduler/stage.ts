@@ -112,10 +112,17 @@ export class Stage {
   }
 
   /** The attempt reports that it has finished; `again`: and its worker asks for more. */
-  finish(attempt: string, counters: Record<string, number> = {}, again = true): void {
+  finish(attempt: string, counters: Record<string, number> = {}, again = true, fingerprint?: string): void {
     const { node, slot, ...rest } = this.#of(attempt);
-    this.tell({ kind: "attemptFinished", ...rest, node, output: `output of ${attempt}`, counters });
+    const output = `output of ${attempt}`;
+    const print = fingerprint === undefined ? {} : { fingerprint };
+    this.tell({ kind: "attemptFinished", ...rest, node, output, counters, ...print });
     if (again) this.ask(node, slot);
+  }
+
+  /** A map attempt reports that it has finished, and what its output is like. */
+  make(attempt: string, fingerprint: string): void {
+    this.finish(attempt, {}, true, fingerprint);
   }
 
   fail(attempt: string, blame: "user" | "data" | "system" = "user", again = true): void {

@@ -52,6 +52,7 @@ function jobView(job: JobState): unknown {
     samplesAnnounced,
     grants: job.grants.grants,
     room: job.grants.room && [...job.grants.room].sort(),
+    outputChanges: job.outputChanges,
     queued: job.queueAt >= 0,
     watched: [...job.watched].map((attempt) => JSON.stringify(attempt.ref)).sort(),
     bars: [...job.bars].sort(),
@@ -81,16 +82,19 @@ function taskView(task: Task): unknown {
     state,
     lastFailedNode,
     counted,
-    attempts: task.attempts.map(({ ref, node, slot, ask, backup, startedMs, state: end, outputLost }) => ({
-      ref,
-      node: node.id,
-      incarnation: node.incarnation,
-      slot,
-      ask,
-      backup,
-      startedMs,
-      end,
-      outputLost,
-    })),
+    attempts: task.attempts.map(
+      ({ ref, node, slot, ask, backup, startedMs, state: end, fingerprint, outputLost }) => ({
+        ref,
+        node: node.id,
+        incarnation: node.incarnation,
+        slot,
+        ask,
+        backup,
+        startedMs,
+        end,
+        fingerprint,
+        outputLost,
+      }),
+    ),
   };
 }
