@@ -1,0 +1,27 @@
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from "fastify";
+
+/** The server as routes see it: handlers get the types of their schemas. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+/** What routes declare: who may call them, and what their bodies are. The gate reads it. */
+export const access = {
+  anyone: { access: { may: ["anyone"] } },
+  client: { access: { may: ["client"] } },
+  agent: { access: { may: ["agent"] } },
+  clientOrAgent: { access: { may: ["client", "agent"] } },
+  clientBinary: { access: { may: ["client"], body: "binary" } },
+  agentBinary: { access: { may: ["agent"], body: "binary" } },
+} as const;

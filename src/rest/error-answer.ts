@@ -1,0 +1,52 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import { describeThrown, isSheafError } from "../base/errors.ts";
+import type { ErrorCode } from "../base/errors.ts";
+import type { ErrorBody } from "../protocol/job-view.ts";
+
+const statusOf: Partial<Record<ErrorCode, number>> = {
+  USAGE: 400,
+  JOB_INVALID: 400,
+  JOB_LOAD: 400,
+  UNAUTHORIZED: 401,
+  FORBIDDEN: 403,
+  NOT_FOUND: 404,
+  VERSION_MISMATCH: 409,
+  FENCED: 409,
+  OUTPUT_EXISTS: 409,
+  BLOCK_CORRUPT: 422,
+  LIMIT_EXCEEDED: 429,
+  DISK_FULL: 507,
+  UNREACHABLE: 503,
+};
+
+/** Turns whatever a handler threw into an answer; only faults of the coordinator itself are logged. */
+export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  if (isSheafError(error)) {
+    const status = statusOf[error.code] ?? 500;
+    if (status >= 500) request.log.error({ err: error }, "a request failed");
+    void reply.code(status).send(bodyOf(error.code, error.message, error.hint ?? null));
+    return;
+  }
+  const { statusCode, validation } = error as Partial<FastifyError>;
+  if (validation !== undefined) {
+    const message = `the request is not understood: ${describeThrown(error)}`;
+    void reply
+      .code(400)
+      .send(
+        bodyOf("USAGE", message, "GET /openapi.json describes every request; the message names the field."),
+      );
+    return;
+  }
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    const code = statusCode === 413 ? "LIMIT_EXCEEDED" : "USAGE";
+    void reply.code(statusCode).send(bodyOf(code, describeThrown(error), null));
+    return;
+  }
+  request.log.error({ err: error }, "a request failed");
+  const hint = "This is a bug in sheaf; the coordinator's log has the details.";
+  void reply.code(500).send(bodyOf("INTERNAL", "the coordinator failed on this request", hint));
+}
+
+export function bodyOf(code: string, message: string, hint: string | null): ErrorBody {
+  return { error: { code, message, hint } };
+}

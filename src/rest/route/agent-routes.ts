@@ -1,0 +1,76 @@
+import Type from "typebox";
+import type { CoordinatorService } from "../../coordinator/service.ts";
+import {
+  ErrandResultSchema,
+  HeartbeatAnswerSchema,
+  HeartbeatSchema,
+  OrdersQuestionSchema,
+  OrdersSchema,
+  RegisteredSchema,
+  RegisterSchema,
+} from "../../protocol/agent-messages.ts";
+import { access } from "../app.ts";
+import type { App } from "../app.ts";
+import { goneSignal } from "../gone-signal.ts";
+import { AgentParams } from "../params.ts";
+
+const Nothing = Type.Object({});
+
+/** What agents say of themselves, and what they are told to do beside tasks. */
+export function agentRoutes(app: App, service: CoordinatorService): void {
+  app.post(
+    "/agents",
+    {
+      config: access.agent,
+      schema: {
+        summary: "An agent begins a life, or says again that it has",
+        body: RegisterSchema,
+        response: { 200: RegisteredSchema },
+      },
+    },
+    (request) => service.register(request.body),
+  );
+  app.post(
+    "/agents/:agent/heartbeat",
+    {
+      config: access.agent,
+      schema: {
+        summary: "An agent lives; what runs on it",
+        params: AgentParams,
+        body: HeartbeatSchema,
+        response: { 200: HeartbeatAnswerSchema },
+      },
+    },
+    (request) => service.heartbeat(request.params.agent, request.body),
+  );
+  app.post(
+    "/agents/:agent/orders",
+    {
+      config: access.agent,
+      schema: {
+        summary: "Long poll: what an agent is to do at once",
+        params: AgentParams,
+        body: OrdersQuestionSchema,
+        response: { 200: OrdersSchema },
+      },
+    },
+    (request, reply) => service.orders(request.params.agent, request.body, goneSignal(reply)),
+  );
+  app.post(
+    "/errands/:errand",
+    {
+      config: access.agent,
+      bodyLimit: 256 * 1024 * 1024,
+      schema: {
+        summary: "How an errand went",
+        params: Type.Object({ errand: Type.String({ pattern: "^[A-Za-z0-9._-]{1,200}$" }) }),
+        body: ErrandResultSchema,
+        response: { 200: Nothing },
+      },
+    },
+    (request) => {
+      service.errandDone(request.params.errand, request.body);
+      return {};
+    },
+  );
+}

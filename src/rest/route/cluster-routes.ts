@@ -1,0 +1,87 @@
+import Type from "typebox";
+import type { CoordinatorService } from "../../coordinator/service.ts";
+import { ClusterViewSchema, NodeViewSchema } from "../../protocol/job-view.ts";
+import { access } from "../app.ts";
+import type { App } from "../app.ts";
+import type { Metrics } from "../metrics.ts";
+import { AgentParams } from "../params.ts";
+
+const closed = { additionalProperties: false } as const;
+
+/** The cluster as a whole, and its agents. */
+export function clusterRoutes(app: App, service: CoordinatorService, metrics: Metrics): void {
+  app.get(
+    "/health",
+    {
+      config: access.anyone,
+      schema: { summary: "Whether it runs", response: { 200: Type.Object({ ok: Type.Boolean() }) } },
+    },
+    () => ({ ok: true }),
+  );
+  app.get(
+    "/cluster",
+    { config: access.client, schema: { summary: "The cluster", response: { 200: ClusterViewSchema } } },
+    () => service.cluster(),
+  );
+  app.get(
+    "/metrics",
+    { config: access.client, schema: { summary: "Metrics in the format of Prometheus" } },
+    async (_request, reply) => reply.header("content-type", metrics.contentType).send(await metrics.text()),
+  );
+  app.get(
+    "/nodes",
+    {
+      config: access.client,
+      schema: {
+        summary: "Agents: where, how busy, in what state",
+        response: { 200: Type.Object({ nodes: Type.Array(NodeViewSchema) }) },
+      },
+    },
+    () => ({ nodes: [...service.nodes()] }),
+  );
+  nodeRoutes(app, service);
+}
+
+function nodeRoutes(app: App, service: CoordinatorService): void {
+  const common = { config: access.client };
+  const response = { 200: NodeViewSchema };
+  app.post(
+    "/nodes/:agent/bar",
+    {
+      ...common,
+      schema: {
+        summary: "No more tasks for this agent, also after it has started anew",
+        params: AgentParams,
+        body: Type.Object({ reason: Type.String({ minLength: 1, maxLength: 1_000 }) }, closed),
+        response,
+      },
+    },
+    ({ params, body }) => service.bar(params.agent, body.reason),
+  );
+  app.post(
+    "/nodes/:agent/admit",
+    {
+      ...common,
+      schema: {
+        summary: "Tasks again for a barred agent",
+        params: AgentParams,
+        body: Type.Object({}, closed),
+        response,
+      },
+    },
+    ({ params }) => service.admit(params.agent),
+  );
+  app.post(
+    "/nodes/:agent/drain",
+    {
+      ...common,
+      schema: {
+        summary: "Let an agent finish what runs, and give it nothing new",
+        params: AgentParams,
+        body: Type.Object({ draining: Type.Boolean() }, closed),
+        response,
+      },
+    },
+    ({ params, body }) => service.drain(params.agent, body.draining),
+  );
+}

@@ -1,0 +1,128 @@
+import Type from "typebox";
+import { SheafError } from "../../base/errors.ts";
+import type { CoordinatorService } from "../../coordinator/service.ts";
+import { AttemptViewSchema, JobStateName, JobSummarySchema, JobViewSchema } from "../../protocol/job-view.ts";
+import { SubmissionSchema, SubmittedSchema } from "../../protocol/submission.ts";
+import { HEADERS } from "../../protocol/version.ts";
+import { access } from "../app.ts";
+import type { App } from "../app.ts";
+import { JobParams } from "../params.ts";
+import { callerOf } from "../server-policy.ts";
+
+const Label = Type.String({ minLength: 1, maxLength: 200 });
+const submissionBytesMax = 64 * 1024 * 1024;
+
+/** Jobs as clients see and steer them. */
+export function jobRoutes(app: App, service: CoordinatorService): void {
+  app.post(
+    "/jobs",
+    {
+      config: access.client,
+      bodyLimit: submissionBytesMax,
+      schema: {
+        summary: "Submit a job; the same idempotency key submits it once",
+        body: SubmissionSchema,
+        response: { 200: SubmittedSchema, 201: SubmittedSchema },
+      },
+    },
+    async (request, reply) => {
+      const key = request.headers[HEADERS.idempotencyKey];
+      if (typeof key !== "string" || !/^[A-Za-z0-9_-]{8,100}$/.test(key)) {
+        throw new SheafError("USAGE", `the header ${HEADERS.idempotencyKey} is missing or malformed`, {
+          hint: "Send 8 to 100 letters and digits, chosen at random; repeat them when you repeat the request.",
+        });
+      }
+      const submitted = service.submit(request.body, key, callerOf(request));
+      return reply.code(submitted.isNew ? 201 : 200).send(submitted);
+    },
+  );
+  app.get(
+    "/jobs",
+    {
+      config: access.client,
+      schema: {
+        summary: "Jobs, newest first",
+        querystring: Type.Object(
+          {
+            name: Type.Optional(Label),
+            state: Type.Optional(JobStateName),
+            group: Type.Optional(Label),
+            project: Type.Optional(Label),
+            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+          },
+          { additionalProperties: false },
+        ),
+        response: {
+          200: Type.Object({ jobs: Type.Array(JobSummarySchema), truncated: Type.Boolean() }),
+        },
+      },
+    },
+    ({ query }) => {
+      const { jobs, truncated } = service.jobs(query);
+      return { jobs: [...jobs], truncated };
+    },
+  );
+  app.get(
+    "/jobs/:job",
+    {
+      config: access.client,
+      schema: { summary: "All about a job", params: JobParams, response: { 200: JobViewSchema } },
+    },
+    ({ params }) => service.job(params.job),
+  );
+  app.get(
+    "/jobs/:job/attempts",
+    {
+      config: access.client,
+      schema: {
+        summary: "Every attempt of the job's tasks, with its end and cause",
+        params: JobParams,
+        response: { 200: Type.Array(AttemptViewSchema) },
+      },
+    },
+    ({ params }) => [...service.attempts(params.job)],
+  );
+  steeringRoutes(app, service);
+}
+
+function steeringRoutes(app: App, service: CoordinatorService): void {
+  app.post(
+    "/jobs/:job/kill",
+    {
+      config: access.client,
+      schema: {
+        summary: "Cancel a job; one that has ended stays as it is",
+        params: JobParams,
+        body: Type.Object({ reason: Type.String({ maxLength: 1_000 }) }, { additionalProperties: false }),
+        response: { 200: JobSummarySchema },
+      },
+    },
+    (request) => service.kill(request.params.job, request.body.reason, callerOf(request)),
+  );
+  app.post(
+    "/jobs/:job/attach",
+    {
+      config: access.client,
+      schema: {
+        summary: "Attached jobs stop with their client, detached ones go on",
+        params: JobParams,
+        body: Type.Object({ attached: Type.Boolean() }, { additionalProperties: false }),
+        response: { 200: JobSummarySchema },
+      },
+    },
+    ({ params, body }) => service.attach(params.job, body.attached),
+  );
+  app.post(
+    "/jobs/:job/heartbeat",
+    {
+      config: access.client,
+      schema: {
+        summary: "The attached client lives",
+        params: JobParams,
+        body: Type.Object({}, { additionalProperties: false }),
+        response: { 200: Type.Object({ state: JobStateName }) },
+      },
+    },
+    ({ params }) => ({ state: service.clientBeat(params.job) }),
+  );
+}
