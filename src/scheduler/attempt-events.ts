@@ -144,7 +144,7 @@ export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failur
   if (failure.blame === "system") moveTask(s, task, { kind: "lose", limit: policy.lossesMax, ...common });
   else moveTask(s, task, { kind: "fail", limit: policy.attemptsMax, ...common });
   afterAttempt(s, task);
-  if (job.status.kind === "RUNNING") noteFailure(s, job, attempt.node.id, failure);
+  if (job.status.kind === "RUNNING") noteFailure(s, job, attempt.node.id, failure, failure.message);
 }
 
 /**
@@ -187,6 +187,6 @@ export function fetchFailed(s: SchedulerState, event: EventOf<"fetchFailed">): v
   if (map !== undefined && loseUnreadable(s, map, event.mapAttempt, event.message)) return;
   loseAttempt(s, attempt, `it could not fetch map-${event.mapTask}: ${event.message}`);
   for (const node of new Set([source, attempt.node.id])) {
-    if (node !== undefined && job.status.kind === "RUNNING") noteFailure(s, job, node, null);
+    if (node !== undefined && job.status.kind === "RUNNING") noteFailure(s, job, node, null, event.message);
   }
 }

@@ -10,6 +10,7 @@ export interface Bar {
   /** Those of them that are the system's. */
   systemFailures: number;
   lastMs: number;
+  lastMessage: string;
   /** null: not barred, only counted. */
   untilMs: number | null;
 }
@@ -28,10 +29,17 @@ export function isBarred(job: JobState, node: string): boolean {
  * which
  *   side is broken
  */
-export function noteFailure(s: SchedulerState, job: JobState, node: string, failure: Failure | null): void {
+export function noteFailure(
+  s: SchedulerState,
+  job: JobState,
+  node: string,
+  failure: Failure | null,
+  message: string,
+): void {
   const bar = barOf(s, job, node);
   bar.failures++;
   bar.lastMs = s.nowMs;
+  bar.lastMessage = message;
   if (failure?.blame === "system") bar.systemFailures++;
   s.facts?.bar(job, node);
   if (bar.untilMs !== null || bar.failures < job.policy.barAfterFailures) return;
@@ -64,7 +72,7 @@ export function liftBars(s: SchedulerState, job: JobState): string[] {
 function barOf(s: SchedulerState, job: JobState, node: string): Bar {
   const old = job.bars.get(node);
   if (old !== undefined && (old.untilMs !== null || s.nowMs - old.lastMs < job.policy.barMs)) return old;
-  const bar: Bar = { failures: 0, systemFailures: 0, lastMs: s.nowMs, untilMs: null };
+  const bar: Bar = { failures: 0, systemFailures: 0, lastMs: s.nowMs, lastMessage: "", untilMs: null };
   job.bars.set(node, bar);
   return bar;
 }

@@ -7,6 +7,7 @@ import { loseNode } from "./node-events.ts";
 import { serveNode } from "./placement.ts";
 import type { SchedulerState } from "./scheduler-state.ts";
 import { startBackups } from "./speculation.ts";
+import { explainWait, waitsForOthers } from "./waiting.ts";
 
 /**
  * What happens because time has passed. Costs as much as there are jobs, plus what is due; not as there are
@@ -51,13 +52,11 @@ function failStalled(s: SchedulerState, job: JobState): void {
   const waitedMs = s.nowMs - job.activeMs;
   const noNode = s.nodes.size === 0;
   if (waitedMs < (noNode ? job.policy.queueTimeoutMs : job.policy.stallMs)) return;
-  if (!noNode && s.idleSlots === 0 && s.busySlots > 0) {
+  if (waitsForOthers(s, job)) {
     job.activeMs = s.nowMs;
     return;
   }
-  let barred = 0;
-  for (const bar of job.bars.values()) if (bar.untilMs !== null) barred++;
-  const nodes = noNode ? "there is no node" : `of ${s.nodes.size} nodes (${barred} barred) none may run them`;
-  const text = `${job.ready} tasks have waited for ${Math.round(waitedMs)} ms: ${nodes}`;
-  failJob(s, job, systemFailure("WORKER_LOST", text));
+  const tasks = job.ready === 1 ? "1 task has" : `${job.ready} tasks have`;
+  const text = `${tasks} waited for ${Math.round(waitedMs)} ms: ${explainWait(s, job)}`;
+  failJob(s, job, systemFailure("NO_AGENTS", text));
 }

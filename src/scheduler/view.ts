@@ -3,6 +3,7 @@ import type { JobStatus } from "./commands.ts";
 import { type AttemptRef, type Phase, PHASES } from "./ids.ts";
 import type { StateCounts } from "./phase-state.ts";
 import type { Scheduler } from "./scheduler.ts";
+import { explainWait } from "./waiting.ts";
 
 export interface PhaseView {
   readonly phase: Phase;
@@ -50,6 +51,16 @@ export function viewJob(scheduler: Scheduler, id: string): JobView | undefined {
     barred,
     counters: Object.fromEntries(job.counters),
   };
+}
+
+/**
+ * Why nothing of a job runs: "no agent has joined", "no core granted", "agent a is barred: ..."; null while
+ * something does, or when it has ended. Costs as much as there are nodes.
+ */
+export function viewWait(scheduler: Scheduler, id: string): string | null {
+  const job = scheduler.state.jobs.get(id);
+  if (job === undefined || job.status.kind !== "RUNNING" || job.running > 0) return null;
+  return explainWait(scheduler.state, job);
 }
 
 export interface AttemptView {

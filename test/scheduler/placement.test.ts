@@ -32,7 +32,7 @@ test("a pinned task waits for its node; when that never comes the job fails and 
   assert.equal(stage.states("map"), "1 READY");
   stage.pass(1);
   assert.deepEqual(stage.take(), [
-    "ended j FAILED: 1 tasks have waited for 5000 ms: of 1 nodes (0 barred) none may run them",
+    "ended j FAILED: 1 task has waited for 5000 ms: map-00000 has its input on z; agent z is not there",
   ]);
 });
 
