@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { describeTlsError, refusedHint } from "../security/tls-error.ts";
 
 /** What happened to a request that got no answer, and what to do about it. */
 interface Mishap {
@@ -8,12 +9,14 @@ interface Mishap {
 
 /**
  * The error of a request that got no answer, or only a part of one: UNREACHABLE, which is `retryable`, unless
- * what was sent changed meanwhile.
+ * what was sent changed meanwhile; CERTIFICATE_INVALID when one side refuses the other's certificate.
  * `details.cause` is the system's or undici's code.
  * @param url what was asked, without its query: signed URLs carry secrets there
  * @param waitedMs how long an answer was waited for at most
  */
 export function connectionError(error: unknown, url: string, waitedMs: number): SheafError {
+  const untrusted = url.startsWith("https:") ? describeTlsError(error, url) : null;
+  if (untrusted !== null) return untrusted;
   const cause = codeOf(error);
   const { what, hint } = mishapOf(cause, new URL(url), waitedMs);
   return new SheafError("UNREACHABLE", `${url}: ${what}`, {
@@ -34,7 +37,7 @@ function codeOf(error: unknown): string {
 }
 
 function mishapOf(code: string, url: URL, waitedMs: number): Mishap {
-  const { host, hostname } = url;
+  const { host, hostname, protocol } = url;
   switch (code) {
     case "ECONNREFUSED":
       return {
@@ -68,7 +71,10 @@ function mishapOf(code: string, url: URL, waitedMs: number): Mishap {
     case "ECONNRESET":
     case "EPIPE":
     case "UND_ERR_SOCKET":
-      return { what: "the connection was cut", hint: "It may be restarting; its log may say why." };
+      return {
+        what: "the connection was cut",
+        hint: protocol === "https:" ? refusedHint : "It may be restarting; its log may say why.",
+      };
     case "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH":
       return { what: "the file changed while it was sent", hint: "Leave it alone, and try again." };
     default:

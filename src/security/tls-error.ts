@@ -87,5 +87,4 @@ export function describeRefusedPeer(error: NodeJS.ErrnoException, authorizationE
 
 /** For connections over TLS that are reset before there is an answer. */
 export const refusedHint =
-  "If it answers to others, it may refuse the certificate of this side: its log says why. " +
-  refusedOurs.hint;
+  "It may be restarting, or refuse the certificate of this side: its log says why. " + refusedOurs.hint;

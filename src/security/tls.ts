@@ -173,5 +173,5 @@ function issued(issuer: X509Certificate, certificate: X509Certificate): boolean 
 }
 
 function invalid(message: string, options: { readonly hint: string; readonly cause?: unknown }): SheafError {
-  return new SheafError("CERTIFICATE_INVALID", message, options);
+  return new SheafError("CERTIFICATE_INVALID", message, { ...options });
 }
