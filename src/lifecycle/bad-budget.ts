@@ -16,7 +16,7 @@ export class BadRecordBudget {
   /**
    * A failure once the budget is overdrawn. A share can be judged only when all of the input has been read.
    */
-  add(phase: Phase, result: TaskSuccess, allOfPhase: boolean): TaskFailure | null {
+  add(phase: Phase, result: Pick<TaskSuccess, "stats">, allOfPhase: boolean): TaskFailure | null {
     if (phase === "sample") return null;
     this.#bad += result.stats.badRecords;
     if (phase === "map") this.#read += result.stats.recordsIn;

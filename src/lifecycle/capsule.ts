@@ -22,16 +22,22 @@ export interface Capsule {
 /** Beyond this much the map outputs of a failed reduce are not kept. */
 const inputBytesMax = 1 * GiB;
 
-/** Writes a capsule; null when that fails, which is no failure of the job. */
+/**
+ * Writes a capsule; null when that fails, which is no failure of the job.
+ * @param missing why the inputs of a reduce cannot be kept; null: they are here
+ */
 export function writeCapsule(
   jobDirectory: string,
   made: Omit<Capsule, "version" | "missingInputs">,
+  missing: string | null = null,
 ): { readonly path: string; readonly missingInputs: string | null } | null {
   const path = join(jobDirectory, "capsules", made.task);
   try {
     mkdirSync(path, { recursive: true });
     const kept =
-      made.spec.kind === "reduce" ? keepInputs(made.spec.inputs, path) : { inputs: [], missing: null };
+      made.spec.kind === "reduce" && missing === null
+        ? keepInputs(made.spec.inputs, path)
+        : { inputs: [], missing };
     const spec = made.spec.kind === "reduce" ? { ...made.spec, inputs: kept.inputs } : made.spec;
     const capsule: Capsule = { version: 1, ...made, spec, missingInputs: kept.missing };
     writeFileSync(join(path, "capsule.json"), `${JSON.stringify(capsule, capsuleReplacer, 2)}\n`);

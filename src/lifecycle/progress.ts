@@ -41,7 +41,7 @@ export class ProgressTally {
     this.#running.delete(formatAttempt(ref));
   }
 
-  finished(ref: AttemptRef, { stats }: TaskSuccess): void {
+  finished(ref: AttemptRef, { stats }: Pick<TaskSuccess, "stats">): void {
     const before = this.#finished.get(formatTask(ref));
     if (before !== undefined) this.#add(ref.phase, before, -1);
     this.#finished.set(formatTask(ref), stats);

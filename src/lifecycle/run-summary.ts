@@ -8,8 +8,8 @@ const hotKeysMax = 10;
  * shuffled.
  */
 export function sumStats(
-  map: readonly TaskSuccess[],
-  reduce: readonly TaskSuccess[],
+  map: readonly Pick<TaskSuccess, "stats" | "parts">[],
+  reduce: readonly Pick<TaskSuccess, "stats" | "parts">[],
   elapsedMs: number,
 ): TaskStats {
   const sum: TaskStats = {

@@ -11,5 +11,10 @@ const SOURCE_PARTITIONS_MAX = 8;
  */
 export function defaultPartitions(input: Input<unknown>, totalBytes: number): number {
   if (isSource(input)) return Math.min(input.tasks, SOURCE_PARTITIONS_MAX);
+  return partitionsOfBytes(totalBytes);
+}
+
+/** The same for input that is read. */
+export function partitionsOfBytes(totalBytes: number): number {
   return Math.min(PARTITIONS_MAX, Math.max(1, Math.ceil(totalBytes / PARTITION_BYTES)));
 }

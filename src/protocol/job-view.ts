@@ -9,11 +9,15 @@ const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type
 const Text = Type.String();
 
 /** QUEUED: waits for an agent or to be planned. */
-export const JobStateName = Type.Union(
-  (["QUEUED", "PLANNING", "RUNNING", "COMMITTING", "SUCCEEDED", "FAILED", "CANCELLED"] as const).map((name) =>
-    Type.Literal(name),
-  ),
-);
+export const JobStateName = Type.Union([
+  Type.Literal("QUEUED"),
+  Type.Literal("PLANNING"),
+  Type.Literal("RUNNING"),
+  Type.Literal("COMMITTING"),
+  Type.Literal("SUCCEEDED"),
+  Type.Literal("FAILED"),
+  Type.Literal("CANCELLED"),
+]);
 
 export const BidRoundSchema = Type.Object(
   {
@@ -147,9 +151,13 @@ export const AttemptViewSchema = Type.Object(
     /** Since the job was submitted, ms. */
     startedMs: Type.Number(),
     endedMs: nullable(Type.Number()),
-    state: Type.Union(
-      (["RUNNING", "SUCCEEDED", "FAILED", "LOST", "CANCELLED"] as const).map((name) => Type.Literal(name)),
-    ),
+    state: Type.Union([
+      Type.Literal("RUNNING"),
+      Type.Literal("SUCCEEDED"),
+      Type.Literal("FAILED"),
+      Type.Literal("LOST"),
+      Type.Literal("CANCELLED"),
+    ]),
     /** Why it ended, when not by success. */
     cause: nullable(Text),
     outputLost: nullable(Text),

@@ -23,7 +23,7 @@ import { ProgressTally } from "../lifecycle/progress.ts";
 import { withoutEngineFrames } from "../lifecycle/error-report.ts";
 import { ReduceInputs } from "../lifecycle/reduce-inputs.ts";
 import { tracedPlace } from "../worker/trace.ts";
-import type { Trace } from "../worker/trace.ts";
+import type { RecordPlace, Trace } from "../worker/trace.ts";
 
 interface RunningAttempt {
   readonly id: number;
@@ -145,7 +145,7 @@ export class TaskDriver {
 
   #failedAttempt(attempt: RunningAttempt, reported: TaskFailure): void {
     const { ref, spec } = attempt;
-    const ended = this.#poison.ended(spec, attempt.trace, attempt.board, reported);
+    const ended = this.#poison.ended(spec, attempt.trace !== null, placeOf(attempt), reported);
     const { setAside } = ended;
     const failure = withoutEngineFrames(ended.failure);
     this.#failures.add(ref, attempt.spec, failure);
@@ -232,7 +232,7 @@ export class TaskDriver {
 
   #observe(attempt: RunningAttempt): void {
     const nowMs = this.#options.clock.nowMs();
-    const place = attempt.trace === null ? null : tracedPlace(attempt.board, attempt.trace);
+    const place = placeOf(attempt);
     const beat = beatOf(attempt.board) + (place === null ? 0 : place.piece + place.offset);
     // What a worker needs to start on a busy machine is not its task's time.
     const starting = beat === 0 && nowMs - attempt.startedMs < workerStartMsMax;
@@ -348,7 +348,7 @@ export class TaskDriver {
       const { code, message } =
         state.kind === "FAILED" ? state.failure : { code: lost, message: state.reason };
       const hang = endedFailure(code, message, ref.phase, this.#options.pool.tail(attempt.slot));
-      const { failure } = this.#poison.ended(attempt.spec, attempt.trace, attempt.board, hang);
+      const { failure } = this.#poison.ended(attempt.spec, attempt.trace !== null, placeOf(attempt), hang);
       this.#failures.add(ref, attempt.spec, failure);
       this.#tellFailure(ref, failure);
     } else {
@@ -449,4 +449,9 @@ export class TaskDriver {
     this.#cleanups.add(work);
     void work.finally(() => this.#cleanups.delete(work));
   }
+}
+
+/** The record a traced attempt is at. */
+function placeOf({ trace, board }: RunningAttempt): RecordPlace | null {
+  return trace === null ? null : tracedPlace(board, trace);
 }

@@ -1,5 +1,4 @@
 import type { MapTaskSpec, TaskFailure, TaskSpec } from "../task/task-spec.ts";
-import { tracedPlace } from "./trace.ts";
 import type { PoisonRecord, RecordPlace, Trace } from "./trace.ts";
 
 /** What ends a worker, and may be one record's doing. */
@@ -13,17 +12,31 @@ const WORKER_ENDS = new Set<TaskFailure["code"]>([
 /** What is known of the map tasks whose workers came to an end: which records did it. */
 export class PoisonWatch {
   readonly #keepBad: boolean;
-  readonly #suspects = new Map<number, PoisonRecord[]>();
+  readonly #suspects: Map<number, readonly PoisonRecord[]>;
 
-  /** @param keepBad whether records may be set aside */
-  constructor(keepBad: boolean) {
+  /**
+   * @param keepBad whether records may be set aside
+   * @param known what `suspects` of an earlier watch over the same job gave
+   */
+  constructor(keepBad: boolean, known: Iterable<readonly [number, readonly PoisonRecord[]]> = []) {
     this.#keepBad = keepBad;
+    this.#suspects = new Map(known);
+  }
+
+  /** By map task: the records its next attempts skip. */
+  get suspects(): readonly (readonly [number, readonly PoisonRecord[]])[] {
+    return [...this.#suspects];
+  }
+
+  /** What attempts of the map task skip while they are traced; null: they are not. */
+  skipOf(task: number): readonly PoisonRecord[] | null {
+    return this.#suspects.get(task) ?? null;
   }
 
   /** How the attempt `id` of a task is to be traced; null: not at all. */
   traceOf(spec: TaskSpec, id: number): Trace | null {
-    const skip = spec.kind === "map" ? this.#suspects.get(spec.index) : undefined;
-    return skip === undefined ? null : { id, skip };
+    const skip = spec.kind === "map" ? this.skipOf(spec.index) : null;
+    return skip === null ? null : { id, skip };
   }
 
   /** Records that are set aside because of what they did to workers. */
@@ -34,29 +47,29 @@ export class PoisonWatch {
   }
 
   /**
-   * Takes in how an attempt ended. Returns the failure with the record's place, where the board tells it;
-   * `setAside` when
-   * the record will be skipped from now on, or may be once it is known: then the attempt is not user code's
-   * failure.
+   * Takes in how an attempt ended. Returns the failure with the record's place, where that is known;
+   * `setAside` when the record will be skipped from now on, or may be once it is known: then the attempt is
+   * not user code's failure.
+   * @param traced whether the attempt was
+   * @param place the record it was at, as far as it was traced
    */
   ended(
     spec: TaskSpec,
-    trace: Trace | null,
-    board: Readonly<Float64Array>,
+    traced: boolean,
+    place: RecordPlace | null,
     failure: TaskFailure,
   ): { readonly failure: TaskFailure; readonly setAside: boolean } {
     if (spec.kind !== "map" || !WORKER_ENDS.has(failure.code)) return { failure, setAside: false };
     const known = this.#suspects.get(spec.index) ?? [];
-    const place = trace === null ? null : tracedPlace(board, trace);
     this.#suspects.set(spec.index, known);
     // A full heap is rarely the doing of the record that happened to fill it.
     const mayBeSetAside = this.#keepBad && failure.code !== "OUT_OF_MEMORY";
     if (place === null) {
       // Traced, and at no record: then it is no record's doing, and somebody else's only the first time.
-      const again = mayBeSetAside && trace !== null && failure.code === "WORKER_LOST";
+      const again = mayBeSetAside && traced && failure.code === "WORKER_LOST";
       const message = `user code exited: ${failure.message}`;
       const told: TaskFailure = again ? { ...failure, code: "USER_EXITED", blame: "user", message } : failure;
-      return { failure: told, setAside: mayBeSetAside && trace === null };
+      return { failure: told, setAside: mayBeSetAside && !traced };
     }
     const isNew = !known.some((one) => one.piece === place.piece && one.offset === place.offset);
     if (mayBeSetAside && isNew)

@@ -1,0 +1,157 @@
+import { SheafError } from "../base/errors.ts";
+import type { Heartbeat, HeartbeatAnswer, Orders, OrdersQuestion } from "../protocol/agent-messages.ts";
+import type { Register, Registered } from "../protocol/agent-messages.ts";
+import type { Preparation, TaskAnswer } from "../protocol/task-messages.ts";
+import type { Command } from "../scheduler/commands.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
+import type { Agents } from "./agents.ts";
+import type { EpochClock } from "./epoch-clock.ts";
+import type { JobFlow } from "./job-flow.ts";
+import type { Jobs } from "./jobs.ts";
+import type { Pump } from "./pump.ts";
+import type { Asker } from "./service.ts";
+import type { CoordinatorTimings } from "./settings.ts";
+import { preparationOf } from "./start-job.ts";
+import type { TaskPolls } from "./task-polls.ts";
+
+export interface DoorParts {
+  readonly scheduler: Scheduler;
+  readonly pump: Pump;
+  readonly agents: Agents;
+  readonly jobs: Jobs;
+  readonly flow: JobFlow;
+  readonly polls: TaskPolls;
+  readonly clock: EpochClock;
+  readonly timings: CoordinatorTimings;
+  readonly coordinator: string;
+}
+
+/** What agents say and ask, apart from how attempts went. */
+export class AgentDoor {
+  readonly #parts: DoorParts;
+  readonly #board = new Float64Array(PROGRESS_BYTES / 8);
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts;
+  }
+
+  register(register: Register): Registered {
+    const { pump, agents, scheduler, flow, clock, timings, coordinator } = this.#parts;
+    const { agent: node, incarnation, slots } = register;
+    const before = agents.get(node)?.register.incarnation;
+    let standing = "ok" as HeartbeatAnswer["standing"];
+    pump.push({ kind: "nodeJoined", node, incarnation, slots }, (commands) => {
+      standing = standingOf(commands, node, incarnation);
+      if (standing === "ok") agents.registered(register, clock.nowMs());
+    });
+    pump.after(() => {
+      if (standing !== "ok") return;
+      if (before !== undefined && before < incarnation) this.#lifeOver(node, before);
+      flow.lookAgain();
+    });
+    pump.settle();
+    const { heartbeatMs, leaseMs } = timings;
+    const known = scheduler.state.incarnations.get(node) ?? incarnation;
+    return { coordinator, heartbeatMs, leaseMs, fencedBelow: standing === "ok" ? null : known };
+  }
+
+  heartbeat(name: string, heartbeat: Heartbeat): HeartbeatAnswer {
+    const { pump, agents, jobs, scheduler, clock } = this.#parts;
+    const { incarnation, running, draining } = heartbeat;
+    const agent = agents.life(name, incarnation);
+    const ref = { node: name, incarnation };
+    let standing = "ok" as HeartbeatAnswer["standing"];
+    pump.push(
+      { kind: "nodeHeartbeat", running: running.map(({ attempt }) => attempt), ...ref },
+      (commands) => {
+        standing = standingOf(commands, name, incarnation);
+      },
+    );
+    for (const { attempt, beat, ...progress } of running) {
+      pump.push({ kind: "attemptProgress", attempt, beat, ...ref });
+      for (const [cell, at] of Object.entries(PROGRESS_CELLS))
+        this.#board[at] = cell === "beat" ? beat : progress[cell as keyof typeof progress];
+      jobs.get(attempt.job)?.progress.look(attempt, this.#board);
+    }
+    const node = scheduler.state.nodes.get(name);
+    // Draining is told from either side; what was asked for by hand stands until it is taken back by hand.
+    if (draining && node?.draining === false) pump.push({ kind: "nodeDraining", draining, ...ref });
+    pump.settle();
+    if (agent === undefined)
+      return { standing: standing === "ok" ? "join" : standing, forget: [], outputs: {} };
+    agents.heard(agent, heartbeat, clock.nowMs());
+    const outputs: Record<string, number> = {};
+    const forget: string[] = [];
+    for (const id of heartbeat.jobs) {
+      const job = jobs.get(id);
+      if (job === undefined || job.isEnding) forget.push(id);
+      else outputs[id] = job.outputs.version;
+    }
+    return { standing, forget, outputs };
+  }
+
+  async orders(name: string, { incarnation, errands }: OrdersQuestion, signal: AbortSignal): Promise<Orders> {
+    const { agents, clock, timings } = this.#parts;
+    this.#checkLife(name, incarnation);
+    const agent = agents.life(name, incarnation)!;
+    const orders = await agent.mailbox.wait(errands, clock.nowMs() + timings.longPollMs, signal);
+    return { orders: [...orders] };
+  }
+
+  async askTask(asker: Asker, signal: AbortSignal): Promise<TaskAnswer> {
+    const { pump, polls, clock, timings } = this.#parts;
+    const { agent: node, incarnation, slot, ask } = asker;
+    this.#checkLife(node, incarnation);
+    const answer = polls.wait(asker, clock.nowMs() + timings.longPollMs, signal);
+    pump.push({ kind: "workerReady", node, incarnation, slot, ask });
+    await pump.settled();
+    return answer;
+  }
+
+  preparation(id: string, agent: string): Preparation {
+    const job = this.#parts.jobs.get(id);
+    if (job === undefined || job.plan === null || job.isEnding) {
+      throw new SheafError("NOT_FOUND", `job ${id} has no tasks to be run`, {
+        hint: "It has ended, or has not begun.",
+      });
+    }
+    job.holders.add(agent);
+    return preparationOf(job, agent);
+  }
+
+  /** @throws SheafError FENCED for a life that is over, NOT_FOUND for an agent that has not joined */
+  #checkLife(name: string, incarnation: number): void {
+    const { scheduler, agents } = this.#parts;
+    const known = scheduler.state.incarnations.get(name);
+    const alive = scheduler.state.nodes.get(name)?.incarnation === incarnation;
+    if (alive && agents.life(name, incarnation) !== undefined) return;
+    if (known !== undefined && incarnation <= known && !alive) {
+      throw new SheafError("FENCED", `life ${incarnation} of agent ${name} is over`, {
+        hint: `Register with an incarnation above ${known}.`,
+      });
+    }
+    throw new SheafError("NOT_FOUND", `agent ${name} (${incarnation}) has not joined`, {
+      hint: "Register first: POST /agents.",
+    });
+  }
+
+  #lifeOver(name: string, incarnation: number): void {
+    this.#parts.polls.drop(name, incarnation);
+    this.#parts.flow.errands.lost(name, incarnation);
+  }
+}
+
+function standingOf(
+  commands: readonly Command[],
+  node: string,
+  incarnation: number,
+): HeartbeatAnswer["standing"] {
+  for (const command of commands) {
+    if (!("node" in command) || command.node !== node || !("incarnation" in command)) continue;
+    if (command.incarnation !== incarnation) continue;
+    if (command.kind === "fenceNode") return "fenced";
+    if (command.kind === "inviteNode") return "join";
+  }
+  return "ok";
+}

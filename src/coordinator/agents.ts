@@ -1,0 +1,129 @@
+import { SheafError } from "../base/errors.ts";
+import { suggest } from "../base/suggest.ts";
+import type { Heartbeat, Register } from "../protocol/agent-messages.ts";
+import type { NodeView } from "../protocol/job-view.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import { isInside } from "./paths.ts";
+import { Mailbox } from "./mailbox.ts";
+import type { Store } from "./store.ts";
+
+/** One agent as it is known: its last life. */
+export interface Agent {
+  readonly name: string;
+  register: Register;
+  heardMs: number;
+  utility: Register["utility"];
+  /** Jobs of which it said to have files. */
+  jobs: ReadonlySet<string>;
+  mailbox: Mailbox;
+  /** Errands it was given and has not answered. */
+  errands: number;
+}
+
+/** Machines, by name. Who is alive, draining or barred is the scheduler's to say. */
+export class Agents {
+  readonly #store: Store;
+  readonly #all = new Map<string, Agent>();
+
+  constructor(store: Store, nowMs: number) {
+    this.#store = store;
+    for (const { text } of store.all("agents")) {
+      const register = JSON.parse(text) as Register;
+      this.#all.set(register.agent, newAgent(register, nowMs));
+    }
+  }
+
+  /** A life that was registered, or repeated that it was. */
+  registered(register: Register, nowMs: number): void {
+    const known = this.#all.get(register.agent);
+    if (known !== undefined && known.register.incarnation === register.incarnation) {
+      known.register = register;
+      known.heardMs = nowMs;
+    } else {
+      known?.mailbox.close();
+      this.#all.set(register.agent, newAgent(register, nowMs));
+    }
+    this.#store.put("agents", register.agent, JSON.stringify(register));
+  }
+
+  heard(agent: Agent, heartbeat: Heartbeat, nowMs: number): void {
+    agent.heardMs = nowMs;
+    agent.utility = heartbeat.utility;
+    agent.jobs = new Set(heartbeat.jobs);
+  }
+
+  get(name: string): Agent | undefined {
+    return this.#all.get(name);
+  }
+
+  /** That life of the agent; undefined when it is another one, or unknown. */
+  life(name: string, incarnation: number): Agent | undefined {
+    const agent = this.#all.get(name);
+    return agent?.register.incarnation === incarnation ? agent : undefined;
+  }
+
+  all(): Iterable<Agent> {
+    return this.#all.values();
+  }
+
+  /** @throws SheafError NOT_FOUND */
+  find(name: string): Agent {
+    const agent = this.#all.get(name);
+    if (agent !== undefined) return agent;
+    const near = suggest(name, this.#all.keys());
+    throw new SheafError("NOT_FOUND", `no agent "${name}" has ever joined`, {
+      hint: near === undefined ? "`sheaf nodes` lists the agents." : `Did you mean "${near}"?`,
+    });
+  }
+
+  /** Those that live, and neither drain nor are barred by hand, in the order of their names. */
+  usable(scheduler: Scheduler): Agent[] {
+    const { nodes } = scheduler.state;
+    return [...this.#all.values()]
+      .filter(({ name, register }) => {
+        const node = nodes.get(name);
+        return (
+          node !== undefined && node.incarnation === register.incarnation && !isHeldBack(scheduler, name)
+        );
+      })
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  tick(nowMs: number): void {
+    for (const { mailbox } of this.#all.values()) mailbox.tick(nowMs);
+  }
+
+  view(agent: Agent, scheduler: Scheduler, nowMs: number): NodeView {
+    const { name, register, utility, heardMs } = agent;
+    const node = scheduler.state.nodes.get(name);
+    const alive = node?.incarnation === register.incarnation ? node : undefined;
+    return {
+      agent: name,
+      incarnation: register.incarnation,
+      host: register.host,
+      address: register.address,
+      state: alive === undefined ? "lost" : alive.draining ? "draining" : "up",
+      barred: scheduler.state.handBars.get(name) ?? null,
+      slots: register.slots,
+      busy: alive?.slots.filter(({ state }) => state.kind === "BUSY").length ?? 0,
+      utility,
+      silentMs: Math.max(0, nowMs - heardMs),
+      version: register.version,
+      roots: [...register.roots],
+    };
+  }
+}
+
+function isHeldBack(scheduler: Scheduler, name: string): boolean {
+  return scheduler.state.handBars.has(name) || scheduler.state.nodes.get(name)?.draining === true;
+}
+
+/** Whether jobs may read and write the path on the agent, as far as its registration tells. */
+export function mayUse(agent: Agent, path: string): boolean {
+  return agent.register.roots.some((root) => isInside(path, root));
+}
+
+function newAgent(register: Register, nowMs: number): Agent {
+  const { agent: name, utility } = register;
+  return { name, register, heardMs: nowMs, utility, jobs: new Set(), mailbox: new Mailbox(), errands: 0 };
+}

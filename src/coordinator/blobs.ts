@@ -1,0 +1,124 @@
+import { createHash, randomBytes } from "node:crypto";
+import { createWriteStream, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { SheafError } from "../base/errors.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import type { StoredFile } from "./service.ts";
+
+const temporary = "incoming-";
+
+/** Bundles, source maps and side data by the SHA-256 of their content: `<state>/blobs/<hash>`. */
+export class Blobs {
+  readonly #directory: string;
+
+  constructor(stateDirectory: string) {
+    this.#directory = join(stateDirectory, "blobs");
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(this.#directory))
+      if (name.startsWith(temporary)) rmSync(join(this.#directory, name), { force: true });
+  }
+
+  path(hash: string): string {
+    if (!/^[0-9a-f]{64}$/.test(hash)) throw missing(hash);
+    return join(this.#directory, hash);
+  }
+
+  /** Having been asked for it keeps a blob from being taken for unused for a while. */
+  has(hash: string, nowMs: number): boolean {
+    const path = this.path(hash);
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return false;
+    utimesSync(path, nowMs / 1000, nowMs / 1000);
+    return true;
+  }
+
+  /** @throws SheafError NOT_FOUND */
+  find(hash: string): StoredFile {
+    const path = this.path(hash);
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) throw missing(hash);
+    return { path, bytes: found.size };
+  }
+
+  /**
+   * Resolves when the content is on disk under its name.
+   * @throws SheafError USAGE when it has another hash, DISK_FULL
+   */
+  async put(hash: string, content: Readable): Promise<void> {
+    const target = this.path(hash);
+    const incoming = join(this.#directory, `${temporary}${randomBytes(8).toString("hex")}`);
+    const digest = createHash("sha256");
+    try {
+      await pipeline(
+        content,
+        tap((chunk) => digest.update(chunk)),
+        createWriteStream(incoming, { mode: 0o600 }),
+      );
+      const found = digest.digest("hex");
+      if (found !== hash) {
+        throw new SheafError("USAGE", `the content's SHA-256 is ${found}, it was sent as ${hash}`, {
+          hint: "It was cut or changed on its way: send it again.",
+          retryable: true,
+        });
+      }
+      await makeLasting(incoming, target, this.#directory);
+    } catch (error) {
+      throw asSheafError(error, { path: target, doing: "write" });
+    } finally {
+      await rm(incoming, { force: true });
+    }
+  }
+
+  /** Removes those that are not in `used` and have not been asked for since `beforeMs`. Never throws. */
+  prune(used: ReadonlySet<string>, beforeMs: number): void {
+    try {
+      for (const name of readdirSync(this.#directory)) {
+        const path = join(this.#directory, name);
+        if (used.has(name) || name.startsWith(temporary)) continue;
+        const found = statSync(path, { throwIfNoEntry: false });
+        if (found !== undefined && found.mtimeMs < beforeMs) rmSync(path, { force: true });
+      }
+    } catch {
+      // The next time.
+    }
+  }
+}
+
+/** Passes bytes on and shows them; what `look` throws ends the stream. */
+export function tap(look: (chunk: Buffer) => void): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      try {
+        look(chunk);
+        done(null, chunk);
+      } catch (error) {
+        done(error as Error);
+      }
+    },
+  });
+}
+
+/** Gives a file its final name; it and its name are on disk when this resolves. */
+export async function makeLasting(from: string, to: string, directory: string): Promise<void> {
+  await sync(from);
+  await rename(from, to);
+  await sync(directory);
+}
+
+async function sync(path: string): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+function missing(hash: string): SheafError {
+  return new SheafError("NOT_FOUND", `no blob ${hash.slice(0, 100)}`, {
+    hint: "Upload it first: PUT /blobs/{sha256}.",
+  });
+}

@@ -1,0 +1,68 @@
+import { SheafError } from "../base/errors.ts";
+import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import type { Submission } from "../protocol/submission.ts";
+import { checkInsideRoots, agentPrefix } from "./paths.ts";
+import type { CoordinatorLimits } from "./settings.ts";
+
+/** @throws SheafError VERSION_MISMATCH naming both */
+export function checkProtocol(protocol: number, who: string, version: string): void {
+  if (protocol === PROTOCOL_VERSION) return;
+  throw new SheafError(
+    "VERSION_MISMATCH",
+    `${who} speaks protocol ${protocol}, this coordinator (sheaf ${version}) speaks ${PROTOCOL_VERSION}`,
+    { hint: "Use the same version of sheaf everywhere." },
+  );
+}
+
+/**
+ * What can be told of a submission before anything is planned.
+ * @throws SheafError FORBIDDEN for a path outside the roots, LIMIT_EXCEEDED, USAGE, NOT_FOUND for a blob that
+ * was not uploaded
+ */
+export function checkSubmission(
+  submission: Submission,
+  roots: readonly string[],
+  limits: CoordinatorLimits,
+  hasBlob: (hash: string) => boolean,
+): void {
+  const { inputs, output, outline, options, bundle, sourceMap, aux } = submission;
+  for (const input of inputs) {
+    if (input.startsWith(agentPrefix)) checkAgentInput(input);
+    else checkInsideRoots(input, roots, "input");
+  }
+  if (output.kind === "shared") checkInsideRoots(output.path, roots, "output");
+  if (options.partitions.length !== outline.collections.length) {
+    throw new SheafError(
+      "USAGE",
+      `options.partitions has ${options.partitions.length} entries, the job has ${outline.collections.length} collections`,
+      { hint: "Give one entry per collection; null where it follows from the input." },
+    );
+  }
+  const most = options.partitions.reduce<number>((most, one) => Math.max(most, one ?? 0), 0);
+  if (most > limits.partitionsMax) {
+    throw tooMany(`${most} partitions of one collection, ${limits.partitionsMax} are allowed`, "Use fewer.");
+  }
+  const tasks = "tasks" in outline.input ? outline.input.tasks : 0;
+  if (tasks > limits.tasksMax || (options.mappers ?? 0) > limits.tasksMax) {
+    throw tooMany(
+      `${Math.max(tasks, options.mappers ?? 0)} map tasks, ${limits.tasksMax} are allowed`,
+      "Use fewer.",
+    );
+  }
+  for (const hash of [bundle, ...(sourceMap === null ? [] : [sourceMap]), ...aux.map(({ blob }) => blob)]) {
+    if (hasBlob(hash)) continue;
+    throw new SheafError("NOT_FOUND", `the submission names the blob ${hash}, which was not uploaded`, {
+      hint: "Upload it (PUT /blobs/{sha256}), then submit again.",
+      retryable: true,
+    });
+  }
+}
+
+function checkAgentInput(input: string): void {
+  // Each agent looks at its own roots; by its text alone it must lead nowhere else.
+  checkInsideRoots(input.slice(agentPrefix.length), ["/"], "input");
+}
+
+function tooMany(what: string, hint: string): SheafError {
+  return new SheafError("LIMIT_EXCEEDED", `the job has ${what}`, { hint });
+}

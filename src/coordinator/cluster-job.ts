@@ -1,0 +1,177 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { BadRecordBudget } from "../lifecycle/bad-budget.ts";
+import { FailureLog } from "../lifecycle/failure-log.ts";
+import { JobDirectory, linkOrCopy } from "../lifecycle/job-directory.ts";
+import { PhaseClock } from "../lifecycle/phase-clock.ts";
+import { ProgressTally } from "../lifecycle/progress.ts";
+import type { RunEventBody } from "../lifecycle/events.ts";
+import type { AttemptRef } from "../scheduler/ids.ts";
+import type { TaskFailure, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { Submission } from "../protocol/submission.ts";
+import { PoisonWatch } from "../worker/poison.ts";
+import type { EpochClock } from "./epoch-clock.ts";
+import { JobEvents } from "./job-events.ts";
+import { JobLogs } from "./job-logs.ts";
+import { newRecord } from "./job-record.ts";
+import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
+import { OutputList } from "./map-outputs.ts";
+import { Results } from "./results.ts";
+import { SkewTally } from "./skew-tally.ts";
+import type { Store } from "./store.ts";
+
+export interface JobSurroundings {
+  readonly store: Store;
+  readonly clock: EpochClock;
+  readonly stateDirectory: string;
+  readonly logBytesMax: number;
+  readonly blobPath: (hash: string) => string;
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * A job that has not ended: what is durable of it (`row`, `plan`, the scheduler's facts) and what is made
+ * from that.
+ */
+export class ClusterJob {
+  readonly id: string;
+  readonly submission: Submission;
+  readonly idempotencyKey: string;
+  readonly directory: JobDirectory;
+  readonly events: JobEvents;
+  readonly logs: JobLogs;
+  readonly results: Results;
+  readonly failures = new FailureLog();
+  readonly poison: PoisonWatch;
+  readonly budget: BadRecordBudget;
+  readonly outputs = new OutputList();
+  readonly phases: PhaseClock;
+  /** Attempts that run, by name. */
+  readonly running = new Set<string>();
+  /** Tasks that have finished once: what they count is counted. */
+  readonly counted = new Set<string>();
+  /** Agents that may have files of it. */
+  readonly holders = new Set<string>();
+  /** What reports say that have not been decided on, by attempt name. */
+  readonly arrived = new Map<string, TaskSuccess>();
+  readonly arrivedFailures = new Map<string, TaskFailure>();
+  /** Map outputs were added or withdrawn, and agents have not been told. */
+  outputsNews = false;
+  /** Errands given so far; with the coordinator's start they have numbers of their own. */
+  errands = 0;
+  /** When its attached client was last heard of. */
+  clientMs: number;
+  progressMs = 0;
+  /** What it waits for, while it is queued or planned. */
+  waitingFor: string | null = null;
+  progress: ProgressTally;
+  skew: SkewTally;
+  #row: JobRow;
+  #plan: PlanRow | null = null;
+  readonly #store: Store;
+  readonly #clock: EpochClock;
+
+  constructor(row: JobRow, { submission, idempotencyKey }: SubmissionRow, around: JobSurroundings) {
+    this.id = row.job;
+    this.submission = submission;
+    this.idempotencyKey = idempotencyKey;
+    this.#row = row;
+    this.#store = around.store;
+    this.#clock = around.clock;
+    this.clientMs = around.clock.nowMs();
+    const record = newRecord(row.job, submission, around.clock.text(row.submittedMs));
+    this.directory = new JobDirectory(around.stateDirectory, record, around.warn);
+    this.events = new JobEvents(this.directory, row.submittedMs, around.clock);
+    this.logs = new JobLogs(this.directory.path, around.logBytesMax, false);
+    this.results = new Results(this.directory.path);
+    this.poison = new PoisonWatch(submission.options.badBudget !== null, row.poison);
+    this.budget = new BadRecordBudget(submission.options.badBudget);
+    this.phases = new PhaseClock(around.clock, (event) => this.emit(event));
+    this.progress = new ProgressTally({ sample: [], map: [], reduce: [] });
+    this.skew = new SkewTally([]);
+    this.#keepCode(around);
+  }
+
+  /** What the attempt is to do, as far as it can be told without the agent. REQUIRES: the job is planned. */
+  specOf({ phase, task, attempt }: AttemptRef): TaskSpec {
+    const plan = this.#plan!;
+    const common = { index: task, attempt };
+    switch (phase) {
+      case "sample":
+        return { kind: "sample", split: plan.sample[task]!, ...common };
+      case "map":
+        return { kind: "map", split: plan.map[task]!, directory: "", ...common };
+      case "reduce":
+        return { kind: "reduce", ...plan.reduce[task]!, inputs: [], directory: "", ...common };
+    }
+  }
+
+  get row(): JobRow {
+    return this.#row;
+  }
+
+  get plan(): PlanRow | null {
+    return this.#plan;
+  }
+
+  get collections(): readonly string[] {
+    return this.submission.outline.collections.map(({ name }) => name);
+  }
+
+  /** Copy of the bundle as it was submitted. */
+  get codePath(): string {
+    return join(this.directory.path, "app", "job.mjs");
+  }
+
+  /** Its tasks are over, or it is being ended before it had any. */
+  get isEnding(): boolean {
+    return this.#row.end !== null;
+  }
+
+  /** Durable with the next flush of the store. */
+  update(changes: Partial<JobRow>): void {
+    this.#row = { ...this.#row, ...changes };
+    this.#store.put("jobs", this.id, JSON.stringify(this.#row));
+  }
+
+  /** The plan was made, or read back. */
+  planned(plan: PlanRow): void {
+    this.#plan = plan;
+    this.progress = new ProgressTally(plan);
+    this.skew = new SkewTally(plan.partitions);
+    const mapTasks = plan.map.length;
+    const reduceTasks = plan.reduce.length;
+    this.directory.update({ mapTasks, reduceTasks, currentPhase: "map" });
+  }
+
+  emit(event: RunEventBody): void {
+    if (event.kind === "phase-finished") {
+      const { phase, elapsedMs } = event;
+      const tasks =
+        phase === "sample" || phase === "map" || phase === "reduce" ? (this.#plan?.[phase].length ?? 0) : 0;
+      this.update({ timings: [...this.#row.timings, { phase, tasks, elapsedMs }] });
+    }
+    if (event.kind === "phase-started") this.directory.update({ currentPhase: event.phase });
+    this.events.emit(event);
+  }
+
+  sinceSubmittedMs(ms: number): number {
+    return ms - this.#row.submittedMs;
+  }
+
+  get elapsedMs(): number {
+    return this.#clock.nowMs() - this.#row.submittedMs;
+  }
+
+  /** The code stays with the job, whatever becomes of the blobs. */
+  #keepCode({ blobPath, warn }: JobSurroundings): void {
+    const { bundle, sourceMap } = this.submission;
+    try {
+      mkdirSync(join(this.directory.path, "app"), { recursive: true });
+      linkOrCopy(blobPath(bundle), this.codePath);
+      if (sourceMap !== null) linkOrCopy(blobPath(sourceMap), `${this.codePath}.map`);
+    } catch (error) {
+      warn(`${this.id}: the copy of its code could not be kept (${String(error)})`);
+    }
+  }
+}

@@ -1,0 +1,176 @@
+import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
+import { nameParts } from "../lifecycle/commit.ts";
+import type { CommittedPart } from "../lifecycle/options.ts";
+import { formatAttempt } from "../scheduler/ids.ts";
+import type { Phase } from "../scheduler/ids.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import { viewJob, viewOutputs } from "../scheduler/view.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
+import { taskFailure } from "../worker/failure.ts";
+import { mayUse } from "./agents.ts";
+import type { Agent, Agents } from "./agents.ts";
+import type { ClusterJob } from "./cluster-job.ts";
+import type { Errands } from "./errands.ts";
+import type { Committed, ResultFile } from "./job-row.ts";
+import { successOf } from "./kept-output.ts";
+import type { KeptOutput } from "./kept-output.ts";
+import type { Pump } from "./pump.ts";
+
+type CommitErrand = Extract<Errand, { kind: "commit" }>;
+
+const noFiles = { output: [], collected: [], bad: [] } as const;
+
+/** Makes the output of jobs final: asks the gate, has an agent rename, or names the results handed in. */
+export class Committing {
+  readonly #scheduler: Scheduler;
+  readonly #pump: Pump;
+  readonly #agents: Agents;
+  readonly #errands: Errands;
+  /** Jobs that no agent can commit at present. */
+  readonly #waiting = new Set<ClusterJob>();
+
+  constructor(scheduler: Scheduler, pump: Pump, agents: Agents, errands: Errands) {
+    this.#scheduler = scheduler;
+    this.#pump = pump;
+    this.#agents = agents;
+    this.#errands = errands;
+  }
+
+  /** All tasks are done. After a restart it is said again. */
+  begin(job: ClusterJob): void {
+    job.phases.enter("commit", 0);
+    const over = job.budget.check(true);
+    if (over !== null) return this.#failed(job, over);
+    const { output, outline } = job.submission;
+    if (output.kind === "shared" || outline.hasExpect) return this.#send(job);
+    this.#done(job, []);
+  }
+
+  /** Agents have come: those that could not be committed may be now. */
+  retry(): void {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const job of waiting) if (!job.isEnding) this.#send(job);
+  }
+
+  drop(job: ClusterJob): void {
+    this.#waiting.delete(job);
+  }
+
+  #send(job: ClusterJob): void {
+    const { submission, row } = job;
+    const { output, outline } = submission;
+    const agent = this.#agentFor(job);
+    if (agent === null) {
+      job.waitingFor = "an agent that can commit the output";
+      this.#waiting.add(job);
+      return;
+    }
+    job.waitingFor = null;
+    const { name, register } = agent;
+    const sameAgent = row.commit?.agent === name && row.commit.incarnation === register.incarnation;
+    const id = sameAgent ? row.commit!.id : `${job.id}:commit:${name}:${register.incarnation}`;
+    if (!sameAgent) job.update({ commit: { id, agent: name, incarnation: register.incarnation } });
+    const counters = viewJob(this.#scheduler, job.id)?.counters ?? {};
+    const results =
+      output.kind === "shared" ? this.#results(job).map(({ output: kept }) => successOf(kept)) : null;
+    const errand: CommitErrand = {
+      kind: "commit",
+      id,
+      job: job.id,
+      expect: outline.hasExpect ? counters : null,
+      results: results as CommitErrand["results"],
+      counters,
+      output,
+      name: submission.name,
+      code: submission.code,
+      collections: [...job.collections],
+    };
+    // Before anybody commits it must be known who: two at once would be in each other's way.
+    this.#pump.after(() => {
+      if (job.isEnding) return;
+      this.#errands.give(agent, errand, {
+        done: (result) => this.#answered(job, result),
+        lost: () => {
+          job.update({ commit: null });
+          this.#send(job);
+        },
+      });
+    });
+  }
+
+  /** Who was sent before, as long as it lives: it knows how far it has come. */
+  #agentFor(job: ClusterJob): Agent | null {
+    const { commit } = job.row;
+    const before = commit === null ? undefined : this.#agents.life(commit.agent, commit.incarnation);
+    if (
+      before !== undefined &&
+      this.#scheduler.state.nodes.get(before.name)?.incarnation === commit!.incarnation
+    )
+      return before;
+    const { output } = job.submission;
+    const fit = this.#agents
+      .usable(this.#scheduler)
+      .filter((agent) => output.kind === "collect" || mayUse(agent, output.path));
+    return fit.reduce<Agent | null>(
+      (best, one) => (best === null || one.utility.utility > best.utility.utility ? one : best),
+      null,
+    );
+  }
+
+  #answered(job: ClusterJob, result: ErrandResult): void {
+    if (result.kind === "committed") this.#done(job, result.parts);
+    else if (result.kind === "failed") this.#failed(job, result.failure as TaskFailure);
+    else
+      this.#failed(
+        job,
+        taskFailure("INTERNAL", `an agent answered "${result.kind}" when it was to commit`, {
+          blame: "system",
+        }),
+      );
+  }
+
+  #done(job: ClusterJob, parts: readonly CommittedPart[]): void {
+    const committed =
+      job.submission.output.kind === "shared"
+        ? { parts, collected: [], files: noFiles }
+        : this.#handedIn(job);
+    job.update({ committed });
+    this.#pump.push({ kind: "jobCommitted", job: job.id });
+  }
+
+  #failed(job: ClusterJob, failure: TaskFailure): void {
+    const { code, message, blame } = failure;
+    this.#pump.push({ kind: "jobCommitFailed", job: job.id, blame, code, message, detail: failure });
+  }
+
+  /** The files of the successful attempts, by the names the output has. */
+  #handedIn(job: ClusterJob): Committed {
+    const results = this.#results(job).map(({ output }) => successOf(output));
+    const output = nameParts(results, job.collections, "output");
+    const collected = nameParts(results, job.collections, "collected");
+    const fileOf = ({ source, part }: (typeof output)[number]): ResultFile => ({
+      path: source,
+      bytes: part.bytes,
+    });
+    const bad = results.flatMap(({ badPath }) => (badPath === null ? [] : [badPath]));
+    const badFiles = bad.map((path): ResultFile => {
+      const [attempt = "", name = ""] = path.split("/");
+      return { path, bytes: job.results.bytesOf(attempt, name) ?? 0 };
+    });
+    return {
+      parts: output.map(({ part }) => part),
+      collected: collected.map(({ part }) => part),
+      files: { output: output.map(fileOf), collected: collected.map(fileOf), bad: badFiles },
+    };
+  }
+
+  #results(job: ClusterJob): { readonly attempt: string; readonly output: KeptOutput }[] {
+    const of = (phase: Phase) =>
+      [...viewOutputs(this.#scheduler, job.id, phase)].map(({ task, attempt, output }) => ({
+        attempt: formatAttempt({ job: job.id, phase, task, attempt }),
+        output: output as KeptOutput,
+      }));
+    return [...of("map"), ...of("reduce")];
+  }
+}

@@ -1,0 +1,103 @@
+import { pathToFileURL } from "node:url";
+import { writeCapsule } from "../lifecycle/capsule.ts";
+import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
+import type { FailedTask } from "../lifecycle/options.ts";
+import type { JobError, JobView } from "../protocol/job-view.ts";
+import { formatTask } from "../scheduler/ids.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import { viewAttempts } from "../scheduler/view.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
+import { jobSettings } from "./start-job.ts";
+import type { Agents } from "./agents.ts";
+import type { ClusterJob } from "./cluster-job.ts";
+import type { JobEnd } from "./job-row.ts";
+
+/** Why the job did not succeed, for its clients; its capsule is kept where there can be one. */
+export async function errorOf(
+  job: ClusterJob,
+  end: JobEnd,
+  scheduler: Scheduler,
+  agents: Agents,
+): Promise<{ readonly error: JobError | null; readonly capsule: string | null }> {
+  if (end.status === "SUCCEEDED") return { error: null, capsule: null };
+  if (end.status === "CANCELLED") {
+    const why = end.cause === null ? "" : `: ${end.cause.message}`;
+    const message = `the job was cancelled${why}; nothing was written`;
+    const none = { hint: null, task: null, attempt: null, host: null };
+    return { error: { code: "CANCELLED", message, report: message, ...none }, capsule: null };
+  }
+  const found = end.abort ?? job.failures.causeOf(end.cause);
+  const capsule = keepCapsule(job, found);
+  const { failure, task, attempt } = found;
+  const host = hostOf(job, found, end, scheduler, agents);
+  const mapped = await mapFailure({ ...failure, stack: localStack(failure, job.codePath) }, job.codePath);
+  const replay = capsule === null ? null : `sheaf replay ${job.id}:${task.replace(/-0*(?=\d)/, "-")}`;
+  const text = formatFailure(failure, { task, attempt, mapped, replay });
+  const { code, message, hint } = failure;
+  return {
+    error: {
+      code,
+      message,
+      hint,
+      task: task === "" ? null : task,
+      attempt: task === "" ? null : attempt,
+      host,
+      report: host === null ? text : `${text}\n\n  It ran on ${host}.`,
+    },
+    capsule,
+  };
+}
+
+/** The task's name when its capsule could be kept. */
+function keepCapsule(job: ClusterJob, { task, attempt, failure }: FailedTask): string | null {
+  const spec = job.failures.specs.get(`${task}.${attempt}`);
+  if (spec === undefined || job.plan === null) return null;
+  const settings = jobSettings(job);
+  const missing = spec.kind === "reduce" ? "the inputs of a reduce stay on the agents of the cluster" : null;
+  const made = writeCapsule(
+    job.directory.path,
+    { jobId: job.id, task, attempt, failure, spec, settings },
+    missing,
+  );
+  return made === null ? null : task;
+}
+
+/** Agents have the code at a path of their own; here it lies in the job directory. */
+function localStack({ stack }: TaskFailure, codePath: string): string | null {
+  if (stack === null) return null;
+  return stack.replaceAll(
+    /(?:file:\/\/)?\/[^\s():]*\/job\.mjs(?:\?[^\s:)]*)?/g,
+    pathToFileURL(codePath).href,
+  );
+}
+
+function hostOf(
+  job: ClusterJob,
+  found: FailedTask,
+  end: JobEnd,
+  scheduler: Scheduler,
+  agents: Agents,
+): string | null {
+  let node = end.abort === null ? (end.cause?.node ?? null) : null;
+  for (const { attempt, node: where } of viewAttempts(scheduler, job.id)) {
+    if (formatTask(attempt) === found.task && attempt.attempt === found.attempt) node = where;
+  }
+  return node === null ? null : (agents.get(node)?.register.host ?? node);
+}
+
+/** What `job.json` says at the end. */
+export function recordOf(view: JobView) {
+  const { stats, counters, elapsedMs, endTime, badRecords, error, state } = view;
+  return {
+    counters,
+    elapsedMs,
+    endTime,
+    currentPhase: "finished",
+    recordsIn: stats?.recordsIn ?? 0,
+    recordsOut: stats?.recordsOut ?? 0,
+    bytesIn: stats?.bytesIn ?? 0,
+    bytesOut: stats?.bytesOut ?? 0,
+    badRecords,
+    exception: state === "FAILED" ? (error?.report ?? null) : null,
+  };
+}

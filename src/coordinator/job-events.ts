@@ -1,0 +1,154 @@
+import { createReadStream, existsSync, readFileSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { RunEvent, RunEventBody } from "../lifecycle/events.ts";
+import type { JobDirectory } from "../lifecycle/job-directory.ts";
+import type { EpochClock } from "./epoch-clock.ts";
+
+interface Listener {
+  /** Number of the last event it was given; null while it is given those of the file. */
+  at: number | null;
+  readonly tell: (number: number, event: string) => void;
+  readonly done: () => void;
+}
+
+/**
+ * The events of one job, numbered from 1 in the order of `events.jsonl` of its job directory, which outlives
+ * the coordinator. Those that are not kept there (progress, printed lines) go to who listens now, under the
+ * number of the kept one before. An event is in the file before anybody is told of it.
+ */
+export class JobEvents {
+  readonly #clock: EpochClock;
+  readonly #startedMs: number;
+  readonly #directory: JobDirectory;
+  readonly #file: string;
+  readonly #listeners = new Set<Listener>();
+  #count: number;
+  #over: boolean;
+
+  constructor(directory: JobDirectory, startedMs: number, clock: EpochClock) {
+    this.#clock = clock;
+    this.#startedMs = startedMs;
+    this.#directory = directory;
+    this.#file = join(directory.path, "events.jsonl");
+    const kept = countKept(this.#file);
+    this.#count = kept.count;
+    this.#over = kept.over;
+  }
+
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  /** job-finished was told. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  emit(body: RunEventBody): void {
+    if (this.#over) return;
+    const atMs = Math.round((this.#clock.nowMs() - this.#startedMs) * 1000) / 1000;
+    const event: RunEvent = { atMs, ...body };
+    this.#directory.event(event);
+    const isKept = body.kind !== "progress" && body.kind !== "log";
+    if (isKept) {
+      this.#count++;
+      this.#directory.flush();
+    }
+    this.#over = body.kind === "job-finished";
+    if (this.#listeners.size === 0) return;
+    const text = JSON.stringify(event);
+    for (const listener of this.#listeners) {
+      if (listener.at === null) continue;
+      listener.at = this.#count;
+      listener.tell(this.#count, text);
+      if (this.#over) this.#end(listener);
+    }
+  }
+
+  /** See CoordinatorService.listen. */
+  listen(after: number, tell: Listener["tell"], done: () => void): () => void {
+    const listener: Listener = { at: null, tell, done };
+    this.#listeners.add(listener);
+    void this.#replay(listener, after);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** What is in the file, then what comes. Events that come meanwhile are in the file, too. */
+  async #replay(listener: Listener, after: number): Promise<void> {
+    let told = Math.max(0, after);
+    while (this.#listeners.has(listener)) {
+      if (told >= this.#count) {
+        listener.at = this.#count;
+        if (this.#over) this.#end(listener);
+        return;
+      }
+      const before = told;
+      for await (const { number, text } of keptAfter(this.#file, told)) {
+        if (!this.#listeners.has(listener)) return;
+        told = number;
+        listener.tell(number, text);
+      }
+      // A file that could not be written holds less than was told.
+      if (told === before) told = this.#count;
+    }
+  }
+
+  #end(listener: Listener): void {
+    this.#listeners.delete(listener);
+    listener.done();
+  }
+}
+
+/** Of a job that has ended: its kept events, then `done`. */
+export function listenToEnded(
+  directory: string,
+  after: number,
+  tell: Listener["tell"],
+  done: () => void,
+): () => void {
+  let listening = true;
+  void (async () => {
+    for await (const { number, text } of keptAfter(join(directory, "events.jsonl"), Math.max(0, after))) {
+      if (!listening) return;
+      tell(number, text);
+    }
+    if (listening) done();
+  })();
+  return () => void (listening = false);
+}
+
+async function* keptAfter(
+  file: string,
+  after: number,
+): AsyncGenerator<{ readonly number: number; readonly text: string }> {
+  if (!existsSync(file)) return;
+  const stream = createReadStream(file, "utf8");
+  let number = 0;
+  try {
+    for await (const text of createInterface({ input: stream, crlfDelay: Infinity })) {
+      number++;
+      if (number > after && text !== "") yield { number, text };
+    }
+  } catch {
+    // The history is there for people: a job goes on without it.
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** Lines of the file; a last one that was cut when its coordinator was killed is taken away. */
+function countKept(file: string): { count: number; over: boolean } {
+  try {
+    const bytes = readFileSync(file);
+    const end = bytes.lastIndexOf(10) + 1;
+    if (end < bytes.length) truncateSync(file, end);
+    let count = 0;
+    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
+    const last = bytes.subarray(0, Math.max(0, end - 1));
+    const line = last.subarray(last.lastIndexOf(10) + 1).toString("utf8");
+    return { count, over: line.includes('"kind":"job-finished"') };
+  } catch {
+    return { count: 0, over: false };
+  }
+}

@@ -1,0 +1,278 @@
+import type { Errand } from "../protocol/agent-messages.ts";
+import type { JobView } from "../protocol/job-view.ts";
+import { chooseBounds } from "../lifecycle/bounds.ts";
+import type { RunStatus } from "../lifecycle/options.ts";
+import type { Command } from "../scheduler/commands.ts";
+import type { Failure } from "../scheduler/failure.ts";
+import { systemFailure } from "../scheduler/failure.ts";
+import { formatTask } from "../scheduler/ids.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import { viewOutputs } from "../scheduler/view.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
+import { taskFailure } from "../worker/failure.ts";
+import { mayUse } from "./agents.ts";
+import type { Agents } from "./agents.ts";
+import type { ClusterJob } from "./cluster-job.ts";
+import { Committing } from "./committing.ts";
+import { errorOf, recordOf } from "./ending.ts";
+import type { EpochClock } from "./epoch-clock.ts";
+import { Errands } from "./errands.ts";
+import type { JobEnd, PlanRow } from "./job-row.ts";
+import { statsOf, viewOf } from "./job-view.ts";
+import type { EndedJob, Jobs } from "./jobs.ts";
+import type { KeptOutput } from "./kept-output.ts";
+import { Planning } from "./planning.ts";
+import type { Pump } from "./pump.ts";
+import type { CoordinatorLimits, CoordinatorTimings } from "./settings.ts";
+import { schedulerPlan } from "./start-job.ts";
+import type { Store } from "./store.ts";
+import type { Tallies } from "./tallies.ts";
+
+export interface FlowParts {
+  readonly scheduler: Scheduler;
+  readonly pump: Pump;
+  readonly store: Store;
+  readonly clock: EpochClock;
+  readonly agents: Agents;
+  readonly jobs: Jobs;
+  readonly tallies: Tallies;
+  readonly timings: CoordinatorTimings;
+  readonly limits: CoordinatorLimits;
+  /** Of this start of the coordinator. */
+  readonly coordinator: string;
+  ended(job: ClusterJob, view: JobView): void;
+}
+
+type Ended = Extract<Command, { kind: "jobEnded" }>;
+
+/** Leads jobs through their lives: queue, plan, tasks, commit, end. */
+export class JobFlow {
+  readonly errands: Errands;
+  readonly committing: Committing;
+  readonly #planning: Planning;
+  readonly #parts: FlowParts;
+  /** Jobs whose end is being written up. */
+  readonly #finishing = new Set<ClusterJob>();
+
+  constructor(parts: FlowParts) {
+    this.#parts = parts;
+    this.errands = new Errands(parts.agents);
+    this.committing = new Committing(parts.scheduler, parts.pump, parts.agents, this.errands);
+    this.#planning = new Planning(this.errands, parts.limits, {
+      planned: (job, plan) => this.#planned(job, plan),
+      failed: (job, failure, host) => this.#planFailed(job, failure, host),
+      again: (job) => this.queue(job),
+    });
+  }
+
+  /** The job waits to be planned. */
+  queue(job: ClusterJob): void {
+    if (job.isEnding) return;
+    this.errands.drop(job.id);
+    job.update({ state: "QUEUED" });
+    this.plan(job);
+  }
+
+  /** Agents have come, or a job: what waits may go on. */
+  lookAgain(): void {
+    for (const job of this.#parts.jobs.live())
+      if (job.row.state === "QUEUED" && !job.isEnding) this.plan(job);
+    this.committing.retry();
+  }
+
+  plan(job: ClusterJob): void {
+    const { scheduler, agents, coordinator } = this.#parts;
+    const usable = agents.usable(scheduler);
+    if (usable.length === 0) {
+      const count = scheduler.state.nodes.size;
+      job.waitingFor =
+        count === 0 ? "an agent: none has joined" : `an agent: ${count} are draining or barred`;
+      return;
+    }
+    job.waitingFor = null;
+    job.update({ state: "PLANNING", staging: job.submission.output.kind === "shared" });
+    job.phases.enter("plan", 0);
+    const round = ++job.errands;
+    const slots = usable.reduce((sum, { register }) => sum + register.slots, 0);
+    const refusal = this.#planning.begin(job, usable, slots, (agent) =>
+      [job.id, "plan", coordinator, round, agent].join(":"),
+    );
+    if (refusal === null) return;
+    const hint = "Start agents with --root for the directories that jobs may use.";
+    this.#planFailed(job, taskFailure("FORBIDDEN", refusal, { phase: "plan", hint }), null);
+  }
+
+  /** Cancelled by a client, or by its absence. In a commit the outcome is the commit's. */
+  cancel(job: ClusterJob, reason: string): void {
+    if (job.isEnding) return;
+    if (this.#isScheduled(job)) this.#parts.pump.push({ kind: "jobCancelled", job: job.id, reason });
+    else this.#endEarly(job, "CANCELLED", systemFailure("CANCELLED", reason), null);
+  }
+
+  /** The job fails by something that no task of it has reported. */
+  abort(job: ClusterJob, failure: TaskFailure): void {
+    if (job.isEnding || job.row.abort !== null) return;
+    job.update({ abort: { task: "", attempt: 0, failure, capsule: null } });
+    if (this.#isScheduled(job))
+      this.#parts.pump.push({ kind: "jobCancelled", job: job.id, reason: failure.message });
+    else this.#endEarly(job, "FAILED", null, failure);
+  }
+
+  /** All samples are there: where partitions begin. */
+  sampled(job: ClusterJob): void {
+    const { scheduler } = this.#parts;
+    if (job.row.bounds !== null) return;
+    const outputs = [...viewOutputs(scheduler, job.id, "sample")].map(({ output }) => output as KeptOutput);
+    const bounds = job.submission.outline.collections.map(({ order }, index) => {
+      const partitions = job.plan!.partitions[index]!;
+      if (order !== "total" || partitions < 2) return null;
+      return chooseBounds(
+        outputs.flatMap(({ keys }) => keys[index] ?? []),
+        partitions,
+      );
+    });
+    job.update({ bounds, settingsVersion: job.row.settingsVersion + 1 });
+  }
+
+  commit(job: ClusterJob): void {
+    job.update({ state: "COMMITTING" });
+    this.committing.begin(job);
+  }
+
+  /** The tasks are over; what that makes of the job goes into the same transaction. */
+  noteEnd(job: ClusterJob, { status, cause, counters, failedTasks }: Ended): void {
+    const { abort } = job.row;
+    const failed = abort !== null && status !== "SUCCEEDED";
+    job.update({
+      end: { status: failed ? "FAILED" : status, cause, abort: failed ? abort : null, counters, failedTasks },
+    });
+  }
+
+  /** Writes up how a job ended; only then is it seen to have ended. REQUIRES: `row.end`, which is durable. */
+  finish(job: ClusterJob): void {
+    if (this.#finishing.has(job)) return;
+    this.#finishing.add(job);
+    const { agents } = this.#parts;
+    this.errands.drop(job.id);
+    this.committing.drop(job);
+    job.phases.leave();
+    for (const name of job.holders) agents.get(name)?.mailbox.post({ kind: "forget", job: job.id });
+    const end = job.row.end!;
+    void this.#discardStaging(job, end)
+      .then(() => errorOf(job, end, this.#parts.scheduler, agents))
+      .then((error) => this.#written(job, end, error))
+      .catch((thrown: unknown) => {
+        this.#finishing.delete(job);
+        this.#parts.pump.bug(thrown);
+      });
+  }
+
+  #isScheduled(job: ClusterJob): boolean {
+    return this.#parts.scheduler.state.jobs.has(job.id);
+  }
+
+  #planned(job: ClusterJob, plan: PlanRow): void {
+    const { pump, store, timings, agents, scheduler } = this.#parts;
+    if (job.isEnding) return;
+    const names = agents.usable(scheduler).map(({ name }) => name);
+    const reduceAgents = plan.reduce.flatMap((_, task) => names[task % names.length] ?? []);
+    const whole: PlanRow = { ...plan, reduceAgents };
+    store.put("plans", job.id, JSON.stringify(whole));
+    job.planned(whole);
+    job.update({ state: "RUNNING" });
+    pump.after(() => this.#tellPlan(job));
+    pump.push({ kind: "jobSubmitted", job: schedulerPlan(job, timings) });
+  }
+
+  #tellPlan(job: ClusterJob): void {
+    const { files, bytes, map, reduce, partitions } = job.plan!;
+    job.phases.leave();
+    job.emit({
+      kind: "planned",
+      files,
+      bytes,
+      mapTasks: map.length,
+      reduceTasks: reduce.length,
+      partitions: Object.fromEntries(job.collections.map((name, index) => [name, partitions[index]!])),
+      workersMax: job.row.bidding?.granted ?? 0,
+    });
+    job.directory.config({ submission: job.submission, partitions, files, bytes, tasks: { map, reduce } });
+  }
+
+  #planFailed(job: ClusterJob, failure: TaskFailure, host: string | null): void {
+    const where = host === null ? failure : { ...failure, message: `${failure.message} (on ${host})` };
+    this.#endEarly(job, "FAILED", null, where);
+  }
+
+  /** Ends a job that the scheduler has never heard of. */
+  #endEarly(job: ClusterJob, status: RunStatus, cause: Failure | null, failure: TaskFailure | null): void {
+    if (job.isEnding) return;
+    const abort = failure === null ? null : { task: "", attempt: 0, failure, capsule: null };
+    job.update({ end: { status, cause, abort, counters: {}, failedTasks: [] } });
+    this.#parts.pump.after(() => this.finish(job));
+  }
+
+  /** Of a shared output, unless it was committed. Waits for the agent, as long as a lease. */
+  #discardStaging(job: ClusterJob, end: JobEnd): Promise<void> {
+    const { output } = job.submission;
+    const { agents, scheduler, coordinator } = this.#parts;
+    if (output.kind !== "shared" || !job.row.staging || end.status === "SUCCEEDED") return Promise.resolve();
+    const agent = agents.usable(scheduler).find((one) => mayUse(one, output.path));
+    if (agent === undefined) return Promise.resolve();
+    const errand: Errand = { kind: "discard", id: `${job.id}:discard:${coordinator}`, job: job.id, output };
+    return new Promise((resolve) =>
+      this.errands.give(agent, errand, { done: () => resolve(), lost: resolve }),
+    );
+  }
+
+  #written(job: ClusterJob, end: JobEnd, { error, capsule }: Awaited<ReturnType<typeof errorOf>>): void {
+    const { scheduler, pump, store, clock, tallies } = this.#parts;
+    const { status } = end;
+    this.#keepResults(job, status);
+    const endedMs = clock.nowMs();
+    const stats = statsOf(job, scheduler);
+    job.update({ state: status, endedMs });
+    const view: JobView = {
+      ...viewOf(job, scheduler, clock, null),
+      exception: status === "FAILED" ? (error?.report ?? null) : null,
+      counters: end.counters,
+      stats: { ...stats },
+      badRecords: stats.badRecords,
+      failedTasks: end.failedTasks.map(formatTask),
+      fraction: status === "SUCCEEDED" ? 1 : viewOf(job, scheduler, clock, null).fraction,
+      error,
+    };
+    const kept: EndedJob = { view, files: job.row.committed?.files ?? null };
+    store.put("views", job.id, JSON.stringify(kept));
+    pump.after(() => {
+      this.#finishing.delete(job);
+      if (status === "SUCCEEDED") tallies.jobsSucceeded++;
+      else if (status === "FAILED") tallies.jobsFailed++;
+      else tallies.jobsCancelled++;
+      job.directory.update(recordOf(view));
+      const { parts, output, counters, badRecords } = view;
+      job.emit({
+        kind: "job-finished",
+        jobId: job.id,
+        status,
+        output,
+        parts,
+        counters,
+        stats,
+        badRecords,
+        error,
+      });
+      job.directory.finish({ status, capsules: capsule === null ? [] : [capsule] });
+      job.logs.end();
+      this.#parts.ended(job, view);
+      pump.push({ kind: "jobForgotten", job: job.id });
+    });
+    pump.settle();
+  }
+
+  #keepResults(job: ClusterJob, status: RunStatus): void {
+    const { files } = job.row.committed ?? { files: { output: [], collected: [], bad: [] } };
+    const kept = status === "SUCCEEDED" ? [...files.output, ...files.collected, ...files.bad] : [];
+    job.results.keepOnly(new Set(kept.map(({ path }) => path.split("/")[0]!)));
+  }
+}

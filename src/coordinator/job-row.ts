@@ -1,0 +1,119 @@
+import { randomBytes } from "node:crypto";
+import type { Failure } from "../scheduler/failure.ts";
+import type { TaskRef } from "../scheduler/ids.ts";
+import type { Bidding, JobStateText } from "../protocol/job-view.ts";
+import type { Submission } from "../protocol/submission.ts";
+import type { CommittedPart, FailedTask, PhaseTiming, RunStatus } from "../lifecycle/options.ts";
+import type { Split } from "../task/task-spec.ts";
+import type { PoisonRecord } from "../worker/trace.ts";
+
+/** How the tasks of a job went: what ends it. */
+export interface JobEnd {
+  readonly status: RunStatus;
+  readonly cause: Failure | null;
+  /** A failure of the job as a whole, found outside of its tasks; it goes before `cause`. */
+  readonly abort: FailedTask | null;
+  readonly counters: Readonly<Record<string, number>>;
+  /** Given up within what is allowed. */
+  readonly failedTasks: readonly TaskRef[];
+}
+
+/** A file of results that the coordinator keeps, by its path below the job's `results/`. */
+export interface ResultFile {
+  readonly path: string;
+  readonly bytes: number;
+}
+
+export interface Committed {
+  readonly parts: readonly CommittedPart[];
+  readonly collected: readonly CommittedPart[];
+  /**
+   * Of `parts`, `collected` and the bad records, in their order; empty when results went to a shared path.
+   */
+  readonly files: {
+    readonly output: readonly ResultFile[];
+    readonly collected: readonly ResultFile[];
+    readonly bad: readonly ResultFile[];
+  };
+}
+
+/** Who was sent to commit: after a restart it is asked again, under the same number. */
+export interface ErrandPlace {
+  readonly id: string;
+  readonly agent: string;
+  readonly incarnation: number;
+}
+
+/** Table `jobs`: what changes in a job's life, apart from its attempts. Times: EpochClock. */
+export interface JobRow {
+  readonly job: string;
+  /** Order of submission. */
+  readonly number: number;
+  readonly state: JobStateText;
+  readonly submittedMs: number;
+  /** When its first attempt began. */
+  readonly startedMs: number | null;
+  readonly endedMs: number | null;
+  readonly attached: boolean;
+  /** Signs the URLs of its map outputs. */
+  readonly shuffleKey: string;
+  readonly settingsVersion: number;
+  /** By collection; null until they were chosen. */
+  readonly bounds: readonly (readonly string[] | null)[] | null;
+  readonly bidding: Bidding | null;
+  readonly poison: readonly (readonly [number, readonly PoisonRecord[]])[];
+  readonly commit: ErrandPlace | null;
+  readonly committed: Committed | null;
+  readonly abort: FailedTask | null;
+  /** Its tasks are over; `state` says so when its end is complete. */
+  readonly end: JobEnd | null;
+  /** A staging directory may be there and has to go. */
+  readonly staging: boolean;
+  readonly timings: readonly PhaseTiming[];
+}
+
+export function newRow(job: string, number: number, attached: boolean, submittedMs: number): JobRow {
+  return {
+    job,
+    number,
+    state: "QUEUED",
+    submittedMs,
+    startedMs: null,
+    endedMs: null,
+    attached,
+    shuffleKey: randomBytes(32).toString("base64url"),
+    settingsVersion: 1,
+    bounds: null,
+    bidding: null,
+    poison: [],
+    commit: null,
+    committed: null,
+    abort: null,
+    end: null,
+    staging: false,
+    timings: [],
+  };
+}
+
+/** Table `submissions`. */
+export interface SubmissionRow {
+  readonly job: string;
+  readonly idempotencyKey: string;
+  readonly submission: Submission;
+}
+
+/** Table `plans`: what each task reads. */
+export interface PlanRow {
+  readonly map: readonly Split[];
+  readonly sample: readonly Split[];
+  /** By task: the agent on whose disk its input lies; null: any may read it. Empty when that goes for all. */
+  readonly mapAgents: readonly (string | null)[];
+  readonly sampleAgents: readonly (string | null)[];
+  readonly files: number;
+  readonly bytes: number;
+  /** Of each collection. */
+  readonly partitions: readonly number[];
+  readonly reduce: readonly { readonly collection: number; readonly partition: number }[];
+  /** By reduce task: the agent that will probably run it. Empty when there was none to tell. */
+  readonly reduceAgents: readonly string[];
+}

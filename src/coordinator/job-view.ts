@@ -1,0 +1,92 @@
+import type { JobSummary, JobView } from "../protocol/job-view.ts";
+import { sumStats } from "../lifecycle/run-summary.ts";
+import type { Phase } from "../scheduler/ids.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import { viewJob, viewOutputs } from "../scheduler/view.ts";
+import type { TaskStats } from "../task/task-spec.ts";
+import type { ClusterJob } from "./cluster-job.ts";
+import type { EpochClock } from "./epoch-clock.ts";
+import type { KeptOutput } from "./kept-output.ts";
+
+/** A job that has not ended, as clients see it. */
+export function summaryOf(job: ClusterJob, clock: EpochClock): JobSummary {
+  const { row, submission, plan } = job;
+  const { name, submitter, host, group, project, options, code } = submission;
+  const { phases } = job.progress.snapshot();
+  const tasks = phases.reduce((sum, phase) => sum + phase.tasks, 0);
+  const done = phases.reduce((sum, phase) => sum + phase.fraction * phase.tasks, 0);
+  return {
+    job: job.id,
+    name,
+    state: row.state,
+    submitter,
+    host,
+    group,
+    project,
+    priority: options.priority,
+    code,
+    attached: row.attached,
+    submitTime: clock.text(row.submittedMs),
+    startTime: row.startedMs === null ? null : clock.text(row.startedMs),
+    endTime: row.endedMs === null ? null : clock.text(row.endedMs),
+    elapsedMs: (row.endedMs ?? clock.nowMs()) - row.submittedMs,
+    mapTasks: plan?.map.length ?? 0,
+    reduceTasks: plan?.reduce.length ?? 0,
+    fraction: tasks === 0 ? 0 : done / tasks,
+    exception: null,
+  };
+}
+
+export function viewOf(
+  job: ClusterJob,
+  scheduler: Scheduler,
+  clock: EpochClock,
+  waitingFor: string | null,
+): JobView {
+  const { row, submission, plan, collections } = job;
+  const { inputs, output, file } = submission;
+  const view = viewJob(scheduler, job.id);
+  const state = scheduler.state.jobs.get(job.id);
+  const barred = [...(state?.bars ?? [])].flatMap(([agent, bar]) =>
+    bar.untilMs === null ? [] : [{ agent, reason: `${bar.failures} failures` }],
+  );
+  return {
+    ...summaryOf(job, clock),
+    inputs,
+    output: output.kind === "shared" ? output.path : null,
+    file,
+    waitingFor,
+    phases: (view?.phases ?? []).map(({ phase, tasks, counts, backups }) => ({
+      phase,
+      tasks,
+      blocked: counts.BLOCKED,
+      ready: counts.READY,
+      running: counts.RUNNING,
+      finished: counts.FINISHED,
+      failed: counts.FAILED,
+      backups,
+    })),
+    bidding: row.bidding,
+    agents: [...job.holders].sort(),
+    barred,
+    counters: view?.counters ?? {},
+    stats: null,
+    badRecords: job.progress.snapshot().badRecords,
+    parts: [...(row.committed?.parts ?? [])],
+    collected: [...(row.committed?.collected ?? [])],
+    partitions: [...(plan?.partitions ?? [])],
+    collections: [...collections],
+    hotKeys: job.skew.hotKeys(collections),
+    skew: job.skew.skew(collections),
+    timings: [...row.timings],
+    failedTasks: [],
+    error: null,
+  };
+}
+
+/** Sums over the successful attempts. Costs as much as the job has tasks. */
+export function statsOf(job: ClusterJob, scheduler: Scheduler): TaskStats {
+  const of = (phase: Phase): KeptOutput[] =>
+    [...viewOutputs(scheduler, job.id, phase)].map(({ output }) => output as KeptOutput);
+  return sumStats(of("map"), of("reduce"), job.elapsedMs);
+}

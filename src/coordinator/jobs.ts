@@ -1,0 +1,155 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import type { JobSummary, JobView } from "../protocol/job-view.ts";
+import type { Store } from "./store.ts";
+import type { ClusterJob } from "./cluster-job.ts";
+import type { Committed, SubmissionRow } from "./job-row.ts";
+import type { JobFilter } from "./service.ts";
+
+/** Table `views`: how a job ended. */
+export interface EndedJob {
+  readonly view: JobView;
+  readonly files: Committed["files"] | null;
+}
+
+const summaryFields = [
+  "job",
+  "name",
+  "state",
+  "submitter",
+  "host",
+  "group",
+  "project",
+  "priority",
+  "code",
+  "attached",
+  "submitTime",
+  "startTime",
+  "endTime",
+  "elapsedMs",
+  "mapTasks",
+  "reduceTasks",
+  "fraction",
+  "exception",
+] as const;
+
+/**
+ * Every job that is known: those that live, with all there is of them, and those that have ended, briefly.
+ */
+export class Jobs {
+  readonly #store: Store;
+  readonly #directory: string;
+  readonly #live = new Map<string, ClusterJob>();
+  /** By id, oldest first. */
+  readonly #ended = new Map<string, JobSummary>();
+  readonly #byKey = new Map<string, string>();
+  /** Blobs the kept jobs name. */
+  readonly #blobs = new Map<string, ReadonlySet<string>>();
+
+  constructor(store: Store, stateDirectory: string) {
+    this.#store = store;
+    this.#directory = join(stateDirectory, "jobs");
+  }
+
+  add(job: ClusterJob): void {
+    this.#live.set(job.id, job);
+    this.#named({ job: job.id, idempotencyKey: job.idempotencyKey, submission: job.submission });
+  }
+
+  addEnded(summary: JobSummary, submission: SubmissionRow): void {
+    this.#ended.set(summary.job, summary);
+    this.#named(submission);
+  }
+
+  /** The job has ended, which is durable. */
+  ended(job: ClusterJob, view: JobView): void {
+    this.#live.delete(job.id);
+    this.#ended.set(job.id, briefly(view));
+  }
+
+  /** The job submitted under this key before. */
+  byKey(key: string): string | undefined {
+    return this.#byKey.get(key);
+  }
+
+  live(): Iterable<ClusterJob> {
+    return this.#live.values();
+  }
+
+  get liveCount(): number {
+    return this.#live.size;
+  }
+
+  get(id: string): ClusterJob | undefined {
+    return this.#live.get(id);
+  }
+
+  isEnded(id: string): boolean {
+    return this.#ended.has(id);
+  }
+
+  /** @throws SheafError NOT_FOUND */
+  findEnded(id: string): EndedJob {
+    const text = this.#ended.has(id) ? this.#store.get("views", id) : null;
+    if (text !== null) return JSON.parse(text) as EndedJob;
+    throw new SheafError("NOT_FOUND", `no job "${id.slice(0, 120)}" is kept`, {
+      hint: "`sheaf jobs` lists the jobs that are kept.",
+    });
+  }
+
+  /** Newest first. */
+  list(
+    filter: JobFilter,
+    summaryOf: (job: ClusterJob) => JobSummary,
+  ): { jobs: JobSummary[]; truncated: boolean } {
+    const limit = filter.limit ?? 100;
+    const fits = (one: JobSummary): boolean =>
+      (filter.name === undefined || one.name === filter.name) &&
+      (filter.state === undefined || one.state === filter.state) &&
+      (filter.group === undefined || one.group === filter.group) &&
+      (filter.project === undefined || one.project === filter.project);
+    const all = [...this.#ended.values(), ...[...this.#live.values()].map(summaryOf)].filter(fits);
+    all.sort((a, b) =>
+      a.submitTime === b.submitTime ? (a.job < b.job ? 1 : -1) : a.submitTime < b.submitTime ? 1 : -1,
+    );
+    return { jobs: all.slice(0, limit), truncated: all.length > limit };
+  }
+
+  /** Forgets the oldest ended jobs beyond those kept. Files go when the rows are gone. */
+  prune(keep: number, after: (work: () => void) => void): void {
+    const surplus = this.#ended.size - keep;
+    if (surplus <= 0) return;
+    const oldest = [...this.#ended.values()]
+      .sort((a, b) => (a.submitTime < b.submitTime ? -1 : 1))
+      .slice(0, surplus);
+    for (const { job } of oldest) {
+      this.#ended.delete(job);
+      this.#blobs.delete(job);
+      for (const [key, id] of this.#byKey) if (id === job) this.#byKey.delete(key);
+      this.#store.forget(job);
+      after(() => rmSync(join(this.#directory, job), { recursive: true, force: true, maxRetries: 3 }));
+    }
+  }
+
+  usedBlobs(): Set<string> {
+    return new Set([...this.#blobs.values()].flatMap((some) => [...some]));
+  }
+
+  directoryOf(id: string): string {
+    return join(this.#directory, id);
+  }
+
+  #named({ job, idempotencyKey, submission }: SubmissionRow): void {
+    const { bundle, sourceMap, aux } = submission;
+    this.#byKey.set(idempotencyKey, job);
+    this.#blobs.set(
+      job,
+      new Set([bundle, ...(sourceMap === null ? [] : [sourceMap]), ...aux.map(({ blob }) => blob)]),
+    );
+  }
+}
+
+export function briefly(view: JobView): JobSummary {
+  return Object.fromEntries(summaryFields.map((field) => [field, view[field]])) as unknown as JobSummary;
+}

@@ -1,0 +1,41 @@
+import type { OutputPart, TaskStats, TaskSuccess } from "../task/task-spec.ts";
+
+/** What is kept of a success for as long as the job runs: a job may have a million of them. */
+export interface KeptOutput {
+  readonly stats: TaskStats;
+  readonly parts: readonly OutputPart[];
+  readonly badPath: string | null;
+  /** Of a map's output; null when nothing was emitted. */
+  readonly bytes: number | null;
+  /** Of samples: encoded keys by collection. */
+  readonly keys: readonly (readonly string[])[];
+}
+
+const nothing: readonly never[] = [];
+
+export function keptOutput(success: TaskSuccess, bytes: number | null): KeptOutput {
+  const { stats, parts, badPath, keys } = success;
+  const sampled = keys.some((some) => some.length > 0);
+  return {
+    stats,
+    parts: parts.length === 0 ? nothing : parts,
+    badPath,
+    bytes,
+    keys: sampled ? keys : nothing,
+  };
+}
+
+/** As the commit needs it; what was not kept is left empty. */
+export function successOf({ stats, parts, badPath, keys }: KeptOutput): TaskSuccess {
+  return {
+    kind: "success",
+    stats,
+    parts,
+    badPath,
+    keys,
+    counters: {},
+    output: null,
+    partitionBytes: nothing,
+    hotKeys: nothing,
+  };
+}

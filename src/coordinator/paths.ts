@@ -1,0 +1,52 @@
+import { realpathSync } from "node:fs";
+import { basename, dirname, isAbsolute, join, normalize, sep } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { quotePath } from "../storage/fs-error.ts";
+
+/** Inputs that each agent finds on its own disk: "agent:/data/*.gz". */
+export const agentPrefix = "agent:";
+
+/** By their texts alone. */
+export function isInside(path: string, root: string): boolean {
+  const base = normalize(root);
+  return path === base || path.startsWith(base.endsWith(sep) ? base : base + sep);
+}
+
+const globStart = /[*?[\]{}]|[!+@]\(/;
+const upward = /(^|[/\\,{(|])\.\.($|[/\\,})|])/;
+
+/**
+ * Refuses a path or pattern that leads out of every root, by its text and, as far as it exists on this
+ * machine, by where its links lead. Agents look again: what is here need not be what is there.
+ * @throws SheafError FORBIDDEN naming the path and the roots
+ */
+export function checkInsideRoots(given: string, roots: readonly string[], what: string): void {
+  const refuse = (why: string, hint: string): never => {
+    throw new SheafError("FORBIDDEN", `${what} ${quotePath(given)}: ${why}`, { hint });
+  };
+  if (!isAbsolute(given)) refuse("is not an absolute path", "Give the whole path, as the agents know it.");
+  if (given.includes("\0")) refuse("holds a NUL", "Give a path without it.");
+  if (upward.test(given)) refuse('holds ".."', "Give the path without it.");
+  const parts = given.split("/");
+  const wild = parts.findIndex((part) => globStart.test(part));
+  const plain = normalize(wild < 0 ? given : parts.slice(0, wild).join("/") || "/");
+  if (roots.some((root) => isInside(plain, root) && isInside(realPath(plain), realPath(normalize(root)))))
+    return;
+  refuse(
+    roots.length === 0 ? "jobs of this cluster cannot name paths" : `lies outside of ${roots.join(", ")}`,
+    "Start the coordinator and its agents with --root for the directories that jobs may use.",
+  );
+}
+
+/** With the links of the part that exists followed. */
+function realPath(path: string): string {
+  const rest: string[] = [];
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      return join(realpathSync(at), ...rest);
+    } catch {
+      if (dirname(at) === at) return path;
+      rest.unshift(basename(at));
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import type { Command } from "../scheduler/commands.ts";
+import type { Fact } from "../scheduler/facts.ts";
+import { Scheduler } from "../scheduler/scheduler.ts";
+import { ClusterJob } from "./cluster-job.ts";
+import type { JobSurroundings } from "./cluster-job.ts";
+import { corrupt } from "./database.ts";
+import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
+import { briefly } from "./jobs.ts";
+import type { EndedJob, Jobs } from "./jobs.ts";
+import type { Store } from "./store.ts";
+
+/** The scheduler as it was, and what it has to have done again. @throws SheafError STATE_CORRUPT */
+export function restoreScheduler(
+  store: Store,
+  nowMs: number,
+  leaseMs: number,
+): { readonly scheduler: Scheduler; readonly commands: readonly Command[] } {
+  return Scheduler.restore(factsOf(store), nowMs, { leaseMs, keepFacts: true });
+}
+
+function* factsOf(store: Store): Generator<Fact> {
+  for (const { text } of store.all("facts")) yield JSON.parse(text) as Fact;
+}
+
+/** Reads back every job; those that live are what they were. @throws SheafError STATE_CORRUPT */
+export function restoreJobs(store: Store, jobs: Jobs, around: JobSurroundings): number {
+  let next = 0;
+  const rows = [...store.all("jobs")].map(({ text }) => JSON.parse(text) as JobRow);
+  rows.sort((a, b) => a.number - b.number);
+  for (const row of rows) {
+    next = Math.max(next, row.number + 1);
+    const submission = parsed<SubmissionRow>(store.get("submissions", row.job));
+    if (submission === null) throw corrupt("coordinator.db", `table submissions has no row of ${row.job}`);
+    const ended = parsed<EndedJob>(store.get("views", row.job));
+    if (ended !== null) {
+      jobs.addEnded(briefly(ended.view), submission);
+      continue;
+    }
+    const job = new ClusterJob(row, submission, around);
+    const plan = parsed<PlanRow>(store.get("plans", row.job));
+    if (plan !== null) job.planned(plan);
+    jobs.add(job);
+  }
+  return next;
+}
+
+function parsed<T>(text: string | null): T | null {
+  return text === null ? null : (JSON.parse(text) as T);
+}

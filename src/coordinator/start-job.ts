@@ -1,0 +1,100 @@
+import type { JobPlan, TaskPlan } from "../scheduler/events.ts";
+import type { JobPolicy } from "../scheduler/policy.ts";
+import type { Preparation } from "../protocol/task-messages.ts";
+import { fromWireValue } from "../protocol/wire-json.ts";
+import type { JobSettings } from "../task/task-spec.ts";
+import type { ClusterJob } from "./cluster-job.ts";
+import type { CoordinatorTimings } from "./settings.ts";
+
+/** Losses are agents that went away and workers that were killed: nothing to blame a job for. */
+const lossesMax = 20;
+/** Records that end their workers are set aside: so many of one task may. */
+const lossesMaxKeepingBad = 100;
+
+const anywhere: TaskPlan = {};
+
+/** The job as the scheduler sees it. REQUIRES: it is planned. */
+export function schedulerPlan(job: ClusterJob, timings: CoordinatorTimings): JobPlan {
+  const plan = job.plan!;
+  const pinned = (agents: readonly (string | null)[], task: number): TaskPlan => {
+    const agent = agents[task] ?? null;
+    return agent === null ? anywhere : { pinned: [agent] };
+  };
+  return {
+    id: job.id,
+    priority: job.submission.options.priority,
+    sample: plan.sample.map((_, task) => pinned(plan.sampleAgents, task)),
+    map: plan.map.map((_, task) => pinned(plan.mapAgents, task)),
+    reduce: plan.reduce.map((_, task) => {
+      const agent = plan.reduceAgents[task];
+      return agent === undefined ? anywhere : { preferred: [agent] };
+    }),
+    policy: policyOf(job, timings),
+  };
+}
+
+function policyOf({ submission }: ClusterJob, { leaseMs }: CoordinatorTimings): Partial<JobPolicy> {
+  const { options } = submission;
+  return {
+    attemptsMax: options.attempts,
+    lossesMax: options.badBudget === null ? lossesMax : lossesMaxKeepingBad,
+    // Agents end what stands still, and know where it stood: this is for when they do not.
+    noProgressMs: 2 * options.noProgressMs + 2 * leaseMs,
+    failedTasksShare: options.failedTasksShare,
+    speculation: options.speculation,
+    ...(options.queueTimeoutMs === null ? {} : { queueTimeoutMs: options.queueTimeoutMs }),
+  };
+}
+
+/** What every task of the job shares, as agents get it. REQUIRES: it is planned. */
+export function wireSettings(job: ClusterJob): Preparation["settings"] {
+  const { options, output, outline } = job.submission;
+  const { partitions } = job.plan!;
+  const collects = output.kind === "collect";
+  const settings: Omit<JobSettings, "jobId" | "name"> = {
+    memoryBytes: options.memoryBytes,
+    partitions,
+    bounds: job.row.bounds ?? partitions.map(() => null),
+    sample: options.sample,
+    seed: outline.seed,
+    params: options.params,
+    keepBad: options.badBudget !== null,
+    collect: collects && output.collect,
+    output: !collects || output.write ? "write" : "none",
+    partBytes: options.partBytes,
+  };
+  return { ...settings };
+}
+
+/** The same as tasks get it. */
+export function jobSettings(job: ClusterJob): JobSettings {
+  const settings = wireSettings(job) as unknown as Omit<JobSettings, "jobId" | "name">;
+  const params = fromWireValue(settings.params) as Record<string, unknown>;
+  return { ...settings, params, jobId: job.id, name: job.submission.name };
+}
+
+export function preparationOf(job: ClusterJob, agent: string): Preparation {
+  const plan = job.plan!;
+  const { submission, row } = job;
+  const { options } = submission;
+  const expected = plan.reduce.flatMap(({ collection, partition }, task) =>
+    plan.reduceAgents[task] === agent ? [{ task, collection, partition }] : [],
+  );
+  return {
+    job: job.id,
+    name: submission.name,
+    version: row.settingsVersion,
+    settings: wireSettings(job),
+    bundle: submission.bundle,
+    sourceMap: submission.sourceMap,
+    aux: submission.aux,
+    heapBytes: options.heapBytes,
+    noProgressMs: options.noProgressMs,
+    keepBad: options.badBudget !== null,
+    faults: submission.faults,
+    output: submission.output,
+    shuffleKey: row.shuffleKey,
+    expected,
+    maps: plan.map.length,
+  };
+}

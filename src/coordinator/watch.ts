@@ -1,0 +1,71 @@
+import { taskFailure } from "../worker/failure.ts";
+import type { Agents } from "./agents.ts";
+import type { ClusterJob } from "./cluster-job.ts";
+import type { EpochClock } from "./epoch-clock.ts";
+import type { JobFlow } from "./job-flow.ts";
+import type { Jobs } from "./jobs.ts";
+import type { CoordinatorTimings } from "./settings.ts";
+
+/** A client not heard of for so many heartbeats is gone. */
+const heartbeatsMissed = 5;
+/** Progress is kept at least this often, also while nobody listens. */
+const quietProgressMs = 1_000;
+
+/** What happens to jobs because time has passed, apart from what the scheduler watches. */
+export class Watch {
+  readonly #jobs: Jobs;
+  readonly #agents: Agents;
+  readonly #flow: JobFlow;
+  readonly #clock: EpochClock;
+  readonly #timings: CoordinatorTimings;
+
+  constructor(jobs: Jobs, agents: Agents, flow: JobFlow, clock: EpochClock, timings: CoordinatorTimings) {
+    this.#jobs = jobs;
+    this.#agents = agents;
+    this.#flow = flow;
+    this.#clock = clock;
+    this.#timings = timings;
+  }
+
+  tick(): void {
+    const nowMs = this.#clock.nowMs();
+    for (const job of this.#jobs.live()) {
+      if (job.isEnding) continue;
+      this.#watchClient(job, nowMs);
+      this.#watchQueue(job, nowMs);
+      this.#tellOutputs(job);
+      this.#tellProgress(job, nowMs);
+    }
+  }
+
+  #watchClient(job: ClusterJob, nowMs: number): void {
+    if (!job.row.attached || nowMs - job.clientMs <= heartbeatsMissed * this.#timings.heartbeatMs) return;
+    this.#flow.cancel(job, "its client is gone");
+  }
+
+  #watchQueue(job: ClusterJob, nowMs: number): void {
+    const { queueTimeoutMs } = job.submission.options;
+    if (job.row.state !== "QUEUED" || queueTimeoutMs === null || job.sinceSubmittedMs(nowMs) < queueTimeoutMs)
+      return;
+    const message = `the job has waited ${queueTimeoutMs} ms for ${job.waitingFor ?? "an agent"}`;
+    const hint = "Start an agent (sheaf agent --join URL), or wait longer.";
+    this.#flow.abort(job, taskFailure("NO_AGENTS", message, { phase: "queue", blame: "system", hint }));
+  }
+
+  #tellOutputs(job: ClusterJob): void {
+    if (!job.outputsNews) return;
+    job.outputsNews = false;
+    const version = job.outputs.version;
+    for (const name of job.holders)
+      this.#agents.get(name)?.mailbox.post({ kind: "outputs", job: job.id, version });
+  }
+
+  #tellProgress(job: ClusterJob, nowMs: number): void {
+    if (job.row.state !== "RUNNING") return;
+    const everyMs = job.events.listeners > 0 ? this.#timings.progressMs : quietProgressMs;
+    if (nowMs - job.progressMs < everyMs) return;
+    job.progressMs = nowMs;
+    const { phases, badRecords } = job.progress.snapshot();
+    job.emit({ kind: "progress", phases, workers: job.running.size, badRecords });
+  }
+}

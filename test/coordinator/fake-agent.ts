@@ -1,0 +1,317 @@
+import { crc32c } from "@node-rs/crc32";
+import { Readable } from "node:stream";
+import type { Coordinator } from "#src/coordinator/coordinator.js";
+import type { Errand, ErrandResult, Order, Running } from "#src/protocol/agent-messages.js";
+import type { TaskAnswer, TaskReport } from "#src/protocol/task-messages.js";
+import { TASK_STATUS } from "#src/protocol/version.js";
+import { formatAttempt } from "#src/scheduler/ids.js";
+import type { Split } from "#src/task/task-spec.js";
+import { taskFailure } from "#src/worker/failure.js";
+
+type TaskOrder = NonNullable<TaskAnswer["order"]>;
+
+/** What an agent does of its own: tests put other things in its place. */
+export interface FakeWork {
+  task(order: TaskOrder, agent: FakeAgent): Promise<TaskReport | null>;
+  errand(errand: Errand, agent: FakeAgent): Promise<ErrandResult | null>;
+}
+
+export const noStats = {
+  recordsIn: 10,
+  bytesIn: 100,
+  recordsOut: 5,
+  bytesOut: 50,
+  emitted: 10,
+  shuffleBytes: 20,
+  spills: 1,
+  badRecords: 0,
+  groups: 5,
+  elapsedMs: 1,
+  cpuMs: 1,
+} as const;
+
+/** An agent that speaks to the coordinator as the real one does, without processes, files and HTTP. */
+export class FakeAgent {
+  readonly name: string;
+  readonly slots: number;
+  readonly #coordinator: () => Coordinator;
+  readonly #roots: string[];
+  readonly #work: FakeWork;
+  readonly running = new Map<string, Running>();
+  readonly jobs = new Set<string>();
+  /** Orders it has had, in order. */
+  readonly had: Order[] = [];
+  /** Attempts it was told to run, by name: how often. */
+  readonly ran = new Map<string, number>();
+  incarnation = 1;
+  draining = false;
+  #life = new AbortController();
+  #asks: number[] = [];
+
+  constructor(
+    coordinator: () => Coordinator,
+    name: string,
+    slots: number,
+    roots: string[],
+    work: Partial<FakeWork>,
+  ) {
+    this.#coordinator = coordinator;
+    this.name = name;
+    this.slots = slots;
+    this.#roots = roots;
+    this.#work = { task: (order) => this.succeed(order), errand: (errand) => this.answer(errand), ...work };
+  }
+
+  get coordinator(): Coordinator {
+    return this.#coordinator();
+  }
+
+  /** Begins a life: registers, and asks for orders and work. */
+  join(): void {
+    this.#life = new AbortController();
+    this.register();
+    const { signal } = this.#life;
+    void this.#takeOrders(signal);
+    for (let slot = 0; slot < this.slots; slot++) void this.#serve(slot, signal);
+  }
+
+  register(): void {
+    this.coordinator.register({
+      protocol: 1,
+      version: "0.0.0-test",
+      agent: this.name,
+      incarnation: this.incarnation,
+      host: `host-of-${this.name}`,
+      pid: 1,
+      address: `http://127.0.0.1/${this.name}`,
+      slots: this.slots,
+      memoryBytes: 1,
+      utility: { cpuIdle: 100, diskIdle: 100, utility: 100, freeMemoryBytes: 1 },
+      roots: this.#roots,
+    });
+  }
+
+  beat() {
+    const answer = this.coordinator.heartbeat(this.name, {
+      incarnation: this.incarnation,
+      running: [...this.running.values()],
+      jobs: [...this.jobs],
+      utility: { cpuIdle: 100, diskIdle: 100, utility: 100, freeMemoryBytes: 1 },
+      draining: this.draining,
+    });
+    for (const job of answer.forget) this.jobs.delete(job);
+    return answer;
+  }
+
+  /** Ends this life without a word. */
+  stop(): void {
+    this.#life.abort();
+    this.running.clear();
+  }
+
+  /** Comes back as another life, without the files of the one before. */
+  rejoin(): void {
+    this.stop();
+    this.incarnation++;
+    this.jobs.clear();
+    this.#asks = [];
+    this.join();
+  }
+
+  /** The plan: `maps` splits of one file each. */
+  planned(errand: Errand, maps = 3, sample: readonly Split[] = []): ErrandResult {
+    if (errand.kind !== "plan") throw new Error("no plan was asked for");
+    const split = (index: number): Split => ({
+      index,
+      bytes: 10,
+      pieces: [
+        {
+          kind: "file",
+          path: `${this.#roots[0]}/in/${index}.txt`,
+          name: `in/${index}.txt`,
+          start: 0,
+          end: 10,
+          fileBytes: 10,
+          mtimeMs: 1,
+          compression: "none",
+        },
+      ],
+    });
+    const splits = Array.from({ length: maps }, (_, index) => split(index));
+    const partitions = errand.options.partitions.map((count) => count ?? 1);
+    const whole = { splits, sample: [...sample], files: maps, bytes: 10 * maps, partitions };
+    return { kind: "planned", ...this.#self(), ...whole } as ErrandResult;
+  }
+
+  async answer(errand: Errand): Promise<ErrandResult> {
+    switch (errand.kind) {
+      case "plan":
+        return this.planned(errand);
+      case "commit": {
+        const parts = (errand.results ?? []).flatMap((result) => result.parts);
+        const named = parts.map(({ partition, bytes, records, crc32c: sum }, index) => ({
+          file: `part-${String(index).padStart(5, "0")}`,
+          collection: "",
+          partition,
+          bytes,
+          records,
+          crc32c: sum.toString(16).padStart(8, "0"),
+        }));
+        return { kind: "committed", ...this.#self(), parts: named };
+      }
+      case "discard":
+        return { kind: "discarded", ...this.#self() };
+    }
+  }
+
+  failed(errand: Errand, code: "INPUT_MISSING" | "EXPECT_FAILED", message: string): ErrandResult {
+    void errand;
+    const failure = { ...taskFailure(code, message), log: [] };
+    return { kind: "failed", ...this.#self(), failure };
+  }
+
+  /** Does the task as it should be done. */
+  async succeed({ attempt, work }: TaskOrder): Promise<TaskReport> {
+    const common = {
+      kind: "success",
+      stats: { ...noStats },
+      counters: { [work.kind]: 1 },
+      keys: [],
+      hotKeys: [],
+      badPath: null,
+    } as const;
+    if (work.kind !== "reduce") {
+      const output = { task: attempt.task, attempt: attempt.attempt, path: "run" };
+      const keys = work.kind === "sample" ? [["AAEC", "AAED"]] : [];
+      const result = { ...common, keys, hotKeys: [], output, parts: [], partitionBytes: [[12, 8]] };
+      return { status: TASK_STATUS.FINISHED, attempt, result, output: { bytes: 20, fingerprint: "f" } };
+    }
+    const { entries } = this.coordinator.outputs(attempt.job, 0);
+    const last = new Map(entries.map((entry) => [entry.task, entry]));
+    const there = [...last.values()].filter(({ agent }) => agent !== null).length;
+    const text = Buffer.from(`${work.partition}: ${there} maps\n`);
+    const name = `part-${work.partition}.tsv`;
+    const expected = { crc32c: crc32c(text), bytes: text.length };
+    const preparation = this.coordinator.preparation(attempt.job, this.name);
+    const { output } = preparation;
+    let path = name;
+    if (output.kind === "shared") {
+      const cut = output.path.lastIndexOf("/");
+      const staging = `${output.path.slice(0, cut)}/.${output.path.slice(cut + 1)}.sheaf-job-${attempt.job}`;
+      path = `${staging}/attempts/${formatAttempt(attempt)}/${name}`;
+    } else {
+      await this.coordinator.putResult(
+        attempt.job,
+        formatAttempt(attempt),
+        name,
+        expected,
+        Readable.from([text]),
+      );
+    }
+    const part = {
+      kind: "output",
+      collection: work.collection,
+      partition: work.partition,
+      roll: 0,
+      path,
+      extension: ".tsv",
+      records: 1,
+      ...expected,
+    } as const;
+    const result = { ...common, output: null, parts: [part], partitionBytes: [], hotKeys: [], keys: [] };
+    return { status: TASK_STATUS.FINISHED, attempt, result };
+  }
+
+  fail({ attempt }: TaskOrder, message: string, code: "USER_CODE" | "WORKER_LOST" = "USER_CODE"): TaskReport {
+    const blame = code === "USER_CODE" ? "user" : "system";
+    const result = { ...taskFailure(code, message, { phase: attempt.phase, blame }), log: [] };
+    return { status: TASK_STATUS.FAILED, attempt, result };
+  }
+
+  report(report: TaskReport, slot = 0, ask = 0) {
+    const { job, phase, task } = report.attempt!;
+    const type = ({ map: "mapper", reduce: "reducer", sample: "sampler" } as const)[phase];
+    return this.coordinator.report(job, type, task, report, this.asker(slot, ask));
+  }
+
+  asker(slot: number, ask: number) {
+    return {
+      agent: this.name,
+      incarnation: this.incarnation,
+      slot,
+      ask,
+      workerPid: null,
+      remote: "127.0.0.1",
+    };
+  }
+
+  async #serve(slot: number, signal: AbortSignal): Promise<void> {
+    let ask = this.#asks[slot] ?? 1;
+    while (!signal.aborted) {
+      const answer = await this.coordinator.askTask(this.asker(slot, ask), signal).catch(() => null);
+      if (signal.aborted) return;
+      if (answer?.order === null || answer === null) {
+        if (answer?.ask_anew === true) ask++;
+        await new Promise((resolve) => setImmediate(resolve));
+        continue;
+      }
+      const { order } = answer;
+      const name = formatAttempt(order.attempt);
+      this.ran.set(`${order.attempt.job} ${name}`, (this.ran.get(`${order.attempt.job} ${name}`) ?? 0) + 1);
+      this.jobs.add(order.attempt.job);
+      const { attempt } = order;
+      this.running.set(name, {
+        attempt,
+        beat: 1,
+        recordsIn: 1,
+        bytesIn: 1,
+        recordsOut: 1,
+        spillBytes: 0,
+        fraction: 0.5,
+      });
+      const report = await this.#work.task(order, this);
+      if (signal.aborted) return;
+      if (report !== null) await this.#insist(() => this.report(report, slot, ask), signal);
+      this.running.delete(name);
+      this.#asks[slot] = ++ask;
+    }
+  }
+
+  async #takeOrders(signal: AbortSignal): Promise<void> {
+    const heard = new Set<string>();
+    while (!signal.aborted) {
+      const question = { incarnation: this.incarnation, errands: [...heard] };
+      const answer = await this.coordinator.orders(this.name, question, signal).catch(() => null);
+      if (signal.aborted) return;
+      if (answer === null || answer.orders.length === 0)
+        await new Promise((resolve) => setImmediate(resolve));
+      for (const order of answer?.orders ?? []) {
+        this.had.push(order);
+        if (order.kind === "forget") this.jobs.delete(order.job);
+        if (order.kind !== "errand") continue;
+        const { errand } = order;
+        heard.add(errand.id);
+        void this.#work.errand(errand, this).then((result) => {
+          if (result !== null && !signal.aborted) this.coordinator.errandDone(errand.id, result);
+          heard.delete(errand.id);
+        });
+      }
+    }
+  }
+
+  /** Reports until it is heard: the coordinator may be away. */
+  async #insist(report: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const heard = await report().then(
+        () => true,
+        () => false,
+      );
+      if (heard) return;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  #self() {
+    return { agent: this.name, incarnation: this.incarnation };
+  }
+}
