@@ -39,7 +39,7 @@ test("N1: a killed worker does not use up the attempts of user code", async (t) 
   );
 });
 
-test("N2: a reduce killed with its output written is run again, and leaves one part", async (t) => {
+test("N2, N3: a reduce killed with its output written is run again, its map is not, and one part is left", async (t) => {
   const bench = new Bench(t);
   const result = await bench.run(wordCount(), {
     inputs: bench.file("in.txt", inputText),
@@ -49,6 +49,8 @@ test("N2: a reduce killed with its output written is run again, and leaves one p
   assertCounted(bench, result);
   assert.equal(bench.parts().length, 1);
   assert.equal(result.failedAttempts[0]?.failure.code, "WORKER_LOST");
+  const finished = bench.of("attempt-finished").map(({ task, attempt }) => `${task}.${attempt}`);
+  assert.deepEqual(finished, ["map-00000.1", "reduce-00000.2"]);
 });
 
 test("D16: counters and output are those of a run without faults, whatever is retried", async (t) => {

@@ -69,6 +69,19 @@ for (const [where, does, says] of [
   });
 }
 
+for (const isolate of ["thread", "process", "inline"] as const) {
+  test(`${isolate}: what is thrown just after a task has ended is that task's failure`, async (t) => {
+    const bench = new Bench(t);
+    // The last thing the map does: nothing of it is written to disk behind that.
+    const more = 'teardown() { setTimeout(() => { throw new Error("just after"); }, 0); },';
+    const options = { inputs: bench.file("in.txt", inputText), isolate };
+    const told = await bench.runElsewhere(wordCount({ more }), options);
+    assert.deepEqual([told.status, told.code, told.failed], ["FAILED", "USER_CODE", 2], told.stderr);
+    assert.match(told.message!, /just after/);
+    assert.deepEqual(bench.left(), []);
+  });
+}
+
 for (const isolate of ["thread", "process"] as const) {
   test(`${isolate}: a promise that nothing can settle is noticed before the timeout`, async (t) => {
     const bench = new Bench(t);
