@@ -4,14 +4,16 @@ import { SheafError } from "../base/errors.ts";
 /**
  * The job's side data: values as they are; `{ file }` is read once per worker: parsed when its name ends in
  * ".json", else its text, or its bytes with `as: "bytes"`.
+ * @param copies where files lie on this machine, by the path the job names them with; others are read there
  * @throws SheafError INPUT_MISSING naming the entry and the file
  */
 export async function loadAux(
   aux: Readonly<Record<string, unknown>>,
+  copies: Readonly<Record<string, string>> = {},
 ): Promise<Readonly<Record<string, unknown>>> {
   const loaded: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(aux))
-    loaded[name] = isFile(value) ? await readAux(name, value) : value;
+    loaded[name] = isFile(value) ? await readAux(name, value, copies) : value;
   return loaded;
 }
 
@@ -29,9 +31,13 @@ function isFile(value: unknown): value is AuxFile {
   return typeof value === "object" && value !== null && "file" in value && typeof value.file === "string";
 }
 
-async function readAux(name: string, { file, as }: AuxFile): Promise<unknown> {
+async function readAux(
+  name: string,
+  { file, as }: AuxFile,
+  copies: Readonly<Record<string, string>>,
+): Promise<unknown> {
   try {
-    const bytes = await readFile(file);
+    const bytes = await readFile(Object.hasOwn(copies, file) ? copies[file]! : file);
     const form = as ?? (file.endsWith(".json") ? "json" : "text");
     if (form === "bytes") return new Uint8Array(bytes);
     return form === "json" ? JSON.parse(bytes.toString("utf8")) : bytes.toString("utf8");

@@ -30,7 +30,7 @@ export function createTaskRunner(job: Job, settings: JobSettings): TaskRunner {
       const startedMs = performance.now();
       const cpu = process.cpuUsage();
       try {
-        aux ??= await loadAux(job.aux);
+        aux ??= await loadAux(job.aux, settings.auxFiles);
         memory ??= new TaskMemory(settings.memoryBytes);
         memory.reset();
         const stats = emptyStats();

@@ -57,6 +57,8 @@ export interface JobSettings {
   /** "none": the job's writers are not used (no output directory was asked for). */
   readonly output: "write" | "none";
   readonly partBytes: number;
+  /** Copies of side data files on this machine, by the path the job names each with. Default: none. */
+  readonly auxFiles?: Readonly<Record<string, string>>;
 }
 
 export interface SampleTaskSpec {

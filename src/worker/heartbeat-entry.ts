@@ -1,5 +1,6 @@
 import { workerData } from "node:worker_threads";
 import { writeBoard } from "./board-pipe.ts";
+import { endThisProcess } from "./end-group.ts";
 
 /* Writes the progress board to the parent of this process, four times a second; see process-entry.ts. */
 
@@ -8,6 +9,6 @@ setInterval(() => {
   try {
     writeBoard(board);
   } catch {
-    process.kill(process.pid, "SIGKILL");
+    endThisProcess();
   }
 }, 250);

@@ -112,6 +112,20 @@ export class WorkerPool {
     }
   }
 
+  /**
+   * Every worker, now or when it starts, loads the job ahead of what it is to run. That it cannot be loaded
+   * is then the failure of its attempts.
+   */
+  loads(url: string): void {
+    this.#load = { kind: "load", url };
+    for (const slot of this.#slots.values()) slot.worker?.send(this.#load);
+  }
+
+  /** Process id of the worker in the slot; undefined when it has none. */
+  pid(slotIndex: number): number | undefined {
+    return this.#slots.get(slotIndex)?.worker?.pid;
+  }
+
   /** What every task from now on shares. */
   settings(settings: JobSettings): void {
     this.#settings = { kind: "settings", settings };

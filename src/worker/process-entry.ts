@@ -1,6 +1,7 @@
 import { Worker as Thread } from "node:worker_threads";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import { writeBoard } from "./board-pipe.ts";
+import { endThisProcess } from "./end-group.ts";
 import type { ToWorker } from "./messages.ts";
 import { captureStream } from "./output-capture.ts";
 import { TaskHost } from "./task-host.ts";
@@ -32,7 +33,7 @@ process.on("uncaughtException", (error) => host.uncaught(error));
 process.on("unhandledRejection", (reason) => host.uncaught(reason));
 process.on("beforeExit", () => host.idle());
 process.on("exit", () => host.capture.end());
-process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+process.on("disconnect", () => endThisProcess());
 // Ctrl-C reaches the whole process group: the parent decides what happens then.
 process.on("SIGINT", () => undefined);
 process.on("message", (message) => host.receive(message as ToWorker));

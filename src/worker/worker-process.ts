@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { MiB } from "../base/size.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import { boardDescriptor, readBoard } from "./board-pipe.ts";
+import { endGroup } from "./end-group.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import { OutputCapture } from "./output-capture.ts";
 import type { Worker, WorkerExit, WorkerStart } from "./worker.ts";
@@ -18,6 +19,7 @@ export function startWorkerProcess(start: WorkerStart): Worker {
       env: start.environment ?? ownEnvironment(),
       stdio: ["ignore", "pipe", "pipe", "pipe", "ipc"],
       serialization: "advanced",
+      detached: start.ownGroup === true,
     },
   );
   const board = new Float64Array(PROGRESS_BYTES / 8);
@@ -44,6 +46,8 @@ export function startWorkerProcess(start: WorkerStart): Worker {
     if (child.pid === undefined)
       exited({ code: null, signal: null, outOfMemory: false, message: error.message });
   });
+  // What it has started may hold its pipes open, and then there would be no "close".
+  if (start.ownGroup === true) child.on("exit", () => endGroup(child.pid));
   child.on("close", (code, signal) => {
     raw.end();
     const outOfMemory = lastWords?.includes("heap out of memory") ?? false;
@@ -51,10 +55,15 @@ export function startWorkerProcess(start: WorkerStart): Worker {
   });
   return {
     board,
+    ...(child.pid === undefined ? {} : { pid: child.pid }),
     send: (message: ToWorker) => {
       if (child.connected) child.send(message, () => undefined);
     },
-    kill: () => void child.kill("SIGKILL"),
+    kill: () => {
+      if (start.ownGroup === true && child.exitCode === null && child.signalCode === null)
+        endGroup(child.pid);
+      child.kill("SIGKILL");
+    },
   };
 }
 

@@ -18,6 +18,8 @@ export interface WorkerExit {
 export interface Worker {
   /** The progress board (PROGRESS_CELLS), only to be read. For processes a copy that is refreshed. */
   readonly board: Float64Array;
+  /** Of a child process that has started. */
+  readonly pid?: number;
   send(message: ToWorker): void;
   /** Ends it whatever it is doing; `onExit` is still called. Idempotent. */
   kill(): void;
@@ -35,6 +37,8 @@ export interface WorkerStart {
   readonly listener: WorkerListener;
   /** The whole environment of a process. Default: that of this one, without NODE_OPTIONS. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** A child process leads a group of its own: what user code has started ends with it. Default false. */
+  readonly ownGroup?: boolean;
 }
 
 export type StartWorker = (start: WorkerStart) => Worker;
