@@ -1,4 +1,4 @@
-import { copyFile, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
@@ -23,6 +23,8 @@ export interface CommitPlan {
   readonly staging: string;
   readonly output: string;
   readonly overwrite: boolean;
+  /** As in CommitOptions: needed where a commit may be done again after a crash. */
+  readonly aside?: string;
 }
 
 /**
@@ -68,32 +70,57 @@ export function nameParts(
   });
 }
 
-/** Puts the output together and makes it visible at once. On a throw nothing of it is visible. */
+/**
+ * Puts the output together and makes it visible at once. On a throw nothing of it is visible. After a crash
+ * at any point it can be called again with the same arguments, by anyone who sees the files, and goes on from
+ * there; once it has succeeded it changes nothing any more.
+ */
 export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<CommittedPart[]> {
   const results = [...outputs.map, ...outputs.reduce];
   const named = nameParts(results, plan.collections, "output");
-  const directories = new Set([plan.staging, ...plan.collections.map((name) => join(plan.staging, name))]);
+  const bad = results.flatMap(({ badPath }) => (badPath === null ? [] : [badPath]));
+  const parts = named.map(({ part }) => part);
+  const manifest = manifestText(plan, outputs, parts);
   try {
-    for (const directory of directories) await mkdir(directory, { recursive: true });
-    await moveFiles(named.map(({ source, part }) => [source, join(plan.staging, part.file)]));
-    const bad = results.flatMap(({ badPath }) => (badPath === null ? [] : [badPath]));
-    if (bad.length > 0) await mkdir(join(plan.staging, "_bad"));
+    if (await isDone(plan, manifest, [...named.map(({ source }) => source), ...bad])) {
+      if (plan.aside !== undefined) await rm(plan.aside, { recursive: true, force: true });
+      return parts;
+    }
+    const directories = [...new Set(plan.collections.map((name) => join(plan.staging, name)))];
+    for (const directory of [plan.staging, ...directories]) await mkdir(directory, { recursive: true });
+    await moveFiles(named.map(({ source, part }) => [source, join(plan.staging, part.file), part.bytes]));
+    if (bad.length > 0) await mkdir(join(plan.staging, "_bad"), { recursive: true });
     const badName = (index: number): string => `part-${String(index).padStart(5, "0")}.jsonl`;
-    await moveFiles(bad.map((source, index) => [source, join(plan.staging, "_bad", badName(index))]));
-    const manifest: SuccessManifest = {
-      sheaf: 1,
-      job: plan.name,
-      code: plan.code,
-      counters: sortedByName(outputs.counters),
-      badRecords: results.reduce((sum, { stats }) => sum + stats.badRecords, 0),
-      parts: named.map(({ part }) => part),
-    };
-    await writeFile(join(plan.staging, "_SUCCESS"), `${JSON.stringify(manifest, null, 2)}\n`);
+    await moveFiles(bad.map((source, index) => [source, join(plan.staging, "_bad", badName(index)), null]));
+    await writeFile(join(plan.staging, "_SUCCESS"), manifest);
   } catch (error) {
     throw asSheafError(error, { path: plan.output, doing: "write" });
   }
-  await commitDirectory(plan.staging, plan.output, { overwrite: plan.overwrite });
-  return named.map(({ part }) => part);
+  const { overwrite, aside } = plan;
+  await commitDirectory(plan.staging, plan.output, { overwrite, ...(aside === undefined ? {} : { aside }) });
+  return parts;
+}
+
+function manifestText(plan: CommitPlan, outputs: Outputs, parts: readonly CommittedPart[]): string {
+  const results = [...outputs.map, ...outputs.reduce];
+  const manifest: SuccessManifest = {
+    sheaf: 1,
+    job: plan.name,
+    code: plan.code,
+    counters: sortedByName(outputs.counters),
+    badRecords: results.reduce((sum, { stats }) => sum + stats.badRecords, 0),
+    parts,
+  };
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** The output is in its place already: nothing is left to be moved, and what is there is what would be. */
+async function isDone(plan: CommitPlan, manifest: string, sources: readonly string[]): Promise<boolean> {
+  if ((await sizeOf(plan.staging)) !== null) return false;
+  const there = await readFile(join(plan.output, "_SUCCESS"), "utf8").catch(() => null);
+  if (there !== manifest) return false;
+  for (const source of sources) if ((await sizeOf(source)) !== null) return false;
+  return true;
 }
 
 /**
@@ -109,7 +136,7 @@ export async function keepCollected(
   for (const { source, part } of nameParts(results, collections, "collected")) {
     const path = join(directory, part.file);
     await mkdir(dirname(path), { recursive: true });
-    await moveFile(source, path);
+    await moveFile(source, path, part.bytes);
     kept.push({ collection: part.collection, path });
   }
   return kept;
@@ -118,22 +145,40 @@ export async function keepCollected(
 /** Files moved at once: what waits for the disk then waits together. */
 const MOVES_AT_ONCE = 16;
 
+/** What is to be moved where, and its size; null when that is not known. */
+type Move = readonly [source: string, target: string, bytes: number | null];
+
 /** Moves all of them. After a throw none is being moved any more. */
-async function moveFiles(files: readonly (readonly [source: string, target: string])[]): Promise<void> {
+async function moveFiles(files: readonly Move[]): Promise<void> {
   for (let at = 0; at < files.length; at += MOVES_AT_ONCE) {
-    const moves = files.slice(at, at + MOVES_AT_ONCE).map(([source, target]) => moveFile(source, target));
+    const moves = files.slice(at, at + MOVES_AT_ONCE).map((move) => moveFile(...move));
     for (const move of await Promise.allSettled(moves)) if (move.status === "rejected") throw move.reason;
   }
 }
 
-async function moveFile(source: string, target: string): Promise<void> {
+/** A file that is not at its source but, of that size, at its target was moved before. */
+async function moveFile(source: string, target: string, bytes: number | null): Promise<void> {
   try {
     await rename(source, target);
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") throw asSheafError(error, { path: source, doing: "rename" });
+    if (errnoOf(error) === "ENOENT") {
+      const moved = await sizeOf(target);
+      if (moved !== null && (bytes === null || moved === bytes)) return;
+      throw asSheafError(error, { path: source, doing: "rename" });
+    }
     if (errnoOf(error) !== "EXDEV") throw error;
     await copyFile(source, target);
     await rm(source, { force: true });
+  }
+}
+
+/** null when there is nothing. */
+async function sizeOf(path: string): Promise<number | null> {
+  try {
+    return (await lstat(path)).size;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return null;
+    throw error;
   }
 }
 

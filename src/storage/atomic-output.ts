@@ -9,6 +9,7 @@ import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
  * Beside an output directory `out` may lie, while a run works or after one was killed:
  *   .out.sheaf-<host>-<pid>-<random>       what it has written so far
  *   .out.sheaf-old-<host>-<pid>-<random>   the output it replaces, between the two renames of a swap
+ *   .out.sheaf-job-<job>                   both, of a job that several machines have a hand in
  * <host> is a hash of the host's name: on a shared file system only the host of a process can tell that it is
  * dead.
  */
@@ -21,6 +22,16 @@ export interface OutputOptions {
    * of them.
    */
   readonly keep?: readonly string[];
+}
+
+export interface CommitOptions {
+  /** Whether an existing output is replaced. Default false. */
+  readonly overwrite?: boolean;
+  /**
+   * Directory, on the output's file system, where the output that is replaced waits. Whoever commits again
+   * after a crash, with the same one, goes on from there. Default: one of this process's own.
+   */
+  readonly aside?: string;
 }
 
 /**
@@ -99,7 +110,7 @@ export async function discardTempOutput(temp: string): Promise<void> {
  * between it is put back. After a throw `out` is as it was before and `temp` is still there.
  * @throws SheafError OUTPUT_EXISTS when something has appeared at `out`, OUTPUT_UNWRITABLE, DISK_FULL
  */
-export async function commitDirectory(temp: string, out: string, options: OutputOptions = {}): Promise<void> {
+export async function commitDirectory(temp: string, out: string, options: CommitOptions = {}): Promise<void> {
   const path = resolve(out);
   try {
     await chmod(temp, 0o777 & ~process.umask());
@@ -107,7 +118,7 @@ export async function commitDirectory(temp: string, out: string, options: Output
   } catch (error) {
     throw asSheafError(error, { path: temp, doing: "sync" });
   }
-  const aside = (await exists(path, out)) ? await setAside(path, out, options.overwrite === true) : null;
+  const aside = (await exists(path, out)) ? await setAside(path, out, options) : (options.aside ?? null);
   try {
     await rename(temp, path);
   } catch (error) {
@@ -121,10 +132,11 @@ export async function commitDirectory(temp: string, out: string, options: Output
   if (aside !== null) await rm(aside, { recursive: true, force: true }).catch(() => undefined);
 }
 
-async function setAside(path: string, out: string, overwrite: boolean): Promise<string> {
-  if (!overwrite) throw outputExists(out);
+async function setAside(path: string, out: string, options: CommitOptions): Promise<string> {
+  if (options.overwrite !== true) throw outputExists(out);
   try {
-    const aside = await mkdtemp(`${siblingPrefix(path)}old-${hostTag()}-${process.pid}-`);
+    const aside = options.aside ?? (await mkdtemp(`${siblingPrefix(path)}old-${hostTag()}-${process.pid}-`));
+    if (options.aside !== undefined) await mkdir(aside, { recursive: true, mode: 0o700 });
     await rename(path, join(aside, OLD_NAME));
     return aside;
   } catch (error) {
@@ -133,6 +145,24 @@ async function setAside(path: string, out: string, overwrite: boolean): Promise<
 }
 
 const OLD_NAME = "old";
+
+/**
+ * After a commit with `aside` that nobody will finish: the output it was about to replace is in its place
+ * again. Never throws; nothing happens when there is nothing to put back, or the output is there.
+ */
+export async function putAsideBack(aside: string, out: string): Promise<void> {
+  const path = resolve(out);
+  try {
+    if (!(await exists(path, out))) await rename(join(aside, OLD_NAME), path);
+  } catch {
+    // Nothing was set aside.
+  }
+}
+
+/** Where a job puts its output together beside `out`, whichever machines have a hand in it. */
+export function jobSibling(out: string, job: string): string {
+  return `${siblingPrefix(resolve(out))}job-${job}`;
+}
 
 async function putBack(aside: string, path: string, out: string, cause: unknown): Promise<void> {
   try {
