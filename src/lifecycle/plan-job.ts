@@ -8,7 +8,6 @@ import { planSample } from "../plan/plan-sample.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { Split } from "../task/task-spec.ts";
 import type { JobOutline } from "../worker/messages.ts";
-import type { ResolvedOptions } from "./resolve-options.ts";
 
 /** The tasks of a job: what each reads, by phase and index. */
 export interface TaskTable {
@@ -28,25 +27,34 @@ export interface JobPlan {
   readonly bytes: number;
 }
 
+/** What the plan follows from besides the job. */
+export interface PlanRequest {
+  /** Paths, or files that were listed before. */
+  readonly inputs: readonly (string | InputFile)[];
+  readonly splitBytes: number | null;
+  readonly workers: number;
+  /** Map tasks wanted; null: from the input's size. */
+  readonly mappers: number | null;
+  /** Partitions asked for by collection index; null where they follow from the input. */
+  readonly partitions: readonly (number | null)[];
+}
+
 /**
  * @throws SheafError as planInput; USAGE when inputs are missing, or given to a job that makes its own
  * records
  */
-export async function planJob(
-  outline: JobOutline,
-  options: ResolvedOptions,
-  asked: readonly (number | null)[],
-  stdin: InputFile | null,
-): Promise<JobPlan> {
+export async function planJob(outline: JobOutline, request: PlanRequest): Promise<JobPlan> {
   const input = inputOf(outline);
-  checkInputs(input, options.inputs);
-  const paths = options.inputs.map((path) => (path === "-" && stdin !== null ? stdin : path));
-  const plan = await planInput(input, paths, {
-    workers: options.workers,
-    ...(options.splitBytes === null ? {} : { splitBytes: options.splitBytes }),
-    ...(options.mappers === null ? {} : { mappers: options.mappers }),
+  checkInputs(
+    input,
+    request.inputs.map((one) => (typeof one === "string" ? one : one.name)),
+  );
+  const plan = await planInput(input, request.inputs, {
+    workers: request.workers,
+    ...(request.splitBytes === null ? {} : { splitBytes: request.splitBytes }),
+    ...(request.mappers === null ? {} : { mappers: request.mappers }),
   });
-  const partitions = asked.map((count) => count ?? defaultPartitions(input, plan.totalBytes));
+  const partitions = request.partitions.map((count) => count ?? defaultPartitions(input, plan.totalBytes));
   const reduce = outline.collections.flatMap(({ mapOnly }, collection) =>
     mapOnly
       ? []

@@ -237,7 +237,9 @@ export class LocalRun {
     const stdin = resolved.inputs.includes("-")
       ? await spoolStdin(process.stdin, this.work.attempts, this.#options.signal)
       : null;
-    const plan = await planJob(outline, resolved, asked, stdin);
+    const inputs = resolved.inputs.map((path) => (path === "-" && stdin !== null ? stdin : path));
+    const { splitBytes, workers, mappers } = resolved;
+    const plan = await planJob(outline, { inputs, splitBytes, workers, mappers, partitions: asked });
     // Patterns and directories are known file by file only now.
     if (resolved.output !== null && resolved.overwrite) await checkKept(resolved.output, plan.paths);
     this.plan = plan;
