@@ -55,8 +55,8 @@ export interface ShuffleNode {
    */
   inputs(question: ReduceQuestion): Promise<ReduceInputs>;
   /**
-   * A worker found the input at that path damaged. True when it was a fetched copy that can be had anew: it is
-   * removed, and the same question may be asked again, once. False: the map attempt has to be made again.
+   * A worker found the input at that path damaged. True when it was a fetched copy that can be had anew: it
+   * is removed, and the same question may be asked again, once. False: the map attempt has to be made again.
    */
   damaged(job: string, path: string): boolean;
   /** The reduce has ended here: what was fetched for it may go. */

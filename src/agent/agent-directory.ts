@@ -1,0 +1,109 @@
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { ensurePrivateDirectory } from "../security/private-file.ts";
+import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import { lockFile } from "./directory-lock.ts";
+
+/*
+ * <state>/agent.lock         held while an agent uses the directory
+ * <state>/agent.json         {"incarnation": n}: the last life that was begun
+ * <state>/blobs/<sha256>     bundles and side data, kept between jobs
+ * <state>/jobs/<job>/        what the machine has of a job; of an earlier life nothing is of use
+ * <state>/logs/<job>/        what its attempts printed
+ */
+
+/** An agent's own directory: one agent at a time. */
+export class AgentDirectory {
+  readonly path: string;
+  readonly blobs: string;
+  readonly logs: string;
+  readonly #jobs: string;
+  readonly #release: () => void;
+
+  /**
+   * Makes it when it is missing, with mode 0700.
+   * @throws SheafError STATE_LOCKED when an agent uses it; OUTPUT_UNWRITABLE, DISK_FULL
+   */
+  constructor(path: string) {
+    this.path = path;
+    this.blobs = join(path, "blobs");
+    this.logs = join(path, "logs");
+    this.#jobs = join(path, "jobs");
+    ensurePrivateDirectory(path, "OUTPUT_UNWRITABLE");
+    this.#release = lockFile(join(path, "agent.lock"), `the agent's directory ${path}`);
+    try {
+      for (const part of [this.blobs, this.logs, this.#jobs])
+        ensurePrivateDirectory(part, "OUTPUT_UNWRITABLE");
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+  }
+
+  /** Directory of a job; `name` is a job id that has been checked. */
+  jobPath(job: string): string {
+    return join(this.#jobs, job);
+  }
+
+  /** Removes what earlier lives have left of jobs. */
+  async clearJobs(): Promise<void> {
+    for (const name of await readdir(this.#jobs)) await this.removeJob(name);
+  }
+
+  /** Never throws: what cannot be removed is tried again at the next start. */
+  async removeJob(job: string): Promise<void> {
+    await rm(this.jobPath(job), { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+  }
+
+  /**
+   * Begins a life: a number higher than that of every earlier one and than `above`, on the disk before it is
+   * used.
+   * @param wallMs keeps the numbers growing even where the directory was lost
+   */
+  beginLife(wallMs: number, above: number): number {
+    const path = join(this.path, "agent.json");
+    const incarnation = Math.max(Math.floor(wallMs), this.#lastLife(path) + 1, above + 1);
+    const temporary = `${path}.tmp`;
+    try {
+      rmSync(temporary, { force: true });
+      const file = openSync(temporary, "wx", 0o600);
+      try {
+        writeSync(file, `${JSON.stringify({ incarnation })}\n`);
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(temporary, path);
+    } catch (error) {
+      throw asSheafError(error, { path, doing: "write" });
+    }
+    return incarnation;
+  }
+
+  /** Another agent may use it from now on. */
+  release(): void {
+    this.#release();
+  }
+
+  #lastLife(path: string): number {
+    let text: string;
+    try {
+      text = readFileSync(path, "utf8");
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return 0;
+      throw asSheafError(error, { path, doing: "read" });
+    }
+    try {
+      const { incarnation } = JSON.parse(text) as { incarnation?: unknown };
+      if (Number.isSafeInteger(incarnation)) return incarnation as number;
+    } catch {
+      // Told below.
+    }
+    throw new SheafError("STATE_CORRUPT", `${path} does not hold the number of the agent's last life`, {
+      hint: "Remove the file: the next life is then numbered by the clock.",
+      details: { path },
+    });
+  }
+}

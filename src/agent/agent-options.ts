@@ -1,0 +1,79 @@
+import { availableParallelism, hostname } from "node:os";
+import type { Clock } from "../base/clock.ts";
+import { SheafError } from "../base/errors.ts";
+import type { ClientTls } from "../client/http.ts";
+import type { AgentLog } from "./agent-world.ts";
+import type { ShuffleNode } from "./shuffle-port.ts";
+
+/** What an agent is started with. */
+export interface AgentOptions {
+  /** URL of the coordinator. */
+  readonly join: string;
+  /** The agents' token; null: none is sent. */
+  readonly token: string | null;
+  /** Certificates for speaking to the coordinator: what loadTls(...).client of security/ gives. */
+  readonly tls?: ClientTls;
+  /** The agent's own directory, made when missing; one agent each. */
+  readonly stateDirectory: string;
+  /** sheaf's own, for people. */
+  readonly version: string;
+  /** Unique in the cluster. Default: from the name of this machine. */
+  readonly name?: string;
+  /** Attempts run at a time. Default: one less than there are processors, at least 1. */
+  readonly slots?: number;
+  /** Where other agents reach its shuffle server. Default: the address it listens on. */
+  readonly advertise?: string;
+  /** Directories whose files jobs may read and write by path. Default: none. */
+  readonly roots?: readonly string[];
+  /** Time between heartbeats, ms. Default: what the coordinator says. */
+  readonly heartbeatMs?: number;
+  /** How long `stop` waits for what runs, ms. Default 30,000. */
+  readonly graceMs?: number;
+  /** Heap of each worker where the job does not say, bytes; null: Node's own limit. Default null. */
+  readonly workerHeapBytes?: number | null;
+  /** Memory a worker may have in all, bytes. Default: the job's memory and heap and what a process needs. */
+  readonly workerMemoryBytes?: number | null;
+  /** Environment of the workers: nothing else of this process's reaches user code. */
+  readonly workerEnvironment: Readonly<Record<string, string>>;
+  /** Starts the part that serves and fetches map outputs. */
+  startShuffle(start: ShuffleStart): Promise<ShuffleNode>;
+  readonly log?: AgentLog;
+  readonly clock?: Clock;
+  /** Uniform in [0, 1). Default Math.random. */
+  readonly random?: () => number;
+}
+
+/** What the shuffle part is told by the agent it belongs to. */
+export interface ShuffleStart {
+  readonly agent: string;
+  /** The life the agent is in now. */
+  incarnation(): number;
+  readonly log: AgentLog;
+}
+
+const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const slotsMax = 4_096;
+
+/**
+ * The agent's name: what was given, or the machine's as far as it can be one.
+ * @throws SheafError USAGE
+ */
+export function agentName(given: string | undefined, machine: string = hostname()): string {
+  if (given === undefined) {
+    const near = machine.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[._-]+/, "");
+    return near === "" ? "agent" : near.slice(0, 64);
+  }
+  if (nameForm.test(given)) return given;
+  throw new SheafError("USAGE", `"${given}" cannot be the name of an agent`, {
+    hint: "Use up to 64 letters, digits, dots, underscores and hyphens, a letter or digit first.",
+  });
+}
+
+/** @throws SheafError USAGE */
+export function slotCount(given: number | undefined, processors: number = availableParallelism()): number {
+  if (given === undefined) return Math.min(slotsMax, Math.max(1, processors - 1));
+  if (Number.isInteger(given) && given >= 1 && given <= slotsMax) return given;
+  throw new SheafError("USAGE", `an agent cannot have ${given} slots`, {
+    hint: `Give a whole number from 1 to ${slotsMax}.`,
+  });
+}

@@ -1,0 +1,58 @@
+import type { TaskReport } from "../protocol/task-messages.ts";
+import { TASK_STATUS } from "../protocol/version.ts";
+import type { AttemptRef } from "../scheduler/ids.ts";
+import type { MapOutput, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
+import { taskFailure } from "../worker/failure.ts";
+import type { RecordPlace } from "../worker/trace.ts";
+
+/* What the coordinator is told of how an attempt ended. */
+
+/** What reduces will see of a map attempt's run file. */
+export interface OutputDigest {
+  readonly bytes: number;
+  /** The same for the same content, whichever attempt wrote it and where. */
+  readonly fingerprint: string;
+}
+
+/** @param output of a map attempt; null when it emitted nothing or is no map */
+export function finished(ref: AttemptRef, result: TaskSuccess, output: OutputDigest | null): TaskReport {
+  const seen = ref.phase === "map" ? { output } : {};
+  return { status: TASK_STATUS.FINISHED, attempt: ref, result: mutable(result), ...seen };
+}
+
+/** @param traced where the traced map attempt was, null for nowhere; undefined when it was not traced */
+export function failed(ref: AttemptRef, failure: TaskFailure, traced?: RecordPlace | null): TaskReport {
+  const told = traced === undefined ? {} : { traced: true, place: traced };
+  return { status: TASK_STATUS.FAILED, attempt: ref, result: mutable(failure), ...told };
+}
+
+/** A reduce could not have the output of a map attempt. */
+export function unreadable(
+  ref: AttemptRef,
+  map: Pick<MapOutput, "task" | "attempt">,
+  failure: TaskFailure,
+): TaskReport {
+  const { task, attempt } = map;
+  return { ...failed(ref, failure), unreadable: { task, attempt } };
+}
+
+/** It was told to end. */
+export function cancelled(ref: AttemptRef, reason: string): TaskReport {
+  return { status: TASK_STATUS.CANCELLED, attempt: ref, message: reason };
+}
+
+/** The agent will not run it, or not to its end: somebody else has to. */
+export function handedBack(ref: AttemptRef, reason: string): TaskReport {
+  return failed(ref, taskFailure("WORKER_LOST", reason, { phase: ref.phase, blame: "system" }));
+}
+
+/** What the schemas imply is not readonly; nobody writes to a report. */
+function mutable<T>(value: T): Mutable<T> {
+  return value as Mutable<T>;
+}
+
+type Mutable<T> = T extends readonly (infer One)[]
+  ? Mutable<One>[]
+  : T extends object
+    ? { -readonly [Name in keyof T]: Mutable<T[Name]> }
+    : T;

@@ -1,0 +1,325 @@
+import { mkdir, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { SheafError, isSheafError } from "../base/errors.ts";
+import type { Running } from "../protocol/agent-messages.ts";
+import type { TaskOrder, TaskReport } from "../protocol/task-messages.ts";
+import { formatAttempt, formatTask } from "../scheduler/ids.ts";
+import type { AttemptRef } from "../scheduler/ids.ts";
+import { runFingerprint } from "../shuffle/run-fingerprint.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
+import type { MapOutput, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts";
+import type { InjectedFault } from "../worker/fault-injection.ts";
+import { tracedPlace } from "../worker/trace.ts";
+import type { AgentWorld } from "./agent-world.ts";
+import { cancelled, failed, finished, handedBack, unreadable } from "./attempt-report.ts";
+import type { OutputDigest } from "./attempt-report.ts";
+import { AttemptWatch } from "./attempt-watch.ts";
+import type { NodeJob, NodeJobs } from "./node-jobs.ts";
+import { uploadResults } from "./result-upload.ts";
+import { stagingOf } from "./shared-output.ts";
+import type { ReduceInputs, ShuffleNode } from "./shuffle-port.ts";
+import { memoryCap, overCap, residentBytes } from "./worker-memory.ts";
+import type { WorkerSlots } from "./worker-slots.ts";
+
+/** What an attempt needs of the life it runs in. */
+export interface AttemptSetting {
+  readonly world: AgentWorld;
+  readonly jobs: NodeJobs;
+  readonly shuffle: ShuffleNode;
+  readonly slots: WorkerSlots;
+  /** As in AgentOptions. */
+  readonly workerMemoryBytes: number | null;
+  /** What of the output lies inside the agent's roots is theirs to write. */
+  readonly roots: readonly string[];
+}
+
+const noBoard = new Float64Array(PROGRESS_BYTES / 8);
+
+/** An attempt with the job it belongs to, while a worker has it. */
+interface InWorker {
+  readonly job: NodeJob;
+  readonly ended: (result: TaskResult | null) => void;
+  /** Its worker is being ended. */
+  isEnding: boolean;
+}
+
+/**
+ * One attempt on this machine, from the order to what is to be reported: prepares the job, fetches what a
+ * reduce needs, has a worker run it, sends its results. Every way it can end makes one report.
+ */
+export class AttemptRun {
+  readonly ref: AttemptRef;
+  readonly slot: number;
+  /** Names it in its pool: unique in the agent's process. */
+  readonly id: number;
+  /** Resolves when nothing of it runs any more. */
+  over: Promise<void> = Promise.resolve();
+  readonly #order: TaskOrder;
+  readonly #setting: AttemptSetting;
+  readonly #abort = new AbortController();
+  readonly #watch: AttemptWatch;
+  #board: Readonly<Float64Array> = noBoard;
+  #inWorker: InWorker | null = null;
+  #place: ReturnType<typeof tracedPlace> | undefined;
+  #isHandedBack = false;
+  #directory: string | null = null;
+  #outputDirectory: string | null = null;
+
+  constructor(order: TaskOrder, slot: number, id: number, setting: AttemptSetting) {
+    this.ref = order.attempt;
+    this.slot = slot;
+    this.id = id;
+    this.#order = order;
+    this.#setting = setting;
+    this.#watch = new AttemptWatch(setting.world.clock.nowMs());
+  }
+
+  /** Runs it to its end, whatever that is. Never rejects. */
+  run(): Promise<TaskReport> {
+    const running = this.#reportOf();
+    this.over = running.then(() => undefined);
+    return running;
+  }
+
+  async #reportOf(): Promise<TaskReport> {
+    let report: TaskReport;
+    try {
+      report = await this.#run();
+    } catch (error) {
+      report = this.#reportThrown(error);
+    }
+    if (report.result?.kind !== "success") await this.remove();
+    else if (report.result.output?.path == null) await this.#removeLocal();
+    return report;
+  }
+
+  /** Ends it, whatever it is doing: its report then says it was told to. */
+  cancel(reason: string): void {
+    this.#abort.abort(new SheafError("CANCELLED", reason));
+    this.#endWorker(null);
+  }
+
+  /** Ends it and gives it back: another agent has to run it. */
+  handBack(reason: string): void {
+    this.#isHandedBack = true;
+    this.cancel(reason);
+  }
+
+  /** What the pool heard of it. */
+  ended(result: TaskResult): void {
+    this.#inWorker?.ended(result);
+  }
+
+  /** Removes what it wrote. */
+  async remove(): Promise<void> {
+    await this.#removeLocal();
+    if (this.#outputDirectory !== null) await remove(this.#outputDirectory);
+  }
+
+  /** Looks at how far it is, and ends it when it stands still or has too much memory. */
+  look(): void {
+    const stillMs = this.#watch.look(this.#board, this.#setting.world.clock.nowMs());
+    if (this.#inWorker === null || this.#inWorker.isEnding) return;
+    const { job } = this.#inWorker;
+    const tail = job.pool.tail(this.slot);
+    if (stillMs >= job.preparation.noProgressMs) {
+      const message = `${formatTask(this.ref)} finished no record for ${Math.round(stillMs)} ms`;
+      this.#endWorker(endedFailure("NO_PROGRESS", message, this.ref.phase, tail));
+      return;
+    }
+    const pid = job.pool.pid(this.slot);
+    const bytes = pid === undefined ? null : residentBytes(pid);
+    const cap = this.#cap(job);
+    if (bytes !== null && bytes > cap.bytes) this.#endWorker(overCap(bytes, cap, this.ref.phase, tail));
+  }
+
+  /** For the heartbeat. */
+  view(): Running {
+    const cell = (at: number): number => this.#board[at] ?? 0;
+    return {
+      attempt: this.ref,
+      beat: this.#watch.moves,
+      recordsIn: cell(PROGRESS_CELLS.recordsIn),
+      bytesIn: cell(PROGRESS_CELLS.bytesIn),
+      recordsOut: cell(PROGRESS_CELLS.recordsOut),
+      spillBytes: cell(PROGRESS_CELLS.spillBytes),
+      fraction: cell(PROGRESS_CELLS.fraction),
+    };
+  }
+
+  async #run(): Promise<TaskReport> {
+    const { ref } = this;
+    const preparing = this.#setting.jobs.prepare(ref.job, this.#order.settings);
+    const job = await unlessAborted(preparing, this.#abort.signal);
+    await this.#makeDirectories(job);
+    for (let again = false; ; again = true) {
+      const spec = await this.#specOf();
+      if ("kind" in spec && spec.kind === "unreadable") return this.#inputsMissing(spec);
+      const result = await this.#inSlot(job, spec as TaskSpec);
+      if (result.kind === "success") return this.#succeeded(job, result);
+      const damaged = damagedInput(spec as TaskSpec, result);
+      if (damaged === null) return failed(ref, result, this.#place);
+      const anew = this.#setting.shuffle.damaged(ref.job, damaged.path!);
+      if (!anew || again) return unreadable(ref, damaged, result);
+      await emptied(this.#directory!);
+    }
+  }
+
+  async #makeDirectories(job: NodeJob): Promise<void> {
+    const name = formatAttempt(this.ref);
+    this.#directory = join(job.directory, "attempts", name);
+    await emptied(this.#directory);
+    const { output } = job.preparation;
+    if (output.kind !== "shared" || this.ref.phase === "sample") return;
+    const staging = await stagingOf(output.path, this.ref.job, this.#setting.roots);
+    this.#outputDirectory = join(staging.attempts, name);
+    try {
+      // Not its parents: they are there since the job was planned, wherever the path is really shared.
+      await mkdir(this.#outputDirectory, { mode: 0o700 });
+    } catch (error) {
+      const known = asSheafError(error, { path: this.#outputDirectory, doing: "create" });
+      throw new SheafError(known.code, known.message, {
+        hint: `Is ${dirname(output.path)} the same directory on all machines? ${known.hint ?? ""}`.trim(),
+        retryable: true,
+        cause: error,
+      });
+    }
+  }
+
+  async #specOf(): Promise<TaskSpec | Extract<ReduceInputs, { kind: "unreadable" }>> {
+    const { work } = this.#order;
+    const { task: index, attempt, job } = this.ref;
+    const outputDirectory = this.#outputDirectory === null ? {} : { outputDirectory: this.#outputDirectory };
+    const common = { index, attempt, directory: this.#directory!, ...outputDirectory };
+    switch (work.kind) {
+      case "sample":
+        return { kind: "sample", split: work.split, index, attempt };
+      case "map":
+        return { kind: "map", split: work.split, ...common };
+      case "reduce": {
+        const { collection, partition, outputs: version } = work;
+        const moved = (): void => this.#watch.moved(this.#setting.world.clock.nowMs());
+        const { signal } = this.#abort;
+        const question = { job, task: index, collection, partition, version, signal, moved };
+        const answer = await this.#setting.shuffle.inputs(question);
+        signal.throwIfAborted();
+        if (answer.kind === "unreadable") return answer;
+        return { kind: "reduce", collection, partition, inputs: answer.inputs, ...common };
+      }
+    }
+  }
+
+  async #inSlot(job: NodeJob, spec: TaskSpec): Promise<TaskResult> {
+    await this.#setting.slots.take(this.slot, job.pool);
+    this.#abort.signal.throwIfAborted();
+    const { work } = this.#order;
+    const trace = work.kind === "map" && work.skip !== null ? { id: this.id, skip: work.skip } : null;
+    const { clock } = this.#setting.world;
+    this.#watch.runs(trace, clock.nowMs());
+    let result: TaskResult | null;
+    try {
+      result = await new Promise<TaskResult | null>((ended) => {
+        this.#inWorker = { job, ended, isEnding: false };
+        const faults = job.preparation.faults as InjectedFault[];
+        this.#board = job.pool.run(this.slot, this.id, spec, { trace, faults });
+      });
+    } finally {
+      this.#inWorker = null;
+    }
+    this.#place = trace === null ? undefined : tracedPlace(this.#board, trace);
+    this.#watch.rests(clock.nowMs());
+    this.#abort.signal.throwIfAborted();
+    return result ?? taskFailure("INTERNAL", "the attempt ended without a result", { blame: "system" });
+  }
+
+  /** Ends the worker first, so that nothing is written any more when the attempt is over. */
+  #endWorker(failure: TaskFailure | null): void {
+    const inWorker = this.#inWorker;
+    if (inWorker === null || inWorker.isEnding) return;
+    inWorker.isEnding = true;
+    void inWorker.job.pool.kill(this.slot).then(() => inWorker.ended(failure));
+  }
+
+  async #succeeded(job: NodeJob, result: TaskSuccess): Promise<TaskReport> {
+    const { ref } = this;
+    const { shuffle, world } = this.#setting;
+    const { signal } = this.#abort;
+    if (ref.phase === "reduce") shuffle.reduceEnded(ref.job, ref.task);
+    const collects = job.preparation.output.kind === "collect";
+    const sent = collects ? await uploadResults(world, ref, result, signal) : result;
+    signal.throwIfAborted();
+    if (ref.phase !== "map" || result.output === null) return finished(ref, sent, null);
+    const { path } = result.output;
+    const digest = path === null ? null : await digestOf(path);
+    signal.throwIfAborted();
+    shuffle.add(ref.job, result.output);
+    return finished(ref, sent, digest);
+  }
+
+  #inputsMissing({ task, attempt, message }: Extract<ReduceInputs, { kind: "unreadable" }>): TaskReport {
+    const { phase } = this.ref;
+    const failure = taskFailure("BLOCK_CORRUPT", message, { phase, blame: "system" });
+    return unreadable(this.ref, { task, attempt }, failure);
+  }
+
+  #reportThrown(error: unknown): TaskReport {
+    const { signal } = this.#abort;
+    if (signal.aborted) {
+      const { message } = signal.reason as SheafError;
+      return this.#isHandedBack ? handedBack(this.ref, message) : cancelled(this.ref, message);
+    }
+    // The job is over: nobody waits for this.
+    if (isSheafError(error) && error.code === "NOT_FOUND") return cancelled(this.ref, error.message);
+    return failed(this.ref, failureOfThrown(error, this.ref.phase, "INTERNAL", "system"));
+  }
+
+  #cap(job: NodeJob) {
+    const memoryBytes = Number(job.preparation.settings["memoryBytes"] ?? 0);
+    return memoryCap(memoryBytes, job.heapBytes, this.#setting.workerMemoryBytes);
+  }
+
+  async #removeLocal(): Promise<void> {
+    if (this.#directory !== null) await remove(this.#directory);
+  }
+}
+
+/** The map output that a reduce could not read, when that is why it failed. */
+function damagedInput(spec: TaskSpec, failure: TaskFailure): MapOutput | null {
+  if (spec.kind !== "reduce" || failure.path === null) return null;
+  if (failure.code !== "BLOCK_CORRUPT" && failure.code !== "INPUT_MISSING") return null;
+  return spec.inputs.find((input) => input.path === failure.path) ?? null;
+}
+
+async function digestOf(path: string): Promise<OutputDigest> {
+  return { bytes: (await stat(path)).size, fingerprint: runFingerprint(path) };
+}
+
+async function emptied(directory: string): Promise<void> {
+  try {
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(directory, { mode: 0o700 });
+  } catch (error) {
+    throw asSheafError(error, { path: directory, doing: "create" });
+  }
+}
+
+async function remove(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+}
+
+/** The promise's value; rejects with the signal's reason as soon as that is aborted. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let stop!: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", stop);
+  });
+  try {
+    signal.throwIfAborted();
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}

@@ -1,0 +1,115 @@
+import { createHash } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { SheafError, isSheafError } from "../base/errors.ts";
+import { GiB } from "../base/size.ts";
+import { pauseFor, pauseMs } from "../client/retry.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import { untilAnswered } from "./agent-world.ts";
+import type { AgentWorld } from "./agent-world.ts";
+
+/** What is kept between jobs at most; what was used last stays. */
+const keptBytesMax = 4 * GiB;
+const tries = 3;
+
+/** Bundles and side data on this machine, by the SHA-256 of their content: each is fetched once. */
+export class BlobStore {
+  readonly #world: AgentWorld;
+  readonly #directory: string;
+  readonly #fetching = new Map<string, Promise<string>>();
+
+  constructor(world: AgentWorld, directory: string) {
+    this.#world = world;
+    this.#directory = directory;
+  }
+
+  /**
+   * Path of the blob's file, fetched when it is not there.
+   * @param hash 64 hex digits
+   * @param signal of the agent's life: several jobs may wait for the same fetch
+   * @throws SheafError NOT_FOUND; BLOCK_CORRUPT when it came damaged several times; DISK_FULL; the signal's
+   * reason
+   */
+  async path(hash: string, signal: AbortSignal): Promise<string> {
+    const path = join(this.#directory, hash);
+    const known = await stat(path).catch(() => null);
+    if (known !== null) {
+      const now = new Date(this.#world.clock.wallMs());
+      await utimes(path, now, now).catch(() => undefined);
+      return path;
+    }
+    let fetching = this.#fetching.get(hash);
+    if (fetching === undefined) {
+      fetching = this.#fetch(hash, path, signal).finally(() => this.#fetching.delete(hash));
+      this.#fetching.set(hash, fetching);
+    }
+    return fetching;
+  }
+
+  /** Removes what was not used for longest, until the rest is small enough. Never throws. */
+  async prune(bytesMax: number = keptBytesMax): Promise<void> {
+    const files: { path: string; bytes: number; usedMs: number }[] = [];
+    for (const name of await readdir(this.#directory).catch(() => [])) {
+      const path = join(this.#directory, name);
+      const status = await stat(path).catch(() => null);
+      if (status !== null) files.push({ path, bytes: status.size, usedMs: status.mtimeMs });
+    }
+    let bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+    for (const file of files.toSorted((a, b) => a.usedMs - b.usedMs)) {
+      if (bytes <= bytesMax) return;
+      await rm(file.path, { force: true }).catch(() => undefined);
+      bytes -= file.bytes;
+    }
+  }
+
+  async #fetch(hash: string, path: string, signal: AbortSignal): Promise<string> {
+    const temporary = `${path}.part`;
+    for (let wrong = 0, cut = 0; ;) {
+      try {
+        const found = await this.#download(hash, temporary, signal);
+        if (found === hash) {
+          await rename(temporary, path);
+          return path;
+        }
+        wrong++;
+        if (wrong >= tries) throw damaged(hash, found);
+      } catch (error) {
+        await rm(temporary, { force: true }).catch(() => undefined);
+        signal.throwIfAborted();
+        if (!isSheafError(error)) throw asSheafError(error, { path: temporary, doing: "write" });
+        if (!error.retryable || error.code !== "UNREACHABLE") throw error;
+        // Cut in the middle: the coordinator will be back, or the signal aborts.
+        cut++;
+        await pauseFor(pauseMs(cut, this.#world.random), signal);
+      }
+    }
+  }
+
+  async #download(hash: string, path: string, signal: AbortSignal): Promise<string> {
+    const download = await this.#world.api.blob(hash, { signal, ...untilAnswered });
+    const digest = createHash("sha256");
+    let broken: unknown = null;
+    download.body.on("error", (error) => (broken = error));
+    const hashing = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        digest.update(chunk);
+        done(null, chunk);
+      },
+    });
+    try {
+      await pipeline(download.body, hashing, createWriteStream(path, { mode: 0o600 }), { signal });
+    } catch (error) {
+      throw broken === null ? error : download.bodyError(broken);
+    }
+    return digest.digest("hex");
+  }
+}
+
+function damaged(hash: string, found: string): SheafError {
+  return new SheafError("BLOCK_CORRUPT", `blob ${hash} came with other content (${found}) ${tries} times`, {
+    hint: "Something on the way changes what is sent, or the coordinator's disk is damaged.",
+  });
+}

@@ -1,0 +1,68 @@
+import { rm } from "node:fs/promises";
+import { relative, resolve, sep } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { commitOutput } from "../lifecycle/commit.ts";
+import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
+import type { TaskSuccess } from "../task/task-spec.ts";
+import { taskFailure } from "../worker/failure.ts";
+import type { NodeJobs } from "./node-jobs.ts";
+import { stagingOf } from "./shared-output.ts";
+import type { Staging } from "./shared-output.ts";
+
+export type CommitErrand = Extract<Errand, { kind: "commit" }>;
+type Committed = Omit<Extract<ErrandResult, { kind: "committed" }>, "agent" | "incarnation">;
+
+/**
+ * Asks the job's gate, then makes its output final. Can be done again, here or by another agent, wherever an
+ * earlier try was cut off.
+ * @throws SheafError EXPECT_FAILED when the gate refuses; as commitOutput; FORBIDDEN outside the roots
+ */
+export async function commitErrand(
+  errand: CommitErrand,
+  jobs: NodeJobs,
+  roots: readonly string[],
+): Promise<Committed> {
+  if (errand.expect !== null) await askGate(errand, errand.expect, jobs);
+  const { output, results } = errand;
+  if (output.kind !== "shared" || results === null) return { kind: "committed", parts: [] };
+  const staging = await stagingOf(output.path, errand.job, roots);
+  for (const result of results) checkPlaces(result, staging);
+  const { name, code, collections, counters } = errand;
+  const { overwrite } = output;
+  const { out, aside } = staging;
+  const plan = { name, code, collections, staging: out, output: staging.output, overwrite, aside };
+  // Which phase a result is of does not matter here: parts are ordered by what they are.
+  const parts = await commitOutput(plan, { sample: [], map: [], reduce: results, counters });
+  await rm(staging.root, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+  return { kind: "committed", parts: [...parts] };
+}
+
+async function askGate(
+  errand: CommitErrand,
+  counters: Readonly<Record<string, number>>,
+  jobs: NodeJobs,
+): Promise<void> {
+  const { pool } = await jobs.prepare(errand.job, 0);
+  const refusal = await pool.expect(counters);
+  if (refusal === null) return;
+  const failure =
+    typeof refusal === "string"
+      ? taskFailure("EXPECT_FAILED", `the job's expect gate refused the result: ${refusal}`)
+      : refusal;
+  throw new SheafError("EXPECT_FAILED", failure.message, {
+    hint: failure.hint ?? "Nothing was written; earlier output is as it was.",
+  });
+}
+
+/** Workers say where their parts are: nothing but what this job's attempts wrote is ever moved. */
+function checkPlaces(result: TaskSuccess, staging: Staging): void {
+  const places = result.parts.map(({ path }) => path);
+  for (const path of result.badPath === null ? places : [...places, result.badPath]) {
+    const inside = relative(staging.attempts, resolve(path));
+    if (inside !== "" && inside !== ".." && !inside.startsWith(`..${sep}`) && !inside.startsWith(sep))
+      continue;
+    throw new SheafError("FORBIDDEN", `${path} is no file of an attempt of this job`, {
+      hint: `Attempts write below ${staging.attempts}.`,
+    });
+  }
+}

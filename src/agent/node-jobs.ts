@@ -1,0 +1,213 @@
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { describeThrown } from "../base/errors.ts";
+import { runnableBundle } from "../bundle/runnable-bundle.ts";
+import type { Preparation } from "../protocol/task-messages.ts";
+import { fromWireValue } from "../protocol/wire-json.ts";
+import { formatAttempt } from "../scheduler/ids.ts";
+import type { AttemptRef } from "../scheduler/ids.ts";
+import { checkId } from "../security/ids.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import type { JobSettings } from "../task/task-spec.ts";
+import { WorkerPool } from "../worker/pool.ts";
+import type { PoolListener } from "../worker/pool.ts";
+import type { StartWorker } from "../worker/worker.ts";
+import type { AgentDirectory } from "./agent-directory.ts";
+import { untilAnswered } from "./agent-world.ts";
+import type { AgentWorld } from "./agent-world.ts";
+import type { BlobStore } from "./blob-store.ts";
+import { stagingOf } from "./shared-output.ts";
+import type { ShuffleNode } from "./shuffle-port.ts";
+import type { WorkerSlots } from "./worker-slots.ts";
+
+/** A job as it is prepared on this machine. */
+export interface NodeJob {
+  readonly job: string;
+  readonly directory: string;
+  readonly pool: WorkerPool;
+  /** Heap of its workers; null: Node's own limit. */
+  readonly heapBytes: number | null;
+  /** The newest there is. */
+  preparation: Preparation;
+}
+
+export interface NodeJobsOptions {
+  readonly world: AgentWorld;
+  readonly agent: string;
+  readonly directory: AgentDirectory;
+  readonly blobs: BlobStore;
+  readonly shuffle: ShuffleNode;
+  readonly slots: WorkerSlots;
+  readonly startWorker: StartWorker;
+  /** Heap of workers of jobs that do not say. */
+  readonly heapBytes: number | null;
+  /** Of the agent's life: preparing ends with it. */
+  readonly signal: AbortSignal;
+  listener(job: string): PoolListener;
+}
+
+interface Entry {
+  readonly ready: Promise<NodeJob>;
+  /** Of its settings, when it is ready. */
+  version: number;
+}
+
+/**
+ * The jobs this machine works for. Each is prepared once: code and side data are fetched, a pool of workers
+ * waits for the first attempt.
+ */
+export class NodeJobs {
+  readonly #options: NodeJobsOptions;
+  readonly #jobs = new Map<string, Entry>();
+  readonly #forgetting = new Map<string, Promise<void>>();
+
+  constructor(options: NodeJobsOptions) {
+    this.#options = options;
+  }
+
+  /** Jobs of which there is something on this machine. */
+  ids(): string[] {
+    return [...this.#jobs.keys()];
+  }
+
+  /**
+   * The job with settings of at least that version.
+   * @throws SheafError NOT_FOUND when the coordinator does not know it (any more); what fetching throws
+   */
+  async prepare(job: string, version: number): Promise<NodeJob> {
+    checkId("job", job);
+    await this.#forgetting.get(job);
+    const known = this.#jobs.get(job);
+    if (known === undefined) return this.#keep(job, { version, ready: this.#prepareFirst(job) }, null);
+    if (known.version >= version) return known.ready;
+    const ready = known.ready.then((before) => this.#prepareAgain(before));
+    return this.#keep(job, { version, ready }, known);
+  }
+
+  /** Ends the job's workers and removes all it has here. */
+  async forget(job: string): Promise<void> {
+    const known = this.#jobs.get(job);
+    if (known === undefined) return;
+    this.#jobs.delete(job);
+    const done = this.#remove(job, known.ready);
+    this.#forgetting.set(job, done);
+    await done.finally(() => this.#forgetting.delete(job));
+  }
+
+  /** Removes what an attempt wrote, here and beside a shared output. Never throws. */
+  async discard(ref: AttemptRef, roots: readonly string[]): Promise<void> {
+    const prepared = await this.#jobs.get(ref.job)?.ready.catch(() => null);
+    if (prepared === null || prepared === undefined) return;
+    const name = formatAttempt(ref);
+    const places = [join(prepared.directory, "attempts", name)];
+    const { output } = prepared.preparation;
+    try {
+      if (output.kind === "shared") {
+        places.push(join((await stagingOf(output.path, ref.job, roots)).attempts, name));
+      }
+      for (const place of places) await rm(place, { recursive: true, force: true, maxRetries: 3 });
+    } catch (error) {
+      const message = `cannot remove what ${name} wrote: ${describeThrown(error)}`;
+      this.#options.world.log("warn", message, { job: ref.job });
+    }
+  }
+
+  async forgetAll(): Promise<void> {
+    await Promise.all(this.ids().map((job) => this.forget(job)));
+  }
+
+  /** Only a preparation that succeeds is kept: the next attempt tries again. */
+  #keep(job: string, entry: Entry, before: Entry | null): Promise<NodeJob> {
+    this.#jobs.set(job, entry);
+    entry.ready.then(
+      ({ preparation }) => (entry.version = Math.max(entry.version, preparation.version)),
+      () => {
+        if (this.#jobs.get(job) !== entry) return;
+        if (before === null) this.#jobs.delete(job);
+        else this.#jobs.set(job, before);
+      },
+    );
+    return entry.ready;
+  }
+
+  async #prepareFirst(job: string): Promise<NodeJob> {
+    const { directory: agentDirectory, startWorker, world } = this.#options;
+    const directory = agentDirectory.jobPath(job);
+    try {
+      const preparation = await this.#fetch(job);
+      const heapBytes = preparation.heapBytes ?? this.#options.heapBytes;
+      try {
+        await mkdir(join(directory, "attempts"), { recursive: true, mode: 0o700 });
+      } catch (error) {
+        throw asSheafError(error, { path: directory, doing: "create" });
+      }
+      const code = await this.#placeCode(directory, preparation);
+      const settings = await this.#settingsOf(preparation);
+      const pool = new WorkerPool({
+        startWorker,
+        isolation: "process",
+        heapBytes,
+        noProgressMs: preparation.noProgressMs,
+        clock: world.clock,
+        listener: this.#options.listener(job),
+      });
+      pool.loads(pathToFileURL(code).href);
+      pool.settings(settings);
+      this.#tellShuffle(job, directory, preparation);
+      return { job, directory, pool, heapBytes, preparation };
+    } catch (error) {
+      await agentDirectory.removeJob(job);
+      throw error;
+    }
+  }
+
+  /** Only settings change while a job runs: its code and side data are what its id stands for. */
+  async #prepareAgain(before: NodeJob): Promise<NodeJob> {
+    const preparation = await this.#fetch(before.job);
+    before.pool.settings(await this.#settingsOf(preparation));
+    before.preparation = preparation;
+    this.#tellShuffle(before.job, before.directory, preparation);
+    return before;
+  }
+
+  #fetch(job: string): Promise<Preparation> {
+    const { world, agent, signal } = this.#options;
+    return world.api.preparation(job, agent, { signal, ...untilAnswered });
+  }
+
+  #tellShuffle(job: string, directory: string, preparation: Preparation): void {
+    const { shuffleKey, maps, expected } = preparation;
+    this.#options.shuffle.prepared({ job, directory, shuffleKey, maps, expected });
+  }
+
+  async #placeCode(directory: string, { bundle }: Preparation): Promise<string> {
+    const blob = await this.#options.blobs.path(bundle, this.#options.signal);
+    const path = join(directory, "job.mjs");
+    try {
+      await writeFile(path, runnableBundle(await readFile(blob, "utf8")), { mode: 0o600 });
+    } catch (error) {
+      throw asSheafError(error, { path, doing: "write" });
+    }
+    return path;
+  }
+
+  async #settingsOf(preparation: Preparation): Promise<JobSettings> {
+    const { job, name, settings } = preparation;
+    const auxFiles: Record<string, string> = {};
+    for (const { path, blob } of preparation.aux) {
+      auxFiles[path] = await this.#options.blobs.path(blob, this.#options.signal);
+    }
+    return { ...(fromWireValue(settings) as object), jobId: job, name, auxFiles } as JobSettings;
+  }
+
+  async #remove(job: string, ready: Promise<NodeJob>): Promise<void> {
+    const prepared = await ready.catch(() => null);
+    if (prepared !== null) {
+      await prepared.pool.close();
+      this.#options.slots.released(prepared.pool);
+    }
+    await this.#options.shuffle.forget(job);
+    await this.#options.directory.removeJob(job);
+  }
+}

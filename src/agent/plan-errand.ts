@@ -1,0 +1,135 @@
+import { dirname, isAbsolute, sep } from "node:path";
+import { SheafError, isSheafError } from "../base/errors.ts";
+import { planJob } from "../lifecycle/plan-job.ts";
+import type { JobPlan } from "../lifecycle/plan-job.ts";
+import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
+import { insideRoots } from "../security/inside-roots.ts";
+import { checkKept, checkOutput } from "../storage/atomic-output.ts";
+import { listInput } from "../storage/list-input.ts";
+import type { InputFile } from "../storage/list-input.ts";
+import type { JobOutline } from "../worker/messages.ts";
+import { makeStaging, stagingOf } from "./shared-output.ts";
+import type { Staging } from "./shared-output.ts";
+
+export type PlanErrand = Extract<Errand, { kind: "plan" }>;
+type Planned = Omit<Extract<ErrandResult, { kind: "planned" }>, "agent" | "incarnation">;
+
+/** What inputs are called that each agent has of its own: "agent:/data/logs/*.gz". */
+const agentPrefix = "agent:";
+const checksAtOnce = 64;
+
+/**
+ * Lists and cuts a job's input, and sees to it that its output can be made. Of agent-local inputs only this
+ * machine's files: none of them is no error, since others may have some.
+ * @throws SheafError as planJob and checkOutput; FORBIDDEN for paths outside the roots
+ */
+export async function planErrand(
+  errand: PlanErrand,
+  agent: string,
+  roots: readonly string[],
+): Promise<Planned> {
+  const { output, agentLocal } = errand;
+  const staging = output.kind === "shared" ? await stagingOf(output.path, errand.job, roots) : null;
+  const overwrite = output.kind === "shared" && output.overwrite;
+  if (staging !== null) await checkOutput(staging.output, { overwrite });
+  const paths = errand.inputs
+    .filter((input) => input.startsWith(agentPrefix) === agentLocal)
+    .map((input) => (agentLocal ? input.slice(agentPrefix.length) : input));
+  const listed = await listInside(paths, roots, agentLocal);
+  const files = agentLocal ? listed.map((file) => ({ ...file, name: `${agent}:${file.path}` })) : listed;
+  const planned = await cut(errand, files);
+  if (staging !== null) await prepareOutput(staging, overwrite, files);
+  return planned;
+}
+
+async function prepareOutput(
+  staging: Staging,
+  overwrite: boolean,
+  files: readonly InputFile[],
+): Promise<void> {
+  const paths = files.map(({ path }) => path);
+  if (overwrite) await checkKept(staging.output, paths);
+  await makeStaging(staging);
+}
+
+async function cut(errand: PlanErrand, files: readonly InputFile[]): Promise<Planned> {
+  const { options, agentLocal, workers } = errand;
+  if (agentLocal && files.length === 0) {
+    const partitions = options.partitions.map((count) => count ?? 1);
+    return { kind: "planned", splits: [], sample: [], files: 0, bytes: 0, partitions };
+  }
+  const plan = await planJob(outlineOf(errand.outline), {
+    inputs: files,
+    splitBytes: options.splitBytes,
+    workers,
+    mappers: options.mappers,
+    partitions: options.partitions,
+  });
+  return plannedOf(plan);
+}
+
+function plannedOf(plan: JobPlan): Planned {
+  const { tasks, files, bytes, partitions } = plan;
+  // What schemas imply is not readonly; nobody writes to it.
+  const splits = tasks.map as Planned["splits"];
+  const sample = tasks.sample as Planned["sample"];
+  return { kind: "planned", splits, sample, files, bytes, partitions: [...partitions] };
+}
+
+/** @param lenient paths that mean nothing are left out */
+async function listInside(
+  paths: readonly string[],
+  roots: readonly string[],
+  lenient: boolean,
+): Promise<InputFile[]> {
+  const there: string[] = [];
+  for (const path of paths) {
+    // Before anything is listed, so that what is outside does not show by how it is refused.
+    await insideRoots(fixedPart(path), roots);
+    if (!lenient || (await meansSomething(path))) there.push(path);
+  }
+  const files = await listInput(there);
+  for (let at = 0; at < files.length; at += checksAtOnce) {
+    await Promise.all(files.slice(at, at + checksAtOnce).map(({ path }) => insideRoots(path, roots)));
+  }
+  return files;
+}
+
+/** The path, or the directory that everything a pattern matches is in. */
+function fixedPart(path: string): string {
+  if (!isAbsolute(path)) {
+    throw new SheafError(
+      "USAGE",
+      `the input ${path} is relative, and this machine is not where it was given`,
+      {
+        hint: "Give absolute paths of files that the agents see, or agent:/path for each agent's own files.",
+      },
+    );
+  }
+  const special = path.search(/[*?[\]{}()!+@]/);
+  return special < 0 ? path : dirname(`${path.slice(0, special)}x`) || sep;
+}
+
+async function meansSomething(path: string): Promise<boolean> {
+  try {
+    await listInput([path]);
+    return true;
+  } catch (error) {
+    if (isSheafError(error) && error.code === "INPUT_MISSING") return false;
+    throw error;
+  }
+}
+
+/** As the planner knows it: on the wire a delimiter is a text. */
+function outlineOf(wire: PlanErrand["outline"]): JobOutline {
+  const { input } = wire;
+  if ("tasks" in input) return { ...wire, input: { kind: "generate", tasks: input.tasks } };
+  const framing =
+    input.framing.kind === "delimiter"
+      ? {
+          kind: "delimiter" as const,
+          delimiter: new Uint8Array(Buffer.from(input.framing.delimiter, "base64")),
+        }
+      : input.framing;
+  return { ...wire, input: { ...input, framing } } as JobOutline;
+}

@@ -1,0 +1,131 @@
+import { describeThrown, isSheafError } from "../base/errors.ts";
+import type { SlotIdentity } from "../client/api-client.ts";
+import { pauseFor, pauseMs } from "../client/retry.ts";
+import type { TaskOrder, TaskReport } from "../protocol/task-messages.ts";
+import { TASK_STATUS } from "../protocol/version.ts";
+import { formatAttempt } from "../scheduler/ids.ts";
+import { taskFailure } from "../worker/failure.ts";
+import { untilAnswered } from "./agent-world.ts";
+import type { AgentWorld } from "./agent-world.ts";
+import { failed, handedBack } from "./attempt-report.ts";
+import type { AttemptRun } from "./attempt-run.ts";
+import type { AttemptTable } from "./attempt-table.ts";
+import type { TaskLogs } from "./task-logs.ts";
+
+export interface SlotSetting {
+  readonly world: AgentWorld;
+  readonly agent: string;
+  readonly incarnation: number;
+  readonly table: AttemptTable;
+  readonly logs: TaskLogs;
+  /** Of the agent's life. */
+  readonly signal: AbortSignal;
+  /** A run of the order, not yet begun. */
+  make(order: TaskOrder, slot: number): AttemptRun;
+  isDraining(): boolean;
+  /** What the coordinator answers when it does not take this life for one that goes on. */
+  refused(error: unknown): void;
+  /** The attempt was void: nobody will ever ask for what it wrote. */
+  void(run: AttemptRun): Promise<void>;
+}
+
+const TASK_TYPES = { sample: "sampler", map: "mapper", reduce: "reducer" } as const;
+/** An answer that says "later" earlier than this was not waited for: then a pause is made here. */
+const promptMs = 100;
+
+/** One slot: asks for a task, runs it, reports it, and asks again, until its life is over. */
+export class SlotLoop {
+  readonly #slot: number;
+  readonly #setting: SlotSetting;
+  #ask = 1;
+
+  constructor(slot: number, setting: SlotSetting) {
+    this.#slot = slot;
+    this.#setting = setting;
+  }
+
+  /** Never rejects. */
+  async run(): Promise<void> {
+    const { signal, world } = this.#setting;
+    let idle = 0;
+    while (!signal.aborted) {
+      const askedMs = world.clock.nowMs();
+      const answered = await this.#once();
+      idle = answered === "worked" || world.clock.nowMs() - askedMs > promptMs ? 0 : idle + 1;
+      const pause = typeof answered === "number" ? answered : idle === 0 ? 0 : pauseMs(idle, world.random);
+      if (pause > 0) await pauseFor(pause, signal).catch(() => undefined);
+    }
+  }
+
+  /** Asks once and does what comes. A number: it is to be asked again after so many ms. */
+  async #once(): Promise<"worked" | "nothing" | number> {
+    const { world, signal } = this.#setting;
+    const identity = this.#identity();
+    try {
+      const answer = await world.api.askTask(identity, { signal, ...untilAnswered });
+      if (answer.order !== null) {
+        this.#ask++;
+        await this.#work(answer.order, identity);
+        return "worked";
+      }
+      if (answer.ask_anew) {
+        this.#ask++;
+        return "worked";
+      }
+      return answer.retry_after_ms ?? "nothing";
+    } catch (error) {
+      if (!signal.aborted) this.#setting.refused(error);
+      return "nothing";
+    }
+  }
+
+  async #work(order: TaskOrder, identity: SlotIdentity): Promise<void> {
+    const { table, logs } = this.#setting;
+    const run = this.#setting.make(order, this.#slot);
+    table.add(run);
+    const report = this.#setting.isDraining()
+      ? handedBack(order.attempt, "the agent is leaving the cluster")
+      : await run.run();
+    await logs.flush(run.ref.job);
+    await this.#report(run, report, identity);
+    table.remove(run);
+  }
+
+  /** Until it is answered: a report is never lost, and told twice it counts once. */
+  async #report(run: AttemptRun, report: TaskReport, identity: SlotIdentity): Promise<void> {
+    const { world, signal } = this.#setting;
+    const { job, phase, task } = run.ref;
+    let told = report;
+    for (let refusals = 1; !signal.aborted; refusals++) {
+      try {
+        const call = { signal, ...untilAnswered };
+        const { accepted } = await world.api.report(job, TASK_TYPES[phase], task, told, identity, call);
+        if (!accepted || told !== report) await this.#setting.void(run);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        const code = isSheafError(error) ? error.code : "INTERNAL";
+        world.log("warn", `the report of ${formatAttempt(run.ref)} was refused: ${describeThrown(error)}`, {
+          job,
+        });
+        if (code === "NOT_FOUND") return this.#setting.void(run);
+        this.#setting.refused(error);
+        if (told.status === TASK_STATUS.FINISHED && code !== "UNAUTHORIZED" && code !== "FENCED") {
+          told = failed(run.ref, notTaken(run, error));
+        }
+        await pauseFor(pauseMs(refusals, world.random), signal).catch(() => undefined);
+      }
+    }
+  }
+
+  #identity(): SlotIdentity {
+    const { agent, incarnation } = this.#setting;
+    return { agent, incarnation, slot: this.#slot, ask: this.#ask, workerPid: process.pid };
+  }
+}
+
+/** A success that the coordinator does not understand is none: the task has to be done another way. */
+function notTaken(run: AttemptRun, error: unknown) {
+  const message = `the coordinator did not take the result: ${describeThrown(error)}`;
+  return taskFailure("INTERNAL", message, { phase: run.ref.phase, blame: "system" });
+}
