@@ -11,6 +11,7 @@ const loaders = {
   inspect: async () => (await import("./command/inspect.ts")).inspectCommand,
   init: async () => (await import("./command/init.ts")).initCommand,
   gen: async () => (await import("./command/gen.ts")).genCommand,
+  coordinator: async () => (await import("./command/coordinator.ts")).coordinatorCommand,
   certs: async () => (await import("./command/certs.ts")).certsCommand,
   completion: async () => (await import("./command/completion.ts")).completionCommand,
   help: async () => (await import("./command/help.ts")).helpCommand,

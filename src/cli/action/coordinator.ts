@@ -1,0 +1,51 @@
+import { resolve } from "node:path";
+import { startCoordinator } from "../../rest/start-coordinator.ts";
+import { tlsFiles } from "../../security/tls.ts";
+import type { Invocation } from "../command.ts";
+import { exitCodes } from "../exit-code.ts";
+import type { ExitCode } from "../exit-code.ts";
+import { coordinatorPortDefault } from "../flags/coordinator-flags.ts";
+import type { coordinatorFlags } from "../flags/coordinator-flags.ts";
+import { packageVersion } from "../package-version.ts";
+import { coordinatorStateOf } from "../server-state.ts";
+import { writeTo } from "../world.ts";
+
+export async function run({ flags, world }: Invocation<typeof coordinatorFlags>): Promise<ExitCode> {
+  const path = (given: string): string => resolve(world.cwd, given);
+  const tls = tlsFiles({ ca: flags.tlsCa, cert: flags.tlsCert, key: flags.tlsKey });
+  const { heartbeat, lease, retention } = flags;
+  const started = await startCoordinator({
+    stateDirectory: coordinatorStateOf(world, flags.state),
+    port: flags.port ?? coordinatorPortDefault,
+    publicNames: flags.publicName,
+    insecure: flags.insecure ?? false,
+    version: packageVersion(),
+    logTo: world.stderr,
+    ...(flags.host === undefined ? {} : { host: flags.host }),
+    ...(flags.roots.length === 0 ? {} : { roots: flags.roots.map(path) }),
+    ...(flags.clientTokenFile === undefined ? {} : { clientTokenFile: path(flags.clientTokenFile) }),
+    ...(flags.agentTokenFile === undefined ? {} : { agentTokenFile: path(flags.agentTokenFile) }),
+    ...(tls === null ? {} : { tls }),
+    timings: {
+      ...(heartbeat === undefined ? {} : { heartbeatMs: heartbeat }),
+      ...(lease === undefined ? {} : { leaseMs: lease }),
+    },
+    limits: retention === undefined ? {} : { retention },
+    ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
+  });
+  for (const warning of started.warnings) await writeTo(world.stderr, `warning: ${warning}\n`);
+  const join = `sheaf agent --join ${started.url}`;
+  const token = started.agentTokenFile === null ? "" : ` --token-file ${started.agentTokenFile}`;
+  await writeTo(
+    world.stdout,
+    `sheaf coordinator listens on ${started.url}; agents join with: ${join}${token}\n`,
+  );
+  await new Promise<void>((stop) => {
+    const off = world.onSignal(() => {
+      off();
+      stop();
+    });
+  });
+  await started.stop();
+  return exitCodes.ok;
+}

@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { sheafBinary, startSheaf } from "../cli/support.js";
+import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.js";
+import { descendantsOf, isRunning, processesWith } from "./processes.js";
+
+export interface ClusterSettings {
+  readonly agents: number;
+  /** Of each agent. Default 1. */
+  readonly slots?: number;
+  /** Default 150 ms. */
+  readonly heartbeatMs?: number;
+  /** Default 1,500 ms. */
+  readonly leaseMs?: number;
+  /** More flags of the coordinator, of the agents. */
+  readonly coordinatorFlags?: readonly string[];
+  readonly agentFlags?: (index: number) => readonly string[];
+  /** URL an agent dials instead of the coordinator's own: a proxy's. */
+  readonly joinUrl?: (index: number, coordinator: string) => string | Promise<string>;
+}
+
+interface Served {
+  readonly child: ChildProcess;
+  readonly ended: Promise<number | string | null>;
+}
+
+/** Coordinator and agents as processes of the binary that ships, on this machine, in one directory. */
+export class RealCluster {
+  readonly root: string;
+  readonly state: string;
+  readonly settings: Required<Pick<ClusterSettings, "slots" | "heartbeatMs" | "leaseMs">> & ClusterSettings;
+  url = "";
+  #port = 0;
+  #coordinator: Served | null = null;
+  readonly #agents = new Map<number, Served>();
+
+  private constructor(root: string, settings: ClusterSettings) {
+    this.root = root;
+    this.state = join(root, "coordinator");
+    this.settings = { slots: 1, heartbeatMs: 150, leaseMs: 1_500, ...settings };
+  }
+
+  /** Started, with all agents joined; ended, and found to have left nothing running, when the test ends. */
+  static async start(t: TestContext | null, settings: ClusterSettings): Promise<RealCluster> {
+    const root = realpathSync(mkdtempSync(join(tmpdir(), "sheaf-cluster-")));
+    const cluster = new RealCluster(root, settings);
+    t?.after(() => cluster.remove());
+    await cluster.startCoordinator();
+    await Promise.all(Array.from({ length: settings.agents }, (_, index) => cluster.startAgent(index)));
+    return cluster;
+  }
+
+  get coordinatorPid(): number {
+    return this.#coordinator!.child.pid!;
+  }
+
+  agentPid(index: number): number {
+    return this.#agents.get(index)!.child.pid!;
+  }
+
+  agentState(index: number): string {
+    return join(this.root, `agent-${index}`);
+  }
+
+  agentName(index: number): string {
+    return `a${index}`;
+  }
+
+  /** Workers of the agent, and what they have started. */
+  workersOf(index: number): number[] {
+    const agent = this.#agents.get(index);
+    return agent === undefined ? [] : descendantsOf(agent.child.pid!);
+  }
+
+  /** Starts the coordinator on the port it had before, if any; resolves when it listens. */
+  async startCoordinator(): Promise<void> {
+    const { heartbeatMs, leaseMs, coordinatorFlags = [] } = this.settings;
+    const flags = ["--port", String(this.#port), "--state", this.state, "--heartbeat", `${heartbeatMs}ms`];
+    const { served, line } = this.#serve("coordinator", [
+      "coordinator",
+      ...flags,
+      "--lease",
+      `${leaseMs}ms`,
+      ...coordinatorFlags,
+    ]);
+    this.#coordinator = served;
+    const said = await line(/listens on (\S+?);/);
+    this.url = said[1]!;
+    this.#port = Number(new URL(this.url).port);
+  }
+
+  /** Resolves when it has joined. */
+  async startAgent(index: number): Promise<void> {
+    const { slots, agentFlags, joinUrl } = this.settings;
+    const join_ = joinUrl === undefined ? this.url : await joinUrl(index, this.url);
+    const flags = ["--join", join_, "--name", this.agentName(index), "--slots", String(slots)];
+    const own = ["--state", this.agentState(index), "--token-file", join(this.state, "agent.token")];
+    const { served, line } = this.#serve(`agent-${index}`, [
+      "agent",
+      ...flags,
+      ...own,
+      ...(agentFlags?.(index) ?? []),
+    ]);
+    this.#agents.set(index, served);
+    await line(/has joined/);
+  }
+
+  /** As the system or an operator would: resolves when the process is gone. */
+  async endCoordinator(signal: NodeJS.Signals): Promise<void> {
+    this.#coordinator!.child.kill(signal);
+    await this.#coordinator!.ended;
+  }
+
+  async endAgent(index: number, signal: NodeJS.Signals): Promise<number | string | null> {
+    const agent = this.#agents.get(index)!;
+    agent.child.kill(signal);
+    return agent.ended;
+  }
+
+  async restartCoordinator(): Promise<void> {
+    await this.endCoordinator("SIGKILL");
+    await this.startCoordinator();
+  }
+
+  /** A command of the CLI that talks to this cluster. */
+  start(args: readonly string[], options: SheafOptions = {}): RunningSheaf {
+    return startSheaf(args, {
+      timeoutMs: 120_000,
+      ...options,
+      env: {
+        SHEAF_ON: this.url,
+        SHEAF_TOKEN_FILE: join(this.state, "client.token"),
+        SHEAF_STATE: join(this.root, "client"),
+        ...options.env,
+      },
+    });
+  }
+
+  run(args: readonly string[], options: SheafOptions = {}): Promise<SheafResult> {
+    return this.start(args, options).done;
+  }
+
+  /** A route of the coordinator, as a client. */
+  async get<T>(path: string): Promise<T> {
+    const token = readFileSync(join(this.state, "client.token"), "utf8").trim();
+    const response = await fetch(this.url + path, { headers: { authorization: `Bearer ${token}` } });
+    if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as T;
+  }
+
+  /** All that the processes have logged: what to look at when a test fails. */
+  log(name: string): string {
+    return readFileSync(join(this.root, `${name}.log`), "utf8");
+  }
+
+  /** Ends everything, checks that no process of it is left, and removes its directory. */
+  async remove(): Promise<void> {
+    const all = [this.#coordinator, ...this.#agents.values()].filter((one) => one !== null);
+    const pids = all.flatMap(({ child }) => [child.pid!, ...descendantsOf(child.pid!)]);
+    for (const { child } of all) {
+      // One that was stopped hears nothing else.
+      child.kill("SIGCONT");
+      child.kill("SIGKILL");
+    }
+    await Promise.all(all.map(({ ended }) => ended));
+    await eventually(
+      () => pids.every((pid) => !isRunning(pid)),
+      10_000,
+      () => {
+        const left = pids.filter(isRunning);
+        for (const pid of left) process.kill(pid, "SIGKILL");
+        return `processes are left behind: ${left.join(", ")}`;
+      },
+    );
+    const named = processesWith(this.root);
+    for (const pid of named) process.kill(pid, "SIGKILL");
+    rmSync(this.root, { recursive: true, force: true, maxRetries: 3 });
+    assert.deepEqual(named, [], "processes of the cluster are left behind");
+  }
+
+  #serve(
+    name: string,
+    args: readonly string[],
+  ): { served: Served; line: (pattern: RegExp) => Promise<RegExpExecArray> } {
+    mkdirSync(this.root, { recursive: true });
+    const env: Record<string, string | undefined> = { ...process.env, SHEAF_STATE: join(this.root, "state") };
+    delete env["NODE_TEST_CONTEXT"];
+    delete env["NODE_OPTIONS"];
+    const child = spawn(process.execPath, [sheafBinary, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    let look: (() => void) | null = null;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+        appendFileSync(join(this.root, `${name}.log`), text);
+        look?.();
+      });
+    }
+    const ended = new Promise<number | string | null>((resolve) =>
+      child.once("close", (code, signal) => resolve(signal ?? code)),
+    );
+    const line = (pattern: RegExp): Promise<RegExpExecArray> =>
+      new Promise((resolve, reject) => {
+        look = () => {
+          const match = pattern.exec(said);
+          if (match !== null) resolve(match);
+        };
+        look();
+        void ended.then((end) => reject(new Error(`sheaf ${args[0]} ended (${end}): ${said}`)));
+      });
+    return { served: { child, ended }, line };
+  }
+}
+
+/** Looks until it is so; what a failure says is asked for only then. */
+export async function eventually(
+  isSo: () => boolean | Promise<boolean>,
+  withinMs: number,
+  otherwise: () => string,
+): Promise<void> {
+  const endMs = performance.now() + withinMs;
+  while (!(await isSo())) {
+    if (performance.now() > endMs) throw new Error(otherwise());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
