@@ -70,11 +70,15 @@ export type { RunOptions, RunResult } from "./lifecycle/options.ts";
 export type { RunEvent } from "./lifecycle/events.ts";
 
 /**
- * Runs a job from a program. `job` is the path or URL of a job file, which runs on all cores, or a Job
- * object, which runs in this thread.
+ * Runs a job from a program. `job` is the path or URL of a job file, which runs on all cores, or on a
+ * cluster with `on`; or a Job object, which runs in this thread.
  * @throws SheafError with the first real cause when the job fails, is cancelled, or cannot start
  */
 export async function run(job: Job | string | URL, options: RunOptions = {}): Promise<RunResult> {
-  const runner = await import("./runner/run.ts");
-  return runner.run(job, options);
+  const { on } = options;
+  if (on === undefined) return (await import("./runner/run.ts")).run(job, options);
+  const { runOnCluster } = await import("./client/cluster-run.ts");
+  const result = await runOnCluster(job, { ...options, on });
+  result.throwIfFailed();
+  return result;
 }

@@ -104,8 +104,9 @@ export class ApiClient {
     });
   }
 
-  nodes(call: CallOptions = {}): Promise<readonly NodeView[]> {
-    return this.#http.json({ ...call, method: "GET", path: "/nodes" });
+  async nodes(call: CallOptions = {}): Promise<readonly NodeView[]> {
+    const answer = this.#http.json<{ nodes: NodeView[] }>({ ...call, method: "GET", path: "/nodes" });
+    return (await answer).nodes;
   }
 
   bar(agent: string, reason: string, call: CallOptions = {}): Promise<NodeView> {
@@ -221,10 +222,14 @@ export class ApiClient {
     return this.#download(`${jobPath(job)}/results/${kind}/${index}`, from, call);
   }
 
-  /** capsule.json of a failed task; with "code", the job.mjs it ran. */
-  capsule(job: string, task: string, file: "capsule" | "code", call: CallOptions = {}): Promise<Download> {
-    const path = `${jobPath(job)}/capsules/${encodeURIComponent(task)}`;
-    return this.#download(file === "code" ? `${path}/code` : path, 0, call);
+  /** What it takes to run a failed task again: its capsule.json, or the code it ran. */
+  capsule(
+    job: string,
+    task: string,
+    file: "capsule" | "code" | "sourceMap",
+    call: CallOptions = {},
+  ): Promise<Download> {
+    return this.#download(`${jobPath(job)}/capsules/${encodeURIComponent(task)}/${file}`, 0, call);
   }
 
   /* What agents ask. */

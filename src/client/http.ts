@@ -32,6 +32,8 @@ export interface HttpOptions {
   readonly token: string | null;
   /** Certificates for https: what `loadTls(...).client` of security/ gives. */
   readonly tls?: ClientTls;
+  /** What to do when it is not let in (401), if not what the server says. */
+  readonly refusedHint?: string;
   /** How long calls are retried that say nothing else, ms. Default 15,000. */
   readonly retryMs?: number;
   readonly clock?: Clock;
@@ -81,6 +83,7 @@ export class Http {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #agent: Agent;
   readonly #retryMs: number;
+  readonly #refusedHint: string | undefined;
   readonly #world: { readonly clock: Clock; readonly random: () => number };
 
   /** @throws SheafError USAGE when the URL is none of http or https */
@@ -95,6 +98,7 @@ export class Http {
     };
     // As many connections as there are calls at one time: long polls hold theirs.
     this.#agent = new Agent({ connect: { timeout: connectTimeoutMs, ...options.tls }, pipelining: 1 });
+    this.#refusedHint = options.refusedHint;
     this.#retryMs = options.retryMs ?? 15_000;
     this.#world = { clock: options.clock ?? systemClock, random: options.random ?? Math.random };
   }
@@ -174,11 +178,10 @@ export class Http {
     }
     const { statusCode: status, headers, body } = answer;
     if (status < 300 || request.allow?.includes(status) === true) return { status, headers, body };
-    throw errorOfAnswer(
-      status,
-      await this.#read({ status, headers, body }, request, errorBytesMax),
-      this.#name(request),
-    );
+    const text = await this.#read({ status, headers, body }, request, errorBytesMax);
+    const error = errorOfAnswer(status, text, this.#name(request));
+    if (status !== 401 || this.#refusedHint === undefined) throw error;
+    throw new SheafError(error.code, error.message, { hint: this.#refusedHint, details: error.details });
   }
 
   async #read(answer: HttpAnswer, request: HttpRequest, bytesMax: number): Promise<string> {

@@ -89,6 +89,33 @@ export interface RunOptions {
   readonly file?: string | URL;
   /** Faults to inject, for tests of jobs and of sheaf. */
   readonly fail?: readonly InjectedFault[];
+  /**
+   * URL of a coordinator ("http://10.0.0.5:7077"): the job runs on its cluster, with the same result.
+   * Default: it runs on this machine. The options below need it; `workers`, `isolate` and `tempDirectory`
+   * make no sense with it.
+   */
+  readonly on?: string;
+  /** Cores wanted. Default: as many as there are tasks for. */
+  readonly cores?: number;
+  /** From -10 to 10: jobs of a higher one go first. Default 0. */
+  readonly priority?: number;
+  /** Fails when no agent has come for so long. Default: waits. */
+  readonly queueTimeoutMs?: number;
+  /**
+   * File with the clients' token. Default $SHEAF_TOKEN_FILE, else the one that a coordinator of this user on
+   * this machine has made.
+   */
+  readonly tokenFile?: string;
+  /** Certificates for https, as paths of PEM files: of the authority, and one's own with its key. */
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  /**
+   * Whether `output` is a directory that all agents see: they then write there, and nothing passes through
+   * the coordinator. Default: true when the coordinator is on this machine and may write there.
+   */
+  readonly shared?: boolean;
+  /** Labels to find the job by in lists. */
+  readonly group?: string;
+  readonly project?: string;
 }
 
 export type RunStatus = "SUCCEEDED" | "FAILED" | "CANCELLED";

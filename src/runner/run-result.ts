@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import type { Key } from "../job/key.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { writeCapsule } from "../lifecycle/capsule.ts";
+import { readRecords } from "../lifecycle/collected-records.ts";
 import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
 import type { LocalRun, RunOutcome } from "./local-run.ts";
+import { failureOutsideTasks } from "../lifecycle/outside-tasks.ts";
 import type { FailedTask, RunResult } from "../lifecycle/options.ts";
 import { RunFailure } from "../lifecycle/options.ts";
 import { measureSkew, mergeHotKeys, sumStats } from "../lifecycle/run-summary.ts";
@@ -119,19 +120,8 @@ async function errorOf(
     const message = "the job was cancelled; nothing was written";
     return new RunFailure("CANCELLED", message, { failed: null, report: message });
   }
-  if (cause === null) return outsideTasks(outcome.error ?? new SheafError("INTERNAL", "no cause was given"));
+  if (cause === null) return failureOutsideTasks(outcome.error ?? new SheafError("INTERNAL", "no cause was given"));
   return failedBy(run, cause);
-}
-
-function outsideTasks(error: SheafError): RunFailure {
-  const report = error.hint === undefined ? error.message : `${error.message}\n\n  ${error.hint}`;
-  return new RunFailure(error.code, error.message, {
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    details: error.details,
-    cause: error,
-    failed: null,
-    report,
-  });
 }
 
 async function failedBy(run: LocalRun, cause: FailedTask): Promise<RunFailure> {
@@ -174,21 +164,4 @@ function shortTask(task: string): string {
 function eventError(error: RunFailure) {
   const { code, message, task, attempt, report } = error;
   return { code, message, hint: error.hint ?? null, task, attempt, report };
-}
-
-async function* readRecords(run: LocalRun, collection: string | undefined): AsyncGenerator<[Key, unknown]> {
-  if (run.collected === null) {
-    throw new SheafError("USAGE", "result.records(): the results were not kept, or have been disposed of", {
-      hint: "Run with { collect: true }, and read them before dispose().",
-    });
-  }
-  const name = collection ?? run.collections[0] ?? "";
-  if (!run.collections.includes(name) || (collection === undefined && run.collections.length > 1)) {
-    const all = run.collections.join(", ");
-    throw new SheafError("USAGE", `result.records(${collection ?? ""}): which collection?`, {
-      hint: `The job has: ${all}.`,
-    });
-  }
-  const { readCollected } = await import("../task/collected.ts");
-  for (const one of run.collected) if (one.collection === name) yield* readCollected(one.path);
 }

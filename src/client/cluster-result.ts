@@ -1,0 +1,121 @@
+import { readRecords } from "../lifecycle/collected-records.ts";
+import type { CommittedPart, FailedTask, RunResult, RunStatus } from "../lifecycle/options.ts";
+import { RunFailure } from "../lifecycle/options.ts";
+import type { ErrorCode } from "../base/errors.ts";
+import type { JobError, JobView } from "../protocol/job-view.ts";
+import type { TaskStats } from "../task/task-spec.ts";
+import { taskFailure } from "../worker/failure.ts";
+import type { EventRelay } from "./event-relay.ts";
+
+/** How a job on a cluster went, before it is made a RunResult. */
+export interface ClusterOutcome {
+  readonly status: RunStatus;
+  /** As the coordinator knows it at the end; null when it never got there. */
+  readonly view: JobView | null;
+  readonly jobId: string;
+  readonly name: string;
+  /** Absolute path on this machine; null: none was asked for. */
+  readonly output: string | null;
+  readonly parts: readonly CommittedPart[];
+  /** What records() reads. */
+  readonly collected: readonly { readonly collection: string; readonly path: string }[] | null;
+  readonly error: RunFailure | null;
+  /** Removes what records() reads. */
+  dispose(): Promise<void>;
+}
+
+/** The result, and the last event of the run. */
+export function finishClusterRun(outcome: ClusterOutcome, relay: EventRelay): RunResult {
+  const { view, status, error, parts, jobId, name, output } = outcome;
+  const stats = { ...(view?.stats ?? emptyStats), elapsedMs: relay.elapsedMs };
+  const counters = view?.counters ?? {};
+  const badRecords = view?.badRecords ?? 0;
+  const collections = view?.collections ?? [];
+  relay.emit({
+    kind: "job-finished",
+    jobId,
+    status,
+    output: status === "SUCCEEDED" ? output : null,
+    parts,
+    counters,
+    stats,
+    badRecords,
+    error: error === null ? null : eventError(error),
+  });
+  let { collected } = outcome;
+  return {
+    status,
+    jobId,
+    name,
+    directory: null,
+    output,
+    counters,
+    stats,
+    phases: relay.phases,
+    mapTasks: view?.mapTasks ?? 0,
+    reduceTasks: view?.reduceTasks ?? 0,
+    workers: view?.bidding?.used ?? 0,
+    parts,
+    hotKeys: (view?.hotKeys ?? []).map(({ collection, key, values }) => ({
+      collection: collections.indexOf(collection),
+      name: collection,
+      key,
+      values,
+    })),
+    skew: view?.skew ?? [],
+    badRecords,
+    failedAttempts: relay.failedAttempts,
+    failedTasks: view?.failedTasks ?? [],
+    error,
+    records: (collection) => readRecords({ collected, collections }, collection),
+    throwIfFailed: () => {
+      if (error !== null) throw error;
+    },
+    dispose: async () => {
+      collected = null;
+      await outcome.dispose();
+    },
+  };
+}
+
+/** Why the job failed at the coordinator, as a run on this machine would tell it. */
+export function failureOf(error: JobError, attempts: readonly FailedTask[]): RunFailure {
+  const { code, message, hint, task, attempt, host, report } = error;
+  const known = attempts.find((one) => one.task === task && one.attempt === attempt);
+  const made = {
+    task: task ?? "",
+    attempt: attempt ?? 0,
+    failure: taskFailure(code as ErrorCode, message, { hint }),
+    capsule: null,
+  };
+  return new RunFailure(code as ErrorCode, message, {
+    ...(hint === null ? {} : { hint }),
+    failed: known ?? (task === null ? null : made),
+    report,
+    details: { task, attempt, host },
+  });
+}
+
+/** What a cancelled run rejects with. */
+export function cancelledFailure(message: string): RunFailure {
+  return new RunFailure("CANCELLED", message, { failed: null, report: message });
+}
+
+function eventError(error: RunFailure) {
+  const { code, message, task, attempt, report } = error;
+  return { code, message, hint: error.hint ?? null, task, attempt, report };
+}
+
+const emptyStats: TaskStats = {
+  recordsIn: 0,
+  bytesIn: 0,
+  recordsOut: 0,
+  bytesOut: 0,
+  emitted: 0,
+  shuffleBytes: 0,
+  spills: 0,
+  badRecords: 0,
+  groups: 0,
+  elapsedMs: 0,
+  cpuMs: 0,
+};

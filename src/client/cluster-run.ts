@@ -1,0 +1,212 @@
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { systemClock } from "../base/clock.ts";
+import { SheafError, isSheafError } from "../base/errors.ts";
+import type { Job } from "../job/define.ts";
+import type { RunOptions, RunResult } from "../lifecycle/options.ts";
+import { resolveOptions } from "../lifecycle/resolve-options.ts";
+import type { ResolvedOptions } from "../lifecycle/resolve-options.ts";
+import type { ClusterView } from "../protocol/job-view.ts";
+import type { OutputTarget } from "../protocol/submission.ts";
+import { checkOutput } from "../storage/atomic-output.ts";
+import type { ApiClient } from "./api-client.ts";
+import { finishClusterRun } from "./cluster-result.ts";
+import type { ClusterOutcome } from "./cluster-result.ts";
+import { connect } from "./connect.ts";
+import { EventRelay } from "./event-relay.ts";
+import { outputTarget } from "./job-places.ts";
+import { loadOutline } from "./load-outline.ts";
+import type { LoadedJob } from "./load-outline.ts";
+import { notSettled, settleJob } from "./settle-job.ts";
+import { submitJob } from "./submit-job.ts";
+import type { SubmittedJob } from "./submit-job.ts";
+import { watchJob } from "./watch-job.ts";
+
+/** Options of a run on a cluster: `on` is given. */
+export type ClusterRunOptions = RunOptions & { readonly on: string };
+
+/** How long the first word with a coordinator may take: one that starts is waited for. */
+const firstTryMs = 2_000;
+
+/**
+ * Runs a job file on a cluster as runner/run.ts does on this machine: the same events, output and result.
+ * When this process dies, or `signal` is aborted, the job is stopped.
+ * @throws SheafError USAGE for options that make no sense; everything else is in the result
+ */
+export async function runOnCluster(job: Job | string | URL, options: ClusterRunOptions): Promise<RunResult> {
+  const { file, resolved, api } = begin(job, options);
+  const relay = new EventRelay(systemClock, options.onEvent);
+  try {
+    return finishClusterRun(await runAttached(api, file, options, resolved, relay), relay);
+  } finally {
+    await api.close();
+  }
+}
+
+/**
+ * Submits a job that goes on without its client. Results without a shared output are kept by the coordinator.
+ * @throws SheafError whatever keeps the job from being accepted
+ */
+export async function submitToCluster(
+  job: Job | string | URL,
+  options: ClusterRunOptions,
+): Promise<SubmittedJob> {
+  const { file, resolved, api } = begin(job, options);
+  const relay = new EventRelay(systemClock, options.onEvent);
+  try {
+    const { cluster, loaded } = await relay.phase("load", () => meet(api, file, resolved, relay));
+    try {
+      const target = detachedTarget(options, resolved, cluster);
+      if (target.kind === "shared") await checkShared(target, options);
+      const request = { file, options, resolved, cluster, loaded, target, attached: false };
+      return await submitJob(api, request, options.signal);
+    } finally {
+      await loaded.dispose();
+    }
+  } finally {
+    await api.close();
+  }
+}
+
+function begin(
+  job: Job | string | URL,
+  options: ClusterRunOptions,
+): { readonly file: string; readonly resolved: ResolvedOptions; readonly api: ApiClient } {
+  const file = jobFile(job, options);
+  if (options.isolate === "inline") {
+    throw new SheafError("USAGE", "a job on a cluster cannot run inline", {
+      hint: "Leave `on` out to run it in this thread.",
+    });
+  }
+  const resolved = resolveOptions(options, "process");
+  return { file, resolved, api: connect(options, { env: process.env, home: homedir() }) };
+}
+
+async function runAttached(
+  api: ApiClient,
+  file: string,
+  options: ClusterRunOptions,
+  resolved: ResolvedOptions,
+  relay: EventRelay,
+): Promise<ClusterOutcome> {
+  const { signal } = options;
+  const { output, overwrite, collect } = resolved;
+  let submitted: SubmittedJob | null = null;
+  try {
+    signal?.throwIfAborted();
+    const { cluster, loaded } = await relay.phase("load", () => meet(api, file, resolved, relay));
+    try {
+      const target = outputTarget(
+        { output, overwrite, collect, shared: options.shared },
+        api.url,
+        cluster.roots,
+      );
+      if (target.kind === "shared") await checkShared(target, options);
+      else if (output !== null) await checkOutput(output, { overwrite, keep: [file, ...filesIn(resolved)] });
+      const request = { file, options, resolved, cluster, loaded, target, attached: true };
+      submitted = await submitJob(api, request, signal);
+      relay.submitted();
+      const isFetched = target.kind === "collect";
+      const watched = { heartbeatMs: cluster.heartbeatMs, signal, isFetched };
+      const end = await watchJob(api, submitted.job, relay, watched);
+      const fetch = isFetched && output !== null ? { path: output, overwrite } : null;
+      return await settleJob(api, submitted.job, end, relay, { fetch, output, collect, signal });
+    } finally {
+      await loaded.dispose();
+    }
+  } catch (error) {
+    return {
+      ...notSettled(submitted === null ? error : leftBehind(error, submitted.job), signal),
+      view: null,
+      jobId: submitted?.job ?? "",
+      name: submitted?.name ?? options.name ?? "",
+      output,
+      parts: [],
+      collected: null,
+      dispose: () => Promise.resolve(),
+    };
+  }
+}
+
+/** The coordinator went away for good while the job ran. */
+function leftBehind(error: unknown, job: string): unknown {
+  if (!isSheafError(error) || error.code !== "UNREACHABLE") return error;
+  return new SheafError(error.code, error.message, {
+    hint: `The job stops when its coordinator is back and misses this client. sheaf show ${job} tells then.`,
+    cause: error,
+  });
+}
+
+/** Side by side: who the coordinator is, and what the job is. */
+async function meet(
+  api: ApiClient,
+  file: string,
+  resolved: ResolvedOptions,
+  relay: EventRelay,
+): Promise<{ readonly cluster: ClusterView; readonly loaded: LoadedJob }> {
+  const asked = api.cluster({ retryMs: firstTryMs });
+  const loading = loadOutline(file, resolved, (stream, text) =>
+    relay.emit({ kind: "log", task: "", attempt: 0, stream, text }),
+  );
+  // Whichever fails first is told; what the other made is removed.
+  loading.catch(() => undefined);
+  let cluster: ClusterView;
+  try {
+    cluster = await asked;
+  } catch (error) {
+    await loading.then(
+      (loaded) => loaded.dispose(),
+      () => undefined,
+    );
+    throw error;
+  }
+  const loaded = await loading;
+  for (const message of loaded.bundle.warnings) relay.emit({ kind: "warning", message });
+  return { cluster, loaded };
+}
+
+/** Nobody will be there to fetch the results of a detached job into a directory. */
+function detachedTarget(
+  options: ClusterRunOptions,
+  { output, overwrite }: ResolvedOptions,
+  cluster: ClusterView,
+): OutputTarget {
+  if (output === null) return { kind: "collect", write: true, collect: true };
+  const wishes = { output, overwrite, collect: false, shared: options.shared };
+  const target = outputTarget(wishes, options.on, cluster.roots);
+  if (target.kind === "shared") return target;
+  throw new SheafError(
+    "USAGE",
+    `the agents cannot write to ${output} of this machine, and nobody will fetch it`,
+    {
+      hint:
+        "Leave the output out: the coordinator keeps the results, and `sheaf results @ -o DIR` fetches them. " +
+        "Or say --shared if all agents see that directory.",
+    },
+  );
+}
+
+/** An output that exists is refused before anything runs. The agents check again if theirs is another. */
+async function checkShared(
+  target: Extract<OutputTarget, { kind: "shared" }>,
+  options: ClusterRunOptions,
+): Promise<void> {
+  if (options.shared !== true) await checkOutput(target.path, { overwrite: target.overwrite });
+}
+
+/** Inputs that may be files of this machine: an output must not replace them. */
+function filesIn({ inputs }: ResolvedOptions): string[] {
+  return inputs.filter((input) => !input.startsWith("agent:"));
+}
+
+/** @throws SheafError USAGE for a Job object without its file */
+function jobFile(job: Job | string | URL, options: RunOptions): string {
+  const file = typeof job === "string" || job instanceof URL ? job : options.file;
+  if (file === undefined) {
+    throw new SheafError("USAGE", "a Job object cannot be sent to a cluster without its file", {
+      hint: 'Give the file: run(new URL("./job.ts", import.meta.url), { on: ... }), with the job as default export.',
+    });
+  }
+  return file instanceof URL || file.startsWith("file://") ? fileURLToPath(file) : resolve(file);
+}
