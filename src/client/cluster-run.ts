@@ -181,8 +181,8 @@ function detachedTarget(
     `the agents cannot write to ${output} of this machine, and nobody will fetch it`,
     {
       hint:
-        "Leave the output out: the coordinator keeps the results, and `sheaf results @ -o DIR` fetches them. " +
-        "Or say --shared if all agents see that directory.",
+        "Leave the output out: the coordinator keeps the results, and `sheaf results @ -o DIR` fetches " +
+        "them. Or say --shared if all agents see that directory.",
     },
   );
 }
@@ -205,7 +205,7 @@ function jobFile(job: Job | string | URL, options: RunOptions): string {
   const file = typeof job === "string" || job instanceof URL ? job : options.file;
   if (file === undefined) {
     throw new SheafError("USAGE", "a Job object cannot be sent to a cluster without its file", {
-      hint: 'Give the file: run(new URL("./job.ts", import.meta.url), { on: ... }), with the job as default export.',
+      hint: 'Give the file: run(new URL("./job.ts", import.meta.url), { on: ... }).',
     });
   }
   return file instanceof URL || file.startsWith("file://") ? fileURLToPath(file) : resolve(file);

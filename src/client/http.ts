@@ -8,6 +8,7 @@ import { SheafError, isSheafError } from "../base/errors.ts";
 import { MiB } from "../base/size.ts";
 import { HEADERS, PROTOCOL_VERSION } from "../protocol/version.ts";
 import { toWireJson } from "../protocol/wire-json.ts";
+import { describeTlsError } from "../security/tls-error.ts";
 import { connectionError } from "./connection-error.ts";
 import { errorOfAnswer } from "./error-answer.ts";
 import { retrying } from "./retry.ts";
@@ -140,7 +141,7 @@ export class Http {
   /** The SheafError of a failure while the body of `stream` was read. */
   bodyError(error: unknown, request: Pick<HttpRequest, "path" | "timeoutMs">): SheafError {
     if (isSheafError(error)) return error;
-    return connectionError(error, this.#name(request), silenceMsMax);
+    return this.#failed(error, request, silenceMsMax);
   }
 
   /** Ends all connections; calls under way fail. */
@@ -154,6 +155,11 @@ export class Http {
 
   #name(request: Pick<HttpRequest, "path">): string {
     return `${this.url}${request.path}`;
+  }
+
+  #failed(error: unknown, request: Pick<HttpRequest, "path">, waitedMs: number): SheafError {
+    const name = this.#name(request);
+    return describeTlsError(error, name) ?? connectionError(error, name, waitedMs);
   }
 
   async #once(request: HttpRequest): Promise<HttpAnswer> {
@@ -174,7 +180,7 @@ export class Http {
       request.signal?.throwIfAborted();
       // A file to be sent that cannot be read: not the connection's fault, and its error names the file.
       if (error instanceof Error && "path" in error) throw error;
-      throw connectionError(error, this.#name(request), headersTimeout);
+      throw this.#failed(error, request, headersTimeout);
     }
     const { statusCode: status, headers, body } = answer;
     if (status < 300 || request.allow?.includes(status) === true) return { status, headers, body };

@@ -76,7 +76,7 @@ async function cancelJob(api: ApiClient, job: string, reason: string, relay: Eve
     const why = isSheafError(error) ? error.message : String(error);
     relay.emit({
       kind: "warning",
-      message: `the coordinator could not be told to stop ${job}; it stops when it misses this client: ${why}`,
+      message: `the coordinator could not be told to stop ${job}, which ends without its client: ${why}`,
     });
     return false;
   }
