@@ -133,6 +133,8 @@ test("inputs and outputs of jobs lie inside a root, however they are written", a
   ];
   for (const path of out) await rejects(() => insideRoots(path, [root]), "FORBIDDEN", /is refused/);
   assert.ok(out.length >= 20);
+  // Relative to whose directory? Not even when it is a root.
+  await rejects(() => insideRoots("package.json", [process.cwd()]), "FORBIDDEN", /it is relative/);
 });
 
 test("links inside a root may lead about in it, and never out of it", async (t) => {

@@ -90,6 +90,10 @@ test("files that cannot work together are refused at start, each with what is wr
   const open = at("open.key", readFileSync(good.key));
   chmodSync(open, 0o644);
   const cut = readFileSync(good.cert, "utf8");
+  // Another signature than the authority's, under its name.
+  const der = Buffer.from(new X509Certificate(cut).raw);
+  der[der.length - 1]! ^= 1;
+  const forged = der.toString("base64").replaceAll(/.{64}/g, "$&\n");
   const sealed = spawnSync("openssl", ["pkcs8", "-topk8", "-in", good.key, "-passout", "pass:hunter2"], {
     encoding: "utf8",
   });
@@ -104,6 +108,10 @@ test("files that cannot work together are refused at start, each with what is wr
     [{ cert: good.key }, /good.key holds no certificate/],
     [{ key: good.cert }, /good.pem holds no private key/],
     [{ cert: at("cut.pem", `${cut.slice(0, 200)}\n-----END CERTIFICATE-----\n`) }, /cut.pem is damaged/],
+    [
+      { cert: at("forged.pem", `-----BEGIN CERTIFICATE-----\n${forged}\n-----END CERTIFICATE-----\n`) },
+      /forged.pem was not issued by an authority/,
+    ],
     [{ key: open }, /can be read or changed by other users \(mode 0644\)/],
     [{ key: other.key }, /the key .*other.key is not that of the certificate .*good.pem/],
     [{ ca: other.ca }, /good.pem was not issued by an authority in/],
