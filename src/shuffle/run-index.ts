@@ -112,18 +112,18 @@ export function readOpenRunIndex(fd: number, path: string, question: IndexQuesti
   const { entries, indexOffset, ...index } = readEnds(fd, path, window);
   if (identity !== undefined) checkIdentity(index, identity);
   const file = { fd, path, start: window.offset, indexOffset };
-  if (place === undefined) return { ...index, segments: readEntries(file, 0, entries) };
-  if (entries <= ENTRIES_AT_ONCE) {
-    return {
-      ...index,
-      segments: readEntries(file, 0, entries).filter((entry) => compare(entry, place) === 0),
-    };
-  }
-  const from = lowerBound(file, entries, place);
-  const after = { collection: place.collection, partition: place.partition + 1 };
-  const to = lowerBound(file, entries, after);
-  return { ...index, segments: readEntries(file, from, to) };
+  const read =
+    place === undefined || entries <= ENTRIES_AT_ONCE
+      ? entriesOf(file, 0, readEntryBytes(file, 0, entries))
+      : (from: number, to: number) => entriesOf(file, from, readEntryBytes(file, from, to))(from, to);
+  if (place === undefined) return { ...index, segments: read(0, entries) };
+  const from = lowerBound(read, entries, place);
+  const to = lowerBound(read, entries, { collection: place.collection, partition: place.partition + 1 });
+  return { ...index, segments: read(from, to) };
 }
+
+/** Entries [from, to) of an index. */
+type ReadEntries = (from: number, to: number) => Segment[];
 
 interface IndexFile {
   readonly fd: number;
@@ -188,15 +188,22 @@ function checkIdentity(
   throw corrupt(index.path, `belongs to another job or attempt than task ${task}, attempt ${attempt}`);
 }
 
-function readEntries(file: IndexFile, from: number, to: number): Segment[] {
+function readEntryBytes(file: IndexFile, from: number, to: number): Buffer {
   const bytes = Buffer.alloc((to - from) * INDEX_ENTRY_BYTES);
-  const at = file.start + file.indexOffset + from * INDEX_ENTRY_BYTES;
-  readFully(file.fd, file.path, bytes, at);
-  return Array.from({ length: to - from }, (_, i) => {
-    const entry = bytes.subarray(i * INDEX_ENTRY_BYTES, (i + 1) * INDEX_ENTRY_BYTES);
-    const segment = parseEntry(entry, file.path, at + i * INDEX_ENTRY_BYTES);
-    return file.start === 0 ? segment : { ...segment, offset: segment.offset + file.start };
-  });
+  readFully(file.fd, file.path, bytes, file.start + file.indexOffset + from * INDEX_ENTRY_BYTES);
+  return bytes;
+}
+
+/** Gives the entries out of bytes that begin with entry `first`; checks those that it gives. */
+function entriesOf(file: IndexFile, first: number, bytes: Buffer): ReadEntries {
+  const start = file.start + file.indexOffset;
+  return (from, to) =>
+    Array.from({ length: to - from }, (_, i) => {
+      const at = (from + i - first) * INDEX_ENTRY_BYTES;
+      const entry = bytes.subarray(at, at + INDEX_ENTRY_BYTES);
+      const segment = parseEntry(entry, file.path, start + (from + i) * INDEX_ENTRY_BYTES);
+      return file.start === 0 ? segment : { ...segment, offset: segment.offset + file.start };
+    });
 }
 
 /** An index entry that lies at `offset`. @throws SheafError BLOCK_CORRUPT when its checksum is wrong */
@@ -220,12 +227,12 @@ function compare(entry: PartitionPlace, place: PartitionPlace): number {
 }
 
 /** First entry that is not below `place`. */
-function lowerBound(file: IndexFile, entries: number, place: PartitionPlace): number {
+function lowerBound(read: ReadEntries, entries: number, place: PartitionPlace): number {
   let low = 0;
   let high = entries;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (compare(readEntries(file, middle, middle + 1)[0]!, place) < 0) low = middle + 1;
+    if (compare(read(middle, middle + 1)[0]!, place) < 0) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -1,0 +1,17 @@
+import { rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { describeThrown, SheafError } from "../base/errors.ts";
+import type { MapOutputs } from "../protocol/task-messages.ts";
+import { formatAttempt } from "../scheduler/ids.ts";
+import { jobFingerprint } from "../shuffle/run-format.ts";
+import type { MapOutput } from "../task/task-spec.ts";
+import type { FetchLimits } from "./fetch-limits.ts";
+import { fetchLimits } from "./fetch-limits.ts";
+import { ReduceFetch } from "./fetch-reduce.ts";
+import { FetchScheduler } from "./fetch-scheduler.ts";
+import { OutputMirror } from "./shuffle-mirror.ts";
+import { JobOutputs } from "./shuffle-outputs.ts";
+import type { ReduceInputs, ReduceQuestion, ShuffleJob, ShuffleNode } from "./shuffle-port.ts";
+import { ShuffleServer } from "./shuffle-server.ts";
