@@ -1,26 +1,28 @@
-import { close, closeSync, open, writev } from "node:fs";
+import { close, open, write } from "node:fs";
 import { KiB } from "../base/size.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 
 /** Bytes written at once. */
 const WRITE_BYTES = 512 * KiB;
-/** With so much not yet written, whoever brings more has to wait. */
-const HELD_BYTES_MAX = 2 * WRITE_BYTES;
 
 /**
  * A file to which slices are appended, many to a file: making, naming and removing a file costs fifty times
- * what appending a small slice does. Writes go on beside whatever brings the bytes, which are borrowed until
- * they are written.
+ * what appending a small slice does. What is appended is copied, into one of two buffers while the other one
+ * is written: chunks from a socket that live until they are written cost more to collect than to copy.
  */
 export class PackFile {
   readonly path: string;
   #fd = -1;
   /** Bytes that are in the file and count. */
   #written = 0;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  #filling: Buffer = Buffer.alloc(0);
+  #filled = 0;
+  #spare: Buffer | null = null;
   #writing: Promise<void> | null = null;
   #writingBytes = 0;
+  /** What came while both buffers were full. */
+  #overflow: Buffer[] = [];
+  #overflowBytes = 0;
   #failure: Error | null = null;
   #marks: { readonly at: number; readonly reached: () => void }[] = [];
   #onRoom: (() => void) | null = null;
@@ -31,33 +33,41 @@ export class PackFile {
 
   /** Where the next appended byte will lie. */
   get end(): number {
-    return this.#written + this.#writingBytes + this.#heldBytes;
+    return this.#written + this.#writingBytes + this.#filled + this.#overflowBytes;
   }
 
   /** Whether more may be appended now. */
   get hasRoom(): boolean {
-    return this.#writingBytes + this.#heldBytes < HELD_BYTES_MAX;
+    return this.#writing === null || this.#filled < WRITE_BYTES;
   }
 
-  /** Opens the file, which is made the first time. @throws SheafError */
+  /** Opens the file, which is made the first time, and takes buffers. @throws SheafError */
   async open(): Promise<void> {
     if (this.#fd >= 0) return;
     try {
       this.#fd = await new Promise((resolve, reject) => {
-        // Created once; what it holds by then stays.
-        open(this.path, this.#written === 0 ? "w" : "r+", 0o600, (error, fd) =>
-          error === null ? resolve(fd) : reject(error),
-        );
+        const flags = this.#written === 0 ? "w" : "r+";
+        open(this.path, flags, 0o600, (error, fd) => (error === null ? resolve(fd) : reject(error)));
       });
     } catch (error) {
       throw asSheafError(error, { path: this.path, doing: "create" });
     }
+    this.#filling = Buffer.allocUnsafeSlow(WRITE_BYTES);
   }
 
+  /** `bytes` may be reused afterwards. More than there is room for is kept apart. */
   append(bytes: Buffer): void {
-    this.#held.push(bytes);
-    this.#heldBytes += bytes.length;
-    if (this.#heldBytes >= WRITE_BYTES) this.#write();
+    for (let at = 0; at < bytes.length;) {
+      if (this.#filled === WRITE_BYTES && !this.#swap()) {
+        const rest = Buffer.from(bytes.subarray(at));
+        this.#overflow.push(rest);
+        this.#overflowBytes += rest.length;
+        return;
+      }
+      const copied = bytes.copy(this.#filling, this.#filled, at);
+      this.#filled += copied;
+      at += copied;
+    }
   }
 
   /** Calls back when all that was appended so far is in the file; never when that fails. */
@@ -72,12 +82,11 @@ export class PackFile {
 
   /** Resolves when everything is in the file. @throws SheafError DISK_FULL and the like */
   async flush(): Promise<void> {
-    while (this.#failure === null && (this.#writing !== null || this.#heldBytes > 0)) {
-      this.#write();
+    while (this.#failure === null && (this.#writing !== null || this.#filled > 0)) {
+      this.#swap();
       await this.#writing;
     }
     if (this.#failure !== null) throw asSheafError(this.#failure, { path: this.path, doing: "write" });
-    this.#reachMarks();
   }
 
   /** Everything from `end` on counts no more. After flush() only. */
@@ -85,11 +94,14 @@ export class PackFile {
     this.#written = end;
   }
 
-  /** What is not in the file yet is dropped. May be opened again. */
+  /** What is not in the file yet is dropped, and so are the buffers. May be opened again. */
   async close(): Promise<void> {
     await this.#writing;
-    this.#held = [];
-    this.#heldBytes = 0;
+    this.#filling = Buffer.alloc(0);
+    this.#spare = null;
+    this.#filled = 0;
+    this.#overflow = [];
+    this.#overflowBytes = 0;
     this.#marks = [];
     this.#failure = null;
     const fd = this.#fd;
@@ -97,39 +109,37 @@ export class PackFile {
     if (fd >= 0) await new Promise<void>((resolve) => close(fd, () => resolve()));
   }
 
-  /** At once, without waiting for writes. */
-  closeNow(): void {
-    if (this.#fd >= 0) closeSync(this.#fd);
-    this.#fd = -1;
-  }
-
-  #write(): void {
-    if (this.#writing !== null || this.#failure !== null || this.#heldBytes === 0) return;
-    const bytes = this.#held;
-    this.#writingBytes = this.#heldBytes;
-    this.#held = [];
-    this.#heldBytes = 0;
-    this.#writing = writeAll(this.#fd, bytes, this.#written).then(
-      () => this.#wrote(),
+  /** Begins to write what is filled, and fills the other buffer; false while that one is being written. */
+  #swap(): boolean {
+    if (this.#writing !== null || this.#failure !== null) return false;
+    const full = this.#filling;
+    this.#writingBytes = this.#filled;
+    this.#filling = this.#spare ?? Buffer.allocUnsafeSlow(WRITE_BYTES);
+    this.#spare = null;
+    this.#filled = 0;
+    this.#writing = writeAll(this.#fd, full.subarray(0, this.#writingBytes), this.#written).then(
+      () => this.#wrote(full),
       (error: Error) => {
         this.#failure = error;
         this.#writing = null;
         this.#tellRoom();
       },
     );
+    return true;
   }
 
-  #wrote(): void {
+  #wrote(buffer: Buffer): void {
     this.#writing = null;
+    this.#spare = buffer;
     this.#written += this.#writingBytes;
     this.#writingBytes = 0;
-    this.#reachMarks();
-    if (this.#heldBytes >= WRITE_BYTES) this.#write();
-    this.#tellRoom();
-  }
-
-  #reachMarks(): void {
     while (this.#marks.length > 0 && this.#marks[0]!.at <= this.#written) this.#marks.shift()!.reached();
+    const late = this.#overflow;
+    this.#overflow = [];
+    this.#overflowBytes = 0;
+    for (const bytes of late) this.append(bytes);
+    if (this.#filled === WRITE_BYTES) this.#swap();
+    this.#tellRoom();
   }
 
   #tellRoom(): void {
@@ -141,19 +151,12 @@ export class PackFile {
 }
 
 /** The system may take less than it is given. */
-async function writeAll(fd: number, buffers: readonly Buffer[], at: number): Promise<void> {
-  let left = [...buffers];
-  let offset = at;
-  while (left.length > 0) {
-    let taken = await new Promise<number>((resolve, reject) => {
-      writev(fd, left, offset, (error, bytes) => (error === null ? resolve(bytes) : reject(error)));
+async function writeAll(fd: number, bytes: Buffer, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    done += await new Promise<number>((resolve, reject) => {
+      write(fd, bytes, done, bytes.length - done, at + done, (error, taken) =>
+        error === null ? resolve(taken) : reject(error),
+      );
     });
-    offset += taken;
-    const whole = left.findIndex((buffer) => {
-      if (buffer.length > taken) return true;
-      taken -= buffer.length;
-      return false;
-    });
-    left = whole < 0 ? [] : [left[whole]!.subarray(taken), ...left.slice(whole + 1)];
   }
 }

@@ -286,5 +286,8 @@ export class ReduceFetch {
 }
 
 function gone(problem: string): SheafError {
-  return new SheafError("BLOCK_CORRUPT", problem, { retryable: true });
+  return new SheafError("BLOCK_CORRUPT", problem, {
+    hint: "The map task that wrote it has to run again.",
+    retryable: true,
+  });
 }

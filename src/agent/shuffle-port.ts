@@ -1,5 +1,5 @@
 import type { Preparation } from "../protocol/task-messages.ts";
-import type { MapOutput } from "../task/task-spec.ts";
+import type { MapOutput, ReduceInput } from "../task/task-spec.ts";
 
 /** What the shuffle part is told of a job. */
 export interface ShuffleJob {
@@ -28,7 +28,7 @@ export interface ReduceQuestion {
 
 export type ReduceInputs =
   /** All on this disk, in map task order. */
-  | { readonly kind: "inputs"; readonly inputs: readonly MapOutput[] }
+  | { readonly kind: "inputs"; readonly inputs: readonly ReduceInput[] }
   /** The map attempt whose output could not be had. */
   | {
       readonly kind: "unreadable";

@@ -5,15 +5,17 @@ import { isSheafError } from "../base/errors.ts";
 import { KiB } from "../base/size.ts";
 import type { PartitionSlice } from "../shuffle/partition-slice.ts";
 import { slicePartition, slicePieces } from "../shuffle/partition-slice.ts";
+import type { RunOwner } from "../shuffle/run-format.ts";
+import { jobFingerprint } from "../shuffle/run-format.ts";
 import { corrupt, readOpenRunIndex } from "../shuffle/run-index.ts";
 import { encodeFrameHead } from "./shuffle-frame.ts";
-import type { MapAttempt, SliceQuestion } from "./shuffle-request.ts";
+import type { SliceQuestion } from "./shuffle-request.ts";
 
 /** Bytes handed to the socket at once. */
 export const SEND_BYTES = 512 * KiB;
 /**
- * Shorter stretches are read without waiting: a trip through the thread pool costs more than reading them, and
- * most of a shuffle's files are in memory, having just been written.
+ * Shorter stretches are read without waiting: a trip through the thread pool costs more than reading them,
+ * and most of a shuffle's files are in memory, having just been written.
  */
 const READ_NOW_BYTES = 32 * KiB;
 /** After so many slices other requests get their turn. */
@@ -26,8 +28,8 @@ export type SendBuffers = readonly [Buffer, Buffer];
 export type FindOutput = (task: number, attempt: number) => string | null;
 
 /**
- * Sends what was asked for as the body of a response whose head is written, and ends it. Rejects when the other
- * end is gone, and when a file turns out shorter than its index says: the connection is then to be cut.
+ * Sends what was asked for as the body of a response whose head is written, and ends it. Rejects when the
+ * other end is gone, and when a file turns out shorter than its index says: the connection is then to be cut.
  */
 export async function sendSlices(
   response: ServerResponse,
@@ -36,9 +38,10 @@ export async function sendSlices(
   buffers: SendBuffers,
 ): Promise<void> {
   const body = new BodyWriter(response, buffers);
+  const job = jobFingerprint(question.job);
   for (const [i, map] of question.maps.entries()) {
     if (i > 0 && i % SLICES_AT_ONCE === 0) await turn();
-    await sendSlice(body, question, map, i === 0 ? question.from : 0, find);
+    await sendSlice(body, question, { job, ...map }, i === 0 ? question.from : 0, find);
   }
   await body.end();
 }
@@ -46,16 +49,18 @@ export async function sendSlices(
 async function sendSlice(
   body: BodyWriter,
   question: SliceQuestion,
-  map: MapAttempt,
+  owner: RunOwner,
   from: number,
   find: FindOutput,
 ): Promise<void> {
-  const path = find(map.task, map.attempt);
+  const { task, attempt } = owner;
+  const map = { task, attempt };
+  const path = find(task, attempt);
   const fd = path === null ? null : openOutput(path);
   if (path === null || fd === null)
     return body.append(encodeFrameHead({ state: "gone", ...map, bytes: 0, from: 0 }));
   try {
-    const slice = readSlice(fd, path, question, map);
+    const slice = readSlice(fd, path, question, owner);
     if (slice === null)
       return await body.append(encodeFrameHead({ state: "damaged", ...map, bytes: 0, from: 0 }));
     const begin = from <= slice.bytes ? from : 0;
@@ -84,11 +89,10 @@ function openOutput(path: string): number | null {
 function readSlice(
   fd: number,
   path: string,
-  { job, collection, partition }: SliceQuestion,
-  { task, attempt }: MapAttempt,
+  { collection, partition }: SliceQuestion,
+  identity: RunOwner,
 ): PartitionSlice | null {
   try {
-    const identity = { jobId: job, task, attempt };
     return slicePartition(readOpenRunIndex(fd, path, { identity, place: { collection, partition } }));
   } catch (error) {
     if (isSheafError(error)) return null;

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { crc32c } from "@node-rs/crc32";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import type { RunIdentity, Segment } from "./run-format.ts";
+import type { RunIdentity, RunOwner, Segment } from "./run-format.ts";
 import {
   END_MAGIC,
   ENTRY_CRC_OFFSET,
@@ -85,7 +85,7 @@ export function readFully(fd: number, path: string, target: Buffer, offset: numb
 /** What of a run file is wanted, and what it must be. */
 export interface IndexQuestion {
   /** Whose run file it has to be. Default: it may be anybody's. */
-  readonly identity?: RunIdentity | undefined;
+  readonly identity?: RunIdentity | RunOwner | undefined;
   /** Default: all segments. */
   readonly place?: PartitionPlace | undefined;
   /** Default: the whole file. */
@@ -182,9 +182,11 @@ export function parseTrailer(
 
 function checkIdentity(
   index: Pick<RunIndex, "path" | "job" | "task" | "attempt">,
-  { jobId, task, attempt }: RunIdentity,
+  identity: RunIdentity | RunOwner,
 ): void {
-  if (index.job.equals(jobFingerprint(jobId)) && index.task === task && index.attempt === attempt) return;
+  const job = "job" in identity ? identity.job : jobFingerprint(identity.jobId);
+  const { task, attempt } = identity;
+  if (index.job.equals(job) && index.task === task && index.attempt === attempt) return;
   throw corrupt(index.path, `belongs to another job or attempt than task ${task}, attempt ${attempt}`);
 }
 

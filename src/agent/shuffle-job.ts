@@ -1,0 +1,153 @@
+import { rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import type { MapOutputs } from "../protocol/task-messages.ts";
+import { formatTask } from "../scheduler/ids.ts";
+import { jobFingerprint } from "../shuffle/run-format.ts";
+import type { PartitionPlace } from "../shuffle/run-index.ts";
+import type { FetchLane } from "./fetch-lane.ts";
+import { ReduceFetch } from "./fetch-reduce.ts";
+import type { FetchJob } from "./fetch-scheduler.ts";
+import { OutputMirror } from "./shuffle-mirror.ts";
+import { JobOutputs } from "./shuffle-outputs.ts";
+import type { ReduceInputs, ReduceQuestion, ShuffleJob } from "./shuffle-port.ts";
+
+export interface JobShuffleOptions {
+  readonly agent: string;
+  incarnation(): number;
+  /** Entries of the job's list of map outputs from number `after` on. */
+  read(after: number, signal: AbortSignal): Promise<MapOutputs>;
+  /** The list could not be read, though nobody waits for it. */
+  unread(error: unknown): void;
+  /** The lane has something to fetch. */
+  ready(lane: FetchLane, job: FetchJob): void;
+}
+
+/** One job's part of the shuffle of this machine. */
+export class JobShuffle implements FetchJob {
+  readonly job: string;
+  readonly fingerprint: Buffer;
+  readonly outputs: JobOutputs;
+  readonly #options: JobShuffleOptions;
+  readonly #directory: string;
+  readonly #mirror: OutputMirror;
+  readonly #reduces = new Map<number, ReduceFetch>();
+  /** Not to be fetched for, unless they are asked for again. */
+  readonly #ended = new Set<number>();
+  readonly #removals = new Set<Promise<unknown>>();
+  #prepared: ShuffleJob;
+  /** Reduces it has fetched for so far. */
+  #made = 0;
+
+  /**
+   * What a crashed agent left of fetched files is removed.
+   * @throws SheafError when the directory is not there
+   */
+  constructor(prepared: ShuffleJob, options: JobShuffleOptions) {
+    this.job = prepared.job;
+    this.fingerprint = jobFingerprint(prepared.job);
+    this.outputs = new JobOutputs(prepared.directory);
+    this.#prepared = prepared;
+    this.#options = options;
+    this.#directory = join(prepared.directory, "fetched");
+    rmSync(this.#directory, { recursive: true, force: true });
+    this.#mirror = new OutputMirror(prepared.maps, {
+      read: (after, signal) => options.read(after, signal),
+      changed: (tasks) => {
+        for (const reduce of this.#reduces.values()) for (const task of tasks) reduce.update(task);
+      },
+      failed: (error) => options.unread(error),
+    });
+  }
+
+  get shuffleKey(): string {
+    return this.#prepared.shuffleKey;
+  }
+
+  /** There is a newer preparation, or this is the first. */
+  prepare(prepared: ShuffleJob): void {
+    this.#prepared = prepared;
+    for (const { task, collection, partition } of prepared.expected) {
+      if (!this.#ended.has(task)) this.#reduceOf(task, { collection, partition });
+    }
+  }
+
+  grew(version: number): void {
+    this.#mirror.grew(version);
+  }
+
+  async inputs(question: ReduceQuestion): Promise<ReduceInputs> {
+    const { task, collection, partition, version, signal, moved } = question;
+    await unlessAborted(this.#mirror.atLeast(version), signal);
+    this.#ended.delete(task);
+    return this.#reduceOf(task, { collection, partition }).inputs(signal, moved);
+  }
+
+  damaged(path: string): boolean {
+    for (const reduce of this.#reduces.values()) if (reduce.damaged(path)) return true;
+    return false;
+  }
+
+  reduceEnded(task: number): void {
+    this.#ended.add(task);
+    const reduce = this.#reduces.get(task);
+    if (reduce === undefined) return;
+    this.#reduces.delete(task);
+    const removal = reduce
+      .close(new SheafError("CANCELLED", "the reduce has ended"))
+      .then(() => rm(reduce.options.directory, { recursive: true, force: true }))
+      // What is left goes with the job's directory.
+      .catch(() => {})
+      .finally(() => this.#removals.delete(removal));
+    this.#removals.add(removal);
+  }
+
+  /** Resolves when none of its fetched files is open. */
+  async close(): Promise<void> {
+    this.#mirror.close();
+    const reason = new SheafError("CANCELLED", "the job is forgotten");
+    await Promise.all([...this.#reduces.values()].map((reduce) => reduce.close(reason)));
+    await Promise.all(this.#removals);
+  }
+
+  #reduceOf(task: number, place: PartitionPlace): ReduceFetch {
+    const known = this.#reduces.get(task);
+    if (known !== undefined) return known;
+    const mirror = this.#mirror;
+    const reduce = new ReduceFetch({
+      task,
+      place,
+      mirror,
+      maps: this.#prepared.maps,
+      // A new one each time: of an earlier one files may still be on their way out.
+      directory: join(
+        this.#directory,
+        `${formatTask({ job: this.job, phase: "reduce", task })}-${this.#made++}`,
+      ),
+      ownOutput: (peer, map) => {
+        const { agent, incarnation } = mirror.peer(peer);
+        if (agent !== this.#options.agent || incarnation !== this.#options.incarnation()) return undefined;
+        return this.outputs.find(map.task, map.attempt);
+      },
+      ready: (lane) => this.#options.ready(lane, this),
+    });
+    this.#reduces.set(task, reduce);
+    return reduce;
+  }
+}
+
+/** Rejects with the signal's reason as soon as that is aborted; the work itself goes on. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  let onAbort = (): void => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort);
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
