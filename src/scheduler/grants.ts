@@ -60,8 +60,8 @@ export class GrantBook {
 }
 
 /** Whether the job may run one attempt more on the node. */
-export function mayUse(job: JobState, node: string): boolean {
-  return job.grants.has(node) && !isBarred(job, node);
+export function mayUse(s: SchedulerState, job: JobState, node: string): boolean {
+  return s.rules.hasGrant(job, node) && !isBarred(job, node);
 }
 
 /**
@@ -71,7 +71,7 @@ export function mayUse(job: JobState, node: string): boolean {
 export function* idleFor(s: SchedulerState, job: JobState): Generator<NodeState> {
   const { room } = job.grants;
   if (room === null || room.size >= s.idle.size) {
-    for (const node of s.idle) if (mayUse(job, node.id)) yield node;
+    for (const node of s.idle) if (mayUse(s, job, node.id)) yield node;
     return;
   }
   for (const name of room) {

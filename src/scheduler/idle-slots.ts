@@ -32,7 +32,7 @@ export function withdrawSlot(s: SchedulerState, node: NodeState, slot: Slot): vo
 
 /** Takes note of whether the node takes new tasks. Its idle slots count only while it does. */
 export function openOrClose(s: SchedulerState, node: NodeState): void {
-  const open = !node.draining && !s.handBars.has(node.id);
+  const open = s.rules.isOpen(node.draining, s.handBars.has(node.id));
   if (open === node.open) return;
   node.open = open;
   if (node.idle.length === 0) return;

@@ -112,19 +112,35 @@ export function workerReady(s: SchedulerState, event: EventOf<"workerReady">): v
 
 /** The same question once more: the answer to it may have been lost. */
 function answerAgain(s: SchedulerState, node: NodeState, slot: Slot): void {
-  const { id, incarnation } = node;
   switch (slot.state.kind) {
     case "IDLE":
       return;
     case "BUSY":
       if (slot.state.attempt.beat !== null) return;
-      slot.state.attempt.unheard = false;
-      orderStart(s, node, slot);
+      if (slot.state.attempt.task.phase.open) {
+        slot.state.attempt.unheard = false;
+        orderStart(s, node, slot);
+        return;
+      }
+      dropUnbegun(s, slot.state.attempt);
+      askAnew(s, node, slot);
       return;
     case "AWAY":
-      s.commands.push({ kind: "askAnew", node: id, incarnation, slot: slot.index, ask: slot.lastAsk });
+      askAnew(s, node, slot);
       return;
   }
+}
+
+function askAnew(s: SchedulerState, node: NodeState, slot: Slot): void {
+  const { id, incarnation } = node;
+  s.commands.push({ kind: "askAnew", node: id, incarnation, slot: slot.index, ask: slot.lastAsk });
+}
+
+/** What a reduce is to read is told with its order; some of that is gone before it was heard. */
+function dropUnbegun(s: SchedulerState, attempt: Attempt): void {
+  const { task, ref } = attempt;
+  endAttempt(s, attempt, { kind: "LOST", endedMs: s.nowMs, reason: "its input was lost before it began" });
+  moveTask(s, task, { kind: "release", attempt: ref.attempt, open: task.phase.open });
 }
 
 export function workerGone(s: SchedulerState, event: EventOf<"workerGone">): void {

@@ -15,7 +15,7 @@ import type { Task } from "./task.ts";
 export function serveNode(s: SchedulerState, node: NodeState): void {
   if (!node.open) return;
   const choose = (job: JobState): Task | undefined =>
-    mayUse(job, node.id) ? job.queue.peek(node.id, s.nodes.size > 1) : undefined;
+    mayUse(s, job, node.id) ? job.queue.peek(node.id, s.nodes.size > 1) : undefined;
   while (node.idle.length > 0) {
     const task = s.queue.find(choose);
     if (task !== undefined) {
@@ -66,7 +66,7 @@ function idleAmong(s: SchedulerState, task: Task, names: readonly string[]): Nod
   let second: NodeState | undefined;
   for (const name of names) {
     const node = s.nodes.get(name);
-    if (node === undefined || !node.open || node.idle.length === 0 || !mayUse(task.job, name)) continue;
+    if (node === undefined || !node.open || node.idle.length === 0 || !mayUse(s, task.job, name)) continue;
     if (name !== task.lastFailedNode) return node;
     second = node;
   }

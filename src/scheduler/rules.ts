@@ -1,4 +1,5 @@
 import { speaksFor } from "./attempt.ts";
+import type { JobState } from "./job-state.ts";
 import { isSlow } from "./speculation-rule.ts";
 import { differs } from "./start-over.ts";
 import { nextTaskState } from "./task-state.ts";
@@ -12,6 +13,10 @@ export interface Rules {
   readonly speaksFor: typeof speaksFor;
   readonly isSlow: typeof isSlow;
   readonly differs: typeof differs;
+  /** Whether a job may run one attempt more on a node, as far as its grants go. */
+  readonly hasGrant: (job: JobState, node: string) => boolean;
+  /** Whether a node takes new tasks. */
+  readonly isOpen: (draining: boolean, barredByHand: boolean) => boolean;
   /** Whether a slot's question has not been seen before. */
   isNewAsk(ask: number, lastAsk: number): boolean;
   /** Whether a node's words come from the life it is in. */
@@ -23,6 +28,8 @@ export const standardRules: Rules = {
   speaksFor,
   isSlow,
   differs,
+  hasGrant: (job, node) => job.grants.has(node),
+  isOpen: (draining, barredByHand) => !draining && !barredByHand,
   isNewAsk: (ask, lastAsk) => ask > lastAsk,
   isSameLife: (spoken, current) => spoken === current,
 };

@@ -41,7 +41,7 @@ function findBackup(s: SchedulerState, job: JobState): { node: NodeState; slow: 
 }
 
 function slowAttempt(s: SchedulerState, job: JobState, node: NodeState): Attempt | undefined {
-  if (!job.policy.speculation || job.status.kind !== "RUNNING" || !mayUse(job, node.id)) return undefined;
+  if (!job.policy.speculation || job.status.kind !== "RUNNING" || !mayUse(s, job, node.id)) return undefined;
   for (const name of PHASES) {
     const phase = job.phases[name];
     let looked = 0;

@@ -48,7 +48,7 @@ function reasonFor(s: SchedulerState, job: JobState, name: string): string {
   if (node.draining) return `agent ${name} is draining`;
   const bar = job.bars.get(name);
   if (bar !== undefined && bar.untilMs !== null)
-    return `agent ${name} is barred: ${bar.failures === 1 ? "1 failure" : `${bar.failures} failures`}, last: ${bar.lastMessage}`;
+    return `agent ${name} is barred: ${bar.failures}x failed, last: ${bar.lastMessage}`;
   if (!job.grants.has(name)) return `no core of agent ${name} granted`;
   if (isBusy(node)) return `all ${node.slots.length} slots of agent ${name} run other jobs`;
   return `no worker of agent ${name} asks for tasks`;

@@ -142,7 +142,7 @@ const bidders = fc.uniqueArray(
   { selector: (one) => one.node, maxLength: 12 },
 );
 
-test("whatever is bid: no more than asked, no more than is free, all that can be had, in any order of agents", () => {
+test("whatever is bid: all that can be had of what is asked, in any order of agents", () => {
   fc.assert(
     fc.property(
       bidders,

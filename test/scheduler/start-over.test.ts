@@ -28,7 +28,7 @@ test("a map made again with the same output leaves the reduces alone", () => {
   assert.equal(stage.states("reduce"), "2 RUNNING, 1 FINISHED");
 });
 
-test("a map made again with other output makes reduces that began before start over, at nobody's cost", () => {
+test("a map made again with other output makes earlier reduces start over, at nobody's cost", () => {
   const stage = stageWithLoss();
   assert.equal(stage.states("reduce"), "1 BLOCKED, 1 RUNNING, 1 FINISHED");
   stage.finish("map-00000.2", {}, true, "new");

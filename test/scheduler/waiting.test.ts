@@ -131,7 +131,7 @@ test("an agent barred by rule is named with what it did last", () => {
   stage.fail("map-00000.1");
   assert.equal(
     wait(stage),
-    "map-00000 has its input on a; agent a is barred: 1 failure, last: map-00000.1 failed",
+    "map-00000 has its input on a; agent a is barred: 1x failed, last: map-00000.1 failed",
   );
 });
 

@@ -16,6 +16,14 @@ export function auditState(s: SchedulerState): void {
       const right = attempt.state.kind === "RUNNING" && attempt.node === node && attempt.slot === slot.index;
       demand(right, () => `${node.id} slot ${slot.index} is busy with an attempt that does not run there`);
     }
+    const { id } = node;
+    for (const job of s.active) {
+      const { grants } = job.grants;
+      if (grants === null) continue;
+      const runs = node.slots.filter(({ state }) => state.kind === "BUSY" && state.attempt.task.job === job);
+      const right = job.grants.has(id) === runs.length < (grants[id] ?? 0);
+      demand(right, () => `${job.id} runs ${runs.length} on ${id}, room: ${job.grants.has(id)}`);
+    }
     const listed = node.byIdle.chain === s.idle;
     demand(
       listed === (node.open && node.idle.length > 0),

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type Phase, PHASES } from "#src/scheduler/ids.js";
 import type { JobState } from "#src/scheduler/job-state.js";
 import type { NodeState } from "#src/scheduler/node.js";
@@ -97,4 +98,14 @@ function taskView(task: Task): unknown {
       }),
     ),
   };
+}
+
+/** Where two plain values differ first: "jobs.0.ready: 3, 2". */
+export function difference(a: unknown, b: unknown, at: readonly string[] = []): string {
+  if (typeof a === "object" && typeof b === "object" && a !== null && b !== null) {
+    const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
+    for (const key of new Set([...Object.keys(left), ...Object.keys(right)]))
+      if (!isDeepStrictEqual(left[key], right[key])) return difference(left[key], right[key], [...at, key]);
+  }
+  return `${at.join(".")}: ${JSON.stringify(a)}, ${JSON.stringify(b)}`;
 }

@@ -9,7 +9,7 @@ import type { World } from "./world.js";
 export function checkWorld(world: World): void {
   const { state } = world.scheduler;
   auditState(state);
-  for (const id of world.jobs.keys()) checkJob(world, state.jobs.get(id)!);
+  for (const id of world.jobs.keys()) checkJob(world, id);
   for (const node of world.nodes.values()) {
     if (!node.up) continue;
     const { id } = node.plan;
@@ -26,16 +26,21 @@ export function checkWorld(world: World): void {
   }
 }
 
-function checkJob(world: World, job: JobState): void {
+function checkJob(world: World, id: string): void {
   const { monitor, plan, log } = world;
-  const ended = monitor.ended.get(job.id);
-  demand(ended !== undefined, () => `${job.id} did not end: ${job.status.kind}`);
+  const ended = monitor.ended.get(id);
+  demand(ended !== undefined, () => `${id} did not end`);
+  const job = monitor.jobs.get(id)!;
   const { status, cause } = ended!;
   const succeeded = status === "SUCCEEDED";
   demand(succeeded === (cause === null), () => `${job.id} ${status}, cause: ${cause?.message}`);
-  const done = monitor.commits.get(job.id) ?? false;
+  const done = monitor.commits.has(id);
   demand(done === succeeded, () => `${job.id} ${status}, but its commit went through: ${done}`);
   if (plan.faultless) demand(succeeded, () => `${job.id} ${status} without any fault: ${cause?.message}`);
+  if (plan.restartsOnly) demand(succeeded, () => `${job.id} ${status} by restarts alone: ${cause?.message}`);
+  const changing = world.jobs.get(id)!.maps === "different each time";
+  demand(changing || job.outputChanges === 0, () => `${job.id}: reduces started over for nothing`);
+  demand(changing || cause?.code !== "NOT_DETERMINISTIC", () => `${job.id}: ${cause?.message}`);
   if (monitor.cancelledEarly.has(job.id)) {
     demand(status === "CANCELLED", () => `${job.id} was cancelled in time, but ${status}`);
   }
@@ -69,6 +74,9 @@ function checkAttempts(world: World, job: JobState): void {
       demand(failures === blamed, () => `${last}: ${failures} attempts used up, ${blamed} failed`);
       demand(blamed <= attemptsMax, () => `${last}: ${blamed} failures, ${attemptsMax} allowed`);
       const alive = task.attempts.filter((a) => a.state.kind === "SUCCEEDED" && a.outputLost === null);
+      const made = task.attempts.filter((a) => a.state.kind === "SUCCEEDED");
+      if (world.plan.restartsOnly)
+        demand(made.length <= 1, () => `${last}: made ${made.length} times because of restarts`);
       demand(alive.length <= 1, () => `${last}: ${alive.length} committed outputs`);
     }
   }
@@ -113,6 +121,7 @@ function checkResult(
     failed === failedTasks.length,
     () => `${job.id}: ${failed} failed tasks, ${failedTasks.length} told`,
   );
+  checkSameInputs(world, job);
   const names = new Set([...expected.keys(), ...Object.keys(counters)]);
   for (const name of names) {
     const right = (counters[name] ?? 0) === (expected.get(name) ?? 0);
@@ -128,4 +137,20 @@ function checkInputs(world: World, job: JobState, key: string): void {
   const wanted = map.tasks.filter((task) => task.state.kind === "FINISHED").map((task) => task.ref.task);
   const read = (world.monitor.inputs.get(key) ?? []).map((input) => input.task);
   demand(wanted.join() === read.join(), () => `${key} read ${read.length} map outputs of ${wanted.length}`);
+}
+
+/** All reduces whose output counts have read the same. */
+function checkSameInputs(world: World, job: JobState): void {
+  const read = new Map<number, string>();
+  for (const task of job.phases.reduce.tasks) {
+    if (task.state.kind !== "FINISHED") continue;
+    const key = keyOf({ ...task.ref, attempt: task.state.attempt });
+    for (const { task: map, attempt } of world.monitor.inputs.get(key) ?? []) {
+      const print = world.fingerprintOf({ job: job.id, phase: "map", task: map, attempt });
+      if (print === null) return;
+      const others = read.get(map) ?? print;
+      demand(others === print, () => `${key} read other output of map ${map} than other reduces`);
+      read.set(map, print);
+    }
+  }
 }

@@ -1,11 +1,12 @@
 import type { Command } from "#src/scheduler/commands.js";
 import type { SchedulerEvent } from "#src/scheduler/events.js";
 import { type AttemptRef, formatTask } from "#src/scheduler/ids.js";
+import type { JobState } from "#src/scheduler/job-state.js";
 import type { Task } from "#src/scheduler/task.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import { auditState, auditWorkConserved } from "./audit.js";
-import { auditRestore } from "./audit-restore.js";
+import { AdmissionWatch } from "./admission-watch.js";
 import { demand } from "./violation.js";
 import type { World } from "./world.js";
 
@@ -17,8 +18,11 @@ type CommandOf<K extends Command["kind"]> = Extract<Command, { kind: K }>;
 export class Monitor {
   readonly #world: World;
   readonly ended = new Map<string, CommandOf<"jobEnded">>();
-  /** Whether each job's commit went through. */
-  readonly commits = new Map<string, boolean>();
+  readonly submitted = new Set<string>();
+  /** What became of jobs that have ended: their coordinator may know them no more. */
+  readonly jobs = new Map<string, JobState>();
+  /** Jobs whose commit went through. */
+  readonly commits = new Set<string>();
   /** Jobs whose cancellation was heard while they had not begun to commit. */
   readonly cancelledEarly = new Set<string>();
   readonly cancelHeard = new Set<string>();
@@ -34,6 +38,7 @@ export class Monitor {
   /** The attempt that had the right to commit when the report of an attempt of its task came. */
   #holder: AttemptRef | undefined;
   readonly #barred = new Set<string>();
+  readonly #admission: AdmissionWatch;
   readonly #commitOrdered = new Set<string>();
   readonly #samplesReady = new Set<string>();
   attempts = 0;
@@ -41,9 +46,11 @@ export class Monitor {
 
   constructor(world: World) {
     this.#world = world;
+    this.#admission = new AdmissionWatch(world);
   }
 
   before(event: SchedulerEvent): void {
+    if (event.kind === "jobSubmitted") this.submitted.add(event.job.id);
     this.#holder = event.kind === "attemptFinished" ? this.#commitHolder(event.attempt) : undefined;
     if (event.kind !== "jobCancelled") return;
     const status = this.#world.scheduler.state.jobs.get(event.job)?.status.kind;
@@ -53,15 +60,16 @@ export class Monitor {
 
   after(event: SchedulerEvent, commands: readonly Command[]): void {
     this.commands += commands.length;
+    this.#admission.note(event);
     for (const command of commands) this.#check(command);
     if (event.kind === "attemptFinished" && this.#holder !== undefined)
       this.#checkFinish(event.attempt, this.#holder);
-    const { steps, plan, scheduler } = this.#world;
+    const { steps, plan, scheduler, coordinator, queue } = this.#world;
     const small = plan.size === "small";
     if (steps % (small ? 40 : 20_000) === 0) auditState(scheduler.state);
     if (event.kind === "tick" ? steps % 64 === 0 : small && steps % 4 === 0)
       auditWorkConserved(scheduler.state);
-    if (small && steps % 100 === 0) auditRestore(this.#world);
+    if (small && steps % 500 === 0) coordinator.audit(queue.nowMs);
   }
 
   published(attempt: AttemptRef, granted: boolean): void {
@@ -78,9 +86,18 @@ export class Monitor {
     this.inputs.set(keyOf(attempt), inputs);
   }
 
-  committed(job: string, done: boolean): void {
+  committed(job: string): void {
     demand(!this.commits.has(job), () => `${job} was committed twice`);
-    this.commits.set(job, done);
+    this.commits.add(job);
+  }
+
+  /** What a new life of the coordinator begins with. */
+  restored(commands: readonly Command[]): void {
+    for (const command of commands) {
+      const jobs = command.kind === "commitJob" ? this.#commitOrdered : this.#samplesReady;
+      const again = (command.kind === "commitJob" || command.kind === "sampleReady") && jobs.has(command.job);
+      demand(again, () => `after the restart for the first time: ${JSON.stringify(command)}`);
+    }
   }
 
   #check(command: Command): void {
@@ -90,8 +107,8 @@ export class Monitor {
       case "grantCommit":
         return this.#checkGrant(command.attempt);
       case "discardOutput": {
-        const task = this.#task(command.attempt);
-        const kept = task.state.kind === "FINISHED" && task.state.attempt === command.attempt.attempt;
+        const state = this.#task(command.attempt)?.state;
+        const kept = state?.kind === "FINISHED" && state.attempt === command.attempt.attempt;
         demand(!kept, () => `the committed output of ${keyOf(command.attempt)} was discarded`);
         return;
       }
@@ -112,6 +129,7 @@ export class Monitor {
       case "jobEnded":
         demand(!this.ended.has(command.job), () => `${command.job} ended twice`);
         this.ended.set(command.job, command);
+        this.jobs.set(command.job, this.#world.scheduler.state.jobs.get(command.job)!);
         return;
       case "askAnew":
       case "killAttempt":
@@ -141,8 +159,9 @@ export class Monitor {
     demand(!this.#barred.has(`${attempt.job} ${node}`), () => `${key} started on ${node}, which is barred`);
     const alive = scheduler.state.nodes.get(node)?.incarnation === incarnation;
     demand(alive, () => `${key} started on ${node}.${incarnation}, which is not alive`);
-    const task = this.#task(attempt);
+    const task = this.#task(attempt)!;
     const { pinned } = task;
+    this.#admission.checkStart(task, node, key);
     demand(
       pinned.length === 0 || pinned.includes(node),
       () => `${key} started on ${node}, pinned to ${pinned}`,
@@ -196,7 +215,7 @@ export class Monitor {
   }
 
   #checkGrant(attempt: AttemptRef): void {
-    const task = this.#task(attempt);
+    const task = this.#task(attempt)!;
     const key = `${attempt.job}/${formatTask(attempt)}`;
     const before = this.#granted.get(key) ?? [];
     for (const earlier of before) {
@@ -210,16 +229,18 @@ export class Monitor {
 
   #commitHolder(ref: AttemptRef): AttemptRef | undefined {
     const granted = this.#granted.get(`${ref.job}/${formatTask(ref)}`) ?? [];
-    return granted.find((g) => this.#task(g).attempts[g.attempt - 1]!.state.kind === "RUNNING");
+    return granted.find((g) => this.#task(g)!.attempts[g.attempt - 1]!.state.kind === "RUNNING");
   }
 
   #checkFinish(attempt: AttemptRef, holder: AttemptRef): void {
-    const { state } = this.#task(attempt);
+    const { state } = this.#task(attempt)!;
     const taken = state.kind === "FINISHED" && state.attempt !== holder.attempt;
     demand(!taken, () => `${keyOf(attempt)} was committed while ${keyOf(holder)} had the right to`);
   }
 
-  #task(ref: AttemptRef): Task {
-    return this.#world.scheduler.state.jobs.get(ref.job)!.phases[ref.phase].tasks[ref.task]!;
+  /** undefined: its job ended in an earlier life of the coordinator. */
+  #task(ref: AttemptRef): Task | undefined {
+    const job = this.#world.scheduler.state.jobs.get(ref.job) ?? this.jobs.get(ref.job);
+    return job?.phases[ref.phase].tasks[ref.task];
   }
 }

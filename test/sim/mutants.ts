@@ -1,9 +1,13 @@
+import { systemFailure } from "#src/scheduler/failure.js";
+import type { Fact } from "#src/scheduler/facts.js";
 import { type Rules, standardRules } from "#src/scheduler/rules.js";
 import { nextTaskState, type TaskEvent, type TaskState } from "#src/scheduler/task-state.js";
 
 type Transition = (state: TaskState, event: TaskEvent) => TaskState;
 
 const withTransition = (transition: Transition): Rules => ({ ...standardRules, nextTaskState: transition });
+
+const ofNobody = systemFailure("INTERNAL", "of nobody");
 
 /** Schedulers that are wrong in one way each. The simulator has to notice every one of them. */
 export const mutants: Readonly<Record<string, Rules>> = {
@@ -52,4 +56,36 @@ export const mutants: Readonly<Record<string, Rules>> = {
   "leaves tasks running when the job ends": withTransition((state, event) =>
     event.kind === "cancel" && state.kind === "RUNNING" ? state : nextTaskState(state, event),
   ),
+  "makes users pay for restarts": withTransition((state, event) =>
+    nextTaskState(
+      state,
+      event.kind === "release" ? { ...event, kind: "fail", limit: 4, failure: ofNobody } : event,
+    ),
+  ),
+  "mixes outputs that differ": { ...standardRules, differs: () => false },
+  "starts reduces over though nothing differs": {
+    ...standardRules,
+    differs: (before, after) => before !== null && after !== null,
+  },
+  "gives more than was granted": { ...standardRules, hasGrant: () => true },
+  "gives tasks to nodes that drain": { ...standardRules, isOpen: (_draining, barred) => !barred },
+  "gives tasks to nodes barred by hand": { ...standardRules, isOpen: (draining) => !draining },
+};
+
+/** What goes wrong with facts on their way to the disk. The simulator has to notice all of it, too. */
+export const spoilers: Readonly<Record<string, (fact: Fact) => Fact | null>> = {
+  "forgets who may commit": (fact) => (fact.kind === "attempt" ? { ...fact, granted: false } : fact),
+  "forgets how attempts ended": (fact) =>
+    fact.kind === "attempt" && fact.state.kind !== "RUNNING" ? null : fact,
+  "forgets that attempts began": (fact) =>
+    fact.kind === "attempt" && fact.state.kind === "RUNNING" ? null : fact,
+  "forgets that outputs were lost": (fact) =>
+    fact.kind === "attempt" && fact.outputLost !== null ? null : fact,
+  "forgets what tasks went through": (fact) => (fact.kind === "task" ? null : fact),
+  "forgets what nodes did": (fact) => (fact.kind === "bar" ? null : fact),
+  "forgets the lives of nodes": (fact) => (fact.kind === "node" && !fact.alive ? null : fact),
+  "forgets bars by hand": (fact) => (fact.kind === "handBar" ? null : fact),
+  "forgets new grants": (fact) =>
+    fact.kind === "jobState" && fact.grants !== null ? { ...fact, grants: null } : fact,
+  "forgets that jobs ended": (fact) => (fact.kind === "jobState" && fact.life.kind === "ENDED" ? null : fact),
 };

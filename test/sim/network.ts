@@ -19,8 +19,10 @@ export class Network {
     this.#log = log;
   }
 
-  send(deliver: () => void): void {
+  /** `isCut` is asked when it is sent: then the message is lost. */
+  send(deliver: () => void, isCut: () => boolean = () => false): void {
     const rates = this.#rates;
+    if (isCut()) return;
     if (this.faulty && chance(this.#random, rates.lose)) {
       this.#log.count("message lost");
       return;

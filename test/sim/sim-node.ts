@@ -2,6 +2,7 @@ import type { Random } from "#src/base/random.js";
 import type { Command } from "#src/scheduler/commands.js";
 import type { SchedulerEvent } from "#src/scheduler/events.js";
 import type { AttemptRef, NodeRef } from "#src/scheduler/ids.js";
+import type { TaskOutput } from "#src/scheduler/view.js";
 import { SimWorker } from "./sim-worker.js";
 import type { World } from "./world.js";
 import type { NodePlan } from "./world-plan.js";
@@ -15,6 +16,10 @@ export class SimNode {
   up = false;
   /** Frozen: its timers and what it is sent wait until it goes on. */
   pausedUntilMs = 0;
+  /** Cut off: what it says, what it is told, or both gets lost until then. */
+  muteUntilMs = 0;
+  deafUntilMs = 0;
+  draining = false;
   workers: SimWorker[] = [];
   /** Map outputs on its disk: job, then task * ATTEMPTS + attempt. */
   readonly disk = new Map<string, Set<number>>();
@@ -29,11 +34,12 @@ export class SimNode {
     return { node: this.plan.id, incarnation: this.incarnation };
   }
 
-  /** Begins a new life: nothing of the one before is left but its name. */
+  /** Begins a new life: nothing of the one before is left but its name, and perhaps what is on its disk. */
   start(): void {
     this.incarnation++;
     this.up = true;
-    this.disk.clear();
+    this.draining = false;
+    if (this.random.below(2) === 0) this.disk.clear();
     this.workers = Array.from(
       { length: this.plan.slots },
       (_, slot) => new SimWorker(this, slot, this.incarnation),
@@ -46,12 +52,11 @@ export class SimNode {
   crash(): void {
     this.up = false;
     for (const worker of this.workers) worker.stop();
-    this.disk.clear();
   }
 
   /** Says something to the coordinator; it may not arrive. */
   say(event: SchedulerEvent): void {
-    this.world.toCoordinator(event);
+    this.world.toCoordinator(event, this);
   }
 
   /** Runs `then` after a while, unless that life of the node is over; later when the node is paused then. */
@@ -69,12 +74,15 @@ export class SimNode {
     then();
   }
 
-  /** A command has arrived. */
-  obey(command: Extract<Command, { node: string; incarnation: number }>): void {
+  /** A command has arrived; with `startAttempt`, what the attempt is to read. */
+  obey(
+    command: Extract<Command, { node: string; incarnation: number }>,
+    inputs: readonly TaskOutput[],
+  ): void {
     if (command.incarnation !== this.incarnation) return;
     switch (command.kind) {
       case "startAttempt":
-        this.workers[command.slot]?.start(command.attempt, command.ask, this.world.inputsOf(command.attempt));
+        this.workers[command.slot]?.start(command.attempt, command.ask, inputs);
         return;
       case "askAnew":
         this.workers[command.slot]?.askAnew(command.ask);
@@ -90,10 +98,23 @@ export class SimNode {
       case "inviteNode":
         this.#join();
         return;
+      case "nodeDrained":
+        if (this.draining) this.world.leave(this);
+        return;
       case "fenceNode":
         this.crash();
         this.start();
         return;
+    }
+  }
+
+  /** Asks to get no new tasks, or to get some again; said again with each heartbeat while it drains. */
+  drain(draining: boolean): void {
+    this.draining = draining;
+    for (let i = 0; i < 4; i++) {
+      this.later(i * 700, this.incarnation, () => {
+        if (this.draining === draining) this.say({ kind: "nodeDraining", ...this.ref, draining });
+      });
     }
   }
 
@@ -128,7 +149,8 @@ export class SimNode {
   #heartbeat(incarnation: number): void {
     const { heartbeatMs } = this.world.plan;
     this.later(heartbeatMs * (0.9 + 0.2 * this.random.next()), incarnation, () => {
-      const running = this.workers.flatMap((worker) => worker.running ?? []);
+      const running = this.workers.flatMap((worker) => worker.unreported ?? []);
+      if (this.draining) this.say({ kind: "nodeDraining", ...this.ref, draining: true });
       this.say({ kind: "nodeHeartbeat", ...this.ref, running });
       for (const worker of this.workers) worker.sayProgress();
       this.#heartbeat(incarnation);

@@ -6,7 +6,7 @@ import type { SimNode } from "./sim-node.js";
 import { chance } from "./world-plan.js";
 
 const REPORT_AGAIN_MS = 700;
-const REPORTS_MAX = 6;
+const REPORTS_MAX = 30;
 
 /**
  * What a worker is doing. Each stage is a fresh object, so that a timer of an earlier one finds that it is
@@ -35,6 +35,11 @@ export class SimWorker {
 
   get running(): AttemptRef | null {
     return this.#stage.kind === "RUNNING" || this.#stage.kind === "COMMITTING" ? this.#stage.attempt : null;
+  }
+
+  /** What it was given and whose end nobody has heard of. */
+  get unreported(): AttemptRef | null {
+    return this.#stage.attempt;
   }
 
   get idle(): boolean {
@@ -181,12 +186,14 @@ export class SimWorker {
       }
     }
     const counters = world.countersOf(attempt);
+    const fingerprint = world.fingerprintOf(attempt);
     this.#report(attempt, {
       kind: "attemptFinished",
       ...this.#node.ref,
       attempt,
       output: attempt.attempt,
       counters,
+      ...(fingerprint === null ? {} : { fingerprint }),
     });
   }
 

@@ -53,7 +53,7 @@ export function simulate(seed: number, options: WorldOptions = {}): SimReport {
     tasks,
     attempts: world.monitor.attempts,
     steps: world.steps,
-    stepMs: world.stepMs,
+    stepMs: world.coordinator.stepMs,
     commands: world.monitor.commands,
     simulatedMs: world.queue.nowMs,
     faults: world.log.counts,

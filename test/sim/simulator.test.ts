@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mutants } from "./mutants.js";
+import { isSheafError } from "#src/base/errors.js";
+import { mutants, spoilers } from "./mutants.js";
 import { simulate } from "./simulate.js";
 import { Totals } from "./totals.js";
 import { Violation } from "./violation.js";
+import type { WorldOptions } from "./world.js";
 
 test("the invariants hold in 200 worlds with faults of every kind", () => {
   const totals = new Totals();
@@ -28,6 +30,14 @@ test("the invariants hold in 200 worlds with faults of every kind", () => {
     "poison record",
     "cancel",
     "job commit failure",
+    "coordinator killed before facts are written",
+    "coordinator killed before commands are sent",
+    "coordinator killed between commands",
+    "partition to the node",
+    "partition from the node",
+    "partition both ways",
+    "node drained",
+    "node barred by hand",
   ];
   for (const kind of kinds) assert.ok((totals.faults.get(kind) ?? 0) > 0, `no world had the fault "${kind}"`);
   for (const status of ["SUCCEEDED", "FAILED", "CANCELLED"])
@@ -52,17 +62,27 @@ test("a seed replays exactly", () => {
   assert.notEqual(trace(4), once);
 });
 
-for (const [name, rules] of Object.entries(mutants)) {
-  test(`a scheduler that ${name} is found out`, () => {
-    for (let seed = 0; seed < 100; seed++) {
-      if (seed % 10 === 9) continue;
-      try {
-        simulate(seed, { rules });
-      } catch (error) {
-        if (error instanceof Violation) return;
-        throw error;
-      }
+for (const [name, rules] of Object.entries(mutants))
+  test(`a scheduler that ${name} is found out`, () => findsOut({ rules }));
+
+for (const [name, tamper] of Object.entries(spoilers))
+  test(`a driver whose disk ${name} is found out`, () => findsOut({ tamper }));
+
+function findsOut(options: WorldOptions): void {
+  for (let seed = 0; seed < 100; seed++) {
+    if (seed % 10 === 9) continue;
+    try {
+      simulate(seed, options);
+    } catch (error) {
+      if (error instanceof Violation || isRefusal(error)) return;
+      throw error;
     }
-    assert.fail("100 worlds, and no invariant was seen to break");
-  });
+  }
+  assert.fail("90 worlds, and no invariant was seen to break");
+}
+
+/** The facts were refused because they do not fit together. */
+function isRefusal(error: unknown): boolean {
+  const { cause } = error as Error;
+  return isSheafError(cause) && cause.code === "STATE_CORRUPT";
 }

@@ -1,5 +1,5 @@
 import { type Random, seededRandom } from "#src/base/random.js";
-import type { JobPlan, TaskPlan } from "#src/scheduler/events.js";
+import type { Grants, JobPlan, TaskPlan } from "#src/scheduler/events.js";
 
 /** Probabilities and sizes of everything that can go wrong in one world. All zero: a world without faults. */
 export interface FaultRates {
@@ -31,6 +31,14 @@ export interface FaultRates {
   /** Per job. */
   cancel: number;
   jobCommitFailure: number;
+  /** Mean time between deaths of the coordinator, ms; 0: it lives. */
+  coordinatorCrashMs: number;
+  /** Longest time it is away. */
+  coordinatorAwayMs: number;
+  /** Mean times between, per node: cut off one way or both; asked to leave; barred by hand for a while. */
+  partitionMs: number;
+  drainMs: number;
+  handBarMs: number;
 }
 
 export interface NodePlan {
@@ -55,12 +63,18 @@ export interface SimJob {
   /** null: never cancelled. -1: cancelled while it commits. */
   readonly cancelMs: number | null;
   readonly poisoned: ReadonlySet<string>;
+  /** What its maps say of their output: nothing, the truth, and that may differ from attempt to attempt. */
+  readonly maps: "silent" | "same each time" | "different each time";
+  /** Mean time between changes of its grants; 0: it has none, and no limit. */
+  readonly regrantMs: number;
 }
 
 export interface WorldPlan {
   readonly seed: number;
   readonly size: "small" | "medium" | "large";
   readonly faultless: boolean;
+  /** Nothing goes wrong but that the coordinator dies now and then. */
+  readonly restartsOnly: boolean;
   readonly rates: FaultRates;
   readonly nodes: readonly NodePlan[];
   readonly jobs: readonly SimJob[];
@@ -89,6 +103,11 @@ const NO_FAULTS: FaultRates = {
   poison: 0,
   cancel: 0,
   jobCommitFailure: 0,
+  coordinatorCrashMs: 0,
+  coordinatorAwayMs: 0,
+  partitionMs: 0,
+  drainMs: 0,
+  handBarMs: 0,
 };
 
 /** The world of a seed: mostly small, one in ten of up to 200 nodes, one in a hundred of 1,000. */
@@ -96,7 +115,8 @@ export function planWorld(seed: number): WorldPlan {
   const random = seededRandom(`world ${seed}`);
   const size = seed % 100 === 99 ? "large" : seed % 10 === 9 ? "medium" : "small";
   const faultless = random.next() < 0.12;
-  const rates = faultless ? NO_FAULTS : planFaults(random);
+  const restartsOnly = !faultless && random.next() < 0.1;
+  const rates = faultless ? NO_FAULTS : restartsOnly ? planRestarts(random) : planFaults(random);
   const nodeCount =
     size === "large" ? 1_000 : size === "medium" ? 20 + random.below(181) : 1 + random.below(12);
   const nodes: NodePlan[] = [];
@@ -104,7 +124,7 @@ export function planWorld(seed: number): WorldPlan {
     nodes.push({
       id: `n${i}`,
       slots: 1 + random.below(4),
-      joinMs: faultless ? 0 : random.below(i === 0 ? 500 : 5_000),
+      joinMs: faultless || restartsOnly ? 0 : random.below(i === 0 ? 500 : 5_000),
       slowness: chance(random, rates.slowNode) ? planSlowness(random) : 1,
       bad: i > 0 && chance(random, rates.badNode),
     });
@@ -117,6 +137,7 @@ export function planWorld(seed: number): WorldPlan {
     seed,
     size,
     faultless,
+    restartsOnly,
     rates,
     nodes,
     jobs,
@@ -159,7 +180,24 @@ function planFaults(random: Random): FaultRates {
     poison: random.next() < 0.8 ? 0 : random.next() * 0.05,
     cancel: rate(0.6),
     jobCommitFailure: rate(0.3),
+    coordinatorCrashMs: time(8_000),
+    coordinatorAwayMs: 100 + random.below(15_000),
+    partitionMs: time(20_000),
+    drainMs: time(40_000),
+    handBarMs: time(40_000),
   };
+}
+
+function planRestarts(random: Random): FaultRates {
+  const coordinatorCrashMs = 1_500 + random.below(30_000);
+  return { ...NO_FAULTS, coordinatorCrashMs, coordinatorAwayMs: 100 + random.below(6_000) };
+}
+
+/** So many cores of each node, of the first always one. */
+export function someGrants(random: Random, nodes: readonly NodePlan[]): Grants {
+  return Object.fromEntries(
+    nodes.map(({ id, slots }, i) => [id, Math.max(i === 0 ? 1 : 0, random.below(slots + 2) - 1)]),
+  );
 }
 
 function planJob(
@@ -188,6 +226,7 @@ function planJob(
       return plan();
     });
   const taskMs = 200 + random.below(4_000);
+  const regrantMs = pins || random.below(3) !== 0 ? 0 : 5_000 + random.below(60_000);
   return {
     plan: {
       id,
@@ -195,6 +234,7 @@ function planJob(
       sample: list("sample", samples, () => ({})),
       map: list("map", maps, task),
       reduce: list("reduce", reduces, () => ({})),
+      ...(regrantMs > 0 ? { grants: someGrants(random, nodes) } : {}),
       policy: {
         noProgressMs: 15_000 + random.below(20_000),
         speculation: random.below(4) !== 0,
@@ -211,5 +251,7 @@ function planJob(
     commitMs: 20 + random.below(2_000),
     cancelMs: chance(random, rates.cancel) ? (random.below(4) === 0 ? -1 : random.below(12 * taskMs)) : null,
     poisoned,
+    maps: (["silent", "same each time", "different each time"] as const)[random.below(3)]!,
+    regrantMs,
   };
 }

@@ -2,18 +2,20 @@ import type { Clock } from "#src/base/clock.js";
 import { hashText, type Random, seededRandom } from "#src/base/random.js";
 import type { Command } from "#src/scheduler/commands.js";
 import type { SchedulerEvent } from "#src/scheduler/events.js";
+import type { Fact } from "#src/scheduler/facts.js";
 import type { AttemptRef } from "#src/scheduler/ids.js";
 import { type Rules, standardRules } from "#src/scheduler/rules.js";
-import { Scheduler } from "#src/scheduler/scheduler.js";
+import type { Scheduler } from "#src/scheduler/scheduler.js";
 import { type TaskOutput, viewOutputs } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import { EventQueue } from "./event-queue.js";
-import { FactStore } from "./fact-store.js";
 import { FaultLog } from "./fault-log.js";
 import { Monitor } from "./monitor.js";
 import { Network } from "./network.js";
+import { type CrashPoint, SimCoordinator, someCrashPoint } from "./sim-coordinator.js";
+import { plague, waitMs } from "./plague.js";
 import { SimNode } from "./sim-node.js";
-import { chance, type FaultRates, type SimJob, type WorldPlan } from "./world-plan.js";
+import { chance, type FaultRates, type SimJob, someGrants, type WorldPlan } from "./world-plan.js";
 
 export interface WorldOptions {
   readonly rules?: Rules;
@@ -21,6 +23,8 @@ export interface WorldOptions {
   readonly trace?: (line: string) => void;
   /** Measures the scheduler's own cost; left out, nothing is measured. */
   readonly clock?: Clock;
+  /** See CoordinatorOptions. */
+  readonly tamper?: (fact: Fact) => Fact | null;
 }
 
 /**
@@ -32,15 +36,17 @@ export class World {
   readonly rates: FaultRates;
   readonly queue = new EventQueue();
   readonly log = new FaultLog();
-  readonly scheduler: Scheduler;
+  readonly coordinator: SimCoordinator;
   readonly monitor: Monitor;
-  readonly store = new FactStore();
   readonly nodes = new Map<string, SimNode>();
   readonly jobs = new Map<string, SimJob>();
   /** False once all jobs have ended: nothing goes wrong any more. */
   faulty = true;
   steps = 0;
-  stepMs = 0;
+  /** Where the coordinator dies when it is next told something, or has next something to do. */
+  #doom: CrashPoint | null = null;
+  /** Commits that are being made, and whether they are going to fail. */
+  readonly #commits = new Map<string, boolean>();
   readonly #random: Random;
   readonly #network: Network;
   readonly #options: WorldOptions;
@@ -53,10 +59,13 @@ export class World {
     this.#options = options;
     this.#random = seededRandom(`run ${plan.seed}`);
     this.#network = new Network(this.queue, this.#random, plan.rates, this.log);
-    this.scheduler = new Scheduler(
-      { leaseMs: plan.leaseMs, keepFacts: true },
-      options.rules ?? standardRules,
-    );
+    const { rules = standardRules, clock, tamper } = options;
+    this.coordinator = new SimCoordinator({
+      rules,
+      leaseMs: plan.leaseMs,
+      ...(clock && { clock }),
+      ...(tamper && { tamper }),
+    });
     this.monitor = new Monitor(this);
     for (const job of plan.jobs) this.jobs.set(job.plan.id, job);
     for (const node of plan.nodes) {
@@ -65,18 +74,24 @@ export class World {
     }
   }
 
+  get scheduler(): Scheduler {
+    return this.coordinator.scheduler;
+  }
+
   begin(): void {
     for (const node of this.nodes.values()) {
       if (node.plan.bad) this.log.count("bad node");
       if (node.plan.slowness > 1) this.log.count("slow node");
       this.queue.after(node.plan.joinMs, () => node.start());
-      this.#plague(node);
+      plague(this, node, this.#random);
     }
     for (const job of this.jobs.values()) {
-      this.queue.after(job.submitMs, () => this.hear({ kind: "jobSubmitted", job: job.plan }));
+      this.queue.after(job.submitMs, () => this.#submit(job));
+      if (job.regrantMs > 0) this.#regrantLater(job);
       if (job.cancelMs !== null && job.cancelMs >= 0)
         this.cancelLater(job.plan.id, job.submitMs + job.cancelMs);
     }
+    if (this.rates.coordinatorCrashMs > 0) this.#doomLater();
     this.#tick();
   }
 
@@ -84,51 +99,68 @@ export class World {
   calm(): void {
     this.faulty = false;
     this.#network.faulty = false;
+    this.#doom = null;
+    if (!this.coordinator.up) this.#restart();
     for (const node of this.nodes.values()) {
-      node.pausedUntilMs = this.queue.nowMs;
+      const { nowMs } = this.queue;
+      node.pausedUntilMs = nowMs;
+      node.muteUntilMs = nowMs;
+      node.deafUntilMs = nowMs;
+      this.hear({ kind: "nodeAdmittedByHand", node: node.plan.id });
       if (!node.up && node.incarnation > 0) node.start();
+      else if (node.draining) node.drain(false);
     }
   }
 
-  toCoordinator(event: SchedulerEvent): void {
-    this.#network.send(() => this.hear(event));
+  toCoordinator(event: SchedulerEvent, node: SimNode): void {
+    this.#network.send(
+      () => this.hear(event),
+      () => this.queue.nowMs < node.muteUntilMs,
+    );
   }
 
   /** A report whose receipt is confirmed: `heard` runs on the node when the confirmation gets through. */
   report(event: SchedulerEvent, node: SimNode, heard: () => void): void {
     const { incarnation } = node;
+    const isMute = (): boolean => this.queue.nowMs < node.muteUntilMs;
+    const isDeaf = (): boolean => this.queue.nowMs < node.deafUntilMs;
     this.#network.send(() => {
-      this.hear(event);
-      this.#network.send(() => node.awake(incarnation, heard));
-    });
+      if (this.hear(event)) this.#network.send(() => node.awake(incarnation, heard), isDeaf);
+    }, isMute);
   }
 
-  /** The coordinator takes in an event and does what it is told. */
-  hear(event: SchedulerEvent): void {
-    const { clock, trace } = this.#options;
-    const { nowMs } = this.queue;
-    trace?.(`${nowMs.toFixed(1)} > ${JSON.stringify(event)}`);
-    this.monitor.before(event);
-    const begunMs = clock?.nowMs() ?? 0;
-    const commands = this.scheduler.step(event, nowMs);
-    if (clock !== undefined) this.stepMs += clock.nowMs() - begunMs;
+  /** The coordinator takes in an event and does what it is told; false: it did not get to answering. */
+  hear(event: SchedulerEvent): boolean {
+    const { coordinator, queue, monitor } = this;
+    if (!coordinator.up) return false;
+    const { nowMs } = queue;
+    const dies = event.kind === "tick" ? null : this.#doom;
+    if (dies === "before facts are written") {
+      this.#die(dies, event);
+      return false;
+    }
+    this.#trace(">", event);
+    monitor.before(event);
+    const commands = coordinator.step(event, nowMs);
     this.steps++;
-    if (trace !== undefined)
-      for (const command of commands) trace(`${nowMs.toFixed(1)} < ${JSON.stringify(command)}`);
-    this.store.write(this.scheduler.takeFacts());
-    this.monitor.after(event, commands);
-    for (const command of commands) this.#carryOut(command);
-  }
-
-  inputsOf(attempt: AttemptRef): readonly TaskOutput[] {
-    return this.#inputs.get(keyOf(attempt)) ?? [];
+    for (const command of commands) this.#trace("<", command);
+    monitor.after(event, commands);
+    if (dies === null || commands.length === 0) {
+      for (const command of commands) this.#carryOut(command);
+      return true;
+    }
+    const sent = dies === "between commands" ? this.#random.below(commands.length + 1) : 0;
+    for (const command of commands.slice(0, sent)) this.#carryOut(command);
+    this.#die(dies, null);
+    return false;
   }
 
   canFetch(job: string, input: TaskOutput): boolean {
     if (this.jobs.get(job)!.plan.policy?.outputsSurviveNode === true) return true;
     const node = this.nodes.get(input.node)!;
     const ref: AttemptRef = { job, phase: "map", task: input.task, attempt: input.attempt };
-    return node.up && this.queue.nowMs >= node.pausedUntilMs && node.has(ref);
+    const reachableMs = Math.max(node.pausedUntilMs, node.muteUntilMs, node.deafUntilMs);
+    return node.up && this.queue.nowMs >= reachableMs && node.has(ref);
   }
 
   consumed(attempt: AttemptRef, inputs: readonly TaskOutput[]): void {
@@ -164,6 +196,21 @@ export class World {
     return { [`${attempt.phase} records`]: records, [`odd ${attempt.task % 3}`]: 1 };
   }
 
+  /** What a map attempt says of its output; null: nothing. */
+  fingerprintOf(attempt: AttemptRef): string | null {
+    const { maps } = this.jobs.get(attempt.job)!;
+    if (attempt.phase !== "map" || maps === "silent") return null;
+    const print = `${attempt.job} ${attempt.task}`;
+    const odd = maps === "different each time" && hashText(`${print} ${attempt.attempt}`) % 3 === 0;
+    return odd ? `${print}, another` : print;
+  }
+
+  /** A drained node goes, and perhaps comes back. */
+  leave(node: SimNode): void {
+    node.crash();
+    this.queue.after(500 + this.#random.next() * 20_000, () => node.up || node.start());
+  }
+
   cancelLater(job: string, delayMs: number): void {
     this.queue.after(delayMs, () => {
       if (!this.faulty) return;
@@ -182,6 +229,7 @@ export class World {
         }
         this.#toNode(command);
         return;
+      case "nodeDrained":
       case "askAnew":
       case "killAttempt":
       case "grantCommit":
@@ -198,7 +246,6 @@ export class World {
         return;
       case "nodeBarred":
       case "nodeAdmitted":
-      case "nodeDrained":
       case "sampleReady":
       case "jobEnded":
         return;
@@ -207,19 +254,27 @@ export class World {
 
   #toNode(command: Extract<Command, { node: string; incarnation: number }>): void {
     const node = this.nodes.get(command.node)!;
-    this.#network.send(() => node.awake(command.incarnation, () => node.obey(command)));
+    const isDeaf = (): boolean => this.queue.nowMs < node.deafUntilMs;
+    const inputs = command.kind === "startAttempt" ? this.#inputs.get(keyOf(command.attempt)) : undefined;
+    const obey = (): void => node.obey(command, inputs ?? []);
+    this.#network.send(() => node.awake(command.incarnation, obey), isDeaf);
   }
 
   #commitJob(job: SimJob): void {
     const { id } = job.plan;
     if (job.cancelMs === -1) this.cancelLater(id, this.#random.next() * job.commitMs * 1.2);
-    const fails = this.faulty && chance(this.#random, this.rates.jobCommitFailure);
+    const done = this.monitor.commits.has(id);
+    const fails = !done && this.faulty && chance(this.#random, this.rates.jobCommitFailure);
     if (fails) this.log.count("job commit failure");
+    this.#commits.set(id, fails);
+    const { life } = this.coordinator;
     this.queue.after(job.commitMs, () => {
+      if (life !== this.coordinator.life) return;
+      this.#commits.delete(id);
       const event: SchedulerEvent = fails
         ? { kind: "jobCommitFailed", job: id, blame: "system", code: "DISK_FULL", message: "ENOSPC" }
         : { kind: "jobCommitted", job: id };
-      this.monitor.committed(id, !fails);
+      if (!fails && !done) this.monitor.committed(id);
       this.hear(event);
       if (chance(this.#random, this.rates.double)) this.queue.after(50, () => this.hear(event));
     });
@@ -230,30 +285,53 @@ export class World {
     this.queue.after(this.plan.tickMs, () => this.#tick());
   }
 
-  /** Crashes and pauses of one node, as long as there are faults. */
-  #plague(node: SimNode): void {
-    const { nodeCrashMs, nodePauseMs, pauseMaxMs } = this.rates;
-    const wait = (meanMs: number): number => -Math.log(1 - this.#random.next()) * meanMs;
-    const crash = (): void => {
+  #trace(sign: string, what: unknown): void {
+    this.#options.trace?.(`${this.queue.nowMs.toFixed(1)} ${sign} ${JSON.stringify(what)}`);
+  }
+
+  /** Until it is acknowledged, and once only: its coordinator looks up its id. */
+  #submit(job: SimJob): void {
+    if (this.monitor.submitted.has(job.plan.id)) return;
+    this.hear({ kind: "jobSubmitted", job: job.plan });
+    this.queue.after(400, () => this.#submit(job));
+  }
+
+  #regrantLater(job: SimJob): void {
+    this.queue.after(waitMs(this.#random, job.regrantMs), () => {
       if (!this.faulty) return;
-      if (node.up) {
-        this.log.count("node crash");
-        const ref = node.ref;
-        node.crash();
-        if (this.#random.next() < 0.3)
-          this.toCoordinator({ kind: "nodeLost", ...ref, reason: "connection reset" });
-        const forGood = node.plan.id !== "n0" && this.#random.next() < 0.1;
-        if (!forGood) this.queue.after(500 + this.#random.next() * 20_000, () => node.up || node.start());
-      }
-      this.queue.after(wait(nodeCrashMs), crash);
-    };
-    const pause = (): void => {
+      const grants = this.#random.below(8) === 0 ? null : someGrants(this.#random, this.plan.nodes);
+      this.hear({ kind: "jobGranted", job: job.plan.id, grants });
+      this.#regrantLater(job);
+    });
+  }
+
+  /** Dooms the coordinator again and again: it dies at what it does next, and comes back after a while. */
+  #doomLater(): void {
+    this.queue.after(waitMs(this.#random, this.rates.coordinatorCrashMs), () => {
       if (!this.faulty) return;
-      this.log.count("node pause");
-      node.pausedUntilMs = this.queue.nowMs + this.#random.next() * pauseMaxMs;
-      this.queue.after(wait(nodePauseMs) + pauseMaxMs, pause);
-    };
-    if (nodeCrashMs > 0) this.queue.after(wait(nodeCrashMs), crash);
-    if (nodePauseMs > 0) this.queue.after(wait(nodePauseMs), pause);
+      this.#doom = someCrashPoint(this.#random);
+      this.#doomLater();
+    });
+  }
+
+  #die(point: CrashPoint, event: SchedulerEvent | null): void {
+    this.#trace("!", `the coordinator dies ${point}`);
+    this.log.count(`coordinator killed ${point}`);
+    this.#doom = null;
+    this.coordinator.die(event, this.queue.nowMs);
+    this.#inputs.clear();
+    for (const [job, fails] of this.#commits)
+      if (!fails && !this.monitor.commits.has(job) && this.#random.below(2) === 0)
+        this.monitor.committed(job);
+    this.#commits.clear();
+    this.queue.after(this.#random.next() * this.rates.coordinatorAwayMs, () => this.#restart());
+  }
+
+  #restart(): void {
+    if (this.coordinator.up) return;
+    const commands = this.coordinator.restart(this.queue.nowMs);
+    this.#trace("!", "the coordinator is back");
+    this.monitor.restored(commands);
+    for (const command of commands) this.#carryOut(command);
   }
 }
