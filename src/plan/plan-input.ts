@@ -1,17 +1,18 @@
 import { SheafError } from "../base/errors.ts";
-import { KiB, MiB } from "../base/size.ts";
+import { KiB } from "../base/size.ts";
 import { type Framing, type Input, isSource, type Reader } from "../job/reader.ts";
 import { type InputFile, listInput } from "../storage/list-input.ts";
 import type { Split, SplitPiece } from "../task/task-spec.ts";
 import { findCompression } from "./find-compression.ts";
 import { quoteStates } from "./quote-states.ts";
+import { evenSizes, type SplitSizes, taperedSizes } from "./split-sizes.ts";
 
 export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;
 
 export interface PlanInputOptions {
   /**
    * Bytes of input per map task; small files are packed up to it, files larger than it are split. Output
-   * never depends on it. Default: at least 4 tasks per worker for large inputs, each between 4 and 64 MiB.
+   * never depends on it. Default: 64 MiB, and towards the end of the input less and less, down to 4 MiB.
    */
   readonly splitBytes?: number;
   /** Map tasks wanted instead: one more or less where files do not come out even. */
@@ -33,9 +34,6 @@ export interface InputPlan {
   readonly tasks: number;
 }
 
-const SPLIT_BYTES_MIN = 4 * MiB;
-const SPLIT_BYTES_MAX = 64 * MiB;
-const TASKS_PER_WORKER = 4;
 /**
  * What opening a file costs, in bytes read meanwhile: keeps a task from getting a million empty-ish files.
  */
@@ -63,16 +61,23 @@ export async function planInput(
     if (file.bytes > 0) files.push(wholeFile(file, compression));
   }
   const totalBytes = files.reduce((sum, file) => sum + file.fileBytes, 0);
-  const splitBytes = options.splitBytes ?? defaultSplitBytes(totalBytes, options);
-  if (totalBytes / splitBytes > SPLITS_MAX) {
+  const wanted = options.mappers === undefined ? undefined : Math.ceil(totalBytes / options.mappers);
+  const splitBytes = options.splitBytes ?? (wanted === undefined ? undefined : Math.max(1, wanted));
+  if (splitBytes !== undefined && totalBytes / splitBytes > SPLITS_MAX) {
     throw new SheafError("USAGE", `a split size of ${splitBytes} makes more than ${SPLITS_MAX} tasks`, {
       hint: "Give a larger --split-size.",
     });
   }
-  const packer = new Packer(splitBytes, options.mappers === undefined ? FILE_COST_BYTES : 0);
+  const sizes = splitBytes === undefined ? taperedSizes(totalBytes, options.workers) : evenSizes(splitBytes);
+  const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0);
+  let before = 0;
   for (const file of files) {
-    if (!isSplittable(input, file) || file.fileBytes <= splitBytes) packer.add(file);
-    else for (const piece of await cut(file, input.framing, splitBytes)) packer.add(piece);
+    if (!isSplittable(input, file) || file.fileBytes <= sizes.limit(before)) packer.add(file);
+    else {
+      const starts = sizes.starts(file.fileBytes, before);
+      for (const piece of await cut(file, input.framing, starts)) packer.add(piece);
+    }
+    before += file.fileBytes;
   }
   const splits = packer.finish();
   return { splits, files, totalBytes, tasks: splits.length };
@@ -90,21 +95,12 @@ function wholeFile(file: InputFile, compression: PlannedPiece["compression"]): P
   return { kind: "file", path, name, start: 0, end: bytes, fileBytes: bytes, mtimeMs, compression };
 }
 
-function defaultSplitBytes(totalBytes: number, { workers, mappers }: PlanInputOptions): number {
-  if (mappers !== undefined) return Math.max(1, Math.ceil(totalBytes / mappers));
-  const even = Math.ceil(totalBytes / (Math.max(1, workers) * TASKS_PER_WORKER));
-  return Math.min(SPLIT_BYTES_MAX, Math.max(SPLIT_BYTES_MIN, even));
-}
-
 /** Whether a map task can begin in the middle of the file. */
 export function isSplittable(reader: Reader<unknown>, file: PlannedPiece): boolean {
   return file.compression === "none" && reader.framing.kind !== "stream";
 }
 
-/** Pieces of nearly equal size, none larger than `splitBytes`. */
-async function cut(file: PlannedPiece, framing: Framing, splitBytes: number): Promise<PlannedPiece[]> {
-  const count = Math.ceil(file.fileBytes / splitBytes);
-  const starts = Array.from({ length: count }, (_, i) => Math.floor((file.fileBytes * i) / count));
+async function cut(file: PlannedPiece, framing: Framing, starts: readonly number[]): Promise<PlannedPiece[]> {
   const inside = framing.kind === "quoted" ? await quoteStates(file, framing.quote, starts) : null;
   return starts.map((start, i) => ({
     ...file,
@@ -117,20 +113,23 @@ async function cut(file: PlannedPiece, framing: Framing, splitBytes: number): Pr
 /** Puts pieces into splits in order: a split is closed when the next piece would make it too large. */
 class Packer {
   readonly #splits: Split[] = [];
-  readonly #splitBytes: number;
+  readonly #sizes: SplitSizes;
   readonly #fileCostBytes: number;
   #pieces: PlannedPiece[] = [];
+  /** Bytes in the splits that are closed. */
+  #before = 0;
   #bytes = 0;
   #cost = 0;
 
-  constructor(splitBytes: number, fileCostBytes: number) {
-    this.#splitBytes = splitBytes;
+  constructor(sizes: SplitSizes, fileCostBytes: number) {
+    this.#sizes = sizes;
     this.#fileCostBytes = fileCostBytes;
   }
 
   add(piece: PlannedPiece): void {
     const bytes = piece.end - piece.start;
-    if (this.#pieces.length > 0 && this.#cost + bytes > this.#splitBytes) this.#close();
+    const full = this.#cost + bytes > this.#sizes.limit(this.#before);
+    if (full && this.#pieces.length > 0) this.#close();
     this.#pieces.push(piece);
     this.#bytes += bytes;
     this.#cost += bytes + this.#fileCostBytes;
@@ -144,6 +143,7 @@ class Packer {
   #close(): void {
     this.#splits.push({ index: this.#splits.length, pieces: this.#pieces, bytes: this.#bytes });
     this.#pieces = [];
+    this.#before += this.#bytes;
     this.#bytes = 0;
     this.#cost = 0;
   }

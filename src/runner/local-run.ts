@@ -29,6 +29,7 @@ import { spoolStdin } from "./spool-stdin.ts";
 import { TaskDriver } from "./task-driver.ts";
 import type { Outputs } from "../lifecycle/commit.ts";
 import type { DriverResult } from "./driver-options.ts";
+import { workersWorth } from "./workers-worth.ts";
 import { makeTempDirectory, makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 import type { StartWorker } from "../worker/worker.ts";
@@ -103,7 +104,7 @@ export class LocalRun {
   async run(): Promise<RunOutcome> {
     try {
       // First of all, so that cleanUp() ends the worker that was started ahead, whatever happens.
-      if (this.#source.kind === "file") this.pool.prewarm(0);
+      if (this.#source.kind === "file") this.#prewarm();
       this.#options.signal?.throwIfAborted();
       const failure = await this.events.phase("load", () => this.#load());
       if (failure !== null) return this.#failed({ task: "", attempt: 0, failure, capsule: null });
@@ -119,6 +120,16 @@ export class LocalRun {
           new SheafError("INTERNAL", `sheaf failed: ${String(error)}`, { cause: error }));
       return { status: "FAILED", cause: null, error: known, driven: null };
     }
+  }
+
+  /**
+   * Starts the worker that loads the job first; and, when files are so large that there will be work for
+   * others, those too, which would else begin a tenth of a second after it.
+   */
+  #prewarm(): void {
+    const { inputs, workers } = this.resolved;
+    const sure = Math.min(workers, Math.max(1, workersWorth(inputs)));
+    for (let slot = 0; slot < sure; slot++) this.pool.prewarm(slot);
   }
 
   /** Ends the workers; removes the files of the run but what `records()` reads. */

@@ -63,8 +63,8 @@ export function cacheBits(tableBytes: number): number {
  * characters, eight in keys of up to 8, and so on. With the length they give the key away: nothing else has
  * to be compared.
  *
- * A key that another pushes out of the front stays, with what waits, behind it in its slot, and changes places
- * with the other when it comes up again: the same line of memory, where the table touches three or four more.
+ * A key that another pushes out of the front stays behind it in its slot, with what waits, and changes places
+ * with the other when it comes up again: the same line of memory, where the table touches three or four.
  */
 export class EmitCache {
   readonly bits: number;
