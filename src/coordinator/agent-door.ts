@@ -3,6 +3,7 @@ import type { Heartbeat, HeartbeatAnswer, Orders, OrdersQuestion } from "../prot
 import type { Register, Registered } from "../protocol/agent-messages.ts";
 import type { Preparation, TaskAnswer } from "../protocol/task-messages.ts";
 import type { Command } from "../scheduler/commands.ts";
+import { formatAttempt } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { Agents } from "./agents.ts";
@@ -57,7 +58,7 @@ export class AgentDoor {
   }
 
   heartbeat(name: string, heartbeat: Heartbeat): HeartbeatAnswer {
-    const { pump, agents, jobs, scheduler, clock } = this.#parts;
+    const { pump, agents, jobs, scheduler, flow, clock } = this.#parts;
     const { incarnation, running, draining } = heartbeat;
     const agent = agents.life(name, incarnation);
     const ref = { node: name, incarnation };
@@ -74,9 +75,13 @@ export class AgentDoor {
         this.#board[at] = cell === "beat" ? beat : progress[cell as keyof typeof progress];
       jobs.get(attempt.job)?.progress.look(attempt, this.#board);
     }
+    this.#noteGone(name, running);
     const node = scheduler.state.nodes.get(name);
     // Draining is told from either side; what was asked for by hand stands until it is taken back by hand.
-    if (draining && node?.draining === false) pump.push({ kind: "nodeDraining", draining, ...ref });
+    if (draining && node?.draining === false) {
+      pump.push({ kind: "nodeDraining", draining, ...ref });
+      pump.after(() => flow.granting.changed());
+    }
     pump.settle();
     if (agent === undefined)
       return { standing: standing === "ok" ? "join" : standing, forget: [], outputs: {} };
@@ -134,6 +139,20 @@ export class AgentDoor {
     throw new SheafError("NOT_FOUND", `agent ${name} (${incarnation}) has not joined`, {
       hint: "Register first: POST /agents.",
     });
+  }
+
+  /** Attempts that were told to end, and that the agent runs no more. */
+  #noteGone(name: string, running: Heartbeat["running"]): void {
+    for (const job of this.#parts.jobs.live()) {
+      if (job.dying.size === 0) continue;
+      const here = new Set(
+        running.map(({ attempt }) => (attempt.job === job.id ? formatAttempt(attempt) : "")),
+      );
+      for (const [attempt, agent] of job.dying) {
+        if (agent === name && !here.has(attempt)) job.dying.delete(attempt);
+      }
+      job.lookQuiet();
+    }
   }
 
   #lifeOver(name: string, incarnation: number): void {

@@ -16,8 +16,10 @@ import { JobLogs } from "./job-logs.ts";
 import { newRecord } from "./job-record.ts";
 import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { OutputList } from "./map-outputs.ts";
+import { agentPrefix } from "./paths.ts";
 import { Results } from "./results.ts";
 import { SkewTally } from "./skew-tally.ts";
+import type { KeptSums } from "./skew-tally.ts";
 import type { Store } from "./store.ts";
 
 export interface JobSurroundings {
@@ -48,6 +50,10 @@ export class ClusterJob {
   readonly phases: PhaseClock;
   /** Attempts that run, by name. */
   readonly running = new Set<string>();
+  /** Attempts that were told to end and may run still, with their agents. */
+  readonly dying = new Map<string, string>();
+  /** Of `running` at most at one time. */
+  coresUsed: number;
   /** Tasks that have finished once: what they count is counted. */
   readonly counted = new Set<string>();
   /** Agents that may have files of it. */
@@ -68,6 +74,7 @@ export class ClusterJob {
   skew: SkewTally;
   #row: JobRow;
   #plan: PlanRow | null = null;
+  #quiet: { readonly deadlineMs: number; readonly isQuiet: () => boolean; readonly work: () => void }[] = [];
   readonly #store: Store;
   readonly #clock: EpochClock;
 
@@ -79,6 +86,7 @@ export class ClusterJob {
     this.#store = around.store;
     this.#clock = around.clock;
     this.clientMs = around.clock.nowMs();
+    this.coresUsed = row.bidding?.used ?? 0;
     const record = newRecord(row.job, submission, around.clock.text(row.submittedMs));
     this.directory = new JobDirectory(around.stateDirectory, record, around.warn);
     this.events = new JobEvents(this.directory, row.submittedMs, around.clock);
@@ -106,12 +114,37 @@ export class ClusterJob {
     }
   }
 
+  /**
+   * Calls it when no attempt is left that was told to end, and `isQuiet`; or at the deadline (EpochClock).
+   */
+  whenQuiet(deadlineMs: number, isQuiet: () => boolean, work: () => void): void {
+    this.#quiet.push({ deadlineMs, isQuiet, work });
+    this.lookQuiet();
+  }
+
+  /** An attempt has ended, or time has passed. */
+  lookQuiet(): void {
+    const nowMs = this.#clock.nowMs();
+    const due = this.#quiet.filter(
+      ({ deadlineMs, isQuiet }) => (this.dying.size === 0 && isQuiet()) || nowMs >= deadlineMs,
+    );
+    this.#quiet = this.#quiet.filter((one) => !due.includes(one));
+    for (const { work } of due) work();
+  }
+
   get row(): JobRow {
     return this.#row;
   }
 
   get plan(): PlanRow | null {
     return this.#plan;
+  }
+
+  /** What every agent that works for it has to see: inputs that are not agents' own, and a shared output. */
+  get paths(): readonly string[] {
+    const { inputs, output } = this.submission;
+    const shared = inputs.filter((input) => !input.startsWith(agentPrefix));
+    return output.kind === "shared" ? [...shared, output.path] : shared;
   }
 
   get collections(): readonly string[] {
@@ -135,13 +168,20 @@ export class ClusterJob {
   }
 
   /** The plan was made, or read back. */
-  planned(plan: PlanRow): void {
+  planned(plan: PlanRow, sums: KeptSums | null = null): void {
     this.#plan = plan;
     this.progress = new ProgressTally(plan);
-    this.skew = new SkewTally(plan.partitions);
+    this.skew = new SkewTally(plan.partitions, sums);
     const mapTasks = plan.map.length;
     const reduceTasks = plan.reduce.length;
     this.directory.update({ mapTasks, reduceTasks, currentPhase: "map" });
+  }
+
+  /** What would be lost of the sums over its maps, for people only. */
+  keepSums(): void {
+    if (!this.skew.isNew) return;
+    this.skew.isNew = false;
+    this.#store.put("sums", this.id, JSON.stringify(this.skew.kept));
   }
 
   emit(event: RunEventBody): void {

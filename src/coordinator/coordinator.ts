@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { SheafError, isSheafError } from "../base/errors.ts";
+import { SheafError } from "../base/errors.ts";
 import type {
   ErrandResult,
   Heartbeat,
@@ -56,7 +56,8 @@ export class Coordinator implements CoordinatorService {
 
   /** Lets the state directory go. Nothing may be called after it. */
   close(): void {
-    const { polls, agents, jobs, store } = this.#a;
+    const { polls, agents, jobs, store, pump } = this.#a;
+    pump.close();
     polls.close();
     for (const { mailbox } of agents.all()) mailbox.close();
     for (const job of jobs.live()) job.directory.flush();
@@ -69,14 +70,11 @@ export class Coordinator implements CoordinatorService {
     const nowMs = clock.nowMs();
     polls.tick(nowMs);
     agents.tick(nowMs);
-    try {
-      if (pump.trouble !== null) pump.settle();
-      pump.push({ kind: "tick" });
-      watch.tick();
-      pump.settle();
-    } catch (error) {
-      if (!isSheafError(error)) throw error;
-    }
+    // What could not be written is tried again before anything is added to it.
+    if (pump.isClosed || (pump.trouble !== null && pump.settleQuietly() !== null)) return;
+    pump.push({ kind: "tick" });
+    watch.tick();
+    pump.settleQuietly();
   }
 
   cluster(): ClusterView {
@@ -100,9 +98,12 @@ export class Coordinator implements CoordinatorService {
   }
 
   bar(agent: string, reason: string): NodeView {
-    const { agents, pump } = this.#a;
+    const { agents, pump, flow } = this.#a;
     agents.find(agent);
-    const work = (): void => pump.push({ kind: "nodeBarredByHand", node: agent, reason });
+    const work = (): void => {
+      pump.push({ kind: "nodeBarredByHand", node: agent, reason });
+      pump.after(() => flow.granting.changed());
+    };
     return pump.change(work, () => this.#node(agent));
   }
 
@@ -208,8 +209,11 @@ export class Coordinator implements CoordinatorService {
   }
 
   errandDone(errand: string, result: ErrandResult): void {
-    const { pump, flow } = this.#a;
-    const work = (): void => flow.errands.done(errand, result);
+    const { pump, flow, jobs } = this.#a;
+    const work = (): void => {
+      flow.errands.done(errand, result);
+      for (const job of jobs.live()) if (job.isEnding) job.lookQuiet();
+    };
     pump.change(work, () => undefined);
   }
 

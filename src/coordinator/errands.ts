@@ -50,6 +50,13 @@ export class Errands {
     }
   }
 
+  /** How many of the job are not answered. */
+  of(job: string): number {
+    let count = 0;
+    for (const { errand } of this.#given.values()) if (errand.job === job) count++;
+    return count;
+  }
+
   /** Nobody waits for them any more. */
   drop(job: string): void {
     for (const given of this.#given.values()) if (given.errand.job === job) this.#close(given);

@@ -70,6 +70,7 @@ export class AttemptFollower {
 
   #started(job: ClusterJob, fact: AttemptFact, name: string): void {
     job.running.add(name);
+    job.coresUsed = Math.max(job.coresUsed, job.running.size);
     job.holders.add(fact.node);
     job.progress.started(fact);
     const tasks = job.plan?.[fact.phase].length ?? 0;
@@ -102,6 +103,7 @@ export class AttemptFollower {
       }
       case "KILLED": {
         const { reason } = state;
+        job.dying.set(name, fact.node);
         this.#to.after(() => job.emit({ kind: "attempt-cancelled", task, attempt, reason }));
         return;
       }

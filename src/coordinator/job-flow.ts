@@ -1,4 +1,3 @@
-import type { Errand } from "../protocol/agent-messages.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import { chooseBounds } from "../lifecycle/bounds.ts";
 import type { RunStatus } from "../lifecycle/options.ts";
@@ -10,21 +9,22 @@ import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
-import { mayUse } from "./agents.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import { Committing } from "./committing.ts";
 import { errorOf, recordOf } from "./ending.ts";
 import type { EpochClock } from "./epoch-clock.ts";
+import { Discards } from "./discards.ts";
 import { Errands } from "./errands.ts";
 import type { JobEnd, PlanRow } from "./job-row.ts";
 import { statsOf, viewOf } from "./job-view.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
+import { Granting } from "./granting.ts";
 import { Planning } from "./planning.ts";
 import type { Pump } from "./pump.ts";
 import type { CoordinatorLimits, CoordinatorTimings } from "./settings.ts";
-import { schedulerPlan } from "./start-job.ts";
+import { reduceAgents, schedulerPlan } from "./start-job.ts";
 import type { Store } from "./store.ts";
 import type { Tallies } from "./tallies.ts";
 
@@ -43,12 +43,17 @@ export interface FlowParts {
   ended(job: ClusterJob, view: JobView): void;
 }
 
+/** An end is not held up for longer by agents that do not answer. */
+const quietMsMax = 5_000;
+
 type Ended = Extract<Command, { kind: "jobEnded" }>;
 
 /** Leads jobs through their lives: queue, plan, tasks, commit, end. */
 export class JobFlow {
   readonly errands: Errands;
   readonly committing: Committing;
+  readonly granting: Granting;
+  readonly discards: Discards;
   readonly #planning: Planning;
   readonly #parts: FlowParts;
   /** Jobs whose end is being written up. */
@@ -58,6 +63,8 @@ export class JobFlow {
     this.#parts = parts;
     this.errands = new Errands(parts.agents);
     this.committing = new Committing(parts.scheduler, parts.pump, parts.agents, this.errands);
+    this.discards = new Discards(parts, this.errands);
+    this.granting = new Granting(parts.scheduler, parts.pump, parts.agents, parts.jobs);
     this.#planning = new Planning(this.errands, parts.limits, {
       planned: (job, plan) => this.#planned(job, plan),
       failed: (job, failure, host) => this.#planFailed(job, failure, host),
@@ -78,6 +85,8 @@ export class JobFlow {
     for (const job of this.#parts.jobs.live())
       if (job.row.state === "QUEUED" && !job.isEnding) this.plan(job);
     this.committing.retry();
+    this.discards.retry();
+    this.granting.changed();
   }
 
   plan(job: ClusterJob): void {
@@ -136,6 +145,7 @@ export class JobFlow {
 
   commit(job: ClusterJob): void {
     job.update({ state: "COMMITTING" });
+    this.granting.changed();
     this.committing.begin(job);
   }
 
@@ -153,17 +163,17 @@ export class JobFlow {
     if (this.#finishing.has(job)) return;
     this.#finishing.add(job);
     const { agents } = this.#parts;
-    this.errands.drop(job.id);
     this.committing.drop(job);
     job.phases.leave();
     for (const name of job.holders) agents.get(name)?.mailbox.post({ kind: "forget", job: job.id });
     const end = job.row.end!;
-    void this.#discardStaging(job, end)
+    void this.#quiet(job)
+      .then(() => this.#discardStaging(job, end))
       .then(() => errorOf(job, end, this.#parts.scheduler, agents))
       .then((error) => this.#written(job, end, error))
       .catch((thrown: unknown) => {
         this.#finishing.delete(job);
-        this.#parts.pump.bug(thrown);
+        if (!this.#parts.pump.isClosed) this.#parts.pump.bug(thrown);
       });
   }
 
@@ -172,16 +182,15 @@ export class JobFlow {
   }
 
   #planned(job: ClusterJob, plan: PlanRow): void {
-    const { pump, store, timings, agents, scheduler } = this.#parts;
+    const { pump, store, timings } = this.#parts;
     if (job.isEnding) return;
-    const names = agents.usable(scheduler).map(({ name }) => name);
-    const reduceAgents = plan.reduce.flatMap((_, task) => names[task % names.length] ?? []);
-    const whole: PlanRow = { ...plan, reduceAgents };
-    store.put("plans", job.id, JSON.stringify(whole));
-    job.planned(whole);
+    job.planned(plan);
+    const grants = this.granting.bidAll(job);
+    job.planned({ ...plan, reduceAgents: reduceAgents(plan.reduce.length, grants) });
+    store.put("plans", job.id, JSON.stringify(job.plan));
     job.update({ state: "RUNNING" });
     pump.after(() => this.#tellPlan(job));
-    pump.push({ kind: "jobSubmitted", job: schedulerPlan(job, timings) });
+    pump.push({ kind: "jobSubmitted", job: schedulerPlan(job, grants, timings) });
   }
 
   #tellPlan(job: ClusterJob): void {
@@ -212,17 +221,23 @@ export class JobFlow {
     this.#parts.pump.after(() => this.finish(job));
   }
 
-  /** Of a shared output, unless it was committed. Waits for the agent, as long as a lease. */
+  /** What it runs has ended; or has not for so long that it does not matter any more. */
+  #quiet(job: ClusterJob): Promise<void> {
+    // An agent that plans may be about to make the staging directory.
+    const isQuiet = (): boolean => this.errands.of(job.id) === 0;
+    return new Promise((resolve) => {
+      job.whenQuiet(this.#parts.clock.nowMs() + quietMsMax, isQuiet, () => {
+        this.errands.drop(job.id);
+        resolve();
+      });
+    });
+  }
+
+  /** Of a shared output, unless it was committed. */
   #discardStaging(job: ClusterJob, end: JobEnd): Promise<void> {
     const { output } = job.submission;
-    const { agents, scheduler, coordinator } = this.#parts;
     if (output.kind !== "shared" || !job.row.staging || end.status === "SUCCEEDED") return Promise.resolve();
-    const agent = agents.usable(scheduler).find((one) => mayUse(one, output.path));
-    if (agent === undefined) return Promise.resolve();
-    const errand: Errand = { kind: "discard", id: `${job.id}:discard:${coordinator}`, job: job.id, output };
-    return new Promise((resolve) =>
-      this.errands.give(agent, errand, { done: () => resolve(), lost: resolve }),
-    );
+    return this.discards.discard(job.id, output, this.#parts.clock.nowMs() + quietMsMax);
   }
 
   #written(job: ClusterJob, end: JobEnd, { error, capsule }: Awaited<ReturnType<typeof errorOf>>): void {
@@ -266,6 +281,7 @@ export class JobFlow {
       job.logs.end();
       this.#parts.ended(job, view);
       pump.push({ kind: "jobForgotten", job: job.id });
+      this.granting.changed();
     });
     pump.settle();
   }

@@ -2,7 +2,7 @@ import type { JobSummary, JobView } from "../protocol/job-view.ts";
 import { sumStats } from "../lifecycle/run-summary.ts";
 import type { Phase } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
-import { viewJob, viewOutputs } from "../scheduler/view.ts";
+import { viewJob, viewOutputs, viewWait } from "../scheduler/view.ts";
 import type { TaskStats } from "../task/task-spec.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { EpochClock } from "./epoch-clock.ts";
@@ -48,14 +48,14 @@ export function viewOf(
   const view = viewJob(scheduler, job.id);
   const state = scheduler.state.jobs.get(job.id);
   const barred = [...(state?.bars ?? [])].flatMap(([agent, bar]) =>
-    bar.untilMs === null ? [] : [{ agent, reason: `${bar.failures} failures` }],
+    bar.untilMs === null ? [] : [{ agent, reason: `${bar.failures} failures; last: ${bar.lastMessage}` }],
   );
   return {
     ...summaryOf(job, clock),
     inputs,
     output: output.kind === "shared" ? output.path : null,
     file,
-    waitingFor,
+    waitingFor: waitingFor ?? viewWait(scheduler, job.id),
     phases: (view?.phases ?? []).map(({ phase, tasks, counts, backups }) => ({
       phase,
       tasks,
@@ -66,7 +66,7 @@ export function viewOf(
       failed: counts.FAILED,
       backups,
     })),
-    bidding: row.bidding,
+    bidding: row.bidding === null ? null : { ...row.bidding, used: job.coresUsed },
     agents: [...job.holders].sort(),
     barred,
     counters: view?.counters ?? {},

@@ -67,6 +67,7 @@ export class Performing {
       case "fenceNode":
         polls.drop(command.node, command.incarnation);
         this.#parts.flow().errands.lost(command.node, command.incarnation);
+        this.#parts.flow().granting.changed();
         return;
       case "sampleReady":
         this.#with(command.job, (job) => this.#parts.flow().sampled(job));
@@ -77,10 +78,12 @@ export class Performing {
       case "jobEnded":
         this.#with(command.job, (job) => this.#parts.flow().finish(job));
         return;
-      case "grantCommit":
-      case "inviteNode":
       case "nodeBarred":
       case "nodeAdmitted":
+        this.#parts.flow().granting.changed();
+        return;
+      case "grantCommit":
+      case "inviteNode":
       case "nodeDrained":
         return;
     }

@@ -50,7 +50,7 @@ export class Planning {
     const { inputs, output, outline } = job.submission;
     const own = inputs.filter((input) => input.startsWith(agentPrefix));
     const shared = inputs.filter((input) => !input.startsWith(agentPrefix));
-    const paths = output.kind === "shared" ? [...shared, output.path] : shared;
+    const { paths } = job;
     // Generated input has no paths: any agent can say how many tasks there are.
     const asksOne = shared.length > 0 || own.length === 0 || output.kind === "shared";
     const fit = agents.filter((agent) => paths.every((path) => mayUse(agent, path)));

@@ -1,5 +1,4 @@
-import { isSheafError } from "../base/errors.ts";
-import type { SheafError } from "../base/errors.ts";
+import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import type { Command } from "../scheduler/commands.ts";
 import type { SchedulerEvent } from "../scheduler/events.ts";
 import { factKey } from "../scheduler/facts.ts";
@@ -40,6 +39,7 @@ export class Pump {
   #soon = false;
   #waiting: ((error: SheafError | null) => void)[] = [];
   #trouble: SheafError | null = null;
+  #closed = false;
 
   constructor(scheduler: Scheduler, store: Store, nowMs: () => number, handlers: PumpHandlers) {
     this.#scheduler = scheduler;
@@ -82,6 +82,7 @@ export class Pump {
    */
   settle(): void {
     if (this.#running) return;
+    if (this.#closed) throw closedError();
     this.#running = true;
     try {
       do {
@@ -109,13 +110,25 @@ export class Pump {
     return answer();
   }
 
-  /** As settle; trouble shows itself to who asks next. */
-  settleQuietly(): void {
+  /** As settle, but says what it would throw. */
+  settleQuietly(): SheafError | null {
     try {
       this.settle();
+      return null;
     } catch (error) {
-      if (!isSheafError(error)) throw error;
+      if (isSheafError(error)) return error;
+      this.#handlers.bug(error);
+      return new SheafError("INTERNAL", `the coordinator failed: ${describeThrown(error)}`, { cause: error });
     }
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** From now on nothing changes any more. */
+  close(): void {
+    this.#closed = true;
   }
 
   /** Settles soon, together with what others push until then. Rejects when the store cannot be written. */
@@ -129,13 +142,7 @@ export class Pump {
         this.#soon = false;
         const waiting = this.#waiting;
         this.#waiting = [];
-        let failed: SheafError | null = null;
-        try {
-          this.settle();
-        } catch (error) {
-          if (!isSheafError(error)) throw error;
-          failed = error;
-        }
+        const failed = this.settleQuietly();
         for (const one of waiting) one(failed);
       });
     }
@@ -184,4 +191,11 @@ export class Pump {
     if (this.#trouble !== null) this.#handlers.trouble(null);
     this.#trouble = null;
   }
+}
+
+function closedError(): SheafError {
+  return new SheafError("UNREACHABLE", "the coordinator is being stopped", {
+    hint: "Try again when it is back.",
+    retryable: true,
+  });
 }

@@ -60,6 +60,7 @@ export class Reports {
     const task = findTask(this.#scheduler, job.id, phase, number);
     const ref = attemptOf(job, phase, number, report);
     const node = { node: asker.agent, incarnation: asker.incarnation };
+    if (report.status !== TASK_STATUS.RUNNING && job.dying.delete(formatAttempt(ref))) job.lookQuiet();
     let accepted = true;
     switch (report.status) {
       case TASK_STATUS.RUNNING:
@@ -121,6 +122,7 @@ export class Reports {
       attempt: ref,
       output: keptOutput(success, output?.bytes ?? null),
       counters: success.counters,
+      ...(output === undefined || output === null ? {} : { fingerprint: output.fingerprint }),
       ...node,
     };
     this.#pump.push(event, () => {

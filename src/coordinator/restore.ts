@@ -7,6 +7,7 @@ import { corrupt } from "./database.ts";
 import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { briefly } from "./jobs.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
+import type { KeptSums } from "./skew-tally.ts";
 import type { Store } from "./store.ts";
 
 /** The scheduler as it was, and what it has to have done again. @throws SheafError STATE_CORRUPT */
@@ -18,8 +19,13 @@ export function restoreScheduler(
   return Scheduler.restore(factsOf(store), nowMs, { leaseMs, keepFacts: true });
 }
 
+/** Of agents, and of jobs that have not ended: the history of the others may be long. */
 function* factsOf(store: Store): Generator<Fact> {
-  for (const { text } of store.all("facts")) yield JSON.parse(text) as Fact;
+  const jobs = [...store.all("jobs")].map(({ text }) => JSON.parse(text) as JobRow);
+  const live = jobs.filter(({ endedMs }) => endedMs === null).map(({ job }) => job);
+  for (const job of ["", ...live]) {
+    for (const { text } of store.of("facts", job)) yield JSON.parse(text) as Fact;
+  }
 }
 
 /** Reads back every job; those that live are what they were. @throws SheafError STATE_CORRUPT */
@@ -38,7 +44,7 @@ export function restoreJobs(store: Store, jobs: Jobs, around: JobSurroundings): 
     }
     const job = new ClusterJob(row, submission, around);
     const plan = parsed<PlanRow>(store.get("plans", row.job));
-    if (plan !== null) job.planned(plan);
+    if (plan !== null) job.planned(plan, parsed<KeptSums>(store.get("sums", row.job)));
     jobs.add(job);
   }
   return next;

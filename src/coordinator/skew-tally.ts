@@ -5,21 +5,43 @@ const hotKeysMax = 10;
 /** Kept while maps finish; more than are shown, since a key may be hot in the sum only. */
 const hotKeysKept = 1_000;
 
+/** What it has summed up, as plain data. */
+export interface KeptSums {
+  /** By collection and partition. */
+  readonly bytes: readonly (readonly number[])[];
+  readonly hot: readonly HotKey[];
+}
+
 /**
  * How the shuffle's bytes lie over partitions, and which keys come up most: summed up as maps finish, because
- * to keep what each map says would take memory for maps times partitions. For people only: what a coordinator
- * had heard before it was restarted is missing.
+ * to keep what each map says would take memory for maps times partitions. For people only: after a
+ * coordinator was killed, what it had heard in its last seconds is missing.
  */
 export class SkewTally {
-  readonly #bytes: Float64Array[];
+  readonly #bytes: readonly Float64Array[];
   #hot = new Map<string, HotKey>();
 
-  constructor(partitions: readonly number[]) {
-    this.#bytes = partitions.map((count) => new Float64Array(count));
+  /** Something was added since it was kept. */
+  isNew = false;
+
+  constructor(partitions: readonly number[], kept: KeptSums | null = null) {
+    this.#bytes = partitions.map((count, index) => {
+      const bytes = new Float64Array(count);
+      bytes.set(kept?.bytes[index]?.slice(0, count) ?? []);
+      return bytes;
+    });
+    for (const hot of kept?.hot ?? []) this.#hot.set(`${hot.collection}\0${hot.key}`, hot);
+  }
+
+  /** As a row of table `sums`. */
+  get kept(): KeptSums {
+    const hot = this.#sorted().slice(0, hotKeysKept);
+    return { bytes: this.#bytes.map((bytes) => [...bytes]), hot: hot.map(([, one]) => one) };
   }
 
   /** Of a map that finished for the first time. */
   add({ partitionBytes, hotKeys }: TaskSuccess): void {
+    this.isNew = true;
     for (const [collection, bytes] of this.#bytes.entries()) {
       const some = partitionBytes[collection] ?? [];
       for (let at = 0; at < Math.min(some.length, bytes.length); at++) bytes[at]! += some[at]!;

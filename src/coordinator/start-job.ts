@@ -1,4 +1,4 @@
-import type { JobPlan, TaskPlan } from "../scheduler/events.ts";
+import type { Grants, JobPlan, TaskPlan } from "../scheduler/events.ts";
 import type { JobPolicy } from "../scheduler/policy.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
@@ -14,7 +14,7 @@ const lossesMaxKeepingBad = 100;
 const anywhere: TaskPlan = {};
 
 /** The job as the scheduler sees it. REQUIRES: it is planned. */
-export function schedulerPlan(job: ClusterJob, timings: CoordinatorTimings): JobPlan {
+export function schedulerPlan(job: ClusterJob, grants: Grants, timings: CoordinatorTimings): JobPlan {
   const plan = job.plan!;
   const pinned = (agents: readonly (string | null)[], task: number): TaskPlan => {
     const agent = agents[task] ?? null;
@@ -30,6 +30,7 @@ export function schedulerPlan(job: ClusterJob, timings: CoordinatorTimings): Job
       return agent === undefined ? anywhere : { preferred: [agent] };
     }),
     policy: policyOf(job, timings),
+    grants,
   };
 }
 
@@ -64,6 +65,16 @@ export function wireSettings(job: ClusterJob): Preparation["settings"] {
     partBytes: options.partBytes,
   };
   return { ...settings };
+}
+
+/** The agents that will probably run the reduces: those with cores, in turn, each as often as it has some. */
+export function reduceAgents(count: number, grants: Grants): string[] {
+  const names = Object.keys(grants).sort();
+  const most = names.reduce((most, name) => Math.max(most, grants[name]!), 0);
+  const turns = Array.from({ length: most }, (_, turn) =>
+    names.filter((name) => grants[name]! > turn),
+  ).flat();
+  return turns.length === 0 ? [] : Array.from({ length: count }, (_, task) => turns[task % turns.length]!);
 }
 
 /** The same as tasks get it. */

@@ -7,27 +7,28 @@ import type { Sql, Value } from "./database.ts";
  * The tables of coordinator.db; docs/coordinator-state.md says what each column is. Every row carries the
  * CRC-32C of its key and text: SQLite checks its structure, not what stands in it.
  */
-const schema = [
-  `CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
-  `CREATE TABLE IF NOT EXISTS jobs (key TEXT PRIMARY KEY, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
-  `CREATE TABLE IF NOT EXISTS submissions (key TEXT PRIMARY KEY, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
-  `CREATE TABLE IF NOT EXISTS plans (key TEXT PRIMARY KEY, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
-  `CREATE TABLE IF NOT EXISTS views (key TEXT PRIMARY KEY, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
-  `CREATE TABLE IF NOT EXISTS agents (key TEXT PRIMARY KEY, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
-  `CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, job TEXT NOT NULL, text TEXT NOT NULL,
-     crc INTEGER NOT NULL) STRICT`,
-  `CREATE INDEX IF NOT EXISTS facts_by_job ON facts (job)`,
-  `CREATE TABLE IF NOT EXISTS outputs (key TEXT PRIMARY KEY, job TEXT NOT NULL, text TEXT NOT NULL,
-     crc INTEGER NOT NULL) STRICT`,
-  `CREATE INDEX IF NOT EXISTS outputs_by_job ON outputs (job)`,
-] as const;
 
-/** Tables whose rows belong to a job without being one row a job. */
+/** One row a job, by its id. */
+const onePerJob = ["jobs", "submissions", "plans", "sums", "views"] as const;
+/** Many rows a job. */
 const manyPerJob = ["facts", "outputs"] as const;
-const onePerJob = ["jobs", "submissions", "plans", "views"] as const;
+const ofNoJob = ["meta", "agents", "discards"] as const;
 
+export type OneTable = (typeof onePerJob)[number] | (typeof ofNoJob)[number];
 export type ManyTable = (typeof manyPerJob)[number];
-export type OneTable = (typeof onePerJob)[number] | "meta" | "agents";
+
+const schema = [
+  ...[...onePerJob, ...ofNoJob].map(
+    (table) =>
+      `CREATE TABLE IF NOT EXISTS ${table}
+         (key TEXT PRIMARY KEY, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
+  ),
+  ...manyPerJob.flatMap((table) => [
+    `CREATE TABLE IF NOT EXISTS ${table}
+       (key TEXT PRIMARY KEY, job TEXT NOT NULL, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
+    `CREATE INDEX IF NOT EXISTS ${table}_by_job ON ${table} (job)`,
+  ]),
+];
 
 type Write =
   | { readonly table: OneTable; readonly key: string; readonly text: string | null }

@@ -11,6 +11,12 @@ const heartbeatsMissed = 5;
 /** Progress is kept at least this often, also while nobody listens. */
 const quietProgressMs = 1_000;
 
+/** Cores that a job has no tasks for are noticed this soon. */
+const lookAroundMs = 1_000;
+
+/** What is only for people is kept this often. */
+const keepSumsMs = 5_000;
+
 /** What happens to jobs because time has passed, apart from what the scheduler watches. */
 export class Watch {
   readonly #jobs: Jobs;
@@ -18,6 +24,8 @@ export class Watch {
   readonly #flow: JobFlow;
   readonly #clock: EpochClock;
   readonly #timings: CoordinatorTimings;
+  #lookedMs = 0;
+  #keptMs = 0;
 
   constructor(jobs: Jobs, agents: Agents, flow: JobFlow, clock: EpochClock, timings: CoordinatorTimings) {
     this.#jobs = jobs;
@@ -29,8 +37,17 @@ export class Watch {
 
   tick(): void {
     const nowMs = this.#clock.nowMs();
+    const keepSums = nowMs - this.#keptMs >= keepSumsMs;
+    if (keepSums) this.#keptMs = nowMs;
+    if (nowMs - this.#lookedMs >= lookAroundMs) {
+      this.#lookedMs = nowMs;
+      this.#flow.granting.lookAround();
+    }
+    this.#flow.discards.tick();
     for (const job of this.#jobs.live()) {
+      job.lookQuiet();
       if (job.isEnding) continue;
+      if (keepSums) job.keepSums();
       this.#watchClient(job, nowMs);
       this.#watchQueue(job, nowMs);
       this.#tellOutputs(job);

@@ -5,6 +5,7 @@ import type { Errand, ErrandResult, Order, Running } from "#src/protocol/agent-m
 import type { TaskAnswer, TaskReport } from "#src/protocol/task-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import { formatAttempt } from "#src/scheduler/ids.js";
+import type { AttemptRef } from "#src/scheduler/ids.js";
 import type { Split } from "#src/task/task-spec.js";
 import { taskFailure } from "#src/worker/failure.js";
 
@@ -60,6 +61,10 @@ export class FakeAgent {
     this.slots = slots;
     this.#roots = roots;
     this.#work = { task: (order) => this.succeed(order), errand: (errand) => this.answer(errand), ...work };
+  }
+
+  get isAlive(): boolean {
+    return !this.#life.signal.aborted;
   }
 
   get coordinator(): Coordinator {
@@ -200,13 +205,7 @@ export class FakeAgent {
       const staging = `${output.path.slice(0, cut)}/.${output.path.slice(cut + 1)}.sheaf-job-${attempt.job}`;
       path = `${staging}/attempts/${formatAttempt(attempt)}/${name}`;
     } else {
-      await this.coordinator.putResult(
-        attempt.job,
-        formatAttempt(attempt),
-        name,
-        expected,
-        Readable.from([text]),
-      );
+      await this.upload(attempt, name, text);
     }
     const part = {
       kind: "output",
@@ -220,6 +219,16 @@ export class FakeAgent {
     } as const;
     const result = { ...common, output: null, parts: [part], partitionBytes: [], hotKeys: [], keys: [] };
     return { status: TASK_STATUS.FINISHED, attempt, result };
+  }
+
+  /** A file that was sent to a coordinator that is gone by now is sent again. */
+  async upload(attempt: AttemptRef, name: string, text: Buffer): Promise<void> {
+    const { job } = attempt;
+    const expected = { crc32c: crc32c(text), bytes: text.length };
+    for (let to: Coordinator | null = null; to !== this.coordinator;) {
+      to = this.coordinator;
+      await to.putResult(job, formatAttempt(attempt), name, expected, Readable.from([text]));
+    }
   }
 
   fail({ attempt }: TaskOrder, message: string, code: "USER_CODE" | "WORKER_LOST" = "USER_CODE"): TaskReport {

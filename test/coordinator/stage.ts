@@ -166,9 +166,15 @@ export class Stage {
       if (condition()) return;
       await new Promise((resolve) => setImmediate(resolve));
       if (passing > 0) this.clock.pass(passing);
-      if (turn % 10 === 9) this.coordinator.tick();
+      if (turn % 10 === 9) this.beat();
     }
     assert.fail(`this never came true: ${what}`);
+  }
+
+  /** Time is looked at, and all agents that live say so. */
+  beat(): void {
+    this.coordinator.tick();
+    for (const agent of this.#agents) if (agent.isAlive) agent.beat();
   }
 
   async ended(job: string, passing = 0): Promise<ReturnType<Coordinator["job"]>> {

@@ -1,0 +1,96 @@
+import type { Errand } from "../protocol/agent-messages.ts";
+import type { OutputTarget } from "../protocol/submission.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import { mayUse } from "./agents.ts";
+import type { Agents } from "./agents.ts";
+import type { EpochClock } from "./epoch-clock.ts";
+import type { Errands } from "./errands.ts";
+import type { Pump } from "./pump.ts";
+import type { Store } from "./store.ts";
+
+type Shared = Extract<OutputTarget, { kind: "shared" }>;
+
+interface Pending {
+  readonly job: string;
+  readonly output: Shared;
+  /** An agent is at it. */
+  given: boolean;
+}
+
+export interface DiscardParts {
+  readonly store: Store;
+  readonly scheduler: Scheduler;
+  readonly agents: Agents;
+  readonly clock: EpochClock;
+  readonly pump: Pump;
+}
+
+/** Staging directories that have to go: remembered until an agent has said that one is gone. */
+export class Discards {
+  readonly #parts: DiscardParts;
+  readonly #errands: Errands;
+  readonly #pending = new Map<string, Pending>();
+  /** Who waits for one, and how long. */
+  #waiting: { readonly job: string; readonly deadlineMs: number; readonly resolve: () => void }[] = [];
+
+  constructor(parts: DiscardParts, errands: Errands) {
+    this.#parts = parts;
+    this.#errands = errands;
+    for (const { key, text } of parts.store.all("discards")) {
+      this.#pending.set(key, { job: key, output: JSON.parse(text) as Shared, given: false });
+    }
+  }
+
+  /** Resolves when it is gone; at the deadline also when it is not: it then goes when an agent can do it. */
+  discard(job: string, output: Shared, deadlineMs: number): Promise<void> {
+    const { store, pump } = this.#parts;
+    const pending: Pending = { job, output, given: false };
+    this.#pending.set(job, pending);
+    store.put("discards", job, JSON.stringify(output));
+    const gone = new Promise<void>((resolve) => this.#waiting.push({ job, deadlineMs, resolve }));
+    pump.after(() => this.#send(pending));
+    pump.settleQuietly();
+    return gone;
+  }
+
+  /** Agents have come. */
+  retry(): void {
+    for (const pending of this.#pending.values()) if (!pending.given) this.#send(pending);
+  }
+
+  tick(): void {
+    const nowMs = this.#parts.clock.nowMs();
+    this.#release(({ deadlineMs }) => nowMs >= deadlineMs);
+  }
+
+  #send(pending: Pending): void {
+    const { agents, scheduler, store } = this.#parts;
+    const { job, output } = pending;
+    const agent = agents.usable(scheduler).find((one) => mayUse(one, output.path));
+    // Nobody is there who could: a job's end does not wait for that.
+    if (agent === undefined) return this.#release((one) => one.job === job);
+    pending.given = true;
+    const { name, register } = agent;
+    const id = `${job}:discard:${name}:${register.incarnation}`;
+    const errand: Errand = { kind: "discard", id, job, output };
+    this.#errands.give(agent, errand, {
+      done: (result) => {
+        pending.given = false;
+        this.#release((one) => one.job === job);
+        if (result.kind !== "discarded") return;
+        this.#pending.delete(job);
+        store.put("discards", job, null);
+      },
+      lost: () => {
+        pending.given = false;
+        this.#send(pending);
+      },
+    });
+  }
+
+  #release(isDue: (one: { readonly job: string; readonly deadlineMs: number }) => boolean): void {
+    const due = this.#waiting.filter(isDue);
+    this.#waiting = this.#waiting.filter((one) => !due.includes(one));
+    for (const { resolve } of due) resolve();
+  }
+}
