@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describeThrown } from "../base/errors.ts";
-import { runnableBundle } from "../bundle/runnable-bundle.ts";
+import { runnableBundle } from "../bundle/portable-bundle.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
 import { formatAttempt } from "../scheduler/ids.ts";

@@ -12,6 +12,7 @@ const loaders = {
   init: async () => (await import("./command/init.ts")).initCommand,
   gen: async () => (await import("./command/gen.ts")).genCommand,
   coordinator: async () => (await import("./command/coordinator.ts")).coordinatorCommand,
+  agent: async () => (await import("./command/agent.ts")).agentCommand,
   certs: async () => (await import("./command/certs.ts")).certsCommand,
   completion: async () => (await import("./command/completion.ts")).completionCommand,
   help: async () => (await import("./command/help.ts")).helpCommand,

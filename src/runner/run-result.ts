@@ -120,7 +120,8 @@ async function errorOf(
     const message = "the job was cancelled; nothing was written";
     return new RunFailure("CANCELLED", message, { failed: null, report: message });
   }
-  if (cause === null) return failureOutsideTasks(outcome.error ?? new SheafError("INTERNAL", "no cause was given"));
+  if (cause === null)
+    return failureOutsideTasks(outcome.error ?? new SheafError("INTERNAL", "no cause was given"));
   return failedBy(run, cause);
 }
 

@@ -63,7 +63,7 @@ export function agentRoutes(app: App, service: CoordinatorService): void {
       bodyLimit: 256 * 1024 * 1024,
       schema: {
         summary: "How an errand went",
-        params: Type.Object({ errand: Type.String({ pattern: "^[A-Za-z0-9._-]{1,200}$" }) }),
+        params: Type.Object({ errand: Type.String({ pattern: "^[A-Za-z0-9._:/-]{1,200}$" }) }),
         body: ErrandResultSchema,
         response: { 200: Nothing },
       },

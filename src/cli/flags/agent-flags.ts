@@ -1,0 +1,65 @@
+import { valueFlag } from "../flag.ts";
+import { durationType, integerType, pathType, stringType } from "../flag-type.ts";
+import { portType, serverFlags } from "./server-flags.ts";
+
+export const agentFlags = {
+  join: valueFlag({
+    name: "join",
+    placeholder: "URL",
+    type: stringType,
+    category: "Execution",
+    doc: "The coordinator: http://host:7077",
+  }),
+  name: valueFlag({
+    name: "name",
+    placeholder: "NAME",
+    type: stringType,
+    default: "this machine's name",
+    category: "Execution",
+    doc: "Name of the agent, unique in the cluster",
+  }),
+  slots: valueFlag({
+    name: "slots",
+    placeholder: "N",
+    type: integerType(1, 4_096),
+    default: "one less than there are cores, at least 1",
+    category: "Execution",
+    doc: "Tasks run at a time",
+  }),
+  port: valueFlag({
+    name: "port",
+    short: "p",
+    placeholder: "PORT",
+    type: portType,
+    default: "0: any free one",
+    category: "Execution",
+    doc: "Port on which other agents fetch map outputs",
+  }),
+  advertise: valueFlag({
+    name: "advertise",
+    placeholder: "URL",
+    type: stringType,
+    default: "the address it listens on",
+    category: "Execution",
+    doc: "URL under which other agents reach it",
+  }),
+  ...serverFlags,
+  tokenFile: valueFlag({
+    name: "token-file",
+    placeholder: "FILE",
+    type: pathType,
+    default: "$SHEAF_TOKEN_FILE, else agent.token of a coordinator on this machine",
+    category: "Execution",
+    doc: "File with the token of agents, copied from the coordinator",
+  }),
+  grace: valueFlag({
+    name: "grace",
+    placeholder: "TIME",
+    type: durationType,
+    default: "30s",
+    category: "Execution",
+    doc: "After SIGTERM, how long to wait for what runs",
+    details:
+      "What is not finished by then is handed back and runs elsewhere. A second signal ends it at once.",
+  }),
+};
