@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { isSheafError } from "#src/base/errors.js";
 import type { ErrorCode, SheafError } from "#src/base/errors.js";
 
@@ -41,3 +42,8 @@ function checked(thrown: unknown, code: ErrorCode, message: RegExp): SheafError 
   assert.ok((thrown.hint ?? "").length > 10, `no hint: ${thrown.message}`);
   return thrown;
 }
+
+/** Texts of any UTF-16 units, halves of pairs and controls included. */
+export const anyText = fc
+  .array(fc.oneof(fc.nat({ max: 0x2ff }), fc.nat({ max: 0xffff })), { maxLength: 20 })
+  .map((units) => String.fromCharCode(...units));

@@ -33,6 +33,13 @@ export async function run({ flags, world }: Invocation<typeof coordinatorFlags>)
     limits: retention === undefined ? {} : { retention },
     ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
   });
+  // Heard from here on: whoever reads that it listens may stop it at once.
+  const stopped = new Promise<void>((stop) => {
+    const off = world.onSignal(() => {
+      off();
+      stop();
+    });
+  });
   for (const warning of started.warnings) await writeTo(world.stderr, `warning: ${warning}\n`);
   const join = `sheaf agent --join ${started.url}`;
   const token = started.agentTokenFile === null ? "" : ` --token-file ${started.agentTokenFile}`;
@@ -40,12 +47,7 @@ export async function run({ flags, world }: Invocation<typeof coordinatorFlags>)
     world.stdout,
     `sheaf coordinator listens on ${started.url}; agents join with: ${join}${token}\n`,
   );
-  await new Promise<void>((stop) => {
-    const off = world.onSignal(() => {
-      off();
-      stop();
-    });
-  });
+  await stopped;
   await started.stop();
   return exitCodes.ok;
 }
