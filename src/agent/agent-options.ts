@@ -2,7 +2,7 @@ import { availableParallelism, hostname } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import type { ClientTls } from "../client/http.ts";
-import type { AgentLog } from "./agent-world.ts";
+import type { AgentLog, AgentWorld } from "./agent-world.ts";
 import type { ShuffleNode } from "./shuffle-port.ts";
 
 /** What an agent is started with. */
@@ -11,8 +11,8 @@ export interface AgentOptions {
   readonly join: string;
   /** The agents' token; null: none is sent. */
   readonly token: string | null;
-  /** Certificates for speaking to the coordinator: what loadTls(...).client of security/ gives. */
-  readonly tls?: ClientTls;
+  /** Certificates, for its own server and for speaking to others: what loadTls of security/ gives. */
+  readonly tls?: { readonly server: object; readonly client: ClientTls } | null;
   /** The agent's own directory, made when missing; one agent each. */
   readonly stateDirectory: string;
   /** sheaf's own, for people. */
@@ -21,7 +21,11 @@ export interface AgentOptions {
   readonly name?: string;
   /** Attempts run at a time. Default: one less than there are processors, at least 1. */
   readonly slots?: number;
-  /** Where other agents reach its shuffle server. Default: the address it listens on. */
+  /** Where its shuffle server listens. Default 127.0.0.1. */
+  readonly host?: string;
+  /** Default 0: any free one. */
+  readonly port?: number;
+  /** URL at which other agents reach that server. Default: the address it listens on. */
   readonly advertise?: string;
   /** Directories whose files jobs may read and write by path. Default: none. */
   readonly roots?: readonly string[];
@@ -35,8 +39,8 @@ export interface AgentOptions {
   readonly workerMemoryBytes?: number | null;
   /** Environment of the workers: nothing else of this process's reaches user code. */
   readonly workerEnvironment: Readonly<Record<string, string>>;
-  /** Starts the part that serves and fetches map outputs. */
-  startShuffle(start: ShuffleStart): Promise<ShuffleNode>;
+  /** Starts the part that serves and fetches map outputs. Default: startShuffleNode. */
+  readonly startShuffle?: (start: ShuffleStart) => Promise<ShuffleNode>;
   readonly log?: AgentLog;
   readonly clock?: Clock;
   /** Uniform in [0, 1). Default Math.random. */
@@ -48,7 +52,7 @@ export interface ShuffleStart {
   readonly agent: string;
   /** The life the agent is in now. */
   incarnation(): number;
-  readonly log: AgentLog;
+  readonly world: AgentWorld;
 }
 
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

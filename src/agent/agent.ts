@@ -1,12 +1,14 @@
 import { systemClock } from "../base/clock.ts";
-import type { Clock } from "../base/clock.ts";
 import { ApiClient } from "../client/api-client.ts";
+import type { ClientTls } from "../client/http.ts";
 import { AgentDirectory } from "./agent-directory.ts";
 import { AgentLife } from "./agent-life.ts";
 import { agentName, slotCount } from "./agent-options.ts";
-import type { AgentOptions } from "./agent-options.ts";
-import type { AgentLog, AgentWorld } from "./agent-world.ts";
+import type { AgentOptions, ShuffleStart } from "./agent-options.ts";
+import { untilAnswered } from "./agent-world.ts";
+import type { AgentWorld } from "./agent-world.ts";
 import { Heart } from "./heart.ts";
+import { startShuffleNode } from "./shuffle-node.ts";
 import type { ShuffleNode } from "./shuffle-port.ts";
 import { UtilityMeter } from "./utility-meter.ts";
 import { WorkerProcesses } from "./worker-processes.ts";
@@ -34,30 +36,58 @@ export interface Agent {
 
 /**
  * Starts an agent and lets it join. While the coordinator does not answer it goes on trying.
- * @throws SheafError STATE_LOCKED when another agent uses the directory; USAGE; LISTEN errors of the shuffle
+ * @throws SheafError STATE_LOCKED when another agent uses the directory; USAGE for a name, a number of slots
+ * or an address that makes no sense; OUTPUT_UNWRITABLE, DISK_FULL
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const name = agentName(options.name);
   const slots = slotCount(options.slots);
-  const log: AgentLog = options.log ?? (() => undefined);
+  const world = worldOf(options);
   const directory = new AgentDirectory(options.stateDirectory);
   let agent: LocalAgent | null = null;
   try {
     await directory.clearJobs();
-    const incarnation = (): number => agent?.incarnation ?? 0;
-    const shuffle = await options.startShuffle({ agent: name, incarnation, log });
-    agent = new LocalAgent(options, { name, slots, log, directory, shuffle });
+    const start = { agent: name, incarnation: () => agent?.incarnation ?? 0, world };
+    const shuffle = await (options.startShuffle?.(start) ?? startShuffle(options, start));
+    agent = new LocalAgent(options, { name, slots, world, directory, shuffle });
     return agent;
   } catch (error) {
     directory.release();
+    await world.api.close();
     throw error;
   }
+}
+
+function worldOf(options: AgentOptions): AgentWorld {
+  const { join: url, token, tls, clock = systemClock, random = Math.random, log = () => undefined } = options;
+  const certificates = tls === undefined || tls === null ? {} : { tls: tls.client };
+  return { api: new ApiClient({ url, token, clock, random, ...certificates }), clock, random, log };
+}
+
+function startShuffle(
+  options: AgentOptions,
+  { agent, incarnation, world }: ShuffleStart,
+): Promise<ShuffleNode> {
+  const { host, port, advertise, tls } = options;
+  const { api, clock, random, log } = world;
+  return startShuffleNode({
+    agent,
+    incarnation,
+    ...(host === undefined ? {} : { host }),
+    ...(port === undefined ? {} : { port }),
+    names: advertise === undefined ? [] : [advertise],
+    tls: tls ?? null,
+    outputs: (job, after, signal) => api.outputs(job, after, { signal, ...untilAnswered }),
+    clock,
+    random,
+    log,
+  });
 }
 
 interface Parts {
   readonly name: string;
   readonly slots: number;
-  readonly log: AgentLog;
+  readonly world: AgentWorld;
   readonly directory: AgentDirectory;
   readonly shuffle: ShuffleNode;
 }
@@ -71,8 +101,6 @@ class LocalAgent implements Agent {
   incarnation = 0;
   readonly #options: AgentOptions;
   readonly #parts: Parts;
-  readonly #clock: Clock;
-  readonly #world: AgentWorld;
   readonly #heart: Heart;
   readonly #meter: UtilityMeter;
   readonly #processes: WorkerProcesses;
@@ -87,22 +115,14 @@ class LocalAgent implements Agent {
     this.slots = parts.slots;
     this.address = options.advertise ?? parts.shuffle.address;
     const { join: url, token, tls } = options;
-    this.#clock = options.clock ?? systemClock;
-    const random = options.random ?? Math.random;
-    const api = new ApiClient({
-      url,
-      token,
-      clock: this.#clock,
-      random,
-      ...(tls === undefined ? {} : { tls }),
-    });
-    this.#world = { api, clock: this.#clock, random, log: parts.log };
-    this.#meter = new UtilityMeter(this.#clock);
+    const { clock, log } = parts.world;
+    this.#meter = new UtilityMeter(clock);
     this.#processes = new WorkerProcesses({
       environment: options.workerEnvironment,
       heapBytes: options.workerHeapBytes ?? null,
     });
-    this.#heart = new Heart({ url, token, tls: tls ?? null, agent: this.name }, parts.log, (news) =>
+    const certificates = tls === undefined || tls === null ? null : cloneable(tls.client);
+    this.#heart = new Heart({ url, token, tls: certificates, agent: this.name }, log, (news) =>
       this.#life?.heard(news),
     );
     this.joined = new Promise<void>((resolve) => (this.#joined = resolve));
@@ -127,7 +147,7 @@ class LocalAgent implements Agent {
     try {
       let above = 0;
       while (!this.#leaving) {
-        this.incarnation = this.#parts.directory.beginLife(this.#clock.wallMs(), above);
+        this.incarnation = this.#parts.directory.beginLife(this.#parts.world.clock.wallMs(), above);
         this.#life = this.#begin();
         const end = await this.#life.run();
         if (end.kind === "left") return;
@@ -139,10 +159,10 @@ class LocalAgent implements Agent {
   }
 
   #begin(): AgentLife {
-    const { directory, shuffle, name, slots } = this.#parts;
+    const { directory, shuffle, name, slots, world } = this.#parts;
     const options = this.#options;
     return new AgentLife({
-      world: this.#world,
+      world,
       agent: name,
       version: options.version,
       incarnation: this.incarnation,
@@ -165,8 +185,13 @@ class LocalAgent implements Agent {
     this.#processes.close();
     await this.#heart.end();
     await this.#parts.shuffle.close();
-    await this.#world.api.close();
+    await this.#parts.world.api.close();
     await this.#parts.directory.clearJobs();
     this.#parts.directory.release();
   }
+}
+
+/** Without functions, which cannot be sent to a thread. */
+function cloneable(tls: ClientTls): ClientTls {
+  return Object.fromEntries(Object.entries(tls).filter(([, value]) => typeof value !== "function"));
 }
