@@ -4,10 +4,7 @@ import type { Logger } from "pino";
 import { startAgent } from "../../agent/agent.ts";
 import type { Agent } from "../../agent/agent.ts";
 import { agentName } from "../../agent/agent-options.ts";
-import { startShuffleNode } from "../../agent/shuffle-node.ts";
-import { systemClock } from "../../base/clock.ts";
 import { SheafError } from "../../base/errors.ts";
-import { ApiClient } from "../../client/api-client.ts";
 import { isLoopback } from "../../security/host-list.ts";
 import { checkListen } from "../../security/listen.ts";
 import { safeLogStream } from "../../security/log-line.ts";
@@ -43,27 +40,16 @@ export async function run({ flags, world }: Invocation<typeof agentFlags>): Prom
   );
   const name = agentName(flags.name);
   const url = join.href.replace(/\/$/, "");
-  const token = tokenOf(flags, world);
-  const api = new ApiClient({ url, token, ...(material === null ? {} : { tls: material.client }) });
   const agent = await startAgent({
     join: url,
-    token,
+    token: tokenOf(flags, world),
     stateDirectory: agentStateOf(world, name, flags.state),
     version: packageVersion(),
     name,
     roots: rootsOf(flags, world, join),
-    startShuffle: (start) =>
-      startShuffleNode({
-        ...start,
-        host,
-        port: flags.port ?? 0,
-        names: flags.advertise === undefined ? [] : [flags.advertise],
-        tls: material,
-        outputs: (job, after, signal) => api.outputs(job, after, { signal }),
-        clock: systemClock,
-        random: Math.random,
-      }),
-    ...(material === null ? {} : { tls: material.client }),
+    host,
+    port: flags.port ?? 0,
+    tls: material,
     workerEnvironment: workerEnvironment(world.env),
     log: (level, message, fields) => log[level]({ ...fields }, message),
     ...(flags.slots === undefined ? {} : { slots: flags.slots }),
