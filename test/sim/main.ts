@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { systemClock } from "#src/base/clock.js";
-import { measureCost } from "./cost-curve.js";
+import { measureCost, measureRestore } from "./cost-curve.js";
 import { simulate } from "./simulate.js";
 import { Totals } from "./totals.js";
 import { Violation } from "./violation.js";
@@ -69,17 +69,22 @@ function runSeeds(from: number, count: number, trace: boolean): void {
 }
 
 function printCost(): void {
-  measureCost(10, 20_000, systemClock); // warms up the compiler
-  console.log("nodes    tasks     events   us/event   dearest event ms");
+  for (const facts of [false, true]) measureCost(10, 20_000, { facts, grants: facts }); // warms up
+  console.log(
+    "nodes    tasks     events   us/event   with facts   with grants   dearest event ms   restore ms",
+  );
   for (const tasks of [1_000, 10_000, 100_000]) {
     for (const nodes of [10, 100, 1_000]) {
-      const point = measureCost(nodes, tasks, systemClock);
+      const point = measureCost(nodes, tasks);
       const cells = [
         String(nodes).padEnd(6),
         String(tasks).padStart(7),
         String(point.events).padStart(10),
         point.usPerEvent.toFixed(2).padStart(10),
+        measureCost(nodes, tasks, { facts: true }).usPerEvent.toFixed(2).padStart(12),
+        measureCost(nodes, tasks, { grants: true }).usPerEvent.toFixed(2).padStart(13),
         point.worstMs.toFixed(1).padStart(18),
+        measureRestore(nodes, tasks).toFixed(0).padStart(12),
       ];
       console.log(cells.join(" "));
     }
