@@ -55,6 +55,23 @@ test("an order that was written but never sent comes when the worker asks again"
   assert.equal(stage.states("map"), "1 RUNNING");
 });
 
+test("an order for a reduce is not repeated when its input was lost before it was heard", () => {
+  const stage = new Stage();
+  stage.join("a", 2);
+  stage.submit({ maps: 1, reduces: 2 });
+  stage.finish("map-00000.1");
+  stage.restart();
+  stage.fetchFails("reduce-00000.1", 0, 1);
+  stage.take();
+  const other = stage.slotOf("reduce-00001.1");
+  stage.askAgain("a", other);
+  assert.deepEqual(stage.take(), [`askAnew a ${other}`]);
+  assert.equal(stage.states("reduce"), "2 BLOCKED");
+  stage.ask("a", other);
+  stage.finish("map-00000.2");
+  assert.deepEqual(stage.take(), ["start reduce-00000.2 on a", "start reduce-00001.2 on a"]);
+});
+
 test("what was not written did not happen", () => {
   const stage = new Stage();
   stage.join("a");

@@ -176,6 +176,10 @@ export class Stage {
     return this.#of(attempt).node;
   }
 
+  slotOf(attempt: string): number {
+    return this.#of(attempt).slot;
+  }
+
   #of(attempt: string): Pick<Started, "attempt" | "node" | "incarnation" | "slot"> {
     const started = this.#started.get(attempt);
     if (started === undefined) throw new Error(`${attempt} was never started`);
