@@ -40,6 +40,7 @@ export interface LifeOptions {
   tell(state: HeartState): void;
   /** Called at each registration. */
   joined(): void;
+  readonly drainOrdered: ((draining: boolean) => void) | undefined;
 }
 
 /** How a life ended: the agent leaves, or begins another with a number above `above`. */
@@ -296,6 +297,7 @@ export class AgentLife {
       case "drain":
         // The coordinator gives no tasks to an agent it drains; the agent stays.
         this.#options.world.log("info", order.draining ? "draining, as ordered" : "no longer draining");
+        this.#options.drainOrdered?.(order.draining);
         return;
       default:
         unreachable(order);

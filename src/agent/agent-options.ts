@@ -41,6 +41,8 @@ export interface AgentOptions {
   readonly workerEnvironment: Readonly<Record<string, string>>;
   /** Starts the part that serves and fetches map outputs. Default: startShuffleNode. */
   readonly startShuffle?: (start: ShuffleStart) => Promise<ShuffleNode>;
+  /** The coordinator has ordered it to drain, or no more. Default: it stays, without tasks. */
+  readonly drainOrdered?: (draining: boolean) => void;
   readonly log?: AgentLog;
   readonly clock?: Clock;
   /** Uniform in [0, 1). Default Math.random. */

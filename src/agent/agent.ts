@@ -178,6 +178,7 @@ class LocalAgent implements Agent {
       measure: () => this.#meter.measure(),
       tell: (state) => this.#heart.tell(state),
       joined: () => this.#joined(),
+      drainOrdered: options.drainOrdered,
     });
   }
 

@@ -13,6 +13,7 @@ const loaders = {
   gen: async () => (await import("./command/gen.ts")).genCommand,
   coordinator: async () => (await import("./command/coordinator.ts")).coordinatorCommand,
   agent: async () => (await import("./command/agent.ts")).agentCommand,
+  worker: async () => (await import("./command/worker.ts")).workerCommand,
   certs: async () => (await import("./command/certs.ts")).certsCommand,
   completion: async () => (await import("./command/completion.ts")).completionCommand,
   help: async () => (await import("./command/help.ts")).helpCommand,

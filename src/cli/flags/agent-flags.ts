@@ -2,7 +2,9 @@ import { valueFlag } from "../flag.ts";
 import { durationType, integerType, pathType, stringType } from "../flag-type.ts";
 import { portType, serverFlags } from "./server-flags.ts";
 
-export const agentFlags = {
+const { state, ...listenFlags } = serverFlags;
+
+const joinFlags = {
   join: valueFlag({
     name: "join",
     placeholder: "URL",
@@ -26,6 +28,10 @@ export const agentFlags = {
     category: "Execution",
     doc: "Tasks run at a time",
   }),
+};
+
+/** What agents and workers have in common. */
+export const agentProcessFlags = {
   port: valueFlag({
     name: "port",
     short: "p",
@@ -43,7 +49,7 @@ export const agentFlags = {
     category: "Execution",
     doc: "URL under which other agents reach it",
   }),
-  ...serverFlags,
+  ...listenFlags,
   tokenFile: valueFlag({
     name: "token-file",
     placeholder: "FILE",
@@ -62,4 +68,21 @@ export const agentFlags = {
     details:
       "What is not finished by then is handed back and runs elsewhere. A second signal ends it at once.",
   }),
+};
+
+const { name, slots, join } = joinFlags;
+
+export const agentFlags = { join, name, slots, state, ...agentProcessFlags };
+
+/** A worker keeps its files in a temporary directory. */
+export const workerFlags = {
+  driver: valueFlag({
+    name: "driver",
+    placeholder: "URL",
+    type: stringType,
+    category: "Execution",
+    doc: "Where `sheaf run --listen` listens: http://host:5000",
+  }),
+  name,
+  ...agentProcessFlags,
 };
