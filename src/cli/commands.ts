@@ -5,9 +5,15 @@ import type { Command } from "./command.ts";
 /** Every command, in the order help lists them. Each is loaded only when it is needed. */
 const loaders = {
   run: async () => (await import("./command/run.ts")).runCommand,
+  submit: async () => (await import("./command/submit.ts")).submitCommand,
+  attach: async () => (await import("./command/attach.ts")).attachCommand,
+  kill: async () => (await import("./command/kill.ts")).killCommand,
   replay: async () => (await import("./command/replay.ts")).replayCommand,
   show: async () => (await import("./command/show.ts")).showCommand,
   jobs: async () => (await import("./command/jobs.ts")).jobsCommand,
+  logs: async () => (await import("./command/logs.ts")).logsCommand,
+  results: async () => (await import("./command/results.ts")).resultsCommand,
+  nodes: async () => (await import("./command/nodes.ts")).nodesCommand,
   inspect: async () => (await import("./command/inspect.ts")).inspectCommand,
   init: async () => (await import("./command/init.ts")).initCommand,
   gen: async () => (await import("./command/gen.ts")).genCommand,

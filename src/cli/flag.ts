@@ -1,7 +1,7 @@
 import type { FlagType } from "./flag-type.ts";
 
 /** In the order help shows them. */
-export const flagCategories = ["Input", "Output", "Job", "Execution", "Display"] as const;
+export const flagCategories = ["Input", "Output", "Job", "Execution", "Cluster", "Display"] as const;
 export type FlagCategory = (typeof flagCategories)[number];
 
 /** What every flag says about itself; help, completion and docs/cli.md are made from this. */

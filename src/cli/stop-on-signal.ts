@@ -10,8 +10,11 @@ export interface Stop {
   release(): void;
 }
 
-/** The first SIGINT, SIGTERM or SIGHUP aborts; the second ends the process at once, by that signal. */
-export function stopOnSignal(reporter: Reporter, world: World): Stop {
+/**
+ * The first SIGINT, SIGTERM or SIGHUP aborts; the second ends the process at once, by that signal.
+ * @param farewell what is said at the first. Default: that what was written is removed.
+ */
+export function stopOnSignal(reporter: Reporter, world: World, farewell?: string): Stop {
   const controller = new AbortController();
   let by: string | undefined;
   const release = world.onSignal((name) => {
@@ -21,9 +24,8 @@ export function stopOnSignal(reporter: Reporter, world: World): Stop {
       return;
     }
     by = name === "SIGINT" ? "Ctrl-C" : name;
-    reporter.say(
-      `stopping, and removing what was written (${name === "SIGINT" ? "Ctrl-C" : name} again kills at once)`,
-    );
+    const what = farewell ?? "stopping, and removing what was written";
+    reporter.say(`${what} (${name === "SIGINT" ? "Ctrl-C" : name} again kills at once)`);
     controller.abort(new SheafError("CANCELLED", `stopped by ${by}`));
   });
   return { signal: controller.signal, by: () => by, release };

@@ -212,6 +212,7 @@ export const ErrorSchema = Type.Object(
 
 export type JobStateText = Static<typeof JobStateName>;
 export type Bidding = Static<typeof BiddingSchema>;
+export type PhaseView = Static<typeof PhaseViewSchema>;
 export type JobError = Static<typeof JobErrorSchema>;
 export type JobSummary = Static<typeof JobSummarySchema>;
 export type JobView = Static<typeof JobViewSchema>;

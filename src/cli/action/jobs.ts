@@ -1,5 +1,7 @@
+import { SheafError } from "../../base/errors.ts";
 import { listJobs } from "../../lifecycle/job-history.ts";
 import type { JobRecord } from "../../lifecycle/job-directory.ts";
+import { clusterUrl, withCluster } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
 import { formatDuration } from "../duration.ts";
 import { exitCodes } from "../exit-code.ts";
@@ -13,6 +15,11 @@ import { shortTime } from "../ui/short-time.ts";
 import { writeTo } from "../world.ts";
 
 export async function run({ flags, world }: Invocation<typeof jobsFlags>): Promise<ExitCode> {
+  if (clusterUrl(flags, world) !== undefined) {
+    const { listClusterJobs } = await import("./list-cluster-jobs.ts");
+    return withCluster(flags, world, (api) => listClusterJobs(api, flags, world));
+  }
+  refuseClusterFlags(flags);
   const state = stateDirectoryOf(world);
   const records = (await listJobs(state)).map((job) => job.record);
   const chosen = flags.name === undefined ? records : records.filter((record) => record.name === flags.name);
@@ -43,6 +50,15 @@ export async function run({ flags, world }: Invocation<typeof jobsFlags>): Promi
   if (cut > 0) lines.push(`truncated: ${plural(cut, "earlier job")} not shown; sheaf jobs --all shows them`);
   await writeTo(world.stdout, `${lines.join("\n")}\n`);
   return exitCodes.ok;
+}
+
+/** @throws SheafError USAGE */
+function refuseClusterFlags({ state, group, project }: Invocation<typeof jobsFlags>["flags"]): void {
+  const given = Object.entries({ state, group, project }).find(([, value]) => value !== undefined);
+  if (given === undefined) return;
+  throw new SheafError("USAGE", `--${given[0]} needs a cluster`, {
+    hint: "Give --on URL of its coordinator, or set $SHEAF_ON.",
+  });
 }
 
 function row(record: JobRecord): readonly string[] {

@@ -4,12 +4,14 @@ import { SheafError } from "../../base/errors.ts";
 import { suggest } from "../../base/suggest.ts";
 import { findJob } from "../../lifecycle/job-history.ts";
 import type { JobHandle } from "../../lifecycle/job-history.ts";
+import { clusterUrl, withCluster } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
 import { exitCodes } from "../exit-code.ts";
 import type { ExitCode } from "../exit-code.ts";
 import type { showFlags } from "../flags/show-flags.ts";
 import { tasksShownDefault } from "../flags/show-flags.ts";
 import { readJobStory } from "../job-story.ts";
+import { taskHandle } from "../task-handle.ts";
 import { stateDirectoryOf } from "../state-directory.ts";
 import { jobPage, taskPage } from "../ui/job-page.ts";
 import type { ColorWhen } from "../ui/style.ts";
@@ -21,18 +23,18 @@ import { writeTo } from "../world.ts";
 const LOG_LINES_MAX = 50;
 
 export async function run({ flags, positionals, world }: Invocation<typeof showFlags>): Promise<ExitCode> {
-  const handle = positionals[0] ?? "@";
-  if (flags.task !== undefined && handle.includes(":")) {
-    throw new SheafError("USAGE", `the task is given twice: ${handle} and --task ${flags.task}`, {
-      hint: "Give it once.",
-    });
+  const asked = taskHandle(positionals[0] ?? "@", flags.task);
+  if (clusterUrl(flags, world) !== undefined) {
+    const { showClusterJob } = await import("./show-cluster-job.ts");
+    return withCluster(flags, world, (api) =>
+      showClusterJob(
+        api,
+        asked,
+        { json: flags.json === true, all: flags.all === true, color: flags.color },
+        world,
+      ),
+    );
   }
-  if (flags.task !== undefined && !/^(?:sample|map|reduce)-\d+$/.test(flags.task)) {
-    throw new SheafError("USAGE", `--task: "${flags.task}" is not a task`, {
-      hint: 'Write "map-17" or "reduce-3".',
-    });
-  }
-  const asked = flags.task === undefined ? handle : `${handle}:${flags.task}`;
   const job = await findJob(stateDirectoryOf(world), asked);
   await showJob(job, { json: flags.json === true, all: flags.all === true, color: flags.color }, world);
   return exitCodes.ok;

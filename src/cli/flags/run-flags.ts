@@ -13,6 +13,7 @@ import {
   sizeType,
   stringType,
 } from "../flag-type.ts";
+import { clusterJobFlags, connectFlags, detachFlag } from "./cluster-flags.ts";
 import { displayFlags } from "./display-flags.ts";
 
 /** Below this V8 itself hardly starts. */
@@ -210,5 +211,8 @@ export const runFlags = {
   ...outputFlags,
   ...jobFlags,
   ...executionFlags,
+  ...connectFlags,
+  ...clusterJobFlags,
+  detach: detachFlag,
   ...displayFlags,
 };

@@ -1,0 +1,57 @@
+import { resolve } from "node:path";
+import { attachToJob } from "../../client/attach-job.ts";
+import { findClusterJob } from "../../client/find-job.ts";
+import { checkOutput } from "../../storage/atomic-output.ts";
+import { withCluster } from "../cluster-connection.ts";
+import type { Invocation } from "../command.ts";
+import { deliverResults } from "../deliver-results.ts";
+import type { Delivery } from "../deliver-results.ts";
+import type { ExitCode } from "../exit-code.ts";
+import type { attachFlags } from "../flags/attach-flags.ts";
+import { concludeRun } from "../conclude-run.ts";
+import { stopOnSignal } from "../stop-on-signal.ts";
+import { makeReporter } from "../ui/reporter.ts";
+import { styleFor } from "../ui/style.ts";
+
+export async function run({ flags, positionals, world }: Invocation<typeof attachFlags>): Promise<ExitCode> {
+  const style = styleFor(world.stderr, world.env, flags.color);
+  const print = flags.collect === true ? Number.POSITIVE_INFINITY : (flags.print ?? 0);
+  const output = flags.output === undefined ? null : resolve(world.cwd, flags.output);
+  const overwrite = flags.overwrite === true;
+  if (output !== null) await checkOutput(output, { overwrite });
+  const delivery: Delivery =
+    output === null ? { kind: "records", print } : { kind: "directory", output, print };
+  return withCluster(flags, world, async (api) => {
+    const { job } = await findClusterJob(api, positionals[0] ?? "@");
+    const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
+    const farewell = flags.watch === true ? `leaving ${job}, which goes on` : undefined;
+    const stop = stopOnSignal(reporter, world, farewell);
+    try {
+      let collections: readonly string[] = [""];
+      const result = await attachToJob(api, job, {
+        watch: flags.watch === true,
+        output: output === null ? null : { path: output, overwrite },
+        collect: print > 0,
+        signal: stop.signal,
+        onEvent: (event) => {
+          if (event.kind === "planned") collections = Object.keys(event.partitions);
+          reporter.onEvent(event);
+        },
+      });
+      reporter.end();
+      const { signal } = stop;
+      if (result.status === "SUCCEEDED") {
+        await deliverResults(delivery, result, { collections, json: flags.json === true, signal }, world);
+      }
+      await result.dispose();
+      return await concludeRun(
+        result,
+        { flags, showOutput: result.output !== null, stoppedBy: stop.by() },
+        world,
+      );
+    } finally {
+      reporter.end();
+      stop.release();
+    }
+  });
+}

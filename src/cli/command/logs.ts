@@ -1,0 +1,18 @@
+import type { Command } from "../command.ts";
+import { logsFlags } from "../flags/logs-flags.ts";
+
+export const logsCommand: Command<typeof logsFlags> = {
+  name: "logs",
+  summary: "Show what the tasks of a job on a cluster have printed",
+  details: [
+    "A line is [map-00017.1 stdout] and what was printed: task, attempt, and log (ctx.log), stdout or stderr. " +
+      "Of a job on this machine, sheaf show HANDLE --task TASK shows them.",
+  ],
+  arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @, the latest", required: false }],
+  flags: logsFlags,
+  examples: [
+    { command: "sheaf logs -f", doc: "As the latest job prints" },
+    { command: "sheaf logs @?wordcount:map-17", doc: "One task" },
+  ],
+  load: () => import("../action/logs.ts"),
+};

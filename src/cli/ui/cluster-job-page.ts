@@ -1,0 +1,225 @@
+import { formatSize } from "../../base/size.ts";
+import type { AttemptView, Bidding, JobView, PhaseView } from "../../protocol/job-view.ts";
+import { formatAttempt, formatTask } from "../../scheduler/ids.ts";
+import { formatDuration } from "../duration.ts";
+import { table } from "./layout.ts";
+import { formatCount, plural } from "./numbers.ts";
+import { shortTime } from "./short-time.ts";
+import type { Style } from "./style.ts";
+import { padText, printable } from "./text-width.ts";
+
+export interface ClusterJobLook {
+  readonly style: Style;
+  /** Attempts listed at most; failed and long ones come first when not all are. */
+  readonly attemptsMax: number;
+}
+
+/** Columns of the bar that says when an attempt ran. */
+const barColumns = 24;
+const causeLettersMax = 80;
+
+/** Everything `sheaf show --on` says of a job. */
+export function clusterJobPage(
+  view: JobView,
+  attempts: readonly AttemptView[],
+  look: ClusterJobLook,
+): string {
+  const { style } = look;
+  const parts = [
+    facts(view, style),
+    view.bidding === null ? [] : biddingLines(view.bidding),
+    phaseLines(view),
+    attemptLines(attempts, look),
+    counterLines(view),
+    noteworthy(view, style),
+    view.error === null ? [] : [style.red("error:"), ...view.error.report.trimEnd().split("\n")],
+  ];
+  return sections(parts);
+}
+
+/** One task: its attempts, and what it printed. */
+export function clusterTaskPage(
+  task: string,
+  view: JobView,
+  attempts: readonly AttemptView[],
+  log: readonly string[],
+  logLines: number,
+  look: ClusterJobLook,
+): string {
+  const head = [`${look.style.bold(task)}  of ${view.job}`];
+  const details = attempts.flatMap((attempt) => attemptFacts(attempt));
+  const cut = logLines - log.length;
+  const truncated =
+    cut > 0 ? ` (truncated: ${plural(cut, "earlier line")}; sheaf logs ${view.job}:${task})` : "";
+  const printed = log.length === 0 ? [] : [`log${truncated}`, ...log.map((line) => `  ${printable(line)}`)];
+  return sections([
+    head,
+    attemptLines(attempts, { ...look, attemptsMax: attempts.length }),
+    details,
+    printed,
+  ]);
+}
+
+function sections(parts: readonly (readonly string[])[]): string {
+  const filled = parts.filter((lines) => lines.length > 0).map((lines) => lines.join("\n"));
+  return `${filled.join("\n\n")}\n`;
+}
+
+function facts(view: JobView, style: Style): string[] {
+  const colour = view.state === "SUCCEEDED" ? style.green : view.endTime === null ? style.yellow : style.red;
+  const time = view.elapsedMs === null ? "" : ` in ${formatDuration(view.elapsedMs)}`;
+  const attached = view.endTime === null ? (view.attached ? ", attached" : ", detached") : "";
+  const rows: [string, string][] = [
+    ["id", view.job],
+    [
+      "submitted",
+      `${shortTime(view.submitTime)} UTC by ${printable(view.submitter)} on ${printable(view.host)}`,
+    ],
+    ["priority", `${view.priority}${attached}`],
+    ["file", `${view.file === null ? "?" : printable(view.file)}  (code ${view.code})`],
+    ["inputs", view.inputs.length === 0 ? "none" : view.inputs.map(printable).join(" ")],
+    [
+      "output",
+      view.output ?? (view.parts.length > 0 ? "kept by the coordinator: sheaf results" : "none yet"),
+    ],
+  ];
+  if (view.waitingFor !== null) rows.push([style.yellow("waits for"), view.waitingFor]);
+  const labels = [view.group, view.project].filter((label) => label !== null);
+  if (labels.length > 0) rows.push(["labels", labels.map(printable).join(" ")]);
+  if (view.stats !== null) {
+    const { recordsIn, bytesIn, recordsOut, bytesOut, shuffleBytes, emitted } = view.stats;
+    rows.push(["read", `${plural(recordsIn, "record")}, ${formatSize(bytesIn)}`]);
+    if (shuffleBytes > 0)
+      rows.push(["shuffled", `${plural(emitted, "pair")} as ${formatSize(shuffleBytes)}`]);
+    rows.push(["wrote", `${plural(recordsOut, "record")}, ${formatSize(bytesOut)}`]);
+  }
+  if (view.badRecords > 0) rows.push([style.yellow("bad"), plural(view.badRecords, "record")]);
+  return [
+    `${style.bold(printable(view.name))}  ${colour(view.state)}${time}`,
+    ...rows.map(([term, text]) => `  ${padText(term, 9)} ${text}`),
+  ];
+}
+
+function biddingLines(bidding: Bidding): string[] {
+  const { wanted, granted, used, grants, rounds, note } = bidding;
+  const by = Object.entries(grants).map(([agent, cores]) => `${agent} ${cores}`);
+  const lines = [
+    `cores     ${wanted} wanted, ${granted} granted (${by.length === 0 ? "none" : by.join(", ")}), ${used} used at most`,
+  ];
+  if (note !== null) lines.push(`          ${printable(note)}`);
+  const rows = rounds.map((round) => [
+    `${round.bar}%`,
+    round.answers.length === 0
+      ? "nobody"
+      : round.answers
+          .map(({ node, utility, cores }) => `${node} (${Math.round(utility)}%): ${cores}`)
+          .join(", "),
+  ]);
+  if (rows.length > 0)
+    lines.push(...table([{ title: "BID AT", align: "right" }, { title: "ANSWERS" }], rows));
+  return lines;
+}
+
+function phaseLines(view: JobView): string[] {
+  if (view.phases.length === 0) return [];
+  const timing = new Map(view.timings.map(({ phase, elapsedMs }) => [phase, elapsedMs]));
+  const rows = view.phases.map((phase: PhaseView) => [
+    phase.phase,
+    formatCount(phase.tasks),
+    formatCount(phase.finished),
+    formatCount(phase.running),
+    formatCount(phase.failed),
+    formatCount(phase.backups),
+    timing.has(phase.phase) ? formatDuration(timing.get(phase.phase)!) : "",
+  ]);
+  const right = (title: string) => ({ title, align: "right" }) as const;
+  return table(
+    [
+      { title: "PHASE" },
+      ...["TASKS", "FINISHED", "RUNNING", "FAILED", "BACKUPS", "TIME"].map((title) => right(title)),
+    ],
+    rows,
+  );
+}
+
+function attemptLines(attempts: readonly AttemptView[], look: ClusterJobLook): string[] {
+  if (attempts.length === 0) return [];
+  const all = attempts.length <= look.attemptsMax;
+  const chosen = all ? attempts : [...attempts].sort(byInterest).slice(0, look.attemptsMax);
+  const spanMs = Math.max(1, ...attempts.map(({ startedMs, endedMs }) => endedMs ?? startedMs));
+  const columns = [
+    { title: "ATTEMPT" },
+    { title: "AGENT" },
+    { title: "STATE" },
+    { title: "BEGAN", align: "right" },
+    { title: "TIME", align: "right" },
+    { title: "WHEN" },
+    { title: "CAUSE" },
+  ] as const;
+  const lines = table(
+    columns,
+    chosen.map((one) => attemptRow(one, spanMs)),
+  );
+  if (!all) {
+    const count = `${chosen.length} of ${formatCount(attempts.length)}`;
+    lines.push(`truncated: ${count} attempts, failed and long ones first; --all lists all`);
+  }
+  return lines;
+}
+
+function attemptRow(view: AttemptView, spanMs: number): readonly string[] {
+  const cause = view.outputLost === null ? view.cause : `output lost: ${view.outputLost}`;
+  return [
+    formatAttempt(view.attempt),
+    `${view.agent}/${view.slot}`,
+    `${view.state}${view.backup ? " (backup)" : ""}`,
+    formatDuration(view.startedMs),
+    view.endedMs === null ? "" : formatDuration(view.endedMs - view.startedMs),
+    bar(view, spanMs),
+    cause === null ? "" : printable(cause.split("\n")[0]!.slice(0, causeLettersMax)),
+  ];
+}
+
+/** "     ####       " over the time from the job's submission to its last attempt's end. */
+function bar({ startedMs, endedMs }: AttemptView, spanMs: number): string {
+  const column = (ms: number): number => Math.min(barColumns, Math.floor((ms / spanMs) * barColumns));
+  const from = Math.min(barColumns - 1, column(startedMs));
+  const to = Math.max(from + 1, endedMs === null ? barColumns : column(endedMs));
+  return `|${" ".repeat(from)}${"#".repeat(to - from)}${" ".repeat(barColumns - to)}|`;
+}
+
+function byInterest(a: AttemptView, b: AttemptView): number {
+  const rank = ({ state }: AttemptView): number => (state === "FAILED" || state === "LOST" ? 1 : 0);
+  const time = ({ startedMs, endedMs }: AttemptView): number => (endedMs ?? Number.MAX_VALUE) - startedMs;
+  return rank(b) - rank(a) || time(b) - time(a) || (formatTask(a.attempt) < formatTask(b.attempt) ? -1 : 1);
+}
+
+function attemptFacts(view: AttemptView): string[] {
+  const lines = [`${formatAttempt(view.attempt)} on ${view.agent}, slot ${view.slot}`];
+  if (view.cause !== null) lines.push(...view.cause.split("\n").map((line) => `  ${printable(line)}`));
+  if (view.outputLost !== null) lines.push(`  output lost: ${printable(view.outputLost)}`);
+  if (view.stats !== null) {
+    const { recordsIn, bytesIn, recordsOut, bytesOut, emitted, shuffleBytes, cpuMs } = view.stats;
+    lines.push(
+      `  in      ${plural(recordsIn, "record")}, ${formatSize(bytesIn)}`,
+      `  out     ${plural(recordsOut, "record")}, ${formatSize(bytesOut)}`,
+      `  shuffle ${plural(emitted, "pair")}, ${formatSize(shuffleBytes)}`,
+      `  cpu     ${formatDuration(cpuMs)}`,
+    );
+  }
+  return lines;
+}
+
+function counterLines({ counters }: JobView): string[] {
+  const rows = Object.entries(counters)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => [printable(name), formatCount(value)]);
+  return rows.length === 0 ? [] : table([{ title: "COUNTER" }, { title: "VALUE", align: "right" }], rows);
+}
+
+function noteworthy(view: JobView, style: Style): string[] {
+  return [
+    ...view.barred.map(({ agent, reason }) => `${style.yellow("barred")}  ${agent}: ${printable(reason)}`),
+    ...view.failedTasks.map((task) => `${style.yellow("given up")}  ${task}: its records are missing`),
+  ];
+}
