@@ -107,17 +107,31 @@ function biddingLines(bidding: Bidding): string[] {
     `cores     ${wanted} wanted, ${granted} granted (${by.length === 0 ? "none" : by.join(", ")}), ${used} used at most`,
   ];
   if (note !== null) lines.push(`          ${printable(note)}`);
-  const rows = rounds.map((round) => [
-    `${round.bar}%`,
-    round.answers.length === 0
-      ? "nobody"
-      : round.answers
-          .map(({ node, utility, cores }) => `${node} (${Math.round(utility)}%): ${cores}`)
-          .join(", "),
-  ]);
-  if (rows.length > 0)
-    lines.push(...table([{ title: "BID AT", align: "right" }, { title: "ANSWERS" }], rows));
+  const rows = bidRows(rounds);
+  const columns = [{ title: "BID AT", align: "right" }, { title: "ANSWERS" }] as const;
+  if (rows.length > 0) lines.push(...table(columns, rows));
   return lines;
+}
+
+/** A row for each round that had answers; those before it, which nobody answered, are one. */
+function bidRows(rounds: Bidding["rounds"]): string[][] {
+  const rows: string[][] = [];
+  let silent: number[] = [];
+  const flush = (): void => {
+    if (silent.length > 0) rows.push([[...new Set([silent[0]!, silent.at(-1)!])].join("-"), "nobody"]);
+    silent = [];
+  };
+  for (const { bar, answers } of rounds) {
+    if (answers.length === 0) {
+      silent.push(bar);
+      continue;
+    }
+    flush();
+    const told = answers.map(({ node, utility, cores }) => `${node} (${Math.round(utility)}%): ${cores}`);
+    rows.push([String(bar), told.join(", ")]);
+  }
+  flush();
+  return rows;
 }
 
 function phaseLines(view: JobView): string[] {
