@@ -55,7 +55,7 @@ export interface Assembly {
  * @throws SheafError STATE_LOCKED, STATE_CORRUPT, DISK_FULL, OUTPUT_UNWRITABLE
  */
 export function assemble(options: CoordinatorOptions): Assembly {
-  const store = new Store(options.stateDirectory, process.pid);
+  const store = new Store(options.stateDirectory, process.pid, options.openDatabase);
   try {
     return assembleOver(store, options);
   } catch (error) {

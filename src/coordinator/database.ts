@@ -40,6 +40,7 @@ export function openDatabase(stateDirectory: string, pid: number): Sql {
   };
   try {
     const lock = begin(join(stateDirectory, "coordinator.lock"));
+    lock.prepare("PRAGMA journal_mode=MEMORY").all();
     lock.exec("BEGIN EXCLUSIVE");
     // Before it is opened: SQLite takes in what it can of a damaged log.
     const damage = findWalDamage(`${path}-wal`);
@@ -49,8 +50,9 @@ export function openDatabase(stateDirectory: string, pid: number): Sql {
     checkPages(database, path);
     noteHolder(stateDirectory, pid);
     return sqlOf(database, path, () => {
-      database.close();
+      letGo(database);
       rmSync(holderFile(stateDirectory), { force: true });
+      lock.exec("ROLLBACK");
       lock.close();
     });
   } catch (error) {
@@ -60,6 +62,20 @@ export function openDatabase(stateDirectory: string, pid: number): Sql {
 }
 
 const settings = ["locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"];
+
+/**
+ * Statements that were prepared keep the connection until they are collected; so what it holds is given back
+ * by hand: first the log, without which the lock cannot go.
+ */
+function letGo(database: Database.Database): void {
+  try {
+    for (const setting of ["journal_mode=DELETE", "locking_mode=NORMAL", "user_version"])
+      database.prepare(`PRAGMA ${setting}`).all();
+  } catch {
+    // A log that stays is taken in at the next start.
+  }
+  database.close();
+}
 
 function checkPages(database: Database.Database, path: string): void {
   const rows = database.prepare("PRAGMA quick_check(5)").all() as { readonly quick_check?: unknown }[];

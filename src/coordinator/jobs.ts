@@ -116,13 +116,12 @@ export class Jobs {
     return { jobs: all.slice(0, limit), truncated: all.length > limit };
   }
 
-  /** Forgets the oldest ended jobs beyond those kept. Files go when the rows are gone. */
+  /** Forgets the jobs that ended first, beyond those kept. Files go when the rows are gone. */
   prune(keep: number, after: (work: () => void) => void): void {
     const surplus = this.#ended.size - keep;
     if (surplus <= 0) return;
-    const oldest = [...this.#ended.values()]
-      .sort((a, b) => (a.submitTime < b.submitTime ? -1 : 1))
-      .slice(0, surplus);
+    const endOf = ({ endTime }: JobSummary): string => endTime ?? "";
+    const oldest = [...this.#ended.values()].sort((a, b) => (endOf(a) < endOf(b) ? -1 : 1)).slice(0, surplus);
     for (const { job } of oldest) {
       this.#ended.delete(job);
       this.#blobs.delete(job);

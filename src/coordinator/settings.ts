@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import type { openDatabase } from "./database.ts";
 import { longPollMs } from "../protocol/version.ts";
 
 /** Milliseconds. */
@@ -64,6 +65,8 @@ export interface CoordinatorOptions {
   /** Numbers in [0, 1), for job ids and the like; secrets are made elsewhere. */
   readonly random: () => number;
   readonly log: (record: LogRecord) => void;
+  /** How the database is opened; default: openDatabase. */
+  readonly openDatabase?: typeof openDatabase;
   readonly timings?: Partial<CoordinatorTimings>;
   readonly limits?: Partial<CoordinatorLimits>;
 }

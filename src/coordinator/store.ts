@@ -54,10 +54,10 @@ export class Store {
   /** By table and key: of several changes of one row the last is written. */
   #pending = new Map<string, Write>();
 
-  /** @throws SheafError as openDatabase; STATE_CORRUPT for a state of another version of sheaf */
-  constructor(stateDirectory: string, pid: number) {
+  /** @throws SheafError as `open`; STATE_CORRUPT for a state of another version of sheaf */
+  constructor(stateDirectory: string, pid: number, open: typeof openDatabase = openDatabase) {
     this.#path = join(stateDirectory, "coordinator.db");
-    this.#sql = openDatabase(stateDirectory, pid);
+    this.#sql = open(stateDirectory, pid);
     try {
       for (const statement of schema) this.#sql.run(statement, []);
       const version = this.get("meta", "schema");

@@ -1,5 +1,6 @@
 import { crc32c } from "@node-rs/crc32";
 import { Readable } from "node:stream";
+import type { ErrorCode } from "#src/base/errors.js";
 import type { Coordinator } from "#src/coordinator/coordinator.js";
 import type { Errand, ErrandResult, Order, Running } from "#src/protocol/agent-messages.js";
 import type { TaskAnswer, TaskReport } from "#src/protocol/task-messages.js";
@@ -169,8 +170,7 @@ export class FakeAgent {
     }
   }
 
-  failed(errand: Errand, code: "INPUT_MISSING" | "EXPECT_FAILED", message: string): ErrandResult {
-    void errand;
+  failed(code: ErrorCode, message: string): ErrandResult {
     const failure = { ...taskFailure(code, message), log: [] };
     return { kind: "failed", ...this.#self(), failure };
   }

@@ -8,6 +8,7 @@ import type { TestContext } from "node:test";
 import type { Clock } from "#src/base/clock.js";
 import { seededRandom } from "#src/base/random.js";
 import { Coordinator } from "#src/coordinator/coordinator.js";
+import type { openDatabase } from "#src/coordinator/database.js";
 import type { CoordinatorLimits, CoordinatorTimings, LogRecord } from "#src/coordinator/settings.js";
 import type { RunEvent } from "#src/lifecycle/events.js";
 import type { Submission } from "#src/protocol/submission.js";
@@ -33,6 +34,7 @@ export const client = { role: "client", remote: "127.0.0.1" } as const;
 export interface StageOptions {
   readonly timings?: Partial<CoordinatorTimings>;
   readonly limits?: Partial<CoordinatorLimits>;
+  readonly openDatabase?: typeof openDatabase;
 }
 
 /** A coordinator with its own state directory, clock and agents, all in this process. */

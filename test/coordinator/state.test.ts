@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import Database from "libsql";
+import { SheafError, isSheafError } from "#src/base/errors.js";
+import type { ErrorCode } from "#src/base/errors.js";
+import { openDatabase } from "#src/coordinator/database.js";
+import { findWalDamage } from "#src/coordinator/wal-check.js";
+import { Store } from "#src/coordinator/store.js";
+import { Stage, client } from "./stage.js";
+
+function refuses(code: ErrorCode, says: RegExp): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(isSheafError(error), String(error));
+    assert.equal(error.code, code);
+    assert.match(error.message, says);
+    assert.ok(error.hint);
+    return true;
+  };
+}
+
+/** A store of `count` rows, one transaction each, as kill -9 would leave it. */
+function killed(stage: Stage, count: number): string {
+  const written = join(stage.root, "written");
+  const store = new Store(written, 1);
+  for (let row = 0; row < count; row++) {
+    store.put("plans", `job-${row}`, `${row} `.repeat(2_000));
+    store.flush();
+  }
+  const left = join(stage.root, "left");
+  cpSync(written, left, { recursive: true });
+  store.close();
+  return left;
+}
+
+function rowsOf(stateDirectory: string): number {
+  const store = new Store(stateDirectory, 1);
+  const count = [...store.all("plans")].length;
+  store.close();
+  return count;
+}
+
+test("a second coordinator is refused, and told who has the state", async (t) => {
+  const stage = new Stage(t);
+  assert.throws(() => stage.open(), refuses("STATE_LOCKED", new RegExp(`process ${process.pid} on `)));
+  await stage.submit();
+});
+
+test("a coordinator that was killed leaves no lock, and all it had acknowledged", async (t) => {
+  const stage = new Stage(t);
+  const state = join(stage.root, "other");
+  const url = (path: string): string =>
+    JSON.stringify(new URL(`../../../dist/${path}`, import.meta.url).href);
+  const script = `
+    import { Store } from ${url("coordinator/store.js")};
+    const store = new Store(${JSON.stringify(state)}, process.pid);
+    for (let row = 0; row < 5; row++) { store.put("plans", "job-" + row, "{}"); store.flush(); }
+    store.put("plans", "job-5", "{}");
+    process.stdout.write("ready");
+    setInterval(() => undefined, 1000);`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await once(child.stdout, "data");
+  assert.throws(() => new Store(state, 1), refuses("STATE_LOCKED", new RegExp(`process ${child.pid} on `)));
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  assert.equal(rowsOf(state), 5);
+});
+
+test("a log cut anywhere gives the last whole transaction", (t) => {
+  const stage = new Stage(t);
+  const left = killed(stage, 6);
+  const log = readFileSync(join(left, "coordinator.db-wal"));
+  let before = 0;
+  // Whole pages, and where a page is cut.
+  for (let cut = 0; cut <= log.length; cut += frameBytes * 2 + 1_000) {
+    const copy = cpTo(stage, left);
+    truncateSync(join(copy, "coordinator.db-wal"), cut);
+    const count = rowsOf(copy);
+    assert.ok(count >= before && count <= 6, `cut at ${cut}: ${count} rows after ${before}`);
+    before = count;
+  }
+  assert.ok(before >= 5, "almost nothing was cut in the end");
+  assert.equal(rowsOf(left), 6);
+});
+
+test("a log damaged in the middle is refused, and where is told", (t) => {
+  const stage = new Stage(t);
+  const left = killed(stage, 6);
+  const log = readFileSync(join(left, "coordinator.db-wal"));
+  const frames = (log.length - 32) / frameBytes;
+  for (const at of [0, Math.floor(frames / 3), Math.floor(frames / 2)]) {
+    for (const within of [3, 17, 24 + 2_000]) {
+      const copy = cpTo(stage, left);
+      const damaged = Buffer.from(log);
+      const place = 32 + at * frameBytes + within;
+      damaged[place]! ^= 0x10;
+      writeFileSync(join(copy, "coordinator.db-wal"), damaged);
+      const where = new RegExp(`coordinator.db-wal is damaged: the frame at byte ${32 + at * frameBytes},`);
+      assert.throws(() => new Store(copy, 1), refuses("STATE_CORRUPT", where), `byte ${place}`);
+    }
+  }
+  const copy = cpTo(stage, left);
+  const damaged = Buffer.from(log);
+  damaged[9]! ^= 1;
+  writeFileSync(join(copy, "coordinator.db-wal"), damaged);
+  assert.throws(() => new Store(copy, 1), refuses("STATE_CORRUPT", /its header/));
+  assert.equal(findWalDamage(join(left, "nothing-here")), null);
+});
+
+test("damaged pages, rows that are not what was written, and foreign tables are refused", (t) => {
+  const stage = new Stage(t);
+  const closed = join(stage.root, "closed");
+  const store = new Store(closed, 1);
+  for (let row = 0; row < 50; row++) store.put("plans", `job-${row}`, `${row} `.repeat(500));
+  store.flush();
+  store.close();
+  const file = "coordinator.db";
+  const pages = cpTo(stage, closed);
+  const bytes = readFileSync(join(pages, file));
+  for (let at = 4096 * 8; at < 4096 * 9; at++) bytes[at] = 0x5a;
+  writeFileSync(join(pages, file), bytes);
+  assert.throws(() => rowsOf(pages), refuses("STATE_CORRUPT", /coordinator\.db is damaged/));
+
+  const rows = cpTo(stage, closed);
+  change(rows, "UPDATE plans SET text = 'other' WHERE key = 'job-7'");
+  assert.throws(() => rowsOf(rows), refuses("STATE_CORRUPT", /table plans, row "job-7": its checksum/));
+
+  const version = cpTo(stage, closed);
+  const newer = new Store(version, 1);
+  newer.put("meta", "schema", "2");
+  newer.flush();
+  newer.close();
+  assert.throws(() => new Store(version, 1), refuses("STATE_CORRUPT", /version 2, this sheaf knows 1/));
+
+  const text = cpTo(stage, closed);
+  writeFileSync(join(text, file), "this is no database at all, not even a short one".repeat(100));
+  assert.throws(() => new Store(text, 1), refuses("STATE_CORRUPT", /coordinator\.db/));
+});
+
+for (const meanwhile of ["nothing", "kill"] as const) {
+  test(`while the state cannot be written nothing is acknowledged (${meanwhile} meanwhile)`, async (t) => {
+    let full = false;
+    const stage = new Stage(t, {
+      openDatabase: (stateDirectory, pid) => {
+        const sql = openDatabase(stateDirectory, pid);
+        return {
+          ...sql,
+          transaction: (work) => {
+            if (full) throw new SheafError("DISK_FULL", "no space left", { hint: "Free some." });
+            sql.transaction(work);
+          },
+        };
+      },
+    });
+    const agent = stage.agent("a");
+    const first = await stage.submit();
+    await stage.until("maps run", () => agent.ran.size > 0);
+    full = true;
+    await assert.rejects(stage.submit({}, "second"), refuses("DISK_FULL", /no space left/));
+    for (let turn = 0; turn < 30; turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      stage.coordinator.tick();
+    }
+    assert.throws(() => stage.coordinator.job(first), refuses("DISK_FULL", /no space left/));
+    assert.throws(() => agent.beat(), refuses("DISK_FULL", /no space left/));
+    assert.equal(stage.logged.filter(({ event, level }) => event === "store" && level === "error").length, 1);
+    full = false;
+    if (meanwhile === "kill") stage.restart();
+    stage.coordinator.tick();
+    assert.equal(stage.coordinator.jobs({}).jobs.length, 1, "the refused job has not come to be");
+    assert.equal((await stage.ended(first)).state, "SUCCEEDED");
+    const attempts = stage.coordinator.attempts(first);
+    assert.ok(attempts.every(({ state }) => state === "SUCCEEDED"));
+    assert.equal(stage.coordinator.submit(await stage.submission(), "second", client).isNew, true);
+  });
+}
+
+/** Of the log: a header and a page. */
+const frameBytes = 24 + 4_096;
+
+let copies = 0;
+function cpTo(stage: Stage, from: string): string {
+  const to = join(stage.root, `copy-${copies++}`);
+  cpSync(from, to, { recursive: true });
+  return to;
+}
+
+function change(stateDirectory: string, sql: string): void {
+  const database = new Database(join(stateDirectory, "coordinator.db"));
+  database.exec(sql);
+  database.close();
+  rmSync(join(stateDirectory, "coordinator.db-shm"), { force: true });
+}
