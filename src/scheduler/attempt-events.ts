@@ -103,10 +103,13 @@ export function attemptFinished(s: SchedulerState, event: EventOf<"attemptFinish
   advance(s, job);
 }
 
-/** A finished attempt nobody waits for; nothing when it is the committed one, reported twice. */
+/**
+ * A finished attempt nobody waits for. Nothing when it is the committed one, reported twice, or may be:
+ * one of a job that ended before a restore.
+ */
 function discardStale(s: SchedulerState, ref: AttemptRef): void {
   const task = findTask(s, ref);
-  if (task?.state.kind === "FINISHED" && task.state.attempt === ref.attempt) return;
+  if (task === undefined || (task.state.kind === "FINISHED" && task.state.attempt === ref.attempt)) return;
   s.commands.push({ kind: "discardOutput", attempt: ref });
 }
 

@@ -106,5 +106,13 @@ function attemptFact(attempt: Attempt): AttemptFact {
 function nodeFact(s: SchedulerState, node: NodeState): NodeFact {
   const alive = s.nodes.get(node.id) === node;
   const { id, incarnation, slots, draining } = node;
-  return { kind: "node", node: id, incarnation, slots: slots.length, alive, draining };
+  return {
+    kind: "node",
+    node: id,
+    incarnation,
+    slots: slots.length,
+    alive,
+    draining,
+    asks: slots.map((slot) => slot.answeredAsk),
+  };
 }

@@ -70,6 +70,11 @@ export interface NodeFact extends NodeRef {
   readonly slots: number;
   readonly alive: boolean;
   readonly draining: boolean;
+  /**
+   * The last question of each slot that was answered with an attempt, when a job last ended there; attempts
+   * of the other jobs tell by themselves.
+   */
+  readonly asks: readonly number[];
 }
 
 /** A bar by hand: it holds for all lives of the node. */

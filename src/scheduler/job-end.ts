@@ -22,6 +22,8 @@ export function endJob(s: SchedulerState, job: JobState, status: JobStatus, caus
       if (task.state.kind === "RUNNING") killRest(s, task, `the job ended: ${status}`);
       moveTask(s, task, { kind: "cancel" });
       if (task.state.kind === "FAILED") failedTasks.push(task.ref);
+      if (s.facts !== null)
+        for (const { node } of task.attempts) if (s.nodes.get(node.id) === node) s.facts.node(node);
     }
   }
   s.active.delete(job);

@@ -15,6 +15,8 @@ export interface Slot {
   readonly index: number;
   state: SlotState;
   lastAsk: number;
+  /** The last question that was answered with an attempt. */
+  answeredAsk: number;
 }
 
 /** One life of a node: from its joining to its loss. */
@@ -40,7 +42,12 @@ export class NodeState {
   constructor(ref: NodeRef, slots: number, nowMs: number) {
     this.id = ref.node;
     this.incarnation = ref.incarnation;
-    this.slots = Array.from({ length: slots }, (_, index): Slot => ({ index, state: AWAY, lastAsk: -1 }));
+    this.slots = Array.from({ length: slots }, (_, index): Slot => ({
+      index,
+      state: AWAY,
+      lastAsk: -1,
+      answeredAsk: -1,
+    }));
     this.heardMs = nowMs;
   }
 }

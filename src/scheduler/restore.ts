@@ -23,12 +23,16 @@ import { NO_TALLY, type TaskState } from "./task-state.ts";
 export function restoreState(s: SchedulerState, table: FactTable): void {
   const lives = new Map<string, NodeState>();
   for (const [node, reason] of table.handBars) s.handBars.set(node, reason);
-  for (const { node, incarnation, slots, alive, draining } of table.nodes.values()) {
+  for (const { node, incarnation, slots, alive, draining, asks } of table.nodes.values()) {
     s.incarnations.set(node, incarnation);
     if (!alive) continue;
     const state = new NodeState({ node, incarnation }, slots, s.nowMs);
     state.restored = true;
     state.draining = draining;
+    for (const slot of state.slots) {
+      slot.answeredAsk = asks[slot.index] ?? -1;
+      slot.lastAsk = slot.answeredAsk;
+    }
     openOrClose(s, state);
     s.nodes.set(node, state);
     s.leases.append(state.byLease);
@@ -128,7 +132,10 @@ function restoreAttempt(
   if (fact.backup) task.phase.backups++;
   if (fact.state.kind === "SUCCEEDED") task.phase.durations.add(fact.state.endedMs - fact.startedMs);
   const slot = node.slots[fact.slot];
-  if (slot !== undefined) slot.lastAsk = Math.max(slot.lastAsk, fact.ask);
+  if (slot !== undefined) {
+    slot.answeredAsk = Math.max(slot.answeredAsk, fact.ask);
+    slot.lastAsk = slot.answeredAsk;
+  }
   if (fact.state.kind !== "RUNNING") return;
   if (slot === undefined) throw corrupt(fact, `${fact.node}.${fact.incarnation} has no slot ${fact.slot}`);
   if (slot.state.kind === "BUSY") throw corrupt(fact, "its slot runs another one");

@@ -14,6 +14,7 @@ export function startAttempt(s: SchedulerState, task: Task, node: NodeState, ori
   task.attempts.push(attempt);
   s.facts?.attempt(attempt);
   slot.state = { kind: "BUSY", attempt };
+  slot.answeredAsk = ask;
   s.busySlots++;
   job.running++;
   job.grants.started(node.id);

@@ -178,15 +178,22 @@ test("jobs that ended are not restored, and late words about them do no harm", (
   stage.requestCommit("map-00000.1");
   stage.finish("map-00001.1", {}, false);
   stage.beat("map-00001.1", 3);
-  assert.deepEqual(stage.take(), [
-    "kill map-00000.1",
-    "kill map-00001.1",
-    "deny map-00000.1",
-    "discard map-00001.1",
-  ]);
+  assert.deepEqual(stage.take(), ["kill map-00000.1", "kill map-00001.1", "deny map-00000.1"]);
   stage.submit({ id: "k", maps: 1 });
   stage.ask("a");
   assert.deepEqual(stage.take(), ["start k/map-00000.1 on a"]);
+});
+
+test("a question answered with a task of a job that has ended is not answered with another", () => {
+  const stage = new Stage();
+  stage.join("a");
+  stage.submit({ id: "k", maps: 1 });
+  stage.tell({ kind: "jobCancelled", job: "k", reason: "enough" });
+  stage.submit({ maps: 1 });
+  stage.take();
+  stage.restart();
+  stage.askAgain("a");
+  assert.deepEqual(stage.take(), ["askAnew a 0"]);
 });
 
 test("a clock that was set back goes on from the latest fact", () => {
@@ -259,7 +266,15 @@ const attempt = (changes: Partial<Extract<Fact, { kind: "attempt" }>>): Fact => 
   outputLost: null,
   ...changes,
 });
-const node: Fact = { kind: "node", node: "a", incarnation: 1, slots: 1, alive: true, draining: false };
+const node: Fact = {
+  kind: "node",
+  node: "a",
+  incarnation: 1,
+  slots: 1,
+  alive: true,
+  draining: false,
+  asks: [-1],
+};
 const job: Fact = { kind: "job", job: "j", plan: { id: "j", map: [{}, {}] }, sequence: 0, submittedMs: 1 };
 
 for (const [name, facts, message] of [

@@ -112,7 +112,15 @@ export function measureRestore(nodes: number, tasks: number): number {
     },
   ];
   for (let i = 0; i < nodes; i++)
-    facts.push({ kind: "node", node: `n${i}`, incarnation: 1, slots: SLOTS, alive: true, draining: false });
+    facts.push({
+      kind: "node",
+      node: `n${i}`,
+      incarnation: 1,
+      slots: SLOTS,
+      alive: true,
+      draining: false,
+      asks: [],
+    });
   for (let task = 0; task < tasks - 1; task++) {
     facts.push({
       kind: "attempt",
