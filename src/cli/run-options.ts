@@ -1,6 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import type { RunOptions } from "../lifecycle/options.ts";
-import { clusterUrl, credentialsOf } from "./cluster-connection.ts";
+import { credentialsOf } from "./cluster-connection.ts";
 import type { Invocation } from "./command.ts";
 import type { Delivery } from "./deliver-results.ts";
 import type { runFlags } from "./flags/run-flags.ts";
@@ -26,7 +26,7 @@ const clusterOnly = {
 } as const;
 
 /** @throws SheafError USAGE for flags that exclude each other */
-export function checkRunFlags(flags: RunFlags, world: World): void {
+export function checkRunFlags(flags: RunFlags, isOnCluster: boolean): void {
   if (flags.inline === true && flags.isolate !== undefined) {
     throw new SheafError("USAGE", "--inline and --isolate exclude each other", {
       hint: "--inline runs everything on the main thread; there is nothing to isolate.",
@@ -35,8 +35,13 @@ export function checkRunFlags(flags: RunFlags, world: World): void {
   if (flags.overwrite === true && flags.output === undefined) {
     throw new SheafError("USAGE", "--overwrite without --output", { hint: "Give the directory: -o DIR." });
   }
-  if (clusterUrl(flags, world) === undefined) checkLocal(flags);
-  else checkCluster(flags);
+  if (flags.listen === undefined && flags.intermediate !== undefined) {
+    throw new SheafError("USAGE", "--intermediate without --listen", {
+      hint: "Say where workers ask for tasks: --listen 5000.",
+    });
+  }
+  if (isOnCluster || flags.listen !== undefined) checkCluster(flags);
+  else checkLocal(flags);
 }
 
 function checkLocal(flags: RunFlags): void {
@@ -49,6 +54,12 @@ function checkLocal(flags: RunFlags): void {
 }
 
 function checkCluster(flags: RunFlags): void {
+  if (flags.listen !== undefined && (flags.on !== undefined || flags.detach === true)) {
+    const other = flags.on === undefined ? "--detach" : "--on";
+    throw new SheafError("USAGE", `--listen and ${other} exclude each other`, {
+      hint: "With --listen this command is the coordinator of its own job.",
+    });
+  }
   const local = localOnly.find((name) => flags[name] !== undefined && flags[name] !== false);
   if (local !== undefined) {
     const hint =

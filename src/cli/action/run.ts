@@ -3,6 +3,7 @@ import type { RunOptions, RunResult } from "../../lifecycle/options.ts";
 import { clusterUrl } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
 import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver-results.ts";
+import type { DriverProcess } from "../driver-process.ts";
 import type { ExitCode } from "../exit-code.ts";
 import type { runFlags } from "../flags/run-flags.ts";
 import { resolveJob } from "../project-file.ts";
@@ -11,12 +12,19 @@ import { concludeRun } from "../conclude-run.ts";
 import { stopOnSignal } from "../stop-on-signal.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
+import type { World } from "../world.ts";
 
 export async function run({ flags, positionals, world }: Invocation<typeof runFlags>): Promise<ExitCode> {
   const [word, ...inputs] = positionals;
+  const url = clusterUrl(flags, world);
+  checkRunFlags(flags, url !== undefined);
+  if (flags.intermediate !== undefined) {
+    const { runForeignWorkers } = await import("../run-foreign-workers.ts");
+    return runForeignWorkers({ flags, name: word!, inputs }, world);
+  }
   const job = resolveJob(word!, world.cwd);
-  checkRunFlags(flags, world);
-  const on = clusterUrl(flags, world);
+  const driver = await driverOf(flags, world);
+  const on = driver?.url ?? url;
   if (on !== undefined && flags.detach === true) {
     const { submit } = await import("./submit.ts");
     return submit({ flags, job, inputs, on }, world);
@@ -39,6 +47,7 @@ export async function run({ flags, positionals, world }: Invocation<typeof runFl
     result = await run(job.file, {
       ...runOptions(flags, job, inputs, delivery),
       ...(on === undefined ? {} : clusterOptions(flags, delivery, on, world)),
+      ...(driver?.clientTokenFile === undefined ? {} : { tokenFile: driver.clientTokenFile }),
       signal: stop.signal,
       onEvent,
     });
@@ -57,8 +66,19 @@ export async function run({ flags, positionals, world }: Invocation<typeof runFl
     reporter.end();
     await result?.dispose();
     await disposeDelivery(delivery);
+    await driver?.end();
     stop.release();
   }
+}
+
+/** The coordinator of a run that is listened for; null for others. */
+async function driverOf(
+  { listen }: Invocation<typeof runFlags>["flags"],
+  world: World,
+): Promise<DriverProcess | null> {
+  if (listen === undefined) return null;
+  const { startDriver } = await import("../driver-process.ts");
+  return startDriver({ ...listen, insecure: false }, world);
 }
 
 /** Of the two ways to run a job only the one that is wanted is loaded. */

@@ -34,7 +34,7 @@ export async function run({ flags, positionals, world }: Invocation<typeof submi
       hint: "Give --on URL of its coordinator, or set $SHEAF_ON. To run the job here: sheaf run.",
     });
   }
-  checkRunFlags(asRun, world);
+  checkRunFlags(asRun, true);
   return submit({ flags: asRun, job, inputs, on }, world);
 }
 

@@ -15,6 +15,7 @@ import {
 } from "../flag-type.ts";
 import { clusterJobFlags, connectFlags, detachFlag } from "./cluster-flags.ts";
 import { displayFlags } from "./display-flags.ts";
+import { driverFlags } from "./driver-flags.ts";
 
 /** Below this V8 itself hardly starts. */
 const HEAP_BYTES_MIN = 64 * MiB;
@@ -214,5 +215,6 @@ export const runFlags = {
   ...connectFlags,
   ...clusterJobFlags,
   detach: detachFlag,
+  ...driverFlags,
   ...displayFlags,
 };
