@@ -152,6 +152,7 @@ export class WorkerPool {
     const idle = [...this.#slots].find(([, slot]) => slot.worker !== null && slot.id === null)?.[0] ?? 0;
     const answer = await this.#ask(idle, { kind: "expect", counters }, "expect");
     if ("kind" in answer && answer.kind === "expected") return answer.failure ?? answer.refusal;
+    if ("kind" in answer && answer.kind === "load-failed") return answer.failure;
     return this.#exitFailure(idle, answer as WorkerExit);
   }
 
@@ -226,6 +227,10 @@ export class WorkerPool {
         slot.began?.();
         return;
       case "loaded":
+        // A worker that was started for the gate loads the job first; the gate's own time begins now.
+        if (slot.phase === "expect") slot.began?.();
+        else slot.answer?.(message);
+        return;
       case "load-failed":
       case "expected":
         slot.answer?.(message);
@@ -277,6 +282,7 @@ export class WorkerPool {
    * end.
    */
   async #ask(index: number, message: ToWorker | null, phase: string): Promise<FromWorker | WorkerExit> {
+    const isThere = (this.#slots.get(index)?.worker ?? null) !== null;
     const slot = this.#workerOf(index);
     slot.phase = phase;
     slot.tail = [];
@@ -289,7 +295,7 @@ export class WorkerPool {
       const { noProgressMs } = this.#options;
       let timer = setTimeout(
         giveUp,
-        message?.kind === "expect" ? noProgressMs : Math.max(noProgressMs, workerStartMsMax),
+        message?.kind === "expect" && isThere ? noProgressMs : Math.max(noProgressMs, workerStartMsMax),
       );
       slot.began = () => {
         clearTimeout(timer);

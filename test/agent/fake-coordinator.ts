@@ -144,7 +144,7 @@ export class FakeCoordinator {
       this.#handle(request, response).catch((error: unknown) => {
         if (response.destroyed) return;
         response.writeHead(500, { "content-type": "application/json" });
-        response.end(JSON.stringify({ code: "INTERNAL", message: String(error), hint: null }));
+        response.end(JSON.stringify({ error: { code: "INTERNAL", message: String(error), hint: null } }));
       });
     });
   }
@@ -161,7 +161,7 @@ export class FakeCoordinator {
     const body = await bodyOf(request);
     if (typeof interference === "number") {
       response.writeHead(interference, { "content-type": "application/json" });
-      response.end(JSON.stringify({ code: "LIMIT_EXCEEDED", message: "not now", hint: null }));
+      response.end(JSON.stringify({ error: { code: "VERSION_MISMATCH", message: "no", hint: null } }));
       return;
     }
     const gone = new AbortController();
@@ -308,7 +308,7 @@ function taskAnswer(order: TaskOrder): TaskAnswer {
 }
 
 function notFound(what: string): object {
-  return { httpStatus: 404, code: "NOT_FOUND", message: `there is no ${what}`, hint: null };
+  return { httpStatus: 404, error: { code: "NOT_FOUND", message: `there is no ${what}`, hint: null } };
 }
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { AgentDirectory } from "#src/agent/agent-directory.js";
+
+function place(t: TestContext): string {
+  const root = mkdtempSync(join(tmpdir(), "sheaf-agent-test-"));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  return join(root, "state");
+}
+
+test("an agent's directory is its own: private, and used by one agent at a time", (t) => {
+  const path = place(t);
+  const directory = new AgentDirectory(path);
+  assert.equal(statSync(path).mode & 0o777, 0o700);
+  assert.throws(() => new AgentDirectory(path), {
+    code: "STATE_LOCKED",
+    message: new RegExp(`${process.pid}`),
+  });
+  directory.release();
+  new AgentDirectory(path).release();
+  assert.deepEqual(readdirSync(path).sort(), ["blobs", "jobs", "logs"]);
+});
+
+test("a lock that a dead process has left is taken over, whoever has its number now", async (t) => {
+  const path = place(t);
+  const child = spawn(process.execPath, ["-e", "0"]);
+  await once(child, "exit");
+  for (const left of [
+    JSON.stringify({ pid: child.pid, began: null }),
+    // This process, but not the one that began then.
+    JSON.stringify({ pid: process.pid, began: "another-boot:1" }),
+    "torn",
+    "",
+  ]) {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    writeFileSync(join(path, "agent.lock"), left);
+    const directory = new AgentDirectory(path);
+    assert.match(readFileSync(join(path, "agent.lock"), "utf8"), new RegExp(`"pid":${process.pid}`));
+    directory.release();
+  }
+});
+
+test("each life has a higher number than all before it, also when the clock goes back", (t) => {
+  const directory = new AgentDirectory(place(t));
+  t.after(() => directory.release());
+  assert.equal(directory.beginLife(1_000.7, 0), 1_000);
+  assert.equal(directory.beginLife(1_000, 0), 1_001);
+  assert.equal(directory.beginLife(5, 0), 1_002);
+  assert.equal(directory.beginLife(5, 9_000), 9_001);
+  assert.equal(directory.beginLife(20_000, 9_000), 20_000);
+});
+
+test("a damaged life file is told, not counted from anew", (t) => {
+  const path = place(t);
+  const directory = new AgentDirectory(path);
+  t.after(() => directory.release());
+  writeFileSync(join(path, "agent.json"), `{"incarnation":"x"}`);
+  assert.throws(() => directory.beginLife(1, 0), { code: "STATE_CORRUPT", message: /agent\.json/ });
+});
+
+test("what earlier lives have left of jobs is removed", async (t) => {
+  const path = place(t);
+  const directory = new AgentDirectory(path);
+  t.after(() => directory.release());
+  mkdirSync(join(path, "jobs", "j1", "attempts", "map-00000.1"), { recursive: true });
+  writeFileSync(join(path, "jobs", "j1", "attempts", "map-00000.1", "run"), "x");
+  await directory.clearJobs();
+  assert.deepEqual(readdirSync(join(path, "jobs")), []);
+});

@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { ErrandResult } from "#src/protocol/agent-messages.js";
+import type { OutputTarget } from "#src/protocol/submission.js";
+import { job, Stage, text, wordCount } from "./support.js";
+import { until } from "./wait.js";
+
+function failed(result: ErrandResult): { code: string; message: string } {
+  assert.equal(result.kind, "failed", JSON.stringify(result));
+  return (result as Extract<ErrandResult, { kind: "failed" }>).failure;
+}
+
+test("plans: files, directories and patterns, cut and counted as the job's options say", async (t) => {
+  const stage = new Stage(t);
+  stage.file("data/a.txt", text);
+  stage.file("data/b.txt", text);
+  stage.file("data/empty.txt", "");
+  await stage.start();
+  const all = await stage.plan([join(stage.root, "data")]);
+  assert.deepEqual([all.files, all.bytes, all.partitions], [2, 2 * text.length, [2]]);
+  assert.deepEqual(all.sample, []);
+  const some = await stage.plan([join(stage.root, "data", "b*")], undefined, {
+    options: { mappers: 4, splitBytes: null },
+  });
+  assert.deepEqual([some.files, some.splits.length], [1, 4]);
+  const names = some.splits.flatMap(({ pieces }) =>
+    pieces.map((piece) => (piece.kind === "file" ? piece.name : "")),
+  );
+  assert.deepEqual([...new Set(names)], [join(stage.root, "data", "b.txt")]);
+});
+
+test("plans of jobs in total order bring what to sample", async (t) => {
+  const stage = new Stage(t);
+  const input = stage.file("in.txt", text);
+  await stage.start();
+  const outline = { collections: [{ name: "", partitions: null, order: "total" as const, mapOnly: false }] };
+  const planned = await stage.plan([input], undefined, { outline });
+  assert.equal(planned.sample.length, 1);
+  assert.equal(planned.sample[0]!.bytes, text.length);
+});
+
+test("agent-local inputs: this agent's files under its name, and none of them is no error", async (t) => {
+  const stage = new Stage(t);
+  stage.file("data/a.txt", text);
+  await stage.start();
+  const inputs = [`agent:${stage.root}/data/*.txt`, `agent:${stage.root}/nothing/*.txt`, "/not/asked/for"];
+  const planned = await stage.plan(inputs, undefined, { agentLocal: true });
+  assert.equal(planned.files, 1);
+  const [piece] = planned.splits[0]!.pieces;
+  assert.equal(piece!.kind === "file" && piece!.name, `a1:${stage.root}/data/a.txt`);
+  assert.equal(piece!.kind === "file" && piece!.path, `${stage.root}/data/a.txt`);
+  const none = await stage.plan(inputs.slice(1), undefined, { agentLocal: true });
+  assert.deepEqual([none.files, none.splits, none.sample], [0, [], []]);
+  const other = await stage.plan([inputs[0]!, join(stage.root, "data", "a.txt")]);
+  assert.equal(other.files, 1);
+});
+
+test("inputs that cannot be had, or lie outside the agent's roots, are refused by name", async (t) => {
+  const stage = new Stage(t);
+  stage.file("data/a.txt", text);
+  const outside = stage.file("outside/secret.txt", text);
+  symlinkSync(outside, join(stage.root, "data", "link.txt"));
+  await stage.start({ roots: [join(stage.root, "data")] });
+  const cases: [input: string, code: string, message: RegExp][] = [
+    [join(stage.root, "data", "missing.txt"), "INPUT_MISSING", /missing\.txt/],
+    [outside, "FORBIDDEN", /secret\.txt/],
+    [join(stage.root, "outside", "*"), "FORBIDDEN", /outside/],
+    [join(stage.root, "outside", "none*"), "FORBIDDEN", /outside/],
+    [join(stage.root, "data", "link.txt"), "FORBIDDEN", /link\.txt/],
+    [join(stage.root, "data"), "FORBIDDEN", /link\.txt/],
+    [`${stage.root}/data/../outside/secret.txt`, "FORBIDDEN", /\.\./],
+    ["data/a.txt", "USAGE", /relative/],
+  ];
+  for (const [input, code, message] of cases) {
+    const { code: given, message: said } = failed(await stage.tryPlan([input]));
+    assert.equal(given, code, `${input}: ${said}`);
+    assert.match(said, message);
+  }
+  const local = failed(await stage.tryPlan([`agent:${outside}`], undefined, { agentLocal: true }));
+  assert.equal(local.code, "FORBIDDEN");
+});
+
+test("outputs are checked before anything runs", async (t) => {
+  const stage = new Stage(t);
+  const input = stage.file("place/in.txt", text);
+  const place = join(stage.root, "place");
+  mkdirSync(join(place, "there"));
+  await stage.start({ roots: [place] });
+  const to = (path: string, overwrite = false): OutputTarget => ({ kind: "shared", path, overwrite });
+  const cases: [output: OutputTarget, code: string][] = [
+    [to(join(place, "there")), "OUTPUT_EXISTS"],
+    [to(join(stage.root, "elsewhere")), "FORBIDDEN"],
+    [to(place, true), "FORBIDDEN"],
+  ];
+  for (const [output, code] of cases) assert.equal(failed(await stage.tryPlan([input], output)).code, code);
+  assert.deepEqual(readdirSync(place).sort(), ["in.txt", "there"]);
+  const inside = failed(
+    await stage.tryPlan([join(place, "there", "in.txt")], to(join(place, "there"), true)),
+  );
+  assert.equal(inside.code, "INPUT_MISSING");
+  stage.file("place/there/in.txt", text);
+  const swallowed = failed(
+    await stage.tryPlan([join(place, "there", "in.txt")], to(join(place, "there"), true)),
+  );
+  assert.equal(swallowed.code, "OUTPUT_UNWRITABLE");
+  await stage.plan([input], to(join(place, "there"), true));
+  assert.deepEqual(readdirSync(place).sort(), [`.there.sheaf-job-${job}`, "in.txt", "there"]);
+
+  await stage.coordinator.errand({ kind: "discard", id: "d1", job, output: to(join(place, "there"), true) });
+  assert.deepEqual(readdirSync(place).sort(), ["in.txt", "there"]);
+});
+
+test("the job's gate is asked in a worker before anything becomes visible", async (t) => {
+  const stage = new Stage(t);
+  await stage.start();
+  await stage.prepare(wordCount({ more: `expect: ({ lines }) => lines === 4 || "there are " + lines,` }));
+  const commit = (lines: number, id: string) =>
+    stage.coordinator.errand({
+      kind: "commit",
+      id,
+      job,
+      expect: { lines },
+      results: null,
+      counters: { lines },
+      output: { kind: "collect", write: true, collect: false },
+      name: "words",
+      code: "0123456789abcdef",
+      collections: [""],
+    });
+  const refused = failed(await commit(3, "c1"));
+  assert.equal(refused.code, "EXPECT_FAILED");
+  assert.match(refused.message, /there are 3/);
+  assert.equal((await commit(4, "c2")).kind, "committed");
+});
+
+test("nothing is moved but what attempts of the job wrote", async (t) => {
+  const stage = new Stage(t);
+  const secret = stage.file("secret", "mine");
+  const path = join(stage.root, "place", "out");
+  stage.file("place/in.txt", text);
+  await stage.start();
+  const output: OutputTarget = { kind: "shared", path, overwrite: false };
+  await stage.plan([join(stage.root, "place", "in.txt")], output);
+  const part = {
+    kind: "output",
+    collection: 0,
+    partition: 0,
+    roll: 0,
+    extension: "",
+    bytes: 4,
+    records: 1,
+    crc32c: 0,
+  };
+  const attempts = join(stage.root, "place", `.out.sheaf-job-${job}`, "attempts");
+  for (const [index, place] of [secret, `${attempts}/../../../secret`, attempts].entries()) {
+    const result = {
+      kind: "success",
+      parts: [{ ...part, path: place }],
+      badPath: null,
+      stats: {},
+      counters: {},
+    };
+    const told = failed(
+      await stage.coordinator.errand({
+        kind: "commit",
+        id: `c${index}`,
+        job,
+        expect: null,
+        results: [result] as never,
+        counters: {},
+        output,
+        name: "words",
+        code: "0123456789abcdef",
+        collections: [""],
+      }),
+    );
+    assert.equal(told.code, "FORBIDDEN", place);
+  }
+  assert.equal(existsSync(secret), true);
+});
+
+test("a result that is not taken at first is told again; an errand given twice is done once at a time", async (t) => {
+  const stage = new Stage(t);
+  const input = stage.file("in.txt", text);
+  let asked = 0;
+  stage.coordinator.interfere = (route) => {
+    if (!route.startsWith("POST /errands/")) return null;
+    asked++;
+    return asked === 1 ? "lose-request" : asked === 2 ? "lose-answer" : null;
+  };
+  await stage.start();
+  await stage.plan([input]);
+  await until("the third telling", () => asked === 3);
+  const [first, second] = stage.coordinator.errandResults;
+  assert.deepEqual(first, second);
+});
