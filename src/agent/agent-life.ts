@@ -79,7 +79,7 @@ export class AgentLife {
     this.#options = options;
     const { world, agent, incarnation, directory, shuffle, roots } = options;
     const { signal } = this.#over;
-    this.#logs = new TaskLogs(world, directory.logs, signal);
+    this.#logs = new TaskLogs(world, agent, directory.logs, signal);
     this.#blobs = new BlobStore(world, directory.blobs);
     this.#jobs = new NodeJobs({
       world,

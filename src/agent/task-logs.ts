@@ -38,14 +38,16 @@ interface JobLines {
  */
 export class TaskLogs {
   readonly #world: AgentWorld;
+  readonly #agent: string;
   readonly #directory: string;
   readonly #signal: AbortSignal;
   readonly #jobs = new Map<string, JobLines>();
   readonly #writes = new Map<string, Promise<void>>();
 
   /** @param signal of the agent's life: nothing is sent after it */
-  constructor(world: AgentWorld, directory: string, signal: AbortSignal) {
+  constructor(world: AgentWorld, agent: string, directory: string, signal: AbortSignal) {
     this.#world = world;
+    this.#agent = agent;
     this.#directory = directory;
     this.#signal = signal;
   }
@@ -106,7 +108,12 @@ export class TaskLogs {
     try {
       while (queue.pending.length > 0 && this.#jobs.get(job) === queue) {
         const lines = takeBatch(queue);
-        await this.#world.api.sendLogs(job, { lines }, { signal: this.#signal, ...untilAnswered });
+        await this.#world.api.sendLogs(
+          job,
+          this.#agent,
+          { lines },
+          { signal: this.#signal, ...untilAnswered },
+        );
       }
     } catch (error) {
       if (this.#signal.aborted) return;

@@ -14,6 +14,7 @@ const loaders = {
   logs: async () => (await import("./command/logs.ts")).logsCommand,
   results: async () => (await import("./command/results.ts")).resultsCommand,
   nodes: async () => (await import("./command/nodes.ts")).nodesCommand,
+  cluster: async () => (await import("./command/cluster.ts")).clusterCommand,
   inspect: async () => (await import("./command/inspect.ts")).inspectCommand,
   init: async () => (await import("./command/init.ts")).initCommand,
   gen: async () => (await import("./command/gen.ts")).genCommand,

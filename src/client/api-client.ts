@@ -277,8 +277,9 @@ export class ApiClient {
     return this.#http.json({ ...call, method: "GET", path: `${jobPath(job)}/outputs`, query: { after } });
   }
 
-  async sendLogs(job: string, lines: LogLines, call: CallOptions = {}): Promise<void> {
-    await this.#post(`${jobPath(job)}/logs`, lines, call);
+  async sendLogs(job: string, agent: string, lines: LogLines, call: CallOptions = {}): Promise<void> {
+    const path = `${jobPath(job)}/logs`;
+    await this.#http.json({ ...call, method: "POST", path, query: { agent }, json: lines });
   }
 
   blob(hash: string, call: CallOptions = {}): Promise<Download> {

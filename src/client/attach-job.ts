@@ -36,7 +36,9 @@ export async function attachToJob(api: ApiClient, job: string, options: AttachOp
   const relay = new EventRelay(systemClock, options.onEvent);
   const end = await watchJob(api, job, relay, { heartbeatMs, signal, isFetched: output !== null });
   const wishes = { fetch: output, output: output?.path ?? before.output, collect, signal };
-  return finishClusterRun(await settleJob(api, job, end, relay, wishes), relay);
+  const outcome = await settleJob(api, job, end, relay, wishes);
+  // It began before this client came.
+  return finishClusterRun(outcome, relay, outcome.view?.elapsedMs ?? undefined);
 }
 
 /**

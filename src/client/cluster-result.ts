@@ -24,10 +24,14 @@ export interface ClusterOutcome {
   dispose(): Promise<void>;
 }
 
-/** The result, and the last event of the run. */
-export function finishClusterRun(outcome: ClusterOutcome, relay: EventRelay): RunResult {
+/** The result, and the last event of the run. `elapsedMs`: its time, by default since `relay` began. */
+export function finishClusterRun(
+  outcome: ClusterOutcome,
+  relay: EventRelay,
+  elapsedMs: number = relay.elapsedMs,
+): RunResult {
   const { view, status, error, parts, jobId, name, output } = outcome;
-  const stats = { ...(view?.stats ?? emptyStats), elapsedMs: relay.elapsedMs };
+  const stats = { ...(view?.stats ?? emptyStats), elapsedMs };
   const counters = view?.counters ?? {};
   const badRecords = view?.badRecords ?? 0;
   const collections = view?.collections ?? [];

@@ -1,0 +1,172 @@
+import { readFileSync, truncateSync, existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { SheafError } from "../../base/errors.ts";
+import { ApiClient } from "../../client/api-client.ts";
+import type { NodeView } from "../../protocol/job-view.ts";
+import { isLoopback } from "../../security/host-list.ts";
+import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../../security/token-file.ts";
+import { ensurePrivateDirectory } from "../../security/private-file.ts";
+import { isRunning, notStarted, signalProcess, startInBackground, until } from "./background-process.ts";
+import type { ClusterFile, ClusterProcess } from "./cluster-file.ts";
+import type { InventoryNode } from "./inventory.ts";
+import { startRemoteAgent, stopRemoteAgent } from "./remote-agent.ts";
+
+const startMsMax = 60_000;
+
+export interface UpOptions {
+  readonly stateDirectory: string;
+  readonly file: ClusterFile;
+  readonly host: string;
+  readonly port: number;
+  readonly agents: number;
+  readonly slots: number | undefined;
+  readonly roots: readonly string[];
+  /** null: agents on this machine. */
+  readonly inventory: readonly InventoryNode[] | null;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export interface UpResult {
+  readonly url: string;
+  readonly tokenFile: string;
+  readonly nodes: readonly NodeView[];
+}
+
+/**
+ * Starts coordinator and agents, and waits until all have joined. When one does not, everything is ended
+ * again.
+ * @throws SheafError USAGE when there is one already; UNREACHABLE naming what did not start
+ */
+export async function clusterUp(options: UpOptions): Promise<UpResult> {
+  const { file, stateDirectory, inventory, host } = options;
+  const before = file.read();
+  if (before !== null && before.processes.some((one) => one.ssh !== null || isRunning(one))) {
+    throw new SheafError("USAGE", `a cluster was started already: ${before.url}`, {
+      hint: "See sheaf cluster status; end it with sheaf cluster down.",
+    });
+  }
+  const far = inventory?.find(({ address }) => !isLoopback(address));
+  if (far !== undefined && isLoopback(host)) {
+    throw new SheafError("USAGE", `${far.address} cannot reach a coordinator at ${host}`, {
+      hint: "Give an address of this machine that the others can reach: --host 10.0.0.1.",
+    });
+  }
+  file.prepare();
+  // This machine's tokens: a coordinator that listens beyond it does not make them by itself.
+  const coordinatorState = join(stateDirectory, "coordinator");
+  ensurePrivateDirectory(coordinatorState, "OUTPUT_UNWRITABLE");
+  const tokens = tokenFilesIn(coordinatorState);
+  ensureTokenFile(tokens.client, "client");
+  ensureTokenFile(tokens.agent, "agent");
+  const processes: ClusterProcess[] = [];
+  let url = "";
+  const started = (process: ClusterProcess): void => {
+    processes.push(process);
+    file.write({ version: 1, url, processes });
+  };
+  try {
+    url = await startCoordinator(options, started);
+    if (inventory === null) await startAgentsHere(options, url, started);
+    else await startAgentsThere(options, inventory, url, readTokenFile(tokens.agent, "agent"), started);
+    const nodes = await joined(url, readTokenFile(tokens.client, "client"), processes);
+    return { url, tokenFile: tokens.client, nodes };
+  } catch (error) {
+    await endAll(processes);
+    file.remove();
+    throw error;
+  }
+}
+
+type Started = (process: ClusterProcess) => void;
+
+async function startCoordinator(options: UpOptions, started: Started): Promise<string> {
+  const { file, host, port, roots } = options;
+  const log = file.log("coordinator");
+  if (existsSync(log)) truncateSync(log);
+  const args = ["coordinator", "--host", host, "--port", String(port), ...rootFlags(roots)];
+  const mark = await startInBackground(args, log, environment(options));
+  started({ ...mark, name: "coordinator", ssh: null, log });
+  let url: string | undefined;
+  const isReady = (): boolean => {
+    url = /listens on (https?:\/\/[^\s;]+)/.exec(readFileSync(log, "utf8"))?.[1];
+    return url !== undefined || !isRunning(mark);
+  };
+  await until(isReady, startMsMax);
+  if (url === undefined) throw notStarted("the coordinator", log);
+  return url;
+}
+
+async function startAgentsHere(options: UpOptions, url: string, started: Started): Promise<void> {
+  const { agents, file, roots } = options;
+  const slots = options.slots ?? Math.max(1, Math.floor(availableParallelism() / agents));
+  for (let index = 1; index <= agents; index++) {
+    const name = `agent-${index}`;
+    const log = file.log(name);
+    if (existsSync(log)) truncateSync(log);
+    const args = ["agent", "--join", url, "--name", name, "--slots", String(slots), ...rootFlags(roots)];
+    started({ ...(await startInBackground(args, log, environment(options))), name, ssh: null, log });
+  }
+}
+
+async function startAgentsThere(
+  options: UpOptions,
+  inventory: readonly InventoryNode[],
+  join_: string,
+  token: string,
+  started: Started,
+): Promise<void> {
+  const starts = inventory.map(async (node) => {
+    const { slots = null, roots } = options;
+    const start = { node: { ...node, slots: node.slots ?? slots }, join: join_, token, roots };
+    const { pid, log } = await startRemoteAgent(start);
+    started({ pid, startTicks: null, name: node.name, ssh: node.ssh, log });
+  });
+  const ends = await Promise.allSettled(starts);
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+}
+
+/** Waits until every agent that was started is up. */
+async function joined(
+  url: string,
+  token: string,
+  processes: readonly ClusterProcess[],
+): Promise<readonly NodeView[]> {
+  const api = new ApiClient({ url, token, retryMs: 5_000 });
+  const agents = processes.filter(({ name }) => name !== "coordinator");
+  let nodes: readonly NodeView[] = [];
+  const missing = (): readonly ClusterProcess[] =>
+    agents.filter(({ name }) => !nodes.some((node) => node.agent === name && node.state === "up"));
+  try {
+    const ended = (): ClusterProcess | undefined => agents.find((one) => one.ssh === null && !isRunning(one));
+    await until(async () => {
+      nodes = await api.nodes();
+      return missing().length === 0 || ended() !== undefined;
+    }, startMsMax);
+  } finally {
+    await api.close();
+  }
+  const [first] = missing();
+  if (first === undefined) return nodes;
+  if (first.ssh === null) throw notStarted(first.name, first.log);
+  throw new SheafError("UNREACHABLE", `${first.name} has not joined within ${startMsMax / 1000} s`, {
+    hint: `Its log is ${first.log}. Can ${first.ssh} reach ${url}?`,
+  });
+}
+
+async function endAll(processes: readonly ClusterProcess[]): Promise<void> {
+  for (const one of processes) {
+    if (one.ssh === null) signalProcess(one, "SIGKILL");
+    else await stopRemoteAgent(one.ssh, one.pid, "KILL", 5_000).catch(() => false);
+  }
+}
+
+function rootFlags(roots: readonly string[]): string[] {
+  return roots.flatMap((root) => ["--root", root]);
+}
+
+/** Everything of the cluster is in its state directory. */
+function environment({ env, stateDirectory }: UpOptions): NodeJS.ProcessEnv {
+  const { SHEAF_TOKEN_FILE: _token, SHEAF_ON: _on, ...rest } = env;
+  return { ...rest, SHEAF_STATE: stateDirectory };
+}
