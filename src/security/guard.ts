@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { TLSSocket } from "node:tls";
 import type {
   FastifyBaseLogger,
   FastifyInstance,
@@ -16,6 +17,7 @@ import { limits } from "../base/limits.ts";
 import { answerHeaders } from "./answer-headers.ts";
 import { admit } from "./gate.ts";
 import type { Access, Caller, GatePolicy, Refusal, RequestFacts } from "./gate.ts";
+import { describeRefusedPeer } from "./tls-error.ts";
 import { answerUnparsed } from "./unparsed-request.ts";
 
 /*
@@ -77,6 +79,11 @@ export function guard<
 >(app: FastifyInstance<Server, Request, Reply, Logger, Provider>, policy: GatePolicy): void {
   const server = app as unknown as FastifyInstance;
   server.server.maxConnections = limits.serverConnectionsMax;
+  // Those whose certificate is refused learn little of why; its log says it.
+  server.server.on("tlsClientError", (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+    const from = socket.remoteAddress ?? null;
+    server.log.warn({ event: "tls", from }, describeRefusedPeer(error, socket.authorizationError));
+  });
   server.decorateRequest("caller", null as never);
   server.addHook("onRequest", gateHook(policy));
   server.addHook("onRoute", checkRoute);

@@ -1,37 +1,13 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { answerHeaders } from "#src/security/answer-headers.js";
 import { jobOf, json, startCoordinator, submission } from "./coordinator-process.js";
 import { fill, forAgents, forBoth, hash, routesOf } from "./coordinator-routes.js";
+import { listeners } from "./listeners.js";
 
 const methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO"];
-
-/** Addresses a process listens on, as the kernel has them: "0100007F". */
-function listeners(pid: number): string[] {
-  const inodes = new Set<string>();
-  for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-    const link = /^socket:\[(\d+)\]$/.exec(readlinkOf(`/proc/${pid}/fd/${fd}`));
-    if (link !== null) inodes.add(link[1]!);
-  }
-  return ["tcp", "tcp6"].flatMap((table) =>
-    readFileSync(`/proc/${pid}/net/${table}`, "utf8")
-      .split("\n")
-      .slice(1)
-      .map((line) => line.trim().split(/\s+/))
-      .filter((fields) => fields[3] === "0A" && inodes.has(fields[9]!))
-      .map((fields) => fields[1]!.split(":")[0]!),
-  );
-}
-
-function readlinkOf(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return "";
-  }
-}
 
 test("a coordinator's doors", async (t) => {
   const coordinator = await startCoordinator(t);

@@ -128,4 +128,9 @@ test("certificates that cannot work stop it; good ones let in only those who sho
   const foreign = loadTls(other, startMs).client;
   assert.match(await status({ ...foreign, ca: own.ca }), /refuses the certificate|hang up|disconnected/);
   assert.match(await status(foreign), /was not issued by the authority this side knows/);
+  assert.match(
+    said(),
+    /"event":"tls","from":"127\.0\.0\.1","msg":"a connection was refused: it has no certificate"/,
+  );
+  assert.match(said(), /a connection was refused: its certificate was not issued by the authority/);
 });
