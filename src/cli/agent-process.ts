@@ -8,7 +8,7 @@ import { isLoopback } from "../security/host-list.ts";
 import { checkListen } from "../security/listen.ts";
 import { safeLogStream } from "../security/log-line.ts";
 import { readTokenFile, tokenFilePath } from "../security/token-file.ts";
-import { loadTls, tlsFiles } from "../security/tls.ts";
+import { checkTlsName, loadTls, tlsFiles } from "../security/tls.ts";
 import { workerEnvironment } from "../security/worker-environment.ts";
 import type { FlagValues } from "./flag.ts";
 import type { agentProcessFlags } from "./flags/agent-flags.ts";
@@ -41,6 +41,7 @@ export async function runAgent(
   const url = join.href.replace(/\/$/, "");
   const files = tlsFiles({ ca: flags.tlsCa, cert: flags.tlsCert, key: flags.tlsKey });
   const tls = files === null ? null : loadTls(files, Date.now());
+  if (tls !== null && flags.advertise !== undefined) checkTlsName(tls, flags.advertise);
   const listen = { host: flags.host, hasToken: true, insecure: false, tls: tls !== null };
   const { host, warnings } = checkListen(listen);
   for (const warning of [...warnings, ...(tls?.warnings ?? [])]) {

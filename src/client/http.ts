@@ -5,9 +5,11 @@ import type { Dispatcher } from "undici";
 import { systemClock } from "../base/clock.ts";
 import type { Clock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import { MiB } from "../base/size.ts";
 import { HEADERS, PROTOCOL_VERSION } from "../protocol/version.ts";
 import { toWireJson } from "../protocol/wire-json.ts";
+import { parseJson } from "../security/parse-json.ts";
 import { describeTlsError } from "../security/tls-error.ts";
 import { connectionError } from "./connection-error.ts";
 import { errorOfAnswer } from "./error-answer.ts";
@@ -18,6 +20,8 @@ const answerTimeoutMsDefault = 10_000;
 /** A body of which nothing comes for so long is cut off. */
 const silenceMsMax = 45_000;
 const jsonBytesMax = 256 * MiB;
+/** Params of a job may be nested as values are. */
+const jsonDepthMax = limits.valueDepthMax + 50;
 const errorBytesMax = 256 * 1024;
 
 /** What Node's TLS is told of certificates; absent: the system's authorities, no certificate of one's own. */
@@ -111,7 +115,7 @@ export class Http {
       const text = await this.#read(answer, request, jsonBytesMax);
       if (text === "" && answer.status === 204) return undefined as T;
       try {
-        return JSON.parse(text) as T;
+        return parseJson(text, { what: "it", bytesMax: jsonBytesMax, depthMax: jsonDepthMax }) as T;
       } catch (cause) {
         throw new SheafError("INTERNAL", `${this.#name(request)}: the answer is not JSON`, {
           hint: "Check that the URL is that of a sheaf coordinator.",

@@ -13,7 +13,7 @@ import { safeLogStream } from "../security/log-line.ts";
 import { ensurePrivateDirectory } from "../security/private-file.ts";
 import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../security/token-file.ts";
 import { digestToken } from "../security/token.ts";
-import { loadTls } from "../security/tls.ts";
+import { checkTlsName, loadTls } from "../security/tls.ts";
 import type { TlsFiles } from "../security/tls.ts";
 import { coordinatorRoutes } from "./coordinator-routes.ts";
 import { startServer } from "./server.ts";
@@ -68,6 +68,7 @@ export async function startCoordinator(options: StartCoordinatorOptions): Promis
   const { stateDirectory, tls: tlsFiles, insecure = false, timings, limits, version } = options;
   ensurePrivateDirectory(stateDirectory, "USAGE");
   const tls = tlsFiles === undefined ? null : loadTls(tlsFiles, Date.now());
+  for (const name of tls === null ? [] : (options.publicNames ?? [])) checkTlsName(tls!, name);
   const own = tokenFilesIn(stateDirectory);
   const clientTokenFile = options.clientTokenFile ?? own.client;
   const agentTokenFile = options.agentTokenFile ?? own.agent;

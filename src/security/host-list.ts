@@ -23,7 +23,7 @@ export function hostList({ bound, told = [], own = [] }: HostListSource): HostLi
   if (isEverywhere(bound)) forms.push(...loopbackForms, ...own);
   else if (isLoopback(bound)) forms.push(...loopbackForms, bound);
   else forms.push(bound);
-  const names = forms.map((form) => hostName(/^[a-z]+:\/\/([^/?#]*)/i.exec(form)?.[1] ?? form));
+  const names = forms.map((form) => hostOf(form));
   return new Set(names.filter((name) => name !== null));
 }
 
@@ -46,6 +46,11 @@ export function isLoopback(host: string): boolean {
 export function isEverywhere(host: string): boolean {
   const name = bare(host);
   return name === "" || name === "0.0.0.0" || (isIPv6(name) && canonicalIPv6(name) === "[::]");
+}
+
+/** The host of a name, an address, either with a port, or a URL; null for anything else. */
+export function hostOf(text: string): string | null {
+  return hostName(/^[a-z]+:\/\/([^/?#]*)/i.exec(text)?.[1] ?? text);
 }
 
 /** "Name:7077" to "name", "[::1]:80" to "[::1]"; null for what is no host with or without a port. */

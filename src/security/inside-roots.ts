@@ -34,32 +34,7 @@ export async function insideRoots(path: string, roots: readonly string[]): Promi
   );
 }
 
-/**
- * The path of a new file or directory of that name below a directory: for uploads and outputs.
- * @param name relative, parts separated by "/"
- * @throws SheafError FORBIDDEN when the name has empty parts, "." or "..", is absolute, too long, or leads
- * through a link
- */
-export async function nameInside(directory: string, name: string): Promise<string> {
-  checkSpelling(name);
-  const hint = 'Use a relative name such as "part-00000.tsv".';
-  const parts = name.split("/");
-  if (parts.length > partsMax || parts.some((part) => !isName(part)))
-    throw forbidden(name, "it is no relative name", hint);
-  let path = await realpath(directory);
-  for (const part of parts) {
-    path = join(path, part);
-    if ((await kindOf(path)) === "link") throw forbidden(name, "a part of it is a link", hint);
-  }
-  return path;
-}
-
-const partsMax = 32;
 const pathCharsMax = 4_096;
-const partBytesMax = 255;
-
-const isName = (part: string): boolean =>
-  part !== "" && part !== "." && part !== ".." && Buffer.byteLength(part) <= partBytesMax;
 
 /** Refuses what this program and another could read as two different paths. */
 function checkSpelling(path: string): void {

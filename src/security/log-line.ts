@@ -22,11 +22,6 @@ export function escapeControls(text: string, kept = ""): string {
   return text.replaceAll(controls, (char) => (kept.includes(char) ? char : escapeOne(char)));
 }
 
-/** A record as one line of JSON without control characters and secrets; without the newline. Never throws. */
-export function logLine(record: Readonly<Record<string, unknown>>, redactor = new Redactor()): string {
-  return clean(stringify(record), redactor);
-}
-
 /**
  * A destination for pino, or for any logger that writes lines of JSON: every line arrives in `sink` as one
  * line, without control characters and secrets, whatever has been logged and through which serializer.
@@ -38,24 +33,4 @@ export function safeLogStream(sink: LineSink, redactor = new Redactor()): { writ
 /** In JSON an escape stands for its character: the line means the same as before. */
 function clean(line: string, redactor: Redactor): string {
   return redactor.redact(escapeControls(line));
-}
-
-function stringify(record: Readonly<Record<string, unknown>>): string {
-  const above: unknown[] = [];
-  function replace(this: unknown, _name: string, value: unknown): unknown {
-    if (typeof value === "bigint") return String(value);
-    if (typeof value !== "object" || value === null) return value;
-    // Of what is written now, only the objects around it are kept: twice the same is no cycle.
-    while (above.length > 0 && above.at(-1) !== this) above.pop();
-    if (above.includes(value)) return "[circular]";
-    const { name, message, stack } = value as Partial<Error>;
-    const shown = value instanceof Error ? { name, message, stack } : value;
-    above.push(shown);
-    return shown;
-  }
-  try {
-    return JSON.stringify(record, replace);
-  } catch {
-    return JSON.stringify({ msg: "a record that cannot be written as JSON", fields: Object.keys(record) });
-  }
 }

@@ -20,16 +20,17 @@ const depthMaxDefault = 64;
  * large
  */
 export function parseJson(
-  bytes: Uint8Array,
+  source: Uint8Array | string,
   { what, bytesMax, depthMax = depthMaxDefault }: JsonLimits,
 ): unknown {
   const most = bytesMax ?? limits.serverBodyBytesMax;
-  if (bytes.length > most) {
-    throw new SheafError("LIMIT_EXCEEDED", `${what} has ${formatSize(bytes.length)}`, {
+  const length = typeof source === "string" ? Buffer.byteLength(source) : source.length;
+  if (length > most) {
+    throw new SheafError("LIMIT_EXCEEDED", `${what} has ${formatSize(length)}`, {
       hint: `It may have ${formatSize(most)} at most.`,
     });
   }
-  const text = decode(bytes, what);
+  const text = typeof source === "string" ? source : decode(source, what);
   // Before parsing: what is made of a text that is too deep could not even be walked through.
   if (depthOf(text) > depthMax) {
     throw new SheafError("MESSAGE_INVALID", `${what} is nested more than ${depthMax} levels deep`, {

@@ -3,6 +3,7 @@ import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { SheafError, describeThrown } from "../base/errors.ts";
+import { hostOf } from "./host-list.ts";
 import { readPrivateFile } from "./private-file.ts";
 
 /** Paths of PEM files. */
@@ -79,11 +80,12 @@ export function loadTls(files: TlsFiles, nowMs: number): TlsMaterial {
 
 /**
  * Checks that a server's certificate is for the name or address that others will use.
+ * @param host with or without port, or in a URL
  * @throws SheafError CERTIFICATE_INVALID when it is not: every client would refuse it
  */
 export function checkTlsName(tls: TlsMaterial, host: string): void {
   const own = new X509Certificate(tls.server.cert);
-  const name = host.replace(/^\[(.*)\]$/, "$1");
+  const name = (hostOf(host) ?? host).replace(/^\[(.*)\]$/, "$1");
   if ((isIP(name) === 0 ? own.checkHost(name) : own.checkIP(name)) !== undefined) return;
   throw invalid(`the certificate is for ${own.subjectAltName ?? "no name"}, not for ${name}`, {
     hint: `Issue one with --host ${name}, or let others use a name that it is for.`,

@@ -151,7 +151,8 @@ test("the certificate of a server is checked against the name others will use", 
   const authority = await TestAuthority.make(t);
   const hosts = ["node1.example", "10.0.0.5", "::1"];
   const tls = loadTls(await authority.issue("node1", { hosts }), startMs);
-  for (const host of [...hosts, "[::1]", "NODE1.example"]) checkTlsName(tls, host);
+  for (const host of [...hosts, "[::1]", "NODE1.example", "node1.example:7077", "https://10.0.0.5:1/x"])
+    checkTlsName(tls, host);
   for (const host of ["node2.example", "10.0.0.6", "localhost", "node1.example.evil.test", "::2"])
     refuses(() => checkTlsName(tls, host), "CERTIFICATE_INVALID", /is for .*, not for/);
 });
