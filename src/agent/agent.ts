@@ -120,6 +120,7 @@ class LocalAgent implements Agent {
     this.#processes = new WorkerProcesses({
       environment: options.workerEnvironment,
       heapBytes: options.workerHeapBytes ?? null,
+      slots: parts.slots,
     });
     const certificates = tls === undefined || tls === null ? null : cloneable(tls.client);
     this.#heart = new Heart({ url, token, tls: certificates, agent: this.name }, log, (news) =>

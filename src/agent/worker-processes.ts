@@ -4,64 +4,105 @@ import type { StartWorker, Worker, WorkerStart } from "../worker/worker.ts";
 
 export interface WorkerProcessesOptions {
   readonly environment: Readonly<Record<string, string>>;
-  /** Heap that the spare is started with: jobs that ask for another start their own. */
+  /** Heap that spares are started with: jobs that ask for another start their own. */
   readonly heapBytes: number | null;
+  /** Attempts run at a time: there are never more processes than this and one more. */
+  readonly slots: number;
   /** Starts a process. Default startWorkerProcess. */
   readonly start?: StartWorker;
 }
 
+interface Spare {
+  readonly take: StartWorker;
+  readonly worker: Worker;
+}
+
+/** An idle agent has no more processes than this waiting, of some 45 MB each. */
+const sparesMax = 4;
+
 /**
- * Starts the agent's worker processes, and keeps one started ahead, so that a slot that changes jobs need not
- * wait for the runtime. Each leads a process group: what user code has started ends with its worker.
+ * Starts the agent's worker processes, and keeps some started ahead, so that slots that get a job, or change
+ * jobs, need not wait for the runtime. Each leads a process group: what user code has started ends with its
+ * worker.
  */
 export class WorkerProcesses {
   readonly #options: WorkerProcessesOptions;
-  #spare: { readonly take: StartWorker; readonly worker: Worker } | null = null;
+  readonly #spares = new Set<Spare>();
+  #alive = 0;
   #closed = false;
 
   constructor(options: WorkerProcessesOptions) {
     this.#options = options;
   }
 
-  /** Starts the spare process, unless there is one. */
+  /** Processes there are, spares included. */
+  get alive(): number {
+    return this.#alive;
+  }
+
+  /** Starts spares as far as there is room for them. */
   warm(): void {
-    if (this.#closed || this.#spare !== null) return;
-    let started: Worker | null = null;
-    const take = warmWorker((start) => {
-      started = this.#start({
-        ...start,
-        listener: {
-          message: (message) => start.listener.message(message),
-          exit: (exit) => {
-            // A spare that is gone before anybody used it is nobody's failure.
-            if (this.#spare?.worker === started) this.#spare = null;
-            start.listener.exit(exit);
-          },
-        },
-      });
-      return started;
-    }, this.#options.heapBytes);
-    if (started !== null) this.#spare = { take, worker: started };
+    const { slots } = this.#options;
+    while (!this.#closed && this.#alive <= slots && this.#spares.size < Math.min(slots, sparesMax)) {
+      this.#warmOne();
+    }
   }
 
   /** As StartWorker. */
   readonly start: StartWorker = (start) => {
-    const spare = this.#spare;
-    if (spare === null || start.heapBytes !== this.#options.heapBytes) return this.#start(start);
-    this.#spare = null;
     setImmediate(() => this.warm());
-    return spare.take(start);
+    const spare =
+      start.heapBytes === this.#options.heapBytes ? this.#spares.values().next().value : undefined;
+    if (spare !== undefined) {
+      this.#spares.delete(spare);
+      return spare.take(start);
+    }
+    if (this.#alive > this.#options.slots) this.#endOne();
+    return this.#start(start);
   };
 
-  /** Ends the spare; none is started any more. */
+  /** Ends the spares; none is started any more. */
   close(): void {
     this.#closed = true;
-    this.#spare?.worker.kill();
-    this.#spare = null;
+    while (this.#spares.size > 0) this.#endOne();
+  }
+
+  #endOne(): void {
+    const spare = this.#spares.values().next().value;
+    if (spare === undefined) return;
+    this.#spares.delete(spare);
+    spare.worker.kill();
+  }
+
+  #warmOne(): void {
+    let spare: Spare | null = null;
+    let worker: Worker | null = null;
+    const take = warmWorker((start) => {
+      worker = this.#start({
+        ...start,
+        listener: {
+          message: (message) => start.listener.message(message),
+          exit: (exit) => {
+            // One that is gone before anybody used it is nobody's failure.
+            if (spare !== null) this.#spares.delete(spare);
+            start.listener.exit(exit);
+          },
+        },
+      });
+      return worker;
+    }, this.#options.heapBytes);
+    spare = { take, worker: worker! };
+    this.#spares.add(spare);
   }
 
   #start(start: WorkerStart): Worker {
     const { environment } = this.#options;
-    return (this.#options.start ?? startWorkerProcess)({ ...start, environment, ownGroup: true });
+    this.#alive++;
+    const exit: WorkerStart["listener"]["exit"] = (reason) => {
+      this.#alive--;
+      start.listener.exit(reason);
+    };
+    const listener = { message: start.listener.message.bind(start.listener), exit };
+    return (this.#options.start ?? startWorkerProcess)({ ...start, environment, ownGroup: true, listener });
   }
 }
