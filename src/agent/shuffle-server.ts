@@ -8,6 +8,7 @@ import { isSheafError } from "../base/errors.ts";
 import type { GatePolicy } from "../security/gate.ts";
 import { guard, guardedOptions, serverSettings } from "../security/guard.ts";
 import { hostList } from "../security/host-list.ts";
+import { ownNames, reachableHost } from "../security/own-names.ts";
 import { parseSliceQuery } from "./shuffle-request.ts";
 import type { SliceQuestion } from "./shuffle-request.ts";
 import type { FindOutput, SendBuffers } from "./shuffle-sender.ts";
@@ -49,7 +50,7 @@ export class ShuffleServer {
     const policy: GatePolicy = {
       tokens: [],
       open: false,
-      hosts: hostList({ bound: options.host, told: options.names }),
+      hosts: hostList({ bound: options.host, told: options.names, own: ownNames() }),
       jobKey: (job) => options.jobKey(job),
       clock: options.clock,
     };
@@ -79,8 +80,9 @@ export class ShuffleServer {
 
   /** "http://127.0.0.1:40123". */
   get address(): string {
-    const { address, family, port } = this.#app.server.address() as AddressInfo;
-    const host = family === "IPv6" ? `[${address}]` : address;
+    const { address, port } = this.#app.server.address() as AddressInfo;
+    const reached = reachableHost(address);
+    const host = reached.includes(":") ? `[${reached}]` : reached;
     return `${this.#options.tls === null ? "http" : "https"}://${host}:${port}`;
   }
 

@@ -54,7 +54,7 @@ export async function runAgent(
   const agent = await startAgent({
     ...options,
     join: url,
-    token: tokenOf(flags.tokenFile, world),
+    token: flags.insecure === true ? null : tokenOf(flags.tokenFile, world),
     version: packageVersion(),
     roots: rootsOf(flags.roots, world, join),
     host,

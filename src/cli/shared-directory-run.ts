@@ -1,5 +1,5 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { hostname, networkInterfaces, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pino } from "pino";
 import { SheafError } from "../base/errors.ts";
@@ -11,6 +11,7 @@ import { startServer } from "../rest/server.ts";
 import { hostList } from "../security/host-list.ts";
 import { checkListen } from "../security/listen.ts";
 import { safeLogStream } from "../security/log-line.ts";
+import { ownNames } from "../security/own-names.ts";
 import { ensureTokenFile } from "../security/token-file.ts";
 import { digestToken } from "../security/token.ts";
 import { checkOutput, createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
@@ -83,13 +84,12 @@ async function listen(
   const { insecure } = run;
   const token = ensureTokenFile(tokenFile, "agent");
   const { host, warnings } = checkListen({ host: run.host, hasToken: true, insecure, tls: false });
-  const own = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((one) => one.address));
   const server = await startServer({
     routes: (app) => taskRoutes(app, driver),
     policy: {
       tokens: insecure ? [] : [{ role: "agent", digest: digestToken(token) }],
       open: insecure,
-      hosts: hostList({ bound: host, own: [hostname(), ...own] }),
+      hosts: hostList({ bound: host, own: ownNames() }),
       jobKey: () => null,
       clock: world.clock,
     },

@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { hostname, networkInterfaces } from "node:os";
 import type { Writable } from "node:stream";
 import { pino } from "pino";
 import type { Logger } from "pino";
@@ -10,6 +9,7 @@ import type { GatePolicy } from "../security/gate.ts";
 import { hostList, isLoopback } from "../security/host-list.ts";
 import { checkListen } from "../security/listen.ts";
 import { safeLogStream } from "../security/log-line.ts";
+import { ownNames } from "../security/own-names.ts";
 import { ensurePrivateDirectory } from "../security/private-file.ts";
 import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../security/token-file.ts";
 import { digestToken } from "../security/token.ts";
@@ -135,11 +135,4 @@ function tokensOf(
 function logOf({ logTo, logLevel = "info" }: StartCoordinatorOptions): Logger {
   const base = { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   return pino(base, safeLogStream(logTo));
-}
-
-function ownNames(): string[] {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) =>
-    (list ?? []).map((one) => one.address),
-  );
-  return [hostname(), ...addresses];
 }

@@ -1,4 +1,4 @@
-import { valueFlag } from "../flag.ts";
+import { switchFlag, valueFlag } from "../flag.ts";
 import { durationType, integerType, pathType, stringType } from "../flag-type.ts";
 import { portType, serverFlags } from "./server-flags.ts";
 
@@ -57,6 +57,11 @@ export const agentProcessFlags = {
     default: "$SHEAF_TOKEN_FILE, else agent.token of a coordinator on this machine",
     category: "Execution",
     doc: "File with the token of agents, copied from the coordinator",
+  }),
+  insecure: switchFlag({
+    name: "insecure",
+    category: "Execution",
+    doc: "Show no token: for a coordinator that was started with --insecure",
   }),
   grace: valueFlag({
     name: "grace",
