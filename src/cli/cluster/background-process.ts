@@ -73,8 +73,8 @@ export async function until(isSo: () => boolean | Promise<boolean>, withinMs: nu
 
 /** The error of a process that ended, or did not get as far as it should, with what it said last. */
 export function notStarted(what: string, log: string): SheafError {
-  return new SheafError("UNREACHABLE", `${what} did not start:\n${tailOf(log)}`, {
-    hint: `All that it said is in ${log}.`,
+  return new SheafError("UNREACHABLE", `${what} did not start`, {
+    hint: `It said last:\n${tailOf(log)}\nAll of it is in ${log}.`,
   });
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { ApiClient } from "../../client/api-client.ts";
 import type { NodeView } from "../../protocol/job-view.ts";
-import { isLoopback } from "../../security/host-list.ts";
+import { isEverywhere, isLoopback } from "../../security/host-list.ts";
 import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../../security/token-file.ts";
 import { ensurePrivateDirectory } from "../../security/private-file.ts";
 import { isRunning, notStarted, signalProcess, startInBackground, until } from "./background-process.ts";
@@ -47,8 +47,8 @@ export async function clusterUp(options: UpOptions): Promise<UpResult> {
     });
   }
   const far = inventory?.find(({ address }) => !isLoopback(address));
-  if (far !== undefined && isLoopback(host)) {
-    throw new SheafError("USAGE", `${far.address} cannot reach a coordinator at ${host}`, {
+  if (isEverywhere(host) || (far !== undefined && isLoopback(host))) {
+    throw new SheafError("USAGE", `${far?.address ?? "an agent"} cannot reach a coordinator at ${host}`, {
       hint: "Give an address of this machine that the others can reach: --host 10.0.0.1.",
     });
   }
@@ -67,9 +67,13 @@ export async function clusterUp(options: UpOptions): Promise<UpResult> {
   };
   try {
     url = await startCoordinator(options, started);
+    const client = new ApiClient({ url, token: readTokenFile(tokens.client, "client"), retryMs: 5_000 });
+    // A coordinator that goes on remembers agents of before: those are not the ones that are started now.
+    const earlier = await client.nodes();
     if (inventory === null) await startAgentsHere(options, url, started);
     else await startAgentsThere(options, inventory, url, readTokenFile(tokens.agent, "agent"), started);
-    const nodes = await joined(url, readTokenFile(tokens.client, "client"), processes);
+    const nodes = await joined(client, earlier, processes);
+    await client.close();
     return { url, tokenFile: tokens.client, nodes };
   } catch (error) {
     await endAll(processes);
@@ -126,31 +130,28 @@ async function startAgentsThere(
   for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
 
-/** Waits until every agent that was started is up. */
+/** Waits until every agent that was started is up; answers those. */
 async function joined(
-  url: string,
-  token: string,
+  api: ApiClient,
+  earlier: readonly NodeView[],
   processes: readonly ClusterProcess[],
 ): Promise<readonly NodeView[]> {
-  const api = new ApiClient({ url, token, retryMs: 5_000 });
   const agents = processes.filter(({ name }) => name !== "coordinator");
   let nodes: readonly NodeView[] = [];
   const missing = (): readonly ClusterProcess[] =>
-    agents.filter(({ name }) => !nodes.some((node) => node.agent === name && node.state === "up"));
-  try {
-    const ended = (): ClusterProcess | undefined => agents.find((one) => one.ssh === null && !isRunning(one));
-    await until(async () => {
-      nodes = await api.nodes();
-      return missing().length === 0 || ended() !== undefined;
-    }, startMsMax);
-  } finally {
-    await api.close();
-  }
+    agents.filter(({ name }) => !nodes.some((node) => node.agent === name));
+  const isNew = ({ agent, state, incarnation }: NodeView): boolean =>
+    state === "up" && !earlier.some((one) => one.agent === agent && one.incarnation === incarnation);
+  const ended = (): boolean => agents.some((one) => one.ssh === null && !isRunning(one));
+  await until(async () => {
+    nodes = (await api.nodes()).filter(isNew);
+    return missing().length === 0 || ended();
+  }, startMsMax);
   const [first] = missing();
   if (first === undefined) return nodes;
   if (first.ssh === null) throw notStarted(first.name, first.log);
   throw new SheafError("UNREACHABLE", `${first.name} has not joined within ${startMsMax / 1000} s`, {
-    hint: `Its log is ${first.log}. Can ${first.ssh} reach ${url}?`,
+    hint: `Its log is ${first.log}. Can ${first.ssh} reach ${api.url}?`,
   });
 }
 

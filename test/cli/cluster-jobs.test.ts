@@ -1,0 +1,228 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { RealCluster, eventually } from "../cluster/real-cluster.js";
+import { sheaf } from "./support.js";
+
+/*
+ * The commands of a client against a cluster as it ships: one for all tests, since starting it takes longer
+ * than most of them.
+ */
+
+let cluster: RealCluster;
+let work: string;
+const file = (name: string): string => join(work, name);
+
+before(async () => {
+  cluster = await RealCluster.start(null, { agents: 2, heartbeatMs: 400, leaseMs: 4_000 });
+  work = join(cluster.root, "work");
+  mkdirSync(work);
+  writeFileSync(file("in.txt"), Array.from({ length: 400 }, (_, i) => `a b${i % 7} c`).join("\n"));
+  writeFileSync(
+    file("count.ts"),
+    `import { job, text, sum } from "sheaf";
+     export default job({ input: text(), reduce: sum(), map(line, emit, ctx) {
+       if (ctx.offset === 0) console.log("first line");
+       ctx.count("lines");
+       for (const word of line.split(" ")) emit(word, 1); } });`,
+  );
+  writeFileSync(
+    file("endless.ts"),
+    `import { job, generate, count } from "sheaf";
+     export default job({ input: generate({ tasks: 1, *records() { for (;;) yield 1; } }), reduce: count(),
+       map(n, emit) { emit(n); } });`,
+  );
+});
+after(() => cluster.remove());
+
+interface Listed {
+  readonly job: string;
+  readonly state: string;
+  readonly exception: string | null;
+}
+
+async function stateOf(job: string): Promise<string> {
+  return (await cluster.get<Listed>(`/jobs/${job}`)).state;
+}
+
+async function latest(): Promise<Listed> {
+  return (await cluster.get<{ jobs: Listed[] }>("/jobs?limit=1")).jobs[0]!;
+}
+
+const ended = (job: string, state: string) =>
+  eventually(
+    async () => (await stateOf(job)) === state,
+    20_000,
+    () => `${job} has not become ${state}`,
+  );
+
+test("sheaf run on a cluster writes what sheaf run writes here, and says the same of it", async () => {
+  const local = await sheaf(["run", "count.ts", "in.txt", "-o", "local"], { cwd: work });
+  assert.equal(local.code, 0, local.stderr);
+  for (const how of ["--shared", "--no-shared"]) {
+    const out = `out${how}`;
+    const done = await cluster.run(["run", "count.ts", "in.txt", "-o", out, how], { cwd: work });
+    assert.equal(done.code, 0, done.stderr);
+    assert.deepEqual(readdirSync(file(out)).sort(), readdirSync(file("local")).sort());
+    for (const name of readdirSync(file("local"))) {
+      assert.deepEqual(readFileSync(file(`${out}/${name}`)), readFileSync(file(`local/${name}`)), name);
+    }
+    assert.match(done.stderr, /\[map-00000\] first line\n/);
+    assert.match(done.stderr, /wrote +9 records, 5\d B in out/);
+  }
+  const piped = await cluster.run(["run", "count.ts", "in.txt"], { cwd: work });
+  assert.equal(piped.stdout, readFileSync(file("local/part-00000.tsv"), "utf8"));
+});
+
+test("a submitted job goes on alone; its results are listed, fetched and printed when it is done", async () => {
+  const submitted = await cluster.run(["submit", "count.ts", "in.txt", "--name", "mine"], { cwd: work });
+  assert.equal(submitted.code, 0, submitted.stderr);
+  const job = submitted.stdout.trim();
+  assert.match(job, /^\d{8}-\d{9}-mine-\w{4}$/);
+  assert.match(submitted.stderr, new RegExp(`sheaf attach ${job}`));
+
+  const attached = await cluster.run(["attach", "@?mine", "--watch"]);
+  assert.equal(attached.code, 0, attached.stderr);
+  assert.match(attached.stderr, new RegExp(`job +${job}`));
+  const fetched = await cluster.run(["results", job.slice(0, 18), "-o", "fetched"], { cwd: work });
+  assert.equal(fetched.code, 0, fetched.stderr);
+  const parts = readFileSync(file("fetched/part-00000.tsv"), "utf8");
+  const again = await cluster.run(["results", job, "-o", "fetched"], { cwd: work });
+  assert.match(again.stderr, /OUTPUT_EXISTS/);
+  const printed = await cluster.run(["results", job, "--print", "2"]);
+  assert.equal(printed.stdout, parts.split("\n").slice(0, 2).join("\n") + "\n");
+  const listed = await cluster.run(["results", "@?mine", "--json"]);
+  const list = JSON.parse(listed.stdout) as { parts: { file: string; records: number }[] };
+  assert.deepEqual(
+    list.parts.map((part) => [part.file, part.records]),
+    [["part-00000.tsv", 9]],
+  );
+
+  const killed = await cluster.run(["kill", job]);
+  assert.deepEqual([killed.code, killed.stdout], [0, `${job} has ended already: SUCCEEDED\n`]);
+});
+
+test("what is known of jobs is shown, for people and for programs", async () => {
+  const jobs = await cluster.run(["jobs", "--name", "mine"]);
+  assert.match(jobs.stdout, /^JOB +STATE .*\n\S+-mine-\w+ +SUCCEEDED/);
+  const cut = await cluster.run(["jobs", "-n", "1"]);
+  assert.match(cut.stdout, /\ntruncated: /);
+  const page = await cluster.run(["show", "@?mine"]);
+  assert.match(page.stdout, /^mine {2}SUCCEEDED in /);
+  assert.match(page.stdout, /\ncores +1 wanted, 1 granted \(a\d 1\), 1 used at most\n/);
+  assert.match(page.stdout, /\nBID AT +ANSWERS\n/);
+  assert.match(page.stdout, /\nmap-00000\.1 +a\d\/0 +SUCCEEDED .*\|[ #]+\|\n/);
+  assert.match(page.stdout, /\nlines +400\n/);
+  const all = JSON.parse((await cluster.run(["show", "@?mine", "--json"])).stdout) as {
+    attempts: { attempt: string }[];
+  };
+  assert.deepEqual(all.attempts.map(({ attempt }) => attempt).sort(), ["map-00000.1", "reduce-00000.1"]);
+  const task = await cluster.run(["show", "@?mine:map-0"]);
+  assert.match(task.stdout, /^map-00000 {2}of .*-mine-[^]*log\n.*first line/);
+  const logs = await cluster.run(["logs", "@?mine"]);
+  assert.equal(logs.stdout, "[map-00000.1 stdout] first line\n");
+  const none = await cluster.run(["show", "@?mnie"]);
+  assert.deepEqual([none.code, /Did you mean "@\?mine"/.test(none.stderr)], [1, true]);
+});
+
+test("agents are listed, and one can be barred, admitted and drained", async () => {
+  assert.match((await cluster.run(["nodes"])).stdout, /^AGENT .*\na0 +up .*\na1 +up /);
+  const steps = [
+    [["bar", "a1", "--reason", "noisy fan"], /\na1 +barred .*noisy fan\n/],
+    [["admit", "a1"], /\na1 +up /],
+    [["drain", "a1"], /\na1 +draining /],
+    [["undrain", "a1"], /\na1 +up /],
+  ] as const;
+  for (const [words, expected] of steps) {
+    assert.match((await cluster.run(["nodes", ...words])).stdout, expected);
+  }
+  const nobody = await cluster.run(["nodes", "drain", "a9"]);
+  assert.deepEqual([nobody.code, /NOT_FOUND/.test(nobody.stderr)], [1, true]);
+  assert.equal((await cluster.run(["nodes", "drain"])).code, 2);
+});
+
+test("Ctrl-C stops the job, says so, and leaves nothing", async () => {
+  const running = cluster.start(["run", "endless.ts", "-o", "never", "--cores", "1"], { cwd: work });
+  await running.until("plan ");
+  await running.until("job ");
+  running.child.kill("SIGINT");
+  const done = await running.done;
+  assert.equal(done.code, 3, done.stderr);
+  assert.match(done.stderr, /stopping, and removing what was written/);
+  assert.match(done.stderr, /stopped by Ctrl-C after .*: nothing was written, never is as it was\n/);
+  const { job, state } = await latest();
+  assert.equal(state, "CANCELLED");
+  const page = await cluster.run(["show", job]);
+  assert.match(page.stdout, /stopped by Ctrl-C/);
+  await eventually(
+    () => !readdirSync(work).some((name) => name.includes("never")),
+    20_000,
+    () => `left behind: ${readdirSync(work).join(" ")}`,
+  );
+});
+
+test("a job whose client is killed ends when it has not been heard of for five heartbeats", async () => {
+  const running = cluster.start(["run", "endless.ts", "--print", "1"], { cwd: work });
+  await running.until("plan ");
+  const { job } = await latest();
+  running.child.kill("SIGKILL");
+  await running.done;
+  await ended(job, "CANCELLED");
+});
+
+test("a detached job does not end with its client, but by sheaf kill; who attaches owns it", async () => {
+  const detached = await cluster.run(["run", "endless.ts", "--detach", "--json"], { cwd: work });
+  const { job } = JSON.parse(detached.stdout) as { job: string };
+  const watching = cluster.start(["attach", job, "--watch"]);
+  await watching.until("plan ");
+  watching.child.kill("SIGINT");
+  assert.match((await watching.done).stderr, new RegExp(`leaving ${job}, which goes on`));
+  assert.equal(await stateOf(job), "RUNNING");
+  const killed = await cluster.run(["kill", job, "--reason", "enough of it"]);
+  assert.equal(killed.stdout, `${job} is stopped\n`);
+  await ended(job, "CANCELLED");
+  assert.match((await cluster.run(["show", job])).stdout, /enough of it/);
+
+  const second = (await cluster.run(["submit", "endless.ts", "-q"], { cwd: work })).stdout.trim();
+  const owner = cluster.start(["attach", second]);
+  await owner.until("plan ");
+  owner.child.kill("SIGINT");
+  assert.equal((await owner.done).code, 3);
+  await ended(second, "CANCELLED");
+});
+
+test("a job that fails says so in one screen, with the place in its source, and exits with 1", async () => {
+  writeFileSync(
+    file("broken.ts"),
+    `import { job, text, count } from "sheaf";
+     export default job({ input: text(), reduce: count(),
+       map(line, emit) { throw new TypeError("cannot read " + line); } });`,
+  );
+  const done = await cluster.run(["run", "broken.ts", "in.txt", "-o", "broken"], { cwd: work });
+  assert.equal(done.code, 1);
+  assert.match(done.stderr, /error: .*cannot read a b0 c.*\[USER_CODE\]/);
+  assert.match(done.stderr, /broken\.ts:3/);
+});
+
+test("flags that make no sense together, and coordinators that are none, are told with what to do", async () => {
+  const cases = [
+    [["run", "count.ts", "in.txt", "-w", "2"], /--workers is for runs on this machine.*[^]*--cores/],
+    [["run", "count.ts", "in.txt", "--on", "local", "--cores", "2"], /--cores needs a cluster/],
+    [["run", "count.ts", "in.txt", "--detach", "--print", "1"], /cannot print its results here/],
+    [["run", "count.ts", "in.txt", "--on", "localhost:7"], /Did you mean http:\/\/localhost:7\?/],
+    [["kill", "@", "--on", "local"], /this needs a cluster/],
+    [["run", "count.ts", "-"], /standard input cannot be read on a cluster/],
+  ] as const;
+  const results = await Promise.all(cases.map(([args]) => cluster.run(args, { cwd: work })));
+  for (const [index, { code, stderr }] of results.entries()) {
+    assert.match(stderr, cases[index]![1]);
+    assert.equal(code, 2, stderr);
+  }
+  const nowhere = await cluster.run(["jobs", "--on", "http://127.0.0.1:1"]);
+  assert.deepEqual([nowhere.code, /nothing listens at 127\.0\.0\.1:1/.test(nowhere.stderr)], [1, true]);
+  const stranger = await cluster.run(["jobs"], {
+    env: { SHEAF_TOKEN_FILE: undefined, SHEAF_STATE: file("nothing") },
+  });
+  assert.match(stranger.stderr, /UNAUTHORIZED[^]*client\.token/);
+});
