@@ -9,7 +9,12 @@
 import { columns, csv, job, max, mean, min, stats } from "sheaf";
 
 export default job({
-  input: csv({ delimiter: ";", header: false, columns: { station: "string", temperature: "number" } }),
+  input: csv({
+    delimiter: ";",
+    quote: null,
+    header: false,
+    columns: { station: "string", temperature: "number" },
+  }),
   map: columns("station", "temperature"),
   reduce: stats({ min: min(), mean: mean(), max: max() }),
 });

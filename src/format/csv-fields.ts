@@ -4,30 +4,32 @@ const RETURN = 13;
 /** Cuts csv text into records and fields, as RFC 4180 has it. */
 export class CsvSyntax {
   readonly delimiter: string;
-  readonly quote: string;
+  /** null: there is no quoting, and every line is a record. */
+  readonly quote: string | null;
   readonly #delimiterCode: number;
   readonly #quoteCode: number;
 
-  constructor(delimiter: string, quote: string) {
+  constructor(delimiter: string, quote: string | null) {
     this.delimiter = delimiter;
     this.quote = quote;
     this.#delimiterCode = delimiter.charCodeAt(0);
-    this.#quoteCode = quote.charCodeAt(0);
+    this.#quoteCode = quote === null ? -1 : quote.charCodeAt(0);
   }
 
   /**
    * Index of the newline that ends the record from `start` (the first one outside quotes), or the text's
-   * length.
+   * length. For text with quoting only.
    */
   recordEnd(text: string, start: number): number {
+    const mark = this.quote!;
     let inside = false;
     for (let at = start; ;) {
       const found = text.indexOf("\n", at);
       const end = found === -1 ? text.length : found;
       for (
-        let quote = text.indexOf(this.quote, at);
+        let quote = text.indexOf(mark, at);
         quote !== -1 && quote < end;
-        quote = text.indexOf(this.quote, quote + 1)
+        quote = text.indexOf(mark, quote + 1)
       ) {
         inside = !inside;
       }
@@ -43,7 +45,8 @@ export class CsvSyntax {
    * never closed
    */
   fields(record: string): string[] {
-    if (!record.includes(this.quote)) return record.split(this.delimiter);
+    const mark = this.quote;
+    if (mark === null || !record.includes(mark)) return record.split(this.delimiter);
     const fields: string[] = [];
     for (let at = 0; ; at++) {
       if (record.charCodeAt(at) === this.#quoteCode) {
@@ -52,7 +55,7 @@ export class CsvSyntax {
         const found = record.indexOf(this.delimiter, at);
         const end = found === -1 ? record.length : found;
         const field = record.slice(at, end);
-        if (field.includes(this.quote))
+        if (field.includes(mark))
           throw new Error(`field ${fields.length + 1} has a quote inside, but none around`);
         fields.push(field);
         at = end;
@@ -63,14 +66,15 @@ export class CsvSyntax {
 
   /** Reads on from behind the opening quote; returns the place behind the closing one. */
   #quoted(record: string, start: number, fields: string[]): number {
+    const mark = this.quote!;
     let value = "";
     for (let from = start; ;) {
-      const quote = record.indexOf(this.quote, from);
+      const quote = record.indexOf(mark, from);
       if (quote === -1) throw new Error(`the quote around field ${fields.length + 1} is never closed`);
       value += record.slice(from, quote);
       const next = quote + 1;
       if (record.charCodeAt(next) === this.#quoteCode) {
-        value += this.quote;
+        value += mark;
         from = next + 1;
         continue;
       }

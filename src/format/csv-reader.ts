@@ -10,6 +10,8 @@ import { checkColumns, rowMaker, type RowMaker, type TableShape } from "./table-
 import { readerLimits, type TextReaderOptions } from "./text-reader.ts";
 import { utf8Length } from "./utf8-length.ts";
 
+const newline = 10;
+
 export interface CsvReaderOptions extends TextReaderOptions {
   /** Default "fail". */
   readonly invalid?: "fail" | "replace";
@@ -24,8 +26,11 @@ export interface CsvReaderOptions extends TextReaderOptions {
   readonly columns?: Columns;
   /** One ASCII character. Default ",". */
   readonly delimiter?: string;
-  /** One ASCII character. Default '"'. */
-  readonly quote?: string;
+  /**
+   * One ASCII character; null: none, every line is a row and quotes are characters like others. Large files
+   * are planned sooner then, since nobody has to look for quotes before they are cut. Default '"'.
+   */
+  readonly quote?: string | null;
 }
 
 export type CsvRow = Readonly<Record<string, string>>;
@@ -45,7 +50,7 @@ export function csvReader(
 export function csvReader(options?: CsvReaderOptions & { readonly columns?: never }): Reader<CsvRow>;
 export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
   const delimiter = oneCharacter(options.delimiter ?? ",", "delimiter");
-  const quote = oneCharacter(options.quote ?? '"', "quote");
+  const quote = options.quote === null ? null : oneCharacter(options.quote ?? '"', "quote");
   if (delimiter === quote) {
     throw new SheafError("JOB_INVALID", `csv: delimiter and quote are both ${JSON.stringify(quote)}`, {
       hint: "Choose another character for one of them.",
@@ -55,7 +60,11 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
   const shape: TableShape = { header: options.header ?? true, columns: options.columns };
   const syntax = new CsvSyntax(delimiter, quote);
   const header = shape.header !== false;
-  const framing: Framing = { kind: "quoted", quote: quote.charCodeAt(0) };
+  const quoteCode = quote === null ? -1 : quote.charCodeAt(0);
+  const framing: Framing =
+    quote === null
+      ? { kind: "delimiter", delimiter: Uint8Array.of(newline) }
+      : { kind: "quoted", quote: quoteCode };
   return {
     kind: "csv",
     framing,
@@ -64,7 +73,7 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
       native: {
         kind: "columns",
         delimiter: delimiter.charCodeAt(0),
-        quote: quote.charCodeAt(0),
+        quote: quoteCode,
         types: options.columns,
         names: (line, path) =>
           header
@@ -144,9 +153,10 @@ class CsvDecoder implements Decoder<unknown> {
   #records(text: string, offset: number, ascii: boolean, batch: RecordBatch<unknown>): void {
     const syntax = this.#syntax;
     let byteStart = offset;
-    let quote = text.indexOf(syntax.quote);
+    const mark = syntax.quote;
+    let quote = mark === null ? -1 : text.indexOf(mark);
     for (let start = 0; start < text.length;) {
-      if (quote !== -1 && quote < start) quote = text.indexOf(syntax.quote, start);
+      if (quote !== -1 && quote < start) quote = text.indexOf(mark!, start);
       let end = text.indexOf("\n", start);
       if (end === -1) end = text.length;
       if (quote !== -1 && quote < end) end = syntax.recordEnd(text, start);

@@ -6,7 +6,8 @@ import { csvReader, type CsvReaderOptions, type CsvRow } from "./csv-reader.ts";
 import { csvWriter, type CsvWriterOptions } from "./csv-writer.ts";
 import { asFormat } from "./text.ts";
 
-export type CsvOptions = CsvReaderOptions & CsvWriterOptions;
+/** `quote: null` is for input; output quotes what needs it. */
+export type CsvOptions = CsvReaderOptions & Omit<CsvWriterOptions, "quote">;
 
 /** Comma-separated values. As input: see csvReader. As output: see csvWriter. */
 export function csv<const C extends Columns>(
@@ -19,5 +20,7 @@ export function csv(
   options?: CsvOptions & { readonly columns?: never },
 ): Reader<CsvRow> & Writer<Key, unknown>;
 export function csv(options: CsvOptions = {}): Reader<unknown> & Writer<Key, unknown> {
-  return asFormat(csvReader(options as CsvReaderOptions & { readonly columns: Columns }), csvWriter(options));
+  const { quote, ...others } = options;
+  const writer = csvWriter(typeof quote === "string" ? { ...others, quote } : others);
+  return asFormat(csvReader(options as CsvReaderOptions & { readonly columns: Columns }), writer);
 }

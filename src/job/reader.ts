@@ -65,6 +65,7 @@ export type NativeScan =
   | {
       readonly kind: "columns";
       readonly delimiter: number;
+      /** -1: there is no quoting. */
       readonly quote: number;
       /** Types of the columns that records have, by name; undefined: all columns, as strings. */
       readonly types: Readonly<Record<string, unknown>> | undefined;

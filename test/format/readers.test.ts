@@ -141,6 +141,16 @@ test("csv: quotes, types, headers", async (t) => {
   assert.deepEqual(renamed.records, [{ x: "1" }, { x: "" }]);
 });
 
+test("csv without quoting takes quotes as they are, and every line for a row", async (t) => {
+  const reader = csv({ header: false, quote: null });
+  const { records, bad } = await readContent(t, reader, 'a"b,"c\n""\r\n"\nö,"\n');
+  assert.deepEqual(records, [['a"b', '"c'], ['""'], ['"'], ["ö", '"']]);
+  assert.deepEqual(bad, []);
+  assert.equal(reader.framing.kind, "delimiter");
+  const named = csv({ quote: null, columns: { k: "string", n: "number" } });
+  assert.deepEqual((await readContent(t, named, 'k,n\n"x",1\n')).records, [{ k: '"x"', n: 1 }]);
+});
+
 test("csv: what is no csv is a bad record, a wrong header an error with a suggestion", async (t) => {
   const wrong = await readContent(t, csv(), 'a,b\n1\n1,2,3\nx"y",2\n"x"y,2\n3,4\n');
   assert.deepEqual(wrong.bad, [

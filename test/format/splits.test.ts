@@ -79,6 +79,11 @@ const CASES: readonly Case[] = [
     content: content(["a", ",", '"', '""', '"x\ny"', "\n", "\r\n", "é", "😀", "\ufeff"]),
   },
   {
+    name: "csv without quoting",
+    reader: csv({ header: false, quote: null }),
+    content: content(["a", ",", '"', '""', "\n", "\r\n", "é", "😀", "\ufeff"]),
+  },
+  {
     name: "csv with a header",
     reader: csv({ header: ["k", "v"] }),
     content: content(["a", ",", ',"x\ny"\n', "\n", "é", "a,b\n"]),

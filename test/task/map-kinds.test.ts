@@ -188,6 +188,23 @@ test("columns straight from the bytes give what JavaScript gives, quotes and odd
   assert.equal((await stage.ok(native)).text(), wanted);
 });
 
+test("columns straight from the bytes take quotes as they are where there is no quoting", async (t) => {
+  const random = seededRandom("no quoting");
+  const rows = Array.from({ length: 3000 }, () => {
+    const name = ['"', '"a', 'a"b', "é", '""', "plain"][random.below(6)]!;
+    return `${name};${["1", "-2.5", "0.1", "1e3"][random.below(4)]}`;
+  });
+  const stage = new Stage(t).file("in.csv", `${rows.join("\n")}\n`);
+  const shape = { name: "string", value: "number" } as const;
+  const input = csv({ delimiter: ";", quote: null, header: false, columns: shape });
+  const native = job({ input, map: columns("name", "value"), reduce: sum() });
+  assert.equal(nativePlan(native, stage.settings(native))?.kind, "columns");
+  const plain = job({ input, map: (row, emit) => emit(row.name, row.value), reduce: sum() });
+  const wanted = (await stage.ok(plain)).text();
+  assert.equal(wanted.trim().split("\n").length, 6);
+  assert.equal((await stage.ok(native)).text(), wanted);
+});
+
 test("numbers that kernels and JavaScript add to one row in turn lose no bit", async (t) => {
   // A quoted field is left to JavaScript, the rest is added by a kernel.
   const random = seededRandom("in turn");
