@@ -61,6 +61,8 @@ export class ClusterJob {
   /** What reports say that have not been decided on, by attempt name. */
   readonly arrived = new Map<string, TaskSuccess>();
   readonly arrivedFailures = new Map<string, TaskFailure>();
+  /** By task name: how many of its workers went away under it while their agent was there. */
+  readonly workersLost = new Map<string, number>();
   /** Map outputs were added or withdrawn, and agents have not been told. */
   outputsNews = false;
   /** Errands given so far; with the coordinator's start they have numbers of their own. */

@@ -53,6 +53,12 @@ export class Committing {
     for (const job of waiting) if (!job.isEnding) this.#send(job);
   }
 
+  /** A job that nobody was ever sent to commit need not wait for somebody who could. */
+  cancelled(job: ClusterJob, reason: string): void {
+    if (!this.#waiting.has(job) || job.row.commit !== null) return;
+    this.#failed(job, taskFailure("CANCELLED", reason, { phase: "commit", blame: "system" }));
+  }
+
   drop(job: ClusterJob): void {
     this.#waiting.delete(job);
   }
@@ -91,10 +97,7 @@ export class Committing {
       if (job.isEnding) return;
       this.#errands.give(agent, errand, {
         done: (result) => this.#answered(job, result),
-        lost: () => {
-          job.update({ commit: null });
-          this.#send(job);
-        },
+        lost: () => this.#send(job),
       });
     });
   }

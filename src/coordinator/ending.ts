@@ -1,7 +1,9 @@
 import { pathToFileURL } from "node:url";
 import { writeCapsule } from "../lifecycle/capsule.ts";
 import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
-import type { FailedTask } from "../lifecycle/options.ts";
+import type { RunEventBody } from "../lifecycle/events.ts";
+import type { FailedTask, RunStatus } from "../lifecycle/options.ts";
+import { sumStats } from "../lifecycle/run-summary.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
@@ -83,6 +85,14 @@ function hostOf(
     if (formatTask(attempt) === found.task && attempt.attempt === found.attempt) node = where;
   }
   return node === null ? null : (agents.get(node)?.register.host ?? node);
+}
+
+/** The last event of a job. */
+export function finishedEvent(view: JobView): Extract<RunEventBody, { kind: "job-finished" }> {
+  const { job: jobId, state, output, parts, counters, badRecords, error } = view;
+  const status = state as RunStatus;
+  const stats = view.stats ?? sumStats([], [], view.elapsedMs ?? 0);
+  return { kind: "job-finished", jobId, status, output, parts, counters, stats, badRecords, error };
 }
 
 /** What `job.json` says at the end. */

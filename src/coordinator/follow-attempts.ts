@@ -55,7 +55,7 @@ export class AttemptFollower {
           break;
         case "SUCCEEDED":
           job.holders.add(node);
-          if (outputLost === null) this.#count(job, attempt, state.output as KeptOutput);
+          if (outputLost === null) this.#recount(job, attempt, state.output as KeptOutput);
           break;
         case "FAILED":
         case "LOST":
@@ -126,6 +126,10 @@ export class AttemptFollower {
     this.#to.after(() => job.emit({ kind: "attempt-finished", task, attempt, stats: output.stats }));
     const over = isFirst ? job.budget.add(fact.phase, output, job.progress.isDone(fact.phase)) : null;
     if (over !== null) this.#to.abort(job, over);
+  }
+
+  #recount(job: ClusterJob, ref: AttemptRef, output: KeptOutput): void {
+    if (this.#count(job, ref, output)) job.budget.add(ref.phase, output, false);
   }
 
   /** False when the task had finished before. */

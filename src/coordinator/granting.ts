@@ -177,7 +177,8 @@ function wantedOf(job: ClusterJob, scheduler: Scheduler): number {
 /** Tasks whose input lies on one agent run there or nowhere. */
 function withPinned(grants: Grants, { plan }: ClusterJob): Grants {
   const whole: Record<string, number> = { ...grants };
-  for (const agent of plan?.mapAgents ?? []) if (agent !== null) whole[agent] ??= 1;
+  for (const agent of plan?.mapAgents ?? [])
+    if (agent !== null && !Object.hasOwn(whole, agent)) whole[agent] = 1;
   return whole;
 }
 

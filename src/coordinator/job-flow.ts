@@ -12,7 +12,7 @@ import { taskFailure } from "../worker/failure.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import { Committing } from "./committing.ts";
-import { errorOf, recordOf } from "./ending.ts";
+import { errorOf, finishedEvent, recordOf } from "./ending.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import { Discards } from "./discards.ts";
 import { Errands } from "./errands.ts";
@@ -45,6 +45,8 @@ export interface FlowParts {
 
 /** An end is not held up for longer by agents that do not answer. */
 const quietMsMax = 5_000;
+
+const tasksShownMax = 1_000;
 
 type Ended = Extract<Command, { kind: "jobEnded" }>;
 
@@ -114,8 +116,10 @@ export class JobFlow {
   /** Cancelled by a client, or by its absence. In a commit the outcome is the commit's. */
   cancel(job: ClusterJob, reason: string): void {
     if (job.isEnding) return;
-    if (this.#isScheduled(job)) this.#parts.pump.push({ kind: "jobCancelled", job: job.id, reason });
-    else this.#endEarly(job, "CANCELLED", systemFailure("CANCELLED", reason), null);
+    if (!this.#isScheduled(job))
+      return this.#endEarly(job, "CANCELLED", systemFailure("CANCELLED", reason), null);
+    this.#parts.pump.push({ kind: "jobCancelled", job: job.id, reason });
+    this.committing.cancelled(job, reason);
   }
 
   /** The job fails by something that no task of it has reported. */
@@ -205,7 +209,10 @@ export class JobFlow {
       partitions: Object.fromEntries(job.collections.map((name, index) => [name, partitions[index]!])),
       workersMax: job.row.bidding?.granted ?? 0,
     });
-    job.directory.config({ submission: job.submission, partitions, files, bytes, tasks: { map, reduce } });
+    // For people: what the tasks of a huge job read would be a huge file.
+    const tasks = { map: map.slice(0, tasksShownMax), reduce: reduce.slice(0, tasksShownMax) };
+    const counts = { mapTasks: map.length, reduceTasks: reduce.length };
+    job.directory.config({ submission: job.submission, partitions, files, bytes, ...counts, tasks });
   }
 
   #planFailed(job: ClusterJob, failure: TaskFailure, host: string | null): void {
@@ -265,18 +272,7 @@ export class JobFlow {
       else if (status === "FAILED") tallies.jobsFailed++;
       else tallies.jobsCancelled++;
       job.directory.update(recordOf(view));
-      const { parts, output, counters, badRecords } = view;
-      job.emit({
-        kind: "job-finished",
-        jobId: job.id,
-        status,
-        output,
-        parts,
-        counters,
-        stats,
-        badRecords,
-        error,
-      });
+      job.emit(finishedEvent(view));
       job.directory.finish({ status, capsules: capsule === null ? [] : [capsule] });
       job.logs.end();
       this.#parts.ended(job, view);

@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
@@ -127,7 +127,10 @@ export class Jobs {
       this.#blobs.delete(job);
       for (const [key, id] of this.#byKey) if (id === job) this.#byKey.delete(key);
       this.#store.forget(job);
-      after(() => rmSync(join(this.#directory, job), { recursive: true, force: true, maxRetries: 3 }));
+      after(() => {
+        const options = { recursive: true, force: true, maxRetries: 3 };
+        rm(join(this.#directory, job), options).catch(() => undefined);
+      });
     }
   }
 

@@ -154,7 +154,8 @@ export class Reports {
     }
     const traced = report.traced ?? false;
     const { failure, setAside } = job.poison.ended(job.specOf(ref), traced, report.place ?? null, reported);
-    if (setAside || traced) job.update({ poison: job.poison.suspects });
+    // What is known of a task is not found out again after a restart.
+    if (job.poison.skipOf(ref.task) !== null) job.update({ poison: job.poison.suspects });
     // An attempt ended by a record that is set aside from now on uses up none of the task's attempts.
     const { blame, code } = setAside ? ({ blame: "system", code: "WORKER_LOST" } as const) : failure;
     const { message } = failure;
@@ -183,10 +184,8 @@ export class Reports {
   /** Anyone may kill a worker once; a task whose workers all are killed is what kills them. */
   #countLost(job: ClusterJob, ref: AttemptRef, failure: TaskFailure): void {
     const task = formatTask(ref);
-    const before = job.failures.all.filter(
-      (one) => one.task === task && one.failure.code === "WORKER_LOST",
-    ).length;
-    const times = before + 1;
+    const times = (job.workersLost.get(task) ?? 0) + 1;
+    job.workersLost.set(task, times);
     if (times < Math.max(workersLostMin, job.submission.options.attempts)) return;
     const message = `user code exited: ${times} workers were lost running ${task}; ${failure.message}`;
     this.#abort(job, { ...failure, code: "USER_EXITED", blame: "user", message });

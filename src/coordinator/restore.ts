@@ -1,9 +1,17 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { JobDirectory } from "../lifecycle/job-directory.ts";
+import type { RunStatus } from "../lifecycle/options.ts";
+import type { JobView } from "../protocol/job-view.ts";
 import type { Command } from "../scheduler/commands.ts";
 import type { Fact } from "../scheduler/facts.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { ClusterJob } from "./cluster-job.ts";
 import type { JobSurroundings } from "./cluster-job.ts";
 import { corrupt } from "./database.ts";
+import { finishedEvent, recordOf } from "./ending.ts";
+import { JobEvents } from "./job-events.ts";
+import { newRecord } from "./job-record.ts";
 import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { briefly } from "./jobs.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
@@ -40,6 +48,7 @@ export function restoreJobs(store: Store, jobs: Jobs, around: JobSurroundings): 
     const ended = parsed<EndedJob>(store.get("views", row.job));
     if (ended !== null) {
       jobs.addEnded(briefly(ended.view), submission);
+      mendDirectory(ended.view, submission, row, around);
       continue;
     }
     const job = new ClusterJob(row, submission, around);
@@ -48,6 +57,32 @@ export function restoreJobs(store: Store, jobs: Jobs, around: JobSurroundings): 
     jobs.add(job);
   }
   return next;
+}
+
+/** The coordinator was killed when the job had ended, and before its directory said so. */
+function mendDirectory(
+  view: JobView,
+  { submission }: SubmissionRow,
+  row: JobRow,
+  around: JobSurroundings,
+): void {
+  const result = join(around.stateDirectory, "jobs", view.job, "result");
+  if (readText(result) !== "INCOMPLETE\n") return;
+  const record = newRecord(view.job, submission, view.submitTime);
+  const directory = new JobDirectory(around.stateDirectory, record, around.warn);
+  const { mapTasks, reduceTasks } = view;
+  directory.update({ ...recordOf(view), mapTasks, reduceTasks });
+  const events = new JobEvents(directory, row.submittedMs, around.clock);
+  if (!events.isOver) events.emit(finishedEvent(view));
+  directory.finish({ status: view.state as RunStatus });
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
 }
 
 function parsed<T>(text: string | null): T | null {

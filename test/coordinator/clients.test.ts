@@ -248,6 +248,7 @@ test("jobs are listed newest first, by what they are, and as many are kept as ar
     truncated: true,
   });
   assert.throws(() => stage.coordinator.job(ended[0]!), refuses("NOT_FOUND", /is kept/));
+  await stage.until("directories are gone", () => readdirSync(join(stage.state, "jobs")).length === 3);
   assert.deepEqual(readdirSync(join(stage.state, "jobs")).sort(), [...kept].sort());
   stage.restart();
   assert.deepEqual(names({}), kept);

@@ -278,7 +278,10 @@ export class FakeAgent {
         spillBytes: 0,
         fraction: 0.5,
       });
-      const report = await this.#work.task(order, this);
+      const report = await this.#work.task(order, this).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+        return null;
+      });
       if (signal.aborted) return;
       if (report !== null) await this.#insist(() => this.report(report, slot, ask), signal);
       this.running.delete(name);

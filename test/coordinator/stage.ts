@@ -89,8 +89,8 @@ export class Stage {
     old.close();
   }
 
-  agent(name: string, work: Partial<FakeWork> = {}, slots = 2): FakeAgent {
-    const agent = new FakeAgent(() => this.coordinator, name, slots, [join(this.root, "data")], work);
+  agent(name: string, work: Partial<FakeWork> = {}, slots = 2, roots = [join(this.root, "data")]): FakeAgent {
+    const agent = new FakeAgent(() => this.coordinator, name, slots, roots, work);
     this.#agents.push(agent);
     agent.join();
     return agent;

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { divide } from "#src/coordinator/granting.js";
+import type { Submission } from "#src/protocol/submission.js";
+import { Stage, client } from "./stage.js";
+import type { FakeWork } from "./fake-agent.js";
+
+/** Work that never ends, so that what runs can be counted. */
+const endless: Partial<FakeWork> = {
+  errand: async (errand, agent) =>
+    errand.kind === "plan" ? agent.planned(errand, 20) : agent.answer(errand),
+  task: () => new Promise(() => undefined),
+};
+
+async function submit(stage: Stage, name: string, options: Partial<Submission["options"]>): Promise<string> {
+  const submission = await stage.submission();
+  return stage.submit({ name, options: { ...submission.options, ...options } }, name);
+}
+
+test("a job gets the cores it asks for, on the agents that bid most, and its view shows the rounds", async (t) => {
+  const stage = new Stage(t);
+  for (const name of ["a", "b", "c"]) stage.agent(name, endless, 2);
+  const job = await submit(stage, "few", { cores: 3 });
+  await stage.until("attempts run", () => (stage.coordinator.job(job).phases[0]?.running ?? 0) === 3);
+  for (let turn = 0; turn < 10; turn++) stage.beat();
+  const { bidding, phases } = stage.coordinator.job(job);
+  assert.equal(phases[0]!.running, 3);
+  assert.deepEqual(bidding!.grants, { a: 1, b: 1, c: 1 });
+  assert.deepEqual([bidding!.wanted, bidding!.granted, bidding!.used, bidding!.note], [3, 3, 3, null]);
+  assert.equal(bidding!.rounds[0]!.bar, 100);
+  assert.equal(bidding!.rounds[0]!.answers.length, 3);
+});
+
+test("jobs share by priority; one that comes later takes new tasks from those that run", async (t) => {
+  const stage = new Stage(t);
+  stage.agent("a", endless, 6);
+  const first = await submit(stage, "first", { priority: 0 });
+  await stage.until("all slots run it", () => stage.coordinator.job(first).phases[0]?.running === 6);
+  const second = await submit(stage, "second", { priority: 1 });
+  await stage.until("it is planned", () => stage.coordinator.job(second).state === "RUNNING");
+  const granted = (job: string): number | undefined => stage.coordinator.job(job).bidding?.granted;
+  await stage.until("all have bid again", () => granted(first) === 2);
+  assert.equal(granted(second), 4);
+  assert.equal(stage.coordinator.job(first).phases[0]!.running, 6, "what runs goes on");
+  assert.match(stage.coordinator.job(second).waitingFor ?? "", /all 6 slots of agent a run other jobs/);
+  stage.coordinator.kill(second, "enough", client);
+  await stage.ended(second);
+  await stage.until("it has them back", () => granted(first) === 6);
+});
+
+test("agents that come, are barred or are lost change what jobs are granted", async (t) => {
+  const stage = new Stage(t);
+  stage.agent("a", endless, 2);
+  const job = await submit(stage, "words", {});
+  const grants = () => stage.coordinator.job(job).bidding?.grants ?? {};
+  await stage.until("it runs", () => grants()["a"] === 2);
+  const b = stage.agent("b", endless, 3);
+  await stage.until("b is granted", () => grants()["b"] === 3);
+  stage.coordinator.bar("a", "loud");
+  await stage.until("a is not granted any more", () => grants()["a"] === undefined);
+  stage.coordinator.admit("a");
+  await stage.until("a is again", () => grants()["a"] === 2);
+  b.stop();
+  await stage.until("b is lost", () => grants()["b"] === undefined, 50);
+  assert.deepEqual(grants(), { a: 2 });
+});
+
+test("cores are divided by weight, nobody gets more than it asks for, and none is left while one is lacking", () => {
+  const share = fc.record({
+    asked: fc.integer({ min: 1, max: 50 }),
+    priority: fc.integer({ min: -3, max: 3 }),
+  });
+  fc.assert(
+    fc.property(fc.array(share, { maxLength: 12 }), fc.integer({ min: 0, max: 100 }), (asking, total) => {
+      const shares = asking.map(({ asked, priority }) => ({ asked, weight: 2 ** priority, cores: 0 }));
+      shares.sort((a, b) => b.weight - a.weight);
+      divide(shares, total);
+      const given = shares.reduce((sum, { cores }) => sum + cores, 0);
+      const wanted = shares.reduce((sum, { asked }) => sum + asked, 0);
+      assert.equal(given, Math.min(total, wanted));
+      for (const [at, one] of shares.entries()) {
+        assert.ok(one.cores <= one.asked);
+        const heavier = shares.slice(0, at).filter(({ asked }) => asked >= one.asked);
+        assert.ok(
+          heavier.every(({ cores }) => cores >= one.cores),
+          JSON.stringify({ shares, total }),
+        );
+      }
+    }),
+  );
+});

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { ErrandResult } from "#src/protocol/agent-messages.js";
+import { Stage } from "./stage.js";
+
+test("each agent's own files are listed by it, numbered by agent and path, and read there", async (t) => {
+  const stage = new Stage(t);
+  const shares: Readonly<Record<string, number>> = { b: 2, a: 1, c: 0 };
+  const agents = Object.entries(shares).map(([name, maps]) =>
+    stage.agent(name, {
+      errand: async (errand, self): Promise<ErrandResult> => {
+        if (errand.kind !== "plan") return self.answer(errand);
+        assert.equal(errand.agentLocal, true);
+        return maps === 0 ? self.failed("INPUT_MISSING", "no file fits") : self.planned(errand, maps);
+      },
+    }),
+  );
+  const { options } = await stage.submission();
+  const job = await stage.submit({
+    inputs: ["agent:/var/log/*.gz"],
+    options: { ...options, partitions: [null], cores: 1 },
+  });
+  const view = await stage.ended(job);
+  assert.equal(view.state, "SUCCEEDED");
+  assert.deepEqual([view.mapTasks, view.partitions], [3, [1]]);
+  const maps = stage.coordinator.attempts(job).filter(({ attempt }) => attempt.phase === "map");
+  assert.deepEqual(
+    maps.map(({ attempt, agent }) => [attempt.task, agent]),
+    [
+      [0, "a"],
+      [1, "b"],
+      [2, "b"],
+    ],
+  );
+  assert.equal(agents.length, 3);
+});
+
+test("no agent has such files: the job fails by that", async (t) => {
+  const stage = new Stage(t);
+  for (const name of ["a", "b"])
+    stage.agent(name, { errand: async (_, self) => self.failed("INPUT_MISSING", "no file fits /x") });
+  const view = await stage.ended(await stage.submit({ inputs: ["agent:/x"] }));
+  assert.deepEqual([view.state, view.error?.code], ["FAILED", "INPUT_MISSING"]);
+});
+
+test("a planner that is lost is replaced by another one; its late plan changes nothing", async (t) => {
+  const stage = new Stage(t);
+  let asked = 0;
+  const a = stage.agent("a", {
+    errand: async () => {
+      asked++;
+      return null;
+    },
+  });
+  const job = await stage.submit();
+  await stage.until("a plans", () => asked === 1);
+  stage.agent("b");
+  const errand = a.had.find((order) => order.kind === "errand")!;
+  a.stop();
+  await stage.until("b has planned", () => stage.coordinator.job(job).state === "RUNNING", 50);
+  if (errand.kind === "errand") stage.coordinator.errandDone(errand.errand.id, a.planned(errand.errand, 9));
+  const view = await stage.ended(job);
+  assert.deepEqual([view.state, view.mapTasks], ["SUCCEEDED", 3]);
+});
+
+test("a plan that fails fails the job, with what the agent said and where", async (t) => {
+  const stage = new Stage(t);
+  stage.agent("a", {
+    errand: async (errand, self) =>
+      errand.kind === "plan" ? self.failed("OUTPUT_EXISTS", "it is there") : self.answer(errand),
+  });
+  const view = await stage.ended(
+    await stage.submit({ output: { kind: "shared", path: stage.output, overwrite: false } }),
+  );
+  assert.deepEqual([view.state, view.error?.code], ["FAILED", "OUTPUT_EXISTS"]);
+  assert.match(view.error?.report ?? "", /it is there \(on host-of-a\)/);
+});
+
+test("agents that may not use a job's paths neither plan nor run it; with none that may it fails", async (t) => {
+  const stage = new Stage(t);
+  stage.agent("a", {}, 2, [join(stage.root, "elsewhere")]);
+  const refused = await stage.ended(await stage.submit({}, "first"));
+  assert.deepEqual([refused.state, refused.error?.code], ["FAILED", "FORBIDDEN"]);
+  assert.match(refused.error?.message ?? "", /none of 1 agents may use .*data\/in/);
+  stage.agent("b");
+  const view = await stage.ended(await stage.submit({}, "second"));
+  assert.deepEqual([view.state, view.agents], ["SUCCEEDED", ["b"]]);
+});
+
+test("bounds of a total order come from the samples, before the first map, also after a restart", async (t) => {
+  for (const kill of [false, true]) {
+    const stage = new Stage(t);
+    const settings: number[] = [];
+    let go: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (go = resolve));
+    stage.agent("a", {
+      errand: async (errand, self) =>
+        errand.kind === "plan"
+          ? self.planned(errand, 1, [{ index: 0, bytes: 1, pieces: [] }])
+          : self.answer(errand),
+      task: async (order, self) => {
+        if (order.work.kind === "map") {
+          const { version, settings: given } = self.coordinator.preparation(order.attempt.job, "a");
+          settings.push(order.settings, version);
+          assert.deepEqual(given["bounds"], [["AAED"]]);
+          await gate;
+        }
+        return self.succeed(order);
+      },
+    });
+    const { outline } = await stage.submission();
+    const collections = [{ ...outline.collections[0]!, order: "total" as const }];
+    const job = await stage.submit({ outline: { ...outline, collections } });
+    await stage.until("the map runs", () => settings.length > 0);
+    if (kill) stage.restart();
+    go();
+    const view = await stage.ended(job);
+    assert.equal(view.state, "SUCCEEDED");
+    assert.deepEqual(settings, [2, 2]);
+    assert.deepEqual(stage.coordinator.job(job).counters, { map: 1, reduce: 2, sample: 1 });
+  }
+});
