@@ -293,7 +293,9 @@ function damagedInput(spec: TaskSpec, failure: TaskFailure): MapOutput | null {
 }
 
 async function digestOf(path: string): Promise<OutputDigest> {
-  return { bytes: (await stat(path)).size, fingerprint: runFingerprint(path) };
+  // First what says by name that the file is gone.
+  const fingerprint = runFingerprint(path);
+  return { bytes: (await stat(path)).size, fingerprint };
 }
 
 async function emptied(directory: string): Promise<void> {

@@ -53,8 +53,10 @@ async function prepareOutput(
 }
 
 async function cut(errand: PlanErrand, files: readonly InputFile[]): Promise<Planned> {
-  const { options, agentLocal, workers } = errand;
-  if (agentLocal && files.length === 0) {
+  const { options, agentLocal, workers, inputs } = errand;
+  // All inputs are of the other kind, or this machine has none of its own.
+  const isOthers = !agentLocal && inputs.length > 0 && inputs.every((input) => input.startsWith(agentPrefix));
+  if (isOthers || (agentLocal && files.length === 0)) {
     const partitions = options.partitions.map((count) => count ?? 1);
     return { kind: "planned", splits: [], sample: [], files: 0, bytes: 0, partitions };
   }

@@ -11,8 +11,8 @@ import { descendantsOf, isRunning, processesWith } from "./processes.js";
 
 export interface ClusterSettings {
   readonly agents: number;
-  /** Of each agent. Default 1. */
-  readonly slots?: number;
+  /** Of an agent. Default 1. */
+  readonly slots?: (index: number) => number;
   /** Default 150 ms. */
   readonly heartbeatMs?: number;
   /** Default 1,500 ms. */
@@ -42,7 +42,7 @@ export class RealCluster {
   private constructor(root: string, settings: ClusterSettings) {
     this.root = root;
     this.state = join(root, "coordinator");
-    this.settings = { slots: 1, heartbeatMs: 150, leaseMs: 1_500, ...settings };
+    this.settings = { slots: () => 1, heartbeatMs: 150, leaseMs: 1_500, ...settings };
   }
 
   /** Started, with all agents joined; ended, and found to have left nothing running, when the test ends. */
@@ -63,12 +63,24 @@ export class RealCluster {
     return this.#agents.get(index)!.child.pid!;
   }
 
+  /** null when it was not started, or has ended. */
+  agentPidIf(index: number): number | null {
+    const child = this.#agents.get(index)?.child;
+    return child === undefined || child.exitCode !== null || child.signalCode !== null ? null : child.pid!;
+  }
+
   agentState(index: number): string {
     return join(this.root, `agent-${index}`);
   }
 
   agentName(index: number): string {
     return `a${index}`;
+  }
+
+  /** Whether it was started and has not ended. */
+  get coordinatorRuns(): boolean {
+    const child = this.#coordinator?.child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
   /** Workers of the agent, and what they have started. */
@@ -98,7 +110,7 @@ export class RealCluster {
   async startAgent(index: number): Promise<void> {
     const { slots, agentFlags, joinUrl } = this.settings;
     const join_ = joinUrl === undefined ? this.url : await joinUrl(index, this.url);
-    const flags = ["--join", join_, "--name", this.agentName(index), "--slots", String(slots)];
+    const flags = ["--join", join_, "--name", this.agentName(index), "--slots", String(slots(index))];
     const own = ["--state", this.agentState(index), "--token-file", join(this.state, "agent.token")];
     const { served, line } = this.#serve(`agent-${index}`, [
       "agent",
@@ -111,9 +123,9 @@ export class RealCluster {
   }
 
   /** As the system or an operator would: resolves when the process is gone. */
-  async endCoordinator(signal: NodeJS.Signals): Promise<void> {
+  async endCoordinator(signal: NodeJS.Signals): Promise<number | string | null> {
     this.#coordinator!.child.kill(signal);
-    await this.#coordinator!.ended;
+    return this.#coordinator!.ended;
   }
 
   async endAgent(index: number, signal: NodeJS.Signals): Promise<number | string | null> {
@@ -160,6 +172,15 @@ export class RealCluster {
 
   /** Ends everything, checks that no process of it is left, and removes its directory. */
   async remove(): Promise<void> {
+    try {
+      await this.end();
+    } finally {
+      rmSync(this.root, { recursive: true, force: true, maxRetries: 3 });
+    }
+  }
+
+  /** Ends everything and checks that no process of it is left; its directory stays. */
+  async end(): Promise<void> {
     const all = [this.#coordinator, ...this.#agents.values()].filter((one) => one !== null);
     const pids = all.flatMap(({ child }) => [child.pid!, ...descendantsOf(child.pid!)]);
     for (const { child } of all) {
@@ -179,7 +200,6 @@ export class RealCluster {
     );
     const named = processesWith(this.root);
     for (const pid of named) process.kill(pid, "SIGKILL");
-    rmSync(this.root, { recursive: true, force: true, maxRetries: 3 });
     assert.deepEqual(named, [], "processes of the cluster are left behind");
   }
 

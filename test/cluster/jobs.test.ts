@@ -1,0 +1,224 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { lettersOf } from "./letters.js";
+import { packageRoot } from "../cli/support.js";
+import { assertComplete, treeOf } from "./output-tree.js";
+import { eventually } from "./real-cluster.js";
+import { Scene, attemptCounts } from "./scene.js";
+
+const example = (name: string): string => join(packageRoot, "examples", name);
+
+describe("a cluster of three agents on this machine", () => {
+  let scene: Scene;
+  let text: string;
+  let letters: string;
+  before(async () => {
+    // Four slots.
+    scene = await Scene.open({
+      agents: 3,
+      slots: (index) => (index === 0 ? 2 : 1),
+      heartbeatMs: 1_000,
+      leaseMs: 5_000,
+    });
+    text = await scene.generated("text", "3MB");
+    letters = scene.path("letters.jsonl");
+    writeFileSync(letters, lettersOf(readFileSync(text, "utf8")));
+  });
+  after(() => scene.close());
+
+  const examples: readonly [name: string, args: () => Promise<readonly string[]>][] = [
+    ["a word count", async () => [example("wordcount.ts"), text, "--split-size", "400KB", "-p", "3"]],
+    [
+      "an inverted index",
+      async () => [
+        example("inverted-index.ts"),
+        ...(await Promise.all([1, 2, 3, 4].map((seed) => scene.generated("text", "300KB", seed)))),
+        "--split-size",
+        "200KB",
+        "-p",
+        "3",
+      ],
+    ],
+    ["a sort in total order", async () => [example("sort.ts"), text, "--split-size", "700KB", "-p", "4"]],
+    ["several collections", async () => [example("collections.ts"), letters, "--split-size", "500KB"]],
+  ];
+  for (const [name, argsOf] of examples) {
+    test(`${name} gives the bytes of a local run, on a shared path and through the coordinator`, async () => {
+      const args = await argsOf();
+      const expected = await scene.oracle(args);
+      await scene.assertDone(await scene.start(args), expected);
+      await scene.assertDone(await scene.start([...args, "--no-shared"]), expected);
+    });
+  }
+
+  test("eight maps on four idle slots run exactly eight times when nothing goes wrong", async () => {
+    scene.gate.clear();
+    const args = [scene.gated, text, "--mappers", "8", "-p", "2"];
+    const expected = await scene.oracle(args);
+    scene.gate.clear();
+    const maps = Array.from({ length: 8 }, (_, task) => `map-0000${task}`);
+    scene.gate.hold(...maps);
+    const started = await scene.start(args);
+    const id = await started.id();
+    // All slots are in use before the first map may go on.
+    await eventually(
+      () => scene.gate.passed().length === 4,
+      60_000,
+      () => `not four slots at work: ${scene.gate.passed().join(" ")}`,
+    );
+    scene.gate.openAll();
+    await scene.assertDone(started, expected);
+    const attempts = (await scene.attempts(id)).filter(({ attempt }) => attempt.phase === "map");
+    assert.deepEqual(attemptCounts(attempts), Object.fromEntries(maps.map((task) => [task, 1])));
+    assert.deepEqual(
+      scene.gate.passed().filter((point) => point.startsWith("map-")),
+      maps.map((task) => `${task}.1`),
+    );
+    assert.ok(attempts.every(({ state, cause }) => state === "SUCCEEDED" && cause === null));
+  });
+
+  test("SUCCEEDED is never seen before all parts are, and no output before it is complete", async () => {
+    scene.gate.clear();
+    const args = [scene.gated, text, "--mappers", "6", "-p", "6"];
+    const expected = await scene.oracle(args);
+    scene.gate.clear();
+    scene.gate.hold("commit");
+    const started = await scene.start(args);
+    const id = await started.id();
+    await started.reached("commit");
+    assert.equal((await scene.job(id)).state, "COMMITTING");
+    assert.equal(existsSync(started.output), false);
+    scene.gate.openAll();
+    let looks = 0;
+    await eventually(
+      async () => {
+        const { state } = await scene.job(id);
+        looks++;
+        if (existsSync(started.output)) assertComplete(started.output);
+        if (state !== "SUCCEEDED") return false;
+        assert.deepEqual(treeOf(started.output), expected);
+        return true;
+      },
+      60_000,
+      () => `the job did not end in ${looks} looks`,
+    );
+    await scene.assertDone(started, expected);
+  });
+
+  test("agent-local inputs are each agent's own files, read there and nowhere else", async () => {
+    const own = await scene.generated("text", "300KB", 5);
+    // Here each agent's own file is the same one.
+    const copies = [1, 2, 3].map((copy) => scene.file(`copies/${copy}.txt`, readFileSync(own)));
+    const expected = await scene.oracle([example("wordcount.ts"), ...copies, "-p", "2"]);
+    const started = await scene.start([
+      example("wordcount.ts"),
+      `agent:${own}`,
+      "--split-size",
+      "100KB",
+      "-p",
+      "2",
+    ]);
+    const id = await started.id();
+    await scene.assertDone(started, expected);
+    const maps = (await scene.attempts(id)).filter(({ attempt }) => attempt.phase === "map");
+    const byAgent = countBy(maps, ({ agent }) => agent);
+    assert.deepEqual(byAgent, { a0: maps.length / 3, a1: maps.length / 3, a2: maps.length / 3 });
+    assert.ok(maps.length >= 9, `${maps.length} maps`);
+  });
+
+  test("user code that fails gives the report of a local run, and the host", async () => {
+    const job = scene.file(
+      "failing.ts",
+      `import { job, sum, text } from "sheaf";
+      function wordsOf(line: string): string[] {
+        if (line.includes("boom")) throw new Error("this line has a bomb");
+        return line.split(" ");
+      }
+      export default job({
+        input: text(),
+        map(line, emit) { for (const word of wordsOf(line)) emit(word, 1); },
+        reduce: sum(),
+      });`,
+    );
+    const input = scene.file("bombs.txt", "fine\nboom and more\n");
+    const local = await scene.localAnyhow(["run", job, input, "-o", scene.path("never")]);
+    const started = await scene.start([job, input]);
+    const far = await started.running.done;
+    assert.equal(local.code, 1);
+    assert.equal(far.code, 1, far.stderr);
+    assert.match(far.stderr, /It ran on \S+/);
+    assert.equal(plain(far.stderr), plain(local.stderr));
+    scene.assertNothingBeside(started.output, false);
+  });
+
+  test("bad records within --max-bad are set aside as on one machine", async () => {
+    const job = scene.file(
+      "bad.ts",
+      `import { job, sum, text } from "sheaf";
+      export default job({
+        input: text(),
+        map(line, emit, ctx) {
+          ctx.count("seen");
+          if (line.startsWith("bad")) throw new Error("no good");
+          emit(line.length % 10, 1);
+        },
+        reduce: sum(),
+      });`,
+    );
+    const lines = Array.from({ length: 3_000 }, (_, n) => (n % 1_000 === 500 ? `bad ${n}` : `line ${n}`));
+    const input = scene.file("some-bad.txt", `${lines.join("\n")}\n`);
+    const args = [job, input, "--split-size", "8KB", "-p", "2", "--max-bad", "3"];
+    const expected = await scene.oracle(args);
+    assert.ok(Object.keys(expected).some((name) => name.startsWith("_bad/")));
+    await scene.assertDone(await scene.start(args), expected);
+    await scene.assertDone(await scene.start([...args, "--no-shared"]), expected);
+    const over = await scene.start([...args.slice(0, -1), "2"]);
+    const result = await over.running.done;
+    assert.equal(result.code, 1, result.stderr);
+    scene.assertNothingBeside(over.output, false);
+  });
+
+  test("an expect that says no fails the job, and nothing is written", async () => {
+    const job = scene.file(
+      "expecting.ts",
+      `import { count, job, text } from "sheaf";
+      export default job({
+        input: text(),
+        map(line, emit, ctx) { ctx.count("lines"); emit(line, undefined); },
+        reduce: count(),
+        expect: ({ lines }) => lines === 3 ? true : "wanted 3 lines, got " + lines,
+      });`,
+    );
+    const good = scene.file("three.txt", "a\nb\nc\n");
+    const bad = scene.file("two.txt", "a\nb\n");
+    const args = [job, good, "-p", "1"];
+    await scene.assertDone(await scene.start(args), await scene.oracle(args));
+    for (const more of [[], ["--no-shared"]]) {
+      const started = await scene.start([job, bad, "-p", "1", ...more]);
+      const result = await started.running.done;
+      assert.equal(result.code, 1, result.stderr);
+      assert.match(result.stderr, /wanted 3 lines, got 2/);
+      scene.assertNothingBeside(started.output, false);
+    }
+  });
+
+  test("agents keep nothing of jobs that are over", () => scene.assertForgotten());
+});
+
+function countBy<T>(values: readonly T[], keyOf: (value: T) => string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const value of values) counts[keyOf(value)] = (counts[keyOf(value)] ?? 0) + 1;
+  return counts;
+}
+
+/** The report without what cannot be the same: ids, times, the host. */
+function plain(report: string): string {
+  return report
+    .split("\n")
+    .filter((line) => !/It ran on|^\s*$/.test(line))
+    .join("\n")
+    .replaceAll(/\d{8}-\d{6,9}-[\w-]+/g, "JOB")
+    .replaceAll(/\d+(?:\.\d+)? m?s\b/g, "TIME");
+}
