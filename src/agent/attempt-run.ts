@@ -3,12 +3,14 @@ import { dirname, join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import type { Running } from "../protocol/agent-messages.ts";
 import type { TaskOrder, TaskReport } from "../protocol/task-messages.ts";
+import { TASK_STATUS } from "../protocol/version.ts";
 import { formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
 import { runFingerprint } from "../shuffle/run-fingerprint.ts";
+import { insideRoots } from "../security/inside-roots.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
-import type { MapOutput, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { MapOutput, Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import { tracedPlace } from "../worker/trace.ts";
@@ -90,6 +92,9 @@ export class AttemptRun {
     } catch (error) {
       report = this.#reportThrown(error);
     }
+    if (report.status === TASK_STATUS.CANCELLED && this.ref.phase === "reduce") {
+      this.#setting.shuffle.reduceEnded(this.ref.job, this.ref.task);
+    }
     if (report.result?.kind !== "success") await this.remove();
     else if (report.result.output?.path == null) await this.#removeLocal();
     return report;
@@ -164,6 +169,7 @@ export class AttemptRun {
       const anew = this.#setting.shuffle.damaged(ref.job, damaged.path!);
       if (!anew || again) return unreadable(ref, damaged, result);
       await emptied(this.#directory!);
+      if (this.#outputDirectory !== null) await emptied(this.#outputDirectory);
     }
   }
 
@@ -191,6 +197,7 @@ export class AttemptRun {
   async #specOf(): Promise<TaskSpec | Extract<ReduceInputs, { kind: "unreadable" }>> {
     const { work } = this.#order;
     const { task: index, attempt, job } = this.ref;
+    if (work.kind !== "reduce") await checkPieces(work.split, this.#setting.roots);
     const outputDirectory = this.#outputDirectory === null ? {} : { outputDirectory: this.#outputDirectory };
     const common = { index, attempt, directory: this.#directory!, ...outputDirectory };
     switch (work.kind) {
@@ -290,6 +297,12 @@ function damagedInput(spec: TaskSpec, failure: TaskFailure): MapOutput | null {
   if (spec.kind !== "reduce" || failure.path === null) return null;
   if (failure.code !== "BLOCK_CORRUPT" && failure.code !== "INPUT_MISSING") return null;
   return spec.inputs.find((input) => input.path === failure.path) ?? null;
+}
+
+/** Another machine may have planned the job, with other roots. @throws SheafError FORBIDDEN */
+async function checkPieces(split: Split, roots: readonly string[]): Promise<void> {
+  if (roots.includes("/")) return;
+  for (const piece of split.pieces) if (piece.kind === "file") await insideRoots(piece.path, roots);
 }
 
 async function digestOf(path: string): Promise<OutputDigest> {

@@ -73,32 +73,39 @@ export function nameParts(
 /**
  * Puts the output together and makes it visible at once. On a throw nothing of it is visible. After a crash
  * at any point it can be called again with the same arguments, by anyone who sees the files, and goes on from
- * there; once it has succeeded it changes nothing any more.
+ * there; once it has succeeded it changes nothing any more. Of several that do it at once all succeed.
  */
 export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<CommittedPart[]> {
   const results = [...outputs.map, ...outputs.reduce];
   const named = nameParts(results, plan.collections, "output");
   const bad = results.flatMap(({ badPath }) => (badPath === null ? [] : [badPath]));
+  const badName = (index: number): string => join("_bad", `part-${String(index).padStart(5, "0")}.jsonl`);
   const parts = named.map(({ part }) => part);
+  const moves: Move[] = [
+    ...named.map(({ source, part }): Move => [source, join(plan.staging, part.file), part.bytes]),
+    ...bad.map((source, index): Move => [source, join(plan.staging, badName(index)), null]),
+  ];
   const manifest = manifestText(plan, outputs, parts);
   try {
-    if (await isDone(plan, manifest, [...named.map(({ source }) => source), ...bad])) {
-      if (plan.aside !== undefined) await rm(plan.aside, { recursive: true, force: true });
-      return parts;
-    }
-    const directories = [...new Set(plan.collections.map((name) => join(plan.staging, name)))];
-    for (const directory of [plan.staging, ...directories]) await mkdir(directory, { recursive: true });
-    await moveFiles(named.map(({ source, part }) => [source, join(plan.staging, part.file), part.bytes]));
-    if (bad.length > 0) await mkdir(join(plan.staging, "_bad"), { recursive: true });
-    const badName = (index: number): string => `part-${String(index).padStart(5, "0")}.jsonl`;
-    await moveFiles(bad.map((source, index) => [source, join(plan.staging, "_bad", badName(index)), null]));
-    await writeFile(join(plan.staging, "_SUCCESS"), manifest);
+    if (!(await isDone(plan, manifest, moves))) await commitNew(plan, manifest, moves);
   } catch (error) {
-    throw asSheafError(error, { path: plan.output, doing: "write" });
+    // Somebody else may have done it meanwhile.
+    if (!(await isDone(plan, manifest, moves).catch(() => false))) {
+      throw asSheafError(error, { path: plan.output, doing: "write" });
+    }
   }
+  if (plan.aside !== undefined) await rm(plan.aside, { recursive: true, force: true }).catch(() => undefined);
+  return parts;
+}
+
+async function commitNew(plan: CommitPlan, manifest: string, moves: readonly Move[]): Promise<void> {
+  const directories = new Set([plan.staging, ...moves.map(([, target]) => dirname(target))]);
+  for (const name of plan.collections) directories.add(join(plan.staging, name));
+  for (const directory of directories) await mkdir(directory, { recursive: true });
+  await moveFiles(moves);
+  await writeFile(join(plan.staging, "_SUCCESS"), manifest);
   const { overwrite, aside } = plan;
   await commitDirectory(plan.staging, plan.output, { overwrite, ...(aside === undefined ? {} : { aside }) });
-  return parts;
 }
 
 function manifestText(plan: CommitPlan, outputs: Outputs, parts: readonly CommittedPart[]): string {
@@ -115,12 +122,13 @@ function manifestText(plan: CommitPlan, outputs: Outputs, parts: readonly Commit
 }
 
 /** The output is in its place already: nothing is left to be moved, and what is there is what would be. */
-async function isDone(plan: CommitPlan, manifest: string, sources: readonly string[]): Promise<boolean> {
-  if ((await sizeOf(plan.staging)) !== null) return false;
+async function isDone(plan: CommitPlan, manifest: string, moves: readonly Move[]): Promise<boolean> {
   const there = await readFile(join(plan.output, "_SUCCESS"), "utf8").catch(() => null);
   if (there !== manifest) return false;
-  for (const source of sources) if ((await sizeOf(source)) !== null) return false;
-  return true;
+  for (const [source, target] of moves) {
+    if ((await sizeOf(source)) !== null || (await sizeOf(target)) !== null) return false;
+  }
+  return moves.length > 0 || (await sizeOf(plan.staging)) === null;
 }
 
 /**

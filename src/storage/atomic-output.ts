@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { lstatSync, renameSync } from "node:fs";
 import { chmod, lstat, mkdir, mkdtemp, open, readdir, realpath, rename, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join, resolve, sep } from "node:path";
@@ -118,7 +119,9 @@ export async function commitDirectory(temp: string, out: string, options: Commit
   } catch (error) {
     throw asSheafError(error, { path: temp, doing: "sync" });
   }
-  const aside = (await exists(path, out)) ? await setAside(path, out, options) : (options.aside ?? null);
+  const aside = (await exists(path, out))
+    ? await setAside(temp, path, out, options)
+    : (options.aside ?? null);
   try {
     await rename(temp, path);
   } catch (error) {
@@ -132,12 +135,14 @@ export async function commitDirectory(temp: string, out: string, options: Commit
   if (aside !== null) await rm(aside, { recursive: true, force: true }).catch(() => undefined);
 }
 
-async function setAside(path: string, out: string, options: CommitOptions): Promise<string> {
+async function setAside(temp: string, path: string, out: string, options: CommitOptions): Promise<string> {
   if (options.overwrite !== true) throw outputExists(out);
   try {
     const aside = options.aside ?? (await mkdtemp(`${siblingPrefix(path)}old-${hostTag()}-${process.pid}-`));
     if (options.aside !== undefined) await mkdir(aside, { recursive: true, mode: 0o700 });
-    await rename(path, join(aside, OLD_NAME));
+    // In one go: when somebody else has just made `temp` the output, that is not the one to be set aside.
+    lstatSync(temp);
+    renameSync(path, join(aside, OLD_NAME));
     return aside;
   } catch (error) {
     throw asSheafError(error, { path: out, doing: "rename" });

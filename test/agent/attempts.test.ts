@@ -221,6 +221,15 @@ test("a blob that comes with other content is not run", async (t) => {
   assert.deepEqual(readdirSync(join(stage.state, "blobs")), []);
 });
 
+test("an input outside the agent's roots is not read, whoever planned it", async (t) => {
+  const stage = new Stage(t);
+  await stage.start({ roots: [join(stage.root, "elsewhere")] });
+  await stage.prepare(wordCount());
+  const told = failure(await stage.coordinator.run(mapOrder(stage.split())));
+  assert.equal(told.code, "FORBIDDEN");
+  assert.match(told.message, /input-0\.txt/);
+});
+
 test("user code sees only the environment that the agent gives its workers", async (t) => {
   const stage = new Stage(t);
   process.env["SHEAF_TEST_SECRET"] = "hidden";

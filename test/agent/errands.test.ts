@@ -196,3 +196,14 @@ test("a result that is not taken at first is told again; an errand given twice i
   const [first, second] = stage.coordinator.errandResults;
   assert.deepEqual(first, second);
 });
+
+test("an errand that is given twice while it is done is done once", async (t) => {
+  const stage = new Stage(t);
+  await stage.start();
+  const output: OutputTarget = { kind: "collect", write: true, collect: false };
+  const errand = { kind: "discard", id: "d1", job, output } as const;
+  for (let i = 0; i < 3; i++) stage.coordinator.order({ kind: "errand", errand });
+  await until("a result", () => stage.coordinator.errandResults.length > 0);
+  await stage.coordinator.errand({ ...errand, id: "d2" });
+  assert.equal(stage.coordinator.errandResults.length, 2);
+});

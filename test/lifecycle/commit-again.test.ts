@@ -13,7 +13,9 @@ import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import type { TestContext } from "node:test";
+import { seededRandom } from "#src/base/random.js";
 import { commitOutput } from "#src/lifecycle/commit.js";
 import type { CommitPlan, Outputs } from "#src/lifecycle/commit.js";
 import { jobSibling, putAsideBack } from "#src/storage/atomic-output.js";
@@ -161,6 +163,20 @@ test("a commit that dies twice can be done again", async (t) => {
       await place.commit();
       assert.equal(place.seen(), "new", `steps ${first} and ${second}`);
     }
+  }
+});
+
+test("of several that commit at once all succeed, however their steps mix", async (t) => {
+  const random = seededRandom(4711);
+  for (let round = 0; round < 60; round++) {
+    const place = new Place(t, round % 2 === 0);
+    const late = async (): Promise<unknown> => {
+      for (let turns = random.below(60); turns > 0; turns--) await setImmediate();
+      return place.commit();
+    };
+    await Promise.all([late(), late(), late()]);
+    assert.equal(place.seen(), "new", `round ${round}`);
+    assert.equal(existsSync(place.plan.aside!), false, `round ${round}`);
   }
 });
 
