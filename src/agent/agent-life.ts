@@ -115,6 +115,7 @@ export class AgentLife {
       for (const run of this.#table.all()) run.cancel("this life of the agent is over");
       await Promise.all(loops);
       await this.#jobs.forgetAll();
+      await this.#logs.written();
       clearInterval(timer);
     }
   }

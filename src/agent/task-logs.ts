@@ -92,6 +92,11 @@ export class TaskLogs {
     }
   }
 
+  /** Resolves when all that was taken in is in its files. */
+  async written(): Promise<void> {
+    while (this.#writes.size > 0) await Promise.all(this.#writes.values());
+  }
+
   #queueOf(job: string): JobLines {
     let queue = this.#jobs.get(job);
     if (queue === undefined) {
