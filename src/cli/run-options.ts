@@ -1,11 +1,9 @@
 import { SheafError } from "../base/errors.ts";
 import type { RunOptions } from "../lifecycle/options.ts";
-import { credentialsOf } from "./cluster-connection.ts";
 import type { Invocation } from "./command.ts";
 import type { Delivery } from "./deliver-results.ts";
 import type { runFlags } from "./flags/run-flags.ts";
 import type { ResolvedJob } from "./project-file.ts";
-import type { World } from "./world.ts";
 
 export type RunFlags = Invocation<typeof runFlags>["flags"];
 
@@ -106,20 +104,6 @@ export function runOptions(
   return definedOnly(wished);
 }
 
-/** What a run on a cluster is told besides. `delivery`: null when nobody waits for the results. */
-export function clusterOptions(
-  flags: RunFlags,
-  delivery: Delivery | null,
-  on: string,
-  world: World,
-): RunOptions & { readonly on: string } {
-  const { cores, priority, queueTimeout: queueTimeoutMs, group, project } = flags;
-  // What goes to standard output comes by way of a directory that no agent needs to know.
-  const shared = delivery?.kind === "stdout" ? false : flags.shared;
-  const wished = { cores, priority, queueTimeoutMs, group, project, shared };
-  return { ...definedOnly(wished), ...credentialsOf(flags, world), on };
-}
-
 function partitionOption(given: RunFlags["partitions"]): RunOptions["partitions"] {
   const everywhere = given.filter((one) => one.collection === undefined);
   if (everywhere.length > 0 && given.length > 1) {
@@ -146,7 +130,7 @@ function paramOption(given: RunFlags["set"]): Readonly<Record<string, string>> |
 }
 
 /** The object without its undefined fields: where an option is not given, the runner's default holds. */
-function definedOnly<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+export function definedOnly<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;
   };

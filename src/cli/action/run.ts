@@ -2,12 +2,13 @@ import type { RunEvent } from "../../lifecycle/events.ts";
 import type { RunOptions, RunResult } from "../../lifecycle/options.ts";
 import { clusterUrl } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
+import type { Delivery } from "../deliver-results.ts";
 import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver-results.ts";
 import type { DriverProcess } from "../driver-process.ts";
 import type { ExitCode } from "../exit-code.ts";
 import type { runFlags } from "../flags/run-flags.ts";
 import { resolveJob } from "../project-file.ts";
-import { checkRunFlags, clusterOptions, runOptions } from "../run-options.ts";
+import { checkRunFlags, runOptions } from "../run-options.ts";
 import { concludeRun } from "../conclude-run.ts";
 import { stopOnSignal } from "../stop-on-signal.ts";
 import { makeReporter } from "../ui/reporter.ts";
@@ -29,7 +30,7 @@ export async function run({ flags, positionals, world }: Invocation<typeof runFl
     const { submit } = await import("./submit.ts");
     return submit({ flags, job, inputs, on }, world);
   }
-  const run = await runnerOf(on);
+  const run = await runnerOf(on, flags, world);
   const style = styleFor(world.stderr, world.env, flags.color);
   const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
   const stop = stopOnSignal(reporter, world);
@@ -44,13 +45,13 @@ export async function run({ flags, positionals, world }: Invocation<typeof runFl
       if (event.kind === "planned") collections = Object.keys(event.partitions);
       reporter.onEvent(event);
     };
-    result = await run(job.file, {
+    const options = {
       ...runOptions(flags, job, inputs, delivery),
-      ...(on === undefined ? {} : clusterOptions(flags, delivery, on, world)),
       ...(driver?.clientTokenFile === undefined ? {} : { tokenFile: driver.clientTokenFile }),
       signal: stop.signal,
       onEvent,
-    });
+    };
+    result = await run(job.file, options, delivery);
     reporter.end();
     if (result.status === "SUCCEEDED") {
       await deliverResults(
@@ -84,8 +85,14 @@ async function driverOf(
 /** Of the two ways to run a job only the one that is wanted is loaded. */
 async function runnerOf(
   on: string | undefined,
-): Promise<(file: string, options: RunOptions) => Promise<RunResult>> {
+  flags: Invocation<typeof runFlags>["flags"],
+  world: World,
+): Promise<(file: string, options: RunOptions, delivery: Delivery) => Promise<RunResult>> {
   if (on === undefined) return (await import("../../runner/run.ts")).runJob;
-  const { runOnCluster } = await import("../../client/cluster-run.ts");
-  return (file, options) => runOnCluster(file, { ...options, on });
+  const [{ runOnCluster }, { clusterOptions }] = await Promise.all([
+    import("../../client/cluster-run.ts"),
+    import("../cluster-options.ts"),
+  ]);
+  return (file, options, delivery) =>
+    runOnCluster(file, { ...clusterOptions(flags, delivery, on, world), ...options, on });
 }

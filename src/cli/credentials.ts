@@ -1,0 +1,18 @@
+import { resolve } from "node:path";
+import { tlsFiles } from "../security/tls.ts";
+import type { TlsFiles } from "../security/tls.ts";
+import type { ConnectFlags } from "./cluster-connection.ts";
+import type { World } from "./world.ts";
+
+/** The files that show who one is, found from the command's directory. */
+export function credentialsOf(
+  flags: ConnectFlags,
+  world: World,
+): { readonly tokenFile?: string; readonly tls?: TlsFiles } {
+  const path = (given: string): string => resolve(world.cwd, given);
+  const tls = tlsFiles({ ca: flags.tlsCa, cert: flags.tlsCert, key: flags.tlsKey });
+  return {
+    ...(flags.tokenFile === undefined ? {} : { tokenFile: path(flags.tokenFile) }),
+    ...(tls === null ? {} : { tls: { ca: path(tls.ca), cert: path(tls.cert), key: path(tls.key) } }),
+  };
+}
