@@ -67,6 +67,7 @@ export async function runAgent(
       : { drainOrdered: (draining: boolean) => (draining ? drainOrdered(agent) : undefined) }),
     ...(flags.advertise === undefined ? {} : { advertise: flags.advertise }),
     ...(flags.heartbeat === undefined ? {} : { heartbeatMs: flags.heartbeat }),
+    ...(flags.workerMemory === undefined ? {} : { workerMemoryBytes: flags.workerMemory }),
     ...(flags.grace === undefined ? {} : { graceMs: flags.grace }),
   });
   const off = stopOnSignals(agent, world, (message) => log.info({ event: "signal" }, message));

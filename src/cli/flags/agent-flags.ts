@@ -1,5 +1,6 @@
+import { MiB } from "../../base/size.ts";
 import { switchFlag, valueFlag } from "../flag.ts";
-import { durationType, integerType, pathType, stringType } from "../flag-type.ts";
+import { durationType, integerType, pathType, sizeType, stringType } from "../flag-type.ts";
 import { portType, serverFlags } from "./server-flags.ts";
 
 const { state, ...listenFlags } = serverFlags;
@@ -62,6 +63,14 @@ export const agentProcessFlags = {
     name: "insecure",
     category: "Execution",
     doc: "Show no token: for a coordinator that was started with --insecure",
+  }),
+  workerMemory: valueFlag({
+    name: "worker-memory",
+    placeholder: "SIZE",
+    type: sizeType(64 * MiB),
+    default: "the job's memory and heap, and what a process needs",
+    category: "Execution",
+    doc: "Memory each worker may have in all; one that takes more is ended",
   }),
   grace: valueFlag({
     name: "grace",
