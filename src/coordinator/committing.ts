@@ -74,9 +74,8 @@ export class Committing {
     }
     job.waitingFor = null;
     const { name, register } = agent;
-    const sameAgent = row.commit?.agent === name && row.commit.incarnation === register.incarnation;
-    const id = sameAgent ? row.commit!.id : `${job.id}:commit:${name}:${register.incarnation}`;
-    if (!sameAgent) job.update({ commit: { id, agent: name, incarnation: register.incarnation } });
+    const id = `${job.id}:commit:${name}:${register.incarnation}`;
+    if (row.commit?.id !== id) job.update({ commit: { id, agent: name, incarnation: register.incarnation } });
     const counters = viewJob(this.#scheduler, job.id)?.counters ?? {};
     const results =
       output.kind === "shared" ? this.#results(job).map(({ output: kept }) => successOf(kept)) : null;

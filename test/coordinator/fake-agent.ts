@@ -46,6 +46,7 @@ export class FakeAgent {
   /** Attempts it was told to run, by name: how often. */
   readonly ran = new Map<string, number>();
   incarnation = 1;
+  utility = 100;
   draining = false;
   #life = new AbortController();
   #asks: number[] = [];
@@ -92,7 +93,7 @@ export class FakeAgent {
       address: `http://127.0.0.1/${this.name}`,
       slots: this.slots,
       memoryBytes: 1,
-      utility: { cpuIdle: 100, diskIdle: 100, utility: 100, freeMemoryBytes: 1 },
+      utility: { cpuIdle: 100, diskIdle: 100, utility: this.utility, freeMemoryBytes: 1 },
       roots: this.#roots,
     });
   }
@@ -102,7 +103,7 @@ export class FakeAgent {
       incarnation: this.incarnation,
       running: [...this.running.values()],
       jobs: [...this.jobs],
-      utility: { cpuIdle: 100, diskIdle: 100, utility: 100, freeMemoryBytes: 1 },
+      utility: { cpuIdle: 100, diskIdle: 100, utility: this.utility, freeMemoryBytes: 1 },
       draining: this.draining,
     });
     for (const job of answer.forget) this.jobs.delete(job);

@@ -114,6 +114,7 @@ test("bounds of a total order come from the samples, before the first map, also 
     const job = await stage.submit({ outline: { ...outline, collections } });
     await stage.until("the map runs", () => settings.length > 0);
     if (kill) stage.restart();
+    assert.equal(stage.coordinator.preparation(job, "a").version, 2);
     go();
     const view = await stage.ended(job);
     assert.equal(view.state, "SUCCEEDED");

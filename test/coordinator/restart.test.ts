@@ -60,10 +60,16 @@ test("whoever was sent to commit is sent again after a kill; another one only wh
     },
   };
   const agents = { a: stage.agent("a", work), b: stage.agent("b", work) };
+  agents.a.utility = 10;
+  stage.beat();
   const job = await stage.submit({ output: { kind: "shared", path: stage.output, overwrite: false } });
   await stage.until("one is asked", () => asked.length === 1);
   const first = asked[0]!.startsWith("a") ? ("a" as const) : ("b" as const);
   const other = first === "a" ? "b" : "a";
+  // Anybody would choose the other one now.
+  agents[first].utility = 10;
+  agents[other].utility = 100;
+  for (const agent of Object.values(agents)) agent.register();
   for (const times of [2, 3]) {
     stage.restart();
     await stage.until("it is asked again", () => asked.length === times);
@@ -152,9 +158,10 @@ test("a job directory that was not told of its job's end is told at the next sta
 });
 
 test("bad records are counted once each, over restarts and maps made again", async (t) => {
-  for (const [max, state] of [
-    [0.1, "SUCCEEDED"],
-    [0.09, "FAILED"],
+  for (const [kind, max, state] of [
+    ["count", 3, "SUCCEEDED"],
+    ["share", 0.1, "SUCCEEDED"],
+    ["share", 0.09, "FAILED"],
   ] as const) {
     const stage = new Stage(t);
     let hold = true;
@@ -168,7 +175,7 @@ test("bad records are counted once each, over restarts and maps made again", asy
       },
     });
     const { options } = await stage.submission();
-    const job = await stage.submit({ options: { ...options, badBudget: { kind: "share", max } } });
+    const job = await stage.submit({ options: { ...options, badBudget: { kind, max } } });
     const isOver = (): boolean => stage.coordinator.job(job).state === "FAILED";
     const areDone = (): boolean => stage.coordinator.job(job).phases[1]?.running === 2;
     await stage.until("maps are done", () => isOver() || areDone(), 10);

@@ -8,7 +8,9 @@ import Database from "libsql";
 import { SheafError, isSheafError } from "#src/base/errors.js";
 import type { ErrorCode } from "#src/base/errors.js";
 import { openDatabase } from "#src/coordinator/database.js";
+import { Scheduler } from "#src/scheduler/scheduler.js";
 import { findWalDamage } from "#src/coordinator/wal-check.js";
+import { Pump } from "#src/coordinator/pump.js";
 import { Store } from "#src/coordinator/store.js";
 import { Stage, client } from "./stage.js";
 
@@ -55,7 +57,8 @@ test("a coordinator that was killed leaves no lock, and all it had acknowledged"
   const url = (path: string): string =>
     JSON.stringify(new URL(`../../../dist/${path}`, import.meta.url).href);
   const script = `
-    import { Store } from ${url("coordinator/store.js")};
+    import { Pump } from "#src/coordinator/pump.js";
+import { Store } from ${url("coordinator/store.js")};
     const store = new Store(${JSON.stringify(state)}, process.pid);
     for (let row = 0; row < 5; row++) { store.put("plans", "job-" + row, "{}"); store.flush(); }
     store.put("plans", "job-5", "{}");
@@ -157,6 +160,10 @@ for (const meanwhile of ["nothing", "kill"] as const) {
         };
       },
     });
+    full = true;
+    await assert.rejects(stage.submit({}, "none"), refuses("DISK_FULL", /no space left/));
+    full = false;
+    stage.coordinator.tick();
     const agent = stage.agent("a");
     const first = await stage.submit();
     await stage.until("maps run", () => agent.ran.size > 0);
@@ -168,7 +175,7 @@ for (const meanwhile of ["nothing", "kill"] as const) {
     }
     assert.throws(() => stage.coordinator.job(first), refuses("DISK_FULL", /no space left/));
     assert.throws(() => agent.beat(), refuses("DISK_FULL", /no space left/));
-    assert.equal(stage.logged.filter(({ event, level }) => event === "store" && level === "error").length, 1);
+    assert.equal(stage.logged.filter(({ event, level }) => event === "store" && level === "error").length, 2);
     full = false;
     if (meanwhile === "kill") stage.restart();
     stage.coordinator.tick();
@@ -177,8 +184,48 @@ for (const meanwhile of ["nothing", "kill"] as const) {
     const attempts = stage.coordinator.attempts(first);
     assert.ok(attempts.every(({ state }) => state === "SUCCEEDED"));
     assert.equal(stage.coordinator.submit(await stage.submission(), "second", client).isNew, true);
+    stage.restart();
+    assert.equal(stage.coordinator.jobs({}).jobs.length, 2, "nor has it been written");
   });
 }
+
+test("commands are carried out when what led to them is written, and once", (t) => {
+  const stage = new Stage(t);
+  let full = true;
+  const seen: string[] = [];
+  const store = new Store(join(stage.root, "pump"), 1, (stateDirectory, pid) => {
+    const sql = openDatabase(stateDirectory, pid);
+    return {
+      ...sql,
+      transaction: (work) => {
+        if (full && seen.length > 0)
+          throw new SheafError("DISK_FULL", "no space left", { hint: "Free some." });
+        sql.transaction(work);
+        seen.push("written");
+      },
+    };
+  });
+  const nothing = (): void => undefined;
+  const pump = new Pump(new Scheduler({ keepFacts: true }), store, () => 1, {
+    follow: nothing,
+    note: nothing,
+    perform: (command) => seen.push(command.kind),
+    trouble: (error) => seen.push(error === null ? "well" : error.code),
+    bug: (error) => seen.push(String(error)),
+  });
+  const node = { node: "a", incarnation: 1 };
+  pump.push({ kind: "nodeJoined", slots: 1, ...node });
+  pump.push({ kind: "workerReady", slot: 0, ask: 1, ...node });
+  pump.push({ kind: "jobSubmitted", job: { id: "j", map: [{}] } });
+  pump.after(() => seen.push("answered"));
+  for (let again = 0; again < 3; again++)
+    assert.throws(() => pump.settle(), refuses("DISK_FULL", /no space/));
+  full = false;
+  pump.settle();
+  pump.settle();
+  assert.deepEqual(seen, ["written", "DISK_FULL", "written", "well", "answered", "startAttempt"]);
+  store.close();
+});
 
 /** Of the log: a header and a page. */
 const frameBytes = 24 + 4_096;
