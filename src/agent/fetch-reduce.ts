@@ -56,7 +56,8 @@ export class ReduceFetch {
   readonly #waiters = new Set<Waiter>();
   /** Trouble of this machine: nothing is fetched until somebody asks again. */
   #halted: SheafError | null = null;
-  #closed = false;
+  /** Nothing is done for it any more. */
+  closed = false;
   #damages = 0;
   /** Streams that run: their files are open. */
   readonly running = new Set<Promise<void>>();
@@ -73,7 +74,7 @@ export class ReduceFetch {
 
   /** Streams may be begun for it. */
   get fetches(): boolean {
-    return !this.#closed && this.#halted === null;
+    return !this.closed && this.#halted === null;
   }
 
   /** The list has another entry for the task. */
@@ -118,7 +119,7 @@ export class ReduceFetch {
   /** A slice is whole in a pack. */
   arrived({ task, attempt }: MapAttempt, pack: number, window: FileWindow, empty: boolean): void {
     const place = this.options.mirror.place(task);
-    if (this.#closed || place?.attempt !== attempt) return;
+    if (this.closed || place?.attempt !== attempt) return;
     // Its pack was damaged meanwhile.
     if (this.#packs[pack] === undefined) return this.update(task);
     this.#held.set(task, { attempt, pack, window, empty });
@@ -166,7 +167,7 @@ export class ReduceFetch {
 
   /** Ends its streams; resolves when none of its files is open. Who waits is told `reason`. */
   async close(reason: Error): Promise<void> {
-    this.#closed = true;
+    this.closed = true;
     for (const waiter of this.#waiters) waiter.reject(reason);
     for (const lane of this.#lanes.values()) {
       lane.reset();

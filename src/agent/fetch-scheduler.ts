@@ -209,7 +209,9 @@ export class FetchScheduler {
     end: StreamEnd,
     received: number,
   ): void {
-    lane.putBack(maps.slice(end.next));
+    // What came last may not have been written before the disk was full; what was is passed over.
+    lane.putBack(end.kind === "local" ? maps : maps.slice(end.next));
+    if (lane.reduce.closed) return;
     switch (end.kind) {
       case "done":
         lane.tries = 0;

@@ -106,7 +106,7 @@ export class JobShuffle implements FetchJob {
   /** Resolves when none of its fetched files is open. */
   async close(): Promise<void> {
     this.#mirror.close();
-    const reason = new SheafError("CANCELLED", "the job is forgotten");
+    const reason = new SheafError("CANCELLED", "the job is forgotten", { hint: "It has ended." });
     await Promise.all([...this.#reduces.values()].map((reduce) => reduce.close(reason)));
     await Promise.all(this.#removals);
   }

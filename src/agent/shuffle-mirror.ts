@@ -86,7 +86,9 @@ export class OutputMirror {
   }
 
   close(): void {
-    this.#stop.abort(new Error("the job is forgotten"));
+    this.#stop.abort(
+      new SheafError("CANCELLED", "the job is forgotten", { hint: "It has ended, or this agent has." }),
+    );
   }
 
   /** One reading at a time; whoever comes meanwhile waits for it. */

@@ -55,7 +55,7 @@ export class ShuffleServer {
       clock: options.clock,
     };
     const { http, ...guarded } = guardedOptions(policy);
-    const settings = { ...guarded, exposeHeadRoutes: false };
+    const settings = { ...guarded, exposeHeadRoutes: false, forceCloseConnections: true } as const;
     this.#app = (
       options.tls === null
         ? Fastify({ ...settings, http })
