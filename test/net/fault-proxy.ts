@@ -107,7 +107,7 @@ export class FaultProxy {
 }
 
 /**
- * Resets a connection. One that is being ended is closed instead: Node 20 leaks what it is told to reset then,
+ * Resets a connection. One that is being ended is closed instead: Node 20 leaks what it is told to reset,
  * and spins for ever when the process ends.
  */
 function cut(socket: Socket): void {
