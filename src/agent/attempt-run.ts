@@ -326,6 +326,8 @@ async function remove(directory: string): Promise<void> {
 
 /** The promise's value; rejects with the signal's reason as soon as that is aborted. */
 async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Nobody else may be waiting for it, and how it ends is then nobody's business.
+  promise.catch(() => undefined);
   let stop!: () => void;
   const aborted = new Promise<never>((_, reject) => {
     stop = () => reject(signal.reason as Error);

@@ -139,6 +139,8 @@ export class JobShuffle implements FetchJob {
 
 /** Rejects with the signal's reason as soon as that is aborted; the work itself goes on. */
 async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  // Nobody else may be waiting for it, and how it ends is then nobody's business.
+  work.catch(() => undefined);
   signal.throwIfAborted();
   let onAbort = (): void => {};
   const aborted = new Promise<never>((_resolve, reject) => {
