@@ -232,6 +232,8 @@ export class RealCluster {
         };
         look();
         void ended.then((end) => reject(new Error(`sheaf ${args[0]} ended (${end}): ${said}`)));
+        const timer = setTimeout(() => reject(new Error(`sheaf ${args[0]} is not up: ${said}`)), 60_000);
+        timer.unref();
       });
     return { served: { child, ended }, line };
   }
