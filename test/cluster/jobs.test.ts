@@ -22,14 +22,14 @@ describe("a cluster of three agents on this machine", () => {
       heartbeatMs: 1_000,
       leaseMs: 5_000,
     });
-    text = await scene.generated("text", "3MB");
+    text = await scene.generated("text", "2MB");
     letters = scene.path("letters.jsonl");
     writeFileSync(letters, lettersOf(readFileSync(text, "utf8")));
   });
   after(() => scene.close());
 
   const examples: readonly [name: string, args: () => Promise<readonly string[]>][] = [
-    ["a word count", async () => [example("wordcount.ts"), text, "--split-size", "400KB", "-p", "3"]],
+    ["a word count", async () => [example("wordcount.ts"), text, "--split-size", "300KB", "-p", "3"]],
     [
       "an inverted index",
       async () => [
@@ -41,7 +41,7 @@ describe("a cluster of three agents on this machine", () => {
         "3",
       ],
     ],
-    ["a sort in total order", async () => [example("sort.ts"), text, "--split-size", "700KB", "-p", "4"]],
+    ["a sort in total order", async () => [example("sort.ts"), text, "--split-size", "500KB", "-p", "4"]],
     ["several collections", async () => [example("collections.ts"), letters, "--split-size", "500KB"]],
   ];
   for (const [name, argsOf] of examples) {
