@@ -41,6 +41,11 @@ export class PackFile {
     return this.#writing === null || this.#filled < WRITE_BYTES;
   }
 
+  /** A write has failed: flush() tells how. */
+  get hasFailed(): boolean {
+    return this.#failure !== null;
+  }
+
   /** Opens the file, which is made the first time, and takes buffers. @throws SheafError */
   async open(): Promise<void> {
     if (this.#fd >= 0) return;
@@ -122,6 +127,7 @@ export class PackFile {
       (error: Error) => {
         this.#failure = error;
         this.#writing = null;
+        this.#writingBytes = 0;
         this.#tellRoom();
       },
     );

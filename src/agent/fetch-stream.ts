@@ -140,6 +140,8 @@ export class SliceStream implements Dispatcher.DispatchHandler {
       return;
     }
     const { pack } = this.#request;
+    // The rest would be for nothing: flush() says why.
+    if (pack.hasFailed) return this.stop();
     if (pack.hasRoom) return;
     controller.pause();
     pack.whenRoom(() => {

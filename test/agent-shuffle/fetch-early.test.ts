@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
@@ -244,6 +253,26 @@ describe("this machine", () => {
     });
     rmSync(fetched);
     assertInputs(await ask(reader.node, 0, { version: 2 }), all);
+  });
+
+  test("S9: ENOSPC while slices are written: named, and all are fetched when there is room", async (t) => {
+    const { list, server, reader, proxy } = await agents(t, 40);
+    const random = seededRandom(5);
+    const all = Array.from({ length: 40 }, () => randomContent(random, 1, 2, 60_000));
+    for (const [task, one] of all.entries()) server.map(task, 1, [one]);
+    for (const task of all.keys()) list.put({ task, address: proxy.url });
+    const directory = join(reader.directory, "fetched", "reduce-00000-0");
+    mkdirSync(directory, { recursive: true });
+    const pack = join(directory, "0.pack");
+    symlinkSync("/dev/full", pack);
+    await assert.rejects(ask(reader.node, 0, { version: 40 }), (error) => {
+      assert.ok(isSheafError(error));
+      assert.deepEqual([error.code, error.details["path"]], ["DISK_FULL", pack]);
+      assert.equal(error.details["errno"], "ENOSPC");
+      return true;
+    });
+    rmSync(pack);
+    assertInputs(await ask(reader.node, 0, { version: 40 }), all);
   });
 
   test("a pack that turns out damaged here is fetched again, twice; then it is left to the scheduler", async (t) => {
