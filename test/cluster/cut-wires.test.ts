@@ -154,7 +154,14 @@ describe("a cluster whose wires are cut and whose disks lie", () => {
       const lost = attempts.filter(({ outputLost }) => outputLost !== null);
       const names = damaged.slice(0, 2).map((path) => /map-\d+/.exec(path)![0]);
       const told = lost.map((one) => `${taskOf(one)}: ${one.outputLost}`).join("\n");
-      assert.deepEqual([...new Set(lost.map(taskOf))].sort(), names.sort(), told);
+      // An agent that several reads failed from may be barred for the job, and all it holds is made again.
+      const unread = lost.filter(({ outputLost }) => !outputLost!.includes("is barred after"));
+      const again = new Set(lost.map(taskOf));
+      assert.ok(unread.length > 0 && names.every((name) => again.has(name)), told);
+      assert.ok(
+        unread.map(taskOf).every((name) => names.includes(name)),
+        told,
+      );
       // A reduce that could not read is lost, which costs no attempt; a map is not to blame either.
       assert.deepEqual(
         attempts.filter(({ state }) => state === "FAILED"),
