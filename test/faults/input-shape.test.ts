@@ -82,7 +82,7 @@ const lineEnd = fc.constantFrom("\n", "\r\n", "");
 
 const placed = job({ input: text(), map: (line, emit, ctx) => emit(ctx.offset, line), order: "hash" });
 
-const splitSizes = (size: number): number[] => [1, 2, 3, 7, 64, 4096, size, size + 1];
+const splitSizes = (size: number): number[] => [1, 2, 3, 7, 64, 4096, Math.max(1, size), size + 1];
 
 async function resultsOf(of: Job, inputs: string, splitSize: number): Promise<[unknown, unknown][]> {
   const result = await runJob(of, { inputs, splitSize, stateDirectory: null, memory: "8MiB" });

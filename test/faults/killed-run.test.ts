@@ -31,6 +31,7 @@ describe("N5: workers of a run that is killed", () => {
 /** Kills the process in front of a call of the commit, or right behind it: "rename 2 before". */
 const killing = `
   import fs from "node:fs/promises";
+  import now from "node:fs";
   import { basename } from "node:path";
   import { syncBuiltinESMExports } from "node:module";
   import { isMainThread } from "node:worker_threads";
@@ -45,6 +46,13 @@ const killing = `
       const result = await original(...args);
       if (hit && when === "after") die();
       return result;
+    };
+    const { renameSync } = now;
+    now.renameSync = (...args) => {
+      const hit = call === "rename" && basename(String(args[1])) === name;
+      if (hit && when === "before") die();
+      renameSync(...args);
+      if (hit && when === "after") die();
     };
     syncBuiltinESMExports();
   }
