@@ -189,7 +189,7 @@ describe("S1, S2, S5: what lies at the agent is not what it should be", () => {
   });
 
   const damages: Readonly<Record<string, (path: string) => void>> = {
-    "S2: a bit of a block": (path) => edit(path, (bytes) => void (bytes[80]! ^= 4)),
+    "S2: a bit of a record": (path) => edit(path, (bytes) => void (bytes[75]! ^= 4)),
     "S2: the length of a block": (path) => edit(path, (bytes) => void (bytes[16 + 44]! ^= 1)),
     "S2: a bit of the index": (path) =>
       edit(path, (bytes) => void (bytes[bytes.length - TRAILER_BYTES - 150]! ^= 1)),

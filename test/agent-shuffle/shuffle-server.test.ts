@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { renameSync, symlinkSync } from "node:fs";
+import { readFileSync, renameSync, symlinkSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { FRAME_HEAD_BYTES } from "#src/agent/shuffle-frame.js";
 import { seededRandom } from "#src/base/random.js";
 import { signRequest } from "#src/security/signed-url.js";
 import type { Content } from "./support.js";
-import { job, machine, shuffleKey, strayFile, tempDir } from "./support.js";
+import { job, machine, randomContent, shuffleKey, strayFile, tempDir } from "./support.js";
 
 interface Answer {
   readonly status: number;
@@ -190,6 +190,26 @@ describe("the shuffle server", () => {
     assert.ok(grown < 8 << 20, `${grown} bytes are held of an answer of 50 MiB`);
     // It can be forgotten all the same: the answer is cut.
     await node.forget(job);
+  });
+
+  test("S14: what waited for its reader is what was to be sent", async (t) => {
+    const { node, map } = await machine(t, 1, {});
+    const content: Content = [
+      Array.from({ length: 100 }, (_, i) => randomContent(seededRandom(i), 1, 1, 120_000)[0]![0]!),
+    ];
+    const path = map(0, 1, [content]);
+    const { hostname, port } = new URL(node.address);
+    const target = sliceTarget(question, shuffleKey, inAnHour());
+    const sent = request({ hostname, port, path: target, agent: false });
+    sent.end();
+    const [response] = (await once(sent, "response")) as [AsyncIterable<Buffer>];
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) {
+      chunks.push(chunk);
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    }
+    const expected = readFileSync(path);
+    assert.ok(Buffer.concat(chunks).subarray(FRAME_HEAD_BYTES).equals(expected));
   });
 
   test("a port that is taken is said to be", async (t) => {
