@@ -125,17 +125,22 @@ export class AgentDoor {
     return preparationOf(job, agent);
   }
 
+  /** @throws SheafError FENCED for a life that is over */
+  refuseFenced(name: string, incarnation: number): void {
+    const { incarnations, nodes } = this.#parts.scheduler.state;
+    const known = incarnations.get(name);
+    if (known === undefined || incarnation > known || nodes.get(name)?.incarnation === incarnation) return;
+    throw new SheafError("FENCED", `life ${incarnation} of agent ${name} is over`, {
+      hint: `Register with an incarnation above ${known}.`,
+    });
+  }
+
   /** @throws SheafError FENCED for a life that is over, NOT_FOUND for an agent that has not joined */
   #checkLife(name: string, incarnation: number): void {
     const { scheduler, agents } = this.#parts;
-    const known = scheduler.state.incarnations.get(name);
+    this.refuseFenced(name, incarnation);
     const alive = scheduler.state.nodes.get(name)?.incarnation === incarnation;
     if (alive && agents.life(name, incarnation) !== undefined) return;
-    if (known !== undefined && incarnation <= known && !alive) {
-      throw new SheafError("FENCED", `life ${incarnation} of agent ${name} is over`, {
-        hint: `Register with an incarnation above ${known}.`,
-      });
-    }
     throw new SheafError("NOT_FOUND", `agent ${name} (${incarnation}) has not joined`, {
       hint: "Register first: POST /agents.",
     });

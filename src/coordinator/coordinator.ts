@@ -229,8 +229,9 @@ export class Coordinator implements CoordinatorService {
     report: TaskReport,
     asker: Asker,
   ): Promise<TaskReportAnswer> {
-    const { pump, jobs, reports } = this.#a;
+    const { pump, jobs, reports, door } = this.#a;
     pump.mayAcknowledge();
+    door.refuseFenced(asker.agent, asker.incarnation);
     const id = job ?? this.#onlyJob();
     const found = jobs.get(id);
     if (found !== undefined && found.plan !== null)

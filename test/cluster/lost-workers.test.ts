@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import type { AttemptView, NodeView } from "#src/protocol/job-view.js";
+import { assertFenced } from "./late-report.js";
 import type { OutputTree } from "./output-tree.js";
 import { isRunning, listeningAddresses } from "./processes.js";
 import { eventually } from "./real-cluster.js";
@@ -93,6 +94,44 @@ describe("a cluster whose workers and agents end", () => {
     assertToldWhy(attempts);
   });
 
+  test("N15: an agent stopped for longer than its lease: what it says later is refused, its workers end", async () => {
+    scene.gate.clear();
+    scene.gate.hold("map-00003.1", "commit");
+    const started = await scene.start(args);
+    const id = await started.id();
+    const worker = await started.reached("map-00003.1");
+    const agent = agentOf(scene, worker);
+    const index = Number(agent.slice(1));
+    const { incarnation } = await node(scene, agent);
+    const stopped = [scene.cluster.agentPid(index), ...scene.cluster.workersOf(index)];
+    for (const pid of stopped) process.kill(pid, "SIGSTOP");
+    await eventually(
+      async () => (await node(scene, agent)).state === "lost",
+      20_000,
+      () => "the agent is not given up",
+    );
+    scene.gate.open("map-00003.1");
+    // The others do all of it.
+    await started.reached("commit");
+    const late = (await scene.attempts(id)).find((one) => one.agent === agent && isHeld(one))!;
+    await assertFenced(scene.cluster, late);
+    for (const pid of stopped) process.kill(pid, "SIGCONT");
+    await eventually(
+      async () => (await node(scene, agent)).incarnation > incarnation,
+      20_000,
+      () => "the agent did not join anew",
+    );
+    assert.equal(isRunning(worker), false, "a worker of the life that is over is there still");
+    await assertFenced(scene.cluster, late);
+    scene.gate.openAll();
+    await scene.assertDone(started, expected);
+    const attempts = await scene.attempts(id);
+    const theirs = attempts.filter((one) => one.agent === agent && one.incarnation === incarnation);
+    assert.ok(theirs.every(({ state, outputLost }) => state !== "SUCCEEDED" || outputLost !== null));
+    assert.equal(attempts.filter((one) => isHeld(one) && one.state === "SUCCEEDED").length, 1);
+    assertToldWhy(attempts);
+  });
+
   test("N4, N5: an agent killed with finished map output: its maps run elsewhere, no process of it is left", async () => {
     scene.gate.clear();
     const halves = ["reduce-00000.half", "reduce-00001.half", "reduce-00002.half"];
@@ -177,6 +216,10 @@ function assertToldWhy(attempts: readonly AttemptView[]): void {
     attempts.filter(({ state, cause }) => state === "RUNNING" || (state !== "SUCCEEDED" && !cause)),
     [],
   );
+}
+
+function isHeld({ attempt }: AttemptView): boolean {
+  return attempt.phase === "map" && attempt.task === 3;
 }
 
 /** The agent that has this worker. */

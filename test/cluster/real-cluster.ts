@@ -5,6 +5,8 @@ import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { fetch } from "undici";
+import type { Dispatcher } from "undici";
 import { sheafBinary, startSheaf } from "../cli/support.js";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.js";
 import { descendantsOf, isRunning, processesWith } from "./processes.js";
@@ -20,6 +22,12 @@ export interface ClusterSettings {
   /** More flags of the coordinator, of the agents. */
   readonly coordinatorFlags?: readonly string[];
   readonly agentFlags?: (index: number) => readonly string[];
+  /** What a process of the cluster is started by: "coordinator", "client", "agent-0". Default: nothing. */
+  readonly startedBy?: (name: string) => readonly string[];
+  /** How this process reaches the coordinator, which is at that URL. Default: as any other server. */
+  readonly dispatcher?: (url: string) => Promise<Dispatcher>;
+  /** The state directory of the coordinator, before it starts. */
+  readonly prepare?: (state: string) => void;
   /** URL an agent dials instead of the coordinator's own: a proxy's. */
   readonly joinUrl?: (index: number, coordinator: string) => string | Promise<string>;
 }
@@ -37,6 +45,7 @@ export class RealCluster {
   url = "";
   #port = 0;
   #coordinator: Served | null = null;
+  #dispatcher: Dispatcher | undefined;
   readonly #agents = new Map<number, Served>();
 
   private constructor(root: string, settings: ClusterSettings) {
@@ -50,7 +59,9 @@ export class RealCluster {
     const root = realpathSync(mkdtempSync(join(tmpdir(), "sheaf-cluster-")));
     const cluster = new RealCluster(root, settings);
     t?.after(() => cluster.remove());
+    settings.prepare?.(cluster.state);
     await cluster.startCoordinator();
+    cluster.#dispatcher = await settings.dispatcher?.(cluster.url);
     await Promise.all(Array.from({ length: settings.agents }, (_, index) => cluster.startAgent(index)));
     return cluster;
   }
@@ -141,8 +152,10 @@ export class RealCluster {
 
   /** A command of the CLI that talks to this cluster. */
   start(args: readonly string[], options: SheafOptions = {}): RunningSheaf {
+    const startedBy = this.settings.startedBy?.("client").join(" ") ?? "";
     return startSheaf(args, {
       timeoutMs: 120_000,
+      ...(startedBy === "" ? {} : { shell: `set -- ${startedBy} "$@"; ` }),
       ...options,
       env: {
         SHEAF_ON: this.url,
@@ -159,10 +172,29 @@ export class RealCluster {
 
   /** A route of the coordinator, as a client. */
   async get<T>(path: string): Promise<T> {
-    const token = readFileSync(join(this.state, "client.token"), "utf8").trim();
-    const response = await fetch(this.url + path, { headers: { authorization: `Bearer ${token}` } });
-    if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as T;
+    const { status, body } = await this.ask("client", "GET", path);
+    if (status !== 200) throw new Error(`GET ${path}: ${status} ${body}`);
+    return JSON.parse(body) as T;
+  }
+
+  /** What the coordinator answers whoever has that token; a body is sent as JSON. */
+  async ask(
+    role: "client" | "agent",
+    method: string,
+    path: string,
+    json?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<{ readonly status: number; readonly body: string }> {
+    const authorization = `Bearer ${readFileSync(join(this.state, `${role}.token`), "utf8").trim()}`;
+    const body = json === undefined ? {} : { body: JSON.stringify(json) };
+    const type = json === undefined ? {} : { "content-type": "application/json" };
+    const response = await fetch(this.url + path, {
+      method,
+      headers: { authorization, ...type, ...headers },
+      ...body,
+      ...(this.#dispatcher === undefined ? {} : { dispatcher: this.#dispatcher }),
+    });
+    return { status: response.status, body: await response.text() };
   }
 
   /** All that the processes have logged: what to look at when a test fails. */
@@ -211,7 +243,9 @@ export class RealCluster {
     const env: Record<string, string | undefined> = { ...process.env, SHEAF_STATE: join(this.root, "state") };
     delete env["NODE_TEST_CONTEXT"];
     delete env["NODE_OPTIONS"];
-    const child = spawn(process.execPath, [sheafBinary, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    const startedBy = this.settings.startedBy?.(name) ?? [];
+    const [command = "", ...words] = [...startedBy, process.execPath, sheafBinary, ...args];
+    const child = spawn(command, words, { env, stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     let look: (() => void) | null = null;
     for (const stream of [child.stdout, child.stderr]) {

@@ -64,7 +64,8 @@ test("a life that was given up is told so everywhere, and joins with a higher in
     ...(await a.succeed({ attempt, backup: false, settings: 1, work: mapWork })),
     attempt,
   };
-  assert.equal((await a.report(late)).accepted, false);
+  await assert.rejects(a.report(late), fenced);
+  await assert.rejects(a.report({ status: TASK_STATUS.FAILED, attempt, message: "no" }), fenced);
   assert.equal(stage.coordinator.job(job).phases[0]?.finished, 0);
   a.rejoin();
   assert.equal(stage.coordinator.nodes()[0]!.state, "up");
