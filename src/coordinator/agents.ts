@@ -66,6 +66,15 @@ export class Agents {
     return this.#all.values();
   }
 
+  /** Names of those on these hosts, in the order of their names. */
+  on(hosts: ReadonlySet<string>): string[] {
+    if (hosts.size === 0) return [];
+    return [...this.#all.values()]
+      .filter((agent) => isOn(agent, hosts))
+      .map(({ name }) => name)
+      .sort();
+  }
+
   /** @throws SheafError NOT_FOUND */
   find(name: string): Agent {
     const agent = this.#all.get(name);
@@ -126,4 +135,10 @@ export function mayUse(agent: Agent, path: string): boolean {
 function newAgent(register: Register, nowMs: number): Agent {
   const { agent: name, utility } = register;
   return { name, register, heardMs: nowMs, utility, jobs: new Set(), mailbox: new Mailbox(), errands: 0 };
+}
+
+/** By the name of its machine, the address it is reached at, or its own name. */
+function isOn({ name, register }: Agent, hosts: ReadonlySet<string>): boolean {
+  const address = URL.canParse(register.address) ? new URL(register.address).hostname : "";
+  return hosts.has(register.host) || hosts.has(address) || hosts.has(name);
 }

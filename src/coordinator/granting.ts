@@ -95,7 +95,9 @@ export class Granting {
 
   #bid({ job, cores }: Share, granted: ReadonlyMap<string, number>): BidResult {
     const bars = this.#scheduler.state.jobs.get(job.id)?.bars;
-    const local = new Set(job.plan?.mapAgents.filter((agent) => agent !== null));
+    const hosts = new Set(job.plan?.map.flatMap((split) => split.hosts ?? []));
+    const pinned = job.plan?.mapAgents.filter((agent) => agent !== null) ?? [];
+    const local = new Set([...pinned, ...this.#agents.on(hosts)]);
     const bidders = this.#agents
       .usable(this.#scheduler)
       .filter(({ name }) => (bars?.get(name)?.untilMs ?? null) === null)

@@ -186,7 +186,7 @@ export class JobFlow {
   }
 
   #planned(job: ClusterJob, plan: PlanRow): void {
-    const { pump, store, timings } = this.#parts;
+    const { pump, store, timings, agents } = this.#parts;
     if (job.isEnding) return;
     job.planned(plan);
     const grants = this.granting.bidAll(job);
@@ -194,7 +194,7 @@ export class JobFlow {
     store.put("plans", job.id, JSON.stringify(job.plan));
     job.update({ state: "RUNNING" });
     pump.after(() => this.#tellPlan(job));
-    pump.push({ kind: "jobSubmitted", job: schedulerPlan(job, grants, timings) });
+    pump.push({ kind: "jobSubmitted", job: schedulerPlan(job, grants, timings, agents) });
   }
 
   #tellPlan(job: ClusterJob): void {

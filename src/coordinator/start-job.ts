@@ -2,7 +2,8 @@ import type { Grants, JobPlan, TaskPlan } from "../scheduler/events.ts";
 import type { JobPolicy } from "../scheduler/policy.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
-import type { JobSettings } from "../task/task-spec.ts";
+import type { JobSettings, Split } from "../task/task-spec.ts";
+import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { CoordinatorTimings } from "./settings.ts";
 
@@ -13,18 +14,27 @@ const lossesMaxKeepingBad = 100;
 
 const anywhere: TaskPlan = {};
 
-/** The job as the scheduler sees it. REQUIRES: it is planned. */
-export function schedulerPlan(job: ClusterJob, grants: Grants, timings: CoordinatorTimings): JobPlan {
+/**
+ * The job as the scheduler sees it. REQUIRES: it is planned.
+ * @param agents those that there are, to find the ones near a split
+ */
+export function schedulerPlan(
+  job: ClusterJob,
+  grants: Grants,
+  timings: CoordinatorTimings,
+  agents: Agents,
+): JobPlan {
   const plan = job.plan!;
-  const pinned = (agents: readonly (string | null)[], task: number): TaskPlan => {
-    const agent = agents[task] ?? null;
-    return agent === null ? anywhere : { pinned: [agent] };
+  const placed = (pinned: readonly (string | null)[], { hosts }: Split, task: number): TaskPlan => {
+    const agent = pinned[task] ?? null;
+    if (agent !== null) return { pinned: [agent] };
+    return hosts === undefined ? anywhere : { preferred: agents.on(new Set(hosts)) };
   };
   return {
     id: job.id,
     priority: job.submission.options.priority,
-    sample: plan.sample.map((_, task) => pinned(plan.sampleAgents, task)),
-    map: plan.map.map((_, task) => pinned(plan.mapAgents, task)),
+    sample: plan.sample.map((split, task) => placed(plan.sampleAgents, split, task)),
+    map: plan.map.map((split, task) => placed(plan.mapAgents, split, task)),
     reduce: plan.reduce.map((_, task) => {
       const agent = plan.reduceAgents[task];
       return agent === undefined ? anywhere : { preferred: [agent] };

@@ -1,9 +1,10 @@
 import { SheafError } from "../base/errors.ts";
 import { KiB } from "../base/size.ts";
 import { type Framing, type Input, isSource, type Reader } from "../job/reader.ts";
-import { type InputFile, listInput } from "../storage/list-input.ts";
+import { type HeldRange, type InputFile, listInput } from "../storage/list-input.ts";
 import type { Split, SplitPiece } from "../task/task-spec.ts";
 import { findCompression } from "./find-compression.ts";
+import { nearHosts } from "./near-hosts.ts";
 import { quoteStates } from "./quote-states.ts";
 import { evenSizes, type SplitSizes, taperedSizes } from "./split-sizes.ts";
 
@@ -56,9 +57,11 @@ export async function planInput(
     options.cwd === undefined ? {} : { cwd: options.cwd },
   );
   const files: PlannedPiece[] = [];
+  const held = new Map<string, readonly HeldRange[]>();
   for (const file of [...paths.filter((path) => typeof path !== "string"), ...listed]) {
     const compression = await findCompression(file, input.compression ?? "auto");
     if (file.bytes > 0) files.push(wholeFile(file, compression));
+    if (file.held !== undefined) held.set(file.path, file.held);
   }
   const totalBytes = files.reduce((sum, file) => sum + file.fileBytes, 0);
   const wanted = options.mappers === undefined ? undefined : Math.ceil(totalBytes / options.mappers);
@@ -69,7 +72,7 @@ export async function planInput(
     });
   }
   const sizes = splitBytes === undefined ? taperedSizes(totalBytes, options.workers) : evenSizes(splitBytes);
-  const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0);
+  const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0, held);
   let before = 0;
   for (const file of files) {
     if (!isSplittable(input, file) || file.fileBytes <= sizes.limit(before)) packer.add(file);
@@ -115,15 +118,17 @@ class Packer {
   readonly #splits: Split[] = [];
   readonly #sizes: SplitSizes;
   readonly #fileCostBytes: number;
+  readonly #held: ReadonlyMap<string, readonly HeldRange[]>;
   #pieces: PlannedPiece[] = [];
   /** Bytes in the splits that are closed. */
   #before = 0;
   #bytes = 0;
   #cost = 0;
 
-  constructor(sizes: SplitSizes, fileCostBytes: number) {
+  constructor(sizes: SplitSizes, fileCostBytes: number, held: ReadonlyMap<string, readonly HeldRange[]>) {
     this.#sizes = sizes;
     this.#fileCostBytes = fileCostBytes;
+    this.#held = held;
   }
 
   add(piece: PlannedPiece): void {
@@ -141,7 +146,9 @@ class Packer {
   }
 
   #close(): void {
-    this.#splits.push({ index: this.#splits.length, pieces: this.#pieces, bytes: this.#bytes });
+    const hosts = nearHosts(this.#pieces, this.#held);
+    const near = hosts.length === 0 ? {} : { hosts };
+    this.#splits.push({ index: this.#splits.length, pieces: this.#pieces, bytes: this.#bytes, ...near });
     this.#pieces = [];
     this.#before += this.#bytes;
     this.#bytes = 0;

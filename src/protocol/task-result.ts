@@ -45,7 +45,12 @@ export const SplitPieceSchema = Type.Union([
 ]);
 
 export const SplitSchema = Type.Object(
-  { index: Whole, pieces: Type.Array(SplitPieceSchema), bytes: Whole },
+  {
+    index: Whole,
+    pieces: Type.Array(SplitPieceSchema),
+    bytes: Whole,
+    hosts: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 100 })),
+  },
   closed,
 );
 

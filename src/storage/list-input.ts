@@ -23,6 +23,18 @@ export interface InputFile {
   readonly name: string;
   readonly bytes: number;
   readonly mtimeMs: number;
+  /**
+   * Where its bytes lie, for a storage that knows: what is read there is read from the host's own disks. Left
+   * out: no host is nearer than another, as with files of this machine and mounts that all see.
+   */
+  readonly held?: readonly HeldRange[];
+}
+
+/** Bytes `start` to below `end` of a file, and the hosts, by name or address, that each hold all of them. */
+export interface HeldRange {
+  readonly start: number;
+  readonly end: number;
+  readonly hosts: readonly string[];
 }
 
 const STATS_AT_ONCE = 64;

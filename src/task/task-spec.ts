@@ -28,6 +28,8 @@ export interface Split {
   readonly pieces: readonly SplitPiece[];
   /** Sum of the pieces' bytes; 0 for generated input. */
   readonly bytes: number;
+  /** Hosts whose own disks hold most of it, by name or address. Left out: none is nearer than another. */
+  readonly hosts?: readonly string[];
 }
 
 /** What every task of a job shares. Plain data. */

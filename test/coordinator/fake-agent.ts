@@ -10,7 +10,7 @@ import type { AttemptRef } from "#src/scheduler/ids.js";
 import type { Split } from "#src/task/task-spec.js";
 import { taskFailure } from "#src/worker/failure.js";
 
-type TaskOrder = NonNullable<TaskAnswer["order"]>;
+export type TaskOrder = NonNullable<TaskAnswer["order"]>;
 
 /** What an agent does of its own: tests put other things in its place. */
 export interface FakeWork {

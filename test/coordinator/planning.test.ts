@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { ErrandResult } from "#src/protocol/agent-messages.js";
+import type { Errand, ErrandResult } from "#src/protocol/agent-messages.js";
+import type { TaskReport } from "#src/protocol/task-messages.js";
+import type { FakeAgent, TaskOrder } from "./fake-agent.js";
 import { Stage } from "./stage.js";
 
 test("each agent's own files are listed by it, numbered by agent and path, and read there", async (t) => {
@@ -34,6 +36,35 @@ test("each agent's own files are listed by it, numbered by agent and path, and r
     ],
   );
   assert.equal(agents.length, 3);
+});
+
+test("splits whose storage knows its hosts are read there, or elsewhere when those have no slot free", async (t) => {
+  const stage = new Stage(t);
+  const near = [["host-of-c"], ["elsewhere", "host-of-a"], [], ["host-of-c", "host-of-b"], ["host-of-c"]];
+  let running = 0;
+  let go: () => void = () => undefined;
+  const all = new Promise<void>((resolve) => (go = resolve));
+  for (const name of ["a", "b", "c", "d", "e"]) {
+    const errand = async (given: Errand, self: FakeAgent): Promise<ErrandResult> => {
+      const planned = given.kind === "plan" ? self.planned(given, near.length) : await self.answer(given);
+      if (planned.kind !== "planned") return planned;
+      const hosts = (index: number) => (near[index]!.length === 0 ? {} : { hosts: near[index]! });
+      return { ...planned, splits: planned.splits.map((split, index) => ({ ...split, ...hosts(index) })) };
+    };
+    const task = async (order: TaskOrder, self: FakeAgent): Promise<TaskReport> => {
+      // Nobody has a slot free for a second map.
+      if (order.work.kind === "map" && ++running === near.length) go();
+      if (order.work.kind === "map") await all;
+      return self.succeed(order);
+    };
+    stage.agent(name, { errand, task }, 1);
+  }
+  const job = await stage.submit();
+  assert.equal((await stage.ended(job)).state, "SUCCEEDED");
+  const maps = stage.coordinator.attempts(job).filter(({ attempt }) => attempt.phase === "map");
+  const by = new Map(maps.map(({ attempt, agent }) => [attempt.task, agent]));
+  assert.deepEqual([by.get(0), by.get(1), by.get(3)], ["c", "a", "b"]);
+  assert.deepEqual([by.get(2), by.get(4)].sort(), ["d", "e"]);
 });
 
 test("no agent has such files: the job fails by that", async (t) => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -12,6 +12,7 @@ import { defaultPartitions } from "#src/plan/default-partitions.js";
 import { planInput, type InputPlan } from "#src/plan/plan-input.js";
 import { planSample } from "#src/plan/plan-sample.js";
 import { countByte, quoteStates } from "#src/plan/quote-states.js";
+import type { HeldRange, InputFile } from "#src/storage/list-input.js";
 import { directory, file, read, whole } from "../format/support.ts";
 
 /** "name start-end" of each piece, by split. */
@@ -55,6 +56,39 @@ test("as many map tasks as are wanted are made, where the files come out even", 
   ] as const) {
     assert.equal((await planInput(text(), ["."], { workers: 9, mappers, cwd })).tasks, tasks, `${mappers}`);
   }
+});
+
+test("a split is near the hosts that hold at least half of it, where the storage knows them", async (t) => {
+  const cwd = directory(t);
+  const listed = (name: string, bytes: number, held?: readonly HeldRange[]): InputFile => {
+    writeFileSync(join(cwd, name), "x".repeat(bytes));
+    const { mtimeMs } = statSync(join(cwd, name));
+    return { path: join(cwd, name), name, bytes, mtimeMs, ...(held === undefined ? {} : { held }) };
+  };
+  const big = listed("big", 3_000, [
+    { start: 0, end: 1_000, hosts: ["a", "b", "b"] },
+    { start: 1_000, end: 1_600, hosts: ["b", "c"] },
+    { start: 1_600, end: 2_000, hosts: ["c", "d"] },
+  ]);
+  const plan = await planInput(text(), [big], { workers: 1, splitBytes: 1_000 });
+  assert.deepEqual(shape(plan), [["big 0-1000"], ["big 1000-2000"], ["big 2000-3000"]]);
+  assert.deepEqual(
+    plan.splits.map(({ hosts }) => hosts),
+    [["a", "b"], ["c", "b"], undefined],
+  );
+  const whole = (name: string, hosts?: readonly string[]): InputFile =>
+    listed(name, 100_000, hosts === undefined ? undefined : [{ start: 0, end: 100_000, hosts }]);
+  const files = [whole("s", ["a"]), whole("t", ["b", "c"]), whole("u", ["c"]), whole("v")];
+  const packed = await planInput(text(), files, { workers: 1, splitBytes: 1_000_000 });
+  assert.deepEqual(
+    packed.splits.map(({ hosts }) => hosts),
+    [["c"]],
+  );
+  const unknown = await planInput(text(), [whole("w")], { workers: 1 });
+  assert.deepEqual(
+    unknown.splits.map((split) => Object.hasOwn(split, "hosts")),
+    [false],
+  );
 });
 
 test("compressed and stream files are one piece each, empty files none", async (t) => {
