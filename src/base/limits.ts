@@ -24,6 +24,8 @@ export const limits = {
   serverBodyBytesMax: 16 * MiB,
   serverHeaderBytesMax: 16 * KiB,
   serverConnectionsMax: 10_000,
+  /** On one connection, whose answers are not yet sent. */
+  serverRequestsQueuedMax: 16,
   /** A request's headers, and all of it, must have arrived within these. */
   serverHeadersMs: 10_000,
   serverRequestMs: 300_000,

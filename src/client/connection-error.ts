@@ -1,6 +1,10 @@
 import { SheafError } from "../base/errors.ts";
 import { describeTlsError, refusedHint } from "../security/tls-error.ts";
 
+/** A server that speaks TLS cuts off whoever does not. */
+const cutHint =
+  "It may be restarting; its log may say why. If it speaks TLS, write https:// and give --tls-ca, --tls-cert and --tls-key.";
+
 /** What happened to a request that got no answer, and what to do about it. */
 interface Mishap {
   readonly what: string;
@@ -73,7 +77,7 @@ function mishapOf(code: string, url: URL, waitedMs: number): Mishap {
     case "UND_ERR_SOCKET":
       return {
         what: "the connection was cut",
-        hint: protocol === "https:" ? refusedHint : "It may be restarting; its log may say why.",
+        hint: protocol === "https:" ? refusedHint : cutHint,
       };
     case "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH":
       return { what: "the file changed while it was sent", hint: "Leave it alone, and try again." };

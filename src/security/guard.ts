@@ -17,6 +17,7 @@ import { limits } from "../base/limits.ts";
 import { answerHeaders } from "./answer-headers.ts";
 import { admit } from "./gate.ts";
 import type { Access, Caller, GatePolicy, Refusal, RequestFacts } from "./gate.ts";
+import { queueHook } from "./request-queue.ts";
 import { describeRefusedPeer } from "./tls-error.ts";
 import { answerUnparsed } from "./unparsed-request.ts";
 
@@ -85,6 +86,7 @@ export function guard<
     server.log.warn({ event: "tls", from }, describeRefusedPeer(error, socket.authorizationError));
   });
   server.decorateRequest("caller", null as never);
+  server.addHook("onRequest", queueHook(limits.serverRequestsQueuedMax));
   server.addHook("onRequest", gateHook(policy));
   server.addHook("onRoute", checkRoute);
 }
