@@ -10,9 +10,19 @@ export function credentialsOf(
   world: World,
 ): { readonly tokenFile?: string; readonly tls?: TlsFiles } {
   const path = (given: string): string => resolve(world.cwd, given);
-  const tls = tlsFiles({ ca: flags.tlsCa, cert: flags.tlsCert, key: flags.tlsKey });
+  const { env } = world;
+  const tls = tlsFiles({
+    ca: flags.tlsCa ?? named(env["SHEAF_TLS_CA"]),
+    cert: flags.tlsCert ?? named(env["SHEAF_TLS_CERT"]),
+    key: flags.tlsKey ?? named(env["SHEAF_TLS_KEY"]),
+  });
   return {
     ...(flags.tokenFile === undefined ? {} : { tokenFile: path(flags.tokenFile) }),
     ...(tls === null ? {} : { tls: { ca: path(tls.ca), cert: path(tls.cert), key: path(tls.key) } }),
   };
+}
+
+/** An empty variable names nothing. */
+function named(path: string | undefined): string | undefined {
+  return path === "" ? undefined : path;
 }

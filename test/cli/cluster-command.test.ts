@@ -12,7 +12,13 @@ import type { SheafOptions } from "./support.js";
 interface Status {
   readonly url: string | null;
   readonly processes: readonly { name: string; pid: number; running: boolean | null; ssh: string | null }[];
-  readonly nodes: readonly { agent: string; state: string; slots: number }[];
+  readonly nodes: readonly { agent: string; state: string; slots: number; address: string }[];
+}
+
+function writeNodes(root: string): string {
+  const path = join(root, "nodes.txt");
+  writeFileSync(path, "node1\n");
+  return path;
 }
 
 /** Commands with a state directory of their own, whose cluster is gone with the test. */
@@ -26,6 +32,38 @@ function place(t: TestContext, env: SheafOptions["env"] = {}) {
   const status = async () => JSON.parse((await run(["cluster", "status", "--json"])).stdout) as Status;
   return { root, state, run, status };
 }
+
+test("--tls makes certificates, which its clients need", async (t) => {
+  const { root, state, run, status } = place(t);
+  writeFileSync(
+    join(root, "job.ts"),
+    `import { job, generate, count } from "sheaf";
+     export default job({ input: generate({ tasks: 2, *records() { yield 1; } }), reduce: count(),
+       map(n, emit) { emit(n); } });`,
+  );
+  const refused = await run(["cluster", "up", "--tls", "--inventory", writeNodes(root)]);
+  assert.match(refused.stderr, /--tls and --inventory exclude each other.*sheaf certs/s);
+  const up = await run(["cluster", "up", "--agents", "1", "--port", "0", "--tls"]);
+  assert.equal(up.code, 0, up.stderr);
+  const exported = Object.fromEntries(
+    [...up.stderr.matchAll(/^export (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value]),
+  );
+  const names = ["SHEAF_ON", "SHEAF_TLS_CA", "SHEAF_TLS_CERT", "SHEAF_TLS_KEY"];
+  assert.deepEqual(Object.keys(exported), names);
+  assert.match(exported["SHEAF_ON"]!, /^https:\/\/127\.0\.0\.1:/);
+  const job = await run(["run", "job.ts", "--collect"], { env: exported });
+  assert.equal(job.stdout, "1\t2\n", job.stderr);
+  const without = await run(["jobs"], { env: { SHEAF_ON: exported["SHEAF_ON"]! } });
+  assert.match(without.stderr, /its certificate was not issued by the authority this side knows/);
+  const { nodes } = await status();
+  assert.deepEqual(
+    nodes.map((node) => [node.agent, node.state, node.address.slice(0, 8)]),
+    [["agent-1", "up", "https://"]],
+  );
+  const certs = join(state, "cluster", "certs");
+  assert.equal(statSync(certs).mode & 0o777, 0o700);
+  assert.equal(statSync(join(certs, "ca.key")).mode & 0o777, 0o600);
+});
 
 test("a cluster is started, used, looked at and ended; what it knew is there when it is up again", async (t) => {
   const { root, state, run, status } = place(t);

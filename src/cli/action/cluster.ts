@@ -5,11 +5,14 @@ import { ApiClient } from "../../client/api-client.ts";
 import type { NodeView } from "../../protocol/job-view.ts";
 import { isLoopback } from "../../security/host-list.ts";
 import { defaultHost } from "../../security/listen.ts";
+import { loadTls } from "../../security/tls.ts";
+import type { TlsFiles } from "../../security/tls.ts";
 import { readTokenFile, tokenFilesIn } from "../../security/token-file.ts";
 import { asSheafError } from "../../storage/fs-error.ts";
 import { isRunning } from "../cluster/background-process.ts";
 import { clusterDown } from "../cluster/cluster-down.ts";
 import { ClusterFile } from "../cluster/cluster-file.ts";
+import type { ClusterRecord } from "../cluster/cluster-file.ts";
 import { clusterUp } from "../cluster/cluster-up.ts";
 import { parseInventory } from "../cluster/inventory.ts";
 import type { InventoryNode } from "../cluster/inventory.ts";
@@ -54,7 +57,12 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
       hint: "An inventory has a line for each agent.",
     });
   }
-  const { url, tokenFile, nodes } = await clusterUp({
+  if (inventory !== null && flags.tls === true) {
+    throw new SheafError("USAGE", "--tls and --inventory exclude each other", {
+      hint: "Certificates that are made here are for this machine. For others: sheaf certs, and docs/tls.md.",
+    });
+  }
+  const { url, tokenFile, tls, nodes } = await clusterUp({
     stateDirectory: state,
     file,
     host: flags.host ?? defaultHost,
@@ -62,24 +70,29 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
     agents: flags.agents ?? agentsDefault,
     slots: flags.slots,
     roots: flags.roots.map((root) => resolve(world.cwd, root)),
+    tls: flags.tls === true,
+    nowMs: world.clock.wallMs(),
     inventory,
     env: world.env,
   });
   if (flags.json === true) {
-    await writeTo(world.stdout, `${JSON.stringify({ url, tokenFile, nodes, truncated: false })}\n`);
+    await writeTo(world.stdout, `${JSON.stringify({ url, tokenFile, tls, nodes, truncated: false })}\n`);
     return exitCodes.ok;
   }
   await writeTo(world.stdout, `${nodeLines(nodes).join("\n")}\n`);
   const isUsual = tokenFile === tokenFilesIn(coordinatorStateOf(world)).client;
   const token = isUsual ? "" : `export SHEAF_TOKEN_FILE=${tokenFile}\n`;
-  await writeTo(world.stderr, `\nthe cluster is up; use it with\n\nexport SHEAF_ON=${url}\n${token}`);
+  const files = tls === null ? "" : exportsOf(tls);
+  await writeTo(world.stderr, `\nthe cluster is up; use it with\n\nexport SHEAF_ON=${url}\n${token}${files}`);
   if (flags.host !== undefined && !isLoopback(flags.host)) {
-    await writeTo(
-      world.stderr,
-      `\nother machines need ${tokenFile}, too; without TLS it crosses the network in clear\n`,
-    );
+    const clear = tls === null ? "; without TLS it crosses the network in clear" : "";
+    await writeTo(world.stderr, `\nother machines need ${tokenFile}, too${clear}\n`);
   }
   return exitCodes.ok;
+}
+
+function exportsOf({ ca, cert, key }: TlsFiles): string {
+  return `export SHEAF_TLS_CA=${ca}\nexport SHEAF_TLS_CERT=${cert}\nexport SHEAF_TLS_KEY=${key}\n`;
 }
 
 async function down(flags: Given["flags"], file: ClusterFile, world: World): Promise<ExitCode> {
@@ -118,8 +131,9 @@ async function status(
     running: one.ssh === null ? isRunning(one) : null,
   }));
   const heard = await nodesOf(
-    record.url,
+    record,
     tokenFilesIn(coordinatorStateOf(world, resolve(state, "coordinator"))).client,
+    world.clock.wallMs(),
   );
   const isWell = "nodes" in heard && processes.every(({ running }) => running !== false);
   if (flags.json === true) {
@@ -147,11 +161,14 @@ async function status(
 
 /** What the coordinator knows of its agents, or why it cannot be asked. */
 async function nodesOf(
-  url: string,
+  { url, tls }: ClusterRecord,
   tokenFile: string,
+  nowMs: number,
 ): Promise<{ readonly nodes: readonly NodeView[] } | { readonly error: string }> {
   try {
-    const api = new ApiClient({ url, token: readTokenFile(tokenFile, "client"), retryMs: 0 });
+    const certificates = tls === undefined ? {} : { tls: loadTls(tls, nowMs).client };
+    const token = readTokenFile(tokenFile, "client");
+    const api = new ApiClient({ url, token, retryMs: 0, ...certificates });
     try {
       return { nodes: await api.nodes() };
     } finally {

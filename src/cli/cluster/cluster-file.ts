@@ -2,6 +2,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { ensurePrivateDirectory } from "../../security/private-file.ts";
+import type { TlsFiles } from "../../security/tls.ts";
 import type { ProcessMark } from "./background-process.ts";
 
 /** A process that `sheaf cluster up` started. */
@@ -17,6 +18,8 @@ export interface ClusterProcess extends ProcessMark {
 export interface ClusterRecord {
   readonly version: 1;
   readonly url: string;
+  /** Files with which a client of this machine shows who it is; absent without TLS. */
+  readonly tls?: TlsFiles;
   readonly processes: readonly ClusterProcess[];
 }
 
@@ -32,6 +35,11 @@ export class ClusterFile {
 
   prepare(): void {
     ensurePrivateDirectory(this.directory, "OUTPUT_UNWRITABLE");
+  }
+
+  /** Where the certificates are that were made for it. */
+  get certificates(): string {
+    return join(this.directory, "certs");
   }
 
   log(name: string): string {

@@ -7,7 +7,10 @@ import type { NodeView } from "../../protocol/job-view.ts";
 import { isEverywhere, isLoopback } from "../../security/host-list.ts";
 import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../../security/token-file.ts";
 import { ensurePrivateDirectory } from "../../security/private-file.ts";
+import { loadTls } from "../../security/tls.ts";
+import type { TlsFiles } from "../../security/tls.ts";
 import { isRunning, notStarted, signalProcess, startInBackground, until } from "./background-process.ts";
+import { makeClusterCertificates, tlsFlags } from "./cluster-certificates.ts";
 import type { ClusterFile, ClusterProcess } from "./cluster-file.ts";
 import type { InventoryNode } from "./inventory.ts";
 import { startRemoteAgent, stopRemoteAgent } from "./remote-agent.ts";
@@ -22,6 +25,10 @@ export interface UpOptions {
   readonly agents: number;
   readonly slots: number | undefined;
   readonly roots: readonly string[];
+  /** With certificates that are made for it. REQUIRES: no inventory. */
+  readonly tls: boolean;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
   /** null: agents on this machine. */
   readonly inventory: readonly InventoryNode[] | null;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -30,6 +37,8 @@ export interface UpOptions {
 export interface UpResult {
   readonly url: string;
   readonly tokenFile: string;
+  /** For clients; null without TLS. */
+  readonly tls: TlsFiles | null;
   readonly nodes: readonly NodeView[];
 }
 
@@ -39,7 +48,7 @@ export interface UpResult {
  * @throws SheafError USAGE when there is one already; UNREACHABLE naming what did not start
  */
 export async function clusterUp(options: UpOptions): Promise<UpResult> {
-  const { file, stateDirectory, inventory, host } = options;
+  const { file, stateDirectory, inventory, host, nowMs } = options;
   const before = file.read();
   if (before !== null && before.processes.some((one) => one.ssh !== null || isRunning(one))) {
     throw new SheafError("USAGE", `a cluster was started already: ${before.url}`, {
@@ -59,22 +68,29 @@ export async function clusterUp(options: UpOptions): Promise<UpResult> {
   const tokens = tokenFilesIn(coordinatorState);
   ensureTokenFile(tokens.client, "client");
   ensureTokenFile(tokens.agent, "agent");
+  const certs = options.tls ? await makeClusterCertificates(file.certificates, host, nowMs) : null;
+  const tls = certs?.client ?? null;
   const processes: ClusterProcess[] = [];
   let url = "";
   const started = (process: ClusterProcess): void => {
     processes.push(process);
-    file.write({ version: 1, url, processes });
+    file.write({ version: 1, url, ...(tls === null ? {} : { tls }), processes });
   };
   try {
-    url = await startCoordinator(options, started);
-    const client = new ApiClient({ url, token: readTokenFile(tokens.client, "client"), retryMs: 5_000 });
+    url = await startCoordinator(options, tlsFlags(certs?.coordinator ?? null), started);
+    const client = new ApiClient({
+      url,
+      token: readTokenFile(tokens.client, "client"),
+      retryMs: 5_000,
+      ...(tls === null ? {} : { tls: loadTls(tls, nowMs).client }),
+    });
     // A coordinator that goes on remembers agents of before: those are not the ones that are started now.
     const earlier = await client.nodes();
-    if (inventory === null) await startAgentsHere(options, url, started);
+    if (inventory === null) await startAgentsHere(options, url, tlsFlags(certs?.agents ?? null), started);
     else await startAgentsThere(options, inventory, url, readTokenFile(tokens.agent, "agent"), started);
     const nodes = await joined(client, earlier, processes);
     await client.close();
-    return { url, tokenFile: tokens.client, nodes };
+    return { url, tokenFile: tokens.client, tls, nodes };
   } catch (error) {
     await endAll(processes);
     file.remove();
@@ -84,11 +100,15 @@ export async function clusterUp(options: UpOptions): Promise<UpResult> {
 
 type Started = (process: ClusterProcess) => void;
 
-async function startCoordinator(options: UpOptions, started: Started): Promise<string> {
+async function startCoordinator(
+  options: UpOptions,
+  tls: readonly string[],
+  started: Started,
+): Promise<string> {
   const { file, host, port, roots } = options;
   const log = file.log("coordinator");
   if (existsSync(log)) truncateSync(log);
-  const args = ["coordinator", "--host", host, "--port", String(port), ...rootFlags(roots)];
+  const args = ["coordinator", "--host", host, "--port", String(port), ...rootFlags(roots), ...tls];
   const mark = await startInBackground(args, log, environment(options));
   started({ ...mark, name: "coordinator", ssh: null, log });
   let url: string | undefined;
@@ -101,14 +121,20 @@ async function startCoordinator(options: UpOptions, started: Started): Promise<s
   return url;
 }
 
-async function startAgentsHere(options: UpOptions, url: string, started: Started): Promise<void> {
+async function startAgentsHere(
+  options: UpOptions,
+  url: string,
+  tls: readonly string[],
+  started: Started,
+): Promise<void> {
   const { agents, file, roots } = options;
   const slots = options.slots ?? Math.max(1, Math.floor(availableParallelism() / agents));
   for (let index = 1; index <= agents; index++) {
     const name = `agent-${index}`;
     const log = file.log(name);
     if (existsSync(log)) truncateSync(log);
-    const args = ["agent", "--join", url, "--name", name, "--slots", String(slots), ...rootFlags(roots)];
+    const given = ["--join", url, "--name", name, "--slots", String(slots)];
+    const args = ["agent", ...given, ...rootFlags(roots), ...tls];
     started({ ...(await startInBackground(args, log, environment(options))), name, ssh: null, log });
   }
 }

@@ -40,6 +40,12 @@ export const localClusterFlags = {
     category: "Cluster",
     doc: "Address of this machine that the agents of an inventory reach the coordinator at",
   }),
+  tls: switchFlag({
+    name: "tls",
+    category: "Cluster",
+    doc: "up: TLS between all of them, with certificates made for it",
+    details: "They are in DIR/cluster/certs, and made anew each time. For several machines: sheaf certs.",
+  }),
   inventory: valueFlag({
     name: "inventory",
     placeholder: "FILE",
