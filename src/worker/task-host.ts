@@ -154,8 +154,9 @@ export class TaskHost {
     try {
       if (this.#loadFailure !== null) return this.#loadFailure;
       const runner = await this.#taskRunner(running.spec, trace);
-      // From here on a board that stands still means user code that does.
+      // From here on a board that stands still means user code that does: the parent is to know it at once.
       this.#options.board[PROGRESS_CELLS.beat]! += 1;
+      this.#options.written();
       const atStart = faultFor(faults, running.spec, "start");
       if (atStart !== undefined) await injectFault(atStart, this.#options.kill);
       const result = await runner.run(running.spec, {

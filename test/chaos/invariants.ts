@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "#src/base/size.js";
 import type { AttemptView, JobView } from "#src/protocol/job-view.js";
+import { isGone, namesBelow } from "../cluster/files-below.js";
 import { descendantsOf, isRunning, listeningAddresses, residentBytesOf } from "../cluster/processes.js";
 import { eventually } from "../cluster/real-cluster.js";
 import type { RealCluster } from "../cluster/real-cluster.js";
@@ -94,7 +95,7 @@ export function checkLogs(cluster: RealCluster): void {
   );
   const places = [cluster.root, join(cluster.state, "jobs"), ...agentLogs(cluster)];
   for (const path of places.flatMap(logFiles)) {
-    const text = readFileSync(path, "utf8");
+    const text = textOf(path);
     for (const token of tokens) assert.ok(!text.includes(token), `${path} holds a token`);
     assert.doesNotMatch(text, /signature=[0-9a-f]{16}/i, `${path} holds a signature`);
     const bug = /.*(?:INTERNAL|[Uu]ncaught|UnhandledPromise|at file:\/\/\S+\/dist\/).*/.exec(text);
@@ -108,10 +109,20 @@ function agentLogs(cluster: RealCluster): string[] {
   );
 }
 
+/** Of the directory itself, or, where jobs have theirs, of all below it. */
 function logFiles(directory: string): string[] {
-  if (!existsSync(directory)) return [];
   const isTop = !/[/](?:jobs|logs)$/.test(directory);
-  return readdirSync(directory, { recursive: !isTop, encoding: "utf8" })
-    .map((name) => join(directory, name))
-    .filter((path) => /\.(?:log|jsonl|json|txt)$/.test(path) && statSync(path).isFile());
+  return (isTop ? readdirSync(directory) : namesBelow(directory))
+    .filter((name) => /\.(?:log|jsonl|json|txt)$/.test(name))
+    .map((name) => join(directory, name));
+}
+
+/** "" when it is gone: agents forget the logs of jobs that are over. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isGone(error)) return "";
+    throw error;
+  }
 }

@@ -4,16 +4,14 @@ import { after, before, describe, test } from "node:test";
 import type { OutputTree } from "./output-tree.js";
 import { isRunning } from "./processes.js";
 import { eventually } from "./real-cluster.js";
-import { Scene, attemptCounts } from "./scene.js";
+import { Scene, againOf, taskOf } from "./scene.js";
 import { TcpProxy } from "./tcp-proxy.js";
 
 const maps = 8;
 const reduces = 4;
 const names = (phase: string, count: number, from = 0): string[] =>
   Array.from({ length: count - from }, (_, task) => `${phase}-0000${from + task}`);
-const once = Object.fromEntries(
-  [...names("map", maps), ...names("reduce", reduces)].map((task) => [task, 1]),
-);
+const tasks = [...names("map", maps), ...names("reduce", reduces)];
 
 describe("a coordinator that is killed", () => {
   let scene: Scene;
@@ -25,6 +23,18 @@ describe("a coordinator that is killed", () => {
     expected = await scene.oracle(args);
   });
   after(() => scene.close());
+
+  /**
+   * No task was begun twice, backups of slow ones aside (held ones are slow). An order that was on its way
+   * when the coordinator was killed may come to nothing: then another attempt of the task is the first.
+   */
+  const assertOnce = async (id: string): Promise<void> => {
+    const attempts = await scene.attempts(id);
+    const begun = attempts.filter((one) => scene.gate.isReached(`${taskOf(one)}.${one.attempt.attempt}`));
+    assert.deepEqual([...new Set(begun.map(taskOf))].sort(), tasks);
+    const causes = attempts.map((one) => `${taskOf(one)}.${one.attempt.attempt} ${one.state} ${one.cause}`);
+    assert.deepEqual(againOf(begun), {}, causes.join("\n"));
+  };
 
   const moments: readonly [when: string, finished: number, held: readonly string[]][] = [
     ["at 25 % of the tasks", 3, names("map", maps, 3)],
@@ -52,7 +62,7 @@ describe("a coordinator that is killed", () => {
       }
       scene.gate.openAll();
       await scene.assertDone(started, expected);
-      assert.deepEqual(attemptCounts(await scene.attempts(id)), once);
+      await assertOnce(id);
     });
   }
 
@@ -67,7 +77,7 @@ describe("a coordinator that is killed", () => {
     assert.equal((await scene.job(id)).state, "COMMITTING");
     scene.gate.openAll();
     await scene.assertDone(started, expected);
-    assert.deepEqual(attemptCounts(await scene.attempts(id)), once);
+    await assertOnce(id);
   });
 
   test("N7: in a commit, when the output has just appeared: the job has succeeded", async () => {
@@ -81,23 +91,22 @@ describe("a coordinator that is killed", () => {
     await scene.cluster.restartCoordinator();
     await scene.assertDone(started, expected);
     assert.equal((await scene.job(id)).state, "SUCCEEDED");
-    assert.deepEqual(attemptCounts(await scene.attempts(id)), once);
+    await assertOnce(id);
   });
 
   test("N8: again and again within one job: it still ends, and no user attempt is used up", async () => {
     scene.gate.clear();
-    const held = [...names("map", maps), ...names("reduce", reduces)];
-    scene.gate.hold(...held);
+    scene.gate.hold(...tasks);
     const started = await scene.start([...args, "--attempts", "1"]);
     const id = await started.id();
     for (const count of [2, 5, 8, 10]) {
-      scene.gate.open(...held.slice(0, count));
+      scene.gate.open(...tasks.slice(0, count));
       await scene.finishedTasks(id, count);
       await scene.cluster.restartCoordinator();
     }
     scene.gate.openAll();
     await scene.assertDone(started, expected);
-    assert.deepEqual(attemptCounts(await scene.attempts(id)), once);
+    await assertOnce(id);
   });
 
   test("N6: what ended before is told as before", async () => {
@@ -120,7 +129,7 @@ describe("a coordinator that is killed", () => {
     await scene.cluster.startCoordinator();
     scene.gate.openAll();
     await scene.assertDone(started, expected);
-    assert.deepEqual(attemptCounts(await scene.attempts(id)), once);
+    await assertOnce(id);
   });
 
   test("N23: a second coordinator on the same state is refused, and the first one works on", async () => {

@@ -5,6 +5,7 @@ import type { AttemptView, JobSummary, JobView } from "#src/protocol/job-view.js
 import { formatTask } from "#src/scheduler/ids.js";
 import { sheaf } from "../cli/support.js";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.js";
+import { namesBelow } from "./files-below.js";
 import { Gate, gatedWordCount } from "./gate.js";
 import { assertComplete, treeOf } from "./output-tree.js";
 import type { OutputTree } from "./output-tree.js";
@@ -170,8 +171,7 @@ export class Scene {
   async assertForgotten(): Promise<void> {
     const left = (): string[] =>
       Array.from({ length: this.cluster.settings.agents }, (_, index) => {
-        const jobs = join(this.cluster.agentState(index), "jobs");
-        const names = existsSync(jobs) ? readdirSync(jobs, { recursive: true, encoding: "utf8" }) : [];
+        const names = namesBelow(join(this.cluster.agentState(index), "jobs"));
         return names.map((name) => `${this.cluster.agentName(index)}: ${name}`);
       }).flat();
     await eventually(

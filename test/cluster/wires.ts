@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { namesBelow } from "./files-below.js";
 import { listeningAddresses } from "./processes.js";
 import type { RealCluster } from "./real-cluster.js";
 import { Scene } from "./scene.js";
@@ -77,13 +78,10 @@ export class Wires {
 /** Files with map outputs that lie in an agent's directory now. */
 export function mapOutputsOf(cluster: RealCluster, index: number): string[] {
   const jobs = join(cluster.agentState(index), "jobs");
-  let names: string[];
-  try {
-    names = readdirSync(jobs, { recursive: true, encoding: "utf8" });
-  } catch {
-    return [];
-  }
-  return names.filter((name) => /\bmap-\d+\.\d+\/[^/]+\.run$/.test(name)).map((name) => join(jobs, name));
+  const isOutput = (name: string): boolean => /\bmap-\d+\.\d+\/[^/]+\.run$/.test(name);
+  return namesBelow(jobs)
+    .filter(isOutput)
+    .map((name) => join(jobs, name));
 }
 
 export function deleteFile(path: string): void {

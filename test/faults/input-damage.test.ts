@@ -61,7 +61,8 @@ for (const [extension, good, trailerBytes] of files) {
         const inputs = bench.file(`in.${extension}`, "");
         bench.file(`in.${extension}`, bytes);
         // Setting bad records aside does not make up for records that are missing.
-        const result = await bench.run(each, { inputs, attempts: 1, maxBad: "50%" });
+        const options = { inputs, attempts: 1, maxBad: "50%", isolate: "inline" } as const;
+        const result = await bench.run(each, options);
         assertRunFailed(bench, result, "INPUT_CORRUPT");
         assert.ok(result.error!.message.includes(inputs), result.error!.message);
       });
@@ -128,7 +129,8 @@ describe("D7: long records", () => {
     const bench = new Bench(t);
     const inputs = bench.file("in.txt", records.join("\n"));
     for (const splitSize of [100, 10_000]) {
-      const result = await bench.run(limited, { inputs, splitSize, attempts: 1, workers: 1 });
+      const options = { inputs, splitSize, attempts: 1, isolate: "inline" } as const;
+      const result = await bench.run(limited, options);
       assertRunFailed(bench, result, "RECORD_TOO_LARGE");
       assert.match(result.error!.message, /in\.txt:1003: the record is longer than 1000 B/);
     }
@@ -138,7 +140,8 @@ describe("D7: long records", () => {
     const bench = new Bench(t);
     const inputs = bench.file("in.txt", records.join("\n"));
     for (const splitSize of [100, 999, 10_000]) {
-      const result = await bench.run(limited, { inputs, splitSize, maxBad: 2, overwrite: true });
+      const options = { inputs, splitSize, maxBad: 2, overwrite: true, isolate: "inline" } as const;
+      const result = await bench.run(limited, options);
       assert.equal(result.status, "SUCCEEDED", result.error?.report);
       assert.equal(result.badRecords, 2);
       assert.deepEqual(

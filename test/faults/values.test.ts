@@ -127,7 +127,7 @@ describe("D10: odd keys and values", () => {
         map(at: number, emit) { emit(at, values[at]); },
       });
     `;
-    const pairs = await results(new Bench(t), job);
+    const pairs = await results(new Bench(t), job, { isolate: "inline" });
     const values = literals(VALUES);
     for (const [at, value] of pairs) assert.deepStrictEqual(value, values[at as number]);
     assert.equal(pairs.length, VALUES.length);
@@ -168,7 +168,7 @@ describe("D10: odd keys and values", () => {
     test(`D10: ${emits} is refused at emit, with the record`, async (t) => {
       const bench = new Bench(t);
       const inputs = bench.file("in.txt", "first\n");
-      const result = await bench.run(refusing(emits), { inputs, attempts: 1 });
+      const result = await bench.run(refusing(emits), { inputs, attempts: 1, isolate: "inline" });
       assertRunFailed(bench, result, code);
       assert.match(result.error!.message, says);
       const { failure } = result.error!;
@@ -217,7 +217,8 @@ describe("D11: what a partitioner must not answer", () => {
       const bench = new Bench(t);
       const inputs = bench.file("in.txt", inputText);
       const more = `partition: (key, partitions) => (key === "not" ? ${answer} : 0),`;
-      const result = await bench.run(wordCount({ more }), { inputs, partitions: 3, attempts: 1 });
+      const options = { inputs, partitions: 3, attempts: 1, isolate: "inline" } as const;
+      const result = await bench.run(wordCount({ more }), options);
       assertRunFailed(bench, result, "PARTITION_INVALID");
       assert.match(result.error!.message, says);
       assert.match(result.error!.message, /"not"/);
