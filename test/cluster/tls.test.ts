@@ -42,7 +42,7 @@ describe("a cluster whose every connection is TLS", () => {
     await Promise.all([certs("init", "certs"), certs("init", "others")]);
     const server = ["--host", "127.0.0.1"];
     await Promise.all([
-      ...["coordinator", "agent-0", "agent-1"].map((name) => certs("issue", "certs", name, ...server)),
+      certs("issue", "certs", "machine", ...server),
       certs("issue", "certs", "alice"),
       certs("issue", "others", "mallory", ...server),
     ]);
@@ -52,8 +52,8 @@ describe("a cluster whose every connection is TLS", () => {
       agents: 2,
       heartbeatMs: 500,
       leaseMs: 4_000,
-      coordinatorFlags: flags(filesOf("coordinator")),
-      agentFlags: (index) => flags(filesOf(`agent-${index}`)),
+      coordinatorFlags: flags(filesOf("machine")),
+      agentFlags: () => flags(filesOf("machine")),
       dispatcher: async () => new Agent({ connect }),
     });
     args = [scene.gated, await scene.generated("text", "300KB"), "--mappers", "4", "-p", "2"];

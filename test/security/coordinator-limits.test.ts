@@ -9,7 +9,7 @@ import { startCoordinator } from "./coordinator-process.js";
 import { codeOf, rawRequest, sendRaw } from "./http-support.js";
 
 /** What a process of that kind may have grown by, whatever is done to it here. */
-const grownBytesMax = 200 * MiB;
+const grownBytesMax = 256 * MiB;
 
 interface Slow {
   readonly socket: Socket;
