@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { RealCluster, eventually } from "../cluster/real-cluster.js";
 import { sheaf } from "./support.js";
+import type { SheafResult } from "./support.js";
 
 /*
  * The commands of a client against a cluster as it ships: one for all tests, since starting it takes longer
@@ -12,10 +13,13 @@ import { sheaf } from "./support.js";
 
 let cluster: RealCluster;
 let work: string;
+/** Tries for a while to reach what is not there: beside all other tests. */
+let unreachable: Promise<SheafResult>;
 const file = (name: string): string => join(work, name);
 
 before(async () => {
   cluster = await RealCluster.start(null, { agents: 2, heartbeatMs: 400, leaseMs: 4_000 });
+  unreachable = cluster.run(["jobs", "--on", "http://127.0.0.1:1"]);
   work = join(cluster.root, "work");
   mkdirSync(work);
   writeFileSync(file("in.txt"), Array.from({ length: 400 }, (_, i) => `a b${i % 7} c`).join("\n"));
@@ -219,7 +223,7 @@ test("flags that make no sense together, and coordinators that are none, are tol
     assert.match(stderr, cases[index]![1]);
     assert.equal(code, 2, stderr);
   }
-  const nowhere = await cluster.run(["jobs", "--on", "http://127.0.0.1:1"]);
+  const nowhere = await unreachable;
   assert.deepEqual([nowhere.code, /nothing listens at 127\.0\.0\.1:1/.test(nowhere.stderr)], [1, true]);
   const stranger = await cluster.run(["jobs"], {
     env: { SHEAF_TOKEN_FILE: undefined, SHEAF_STATE: file("nothing") },

@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { allCommands, commandNames } from "#src/cli/commands.js";
-import { allFlags } from "#src/cli/help-text.js";
+import { allFlags, longHelp } from "#src/cli/help-text.js";
+import { plainStyle } from "#src/cli/ui/style.js";
 import { packageRoot, sheaf } from "./support.js";
 
 test("sheaf alone lists every command", async () => {
@@ -33,7 +34,7 @@ test("help is the same by every door", async () => {
 test("every flag is in its command's help, with its own doc and no clash", async () => {
   for (const command of await allCommands()) {
     const flags = Object.values(allFlags(command));
-    const { stdout } = await sheaf(["help", command.name]);
+    const stdout = await longHelp(command, { width: 80, style: plainStyle });
     for (const flag of flags) {
       assert.ok(stdout.includes(`--${flag.name}`), `${command.name} --${flag.name}`);
       assert.ok(!flag.doc.endsWith("."), `${flag.name}: doc ends with a full stop`);

@@ -47,9 +47,11 @@ describe("a cluster of three agents on this machine", () => {
   for (const [name, argsOf] of examples) {
     test(`${name} gives the bytes of a local run, on a shared path and through the coordinator`, async () => {
       const args = await argsOf();
+      const shared = await scene.start(args);
+      const collected = await scene.start([...args, "--no-shared"]);
       const expected = await scene.oracle(args);
-      await scene.assertDone(await scene.start(args), expected);
-      await scene.assertDone(await scene.start([...args, "--no-shared"]), expected);
+      await scene.assertDone(shared, expected);
+      await scene.assertDone(collected, expected);
     });
   }
 
@@ -170,11 +172,13 @@ describe("a cluster of three agents on this machine", () => {
     const lines = Array.from({ length: 3_000 }, (_, n) => (n % 1_000 === 500 ? `bad ${n}` : `line ${n}`));
     const input = scene.file("some-bad.txt", `${lines.join("\n")}\n`);
     const args = [job, input, "--split-size", "8KB", "-p", "2", "--max-bad", "3"];
+    const shared = await scene.start(args);
+    const collected = await scene.start([...args, "--no-shared"]);
+    const over = await scene.start([...args.slice(0, -1), "2"]);
     const expected = await scene.oracle(args);
     assert.ok(Object.keys(expected).some((name) => name.startsWith("_bad/")));
-    await scene.assertDone(await scene.start(args), expected);
-    await scene.assertDone(await scene.start([...args, "--no-shared"]), expected);
-    const over = await scene.start([...args.slice(0, -1), "2"]);
+    await scene.assertDone(shared, expected);
+    await scene.assertDone(collected, expected);
     const result = await over.running.done;
     assert.equal(result.code, 1, result.stderr);
     scene.assertNothingBeside(over.output, false);
@@ -194,9 +198,13 @@ describe("a cluster of three agents on this machine", () => {
     const good = scene.file("three.txt", "a\nb\nc\n");
     const bad = scene.file("two.txt", "a\nb\n");
     const args = [job, good, "-p", "1"];
-    await scene.assertDone(await scene.start(args), await scene.oracle(args));
-    for (const more of [[], ["--no-shared"]]) {
-      const started = await scene.start([job, bad, "-p", "1", ...more]);
+    const succeeding = await scene.start(args);
+    const failing = [
+      await scene.start([job, bad, "-p", "1"]),
+      await scene.start([job, bad, "-p", "1", "--no-shared"]),
+    ];
+    await scene.assertDone(succeeding, await scene.oracle(args));
+    for (const started of failing) {
       const result = await started.running.done;
       assert.equal(result.code, 1, result.stderr);
       assert.match(result.stderr, /wanted 3 lines, got 2/);

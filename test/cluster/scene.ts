@@ -76,10 +76,10 @@ export class Scene {
     return sheaf(args, { timeoutMs: 120_000, env: { SHEAF_STATE: this.path("local-state") } });
   }
 
-  /** The output of a job run on this machine alone. */
+  /** The output of a job run on this machine alone, in the one thread that starts soonest. */
   async oracle(args: readonly string[]): Promise<OutputTree> {
     const output = this.#newOutput("local");
-    await this.local(["run", ...args, "-o", output]);
+    await this.local(["run", ...args, "--inline", "-o", output]);
     return treeOf(output);
   }
 
