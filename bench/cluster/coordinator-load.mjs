@@ -1,31 +1,40 @@
-// What a coordinator costs: a real one, in a process of its own, and agents that speak HTTP as real ones do
-// but run nothing. First a job of many tasks (memory, decisions a second), then the coordinator is killed and
-// all agents come back at once (how late heartbeats are).
-//   node bench/cluster/coordinator-load.mjs [--tasks 50000] [--agents 200] [--slots 2]
-import { spawn } from "node:child_process";
+// What a coordinator costs: a real one in a process of its own; in another one agents that speak HTTP as real
+// ones do but run nothing (load-agents.mjs). A job of many tasks runs; when half of its maps are done the
+// coordinator is killed with SIGKILL and started again, all agents come back at once, and the job goes on to
+// its end. This process only looks: at memory, and every 20 ms at how long an answer takes.
+//   node bench/cluster/coordinator-load.mjs [--tasks 50000] [--reduces 64] [--agents 200] [--slots 2]
+import { fork, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { ApiClient } from "../../dist/client/api-client.js";
+import { submission } from "./load-submission.mjs";
 
 const { values } = parseArgs({
   options: {
     tasks: { type: "string", default: "50000" },
+    reduces: { type: "string", default: "64" },
     agents: { type: "string", default: "200" },
     slots: { type: "string", default: "2" },
   },
 });
-const [tasks, agents, slots] = [values.tasks, values.agents, values.slots].map(Number);
+const [tasks, reduces, agents, slots] = ["tasks", "reduces", "agents", "slots"].map((name) =>
+  Number(values[name]),
+);
 const root = mkdtempSync(join(tmpdir(), "sheaf-load-"));
 const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+const leaseMs = 10_000;
 let port = 0;
 let child;
+let host;
+let isLooking = true;
 
 async function startCoordinator() {
-  const flags = ["--port", String(port), "--state", root, "--log-level", "error"];
+  const flags = ["--port", String(port), "--state", root, "--log-level", "error", "--lease", `${leaseMs}ms`];
   child = spawn(process.execPath, [main, "coordinator", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
   const url = await new Promise((resolve) =>
     child.stdout.setEncoding("utf8").on("data", (text) => {
@@ -37,234 +46,116 @@ async function startCoordinator() {
   return url;
 }
 
-const residentMiB = () => {
-  const status = readFileSync(`/proc/${child.pid}/status`, "latin1");
-  const of = (name) => Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)[1]) / 1024);
-  return { now: of("VmRSS"), most: of("VmHWM") };
-};
+/** The most it ever had, as the kernel counts it. */
+const peakMiB = () =>
+  Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "latin1"))[1]) / 1024);
 
-const url = await startCoordinator();
-const token = (kind) => readFileSync(join(root, `${kind}.token`), "utf8").trim();
-const client = new ApiClient({ url, token: token("client") });
-const utility = { cpuIdle: 100, diskIdle: 100, utility: 100, freeMemoryBytes: 1 };
-const stats = Object.fromEntries(
-  "recordsIn bytesIn recordsOut bytesOut emitted shuffleBytes spills badRecords groups elapsedMs cpuMs"
-    .split(" ")
-    .map((name) => [name, 1]),
-);
-let beatsMs = [];
-let isOver = false;
-
-class Agent {
-  running = new Map();
-  jobs = new Set();
-  asks = [];
-  constructor(index) {
-    this.name = `agent-${index}`;
-    this.api = new ApiClient({ url, token: token("agent"), retryMs: 120_000 });
-  }
-
-  async join() {
-    await this.api.register({
-      protocol: 1,
-      version: "load",
-      agent: this.name,
-      incarnation: 1,
-      host: "load",
-      pid: 1,
-      address: "http://127.0.0.1:9",
-      slots,
-      memoryBytes: 1,
-      utility,
-      roots: ["/"],
-    });
-  }
-
-  async beat() {
+/** The longest answer to a request that costs nothing: how long the coordinator was busy with one thing. */
+let longestMs = 0;
+async function look(url) {
+  while (isLooking) {
     const began = performance.now();
-    const running = [...this.running.values()];
-    await this.api.heartbeat(this.name, {
-      incarnation: 1,
-      running,
-      jobs: [...this.jobs],
-      utility,
-      draining: false,
-    });
-    beatsMs.push(performance.now() - began);
-  }
-
-  async live() {
-    void this.orders();
-    for (let slot = 0; slot < slots; slot++) void this.serve(slot);
-    while (!isOver) {
-      const began = performance.now();
-      await this.beat().catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, Math.max(0, 1_000 - (performance.now() - began))));
-    }
-  }
-
-  async orders() {
-    while (!isOver) {
-      const { orders } = await this.api
-        .orders(this.name, { incarnation: 1, errands: [] })
-        .catch(() => ({ orders: [] }));
-      for (const order of orders) if (order.kind === "errand") await this.errand(order.errand);
-    }
-  }
-
-  async errand(errand) {
-    const from = { agent: this.name, incarnation: 1 };
-    const piece = (index) => ({
-      kind: "file",
-      path: `/data/logs/part-${index}.txt`,
-      name: `logs/part-${index}.txt`,
-      start: 0,
-      end: 1,
-      fileBytes: 1,
-      mtimeMs: 0,
-      compression: "none",
-    });
-    const splits = Array.from({ length: tasks }, (_, index) => ({ index, bytes: 1, pieces: [piece(index)] }));
-    const planned = {
-      kind: "planned",
-      ...from,
-      splits,
-      sample: [],
-      files: tasks,
-      bytes: tasks,
-      partitions: [1],
-    };
-    await this.api.errandDone(
-      errand.id,
-      errand.kind === "plan" ? planned : { kind: "committed", ...from, parts: [] },
+    const answer = await fetch(`${url}/health`).then(
+      (one) => one.text(),
+      () => null,
     );
-  }
-
-  async serve(slot) {
-    while (!isOver) {
-      this.asks[slot] = (this.asks[slot] ?? 0) + 1;
-      const who = { agent: this.name, incarnation: 1, slot, ask: this.asks[slot], workerPid: 1 };
-      const answer = await this.api.askTask(who).catch(() => null);
-      if (answer?.order == null) continue;
-      const { attempt } = answer.order;
-      this.jobs.add(attempt.job);
-      const isMap = attempt.phase === "map";
-      const result = {
-        kind: "success",
-        stats,
-        counters: { done: 1 },
-        output: isMap ? { task: attempt.task, attempt: attempt.attempt, path: "/x" } : null,
-        parts: [],
-        keys: [],
-        partitionBytes: isMap ? [[1]] : [],
-        hotKeys: [],
-        badPath: null,
-      };
-      const output = isMap ? { bytes: 1, fingerprint: "00" } : null;
-      const report = { status: 4, attempt, result, output };
-      await this.api
-        .report(attempt.job, answer.type, attempt.task, report, who)
-        .catch((error) => console.error(error.message));
-    }
+    if (answer !== null) longestMs = Math.max(longestMs, performance.now() - began);
+    await pause(20);
   }
 }
 
-const code = Buffer.from("export default null;");
-const hash = createHash("sha256").update(code).digest("hex");
-await client.putBlob(hash, { bytes: code.length, open: () => Readable.from([code]) });
-const all = Array.from({ length: agents }, (_, index) => new Agent(index));
-await Promise.all(all.map((agent) => agent.join()));
-for (const agent of all) void agent.live();
-
-const began = performance.now();
-const { job } = await client.submit(submission(), "load-0123456789");
-let most = 0;
-for (;;) {
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  const { state } = await client.job(job);
-  most = Math.max(most, residentMiB().most);
-  if (state === "SUCCEEDED") break;
-  if (state === "FAILED" || state === "CANCELLED") throw new Error(state);
+function ask(question, options = {}) {
+  return new Promise((resolve) => {
+    const heard = (message) => {
+      if (message.answer !== question) return;
+      host.off("message", heard);
+      resolve(message);
+    };
+    host.on("message", heard);
+    host.send({ ask: question, options });
+  });
 }
-const elapsedMs = performance.now() - began;
-const quantile = (list, share) =>
-  Math.round([...list].sort((a, b) => a - b)[Math.floor(list.length * share)] ?? 0);
-console.log(
-  `${tasks} tasks on ${agents} agents: ${(elapsedMs / 1000).toFixed(1)} s, ` +
-    `${Math.round((tasks * 1000) / elapsedMs)} tasks/s`,
-);
-console.log(
-  `memory of the coordinator: ${most} MiB at most; ` +
-    `heartbeats: median ${quantile(beatsMs, 0.5)} ms, worst ${quantile(beatsMs, 0.9999)} ms`,
-);
 
-beatsMs = [];
-child.kill("SIGKILL");
-await new Promise((resolve) => child.once("close", resolve));
-const restarted = performance.now();
-await startCoordinator();
-console.log(`restarted in ${Math.round(performance.now() - restarted)} ms`);
-while (beatsMs.length < 5 * agents) await new Promise((resolve) => setTimeout(resolve, 50));
-console.log(
-  `${agents} agents come back: 5 beats of each ${Math.round(performance.now() - restarted)} ms after; ` +
-    `worst heartbeat ${quantile(beatsMs, 0.9999)} ms (lease 10,000 ms)`,
-);
-const nodes = await client.nodes();
-console.log(`agents lost: ${(nodes.nodes ?? nodes).filter(({ state }) => state === "lost").length}`);
-isOver = true;
-child.kill("SIGKILL");
-rmSync(root, { recursive: true, force: true });
-process.exit(0);
+async function until(isSo, everyMs = 200) {
+  while (!(await isSo())) await pause(everyMs);
+}
 
-function submission() {
-  return {
-    protocol: 1,
-    name: "load",
-    submitter: "bench",
-    host: "here",
-    group: null,
-    project: null,
-    file: null,
-    code: hash.slice(0, 16),
-    bundle: hash,
-    sourceMap: null,
-    aux: [],
-    outline: {
-      name: null,
-      input: {
-        kind: "text",
-        framing: { kind: "delimiter", delimiter: "Cg==" },
-        needsHeader: false,
-        compression: "auto",
-        recordBytesMax: null,
-      },
-      collections: [{ name: "", partitions: 1, order: "hash", mapOnly: false }],
-      params: {},
-      hasExpect: false,
-      seed: 0,
-      aux: [],
-    },
-    inputs: ["/data/logs"],
-    options: {
-      partitions: [1],
-      splitBytes: null,
-      memoryBytes: 2 ** 28,
-      heapBytes: null,
-      sample: 1,
-      params: {},
-      badBudget: null,
-      attempts: 4,
-      failedTasksShare: 0,
-      noProgressMs: 60_000,
-      partBytes: 2 ** 26,
-      cores: null,
-      priority: 0,
-      speculation: false,
-      queueTimeoutMs: null,
-      mappers: null,
-    },
-    output: { kind: "collect", write: true, collect: false },
-    attached: false,
-    faults: [],
-  };
+async function told(what) {
+  const { beats, medianMs, worstMs, silentMs, failed } = await ask("hearts");
+  console.log(
+    `${what}: coordinator's peak ${peakMiB()} MiB; longest stall ${Math.round(longestMs)} ms; ${beats} heartbeats, ` +
+      `median ${medianMs} ms, worst ${worstMs} ms, longest silence ${silentMs} ms (lease ${leaseMs}), ${failed} unanswered`,
+  );
+  longestMs = 0;
+}
+
+function clean() {
+  isLooking = false;
+  host?.kill("SIGKILL");
+  child?.kill("SIGKILL");
+  rmSync(root, { recursive: true, force: true, maxRetries: 3 });
+}
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+process.once("exit", clean);
+
+try {
+  const url = await startCoordinator();
+  const token = (kind) => readFileSync(join(root, `${kind}.token`), "utf8").trim();
+  const client = new ApiClient({ url, token: token("client") });
+  host = fork(new URL("load-agents.mjs", import.meta.url));
+  await ask("start", { url, token: token("agent"), agents, tasks, reduces, slots });
+  void look(url);
+  console.log(`${agents} agents of ${slots} slots have joined; the coordinator has ${peakMiB()} MiB`);
+
+  const code = Buffer.from("export default null;");
+  const hash = createHash("sha256").update(code).digest("hex");
+  await client.putBlob(hash, { bytes: code.length, open: () => Readable.from([code]) });
+  const began = performance.now();
+  const { job } = await client.submit(submission(hash, reduces), "load-0123456789");
+  await until(async () => (await client.job(job)).state === "RUNNING", 20);
+  const plannedMs = Math.round(performance.now() - began);
+  await told(`${tasks} maps and ${reduces} reduces planned in ${plannedMs} ms`);
+  await until(async () => (await ask("counts")).finished >= tasks / 2);
+  const half = (performance.now() - began - plannedMs) / 1000;
+  await told(`half of the maps in ${half.toFixed(1)} s (${Math.round(tasks / 2 / half)} a second)`);
+
+  child.kill("SIGKILL");
+  await new Promise((resolve) => child.once("close", resolve));
+  await ask("hearts");
+  const killed = Date.now();
+  await startCoordinator();
+  console.log(`killed and started again: it listens after ${Date.now() - killed} ms`);
+  // Of what the hearts tell, only what came after the kill counts.
+  let back = { back: 0, lastBackMs: 0, worstMs: 0, silentMs: 0 };
+  await until(async () => {
+    const now = await ask("hearts");
+    back = {
+      back: Math.max(back.back, now.back),
+      lastBackMs: Math.max(back.lastBackMs, now.lastBackMs),
+      worstMs: Math.max(back.worstMs, now.worstMs),
+      silentMs: Math.max(back.silentMs, now.silentMs),
+    };
+    return back.back === agents;
+  }, 3_000);
+  const lost = (nodes) => nodes.filter(({ state }) => state === "lost").length;
+  console.log(
+    `all ${back.back} agents are back ${back.lastBackMs - killed} ms after the kill; worst heartbeat ` +
+      `${back.worstMs} ms, longest silence ${back.silentMs} ms; lost: ${lost(await client.nodes())}`,
+  );
+  let state = "";
+  await until(async () => {
+    ({ state } = await client.job(job));
+    return ["SUCCEEDED", "FAILED", "CANCELLED"].includes(state);
+  });
+  await told(`${state} ${((performance.now() - began) / 1000).toFixed(1)} s after it was submitted`);
+  const { begun, twice, standings } = await ask("counts");
+  const { counters } = await client.job(job);
+  console.log(
+    `tasks begun: ${begun} of ${tasks + reduces}; begun twice: ${twice}; counted: ${counters.done}; ` +
+      `agents lost: ${lost(await client.nodes())}, told to join again: ${standings}`,
+  );
+  process.exit(0);
+} catch (error) {
+  console.error(error);
+  process.exit(1);
 }

@@ -6,6 +6,7 @@ import type { TaskOrder } from "../protocol/task-messages.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import type { PoolListener } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
 import { untilAnswered } from "./agent-world.ts";
 import type { AgentWorld } from "./agent-world.ts";
@@ -49,6 +50,8 @@ export type LifeEnd = { readonly kind: "left" } | { readonly kind: "fenced"; rea
 const lookMs = 250;
 /** What an agent that leaves waits at most for the answers to its last reports. */
 const handBackMsMax = 3_000;
+/** And for the answer to its leaving. */
+const leaveMsMax = 2_000;
 
 /**
  * One life of an agent, under one incarnation: registers, has its slots ask for tasks, obeys orders. When the
@@ -71,6 +74,8 @@ export class AgentLife {
   #draining = false;
   /** The coordinator knows that it drains, or is not there to be told. */
   #drainingHeard = false;
+  /** It drains, and the coordinator has said that nothing of what is here is needed. */
+  #mayLeave = false;
   #silent = false;
   #nextId = 1;
   #waiting: (() => void)[] = [];
@@ -147,8 +152,20 @@ export class AgentLife {
     await this.#until(() => this.#table.size === 0 && (this.#drainingHeard || this.#timing === null), endMs);
     for (const run of this.#table.all()) run.handBack("the agent is leaving the cluster");
     await this.#until(() => this.#table.size === 0, clock.nowMs() + handBackMsMax);
-    await this.#until(() => this.#options.shuffle.jobs().length === 0, endMs);
+    const isDone = (): boolean => this.#mayLeave || this.#options.shuffle.jobs().length === 0;
+    await this.#until(() => isDone() && this.#errands.pending.length === 0, endMs);
+    await this.#tellLeaving();
     this.leave();
+  }
+
+  /** So that the coordinator need not wait for the end of the lease. */
+  async #tellLeaving(): Promise<void> {
+    if (this.#timing === null || this.#over.signal.aborted) return;
+    const { world, agent, incarnation } = this.#options;
+    const call = { retryMs: 0, timeoutMs: leaveMsMax, signal: this.#over.signal };
+    await world.api.leave(agent, incarnation, call).catch((error: unknown) => {
+      world.log("warn", `the coordinator was not told that this agent leaves: ${describeThrown(error)}`);
+    });
   }
 
   /** Ends everything at once. */
@@ -229,6 +246,8 @@ export class AgentLife {
   #take(answer: HeartbeatAnswer): void {
     if (answer.standing === "fenced") return this.#fenced(this.#options.incarnation);
     if (answer.standing === "join") return this.#rejoin();
+    if (this.#draining && answer.needed === 0) this.#mayLeave = true;
+    for (const errand of answer.drop ?? []) this.#errands.drop(errand);
     for (const job of answer.forget) this.#forget(job);
     for (const [job, version] of Object.entries(answer.outputs)) {
       this.#options.shuffle.outputsGrew(job, version);
@@ -333,12 +352,34 @@ export class AgentLife {
   }
 
   #listener(job: string): PoolListener {
+    /** The attempt that ended last in each slot. */
+    const last = new Map<number, AttemptRun["ref"]>();
     return {
-      attemptEnded: (_slot, id, result) => this.#table.byId(id)?.ended(result),
+      attemptEnded: (slot, id, result) => {
+        const run = this.#table.byId(id);
+        if (run !== undefined) last.set(slot, run.ref);
+        run?.ended(result);
+      },
       log: (id, stream, text) => this.#logs.add(job, this.#table.byId(id)?.ref ?? null, stream, text),
-      stray: ({ message }) =>
-        this.#logs.add(job, null, "log", `user code threw after its task was over: ${message}`),
+      stray: (failure, slot) => {
+        this.#logs.add(job, null, "log", `user code threw after its task was over: ${failure.message}`);
+        const attempt = last.get(slot);
+        if (failure.code === "EMIT_LATE" && attempt !== undefined) void this.#tellStray(attempt, failure);
+      },
     };
+  }
+
+  /** An emit that came too late: a result that was reported lacks it. */
+  async #tellStray(attempt: AttemptRun["ref"], failure: TaskFailure): Promise<void> {
+    const { world, agent, incarnation } = this.#options;
+    const { job } = attempt;
+    const stray = { agent, incarnation, attempt, failure: { ...failure, log: [...failure.log] } };
+    try {
+      await world.api.stray(job, stray, { signal: this.#over.signal, ...untilAnswered });
+    } catch (error) {
+      if (this.#over.signal.aborted) return;
+      world.log("warn", `the coordinator was not told of a late emit: ${describeThrown(error)}`, { job });
+    }
   }
 
   #tick(): void {
@@ -361,6 +402,7 @@ export class AgentLife {
         jobs: this.#jobs.ids(),
         utility: this.#options.measure(),
         draining: this.#draining,
+        errands: this.#errands.beats(),
       },
       everyMs: heartbeatMs,
       silentMsMax: 2 * leaseMs,

@@ -10,7 +10,7 @@ import { runFingerprint } from "../shuffle/run-fingerprint.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
-import type { MapOutput, Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import { tracedPlace } from "../worker/trace.ts";
@@ -18,6 +18,7 @@ import type { AgentWorld } from "./agent-world.ts";
 import { cancelled, failed, finished, handedBack, unreadable } from "./attempt-report.ts";
 import type { OutputDigest } from "./attempt-report.ts";
 import { AttemptWatch } from "./attempt-watch.ts";
+import { damagedFile, damagedInput } from "./damaged-input.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
 import { uploadResults } from "./result-upload.ts";
 import { stagingOf } from "./shared-output.ts";
@@ -164,10 +165,10 @@ export class AttemptRun {
       if ("kind" in spec && spec.kind === "unreadable") return this.#inputsMissing(spec);
       const result = await this.#inSlot(job, spec as TaskSpec);
       if (result.kind === "success") return this.#succeeded(job, result);
-      const damaged = damagedInput(spec as TaskSpec, result);
-      if (damaged === null) return failed(ref, result, this.#place);
-      const anew = this.#setting.shuffle.damaged(ref.job, damaged.path!);
-      if (!anew || again) return unreadable(ref, damaged, result);
+      const path = damagedFile(spec as TaskSpec, result);
+      if (path === null) return failed(ref, result, this.#place);
+      const anew = this.#setting.shuffle.damaged(ref.job, path);
+      if (!anew || again) return this.#inputDamaged(spec as TaskSpec, result);
       await emptied(this.#directory!);
       if (this.#outputDirectory !== null) await emptied(this.#outputDirectory);
     }
@@ -271,6 +272,14 @@ export class AttemptRun {
     return unreadable(this.ref, { task, attempt }, failure);
   }
 
+  /** Whose map is to be made again is told by where the file is damaged; else the attempt goes elsewhere. */
+  #inputDamaged(spec: TaskSpec, result: TaskFailure): TaskReport {
+    const map = damagedInput(spec, result);
+    return map === null
+      ? failed(this.ref, { ...result, blame: "system" })
+      : unreadable(this.ref, map, result);
+  }
+
   #reportThrown(error: unknown): TaskReport {
     const { signal } = this.#abort;
     if (signal.aborted) {
@@ -290,13 +299,6 @@ export class AttemptRun {
   async #removeLocal(): Promise<void> {
     if (this.#directory !== null) await remove(this.#directory);
   }
-}
-
-/** The map output that a reduce could not read, when that is why it failed. */
-function damagedInput(spec: TaskSpec, failure: TaskFailure): MapOutput | null {
-  if (spec.kind !== "reduce" || failure.path === null) return null;
-  if (failure.code !== "BLOCK_CORRUPT" && failure.code !== "INPUT_MISSING") return null;
-  return spec.inputs.find((input) => input.path === failure.path) ?? null;
 }
 
 /** Another machine may have planned the job, with other roots. @throws SheafError FORBIDDEN */

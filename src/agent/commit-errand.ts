@@ -15,26 +15,43 @@ type Committed = Omit<Extract<ErrandResult, { kind: "committed" }>, "agent" | "i
 /**
  * Asks the job's gate, then makes its output final. Can be done again, here or by another agent, wherever an
  * earlier try was cut off.
+ * @param step called before everything that changes a file; what it throws ends the errand
  * @throws SheafError EXPECT_FAILED when the gate refuses; as commitOutput; FORBIDDEN outside the roots
  */
 export async function commitErrand(
   errand: CommitErrand,
   jobs: NodeJobs,
   roots: readonly string[],
+  step: () => void,
 ): Promise<Committed> {
-  if (errand.expect !== null) await askGate(errand, errand.expect, jobs);
+  if (errand.expect !== null) await moving(step, askGate(errand, errand.expect, jobs));
   const { output, results } = errand;
   if (output.kind !== "shared" || results === null) return { kind: "committed", parts: [] };
+  step();
   const staging = await stagingOf(output.path, errand.job, roots);
   for (const result of results) checkPlaces(result, staging);
   const { name, code, collections, counters } = errand;
   const { overwrite } = output;
   const { out, aside } = staging;
-  const plan = { name, code, collections, staging: out, output: staging.output, overwrite, aside };
+  const plan = { name, code, collections, staging: out, output: staging.output, overwrite, aside, step };
   // Which phase a result is of does not matter here: parts are ordered by what they are.
   const parts = await commitOutput(plan, { sample: [], map: [], reduce: results, counters });
   await rm(staging.root, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
   return { kind: "committed", parts: [...parts] };
+}
+
+const movingMs = 1_000;
+
+/** Code is fetched, and user code run, within time limits of their own. */
+async function moving(step: () => void, work: Promise<void>): Promise<void> {
+  const timer = setInterval(() => {
+    try {
+      step();
+    } catch {
+      // The next step ends the errand.
+    }
+  }, movingMs);
+  await work.finally(() => clearInterval(timer));
 }
 
 async function askGate(

@@ -1,4 +1,4 @@
-import { unreachable } from "../base/errors.ts";
+import { SheafError, unreachable } from "../base/errors.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { failureOfThrown } from "../worker/failure.ts";
 import { untilAnswered } from "./agent-world.ts";
@@ -7,6 +7,7 @@ import { commitErrand } from "./commit-errand.ts";
 import type { NodeJobs } from "./node-jobs.ts";
 import { planErrand } from "./plan-errand.ts";
 import { removeStaging, stagingOf } from "./shared-output.ts";
+import { withoutPages } from "./split-pages.ts";
 
 export interface ErrandSetting {
   readonly world: AgentWorld;
@@ -18,6 +19,12 @@ export interface ErrandSetting {
   readonly signal: AbortSignal;
 }
 
+interface Pending {
+  /** Grows with each step. */
+  beat: number;
+  readonly dropped: AbortController;
+}
+
 /** Results kept, for errands that are given again because the answer was lost. */
 const resultsKept = 32;
 
@@ -27,7 +34,7 @@ const resultsKept = 32;
  */
 export class Errands {
   readonly #setting: ErrandSetting;
-  readonly #pending = new Set<string>();
+  readonly #pending = new Map<string, Pending>();
   readonly #results = new Map<string, ErrandResult>();
 
   constructor(setting: ErrandSetting) {
@@ -36,34 +43,60 @@ export class Errands {
 
   /** Errands it has heard of and not yet answered. */
   get pending(): string[] {
-    return [...this.#pending];
+    return [...this.#pending.keys()];
+  }
+
+  /** The same with how often each has moved on, for heartbeats. */
+  beats(): { id: string; beat: number }[] {
+    return [...this.#pending].map(([id, { beat }]) => ({ id, beat }));
   }
 
   /** Begins the errand, unless it is being done. */
   give(errand: Errand): void {
     if (this.#pending.has(errand.id)) return;
-    this.#pending.add(errand.id);
-    void this.#carryOut(errand).finally(() => this.#pending.delete(errand.id));
+    const pending: Pending = { beat: 1, dropped: new AbortController() };
+    this.#pending.set(errand.id, pending);
+    void this.#carryOut(errand, pending).finally(() => {
+      if (this.#pending.get(errand.id) === pending) this.#pending.delete(errand.id);
+    });
   }
 
-  async #carryOut(errand: Errand): Promise<void> {
-    const { world, signal } = this.#setting;
-    const result = this.#results.get(errand.id) ?? (await this.#resultOf(errand));
+  /** Nobody waits for it any more: it ends before its next step, and is not answered. */
+  drop(errand: string): void {
+    const pending = this.#pending.get(errand);
+    if (pending === undefined) return;
+    this.#pending.delete(errand);
+    pending.dropped.abort(
+      new SheafError("CANCELLED", "nobody waits for the errand any more", {
+        hint: "It made no progress and was given to another agent, or its job is over.",
+      }),
+    );
+  }
+
+  async #carryOut(errand: Errand, pending: Pending): Promise<void> {
+    const { world } = this.#setting;
+    const signal = AbortSignal.any([this.#setting.signal, pending.dropped.signal]);
+    const step = (): void => {
+      signal.throwIfAborted();
+      pending.beat++;
+    };
+    const result = this.#results.get(errand.id) ?? (await this.#resultOf(errand, step));
     if (signal.aborted) return;
     this.#remember(errand.id, result);
     try {
-      await world.api.errandDone(errand.id, result, { signal, ...untilAnswered });
+      const told = await withoutPages(world.api, errand.id, result, { signal, ...untilAnswered }, step);
+      await world.api.errandDone(errand.id, told, { signal, ...untilAnswered });
     } catch (error) {
       if (signal.aborted) return;
       world.log("warn", `the result of ${errand.kind} was not taken: ${String(error)}`, { job: errand.job });
     }
   }
 
-  async #resultOf(errand: Errand): Promise<ErrandResult> {
+  async #resultOf(errand: Errand, step: () => void): Promise<ErrandResult> {
     const { agent, incarnation, world } = this.#setting;
     const who = { agent, incarnation };
     try {
-      return { ...who, ...(await this.#done(errand)) };
+      return { ...who, ...(await this.#done(errand, step)) };
     } catch (error) {
       const failure = failureOfThrown(error, errand.kind, "INTERNAL", "system");
       world.log("warn", `${errand.kind} failed: ${failure.message}`, { job: errand.job });
@@ -71,13 +104,13 @@ export class Errands {
     }
   }
 
-  async #done(errand: Errand) {
+  async #done(errand: Errand, step: () => void) {
     const { agent, roots, jobs } = this.#setting;
     switch (errand.kind) {
       case "plan":
-        return planErrand(errand, agent, roots);
+        return planErrand(errand, agent, roots, step);
       case "commit":
-        return commitErrand(errand, jobs, roots);
+        return commitErrand(errand, jobs, roots, step);
       case "discard":
         if (errand.output.kind === "shared")
           await removeStaging(await stagingOf(errand.output.path, errand.job, roots));

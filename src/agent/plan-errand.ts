@@ -21,12 +21,14 @@ const checksAtOnce = 64;
 /**
  * Lists and cuts a job's input, and sees to it that its output can be made. Of agent-local inputs only this
  * machine's files: none of them is no error, since others may have some.
+ * @param step called again and again while it moves on; what it throws ends the errand
  * @throws SheafError as planJob and checkOutput; FORBIDDEN for paths outside the roots
  */
 export async function planErrand(
   errand: PlanErrand,
   agent: string,
   roots: readonly string[],
+  step: () => void,
 ): Promise<Planned> {
   const { output, agentLocal } = errand;
   const staging = output.kind === "shared" ? await stagingOf(output.path, errand.job, roots) : null;
@@ -35,9 +37,10 @@ export async function planErrand(
   const paths = errand.inputs
     .filter((input) => input.startsWith(agentPrefix) === agentLocal)
     .map((input) => (agentLocal ? input.slice(agentPrefix.length) : input));
-  const listed = await listInside(paths, roots, agentLocal);
+  const listed = await listInside(paths, roots, agentLocal, step);
   const files = agentLocal ? listed.map((file) => ({ ...file, name: `${agent}:${file.path}` })) : listed;
-  const planned = await cut(errand, files);
+  const planned = await cut(errand, files, step);
+  step();
   if (staging !== null) await prepareOutput(staging, overwrite, files);
   return planned;
 }
@@ -52,7 +55,7 @@ async function prepareOutput(
   await makeStaging(staging);
 }
 
-async function cut(errand: PlanErrand, files: readonly InputFile[]): Promise<Planned> {
+async function cut(errand: PlanErrand, files: readonly InputFile[], step: () => void): Promise<Planned> {
   const { options, agentLocal, workers, inputs } = errand;
   // All inputs are of the other kind, or this machine has none of its own.
   const isOthers = !agentLocal && inputs.length > 0 && inputs.every((input) => input.startsWith(agentPrefix));
@@ -66,6 +69,7 @@ async function cut(errand: PlanErrand, files: readonly InputFile[]): Promise<Pla
     workers,
     mappers: options.mappers,
     partitions: options.partitions,
+    step,
   });
   return plannedOf(plan);
 }
@@ -83,6 +87,7 @@ async function listInside(
   paths: readonly string[],
   roots: readonly string[],
   lenient: boolean,
+  step: () => void,
 ): Promise<InputFile[]> {
   const there: string[] = [];
   for (const path of paths) {
@@ -90,8 +95,9 @@ async function listInside(
     await insideRoots(fixedPart(path), roots);
     if (!lenient || (await meansSomething(path))) there.push(path);
   }
-  const files = await listInput(there);
+  const files = await listInput(there, { step });
   for (let at = 0; at < files.length; at += checksAtOnce) {
+    step();
     await Promise.all(files.slice(at, at + checksAtOnce).map(({ path }) => insideRoots(path, roots)));
   }
   return files;

@@ -12,6 +12,7 @@ import { checkTlsName, loadTls, tlsFiles } from "../security/tls.ts";
 import { workerEnvironment } from "../security/worker-environment.ts";
 import type { FlagValues } from "./flag.ts";
 import type { agentProcessFlags } from "./flags/agent-flags.ts";
+import { warnOperator } from "./operator-warnings.ts";
 import { packageVersion } from "./package-version.ts";
 import { coordinatorStateOf } from "./server-state.ts";
 import type { World } from "./world.ts";
@@ -44,9 +45,7 @@ export async function runAgent(
   if (tls !== null && flags.advertise !== undefined) checkTlsName(tls, flags.advertise);
   const listen = { host: flags.host, hasToken: true, insecure: false, tls: tls !== null };
   const { host, warnings } = checkListen(listen);
-  for (const warning of [...warnings, ...(tls?.warnings ?? [])]) {
-    await writeTo(world.stderr, `warning: ${warning}\n`);
-  }
+  warnOperator([...warnings, ...(tls?.warnings ?? [])], world);
   const log = pino(
     { level: flags.logLevel ?? "info", base: null, timestamp: pino.stdTimeFunctions.isoTime },
     safeLogStream(world.stderr),

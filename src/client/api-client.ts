@@ -9,6 +9,7 @@ import type {
   OrdersQuestion,
   Register,
   Registered,
+  SplitPage,
 } from "../protocol/agent-messages.ts";
 import type {
   AttemptView,
@@ -23,6 +24,7 @@ import type {
   LogLines,
   MapOutputs,
   Preparation,
+  Stray,
   TaskAnswer,
   TaskReport,
   TaskReportAnswer,
@@ -247,6 +249,16 @@ export class ApiClient {
     return this.#post(`/agents/${encodeURIComponent(agent)}/orders`, question, { ...longPoll, ...call });
   }
 
+  /** This life of the agent is over, on purpose. */
+  async leave(agent: string, incarnation: number, call: CallOptions = {}): Promise<void> {
+    await this.#post(`/agents/${encodeURIComponent(agent)}/leave`, { incarnation }, call);
+  }
+
+  /** A page of a large plan, ahead of the errand's result. */
+  async splits(errand: string, page: SplitPage, call: CallOptions = {}): Promise<void> {
+    await this.#post(`/errands/${encodeURIComponent(errand)}/splits`, page, call);
+  }
+
   async errandDone(errand: string, result: ErrandResult, call: CallOptions = {}): Promise<void> {
     await this.#post(`/errands/${encodeURIComponent(errand)}`, result, call);
   }
@@ -275,6 +287,11 @@ export class ApiClient {
 
   outputs(job: string, after: number, call: CallOptions = {}): Promise<MapOutputs> {
     return this.#http.json({ ...call, method: "GET", path: `${jobPath(job)}/outputs`, query: { after } });
+  }
+
+  /** User code emitted when its task was over; false: that counts no more. */
+  async stray(job: string, stray: Stray, call: CallOptions = {}): Promise<boolean> {
+    return (await this.#post<{ accepted: boolean }>(`${jobPath(job)}/stray`, stray, call)).accepted;
   }
 
   async sendLogs(job: string, agent: string, lines: LogLines, call: CallOptions = {}): Promise<void> {

@@ -62,11 +62,13 @@ export class AgentDoor {
     const { incarnation, running, draining } = heartbeat;
     const agent = agents.life(name, incarnation);
     const ref = { node: name, incarnation };
+    let needed = null as number | null;
     let standing = "ok" as HeartbeatAnswer["standing"];
     pump.push(
       { kind: "nodeHeartbeat", running: running.map(({ attempt }) => attempt), ...ref },
       (commands) => {
         standing = standingOf(commands, name, incarnation);
+        needed = neededOf(commands, name, incarnation);
       },
     );
     for (const { attempt, beat, ...progress } of running) {
@@ -93,7 +95,22 @@ export class AgentDoor {
       if (job === undefined || job.isEnding) forget.push(id);
       else outputs[id] = job.outputs.version;
     }
-    return { standing, forget, outputs };
+    const drop = flow.errands.heard(name, heartbeat);
+    return { standing, forget, outputs, drop, ...(needed === null ? {} : { needed }) };
+  }
+
+  /**
+   * The agent goes, on purpose: what it had is given up without waiting for its lease.
+   * @throws SheafError FENCED, NOT_FOUND
+   */
+  leave(name: string, incarnation: number): void {
+    const { pump, flow } = this.#parts;
+    this.#checkLife(name, incarnation);
+    pump.push({ kind: "nodeLost", node: name, incarnation, reason: "it has left the cluster" });
+    pump.after(() => {
+      this.#lifeOver(name, incarnation);
+      flow.lookAgain();
+    });
   }
 
   async orders(name: string, { incarnation, errands }: OrdersQuestion, signal: AbortSignal): Promise<Orders> {
@@ -164,6 +181,14 @@ export class AgentDoor {
     this.#parts.polls.drop(name, incarnation);
     this.#parts.flow.errands.lost(name, incarnation);
   }
+}
+
+/** What the scheduler says of a node that drains and runs nothing; null when it does not. */
+function neededOf(commands: readonly Command[], node: string, incarnation: number): number | null {
+  for (const command of commands)
+    if (command.kind === "nodeDrained" && command.node === node && command.incarnation === incarnation)
+      return command.neededOutputs;
+  return null;
 }
 
 function standingOf(

@@ -127,6 +127,15 @@ function isHeldBack(scheduler: Scheduler, name: string): boolean {
   return scheduler.state.handBars.has(name) || scheduler.state.nodes.get(name)?.draining === true;
 }
 
+/** Those whose errands for the job have not stood still; all of them when there are no others. */
+export function unlessStalled(
+  { stalled }: { readonly stalled: ReadonlySet<string> },
+  agents: readonly Agent[],
+): readonly Agent[] {
+  const others = agents.filter(({ name }) => !stalled.has(name));
+  return others.length > 0 ? others : agents;
+}
+
 /** Whether jobs may read and write the path on the agent, as far as its registration tells. */
 export function mayUse(agent: Agent, path: string): boolean {
   return agent.register.roots.some((root) => isInside(path, root));

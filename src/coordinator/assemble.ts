@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { describeThrown } from "../base/errors.ts";
-import type { SheafError } from "../base/errors.ts";
+import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import type { Command } from "../scheduler/commands.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
@@ -18,6 +17,7 @@ import { Reports } from "./reports.ts";
 import { restoreJobs, restoreScheduler } from "./restore.ts";
 import { limitDefaults, timingDefaults } from "./settings.ts";
 import type { CoordinatorLimits, CoordinatorOptions, CoordinatorTimings } from "./settings.ts";
+import { quotePath } from "../storage/fs-error.ts";
 import { Store } from "./store.ts";
 import { newTallies } from "./tallies.ts";
 import type { Tallies } from "./tallies.ts";
@@ -55,13 +55,26 @@ export interface Assembly {
  * @throws SheafError STATE_LOCKED, STATE_CORRUPT, DISK_FULL, OUTPUT_UNWRITABLE
  */
 export function assemble(options: CoordinatorOptions): Assembly {
-  const store = new Store(options.stateDirectory, process.pid, options.openDatabase);
+  const store = new Store(options.stateDirectory, process.pid, options.version, options.openDatabase);
   try {
     return assembleOver(store, options);
   } catch (error) {
     store.close();
-    throw error;
+    throw isSheafError(error) ? error : unfit(error, store, options);
   }
+}
+
+/** Every row is as it was written, and what stands in it makes no sense here. */
+function unfit(cause: unknown, { path, writer }: Store, { version }: CoordinatorOptions): SheafError {
+  const by = writer === null || writer === version ? "this version of sheaf" : `sheaf ${writer}`;
+  const what = `what ${by} wrote into it does not fit together (${describeThrown(cause)})`;
+  return new SheafError("STATE_CORRUPT", `${quotePath(path)} cannot be taken up: ${what}`, {
+    hint:
+      writer === null || writer === version
+        ? "Put back a copy of the state directory, or move it away and begin with an empty one."
+        : `Start the coordinator with sheaf ${writer}, or move the state directory away and begin with an empty one.`,
+    cause,
+  });
 }
 
 function assembleOver(store: Store, options: CoordinatorOptions): Assembly {

@@ -14,13 +14,13 @@ import type { EpochClock } from "./epoch-clock.ts";
 import { JobEvents } from "./job-events.ts";
 import { JobLogs } from "./job-logs.ts";
 import { newRecord } from "./job-record.ts";
-import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
+import type { JobRow, Plan, SubmissionRow } from "./job-row.ts";
 import { OutputList } from "./map-outputs.ts";
 import { agentPrefix } from "./paths.ts";
 import { Results } from "./results.ts";
 import { SkewTally } from "./skew-tally.ts";
-import type { KeptSums } from "./skew-tally.ts";
-import type { Store } from "./store.ts";
+import type { Addition, KeptSums } from "./skew-tally.ts";
+import type { Row, Store } from "./store.ts";
 
 export interface JobSurroundings {
   readonly store: Store;
@@ -56,6 +56,8 @@ export class ClusterJob {
   coresUsed: number;
   /** Tasks that have finished once: what they count is counted. */
   readonly counted = new Set<string>();
+  /** Map tasks whose sums were added, by name: once each, whatever becomes of their outputs. */
+  readonly summed = new Set<string>();
   /** Agents that may have files of it. */
   readonly holders = new Set<string>();
   /** What reports say that have not been decided on, by attempt name. */
@@ -67,15 +69,22 @@ export class ClusterJob {
   outputsNews = false;
   /** Errands given so far; with the coordinator's start they have numbers of their own. */
   errands = 0;
+  /** Agents on which an errand of it stood still, and how often one has. */
+  readonly stalled = new Set<string>();
+  stalls = 0;
   /** When its attached client was last heard of. */
   clientMs: number;
   progressMs = 0;
   /** What it waits for, while it is queued or planned. */
   waitingFor: string | null = null;
+  /** Agents on whose disks alone some of its input lies. */
+  pinnedAgents: ReadonlySet<string> = new Set();
   progress: ProgressTally;
   skew: SkewTally;
   #row: JobRow;
-  #plan: PlanRow | null = null;
+  #plan: Plan | null = null;
+  /** Keys of table `added`: what the written sums do not hold yet. */
+  #added: string[] = [];
   #quiet: { readonly deadlineMs: number; readonly isQuiet: () => boolean; readonly work: () => void }[] = [];
   readonly #store: Store;
   readonly #clock: EpochClock;
@@ -108,9 +117,9 @@ export class ClusterJob {
     const common = { index: task, attempt };
     switch (phase) {
       case "sample":
-        return { kind: "sample", split: plan.sample[task]!, ...common };
+        return { kind: "sample", split: plan.sample.at(task), ...common };
       case "map":
-        return { kind: "map", split: plan.map[task]!, directory: "", ...common };
+        return { kind: "map", split: plan.map.at(task), directory: "", ...common };
       case "reduce":
         return { kind: "reduce", ...plan.reduce[task]!, inputs: [], directory: "", ...common };
     }
@@ -138,7 +147,7 @@ export class ClusterJob {
     return this.#row;
   }
 
-  get plan(): PlanRow | null {
+  get plan(): Plan | null {
     return this.#plan;
   }
 
@@ -170,20 +179,32 @@ export class ClusterJob {
   }
 
   /** The plan was made, or read back. */
-  planned(plan: PlanRow, sums: KeptSums | null = null): void {
+  planned(plan: Plan, sums: KeptSums | null = null, added: readonly Row[] = []): void {
     this.#plan = plan;
+    this.pinnedAgents = new Set(plan.mapAgents.filter((agent) => agent !== null));
     this.progress = new ProgressTally(plan);
     this.skew = new SkewTally(plan.partitions, sums);
+    for (const { text } of added) this.skew.add(JSON.parse(text) as Addition);
+    this.#added = added.map(({ key }) => key);
     const mapTasks = plan.map.length;
     const reduceTasks = plan.reduce.length;
     this.directory.update({ mapTasks, reduceTasks, currentPhase: "map" });
   }
 
-  /** What would be lost of the sums over its maps, for people only. */
+  /** Adds what the map says to the sums; lasting with the next flush of the store. */
+  addSums(task: string, { partitionBytes, hotKeys }: Addition): void {
+    this.skew.add({ partitionBytes, hotKeys });
+    const key = `${this.id} ${task}`;
+    this.#added.push(key);
+    this.#store.putOf("added", this.id, key, JSON.stringify({ partitionBytes, hotKeys }));
+  }
+
+  /** Writes the sums in place of all that was added to them one by one. */
   keepSums(): void {
-    if (!this.skew.isNew) return;
-    this.skew.isNew = false;
+    if (this.#added.length === 0) return;
     this.#store.put("sums", this.id, JSON.stringify(this.skew.kept));
+    for (const key of this.#added) this.#store.putOf("added", this.id, key, null);
+    this.#added = [];
   }
 
   emit(event: RunEventBody): void {

@@ -1,13 +1,11 @@
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { nameParts } from "../lifecycle/commit.ts";
 import type { CommittedPart } from "../lifecycle/options.ts";
-import { formatAttempt } from "../scheduler/ids.ts";
-import type { Phase } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewJob, viewOutputs } from "../scheduler/view.ts";
-import type { TaskFailure } from "../task/task-spec.ts";
+import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
-import { mayUse } from "./agents.ts";
+import { mayUse, unlessStalled } from "./agents.ts";
 import type { Agent, Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { Errands } from "./errands.ts";
@@ -74,11 +72,11 @@ export class Committing {
     }
     job.waitingFor = null;
     const { name, register } = agent;
-    const id = `${job.id}:commit:${name}:${register.incarnation}`;
+    const again = job.stalls === 0 ? "" : `:${job.stalls}`;
+    const id = `${job.id}:commit:${name}:${register.incarnation}${again}`;
     if (row.commit?.id !== id) job.update({ commit: { id, agent: name, incarnation: register.incarnation } });
     const counters = viewJob(this.#scheduler, job.id)?.counters ?? {};
-    const results =
-      output.kind === "shared" ? this.#results(job).map(({ output: kept }) => successOf(kept)) : null;
+    const results = output.kind === "shared" ? this.#results(job) : null;
     const errand: CommitErrand = {
       kind: "commit",
       id,
@@ -97,8 +95,19 @@ export class Committing {
       this.#errands.give(agent, errand, {
         done: (result) => this.#answered(job, result),
         lost: () => this.#send(job),
+        stalled: (stillMs) => this.#stalled(job, name, stillMs),
       });
     });
+  }
+
+  /** Several may commit at once without harm: whoever is stuck does not keep another from it. */
+  #stalled(job: ClusterJob, agent: string, stillMs: number): void {
+    job.stalled.add(agent);
+    job.stalls++;
+    job.update({ commit: null });
+    const message = `the commit made no progress for ${stillMs} ms on agent ${agent}; another one is asked`;
+    job.emit({ kind: "warning", message });
+    this.#send(job);
   }
 
   /** Who was sent before, as long as it lives: it knows how far it has come. */
@@ -114,7 +123,7 @@ export class Committing {
     const fit = this.#agents
       .usable(this.#scheduler)
       .filter((agent) => output.kind === "collect" || mayUse(agent, output.path));
-    return fit.reduce<Agent | null>(
+    return unlessStalled(job, fit).reduce<Agent | null>(
       (best, one) => (best === null || one.utility.utility > best.utility.utility ? one : best),
       null,
     );
@@ -148,7 +157,7 @@ export class Committing {
 
   /** The files of the successful attempts, by the names the output has. */
   #handedIn(job: ClusterJob): Committed {
-    const results = this.#results(job).map(({ output }) => successOf(output));
+    const results = this.#results(job);
     const output = nameParts(results, job.collections, "output");
     const collected = nameParts(results, job.collections, "collected");
     const fileOf = ({ source, part }: (typeof output)[number]): ResultFile => ({
@@ -167,12 +176,16 @@ export class Committing {
     };
   }
 
-  #results(job: ClusterJob): { readonly attempt: string; readonly output: KeptOutput }[] {
-    const of = (phase: Phase) =>
-      [...viewOutputs(this.#scheduler, job.id, phase)].map(({ task, attempt, output }) => ({
-        attempt: formatAttempt({ job: job.id, phase, task, attempt }),
-        output: output as KeptOutput,
-      }));
-    return [...of("map"), ...of("reduce")];
+  /** Of the attempts that have something to be committed: most maps of a job with reduces have not. */
+  #results(job: ClusterJob): TaskSuccess[] {
+    const results: TaskSuccess[] = [];
+    for (const phase of ["map", "reduce"] as const) {
+      for (const { output } of viewOutputs(this.#scheduler, job.id, phase)) {
+        const kept = output as KeptOutput;
+        if (kept.parts.length > 0 || kept.badPath !== null || kept.stats.badRecords > 0)
+          results.push(successOf(kept));
+      }
+    }
+    return results;
   }
 }

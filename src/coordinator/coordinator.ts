@@ -4,10 +4,11 @@ import type {
   ErrandResult,
   Heartbeat,
   HeartbeatAnswer,
+  Leave,
   Orders,
   OrdersQuestion,
 } from "../protocol/agent-messages.ts";
-import type { Register, Registered } from "../protocol/agent-messages.ts";
+import type { Register, Registered, SplitPage } from "../protocol/agent-messages.ts";
 import type {
   AttemptView,
   ClusterView,
@@ -17,7 +18,7 @@ import type {
   NodeView,
 } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
-import type { LogLines, MapOutputs, Preparation, TaskAnswer } from "../protocol/task-messages.ts";
+import type { LogLines, MapOutputs, Preparation, Stray, TaskAnswer } from "../protocol/task-messages.ts";
 import type { TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
 import { assemble } from "./assemble.ts";
@@ -217,6 +218,19 @@ export class Coordinator implements CoordinatorService {
     pump.change(work, () => undefined);
   }
 
+  errandPage(errand: string, page: SplitPage): void {
+    this.#a.pump.mayAcknowledge();
+    this.#a.flow.errands.page(errand, page);
+  }
+
+  leave(agent: string, { incarnation }: Leave): void {
+    const { pump, door } = this.#a;
+    pump.change(
+      () => door.leave(agent, incarnation),
+      () => undefined,
+    );
+  }
+
   async askTask(asker: Asker, signal: AbortSignal): Promise<TaskAnswer> {
     this.#a.pump.mayAcknowledge();
     return this.#a.door.askTask(asker, signal);
@@ -258,6 +272,20 @@ export class Coordinator implements CoordinatorService {
   outputs(job: string, after: number): MapOutputs {
     this.#a.pump.mayAcknowledge();
     return this.#live(job).outputs.after(after);
+  }
+
+  outputsPage(job: string, after: number): Buffer {
+    this.#a.pump.mayAcknowledge();
+    return this.#live(job).outputs.page(after);
+  }
+
+  stray(job: string, stray: Stray): boolean {
+    const { pump, jobs, reports } = this.#a;
+    const found = jobs.get(job);
+    if (found === undefined) jobs.findEnded(job);
+    let failed = false;
+    const work = (): void => void (failed = found !== undefined && reports.stray(found, stray));
+    return pump.change(work, () => failed);
   }
 
   takeLogs(job: string, _agent: string, { lines }: LogLines): void {

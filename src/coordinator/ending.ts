@@ -33,7 +33,9 @@ export async function errorOf(
   const { failure, task, attempt } = found;
   const host = hostOf(job, found, end, scheduler, agents);
   const mapped = await mapFailure({ ...failure, stack: localStack(failure, job.codePath) }, job.codePath);
-  const replay = capsule === null ? null : `sheaf replay ${job.id}:${task.replace(/-0*(?=\d)/, "-")}`;
+  // The inputs of a reduce are gone with the job.
+  const isKept = capsule !== null && !task.startsWith("reduce");
+  const replay = isKept ? `sheaf replay ${job.id}:${task.replace(/-0*(?=\d)/, "-")} --on URL` : null;
   const text = formatFailure(failure, { task, attempt, mapped, replay });
   const { code, message, hint } = failure;
   return {
@@ -55,10 +57,12 @@ function keepCapsule(job: ClusterJob, { task, attempt, failure }: FailedTask): s
   const spec = job.failures.specs.get(`${task}.${attempt}`);
   if (spec === undefined || job.plan === null) return null;
   const settings = jobSettings(job);
-  const missing = spec.kind === "reduce" ? "the inputs of a reduce stay on the agents of the cluster" : null;
+  const missing =
+    spec.kind === "reduce" ? "its inputs were on the agents of the cluster, and went with the job" : null;
+  const aux = Object.fromEntries(job.submission.aux.map(({ path, blob }) => [path, blob]));
   const made = writeCapsule(
     job.directory.path,
-    { jobId: job.id, task, attempt, failure, spec, settings },
+    { jobId: job.id, task, attempt, failure, spec, settings, aux },
     missing,
   );
   return made === null ? null : task;

@@ -3,7 +3,7 @@ import { formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewAttempts } from "../scheduler/view.ts";
-import type { TaskFailure } from "../task/task-spec.ts";
+import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
@@ -55,6 +55,7 @@ export class AttemptFollower {
           break;
         case "SUCCEEDED":
           job.holders.add(node);
+          if (attempt.phase === "map") job.summed.add(formatTask(attempt));
           if (outputLost === null) this.#recount(job, attempt, state.output as KeptOutput);
           break;
         case "FAILED":
@@ -119,13 +120,20 @@ export class AttemptFollower {
     tallies.shuffleBytes += output.stats.shuffleBytes;
     tallies.outputBytes += output.parts.reduce((sum, { bytes }) => sum + bytes, 0);
     const success = job.arrived.get(name);
-    if (isFirst && fact.phase === "map" && success !== undefined) job.skew.add(success);
+    if (fact.phase === "map") this.#sum(job, fact, success);
     if (fact.phase === "map" && (job.plan?.reduce.length ?? 0) > 0) this.#offer(job, fact, output);
     const task = formatTask(fact);
     const { attempt } = fact;
     this.#to.after(() => job.emit({ kind: "attempt-finished", task, attempt, stats: output.stats }));
     const over = isFirst ? job.budget.add(fact.phase, output, job.progress.isDone(fact.phase)) : null;
     if (over !== null) this.#to.abort(job, over);
+  }
+
+  #sum(job: ClusterJob, ref: AttemptRef, success: TaskSuccess | undefined): void {
+    const task = formatTask(ref);
+    if (success === undefined || job.summed.has(task)) return;
+    job.summed.add(task);
+    job.addSums(task, success);
   }
 
   #recount(job: ClusterJob, ref: AttemptRef, output: KeptOutput): void {

@@ -95,9 +95,8 @@ export class Granting {
 
   #bid({ job, cores }: Share, granted: ReadonlyMap<string, number>): BidResult {
     const bars = this.#scheduler.state.jobs.get(job.id)?.bars;
-    const hosts = new Set(job.plan?.map.flatMap((split) => split.hosts ?? []));
-    const pinned = job.plan?.mapAgents.filter((agent) => agent !== null) ?? [];
-    const local = new Set([...pinned, ...this.#agents.on(hosts)]);
+    const hosts = new Set(job.plan?.hosts);
+    const local = new Set([...job.pinnedAgents, ...this.#agents.on(hosts)]);
     const bidders = this.#agents
       .usable(this.#scheduler)
       .filter(({ name }) => (bars?.get(name)?.untilMs ?? null) === null)
@@ -177,10 +176,9 @@ function wantedOf(job: ClusterJob, scheduler: Scheduler): number {
 }
 
 /** Tasks whose input lies on one agent run there or nowhere. */
-function withPinned(grants: Grants, { plan }: ClusterJob): Grants {
+function withPinned(grants: Grants, { pinnedAgents }: ClusterJob): Grants {
   const whole: Record<string, number> = { ...grants };
-  for (const agent of plan?.mapAgents ?? [])
-    if (agent !== null && !Object.hasOwn(whole, agent)) whole[agent] = 1;
+  for (const agent of pinnedAgents) if (!Object.hasOwn(whole, agent)) whole[agent] = 1;
   return whole;
 }
 

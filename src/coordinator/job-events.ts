@@ -1,9 +1,12 @@
-import { createReadStream, existsSync, readFileSync, truncateSync } from "node:fs";
+import { closeSync, createReadStream, existsSync, openSync, readSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { RunEvent, RunEventBody } from "../lifecycle/events.ts";
 import type { JobDirectory } from "../lifecycle/job-directory.ts";
 import type { EpochClock } from "./epoch-clock.ts";
+
+/** Read at once; the line that tells a job's end need not be longer. */
+const chunkBytes = 1024 * 1024;
 
 interface Listener {
   /** Number of the last event it was given; null while it is given those of the file. */
@@ -138,17 +141,33 @@ async function* keptAfter(
 }
 
 /** Lines of the file; a last one that was cut when its coordinator was killed is taken away. */
-function countKept(file: string): { count: number; over: boolean } {
+function countKept(path: string): { count: number; over: boolean } {
   try {
-    const bytes = readFileSync(file);
-    const end = bytes.lastIndexOf(10) + 1;
-    if (end < bytes.length) truncateSync(file, end);
-    let count = 0;
-    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
-    const last = bytes.subarray(0, Math.max(0, end - 1));
-    const line = last.subarray(last.lastIndexOf(10) + 1).toString("utf8");
-    return { count, over: line.includes('"kind":"job-finished"') };
+    const file = openSync(path, "r");
+    try {
+      return countLines(file, path);
+    } finally {
+      closeSync(file);
+    }
   } catch {
     return { count: 0, over: false };
   }
+}
+
+function countLines(file: number, path: string): { count: number; over: boolean } {
+  const chunk = Buffer.alloc(chunkBytes);
+  let count = 0;
+  /** Where the last whole line begins and ends. */
+  let [start, end, at] = [0, 0, 0];
+  for (let read = readSync(file, chunk); read > 0; at += read, read = readSync(file, chunk)) {
+    for (let line = chunk.indexOf(10); line >= 0 && line < read; line = chunk.indexOf(10, line + 1)) {
+      count++;
+      start = end;
+      end = at + line + 1;
+    }
+  }
+  if (end < at) truncateSync(path, end);
+  const last = Buffer.alloc(Math.min(end - start, chunkBytes));
+  readSync(file, last, 0, last.length, start);
+  return { count, over: last.toString("utf8").includes('"kind":"job-finished"') };
 }

@@ -16,7 +16,8 @@ import { errorOf, finishedEvent, recordOf } from "./ending.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import { Discards } from "./discards.ts";
 import { Errands } from "./errands.ts";
-import type { JobEnd, PlanRow } from "./job-row.ts";
+import { splitRows } from "./job-row.ts";
+import type { JobEnd, Plan } from "./job-row.ts";
 import { statsOf, viewOf } from "./job-view.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
@@ -47,6 +48,8 @@ export interface FlowParts {
 const quietMsMax = 5_000;
 
 const tasksShownMax = 1_000;
+/** Rows of 1,000 splits. */
+const splitRowsAtOnce = 4;
 
 type Ended = Extract<Command, { kind: "jobEnded" }>;
 
@@ -63,7 +66,7 @@ export class JobFlow {
 
   constructor(parts: FlowParts) {
     this.#parts = parts;
-    this.errands = new Errands(parts.agents);
+    this.errands = new Errands(parts.agents, parts.clock);
     this.committing = new Committing(parts.scheduler, parts.pump, parts.agents, this.errands);
     this.discards = new Discards(parts, this.errands);
     this.granting = new Granting(parts.scheduler, parts.pump, parts.agents, parts.jobs);
@@ -185,16 +188,41 @@ export class JobFlow {
     return this.#parts.scheduler.state.jobs.has(job.id);
   }
 
-  #planned(job: ClusterJob, plan: PlanRow): void {
-    const { pump, store, timings, agents } = this.#parts;
+  /** What the tasks of a large job read is written bit by bit: others are not kept waiting. */
+  #planned(job: ClusterJob, plan: Plan): void {
     if (job.isEnding) return;
+    const { store } = this.#parts;
+    const rows = [...splitRows(job.id, plan)];
+    const some = rows.splice(0, splitRowsAtOnce);
+    for (const [key, text] of some) store.putOf("splits", job.id, key, text);
+    if (rows.length === 0) this.#begin(job, plan);
+    else void this.#keepSplits(job, rows).then((kept) => (kept ? this.#begin(job, plan) : undefined));
+  }
+
+  /** False when the job has ended meanwhile. */
+  async #keepSplits(job: ClusterJob, rows: (readonly [string, string])[]): Promise<boolean> {
+    const { pump, store } = this.#parts;
+    while (rows.length > 0) {
+      // What cannot be written yet is written with what follows.
+      await pump.settled().catch(() => undefined);
+      if (job.isEnding || pump.isClosed) return false;
+      for (const [key, text] of rows.splice(0, splitRowsAtOnce)) store.putOf("splits", job.id, key, text);
+    }
+    await pump.settled().catch(() => undefined);
+    return !job.isEnding && !pump.isClosed;
+  }
+
+  #begin(job: ClusterJob, plan: Plan): void {
+    const { pump, store, timings, agents } = this.#parts;
     job.planned(plan);
     const grants = this.granting.bidAll(job);
     job.planned({ ...plan, reduceAgents: reduceAgents(plan.reduce.length, grants) });
-    store.put("plans", job.id, JSON.stringify(job.plan));
+    const { map: _map, sample: _sample, ...row } = job.plan!;
+    store.put("plans", job.id, JSON.stringify(row));
     job.update({ state: "RUNNING" });
     pump.after(() => this.#tellPlan(job));
     pump.push({ kind: "jobSubmitted", job: schedulerPlan(job, grants, timings, agents) });
+    pump.settleQuietly();
   }
 
   #tellPlan(job: ClusterJob): void {
@@ -210,7 +238,7 @@ export class JobFlow {
       workersMax: job.row.bidding?.granted ?? 0,
     });
     // For people: what the tasks of a huge job read would be a huge file.
-    const tasks = { map: map.slice(0, tasksShownMax), reduce: reduce.slice(0, tasksShownMax) };
+    const tasks = { map: map.first(tasksShownMax), reduce: reduce.slice(0, tasksShownMax) };
     const counts = { mapTasks: map.length, reduceTasks: reduce.length };
     job.directory.config({ submission: job.submission, partitions, files, bytes, ...counts, tasks });
   }

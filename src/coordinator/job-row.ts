@@ -4,8 +4,8 @@ import type { TaskRef } from "../scheduler/ids.ts";
 import type { Bidding, JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type { CommittedPart, FailedTask, PhaseTiming, RunStatus } from "../lifecycle/options.ts";
-import type { Split } from "../task/task-spec.ts";
 import type { PoisonRecord } from "../worker/trace.ts";
+import { rowSplits, SplitList } from "./split-list.ts";
 
 /** How the tasks of a job went: what ends it. */
 export interface JobEnd {
@@ -102,13 +102,15 @@ export interface SubmissionRow {
   readonly submission: Submission;
 }
 
-/** Table `plans`: what each task reads. */
+/** Table `plans`: the tasks there are. What each reads is in table `splits`. */
 export interface PlanRow {
-  readonly map: readonly Split[];
-  readonly sample: readonly Split[];
+  readonly mapTasks: number;
+  readonly sampleTasks: number;
   /** By task: the agent on whose disk its input lies; null: any may read it. Empty when that goes for all. */
   readonly mapAgents: readonly (string | null)[];
   readonly sampleAgents: readonly (string | null)[];
+  /** Hosts near some of the maps' input, as far as its storage knows them. */
+  readonly hosts: readonly string[];
   readonly files: number;
   readonly bytes: number;
   /** Of each collection. */
@@ -116,4 +118,36 @@ export interface PlanRow {
   readonly reduce: readonly { readonly collection: number; readonly partition: number }[];
   /** By reduce task: the agent that will probably run it. Empty when there was none to tell. */
   readonly reduceAgents: readonly string[];
+}
+
+/** A plan with all that its tasks read. */
+export interface Plan extends PlanRow {
+  readonly map: SplitList;
+  readonly sample: SplitList;
+}
+
+/** The rows of table `splits`, each with its key; see `PlanRow`. */
+export function* splitRows(
+  job: string,
+  { map, sample }: Plan,
+): Generator<readonly [key: string, text: string]> {
+  for (const [phase, list] of Object.entries({ map, sample })) {
+    let number = 0;
+    for (const text of list.rows()) yield [splitKey(job, phase, number++), text];
+  }
+}
+
+/** @throws SheafError what `row` throws for a row that is missing */
+export function planOf(plan: PlanRow, job: string, row: (key: string) => string): Plan {
+  const list = (phase: string, tasks: number): SplitList => {
+    const count = Math.ceil(tasks / rowSplits);
+    return SplitList.fromRows(
+      Array.from({ length: count }, (_, number) => row(splitKey(job, phase, number))),
+    );
+  };
+  return { ...plan, map: list("map", plan.mapTasks), sample: list("sample", plan.sampleTasks) };
+}
+
+function splitKey(job: string, phase: string, number: number): string {
+  return `${job} ${phase} ${number}`;
 }

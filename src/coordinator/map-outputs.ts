@@ -11,28 +11,54 @@ export interface OutputEntry {
   readonly bytes: number;
 }
 
-/** Of one job: a list that only grows, so that agents ask for what is new. */
+/** Entries in one answer at most. */
+const pageEntries = 2_000;
+
+/**
+ * Of one job: a list that only grows, so that agents ask for what is new. Every agent reads all of it, so it
+ * is kept as it is sent, and sent in pages.
+ */
 export class OutputList {
-  readonly #entries: OutputEntry[] = [];
-  /** By map task: its last entry. */
-  readonly #last = new Map<number, OutputEntry>();
+  /** Each as JSON. */
+  readonly #texts: string[] = [];
+  /** By map task: the attempt its last entry offers; null when that is gone. */
+  readonly #last = new Map<number, number | null>();
+  /** Answers that will not change any more, by number of the page. */
+  readonly #pages = new Map<number, Buffer>();
 
   get version(): number {
-    return this.#entries.length;
+    return this.#texts.length;
   }
 
   add(entry: OutputEntry): void {
-    this.#entries.push(entry);
-    this.#last.set(entry.task, entry);
+    this.#texts.push(JSON.stringify(entry));
+    this.#last.set(entry.task, entry.agent === null ? null : entry.attempt);
   }
 
   /** Whether reduces are told to read this attempt's output. */
   has(task: number, attempt: number): boolean {
-    const last = this.#last.get(task);
-    return last !== undefined && last.attempt === attempt && last.agent !== null;
+    return this.#last.get(task) === attempt;
   }
 
+  /**
+   * Entries from number `after` on, to the end of the list or of a page: `version` is where the next ones
+   * begin.
+   */
   after(after: number): MapOutputs {
-    return { version: this.version, entries: this.#entries.slice(after) };
+    return JSON.parse(this.page(after).toString("utf8")) as MapOutputs;
+  }
+
+  /** The same as it is sent. */
+  page(after: number): Buffer {
+    const number = Math.floor(after / pageEntries);
+    const end = Math.min((number + 1) * pageEntries, this.#texts.length);
+    const isFinal = after === number * pageEntries && end === after + pageEntries;
+    const known = isFinal ? this.#pages.get(number) : undefined;
+    if (known !== undefined) return known;
+    const version = after < end ? end : this.#texts.length;
+    const text = `{"version":${version},"entries":[${this.#texts.slice(after, end).join(",")}]}`;
+    const page = Buffer.from(text);
+    if (isFinal) this.#pages.set(number, page);
+    return page;
   }
 }

@@ -109,8 +109,8 @@ function orderOf(job: ClusterJob, { attempt, backup }: StartAttempt): TaskAnswer
     phase === "reduce"
       ? ({ kind: "reduce", ...plan.reduce[task]!, outputs: job.outputs.version } as const)
       : phase === "map"
-        ? ({ kind: "map", split: plan.map[task]!, skip: job.poison.skipOf(task) } as const)
-        : ({ kind: "sample", split: plan.sample[task]! } as const);
+        ? ({ kind: "map", split: plan.map.at(task), skip: job.poison.skipOf(task) } as const)
+        : ({ kind: "sample", split: plan.sample.at(task) } as const);
   const order = { attempt, backup, settings: job.row.settingsVersion, work };
   return {
     type: typeOf[phase],

@@ -1,27 +1,29 @@
 import type { ErrandResult } from "../protocol/agent-messages.ts";
 import { SheafError } from "../base/errors.ts";
 import { partitionsOfBytes } from "../plan/default-partitions.ts";
-import type { Split, TaskFailure } from "../task/task-spec.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { agentPrefix } from "./paths.ts";
-import { mayUse } from "./agents.ts";
+import { mayUse, unlessStalled } from "./agents.ts";
 import type { Agent } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
-import type { Errands } from "./errands.ts";
-import type { PlanRow } from "./job-row.ts";
+import type { ErrandEnd, Errands } from "./errands.ts";
+import type { Plan } from "./job-row.ts";
 import type { CoordinatorLimits } from "./settings.ts";
+import { SplitList } from "./split-list.ts";
 
 type Planned = Extract<ErrandResult, { kind: "planned" }>;
 
 /** The whole of what one agent listed; `local`: on its own disk. */
-interface Share extends Planned {
+interface Share extends Omit<Planned, "splits"> {
   readonly local: boolean;
+  readonly splits: SplitList;
 }
 
 export interface PlanningEnd {
-  planned(job: ClusterJob, plan: PlanRow): void;
+  planned(job: ClusterJob, plan: Plan): void;
   failed(job: ClusterJob, failure: TaskFailure, host: string | null): void;
-  /** An agent was lost with its share: the job is to be planned anew. */
+  /** An agent was lost with its share, or stood still: the job is to be planned anew. */
   again(job: ClusterJob): void;
 }
 
@@ -54,7 +56,7 @@ export class Planning {
     // Generated input has no paths: any agent can say how many tasks there are.
     const asksOne = shared.length > 0 || own.length === 0 || output.kind === "shared";
     const fit = agents.filter((agent) => paths.every((path) => mayUse(agent, path)));
-    const one = fit.reduce<Agent | null>(
+    const one = unlessStalled(job, fit).reduce<Agent | null>(
       (best, agent) => (best === null || isFreer(agent, best) ? agent : best),
       null,
     );
@@ -65,68 +67,115 @@ export class Planning {
       ...(asksOne ? [{ agent: one!, local: false }] : []),
       ...(own.length > 0 ? agents.map((agent) => ({ agent, local: true })) : []),
     ];
-    const shares = new Map<string, Share>();
-    const missing: TaskFailure[] = [];
-    let waiting = asked.length;
-    let over = false;
+    const { options } = job.submission;
+    const common = { job: job.id, outline, inputs, options, workers: slots, output } as const;
+    const round = new Round(job, asked.length, this.#limits, this.#end);
     for (const { agent, local } of asked) {
       const id = errandId(local ? agent.name : "");
-      const { options } = job.submission;
-      const errand = {
-        kind: "plan",
-        id,
-        job: job.id,
-        outline,
-        inputs,
-        options,
-        agentLocal: local,
-        workers: slots,
-        output,
-      } as const;
-      this.#errands.give(agent, errand, {
-        lost: () => {
-          if (over) return;
-          over = true;
-          this.#end.again(job);
-        },
-        done: (result) => {
-          if (over) return;
-          waiting--;
-          if (result.kind === "planned") shares.set(id, { ...result, local });
-          else if (result.kind === "failed" && local && result.failure.code === "INPUT_MISSING")
-            missing.push(result.failure as TaskFailure);
-          else {
-            over = true;
-            this.#end.failed(job, failureOf(result), agent.register.host);
-            return;
-          }
-          if (waiting > 0) return;
-          over = true;
-          this.#finish(job, [...shares.values()], missing);
-        },
-      });
+      const errand = { kind: "plan", id, agentLocal: local, ...common } as const;
+      this.#errands.give(agent, errand, round.asks(agent, id, local));
     }
     return null;
   }
+}
 
-  #finish(job: ClusterJob, shares: readonly Share[], missing: readonly TaskFailure[]): void {
-    const locals = shares.filter(({ local }) => local);
-    if (missing.length > 0 && locals.length === 0) {
-      this.#end.failed(job, missing[0]!, null);
-      return;
-    }
+/** One try at planning a job: what the agents that were asked have said so far. */
+class Round {
+  readonly #job: ClusterJob;
+  readonly #limits: CoordinatorLimits;
+  readonly #end: PlanningEnd;
+  readonly #shares = new Map<string, Share>();
+  readonly #missing: TaskFailure[] = [];
+  #waiting: number;
+  #over = false;
+
+  constructor(job: ClusterJob, asked: number, limits: CoordinatorLimits, end: PlanningEnd) {
+    this.#job = job;
+    this.#waiting = asked;
+    this.#limits = limits;
+    this.#end = end;
+  }
+
+  /** What becomes of the errand of one agent. */
+  asks(agent: Agent, id: string, local: boolean): ErrandEnd {
+    const splits = new SplitList();
+    const unlessOver =
+      <Given extends readonly unknown[]>(work: (...given: Given) => void) =>
+      (...given: Given): void => {
+        if (!this.#over) work(...given);
+      };
+    return {
+      lost: unlessOver(() => this.#again()),
+      stalled: unlessOver((stillMs: number) => this.#stalled(agent, stillMs)),
+      page: ({ from, splits: some }) => {
+        // One that comes twice is there; one that would leave a gap is of an errand that began anew.
+        if (from === splits.length && splits.length <= this.#limits.tasksMax)
+          for (const split of some) splits.push(split);
+      },
+      done: unlessOver((result: ErrandResult) => {
+        this.#waiting--;
+        if (result.kind === "planned") {
+          const sent = result.sent ?? 0;
+          if (splits.length !== sent && sent <= this.#limits.tasksMax) return this.#again();
+          for (const split of result.splits) splits.push(split);
+          this.#shares.set(id, { ...result, splits, local });
+        } else if (result.kind === "failed" && local && result.failure.code === "INPUT_MISSING") {
+          this.#missing.push(result.failure as TaskFailure);
+        } else {
+          return this.#failed(failureOf(result), agent.register.host);
+        }
+        if (this.#waiting === 0) this.#finish();
+      }),
+    };
+  }
+
+  #again(): void {
+    this.#over = true;
+    this.#end.again(this.#job);
+  }
+
+  #failed(failure: TaskFailure, host: string | null): void {
+    this.#over = true;
+    this.#end.failed(this.#job, failure, host);
+  }
+
+  #stalled(agent: Agent, stillMs: number): void {
+    const job = this.#job;
+    job.stalled.add(agent.name);
+    if (++job.stalls >= stallsMax) return this.#failed(stalledFailure(job, agent, stillMs), null);
+    const message = `planning made no progress for ${stillMs} ms on agent ${agent.name}; another one is asked`;
+    job.emit({ kind: "warning", message });
+    this.#again();
+  }
+
+  #finish(): void {
+    const shares = [...this.#shares.values()];
+    const [missing] = this.#missing;
+    if (missing !== undefined && !shares.some(({ local }) => local)) return this.#failed(missing, null);
     try {
-      const plan = mergeShares(job, shares);
+      const plan = mergeShares(this.#job, shares);
       checkLimits(plan, this.#limits);
-      this.#end.planned(job, plan);
+      this.#over = true;
+      this.#end.planned(this.#job, plan);
     } catch (error) {
-      this.#end.failed(job, failureOfThrown(error, "plan", "INTERNAL", "system"), null);
+      this.#failed(failureOfThrown(error, "plan", "INTERNAL", "system"), null);
     }
   }
 }
 
 function isFreer(a: Agent, b: Agent): boolean {
   return a.errands < b.errands || (a.errands === b.errands && a.utility.utility > b.utility.utility);
+}
+
+/** So often may agents stand still before the job fails. */
+const stallsMax = 4;
+
+function stalledFailure(job: ClusterJob, agent: Agent, stillMs: number): TaskFailure {
+  const message =
+    `planning made no progress for ${stillMs} ms, ${job.stalls} times; last on agent ${agent.name} ` +
+    `(${agent.register.host})`;
+  const hint = "Does the file system that holds the input answer there? `ls` the input on that machine.";
+  return taskFailure("NO_PROGRESS", message, { phase: "plan", blame: "system", hint });
 }
 
 function failureOf(result: ErrandResult): TaskFailure {
@@ -137,7 +186,7 @@ function failureOf(result: ErrandResult): TaskFailure {
 }
 
 /** One list of tasks: what all agents see, then what is one agent's own, by agent and path. */
-export function mergeShares(job: ClusterJob, shares: readonly Share[]): PlanRow {
+export function mergeShares(job: ClusterJob, shares: readonly Share[]): Plan {
   const { outline, options } = job.submission;
   const sorted = [...shares].sort((a, b) =>
     a.local === b.local ? (a.agent < b.agent ? -1 : 1) : a.local ? 1 : -1,
@@ -148,15 +197,22 @@ export function mergeShares(job: ClusterJob, shares: readonly Share[]): PlanRow 
     only?.partitions ??
     outline.collections.map((_, index) => options.partitions[index] ?? partitionsOfBytes(bytes));
   const hasLocal = sorted.some(({ local }) => local);
-  const numbered = (of: (share: Share) => readonly Split[]): Split[] =>
-    sorted.flatMap(of).map((split, index) => ({ ...split, index }));
-  const agentsOf = (of: (share: Share) => readonly Split[]): (string | null)[] =>
-    hasLocal ? sorted.flatMap((share) => of(share).map(() => (share.local ? share.agent : null))) : [];
+  const agentsOf = (of: (share: Share) => { readonly length: number }): (string | null)[] =>
+    hasLocal
+      ? sorted.flatMap((share) => Array.from(of(share), () => (share.local ? share.agent : null)))
+      : [];
+  const map = only?.splits ?? new SplitList();
+  if (only === undefined) for (const { splits } of sorted) map.append(splits);
+  const sample = new SplitList();
+  for (const share of sorted) for (const split of share.sample) sample.push(split);
   return {
-    map: numbered(({ splits }) => splits),
-    sample: numbered(({ sample }) => sample),
+    map,
+    sample,
+    hosts: [...map.hosts()],
+    mapTasks: map.length,
+    sampleTasks: sample.length,
     mapAgents: agentsOf(({ splits }) => splits),
-    sampleAgents: agentsOf(({ sample }) => sample),
+    sampleAgents: agentsOf(({ sample: some }) => some),
     files: sorted.reduce((sum, share) => sum + share.files, 0),
     bytes,
     partitions,
@@ -170,7 +226,7 @@ export function mergeShares(job: ClusterJob, shares: readonly Share[]): PlanRow 
 }
 
 function checkLimits(
-  { map, reduce, partitions }: PlanRow,
+  { map, reduce, partitions }: Plan,
   { tasksMax, partitionsMax }: CoordinatorLimits,
 ): void {
   const most = partitions.reduce((most, one) => Math.max(most, one), 0);

@@ -1,6 +1,6 @@
 import { basename, dirname } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import type { TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
+import type { Stray, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
 import type { SchedulerEvent } from "../scheduler/events.ts";
 import { formatAttempt, formatTask } from "../scheduler/ids.ts";
@@ -97,6 +97,22 @@ export class Reports {
     }
     await this.#pump.settled();
     return { status: task === undefined ? TASK_STATUS.CANCELLED : statusOf(task), accepted };
+  }
+
+  /**
+   * A late emit fails the job while it runs: a result that was taken is not complete. Not one of a life of an
+   * agent that is over: nothing it made counts.
+   */
+  stray(job: ClusterJob, { agent, incarnation, attempt: ref, failure }: Stray): boolean {
+    if (ref.job !== job.id || failure.code !== "EMIT_LATE")
+      throw usage("only late emits of the job itself are told so", "Send what the worker has told.");
+    const state = this.#scheduler.state.jobs.get(job.id);
+    const attempt = state?.phases[ref.phase].tasks[ref.task]?.attempts[ref.attempt - 1];
+    const isThere = this.#scheduler.state.nodes.get(agent)?.incarnation === incarnation;
+    const isOfIt = attempt?.node.id === agent && attempt.node.incarnation === incarnation;
+    if (state?.status.kind !== "RUNNING" || !isThere || !isOfIt || job.row.abort !== null) return false;
+    this.#abort(job, failure as TaskFailure);
+    return true;
   }
 
   #finished(

@@ -12,6 +12,7 @@ import { corrupt } from "./database.ts";
 import { finishedEvent, recordOf } from "./ending.ts";
 import { JobEvents } from "./job-events.ts";
 import { newRecord } from "./job-record.ts";
+import { planOf } from "./job-row.ts";
 import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { briefly } from "./jobs.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
@@ -53,7 +54,15 @@ export function restoreJobs(store: Store, jobs: Jobs, around: JobSurroundings): 
     }
     const job = new ClusterJob(row, submission, around);
     const plan = parsed<PlanRow>(store.get("plans", row.job));
-    if (plan !== null) job.planned(plan, parsed<KeptSums>(store.get("sums", row.job)));
+    if (plan !== null) {
+      const splits = planOf(plan, row.job, (key) => {
+        const text = store.get("splits", key);
+        if (text === null) throw corrupt("coordinator.db", `table splits has no row ${JSON.stringify(key)}`);
+        return text;
+      });
+      const sums = parsed<KeptSums>(store.get("sums", row.job));
+      job.planned(splits, sums, [...store.of("added", row.job)]);
+    }
     jobs.add(job);
   }
   return next;

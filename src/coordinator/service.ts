@@ -3,10 +3,12 @@ import type {
   ErrandResult,
   Heartbeat,
   HeartbeatAnswer,
+  Leave,
   Orders,
   OrdersQuestion,
   Register,
   Registered,
+  SplitPage,
 } from "../protocol/agent-messages.ts";
 import type { AttemptView, ClusterView, JobSummary, JobView, NodeView } from "../protocol/job-view.ts";
 import type { JobStateText } from "../protocol/job-view.ts";
@@ -15,6 +17,7 @@ import type {
   LogLines,
   MapOutputs,
   Preparation,
+  Stray,
   TaskAnswer,
   TaskReport,
   TaskReportAnswer,
@@ -146,8 +149,16 @@ export interface CoordinatorService extends TaskService {
   /** Resolves with what there is to do, or empty after longPollMs or when the signal aborts. */
   orders(agent: string, question: OrdersQuestion, signal: AbortSignal): Promise<Orders>;
   errandDone(errand: string, result: ErrandResult): void;
+  /** A part of an errand's result that comes ahead of it. */
+  errandPage(errand: string, page: SplitPage): void;
+  /** This life of the agent is over by its own will. */
+  leave(agent: string, leave: Leave): void;
   preparation(job: string, agent: string): Preparation;
   outputs(job: string, after: number): MapOutputs;
+  /** The same as JSON. */
+  outputsPage(job: string, after: number): Buffer;
+  /** User code emitted after its task was over. Says whether that has failed the job. */
+  stray(job: string, stray: Stray): boolean;
   takeLogs(job: string, agent: string, lines: LogLines): void;
   /** A result file of an attempt; `name` as the worker called it. Resolves when it is whole and lasting. */
   putResult(

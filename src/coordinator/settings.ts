@@ -14,6 +14,8 @@ export interface CoordinatorTimings {
   readonly progressMs: number;
   /** Kept blobs that no job names any more go when they are this old. */
   readonly blobUnusedMs: number;
+  /** Planning or a commit that has not moved on for so long is given to another agent. */
+  readonly errandStillMs: number;
 }
 
 export const timingDefaults: CoordinatorTimings = {
@@ -22,6 +24,7 @@ export const timingDefaults: CoordinatorTimings = {
   longPollMs,
   progressMs: 250,
   blobUnusedMs: 3_600_000,
+  errandStillMs: 60_000,
 };
 
 /** What one coordinator takes on at most. */

@@ -5,6 +5,9 @@ const hotKeysMax = 10;
 /** Kept while maps finish; more than are shown, since a key may be hot in the sum only. */
 const hotKeysKept = 1_000;
 
+/** What a map adds, as a row of table `added` keeps it until the sums are written. */
+export type Addition = Pick<TaskSuccess, "partitionBytes" | "hotKeys">;
+
 /** What it has summed up, as plain data. */
 export interface KeptSums {
   /** By collection and partition. */
@@ -14,15 +17,11 @@ export interface KeptSums {
 
 /**
  * How the shuffle's bytes lie over partitions, and which keys come up most: summed up as maps finish, because
- * to keep what each map says would take memory for maps times partitions. For people only: after a
- * coordinator was killed, what it had heard in its last seconds is missing.
+ * to keep what each map says would take memory for maps times partitions.
  */
 export class SkewTally {
   readonly #bytes: readonly Float64Array[];
   #hot = new Map<string, HotKey>();
-
-  /** Something was added since it was kept. */
-  isNew = false;
 
   constructor(partitions: readonly number[], kept: KeptSums | null = null) {
     this.#bytes = partitions.map((count, index) => {
@@ -40,8 +39,7 @@ export class SkewTally {
   }
 
   /** Of a map that finished for the first time. */
-  add({ partitionBytes, hotKeys }: TaskSuccess): void {
-    this.isNew = true;
+  add({ partitionBytes, hotKeys }: Addition): void {
     for (const [collection, bytes] of this.#bytes.entries()) {
       const some = partitionBytes[collection] ?? [];
       for (let at = 0; at < Math.min(some.length, bytes.length); at++) bytes[at]! += some[at]!;

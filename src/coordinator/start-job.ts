@@ -2,7 +2,7 @@ import type { Grants, JobPlan, TaskPlan } from "../scheduler/events.ts";
 import type { JobPolicy } from "../scheduler/policy.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
-import type { JobSettings, Split } from "../task/task-spec.ts";
+import type { JobSettings } from "../task/task-spec.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { CoordinatorTimings } from "./settings.ts";
@@ -25,7 +25,11 @@ export function schedulerPlan(
   agents: Agents,
 ): JobPlan {
   const plan = job.plan!;
-  const placed = (pinned: readonly (string | null)[], { hosts }: Split, task: number): TaskPlan => {
+  const placed = (
+    pinned: readonly (string | null)[],
+    hosts: readonly string[] | undefined,
+    task: number,
+  ): TaskPlan => {
     const agent = pinned[task] ?? null;
     if (agent !== null) return { pinned: [agent] };
     return hosts === undefined ? anywhere : { preferred: agents.on(new Set(hosts)) };
@@ -33,8 +37,12 @@ export function schedulerPlan(
   return {
     id: job.id,
     priority: job.submission.options.priority,
-    sample: plan.sample.map((split, task) => placed(plan.sampleAgents, split, task)),
-    map: plan.map.map((split, task) => placed(plan.mapAgents, split, task)),
+    sample: Array.from({ length: plan.sampleTasks }, (_, task) =>
+      placed(plan.sampleAgents, plan.sample.hostsOf(task), task),
+    ),
+    map: Array.from({ length: plan.mapTasks }, (_, task) =>
+      placed(plan.mapAgents, plan.map.hostsOf(task), task),
+    ),
     reduce: plan.reduce.map((_, task) => {
       const agent = plan.reduceAgents[task];
       return agent === undefined ? anywhere : { preferred: [agent] };

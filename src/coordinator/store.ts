@@ -1,5 +1,7 @@
 import { crc32c } from "@node-rs/crc32";
 import { join } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { quotePath } from "../storage/fs-error.ts";
 import { corrupt, openDatabase } from "./database.ts";
 import type { Sql, Value } from "./database.ts";
 
@@ -11,7 +13,7 @@ import type { Sql, Value } from "./database.ts";
 /** One row a job, by its id. */
 const onePerJob = ["jobs", "submissions", "plans", "sums", "views"] as const;
 /** Many rows a job. */
-const manyPerJob = ["facts", "outputs"] as const;
+const manyPerJob = ["facts", "outputs", "splits", "added"] as const;
 const ofNoJob = ["meta", "agents", "discards"] as const;
 
 export type OneTable = (typeof onePerJob)[number] | (typeof ofNoJob)[number];
@@ -20,13 +22,13 @@ export type ManyTable = (typeof manyPerJob)[number];
 const schema = [
   ...[...onePerJob, ...ofNoJob].map(
     (table) =>
-      `CREATE TABLE IF NOT EXISTS ${table}
+      `CREATE TABLE ${table}
          (key TEXT PRIMARY KEY, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
   ),
   ...manyPerJob.flatMap((table) => [
-    `CREATE TABLE IF NOT EXISTS ${table}
+    `CREATE TABLE ${table}
        (key TEXT PRIMARY KEY, job TEXT NOT NULL, text TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
-    `CREATE INDEX IF NOT EXISTS ${table}_by_job ON ${table} (job)`,
+    `CREATE INDEX ${table}_by_job ON ${table} (job)`,
   ]),
 ];
 
@@ -40,8 +42,8 @@ export interface Row {
   readonly text: string;
 }
 
-/** Of the tables; a coordinator refuses one it does not know. */
-const schemaVersion = "1";
+/** Of the tables and of what stands in their rows; a coordinator refuses another one. */
+export const formatVersion = "2";
 
 /**
  * What has to outlive the coordinator. Changes are gathered by `put` and written by `flush`, all of them in
@@ -53,24 +55,59 @@ export class Store {
   readonly #path: string;
   /** By table and key: of several changes of one row the last is written. */
   #pending = new Map<string, Write>();
+  /** Version of sheaf that wrote the state last, before this one; null: it is new. */
+  readonly writer: string | null;
 
-  /** @throws SheafError as `open`; STATE_CORRUPT for a state of another version of sheaf */
-  constructor(stateDirectory: string, pid: number, open: typeof openDatabase = openDatabase) {
+  /**
+   * @param version of this sheaf, noted as the one that writes from now on
+   * @throws SheafError as `open`; VERSION_MISMATCH for a state of another format; STATE_CORRUPT for a
+   * database that is no state
+   */
+  constructor(
+    stateDirectory: string,
+    pid: number,
+    version: string,
+    open: typeof openDatabase = openDatabase,
+  ) {
     this.#path = join(stateDirectory, "coordinator.db");
     this.#sql = open(stateDirectory, pid);
     try {
-      for (const statement of schema) this.#sql.run(statement, []);
-      const version = this.get("meta", "schema");
-      if (version === null) {
-        this.put("meta", "schema", schemaVersion);
-        this.flush();
-      } else if (version !== schemaVersion) {
-        throw corrupt(this.#path, `its tables are of version ${version}, this sheaf knows ${schemaVersion}`);
+      this.writer = this.#checkFormat(version);
+      if (this.writer !== version) {
+        this.put("meta", "schema", formatVersion);
+        this.put("meta", "writer", version);
+        // All at once: a state has all of its tables, or it is none.
+        this.#flush(this.writer === null ? schema : []);
       }
     } catch (error) {
       this.#sql.close();
       throw error;
     }
+  }
+
+  get path(): string {
+    return this.#path;
+  }
+
+  /** Before anything else is read: another format may have other tables. */
+  #checkFormat(version: string): string | null {
+    const names = [...this.#sql.rows("SELECT name FROM sqlite_master WHERE type = 'table'", [])];
+    if (names.length === 0) return null;
+    if (!names.some(({ name }) => name === "meta"))
+      throw corrupt(this.#path, "it has tables, and none of them is a coordinator's `meta`");
+    const format = this.get("meta", "schema");
+    const writer = this.get("meta", "writer") ?? "an earlier version";
+    if (format === formatVersion) return writer;
+    const of = format === null ? "of no known format" : `of format ${format}`;
+    throw new SheafError(
+      "VERSION_MISMATCH",
+      `${quotePath(this.#path)} is ${of}, written by sheaf ${writer}; sheaf ${version} knows format ${formatVersion}`,
+      {
+        hint:
+          `Start the coordinator with sheaf ${writer} and let its jobs end, or move the state directory ` +
+          "away: this version then begins with an empty one.",
+      },
+    );
   }
 
   /** `text` null: the row goes. */
@@ -93,15 +130,19 @@ export class Store {
 
   /** @throws SheafError DISK_FULL, OUTPUT_UNWRITABLE: then nothing has been written */
   flush(): void {
-    if (this.#pending.size === 0) return;
+    if (this.#pending.size > 0) this.#flush([]);
+  }
+
+  #flush(first: readonly string[]): void {
     this.#sql.transaction(() => {
+      for (const statement of first) this.#sql.run(statement, []);
       for (const write of this.#pending.values()) this.#write(write);
     });
     this.#pending = new Map();
   }
 
   /** What is written, not what waits to be. @throws SheafError STATE_CORRUPT */
-  get(table: OneTable, key: string): string | null {
+  get(table: OneTable | ManyTable, key: string): string | null {
     for (const row of this.#rows(table, "WHERE key = ?", [key])) return row.text;
     return null;
   }

@@ -44,6 +44,7 @@ export class Watch {
       this.#flow.granting.lookAround();
     }
     this.#flow.discards.tick();
+    this.#flow.errands.tick(this.#timings.errandStillMs);
     for (const job of this.#jobs.live()) {
       job.lookQuiet();
       if (job.isEnding) continue;

@@ -17,6 +17,8 @@ export interface Capsule {
   readonly settings: JobSettings;
   /** Why the inputs of a reduce were not kept; null when they were, and for other tasks. */
   readonly missingInputs: string | null;
+  /** Of a job on a cluster: SHA-256 of its side data, which its coordinator keeps, by the path it names. */
+  readonly aux?: Readonly<Record<string, string>>;
 }
 
 /** Beyond this much the map outputs of a failed reduce are not kept. */

@@ -25,6 +25,8 @@ export interface CommitPlan {
   readonly overwrite: boolean;
   /** As in CommitOptions: needed where a commit may be done again after a crash. */
   readonly aside?: string;
+  /** Called before each step; what it throws ends the commit, and nothing more is changed. */
+  readonly step?: () => void;
 }
 
 /**
@@ -102,10 +104,12 @@ async function commitNew(plan: CommitPlan, manifest: string, moves: readonly Mov
   const directories = new Set([plan.staging, ...moves.map(([, target]) => dirname(target))]);
   for (const name of plan.collections) directories.add(join(plan.staging, name));
   for (const directory of directories) await mkdir(directory, { recursive: true });
-  await moveFiles(moves);
+  await moveFiles(moves, plan.step);
+  plan.step?.();
   await writeFile(join(plan.staging, "_SUCCESS"), manifest);
-  const { overwrite, aside } = plan;
-  await commitDirectory(plan.staging, plan.output, { overwrite, ...(aside === undefined ? {} : { aside }) });
+  const { overwrite, aside, step } = plan;
+  const options = { overwrite, step, ...(aside === undefined ? {} : { aside }) };
+  await commitDirectory(plan.staging, plan.output, options);
 }
 
 function manifestText(plan: CommitPlan, outputs: Outputs, parts: readonly CommittedPart[]): string {
@@ -157,8 +161,9 @@ const MOVES_AT_ONCE = 16;
 type Move = readonly [source: string, target: string, bytes: number | null];
 
 /** Moves all of them. After a throw none is being moved any more. */
-async function moveFiles(files: readonly Move[]): Promise<void> {
+async function moveFiles(files: readonly Move[], step: (() => void) | undefined): Promise<void> {
   for (let at = 0; at < files.length; at += MOVES_AT_ONCE) {
+    step?.();
     const moves = files.slice(at, at + MOVES_AT_ONCE).map((move) => moveFile(...move));
     for (const move of await Promise.allSettled(moves)) if (move.status === "rejected") throw move.reason;
   }

@@ -37,6 +37,8 @@ export interface PlanRequest {
   readonly mappers: number | null;
   /** Partitions asked for by collection index; null where they follow from the input. */
   readonly partitions: readonly (number | null)[];
+  /** As PlanInputOptions. */
+  readonly step?: () => void;
 }
 
 /**
@@ -51,6 +53,7 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
   );
   const plan = await planInput(input, request.inputs, {
     workers: request.workers,
+    step: request.step,
     ...(request.splitBytes === null ? {} : { splitBytes: request.splitBytes }),
     ...(request.mappers === null ? {} : { mappers: request.mappers }),
   });
@@ -60,7 +63,7 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
       ? []
       : Array.from({ length: partitions[collection]! }, (_, partition) => ({ collection, partition })),
   );
-  const sample = await sampleOf(outline, input, plan, partitions);
+  const sample = await sampleOf(outline, input, plan, { partitions, step: request.step });
   return {
     tasks: { sample, map: plan.splits, reduce },
     partitions,
@@ -75,11 +78,11 @@ async function sampleOf(
   outline: JobOutline,
   input: Input<unknown>,
   plan: InputPlan,
-  partitions: readonly number[],
+  { partitions, step }: { readonly partitions: readonly number[]; readonly step: (() => void) | undefined },
 ): Promise<Split[]> {
   const ranged = outline.collections.some(({ order }, index) => order === "total" && partitions[index]! > 1);
   if (!ranged || plan.splits.length === 0) return [];
-  return [await planSample(input, plan)];
+  return [await planSample(input, plan, step)];
 }
 
 /** The job's input as the planner needs it: nothing of it decodes, since user code is not loaded here. */

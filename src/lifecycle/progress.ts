@@ -21,7 +21,7 @@ export class ProgressTally {
   readonly #finished = new Map<string, TaskStats>();
   #badRecords = 0;
 
-  constructor(tasks: Readonly<Record<Phase, readonly unknown[]>>) {
+  constructor(tasks: Readonly<Record<Phase, { readonly length: number }>>) {
     this.#tasks = { sample: tasks.sample.length, map: tasks.map.length, reduce: tasks.reduce.length };
     this.#done = { sample: newTally(), map: newTally(), reduce: newTally() };
   }

@@ -21,6 +21,8 @@ export interface PlanInputOptions {
   readonly workers: number;
   /** Base of relative paths. Default: the current directory. */
   readonly cwd?: string;
+  /** Called before each file that is looked into; what it throws ends the planning. */
+  readonly step?: (() => void) | undefined;
 }
 
 /** What the map tasks of a job read. */
@@ -59,6 +61,7 @@ export async function planInput(
   const files: PlannedPiece[] = [];
   const held = new Map<string, readonly HeldRange[]>();
   for (const file of [...paths.filter((path) => typeof path !== "string"), ...listed]) {
+    options.step?.();
     const compression = await findCompression(file, input.compression ?? "auto");
     if (file.bytes > 0) files.push(wholeFile(file, compression));
     if (file.held !== undefined) held.set(file.path, file.held);
@@ -75,10 +78,11 @@ export async function planInput(
   const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0, held);
   let before = 0;
   for (const file of files) {
+    options.step?.();
     if (!isSplittable(input, file) || file.fileBytes <= sizes.limit(before)) packer.add(file);
     else {
       const starts = sizes.starts(file.fileBytes, before);
-      for (const piece of await cut(file, input.framing, starts)) packer.add(piece);
+      for (const piece of await cut(file, input.framing, starts, options.step)) packer.add(piece);
     }
     before += file.fileBytes;
   }
@@ -103,8 +107,13 @@ export function isSplittable(reader: Reader<unknown>, file: PlannedPiece): boole
   return file.compression === "none" && reader.framing.kind !== "stream";
 }
 
-async function cut(file: PlannedPiece, framing: Framing, starts: readonly number[]): Promise<PlannedPiece[]> {
-  const inside = framing.kind === "quoted" ? await quoteStates(file, framing.quote, starts) : null;
+async function cut(
+  file: PlannedPiece,
+  framing: Framing,
+  starts: readonly number[],
+  step: (() => void) | undefined,
+): Promise<PlannedPiece[]> {
+  const inside = framing.kind === "quoted" ? await quoteStates(file, framing.quote, starts, step) : null;
   return starts.map((start, i) => ({
     ...file,
     start,

@@ -13,7 +13,7 @@ const STRETCH_BYTES = 64 * KiB;
  * A file that cannot be read from its middle (compressed, `stream` framing) is in it whole: the sampler may
  * stop early. Of a source, its first task.
  */
-export async function planSample(input: Input<unknown>, plan: InputPlan): Promise<Split> {
+export async function planSample(input: Input<unknown>, plan: InputPlan, step?: () => void): Promise<Split> {
   if (isSource(input)) return sampleOf(plan.splits[0]?.pieces ?? []);
   if (plan.totalBytes <= STRETCHES_MAX * STRETCH_BYTES) return sampleOf(plan.files);
   const pieces: PlannedPiece[] = [];
@@ -29,7 +29,7 @@ export async function planSample(input: Input<unknown>, plan: InputPlan): Promis
     if (!isSplittable(input, file)) pieces.push(file);
     else {
       const { framing } = input;
-      const inside = framing.kind === "quoted" ? await quoteStates(file, framing.quote, starts) : null;
+      const inside = framing.kind === "quoted" ? await quoteStates(file, framing.quote, starts, step) : null;
       for (const [i, start] of starts.entries()) {
         const end = Math.min(start + STRETCH_BYTES, file.fileBytes);
         pieces.push({ ...file, start, end, ...(inside !== null && { insideQuotes: inside[i] === true }) });

@@ -14,6 +14,7 @@ export async function quoteStates(
   file: PlannedFile,
   quote: number,
   starts: readonly number[],
+  step?: () => void,
 ): Promise<boolean[]> {
   const range = await openRange(file);
   try {
@@ -30,6 +31,7 @@ export async function quoteStates(
     let pending = load(front, 0);
     for (let base = 0; base < end; base += READ_BYTES) {
       const bytes = await pending;
+      step?.();
       // The next block is read while this one is counted.
       pending = load(back, base + READ_BYTES);
       pending.catch(() => undefined);

@@ -80,6 +80,12 @@ export const HeartbeatSchema = Type.Object(
     jobs: Type.Array(Type.String({ maxLength: 100 }), { maxItems: 100_000 }),
     utility: UtilitySchema,
     draining: Type.Boolean(),
+    /** Errands it is at; `beat` grows when one has moved on. Left out: none. */
+    errands: Type.Optional(
+      Type.Array(Type.Object({ id: Type.String({ maxLength: 300 }), beat: Whole }, closed), {
+        maxItems: 1_000,
+      }),
+    ),
   },
   closed,
 );
@@ -92,9 +98,19 @@ export const HeartbeatAnswerSchema = Type.Object(
     forget: Type.Array(Type.String()),
     /** Of the jobs it listed: length of the list of map outputs (see OutputsSchema); news when it grew. */
     outputs: Type.Record(Type.String(), Whole),
+    /** Of the errands it listed, those that nobody waits for any more: given to another agent, or void. */
+    drop: Type.Optional(Type.Array(Type.String())),
+    /**
+     * It drains and nothing runs on it: so many of its map outputs are still needed; 0: it may leave. Left
+     * out: neither.
+     */
+    needed: Type.Optional(Whole),
   },
   closed,
 );
+
+/** POST /agents/{agent}/leave: this life of the agent is over, on purpose. What was on it is given up. */
+export const LeaveSchema = Type.Object({ incarnation: Whole }, closed);
 
 /** What an agent does beside tasks, in its own process. Repeated until its result comes; idempotent. */
 export const ErrandSchema = Type.Union([
@@ -159,6 +175,24 @@ export const OrdersQuestionSchema = Type.Object(
 );
 export const OrdersSchema = Type.Object({ orders: Type.Array(OrderSchema) }, closed);
 
+/** Splits sent in one request. */
+export const splitsPerPage = 1_000;
+
+/**
+ * POST /errands/{id}/splits, ahead of "planned": the map splits of a large plan, page by page, in order. The
+ * same page again changes nothing.
+ */
+export const SplitPageSchema = Type.Object(
+  {
+    agent: AgentName,
+    incarnation: Whole,
+    /** Index of the first of them: a multiple of splitsPerPage. */
+    from: Whole,
+    splits: Type.Array(SplitSchema, { minItems: 1, maxItems: splitsPerPage }),
+  },
+  closed,
+);
+
 /** POST /errands/{id}. A second answer changes nothing. */
 export const ErrandResultSchema = Type.Union([
   Type.Object(
@@ -166,7 +200,10 @@ export const ErrandResultSchema = Type.Union([
       kind: Type.Literal("planned"),
       agent: AgentName,
       incarnation: Whole,
+      /** Those that were not sent in pages before. */
       splits: Type.Array(SplitSchema),
+      /** So many splits were sent before. Left out: none. */
+      sent: Type.Optional(Whole),
       /** Short stretches for the sample phase; empty unless a collection is in total order. */
       sample: Type.Array(SplitSchema),
       files: Whole,
@@ -210,6 +247,8 @@ export type Running = Static<typeof RunningSchema>;
 export type Heartbeat = Static<typeof HeartbeatSchema>;
 export type HeartbeatAnswer = Static<typeof HeartbeatAnswerSchema>;
 export type Errand = Static<typeof ErrandSchema>;
+export type Leave = Static<typeof LeaveSchema>;
+export type SplitPage = Static<typeof SplitPageSchema>;
 export type Order = Static<typeof OrderSchema>;
 export type OrdersQuestion = Static<typeof OrdersQuestionSchema>;
 export type Orders = Static<typeof OrdersSchema>;

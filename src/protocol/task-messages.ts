@@ -154,6 +154,21 @@ export const OutputsSchema = Type.Object(
   closed,
 );
 
+/**
+ * POST /jobs/{job}/stray: user code emitted after its task was over and reported, in a worker whose last
+ * attempt was `attempt`. What the job has taken may lack it: the job fails, unless that life of the agent is
+ * over and what it made does not count.
+ */
+export const StraySchema = Type.Object(
+  {
+    agent: Type.String({ maxLength: 64 }),
+    incarnation: Whole,
+    attempt: AttemptId,
+    failure: FailureSchema,
+  },
+  closed,
+);
+
 /** POST /jobs/{job}/logs by agents. */
 export const LogLinesSchema = Type.Object(
   {
@@ -179,4 +194,5 @@ export type TaskReport = Static<typeof TaskReportSchema>;
 export type TaskReportAnswer = Static<typeof TaskReportAnswerSchema>;
 export type Preparation = Static<typeof PreparationSchema>;
 export type MapOutputs = Static<typeof OutputsSchema>;
+export type Stray = Static<typeof StraySchema>;
 export type LogLines = Static<typeof LogLinesSchema>;

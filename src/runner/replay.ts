@@ -50,9 +50,26 @@ export async function replay(handle: string, options: ReplayOptions): Promise<Re
       hint: `It ${found.record.status === "SUCCEEDED" ? "succeeded" : "did not fail in a task"}.`,
     });
   }
-  const capsule = readCapsule(found.directory, task);
+  return replayKept(found.directory, task, options);
+}
+
+/** What a replay of a capsule that lies in a job directory may be told. */
+export interface KeptReplayOptions extends Omit<ReplayOptions, "stateDirectory"> {
+  /** As JobSettings has it. Default: what the capsule says. */
+  readonly auxFiles?: Readonly<Record<string, string>>;
+}
+
+/** The same from a job directory. @throws SheafError NOT_FOUND, INPUT_CHANGED */
+export async function replayKept(
+  directory: string,
+  task: string,
+  options: KeptReplayOptions,
+): Promise<ReplayResult> {
+  const kept = readCapsule(directory, task);
+  const { auxFiles = kept.settings.auxFiles } = options;
+  const capsule = auxFiles === undefined ? kept : { ...kept, settings: { ...kept.settings, auxFiles } };
   checkInputs(capsule);
-  const bundle = join(found.directory, "app", "job.mjs");
+  const bundle = join(directory, "app", "job.mjs");
   if (!existsSync(bundle)) {
     throw new SheafError("NOT_FOUND", `${bundle}: the code of the job is not kept`, {
       hint: "Only jobs that were run from a file can be replayed.",
@@ -69,7 +86,7 @@ export async function replay(handle: string, options: ReplayOptions): Promise<Re
   return { jobId, task, attempt, result, report: await reportOf(result, capsule, bundle) };
 }
 
-async function runCapsule(job: Job, capsule: Capsule, options: ReplayOptions): Promise<TaskResult> {
+async function runCapsule(job: Job, capsule: Capsule, options: KeptReplayOptions): Promise<TaskResult> {
   const { createTaskRunner } = await import("../task/task-runner.ts");
   const directory = await makeTempDirectory(tmpdir());
   try {
@@ -97,7 +114,7 @@ async function reportOf(result: TaskResult, capsule: Capsule, bundle: string): P
 function checkInputs({ spec, missingInputs, task }: Capsule): void {
   if (missingInputs !== null) {
     throw new SheafError("NOT_FOUND", `${task} cannot be replayed: ${missingInputs}`, {
-      hint: "Run the job again on less data to get a capsule that holds its inputs.",
+      hint: "Run the job on this machine, or on less data, to get a capsule that holds its inputs.",
     });
   }
   if (spec.kind === "reduce") return;
@@ -113,7 +130,7 @@ function checkInputs({ spec, missingInputs, task }: Capsule): void {
   }
 }
 
-async function openInspector(options: ReplayOptions): Promise<void> {
+async function openInspector(options: KeptReplayOptions): Promise<void> {
   const inspector = await import("node:inspector");
   if (inspector.url() === undefined) inspector.open(0, "127.0.0.1");
   options.onInspector?.(inspector.url() ?? "");

@@ -1,5 +1,5 @@
 import type { Attempt } from "./attempt.ts";
-import { noteFailure } from "./barring.ts";
+import { doubtOutputs, noteFailure } from "./barring.ts";
 import type { SchedulerEvent } from "./events.ts";
 import type { Failure } from "./failure.ts";
 import { type AttemptRef, formatTask, type NodeRef } from "./ids.ts";
@@ -192,4 +192,5 @@ export function fetchFailed(s: SchedulerState, event: EventOf<"fetchFailed">): v
   for (const node of new Set([source, attempt.node.id])) {
     if (node !== undefined && job.status.kind === "RUNNING") noteFailure(s, job, node, null, event.message);
   }
+  if (source !== undefined && job.status.kind === "RUNNING") doubtOutputs(s, job, source);
 }

@@ -24,10 +24,9 @@ export function isBarred(job: JobState, node: string): boolean {
 /**
  * Counts a failure on a node against it. The node is barred at the limit; when it is the last one admitted,
  * the job fails if the failures were the system's (a full disk), and goes on by the attempt limits if they
- * were user code's.
+ * were user code's. A barred node gets no tasks; what its maps have written stays of use.
  * @param failure null for a fetch that failed: that may bar, but never fails the job, as it does not tell
- * which
- *   side is broken
+ *   which side is broken
  */
 export function noteFailure(
   s: SchedulerState,
@@ -46,14 +45,21 @@ export function noteFailure(
   if (hasOtherNode(s, job, node)) {
     bar.untilMs = s.nowMs + job.policy.barMs;
     s.commands.push({ kind: "nodeBarred", job: job.id, node, untilMs: bar.untilMs });
-    const barred = s.nodes.get(node);
-    if (barred !== undefined && (failure === null || failure.blame === "system")) {
-      loseOutputs(s, job, barred, `${node} is barred after ${bar.failures} failures`);
-    }
   } else if (failure?.blame === "system" && bar.systemFailures >= job.policy.barAfterFailures) {
     const times = `${node}, the last node this job may use, failed ${bar.systemFailures} times`;
     failJob(s, job, { ...failure, message: `${times}; last: ${failure.message}` });
   }
+}
+
+/**
+ * A fetch from the node failed, which has been counted. From a barred one no other is tried: all that its
+ * maps have written for the job is given up at once, instead of one output and one reduce attempt at a time.
+ */
+export function doubtOutputs(s: SchedulerState, job: JobState, node: string): void {
+  const source = s.nodes.get(node);
+  const bar = job.bars.get(node);
+  if (source === undefined || bar === undefined || bar.untilMs === null) return;
+  loseOutputs(s, job, source, `${node} is barred after ${bar.failures} failures; last: ${bar.lastMessage}`);
 }
 
 /** Lifts the bars whose time has come; returns the nodes admitted again. */

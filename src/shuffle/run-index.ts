@@ -74,7 +74,7 @@ export function readFully(fd: number, path: string, target: Buffer, offset: numb
     try {
       read = readSync(fd, target, done, target.length - done, offset + done);
     } catch (error) {
-      throw asSheafError(error, { path, doing: "read", code: "BLOCK_CORRUPT" });
+      throw asSheafError(error, { path, doing: "read", code: "BLOCK_CORRUPT", offset: offset + done });
     }
     if (read === 0)
       throw corrupt(path, `cut short: ${target.length - done} bytes are missing`, offset + done);
@@ -110,7 +110,7 @@ export function readOpenRunIndex(fd: number, path: string, question: IndexQuesti
   const { identity, place } = question;
   const window = question.window ?? { offset: 0, bytes: fstatSync(fd).size };
   const { entries, indexOffset, ...index } = readEnds(fd, path, window);
-  if (identity !== undefined) checkIdentity(index, identity);
+  if (identity !== undefined) checkIdentity(index, identity, window.offset);
   const file = { fd, path, start: window.offset, indexOffset };
   const read =
     place === undefined || entries <= ENTRIES_AT_ONCE
@@ -138,7 +138,7 @@ type Ends = Omit<RunIndex, "segments"> & { readonly entries: number; readonly in
 /** Header and trailer. */
 function readEnds(fd: number, path: string, { offset, bytes }: FileWindow): Ends {
   if (bytes < FILE_HEADER_BYTES + TRAILER_BYTES)
-    throw corrupt(path, `${bytes} bytes are too few for a run file`);
+    throw corrupt(path, `${bytes} bytes are too few for a run file`, offset);
   const header = Buffer.alloc(FILE_HEADER_BYTES);
   readFully(fd, path, header, offset);
   checkFileHeader(header, path, offset);
@@ -183,11 +183,16 @@ export function parseTrailer(
 function checkIdentity(
   index: Pick<RunIndex, "path" | "job" | "task" | "attempt">,
   identity: RunIdentity | RunOwner,
+  offset: number,
 ): void {
   const job = "job" in identity ? identity.job : jobFingerprint(identity.jobId);
   const { task, attempt } = identity;
   if (index.job.equals(job) && index.task === task && index.attempt === attempt) return;
-  throw corrupt(index.path, `belongs to another job or attempt than task ${task}, attempt ${attempt}`);
+  throw corrupt(
+    index.path,
+    `belongs to another job or attempt than task ${task}, attempt ${attempt}`,
+    offset,
+  );
 }
 
 function readEntryBytes(file: IndexFile, from: number, to: number): Buffer {

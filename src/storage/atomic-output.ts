@@ -33,6 +33,8 @@ export interface CommitOptions {
    * after a crash, with the same one, goes on from there. Default: one of this process's own.
    */
   readonly aside?: string;
+  /** Called before each step up to the swap itself; what it throws ends the commit. */
+  readonly step?: (() => void) | undefined;
 }
 
 /**
@@ -115,7 +117,8 @@ export async function commitDirectory(temp: string, out: string, options: Commit
   const path = resolve(out);
   try {
     await chmod(temp, 0o777 & ~process.umask());
-    await syncTree(temp);
+    await syncTree(temp, options.step);
+    options.step?.();
   } catch (error) {
     throw asSheafError(error, { path: temp, doing: "sync" });
   }
@@ -245,14 +248,15 @@ function outputExists(out: string): SheafError {
 /** Files synced at once: enough to keep a disk busy, few enough for any limit on open files. */
 const SYNCS_AT_ONCE = 16;
 
-async function syncTree(directory: string): Promise<void> {
+async function syncTree(directory: string, step: (() => void) | undefined): Promise<void> {
   const files: string[] = [];
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
-    if (entry.isDirectory()) await syncTree(path);
+    if (entry.isDirectory()) await syncTree(path, step);
     else if (entry.isFile()) files.push(path);
   }
   for (let at = 0; at < files.length; at += SYNCS_AT_ONCE) {
+    step?.();
     await Promise.all(files.slice(at, at + SYNCS_AT_ONCE).map(syncPath));
   }
   await syncPath(directory).catch((error: unknown) => {

@@ -43,17 +43,18 @@ const STATS_AT_ONCE = 64;
  * The regular files that user paths mean, sorted by the bytes of their absolute paths, each once (also when
  * links lead to it twice). A path is a file, a directory (all files below it, except names that begin with
  * "." or "_"), or a glob; what exists under a literal name is taken as that name. Links are followed. Never
- * opens a file, so never blocks on one.
+ * opens a file, so never blocks on one. `step` is called for every file; what it throws ends the listing.
  * @throws SheafError INPUT_MISSING when a path means nothing, INPUT_UNREADABLE for FIFOs, sockets, devices,
  * link loops
  */
 export async function listInput(
   paths: readonly string[],
-  options: { readonly cwd?: string } = {},
+  options: { readonly cwd?: string; readonly step?: (() => void) | undefined } = {},
 ): Promise<InputFile[]> {
   const cwd = options.cwd ?? process.cwd();
   const found = new Map<string, Found>();
   const add: Add = (path, name, status) => {
+    options.step?.();
     if (found.has(path)) return;
     const file = { path, name, bytes: status.size, mtimeMs: status.mtimeMs };
     found.set(path, { file, key: Buffer.from(path), inode: `${status.dev}:${status.ino}` });

@@ -23,8 +23,8 @@ export interface PoolListener {
   attemptEnded(slot: number, id: number, result: TaskResult): void;
   /** `id` is null for what was printed outside tasks. */
   log(id: number | null, stream: "log" | "stdout" | "stderr", text: string): void;
-  /** User code threw after its task was over. */
-  stray(failure: TaskFailure): void;
+  /** User code threw after its task was over: the last one that ran in the slot, or one before it. */
+  stray(failure: TaskFailure, slot: number): void;
 }
 
 export interface RunMore {
@@ -243,7 +243,7 @@ export class WorkerPool {
         this.#options.listener.log(message.id ?? slot.id, message.stream, message.text);
         return;
       case "stray":
-        this.#options.listener.stray(message.failure);
+        this.#options.listener.stray(message.failure, index);
         if (slot.id === null) void this.#end(slot);
         return;
     }

@@ -210,6 +210,31 @@ test("side data comes with the job, by the path its code names it with", async (
   assert.equal((report.result as { stats: { emitted: number } }).stats.emitted, 1);
 });
 
+test("an emit after its attempt was reported is told to the coordinator, with what ran last there", async (t) => {
+  const stage = new Stage(t);
+  const gate = join(stage.root, "gate");
+  await stage.start();
+  const top = `import { existsSync } from "node:fs";`;
+  const map = `
+    const late = () => existsSync(${JSON.stringify(gate)}) ? emit("late", 1) : setTimeout(late, 5);
+    if (line === "be") setTimeout(late, 5);`;
+  await stage.prepare(wordCount({ top, map }));
+  for (const [index, line] of ["be\n", "or\n"].entries()) {
+    const report = await stage.coordinator.run(mapOrder(stage.split(line, index)));
+    assert.equal(report.status, TASK_STATUS.FINISHED);
+  }
+  assert.equal(stage.coordinator.strays.length, 0);
+  stage.file("gate", "");
+  await until("it to be told", () => stage.coordinator.strays.length > 0);
+  const [stray] = stage.coordinator.strays;
+  assert.deepEqual(
+    [stray!.agent, stray!.incarnation, stray!.attempt],
+    ["a1", stage.coordinator.registrations[0]!.incarnation, { job, phase: "map", task: 1, attempt: 1 }],
+  );
+  assert.equal(stray!.failure.code, "EMIT_LATE");
+  assert.match(stray!.failure.message, /emit was called after the task had ended/);
+});
+
 test("a blob that comes with other content is not run", async (t) => {
   const stage = new Stage(t);
   await stage.start();

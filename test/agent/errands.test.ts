@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { planErrand } from "#src/agent/plan-errand.js";
 import type { ErrandResult } from "#src/protocol/agent-messages.js";
 import type { OutputTarget } from "#src/protocol/submission.js";
-import { job, Stage, text, wordCount } from "./support.js";
+import { job, jobOptions, Stage, text, wordCount, wordsOutline } from "./support.js";
 import { until } from "./wait.js";
 
 function failed(result: ErrandResult): { code: string; message: string } {
@@ -29,6 +31,52 @@ test("plans: files, directories and patterns, cut and counted as the job's optio
     pieces.map((piece) => (piece.kind === "file" ? piece.name : "")),
   );
   assert.deepEqual([...new Set(names)], [join(stage.root, "data", "b.txt")]);
+});
+
+test("a large plan is sent in pages ahead of its result, in order", async (t) => {
+  const stage = new Stage(t);
+  const input = stage.file("in.txt", "x\n".repeat(1_150));
+  await stage.start();
+  const planned = await stage.plan([input], undefined, { options: { splitBytes: 1 } });
+  assert.deepEqual([planned.splits, planned.sent], [[], 2_300]);
+  const { splitPages } = stage.coordinator;
+  assert.deepEqual(
+    splitPages.map(({ from, splits }) => [from, splits.length]),
+    [
+      [0, 1_000],
+      [1_000, 1_000],
+      [2_000, 300],
+    ],
+  );
+  const indexes = splitPages.flatMap(({ splits }) => splits.map(({ index }) => index));
+  assert.deepEqual(
+    indexes,
+    Array.from({ length: 2_300 }, (_, index) => index),
+  );
+});
+
+test("a planner shows that it moves on, and changes nothing once nobody waits for it", async (t) => {
+  const root = mkdtempSync(join(tmpdir(), "sheaf-agent-test-"));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  for (let file = 0; file < 9; file++) writeFileSync(join(root, `${file}.txt`), text);
+  const output: OutputTarget = { kind: "shared", path: join(root, "_out"), overwrite: false };
+  const common = { outline: wordsOutline, options: jobOptions, agentLocal: false, workers: 1, output };
+  const errand = { kind: "plan", id: "p", job, inputs: [root], ...common } as const;
+  const plan = (step: () => void) => planErrand({ ...errand, inputs: [root] }, "a", [root], step);
+  const staging = (): string[] => readdirSync(root).filter((name) => name.startsWith("._out"));
+  let steps = 0;
+  await plan(() => void steps++);
+  assert.ok(steps > 9, `${steps} steps`);
+  assert.equal(staging().length, 1);
+  for (const left of staging()) rmSync(join(root, left), { recursive: true });
+  for (let last = 0; last < steps; last++) {
+    let left = last;
+    const step = (): void => {
+      if (left-- === 0) throw new Error("nobody waits");
+    };
+    await assert.rejects(plan(step), /nobody waits/);
+    assert.deepEqual(staging(), [], `after ${last} steps`);
+  }
 });
 
 test("plans of jobs in total order bring what to sample", async (t) => {

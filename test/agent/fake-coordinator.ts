@@ -12,11 +12,13 @@ import type {
   HeartbeatAnswer,
   Order,
   Register,
+  SplitPage,
 } from "#src/protocol/agent-messages.js";
 import type {
   LogLines,
   MapOutputs,
   Preparation,
+  Stray,
   TaskAnswer,
   TaskOrder,
   TaskReport,
@@ -47,6 +49,9 @@ export class FakeCoordinator {
   readonly reports: Reported[] = [];
   readonly logs: LogLines["lines"] = [];
   readonly errandResults: ErrandResult[] = [];
+  /** Pages of large plans. */
+  readonly splitPages: SplitPage[] = [];
+  readonly strays: Stray[] = [];
   readonly results = new Map<string, Buffer>();
   readonly blobs = new Map<string, Buffer>();
   readonly preparations = new Map<string, Preparation>();
@@ -57,6 +62,8 @@ export class FakeCoordinator {
   interfere: (request: string) => Interference = () => null;
   standing: HeartbeatAnswer["standing"] = "ok";
   forget: string[] = [];
+  /** What heartbeats are answered besides. */
+  beside: Pick<HeartbeatAnswer, "drop" | "needed"> = {};
   fencedBelow: number | null = null;
   /** Attempts (as "map 0 1") whose reports are not accepted. */
   readonly void = new Set<string>();
@@ -201,6 +208,14 @@ export class FakeCoordinator {
       case "POST errands/":
         this.errandResults.push(json() as ErrandResult);
         return {};
+      case "POST errands/splits":
+        this.splitPages.push(json() as SplitPage);
+        return {};
+      case "POST agents/leave":
+        return {};
+      case "POST jobs/stray":
+        this.strays.push(json() as Stray);
+        return { accepted: true };
       case "PUT task/":
         return this.#ask(request, gone);
       case "POST jobs/task":
@@ -238,7 +253,7 @@ export class FakeCoordinator {
     this.forget = [];
     const known = [...this.outputs].filter(([job]) => heartbeat.jobs.includes(job));
     const outputs = Object.fromEntries(known.map(([job, list]) => [job, list.version]));
-    return { standing: this.standing, forget, outputs };
+    return { standing: this.standing, forget, outputs, ...this.beside };
   }
 
   async #takeOrders(gone: AbortSignal): Promise<object> {

@@ -210,6 +210,25 @@ test("an agent that is stopped finishes what runs, takes nothing new, and leaves
   assert.equal(existsSync(join(stage.state, "jobs", job)), false);
 });
 
+test("an agent that is stopped goes when it hears that nothing it has is needed, and says so", async (t) => {
+  const stage = new Stage(t);
+  const { coordinator } = stage;
+  await stage.start({ graceMs: 20_000 });
+  await stage.prepare(wordCount(), {}, { output: "none" });
+  await coordinator.run(mapOrder(stage.split("be\n")));
+  coordinator.beside = { needed: 1 };
+  const stopped = stage.agent.stop();
+  await until("a heartbeat that says so", () => coordinator.lastHeartbeat?.draining === true);
+  const beats = coordinator.heartbeats.length;
+  await until("some more", () => coordinator.heartbeats.length > beats + 4);
+  assert.equal(stage.shuffle.closed, false);
+  assert.ok(!coordinator.heard.includes("POST /agents/a1/leave"));
+  coordinator.beside = { needed: 0 };
+  await stopped;
+  assert.ok(coordinator.heard.includes("POST /agents/a1/leave"));
+  assert.equal(stage.shuffle.closed, true);
+});
+
 test("what is not finished within the grace is handed back as lost, not as failed", async (t) => {
   const stage = new Stage(t);
   const { code, begun } = waiting(stage);

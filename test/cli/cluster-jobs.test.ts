@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { RealCluster, eventually } from "../cluster/real-cluster.js";
@@ -207,6 +207,68 @@ test("a job that fails says so in one screen, with the place in its source, and 
   assert.equal(done.code, 1);
   assert.match(done.stderr, /error: .*cannot read a b0 c.*\[USER_CODE\]/);
   assert.match(done.stderr, /broken\.ts:3/);
+  assert.match(done.stderr, /To run this task again: sheaf replay \S+:map-0 --on URL/);
+  const replayed = await cluster.run(["replay"]);
+  assert.equal(replayed.code, 1);
+  assert.match(replayed.stderr, /error: .*cannot read a b0 c.*\[USER_CODE\]/);
+  assert.match(replayed.stderr, /broken\.ts:3/);
+});
+
+test("a map that failed is replayed here with its side data; what cannot be is told, and who has it", async () => {
+  writeFileSync(file("limits.json"), `{ "most": 3 }`);
+  writeFileSync(file("own.txt"), "1\n2\n");
+  writeFileSync(
+    file("aux.ts"),
+    `import { job, text, sum } from "sheaf";
+     export default job({ input: text(), reduce: sum(), aux: { limits: { file: "limits.json" } },
+       map(line, emit, ctx) {
+         const { most } = ctx.aux.limits;
+         if (Number(line) < most) throw new Error(line + " is below " + most);
+         emit(line, 1); } });`,
+  );
+  const done = await cluster.run(["run", "aux.ts", `agent:${file("own.txt")}`, "-o", "aux"], { cwd: work });
+  assert.match(done.stderr, /1 is below 3/);
+  const { stderr } = await cluster.run(["replay", "@:map-0"]);
+  assert.match(stderr, /1 is below 3/);
+  rmSync(file("own.txt"));
+  const gone = await cluster.run(["replay"]);
+  assert.equal(gone.code, 1);
+  assert.match(gone.stderr, /read \S+own\.txt of agent \S+ \(\S+\): it is not here.*\[INPUT_MISSING\]/);
+  assert.match((await cluster.run(["replay", "@:map-7"])).stderr, /keeps no capsule of "map-00007"/);
+});
+
+test("a late emit fails a job with what it says on one machine; a reduce that failed cannot be replayed", async () => {
+  writeFileSync(
+    file("late.ts"),
+    `import { existsSync, writeFileSync } from "node:fs";
+     import { job, text } from "sheaf";
+     export default job({ input: text(), params: { gate: "", how: "" },
+       map(line, emit, { params: { gate, how } }) {
+         emit("key", 1);
+         if (how !== "late") return;
+         const timer = setInterval(() => {
+           if (!existsSync(gate)) return;
+           clearInterval(timer);
+           emit("late", 1);
+         }, 5); },
+       async reduce(key, values, ctx) {
+         if (ctx.params.how !== "late") throw new Error("no such sum");
+         writeFileSync(ctx.params.gate, "");
+         for (;;) { ctx.progress(); await new Promise((resolve) => setTimeout(resolve, 5)); } } });`,
+  );
+  writeFileSync(file("one.txt"), "one\n");
+  const args = (how: string): string[] => ["--set", `how=${how}`, "--set", `gate=${file(`gate-${how}`)}`];
+  const run = ["run", "late.ts", "one.txt", "-o", "late"];
+  const local = await sheaf([...run, ...args("late")], { cwd: work });
+  rmSync(file("gate-late"));
+  const far = await cluster.run([...run, ...args("late")], { cwd: work });
+  const error = (text: string): string => /^error: .*/m.exec(text)?.[0] ?? text;
+  assert.match(error(local.stderr), /emit was called after the task had ended.*\[EMIT_LATE\]/);
+  assert.equal(error(far.stderr), error(local.stderr));
+  assert.match((await cluster.run([...run, ...args("sum")], { cwd: work })).stderr, /no such sum/);
+  const { code, stderr } = await cluster.run(["replay"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /reduce-00000 cannot be replayed: its inputs were on the agents of the cluster/);
 });
 
 test("flags that make no sense together, and coordinators that are none, are told with what to do", async () => {

@@ -43,7 +43,6 @@ test("every submission and every cancellation leaves one line: who, from where, 
     lines.map(({ event, outcome }) => [event, outcome]),
     [
       ["submit", "accepted"],
-      ["submit", "already submitted"],
       ["submit", "refused (VERSION_MISMATCH)"],
       ["cancel", "accepted"],
       ["cancel", "it had ended"],

@@ -48,6 +48,8 @@ export class FakeAgent {
   incarnation = 1;
   utility = 100;
   draining = false;
+  /** As its heartbeats tell them. */
+  errands: { id: string; beat: number }[] = [];
   #life = new AbortController();
   #asks: number[] = [];
 
@@ -105,6 +107,7 @@ export class FakeAgent {
       jobs: [...this.jobs],
       utility: { cpuIdle: 100, diskIdle: 100, utility: this.utility, freeMemoryBytes: 1 },
       draining: this.draining,
+      errands: this.errands,
     });
     for (const job of answer.forget) this.jobs.delete(job);
     return answer;

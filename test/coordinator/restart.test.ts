@@ -191,6 +191,48 @@ test("bad records are counted once each, over restarts and maps made again", asy
   }
 });
 
+test("skew and hot keys are those of a run without faults, wherever the coordinator was killed", async (t) => {
+  const seen: unknown[] = [];
+  for (const kills of [[], [1, 2, 3, 4], [2, 5]]) {
+    const stage = new Stage(t);
+    let done = 0;
+    stage.agent(
+      "a",
+      {
+        errand: async (errand, self) =>
+          errand.kind === "plan" ? self.planned(errand, 6) : self.answer(errand),
+        task: async (order, self) => {
+          const report = await self.succeed(order);
+          if (order.work.kind !== "map" || report.result?.kind !== "success") return report;
+          // Between two maps: once right behind the sums, once when something was added to them.
+          if (kills.includes(++done)) stage.restart();
+          if (done === 3) stage.clock.pass(6_000);
+          stage.beat();
+          const hotKeys = [{ collection: 0, key: `key ${order.attempt.task % 2}`, values: 10 }];
+          return {
+            ...report,
+            result: { ...report.result, partitionBytes: [[order.attempt.task, 8]], hotKeys },
+          };
+        },
+      },
+      1,
+    );
+    const view = await stage.ended(await stage.submit());
+    assert.deepEqual([view.state, view.counters], ["SUCCEEDED", { map: 6, reduce: 2 }]);
+    seen.push({ skew: view.skew, hotKeys: view.hotKeys });
+  }
+  assert.deepEqual(seen[0], {
+    skew: [
+      { collection: "", partitions: 2, largestPartition: 1, largestBytes: 48, ratio: 48 / ((48 + 15) / 2) },
+    ],
+    hotKeys: [
+      { collection: "", key: "key 0", values: 30 },
+      { collection: "", key: "key 1", values: 30 },
+    ],
+  });
+  for (const other of seen.slice(1)) assert.deepEqual(other, seen[0]);
+});
+
 test("a job that nobody can commit waits, and may be cancelled", async (t) => {
   const stage = new Stage(t);
   let reduced = 0;

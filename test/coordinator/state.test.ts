@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { crc32c } from "@node-rs/crc32";
 import Database from "libsql";
 import { SheafError, isSheafError } from "#src/base/errors.js";
 import type { ErrorCode } from "#src/base/errors.js";
@@ -27,7 +28,7 @@ function refuses(code: ErrorCode, says: RegExp): (error: unknown) => boolean {
 /** A store of `count` rows, one transaction each, as kill -9 would leave it. */
 function killed(stage: Stage, count: number): string {
   const written = join(stage.root, "written");
-  const store = new Store(written, 1);
+  const store = new Store(written, 1, "1.0.0");
   for (let row = 0; row < count; row++) {
     store.put("plans", `job-${row}`, `${row} `.repeat(2_000));
     store.flush();
@@ -39,7 +40,7 @@ function killed(stage: Stage, count: number): string {
 }
 
 function rowsOf(stateDirectory: string): number {
-  const store = new Store(stateDirectory, 1);
+  const store = new Store(stateDirectory, 1, "1.0.0");
   const count = [...store.all("plans")].length;
   store.close();
   return count;
@@ -59,7 +60,7 @@ test("a coordinator that was killed leaves no lock, and all it had acknowledged"
   const script = `
     import { Pump } from "#src/coordinator/pump.js";
 import { Store } from ${url("coordinator/store.js")};
-    const store = new Store(${JSON.stringify(state)}, process.pid);
+    const store = new Store(${JSON.stringify(state)}, process.pid, "1.0.0");
     for (let row = 0; row < 5; row++) { store.put("plans", "job-" + row, "{}"); store.flush(); }
     store.put("plans", "job-5", "{}");
     process.stdout.write("ready");
@@ -68,7 +69,10 @@ import { Store } from ${url("coordinator/store.js")};
     stdio: ["ignore", "pipe", "inherit"],
   });
   await once(child.stdout, "data");
-  assert.throws(() => new Store(state, 1), refuses("STATE_LOCKED", new RegExp(`process ${child.pid} on `)));
+  assert.throws(
+    () => new Store(state, 1, "1.0.0"),
+    refuses("STATE_LOCKED", new RegExp(`process ${child.pid} on `)),
+  );
   child.kill("SIGKILL");
   await once(child, "exit");
   assert.equal(rowsOf(state), 5);
@@ -104,21 +108,21 @@ test("a log damaged in the middle is refused, and where is told", (t) => {
       damaged[place]! ^= 0x10;
       writeFileSync(join(copy, "coordinator.db-wal"), damaged);
       const where = new RegExp(`coordinator.db-wal is damaged: the frame at byte ${32 + at * frameBytes},`);
-      assert.throws(() => new Store(copy, 1), refuses("STATE_CORRUPT", where), `byte ${place}`);
+      assert.throws(() => new Store(copy, 1, "1.0.0"), refuses("STATE_CORRUPT", where), `byte ${place}`);
     }
   }
   const copy = cpTo(stage, left);
   const damaged = Buffer.from(log);
   damaged[9]! ^= 1;
   writeFileSync(join(copy, "coordinator.db-wal"), damaged);
-  assert.throws(() => new Store(copy, 1), refuses("STATE_CORRUPT", /its header/));
+  assert.throws(() => new Store(copy, 1, "1.0.0"), refuses("STATE_CORRUPT", /its header/));
   assert.equal(findWalDamage(join(left, "nothing-here")), null);
 });
 
 test("damaged pages, rows that are not what was written, and foreign tables are refused", (t) => {
   const stage = new Stage(t);
   const closed = join(stage.root, "closed");
-  const store = new Store(closed, 1);
+  const store = new Store(closed, 1, "1.0.0");
   for (let row = 0; row < 50; row++) store.put("plans", `job-${row}`, `${row} `.repeat(500));
   store.flush();
   store.close();
@@ -133,16 +137,66 @@ test("damaged pages, rows that are not what was written, and foreign tables are 
   change(rows, "UPDATE plans SET text = 'other' WHERE key = 'job-7'");
   assert.throws(() => rowsOf(rows), refuses("STATE_CORRUPT", /table plans, row "job-7": its checksum/));
 
-  const version = cpTo(stage, closed);
-  const newer = new Store(version, 1);
-  newer.put("meta", "schema", "2");
-  newer.flush();
-  newer.close();
-  assert.throws(() => new Store(version, 1), refuses("STATE_CORRUPT", /version 2, this sheaf knows 1/));
+  const foreign = cpTo(stage, closed);
+  change(foreign, "ALTER TABLE meta RENAME TO others");
+  assert.throws(() => rowsOf(foreign), refuses("STATE_CORRUPT", /none of them is a coordinator's `meta`/));
 
   const text = cpTo(stage, closed);
   writeFileSync(join(text, file), "this is no database at all, not even a short one".repeat(100));
-  assert.throws(() => new Store(text, 1), refuses("STATE_CORRUPT", /coordinator\.db/));
+  assert.throws(() => new Store(text, 1, "1.0.0"), refuses("STATE_CORRUPT", /coordinator\.db/));
+});
+
+test("a state of another format is refused, by the version that wrote it and what to do", async (t) => {
+  const stage = new Stage(t);
+  await stage.submit();
+  const says = (format: string, writer: string): RegExp =>
+    new RegExp(
+      `coordinator\\.db is of format ${format}, written by sheaf ${writer}; sheaf 0\\.0\\.0-test knows`,
+    );
+  const written = (key: string, text: string, state: string): void => {
+    const sum = crc32c(`${key}\0${text}`);
+    change(state, `INSERT OR REPLACE INTO meta VALUES ('${key}', '${text}', ${sum})`);
+  };
+  const opened = (change: (state: string) => void) => (): void => {
+    const copy = cpTo(stage, stage.state);
+    change(copy);
+    stage.open(copy).close();
+  };
+  const newer = opened((state) => {
+    written("schema", "99", state);
+    written("writer", "9.9.9", state);
+    // What its tables look like there is nobody's business here.
+    change(state, "DROP TABLE plans");
+  });
+  assert.throws(newer, refuses("VERSION_MISMATCH", says("99", "9.9.9")));
+  const older = opened((state) => {
+    written("schema", "1", state);
+    change(state, "DELETE FROM meta WHERE key = 'writer'");
+  });
+  assert.throws(older, refuses("VERSION_MISMATCH", says("1", "an earlier version")));
+  try {
+    newer();
+  } catch (error) {
+    assert.match((error as SheafError).hint ?? "", /with sheaf 9\.9\.9 .*or move the state directory away/);
+  }
+});
+
+test("rows that are sound and make no sense are refused, with the file and who wrote them", async (t) => {
+  const stage = new Stage(t);
+  const job = await stage.submit();
+  const copy = cpTo(stage, stage.state);
+  const put = (table: string, key: string, text: string): void =>
+    change(
+      copy,
+      `INSERT OR REPLACE INTO ${table} VALUES ('${key}', '${text}', ${crc32c(`${key}\0${text}`)})`,
+    );
+  put("submissions", job, `{"job":"${job}"}`);
+  assert.throws(
+    () => stage.open(copy),
+    refuses("STATE_CORRUPT", /coordinator\.db cannot be taken up: what this/),
+  );
+  put("meta", "writer", "0.0.7");
+  assert.throws(() => stage.open(copy), refuses("STATE_CORRUPT", /what sheaf 0\.0\.7 wrote into it/));
 });
 
 for (const meanwhile of ["nothing", "kill"] as const) {
@@ -193,7 +247,7 @@ test("commands are carried out when what led to them is written, and once", (t) 
   const stage = new Stage(t);
   let full = true;
   const seen: string[] = [];
-  const store = new Store(join(stage.root, "pump"), 1, (stateDirectory, pid) => {
+  const store = new Store(join(stage.root, "pump"), 1, "1.0.0", (stateDirectory: string, pid: number) => {
     const sql = openDatabase(stateDirectory, pid);
     return {
       ...sql,

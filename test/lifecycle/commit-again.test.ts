@@ -180,6 +180,27 @@ test("of several that commit at once all succeed, however their steps mix", asyn
   }
 });
 
+test("a commit that is called off between two steps changes nothing more; another one makes it whole", async (t) => {
+  for (let last = 0; ; last++) {
+    const place = new Place(t, true);
+    let steps = 0;
+    const step = (): void => {
+      if (steps++ === last) throw new Error("called off");
+    };
+    const committed = await commitOutput({ ...place.plan, step }, place.outputs).then(
+      () => true,
+      () => false,
+    );
+    if (committed) {
+      assert.ok(last > 4, `only ${last} steps`);
+      return;
+    }
+    assert.equal(place.seen(), "old", `after ${last} steps`);
+    await place.commit();
+    assert.equal(place.seen(), "new", `after ${last} steps`);
+  }
+});
+
 test("a part that is nowhere is an error, and nothing becomes visible", async (t) => {
   const place = new Place(t, false);
   rmSync(join(place.sibling, "attempts", "reduce-00001.1", "out-1-0-0.tsv"));

@@ -92,6 +92,35 @@ test("a node is barred from a job after three failures, and admitted again later
   assert.match(after[1]!, /^start map-0000\d\.\d on a$/);
 });
 
+test("what a barred node has made stays of use; a fetch from it that fails gives up all of it", () => {
+  const stage = new Stage({ leaseMs: Number.POSITIVE_INFINITY });
+  stage.join("a", 1);
+  stage.submit({ maps: 3, reduces: 4, policy: { stallMs: 1_000_000, noProgressMs: 1_000_000 } });
+  for (const map of ["map-00000.1", "map-00001.1"]) stage.finish(map);
+  stage.finish("map-00002.1");
+  stage.join("b", 1);
+  stage.take();
+  // Three times something is wrong with its disk; b goes on with what lies on a.
+  for (const reduce of ["reduce-00000.1", "reduce-00002.1", "reduce-00000.2"]) stage.fail(reduce, "system");
+  const barred = stage.take();
+  assert.ok(barred.includes("bar a"), barred.join("; "));
+  assert.deepEqual(
+    barred.filter((said) => said.startsWith("discard")),
+    [],
+  );
+  assert.equal(stage.states("map"), "3 FINISHED");
+  stage.finish("reduce-00001.1");
+  const next = stage
+    .take()
+    .find((said) => said.startsWith("start"))!
+    .split(" ")[1]!;
+  stage.fetchFails(next, 1, 1);
+  const after = stage.take();
+  for (const map of ["map-00000.1", "map-00001.1", "map-00002.1"])
+    assert.ok(after.includes(`discard ${map}`), after.join("; "));
+  assert.equal(stage.states("map"), "2 READY, 1 RUNNING");
+});
+
 test("system failures on the last node fail the job with the last of them; user failures do not", () => {
   const stage = new Stage();
   stage.join("a", 1);

@@ -45,8 +45,12 @@ test("--insecure opens it, and warns at each start", async (t) => {
     running.child.kill("SIGTERM");
     const { code, stderr } = await running.done;
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /warning: --insecure: whoever can reach this port can run any program here/);
-    assert.match(stderr, /warning: listening on 0\.0\.0\.0 without TLS/);
+    assert.match(
+      stderr,
+      /"event":"operator","msg":"--insecure: whoever can reach this port can run any program here/,
+    );
+    for (const line of stderr.trimEnd().split("\n")) JSON.parse(line);
+    assert.match(stderr, /"event":"operator","msg":"listening on 0\.0\.0\.0 without TLS/);
   }
   assert.equal(existsSync(join(state, "client.token")), false);
 });

@@ -6,6 +6,7 @@ import { exitCodes } from "../exit-code.ts";
 import type { ExitCode } from "../exit-code.ts";
 import { coordinatorPortDefault } from "../flags/coordinator-flags.ts";
 import type { coordinatorFlags } from "../flags/coordinator-flags.ts";
+import { warnOperator } from "../operator-warnings.ts";
 import { packageVersion } from "../package-version.ts";
 import { coordinatorStateOf } from "../server-state.ts";
 import { writeTo } from "../world.ts";
@@ -40,7 +41,7 @@ export async function run({ flags, world }: Invocation<typeof coordinatorFlags>)
       stop();
     });
   });
-  for (const warning of started.warnings) await writeTo(world.stderr, `warning: ${warning}\n`);
+  warnOperator(started.warnings, world);
   const join = `sheaf agent --join ${started.url}`;
   const token = started.agentTokenFile === null ? "" : ` --token-file ${started.agentTokenFile}`;
   await writeTo(

@@ -1,4 +1,5 @@
 import { replay } from "../../runner/replay.ts";
+import { clusterUrl, withCluster } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
 import { formatDuration } from "../duration.ts";
 import { exitCodes } from "../exit-code.ts";
@@ -12,15 +13,22 @@ import { writeTo } from "../world.ts";
 
 export async function run({ flags, positionals, world }: Invocation<typeof replayFlags>): Promise<ExitCode> {
   const { stderr } = world;
-  const replayed = await replay(positionals[0] ?? "@", {
-    stateDirectory: stateDirectoryOf(world),
+  const handle = positionals[0] ?? "@";
+  const options = {
     inspect: flags.inspect === true,
-    onLog: (line) => void stderr.write(`${line}\n`),
-    onInspector: (url) =>
+    onLog: (line: string) => void stderr.write(`${line}\n`),
+    onInspector: (url: string) =>
       void stderr.write(
         `waiting for a debugger at ${url}\n  Open chrome://inspect, or attach from an editor.\n`,
       ),
-  });
+  };
+  const replayed =
+    clusterUrl(flags, world) === undefined
+      ? await replay(handle, { stateDirectory: stateDirectoryOf(world), ...options })
+      : await withCluster(flags, world, async (api) => {
+          const { replayOnCluster } = await import("../../client/replay-cluster.ts");
+          return replayOnCluster(api, handle, options);
+        });
   const { task, attempt, jobId, result, report } = replayed;
   if (flags.json === true)
     await writeTo(world.stdout, `${JSON.stringify({ kind: "replayed", ...replayed })}\n`);

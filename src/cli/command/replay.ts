@@ -9,6 +9,9 @@ export const replayCommand: Command<typeof replayFlags> = {
       "one task on the main thread and shows what happens. Nothing is written to the job's output.",
     "HANDLE names the task: @:map-17 is map task 17 of the latest job, @?NAME:map-17 of the latest job of that name, " +
       "ID:map-17 of the job whose id begins so. Without a task it is the first one that failed.",
+    "With --on it is a task of a cluster's job: its coordinator has the code, and the input is read here, at the path " +
+      "at which the agents have read it. Of a file that is not here it says which agent has it. Only maps can be " +
+      "replayed so: what a reduce has read goes with its job.",
   ],
   arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @", required: false }],
   flags: replayFlags,
@@ -17,6 +20,10 @@ export const replayCommand: Command<typeof replayFlags> = {
     {
       command: "sheaf replay @:map-17 --inspect",
       doc: "Stop in the debugger at the first line of map task 17",
+    },
+    {
+      command: "sheaf replay @:map-17 --on http://10.0.0.1:7077",
+      doc: "Map task 17 of the latest job of a cluster, on this machine",
     },
   ],
   load: () => import("../action/replay.ts"),

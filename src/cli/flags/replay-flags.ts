@@ -1,4 +1,5 @@
 import { switchFlag } from "../flag.ts";
+import { connectFlags } from "./cluster-flags.ts";
 import { jsonFlag } from "./display-flags.ts";
 
 export const replayFlags = {
@@ -8,5 +9,6 @@ export const replayFlags = {
     doc: "Wait for a debugger and stop before the record that failed",
     details: "Open chrome://inspect in Chrome, or attach from an editor.",
   }),
+  ...connectFlags,
   json: jsonFlag,
 };

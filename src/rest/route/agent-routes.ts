@@ -4,10 +4,12 @@ import {
   ErrandResultSchema,
   HeartbeatAnswerSchema,
   HeartbeatSchema,
+  LeaveSchema,
   OrdersQuestionSchema,
   OrdersSchema,
   RegisteredSchema,
   RegisterSchema,
+  SplitPageSchema,
 } from "../../protocol/agent-messages.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
@@ -44,6 +46,22 @@ export function agentRoutes(app: App, service: CoordinatorService): void {
     (request) => service.heartbeat(request.params.agent, request.body),
   );
   app.post(
+    "/agents/:agent/leave",
+    {
+      config: access.agent,
+      schema: {
+        summary: "An agent goes, on purpose",
+        params: AgentParams,
+        body: LeaveSchema,
+        response: { 200: Nothing },
+      },
+    },
+    ({ params, body }) => {
+      service.leave(params.agent, body);
+      return {};
+    },
+  );
+  app.post(
     "/agents/:agent/orders",
     {
       config: access.agent,
@@ -56,6 +74,28 @@ export function agentRoutes(app: App, service: CoordinatorService): void {
     },
     (request, reply) => service.orders(request.params.agent, request.body, goneSignal(reply)),
   );
+  errandRoutes(app, service);
+}
+
+function errandRoutes(app: App, service: CoordinatorService): void {
+  const params = Type.Object({ errand: Type.String({ pattern: "^[A-Za-z0-9._:/-]{1,200}$" }) });
+  app.post(
+    "/errands/:errand/splits",
+    {
+      config: access.agent,
+      bodyLimit: 256 * 1024 * 1024,
+      schema: {
+        summary: "A page of a large plan, ahead of the errand's result",
+        params,
+        body: SplitPageSchema,
+        response: { 200: Nothing },
+      },
+    },
+    (request) => {
+      service.errandPage(request.params.errand, request.body);
+      return {};
+    },
+  );
   app.post(
     "/errands/:errand",
     {
@@ -63,7 +103,7 @@ export function agentRoutes(app: App, service: CoordinatorService): void {
       bodyLimit: 256 * 1024 * 1024,
       schema: {
         summary: "How an errand went",
-        params: Type.Object({ errand: Type.String({ pattern: "^[A-Za-z0-9._:/-]{1,200}$" }) }),
+        params,
         body: ErrandResultSchema,
         response: { 200: Nothing },
       },

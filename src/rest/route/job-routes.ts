@@ -1,6 +1,8 @@
+import { Readable } from "node:stream";
 import Type from "typebox";
 import { SheafError } from "../../base/errors.ts";
 import type { CoordinatorService } from "../../coordinator/service.ts";
+import type { AttemptView } from "../../protocol/job-view.ts";
 import { AttemptViewSchema, JobStateName, JobSummarySchema, JobViewSchema } from "../../protocol/job-view.ts";
 import { SubmissionSchema, SubmittedSchema } from "../../protocol/submission.ts";
 import { HEADERS } from "../../protocol/version.ts";
@@ -80,9 +82,24 @@ export function jobRoutes(app: App, service: CoordinatorService): void {
         response: { 200: Type.Array(AttemptViewSchema) },
       },
     },
-    ({ params }) => [...service.attempts(params.job)],
+    ({ params }, reply) => {
+      const texts = arrayText(service.attempts(params.job));
+      void reply.header("content-type", "application/json; charset=utf-8");
+      return Readable.from(texts) as unknown as AttemptView[];
+    },
   );
   steeringRoutes(app, service);
+}
+
+const piecesOf = 500;
+
+/** As JSON, a piece at a time: a job may have a hundred thousand attempts. */
+function* arrayText(all: readonly unknown[]): Generator<string> {
+  for (let from = 0; from < all.length; from += piecesOf) {
+    const texts = all.slice(from, from + piecesOf).map((one) => JSON.stringify(one));
+    yield `${from === 0 ? "[" : ","}${texts.join(",")}`;
+  }
+  yield all.length === 0 ? "[]" : "]";
 }
 
 function steeringRoutes(app: App, service: CoordinatorService): void {

@@ -4,10 +4,12 @@ import {
   LogLinesSchema,
   OutputsSchema,
   PreparationSchema,
+  StraySchema,
   TaskAnswerSchema,
   TaskReportAnswerSchema,
   TaskReportSchema,
 } from "../../protocol/task-messages.ts";
+import type { MapOutputs } from "../../protocol/task-messages.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
 import { goneSignal } from "../gone-signal.ts";
@@ -109,14 +111,18 @@ export function jobSupplyRoutes(app: App, service: CoordinatorService): void {
     {
       config: access.agent,
       schema: {
-        summary: "Where the outputs of maps lie, from entry `after` on",
+        summary: "Where the outputs of maps lie, from entry `after` on: a page at most",
         params: JobParams,
         querystring: Type.Object({ after: Type.Integer({ minimum: 0 }) }),
         response: { 200: OutputsSchema },
       },
     },
-    ({ params, query }) => service.outputs(params.job, query.after),
+    ({ params, query }, reply) => {
+      void reply.header("content-type", "application/json; charset=utf-8");
+      return service.outputsPage(params.job, query.after) as unknown as MapOutputs;
+    },
   );
+  strayRoute(app, service);
   app.post(
     "/jobs/:job/logs",
     {
@@ -155,5 +161,22 @@ export function jobSupplyRoutes(app: App, service: CoordinatorService): void {
       await service.putResult(params.job, params.attempt, params.name, expected, raw);
       return reply.code(204).send(null);
     },
+  );
+}
+
+function strayRoute(app: App, service: CoordinatorService): void {
+  app.post(
+    "/jobs/:job/stray",
+    {
+      config: access.agent,
+      bodyLimit: reportBytesMax,
+      schema: {
+        summary: "User code emitted after its task was over",
+        params: JobParams,
+        body: StraySchema,
+        response: { 200: Type.Object({ accepted: Type.Boolean() }) },
+      },
+    },
+    ({ params, body }) => ({ accepted: service.stray(params.job, body) }),
   );
 }

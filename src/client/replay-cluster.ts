@@ -1,0 +1,112 @@
+import { createWriteStream, existsSync } from "node:fs";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { SheafError, isSheafError } from "../base/errors.ts";
+import { runnableBundle } from "../bundle/portable-bundle.ts";
+import { readCapsule } from "../lifecycle/capsule.ts";
+import type { Capsule } from "../lifecycle/capsule.ts";
+import { replayKept } from "../runner/replay.ts";
+import type { ReplayOptions, ReplayResult } from "../runner/replay.ts";
+import { makeTempDirectory } from "../runner/work-directory.ts";
+import type { ApiClient, Download } from "./api-client.ts";
+import { findClusterJob } from "./find-job.ts";
+
+/**
+ * Runs a failed task of a cluster's job again, in this thread, from the capsule that its coordinator keeps.
+ * Input files are read at the paths at which the agents have read them.
+ * @param handle a job or a task of one, as `findClusterJob`; a job alone means the task that failed it
+ * @throws SheafError NOT_FOUND without such a capsule, or for a reduce, whose inputs have gone with the job;
+ * INPUT_MISSING naming a file, and the agent that has it, when it cannot be read here; INPUT_CHANGED
+ */
+export async function replayOnCluster(
+  api: ApiClient,
+  handle: string,
+  options: Omit<ReplayOptions, "stateDirectory">,
+): Promise<ReplayResult> {
+  const found = await findClusterJob(api, handle);
+  const task = found.task ?? (await failedTask(api, found.job));
+  const directory = await makeTempDirectory(tmpdir());
+  try {
+    const capsule = await fetchCapsule(api, found.job, task, directory);
+    checkReadable(capsule, await api.nodes());
+    return await replayKept(directory, task, {
+      ...options,
+      auxFiles: await fetchAux(api, capsule, directory),
+    });
+  } finally {
+    await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+async function failedTask(api: ApiClient, job: string): Promise<string> {
+  const { error, state } = await api.job(job);
+  if (error?.task !== null && error?.task !== undefined) return error.task;
+  throw new SheafError("NOT_FOUND", `job ${job} has no failed task to replay`, {
+    hint: `Its state is ${state}; \`sheaf show\` tells more of it.`,
+  });
+}
+
+/** Lays out what the coordinator keeps as a job directory has it. */
+async function fetchCapsule(api: ApiClient, job: string, task: string, directory: string): Promise<Capsule> {
+  const [capsules, app] = [join(directory, "capsules", task), join(directory, "app")];
+  for (const one of [capsules, app]) await mkdir(one, { recursive: true });
+  await save(await api.capsule(job, task, "capsule"), join(capsules, "capsule.json"));
+  const code = join(app, "job.mjs");
+  await save(await api.capsule(job, task, "code"), code);
+  await writeFile(code, runnableBundle(await readFile(code, "utf8")));
+  try {
+    await save(await api.capsule(job, task, "sourceMap"), `${code}.map`);
+  } catch (error) {
+    // Then places are told as they are in the bundle.
+    if (!isSheafError(error) || error.code !== "NOT_FOUND") throw error;
+  }
+  return readCapsule(directory, task);
+}
+
+/** Copies of the job's side data, by the path the job names each with. */
+async function fetchAux(
+  api: ApiClient,
+  { aux = {} }: Capsule,
+  directory: string,
+): Promise<Record<string, string>> {
+  const copies: Record<string, string> = {};
+  for (const [path, hash] of Object.entries(aux)) {
+    copies[path] = join(directory, hash);
+    await save(await api.blob(hash), copies[path]);
+  }
+  return copies;
+}
+
+async function save(download: Download, path: string): Promise<void> {
+  let failed: unknown = null;
+  download.body.once("error", (error) => (failed = error));
+  try {
+    await pipeline(download.body, createWriteStream(path, { mode: 0o600 }));
+  } catch (error) {
+    throw failed === null ? error : download.bodyError(failed);
+  }
+}
+
+/** Says of the first file that is not here who has it. */
+function checkReadable(
+  { spec, jobId, task }: Capsule,
+  nodes: readonly { readonly agent: string; readonly host: string }[],
+): void {
+  if (spec.kind === "reduce") return;
+  for (const piece of spec.split.pieces) {
+    if (piece.kind !== "file" || existsSync(piece.path)) continue;
+    const agent = piece.name.endsWith(`:${piece.path}`) ? piece.name.slice(0, -piece.path.length - 1) : null;
+    const host = nodes.find((node) => node.agent === agent)?.host;
+    const whose =
+      agent === null ? "that the agents read" : `of agent ${agent}${host === undefined ? "" : ` (${host})`}`;
+    throw new SheafError("INPUT_MISSING", `${task} of ${jobId} read ${piece.path} ${whose}: it is not here`, {
+      hint:
+        agent === null
+          ? "Mount what holds it at the same path, or run the replay on a machine that has it."
+          : "Run the replay on that machine, or copy the file to the same path here, with its time (cp -p).",
+      details: { path: piece.path },
+    });
+  }
+}
