@@ -54,10 +54,10 @@ export class ClusterJob {
   readonly dying = new Map<string, string>();
   /** Of `running` at most at one time. */
   coresUsed: number;
-  /** Tasks that have finished once: what they count is counted. */
-  readonly counted = new Set<string>();
-  /** Map tasks whose sums were added, by name: once each, whatever becomes of their outputs. */
-  readonly summed = new Set<string>();
+  /** Tasks that have finished once, by phase: what they count is counted. */
+  readonly counted = { sample: new Set<number>(), map: new Set<number>(), reduce: new Set<number>() };
+  /** Map tasks whose sums were added: once each, whatever becomes of their outputs. */
+  readonly summed = new Set<number>();
   /** Agents that may have files of it. */
   readonly holders = new Set<string>();
   /** What reports say that have not been decided on, by attempt name. */
@@ -192,7 +192,7 @@ export class ClusterJob {
   }
 
   /** Adds what the map says to the sums; lasting with the next flush of the store. */
-  addSums(task: string, { partitionBytes, hotKeys }: Addition): void {
+  addSums(task: number, { partitionBytes, hotKeys }: Addition): void {
     this.skew.add({ partitionBytes, hotKeys });
     const key = `${this.id} ${task}`;
     this.#added.push(key);

@@ -55,7 +55,7 @@ export class AttemptFollower {
           break;
         case "SUCCEEDED":
           job.holders.add(node);
-          if (attempt.phase === "map") job.summed.add(formatTask(attempt));
+          if (attempt.phase === "map") job.summed.add(attempt.task);
           if (outputLost === null) this.#recount(job, attempt, state.output as KeptOutput);
           break;
         case "FAILED":
@@ -130,10 +130,9 @@ export class AttemptFollower {
   }
 
   #sum(job: ClusterJob, ref: AttemptRef, success: TaskSuccess | undefined): void {
-    const task = formatTask(ref);
-    if (success === undefined || job.summed.has(task)) return;
-    job.summed.add(task);
-    job.addSums(task, success);
+    if (success === undefined || job.summed.has(ref.task)) return;
+    job.summed.add(ref.task);
+    job.addSums(ref.task, success);
   }
 
   #recount(job: ClusterJob, ref: AttemptRef, output: KeptOutput): void {
@@ -143,9 +142,9 @@ export class AttemptFollower {
   /** False when the task had finished before. */
   #count(job: ClusterJob, ref: AttemptRef, output: KeptOutput): boolean {
     job.progress.finished(ref, output);
-    const task = formatTask(ref);
-    if (job.counted.has(task)) return false;
-    job.counted.add(task);
+    const counted = job.counted[ref.phase];
+    if (counted.has(ref.task)) return false;
+    counted.add(ref.task);
     return true;
   }
 

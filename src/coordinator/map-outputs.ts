@@ -16,28 +16,31 @@ const pageEntries = 2_000;
 
 /**
  * Of one job: a list that only grows, so that agents ask for what is new. Every agent reads all of it, so it
- * is kept as it is sent, and sent in pages.
+ * is kept as it is sent, in pages.
  */
 export class OutputList {
-  /** Each as JSON. */
-  readonly #texts: string[] = [];
-  /** By map task: the attempt its last entry offers; null when that is gone. */
-  readonly #last = new Map<number, number | null>();
-  /** Answers that will not change any more, by number of the page. */
-  readonly #pages = new Map<number, Buffer>();
+  /** Answers that are full. */
+  readonly #pages: Buffer[] = [];
+  /** Entries behind them, each as JSON. */
+  #tail: string[] = [];
+  /** By map task: the attempt its last entry offers; 0 when that is gone. */
+  readonly #last: number[] = [];
 
   get version(): number {
-    return this.#texts.length;
+    return this.#pages.length * pageEntries + this.#tail.length;
   }
 
   add(entry: OutputEntry): void {
-    this.#texts.push(JSON.stringify(entry));
-    this.#last.set(entry.task, entry.agent === null ? null : entry.attempt);
+    this.#tail.push(JSON.stringify(entry));
+    this.#last[entry.task] = entry.agent === null ? 0 : entry.attempt;
+    if (this.#tail.length < pageEntries) return;
+    this.#pages.push(pageOf(this.version, this.#tail));
+    this.#tail = [];
   }
 
   /** Whether reduces are told to read this attempt's output. */
   has(task: number, attempt: number): boolean {
-    return this.#last.get(task) === attempt;
+    return this.#last[task] === attempt;
   }
 
   /**
@@ -50,15 +53,16 @@ export class OutputList {
 
   /** The same as it is sent. */
   page(after: number): Buffer {
-    const number = Math.floor(after / pageEntries);
-    const end = Math.min((number + 1) * pageEntries, this.#texts.length);
-    const isFinal = after === number * pageEntries && end === after + pageEntries;
-    const known = isFinal ? this.#pages.get(number) : undefined;
-    if (known !== undefined) return known;
-    const version = after < end ? end : this.#texts.length;
-    const text = `{"version":${version},"entries":[${this.#texts.slice(after, end).join(",")}]}`;
-    const page = Buffer.from(text);
-    if (isFinal) this.#pages.set(number, page);
-    return page;
+    if (after >= this.version) return pageOf(this.version, []);
+    const begin = Math.floor(after / pageEntries) * pageEntries;
+    const page = this.#pages[begin / pageEntries];
+    if (page === undefined) return pageOf(this.version, this.#tail.slice(after - begin));
+    if (after === begin) return page;
+    const { version, entries } = JSON.parse(page.toString("utf8")) as MapOutputs;
+    return Buffer.from(JSON.stringify({ version, entries: entries.slice(after - begin) }));
   }
+}
+
+function pageOf(version: number, texts: readonly string[]): Buffer {
+  return Buffer.from(`{"version":${version},"entries":[${texts.join(",")}]}`);
 }

@@ -1,43 +1,51 @@
 import type { Split } from "../task/task-spec.ts";
 
-/** Splits in one row of table `splits`. */
+/** Splits in one row of table `splits`. FROZEN within a format of the state. */
 export const rowSplits = 1_000;
 
+/** Rows that are kept taken apart: those that tasks are begun of. */
+const openRowsMax = 4;
+
 /**
- * What the tasks of a phase read. Each split is kept as a text: a job may have 100,000 of them, and each is
- * looked at once, when its task begins.
+ * What the tasks of a phase read. A job may have 100,000 splits, and each is looked at once, when its task
+ * begins: they are kept as the bytes of the rows that they are written in.
  */
 export class SplitList {
-  readonly #texts: string[] = [];
+  readonly #rows: Buffer[] = [];
+  /** Texts that do not fill a row yet. */
+  #tail: string[] = [];
+  /** By number of the row; the one that was used last comes last. */
+  readonly #open = new Map<number, readonly string[]>();
   /** By task: the hosts near its input, where there are some. */
   readonly #hosts = new Map<number, readonly string[]>();
 
   /** Of rows as `rows` gives them, in order. */
   static fromRows(rows: Iterable<string>): SplitList {
     const list = new SplitList();
-    for (const row of rows) for (const text of row.split("\n")) list.#texts.push(text);
+    for (const row of rows) for (const text of row.split("\n")) list.#push(text);
     return list;
   }
 
   get length(): number {
-    return this.#texts.length;
+    return this.#rows.length * rowSplits + this.#tail.length;
   }
 
   push(split: Split): void {
-    if (split.hosts !== undefined) this.#hosts.set(this.#texts.length, split.hosts);
-    this.#texts.push(JSON.stringify(split));
+    if (split.hosts !== undefined) this.#hosts.set(this.length, split.hosts);
+    this.#push(JSON.stringify(split));
   }
 
   /** Behind those that are there. */
   append(others: SplitList): void {
-    const before = this.#texts.length;
-    for (const text of others.#texts) this.#texts.push(text);
+    const before = this.length;
+    for (const row of others.rows()) for (const text of row.split("\n")) this.#push(text);
     for (const [task, hosts] of others.#hosts) this.#hosts.set(before + task, hosts);
   }
 
   /** The split of a task, numbered as the task. REQUIRES: there is one. */
   at(task: number): Split {
-    return { ...(JSON.parse(this.#texts[task]!) as Split), index: task };
+    const text = this.#linesOf(Math.floor(task / rowSplits))[task % rowSplits]!;
+    return { ...(JSON.parse(text) as Split), index: task };
   }
 
   /** Hosts near the task's input. Not known of a list that was read back. */
@@ -51,12 +59,32 @@ export class SplitList {
   }
 
   first(count: number): Split[] {
-    return this.#texts.slice(0, count).map((_, task) => this.at(task));
+    return Array.from({ length: Math.min(count, this.length) }, (_, task) => this.at(task));
   }
 
   /** Texts of rows of the database. */
   *rows(): Generator<string> {
-    for (let from = 0; from < this.#texts.length; from += rowSplits)
-      yield this.#texts.slice(from, from + rowSplits).join("\n");
+    for (const row of this.#rows) yield row.toString("utf8");
+    if (this.#tail.length > 0) yield this.#tail.join("\n");
+  }
+
+  #push(text: string): void {
+    this.#tail.push(text);
+    if (this.#tail.length < rowSplits) return;
+    this.#rows.push(Buffer.from(this.#tail.join("\n")));
+    this.#tail = [];
+  }
+
+  #linesOf(row: number): readonly string[] {
+    const bytes = this.#rows[row];
+    if (bytes === undefined) return this.#tail;
+    const lines = this.#open.get(row) ?? bytes.toString("utf8").split("\n");
+    this.#open.delete(row);
+    this.#open.set(row, lines);
+    for (const oldest of this.#open.keys()) {
+      if (this.#open.size <= openRowsMax) break;
+      this.#open.delete(oldest);
+    }
+    return lines;
   }
 }

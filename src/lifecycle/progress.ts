@@ -1,5 +1,5 @@
 import type { AttemptRef, Phase } from "../scheduler/ids.ts";
-import { formatAttempt, formatTask, PHASES } from "../scheduler/ids.ts";
+import { formatAttempt, PHASES } from "../scheduler/ids.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { TaskStats, TaskSuccess } from "../task/task-spec.ts";
 import type { PhaseProgress } from "./events.ts";
@@ -17,8 +17,8 @@ export class ProgressTally {
   readonly #tasks: Readonly<Record<Phase, number>>;
   readonly #done: Record<Phase, PhaseTally>;
   readonly #running = new Map<string, { readonly phase: Phase; readonly cells: Float64Array }>();
-  /** By task name: a map whose output was lost finishes twice and counts once. */
-  readonly #finished = new Map<string, TaskStats>();
+  /** By task: a map whose output was lost finishes twice and counts once. */
+  readonly #finished: Record<Phase, (TaskStats | undefined)[]> = { sample: [], map: [], reduce: [] };
   #badRecords = 0;
 
   constructor(tasks: Readonly<Record<Phase, { readonly length: number }>>) {
@@ -42,9 +42,10 @@ export class ProgressTally {
   }
 
   finished(ref: AttemptRef, { stats }: Pick<TaskSuccess, "stats">): void {
-    const before = this.#finished.get(formatTask(ref));
+    const finished = this.#finished[ref.phase];
+    const before = finished[ref.task];
     if (before !== undefined) this.#add(ref.phase, before, -1);
-    this.#finished.set(formatTask(ref), stats);
+    finished[ref.task] = stats;
     this.#add(ref.phase, stats, 1);
   }
 

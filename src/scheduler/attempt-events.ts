@@ -37,7 +37,7 @@ export function attemptProgress(s: SchedulerState, event: EventOf<"attemptProgre
   attempt.beat = event.beat;
   attempt.reportedMs = s.nowMs;
   attempt.progressMs = s.nowMs;
-  attempt.task.job.watched.append(attempt.byProgress);
+  if (attempt.byProgress !== null) attempt.task.job.watched.append(attempt.byProgress);
 }
 
 export function commitRequested(s: SchedulerState, event: EventOf<"commitRequested">): void {

@@ -47,10 +47,10 @@ export class Attempt {
   fingerprint: string | null = null;
   /** Why the output of a SUCCEEDED attempt is gone; null while it is there. */
   outputLost: string | null = null;
-  /** Among the running attempts of its job, longest without progress first. */
-  readonly byProgress: Link<Attempt> = newLink<Attempt>(this);
-  /** Among the running attempts of its phase that have no backup, oldest first. */
-  readonly byAge: Link<Attempt> = newLink<Attempt>(this);
+  /** Among the running attempts of its job, longest without progress first; null when it is over. */
+  byProgress: Link<Attempt> | null = newLink<Attempt>(this);
+  /** Among the running attempts of its phase that have no backup, oldest first; null when it is over. */
+  byAge: Link<Attempt> | null = newLink<Attempt>(this);
 
   /** `startedMs` differs from now for one that is restored. */
   constructor(

@@ -35,10 +35,10 @@ export class Chain<T> {
   }
 }
 
-/** Takes a link out of its chain; does nothing when it is in none. */
-export function unlink<T>(link: Link<T>): void {
-  const chain = link.chain;
-  if (chain === null) return;
+/** Takes a link out of its chain; does nothing when it is in none, or there is none. */
+export function unlink<T>(link: Link<T> | null): void {
+  const chain = link?.chain ?? null;
+  if (link === null || chain === null) return;
   if (link.previous === null) chain.first = link.next;
   else link.previous.next = link.next;
   if (link.next === null) chain.last = link.previous;

@@ -51,6 +51,9 @@ export interface JobState {
   readonly grants: GrantBook;
 }
 
+/** Of most tasks: one for all. */
+const none: readonly never[] = [];
+
 const WEIGHT_STEPS_MAX = 16;
 
 /** @throws SheafError USAGE when the policy makes no sense. */
@@ -91,10 +94,10 @@ function addTask(job: JobState, phase: PhaseState, plan: TaskPlan, order: number
     job,
     phase,
     order,
-    pinned: plan.pinned ?? [],
-    preferred: plan.preferred ?? [],
+    pinned: plan.pinned ?? none,
+    preferred: plan.preferred ?? none,
     state: { kind: "BLOCKED", tally: NO_TALLY },
-    attempts: [],
+    attempts: none,
     queued: false,
     lastFailedNode: null,
     counted: null,

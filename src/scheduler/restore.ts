@@ -8,6 +8,7 @@ import { countTask } from "./job-progress.ts";
 import { type JobState, newJob } from "./job-state.ts";
 import { NodeState } from "./node.ts";
 import { keepOutput } from "./output-loss.ts";
+import { leaveChains } from "./run-attempt.ts";
 import { isDone, type PhaseState } from "./phase-state.ts";
 import type { SchedulerState } from "./scheduler-state.ts";
 import type { Task } from "./task.ts";
@@ -64,9 +65,9 @@ function restoreJob(s: SchedulerState, rows: JobRows, lives: Map<string, NodeSta
     const running = phase.tasks.flatMap((task) => task.attempts.filter((a) => a.state.kind === "RUNNING"));
     running.sort((a, b) => a.startedMs - b.startedMs);
     for (const attempt of running) {
-      job.watched.append(attempt.byProgress);
+      job.watched.append(attempt.byProgress!);
       const last = attempt.task.attempts.at(-1) === attempt;
-      if (last && !attempt.backup) phase.ages.append(attempt.byAge);
+      if (last && !attempt.backup) phase.ages.append(attempt.byAge!);
     }
   }
   for (const fact of rows.attempts())
@@ -128,7 +129,8 @@ function restoreAttempt(
   attempt.state = fact.state;
   attempt.fingerprint = fact.fingerprint;
   attempt.outputLost = fact.outputLost;
-  task.attempts.push(attempt);
+  task.attempts = [...task.attempts, attempt];
+  if (fact.state.kind !== "RUNNING") leaveChains(attempt);
   if (fact.backup) task.phase.backups++;
   if (fact.state.kind === "SUCCEEDED") task.phase.durations.add(fact.state.endedMs - fact.startedMs);
   const slot = node.slots[fact.slot];

@@ -11,7 +11,7 @@ export function startAttempt(s: SchedulerState, task: Task, node: NodeState, ori
   const { job, phase } = task;
   const { slot, ask } = giveSlot(s, node);
   const attempt = new Attempt(task, node, { slot: slot.index, ask }, original !== null, s.nowMs);
-  task.attempts.push(attempt);
+  task.attempts = [...task.attempts, attempt];
   s.facts?.attempt(attempt);
   slot.state = { kind: "BUSY", attempt };
   slot.answeredAsk = ask;
@@ -19,9 +19,9 @@ export function startAttempt(s: SchedulerState, task: Task, node: NodeState, ori
   job.running++;
   job.grants.started(node.id);
   job.activeMs = s.nowMs;
-  job.watched.append(attempt.byProgress);
+  job.watched.append(attempt.byProgress!);
   if (original === null) {
-    phase.ages.append(attempt.byAge);
+    phase.ages.append(attempt.byAge!);
   } else {
     unlink(original.byAge);
     phase.backups++;
@@ -53,8 +53,7 @@ export function endAttempt(s: SchedulerState, attempt: Attempt, state: AttemptSt
   attempt.state = state;
   s.facts?.attempt(attempt);
   const { job } = attempt.task;
-  unlink(attempt.byProgress);
-  unlink(attempt.byAge);
+  leaveChains(attempt);
   job.running--;
   if (job.grants.ended(attempt.node.id) && attempt.node.idle.length > 0) s.opened.add(attempt.node);
   job.activeMs = s.nowMs;
@@ -64,6 +63,16 @@ export function endAttempt(s: SchedulerState, attempt: Attempt, state: AttemptSt
     s.busySlots--;
   }
   s.queue.update(job);
+}
+
+/** Jobs keep a hundred thousand attempts that are over: they hold nothing but what is told of them. */
+export function leaveChains(attempt: Attempt): void {
+  unlink(attempt.byProgress);
+  unlink(attempt.byAge);
+  attempt.byProgress = null;
+  attempt.byAge = null;
+  attempt.progressMs = 0;
+  attempt.reportedMs = 0;
 }
 
 /** Ends an attempt on purpose and tells its node. */

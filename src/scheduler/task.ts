@@ -15,8 +15,8 @@ export interface Task {
   readonly preferred: readonly string[];
   /** Changed by `moveTask` only. */
   state: TaskState;
-  /** Attempt n is attempts[n - 1]. */
-  readonly attempts: Attempt[];
+  /** Attempt n is attempts[n - 1]. Replaced when there is another: most tasks have one. */
+  attempts: readonly Attempt[];
   /** True while it stands in the ready queues of its job. */
   queued: boolean;
   lastFailedNode: string | null;

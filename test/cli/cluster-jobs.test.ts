@@ -228,7 +228,7 @@ test("a map that failed is replayed here with its side data; what cannot be is t
   );
   const done = await cluster.run(["run", "aux.ts", `agent:${file("own.txt")}`, "-o", "aux"], { cwd: work });
   assert.match(done.stderr, /1 is below 3/);
-  const { stderr } = await cluster.run(["replay", "@:map-0"]);
+  const { stderr } = await cluster.run(["replay"]);
   assert.match(stderr, /1 is below 3/);
   rmSync(file("own.txt"));
   const gone = await cluster.run(["replay"]);
@@ -261,11 +261,17 @@ test("a late emit fails a job with what it says on one machine; a reduce that fa
   const run = ["run", "late.ts", "one.txt", "-o", "late"];
   const local = await sheaf([...run, ...args("late")], { cwd: work });
   rmSync(file("gate-late"));
-  const far = await cluster.run([...run, ...args("late")], { cwd: work });
-  const error = (text: string): string => /^error: .*/m.exec(text)?.[0] ?? text;
-  assert.match(error(local.stderr), /emit was called after the task had ended.*\[EMIT_LATE\]/);
-  assert.equal(error(far.stderr), error(local.stderr));
-  assert.match((await cluster.run([...run, ...args("sum")], { cwd: work })).stderr, /no such sum/);
+  const failed = async (how: string): Promise<{ code: string; message: string }> => {
+    assert.equal((await cluster.run(["submit", "late.ts", "one.txt", ...args(how)], { cwd: work })).code, 0);
+    const { job } = await latest();
+    await ended(job, "FAILED");
+    return (await cluster.get<{ error: { code: string; message: string } }>(`/jobs/${job}`)).error;
+  };
+  const { code: kind, message } = await failed("late");
+  assert.equal(kind, "EMIT_LATE");
+  assert.match(message, /emit was called after the task had ended/);
+  assert.ok(local.stderr.includes(`error: ${message} [${kind}]`), local.stderr);
+  assert.match((await failed("sum")).message, /no such sum/);
   const { code, stderr } = await cluster.run(["replay"]);
   assert.equal(code, 1);
   assert.match(stderr, /reduce-00000 cannot be replayed: its inputs were on the agents of the cluster/);

@@ -25,13 +25,16 @@ export const forAgents = [
   "POST /agents",
   "POST /agents/{agent}/heartbeat",
   "POST /agents/{agent}/orders",
+  "POST /agents/{agent}/leave",
   "POST /errands/{errand}",
+  "POST /errands/{errand}/splits",
   "PUT /task",
   "POST /task/{type}/{id}/status",
   "POST /jobs/{job}/task/{type}/{id}/status",
   "GET /jobs/{job}/preparation",
   "GET /jobs/{job}/outputs",
   "POST /jobs/{job}/logs",
+  "POST /jobs/{job}/stray",
   "PUT /jobs/{job}/results/{attempt}/{name}",
 ];
 export const forBoth = [
