@@ -119,7 +119,7 @@ test("D2, D3: for any split size each line is there once, whole, at its offset, 
         assert.deepEqual(await resultsOf(placed, input, splitSize), expected, `split size ${splitSize}`);
       }
     }),
-    { numRuns: 15 },
+    { numRuns: 10 },
   );
 });
 
@@ -141,7 +141,7 @@ for (const [what, of, cut] of [
           assert.deepEqual(await resultsOf(of, input, splitSize), sorted, `split size ${splitSize}`);
         }
       }),
-      { numRuns: 8 },
+      { numRuns: 6 },
     );
   });
 }
