@@ -18,7 +18,7 @@ describe("a coordinator that is killed", () => {
   let args: readonly string[];
   let expected: OutputTree;
   before(async () => {
-    scene = await Scene.open({ agents: 3, heartbeatMs: 1_000, leaseMs: 4_000 });
+    scene = await Scene.open({ agents: 2, heartbeatMs: 1_000, leaseMs: 4_000 });
     args = [scene.gated, await scene.generated("text", "400KB"), "--mappers", `${maps}`, "-p", `${reduces}`];
     expected = await scene.oracle(args);
   });
