@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-const deadlineMs = 20_000;
+const deadlineMs = 60_000;
 
-/** What `probe` gives as soon as it gives something. Fails, naming what was waited for, after 20 s. */
+/** What `probe` gives as soon as it gives something. Fails, naming what was waited for, after a minute. */
 export async function waitFor<T>(
   what: string,
   probe: () => T | undefined | Promise<T | undefined>,

@@ -163,7 +163,7 @@ test("agents of an inventory are started and ended by ssh, which gets no secret 
   for (const { pid } of seen.processes) {
     await eventually(
       () => !isRunning(pid),
-      5_000,
+      20_000,
       () => `${pid} is left`,
     );
   }
