@@ -50,6 +50,12 @@ async function startCoordinator() {
 const peakMiB = () =>
   Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "latin1"))[1]) / 1024);
 
+/** Processor time it has used so far. */
+const cpuSeconds = () => {
+  const fields = readFileSync(`/proc/${child.pid}/stat`, "latin1").split(") ")[1].split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+};
+
 /** The longest answer to a request that costs nothing: how long the coordinator was busy with one thing. */
 let longestMs = 0;
 async function look(url) {
@@ -83,7 +89,7 @@ async function until(isSo, everyMs = 200) {
 async function told(what) {
   const { beats, medianMs, worstMs, silentMs, failed } = await ask("hearts");
   console.log(
-    `${what}: coordinator's peak ${peakMiB()} MiB; longest stall ${Math.round(longestMs)} ms; ${beats} heartbeats, ` +
+    `${what}: coordinator's peak ${peakMiB()} MiB, ${cpuSeconds().toFixed(1)} s of a processor; longest stall ${Math.round(longestMs)} ms; ${beats} heartbeats, ` +
       `median ${medianMs} ms, worst ${worstMs} ms, longest silence ${silentMs} ms (lease ${leaseMs}), ${failed} unanswered`,
   );
   longestMs = 0;
@@ -112,7 +118,7 @@ try {
   await client.putBlob(hash, { bytes: code.length, open: () => Readable.from([code]) });
   const began = performance.now();
   const { job } = await client.submit(submission(hash, reduces), "load-0123456789");
-  await until(async () => (await client.job(job)).state === "RUNNING", 20);
+  await until(async () => (await client.job(job)).state === "RUNNING", 200);
   const plannedMs = Math.round(performance.now() - began);
   await told(`${tasks} maps and ${reduces} reduces planned in ${plannedMs} ms`);
   await until(async () => (await ask("counts")).finished >= tasks / 2);

@@ -52,7 +52,7 @@ class Agent {
   heard({ standing, forget, outputs }) {
     if (standing !== "ok") counts.standings++;
     for (const job of forget) this.jobs.delete(job);
-    for (const [job, version] of Object.entries(outputs)) void this.read(job, version);
+    for (const [job, version] of Object.entries(outputs)) void this.read(job, version).catch(() => undefined);
     if (forget.length > 0) this.changed();
   }
 

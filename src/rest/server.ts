@@ -26,6 +26,12 @@ export interface ServerOptions {
   readonly log: FastifyBaseLogger;
 }
 
+/**
+ * Connections that wait to be taken: all agents of a large cluster come back at once, with one for each slot,
+ * when their coordinator was started anew. Those that find no room try again only after seconds.
+ */
+const backlog = 4_096;
+
 export interface RunningServer {
   /** "http://127.0.0.1:7077" */
   readonly url: string;
@@ -38,7 +44,7 @@ export interface RunningServer {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const app = await createApp(options);
   try {
-    await app.listen({ host: options.host, port: options.port });
+    await app.listen({ host: options.host, port: options.port, backlog });
   } catch (error) {
     await app.close();
     throw listenError(error, options);
