@@ -22,6 +22,7 @@ class Agent {
   /** By job: entries of the list of map outputs that were read, and are known to be there. */
   lists = new Map();
   asks = [];
+  errands = new Set();
 
   constructor({ url, token, tasks, reduces, slots, hearts }, index) {
     Object.assign(this, { url, token, tasks, reduces, slots, hearts, index });
@@ -78,7 +79,7 @@ class Agent {
   async orders() {
     for (;;) {
       const { orders } = await this.api
-        .orders(this.name, { incarnation: 1, errands: [] }, untilAnswered)
+        .orders(this.name, { incarnation: 1, errands: [...this.errands] }, untilAnswered)
         .catch(() => ({ orders: [] }));
       for (const order of orders) {
         if (order.kind === "errand") void this.errand(order.errand);
@@ -88,6 +89,7 @@ class Agent {
   }
 
   async errand(errand) {
+    this.errands.add(errand.id);
     const from = { agent: this.name, incarnation: 1 };
     const { tasks, reduces } = this;
     const split = (index) => ({ index, bytes: 1, pieces: [piece(index)] });
@@ -99,6 +101,7 @@ class Agent {
         : { kind: "committed", ...from, parts: [] };
     const told = await withoutPages(this.api, errand.id, result, untilAnswered, () => undefined);
     await this.api.errandDone(errand.id, told, untilAnswered);
+    this.errands.delete(errand.id);
   }
 
   async serve(slot) {

@@ -10,6 +10,7 @@ import type { GatePolicy } from "../security/gate.ts";
 import { access } from "./app.ts";
 import type { App } from "./app.ts";
 import { answerError } from "./error-answer.ts";
+import { Turns } from "./turns.ts";
 import { compileValidator } from "./validation.ts";
 
 export interface ServerOptions {
@@ -72,6 +73,9 @@ export async function createApp(options: ServerOptions): Promise<App> {
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
   }) as unknown as App;
+  const turns = new Turns();
+  app.server.on("connection", () => turns.connected());
+  app.addHook("onRequest", (_request, _reply, done) => turns.take(done));
   guard(app, policy);
   app.setValidatorCompiler(compileValidator);
   // What the service answers is typed by the same schemas; params of jobs may hold bigints.
