@@ -1,21 +1,15 @@
 import type { TaskReport } from "../protocol/task-messages.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
+import type { RunDigest } from "../shuffle/run-fingerprint.ts";
 import type { MapOutput, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { RecordPlace } from "../worker/trace.ts";
 
 /* What the coordinator is told of how an attempt ended. */
 
-/** What reduces will see of a map attempt's run file. */
-export interface OutputDigest {
-  readonly bytes: number;
-  /** The same for the same content, whichever attempt wrote it and where. */
-  readonly fingerprint: string;
-}
-
 /** @param output of a map attempt; null when it emitted nothing or is no map */
-export function finished(ref: AttemptRef, result: TaskSuccess, output: OutputDigest | null): TaskReport {
+export function finished(ref: AttemptRef, result: TaskSuccess, output: RunDigest | null): TaskReport {
   const seen = ref.phase === "map" ? { output } : {};
   return { status: TASK_STATUS.FINISHED, attempt: ref, result: mutable(result), ...seen };
 }

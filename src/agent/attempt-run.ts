@@ -1,4 +1,4 @@
-import { mkdir, rm, stat } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import type { Running } from "../protocol/agent-messages.ts";
@@ -6,7 +6,7 @@ import type { TaskOrder, TaskReport } from "../protocol/task-messages.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
 import { formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
-import { runFingerprint } from "../shuffle/run-fingerprint.ts";
+import { runDigest } from "../shuffle/run-fingerprint.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
@@ -16,7 +16,6 @@ import type { InjectedFault } from "../worker/fault-injection.ts";
 import { tracedPlace } from "../worker/trace.ts";
 import type { AgentWorld } from "./agent-world.ts";
 import { cancelled, failed, finished, handedBack, unreadable } from "./attempt-report.ts";
-import type { OutputDigest } from "./attempt-report.ts";
 import { AttemptWatch } from "./attempt-watch.ts";
 import { damagedFile, damagedInput } from "./damaged-input.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
@@ -260,7 +259,7 @@ export class AttemptRun {
     signal.throwIfAborted();
     if (ref.phase !== "map" || result.output === null) return finished(ref, sent, null);
     const { path } = result.output;
-    const digest = path === null ? null : await digestOf(path);
+    const digest = path === null ? null : runDigest(path);
     signal.throwIfAborted();
     shuffle.add(ref.job, result.output);
     return finished(ref, sent, digest);
@@ -305,12 +304,6 @@ export class AttemptRun {
 async function checkPieces(split: Split, roots: readonly string[]): Promise<void> {
   if (roots.includes("/")) return;
   for (const piece of split.pieces) if (piece.kind === "file") await insideRoots(piece.path, roots);
-}
-
-async function digestOf(path: string): Promise<OutputDigest> {
-  // First what says by name that the file is gone.
-  const fingerprint = runFingerprint(path);
-  return { bytes: (await stat(path)).size, fingerprint };
 }
 
 async function emptied(directory: string): Promise<void> {

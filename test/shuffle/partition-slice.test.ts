@@ -9,7 +9,7 @@ import type { PartitionSlice, SlicePiece } from "#src/shuffle/partition-slice.js
 import { slicePartition, slicePieces } from "#src/shuffle/partition-slice.js";
 import type { RunIdentity } from "#src/shuffle/run-format.js";
 import { jobFingerprint } from "#src/shuffle/run-format.js";
-import { runFingerprint } from "#src/shuffle/run-fingerprint.js";
+import { runDigest } from "#src/shuffle/run-fingerprint.js";
 import type { PartitionPlace } from "#src/shuffle/run-index.js";
 import { readRunIndex } from "#src/shuffle/run-index.js";
 import { SegmentSource } from "#src/shuffle/run-reader.js";
@@ -228,7 +228,7 @@ describe("the fingerprint of a run file", () => {
       const prints = paths.map(([who, name]) => {
         const path = join(directory, `${seed}-${name}.run`);
         write(path, segments, who);
-        return runFingerprint(path);
+        return runDigest(path).fingerprint;
       });
       assert.equal(prints[0], prints[1], `seed ${seed}`);
       assert.match(prints[0]!, /^[0-9a-f]{64}$/);
@@ -256,7 +256,7 @@ describe("the fingerprint of a run file", () => {
     for (const [i, variant] of variants.entries()) {
       const path = join(directory, `${i}.run`);
       write(path, [variant]);
-      prints.add(runFingerprint(path));
+      prints.add(runDigest(path).fingerprint);
     }
     assert.equal(prints.size, variants.length);
   });
