@@ -1,23 +1,12 @@
 // Builds the package and its tests, then runs the tests over the built output with Node's own test runner.
 // Arguments are path fragments that choose test files ("scheduler", "runner/cancel"); none means all of them.
 // --no-build runs what was built before.
-import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { buildTests, root, run } from "./built.mjs";
 import { removeStale } from "./stale.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const run = (...args) => spawnSync(process.execPath, args, { stdio: "inherit", cwd: root }).status ?? 1;
-
-const wanted = process.argv.slice(2).filter((word) => word !== "--no-build");
-if (!process.argv.includes("--no-build")) {
-  const steps = [["scripts/build.mjs"], ["node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json"]];
-  for (const step of steps) {
-    const status = run(...step);
-    if (status !== 0) process.exit(status);
-  }
-}
+const wanted = buildTests();
 
 for (const folder of ["test", "examples", "bench"])
   removeStale(join(root, "build", folder), join(root, folder));

@@ -21,6 +21,7 @@ import { damagedFile, damagedInput } from "./damaged-input.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
 import { uploadResults } from "./result-upload.ts";
 import { stagingOf } from "./shared-output.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 import type { ReduceInputs, ShuffleNode } from "./shuffle-port.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-memory.ts";
 import type { WorkerSlots } from "./worker-slots.ts";
@@ -317,21 +318,4 @@ async function emptied(directory: string): Promise<void> {
 
 async function remove(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
-}
-
-/** The promise's value; rejects with the signal's reason as soon as that is aborted. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  // Nobody else may be waiting for it, and how it ends is then nobody's business.
-  promise.catch(() => undefined);
-  let stop!: () => void;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", stop);
-  });
-  try {
-    signal.throwIfAborted();
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
 }

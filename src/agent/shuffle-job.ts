@@ -12,6 +12,7 @@ import type { FetchJob } from "./fetch-scheduler.ts";
 import { OutputMirror } from "./shuffle-mirror.ts";
 import { JobOutputs } from "./shuffle-outputs.ts";
 import type { ReduceInputs, ReduceQuestion, ShuffleJob } from "./shuffle-port.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 export interface JobShuffleOptions {
   readonly agent: string;
@@ -134,22 +135,5 @@ export class JobShuffle implements FetchJob {
     });
     this.#reduces.set(task, reduce);
     return reduce;
-  }
-}
-
-/** Rejects with the signal's reason as soon as that is aborted; the work itself goes on. */
-async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  // Nobody else may be waiting for it, and how it ends is then nobody's business.
-  work.catch(() => undefined);
-  signal.throwIfAborted();
-  let onAbort = (): void => {};
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort);
-  });
-  try {
-    await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }

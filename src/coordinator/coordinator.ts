@@ -18,7 +18,7 @@ import type {
   NodeView,
 } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
-import type { LogLines, MapOutputs, Preparation, Stray, TaskAnswer } from "../protocol/task-messages.ts";
+import type { LogLines, Preparation, Stray, TaskAnswer } from "../protocol/task-messages.ts";
 import type { TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
 import { assemble } from "./assemble.ts";
@@ -267,11 +267,6 @@ export class Coordinator implements CoordinatorService {
   preparation(job: string, agent: string): Preparation {
     this.#a.pump.mayAcknowledge();
     return this.#a.door.preparation(job, agent);
-  }
-
-  outputs(job: string, after: number): MapOutputs {
-    this.#a.pump.mayAcknowledge();
-    return this.#live(job).outputs.after(after);
   }
 
   outputsPage(job: string, after: number): Buffer {

@@ -44,14 +44,9 @@ export class OutputList {
   }
 
   /**
-   * Entries from number `after` on, to the end of the list or of a page: `version` is where the next ones
-   * begin.
+   * Entries from number `after` on, to the end of the list or of a page, as they are sent: MapOutputs as JSON;
+   * its `version` is where the next ones begin.
    */
-  after(after: number): MapOutputs {
-    return JSON.parse(this.page(after).toString("utf8")) as MapOutputs;
-  }
-
-  /** The same as it is sent. */
   page(after: number): Buffer {
     if (after >= this.version) return pageOf(this.version, []);
     const begin = Math.floor(after / pageEntries) * pageEntries;

@@ -15,7 +15,6 @@ import type { JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type {
   LogLines,
-  MapOutputs,
   Preparation,
   Stray,
   TaskAnswer,
@@ -154,8 +153,7 @@ export interface CoordinatorService extends TaskService {
   /** This life of the agent is over by its own will. */
   leave(agent: string, leave: Leave): void;
   preparation(job: string, agent: string): Preparation;
-  outputs(job: string, after: number): MapOutputs;
-  /** The same as JSON. */
+  /** A page of the list of map outputs from entry `after` on: MapOutputs as JSON. */
   outputsPage(job: string, after: number): Buffer;
   /** User code emitted after its task was over. Says whether that has failed the job. */
   stray(job: string, stray: Stray): boolean;

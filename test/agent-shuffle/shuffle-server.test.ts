@@ -102,6 +102,11 @@ describe("the shuffle server", () => {
     const { node, map, directory } = await machine(t, 1, {});
     map(0, 1, [content]);
     strayFile(directory, "map.run");
+    const signedTarget = (other: Readonly<Record<string, string>>): string => {
+      const query = { maps: "0.1", collection: 0, partition: 0, from: 0, ...other };
+      const request = { method: "GET", path: `/shuffle/${job}`, query, job, expiresMs: inAnHour() } as const;
+      return signRequest(shuffleKey, request);
+    };
     const payloads = [
       "../../map.run",
       "..%2f..%2fmap.run",
@@ -125,29 +130,14 @@ describe("the shuffle server", () => {
       `${"0.1_".repeat(500)}0.1`,
     ];
     for (const payload of payloads) {
-      const query = { maps: payload, collection: 0, partition: 0, from: 0 };
-      const target = signRequest(shuffleKey, {
-        method: "GET",
-        path: `/shuffle/${job}`,
-        query,
-        job,
-        expiresMs: inAnHour(),
-      });
+      const target = signedTarget({ maps: payload });
       const { status, body } = await send(node.address, target);
       assert.equal(status, 400, payload);
       assert.match(body.toString(), /MESSAGE_INVALID/);
       assert.ok(!body.includes("not to be served"));
     }
     for (const other of [{ collection: "x" }, { partition: "-1" }, { from: "1.5" }, { from: "1e9" }]) {
-      const query = { maps: "0.1", collection: 0, partition: 0, from: 0, ...other };
-      const target = signRequest(shuffleKey, {
-        method: "GET",
-        path: `/shuffle/${job}`,
-        query,
-        job,
-        expiresMs: inAnHour(),
-      });
-      assert.equal((await send(node.address, target)).status, 400, JSON.stringify(other));
+      assert.equal((await send(node.address, signedTarget(other))).status, 400, JSON.stringify(other));
     }
     const none = { ...question, maps: [{ task: 7, attempt: 1 }] };
     const { status, body } = await send(node.address, sliceTarget(none, shuffleKey, inAnHour()));

@@ -22,6 +22,10 @@ function writeNodes(root: string): string {
 }
 
 /** Commands with a state directory of their own, whose cluster is gone with the test. */
+const countJob = `import { job, generate, count } from "sheaf";
+  export default job({ input: generate({ tasks: 2, *records() { yield 1; } }), reduce: count(),
+    map(n, emit) { emit(n); } });`;
+
 function place(t: TestContext, env: SheafOptions["env"] = {}) {
   // Ended before its directory goes.
   t.after(() => run(["cluster", "down", "--force"]));
@@ -35,12 +39,7 @@ function place(t: TestContext, env: SheafOptions["env"] = {}) {
 
 test("--tls makes certificates, which its clients need", async (t) => {
   const { root, state, run, status } = place(t);
-  writeFileSync(
-    join(root, "job.ts"),
-    `import { job, generate, count } from "sheaf";
-     export default job({ input: generate({ tasks: 2, *records() { yield 1; } }), reduce: count(),
-       map(n, emit) { emit(n); } });`,
-  );
+  writeFileSync(join(root, "job.ts"), countJob);
   const refused = await run(["cluster", "up", "--tls", "--inventory", writeNodes(root)]);
   assert.match(refused.stderr, /--tls and --inventory exclude each other.*sheaf certs/s);
   const up = await run(["cluster", "up", "--agents", "1", "--port", "0", "--tls"]);
@@ -67,12 +66,7 @@ test("--tls makes certificates, which its clients need", async (t) => {
 
 test("a cluster is started, used, looked at and ended; what it knew is there when it is up again", async (t) => {
   const { root, state, run, status } = place(t);
-  writeFileSync(
-    join(root, "job.ts"),
-    `import { job, generate, count } from "sheaf";
-     export default job({ input: generate({ tasks: 2, *records() { yield 1; } }), reduce: count(),
-       map(n, emit) { emit(n); } });`,
-  );
+  writeFileSync(join(root, "job.ts"), countJob);
   const up = await run(["cluster", "up", "--agents", "2", "--port", "0"]);
   assert.equal(up.code, 0, up.stderr);
   assert.match(up.stdout, /^AGENT .*\nagent-1 +up .*\nagent-2 +up /);

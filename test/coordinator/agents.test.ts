@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { isSheafError } from "#src/base/errors.js";
 import type { TaskReport } from "#src/protocol/task-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
+import { readOutputs } from "./fake-agent.js";
 import { Stage } from "./stage.js";
 
 /** An agent's work that stops before reduces until it is let go. */
@@ -23,11 +24,14 @@ test("maps whose outputs went with their agent run again elsewhere, and the list
   });
   const job = await stage.submit();
   await stage.until("reduces run", () => stage.coordinator.job(job).phases[1]?.running === 2);
-  assert.equal(stage.coordinator.outputs(job, 0).entries.filter(({ agent }) => agent === "a").length, 3);
+  assert.equal(
+    readOutputs(stage.coordinator.outputsPage(job, 0)).entries.filter(({ agent }) => agent === "a").length,
+    3,
+  );
   a.stop();
   const b = stage.agent("b");
   await stage.until("the agent is lost", () => stage.coordinator.nodes()[0]!.state === "lost", 20);
-  const withdrawn = stage.coordinator.outputs(job, 3).entries;
+  const withdrawn = readOutputs(stage.coordinator.outputsPage(job, 3)).entries;
   assert.deepEqual(
     withdrawn.slice(0, 3).map(({ task, agent }) => [task, agent]),
     [

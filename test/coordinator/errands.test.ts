@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { OutputList } from "#src/coordinator/map-outputs.js";
 import type { Errand, ErrandResult } from "#src/protocol/agent-messages.js";
 import { splitsPerPage } from "#src/protocol/agent-messages.js";
+import { readOutputs } from "./fake-agent.js";
 import type { FakeAgent } from "./fake-agent.js";
 import { Stage } from "./stage.js";
 
@@ -139,7 +140,7 @@ test("the list of map outputs is read in pages that say where the next begins", 
     const tasks: number[] = [];
     let pages = 0;
     for (let after = start; after < list.version; pages++) {
-      const page = list.after(after);
+      const page = readOutputs(list.page(after));
       assert.ok(page.version > after && page.entries.length === page.version - after);
       tasks.push(...page.entries.map(({ task }) => task));
       after = page.version;
@@ -151,7 +152,7 @@ test("the list of map outputs is read in pages that say where the next begins", 
     assert.ok(pages <= 3, `${pages} pages`);
   }
   for (const after of [4_100, 6_000, 10_000])
-    assert.deepEqual(list.after(after), { version: 4_100, entries: [] });
+    assert.deepEqual(readOutputs(list.page(after)), { version: 4_100, entries: [] });
   assert.equal(list.page(0), list.page(0), "a page that is full is made once");
   list.add({ ...entry(7), agent: null, address: null });
   assert.deepEqual([list.has(7, 1), list.has(8, 1), list.has(8, 2)], [false, true, false]);

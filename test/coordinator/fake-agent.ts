@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import type { ErrorCode } from "#src/base/errors.js";
 import type { Coordinator } from "#src/coordinator/coordinator.js";
 import type { Errand, ErrandResult, Order, Running } from "#src/protocol/agent-messages.js";
-import type { TaskAnswer, TaskReport } from "#src/protocol/task-messages.js";
+import type { MapOutputs, TaskAnswer, TaskReport } from "#src/protocol/task-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import { formatAttempt } from "#src/scheduler/ids.js";
 import type { AttemptRef } from "#src/scheduler/ids.js";
@@ -16,6 +16,35 @@ export type TaskOrder = NonNullable<TaskAnswer["order"]>;
 export interface FakeWork {
   task(order: TaskOrder, agent: FakeAgent): Promise<TaskReport | null>;
   errand(errand: Errand, agent: FakeAgent): Promise<ErrandResult | null>;
+}
+
+/** A page of the list of map outputs. */
+export function readOutputs(page: Buffer): MapOutputs {
+  return JSON.parse(page.toString("utf8")) as MapOutputs;
+}
+
+/** Holds an agent's reduces until they are let go, or its life is over. */
+export class HeldReduces {
+  #isHeld = true;
+
+  letGo(): void {
+    this.#isHeld = false;
+  }
+
+  async pass(order: TaskOrder, agent: FakeAgent): Promise<void> {
+    while (this.#isHeld && agent.isAlive && order.work.kind === "reduce")
+      await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Of an agent that does nothing else of its own. */
+  get work(): Pick<FakeWork, "task"> {
+    return {
+      task: async (order, agent) => {
+        await this.pass(order, agent);
+        return agent.succeed(order);
+      },
+    };
+  }
 }
 
 export const noStats = {
@@ -195,7 +224,7 @@ export class FakeAgent {
       const result = { ...common, keys, hotKeys: [], output, parts: [], partitionBytes: [[12, 8]] };
       return { status: TASK_STATUS.FINISHED, attempt, result, output: { bytes: 20, fingerprint: "f" } };
     }
-    const { entries } = this.coordinator.outputs(attempt.job, 0);
+    const { entries } = readOutputs(this.coordinator.outputsPage(attempt.job, 0));
     const last = new Map(entries.map((entry) => [entry.task, entry]));
     const there = [...last.values()].filter(({ agent }) => agent !== null).length;
     const text = Buffer.from(`${work.partition}: ${there} maps\n`);

@@ -2,22 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isSheafError } from "#src/base/errors.js";
 import { taskFailure } from "#src/worker/failure.js";
+import { HeldReduces } from "./fake-agent.js";
 import { Stage } from "./stage.js";
 
 test("an agent that says it leaves is gone at once, and what it still had runs elsewhere", async (t) => {
   const stage = new Stage(t);
-  let hold = true;
-  const a = stage.agent("a", {
-    task: async (order, self) => {
-      while (hold && self.isAlive && order.work.kind === "reduce")
-        await new Promise((resolve) => setImmediate(resolve));
-      return self.succeed(order);
-    },
-  });
+  const held = new HeldReduces();
+  const a = stage.agent("a", held.work);
   const job = await stage.submit();
   await stage.until("reduces run", () => stage.coordinator.job(job).phases[1]?.running === 2);
   const b = stage.agent("b");
-  hold = false;
+  held.letGo();
   a.stop();
   stage.coordinator.leave("a", { incarnation: 1 });
   const state = (): string | undefined => stage.coordinator.nodes().find(({ agent }) => agent === "a")?.state;
@@ -70,11 +65,10 @@ const late = {
 
 test("a late emit fails the job while it runs, told by a life of its agent that counts", async (t) => {
   const stage = new Stage(t);
-  let hold = true;
+  const held = new HeldReduces();
   const agent = stage.agent("a", {
     task: async (order, self) => {
-      while (hold && self.isAlive && order.work.kind === "reduce")
-        await new Promise((resolve) => setImmediate(resolve));
+      await held.pass(order, self);
       return order.work.kind === "map" ? self.succeed(order) : self.fail(order, "too late");
     },
   });
@@ -94,7 +88,7 @@ test("a late emit fails the job while it runs, told by a life of its agent that 
     assert.throws(() => stage.coordinator.stray(job, wrong), /only late emits/);
   assert.equal(stage.coordinator.stray(job, stray), true);
   assert.equal(stage.coordinator.stray(job, stray), false, "told twice it counts once");
-  hold = false;
+  held.letGo();
   const view = await stage.ended(job);
   assert.deepEqual([view.state, view.error?.code, view.error?.task], ["FAILED", "EMIT_LATE", null]);
   assert.match(view.error?.message ?? "", /emit was called after the task had ended/);
@@ -104,19 +98,13 @@ test("a late emit fails the job while it runs, told by a life of its agent that 
 
 test("a late emit of a life that is over fails nothing: what it made is made again", async (t) => {
   const stage = new Stage(t);
-  let hold = true;
-  const agent = stage.agent("a", {
-    task: async (order, self) => {
-      while (hold && self.isAlive && order.work.kind === "reduce")
-        await new Promise((resolve) => setImmediate(resolve));
-      return self.succeed(order);
-    },
-  });
+  const held = new HeldReduces();
+  const agent = stage.agent("a", held.work);
   const job = await stage.submit();
   await stage.until("reduces run", () => stage.coordinator.job(job).phases[1]?.running === 2);
   agent.rejoin();
   const attempt = { job, phase: "map", task: 0, attempt: 1 } as const;
   assert.equal(stage.coordinator.stray(job, { agent: "a", incarnation: 1, attempt, failure: late }), false);
-  hold = false;
+  held.letGo();
   assert.equal((await stage.ended(job)).state, "SUCCEEDED");
 });

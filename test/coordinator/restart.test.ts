@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import type { Errand, ErrandResult } from "#src/protocol/agent-messages.js";
 import type { Submission } from "#src/protocol/submission.js";
+import { HeldReduces } from "./fake-agent.js";
 import type { FakeAgent } from "./fake-agent.js";
 import { Stage, client } from "./stage.js";
 
@@ -118,19 +119,13 @@ test("a failure is told with its first real cause, also when the coordinator was
 
 test("an agent that comes back without its files while the coordinator is away has its maps made again", async (t) => {
   const stage = new Stage(t);
-  let hold = true;
-  const agent = stage.agent("a", {
-    task: async (order, self) => {
-      while (hold && self.isAlive && order.work.kind === "reduce")
-        await new Promise((resolve) => setImmediate(resolve));
-      return self.succeed(order);
-    },
-  });
+  const held = new HeldReduces();
+  const agent = stage.agent("a", held.work);
   const job = await stage.submit();
   await stage.until("reduces run", () => stage.coordinator.job(job).phases[1]?.running === 2);
   stage.restart();
   agent.rejoin();
-  hold = false;
+  held.letGo();
   const view = await stage.ended(job);
   assert.deepEqual([view.state, view.counters], ["SUCCEEDED", { map: 3, reduce: 2 }]);
   const maps = stage.coordinator.attempts(job).filter(({ attempt }) => attempt.phase === "map");
@@ -164,11 +159,10 @@ test("bad records are counted once each, over restarts and maps made again", asy
     ["share", 0.09, "FAILED"],
   ] as const) {
     const stage = new Stage(t);
-    let hold = true;
+    const held = new HeldReduces();
     const agent = stage.agent("a", {
       task: async (order, self) => {
-        while (hold && self.isAlive && order.work.kind === "reduce")
-          await new Promise((resolve) => setImmediate(resolve));
+        await held.pass(order, self);
         const report = await self.succeed(order);
         if (order.work.kind !== "map" || report.result?.kind !== "success") return report;
         return { ...report, result: { ...report.result, stats: { ...report.result.stats, badRecords: 1 } } };
@@ -182,7 +176,7 @@ test("bad records are counted once each, over restarts and maps made again", asy
     if (!isOver()) {
       stage.restart();
       agent.rejoin();
-      hold = false;
+      held.letGo();
     }
     const view = await stage.ended(job);
     assert.equal(view.state, state);
