@@ -44,8 +44,8 @@ export class OutputList {
   }
 
   /**
-   * Entries from number `after` on, to the end of the list or of a page, as they are sent: MapOutputs as JSON;
-   * its `version` is where the next ones begin.
+   * Entries from number `after` on, to the end of the list or of a page, as they are sent: MapOutputs as
+   * JSON; its `version` is where the next ones begin.
    */
   page(after: number): Buffer {
     if (after >= this.version) return pageOf(this.version, []);
