@@ -3,6 +3,8 @@ import { openRange, type RangeReader } from "../storage/read-range.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import type { FilePiece } from "./chunks.ts";
 import { decompress } from "./decompress.ts";
+import { checkText, CONTENT_HEAD_BYTES } from "./foreign-content.ts";
+import { FrameNeeds, unreadableFrame } from "./zstd-frames.ts";
 
 /** The bytes of a piece in order, decompressed. */
 export interface ByteFeed {
@@ -18,10 +20,15 @@ export interface ByteFeed {
   close(): Promise<void>;
 }
 
-/** Opens a piece at byte `from` (0 for compressed files) of its file. */
-export async function openFeed(piece: FilePiece, from: number): Promise<ByteFeed> {
+/**
+ * Opens a piece at byte `from` (0 for compressed files) of its file.
+ * @param content "text": what is compressed must be text, see Reader.content; plain files were looked at when
+ * the job was planned
+ */
+export async function openFeed(piece: FilePiece, from: number, content?: "text"): Promise<ByteFeed> {
   const range = await openRange(piece);
-  return piece.compression === "none" ? new PlainFeed(piece, range, from) : new CompressedFeed(piece, range);
+  if (piece.compression === "none") return new PlainFeed(piece, range, from);
+  return new CompressedFeed(piece, range, content === "text");
 }
 
 class PlainFeed implements ByteFeed {
@@ -52,6 +59,7 @@ class PlainFeed implements ByteFeed {
   }
 }
 
+const NOTHING = new Uint8Array(0);
 const COMPRESSED_READ_BYTES = 256 * 1024;
 
 class CompressedFeed implements ByteFeed {
@@ -60,11 +68,14 @@ class CompressedFeed implements ByteFeed {
   readonly #output: AsyncIterator<Uint8Array>;
   #block: Uint8Array = new Uint8Array(0);
   #ended = false;
+  /** The first blocks, until they suffice to tell what this is; null when that is done. */
+  #head: Uint8Array[] | null;
   #outputBytes = 0;
 
-  constructor(piece: FilePiece, range: RangeReader) {
+  constructor(piece: FilePiece, range: RangeReader, mustBeText: boolean) {
     this.#piece = piece;
     this.#range = range;
+    this.#head = mustBeText ? [] : null;
     const kind = piece.compression === "none" ? "gzip" : piece.compression;
     this.#output = decompress(kind, this.#compressed(), piece.fileBytes)[Symbol.asyncIterator]();
   }
@@ -82,7 +93,10 @@ class CompressedFeed implements ByteFeed {
   async fill(target: Uint8Array): Promise<number> {
     let done = 0;
     while (done < target.length) {
-      if (this.#block.length === 0 && !(await this.#nextBlock())) break;
+      if (this.#block.length === 0) {
+        if (await this.#nextBlock()) continue;
+        break;
+      }
       const some = this.#block.subarray(0, target.length - done);
       target.set(some, done);
       done += some.length;
@@ -97,15 +111,31 @@ class CompressedFeed implements ByteFeed {
     try {
       const next = await this.#output.next();
       if (next.done !== true) {
-        this.#block = next.value;
+        this.#block = this.#head === null ? next.value : this.#checked(next.value, this.#head);
         return true;
       }
       this.#ended = true;
-      return false;
+      if (this.#head === null) return false;
+      this.#block = this.#checked(null, this.#head);
+      return this.#block.length > 0;
     } catch (error) {
       this.#ended = true;
+      if (error instanceof FrameNeeds) throw unreadableFrame(this.#piece.name, error);
       throw isSheafError(error) ? error : this.#corrupt(error);
     }
+  }
+
+  /** The blocks held back and this one (null: there are no more), when they are enough to be looked at. */
+  #checked(block: Uint8Array | null, held: Uint8Array[]): Uint8Array {
+    const bytes = block !== null && held.length === 0 ? block : Buffer.concat([...held, block ?? NOTHING]);
+    if (block !== null && bytes.length < CONTENT_HEAD_BYTES) {
+      held.splice(0, held.length, Uint8Array.from(bytes));
+      return NOTHING;
+    }
+    this.#head = null;
+    const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, CONTENT_HEAD_BYTES));
+    checkText(this.#piece.name, { head }, this.#piece.compression);
+    return bytes;
   }
 
   #corrupt(cause: unknown): SheafError {

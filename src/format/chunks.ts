@@ -42,6 +42,8 @@ export interface ChunkOptions {
    * borrowed); the record is then skipped. Default: the error (RECORD_TOO_LARGE) is thrown.
    */
   readonly onTooLarge?: (error: SheafError, offset: number, head: Uint8Array) => void;
+  /** As Reader.content. */
+  readonly content?: "text" | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -72,13 +74,13 @@ export async function openChunks(
   options: ChunkOptions = {},
 ): Promise<ChunkReader> {
   if (framing.kind === "stream") {
-    const feed = await openFeed(piece, 0);
+    const feed = await openFeed(piece, 0, options.content);
     return new StreamChunks(feed, options.chunkBytes ?? limits.readChunkBytes, options.signal);
   }
   const inMiddle = options.hasHeader === true && piece.start > 0;
   const header = inMiddle ? await readHeader(piece, framing, options) : null;
   const search = await firstRecordSearch(piece, framing);
-  const feed = await openFeed(piece, search?.from ?? piece.start);
+  const feed = await openFeed(piece, search?.from ?? piece.start, options.content);
   const chunks = new FrameChunks({ feed, piece, framing, search, options });
   if (header !== null) chunks.header = header;
   else if (options.hasHeader === true) await chunks.takeHeader();

@@ -7,7 +7,7 @@ import { frameCutter, type FrameCutter } from "./frames.ts";
 import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
 import { checkColumns, rowMaker, type RowMaker, type TableShape } from "./table-rows.ts";
-import { readerLimits, type TextReaderOptions } from "./text-reader.ts";
+import { textLimits, type TextReaderOptions } from "./text-reader.ts";
 import { utf8Length } from "./utf8-length.ts";
 
 const newline = 10;
@@ -85,7 +85,7 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
             : options.columns && Object.keys(options.columns),
       } as const,
     }),
-    ...readerLimits(options),
+    ...textLimits(options),
     decoder: (context) => {
       const names = header ? headerNames(shape, syntax, context) : undefined;
       return new CsvDecoder(

@@ -3,7 +3,7 @@ import { SheafError } from "../base/errors.ts";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { type InvalidText, notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
-import { readerLimits, type TextReaderOptions } from "./text-reader.ts";
+import { textLimits, type TextReaderOptions } from "./text-reader.ts";
 
 /**
  * One record per stretch of text between delimiters of one's own, for example "\0" or "\n\n": a string, or a
@@ -32,7 +32,7 @@ export function delimited(
   const reader = {
     kind: "delimited",
     framing: { kind: "delimiter", delimiter: new Uint8Array(bytes) },
-    ...readerLimits(options),
+    ...textLimits(options),
     decoder: (context: DecodeContext) => new DelimitedDecoder(context, bytes, invalid),
   } as const;
   return reader as unknown as Reader<string> | Reader<Uint8Array>;

@@ -1,9 +1,6 @@
 import type { Compression } from "../job/writer.ts";
 
-/** Bytes of a file's start that detectCompression wants to see. */
-export const DETECT_BYTES = 10;
-
-/** What the first bytes of a file say it is compressed with. */
+/** What the first bytes of a file, 10 of them are enough, say it is compressed with. */
 export function detectCompression(head: Uint8Array): Compression | "none" {
   const [a, b, c, d] = head;
   // RFC 1952: magic, method deflate, reserved flag bits zero.

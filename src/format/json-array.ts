@@ -5,7 +5,7 @@ import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
 import { JSON_HINT, type JsonReaderOptions } from "./jsonl-reader.ts";
 import { asBuffer } from "./line-decoder.ts";
 import { recordTooLarge } from "./record-too-large.ts";
-import { readerLimits } from "./text-reader.ts";
+import { textLimits } from "./text-reader.ts";
 
 /**
  * One record per element of the JSON array that a file is. The file is read in one task, element by element:
@@ -16,7 +16,7 @@ export function jsonArray<T = unknown>(options: JsonReaderOptions<T> = {}): Read
   return {
     kind: "jsonArray",
     framing: { kind: "stream" },
-    ...readerLimits(options),
+    ...textLimits(options),
     decoder: (context) => new ArrayDecoder(context, options),
   };
 }

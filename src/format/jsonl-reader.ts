@@ -1,6 +1,6 @@
 import type { Reader } from "../job/reader.ts";
 import { MappedLines, SKIP } from "./mapped-lines.ts";
-import { LINES, readerLimits, type TextReaderOptions } from "./text-reader.ts";
+import { LINES, textLimits, type TextReaderOptions } from "./text-reader.ts";
 
 export interface JsonReaderOptions<T> extends TextReaderOptions {
   /** Default "fail". */
@@ -25,7 +25,7 @@ export function jsonlReader<T = unknown>(options: JsonReaderOptions<T> = {}): Re
   return {
     kind: "jsonl",
     framing: LINES,
-    ...readerLimits(options),
+    ...textLimits(options),
     decoder: (context) => new MappedLines(context, options.invalid ?? "fail", JSON_HINT, record),
   };
 }

@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import type { Reader } from "../job/reader.ts";
 import { MappedLines } from "./mapped-lines.ts";
-import { LINES, readerLimits, type TextReaderOptions } from "./text-reader.ts";
+import { LINES, textLimits, type TextReaderOptions } from "./text-reader.ts";
 
 export interface KeyValueOptions extends TextReaderOptions {
   /** Default "fail". */
@@ -28,7 +28,7 @@ export function keyValue(options: KeyValueOptions = {}): Reader<readonly [key: s
   return {
     kind: "keyValue",
     framing: LINES,
-    ...readerLimits(options),
+    ...textLimits(options),
     decoder: (context) => new MappedLines(context, options.invalid ?? "fail", "", pair),
   };
 }

@@ -67,6 +67,7 @@ class PieceReader<R> implements BatchReader<R> {
     this.#chunks = await openChunks(this.#piece, framing, {
       chunkBytes: options.batchBytes ?? BATCH_BYTES,
       hasHeader: needsHeader,
+      content: this.#reader.content,
       ...(recordBytesMax !== undefined && { recordBytesMax }),
       ...(options.signal !== undefined && { signal: options.signal }),
       ...(options.keepBad === true && {

@@ -24,6 +24,14 @@ export function readerLimits(
   };
 }
 
+/** As readerLimits, for readers of text: unless bytes are asked for, other content is refused. */
+export function textLimits(
+  options: TextReaderOptions,
+): Pick<Reader<unknown>, "compression" | "recordBytesMax" | "content"> {
+  const isText = options.invalid !== "bytes" && options.compression !== "none";
+  return { ...readerLimits(options), ...(isText && { content: "text" }) };
+}
+
 /**
  * One record per line: a string without its "\n" or "\r\n", or a Uint8Array with `invalid: "bytes"`. A last
  * line without an end is a record, an empty file has none. A byte order mark at the start of the file is no
@@ -34,7 +42,7 @@ export function textReader(
 ): Reader<string>;
 export function textReader(options: TextReaderOptions & { readonly invalid: "bytes" }): Reader<Uint8Array>;
 export function textReader(options: TextReaderOptions = {}): Reader<string> | Reader<Uint8Array> {
-  const common = { kind: "text", framing: LINES, ...readerLimits(options) } as const;
+  const common = { kind: "text", framing: LINES, ...textLimits(options) } as const;
   const invalid = options.invalid ?? "fail";
   if (invalid === "bytes") return { ...common, decoder: () => new ByteLineDecoder() };
   return {

@@ -2,7 +2,7 @@ import type { DecodeContext, Reader } from "../job/reader.ts";
 import type { Columns, RowOf } from "./columns.ts";
 import { MappedLines, SKIP } from "./mapped-lines.ts";
 import { checkColumns, rowMaker, type TableShape } from "./table-rows.ts";
-import { LINES, readerLimits, type TextReaderOptions } from "./text-reader.ts";
+import { LINES, textLimits, type TextReaderOptions } from "./text-reader.ts";
 import { unescapeTsv } from "./tsv-writer.ts";
 
 export interface TsvReaderOptions extends TextReaderOptions {
@@ -38,7 +38,7 @@ export function tsvReader(options: TsvReaderOptions = {}): Reader<unknown> {
     kind: "tsv",
     framing: LINES,
     ...(shape.header !== false && { needsHeader: true }),
-    ...readerLimits(options),
+    ...textLimits(options),
     decoder: (context) => {
       const rows = rowMaker(shape, headerNames(shape, context), context);
       return new MappedLines(context, options.invalid ?? "fail", TSV_HINT, (line) =>

@@ -1,15 +1,26 @@
+import { ZstdFrames } from "./zstd-frames.ts";
+
 /** No frame is shorter than this, so a piece of input cannot hold more frames (which may be empty). */
 const FRAME_BYTES_MIN = 8;
 
 /**
- * Decompresses a whole file, of any number of frames. Throws an Error that says what is wrong with it. Always
+ * Decompresses a whole file, of any number of frames. Throws an Error that says what is wrong with it,
+ * FrameNeeds where nothing is. Its input must be fresh buffers, which it may change. Always
  * by libzstd in WebAssembly: the zstd stream of Node 24 ends silently behind the first frame.
  */
 export async function* unzstd(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const { ZSTDDecoder } = await import("zstddec/stream");
   const decoder = new ZSTDDecoder();
   await decoder.init();
-  const source = input[Symbol.asyncIterator]();
+  const frames = new ZstdFrames();
+  const iterator = input[Symbol.asyncIterator]();
+  const source = {
+    next: async () => {
+      const piece = await iterator.next();
+      if (piece.done !== true) frames.scan(piece.value);
+      return piece;
+    },
+  };
   // The decoder takes its input synchronously, at most one piece per step: so one piece is always held ready
   // for it.
   let ready = await source.next();

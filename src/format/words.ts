@@ -2,7 +2,7 @@ import { isAscii, isUtf8 } from "node:buffer";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
-import { LINES, readerLimits, type TextReaderOptions } from "./text-reader.ts";
+import { LINES, textLimits, type TextReaderOptions } from "./text-reader.ts";
 import { utf8Length } from "./utf8-length.ts";
 
 export interface WordsOptions extends TextReaderOptions {
@@ -23,7 +23,7 @@ export function words(options: WordsOptions = {}): Reader<string> {
     kind: "words",
     framing: LINES,
     ...(!replace && { native: { kind: "words", lowerCase } as const }),
-    ...readerLimits(options),
+    ...textLimits(options),
     decoder: (context) => new WordDecoder(context, lowerCase, replace),
   };
 }

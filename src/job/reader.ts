@@ -90,6 +90,11 @@ export interface Reader<out R> {
   readonly native?: NativeScan;
   /** Default: chosen by looking at the file's first bytes. "none" reads the bytes as they are. */
   readonly compression?: Compression | "auto" | "none";
+  /**
+   * "text": records are text, so files that are known by their first bytes to be something else (xz,
+   * parquet, a tar inside gzip) are refused. Default: any bytes are read.
+   */
+  readonly content?: "text";
   /** Largest record in bytes. Default 64 MiB. */
   readonly recordBytesMax?: number;
 }

@@ -95,6 +95,7 @@ function inputOf({ input }: JobOutline): Input<unknown> {
     framing: input.framing,
     needsHeader: input.needsHeader,
     compression: input.compression,
+    ...(input.content === undefined ? {} : { content: input.content }),
     ...(input.recordBytesMax === null ? {} : { recordBytesMax: input.recordBytesMax }),
     decoder: () => {
       throw new SheafError("INTERNAL", "the planner does not decode");

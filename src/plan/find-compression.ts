@@ -1,39 +1,46 @@
-import { SheafError } from "../base/errors.ts";
-import { DETECT_BYTES, detectCompression, promisedCompression } from "../format/detect-compression.ts";
+import { detectCompression } from "../format/detect-compression.ts";
+import {
+  checkPromise,
+  checkText,
+  CONTENT_HEAD_BYTES,
+  CONTENT_TAIL_BYTES,
+} from "../format/foreign-content.ts";
+import { checkFirstFrame } from "../format/zstd-frames.ts";
 import type { Reader } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
-import { quotePath } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import { openRange } from "../storage/read-range.ts";
 
 /**
  * What a file is compressed with, by its first bytes unless the reader says it.
- * @throws SheafError INPUT_CORRUPT when the name promises a compression that the content is not
+ * @throws SheafError INPUT_CORRUPT when the name promises a compression that the content is not;
+ * INPUT_UNREADABLE for a zstd frame that needs a dictionary, and for what is no text where text is read
  */
 export async function findCompression(
   file: InputFile,
-  wanted: NonNullable<Reader<unknown>["compression"]>,
+  reader: Pick<Reader<unknown>, "compression" | "content">,
 ): Promise<Compression | "none"> {
+  const wanted = reader.compression ?? "auto";
   if (wanted !== "auto") return wanted;
-  const head = Buffer.alloc(Math.min(DETECT_BYTES, file.bytes));
+  const { head, tail } = await sampleOf(file);
+  const found = detectCompression(head);
+  if (found === "zstd") checkFirstFrame(file.name, head);
+  if (found !== "none") return found;
+  if (reader.content === "text") checkText(file.name, { head, tail });
+  checkPromise(file.name, file.bytes);
+  return found;
+}
+
+async function sampleOf(file: InputFile): Promise<{ head: Buffer; tail: Buffer }> {
+  const head = Buffer.alloc(Math.min(CONTENT_HEAD_BYTES, file.bytes));
   const range = await openRange({ ...file, fileBytes: file.bytes });
   try {
     await range.read(head, 0);
+    if (head.length === file.bytes) return { head, tail: head.subarray(-CONTENT_TAIL_BYTES) };
+    const tail = Buffer.alloc(CONTENT_TAIL_BYTES);
+    await range.read(tail, file.bytes - tail.length);
+    return { head, tail };
   } finally {
     await range.close();
   }
-  const found = detectCompression(head);
-  const promised = promisedCompression(file.name);
-  if (promised !== undefined && found === "none") {
-    const what = file.bytes === 0 ? "is empty" : `does not hold ${promised} data`;
-    throw new SheafError(
-      "INPUT_CORRUPT",
-      `input ${quotePath(file.name)} ${what}, as its name says it should`,
-      {
-        hint: 'Fetch it again, rename it, or give the reader { compression: "none" } for its bytes as they are.',
-        details: { path: file.name },
-      },
-    );
-  }
-  return found;
 }

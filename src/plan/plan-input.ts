@@ -62,7 +62,7 @@ export async function planInput(
   const held = new Map<string, readonly HeldRange[]>();
   for (const file of [...paths.filter((path) => typeof path !== "string"), ...listed]) {
     options.step?.();
-    const compression = await findCompression(file, input.compression ?? "auto");
+    const compression = await findCompression(file, input);
     if (file.bytes > 0) files.push(wholeFile(file, compression));
     if (file.held !== undefined) held.set(file.path, file.held);
   }

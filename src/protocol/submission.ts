@@ -31,6 +31,7 @@ export const OutlineSchema = Type.Object(
           needsHeader: Type.Boolean(),
           compression: Text,
           recordBytesMax: nullable(Type.Number()),
+          content: Type.Optional(Type.Literal("text")),
         },
         closed,
       ),

@@ -64,6 +64,7 @@ export class NativeGrep {
     const chunks = await openChunks(piece, reader.framing, {
       chunkBytes: limits.readChunkBytes,
       recordBytesMax,
+      content: reader.content,
       signal,
     });
     try {

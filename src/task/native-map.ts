@@ -97,6 +97,7 @@ export class NativeMap {
       chunkBytes: limits.readChunkBytes,
       recordBytesMax: reader.recordBytesMax ?? limits.recordBytesMaxDefault,
       signal,
+      content: reader.content,
       hasHeader: reader.needsHeader === true,
     });
     try {

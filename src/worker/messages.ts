@@ -18,6 +18,7 @@ export interface JobOutline {
         readonly needsHeader: boolean;
         readonly compression: Compression | "auto" | "none";
         readonly recordBytesMax: number | null;
+        readonly content?: "text";
       };
   readonly collections: readonly {
     readonly name: string;

@@ -263,6 +263,7 @@ export function outlineOf(job: Job): JobOutline {
           needsHeader: input.needsHeader ?? false,
           compression: input.compression ?? "auto",
           recordBytesMax: input.recordBytesMax ?? null,
+          ...(input.content === undefined ? {} : { content: input.content }),
         },
     collections: job.collections.map(({ name, partitions, order, mapOnly }) => ({
       name,
