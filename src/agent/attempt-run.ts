@@ -143,7 +143,9 @@ export class AttemptRun {
 
   /** For the heartbeat. */
   view(): Running {
-    const cell = (at: number): number => this.#board[at] ?? 0;
+    // Whoever writes to it may write anything.
+    const cell = (at: number): number =>
+      this.#board[at]! >= 0 ? Math.min(this.#board[at]!, Number.MAX_SAFE_INTEGER) : 0;
     return {
       attempt: this.ref,
       beat: this.#watch.moves,

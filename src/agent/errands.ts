@@ -1,6 +1,8 @@
-import { SheafError, unreachable } from "../base/errors.ts";
+import { SheafError, describeThrown, unreachable } from "../base/errors.ts";
+import { cutText } from "../base/print-value.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
-import { failureOfThrown } from "../worker/failure.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
+import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { untilAnswered } from "./agent-world.ts";
 import type { AgentWorld } from "./agent-world.ts";
 import { commitErrand } from "./commit-errand.ts";
@@ -83,25 +85,38 @@ export class Errands {
     const result = this.#results.get(errand.id) ?? (await this.#resultOf(errand, step));
     if (signal.aborted) return;
     this.#remember(errand.id, result);
+    const call = { signal, ...untilAnswered };
     try {
-      const told = await withoutPages(world.api, errand.id, result, { signal, ...untilAnswered }, step);
-      await world.api.errandDone(errand.id, told, { signal, ...untilAnswered });
+      const told = await withoutPages(world.api, errand.id, result, call, step);
+      await world.api.errandDone(errand.id, told, call);
     } catch (error) {
       if (signal.aborted) return;
-      world.log("warn", `the result of ${errand.kind} was not taken: ${String(error)}`, { job: errand.job });
+      const why = `the coordinator did not take the result of ${errand.kind}: ${describeThrown(error)}`;
+      world.log("warn", why, { job: errand.job });
+      // Somebody waits for it: that it cannot be told is told once, in short.
+      const refused = failedErrand(
+        this.#who,
+        taskFailure("INTERNAL", cutText(why, 1_000), { blame: "system" }),
+      );
+      this.#remember(errand.id, refused);
+      await world.api.errandDone(errand.id, refused, call).catch(() => undefined);
     }
   }
 
   async #resultOf(errand: Errand, step: () => void): Promise<ErrandResult> {
-    const { agent, incarnation, world } = this.#setting;
-    const who = { agent, incarnation };
+    const { world } = this.#setting;
     try {
-      return { ...who, ...(await this.#done(errand, step)) };
+      return { ...this.#who, ...(await this.#done(errand, step)) };
     } catch (error) {
       const failure = failureOfThrown(error, errand.kind, "INTERNAL", "system");
       world.log("warn", `${errand.kind} failed: ${failure.message}`, { job: errand.job });
-      return { ...who, kind: "failed", failure: { ...failure, log: [...failure.log] } };
+      return failedErrand(this.#who, failure);
     }
+  }
+
+  get #who(): Pick<ErrandResult, "agent" | "incarnation"> {
+    const { agent, incarnation } = this.#setting;
+    return { agent, incarnation };
   }
 
   async #done(errand: Errand, step: () => void) {
@@ -126,4 +141,8 @@ export class Errands {
     const oldest = this.#results.keys().next().value;
     if (this.#results.size > resultsKept && oldest !== undefined) this.#results.delete(oldest);
   }
+}
+
+function failedErrand(who: Pick<ErrandResult, "agent" | "incarnation">, failure: TaskFailure): ErrandResult {
+  return { ...who, kind: "failed", failure: { ...failure, log: [...failure.log] } };
 }

@@ -1,9 +1,10 @@
-import { describeThrown, isSheafError } from "../base/errors.ts";
+import { describeThrown, isErrorCode, isSheafError } from "../base/errors.ts";
+import { cutText } from "../base/print-value.ts";
 import type { SlotIdentity } from "../client/api-client.ts";
 import { pauseFor, pauseMs } from "../client/retry.ts";
 import type { TaskOrder, TaskReport } from "../protocol/task-messages.ts";
-import { TASK_STATUS } from "../protocol/version.ts";
 import { formatAttempt } from "../scheduler/ids.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import { untilAnswered } from "./agent-world.ts";
 import type { AgentWorld } from "./agent-world.ts";
@@ -32,6 +33,7 @@ export interface SlotSetting {
 const TASK_TYPES = { sample: "sampler", map: "mapper", reduce: "reducer" } as const;
 /** An answer that says "later" earlier than this was not waited for: then a pause is made here. */
 const promptMs = 100;
+const shortCharsMax = 1_000;
 
 /** One slot: asks for a task, runs it, reports it, and asks again, until its life is over. */
 export class SlotLoop {
@@ -91,7 +93,11 @@ export class SlotLoop {
     table.remove(run);
   }
 
-  /** Until it is answered: a report is never lost, and told twice it counts once. */
+  /**
+   * Until it is answered: a report is never lost, and told twice it counts once. One that is refused for what
+   * it says is told in short, once; if that is refused, too, the coordinator ends the attempt when this slot
+   * asks for other work.
+   */
   async #report(run: AttemptRun, report: TaskReport, identity: SlotIdentity): Promise<void> {
     const { world, signal } = this.#setting;
     const { job, phase, task } = run.ref;
@@ -110,8 +116,9 @@ export class SlotLoop {
         });
         if (code === "NOT_FOUND") return this.#setting.void(run);
         this.#setting.refused(error);
-        if (told.status === TASK_STATUS.FINISHED && code !== "UNAUTHORIZED" && code !== "FENCED") {
-          told = failed(run.ref, notTaken(run, error));
+        if (code !== "UNAUTHORIZED" && code !== "FENCED") {
+          if (told !== report) return this.#setting.void(run);
+          told = failed(run.ref, inShort(run, report, error));
         }
         await pauseFor(pauseMs(refusals, world.random), signal).catch(() => undefined);
       }
@@ -124,8 +131,25 @@ export class SlotLoop {
   }
 }
 
-/** A success that the coordinator does not understand is none: the task has to be done another way. */
-function notTaken(run: AttemptRun, error: unknown) {
-  const message = `the coordinator did not take the result: ${describeThrown(error)}`;
-  return taskFailure("INTERNAL", message, { phase: run.ref.phase, blame: "system" });
+/**
+ * What is told instead of a report that was refused. A success that the coordinator does not understand is
+ * none: the task has to be done another way. A failure keeps its code, and whose fault it was.
+ */
+function inShort(run: AttemptRun, { result }: TaskReport, refusal: unknown): TaskFailure {
+  const { phase } = run.ref;
+  const why = cutText(describeThrown(refusal), shortCharsMax);
+  if (result?.kind === "failure") {
+    const message = `${cutText(result.message, shortCharsMax)} (its full report was refused: ${why})`;
+    return taskFailure(isErrorCode(result.code) ? result.code : "USER_CODE", message, {
+      phase,
+      blame: result.blame,
+    });
+  }
+  const isTooLarge = isSheafError(refusal) && refusal.code === "LIMIT_EXCEEDED";
+  const message = `the coordinator did not take the result: ${why}`;
+  if (!isTooLarge) return taskFailure("INTERNAL", message, { phase, blame: "system" });
+  return taskFailure("LIMIT_EXCEEDED", message, {
+    phase,
+    hint: "Count under fewer or shorter names, or write fewer output files per task.",
+  });
 }

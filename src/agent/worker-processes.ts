@@ -82,6 +82,7 @@ export class WorkerProcesses {
         ...start,
         listener: {
           message: (message) => start.listener.message(message),
+          broken: (error) => start.listener.broken(error),
           exit: (exit) => {
             // One that is gone before anybody used it is nobody's failure.
             if (spare !== null) this.#spares.delete(spare);
@@ -98,11 +99,15 @@ export class WorkerProcesses {
   #start(start: WorkerStart): Worker {
     const { environment } = this.#options;
     this.#alive++;
-    const exit: WorkerStart["listener"]["exit"] = (reason) => {
-      this.#alive--;
-      start.listener.exit(reason);
+    const { listener: told } = start;
+    const listener: WorkerStart["listener"] = {
+      message: (message) => told.message(message),
+      broken: (error) => told.broken(error),
+      exit: (reason) => {
+        this.#alive--;
+        told.exit(reason);
+      },
     };
-    const listener = { message: start.listener.message.bind(start.listener), exit };
     return (this.#options.start ?? startWorkerProcess)({ ...start, environment, ownGroup: true, listener });
   }
 }

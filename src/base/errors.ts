@@ -1,46 +1,56 @@
-/** Every code a SheafError can carry. One list, so that documentation and tests can walk it. */
-export type ErrorCode =
-  | "USAGE" // wrong flag, option or argument
-  | "JOB_INVALID" // the job definition is wrong; the message names the field
-  | "JOB_LOAD" // the job file cannot be bundled, loaded, or exports no job
-  | "INPUT_MISSING" // no such path, or a glob that matches nothing
-  | "INPUT_UNREADABLE" // permission, a FIFO, a link loop
-  | "INPUT_CHANGED" // an input file changed, shrank or vanished while the job ran
-  | "INPUT_CORRUPT" // compressed data cut or damaged
-  | "RECORD_TOO_LARGE"
-  | "RECORD_INVALID" // a record that its reader cannot decode
-  | "BAD_BUDGET" // more bad records than --max-bad allows
-  | "KEY_INVALID"
-  | "VALUE_INVALID"
-  | "NUMBER_RANGE" // an integer sum left the exactly representable range
-  | "PARTITION_INVALID" // a partitioner answered something that is no partition
-  | "EMIT_LATE" // emit after the task ended
-  | "USER_CODE" // map, combine, reduce, setup ... threw
-  | "USER_EXITED" // user code ended the worker
-  | "NO_PROGRESS" // no record finished within the no-progress timeout
-  | "OUT_OF_MEMORY"
-  | "WORKER_LOST"
-  | "OUTPUT_EXISTS"
-  | "OUTPUT_UNWRITABLE"
-  | "DISK_FULL"
-  | "BLOCK_CORRUPT" // a block whose checksum, header or length is wrong
-  | "NOT_DETERMINISTIC" // a map gave other output when it ran again
-  | "EXPECT_FAILED" // an `expect` gate said no
-  | "CANCELLED"
-  | "NOT_FOUND" // no such job, task or capsule
-  | "UNAUTHORIZED" // no token, or not one for this
-  | "FORBIDDEN" // understood and refused: a path outside the roots, a foreign host name ...
-  | "UNREACHABLE" // a coordinator or agent that does not answer
-  | "VERSION_MISMATCH" // client, agent and coordinator speak different protocols
-  | "FENCED" // a life of an agent that is over
-  | "LIMIT_EXCEEDED" // too many tasks, too large a body ...
-  | "NO_AGENTS" // no machine can run the job
-  | "STATE_LOCKED" // another coordinator uses this state directory
-  | "STATE_CORRUPT" // the coordinator's state is damaged
-  | "CERTIFICATE_INVALID" // expired, of another authority, for another name, unreadable
-  | "TOKEN_INVALID" // a token file that is missing, damaged or open to others
-  | "MESSAGE_INVALID" // a message, or an id in one, that is not of the form it must have
-  | "INTERNAL"; // a bug in sheaf
+import { cutText, printValue } from "./print-value.ts";
+
+/** Every code a SheafError can carry. One list, so that documentation, tests and checks can walk it. */
+export const ERROR_CODES = [
+  "USAGE", // wrong flag, option or argument
+  "JOB_INVALID", // the job definition is wrong; the message names the field
+  "JOB_LOAD", // the job file cannot be bundled, loaded, or exports no job
+  "INPUT_MISSING", // no such path, or a glob that matches nothing
+  "INPUT_UNREADABLE", // permission, a FIFO, a link loop
+  "INPUT_CHANGED", // an input file changed, shrank or vanished while the job ran
+  "INPUT_CORRUPT", // compressed data cut or damaged
+  "RECORD_TOO_LARGE",
+  "RECORD_INVALID", // a record that its reader cannot decode
+  "BAD_BUDGET", // more bad records than --max-bad allows
+  "KEY_INVALID",
+  "VALUE_INVALID",
+  "NUMBER_RANGE", // an integer sum left the exactly representable range
+  "PARTITION_INVALID", // a partitioner answered something that is no partition
+  "EMIT_LATE", // emit after the task ended
+  "USER_CODE", // map, combine, reduce, setup ... threw
+  "USER_EXITED", // user code ended the worker
+  "NO_PROGRESS", // no record finished within the no-progress timeout
+  "OUT_OF_MEMORY",
+  "WORKER_LOST",
+  "OUTPUT_EXISTS",
+  "OUTPUT_UNWRITABLE",
+  "DISK_FULL",
+  "BLOCK_CORRUPT", // a block whose checksum, header or length is wrong
+  "NOT_DETERMINISTIC", // a map gave other output when it ran again
+  "EXPECT_FAILED", // an `expect` gate said no
+  "CANCELLED",
+  "NOT_FOUND", // no such job, task or capsule
+  "UNAUTHORIZED", // no token, or not one for this
+  "FORBIDDEN", // understood and refused: a path outside the roots, a foreign host name ...
+  "UNREACHABLE", // a coordinator or agent that does not answer
+  "VERSION_MISMATCH", // client, agent and coordinator speak different protocols
+  "FENCED", // a life of an agent that is over
+  "LIMIT_EXCEEDED", // too many tasks, too large a body ...
+  "NO_AGENTS", // no machine can run the job
+  "STATE_LOCKED", // another coordinator uses this state directory
+  "STATE_CORRUPT", // the coordinator's state is damaged
+  "CERTIFICATE_INVALID", // expired, of another authority, for another name, unreadable
+  "TOKEN_INVALID", // a token file that is missing, damaged or open to others
+  "MESSAGE_INVALID", // a message, or an id in one, that is not of the form it must have
+  "INTERNAL", // a bug in sheaf
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/** Texts of an error beyond these lose their middle: what is thrown is shown, sent and kept. */
+export const errorCharsMax = 20_000;
+const nameCharsMax = 200;
+const thrownValueChars = 1_000;
 
 export interface ErrorOptions {
   /** What the user can do about it, one or two sentences. */
@@ -69,21 +79,97 @@ export class SheafError extends Error {
   }
 }
 
+const codes: ReadonlySet<unknown> = new Set(ERROR_CODES);
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return codes.has(value);
+}
+
 /** True for SheafErrors of this or another copy of the package (worker bundles may hold their own). */
 export function isSheafError(error: unknown): error is SheafError {
-  return error instanceof Error && error.name === "SheafError" && "code" in error;
+  try {
+    return (
+      error instanceof Error && error.name === "SheafError" && "code" in error && isErrorCode(error.code)
+    );
+  } catch {
+    // A revoked proxy, or a getter that throws: none of ours.
+    return false;
+  }
+}
+
+/** What can be told of anything thrown. Plain data, each text cut to its length in `limits`. */
+export interface PlainError {
+  /** Of a SheafError; null for everything else. */
+  readonly code: ErrorCode | null;
+  /** "TypeError"; for what is no Error what it is: "string", "object". */
+  readonly name: string;
+  readonly message: string;
+  readonly hint: string | null;
+  readonly stack: string | null;
+  /** Of a SheafError: those of its details that are plain. */
+  readonly details: SheafError["details"];
+}
+
+/**
+ * Makes plain data of what was thrown, whatever it is: fields of other types than an Error's, getters that
+ * throw, a revoked proxy, a text of megabytes. Never throws.
+ */
+export function plainError(thrown: unknown): PlainError {
+  const known = isSheafError(thrown);
+  const isError = known || isOrdinaryError(thrown);
+  const read = (field: string): unknown => (isError ? readField(thrown, field) : undefined);
+  const textOf = (field: string, charsMax: number): string | null => {
+    const value = read(field);
+    return typeof value === "string" && value !== "" ? cutText(value, charsMax) : null;
+  };
+  const name = textOf("name", nameCharsMax);
+  return {
+    code: known ? (read("code") as ErrorCode) : null,
+    name: isError ? (name ?? "Error") : typeof thrown,
+    message: textOf("message", errorCharsMax) ?? printThrown(isError, thrown, read("message"), name),
+    hint: known ? textOf("hint", errorCharsMax) : null,
+    stack: textOf("stack", errorCharsMax),
+    details: known ? plainDetails(read("details")) : {},
+  };
 }
 
 /** The text of anything that can be thrown: an Error, a string, undefined, an object with a cycle. */
 export function describeThrown(thrown: unknown): string {
-  if (thrown instanceof Error) return thrown.message === "" ? thrown.name : thrown.message;
-  if (typeof thrown === "string") return thrown;
+  return plainError(thrown).message;
+}
+
+function printThrown(isError: boolean, thrown: unknown, message: unknown, name: string | null): string {
+  if (!isError && typeof thrown === "string") return cutText(thrown, errorCharsMax);
+  if (!isError) return `thrown value: ${printValue(thrown, thrownValueChars)}`;
+  if (message === undefined || message === "") return name ?? "Error";
+  return `an error whose message is no text: ${printValue(message, thrownValueChars)}`;
+}
+
+function isOrdinaryError(thrown: unknown): boolean {
   try {
-    const text = typeof thrown === "object" && thrown !== null ? JSON.stringify(thrown) : String(thrown);
-    return `thrown value: ${text}`;
+    return thrown instanceof Error;
   } catch {
-    return "thrown value that cannot be printed";
+    return false;
   }
+}
+
+function readField(from: unknown, field: string): unknown {
+  try {
+    return (from as Record<string, unknown>)[field];
+  } catch {
+    return undefined;
+  }
+}
+
+function plainDetails(details: unknown): SheafError["details"] {
+  const plain: Record<string, string | number | boolean | null> = {};
+  for (const name of ["path", "offset", "key", "task"]) {
+    const value = readField(details, name);
+    if (typeof value === "string") plain[name] = cutText(value, errorCharsMax);
+    else if (typeof value === "boolean" || value === null || Number.isFinite(value))
+      plain[name] = value as never;
+  }
+  return plain;
 }
 
 /** For the branch no value can reach; a new union member then fails to compile. */

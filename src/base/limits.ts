@@ -19,7 +19,12 @@ export const limits = {
   /** A task that finishes no record (and calls no ctx.progress()) for this long is killed. */
   noProgressMsDefault: 60_000,
   valueDepthMax: 1_000,
+  /** Counters of one task, and the length of their names. */
+  countersMax: 1_000,
+  counterNameCharsMax: 200,
   keyBytesMax: 16 * MiB,
+  /** What a worker process says at once: the result of a task with all its output files. */
+  workerMessageBytesMax: 64 * MiB,
   /** What a server takes of a request, unless its route says otherwise. */
   serverBodyBytesMax: 16 * MiB,
   serverHeaderBytesMax: 16 * KiB,

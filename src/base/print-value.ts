@@ -14,6 +14,17 @@ export function printValue(value: unknown, length: number = LENGTH_DEFAULT): str
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }
 
+/**
+ * The text, or its head and tail with a note of how much was left out between them: no longer than `charsMax`
+ * and a few words.
+ */
+export function cutText(text: string, charsMax: number): string {
+  if (text.length <= charsMax) return text;
+  const tail = Math.floor(charsMax / 4);
+  const left = text.length - charsMax;
+  return `${text.slice(0, charsMax - tail)} ... (${left} characters left out) ... ${text.slice(text.length - tail)}`;
+}
+
 /** Depth and breadth are bounded, so that cycles and huge arrays end. */
 function print(value: unknown, depth: number): string {
   if (typeof value === "string") return JSON.stringify(value.length > 1000 ? value.slice(0, 1000) : value);

@@ -1,8 +1,8 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { describeThrown, isSheafError } from "../base/errors.ts";
+import { plainError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import { PhaseError, printRecord } from "./scene.ts";
+import { phaseErrorOf, printRecord } from "./scene.ts";
 
 /** Keeps the records that failed, one JSON object a line: path, offset, phase, code, error, record. */
 export class BadRecords {
@@ -20,13 +20,14 @@ export class BadRecords {
   }
 
   add(path: string | null, offset: number | null, thrown: unknown, record: unknown, phase: string): void {
-    const error = thrown instanceof PhaseError ? thrown.cause : thrown;
+    const from = phaseErrorOf(thrown);
+    const { code, message } = plainError(from === null ? thrown : from.cause);
     const json = JSON.stringify({
       path,
       offset,
-      phase: thrown instanceof PhaseError ? thrown.phase : phase,
-      code: isSheafError(error) ? error.code : "USER_CODE",
-      error: describeThrown(error),
+      phase: from?.phase ?? phase,
+      code: code ?? "USER_CODE",
+      error: message,
       record: printRecord(record),
     });
     try {

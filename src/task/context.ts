@@ -1,4 +1,6 @@
 import { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { printValue } from "../base/print-value.ts";
 import type { Random } from "../base/random.ts";
 import { seededRandom } from "../base/random.ts";
 import type { ReduceContext } from "../job/job.ts";
@@ -69,7 +71,23 @@ export class AttemptContext implements ReduceContext {
       );
     }
     const counters = this.#holds ? this.#held : this.counters;
+    if (!counters.has(name) && !this.counters.has(name))
+      this.#checkCounter(name, this.counters.size + this.#held.size);
     counters.set(name, (counters.get(name) ?? 0) + by);
+  }
+
+  /** Counters travel with every report and are kept with the job: they are a few numbers, not a result. */
+  #checkCounter(name: unknown, known: number): void {
+    const { countersMax, counterNameCharsMax } = limits;
+    const isName =
+      typeof name === "string" && name !== "" && name !== "__proto__" && name.length <= counterNameCharsMax;
+    if (isName && known < countersMax) return;
+    const problem = isName
+      ? `this task has ${countersMax} counters already`
+      : `a counter's name is a text of 1 to ${counterNameCharsMax} characters, not __proto__`;
+    throw new SheafError("VALUE_INVALID", `ctx.count(${printValue(name)}): ${problem}`, {
+      hint: "To count by values of the data, emit(value, 1) and reduce with sum().",
+    });
   }
 
   /** From now on until release() or drop() what is counted is the record's. */

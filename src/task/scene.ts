@@ -1,10 +1,12 @@
-import { describeThrown, isSheafError } from "../base/errors.ts";
-import type { ErrorCode } from "../base/errors.ts";
+import { plainError } from "../base/errors.ts";
+import type { ErrorCode, PlainError } from "../base/errors.ts";
+import { cutText } from "../base/print-value.ts";
 import { printKey } from "../codec/key-codec.ts";
 import type { Key } from "../job/key.ts";
 import type { TaskFailure } from "./task-spec.ts";
 
 const RECORD_CHARACTERS = 1_000;
+const LOG_LINE_CHARACTERS = 400;
 
 /** Codes that are about the data or the user's code, whatever phase they were found in. */
 const USER_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -52,17 +54,17 @@ export class Scene {
 
   /** Keeps the last lines the task logged. */
   logged(line: string): void {
-    this.log.push(line);
+    this.log.push(cutText(line, LOG_LINE_CHARACTERS));
     if (this.log.length > 20) this.log.shift();
   }
 
   /** What was thrown, as the failure of this attempt. */
   failure(thrown: unknown): TaskFailure {
-    const phase = thrown instanceof PhaseError ? thrown.phase : this.phase;
-    const error = thrown instanceof PhaseError ? thrown.cause : thrown;
-    const known = isSheafError(error) ? error : null;
-    const code = known?.code ?? (thrownByEngine(error) ? "INTERNAL" : "USER_CODE");
-    const details = known?.details ?? {};
+    const from = phaseErrorOf(thrown);
+    const phase = from?.phase ?? this.phase;
+    const error = plainError(from === null ? thrown : from.cause);
+    const code = error.code ?? (thrownByEngine(error) ? "INTERNAL" : "USER_CODE");
+    const { details } = error;
     const userish = USER_CODES.has(code);
     const dataish = DATA_CODES.has(code);
     // A combiner runs whenever memory is full: the record in hand has nothing to do with it.
@@ -70,14 +72,14 @@ export class Scene {
     const path =
       typeof details["path"] === "string" ? details["path"] : phase === "combine" ? null : this.path;
     const offset = typeof details["offset"] === "number" ? details["offset"] : onRecord ? this.offset : null;
-    const key = (thrown instanceof PhaseError ? thrown.key : undefined) ?? this.key;
+    const key = from?.key ?? this.key;
     return {
       kind: "failure",
       code,
-      message: describeThrown(error),
-      hint: known?.hint ?? null,
-      name: error instanceof Error ? error.name : typeof error,
-      stack: error instanceof Error && typeof error.stack === "string" ? error.stack : null,
+      message: error.message,
+      hint: error.hint,
+      name: error.name,
+      stack: error.stack,
       phase,
       blame: userish ? "user" : dataish ? "data" : "system",
       path,
@@ -89,12 +91,20 @@ export class Scene {
   }
 }
 
+/** The PhaseError that was thrown; null for everything else, a revoked proxy too. */
+export function phaseErrorOf(thrown: unknown): PhaseError | null {
+  try {
+    return thrown instanceof PhaseError ? thrown : null;
+  } catch {
+    return null;
+  }
+}
+
 const ENGINE = new URL("../", import.meta.url).href;
 
 /** True for an error, no SheafError, whose innermost frame is the engine's: a bug of ours, not of the job. */
-function thrownByEngine(error: unknown): boolean {
-  if (!(error instanceof Error) || typeof error.stack !== "string") return false;
-  const frame = error.stack.split("\n").find((line) => line.startsWith("    at "));
+function thrownByEngine({ stack }: PlainError): boolean {
+  const frame = stack?.split("\n").find((line) => line.startsWith("    at "));
   return frame?.includes(ENGINE) === true;
 }
 

@@ -1,4 +1,4 @@
-import { describeThrown, isSheafError } from "../base/errors.ts";
+import { plainError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 
@@ -33,14 +33,8 @@ export function failureOfThrown(
   code: ErrorCode,
   blame: TaskFailure["blame"] = "user",
 ): TaskFailure {
-  const known = isSheafError(thrown) ? thrown : null;
-  return taskFailure(known?.code ?? code, describeThrown(thrown), {
-    hint: known?.hint ?? null,
-    name: thrown instanceof Error ? thrown.name : typeof thrown,
-    stack: thrown instanceof Error && typeof thrown.stack === "string" ? thrown.stack : null,
-    phase,
-    blame,
-  });
+  const { message, hint, name, stack, code: known } = plainError(thrown);
+  return taskFailure(known ?? code, message, { hint, name, stack, phase, blame });
 }
 
 /** What is told of an attempt that was ended from outside because it stood still. */

@@ -4,6 +4,7 @@ import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
 import { failureOfExit } from "./exit-cause.ts";
 import { taskFailure } from "./failure.ts";
+import { checkResultOf, readFromWorker } from "./from-worker.ts";
 import type { InjectedFault } from "./fault-injection.ts";
 import type { FromWorker, JobOutline, ToWorker } from "./messages.ts";
 import type { Trace } from "./trace.ts";
@@ -38,6 +39,8 @@ interface Slot {
   exit: Promise<void>;
   /** The attempt it runs, null when idle. */
   id: number | null;
+  /** What was run last. */
+  spec: TaskSpec | null;
   phase: string;
   /** Last lines heard from it. */
   tail: string[];
@@ -139,6 +142,7 @@ export class WorkerPool {
     const slot = this.#workerOf(slotIndex);
     if (slot.id !== null) throw new SheafError("INTERNAL", `slot ${slotIndex} is busy`);
     slot.id = id;
+    slot.spec = spec;
     slot.phase = spec.kind;
     slot.tail = [];
     const worker = slot.worker!;
@@ -188,6 +192,7 @@ export class WorkerPool {
       slot = {
         worker: null,
         id: null,
+        spec: null,
         phase: "load",
         tail: [],
         answer: null,
@@ -208,7 +213,10 @@ export class WorkerPool {
       heapBytes: this.#options.heapBytes,
       listener: {
         message: (message) => {
-          if (slot.worker === worker) this.#heard(index, slot, message);
+          if (slot.worker === worker) this.#take(index, slot, message);
+        },
+        broken: (error) => {
+          if (slot.worker === worker) this.#distrust(index, slot, error);
         },
         exit: (reason) => {
           if (slot.worker === worker) this.#exited(index, slot, reason);
@@ -219,6 +227,33 @@ export class WorkerPool {
     slot.worker = worker;
     if (this.#load !== null) worker.send(this.#load);
     if (this.#settings !== null) worker.send(this.#settings);
+  }
+
+  #take(index: number, slot: Slot, received: unknown): void {
+    let message: FromWorker;
+    try {
+      message = readFromWorker(received);
+      if (message.kind === "result" && slot.spec !== null) checkResultOf(slot.spec, message.result);
+    } catch (error) {
+      this.#distrust(index, slot, error as SheafError);
+      return;
+    }
+    this.#heard(index, slot, message);
+  }
+
+  /** What comes from it is not its own words any more: it is ended, and what it was doing has failed. */
+  #distrust(index: number, slot: Slot, error: SheafError): void {
+    const { id, phase, answer } = slot;
+    const failure = taskFailure("USER_CODE", error.message, {
+      phase,
+      log: slot.tail,
+      hint: error.hint ?? null,
+    });
+    slot.id = null;
+    slot.answer = null;
+    void this.#end(slot);
+    answer?.({ kind: "load-failed", failure });
+    if (id !== null) this.#options.listener.attemptEnded(index, id, failure);
   }
 
   #heard(index: number, slot: Slot, message: FromWorker): void {

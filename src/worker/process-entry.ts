@@ -5,6 +5,7 @@ import { endThisProcess } from "./end-group.ts";
 import type { ToWorker } from "./messages.ts";
 import { captureStream } from "./output-capture.ts";
 import { TaskHost } from "./task-host.ts";
+import { ParentChannel } from "./worker-channel.ts";
 
 /* The child's half of worker-process.ts. User code has this process's main thread for itself. */
 
@@ -16,13 +17,15 @@ const shared = new SharedArrayBuffer(PROGRESS_BYTES);
 const heartbeat = new Thread(new URL("./heartbeat-entry.js", import.meta.url), { workerData: shared });
 heartbeat.unref();
 
+const channel = new ParentChannel(
+  (message) => host.receive(message as ToWorker),
+  () => endThisProcess(),
+);
 const boardBytes = new Uint8Array(shared);
-const host = new TaskHost({
+const host: TaskHost = new TaskHost({
   board: new Float64Array(shared),
-  post: (message) => {
-    if (process.connected) process.send!(message);
-  },
-  busy: (running) => (running ? process.channel!.unref() : process.channel!.ref()),
+  post: (message) => channel.send(message),
+  busy: (running) => channel.hold(!running),
   written: () => writeBoard(boardBytes),
   kill: () => process.kill(process.pid, "SIGKILL"),
 });
@@ -33,7 +36,5 @@ process.on("uncaughtException", (error) => host.uncaught(error));
 process.on("unhandledRejection", (reason) => host.uncaught(reason));
 process.on("beforeExit", () => host.idle());
 process.on("exit", () => host.capture.end());
-process.on("disconnect", () => endThisProcess());
 // Ctrl-C reaches the whole process group: the parent decides what happens then.
 process.on("SIGINT", () => undefined);
-process.on("message", (message) => host.receive(message as ToWorker));

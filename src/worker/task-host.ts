@@ -1,5 +1,5 @@
-import { SheafError } from "../base/errors.ts";
-import { printValue } from "../base/print-value.ts";
+import { SheafError, errorCharsMax, plainError } from "../base/errors.ts";
+import { cutText, printValue } from "../base/print-value.ts";
 import type { Job } from "../job/define.ts";
 import { isSource } from "../job/reader.ts";
 import { auxFiles } from "../task/aux.ts";
@@ -168,7 +168,7 @@ export class TaskHost {
       if (atEnd !== undefined) await injectFault(atEnd, this.#options.kill);
       return result;
     } catch (error) {
-      const injected = error instanceof Error && error.name === "InjectedFault";
+      const injected = plainError(error).name === "InjectedFault";
       return failureOfThrown(
         error,
         running.spec.kind,
@@ -209,7 +209,7 @@ export class TaskHost {
     let failure: TaskFailure | null = null;
     try {
       const verdict: unknown = await this.#job?.expect?.({ ...counters });
-      if (typeof verdict === "string") refusal = verdict;
+      if (typeof verdict === "string") refusal = cutText(verdict, errorCharsMax);
       else if (verdict !== true) refusal = `expect returned ${printValue(verdict)}`;
     } catch (error) {
       failure = failureOfThrown(error, "expect", "EXPECT_FAILED");

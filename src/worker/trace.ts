@@ -47,7 +47,9 @@ export interface Trace {
 /** The record a traced attempt was at; null when it was at none. */
 export function tracedPlace(board: Readonly<Float64Array>, { id }: Trace): RecordPlace | null {
   const piece = board[TRACE_CELLS.piece]! - id * PIECES - 1;
-  return piece >= 0 && piece < PIECES ? { piece, offset: board[TRACE_CELLS.offset]! } : null;
+  const offset = board[TRACE_CELLS.offset]!;
+  const isPlace = Number.isInteger(piece) && piece >= 0 && piece < PIECES && Number.isSafeInteger(offset);
+  return isPlace && offset >= 0 ? { piece, offset } : null;
 }
 
 /**

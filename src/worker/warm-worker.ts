@@ -16,6 +16,7 @@ export function warmWorker(start: StartWorker, heapBytes: number | null): StartW
     heapBytes,
     listener: {
       message: (message) => tell((listener) => listener.message(message)),
+      broken: (error) => tell((listener) => listener.broken(error)),
       exit: (exit) => tell((listener) => listener.exit(exit)),
     },
   });

@@ -1,4 +1,5 @@
-import { parentPort, workerData } from "node:worker_threads";
+import { syncBuiltinESMExports } from "node:module";
+import workerThreads, { MessageChannel } from "node:worker_threads";
 import type { ToWorker } from "./messages.ts";
 import { captureStream } from "./output-capture.ts";
 import { TaskHost } from "./task-host.ts";
@@ -6,13 +7,13 @@ import type { WorkerThreadData } from "./worker-thread.ts";
 
 /* The thread's half of worker-thread.ts. */
 
-const port = parentPort!;
+const { board, port } = workerThreads.workerData as WorkerThreadData;
+hideChannels();
 const host = new TaskHost({
-  board: new Float64Array((workerData as WorkerThreadData).board),
+  board: new Float64Array(board),
   post: (message) => port.postMessage(message),
   // While a task runs the port must not hold the loop open: a loop that runs dry then tells of a promise that
-  // nothing
-  // can settle. Messages still arrive as long as the loop turns.
+  // nothing can settle. Messages still arrive as long as the loop turns.
   busy: (running) => (running ? port.unref() : port.ref()),
   // The board is shared memory.
   written: () => undefined,
@@ -26,3 +27,11 @@ process.on("unhandledRejection", (reason) => host.uncaught(reason));
 process.on("beforeExit", () => host.idle());
 process.on("exit", () => host.capture.end());
 port.on("message", (message: ToWorker) => host.receive(message));
+
+/** Code that takes this thread for its own finds a port that leads nowhere, and no data. */
+function hideChannels(): void {
+  const nowhere = new MessageChannel();
+  nowhere.port1.close();
+  Object.assign(workerThreads, { parentPort: nowhere.port2, workerData: null });
+  syncBuiltinESMExports();
+}

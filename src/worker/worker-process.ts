@@ -1,12 +1,13 @@
 import { spawn } from "node:child_process";
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { MiB } from "../base/size.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import { boardDescriptor, readBoard } from "./board-pipe.ts";
 import { endGroup } from "./end-group.ts";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { ToWorker } from "./messages.ts";
 import { OutputCapture } from "./output-capture.ts";
+import { channelDescriptor, listenToWorker, sendToWorker } from "./worker-channel.ts";
 import type { Worker, WorkerExit, WorkerStart } from "./worker.ts";
 
 /** Starts a child process; its half is process-entry.ts. */
@@ -17,8 +18,7 @@ export function startWorkerProcess(start: WorkerStart): Worker {
     [...heap, fileURLToPath(new URL("./process-entry.js", import.meta.url))],
     {
       env: start.environment ?? ownEnvironment(),
-      stdio: ["ignore", "pipe", "pipe", "pipe", "ipc"],
-      serialization: "advanced",
+      stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
       detached: start.ownGroup === true,
     },
   );
@@ -41,7 +41,12 @@ export function startWorkerProcess(start: WorkerStart): Worker {
     raw.end();
     start.listener.exit(exit);
   };
-  child.on("message", (message) => start.listener.message(message as FromWorker));
+  const channel = child.stdio[channelDescriptor] as Duplex;
+  listenToWorker(
+    channel,
+    (message) => start.listener.message(message),
+    (error) => start.listener.broken(error),
+  );
   child.on("error", (error) => {
     if (child.pid === undefined)
       exited({ code: null, signal: null, outOfMemory: false, message: error.message });
@@ -56,9 +61,7 @@ export function startWorkerProcess(start: WorkerStart): Worker {
   return {
     board,
     ...(child.pid === undefined ? {} : { pid: child.pid }),
-    send: (message: ToWorker) => {
-      if (child.connected) child.send(message, () => undefined);
-    },
+    send: (message: ToWorker) => sendToWorker(channel, message),
     kill: () => {
       if (start.ownGroup === true && child.exitCode === null && child.signalCode === null)
         endGroup(child.pid);

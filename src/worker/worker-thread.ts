@@ -1,21 +1,26 @@
-import { Worker as Thread } from "node:worker_threads";
+import { MessageChannel, Worker as Thread, receiveMessageOnPort } from "node:worker_threads";
+import type { MessagePort } from "node:worker_threads";
 import { describeThrown } from "../base/errors.ts";
 import { MiB } from "../base/size.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { ToWorker } from "./messages.ts";
 import type { Worker, WorkerExit, WorkerStart } from "./worker.ts";
 
 /** What worker-entry.ts is started with. */
 export interface WorkerThreadData {
   readonly board: SharedArrayBuffer;
+  /** Messages go through a port that only the entry knows: user code can find `parentPort`. */
+  readonly port: MessagePort;
 }
 
 /** Starts a worker thread; its half is worker-entry.ts. */
 export function startWorkerThread(start: WorkerStart): Worker {
   const shared = new SharedArrayBuffer(PROGRESS_BYTES);
-  const data: WorkerThreadData = { board: shared };
+  const { port1: port, port2 } = new MessageChannel();
+  const data: WorkerThreadData = { board: shared, port: port2 };
   const thread = new Thread(new URL("./worker-entry.js", import.meta.url), {
     workerData: data,
+    transferList: [port2],
     name: "sheaf-worker",
     // What user code prints is captured inside; these only catch what the runtime itself prints.
     stdout: true,
@@ -25,16 +30,24 @@ export function startWorkerThread(start: WorkerStart): Worker {
       : { resourceLimits: { maxOldGenerationSizeMb: Math.ceil(start.heapBytes / MiB) } }),
   });
   let exit: WorkerExit = { code: null, signal: null, outOfMemory: false, message: null };
-  thread.on("message", (message: FromWorker) => start.listener.message(message));
+  port.on("message", (message: unknown) => start.listener.message(message));
+  // The thread itself keeps this process going, for as long as it runs.
+  port.unref();
   thread.on("error", (error: unknown) => {
     const outOfMemory =
       error instanceof Error && "code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY";
     exit = { ...exit, outOfMemory, message: describeThrown(error) };
   });
-  thread.on("exit", (code) => start.listener.exit({ ...exit, code }));
+  thread.on("exit", (code) => {
+    for (let last = receiveMessageOnPort(port); last !== undefined; last = receiveMessageOnPort(port)) {
+      start.listener.message(last.message);
+    }
+    port.close();
+    start.listener.exit({ ...exit, code });
+  });
   return {
     board: new Float64Array(shared),
-    send: (message: ToWorker) => thread.postMessage(message),
+    send: (message: ToWorker) => port.postMessage(message),
     kill: () => void thread.terminate(),
   };
 }

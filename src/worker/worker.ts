@@ -1,4 +1,5 @@
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { SheafError } from "../base/errors.ts";
+import type { ToWorker } from "./messages.ts";
 
 /** Where user code runs: worker threads (default), child processes, or this thread (for debugging). */
 export type Isolation = "thread" | "process" | "inline";
@@ -26,7 +27,10 @@ export interface Worker {
 }
 
 export interface WorkerListener {
-  message(message: FromWorker): void;
+  /** What came, of whatever form it is (see from-worker.ts). */
+  message(message: unknown): void;
+  /** Something came that is no message at all; nothing more will be heard. Called once at most. */
+  broken(error: SheafError): void;
   /** Called once, after the last message. */
   exit(exit: WorkerExit): void;
 }

@@ -273,3 +273,38 @@ function isAlive(pid: number): boolean {
     return false;
   }
 }
+
+test("a report that is refused is told in short, once; when that is refused, too, the slot asks for other work", async (t) => {
+  for (const [refusals, map] of [
+    [1, `throw new Error("what was wrong");`],
+    [1, ""],
+    [2, `throw new Error("what was wrong");`],
+    [2, ""],
+  ] as const) {
+    const stage = new Stage(t);
+    let refused = 0;
+    stage.coordinator.interfere = (route) => {
+      if (!route.endsWith("/task/mapper/0/status") || refused === refusals) return null;
+      refused++;
+      return 400;
+    };
+    await stage.start();
+    await stage.prepare(wordCount({ map: `if (line === "zero") { ${map} }` }));
+    stage.coordinator.give(mapOrder(stage.split("zero\n", 0)));
+    const well = await stage.coordinator.run(mapOrder(stage.split("well\n", 1)));
+    assert.equal(well.status, TASK_STATUS.FINISHED, "the slot is free again");
+    await until("as many refusals", () => refused === refusals);
+    if (refusals === 1) {
+      await until("the short report", () => stage.coordinator.reportOf("map 0 1") !== undefined);
+      const short = failure(stage.coordinator.reportOf("map 0 1")!);
+      if (map === "") assert.match(short.message, /did not take the result/);
+      else assert.match(short.message, /what was wrong \(its full report was refused: /);
+      assert.deepEqual(
+        [short.code, short.blame],
+        map === "" ? ["INTERNAL", "system"] : ["USER_CODE", "user"],
+      );
+    } else assert.equal(stage.coordinator.reportOf("map 0 1"), undefined);
+    await until("its files to go", () => !stage.attempts().includes("map-00000.1"));
+    await stage.agent.end();
+  }
+});

@@ -255,3 +255,16 @@ test("an errand that is given twice while it is done is done once", async (t) =>
   await stage.coordinator.errand({ ...errand, id: "d2" });
   assert.equal(stage.coordinator.errandResults.length, 2);
 });
+
+test("a result that the coordinator refuses is told as a failure, so that nobody waits for it", async (t) => {
+  const stage = new Stage(t);
+  const input = stage.file("in.txt", text);
+  let refused = 0;
+  stage.coordinator.interfere = (route) =>
+    route.startsWith("POST /errands/") && refused++ === 0 ? 400 : null;
+  await stage.start();
+  await stage.plan([input]).catch(() => undefined);
+  const [told] = stage.coordinator.errandResults;
+  assert.ok(told?.kind === "failed");
+  assert.match(told.failure.message, /did not take the result of plan/);
+});

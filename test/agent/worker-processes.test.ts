@@ -41,7 +41,8 @@ function stage(slots: number, heapBytes: number | null = null) {
 
 function listener(heard: string[] = []): WorkerListener {
   return {
-    message: (message: FromWorker) => heard.push(message.kind),
+    message: (message) => heard.push((message as FromWorker).kind),
+    broken: ({ message }) => heard.push(message),
     exit: ({ signal }) => heard.push(`exit ${signal}`),
   };
 }

@@ -29,7 +29,7 @@ const FAULTS: readonly [
   ],
   ["thread", "map", "throw undefined;", "USER_CODE", /undefined/],
   ["thread", "reduce", 'const e: any = new Error("a circle"); e.self = e; throw e;', "USER_CODE", /a circle/],
-  ["thread", "map", "const o: any = {}; o.o = o; throw o;", "USER_CODE", /cannot be printed/],
+  ["thread", "map", "const o: any = {}; o.o = o; throw o;", "USER_CODE", /thrown value: \{ o: \{ o: /],
   ["thread", "map", 'setTimeout(() => { throw new Error("just after"); }, 0);', "USER_CODE", /just after/],
   ["thread", "map", "const f = (n: number): number => f(n + 1) + 1; f(0);", "USER_CODE", /call stack/],
   ["thread", "map", "Buffer.alloc(2 ** 50);", "USER_CODE", /out of range/],

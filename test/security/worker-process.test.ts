@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { workerEnvironment } from "#src/security/worker-environment.js";
 import { makeToken } from "#src/security/token.js";
+import { readFromWorker } from "#src/worker/from-worker.js";
 import { startWorkerProcess } from "#src/worker/worker-process.js";
 
 interface Seen {
@@ -27,11 +28,13 @@ function lookAround(t: TestContext, environment?: Readonly<Record<string, string
       heapBytes: null,
       ...(environment !== undefined && { environment }),
       listener: {
-        message: (message) => {
+        message: (received) => {
+          const message = readFromWorker(received);
           if (message.kind === "log") text += message.text;
           const [, seen] = /SEEN(.*)END/s.exec(text) ?? [];
           if (seen !== undefined) resolve(JSON.parse(seen) as Seen);
         },
+        broken: reject,
         exit: (exit) => reject(new Error(`the worker ended: ${JSON.stringify(exit)} ${text}`)),
       },
     });

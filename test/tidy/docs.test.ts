@@ -140,12 +140,7 @@ test("docs/job-api.md names everything sheaf exports", () => {
 });
 
 test("docs/errors.md says of every error code, and of no other, what to do and the exit code", async () => {
-  const codes = [
-    ...read("src/base/errors.ts")
-      .split("export interface")[0]!
-      .matchAll(/^ {2}\| "(\w+)"/gm),
-  ].map(([, code]) => code!);
-  assert.ok(codes.length > 20);
+  const { ERROR_CODES: codes } = await import("#src/base/errors.js");
   const rows = new Map(
     [...read("docs/errors.md").matchAll(/^\| `(\w+)` \| (.+) \| (.+) \| (.+) \| (\d) \|$/gm)].map(
       ([, code = "", ...cells]) => [code, cells],

@@ -1,0 +1,187 @@
+import { dirname } from "node:path";
+import { errorCharsMax, isErrorCode } from "../base/errors.ts";
+import type { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { printValue } from "../base/print-value.ts";
+import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
+import type { FromWorker } from "./messages.ts";
+import { logBytesMax } from "./output-capture.ts";
+import { noMessage } from "./worker-channel.ts";
+
+/*
+ * Where what a worker says becomes something the engine acts on. User code runs in the same process and may
+ * send what it likes: a message is checked, field by field, and files it names must be those of the attempt
+ * that runs.
+ */
+
+/** Throws MESSAGE_INVALID naming the field when the value is not of the form. */
+type Check = (value: unknown, field: string) => void;
+
+/** Texts of a failure may have a few words more than what they were cut to. */
+const textCharsMax = errorCharsMax + 1_000;
+const pathCharsMax = 32_768;
+const listMax = 1_000_000;
+
+function check(is: (value: unknown) => boolean, what: string): Check {
+  return (value, field) => {
+    if (!is(value)) throw invalid(field, `${printValue(value)} is not ${what}`);
+  };
+}
+
+function invalid(field: string, problem: string): SheafError {
+  return noMessage(`${field}: ${problem}`);
+}
+
+const whole = check((value) => Number.isSafeInteger(value) && (value as number) >= 0, "a whole number");
+const finite = check((value) => Number.isFinite(value), "a finite number");
+const flag = check((value) => typeof value === "boolean", "true or false");
+const anything: Check = () => undefined;
+
+function text(charsMax: number): Check {
+  return check(
+    (value) => typeof value === "string" && value.length <= charsMax,
+    `a text of ${charsMax} characters at most`,
+  );
+}
+
+function oneOf(...words: readonly string[]): Check {
+  return check((value) => words.includes(value as string), `one of ${words.join(", ")}`);
+}
+
+function orNull(inner: Check): Check {
+  return (value, field) => {
+    if (value !== null) inner(value, field);
+  };
+}
+
+function list(inner: Check, lengthMax: number = listMax): Check {
+  return (value, field) => {
+    if (!Array.isArray(value) || value.length > lengthMax)
+      throw invalid(field, `${printValue(value)} is not a list of ${lengthMax} at most`);
+    for (let index = 0; index < value.length; index++) inner(value[index], field);
+  };
+}
+
+/** An object with these fields and no others. */
+function fields(shape: Readonly<Record<string, Check>>): Check {
+  const names = Object.keys(shape);
+  return (value, field) => {
+    plainObject(value, field);
+    for (const name of names) shape[name]!((value as Record<string, unknown>)[name], `${field}.${name}`);
+    for (const name of Object.keys(value as object))
+      if (!Object.hasOwn(shape, name)) throw invalid(field, `it has a field ${printValue(name)}`);
+  };
+}
+
+const plainObject: Check = check(
+  (value) => typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype,
+  "an object",
+);
+
+const counters: Check = (value, field) => {
+  plainObject(value, field);
+  const names = Object.keys(value as object);
+  if (names.length > limits.countersMax) throw invalid(field, `there are ${names.length} of them`);
+  for (const name of names) {
+    text(limits.counterNameCharsMax)(name, field);
+    finite((value as Record<string, unknown>)[name], `${field}.${name}`);
+  }
+};
+
+const failure = fields({
+  kind: oneOf("failure"),
+  code: check(isErrorCode, "an error code"),
+  message: text(textCharsMax),
+  hint: orNull(text(textCharsMax)),
+  name: text(textCharsMax),
+  stack: orNull(text(textCharsMax)),
+  phase: text(100),
+  blame: oneOf("user", "data", "system"),
+  path: orNull(text(pathCharsMax)),
+  offset: orNull(finite),
+  record: orNull(text(textCharsMax)),
+  key: orNull(text(textCharsMax)),
+  log: list(text(textCharsMax), 100),
+});
+
+const part = fields({
+  kind: oneOf("output", "collected"),
+  collection: whole,
+  partition: whole,
+  roll: whole,
+  path: text(pathCharsMax),
+  extension: text(100),
+  bytes: whole,
+  records: whole,
+  crc32c: whole,
+});
+
+const numbers: Check = (value, field) => {
+  plainObject(value, field);
+  for (const [name, one] of Object.entries(value as object)) finite(one, `${field}.${name}`);
+};
+
+const success = fields({
+  kind: oneOf("success"),
+  stats: numbers,
+  counters,
+  output: orNull(fields({ task: whole, attempt: whole, path: orNull(text(pathCharsMax)) })),
+  parts: list(part),
+  keys: list(list(text(limits.keyBytesMax * 2))),
+  partitionBytes: list(list(finite)),
+  hotKeys: list(fields({ collection: whole, key: text(textCharsMax), values: finite }), 10_000),
+  badPath: orNull(text(pathCharsMax)),
+});
+
+const result: Check = (value, field) => {
+  plainObject(value, field);
+  ((value as { kind?: unknown }).kind === "failure" ? failure : success)(value, field);
+};
+
+/** What plans are made of; whoever plans checks what the numbers in it may be. */
+const outline: Check = (value, field) => {
+  plainObject(value, field);
+  const { collections, params, aux, input } = value as Record<string, unknown>;
+  list(plainObject, 1_000)(collections, `${field}.collections`);
+  list(plainObject, 1_000)(aux, `${field}.aux`);
+  plainObject(params, `${field}.params`);
+  plainObject(input, `${field}.input`);
+};
+
+const streams = oneOf("log", "stdout", "stderr");
+const shapes: Readonly<Record<FromWorker["kind"], Check>> = {
+  loading: fields({ kind: anything }),
+  loaded: fields({ kind: anything, outline }),
+  "load-failed": fields({ kind: anything, failure }),
+  result: fields({ kind: anything, id: whole, result, spoiled: flag }),
+  log: fields({ kind: anything, id: orNull(whole), stream: streams, text: text(2 * logBytesMax) }),
+  expected: fields({ kind: anything, refusal: orNull(text(textCharsMax)), failure: orNull(failure) }),
+  stray: fields({ kind: anything, failure }),
+};
+
+/** @throws SheafError MESSAGE_INVALID when it is no message of a worker */
+export function readFromWorker(message: unknown): FromWorker {
+  plainObject(message, "message");
+  const { kind } = message as { kind?: unknown };
+  if (typeof kind !== "string" || !Object.hasOwn(shapes, kind))
+    throw invalid("kind", `${printValue(kind)} is no kind of message`);
+  shapes[kind as FromWorker["kind"]](message, kind);
+  return message as FromWorker;
+}
+
+/** @throws SheafError MESSAGE_INVALID when a result names what the attempt cannot have made */
+export function checkResultOf(spec: TaskSpec, given: TaskResult): void {
+  if (given.kind === "failure") return;
+  const directories = spec.kind === "sample" ? [] : [spec.directory, spec.outputDirectory];
+  const own = (path: string | null, field: string): void => {
+    if (path !== null && !directories.includes(dirname(path)))
+      throw invalid(field, `${printValue(path)} is no file of ${spec.kind} ${spec.index}`);
+  };
+  const { output, parts, badPath } = given;
+  own(badPath, "badPath");
+  for (const { path } of parts) own(path, "parts");
+  if (output === null) return;
+  own(output.path, "output");
+  if (spec.kind !== "map" || output.task !== spec.index || output.attempt !== spec.attempt)
+    throw invalid("output", `it is that of map ${output.task}, attempt ${output.attempt}`);
+}
