@@ -1,14 +1,19 @@
+import { ISO_DATE_FORMS, parseIsoDate } from "./iso-date.ts";
+
 /** What a column's text is read as. */
 export interface ColumnTypes {
   string: string;
-  /** Decimal, with fraction and exponent if need be; finite. */
+  /**
+   * Decimal, with fraction and exponent if need be; finite. Written as an integer, it must be one that a double
+   * holds for certain (up to 2^53 - 1).
+   */
   number: number;
-  /** A whole number that a double holds exactly. */
+  /** A whole number up to 2^53 - 1, which a double holds exactly. */
   integer: number;
   bigint: bigint;
   /** true, false, t, f, yes, no, 1, 0, in any case. */
   boolean: boolean;
-  /** ISO 8601. */
+  /** An ISO 8601 date, or date and time; UTC where no offset is given. */
   date: Date;
 }
 
@@ -51,6 +56,9 @@ const PARSERS: { readonly [N in TypeName]: (text: string) => ColumnTypes[N] } = 
   number: (text) => {
     const value = NUMBER.test(text) ? Number(text) : Number.NaN;
     if (!Number.isFinite(value)) throw wrong(text, "a number");
+    if (Math.abs(value) > Number.MAX_SAFE_INTEGER && INTEGER.test(text)) {
+      throw wrong(text, 'a number that can be kept exactly: integers beyond 2^53 take the type "bigint"');
+    }
     return value;
   },
   integer: (text) => {
@@ -69,9 +77,9 @@ const PARSERS: { readonly [N in TypeName]: (text: string) => ColumnTypes[N] } = 
     throw wrong(text, "true or false");
   },
   date: (text) => {
-    const value = /^\d{4}-\d\d/.test(text) ? new Date(text) : new Date(Number.NaN);
-    if (Number.isNaN(value.getTime())) throw wrong(text, "an ISO 8601 date");
-    return value;
+    const ms = parseIsoDate(text);
+    if (Number.isNaN(ms)) throw wrong(text, `a date of the calendar in ISO 8601 (${ISO_DATE_FORMS})`);
+    return new Date(ms);
   },
 };
 

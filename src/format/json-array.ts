@@ -4,6 +4,7 @@ import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.
 import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
 import { JSON_HINT, type JsonReaderOptions } from "./jsonl-reader.ts";
 import { asBuffer } from "./line-decoder.ts";
+import { jsonParser } from "./parse-json.ts";
 import { recordTooLarge } from "./record-too-large.ts";
 import { textLimits } from "./text-reader.ts";
 
@@ -13,11 +14,12 @@ import { textLimits } from "./text-reader.ts";
  * file that is no array, or is cut, fails the job; an element that is no JSON is a bad record.
  */
 export function jsonArray<T = unknown>(options: JsonReaderOptions<T> = {}): Reader<T> {
+  const parseJson = jsonParser(options.bigints ?? "fail", "jsonArray");
   return {
     kind: "jsonArray",
     framing: { kind: "stream" },
     ...textLimits(options),
-    decoder: (context) => new ArrayDecoder(context, options),
+    decoder: (context) => new ArrayDecoder(context, options, parseJson),
   };
 }
 
@@ -40,6 +42,7 @@ type Place = "before" | "first" | "next" | "inside" | "after";
 class ArrayDecoder<T> implements Decoder<T> {
   readonly #context: DecodeContext;
   readonly #options: JsonReaderOptions<T>;
+  readonly #parseJson: (text: string) => unknown;
   #place: Place = "before";
   #depth = 0;
   #inString = false;
@@ -49,9 +52,10 @@ class ArrayDecoder<T> implements Decoder<T> {
   #begun: Buffer[] = [];
   #begunBytes = 0;
 
-  constructor(context: DecodeContext, options: JsonReaderOptions<T>) {
+  constructor(context: DecodeContext, options: JsonReaderOptions<T>, parseJson: (text: string) => unknown) {
     this.#context = context;
     this.#options = options;
+    this.#parseJson = parseJson;
   }
 
   decode(bytes: Uint8Array, offset: number, last: boolean, batch: RecordBatch<T>): void {
@@ -139,7 +143,7 @@ class ArrayDecoder<T> implements Decoder<T> {
       return;
     }
     try {
-      const value: unknown = JSON.parse(raw.toString("utf8"));
+      const value: unknown = this.#parseJson(raw.toString("utf8"));
       batch.records.push(this.#options.parse === undefined ? (value as T) : this.#options.parse(value));
       batch.offsets.push(offset);
     } catch (error) {

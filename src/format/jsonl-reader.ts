@@ -1,5 +1,6 @@
 import type { Reader } from "../job/reader.ts";
 import { MappedLines, SKIP } from "./mapped-lines.ts";
+import { type BigIntegers, jsonParser } from "./parse-json.ts";
 import { LINES, textLimits, type TextReaderOptions } from "./text-reader.ts";
 
 export interface JsonReaderOptions<T> extends TextReaderOptions {
@@ -9,6 +10,11 @@ export interface JsonReaderOptions<T> extends TextReaderOptions {
    * Checks or converts each parsed value; what it throws makes the record a bad one. Default: taken as it is.
    */
   readonly parse?: (value: unknown) => T;
+  /**
+   * What integers beyond 2^53 - 1 become, wherever in a record: "bigint", "string" (their digits), "number"
+   * (rounded to a double), or "fail" (default): the record is bad. `parse` gets them so.
+   */
+  readonly bigints?: BigIntegers;
 }
 
 /**
@@ -17,9 +23,10 @@ export interface JsonReaderOptions<T> extends TextReaderOptions {
  */
 export function jsonlReader<T = unknown>(options: JsonReaderOptions<T> = {}): Reader<T> {
   const { parse } = options;
+  const parseJson = jsonParser(options.bigints ?? "fail", "jsonl");
   const record = (line: string): T | typeof SKIP => {
     if (line.trim() === "") return SKIP;
-    const value: unknown = JSON.parse(line);
+    const value: unknown = parseJson(line);
     return parse === undefined ? (value as T) : parse(value);
   };
   return {

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -95,4 +96,23 @@ export function encode(
   for (const [key, value] of results) encoder.write(key, value, sink);
   encoder.end?.(sink);
   return Buffer.concat(parts).toString("utf8");
+}
+
+/** The messages of the bad records of a file with this content. */
+export async function badOf(
+  t: TestContext,
+  reader: Reader<unknown>,
+  content: string | Uint8Array,
+): Promise<string[]> {
+  const batches = await readPiece(reader, await whole(file(t, content)));
+  const all: string[] = [];
+  for (let batch = await batches.next(); batch !== null; batch = await batches.next()) {
+    all.push(...batch.bad.map(({ error }) => error.message));
+  }
+  return all;
+}
+
+/** The command of a Python 3, the reference of some tests; null on machines without. */
+export function pythonOf(): string | null {
+  return spawnSync("python3", ["--version"]).status === 0 ? "python3" : null;
 }
