@@ -15,7 +15,7 @@ export interface FilePiece {
   readonly fileBytes: number;
   readonly mtimeMs: number;
   readonly compression: "none" | "gzip" | "zstd" | "bzip2";
-  readonly insideQuotes?: boolean;
+  readonly recordStart?: number;
 }
 
 export interface Chunk {
@@ -90,7 +90,7 @@ export async function openChunks(
 const HEADER_CHUNK_BYTES = 16 * 1024;
 
 async function readHeader(piece: FilePiece, framing: Framing, options: ChunkOptions): Promise<Uint8Array> {
-  const front = { ...piece, start: 0, end: 1, insideQuotes: false };
+  const front = { ...piece, start: 0, end: 1 };
   const chunks = await openChunks(front, framing, { ...options, chunkBytes: HEADER_CHUNK_BYTES });
   await chunks.close();
   return chunks.header;

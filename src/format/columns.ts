@@ -4,8 +4,8 @@ import { ISO_DATE_FORMS, parseIsoDate } from "./iso-date.ts";
 export interface ColumnTypes {
   string: string;
   /**
-   * Decimal, with fraction and exponent if need be; finite. Written as an integer, it must be one that a double
-   * holds for certain (up to 2^53 - 1).
+   * Decimal, with fraction and exponent if need be; finite. Written as an integer, it must be one that a
+   * double holds for certain (up to 2^53 - 1).
    */
   number: number;
   /** A whole number up to 2^53 - 1, which a double holds exactly. */

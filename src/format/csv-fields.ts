@@ -1,52 +1,36 @@
-const NEWLINE = 10;
-const RETURN = 13;
-
-/** Cuts csv text into records and fields, as RFC 4180 has it. */
+/** Cuts records of csv into fields; where a record ends, QuotedRows says. */
 export class CsvSyntax {
   readonly delimiter: string;
   /** null: there is no quoting, and every line is a record. */
   readonly quote: string | null;
+  readonly #lenient: boolean;
+  readonly #lineEnd: string;
   readonly #delimiterCode: number;
   readonly #quoteCode: number;
 
-  constructor(delimiter: string, quote: string | null) {
+  /** @param lenient stray quotes are characters, not an error */
+  constructor(delimiter: string, quote: string | null, lenient: boolean, lineEnd: string) {
     this.delimiter = delimiter;
     this.quote = quote;
+    this.#lenient = lenient;
+    this.#lineEnd = lineEnd;
     this.#delimiterCode = delimiter.charCodeAt(0);
     this.#quoteCode = quote === null ? -1 : quote.charCodeAt(0);
   }
 
   /**
-   * Index of the newline that ends the record from `start` (the first one outside quotes), or the text's
-   * length. For text with quoting only.
-   */
-  recordEnd(text: string, start: number): number {
-    const mark = this.quote!;
-    let inside = false;
-    for (let at = start; ;) {
-      const found = text.indexOf("\n", at);
-      const end = found === -1 ? text.length : found;
-      for (
-        let quote = text.indexOf(mark, at);
-        quote !== -1 && quote < end;
-        quote = text.indexOf(mark, quote + 1)
-      ) {
-        inside = !inside;
-      }
-      if (!inside || end === text.length) return end;
-      at = end + 1;
-    }
-  }
-
-  /**
    * The fields of a record without its line end. Quoted fields may hold delimiters, newlines, and quotes
    * written twice.
-   * @throws Error (without place) for a quote inside an unquoted field, text behind a closing quote, a quote
-   * never closed
+   * @throws Error (without place), unless lenient, for a quote inside an unquoted field, text behind a
+   * closing quote, a quote never closed
    */
   fields(record: string): string[] {
     const mark = this.quote;
     if (mark === null || !record.includes(mark)) return record.split(this.delimiter);
+    return this.#lenient ? this.#lenientFields(record, mark) : this.#strictFields(record, mark);
+  }
+
+  #strictFields(record: string, mark: string): string[] {
     const fields: string[] = [];
     for (let at = 0; ; at++) {
       if (record.charCodeAt(at) === this.#quoteCode) {
@@ -85,10 +69,49 @@ export class CsvSyntax {
       return next;
     }
   }
-}
 
-/** End of the record in text[start, end) without the "\r" of a "\r\n". */
-export function withoutReturn(text: string, start: number, end: number): number {
-  const terminated = end < text.length && text.charCodeAt(end) === NEWLINE;
-  return terminated && end > start && text.charCodeAt(end - 1) === RETURN ? end - 1 : end;
+  #lenientFields(record: string, mark: string): string[] {
+    const fields: string[] = [];
+    let strayEnd = -1;
+    for (let at = 0; ; at++) {
+      const opens = record.charCodeAt(at) === this.#quoteCode;
+      const close = opens ? this.#closeOf(record, at, at < strayEnd) : -1;
+      if (close !== -1) {
+        fields.push(record.slice(at + 1, close).replaceAll(mark + mark, mark));
+        at = close + 1;
+      } else {
+        if (opens && at > strayEnd) strayEnd = this.#lineEndFrom(record, at);
+        const found = record.indexOf(this.delimiter, at);
+        const end = found === -1 ? record.length : found;
+        fields.push(record.slice(at, end));
+        at = end;
+      }
+      if (at === record.length) return fields;
+    }
+  }
+
+  #lineEndFrom(record: string, at: number): number {
+    const found = record.indexOf(this.#lineEnd, at);
+    return found === -1 ? record.length : found;
+  }
+
+  /**
+   * Place of the quote that closes the one at `open`, by the rule of QuotedRows; -1 when it is a stray
+   * one.
+   */
+  #closeOf(record: string, open: number, emptyOnly: boolean): number {
+    const mark = this.quote!;
+    const lineEnd = this.#lineEndFrom(record, open);
+    for (let at = open + 1; ;) {
+      const first = record.indexOf(mark, at);
+      if (first === -1 || (emptyOnly && first !== open + 1)) return -1;
+      at = first + 1;
+      while (record.charCodeAt(at) === this.#quoteCode) at++;
+      if ((at - first) % 2 === 1) {
+        if (at === record.length || record.charCodeAt(at) === this.#delimiterCode) return at - 1;
+        if (first > lineEnd) return -1;
+      }
+      if (emptyOnly) return -1;
+    }
+  }
 }

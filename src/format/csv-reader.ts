@@ -2,17 +2,16 @@ import { isAscii, isUtf8 } from "node:buffer";
 import { SheafError } from "../base/errors.ts";
 import type { DecodeContext, Decoder, Framing, Reader, RecordBatch } from "../job/reader.ts";
 import type { Columns, RowOf } from "./columns.ts";
-import { CsvSyntax, withoutReturn } from "./csv-fields.ts";
-import { frameCutter, type FrameCutter } from "./frames.ts";
+import { CsvSyntax } from "./csv-fields.ts";
 import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
+import { QuotedRows } from "./quoted-rows.ts";
 import { checkColumns, rowMaker, type RowMaker, type TableShape } from "./table-rows.ts";
-import { textLimits, type TextReaderOptions } from "./text-reader.ts";
-import { utf8Length } from "./utf8-length.ts";
+import { type LineOptions, lineEndOf, textLimits } from "./text-reader.ts";
 
-const newline = 10;
+const RETURN = 13;
 
-export interface CsvReaderOptions extends TextReaderOptions {
+export interface CsvReaderOptions extends LineOptions {
   /** Default "fail". */
   readonly invalid?: "fail" | "replace";
   /**
@@ -31,15 +30,27 @@ export interface CsvReaderOptions extends TextReaderOptions {
    * are planned sooner then, since nobody has to look for quotes before they are cut. Default '"'.
    */
   readonly quote?: string | null;
+  /**
+   * "strict" (default): a quote that neither encloses a field nor stands doubled inside one makes a bad
+   * record. "lenient": it is a character (5" nail).
+   */
+  readonly quotes?: "strict" | "lenient";
 }
 
 export type CsvRow = Readonly<Record<string, string>>;
 
 /**
- * One row per record of RFC 4180 csv: an object by column names (an array of strings with `header: false` and
- * no `columns`). Strict, so that large files can be split: quotes go around a whole field, and stand doubled
- * inside it; any other quote makes a bad record, and may join it with the lines behind it. Empty lines are
- * skipped unless there is only one column.
+ * One row per record of RFC 4180 csv: an object by column names (an array of strings with `header: false`
+ * and no `columns`). Empty lines are skipped unless there is only one column.
+ *
+ * A quote at the start of a field opens a quoted one if its closing quote is found: the next quote that
+ * does not stand doubled has a delimiter, a line end or the end of the file behind it, within
+ * `recordBytesMax` of the record's start. Only such a field may hold line ends. Any other quote is a stray
+ * one: the record is bad, and ends at the first line end that is in no quoted field, so that the lines
+ * behind it are read as ever. Each line of a bad record is set aside, and counts, by itself. With `quotes:
+ * "lenient"` stray quotes are characters; a field's closing quote is then the first on its line that has a
+ * delimiter or the line end behind it, and behind a stray quote at the start of a field, the only quoted
+ * fields on that line are "".
  */
 export function csvReader<const C extends Columns>(
   options: CsvReaderOptions & { readonly columns: C },
@@ -56,35 +67,49 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
       hint: "Choose another character for one of them.",
     });
   }
+  const quotes = options.quotes ?? "strict";
+  if (quotes !== "strict" && quotes !== "lenient") {
+    throw new SheafError("JOB_INVALID", `csv: quotes cannot be ${JSON.stringify(quotes)}`, {
+      hint: 'Choose "strict" or "lenient"; quote: null reads every quote as a character.',
+    });
+  }
+  const lineEnd = lineEndOf(options, "csv");
   checkColumns(options.columns, "csv");
   const shape: TableShape = { header: options.header ?? true, columns: options.columns };
-  const syntax = new CsvSyntax(delimiter, quote);
+  const syntax = new CsvSyntax(delimiter, quote, quotes === "lenient", lineEnd);
   const header = shape.header !== false;
   const quoteCode = quote === null ? -1 : quote.charCodeAt(0);
   const framing: Framing =
     quote === null
-      ? { kind: "delimiter", delimiter: Uint8Array.of(newline) }
-      : { kind: "quoted", quote: quoteCode };
+      ? { kind: "delimiter", delimiter: Buffer.from(lineEnd) }
+      : {
+          kind: "quoted",
+          quote: quoteCode,
+          delimiter: delimiter.charCodeAt(0),
+          newline: lineEnd.charCodeAt(0),
+          lenient: quotes === "lenient",
+        };
   return {
     kind: "csv",
     framing,
     ...(header && { needsHeader: true }),
-    ...(options.invalid !== "replace" && {
-      native: {
-        kind: "columns",
-        delimiter: delimiter.charCodeAt(0),
-        quote: quoteCode,
-        types: options.columns,
-        names: (line, path) =>
-          header
-            ? headerNames(shape, syntax, {
-                path,
-                recordBytesMax: 0,
-                ...(line !== undefined && { header: line }),
-              })
-            : options.columns && Object.keys(options.columns),
-      } as const,
-    }),
+    ...(options.invalid !== "replace" &&
+      lineEnd === "\n" && {
+        native: {
+          kind: "columns",
+          delimiter: delimiter.charCodeAt(0),
+          quote: quoteCode,
+          types: options.columns,
+          names: (line, path) =>
+            header
+              ? headerNames(shape, syntax, {
+                  path,
+                  recordBytesMax: 0,
+                  ...(line !== undefined && { header: line }),
+                })
+              : options.columns && Object.keys(options.columns),
+        } as const,
+      }),
     ...textLimits(options),
     decoder: (context) => {
       const names = header ? headerNames(shape, syntax, context) : undefined;
@@ -93,7 +118,8 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
         syntax,
         rowMaker(shape, names, context),
         options.invalid === "replace",
-        framing,
+        framing.kind === "quoted" ? new QuotedRows(framing, context.recordBytesMax) : null,
+        lineEnd,
       );
     },
   };
@@ -133,52 +159,102 @@ class CsvDecoder implements Decoder<unknown> {
   readonly #syntax: CsvSyntax;
   readonly #rows: RowMaker;
   readonly #replace: boolean;
-  readonly #cutter: FrameCutter;
+  /** Where records with quotes end; null: there is no quoting. */
+  readonly #quoted: QuotedRows | null;
+  readonly #lineEnd: string;
+  readonly #newline: number;
 
-  constructor(context: DecodeContext, syntax: CsvSyntax, rows: RowMaker, replace: boolean, framing: Framing) {
+  constructor(
+    context: DecodeContext,
+    syntax: CsvSyntax,
+    rows: RowMaker,
+    replace: boolean,
+    quoted: QuotedRows | null,
+    lineEnd: string,
+  ) {
     this.#context = context;
     this.#syntax = syntax;
     this.#rows = rows;
     this.#replace = replace;
-    this.#cutter = frameCutter(framing as Exclude<Framing, { kind: "stream" }>);
+    this.#quoted = quoted;
+    this.#lineEnd = lineEnd;
+    this.#newline = lineEnd.charCodeAt(0);
   }
 
   decode(bytes: Uint8Array, offset: number, _last: boolean, batch: RecordBatch<unknown>): void {
     const buffer = asBuffer(bytes);
-    if (isAscii(buffer)) this.#records(buffer.toString("latin1"), offset, true, batch);
-    else if (isUtf8(buffer)) this.#records(buffer.toString("utf8"), offset, false, batch);
+    if (isAscii(buffer)) this.#records(buffer, buffer.toString("latin1"), offset, batch);
+    else if (isUtf8(buffer)) this.#wideRecords(buffer, offset, batch);
     else this.#oneByOne(buffer, offset, batch);
   }
 
-  #records(text: string, offset: number, ascii: boolean, batch: RecordBatch<unknown>): void {
-    const syntax = this.#syntax;
-    let byteStart = offset;
-    const mark = syntax.quote;
-    let quote = mark === null ? -1 : text.indexOf(mark);
+  /** Records of ASCII: each character is a byte. */
+  #records(buffer: Buffer, text: string, offset: number, batch: RecordBatch<unknown>): void {
+    let quote = this.#nextQuote(buffer, 0);
     for (let start = 0; start < text.length;) {
-      if (quote !== -1 && quote < start) quote = text.indexOf(mark!, start);
-      let end = text.indexOf("\n", start);
-      if (end === -1) end = text.length;
-      if (quote !== -1 && quote < end) end = syntax.recordEnd(text, start);
-      this.#record(text.slice(start, withoutReturn(text, start, end)), byteStart, batch);
-      byteStart += ascii ? end + 1 - start : utf8Length(text, start, end) + 1;
-      start = end + 1;
+      if (quote < start) quote = this.#nextQuote(buffer, start);
+      let end = text.indexOf(this.#lineEnd, start) + 1;
+      if (end === 0) end = text.length;
+      if (quote < end) end = this.#quotedEnd(buffer, start);
+      this.#record(text.slice(start, this.#contentEnd(buffer, start, end)), offset + start, batch);
+      start = end;
+    }
+  }
+
+  /** Records of UTF-8, found in the bytes and in the text side by side. */
+  #wideRecords(buffer: Buffer, offset: number, batch: RecordBatch<unknown>): void {
+    const text = buffer.toString("utf8");
+    let quote = this.#nextQuote(buffer, 0);
+    for (let start = 0, at = 0; start < buffer.length;) {
+      if (quote < start) quote = this.#nextQuote(buffer, start);
+      let end = buffer.indexOf(this.#newline, start) + 1;
+      if (end === 0) end = buffer.length;
+      let record: string;
+      if (quote < end) {
+        end = this.#quotedEnd(buffer, start);
+        record = buffer.toString("utf8", start, this.#contentEnd(buffer, start, end));
+        at += record.length + (end - this.#contentEnd(buffer, start, end));
+      } else {
+        const found = text.indexOf(this.#lineEnd, at);
+        const line = text.slice(at, found === -1 ? text.length : found);
+        const cut = end - this.#contentEnd(buffer, start, end);
+        record = cut === 2 ? line.slice(0, -1) : line;
+        at += line.length + 1;
+      }
+      this.#record(record, offset + start, batch);
+      start = end;
     }
   }
 
   /** Where some bytes are not UTF-8: each record on its own, so that only the wrong ones are bad. */
   #oneByOne(buffer: Buffer, offset: number, batch: RecordBatch<unknown>): void {
     for (let start = 0; start < buffer.length;) {
-      const rest = buffer.subarray(start);
-      const found = this.#cutter.firstEnd(rest, rest.length, 0);
-      const raw = found === -1 ? rest : rest.subarray(0, found);
-      if (this.#replace || isUtf8(raw)) {
-        const text = raw.toString("utf8");
-        const end = found === -1 ? text.length : text.length - 1;
-        this.#record(text.slice(0, withoutReturn(text, 0, end)), offset + start, batch);
-      } else batch.bad.push(notUtf8(this.#context, offset + start, raw));
-      start += raw.length;
+      const end = this.#quotedEnd(buffer, start);
+      const raw = buffer.subarray(start, this.#contentEnd(buffer, start, end));
+      if (this.#replace || isUtf8(raw)) this.#record(raw.toString("utf8"), offset + start, batch);
+      else this.#setAside(notUtf8(this.#context, offset + start, raw).error, offset + start, raw, batch);
+      start = end;
     }
+  }
+
+  #nextQuote(buffer: Buffer, from: number): number {
+    const found = this.#quoted === null ? -1 : buffer.indexOf(this.#syntax.quote!, from);
+    return found === -1 ? buffer.length : found;
+  }
+
+  /** One past the record's line end. What tells it lies in these bytes, or does not matter. */
+  #quotedEnd(buffer: Buffer, start: number): number {
+    const end =
+      this.#quoted === null
+        ? buffer.indexOf(this.#newline, start) + 1
+        : this.#quoted.end(buffer, start, buffer.length, true);
+    return end <= 0 ? buffer.length : end;
+  }
+
+  /** End of the record in buffer[start, end) without its line end. */
+  #contentEnd(buffer: Buffer, start: number, end: number): number {
+    if (buffer[end - 1] !== this.#newline) return end;
+    return this.#newline !== RETURN && end - 1 > start && buffer[end - 2] === RETURN ? end - 2 : end - 1;
   }
 
   #record(record: string, offset: number, batch: RecordBatch<unknown>): void {
@@ -188,10 +264,27 @@ class CsvDecoder implements Decoder<unknown> {
       batch.offsets.push(offset);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      const hint = "Correct the record, or set such records aside with --max-bad.";
-      batch.bad.push(
-        badRecord(offset, invalidRecord(this.#context, offset, why, hint, error), Buffer.from(record)),
-      );
+      const invalid = invalidRecord(this.#context, offset, why, CSV_HINT, error);
+      this.#setAside(invalid, offset, Buffer.from(record), batch);
+    }
+  }
+
+  /** A bad record, line by line: each counts, and is kept, by itself. */
+  #setAside(error: Error, offset: number, raw: Buffer, batch: RecordBatch<unknown>): void {
+    let end = raw.indexOf(this.#newline);
+    if (end === -1) end = raw.length;
+    batch.bad.push(badRecord(offset, error, raw.subarray(0, end)));
+    for (let line = 2; end < raw.length; line++) {
+      const start = end + 1;
+      end = raw.indexOf(this.#newline, start);
+      if (end === -1) end = raw.length;
+      const what = `line ${line} of the bad record at ${offset}`;
+      const again = invalidRecord(this.#context, offset + start, what, CSV_HINT);
+      batch.bad.push(badRecord(offset + start, again, raw.subarray(start, end)));
     }
   }
 }
+
+const CSV_HINT =
+  "Correct the record, or set such records aside with --max-bad; where quotes are plain characters, give " +
+  'the reader { quotes: "lenient" }.';

@@ -4,7 +4,7 @@ import type { Framing } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import type { ByteFeed } from "./byte-feed.ts";
 import type { Chunk, ChunkOptions, ChunkReader, FilePiece } from "./chunks.ts";
-import { type FrameCutter, frameCutter } from "./frames.ts";
+import { type FrameCutter, frameCutter, markBytes } from "./frames.ts";
 import { recordTooLarge } from "./record-too-large.ts";
 import { nextRecordSearch, type StartSearch } from "./record-start.ts";
 import { startQuietly, throwIfAborted } from "./stream-chunks.ts";
@@ -15,7 +15,8 @@ const EXTENSION_BYTES = 64 * 1024;
 /** Room in the buffers of small pieces for the end of the last record. */
 const SLACK_BYTES = 4 * 1024;
 const HEAD_BYTES = 1000;
-const UNCLOSED_QUOTE = " A quote that is never closed makes one record of all that follows it.";
+/** Buffers in a chunk at most, when a look far ahead has made one buffer of many records. */
+const CHUNK_BUFFERS_MAX = 4;
 
 export interface FrameChunksSetup {
   /** Stands at `search.from`, or at the start of the piece when there is no search. */
@@ -43,6 +44,8 @@ export class FrameChunks implements ChunkReader {
   readonly #recordBytesMax: number;
   /** Bytes of a longest allowed record with its terminator. */
   readonly #recordSpan: number;
+  /** Bytes that tell for sure where a record of such a length ends. */
+  readonly #lookSpan: number;
   /** Usual size of a buffer; a longer record makes it grow. */
   readonly #bufferBytes: number;
   /** Where the piece ends; not known for compressed files. */
@@ -66,12 +69,13 @@ export class FrameChunks implements ChunkReader {
     this.#piece = piece;
     this.#framing = framing;
     this.#options = options;
-    this.#cutter = frameCutter(framing);
     this.#recordBytesMax = Math.max(
       options.recordBytesMax ?? limits.recordBytesMaxDefault,
       framing.kind === "fixed" ? framing.bytes : 1,
     );
+    this.#cutter = frameCutter(framing, this.#recordBytesMax);
     this.#recordSpan = this.#recordBytesMax + this.#cutter.terminatorBytes;
+    this.#lookSpan = this.#recordSpan + this.#cutter.lookBytes;
     const rest =
       piece.compression === "none" ? piece.end - piece.start + SLACK_BYTES : Number.POSITIVE_INFINITY;
     const wanted = Math.min(options.chunkBytes ?? limits.readChunkBytes, rest);
@@ -91,7 +95,7 @@ export class FrameChunks implements ChunkReader {
   async takeHeader(): Promise<void> {
     const chunk = await this.next();
     if (chunk === null) return;
-    const found = this.#cutter.firstEnd(chunk.bytes, chunk.bytes.length, 0);
+    const found = this.#cutter.firstEnd(chunk.bytes, chunk.bytes.length, 0, chunk.offset, true);
     const end = found === -1 ? chunk.bytes.length : found;
     this.header = Buffer.from(withoutLineEnd(chunk.bytes.subarray(0, end)));
     if (end < chunk.bytes.length) {
@@ -130,15 +134,17 @@ export class FrameChunks implements ChunkReader {
         if (!this.#seek(this.#search, length)) return null;
         continue;
       }
-      const end = this.#cutter.lastEnd(this.#front, length);
+      // Bytes behind the piece were wanted to tell where its records end.
+      if (length > 0 && this.#base + length > this.#end) return this.#finish(length);
+      const end = this.#cutter.lastEnd(this.#front, length, this.#base);
       const fits = this.#endOfFitting(end);
       if (fits > 0) {
-        const chunk = this.#deliver(fits, length);
+        const chunk = this.#deliver(this.#portion(fits), length);
         if (chunk !== null) return chunk;
-      } else if (end > 0 || (!this.#exhausted && length >= this.#recordSpan)) {
+      } else if (end > 0 || (!this.#exhausted && length >= this.#lookSpan)) {
         if (!this.#skipTooLarge(length)) return null;
       } else if (this.#exhausted) {
-        return length === 0 ? null : this.#finishLast(length);
+        return length === 0 ? null : this.#finish(length);
       } else if (length === this.#front.length) this.#grow(length);
     }
     return null;
@@ -181,11 +187,27 @@ export class FrameChunks implements ChunkReader {
     // From the start of a record to the last end within its greatest span: all records between are within it
     // too.
     while (end - fits > span) {
-      const next = this.#cutter.lastEnd(this.#front.subarray(fits, fits + span), span);
-      if (next === 0) return fits;
+      const next =
+        this.#cutter.lookBytes === 0
+          ? this.#cutter.lastEnd(this.#front.subarray(fits, fits + span), span, this.#base + fits)
+          : this.#endFrom(fits, end);
+      if (next <= 0 || next > span) return fits;
       fits += next;
     }
     return end;
+  }
+
+  /** Length of the record that begins at front[start] and is whole in front[0, end). */
+  #endFrom(start: number, end: number): number {
+    return this.#cutter.firstEnd(this.#front.subarray(start, end), end - start, 0, this.#base + start, true);
+  }
+
+  /** `end`, or the end of a record before it where a chunk to there would be far too long. */
+  #portion(end: number): number {
+    if (this.#cutter.lookBytes === 0 || end <= CHUNK_BUFFERS_MAX * this.#bufferBytes) return end;
+    let some = 0;
+    while (some < this.#bufferBytes) some += this.#endFrom(some, end);
+    return some;
   }
 
   #deliver(end: number, length: number): Chunk | null {
@@ -207,57 +229,79 @@ export class FrameChunks implements ChunkReader {
   }
 
   #chunk(bytes: Buffer, offset: number): Chunk | null {
-    const marked = offset === 0 && this.#framing.kind !== "fixed" && startsWithMark(bytes);
-    if (!marked) return { bytes, offset, last: false };
-    return bytes.length === 3 ? null : { bytes: bytes.subarray(3), offset: 3, last: false };
+    const mark = this.#framing.kind === "fixed" ? 0 : markBytes(bytes, bytes.length, offset);
+    if (mark === 0) return { bytes, offset, last: false };
+    return bytes.length === mark ? null : { bytes: bytes.subarray(mark), offset: mark, last: false };
   }
 
   #grow(length: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(length + 1, Math.min(length * 2, this.#recordSpan)));
+    const larger = Buffer.allocUnsafeSlow(Math.max(length + 1, Math.min(length * 2, this.#lookSpan)));
     this.#front.copy(larger, 0, 0, length);
     this.#front = larger;
   }
 
-  /** The record that begins in the piece and ends behind it, or at the end of the file. */
-  async #finishLast(begun: number): Promise<Chunk | null> {
+  /**
+   * The records that begin in the piece and do not surely end in it: reads on behind it until one does, or to
+   * the end of the file.
+   */
+  async #finish(begun: number): Promise<Chunk | null> {
     let length = begun;
-    for (let searched = 0; ;) {
-      const end = this.#cutter.firstEnd(this.#front, length, searched);
-      if (end !== -1 && end <= this.#recordSpan) return this.#lastChunk(end);
-      if (end !== -1 || length >= this.#recordSpan) break;
+    for (let searched = 0, final = false; ;) {
+      const { end, tooLarge } = this.#endOfBegun(length, searched, final);
+      if (end > 0) {
+        const chunk = this.#deliver(end, this.#base + end >= this.#end ? end : length);
+        if (chunk !== null || this.#carry === 0) return chunk;
+        return this.#finish(this.#carry);
+      }
+      if (tooLarge) {
+        return this.#skipTooLarge(length) ? this.#finish(this.#carry) : this.#nothingLeft();
+      }
+      if (final) return this.#nothingLeft();
       searched = length;
       if (length === this.#front.length) this.#grow(length);
-      const room = Math.min(this.#front.length - length, EXTENSION_BYTES);
+      const room = Math.min(this.#front.length - length, Math.max(EXTENSION_BYTES, length));
       const got = await this.#feed.fill(this.#front.subarray(length, length + room));
       length += got;
-      if (got > 0) continue;
-      if (this.#framing.kind === "fixed") throw this.#shortRecord(length);
-      if (length > this.#recordBytesMax) break;
-      return this.#lastChunk(length);
+      final = got === 0;
+      if (final && this.#framing.kind === "fixed") throw this.#shortRecord(length);
     }
-    this.#reportTooLarge(length);
+  }
+
+  /**
+   * End in front[0, length) of the records that begin in the piece, up to the first that is not to be had.
+   */
+  #endOfBegun(length: number, searched: number, final: boolean): { end: number; tooLarge: boolean } {
+    let end = 0;
+    while (end < length && this.#base + end < this.#end) {
+      const left = length - end;
+      const bytes = end === 0 ? this.#front : this.#front.subarray(end);
+      const found = this.#cutter.firstEnd(bytes, left, end === 0 ? searched : 0, this.#base + end, final);
+      const tooLarge =
+        found === -1
+          ? left >= this.#lookSpan || (final && left > this.#recordBytesMax)
+          : found > this.#recordSpan;
+      if (tooLarge) return { end, tooLarge };
+      if (found === -1 && !final) break;
+      end += found === -1 ? left : found;
+    }
+    return { end, tooLarge: false };
+  }
+
+  #nothingLeft(): null {
     this.#carry = 0;
     return null;
   }
 
-  #lastChunk(end: number): Chunk | null {
-    const chunk = this.#chunk(this.#front.subarray(0, end), this.#base);
-    this.#carry = 0;
-    this.#base += end;
-    return chunk;
-  }
-
   #skipTooLarge(length: number): boolean {
     this.#reportTooLarge(length);
-    this.#search = nextRecordSearch(this.#base, this.#framing);
+    this.#search = nextRecordSearch(this.#base, this.#framing, this.#recordBytesMax);
     return this.#seek(this.#search, length);
   }
 
   #reportTooLarge(length: number): void {
     const { name } = this.#piece;
     const offset = this.#base;
-    const more = this.#framing.kind === "quoted" ? UNCLOSED_QUOTE : "";
-    const error = recordTooLarge(name, offset, this.#recordBytesMax, more);
+    const error = recordTooLarge(name, offset, this.#recordBytesMax);
     if (this.#options.onTooLarge === undefined) throw error;
     this.#options.onTooLarge(error, offset, this.#front.subarray(0, Math.min(length, HEAD_BYTES)));
   }
@@ -274,10 +318,6 @@ export class FrameChunks implements ChunkReader {
       },
     );
   }
-}
-
-function startsWithMark(bytes: Uint8Array): boolean {
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
 }
 
 /** The line without the "\n" or "\r\n" at its end, if there is one. */

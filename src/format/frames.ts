@@ -1,32 +1,43 @@
 import type { Framing } from "../job/reader.ts";
-
-const NEWLINE = 10;
+import { QUOTED_LOOK_BYTES, QuotedRows } from "./quoted-rows.ts";
 
 /**
  * Finds where records end in bytes that begin at a record's first byte.
  * Positions are one past a record's last byte, terminator included.
  */
 export interface FrameCutter {
-  /** End of the last whole record in bytes[0, length), 0 when none is whole. */
-  lastEnd(bytes: Buffer, length: number): number;
+  /**
+   * End of the last whole record in bytes[0, length), 0 when none is whole.
+   * @param base offset of bytes[0] in the file
+   */
+  lastEnd(bytes: Buffer, length: number, base: number): number;
   /**
    * End of the first whole record in bytes[0, length), or -1. Bytes before `from` were searched by an earlier
    * call on the same record, so the cutter may resume there.
+   * @param final nothing comes behind these bytes, or nothing that matters
    */
-  firstEnd(bytes: Buffer, length: number, from: number): number;
+  firstEnd(bytes: Buffer, length: number, from: number, base: number, final: boolean): number;
   /** Bytes of terminator a record of the largest size may have on top. */
   readonly terminatorBytes: number;
+  /** Bytes behind those that may be wanted to tell where the record ends. */
+  readonly lookBytes: number;
 }
 
-/** The cutter of every framing but `stream`, which has no frames. */
-export function frameCutter(framing: Exclude<Framing, { kind: "stream" }>): FrameCutter {
+/**
+ * The cutter of every framing but `stream`, which has no frames.
+ * @param recordBytesMax of a record, its terminator not counted
+ */
+export function frameCutter(
+  framing: Exclude<Framing, { kind: "stream" }>,
+  recordBytesMax: number,
+): FrameCutter {
   switch (framing.kind) {
     case "delimiter":
       return framing.delimiter.length === 1
         ? new ByteCutter(framing.delimiter[0]!)
         : new SequenceCutter(Buffer.from(framing.delimiter));
     case "quoted":
-      return new QuotedCutter(framing.quote);
+      return new QuotedCutter(new QuotedRows(framing, recordBytesMax));
     case "fixed":
       return new FixedCutter(framing.bytes);
   }
@@ -34,6 +45,7 @@ export function frameCutter(framing: Exclude<Framing, { kind: "stream" }>): Fram
 
 class ByteCutter implements FrameCutter {
   readonly terminatorBytes = 1;
+  readonly lookBytes = 0;
   readonly #delimiter: number;
 
   constructor(delimiter: number) {
@@ -52,6 +64,7 @@ class ByteCutter implements FrameCutter {
 
 class SequenceCutter implements FrameCutter {
   readonly terminatorBytes: number;
+  readonly lookBytes = 0;
   readonly #delimiter: Buffer;
   readonly #overlaps: boolean;
 
@@ -86,46 +99,27 @@ class SequenceCutter implements FrameCutter {
 
 class QuotedCutter implements FrameCutter {
   readonly terminatorBytes = 1;
-  readonly #quote: number;
-  // Of the record that firstEnd is being asked about.
-  #inside = false;
+  readonly lookBytes = QUOTED_LOOK_BYTES;
+  readonly #rows: QuotedRows;
 
-  constructor(quote: number) {
-    this.#quote = quote;
+  constructor(rows: QuotedRows) {
+    this.#rows = rows;
   }
 
-  lastEnd(bytes: Buffer, length: number): number {
-    // lastIndexOf would take the place before 0 for the end of the buffer.
-    if (length === 0) return 0;
-    if (length === 0) return 0;
-    const quote = this.#quote;
-    const firstQuote = bytes.indexOf(quote);
-    if (firstQuote === -1 || firstQuote >= length) return bytes.lastIndexOf(NEWLINE, length - 1) + 1;
-    let end = 0;
-    let inside = false;
-    for (let i = 0; i < length; i++) {
-      const byte = bytes[i];
-      if (byte === quote) inside = !inside;
-      else if (byte === NEWLINE && !inside) end = i + 1;
-    }
-    return end;
+  lastEnd(bytes: Buffer, length: number, base: number): number {
+    const start = markBytes(bytes, length, base);
+    const end = this.#rows.lastEnd(bytes, start, length);
+    return end === start ? 0 : end;
   }
 
-  firstEnd(bytes: Buffer, length: number, from: number): number {
-    if (from === 0) this.#inside = false;
-    let inside = this.#inside;
-    for (let i = from; i < length; i++) {
-      const byte = bytes[i];
-      if (byte === this.#quote) inside = !inside;
-      else if (byte === NEWLINE && !inside) return i + 1;
-    }
-    this.#inside = inside;
-    return -1;
+  firstEnd(bytes: Buffer, length: number, _from: number, base: number, final: boolean): number {
+    return this.#rows.end(bytes, markBytes(bytes, length, base), length, final);
   }
 }
 
 class FixedCutter implements FrameCutter {
   readonly terminatorBytes = 0;
+  readonly lookBytes = 0;
   readonly #size: number;
 
   constructor(size: number) {
@@ -151,4 +145,9 @@ export function overlapsItself(delimiter: Uint8Array): boolean {
     if (bytes.subarray(0, size).equals(bytes.subarray(bytes.length - size))) return true;
   }
   return false;
+}
+
+/** Bytes of the byte order mark that a file begins with: 3, or 0 where there is none. */
+export function markBytes(bytes: Uint8Array, length: number, base: number): number {
+  return base === 0 && length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
 }

@@ -4,19 +4,22 @@ export const ISO_DATE_FORMS =
   "2024-03-10T14:30, 2024-03-10 14:30:05.250+02:00, 20240310T143005Z; UTC where no offset is given";
 
 // Year, month, day; hours, minutes, seconds, fraction; Z or an offset. Extended, then basic form.
-const EXTENDED =
-  /^(\d{4}|[-+]\d{6})-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?([Zz]|[-+]\d\d(?::?\d\d)?)?)?)?$/;
-const BASIC =
-  /^(\d{4})(\d\d)(\d\d)(?:[Tt](\d\d)(\d\d)(?:(\d\d)(?:[.,](\d+))?)?([Zz]|[-+]\d\d(?::?\d\d)?)?)?$/;
+const ZONE = "([Zz]|[-+]\\d\\d(?::?\\d\\d)?)?";
+const EXTENDED = new RegExp(
+  `^(\\d{4}|[-+]\\d{6})-(\\d\\d)(?:-(\\d\\d)(?:[Tt ](\\d\\d):(\\d\\d)(?::(\\d\\d)(?:[.,](\\d+))?)?${ZONE})?)?$`,
+);
+const BASIC = new RegExp(
+  `^(\\d{4})(\\d\\d)(\\d\\d)(?:[Tt](\\d\\d)(\\d\\d)(?:(\\d\\d)(?:[.,](\\d+))?)?${ZONE})?$`,
+);
 
 const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const DAY_MS = 86_400_000;
 
 /**
- * Milliseconds since 1970 of an ISO 8601 date, or date and time; NaN for anything else. Days must be in the
- * (proleptic Gregorian) calendar; 24:00 is the end of its day; there are no leap seconds. Without an offset the
- * time is UTC, whatever the machine's zone. Digits below a millisecond are cut off, as a Date has no place
- * for them.
+ * Milliseconds since 1970 of an ISO 8601 date, or date and time; NaN for anything else. Days must be in
+ * the (proleptic Gregorian) calendar; 24:00 is the end of its day; there are no leap seconds. Without an
+ * offset the time is UTC, whatever the machine's zone. Digits below a millisecond are cut off, as a Date
+ * has no place for them.
  */
 export function parseIsoDate(text: string): number {
   const parts = EXTENDED.exec(text) ?? BASIC.exec(text);

@@ -1,7 +1,13 @@
 import type { Reader } from "../job/reader.ts";
 import { MappedLines, SKIP } from "./mapped-lines.ts";
 import { type BigIntegers, jsonParser } from "./parse-json.ts";
-import { LINES, textLimits, type TextReaderOptions } from "./text-reader.ts";
+import {
+  lineEndOf,
+  lineFraming,
+  type LineOptions,
+  textLimits,
+  type TextReaderOptions,
+} from "./text-reader.ts";
 
 export interface JsonReaderOptions<T> extends TextReaderOptions {
   /** Default "fail". */
@@ -21,8 +27,9 @@ export interface JsonReaderOptions<T> extends TextReaderOptions {
  * One JSON value per line; blank lines are skipped. The type of the records is that of `parse`, or, without
  * one, whatever the job says it is (`jsonl<Visit>()`): nothing checks it then.
  */
-export function jsonlReader<T = unknown>(options: JsonReaderOptions<T> = {}): Reader<T> {
+export function jsonlReader<T = unknown>(options: JsonReaderOptions<T> & LineOptions = {}): Reader<T> {
   const { parse } = options;
+  const lineEnd = lineEndOf(options, "jsonl");
   const parseJson = jsonParser(options.bigints ?? "fail", "jsonl");
   const record = (line: string): T | typeof SKIP => {
     if (line.trim() === "") return SKIP;
@@ -31,9 +38,9 @@ export function jsonlReader<T = unknown>(options: JsonReaderOptions<T> = {}): Re
   };
   return {
     kind: "jsonl",
-    framing: LINES,
+    framing: lineFraming(lineEnd),
     ...textLimits(options),
-    decoder: (context) => new MappedLines(context, options.invalid ?? "fail", JSON_HINT, record),
+    decoder: (context) => new MappedLines(context, options, JSON_HINT, record),
   };
 }
 

@@ -1,9 +1,9 @@
 import { SheafError } from "../base/errors.ts";
 import type { Reader } from "../job/reader.ts";
 import { MappedLines } from "./mapped-lines.ts";
-import { LINES, textLimits, type TextReaderOptions } from "./text-reader.ts";
+import { lineEndOf, lineFraming, type LineOptions, textLimits } from "./text-reader.ts";
 
-export interface KeyValueOptions extends TextReaderOptions {
+export interface KeyValueOptions extends LineOptions {
   /** Default "fail". */
   readonly invalid?: "fail" | "replace";
   /** Default a tab. */
@@ -21,14 +21,15 @@ export function keyValue(options: KeyValueOptions = {}): Reader<readonly [key: s
       hint: 'Give the text between key and value, such as "=" or ": ".',
     });
   }
+  const lineEnd = lineEndOf(options, "keyValue");
   const pair = (line: string): readonly [string, string] => {
     const at = line.indexOf(separator);
     return at === -1 ? [line, ""] : [line.slice(0, at), line.slice(at + separator.length)];
   };
   return {
     kind: "keyValue",
-    framing: LINES,
+    framing: lineFraming(lineEnd),
     ...textLimits(options),
-    decoder: (context) => new MappedLines(context, options.invalid ?? "fail", "", pair),
+    decoder: (context) => new MappedLines(context, options, "", pair),
   };
 }

@@ -1,6 +1,7 @@
 import type { DecodeContext, Decoder, RecordBatch } from "../job/reader.ts";
 import { badRecord, invalidRecord } from "./invalid-text.ts";
 import { LineDecoder } from "./line-decoder.ts";
+import type { LineOptions } from "./text-reader.ts";
 
 /**
  * Records made of lines one by one. What `toRecord` throws makes the line a bad record; SKIP leaves it out.
@@ -14,12 +15,12 @@ export class MappedLines<R> implements Decoder<R> {
 
   constructor(
     context: DecodeContext,
-    invalid: "fail" | "replace",
+    options: LineOptions & { readonly invalid?: "fail" | "replace" },
     hint: string,
     toRecord: (line: string) => R | typeof SKIP,
   ) {
     this.#context = context;
-    this.#lines = new LineDecoder(context, invalid);
+    this.#lines = new LineDecoder(context, options.invalid ?? "fail", options.lineEnd ?? "\n");
     this.#hint = hint;
     this.#toRecord = toRecord;
   }

@@ -1,7 +1,8 @@
 import type { Framing } from "../job/reader.ts";
 import { openRange } from "../storage/read-range.ts";
 import type { FilePiece } from "./chunks.ts";
-import { overlapsItself } from "./frames.ts";
+import { markBytes, overlapsItself } from "./frames.ts";
+import { QuotedRows } from "./quoted-rows.ts";
 
 const NEWLINE = 10;
 
@@ -31,7 +32,7 @@ export async function firstRecordSearch(piece: FilePiece, framing: FramedKind): 
       return new DelimiterSearch(await certainPlace(piece, delimiter), start, delimiter);
     }
     case "quoted":
-      return new QuotedSearch(start - 1, framing.quote, piece.insideQuotes === true, true);
+      return new FixedSearch(piece.recordStart ?? start, 0);
     case "fixed": {
       const over = start % framing.bytes;
       return over === 0 ? null : new FixedSearch(start, framing.bytes - over);
@@ -39,13 +40,13 @@ export async function firstRecordSearch(piece: FilePiece, framing: FramedKind): 
   }
 }
 
-/** How to find the record after the one that begins at `from`. */
-export function nextRecordSearch(from: number, framing: FramedKind): StartSearch {
+/** How to find the record after the one that begins at `from`, which is over the limit. */
+export function nextRecordSearch(from: number, framing: FramedKind, recordBytesMax: number): StartSearch {
   switch (framing.kind) {
     case "delimiter":
       return new DelimiterSearch(from, from, Buffer.from(framing.delimiter));
     case "quoted":
-      return new QuotedSearch(from, framing.quote, false, false);
+      return new QuotedSearch(from, framing, recordBytesMax);
     case "fixed":
       return new FixedSearch(from, framing.bytes);
   }
@@ -80,41 +81,27 @@ class DelimiterSearch implements StartSearch {
   }
 }
 
+/** For the record behind one of more bytes than a quoted field may reach over. */
 class QuotedSearch implements StartSearch {
   readonly from: number;
   keep = 0;
-  readonly #quote: number;
-  #inside: boolean;
-  #looksBack: boolean;
+  readonly #newline: number;
+  /** Until the bytes a quoted field may reach over have been seen, the first ones that are shown. */
+  #rows: QuotedRows | null;
 
-  /**
-   * @param inside whether the bytes at `from` (with `looksBack`: behind the one at `from`) lie inside quotes
-   * @param looksBack the byte at `from` precedes the place the search is for: it may end a record, not open
-   * quotes
-   */
-  constructor(from: number, quote: number, inside: boolean, looksBack: boolean) {
+  constructor(from: number, framing: Extract<Framing, { kind: "quoted" }>, recordBytesMax: number) {
     this.from = from;
-    this.#quote = quote;
-    this.#inside = inside;
-    this.#looksBack = looksBack;
+    this.#newline = framing.newline ?? NEWLINE;
+    this.#rows = new QuotedRows(framing, recordBytesMax);
   }
 
   find(bytes: Buffer, length: number): number {
-    let inside = this.#inside;
-    let i = 0;
-    if (this.#looksBack && length > 0) {
-      this.#looksBack = false;
-      if (bytes[0] === NEWLINE && !inside) return 1;
-      i = 1;
-    }
-    for (; i < length; i++) {
-      const byte = bytes[i];
-      if (byte === this.#quote) inside = !inside;
-      else if (byte === NEWLINE && !inside) return i + 1;
-    }
-    this.#inside = inside;
     this.keep = length;
-    return -1;
+    const rows = this.#rows;
+    this.#rows = null;
+    if (rows !== null) return rows.end(bytes, markBytes(bytes, length, this.from), length, false);
+    const at = bytes.indexOf(this.#newline);
+    return at === -1 || at >= length ? -1 : at + 1;
   }
 }
 

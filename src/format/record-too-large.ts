@@ -2,13 +2,12 @@ import { SheafError } from "../base/errors.ts";
 import { formatSize } from "../base/size.ts";
 import { quotePath } from "../storage/fs-error.ts";
 
-/** @param more what else may be the matter, for readers that know */
-export function recordTooLarge(path: string, offset: number, recordBytesMax: number, more = ""): SheafError {
+export function recordTooLarge(path: string, offset: number, recordBytesMax: number): SheafError {
   return new SheafError(
     "RECORD_TOO_LARGE",
     `${quotePath(path)}:${offset}: the record is longer than ${formatSize(recordBytesMax)}`,
     {
-      hint: `Raise recordBytesMax of the reader, or check that this is the right reader for the file.${more}`,
+      hint: "Raise recordBytesMax of the reader, or check that this is the right reader for the file.",
       details: { path, offset, recordBytesMax },
     },
   );

@@ -2,10 +2,10 @@ import type { DecodeContext, Reader } from "../job/reader.ts";
 import type { Columns, RowOf } from "./columns.ts";
 import { MappedLines, SKIP } from "./mapped-lines.ts";
 import { checkColumns, rowMaker, type TableShape } from "./table-rows.ts";
-import { LINES, textLimits, type TextReaderOptions } from "./text-reader.ts";
+import { lineEndOf, lineFraming, type LineOptions, textLimits } from "./text-reader.ts";
 import { unescapeTsv } from "./tsv-writer.ts";
 
-export interface TsvReaderOptions extends TextReaderOptions {
+export interface TsvReaderOptions extends LineOptions {
   /** Default "fail". */
   readonly invalid?: "fail" | "replace";
   /**
@@ -32,16 +32,17 @@ export function tsvReader(
   options?: TsvReaderOptions & { readonly columns?: never },
 ): Reader<readonly string[]>;
 export function tsvReader(options: TsvReaderOptions = {}): Reader<unknown> {
+  const lineEnd = lineEndOf(options, "tsv");
   checkColumns(options.columns, "tsv");
   const shape: TableShape = { header: options.header ?? false, columns: options.columns };
   return {
     kind: "tsv",
-    framing: LINES,
+    framing: lineFraming(lineEnd),
     ...(shape.header !== false && { needsHeader: true }),
     ...textLimits(options),
     decoder: (context) => {
       const rows = rowMaker(shape, headerNames(shape, context), context);
-      return new MappedLines(context, options.invalid ?? "fail", TSV_HINT, (line) =>
+      return new MappedLines(context, options, TSV_HINT, (line) =>
         line === "" && rows.count !== 1 ? SKIP : rows.make(tsvFields(line)),
       );
     },

@@ -2,10 +2,10 @@ import { isAscii, isUtf8 } from "node:buffer";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
-import { LINES, textLimits, type TextReaderOptions } from "./text-reader.ts";
+import { lineEndOf, lineFraming, type LineOptions, textLimits } from "./text-reader.ts";
 import { utf8Length } from "./utf8-length.ts";
 
-export interface WordsOptions extends TextReaderOptions {
+export interface WordsOptions extends LineOptions {
   /** "fail" (default) or "replace"; a wrong sequence is no letter and ends a word. */
   readonly invalid?: "fail" | "replace";
   /** Whether each word is lower-cased (by `toLowerCase`, independent of the locale). Default false. */
@@ -19,25 +19,27 @@ export interface WordsOptions extends TextReaderOptions {
 export function words(options: WordsOptions = {}): Reader<string> {
   const lowerCase = options.lowerCase ?? false;
   const replace = options.invalid === "replace";
+  const lineEnd = lineEndOf(options, "words");
   return {
     kind: "words",
-    framing: LINES,
-    ...(!replace && { native: { kind: "words", lowerCase } as const }),
+    framing: lineFraming(lineEnd),
+    ...(!replace && lineEnd === "\n" && { native: { kind: "words", lowerCase } as const }),
     ...textLimits(options),
-    decoder: (context) => new WordDecoder(context, lowerCase, replace),
+    decoder: (context) => new WordDecoder(context, lowerCase, replace, lineEnd),
   };
 }
 
-const NEWLINE = 10;
 const STRETCH_BYTES = 64 * 1024;
 
 class WordDecoder implements Decoder<string> {
   readonly #context: DecodeContext;
   readonly #lowerCase: boolean;
   readonly #replace: boolean;
+  readonly #newline: number;
   readonly #letters = /\p{L}+/gu;
 
-  constructor(context: DecodeContext, lowerCase: boolean, replace: boolean) {
+  constructor(context: DecodeContext, lowerCase: boolean, replace: boolean, lineEnd: string) {
+    this.#newline = lineEnd.charCodeAt(0);
     this.#context = context;
     this.#lowerCase = lowerCase;
     this.#replace = replace;
@@ -47,7 +49,7 @@ class WordDecoder implements Decoder<string> {
     const buffer = asBuffer(bytes);
     for (let start = 0; start < buffer.length;) {
       // A line that is longer than a stretch is taken whole, so that no word is torn.
-      const found = buffer.indexOf(NEWLINE, Math.min(start + STRETCH_BYTES, buffer.length) - 1);
+      const found = buffer.indexOf(this.#newline, Math.min(start + STRETCH_BYTES, buffer.length) - 1);
       const end = found === -1 ? buffer.length : found + 1;
       this.#stretch(buffer.subarray(start, end), offset + start, batch);
       start = end;
@@ -59,7 +61,7 @@ class WordDecoder implements Decoder<string> {
     else if (isUtf8(buffer)) this.#wide(buffer, offset, batch);
     else {
       for (let start = 0; start < buffer.length;) {
-        const found = buffer.indexOf(NEWLINE, start);
+        const found = buffer.indexOf(this.#newline, start);
         const end = found === -1 ? buffer.length : found;
         const line = buffer.subarray(start, end);
         if (isUtf8(line)) this.#wide(line, offset + start, batch);

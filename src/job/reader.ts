@@ -4,14 +4,22 @@ import type { Compression } from "./writer.ts";
  * How a file is cut into records without decoding them.
  * - `delimiter`: records end with these bytes (the last one may lack them). Files can be split at any byte; a
  *   record belongs to the split in which its first byte lies.
- * - `quoted`: as `delimiter` "\n", but a newline between two `quote` bytes does not end a record (CSV).
+ * - `quoted`: as `delimiter` "\n", but a newline inside a quoted field does not end a record (csv). Bytes:
+ *   `quote`, `delimiter` (default a comma) and `newline` (default "\n"). What is quoted, and what `lenient`
+ *   changes of it: see csvReader.
  * - `fixed`: every record has `bytes` bytes; a shorter last one is an error.
  * - `stream`: only the decoder knows; one split per file, the decoder sees its bytes from the first to the
  *   last.
  */
 export type Framing =
   | { readonly kind: "delimiter"; readonly delimiter: Uint8Array }
-  | { readonly kind: "quoted"; readonly quote: number }
+  | {
+      readonly kind: "quoted";
+      readonly quote: number;
+      readonly delimiter?: number;
+      readonly newline?: number;
+      readonly lenient?: boolean;
+    }
   | { readonly kind: "fixed"; readonly bytes: number }
   | { readonly kind: "stream" };
 

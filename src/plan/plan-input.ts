@@ -1,11 +1,11 @@
 import { SheafError } from "../base/errors.ts";
 import { KiB } from "../base/size.ts";
-import { type Framing, type Input, isSource, type Reader } from "../job/reader.ts";
+import { type Input, isSource, type Reader } from "../job/reader.ts";
 import { type HeldRange, type InputFile, listInput } from "../storage/list-input.ts";
 import type { Split, SplitPiece } from "../task/task-spec.ts";
 import { findCompression } from "./find-compression.ts";
 import { nearHosts } from "./near-hosts.ts";
-import { quoteStates } from "./quote-states.ts";
+import { recordStarts } from "./record-starts.ts";
 import { evenSizes, type SplitSizes, taperedSizes } from "./split-sizes.ts";
 
 export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;
@@ -82,7 +82,7 @@ export async function planInput(
     if (!isSplittable(input, file) || file.fileBytes <= sizes.limit(before)) packer.add(file);
     else {
       const starts = sizes.starts(file.fileBytes, before);
-      for (const piece of await cut(file, input.framing, starts, options.step)) packer.add(piece);
+      for (const piece of await cut(file, input, starts, options.step)) packer.add(piece);
     }
     before += file.fileBytes;
   }
@@ -109,16 +109,17 @@ export function isSplittable(reader: Reader<unknown>, file: PlannedPiece): boole
 
 async function cut(
   file: PlannedPiece,
-  framing: Framing,
+  { framing, recordBytesMax }: Reader<unknown>,
   starts: readonly number[],
   step: (() => void) | undefined,
 ): Promise<PlannedPiece[]> {
-  const inside = framing.kind === "quoted" ? await quoteStates(file, framing.quote, starts, step) : null;
+  const records =
+    framing.kind === "quoted" ? await recordStarts(file, framing, starts, { recordBytesMax, step }) : null;
   return starts.map((start, i) => ({
     ...file,
     start,
     end: starts[i + 1] ?? file.fileBytes,
-    ...(inside !== null && { insideQuotes: inside[i] === true }),
+    ...(records !== null && { recordStart: records[i]! }),
   }));
 }
 

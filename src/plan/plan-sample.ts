@@ -2,7 +2,7 @@ import { KiB } from "../base/size.ts";
 import { type Input, isSource } from "../job/reader.ts";
 import type { Split, SplitPiece } from "../task/task-spec.ts";
 import { type InputPlan, isSplittable, type PlannedPiece } from "./plan-input.ts";
-import { quoteStates } from "./quote-states.ts";
+import { recordStarts } from "./record-starts.ts";
 
 const STRETCHES_MAX = 64;
 const STRETCH_BYTES = 64 * KiB;
@@ -28,11 +28,14 @@ export async function planSample(input: Input<unknown>, plan: InputPlan, step?: 
     if (starts.length === 0) continue;
     if (!isSplittable(input, file)) pieces.push(file);
     else {
-      const { framing } = input;
-      const inside = framing.kind === "quoted" ? await quoteStates(file, framing.quote, starts, step) : null;
+      const { framing, recordBytesMax } = input;
+      const records =
+        framing.kind === "quoted"
+          ? await recordStarts(file, framing, starts, { recordBytesMax, step })
+          : null;
       for (const [i, start] of starts.entries()) {
         const end = Math.min(start + STRETCH_BYTES, file.fileBytes);
-        pieces.push({ ...file, start, end, ...(inside !== null && { insideQuotes: inside[i] === true }) });
+        pieces.push({ ...file, start, end, ...(records !== null && { recordStart: records[i]! }) });
       }
     }
   }

@@ -5,12 +5,22 @@ const closed = { additionalProperties: false } as const;
 const Text = Type.String({ maxLength: 10_000 });
 const Name = Type.String({ minLength: 1, maxLength: 200 });
 const Hash = Type.String({ pattern: "^[0-9a-f]{64}$" });
+const Byte = Type.Integer({ minimum: 0, maximum: 255 });
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 /** A Framing of job/reader.ts; a delimiter's bytes in base64. */
 export const FramingSchema = Type.Union([
   Type.Object({ kind: Type.Literal("delimiter"), delimiter: Type.String({ maxLength: 10_000 }) }, closed),
-  Type.Object({ kind: Type.Literal("quoted"), quote: Type.Integer({ minimum: 0, maximum: 255 }) }, closed),
+  Type.Object(
+    {
+      kind: Type.Literal("quoted"),
+      quote: Byte,
+      delimiter: Type.Optional(Byte),
+      newline: Type.Optional(Byte),
+      lenient: Type.Optional(Type.Boolean()),
+    },
+    closed,
+  ),
   Type.Object({ kind: Type.Literal("fixed"), bytes: Type.Integer({ minimum: 1 }) }, closed),
   Type.Object({ kind: Type.Literal("stream") }, closed),
 ]);

@@ -37,7 +37,7 @@ export const SplitPieceSchema = Type.Union([
         Type.Literal("zstd"),
         Type.Literal("bzip2"),
       ]),
-      insideQuotes: Type.Optional(Type.Boolean()),
+      recordStart: Type.Optional(Whole),
     },
     closed,
   ),

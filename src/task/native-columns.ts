@@ -1,4 +1,5 @@
 import type { FilePiece } from "../format/chunks.ts";
+import { QuotedRows } from "../format/quoted-rows.ts";
 import { limits } from "../base/limits.ts";
 import type { Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import * as layout from "../kernel/layout.ts";
@@ -18,6 +19,7 @@ export class NativeColumns {
   readonly #collector: Collector;
   readonly #batch: RecordBatch<unknown> = { records: [], offsets: [], bad: [] };
   #decoder: Decoder<unknown> | undefined;
+  #rows: QuotedRows | undefined;
   /** The kernel's parameters: a Columns struct. */
   readonly columns: number;
   /** Records in the row taken last: 1, or 0 when it was an empty line. */
@@ -38,6 +40,9 @@ export class NativeColumns {
       recordBytesMax: reader.recordBytesMax ?? limits.recordBytesMaxDefault,
       ...(header !== undefined && { header }),
     });
+    if (reader.framing.kind === "quoted") {
+      this.#rows = new QuotedRows(reader.framing, reader.recordBytesMax ?? limits.recordBytesMaxDefault);
+    }
     const names = scan.names(header, piece.name);
     if (names === undefined) return false;
     const { i32 } = this.#memory.heap;
@@ -55,15 +60,10 @@ export class NativeColumns {
    * @param end of the bytes in hand; @param offset of the row in its file
    */
   takeRow(at: number, end: number, offset: number): number {
-    const { key, value, scan } = this.#plan;
+    const { key, value } = this.#plan;
     const { bytes } = this.#memory;
-    let next = at;
-    for (let quoted = false; next < end; next++) {
-      const byte = bytes[next];
-      if (byte === scan.quote) quoted = !quoted;
-      else if (byte === NEWLINE && !quoted) break;
-    }
-    next = Math.min(next + 1, end);
+    const found = this.#rows?.end(bytes, at, end, true) ?? bytes.indexOf(NEWLINE, at) + 1;
+    const next = found <= 0 || found > end ? end : found;
     const batch = this.#batch;
     batch.records.length = 0;
     batch.offsets.length = 0;

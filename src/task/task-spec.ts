@@ -17,8 +17,8 @@ export type SplitPiece =
       readonly mtimeMs: number;
       /** As found in the file's first bytes when planned. */
       readonly compression: "none" | "gzip" | "zstd" | "bzip2";
-      /** For `quoted` framing: whether `start` lies inside quotes. */
-      readonly insideQuotes?: boolean;
+      /** For `quoted` framing: where the first record begins at or behind `start`. Default: at `start`. */
+      readonly recordStart?: number;
     }
   | { readonly kind: "generate"; readonly index: number; readonly tasks: number };
 

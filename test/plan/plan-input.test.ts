@@ -3,7 +3,6 @@ import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import fc from "fast-check";
 import { csv } from "#src/format/csv.js";
 import { generate } from "#src/format/generate.js";
 import { text } from "#src/format/text.js";
@@ -11,7 +10,6 @@ import { wholeFile } from "#src/format/whole-file.js";
 import { defaultPartitions } from "#src/plan/default-partitions.js";
 import { planInput, type InputPlan } from "#src/plan/plan-input.js";
 import { planSample } from "#src/plan/plan-sample.js";
-import { countByte, quoteStates } from "#src/plan/quote-states.js";
 import type { HeldRange, InputFile } from "#src/storage/list-input.js";
 import { directory, file, read, whole } from "../format/support.ts";
 
@@ -144,38 +142,4 @@ test("the sample is spread over the files and does not depend on the split size"
   assert.ok(records.length > 64 * 600);
   const small = await planInput(text(), ["b.csv"], { workers: 1, splitBytes: 1000, cwd });
   assert.equal((await planSample(text(), small)).bytes, small.totalBytes);
-});
-
-test("quote states are the parity of the quotes before each start", async (t) => {
-  const path = file(t, "");
-  const property = fc.asyncProperty(
-    fc.array(fc.constantFrom('"', "x", "xxxx"), { maxLength: 100 }).map((parts) => parts.join("")),
-    async (content) => {
-      writeFileSync(path, content);
-      const starts = Array.from({ length: content.length }, (_, i) => i);
-      const expected = starts.map((start) => (content.slice(0, start).split('"').length - 1) % 2 === 1);
-      assert.deepEqual(await quoteStates(await whole(path), 0x22, starts), expected);
-    },
-  );
-  await fc.assert(property, { numRuns: 40 });
-});
-
-test("quote states hold over the reads of 1 MiB", async (t) => {
-  const content = Buffer.alloc(3 * 1024 * 1024 + 10, "x");
-  for (const at of [5, 1024 * 1024 - 1, 1024 * 1024, 2 * 1024 * 1024 + 7]) content[at] = 0x22;
-  const mib = 1024 * 1024;
-  const starts = [0, 5, 6, mib - 1, mib, mib + 1, 2 * mib, 2 * mib + 8, 3 * mib + 9];
-  const path = file(t, content);
-  assert.deepEqual(await quoteStates(await whole(path), 0x22, starts), [
-    false,
-    false,
-    true,
-    true,
-    false,
-    true,
-    true,
-    false,
-    false,
-  ]);
-  assert.equal(countByte(Buffer.from('""""'.repeat(100)), 0x22, 1, 399), 398);
 });
