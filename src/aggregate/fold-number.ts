@@ -1,7 +1,6 @@
 import type { NumberFold, NumericOp } from "../job/aggregator.ts";
 import { NUMERIC_OP_SLOTS } from "../job/aggregator.ts";
-import { productError } from "./double-double.ts";
-import { addToSum } from "./numeric-row.ts";
+import { addSquare, addToSum } from "./numeric-row.ts";
 
 /** Small integers, because comparing them is what a loop over ops costs. */
 const OP = { count: 0, sum: 1, min: 2, max: 3 } as const satisfies Record<NumericOp, number>;
@@ -48,7 +47,8 @@ export function foldNumber(plan: FoldPlan, row: Float64Array, at: number, value:
         if (folded > row[slot]!) row[slot] = folded;
         break;
       default:
-        addToSum(row, slot, folded, fold === FOLD.square ? productError(number, number, folded) : 0);
+        if (fold === FOLD.square) addSquare(row, slot, number);
+        else addToSum(row, slot, folded);
     }
   }
 }

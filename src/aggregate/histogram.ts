@@ -10,7 +10,10 @@ export type HistogramOptions =
       readonly edges: readonly number[];
     }
   | {
-      /** Width of every bin. */
+      /**
+       * Width of every bin. The bounds are start + i * width, computed in decimal where both have at most 15
+       * digits: with a width of 0.1 the third is 0.3, as it prints, and the value 0.3 belongs to the bin from it.
+       */
       readonly width: number;
       /** Where a bin starts. Default 0. */
       readonly start?: number;
@@ -124,7 +127,7 @@ function widthBins(options: {
   if (!Number.isFinite(start)) {
     throw refuseArgument("histogram", `start is ${printValue(start)}`, "Give a finite number.");
   }
-  const from = (bin: number): number => start + bin * width;
+  const from = decimalBounds(start, width) ?? ((bin: number): number => start + bin * width);
   return {
     max: positiveInteger("histogram", "max", options.max ?? BINS_MAX_DEFAULT),
     binOf(value) {
@@ -133,12 +136,48 @@ function widthBins(options: {
         throw refuseValue("histogram", value, `within 2^53 bins of ${width}`, "Make the bins wider.");
       }
       // The quotient is rounded: the bounds that are printed decide.
-      if (value < from(bin)) bin--;
-      else if (value >= from(bin + 1)) bin++;
+      while (value < from(bin)) bin--;
+      while (value >= from(bin + 1)) bin++;
       return bin;
     },
     result: (state) => sorted(state).map(([bin, count]) => ({ from: from(bin), to: from(bin + 1), count })),
   };
+}
+
+/** Digits a decimal number may have to be taken for what somebody wrote, and not for a rounded result. */
+const DIGITS_MAX = 15;
+
+/**
+ * The bounds start + bin * width, each the double nearest to the decimal number; undefined for numbers that
+ * nobody writes, such as 1 / 3.
+ */
+function decimalBounds(start: number, width: number): ((bin: number) => number) | undefined {
+  const [first, step] = [decimal(start), decimal(width)];
+  if (first === undefined || step === undefined) return undefined;
+  const exponent = Math.min(first.exponent, step.exponent);
+  if (Math.max(first.exponent, step.exponent) - exponent > 30) return undefined;
+  const from = first.digits * 10n ** BigInt(first.exponent - exponent);
+  const by = step.digits * 10n ** BigInt(step.exponent - exponent);
+  const [plainFrom, plainBy, scale] = [Number(from), Number(by), 10 ** -exponent];
+  const plain = exponent <= 0 && exponent >= -22;
+  return (bin) => {
+    const units = plainFrom + bin * plainBy;
+    // Both exact: their quotient is rounded once.
+    if (plain && Math.abs(bin * plainBy) <= PLAIN_MAX && Math.abs(units) <= PLAIN_MAX) return units / scale;
+    return Number(`${from + BigInt(bin) * by}e${exponent}`);
+  };
+}
+
+/** Below this, integers and their sums are exact. */
+const PLAIN_MAX = 2 ** 52;
+
+/** digits * 10^exponent, as the number prints; undefined when it has too many digits. */
+function decimal(x: number): { readonly digits: bigint; readonly exponent: number } | undefined {
+  const [mantissa = "", power = "0"] = String(x).split("e");
+  const [whole = "", fraction = ""] = mantissa.split(".");
+  const digits = BigInt(whole + fraction);
+  if (String(digits).replace(/^-|0+$/g, "").length > DIGITS_MAX) return undefined;
+  return { digits, exponent: Number(power) - fraction.length };
 }
 
 function sorted(state: HistogramState): [number, number][] {

@@ -17,7 +17,8 @@ export interface MeasureOptions<V> {
 
 /** Compares measures; plain numbers, the usual case, first. */
 export function compareMeasures(a: Measure, b: Measure): number {
-  return typeof a === "number" && typeof b === "number" ? a - b : compareKeys(a, b);
+  // Not a - b: of two infinities that is NaN.
+  return typeof a === "number" && typeof b === "number" ? (a < b ? -1 : a > b ? 1 : 0) : compareKeys(a, b);
 }
 
 /** @throws SheafError VALUE_INVALID when `measure` is NaN or nothing that can be compared. */

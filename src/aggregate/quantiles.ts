@@ -26,13 +26,15 @@ export interface QuantileState {
 
 /**
  * Quantiles of numbers, in the order asked: `quantiles([0.5, 0.99])` gives [median, 99th percentile]; null
- * for no values. The q-quantile is the smallest value that at least q of all values do not exceed (nearest
- * rank: one of the values, never an interpolation); 0 is the smallest, 1 the largest value.
+ * for no values. The q-quantile of n sorted values stands at place q * (n - 1), counted from 0; between two
+ * places it is interpolated in proportion, as numpy, pandas, R (type 7) and SQL's percentile_cont have it: of 1,
+ * 2, 3, 4 the median is 2.5. 0 is the smallest, 1 the largest value.
  *
- * Exact up to 256 values per key. Beyond that a DDSketch answers within `error` of the exact value,
- * relative to it. It is used, and not a t-digest or KLL, because it only counts: whichever way values were
- * split and states merged, the state is the same, and so is the result. The others compress as they go, and
- * their result depends on when.
+ * Exact up to 256 values per key. Beyond that a DDSketch gives each of the two neighbours within `error` of
+ * itself; so the quantile is within `error` of the exact one, relative to it, where both neighbours have the same
+ * sign, and else relative to the larger of them. A sketch is used, and not a t-digest or KLL, because it only
+ * counts: whichever way values were split and states merged, the state is the same, and so is the result. The
+ * others compress as they go, and their result depends on when.
  *
  * Values: finite numbers; others throw VALUE_INVALID.
  */
@@ -124,28 +126,41 @@ function useBuckets(state: QuantileState, sketch: DdSketch): void {
 
 function quantilesOf(state: QuantileState, sketch: DdSketch, qs: readonly number[]): number[] | null {
   if (state.count === 0) return null;
-  const ranks = qs.map((q) => nearestRank(q, state.count));
-  if (state.values !== null) {
-    const values = Float64Array.from(state.values).sort();
-    return ranks.map((rank) => values[rank - 1]!);
-  }
-  const buckets = sortedBuckets(state);
-  return ranks.map((rank) => {
-    if (rank === 1) return state.min;
-    if (rank === state.count) return state.max;
-    let seen = 0;
-    const found = buckets.find(([, count]) => (seen += count) >= rank)!;
-    return Math.min(state.max, Math.max(state.min, sketch.valueOf(found[0])));
-  });
+  const at = valuesAt(state, sketch);
+  return qs.map((q) => interpolated(q, state.count, at));
 }
 
-/**
- * Counting from 1. A q such as 0.07 is a little more than seven hundredths: a product that near to an
- * integer is meant to be it.
- */
-function nearestRank(q: number, count: number): number {
-  const exact = q * count;
-  return Math.min(count, Math.max(1, Math.ceil(exact - exact * 4 * Number.EPSILON)));
+/** Gives the value at a place of the sorted values, counted from 0. */
+function valuesAt(state: QuantileState, sketch: DdSketch): (place: number) => number {
+  if (state.values !== null) {
+    const values = Float64Array.from(state.values).sort();
+    return (place) => values[place]!;
+  }
+  const buckets = sortedBuckets(state);
+  return (place) => {
+    if (place === 0) return state.min;
+    if (place === state.count - 1) return state.max;
+    let seen = 0;
+    const found = buckets.find(([, count]) => (seen += count) > place)!;
+    return Math.min(state.max, Math.max(state.min, sketch.valueOf(found[0])));
+  };
+}
+
+function interpolated(q: number, count: number, at: (place: number) => number): number {
+  // A q such as 0.07 is a little more than seven hundredths: a product that near to an integer is meant to be it.
+  const exact = q * (count - 1);
+  const near = Math.round(exact);
+  const place = Math.abs(exact - near) <= exact * 4 * Number.EPSILON ? near : exact;
+  const below = Math.floor(place);
+  const low = at(below);
+  if (below === place) return low;
+  const high = at(below + 1);
+  if (low === high) return low;
+  const part = place - below;
+  // Halves apart, so that neither their sum nor their distance overflows.
+  if (part === 0.5) return Number.isFinite(low + high) ? (low + high) / 2 : low / 2 + high / 2;
+  const between = low * (1 - part) + high * part;
+  return Math.min(high, Math.max(low, between));
 }
 
 function sortedBuckets(state: QuantileState): [number, number][] {

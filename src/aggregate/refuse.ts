@@ -28,6 +28,17 @@ export function refuseOverflow(kind: string): SheafError {
   );
 }
 
+/** A result that rounding on the way may have changed. */
+export function refuseUnsettled(kind: string): SheafError {
+  return new SheafError(
+    "NUMBER_RANGE",
+    `${kind}(): the values differ so much in size that what is left of them is lost in rounding`,
+    {
+      hint: "Scale the values in map so that they lie between 1e-140 and 1e140, or give those of other magnitudes another key.",
+    },
+  );
+}
+
 /** An argument of an aggregator that makes no sense. */
 export function refuseArgument(kind: string, what: string, hint: string): SheafError {
   return new SheafError("JOB_INVALID", `${kind}(): ${what}`, { hint });

@@ -2,16 +2,17 @@
  * One accumulator of a numeric state. A state is a row of 64-bit floats; each op owns the given number of
  * slots:
  * - `count` 1 slot, starts at 0, merges by addition (always an exact integer below 2^53);
- * - `sum` 2 slots (high, low): a double-double sum, starts at (0, 0), merges by double-double addition;
+ * - `sum` 4 slots: an exact sum in three parts, starts at (0, 0, 0), merges without rounding, and a bound of what
+ *   even three could not hold; its value is the sum of the first three;
  * - `min` 1 slot, starts at +Infinity; `max` 1 slot, starts at -Infinity.
  */
 export type NumericOp = "count" | "sum" | "min" | "max";
 
 /** Slots one op owns. Part of the run file format: frozen. */
-export const NUMERIC_OP_SLOTS: Readonly<Record<NumericOp, number>> = { count: 1, sum: 2, min: 1, max: 1 };
+export const NUMERIC_OP_SLOTS: Readonly<Record<NumericOp, number>> = { count: 1, sum: 4, min: 1, max: 1 };
 
 /**
- * What a plain number puts into one op: 1, itself, its square (as an exact double-double), or 0 where it is a
+ * What a plain number puts into one op: 1, itself, its square (exactly), or 0 where it is a
  * safe integer and 1 where it is not.
  */
 export type NumberFold = "one" | "value" | "square" | "inexact";

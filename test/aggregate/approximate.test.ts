@@ -149,10 +149,18 @@ test("a sketch's buckets answer within the error for every double", () => {
 
 const QS = [0, 0.01, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1];
 
-function nearestRanks(values: readonly number[]): number[] {
+/** What each of QS lies between, and how far from the first of the two: in thousandths, so that nothing is rounded. */
+function neighbours(values: readonly number[]): { low: number; high: number; part: number }[] {
   const sorted = [...values].sort((a, b) => a - b);
-  // In thousandths, so that no quantile is a little more than it says.
-  return QS.map((q) => sorted[Math.max(1, Math.ceil((Math.round(q * 1000) * sorted.length) / 1000)) - 1]!);
+  return QS.map((q) => {
+    const place = Math.round(q * 1000) * (sorted.length - 1);
+    const below = Math.floor(place / 1000);
+    return {
+      low: sorted[below]!,
+      high: sorted[Math.min(below + 1, sorted.length - 1)]!,
+      part: (place % 1000) / 1000,
+    };
+  });
 }
 
 function lognormal(n: number): number[] {
@@ -166,13 +174,16 @@ function lognormal(n: number): number[] {
 test("quantiles are exact up to 256 values and within the error beyond", () => {
   for (const n of [1, 2, 100, 255, 256, 257, 1_000, 20_000]) {
     const values = lognormal(n);
-    const wanted = nearestRanks(values);
+    const wanted = neighbours(values);
     for (const error of [0.001, 0.01, 0.1]) {
       const got = fold(quantiles(QS, { error }), values)!;
-      for (const [i, value] of wanted.entries()) {
-        const allowed = n <= 256 || i === 0 || i === QS.length - 1 ? 0 : Math.abs(value) * (error + 1e-12);
+      for (const [i, { low, high, part }] of wanted.entries()) {
+        const value = low * (1 - part) + high * part;
+        // Each neighbour may be off by `error` of itself.
+        const largest = (Math.abs(low) * (1 - part) + Math.abs(high) * part) * error;
+        const allowed = n <= 256 || i === 0 || i === QS.length - 1 ? 0 : largest;
         assert.ok(
-          Math.abs(got[i]! - value) <= allowed,
+          Math.abs(got[i]! - value) <= allowed + Math.abs(high - low) * 1e-12 + Math.abs(value) * 1e-12,
           `${got[i]} for ${value} at ${QS[i]} of ${n}, error ${error}`,
         );
       }
@@ -205,13 +216,28 @@ test("sketches take over at the stated size: it is part of packed states and of 
   assert.ok(packed(distinctApprox(), numbers) instanceof Uint8Array);
 });
 
-test("quantiles at round ranks are not off by one", () => {
-  const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
+test("quantiles at round places are values, between them in proportion", () => {
+  const hundred = Array.from({ length: 101 }, (_, i) => i);
   const qs = hundred.map((n) => n / 100);
   assert.deepEqual(fold(quantiles(qs), hundred), hundred);
   assert.equal(fold(median(), [3, 1, 2]), 2);
-  assert.equal(fold(median(), [2, 1]), 1);
+  assert.equal(fold(median(), [2, 1]), 1.5);
+  assert.equal(fold(median(), [7]), 7);
   assert.equal(fold(median(), []), null);
+  // numpy.quantile([15, 20, 35, 40, 50], q), its default method.
+  const got = fold(quantiles([0.05, 0.3, 0.4, 0.5, 1]), [15, 20, 35, 40, 50]);
+  assert.deepEqual(got, [16, 23, 29, 35, 50]);
+});
+
+test("a median neither overflows nor leaves its neighbours", () => {
+  const big = Number.MAX_VALUE;
+  assert.equal(fold(median(), [big, big]), big);
+  assert.equal(fold(median(), [big, big / 2]), big * 0.75);
+  assert.equal(fold(median(), [-big, big]), 0);
+  const [first = 0, third = 0] = fold(quantiles([0.25, 0.75]), [-big, big])!;
+  assert.ok(Math.abs(first / big + 0.5) < 1e-15 && Math.abs(third / big - 0.5) < 1e-15);
+  assert.equal(fold(median(), [5e-324, 5e-324]), 5e-324);
+  assert.deepEqual(fold(quantiles([0.1, 0.7]), [0.1, 0.1, 0.1]), [0.1, 0.1]);
 });
 
 test("arguments that make no sense are refused by name", () => {

@@ -102,7 +102,9 @@ const cases: readonly Case[] = [
   define("distinctApprox, few registers", distinctApprox({ precision: 4 }), key),
   define("quantiles", quantiles([0, 0.5, 1]), number, (values) => {
     const sorted = ascending(noNegativeZero(values));
-    return sorted.length === 0 ? null : [sorted[0], sorted[Math.ceil(sorted.length / 2) - 1], sorted.at(-1)];
+    const middle = (sorted.length - 1) / 2;
+    const half = (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2;
+    return sorted.length === 0 ? null : [sorted[0], half, sorted.at(-1)];
   }),
   define("median", median(), number),
   define("histogram by edges", histogram({ edges: [-5, 0, 10] }), number, (values) =>

@@ -57,7 +57,7 @@ function scan(bench: Bench, s: Scan): Result {
   const drain = (): void => {
     for (const [key, row] of bench.rows(table)) {
       const old = rows.get(key.slice(1));
-      assert.equal(row[2], 0, "these sums need no low half");
+      assert.deepEqual(row.slice(2, 5), [0, 0, 0], "these sums need no more than their first part");
       rows.set(key.slice(1), old ? mergeRows(old, dropLow(row)) : dropLow(row));
     }
     bench.kernels.tableReset(table);
@@ -84,7 +84,7 @@ function scan(bench: Bench, s: Scan): Result {
   return { rows: Object.fromEntries([...rows].sort()), left };
 }
 
-const dropLow = (row: readonly number[]): number[] => row.filter((_, i) => i !== 2);
+const dropLow = (row: readonly number[]): number[] => row.filter((_, i) => i < 2 || i > 4);
 
 function mergeRows(a: readonly number[], b: readonly number[]): number[] {
   return [

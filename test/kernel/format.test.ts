@@ -64,11 +64,14 @@ for (const kind of KINDS) {
       [bytesOf(1.5), "<JS>\n"],
       [bytesOf(Infinity), "<JS>\n"],
       [bytesOf(Number.NaN), "<JS>\n"],
-      [bytesOf(5, 0, 0), "key\t5\n"],
-      [bytesOf(5, 0, -Infinity), "key\t5\n"],
-      [bytesOf(5, 0, 1), "<JS>\n"],
-      [bytesOf(5, 1e-9, 0), "<JS>\n"],
+      [bytesOf(5, 0, 0, 0, 0), "key\t5\n"],
+      [bytesOf(5, 0, 0, 0, -Infinity), "key\t5\n"],
+      [bytesOf(5, 0, 0, 0, 1), "<JS>\n"],
+      [bytesOf(5, 1e-9, 0, 0, 0), "<JS>\n"],
+      [bytesOf(5, 0, 1, 0, 0), "<JS>\n"],
+      [bytesOf(5, 0, 0, 1e-99, 0), "<JS>\n"],
       [bytesOf(5, 0), "<JS>\n"],
+      [bytesOf(5, 0, 0), "<JS>\n"],
       [none, "key\n"],
       [Uint8Array.of(0), "key\n"],
       [Uint8Array.of(1), "<JS>\n"],
@@ -106,7 +109,8 @@ for (const kind of KINDS) {
         const length = random.below(4) === 0 ? random.below(200) : random.below(20);
         return {
           key: latin1(`P${"k".repeat(length)}`),
-          value: format === "formatText" ? none : random.below(2) === 0 ? bytesOf(n) : bytesOf(-n - 1, 0, 0),
+          value:
+            format === "formatText" ? none : random.below(2) === 0 ? bytesOf(n) : bytesOf(-n - 1, 0, 0, 0, 0),
         };
       });
       const want = records.map(({ key, value }) => {

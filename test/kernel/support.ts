@@ -30,7 +30,7 @@ export const KINDS: readonly KernelKind[] = ["wasm", "typescript"];
 
 const START_OF_OP: Readonly<Record<number, readonly number[]>> = {
   1: [0],
-  2: [0, 0],
+  2: [0, 0, 0, 0],
   3: [Infinity],
   4: [-Infinity],
   5: [0],

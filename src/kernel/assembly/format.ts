@@ -90,7 +90,7 @@ export function formatTsv(ptr: usize, end: usize, out: usize, outEnd: usize, ctl
       continue;
     }
     const value = key + keyLen;
-    const isRow = valLen == 8 || (valLen == 24 && isExactSum(value));
+    const isRow = valLen == 8 || (valLen == 40 && isExactSum(value));
     const number = load<f64>(value);
     if (!isRow || !isPlainInteger(number)) return finish(ctl, STATUS_NEED_JS, ptr, out, records);
     const magnitude = <u64>abs(number);
@@ -110,10 +110,12 @@ export function formatTsv(ptr: usize, end: usize, out: usize, outEnd: usize, ctl
   return finish(ctl, STATUS_DONE, ptr, out, records);
 }
 
-/** A sum row (high, low, inexact) whose value is `high` and of integers alone. */
+/** A sum row (three parts, lost, inexact) whose value is the first part and of integers alone. */
 @inline
 function isExactSum(row: usize): bool {
-  return load<f64>(row + 8) == 0 && load<f64>(row + 16) <= 0;
+  return (
+    load<f64>(row + 8) == 0 && load<f64>(row + 16) == 0 && load<f64>(row + 24) == 0 && load<f64>(row + 32) <= 0
+  );
 }
 
 @inline

@@ -10,12 +10,14 @@ export function mergeRow(row: usize, other: usize, ops: usize, opsCount: u32): v
     const op: u32 = load<u8>(ops + i) & 15;
     const x = load<f64>(other);
     if (op == OP_SUM) {
-      addToSum(row, x, load<f64>(other + 8));
+      mergeSum(row, other);
+      row += SUM_BYTES;
+      other += SUM_BYTES;
+    } else {
+      putSlot(op, row, x);
       row += 8;
       other += 8;
-    } else putSlot(op, row, x);
-    row += 8;
-    other += 8;
+    }
   }
 }
 
@@ -27,18 +29,17 @@ export function addNumber(row: usize, ops: usize, opsCount: u32, number: f64): v
     let fold: u32 = load<u8>(ops + i) & 0xf0;
     if (fold == 0) fold = op == OP_COUNT ? FOLD_ONE : op == OP_FLAG ? FOLD_INEXACT : FOLD_VALUE;
     let x = value;
-    let low: f64 = 0;
     if (fold == FOLD_ONE) x = 1;
     else if (fold == FOLD_INEXACT) x = abs(value) <= 9007199254740991.0 && trunc(value) == value ? 0 : 1;
-    else if (fold == FOLD_SQUARE) {
-      x = value * value;
-      if (op == OP_SUM) low = squareError(value, x);
-    }
+    else if (fold == FOLD_SQUARE) x = value * value;
     if (op == OP_SUM) {
-      addToSum(row, x, low);
+      if (fold == FOLD_SQUARE) addSquare(row, value, x);
+      else addToSum(row, x);
+      row += SUM_BYTES;
+    } else {
+      putSlot(op, row, x);
       row += 8;
-    } else putSlot(op, row, x);
-    row += 8;
+    }
   }
 }
 
@@ -53,24 +54,58 @@ function putSlot(op: u32, slot: usize, x: f64): void {
   }
 }
 
-/** AccurateDWPlusDW: see src/aggregate/numeric-row.ts, whose order of operations this is. */
+/** Bytes of a sum: three parts and what they lack. See src/aggregate/numeric-row.ts, which this follows. */
+const SUM_BYTES: usize = 32;
+
 @inline
-function addToSum(sum: usize, high: f64, low: f64): void {
-  const h1 = load<f64>(sum);
-  const l1 = load<f64>(sum + 8);
-  const s = h1 + high;
-  const t = s - h1;
-  const e = h1 - (s - t) + (high - t);
-  const u = l1 + low;
-  const g = u - l1;
-  const f = l1 - (u - g) + (low - g);
-  const c = e + u;
-  const v = s + c;
-  const w = c - (v - s);
-  const d = f + w;
-  const result = v + d;
-  store<f64>(sum, result);
-  store<f64>(sum + 8, d - (result - v));
+function addToSum(sum: usize, x: f64): void {
+  const error = twoSum(sum, x);
+  if (error != 0) carry(sum, error);
+}
+
+/** Adds to one slot; returns the error. */
+@inline
+function twoSum(slot: usize, x: f64): f64 {
+  const a = load<f64>(slot);
+  const s = a + x;
+  const t = s - a;
+  store<f64>(slot, s);
+  return a - (s - t) + (x - t);
+}
+
+@inline
+function carry(sum: usize, x: f64): void {
+  const error = twoSum(sum + 8, x);
+  if (error != 0) carryOn(sum, error);
+}
+
+function carryOn(sum: usize, x: f64): void {
+  const rest = twoSum(sum + 16, x);
+  store<f64>(sum + 16, twoSum(sum + 8, load<f64>(sum + 16)));
+  store<f64>(sum + 8, twoSum(sum, load<f64>(sum + 8)));
+  store<f64>(sum + 16, twoSum(sum + 8, load<f64>(sum + 16)));
+  if (rest == 0) return;
+  store<f64>(sum + 24, load<f64>(sum + 24) + abs(twoSum(sum + 16, rest)));
+}
+
+function addSquare(sum: usize, x: f64, square: f64): void {
+  addToSum(sum, square);
+  addToSum(sum, squareError(x, square));
+  if (square < SQUARE_MIN && x != 0) store<f64>(sum + 24, load<f64>(sum + 24) + SQUARE_LOST);
+}
+
+/** 2^-960 and 2^-1070. */
+const SQUARE_MIN: f64 = reinterpret<f64>(<u64>(1023 - 960) << 52);
+const SQUARE_LOST: f64 = reinterpret<f64>(<u64>1 << 4);
+
+function mergeSum(sum: usize, other: usize): void {
+  const c = load<f64>(other + 16);
+  const b = load<f64>(other + 8);
+  const a = load<f64>(other);
+  if (c != 0) addToSum(sum, c);
+  if (b != 0) addToSum(sum, b);
+  if (a != 0) addToSum(sum, a);
+  store<f64>(sum + 24, load<f64>(sum + 24) + load<f64>(other + 24));
 }
 
 /** The error of `square = x * x` (Dekker's product): see productError in src/aggregate/double-double.ts. */

@@ -49,12 +49,10 @@ export function formatTsv(
     }
     const value = key + keyLen;
     if (valLen === 0 || (valLen === 1 && u8[value] === VALUE_UNDEFINED)) return "\n";
-    if (valLen !== 8 && valLen !== 24) return undefined;
-    if (
-      valLen === 24 &&
-      !(view.getFloat64(value + 8, true) === 0 && view.getFloat64(value + 16, true) <= 0)
-    ) {
-      return undefined;
+    if (valLen !== 8 && valLen !== 40) return undefined;
+    if (valLen === 40) {
+      const [b, c, lost, flag] = [8, 16, 24, 32].map((at) => view.getFloat64(value + at, true));
+      if (b !== 0 || c !== 0 || lost !== 0 || !(flag! <= 0)) return undefined;
     }
     const number = view.getFloat64(value, true);
     return Number.isSafeInteger(number) && !Object.is(number, -0) ? `\t${number}\n` : undefined;

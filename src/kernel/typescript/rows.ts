@@ -25,12 +25,14 @@ export function mergeRow(
     const op = u8[ops + i]! & 15;
     const x = view.getFloat64(other, true);
     if (op === OP_SUM) {
-      addToSum(view, row, x, view.getFloat64(other + 8, true));
+      mergeSum(view, row, other);
+      row += SUM_BYTES;
+      other += SUM_BYTES;
+    } else {
+      putSlot(view, op, row, x);
       row += 8;
       other += 8;
-    } else putSlot(view, op, row, x);
-    row += 8;
-    other += 8;
+    }
   }
 }
 
@@ -57,10 +59,13 @@ export function addNumber(
             ? value * value
             : value + 0;
     if (op === OP_SUM) {
-      addToSum(view, row, x, fold === FOLD_SQUARE ? squareError(value, x) : 0);
+      if (fold === FOLD_SQUARE) addSquare(view, row, value, x);
+      else addToSum(view, row, x);
+      row += SUM_BYTES;
+    } else {
+      putSlot(view, op, row, x);
       row += 8;
-    } else putSlot(view, op, row, x);
-    row += 8;
+    }
   }
 }
 
@@ -71,23 +76,46 @@ function putSlot(view: DataView, op: number, slot: number, x: number): void {
   else if (op === OP_MAX || op === OP_FLAG) view.setFloat64(slot, x > old ? x : old, true);
 }
 
-/** AccurateDWPlusDW: see src/aggregate/numeric-row.ts, whose order of operations this is. */
-function addToSum(view: DataView, sum: number, high: number, low: number): void {
-  const h1 = view.getFloat64(sum, true);
-  const l1 = view.getFloat64(sum + 8, true);
-  const s = h1 + high;
-  const t = s - h1;
-  const e = h1 - (s - t) + (high - t);
-  const u = l1 + low;
-  const g = u - l1;
-  const f = l1 - (u - g) + (low - g);
-  const c = e + u;
-  const v = s + c;
-  const w = c - (v - s);
-  const d = f + w;
-  const result = v + d;
-  view.setFloat64(sum, result, true);
-  view.setFloat64(sum + 8, d - (result - v), true);
+/** Bytes of a sum: three parts and what they lack. See src/aggregate/numeric-row.ts, which this follows. */
+const SUM_BYTES = 32;
+
+function addToSum(view: DataView, sum: number, x: number): void {
+  const error = twoSum(view, sum, x);
+  if (error === 0) return;
+  const more = twoSum(view, sum + 8, error);
+  if (more === 0) return;
+  const rest = twoSum(view, sum + 16, more);
+  const slot = (at: number): number => view.getFloat64(sum + at, true);
+  view.setFloat64(sum + 16, twoSum(view, sum + 8, slot(16)), true);
+  view.setFloat64(sum + 8, twoSum(view, sum, slot(8)), true);
+  view.setFloat64(sum + 16, twoSum(view, sum + 8, slot(16)), true);
+  if (rest === 0) return;
+  view.setFloat64(sum + 24, slot(24) + Math.abs(twoSum(view, sum + 16, rest)), true);
+}
+
+/** Adds to one slot; returns the error. */
+function twoSum(view: DataView, slot: number, x: number): number {
+  const a = view.getFloat64(slot, true);
+  const s = a + x;
+  const t = s - a;
+  view.setFloat64(slot, s, true);
+  return a - (s - t) + (x - t);
+}
+
+function addSquare(view: DataView, sum: number, x: number, square: number): void {
+  addToSum(view, sum, square);
+  addToSum(view, sum, squareError(x, square));
+  if (square < 2 ** -960 && x !== 0) {
+    view.setFloat64(sum + 24, view.getFloat64(sum + 24, true) + 2 ** -1070, true);
+  }
+}
+
+function mergeSum(view: DataView, sum: number, other: number): void {
+  for (let slot = 16; slot >= 0; slot -= 8) {
+    const x = view.getFloat64(other + slot, true);
+    if (x !== 0) addToSum(view, sum, x);
+  }
+  view.setFloat64(sum + 24, view.getFloat64(sum + 24, true) + view.getFloat64(other + 24, true), true);
 }
 
 /** The error of `square = x * x` (Dekker's product): see productError in src/aggregate/double-double.ts. */
