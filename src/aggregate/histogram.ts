@@ -12,7 +12,7 @@ export type HistogramOptions =
   | {
       /**
        * Width of every bin. The bounds are start + i * width, computed in decimal where both have at most 15
-       * digits: with a width of 0.1 the third is 0.3, as it prints, and the value 0.3 belongs to the bin from it.
+       * digits: with a width of 0.1 the third is 0.3, as it prints, and 0.3 belongs to the bin from it.
        */
       readonly width: number;
       /** Where a bin starts. Default 0. */

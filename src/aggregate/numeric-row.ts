@@ -1,9 +1,9 @@
 /**
  * Rows: the states of numeric aggregators, as stretches of 64-bit floats.
  *
- * A `sum` op is an expansion: three slots whose exact sum is the value, and a fourth, `lost`, that bounds what
- * three doubles could not hold. Adding a number adds it to the first slot and carries the rounding error, which
- * is a double itself, to the next:
+ * A `sum` op is an expansion: three slots whose exact sum is the value, and a fourth, `lost`, that bounds
+ * what three doubles could not hold. Adding a number adds it to the first slot and carries the rounding
+ * error, which is a double itself, to the next:
  *
  *     twoSum(a, x): s = a + x; t = s - a; error = (a - (s - t)) + (x - t)       (Knuth; exact)
  *
@@ -130,7 +130,7 @@ function mergeSum(row: Float64Array, to: number, other: Float64Array, from: numb
   row[to + 3] = row[to + 3]! + other[from + 3]!;
 }
 
-/** A sum in its one form: high is the exact sum rounded, low what is left of it rounded, rest the remainder. */
+/** A sum in its one form: high is the exact sum rounded, low what is left rounded, rest the remainder. */
 export interface ExactSum {
   readonly high: number;
   readonly low: number;

@@ -27,14 +27,14 @@ export interface QuantileState {
 /**
  * Quantiles of numbers, in the order asked: `quantiles([0.5, 0.99])` gives [median, 99th percentile]; null
  * for no values. The q-quantile of n sorted values stands at place q * (n - 1), counted from 0; between two
- * places it is interpolated in proportion, as numpy, pandas, R (type 7) and SQL's percentile_cont have it: of 1,
- * 2, 3, 4 the median is 2.5. 0 is the smallest, 1 the largest value.
+ * places it is interpolated in proportion, as numpy, pandas, R (type 7) and SQL's percentile_cont have it:
+ * of 1, 2, 3, 4 the median is 2.5. 0 is the smallest, 1 the largest value.
  *
  * Exact up to 256 values per key. Beyond that a DDSketch gives each of the two neighbours within `error` of
- * itself; so the quantile is within `error` of the exact one, relative to it, where both neighbours have the same
- * sign, and else relative to the larger of them. A sketch is used, and not a t-digest or KLL, because it only
- * counts: whichever way values were split and states merged, the state is the same, and so is the result. The
- * others compress as they go, and their result depends on when.
+ * itself; so the quantile is within `error` of the exact one, relative to it, where both neighbours have the
+ * same sign, and else relative to the larger of them. A sketch is used, and not a t-digest or KLL, because it
+ * only counts: whichever way values were split and states merged, the state is the same, and so is the
+ * result. The others compress as they go, and their result depends on when.
  *
  * Values: finite numbers; others throw VALUE_INVALID.
  */
@@ -147,7 +147,7 @@ function valuesAt(state: QuantileState, sketch: DdSketch): (place: number) => nu
 }
 
 function interpolated(q: number, count: number, at: (place: number) => number): number {
-  // A q such as 0.07 is a little more than seven hundredths: a product that near to an integer is meant to be it.
+  // A q such as 0.07 is a little more than seven hundredths: a product so near to an integer is meant so.
   const exact = q * (count - 1);
   const near = Math.round(exact);
   const place = Math.abs(exact - near) <= exact * 4 * Number.EPSILON ? near : exact;

@@ -34,7 +34,7 @@ export function refuseUnsettled(kind: string): SheafError {
     "NUMBER_RANGE",
     `${kind}(): the values differ so much in size that what is left of them is lost in rounding`,
     {
-      hint: "Scale the values in map so that they lie between 1e-140 and 1e140, or give those of other magnitudes another key.",
+      hint: "Scale the values in map to between 1e-140 and 1e140, or give those of other sizes another key.",
     },
   );
 }

@@ -2,8 +2,8 @@
  * One accumulator of a numeric state. A state is a row of 64-bit floats; each op owns the given number of
  * slots:
  * - `count` 1 slot, starts at 0, merges by addition (always an exact integer below 2^53);
- * - `sum` 4 slots: an exact sum in three parts, starts at (0, 0, 0), merges without rounding, and a bound of what
- *   even three could not hold; its value is the sum of the first three;
+ * - `sum` 4 slots: an exact sum in three parts, starts at (0, 0, 0), merges without rounding, and a bound of
+ *   what even three could not hold; its value is the sum of the first three;
  * - `min` 1 slot, starts at +Infinity; `max` 1 slot, starts at -Infinity.
  */
 export type NumericOp = "count" | "sum" | "min" | "max";

@@ -34,7 +34,8 @@
 //
 // Op: one byte, how a part of a state row merges and (in its high half) what a plain number puts into it.
 //   count: 1 slot, added; a number puts 1. sum: 4 slots, an exact sum in three parts and a bound of what
-//   they lack; the number. min, max: 1 slot; the number. flag: as max, but a number puts 0 when it is a safe integer and else 1.
+//   they lack; the number. min, max: 1 slot; the number. flag: as max, but a number puts 0 when it is a safe
+//   integer and else 1.
 //   FOLD_* says otherwise: 1, the number, its square (exactly), or 0 / 1 as for flag.
 //
 // Control: how a scanning kernel reports where it stopped (i32 each).

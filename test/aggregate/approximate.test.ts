@@ -149,7 +149,7 @@ test("a sketch's buckets answer within the error for every double", () => {
 
 const QS = [0, 0.01, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1];
 
-/** What each of QS lies between, and how far from the first of the two: in thousandths, so that nothing is rounded. */
+/** What each of QS lies between, and how far from the first: in thousandths, so that nothing is rounded. */
 function neighbours(values: readonly number[]): { low: number; high: number; part: number }[] {
   const sorted = [...values].sort((a, b) => a - b);
   return QS.map((q) => {

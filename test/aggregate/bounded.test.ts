@@ -164,3 +164,26 @@ test("stats are numeric when all members are, with their ops in order", () => {
   assert.equal(stats({ n: count(), all: set<number>() }).numeric, undefined);
   assert.deepEqual(fold(stats({ n: count(), all: set<number>() }), [2, 1]), { n: 2, all: [1, 2] });
 });
+
+test("measures that are infinite tie, and the first of them stays", () => {
+  for (const [made, wanted] of [
+    [argMax<[number, string]>({ by: ([measure]) => measure }), [Infinity, "b"]],
+    [argMin<[number, string]>({ by: ([measure]) => measure }), [-Infinity, "d"]],
+    [
+      topK<[number, string]>(2, { by: ([measure]) => measure }),
+      [
+        [Infinity, "b"],
+        [Infinity, "c"],
+      ],
+    ],
+  ] as const) {
+    const items: [number, string][] = [
+      [5, "a"],
+      [Infinity, "b"],
+      [Infinity, "c"],
+      [-Infinity, "d"],
+      [-Infinity, "e"],
+    ];
+    assert.deepEqual(fold(made as Aggregator<[number, string], unknown>, items), wanted);
+  }
+});

@@ -222,20 +222,15 @@ test("rows of numbers are combined: one record a key, as adding all in order wou
       }
       return [...keys.values()].map((key): Pair => {
         const value = random.below(1000) - 500;
-        return [key, row([1, value, value, value, 0])];
+        return [key, row([1, value, value, value, 0, 0, 0])];
       });
     });
     const expected = new Map<string, number[]>();
     for (const [key, value] of runs.flat()) {
       const at = (value as Buffer).readDoubleLE(8);
-      const before = expected.get(nameOf(key)) ?? [0, Infinity, -Infinity, 0, 0];
-      expected.set(nameOf(key), [
-        before[0]! + 1,
-        Math.min(before[1]!, at),
-        Math.max(before[2]!, at),
-        before[3]! + at,
-        0,
-      ]);
+      const [count, least, most, sum] = expected.get(nameOf(key)) ?? [0, Infinity, -Infinity, 0];
+      const row = [count! + 1, Math.min(least!, at), Math.max(most!, at), sum! + at, 0, 0, 0];
+      expected.set(nameOf(key), row);
     }
     const memory = new TaskMemory(1 * MiB);
     const got = drain(
@@ -247,7 +242,10 @@ test("rows of numbers are combined: one record a key, as adding all in order wou
       ),
     );
     assert.deepEqual(
-      got.map(([key, value]) => [key.toString("hex"), [0, 1, 2, 3, 4].map((i) => value.readDoubleLE(i * 8))]),
+      got.map(([key, value]) => [
+        key.toString("hex"),
+        Array.from({ length: 7 }, (_, i) => value.readDoubleLE(i * 8)),
+      ]),
       [...expected].sort(([a], [b]) => (a < b ? -1 : 1)),
     );
   }

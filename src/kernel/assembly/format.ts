@@ -114,7 +114,8 @@ export function formatTsv(ptr: usize, end: usize, out: usize, outEnd: usize, ctl
 @inline
 function isExactSum(row: usize): bool {
   return (
-    load<f64>(row + 8) == 0 && load<f64>(row + 16) == 0 && load<f64>(row + 24) == 0 && load<f64>(row + 32) <= 0
+    load<f64>(row + 8) == 0 && load<f64>(row + 16) == 0 &&
+    load<f64>(row + 24) == 0 && load<f64>(row + 32) <= 0
   );
 }
 
