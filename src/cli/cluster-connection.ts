@@ -15,7 +15,12 @@ export interface ConnectFlags {
 /** URL of the coordinator that is meant: --on, else $SHEAF_ON; undefined for this machine. */
 export function clusterUrl(flags: Pick<ConnectFlags, "on">, world: World): string | undefined {
   const given = flags.on ?? world.env["SHEAF_ON"];
-  return given === undefined || given === "" || given === "local" ? undefined : given;
+  return given === undefined || given === "" || given === "local" || given === "inline" ? undefined : given;
+}
+
+/** Whether the main thread of this process is meant by --on or $SHEAF_ON. */
+export function meansInline({ on }: Pick<ConnectFlags, "on">, world: World): boolean {
+  return (on ?? world.env["SHEAF_ON"]) === "inline";
 }
 
 /**

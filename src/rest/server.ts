@@ -82,6 +82,7 @@ export async function createApp(options: ServerOptions): Promise<App> {
   app.setSerializerCompiler(() => toWireJson);
   app.setErrorHandler(answerError);
   app.removeContentTypeParser("text/plain");
+  takeEmptyJson(app);
   // Files are streamed to disk by their routes, never gathered in memory.
   app.addContentTypeParser("application/octet-stream", (_request, _payload, done) => done(null));
   await app.register(swagger, {
@@ -102,6 +103,19 @@ export async function createApp(options: ServerOptions): Promise<App> {
   });
   await app.ready();
   return app;
+}
+
+/**
+ * Clients name the type of a body that they leave out ("curl -X PUT -H 'Content-Type: application/json'"): no
+ * bytes are no body, and routes that need one say so.
+ */
+function takeEmptyJson(app: App): void {
+  const parse = app.getDefaultJsonParser("remove", "remove");
+  app.removeContentTypeParser("application/json");
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, text, done) => {
+    if (text.length === 0) done(null, undefined);
+    else void parse(request, text as string, done);
+  });
 }
 
 function listenError(error: unknown, { host, port }: ServerOptions): SheafError {

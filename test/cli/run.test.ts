@@ -58,6 +58,28 @@ test("without -o the results are on standard output, and no file is left", async
   assert.deepEqual(readdirSync(join(cwd, "tmp")), []);
 });
 
+test("--on local means this machine and --on inline its main thread, whatever $SHEAF_ON says", async (t) => {
+  const cwd = workplace(t);
+  const source = WORDCOUNT.replace(
+    'from "sheaf";',
+    'from "sheaf";\nimport { isMainThread } from "node:worker_threads";',
+  ).replace('"lines"', "`main ${isMainThread}`");
+  writeFileSync(join(cwd, "where.ts"), source);
+  const cases = [
+    [["--on", "local"], "http://127.0.0.1:1", "false"],
+    [["--on", "inline"], "http://127.0.0.1:1", "true"],
+    [[], "inline", "true"],
+    [[], "local", "false"],
+  ] as const;
+  const runs = cases.map(([words, on]) =>
+    sheaf(["run", "where.ts", "in.txt", "-p1", ...words], { cwd, env: { SHEAF_ON: on } }),
+  );
+  for (const [index, { stdout, stderr }] of (await Promise.all(runs)).entries()) {
+    assert.equal(stdout, COUNTS, stderr);
+    assert.match(stderr, new RegExp(`main ${cases[index]![2]} 2$`, "m"));
+  }
+});
+
 test("- is standard input", async (t) => {
   const cwd = workplace(t);
   const { code, stdout, stderr } = await sheaf(["run", "wordcount.ts", "-", "-q"], {
@@ -137,6 +159,8 @@ test("--set reaches the job; unknown parameters and collections get suggestions"
     [["--partitions", "words=2"], /no collection "words"/],
     [["-p", "1", "-p", "2"], /--partitions is given more than once/],
     [["--inline", "--isolate", "process"], /exclude each other/],
+    [["--on", "inline", "--isolate", "process"], /exclude each other/],
+    [["--on", "inline", "--cores", "2"], /--cores needs a cluster/],
     [["--overwrite"], /--overwrite without --output/],
     [["--memory", "1MiB"], /--memory: 1MiB is too small \[USAGE\]\n {2}Give 8 MiB or more/],
   ];

@@ -3,6 +3,7 @@ import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import { SheafError } from "#src/base/errors.js";
 import type { Asker } from "#src/coordinator/service.js";
+import type { TaskAnswer } from "#src/protocol/task-messages.js";
 import { agentToken, jobId, serve, sha256, storedFile } from "./support.js";
 
 interface Refused {
@@ -114,31 +115,56 @@ test("a bug of the coordinator is told without what is inside it", async (t) => 
   assert.doesNotMatch(JSON.stringify(await response.json()), /secret/);
 });
 
+const anyTask = {
+  type: "mapper",
+  id: 3,
+  status: 3,
+  job_status: 1,
+  job_uuid: jobId,
+  i_path: ["/a"],
+  o_path: "/b",
+  n_buckets: 2,
+  retry_after_ms: null,
+  ask_anew: false,
+  order: null,
+} satisfies TaskAnswer;
+
 test("the slot that asks is read from the headers, and its task comes back", async (t) => {
   const askers: Asker[] = [];
-  const answer = {
-    type: "mapper",
-    id: 3,
-    status: 3,
-    job_status: 1,
-    job_uuid: jobId,
-    i_path: ["/a"],
-    o_path: "/b",
-    n_buckets: 2,
-    retry_after_ms: null,
-    ask_anew: false,
-    order: null,
-  } as const;
   const { ask } = await serve(t, {
     askTask: async (asker) => {
       askers.push(asker);
-      return { ...answer, i_path: [...answer.i_path] };
+      return anyTask;
     },
   });
-  assert.deepEqual(await (await ask("/task", { method: "PUT", ...asAgent })).json(), answer);
+  assert.deepEqual(await (await ask("/task", { method: "PUT", ...asAgent })).json(), anyTask);
   const [{ remote, ...asker }] = askers as [Asker];
   assert.deepEqual(asker, { agent: "a1", incarnation: 9, slot: 2, ask: 31, workerPid: 77 });
   assert.equal(remote, "127.0.0.1");
+});
+
+test("a body that is left out under a JSON content type is none; routes that need one say so", async (t) => {
+  const asked: Asker[] = [];
+  const { ask } = await serve(t, {
+    askTask: async (asker) => {
+      asked.push(asker);
+      return anyTask;
+    },
+  });
+  const json = { ...asAgent, headers: { ...asAgent.headers, "content-type": "application/json" } };
+  const charset = { "content-type": "application/json; charset=utf-8", "content-length": "0" };
+  for (const headers of [json.headers, { ...json.headers, ...charset }]) {
+    const response = await ask("/task", { method: "PUT", ...asAgent, headers });
+    assert.equal(response.status, 200, await response.text());
+  }
+  assert.equal(asked.length, 2);
+  const report = await ask("/task/mapper/1/status", { method: "POST", ...json });
+  assert.equal(report.status, 400);
+  assert.match((await refusalOf(report)).message, /body/);
+  const broken = await ask("/task/mapper/1/status", { method: "POST", ...json, bytes: Buffer.from("{") });
+  assert.equal(broken.status, 400, await broken.text());
+  const blank = await ask("/task/mapper/1/status", { method: "POST", ...json, bytes: Buffer.from(" ") });
+  assert.equal(blank.status, 400, await blank.text());
 });
 
 test("a long poll hears that whoever asked has gone", async (t) => {

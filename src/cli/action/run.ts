@@ -1,6 +1,6 @@
 import type { RunEvent } from "../../lifecycle/events.ts";
 import type { RunOptions, RunResult } from "../../lifecycle/options.ts";
-import { clusterUrl } from "../cluster-connection.ts";
+import { clusterUrl, meansInline } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
 import type { Delivery } from "../deliver-results.ts";
 import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver-results.ts";
@@ -15,7 +15,11 @@ import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
 import type { World } from "../world.ts";
 
-export async function run({ flags, positionals, world }: Invocation<typeof runFlags>): Promise<ExitCode> {
+export async function run(invocation: Invocation<typeof runFlags>): Promise<ExitCode> {
+  const { positionals, world } = invocation;
+  const flags = meansInline(invocation.flags, world)
+    ? { ...invocation.flags, inline: true }
+    : invocation.flags;
   const [word, ...inputs] = positionals;
   const url = clusterUrl(flags, world);
   checkRunFlags(flags, url !== undefined);

@@ -10,7 +10,9 @@ export const connectFlags = {
     default: "$SHEAF_ON",
     category: "Cluster",
     doc: "Coordinator of the cluster, http://HOST:PORT",
-    details: 'With "local" this machine is meant, even when $SHEAF_ON is set.',
+    details:
+      'With "local" this machine is meant, even when $SHEAF_ON is set; with "inline", for sheaf run, its main ' +
+      "thread (as --inline).",
   }),
   tokenFile: valueFlag({
     name: "token-file",
