@@ -1,4 +1,4 @@
-import { bid, coresAsked, expectedLoadOf } from "../scheduler/bidding.ts";
+import { bid, expectedLoadOf } from "../scheduler/bidding.ts";
 import type { BidResult } from "../scheduler/bidding.ts";
 import type { Grants } from "../scheduler/events.ts";
 import { PHASES } from "../scheduler/ids.ts";
@@ -21,8 +21,8 @@ interface Share {
 /**
  * Grants jobs cores by bidding. All jobs bid again, the more important first, when a job comes or goes, and
  * when agents come, go, drain or are barred: what is scarce is divided first, by weights that double with
- * each step of priority. Fewer cores than before take nothing away that runs; the job gets no new tasks
- * there.
+ * each step of priority; alone, each gets all it can use. Fewer cores than before take nothing away that
+ * runs at once; the job gets no new tasks there, and a more important one may end some soon (preemption).
  */
 export class Granting {
   readonly #scheduler: Scheduler;
@@ -108,9 +108,8 @@ export class Granting {
         const free = Math.max(0, slots - taken);
         return { node: name, utility: utility.utility, slots, free, expectedLoad, local: local.has(name) };
       });
-    if (cores < 1)
-      return { rounds: [], grants: {}, asked: 0, granted: 0, reason: "all cores are other jobs'" };
-    return bid({ wanted: cores, priority: 0, agents: bidders });
+    if (cores < 1) return { rounds: [], grants: {}, granted: 0, reason: "all cores are other jobs'" };
+    return bid({ wanted: cores, agents: bidders });
   }
 
   /** What there is, divided; the more important jobs first, then the older. */
@@ -128,7 +127,7 @@ export class Granting {
     return running
       .map((job): Share => {
         const { priority } = job.submission.options;
-        const asked = coresAsked(wantedOf(job, this.#scheduler), priority);
+        const asked = wantedOf(job, this.#scheduler);
         return { job, asked, weight: 2 ** priority, cores: 0 };
       })
       .sort((a, b) => b.weight - a.weight || a.job.row.number - b.job.row.number);

@@ -20,8 +20,6 @@ export interface Bidder {
 export interface BidRequest {
   /** Cores the job could use, 1 or more. */
   readonly wanted: number;
-  /** Every step below 0 halves what is asked for, down to one core; above 0 nothing is added. */
-  readonly priority: number;
   readonly agents: readonly Bidder[];
 }
 
@@ -45,11 +43,9 @@ export interface BidResult {
   readonly rounds: readonly BidRound[];
   /** Only nodes that were granted something. */
   readonly grants: Grants;
-  /** What was asked for, which priority may have made less than wanted, */
-  readonly asked: number;
-  /** and what was found. */
+  /** Cores that were found. */
   readonly granted: number;
-  /** Why not all that was asked for was granted; null when it was. */
+  /** Why not all that was wanted was granted; null when it was. */
   readonly reason: string | null;
 }
 
@@ -71,31 +67,26 @@ interface Contender {
  * @throws SheafError USAGE when `wanted` is no whole number of at least 1
  */
 export function bid(request: BidRequest): BidResult {
-  const asked = coresAsked(request.wanted, request.priority);
+  const { wanted } = request;
+  if (!Number.isSafeInteger(wanted) || wanted < 1) {
+    throw new SheafError("USAGE", `${wanted} cores are wanted`, {
+      hint: "Give a whole number of 1 or more.",
+    });
+  }
   const contenders = request.agents.map((bidder): Contender => {
     const free = Math.max(0, Math.min(bidder.free, bidder.slots));
     return { bidder, bid: clamp(bidder.utility - bidder.expectedLoad), free, taken: 0 };
   });
   const rounds: BidRound[] = [];
   let granted = 0;
-  for (let bar = 100; bar >= 0 && granted < asked; bar -= BAR_STEP) {
-    const { round, taken } = runRound(bar, contenders, asked - granted);
+  for (let bar = 100; bar >= 0 && granted < wanted; bar -= BAR_STEP) {
+    const { round, taken } = runRound(bar, contenders, wanted - granted);
     rounds.push(round);
     granted += taken;
   }
   const winners = contenders.filter(({ taken }) => taken > 0);
   const grants = Object.fromEntries(winners.map(({ bidder, taken }) => [bidder.node, taken]));
-  return { rounds, grants, asked, granted, reason: reasonOf(request.agents, asked, granted) };
-}
-
-/** Cores to ask for: all that are wanted, or half for every step of priority below 0, but one at least. */
-export function coresAsked(wanted: number, priority: number): number {
-  if (!Number.isSafeInteger(wanted) || wanted < 1) {
-    throw new SheafError("USAGE", `${wanted} cores are wanted`, {
-      hint: "Give a whole number of 1 or more.",
-    });
-  }
-  return Math.max(1, Math.ceil(wanted * 2 ** Math.min(0, priority)));
+  return { rounds, grants, granted, reason: reasonOf(request.agents, wanted, granted) };
 }
 
 /**
@@ -138,8 +129,8 @@ function byRank(a: Contender, b: Contender): number {
   return a.bidder.node < b.bidder.node ? -1 : 1;
 }
 
-function reasonOf(agents: readonly Bidder[], asked: number, granted: number): string | null {
-  if (granted === asked) return null;
+function reasonOf(agents: readonly Bidder[], wanted: number, granted: number): string | null {
+  if (granted === wanted) return null;
   if (agents.length === 0) return "no agent takes tasks";
   const slots = agents.reduce((sum, agent) => sum + agent.slots, 0);
   if (granted === 0) return `all ${slots} slots of ${agents.length} agents are granted to other jobs`;

@@ -49,13 +49,32 @@ export class GrantBook {
     return true;
   }
 
+  /** How many attempts more may run on the node. */
+  roomOn(node: string): number {
+    return this.#grants === null
+      ? Number.POSITIVE_INFINITY
+      : Math.max(0, this.#granted(node) - this.#runs(node));
+  }
+
+  /** How many attempts run on the node beyond what is granted there now. */
+  excessOn(node: string): number {
+    return this.#grants === null ? 0 : Math.max(0, this.#runs(node) - this.#granted(node));
+  }
+
   has(node: string): boolean {
     return this.#grants === null || this.#room.has(node);
   }
 
   #hasRoom(node: string): boolean {
-    const grant = this.#grants === null ? undefined : Object.hasOwn(this.#grants, node) && this.#grants[node];
-    return typeof grant === "number" && (this.#running.get(node) ?? 0) < grant;
+    return this.#runs(node) < this.#granted(node);
+  }
+
+  #granted(node: string): number {
+    return this.#grants !== null && Object.hasOwn(this.#grants, node) ? this.#grants[node]! : 0;
+  }
+
+  #runs(node: string): number {
+    return this.#running.get(node) ?? 0;
   }
 }
 

@@ -37,6 +37,8 @@ export interface JobState {
   running: number;
   /** When an attempt last began or ended, or the job was last seen to wait for others. */
   activeMs: number;
+  /** Since when it has waited for slots that others have beyond their grants; null: it does not. */
+  hungryMs: number | null;
   samplesAnnounced: boolean;
   /** Times reduces started over because a map output came out differently. */
   outputChanges: number;
@@ -70,6 +72,7 @@ export function newJob(plan: JobPlan, sequence: number, nowMs: number): JobState
     ready: 0,
     running: 0,
     activeMs: nowMs,
+    hungryMs: null,
     samplesAnnounced: false,
     outputChanges: 0,
     queue: new ReadyQueue(),

@@ -5,6 +5,7 @@ import { failJob } from "./job-end.ts";
 import type { JobState } from "./job-state.ts";
 import { loseNode } from "./node-events.ts";
 import { serveNode } from "./placement.ts";
+import { preempt } from "./preemption.ts";
 import type { SchedulerState } from "./scheduler-state.ts";
 import { startBackups } from "./speculation.ts";
 import { explainWait, waitsForOthers } from "./waiting.ts";
@@ -22,6 +23,7 @@ export function tick(s: SchedulerState): void {
       if (node !== undefined) serveNode(s, node);
     }
     if (s.idleSlots > 0) startBackups(s, job);
+    preempt(s, job);
     failStalled(s, job);
   }
 }

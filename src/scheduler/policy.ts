@@ -37,6 +37,13 @@ export interface JobPolicy {
   readonly speculationShare: number;
   /** Share of each phase's tasks that may fail without failing the job. */
   readonly failedTasksShare: number;
+  /**
+   * A job that has waited so long for a slot it was granted may end attempts of jobs of lower priority that
+   * run beyond their grants, ms. Infinity: it waits until they end.
+   */
+  readonly preemptAfterMs: number;
+  /** So often a task's attempts may be ended for other jobs. */
+  readonly preemptionsMax: number;
   /** Finished map output outlives its node (shared storage). */
   readonly outputsSurviveNode: boolean;
   /**
@@ -62,6 +69,8 @@ export const jobPolicyDefaults: JobPolicy = {
   speculationFloorMs: 1_000,
   speculationShare: 0.1,
   failedTasksShare: 0,
+  preemptAfterMs: 2_000,
+  preemptionsMax: 3,
   outputsSurviveNode: false,
   stallMs: 600_000,
   queueTimeoutMs: Number.POSITIVE_INFINITY,
@@ -94,6 +103,7 @@ export function resolvePolicy(changes: Partial<JobPolicy> = {}): JobPolicy {
     atLeast(field, 0);
   for (const field of ["speculationDoneShare", "speculationSlowness", "speculationShare"] as const)
     atLeast(field, 0);
-  for (const field of ["queueTimeoutMs", "outputChangesMax"] as const) atLeast(field, 0);
+  for (const field of ["queueTimeoutMs", "outputChangesMax", "preemptAfterMs", "preemptionsMax"] as const)
+    atLeast(field, 0);
   return policy;
 }

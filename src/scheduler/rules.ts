@@ -15,6 +15,8 @@ export interface Rules {
   readonly differs: typeof differs;
   /** Whether a job may run one attempt more on a node, as far as its grants go. */
   readonly hasGrant: (job: JobState, node: string) => boolean;
+  /** Whether slots may be freed for a job by ending attempts of another. */
+  readonly mayTakeFrom: (job: JobState, other: JobState) => boolean;
   /** Whether a node takes new tasks. */
   readonly isOpen: (draining: boolean, barredByHand: boolean) => boolean;
   /** Whether a slot's question has not been seen before. */
@@ -29,6 +31,7 @@ export const standardRules: Rules = {
   isSlow,
   differs,
   hasGrant: (job, node) => job.grants.has(node),
+  mayTakeFrom: (job, other) => job.weight > other.weight,
   isOpen: (draining, barredByHand) => !draining && !barredByHand,
   isNewAsk: (ask, lastAsk) => ask > lastAsk,
   isSameLife: (spoken, current) => spoken === current,

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { divide } from "#src/coordinator/granting.js";
+import { TASK_STATUS } from "#src/protocol/version.js";
 import type { Submission } from "#src/protocol/submission.js";
+import { formatAttempt } from "#src/scheduler/ids.js";
 import { Stage, client } from "./stage.js";
 import type { FakeWork } from "./fake-agent.js";
 
@@ -11,6 +13,21 @@ const endless: Partial<FakeWork> = {
   errand: async (errand, agent) =>
     errand.kind === "plan" ? agent.planned(errand, 20) : agent.answer(errand),
   task: () => new Promise(() => undefined),
+};
+
+/** The same, but an attempt that is killed lets its slot go. */
+const untilKilled: Partial<FakeWork> = {
+  ...endless,
+  task: async ({ attempt }, agent) => {
+    const name = formatAttempt(attempt);
+    const isKilled = (): boolean =>
+      agent.had.some(
+        (order) =>
+          order.kind === "kill" && order.attempt.job === attempt.job && formatAttempt(order.attempt) === name,
+      );
+    while (agent.isAlive && !isKilled()) await new Promise((resolve) => setImmediate(resolve));
+    return { status: TASK_STATUS.CANCELLED, attempt };
+  },
 };
 
 async function submit(stage: Stage, name: string, options: Partial<Submission["options"]>): Promise<string> {
@@ -47,6 +64,24 @@ test("jobs share by priority; one that comes later takes new tasks from those th
   stage.coordinator.kill(second, "enough", client);
   await stage.ended(second);
   await stage.until("it has them back", () => granted(first) === 6);
+});
+
+test("a job alone uses all cores, however low its priority; a more important one gets its share soon", async (t) => {
+  const stage = new Stage(t);
+  stage.agent("a", untilKilled, 3);
+  stage.agent("b", untilKilled, 3);
+  const low = await submit(stage, "low", { priority: -10 });
+  await stage.until("all slots run it", () => stage.coordinator.job(low).phases[0]?.running === 6);
+  assert.equal(stage.coordinator.job(low).bidding!.note, "its priority or share allows 6 of 20");
+  const high = await submit(stage, "high", { priority: 2 });
+  await stage.until("it has its share", () => stage.coordinator.job(high).phases[0]?.running === 5, 100);
+  const { phases, barred, failedTasks } = stage.coordinator.job(low);
+  assert.deepEqual([phases[0]!.running, phases[0]!.ready, phases[0]!.failed], [1, 19, 0]);
+  assert.deepEqual([barred, failedTasks], [[], []]);
+  const ended = stage.coordinator.attempts(low).filter(({ state }) => state !== "RUNNING");
+  assert.equal(ended.length, 5);
+  for (const { state, cause } of ended)
+    assert.deepEqual([state, /a job of higher priority/.test(cause ?? "")], ["CANCELLED", true], cause ?? "");
 });
 
 test("agents that come, are barred or are lost change what jobs are granted", async (t) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { bid, type Bidder, coresAsked, expectedLoadOf } from "#src/scheduler/bidding.js";
+import { bid, type Bidder, expectedLoadOf } from "#src/scheduler/bidding.js";
 
 const agent = (node: string, utility: number, free: number, more: Partial<Bidder> = {}): Bidder => {
   return { node, utility, slots: 4, free, expectedLoad: 0, local: false, ...more };
@@ -72,7 +72,7 @@ const cases: readonly [string, number, readonly Bidder[], Record<string, number>
 
 for (const [name, wanted, agents, grants, bars] of cases) {
   test(`bidding: ${name}`, () => {
-    const result = bid({ wanted, priority: 0, agents });
+    const result = bid({ wanted, agents });
     assert.deepEqual(result.grants, grants);
     assert.deepEqual(
       result.rounds.map((round) => round.bar),
@@ -84,7 +84,6 @@ for (const [name, wanted, agents, grants, bars] of cases) {
 test("each round says who answered with what, and what was taken", () => {
   const { rounds } = bid({
     wanted: 3,
-    priority: 0,
     agents: [agent("a", 95, 2), agent("b", 40, 4), agent("c", 100, 0)],
   });
   assert.deepEqual(rounds[0], { bar: 100, answers: [] });
@@ -93,30 +92,17 @@ test("each round says who answered with what, and what was taken", () => {
   assert.deepEqual(rounds.at(-1), { bar: 40, answers: [{ node: "b", utility: 40, cores: 4, granted: 1 }] });
 });
 
-test("low priority asks for less, high priority for no more than is wanted", () => {
-  assert.deepEqual(
-    [3, 1, 0, -1, -2, -3, -60].map((priority) => coresAsked(12, priority)),
-    [12, 12, 12, 6, 3, 2, 1],
-  );
-  const { asked, granted, reason } = bid({
-    wanted: 8,
-    priority: -1,
-    agents: [agent("a", 100, 4), agent("b", 100, 4)],
-  });
-  assert.deepEqual([asked, granted, reason], [4, 4, null]);
-});
-
 test("too few cores and none at all are told with the reason", () => {
-  const few = bid({ wanted: 5, priority: 0, agents: [agent("a", 100, 2), agent("b", 100, 1)] });
+  const few = bid({ wanted: 5, agents: [agent("a", 100, 2), agent("b", 100, 1)] });
   assert.deepEqual([few.granted, few.reason], [3, "no more than 3 of 8 slots were free"]);
-  const none = bid({ wanted: 5, priority: 0, agents: [agent("a", 100, 0), agent("b", 100, 0)] });
+  const none = bid({ wanted: 5, agents: [agent("a", 100, 0), agent("b", 100, 0)] });
   assert.deepEqual([none.granted, none.reason], [0, "all 8 slots of 2 agents are granted to other jobs"]);
-  assert.equal(bid({ wanted: 1, priority: 0, agents: [] }).reason, "no agent takes tasks");
+  assert.equal(bid({ wanted: 1, agents: [] }).reason, "no agent takes tasks");
 });
 
 test("wanting no cores, or half a core, is refused", () => {
   for (const wanted of [0, -1, 1.5, Number.NaN])
-    assert.throws(() => bid({ wanted, priority: 0, agents: [] }), { code: "USAGE" });
+    assert.throws(() => bid({ wanted, agents: [] }), { code: "USAGE" });
 });
 
 test("what is expected of grants is what measuring does not show yet", () => {
@@ -144,32 +130,27 @@ const bidders = fc.uniqueArray(
 
 test("whatever is bid: all that can be had of what is asked, in any order of agents", () => {
   fc.assert(
-    fc.property(
-      bidders,
-      fc.integer({ min: 1, max: 40 }),
-      fc.integer({ min: -4, max: 4 }),
-      (agents, wanted, priority) => {
-        const { grants, granted, asked, rounds, reason } = bid({ wanted, priority, agents });
-        const free = (one: Bidder): number => Math.min(one.free, one.slots);
-        const possible = agents.reduce((sum, one) => sum + free(one), 0);
-        assert.equal(granted, Math.min(asked, possible));
-        assert.equal(reason === null, granted === asked);
-        assert.equal(
-          Object.values(grants).reduce((a, b) => a + b, 0),
-          granted,
-        );
-        for (const one of agents) assert.ok(own(grants, one.node) <= free(one));
-        const taken = new Map<string, number>();
-        for (const { bar, answers } of rounds) {
-          for (const { node, utility, cores, granted: more } of answers) {
-            assert.ok(utility >= bar && more <= cores);
-            taken.set(node, (taken.get(node) ?? 0) + more);
-          }
+    fc.property(bidders, fc.integer({ min: 1, max: 40 }), (agents, wanted) => {
+      const { grants, granted, rounds, reason } = bid({ wanted, agents });
+      const free = (one: Bidder): number => Math.min(one.free, one.slots);
+      const possible = agents.reduce((sum, one) => sum + free(one), 0);
+      assert.equal(granted, Math.min(wanted, possible));
+      assert.equal(reason === null, granted === wanted);
+      assert.equal(
+        Object.values(grants).reduce((a, b) => a + b, 0),
+        granted,
+      );
+      for (const one of agents) assert.ok(own(grants, one.node) <= free(one));
+      const taken = new Map<string, number>();
+      for (const { bar, answers } of rounds) {
+        for (const { node, utility, cores, granted: more } of answers) {
+          assert.ok(utility >= bar && more <= cores);
+          taken.set(node, (taken.get(node) ?? 0) + more);
         }
-        for (const [node, cores] of taken) assert.equal(cores, own(grants, node));
-        assert.deepEqual(bid({ wanted, priority, agents: [...agents].reverse() }).grants, grants);
-      },
-    ),
+      }
+      for (const [node, cores] of taken) assert.equal(cores, own(grants, node));
+      assert.deepEqual(bid({ wanted, agents: [...agents].reverse() }).grants, grants);
+    }),
   );
 });
 
@@ -177,7 +158,7 @@ test("among agents without input none gets a core before one that is less loaded
   const remote = bidders.map((agents) => agents.map((one) => ({ ...one, local: false })));
   fc.assert(
     fc.property(remote, fc.integer({ min: 1, max: 12 }), (agents, wanted) => {
-      const { grants } = bid({ wanted, priority: 0, agents });
+      const { grants } = bid({ wanted, agents });
       const bidOf = (one: Bidder): number => Math.max(0, (one.utility || 0) - one.expectedLoad);
       const can = agents.filter((one) => Math.min(one.free, one.slots) > 0);
       const least = Math.min(...can.filter((one) => Object.hasOwn(grants, one.node)).map(bidOf));

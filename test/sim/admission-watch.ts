@@ -1,5 +1,6 @@
 import type { Grants, SchedulerEvent } from "#src/scheduler/events.js";
 import { PHASES } from "#src/scheduler/ids.js";
+import type { JobState } from "#src/scheduler/job-state.js";
 import type { Task } from "#src/scheduler/task.js";
 import { demand } from "./violation.js";
 import type { World } from "./world.js";
@@ -46,17 +47,31 @@ export class AdmissionWatch {
     }
   }
 
+  /** An attempt that was ended for another job was beyond what its own was granted. */
+  checkPreempted(job: string, node: string, key: string): void {
+    const grants = this.#grants.get(job) ?? null;
+    demand(grants !== null, () => `${key} was ended for another job, though it has no limit`);
+    const state = this.#world.scheduler.state.jobs.get(job)!;
+    const left = runningOn(state, node);
+    demand(left >= (grants![node] ?? 0), () => `${key} was ended for another job within its grant`);
+  }
+
   checkStart(task: Task, node: string, key: string): void {
     demand(!this.#draining.has(node), () => `${key} started on ${node}, which is draining`);
     demand(!this.#handBarred.has(node), () => `${key} started on ${node}, which is barred by hand`);
     const grants = this.#grants.get(task.ref.job) ?? null;
     if (grants === null || this.#world.plan.size !== "small") return;
-    let running = 0;
-    for (const name of PHASES) {
-      for (const { attempts } of task.job.phases[name].tasks)
-        running += attempts.filter((a) => a.state.kind === "RUNNING" && a.node.id === node).length;
-    }
+    const running = runningOn(task.job, node);
     const granted = grants[node] ?? 0;
     demand(running <= granted, () => `${key} is number ${running} on ${node}, ${granted} were granted`);
   }
+}
+
+function runningOn(job: JobState, node: string): number {
+  let running = 0;
+  for (const name of PHASES) {
+    for (const { attempts } of job.phases[name].tasks)
+      running += attempts.filter((a) => a.state.kind === "RUNNING" && a.node.id === node).length;
+  }
+  return running;
 }

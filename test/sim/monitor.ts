@@ -2,6 +2,7 @@ import type { Command } from "#src/scheduler/commands.js";
 import type { SchedulerEvent } from "#src/scheduler/events.js";
 import { type AttemptRef, formatTask } from "#src/scheduler/ids.js";
 import type { JobState } from "#src/scheduler/job-state.js";
+import { PREEMPTED, timesPreempted } from "#src/scheduler/preemption.js";
 import type { Task } from "#src/scheduler/task.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
@@ -131,14 +132,31 @@ export class Monitor {
         this.ended.set(command.job, command);
         this.jobs.set(command.job, this.#world.scheduler.state.jobs.get(command.job)!);
         return;
-      case "askAnew":
       case "killAttempt":
+        if (command.reason.startsWith(PREEMPTED)) this.#checkPreempted(command);
+        return;
+      case "askAnew":
       case "denyCommit":
       case "fenceNode":
       case "inviteNode":
       case "nodeDrained":
         return;
     }
+  }
+
+  /** Ended for another job: that one is more important, can use the slot, and it is not always the same task. */
+  #checkPreempted({ attempt, node, reason }: CommandOf<"killAttempt">): void {
+    const { jobs } = this.#world.scheduler.state;
+    const key = keyOf(attempt);
+    const taker = jobs.get(reason.slice(reason.lastIndexOf(" ") + 1))!;
+    const task = this.#task(attempt)!;
+    const { job } = task;
+    demand(taker.weight > job.weight, () => `${key} was ended for ${taker.id}, which is not more important`);
+    demand(taker.ready > 0 && taker.grants.has(node), () => `${key} was ended for ${taker.id} in vain`);
+    const times = timesPreempted(task);
+    demand(times <= job.policy.preemptionsMax, () => `${key} was the ${times}th ended for other jobs`);
+    this.#admission.checkPreempted(attempt.job, node, key);
+    this.#world.log.count("attempt ended for another job");
   }
 
   #checkStart(command: CommandOf<"startAttempt">): void {

@@ -68,6 +68,7 @@ export const mutants: Readonly<Record<string, Rules>> = {
     differs: (before, after) => before !== null && after !== null,
   },
   "gives more than was granted": { ...standardRules, hasGrant: () => true },
+  "takes slots from jobs of the same priority": { ...standardRules, mayTakeFrom: () => true },
   "gives tasks to nodes that drain": { ...standardRules, isOpen: (_draining, barred) => !barred },
   "gives tasks to nodes barred by hand": { ...standardRules, isOpen: (draining) => !draining },
 };

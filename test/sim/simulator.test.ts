@@ -38,6 +38,7 @@ test("the invariants hold in 200 worlds with faults of every kind", () => {
     "partition both ways",
     "node drained",
     "node barred by hand",
+    "attempt ended for another job",
   ];
   for (const kind of kinds) assert.ok((totals.faults.get(kind) ?? 0) > 0, `no world had the fault "${kind}"`);
   for (const status of ["SUCCEEDED", "FAILED", "CANCELLED"])
