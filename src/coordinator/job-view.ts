@@ -47,6 +47,13 @@ export function viewOf(
   const { inputs, output, file } = submission;
   const view = viewJob(scheduler, job.id);
   const state = scheduler.state.jobs.get(job.id);
+  const progress = job.progress.snapshot();
+  const doneOf = new Map(
+    progress.phases.map(({ phase, recordsIn, bytesIn, fraction }) => [
+      phase,
+      { recordsIn, bytesIn, fraction },
+    ]),
+  );
   const barred = [...(state?.bars ?? [])].flatMap(([agent, bar]) =>
     bar.untilMs === null ? [] : [{ agent, reason: `${bar.failures} failures; last: ${bar.lastMessage}` }],
   );
@@ -65,13 +72,14 @@ export function viewOf(
       finished: counts.FINISHED,
       failed: counts.FAILED,
       backups,
+      ...doneOf.get(phase),
     })),
     bidding: row.bidding === null ? null : { ...row.bidding, used: job.coresUsed },
     agents: [...job.holders].sort(),
     barred,
     counters: view?.counters ?? {},
     stats: null,
-    badRecords: job.progress.snapshot().badRecords,
+    badRecords: progress.badRecords,
     parts: [...(row.committed?.parts ?? [])],
     collected: [...(row.committed?.collected ?? [])],
     partitions: [...(plan?.partitions ?? [])],

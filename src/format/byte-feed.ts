@@ -12,6 +12,8 @@ export interface ByteFeed {
    * Fills `target` from where the last fill ended; fewer bytes than asked for only at the end of the data.
    */
   fill(target: Uint8Array): Promise<number>;
+  /** Bytes of the file as it lies on disk that were taken so far. */
+  readonly taken: number;
   /**
    * Called when the last byte was taken: whether the file is still what was planned. @throws SheafError
    * INPUT_CHANGED
@@ -42,6 +44,10 @@ class PlainFeed implements ByteFeed {
     this.#at = from;
   }
 
+  get taken(): number {
+    return this.#at;
+  }
+
   async fill(target: Uint8Array): Promise<number> {
     const wanted = Math.min(target.length, this.#fileBytes - this.#at);
     if (wanted <= 0) return 0;
@@ -63,6 +69,7 @@ const NOTHING = new Uint8Array(0);
 const COMPRESSED_READ_BYTES = 256 * 1024;
 
 class CompressedFeed implements ByteFeed {
+  taken = 0;
   readonly #piece: FilePiece;
   readonly #range: RangeReader;
   readonly #output: AsyncIterator<Uint8Array>;
@@ -86,6 +93,7 @@ class CompressedFeed implements ByteFeed {
       // A fresh buffer each time: the decompressor may still hold the one before.
       const block = Buffer.allocUnsafeSlow(Math.min(COMPRESSED_READ_BYTES, fileBytes - at));
       await this.#range.read(block, at);
+      this.taken = at + block.length;
       yield block;
     }
   }

@@ -51,6 +51,8 @@ export interface ChunkOptions {
 export interface ChunkReader {
   /** First record of the file without its line end, when asked for by `hasHeader`; empty when the file is. */
   readonly header: Uint8Array;
+  /** Bytes of the file as it lies on disk that were taken so far; reading ahead counts. */
+  readonly taken: number;
   /**
    * The next chunk, null after the last.
    * @throws SheafError INPUT_CHANGED, INPUT_CORRUPT, INPUT_UNREADABLE, RECORD_TOO_LARGE, RECORD_INVALID,

@@ -89,6 +89,10 @@ export class FrameChunks implements ChunkReader {
     this.#position = this.#base;
   }
 
+  get taken(): number {
+    return this.#feed.taken;
+  }
+
   /**
    * Sets `header` to the first record, which then is in no chunk. Only at the start of a file, before `next`.
    */

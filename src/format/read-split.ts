@@ -1,5 +1,6 @@
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { Pace } from "../base/pace.ts";
 import type { Decoder, Reader, RecordBatch, Source, SourceContext } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import { type ChunkReader, type FilePiece, openChunks } from "./chunks.ts";
@@ -16,6 +17,8 @@ export interface BatchReader<R> {
   next(): Promise<RecordBatch<R> | null>;
   /** Bytes of input taken so far, skipped ones included; for generated input 0. */
   readonly bytesRead: number;
+  /** How much of a compressed file has been taken so far, 0 to 1; null where `bytesRead` tells. */
+  readonly share: number | null;
   /** Gives the file back; needed only when `next` has not returned null. Never throws. */
   close(): Promise<void>;
 }
@@ -58,6 +61,11 @@ class PieceReader<R> implements BatchReader<R> {
   constructor(reader: Reader<R>, piece: FilePiece) {
     this.#reader = reader;
     this.#piece = piece;
+  }
+
+  get share(): number | null {
+    const { compression, fileBytes } = this.#piece;
+    return compression === "none" ? null : this.#chunks.taken / Math.max(1, fileBytes);
   }
 
   async open(options: ReadOptions): Promise<void> {
@@ -126,10 +134,12 @@ class PieceReader<R> implements BatchReader<R> {
 }
 
 const SOURCE_BATCH_RECORDS = 1024;
+/** A batch of a slow source is handed on after this long, however few its records are. */
+const SOURCE_BATCH_MS = 20;
 
 /**
- * Runs a source for one task. `offsets` are the indices of the records. A source that awaits between records
- * gets its records handed on in batches of 1,024 all the same; its `signal` ends the wait.
+ * Runs a source for one task. `offsets` are the indices of the records. They are handed on in batches of
+ * 1,024, or of what a slow source has made in 20 ms; its `signal` ends the wait.
  */
 export function readSource<R>(source: Source<R>, context: SourceContext): BatchReader<R> {
   return new SourceReader(source, context);
@@ -137,6 +147,7 @@ export function readSource<R>(source: Source<R>, context: SourceContext): BatchR
 
 class SourceReader<R> implements BatchReader<R> {
   readonly bytesRead = 0;
+  readonly share = null;
   readonly #batch: RecordBatch<R> = { records: [], offsets: [], bad: [] };
   readonly #context: SourceContext;
   readonly #sync: Iterator<R> | null;
@@ -156,12 +167,14 @@ class SourceReader<R> implements BatchReader<R> {
     records.length = 0;
     offsets.length = 0;
     throwIfAborted(this.#context.signal);
+    const pace = new Pace(SOURCE_BATCH_MS);
     while (!this.#done && records.length < SOURCE_BATCH_RECORDS) {
       const step = this.#sync === null ? await this.#async!.next() : this.#sync.next();
       if (step.done === true) this.#done = true;
       else {
         records.push(step.value);
         offsets.push(this.#index++);
+        if (records.length === pace.next && pace.isOver(records.length)) break;
       }
     }
     return records.length === 0 ? null : this.#batch;

@@ -21,6 +21,10 @@ export class StreamChunks implements ChunkReader {
     this.#pending = startQuietly(feed.fill(this.#front));
   }
 
+  get taken(): number {
+    return this.#feed.taken;
+  }
+
   async next(): Promise<Chunk | null> {
     if (this.#done) return null;
     throwIfAborted(this.#signal);

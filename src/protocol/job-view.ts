@@ -51,6 +51,11 @@ export const PhaseViewSchema = Type.Object(
     finished: Whole,
     failed: Whole,
     backups: Whole,
+    /** What its tasks have read so far, those that run as of their last heartbeat; left out in old states. */
+    recordsIn: Type.Optional(Whole),
+    bytesIn: Type.Optional(Whole),
+    /** 0 to 1. */
+    fraction: Type.Optional(Type.Number()),
   },
   closed,
 );

@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { Pace } from "../base/pace.ts";
 import type { RecordBatch } from "../job/reader.ts";
 import type { BadRecords } from "./bad-records.ts";
 import type { AttemptContext } from "./context.ts";
@@ -7,6 +8,9 @@ import type { RecordSampler } from "./sampling.ts";
 import type { Scene } from "./scene.ts";
 
 export type MapFunction = (record: unknown, emit: unknown, context: AttemptContext) => unknown;
+
+/** Between two records the loop lets others have their turn this often, if records are slow. */
+const STRETCH_MS = 20;
 
 /**
  * Calls the user's map for the records of a batch. The plain loop makes no promise and catches nothing per
@@ -19,6 +23,8 @@ export class MapLoop {
   readonly #scene: Scene;
   readonly #sampler: RecordSampler | undefined;
   readonly #bad: BadRecords | undefined;
+  readonly #pause: (done: number) => Promise<boolean>;
+  readonly #pace = new Pace(STRETCH_MS);
   #waiting: Promise<unknown> | undefined;
   /** Records given to map so far. */
   records = 0;
@@ -28,7 +34,12 @@ export class MapLoop {
     emitter: MapEmitter,
     context: AttemptContext,
     scene: Scene,
-    options: { readonly sampler: RecordSampler | undefined; readonly bad: BadRecords | undefined },
+    options: {
+      readonly sampler: RecordSampler | undefined;
+      readonly bad: BadRecords | undefined;
+      /** Called now and then when so many records of the batch are done; true: leave the rest of it. */
+      readonly pause: (done: number) => Promise<boolean>;
+    },
   ) {
     this.#map = map;
     this.#emitter = emitter;
@@ -36,10 +47,14 @@ export class MapLoop {
     this.#scene = scene;
     this.#sampler = options.sampler;
     this.#bad = options.bad;
+    this.#pause = options.pause;
   }
 
-  /** Maps a batch. Throws what a record threw, the scene telling which, unless bad records are kept. */
-  async run(batch: RecordBatch<unknown>): Promise<void> {
+  /**
+   * Maps a batch; returns how many of its records it has come to, fewer than there are when a pause said so.
+   * Throws what a record threw, the scene telling which, unless bad records are kept.
+   */
+  async run(batch: RecordBatch<unknown>): Promise<number> {
     const context = this.#context;
     context.offsets = batch.offsets;
     this.#scene.phase = "read";
@@ -47,43 +62,61 @@ export class MapLoop {
     this.#scene.phase = "map";
     if (this.#sampler !== undefined || this.#bad !== undefined) return this.#careful(batch);
     const { records } = batch;
+    const before = this.records;
+    const pace = this.#pace;
+    pace.countAnew();
     try {
       for (let at = 0; at < records.length;) {
         at = this.#plain(records, at);
-        if (this.#waiting === undefined) continue;
-        const result = await this.#waiting;
-        this.#waiting = undefined;
-        // A batch of records that are waited for can take longer than the watchdog's patience.
-        context.progress();
-        if (result !== undefined) this.#takeNow(result);
+        if (this.#waiting !== undefined) {
+          const result = await this.#waiting;
+          this.#waiting = undefined;
+          // A batch of records that are waited for can take longer than the watchdog's patience.
+          context.progress();
+          if (result !== undefined) this.#takeNow(result);
+        }
+        if (at === records.length || !pace.isOver(at)) continue;
+        this.records = before + at;
+        if (await this.#pause(at)) return at;
+        pace.begin(at);
       }
     } catch (error) {
       this.#scene.offset = batch.offsets[context.current] ?? null;
       this.#scene.record = records[context.current];
       throw error;
     }
-    this.records += records.length;
+    this.records = before + records.length;
+    return records.length;
   }
 
-  /** Maps records from `at` on until one has to be waited for; returns the first not mapped. */
+  /** Maps records from `at` on until one has to be waited for, or time has passed; returns the first not mapped. */
   #plain(records: readonly unknown[], at: number): number {
     const context = this.#context;
+    const pace = this.#pace;
     const map = this.#map;
     const { emit } = this.#emitter;
     for (let i = at; i < records.length; i++) {
       context.current = i;
       const result = map(records[i], emit, context);
-      if (result === undefined) continue;
-      this.#waiting = this.#take(result);
-      if (this.#waiting !== undefined) return i + 1;
+      if (result !== undefined) {
+        this.#waiting = this.#take(result);
+        if (this.#waiting !== undefined) return i + 1;
+      }
+      if (i + 1 === pace.next && pace.isOver(i + 1)) return i + 1;
     }
     return records.length;
   }
 
-  async #careful(batch: RecordBatch<unknown>): Promise<void> {
+  async #careful(batch: RecordBatch<unknown>): Promise<number> {
     const { records, offsets } = batch;
     const emitter = this.#emitter;
+    const pace = this.#pace;
+    pace.countAnew();
     for (let i = 0; i < records.length; i++) {
+      if (i >= pace.next && pace.isOver(i)) {
+        if (await this.#pause(i)) return i;
+        pace.begin(i);
+      }
       const offset = offsets[i]!;
       if (this.#sampler?.keeps(offset) === false) continue;
       this.#context.current = i;
@@ -108,6 +141,7 @@ export class MapLoop {
       emitter.release();
       this.#context.release();
     }
+    return records.length;
   }
 
   async #one(record: unknown, emit: unknown): Promise<void> {

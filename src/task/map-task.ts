@@ -85,6 +85,15 @@ class MapAttempt {
   readonly #path: string;
   #writer: RunWriter | undefined;
   #nativeRecords = 0;
+  /** Bytes of the pieces that are done, as they were planned, and of the piece in hand. */
+  #piecesBytes = 0;
+  #pieceBytes = 0;
+  /** Index of the piece in hand. */
+  #piece = 0;
+  #reader: BatchReader<unknown> | null = null;
+  /** Of the batch in hand. */
+  #offsets: readonly number[] = [];
+  #batchBytes = 0;
 
   constructor(setting: TaskSetting<MapTaskSpec>) {
     this.#setting = setting;
@@ -103,7 +112,8 @@ class MapAttempt {
     this.#emitter = new MapEmitter(job.collections, job.named, targets);
     this.#bad = settings.keepBad ? new BadRecords(outputs) : undefined;
     this.#sampler = settings.sample < 1 ? new RecordSampler(settings.sample, settings.seed) : undefined;
-    const options = { sampler: this.#sampler, bad: this.#bad };
+    const pause = (done: number): Promise<boolean> => this.#pause(done);
+    const options = { sampler: this.#sampler, bad: this.#bad, pause };
     this.#loop = new MapLoop(
       (job.map as MapFunction | undefined) ?? identityMap,
       this.#emitter,
@@ -123,6 +133,7 @@ class MapAttempt {
   async mapPiece(piece: SplitPiece): Promise<void> {
     const { context, scene, services } = this.#setting;
     const reader = await this.#open(piece);
+    this.#reader = reader;
     const name = piece.kind === "file" ? piece.name : "";
     context.path = name;
     scene.path = piece.kind === "file" ? name : null;
@@ -133,17 +144,34 @@ class MapAttempt {
         scene.phase = "read";
         const batch = await reader.next();
         if (batch === null) break;
+        this.#offsets = batch.offsets;
+        this.#batchBytes = reader.bytesRead - bytesBefore;
         await this.#loop.run(batch);
         scene.record = undefined;
         scene.offset = null;
-        this.#moved(reader.bytesRead - bytesBefore);
+        this.#moved(this.#batchBytes);
         bytesBefore = reader.bytesRead;
         for (const output of this.#outputs) if (output?.output.full) await output.output.roll();
         services.signal.throwIfAborted();
       }
+      this.#leave(piece);
     } finally {
       await reader.close();
     }
+  }
+
+  /**
+   * Between two records, when time has passed since the last one: tells how far it is, and lets what has
+   * come for this thread meanwhile be heard.
+   */
+  async #pause(done: number): Promise<boolean> {
+    const { services } = this.#setting;
+    const first = this.#offsets[0] ?? 0;
+    const bytes = Math.min(this.#batchBytes, Math.max(0, (this.#offsets[done] ?? first) - first));
+    this.#tell(bytes);
+    await new Promise((resolve) => setImmediate(resolve));
+    services.signal.throwIfAborted();
+    return false;
   }
 
   async mapNatively(native: NativeMap, piece: SplitPiece): Promise<void> {
@@ -156,6 +184,7 @@ class MapAttempt {
       this.#nativeRecords += records;
       this.#moved(bytes);
     });
+    this.#leave(piece);
   }
 
   /** Searches all pieces in their bytes, where the job is such a search; false when it is not. */
@@ -173,6 +202,7 @@ class MapAttempt {
         this.#nativeRecords += lines;
         this.#moved(bytes);
       });
+      this.#leave(piece);
     }
     target.emitted += grep.matches;
     return true;
@@ -196,17 +226,42 @@ class MapAttempt {
     return readPiece(job.input, piece, { keepBad: settings.keepBad, signal: services.signal });
   }
 
-  /** Work has moved on: tells the progress board. */
+  /** A batch is done, or a chunk. */
   #moved(bytes: number): void {
-    const { progress } = this.#setting.services;
-    const { stats } = this.#setting;
-    stats.bytesIn += bytes;
+    this.#setting.stats.bytesIn += bytes;
+    this.#pieceBytes += bytes;
+    this.#tell(0);
+  }
+
+  #leave(piece: SplitPiece): void {
+    if (piece.kind === "file") this.#piecesBytes += piece.end - piece.start;
+    this.#pieceBytes = 0;
+    this.#reader = null;
+    this.#piece++;
+  }
+
+  /** Work has moved on, in the batch in hand by so many bytes: tells the progress board. */
+  #tell(bytesOfBatch: number): void {
+    const { services, stats, spec } = this.#setting;
+    const { progress } = services;
+    const bytes = stats.bytesIn + bytesOfBatch;
     progress[PROGRESS_CELLS.beat]! += 1;
-    progress[PROGRESS_CELLS.bytesIn] = stats.bytesIn;
+    progress[PROGRESS_CELLS.bytesIn] = bytes;
     progress[PROGRESS_CELLS.recordsIn] = this.#loop.records + this.#nativeRecords;
-    const { bytes: splitBytes } = this.#setting.spec.split;
-    if (splitBytes > 0) progress[PROGRESS_CELLS.fraction] = Math.min(1, stats.bytesIn / splitBytes);
+    const { bytes: splitBytes } = spec.split;
+    if (splitBytes > 0) progress[PROGRESS_CELLS.fraction] = this.#taken(bytesOfBatch) / splitBytes;
     progress[PROGRESS_CELLS.spillBytes] = this.#writer?.length ?? 0;
+  }
+
+  /** Bytes of the split's files that are done, as they lie on disk; of a compressed one about. */
+  #taken(bytesOfBatch: number): number {
+    const { pieces, bytes } = this.#setting.spec.split;
+    const piece = pieces[this.#piece];
+    if (piece?.kind !== "file") return 0;
+    const whole = piece.end - piece.start;
+    const part =
+      piece.compression === "none" ? this.#pieceBytes + bytesOfBatch : (this.#reader?.share ?? 0) * whole;
+    return Math.min(bytes, this.#piecesBytes + Math.min(whole, part));
   }
 
   async finish(): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {

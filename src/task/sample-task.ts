@@ -50,7 +50,16 @@ export async function runSample(
   const forgiving = { add: () => undefined } as unknown as BadRecords;
   const map =
     (job.map as MapFunction | undefined) ?? ((record, emit) => (emit as (key: unknown) => void)(record));
-  const loop = new MapLoop(map, emitter, context, scene, { sampler: undefined, bad: forgiving });
+  const loop = new MapLoop(map, emitter, context, scene, {
+    sampler: undefined,
+    bad: forgiving,
+    pause: async () => {
+      context.progress();
+      await new Promise((resolve) => setImmediate(resolve));
+      setting.services.signal.throwIfAborted();
+      return false;
+    },
+  });
   scene.phase = "setup";
   if (job.setup !== undefined) context.state = await job.setup(context);
   for (const piece of spec.split.pieces) {

@@ -51,16 +51,33 @@ const midway = () =>
 
 test("a progress line says what matters and never more than fits", () => {
   const model = midway();
-  const [wide] = progressLines(model, 2000, 120, plainStyle);
+  const [wide] = progressLines(model, 2000, 140, plainStyle);
   assert.match(
     wide!,
-    /^map {4}━{13}╸─{13} {2}50% {2}2 s left {2}95\.4 MiB\/s {2}1\.00M rec\/s {2}12\/20 tasks {2}2 running {2}spill 1\.2 GiB {2}3 bad$/,
+    /^map {4}━{14}─{14} {2}50% {2}2 s left {2}95\.4 MiB\/s {2}1\.00M rec\/s {2}12\/20 tasks {2}2 running {2}2,000,000 records {2}spill 1\.2 GiB {2}3 bad$/,
   );
   for (let columns = 10; columns <= 200; columns++) {
     const [line] = progressLines(model, 2000, columns, ansiStyle);
     assert.ok(textWidth(line!) <= columns, `${columns} columns: ${textWidth(line!)}`);
   }
   assert.match(progressLines(model, 2000, 39, plainStyle)[0]!, /^map    ━+─+  50%  2 s left/);
+});
+
+test("a source of one slow record at a time shows how many are done, and its rate with a decimal", () => {
+  const at = (recordsIn: number): PhaseProgress => ({
+    ...map(0, 0, recordsIn),
+    tasks: 1,
+    finished: 0,
+    running: 1,
+    spillBytes: 0,
+  });
+  const model = modelAfter(
+    { atMs: 0, kind: "phase-started", phase: "map", tasks: 1 },
+    { atMs: 2000, kind: "progress", phases: [at(1)], workers: 1, badRecords: 0 },
+    { atMs: 4000, kind: "progress", phases: [at(3)], workers: 1, badRecords: 0 },
+  );
+  const [line] = progressLines(model, 4000, 100, plainStyle);
+  assert.match(line!, /^map {4}─+ {3}0% {2}4\.00 s {2}0\.8 rec\/s {2}0\/1 tasks {2}1 running {2}3 records$/);
 });
 
 test("rates are of the last seconds, the time left of the whole phase", () => {

@@ -28,6 +28,7 @@ export interface StageOptions {
   readonly together?: boolean;
   readonly settings?: Partial<JobSettings>;
   readonly partitions?: number;
+  readonly progress?: Float64Array;
   readonly attempt?: number;
   readonly signal?: AbortSignal;
 }
@@ -72,7 +73,8 @@ export class Stage {
       for (let start = 0; start < Math.max(bytes, 1); start += splitSize) {
         const end = Math.min(bytes, start + splitSize);
         const { mtimeMs } = statSync(path);
-        pieces.push({ kind: "file", path, name, start, end, fileBytes: bytes, mtimeMs, compression: "none" });
+        const compression = name.endsWith(".gz") ? "gzip" : "none";
+        pieces.push({ kind: "file", path, name, start, end, fileBytes: bytes, mtimeMs, compression });
       }
     }
     const sizes = (list: readonly SplitPiece[]): number =>
@@ -105,7 +107,7 @@ export class Stage {
     const runner = createTaskRunner(job, settings);
     const log: string[] = [];
     const services = {
-      progress: new Float64Array(PROGRESS_BYTES / 8),
+      progress: options.progress ?? new Float64Array(PROGRESS_BYTES / 8),
       signal: options.signal ?? new AbortController().signal,
       log: (line: string) => void log.push(line),
     };

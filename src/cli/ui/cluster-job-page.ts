@@ -144,13 +144,17 @@ function phaseLines(view: JobView): string[] {
     formatCount(phase.running),
     formatCount(phase.failed),
     formatCount(phase.backups),
+    phase.recordsIn === undefined ? "" : formatCount(phase.recordsIn),
+    phase.fraction === undefined ? "" : `${Math.floor(phase.fraction * 100)}%`,
     timing.has(phase.phase) ? formatDuration(timing.get(phase.phase)!) : "",
   ]);
   const right = (title: string) => ({ title, align: "right" }) as const;
   return table(
     [
       { title: "PHASE" },
-      ...["TASKS", "FINISHED", "RUNNING", "FAILED", "BACKUPS", "TIME"].map((title) => right(title)),
+      ...["TASKS", "FINISHED", "RUNNING", "FAILED", "BACKUPS", "RECORDS IN", "DONE", "TIME"].map((title) =>
+        right(title),
+      ),
     ],
     rows,
   );

@@ -85,11 +85,13 @@ function facts(phase: PhaseView, model: ProgressModel, nowMs: number): string[] 
       : `${formatTimeLeft(rates.leftMs)} left`,
   );
   if (rates.bytesPerSecond > 0) list.push(`${formatSize(Math.round(rates.bytesPerSecond))}/s`);
-  if (rates.recordsPerSecond > 0) list.push(`${formatShortCount(rates.recordsPerSecond)} rec/s`);
+  const rate = rates.recordsPerSecond;
+  if (rate > 0) list.push(`${rate < 9.95 ? rate.toFixed(1) : formatShortCount(rate)} rec/s`);
   if (model.retries > 0) list.push(`${model.retries} ${model.retries === 1 ? "retry" : "retries"}`);
   if (latest !== undefined) {
     list.push(`${formatCount(latest.finished)}/${formatCount(latest.tasks)} tasks`);
     if (latest.running > 0) list.push(`${latest.running} running`);
+    if (latest.recordsIn > 0) list.push(plural(latest.recordsIn, "record"));
     if (latest.spillBytes > 0) list.push(`spill ${formatSize(latest.spillBytes)}`);
   }
   if (model.badRecords > 0) list.push(`${formatCount(model.badRecords)} bad`);
