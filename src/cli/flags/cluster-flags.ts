@@ -65,7 +65,7 @@ export const clusterJobFlags = {
     type: integerType(-10, 10),
     default: "0",
     category: "Cluster",
-    doc: "From -10 to 10: tasks of jobs with a higher one go first",
+    doc: "From -10 to 10: jobs with a higher one get more cores, within seconds",
   }),
   shared: switchFlag({
     name: "shared",
