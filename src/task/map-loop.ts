@@ -89,7 +89,7 @@ export class MapLoop {
     return records.length;
   }
 
-  /** Maps records from `at` on until one has to be waited for, or time has passed; returns the first not mapped. */
+  /** Maps records from `at` on until one is to be waited for, or time is up; returns the first not mapped. */
   #plain(records: readonly unknown[], at: number): number {
     const context = this.#context;
     const pace = this.#pace;

@@ -169,7 +169,7 @@ class MapAttempt {
     const first = this.#offsets[0] ?? 0;
     const bytes = Math.min(this.#batchBytes, Math.max(0, (this.#offsets[done] ?? first) - first));
     this.#tell(bytes);
-    await new Promise((resolve) => setImmediate(resolve));
+    await services.turn?.();
     services.signal.throwIfAborted();
     return false;
   }

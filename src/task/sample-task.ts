@@ -55,7 +55,7 @@ export async function runSample(
     bad: forgiving,
     pause: async () => {
       context.progress();
-      await new Promise((resolve) => setImmediate(resolve));
+      await setting.services.turn?.();
       setting.services.signal.throwIfAborted();
       return false;
     },

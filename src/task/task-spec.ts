@@ -215,6 +215,11 @@ export interface TaskServices {
   /** The progress board (see PROGRESS_CELLS). */
   readonly progress: Float64Array;
   readonly signal: AbortSignal;
+  /**
+   * Lets what has come for this thread meanwhile be heard: called between records, a few times a second and
+   * more. Left out: nothing comes.
+   */
+  readonly turn?: () => Promise<void>;
   /** A line the task logged (already without its newline). */
   log(line: string): void;
 }

@@ -162,6 +162,7 @@ export class TaskHost {
       const result = await runner.run(running.spec, {
         progress: this.#options.board,
         signal: running.abort.signal,
+        turn: () => new Promise((resolve) => setImmediate(resolve)),
         log: (line) => this.capture.line("log", line),
       });
       const atEnd = faultFor(faults, running.spec, "end");

@@ -144,7 +144,7 @@ export class Monitor {
     }
   }
 
-  /** Ended for another job: that one is more important, can use the slot, and it is not always the same task. */
+  /** Ended for another job, which is more important and can use the slot; and not always the same task. */
   #checkPreempted({ attempt, node, reason }: CommandOf<"killAttempt">): void {
     const { jobs } = this.#world.scheduler.state;
     const key = keyOf(attempt);
