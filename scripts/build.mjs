@@ -1,5 +1,4 @@
 // Builds dist/: the WebAssembly kernels beside the module that loads them, then tsc, file to file.
-// --if-missing: do nothing when dist/ is already there (used by npm's prepare step).
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, renameSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -12,8 +11,6 @@ function run(file, ...args) {
   const done = spawnSync(process.execPath, [at(file), ...args], { stdio: "inherit", cwd: root });
   if (done.status !== 0) process.exit(done.status ?? 1);
 }
-
-if (process.argv.includes("--if-missing") && existsSync(at("dist/cli/main.js"))) process.exit(0);
 
 if (existsSync(at("src/kernel/assembly/index.ts"))) {
   mkdirSync(at("dist/kernel"), { recursive: true });
@@ -39,4 +36,5 @@ if (existsSync(at("src/kernel/assembly/index.ts"))) {
 }
 removeStale(at("dist"), at("src"));
 run("node_modules/typescript/bin/tsc", "-p", "tsconfig.json");
+run("scripts/vendor.mjs");
 if (existsSync(at("dist/cli/main.js"))) chmodSync(at("dist/cli/main.js"), 0o755);

@@ -2,7 +2,8 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Removes compiled files whose source is gone: they would be imported, tested or shipped for ever.
+ * Removes compiled files whose source is gone: they would be imported, tested or shipped for ever. What lies in
+ * directories of vendor/ was never compiled.
  * @param {string} built directory tsc wrote to
  * @param {string} source directory it compiled
  */
@@ -10,7 +11,7 @@ export function removeStale(built, source) {
   if (!existsSync(built)) return;
   for (const name of readdirSync(built, { recursive: true, encoding: "utf8" })) {
     const stem = /^(.*?)(?:\.js|\.d\.ts|\.js\.map)$/.exec(name)?.[1];
-    if (stem !== undefined && !existsSync(join(source, `${stem}.ts`)))
+    if (stem !== undefined && !/^vendor[/\\].*[/\\]/.test(stem) && !existsSync(join(source, `${stem}.ts`)))
       rmSync(join(built, name), { force: true });
   }
 }

@@ -1,6 +1,7 @@
 import { systemClock } from "../base/clock.ts";
 import { ApiClient } from "../client/api-client.ts";
 import type { ClientTls } from "../client/http.ts";
+import { requireProcesses } from "../worker/worker-process.ts";
 import { AgentDirectory } from "./agent-directory.ts";
 import { AgentLife } from "./agent-life.ts";
 import { agentName, slotCount } from "./agent-options.ts";
@@ -40,6 +41,7 @@ export interface Agent {
  * or an address that makes no sense; OUTPUT_UNWRITABLE, DISK_FULL
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
+  requireProcesses();
   const name = agentName(options.name);
   const slots = slotCount(options.slots);
   const world = worldOf(options);

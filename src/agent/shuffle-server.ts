@@ -1,7 +1,7 @@
 import type { AddressInfo } from "node:net";
 import type { ServerResponse } from "node:http";
-import Fastify from "fastify";
-import type { FastifyInstance } from "fastify";
+import { fastify } from "../vendor/fastify.ts";
+import type { FastifyInstance } from "../vendor/fastify.ts";
 import type { Clock } from "../base/clock.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { isSheafError } from "../base/errors.ts";
@@ -58,8 +58,8 @@ export class ShuffleServer {
     const settings = { ...guarded, exposeHeadRoutes: false, forceCloseConnections: true } as const;
     this.#app = (
       options.tls === null
-        ? Fastify({ ...settings, http })
-        : Fastify({ ...settings, https: { ...serverSettings, ...options.tls } })
+        ? fastify({ ...settings, http })
+        : fastify({ ...settings, https: { ...serverSettings, ...options.tls } })
     ) as FastifyInstance;
     this.#app.server.setTimeout(options.idleMs);
     guard(this.#app, policy);

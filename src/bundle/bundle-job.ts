@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { BuildFailure, BuildOptions, BuildResult, Message } from "esbuild";
+import type { BuildFailure, BuildOptions, BuildResult, Message } from "../vendor/esbuild.ts";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { bundleDirectory, readBundleCache, writeBundleCache } from "./bundle-cache.ts";
@@ -97,7 +97,7 @@ const literalRegExps = {
  * call per source file.
  */
 async function buildTwice(entry: string, outDirectory: string): Promise<BuildResult> {
-  const esbuild = await import("esbuild");
+  const esbuild = await import("../vendor/esbuild.ts");
   const plain: BuildOptions = {
     entryPoints: [entry],
     absWorkingDir: dirname(entry),

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { BuildOptions, Loader, Plugin } from "esbuild";
+import type { BuildOptions, Loader, Plugin } from "../vendor/esbuild.ts";
 import { placeholderUrl } from "./portable-bundle.ts";
 
 /** `sheaf` and `sheaf/testing` of a job will be the files of the package that runs it, wherever that lies. */

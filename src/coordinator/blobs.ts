@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createWriteStream, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SheafError } from "../base/errors.ts";
+import { syncPath } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { StoredFile } from "./service.ts";
 
@@ -103,18 +104,9 @@ export function tap(look: (chunk: Buffer) => void): Transform {
 
 /** Gives a file its final name; it and its name are on disk when this resolves. */
 export async function makeLasting(from: string, to: string, directory: string): Promise<void> {
-  await sync(from);
+  await syncPath(from);
   await rename(from, to);
-  await sync(directory);
-}
-
-async function sync(path: string): Promise<void> {
-  const file = await open(path, "r");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await syncPath(directory);
 }
 
 function missing(hash: string): SheafError {

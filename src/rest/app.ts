@@ -1,11 +1,11 @@
-import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { TypeBoxTypeProvider } from "../vendor/fastify.ts";
 import type {
   FastifyBaseLogger,
   FastifyInstance,
   RawReplyDefaultExpression,
   RawRequestDefaultExpression,
   RawServerDefault,
-} from "fastify";
+} from "../vendor/fastify.ts";
 
 /** The server as routes see it: handlers get the types of their schemas. */
 export type App = FastifyInstance<

@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyError, FastifyReply, FastifyRequest } from "../vendor/fastify.ts";
 import { describeThrown, isSheafError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { ErrorBody } from "../protocol/job-view.ts";

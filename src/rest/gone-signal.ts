@@ -1,4 +1,4 @@
-import type { FastifyReply } from "fastify";
+import type { FastifyReply } from "../vendor/fastify.ts";
 
 /** Aborts when whoever asked has gone before the answer was sent. */
 export function goneSignal(reply: FastifyReply): AbortSignal {

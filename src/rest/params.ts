@@ -1,4 +1,4 @@
-import type { FastifyRequest } from "fastify";
+import type { FastifyRequest } from "../vendor/fastify.ts";
 import Type from "typebox";
 import { SheafError } from "../base/errors.ts";
 import type { Asker } from "../coordinator/service.ts";

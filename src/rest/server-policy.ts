@@ -1,4 +1,4 @@
-import type { FastifyRequest } from "fastify";
+import type { FastifyRequest } from "../vendor/fastify.ts";
 import type { Caller } from "../coordinator/service.ts";
 
 /** Who sent the request: by the token it showed and the connection's own address, never by what it says. */

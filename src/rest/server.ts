@@ -1,8 +1,7 @@
 import type { ServerOptions as ServerOptionsOfTls } from "node:https";
 import type { AddressInfo } from "node:net";
-import swagger from "@fastify/swagger";
-import { fastify, LogController } from "fastify";
-import type { FastifyBaseLogger } from "fastify";
+import { fastify, LogController, swagger } from "../vendor/fastify.ts";
+import type { FastifyBaseLogger } from "../vendor/fastify.ts";
 import { SheafError } from "../base/errors.ts";
 import { toWireJson } from "../protocol/wire-json.ts";
 import { guard, guardedOptions, serverSettings } from "../security/guard.ts";

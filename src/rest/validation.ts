@@ -1,4 +1,4 @@
-import type { FastifySchemaCompiler } from "fastify";
+import type { FastifySchemaCompiler } from "../vendor/fastify.ts";
 import { Compile } from "typebox/compile";
 import { Convert } from "typebox/value";
 import type { TSchema } from "typebox";

@@ -48,8 +48,11 @@ async function starterOf(isolation: Isolation, source: JobSource): Promise<Start
   switch (isolation) {
     case "thread":
       return (await import("../worker/worker-thread.ts")).startWorkerThread;
-    case "process":
-      return (await import("../worker/worker-process.ts")).startWorkerProcess;
+    case "process": {
+      const { requireProcesses, startWorkerProcess } = await import("../worker/worker-process.ts");
+      requireProcesses();
+      return startWorkerProcess;
+    }
     case "inline": {
       const { startWorkerInline } = await import("../worker/worker-inline.ts");
       return (start) => startWorkerInline(start, source.kind === "object" ? source.job : undefined);

@@ -11,7 +11,7 @@ import type {
   RawServerBase,
   RouteOptions,
   onRequestHookHandler,
-} from "fastify";
+} from "../vendor/fastify.ts";
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { answerHeaders } from "./answer-headers.ts";
@@ -25,7 +25,7 @@ import { answerUnparsed } from "./unparsed-request.ts";
  * Puts the gate (gate.ts) in front of a Fastify server, before all of its routes and methods and before
  * those it does not have:
  *
- *   const app = Fastify({ ...guardedOptions(policy), logger });
+ *   const app = fastify({ ...guardedOptions(policy), logger });
  *   guard(app, policy);
  *   app.get("/jobs", { config: { access: { may: ["client"] } } }, handler);
  */
@@ -51,7 +51,7 @@ export const serverSettings = {
   requireHostHeader: false,
 } as const;
 
-/** Options for Fastify(). For TLS add `https: { ...serverSettings, ...tls.server }` in place of `http`. */
+/** Options for fastify(). For TLS add `https: { ...serverSettings, ...tls.server }` in place of `http`. */
 export function guardedOptions(policy: GatePolicy) {
   return {
     http: serverSettings,

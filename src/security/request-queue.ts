@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { onRequestHookHandler } from "fastify";
+import type { onRequestHookHandler } from "../vendor/fastify.ts";
 
 /**
  * A hook for the first of a request: ends a connection on which more than `most` requests wait for their

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { ConnectionError } from "fastify";
+import type { ConnectionError } from "../vendor/fastify.ts";
 import { answerHeaders } from "./answer-headers.ts";
 
 /**

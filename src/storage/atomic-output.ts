@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { lstatSync, renameSync } from "node:fs";
+import { fsync, lstatSync, renameSync } from "node:fs";
 import { chmod, lstat, mkdir, mkdtemp, open, readdir, realpath, rename, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join, resolve, sep } from "node:path";
+import { promisify } from "node:util";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 
@@ -267,10 +268,12 @@ async function syncTree(directory: string, step: (() => void) | undefined): Prom
 
 const UNSYNCABLE: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EPERM", "EACCES", "EISDIR"]);
 
-async function syncPath(path: string): Promise<void> {
+/** Puts a file or directory on the disk. */
+export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, "r");
   try {
-    await handle.sync();
+    // Not handle.sync(), which Yarn's Plug'n'Play does not have.
+    await promisify(fsync)(handle.fd);
   } finally {
     await handle.close();
   }

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import type { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { SheafError } from "../base/errors.ts";
 import { MiB } from "../base/size.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import { boardDescriptor, readBoard } from "./board-pipe.ts";
@@ -9,6 +10,20 @@ import type { ToWorker } from "./messages.ts";
 import { OutputCapture } from "./output-capture.ts";
 import { channelDescriptor, listenToWorker, sendToWorker } from "./worker-channel.ts";
 import type { Worker, WorkerExit, WorkerStart } from "./worker.ts";
+
+/**
+ * To be called before the first worker process. Its environment is a clean one, and without the loader of
+ * Plug'n'Play it finds no package.
+ * @throws SheafError USAGE under Yarn's Plug'n'Play
+ */
+export function requireProcesses(): void {
+  if (process.versions["pnp"] === undefined) return;
+  throw new SheafError("USAGE", "worker processes cannot be started under Yarn's Plug'n'Play", {
+    hint:
+      "Write nodeLinker: node-modules in .yarnrc.yml and run yarn install. Threads, the default of sheaf run, " +
+      "work as it is.",
+  });
+}
 
 /** Starts a child process; its half is process-entry.ts. */
 export function startWorkerProcess(start: WorkerStart): Worker {

@@ -3,8 +3,8 @@ import { METHODS } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import Fastify from "fastify";
-import type { FastifyInstance } from "fastify";
+import { fastify } from "#src/vendor/fastify.js";
+import type { FastifyInstance } from "#src/vendor/fastify.js";
 import { answerHeaders } from "#src/security/answer-headers.js";
 import type { GatePolicy } from "#src/security/gate.js";
 import { guard, guardedOptions } from "#src/security/guard.js";
@@ -23,7 +23,7 @@ interface Server {
 
 /** A real server behind the gate, with a route of each kind. */
 async function serve(t: TestContext, using: GatePolicy = policy): Promise<Server> {
-  const app = closing(t, Fastify({ ...guardedOptions(using), forceCloseConnections: true }));
+  const app = closing(t, fastify({ ...guardedOptions(using), forceCloseConnections: true }));
   guard(app, using);
   const called: string[] = [];
   app.addHook("preHandler", async (request) => {
@@ -290,7 +290,7 @@ test("a body that is too large is refused before it is read, without and with a 
 test("a request that arrives too slowly is ended", async (t) => {
   const options = guardedOptions(policy);
   const http = { ...options.http, headersTimeout: 100, connectionsCheckingInterval: 20 };
-  const app = closing(t, Fastify({ ...options, http, forceCloseConnections: true }));
+  const app = closing(t, fastify({ ...options, http, forceCloseConnections: true }));
   guard(app, policy);
   await app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = app.server.address() as AddressInfo;
@@ -308,7 +308,7 @@ test("the limits of the server are in force", async (t) => {
 });
 
 test("a route that does not say who may call it stops the server from being built", async (t) => {
-  const app = closing(t, Fastify(guardedOptions(policy)));
+  const app = closing(t, fastify(guardedOptions(policy)));
   guard(app, policy);
   const handler = async (): Promise<object> => ({});
   const message = /does not say who may call it/;
@@ -324,7 +324,7 @@ test("a route that does not say who may call it stops the server from being buil
 });
 
 test("a handler sees the address of the connection", async (t) => {
-  const app = closing(t, Fastify({ ...guardedOptions(policy), forceCloseConnections: true }));
+  const app = closing(t, fastify({ ...guardedOptions(policy), forceCloseConnections: true }));
   guard(app, policy);
   app.get("/ip", { config: { access: { may: ["anyone"] } } }, async ({ ip, host }) => ({ ip, host }));
   await app.listen({ host: "127.0.0.1", port: 0 });

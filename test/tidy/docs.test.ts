@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { linksOf } from "./links.js";
 import { read, root, tree } from "./tree.js";
 import { dump, keyTable, partitionTable, valueTable, writeExample } from "./worked-example.js";
 
@@ -40,17 +41,16 @@ function anchors(page: string): Set<string> {
 test("every relative link of every page leads somewhere, anchors too", () => {
   const broken: string[] = [];
   for (const [path, page] of pages) {
-    const prose = page
-      .replace(/^```[\s\S]*?^```$/gm, "")
-      .replace(/`[^`\n]*`/g, (code) => code.replaceAll("](", "] ("));
-    for (const [, target = ""] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (/^[a-z]+:/.test(target)) continue;
-      const [file = "", anchor] = target.split("#");
+    for (const { file, anchor } of linksOf(page)) {
       const place = join(dirname(path), file === "" ? path.split("/").at(-1)! : file);
+      const target = anchor === null ? file : `${file}#${anchor}`;
       if (!existsSync(join(root, place))) broken.push(`${path}: ${target}: no such file`);
-      else if (anchor !== undefined && !anchors(read(place)).has(anchor))
+      else if (anchor !== null && !anchors(read(place)).has(anchor))
         broken.push(`${path}: ${target}: no such heading`);
     }
+    // Tests do not ship, so they are named and not linked.
+    for (const [, named = ""] of page.matchAll(/`((?:test|bench|scripts)\/[\w./-]+)`/g))
+      if (!existsSync(join(root, named))) broken.push(`${path}: ${named}: no such file`);
   }
   assert.deepEqual(broken, []);
 });
@@ -196,9 +196,7 @@ for (const [page, least] of [
 ] as const) {
   test(`${page} names tests that there are`, () => {
     let named = 0;
-    for (const [, file, texts] of read(page).matchAll(
-      /\]\((?:\.\.\/)?(test\/[^)]+\.ts)\): ((?:"[^"]+"(?:, )?)+)/g,
-    )) {
+    for (const [, file, texts] of read(page).matchAll(/`(test\/[^`]+\.ts)`: ((?:"[^"]+"(?:, )?)+)/g)) {
       for (const [, text] of texts!.matchAll(/"([^"]+)"/g)) {
         assert.ok(read(file!).includes(text!), `${file} has no test "${text}"`);
         named++;

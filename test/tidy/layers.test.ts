@@ -43,21 +43,27 @@ test("every folder a row names is really imported: the table allows no more than
   assert.deepEqual(idle, []);
 });
 
-test("packages that src/ imports are dependencies, and each dependency is argued in ARCHITECTURE.md", () => {
+test("packages that src/ imports are dependencies, but for those built in; ARCHITECTURE.md argues each", () => {
   interface Package {
     readonly dependencies: Readonly<Record<string, string>>;
     readonly devDependencies: Readonly<Record<string, string>>;
   }
   const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Package;
   const imported = new Set<string>();
-  for (const text of sources().values()) {
+  const builtIn = new Set<string>();
+  for (const [path, text] of sources()) {
     for (const { specifier } of importsOf(text)) {
       const name = /^(?:@[\w-]+\/)?[\w-]+/.exec(specifier)?.[0];
       // "sheaf" stands in the templates of `sheaf init`.
-      if (name !== undefined && name !== "node" && name !== "sheaf") imported.add(name);
+      if (name === undefined || name === "node" || name === "sheaf") continue;
+      (path.startsWith("src/vendor/") ? builtIn : imported).add(name);
     }
   }
   assert.deepEqual([...imported].sort(), Object.keys(dependencies).sort());
+  assert.deepEqual(
+    [...builtIn].filter((name) => devDependencies[name] === undefined),
+    [],
+  );
   const argued = read("ARCHITECTURE.md").split("## Dependencies")[1]!;
   for (const name of Object.keys({ ...dependencies, ...devDependencies })) {
     assert.ok(argued.includes(`\`${name}\``), `argue ${name} in the dependency tables of ARCHITECTURE.md`);

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply } from "../../vendor/fastify.ts";
 import Type from "typebox";
 import { SheafError } from "../../base/errors.ts";
 import type { CoordinatorService, StoredFile } from "../../coordinator/service.ts";

@@ -1,5 +1,5 @@
 import Type from "typebox";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply } from "../../vendor/fastify.ts";
 import { Readable } from "node:stream";
 import type { CoordinatorService } from "../../coordinator/service.ts";
 import { access } from "../app.ts";

@@ -1,0 +1,88 @@
+// Makes of the packages that src/vendor/ names what ships in dist/vendor/. What is built in is pinned by
+// package-lock.json; its licences are in dist/vendor/LICENSES.txt.
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+/*
+ * Fastify as one module, without its test kit. Through the kit, Fastify's own ranges bring a `cookie` that refuses
+ * Node 20 to all who install it, and no package can change what its dependencies ask for.
+ */
+
+/** What the server never calls, as modules that say so. */
+const leftOut = {
+  name: "left-out",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(?:light-my-request|yaml)$/ }, ({ path }) => ({ path, namespace: "left-out" }));
+    onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
+      contents: `module.exports = () => { throw new Error("${path} is not in sheaf's build of Fastify"); };`,
+    }));
+  },
+};
+
+const { metafile, outputFiles } = await build({
+  absWorkingDir: root,
+  entryPoints: ["src/vendor/fastify.ts"],
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: "node20",
+  // What a CommonJS module requires of Node.
+  banner: {
+    js: 'import { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);',
+  },
+  external: ["pino"],
+  plugins: [leftOut],
+  metafile: true,
+  legalComments: "none",
+  write: false,
+});
+
+/** Directories of the packages that are built in, in order. */
+const packages = new Set();
+for (const path of Object.keys(metafile.inputs)) {
+  const place = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0];
+  if (place !== undefined) packages.add(place);
+}
+packages.add("node_modules/esbuild");
+const licenses = [...packages].sort().map((place) => {
+  const { name, version, license } = JSON.parse(readFileSync(join(root, place, "package.json"), "utf8"));
+  const file = readdirSync(join(root, place)).find((each) => /^licen[cs]e(?:\.|$)/i.test(each));
+  if (license === undefined && file === undefined) throw new Error(`${place} does not say its licence`);
+  const text = file === undefined ? "" : `\n\n${readFileSync(join(root, place, file), "utf8").trim()}`;
+  return `${name} ${version}: ${license ?? "see below"}${text}\n`;
+});
+
+/** By rename: whoever reads the file meanwhile sees the old or the new one whole. */
+function put(name, content) {
+  mkdirSync(join(root, "dist/vendor", dirname(name)), { recursive: true });
+
+  const aside = join(root, `dist/vendor/${name}.${process.pid}`);
+  writeFileSync(aside, content);
+  renameSync(aside, join(root, "dist/vendor", name));
+}
+put("fastify.js", outputFiles[0].contents);
+
+/*
+ * esbuild as it is: its main.js looks for the binary's package from where it lies itself, in a directory lib/. Only
+ * that it lies in a package named esbuild is no longer so.
+ */
+put("esbuild/package.json", '{ "type": "commonjs" }\n');
+const main = readFileSync(join(root, "node_modules/esbuild/lib/main.js"), "utf8");
+const itself = 'require.resolve("esbuild")';
+if (!main.includes(itself)) throw new Error(`esbuild's main.js has no ${itself} any more`);
+put("esbuild/lib/main.js", main.replaceAll(itself, "__filename"));
+const compiled = readFileSync(join(root, "dist/vendor/esbuild.js"), "utf8");
+put(
+  "esbuild.js",
+  compiled
+    .replace('from "esbuild"', 'from "./esbuild/lib/main.js"')
+    .replace(/^\/\/# sourceMappingURL=.*$/m, ""),
+);
+
+// Of the files as tsc wrote them.
+for (const map of ["fastify.js.map", "esbuild.js.map"])
+  rmSync(join(root, "dist/vendor", map), { force: true });
+put("LICENSES.txt", `Built in, each under its own licence:\n\n${licenses.join(`\n${"-".repeat(72)}\n\n`)}`);
