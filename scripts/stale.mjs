@@ -2,8 +2,8 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Removes compiled files whose source is gone: they would be imported, tested or shipped for ever. What lies in
- * directories of vendor/ was never compiled.
+ * Removes compiled files whose source is gone: they would be imported, tested or shipped for ever. What lies
+ * in directories of vendor/ was never compiled.
  * @param {string} built directory tsc wrote to
  * @param {string} source directory it compiled
  */

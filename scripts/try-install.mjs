@@ -1,5 +1,6 @@
-// Packs sheaf and installs the tarball with every package manager, each into an empty project: none may warn of
-// anything, and what it has installed must run a job. What pnpm has installed must type-check and run on a cluster, too.
+// Packs sheaf and installs the tarball with every package manager, each into an empty project: none may warn
+// of anything, and what it has installed must run a job. What pnpm has installed must type-check and run on a
+// cluster, too.
 import { spawn } from "node:child_process";
 import {
   existsSync,
@@ -20,7 +21,7 @@ const managersDirectory = join(root, "out/package-managers");
 const scratch = mkdtempSync(join(tmpdir(), "sheaf-install-"));
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
-/** Without what `npm run` and this repository's .npmrc say: they would keep scripts, and their warnings, away. */
+/** Without what `npm run` and this repository's .npmrc say: scripts, and warnings of them, stayed away. */
 const env = {
   ...Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(?:npm_|NODE_OPTIONS$)/i.test(name)),
@@ -53,9 +54,9 @@ const tsconfig = JSON.stringify({
   compilerOptions: { target: "es2023", module: "nodenext", types: ["node"], strict: true, noEmit: true },
 });
 
-/** Lines in which package managers warn. Yarn 4 ends with a word on it; names of packages may have it in them. */
+/** Where package managers warn, at the start of a line: names of packages may have the word in them. */
 const warning =
-  /^(?:\s*\W*\s*)?(?:npm )?(?:warn|error|deprecated)|\bWARN\b|with warnings|ignored build|blocked \d|unmet|incompatible/im;
+  /^\W*(?:npm )?(?:warn|error|deprecated)|\bWARN\b|with warnings|ignored build|blocked \d|unmet/im;
 
 /** Runs to the end; with all that was said. */
 function run(file, args, cwd) {

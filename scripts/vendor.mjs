@@ -7,8 +7,8 @@ import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 /*
- * Fastify as one module, without its test kit. Through the kit, Fastify's own ranges bring a `cookie` that refuses
- * Node 20 to all who install it, and no package can change what its dependencies ask for.
+ * Fastify as one module, without its test kit. Through the kit, Fastify's own ranges bring a `cookie` that
+ * refuses Node 20 to all who install it, and no package can change what its dependencies ask for.
  */
 
 /** What the server never calls, as modules that say so. */
@@ -66,8 +66,8 @@ function put(name, content) {
 put("fastify.js", outputFiles[0].contents);
 
 /*
- * esbuild as it is: its main.js looks for the binary's package from where it lies itself, in a directory lib/. Only
- * that it lies in a package named esbuild is no longer so.
+ * esbuild as it is: its main.js looks for the binary's package from where it lies itself, in a directory
+ * lib/. Only that it lies in a package named esbuild is no longer so.
  */
 put("esbuild/package.json", '{ "type": "commonjs" }\n');
 const main = readFileSync(join(root, "node_modules/esbuild/lib/main.js"), "utf8");

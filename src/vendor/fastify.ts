@@ -1,6 +1,7 @@
 /*
- * Fastify, and what of it the doors need. The build (scripts/vendor.mjs) puts all of it into this one module, so that
- * no range of Fastify's own reaches those who install sheaf: its test kit asks for a package that refuses Node 20.
+ * Fastify, and what of it the doors need. The build (scripts/vendor.mjs) puts all of it into this one
+ * module, so that no range of Fastify's own reaches those who install sheaf: its test kit asks for a package
+ * that refuses Node 20.
  */
 export { fastify, LogController } from "fastify";
 export { default as swagger } from "@fastify/swagger";
