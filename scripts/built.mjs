@@ -1,6 +1,7 @@
 // What the scripts share that run something built: building it first.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { incremental } from "./stale.mjs";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -15,7 +16,10 @@ export const run = (...args) =>
 export function buildTests() {
   const given = process.argv.slice(2);
   if (!given.includes("--no-build")) {
-    const steps = [["scripts/build.mjs"], ["node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json"]];
+    const steps = [
+      ["scripts/build.mjs"],
+      ["node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json", ...incremental("build")],
+    ];
     for (const step of steps) {
       const status = run(...step);
       if (status !== 0) process.exit(status);

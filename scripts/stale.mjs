@@ -15,3 +15,8 @@ export function removeStale(built, source) {
       rmSync(join(built, name), { force: true });
   }
 }
+
+/** Flags for tsc: it keeps what it knows beside what it wrote, so that the two go together. */
+export function incremental(built) {
+  return ["--incremental", "--tsBuildInfoFile", `${built}/.tsbuildinfo`];
+}
