@@ -1,12 +1,25 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { BuildFailure, BuildOptions, BuildResult, Message } from "../vendor/esbuild.ts";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { bundleDirectory, readBundleCache, writeBundleCache } from "./bundle-cache.ts";
-import { nativeAddons, perFilePaths, runningPackage, unsupportedPaths } from "./esbuild-plugins.ts";
+import { matchedNoCode, nativeAddons, notCode, outsidePackages, runningPackage } from "./esbuild-plugins.ts";
+import { lookedAt } from "./looked-at.ts";
+import type { LookedAt } from "./looked-at.ts";
+import { madeUpNames, mayClash, withOwnPlaces } from "./own-places.ts";
+import type { MadeUpNames } from "./own-places.ts";
 import { runnableBundle } from "./portable-bundle.ts";
 
 export interface BundledJob {
@@ -25,35 +38,43 @@ export interface BundledJob {
 export interface BundleOptions {
   /** Bundles are kept here by their content hash; made when missing. */
   readonly outDirectory: string;
-  /** Re-use the bundle made before while no file it was made of has changed. Default true. */
+  /** Re-use the bundle made before while nothing esbuild looked at has changed. Default true. */
   readonly cache?: boolean;
+  /** Packages that stay outside the bundle. Default none. */
+  readonly external?: readonly string[];
 }
 
 /**
- * Bundles a job file (.ts, .mts, .js, .mjs) and what it imports into one ES module. npm packages come from
- * the job
- * file's own node_modules and are bundled; `sheaf` and `sheaf/testing` always are the package that runs it,
- * by URL, so that the job and the engine share one copy; node: modules and native addons stay outside.
- * @throws SheafError JOB_LOAD with file:line:column when it does not bundle or has no default export.
+ * Bundles a job file (.ts, .mts, .cts, .tsx, .js, .mjs, .cjs, .jsx) and what it imports into one ES module.
+ * npm packages come from the job file's own node_modules and are bundled; `sheaf` and `sheaf/testing` always
+ * are the package that runs it, by URL, so that the job and the engine share one copy; node: modules, native
+ * addons and packages named as external stay outside.
+ * @throws SheafError JOB_LOAD with file:line:column when it does not bundle or has no default export;
+ * PACKAGE_MISSING when an external package is not installed
  */
 export async function bundleJob(file: string, options: BundleOptions): Promise<BundledJob> {
   const entry = existingJobFile(file);
-  const cached = options.cache === false ? null : readBundleCache(options.outDirectory, entry);
-  if (cached !== null)
-    return { ...bundlePaths(options.outDirectory, cached.hash), warnings: cached.warnings };
+  const { outDirectory, external = [] } = options;
+  const key = { outDirectory, entry, external };
+  const cached = options.cache === false ? null : readBundleCache(key);
+  if (cached !== null) return { ...bundlePaths(outDirectory, cached.hash), warnings: cached.warnings };
 
   const startedMs = systemClock.wallMs();
-  const built = await buildTwice(entry, options.outDirectory);
-  const code = outputEnding(built, ".mjs");
-  const hash = createHash("sha256").update(code.contents).digest("hex").slice(0, 16);
-  const paths = bundlePaths(options.outDirectory, hash);
-  const map = absoluteSources(outputEnding(built, ".map").text, dirname(code.path));
-  placeBundle(dirname(paths.path), code.text, map);
+  const looking = options.cache === false ? null : lookedAt(entry, lookupFlags);
+  const { built, code, map } = await build(entry, outDirectory, external);
+  const hash = digest(code).slice(0, 16);
+  const paths = bundlePaths(outDirectory, hash);
+  const runnable = runnableBundle(code);
+  placeBundle(dirname(paths.path), { portable: code, runnable, map });
 
   const warnings = built.warnings.map((warning) => placed(warning));
-  const inputs = Object.keys(built.metafile!.inputs).map((input) => resolve(dirname(entry), input));
-  if (options.cache !== false)
-    writeBundleCache(options.outDirectory, entry, { hash, warnings, inputs, startedMs });
+  const looked =
+    looking === null && !usesOldDecorators(code) ? null : await (looking ?? lookedAt(entry, lookupFlags));
+  if (usesOldDecorators(code) && looked !== null) warnings.push(...metadataWarnings(looked));
+  if (options.cache !== false && looked !== null) {
+    const inputs = Object.keys(built.metafile!.inputs).map((input) => resolve(dirname(entry), input));
+    writeBundleCache(key, { hash, runnable: digest(runnable), warnings, inputs, looked, startedMs });
+  }
   return { ...paths, warnings };
 }
 
@@ -91,39 +112,135 @@ const literalRegExps = {
   "regexp-unicode-property-escapes": true,
 };
 
-/**
- * Most jobs need no more than the plain build. Only when the output shows a CommonJS `require` left over or
- * code that asks where its file lies is it built again with those answered per file, because that costs a
- * call per source file.
- */
-async function buildTwice(entry: string, outDirectory: string): Promise<BuildResult> {
+const mainFields = ["module", "main"];
+const resolveExtensions = [".tsx", ".ts", ".jsx", ".js", ".css", ".json", ".node"];
+
+/** What esbuild has to be told to resolve imports as the build does. */
+const lookupFlags = [
+  "--format=esm",
+  "--platform=node",
+  `--main-fields=${mainFields.join(",")}`,
+  `--resolve-extensions=${resolveExtensions.join(",")}`,
+  "--external:sheaf",
+  "--external:sheaf/testing",
+  "--loader:.node=empty",
+];
+
+interface Built {
+  readonly built: BuildResult;
+  /** Portable. */
+  readonly code: string;
+  readonly map: string;
+}
+
+async function build(entry: string, outDirectory: string, external: readonly string[]): Promise<Built> {
+  for (let salt = 0; ; salt++) {
+    const names = madeUpNames(salt);
+    if (names === null) throw new SheafError("INTERNAL", `${entry}: no name is free in all of its files`);
+    const built = await buildCode(entry, {
+      outfile: join(outDirectory, "bundle", "job.mjs"),
+      define: names.define,
+      banner: { js: names.banner },
+      plugins: [runningPackage(), outsidePackages(external, entry), nativeAddons()],
+    });
+    requireDefaultExport(built, entry);
+    const code = outputEnding(built, ".mjs");
+    const map = absoluteSources(outputEnding(built, ".map").text, dirname(code.path));
+    if (mayClash(names, map)) continue;
+    return { built, code: withOwnPlaces(globsAsNode(code.text, names), map, names, entry), map };
+  }
+}
+
+/** Again, when a pattern has matched what is no code. */
+async function buildCode(entry: string, special: BuildOptions): Promise<BuildResult> {
   const esbuild = await import("../vendor/esbuild.ts");
-  const plain: BuildOptions = {
-    entryPoints: [entry],
-    absWorkingDir: dirname(entry),
-    outfile: join(outDirectory, "bundle", "job.mjs"),
-    bundle: true,
-    write: false,
-    metafile: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    supported: literalRegExps,
-    mainFields: ["module", "main"],
-    sourcemap: "linked",
-    sourcesContent: true,
-    keepNames: false,
-    logLevel: "silent",
-    plugins: [runningPackage(), nativeAddons()],
-  };
+  const directory = dirname(entry);
+  const ignored = new Set<string>();
+  for (;;) {
+    try {
+      return await esbuild.build({
+        ...special,
+        entryPoints: [entry],
+        absWorkingDir: directory,
+        bundle: true,
+        write: false,
+        metafile: true,
+        format: "esm",
+        platform: "node",
+        target: "node20",
+        supported: literalRegExps,
+        mainFields,
+        resolveExtensions,
+        nodePaths: (process.env["NODE_PATH"] ?? "").split(delimiter).filter((path) => path !== ""),
+        sourcemap: "linked",
+        sourcesContent: true,
+        keepNames: false,
+        logLevel: "silent",
+        logLimit: 0,
+        plugins: [...special.plugins!, notCode(ignored)],
+      });
+    } catch (error) {
+      if (!isBuildFailure(error)) throw error;
+      const matched = error.errors.map((message) => matchedNoCode(message, directory));
+      if (!matched.every((path) => path !== null && !ignored.has(path))) throw loadError(error, entry);
+      for (const path of matched) ignored.add(path!);
+    }
+  }
+}
+
+/** esbuild's helper for `require("./lib/" + name)` and `import("./lib/" + name)`, and its uses for the latter. */
+const globHelper = `var __glob = (map) => (path) => {
+  var fn = map[path];
+  if (fn) return fn();
+  throw new Error("Module not found in bundle: " + path);
+};
+`;
+const GLOB_IMPORT = /^(var globImport\w* = )__glob\(\{$/gm;
+
+/**
+ * Has it do as Node does: require() finds a file without its ending, import() rejects instead of throwing, and
+ * what is missing has the code that says so. No line is added.
+ */
+function globsAsNode(code: string, { prefix }: MadeUpNames): string {
+  if (!code.includes(globHelper)) return code;
+  const endings = '["", ".ts", ".js", ".cjs", ".json", ".node", "/index.ts", "/index.js"]';
+  const helper = globHelper
+    .replace(/^/, () => `var ${prefix}glob = (map) => async (path) => __glob(map)(path); `)
+    .replace("map[path]", () => `${endings}.map((end) => map[path + end]).find(Boolean)`)
+    .replace('throw new Error("Module not found in bundle: " + path)', (error) =>
+      error.replace(/new .*/, (made) => `Object.assign(${made}, { code: "MODULE_NOT_FOUND" })`),
+    );
+  return code
+    .replace(globHelper, () => helper)
+    .replace(GLOB_IMPORT, (_all, variable: string) => `${variable}${prefix}glob({`);
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Only these would carry metadata. */
+function usesOldDecorators(code: string): boolean {
+  return /^var __decorateClass = /m.test(code);
+}
+
+/** esbuild makes each file by itself, without the types that metadata is made of. */
+function metadataWarnings({ paths }: LookedAt): string[] {
+  const asking = [...paths].filter((path) => path.endsWith(".json") && asksForMetadata(path));
+  return asking.map(
+    (path) =>
+      `${path}: "emitDecoratorMetadata" has no effect: decorators work, but Reflect.getMetadata() of types ` +
+      `gives undefined. Compile such classes with tsc and import what it writes.`,
+  );
+}
+
+function asksForMetadata(path: string): boolean {
   try {
-    const first = await esbuild.build(plain);
-    requireDefaultExport(first, entry);
-    if (!unsupportedPaths.test(outputEnding(first, ".mjs").text)) return first;
-    return await esbuild.build({ ...plain, ...perFilePaths(entry, plain.plugins ?? []) });
-  } catch (error) {
-    if (!isBuildFailure(error)) throw error;
-    throw loadError(error, entry);
+    const text = readFileSync(path, "utf8");
+    const bare = text.replace(/("(?:[^"\\]|\\.)*")|\/\/[^\n]*|\/\*[^]*?\*\//g, "$1");
+    return /"emitDecoratorMetadata"\s*:\s*true/.test(bare);
+  } catch {
+    return false;
   }
 }
 
@@ -193,14 +310,19 @@ function absoluteSources(map: string, directory: string): string {
   return JSON.stringify(parsed);
 }
 
+interface BundleFiles {
+  readonly portable: string;
+  readonly runnable: string;
+  readonly map: string;
+}
+
 /** Written aside and renamed, so that a bundle of a given hash is whole or absent whoever else writes it. */
-function placeBundle(directory: string, portable: string, map: string): void {
+function placeBundle(directory: string, { portable, runnable, map }: BundleFiles): void {
   mkdirSync(dirname(directory), { recursive: true });
   const aside = mkdtempSync(`${directory}.`);
+  const files = { "portable.mjs": portable, "job.mjs": runnable, "job.mjs.map": map };
   try {
-    writeFileSync(join(aside, "portable.mjs"), portable);
-    writeFileSync(join(aside, "job.mjs"), runnableBundle(portable));
-    writeFileSync(join(aside, "job.mjs.map"), map);
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(aside, name), text);
   } catch (error) {
     rmSync(aside, { recursive: true, force: true });
     throw error;
@@ -208,9 +330,10 @@ function placeBundle(directory: string, portable: string, map: string): void {
   try {
     renameSync(aside, directory);
   } catch {
-    // There already: the code is equal by its hash, but comments in the sources may have moved lines.
-    writeFileSync(join(aside, "job.mjs.map"), map);
-    renameSync(join(aside, "job.mjs.map"), join(directory, "job.mjs.map"));
+    // There already. What is there may have been changed, comments in the sources may have moved lines, and
+    // packages outside may have moved.
+    mkdirSync(directory, { recursive: true });
+    for (const name of Object.keys(files)) renameSync(join(aside, name), join(directory, name));
     rmSync(aside, { recursive: true, force: true });
   }
 }

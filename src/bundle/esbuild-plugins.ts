@@ -1,18 +1,40 @@
-import { readFile } from "node:fs/promises";
-import { dirname, extname, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
-import type { BuildOptions, Loader, Plugin } from "../vendor/esbuild.ts";
-import { placeholderUrl } from "./portable-bundle.ts";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import type { Message, Plugin } from "../vendor/esbuild.ts";
+import { outsideUrl, placeholderUrl } from "./portable-bundle.ts";
 
 /** `sheaf` and `sheaf/testing` of a job will be the files of the package that runs it, wherever that lies. */
 export function runningPackage(): Plugin {
   return {
     name: "running-package",
     setup(build) {
-      build.onResolve({ filter: /^sheaf(\/testing)?$/ }, ({ path }) => ({
-        path: placeholderUrl(path === "sheaf" ? "sheaf" : "sheaf/testing"),
-        external: true,
+      build.onResolve({ filter: /^sheaf(\/testing)?$/ }, ({ path, kind }) =>
+        kind === "require-call"
+          ? { path, namespace: "required-sheaf" }
+          : { path: placeholderUrl(path === "sheaf" ? "sheaf" : "sheaf/testing"), external: true },
+      );
+      // What CommonJS code requires is imported at the head of the bundle.
+      build.onLoad({ filter: /./, namespace: "required-sheaf" }, ({ path }) => ({
+        contents: `export * from ${JSON.stringify(path)};`,
       }));
+    },
+  };
+}
+
+/** Packages that stay outside: each machine loads its own. `names`: packages, "@scope/*" for all of a scope. */
+export function outsidePackages(names: readonly string[], entry: string): Plugin {
+  const escaped = names.map((name) => name.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", "[^/]*"));
+  return {
+    name: "outside-packages",
+    setup(build) {
+      if (names.length === 0) return;
+      const filter = new RegExp(`^(?:${escaped.join("|")})(?:/.*)?$`);
+      build.onResolve({ filter }, ({ path, kind, importer }) => {
+        if (kind === "entry-point") return undefined;
+        const isStatic = kind === "import-statement";
+        return { path: isStatic ? outsideUrl({ specifier: path, importer, entry }) : path, external: true };
+      });
     },
   };
 }
@@ -22,63 +44,81 @@ export function nativeAddons(): Plugin {
   return {
     name: "native-addons",
     setup(build) {
-      build.onResolve({ filter: /\.node$/ }, ({ path, resolveDir }) =>
-        path.startsWith(".") || path.startsWith("/")
-          ? { path: resolve(resolveDir, path), external: true }
-          : undefined,
+      build.onLoad({ filter: /\.node$/, namespace: "file" }, ({ path }) => ({
+        contents: `module.exports = require(${JSON.stringify(path)});`,
+        resolveDir: dirname(path),
+      }));
+      build.onResolve({ filter: /\.node$/ }, ({ path, importer, resolveDir, kind }) => {
+        if (path === importer) return { path, external: true };
+        // One that is not there may be one of several that are tried.
+        if (kind === "require-call" && !isThere(path, resolveDir)) return { path, external: true };
+        return undefined;
+      });
+      // `bindings` asks the stack for the file that calls it, and in a bundle that is always the bundle.
+      build.onResolve({ filter: /^bindings$/ }, ({ importer, resolveDir, namespace }) =>
+        namespace === "bindings" || !isThere("bindings", resolveDir)
+          ? undefined
+          : { path: importer, namespace: "bindings", pluginData: resolveDir },
       );
+      build.onLoad({ filter: /./, namespace: "bindings" }, ({ path, pluginData }) => ({
+        contents: bindingsOf(packageRoot(path)),
+        resolveDir: pluginData as string,
+      }));
     },
   };
 }
 
-/** Things a bundled ES module has no answer to unless they are put in file by file. */
-export const unsupportedPaths =
-  /\b__require\b|\bimport\.meta\.(?:url|dirname|filename)\b|\b__(?:dirname|filename)\b/;
+function isThere(specifier: string, directory: string): boolean {
+  try {
+    return createRequire(join(directory, "none.js")).resolve(specifier) !== "";
+  } catch {
+    return false;
+  }
+}
 
-const LOADERS: Readonly<Record<string, Loader>> = {
-  ".ts": "ts",
-  ".mts": "ts",
-  ".cts": "ts",
-  ".tsx": "tsx",
-  ".js": "js",
-  ".mjs": "js",
-  ".cjs": "js",
-  ".jsx": "jsx",
-};
+/** `bindings`, told the package whose addon is wanted. */
+function bindingsOf(root: string): string {
+  return (
+    `const real = require("bindings");` +
+    `module.exports = Object.assign((options) => real(Object.assign({ module_root: ${JSON.stringify(root)} }, ` +
+    `typeof options === "string" ? { bindings: options } : options)), real);`
+  );
+}
+
+function packageRoot(file: string): string {
+  for (let directory = dirname(file); ; directory = dirname(directory)) {
+    const isRoot = existsSync(join(directory, "package.json")) || existsSync(join(directory, "node_modules"));
+    if (isRoot || directory === dirname(directory)) return directory;
+  }
+}
 
 /**
- * Gives every source file its own import.meta.url, __dirname and __filename as constants on its first line
- * (so that
- * line numbers stay), and the bundle a `require` that starts from the job file.
+ * `require("./lib/" + name)` bundles all that lies in lib. What of it is no code becomes a module that
+ * throws when it is asked for, instead of failing the job.
  */
-export function perFilePaths(entry: string, plugins: readonly Plugin[]): BuildOptions {
-  const perFile: Plugin = {
-    name: "per-file-paths",
-    setup(build) {
-      build.onLoad({ filter: /\.[cm]?[jt]sx?$/, namespace: "file" }, async ({ path }) => {
-        const text = await readFile(path, "utf8");
-        if (!/import\.meta|__dirname|__filename/.test(text)) return undefined;
-        const constants = [
-          ["__sheafUrl", pathToFileURL(path).href],
-          ["__filename", path],
-          ["__dirname", dirname(path)],
-        ].filter(
-          ([name]) => name === "__sheafUrl" || !new RegExp(`\\b(?:const|let|var)\\s+${name}\\b`).test(text),
-        );
-        const line = constants.map(([name, value]) => `var ${name}=${JSON.stringify(value)};`).join("");
-        const contents = text.startsWith("#!") ? `//${text.slice(2)}` : text;
-        return { contents: `${line}${contents}`, loader: LOADERS[extname(path)] ?? "js" };
-      });
-    },
-  };
-  const require = `import { createRequire as __sheafCreateRequire } from "node:module";`;
+export function notCode(paths: ReadonlySet<string>): Plugin {
   return {
-    plugins: [...plugins, perFile],
-    define: {
-      "import.meta.url": "__sheafUrl",
-      "import.meta.filename": "__filename",
-      "import.meta.dirname": "__dirname",
+    name: "not-code",
+    setup(build) {
+      for (const path of paths) {
+        const filter = new RegExp(`^${path.replace(/[.+?^${}()|[\]\\*]/g, "\\$&")}$`);
+        const contents = `throw new Error(${JSON.stringify(`${path} is no code that could be loaded`)});`;
+        build.onLoad({ filter, namespace: "file" }, () => ({ contents }));
+      }
     },
-    banner: { js: `${require} const require = __sheafCreateRequire(${JSON.stringify(entry)});` },
   };
+}
+
+const NO_LOADER = /^No loader is configured for ".*?" files: (.+)$/;
+
+/** The file that failed the build although no import names it: only a pattern matches it. */
+export function matchedNoCode({ text, location }: Message, directory: string): string | null {
+  const file = NO_LOADER.exec(text)?.[1];
+  if (file === undefined || location === null) return null;
+  // Of an import that names it, the place is that of a literal.
+  const argument = Buffer.from(location.lineText).subarray(
+    location.column,
+    location.column + location.length,
+  );
+  return /^(?:"[^"]*"|'[^']*')$/.test(argument.toString()) ? null : resolve(directory, file);
 }

@@ -19,7 +19,7 @@ export interface ResolvedJob {
   readonly name: string | undefined;
 }
 
-const JOB_EXTENSIONS = [".ts", ".mts", ".js", ".mjs"];
+const JOB_EXTENSIONS = [".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx"];
 
 /**
  * The job file a word of the command line means: a path, else a name registered in the nearest sheaf.json.

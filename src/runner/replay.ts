@@ -11,7 +11,7 @@ import { readCapsule } from "../lifecycle/capsule.ts";
 import type { Capsule } from "../lifecycle/capsule.ts";
 import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
 import { findJob } from "../lifecycle/job-history.ts";
-import { withDefaultParams } from "../worker/task-host.ts";
+import { defaultOf, withDefaultParams } from "../worker/task-host.ts";
 import { makeTempDirectory } from "./work-directory.ts";
 
 export interface ReplayOptions {
@@ -76,7 +76,7 @@ export async function replayKept(
     });
   }
   if (options.inspect === true) await openInspector(options);
-  const { default: job } = (await import(pathToFileURL(bundle).href)) as { readonly default: Job };
+  const job = defaultOf((await import(pathToFileURL(bundle).href)) as { readonly default?: unknown }) as Job;
   const result = await runCapsule(
     options.inspect === true ? stoppingAt(job, capsule) : job,
     capsule,

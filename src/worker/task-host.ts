@@ -121,7 +121,7 @@ export class TaskHost {
       this.#options.post({ kind: "loading" });
       if (this.#job === null) {
         const loaded = (await import(url)) as { readonly default?: unknown };
-        this.#job = asJob(loaded.default);
+        this.#job = asJob(defaultOf(loaded));
       }
       this.#options.post({ kind: "loaded", outline: outlineOf(this.#job) });
     } catch (error) {
@@ -227,6 +227,13 @@ export class TaskHost {
 async function loadEngine() {
   const [{ createTaskRunner }] = await Promise.all([import("../task/task-runner.ts"), import("../index.ts")]);
   return createTaskRunner;
+}
+
+/** Of code that was compiled to CommonJS (`exports.default = job(...)`) too. */
+export function defaultOf(loaded: { readonly default?: unknown }): unknown {
+  const exported = loaded.default;
+  const isCompiled = typeof exported === "object" && exported !== null && "__esModule" in exported;
+  return isCompiled && "default" in exported ? exported.default : exported;
 }
 
 function asJob(exported: unknown): Job {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
@@ -21,8 +21,8 @@ function write(path: string, text: string): string {
   return file;
 }
 
-async function bundle(file: string, cache = false) {
-  const bundled = await bundleJob(file, { outDirectory, cache });
+async function bundle(file: string) {
+  const bundled = await bundleJob(file, { outDirectory, cache: false });
   return { bundled, code: readFileSync(bundled.path, "utf8") };
 }
 
@@ -119,19 +119,6 @@ test("equal code has an equal hash wherever the bundle is put, other code anothe
   assert.equal(first.hash, second.hash);
   writeFileSync(file, "export default { a: 2 };\n");
   assert.notEqual((await bundleJob(file, { outDirectory, cache: false })).hash, first.hash);
-});
-
-test("a bundle is made anew when a file it was made of changes, and only then", async () => {
-  const part = write("e/part.ts", "export const part = 1;\n");
-  const file = write("e/job.ts", 'import { part } from "./part.ts";\nexport default { part };\n');
-  // The cache distrusts files that have just changed.
-  for (const path of [part, file]) utimesSync(path, 1_000_000, 1_000_000);
-  await new Promise((resolve) => setTimeout(resolve, 60));
-  const first = await bundle(file, true);
-  writeFileSync(first.bundled.path, "// from the cache");
-  assert.equal((await bundle(file, true)).code, "// from the cache");
-  writeFileSync(part, "export const part = 2;\n");
-  assert.match((await bundle(file, true)).code, /part = 2/);
 });
 
 test("a syntax error is told with file, line and column", async () => {
