@@ -205,3 +205,25 @@ test("an addon is loaded from where it lies, however it is found", async () => {
   assert.equal(sums.length, 4);
   assert.equal(new Set(sums).size, 1);
 });
+
+test("decorators that would carry metadata are warned of, with the tsconfig that asks for it", async () => {
+  const base = write(
+    "decorated/base.json",
+    '{ "compilerOptions": { /* types */ "emitDecoratorMetadata": true } }',
+  );
+  write(
+    "decorated/tsconfig.json",
+    '{ "extends": "./base.json", "compilerOptions": { "experimentalDecorators": true } }',
+  );
+  const seen = "const seen = (_target: object, _name: string): void => {};";
+  const decorated = write("decorated/job.ts", `${seen}\nclass A { @seen name = ""; }\nexport default A;\n`);
+  const plain = write("decorated/plain.ts", `${seen}\nexport default seen;\n`);
+  for (const cache of [false, true]) {
+    const { warnings } = await bundleJob(decorated, { outDirectory, cache });
+    assert.deepEqual(
+      warnings.map((warning) => warning.startsWith(`${base}: "emitDecoratorMetadata" has no effect`)),
+      [true],
+    );
+    assert.deepEqual((await bundleJob(plain, { outDirectory, cache })).warnings, []);
+  }
+});
