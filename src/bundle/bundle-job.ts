@@ -188,7 +188,7 @@ async function buildCode(entry: string, special: BuildOptions): Promise<BuildRes
   }
 }
 
-/** esbuild's helper for `require("./lib/" + name)` and `import("./lib/" + name)`, and its uses for the latter. */
+/** esbuild's helper for `require("./lib/" + name)` and `import(...)` of such, and its uses for the latter. */
 const globHelper = `var __glob = (map) => (path) => {
   var fn = map[path];
   if (fn) return fn();
@@ -198,8 +198,8 @@ const globHelper = `var __glob = (map) => (path) => {
 const GLOB_IMPORT = /^(var globImport\w* = )__glob\(\{$/gm;
 
 /**
- * Has it do as Node does: require() finds a file without its ending, import() rejects instead of throwing, and
- * what is missing has the code that says so. No line is added.
+ * Has it do as Node does: require() finds a file without its ending, import() rejects instead of throwing,
+ * and what is missing has the code that says so. No line is added.
  */
 function globsAsNode(code: string, { prefix }: MadeUpNames): string {
   if (!code.includes(globHelper)) return code;

@@ -22,7 +22,7 @@ export function runningPackage(): Plugin {
   };
 }
 
-/** Packages that stay outside: each machine loads its own. `names`: packages, "@scope/*" for all of a scope. */
+/** Packages that stay outside: each machine loads its own. "@scope/*" means all of a scope. */
 export function outsidePackages(names: readonly string[], entry: string): Plugin {
   const escaped = names.map((name) => name.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", "[^/]*"));
   return {

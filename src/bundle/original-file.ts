@@ -52,7 +52,7 @@ export function originalFile(path: string, entry: string): OriginalFile {
   };
 }
 
-/** Node's own `require` of that file; what the file cannot see may lie where the job file, or this process, does. */
+/** Node's own `require` of that file; packages it cannot see are looked for as by resolveOutside. */
 function requireFrom(path: string, entry: string): NodeJS.Require {
   const first = createRequire(path);
   const find = (id: string, options?: { paths?: string[] }): string => {

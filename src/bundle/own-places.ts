@@ -1,7 +1,7 @@
 /*
- * A bundled module has lost its place: `import.meta`, `__dirname`, `__filename`, `require` and `import()` would
- * speak of the bundle. esbuild, which knows the syntax tree, replaces the first three by names made up here
- * (`define`) and writes `__require` and `import(` for what it could not bundle; its source map says which
+ * A bundled module has lost its place: `import.meta`, `__dirname`, `__filename`, `require` and `import()`
+ * would speak of the bundle. esbuild, which knows the syntax tree, replaces the first three by names made up
+ * here (`define`) and writes `__require` and `import(` for what it could not bundle; its source map says which
  * source file each of these comes from. Here they become names of that file, of the same length, so that the
  * source map stays right, which the reserved first line of the bundle declares.
  */
@@ -9,6 +9,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TraceMap, traceSegment } from "@jridgewell/trace-mapping";
 import { SheafError } from "../base/errors.ts";
+import type { OriginalFile } from "./original-file.ts";
 import { placeholderUrl } from "./portable-bundle.ts";
 
 /** Names that are in no source file of the job. */
@@ -20,11 +21,11 @@ export interface MadeUpNames {
   readonly banner: string;
 }
 
-type Kind = "meta" | "dirname" | "filename" | "require" | "import";
+type Kind = "dirname" | "filename" | keyof OriginalFile;
 
 const letters = "zxjqvwkyZXJQVWKY";
 
-/** The first names that none of the texts could clash with, from `letters` on. Null when there are no more. */
+/** `from`: another number gives other names. Null when there are no more. */
 export function madeUpNames(from: number): MadeUpNames | null {
   const letter = letters[from];
   if (letter === undefined) return null;
