@@ -1,9 +1,9 @@
 /*
  * A bundled module has lost its place: `import.meta`, `__dirname`, `__filename`, `require` and `import()`
- * would speak of the bundle. esbuild, which knows the syntax tree, replaces the first three by names made up
- * here (`define`) and writes `__require` and `import(` for what it could not bundle; its source map says which
- * source file each of these comes from. Here they become names of that file, of the same length, so that the
- * source map stays right, which the reserved first line of the bundle declares.
+ * would speak of the bundle. esbuild, which knows the syntax tree, replaces the first three by names made
+ * up here (`define`) and writes `__require` and `import(` for what it could not bundle; its source map says
+ * which source file each of these comes from. Here they become names of that file, of the same length, so
+ * that the source map stays right, which the reserved first line of the bundle declares.
  */
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
