@@ -1,9 +1,11 @@
 import type { Aggregator } from "./aggregator.ts";
 import type { TaskContext } from "./context.ts";
 import type {
+  AggregatorJob,
   AnyCollections,
   CollectionsJob,
   CombineFunction,
+  NotAnnotated,
   Params,
   ReduceFunction,
   SimpleJob,
@@ -67,6 +69,9 @@ export function job<R, C extends AnyCollections<P>, P = Params, S = undefined>(
   definition: CollectionsJob<R, C, P, S>,
 ): Job;
 export function job<R, K extends Key, V, O, P = Params, S = undefined>(
+  definition: AggregatorJob<R, K, V, O, P, S>,
+): Job;
+export function job<R, O, K extends Key = Key, V = NotAnnotated, P = Params, S = undefined>(
   definition: SimpleJob<R, K, V, O, P, S>,
 ): Job;
 export function job(definition: unknown): Job {

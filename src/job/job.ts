@@ -7,10 +7,28 @@ import type { Writer } from "./writer.ts";
 /** What `params` are without a declaration. */
 export type Params = Readonly<Record<string, unknown>>;
 
+/**
+ * Stands for the values of a reduce function that does not say what they are: annotate its parameters.
+ *
+ * TypeScript before 6 does not look at a reduce that is written as a method before it has been through a
+ * `map` above it. Only there `emit` takes anything; all else is checked as ever.
+ */
+export interface NotAnnotated {
+  readonly "annotate the parameters of reduce": never;
+}
+
+type IsNotAnnotated<V> = 0 extends 1 & V ? false : [V, NotAnnotated] extends [NotAnnotated, V] ? true : false;
+
 /** `emit(key, value)`; the value may be left out where the reduce takes anything (`count()`). */
-export type Emit<K extends Key, V> = undefined extends V
-  ? (key: K, value?: V) => void
-  : (key: K, value: V) => void;
+export type Emit<K extends Key, V> =
+  IsNotAnnotated<V> extends true
+    ? EmitAny
+    : undefined extends V
+      ? (key: K, value?: V) => void
+      : (key: K, value: V) => void;
+
+// oxlint-disable-next-line typescript/no-explicit-any -- nothing else fits every emit
+type EmitAny = (key: any, value?: any) => void;
 
 /** What a map may return: nothing (it called emit), or [key, value] pairs, at once or over time. */
 export type MapResult<K extends Key, V> =
@@ -25,18 +43,25 @@ export type MapResult<K extends Key, V> =
  * each value it yields. The values stream and can be iterated once.
  *
  * Annotate all its parameters: `reduce(key: string, values: Iterable<number>) { ... }`. K and V, and so
- * what `emit` takes, are inferred from them.
+ * what `emit` takes, are inferred from them. Only below a map that returns or yields its pairs may they be
+ * left without types: they have those of the pairs.
  */
 export type ReduceFunction<K extends Key, V, O, P = Params> = (
   key: K,
   values: Iterable<V>,
   context: ReduceContext<P>,
-) =>
+) => IsNotAnnotated<V> extends true ? Annotate : ReduceResult<O>;
+
+/** What a reduce function may return. */
+type ReduceResult<O> =
   | O
   | undefined
   | Generator<O, unknown, undefined>
   | Promise<O | undefined>
   | AsyncGenerator<O, unknown, undefined>;
+
+/** Said by the compiler where an `emit` could take anything. */
+type Annotate = "Annotate the parameters of reduce: reduce(key: string, values: Iterable<number>) { ... }";
 
 export interface ReduceContext<P = Params, S = unknown> extends TaskContext<P, S> {
   /** Writes a result under a key of its own choosing, in addition to what reduce returns. */
@@ -104,6 +129,18 @@ interface JobCommon<R, P, S> {
   expect?: (counters: Readonly<Record<string, number>>) => boolean | string;
   /** Seed of ctx.random and of sampling, an integer. Default 0. */
   seed?: number;
+}
+
+/** A job whose reduce is an aggregator, or that has none. */
+export interface AggregatorJob<R, K extends Key, V, O, P = Params, S = undefined> extends SimpleJob<
+  R,
+  K,
+  V,
+  O,
+  P,
+  S
+> {
+  reduce?: Aggregator<V, O>;
 }
 
 export interface SimpleJob<R, K extends Key, V, O, P = Params, S = undefined>
