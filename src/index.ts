@@ -7,6 +7,7 @@ export { job } from "./job/define.ts";
 export type { Job } from "./job/define.ts";
 export { columns } from "./job/field-map.ts";
 export { grep } from "./job/line-filter.ts";
+export { desc } from "./job/descending.ts";
 export type { Key } from "./job/key.ts";
 export { compareKeys } from "./job/key-order.ts";
 export type { Aggregator, NumericState } from "./job/aggregator.ts";

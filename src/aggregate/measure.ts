@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import { compareKeys } from "../job/key-order.ts";
 import { refuseValue } from "./refuse.ts";
@@ -24,6 +25,10 @@ export function compareMeasures(a: Measure, b: Measure): number {
 /** @throws SheafError VALUE_INVALID when `measure` is NaN or nothing that can be compared. */
 export function checkMeasure(kind: string, measure: Measure, item: unknown): Measure {
   if (typeof measure === "number" && Number.isFinite(measure)) return measure;
+  if (plainKey(measure) !== measure) {
+    const hint = "desc() is for keys. Negate a number, or use argMin.";
+    throw refuseValue(kind, measure, `a measure for ${typeof item} items`, hint);
+  }
   try {
     compareKeys(measure, measure);
     return measure;

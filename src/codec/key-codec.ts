@@ -1,18 +1,20 @@
 // Keys as bytes whose order under memcmp (shorter first) is the order of the keys. Part of the run file
 // format: FROZEN.
 //
-//   key     = null | false | true | number | string | bytes | array
+//   key     = null | false | true | number | string | bytes | array | desc
 //   null    = 10                 false = 20                 true = 21
 //   number  = 30 f64             8 bytes big-endian; sign bit flipped when positive, all bits when negative
 //   string  = 50 utf8*           at top level the record's key length ends it
 //   bytes   = 60 byte*
 //   array   = 70 element*        an element is a key; strings and bytes in it are escaped (00 becomes 00 ff)
 //                                and end with 00 00; arrays in it end with 00
+//   desc    = 80 complement*     the key as an element of an array, every bit flipped: desc()
 //
 // "a" is 50 61; ["a", 1] is 70 50 61 00 00 30 bf f0 00 00 00 00 00 00. No tag is 00 or ff, so an ended array
 // sorts before a longer one, and a prefix of an array's elements is a prefix of its bytes.
 import { describeThrown, SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { Descending } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 
 export const KEY_TAG = {
@@ -23,6 +25,7 @@ export const KEY_TAG = {
   string: 0x50,
   bytes: 0x60,
   array: 0x70,
+  descending: 0x80,
 } as const;
 
 const DEPTH_MAX = 100;
@@ -41,7 +44,10 @@ function elementSizeMax(key: Key, depth: number): number {
   if (typeof key === "number") return 9;
   if (key === null || typeof key === "boolean") return 1;
   if (key instanceof Uint8Array) return 3 + key.length * 2;
-  if (!Array.isArray(key)) throw notAKey(key);
+  if (!Array.isArray(key)) {
+    if (key instanceof Descending && depth <= DEPTH_MAX) return 1 + elementSizeMax(key.key, depth + 1);
+    throw notAKey(key);
+  }
   if (depth > DEPTH_MAX) {
     throw new SheafError("KEY_INVALID", `a key is nested deeper than ${DEPTH_MAX} arrays, or holds itself`, {
       hint: "Keys are for grouping and sorting: put nested data in the value.",
@@ -122,6 +128,12 @@ function encodeElement(target: Buffer, at: number, key: Key): number {
     for (const element of key as readonly Key[]) end = encodeElement(target, end, element);
     target[end] = 0;
     return end + 1;
+  } else if (key instanceof Descending) {
+    target[at] = KEY_TAG.descending;
+    // An element tells its own end, so that none is a prefix of another: flipped, their order is the reverse.
+    const end = encodeElement(target, at + 1, key.key);
+    for (let i = at + 1; i < end; i++) target[i] = target[i]! ^ 0xff;
+    return end;
   } else throw notAKey(key);
   return at + 1;
 }
@@ -188,7 +200,7 @@ function encodeNumber(target: Buffer, at: number, value: number): number {
   return at + 9;
 }
 
-/** The key whose encoding is bytes[from, to). Throws BLOCK_CORRUPT when that is no encoding. */
+/** The key whose encoding is bytes[from, to), without desc(). Throws BLOCK_CORRUPT when there is none. */
 export function decodeKey(bytes: Buffer, from: number, to: number): Key {
   switch (bytes[from]) {
     case KEY_TAG.string:
@@ -234,6 +246,12 @@ function decodeElement(bytes: Buffer, cursor: { at: number }): Key {
       cursor.at++;
       return elements;
     }
+    case KEY_TAG.descending: {
+      const flipped = Buffer.from(bytes.subarray(cursor.at, skipElement(bytes, cursor.at, 0xff)));
+      for (let i = 0; i < flipped.length; i++) flipped[i] = flipped[i]! ^ 0xff;
+      cursor.at += flipped.length;
+      return decodeElement(flipped, { at: 0 });
+    }
     default:
       throw new SheafError("BLOCK_CORRUPT", `byte 0x${(tag ?? 0).toString(16)} begins no key`);
   }
@@ -274,27 +292,30 @@ export function keyPrefixLength(bytes: Buffer, from: number, to: number, element
         },
       );
     }
-    at = skipElement(bytes, at);
+    at = skipElement(bytes, at, 0);
   }
   return at - from;
 }
 
-function skipElement(bytes: Buffer, at: number): number {
-  switch (bytes[at]) {
+/** The end of the element at `at`, whose bytes were all combined with `flip`: 0, or 0xff inside desc(). */
+function skipElement(bytes: Buffer, at: number, flip: 0 | 0xff): number {
+  switch (bytes[at]! ^ flip) {
     case KEY_TAG.number:
       return at + 9;
     case KEY_TAG.string:
     case KEY_TAG.bytes: {
-      const cursor = { at: at + 1 };
-      let zero = bytes.indexOf(0, cursor.at);
-      while (bytes[zero + 1] === 0xff) zero = bytes.indexOf(0, zero + 2);
+      let zero = bytes.indexOf(flip, at + 1);
+      while (zero >= 0 && (bytes[zero + 1]! ^ flip) === 0xff) zero = bytes.indexOf(flip, zero + 2);
+      if (zero < 0) throw new SheafError("BLOCK_CORRUPT", "a string in an array key has no end");
       return zero + 2;
     }
     case KEY_TAG.array: {
       let inner = at + 1;
-      while (bytes[inner] !== 0) inner = skipElement(bytes, inner);
+      while (bytes[inner] !== flip) inner = skipElement(bytes, inner, flip);
       return inner + 1;
     }
+    case KEY_TAG.descending:
+      return skipElement(bytes, at + 1, flip === 0 ? 0xff : 0);
     default:
       return at + 1;
   }

@@ -1,10 +1,12 @@
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
+import { Descending } from "./descending.ts";
 import type { Key } from "./key.ts";
 
 /**
  * The order of keys: null < booleans < numbers < strings (by code points, which is the order of their UTF-8
- * bytes) < bytes < arrays (element by element, shorter first). Negative, 0 or positive, as `Array.sort`
+ * bytes) < bytes < arrays (element by element, shorter first) < what desc() has made, the other way round.
+ * Negative, 0 or positive, as `Array.sort`
  * wants it.
  * @throws SheafError KEY_INVALID for NaN and for what is no key
  */
@@ -22,6 +24,8 @@ export function compareKeys(a: Key, b: Key): number {
       return compareText(a as string, b as string);
     case 4:
       return compareBytes(a as Uint8Array, b as Uint8Array);
+    case 6:
+      return compareKeys((b as unknown as Descending).key, (a as unknown as Descending).key);
     default:
       return compareArrays(a as readonly Key[], b as readonly Key[]);
   }
@@ -67,6 +71,7 @@ function rankOf(key: Key): number {
   if (key === null) return 0;
   if (key instanceof Uint8Array) return 4;
   if (Array.isArray(key)) return 5;
+  if (key instanceof Descending) return 6;
   throw new SheafError("KEY_INVALID", `${printValue(key)} is not a key`, {
     hint: "Keys are null, booleans, numbers (not NaN), strings, Uint8Arrays and arrays of these.",
   });

@@ -1,5 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import { keyPrefixLength, printKey } from "../codec/key-codec.ts";
+import { plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import { partitionOf } from "../kernel/typescript/hash.ts";
 import type { TaskMemory } from "./memory.ts";
@@ -24,7 +25,8 @@ export function chooseByFunction(
   partition: (key: Key, partitions: number) => number,
   partitions: number,
 ): ChoosePartition {
-  return (_memory, _keyPtr, _keyLength, key) => {
+  return (_memory, _keyPtr, _keyLength, emitted) => {
+    const key = plainKey(emitted);
     const answer: unknown = partition(key, partitions);
     if (typeof answer === "number" && Number.isInteger(answer) && answer >= 0 && answer < partitions)
       return answer;

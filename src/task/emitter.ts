@@ -2,6 +2,7 @@ import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { ValueDecoder, ValueEncoder } from "../codec/value-codec.ts";
 import type { CollectionPlan } from "../job/define.ts";
+import { copyKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 
 /** Where the pairs of one collection go: a collector, or the output of a map-only collection. */
@@ -87,7 +88,7 @@ export class MapEmitter {
       if (!this.#holds) return target.emit(key, value);
       target.check(key, value);
       // Encoded only later, so they must not change under our hands.
-      const keptKey = this.#kept(key) as Key;
+      const keptKey = copyKey(key);
       const keptValue = this.#kept(value);
       this.#waiting.push(() => target.emit(keptKey, keptValue));
     };

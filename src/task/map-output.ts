@@ -1,5 +1,6 @@
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import type { CollectionPlan } from "../job/define.ts";
+import { plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import type { EmitTarget } from "./emitter.ts";
 import { ResultOutput } from "./result-output.ts";
@@ -27,12 +28,12 @@ export class MapOnlyOutput implements EmitTarget {
   emit(key: Key, value: unknown): void {
     checkKey(key);
     this.emitted++;
-    this.output.write(key, value);
+    this.output.write(plainKey(key), value);
   }
 
   check(key: Key, value: unknown): void {
     checkKey(key);
-    this.output.check(key, value);
+    this.output.check(plainKey(key), value);
   }
 }
 

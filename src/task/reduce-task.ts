@@ -3,6 +3,7 @@ import { ValueDecoder } from "../codec/value-codec.ts";
 import type { Aggregator, NumericState } from "../job/aggregator.ts";
 import type { CollectionPlan } from "../job/define.ts";
 import type { ReduceFunction } from "../job/job.ts";
+import { plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import { isSource } from "../job/reader.ts";
 import { isIterator } from "../shuffle/cell-values.ts";
@@ -72,7 +73,7 @@ class ReduceAttempt {
     });
     this.#stream = stream;
     await this.#output.open();
-    context.write = (key, value) => this.#output.write(key, value);
+    context.write = (key, value) => this.#output.write(plainKey(key), value);
     if (numeric !== undefined) await this.#numeric(stream, numeric);
     else if (aggregator !== undefined && this.#plan.groupBy !== undefined)
       await this.#fold(stream, aggregator);

@@ -4,6 +4,7 @@ import { printValue } from "../base/print-value.ts";
 import { ValueEncoder } from "../codec/value-codec.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import type { Job } from "../job/define.ts";
+import { copyKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import type { Counters, Task } from "./user-code.ts";
 import { callUser, contextOf } from "./user-code.ts";
@@ -67,14 +68,8 @@ function emitTo(output: Pair[], open: { now: boolean }): EmitPair {
     }
     encodeKey(Buffer.allocUnsafe(keySizeMax(key)), 0, key);
     encoder.encode(value);
-    output.push([keepKey(key), keepValue(value)]);
+    output.push([copyKey(key), keepValue(value)]);
   };
-}
-
-/** -0 is the key 0. */
-function keepKey(key: Key): Key {
-  if (typeof key === "number") return key + 0;
-  return Array.isArray(key) ? (key as readonly Key[]).map(keepKey) : keepValue(key);
 }
 
 /** Emits the pairs that map returned or yields. A map of a job with collections returns nothing. */

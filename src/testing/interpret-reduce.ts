@@ -4,6 +4,7 @@ import { printValue } from "../base/print-value.ts";
 import type { Random } from "../base/random.ts";
 import type { Aggregator } from "../job/aggregator.ts";
 import type { CollectionPlan, Job } from "../job/define.ts";
+import { copyKey, plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import { compareKeys } from "../job/key-order.ts";
 import type { Pair } from "./interpret-map.ts";
@@ -49,7 +50,7 @@ export async function interpretReduce(
   const partitions = partition(collection, gather(outputs), plan);
   for (const [index, keys] of partitions.entries()) {
     const task: Task = { kind: "reduce", index, path: "", offset: 0, state: undefined };
-    const emit = (key: Key, value: unknown): void => void results.push([copyValue(key), copyValue(value)]);
+    const emit = (key: Key, value: unknown): void => void results.push([copyKey(key), copyValue(value)]);
     const context = contextOf(job, task, counters, emit);
     for (const group of groupKeys(collection, keys)) {
       const where = `reduce, key ${printValue(group.key)}`;
@@ -65,7 +66,7 @@ export async function interpretReduce(
       }
       const stream = once(values.map(([, value]) => value));
       const answer = await callUser(where, async () =>
-        answersOf(collection.reduce!(copyValue(group.key), stream, context)),
+        answersOf(collection.reduce!(copyKey(plainKey(group.key)), stream, context)),
       );
       for (const value of answer) results.push([group.key, copyValue(value)]);
     }
@@ -104,7 +105,7 @@ function partition(collection: CollectionPlan, keys: readonly KeyValues[], plan:
 }
 
 function askPartition(collection: CollectionPlan, key: Key, { partitions }: ReducePlan): number {
-  const answer: unknown = collection.partition!(copyValue(key), partitions);
+  const answer: unknown = collection.partition!(copyKey(plainKey(key)), partitions);
   if (typeof answer === "number" && Number.isInteger(answer) && answer >= 0 && answer < partitions)
     return answer;
   const call = `partition(${printValue(key)}, ${partitions})`;
@@ -187,7 +188,8 @@ async function combineSome(
     for (const stretch of stretchesOf(now, plan.random)) {
       if (stretch.length === 0) continue;
       const where = `combine, key ${printValue(key)}`;
-      const run = async (): Promise<unknown[]> => answersOf(atOnce(combine(copyValue(key), once(stretch))));
+      const run = async (): Promise<unknown[]> =>
+        answersOf(atOnce(combine(copyKey(plainKey(key)), once(stretch))));
       next.push(...(await callUser(where, run)).map(copyValue));
     }
     now = next;

@@ -4,6 +4,7 @@ import { printValue } from "../base/print-value.ts";
 import type { Random } from "../base/random.ts";
 import { seededRandom } from "../base/random.ts";
 import type { Job } from "../job/define.ts";
+import { plainKey } from "../job/descending.ts";
 import { isSource } from "../job/reader.ts";
 import { findDifference } from "./compare-results.ts";
 import type { MapOutputs, Pair, PlacedRecord } from "./interpret-map.ts";
@@ -240,12 +241,17 @@ function printAll(values: readonly unknown[]): string {
   return values.length === 0 ? "nothing" : values.map((value) => printValue(value)).join(", ");
 }
 
+/** Sorted by keys with desc(), and told with those that a writer would see. */
+function plain(results: readonly Pair[]): Pair[] {
+  return results.map(([key, value]) => [plainKey(key), value]);
+}
+
 function resultOf(job: Job, results: Results, counters: Counters): TestResult {
   return {
-    results: job.named ? [] : results[0]!,
+    results: job.named ? [] : plain(results[0]!),
     counters: Object.fromEntries(counters),
     collections: job.named
-      ? Object.fromEntries(job.collections.map(({ name }, i) => [name, results[i]!]))
+      ? Object.fromEntries(job.collections.map(({ name }, i) => [name, plain(results[i]!)]))
       : {},
   };
 }

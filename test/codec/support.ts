@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { encodeKey, keySizeMax } from "#src/codec/key-codec.js";
+import { desc, plainKey } from "#src/job/descending.js";
 import type { Key } from "#src/job/key.js";
 
 /** Text that encoders trip over: NULs, surrogate pairs, the highest units, long ASCII, empty. */
@@ -55,6 +56,7 @@ export const arbitraryKey: fc.Arbitrary<Key> = fc.letrec<{ key: Key }>((tie) => 
     arbitraryText,
     arbitraryBytes,
     fc.array(tie("key"), { maxLength: 4 }),
+    tie("key").map(desc),
   ),
 })).key;
 
@@ -63,8 +65,9 @@ export function encoded(key: Key): Buffer {
   return bytes.subarray(0, encodeKey(bytes, 0, key));
 }
 
-/** What a key is when it comes back: -0 is 0. */
-export function normal(key: Key): Key {
+/** What a key is when it comes back: -0 is 0, and desc() is gone. */
+export function normal(emitted: Key): Key {
+  const key = plainKey(emitted);
   if (typeof key === "number") return key === 0 ? 0 : key;
   return Array.isArray(key) ? (key as readonly Key[]).map(normal) : key;
 }

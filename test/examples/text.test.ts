@@ -50,3 +50,13 @@ test("sort.ts gives the bytes of LC_ALL=C sort, however many parts", async (t) =
     assert.equal(run.lines().join("\n"), expected.toString("utf8").slice(0, -1));
   }
 });
+
+test("descending-sort.ts sorts numbers from the largest to the smallest, however many parts", async (t) => {
+  const numbers = Array.from({ length: 4000 }, (_, i) => ((i * 7919) % 4001) * [1, -1, 0.125, 1e-7][i % 4]!);
+  const input = `${numbers.join("\n")}\n-1e21\n  007\n1e300`;
+  const expected = [...numbers, -1e21, 7, 1e300].sort((a, b) => b - a).map((number) => String(number + 0));
+  for (const flags of [[], ["--partitions", "4", "--split-size", "9000"]]) {
+    const run = await runExample(t, "descending-sort.ts", { "in.txt": input }, flags);
+    assert.deepEqual(run.lines(), expected);
+  }
+});
