@@ -17,8 +17,8 @@ export class Descending {
 /**
  * The key, sorted from large to small: `emit(desc(row.price), row)`, or within an array
  * `emit([row.city, desc(row.price)], row)`. All else sees the plain key: reduce, combine, partition, writers.
- * Its type is that of the key, but it is only for `emit`: give it there at once. Wrap all keys of a collection
- * or none: `desc(1)` and `1` are two keys, and plain ones come first.
+ * Its type is that of the key, but it is only for `emit`: give it there at once. Wrap all keys of a
+ * collection or none: `desc(1)` and `1` are two keys, and plain ones come first.
  */
 export function desc<K extends Key>(key: K): K {
   return (key instanceof Descending ? key.key : new Descending(key)) as K;
