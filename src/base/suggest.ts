@@ -1,10 +1,13 @@
-/** The candidate nearest to `given` by edit distance, or undefined when none is near enough to suggest. */
+/**
+ * The candidate nearest to `given` by edit distance, or undefined when none is near enough to suggest: at
+ * least one character in common, and in most cases two thirds.
+ */
 export function suggest(given: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(given.length / 3)) + 1;
   for (const candidate of candidates) {
     const distance = editDistance(given.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance) {
+    if (distance < bestDistance && (distance === 0 || distance < Math.min(given.length, candidate.length))) {
       best = candidate;
       bestDistance = distance;
     }

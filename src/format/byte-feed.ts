@@ -1,9 +1,12 @@
 import { SheafError, isSheafError } from "../base/errors.ts";
+import type { Reader } from "../job/reader.ts";
 import { openRange, type RangeReader } from "../storage/read-range.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import type { FilePiece } from "./chunks.ts";
 import { decompress } from "./decompress.ts";
 import { checkText, CONTENT_HEAD_BYTES } from "./foreign-content.ts";
+import { EncodedFeed, type TextEncoding } from "./text-encoding.ts";
+import { checkLineEnds, checkNarrow, LINE_END_BYTES } from "./text-form.ts";
 import { FrameNeeds, unreadableFrame } from "./zstd-frames.ts";
 
 /** The bytes of a piece in order, decompressed. */
@@ -22,15 +25,25 @@ export interface ByteFeed {
   close(): Promise<void>;
 }
 
+/** What text the bytes of a piece must be: fields of its Reader. */
+export interface TextRules {
+  readonly content?: Reader<unknown>["content"] | undefined;
+  readonly encoding?: Reader<unknown>["encoding"] | undefined;
+}
+
 /**
  * Opens a piece at byte `from` (0 for compressed files) of its file.
- * @param content "text": what is compressed must be text, see Reader.content; plain files were looked at when
- * the job was planned
+ * @param rules for what is compressed; plain files were looked at when the job was planned
  */
-export async function openFeed(piece: FilePiece, from: number, content?: "text"): Promise<ByteFeed> {
+export async function openFeed(piece: FilePiece, from: number, rules: TextRules = {}): Promise<ByteFeed> {
+  const { content, encoding } = rules;
   const range = await openRange(piece);
-  if (piece.compression === "none") return new PlainFeed(piece, range, from);
-  return new CompressedFeed(piece, range, content === "text");
+  const feed =
+    piece.compression === "none"
+      ? new PlainFeed(piece, range, from)
+      : new CompressedFeed(piece, range, content);
+  if (encoding === undefined) return feed;
+  return new EncodedFeed(feed, piece.name, encoding.name as TextEncoding, encoding.strict);
 }
 
 class PlainFeed implements ByteFeed {
@@ -72,6 +85,7 @@ class CompressedFeed implements ByteFeed {
   taken = 0;
   readonly #piece: FilePiece;
   readonly #range: RangeReader;
+  readonly #content: TextRules["content"];
   readonly #output: AsyncIterator<Uint8Array>;
   #block: Uint8Array = new Uint8Array(0);
   #ended = false;
@@ -79,10 +93,11 @@ class CompressedFeed implements ByteFeed {
   #head: Uint8Array[] | null;
   #outputBytes = 0;
 
-  constructor(piece: FilePiece, range: RangeReader, mustBeText: boolean) {
+  constructor(piece: FilePiece, range: RangeReader, content: TextRules["content"]) {
     this.#piece = piece;
     this.#range = range;
-    this.#head = mustBeText ? [] : null;
+    this.#content = content;
+    this.#head = content === undefined ? null : [];
     const kind = piece.compression === "none" ? "gzip" : piece.compression;
     this.#output = decompress(kind, this.#compressed(), piece.fileBytes)[Symbol.asyncIterator]();
   }
@@ -143,6 +158,8 @@ class CompressedFeed implements ByteFeed {
     this.#head = null;
     const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, CONTENT_HEAD_BYTES));
     checkText(this.#piece.name, { head }, this.#piece.compression);
+    checkNarrow(this.#piece.name, head);
+    if (this.#content === "lines") checkLineEnds(this.#piece.name, bytes.subarray(0, LINE_END_BYTES));
     return bytes;
   }
 

@@ -1,7 +1,7 @@
 import type { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Framing } from "../job/reader.ts";
-import { openFeed } from "./byte-feed.ts";
+import { openFeed, type TextRules } from "./byte-feed.ts";
 import { FrameChunks } from "./frame-chunks.ts";
 import { firstRecordSearch } from "./record-start.ts";
 import { StreamChunks } from "./stream-chunks.ts";
@@ -30,7 +30,7 @@ export interface Chunk {
   readonly last: boolean;
 }
 
-export interface ChunkOptions {
+export interface ChunkOptions extends TextRules {
   /** Records may have so many bytes, terminator not counted. Default 64 MiB. */
   readonly recordBytesMax?: number;
   /** What a chunk aims for; a longer record makes a longer chunk. Default 1 MiB. */
@@ -42,8 +42,6 @@ export interface ChunkOptions {
    * borrowed); the record is then skipped. Default: the error (RECORD_TOO_LARGE) is thrown.
    */
   readonly onTooLarge?: (error: SheafError, offset: number, head: Uint8Array) => void;
-  /** As Reader.content. */
-  readonly content?: "text" | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -76,13 +74,13 @@ export async function openChunks(
   options: ChunkOptions = {},
 ): Promise<ChunkReader> {
   if (framing.kind === "stream") {
-    const feed = await openFeed(piece, 0, options.content);
+    const feed = await openFeed(piece, 0, options);
     return new StreamChunks(feed, options.chunkBytes ?? limits.readChunkBytes, options.signal);
   }
   const inMiddle = options.hasHeader === true && piece.start > 0;
   const header = inMiddle ? await readHeader(piece, framing, options) : null;
   const search = await firstRecordSearch(piece, framing);
-  const feed = await openFeed(piece, search?.from ?? piece.start, options.content);
+  const feed = await openFeed(piece, search?.from ?? piece.start, options);
   const chunks = new FrameChunks({ feed, piece, framing, search, options });
   if (header !== null) chunks.header = header;
   else if (options.hasHeader === true) await chunks.takeHeader();

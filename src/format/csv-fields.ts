@@ -4,7 +4,7 @@ export class CsvSyntax {
   /** null: there is no quoting, and every line is a record. */
   readonly quote: string | null;
   readonly #lenient: boolean;
-  readonly #lineEnd: string;
+  readonly lineEnd: string;
   readonly #delimiterCode: number;
   readonly #quoteCode: number;
 
@@ -13,7 +13,7 @@ export class CsvSyntax {
     this.delimiter = delimiter;
     this.quote = quote;
     this.#lenient = lenient;
-    this.#lineEnd = lineEnd;
+    this.lineEnd = lineEnd;
     this.#delimiterCode = delimiter.charCodeAt(0);
     this.#quoteCode = quote === null ? -1 : quote.charCodeAt(0);
   }
@@ -91,7 +91,7 @@ export class CsvSyntax {
   }
 
   #lineEndFrom(record: string, at: number): number {
-    const found = record.indexOf(this.#lineEnd, at);
+    const found = record.indexOf(this.lineEnd, at);
     return found === -1 ? record.length : found;
   }
 

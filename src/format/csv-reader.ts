@@ -1,13 +1,13 @@
 import { isAscii, isUtf8 } from "node:buffer";
-import { SheafError } from "../base/errors.ts";
+import { isSheafError, SheafError } from "../base/errors.ts";
 import type { DecodeContext, Decoder, Framing, Reader, RecordBatch } from "../job/reader.ts";
 import type { Columns, RowOf } from "./columns.ts";
 import { CsvSyntax } from "./csv-fields.ts";
 import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
 import { QuotedRows } from "./quoted-rows.ts";
-import { checkColumns, rowMaker, type RowMaker, type TableShape } from "./table-rows.ts";
-import { type LineOptions, lineEndOf, textLimits } from "./text-reader.ts";
+import { checkColumns, checkHeaderText, rowMaker, type RowMaker, type TableShape } from "./table-rows.ts";
+import { type LineOptions, lineEndOf, lineLimits } from "./text-reader.ts";
 
 const RETURN = 13;
 
@@ -94,7 +94,8 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
     framing,
     ...(header && { needsHeader: true }),
     ...(options.invalid !== "replace" &&
-      lineEnd === "\n" && {
+      lineEnd === "\n" &&
+      (options.encoding ?? "utf-8") === "utf-8" && {
         native: {
           kind: "columns",
           delimiter: delimiter.charCodeAt(0),
@@ -110,7 +111,7 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
               : options.columns && Object.keys(options.columns),
         } as const,
       }),
-    ...textLimits(options),
+    ...lineLimits(options),
     decoder: (context) => {
       const names = header ? headerNames(shape, syntax, context) : undefined;
       return new CsvDecoder(
@@ -140,9 +141,12 @@ function headerNames(shape: TableShape, syntax: CsvSyntax, context: DecodeContex
   const line = context.header ?? new Uint8Array(0);
   if (!isUtf8(line)) throw notUtf8(context, 0, line).error;
   try {
-    const names = syntax.fields(Buffer.from(line).toString("utf8"));
+    const text = Buffer.from(line).toString("utf8");
+    if (syntax.quote === null || !text.includes(syntax.quote)) checkHeaderText(text, syntax.lineEnd, context);
+    const names = syntax.fields(text);
     return Array.isArray(shape.header) ? (shape.header as readonly string[]) : names;
   } catch (error) {
+    if (isSheafError(error)) throw error;
     const why = error instanceof Error ? error.message : String(error);
     throw invalidRecord(
       context,

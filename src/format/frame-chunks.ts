@@ -48,7 +48,7 @@ export class FrameChunks implements ChunkReader {
   readonly #lookSpan: number;
   /** Usual size of a buffer; a longer record makes it grow. */
   readonly #bufferBytes: number;
-  /** Where the piece ends; not known for compressed files. */
+  /** Where the piece ends; not known for compressed and encoded ones. */
   readonly #end: number;
   #search: StartSearch | null;
   #front: Buffer;
@@ -76,15 +76,15 @@ export class FrameChunks implements ChunkReader {
     this.#cutter = frameCutter(framing, this.#recordBytesMax);
     this.#recordSpan = this.#recordBytesMax + this.#cutter.terminatorBytes;
     this.#lookSpan = this.#recordSpan + this.#cutter.lookBytes;
-    const rest =
-      piece.compression === "none" ? piece.end - piece.start + SLACK_BYTES : Number.POSITIVE_INFINITY;
+    const isPlain = piece.compression === "none" && options.encoding === undefined;
+    const rest = isPlain ? piece.end - piece.start + SLACK_BYTES : Number.POSITIVE_INFINITY;
     const wanted = Math.min(options.chunkBytes ?? limits.readChunkBytes, rest);
     // A search keeps the last bytes of what it saw; there must be room for more behind them.
     const least = this.#cutter.terminatorBytes + 1;
     this.#bufferBytes = Math.max(wanted, least);
     this.#front = Buffer.allocUnsafeSlow(this.#bufferBytes);
     this.#search = search;
-    this.#end = piece.compression === "none" ? piece.end : Number.POSITIVE_INFINITY;
+    this.#end = isPlain ? piece.end : Number.POSITIVE_INFINITY;
     this.#base = search?.from ?? piece.start;
     this.#position = this.#base;
   }
@@ -101,7 +101,7 @@ export class FrameChunks implements ChunkReader {
     if (chunk === null) return;
     const found = this.#cutter.firstEnd(chunk.bytes, chunk.bytes.length, 0, chunk.offset, true);
     const end = found === -1 ? chunk.bytes.length : found;
-    this.header = Buffer.from(withoutLineEnd(chunk.bytes.subarray(0, end)));
+    this.header = Buffer.from(withoutLineEnd(chunk.bytes.subarray(0, end), newlineOf(this.#framing)));
     if (end < chunk.bytes.length) {
       this.#first = { bytes: chunk.bytes.subarray(end), offset: chunk.offset + end, last: false };
     }
@@ -324,10 +324,15 @@ export class FrameChunks implements ChunkReader {
   }
 }
 
-/** The line without the "\n" or "\r\n" at its end, if there is one. */
-export function withoutLineEnd(line: Uint8Array): Uint8Array {
+function newlineOf(framing: Framing): number {
+  if (framing.kind === "quoted") return framing.newline ?? 10;
+  return (framing.kind === "delimiter" ? framing.delimiter.at(-1) : undefined) ?? 10;
+}
+
+/** The line without the line end, "\r\n" for "\n" too, that it may have. */
+function withoutLineEnd(line: Uint8Array, newline: number): Uint8Array {
   let end = line.length;
-  if (line[end - 1] !== 10) return line;
+  if (line[end - 1] !== newline) return line;
   end--;
-  return line.subarray(0, end > 0 && line[end - 1] === 13 ? end - 1 : end);
+  return line.subarray(0, newline !== 13 && end > 0 && line[end - 1] === 13 ? end - 1 : end);
 }

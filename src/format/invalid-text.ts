@@ -36,10 +36,9 @@ export function invalidRecord(
 export function notUtf8(context: DecodeContext, offset: number, raw: Uint8Array): BadRecord {
   const at = firstInvalidByte(raw);
   const value = raw[at]!.toString(16).padStart(2, "0");
-  const wide = offset === 0 && ((raw[0] === 0xff && raw[1] === 0xfe) || (raw[0] === 0xfe && raw[1] === 0xff));
-  const hint = wide
-    ? "The file begins like UTF-16: convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)."
-    : 'Give the reader { invalid: "replace" } to read U+FFFD there, or { invalid: "bytes" } for records of bytes.';
+  const hint =
+    'Give the reader { encoding: "windows-1252" } (or "latin1") if that is what the file is in, else ' +
+    '{ invalid: "replace" } to read U+FFFD there, or { invalid: "bytes" } for records of bytes.';
   const error = invalidRecord(
     context,
     offset,

@@ -5,7 +5,7 @@ import {
   lineEndOf,
   lineFraming,
   type LineOptions,
-  textLimits,
+  lineLimits,
   type TextReaderOptions,
 } from "./text-reader.ts";
 
@@ -31,17 +31,35 @@ export function jsonlReader<T = unknown>(options: JsonReaderOptions<T> & LineOpt
   const { parse } = options;
   const lineEnd = lineEndOf(options, "jsonl");
   const parseJson = jsonParser(options.bigints ?? "fail", "jsonl");
+  const parsed = (line: string): unknown => {
+    try {
+      return parseJson(line);
+    } catch (error) {
+      throw error instanceof SyntaxError ? severalLines(line, error) : error;
+    }
+  };
   const record = (line: string): T | typeof SKIP => {
     if (line.trim() === "") return SKIP;
-    const value: unknown = parseJson(line);
+    const value = parsed(line);
     return parse === undefined ? (value as T) : parse(value);
   };
   return {
     kind: "jsonl",
     framing: lineFraming(lineEnd),
-    ...textLimits(options),
+    ...lineLimits(options),
     decoder: (context) => new MappedLines(context, options, JSON_HINT, record),
   };
+}
+
+/** The error of a line that looks like the beginning of a value over several lines. */
+function severalLines(line: string, error: SyntaxError): Error {
+  if (!/^\s*\[\s*($|[[{"])|^\s*\{\s*$/.test(line)) return error;
+  const what = line.trim().startsWith("[") ? "of a JSON array" : "of a JSON value";
+  return new Error(
+    `${error.message}; this looks like the first line ${what} over several lines: jsonArray() reads the elements ` +
+      "of one array, jsonl() one value a line",
+    { cause: error },
+  );
 }
 
 export const JSON_HINT = "Correct the record, or set such records aside with --max-bad.";

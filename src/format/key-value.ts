@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import type { Reader } from "../job/reader.ts";
 import { MappedLines } from "./mapped-lines.ts";
-import { lineEndOf, lineFraming, type LineOptions, textLimits } from "./text-reader.ts";
+import { lineEndOf, lineFraming, type LineOptions, lineLimits } from "./text-reader.ts";
 
 export interface KeyValueOptions extends LineOptions {
   /** Default "fail". */
@@ -29,7 +29,7 @@ export function keyValue(options: KeyValueOptions = {}): Reader<readonly [key: s
   return {
     kind: "keyValue",
     framing: lineFraming(lineEnd),
-    ...textLimits(options),
+    ...lineLimits(options),
     decoder: (context) => new MappedLines(context, options, "", pair),
   };
 }

@@ -76,6 +76,7 @@ class PieceReader<R> implements BatchReader<R> {
       chunkBytes: options.batchBytes ?? BATCH_BYTES,
       hasHeader: needsHeader,
       content: this.#reader.content,
+      encoding: this.#reader.encoding,
       ...(recordBytesMax !== undefined && { recordBytesMax }),
       ...(options.signal !== undefined && { signal: options.signal }),
       ...(options.keepBad === true && {

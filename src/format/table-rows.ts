@@ -53,7 +53,9 @@ export function rowMaker(
 ): RowMaker {
   const { columns } = shape;
   if (columns === undefined) {
-    return names === undefined ? { count: null, make: (fields) => fields } : objectRows(names, context);
+    return names === undefined
+      ? { count: null, make: (fields) => fields }
+      : objectRows(shape, names, context);
   }
   const wanted = Object.keys(columns);
   const present = names ?? wanted;
@@ -76,7 +78,24 @@ export function rowMaker(
   return { count: present.length, make };
 }
 
-function objectRows(names: readonly string[], context: DecodeContext): RowMaker {
+function objectRows(shape: TableShape, names: readonly string[], context: DecodeContext): RowMaker {
+  const [only = ""] = names;
+  if (names.length === 1 && shape.header === true && only.trim() === "") {
+    throw new SheafError("RECORD_INVALID", `${quotePath(context.path)}: the first line names no column`, {
+      hint: "The header must be the first line: remove what stands before it, or name the columns: { header: [names] }.",
+      details: { path: context.path, offset: 0 },
+    });
+  }
+  if (names.length === 1 && shape.header === true && /[;\t|]/.test(only)) {
+    throw new SheafError(
+      "RECORD_INVALID",
+      `${quotePath(context.path)}: the header is one column: ${JSON.stringify(only)}`,
+      {
+        hint: `${delimiterHint(only)} If it is one column, name it: { header: [name] }.`,
+        details: { path: context.path, offset: 0 },
+      },
+    );
+  }
   for (const name of names) placeOf(name, names, context);
   const make = (fields: string[]): unknown => {
     checkCount(fields, names.length);
@@ -97,14 +116,12 @@ function placeOf(name: string, names: readonly string[], context: DecodeContext)
   const where = `${quotePath(context.path)}: column ${JSON.stringify(name)}`;
   const details = { path: context.path, offset: 0 };
   if (place === -1) {
-    const near = suggest(name, names);
     const all = names
       .slice(0, 50)
       .map((each) => JSON.stringify(each))
       .join(", ");
     throw new SheafError("RECORD_INVALID", `${where} is not in the header: ${all}`, {
-      hint:
-        near === undefined ? "Check the names of the columns and the delimiter." : `Did you mean "${near}"?`,
+      hint: hintOf(name, names),
       details,
     });
   }
@@ -113,6 +130,52 @@ function placeOf(name: string, names: readonly string[], context: DecodeContext)
     hint: "Give the columns names of your own: { header: [names] }.",
     details,
   });
+}
+
+/** What to do about a column that is not in the header. */
+function hintOf(name: string, names: readonly string[]): string {
+  if (names.length === 1 && /[;\t|,]/.test(names[0]!)) return delimiterHint(names[0]!);
+  const bare = names.find((one) => plain(one) === plain(name));
+  if (bare !== undefined) {
+    const what = bare.trim() === bare ? "in other letters" : "with blanks around it";
+    return `The header has it ${what}, as ${JSON.stringify(bare)}: write it so, or name the columns yourself: { header: [names] }.`;
+  }
+  const near = suggest(name, names);
+  return near === undefined
+    ? "Check the names of the columns and the delimiter."
+    : `Did you mean ${JSON.stringify(near)}?`;
+}
+
+/** For a header of one name that has the delimiters of other formats inside. */
+function delimiterHint(only: string): string {
+  const found = [";", "\t", "|", ","].find((one) => only.includes(one)) ?? ",";
+  const text = JSON.stringify(found);
+  const reader =
+    found === "," ? "csv()" : found === "\t" ? "tsv({ header: true })" : `csv({ delimiter: ${text} })`;
+  return `With ${text} inside it looks like input for ${reader}.`;
+}
+
+function plain(name: string): string {
+  return name.trim().toLowerCase();
+}
+
+/**
+ * Refuses a header in which lines seem to end with a "\r" alone.
+ * @param lineEnd of the reader
+ */
+export function checkHeaderText(header: string, lineEnd: string, context: DecodeContext): void {
+  const other = lineEnd === "\n" ? "\r" : "\n";
+  const found = header.indexOf(other);
+  if (found === -1 || found === header.length - 1) return;
+  const seen = JSON.stringify(other);
+  throw new SheafError(
+    "RECORD_INVALID",
+    `${quotePath(context.path)}: the header has ${seen} inside, so lines seem to end in more ways than one`,
+    {
+      hint: `Make all line ends of the file the same; where they are, give the reader { lineEnd: ${seen} }.`,
+      details: { path: context.path, offset: 0 },
+    },
+  );
 }
 
 // Assigning to a column named "__proto__" would not make a field of it.

@@ -1,9 +1,16 @@
 import { SheafError } from "../base/errors.ts";
 import type { Framing, Reader } from "../job/reader.ts";
 import type { InvalidText } from "./invalid-text.ts";
+import { TEXT_ENCODINGS, type TextEncoding } from "./text-encoding.ts";
 import { ByteLineDecoder, LineDecoder } from "./line-decoder.ts";
 
 export interface TextReaderOptions {
+  /**
+   * What the text is encoded in: "utf-16le", "utf-16be", "latin1", "windows-1252", or "utf-8" (default). With
+   * another than UTF-8 a file is read by one task, and offsets are those of the text in UTF-8. Not with
+   * `invalid: "bytes"`.
+   */
+  readonly encoding?: TextEncoding;
   /** What happens with lines that are not UTF-8. Default "fail". */
   readonly invalid?: InvalidText;
   /** Default: found by looking at the file. */
@@ -39,7 +46,7 @@ export function lineFraming(lineEnd: "\n" | "\r"): Framing {
 
 /** The options that every reader of files shares, as fields of the Reader. */
 export function readerLimits(
-  options: TextReaderOptions,
+  options: Pick<TextReaderOptions, "compression" | "recordBytesMax">,
 ): Pick<Reader<unknown>, "compression" | "recordBytesMax"> {
   return {
     ...(options.compression !== undefined && { compression: options.compression }),
@@ -47,12 +54,33 @@ export function readerLimits(
   };
 }
 
-/** As readerLimits, for readers of text: unless bytes are asked for, other content is refused. */
-export function textLimits(
-  options: TextReaderOptions,
-): Pick<Reader<unknown>, "compression" | "recordBytesMax" | "content"> {
-  const isText = options.invalid !== "bytes" && options.compression !== "none";
+type TextFields = Pick<Reader<unknown>, "compression" | "recordBytesMax" | "content" | "encoding">;
+
+/**
+ * As readerLimits, for readers of text: unless bytes are asked for, other content is refused.
+ * @throws SheafError JOB_INVALID for an encoding that is none of TEXT_ENCODINGS, or with bytes
+ */
+export function textLimits(options: TextReaderOptions): TextFields {
+  const { encoding = "utf-8", invalid } = options;
+  if (!TEXT_ENCODINGS.includes(encoding) || (encoding !== "utf-8" && invalid === "bytes")) {
+    const bytes = TEXT_ENCODINGS.includes(encoding) ? ' with invalid: "bytes"' : "";
+    throw new SheafError("JOB_INVALID", `encoding cannot be ${JSON.stringify(encoding)}${bytes}`, {
+      hint: `It is one of ${TEXT_ENCODINGS.join(", ")}; convert other files to UTF-8 first (iconv).`,
+    });
+  }
+  if (encoding !== "utf-8") {
+    return { ...readerLimits(options), encoding: { name: encoding, strict: invalid !== "replace" } };
+  }
+  const isText = invalid !== "bytes" && options.compression !== "none";
   return { ...readerLimits(options), ...(isText && { content: "text" }) };
+}
+
+/** As textLimits, for readers of lines: a file of other line ends is refused unless the options name them. */
+export function lineLimits(options: LineOptions): TextFields {
+  const fields = textLimits(options);
+  return fields.content === "text" && options.lineEnd === undefined
+    ? { ...fields, content: "lines" }
+    : fields;
 }
 
 /**
@@ -64,13 +92,15 @@ export function textReader(options?: LineOptions & { readonly invalid?: "fail" |
 export function textReader(options: LineOptions & { readonly invalid: "bytes" }): Reader<Uint8Array>;
 export function textReader(options: LineOptions = {}): Reader<string> | Reader<Uint8Array> {
   const lineEnd = lineEndOf(options, "text");
-  const common = { kind: "text", framing: lineFraming(lineEnd), ...textLimits(options) } as const;
+  const common = { kind: "text", framing: lineFraming(lineEnd), ...lineLimits(options) } as const;
   const invalid = options.invalid ?? "fail";
   if (invalid === "bytes") return { ...common, decoder: () => new ByteLineDecoder(lineEnd) };
   return {
     ...common,
     // With "replace" the bytes of a line and those of its text may differ.
-    ...(invalid === "fail" && lineEnd === "\n" && { native: { kind: "lines" } as const }),
+    ...(invalid === "fail" &&
+      lineEnd === "\n" &&
+      common.encoding === undefined && { native: { kind: "lines" } as const }),
     decoder: (context) => new LineDecoder(context, invalid, lineEnd),
   };
 }

@@ -1,8 +1,8 @@
 import type { DecodeContext, Reader } from "../job/reader.ts";
 import type { Columns, RowOf } from "./columns.ts";
 import { MappedLines, SKIP } from "./mapped-lines.ts";
-import { checkColumns, rowMaker, type TableShape } from "./table-rows.ts";
-import { lineEndOf, lineFraming, type LineOptions, textLimits } from "./text-reader.ts";
+import { checkColumns, checkHeaderText, rowMaker, type TableShape } from "./table-rows.ts";
+import { lineEndOf, lineFraming, type LineOptions, lineLimits } from "./text-reader.ts";
 import { unescapeTsv } from "./tsv-writer.ts";
 
 export interface TsvReaderOptions extends LineOptions {
@@ -39,9 +39,9 @@ export function tsvReader(options: TsvReaderOptions = {}): Reader<unknown> {
     kind: "tsv",
     framing: lineFraming(lineEnd),
     ...(shape.header !== false && { needsHeader: true }),
-    ...textLimits(options),
+    ...lineLimits(options),
     decoder: (context) => {
-      const rows = rowMaker(shape, headerNames(shape, context), context);
+      const rows = rowMaker(shape, headerNames(shape, lineEnd, context), context);
       return new MappedLines(context, options, TSV_HINT, (line) =>
         line === "" && rows.count !== 1 ? SKIP : rows.make(tsvFields(line)),
       );
@@ -51,10 +51,15 @@ export function tsvReader(options: TsvReaderOptions = {}): Reader<unknown> {
 
 const TSV_HINT = "Correct the record, or set such records aside with --max-bad.";
 
-function headerNames(shape: TableShape, context: DecodeContext): readonly string[] | undefined {
+function headerNames(
+  shape: TableShape,
+  lineEnd: string,
+  context: DecodeContext,
+): readonly string[] | undefined {
   if (shape.header === false) return undefined;
-  if (shape.header !== true) return shape.header;
-  return tsvFields(Buffer.from(context.header ?? []).toString("utf8"));
+  const text = Buffer.from(context.header ?? []).toString("utf8");
+  checkHeaderText(text, lineEnd, context);
+  return shape.header === true ? tsvFields(text) : shape.header;
 }
 
 function tsvFields(line: string): string[] {

@@ -23,7 +23,9 @@ export function words(options: WordsOptions = {}): Reader<string> {
   return {
     kind: "words",
     framing: lineFraming(lineEnd),
-    ...(!replace && lineEnd === "\n" && { native: { kind: "words", lowerCase } as const }),
+    ...(!replace &&
+      lineEnd === "\n" &&
+      (options.encoding ?? "utf-8") === "utf-8" && { native: { kind: "words", lowerCase } as const }),
     ...textLimits(options),
     decoder: (context) => new WordDecoder(context, lowerCase, replace, lineEnd),
   };

@@ -100,9 +100,15 @@ export interface Reader<out R> {
   readonly compression?: Compression | "auto" | "none";
   /**
    * "text": records are text, so files that are known by their first bytes to be something else (xz,
-   * parquet, a tar inside gzip) are refused. Default: any bytes are read.
+   * parquet, a tar inside gzip) are refused, and UTF-16. "lines": files in which "\r" alone ends lines are
+   * refused, too. Default: any bytes are read.
    */
-  readonly content?: "text";
+  readonly content?: "text" | "lines";
+  /**
+   * What the text is encoded in, when not UTF-8: decoders get it as UTF-8. `strict`: what is wrong in it
+   * is an error, else U+FFFD.
+   */
+  readonly encoding?: { readonly name: string; readonly strict: boolean };
   /** Largest record in bytes. Default 64 MiB. */
   readonly recordBytesMax?: number;
 }

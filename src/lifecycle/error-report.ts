@@ -2,6 +2,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { mapStack, shortPath } from "../bundle/source-map.ts";
 import type { MappedStack } from "../bundle/source-map.ts";
+import { isFinal } from "../scheduler/failure.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 
 export interface ReportContext {
@@ -77,7 +78,8 @@ function headline(failure: TaskFailure, { task, attempt }: ReportContext): strin
   const message = `${name}${printable(failure.message, 1_000)}`;
   if (task === "") return message;
   const phase = task.startsWith(failure.phase) ? "" : ` in ${failure.phase}`;
-  return `${task} failed${phase} (attempt ${attempt}): ${message}`;
+  const once = isFinal(failure) ? ", not tried again: the input would be the same" : "";
+  return `${task} failed${phase} (attempt ${attempt}${once}): ${message}`;
 }
 
 /** Control characters escaped, except the line breaks and tabs of multi-line text, and cut to a length. */

@@ -96,6 +96,7 @@ function inputOf({ input }: JobOutline): Input<unknown> {
     needsHeader: input.needsHeader,
     compression: input.compression,
     ...(input.content === undefined ? {} : { content: input.content }),
+    ...(input.encoding === undefined ? {} : { encoding: input.encoding }),
     ...(input.recordBytesMax === null ? {} : { recordBytesMax: input.recordBytesMax }),
     decoder: () => {
       throw new SheafError("INTERNAL", "the planner does not decode");

@@ -5,6 +5,7 @@ import {
   CONTENT_HEAD_BYTES,
   CONTENT_TAIL_BYTES,
 } from "../format/foreign-content.ts";
+import { checkLineEnds, checkNarrow, LINE_END_BYTES, lineEndUnseen } from "../format/text-form.ts";
 import { checkFirstFrame } from "../format/zstd-frames.ts";
 import type { Reader } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
@@ -26,9 +27,26 @@ export async function findCompression(
   const found = detectCompression(head);
   if (found === "zstd") checkFirstFrame(file.name, head);
   if (found !== "none") return found;
-  if (reader.content === "text") checkText(file.name, { head, tail });
+  if (reader.content !== undefined) {
+    checkText(file.name, { head, tail });
+    checkNarrow(file.name, head);
+  }
+  if (reader.content === "lines" && lineEndUnseen(head)) {
+    checkLineEnds(file.name, await headOf(file, LINE_END_BYTES));
+  }
   checkPromise(file.name, file.bytes);
   return found;
+}
+
+async function headOf(file: InputFile, bytes: number): Promise<Buffer> {
+  const head = Buffer.alloc(Math.min(bytes, file.bytes));
+  const range = await openRange({ ...file, fileBytes: file.bytes });
+  try {
+    await range.read(head, 0);
+    return head;
+  } finally {
+    await range.close();
+  }
 }
 
 async function sampleOf(file: InputFile): Promise<{ head: Buffer; tail: Buffer }> {

@@ -104,7 +104,7 @@ function wholeFile(file: InputFile, compression: PlannedPiece["compression"]): P
 
 /** Whether a map task can begin in the middle of the file. */
 export function isSplittable(reader: Reader<unknown>, file: PlannedPiece): boolean {
-  return file.compression === "none" && reader.framing.kind !== "stream";
+  return file.compression === "none" && reader.encoding === undefined && reader.framing.kind !== "stream";
 }
 
 async function cut(

@@ -41,7 +41,10 @@ export const OutlineSchema = Type.Object(
           needsHeader: Type.Boolean(),
           compression: Text,
           recordBytesMax: nullable(Type.Number()),
-          content: Type.Optional(Type.Literal("text")),
+          content: Type.Optional(Type.Union([Type.Literal("text"), Type.Literal("lines")])),
+          encoding: Type.Optional(
+            Type.Object({ name: Type.String({ maxLength: 50 }), strict: Type.Boolean() }, closed),
+          ),
         },
         closed,
       ),

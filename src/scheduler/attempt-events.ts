@@ -1,7 +1,7 @@
 import type { Attempt } from "./attempt.ts";
 import { doubtOutputs, noteFailure } from "./barring.ts";
 import type { SchedulerEvent } from "./events.ts";
-import type { Failure } from "./failure.ts";
+import { type Failure, isFinal } from "./failure.ts";
 import { type AttemptRef, formatTask, type NodeRef } from "./ids.ts";
 import { advance, afterAttempt, countTask } from "./job-progress.ts";
 import { moveTask } from "./move-task.ts";
@@ -133,8 +133,8 @@ export function attemptFailed(s: SchedulerState, event: EventOf<"attemptFailed">
 }
 
 /**
- * An attempt failed by itself. User and data failures use up attempts, the system's count as losses; all
- * count against the node.
+ * An attempt failed by itself. User and data failures use up attempts, all of them at once where another one
+ * would fail alike; the system's count as losses; all count against the node.
  */
 export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failure): void {
   const { task } = attempt;
@@ -145,7 +145,7 @@ export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failur
   endAttempt(s, attempt, { kind: "FAILED", endedMs: s.nowMs, failure });
   const common = { attempt: attempt.ref.attempt, failure, open: task.phase.open };
   if (failure.blame === "system") moveTask(s, task, { kind: "lose", limit: policy.lossesMax, ...common });
-  else moveTask(s, task, { kind: "fail", limit: policy.attemptsMax, ...common });
+  else moveTask(s, task, { kind: "fail", limit: isFinal(failure) ? 1 : policy.attemptsMax, ...common });
   afterAttempt(s, task);
   if (job.status.kind === "RUNNING") noteFailure(s, job, attempt.node.id, failure, failure.message);
 }

@@ -16,6 +16,17 @@ export interface Failure {
   readonly detail: unknown;
 }
 
+/** Failures that the same bytes of input lead to again: their tasks are not tried another time. */
+const FINAL_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "RECORD_INVALID",
+  "RECORD_TOO_LARGE",
+  "INPUT_CHANGED",
+]);
+
+export function isFinal({ blame, code }: Pick<Failure, "blame" | "code">): boolean {
+  return blame === "data" && FINAL_CODES.has(code);
+}
+
 /** A failure noticed by the scheduler itself. */
 export function systemFailure(code: ErrorCode, message: string, where: Partial<Failure> = {}): Failure {
   return { blame: "system", code, message, attempt: null, node: null, detail: null, ...where };

@@ -18,7 +18,8 @@ export interface JobOutline {
         readonly needsHeader: boolean;
         readonly compression: Compression | "auto" | "none";
         readonly recordBytesMax: number | null;
-        readonly content?: "text";
+        readonly content?: "text" | "lines";
+        readonly encoding?: { readonly name: string; readonly strict: boolean };
       };
   readonly collections: readonly {
     readonly name: string;

@@ -272,6 +272,7 @@ export function outlineOf(job: Job): JobOutline {
           compression: input.compression ?? "auto",
           recordBytesMax: input.recordBytesMax ?? null,
           ...(input.content === undefined ? {} : { content: input.content }),
+          ...(input.encoding === undefined ? {} : { encoding: input.encoding }),
         },
     collections: job.collections.map(({ name, partitions, order, mapOnly }) => ({
       name,

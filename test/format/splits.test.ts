@@ -42,7 +42,7 @@ function untilDelimiter(content: string, delimiter: string): string[] {
 }
 
 const CASES: readonly Case[] = [
-  { name: "text", reader: text(), content: content(LINE_LETTERS), expected: lines },
+  { name: "text", reader: text({ lineEnd: "\n" }), content: content(LINE_LETTERS), expected: lines },
   {
     name: "text as bytes",
     reader: text({ invalid: "bytes" }),

@@ -42,6 +42,9 @@ for (const isolate of ["thread", "process", "inline"] as const) {
     const inputs = bench.file("in.txt", Buffer.from([0x61, 0xff, 10]));
     const result = await bench.run(job, { inputs, isolate, attempts: 1 });
     assertFailed(bench, result, "RECORD_INVALID");
+    // The same bytes would fail again.
+    assert.equal(result.failedAttempts.length, 1);
+    assert.match(result.error!.report, /\(attempt 1, not tried again: the input would be the same\)/);
     assert.equal(bench.of("attempt-failed")[0]?.failure.stack, null);
     assert.equal(result.error?.failure?.stack, null);
     assert.equal(

@@ -198,7 +198,7 @@ export class SimWorker {
   }
 
   #fail(attempt: AttemptRef, blame: "user" | "data" | "system", message: string): void {
-    const code = blame === "user" ? "USER_CODE" : blame === "data" ? "RECORD_INVALID" : "DISK_FULL";
+    const code = blame === "user" ? "USER_CODE" : blame === "data" ? "INPUT_CORRUPT" : "DISK_FULL";
     this.#report(attempt, { kind: "attemptFailed", ...this.#node.ref, attempt, blame, code, message });
   }
 
