@@ -65,7 +65,9 @@ class PieceReader<R> implements BatchReader<R> {
 
   get share(): number | null {
     const { compression, fileBytes } = this.#piece;
-    return compression === "none" ? null : this.#chunks.taken / Math.max(1, fileBytes);
+    return compression === "none" && this.#reader.encoding === undefined
+      ? null
+      : this.#chunks.taken / Math.max(1, fileBytes);
   }
 
   async open(options: ReadOptions): Promise<void> {

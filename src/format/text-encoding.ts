@@ -39,6 +39,10 @@ export class EncodedFeed implements ByteFeed {
     this.#decode = decoderOf(encoding, strict);
   }
 
+  get taken(): number {
+    return this.#feed.taken;
+  }
+
   async fill(target: Uint8Array): Promise<number> {
     let done = 0;
     while (done < target.length) {
