@@ -20,6 +20,8 @@ export interface Conclusion {
   /** False when the output directory is one that the user never sees. */
   readonly showOutput: boolean;
   readonly stoppedBy: string | undefined;
+  /** The job that goes on when this command is stopped: it was only looked at. */
+  readonly left?: string;
 }
 
 /** Says how a run went, and answers how to exit. */
@@ -35,9 +37,11 @@ export async function concludeRun(result: RunResult, about: Conclusion, world: W
       if (!silent) {
         const by = about.stoppedBy;
         const text =
-          by === undefined && result.error !== null
-            ? `${result.error.message}\n`
-            : cancelledText(result, flags.output, by ?? "request");
+          by !== undefined && about.left !== undefined
+            ? `left by ${by}; see it again with: sheaf attach --watch ${about.left}\n`
+            : by === undefined && result.error !== null
+              ? `${result.error.message}\n`
+              : cancelledText(result, flags.output, by ?? "request");
         await writeTo(world.stderr, text);
       }
       return exitCodes.cancelled;

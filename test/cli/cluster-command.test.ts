@@ -6,7 +6,7 @@ import type { TestContext } from "node:test";
 import { parseInventory } from "#src/cli/cluster/inventory.js";
 import { isRunning } from "../cluster/processes.js";
 import { eventually } from "../cluster/real-cluster.js";
-import { sheaf, sheafBinary, tempDir } from "./support.js";
+import { sheaf, sheafBinary, startSheaf, tempDir } from "./support.js";
 import type { SheafOptions } from "./support.js";
 
 interface Status {
@@ -111,6 +111,63 @@ test("a cluster is started, used, looked at and ended; what it knew is there whe
   const killed = await run(["cluster", "down", "--force", "--json"]);
   assert.deepEqual(JSON.parse(killed.stdout), { ended: 2 });
   for (const { pid } of processes) assert.ok(!isRunning(pid));
+});
+
+test("a killed coordinator is started again by up and goes on with its job, which may be looked at and left", async (t) => {
+  const { root, run, status } = place(t);
+  writeFileSync(join(root, "in.txt"), "x\n");
+  // It prints until it is told to end, which is after the coordinator was killed.
+  writeFileSync(
+    join(root, "talk.ts"),
+    `import { existsSync } from "node:fs";
+     import { setTimeout as pause } from "node:timers/promises";
+     import { count, job, text } from "sheaf";
+     export default job({ input: text(), reduce: count(), async map(line, emit, ctx) {
+       for (let i = 0; !existsSync(${JSON.stringify(join(root, "end"))}); i++) {
+         console.log("still here", i); ctx.progress(); await pause(50);
+       }
+       emit(line); } });`,
+  );
+  const up = await run(["cluster", "up", "--agents", "1", "--port", "0"]);
+  assert.equal(up.code, 0, up.stderr);
+  const SHEAF_ON = /export SHEAF_ON=(\S+)/.exec(up.stderr)![1]!;
+  const submitted = await run(["submit", "talk.ts", "in.txt"], { env: { SHEAF_ON } });
+  const job = submitted.stdout.trim();
+
+  // Who reads goes away while the job prints on.
+  const logs = await run(["logs", "-f"], { env: { SHEAF_ON }, shell: "exec > >(head -n 2); " });
+  assert.deepEqual([logs.code, logs.stderr], [0, ""]);
+  assert.match(logs.stdout, /^\[map-00000\.1 stdout\] still here 0\n.*\n$/);
+
+  const watching = startSheaf(["attach", "--watch", "--on", SHEAF_ON], {
+    cwd: root,
+    env: { SHEAF_STATE: join(root, "state") },
+  });
+  await watching.until("still here");
+  watching.child.kill("SIGTERM");
+  const left = await watching.done;
+  assert.equal(left.code, 3);
+  assert.match(left.stderr, new RegExp(`left by SIGTERM; see it again with: sheaf attach --watch ${job}\n$`));
+  assert.doesNotMatch(left.stderr, /nothing was written|stopped/);
+
+  const before = await status();
+  process.kill(before.processes[0]!.pid, "SIGKILL");
+  await eventually(
+    async () => (await status()).processes[0]!.running === false,
+    10_000,
+    () => "the killed coordinator counts as running",
+  );
+  const again = await run(["cluster", "up"]);
+  assert.equal(again.code, 0, again.stderr);
+  assert.match(again.stderr, /started again, with the settings the cluster had: coordinator\n/);
+  const after = await status();
+  assert.equal(after.url, before.url);
+  assert.equal(after.processes[1]!.pid, before.processes[1]!.pid);
+  assert.notEqual(after.processes[0]!.pid, before.processes[0]!.pid);
+  writeFileSync(join(root, "end"), "");
+  const ended = await run(["attach", "--collect"], { env: { SHEAF_ON } });
+  assert.equal(ended.stdout, "x\t1\n", ended.stderr);
+  assert.match((await run(["cluster", "up"])).stderr, /a cluster was started already/);
 });
 
 test("a coordinator that cannot start takes nothing with it, and its last words are told", async (t) => {

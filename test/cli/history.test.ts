@@ -143,6 +143,15 @@ test("show: a job and its tasks, by every handle", async (t) => {
   assert.match(one.stdout, /^log\n {2}said$/m);
   assert.equal((await sheaf(["show", "@:map-0"], { env })).stdout, one.stdout);
 
+  writeFileSync(
+    join(state, "jobs/20260131-120509-wordcount-abcd/logs/load.log"),
+    "loaded\n\x1b[1mbold\nno end",
+  );
+  const all = await sheaf(["logs"], { env });
+  assert.equal(all.stdout, "[load] loaded\n[load] \\u001b[1mbold\n[load] no end\n[map-00000] said\n");
+  const followed = await sheaf(["logs", "-f", "@?wordcount:map-0", "--json"], { env });
+  assert.equal(followed.stdout, '{"task":"map-00000","attempt":null,"stream":null,"text":"said"}\n');
+
   const json = JSON.parse((await sheaf(["show", "--json"], { env })).stdout) as {
     jobId: string;
     tasks: unknown[];

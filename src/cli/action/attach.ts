@@ -46,7 +46,12 @@ export async function run({ flags, positionals, world }: Invocation<typeof attac
       await result.dispose();
       return await concludeRun(
         result,
-        { flags, showOutput: result.output !== null, stoppedBy: stop.by() },
+        {
+          flags,
+          showOutput: result.output !== null,
+          stoppedBy: stop.by(),
+          ...(flags.watch === true ? { left: job } : {}),
+        },
         world,
       );
     } finally {

@@ -62,7 +62,7 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
       hint: "Certificates that are made here are for this machine. For others: sheaf certs, and docs/tls.md.",
     });
   }
-  const { url, tokenFile, tls, nodes } = await clusterUp({
+  const { url, tokenFile, tls, nodes, revived } = await clusterUp({
     stateDirectory: state,
     file,
     host: flags.host ?? defaultHost,
@@ -76,10 +76,17 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
     env: world.env,
   });
   if (flags.json === true) {
-    await writeTo(world.stdout, `${JSON.stringify({ url, tokenFile, tls, nodes, truncated: false })}\n`);
+    await writeTo(
+      world.stdout,
+      `${JSON.stringify({ url, tokenFile, tls, nodes, revived, truncated: false })}\n`,
+    );
     return exitCodes.ok;
   }
   await writeTo(world.stdout, `${nodeLines(nodes).join("\n")}\n`);
+  if (revived.length > 0) {
+    const what = `started again, with the settings the cluster had: ${revived.join(", ")}`;
+    await writeTo(world.stderr, `\n${what}\n`);
+  }
   const isUsual = tokenFile === tokenFilesIn(coordinatorStateOf(world)).client;
   const token = isUsual ? "" : `export SHEAF_TOKEN_FILE=${tokenFile}\n`;
   const files = tls === null ? "" : exportsOf(tls);

@@ -12,6 +12,8 @@ export interface ClusterProcess extends ProcessMark {
   /** Machine it was started on by ssh; null: this one. */
   readonly ssh: string | null;
   readonly log: string;
+  /** The command it was started with, here; absent on other machines. */
+  readonly args?: readonly string[];
 }
 
 /** cluster.json: what was started, the coordinator first. */

@@ -11,7 +11,8 @@ import { loadTls } from "../../security/tls.ts";
 import type { TlsFiles } from "../../security/tls.ts";
 import { isRunning, notStarted, signalProcess, startInBackground, until } from "./background-process.ts";
 import { makeClusterCertificates, tlsFlags } from "./cluster-certificates.ts";
-import type { ClusterFile, ClusterProcess } from "./cluster-file.ts";
+import type { ProcessMark } from "./background-process.ts";
+import type { ClusterFile, ClusterProcess, ClusterRecord } from "./cluster-file.ts";
 import type { InventoryNode } from "./inventory.ts";
 import { startRemoteAgent, stopRemoteAgent } from "./remote-agent.ts";
 
@@ -40,6 +41,8 @@ export interface UpResult {
   /** For clients; null without TLS. */
   readonly tls: TlsFiles | null;
   readonly nodes: readonly NodeView[];
+  /** Names of what had ended and was started again; [] when all of it was started now. */
+  readonly revived: readonly string[];
 }
 
 /**
@@ -51,6 +54,7 @@ export async function clusterUp(options: UpOptions): Promise<UpResult> {
   const { file, stateDirectory, inventory, host, nowMs } = options;
   const before = file.read();
   if (before !== null && before.processes.some((one) => one.ssh !== null || isRunning(one))) {
+    if (before.processes.some(hasEnded)) return revive(options, before);
     throw new SheafError("USAGE", `a cluster was started already: ${before.url}`, {
       hint: "See sheaf cluster status; end it with sheaf cluster down.",
     });
@@ -73,29 +77,73 @@ export async function clusterUp(options: UpOptions): Promise<UpResult> {
   const processes: ClusterProcess[] = [];
   let url = "";
   const started = (process: ClusterProcess): void => {
-    processes.push(process);
+    const at = processes.findIndex(({ name }) => name === process.name);
+    processes.splice(at < 0 ? processes.length : at, 1, process);
     file.write({ version: 1, url, ...(tls === null ? {} : { tls }), processes });
   };
   try {
     url = await startCoordinator(options, tlsFlags(certs?.coordinator ?? null), started);
-    const client = new ApiClient({
-      url,
-      token: readTokenFile(tokens.client, "client"),
-      retryMs: 5_000,
-      ...(tls === null ? {} : { tls: loadTls(tls, nowMs).client }),
-    });
+    const client = clientOf(url, tokens.client, tls, nowMs);
     // A coordinator that goes on remembers agents of before: those are not the ones that are started now.
     const earlier = await client.nodes();
     if (inventory === null) await startAgentsHere(options, url, tlsFlags(certs?.agents ?? null), started);
     else await startAgentsThere(options, inventory, url, readTokenFile(tokens.agent, "agent"), started);
     const nodes = await joined(client, earlier, processes);
     await client.close();
-    return { url, tokenFile: tokens.client, tls, nodes };
+    return { url, tokenFile: tokens.client, tls, nodes, revived: [] };
   } catch (error) {
     await endAll(processes);
     file.remove();
     throw error;
   }
+}
+
+/** Starts again what has ended of a cluster of which something still runs, with the settings it had. */
+async function revive(options: UpOptions, record: ClusterRecord): Promise<UpResult> {
+  const { file, stateDirectory, nowMs } = options;
+  const { url, tls = null } = record;
+  const ended = record.processes.filter(hasEnded);
+  const processes = [...record.processes];
+  const startAgain = async (one: ClusterProcess): Promise<ProcessMark> => {
+    if (one.args === undefined) throw notStarted(one.name, one.log);
+    const mark = await startInBackground(one.args, emptied(one.log), environment(options));
+    processes[processes.indexOf(one)] = { ...one, ...mark };
+    file.write({ ...record, processes });
+    return mark;
+  };
+  for (const one of ended) if (one.name === "coordinator") await listening(await startAgain(one), one.log);
+  const tokenFile = tokenFilesIn(join(stateDirectory, "coordinator")).client;
+  const client = clientOf(url, tokenFile, tls, nowMs);
+  try {
+    const agents = ended.filter(({ name }) => name !== "coordinator");
+    const earlier = await client.nodes();
+    for (const one of agents) await startAgain(one);
+    const lives = earlier.filter(({ agent }) => agents.some(({ name }) => name === agent));
+    const nodes = await joined(client, lives, processes);
+    return { url, tokenFile, tls, nodes, revived: ended.map(({ name }) => name) };
+  } finally {
+    await client.close();
+  }
+}
+
+/** Whether it is known to have ended: not of what was started on another machine. */
+function hasEnded(one: ClusterProcess): boolean {
+  return one.ssh === null && !isRunning(one);
+}
+
+function clientOf(url: string, tokenFile: string, tls: TlsFiles | null, nowMs: number): ApiClient {
+  return new ApiClient({
+    url,
+    token: readTokenFile(tokenFile, "client"),
+    retryMs: 5_000,
+    ...(tls === null ? {} : { tls: loadTls(tls, nowMs).client }),
+  });
+}
+
+/** A log that is written from the beginning again. */
+function emptied(log: string): string {
+  if (existsSync(log)) truncateSync(log);
+  return log;
 }
 
 type Started = (process: ClusterProcess) => void;
@@ -107,10 +155,27 @@ async function startCoordinator(
 ): Promise<string> {
   const { file, host, port, roots } = options;
   const log = file.log("coordinator");
-  if (existsSync(log)) truncateSync(log);
-  const args = ["coordinator", "--host", host, "--port", String(port), ...rootFlags(roots), ...tls];
-  const mark = await startInBackground(args, log, environment(options));
-  started({ ...mark, name: "coordinator", ssh: null, log });
+  const argsWith = (at: string | number): string[] => [
+    "coordinator",
+    "--host",
+    host,
+    "--port",
+    String(at),
+    ...rootFlags(roots),
+    ...tls,
+  ];
+  const args = argsWith(port);
+  const mark = await startInBackground(args, emptied(log), environment(options));
+  const process = { ...mark, name: "coordinator", ssh: null, log };
+  started({ ...process, args });
+  const url = await listening(mark, log);
+  // Started again, it is to be where its agents look for it.
+  started({ ...process, args: argsWith(new URL(url).port) });
+  return url;
+}
+
+/** Waits until a coordinator says where it listens. */
+async function listening(mark: ProcessMark, log: string): Promise<string> {
   let url: string | undefined;
   const isReady = (): boolean => {
     url = /listens on (https?:\/\/[^\s;]+)/.exec(readFileSync(log, "utf8"))?.[1];
@@ -132,10 +197,10 @@ async function startAgentsHere(
   for (let index = 1; index <= agents; index++) {
     const name = `agent-${index}`;
     const log = file.log(name);
-    if (existsSync(log)) truncateSync(log);
     const given = ["--join", url, "--name", name, "--slots", String(slots)];
     const args = ["agent", ...given, ...rootFlags(roots), ...tls];
-    started({ ...(await startInBackground(args, log, environment(options))), name, ssh: null, log });
+    const mark = await startInBackground(args, emptied(log), environment(options));
+    started({ ...mark, name, ssh: null, log, args });
   }
 }
 

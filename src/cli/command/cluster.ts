@@ -6,7 +6,8 @@ export const clusterCommand: Command<typeof localClusterFlags> = {
   summary: "Start, look at and stop a cluster: on this machine, or by ssh on several",
   details: [
     "up starts a coordinator and agents as processes in the background, waits until all have joined, and says how to " +
-      "use them. Their logs and process ids are in DIR/cluster. status shows them.",
+      "use them. Their logs and process ids are in DIR/cluster. status shows them. Where some of them have ended, up " +
+      "starts these again, as they were: a coordinator that was killed goes on with its jobs.",
     "down lets agents finish what runs, then ends them and the coordinator. What the coordinator knows stays: the next " +
       "up goes on with it. With --force everything is killed at once; jobs go on at the next up all the same.",
     "With --inventory the coordinator runs here and an agent on each machine listed; ssh must get there without asking " +

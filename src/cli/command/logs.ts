@@ -3,10 +3,10 @@ import { logsFlags } from "../flags/logs-flags.ts";
 
 export const logsCommand: Command<typeof logsFlags> = {
   name: "logs",
-  summary: "Show what the tasks of a job on a cluster have printed",
+  summary: "Show what the tasks of a job have printed",
   details: [
-    "A line is [map-00017.1 stdout] and what was printed: task, attempt, and log (ctx.log), stdout or stderr. " +
-      "Of a job on this machine, sheaf show HANDLE --task TASK shows them.",
+    "On a cluster a line is [map-00017.1 stdout] and what was printed: task, attempt, and log (ctx.log), stdout or " +
+      "stderr. Of a job on this machine it is [map-00017] and what was printed, task after task.",
   ],
   arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @, the latest", required: false }],
   flags: logsFlags,
