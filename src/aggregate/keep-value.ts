@@ -1,8 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-
-const PLAIN_DATA =
-  "Emit plain data: null, booleans, numbers, strings, bigints, Dates, bytes, Maps, Sets, arrays, objects.";
+import { DATA_HINT, describeInstance, isArraySubclass, isPlainObject } from "../job/plain-data.ts";
 
 /** Prototypes of typed arrays that can be values. */
 const TYPED: ReadonlySet<unknown> = new Set(
@@ -54,7 +52,7 @@ function copyItem(value: unknown, depth: number, no: Refuse | undefined): unknow
     if (no !== undefined) checkArray(value, no);
     return value.map((item) => copyItem(item, depth + 1, no));
   }
-  if (prototype === null || prototype === Object.prototype || isForeignPlain(prototype as object)) {
+  if (isPlainObject(value)) {
     if (no !== undefined && Object.getOwnPropertySymbols(value).length > 0) {
       no("an object with symbol fields");
     }
@@ -74,13 +72,11 @@ function copyItem(value: unknown, depth: number, no: Refuse | undefined): unknow
   }
   if (prototype === Date.prototype) return new Date((value as Date).getTime());
   if (TYPED.has(prototype)) return (value as Uint8Array).slice();
-  return no === undefined ? value : no(describe(value));
+  return no === undefined ? value : no(describeInstance(value));
 }
 
 function checkArray(array: readonly unknown[], no: Refuse): void {
-  // Of a class, of this realm or another.
-  const prototype = Object.getPrototypeOf(array) as object;
-  if (prototype !== Array.prototype && !Object.hasOwn(prototype, "flatMap")) no(describe(array));
+  if (isArraySubclass(array)) no(describeInstance(array));
   const names = Object.keys(array);
   const { length } = array;
   // Indices come first, in their order: with the last one where it belongs, none is missing before it.
@@ -91,17 +87,7 @@ function checkArray(array: readonly unknown[], no: Refuse): void {
   no("an array with fields of its own", "Emit the fields you need, or a plain copy: [...array].");
 }
 
-/** Object.prototype of another realm. */
-function isForeignPlain(prototype: object): boolean {
-  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf");
-}
-
-function describe(value: object): string {
-  const name = (value.constructor as { name?: string } | undefined)?.name;
-  return name ? `an instance of ${name}` : "an object with a prototype of its own";
-}
-
-function refuse(what: string, hint = PLAIN_DATA): never {
+function refuse(what: string, hint = DATA_HINT): never {
   throw new SheafError("VALUE_INVALID", `a value cannot be ${what}: it would not come back as it was`, {
     hint,
   });

@@ -1,4 +1,5 @@
 const LENGTH_DEFAULT = 80;
+const ITEMS_SHOWN = 50;
 
 /**
  * Any value as one short line for a message: strings quoted, big values cut with "…" at about `length`
@@ -34,17 +35,30 @@ function print(value: unknown, depth: number): string {
   if (typeof value !== "object" || value === null) return String(value);
   if (depth > 4) return "…";
   if (value instanceof Date) return `Date(${value.getTime()})`;
+  if (value instanceof RegExp) return String(value);
   if (value instanceof Error) return `${value.name}(${JSON.stringify(value.message)})`;
   if (ArrayBuffer.isView(value)) return printBytes(value);
   if (Array.isArray(value)) {
-    const items = value.slice(0, 50).map((item) => print(item, depth + 1));
-    return `[${items.join(", ")}${value.length > 50 ? ", …" : ""}]`;
+    return `[${printItems(value.slice(0, ITEMS_SHOWN), value.length, depth)}]`;
   }
-  const fields = Object.entries(value).slice(0, 50);
+  if (value instanceof Set) {
+    return `Set { ${printItems([...value].slice(0, ITEMS_SHOWN), value.size, depth)} }`;
+  }
+  if (value instanceof Map) {
+    const pairs = [...value].slice(0, ITEMS_SHOWN);
+    const texts = pairs.map(([key, item]) => `${print(key, depth + 1)} => ${print(item, depth + 1)}`);
+    return `Map { ${texts.join(", ")}${value.size > ITEMS_SHOWN ? ", …" : ""} }`;
+  }
+  const fields = Object.entries(value).slice(0, ITEMS_SHOWN);
   const text = fields.map(([name, field]) => `${printName(name)}: ${print(field, depth + 1)}`).join(", ");
   const type: unknown = Object.getPrototypeOf(value)?.constructor?.name;
   const prefix = typeof type === "string" && type !== "Object" ? `${type} ` : "";
   return text === "" ? `${prefix}{}` : `${prefix}{ ${text} }`;
+}
+
+function printItems(items: readonly unknown[], count: number, depth: number): string {
+  const texts = items.map((item) => print(item, depth + 1));
+  return `${texts.join(", ")}${count > ITEMS_SHOWN ? ", …" : ""}`;
 }
 
 function printBytes(view: ArrayBufferView): string {

@@ -4,19 +4,26 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { RunResult } from "../lifecycle/options.ts";
 import { makeTempDirectory } from "../runner/work-directory.ts";
-import { recordJson, recordLine } from "./print-records.ts";
+import { writtenRecords } from "../task/written-records.ts";
+import { recordJson, writtenLine } from "./print-records.ts";
 import type { TextStream, World } from "./world.ts";
 import { writeTo } from "./world.ts";
 
 /**
  * Where the results of a run go.
  * - `directory`: the user's output directory, and `print` of them also to standard output;
- * - `stdout`: to standard output in the job's own format, by way of a temporary directory;
- * - `records`: decoded to standard output, nothing is written.
+ * - `stdout`: to standard output in the job's own format, by way of a temporary directory: so many records of
+ *   each collection, unpacked, or with null the files as they are;
+ * - `records`: for programs, decoded to standard output; nothing is written.
  */
 export type Delivery =
   | { readonly kind: "directory"; readonly output: string; readonly print: number }
-  | { readonly kind: "stdout"; readonly output: string; readonly temporary: string }
+  | {
+      readonly kind: "stdout";
+      readonly output: string;
+      readonly temporary: string;
+      readonly print: number | null;
+    }
   | { readonly kind: "records"; readonly print: number };
 
 export interface DeliveryWishes {
@@ -24,19 +31,38 @@ export interface DeliveryWishes {
   readonly print: number | undefined;
   readonly collect: boolean | undefined;
   readonly json: boolean | undefined;
-  readonly temp: string | undefined;
+  readonly temp?: string | undefined;
 }
 
 /**
  * Decides where results go; makes the temporary directory when one is needed. End it with `disposeDelivery`.
  */
 export async function prepareDelivery(wishes: DeliveryWishes, cwd: string): Promise<Delivery> {
-  const print = wishes.collect === true ? Number.POSITIVE_INFINITY : (wishes.print ?? 0);
+  const print = printWish(wishes);
   if (wishes.output !== undefined) return { kind: "directory", output: wishes.output, print };
-  if (print > 0) return { kind: "records", print };
-  if (wishes.json === true) return { kind: "records", print: Number.POSITIVE_INFINITY };
-  const temporary = await makeTempDirectory(resolve(cwd, wishes.temp ?? tmpdir()));
-  return { kind: "stdout", output: join(temporary, "out"), temporary };
+  if (wishes.json === true) return { kind: "records", print: print > 0 ? print : Number.POSITIVE_INFINITY };
+  return toStdout(print > 0 ? print : null, resolve(cwd, wishes.temp ?? tmpdir()));
+}
+
+/** The same for the results of a job that ran or runs elsewhere: without a wish nothing is fetched. */
+export async function prepareFetch(wishes: DeliveryWishes, output: string | null): Promise<Delivery> {
+  const print = printWish(wishes);
+  if (output !== null) return { kind: "directory", output, print };
+  return wishes.json === true || print === 0 ? { kind: "records", print } : toStdout(print, tmpdir());
+}
+
+function printWish({ collect, print }: DeliveryWishes): number {
+  return collect === true ? Number.POSITIVE_INFINITY : (print ?? 0);
+}
+
+async function toStdout(print: number | null, directory: string): Promise<Delivery> {
+  const temporary = await makeTempDirectory(directory);
+  return { kind: "stdout", output: join(temporary, "out"), temporary, print };
+}
+
+/** Whether decoded results are wanted of the run besides its files. */
+export function wantsRecords(delivery: Delivery, json: boolean | undefined): boolean {
+  return delivery.kind !== "stdout" && delivery.print > 0 && (json === true || delivery.kind === "records");
 }
 
 export async function disposeDelivery(delivery: Delivery): Promise<void> {
@@ -61,18 +87,28 @@ export async function deliverResults(
   options: DeliverOptions,
   world: World,
 ): Promise<void> {
-  if (delivery.kind === "stdout") await copyParts(delivery.output, result, options.signal, world.stdout);
-  else if (delivery.print > 0) await printRecords(delivery.print, result, options, world.stdout);
+  const { print } = delivery;
+  if (print === 0) return;
+  if (wantsRecords(delivery, options.json)) await printRecords(print!, result, options, world.stdout);
+  else if (delivery.kind === "records") return;
+  else if (print === null) await copyParts(delivery.output, result, options.signal, world.stdout);
+  else await printParts(print, delivery.output, result, options, world.stdout);
 }
 
+/** One file after the other, the header once. */
 async function copyParts(
   output: string,
   result: RunResult,
   signal: AbortSignal,
   stdout: TextStream,
 ): Promise<void> {
-  for (const part of result.parts) {
-    for await (const chunk of createReadStream(join(output, part.file), { highWaterMark: 1 << 20 })) {
+  const begun = new Set<string>();
+  for (const { file, collection, headerBytes = 0 } of result.parts) {
+    const isPacked = /\.(?:gz|zst)$/.test(file);
+    // What is packed is passed on as it is: whoever unpacks it finds a header in each file.
+    const start = headerBytes > 0 && !isPacked && begun.has(collection) ? headerBytes : 0;
+    if (headerBytes > 0) begun.add(collection);
+    for await (const chunk of createReadStream(join(output, file), { start, highWaterMark: 1 << 20 })) {
       if (signal.aborted || !(await writeTo(stdout, chunk as Uint8Array))) return;
     }
   }
@@ -87,16 +123,43 @@ async function printRecords(
   options: DeliverOptions,
   stdout: TextStream,
 ): Promise<void> {
-  const line = options.json ? recordJson : recordLine;
   for (const collection of options.collections) {
     let left = count;
     let piece = "";
     for await (const [key, value] of result.records(collection === "" ? undefined : collection)) {
       if (left-- <= 0) break;
-      piece += `${line(collection, key, value)}\n`;
+      piece += `${recordJson(collection, key, value)}\n`;
       if (piece.length < PIECE_CHARACTERS) continue;
       if (options.signal.aborted || !(await writeTo(stdout, piece))) return;
       piece = "";
+    }
+    if (piece !== "" && !(await writeTo(stdout, piece))) return;
+  }
+}
+
+/** The first records of each collection as the job's writer wrote them, escaped so that none breaks a line. */
+async function printParts(
+  count: number,
+  output: string,
+  result: RunResult,
+  options: DeliverOptions,
+  stdout: TextStream,
+): Promise<void> {
+  for (const collection of options.collections) {
+    let left = count;
+    let piece = "";
+    let needsHeader = true;
+    for (const { file, headerBytes = 0 } of result.parts.filter((part) => part.collection === collection)) {
+      if (left <= 0) break;
+      for await (const { text, isHeader } of writtenRecords(join(output, file), headerBytes)) {
+        if (isHeader && !needsHeader) continue;
+        if (!isHeader && left-- <= 0) break;
+        needsHeader = isHeader;
+        piece += `${writtenLine(collection, text)}\n`;
+        if (piece.length < PIECE_CHARACTERS) continue;
+        if (options.signal.aborted || !(await writeTo(stdout, piece))) return;
+        piece = "";
+      }
     }
     if (piece !== "" && !(await writeTo(stdout, piece))) return;
   }

@@ -2,6 +2,7 @@ import { SheafError } from "../base/errors.ts";
 import type { RunOptions } from "../lifecycle/options.ts";
 import type { Invocation } from "./command.ts";
 import type { Delivery } from "./deliver-results.ts";
+import { wantsRecords } from "./deliver-results.ts";
 import type { runFlags } from "./flags/run-flags.ts";
 import type { ResolvedJob } from "./project-file.ts";
 
@@ -83,7 +84,7 @@ export function runOptions(
   const wished = {
     inputs,
     output: delivery.kind === "records" ? undefined : delivery.output,
-    collect: delivery.kind === "stdout" ? false : delivery.print > 0,
+    collect: wantsRecords(delivery, flags.json),
     overwrite: flags.overwrite,
     workers: flags.workers,
     partitions: partitionOption(flags.partitions),

@@ -122,7 +122,7 @@ function outputPart(
   path: string,
   collections: readonly string[],
 ): OutputPart {
-  const { partition, bytes, records, file, collection } = part;
+  const { partition, bytes, records, file, collection, headerBytes } = part;
   const match = /^(?:([^/]+)\/)?part-\d{5,}([^/]*)$/.exec(file);
   if (match === null || (match[1] ?? "") !== collection || /^\.\.?$/.test(collection)) {
     throw new SheafError("FORBIDDEN", `the coordinator names a result file ${JSON.stringify(file)}`, {
@@ -140,6 +140,7 @@ function outputPart(
     bytes,
     records,
     crc32c: Number.parseInt(part.crc32c, 16),
+    ...(headerBytes !== undefined && { headerBytes }),
   };
 }
 

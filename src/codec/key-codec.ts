@@ -14,8 +14,10 @@
 // sorts before a longer one, and a prefix of an array's elements is a prefix of its bytes.
 import { describeThrown, SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { printValue } from "../base/print-value.ts";
 import { Descending } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
+import { isPlainObject, isPromise } from "../job/plain-data.ts";
 
 export const KEY_TAG = {
   null: 0x10,
@@ -65,17 +67,20 @@ function nulCount(text: string): number {
 }
 
 function notAKey(key: unknown): SheafError {
-  const what =
-    typeof key === "object" || typeof key === "function" ? describeKind(key) : `${typeof key} ${String(key)}`;
-  return new SheafError("KEY_INVALID", `a key cannot be ${what}`, {
+  return new SheafError("KEY_INVALID", `a key cannot be ${describeKind(key)}`, {
     hint: "Keys are null, booleans, numbers, strings, Uint8Arrays, or arrays of these. Emit String(x) or an array of the fields.",
   });
 }
 
-function describeKind(value: object | null): string {
-  if (typeof value === "function") return "a function";
-  const name = value?.constructor?.name;
-  return name === undefined || name === "Object" ? "an object" : `a ${name}`;
+function describeKind(value: unknown): string {
+  if (typeof value === "function") return `a function: ${printValue(value)}`;
+  if (typeof value === "bigint" || typeof value === "symbol")
+    return `a ${typeof value}: ${printValue(value)}`;
+  if (typeof value !== "object" || value === null) return printValue(value);
+  if (isPlainObject(value)) return `an object: ${printValue(value)}`;
+  const name: unknown = (value as { constructor?: { name?: unknown } }).constructor?.name;
+  const what = typeof name === "string" && name !== "" ? `a ${name}` : "an object";
+  return isPromise(value) ? `${what} (did you forget await?)` : `${what}: ${printValue(value)}`;
 }
 
 /**
@@ -325,12 +330,20 @@ function skipElement(bytes: Buffer, at: number, flip: 0 | 0xff): number {
 export function printKey(key: unknown): string {
   let text: string;
   try {
-    text =
-      key instanceof Uint8Array
-        ? `bytes ${Buffer.from(key).toString("hex")}`
-        : (JSON.stringify(key) ?? String(key));
+    // Throws for a key that holds itself.
+    JSON.stringify(key, (_, one: unknown) => (typeof one === "bigint" ? 0 : one));
+    text = keyText(key);
   } catch (error) {
     text = `(${describeThrown(error)})`;
   }
   return text.length > 200 ? `${text.slice(0, 200)}...` : text;
+}
+
+/** JSON where there is one. */
+function keyText(key: unknown): string {
+  if (typeof key === "string") return JSON.stringify(key.length > 1000 ? key.slice(0, 1000) : key);
+  if (key instanceof Uint8Array) return `bytes ${Buffer.from(key.subarray(0, 200)).toString("hex")}`;
+  if (key instanceof Descending) return keyText(key.key);
+  if (!Array.isArray(key)) return printValue(key);
+  return `[${key.slice(0, 100).map(keyText).join(",")}]`;
 }

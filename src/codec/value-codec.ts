@@ -13,6 +13,7 @@
 //   10 object without prototype, as 0d                11 typed array: kind byte, varint bytes, bytes
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { DATA_HINT, describeInstance, isArraySubclass, isForeignPlain } from "../job/plain-data.ts";
 
 const TAG = {
   undefined: 0,
@@ -160,13 +161,13 @@ export class ValueEncoder {
     if (value instanceof Uint8Array) {
       const buffer = Buffer.isBuffer(value);
       if (!buffer && Object.getPrototypeOf(value) !== Uint8Array.prototype) {
-        if (!(value instanceof Uint8ClampedArray)) throw refused(describeObject(value));
+        if (!(value instanceof Uint8ClampedArray)) throw refused(describeInstance(value));
       }
       this.bytes[this.length++] = buffer ? TAG.buffer : TAG.bytes;
       return this.#raw(value);
     }
     const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype === Object.prototype || prototype === null || isForeignPlain(prototype)) {
+    if (prototype === Object.prototype || prototype === null || isForeignPlain(prototype as object)) {
       this.bytes[this.length++] = prototype === null ? TAG.bare : TAG.object;
       return this.#fields(value as Record<string, unknown>, depth);
     }
@@ -190,7 +191,7 @@ export class ValueEncoder {
 
   #typed(value: object): void {
     const kind = TYPED.findIndex((type) => Object.getPrototypeOf(value) === type.prototype);
-    if (kind < 0) throw refused(describeObject(value));
+    if (kind < 0) throw refused(describeInstance(value));
     const view = value as Float64Array;
     this.bytes[this.length++] = TAG.typed;
     this.bytes[this.length++] = kind;
@@ -198,8 +199,7 @@ export class ValueEncoder {
   }
 
   #array(value: readonly unknown[], depth: number): void {
-    if (Object.getPrototypeOf(value) !== Array.prototype && isSubclass(value))
-      throw refused(describeObject(value));
+    if (isArraySubclass(value)) throw refused(describeInstance(value));
     // RegExp matches and template strings are such arrays.
     if (Object.keys(value).length > value.length) {
       throw refused(
@@ -229,29 +229,9 @@ export class ValueEncoder {
   }
 }
 
-/** Object.prototype of another realm (node:vm, a test runner's context). */
-function isForeignPlain(prototype: unknown): boolean {
-  return (
-    Object.getPrototypeOf(prototype) === null &&
-    Object.prototype.hasOwnProperty.call(prototype, "isPrototypeOf")
-  );
-}
-
-/** True for instances of classes that extend Array, of this realm or another. */
-function isSubclass(array: readonly unknown[]): boolean {
-  return !Object.prototype.hasOwnProperty.call(Object.getPrototypeOf(array), "flatMap");
-}
-
-function describeObject(value: object): string {
-  const name = (value.constructor as { name?: string } | undefined)?.name;
-  return name ? `an instance of ${name}` : "an object with a prototype of its own";
-}
-
 function refused(what: string, hint?: string): SheafError {
   return new SheafError("VALUE_INVALID", `a value cannot be ${what}: it would not come back as it was`, {
-    hint:
-      hint ??
-      "Emit plain data: null, booleans, numbers, strings, bigints, Dates, bytes, Maps, Sets, arrays and plain objects.",
+    hint: hint ?? DATA_HINT,
   });
 }
 

@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { BadRecordBudget } from "../lifecycle/bad-budget.ts";
+import { FileAgreement } from "../lifecycle/file-agreement.ts";
 import { FailureLog } from "../lifecycle/failure-log.ts";
 import { JobDirectory, linkOrCopy } from "../lifecycle/job-directory.ts";
 import { PhaseClock } from "../lifecycle/phase-clock.ts";
@@ -46,6 +47,7 @@ export class ClusterJob {
   readonly failures = new FailureLog();
   readonly poison: PoisonWatch;
   readonly budget: BadRecordBudget;
+  readonly files: FileAgreement;
   readonly outputs = new OutputList();
   readonly phases: PhaseClock;
   /** Attempts that run, by name. */
@@ -105,6 +107,7 @@ export class ClusterJob {
     this.results = new Results(this.directory.path);
     this.poison = new PoisonWatch(submission.options.badBudget !== null, row.poison);
     this.budget = new BadRecordBudget(submission.options.badBudget);
+    this.files = new FileAgreement(submission.outline.collections.map(({ name }) => name));
     this.phases = new PhaseClock(around.clock, (event) => this.emit(event));
     this.progress = new ProgressTally({ sample: [], map: [], reduce: [] });
     this.skew = new SkewTally([]);

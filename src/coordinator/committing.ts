@@ -37,7 +37,7 @@ export class Committing {
   /** All tasks are done. After a restart it is said again. */
   begin(job: ClusterJob): void {
     job.phases.enter("commit", 0);
-    const over = job.budget.check(true);
+    const over = job.budget.check(true) ?? job.files.check();
     if (over !== null) return this.#failed(job, over);
     const { output, outline } = job.submission;
     if (output.kind === "shared" || outline.hasExpect) return this.#send(job);

@@ -125,8 +125,10 @@ export class AttemptFollower {
     const task = formatTask(fact);
     const { attempt } = fact;
     this.#to.after(() => job.emit({ kind: "attempt-finished", task, attempt, stats: output.stats }));
-    const over = isFirst ? job.budget.add(fact.phase, output, job.progress.isDone(fact.phase)) : null;
-    if (over !== null) this.#to.abort(job, over);
+    if (!isFirst) return;
+    const over = job.budget.add(fact.phase, output, job.progress.isDone(fact.phase));
+    const refusal = over ?? job.files.add(output.parts);
+    if (refusal !== null) this.#to.abort(job, refusal);
   }
 
   #sum(job: ClusterJob, ref: AttemptRef, success: TaskSuccess | undefined): void {
@@ -136,7 +138,9 @@ export class AttemptFollower {
   }
 
   #recount(job: ClusterJob, ref: AttemptRef, output: KeptOutput): void {
-    if (this.#count(job, ref, output)) job.budget.add(ref.phase, output, false);
+    if (!this.#count(job, ref, output)) return;
+    job.budget.add(ref.phase, output, false);
+    job.files.add(output.parts);
   }
 
   /** False when the task had finished before. */

@@ -1,3 +1,4 @@
+import { isPromise } from "../job/plain-data.ts";
 import { ISO_DATE_FORMS, parseIsoDate } from "./iso-date.ts";
 
 /** What a column's text is read as. */
@@ -83,9 +84,15 @@ const PARSERS: { readonly [N in TypeName]: (text: string) => ColumnTypes[N] } = 
   },
 };
 
+/** What user code made of a record, unless it only comes later: records are read without waiting. */
+export function atOnce<T>(made: T, by: string): T {
+  if (!isPromise(made)) return made;
+  throw new Error(`${by} gave a promise: do what takes time in map, which may be async`);
+}
+
 /** The function that reads a column's text; undefined for a name that is no type. */
 export function columnParser(type: ColumnType): ((text: string) => unknown) | undefined {
-  if (typeof type === "function") return type;
+  if (typeof type === "function") return (text) => atOnce(type(text), "its function");
   const nullable = type.endsWith("?");
   const name = nullable ? type.slice(0, -1) : type;
   if (!Object.hasOwn(PARSERS, name)) return undefined;

@@ -1,14 +1,14 @@
-import { SheafError } from "../base/errors.ts";
 import type { Key } from "../job/key.ts";
 import type { ByteSink, Encoder, Writer } from "../job/writer.ts";
-import { columnsOf, fieldText, isPlainObject } from "./field-text.ts";
-import { type WriterOptions, writerCompression } from "./tsv-writer.ts";
+import { fieldText } from "./field-text.ts";
+import { RowLayout } from "./row-layout.ts";
+import { type TableWriterOptions, writerCompression } from "./tsv-writer.ts";
 
-export interface CsvWriterOptions extends WriterOptions {
+export interface CsvWriterOptions extends TableWriterOptions {
   /**
    * true (default): the first line of each file names the columns: "key" (of an array "key1", "key2" ...),
-   * then the fields of an object value, else "value" (of an array "value1" ...). Names: these are written,
-   * also to a file without results. false: none.
+   * then the fields of an object value, else "value" (of an array "value1" ...). Names: these are the
+   * columns, the key's first; they are written to a file without results, too. false: no such line.
    */
   readonly header?: boolean | readonly string[];
   /** One ASCII character. Default ",". */
@@ -19,51 +19,56 @@ export interface CsvWriterOptions extends WriterOptions {
 
 /**
  * One record of RFC 4180 csv per result, columns as in tsvWriter; fields that need it are quoted. Lines end
- * with "\n".
+ * with "\n". With a header all results have as many columns as it.
+ * @throws SheafError JOB_INVALID when `header` names a column twice
  */
 export function csvWriter(options: CsvWriterOptions = {}): Writer<Key, unknown> {
-  const { delimiter = ",", quote = '"' } = options;
+  const { delimiter = ",", quote = '"', header = true, shape = "pair" } = options;
+  const columns = options.columns === undefined ? undefined : Object.keys(options.columns);
+  const layout = (): RowLayout => new RowLayout({ format: "csv", shape, header, columns });
+  layout();
   return {
     kind: "csv",
     extension: ".csv",
     ...writerCompression(options),
-    encoder: () => new CsvEncoder(delimiter, quote, options.header ?? true),
+    encoder: () => new CsvEncoder(delimiter, quote, header !== false, layout()),
   };
 }
 
 class CsvEncoder implements Encoder<Key, unknown> {
   readonly #delimiter: string;
   readonly #quote: string;
-  readonly #header: boolean | readonly string[];
-  #columns = -1;
+  readonly #layout: RowLayout;
+  /** True until the header is written, where there is one. */
+  #owesHeader: boolean;
+  /** Numbers hold neither delimiter nor quote. */
+  readonly #plainNumbers: boolean;
 
-  constructor(delimiter: string, quote: string, header: boolean | readonly string[]) {
+  constructor(delimiter: string, quote: string, header: boolean, layout: RowLayout) {
     this.#delimiter = delimiter;
     this.#quote = quote;
-    this.#header = header;
+    this.#owesHeader = header;
+    this.#layout = layout;
+    this.#plainNumbers = !/[-+.\de]/.test(delimiter + quote);
   }
 
-  begin(sink: ByteSink): void {
-    if (typeof this.#header !== "boolean") sink.text(this.#line(this.#header));
+  get layout(): string | undefined {
+    return this.#layout.agreement;
+  }
+
+  begin(sink: ByteSink, first?: readonly [key: Key, value: unknown]): void {
+    if (first !== undefined) this.#layout.start(first[0], first[1]);
+    const { names } = this.#layout;
+    if (!this.#owesHeader || names === undefined) return;
+    sink.text(this.#line(names));
+    this.#owesHeader = false;
   }
 
   write(key: Key, value: unknown, sink: ByteSink): void {
-    const columns = columnsOf(key, value);
+    if (!this.#layout.started) this.#layout.start(key, value);
     // What may throw comes first: a refused value leaves no half line behind.
-    const line = this.#line(columns);
-    if (this.#columns === -1) {
-      if (this.#header === true) sink.text(this.#line(columnNames(key, value)));
-      this.#columns = typeof this.#header === "boolean" ? columns.length : this.#header.length;
-    }
-    if (this.#header !== false && columns.length !== this.#columns) {
-      throw new SheafError(
-        "VALUE_INVALID",
-        `csv: a result has ${columns.length} columns, the header ${this.#columns}`,
-        {
-          hint: "Give all results the same columns, or write csv({ header: false }).",
-        },
-      );
-    }
+    const line = this.#line(this.#layout.row(key, value));
+    if (this.#owesHeader) this.begin(sink);
     sink.text(line);
   }
 
@@ -76,7 +81,7 @@ class CsvEncoder implements Encoder<Key, unknown> {
 
   #field(value: unknown): string {
     const text = fieldText(value);
-    if (typeof value === "number") return text;
+    if (typeof value === "number" && this.#plainNumbers) return text;
     const plain =
       !text.includes(this.#quote) &&
       !text.includes(this.#delimiter) &&
@@ -86,13 +91,4 @@ class CsvEncoder implements Encoder<Key, unknown> {
       ? text
       : this.#quote + text.replaceAll(this.#quote, () => this.#quote + this.#quote) + this.#quote;
   }
-}
-
-function columnNames(key: Key, value: unknown): string[] {
-  const numbered = (name: string, count: number): string[] =>
-    Array.from({ length: count }, (_, i) => `${name}${i + 1}`);
-  const names = Array.isArray(key) ? numbered("key", key.length) : ["key"];
-  if (value === undefined) return names;
-  if (Array.isArray(value)) return [...names, ...numbered("value", value.length)];
-  return [...names, ...(isPlainObject(value) ? Object.keys(value) : ["value"])];
 }

@@ -7,7 +7,7 @@ import { csvWriter, type CsvWriterOptions } from "./csv-writer.ts";
 import { asFormat } from "./text.ts";
 
 /** `quote: null` is for input; output quotes what needs it. */
-export type CsvOptions = CsvReaderOptions & Omit<CsvWriterOptions, "quote">;
+export type CsvOptions = CsvReaderOptions & Omit<CsvWriterOptions, "quote" | "columns">;
 
 /** Comma-separated values. As input: see csvReader. As output: see csvWriter. */
 export function csv<const C extends Columns>(

@@ -1,26 +1,27 @@
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { printValue } from "../base/print-value.ts";
+import { DATA_HINT, describeInstance, isArraySubclass, isForeignPlain } from "../job/plain-data.ts";
 
 /**
  * A field of a text format (tsv, csv, text) as text: nothing for null and undefined, numbers as JavaScript
  * prints them (-0 as 0), bigints by their digits, dates in ISO 8601, bytes in base64, anything else as JSON.
- * @throws SheafError VALUE_INVALID for NaN, infinities, invalid dates, functions, symbols, and what JSON
- * cannot hold
+ * @throws SheafError VALUE_INVALID as jsonText does
  */
 export function fieldText(value: unknown): string {
   if (typeof value === "string") return value;
   if (value === undefined || value === null) return "";
-  if (typeof value === "object" && !(value instanceof Uint8Array) && !(value instanceof Date))
-    return jsonText(value);
-  return scalarText(value);
+  if (typeof value !== "object") return scalarText(value);
+  return quotedText(value) ?? jsonText(value);
 }
 
 /**
- * JSON with bigints as numbers of all their digits, dates in ISO 8601, bytes in base64, sets as arrays and
- * maps as arrays of pairs. As in JSON.stringify, undefined members are left out and undefined elements become
- * null.
- * @throws SheafError VALUE_INVALID for NaN, infinities, functions, symbols, and values nested more than 1,000
- * deep
+ * JSON with bigints as numbers of all their digits, dates in ISO 8601, bytes in base64, sets and typed arrays
+ * as arrays and maps as arrays of pairs. As in JSON.stringify, undefined members are left out and undefined
+ * elements become null.
+ * @throws SheafError VALUE_INVALID for what JSON has no form for: NaN, infinities, invalid dates, functions,
+ * symbols, promises and other instances of classes (also those with a toJSON: before a shuffle they are
+ * refused, too), and values nested more than 1,000 deep
  */
 export function jsonText(value: unknown): string {
   return json(value, 0);
@@ -30,13 +31,23 @@ function json(value: unknown, depth: number): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (value === undefined || value === null) return "null";
   if (typeof value !== "object") return scalarText(value);
-  if (value instanceof Uint8Array || value instanceof Date) return `"${scalarText(value)}"`;
   if (depth === limits.valueDepthMax) {
-    throw refused("a value nested too deep", "Check for an object that contains itself.");
+    throw refused("nested too deep", "Check for an object that contains itself.");
   }
   if (Array.isArray(value)) return jsonArray(value, depth);
-  if (value instanceof Set || value instanceof Map) return jsonArray([...value], depth);
-  if ("toJSON" in value && typeof value.toJSON === "function") return json(value.toJSON(), depth + 1);
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (prototype === Object.prototype || prototype === null) return jsonObject(value, depth);
+  const text = quotedText(value);
+  if (text !== undefined) return `"${text}"`;
+  if (prototype === Set.prototype || prototype === Map.prototype)
+    return jsonArray([...(value as Set<unknown>)], depth);
+  if (isForeignPlain(prototype)) return jsonObject(value, depth);
+  if (ArrayBuffer.isView(value) && !(value instanceof DataView))
+    return jsonArray([...(value as unknown as Iterable<number | bigint>)], depth);
+  throw refused(describeInstance(value), DATA_HINT);
+}
+
+function jsonObject(value: object, depth: number): string {
   let text = "{";
   for (const name of Object.keys(value)) {
     const member = (value as Record<string, unknown>)[name];
@@ -47,21 +58,14 @@ function json(value: unknown, depth: number): string {
 }
 
 function jsonArray(items: readonly unknown[], depth: number): string {
+  if (isArraySubclass(items)) throw refused(describeInstance(items), DATA_HINT);
   let text = "[";
   for (let i = 0; i < items.length; i++) text += (i > 0 ? "," : "") + json(items[i], depth + 1);
   return `${text}]`;
 }
 
-function scalarText(value: unknown): string {
-  if (typeof value === "number") {
-    // Adding 0 makes -0 a 0.
-    if (Number.isFinite(value)) return String(value + 0);
-    throw refused(
-      String(value),
-      "Text formats have no agreed form for it: leave it out, or write null or a string.",
-    );
-  }
-  if (typeof value === "bigint" || typeof value === "boolean") return String(value);
+/** Objects that are one text; undefined for others. */
+function quotedText(value: object): string | undefined {
   if (value instanceof Date) {
     if (Number.isNaN(value.getTime())) throw refused("an invalid Date", "Check where the date was made.");
     return value.toISOString();
@@ -69,35 +73,22 @@ function scalarText(value: unknown): string {
   if (value instanceof Uint8Array) {
     return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64");
   }
-  throw refused(
-    `a ${typeof value}`,
-    "Write data: strings, numbers, bigints, booleans, dates, bytes, arrays, objects.",
-  );
+  return undefined;
+}
+
+function scalarText(value: unknown): string {
+  if (typeof value === "number") {
+    // Adding 0 makes -0 a 0.
+    if (Number.isFinite(value)) return String(value + 0);
+    const hint = "Text formats have no agreed form for it: leave it out, or write null or a string.";
+    throw refused(String(value), hint);
+  }
+  if (typeof value === "bigint" || typeof value === "boolean") return String(value);
+  throw refused(`a ${typeof value} (${printValue(value)})`, DATA_HINT);
 }
 
 function refused(what: string, hint: string): SheafError {
-  return new SheafError("VALUE_INVALID", `the output format cannot write ${what}`, { hint });
-}
-
-/**
- * True for objects that text formats spread over columns: literals and the like, not dates, bytes, sets or
- * maps.
- */
-export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
-}
-
-/**
- * The columns of a result: those of the key, then those of the value; arrays and plain objects have one per
- * element.
- */
-export function columnsOf(key: unknown, value: unknown): unknown[] {
-  const columns: unknown[] = Array.isArray(key) ? [...key] : [key];
-  if (value === undefined) return columns;
-  if (Array.isArray(value)) columns.push(...value);
-  else if (isPlainObject(value)) columns.push(...Object.values(value));
-  else columns.push(value);
-  return columns;
+  return new SheafError("VALUE_INVALID", `a value cannot be ${what}: the output format has no form for it`, {
+    hint,
+  });
 }

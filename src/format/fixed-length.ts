@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { decodeOne } from "./delimited.ts";
 import type { InvalidText } from "./invalid-text.ts";
@@ -22,7 +23,7 @@ export function fixedLength(
   options: TextReaderOptions = {},
 ): Reader<string> | Reader<Uint8Array> {
   if (!Number.isSafeInteger(bytes) || bytes < 1) {
-    throw new SheafError("JOB_INVALID", `fixedLength: a record cannot have ${String(bytes)} bytes`, {
+    throw new SheafError("JOB_INVALID", `fixedLength: a record cannot have ${printValue(bytes)} bytes`, {
       hint: "Give the length of a record in bytes, terminator included, for example 100.",
     });
   }

@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import type { SheafError } from "../base/errors.ts";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
+import { atOnce } from "./columns.ts";
 import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
 import { JSON_HINT, type JsonReaderOptions } from "./jsonl-reader.ts";
 import { asBuffer } from "./line-decoder.ts";
@@ -144,7 +145,8 @@ class ArrayDecoder<T> implements Decoder<T> {
     }
     try {
       const value: unknown = this.#parseJson(raw.toString("utf8"));
-      batch.records.push(this.#options.parse === undefined ? (value as T) : this.#options.parse(value));
+      const { parse } = this.#options;
+      batch.records.push(parse === undefined ? (value as T) : atOnce(parse(value), "parse"));
       batch.offsets.push(offset);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

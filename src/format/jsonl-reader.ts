@@ -1,4 +1,5 @@
 import type { Reader } from "../job/reader.ts";
+import { atOnce } from "./columns.ts";
 import { MappedLines, SKIP } from "./mapped-lines.ts";
 import { type BigIntegers, jsonParser } from "./parse-json.ts";
 import {
@@ -41,7 +42,7 @@ export function jsonlReader<T = unknown>(options: JsonReaderOptions<T> & LineOpt
   const record = (line: string): T | typeof SKIP => {
     if (line.trim() === "") return SKIP;
     const value = parsed(line);
-    return parse === undefined ? (value as T) : parse(value);
+    return parse === undefined ? (value as T) : atOnce(parse(value), "parse");
   };
   return {
     kind: "jsonl",

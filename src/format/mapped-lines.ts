@@ -1,3 +1,4 @@
+import { describeThrown } from "../base/errors.ts";
 import type { DecodeContext, Decoder, RecordBatch } from "../job/reader.ts";
 import { badRecord, invalidRecord } from "./invalid-text.ts";
 import { LineDecoder } from "./line-decoder.ts";
@@ -39,7 +40,7 @@ export class MappedLines<R> implements Decoder<R> {
         batch.records.push(record);
         batch.offsets.push(offsets[i]!);
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
+        const why = describeThrown(error);
         const invalid = invalidRecord(this.#context, offsets[i]!, why, this.#hint, error);
         batch.bad.push(badRecord(offsets[i]!, invalid, Buffer.from(line)));
       }

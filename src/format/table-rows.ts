@@ -1,4 +1,5 @@
-import { SheafError } from "../base/errors.ts";
+import { describeThrown, SheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
 import type { DecodeContext } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
@@ -32,7 +33,7 @@ export function checkColumns(columns: Columns | undefined, reader: string): void
     if (columnParser(type) !== undefined) continue;
     throw new SheafError(
       "JOB_INVALID",
-      `${reader}: column ${JSON.stringify(name)}: no type "${String(type)}"`,
+      `${reader}: column ${JSON.stringify(name)}: no type ${printValue(type)}`,
       {
         hint: `Types are ${COLUMN_TYPE_NAMES.join(", ")}, with "?" behind where fields may be empty, or functions.`,
       },
@@ -69,7 +70,7 @@ export function rowMaker(
       try {
         setField(row, name, parsers[i]!(fields[places[i]!]!));
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
+        const why = describeThrown(error);
         throw new Error(`column ${JSON.stringify(name)}: ${why}`, { cause: error });
       }
     }

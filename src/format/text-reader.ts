@@ -3,6 +3,8 @@ import type { Framing, Reader } from "../job/reader.ts";
 import type { InvalidText } from "./invalid-text.ts";
 import { TEXT_ENCODINGS, type TextEncoding } from "./text-encoding.ts";
 import { ByteLineDecoder, LineDecoder } from "./line-decoder.ts";
+import { MappedLines } from "./mapped-lines.ts";
+import { unescapeTsv } from "./tsv-writer.ts";
 
 export interface TextReaderOptions {
   /**
@@ -37,6 +39,11 @@ export function lineEndOf(options: LineOptions, reader: string): "\n" | "\r" {
   throw new SheafError("JOB_INVALID", `${reader}: lineEnd cannot be ${JSON.stringify(lineEnd)}`, {
     hint: 'It is "\\n" (lines may end with "\\r\\n", too) or "\\r"; other texts between records: delimited().',
   });
+}
+
+export interface EscapedTextOptions extends LineOptions {
+  /** true: the escapes \t \n \r \\ in a line are undone, as textWriter writes them. Default: false. */
+  readonly escape?: boolean;
 }
 
 /** Framing of everything that is lines. */
@@ -87,13 +94,25 @@ export function lineLimits(options: LineOptions): TextFields {
  * One record per line: a string without its "\n" or "\r\n" (or "\r", see LineOptions), or a Uint8Array
  * with `invalid: "bytes"`. A last line without an end is a record, an empty file has none. A byte order
  * mark at the start of the file is no part of the first line.
+ * @throws SheafError JOB_INVALID for `escape` with `invalid: "bytes"`
  */
-export function textReader(options?: LineOptions & { readonly invalid?: "fail" | "replace" }): Reader<string>;
-export function textReader(options: LineOptions & { readonly invalid: "bytes" }): Reader<Uint8Array>;
-export function textReader(options: LineOptions = {}): Reader<string> | Reader<Uint8Array> {
+export function textReader(
+  options?: EscapedTextOptions & { readonly invalid?: "fail" | "replace" },
+): Reader<string>;
+export function textReader(options: EscapedTextOptions & { readonly invalid: "bytes" }): Reader<Uint8Array>;
+export function textReader(options: EscapedTextOptions = {}): Reader<string> | Reader<Uint8Array> {
   const lineEnd = lineEndOf(options, "text");
   const common = { kind: "text", framing: lineFraming(lineEnd), ...lineLimits(options) } as const;
   const invalid = options.invalid ?? "fail";
+  if (options.escape === true) {
+    if (invalid !== "bytes") {
+      const mapped = { invalid, lineEnd };
+      return { ...common, decoder: (context) => new MappedLines(context, mapped, "", unescapeTsv) };
+    }
+    throw new SheafError("JOB_INVALID", 'text: `escape` and `invalid: "bytes"` do not go together', {
+      hint: "Bytes are lines as they are: undo their escapes in map.",
+    });
+  }
   if (invalid === "bytes") return { ...common, decoder: () => new ByteLineDecoder(lineEnd) };
   return {
     ...common,

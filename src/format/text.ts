@@ -1,11 +1,10 @@
 import type { Key } from "../job/key.ts";
 import type { Reader } from "../job/reader.ts";
 import type { Writer } from "../job/writer.ts";
-import { type LineOptions, textReader } from "./text-reader.ts";
-import { textWriter } from "./text-writer.ts";
-import type { WriterOptions } from "./tsv-writer.ts";
+import { type EscapedTextOptions, textReader } from "./text-reader.ts";
+import { textWriter, type TextWriterOptions } from "./text-writer.ts";
 
-export type TextOptions = LineOptions & WriterOptions;
+export type TextOptions = EscapedTextOptions & TextWriterOptions;
 
 /**
  * Lines of text. As input: one record per line, see textReader. As output: one line per result, the value
@@ -21,7 +20,7 @@ export function text(
   options: TextOptions = {},
 ): (Reader<string> | Reader<Uint8Array>) & Writer<Key, unknown> {
   // The overloads of textReader are for literal options.
-  const reader = textReader(options as LineOptions & { readonly invalid: "bytes" });
+  const reader = textReader(options as EscapedTextOptions & { readonly invalid: "bytes" });
   return asFormat<Reader<string> | Reader<Uint8Array>>(reader, textWriter(options));
 }
 

@@ -15,12 +15,14 @@ export interface TsvReaderOptions extends LineOptions {
   readonly header?: boolean | readonly string[];
   /** The columns with their types: all in order with `header: false`, else those wanted. */
   readonly columns?: Columns;
+  /** true (default): the escapes \t \n \r \\ in a field are undone. false: a backslash is a character. */
+  readonly escape?: boolean;
 }
 
 /**
  * One row per line, cut at tabs: an array of strings, or an object when there is a header or `columns`. The
- * escapes \t \n \r \\ in a field are undone, so what tsvWriter wrote comes back. Empty lines are skipped
- * unless there is only one column.
+ * escapes \t \n \r \\ in a field are undone, so what tsvWriter wrote comes back, unless `escape` is false.
+ * Empty lines are skipped unless there is only one column.
  */
 export function tsvReader<const C extends Columns>(
   options: TsvReaderOptions & { readonly columns: C },
@@ -35,15 +37,16 @@ export function tsvReader(options: TsvReaderOptions = {}): Reader<unknown> {
   const lineEnd = lineEndOf(options, "tsv");
   checkColumns(options.columns, "tsv");
   const shape: TableShape = { header: options.header ?? false, columns: options.columns };
+  const fields = options.escape === false ? (line: string) => line.split("\t") : tsvFields;
   return {
     kind: "tsv",
     framing: lineFraming(lineEnd),
     ...(shape.header !== false && { needsHeader: true }),
     ...lineLimits(options),
     decoder: (context) => {
-      const rows = rowMaker(shape, headerNames(shape, lineEnd, context), context);
+      const rows = rowMaker(shape, headerNames(shape, lineEnd, context, fields), context);
       return new MappedLines(context, options, TSV_HINT, (line) =>
-        line === "" && rows.count !== 1 ? SKIP : rows.make(tsvFields(line)),
+        line === "" && rows.count !== 1 ? SKIP : rows.make(fields(line)),
       );
     },
   };
@@ -55,11 +58,12 @@ function headerNames(
   shape: TableShape,
   lineEnd: string,
   context: DecodeContext,
+  fields: (line: string) => string[],
 ): readonly string[] | undefined {
   if (shape.header === false) return undefined;
   const text = Buffer.from(context.header ?? []).toString("utf8");
   checkHeaderText(text, lineEnd, context);
-  return shape.header === true ? tsvFields(text) : shape.header;
+  return shape.header === true ? fields(text) : shape.header;
 }
 
 function tsvFields(line: string): string[] {

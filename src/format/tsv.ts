@@ -4,14 +4,11 @@ import type { Writer } from "../job/writer.ts";
 import type { Columns, RowOf } from "./columns.ts";
 import { asFormat } from "./text.ts";
 import { tsvReader, type TsvReaderOptions } from "./tsv-reader.ts";
-import { tsvWriter, type WriterOptions } from "./tsv-writer.ts";
+import { tsvWriter, type TsvWriterOptions } from "./tsv-writer.ts";
 
-export type TsvOptions = TsvReaderOptions & WriterOptions;
+export type TsvOptions = TsvReaderOptions & Omit<TsvWriterOptions, "columns">;
 
-/**
- * Columns with tabs between. As input: see tsvReader. As output: see tsvWriter; `header` and `columns` are
- * for input only.
- */
+/** Columns with tabs between. As input: see tsvReader. As output: see tsvWriter. */
 export function tsv<const C extends Columns>(
   options: TsvOptions & { readonly columns: C },
 ): Reader<RowOf<C>> & Writer<Key, unknown>;

@@ -24,9 +24,37 @@ function find(value: unknown, path: string, above: readonly object[]): string | 
   return undefined;
 }
 
-/** An object written as a literal, from this realm or another. */
+/** An object written as a literal, or without a prototype, from this realm or another. */
 export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
+  return prototype === Object.prototype || prototype === null || isForeignPlain(prototype as object);
+}
+
+/** Object.prototype of another realm (node:vm, a test runner's context). */
+export function isForeignPlain(prototype: object): boolean {
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf");
+}
+
+/** True for instances of classes that extend Array, of this realm or another. */
+export function isArraySubclass(array: readonly unknown[]): boolean {
+  const prototype = Object.getPrototypeOf(array) as object | null;
+  return prototype !== Array.prototype && (prototype === null || !Object.hasOwn(prototype, "flatMap"));
+}
+
+/** What values can be, for hints. */
+export const DATA_HINT =
+  "Emit plain data: null, booleans, numbers, strings, bigints, Dates, bytes, Maps, Sets, arrays and plain objects.";
+
+/** An object that is no data, for a message: "an instance of Promise (did you forget await?)". */
+export function describeInstance(value: object): string {
+  const { constructor } = value as { readonly constructor?: unknown };
+  const name = typeof constructor === "function" ? constructor.name : "";
+  const what = name === "" ? "an object with a prototype of its own" : `an instance of ${name}`;
+  return isPromise(value) ? `${what} (did you forget await?)` : what;
+}
+
+/** A promise, of this realm or another, or what behaves as one. */
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

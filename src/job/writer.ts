@@ -8,12 +8,26 @@ export interface ByteSink {
 }
 
 export interface Encoder<in K, in O> {
-  /** Called once per output file, before its first record: headers. */
-  begin?(sink: ByteSink): void;
+  /**
+   * Called once per output file, before its first record, which it is told; of a file without records, at its
+   * end. What it writes is the file's header: where files are shown one after the other, it comes once.
+   */
+  begin?(sink: ByteSink, first?: readonly [key: K, value: O]): void;
   /** Encodes one result. Throws SheafError VALUE_INVALID when the format cannot hold it. */
   write(key: K, value: O, sink: ByteSink): void;
   /** Called once per output file, after its last record: closing brackets. */
   end?(sink: ByteSink): void;
+  /**
+   * What all files of one output must agree on, such as the names of their columns, as a text for messages;
+   * undefined while it is not known. Asked when a file has ended; a job whose files do not agree fails.
+   */
+  readonly layout?: string | undefined;
+}
+
+/** Where an encoder is used. */
+export interface EncodePlace {
+  /** True: the results are what map emitted, and a key groups nothing. */
+  readonly mapOnly: boolean;
 }
 
 /**
@@ -26,7 +40,7 @@ export interface Writer<in K, in O> {
   readonly extension: string;
   readonly compression?: "gzip" | "zstd";
   /** A fresh encoder for one output file. */
-  encoder(): Encoder<K, O>;
+  encoder(place?: EncodePlace): Encoder<K, O>;
   /**
    * Set where kernels can write string keys and numeric results themselves, with the same bytes as `encoder`.
    * Named apart from Reader.native, so that one object can be both: `tsv()` as an input and as an output.

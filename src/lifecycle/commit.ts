@@ -65,10 +65,11 @@ export function nameParts(
     counts.set(part.collection, number + 1);
     const collection = collections[part.collection]!;
     const name = `part-${String(number).padStart(5, "0")}${part.extension}`;
-    const { partition, bytes, records } = part;
+    const { partition, bytes, records, headerBytes } = part;
     const crc32c = part.crc32c.toString(16).padStart(8, "0");
     const file = collection === "" ? name : `${collection}/${name}`;
-    return { source: part.path, part: { file, collection, partition, bytes, records, crc32c } };
+    const header = headerBytes === undefined ? {} : { headerBytes };
+    return { source: part.path, part: { file, collection, partition, bytes, records, crc32c, ...header } };
   });
 }
 

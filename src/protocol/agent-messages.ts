@@ -226,6 +226,7 @@ export const ErrandResultSchema = Type.Union([
             bytes: Whole,
             records: Whole,
             crc32c: Text,
+            headerBytes: Type.Optional(Whole),
           },
           closed,
         ),

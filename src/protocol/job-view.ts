@@ -76,7 +76,15 @@ export const JobErrorSchema = Type.Object(
 );
 
 export const PartViewSchema = Type.Object(
-  { file: Text, collection: Text, partition: Whole, bytes: Whole, records: Whole, crc32c: Text },
+  {
+    file: Text,
+    collection: Text,
+    partition: Whole,
+    bytes: Whole,
+    records: Whole,
+    crc32c: Text,
+    headerBytes: Type.Optional(Whole),
+  },
   closed,
 );
 

@@ -83,6 +83,8 @@ export const PartSchema = Type.Object(
     bytes: Whole,
     records: Whole,
     crc32c: Whole,
+    headerBytes: Type.Optional(Whole),
+    layout: Type.Optional(Text),
   },
   closed,
 );

@@ -12,6 +12,7 @@ import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import { asSheafError, asShortage, errnoOf } from "../storage/fs-error.ts";
 import type { JobSettings, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { BadRecordBudget } from "../lifecycle/bad-budget.ts";
+import { FileAgreement } from "../lifecycle/file-agreement.ts";
 import { chooseBounds } from "../lifecycle/bounds.ts";
 import { commitOutput, keepCollected } from "../lifecycle/commit.ts";
 import { EventLog } from "../lifecycle/event-log.ts";
@@ -290,6 +291,7 @@ export class LocalRun {
   async #drive(): Promise<DriverResult> {
     const { resolved } = this;
     const budget = new BadRecordBudget(resolved.badBudget);
+    const files = new FileAgreement(this.collections);
     this.#driver = new TaskDriver({
       jobId: this.jobId,
       tasks: this.plan!.tasks,
@@ -305,7 +307,7 @@ export class LocalRun {
       signal: this.#options.signal,
       emit: (event) => this.events.emit(event),
       sampled: (results) => this.#useSample(results),
-      taskFinished: (phase, result, all) => budget.add(phase, result, all),
+      taskFinished: (phase, result, all) => budget.add(phase, result, all) ?? files.add(result.parts),
       poisoned: (records) => budget.poisoned(records),
       commit: (outputs) => this.events.phase("commit", () => this.#commit(outputs, budget)),
     });

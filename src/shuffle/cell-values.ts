@@ -2,6 +2,7 @@ import { decodeKey } from "../codec/key-codec.ts";
 import { ValueDecoder, ValueEncoder } from "../codec/value-codec.ts";
 import type { CombineFunction } from "../job/job.ts";
 import type { Key } from "../job/key.ts";
+import { StreamedValues, valuesOver } from "../job/streamed-values.ts";
 import { CELL_HEADER, CELL_KEY_LEN, CELL_VAL_LEN, ENTRY_BYTES, ENTRY_CELL } from "../kernel/layout.ts";
 import type { BlockOutput } from "./block-output.ts";
 import type { TaskMemory } from "./memory.ts";
@@ -83,7 +84,8 @@ export function combineCells(
       const first = cells.cell(i);
       const keyAt = cells.keyAt(first);
       const keyLength = cells.keyLength(first);
-      const values = cellValues(memory, cells, i, to);
+      const cellValues = new CellValues(memory, cells, i, to);
+      const values = new StreamedValues("combine", () => cellValues.next());
       const key = decodeKey(memory.bytes, keyAt, keyAt + keyLength);
       for (const value of resultValues(combine(key, values))) {
         try {
@@ -93,6 +95,7 @@ export function combineCells(
         }
         output.append(writer(), keyAt, keyLength, encoder.bytes, encoder.length);
       }
+      cellValues.end();
       // A combiner need not read all its values: the group ends where the key changes.
       do i++;
       while (i < to && cells.sameKey(first, cells.cell(i)));
@@ -100,13 +103,44 @@ export function combineCells(
   };
 }
 
-function* cellValues(memory: TaskMemory, cells: SortedCells, from: number, to: number): Generator<unknown> {
-  const decoder = new ValueDecoder();
-  const first = cells.cell(from);
-  for (let i = from; i < to; i++) {
-    const cell = cells.cell(i);
-    if (i > from && !cells.sameKey(first, cell)) return;
-    yield decoder.decodeAt(memory.bytes, cell + CELL_HEADER, cells.valueLength(cell));
+/** The values of the cells from `from` on that have the same key. */
+class CellValues {
+  readonly #memory: TaskMemory;
+  readonly #cells: SortedCells;
+  readonly #first: number;
+  readonly #to: number;
+  readonly #decoder = new ValueDecoder();
+  #at: number;
+  #isOver = false;
+
+  constructor(memory: TaskMemory, cells: SortedCells, from: number, to: number) {
+    this.#memory = memory;
+    this.#cells = cells;
+    this.#first = cells.cell(from);
+    this.#at = from;
+    this.#to = to;
+  }
+
+  next(): IteratorResult<unknown, undefined> {
+    if (this.#at === this.#to) return { done: true, value: undefined };
+    if (this.#isOver) throw valuesOver("combine");
+    const cell = this.#cells.cell(this.#at);
+    if (cell !== this.#first && !this.#cells.sameKey(this.#first, cell)) {
+      this.#at = this.#to;
+      return { done: true, value: undefined };
+    }
+    this.#at++;
+    const value = this.#decoder.decodeAt(
+      this.#memory.bytes,
+      cell + CELL_HEADER,
+      this.#cells.valueLength(cell),
+    );
+    return { done: false, value };
+  }
+
+  /** The cells are about to go. */
+  end(): void {
+    this.#isOver = true;
   }
 }
 

@@ -1,6 +1,7 @@
 import { decodeKey, keyPrefixLength } from "../codec/key-codec.ts";
 import { ValueDecoder } from "../codec/value-codec.ts";
 import type { Key } from "../job/key.ts";
+import { StreamedValues, valuesOver } from "../job/streamed-values.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { RecordCursor } from "./record-cursor.ts";
 
@@ -52,19 +53,20 @@ export class GroupReader {
   }
 
   /** The values of the current group; can be iterated once, and only until the next group. */
-  values(): IterableIterator<unknown> {
+  values(): StreamedValues<unknown> {
     const handle = this.#handle;
-    return {
-      next: (): IteratorResult<unknown> => {
-        if (handle !== this.#handle || !this.#inGroup) return { done: true, value: undefined };
-        const value = this.#value();
-        this.#step();
-        return { done: false, value };
-      },
-      [Symbol.iterator]() {
-        return this;
-      },
-    };
+    let ended = false;
+    return new StreamedValues("reduce", () => {
+      if (ended) return { done: true, value: undefined };
+      if (handle !== this.#handle) throw valuesOver("reduce");
+      if (!this.#inGroup) {
+        ended = true;
+        return { done: true, value: undefined };
+      }
+      const value = this.#value();
+      this.#step();
+      return { done: false, value };
+    });
   }
 
   #value(): unknown {

@@ -64,7 +64,7 @@ export class AttemptContext implements ReduceContext {
     if (!Number.isSafeInteger(by)) {
       throw new SheafError(
         "VALUE_INVALID",
-        `ctx.count(${JSON.stringify(name)}, ${String(by)}): counters count in integers`,
+        `ctx.count(${JSON.stringify(name)}, ${printValue(by)}): counters count in integers`,
         {
           hint: "Round the amount, or emit it under a key of its own and sum() it.",
         },
@@ -115,7 +115,7 @@ export class AttemptContext implements ReduceContext {
   }
 
   log(message: string): void {
-    const line = String(message);
+    const line = typeof message === "string" ? message : printValue(message, 1000);
     this.#scene.logged(line);
     this.#services.log(line);
   }

@@ -7,7 +7,7 @@ import { openOutputFile } from "../format/output-file.ts";
 import { tsvWriter } from "../format/tsv-writer.ts";
 import type { CollectionPlan } from "../job/define.ts";
 import type { Key } from "../job/key.ts";
-import type { Encoder, Writer } from "../job/writer.ts";
+import type { EncodePlace, Encoder, Writer } from "../job/writer.ts";
 import { CollectedWriter } from "./collected.ts";
 import { PhaseError } from "./scene.ts";
 import type { JobSettings, OutputPart } from "./task-spec.ts";
@@ -24,6 +24,7 @@ export class ResultOutput {
   readonly #directory: string;
   readonly #partBytes: number;
   readonly #writer: Writer<Key, unknown> | undefined;
+  readonly #place: EncodePlace;
   readonly #collected: CollectedWriter | undefined;
   readonly #keys = { bytes: Buffer.allocUnsafe(256) };
   readonly #values = new ValueEncoder();
@@ -33,7 +34,7 @@ export class ResultOutput {
   #encoder: Encoder<Key, unknown> | undefined;
   #file: OutputFile | undefined;
   #fileRecords = 0;
-  #base = 0;
+  #headerBytes = 0;
   #direct = 0;
   /** Results written so far. */
   records = 0;
@@ -49,6 +50,7 @@ export class ResultOutput {
     this.#partition = partition;
     this.#directory = directory;
     this.#partBytes = settings.partBytes;
+    this.#place = { mapOnly: plan.mapOnly };
     const writer = plan.output ?? tsvWriter();
     this.#writer = settings.output === "write" && writer.discards !== true ? writer : undefined;
     if (settings.collect) {
@@ -76,9 +78,8 @@ export class ResultOutput {
     this.#sink = new BufferSink((bytes) => file.write(bytes));
     this.#direct = 0;
     this.#fileRecords = 0;
-    this.#encoder = writer.encoder();
-    this.#encoder.begin?.(this.#sink);
-    this.#base = this.#sink.bytesWritten;
+    this.#encoder = writer.encoder(this.#place);
+    this.#headerBytes = 0;
   }
 
   /**
@@ -94,9 +95,9 @@ export class ResultOutput {
     if (this.#collected !== undefined) this.#values.encode(value);
     if (this.#writer === undefined) return;
     this.#trial ??= new BufferSink(() => undefined, 0);
-    const encoder = this.#writer.encoder();
+    const encoder = this.#writer.encoder(this.#place);
     try {
-      encoder.begin?.(this.#trial);
+      encoder.begin?.(this.#trial, [key, value]);
       encoder.write(key, value, this.#trial);
     } catch (error) {
       throw new PhaseError("write", error);
@@ -104,9 +105,9 @@ export class ResultOutput {
   }
 
   write(key: Key, value: unknown): void {
-    this.records++;
     if (this.#encoder !== undefined) {
       try {
+        if (this.#fileRecords === 0) this.#begin([key, value]);
         this.#encoder.write(key, value, this.#sink);
       } catch (error) {
         throw new PhaseError("write", error);
@@ -123,6 +124,14 @@ export class ResultOutput {
         this.#values.bytes.subarray(0, this.#values.length),
       );
     }
+    this.records++;
+  }
+
+  #begin(first?: readonly [key: Key, value: unknown]): void {
+    // Again where the first record was refused, and map went on: what it wrote then is there.
+    if (this.#sink.bytesWritten > 0) return;
+    this.#encoder!.begin?.(this.#sink, first);
+    this.#headerBytes = this.#sink.bytesWritten;
   }
 
   /** True when the file has reached the part size: call roll() before the next record. */
@@ -190,16 +199,17 @@ export class ResultOutput {
   async #finishFile(): Promise<void> {
     const file = this.#file;
     if (file === undefined) return;
-    // A roll that came right after the last record left a file with nothing in it but a header.
-    const empty = this.#fileRecords === 0 && this.#parts.length > 0 && this.#sink.bytesWritten === this.#base;
-    if (empty) {
+    // A roll that came right after the last record left a file with nothing in it.
+    if (this.#fileRecords === 0 && this.#parts.length > 0) {
       file.discard();
       this.#file = undefined;
       return;
     }
+    if (this.#fileRecords === 0) this.#begin();
     this.#encoder?.end?.(this.#sink);
     this.#sink.flush();
     const summary = await file.finish();
+    const layout = this.#encoder?.layout;
     this.#file = undefined;
     this.#parts.push({
       kind: "output",
@@ -211,6 +221,8 @@ export class ResultOutput {
       bytes: summary.bytes,
       records: this.#fileRecords,
       crc32c: summary.crc32c,
+      ...(this.#headerBytes > 0 && { headerBytes: this.#headerBytes }),
+      ...(layout !== undefined && { layout }),
     });
   }
 

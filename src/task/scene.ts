@@ -1,8 +1,9 @@
 import { plainError } from "../base/errors.ts";
 import type { ErrorCode, PlainError } from "../base/errors.ts";
-import { cutText } from "../base/print-value.ts";
+import { cutText, printValue } from "../base/print-value.ts";
 import { printKey } from "../codec/key-codec.ts";
 import type { Key } from "../job/key.ts";
+import { findOtherThanPlainData } from "../job/plain-data.ts";
 import type { TaskFailure } from "./task-spec.ts";
 
 const RECORD_CHARACTERS = 1_000;
@@ -114,12 +115,15 @@ export function printRecord(record: unknown): string {
   if (typeof record === "string") text = record;
   else if (record instanceof Uint8Array)
     text = Buffer.from(record.subarray(0, RECORD_CHARACTERS)).toString("latin1");
-  else {
-    try {
-      text = JSON.stringify(record) ?? String(record);
-    } catch {
-      text = String(record);
-    }
-  }
+  else text = plainJson(record) ?? printValue(record, RECORD_CHARACTERS);
   return text.length > RECORD_CHARACTERS ? `${text.slice(0, RECORD_CHARACTERS)}...` : text;
+}
+
+/** Undefined where JSON would be silent about what it has no form for. */
+function plainJson(value: unknown): string | undefined {
+  try {
+    return findOtherThanPlainData(value, "") === undefined ? JSON.stringify(value) : undefined;
+  } catch {
+    return undefined;
+  }
 }

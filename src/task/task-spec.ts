@@ -127,6 +127,10 @@ export interface OutputPart {
   readonly bytes: number;
   readonly records: number;
   readonly crc32c: number;
+  /** Bytes of its header, before compression. Default: 0. */
+  readonly headerBytes?: number;
+  /** What the files of one output must agree on (Encoder.layout). Default: nothing. */
+  readonly layout?: string;
 }
 
 export interface TaskStats {

@@ -1,5 +1,5 @@
-import { copyValue } from "../aggregate/keep-value.ts";
-import { SheafError } from "../base/errors.ts";
+import { copyValue, keepValue } from "../aggregate/keep-value.ts";
+import { isSheafError, SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import type { Random } from "../base/random.ts";
 import type { Aggregator } from "../job/aggregator.ts";
@@ -7,6 +7,8 @@ import type { CollectionPlan, Job } from "../job/define.ts";
 import { copyKey, plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import { compareKeys } from "../job/key-order.ts";
+import { StreamedValues } from "../job/streamed-values.ts";
+import type { ByteSink, Encoder } from "../job/writer.ts";
 import type { Pair } from "./interpret-map.ts";
 import type { Counters, Task } from "./user-code.ts";
 import { answersOf, callUser, contextOf } from "./user-code.ts";
@@ -45,34 +47,72 @@ export async function interpretReduce(
   plan: ReducePlan,
   counters: Counters,
 ): Promise<Pair[]> {
-  if (collection.mapOnly) return outputs.flat();
-  const results: Pair[] = [];
+  const results = new TakenResults(collection);
+  if (collection.mapOnly) {
+    for (const [key, value] of outputs.flat()) results.add(key, value);
+    return results.pairs;
+  }
   const partitions = partition(collection, gather(outputs), plan);
   for (const [index, keys] of partitions.entries()) {
     const task: Task = { kind: "reduce", index, path: "", offset: 0, state: undefined };
-    const emit = (key: Key, value: unknown): void => void results.push([copyKey(key), copyValue(value)]);
+    const emit = (key: Key, value: unknown): void => results.add(key, value);
     const context = contextOf(job, task, counters, emit);
     for (const group of groupKeys(collection, keys)) {
       const where = `reduce, key ${printValue(group.key)}`;
       if (collection.aggregator !== undefined) {
         const value = aggregate(collection.aggregator, group, plan);
-        results.push([group.key, copyValue(collection.aggregator.result(value))]);
+        results.add(group.key, collection.aggregator.result(value));
         continue;
       }
       const values = await valuesOf(collection, group, plan);
       if (collection.reduce === undefined) {
-        for (const [key, value] of values) results.push([key, value]);
+        for (const [key, value] of values) results.add(key, value);
         continue;
       }
-      const stream = once(values.map(([, value]) => value));
+      const stream = once(
+        "reduce",
+        values.map(([, value]) => value),
+      );
       const answer = await callUser(where, async () =>
         answersOf(collection.reduce!(copyKey(plainKey(group.key)), stream, context)),
       );
-      for (const value of answer) results.push([group.key, copyValue(value)]);
+      for (const value of answer) results.add(group.key, value);
     }
   }
-  return results;
+  return results.pairs;
 }
+
+/** Copies of results that the job's writer takes; without one, of plain data. */
+class TakenResults {
+  readonly pairs: Pair[] = [];
+  readonly #encoder: Encoder<Key, unknown> | undefined;
+
+  constructor({ output, mapOnly }: CollectionPlan) {
+    this.#encoder = output?.encoder({ mapOnly });
+  }
+
+  /** @throws SheafError VALUE_INVALID naming the key */
+  add(key: Key, value: unknown): void {
+    try {
+      if (this.#encoder !== undefined) {
+        const plain = plainKey(key);
+        if (this.pairs.length === 0) this.#encoder.begin?.(NOWHERE, [plain, value]);
+        this.#encoder.write(plain, value, NOWHERE);
+      }
+      const kept = this.#encoder === undefined ? keepValue(value) : copyValue(value);
+      this.pairs.push([copyKey(key), kept]);
+    } catch (error) {
+      if (!isSheafError(error)) throw error;
+      const { hint } = error;
+      throw new SheafError(error.code, `the result of key ${printValue(key)}: ${error.message}`, {
+        cause: error,
+        ...(hint !== undefined && { hint }),
+      });
+    }
+  }
+}
+
+const NOWHERE: ByteSink = { text: () => undefined, bytes: () => undefined, byte: () => undefined };
 
 /** The pairs of all tasks by key, keys ascending. */
 function gather(outputs: readonly (readonly Pair[])[]): KeyValues[] {
@@ -189,7 +229,7 @@ async function combineSome(
       if (stretch.length === 0) continue;
       const where = `combine, key ${printValue(key)}`;
       const run = async (): Promise<unknown[]> =>
-        answersOf(atOnce(combine(copyKey(plainKey(key)), once(stretch))));
+        answersOf(atOnce(combine(copyKey(plainKey(key)), once("combine", stretch))));
       next.push(...(await callUser(where, run)).map(copyValue));
     }
     now = next;
@@ -228,6 +268,9 @@ function shuffled<T>(values: readonly T[], random: Random): T[] {
 }
 
 /** Copies of the values, which can be iterated once: as the engine hands them over. */
-function* once(values: readonly unknown[]): Generator<unknown, void, undefined> {
-  for (const value of values) yield copyValue(value);
+function once(whose: "reduce" | "combine", values: readonly unknown[]): StreamedValues<unknown> {
+  let at = 0;
+  return new StreamedValues(whose, () =>
+    at < values.length ? { done: false, value: copyValue(values[at++]) } : { done: true, value: undefined },
+  );
 }

@@ -110,6 +110,44 @@ test("--print and --collect decode results, with and without an output directory
   assert.ok(existsSync(join(cwd, "out/_SUCCESS")));
 });
 
+test("what is printed is what the job's writer writes, with one header for all parts", async (t) => {
+  const cwd = workplace(t);
+  const shape = (output: string): string =>
+    WORDCOUNT.replace("job, sum, text", "csv, job, jsonl, sum, text").replace(
+      "reduce: sum(),",
+      `reduce: (word, ones) => ({ word, says: "a\\n" + [...ones].length }), output: ${output},`,
+    );
+  writeFileSync(join(cwd, "table.ts"), shape('csv({ shape: "record", compress: "gzip" })'));
+  writeFileSync(join(cwd, "plain.ts"), shape("csv()"));
+  writeFileSync(join(cwd, "lines.ts"), shape('jsonl({ shape: "record" })'));
+  const of = async (file: string, ...flags: string[]): Promise<string[]> => {
+    const { stdout, stderr } = await sheaf(["run", file, "in.txt", "-p", "3", "-q", ...flags], { cwd });
+    assert.ok(stdout !== "", stderr);
+    const [header, ...lines] = stdout.split("\n");
+    return [header!, ...lines.sort()];
+  };
+  const rows = ['a,"a\\n1"', 'bb,"a\\n2"', 'ccc,"a\\n3"'];
+  assert.deepEqual(await of("table.ts", "--collect"), ["word,says", "", ...rows]);
+  assert.equal((await of("table.ts", "--print", "2")).length, 4);
+  assert.deepEqual(await of("plain.ts"), [
+    "key,word,says",
+    "",
+    '1"',
+    '2"',
+    '3"',
+    'a,a,"a',
+    'bb,bb,"a',
+    'ccc,ccc,"a',
+  ]);
+  const lines = await of("lines.ts", "--collect", "-o", "out");
+  assert.deepEqual(
+    lines.filter((line) => line !== "").sort(),
+    [1, 2, 3].map((n) => {
+      return `{"word":"${["a", "bb", "ccc"][n - 1]}","says":"a\\n${n}"}`;
+    }),
+  );
+});
+
 test("--json: every line is an object; events, then records", async (t) => {
   const cwd = workplace(t);
   const { code, stdout, stderr } = await sheaf(["run", "wordcount.ts", "in.txt", "-p", "1", "--json"], {

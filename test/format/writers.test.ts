@@ -80,7 +80,7 @@ test("csv: headers", () => {
   const results = [["a", { n: 1, m: 2 }]] as const;
   assert.equal(encode(csv().encoder(), results), "key,n,m\na,1,2\n");
   assert.equal(encode(csv({ header: false }).encoder(), results), "a,1,2\n");
-  assert.equal(encode(csv({ header: ["x", "y", "z"] }).encoder(), results), "x,y,z\na,1,2\n");
+  assert.equal(encode(csv({ header: ["x", "m", "n"] }).encoder(), results), "x,m,n\na,2,1\n");
   assert.equal(encode(csv({ header: ["x", "y"] }).encoder(), []), "x,y\n");
   assert.equal(
     encode(csv().encoder(), [

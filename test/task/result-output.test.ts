@@ -89,14 +89,14 @@ const twins: [
     (as) => job({ input: text(), order: "total", output: as(tsv()) }),
   ],
   [
-    "sorted records that hold newlines, as text",
+    "sorted records that hold newlines, as escaped text",
     randomWords("newlines", 1000).replaceAll("a\n", "a\nb;"),
-    (as) => job({ input: delimited(";"), order: "total", output: as(text()) }),
+    (as) => job({ input: delimited(";"), order: "total", output: as(text({ escape: true })) }),
   ],
   [
     "sorted json texts that hold newlines",
     Array.from({ length: 300 }, (_, i) => JSON.stringify(`l\n${i}\nm`)).join("\n"),
-    (as) => job({ input: jsonl<string>(), order: "total", output: as(text()) }),
+    (as) => job({ input: jsonl<string>(), order: "total", output: as(tsv()) }),
   ],
   [
     "stats of one count",
@@ -142,6 +142,14 @@ for (const [name, input, make] of twins) {
     }
   });
 }
+
+test("sorted records that hold newlines are refused by text(), by kernels and without them", async (t) => {
+  const stage = new Stage(t).file("in.txt", "b;a\nc;d");
+  for (const as of [(writer: Writer<Key, unknown>) => writer, plainly]) {
+    const failure = await stage.fails(job({ input: delimited(";"), order: "total", output: as(text()) }));
+    assert.deepEqual([failure.code, failure.key], ["VALUE_INVALID", '"a\\nc"']);
+  }
+});
 
 test("an aggregator of one's own with the row of a count prints what its result says", async (t) => {
   const stage = new Stage(t).file("in.txt", "a\nb\na\n");

@@ -4,8 +4,7 @@ import { findClusterJob } from "../../client/find-job.ts";
 import { checkOutput } from "../../storage/atomic-output.ts";
 import { withCluster } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
-import { deliverResults } from "../deliver-results.ts";
-import type { Delivery } from "../deliver-results.ts";
+import { deliverResults, disposeDelivery, prepareFetch, wantsRecords } from "../deliver-results.ts";
 import type { ExitCode } from "../exit-code.ts";
 import type { attachFlags } from "../flags/attach-flags.ts";
 import { concludeRun } from "../conclude-run.ts";
@@ -15,12 +14,11 @@ import { styleFor } from "../ui/style.ts";
 
 export async function run({ flags, positionals, world }: Invocation<typeof attachFlags>): Promise<ExitCode> {
   const style = styleFor(world.stderr, world.env, flags.color);
-  const print = flags.collect === true ? Number.POSITIVE_INFINITY : (flags.print ?? 0);
   const output = flags.output === undefined ? null : resolve(world.cwd, flags.output);
   const overwrite = flags.overwrite === true;
   if (output !== null) await checkOutput(output, { overwrite });
-  const delivery: Delivery =
-    output === null ? { kind: "records", print } : { kind: "directory", output, print };
+  const delivery = await prepareFetch(flags, output);
+  const target = delivery.kind === "stdout" ? delivery.output : output;
   return withCluster(flags, world, async (api) => {
     const { job } = await findClusterJob(api, positionals[0] ?? "@");
     const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
@@ -30,8 +28,8 @@ export async function run({ flags, positionals, world }: Invocation<typeof attac
       let collections: readonly string[] = [""];
       const result = await attachToJob(api, job, {
         watch: flags.watch === true,
-        output: output === null ? null : { path: output, overwrite },
-        collect: print > 0,
+        output: target === null ? null : { path: target, overwrite },
+        collect: wantsRecords(delivery, flags.json),
         signal: stop.signal,
         onEvent: (event) => {
           if (event.kind === "planned") collections = Object.keys(event.partitions);
@@ -48,7 +46,7 @@ export async function run({ flags, positionals, world }: Invocation<typeof attac
         result,
         {
           flags,
-          showOutput: result.output !== null,
+          showOutput: result.output !== null && delivery.kind !== "stdout",
           stoppedBy: stop.by(),
           ...(flags.watch === true ? { left: job } : {}),
         },
@@ -56,6 +54,7 @@ export async function run({ flags, positionals, world }: Invocation<typeof attac
       );
     } finally {
       reporter.end();
+      await disposeDelivery(delivery);
       stop.release();
     }
   });

@@ -6,8 +6,7 @@ import { findClusterJob } from "../../client/find-job.ts";
 import { checkOutput } from "../../storage/atomic-output.ts";
 import { withCluster } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
-import { deliverResults } from "../deliver-results.ts";
-import type { Delivery } from "../deliver-results.ts";
+import { deliverResults, disposeDelivery, prepareFetch, wantsRecords } from "../deliver-results.ts";
 import { exitCodeOf, exitCodes } from "../exit-code.ts";
 import type { ExitCode } from "../exit-code.ts";
 import type { resultsFlags } from "../flags/results-flags.ts";
@@ -26,8 +25,8 @@ type Flags = Invocation<typeof resultsFlags>["flags"];
 export async function run({ flags, positionals, world }: Invocation<typeof resultsFlags>): Promise<ExitCode> {
   return withCluster(flags, world, async (api) => {
     const { job } = await findClusterJob(api, positionals[0] ?? "@");
-    const print = flags.collect === true ? Number.POSITIVE_INFINITY : (flags.print ?? 0);
-    if (flags.output !== undefined || print > 0) return fetchResults(api, job, print, flags, world);
+    const isWanted = flags.output !== undefined || flags.collect === true || (flags.print ?? 0) > 0;
+    if (isWanted) return fetchResults(api, job, flags, world);
     return listResults(api, job, flags.json === true, world);
   });
 }
@@ -60,32 +59,26 @@ async function listResults(api: ApiClient, job: string, json: boolean, world: Wo
   return exitCodes.ok;
 }
 
-async function fetchResults(
-  api: ApiClient,
-  job: string,
-  print: number,
-  flags: Flags,
-  world: World,
-): Promise<ExitCode> {
+async function fetchResults(api: ApiClient, job: string, flags: Flags, world: World): Promise<ExitCode> {
   const style = styleFor(world.stderr, world.env, flags.color);
   const json = flags.json === true;
   const overwrite = flags.overwrite === true;
   const output = flags.output === undefined ? null : resolve(world.cwd, flags.output);
   if (output !== null) await checkOutput(output, { overwrite });
+  const delivery = await prepareFetch(flags, output);
+  const target = delivery.kind === "stdout" ? delivery.output : output;
   const reporter = makeReporter({ quiet: false, json, style }, world);
   const stop = stopOnSignal(reporter, world);
   try {
     const result = await resultsOf(api, job, {
-      output: output === null ? null : { path: output, overwrite },
-      collect: print > 0,
+      output: target === null ? null : { path: target, overwrite },
+      collect: wantsRecords(delivery, flags.json),
       signal: stop.signal,
     });
     if (result.error !== null) {
       await writeTo(world.stderr, errorText(result.error, flags.debug === true, style));
       return exitCodeOf(result.error.code);
     }
-    const delivery: Delivery =
-      output === null ? { kind: "records", print } : { kind: "directory", output, print };
     const { collections } = await api.job(job);
     await deliverResults(delivery, result, { collections, json, signal: stop.signal }, world);
     if (output !== null) {
@@ -97,6 +90,7 @@ async function fetchResults(
     await result.dispose();
     return exitCodes.ok;
   } finally {
+    await disposeDelivery(delivery);
     stop.release();
     reporter.end();
   }
