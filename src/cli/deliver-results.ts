@@ -137,7 +137,7 @@ async function printRecords(
   }
 }
 
-/** The first records of each collection as the job's writer wrote them, escaped so that none breaks a line. */
+/** The first records of each collection as the job's writer wrote them; none breaks its line. */
 async function printParts(
   count: number,
   output: string,

@@ -131,7 +131,7 @@ export interface CommittedPart {
   readonly records: number;
   /** Eight lower-case hex digits. */
   readonly crc32c: string;
-  /** Bytes of its header, the line that names the columns, before compression. Left out where there is none. */
+  /** Bytes of its header, the line that names the columns, before compression. Default: none. */
   readonly headerBytes?: number;
 }
 

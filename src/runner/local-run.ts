@@ -309,7 +309,7 @@ export class LocalRun {
       sampled: (results) => this.#useSample(results),
       taskFinished: (phase, result, all) => budget.add(phase, result, all) ?? files.add(result.parts),
       poisoned: (records) => budget.poisoned(records),
-      commit: (outputs) => this.events.phase("commit", () => this.#commit(outputs, budget)),
+      commit: (outputs) => this.events.phase("commit", () => this.#commit(outputs, budget.check(true) ?? files.check())),
     });
     return this.#driver.run();
   }
@@ -328,10 +328,11 @@ export class LocalRun {
     this.pool.settings(this.settings);
   }
 
-  async #commit(outputs: Outputs, budget: BadRecordBudget): Promise<void> {
-    const over = budget.check(true);
-    if (over !== null)
-      throw new SheafError(over.code, over.message, over.hint === null ? {} : { hint: over.hint });
+  async #commit(outputs: Outputs, refusal: TaskFailure | null): Promise<void> {
+    if (refusal !== null) {
+      const { code, message, hint } = refusal;
+      throw new SheafError(code, message, hint === null ? {} : { hint });
+    }
     if (this.#outline!.hasExpect) await this.#expect(outputs);
     if (this.resolved.collect) {
       const results = [...outputs.map, ...outputs.reduce];
