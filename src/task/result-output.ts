@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ValueEncoder } from "../codec/value-codec.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
@@ -13,6 +14,7 @@ import { PhaseError } from "./scene.ts";
 import type { JobSettings, OutputPart } from "./task-spec.ts";
 
 const NEWLINE = 10;
+const LAYOUT_CHARACTERS = 1_000;
 
 /**
  * The output files of one partition of one collection: encodes results with the job's writer and begins a new
@@ -209,7 +211,7 @@ export class ResultOutput {
     this.#encoder?.end?.(this.#sink);
     this.#sink.flush();
     const summary = await file.finish();
-    const layout = this.#encoder?.layout;
+    const layout = shortLayout(this.#encoder?.layout);
     this.#file = undefined;
     this.#parts.push({
       kind: "output",
@@ -231,6 +233,13 @@ export class ResultOutput {
     const packed = writer.compression === "gzip" ? ".gz" : writer.compression === "zstd" ? ".zst" : "";
     return `${writer.extension}${packed}`;
   }
+}
+
+/** It travels with every file: one of thousands of columns is told by its beginning and a hash of all. */
+function shortLayout(layout: string | undefined): string | undefined {
+  if (layout === undefined || layout.length <= LAYOUT_CHARACTERS) return layout;
+  const hash = createHash("sha256").update(layout).digest("hex");
+  return `${layout.slice(0, LAYOUT_CHARACTERS)}... (sha256 ${hash})`;
 }
 
 function countLines(lines: Buffer): number {

@@ -62,6 +62,12 @@ function list(inner: Check, lengthMax: number = listMax): Check {
   };
 }
 
+function optional(inner: Check): Check {
+  return (value, field) => {
+    if (value !== undefined) inner(value, field);
+  };
+}
+
 /** An object with these fields and no others. */
 function fields(shape: Readonly<Record<string, Check>>): Check {
   const names = Object.keys(shape);
@@ -114,6 +120,8 @@ const part = fields({
   bytes: whole,
   records: whole,
   crc32c: whole,
+  headerBytes: optional(whole),
+  layout: optional(text(textCharsMax)),
 });
 
 const numbers: Check = (value, field) => {

@@ -71,7 +71,7 @@ const twice: readonly [name: string, use: (values: Values) => unknown][] = [
   [
     "an async reduce",
     async (values) => {
-      for (const _ of values) await null;
+      for (const _ of values) await Promise.resolve();
       return [...values];
     },
   ],

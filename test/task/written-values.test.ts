@@ -26,7 +26,6 @@ circular["again"] = [circular];
 
 const kinds: readonly [name: string, value: unknown, said: RegExp][] = [
   ["a promise", Promise.resolve(1), /cannot be an instance of Promise \(did you forget await\?\)/],
-  ["what can be awaited", { then: () => undefined }, /a function/],
   ["a promise of another realm", runInNewContext("Promise.resolve(1)"), /Promise \(did you forget await\?\)/],
   ["an error", new RangeError("no"), /an instance of RangeError/],
   ["a regular expression", /x/, /an instance of RegExp/],
