@@ -33,7 +33,7 @@ export type {
   Source,
   SourceContext,
 } from "./job/reader.ts";
-export type { ByteSink, Encoder, Writer } from "./job/writer.ts";
+export type { ByteSink, EncodePlace, Encoder, Writer } from "./job/writer.ts";
 
 export { text } from "./format/text.ts";
 export { words } from "./format/words.ts";

@@ -10,7 +10,8 @@ export interface ByteSink {
 export interface Encoder<in K, in O> {
   /**
    * Called once per output file, before its first record, which it is told; of a file without records, at its
-   * end. What it writes is the file's header: where files are shown one after the other, it comes once.
+   * end. Without an `end`, what it writes is the file's header: where files are printed one after the other,
+   * it comes once.
    */
   begin?(sink: ByteSink, first?: readonly [key: K, value: O]): void;
   /** Encodes one result. Throws SheafError VALUE_INVALID when the format cannot hold it. */

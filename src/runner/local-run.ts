@@ -309,7 +309,8 @@ export class LocalRun {
       sampled: (results) => this.#useSample(results),
       taskFinished: (phase, result, all) => budget.add(phase, result, all) ?? files.add(result.parts),
       poisoned: (records) => budget.poisoned(records),
-      commit: (outputs) => this.events.phase("commit", () => this.#commit(outputs, budget.check(true) ?? files.check())),
+      commit: (outputs) =>
+        this.events.phase("commit", () => this.#commit(outputs, budget.check(true) ?? files.check())),
     });
     return this.#driver.run();
   }

@@ -4,6 +4,7 @@ import { seededRandom } from "../base/random.ts";
 import type { BatchReader } from "../format/read-split.ts";
 import { readPiece, readSource } from "../format/read-split.ts";
 import type { Job } from "../job/define.ts";
+import { isPlainObject } from "../job/plain-data.ts";
 import { isSource } from "../job/reader.ts";
 import type { Collector } from "../shuffle/collector.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
@@ -42,10 +43,15 @@ export interface TaskSetting<S> {
   readonly stats: TaskStats;
 }
 
-/** What a job without a map does: each record is a key. */
-const identityMap: MapFunction = (record, emit) => {
-  (emit as (key: unknown) => void)(record);
-};
+/** What a job without a map does: each record is a key; where nothing is grouped, objects are values. */
+function identityMap(job: Job): MapFunction {
+  const takesObjects = job.collections.every(({ mapOnly }) => mapOnly);
+  return (record, emit) => {
+    const pair = emit as (key: unknown, value?: unknown) => void;
+    if (takesObjects && isPlainObject(record)) pair(null, record);
+    else pair(record);
+  };
+}
 
 /**
  * Runs one map attempt: reads the split, maps its records, leaves one run file. Throws; the scene tells
@@ -115,7 +121,7 @@ class MapAttempt {
     const pause = (done: number): Promise<boolean> => this.#pause(done);
     const options = { sampler: this.#sampler, bad: this.#bad, pause };
     this.#loop = new MapLoop(
-      (job.map as MapFunction | undefined) ?? identityMap,
+      (job.map as MapFunction | undefined) ?? identityMap(job),
       this.#emitter,
       context,
       scene,

@@ -132,8 +132,10 @@ export class ResultOutput {
   #begin(first?: readonly [key: Key, value: unknown]): void {
     // Again where the first record was refused, and map went on: what it wrote then is there.
     if (this.#sink.bytesWritten > 0) return;
-    this.#encoder!.begin?.(this.#sink, first);
-    this.#headerBytes = this.#sink.bytesWritten;
+    const encoder = this.#encoder!;
+    encoder.begin?.(this.#sink, first);
+    // Where something closes the file, what opens it belongs to that.
+    if (encoder.end === undefined) this.#headerBytes = this.#sink.bytesWritten;
   }
 
   /** True when the file has reached the part size: call roll() before the next record. */

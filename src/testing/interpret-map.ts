@@ -6,6 +6,7 @@ import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import type { Job } from "../job/define.ts";
 import { copyKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
+import { isPlainObject } from "../job/plain-data.ts";
 import type { Counters, Task } from "./user-code.ts";
 import { callUser, contextOf } from "./user-code.ts";
 
@@ -40,7 +41,7 @@ export async function interpretMap(
     task.path = path;
     task.offset = offset;
     await callUser(`map, record ${printValue(record)} at ${path}:${offset}`, async () => {
-      if (job.map === undefined) emits[0]!(record as Key, undefined);
+      if (job.map === undefined) emitRecord(record, emits[0]!, job.collections[0]!.mapOnly);
       else await emitReturned(await job.map(record, emit, context), job.named ? undefined : emits[0]);
     });
   }
@@ -49,6 +50,12 @@ export async function interpretMap(
   if (job.teardown !== undefined) await callUser("teardown", () => job.teardown!(context, emit));
   open.now = false;
   return outputs;
+}
+
+/** Without a map a record is a key; where nothing is grouped, an object is a value. */
+function emitRecord(record: unknown, emit: EmitPair, mapOnly: boolean): void {
+  if (mapOnly && isPlainObject(record)) emit(null, record);
+  else emit(record as Key, undefined);
 }
 
 type EmitPair = (key: Key, value: unknown) => void;

@@ -171,3 +171,75 @@ test("a file begins with the header of its first result, and says what its files
   const played = await stage.ok(made(csv()), { together: true });
   assert.equal(played.text(), "key,id,name\n,1,ann\n,2,bob\n");
 });
+
+test("a job without a map writes what it reads: objects are values, all else are keys", async (t) => {
+  const stage = new Stage(t).file("in.csv", "id,name\n1,ann\n2,bob\n");
+  const plain = (input: unknown, output: unknown, more: object = {}): Job =>
+    job({ input, output, ...more } as never);
+  assert.equal(
+    (await stage.ok(plain(csv(), jsonl()))).text(),
+    '{"id":"1","name":"ann"}\n{"id":"2","name":"bob"}\n',
+  );
+  assert.equal(
+    (await stage.ok(plain(csv(), tsv({ header: true, shape: "record" })))).text(),
+    "id\tname\n1\tann\n2\tbob\n",
+  );
+  assert.equal((await stage.ok(plain(csv({ header: false }), tsv()))).text(), "id\tname\n1\tann\n2\tbob\n");
+  const failure = await stage.fails(plain(csv(), jsonl(), { order: "total" }));
+  assert.equal(failure.message, 'a key cannot be an object: { id: "1", name: "ann" }');
+});
+
+test("what is no key is told with its value", async (t) => {
+  const stage = new Stage(t).file("in.txt", "x\n");
+  for (const [key, said] of [
+    [undefined, "undefined"],
+    [5n, "a bigint: 5n"],
+    [Symbol("s"), "a symbol: Symbol(s)"],
+    [new Map([[1, { a: Infinity }]]), "a Map: Map { 1 => { a: Infinity } }"],
+    [Promise.resolve(), "a Promise (did you forget await?)"],
+    [["a", undefined], "undefined"],
+    [() => 1, "a function: function (anonymous)"],
+  ] as const) {
+    for (const more of [{}, { order: "total" }]) {
+      const map = (_: string, emit: EmitAny): void => emit(key as never, 1);
+      const failure = await stage.fails(job({ input: text(), map, ...more } as never));
+      assert.deepEqual([failure.code, failure.message], ["KEY_INVALID", `a key cannot be ${said}`]);
+    }
+  }
+});
+
+test("a record is shown as it is, however little JSON can say of it", async (t) => {
+  const stage = new Stage(t).file("in.txt", "x\n");
+  const circular: unknown[] = [];
+  circular.push(circular);
+  for (const [record, shown] of [
+    [{ n: 1, s: "x" }, '{"n":1,"s":"x"}'],
+    [{ n: Infinity, b: 5n }, "{ n: Infinity, b: 5n }"],
+    [{ at: new Date(5) }, "{ at: Date(5) }"],
+    [new Map([["k", new Set([1n])]]), 'Map { "k" => Set { 1n } }'],
+    [circular, "[[[[[…]]]]]"],
+  ] as const) {
+    const input = {
+      ...text(),
+      native: undefined,
+      decoder: () => ({
+        decode: (
+          _bytes: Uint8Array,
+          offset: number,
+          _last: boolean,
+          batch: { records: unknown[]; offsets: number[] },
+        ) => {
+          batch.records.push(record);
+          batch.offsets.push(offset);
+        },
+      }),
+    };
+    const made = job({
+      input,
+      map: () => {
+        throw new Error("no");
+      },
+    } as never);
+    assert.equal((await stage.fails(made)).record, shown);
+  }
+});

@@ -92,7 +92,7 @@ const outputFlags = {
     type: integerType(1),
     category: "Output",
     doc: "Print the first N results of each collection on standard output",
-    details: "Decoded, one a line: key, tab, value. Without -o nothing else is written.",
+    details: "As the job's writer writes them, unpacked; control characters are escaped.",
   }),
   collect: switchFlag({
     name: "collect",
