@@ -1,7 +1,7 @@
 import type { Key } from "../job/key.ts";
 import type { ByteSink, Encoder, Writer } from "../job/writer.ts";
 import { fieldText } from "./field-text.ts";
-import { RowLayout } from "./row-layout.ts";
+import { isScalar, RowLayout } from "./row-layout.ts";
 import { type TableWriterOptions, writerCompression } from "./tsv-writer.ts";
 
 export interface CsvWriterOptions extends TableWriterOptions {
@@ -41,6 +41,8 @@ class CsvEncoder implements Encoder<Key, unknown> {
   readonly #layout: RowLayout;
   /** True until the header is written, where there is one. */
   #owesHeader: boolean;
+  /** Asked of the layout once: see RowLayout.simple. */
+  #isSimple = false;
   /** Numbers hold neither delimiter nor quote. */
   readonly #plainNumbers: boolean;
 
@@ -65,9 +67,15 @@ class CsvEncoder implements Encoder<Key, unknown> {
   }
 
   write(key: Key, value: unknown, sink: ByteSink): void {
-    if (!this.#layout.started) this.#layout.start(key, value);
     // What may throw comes first: a refused value leaves no half line behind.
+    if (this.#isSimple && isScalar(value) && !Array.isArray(key)) {
+      const keyText = this.#field(key);
+      sink.text(`${keyText}${this.#delimiter}${this.#field(value)}\n`);
+      return;
+    }
+    if (!this.#layout.started) this.#layout.start(key, value);
     const line = this.#line(this.#layout.row(key, value));
+    this.#isSimple = this.#layout.simple;
     if (this.#owesHeader) this.begin(sink);
     sink.text(line);
   }

@@ -56,6 +56,12 @@ export class RowLayout {
     return this.#options.header === false && this.#fields === undefined && this.#options.shape === "pair";
   }
 
+  /** True where a key and a value that are no arrays or objects make a row of two columns, as they should. */
+  get simple(): boolean {
+    const isPair = this.#options.shape === "pair" && this.#fields === undefined;
+    return isPair && (this.free || (this.#keys === 1 && this.#values === 1));
+  }
+
   /** What files of one output must agree on; undefined while nothing is known, or nothing has to. */
   get agreement(): string | undefined {
     return this.started && !this.free ? JSON.stringify(this.names) : undefined;
@@ -146,8 +152,13 @@ export class RowLayout {
   }
 }
 
+/** True for what is one column whatever the layout. */
+export function isScalar(value: unknown): boolean {
+  return typeof value === "object" ? value === null : value !== undefined;
+}
+
 /** @throws SheafError VALUE_INVALID for an instance of a class that extends Array */
-export function plainArray(value: readonly unknown[]): readonly unknown[] {
+function plainArray(value: readonly unknown[]): readonly unknown[] {
   if (!isArraySubclass(value)) return value;
   throw invalid(
     `a value cannot be ${describeInstance(value)}: the output format has no form for it`,

@@ -3,7 +3,7 @@ import { printValue } from "../base/print-value.ts";
 import type { Key } from "../job/key.ts";
 import type { ByteSink, Encoder, Writer } from "../job/writer.ts";
 import { fieldText } from "./field-text.ts";
-import { plainArray, RowLayout, type RowShape } from "./row-layout.ts";
+import { isScalar, RowLayout, type RowShape } from "./row-layout.ts";
 
 export interface WriterOptions {
   /** Default: not compressed. */
@@ -71,6 +71,8 @@ class TsvEncoder implements Encoder<Key, unknown> {
   readonly #layout: RowLayout;
   /** True until the header is written, where there is one. */
   #owesHeader: boolean;
+  /** Asked of the layout once: see RowLayout.simple. */
+  #isSimple = false;
 
   constructor(escaped: (text: string) => string, header: boolean, layout: RowLayout) {
     this.#escaped = escaped;
@@ -91,33 +93,22 @@ class TsvEncoder implements Encoder<Key, unknown> {
   }
 
   write(key: Key, value: unknown, sink: ByteSink): void {
+    // What may throw comes first: a refused value leaves no half line behind.
+    if (this.#isSimple && isScalar(value) && !Array.isArray(key)) {
+      const keyText = typeof key === "string" ? this.#escaped(key) : this.#column(key);
+      const valueText = this.#column(value);
+      sink.text(keyText);
+      sink.byte(TAB);
+      sink.text(valueText);
+      sink.byte(NEWLINE);
+      return;
+    }
     const layout = this.#layout;
     if (!layout.started) layout.start(key, value);
-    // What may throw comes first: a refused value leaves no half line behind.
-    const isPlain = typeof value !== "object" || value === null || Array.isArray(value);
-    if (!layout.free || !isPlain) {
-      const line = this.#joined(layout.row(key, value));
-      if (this.#owesHeader) this.begin(sink);
-      sink.text(line);
-      sink.byte(NEWLINE);
-      return;
-    }
-    const keyText =
-      typeof key === "string"
-        ? this.#escaped(key)
-        : Array.isArray(key)
-          ? this.#joined(key)
-          : this.#column(key);
-    if (value === undefined) {
-      sink.text(keyText);
-      sink.byte(NEWLINE);
-      return;
-    }
-    const valueText = Array.isArray(value) ? this.#joined(plainArray(value)) : this.#column(value);
-    sink.text(keyText);
-    // An empty array has no column, so no tab before it either.
-    if (valueText !== "" || !(Array.isArray(value) && value.length === 0)) sink.byte(TAB);
-    sink.text(valueText);
+    const line = this.#joined(layout.row(key, value));
+    if (this.#owesHeader) this.begin(sink);
+    this.#isSimple = layout.simple;
+    sink.text(line);
     sink.byte(NEWLINE);
   }
 
