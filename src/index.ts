@@ -46,6 +46,7 @@ export { wholeFile } from "./format/whole-file.ts";
 export { fixedLength } from "./format/fixed-length.ts";
 export { delimited } from "./format/delimited.ts";
 export { generate } from "./format/generate.ts";
+export { route } from "./format/route.ts";
 export { raw } from "./format/raw.ts";
 export { none } from "./format/none.ts";
 

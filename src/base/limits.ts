@@ -14,6 +14,8 @@ export const limits = {
   /** Output files are closed and a new part begun at this size. */
   partBytesDefault: 64 * MiB,
   partitionsMax: 10_000,
+  /** Different names that route() may give in one task. */
+  outputNamesMax: 10_000,
   mappersMax: 1_000_000,
   attemptsMaxDefault: 4,
   /** A task that finishes no record (and calls no ctx.progress()) for this long is killed. */

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
+import { outputNameProblem } from "../base/output-name.ts";
 import { commitOutput } from "../lifecycle/commit.ts";
 import type { CommittedPart } from "../lifecycle/options.ts";
 import type { JobView } from "../protocol/job-view.ts";
@@ -123,8 +124,13 @@ function outputPart(
   collections: readonly string[],
 ): OutputPart {
   const { partition, bytes, records, file, collection, headerBytes } = part;
-  const match = /^(?:([^/]+)\/)?part-\d{5,}([^/]*)$/.exec(file);
-  if (match === null || (match[1] ?? "") !== collection || /^\.\.?$/.test(collection)) {
+  const match = /^(?:(.*)\/)?part-\d{5,}([^/]*)$/.exec(file);
+  const below = match?.[1] ?? "";
+  // Below the collection's own directory lies what route() named.
+  const inside = collection === "" || below === collection || below.startsWith(`${collection}/`);
+  const name = below.slice(collection === "" ? 0 : collection.length + 1);
+  const named = name === "" || outputNameProblem(name) === undefined;
+  if (match === null || !inside || !named || /^\.\.?$|\//.test(collection)) {
     throw new SheafError("FORBIDDEN", `the coordinator names a result file ${JSON.stringify(file)}`, {
       hint: "No file of a job is called so. Check that the URL is that of your coordinator.",
     });
@@ -136,6 +142,7 @@ function outputPart(
     // They come in order: whichever of a partition is earlier has the lower one.
     roll: index,
     path,
+    ...(name !== "" && { name }),
     extension: match[2] ?? "",
     bytes,
     records,

@@ -4,7 +4,7 @@ import type { CommittedPart } from "../lifecycle/options.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewJob, viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
-import { taskFailure } from "../worker/failure.ts";
+import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { mayUse, unlessStalled } from "./agents.ts";
 import type { Agent, Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
@@ -142,10 +142,14 @@ export class Committing {
   }
 
   #done(job: ClusterJob, parts: readonly CommittedPart[]): void {
-    const committed =
-      job.submission.output.kind === "shared"
-        ? { parts, collected: [], files: noFiles }
-        : this.#handedIn(job);
+    let committed: Committed;
+    try {
+      const shared = job.submission.output.kind === "shared";
+      committed = shared ? { parts, collected: [], files: noFiles } : this.#handedIn(job);
+    } catch (error) {
+      this.#failed(job, failureOfThrown(error, "commit", "INTERNAL"));
+      return;
+    }
     job.update({ committed });
     this.#pump.push({ kind: "jobCommitted", job: job.id });
   }

@@ -1,4 +1,5 @@
 import { basename, dirname } from "node:path";
+import { outputNameProblem } from "../base/output-name.ts";
 import { SheafError } from "../base/errors.ts";
 import type { Stray, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
@@ -254,7 +255,12 @@ function ownBad(job: ClusterJob, attempt: string, path: string | null): string |
 
 function checkParts(job: ClusterJob, parts: readonly OutputPart[]): void {
   const { output } = job.submission;
-  for (const { collection, path } of parts) {
+  for (const { collection, path, name } of parts) {
+    if (name !== undefined && outputNameProblem(name) !== undefined)
+      throw usage(
+        `a part is to lie in ${JSON.stringify(name)}: ${outputNameProblem(name)}`,
+        "Report what the task has written.",
+      );
     if (collection >= job.collections.length)
       throw usage(
         `a part is of collection ${collection}, which there is not`,

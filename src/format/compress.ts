@@ -24,12 +24,13 @@ const BLOCK_BYTES = 1024 * 1024;
 const GZIP_LEVEL = 6;
 const EMPTY = new Uint8Array(0);
 
-export async function openCompressor(kind: "gzip" | "zstd"): Promise<Compressor> {
-  if (kind === "gzip") return new BlockCompressor(new GzipFormat());
+/** Makes compressors of that kind, each for a stream that may follow others in a file. */
+export async function compressorsOf(kind: "gzip" | "zstd"): Promise<() => Compressor> {
+  if (kind === "gzip") return () => new BlockCompressor(new GzipFormat());
   const zstd = await openZstdCompressor();
   // Each block is a frame of its own; a file of several frames is a valid zstd file (RFC 8878, section 3).
   const format: BlockFormat = { begin: () => EMPTY, block: (raw) => zstd.compress(raw), end: () => EMPTY };
-  return new BlockCompressor(format);
+  return () => new BlockCompressor(format);
 }
 
 class BlockCompressor implements Compressor {

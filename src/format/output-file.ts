@@ -2,7 +2,7 @@ import { closeSync, fsync, openSync, unlinkSync, writeSync } from "node:fs";
 import { crc32c } from "@node-rs/crc32";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import { type Compressor, openCompressor } from "./compress.ts";
+import { type Compressor, compressorsOf } from "./compress.ts";
 
 export interface OutputFileSummary {
   /** Of the file as it lies on disk: compressed. */
@@ -17,6 +17,8 @@ export interface OutputFile {
   readonly bytes: number;
   /** Writes a copy of `bytes`. @throws SheafError DISK_FULL, OUTPUT_UNWRITABLE */
   write(bytes: Uint8Array): void;
+  /** Gives the descriptor back until the next write; ends the compression, and begins it again then. */
+  park(): void;
   /** Ends the compression, makes the file durable and closes it. */
   finish(): Promise<OutputFileSummary>;
   /** Closes and removes the file; does nothing after `finish`. Never throws. */
@@ -27,22 +29,33 @@ export interface OutputFileOptions {
   readonly compression?: "gzip" | "zstd";
 }
 
+/** Creates a file, which must not exist. @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL */
+export type OpenFile = (path: string) => OutputFile;
+
+/** What opens output files, once all that takes is loaded. */
+export async function outputFiles(options: OutputFileOptions = {}): Promise<OpenFile> {
+  const compressors = options.compression === undefined ? null : await compressorsOf(options.compression);
+  return (path) => new SyncOutputFile(path, compressors);
+}
+
 /** Creates `path`, which must not exist. @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL */
 export async function openOutputFile(path: string, options: OutputFileOptions = {}): Promise<OutputFile> {
-  const compressor = options.compression === undefined ? null : await openCompressor(options.compression);
-  return new SyncOutputFile(path, compressor);
+  return (await outputFiles(options))(path);
 }
 
 class SyncOutputFile implements OutputFile {
   readonly path: string;
   bytes = 0;
-  readonly #compressor: Compressor | null;
+  readonly #compressors: (() => Compressor) | null;
+  #compressor: Compressor | null;
   #fd: number | null;
+  #parked = false;
   #crc = 0;
 
-  constructor(path: string, compressor: Compressor | null) {
+  constructor(path: string, compressors: (() => Compressor) | null) {
     this.path = path;
-    this.#compressor = compressor;
+    this.#compressors = compressors;
+    this.#compressor = compressors?.() ?? null;
     try {
       this.#fd = openSync(path, "wx", 0o666);
     } catch (error) {
@@ -51,11 +64,42 @@ class SyncOutputFile implements OutputFile {
   }
 
   write(bytes: Uint8Array): void {
+    if (this.#parked) this.#compressor = this.#compressors?.() ?? null;
+    this.#unpark();
     if (this.#compressor === null) this.#append(bytes);
     else for (const block of this.#compressor.push(bytes)) this.#append(block);
   }
 
+  park(): void {
+    if (this.#fd === null) return;
+    if (this.#compressor !== null) for (const block of this.#compressor.end()) this.#append(block);
+    this.#compressor = null;
+    this.#close(this.#fd);
+    this.#parked = true;
+  }
+
+  #unpark(): void {
+    if (!this.#parked) return;
+    try {
+      this.#fd = openSync(this.path, "a");
+    } catch (error) {
+      throw asSheafError(error, { path: this.path, doing: "write" });
+    }
+    this.#parked = false;
+  }
+
+  #close(fd: number): void {
+    this.#fd = null;
+    try {
+      closeSync(fd);
+    } catch (error) {
+      // Network file systems report a full disk only now.
+      throw asSheafError(error, { path: this.path, doing: "write" });
+    }
+  }
+
   async finish(): Promise<OutputFileSummary> {
+    this.#unpark();
     if (this.#compressor !== null) for (const block of this.#compressor.end()) this.#append(block);
     const fd = this.#open();
     await new Promise<void>((resolve, reject) => {
@@ -64,22 +108,17 @@ class SyncOutputFile implements OutputFile {
         else reject(asSheafError(error, { path: this.path, doing: "sync" }));
       });
     });
-    this.#fd = null;
-    try {
-      closeSync(fd);
-    } catch (error) {
-      // Network file systems report a full disk only now.
-      throw asSheafError(error, { path: this.path, doing: "write" });
-    }
+    this.#close(fd);
     return { bytes: this.bytes, crc32c: this.#crc };
   }
 
   discard(): void {
-    if (this.#fd === null) return;
+    if (this.#fd === null && !this.#parked) return;
     const fd = this.#fd;
     this.#fd = null;
+    this.#parked = false;
     try {
-      closeSync(fd);
+      if (fd !== null) closeSync(fd);
       unlinkSync(this.path);
     } catch {
       // The directory of the attempt is removed as a whole later.

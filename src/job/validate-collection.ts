@@ -132,4 +132,8 @@ function checkOutput(output: unknown, refuse: Refuse): void {
     typeof fields["extension"] === "string" &&
     typeof fields["encoder"] === "function";
   if (!isWriter) throw refuse("output", `${printValue(output)} is no writer`, hint);
+  if (fields["route"] !== undefined && typeof fields["route"] !== "function") {
+    const write = "Give a function that names the directory: route((key, value) => value.date, jsonl()).";
+    throw refuse("output", `route(${printValue(fields["route"])}) names nothing`, write);
+  }
 }

@@ -49,4 +49,6 @@ export interface Writer<in K, in O> {
   readonly nativeOutput?: "tsv" | "text";
   /** False: nothing is written at all (the `none()` writer). */
   readonly discards?: boolean;
+  /** Set by route(): the directory below the output that a result's file lies in. */
+  readonly route?: (key: K, value: O) => string;
 }

@@ -2,6 +2,8 @@ import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs
 import { dirname, join } from "node:path";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import { OutputNames } from "../base/output-name.ts";
+import { clashOf } from "../task/routed-output.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
 import type { CommittedPart } from "./options.ts";
 
@@ -48,9 +50,10 @@ interface NamedPart {
 }
 
 /**
- * Names the parts in (partition, roll) order, per collection: "part-00000.tsv", "byAge/part-00000.csv". The
- * names
- * depend on the output only, never on which attempt or worker made it.
+ * Names the parts in (partition, roll) order, per collection and name that route() gave: "part-00000.tsv",
+ * "byAge/part-00000.csv", "byAge/2024-01/part-00000.csv". The names depend on the output only, never on which
+ * attempt or worker made it.
+ * @throws SheafError VALUE_INVALID for names that are one directory on some file systems
  */
 export function nameParts(
   results: readonly TaskSuccess[],
@@ -58,19 +61,31 @@ export function nameParts(
   kind: OutputPart["kind"],
 ): NamedPart[] {
   const parts = results.flatMap((result) => result.parts).filter((part) => part.kind === kind);
-  parts.sort((a, b) => a.collection - b.collection || a.partition - b.partition || a.roll - b.roll);
-  const counts = new Map<number, number>();
+  parts.sort(
+    (a, b) => a.collection - b.collection || byName(a, b) || a.partition - b.partition || a.roll - b.roll,
+  );
+  const names = collections.map(() => new OutputNames());
+  const counts = new Map<string, number>();
   return parts.map((part) => {
-    const number = counts.get(part.collection) ?? 0;
-    counts.set(part.collection, number + 1);
     const collection = collections[part.collection]!;
+    const below =
+      part.name === undefined ? collection : collection === "" ? part.name : `${collection}/${part.name}`;
+    const number = counts.get(below) ?? 0;
+    counts.set(below, number + 1);
+    const other =
+      part.name === undefined || number > 0 ? undefined : names[part.collection]!.clash(part.name);
+    if (other !== undefined) throw clashOf(other, part.name!);
     const name = `part-${String(number).padStart(5, "0")}${part.extension}`;
     const { partition, bytes, records, headerBytes } = part;
     const crc32c = part.crc32c.toString(16).padStart(8, "0");
-    const file = collection === "" ? name : `${collection}/${name}`;
+    const file = below === "" ? name : `${below}/${name}`;
     const header = headerBytes === undefined ? {} : { headerBytes };
     return { source: part.path, part: { file, collection, partition, bytes, records, crc32c, ...header } };
   });
+}
+
+function byName({ name: a = "" }: OutputPart, { name: b = "" }: OutputPart): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /**

@@ -2,12 +2,12 @@ import type { OutputPart, TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 
 /**
- * Holds the output files of finished tasks against each other: those of one collection must agree on their
- * layout (Encoder.layout), or reading them one after the other would put values under the wrong names.
+ * Holds the output files of finished tasks against each other: those of one directory must agree on
+ * their layout (Encoder.layout), or reading them one after the other would put values under the wrong names.
  */
 export class FileAgreement {
   readonly #collections: readonly string[];
-  readonly #first = new Map<number, OutputPart>();
+  readonly #first = new Map<string, OutputPart>();
   #refusal: TaskFailure | null = null;
 
   constructor(collections: readonly string[]) {
@@ -18,8 +18,9 @@ export class FileAgreement {
   add(parts: readonly OutputPart[]): TaskFailure | null {
     for (const part of parts) {
       if (part.layout === undefined) continue;
-      const first = this.#first.get(part.collection);
-      if (first === undefined) this.#first.set(part.collection, part);
+      const place = `${part.collection}/${part.name ?? ""}`;
+      const first = this.#first.get(place);
+      if (first === undefined) this.#first.set(place, part);
       else if (first.layout !== part.layout) this.#refusal ??= this.#refused(first, part);
     }
     return this.check();
@@ -33,7 +34,8 @@ export class FileAgreement {
   #refused(first: OutputPart, other: OutputPart): TaskFailure {
     const [a, b] = first.partition <= other.partition ? [first, other] : [other, first];
     const collection = this.#collections[a.collection] ?? "";
-    const where = collection === "" ? "" : `collection ${collection}: `;
+    const named = a.name === undefined ? "" : `${a.name}: `;
+    const where = collection === "" ? named : `collection ${collection}: ${named}`;
     const message = `${where}the output files would not agree: that of task ${a.partition} has ${a.layout}, that of task ${b.partition} ${b.layout}`;
     const hint =
       "Say in the job's output what all of them have: csv({ header: [names] }) or tsv({ columns: { ... } }), " +

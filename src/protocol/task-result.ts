@@ -79,6 +79,8 @@ export const PartSchema = Type.Object(
     roll: Whole,
     /** On the shared path; for uploaded parts the name they were uploaded under. */
     path: Text,
+    /** What route() named the results in it: directories below the collection's. */
+    name: Type.Optional(Type.String({ minLength: 1, maxLength: 1_000 })),
     extension: Type.String({ maxLength: 100 }),
     bytes: Whole,
     records: Whole,

@@ -3,7 +3,8 @@ import type { CollectionPlan } from "../job/define.ts";
 import { plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import type { EmitTarget } from "./emitter.ts";
-import { ResultOutput } from "./result-output.ts";
+import type { TaskOutput } from "./result-output.ts";
+import { openTaskOutput } from "./routed-output.ts";
 import type { JobSettings } from "./task-spec.ts";
 
 /**
@@ -12,7 +13,7 @@ import type { JobSettings } from "./task-spec.ts";
  * size.
  */
 export class MapOnlyOutput implements EmitTarget {
-  readonly output: ResultOutput;
+  readonly output: TaskOutput;
   emitted = 0;
 
   constructor(
@@ -22,7 +23,7 @@ export class MapOnlyOutput implements EmitTarget {
     directory: string,
     settings: JobSettings,
   ) {
-    this.output = new ResultOutput(plan, collection, task, directory, settings);
+    this.output = openTaskOutput(plan, collection, task, directory, settings);
   }
 
   emit(key: Key, value: unknown): void {

@@ -4,7 +4,7 @@ import type { MergedWindow } from "../shuffle/merge-stream.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import { slotCount } from "../shuffle/table-collector.ts";
 import { readVarint } from "./collected.ts";
-import type { ResultOutput } from "./result-output.ts";
+import type { TaskOutput } from "./result-output.ts";
 
 const TEXT_BYTES = 256 * 1024;
 
@@ -21,7 +21,7 @@ export type WriteRecord = (
  * and for each record that a kernel cannot print, by a function.
  */
 export class NativeFormat {
-  readonly #output: ResultOutput;
+  readonly #output: TaskOutput;
   readonly #memory: TaskMemory;
   readonly #kernel: "tsv" | "text" | undefined;
   readonly #text: number;
@@ -30,7 +30,7 @@ export class NativeFormat {
   readonly slots: number;
 
   private constructor(
-    output: ResultOutput,
+    output: TaskOutput,
     memory: TaskMemory,
     kernel: "tsv" | "text" | undefined,
     slots: number,
@@ -47,7 +47,7 @@ export class NativeFormat {
    * `ops` are those of the values' rows; empty when the records have no values; undefined when values are
    * anything. A single count or sum prints as an integer; records without values print as their keys.
    */
-  static of(output: ResultOutput, memory: TaskMemory, ops: readonly NumericOp[] | undefined): NativeFormat {
+  static of(output: TaskOutput, memory: TaskMemory, ops: readonly NumericOp[] | undefined): NativeFormat {
     const slots = ops === undefined ? 0 : slotCount(ops);
     const wanted = output.native;
     const integers = ops?.join() === "count" || ops?.join() === "sum,max";

@@ -7,7 +7,7 @@ import type { Job } from "../job/define.ts";
 import { filterOf } from "../job/line-filter.ts";
 import type { Reader } from "../job/reader.ts";
 import { isSource } from "../job/reader.ts";
-import type { ResultOutput } from "./result-output.ts";
+import type { TaskOutput } from "./result-output.ts";
 import type { JobSettings } from "./task-spec.ts";
 
 const NEWLINE = 10;
@@ -20,7 +20,7 @@ const CARRIAGE_RETURN = 13;
 export function grepPlan(
   job: Job,
   settings: JobSettings,
-  output: ResultOutput | undefined,
+  output: TaskOutput | undefined,
 ): Buffer | undefined {
   const filter = filterOf(job.map);
   if (filter === undefined || filter.invert || typeof filter.pattern !== "string") return undefined;
@@ -41,14 +41,14 @@ export function grepPlan(
  */
 export class NativeGrep {
   readonly #needle: Buffer;
-  readonly #output: ResultOutput;
+  readonly #output: TaskOutput;
   #found = Buffer.allocUnsafe(256 * 1024);
   #length = 0;
   #lines = 0;
   /** Lines found so far. */
   matches = 0;
 
-  constructor(needle: Buffer, output: ResultOutput) {
+  constructor(needle: Buffer, output: TaskOutput) {
     this.#needle = needle;
     this.#output = output;
   }

@@ -19,7 +19,8 @@ import { printKey } from "../codec/key-codec.ts";
 import { blockBytesFor } from "./collectors.ts";
 import type { TaskSetting } from "./map-task.ts";
 import { NativeFormat } from "./native-format.ts";
-import { ResultOutput } from "./result-output.ts";
+import type { TaskOutput } from "./result-output.ts";
+import { openTaskOutput } from "./routed-output.ts";
 import type { HotKey, ReduceTaskSpec, TaskSuccess } from "./task-spec.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 
@@ -44,7 +45,7 @@ export async function runReduce(
 class ReduceAttempt {
   readonly #setting: TaskSetting<ReduceTaskSpec>;
   readonly #plan: CollectionPlan;
-  readonly #output: ResultOutput;
+  readonly #output: TaskOutput;
   readonly #hot: HotKey[] = [];
   #stream: MergeStream | undefined;
   #records = 0;
@@ -55,7 +56,7 @@ class ReduceAttempt {
     this.#setting = setting;
     this.#plan = job.collections[spec.collection]!;
     const outputs = spec.outputDirectory ?? spec.directory;
-    this.#output = new ResultOutput(this.#plan, spec.collection, spec.partition, outputs, settings);
+    this.#output = openTaskOutput(this.#plan, spec.collection, spec.partition, outputs, settings);
   }
 
   async run(): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { ValueEncoder } from "../codec/value-codec.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import { BufferSink } from "../format/byte-sink.ts";
-import type { OutputFile } from "../format/output-file.ts";
-import { openOutputFile } from "../format/output-file.ts";
+import type { OpenFile, OutputFile } from "../format/output-file.ts";
+import { outputFiles } from "../format/output-file.ts";
 import { tsvWriter } from "../format/tsv-writer.ts";
 import type { CollectionPlan } from "../job/define.ts";
 import type { Key } from "../job/key.ts";
@@ -16,15 +16,36 @@ import type { JobSettings, OutputPart } from "./task-spec.ts";
 const NEWLINE = 10;
 const LAYOUT_CHARACTERS = 1_000;
 
+/** Where results go: to the files of a partition, or of each name in it. */
+export interface TaskOutput {
+  /** Results written so far. */
+  readonly records: number;
+  /** True when a file has reached the part size: call roll() before the next record, where that can be. */
+  readonly full: boolean;
+  /**
+   * Where kernels may format results themselves: the writer's native form, when nothing else wants the
+   * records.
+   */
+  readonly native: "tsv" | "text" | undefined;
+  open(): Promise<void>;
+  check(key: Key, value: unknown): void;
+  write(key: Key, value: unknown): void;
+  roll(): Promise<void>;
+  writeLines(lines: Buffer, records: number): Promise<void>;
+  finish(): Promise<readonly OutputPart[]>;
+  discard(): void;
+}
+
 /**
  * The output files of one partition of one collection: encodes results with the job's writer and begins a new
  * file whenever one has reached the part size, always between two records.
  */
-export class ResultOutput {
+export class ResultOutput implements TaskOutput {
   readonly #collection: number;
   readonly #partition: number;
   readonly #directory: string;
   readonly #partBytes: number;
+  readonly #named: NamedOutput | undefined;
   readonly #writer: Writer<Key, unknown> | undefined;
   readonly #place: EncodePlace;
   readonly #collected: CollectedWriter | undefined;
@@ -47,7 +68,9 @@ export class ResultOutput {
     partition: number,
     directory: string,
     settings: JobSettings,
+    named?: NamedOutput,
   ) {
+    this.#named = named;
     this.#collection = collection;
     this.#partition = partition;
     this.#directory = directory;
@@ -66,18 +89,28 @@ export class ResultOutput {
   }
 
   /** Opens the first file. */
-  async open(): Promise<void> {
-    const writer = this.#writer;
-    if (writer === undefined) return;
+  async open(bufferBytes?: number): Promise<void> {
+    const create = await this.opener();
+    if (create !== undefined) this.openWith(create, bufferBytes);
+  }
+
+  /** What opens the files of this output; undefined where none are written. */
+  async opener(): Promise<OpenFile | undefined> {
+    if (this.#writer === undefined) return undefined;
+    const { compression } = this.#writer;
+    return outputFiles(compression === undefined ? {} : { compression });
+  }
+
+  /** As open(), at once. */
+  openWith(create: OpenFile, bufferBytes?: number): void {
+    const writer = this.#writer!;
     const roll = this.#parts.length;
-    const packed = writer.compression === "gzip" ? ".gz" : writer.compression === "zstd" ? ".zst" : "";
-    const name = `out-${this.#collection}-${this.#partition}-${roll}${writer.extension}${packed}`;
-    const file = await openOutputFile(
-      join(this.#directory, name),
-      writer.compression === undefined ? {} : { compression: writer.compression },
-    );
+    const place = `${this.#collection}-${this.#partition}-${roll}`;
+    const number = this.#named === undefined ? "" : `-${this.#named.index}`;
+    const name = `out-${place}${number}${this.#extension()}`;
+    const file = create(join(this.#directory, name));
     this.#file = file;
-    this.#sink = new BufferSink((bytes) => file.write(bytes));
+    this.#sink = new BufferSink((bytes) => file.write(bytes), bufferBytes);
     this.#direct = 0;
     this.#fileRecords = 0;
     this.#encoder = writer.encoder(this.#place);
@@ -144,9 +177,22 @@ export class ResultOutput {
   }
 
   /** Ends the file and begins the next. */
-  async roll(): Promise<void> {
+  async roll(bufferBytes?: number): Promise<void> {
     await this.#finishFile();
-    await this.open();
+    await this.open(bufferBytes);
+  }
+
+  /** Gives descriptor and buffer back until unpark(), or finish(). There must have been a result. */
+  park(): void {
+    this.unpark(0);
+    this.#file!.park();
+  }
+
+  unpark(bufferBytes: number): void {
+    const file = this.#file!;
+    this.#sink.flush();
+    this.#direct += this.#sink.bytesWritten;
+    this.#sink = new BufferSink((bytes) => file.write(bytes), bufferBytes);
   }
 
   /**
@@ -222,6 +268,7 @@ export class ResultOutput {
       roll: this.#parts.length,
       path: file.path,
       extension: this.#extension(),
+      ...(this.#named !== undefined && { name: this.#named.name }),
       bytes: summary.bytes,
       records: this.#fileRecords,
       crc32c: summary.crc32c,
@@ -242,6 +289,12 @@ function shortLayout(layout: string | undefined): string | undefined {
   if (layout === undefined || layout.length <= LAYOUT_CHARACTERS) return layout;
   const hash = createHash("sha256").update(layout).digest("hex");
   return `${layout.slice(0, LAYOUT_CHARACTERS)}... (sha256 ${hash})`;
+}
+
+/** One of the names that results of a partition go by, and its number there. */
+interface NamedOutput {
+  readonly name: string;
+  readonly index: number;
 }
 
 function countLines(lines: Buffer): number {

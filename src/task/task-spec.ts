@@ -123,6 +123,8 @@ export interface OutputPart {
   /** 0, 1, ... when a partition's output was rolled at the part size. */
   readonly roll: number;
   readonly path: string;
+  /** What route() named the results in it. Left out: there is none. */
+  readonly name?: string;
   readonly extension: string;
   readonly bytes: number;
   readonly records: number;

@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { errorCharsMax, isErrorCode } from "../base/errors.ts";
 import type { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { outputNameProblem } from "../base/output-name.ts";
 import { printValue } from "../base/print-value.ts";
 import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
 import type { FromWorker } from "./messages.ts";
@@ -116,6 +117,7 @@ const part = fields({
   partition: whole,
   roll: whole,
   path: text(pathCharsMax),
+  name: optional(check((value) => outputNameProblem(value) === undefined, "a name of directories")),
   extension: text(100),
   bytes: whole,
   records: whole,
