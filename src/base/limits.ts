@@ -20,6 +20,8 @@ export const limits = {
   attemptsMaxDefault: 4,
   /** A task that finishes no record (and calls no ctx.progress()) for this long is killed. */
   noProgressMsDefault: 60_000,
+  /** Of the files that gave no record, so many are named. */
+  emptyFilesNamed: 5,
   valueDepthMax: 1_000,
   /** Counters of one task, and the length of their names. */
   countersMax: 1_000,

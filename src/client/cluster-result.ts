@@ -34,6 +34,7 @@ export function finishClusterRun(
   const stats = { ...(view?.stats ?? emptyStats), elapsedMs };
   const counters = view?.counters ?? {};
   const badRecords = view?.badRecords ?? 0;
+  const emptyFiles = view?.emptyFiles ?? null;
   const collections = view?.collections ?? [];
   relay.emit({
     kind: "job-finished",
@@ -44,6 +45,7 @@ export function finishClusterRun(
     counters,
     stats,
     badRecords,
+    emptyFiles,
     error: error === null ? null : eventError(error),
   });
   let { collected } = outcome;
@@ -68,6 +70,7 @@ export function finishClusterRun(
     })),
     skew: view?.skew ?? [],
     badRecords,
+    emptyFiles,
     failedAttempts: relay.failedAttempts,
     failedTasks: view?.failedTasks ?? [],
     error,

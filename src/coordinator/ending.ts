@@ -93,10 +93,21 @@ function hostOf(
 
 /** The last event of a job. */
 export function finishedEvent(view: JobView): Extract<RunEventBody, { kind: "job-finished" }> {
-  const { job: jobId, state, output, parts, counters, badRecords, error } = view;
+  const { job: jobId, state, output, parts, counters, badRecords, emptyFiles = null, error } = view;
   const status = state as RunStatus;
   const stats = view.stats ?? sumStats([], [], view.elapsedMs ?? 0);
-  return { kind: "job-finished", jobId, status, output, parts, counters, stats, badRecords, error };
+  return {
+    kind: "job-finished",
+    jobId,
+    status,
+    output,
+    parts,
+    counters,
+    stats,
+    badRecords,
+    emptyFiles,
+    error,
+  };
 }
 
 /** What `job.json` says at the end. */

@@ -18,7 +18,7 @@ import { Discards } from "./discards.ts";
 import { Errands } from "./errands.ts";
 import { splitRows } from "./job-row.ts";
 import type { JobEnd, Plan } from "./job-row.ts";
-import { statsOf, viewOf } from "./job-view.ts";
+import { emptyFilesOf, statsOf, viewOf } from "./job-view.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
 import { Granting } from "./granting.ts";
@@ -281,6 +281,7 @@ export class JobFlow {
     this.#keepResults(job, status);
     const endedMs = clock.nowMs();
     const stats = statsOf(job, scheduler);
+    const emptyFiles = emptyFilesOf(job, scheduler);
     job.update({ state: status, endedMs });
     const view: JobView = {
       ...viewOf(job, scheduler, clock, null),
@@ -288,6 +289,7 @@ export class JobFlow {
       counters: end.counters,
       stats: { ...stats },
       badRecords: stats.badRecords,
+      ...(emptyFiles === undefined ? {} : { emptyFiles }),
       failedTasks: end.failedTasks.map(formatTask),
       fraction: status === "SUCCEEDED" ? 1 : viewOf(job, scheduler, clock, null).fraction,
       error,

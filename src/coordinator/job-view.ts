@@ -3,6 +3,7 @@ import { sumStats } from "../lifecycle/run-summary.ts";
 import type { Phase } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewJob, viewOutputs, viewWait } from "../scheduler/view.ts";
+import { sumEmptyFiles } from "../task/empty-files.ts";
 import type { TaskStats } from "../task/task-spec.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { EpochClock } from "./epoch-clock.ts";
@@ -90,6 +91,13 @@ export function viewOf(
     failedTasks: [],
     error: null,
   };
+}
+
+/** Files that gave no record. Costs as much as the job has maps. */
+export function emptyFilesOf(job: ClusterJob, scheduler: Scheduler): JobView["emptyFiles"] {
+  const maps = [...viewOutputs(scheduler, job.id, "map")];
+  const sum = sumEmptyFiles(maps.map(({ output }) => (output as KeptOutput).emptyFiles));
+  return sum === undefined ? undefined : { files: sum.files, names: [...sum.names] };
 }
 
 /** Sums over the successful attempts. Costs as much as the job has tasks. */

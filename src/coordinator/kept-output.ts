@@ -1,3 +1,4 @@
+import type { EmptyFiles } from "../task/empty-files.ts";
 import type { OutputPart, TaskStats, TaskSuccess } from "../task/task-spec.ts";
 
 /** What is kept of a success for as long as the job runs: a job may have a million of them. */
@@ -9,12 +10,13 @@ export interface KeptOutput {
   readonly bytes: number | null;
   /** Of samples: encoded keys by collection. */
   readonly keys: readonly (readonly string[])[];
+  readonly emptyFiles?: EmptyFiles;
 }
 
 const nothing: readonly never[] = [];
 
 export function keptOutput(success: TaskSuccess, bytes: number | null): KeptOutput {
-  const { stats, parts, badPath, keys } = success;
+  const { stats, parts, badPath, keys, emptyFiles } = success;
   const sampled = keys.some((some) => some.length > 0);
   return {
     stats,
@@ -22,6 +24,7 @@ export function keptOutput(success: TaskSuccess, bytes: number | null): KeptOutp
     badPath,
     bytes,
     keys: sampled ? keys : nothing,
+    ...(emptyFiles !== undefined && { emptyFiles }),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { EmptyFiles } from "../task/empty-files.ts";
 import type { TaskFailure, TaskStats } from "../task/task-spec.ts";
 import type { Isolation } from "../worker/worker.ts";
 import type { CommittedPart, RunStatus } from "./options.ts";
@@ -103,6 +104,8 @@ export type RunEventBody =
       readonly counters: Readonly<Record<string, number>>;
       readonly stats: TaskStats;
       readonly badRecords: number;
+      /** null when every file that was read to its end gave a record. */
+      readonly emptyFiles: EmptyFiles | null;
       /** null when it succeeded. */
       readonly error: {
         readonly code: string;

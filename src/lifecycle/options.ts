@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import type { EmptyFiles } from "../task/empty-files.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { Key } from "../job/key.ts";
 import type { HotKey, TaskFailure, TaskStats } from "../task/task-spec.ts";
@@ -184,6 +185,11 @@ export interface RunResult {
   readonly hotKeys: readonly (HotKey & { readonly name: string })[];
   readonly skew: readonly Skew[];
   readonly badRecords: number;
+  /**
+   * Files that are not empty and gave no record, good or bad (a csv file with nothing but its header); null
+   * when there are none. Files that were cut into several splits are not looked at, nor is any with `sample`.
+   */
+  readonly emptyFiles: EmptyFiles | null;
   /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
   readonly failedAttempts: readonly FailedTask[];
   /** Tasks given up within `maxFailedTasks`: their records are missing from the output. */

@@ -1,6 +1,6 @@
 import Type from "typebox";
 import type { Static } from "typebox";
-import { AttemptId, StatsSchema } from "./task-result.ts";
+import { AttemptId, EmptyFilesSchema, StatsSchema } from "./task-result.ts";
 import { UtilitySchema } from "./agent-messages.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -129,6 +129,8 @@ export const JobViewSchema = Type.Object(
     counters: Type.Record(Type.String(), Type.Number()),
     stats: nullable(StatsSchema),
     badRecords: Whole,
+    /** Files that gave no record, once the job has ended; left out when there are none. */
+    emptyFiles: Type.Optional(EmptyFilesSchema),
     parts: Type.Array(PartViewSchema),
     collected: Type.Array(PartViewSchema),
     partitions: Type.Array(Whole),

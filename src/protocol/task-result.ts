@@ -91,6 +91,11 @@ export const PartSchema = Type.Object(
   closed,
 );
 
+export const EmptyFilesSchema = Type.Object(
+  { files: Whole, names: Type.Array(Text, { maxItems: 100 }) },
+  closed,
+);
+
 export const SuccessSchema = Type.Object(
   {
     kind: Type.Literal("success"),
@@ -102,6 +107,7 @@ export const SuccessSchema = Type.Object(
     partitionBytes: Type.Array(Type.Array(Type.Number())),
     hotKeys: Type.Array(Type.Object({ collection: Whole, key: Text, values: Type.Number() }, closed)),
     badPath: nullable(Text),
+    emptyFiles: Type.Optional(EmptyFilesSchema),
   },
   closed,
 );

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { sumEmptyFiles } from "../task/empty-files.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { writeCapsule } from "../lifecycle/capsule.ts";
 import { readRecords } from "../lifecycle/collected-records.ts";
@@ -21,6 +22,7 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
   const { map = [], reduce = [], counters = {} } = outcome.driven?.outputs ?? {};
   const elapsedMs = run.events.elapsedMs;
   const stats = sumStats(map, reduce, elapsedMs);
+  const emptyFiles = sumEmptyFiles(map.map((one) => one.emptyFiles)) ?? null;
   const { status } = outcome;
   const { jobId, parts } = run;
   const output = run.resolved.output;
@@ -42,6 +44,7 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
     counters,
     stats,
     badRecords: stats.badRecords,
+    emptyFiles,
     error: error === null ? null : eventError(error),
   });
   run.directory?.finish({
@@ -70,6 +73,7 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
     hotKeys: mergeHotKeys(map, run.collections),
     skew: measureSkew(map, run.collections),
     badRecords: stats.badRecords,
+    emptyFiles,
     failedAttempts: failedAttempts(outcome, cause),
     failedTasks: outcome.driven?.failedTasks ?? [],
     error,

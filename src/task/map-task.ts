@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
+import type { FilePiece } from "../format/chunks.ts";
 import type { BatchReader } from "../format/read-split.ts";
 import { readPiece, readSource } from "../format/read-split.ts";
 import type { Job } from "../job/define.ts";
@@ -13,6 +14,7 @@ import type { AttemptContext } from "./context.ts";
 import { BadRecords } from "./bad-records.ts";
 import { createCollectors } from "./collectors.ts";
 import type { EmitTarget } from "./emitter.ts";
+import { type EmptyFiles, sumEmptyFiles } from "./empty-files.ts";
 import { MapEmitter } from "./emitter.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { MapLoop } from "./map-loop.ts";
@@ -97,6 +99,9 @@ class MapAttempt {
   /** Index of the piece in hand. */
   #piece = 0;
   #reader: BatchReader<unknown> | null = null;
+  /** Of the pieces that are done. */
+  #recordsBefore = 0;
+  #emptyFiles: EmptyFiles | undefined;
   /** Of the batch in hand. */
   #offsets: readonly number[] = [];
   #batchBytes = 0;
@@ -240,10 +245,23 @@ class MapAttempt {
   }
 
   #leave(piece: SplitPiece): void {
-    if (piece.kind === "file") this.#piecesBytes += piece.end - piece.start;
+    if (piece.kind === "file") {
+      this.#piecesBytes += piece.end - piece.start;
+      this.#noteEmpty(piece);
+    }
     this.#pieceBytes = 0;
     this.#reader = null;
     this.#piece++;
+  }
+
+  /** Notes a file that gave no record. What a sample leaves out is no matter. */
+  #noteEmpty({ name, start, end, fileBytes }: FilePiece): void {
+    const records = this.#loop.records + this.#nativeRecords;
+    const isWhole = start === 0 && end === fileBytes && fileBytes > 0;
+    if (records === this.#recordsBefore && isWhole && this.#sampler === undefined) {
+      this.#emptyFiles = sumEmptyFiles([this.#emptyFiles, { files: 1, names: [name] }]);
+    }
+    this.#recordsBefore = records;
   }
 
   /** Work has moved on, in the batch in hand by so many bytes: tells the progress board. */
@@ -316,6 +334,7 @@ class MapAttempt {
       partitionBytes,
       hotKeys: [],
       badPath: this.#bad?.path ?? null,
+      ...(this.#emptyFiles !== undefined && { emptyFiles: this.#emptyFiles }),
     };
   }
 

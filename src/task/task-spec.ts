@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../base/errors.ts";
 import type { FileWindow } from "../shuffle/run-index.ts";
+import type { EmptyFiles } from "./empty-files.ts";
 
 /** A stretch of one input file, or one generated task. Plain data: it crosses process and machine borders. */
 export type SplitPiece =
@@ -173,6 +174,8 @@ export interface TaskSuccess {
   readonly hotKeys: readonly HotKey[];
   /** File of bad records (one JSON object a line: path, offset, error, raw), null when there were none. */
   readonly badPath: string | null;
+  /** map: files that lie whole in its split and gave no record; left out when there are none. */
+  readonly emptyFiles?: EmptyFiles;
 }
 
 /** A failure as plain data: everything the one-screen error needs. */

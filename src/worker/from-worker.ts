@@ -55,6 +55,13 @@ function orNull(inner: Check): Check {
   };
 }
 
+/** For a field that may be left out. */
+function orNothing(inner: Check): Check {
+  return (value, field) => {
+    if (value !== undefined) inner(value, field);
+  };
+}
+
 function list(inner: Check, lengthMax: number = listMax): Check {
   return (value, field) => {
     if (!Array.isArray(value) || value.length > lengthMax)
@@ -141,6 +148,7 @@ const success = fields({
   partitionBytes: list(list(finite)),
   hotKeys: list(fields({ collection: whole, key: text(textCharsMax), values: finite }), 10_000),
   badPath: orNull(text(pathCharsMax)),
+  emptyFiles: orNothing(fields({ files: whole, names: list(text(pathCharsMax), limits.emptyFilesNamed) })),
 });
 
 const result: Check = (value, field) => {

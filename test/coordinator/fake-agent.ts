@@ -222,7 +222,13 @@ export class FakeAgent {
       const output = { task: attempt.task, attempt: attempt.attempt, path: "run" };
       const keys = work.kind === "sample" ? [["AAEC", "AAED"]] : [];
       const result = { ...common, keys, hotKeys: [], output, parts: [], partitionBytes: [[12, 8]] };
-      return { status: TASK_STATUS.FINISHED, attempt, result, output: { bytes: 20, fingerprint: "f" } };
+      const empty = { files: 2, names: [`blank-${attempt.task}.csv`, "none.csv"] };
+      return {
+        status: TASK_STATUS.FINISHED,
+        attempt,
+        result: { ...result, emptyFiles: empty },
+        output: { bytes: 20, fingerprint: "f" },
+      };
     }
     const { entries } = readOutputs(this.coordinator.outputsPage(attempt.job, 0));
     const last = new Map(entries.map((entry) => [entry.task, entry]));

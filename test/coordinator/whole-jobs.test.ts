@@ -12,6 +12,10 @@ test("a job goes from submission to its results, and its story is told in order"
   assert.equal(view.state, "SUCCEEDED");
   assert.deepEqual(view.counters, { map: 3, reduce: 2 });
   assert.equal(view.stats?.recordsIn, 30);
+  assert.deepEqual(view.emptyFiles, {
+    files: 6,
+    names: ["blank-0.csv", "none.csv", "blank-1.csv", "none.csv", "blank-2.csv"],
+  });
   assert.deepEqual(
     view.parts.map(({ file, records }) => [file, records]),
     [

@@ -80,6 +80,18 @@ function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
         : " left out";
     rows.push([yellow("bad"), plural(result.badRecords, "record") + where]);
   }
+  const { emptyFiles, stats: read } = result;
+  if (emptyFiles !== null) {
+    const names = emptyFiles.names.map(printable).join(", ");
+    const more = emptyFiles.files - emptyFiles.names.length;
+    const rest = more > 0 ? ` and ${formatCount(more)} more` : "";
+    rows.push([yellow("empty"), `no record in ${names}${rest}: is the reader the right one?`]);
+  } else if (read.recordsIn === 0 && read.bytesIn > 0) {
+    rows.push([
+      yellow("empty"),
+      `no record in all of ${formatSize(read.bytesIn)}: is the reader the right one?`,
+    ]);
+  }
   if (result.failedAttempts.length > 0) {
     rows.push([
       yellow("retried"),
