@@ -7,6 +7,10 @@ const COMMA = 44;
 /** Bytes behind a record that may be wanted to tell where it ends: those behind a closing quote. */
 export const QUOTED_LOOK_BYTES = 2;
 
+/** Behind a record with quotes, so many are taken to have some, too, and no search goes ahead of them. */
+export const QUOTED_NEAR = 8;
+
+const SHORT_FIELD_BYTES = 256;
 const STRAY = -1;
 const UNDECIDED = -2;
 
@@ -46,11 +50,24 @@ export class QuotedRows {
   end(bytes: Uint8Array, start: number, length: number, final: boolean): number {
     const quote = this.#quote;
     const newline = this.#newline;
+    const delimiter = this.#delimiter;
+    const limit = Math.min(start + this.#bytesMax, length - 1);
     let strayEnd = -1;
     for (let at = start; at < length; at++) {
       const byte = bytes[at];
       if (byte === newline) return at + 1;
-      if (byte !== quote || (at !== start && bytes[at - 1] !== this.#delimiter)) continue;
+      if (byte !== quote || (at !== start && bytes[at - 1] !== delimiter)) continue;
+      if (at >= strayEnd) {
+        // Most fields end at their next quote.
+        const near = Math.min(limit, at + SHORT_FIELD_BYTES);
+        let next = at + 1;
+        while (next < near && bytes[next] !== quote) next++;
+        const behind = bytes[next + 1];
+        if (next < near && (behind === delimiter || behind === newline)) {
+          at = next;
+          continue;
+        }
+      }
       const close =
         at < strayEnd
           ? this.#closeOfEmpty(bytes, at, length, final)
@@ -68,7 +85,14 @@ export class QuotedRows {
    */
   lastEnd(bytes: Buffer, start: number, length: number): number {
     let end = start;
-    for (;;) {
+    for (let near = 0; ;) {
+      if (near > 0) {
+        near--;
+        const next = this.end(bytes, end, length, false);
+        if (next === -1) return end;
+        end = next;
+        continue;
+      }
       const quote = this.#seek(bytes, this.#quote, end, length);
       if (quote > end) {
         const newline = bytes.lastIndexOf(this.#newline, quote - 1);
@@ -78,6 +102,7 @@ export class QuotedRows {
       const next = this.end(bytes, end, length, false);
       if (next === -1) return end;
       end = next;
+      near = QUOTED_NEAR;
     }
   }
 

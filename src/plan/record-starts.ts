@@ -1,6 +1,6 @@
 import { limits } from "../base/limits.ts";
 import { MiB } from "../base/size.ts";
-import { QUOTED_LOOK_BYTES, QuotedRows } from "../format/quoted-rows.ts";
+import { QUOTED_LOOK_BYTES, QUOTED_NEAR, QuotedRows } from "../format/quoted-rows.ts";
 import type { Framing } from "../job/reader.ts";
 import { openRange, type PlannedFile } from "../storage/read-range.ts";
 
@@ -111,6 +111,7 @@ class RecordWalk {
   #walk(bytes: Buffer, final: boolean): number {
     const { length } = bytes;
     let at = 0;
+    let near = 0;
     if (this.#tooLong) {
       at = bytes.indexOf(this.#newline) + 1;
       if (at === 0) return length;
@@ -121,6 +122,13 @@ class RecordWalk {
         this.found.push(this.#base + at);
       }
       if (this.found.length === this.#starts.length) return at;
+      if (near > 0) {
+        near--;
+        const end = this.#rows.end(bytes, at, length, final);
+        if (end === -1) return at;
+        at = end;
+        continue;
+      }
       const quote = bytes.indexOf(this.#quote, at);
       const plainEnd = quote === -1 ? length : quote;
       // Without quotes every line is a record: to the one wanted, or to that of the quote.
@@ -137,6 +145,7 @@ class RecordWalk {
       const end = this.#rows.end(bytes, marked ? MARK_BYTES : at, length, final);
       if (end === -1) return at;
       at = end;
+      near = QUOTED_NEAR;
     }
   }
 }
