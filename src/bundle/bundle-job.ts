@@ -13,6 +13,7 @@ import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { BuildFailure, BuildOptions, BuildResult, Message } from "../vendor/esbuild.ts";
 import { systemClock } from "../base/clock.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { SheafError } from "../base/errors.ts";
 import { bundleDirectory, readBundleCache, writeBundleCache } from "./bundle-cache.ts";
 import { matchedNoCode, nativeAddons, notCode, outsidePackages, runningPackage } from "./esbuild-plugins.ts";
@@ -282,7 +283,7 @@ function loadError(failure: BuildFailure, entry: string): SheafError {
 function missingHint(specifier: string, entry: string): string {
   if (/^[./]/.test(specifier))
     return `There is no such file: check the path "${specifier}" and its extension.`;
-  return `Install it where the job file can see it: cd ${dirname(entry)} && npm install ${specifier}`;
+  return `Install it where the job file can see it: cd ${shellWord(dirname(entry))} && npm install ${specifier}`;
 }
 
 /** "job.ts:3:7: text", with columns counted from 1 as editors do. */

@@ -1,6 +1,7 @@
 import { pathToFileURL } from "node:url";
 import { dirname } from "node:path";
 import { resolve as resolveAsNode } from "import-meta-resolve";
+import { shellWord } from "../base/shell-word.ts";
 import { SheafError, describeThrown } from "../base/errors.ts";
 
 /** Addresses of this very package's entry points; null for every other specifier. */
@@ -54,7 +55,7 @@ export function resolveImport(specifier: string, importer: string, entry: string
         describeThrown(cause),
       {
         hint:
-          `Install it where the job file can see it: cd ${dirname(entry)} && npm install ${name}. An agent of ` +
+          `Install it where the job file can see it: cd ${shellWord(dirname(entry))} && npm install ${name}. An agent of ` +
           `a cluster looks there too, then in the directory that it runs in.`,
         details: { package: name, path: importer },
         cause,

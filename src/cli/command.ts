@@ -12,8 +12,8 @@ export interface Argument {
   readonly many?: boolean;
   /** The words it may be, where it is one of a few. */
   readonly choices?: readonly string[];
-  /** What a shell may offer besides. */
-  readonly complete?: "path";
+  /** What a shell may offer: files, jobs by name besides files, or handles of jobs that ran here. */
+  readonly complete?: "path" | "job" | "handle";
 }
 
 export interface Example {

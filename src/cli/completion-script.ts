@@ -24,10 +24,18 @@ function offered(
   return { kind: flag.type?.kind === "path" ? "path" : "none" };
 }
 
-/** Words offered for a command's positionals; help and its like complete command names. */
-function positionalWords(command: Command, commands: readonly Command[]): readonly string[] {
-  if (command.name === "help") return commands.map((c) => c.name);
-  return command.arguments.flatMap((argument) => argument.choices ?? []);
+/** What is offered for a command's positionals; help and its like complete command names. */
+function positionals(
+  command: Command,
+  commands: readonly Command[],
+):
+  | { readonly kind: "path" | "job" | "handle" }
+  | { readonly kind: "words"; readonly words: readonly string[] } {
+  if (command.name === "help") return { kind: "words", words: commands.map((c) => c.name) };
+  const words = command.arguments.flatMap((argument) => argument.choices ?? []);
+  if (words.length > 0) return { kind: "words", words };
+  const special = command.arguments.find(({ complete }) => complete === "job" || complete === "handle");
+  return { kind: special?.complete ?? "path" };
 }
 
 function flagWords(flag: Flag<unknown>): readonly string[] {
@@ -40,37 +48,50 @@ function bashScript(commands: readonly Command[]): string {
   const cases = commands.map((command) => {
     const flags = Object.values(allFlags(command));
     const arms = flags
-      .filter((flag) => flag.arity !== "switch")
+      .filter((flag) => flag.arity === "one" || flag.arity === "many")
       .map((flag) => {
         const offer = offered(flag);
         const does =
           offer.kind === "words"
-            ? `COMPREPLY=($(compgen -W "${offer.words.join(" ")}" -- "$word"))`
+            ? `_sheaf_words ${offer.words.join(" ")}`
             : offer.kind === "path"
-              ? 'COMPREPLY=($(compgen -f -- "$word"))'
+              ? "_sheaf_files"
               : "COMPREPLY=()";
         return `        ${flagWords(flag).join("|")}) ${does}; return ;;`;
       });
-    const words = positionalWords(command, commands);
-    const rest =
-      words.length > 0
-        ? `COMPREPLY=($(compgen -W "${words.join(" ")}" -- "$word"))`
-        : 'COMPREPLY=($(compgen -f -- "$word"))';
+    const rest = bashPositionals(positionals(command, commands));
     return `    ${command.name})
       case "$before" in
 ${arms.join("\n")}
       esac
       if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W "${flags.flatMap(flagWords).join(" ")}" -- "$word"))
+        _sheaf_words ${flags.flatMap(flagWords).join(" ")}
       else
         ${rest}
       fi ;;`;
   });
   return `# bash completion for sheaf. Load it with: source <(sheaf completion bash)
+# Bash breaks words at : and =. What was typed is taken from the line, and what stands before such a character
+# is cut from the answers.
+_sheaf_lines() {
+  local line typed=\${COMP_LINE:0:COMP_POINT} cut
+  typed=\${typed##*[[:space:]]}
+  typed=\${typed//\\\\/}
+  cut=\${typed%"\${typed##*[:=]}"}
+  while IFS= read -r line; do
+    [[ $line == "$typed"* ]] && COMPREPLY+=("\${line#"$cut"}")
+  done
+}
+_sheaf_words() { _sheaf_lines < <(printf '%s\\n' "$@"); }
+_sheaf_files() {
+  local line
+  while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$word")
+}
 _sheaf() {
   local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]}
+  COMPREPLY=()
   if (( COMP_CWORD == 1 )); then
-    COMPREPLY=($(compgen -W "${commands.map((c) => c.name).join(" ")}" -- "$word"))
+    _sheaf_words ${commands.map((c) => c.name).join(" ")}
     return
   fi
   case "\${COMP_WORDS[1]}" in
@@ -81,16 +102,44 @@ complete -o filenames -F _sheaf sheaf
 `;
 }
 
+function bashPositionals(offer: ReturnType<typeof positionals>): string {
+  switch (offer.kind) {
+    case "words":
+      return `_sheaf_words ${offer.words.join(" ")}`;
+    case "job":
+      return "_sheaf_lines < <(sheaf completion jobs 2>/dev/null); _sheaf_files";
+    case "handle":
+      return "_sheaf_lines < <(sheaf completion handles 2>/dev/null)";
+    case "path":
+      return "_sheaf_files";
+  }
+}
+
 function zshScript(commands: readonly Command[]): string {
   const cases = commands.map((command) => {
     const specs = Object.values(allFlags(command)).map(zshFlag);
-    const words = positionalWords(command, commands);
-    specs.push(words.length > 0 ? `'*:argument:(${words.join(" ")})'` : "'*:file:_files'");
+    const offer = positionals(command, commands);
+    specs.push(
+      offer.kind === "words"
+        ? `'*:argument:(${offer.words.join(" ")})'`
+        : { path: "'*:file:_files'", job: "'*:job:_sheaf_jobs'", handle: "'*:handle:_sheaf_handles'" }[
+            offer.kind
+          ],
+    );
     return `    ${command.name})\n      _arguments -s \\\n        ${specs.join(" \\\n        ")} ;;`;
   });
   const names = commands.map((command) => `    ${zshQuote(`${command.name}:${command.summary}`)}`);
   return `#compdef sheaf
 # zsh completion for sheaf. Put it in a directory of $fpath as _sheaf.
+_sheaf_jobs() {
+  local -a names=(\${(f)"$(sheaf completion jobs 2>/dev/null)"})
+  compadd -a names
+  _files
+}
+_sheaf_handles() {
+  local -a handles=(\${(f)"$(sheaf completion handles 2>/dev/null)"})
+  compadd -a handles
+}
 _sheaf() {
   local -a commands=(
 ${names.join("\n")}
@@ -117,7 +166,11 @@ function zshFlag(flag: Flag<unknown>): string {
   const argument =
     flag.arity === "switch" ? "" : `:${(flag.placeholder ?? "").replace(/[[\]:]/g, "")}:${does}`;
   const repeat = flag.arity === "many" ? "*" : "";
-  const specs = flagWords(flag).map((word) => `${repeat}${word}[${doc}]${argument}`);
+  // An argument that may be left out comes behind "=" only.
+  const only = flag.arity === "optional" ? "=-" : "";
+  const specs = flagWords(flag).map(
+    (word) => `${repeat}${word}${only}[${doc}]${only === "" ? argument : argument.replace(":", "::")}`,
+  );
   return specs.map(zshQuote).join(" ");
 }
 
@@ -135,16 +188,15 @@ function fishScript(commands: readonly Command[]): string {
   }
   for (const command of commands) {
     const when = `-n ${quote(`__fish_seen_subcommand_from ${command.name}`)}`;
-    const words = positionalWords(command, commands);
-    lines.push(
-      words.length > 0
-        ? `complete -c sheaf -f ${when} -a ${quote(words.join(" "))}`
-        : `complete -c sheaf -F ${when}`,
-    );
+    const offer = positionals(command, commands);
+    const asked = offer.kind === "job" || offer.kind === "handle";
+    if (offer.kind === "words") lines.push(`complete -c sheaf -f ${when} -a ${quote(offer.words.join(" "))}`);
+    if (asked) lines.push(`complete -c sheaf -f ${when} -a '(sheaf completion ${offer.kind}s 2>/dev/null)'`);
+    if (offer.kind === "path" || offer.kind === "job") lines.push(`complete -c sheaf -F ${when}`);
     for (const flag of Object.values(allFlags(command))) {
       const offer = offered(flag);
       const argument =
-        flag.arity === "switch"
+        flag.arity === "switch" || flag.arity === "optional"
           ? ""
           : offer.kind === "words"
             ? ` -x -a ${quote(offer.words.join(" "))}`

@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { shellWord } from "../base/shell-word.ts";
 import type { Command, Invocation } from "./command.ts";
 import { commandNames, findCommand } from "./commands.ts";
 import { exitCodes } from "./exit-code.ts";
@@ -61,7 +62,7 @@ function helpAsked(words: readonly string[]): "short" | "long" | undefined {
 async function commandFor(word: string): Promise<Command> {
   if (!commandNames.includes(word) && /[./\\]/.test(word)) {
     throw new SheafError("USAGE", `there is no command "${word}"`, {
-      hint: `Did you mean sheaf run ${word}?`,
+      hint: `Did you mean sheaf run ${shellWord(word)}?`,
     });
   }
   return findCommand(word);

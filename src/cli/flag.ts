@@ -23,8 +23,9 @@ export interface FlagText {
 export interface Flag<out T> extends FlagText {
   /**
    * `switch`: no argument, `--no-name` is its opposite. `one`: an argument, once. `many`: may be repeated.
+   * `optional`: an argument, but only behind "=", or none.
    */
-  readonly arity: "switch" | "one" | "many";
+  readonly arity: "switch" | "one" | "many" | "optional";
   /** What the argument is called in help: "SIZE". Absent for switches. */
   readonly placeholder?: string;
   /** How the argument is read; absent for switches. */
@@ -57,6 +58,18 @@ export function valueFlag<T>(
     ...text,
     arity: "one",
     bind: (texts) => (texts.length === 0 ? undefined : text.type.parse(texts[0]!, `--${text.name}`)),
+  };
+}
+
+/** A flag that may stand alone and then means `alone`; its argument, if any, comes behind "=". */
+export function optionalFlag<T>(
+  text: FlagText & { readonly placeholder: string; readonly type: FlagType<T>; readonly alone: T },
+): Flag<T | undefined> {
+  return {
+    ...text,
+    arity: "optional",
+    bind: ([given]) =>
+      given === undefined ? undefined : given === "" ? text.alone : text.type.parse(given, `--${text.name}`),
   };
 }
 

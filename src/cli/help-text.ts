@@ -78,7 +78,8 @@ export async function longHelp(command: Command, look: HelpLook): Promise<string
 export function flagTerm(flag: Flag<unknown>): string {
   const short = flag.short === undefined ? "    " : `-${flag.short}, `;
   const argument = flag.type?.choices?.join("|") ?? flag.placeholder;
-  return `${short}--${flag.name}${argument === undefined ? "" : ` ${argument}`}`;
+  const shown = flag.arity === "optional" ? `[=${argument}]` : argument === undefined ? "" : ` ${argument}`;
+  return `${short}--${flag.name}${shown}`;
 }
 
 /** A command's own flags and those every command has. */

@@ -29,7 +29,12 @@ export function tokenizeArguments(
     if (token.kind === "positional") positionals.push(token.value);
     if (token.kind !== "option") continue;
     const { key, flag, negated } = findFlag(token, flags, command);
-    const text = flag.arity === "switch" ? switchText(token, negated) : argumentText(token, flag);
+    const text =
+      flag.arity === "switch"
+        ? switchText(token, negated)
+        : flag.arity === "optional" && token.inlineValue !== true
+          ? ""
+          : argumentText(token, flag);
     const before = texts.get(key);
     if (before === undefined) texts.set(key, [text]);
     else if (flag.arity === "many") before.push(text);
@@ -80,7 +85,7 @@ function tokens(words: readonly string[], flags: FlagSet): readonly Token[] {
   const options: Record<string, { type: "string" | "boolean"; short?: string }> = {};
   for (const flag of Object.values(flags)) {
     options[flag.name] = {
-      type: flag.arity === "switch" ? "boolean" : "string",
+      type: flag.arity === "switch" || flag.arity === "optional" ? "boolean" : "string",
       ...(flag.short !== undefined && { short: flag.short }),
     };
   }

@@ -16,8 +16,12 @@ import { makeTempDirectory } from "./work-directory.ts";
 
 export interface ReplayOptions {
   readonly stateDirectory: string;
-  /** Opens the inspector, waits for a debugger and stops at the record that failed. Default false. */
-  readonly inspect?: boolean;
+  /**
+   * Opens the inspector on this port of the loopback address (0: any), waits for a debugger and stops in the
+   * user's map or reduce at the record or key that failed. Where a debugger has started this process, that
+   * one stops. Absent: runs through.
+   */
+  readonly inspect?: number;
   /** What the task prints and logs, line by line. */
   readonly onLog?: (line: string) => void;
   /** Told the inspector's address once it listens. */
@@ -75,10 +79,10 @@ export async function replayKept(
       hint: "Only jobs that were run from a file can be replayed.",
     });
   }
-  if (options.inspect === true) await openInspector(options);
+  const debugging = options.inspect === undefined ? null : await openInspector(options.inspect, options);
   const job = defaultOf((await import(pathToFileURL(bundle).href)) as { readonly default?: unknown }) as Job;
   const result = await runCapsule(
-    options.inspect === true ? stoppingAt(job, capsule) : job,
+    debugging === null ? job : stoppingAt(job, capsule, debugging),
     capsule,
     options,
   );
@@ -130,22 +134,45 @@ function checkInputs({ spec, missingInputs, task }: Capsule): void {
   }
 }
 
-async function openInspector(options: KeptReplayOptions): Promise<void> {
+type Inspector = typeof import("node:inspector");
+
+async function openInspector(port: number, options: KeptReplayOptions): Promise<Inspector> {
   const inspector = await import("node:inspector");
-  if (inspector.url() === undefined) inspector.open(0, "127.0.0.1");
-  options.onInspector?.(inspector.url() ?? "");
+  // Else a debugger has started this process, and waits for nothing.
+  if (inspector.url() !== undefined) return inspector;
+  try {
+    inspector.open(port, "127.0.0.1");
+  } catch (error) {
+    throw inspectorRefused(port, error);
+  }
+  // A port in use is only said on standard error.
+  const url = inspector.url();
+  if (url === undefined) throw inspectorRefused(port, null);
+  options.onInspector?.(url);
   inspector.waitForDebugger();
+  return inspector;
 }
 
-/** The job with a breakpoint in front of the user function that failed: step into the call after it. */
-function stoppingAt(job: Job, { failure }: Capsule): Job {
-  const map = job.map;
+function inspectorRefused(port: number, cause: unknown): SheafError {
+  return new SheafError("USAGE", `the inspector cannot listen on 127.0.0.1:${port}`, {
+    hint: "Another debugger may have the port. Give another one: --inspect=9230.",
+    cause,
+  });
+}
+
+/**
+ * The job with a conditional breakpoint at the beginning of the user function that failed, for the record
+ * or key it failed on: whoever debugs stops in a frame of theirs, in the file they wrote.
+ */
+function stoppingAt(job: Job, { failure }: Capsule, inspector: Inspector): Job {
+  const breakpoint = new Breakpoint(inspector);
+  const { map } = job;
   if (map !== undefined && failure.offset !== null) {
+    breakpoint.putInto(map);
     return {
       ...job,
       map(record: unknown, emit: unknown, context: TaskContext): unknown {
-        // oxlint-disable-next-line no-debugger -- this is what --inspect is for
-        if (context.offset === failure.offset && context.path === failure.path) debugger;
+        breakpoint.isHere = context.offset === failure.offset && context.path === failure.path;
         return map.call(job, record, emit, context);
       },
     };
@@ -153,12 +180,49 @@ function stoppingAt(job: Job, { failure }: Capsule): Job {
   const collections = job.collections.map((collection) => {
     const reduce = collection.reduce;
     if (reduce === undefined || failure.key === null) return collection;
-    const stopped: typeof reduce = (key, values, context) => {
-      // oxlint-disable-next-line no-debugger -- this is what --inspect is for
-      if (String(key) === failure.key || JSON.stringify(key) === failure.key) debugger;
+    breakpoint.putInto(reduce);
+    const stopping: typeof reduce = (key, values, context) => {
+      breakpoint.isHere = String(key) === failure.key || JSON.stringify(key) === failure.key;
       return reduce(key, values, context);
     };
-    return { ...collection, reduce: stopped };
+    return { ...collection, reduce: stopping };
   });
   return { ...job, collections };
+}
+
+/**
+ * A breakpoint in functions of this very thread, set by a session of its own; a debugger that is attached
+ * stops at it. What it asks and looks at lies in globalThis.sheafDebug, the only place the two sides share.
+ */
+class Breakpoint {
+  readonly #session: InstanceType<Inspector["Session"]>;
+  readonly #shared: { target: unknown; isHere: boolean } = { target: null, isHere: false };
+
+  constructor(inspector: Inspector) {
+    Object.assign(globalThis, { sheafDebug: this.#shared });
+    this.#session = new inspector.Session();
+    this.#session.connect();
+    this.#session.post("Debugger.enable");
+  }
+
+  /** Whether the next call is the one to stop in. It stays so until set again: generators begin late. */
+  set isHere(isIt: boolean) {
+    this.#shared.isHere = isIt;
+  }
+
+  putInto(target: unknown): void {
+    this.#shared.target = target;
+    // Answers come at once: the session is on this thread.
+    this.#session.post("Runtime.evaluate", { expression: "sheafDebug.target" }, (_error, answer) => {
+      const objectId = answer?.result.objectId;
+      if (objectId === undefined) return;
+      const wanted = { objectId, condition: "sheafDebug.isHere" };
+      // Not among the types of Node 20.
+      (this.#session.post as (method: string, params: object) => void).call(
+        this.#session,
+        "Debugger.setBreakpointOnFunctionCall",
+        wanted,
+      );
+    });
+  }
 }

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { TestContext } from "node:test";
 import { allCommands, commandNames } from "#src/cli/commands.js";
 import { allFlags, longHelp } from "#src/cli/help-text.js";
 import { plainStyle } from "#src/cli/ui/style.js";
-import { packageRoot, sheaf } from "./support.js";
+import { packageRoot, sheaf, sheafBinary, tempDir } from "./support.js";
 
 test("sheaf alone lists every command", async () => {
   const { code, stdout, stderr } = await sheaf([]);
@@ -118,13 +119,77 @@ test("completion scripts know every command and flag", async () => {
   }
 });
 
+/** A directory whose sheaf.json has jobs, a state with jobs that ran, and a `sheaf` to be found on $PATH. */
+function completing(t: TestContext): { readonly cwd: string; readonly env: NodeJS.ProcessEnv } {
+  const cwd = tempDir(t);
+  const state = join(cwd, "state");
+  writeFileSync(
+    join(cwd, "sheaf.json"),
+    '{ "jobs": { "words": "./w.ts", "by hour": "./h.ts", "$(touch x)": "./x.ts" } }',
+  );
+  writeFileSync(join(cwd, "a file.ts"), "");
+  for (const [id, name] of [
+    ["20260131-120509000-words-abcd", "words"],
+    ["20260201-120509000-sales-efgh", "sales"],
+  ]) {
+    mkdirSync(join(state, "jobs", id!), { recursive: true });
+    writeFileSync(
+      join(state, "jobs", id!, "job.json"),
+      JSON.stringify({ jobId: id, name, status: "SUCCEEDED" }),
+    );
+  }
+  const bin = join(cwd, "bin");
+  mkdirSync(bin);
+  writeFileSync(join(bin, "sheaf"), `#!/bin/sh\nexec '${process.execPath}' '${sheafBinary}' "$@"\n`, {
+    mode: 0o755,
+  });
+  return {
+    cwd,
+    env: {
+      ...process.env,
+      NODE_TEST_CONTEXT: undefined,
+      SHEAF_STATE: state,
+      PATH: `${bin}:${process.env["PATH"]}`,
+    },
+  };
+}
+
+test("the fish completion knows commands, jobs by name and handles", async (t) => {
+  const { cwd, env } = completing(t);
+  const complete = (line: string): string[] | null => {
+    const script = "sheaf completion fish | source; complete -C $argv[1]";
+    const done = spawnSync("fish", ["--no-config", "-c", script, line], { encoding: "utf8", cwd, env });
+    if (done.error !== undefined) return null;
+    return done.stdout
+      .trim()
+      .split("\n")
+      .map((each) => each.split("\t")[0]!)
+      .sort();
+  };
+  const handles = complete("sheaf show @");
+  if (handles === null) return t.skip("there is no fish here");
+  assert.deepEqual(handles, ["@", "@?sales", "@?words"]);
+  assert.deepEqual(complete("sheaf run wo"), ["words"]);
+  assert.deepEqual(complete("sheaf logs 202602"), ["20260201-120509000-sales-efgh"]);
+  assert.deepEqual(complete("sheaf completion h"), ["handles"]);
+});
+
+test("the zsh completion is a script that zsh can read", async (t) => {
+  const { stdout } = await sheaf(["completion", "zsh"]);
+  const done = spawnSync("zsh", ["-f", "-n"], { encoding: "utf8", input: stdout });
+  if (done.error !== undefined) return t.skip("there is no zsh here");
+  assert.deepEqual([done.status, done.stderr], [0, ""]);
+});
+
 test("the bash completion completes", async (t) => {
   const { stdout } = await sheaf(["completion", "bash"]);
+  const { cwd, env } = completing(t);
   const complete = (line: string): string[] => {
     const words = line.split(" ");
     const script = `${stdout}
+COMP_LINE='${line}'; COMP_POINT=\${#COMP_LINE}
 COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}; _sheaf; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const done = spawnSync("bash", ["--norc", "-c", script], { encoding: "utf8" });
+    const done = spawnSync("bash", ["--norc", "-c", script], { encoding: "utf8", cwd, env });
     if (done.error !== undefined) t.skip("there is no bash");
     assert.equal(done.stderr ?? "", "");
     return (done.stdout ?? "").trim().split("\n").sort();
@@ -133,4 +198,12 @@ COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.l
   assert.deepEqual(complete("sheaf run --no-pro"), ["--no-progress-timeout"]);
   assert.deepEqual(complete("sheaf run --isolate "), ["process", "thread"]);
   assert.deepEqual(complete("sheaf help in"), ["init", "inspect"]);
+  assert.deepEqual(complete("sheaf run w"), ["words"]);
+  assert.deepEqual(complete("sheaf run b"), ["bin", "by hour"]);
+  assert.deepEqual(complete("sheaf run a"), ["a file.ts"]);
+  assert.deepEqual(complete("sheaf run $"), ["$(touch x)"]);
+  assert.ok(!existsSync(join(cwd, "x")), "a job's name was run as a command");
+  assert.deepEqual(complete("sheaf show @"), ["@", "@?sales", "@?words"]);
+  assert.deepEqual(complete("sheaf attach @\\?w"), ["@?words"]);
+  assert.deepEqual(complete("sheaf show 202601"), ["20260131-120509000-words-abcd"]);
 });

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFil
 import { join } from "node:path";
 import { test } from "node:test";
 import { templateNames } from "#src/cli/flags/init-flags.js";
+import { sheafOrigin } from "#src/cli/sheaf-origin.js";
 import { packageRoot, sheaf, sheafBinary, stateDirectory, tempDir } from "./support.js";
 
 /** Puts in place what `npm install` would, without the network. */
@@ -32,11 +33,17 @@ for (const template of templateNames) {
     const tested = spawnSync(process.execPath, ["--test", ...tests], { cwd: project, encoding: "utf8", env });
     assert.equal(tested.status, 0, tested.stdout + tested.stderr);
 
-    // The commands it says come next, with less data.
-    const commands = made.stderr.split("\n").filter((line) => line.startsWith("  sheaf "));
+    // The commands it says come next, with less data; and what its editor would run.
+    const commands = made.stderr.split("\n").filter((line) => line.startsWith("  npx sheaf "));
     assert.ok(commands.length > 0);
+    const { configurations } = JSON.parse(readFileSync(join(project, ".vscode/launch.json"), "utf8")) as {
+      readonly configurations: readonly { readonly args?: readonly string[]; readonly program?: string }[];
+    };
+    const [onOneThread] = configurations;
+    assert.equal(onOneThread!.program, "${workspaceFolder}/node_modules/sheaf/dist/cli/main.js");
+    commands.push(`  npx sheaf ${onOneThread!.args!.join(" ")}`);
     for (const command of commands) {
-      const words = command.trim().replace("10MiB", "20KiB").split(" ").slice(1);
+      const words = command.trim().replace("10MiB", "20KiB").split(" ").slice(2);
       const ran = spawnSync(process.execPath, [sheafBinary, ...words], {
         cwd: project,
         encoding: "utf8",
@@ -48,12 +55,90 @@ for (const template of templateNames) {
   });
 }
 
-test("init writes nothing where anything of it exists", async (t) => {
+test("init leaves files that exist as they are, and says what they lack", async (t) => {
   const cwd = tempDir(t);
-  writeFileSync(join(cwd, "sheaf.json"), "mine");
+  const mine = { "README.md": "mine", ".gitignore": "/out\nnode_modules", "sheaf.json": '{ "jobs": {} }' };
+  for (const [file, text] of Object.entries(mine)) writeFileSync(join(cwd, file), text);
   const { code, stderr } = await sheaf(["init"], { cwd });
-  assert.equal(code, 1);
-  assert.match(stderr, /has sheaf\.json already; nothing was written \[OUTPUT_EXISTS\]/);
-  assert.deepEqual(readdirSync(cwd), ["sheaf.json"]);
-  assert.equal(readFileSync(join(cwd, "sheaf.json"), "utf8"), "mine");
+  assert.equal(code, 0, stderr);
+  for (const [file, text] of Object.entries(mine)) assert.equal(readFileSync(join(cwd, file), "utf8"), text);
+  assert.match(stderr, /^left as they are\n {2}sheaf\.json\n {2}\.gitignore\n {2}README\.md\n/m);
+  assert.match(stderr, /^add to sheaf\.json\n {2}in "jobs": "wordcount": "\.\/jobs\/wordcount\.ts"\n/m);
+  assert.match(stderr, /^add to \.gitignore\n {2}build\/\n\n/m);
+  assert.ok(existsSync(join(cwd, "jobs/wordcount.ts")));
+  const again = await sheaf(["init"], { cwd });
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /has jobs\/wordcount\.ts already; nothing was written \[OUTPUT_EXISTS\]/);
+});
+
+const guests: readonly (readonly [file: string, content: string, next: RegExp])[] = [
+  [
+    "package-lock.json",
+    "{}",
+    /^ {2}npm install sheaf@file:.*\n {2}npx sheaf run wordcount jobs\/wordcount\.ts/m,
+  ],
+  ["pnpm-lock.yaml", "", /^ {2}pnpm add sheaf@file:.*\n {2}pnpm exec sheaf run/m],
+  ["yarn.lock", "", /^ {2}yarn add sheaf@file:.*\n {2}yarn sheaf run/m],
+  ["bun.lock", "", /^ {2}bun add sheaf@file:.*\n {2}bunx sheaf run/m],
+];
+
+test("init adds a job to a project of somebody's, for whichever package manager it has", async (t) => {
+  const cwd = tempDir(t);
+  for (const [file, content, next] of guests) {
+    const project = join(cwd, file.replace(".", "-"));
+    mkdirSync(project);
+    writeFileSync(join(project, "package.json"), '{"name":"mine","dependencies":{}}');
+    writeFileSync(join(project, file), content);
+    const { code, stderr } = await sheaf(["init"], { cwd: project });
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, next);
+    assert.equal(readFileSync(join(project, "package.json"), "utf8"), '{"name":"mine","dependencies":{}}');
+    const made = readdirSync(project, { recursive: true, encoding: "utf8" }).sort();
+    assert.deepEqual(
+      made,
+      [
+        ".vscode",
+        ".vscode/launch.json",
+        file,
+        "jobs",
+        "jobs/tsconfig.json",
+        "jobs/wordcount.ts",
+        "package.json",
+        "sheaf.json",
+      ].sort(),
+    );
+    mkdirSync(join(project, "node_modules"));
+    symlinkSync(packageRoot, join(project, "node_modules/sheaf"));
+    const compiler = join(packageRoot, "node_modules/typescript/bin/tsc");
+    const checked = spawnSync(process.execPath, [compiler, "-p", "jobs"], { cwd: project, encoding: "utf8" });
+    assert.equal(checked.status, 0, checked.stdout);
+  }
+  const inside = join(cwd, "yarn-lock/packages/one");
+  mkdirSync(inside, { recursive: true });
+  writeFileSync(join(inside, "package.json"), '{"dependencies":{"sheaf":"1"}}');
+  writeFileSync(join(inside, "tsconfig.json"), "{}");
+  const { stderr } = await sheaf(["init"], { cwd: inside });
+  assert.match(stderr, /^Next:\n {2}yarn sheaf run/m);
+  assert.ok(!existsSync(join(inside, "jobs/tsconfig.json")));
+});
+
+test("a project asks for the sheaf that made it, wherever that one came from", (t) => {
+  const cwd = tempDir(t);
+  const lies = (place: string, manifest?: object): string => {
+    mkdirSync(join(cwd, place), { recursive: true });
+    if (manifest !== undefined)
+      writeFileSync(join(cwd, place.split("/")[0]!, "package.json"), JSON.stringify(manifest));
+    return join(cwd, place);
+  };
+  const asking = (asked: string, project: string, below = "node_modules/sheaf"): string =>
+    sheafOrigin(lies(`${project}/${below}`, { devDependencies: { sheaf: asked } }));
+  assert.equal(asking("~0.1.2", "a"), "~0.1.2");
+  assert.equal(asking("git+https://example.org/sheaf.git#v1", "b"), "git+https://example.org/sheaf.git#v1");
+  assert.equal(asking("file:../sheaf-0.1.0.tgz", "c"), `file:${join(cwd, "sheaf-0.1.0.tgz")}`);
+  assert.equal(asking("../x.tgz", "d"), `file:${join(cwd, "x.tgz")}`);
+  const inStore = "node_modules/.pnpm/sheaf@file+..+x.tgz/node_modules/sheaf";
+  assert.equal(asking("link:/opt/sheaf", "e", inStore), "file:/opt/sheaf");
+  assert.match(asking("workspace:*", "f"), /^\^\d+\.\d+\.\d+$/);
+  assert.match(sheafOrigin(lies("global/lib/node_modules/sheaf")), /^\^\d+\.\d+\.\d+$/);
+  assert.equal(sheafOrigin(lies("clone of mine")), `file:${join(cwd, "clone of mine")}`);
 });

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { SheafError, describeThrown } from "../../base/errors.ts";
+import { shellWord } from "../../base/shell-word.ts";
 import { ApiClient } from "../../client/api-client.ts";
 import type { NodeView } from "../../protocol/job-view.ts";
 import { isLoopback } from "../../security/host-list.ts";
@@ -88,7 +89,7 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
     await writeTo(world.stderr, `\n${what}\n`);
   }
   const isUsual = tokenFile === tokenFilesIn(coordinatorStateOf(world)).client;
-  const token = isUsual ? "" : `export SHEAF_TOKEN_FILE=${tokenFile}\n`;
+  const token = isUsual ? "" : `export SHEAF_TOKEN_FILE=${shellWord(tokenFile)}\n`;
   const files = tls === null ? "" : exportsOf(tls);
   await writeTo(world.stderr, `\nthe cluster is up; use it with\n\nexport SHEAF_ON=${url}\n${token}${files}`);
   if (flags.host !== undefined && !isLoopback(flags.host)) {
@@ -99,7 +100,8 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
 }
 
 function exportsOf({ ca, cert, key }: TlsFiles): string {
-  return `export SHEAF_TLS_CA=${ca}\nexport SHEAF_TLS_CERT=${cert}\nexport SHEAF_TLS_KEY=${key}\n`;
+  const [one, two, three] = [ca, cert, key].map((path) => shellWord(path));
+  return `export SHEAF_TLS_CA=${one}\nexport SHEAF_TLS_CERT=${two}\nexport SHEAF_TLS_KEY=${three}\n`;
 }
 
 async function down(flags: Given["flags"], file: ClusterFile, world: World): Promise<ExitCode> {

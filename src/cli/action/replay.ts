@@ -15,7 +15,7 @@ export async function run({ flags, positionals, world }: Invocation<typeof repla
   const { stderr } = world;
   const handle = positionals[0] ?? "@";
   const options = {
-    inspect: flags.inspect === true,
+    ...(flags.inspect === undefined ? {} : { inspect: flags.inspect }),
     onLog: (line: string) => void stderr.write(`${line}\n`),
     onInspector: (url: string) =>
       void stderr.write(

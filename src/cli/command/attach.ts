@@ -9,7 +9,7 @@ export const attachCommand: Command<typeof attachFlags> = {
       "end of this command. With --watch it is only looked at.",
     "With -o, --print or --collect the results of a job without a shared output are fetched when it is done.",
   ],
-  arguments: [{ name: "HANDLE", doc: "Job; default @, the latest", required: false }],
+  arguments: [{ name: "HANDLE", doc: "Job; default @, the latest", required: false, complete: "handle" }],
   flags: attachFlags,
   examples: [
     { command: "sheaf attach --on http://10.0.0.5:7077", doc: "The latest job" },

@@ -5,8 +5,11 @@ export const initCommand: Command<typeof initFlags> = {
   name: "init",
   summary: "Write a starter project",
   details: [
-    "Writes a small commented project to DIR: a job, a test of it, sheaf.json, and what TypeScript needs to check them. " +
-      "Nothing that exists is overwritten: then nothing is written at all.",
+    "Writes a small commented project to DIR: a job, a test of it, sheaf.json, what TypeScript needs to check them, and " +
+      "how VS Code debugs them.",
+    "Where DIR has a package.json, only the job is added to that project, with sheaf.json and how to debug it. No file " +
+      "that exists is changed: what it lacks is said. The commands that come next are those of the package manager whose " +
+      "lock file is there.",
   ],
   arguments: [
     {

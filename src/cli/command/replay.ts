@@ -13,7 +13,7 @@ export const replayCommand: Command<typeof replayFlags> = {
       "at which the agents have read it. Of a file that is not here it says which agent has it. Only maps can be " +
       "replayed so: what a reduce has read goes with its job.",
   ],
-  arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @", required: false }],
+  arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @", required: false, complete: "handle" }],
   flags: replayFlags,
   examples: [
     { command: "sheaf replay", doc: "The first failed task of the latest job" },

@@ -9,7 +9,7 @@ export const resultsCommand: Command<typeof resultsFlags> = {
       "sheaf run would have written them. With --print N or --collect the results are printed, one a line: key, tab, " +
       "value; this needs a job that was submitted without -o.",
   ],
-  arguments: [{ name: "HANDLE", doc: "Job; default @, the latest", required: false }],
+  arguments: [{ name: "HANDLE", doc: "Job; default @, the latest", required: false, complete: "handle" }],
   flags: resultsFlags,
   examples: [
     { command: "sheaf results @ -o out", doc: "Fetch those of the latest job" },

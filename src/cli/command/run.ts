@@ -15,7 +15,7 @@ export const runCommand: Command<typeof runFlags> = {
     "Ctrl-C stops the job, removes what it wrote and leaves the output as it was. A second Ctrl-C kills it at once.",
   ],
   arguments: [
-    { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "path" },
+    { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "job" },
     {
       name: "INPUT",
       doc: "Files, directories, globs, or - for standard input",

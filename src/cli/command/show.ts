@@ -8,7 +8,7 @@ export const showCommand: Command<typeof showFlags> = {
     "HANDLE names the job: @ is the latest, @?NAME the latest of that name, anything else the beginning of a job's id. " +
       "With :TASK (@:map-17), or --task, one task is shown with its log.",
   ],
-  arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @", required: false }],
+  arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @", required: false, complete: "handle" }],
   flags: showFlags,
   examples: [
     { command: "sheaf show", doc: "The latest job" },

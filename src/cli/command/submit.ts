@@ -11,7 +11,7 @@ export const submitCommand: Command<typeof submitFlags> = {
       "-o DIR needs a directory that all agents see (--shared).",
   ],
   arguments: [
-    { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "path" },
+    { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "job" },
     {
       name: "INPUT",
       doc: "Files, directories and globs as the agents see them, or agent:/PATH for files of each agent's own",

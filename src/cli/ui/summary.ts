@@ -1,3 +1,4 @@
+import { shellWord } from "../../base/shell-word.ts";
 import { relative } from "node:path";
 import { formatSize } from "../../base/size.ts";
 import type { RunResult } from "../../lifecycle/options.ts";
@@ -145,8 +146,4 @@ function nextCommand(result: RunResult, look: SummaryLook): string | undefined {
 export function displayPath(path: string, cwd: string): string {
   const near = relative(cwd, path);
   return near !== "" && near.length < path.length && !near.startsWith("../../") ? near : path;
-}
-
-function shellWord(text: string): string {
-  return /^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
