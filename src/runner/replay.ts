@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
+import type * as inspectorModule from "node:inspector";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -134,7 +135,7 @@ function checkInputs({ spec, missingInputs, task }: Capsule): void {
   }
 }
 
-type Inspector = typeof import("node:inspector");
+type Inspector = typeof inspectorModule;
 
 async function openInspector(port: number, options: KeptReplayOptions): Promise<Inspector> {
   const inspector = await import("node:inspector");

@@ -126,7 +126,7 @@ function launch(template: Template): string {
   const [, ...words] = run.replace(/ -o \S+/, "").split(" ");
   const common = {
     type: "node",
-    cwd: "\${workspaceFolder}",
+    cwd: "${workspaceFolder}",
     // The code that runs is a bundle outside the workspace.
     resolveSourceMapLocations: ["**"],
     skipFiles: ["<node_internals>/**", "**/node_modules/**"],
@@ -134,7 +134,7 @@ function launch(template: Template): string {
   const sheaf = {
     ...common,
     request: "launch",
-    program: "\${workspaceFolder}/node_modules/sheaf/dist/cli/main.js",
+    program: "${workspaceFolder}/node_modules/sheaf/dist/cli/main.js",
     console: "integratedTerminal",
   };
   return json({
