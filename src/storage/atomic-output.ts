@@ -6,6 +6,7 @@ import { basename, dirname, join, resolve, sep } from "node:path";
 import { promisify } from "node:util";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
+import { checkOwnOutput } from "./own-output.ts";
 
 /*
  * Beside an output directory `out` may lie, while a run works or after one was killed:
@@ -42,7 +43,8 @@ export interface CommitOptions {
  * Called before any task: whether `out` can become the output. First clears away what killed runs have left
  * beside it; an output that one of them had set aside and not yet replaced is put back.
  * @throws SheafError OUTPUT_EXISTS when there is anything at `out` (a link to nothing, too) and `overwrite`
- * is off; OUTPUT_UNWRITABLE when it cannot be created, or overwriting it would remove something in `keep`
+ * is off; OUTPUT_UNWRITABLE when it cannot be created, or overwriting it would remove something in `keep` or
+ * what no job has written
  */
 export async function checkOutput(out: string, options: OutputOptions = {}): Promise<void> {
   if (out === "" || out.includes("\0")) {
@@ -55,6 +57,7 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
   if (!(await exists(path, out))) return;
   if (options.overwrite !== true) throw outputExists(out);
   await checkKept(out, [process.cwd(), ...(options.keep ?? [])]);
+  await checkOwnOutput(path, out);
 }
 
 /**
@@ -112,7 +115,8 @@ export async function discardTempOutput(temp: string): Promise<void> {
  * Makes `temp` the output, at once and durably: its files and directories are synced, then it is renamed to
  * `out`. With `overwrite` what was at `out` is set aside first and removed last; when the swap fails in
  * between it is put back. After a throw `out` is as it was before and `temp` is still there.
- * @throws SheafError OUTPUT_EXISTS when something has appeared at `out`, OUTPUT_UNWRITABLE, DISK_FULL
+ * @throws SheafError OUTPUT_EXISTS when something has appeared at `out`; OUTPUT_UNWRITABLE, with `overwrite`
+ * also when that is no job's output; DISK_FULL
  */
 export async function commitDirectory(temp: string, out: string, options: CommitOptions = {}): Promise<void> {
   const path = resolve(out);
@@ -141,6 +145,8 @@ export async function commitDirectory(temp: string, out: string, options: Commit
 
 async function setAside(temp: string, path: string, out: string, options: CommitOptions): Promise<string> {
   if (options.overwrite !== true) throw outputExists(out);
+  // What is there now may not be what was there when the job began.
+  await checkOwnOutput(path, out);
   try {
     const aside = options.aside ?? (await mkdtemp(`${siblingPrefix(path)}old-${hostTag()}-${process.pid}-`));
     if (options.aside !== undefined) await mkdir(aside, { recursive: true, mode: 0o700 });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import type { RunEvent } from "#src/lifecycle/events.js";
+import { writeOutput } from "../storage/support.js";
 import { sheaf, startSheaf, tempDir } from "./support.js";
 
 const WORDCOUNT = `import { job, sum, text } from "sheaf";
@@ -211,12 +212,11 @@ test("--set reaches the job; unknown parameters and collections get suggestions"
 
 test("an existing output is left alone, and replaced with --overwrite", async (t) => {
   const cwd = workplace(t);
-  mkdirSync(join(cwd, "out"));
-  writeFileSync(join(cwd, "out/mine"), "");
+  writeOutput(join(cwd, "out"), { earlier: "" });
   const refused = await sheaf(["run", "wordcount.ts", "in.txt", "-o", "out"], { cwd });
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /\[OUTPUT_EXISTS\]/);
-  assert.deepEqual(readdirSync(join(cwd, "out")), ["mine"]);
+  assert.deepEqual(readdirSync(join(cwd, "out")).sort(), ["_SUCCESS", "earlier"]);
   const replaced = await sheaf(["run", "wordcount.ts", "in.txt", "-o", "out", "--overwrite", "-p", "1"], {
     cwd,
   });

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { wordCount } from "../runner/support.ts";
+import { successOf } from "../storage/support.ts";
 import { assertDone, assertNoProcess, Place } from "./support.ts";
 
 describe("N5: workers of a run that is killed", () => {
@@ -59,7 +60,7 @@ const killing = `
 `;
 
 describe("N7: a run that is killed in its commit", () => {
-  const old = { "part-00000.tsv": "old\t1\n", _SUCCESS: "{}\n" };
+  const old = { "part-00000.tsv": "old\t1\n", _SUCCESS: successOf(["part-00000.tsv"]) };
 
   for (const [moment, outcome] of [
     ["rename part-00001.tsv after", "old"],

@@ -16,7 +16,8 @@ import {
 import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { wordCount } from "../runner/support.ts";
-import { assertDone, assertFailed, Place } from "./support.ts";
+import { writeOutput } from "../storage/support.ts";
+import { assertFailed, Place } from "./support.ts";
 
 describe("S12: an output that exists", () => {
   for (const [what, make] of [
@@ -24,7 +25,7 @@ describe("S12: an output that exists", () => {
     ["a link to a directory", (path: string) => symlinkSync("elsewhere", path)],
     ["a link to nothing", (path: string) => symlinkSync("nowhere", path)],
   ] as const) {
-    test(`S12: ${what} is refused before any task; --overwrite replaces it, and nothing behind it`, async (t) => {
+    test(`S12: ${what} is refused before any task, with --overwrite too`, async (t) => {
       const place = new Place(t);
       place.file("job.ts", wordCount({ map: 'console.log("a task");' }));
       place.file("in.txt", "a b\n");
@@ -37,9 +38,11 @@ describe("S12: an output that exists", () => {
       assert.match(refused.stderr, /\[OUTPUT_EXISTS\]\n.*--overwrite/);
       assert.ok(!refused.stderr.includes("a task"));
       assert.equal(lstatSync(place.path("out")).ino, before);
-      await assertDone(place, await place.sheaf([...args, "--overwrite"]));
-      assert.ok(lstatSync(place.path("out")).isDirectory());
-      assert.deepEqual(place.lines(), ["a\t1", "b\t1"]);
+      const kept = await place.sheaf([...args, "--overwrite"]);
+      assert.equal(kept.code, 1);
+      assert.match(kept.stderr, /would replace a (file|symbolic link).*\[OUTPUT_UNWRITABLE\]/);
+      assert.ok(!kept.stderr.includes("a task"));
+      assert.equal(lstatSync(place.path("out")).ino, before);
       assert.deepEqual(readdirSync(place.path("elsewhere")), ["precious"]);
     });
   }
@@ -52,7 +55,7 @@ describe("S12: an output that exists", () => {
     );
     place.file("in.txt", "a b\n");
     place.file("gate/x", "");
-    place.file("out/part-00000.tsv", "old\t1\n");
+    writeOutput(place.path("out"), { "part-00000.tsv": "old\t1\n" });
     const run = place.start(["run", "job.ts", "in.txt", "-o", "out", "--overwrite"]);
     await run.until("at work");
     assert.deepEqual(place.lines(), ["old\t1"]);
@@ -208,7 +211,8 @@ describe("S15: what a killed run leaves", () => {
       const place = new Place(t);
       place.file("job.ts", killing);
       place.file("in.txt", "a b\n");
-      if (args.includes("--overwrite" as never)) place.file("out/part-00000.tsv", "old\t1\n");
+      if (args.includes("--overwrite" as never))
+        writeOutput(place.path("out"), { "part-00000.tsv": "old\t1\n" });
       place.own("scratch");
       mkdirSync(place.path("scratch"));
       const stale = (): string[] => readdirSync(place.path(where)).filter((name) => name.includes("sheaf-"));

@@ -20,6 +20,7 @@ import { commitOutput } from "#src/lifecycle/commit.js";
 import type { CommitPlan, Outputs } from "#src/lifecycle/commit.js";
 import { jobSibling, putAsideBack } from "#src/storage/atomic-output.js";
 import type { TaskSuccess } from "#src/task/task-spec.js";
+import { writeOutput } from "../storage/support.ts";
 
 const changing = ["mkdir", "rename", "writeFile", "copyFile", "rm", "chmod", "mkdtemp", "open"] as const;
 
@@ -67,8 +68,7 @@ class Place {
   constructor(t: TestContext, overwrite: boolean) {
     t.after(() => rmSync(this.root, { recursive: true, force: true }));
     if (overwrite) {
-      mkdirSync(this.output);
-      writeFileSync(join(this.output, "old"), "old");
+      writeOutput(this.output, { old: "old" });
     }
     this.plan = {
       name: "words",

@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
+import { writeOutput } from "../storage/support.ts";
 import { assertCounted, assertFailed, Bench, expectedLines, inputText, wordCount } from "./support.ts";
 
 /** Job text whose map uses the file system. */
@@ -179,14 +180,13 @@ describe("S12: an output that exists", () => {
   test("--overwrite swaps it when the job has succeeded, and keeps it when the job fails", async (t) => {
     const bench = new Bench(t);
     const inputs = bench.file("in.txt", inputText);
-    mkdirSync(bench.output);
-    writeFileSync(join(bench.output, "precious"), "");
+    writeOutput(bench.output, { precious: "" });
     const failed = await bench.run(wordCount({ reduce: 'throw new Error("no");' }), {
       inputs,
       overwrite: true,
     });
     assert.equal(failed.status, "FAILED");
-    assert.deepEqual([bench.left(), readdirSync(bench.output)], [["out"], ["precious"]]);
+    assert.deepEqual([bench.left(), readdirSync(bench.output)], [["out"], ["_SUCCESS", "precious"]]);
     assertCounted(bench, await bench.run(wordCount(), { inputs, overwrite: true }));
     assert.equal(existsSync(join(bench.output, "precious")), false);
   });

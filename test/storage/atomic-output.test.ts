@@ -20,6 +20,7 @@ import {
 } from "#src/storage/atomic-output.js";
 import { asSheafError } from "#src/storage/fs-error.js";
 import { directory } from "../format/support.ts";
+import { writeOutput } from "./support.ts";
 
 async function filledTemp(out: string, content = "new"): Promise<string> {
   const temp = await createTempOutput(out);
@@ -55,18 +56,83 @@ test("anything at the output path is OUTPUT_EXISTS: empty and full directories, 
     const temp = await filledTemp(out);
     await assert.rejects(commitDirectory(temp, out), { code: "OUTPUT_EXISTS" }, name);
     await discardTempOutput(temp);
-    await checkOutput(out, { overwrite: true });
-    await commitDirectory(await filledTemp(out), out, { overwrite: true });
-    assert.equal(readFileSync(join(out, "byCity/part-00000"), "utf8"), "new", name);
   }
   assert.deepEqual(readdirSync(parent).toSorted(), ["dangling", "empty", "file", "full", "link"]);
-  assert.equal(existsSync(join(parent, "full/x")), false);
 });
+
+test("overwriting replaces what a job has written, and empty directories", async (t) => {
+  const parent = directory(t);
+  mkdirSync(join(parent, "empty"));
+  writeOutput(join(parent, "plain"), { "part-00000.tsv": "old" });
+  writeOutput(join(parent, "collections"), { "a/part-00000.tsv": "old", "b/part-00000.csv": "old" });
+  // A collection of no results, bad records, and what file managers leave.
+  mkdirSync(join(parent, "collections/c"));
+  mkdirSync(join(parent, "collections/_bad"));
+  writeFileSync(join(parent, "collections/_bad/part-00000.jsonl"), "");
+  writeFileSync(join(parent, "collections/a/.DS_Store"), "");
+  for (const name of ["empty", "plain", "collections"]) {
+    const out = join(parent, name);
+    await checkOutput(out, { overwrite: true });
+    await commitDirectory(await filledTemp(out), out, { overwrite: true });
+    assert.deepEqual(readdirSync(out), ["byCity"], name);
+    assert.equal(readFileSync(join(out, "byCity/part-00000"), "utf8"), "new", name);
+  }
+  assert.deepEqual(readdirSync(parent).toSorted(), ["collections", "empty", "plain"]);
+});
+
+test("overwriting never replaces anything else, and says what is in the way", async (t) => {
+  const parent = directory(t);
+  const make = (name: string, files: Record<string, string>): void => {
+    for (const [file, content] of Object.entries(files)) {
+      mkdirSync(join(parent, name, file, ".."), { recursive: true });
+      writeFileSync(join(parent, name, file), content);
+    }
+  };
+  make("source", { "src/index.ts": "code" });
+  make("hadoop", { _SUCCESS: "", "part-r-00000": "old" });
+  make("other", { _SUCCESS: "{}", "part-00000.tsv": "old" });
+  make("text", { _SUCCESS: "yes", x: "" });
+  writeOutput(join(parent, "notes"), { "part-00000.tsv": "old" });
+  make("notes", { "NOTES.md": "mine" });
+  writeOutput(join(parent, "deep"), { "a/part-00000.tsv": "old" });
+  make("deep", { "a/more/mine": "" });
+  writeOutput(join(parent, "git"), { "part-00000.tsv": "old" });
+  make("git", { ".git/HEAD": "" });
+  writeOutput(join(parent, "real"), { "part-00000.tsv": "old" });
+  symlinkSync("real", join(parent, "link"));
+  symlinkSync("nothing", join(parent, "dangling"));
+  make(".", { file: "mine" });
+  const inTheWay: Record<string, RegExp> = {
+    source: /would remove .*source\/src: there is no _SUCCESS of a job beside it/,
+    hadoop: /would remove .*hadoop\/_SUCCESS: there is no _SUCCESS of a job/,
+    other: /would remove/,
+    text: /would remove/,
+    notes: /would remove .*notes\/NOTES.md: which the job there has not written/,
+    deep: /would remove .*deep\/a\/more/,
+    git: /would remove .*git\/\.git/,
+    link: /would replace a symbolic link/,
+    dangling: /would replace a symbolic link/,
+    file: /would replace a file/,
+  };
+  const before = listed(parent);
+  for (const [name, message] of Object.entries(inTheWay)) {
+    const out = join(parent, name);
+    const refused = { code: "OUTPUT_UNWRITABLE", message };
+    await assert.rejects(checkOutput(out, { overwrite: true }), refused, name);
+    const temp = await filledTemp(out);
+    await assert.rejects(commitDirectory(temp, out, { overwrite: true }), refused, name);
+    await discardTempOutput(temp);
+  }
+  assert.deepEqual(listed(parent), before);
+});
+
+const listed = (root: string): string[] =>
+  readdirSync(root, { recursive: true, encoding: "utf8" }).toSorted();
 
 test("when the swap fails half-way the earlier output is put back", async (t) => {
   const out = join(directory(t), "out");
-  mkdirSync(join(out, "inner"), { recursive: true });
-  writeFileSync(join(out, "old"), "old");
+  writeOutput(out, { old: "old" });
+  mkdirSync(join(out, "inner"));
   // The new directory lies in the old one, so it is gone from its path once the old one is set aside.
   const committing = commitDirectory(join(out, "inner"), out, { overwrite: true });
   await assert.rejects(committing, { code: "OUTPUT_UNWRITABLE" });
