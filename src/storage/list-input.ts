@@ -1,20 +1,11 @@
 import type { Stats } from "node:fs";
-import { readdir, realpath, stat } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
-import type * as Tinyglobby from "tinyglobby";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
-
-// Loaded when a path first looks like a pattern: most runs name files, and should not wait for it.
-const load = createRequire(import.meta.url);
-const globber = (): typeof Tinyglobby => load("tinyglobby") as typeof Tinyglobby;
-const SPECIAL = /[*?[\]{}()!+@]/;
-
-function isDynamicPattern(path: string): boolean {
-  return SPECIAL.test(path) && globber().isDynamicPattern(path);
-}
+import { expandBraces, type Glob, globMatches, isPattern, parseGlob } from "./glob.ts";
+import { isOwnDescriptor, isStream } from "./stream-file.ts";
 
 export interface InputFile {
   /** Absolute path. */
@@ -23,6 +14,14 @@ export interface InputFile {
   readonly name: string;
   readonly bytes: number;
   readonly mtimeMs: number;
+  /**
+   * Where it lies below the input it was reached by (the directory given, the fixed part of a pattern), with
+   * a number when several files lie so: the same however the input is spelled, from wherever. What
+   * `--sample` knows the file by. Default: its name.
+   */
+  readonly place?: string;
+  /** Its bytes come once, or their number is known only when they have come: see isStream. */
+  readonly isStream?: true;
   /**
    * Where its bytes lie, for a storage that knows: what is read there is read from the host's own disks. Left
    * out: no host is nearer than another, as with files of this machine and mounts that all see.
@@ -37,57 +36,105 @@ export interface HeldRange {
   readonly hosts: readonly string[];
 }
 
+export interface ListOptions {
+  /** Base of relative paths. Default: the current directory. */
+  readonly cwd?: string;
+  /** Called for every file; what it throws ends the listing. */
+  readonly step?: (() => void) | undefined;
+  /** Whether FIFOs and the like are listed when named, with `isStream`. Default false: they are refused. */
+  readonly streams?: boolean;
+}
+
 const STATS_AT_ONCE = 64;
 
 /**
  * The regular files that user paths mean, sorted by the bytes of their absolute paths, each once (also when
  * links lead to it twice). A path is a file, a directory (all files below it, except names that begin with
- * "." or "_"), or a glob; what exists under a literal name is taken as that name. Links are followed. Never
- * opens a file, so never blocks on one. `step` is called for every file; what it throws ends the listing.
- * @throws SheafError INPUT_MISSING when a path means nothing, INPUT_UNREADABLE for FIFOs, sockets, devices,
- * link loops
+ * "." or "_"), or a pattern as bash reads them (see glob.ts); what exists under a literal name is taken as
+ * that name. Links are followed. Never blocks on a FIFO.
+ * @throws SheafError INPUT_MISSING when a path means nothing, INPUT_UNREADABLE for sockets, devices, links to
+ * nothing, link loops and, without `streams`, FIFOs; USAGE for an address (http://, s3://)
  */
-export async function listInput(
-  paths: readonly string[],
-  options: { readonly cwd?: string; readonly step?: (() => void) | undefined } = {},
-): Promise<InputFile[]> {
+export async function listInput(paths: readonly string[], options: ListOptions = {}): Promise<InputFile[]> {
   const cwd = options.cwd ?? process.cwd();
   const found = new Map<string, Found>();
-  const add: Add = (path, name, status) => {
+  const add: Add = async ({ path, name, place }, status) => {
     options.step?.();
-    if (found.has(path)) return;
-    const file = { path, name, bytes: status.size, mtimeMs: status.mtimeMs };
-    found.set(path, { file, key: Buffer.from(path), inode: `${status.dev}:${status.ino}` });
+    const known = found.get(path);
+    if (known !== undefined) {
+      // Reached twice: by the longer way, which does not depend on what was given first.
+      if (isFurther(place, known.place)) found.set(path, { ...known, place });
+      return;
+    }
+    const streams = await isStream(path, status);
+    if (streams && options.streams !== true) throw streamRefused(name, status);
+    const file = {
+      path,
+      name,
+      bytes: status.size,
+      mtimeMs: status.mtimeMs,
+      ...(streams && { isStream: true as const }),
+    };
+    // The number of a descriptor says nothing of what is behind it.
+    found.set(path, {
+      file,
+      place: isOwnDescriptor(path) ? "-" : place,
+      key: Buffer.from(path),
+      inode: `${status.dev}:${status.ino}`,
+    });
   };
   for (const given of paths) await addPath(given, cwd, add);
   const sorted = [...found.values()].toSorted((a, b) => Buffer.compare(a.key, b.key));
-  return withoutLinked(sorted);
+  return numbered(await withoutLinked(sorted));
 }
 
 interface Found {
   readonly file: InputFile;
+  readonly place: string;
   /** The path's bytes: encoded once, not once per comparison. */
   readonly key: Buffer;
   readonly inode: string;
 }
 
-type Add = (path: string, name: string, status: Stats) => void;
+interface Place {
+  /** Absolute. */
+  readonly path: string;
+  readonly name: string;
+  readonly place: string;
+}
+
+type Add = (place: Place, status: Stats) => Promise<void>;
+
+function isFurther(place: string, than: string): boolean {
+  return place.length === than.length ? place > than : place.length > than.length;
+}
 
 /** Leaves out files that were reached a second time over links. Hard links are files of their own. */
-async function withoutLinked(sorted: readonly Found[]): Promise<InputFile[]> {
+async function withoutLinked(sorted: readonly Found[]): Promise<Found[]> {
   const count = new Map<string, number>();
   for (const { inode } of sorted) count.set(inode, (count.get(inode) ?? 0) + 1);
   const seen = new Set<string>();
-  const files: InputFile[] = [];
-  for (const { file, inode } of sorted) {
-    if (count.get(inode)! > 1) {
-      const real = await realpath(file.path);
+  const files: Found[] = [];
+  for (const one of sorted) {
+    if (count.get(one.inode)! > 1) {
+      // What is behind /dev/fd has no path of its own.
+      const real = await realpath(one.file.path).catch(() => one.file.path);
       if (seen.has(real)) continue;
       seen.add(real);
     }
-    files.push(file);
+    files.push(one);
   }
   return files;
+}
+
+/** Files that lie alike below different inputs are told apart by their order. */
+function numbered(files: readonly Found[]): InputFile[] {
+  const count = new Map<string, number>();
+  return files.map(({ file, place }) => {
+    const before = count.get(place) ?? 0;
+    count.set(place, before + 1);
+    return { ...file, place: before === 0 ? place : `${place}\0${before}` };
+  });
 }
 
 async function addPath(given: string, cwd: string, add: Add): Promise<void> {
@@ -98,29 +145,57 @@ async function addPath(given: string, cwd: string, add: Add): Promise<void> {
   }
   const path = resolve(cwd, given);
   const status = await statOrNull(path, given);
-  if (status !== null) return addExisting(path, given, status, add);
-  const matches = isDynamicPattern(given) ? await globMatches(given, cwd) : [];
+  if (status !== null) return addExisting({ path, name: given, place: basename(path) }, status, add);
+  refuseAddress(given);
+  if (!isPattern(given)) throw await missing(given, path);
+  const words = expandBraces(given).filter((word) => word !== "");
+  let count = 0;
+  for (const word of words) count += await addWord(parseGlob(word), word, cwd, add);
+  if (count === 0) throw await missing(given, path);
+}
+
+/** Adds what one word matches; returns how much that is. */
+async function addWord(glob: Glob, word: string, cwd: string, add: Add): Promise<number> {
+  const matches = await globMatches(glob, cwd);
+  // As in bash a word without a wildcard stands for itself, whether it is there or not.
+  if (matches.length === 0 && glob.segments.length === 0)
+    throw await missing(glob.base, resolve(cwd, glob.base));
+  const base = resolve(cwd, glob.base === "" ? "." : glob.base);
   for (const match of matches) {
-    const name = isAbsolute(given) ? match : relative(cwd, match);
-    const matched = await statOrNull(match, name);
-    if (matched === null) throw dangling(name);
-    if (matched.isFile()) add(match, name, matched);
+    const path = resolve(cwd, match);
+    const name = isAbsolute(word) ? path : relative(cwd, path);
+    const status = await statOrNull(path, name);
+    if (status === null) throw dangling(name);
+    const place = path === base ? basename(path) : relative(base, path);
+    await addExisting({ path, name, place }, status, add, glob.segments.length === 0);
   }
-  if (matches.length === 0) throw await missing(given, path);
+  return matches.length;
 }
 
-async function addExisting(path: string, name: string, status: Stats, add: Add): Promise<void> {
-  if (status.isDirectory()) return addDirectory(path, name, [], add);
-  if (!status.isFile()) {
-    throw new SheafError("INPUT_UNREADABLE", `input ${quotePath(name)} is ${kindOf(status)}, not a file`, {
-      hint: "Give regular files or directories; pipe a stream into standard input and give - as the input.",
-      details: { path: name },
-    });
+/** @param isGiven false: found by a wildcard; a socket or a device among what matches is no error */
+async function addExisting(at: Place, status: Stats, add: Add, isGiven = true): Promise<void> {
+  const { path, name, place } = at;
+  if (status.isDirectory()) {
+    const prefix = isGiven ? "" : place;
+    const found = await addDirectory({ path, name, place: prefix }, [], add);
+    if (found.files === 0 && found.hidden > 0 && isGiven) throw allHidden(name, found.hidden);
+    return;
   }
-  add(path, name, status);
+  if (status.isFile() || (status.isFIFO() && isGiven)) return add(at, status);
+  if (!isGiven) return;
+  throw new SheafError("INPUT_UNREADABLE", `input ${quotePath(name)} is ${kindOf(status)}, not a file`, {
+    hint: "Give regular files or directories; pipe a stream into standard input and give - as the input.",
+    details: { path: name },
+  });
 }
 
-async function addDirectory(path: string, name: string, above: readonly string[], add: Add): Promise<void> {
+interface Listed {
+  files: number;
+  hidden: number;
+}
+
+async function addDirectory(at: Place, above: readonly string[], add: Add): Promise<Listed> {
+  const { path, name } = at;
   const real = await realpath(path).catch((error: unknown) => {
     throw asSheafError(error, { path: name, doing: "list" });
   });
@@ -138,43 +213,39 @@ async function addDirectory(path: string, name: string, above: readonly string[]
     throw asSheafError(error, { path: name, doing: "list" });
   });
   const wanted = names.filter((child) => !child.startsWith(".") && !child.startsWith("_"));
-  for (let at = 0; at < wanted.length; at += STATS_AT_ONCE) {
-    const some = wanted.slice(at, at + STATS_AT_ONCE);
+  // Nothing beside _SUCCESS is the output of a job that had none.
+  const hidden = names.includes("_SUCCESS") ? 0 : names.length - wanted.length;
+  const listed: Listed = { files: 0, hidden };
+  for (let from = 0; from < wanted.length; from += STATS_AT_ONCE) {
+    const some = wanted.slice(from, from + STATS_AT_ONCE);
     const statuses = await Promise.all(some.map((child) => statOrNull(join(path, child), join(name, child))));
     for (const [i, child] of some.entries()) {
       const status = statuses[i];
-      const childName = join(name, child);
-      if (!status) throw dangling(childName);
-      if (status.isDirectory()) await addDirectory(join(path, child), childName, [...above, real], add);
-      else if (status.isFile()) add(join(path, child), childName, status);
+      const below = { path: join(path, child), name: join(name, child), place: join(at.place, child) };
+      if (!status) throw dangling(below.name);
+      if (status.isDirectory()) {
+        const inside = await addDirectory(below, [...above, real], add);
+        listed.files += inside.files;
+        listed.hidden += inside.hidden;
+      } else if (status.isFile()) {
+        listed.files++;
+        await add(below, status);
+      }
     }
   }
+  return listed;
 }
 
-/**
- * Absolute paths; wildcards do not match names that begin with "." or "_" unless the pattern says so itself.
- */
-async function globMatches(pattern: string, cwd: string): Promise<string[]> {
-  // A directory that matches means what lies below it; following links, glob lists only files.
-  const found = await globber().glob([pattern, `${pattern.replace(/\/+$/, "")}/**`], {
-    cwd: isAbsolute(pattern) ? "/" : cwd,
-    absolute: true,
-    expandDirectories: false,
-    followSymbolicLinks: true,
-  });
-  const segments = pattern.split("/");
-  const fixed = segments.slice(
-    0,
-    segments.findIndex((segment) => isDynamicPattern(segment)),
+function allHidden(name: string, count: number): SheafError {
+  const what = count === 1 ? "one name" : `${count} names`;
+  return new SheafError(
+    "INPUT_MISSING",
+    `every file of ${quotePath(name)} is hidden: ${what} in it, all beginning with "." or "_"`,
+    {
+      hint: `Name what is wanted, as '${join(name, "_*")}' does.`,
+      details: { path: name },
+    },
   );
-  const base = resolve(cwd, fixed.join("/") || (isAbsolute(pattern) ? "/" : "."));
-  const asked = segments.some((segment) => segment.startsWith("_"));
-  const hidden = (match: string): boolean =>
-    !asked &&
-    relative(base, match)
-      .split("/")
-      .some((segment) => segment.startsWith("_"));
-  return found.filter((match) => !hidden(match));
 }
 
 async function statOrNull(path: string, name: string): Promise<Stats | null> {
@@ -183,7 +254,7 @@ async function statOrNull(path: string, name: string): Promise<Stats | null> {
   } catch (error) {
     const errno = errnoOf(error);
     // A glob may well be longer than any name can be, or look like a path below a file.
-    if (errno === "ENOENT" || ((errno === "ENAMETOOLONG" || errno === "ENOTDIR") && isDynamicPattern(name)))
+    if (errno === "ENOENT" || ((errno === "ENAMETOOLONG" || errno === "ENOTDIR") && isPattern(name)))
       return null;
     throw asSheafError(error, { path: name, doing: "list" });
   }
@@ -198,10 +269,38 @@ function dangling(name: string): SheafError {
   });
 }
 
+/** What reads an address, with ADDRESS for it, by its scheme. */
+const FETCHERS: Readonly<Record<string, string>> = {
+  http: "curl -fsSL ADDRESS",
+  https: "curl -fsSL ADDRESS",
+  ftp: "curl -fsSL ADDRESS",
+  s3: "aws s3 cp ADDRESS -",
+  s3a: "aws s3 cp ADDRESS -",
+  gs: "gcloud storage cat ADDRESS",
+  hdfs: "hdfs dfs -cat ADDRESS",
+  file: "",
+};
+
+/**
+ * Refuses what is an address and no path, as http://host/file is.
+ * @throws SheafError USAGE
+ */
+export function refuseAddress(given: string): void {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(given)?.[1]?.toLowerCase();
+  if (scheme === undefined) return;
+  const fetcher = FETCHERS[scheme];
+  const fetched = `${(fetcher ?? "FETCH ADDRESS").replace("ADDRESS", `'${given}'`)} | sheaf run job.ts -`;
+  throw new SheafError("USAGE", `input ${quotePath(given)} is an address, and sheaf reads files`, {
+    hint: scheme === "file" ? "Give the path alone." : `Fetch it first, or pipe it in: ${fetched}`,
+  });
+}
+
 async function missing(given: string, path: string): Promise<SheafError> {
-  if (isDynamicPattern(given)) {
+  const link = await lstat(path).catch(() => null);
+  if (link !== null) return dangling(given);
+  if (isPattern(given)) {
     return new SheafError("INPUT_MISSING", `no file matches ${quotePath(given)}`, {
-      hint: 'Wildcards do not match names that begin with "." or "_". Quote patterns in the shell.',
+      hint: patternHint(given),
       details: { path: given },
     });
   }
@@ -219,8 +318,27 @@ async function missing(given: string, path: string): Promise<SheafError> {
   });
 }
 
+function patternHint(given: string): string {
+  if (/[?*+@!]\(/.test(given))
+    return "Parentheses stand for themselves, as in bash without extglob; use {a,b}.";
+  if (given.includes("["))
+    return "In a pattern [ab] is one character, a or b; write \\[ for a bracket itself.";
+  return 'Wildcards do not match names that begin with "." or "_". Quote patterns in the shell.';
+}
+
+function streamRefused(name: string, status: Stats): SheafError {
+  const what = status.isFIFO() ? "a FIFO" : "a file whose bytes come only once, or whose size is not known";
+  return new SheafError(
+    "INPUT_UNREADABLE",
+    `input ${quotePath(name)} is ${what}, which can be read here only`,
+    {
+      hint: "Copy it to a regular file that all can read, and give that, or run the job on this machine alone.",
+      details: { path: name },
+    },
+  );
+}
+
 function kindOf(status: Stats): string {
-  if (status.isFIFO()) return "a FIFO";
   if (status.isSocket()) return "a socket";
   if (status.isCharacterDevice() || status.isBlockDevice()) return "a device";
   return "something else";

@@ -1,5 +1,6 @@
 import { constants, fstat, read } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { crc32c } from "@node-rs/crc32";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 
@@ -11,6 +12,11 @@ export interface PlannedFile {
   readonly name: string;
   readonly fileBytes: number;
   readonly mtimeMs: number;
+  /**
+   * Given: others may append to the file while it is read, so only its first `fileBytes` bytes have to stay
+   * as they were. What fingerprintOf says of them; 0: not known yet.
+   */
+  readonly growing?: number;
 }
 
 /** Reads stretches of one file and notices when it is no longer the file that was planned. */
@@ -21,8 +27,8 @@ export interface RangeReader {
    */
   read(target: Uint8Array, at: number): Promise<void>;
   /**
-   * Compares size and mtime with the plan again; called when the last byte was read. @throws SheafError
-   * INPUT_CHANGED
+   * Compares size and mtime with the plan again, or of a growing file what it begins and ended with; called
+   * when the last byte was read. @throws SheafError INPUT_CHANGED
    */
   verify(): Promise<void>;
   /** Never throws; a second call does nothing. */
@@ -34,7 +40,7 @@ export interface RangeReader {
  * @throws SheafError INPUT_CHANGED when it vanished or its size or mtime differs, INPUT_UNREADABLE when it
  * cannot be opened
  */
-export async function openRange(file: PlannedFile): Promise<RangeReader> {
+export async function openRange(file: PlannedFile): Promise<FileRange> {
   let handle: FileHandle;
   try {
     // A FIFO that took the file's place must not block the open.
@@ -52,6 +58,9 @@ export async function openRange(file: PlannedFile): Promise<RangeReader> {
   }
   return reader;
 }
+
+/** Of a growing file's begin and end; see fingerprintOf. */
+const PRINTED_BYTES = 4096;
 
 class FileRange implements RangeReader {
   readonly #file: PlannedFile;
@@ -94,8 +103,26 @@ class FileRange implements RangeReader {
     );
     const file = this.#file;
     if (!isFile) throw changed(file, "it is no longer a regular file");
+    if (file.growing !== undefined) {
+      if (size < file.fileBytes) throw changed(file, `it shrank from ${file.fileBytes} bytes to ${size}`);
+      // Nothing was written since, or what was planned is still to be looked at.
+      if (mtimeMs === file.mtimeMs || file.growing === 0) return;
+      if ((await this.fingerprint()) !== file.growing) throw changed(file, "what it had before is not there");
+      return;
+    }
     if (size !== file.fileBytes) throw changed(file, `it has ${size} bytes, ${file.fileBytes} were expected`);
     if (mtimeMs !== file.mtimeMs) throw changed(file, "it was written to");
+  }
+
+  /** See fingerprintOf. */
+  async fingerprint(): Promise<number> {
+    const { fileBytes } = this.#file;
+    const bytes = Buffer.alloc(Math.min(fileBytes, PRINTED_BYTES));
+    await this.read(bytes, 0);
+    const first = crc32c(bytes);
+    await this.read(bytes, fileBytes - bytes.length);
+    // 0 is for what is not known.
+    return crc32c(bytes, first) || 1;
   }
 
   async close(): Promise<void> {
@@ -110,9 +137,27 @@ class FileRange implements RangeReader {
   }
 }
 
+/**
+ * A checksum of the first and last 4 KiB of a planned file: a log that was emptied, replaced or written anew
+ * has another one, one that was appended to has not.
+ * @throws SheafError as openRange
+ */
+export async function fingerprintOf(file: PlannedFile): Promise<number> {
+  const range = await openRange(file);
+  try {
+    return await range.fingerprint();
+  } finally {
+    await range.close();
+  }
+}
+
 function changed(file: PlannedFile, what: string, cause?: unknown): SheafError {
   return new SheafError("INPUT_CHANGED", `input ${quotePath(file.name)} changed while the job ran: ${what}`, {
-    hint: "Nothing was committed. Run again when nothing writes to the input any more, or on a copy of it.",
+    hint:
+      file.growing === undefined
+        ? "Nothing was committed. Run again when nothing writes to it any more, or on a copy of it; a log " +
+          "that is only appended to can be read to its present end with --growing."
+        : "Nothing was committed. --growing reads what is only appended to; run again on a copy of it.",
     details: { path: file.name },
     cause,
   });

@@ -117,3 +117,78 @@ test("links are followed, by globs too, and what they lead to twice is read once
   symlinkSync(".", join(cwd, "real/self"));
   assert.deepEqual(await names("**/a"), ["link/a"]);
 });
+
+test("a link to nothing is the same error by its name, in a directory and by a pattern", async (t) => {
+  const cwd = directory(t);
+  tree(cwd, ["d/a"]);
+  symlinkSync("gone", join(cwd, "d/dangling"));
+  for (const input of ["d", "d/*", "d/dang*", "d/**", "d/dangling", "d/{a,dangling}"]) {
+    await assert.rejects(
+      listInput([input], { cwd }),
+      { code: "INPUT_UNREADABLE", message: "input d/dangling is a link to nothing, or was just removed" },
+      input,
+    );
+  }
+});
+
+test("a directory of nothing but hidden files is an error; an empty one, and a job's empty output, are not", async (t) => {
+  const cwd = directory(t);
+  tree(cwd, ["hidden/.a", "hidden/deep/_b", "output/_SUCCESS", "both/.a", "both/b"]);
+  mkdirSync(join(cwd, "empty"));
+  await assert.rejects(listInput(["hidden"], { cwd }), {
+    code: "INPUT_MISSING",
+    message: 'every file of hidden is hidden: 2 names in it, all beginning with "." or "_"',
+  });
+  assert.deepEqual(await listInput(["empty", "output"], { cwd }), []);
+  assert.equal((await listInput(["both"], { cwd })).length, 1);
+  assert.equal((await listInput(["hidden/.*", "hidden/*/_*"], { cwd })).length, 2);
+});
+
+test("parentheses, braces without a comma and what follows a backslash stand for themselves", async (t) => {
+  const cwd = directory(t);
+  const names = [
+    "report (1)/a.csv",
+    "report (2)/a.csv",
+    "{id}/a.csv",
+    "[x]/a.csv",
+    "1/a.csv",
+    "3/a.csv",
+    "a*b",
+    "axb",
+  ];
+  tree(cwd, names);
+  const found = async (...inputs: string[]): Promise<string[]> =>
+    (await listInput(inputs, { cwd })).map(({ name }) => name);
+  assert.deepEqual(await found("report (1)/*"), ["report (1)/a.csv"]);
+  assert.deepEqual(await found("report (?)/*.csv"), ["report (1)/a.csv", "report (2)/a.csv"]);
+  assert.deepEqual(await found("{id}/*.csv"), ["{id}/a.csv"]);
+  assert.deepEqual(await found("\\[x\\]/*"), ["[x]/a.csv"]);
+  assert.deepEqual(await found("[[]x]/*"), ["[x]/a.csv"]);
+  assert.deepEqual(await found("[[:digit:]]/*"), ["1/a.csv", "3/a.csv"]);
+  assert.deepEqual(await found("a\\*b"), ["a*b"]);
+  assert.deepEqual(await found("a*b"), ["a*b"], "what exists is taken by its name");
+  assert.deepEqual(await found("a?b"), ["a*b", "axb"]);
+  // As in bash a word without a wildcard stands for itself, and 2 is not there.
+  await assert.rejects(found("{1..3}/a.csv"), { code: "INPUT_MISSING", message: "no such input: 2/a.csv" });
+  assert.deepEqual(await found("{1..3}/*.csv"), ["1/a.csv", "3/a.csv"]);
+  await assert.rejects(found("+(1|2)/*"), { code: "INPUT_MISSING", hint: /extglob/ });
+  await assert.rejects(found("[y]/*"), { code: "INPUT_MISSING", hint: /\\\[/ });
+  await assert.rejects(found("{1..999999999}"), { code: "INPUT_MISSING" });
+  await assert.rejects(found("{1..999}{1..999}"), { code: "USAGE" });
+});
+
+test("an address is told from a path, with what fetches it", async (t) => {
+  const cwd = directory(t);
+  for (const [address, hint] of [
+    ["https://example.org/a.csv", "curl -fsSL 'https://example.org/a.csv' | sheaf run job.ts -"],
+    ["s3://bucket/a.csv", "aws s3 cp 's3://bucket/a.csv' - | sheaf run job.ts -"],
+    ["hdfs://name/a", "hdfs dfs -cat 'hdfs://name/a' | sheaf run job.ts -"],
+  ] as const) {
+    await assert.rejects(listInput([address], { cwd }), {
+      code: "USAGE",
+      hint: `Fetch it first, or pipe it in: ${hint}`,
+    });
+  }
+  tree(cwd, ["http:/x/y"]);
+  assert.equal((await listInput(["http://x/y"], { cwd })).length, 1, "a path that exists is one");
+});
