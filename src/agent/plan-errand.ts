@@ -38,11 +38,16 @@ export async function planErrand(
     .filter((input) => input.startsWith(agentPrefix) === agentLocal)
     .map((input) => (agentLocal ? input.slice(agentPrefix.length) : input));
   const listed = await listInside(paths, roots, agentLocal, step);
-  const files = agentLocal ? listed.map((file) => ({ ...file, name: `${agent}:${file.path}` })) : listed;
+  const files = agentLocal ? listed.map((file) => localFile(file, agent)) : listed;
   const planned = await cut(errand, files, step);
   step();
   if (staging !== null) await prepareOutput(staging, overwrite, files);
   return planned;
+}
+
+/** Agents may have files of the same names: each one's are its own. */
+function localFile(file: InputFile, agent: string): InputFile {
+  return { ...file, name: `${agent}:${file.path}`, place: `${agent}:${file.place ?? file.path}` };
 }
 
 async function prepareOutput(
@@ -69,17 +74,19 @@ async function cut(errand: PlanErrand, files: readonly InputFile[], step: () => 
     workers,
     mappers: options.mappers,
     partitions: options.partitions,
+    growing: options.growing ?? false,
     step,
   });
   return plannedOf(plan);
 }
 
 function plannedOf(plan: JobPlan): Planned {
-  const { tasks, files, bytes, partitions } = plan;
+  const { tasks, files, bytes, partitions, warnings } = plan;
   // What schemas imply is not readonly; nobody writes to it.
   const splits = tasks.map as Planned["splits"];
   const sample = tasks.sample as Planned["sample"];
-  return { kind: "planned", splits, sample, files, bytes, partitions: [...partitions] };
+  const told = warnings.length === 0 ? {} : { warnings: [...warnings] };
+  return { kind: "planned", splits, sample, files, bytes, partitions: [...partitions], ...told };
 }
 
 /** @param lenient paths that mean nothing are left out */
@@ -114,7 +121,7 @@ function fixedPart(path: string): string {
       },
     );
   }
-  const special = path.search(/[*?[\]{}()!+@]/);
+  const special = path.search(/[*?[\]{}()!+@\\]/);
   return special < 0 ? path : dirname(`${path.slice(0, special)}x`) || sep;
 }
 

@@ -93,6 +93,7 @@ export function runOptions(
     memory: flags.memory,
     heap: flags.heap,
     sample: flags.sample,
+    growing: flags.growing,
     params: paramOption(flags.set),
     maxBad: flags.maxBad,
     isolate: flags.inline === true ? ("inline" as const) : flags.isolate,

@@ -1,6 +1,7 @@
 import { readRecords } from "../lifecycle/collected-records.ts";
 import type { CommittedPart, FailedTask, RunResult, RunStatus } from "../lifecycle/options.ts";
 import { RunFailure } from "../lifecycle/options.ts";
+import { sampledBy } from "../lifecycle/run-summary.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import type { TaskStats } from "../task/task-spec.ts";
@@ -35,6 +36,7 @@ export function finishClusterRun(
   const counters = view?.counters ?? {};
   const badRecords = view?.badRecords ?? 0;
   const emptyFiles = view?.emptyFiles ?? null;
+  const sample = view?.sample ?? 1;
   const collections = view?.collections ?? [];
   relay.emit({
     kind: "job-finished",
@@ -46,6 +48,7 @@ export function finishClusterRun(
     stats,
     badRecords,
     emptyFiles,
+    ...sampledBy(sample),
     error: error === null ? null : eventError(error),
   });
   let { collected } = outcome;
@@ -71,6 +74,7 @@ export function finishClusterRun(
     skew: view?.skew ?? [],
     badRecords,
     emptyFiles,
+    sample,
     failedAttempts: relay.failedAttempts,
     failedTasks: view?.failedTasks ?? [],
     error,

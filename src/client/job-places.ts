@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { refuseAddress } from "../storage/list-input.ts";
 import { isLoopback } from "../security/host-list.ts";
 import type { OutputTarget } from "../protocol/submission.ts";
 
@@ -19,6 +20,7 @@ export function inputPlaces(inputs: readonly string[], roots: readonly string[],
       });
     }
     if (input.startsWith(agentScheme)) return agentPlace(input);
+    refuseAddress(input);
     const path = resolve(cwd, input);
     if (isInside(globBase(path), roots)) return path;
     throw new SheafError("FORBIDDEN", `the cluster may not read ${path}`, {
@@ -82,7 +84,7 @@ function isInside(path: string, roots: readonly string[]): boolean {
 
 /** The part of a pattern before its first special character: what matches lies below it. */
 function globBase(path: string): string {
-  const special = path.search(/[*?[\]{}!()]/);
+  const special = path.search(/[*?[\]{}!()\\]/);
   if (special < 0) return path;
   return path.slice(0, Math.max(1, path.lastIndexOf("/", special)));
 }

@@ -104,6 +104,7 @@ function jobOptionsOf(options: RunOptions, resolved: ResolvedOptions, { outline 
     // Unless it was said, each agent gives its workers their share of its own memory.
     heapBytes: options.heap === undefined ? null : resolved.heapBytes,
     sample,
+    ...(resolved.growing && { growing: true }),
     params: paramsOf(options, outline),
     badBudget,
     attempts,

@@ -3,7 +3,7 @@ import { writeCapsule } from "../lifecycle/capsule.ts";
 import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
 import type { RunEventBody } from "../lifecycle/events.ts";
 import type { FailedTask, RunStatus } from "../lifecycle/options.ts";
-import { sumStats } from "../lifecycle/run-summary.ts";
+import { sampledBy, sumStats } from "../lifecycle/run-summary.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
@@ -94,6 +94,7 @@ function hostOf(
 /** The last event of a job. */
 export function finishedEvent(view: JobView): Extract<RunEventBody, { kind: "job-finished" }> {
   const { job: jobId, state, output, parts, counters, badRecords, emptyFiles = null, error } = view;
+  const sampled = sampledBy(view.sample ?? 1);
   const status = state as RunStatus;
   const stats = view.stats ?? sumStats([], [], view.elapsedMs ?? 0);
   return {
@@ -106,6 +107,7 @@ export function finishedEvent(view: JobView): Extract<RunEventBody, { kind: "job
     stats,
     badRecords,
     emptyFiles,
+    ...sampled,
     error,
   };
 }

@@ -1,5 +1,5 @@
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
-import { sumStats } from "../lifecycle/run-summary.ts";
+import { sampledBy, sumStats } from "../lifecycle/run-summary.ts";
 import type { Phase } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewJob, viewOutputs, viewWait } from "../scheduler/view.ts";
@@ -81,6 +81,7 @@ export function viewOf(
     counters: view?.counters ?? {},
     stats: null,
     badRecords: progress.badRecords,
+    ...sampledBy(job.submission.options.sample),
     parts: [...(row.committed?.parts ?? [])],
     collected: [...(row.committed?.collected ?? [])],
     partitions: [...(plan?.partitions ?? [])],

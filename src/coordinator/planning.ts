@@ -155,6 +155,8 @@ class Round {
     try {
       const plan = mergeShares(this.#job, shares);
       checkLimits(plan, this.#limits);
+      for (const message of new Set(shares.flatMap(({ warnings = [] }) => warnings)))
+        this.#job.emit({ kind: "warning", message });
       this.#over = true;
       this.#end.planned(this.#job, plan);
     } catch (error) {

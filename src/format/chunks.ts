@@ -14,6 +14,7 @@ export interface FilePiece {
   readonly end: number;
   readonly fileBytes: number;
   readonly mtimeMs: number;
+  readonly growing?: number;
   readonly compression: "none" | "gzip" | "zstd" | "bzip2";
   readonly recordStart?: number;
 }

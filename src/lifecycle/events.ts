@@ -106,6 +106,8 @@ export type RunEventBody =
       readonly badRecords: number;
       /** null when every file that was read to its end gave a record. */
       readonly emptyFiles: EmptyFiles | null;
+      /** The share of the records that was read; left out: all of them. */
+      readonly sample?: number;
       /** null when it succeeded. */
       readonly error: {
         readonly code: string;

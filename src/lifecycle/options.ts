@@ -43,6 +43,12 @@ export interface RunOptions {
   /** Fraction of the records to keep, in (0, 1]. Default 1. */
   readonly sample?: number;
   /**
+   * Files of lines, csv or records of one length may be appended to while the job runs: each is read to the
+   * end of its last record that was whole when the job was planned. Any other change still fails the job.
+   * Default false.
+   */
+  readonly growing?: boolean;
+  /**
    * Values for the job's `params`, by name. Texts become what the default is: a number, bigint or boolean;
    * or, read as JSON, an array or object; any JSON where the default is null.
    */
@@ -190,6 +196,8 @@ export interface RunResult {
    * when there are none. Files that were cut into several splits are not looked at, nor is any with `sample`.
    */
   readonly emptyFiles: EmptyFiles | null;
+  /** The share of the records that was asked for by `sample`; 1 when all were read. */
+  readonly sample: number;
   /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
   readonly failedAttempts: readonly FailedTask[];
   /** Tasks given up within `maxFailedTasks`: their records are missing from the output. */

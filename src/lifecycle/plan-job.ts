@@ -25,6 +25,8 @@ export interface JobPlan {
   /** Absolute paths of the input files. */
   readonly paths: readonly string[];
   readonly bytes: number;
+  /** What the user should know of the input. */
+  readonly warnings: readonly string[];
 }
 
 /** What the plan follows from besides the job. */
@@ -37,8 +39,10 @@ export interface PlanRequest {
   readonly mappers: number | null;
   /** Partitions asked for by collection index; null where they follow from the input. */
   readonly partitions: readonly (number | null)[];
-  /** As PlanInputOptions. */
+  /** These as PlanInputOptions. */
   readonly step?: () => void;
+  readonly growing?: boolean;
+  readonly spool?: (file: InputFile) => Promise<InputFile>;
 }
 
 /**
@@ -54,6 +58,8 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
   const plan = await planInput(input, request.inputs, {
     workers: request.workers,
     step: request.step,
+    growing: request.growing ?? false,
+    ...(request.spool === undefined ? {} : { spool: request.spool }),
     ...(request.splitBytes === null ? {} : { splitBytes: request.splitBytes }),
     ...(request.mappers === null ? {} : { mappers: request.mappers }),
   });
@@ -70,6 +76,7 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
     files: plan.files.length,
     paths: plan.files.map((file) => file.path),
     bytes: plan.totalBytes,
+    warnings: plan.warnings,
   };
 }
 

@@ -21,6 +21,7 @@ export interface ResolvedOptions {
   readonly memoryBytes: number;
   readonly heapBytes: number | null;
   readonly sample: number;
+  readonly growing: boolean;
   readonly badBudget: BadBudget | null;
   readonly isolation: Isolation;
   readonly attempts: number;
@@ -61,6 +62,7 @@ export function resolveOptions(options: RunOptions, isolation: Isolation): Resol
     ),
     heapBytes: heapOf(options, workers, isolation),
     sample: shareOf(options.sample ?? 1),
+    growing: options.growing ?? false,
     badBudget: options.maxBad === undefined ? null : badBudgetOf(options.maxBad),
     isolation,
     attempts: wholeNumber(options.attempts ?? limits.attemptsMaxDefault, "attempts", 1, 1_000),

@@ -94,3 +94,8 @@ export function measureSkew(map: readonly TaskSuccess[], collections: readonly s
     ];
   });
 }
+
+/** What the last event says of `--sample`: nothing when all records were read. */
+export function sampledBy(share: number): { readonly sample?: number } {
+  return share < 1 ? { sample: share } : {};
+}

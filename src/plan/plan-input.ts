@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { hashText } from "../base/random.ts";
 import { KiB } from "../base/size.ts";
 import { type Input, isSource, type Reader } from "../job/reader.ts";
 import { type HeldRange, type InputFile, listInput } from "../storage/list-input.ts";
@@ -6,6 +7,7 @@ import type { Split, SplitPiece } from "../task/task-spec.ts";
 import { findCompression } from "./find-compression.ts";
 import { nearHosts } from "./near-hosts.ts";
 import { recordStarts } from "./record-starts.ts";
+import { settleGrowing } from "./settle-growing.ts";
 import { evenSizes, type SplitSizes, taperedSizes } from "./split-sizes.ts";
 
 export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;
@@ -21,6 +23,13 @@ export interface PlanInputOptions {
   readonly workers: number;
   /** Base of relative paths. Default: the current directory. */
   readonly cwd?: string;
+  /**
+   * Takes over what can be read only once (see isStream), and gives the regular file it now is. Default: such
+   * files are refused.
+   */
+  readonly spool?: (file: InputFile) => Promise<InputFile>;
+  /** Whether files may be appended to while the job runs, see settleGrowing. Default false. */
+  readonly growing?: boolean;
   /** Called before each file that is looked into; what it throws ends the planning. */
   readonly step?: (() => void) | undefined;
 }
@@ -35,6 +44,8 @@ export interface InputPlan {
   readonly totalBytes: number;
   /** Number of splits. */
   readonly tasks: number;
+  /** What the user should know of it. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -54,26 +65,24 @@ export async function planInput(
   options: PlanInputOptions,
 ): Promise<InputPlan> {
   if (isSource(input)) return planSource(input.tasks);
-  const listed = await listInput(
-    paths.filter((path) => typeof path === "string"),
-    options.cwd === undefined ? {} : { cwd: options.cwd },
-  );
   const files: PlannedPiece[] = [];
   const held = new Map<string, readonly HeldRange[]>();
-  for (const file of [...paths.filter((path) => typeof path !== "string"), ...listed]) {
+  let unfinished = 0;
+  for (const file of await listFiles(paths, options)) {
     options.step?.();
-    const compression = await findCompression(file, input);
-    if (file.bytes > 0) files.push(wholeFile(file, compression));
+    const whole = wholeFile(file, await findCompression(file, input));
+    const settled =
+      options.growing === true && whole.compression === "none" && file.bytes > 0
+        ? await settleGrowing(whole, input.framing, options.step)
+        : null;
+    if (settled !== null && settled.fileBytes < file.bytes) unfinished++;
+    if ((settled ?? whole).fileBytes > 0) files.push(settled ?? whole);
     if (file.held !== undefined) held.set(file.path, file.held);
   }
   const totalBytes = files.reduce((sum, file) => sum + file.fileBytes, 0);
   const wanted = options.mappers === undefined ? undefined : Math.ceil(totalBytes / options.mappers);
   const splitBytes = options.splitBytes ?? (wanted === undefined ? undefined : Math.max(1, wanted));
-  if (splitBytes !== undefined && totalBytes / splitBytes > SPLITS_MAX) {
-    throw new SheafError("USAGE", `a split size of ${splitBytes} makes more than ${SPLITS_MAX} tasks`, {
-      hint: "Give a larger --split-size.",
-    });
-  }
+  checkCount(input, files, splitBytes);
   const sizes = splitBytes === undefined ? taperedSizes(totalBytes, options.workers) : evenSizes(splitBytes);
   const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0, held);
   let before = 0;
@@ -87,19 +96,59 @@ export async function planInput(
     before += file.fileBytes;
   }
   const splits = packer.finish();
-  return { splits, files, totalBytes, tasks: splits.length };
+  const warnings = unfinished === 0 ? [] : [unfinishedText(unfinished)];
+  return { splits, files, totalBytes, tasks: splits.length, warnings };
+}
+
+async function listFiles(
+  paths: readonly (string | InputFile)[],
+  { cwd, step, spool }: PlanInputOptions,
+): Promise<InputFile[]> {
+  const given = paths.filter((path) => typeof path === "string");
+  const listed = await listInput(given, {
+    ...(cwd === undefined ? {} : { cwd }),
+    step,
+    streams: spool !== undefined,
+  });
+  const files = [...paths.filter((path) => typeof path !== "string"), ...listed];
+  if (spool === undefined) return files;
+  const spooled: InputFile[] = [];
+  for (const file of files) spooled.push(file.isStream === true ? await spool(file) : file);
+  return spooled;
+}
+
+function checkCount(
+  reader: Reader<unknown>,
+  files: readonly PlannedPiece[],
+  splitBytes: number | undefined,
+): void {
+  if (splitBytes === undefined) return;
+  const tasks = files.reduce(
+    (sum, file) => sum + (isSplittable(reader, file) ? Math.ceil(file.fileBytes / splitBytes) : 1),
+    0,
+  );
+  if (tasks <= SPLITS_MAX) return;
+  throw new SheafError("USAGE", `a split size of ${splitBytes} makes more than ${SPLITS_MAX} tasks`, {
+    hint: "Give a larger --split-size.",
+  });
+}
+
+function unfinishedText(files: number): string {
+  const which = files === 1 ? "a file has" : `${files} files have`;
+  return `${which} bytes behind the last whole record, which --growing leaves for a later run`;
 }
 
 function planSource(tasks: number): InputPlan {
   const splits = Array.from({ length: tasks }, (_, index): Split => {
     return { index, pieces: [{ kind: "generate", index, tasks }], bytes: 0 };
   });
-  return { splits, files: [], totalBytes: 0, tasks };
+  return { splits, files: [], totalBytes: 0, tasks, warnings: [] };
 }
 
 function wholeFile(file: InputFile, compression: PlannedPiece["compression"]): PlannedPiece {
   const { path, name, bytes, mtimeMs } = file;
-  return { kind: "file", path, name, start: 0, end: bytes, fileBytes: bytes, mtimeMs, compression };
+  const place = hashText(file.place ?? name);
+  return { kind: "file", path, name, start: 0, end: bytes, fileBytes: bytes, mtimeMs, place, compression };
 }
 
 /** Whether a map task can begin in the middle of the file. */

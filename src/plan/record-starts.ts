@@ -11,6 +11,8 @@ export interface RecordStartsOptions {
   /** Default 64 MiB. */
   readonly recordBytesMax?: number | undefined;
   readonly step?: (() => void) | undefined;
+  /** The file may go on: starts behind its last whole record get no answer. Default false. */
+  readonly open?: boolean;
 }
 
 /**
@@ -47,7 +49,11 @@ export async function recordStarts(
         () => undefined,
         () => undefined,
       );
-      if (walk.take(bytes, final)) return walk.found;
+      if (walk.take(bytes, final && options.open !== true)) return walk.found;
+      if (!final) continue;
+      // What was taken says where its last record ends, which the next step finds.
+      walk.take(Buffer.alloc(0), false);
+      return walk.found;
     }
   } finally {
     await pending;

@@ -209,6 +209,8 @@ export const ErrandResultSchema = Type.Union([
       files: Whole,
       bytes: Whole,
       partitions: Type.Array(Whole),
+      /** What the user should know of the input. */
+      warnings: Type.Optional(Type.Array(Text)),
     },
     closed,
   ),

@@ -131,6 +131,8 @@ export const JobViewSchema = Type.Object(
     badRecords: Whole,
     /** Files that gave no record, once the job has ended; left out when there are none. */
     emptyFiles: Type.Optional(EmptyFilesSchema),
+    /** The share of the records that is read; left out: all of them. */
+    sample: Type.Optional(Type.Number()),
     parts: Type.Array(PartViewSchema),
     collected: Type.Array(PartViewSchema),
     partitions: Type.Array(Whole),

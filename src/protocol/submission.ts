@@ -80,6 +80,8 @@ export const JobOptionsSchema = Type.Object(
     /** null: what the agent gives each of its workers. */
     heapBytes: nullable(Type.Integer({ minimum: 1 })),
     sample: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+    /** Files may be appended to while the job runs. Left out: no. */
+    growing: Type.Optional(Type.Boolean()),
     /** As wire JSON (bigints as {"$bigint": "..."}). */
     params: Type.Record(Type.String(), Type.Unknown()),
     badBudget: nullable(

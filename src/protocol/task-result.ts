@@ -31,6 +31,8 @@ export const SplitPieceSchema = Type.Union([
       end: Whole,
       fileBytes: Whole,
       mtimeMs: Type.Number(),
+      place: Type.Optional(Whole),
+      growing: Type.Optional(Whole),
       compression: Type.Union([
         Type.Literal("none"),
         Type.Literal("gzip"),

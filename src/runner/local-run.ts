@@ -10,6 +10,7 @@ import type { BundledJob } from "../bundle/bundle-job.ts";
 import type { Job } from "../job/define.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import { asSheafError, asShortage, errnoOf } from "../storage/fs-error.ts";
+import type { InputFile } from "../storage/list-input.ts";
 import type { JobSettings, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { BadRecordBudget } from "../lifecycle/bad-budget.ts";
 import { FileAgreement } from "../lifecycle/file-agreement.ts";
@@ -26,7 +27,7 @@ import type { JobPlan } from "../lifecycle/plan-job.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { paramsOf, partitionsOf } from "../lifecycle/resolve-options.ts";
 import type { ResolvedOptions } from "../lifecycle/resolve-options.ts";
-import { spoolStdin } from "./spool-stdin.ts";
+import { spoolStdin, spoolStream } from "./spool-stdin.ts";
 import { TaskDriver } from "./task-driver.ts";
 import type { Outputs } from "../lifecycle/commit.ts";
 import type { DriverResult } from "./driver-options.ts";
@@ -250,8 +251,14 @@ export class LocalRun {
       ? await spoolStdin(process.stdin, this.work.attempts, this.#options.signal)
       : null;
     const inputs = resolved.inputs.map((path) => (path === "-" && stdin !== null ? stdin : path));
-    const { splitBytes, workers, mappers } = resolved;
-    const plan = await planJob(outline, { inputs, splitBytes, workers, mappers, partitions: asked });
+    const { splitBytes, workers, mappers, growing } = resolved;
+    const directory = this.work.attempts;
+    let streams = 0;
+    const spool = (file: InputFile): Promise<InputFile> =>
+      spoolStream(file, join(directory, `stream-${streams++}`), this.#options.signal);
+    const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
+    const plan = await planJob(outline, { inputs, ...wishes, spool });
+    for (const warning of plan.warnings) this.#warn(warning);
     // Patterns and directories are known file by file only now.
     if (resolved.output !== null && resolved.overwrite) await checkKept(resolved.output, plan.paths);
     this.plan = plan;

@@ -9,7 +9,7 @@ import type { LocalRun, RunOutcome } from "./local-run.ts";
 import { failureOutsideTasks } from "../lifecycle/outside-tasks.ts";
 import type { FailedTask, RunResult } from "../lifecycle/options.ts";
 import { RunFailure } from "../lifecycle/options.ts";
-import { measureSkew, mergeHotKeys, sumStats } from "../lifecycle/run-summary.ts";
+import { measureSkew, mergeHotKeys, sampledBy, sumStats } from "../lifecycle/run-summary.ts";
 import { removeAtExit } from "./work-directory.ts";
 
 /** Makes the result of a run that is over: capsules, report, job directory, clean-up, the last event. */
@@ -45,6 +45,7 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
     stats,
     badRecords: stats.badRecords,
     emptyFiles,
+    ...sampledBy(run.resolved.sample),
     error: error === null ? null : eventError(error),
   });
   run.directory?.finish({
@@ -74,6 +75,7 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
     skew: measureSkew(map, run.collections),
     badRecords: stats.badRecords,
     emptyFiles,
+    sample: run.resolved.sample,
     failedAttempts: failedAttempts(outcome, cause),
     failedTasks: outcome.driven?.failedTasks ?? [],
     error,

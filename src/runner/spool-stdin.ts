@@ -1,7 +1,8 @@
-import { createWriteStream, statSync } from "node:fs";
+import { close, constants, createReadStream, createWriteStream, fstatSync, open, statSync } from "node:fs";
+import { Socket } from "node:net";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { asSheafError } from "../storage/fs-error.ts";
+import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
 
 /**
@@ -14,11 +15,59 @@ export async function spoolStdin(
   signal: AbortSignal | undefined,
 ): Promise<InputFile> {
   const path = join(directory, "stdin");
+  return { ...(await spool(input, { name: "-", path }, signal)), place: "-" };
+}
+
+/**
+ * The same for a file that can be read only once (InputFile.isStream), which it waits for: a FIFO until
+ * somebody has opened it for writing and closed it.
+ * @param path where the copy is made
+ */
+export async function spoolStream(
+  file: InputFile,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<InputFile> {
+  const { isStream: _, ...rest } = file;
+  const input = await openStream(file, signal);
+  return { ...rest, ...(await spool(input, { name: file.name, path }, signal)) };
+}
+
+async function spool(
+  input: NodeJS.ReadableStream,
+  { name, path }: { readonly name: string; readonly path: string },
+  signal: AbortSignal | undefined,
+): Promise<InputFile> {
   try {
     await pipeline(input, createWriteStream(path, { flags: "wx" }), signal === undefined ? {} : { signal });
   } catch (error) {
-    throw asSheafError(error, { path, doing: "write" });
+    const isRead = error instanceof Error && "syscall" in error && error.syscall === "read";
+    throw asSheafError(error, isRead ? { path: name, doing: "read" } : { path, doing: "write" });
   }
   const { size, mtimeMs } = statSync(path);
-  return { path, name: "-", bytes: size, mtimeMs };
+  return { path, name, bytes: size, mtimeMs };
+}
+
+async function openStream(file: InputFile, signal: AbortSignal | undefined): Promise<NodeJS.ReadableStream> {
+  // Opening a FIFO waits for its writer, in a thread that cannot be stopped: a writer that says nothing
+  // ends the wait.
+  const release = (): void =>
+    open(file.path, constants.O_WRONLY | constants.O_NONBLOCK, (error, fd) => {
+      if (error === null) close(fd);
+    });
+  signal?.throwIfAborted();
+  signal?.addEventListener("abort", release, { once: true });
+  try {
+    const fd = await new Promise<number>((resolve, reject) =>
+      open(file.path, "r", (error, opened) => (error === null ? resolve(opened) : reject(error))),
+    );
+    const status = fstatSync(fd);
+    if (status.isFIFO() || status.isSocket()) return new Socket({ fd, readable: true, writable: false });
+    return createReadStream(file.path, { fd });
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    throw asSheafError(error, { path: file.name, doing: "open" });
+  } finally {
+    signal?.removeEventListener("abort", release);
+  }
 }

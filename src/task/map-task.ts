@@ -148,7 +148,7 @@ class MapAttempt {
     const name = piece.kind === "file" ? piece.name : "";
     context.path = name;
     scene.path = piece.kind === "file" ? name : null;
-    this.#sampler?.enter(piece.kind === "file" ? name : `generated ${piece.index}`);
+    this.#sampler?.enter(piece.kind === "file" ? `place ${piece.place ?? name}` : `generated ${piece.index}`);
     try {
       let bytesBefore = 0;
       for (;;) {

@@ -1,8 +1,9 @@
 import { hashText } from "../base/random.ts";
 
 /**
- * Decides for `--sample` which records are kept: by a hash of the seed, the file and the record's offset, so
- * the choice is the same for every split, worker and attempt.
+ * Decides for `--sample` which records are kept: by a hash of the seed, the file's place below the input that
+ * was given (SplitPiece.place) and the record's offset. So the choice is the same for every split, worker,
+ * attempt, runner and current directory, and however the path is spelled.
  */
 export class RecordSampler {
   readonly #threshold: number;
@@ -15,9 +16,9 @@ export class RecordSampler {
     this.#seed = seed;
   }
 
-  /** The file, or generated task, whose records come next. */
-  enter(name: string): void {
-    this.#file = hashText(`${this.#seed}/${name}`);
+  /** The place of the file, or the number of the generated task, whose records come next. */
+  enter(source: string): void {
+    this.#file = hashText(`${this.#seed}/${source}`);
   }
 
   keeps(offset: number): boolean {

@@ -16,6 +16,13 @@ export type SplitPiece =
       /** Size and mtime when the job was planned: a difference later is INPUT_CHANGED. */
       readonly fileBytes: number;
       readonly mtimeMs: number;
+      /**
+       * Hash of the file's place below the input it was reached by, see InputFile.place: what `--sample`
+       * knows it by. Left out of splits of earlier versions.
+       */
+      readonly place?: number;
+      /** With `--growing`: what the file began and ended with, see fingerprintOf. It may grow. */
+      readonly growing?: number;
       /** As found in the file's first bytes when planned. */
       readonly compression: "none" | "gzip" | "zstd" | "bzip2";
       /** For `quoted` framing: where the first record begins at or behind `start`. Default: at `start`. */

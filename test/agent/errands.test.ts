@@ -6,6 +6,9 @@ import { test } from "node:test";
 import { planErrand } from "#src/agent/plan-errand.js";
 import type { ErrandResult } from "#src/protocol/agent-messages.js";
 import type { OutputTarget } from "#src/protocol/submission.js";
+import { text as textReader } from "#src/format/text.js";
+import { planInput } from "#src/plan/plan-input.js";
+import { successOf } from "../storage/support.js";
 import { job, jobOptions, Stage, text, wordCount, wordsOutline } from "./support.js";
 import { until } from "./wait.js";
 
@@ -130,6 +133,22 @@ test("inputs that cannot be had, or lie outside the agent's roots, are refused b
   assert.equal(local.code, "FORBIDDEN");
 });
 
+test("an agent knows files by the same places as a run on one machine: --sample keeps the same records", async (t) => {
+  const stage = new Stage(t);
+  for (const name of ["data/a.txt", "data/deep/b.txt", "more/a.txt"]) stage.file(name, text);
+  await stage.start({ roots: [stage.root] });
+  const placesOf = (splits: readonly { readonly pieces: readonly unknown[] }[]): unknown[] =>
+    splits.flatMap((split) => split.pieces).map((piece) => (piece as { place?: number }).place);
+  const inputs = [join(stage.root, "data"), join(stage.root, "more/*")];
+  const here = await planInput(textReader(), ["../data", "../more/*"], {
+    workers: 1,
+    cwd: join(stage.root, "more"),
+  });
+  const places = placesOf((await stage.plan(inputs)).splits);
+  assert.equal(new Set(places).size, 3);
+  assert.deepEqual(new Set(places), new Set(placesOf(here.splits)));
+});
+
 test("outputs are checked before anything runs", async (t) => {
   const stage = new Stage(t);
   const input = stage.file("place/in.txt", text);
@@ -149,6 +168,7 @@ test("outputs are checked before anything runs", async (t) => {
   );
   assert.equal(inside.code, "INPUT_MISSING");
   stage.file("place/there/in.txt", text);
+  stage.file("place/there/_SUCCESS", successOf(["in.txt"]));
   const swallowed = failed(
     await stage.tryPlan([join(place, "there", "in.txt")], to(join(place, "there"), true)),
   );

@@ -5,8 +5,10 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { csv } from "#src/format/csv.js";
 import { generate } from "#src/format/generate.js";
+import { jsonArray } from "#src/format/json-array.js";
 import { text } from "#src/format/text.js";
 import { wholeFile } from "#src/format/whole-file.js";
+import type { Reader } from "#src/job/reader.js";
 import { defaultPartitions } from "#src/plan/default-partitions.js";
 import { planInput, type InputPlan } from "#src/plan/plan-input.js";
 import { planSample } from "#src/plan/plan-sample.js";
@@ -121,6 +123,19 @@ test("generated input has a split per task; partitions come from the input alone
 test("a split size that would make millions of tasks is refused", async (t) => {
   const path = file(t, Buffer.alloc(1_100_000));
   await assert.rejects(planInput(text(), [path], { workers: 1, splitBytes: 1 }), { code: "USAGE" });
+});
+
+test("a split size means nothing to files that cannot be split: each is a task of its own", async (t) => {
+  const path = file(t, Buffer.alloc(1_100_000));
+  const packed = file(t, gzipSync(Buffer.alloc(1_500_000, Math.random().toString())));
+  for (const [reader, one] of [
+    [wholeFile(), path],
+    [jsonArray(), path],
+    [text(), packed],
+  ] as const) {
+    const plan = await planInput(reader as Reader<unknown>, [one], { workers: 1, splitBytes: 1 });
+    assert.equal(plan.tasks, 1);
+  }
 });
 
 test("the sample is spread over the files and does not depend on the split size", async (t) => {

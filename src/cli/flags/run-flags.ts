@@ -38,6 +38,14 @@ const inputFlags = {
     doc: "Map tasks wanted, instead of --split-size",
     details: "About so many are made: files that cannot be cut, and small ones, do not come out even.",
   }),
+  growing: switchFlag({
+    name: "growing",
+    category: "Input",
+    doc: "Read files that are appended to up to their present end",
+    details:
+      "To the end of each file's last record that is whole when the job begins. A file that shrinks or is replaced " +
+      "fails the job all the same. For lines, csv and records of one length; others may not change.",
+  }),
   sample: valueFlag({
     name: "sample",
     placeholder: "P",
@@ -46,7 +54,8 @@ const inputFlags = {
     category: "Input",
     doc: "Keep only this share of the records: 0.01 or 1%",
     details:
-      "Which records are kept depends on the job's seed and each record's place, not on splits or workers.",
+      "Which records are kept depends on the job's seed, where a file lies below the input given, and the record's " +
+      "offset: not on splits, workers, the machine, the current directory or how a path is spelled.",
   }),
   maxBad: valueFlag({
     name: "max-bad",
@@ -75,8 +84,10 @@ const outputFlags = {
   overwrite: switchFlag({
     name: "overwrite",
     category: "Output",
-    doc: "Replace DIR if it exists",
-    details: "The old contents stay in place until the new ones are complete.",
+    doc: "Replace DIR if it exists and a job has written it",
+    details:
+      "The old contents stay in place until the new ones are complete. Anything but the output of a job, as it was " +
+      "written, or an empty directory is refused, and so is a symbolic link.",
   }),
   partSize: valueFlag({
     name: "part-size",

@@ -3,7 +3,7 @@ import type { AttemptView, Bidding, JobView, PhaseView } from "../../protocol/jo
 import { formatAttempt, formatTask } from "../../scheduler/ids.ts";
 import { formatDuration } from "../duration.ts";
 import { table } from "./layout.ts";
-import { formatCount, plural } from "./numbers.ts";
+import { formatCount, plural, shareText } from "./numbers.ts";
 import { shortTime } from "./short-time.ts";
 import type { Style } from "./style.ts";
 import { padText, printable } from "./text-width.ts";
@@ -93,6 +93,8 @@ function facts(view: JobView, style: Style): string[] {
       rows.push(["shuffled", `${plural(emitted, "pair")} as ${formatSize(shuffleBytes)}`]);
     rows.push(["wrote", `${plural(recordsOut, "record")}, ${formatSize(bytesOut)}`]);
   }
+  if (view.sample !== undefined)
+    rows.push([style.yellow("sampled"), `about ${shareText(view.sample)} of the records`]);
   if (view.badRecords > 0) rows.push([style.yellow("bad"), plural(view.badRecords, "record")]);
   return [
     `${style.bold(printable(view.name))}  ${colour(view.state)}${time}`,

@@ -3,7 +3,7 @@ import type { JobRecord } from "../../lifecycle/job-directory.ts";
 import { formatDuration } from "../duration.ts";
 import type { AttemptStory, JobStory, TaskStory } from "../job-story.ts";
 import { table } from "./layout.ts";
-import { formatCount, plural } from "./numbers.ts";
+import { formatCount, plural, shareText } from "./numbers.ts";
 import { shortTime } from "./short-time.ts";
 import type { Style } from "./style.ts";
 import { padText, printable } from "./text-width.ts";
@@ -60,6 +60,9 @@ function facts(record: JobRecord, look: JobPageLook): string[] {
     ["read", `${plural(record.recordsIn, "record")}, ${formatSize(record.bytesIn)}`],
     ["wrote", `${plural(record.recordsOut, "record")}, ${formatSize(record.bytesOut)}`],
   ];
+  const { sample } = record.settings;
+  if (typeof sample === "number" && sample < 1)
+    rows.push(["sampled", `about ${shareText(sample)} of the records`]);
   if (record.badRecords > 0) rows.push(["bad", plural(record.badRecords, "record")]);
   const settings = Object.entries(record.settings)
     .filter(isTelling)

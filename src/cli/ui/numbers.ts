@@ -40,3 +40,8 @@ export function formatTimeLeft(ms: number): string {
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${String(seconds % 60).padStart(2, "0")}s`;
   return `${Math.floor(seconds / 3600)}h ${String(Math.floor((seconds % 3600) / 60)).padStart(2, "0")}m`;
 }
+
+/** A share of at most 1 as a percentage: 0.015 is "1.5%". */
+export function shareText(share: number): string {
+  return `${Number((share * 100).toPrecision(6))}%`;
+}

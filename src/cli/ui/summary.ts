@@ -3,7 +3,7 @@ import { relative } from "node:path";
 import { formatSize } from "../../base/size.ts";
 import type { RunResult } from "../../lifecycle/options.ts";
 import { formatDuration } from "../duration.ts";
-import { formatByteRate, formatCount, plural, worthARate } from "./numbers.ts";
+import { formatByteRate, formatCount, plural, shareText, worthARate } from "./numbers.ts";
 import type { Style } from "./style.ts";
 import { padText, printable } from "./text-width.ts";
 
@@ -74,6 +74,12 @@ function outputText(result: RunResult, look: SummaryLook): string {
 function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
   const rows: [string, string][] = [];
   const { yellow } = look.style;
+  if (result.sample < 1) {
+    rows.push([
+      yellow("sampled"),
+      `about ${shareText(result.sample)} of the records (--sample ${result.sample})`,
+    ]);
+  }
   if (result.badRecords > 0) {
     const where =
       result.output !== null && look.showOutput
