@@ -155,8 +155,8 @@ const broken = `
       promises.open = async (...a) => Object.assign(await open(...a), { sync });
     },
     read: () => {
-      // Planning looks at the first bytes; this is about the maps.
-      fs.read = (...a) => (a[3] > 50 ? process.nextTick(a[5], error()) : read(...a));
+      // Planning looks at the first 512 bytes; this is about the maps.
+      fs.read = (...a) => (a[3] > 512 ? process.nextTick(a[5], error()) : read(...a));
     },
     readSync: () => {
       fs.readSync = (...a) => { if (typeof a[4] === "number") throw error(); return readSync(...a); };
@@ -188,7 +188,7 @@ describe("S10: a device that fails, too many files, no permission", () => {
     test(`S10: an error of the device in ${call} fails the job, and is told`, async (t) => {
       const place = new Place(t);
       place.file("job.ts", wordCount());
-      place.file("in.txt", "a b\n".repeat(50));
+      place.file("in.txt", "a b\n".repeat(500));
       const node = ["--import", pathToFileURL(place.file("broken.mjs", broken)).href];
       const args = ["run", "job.ts", "in.txt", "-o", "out", "--attempts", "2"];
       const result = await place.sheaf(args, { node, env: { TEST_BROKEN: call } });
