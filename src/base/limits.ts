@@ -11,6 +11,10 @@ export const limits = {
   mergeFanIn: 64,
   recordBytesMaxDefault: 64 * MiB,
   readChunkBytes: 1 * MiB,
+  /** Window that a zstd frame may ask for: what libzstd takes unless it is told otherwise. */
+  zstdWindowBytesMax: 128 * MiB,
+  /** Paths that the braces of one input make. */
+  bracedPathsMax: 100_000,
   /** Output files are closed and a new part begun at this size. */
   partBytesDefault: 64 * MiB,
   partitionsMax: 10_000,

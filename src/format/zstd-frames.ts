@@ -1,9 +1,9 @@
 import { SheafError } from "../base/errors.ts";
-import { formatSize, MiB } from "../base/size.ts";
+import { limits } from "../base/limits.ts";
+import { formatSize } from "../base/size.ts";
 import { quotePath } from "../storage/fs-error.ts";
 
-/** The window that libzstd takes unless it is told otherwise, and so what a frame may need of memory. */
-const WINDOW_BYTES_MAX = 128 * MiB;
+const WINDOW_BYTES_MAX = limits.zstdWindowBytesMax;
 /** The descriptor of just that window (RFC 8878, 3.1.1.1.2). */
 const WINDOW_DESCRIPTOR_MAX = (27 - 10) << 3;
 /** No block gives more (RFC 8878, 3.1.1.2.4). */
@@ -183,7 +183,7 @@ export function checkFirstFrame(path: string, head: Uint8Array): void {
 
 export function unreadableFrame(path: string, { message, hint }: FrameNeeds): SheafError {
   return new SheafError("INPUT_UNREADABLE", `input ${quotePath(path)}: ${message}`, {
-    hint,
+    hint: hint.replace("FILE", quotePath(path)),
     details: { path },
   });
 }

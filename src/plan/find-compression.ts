@@ -12,13 +12,16 @@ import type { Compression } from "../job/writer.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import { openRange } from "../storage/read-range.ts";
 
+/** As PlannedFile.growing: with it the file may have grown since it was listed. */
+type LookedInto = InputFile & { readonly growing?: number };
+
 /**
  * What a file is compressed with, by its first bytes unless the reader says it.
  * @throws SheafError INPUT_CORRUPT when the name promises a compression that the content is not;
  * INPUT_UNREADABLE for a zstd frame that needs a dictionary, and for what is no text where text is read
  */
 export async function findCompression(
-  file: InputFile,
+  file: LookedInto,
   reader: Pick<Reader<unknown>, "compression" | "content">,
 ): Promise<Compression | "none"> {
   const wanted = reader.compression ?? "auto";
@@ -38,7 +41,7 @@ export async function findCompression(
   return found;
 }
 
-async function headOf(file: InputFile, bytes: number): Promise<Buffer> {
+async function headOf(file: LookedInto, bytes: number): Promise<Buffer> {
   const head = Buffer.alloc(Math.min(bytes, file.bytes));
   const range = await openRange({ ...file, fileBytes: file.bytes });
   try {
@@ -49,7 +52,7 @@ async function headOf(file: InputFile, bytes: number): Promise<Buffer> {
   }
 }
 
-async function sampleOf(file: InputFile): Promise<{ head: Buffer; tail: Buffer }> {
+async function sampleOf(file: LookedInto): Promise<{ head: Buffer; tail: Buffer }> {
   const head = Buffer.alloc(Math.min(CONTENT_HEAD_BYTES, file.bytes));
   const range = await openRange({ ...file, fileBytes: file.bytes });
   try {

@@ -70,7 +70,8 @@ export async function planInput(
   let unfinished = 0;
   for (const file of await listFiles(paths, options)) {
     options.step?.();
-    const whole = wholeFile(file, await findCompression(file, input));
+    const looked = options.growing === true ? { ...file, growing: 0 } : file;
+    const whole = wholeFile(file, await findCompression(looked, input));
     const settled =
       options.growing === true && whole.compression === "none" && file.bytes > 0
         ? await settleGrowing(whole, input.framing, options.step)

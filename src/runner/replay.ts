@@ -127,6 +127,8 @@ function checkInputs({ spec, missingInputs, task }: Capsule): void {
     if (piece.kind !== "file") continue;
     const now = statSync(piece.path, { throwIfNoEntry: false });
     if (now?.size === piece.fileBytes && now.mtimeMs === piece.mtimeMs) continue;
+    // Whether it was only appended to is seen as it is read.
+    if (piece.growing !== undefined && now !== undefined && now.size >= piece.fileBytes) continue;
     const what = now === undefined ? "is gone" : "has changed since the job ran";
     throw new SheafError("INPUT_CHANGED", `${piece.name} ${what}`, {
       hint: "A replay needs the very input that failed.",

@@ -2,6 +2,7 @@ import type { Dirent } from "node:fs";
 import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 
 /*
@@ -10,7 +11,7 @@ import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
  * here follows links) and names that begin with "_", which wildcards leave out as they do those with ".".
  */
 
-const WORDS_MAX = 100_000;
+const WORDS_MAX = limits.bracedPathsMax;
 const SPECIAL = /[*?[{\\]/;
 
 /** Whether a path says more than one name literally. */

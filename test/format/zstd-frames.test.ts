@@ -66,6 +66,16 @@ test("windows up to 2 TiB, skippable and empty frames are read as long as the co
   }
 });
 
+test("a file of nothing but a skippable frame is empty; bytes behind the last frame are damage", async (t) => {
+  assert.equal(await decoded(file(t, skippable(Buffer.alloc(40), 14))), "");
+  const one = frame({ window: [20, 0], sizeFlag: 2, blocks: [LINES(3)] });
+  for (const behind of ["y", "yyy", "yyyyyyyy", "\0\0\0\0"]) {
+    await assert.rejects(decoded(file(t, Buffer.concat([one, Buffer.from(behind)]))), {
+      code: "INPUT_CORRUPT",
+    });
+  }
+});
+
 test("frames with a dictionary, or a window that cannot be met, say what they need", async (t) => {
   const content = LINES(10);
   const withDictionary = frame({ window: null, sizeFlag: 2, dictionary: 77_000, blocks: [content] });

@@ -8,6 +8,7 @@ import { fixedLength } from "#src/format/fixed-length.js";
 import { text } from "#src/format/text.js";
 import type { Reader } from "#src/job/reader.js";
 import { type InputPlan, planInput } from "#src/plan/plan-input.js";
+import { listInput } from "#src/storage/list-input.js";
 import { file, type Records, read } from "../format/support.ts";
 
 const plan = <R>(reader: Reader<R>, path: string, growing = true): Promise<InputPlan> =>
@@ -40,6 +41,15 @@ test("a log that is appended to is read to the last line that was whole", async 
     assert.deepEqual((await readPlan(text(), planned)).records, LINES);
     assert.deepEqual((await readPlan(text(), await plan(text(), path))).records.at(-1), "and more");
   }
+});
+
+test("a log may grow between being listed and being looked into", async (t) => {
+  const path = file(t, TEXT);
+  const listed = await listInput([path]);
+  later(path, () => appendFileSync(path, "more\n"));
+  const planned = await planInput(text(), listed, { workers: 1, growing: true });
+  assert.deepEqual((await readPlan(text(), planned)).records, LINES);
+  await assert.rejects(planInput(text(), listed, { workers: 1 }), { code: "INPUT_CHANGED" });
 });
 
 test("without --growing, or where records do not end by themselves, a file that grew is an error", async (t) => {

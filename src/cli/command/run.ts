@@ -8,7 +8,8 @@ export const runCommand: Command<typeof runFlags> = {
     "JOB is a TypeScript or JavaScript file whose default export is a job, or the name of a job listed in sheaf.json " +
       "of this directory or one above it.",
     "INPUT is any number of files, directories and globs; - is standard input. A job that generates its records " +
-      "takes none.",
+      "takes none. Of a directory all files below it are read but those whose names begin with . or _. Globs are read " +
+      "as in bash without extglob, and ** is any depth; what exists under a name as it is given is taken by that name.",
     "With -o the results are written to DIR/part-00000.tsv, part-00001.tsv ... (the extension is the format's; jobs " +
       "with collections write DIR/COLLECTION/part-...), and DIR/_SUCCESS when all of them are complete. Without -o they " +
       "go to standard output. Everything said to people goes to standard error.",
