@@ -73,8 +73,9 @@ export class Coordinator implements CoordinatorService {
     agents.tick(nowMs);
     // What could not be written is tried again before anything is added to it.
     if (pump.isClosed || (pump.trouble !== null && pump.settleQuietly() !== null)) return;
-    pump.push({ kind: "tick" });
-    watch.tick();
+    const absentMs = watch.absentMs(nowMs);
+    pump.push({ kind: "tick", absentMs });
+    watch.tick(absentMs);
     pump.settleQuietly();
   }
 

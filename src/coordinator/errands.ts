@@ -78,10 +78,11 @@ export class Errands {
     return drop;
   }
 
-  /** Gives up what has not moved on for so long. */
-  tick(stillMsMax: number): void {
+  /** Gives up what has not moved on for so long. `absentMs`: nobody could be heard before this. */
+  tick(stillMsMax: number, absentMs: number): void {
     const nowMs = this.#clock.nowMs();
     for (const given of this.#given.values()) {
+      given.movedMs = Math.min(given.movedMs + absentMs, nowMs);
       const stillMs = nowMs - given.movedMs;
       if (given.end.stalled === undefined || stillMs < stillMsMax) continue;
       this.#close(given);

@@ -16,6 +16,11 @@ export interface CoordinatorTimings {
   readonly blobUnusedMs: number;
   /** Planning or a commit that has not moved on for so long is given to another agent. */
   readonly errandStillMs: number;
+  /**
+   * A tick that comes later than this after the one before: the coordinator did not listen meanwhile (it was
+   * stopped, its disk was full). Silence of others is counted only over time in which it did.
+   */
+  readonly absentAfterMs: number;
 }
 
 export const timingDefaults: CoordinatorTimings = {
@@ -25,6 +30,7 @@ export const timingDefaults: CoordinatorTimings = {
   progressMs: 250,
   blobUnusedMs: 3_600_000,
   errandStillMs: 60_000,
+  absentAfterMs: 1_000,
 };
 
 /** What one coordinator takes on at most. */

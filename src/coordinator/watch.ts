@@ -26,6 +26,7 @@ export class Watch {
   readonly #timings: CoordinatorTimings;
   #lookedMs = 0;
   #keptMs = 0;
+  #tickedMs: number | null = null;
 
   constructor(jobs: Jobs, agents: Agents, flow: JobFlow, clock: EpochClock, timings: CoordinatorTimings) {
     this.#jobs = jobs;
@@ -35,7 +36,14 @@ export class Watch {
     this.#timings = timings;
   }
 
-  tick(): void {
+  /** For how long nobody was listened to before this tick; see CoordinatorTimings.absentAfterMs. */
+  absentMs(nowMs: number): number {
+    const sinceMs = nowMs - (this.#tickedMs ?? nowMs);
+    this.#tickedMs = nowMs;
+    return Math.max(0, sinceMs - this.#timings.absentAfterMs);
+  }
+
+  tick(absentMs: number): void {
     const nowMs = this.#clock.nowMs();
     const keepSums = nowMs - this.#keptMs >= keepSumsMs;
     if (keepSums) this.#keptMs = nowMs;
@@ -44,9 +52,10 @@ export class Watch {
       this.#flow.granting.lookAround();
     }
     this.#flow.discards.tick();
-    this.#flow.errands.tick(this.#timings.errandStillMs);
+    this.#flow.errands.tick(this.#timings.errandStillMs, absentMs);
     for (const job of this.#jobs.live()) {
       job.lookQuiet();
+      if (absentMs > 0) job.clientMs = Math.min(job.clientMs + absentMs, nowMs);
       if (job.isEnding) continue;
       if (keepSums) job.keepSums();
       this.#watchClient(job, nowMs);

@@ -119,6 +119,7 @@ export type SchedulerEvent =
     } & NodeRef)
   /**
    * Time has passed: leases, no-progress limits, bars and slowness are looked at. A few times a second is
-   * enough.
+   * enough. `absentMs`: for so long before this the driver heard nobody (it was stopped, or could not write);
+   * that others were silent then is not held against them.
    */
-  | { readonly kind: "tick" };
+  | { readonly kind: "tick"; readonly absentMs?: number };

@@ -14,7 +14,8 @@ import { explainWait, waitsForOthers } from "./waiting.ts";
  * What happens because time has passed. Costs as much as there are jobs, plus what is due; not as there are
  * nodes or tasks.
  */
-export function tick(s: SchedulerState): void {
+export function tick(s: SchedulerState, absentMs: number): void {
+  if (absentMs > 0) forgiveSilence(s, absentMs);
   expireLeases(s);
   for (const job of s.active) {
     expireAttempts(s, job);
@@ -25,6 +26,19 @@ export function tick(s: SchedulerState): void {
     if (s.idleSlots > 0) startBackups(s, job);
     preempt(s, job);
     failStalled(s, job);
+  }
+}
+
+/** Nobody could be heard for so long: as if everybody had been heard that much later. The order stays. */
+function forgiveSilence(s: SchedulerState, absentMs: number): void {
+  const later = (ms: number): number => Math.min(ms + absentMs, s.nowMs);
+  for (const node of s.leases) node.heardMs = later(node.heardMs);
+  for (const job of s.active) {
+    job.activeMs = later(job.activeMs);
+    for (const attempt of job.watched) {
+      attempt.progressMs = later(attempt.progressMs);
+      attempt.reportedMs = later(attempt.reportedMs);
+    }
   }
 }
 

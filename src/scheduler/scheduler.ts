@@ -146,6 +146,6 @@ function handle(s: SchedulerState, event: SchedulerEvent): void {
     case "fetchFailed":
       return fetchFailed(s, event);
     case "tick":
-      return tick(s);
+      return tick(s, event.absentMs ?? 0);
   }
 }

@@ -4,8 +4,9 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test } from "node:test";
-import { isSheafError } from "#src/base/errors.js";
+import { SheafError, isSheafError } from "#src/base/errors.js";
 import type { ErrorCode } from "#src/base/errors.js";
+import { openDatabase } from "#src/coordinator/database.js";
 import type { Submission } from "#src/protocol/submission.js";
 import { Stage, client } from "./stage.js";
 
@@ -141,6 +142,51 @@ test("an attached job ends when its client is silent for five heartbeats, a deta
   stage.clock.pass(5_001);
   stage.coordinator.tick();
   assert.equal((await stage.ended(detached)).state, "CANCELLED");
+});
+
+test("silence counts only while the coordinator listens: a pause, or a disk it cannot write to, ends nothing", async (t) => {
+  let full = false;
+  const stage = new Stage(t, {
+    timings: { heartbeatMs: 1_000, leaseMs: 10_000, absentAfterMs: 1_000 },
+    openDatabase: (stateDirectory, pid) => {
+      const sql = openDatabase(stateDirectory, pid);
+      const transaction = (work: () => void): void => {
+        if (full) throw new SheafError("DISK_FULL", "no space left", { hint: "Free some." });
+        sql.transaction(work);
+      };
+      return { ...sql, transaction };
+    },
+  });
+  const agent = stage.agent("a", {
+    errand: async (errand, self) =>
+      errand.kind === "plan" ? new Promise(() => undefined) : self.answer(errand),
+  });
+  const attached = await stage.submit({ attached: true });
+  stage.coordinator.tick();
+  for (const pauseMs of [4_500, 60_000, 3_600_000]) {
+    stage.clock.pass(pauseMs);
+    stage.coordinator.tick();
+    assert.equal(agent.isAlive, true, `after ${pauseMs} ms`);
+    assert.notEqual(stage.coordinator.job(attached).state, "CANCELLED", `after ${pauseMs} ms`);
+    stage.beat();
+    stage.coordinator.clientBeat(attached);
+  }
+  full = true;
+  await assert.rejects(stage.submit({}, "another"), refuses("DISK_FULL", /no space left/));
+  for (let tick = 0; tick < 100; tick++) {
+    stage.clock.pass(250);
+    stage.coordinator.tick();
+  }
+  full = false;
+  stage.coordinator.tick();
+  assert.equal(agent.isAlive, true, "after a full disk");
+  assert.notEqual(stage.coordinator.job(attached).state, "CANCELLED", "after a full disk");
+  for (let second = 0; second < 7; second++) {
+    stage.clock.pass(900);
+    stage.coordinator.tick();
+  }
+  // The agent still plans: its answer is not waited for without end.
+  assert.equal((await stage.ended(attached, 500)).state, "CANCELLED", "while it listens silence counts");
 });
 
 test("a job that waits longer than it wants to fails, saying for what", async (t) => {

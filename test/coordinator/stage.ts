@@ -72,6 +72,8 @@ export class Stage {
       random: () => this.#random.next(),
       log: (record) => this.logged.push(record),
       ...this.#options,
+      // Tests let hours pass between two ticks.
+      timings: { absentAfterMs: Number.POSITIVE_INFINITY, ...this.#options.timings },
     });
   }
 
