@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { GiB } from "../base/size.ts";
 import { pauseFor, pauseMs } from "../client/retry.ts";
+import { ContentChecks } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { untilAnswered } from "./agent-world.ts";
 import type { AgentWorld } from "./agent-world.ts";
@@ -20,6 +21,7 @@ export class BlobStore {
   readonly #world: AgentWorld;
   readonly #directory: string;
   readonly #fetching = new Map<string, Promise<string>>();
+  readonly #checks = new ContentChecks();
 
   constructor(world: AgentWorld, directory: string) {
     this.#world = world;
@@ -27,7 +29,7 @@ export class BlobStore {
   }
 
   /**
-   * Path of the blob's file, fetched when it is not there.
+   * Path of the blob's file, fetched when it is not there or no longer has its content.
    * @param hash 64 hex digits
    * @param signal of the agent's life: several jobs may wait for the same fetch
    * @throws SheafError NOT_FOUND; BLOCK_CORRUPT when it came damaged several times; DISK_FULL; the signal's
@@ -35,12 +37,7 @@ export class BlobStore {
    */
   async path(hash: string, signal: AbortSignal): Promise<string> {
     const path = join(this.#directory, hash);
-    const known = await stat(path).catch(() => null);
-    if (known !== null) {
-      const now = new Date(this.#world.clock.wallMs());
-      await utimes(path, now, now).catch(() => undefined);
-      return path;
-    }
+    if (!this.#fetching.has(hash) && (await this.#isHere(hash, path))) return path;
     let fetching = this.#fetching.get(hash);
     if (fetching === undefined) {
       fetching = this.#fetch(hash, path, signal).finally(() => this.#fetching.delete(hash));
@@ -65,6 +62,19 @@ export class BlobStore {
     }
   }
 
+  /** One whose content is no longer what its name says goes: it is fetched again. */
+  async #isHere(hash: string, path: string): Promise<boolean> {
+    try {
+      if (!this.#checks.used(path, this.#world.clock.wallMs())) return false;
+      if (await this.#checks.isSound(path, hash)) return true;
+    } catch {
+      // It cannot be read: as if it were damaged.
+    }
+    this.#world.log("warn", `blob ${hash} is damaged on this disk and is fetched again`);
+    await rm(path, { recursive: true, force: true });
+    return false;
+  }
+
   async #fetch(hash: string, path: string, signal: AbortSignal): Promise<string> {
     const temporary = `${path}.part`;
     for (let wrong = 0, cut = 0; ;) {
@@ -72,6 +82,7 @@ export class BlobStore {
         const found = await this.#download(hash, temporary, signal);
         if (found === hash) {
           await rename(temporary, path);
+          this.#checks.made(path);
           return path;
         }
         wrong++;

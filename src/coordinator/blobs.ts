@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { createWriteStream, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { createWriteStream, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -7,6 +7,7 @@ import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SheafError } from "../base/errors.ts";
 import { syncPath } from "../storage/atomic-output.ts";
+import { ContentChecks } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { StoredFile } from "./service.ts";
 
@@ -15,6 +16,7 @@ const temporary = "incoming-";
 /** Bundles, source maps and side data by the SHA-256 of their content: `<state>/blobs/<hash>`. */
 export class Blobs {
   readonly #directory: string;
+  readonly #checks = new ContentChecks();
 
   constructor(stateDirectory: string) {
     this.#directory = join(stateDirectory, "blobs");
@@ -30,18 +32,28 @@ export class Blobs {
 
   /** Having been asked for it keeps a blob from being taken for unused for a while. */
   has(hash: string, nowMs: number): boolean {
-    const path = this.path(hash);
-    if (statSync(path, { throwIfNoEntry: false }) === undefined) return false;
-    utimesSync(path, nowMs / 1000, nowMs / 1000);
-    return true;
+    return this.#checks.used(this.path(hash), nowMs);
   }
 
-  /** @throws SheafError NOT_FOUND */
-  find(hash: string): StoredFile {
+  /** As `has`, and it has the content it is named after. One that has not goes: it can be sent again. */
+  async isSound(hash: string, nowMs: number): Promise<boolean> {
+    if (!this.has(hash, nowMs)) return false;
+    const path = this.path(hash);
+    if (await this.#checks.isSound(path, hash)) return true;
+    await rm(path, { force: true });
+    return false;
+  }
+
+  /** @throws SheafError NOT_FOUND; BLOCK_CORRUPT when its content was damaged on disk */
+  async find(hash: string): Promise<StoredFile> {
     const path = this.path(hash);
     const found = statSync(path, { throwIfNoEntry: false });
     if (found === undefined) throw missing(hash);
-    return { path, bytes: found.size };
+    if (await this.#checks.isSound(path, hash)) return { path, bytes: found.size };
+    await rm(path, { force: true });
+    throw new SheafError("BLOCK_CORRUPT", `blob ${hash} was damaged on the coordinator's disk`, {
+      hint: "It is removed: run or submit the job again, which sends it anew.",
+    });
   }
 
   /**
@@ -66,6 +78,7 @@ export class Blobs {
         });
       }
       await makeLasting(incoming, target, this.#directory);
+      this.#checks.made(target);
     } catch (error) {
       throw asSheafError(error, { path: target, doing: "write" });
     } finally {

@@ -181,15 +181,15 @@ export class Coordinator implements CoordinatorService {
     return capsuleFileOf(this.#a.jobs, job, task, file);
   }
 
-  hasBlob(hash: string): boolean {
-    return this.#a.blobs.has(hash, this.#a.clock.wallMs());
+  hasBlob(hash: string): Promise<boolean> {
+    return this.#a.blobs.isSound(hash, this.#a.clock.wallMs());
   }
 
   async putBlob(hash: string, content: Readable): Promise<void> {
     await this.#a.blobs.put(hash, content);
   }
 
-  blob(hash: string): StoredFile {
+  blob(hash: string): Promise<StoredFile> {
     return this.#a.blobs.find(hash);
   }
 

@@ -138,10 +138,10 @@ export interface CoordinatorService extends TaskService {
   /** capsule.json of a failed task, or the code it ran. */
   capsuleFile(job: string, task: string, file: "capsule" | "code" | "sourceMap"): StoredFile;
 
-  hasBlob(hash: string): boolean;
+  hasBlob(hash: string): Promise<boolean>;
   /** Resolves when it is whole, checked and lasting. @throws USAGE when the content has another hash */
   putBlob(hash: string, content: Readable): Promise<void>;
-  blob(hash: string): StoredFile;
+  blob(hash: string): Promise<StoredFile>;
 
   register(register: Register): Registered;
   heartbeat(agent: string, heartbeat: Heartbeat): HeartbeatAnswer;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TaskReport } from "#src/protocol/task-messages.js";
@@ -208,6 +208,28 @@ test("side data comes with the job, by the path its code names it with", async (
   const report = await stage.coordinator.run(mapOrder(stage.split("to\nbe\n")));
   assert.equal(report.status, TASK_STATUS.FINISHED, JSON.stringify(report));
   assert.equal((report.result as { stats: { emitted: number } }).stats.emitted, 1);
+});
+
+test("side data that was changed on this disk is fetched again before the next job reads it", async (t) => {
+  const stage = new Stage(t);
+  await stage.start();
+  const blob = stage.coordinator.blob(`["be", "or"]`);
+  const code = wordCount({
+    map: `ctx.log("stop " + ctx.aux.stop.join()); if (ctx.aux.stop.includes(line)) return;`,
+    more: `aux: { stop: { file: "./stop.json" } },`,
+  });
+  const path = join(stage.state, "blobs", blob);
+  for (const [index, content] of [null, `["be", "os"]`, ""].entries()) {
+    if (content !== null) writeFileSync(path, content);
+    await stage.prepare(code, { aux: [{ path: "./stop.json", blob, bytes: 12 }] });
+    const report = await stage.coordinator.run(mapOrder(stage.split("or\n", index)));
+    assert.equal(report.status, TASK_STATUS.FINISHED, JSON.stringify(report));
+    assert.equal((report.result as { stats: { emitted: number } }).stats.emitted, 0, "or is a stop word");
+    stage.coordinator.forget = [job];
+    await until("the job to be forgotten", () => !existsSync(join(stage.state, "jobs", job)));
+    stage.coordinator.forget = [];
+  }
+  assert.equal(readFileSync(path, "utf8"), `["be", "or"]`);
 });
 
 test("an emit after its attempt was reported is told to the coordinator, with what ran last there", async (t) => {

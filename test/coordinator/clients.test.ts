@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test } from "node:test";
@@ -316,12 +316,12 @@ test("blobs are kept under their hash, whole or not at all, for as long as a job
   cut.push("side");
   cut.destroy(new Error("the connection was cut"));
   await assert.rejects(put);
-  assert.equal(stage.coordinator.hasBlob(hash), false);
+  assert.equal(await stage.coordinator.hasBlob(hash), false);
   assert.deepEqual(readdirSync(join(stage.state, "blobs")), []);
   await stage.coordinator.putBlob(hash, Readable.from([content]));
   await stage.coordinator.putBlob(hash, Readable.from([content]));
-  assert.equal(stage.coordinator.blob(hash).bytes, content.length);
-  assert.throws(() => stage.coordinator.blob("../../etc/passwd"), refuses("NOT_FOUND", /no blob/));
+  assert.equal((await stage.coordinator.blob(hash)).bytes, content.length);
+  await assert.rejects(stage.coordinator.blob("../../etc/passwd"), refuses("NOT_FOUND", /no blob/));
   const aux = [{ path: "side.txt", blob: hash, bytes: content.length }];
   const job = await stage.submit({ aux });
   stage.clock.pass(120_000);
@@ -337,6 +337,29 @@ test("blobs are kept under their hash, whole or not at all, for as long as a job
   assert.equal(isThere(), true, "a job that is kept names it");
   await end(await stage.submit({}, "third"));
   assert.equal(isThere(), false);
+});
+
+test("a blob that was changed on disk is not handed out, goes, and can be sent again", async (t) => {
+  const stage = new Stage(t);
+  const content = Buffer.from("side data");
+  const hash = createHash("sha256").update(content).digest("hex");
+  const path = join(stage.state, "blobs", hash);
+  for (const damage of ["side dat\u0000", "", "side data and more"]) {
+    await stage.coordinator.putBlob(hash, Readable.from([content]));
+    assert.equal(await stage.coordinator.hasBlob(hash), true);
+    assert.equal((await stage.coordinator.blob(hash)).path, path);
+    writeFileSync(path, damage);
+    await assert.rejects(stage.coordinator.blob(hash), refuses("BLOCK_CORRUPT", /damaged/));
+    assert.equal(await stage.coordinator.hasBlob(hash), false);
+    await stage.coordinator.putBlob(hash, Readable.from([content]));
+    writeFileSync(path, damage);
+    assert.equal(await stage.coordinator.hasBlob(hash), false, "a client is told to send it");
+    assert.equal(existsSync(path), false);
+  }
+  await stage.coordinator.putBlob(hash, Readable.from([content]));
+  writeFileSync(path, "changed while nobody ran");
+  stage.restart();
+  assert.equal(await stage.coordinator.hasBlob(hash), false, "nothing is believed of an earlier life");
 });
 
 test("result files are taken only whole, and under plain names", async (t) => {

@@ -270,7 +270,7 @@ describe("files", () => {
     const kept = new Map<string, string>();
     const { ask } = await serve(t, {
       putBlob: async (hash, content) => void kept.set(hash, await text(content)),
-      hasBlob: (hash) => kept.has(hash),
+      hasBlob: async (hash) => kept.has(hash),
     });
     const content = "\u0000\u0001 sheaf ".repeat(100_000);
     const path = `/blobs/${sha256(content)}`;

@@ -83,12 +83,12 @@ function blobRoutes(app: App, service: CoordinatorService): void {
       exposeHeadRoute: false,
       schema: { summary: "Code or side data", params },
     },
-    (request, reply) => sendFile(service.blob(request.params.hash), request.headers.range, reply),
+    async (request, reply) => sendFile(await service.blob(request.params.hash), request.headers.range, reply),
   );
   app.head(
     "/blobs/:hash",
     { config: access.clientOrAgent, schema: { summary: "Whether it is there: 200 or 404", params } },
-    (request, reply) => reply.code(service.hasBlob(request.params.hash) ? 200 : 404).send(),
+    async (request, reply) => reply.code((await service.hasBlob(request.params.hash)) ? 200 : 404).send(),
   );
 }
 
