@@ -65,11 +65,12 @@ export function finishClusterRun(
     reduceTasks: view?.reduceTasks ?? 0,
     workers: view?.bidding?.used ?? 0,
     parts,
-    hotKeys: (view?.hotKeys ?? []).map(({ collection, key, values }) => ({
+    hotKeys: (view?.hotKeys ?? []).map(({ collection, key, values, share }) => ({
       collection: collections.indexOf(collection),
       name: collection,
       key,
       values,
+      share,
     })),
     skew: view?.skew ?? [],
     badRecords,

@@ -161,6 +161,7 @@ function success(parts: OutputPart[], badPath: string | null, badRecords: number
     parts,
     keys: [],
     partitionBytes: [],
+    pairs: [],
     hotKeys: [],
     badPath,
   };

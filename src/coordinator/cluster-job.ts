@@ -19,8 +19,8 @@ import type { JobRow, Plan, SubmissionRow } from "./job-row.ts";
 import { OutputList } from "./map-outputs.ts";
 import { agentPrefix } from "./paths.ts";
 import { Results } from "./results.ts";
-import { SkewTally } from "./skew-tally.ts";
-import type { Addition, KeptSums } from "./skew-tally.ts";
+import { ShuffleTally } from "../lifecycle/shuffle-tally.ts";
+import type { Addition, KeptSums } from "../lifecycle/shuffle-tally.ts";
 import type { Row, Store } from "./store.ts";
 
 export interface JobSurroundings {
@@ -82,7 +82,7 @@ export class ClusterJob {
   /** Agents on whose disks alone some of its input lies. */
   pinnedAgents: ReadonlySet<string> = new Set();
   progress: ProgressTally;
-  skew: SkewTally;
+  shuffled: ShuffleTally;
   #row: JobRow;
   #plan: Plan | null = null;
   /** Keys of table `added`: what the written sums do not hold yet. */
@@ -110,7 +110,7 @@ export class ClusterJob {
     this.files = new FileAgreement(submission.outline.collections.map(({ name }) => name));
     this.phases = new PhaseClock(around.clock, (event) => this.emit(event));
     this.progress = new ProgressTally({ sample: [], map: [], reduce: [] });
-    this.skew = new SkewTally([]);
+    this.shuffled = new ShuffleTally([]);
     this.#keepCode(around);
   }
 
@@ -186,8 +186,8 @@ export class ClusterJob {
     this.#plan = plan;
     this.pinnedAgents = new Set(plan.mapAgents.filter((agent) => agent !== null));
     this.progress = new ProgressTally(plan);
-    this.skew = new SkewTally(plan.partitions, sums);
-    for (const { text } of added) this.skew.add(JSON.parse(text) as Addition);
+    this.shuffled = new ShuffleTally(plan.partitions, sums);
+    for (const { text } of added) this.shuffled.add(JSON.parse(text) as Addition);
     this.#added = added.map(({ key }) => key);
     const mapTasks = plan.map.length;
     const reduceTasks = plan.reduce.length;
@@ -195,17 +195,17 @@ export class ClusterJob {
   }
 
   /** Adds what the map says to the sums; lasting with the next flush of the store. */
-  addSums(task: number, { partitionBytes, hotKeys }: Addition): void {
-    this.skew.add({ partitionBytes, hotKeys });
+  addSums(task: number, { partitionBytes, pairs, hotKeys }: Addition): void {
+    this.shuffled.add({ partitionBytes, pairs, hotKeys });
     const key = `${this.id} ${task}`;
     this.#added.push(key);
-    this.#store.putOf("added", this.id, key, JSON.stringify({ partitionBytes, hotKeys }));
+    this.#store.putOf("added", this.id, key, JSON.stringify({ partitionBytes, pairs, hotKeys }));
   }
 
   /** Writes the sums in place of all that was added to them one by one. */
   keepSums(): void {
     if (this.#added.length === 0) return;
-    this.#store.put("sums", this.id, JSON.stringify(this.skew.kept));
+    this.#store.put("sums", this.id, JSON.stringify(this.shuffled.kept));
     for (const key of this.#added) this.#store.putOf("added", this.id, key, null);
     this.#added = [];
   }

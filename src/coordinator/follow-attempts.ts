@@ -124,7 +124,12 @@ export class AttemptFollower {
     if (fact.phase === "map" && (job.plan?.reduce.length ?? 0) > 0) this.#offer(job, fact, output);
     const task = formatTask(fact);
     const { attempt } = fact;
-    this.#to.after(() => job.emit({ kind: "attempt-finished", task, attempt, stats: output.stats }));
+    const mapped = isFirst && fact.phase === "map" && job.progress.isDone("map");
+    const warnings = mapped ? job.shuffled.warnings(job.collections) : [];
+    this.#to.after(() => {
+      job.emit({ kind: "attempt-finished", task, attempt, stats: output.stats });
+      for (const message of warnings) job.emit({ kind: "warning", message });
+    });
     if (!isFirst) return;
     const over = job.budget.add(fact.phase, output, job.progress.isDone(fact.phase));
     const refusal = over ?? job.files.add(output.parts);

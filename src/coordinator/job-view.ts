@@ -86,8 +86,10 @@ export function viewOf(
     collected: [...(row.committed?.collected ?? [])],
     partitions: [...(plan?.partitions ?? [])],
     collections: [...collections],
-    hotKeys: job.skew.hotKeys(collections),
-    skew: job.skew.skew(collections),
+    hotKeys: job.shuffled
+      .hotKeys(collections)
+      .map(({ name, key, values, share }) => ({ collection: name, key, values, share })),
+    skew: job.shuffled.skew(collections),
     timings: [...row.timings],
     failedTasks: [],
     error: null,

@@ -39,6 +39,7 @@ export function successOf({ stats, parts, badPath, keys }: KeptOutput): TaskSucc
     counters: {},
     output: null,
     partitionBytes: nothing,
+    pairs: nothing,
     hotKeys: nothing,
   };
 }

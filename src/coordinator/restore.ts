@@ -16,7 +16,7 @@ import { planOf } from "./job-row.ts";
 import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { briefly } from "./jobs.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
-import type { KeptSums } from "./skew-tally.ts";
+import type { KeptSums } from "../lifecycle/shuffle-tally.ts";
 import type { Store } from "./store.ts";
 
 /** The scheduler as it was, and what it has to have done again. @throws SheafError STATE_CORRUPT */

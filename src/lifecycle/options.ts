@@ -158,6 +158,14 @@ export interface Skew {
   readonly ratio: number;
 }
 
+/** A key with many pairs, as they were shuffled: after combining. */
+export interface HotKeyShare extends HotKey {
+  /** Of its collection. */
+  readonly name: string;
+  /** Its pairs as a share of those of the collection, 0 to 1. */
+  readonly share: number;
+}
+
 /** A failed attempt, as the report shows it. */
 export interface FailedTask {
   /**
@@ -188,7 +196,8 @@ export interface RunResult {
   /** Workers that were really started. */
   readonly workers: number;
   readonly parts: readonly CommittedPart[];
-  readonly hotKeys: readonly (HotKey & { readonly name: string })[];
+  /** The keys with most pairs, as far as they have a 16th or more of those of a map task. */
+  readonly hotKeys: readonly HotKeyShare[];
   readonly skew: readonly Skew[];
   readonly badRecords: number;
   /**

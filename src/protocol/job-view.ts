@@ -137,7 +137,9 @@ export const JobViewSchema = Type.Object(
     collected: Type.Array(PartViewSchema),
     partitions: Type.Array(Whole),
     collections: Type.Array(Text),
-    hotKeys: Type.Array(Type.Object({ collection: Text, key: Text, values: Type.Number() }, closed)),
+    hotKeys: Type.Array(
+      Type.Object({ collection: Text, key: Text, values: Type.Number(), share: Type.Number() }, closed),
+    ),
     skew: Type.Array(
       Type.Object(
         {

@@ -107,6 +107,7 @@ export const SuccessSchema = Type.Object(
     parts: Type.Array(PartSchema),
     keys: Type.Array(Type.Array(Text)),
     partitionBytes: Type.Array(Type.Array(Type.Number())),
+    pairs: Type.Array(Type.Number()),
     hotKeys: Type.Array(Type.Object({ collection: Whole, key: Text, values: Type.Number() }, closed)),
     badPath: nullable(Text),
     emptyFiles: Type.Optional(EmptyFilesSchema),

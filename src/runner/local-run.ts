@@ -30,6 +30,7 @@ import type { ResolvedOptions } from "../lifecycle/resolve-options.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";
 import { TaskDriver } from "./task-driver.ts";
 import type { Outputs } from "../lifecycle/commit.ts";
+import { ShuffleTally } from "../lifecycle/shuffle-tally.ts";
 import type { DriverResult } from "./driver-options.ts";
 import { workersWorth } from "./workers-worth.ts";
 import { makeTempDirectory, makeWorkDirectory } from "./work-directory.ts";
@@ -76,6 +77,8 @@ export class LocalRun {
   #driver: TaskDriver | null = null;
   #outline: JobOutline | null = null;
   #bundleTemp: string | null = null;
+  #shuffled: ShuffleTally | null = null;
+  #toldHotKeys = false;
 
   constructor(source: JobSource, options: RunOptions, resolved: ResolvedOptions, startWorker: StartWorker) {
     this.#source = source;
@@ -314,12 +317,24 @@ export class LocalRun {
       signal: this.#options.signal,
       emit: (event) => this.events.emit(event),
       sampled: (results) => this.#useSample(results),
-      taskFinished: (phase, result, all) => budget.add(phase, result, all) ?? files.add(result.parts),
+      taskFinished: (phase, result, all) => {
+        if (phase === "map") this.#mapped(result, all);
+        return budget.add(phase, result, all) ?? files.add(result.parts);
+      },
       poisoned: (records) => budget.poisoned(records),
       commit: (outputs) =>
         this.events.phase("commit", () => this.#commit(outputs, budget.check(true) ?? files.check())),
     });
     return this.#driver.run();
+  }
+
+  /** Tells of hot keys before the reduces that they will slow down begin. */
+  #mapped(result: TaskSuccess, all: boolean): void {
+    this.#shuffled ??= new ShuffleTally(this.plan!.partitions);
+    this.#shuffled.add(result);
+    if (all && !this.#toldHotKeys)
+      for (const text of this.#shuffled.warnings(this.collections)) this.#warn(text);
+    this.#toldHotKeys ||= all;
   }
 
   #useSample(results: readonly TaskSuccess[]): void {

@@ -9,7 +9,8 @@ import type { LocalRun, RunOutcome } from "./local-run.ts";
 import { failureOutsideTasks } from "../lifecycle/outside-tasks.ts";
 import type { FailedTask, RunResult } from "../lifecycle/options.ts";
 import { RunFailure } from "../lifecycle/options.ts";
-import { measureSkew, mergeHotKeys, sampledBy, sumStats } from "../lifecycle/run-summary.ts";
+import { sampledBy, sumStats } from "../lifecycle/run-summary.ts";
+import { ShuffleTally } from "../lifecycle/shuffle-tally.ts";
 import { removeAtExit } from "./work-directory.ts";
 
 /** Makes the result of a run that is over: capsules, report, job directory, clean-up, the last event. */
@@ -57,6 +58,8 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
   });
   run.prune();
 
+  const shuffled = new ShuffleTally(run.plan?.partitions ?? []);
+  for (const result of map) shuffled.add(result);
   const release = keep ? removeAtExit(join(run.work!.collected, "..")) : null;
   return {
     status,
@@ -71,8 +74,8 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
     reduceTasks: run.plan?.tasks.reduce.length ?? 0,
     workers: run.pool.used,
     parts,
-    hotKeys: mergeHotKeys(map, run.collections),
-    skew: measureSkew(map, run.collections),
+    hotKeys: shuffled.hotKeys(run.collections),
+    skew: shuffled.skew(run.collections),
     badRecords: stats.badRecords,
     emptyFiles,
     sample: run.resolved.sample,

@@ -10,7 +10,7 @@ import type { RunWriter } from "./run-writer.ts";
 import type { RewriteCells } from "./spill.ts";
 
 /** Where sorted entries point to, read from JavaScript. */
-class SortedCells {
+export class SortedCells {
   readonly #memory: TaskMemory;
   readonly #sorted: number;
 
@@ -66,9 +66,13 @@ export function writeObjects(
   };
 }
 
+/** So many values of one key in one run are worth a word. */
+const MANY_VALUES = 256;
+
 /**
  * Calls the user's combiner for each group of equal keys and writes what it returns under the group's key.
- * `refused` makes of the codec's error for a returned value what is to be thrown.
+ * `refused` makes of the codec's error for a returned value what is to be thrown; `written` hears of keys
+ * that the combiner has left many values of.
  */
 export function combineCells(
   memory: TaskMemory,
@@ -76,6 +80,7 @@ export function combineCells(
   writer: () => RunWriter,
   combine: CombineFunction<Key, unknown>,
   refused: (key: Key, error: unknown) => unknown = (_key, error) => error,
+  written?: (keyAt: number, keyLength: number, values: number) => void,
 ): RewriteCells {
   const encoder = new ValueEncoder();
   return (sorted, from, to) => {
@@ -87,6 +92,7 @@ export function combineCells(
       const cellValues = new CellValues(memory, cells, i, to);
       const values = new StreamedValues("combine", () => cellValues.next());
       const key = decodeKey(memory.bytes, keyAt, keyAt + keyLength);
+      let left = 0;
       for (const value of resultValues(combine(key, values))) {
         try {
           encoder.encode(value);
@@ -94,8 +100,10 @@ export function combineCells(
           throw refused(key, error);
         }
         output.append(writer(), keyAt, keyLength, encoder.bytes, encoder.length);
+        left++;
       }
       cellValues.end();
+      if (left >= MANY_VALUES) written?.(keyAt, keyLength, left);
       // A combiner need not read all its values: the group ends where the key changes.
       do i++;
       while (i < to && cells.sameKey(first, cells.cell(i)));

@@ -22,8 +22,6 @@ export class GroupReader {
   #handle = 0;
   /** The key of the current group. */
   key: Key = null;
-  /** Values read of the current group so far. */
-  count = 0;
 
   constructor(memory: TaskMemory, cursor: RecordCursor, groupBy?: number) {
     this.#memory = memory;
@@ -48,7 +46,6 @@ export class GroupReader {
     this.key = decodeKey(this.#groupKey, 0, length);
     this.#inGroup = true;
     this.#handle++;
-    this.count = 0;
     return true;
   }
 
@@ -70,7 +67,6 @@ export class GroupReader {
   }
 
   #value(): unknown {
-    this.count++;
     return this.#decoder.decodeAt(this.#memory.bytes, this.#cursor.valueAt, this.#cursor.valueLength);
   }
 

@@ -1,6 +1,7 @@
 import { CELL_HEADER, CTL_BYTES, ENTRY_BYTES } from "../kernel/layout.ts";
 import * as layout from "../kernel/layout.ts";
 import type { BlockOutput } from "./block-output.ts";
+import type { HotKeys } from "./hot-keys.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { Partitioning } from "./partitioning.ts";
 import type { RunWriter } from "./run-writer.ts";
@@ -34,12 +35,14 @@ export class Spiller {
   readonly #writer: () => RunWriter;
   readonly #output: BlockOutput;
   readonly #control: number;
+  readonly #hot: HotKeys | undefined;
 
   /** `writer` is asked for at the first spill, so that a task that emits nothing leaves no file. */
-  constructor(memory: TaskMemory, writer: () => RunWriter, output: BlockOutput) {
+  constructor(memory: TaskMemory, writer: () => RunWriter, output: BlockOutput, hot?: HotKeys) {
     this.#memory = memory;
     this.#writer = writer;
     this.#output = output;
+    this.#hot = hot;
     this.#control = memory.take(CTL_BYTES);
   }
 
@@ -58,6 +61,7 @@ export class Spiller {
     const skip = cells.sharedTag ? 1 : 0;
     const n = kernels.makeEntries(cells.start, cells.top, cells.entries, skip, byCell);
     const sorted = kernels.sortEntries(cells.entries, cells.entries + n * ENTRY_BYTES, n, skip);
+    if (rewrite === undefined) this.#hot?.look(sorted, n, collection);
     const target = { collection, run, rewrite };
     if (partitioning.kind === "range") {
       let from = 0;

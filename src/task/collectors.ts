@@ -7,6 +7,7 @@ import type { Key } from "../job/key.ts";
 import { BlockOutput } from "../shuffle/block-output.ts";
 import { combineCells, isIterator } from "../shuffle/cell-values.ts";
 import type { Collector } from "../shuffle/collector.ts";
+import type { HotKeys } from "../shuffle/hot-keys.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import type { Partitioning } from "../shuffle/partitioning.ts";
 import { chooseByFunction, chooseByPrefix } from "../shuffle/partitioning.ts";
@@ -94,19 +95,21 @@ function inCombine(key: Key, error: unknown): PhaseError {
 
 /**
  * The collectors of a map attempt, one for each collection that is shuffled (undefined for map-only ones).
- * They share the memory's budget in equal parts, one window for blocks, and one run file.
+ * What they write goes past `hot`. They share the memory's budget in equal parts, one window for blocks, and
+ * one run file.
  */
 export function createCollectors(
   plans: readonly CollectionPlan[],
   settings: JobSettings,
   memory: TaskMemory,
   writer: () => RunWriter,
+  hot: HotKeys,
 ): readonly (Collector | undefined)[] {
   const shuffled = plans.filter((plan) => !plan.mapOnly).length;
   if (shuffled === 0) return plans.map(() => undefined);
   const blockBytes = blockBytesFor(settings.memoryBytes);
   const output = new BlockOutput(memory, blockBytes);
-  const spiller = new Spiller(memory, writer, output);
+  const spiller = new Spiller(memory, writer, output, hot);
   // Scratch for keys and structs is taken besides the regions.
   const regionBytes = Math.max(Math.floor((memory.free - 64 * KiB) / shuffled) - 32 * KiB, REGION_BYTES_MIN);
   return plans.map((plan, collection) => {
@@ -128,7 +131,14 @@ export function createCollectors(
     const rewrite =
       combine === undefined
         ? undefined
-        : combineCells(memory, output, writer, combineInPhase(combine), inCombine);
+        : combineCells(
+            memory,
+            output,
+            writer,
+            combineInPhase(combine),
+            inCombine,
+            (keyAt, keyLength, values) => hot.add(collection, keyAt, keyLength, values),
+          );
     return new SortCollector(place, rewrite);
   });
 }

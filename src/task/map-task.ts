@@ -9,6 +9,7 @@ import { isPlainObject } from "../job/plain-data.ts";
 import { isSource } from "../job/reader.ts";
 import type { Collector } from "../shuffle/collector.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
+import { HotKeys } from "../shuffle/hot-keys.ts";
 import { RunWriter } from "../shuffle/run-writer.ts";
 import type { AttemptContext } from "./context.ts";
 import { BadRecords } from "./bad-records.ts";
@@ -91,6 +92,7 @@ class MapAttempt {
   readonly #sampler: RecordSampler | undefined;
   readonly #loop: MapLoop;
   readonly #path: string;
+  readonly #hot: HotKeys;
   #writer: RunWriter | undefined;
   #nativeRecords = 0;
   /** Bytes of the pieces that are done, as they were planned, and of the piece in hand. */
@@ -112,10 +114,12 @@ class MapAttempt {
     const outputs = spec.outputDirectory ?? spec.directory;
     this.#path = join(spec.directory, "map.run");
     const identity = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
-    this.collectors = createCollectors(job.collections, settings, memory, () => {
-      this.#writer ??= new RunWriter(this.#path, identity);
-      return this.#writer;
-    });
+    const writer = (): RunWriter => (this.#writer ??= new RunWriter(this.#path, identity));
+    this.#hot = new HotKeys(
+      memory,
+      job.collections.map(({ groupBy }) => groupBy),
+    );
+    this.collectors = createCollectors(job.collections, settings, memory, writer, this.#hot);
     this.#outputs = job.collections.map((plan, i) =>
       plan.mapOnly ? new MapOnlyOutput(plan, i, spec.index, outputs, settings) : undefined,
     );
@@ -299,6 +303,7 @@ class MapAttempt {
     if (job.teardown !== undefined) await job.teardown(context, this.#emitter.emit);
     this.#emitter.close();
     scene.phase = "spill";
+    const pairs = settings.partitions.map(() => 0);
     const partitionBytes = settings.partitions.map((count) => Array.from({ length: count }, () => 0));
     for (const collector of this.collectors) {
       collector?.finish();
@@ -311,6 +316,7 @@ class MapAttempt {
       stats.shuffleBytes = writer.length;
       for (const segment of writer.segments) {
         partitionBytes[segment.collection]![segment.partition]! += segment.length;
+        pairs[segment.collection]! += segment.records;
       }
     }
     scene.phase = "write";
@@ -332,7 +338,8 @@ class MapAttempt {
       parts,
       keys: [],
       partitionBytes,
-      hotKeys: [],
+      pairs,
+      hotKeys: this.#hot.told,
       badPath: this.#bad?.path ?? null,
       ...(this.#emptyFiles !== undefined && { emptyFiles: this.#emptyFiles }),
     };

@@ -15,18 +15,13 @@ import { slotCount } from "../shuffle/table-collector.ts";
 import { readRunIndex } from "../shuffle/run-index.ts";
 import { SegmentSource } from "../shuffle/run-reader.ts";
 import type { RunSource } from "../shuffle/run-source.ts";
-import { printKey } from "../codec/key-codec.ts";
 import { blockBytesFor } from "./collectors.ts";
 import type { TaskSetting } from "./map-task.ts";
 import { NativeFormat } from "./native-format.ts";
 import type { TaskOutput } from "./result-output.ts";
 import { openTaskOutput } from "./routed-output.ts";
-import type { HotKey, ReduceTaskSpec, TaskSuccess } from "./task-spec.ts";
+import type { ReduceTaskSpec, TaskSuccess } from "./task-spec.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
-
-/** Groups with fewer values are never worth a word in the summary. */
-const HOT_VALUES_MIN = 10_000;
-const HOT_KEYS = 5;
 
 /**
  * Runs one reduce attempt: merges the partition's runs, reduces its groups, writes its output files. Throws.
@@ -46,7 +41,6 @@ class ReduceAttempt {
   readonly #setting: TaskSetting<ReduceTaskSpec>;
   readonly #plan: CollectionPlan;
   readonly #output: TaskOutput;
-  readonly #hot: HotKey[] = [];
   #stream: MergeStream | undefined;
   #records = 0;
   #rawBytes = 0;
@@ -89,7 +83,7 @@ class ReduceAttempt {
     stats.bytesIn = this.#rawBytes;
     stats.recordsOut = this.#output.records;
     for (const part of parts) if (part.kind === "output") stats.bytesOut += part.bytes;
-    return { output: null, parts, keys: [], partitionBytes: [], hotKeys: this.#hot, badPath: null };
+    return { output: null, parts, keys: [], partitionBytes: [], pairs: [], hotKeys: [], badPath: null };
   }
 
   close(): void {
@@ -207,7 +201,6 @@ class ReduceAttempt {
       stats.groups++;
       const returned: unknown = reduce(key, groups.values(), context);
       if (returned !== undefined) await this.#results(key, returned);
-      this.#noteHot(key, groups.count);
       if (this.#output.full) await this.#output.roll();
     }
   }
@@ -257,15 +250,6 @@ class ReduceAttempt {
       this.#moved();
       services.signal.throwIfAborted();
     }
-  }
-
-  #noteHot(key: Key, values: number): void {
-    if (values < HOT_VALUES_MIN) return;
-    const smallest = this.#hot[HOT_KEYS - 1];
-    if (smallest !== undefined && smallest.values >= values) return;
-    this.#hot.push({ collection: this.#setting.spec.collection, key: printKey(key), values });
-    this.#hot.sort((a, b) => b.values - a.values);
-    this.#hot.length = Math.min(this.#hot.length, HOT_KEYS);
   }
 }
 

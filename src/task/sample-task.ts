@@ -75,6 +75,7 @@ export async function runSample(
     parts: [],
     keys: samples.map((sample) => sample.keys),
     partitionBytes: [],
+    pairs: [],
     hotKeys: [],
     badPath: null,
   };

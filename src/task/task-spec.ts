@@ -159,9 +159,10 @@ export interface TaskStats {
   cpuMs: number;
 }
 
-/** Keys that came up far more often than others, for the summary. */
+/** A key that a great part of a map task's pairs have, as they were shuffled: after combining. */
 export interface HotKey {
   readonly collection: number;
+  /** As it is printed. */
   readonly key: string;
   readonly values: number;
 }
@@ -178,6 +179,8 @@ export interface TaskSuccess {
   readonly keys: readonly (readonly string[])[];
   /** Shuffle bytes per collection and partition: shows skew. */
   readonly partitionBytes: readonly (readonly number[])[];
+  /** Pairs shuffled, per collection: what the keys have a share of. */
+  readonly pairs: readonly number[];
   readonly hotKeys: readonly HotKey[];
   /** File of bad records (one JSON object a line: path, offset, error, raw), null when there were none. */
   readonly badPath: string | null;

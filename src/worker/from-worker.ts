@@ -146,6 +146,7 @@ const success = fields({
   parts: list(part),
   keys: list(list(text(limits.keyBytesMax * 2))),
   partitionBytes: list(list(finite)),
+  pairs: list(finite),
   hotKeys: list(fields({ collection: whole, key: text(textCharsMax), values: finite }), 10_000),
   badPath: orNull(text(pathCharsMax)),
   emptyFiles: orNothing(fields({ files: whole, names: list(text(pathCharsMax), limits.emptyFilesNamed) })),

@@ -32,6 +32,13 @@ before(async () => {
        for (const word of line.split(" ")) emit(word, 1); } });`,
   );
   writeFileSync(
+    file("hot.ts"),
+    `import { job, generate } from "sheaf";
+     export default job({ input: generate({ tasks: 3, *records() { for (let i = 0; i < 8000; i++) yield i; } }),
+       map(n, emit) { emit(n % 4 === 0 ? "k" + n : "hot", n); },
+       reduce: (_key: string, values: Iterable<number>) => [...values].length });`,
+  );
+  writeFileSync(
     file("endless.ts"),
     `import { job, generate, count } from "sheaf";
      export default job({ input: generate({ tasks: 1, *records() { for (;;) yield 1; } }), reduce: count(),
@@ -60,6 +67,17 @@ const ended = (job: string, state: string) =>
     20_000,
     () => `${job} has not become ${state}`,
   );
+
+test("a key that has most of the pairs is told of on a cluster as it is here", async () => {
+  const here = await sheaf(["run", "hot.ts", "-o", "hot-here"], { cwd: work });
+  const there = await cluster.run(["run", "hot.ts", "-o", "hot-there", "--shared"], { cwd: work });
+  const told = (stderr: string): string[] => stderr.split("\n").filter((line) => line.includes("hot key"));
+  assert.equal(told(here.stderr).length, 2, here.stderr);
+  assert.match(here.stderr, /hot key: "hot" has 75% of the pairs \(18000\)/);
+  assert.deepEqual(told(there.stderr), told(here.stderr));
+  const shown = await cluster.run(["show"], { cwd: work });
+  assert.match(shown.stdout, /warning: hot key: "hot" has 75% of the pairs \(18000\)/);
+});
 
 test("sheaf run on a cluster writes what sheaf run writes here, and says the same of it", async () => {
   const local = await sheaf(["run", "count.ts", "in.txt", "-o", "local"], { cwd: work });

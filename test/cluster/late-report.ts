@@ -31,7 +31,7 @@ export function reportLate(
     cpuMs: 1,
   };
   const output = { task, attempt: attempt.attempt, path: "run" };
-  const common = { counters, parts: [], keys: [], partitionBytes: [], hotKeys: [], badPath: null };
+  const common = { counters, parts: [], keys: [], partitionBytes: [], pairs: [], hotKeys: [], badPath: null };
   const report = {
     status: TASK_STATUS.FINISHED,
     attempt,

@@ -215,13 +215,22 @@ export class FakeAgent {
       stats: { ...noStats },
       counters: { [work.kind]: 1 },
       keys: [],
+      pairs: [],
       hotKeys: [],
       badPath: null,
     } as const;
     if (work.kind !== "reduce") {
       const output = { task: attempt.task, attempt: attempt.attempt, path: "run" };
       const keys = work.kind === "sample" ? [["AAEC", "AAED"]] : [];
-      const result = { ...common, keys, hotKeys: [], output, parts: [], partitionBytes: [[12, 8]] };
+      const result = {
+        ...common,
+        keys,
+        pairs: [],
+        hotKeys: [],
+        output,
+        parts: [],
+        partitionBytes: [[12, 8]],
+      };
       const empty = { files: 2, names: [`blank-${attempt.task}.csv`, "none.csv"] };
       return {
         status: TASK_STATUS.FINISHED,
@@ -256,7 +265,15 @@ export class FakeAgent {
       records: 1,
       ...expected,
     } as const;
-    const result = { ...common, output: null, parts: [part], partitionBytes: [], hotKeys: [], keys: [] };
+    const result = {
+      ...common,
+      output: null,
+      parts: [part],
+      partitionBytes: [],
+      pairs: [],
+      hotKeys: [],
+      keys: [],
+    };
     return { status: TASK_STATUS.FINISHED, attempt, result };
   }
 

@@ -205,7 +205,7 @@ test("skew and hot keys are those of a run without faults, wherever the coordina
           const hotKeys = [{ collection: 0, key: `key ${order.attempt.task % 2}`, values: 10 }];
           return {
             ...report,
-            result: { ...report.result, partitionBytes: [[order.attempt.task, 8]], hotKeys },
+            result: { ...report.result, partitionBytes: [[order.attempt.task, 8]], pairs: [40], hotKeys },
           };
         },
       },
@@ -220,8 +220,8 @@ test("skew and hot keys are those of a run without faults, wherever the coordina
       { collection: "", partitions: 2, largestPartition: 1, largestBytes: 48, ratio: 48 / ((48 + 15) / 2) },
     ],
     hotKeys: [
-      { collection: "", key: "key 0", values: 30 },
-      { collection: "", key: "key 1", values: 30 },
+      { collection: "", key: "key 0", values: 30, share: 0.125 },
+      { collection: "", key: "key 1", values: 30, share: 0.125 },
     ],
   });
   for (const other of seen.slice(1)) assert.deepEqual(other, seen[0]);

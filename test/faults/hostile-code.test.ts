@@ -19,7 +19,7 @@ const stats =
   " badRecords: 0, groups: 0, elapsedMs: 1, cpuMs: 1 }";
 const forged = (more: string): string =>
   `for (let id = 0; id < 50; id++) fs.writeSync(4, frame({ kind: "result", id, spoiled: false, result: { ` +
-  `kind: "success", stats: ${stats}, counters: {}, output: null, parts: [], keys: [], partitionBytes: [],` +
+  `kind: "success", stats: ${stats}, counters: {}, output: null, parts: [], keys: [], partitionBytes: [], pairs: [],` +
   ` hotKeys: [], badPath: null, ${more} } })); await new Promise((done) => setTimeout(done, 60_000));`;
 
 /** Errors that are not what they seem. `says` is what the failure's message must match. */

@@ -117,6 +117,7 @@ class Place {
       parts: [{ ...part, bytes, records: 1, crc32c: 1 }],
       keys: [],
       partitionBytes: [],
+      pairs: [],
       hotKeys: [],
       badPath,
     };

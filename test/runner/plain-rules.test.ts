@@ -40,6 +40,7 @@ function success(changes: Partial<TaskStats>, parts: OutputPart[] = []): TaskSuc
     parts,
     keys: [],
     partitionBytes: [],
+    pairs: [],
     hotKeys: [],
     badPath: null,
   };

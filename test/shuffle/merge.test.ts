@@ -359,7 +359,6 @@ test("groups: values can be iterated once, and not after their group", (t) => {
   assert.deepEqual([...values], []);
   assert.equal(reader.key, "b");
   assert.deepEqual([...reader.values()], [3, 4]);
-  assert.equal(reader.count, 2);
   assert.ok(reader.nextGroup());
   assert.ok(!reader.nextGroup());
   assert.ok(!reader.nextGroup());
@@ -419,6 +418,6 @@ test("groups: a group of many windows streams through a small memory", (t) => {
     if (expected === 20_000) expected = 100_000;
     assert.equal(value, expected++);
   }
-  assert.equal(reader.count, 40_000);
+  assert.equal(expected, 120_000);
   assert.ok(memory.heap.memory.buffer.byteLength < 1 * MiB);
 });

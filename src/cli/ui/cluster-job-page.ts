@@ -1,4 +1,5 @@
 import { formatSize } from "../../base/size.ts";
+import { hotKeyText, hotOnes } from "../../lifecycle/shuffle-tally.ts";
 import type { AttemptView, Bidding, JobView, PhaseView } from "../../protocol/job-view.ts";
 import { formatAttempt, formatTask } from "../../scheduler/ids.ts";
 import { formatDuration } from "../duration.ts";
@@ -240,6 +241,9 @@ function counterLines({ counters }: JobView): string[] {
 function noteworthy(view: JobView, style: Style): string[] {
   return [
     ...view.barred.map(({ agent, reason }) => `${style.yellow("barred")}  ${agent}: ${printable(reason)}`),
+    ...hotOnes(view.hotKeys).map(
+      (hot) => `${style.yellow("warning:")} ${printable(hotKeyText({ ...hot, name: hot.collection }))}`,
+    ),
     ...view.failedTasks.map((task) => `${style.yellow("given up")}  ${task}: its records are missing`),
   ];
 }

@@ -2,6 +2,7 @@ import { shellWord } from "../../base/shell-word.ts";
 import { relative } from "node:path";
 import { formatSize } from "../../base/size.ts";
 import type { RunResult } from "../../lifecycle/options.ts";
+import { hotKeyRemedy, hotOnes } from "../../lifecycle/shuffle-tally.ts";
 import { formatDuration } from "../duration.ts";
 import { formatByteRate, formatCount, plural, shareText, worthARate } from "./numbers.ts";
 import type { Style } from "./style.ts";
@@ -9,10 +10,6 @@ import { padText, printable } from "./text-width.ts";
 
 /** Counters shown; the others are in sheaf show. */
 const COUNTERS_SHOWN_MAX = 20;
-/** A key is hot when it has this share of all pairs of a job of some size. */
-const HOT_KEY_SHARE_MIN = 0.1;
-const HOT_KEY_PAIRS_MIN = 10_000;
-const HOT_KEYS_SHOWN_MAX = 3;
 /** A partition is worth a word when it is this many times the mean and big enough to matter. */
 const SKEW_RATIO_MIN = 2;
 const SKEW_BYTES_MIN = 4 * 1024 * 1024;
@@ -105,13 +102,10 @@ function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
       `${plural(result.failedAttempts.length, "attempt")} failed; see sheaf show`,
     ]);
   }
-  const { emitted } = result.stats;
-  const hot = result.hotKeys
-    .filter((key) => emitted >= HOT_KEY_PAIRS_MIN && key.values >= emitted * HOT_KEY_SHARE_MIN)
-    .slice(0, HOT_KEYS_SHOWN_MAX);
-  for (const key of hot) {
-    const share = Math.round((key.values / emitted) * 100);
-    rows.push([yellow("hot key"), `${printable(key.key)}: ${formatCount(key.values)} pairs, ${share}%`]);
+  for (const hot of hotOnes(result.hotKeys)) {
+    const name = hot.name === "" ? "" : `${hot.name}: `;
+    const share = `${formatCount(hot.values)} pairs, ${Math.round(hot.share * 100)}%, in one reduce task`;
+    rows.push([yellow("hot key"), `${name}${printable(hot.key)}: ${share}`], ["", hotKeyRemedy]);
   }
   for (const skew of result.skew) {
     if (skew.ratio < SKEW_RATIO_MIN || skew.largestBytes < SKEW_BYTES_MIN) continue;
