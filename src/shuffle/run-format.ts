@@ -26,7 +26,7 @@
 import { createHash } from "node:crypto";
 import { crc32c } from "@node-rs/crc32";
 
-export const RUN_FILE_VERSION = 1;
+export const RUN_FILE_VERSION = 2;
 export const FILE_MAGIC = "SHEAFRUN";
 export const END_MAGIC = "SHEAFEND";
 /** "SHB1" as a little-endian number. */

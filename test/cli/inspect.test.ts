@@ -31,7 +31,7 @@ test("a run file: header, segments, blocks, records", async (t) => {
   runFile(join(cwd, "map.run"));
   const { code, stdout, stderr } = await sheaf(["inspect", "map.run", "-n", "3"], { cwd });
   assert.equal(code, 0, stderr);
-  assert.match(stdout, /run file version 1 .* task 3 {2}attempt 2/);
+  assert.match(stdout, /run file version 2 .* task 3 {2}attempt 2/);
   assert.match(stdout, /"ant" {2}07\n"bee" {2}07\n"cat" {2}07\ntruncated: 3 records of 4\n$/);
   const json = await sheaf(["inspect", "map.run", "--json"], { cwd });
   const view = JSON.parse(json.stdout) as {
