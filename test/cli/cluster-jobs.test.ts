@@ -34,7 +34,8 @@ before(async () => {
   writeFileSync(
     file("hot.ts"),
     `import { job, generate } from "sheaf";
-     export default job({ input: generate({ tasks: 3, *records() { for (let i = 0; i < 8000; i++) yield i; } }),
+     export default job({
+       input: generate({ tasks: 3, *records() { for (let i = 0; i < 8000; i++) yield i; } }),
        map(n, emit) { emit(n % 4 === 0 ? "k" + n : "hot", n); },
        reduce: (_key: string, values: Iterable<number>) => [...values].length });`,
   );
