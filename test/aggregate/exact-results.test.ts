@@ -10,7 +10,7 @@ import { stddev, variance } from "#src/aggregate/variance.js";
 import { isSheafError } from "#src/base/errors.js";
 import type { Aggregator } from "#src/job/aggregator.js";
 import { exact, exactSum, nearest } from "./exact.js";
-import { check, fold, foldByPlan, planArbitrary, refuses, shuffled } from "./support.js";
+import { check, fold, foldByPlan, planArbitrary, refuses, shuffled, stateOf } from "./support.js";
 import type { Plan } from "./support.js";
 
 /** Doubles of every size, and the same again with the other sign: what is left of them is small. */
@@ -271,4 +271,37 @@ test("bins of a tenth hold what prints in them; others are computed as they alwa
   );
   for (const { from, to } of far) assert.ok(from! < to!);
   refuses(() => fold(histogram({ width: 0.1 }), [1e300]), "VALUE_INVALID", /within 2\^53 bins/);
+});
+
+test("what users of other tools have met: equal means, shifted data, edges, ends of the range", () => {
+  // pingcap/tidb#71198: parts of equal means had a variance when merged.
+  for (let left = 1; left <= 8; left++) {
+    const aggregator = variance();
+    const part = (count: number): Float64Array =>
+      stateOf(aggregator, Array<number>(count).fill(2 ** 64)) as Float64Array;
+    for (let right = 1; right <= 8; right++) {
+      assert.equal(aggregator.result(aggregator.merge(part(left), part(right))), 0);
+    }
+  }
+  // RayforceDB/rayforce#560: a variance does not depend on where its values lie.
+  for (const base of [0, 1e6, 2e9, 1e12]) {
+    assert.equal(
+      fold(
+        variance(),
+        [1, 2, 3, 4, 5].map((x) => base + x),
+      ),
+      2,
+    );
+  }
+  // NVIDIA/cudf#22391: one value of the largest size.
+  assert.equal(fold(variance(), [Number.MAX_VALUE]), 0);
+  // numpy/numpy#20610: hundredths in bins of a tenth; fast-histogram#63: 1 in bins of 0.02 from 0.9.
+  const hundredths = Array.from({ length: 100 }, (_, i) => i / 100);
+  const tenths = fold(histogram({ width: 0.1 }), hundredths);
+  assert.deepEqual(
+    tenths.map(({ count }) => count),
+    Array<number>(10).fill(10),
+  );
+  const [bin] = fold(histogram({ width: 0.02, start: 0.9 }), [1]);
+  assert.deepEqual(bin, { from: 1, to: 1.02, count: 1 });
 });
