@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { describeThrown } from "../base/errors.ts";
+import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { runnableBundle } from "../bundle/portable-bundle.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
@@ -187,6 +187,7 @@ export class NodeJobs {
     try {
       await writeFile(path, runnableBundle(await readFile(blob, "utf8")), { mode: 0o600 });
     } catch (error) {
+      if (isSheafError(error)) throw lackOf(this.#options.agent, error);
       throw asSheafError(error, { path, doing: "write" });
     }
     return path;
@@ -210,4 +211,9 @@ export class NodeJobs {
     await this.#options.shuffle.forget(job);
     await this.#options.directory.removeJob(job);
   }
+}
+
+/** Says which of the machines it is that lacks something. */
+function lackOf(agent: string, { code, message, hint, details }: SheafError): SheafError {
+  return new SheafError(code, `agent ${agent}: ${message}`, { hint: hint ?? "", details });
 }

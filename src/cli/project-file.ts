@@ -5,11 +5,13 @@ import { suggest } from "../base/suggest.ts";
 
 export const projectFileName = "sheaf.json";
 
-/** sheaf.json: `{ "jobs": { "wordcount": "./jobs/wordcount.ts" } }`. */
+/** sheaf.json: `{ "jobs": { "wordcount": "./jobs/wordcount.ts" }, "external": ["sharp"] }`. */
 export interface ProjectFile {
   readonly path: string;
   /** Absolute job files by registered name. */
   readonly jobs: ReadonlyMap<string, string>;
+  /** Packages that stay outside the bundles of the jobs below its folder. */
+  readonly external: readonly string[];
 }
 
 export interface ResolvedJob {
@@ -17,6 +19,8 @@ export interface ResolvedJob {
   readonly file: string;
   /** The name it is registered under, if it was asked for by that. */
   readonly name: string | undefined;
+  /** What the sheaf.json nearest above the job file leaves outside. */
+  readonly external: readonly string[];
 }
 
 const JOB_EXTENSIONS = [".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx"];
@@ -28,11 +32,15 @@ const JOB_EXTENSIONS = [".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".
 export function resolveJob(word: string, cwd: string): ResolvedJob {
   const path = resolve(cwd, word);
   const looksLikePath = JOB_EXTENSIONS.includes(extname(word)) || /[/\\]/.test(word);
-  if (looksLikePath && existsSync(path)) return { file: path, name: undefined };
+  if (looksLikePath && existsSync(path)) return { file: path, name: undefined, external: externalAt(path) };
   const project = findProjectFile(cwd);
   const registered = project?.jobs.get(word);
-  if (registered !== undefined) return { file: registered, name: word };
+  if (registered !== undefined) return { file: registered, name: word, external: externalAt(registered) };
   throw looksLikePath ? noSuchFile(word, path) : noSuchName(word, cwd, project);
+}
+
+function externalAt(file: string): readonly string[] {
+  return findProjectFile(dirname(file))?.external ?? [];
 }
 
 /**
@@ -62,12 +70,16 @@ function readProjectFile(path: string): ProjectFile {
     if (typeof file !== "string") throw badProjectFile(path, `the job "${name}" is not a path`);
     files.set(name, resolve(dirname(path), file));
   }
-  return { path, jobs: files };
+  const external = isObject(content) ? (content["external"] ?? []) : [];
+  if (!Array.isArray(external) || !external.every((name) => typeof name === "string")) {
+    throw badProjectFile(path, `"external" is no list of package names`);
+  }
+  return { path, jobs: files, external };
 }
 
 function badProjectFile(path: string, why: string): SheafError {
   return new SheafError("USAGE", `${path}: ${why}`, {
-    hint: 'Write { "jobs": { "wordcount": "./jobs/wordcount.ts" } }.',
+    hint: 'Write { "jobs": { "wordcount": "./jobs/wordcount.ts" }, "external": ["sharp"] }.',
   });
 }
 

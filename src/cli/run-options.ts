@@ -96,6 +96,7 @@ export function runOptions(
     growing: flags.growing,
     params: paramOption(flags.set),
     maxBad: flags.maxBad,
+    external: [...job.external, ...flags.external],
     isolate: flags.inline === true ? ("inline" as const) : flags.isolate,
     attempts: flags.attempts,
     noProgressMs: flags.noProgressTimeout === 0 ? NEVER_MS : flags.noProgressTimeout,

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { createReadStream, statSync } from "node:fs";
+import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
 import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
+import { auxPaths } from "../lifecycle/aux-files.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { ApiClient } from "./api-client.ts";
@@ -28,11 +28,12 @@ export interface JobBlobs {
  * The bundle, its source map, and the files of the job's side data.
  * @throws SheafError INPUT_MISSING naming a side data file that cannot be read
  */
-export async function jobBlobs({ bundle, outline }: LoadedJob, cwd: string): Promise<JobBlobs> {
+export async function jobBlobs({ bundle, outline }: LoadedJob, jobFile: string): Promise<JobBlobs> {
+  const paths = auxPaths(outline.aux, jobFile);
   const code = inMemory(await readFile(bundle.portablePath));
   const map = inMemory(await readFile(bundle.mapPath));
   const files = await Promise.all(
-    outline.aux.map(async ({ name, file }) => ({ file, blob: await auxBlob(name, resolve(cwd, file)) })),
+    outline.aux.map(async ({ name, file }) => ({ file, blob: await auxBlob(name, paths[file]!) })),
   );
   return {
     blobs: [code, map, ...files.map(({ blob }) => blob)],
@@ -64,7 +65,6 @@ async function auxBlob(name: string, path: string): Promise<Blob> {
   const hash = createHash("sha256");
   let bytes = 0;
   try {
-    if (!statSync(path).isFile()) throw new Error("it is no file");
     for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
       hash.update(chunk);
       bytes += chunk.length;
@@ -73,7 +73,7 @@ async function auxBlob(name: string, path: string): Promise<Blob> {
     const { message } = asSheafError(cause, { path, doing: "read" });
     throw new SheafError("INPUT_MISSING", `aux.${name}: cannot read ${path}: ${message}`, {
       cause,
-      hint: "Side data files are found relative to the directory sheaf runs in, or by an absolute path.",
+      hint: "Make it readable, and leave it as it is until the job is submitted.",
       details: { path },
     });
   }

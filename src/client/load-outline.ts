@@ -51,7 +51,7 @@ export async function loadOutline(
   // The worker starts while the job is bundled.
   pool.prewarm(0);
   try {
-    const { bundle, dispose } = await bundleOf(file, resolved.stateDirectory);
+    const { bundle, dispose } = await bundleOf(file, resolved);
     const answer = await pool.load(pathToFileURL(bundle.path).href, resolved.attempts);
     if ("outline" in answer) return { outline: answer.outline, bundle, dispose };
     const error = await loadFailure(answer.failure, bundle);
@@ -64,11 +64,11 @@ export async function loadOutline(
 
 async function bundleOf(
   file: string,
-  stateDirectory: string | null,
+  { stateDirectory, external }: ResolvedOptions,
 ): Promise<Pick<LoadedJob, "bundle" | "dispose">> {
   if (stateDirectory !== null) {
     try {
-      const bundle = await bundleJob(file, { outDirectory: join(stateDirectory, "bundles") });
+      const bundle = await bundleJob(file, { outDirectory: join(stateDirectory, "bundles"), external });
       return { bundle, dispose: () => Promise.resolve() };
     } catch (error) {
       // A state directory that cannot be written is no reason not to run.
@@ -78,7 +78,7 @@ async function bundleOf(
   const directory = await makeTempDirectory(tmpdir());
   const dispose = () => rm(directory, { recursive: true, force: true, maxRetries: 3 });
   try {
-    return { bundle: await bundleJob(file, { outDirectory: directory, cache: false }), dispose };
+    return { bundle: await bundleJob(file, { outDirectory: directory, cache: false, external }), dispose };
   } catch (error) {
     await dispose();
     throw error;

@@ -45,7 +45,7 @@ export async function submitJob(
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
   const inputs = inputPlaces(resolved.inputs, cluster.roots, cwd);
   const jobOptions = jobOptionsOf(options, resolved, loaded);
-  const { blobs, named } = await jobBlobs(loaded, cwd);
+  const { blobs, named } = await jobBlobs(loaded, file);
   const call = signal === undefined ? {} : { signal };
   await uploadBlobs(api, blobs, call);
   const submission: Submission = {

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { MiB, parseSize } from "../base/size.ts";
+import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
 import { defaultStateDirectory } from "./job-history.ts";
 import type { JobOutline } from "../worker/messages.ts";
@@ -30,6 +31,7 @@ export interface ResolvedOptions {
   readonly stateDirectory: string | null;
   readonly collect: boolean;
   readonly partBytes: number;
+  readonly external: readonly string[];
 }
 
 /** How many records may be bad: an absolute number, or a share of the records read. */
@@ -40,8 +42,48 @@ export type BadBudget =
 const timerMsMax = 2 ** 31 - 1;
 const heapBytesMin = 64 * MiB;
 
-/** @throws SheafError USAGE naming the option that makes no sense. */
+/** Every option there is. */
+const optionNames: Readonly<Record<keyof RunOptions, true>> = {
+  inputs: true,
+  output: true,
+  overwrite: true,
+  workers: true,
+  partitions: true,
+  splitSize: true,
+  mappers: true,
+  memory: true,
+  heap: true,
+  sample: true,
+  params: true,
+  maxBad: true,
+  isolate: true,
+  attempts: true,
+  maxFailedTasks: true,
+  noProgressMs: true,
+  name: true,
+  signal: true,
+  onEvent: true,
+  tempDirectory: true,
+  stateDirectory: true,
+  collect: true,
+  partBytes: true,
+  file: true,
+  external: true,
+  fail: true,
+  on: true,
+  cores: true,
+  priority: true,
+  queueTimeoutMs: true,
+  tokenFile: true,
+  tls: true,
+  shared: true,
+  group: true,
+  project: true,
+};
+
+/** @throws SheafError USAGE naming the option that does not exist or makes no sense. */
 export function resolveOptions(options: RunOptions, isolation: Isolation): ResolvedOptions {
+  checkOptionNames(options);
   const output = options.output === undefined ? null : resolve(options.output);
   const workers =
     isolation === "inline" ? 1 : wholeNumber(options.workers ?? availableParallelism(), "workers", 1, 1_024);
@@ -76,6 +118,7 @@ export function resolveOptions(options: RunOptions, isolation: Isolation): Resol
     stateDirectory: stateDirectoryOf(options),
     collect: options.collect ?? output === null,
     partBytes: atLeast(parseSize(options.partBytes ?? limits.partBytesDefault, "partBytes"), "partBytes", 1),
+    external: externalOf(options.external ?? []),
   };
 }
 
@@ -99,6 +142,53 @@ export function partitionsOf(options: RunOptions, outline: JobOutline): (number 
     return given === undefined ? own : checked(given);
   });
 }
+
+function checkOptionNames(options: unknown): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw usage(
+      `run(job, options): ${printValue(options)} is no object`,
+      "Give { inputs: ..., output: ... }.",
+    );
+  }
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(optionNames, name)) continue;
+    const near = otherNames[name] ?? suggest(name, Object.keys(optionNames));
+    throw usage(
+      `run() has no option "${name}"`,
+      near === undefined ? `It has: ${Object.keys(optionNames).join(", ")}.` : `Did you mean ${near}?`,
+    );
+  }
+}
+
+/** What other tools, and the command line, call them. */
+const otherNames: Readonly<Record<string, string>> = {
+  input: "inputs",
+  outputDirectory: "output",
+  outDir: "output",
+  concurrency: "workers",
+  threads: "workers",
+  set: "params",
+  temp: "tempDirectory",
+  partSize: "partBytes",
+  externals: "external",
+  retries: "attempts",
+};
+
+/**
+ * Package names: "sharp", "@img/sharp", "@img/*".
+ * @throws SheafError USAGE for what is none
+ */
+export function externalOf(names: readonly string[]): readonly string[] {
+  const isName = (name: unknown): boolean =>
+    typeof name === "string" && /^(?:@[\w.*~-]+\/)?[\w*~-][\w.*~-]*$/.test(name);
+  if (!Array.isArray(names)) throw usage(`external: ${printValue(names)} is no list`, externalHint);
+  const bad = names.find((name) => !isName(name));
+  if (bad !== undefined) throw usage(`external: ${printValue(bad)} is no package`, externalHint);
+  if (names.includes("sheaf")) throw usage("external: sheaf is never bundled", "Leave it out.");
+  return [...new Set(names)].sort();
+}
+
+const externalHint = 'Name packages, without a path: external: ["sharp", "@scope/*"].';
 
 function noPartitions(name: string): SheafError {
   return usage(

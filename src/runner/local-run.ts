@@ -14,6 +14,7 @@ import type { InputFile } from "../storage/list-input.ts";
 import type { JobSettings, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { BadRecordBudget } from "../lifecycle/bad-budget.ts";
 import { FileAgreement } from "../lifecycle/file-agreement.ts";
+import { auxPaths } from "../lifecycle/aux-files.ts";
 import { chooseBounds } from "../lifecycle/bounds.ts";
 import { commitOutput, keepCollected } from "../lifecycle/commit.ts";
 import { EventLog } from "../lifecycle/event-log.ts";
@@ -174,10 +175,10 @@ export class LocalRun {
 
   /** Bundles are kept with the history; without one, or when it cannot be written, for this run only. */
   async #bundleOf(path: string): Promise<BundledJob> {
-    const { stateDirectory } = this.resolved;
+    const { stateDirectory, external } = this.resolved;
     if (stateDirectory !== null) {
       try {
-        return await bundleJob(path, { outDirectory: join(stateDirectory, "bundles") });
+        return await bundleJob(path, { outDirectory: join(stateDirectory, "bundles"), external });
       } catch (error) {
         if (isSheafError(error) || errnoOf(error) === undefined) throw error;
         // Told when the job directory is made.
@@ -185,7 +186,7 @@ export class LocalRun {
     }
     this.#bundleTemp = await makeTempDirectory(tmpdir());
     try {
-      return await bundleJob(path, { outDirectory: this.#bundleTemp, cache: false });
+      return await bundleJob(path, { outDirectory: this.#bundleTemp, cache: false, external });
     } catch (error) {
       if (errnoOf(error) === undefined) throw error;
       throw asSheafError(error, { path: this.#bundleTemp, doing: "write" });
@@ -249,6 +250,7 @@ export class LocalRun {
     const { resolved } = this;
     const asked = partitionsOf(this.#options, outline);
     const params = paramsOf(this.#options, outline);
+    const auxFiles = auxPaths(outline.aux, this.#source.kind === "file" ? this.#source.path : null);
     this.work = await makeWorkDirectory(resolved.output, this.#options.tempDirectory);
     const stdin = resolved.inputs.includes("-")
       ? await spoolStdin(process.stdin, this.work.attempts, this.#options.signal)
@@ -278,6 +280,7 @@ export class LocalRun {
       collect: resolved.collect,
       output: resolved.output === null ? "none" : "write",
       partBytes: resolved.partBytes,
+      auxFiles,
     };
     this.pool.settings(this.settings);
     const mapTasks = plan.tasks.map.length;

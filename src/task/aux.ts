@@ -45,7 +45,7 @@ async function readAux(
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new SheafError("INPUT_MISSING", `aux.${name}: cannot read ${file}: ${why}`, {
       cause,
-      hint: "Side data files are found relative to the directory sheaf runs in, or by an absolute path.",
+      hint: "It must stay where it is, readable, until the job is over.",
       details: { path: file },
     });
   }

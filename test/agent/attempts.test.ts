@@ -232,6 +232,20 @@ test("side data that was changed on this disk is fetched again before the next j
   assert.equal(readFileSync(path, "utf8"), `["be", "or"]`);
 });
 
+test("an agent that lacks a package outside the bundle says so, and which one", async (t) => {
+  const stage = new Stage(t);
+  await stage.start();
+  const from = encodeURIComponent(join(stage.root, "nowhere", "job.ts"));
+  const bundle = stage.coordinator.blob(
+    `import outer from "sheaf://outside/%40own%2Fouter?${from}&${from}";`,
+  );
+  await stage.prepare(wordCount(), { bundle });
+  const { code, blame, message, hint } = failure(await stage.coordinator.run(mapOrder(stage.split())));
+  assert.deepEqual([code, blame], ["PACKAGE_MISSING", "system"]);
+  assert.match(message, /^agent \S+: the package "@own\/outer".* is not on this machine/);
+  assert.match(hint ?? "", /npm install @own\/outer/);
+});
+
 test("an emit after its attempt was reported is told to the coordinator, with what ran last there", async (t) => {
   const stage = new Stage(t);
   const gate = join(stage.root, "gate");

@@ -16,9 +16,17 @@ function project(t: Parameters<typeof tempDir>[0], content: string): string {
 test("a registered name is found from any directory below, a path from where one is", (t) => {
   const root = project(t, '{ "jobs": { "wordcount": "./jobs/wordcount.ts" } }');
   const file = join(root, "jobs/wordcount.ts");
-  assert.deepEqual(resolveJob("wordcount", join(root, "jobs/deep")), { file, name: "wordcount" });
-  assert.deepEqual(resolveJob("../wordcount.ts", join(root, "jobs/deep")), { file, name: undefined });
-  assert.deepEqual(resolveJob(file, "/"), { file, name: undefined });
+  assert.deepEqual(resolveJob("wordcount", join(root, "jobs/deep")), {
+    file,
+    name: "wordcount",
+    external: [],
+  });
+  assert.deepEqual(resolveJob("../wordcount.ts", join(root, "jobs/deep")), {
+    file,
+    name: undefined,
+    external: [],
+  });
+  assert.deepEqual(resolveJob(file, "/"), { file, name: undefined, external: [] });
 });
 
 test("a misspelt name or file gets a suggestion", (t) => {

@@ -45,7 +45,7 @@ test("every error says what to do about it", () => {
     "src/codec/key-codec.ts", // bytes behind a right checksum: those that read the block say what to do
     "src/codec/value-codec.ts", // likewise
     "src/worker/injected-fault.ts", // made for tests
-    "src/bundle/bundle-job.ts", // esbuild's own message says it
+    "src/bundle/make-bundle.ts", // esbuild's own message says it
   ];
   assert.deepEqual(withoutHint(sources(), excused), []);
 });

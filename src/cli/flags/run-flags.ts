@@ -124,6 +124,17 @@ const jobFlags = {
       "The value is read as the type of the parameter's default; as JSON where that is an array, an object or " +
       "null.",
   }),
+  external: repeatedFlag({
+    name: "external",
+    placeholder: "PACKAGE",
+    type: stringType,
+    default: 'those of "external" in sheaf.json',
+    category: "Job",
+    doc: "Leave a package outside the job's bundle; may be repeated",
+    details:
+      "For packages that cannot be bundled. Every machine loads its own, as seen from the job file. @scope/* means " +
+      "all of a scope; native add-ons always stay outside.",
+  }),
   name: valueFlag({
     name: "name",
     placeholder: "NAME",
