@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import type { Message, Plugin } from "../vendor/esbuild.ts";
@@ -101,12 +102,32 @@ export function notCode(paths: ReadonlySet<string>): Plugin {
     name: "not-code",
     setup(build) {
       for (const path of paths) {
-        const filter = new RegExp(`^${path.replace(/[.+?^${}()|[\]\\*]/g, "\\$&")}$`);
+        const filter = exactly(path);
         const contents = `throw new Error(${JSON.stringify(`${path} is no code that could be loaded`)});`;
         build.onLoad({ filter, namespace: "file" }, () => ({ contents }));
       }
     },
   };
+}
+
+/** Loads files without the comment that names their source map; every other character stays in its place. */
+export function withoutMaps(paths: readonly string[]): Plugin {
+  return {
+    name: "without-maps",
+    setup(build) {
+      for (const path of paths) {
+        build.onLoad({ filter: exactly(path), namespace: "file" }, async () => ({
+          contents: (await readFile(path, "utf8")).replaceAll("sourceMappingURL=", "sourceMappingURL-"),
+          loader: "default",
+        }));
+      }
+    },
+  };
+}
+
+/** A filter for that path alone. */
+function exactly(path: string): RegExp {
+  return new RegExp(`^${path.replace(/[.+?^${}()|[\]\\*]/g, "\\$&")}$`);
 }
 
 const NO_LOADER = /^No loader is configured for ".*?" files: (.+)$/;

@@ -9,10 +9,17 @@ import { SheafError } from "../base/errors.ts";
 import { shellWord } from "../base/shell-word.ts";
 import { bundleDirectory, writeBundleCache } from "./bundle-cache.ts";
 import type { BundleKey } from "./bundle-cache.ts";
-import { matchedNoCode, nativeAddons, notCode, outsidePackages, runningPackage } from "./esbuild-plugins.ts";
+import {
+  matchedNoCode,
+  nativeAddons,
+  notCode,
+  outsidePackages,
+  runningPackage,
+  withoutMaps,
+} from "./esbuild-plugins.ts";
 import { lookedAt } from "./looked-at.ts";
 import type { LookedAt } from "./looked-at.ts";
-import { madeUpNames, mayClash, withOwnPlaces } from "./own-places.ts";
+import { madeUpNames, mayAskForPlaces, mayClash, withOwnPlaces } from "./own-places.ts";
 import type { MadeUpNames } from "./own-places.ts";
 import { runnableBundle } from "./portable-bundle.ts";
 
@@ -58,7 +65,8 @@ const literalRegExps = {
   "regexp-unicode-property-escapes": true,
 };
 
-const mainFields = ["module", "main"];
+/** Node knows "main" alone; packages that look for their files by it are right only then. */
+const mainFields = ["main", "module"];
 const resolveExtensions = [".tsx", ".ts", ".jsx", ".js", ".css", ".json", ".node"];
 
 /** What esbuild has to be told to resolve imports as the build does. */
@@ -87,17 +95,51 @@ async function buildPortable(
   for (let salt = 0; ; salt++) {
     const names = madeUpNames(salt);
     if (names === null) throw new SheafError("INTERNAL", `${entry}: no name is free in all of its files`);
-    const built = await buildCode(entry, {
+    const special: BuildOptions = {
       outfile: join(outDirectory, "bundle", "job.mjs"),
       define: names.define,
       banner: { js: names.banner },
       plugins: [runningPackage(), outsidePackages(external, entry), nativeAddons()],
-    });
+    };
+    const built = await buildCode(entry, special);
     requireDefaultExport(built, entry);
-    const code = outputEnding(built, ".mjs");
-    const map = absoluteSources(outputEnding(built, ".map").text, dirname(code.path));
-    if (mayClash(names, map)) continue;
-    return { built, code: withOwnPlaces(globsAsNode(code.text, names), map, names, entry), map };
+    const { code, map } = outputsOf(built);
+    if (!mayAskForPlaces(names, code)) return { built, code, map };
+    const places = await placesMap(built, entry, special);
+    if (mayClash(names, places)) continue;
+    return { built, code: withOwnPlaces(globsAsNode(code, names), places, names, entry), map };
+  }
+}
+
+function outputsOf(built: BuildResult): { readonly code: string; readonly map: string } {
+  const { path, text } = outputEnding(built, ".mjs");
+  return { code: text, map: absoluteSources(outputEnding(built, ".map").text, dirname(path)) };
+}
+
+/**
+ * The source map of the files as they were bundled. Where some of them name a source map of their own, the
+ * bundle's goes on to what these were made of.
+ */
+async function placesMap(built: BuildResult, entry: string, special: BuildOptions): Promise<string> {
+  const { code, map } = outputsOf(built);
+  const inputs = Object.keys(built.metafile!.inputs).map((input) => resolve(dirname(entry), input));
+  const mapped = inputs.filter((path) => /\.[cm]?[jt]sx?$/.test(path) && namesItsMap(path));
+  if (mapped.length === 0) return map;
+  const plugins = [...special.plugins!, withoutMaps(mapped)];
+  const again = outputsOf(await buildCode(entry, { ...special, plugins }));
+  if (again.code.length !== code.length) {
+    throw new SheafError("JOB_LOAD", `${entry}: one of its files changed while it was bundled`, {
+      hint: "Run it again when nothing writes to its files.",
+    });
+  }
+  return again.map;
+}
+
+function namesItsMap(path: string): boolean {
+  try {
+    return readFileSync(path, "utf8").includes("sourceMappingURL=");
+  } catch {
+    return false;
   }
 }
 

@@ -38,6 +38,11 @@ export function madeUpNames(from: number): MadeUpNames | null {
   };
 }
 
+/** Whether there may be anything to replace in the code, or a helper for patterns. */
+export function mayAskForPlaces({ prefix }: MadeUpNames, code: string): boolean {
+  return code.includes(`${prefix}00000000`) || /__require|\bimport\(|__glob/.test(code);
+}
+
 /** Whether a source file has a name that may be one of ours. */
 export function mayClash(names: MadeUpNames, map: string): boolean {
   const { sourcesContent } = JSON.parse(map) as { sourcesContent: (string | null)[] };
@@ -102,11 +107,11 @@ function occurrences(code: string, map: string, { prefix }: MadeUpNames): Occurr
   let line = 0;
   for (const { index: at, groups = {}, 0: all } of code.matchAll(ours)) {
     if (traced === null) {
-      const parsed = JSON.parse(map) as { sources: string[]; sourcesContent: string[] };
+      const parsed = JSON.parse(map) as { sources: string[]; sourcesContent: (string | null)[] };
       traced = new TraceMap(map);
       sources = parsed.sources.map((url, index) => ({
         url,
-        lines: parsed.sourcesContent[index]!.split(/\r\n|[\n\r\u2028\u2029]/),
+        lines: (parsed.sourcesContent[index] ?? "").split(/\r\n|[\n\r\u2028\u2029]/),
       }));
     }
     while (line + 1 < starts.length && starts[line + 1]! <= at) line++;
@@ -115,9 +120,10 @@ function occurrences(code: string, map: string, { prefix }: MadeUpNames): Occurr
     const { url, lines } = sources[segment[1]]!;
     const own = groups["own"] as "meta" | "dirname" | "filename" | undefined;
     const kind = own ?? (groups["import"] === undefined ? "require" : "import");
-    // Ours is certain by its name. What esbuild wrote begins a mapping, what is in a string does not.
+    // Ours is certain by its name. What esbuild wrote begins a mapping (that of a statement lies before its
+    // indentation), what is in a string does not.
     if (own === undefined) {
-      if (segment[0] !== at - starts[line]!) continue;
+      if (!/^[\s(]*$/.test(code.slice(starts[line]! + segment[0], at))) continue;
       const original = lines[segment[2]]?.slice(segment[3]) ?? "";
       if (kind === "import" ? !original.startsWith("import") : original.startsWith("__require")) continue;
       // Addresses need no place.
@@ -135,7 +141,8 @@ function lineStarts(text: string): number[] {
 }
 
 function declaration(url: string, used: ReadonlyMap<string, Kind>, helper: string, entry: string): string {
-  const path = fileURLToPath(url);
+  // Modules made up for a file are named by a word and its path.
+  const path = url.startsWith("file://") ? fileURLToPath(url) : url.replace(/^[a-z-]+:/, "");
   const texts: string[] = [];
   const members: string[] = [];
   for (const [name, kind] of used) {

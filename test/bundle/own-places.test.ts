@@ -65,9 +65,12 @@ const modules: Readonly<Record<string, string>> = {
     "const name = './nowhere.mjs'; export default [await import(name).catch((error) => error.code), await import('dep/' + name.slice(2)).catch((error) => error.code)];",
   "import() of a pattern":
     "const load = (name) => import(`./plugins/${name}.mjs`).then((m) => m.default, (error) => error instanceof Error); export default [await load('a'), await load('b')];",
+  "statements that begin with import() and import.meta":
+    "const name = './late.mjs'; import.meta.own = 1;\n  import(name);\n{ import(name).then(() => 1); }\n(await import(name)).a; import.meta.resolve(name); export default [import.meta.own, (await import(name)).b];",
   "import.meta.resolve":
     "export default [import.meta.resolve('./late.mjs'), import.meta.resolve('./nowhere'), import.meta.resolve('fs'), import.meta.resolve('node:fs'), import.meta.resolve('dep'), import.meta.resolve('both')];",
   "a file of another folder": 'export { default } from "./plugins/place.mjs";',
+  "a package that has another main for bundlers": 'export { default } from "dual";',
   "a package": 'export { default } from "placed";',
   "two on a line, and astral letters before":
     "export default ['😀é', import.meta.url, '😀', import.meta.filename];",
@@ -83,6 +86,8 @@ const scripts: Readonly<Record<string, string>> = {
     'const name = "./data.json"; const r = require; module.exports = [require(name), r("dep").length, require.resolve(name), require.resolve("dep"), require.main === module, typeof require.cache, typeof require];',
   "require of what may not be there":
     'let found; try { found = require("no-such-package"); } catch (error) { found = error.code; }\nlet other; try { other = require.resolve("no-such-package"); } catch (error) { other = error.code; } module.exports = [found, other];',
+  "statements that begin with require or import()":
+    'require.extensions[".none"] = 1; require("./data.json");\n  require.resolve("./data.json"); const name = "./data.json";\nif (name) { require(name); import(name, { with: { type: "json" } });\n  import("node:" + "fs") }\n(require)(name), (0, require)(name), !require(name); new (require("dep").constructor)(); module.exports = [".none" in require.extensions, require(name)];',
   "require as a parameter":
     'module.exports = (function (require) { return require("x"); })((name) => name + "!");',
   "a pattern without endings":
@@ -111,6 +116,9 @@ test("what a file sees of its place is what Node shows it", async (t) => {
     "p/node_modules/both/package.json",
     '{"name":"both","exports":{"import":"./esm.mjs","require":"./cjs.cjs"}}',
   );
+  write("p/node_modules/dual/package.json", '{"name":"dual","main":"main.js","module":"other.js"}');
+  write("p/node_modules/dual/main.js", "module.exports = 'main';");
+  write("p/node_modules/dual/other.js", "export default 'module';");
   write("p/node_modules/both/esm.mjs", "");
   write("p/node_modules/both/cjs.cjs", "");
   write("p/node_modules/placed/package.json", '{"name":"placed","main":"lib/main.cjs"}');
@@ -153,6 +161,30 @@ test("places do not move lines or columns of the source map", async () => {
     .catch((thrown: unknown) => thrown as Error);
   const { place } = await mapStack((error as Error).stack!, path);
   assert.deepEqual([place?.line, place?.column], [1, readFileSync(file, "utf8").indexOf(".x]") + 2]);
+});
+
+test("a file that names its source map has its own place, not that of what it was made of", async () => {
+  const map = (source: string, content: string | null): string => {
+    const text = JSON.stringify({
+      version: 3,
+      sources: [source],
+      sourcesContent: [content],
+      names: [],
+      mappings: "AAAA",
+    });
+    return `//# sourceMappingURL=data:application/json;base64,${Buffer.from(text).toString("base64")}\n`;
+  };
+  const file = write(
+    "mapped/job.js",
+    `${'import dep from "dep"; export default [import.meta.url, ...dep];\n'}${map("../src/job.ts", null)}`,
+  );
+  write("mapped/node_modules/dep/package.json", '{"main":"dist/main.js"}');
+  write("mapped/node_modules/dep/dist/data.json", "7");
+  const dep = write(
+    "mapped/node_modules/dep/dist/main.js",
+    `const name = "./data.json"; module.exports = [__dirname, require(name), "sourceMappingURL=x"];\n${map("../src/main.ts", "one line")}`,
+  );
+  assert.deepEqual(await load(file), [pathToFileURL(file).href, dirname(dep), 7, "sourceMappingURL=x"]);
 });
 
 test("the text of a bundle that asks for no place names none", async () => {
