@@ -95,9 +95,9 @@ export interface RunOptions {
    */
   readonly file?: string | URL;
   /**
-   * Packages that stay outside the bundle, by name ("sharp", "@scope/*"): every machine loads its own, as seen
-   * from the file that imports it, else from the job file's folder. Default none. Native add-ons (.node) always
-   * do.
+   * Packages that stay outside the bundle, by name ("sharp", "@scope/*"): every machine loads its own, as
+   * seen from the file that imports it, else from the job file's folder. Default none. Native add-ons (.node)
+   * always do.
    */
   readonly external?: readonly string[];
   /** Faults to inject, for tests of jobs and of sheaf. */
