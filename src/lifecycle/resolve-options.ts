@@ -54,6 +54,7 @@ const optionNames: Readonly<Record<keyof RunOptions, true>> = {
   memory: true,
   heap: true,
   sample: true,
+  growing: true,
   params: true,
   maxBad: true,
   isolate: true,
