@@ -17,6 +17,8 @@ export interface BatchReader<R> {
   next(): Promise<RecordBatch<R> | null>;
   /** Bytes of input taken so far, skipped ones included; for generated input 0. */
   readonly bytesRead: number;
+  /** Where in the (decompressed) file the next batch begins; 0 for generated input. */
+  readonly position: number;
   /** How much of a compressed file has been taken so far, 0 to 1; null where `bytesRead` tells. */
   readonly share: number | null;
   /** Gives the file back; needed only when `next` has not returned null. Never throws. */
@@ -52,6 +54,7 @@ export async function readPiece<R>(
 
 class PieceReader<R> implements BatchReader<R> {
   bytesRead = 0;
+  position = 0;
   readonly #reader: Reader<R>;
   readonly #piece: FilePiece;
   readonly #batch: RecordBatch<R> = { records: [], offsets: [], bad: [] };
@@ -106,6 +109,7 @@ class PieceReader<R> implements BatchReader<R> {
     // Records that were skipped on the way to the end are still to be handed over.
     if (chunk === null) return batch.bad.length > 0 ? batch : null;
     this.bytesRead += chunk.bytes.length;
+    this.position = chunk.offset + chunk.bytes.length;
     // No Buffer: its slice() would give a decoder a view where that of a Uint8Array gives a copy.
     const { buffer, byteOffset, byteLength } = chunk.bytes;
     try {
@@ -150,6 +154,7 @@ export function readSource<R>(source: Source<R>, context: SourceContext): BatchR
 
 class SourceReader<R> implements BatchReader<R> {
   readonly bytesRead = 0;
+  readonly position = 0;
   readonly share = null;
   readonly #batch: RecordBatch<R> = { records: [], offsets: [], bad: [] };
   readonly #context: SourceContext;

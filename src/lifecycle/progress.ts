@@ -14,7 +14,7 @@ interface PhaseTally {
 
 /** What running attempts last showed on their boards, and the sums of the finished ones. */
 export class ProgressTally {
-  readonly #tasks: Readonly<Record<Phase, number>>;
+  readonly #tasks: Record<Phase, number>;
   readonly #done: Record<Phase, PhaseTally>;
   readonly #running = new Map<string, { readonly phase: Phase; readonly cells: Float64Array }>();
   /** By task: a map whose output was lost finishes twice and counts once. */
@@ -57,6 +57,11 @@ export class ProgressTally {
     tally.recordsOut += sign * stats.recordsOut;
     tally.spillBytes += sign * stats.shuffleBytes;
     this.#badRecords += sign * stats.badRecords;
+  }
+
+  /** Tasks have come that do the rest of others. */
+  grown(phase: Phase, count: number): void {
+    this.#tasks[phase] += count;
   }
 
   isDone(phase: Phase): boolean {

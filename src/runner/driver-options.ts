@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { Phase } from "../scheduler/ids.ts";
-import type { TaskFailure, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { Split, TaskFailure, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import type { RunEventBody } from "../lifecycle/events.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { LocalPolicyOptions } from "./local-policy.ts";
@@ -22,6 +22,8 @@ export interface DriverOptions extends LocalPolicyOptions {
   emit(event: RunEventBody): void;
   /** All sample tasks are done; called before the first map starts. */
   sampled(results: readonly TaskSuccess[]): void;
+  /** There are more map tasks: these, by number, read what they were to read from now on. */
+  rested(maps: readonly Split[]): void;
   /** A task of the phase is finished; a failure ends the job by it. */
   taskFinished(phase: Phase, result: TaskSuccess, allOfPhase: boolean): TaskFailure | null;
   /** So many records were set aside because they ended workers; a failure ends the job by it. */

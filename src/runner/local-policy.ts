@@ -12,11 +12,16 @@ export interface LocalPolicyOptions {
   readonly keepBad: boolean;
   /** Share of each phase's tasks that may fail without failing the job. */
   readonly failedTasksShare: number;
+  /** Slow maps may leave what they have not begun to workers that are idle. */
+  readonly handsOver: boolean;
 }
+
+/** Quick jobs are done by then. */
+const handOverAfterMs = 200;
 
 /** How the scheduler treats a job on this machine: its one node is neither barred nor lost nor slow. */
 export function localPolicy(options: LocalPolicyOptions): Partial<JobPolicy> {
-  const { attempts, noProgressMs, keepBad, failedTasksShare } = options;
+  const { attempts, noProgressMs, keepBad, failedTasksShare, handsOver } = options;
   return {
     attemptsMax: attempts,
     lossesMax: keepBad ? lossesMaxKeepingBad : Math.max(lossesMin, attempts),
@@ -25,6 +30,7 @@ export function localPolicy(options: LocalPolicyOptions): Partial<JobPolicy> {
     failedTasksShare,
     barAfterFailures: Number.POSITIVE_INFINITY,
     speculation: false,
+    handOverAfterMs: handsOver ? handOverAfterMs : Number.POSITIVE_INFINITY,
     stallMs: Number.POSITIVE_INFINITY,
   };
 }

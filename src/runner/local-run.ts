@@ -11,7 +11,7 @@ import type { Job } from "../job/define.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import { asSheafError, asShortage, errnoOf } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
-import type { JobSettings, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
+import type { JobSettings, Split, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { BadRecordBudget } from "../lifecycle/bad-budget.ts";
 import { FileAgreement } from "../lifecycle/file-agreement.ts";
 import { auxPaths } from "../lifecycle/aux-files.ts";
@@ -295,8 +295,15 @@ export class LocalRun {
     this.directory?.config({ settings: this.settings, workersMax, tasks: plan.tasks });
   }
 
-  /** Only as many workers as there is work. */
+  /** Whether slow map tasks are cut while they run: not where the caller has said what tasks there are. */
+  #handsOver(): boolean {
+    const { splitBytes, mappers, isolation, workers } = this.resolved;
+    return splitBytes === null && mappers === null && isolation !== "inline" && workers > 1;
+  }
+
+  /** Only as many workers as there is work, or may be when it turns out to be slow. */
   #slots(): number {
+    if (this.#handsOver() && this.plan!.bytes > 0) return this.resolved.workers;
     const { sample, map, reduce } = this.plan!.tasks;
     return Math.max(1, Math.min(this.resolved.workers, Math.max(sample.length, map.length, reduce.length)));
   }
@@ -315,10 +322,12 @@ export class LocalRun {
       workDirectory: this.work!.attempts,
       keepBad: resolved.badBudget !== null,
       failedTasksShare: resolved.failedTasksShare,
+      handsOver: this.#handsOver(),
       faults: this.#options.fail ?? [],
       clock: this.clock,
       signal: this.#options.signal,
       emit: (event) => this.events.emit(event),
+      rested: (maps) => this.#rested(maps),
       sampled: (results) => this.#useSample(results),
       taskFinished: (phase, result, all) => {
         if (phase === "map") this.#mapped(result, all);
@@ -338,6 +347,12 @@ export class LocalRun {
     if (all && !this.#toldHotKeys)
       for (const text of this.#shuffled.warnings(this.collections)) this.#warn(text);
     this.#toldHotKeys ||= all;
+  }
+
+  #rested(maps: readonly Split[]): void {
+    const plan = this.plan!;
+    this.plan = { ...plan, tasks: { ...plan.tasks, map: maps } };
+    this.directory?.update({ mapTasks: maps.length });
   }
 
   #useSample(results: readonly TaskSuccess[]): void {

@@ -14,6 +14,9 @@ import type { Outputs } from "../lifecycle/commit.ts";
 import type { DriverOptions, DriverResult } from "./driver-options.ts";
 import { endedFailure, failureOfThrown } from "../worker/failure.ts";
 import { FailureLog } from "../lifecycle/failure-log.ts";
+import { MapSplits } from "./map-splits.ts";
+import { placeOf } from "./running-attempt.ts";
+import type { RunningAttempt } from "./running-attempt.ts";
 import { localPolicy } from "./local-policy.ts";
 import type { FailedTask } from "../lifecycle/options.ts";
 import { PhaseClock } from "../lifecycle/phase-clock.ts";
@@ -22,23 +25,6 @@ import { beatOf, workerStartMsMax } from "../worker/pool.ts";
 import { ProgressTally } from "../lifecycle/progress.ts";
 import { withoutEngineFrames } from "../lifecycle/error-report.ts";
 import { ReduceInputs } from "../lifecycle/reduce-inputs.ts";
-import { tracedPlace } from "../worker/trace.ts";
-import type { RecordPlace, Trace } from "../worker/trace.ts";
-
-interface RunningAttempt {
-  readonly id: number;
-  readonly ref: AttemptRef;
-  readonly slot: number;
-  readonly spec: TaskSpec;
-  readonly directory: string;
-  readonly trace: Trace | null;
-  readonly startedMs: number;
-  board: Readonly<Float64Array>;
-  /** Times it was seen to have moved on, and when the last time was. */
-  moves: number;
-  movedMs: number;
-  lastBeat: number;
-}
 
 const noBoard = new Float64Array(PROGRESS_BYTES / 8);
 const lost = "WORKER_LOST" as const;
@@ -61,6 +47,8 @@ export class TaskDriver {
   readonly #phases: PhaseClock;
   readonly #reduceInputs = new ReduceInputs(() => this.#results("map"));
   readonly progress: ProgressTally;
+  /** What the map tasks read: those that hand over their rest less than was planned, others that rest. */
+  readonly #maps: MapSplits;
   #events: { readonly event: SchedulerEvent; readonly decided: (() => void) | undefined }[] = [];
   #stepping = false;
   #nextId = 1;
@@ -73,6 +61,7 @@ export class TaskDriver {
     this.#poison = new PoisonWatch(options.keepBad);
     this.#phases = new PhaseClock(options.clock, (event) => options.emit(event));
     this.progress = new ProgressTally(options.tasks);
+    this.#maps = new MapSplits(options.tasks.map);
   }
 
   /** Runs all tasks and the commit. Never rejects for a failing job. */
@@ -124,9 +113,15 @@ export class TaskDriver {
 
   #succeeded(attempt: RunningAttempt, result: TaskSuccess): void {
     const { ref } = attempt;
-    const { counters } = result;
-    this.#dispatch({ kind: "attemptFinished", attempt: ref, output: result, counters, ...node }, () => {
-      if (this.#stateOf(ref)?.kind === "SUCCEEDED") this.#accepted(ref, result);
+    const { counters, rest = [] } = result;
+    const more = rest.length;
+    this.#dispatch({ kind: "attemptFinished", attempt: ref, output: result, counters, more, ...node }, () => {
+      if (this.#stateOf(ref)?.kind !== "SUCCEEDED") return;
+      if (this.#maps.takeRest(ref.task, rest)) {
+        this.progress.grown("map", more);
+        this.#options.rested(this.#maps.all);
+      }
+      this.#accepted(ref, result);
     });
   }
 
@@ -280,6 +275,8 @@ export class TaskDriver {
         return this.#start(command.attempt, command.slot);
       case "killAttempt":
         return this.#kill(command.attempt, command.reason);
+      case "handOver":
+        return this.#handOver(command.attempt, command.parts);
       case "discardOutput":
         this.#later(this.#remove(this.#directoryOf(command.attempt)));
         return;
@@ -336,10 +333,19 @@ export class TaskDriver {
     }
   }
 
-  #kill(ref: AttemptRef, reason: string): void {
-    const attempt = [...this.#running.values()].find(
+  #runningOf(ref: AttemptRef): RunningAttempt | undefined {
+    return [...this.#running.values()].find(
       (one) => one.ref.phase === ref.phase && one.ref.task === ref.task && one.ref.attempt === ref.attempt,
     );
+  }
+
+  #handOver(ref: AttemptRef, parts: number): void {
+    const attempt = this.#runningOf(ref);
+    if (attempt?.trace === null) this.#options.pool.handOver(attempt.slot, attempt.id, parts);
+  }
+
+  #kill(ref: AttemptRef, reason: string): void {
+    const attempt = this.#runningOf(ref);
     if (attempt === undefined) return;
     this.#running.delete(attempt.id);
     this.progress.stopped(ref);
@@ -387,7 +393,7 @@ export class TaskDriver {
       case "sample":
         return { kind: "sample", split: tasks.sample[ref.task]!, ...common };
       case "map":
-        return { kind: "map", split: tasks.map[ref.task]!, directory, ...common };
+        return { kind: "map", split: this.#maps.of(ref.task), directory, ...common };
       case "reduce": {
         const place = tasks.reduce[ref.task]!;
         return { kind: "reduce", ...place, inputs: this.#reduceInputs.of(place), directory, ...common };
@@ -423,12 +429,8 @@ export class TaskDriver {
   #result(end: Extract<Command, { kind: "jobEnded" }>): DriverResult {
     const outputs = this.#outputs(end.counters);
     const failedTasks = end.failedTasks.map(formatTask);
-    const common = {
-      outputs,
-      failedAttempts: this.#failures.all,
-      failedTasks,
-      failedSpecs: this.#failures.specs,
-    };
+    const { all: failedAttempts, specs: failedSpecs } = this.#failures;
+    const common = { outputs, failedAttempts, failedTasks, failedSpecs };
     if (this.#abortCause !== null) return { status: "FAILED", cause: this.#abortCause, ...common };
     return {
       status: end.status,
@@ -449,9 +451,4 @@ export class TaskDriver {
     this.#cleanups.add(work);
     void work.finally(() => this.#cleanups.delete(work));
   }
-}
-
-/** The record a traced attempt is at. */
-function placeOf({ trace, board }: RunningAttempt): RecordPlace | null {
-  return trace === null ? null : tracedPlace(board, trace);
 }

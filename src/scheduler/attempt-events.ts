@@ -3,6 +3,7 @@ import { doubtOutputs, noteFailure } from "./barring.ts";
 import type { SchedulerEvent } from "./events.ts";
 import { type Failure, isFinal } from "./failure.ts";
 import { type AttemptRef, formatTask, type NodeRef } from "./ids.ts";
+import { handedOver } from "./hand-over.ts";
 import { advance, afterAttempt, countTask } from "./job-progress.ts";
 import { moveTask } from "./move-task.ts";
 import { hear } from "./hear.ts";
@@ -86,7 +87,8 @@ export function attemptFinished(s: SchedulerState, event: EventOf<"attemptFinish
   }
   const { output, counters } = event;
   attempt.fingerprint = event.fingerprint ?? null;
-  endAttempt(s, attempt, { kind: "SUCCEEDED", endedMs: s.nowMs, output, counters });
+  const rest = handedOver(s, task, event.more ?? 0, lostOutput);
+  endAttempt(s, attempt, { kind: "SUCCEEDED", endedMs: s.nowMs, output, counters, ...rest });
   killRest(s, task, "another attempt finished first");
   phase.durations.add(s.nowMs - attempt.startedMs);
   countTask(task, counters);

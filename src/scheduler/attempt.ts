@@ -12,6 +12,8 @@ export type AttemptState =
       readonly endedMs: number;
       readonly output: unknown;
       readonly counters: Readonly<Record<string, number>>;
+      /** The tasks that do the rest of it: number of the first, and how many. */
+      readonly rest?: { readonly first: number; readonly count: number };
     }
   /** Failed by itself: user code, data, a broken disk. */
   | { readonly kind: "FAILED"; readonly endedMs: number; readonly failure: Failure }
@@ -41,6 +43,8 @@ export class Attempt {
   /** When the beat was last reported, grown or not. */
   reportedMs: number;
   state: AttemptState = RUNNING;
+  /** It was asked to hand over its rest. */
+  askedForRest = false;
   /** It was restored as running, and nothing has been heard of it since. */
   unheard = false;
   /** Of the output of a SUCCEEDED map attempt; null: unknown. */

@@ -24,6 +24,11 @@ export type Command =
    * number.
    */
   | ({ readonly kind: "askAnew"; readonly slot: number; readonly ask: number } & NodeRef)
+  /**
+   * Slots are idle while this attempt still has much before it: it stops where it can, finishes with what it
+   * has done, and says into how many parts, `parts` at most, it has cut the rest. It need not.
+   */
+  | ({ readonly kind: "handOver"; readonly attempt: AttemptRef; readonly parts: number } & NodeRef)
   /** End the attempt if it still runs, and delete what it wrote. */
   | ({ readonly kind: "killAttempt"; readonly attempt: AttemptRef; readonly reason: string } & NodeRef)
   /** The attempt, and no other of its task, may make its output final and then report attemptFinished. */

@@ -98,6 +98,11 @@ export type SchedulerEvent =
        * same.
        */
       readonly fingerprint?: string;
+      /**
+       * It stopped before its end, as `handOver` asked: so many new tasks of its phase, placed behind it, do
+       * what is left. Only the first finish of a task counts. Default 0.
+       */
+      readonly more?: number;
     } & NodeRef)
   | ({
       readonly kind: "attemptFailed";

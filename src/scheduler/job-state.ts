@@ -8,6 +8,7 @@ import { GrantBook } from "./grants.ts";
 import { type Phase, PHASES } from "./ids.ts";
 import { newPhase, type PhaseState } from "./phase-state.ts";
 import { type JobPolicy, resolvePolicy } from "./policy.ts";
+import type { Task } from "./task.ts";
 import { ReadyQueue } from "./ready-queue.ts";
 import { NO_TALLY } from "./task-state.ts";
 
@@ -90,9 +91,21 @@ export function newJob(plan: JobPlan, sequence: number, nowMs: number): JobState
   return job;
 }
 
+/** Adds tasks that do the rest of one; the first has the number that is returned. They are BLOCKED. */
+export function addRest(rested: Task, count: number): number {
+  const { job, phase } = rested;
+  const first = phase.tasks.length;
+  const order = PHASES.reduce((sum, name) => sum + job.phases[name].tasks.length, 0);
+  const plan = { pinned: rested.pinned, preferred: rested.preferred };
+  for (let i = 0; i < count; i++) addTask(job, phase, plan, order + i);
+  const added = phase.sequence.splice(first, count);
+  phase.sequence.splice(phase.sequence.indexOf(rested) + 1, 0, ...added);
+  return first;
+}
+
 function addTask(job: JobState, phase: PhaseState, plan: TaskPlan, order: number): void {
   phase.counts.BLOCKED++;
-  phase.tasks.push({
+  const task: Task = {
     ref: { job: job.id, phase: phase.name, task: phase.tasks.length },
     job,
     phase,
@@ -104,5 +117,7 @@ function addTask(job: JobState, phase: PhaseState, plan: TaskPlan, order: number
     queued: false,
     lastFailedNode: null,
     counted: null,
-  });
+  };
+  phase.tasks.push(task);
+  phase.sequence.push(task);
 }

@@ -1,5 +1,6 @@
 import { expireAttempt } from "./attempt-events.ts";
 import { liftBars } from "./barring.ts";
+import { askForRest } from "./hand-over.ts";
 import { systemFailure } from "./failure.ts";
 import { failJob } from "./job-end.ts";
 import type { JobState } from "./job-state.ts";
@@ -25,6 +26,7 @@ export function tick(s: SchedulerState, absentMs: number): void {
     }
     if (s.idleSlots > 0) startBackups(s, job);
     preempt(s, job);
+    if (s.idleSlots > 0) askForRest(s, job);
     failStalled(s, job);
   }
 }

@@ -9,7 +9,10 @@ export type StateCounts = Record<TaskStateKind, number>;
 
 export interface PhaseState {
   readonly name: Phase;
+  /** By number. */
   readonly tasks: Task[];
+  /** In the order of what they read: a task that does the rest of another is behind that one. */
+  readonly sequence: Task[];
   /** How many tasks are in each state. */
   readonly counts: StateCounts;
   /** False: its tasks wait, BLOCKED, for the phase before. */
@@ -25,6 +28,7 @@ export function newPhase(name: Phase): PhaseState {
   return {
     name,
     tasks: [],
+    sequence: [],
     counts: { BLOCKED: 0, READY: 0, RUNNING: 0, FINISHED: 0, FAILED: 0, CANCELLED: 0 },
     open: false,
     durations: new RunningMedian(),

@@ -44,6 +44,10 @@ export interface JobPolicy {
   readonly preemptAfterMs: number;
   /** So often a task's attempts may be ended for other jobs. */
   readonly preemptionsMax: number;
+  /**
+   * A map attempt that has run so long may be asked to hand over its rest to idle slots, ms. Infinity: never.
+   */
+  readonly handOverAfterMs: number;
   /** Finished map output outlives its node (shared storage). */
   readonly outputsSurviveNode: boolean;
   /**
@@ -71,6 +75,7 @@ export const jobPolicyDefaults: JobPolicy = {
   failedTasksShare: 0,
   preemptAfterMs: 2_000,
   preemptionsMax: 3,
+  handOverAfterMs: Number.POSITIVE_INFINITY,
   outputsSurviveNode: false,
   stallMs: 600_000,
   queueTimeoutMs: Number.POSITIVE_INFINITY,
@@ -103,7 +108,13 @@ export function resolvePolicy(changes: Partial<JobPolicy> = {}): JobPolicy {
     atLeast(field, 0);
   for (const field of ["speculationDoneShare", "speculationSlowness", "speculationShare"] as const)
     atLeast(field, 0);
-  for (const field of ["queueTimeoutMs", "outputChangesMax", "preemptAfterMs", "preemptionsMax"] as const)
+  for (const field of [
+    "queueTimeoutMs",
+    "outputChangesMax",
+    "preemptAfterMs",
+    "preemptionsMax",
+    "handOverAfterMs",
+  ] as const)
     atLeast(field, 0);
   return policy;
 }

@@ -5,7 +5,7 @@ import type { FactTable, JobRows } from "./fact-table.ts";
 import { formatAttempt, type NodeRef, PHASES } from "./ids.ts";
 import { openOrClose } from "./idle-slots.ts";
 import { countTask } from "./job-progress.ts";
-import { type JobState, newJob } from "./job-state.ts";
+import { addRest, type JobState, newJob } from "./job-state.ts";
 import { NodeState } from "./node.ts";
 import { keepOutput } from "./output-loss.ts";
 import { leaveChains } from "./run-attempt.ts";
@@ -58,6 +58,7 @@ function restoreJob(s: SchedulerState, rows: JobRows, lives: Map<string, NodeSta
   if (rows.state !== null) job.grants.replace(rows.state.grants);
   job.outputChanges = rows.state?.outputChanges ?? 0;
   job.samplesAnnounced = rows.state?.samplesAnnounced ?? false;
+  restoreRests(job, rows);
   for (const { node, bar } of rows.bars.values()) if (bar !== null) job.bars.set(node, { ...bar });
   for (const name of PHASES) {
     const phase = job.phases[name];
@@ -77,6 +78,18 @@ function restoreJob(s: SchedulerState, rows: JobRows, lives: Map<string, NodeSta
   s.queue.update(job);
   if (job.status.kind === "COMMITTING") s.commands.push({ kind: "commitJob", job: job.id });
   else if (job.samplesAnnounced) s.commands.push({ kind: "sampleReady", job: job.id });
+}
+
+/** Tasks that came while the job ran, in the order in which they came. */
+function restoreRests(job: JobState, rows: JobRows): void {
+  const rests = [...rows.attempts()].flatMap((fact) =>
+    fact.state.kind === "SUCCEEDED" && fact.state.rest !== undefined ? [{ fact, ...fact.state.rest }] : [],
+  );
+  for (const { fact, first, count } of rests.sort((a, b) => a.first - b.first)) {
+    const task = job.phases[fact.phase].tasks[fact.task];
+    if (task === undefined || addRest(task, count) !== first)
+      throw corrupt(fact, "its rest has other numbers");
+  }
 }
 
 function restoreTask(s: SchedulerState, rows: JobRows, task: Task, lives: Map<string, NodeState>): void {

@@ -100,11 +100,11 @@ export interface TaskOutput {
 }
 
 /**
- * The committed outputs of a phase, in task order; tasks that have none (not finished, or given up) are left
- * out. What a reduce attempt is to read is what this gives for "map" at the moment its startAttempt comes.
+ * The committed outputs of a phase, in the order of what the tasks read; tasks that have none (not finished,
+ * or given up) are left out. What a reduce attempt is to read is what this gives for "map" at the moment its startAttempt comes.
  */
 export function* viewOutputs(scheduler: Scheduler, id: string, phase: Phase): Generator<TaskOutput> {
-  for (const task of scheduler.state.jobs.get(id)?.phases[phase].tasks ?? []) {
+  for (const task of scheduler.state.jobs.get(id)?.phases[phase].sequence ?? []) {
     if (task.state.kind !== "FINISHED") continue;
     const attempt = task.attempts[task.state.attempt - 1];
     if (attempt?.state.kind !== "SUCCEEDED") continue;

@@ -56,6 +56,11 @@ export class AttemptContext implements ReduceContext {
     this.#seed = `${settings.seed}/${spec.kind}/${spec.index}`;
   }
 
+  /** Whether random() was called: what it gives depends on where the task began. */
+  get hasDrawn(): boolean {
+    return this.#random !== undefined;
+  }
+
   get offset(): number {
     return this.offsets[this.current] ?? 0;
   }

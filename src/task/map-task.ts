@@ -7,6 +7,7 @@ import { readPiece, readSource } from "../format/read-split.ts";
 import type { Job } from "../job/define.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 import { isSource } from "../job/reader.ts";
+import type { RecordBatch } from "../job/reader.ts";
 import type { Collector } from "../shuffle/collector.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import { HotKeys } from "../shuffle/hot-keys.ts";
@@ -22,12 +23,14 @@ import { MapLoop } from "./map-loop.ts";
 import { MapOnlyOutput } from "./map-output.ts";
 import { grepPlan, NativeGrep } from "./native-grep.ts";
 import { nativePlan, NativeMap } from "./native-map.ts";
+import { placesAfter, placesInPiece } from "./rest-places.ts";
 import { RecordSampler } from "./sampling.ts";
 import type { Scene } from "./scene.ts";
 import type {
   JobSettings,
   MapTaskSpec,
   SplitPiece,
+  SplitPlace,
   TaskServices,
   TaskStats,
   TaskSuccess,
@@ -74,7 +77,7 @@ export async function runMap(
       const native = new NativeMap(plan, memory, attempt.collectors[0]!);
       for (const piece of spec.split.pieces) await attempt.mapNatively(native, piece);
     } else {
-      for (const piece of spec.split.pieces) await attempt.mapPiece(piece);
+      for (const piece of spec.split.pieces) if (await attempt.mapPiece(piece)) break;
     }
     return await attempt.finish();
   } catch (error) {
@@ -105,8 +108,11 @@ class MapAttempt {
   #recordsBefore = 0;
   #emptyFiles: EmptyFiles | undefined;
   /** Of the batch in hand. */
-  #offsets: readonly number[] = [];
+  #batch: RecordBatch<unknown> | null = null;
   #batchBytes = 0;
+  /** Into so many parts the rest is wanted; where it was cut. */
+  #wanted = 0;
+  #rest: readonly SplitPlace[] = [];
 
   constructor(setting: TaskSetting<MapTaskSpec>) {
     this.#setting = setting;
@@ -145,7 +151,8 @@ class MapAttempt {
     if (job.setup !== undefined) context.state = await job.setup(context);
   }
 
-  async mapPiece(piece: SplitPiece): Promise<void> {
+  /** Returns whether what is left of the split is handed over. */
+  async mapPiece(piece: SplitPiece): Promise<boolean> {
     const { context, scene, services } = this.#setting;
     const reader = await this.#open(piece);
     this.#reader = reader;
@@ -159,17 +166,24 @@ class MapAttempt {
         scene.phase = "read";
         const batch = await reader.next();
         if (batch === null) break;
-        this.#offsets = batch.offsets;
+        this.#batch = batch;
         this.#batchBytes = reader.bytesRead - bytesBefore;
-        await this.#loop.run(batch);
+        const done = await this.#loop.run(batch);
         scene.record = undefined;
         scene.offset = null;
+        if (this.#rest.length > 0) {
+          this.#moved(this.#bytesOf(done));
+          return true;
+        }
         this.#moved(this.#batchBytes);
         bytesBefore = reader.bytesRead;
         for (const output of this.#outputs) if (output?.output.full) await output.output.roll();
         services.signal.throwIfAborted();
       }
+      const { split } = this.#setting.spec;
+      if (this.#wanted > 0) this.#rest = placesAfter(split, this.#piece, this.#wanted);
       this.#leave(piece);
+      return this.#rest.length > 0;
     } finally {
       await reader.close();
     }
@@ -180,13 +194,30 @@ class MapAttempt {
    * come for this thread meanwhile be heard.
    */
   async #pause(done: number): Promise<boolean> {
-    const { services } = this.#setting;
-    const first = this.#offsets[0] ?? 0;
-    const bytes = Math.min(this.#batchBytes, Math.max(0, (this.#offsets[done] ?? first) - first));
-    this.#tell(bytes);
-    await services.turn?.();
+    const { services, spec, job } = this.#setting;
+    this.#tell(this.#bytesOf(done));
+    const wanted = (await services.turn?.()) ?? 0;
     services.signal.throwIfAborted();
-    return false;
+    if (wanted === 0 || !this.#mayHandOver() || isSource(job.input)) return false;
+    this.#wanted = wanted;
+    const { offsets, bad } = this.#batch!;
+    // Bad ones of the batch are set aside already, also those behind.
+    if (bad.length > 0) return false;
+    const at = { piece: this.#piece, offsets: offsets.slice(done), next: this.#reader!.position };
+    this.#rest = (await placesInPiece(job.input, spec.split, at, wanted)) ?? [];
+    return this.#rest.length > 0;
+  }
+
+  /** What depends on where the split ends stays whole; so do map-only parts, one of which is one task's. */
+  #mayHandOver(): boolean {
+    return !this.#setting.context.hasDrawn && this.#outputs.every((one) => one === undefined);
+  }
+
+  /** Bytes of the batch in hand before its record of that index. */
+  #bytesOf(done: number): number {
+    const { offsets } = this.#batch!;
+    const first = offsets[0] ?? 0;
+    return Math.min(this.#batchBytes, Math.max(0, (offsets[done] ?? first) - first));
   }
 
   async mapNatively(native: NativeMap, piece: SplitPiece): Promise<void> {
@@ -342,6 +373,7 @@ class MapAttempt {
       hotKeys: this.#hot.told,
       badPath: this.#bad?.path ?? null,
       ...(this.#emptyFiles !== undefined && { emptyFiles: this.#emptyFiles }),
+      ...(this.#rest.length > 0 && { rest: this.#rest }),
     };
   }
 

@@ -40,6 +40,14 @@ export interface Split {
   readonly hosts?: readonly string[];
 }
 
+/** A place in a split at which a record or a piece begins. */
+export interface SplitPlace {
+  /** Index into its pieces. */
+  readonly piece: number;
+  /** As in the piece's `start`. */
+  readonly offset: number;
+}
+
 /** What every task of a job shares. Plain data. */
 export interface JobSettings {
   readonly jobId: string;
@@ -186,6 +194,11 @@ export interface TaskSuccess {
   readonly badPath: string | null;
   /** map: files that lie whole in its split and gave no record; left out when there are none. */
   readonly emptyFiles?: EmptyFiles;
+  /**
+   * map: where what was not begun, as it was to be handed over, is cut: it begins at the first place, and
+   * another task's share at each of them. Left out: all was done.
+   */
+  readonly rest?: readonly SplitPlace[];
 }
 
 /** A failure as plain data: everything the one-screen error needs. */
@@ -236,9 +249,10 @@ export interface TaskServices {
   readonly signal: AbortSignal;
   /**
    * Lets what has come for this thread meanwhile be heard: called between records, a few times a second and
-   * more. Left out: nothing comes.
+   * more. Resolves to how many tasks would take over what is left of a map, 0 for none. Left out: nothing
+   * comes.
    */
-  readonly turn?: () => Promise<void>;
+  readonly turn?: () => Promise<number>;
   /** A line the task logged (already without its newline). */
   log(line: string): void;
 }

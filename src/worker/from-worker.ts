@@ -4,6 +4,7 @@ import type { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { outputNameProblem } from "../base/output-name.ts";
 import { printValue } from "../base/print-value.ts";
+import { cutSplit } from "../task/cut-split.ts";
 import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
 import type { FromWorker } from "./messages.ts";
 import { logBytesMax } from "./output-capture.ts";
@@ -150,6 +151,7 @@ const success = fields({
   hotKeys: list(fields({ collection: whole, key: text(textCharsMax), values: finite }), 10_000),
   badPath: orNull(text(pathCharsMax)),
   emptyFiles: orNothing(fields({ files: whole, names: list(text(pathCharsMax), limits.emptyFilesNamed) })),
+  rest: optional(list(fields({ piece: whole, offset: whole }))),
 });
 
 const result: Check = (value, field) => {
@@ -196,7 +198,9 @@ export function checkResultOf(spec: TaskSpec, given: TaskResult): void {
     if (path !== null && !directories.includes(dirname(path)))
       throw invalid(field, `${printValue(path)} is no file of ${spec.kind} ${spec.index}`);
   };
-  const { output, parts, badPath } = given;
+  const { output, parts, badPath, rest } = given;
+  if (rest !== undefined && (spec.kind !== "map" || rest.length === 0 || cutSplit(spec.split, rest) === null))
+    throw invalid("rest", "its places are none of the task's input");
   own(badPath, "badPath");
   for (const { path } of parts) own(path, "parts");
   if (output === null) return;

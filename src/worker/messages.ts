@@ -52,6 +52,11 @@ export type ToWorker =
       readonly trace: Trace | null;
       readonly faults: readonly InjectedFault[];
     }
+  /**
+   * The running map may leave what it has not begun to so many others, handled out of order. No answer but
+   * its result.
+   */
+  | { readonly kind: "handOver"; readonly id: number; readonly parts: number }
   /** Abort the running attempt's signal, handled out of order; its result then does not matter. */
   | { readonly kind: "cancel"; readonly id: number }
   /** Ask the job's expect gate. Answer: expected. */

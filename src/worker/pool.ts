@@ -151,6 +151,12 @@ export class WorkerPool {
     return worker.board;
   }
 
+  /** The map that runs in the slot may leave what it has not begun to so many others. */
+  handOver(slotIndex: number, id: number, parts: number): void {
+    const slot = this.#slots.get(slotIndex);
+    if (slot?.id === id) slot.worker?.send({ kind: "handOver", id, parts });
+  }
+
   /** The job's expect gate: null when it passed, else why not. */
   async expect(counters: Readonly<Record<string, number>>): Promise<TaskFailure | string | null> {
     const idle = [...this.#slots].find(([, slot]) => slot.worker !== null && slot.id === null)?.[0] ?? 0;

@@ -32,6 +32,8 @@ interface Running {
   readonly id: number;
   readonly spec: TaskSpec;
   readonly abort: AbortController;
+  /** So many would take over what it has not begun. */
+  parts: number;
 }
 
 /**
@@ -63,6 +65,10 @@ export class TaskHost {
     if (message.kind === "cancel") {
       if (this.#running?.id === message.id)
         this.#running.abort.abort(new SheafError("CANCELLED", "cancelled"));
+      return;
+    }
+    if (message.kind === "handOver") {
+      if (this.#running?.id === message.id) this.#running.parts = message.parts;
       return;
     }
     this.#queue = this.#queue.then(() => this.#handle(message));
@@ -100,7 +106,7 @@ export class TaskHost {
     this.#running = null;
   }
 
-  async #handle(message: Exclude<ToWorker, { kind: "cancel" }>): Promise<void> {
+  async #handle(message: Exclude<ToWorker, { kind: "cancel" | "handOver" }>): Promise<void> {
     switch (message.kind) {
       case "load":
         return this.#load(message.url);
@@ -135,7 +141,7 @@ export class TaskHost {
   async #run({ id, spec, trace, faults }: Extract<ToWorker, { kind: "run" }>): Promise<void> {
     this.capture.reset();
     this.#options.board.fill(0);
-    const running = { id, spec, abort: new AbortController() };
+    const running = { id, spec, abort: new AbortController(), parts: 0 };
     this.#running = running;
     this.#options.busy(true);
     const result = await this.#attempt(running, trace, faults);
@@ -162,7 +168,7 @@ export class TaskHost {
       const result = await runner.run(running.spec, {
         progress: this.#options.board,
         signal: running.abort.signal,
-        turn: () => new Promise((resolve) => setImmediate(resolve)),
+        turn: () => new Promise((resolve) => setImmediate(() => resolve(running.parts))),
         log: (line) => this.capture.line("log", line),
       });
       const atEnd = faultFor(faults, running.spec, "end");

@@ -112,11 +112,17 @@ export class Stage {
   }
 
   /** The attempt reports that it has finished; `again`: and its worker asks for more. */
-  finish(attempt: string, counters: Record<string, number> = {}, again = true, fingerprint?: string): void {
+  finish(
+    attempt: string,
+    counters: Record<string, number> = {},
+    again = true,
+    fingerprint?: string,
+    more = 0,
+  ): void {
     const { node, slot, ...rest } = this.#of(attempt);
     const output = `output of ${attempt}`;
     const print = fingerprint === undefined ? {} : { fingerprint };
-    this.tell({ kind: "attemptFinished", ...rest, node, output, counters, ...print });
+    this.tell({ kind: "attemptFinished", ...rest, node, output, counters, more, ...print });
     if (again) this.ask(node, slot);
   }
 
@@ -203,6 +209,8 @@ function inShort(command: Command): string {
       return `start ${name(command.attempt)}${command.backup ? " backup" : ""} on ${command.node}`;
     case "askAnew":
       return `askAnew ${command.node} ${command.slot}`;
+    case "handOver":
+      return `handOver ${name(command.attempt)}`;
     case "killAttempt":
       return `kill ${name(command.attempt)}`;
     case "grantCommit":

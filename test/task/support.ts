@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { bytesOf, cutSplit } from "#src/task/cut-split.js";
 import type { TestContext } from "node:test";
 import { MiB } from "#src/base/size.js";
 import { ValueEncoder } from "#src/codec/value-codec.js";
@@ -29,6 +30,8 @@ export interface StageOptions {
   readonly settings?: Partial<JobSettings>;
   readonly partitions?: number;
   readonly progress?: Float64Array;
+  /** As TaskServices has it: what is handed over is done by tasks that follow. */
+  readonly turn?: () => Promise<number>;
   readonly attempt?: number;
   readonly signal?: AbortSignal;
 }
@@ -110,6 +113,7 @@ export class Stage {
       progress: options.progress ?? new Float64Array(PROGRESS_BYTES / 8),
       signal: options.signal ?? new AbortController().signal,
       log: (line: string) => void log.push(line),
+      ...(options.turn === undefined ? {} : { turn: options.turn }),
     };
     const base = join(this.root, `run-${this.#runs++}`);
     const attempt = options.attempt ?? 1;
@@ -127,13 +131,19 @@ export class Stage {
             bytes: 0,
           }))
         : this.splits(options);
-    for (const split of splits) {
+    const waiting = [...splits];
+    let numbers = splits.length;
+    for (let split = waiting.shift(); split !== undefined; split = waiting.shift()) {
       const done = await runner.run(
         { kind: "map", index: split.index, attempt, split, directory: directory(`map-${split.index}`) },
         services,
       );
       if (done.kind === "failure") return done;
       maps.push(done);
+      if (done.rest === undefined) continue;
+      const [, ...left] = cutSplit(split, done.rest)!;
+      const rests = left.map((pieces) => ({ index: numbers++, pieces, bytes: bytesOf(pieces) }));
+      waiting.unshift(...rests);
     }
     const inputs: MapOutput[] = maps.map(({ output }) => output!);
     const reduces: TaskSuccess[] = [];
