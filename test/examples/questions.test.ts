@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -83,6 +83,32 @@ test("latency.ts finds the percentiles of each path in compressed logs", async (
       );
     }
   }
+});
+
+test("by-date.ts writes the orders of each day to a directory of its own", async (t) => {
+  const random = seededRandom(14);
+  const days = new Map<string, object[]>();
+  let text = "id,date,city,price\n";
+  for (let n = 0; n < 500; n++) {
+    const order = {
+      id: `o${n}`,
+      date: `2024-05-${10 + random.below(9)}`,
+      city: "Ulm, Old Town",
+      price: n / 4,
+    };
+    days.set(order.date, [...(days.get(order.date) ?? []), order]);
+    text += `${order.id},${order.date},"${order.city}",${order.price}\n`;
+  }
+  const run = await runExample(t, "by-date.ts", { "orders.csv": text }, ["--split-size", "2KiB"]);
+  const out = join(run.directory, "out");
+  const found = readdirSync(out).filter((name) => name.startsWith("2024"));
+  assert.deepEqual(found.toSorted(), [...days.keys()].toSorted());
+  for (const [day, orders] of days)
+    assert.deepEqual(
+      run.lines(day).map((line) => JSON.parse(line) as object),
+      orders,
+      day,
+    );
 });
 
 test("networks.ts counts by network with a package from npm, IPv6 too", async (t) => {
