@@ -1,5 +1,5 @@
 import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { OutputNames } from "../base/output-name.ts";
@@ -124,7 +124,8 @@ async function commitNew(plan: CommitPlan, manifest: string, moves: readonly Mov
   plan.step?.();
   await writeFile(join(plan.staging, "_SUCCESS"), manifest);
   const { overwrite, aside, step } = plan;
-  const options = { overwrite, step, ...(aside === undefined ? {} : { aside }) };
+  const whole = ["_SUCCESS", ...moves.map(([, target]) => relative(plan.staging, target))];
+  const options = { overwrite, step, whole, ...(aside === undefined ? {} : { aside }) };
   await commitDirectory(plan.staging, plan.output, options);
 }
 

@@ -35,6 +35,12 @@ export interface CommitOptions {
    * after a crash, with the same one, goes on from there. Default: one of this process's own.
    */
   readonly aside?: string;
+  /**
+   * Files that the new directory has once it is whole. Where several commit at once, one may find the
+   * directory made anew by another, when a third has already made it the output: without these files it is
+   * not exchanged for that. Default: none, the directory has to be there.
+   */
+  readonly whole?: readonly string[];
   /** Called before each step up to the swap itself; what it throws ends the commit. */
   readonly step?: (() => void) | undefined;
 }
@@ -151,7 +157,7 @@ async function setAside(temp: string, path: string, out: string, options: Commit
     const aside = options.aside ?? (await mkdtemp(`${siblingPrefix(path)}old-${hostTag()}-${process.pid}-`));
     if (options.aside !== undefined) await mkdir(aside, { recursive: true, mode: 0o700 });
     // In one go: when somebody else has just made `temp` the output, that is not the one to be set aside.
-    lstatSync(temp);
+    for (const file of options.whole ?? [""]) lstatSync(join(temp, file));
     renameSync(path, join(aside, OLD_NAME));
     return aside;
   } catch (error) {
