@@ -83,7 +83,7 @@ for (const [name, input, files, cuts] of inputs) {
       const isCut = cuts && made === reduced;
       const whole = await stage.ok(made, { together: true });
       let splits = 0;
-      for (const parts of [2, 50]) {
+      for (const parts of [1, 2, 50]) {
         for (let at = 1; at <= 9; at += 4) {
           let turns = 0;
           const turn = async (): Promise<number> => (++turns % at === 0 ? parts : 0);
