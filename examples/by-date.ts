@@ -3,8 +3,8 @@
 //   sheaf gen csv orders.csv --records 10000
 //   sheaf run by-date.ts orders.csv -o orders
 //
-// orders/2024-05-01/part-*.jsonl: the orders of that day, each as {"id":"17","date":"2024-05-01",...}, in the order
-// of the input. Nothing is sorted or shuffled: each map task writes its own parts.
+// orders/2024-05-01/part-*.jsonl: the orders of that day, each as {"id":"17","date":"2024-05-01",...}, in the
+// order of the input. Nothing is sorted or shuffled: each map task writes its own parts.
 import { csv, job, jsonl, route } from "sheaf";
 
 interface Order {

@@ -1,5 +1,5 @@
-// How long requests took, per path: how many there were, the median, the 90th and the 99th percentile. Logs may
-// be compressed; each .gz file is one task.
+// How long requests took, per path: how many there were, the median, the 90th and the 99th percentile. Logs
+// may be compressed; each .gz file is one task.
 //
 //   sheaf run latency.ts 'logs/*.log.gz' -o latency
 //

@@ -3,7 +3,8 @@
 //
 //   sheaf run newest.ts 'exports/*.jsonl' -o newest
 //
-// exports/*.jsonl: {"id":"a7","updated":"2024-05-01T10:00:00Z",...}. Times as ISO 8601 in UTC compare as texts.
+// exports/*.jsonl: {"id":"a7","updated":"2024-05-01T10:00:00Z",...}. Times as ISO 8601 in UTC compare as
+// texts.
 // newest/part-*.jsonl: {"key":"a7","value":{"id":"a7",...}}
 import { job, jsonl } from "sheaf";
 

@@ -1,5 +1,5 @@
-// Different users per day, exactly and about: `distinct()` keeps every user it has seen, `distinctApprox()` 16 KiB
-// however many there are, and is within a percent or so.
+// Different users per day, exactly and about: `distinct()` keeps every user it has seen, `distinctApprox()`
+// 16 KiB however many there are, and is within a percent or so.
 //
 //   sheaf gen jsonl events.jsonl --records 100000
 //   sheaf run visitors.ts events.jsonl -o visitors

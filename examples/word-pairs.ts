@@ -1,5 +1,6 @@
-// Which words belong together: pointwise mutual information, in two steps. The first job counts in how many lines
-// each word stands; the second counts pairs of words of one line, and compares with what chance would give.
+// Which words belong together: pointwise mutual information, in two steps. The first job counts in how many
+// lines each word stands; the second counts pairs of words of one line, and compares with what chance would
+// give.
 //
 //   node word-pairs.ts 'books/*.txt'    # Node 22.18 or newer; compile it first for an older one
 //

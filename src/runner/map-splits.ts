@@ -1,7 +1,9 @@
 import { bytesOf, cutSplit } from "../task/cut-split.ts";
 import type { Split, SplitPlace } from "../task/task-spec.ts";
 
-/** What map tasks read, by number: those that hand over their rest less than was planned, others that rest. */
+/**
+ * What map tasks read, by number: those that hand over their rest less than was planned, others that rest.
+ */
 export class MapSplits {
   readonly #splits: Split[];
 
@@ -17,7 +19,9 @@ export class MapSplits {
     return this.#splits[task]!;
   }
 
-  /** The task did what lies before the first place; a task is added for what lies behind each. False: none. */
+  /**
+   * The task did what lies before the first place; a task is added for what lies behind each. False: none.
+   */
   takeRest(task: number, places: readonly SplitPlace[]): boolean {
     if (places.length === 0) return false;
     const split = this.of(task);

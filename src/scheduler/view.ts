@@ -101,7 +101,8 @@ export interface TaskOutput {
 
 /**
  * The committed outputs of a phase, in the order of what the tasks read; tasks that have none (not finished,
- * or given up) are left out. What a reduce attempt is to read is what this gives for "map" at the moment its startAttempt comes.
+ * or given up) are left out. What a reduce attempt is to read is what this gives for "map" at the moment its
+ * startAttempt comes.
  */
 export function* viewOutputs(scheduler: Scheduler, id: string, phase: Phase): Generator<TaskOutput> {
   for (const task of scheduler.state.jobs.get(id)?.phases[phase].sequence ?? []) {

@@ -9,8 +9,8 @@ export async function sha256OfFile(path: string): Promise<string> {
 }
 
 /**
- * Whether files that are kept under the SHA-256 of their content still have that content. Each is read once by
- * this process, and again when its inode has changed.
+ * Whether files that are kept under the SHA-256 of their content still have that content. Each is read once
+ * by this process, and again when its inode has changed.
  */
 export class ContentChecks {
   /** By path: the inode as it was when the content was right. */
