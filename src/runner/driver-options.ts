@@ -13,7 +13,10 @@ export interface DriverOptions extends LocalPolicyOptions {
   readonly jobId: string;
   readonly tasks: TaskTable;
   readonly pool: WorkerPool;
+  /** Tasks that run at once at most, */
   readonly slots: number;
+  /** and so many of them until a map turns out to be slow. */
+  readonly slotsAtFirst: number;
   /** Directory, existing and the job's own, in which every attempt gets one. */
   readonly workDirectory: string;
   readonly faults: readonly InjectedFault[];

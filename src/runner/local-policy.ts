@@ -17,7 +17,7 @@ export interface LocalPolicyOptions {
 }
 
 /** Quick jobs are done by then. */
-const handOverAfterMs = 200;
+export const handOverAfterMs = 200;
 
 /** How the scheduler treats a job on this machine: its one node is neither barred nor lost nor slow. */
 export function localPolicy(options: LocalPolicyOptions): Partial<JobPolicy> {

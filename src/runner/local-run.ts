@@ -301,9 +301,8 @@ export class LocalRun {
     return splitBytes === null && mappers === null && isolation !== "inline" && workers > 1;
   }
 
-  /** Only as many workers as there is work, or may be when it turns out to be slow. */
+  /** Only as many workers as there is work. */
   #slots(): number {
-    if (this.#handsOver() && this.plan!.bytes > 0) return this.resolved.workers;
     const { sample, map, reduce } = this.plan!.tasks;
     return Math.max(1, Math.min(this.resolved.workers, Math.max(sample.length, map.length, reduce.length)));
   }
@@ -316,7 +315,8 @@ export class LocalRun {
       jobId: this.jobId,
       tasks: this.plan!.tasks,
       pool: this.pool,
-      slots: this.#slots(),
+      slots: this.#handsOver() ? this.resolved.workers : this.#slots(),
+      slotsAtFirst: this.#slots(),
       attempts: resolved.attempts,
       noProgressMs: resolved.noProgressMs,
       workDirectory: this.work!.attempts,

@@ -17,7 +17,7 @@ import { FailureLog } from "../lifecycle/failure-log.ts";
 import { MapSplits } from "./map-splits.ts";
 import { placeOf } from "./running-attempt.ts";
 import type { RunningAttempt } from "./running-attempt.ts";
-import { localPolicy } from "./local-policy.ts";
+import { handOverAfterMs, localPolicy } from "./local-policy.ts";
 import type { FailedTask } from "../lifecycle/options.ts";
 import { PhaseClock } from "../lifecycle/phase-clock.ts";
 import { PoisonWatch } from "../worker/poison.ts";
@@ -66,7 +66,7 @@ export class TaskDriver {
 
   /** Runs all tasks and the commit. Never rejects for a failing job. */
   async run(): Promise<DriverResult> {
-    const { jobId, tasks, slots, signal } = this.#options;
+    const { jobId, tasks, slots, slotsAtFirst, signal } = this.#options;
     const end = new Promise<Extract<Command, { kind: "jobEnded" }>>((resolve) => (this.#ended = resolve));
     const cancel = (): void =>
       this.#dispatch({ kind: "jobCancelled", job: jobId, reason: "cancelled by its caller" });
@@ -84,7 +84,7 @@ export class TaskDriver {
           policy: localPolicy(this.#options),
         },
       });
-      for (let slot = 0; slot < slots; slot++) this.#ask(slot);
+      this.#askUpTo(Math.min(slots, slotsAtFirst));
       if (signal?.aborted === true) cancel();
       const ended = await end;
       await Promise.all(this.#cleanups);
@@ -206,6 +206,11 @@ export class TaskDriver {
     this.#dispatch({ kind: "jobCancelled", job: this.#options.jobId, reason: failure.message });
   }
 
+  /** Offers the slots below this one that were not offered yet. */
+  #askUpTo(slots: number): void {
+    for (let slot = this.#asks.length; slot < slots; slot++) this.#ask(slot);
+  }
+
   #ask(slot: number): void {
     const ask = (this.#asks[slot] ?? 0) + 1;
     this.#asks[slot] = ask;
@@ -213,7 +218,11 @@ export class TaskDriver {
   }
 
   #tick(): void {
+    const nowMs = this.#options.clock.nowMs();
     for (const attempt of this.#running.values()) {
+      // Slots there are no tasks for are offered when a map is slow: what is quick ends on the workers it has.
+      if (attempt.ref.phase === "map" && nowMs - attempt.startedMs >= handOverAfterMs)
+        this.#askUpTo(this.#options.slots);
       this.#observe(attempt);
       this.progress.look(attempt.ref, attempt.board);
       if (attempt.moves > 0) {
