@@ -16,7 +16,7 @@ import { warnOperator } from "./operator-warnings.ts";
 import { packageVersion } from "./package-version.ts";
 import { coordinatorStateOf } from "./server-state.ts";
 import type { World } from "./world.ts";
-import { writeTo } from "./world.ts";
+import { logSink, writeTo } from "./world.ts";
 
 /** What flags do not say. */
 export interface AgentProcess extends Pick<AgentOptions, "name" | "slots" | "stateDirectory"> {
@@ -48,7 +48,7 @@ export async function runAgent(
   warnOperator([...warnings, ...(tls?.warnings ?? [])], world);
   const log = pino(
     { level: flags.logLevel ?? "info", base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    safeLogStream(world.stderr),
+    safeLogStream(logSink(world.stderr)),
   );
   const agent = await startAgent({
     ...options,

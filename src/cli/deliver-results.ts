@@ -7,7 +7,7 @@ import { makeTempDirectory } from "../runner/work-directory.ts";
 import { writtenRecords } from "../task/written-records.ts";
 import { recordJson, writtenLine } from "./print-records.ts";
 import type { TextStream, World } from "./world.ts";
-import { writeTo } from "./world.ts";
+import { dataWriter, writeTo } from "./world.ts";
 
 /**
  * Where the results of a run go.
@@ -102,6 +102,7 @@ async function copyParts(
   signal: AbortSignal,
   stdout: TextStream,
 ): Promise<void> {
+  const write = dataWriter(stdout);
   const begun = new Set<string>();
   for (const { file, collection, headerBytes = 0 } of result.parts) {
     const isPacked = /\.(?:gz|zst)$/.test(file);
@@ -109,7 +110,7 @@ async function copyParts(
     const start = headerBytes > 0 && !isPacked && begun.has(collection) ? headerBytes : 0;
     if (headerBytes > 0) begun.add(collection);
     for await (const chunk of createReadStream(join(output, file), { start, highWaterMark: 1 << 20 })) {
-      if (signal.aborted || !(await writeTo(stdout, chunk as Uint8Array))) return;
+      if (signal.aborted || !(await write(chunk as Uint8Array))) return;
     }
   }
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { startCoordinator } from "../rest/start-coordinator.ts";
 import { packageVersion } from "./package-version.ts";
 import type { World } from "./world.ts";
-import { writeTo } from "./world.ts";
+import { logSink, writeTo } from "./world.ts";
 
 /** A coordinator for one run, in its process. */
 export interface DriverProcess {
@@ -39,7 +39,7 @@ export async function startDriver(
       insecure,
       version: packageVersion(),
       timings: { heartbeatMs },
-      logTo: world.stderr,
+      logTo: logSink(world.stderr),
       logLevel: "warn",
       ...(host === undefined ? {} : { host }),
     });

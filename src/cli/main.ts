@@ -4,7 +4,7 @@ import { systemClock } from "../base/clock.ts";
 import { dispatch } from "./dispatch.ts";
 import { exitCodes } from "./exit-code.ts";
 import type { World } from "./world.ts";
-import { unwritable, writeTo } from "./world.ts";
+import { ownStream, unwritable, writeTo } from "./world.ts";
 
 const { stdout, stderr } = process;
 
@@ -22,8 +22,8 @@ const world: World = {
   cwd: process.cwd(),
   env: process.env,
   stdinIsTerminal: () => isatty(0),
-  stdout,
-  stderr,
+  stdout: ownStream(stdout),
+  stderr: ownStream(stderr),
   clock: systemClock,
   onSignal(callback) {
     for (const signal of SIGNALS) process.on(signal, callback);
@@ -45,7 +45,7 @@ const words = process.argv.slice(2);
 let code = await dispatch(words, world);
 // What is written must be out before the process ends; whatever a job left open (timers, sockets) must not
 // keep it.
-await Promise.all([writeTo(stdout, "").catch(() => false), writeTo(stderr, "")]);
+await Promise.all([writeTo(world.stdout, "").catch(() => false), writeTo(world.stderr, "")]);
 if (dataLost !== null && code === exitCodes.ok) {
   const { reportError } = await import("./report-error.ts");
   code = await reportError(unwritable(dataLost), words, world);

@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import { safeLogStream } from "../security/log-line.ts";
 import type { World } from "./world.ts";
+import { logSink } from "./world.ts";
 
 /**
  * Tells the operator of a server what is questionable about how it was started: on standard error, where its
@@ -8,6 +9,6 @@ import type { World } from "./world.ts";
  */
 export function warnOperator(warnings: readonly string[], world: World): void {
   const settings = { level: "warn", base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  const log = pino(settings, safeLogStream(world.stderr));
+  const log = pino(settings, safeLogStream(logSink(world.stderr)));
   for (const warning of warnings) log.warn({ event: "operator" }, warning);
 }

@@ -1,12 +1,12 @@
+import { escapeControls } from "../base/escape-controls.ts";
 import type { Key } from "../job/key.ts";
-import { printable } from "./ui/text-width.ts";
 
 /**
  * A record as the job's writer wrote it, for people: the collection's name before it when it has one. Data
  * cannot break the line, tabs between columns stay.
  */
 export function writtenLine(collection: string, text: string): string {
-  const line = text.split("\t").map(printable).join("\t");
+  const line = escapeControls(text, "\t");
   return collection === "" ? line : `${collection}\t${line}`;
 }
 

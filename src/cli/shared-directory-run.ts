@@ -18,7 +18,7 @@ import { checkOutput, createTempOutput, discardTempOutput } from "../storage/ato
 import { listInput } from "../storage/list-input.ts";
 import { packageVersion } from "./package-version.ts";
 import type { World } from "./world.ts";
-import { writeTo } from "./world.ts";
+import { logSink, writeTo } from "./world.ts";
 
 export interface SharedDirectoryRun {
   /** The job's name: workers of other languages know what to do themselves. */
@@ -97,7 +97,7 @@ async function listen(
     port: run.port,
     tls: null,
     version: packageVersion(),
-    log: pino({ level: "warn", base: null }, safeLogStream(world.stderr)),
+    log: pino({ level: "warn", base: null }, safeLogStream(logSink(world.stderr))),
   });
   try {
     for (const warning of warnings) await writeTo(world.stderr, `warning: ${warning}\n`);

@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { escapeControls } from "../base/escape-controls.ts";
 import { mapStack, shortPath } from "../bundle/source-map.ts";
 import type { MappedStack } from "../bundle/source-map.ts";
 import { isFinal } from "../scheduler/failure.ts";
@@ -82,15 +83,10 @@ function headline(failure: TaskFailure, { task, attempt }: ReportContext): strin
   return `${task} failed${phase} (attempt ${attempt}${once}): ${message}`;
 }
 
-/** Control characters escaped, except the line breaks and tabs of multi-line text, and cut to a length. */
-export function printable(text: string, charsMax: number): string {
+/** What does something to a terminal is escaped, but for line breaks and tabs; cut to a length. */
+function printable(text: string, charsMax: number): string {
   const cut = text.length > charsMax ? `${text.slice(0, charsMax)}... (${text.length} characters)` : text;
-  // oxlint-disable-next-line no-control-regex -- control characters are what is escaped
-  return cut.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
-    const code = character.charCodeAt(0);
-    if (code === 0x0d) return "\\r";
-    return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
-  });
+  return escapeControls(cut, "\n\t");
 }
 
 /** The running package's own files, compiled and as written, whose frames say nothing to a user. */

@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import type { Writable } from "node:stream";
 import { pino } from "pino";
 import type { Logger } from "pino";
 import { systemClock } from "../base/clock.ts";
@@ -9,6 +8,7 @@ import type { GatePolicy } from "../security/gate.ts";
 import { hostList, isLoopback } from "../security/host-list.ts";
 import { checkListen } from "../security/listen.ts";
 import { safeLogStream } from "../security/log-line.ts";
+import type { LineSink } from "../security/log-line.ts";
 import { ownNames } from "../security/own-names.ts";
 import { ensurePrivateDirectory } from "../security/private-file.ts";
 import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../security/token-file.ts";
@@ -39,7 +39,7 @@ export interface StartCoordinatorOptions {
   readonly limits?: Partial<CoordinatorLimits>;
   readonly version: string;
   /** Lines of JSON go there. */
-  readonly logTo: Writable;
+  readonly logTo: LineSink;
   readonly logLevel?: "debug" | "info" | "warn" | "error" | "silent";
 }
 

@@ -1,25 +1,9 @@
+import { escapeControls } from "../base/escape-controls.ts";
 import { Redactor } from "./redact.ts";
 
 /** Anything lines are written to: a stream, a file, another logger. */
 export interface LineSink {
   write(text: string): unknown;
-}
-
-/**
- * Control characters, and those that change what a terminal or an editor shows of the characters around
- * them: C0, DEL and C1, line and paragraph separators, marks of direction, zero widths.
- */
-// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-const controls = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
-
-const escapeOne = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
-
-/**
- * A text as one line that does nothing to a terminal: control characters are written as \\u001b and the like.
- * @param kept characters that stay as they are, for texts that may have lines or tabs
- */
-export function escapeControls(text: string, kept = ""): string {
-  return text.replaceAll(controls, (char) => (kept.includes(char) ? char : escapeOne(char)));
 }
 
 /**

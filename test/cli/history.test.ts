@@ -148,7 +148,7 @@ test("show: a job and its tasks, by every handle", async (t) => {
     "loaded\n\x1b[1mbold\nno end",
   );
   const all = await sheaf(["logs"], { env });
-  assert.equal(all.stdout, "[load] loaded\n[load] \\u001b[1mbold\n[load] no end\n[map-00000] said\n");
+  assert.equal(all.stdout, "[load] loaded\n[load] \x1b[1mbold\n[load] no end\n[map-00000] said\n");
   const followed = await sheaf(["logs", "-f", "@?wordcount:map-0", "--json"], { env });
   assert.equal(followed.stdout, '{"task":"map-00000","attempt":null,"stream":null,"text":"said"}\n');
 

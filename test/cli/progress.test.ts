@@ -5,7 +5,8 @@ import { liveRegion } from "#src/cli/ui/live-region.js";
 import { phaseEndLine, progressLines } from "#src/cli/ui/progress-lines.js";
 import { applyEvent, emptyProgress, phaseRates } from "#src/cli/ui/progress-model.js";
 import { ansiStyle, plainStyle, styleFor } from "#src/cli/ui/style.js";
-import { printable, textWidth, truncateText } from "#src/cli/ui/text-width.js";
+import { textWidth, truncateText } from "#src/cli/ui/text-width.js";
+import { escapeControls } from "#src/base/escape-controls.js";
 import type { PhaseProgress, RunEvent } from "#src/lifecycle/events.js";
 
 const stats = {
@@ -125,14 +126,14 @@ test("the live region draws in place, lets text through above, and gives the cur
   region.draw(["one", "two"]);
   assert.equal(take(), "\x1b[?25lone\ntwo\n");
   region.draw(["1"]);
-  assert.equal(take(), "\r\x1b[2A\x1b[J1\n");
+  assert.equal(take(), "\x1b[G\x1b[2A\x1b[J1\n");
   region.above("said\n");
-  assert.equal(take(), "\r\x1b[1A\x1b[Jsaid\n1\n");
+  assert.equal(take(), "\x1b[G\x1b[1A\x1b[Jsaid\n1\n");
   region.draw(["x".repeat(30)]);
-  assert.equal(take(), `\r\x1b[1A\x1b[J${"x".repeat(18)}…\n`);
+  assert.equal(take(), `\x1b[G\x1b[1A\x1b[J${"x".repeat(18)}…\n`);
   Object.assign(stream, { columns: 10 });
   region.end();
-  assert.equal(take(), "\r\x1b[2A\x1b[J\x1b[?25h");
+  assert.equal(take(), "\x1b[G\x1b[2A\x1b[J\x1b[?25h");
   region.end();
   region.draw([]);
   assert.equal(take(), "");
@@ -151,7 +152,7 @@ test("widths: wide characters two columns, marks and colours none", () => {
   assert.equal(truncateText("日本語", 5), "日本…");
   assert.equal(truncateText("日本語", 4), "日…");
   assert.equal(truncateText(ansiStyle.red("abcdef"), 4), ansiStyle.red("abc…"));
-  assert.equal(printable("a\tb\n\x1b[31m\u2028"), "a\\tb\\n\\u001b[31m\\u2028");
+  assert.equal(escapeControls("a\tb\n\x1b[31m\u2028"), "a\\tb\\n\\u001b[31m\\u2028");
 });
 
 test("colours: on a terminal, unless NO_COLOR or a dumb one; always and never win", () => {

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { job, text } from "#src/index.js";
 import { BadRecordBudget } from "#src/lifecycle/bad-budget.js";
 import { chooseBounds } from "#src/lifecycle/bounds.js";
-import { formatFailure, printable } from "#src/lifecycle/error-report.js";
+import { formatFailure } from "#src/lifecycle/error-report.js";
 import { failureOfExit } from "#src/worker/exit-cause.js";
 import { taskFailure } from "#src/worker/failure.js";
 import { outlineOf } from "#src/worker/task-host.js";
@@ -266,7 +266,7 @@ test("the report shows place, record, key and log on one screen, control charact
     "/p/job.ts:3:5",
     ">    3 | x.y.z();\n         |     ^",
     "in/a.txt:1024",
-    "a\\x1b[31m\tb\\r",
+    "a\\u001b[31m\tb\\r",
     '"k"',
     "line 49",
     "Look at the record.",
@@ -274,7 +274,9 @@ test("the report shows place, record, key and log on one screen, control charact
   ]) {
     assert.ok(report.includes(part), `${part} is not in\n${report}`);
   }
-  assert.match(printable("x".repeat(500), 100), /^x{100}\.\.\. \(500 characters\)$/);
+  const long = { ...failure, record: "x".repeat(500) };
+  const cut = formatFailure(long, { task: "map-00003", attempt: 4, mapped, replay: null });
+  assert.match(cut, /^ {2}record {2}x{240}\.\.\. \(500 characters\)$/m);
 });
 
 test("a fault hits the attempts it names", () => {

@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { pino } from "pino";
-import { escapeControls, safeLogStream } from "#src/security/log-line.js";
+import { escapeControls } from "#src/base/escape-controls.js";
+import { safeLogStream } from "#src/security/log-line.js";
 import { Redactor } from "#src/security/redact.js";
 import { makeToken } from "#src/security/token.js";
 import { anyText } from "./support.js";
 
 const token = makeToken("agent");
 // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-const raw = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\u200b-\u200f\ufeff]/;
+const raw = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\u200b\u200e\u200f\ufeff]/;
 
 const forgeries = [
   'x\n{"level":"info","msg":"admin logged in"}',
@@ -77,7 +78,7 @@ test("a line of another logger that is not quite JSON is still one line", () => 
   const stream = safeLogStream({ write: (text: string) => lines.push(text) });
   stream.write('{"a":1}\r\n');
   stream.write(`raw\nforged \u001b[2J ${token}`);
-  assert.deepEqual(lines, ['{"a":1}\n', "raw\\u000aforged \\u001b[2J [redacted]\n"]);
+  assert.deepEqual(lines, ['{"a":1}\n', "raw\\nforged \\u001b[2J [redacted]\n"]);
 });
 
 test("lines and tabs can be kept where a text is shown to people", () => {

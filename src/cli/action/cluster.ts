@@ -28,7 +28,7 @@ import { stateDirectoryOf } from "../state-directory.ts";
 import { nodeLines } from "./nodes.ts";
 import { table } from "../ui/layout.ts";
 import type { World } from "../world.ts";
-import { writeTo } from "../world.ts";
+import { say, writeTo } from "../world.ts";
 
 type Given = Invocation<typeof localClusterFlags>;
 
@@ -111,7 +111,7 @@ async function down(flags: Given["flags"], file: ClusterFile, world: World): Pro
     force: flags.force === true,
     graceMs: flags.grace ?? graceMsDefault,
     say: (text) => {
-      if (!json) world.stderr.write(`${text}\n`);
+      if (!json) say(world.stderr, `${text}\n`);
     },
   });
   if (json) await writeTo(world.stdout, `${JSON.stringify({ ended })}\n`);

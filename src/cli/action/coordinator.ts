@@ -10,7 +10,7 @@ import type { coordinatorFlags } from "../flags/coordinator-flags.ts";
 import { warnOperator } from "../operator-warnings.ts";
 import { packageVersion } from "../package-version.ts";
 import { coordinatorStateOf } from "../server-state.ts";
-import { writeTo } from "../world.ts";
+import { logSink, writeTo } from "../world.ts";
 
 export async function run({ flags, world }: Invocation<typeof coordinatorFlags>): Promise<ExitCode> {
   keepHeapTight();
@@ -23,7 +23,7 @@ export async function run({ flags, world }: Invocation<typeof coordinatorFlags>)
     publicNames: flags.publicName,
     insecure: flags.insecure ?? false,
     version: packageVersion(),
-    logTo: world.stderr,
+    logTo: logSink(world.stderr),
     ...(flags.host === undefined ? {} : { host: flags.host }),
     ...(flags.roots.length === 0 ? {} : { roots: flags.roots.map(path) }),
     ...(flags.clientTokenFile === undefined ? {} : { clientTokenFile: path(flags.clientTokenFile) }),

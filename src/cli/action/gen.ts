@@ -16,7 +16,7 @@ import { stopOnSignal } from "../stop-on-signal.ts";
 import { formatByteRate } from "../ui/numbers.ts";
 import { displayPath } from "../ui/summary.ts";
 import type { World } from "../world.ts";
-import { writeTo } from "../world.ts";
+import { dataWriter, writeTo } from "../world.ts";
 
 const SEED_DEFAULT = 1;
 
@@ -29,7 +29,8 @@ export async function run({ flags, positionals, world }: Invocation<typeof genFl
         hint: "Give OUT.",
       });
     }
-    for (const chunk of chunks) if (!(await writeTo(world.stdout, chunk))) break;
+    const write = dataWriter(world.stdout);
+    for (const chunk of chunks) if (!(await write(chunk))) break;
     return exitCodes.ok;
   }
   return writeFile(resolve(world.cwd, out), chunks, flags, world);

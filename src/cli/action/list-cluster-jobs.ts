@@ -1,3 +1,4 @@
+import { escapeControls } from "../../base/escape-controls.ts";
 import type { ApiClient } from "../../client/api-client.ts";
 import type { JobStateText, JobSummary } from "../../protocol/job-view.ts";
 import { formatDuration } from "../duration.ts";
@@ -6,7 +7,6 @@ import type { ExitCode } from "../exit-code.ts";
 import { jobsShownDefault } from "../flags/jobs-flags.ts";
 import { table } from "../ui/layout.ts";
 import { shortTime } from "../ui/short-time.ts";
-import { printable } from "../ui/text-width.ts";
 import type { World } from "../world.ts";
 import { writeTo } from "../world.ts";
 
@@ -56,7 +56,7 @@ function row(job: JobSummary): readonly string[] {
   return [
     job.job,
     job.attached || job.endTime !== null ? job.state : `${job.state} (detached)`,
-    printable(job.submitter),
+    escapeControls(job.submitter),
     shortTime(job.submitTime),
     job.elapsedMs === null ? "" : formatDuration(job.elapsedMs),
     `${Math.floor(job.fraction * 100)}%`,

@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { findClusterJob } from "../../client/find-job.ts";
-import { escapeControls } from "../../security/log-line.ts";
 import { findJob } from "../../lifecycle/job-history.ts";
 import { clusterUrl, withCluster } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
@@ -12,7 +11,7 @@ import { localLogs } from "../local-logs.ts";
 import { stateDirectoryOf } from "../state-directory.ts";
 import { taskHandle } from "../task-handle.ts";
 import type { World } from "../world.ts";
-import { writeTo } from "../world.ts";
+import { dataWriter } from "../world.ts";
 
 export async function run({ flags, positionals, world }: Invocation<typeof logsFlags>): Promise<ExitCode> {
   const handle = taskHandle(positionals[0] ?? "@", flags.task);
@@ -21,6 +20,7 @@ export async function run({ flags, positionals, world }: Invocation<typeof logsF
     const { job, task } = await findClusterJob(api, handle);
     const wanted = { ...(task === null ? {} : { task }), ...(flags.follow === true ? { follow: true } : {}) };
     const download = await api.logs(job, wanted);
+    const write = dataWriter(world.stdout);
     const lines = createInterface({ input: download.body, crlfDelay: Number.POSITIVE_INFINITY });
     // It tells of the body's errors, too, and of its end when the reader of this command has gone.
     lines.on("error", () => undefined);
@@ -30,8 +30,8 @@ export async function run({ flags, positionals, world }: Invocation<typeof logsF
     failed.catch(() => undefined);
     try {
       for await (const line of lines) {
-        const text = flags.json === true ? JSON.stringify(logLine(line)) : escapeControls(line, "\t");
-        if (!(await writeTo(world.stdout, `${text}\n`))) break;
+        const text = flags.json === true ? JSON.stringify(logLine(line)) : line;
+        if (!(await write(`${text}\n`))) break;
       }
       if (download.body.errored !== null) await failed;
     } finally {
@@ -51,12 +51,13 @@ async function local(
   const { directory, record, task } = await findJob(state, handle);
   const isRunning = async (): Promise<boolean> =>
     flags.follow === true && (await findJob(state, record.jobId)).record.status === "RUNNING";
+  const write = dataWriter(world.stdout);
   for await (const line of localLogs(directory, task, isRunning)) {
     const text =
       flags.json === true
         ? JSON.stringify({ task: line.task, attempt: null, stream: null, text: line.text })
-        : `[${line.task}] ${escapeControls(line.text, "\t")}`;
-    if (!(await writeTo(world.stdout, `${text}\n`))) break;
+        : `[${line.task}] ${line.text}`;
+    if (!(await write(`${text}\n`))) break;
   }
   return exitCodes.ok;
 }

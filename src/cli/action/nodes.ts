@@ -1,3 +1,4 @@
+import { escapeControls } from "../../base/escape-controls.ts";
 import { SheafError } from "../../base/errors.ts";
 import { formatSize } from "../../base/size.ts";
 import type { ApiClient } from "../../client/api-client.ts";
@@ -9,7 +10,6 @@ import { exitCodes } from "../exit-code.ts";
 import type { ExitCode } from "../exit-code.ts";
 import type { nodesFlags } from "../flags/nodes-flags.ts";
 import { table } from "../ui/layout.ts";
-import { printable } from "../ui/text-width.ts";
 import { writeTo } from "../world.ts";
 
 export async function run({ flags, positionals, world }: Invocation<typeof nodesFlags>): Promise<ExitCode> {
@@ -78,7 +78,7 @@ export function nodeLines(nodes: readonly NodeView[]): string[] {
       node.state === "lost" ? "" : `${Math.round(node.utility.utility)}%`,
       node.state === "lost" ? "" : formatSize(node.utility.freeMemoryBytes),
       node.silentMs < 1_000 ? "now" : `${formatDuration(node.silentMs)} ago`,
-      node.barred === null ? "" : printable(node.barred),
+      node.barred === null ? "" : escapeControls(node.barred),
     ]),
   );
 }

@@ -9,18 +9,16 @@ import { reportText } from "../report-error.ts";
 import { stateDirectoryOf } from "../state-directory.ts";
 import { formatCount, plural } from "../ui/numbers.ts";
 import { styleFor } from "../ui/style.ts";
-import { writeTo } from "../world.ts";
+import { say, writeTo } from "../world.ts";
 
 export async function run({ flags, positionals, world }: Invocation<typeof replayFlags>): Promise<ExitCode> {
   const { stderr } = world;
   const handle = positionals[0] ?? "@";
   const options = {
     ...(flags.inspect === undefined ? {} : { inspect: flags.inspect }),
-    onLog: (line: string) => void stderr.write(`${line}\n`),
+    onLog: (line: string) => say(stderr, `${line}\n`),
     onInspector: (url: string) =>
-      void stderr.write(
-        `waiting for a debugger at ${url}\n  Open chrome://inspect, or attach from an editor.\n`,
-      ),
+      say(stderr, `waiting for a debugger at ${url}\n  Open chrome://inspect, or attach from an editor.\n`),
   };
   const replayed =
     clusterUrl(flags, world) === undefined

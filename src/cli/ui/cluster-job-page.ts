@@ -1,3 +1,4 @@
+import { escapeControls } from "../../base/escape-controls.ts";
 import { formatSize } from "../../base/size.ts";
 import { hotKeyText, hotOnes } from "../../lifecycle/shuffle-tally.ts";
 import type { AttemptView, Bidding, JobView, PhaseView } from "../../protocol/job-view.ts";
@@ -7,7 +8,7 @@ import { table } from "./layout.ts";
 import { formatCount, plural, shareText } from "./numbers.ts";
 import { shortTime } from "./short-time.ts";
 import type { Style } from "./style.ts";
-import { padText, printable } from "./text-width.ts";
+import { padText } from "./text-width.ts";
 
 export interface ClusterJobLook {
   readonly style: Style;
@@ -52,7 +53,8 @@ export function clusterTaskPage(
   const cut = logLines - log.length;
   const truncated =
     cut > 0 ? ` (truncated: ${plural(cut, "earlier line")}; sheaf logs ${view.job}:${task})` : "";
-  const printed = log.length === 0 ? [] : [`log${truncated}`, ...log.map((line) => `  ${printable(line)}`)];
+  const printed =
+    log.length === 0 ? [] : [`log${truncated}`, ...log.map((line) => `  ${escapeControls(line)}`)];
   return sections([
     head,
     attemptLines(attempts, { ...look, attemptsMax: attempts.length }),
@@ -74,11 +76,11 @@ function facts(view: JobView, style: Style): string[] {
     ["id", view.job],
     [
       "submitted",
-      `${shortTime(view.submitTime)} UTC by ${printable(view.submitter)} on ${printable(view.host)}`,
+      `${shortTime(view.submitTime)} UTC by ${escapeControls(view.submitter)} on ${escapeControls(view.host)}`,
     ],
     ["priority", `${view.priority}${attached}`],
-    ["file", `${view.file === null ? "?" : printable(view.file)}  (code ${view.code})`],
-    ["inputs", view.inputs.length === 0 ? "none" : view.inputs.map(printable).join(" ")],
+    ["file", `${view.file === null ? "?" : escapeControls(view.file)}  (code ${view.code})`],
+    ["inputs", view.inputs.length === 0 ? "none" : view.inputs.map((text) => escapeControls(text)).join(" ")],
     [
       "output",
       view.output ?? (view.parts.length > 0 ? "kept by the coordinator: sheaf results" : "none yet"),
@@ -86,7 +88,7 @@ function facts(view: JobView, style: Style): string[] {
   ];
   if (view.waitingFor !== null) rows.push([style.yellow("waits for"), view.waitingFor]);
   const labels = [view.group, view.project].filter((label) => label !== null);
-  if (labels.length > 0) rows.push(["labels", labels.map(printable).join(" ")]);
+  if (labels.length > 0) rows.push(["labels", labels.map((text) => escapeControls(text)).join(" ")]);
   if (view.stats !== null) {
     const { recordsIn, bytesIn, recordsOut, bytesOut, shuffleBytes, emitted } = view.stats;
     rows.push(["read", `${plural(recordsIn, "record")}, ${formatSize(bytesIn)}`]);
@@ -98,7 +100,7 @@ function facts(view: JobView, style: Style): string[] {
     rows.push([style.yellow("sampled"), `about ${shareText(view.sample)} of the records`]);
   if (view.badRecords > 0) rows.push([style.yellow("bad"), plural(view.badRecords, "record")]);
   return [
-    `${style.bold(printable(view.name))}  ${colour(view.state)}${time}`,
+    `${style.bold(escapeControls(view.name))}  ${colour(view.state)}${time}`,
     ...rows.map(([term, text]) => `  ${padText(term, 9)} ${text}`),
   ];
 }
@@ -109,7 +111,7 @@ function biddingLines(bidding: Bidding): string[] {
   const lines = [
     `cores     ${wanted} wanted, ${granted} granted (${by.length === 0 ? "none" : by.join(", ")}), ${used} used at most`,
   ];
-  if (note !== null) lines.push(`          ${printable(note)}`);
+  if (note !== null) lines.push(`          ${escapeControls(note)}`);
   const rows = bidRows(rounds);
   const columns = [{ title: "BID AT", align: "right" }, { title: "ANSWERS" }] as const;
   if (rows.length > 0) lines.push(...table(columns, rows));
@@ -197,7 +199,7 @@ function attemptRow(view: AttemptView, spanMs: number): readonly string[] {
     formatDuration(view.startedMs),
     view.endedMs === null ? "" : formatDuration(view.endedMs - view.startedMs),
     bar(view, spanMs),
-    cause === null ? "" : printable(cause.split("\n")[0]!.slice(0, causeLettersMax)),
+    cause === null ? "" : escapeControls(cause.split("\n")[0]!.slice(0, causeLettersMax)),
   ];
 }
 
@@ -217,8 +219,8 @@ function byInterest(a: AttemptView, b: AttemptView): number {
 
 function attemptFacts(view: AttemptView): string[] {
   const lines = [`${formatAttempt(view.attempt)} on ${view.agent}, slot ${view.slot}`];
-  if (view.cause !== null) lines.push(...view.cause.split("\n").map((line) => `  ${printable(line)}`));
-  if (view.outputLost !== null) lines.push(`  output lost: ${printable(view.outputLost)}`);
+  if (view.cause !== null) lines.push(...view.cause.split("\n").map((line) => `  ${escapeControls(line)}`));
+  if (view.outputLost !== null) lines.push(`  output lost: ${escapeControls(view.outputLost)}`);
   if (view.stats !== null) {
     const { recordsIn, bytesIn, recordsOut, bytesOut, emitted, shuffleBytes, cpuMs } = view.stats;
     lines.push(
@@ -234,15 +236,17 @@ function attemptFacts(view: AttemptView): string[] {
 function counterLines({ counters }: JobView): string[] {
   const rows = Object.entries(counters)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => [printable(name), formatCount(value)]);
+    .map(([name, value]) => [escapeControls(name), formatCount(value)]);
   return rows.length === 0 ? [] : table([{ title: "COUNTER" }, { title: "VALUE", align: "right" }], rows);
 }
 
 function noteworthy(view: JobView, style: Style): string[] {
   return [
-    ...view.barred.map(({ agent, reason }) => `${style.yellow("barred")}  ${agent}: ${printable(reason)}`),
+    ...view.barred.map(
+      ({ agent, reason }) => `${style.yellow("barred")}  ${agent}: ${escapeControls(reason)}`,
+    ),
     ...hotOnes(view.hotKeys).map(
-      (hot) => `${style.yellow("warning:")} ${printable(hotKeyText({ ...hot, name: hot.collection }))}`,
+      (hot) => `${style.yellow("warning:")} ${escapeControls(hotKeyText({ ...hot, name: hot.collection }))}`,
     ),
     ...view.failedTasks.map((task) => `${style.yellow("given up")}  ${task}: its records are missing`),
   ];

@@ -1,3 +1,4 @@
+import { escapeControls } from "../../base/escape-controls.ts";
 import { printValue } from "../../base/print-value.ts";
 import { formatSize } from "../../base/size.ts";
 import { decodeKey } from "../../codec/key-codec.ts";
@@ -9,7 +10,6 @@ import type { BlockView, RawRecord } from "../run-file.ts";
 import { table } from "./layout.ts";
 import { formatCount, plural } from "./numbers.ts";
 import type { Style } from "./style.ts";
-import { printable } from "./text-width.ts";
 
 /** Blocks listed at most; --json has all. */
 const BLOCKS_SHOWN_MAX = 40;
@@ -41,8 +41,8 @@ export function outputPage(path: string, checked: CheckedOutput, style: Style): 
         )
       : style.red(`damaged: ${bad} of ${plural(parts.length, "file")}`);
   const job = checked.manifest["job"];
-  const about = typeof job === "string" ? [`job: ${printable(job)}`] : [];
-  const extra = strangers.map((file) => `${style.yellow("not of this job:")} ${printable(file)}`);
+  const about = typeof job === "string" ? [`job: ${escapeControls(job)}`] : [];
+  const extra = strangers.map((file) => `${style.yellow("not of this job:")} ${escapeControls(file)}`);
   return [[path, ...about].join("  "), ...table(columns, rows), ...extra, verdict].join("\n");
 }
 
@@ -130,7 +130,7 @@ function blockTable({ segments }: ShownRunFile, style: Style): string[] {
 
 function keyText({ key }: RawRecord): string {
   try {
-    return printable(printValue(decodeKey(key, 0, key.length)));
+    return escapeControls(printValue(decodeKey(key, 0, key.length)));
   } catch {
     return `not a key: ${key.toString("hex", 0, VALUE_BYTES_SHOWN)}`;
   }

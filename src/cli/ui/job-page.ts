@@ -1,3 +1,4 @@
+import { escapeControls } from "../../base/escape-controls.ts";
 import { formatSize } from "../../base/size.ts";
 import type { JobRecord } from "../../lifecycle/job-directory.ts";
 import { formatDuration } from "../duration.ts";
@@ -6,7 +7,7 @@ import { table } from "./layout.ts";
 import { formatCount, plural, shareText } from "./numbers.ts";
 import { shortTime } from "./short-time.ts";
 import type { Style } from "./style.ts";
-import { padText, printable } from "./text-width.ts";
+import { padText } from "./text-width.ts";
 
 export interface JobPageLook {
   readonly style: Style;
@@ -21,7 +22,7 @@ export function jobPage(record: JobRecord, story: JobStory, look: JobPageLook): 
   const parts = [facts(record, look), phaseLines(story), taskLines(story, look)];
   const counters = Object.entries(record.counters).sort(([a], [b]) => (a < b ? -1 : 1));
   if (counters.length > 0) {
-    const rows = counters.map(([name, value]) => [printable(name), formatCount(value)]);
+    const rows = counters.map(([name, value]) => [escapeControls(name), formatCount(value)]);
     parts.push(table([{ title: "COUNTER" }, { title: "VALUE", align: "right" }], rows));
   }
   if (story.warnings.length > 0)
@@ -40,7 +41,7 @@ export function taskPage(task: TaskStory, log: readonly string[], logCut: number
   if (log.length > 0) {
     const head =
       logCut > 0 ? [`log (truncated: ${plural(logCut, "earlier line")} in ${look.directory}/logs)`] : ["log"];
-    parts.push([...head, ...log.map((line) => `  ${printable(line)}`)]);
+    parts.push([...head, ...log.map((line) => `  ${escapeControls(line)}`)]);
   }
   return `${parts.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
@@ -55,7 +56,10 @@ function facts(record: JobRecord, look: JobPageLook): string[] {
     ["id", record.jobId],
     ["started", `${shortTime(record.startTime)} UTC by ${record.submitter} on ${record.host}`],
     ["file", `${record.file ?? "(a Job object)"}${code}`],
-    ["inputs", record.inputs.length === 0 ? "none" : record.inputs.map(printable).join(" ")],
+    [
+      "inputs",
+      record.inputs.length === 0 ? "none" : record.inputs.map((text) => escapeControls(text)).join(" "),
+    ],
     ["output", record.output ?? "none"],
     ["read", `${plural(record.recordsIn, "record")}, ${formatSize(record.bytesIn)}`],
     ["wrote", `${plural(record.recordsOut, "record")}, ${formatSize(record.bytesOut)}`],
@@ -70,7 +74,7 @@ function facts(record: JobRecord, look: JobPageLook): string[] {
   if (settings.length > 0) rows.push(["settings", settings.join(" ")]);
   rows.push(["kept in", look.directory]);
   return [
-    `${style.bold(printable(record.name))}  ${status} ${time}`,
+    `${style.bold(escapeControls(record.name))}  ${status} ${time}`,
     ...rows.map(([term, text]) => `  ${padText(term, 8)} ${text}`),
   ];
 }
@@ -125,7 +129,9 @@ function taskRow(task: TaskStory): readonly string[] {
     formatDuration(totalMs(task)),
     stats === undefined || stats === null ? "" : formatCount(stats.recordsIn),
     stats === undefined || stats === null ? "" : formatCount(stats.recordsOut),
-    failure === undefined || failure === null ? "" : printable(failure.message.split("\n")[0]!.slice(0, 80)),
+    failure === undefined || failure === null
+      ? ""
+      : escapeControls(failure.message.split("\n")[0]!.slice(0, 80)),
   ];
 }
 
@@ -153,10 +159,10 @@ function attemptLines(attempt: AttemptStory): string[] {
   if (attempt.reason !== null) lines.push(`  ${attempt.reason}`);
   if (attempt.failure !== null) {
     const { code, phase, message, path, offset, record, key } = attempt.failure;
-    lines.push(`  ${code} in ${phase}: ${printable(message)}`);
+    lines.push(`  ${code} in ${phase}: ${escapeControls(message)}`);
     if (path !== null) lines.push(`  input   ${path}${offset === null ? "" : `:${offset}`}`);
-    if (record !== null) lines.push(`  record  ${printable(record)}`);
-    if (key !== null) lines.push(`  key     ${printable(key)}`);
+    if (record !== null) lines.push(`  record  ${escapeControls(record)}`);
+    if (key !== null) lines.push(`  key     ${escapeControls(key)}`);
   }
   if (attempt.stats !== null) {
     const s = attempt.stats;

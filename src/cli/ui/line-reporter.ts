@@ -1,6 +1,7 @@
 import { formatSize } from "../../base/size.ts";
 import type { RunEvent } from "../../lifecycle/events.ts";
 import type { World } from "../world.ts";
+import { say } from "../world.ts";
 import { liveRegion } from "./live-region.ts";
 import type { LiveRegion } from "./live-region.ts";
 import { plural } from "./numbers.ts";
@@ -26,8 +27,8 @@ export function lineReporter(world: World, style: Style): Reporter {
   const region: LiveRegion | undefined = live ? liveRegion(stderr) : undefined;
   const model = emptyProgress();
   const startedMs = clock.nowMs();
-  const say = (text: string): void => {
-    if (region === undefined) stderr.write(`${text}\n`);
+  const tell = (text: string): void => {
+    if (region === undefined) say(stderr, `${text}\n`);
     else region.above(`${text}\n`);
   };
   const redraw = (): void => {
@@ -46,9 +47,9 @@ export function lineReporter(world: World, style: Style): Reporter {
       if (line === undefined) return;
       // The live line of a phase that has ended goes before its lasting one comes.
       if (event.kind === "phase-finished") redraw();
-      say(line);
+      tell(line);
     },
-    say,
+    say: tell,
     end() {
       clearInterval(timer);
       region?.end();

@@ -1,8 +1,10 @@
 import type { TextStream } from "../world.ts";
+import { say } from "../world.ts";
+import { escapeForeign, ownSequence } from "./style.ts";
 import { textWidth, truncateText } from "./text-width.ts";
 
-const HIDE_CURSOR = "\x1b[?25l";
-const SHOW_CURSOR = "\x1b[?25h";
+const HIDE_CURSOR = ownSequence("?25l");
+const SHOW_CURSOR = ownSequence("?25h");
 
 /**
  * The last few lines of a terminal, drawn over and over in place, with other text going out above them. After
@@ -26,12 +28,13 @@ export function liveRegion(stream: TextStream): LiveRegion {
     if (drawn.length === 0) return "";
     const columns = Math.max(1, stream.columns ?? 80);
     const rows = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(textWidth(line) / columns)), 0);
-    return `\r\x1b[${rows}A\x1b[J`;
+    return ownSequence("G") + ownSequence(`${rows}A`) + ownSequence("J");
   };
 
   const paint = (lines: readonly string[]): string => {
     // One column stays free, since a full line makes some terminals wrap.
-    drawn = lines.map((line) => truncateText(line, Math.max(1, (stream.columns ?? 80) - 1)));
+    const columns = Math.max(1, (stream.columns ?? 80) - 1);
+    drawn = lines.map((line) => truncateText(escapeForeign(line), columns));
     return drawn.map((line) => `${line}\n`).join("");
   };
 
@@ -40,17 +43,17 @@ export function liveRegion(stream: TextStream): LiveRegion {
       const show = lines.length > 0 && !hidden ? HIDE_CURSOR : "";
       hidden ||= lines.length > 0;
       const text = show + erase() + paint(lines);
-      if (text !== "") stream.write(text);
+      if (text !== "") say(stream, text);
     },
     above(text) {
       const lines = drawn;
-      stream.write(erase() + text + paint(lines));
+      say(stream, erase() + text + paint(lines));
     },
     end() {
       const text = erase() + (hidden ? SHOW_CURSOR : "");
       drawn = [];
       hidden = false;
-      if (text !== "") stream.write(text);
+      if (text !== "") say(stream, text);
     },
   };
 }

@@ -1,3 +1,40 @@
+import { randomInt } from "node:crypto";
+import { controls, escapeControls } from "../../base/escape-controls.ts";
+
+/**
+ * What our own sequences begin with until they are printed: no text from elsewhere can, since nobody else
+ * knows it. Four digits at most, so that whoever looks for sequences of a terminal finds these as well.
+ */
+const mark = `\x1b[${randomInt(1_000, 10_000)};${randomInt(1_000, 10_000)};`;
+const ownOrControl = new RegExp(
+  `${mark.replace("[", String.raw`\[`)}([?0-9;]*[A-Za-z])|${controls.source}`,
+  "g",
+);
+
+const colourOrControl = new RegExp(String.raw`\x1b\[[0-9;]*m|\r\n|${controls.source}`, "g");
+
+/** A control sequence of our own, "2A" or "?25l": the only kind that gets through `printed`. */
+export function ownSequence(body: string): string {
+  return mark + body;
+}
+
+/** The text with everything escaped that does something to a terminal, but lines, tabs and our own. */
+export function escapeForeign(text: string): string {
+  return text.replace(ownOrControl, (found, own?: string) =>
+    own === undefined ? escapeControls(found, "\n\t") : found,
+  );
+}
+
+/** The text as it may go to a terminal: our own sequences work, all others are shown. */
+export function printed(text: string): string {
+  return escapeForeign(text).replaceAll(mark, "\x1b[");
+}
+
+/** The text with all escaped but lines, tabs and colours, whose ever they are. */
+export function keepColours(text: string): string {
+  return text.replace(colourOrControl, (found) => (found.length > 1 ? found : escapeControls(found, "\n\t")));
+}
+
 /** Marks text for the eye. The plain one returns text as it is. */
 export interface Style {
   bold(text: string): string;
@@ -14,7 +51,7 @@ export const plainStyle: Style = { bold: as, dim: as, red: as, green: as, yellow
 const sgr =
   (on: number, off: number) =>
   (text: string): string =>
-    text === "" ? "" : `\x1b[${on}m${text}\x1b[${off}m`;
+    text === "" ? "" : `${ownSequence(`${on}m`)}${text}${ownSequence(`${off}m`)}`;
 
 export const ansiStyle: Style = {
   bold: sgr(1, 22),

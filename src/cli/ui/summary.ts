@@ -1,3 +1,4 @@
+import { escapeControls } from "../../base/escape-controls.ts";
 import { shellWord } from "../../base/shell-word.ts";
 import { relative } from "node:path";
 import { formatSize } from "../../base/size.ts";
@@ -6,7 +7,7 @@ import { hotKeyRemedy, hotOnes } from "../../lifecycle/shuffle-tally.ts";
 import { formatDuration } from "../duration.ts";
 import { formatByteRate, formatCount, plural, shareText, worthARate } from "./numbers.ts";
 import type { Style } from "./style.ts";
-import { padText, printable } from "./text-width.ts";
+import { padText } from "./text-width.ts";
 
 /** Counters shown; the others are in sheaf show. */
 const COUNTERS_SHOWN_MAX = 20;
@@ -86,7 +87,7 @@ function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
   }
   const { emptyFiles, stats: read } = result;
   if (emptyFiles !== null) {
-    const names = emptyFiles.names.map(printable).join(", ");
+    const names = emptyFiles.names.map((text) => escapeControls(text)).join(", ");
     const more = emptyFiles.files - emptyFiles.names.length;
     const rest = more > 0 ? ` and ${formatCount(more)} more` : "";
     rows.push([yellow("empty"), `no record in ${names}${rest}: is the reader the right one?`]);
@@ -105,7 +106,7 @@ function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
   for (const hot of hotOnes(result.hotKeys)) {
     const name = hot.name === "" ? "" : `${hot.name}: `;
     const share = `${formatCount(hot.values)} pairs, ${Math.round(hot.share * 100)}%, in one reduce task`;
-    rows.push([yellow("hot key"), `${name}${printable(hot.key)}: ${share}`], ["", hotKeyRemedy]);
+    rows.push([yellow("hot key"), `${name}${escapeControls(hot.key)}: ${share}`], ["", hotKeyRemedy]);
   }
   for (const skew of result.skew) {
     if (skew.ratio < SKEW_RATIO_MIN || skew.largestBytes < SKEW_BYTES_MIN) continue;
@@ -125,7 +126,7 @@ function counterRows(result: RunResult): [string, string][] {
     .slice(0, COUNTERS_SHOWN_MAX)
     .map((name, i): [string, string] => [
       i === 0 ? "counters" : "",
-      `${printable(name)} ${formatCount(result.counters[name]!)}`,
+      `${escapeControls(name)} ${formatCount(result.counters[name]!)}`,
     ]);
   if (names.length > rows.length)
     rows.push(["", `... truncated: ${names.length - rows.length} more in sheaf show`]);

@@ -53,12 +53,3 @@ export function padText(text: string, columns: number, side: "left" | "right" = 
   const spaces = " ".repeat(Math.max(0, columns - textWidth(text)));
   return side === "left" ? text + spaces : spaces + text;
 }
-
-/** Control characters made visible, so that data cannot move the cursor or end the line. */
-export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
-  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, (character) => {
-    const short: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
-    return short[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
-}
