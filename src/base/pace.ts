@@ -1,10 +1,10 @@
 import { systemClock } from "./clock.ts";
 
-const STEP_MAX = 16;
+const STEP_MAX = 64;
 
 /**
  * Ends stretches of a loop after a time without a look at the clock in every round: after rounds 1, 2, 4, 8,
- * 16, and then each 16th. So slow rounds are noticed one by one, and quick ones pay for a comparison.
+ * 16, 32, and then each 64th. So slow rounds are noticed one by one, and quick ones pay for a comparison.
  */
 export class Pace {
   /** The round after which `isOver` is to be asked. */
