@@ -1,9 +1,10 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { ensurePrivateDirectory } from "../security/private-file.ts";
+import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 import { lockFile } from "./directory-lock.ts";
 
 /*
@@ -54,7 +55,7 @@ export class AgentDirectory {
 
   /** Never throws: what cannot be removed is tried again at the next start. */
   async removeJob(job: string): Promise<void> {
-    await rm(this.jobPath(job), { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+    await removeDirectory(this.jobPath(job));
   }
 
   /**

@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import type { Running } from "../protocol/agent-messages.ts";
@@ -9,6 +9,7 @@ import type { AttemptRef } from "../scheduler/ids.ts";
 import { runDigest } from "../shuffle/run-fingerprint.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts";
@@ -121,7 +122,7 @@ export class AttemptRun {
   /** Removes what it wrote. */
   async remove(): Promise<void> {
     await this.#removeLocal();
-    if (this.#outputDirectory !== null) await remove(this.#outputDirectory);
+    if (this.#outputDirectory !== null) await removeDirectory(this.#outputDirectory);
   }
 
   /** Looks at how far it is, and ends it when it stands still or has too much memory. */
@@ -299,7 +300,7 @@ export class AttemptRun {
   }
 
   async #removeLocal(): Promise<void> {
-    if (this.#directory !== null) await remove(this.#directory);
+    if (this.#directory !== null) await removeDirectory(this.#directory);
   }
 }
 
@@ -311,13 +312,9 @@ async function checkPieces(split: Split, roots: readonly string[]): Promise<void
 
 async function emptied(directory: string): Promise<void> {
   try {
-    await rm(directory, { recursive: true, force: true });
+    await removeDirectory(directory);
     await mkdir(directory, { mode: 0o700 });
   } catch (error) {
     throw asSheafError(error, { path: directory, doing: "create" });
   }
-}
-
-async function remove(directory: string): Promise<void> {
-  await rm(directory, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
 }

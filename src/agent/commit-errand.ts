@@ -1,7 +1,7 @@
-import { rm } from "node:fs/promises";
 import { relative, resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { commitOutput } from "../lifecycle/commit.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import type { TaskSuccess } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
@@ -36,7 +36,7 @@ export async function commitErrand(
   const plan = { name, code, collections, staging: out, output: staging.output, overwrite, aside, step };
   // Which phase a result is of does not matter here: parts are ordered by what they are.
   const parts = await commitOutput(plan, { sample: [], map: [], reduce: results, counters });
-  await rm(staging.root, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+  await removeDirectory(staging.root);
   return { kind: "committed", parts: [...parts] };
 }
 

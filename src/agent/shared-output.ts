@@ -1,8 +1,9 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { insideRoots } from "../security/inside-roots.ts";
 import { jobSibling, putAsideBack } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 
 /** Where a job's output on a path that all machines see is put together. */
 export interface Staging {
@@ -44,5 +45,5 @@ export async function makeStaging(staging: Staging): Promise<void> {
 /** Removes it, and leaves the output as it was before the job. Never throws. */
 export async function removeStaging(staging: Staging): Promise<void> {
   await putAsideBack(staging.aside, staging.output);
-  await rm(staging.root, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+  await removeDirectory(staging.root);
 }

@@ -108,6 +108,6 @@ export class WorkerProcesses {
         told.exit(reason);
       },
     };
-    return (this.#options.start ?? startWorkerProcess)({ ...start, environment, ownGroup: true, listener });
+    return (this.#options.start ?? startWorkerProcess)({ ...start, environment, listener });
   }
 }

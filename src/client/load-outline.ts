@@ -1,17 +1,18 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { rm } from "node:fs/promises";
 import { systemClock } from "../base/clock.ts";
 import { isSheafError } from "../base/errors.ts";
 import type { SheafError } from "../base/errors.ts";
 import { bundleJob } from "../bundle/bundle-job.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
+import { openState } from "../lifecycle/job-directory.ts";
 import { RunFailure } from "../lifecycle/options.ts";
 import type { ResolvedOptions } from "../lifecycle/resolve-options.ts";
 import { makeTempDirectory } from "../runner/work-directory.ts";
 import { errnoOf } from "../storage/fs-error.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import { WorkerPool } from "../worker/pool.ts";
@@ -51,7 +52,8 @@ export async function loadOutline(
   // The worker starts while the job is bundled.
   pool.prewarm(0);
   try {
-    const { bundle, dispose } = await bundleOf(file, resolved);
+    const state = openState(resolved.stateDirectory, (message) => log("stderr", `warning: ${message}`));
+    const { bundle, dispose } = await bundleOf(file, { stateDirectory: state, external: resolved.external });
     const answer = await pool.load(pathToFileURL(bundle.path).href, resolved.attempts);
     if ("outline" in answer) return { outline: answer.outline, bundle, dispose };
     const error = await loadFailure(answer.failure, bundle);
@@ -64,7 +66,7 @@ export async function loadOutline(
 
 async function bundleOf(
   file: string,
-  { stateDirectory, external }: ResolvedOptions,
+  { stateDirectory, external }: Pick<ResolvedOptions, "stateDirectory" | "external">,
 ): Promise<Pick<LoadedJob, "bundle" | "dispose">> {
   if (stateDirectory !== null) {
     try {
@@ -76,7 +78,7 @@ async function bundleOf(
     }
   }
   const directory = await makeTempDirectory(tmpdir());
-  const dispose = () => rm(directory, { recursive: true, force: true, maxRetries: 3 });
+  const dispose = () => removeDirectory(directory);
   try {
     return { bundle: await bundleJob(file, { outDirectory: directory, cache: false, external }), dispose };
   } catch (error) {

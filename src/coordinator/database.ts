@@ -1,9 +1,10 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import Database from "libsql";
 import { SheafError, describeThrown } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "../storage/fs-error.ts";
+import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import { findWalDamage } from "./wal-check.ts";
 
 export type Value = string | number | null;
@@ -27,10 +28,14 @@ const statementsMax = 64;
  */
 export function openDatabase(stateDirectory: string, pid: number): Sql {
   const path = join(stateDirectory, "coordinator.db");
+  const lockPath = join(stateDirectory, "coordinator.lock");
+  ensurePrivateDirectory(stateDirectory, "OUTPUT_UNWRITABLE");
   try {
-    mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+    for (const file of [lockPath, path, `${path}-wal`, `${path}-shm`]) closeToOthers(file);
+    // SQLite gives the files it puts beside one the mode of that one.
+    for (const file of [lockPath, path]) createPrivate(file);
   } catch (error) {
-    throw asSheafError(error, { path: stateDirectory, doing: "create" });
+    throw asSheafError(error, { path, doing: "create" });
   }
   const opened: Database.Database[] = [];
   const begin = (file: string): Database.Database => {
@@ -39,7 +44,7 @@ export function openDatabase(stateDirectory: string, pid: number): Sql {
     return database;
   };
   try {
-    const lock = begin(join(stateDirectory, "coordinator.lock"));
+    const lock = begin(lockPath);
     lock.prepare("PRAGMA journal_mode=MEMORY").all();
     lock.exec("BEGIN EXCLUSIVE");
     // Before it is opened: SQLite takes in what it can of a damaged log.
@@ -58,6 +63,20 @@ export function openDatabase(stateDirectory: string, pid: number): Sql {
   } catch (error) {
     for (const database of opened.reverse()) database.close();
     throw translated(error, path, stateDirectory);
+  }
+}
+
+/** By its path: to open and close a file would give up the locks that this process has on it. */
+function closeToOthers(file: string): void {
+  const stats = statSync(file, { throwIfNoEntry: false });
+  if (stats !== undefined && (stats.mode & 0o077) !== 0) chmodSync(file, 0o600);
+}
+
+function createPrivate(file: string): void {
+  try {
+    closeSync(openSync(file, "wx", 0o600));
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
   }
 }
 

@@ -2,6 +2,7 @@ import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs
 import { dirname, join, relative } from "node:path";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 import { OutputNames } from "../base/output-name.ts";
 import { clashOf } from "../task/routed-output.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
@@ -112,7 +113,7 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
       throw asSheafError(error, { path: plan.output, doing: "write" });
     }
   }
-  if (plan.aside !== undefined) await rm(plan.aside, { recursive: true, force: true }).catch(() => undefined);
+  if (plan.aside !== undefined) await removeDirectory(plan.aside);
   return parts;
 }
 

@@ -33,13 +33,15 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
+  realpathSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
-import { describeThrown } from "../base/errors.ts";
+import { describeThrown, isSheafError } from "../base/errors.ts";
+import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import type { RunEvent } from "./events.ts";
 import { logBytesMax } from "../worker/output-capture.ts";
 import type { RunStatus } from "./options.ts";
@@ -75,6 +77,31 @@ export interface JobRecord {
   /** Tasks that have a capsule: "map-00017". */
   readonly capsules: readonly string[];
   readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Makes the state directory, and closes it to other users: jobs of theirs must not run as this user, nor
+ * records be read. One that cannot be trusted is not used: null, and the reason is told.
+ */
+export function openState(stateDirectory: string | null, warn: (message: string) => void): string | null {
+  if (stateDirectory === null) return null;
+  let real: string;
+  try {
+    mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+    // A link of this user's to another disk is all right.
+    real = realpathSync(stateDirectory);
+  } catch {
+    // Told when the job's directory is made.
+    return stateDirectory;
+  }
+  try {
+    ensurePrivateDirectory(real, "OUTPUT_UNWRITABLE");
+    return stateDirectory;
+  } catch (error) {
+    const hint = isSheafError(error) && error.hint !== undefined ? ` (${error.hint})` : "";
+    warn(`no history of this job is kept: ${describeThrown(error)}${hint}`);
+    return null;
+  }
 }
 
 export const jobsKept = 100;

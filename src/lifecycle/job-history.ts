@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
+import { isAlive } from "../storage/remove-directory.ts";
 import type { JobRecord } from "./job-directory.ts";
 
 /** A job directory and its record. */
@@ -109,13 +110,4 @@ function truthful(record: JobRecord): JobRecord {
     status: "FAILED",
     exception: record.exception ?? "The process that ran this job was killed.",
   };
-}
-
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -10,7 +10,7 @@ import { checkListen } from "../security/listen.ts";
 import { safeLogStream } from "../security/log-line.ts";
 import type { LineSink } from "../security/log-line.ts";
 import { ownNames } from "../security/own-names.ts";
-import { ensurePrivateDirectory } from "../security/private-file.ts";
+import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../security/token-file.ts";
 import { digestToken } from "../security/token.ts";
 import { checkTlsName, loadTls } from "../security/tls.ts";

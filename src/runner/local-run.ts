@@ -19,7 +19,7 @@ import { chooseBounds } from "../lifecycle/bounds.ts";
 import { commitOutput, keepCollected } from "../lifecycle/commit.ts";
 import { EventLog } from "../lifecycle/event-log.ts";
 import { taskFailure } from "../worker/failure.ts";
-import { JobDirectory, jobsKept, makeJobId, pruneJobs } from "../lifecycle/job-directory.ts";
+import { JobDirectory, jobsKept, makeJobId, openState, pruneJobs } from "../lifecycle/job-directory.ts";
 import type { JobRecord } from "../lifecycle/job-directory.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { CommittedPart, FailedTask, RunOptions } from "../lifecycle/options.ts";
@@ -80,6 +80,8 @@ export class LocalRun {
   #bundleTemp: string | null = null;
   #shuffled: ShuffleTally | null = null;
   #toldHotKeys = false;
+  /** Where the history is kept; null when it is not. */
+  #state: string | null = null;
 
   constructor(source: JobSource, options: RunOptions, resolved: ResolvedOptions, startWorker: StartWorker) {
     this.#source = source;
@@ -112,6 +114,7 @@ export class LocalRun {
       // First of all, so that cleanUp() ends the worker that was started ahead, whatever happens.
       if (this.#source.kind === "file") this.#prewarm();
       this.#options.signal?.throwIfAborted();
+      this.#state = openState(this.resolved.stateDirectory, (message) => this.#warn(message));
       const failure = await this.events.phase("load", () => this.#load());
       if (failure !== null) return this.#failed({ task: "", attempt: 0, failure, capsule: null });
       await this.events.phase("plan", () => this.#plan());
@@ -175,10 +178,10 @@ export class LocalRun {
 
   /** Bundles are kept with the history; without one, or when it cannot be written, for this run only. */
   async #bundleOf(path: string): Promise<BundledJob> {
-    const { stateDirectory, external } = this.resolved;
-    if (stateDirectory !== null) {
+    const { external } = this.resolved;
+    if (this.#state !== null) {
       try {
-        return await bundleJob(path, { outDirectory: join(stateDirectory, "bundles"), external });
+        return await bundleJob(path, { outDirectory: join(this.#state, "bundles"), external });
       } catch (error) {
         if (isSheafError(error) || errnoOf(error) === undefined) throw error;
         // Told when the job directory is made.
@@ -196,10 +199,10 @@ export class LocalRun {
   #begin(): void {
     this.jobId = makeJobId(this.name, this.#startWall, Math.random);
     const file = this.#source.kind === "file" ? this.#source.path : null;
-    const { output, isolation, stateDirectory } = this.resolved;
+    const { output, isolation } = this.resolved;
     const code = this.bundle?.hash ?? null;
-    if (stateDirectory !== null) {
-      this.directory = new JobDirectory(stateDirectory, this.#record(file, code), (message) =>
+    if (this.#state !== null) {
+      this.directory = new JobDirectory(this.#state, this.#record(file, code), (message) =>
         this.#warn(message),
       );
       this.events.keepIn(this.directory);
@@ -422,7 +425,7 @@ export class LocalRun {
 
   /** Old jobs go when new ones come; nobody waits for it. */
   prune(): void {
-    if (this.resolved.stateDirectory !== null) void pruneJobs(this.resolved.stateDirectory, jobsKept);
+    if (this.#state !== null) void pruneJobs(this.#state, jobsKept);
   }
 }
 

@@ -1,5 +1,4 @@
 import { mkdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "../scheduler/commands.ts";
 import type { SchedulerEvent } from "../scheduler/events.ts";
@@ -8,6 +7,7 @@ import type { AttemptRef, Phase } from "../scheduler/ids.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { viewOutputs } from "../scheduler/view.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { MapOutput, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import type { Outputs } from "../lifecycle/commit.ts";
@@ -287,7 +287,7 @@ export class TaskDriver {
       case "handOver":
         return this.#handOver(command.attempt, command.parts);
       case "discardOutput":
-        this.#later(this.#remove(this.#directoryOf(command.attempt)));
+        this.#later(removeDirectory(this.#directoryOf(command.attempt)));
         return;
       case "sampleReady":
         this.#options.sampled(this.#results("sample"));
@@ -374,7 +374,7 @@ export class TaskDriver {
 
   #endWorker(attempt: RunningAttempt): void {
     const ended = this.#options.pool.kill(attempt.slot).then(async () => {
-      await this.#remove(attempt.directory);
+      await removeDirectory(attempt.directory);
       this.#ask(attempt.slot);
     });
     this.#later(ended);
@@ -449,11 +449,7 @@ export class TaskDriver {
   }
 
   #removeLater(attempt: RunningAttempt): void {
-    this.#later(this.#remove(attempt.directory));
-  }
-
-  async #remove(directory: string): Promise<void> {
-    await rm(directory, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+    this.#later(removeDirectory(attempt.directory));
   }
 
   #later(work: Promise<void>): void {

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import { isAlive } from "../lifecycle/job-history.ts";
+import { isAlive, removeDirectory, removeStale } from "../storage/remove-directory.ts";
 
 /*
  * Where a run keeps its files until it ends:
@@ -41,10 +41,8 @@ export async function makeWorkDirectory(
       remove: async (keepCollected) => {
         const kept = keepCollected ? roots.at(-1) : null;
         for (const root of roots) if (root !== kept) await discardTempOutput(root);
-        if (kept !== null)
-          await rm(join(kept!, "work"), { recursive: true, force: true }).catch(() => undefined);
-        if (kept !== null)
-          await rm(join(kept!, "out"), { recursive: true, force: true }).catch(() => undefined);
+        if (kept === null) return;
+        for (const part of ["work", "out"]) await removeDirectory(join(kept!, part));
       },
     };
     await mkdir(directory.attempts);
@@ -75,7 +73,7 @@ async function clearStale(parent: string, prefix: string): Promise<void> {
   for (const name of await readdir(parent).catch(() => [])) {
     const pid = name.startsWith(prefix) ? /^(\d+)-\w+$/.exec(name.slice(prefix.length)) : null;
     if (pid === null || isAlive(Number(pid[1]))) continue;
-    await rm(join(parent, name), { recursive: true, force: true }).catch(() => undefined);
+    await removeStale(join(parent, name));
   }
 }
 

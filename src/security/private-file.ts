@@ -5,26 +5,21 @@ import {
   fstatSync,
   fsyncSync,
   linkSync,
-  lstatSync,
-  mkdirSync,
   openSync,
   readSync,
   rmSync,
   writeSync,
 } from "node:fs";
-import type { Stats } from "node:fs";
 import { dirname } from "node:path";
-import { type ErrorCode, SheafError, describeThrown } from "../base/errors.ts";
-
-/** For the messages: what the file is, and which code an error about it has. */
-export interface PrivateKindOfFile {
-  /** As it reads in "the <what> /path is empty". */
-  readonly what: string;
-  readonly code: ErrorCode;
-}
-
-/** Windows has no such modes: access lists decide there. */
-const hasModes = process.platform !== "win32";
+import { describeThrown } from "../base/errors.ts";
+import {
+  type PrivateKindOfFile,
+  checkOwner,
+  ensureUnsharedDirectory,
+  hasModes,
+  modeText,
+  refusing,
+} from "../storage/private-directory.ts";
 
 /**
  * The text of a file that holds a secret.
@@ -52,9 +47,8 @@ export function readPrivateFile(path: string, kind: PrivateKindOfFile, bytesMax:
     if (!stats.isFile()) throw refuse("is no regular file", "Give the path of a file.");
     checkOwner(stats, refuse);
     if (hasModes && (stats.mode & 0o077) !== 0) {
-      const mode = (stats.mode & 0o777).toString(8).padStart(4, "0");
       const hint = `Run: chmod 600 ${path}. Then make a new one if somebody may have read it.`;
-      throw refuse(`can be read or changed by other users (mode ${mode})`, hint);
+      throw refuse(`can be read or changed by other users (mode ${modeText(stats)})`, hint);
     }
     const bytes = Buffer.alloc(bytesMax + 1);
     let length = 0;
@@ -77,7 +71,7 @@ export function readPrivateFile(path: string, kind: PrivateKindOfFile, bytesMax:
  */
 export function createPrivateFile(path: string, text: string, kind: PrivateKindOfFile): boolean {
   const refuse = refusing(path, kind);
-  ensurePrivateDirectory(dirname(path), kind.code);
+  ensureUnsharedDirectory(dirname(path), kind.code);
   const temporary = `${path}.${randomBytes(8).toString("hex")}.tmp`;
   try {
     const file = openSync(temporary, "wx", 0o600);
@@ -97,47 +91,4 @@ export function createPrivateFile(path: string, text: string, kind: PrivateKindO
   } finally {
     rmSync(temporary, { force: true });
   }
-}
-
-/**
- * Makes the directory with mode 0700, parents too, when it is not there.
- * @throws SheafError with `code` when it cannot be made, is a link or no directory, belongs to another
- * user, or other users may write to it: they could put files of theirs in the place of ours
- */
-export function ensurePrivateDirectory(path: string, code: ErrorCode): void {
-  const refuse = refusing(path, { what: "directory", code });
-  let stats: Stats;
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    stats = lstatSync(path);
-  } catch (error) {
-    const hint = "Check the owner and mode of the directories above it.";
-    throw refuse(`cannot be made: ${describeThrown(error)}`, hint, error);
-  }
-  if (!stats.isDirectory()) throw refuse("is a link or no directory", "Give the real path of a directory.");
-  checkOwner(stats, refuse);
-  if (hasModes && (stats.mode & 0o022) !== 0) {
-    const mode = (stats.mode & 0o777).toString(8).padStart(4, "0");
-    throw refuse(`can be changed by other users (mode ${mode})`, `Run: chmod go-w ${path}`);
-  }
-}
-
-type Refuse = (problem: string, hint: string, cause?: unknown) => SheafError;
-
-function refusing(path: string, kind: PrivateKindOfFile): Refuse {
-  return (problem, hint, cause) =>
-    new SheafError(kind.code, `the ${kind.what} ${path} ${problem}`, {
-      hint,
-      details: { path },
-      ...(cause !== undefined && { cause }),
-    });
-}
-
-function checkOwner(stats: Stats, refuse: Refuse): void {
-  const user = process.geteuid?.();
-  if (user === undefined || stats.uid === user || stats.uid === 0) return;
-  throw refuse(
-    `belongs to user ${stats.uid}, not to ${user}`,
-    "Use one that belongs to the user who runs sheaf.",
-  );
 }

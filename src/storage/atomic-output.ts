@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { fsync, lstatSync, renameSync } from "node:fs";
-import { chmod, lstat, mkdir, mkdtemp, open, readdir, realpath, rename, rm } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, open, readdir, realpath, rename, rmdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { promisify } from "node:util";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 import { checkOwnOutput } from "./own-output.ts";
+import { isAlive, removeDirectory, removeStale, takeFromStale } from "./remove-directory.ts";
 
 /*
  * Beside an output directory `out` may lie, while a run works or after one was killed:
@@ -114,7 +115,7 @@ export async function createTempOutput(out: string): Promise<string> {
 
 /** Removes what createTempOutput made, with all that is in it. Never throws; a second call does nothing. */
 export async function discardTempOutput(temp: string): Promise<void> {
-  await rm(temp, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+  await removeDirectory(temp);
 }
 
 /**
@@ -146,21 +147,28 @@ export async function commitDirectory(temp: string, out: string, options: Commit
   }
   // The output is in its place: whatever goes wrong from here on cannot undo that, and is no failure.
   await syncPath(dirname(path)).catch(() => undefined);
-  if (aside !== null) await rm(aside, { recursive: true, force: true }).catch(() => undefined);
+  if (aside !== null) await removeDirectory(aside);
 }
 
 async function setAside(temp: string, path: string, out: string, options: CommitOptions): Promise<string> {
   if (options.overwrite !== true) throw outputExists(out);
   // What is there now may not be what was there when the job began.
   await checkOwnOutput(path, out);
+  let aside: string | null = null;
   try {
-    const aside = options.aside ?? (await mkdtemp(`${siblingPrefix(path)}old-${hostTag()}-${process.pid}-`));
-    if (options.aside !== undefined) await mkdir(aside, { recursive: true, mode: 0o700 });
+    if (options.aside === undefined) {
+      aside = await mkdtemp(`${siblingPrefix(path)}old-${hostTag()}-${process.pid}-`);
+    } else {
+      aside = options.aside;
+      await mkdir(aside, { recursive: true, mode: 0o700 });
+    }
     // In one go: when somebody else has just made `temp` the output, that is not the one to be set aside.
     for (const file of options.whole ?? [""]) lstatSync(join(temp, file));
     renameSync(path, join(aside, OLD_NAME));
     return aside;
   } catch (error) {
+    // Only when it is empty: it may hold what an earlier try has set aside.
+    if (aside !== null) await rmdir(aside).catch(() => undefined);
     throw asSheafError(error, { path: out, doing: "rename" });
   }
 }
@@ -188,8 +196,10 @@ export function jobSibling(out: string, job: string): string {
 async function putBack(aside: string, path: string, out: string, cause: unknown): Promise<void> {
   try {
     await rename(join(aside, OLD_NAME), path);
-    await rm(aside, { recursive: true, force: true });
+    await removeDirectory(aside);
   } catch (error) {
+    // No earlier output was set aside.
+    if (errnoOf(error) === "ENOENT" && !(await exists(join(aside, OLD_NAME), out))) return;
     throw new SheafError(
       "OUTPUT_UNWRITABLE",
       `the new output could not be renamed to ${quotePath(out)}, nor could the earlier one be put back`,
@@ -213,18 +223,14 @@ async function clearStale(path: string): Promise<void> {
     if (match === null || match[2] !== hostTag() || isAlive(Number(match[3]))) continue;
     const stale = join(directory, name);
     if (match[1] !== undefined && !(await exists(path, path))) {
-      await rename(join(stale, OLD_NAME), path).catch(() => undefined);
+      await takeFromStale(stale, OLD_NAME, path);
+      // Whatever is in it may be all that is left of an output.
+      if (!(await exists(path, path))) {
+        await rmdir(stale).catch(() => undefined);
+        continue;
+      }
     }
-    await rm(stale, { recursive: true, force: true }).catch(() => undefined);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errnoOf(error) !== "ESRCH";
+    await removeStale(stale);
   }
 }
 

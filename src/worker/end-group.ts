@@ -1,9 +1,14 @@
 /** Ends every process of the group that the process leads; nothing happens when it leads none. */
 export function endGroup(pid: number | undefined): void {
+  if (pid !== undefined) endProcess(-pid);
+}
+
+/** Ends a process that may have ended already. */
+export function endProcess(pid: number): void {
   try {
-    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+    process.kill(pid, "SIGKILL");
   } catch {
-    // None of them is left.
+    // It has.
   }
 }
 

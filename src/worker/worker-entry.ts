@@ -1,3 +1,5 @@
+import type { ChildProcess } from "node:child_process";
+import { subscribe } from "node:diagnostics_channel";
 import { syncBuiltinESMExports } from "node:module";
 import workerThreads, { MessageChannel } from "node:worker_threads";
 import type { ToWorker } from "./messages.ts";
@@ -7,8 +9,9 @@ import type { WorkerThreadData } from "./worker-thread.ts";
 
 /* The thread's half of worker-thread.ts. */
 
-const { board, port } = workerThreads.workerData as WorkerThreadData;
+const { board, port, processes } = workerThreads.workerData as WorkerThreadData;
 hideChannels();
+tellOfProcesses();
 const host = new TaskHost({
   board: new Float64Array(board),
   post: (message) => port.postMessage(message),
@@ -27,6 +30,21 @@ process.on("unhandledRejection", (reason) => host.uncaught(reason));
 process.on("beforeExit", () => host.idle());
 process.on("exit", () => host.capture.end());
 port.on("message", (message: ToWorker) => host.receive(message));
+
+/** What user code has started would outlive this thread, and nobody else knows of it. */
+function tellOfProcesses(): void {
+  subscribe("child_process", (message) => {
+    const { process: child } = message as { readonly process: ChildProcess };
+    const tell = (): void => {
+      if (child.pid === undefined) return;
+      const { pid } = child;
+      processes.postMessage(pid);
+      child.once("exit", () => processes.postMessage(-pid));
+    };
+    if (child.pid === undefined) child.once("spawn", tell);
+    else tell();
+  });
+}
 
 /** Code that takes this thread for its own finds a port that leads nowhere, and no data. */
 function hideChannels(): void {

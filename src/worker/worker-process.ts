@@ -34,7 +34,8 @@ export function startWorkerProcess(start: WorkerStart): Worker {
     {
       env: start.environment ?? ownEnvironment(),
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
-      detached: start.ownGroup === true,
+      // It leads a group of its own: what user code has started ends with it.
+      detached: process.platform !== "win32",
     },
   );
   const board = new Float64Array(PROGRESS_BYTES / 8);
@@ -67,7 +68,7 @@ export function startWorkerProcess(start: WorkerStart): Worker {
       exited({ code: null, signal: null, outOfMemory: false, message: error.message });
   });
   // What it has started may hold its pipes open, and then there would be no "close".
-  if (start.ownGroup === true) child.on("exit", () => endGroup(child.pid));
+  child.on("exit", () => endGroup(child.pid));
   child.on("close", (code, signal) => {
     raw.end();
     const outOfMemory = lastWords?.includes("heap out of memory") ?? false;
@@ -78,8 +79,7 @@ export function startWorkerProcess(start: WorkerStart): Worker {
     ...(child.pid === undefined ? {} : { pid: child.pid }),
     send: (message: ToWorker) => sendToWorker(channel, message),
     kill: () => {
-      if (start.ownGroup === true && child.exitCode === null && child.signalCode === null)
-        endGroup(child.pid);
+      if (child.exitCode === null && child.signalCode === null) endGroup(child.pid);
       child.kill("SIGKILL");
     },
   };

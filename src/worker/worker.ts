@@ -41,8 +41,6 @@ export interface WorkerStart {
   readonly listener: WorkerListener;
   /** The whole environment of a process. Default: that of this one, without NODE_OPTIONS. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** A child process leads a group of its own: what user code has started ends with it. Default false. */
-  readonly ownGroup?: boolean;
 }
 
 export type StartWorker = (start: WorkerStart) => Worker;

@@ -3,7 +3,7 @@ import { realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, before, beforeEach, describe, test } from "node:test";
 import type { AttemptView, NodeView } from "#src/protocol/job-view.js";
-import { ensurePrivateDirectory } from "#src/security/private-file.js";
+import { ensurePrivateDirectory } from "#src/storage/private-directory.js";
 import { makeTokenFile, tokenFilesIn } from "#src/security/token-file.js";
 import { HostNetwork } from "./host-network.js";
 import { assertFenced } from "./late-report.js";

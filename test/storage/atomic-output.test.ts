@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  chownSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -12,6 +13,7 @@ import {
 import { spawnSync } from "node:child_process";
 import { basename, join } from "node:path";
 import { test } from "node:test";
+import type { SheafError } from "#src/base/errors.js";
 import {
   checkOutput,
   commitDirectory,
@@ -140,6 +142,59 @@ test("when the swap fails half-way the earlier output is put back", async (t) =>
   assert.deepEqual(readdirSync(join(out, "..")), ["out"]);
 });
 
+test("a commit that fails when there was no earlier output says that, and not that one is lost", async (t) => {
+  const parent = directory(t);
+  const [out, aside] = [join(parent, "out"), join(parent, "aside")];
+  // Nothing to rename: the output would be itself a part of what is renamed.
+  const temp = await filledTemp(out);
+  const inner = join(temp, "inner/out");
+  mkdirSync(join(temp, "inner"));
+  for (const overwrite of [false, true]) {
+    const committing = commitDirectory(temp, inner, { overwrite, aside });
+    await assert.rejects(committing, ({ code, message, hint }: SheafError) => {
+      assert.equal(code, "OUTPUT_UNWRITABLE");
+      assert.match(message, /cannot rename .*inner/);
+      assert.doesNotMatch(`${message} ${hint}`, /earlier|put back/);
+      return true;
+    });
+    assert.equal(existsSync(aside), false);
+  }
+});
+
+test("an output with read-only directories is replaced, one that is itself read-only refused; nothing else stays", (t) => {
+  const parent = directory(t);
+  // As root every directory can be written.
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) chownSync(parent, 65_534, 65_534);
+  const code = `
+    const { chmodSync, mkdirSync, readdirSync, writeFileSync } = require("node:fs");
+    import(${JSON.stringify(import.meta.resolve("#src/storage/atomic-output.js"))}).then(async (atomic) => {
+      const said = [];
+      for (const modes of [[0o555, 0o755], [0o555, 0o555]]) {
+        mkdirSync("out/inner", { recursive: true });
+        writeFileSync("out/inner/part", "old");
+        writeFileSync("out/_SUCCESS", JSON.stringify({ sheaf: 1, parts: [{ file: "inner/part" }] }));
+        chmodSync("out/inner", modes[0]);
+        chmodSync("out", modes[1]);
+        const temp = await atomic.createTempOutput("out");
+        writeFileSync(temp + "/new", "new");
+        const committing = atomic.commitDirectory(temp, "out", { overwrite: true });
+        await committing.catch((error) => said.push(error.message));
+        await atomic.discardTempOutput(temp);
+        said.push(readdirSync(".").join(), readdirSync("out").join());
+        await atomic.discardTempOutput("out");
+      }
+      console.log(JSON.stringify(said));
+    });`;
+  const user = isRoot ? { uid: 65_534, gid: 65_534 } : {};
+  const run = spawnSync(process.execPath, ["-e", code], { cwd: parent, ...user });
+  assert.deepEqual(
+    JSON.parse(String(run.stdout)),
+    ["out", "new", "cannot rename out: permission denied", "out", "_SUCCESS,inner"],
+    String(run.stderr),
+  );
+});
+
 test("overwriting never removes the current directory or an input", async (t) => {
   const parent = directory(t);
   mkdirSync(join(parent, "in"));
@@ -175,7 +230,7 @@ test("an output that a killed run had set aside is put back", async (t) => {
   const aside = basename(temp)
     .replace(".sheaf-", ".sheaf-old-")
     .replace(`-${process.pid}-`, `-${deadPid()}-`);
-  mkdirSync(join(parent, aside, "old"), { recursive: true });
+  mkdirSync(join(parent, aside, "old"), { recursive: true, mode: 0o700 });
   writeFileSync(join(parent, aside, "old/part-00000"), "kept");
   await discardTempOutput(temp);
   await assert.rejects(checkOutput(out), { code: "OUTPUT_EXISTS" });

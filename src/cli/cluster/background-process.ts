@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../../base/errors.ts";
 import { systemClock } from "../../base/clock.ts";
-import { isAlive } from "../../lifecycle/job-history.ts";
+import { isAlive } from "../../storage/remove-directory.ts";
 
 const lookMs = 50;
 const logLinesShown = 8;

@@ -1,7 +1,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SheafError } from "../../base/errors.ts";
-import { ensurePrivateDirectory } from "../../security/private-file.ts";
+import { ensurePrivateDirectory } from "../../storage/private-directory.ts";
 import type { TlsFiles } from "../../security/tls.ts";
 import type { ProcessMark } from "./background-process.ts";
 

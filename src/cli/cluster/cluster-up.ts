@@ -6,7 +6,7 @@ import { ApiClient } from "../../client/api-client.ts";
 import type { NodeView } from "../../protocol/job-view.ts";
 import { isEverywhere, isLoopback } from "../../security/host-list.ts";
 import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../../security/token-file.ts";
-import { ensurePrivateDirectory } from "../../security/private-file.ts";
+import { ensurePrivateDirectory } from "../../storage/private-directory.ts";
 import { loadTls } from "../../security/tls.ts";
 import type { TlsFiles } from "../../security/tls.ts";
 import { isRunning, notStarted, signalProcess, startInBackground, until } from "./background-process.ts";
