@@ -33,7 +33,8 @@ class Agent {
   async join() {
     const who = { agent: this.name, incarnation: 1, host: "load", pid: 1, address: "http://127.0.0.1:9" };
     const rest = { slots: this.slots, memoryBytes: 1, utility, roots: ["/"] };
-    await this.api.register({ protocol: 1, version: "load", ...who, ...rest }, untilAnswered);
+    const identity = { key: this.name, previous: 0, life: "1", place: "load" };
+    await this.api.register({ protocol: 1, version: "load", ...who, identity, ...rest }, untilAnswered);
     this.changed();
     void this.orders();
     for (let slot = 0; slot < this.slots; slot++) void this.serve(slot);

@@ -1,19 +1,41 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { readdir } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import { lockFile } from "./directory-lock.ts";
+import { bootId, lockFile } from "./directory-lock.ts";
 
 /*
  * <state>/agent.lock         held while an agent uses the directory
- * <state>/agent.json         {"incarnation": n}: the last life that was begun
+ * <state>/agent.json         {"incarnation": n, "key": k}: the last life that was begun, and whose it was
  * <state>/blobs/<sha256>     bundles and side data, kept between jobs
  * <state>/jobs/<job>/        what the machine has of a job; of an earlier life nothing is of use
  * <state>/logs/<job>/        what its attempts printed
  */
+
+const keyForm = /^[0-9a-f-]{36}$/;
+
+/** A life as it is written down before it is used. */
+export interface BegunLife {
+  readonly incarnation: number;
+  /** Of the life before it; 0: there was none. */
+  readonly previous: number;
+  /** Made with the first life in this directory. */
+  readonly key: string;
+}
 
 /** An agent's own directory: one agent at a time. */
 export class AgentDirectory {
@@ -43,6 +65,12 @@ export class AgentDirectory {
     }
   }
 
+  /** Which directory this is: another one than any copy of it, and than itself after a start of the machine. */
+  get place(): string {
+    const { dev, ino } = statSync(this.path);
+    return `${bootId() ?? hostname()}:${dev}:${ino}`;
+  }
+
   /** Directory of a job; `name` is a job id that has been checked. */
   jobPath(job: string): string {
     return join(this.#jobs, job);
@@ -63,15 +91,16 @@ export class AgentDirectory {
    * used.
    * @param wallMs keeps the numbers growing even where the directory was lost
    */
-  beginLife(wallMs: number, above: number): number {
+  beginLife(wallMs: number, above: number): BegunLife {
     const path = join(this.path, "agent.json");
-    const incarnation = Math.max(Math.floor(wallMs), this.#lastLife(path) + 1, above + 1);
+    const { incarnation: previous, key } = this.#lastLife(path);
+    const incarnation = Math.max(Math.floor(wallMs), previous + 1, above + 1);
     const temporary = `${path}.tmp`;
     try {
       rmSync(temporary, { force: true });
       const file = openSync(temporary, "wx", 0o600);
       try {
-        writeSync(file, `${JSON.stringify({ incarnation })}\n`);
+        writeSync(file, `${JSON.stringify({ incarnation, key })}\n`);
         fsyncSync(file);
       } finally {
         closeSync(file);
@@ -80,7 +109,7 @@ export class AgentDirectory {
     } catch (error) {
       throw asSheafError(error, { path, doing: "write" });
     }
-    return incarnation;
+    return { incarnation, previous, key };
   }
 
   /** Another agent may use it from now on. */
@@ -88,23 +117,29 @@ export class AgentDirectory {
     this.#release();
   }
 
-  #lastLife(path: string): number {
+  #lastLife(path: string): { incarnation: number; key: string } {
     let text: string;
     try {
       text = readFileSync(path, "utf8");
     } catch (error) {
-      if (errnoOf(error) === "ENOENT") return 0;
+      if (errnoOf(error) === "ENOENT") return { incarnation: 0, key: randomUUID() };
       throw asSheafError(error, { path, doing: "read" });
     }
-    try {
-      const { incarnation } = JSON.parse(text) as { incarnation?: unknown };
-      if (Number.isSafeInteger(incarnation)) return incarnation as number;
-    } catch {
-      // Told below.
-    }
+    const last = parseLife(text);
+    if (last !== null) return last;
     throw new SheafError("STATE_CORRUPT", `${path} does not hold the number of the agent's last life`, {
       hint: "Remove the file: the next life is then numbered by the clock.",
       details: { path },
     });
+  }
+}
+
+function parseLife(text: string): { incarnation: number; key: string } | null {
+  try {
+    const { incarnation, key = randomUUID() } = JSON.parse(text) as { incarnation?: unknown; key?: unknown };
+    const isLife = Number.isSafeInteger(incarnation) && typeof key === "string" && keyForm.test(key);
+    return isLife ? { incarnation: incarnation as number, key } : null;
+  } catch {
+    return null;
   }
 }

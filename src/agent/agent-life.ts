@@ -1,7 +1,7 @@
 import { hostname, totalmem } from "node:os";
 import { describeThrown, isSheafError, unreachable } from "../base/errors.ts";
 import { pauseFor, pauseMs } from "../client/retry.ts";
-import type { HeartbeatAnswer, Order, Register, Utility } from "../protocol/agent-messages.ts";
+import type { HeartbeatAnswer, Identity, Order, Register, Utility } from "../protocol/agent-messages.ts";
 import type { TaskOrder } from "../protocol/task-messages.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import type { PoolListener } from "../worker/pool.ts";
@@ -15,6 +15,7 @@ import { AttemptTable } from "./attempt-table.ts";
 import { BlobStore } from "./blob-store.ts";
 import { Errands } from "./errands.ts";
 import type { HeartNews, HeartState } from "./heart-messages.ts";
+import { NameClaim } from "./name-claim.ts";
 import { NodeJobs } from "./node-jobs.ts";
 import type { ShuffleNode } from "./shuffle-port.ts";
 import { SlotLoop } from "./slot-loop.ts";
@@ -26,6 +27,7 @@ export interface LifeOptions {
   readonly agent: string;
   readonly version: string;
   readonly incarnation: number;
+  readonly identity: Identity;
   readonly slots: number;
   readonly address: string;
   readonly roots: readonly string[];
@@ -66,6 +68,7 @@ export class AgentLife {
   readonly #logs: TaskLogs;
   readonly #errands: Errands;
   readonly #blobs: BlobStore;
+  readonly #name: NameClaim;
   readonly #forgetting = new Set<string>();
   #end!: (end: LifeEnd) => void;
   #ended = new Promise<LifeEnd>((resolve) => (this.#end = resolve));
@@ -86,6 +89,7 @@ export class AgentLife {
     const { signal } = this.#over;
     this.#logs = new TaskLogs(world, agent, directory.logs, signal);
     this.#blobs = new BlobStore(world, directory.blobs);
+    this.#name = new NameClaim(world, agent, directory.path);
     this.#jobs = new NodeJobs({
       world,
       agent,
@@ -103,7 +107,8 @@ export class AgentLife {
 
   /**
    * Lives it to its end; then nothing of it is left running.
-   * @throws SheafError when the coordinator refuses the first registration: VERSION_MISMATCH, UNAUTHORIZED
+   * @throws SheafError when the coordinator refuses the first registration: VERSION_MISMATCH, UNAUTHORIZED;
+   * NAME_TAKEN
    */
   async run(): Promise<LifeEnd> {
     let loops: Promise<void>[] = [];
@@ -150,7 +155,7 @@ export class AgentLife {
     this.#draining = true;
     this.#tellHeart(true);
     await this.#until(() => this.#table.size === 0 && (this.#drainingHeard || this.#timing === null), endMs);
-    for (const run of this.#table.all()) run.handBack("the agent is leaving the cluster");
+    for (const run of this.#table.all()) run.cancel("the agent is leaving the cluster");
     await this.#until(() => this.#table.size === 0, clock.nowMs() + handBackMsMax);
     const isDone = (): boolean => this.#mayLeave || this.#options.shuffle.jobs().length === 0;
     await this.#until(() => isDone() && this.#errands.pending.length === 0, endMs);
@@ -188,13 +193,17 @@ export class AgentLife {
     }
   }
 
-  /** False: fenced, and over. */
+  /** False: fenced, and over; or its name is taken for now. @throws SheafError NAME_TAKEN */
   async #register(): Promise<boolean> {
     const { world, incarnation } = this.#options;
     const call = { signal: this.#over.signal, ...untilAnswered };
     const answer = await world.api.register(this.#registration(), call);
     if (answer.fencedBelow !== null) {
       this.#fenced(Math.max(answer.fencedBelow, incarnation));
+      return false;
+    }
+    if (answer.taken !== undefined) {
+      this.#name.taken(answer.taken, answer.leaseMs);
       return false;
     }
     const heartbeatMs = this.#options.heartbeatMs ?? answer.heartbeatMs;
@@ -205,12 +214,13 @@ export class AgentLife {
   }
 
   #registration(): Register {
-    const { agent, version, incarnation, slots, address, roots } = this.#options;
+    const { agent, version, incarnation, identity, slots, address, roots } = this.#options;
     return {
       protocol: PROTOCOL_VERSION,
       version,
       agent,
       incarnation,
+      identity,
       host: hostname(),
       pid: process.pid,
       address,
@@ -228,6 +238,9 @@ export class AgentLife {
     this.#register()
       .catch((error: unknown) => {
         if (this.#over.signal.aborted) return;
+        // The next life asks for the name again, and ends the agent if it does not get it.
+        if (isSheafError(error) && error.code === "NAME_TAKEN")
+          return this.#fenced(this.#options.incarnation);
         this.#options.world.log("error", `cannot join again: ${describeThrown(error)}`);
         return pauseFor(pauseMs(5, this.#options.world.random), this.#over.signal).catch(() => undefined);
       })

@@ -1,8 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { systemClock } from "../base/clock.ts";
 import { ApiClient } from "../client/api-client.ts";
 import type { ClientTls } from "../client/http.ts";
 import { requireProcesses } from "../worker/worker-process.ts";
 import { AgentDirectory } from "./agent-directory.ts";
+import type { BegunLife } from "./agent-directory.ts";
 import { AgentLife } from "./agent-life.ts";
 import { agentName, slotCount } from "./agent-options.ts";
 import type { AgentOptions, ShuffleStart } from "./agent-options.ts";
@@ -26,7 +28,7 @@ export interface Agent {
   readonly joined: Promise<void>;
   /**
    * Resolves when it has ended and nothing is left of it. Rejects when the coordinator refuses it:
-   * VERSION_MISMATCH, UNAUTHORIZED, FORBIDDEN.
+   * VERSION_MISMATCH, UNAUTHORIZED, FORBIDDEN, or NAME_TAKEN while another agent of its name is alive.
    */
   readonly ended: Promise<void>;
   /** Drains it: finishes what runs within the grace time, hands back the rest, then ends. */
@@ -150,8 +152,9 @@ class LocalAgent implements Agent {
     try {
       let above = 0;
       while (!this.#leaving) {
-        this.incarnation = this.#parts.directory.beginLife(this.#parts.world.clock.wallMs(), above);
-        this.#life = this.#begin();
+        const begun = this.#parts.directory.beginLife(this.#parts.world.clock.wallMs(), above);
+        this.incarnation = begun.incarnation;
+        this.#life = this.#begin(begun);
         const end = await this.#life.run();
         if (end.kind === "left") return;
         above = end.above;
@@ -161,14 +164,15 @@ class LocalAgent implements Agent {
     }
   }
 
-  #begin(): AgentLife {
+  #begin({ incarnation, key, previous }: BegunLife): AgentLife {
     const { directory, shuffle, name, slots, world } = this.#parts;
     const options = this.#options;
     return new AgentLife({
       world,
       agent: name,
       version: options.version,
-      incarnation: this.incarnation,
+      incarnation,
+      identity: { key, previous, life: randomUUID(), place: directory.place },
       slots,
       address: this.address,
       roots: options.roots ?? [],

@@ -3,7 +3,6 @@ import { TASK_STATUS } from "../protocol/version.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
 import type { RunDigest } from "../shuffle/run-fingerprint.ts";
 import type { MapOutput, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
-import { taskFailure } from "../worker/failure.ts";
 import type { RecordPlace } from "../worker/trace.ts";
 
 /* What the coordinator is told of how an attempt ended. */
@@ -30,14 +29,9 @@ export function unreadable(
   return { ...failed(ref, failure), unreadable: { task, attempt } };
 }
 
-/** It was told to end. */
+/** It was told to end, or is handed back by an agent that leaves: no fault of its worker. */
 export function cancelled(ref: AttemptRef, reason: string): TaskReport {
   return { status: TASK_STATUS.CANCELLED, attempt: ref, message: reason };
-}
-
-/** The agent will not run it, or not to its end: somebody else has to. */
-export function handedBack(ref: AttemptRef, reason: string): TaskReport {
-  return failed(ref, taskFailure("WORKER_LOST", reason, { phase: ref.phase, blame: "system" }));
 }
 
 /** What the schemas imply is not readonly; nobody writes to a report. */

@@ -16,7 +16,7 @@ import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import { tracedPlace } from "../worker/trace.ts";
 import type { AgentWorld } from "./agent-world.ts";
-import { cancelled, failed, finished, handedBack, unreadable } from "./attempt-report.ts";
+import { cancelled, failed, finished, unreadable } from "./attempt-report.ts";
 import { AttemptWatch } from "./attempt-watch.ts";
 import { damagedFile, damagedInput } from "./damaged-input.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
@@ -67,7 +67,6 @@ export class AttemptRun {
   #board: Readonly<Float64Array> = noBoard;
   #inWorker: InWorker | null = null;
   #place: ReturnType<typeof tracedPlace> | undefined;
-  #isHandedBack = false;
   #directory: string | null = null;
   #outputDirectory: string | null = null;
 
@@ -106,12 +105,6 @@ export class AttemptRun {
   cancel(reason: string): void {
     this.#abort.abort(new SheafError("CANCELLED", reason));
     this.#endWorker(null);
-  }
-
-  /** Ends it and gives it back: another agent has to run it. */
-  handBack(reason: string): void {
-    this.#isHandedBack = true;
-    this.cancel(reason);
   }
 
   /** What the pool heard of it. */
@@ -287,7 +280,7 @@ export class AttemptRun {
     const { signal } = this.#abort;
     if (signal.aborted) {
       const { message } = signal.reason as SheafError;
-      return this.#isHandedBack ? handedBack(this.ref, message) : cancelled(this.ref, message);
+      return cancelled(this.ref, message);
     }
     // The job is over: nobody waits for this.
     if (isSheafError(error) && error.code === "NOT_FOUND") return cancelled(this.ref, error.message);

@@ -86,13 +86,22 @@ function isHeldBy(holder: Holder): boolean {
   return holder.began === null || now.began === null || holder.began === now.began;
 }
 
+/** Names this start of the machine; null where the system does not tell. */
+export function bootId(): string | null {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return null;
+  }
+}
+
 function holderOf(pid: number): Holder {
   try {
-    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    const boot = bootId();
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The second field is the program's name in parentheses, which may hold anything; the 22nd is the time.
     const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-    return { pid, began: ticks === undefined ? null : `${boot}:${ticks}` };
+    return { pid, began: ticks === undefined || boot === null ? null : `${boot}:${ticks}` };
   } catch {
     return { pid, began: null };
   }

@@ -8,7 +8,7 @@ import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import { untilAnswered } from "./agent-world.ts";
 import type { AgentWorld } from "./agent-world.ts";
-import { failed, handedBack } from "./attempt-report.ts";
+import { cancelled, failed } from "./attempt-report.ts";
 import type { AttemptRun } from "./attempt-run.ts";
 import type { AttemptTable } from "./attempt-table.ts";
 import type { TaskLogs } from "./task-logs.ts";
@@ -86,7 +86,7 @@ export class SlotLoop {
     const run = this.#setting.make(order, this.#slot);
     table.add(run);
     const report = this.#setting.isDraining()
-      ? handedBack(order.attempt, "the agent is leaving the cluster")
+      ? cancelled(order.attempt, "the agent is leaving the cluster")
       : await run.run();
     await logs.flush(run.ref.job);
     await this.#report(run, report, identity);

@@ -40,6 +40,12 @@ export class AgentDoor {
   register(register: Register): Registered {
     const { pump, agents, scheduler, flow, clock, timings, coordinator } = this.#parts;
     const { agent: node, incarnation, slots } = register;
+    const { heartbeatMs, leaseMs } = timings;
+    const other = agents.namesake(register, scheduler)?.register;
+    if (other !== undefined) {
+      const taken = { host: other.host, address: other.address };
+      return { coordinator, heartbeatMs, leaseMs, fencedBelow: null, taken };
+    }
     const before = agents.get(node)?.register.incarnation;
     let standing = "ok" as HeartbeatAnswer["standing"];
     pump.push({ kind: "nodeJoined", node, incarnation, slots }, (commands) => {
@@ -52,7 +58,6 @@ export class AgentDoor {
       flow.lookAgain();
     });
     pump.settle();
-    const { heartbeatMs, leaseMs } = timings;
     const known = scheduler.state.incarnations.get(node) ?? incarnation;
     return { coordinator, heartbeatMs, leaseMs, fencedBelow: standing === "ok" ? null : known };
   }

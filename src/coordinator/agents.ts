@@ -56,6 +56,14 @@ export class Agents {
     return this.#all.get(name);
   }
 
+  /** Another agent of the name that is alive: the one that registers must not take its place. */
+  namesake(register: Register, scheduler: Scheduler): Agent | undefined {
+    const known = this.#all.get(register.agent);
+    const alive = scheduler.state.nodes.get(register.agent);
+    if (known === undefined || alive?.incarnation !== known.register.incarnation) return undefined;
+    return mayFollow(known.register, register) ? undefined : known;
+  }
+
   /** That life of the agent; undefined when it is another one, or unknown. */
   life(name: string, incarnation: number): Agent | undefined {
     const agent = this.#all.get(name);
@@ -139,6 +147,21 @@ export function unlessStalled(
 /** Whether jobs may read and write the path on the agent, as far as its registration tells. */
 export function mayUse(agent: Agent, path: string): boolean {
   return agent.register.roots.some((root) => isInside(path, root));
+}
+
+/**
+ * Whether a life may take the place of one that is alive. It may when it is the same one, told again; or a later
+ * one of the same agent, which was started anew: of the same key, in the same place, and its state directory
+ * has seen the life that is alive. Two that have one key are copies.
+ */
+function mayFollow(alive: Register, next: Register): boolean {
+  const { identity } = next;
+  const { key, life, place } = alive.identity;
+  if (identity.key !== key) return false;
+  // Lives that are over are fenced, whose they were.
+  if (next.incarnation < alive.incarnation) return true;
+  if (next.incarnation === alive.incarnation) return identity.life === life;
+  return identity.previous >= alive.incarnation && identity.place === place;
 }
 
 function newAgent(register: Register, nowMs: number): Agent {

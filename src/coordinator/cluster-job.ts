@@ -7,7 +7,7 @@ import { JobDirectory, linkOrCopy } from "../lifecycle/job-directory.ts";
 import { PhaseClock } from "../lifecycle/phase-clock.ts";
 import { ProgressTally } from "../lifecycle/progress.ts";
 import type { RunEventBody } from "../lifecycle/events.ts";
-import type { AttemptRef } from "../scheduler/ids.ts";
+import type { AttemptRef, NodeRef } from "../scheduler/ids.ts";
 import type { TaskFailure, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { PoisonWatch } from "../worker/poison.ts";
@@ -65,8 +65,8 @@ export class ClusterJob {
   /** What reports say that have not been decided on, by attempt name. */
   readonly arrived = new Map<string, TaskSuccess>();
   readonly arrivedFailures = new Map<string, TaskFailure>();
-  /** By task name: how many of its workers went away under it while their agent was there. */
-  readonly workersLost = new Map<string, number>();
+  /** By task name: where its workers went away under it, one entry each, as far as those agents are there still. */
+  readonly workersLost = new Map<string, readonly NodeRef[]>();
   /** Map outputs were added or withdrawn, and agents have not been told. */
   outputsNews = false;
   /** Errands given so far; with the coordinator's start they have numbers of their own. */

@@ -187,7 +187,7 @@ export class Reports {
     });
     const over = (setAside ? job.poison.count : 0) > 0 ? job.budget.poisoned(job.poison.count) : null;
     if (over !== null) this.#abort(job, over);
-    else if (!setAside && failure.code === "WORKER_LOST") this.#countLost(job, ref, failure);
+    else if (!setAside && failure.code === "WORKER_LOST") this.#countLost(job, ref, node, failure);
     // An emit nobody waited for: what another task of the same worker has finished may lack it.
     if (failure.code === "EMIT_LATE" && failure.phase === "uncaught") this.#abort(job, failure);
   }
@@ -198,11 +198,17 @@ export class Reports {
     this.#pump.push(event, () => job.arrivedFailures.delete(name));
   }
 
-  /** Anyone may kill a worker once; a task whose workers all are killed is what kills them. */
-  #countLost(job: ClusterJob, ref: AttemptRef, failure: TaskFailure): void {
+  /**
+   * Anyone may kill a worker once; a task whose workers all are killed is what kills them. Workers of a life of
+   * an agent that has ended since went with it: they are not counted.
+   */
+  #countLost(job: ClusterJob, ref: AttemptRef, node: NodeRef, failure: TaskFailure): void {
     const task = formatTask(ref);
-    const times = (job.workersLost.get(task) ?? 0) + 1;
-    job.workersLost.set(task, times);
+    const { nodes } = this.#scheduler.state;
+    const earlier = job.workersLost.get(task) ?? [];
+    const lost = [...earlier, node].filter((one) => nodes.get(one.node)?.incarnation === one.incarnation);
+    job.workersLost.set(task, lost);
+    const times = lost.length;
     if (times < Math.max(workersLostMin, job.submission.options.attempts)) return;
     const message = `user code exited: ${times} workers were lost running ${task}; ${failure.message}`;
     this.#abort(job, { ...failure, code: "USER_EXITED", blame: "user", message });

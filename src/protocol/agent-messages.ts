@@ -21,6 +21,24 @@ export const UtilitySchema = Type.Object(
   closed,
 );
 
+/**
+ * Which of all agents of a name one is. A name may be given twice and a state directory copied; no two agents
+ * can have lived the same lives.
+ */
+export const IdentitySchema = Type.Object(
+  {
+    /** Made when its state directory was first used, and kept there. */
+    key: Type.String({ minLength: 1, maxLength: 100 }),
+    /** Incarnation of the life before this one in that directory; 0: none. */
+    previous: Whole,
+    /** Made anew for each life. */
+    life: Type.String({ minLength: 1, maxLength: 100 }),
+    /** Of that directory on its machine, until the machine is started anew. No copy has the same. */
+    place: Type.String({ maxLength: 300 }),
+  },
+  closed,
+);
+
 /** POST /agents: an agent begins a life, or repeats that it has begun it. */
 export const RegisterSchema = Type.Object(
   {
@@ -30,6 +48,7 @@ export const RegisterSchema = Type.Object(
     agent: AgentName,
     /** Higher than in any earlier life of this agent. */
     incarnation: Whole,
+    identity: IdentitySchema,
     host: Text,
     pid: Whole,
     /** Where its shuffle server is reached by other agents: "http://10.0.0.5:7078". */
@@ -53,6 +72,8 @@ export const RegisteredSchema = Type.Object(
     leaseMs: Whole,
     /** Register again with an incarnation above this one; null: welcome. */
     fencedBelow: nullable(Whole),
+    /** Not joined: this other agent of the name is alive. Left out: there is none. */
+    taken: Type.Optional(Type.Object({ host: Type.String(), address: Type.String() }, closed)),
   },
   closed,
 );
@@ -244,6 +265,7 @@ export const ErrandResultSchema = Type.Union([
 ]);
 
 export type Utility = Static<typeof UtilitySchema>;
+export type Identity = Static<typeof IdentitySchema>;
 export type Register = Static<typeof RegisterSchema>;
 export type Registered = Static<typeof RegisteredSchema>;
 export type Running = Static<typeof RunningSchema>;

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -49,19 +58,44 @@ test("a lock that a dead process has left is taken over, whoever has its number 
 test("each life has a higher number than all before it, also when the clock goes back", (t) => {
   const directory = new AgentDirectory(place(t));
   t.after(() => directory.release());
-  assert.equal(directory.beginLife(1_000.7, 0), 1_000);
-  assert.equal(directory.beginLife(1_000, 0), 1_001);
-  assert.equal(directory.beginLife(5, 0), 1_002);
-  assert.equal(directory.beginLife(5, 9_000), 9_001);
-  assert.equal(directory.beginLife(20_000, 9_000), 20_000);
+  assert.equal(directory.beginLife(1_000.7, 0).incarnation, 1_000);
+  assert.equal(directory.beginLife(1_000, 0).incarnation, 1_001);
+  assert.equal(directory.beginLife(5, 0).incarnation, 1_002);
+  assert.equal(directory.beginLife(5, 9_000).incarnation, 9_001);
+  assert.equal(directory.beginLife(20_000, 9_000).incarnation, 20_000);
+});
+
+test("an agent keeps its key from life to life, with the number of the life before; a copy lies in another place", (t) => {
+  const path = place(t);
+  const directory = new AgentDirectory(path);
+  t.after(() => directory.release());
+  const first = directory.beginLife(1_000, 0);
+  assert.equal(first.previous, 0);
+  assert.deepEqual(directory.beginLife(2_000, 0), { incarnation: 2_000, previous: 1_000, key: first.key });
+  cpSync(path, `${path}-copy`, { recursive: true, filter: (name) => !name.endsWith("agent.lock") });
+  const copy = new AgentDirectory(`${path}-copy`);
+  t.after(() => copy.release());
+  assert.deepEqual(copy.beginLife(3_000, 0), { incarnation: 3_000, previous: 2_000, key: first.key });
+  assert.notEqual(copy.place, directory.place);
+  assert.notEqual(new AgentDirectory(`${path}-other`).beginLife(1, 0).key, first.key);
+  // Written before agents had keys.
+  writeFileSync(join(path, "agent.json"), `{"incarnation":7}`);
+  const { key } = directory.beginLife(1, 0);
+  assert.equal(directory.beginLife(1, 0).key, key);
 });
 
 test("a damaged life file is told, not counted from anew", (t) => {
   const path = place(t);
   const directory = new AgentDirectory(path);
   t.after(() => directory.release());
-  writeFileSync(join(path, "agent.json"), `{"incarnation":"x"}`);
-  assert.throws(() => directory.beginLife(1, 0), { code: "STATE_CORRUPT", message: /agent\.json/ });
+  for (const damaged of [
+    `{"incarnation":"x"}`,
+    `{"incarnation":1,"key":"\\n"}`,
+    `{"incarnation":1,"key":3}`,
+  ]) {
+    writeFileSync(join(path, "agent.json"), damaged);
+    assert.throws(() => directory.beginLife(1, 0), { code: "STATE_CORRUPT", message: /agent\.json/ });
+  }
 });
 
 test("what earlier lives have left of jobs is removed", async (t) => {

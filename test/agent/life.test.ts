@@ -200,8 +200,8 @@ test("an agent that is stopped finishes what runs, takes nothing new, and leaves
   await until("its report", () => coordinator.reportOf("map 0 1")?.status === TASK_STATUS.FINISHED);
   // Its output is needed until the job is forgotten; a task that comes meanwhile is handed back.
   const late = await coordinator.run(mapOrder(stage.split("x\n", 1)));
-  assert.equal(late.status, TASK_STATUS.FAILED);
-  assert.equal((late.result as { code: string }).code, "WORKER_LOST");
+  assert.equal(late.status, TASK_STATUS.CANCELLED);
+  assert.match(late.message ?? "", /leaving the cluster/);
   assert.equal(stage.shuffle.closed, false);
   coordinator.forget = [job];
   await stopped;
@@ -229,7 +229,7 @@ test("an agent that is stopped goes when it hears that nothing it has is needed,
   assert.equal(stage.shuffle.closed, true);
 });
 
-test("what is not finished within the grace is handed back as lost, not as failed", async (t) => {
+test("what is not finished within the grace is handed back as ended, not as failed", async (t) => {
   const stage = new Stage(t);
   const { code, begun } = waiting(stage);
   await stage.start({ graceMs: 150 });
@@ -238,8 +238,10 @@ test("what is not finished within the grace is handed back as lost, not as faile
   await until("the task to begin", () => written(begun));
   await stage.agent.stop();
   const report = stage.coordinator.reportOf("map 0 1")!;
-  const { code: failure, blame } = report.result as { code: string; blame: string };
-  assert.deepEqual([report.status, failure, blame], [TASK_STATUS.FAILED, "WORKER_LOST", "system"]);
+  assert.deepEqual(
+    [report.status, report.message],
+    [TASK_STATUS.CANCELLED, "the agent is leaving the cluster"],
+  );
   assert.throws(() => process.kill(Number(readFileSync(begun, "utf8")), 0), { code: "ESRCH" });
 });
 

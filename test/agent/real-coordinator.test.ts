@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { cpSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { pino } from "pino";
 import { systemClock } from "#src/base/clock.js";
+import type { SheafError } from "#src/base/errors.js";
 import { bundleJob } from "#src/bundle/bundle-job.js";
 import { ApiClient } from "#src/client/api-client.js";
 import { Readable } from "node:stream";
@@ -17,6 +18,8 @@ import { startServer } from "#src/rest/server.js";
 import { hostList } from "#src/security/host-list.js";
 import { digestToken, makeToken } from "#src/security/token.js";
 import { startAgent } from "#src/agent/agent.js";
+import type { Agent } from "#src/agent/agent.js";
+import type { AgentOptions } from "#src/agent/agent-options.js";
 import { counted, jobOptions, Stage, text, wordCount, wordsOutline } from "./support.js";
 import { waitFor } from "./wait.js";
 
@@ -24,6 +27,7 @@ import { waitFor } from "./wait.js";
 class Cluster extends Stage {
   api!: ApiClient;
   readonly #t: TestContext;
+  #agentOptions!: AgentOptions;
 
   constructor(t: TestContext) {
     super(t);
@@ -38,6 +42,7 @@ class Cluster extends Stage {
       version: "0.0.0",
       clock: systemClock,
       random: Math.random,
+      timings: { heartbeatMs: 200, leaseMs: 5_000 },
       log: ({ level, message }) => this.said.push(`coordinator ${level}: ${message}`),
     });
     const timer = setInterval(() => coordinator.tick(), 50);
@@ -68,8 +73,16 @@ class Cluster extends Stage {
       coordinator.close();
     });
     const { startShuffle: _, ...options } = this.options({ join: server.url, token: agent, slots });
+    this.#agentOptions = options;
     this.agent = await startAgent(options);
     await this.agent.joined;
+  }
+
+  /** Another agent of the name of the first, with this state. */
+  async second(stateDirectory: string): Promise<Agent> {
+    const second = await startAgent({ ...this.#agentOptions, stateDirectory });
+    this.#t.after(() => second.end().catch(() => undefined));
+    return second;
   }
 
   async submit(code: string, inputs: string[], output: OutputTarget): Promise<string> {
@@ -152,4 +165,27 @@ test("with a real coordinator: user code that throws fails the job, which names 
   assert.equal(view.state, "FAILED");
   assert.equal(view.error?.code, "USER_CODE");
   assert.match(view.error?.report ?? "", /no that/);
+});
+
+test("two agents of one name: the second is refused, also as a copy of the first, whose work goes on", async (t) => {
+  const cluster = new Cluster(t);
+  await cluster.begin();
+  const [before] = await cluster.api.nodes();
+  const copy = join(cluster.root, "copy");
+  cpSync(cluster.state, copy, { recursive: true, filter: (path) => !path.endsWith("agent.lock") });
+  const seconds = await Promise.all([cluster.second(copy), cluster.second(join(cluster.root, "other"))]);
+  const refused = Promise.allSettled(seconds.map(({ ended }) => ended));
+  const output: OutputTarget = { kind: "collect", write: true, collect: false };
+  const job = await cluster.submit(wordCount(), [cluster.file("in.txt", text)], output);
+  const view = await cluster.ended(job);
+  assert.equal(view.state, "SUCCEEDED", JSON.stringify(view.error));
+  for (const end of await refused) {
+    assert.equal(end.status, "rejected");
+    const { code, message, hint } = end.reason as SheafError;
+    assert.deepEqual(code, "NAME_TAKEN");
+    assert.match(message, /another agent named "a1" is alive, on /);
+    assert.match(hint ?? "", /another --name.*remove the directory/);
+  }
+  const [after] = await cluster.api.nodes();
+  assert.deepEqual([after!.incarnation, after!.state], [before!.incarnation, "up"]);
 });

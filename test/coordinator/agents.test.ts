@@ -186,6 +186,74 @@ test("a task whose workers all are killed fails the job: nobody else does that",
   assert.match(view.error?.message ?? "", /4 workers were lost running map-00002/);
 });
 
+test("workers that went with a life of their agent are not the job's doing, however many", async (t) => {
+  const stage = new Stage(t);
+  let lives = 0;
+  const a = stage.agent(
+    "a",
+    {
+      task: async (order, self) => {
+        if (order.work.kind !== "map" || order.attempt.task !== 2 || lives === 7) return self.succeed(order);
+        lives++;
+        await self.report(self.fail(order, "the worker was killed (SIGKILL)", "WORKER_LOST"));
+        a.rejoin();
+        return null;
+      },
+    },
+    1,
+  );
+  const view = await stage.ended(await stage.submit());
+  assert.equal(view.state, "SUCCEEDED", view.error?.message);
+  assert.equal(lives, 7);
+});
+
+test("a second agent of a name is refused while the first is alive, and takes over when its lease is over", async (t) => {
+  const stage = new Stage(t);
+  const { opened, open } = gate();
+  const a = stage.agent("a", {
+    task: async (order, self) =>
+      order.work.kind === "map" ? self.succeed(order) : opened.then(() => self.succeed(order)),
+  });
+  a.rejoin();
+  const { identity } = a;
+  assert.equal(identity.previous, 1);
+  const job = await stage.submit();
+  await stage.until("reduces run", () => stage.coordinator.job(job).phases[1]?.running === 2);
+  const at = { host: "host-of-a", address: "http://127.0.0.1/a" };
+  const seconds = {
+    "of another key": { key: "another", incarnation: 9 },
+    "of another key and a lower number": { key: "another", incarnation: 1 },
+    "of another key and the same number": { key: "another", incarnation: 2 },
+    "a copy made before this life": { previous: 1, incarnation: 9 },
+    "a copy that begins with the same number": { previous: 1, life: "another", incarnation: 2 },
+    "a copy made while it runs": { previous: 2, place: "boot-1:1:2", incarnation: 9 },
+    "a copy on another machine": { previous: 2, place: "boot-2:1:1", incarnation: 9 },
+  };
+  for (const lives of ["before a restart", "after it"]) {
+    for (const [what, { incarnation, ...other }] of Object.entries(seconds)) {
+      const second = stage.namesake(a, { ...identity, life: "another", ...other }, incarnation);
+      assert.deepEqual(second.register().taken, at, `${what}, ${lives}`);
+    }
+    // Told again, by the first itself.
+    assert.equal(a.register().taken, undefined);
+    if (lives === "before a restart") stage.restart();
+    stage.beat();
+  }
+  open();
+  const view = await stage.ended(job);
+  assert.equal(view.state, "SUCCEEDED", view.error?.message);
+  assert.equal(stage.coordinator.attempts(job).filter(({ state }) => state !== "SUCCEEDED").length, 0);
+  // The same agent, started anew: at once. Another one: when the lease is over.
+  a.rejoin();
+  assert.equal(stage.coordinator.nodes()[0]!.incarnation, 3);
+  const second = stage.namesake(a, { ...identity, key: "another" }, 9);
+  a.stop();
+  assert.deepEqual(second.register().taken, at);
+  await stage.until("the first is lost", () => stage.coordinator.nodes()[0]!.state === "lost", 20);
+  assert.equal(second.register().taken, undefined);
+  assert.equal(stage.coordinator.nodes()[0]!.incarnation, 9);
+});
+
 test("a record that ends its worker is found by tracing, and set aside within what is allowed", async (t) => {
   const stage = new Stage(t);
   const skips: unknown[] = [];

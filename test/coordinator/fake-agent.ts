@@ -2,7 +2,7 @@ import { crc32c } from "@node-rs/crc32";
 import { Readable } from "node:stream";
 import type { ErrorCode } from "#src/base/errors.js";
 import type { Coordinator } from "#src/coordinator/coordinator.js";
-import type { Errand, ErrandResult, Order, Running } from "#src/protocol/agent-messages.js";
+import type { Errand, ErrandResult, Order, Registered, Running } from "#src/protocol/agent-messages.js";
 import type { MapOutputs, TaskAnswer, TaskReport } from "#src/protocol/task-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import { formatAttempt } from "#src/scheduler/ids.js";
@@ -75,6 +75,8 @@ export class FakeAgent {
   /** Attempts it was told to run, by name: how often. */
   readonly ran = new Map<string, number>();
   incarnation = 1;
+  /** What its state directory says of it. */
+  identity = { key: "key-of-it", previous: 0, life: "life-1", place: "boot-1:1:1" };
   utility = 100;
   draining = false;
   /** As its heartbeats tell them. */
@@ -113,12 +115,13 @@ export class FakeAgent {
     for (let slot = 0; slot < this.slots; slot++) void this.#serve(slot, signal);
   }
 
-  register(): void {
-    this.coordinator.register({
+  register(): Registered {
+    return this.coordinator.register({
       protocol: 1,
       version: "0.0.0-test",
       agent: this.name,
       incarnation: this.incarnation,
+      identity: this.identity,
       host: `host-of-${this.name}`,
       pid: 1,
       address: `http://127.0.0.1/${this.name}`,
@@ -151,7 +154,8 @@ export class FakeAgent {
   /** Comes back as another life, without the files of the one before. */
   rejoin(): void {
     this.stop();
-    this.incarnation++;
+    const previous = this.incarnation++;
+    this.identity = { ...this.identity, previous, life: `life-${this.incarnation}` };
     this.jobs.clear();
     this.#asks = [];
     this.join();

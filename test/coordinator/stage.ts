@@ -98,6 +98,14 @@ export class Stage {
     return agent;
   }
 
+  /** An agent of the name of another one, which has not joined. */
+  namesake(first: FakeAgent, identity: FakeAgent["identity"], incarnation: number): FakeAgent {
+    const second = new FakeAgent(() => this.coordinator, first.name, first.slots, [this.root], {});
+    second.identity = identity;
+    second.incarnation = incarnation;
+    return second;
+  }
+
   /** Uploads what the submission names, and submits it. */
   async submit(changes: Partial<Submission> = {}, key = "key"): Promise<string> {
     const submission = { ...(await this.submission()), ...changes };
