@@ -65,7 +65,7 @@ export class AgentDirectory {
     }
   }
 
-  /** Which directory this is: another one than any copy of it, and than itself after a start of the machine. */
+  /** Which directory this is: another one than any copy of it, and than itself after the machine starts. */
   get place(): string {
     const { dev, ino } = statSync(this.path);
     return `${bootId() ?? hostname()}:${dev}:${ino}`;

@@ -2,7 +2,7 @@ import { SheafError } from "../base/errors.ts";
 import type { Registered } from "../protocol/agent-messages.ts";
 import type { AgentWorld } from "./agent-world.ts";
 
-/** How long an agent asks again for a name that is taken, in leases: one that died without a word keeps its for one. */
+/** How long an agent asks again for a name that is taken: one that died without a word keeps it for a lease. */
 const leasesWaited = 1.5;
 
 /** An agent's claim to its name, while another agent of that name may be alive. */
@@ -32,7 +32,7 @@ export class NameClaim {
     if (clock.nowMs() - this.#sinceMs < leasesWaited * leaseMs) return;
     throw new SheafError("NAME_TAKEN", said, {
       hint:
-        "Start this one with another --name. If its machine or its state directory is a copy of that one's, " +
+        "Start this one with another --name. If its machine or state directory is a copy of that one's, " +
         `also remove the directory ${this.#stateDirectory}: what is in it is the other agent's.`,
       details: { agent: this.#agent, host, address },
     });

@@ -65,7 +65,7 @@ export class ClusterJob {
   /** What reports say that have not been decided on, by attempt name. */
   readonly arrived = new Map<string, TaskSuccess>();
   readonly arrivedFailures = new Map<string, TaskFailure>();
-  /** By task name: where its workers went away under it, one entry each, as far as those agents are there still. */
+  /** By task name: the lives of agents in which workers went away under it, one entry for each worker. */
   readonly workersLost = new Map<string, readonly NodeRef[]>();
   /** Map outputs were added or withdrawn, and agents have not been told. */
   outputsNews = false;

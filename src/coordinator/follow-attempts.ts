@@ -60,7 +60,7 @@ export class AttemptFollower {
           break;
         case "FAILED":
         case "LOST":
-          job.failures.add(attempt, job.specOf(attempt), failureOf(state));
+          job.failures.add(attempt, job.specOf(attempt), failureOf(state), "scheduler");
           break;
         case "KILLED":
       }
@@ -91,11 +91,13 @@ export class AttemptFollower {
         return;
       case "FAILED":
       case "LOST": {
-        const failure = job.arrivedFailures.get(name) ?? failureOf(state);
+        const reported = job.arrivedFailures.get(name);
+        const failure = reported ?? failureOf(state);
         const outcome = state.kind === "FAILED" ? "failed" : "lost";
         if (state.kind === "FAILED") this.#to.tallies.attemptsFailed++;
         else this.#to.tallies.attemptsLost++;
-        job.failures.add(fact, job.specOf(fact), failure);
+        const by = reported === undefined ? "scheduler" : "worker";
+        job.failures.add(fact, job.specOf(fact), failure, by);
         this.#to.after(() => {
           const willRetry = !job.isEnding;
           job.emit({ kind: "attempt-failed", task, attempt, outcome, failure, willRetry });

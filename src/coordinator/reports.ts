@@ -199,8 +199,8 @@ export class Reports {
   }
 
   /**
-   * Anyone may kill a worker once; a task whose workers all are killed is what kills them. Workers of a life of
-   * an agent that has ended since went with it: they are not counted.
+   * Anyone may kill a worker once; a task whose workers all are killed is what kills them. Workers of a life
+   * of an agent that has ended since went with it: they are not counted.
    */
   #countLost(job: ClusterJob, ref: AttemptRef, node: NodeRef, failure: TaskFailure): void {
     const task = formatTask(ref);

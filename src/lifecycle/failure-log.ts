@@ -11,8 +11,15 @@ export class FailureLog {
   /** What each was to do, by attempt name: what a capsule is made of. */
   readonly specs = new Map<string, TaskSpec>();
 
-  add(ref: AttemptRef, spec: TaskSpec, failure: TaskFailure): void {
-    this.all.push({ task: formatTask(ref), attempt: ref.attempt, failure, capsule: null });
+  /** By task name: how many of its workers were lost, as those who ran them report. */
+  readonly #workersLost = new Map<string, number>();
+
+  /** @param by who tells of it; that an agent was lost with all it ran says nothing about the task's workers */
+  add(ref: AttemptRef, spec: TaskSpec, failure: TaskFailure, by: "worker" | "scheduler"): void {
+    const task = formatTask(ref);
+    if (by === "worker" && failure.code === "WORKER_LOST")
+      this.#workersLost.set(task, (this.#workersLost.get(task) ?? 0) + 1);
+    this.all.push({ task, attempt: ref.attempt, failure, capsule: null });
     this.specs.set(formatAttempt(ref), spec);
   }
 
@@ -21,16 +28,20 @@ export class FailureLog {
     const ref = cause?.attempt ?? null;
     const task = ref === null ? "" : formatTask(ref);
     const known = this.all.find((one) => ref !== null && one.task === task && one.attempt === ref.attempt);
-    if (known !== undefined) return { ...known, failure: this.#repeatedLoss(known) };
+    if (known !== undefined && cause !== null) return { ...known, failure: this.#repeatedLoss(known, cause) };
     const detail = cause?.detail as TaskFailure | null | undefined;
     const failure = detail ?? taskFailure(cause?.code ?? "INTERNAL", cause?.message ?? "no cause was given");
     return { task, attempt: ref?.attempt ?? 0, failure, capsule: null };
   }
 
-  /** A worker may be killed by anyone; one task whose workers all are, is what kills them. */
-  #repeatedLoss({ task, failure }: FailedTask): TaskFailure {
-    const times = this.all.filter((one) => one.task === task && one.failure.code === "WORKER_LOST").length;
-    if (failure.code !== "WORKER_LOST" || times < 2) return failure;
+  /**
+   * A worker may be killed by anyone; one task whose workers all are, is what kills them. Otherwise it is the
+   * scheduler that knows why a loss was one too many.
+   */
+  #repeatedLoss({ task, failure }: FailedTask, cause: Failure): TaskFailure {
+    if (failure.code !== "WORKER_LOST") return failure;
+    const times = this.#workersLost.get(task) ?? 0;
+    if (times < 2) return cause.code === failure.code ? { ...failure, message: cause.message } : failure;
     const message = `user code exited: ${times} workers were lost running this task; ${failure.message}`;
     return { ...failure, code: "USER_EXITED", blame: "user", message };
   }

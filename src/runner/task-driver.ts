@@ -143,7 +143,7 @@ export class TaskDriver {
     const ended = this.#poison.ended(spec, attempt.trace !== null, placeOf(attempt), reported);
     const { setAside } = ended;
     const failure = withoutEngineFrames(ended.failure);
-    this.#failures.add(ref, attempt.spec, failure);
+    this.#failures.add(ref, attempt.spec, failure, "worker");
     this.#removeLater(attempt);
     const { message } = failure;
     // An attempt that was ended by a record which is set aside from now on is lost: no attempt of the job is
@@ -364,7 +364,7 @@ export class TaskDriver {
         state.kind === "FAILED" ? state.failure : { code: lost, message: state.reason };
       const hang = endedFailure(code, message, ref.phase, this.#options.pool.tail(attempt.slot));
       const { failure } = this.#poison.ended(attempt.spec, attempt.trace !== null, placeOf(attempt), hang);
-      this.#failures.add(ref, attempt.spec, failure);
+      this.#failures.add(ref, attempt.spec, failure, "worker");
       this.#tellFailure(ref, failure);
     } else {
       this.#options.emit({ kind: "attempt-cancelled", task: formatTask(ref), attempt: ref.attempt, reason });

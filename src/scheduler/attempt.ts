@@ -20,7 +20,13 @@ export type AttemptState =
   /** Ended on purpose: another attempt was first, or the job ended. */
   | { readonly kind: "KILLED"; readonly endedMs: number; readonly reason: string }
   /** Gone with its worker, its node or the data it read. */
-  | { readonly kind: "LOST"; readonly endedMs: number; readonly reason: string };
+  | {
+      readonly kind: "LOST";
+      readonly endedMs: number;
+      readonly reason: string;
+      /** Its node was lost while it ran there, unasked: the attempt may have taken it down. */
+      readonly withNode?: true;
+    };
 
 export interface AttemptPlace {
   readonly slot: number;

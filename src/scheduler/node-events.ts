@@ -2,7 +2,7 @@ import type { Attempt } from "./attempt.ts";
 import { unlink } from "./chain.ts";
 import type { SchedulerEvent } from "./events.ts";
 import { systemFailure } from "./failure.ts";
-import { formatAttempt } from "./ids.ts";
+import { formatAttempt, formatTask } from "./ids.ts";
 import { hear } from "./hear.ts";
 import { offerSlot, openOrClose, withdrawSlot } from "./idle-slots.ts";
 import { afterAttempt } from "./job-progress.ts";
@@ -13,6 +13,7 @@ import { loseOutputs } from "./output-loss.ts";
 import { serveNode } from "./placement.ts";
 import { endAttempt, orderStart } from "./run-attempt.ts";
 import type { SchedulerState } from "./scheduler-state.ts";
+import type { Task } from "./task.ts";
 
 type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
 
@@ -66,11 +67,16 @@ function hasOutput(attempt: Attempt): boolean {
 
 export function nodeLost(s: SchedulerState, event: EventOf<"nodeLost">): void {
   const node = s.nodes.get(event.node);
-  if (node !== undefined && node.incarnation === event.incarnation) loseNode(s, node, event.reason);
+  if (node !== undefined && node.incarnation === event.incarnation) loseNode(s, node, event.reason, "asked");
 }
 
 /** Ends a life of a node: its attempts are lost, and the map outputs that lie on it. */
-export function loseNode(s: SchedulerState, node: NodeState, reason: string): void {
+export function loseNode(
+  s: SchedulerState,
+  node: NodeState,
+  reason: string,
+  how: "asked" | "unasked" = "unasked",
+): void {
   s.nodes.delete(node.id);
   s.facts?.node(node);
   unlink(node.byLease);
@@ -78,7 +84,8 @@ export function loseNode(s: SchedulerState, node: NodeState, reason: string): vo
   if (node.open) s.idleSlots -= node.idle.length;
   node.idle.length = 0;
   for (const slot of node.slots) {
-    if (slot.state.kind === "BUSY") loseAttempt(s, slot.state.attempt, `${node.id} is lost: ${reason}`);
+    if (slot.state.kind === "BUSY")
+      loseAttempt(s, slot.state.attempt, `${node.id} is lost: ${reason}`, how === "unasked");
   }
   for (const id of node.outputs.keys()) {
     const job = s.jobs.get(id);
@@ -163,20 +170,34 @@ export function workerGone(s: SchedulerState, event: EventOf<"workerGone">): voi
 /**
  * An attempt is gone through no fault of its job: the task runs again and no user attempt is used up. One
  * that was restored and not heard of since is not even counted: its driver's death must not fail a job.
+ * @param withNode its node was lost under it: a task to which that happens often does not get another
  */
-export function loseAttempt(s: SchedulerState, attempt: Attempt, reason: string): void {
+export function loseAttempt(s: SchedulerState, attempt: Attempt, reason: string, withNode = false): void {
   if (attempt.state.kind !== "RUNNING") return;
-  const { task } = attempt;
-  endAttempt(s, attempt, { kind: "LOST", endedMs: s.nowMs, reason });
-  if (attempt.unheard) {
+  const { task, unheard } = attempt;
+  const counts = withNode && !unheard ? ({ withNode: true } as const) : {};
+  endAttempt(s, attempt, { kind: "LOST", endedMs: s.nowMs, reason, ...counts });
+  if (unheard) {
     moveTask(s, task, { kind: "release", attempt: attempt.ref.attempt, open: task.phase.open });
     return;
   }
-  const limit = task.job.policy.lossesMax;
-  const failure = systemFailure("WORKER_LOST", `${formatAttempt(attempt.ref)} was lost: ${reason}`, {
-    attempt: attempt.ref,
-    node: attempt.node.id,
-  });
+  const { lossesMax, nodesLostMax } = task.job.policy;
+  const nodes = withNode ? nodesLostWith(task) : [];
+  const where = { attempt: attempt.ref, node: attempt.node.id };
+  const isDeadly = nodes.length >= nodesLostMax;
+  const message = isDeadly
+    ? `${nodes.length} agents were lost while they ran ${formatTask(task.ref)} ` +
+      `(${[...new Set(nodes)].join(", ")}): the job is stopped before it takes down another; last: ${reason}`
+    : `${formatAttempt(attempt.ref)} was lost: ${reason}`;
+  const failure = systemFailure("WORKER_LOST", message, where);
+  const limit = isDeadly ? 1 : lossesMax;
   moveTask(s, task, { kind: "lose", attempt: attempt.ref.attempt, failure, limit, open: task.phase.open });
   afterAttempt(s, task);
+}
+
+/** Names of the nodes that were lost while they ran the task, one for each time. */
+function nodesLostWith(task: Task): string[] {
+  return task.attempts
+    .filter(({ state }) => state.kind === "LOST" && state.withNode === true)
+    .map(({ node }) => node.id);
 }

@@ -9,6 +9,14 @@ export interface JobPolicy {
    * Losses of one task (kills, lost nodes, system failures) before the task fails, so that every job ends.
    */
   readonly lossesMax: number;
+  /**
+   * So many nodes may be lost while they run one task: with the last of them the job fails, before the task
+   * takes down another. A node that leaves on purpose is not counted, nor one lost while the driver was away.
+   * A task that lasts a hundredth of the time between two faults of a node meets 4 of them in a row once in
+   * 100 million times, one that lasts a tenth once in 10,000; with 3 that were once in 1,000, and a job has
+   * that many tasks.
+   */
+  readonly nodesLostMax: number;
   /** Fetch failures of one map task's output before the job fails. */
   readonly fetchFailuresMax: number;
   /**
@@ -62,6 +70,7 @@ export interface JobPolicy {
 export const jobPolicyDefaults: JobPolicy = {
   attemptsMax: limits.attemptsMaxDefault,
   lossesMax: 20,
+  nodesLostMax: 4,
   fetchFailuresMax: 4,
   outputChangesMax: 3,
   noProgressMs: limits.noProgressMsDefault,
@@ -102,7 +111,13 @@ export function resolvePolicy(changes: Partial<JobPolicy> = {}): JobPolicy {
       });
     }
   };
-  for (const field of ["attemptsMax", "lossesMax", "fetchFailuresMax", "barAfterFailures"] as const)
+  for (const field of [
+    "attemptsMax",
+    "lossesMax",
+    "nodesLostMax",
+    "fetchFailuresMax",
+    "barAfterFailures",
+  ] as const)
     atLeast(field, 1);
   for (const field of ["noProgressMs", "barMs", "speculationFloorMs", "failedTasksShare", "stallMs"] as const)
     atLeast(field, 0);

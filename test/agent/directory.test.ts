@@ -65,7 +65,7 @@ test("each life has a higher number than all before it, also when the clock goes
   assert.equal(directory.beginLife(20_000, 9_000).incarnation, 20_000);
 });
 
-test("an agent keeps its key from life to life, with the number of the life before; a copy lies in another place", (t) => {
+test("an agent keeps its key from life to life; a copy lies in another place", (t) => {
   const path = place(t);
   const directory = new AgentDirectory(path);
   t.after(() => directory.release());

@@ -167,7 +167,7 @@ test("with a real coordinator: user code that throws fails the job, which names 
   assert.match(view.error?.report ?? "", /no that/);
 });
 
-test("two agents of one name: the second is refused, also as a copy of the first, whose work goes on", async (t) => {
+test("two agents of one name: the second, a copy or not, is refused, and the first works on", async (t) => {
   const cluster = new Cluster(t);
   await cluster.begin();
   const [before] = await cluster.api.nodes();

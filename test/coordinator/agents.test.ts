@@ -4,7 +4,17 @@ import { isSheafError } from "#src/base/errors.js";
 import type { TaskReport } from "#src/protocol/task-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import { readOutputs } from "./fake-agent.js";
+import type { FakeWork } from "./fake-agent.js";
 import { Stage } from "./stage.js";
+
+/** Ends the agent without a word when it is given map 2. */
+const deadly: Partial<FakeWork> = {
+  task: async (order, self) => {
+    if (order.work.kind !== "map" || order.attempt.task !== 2) return self.succeed(order);
+    self.stop();
+    return null;
+  },
+};
 
 /** An agent's work that stops before reduces until it is let go. */
 function gate() {
@@ -207,7 +217,24 @@ test("workers that went with a life of their agent are not the job's doing, howe
   assert.equal(lives, 7);
 });
 
-test("a second agent of a name is refused while the first is alive, and takes over when its lease is over", async (t) => {
+test("a job that takes agents down is stopped before the next, and says which task did it", async (t) => {
+  const stage = new Stage(t);
+  for (const name of ["a", "b", "c", "d", "e", "f"]) stage.agent(name, deadly);
+  const view = await stage.ended(await stage.submit(), 20);
+  assert.equal(view.state, "FAILED");
+  assert.equal(view.error?.code, "WORKER_LOST");
+  const said = /^4 agents were lost while they ran map-00002 \(([a-f]), ([a-f]), ([a-f]), ([a-f])\)/;
+  const [, ...named] = said.exec(view.error?.message ?? "") ?? [];
+  const nodes = stage.coordinator.nodes();
+  assert.deepEqual(
+    named.sort(),
+    nodes.filter(({ state }) => state === "lost").map(({ agent }) => agent),
+    view.error?.message,
+  );
+  assert.equal(nodes.filter(({ state }) => state === "up").length, 2);
+});
+
+test("a second agent of a name is refused while the first is alive, and takes over after its lease", async (t) => {
   const stage = new Stage(t);
   const { opened, open } = gate();
   const a = stage.agent("a", {

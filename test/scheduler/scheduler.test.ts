@@ -78,6 +78,39 @@ test("losses do not use up attempts, but do not go on for ever", () => {
   assert.match(stage.take().at(-1)!, /map-00000\.10 was lost: a is lost: cut/);
 });
 
+test("a task under which nodes are lost again and again fails its job, which names them", () => {
+  const stage = new Stage();
+  // The other task of the job is lost once with it, which costs it nothing.
+  stage.join("a", 2);
+  stage.submit({ maps: 2, policy: { attemptsMax: 1, barAfterFailures: 1 } });
+  stage.join("a", 2);
+  stage.finish("map-00001.2");
+  stage.join("a");
+  stage.join("b");
+  stage.join("a");
+  assert.equal(stage.status(), "RUNNING", "three are lost");
+  stage.restart();
+  stage.take();
+  stage.heartbeat("b", "map-00000.4");
+  stage.join("b");
+  const ended = stage.take().find((said) => said.includes("ended"));
+  const named = "4 agents were lost while they ran map-00000 (a, b): the job is stopped before";
+  assert.ok(ended?.startsWith(`ended j FAILED: ${named}`), ended);
+});
+
+test("nodes that leave on purpose are none that a task took down", () => {
+  const stage = new Stage();
+  stage.submit({ maps: 1, policy: { nodesLostMax: 1 } });
+  for (let i = 1; i <= 5; i++) {
+    stage.join("a");
+    stage.lose("a");
+  }
+  assert.equal(stage.status(), "RUNNING");
+  stage.join("a");
+  stage.join("a");
+  assert.equal(stage.status(), "FAILED");
+});
+
 test("a share of the tasks may fail", () => {
   const stage = new Stage();
   stage.join("a", 1);
