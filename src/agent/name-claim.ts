@@ -2,7 +2,7 @@ import { SheafError } from "../base/errors.ts";
 import type { Registered } from "../protocol/agent-messages.ts";
 import type { AgentWorld } from "./agent-world.ts";
 
-/** How long an agent asks again for a name that is taken: one that died without a word keeps it for a lease. */
+/** So long an agent asks again for a name that is taken: one that died without a word keeps it a lease. */
 const leasesWaited = 1.5;
 
 /** An agent's claim to its name, while another agent of that name may be alive. */

@@ -151,8 +151,8 @@ export function mayUse(agent: Agent, path: string): boolean {
 
 /**
  * Whether a life may take the place of one that is alive. It may when it is the same one, told again; or a
- * later one of the same agent, which was started anew: of the same key, in the same place, and its state directory
- * has seen the life that is alive. Two that have one key are copies.
+ * later one of the same agent, which was started anew: of the same key, in the same place, and its state
+ * directory has seen the life that is alive. Two that have one key are copies.
  */
 function mayFollow(alive: Register, next: Register): boolean {
   const { identity } = next;

@@ -14,7 +14,7 @@ export class FailureLog {
   /** By task name: how many of its workers were lost, as those who ran them report. */
   readonly #workersLost = new Map<string, number>();
 
-  /** @param by who tells of it; that an agent was lost with all it ran says nothing about the task's workers */
+  /** @param by who tells of it: an agent lost with all it ran says nothing about the task's workers */
   add(ref: AttemptRef, spec: TaskSpec, failure: TaskFailure, by: "worker" | "scheduler"): void {
     const task = formatTask(ref);
     if (by === "worker" && failure.code === "WORKER_LOST")
