@@ -34,7 +34,12 @@ export const limits = {
   /** What a worker process says at once: the result of a task with all its output files. */
   workerMessageBytesMax: 64 * MiB,
   /** What a server takes of a request, unless its route says otherwise. */
-  serverBodyBytesMax: 16 * MiB,
+  serverBodyBytesMax: 8 * MiB,
+  /** Values in it, those in one another too: parsing and checking takes as long as there are many. */
+  serverBodyValuesMax: 250_000,
+  /** The same of plans, reports and commits of the largest jobs, which agents send. */
+  serverLargeBodyBytesMax: 32 * MiB,
+  serverLargeBodyValuesMax: 2_000_000,
   serverHeaderBytesMax: 16 * KiB,
   serverConnectionsMax: 10_000,
   /** On one connection, whose answers are not yet sent. */

@@ -9,7 +9,7 @@ import { limits } from "../base/limits.ts";
 import { MiB } from "../base/size.ts";
 import { HEADERS, PROTOCOL_VERSION } from "../protocol/version.ts";
 import { toWireJson } from "../protocol/wire-json.ts";
-import { parseJson } from "../security/parse-json.ts";
+import { JsonBounds, parseBounded } from "../security/parse-json.ts";
 import { describeTlsError } from "../security/tls-error.ts";
 import { connectionError } from "./connection-error.ts";
 import { errorOfAnswer } from "./error-answer.ts";
@@ -21,7 +21,13 @@ const answerTimeoutMsDefault = 10_000;
 const silenceMsMax = 45_000;
 const jsonBytesMax = 256 * MiB;
 /** Params of a job may be nested as values are. */
-const jsonDepthMax = limits.valueDepthMax + 50;
+const jsonBounds = {
+  what: "it",
+  bytesMax: jsonBytesMax,
+  depthMax: limits.valueDepthMax + 50,
+  // The attempts of a job of 200,000 tasks.
+  valuesMax: 20_000_000,
+};
 const errorBytesMax = 256 * 1024;
 
 /** What Node's TLS is told of certificates; absent: the system's authorities, no certificate of one's own. */
@@ -112,15 +118,25 @@ export class Http {
   json<T>(request: HttpRequest): Promise<T> {
     return this.#retrying(request, async () => {
       const answer = await this.#once(request);
-      const text = await this.#read(answer, request, jsonBytesMax);
-      if (text === "" && answer.status === 204) return undefined as T;
-      try {
-        return parseJson(text, { what: "it", bytesMax: jsonBytesMax, depthMax: jsonDepthMax }) as T;
-      } catch (cause) {
+      const bounds = new JsonBounds(jsonBounds);
+      const notJson = (cause: unknown): never => {
         throw new SheafError("INTERNAL", `${this.#name(request)}: the answer is not JSON`, {
           hint: "Check that the URL is that of a sheaf coordinator.",
           cause,
         });
+      };
+      const bytes = await this.#read(answer, request, jsonBytesMax, (chunk) => {
+        try {
+          bounds.take(chunk);
+        } catch (error) {
+          notJson(error);
+        }
+      });
+      if (bytes.length === 0 && answer.status === 204) return undefined as T;
+      try {
+        return parseBounded(bytes, jsonBounds) as T;
+      } catch (error) {
+        return notJson(error);
       }
     });
   }
@@ -189,18 +205,24 @@ export class Http {
     const { statusCode: status, headers, body } = answer;
     if (status < 300 || request.allow?.includes(status) === true) return { status, headers, body };
     const text = await this.#read({ status, headers, body }, request, errorBytesMax);
-    const error = errorOfAnswer(status, text, this.#name(request));
+    const error = errorOfAnswer(status, text.toString("utf8"), this.#name(request));
     if (status !== 401 || this.#refusedHint === undefined) throw error;
     throw new SheafError(error.code, error.message, { hint: this.#refusedHint, details: error.details });
   }
 
-  async #read(answer: HttpAnswer, request: HttpRequest, bytesMax: number): Promise<string> {
+  async #read(
+    answer: HttpAnswer,
+    request: HttpRequest,
+    bytesMax: number,
+    each: (chunk: Buffer) => void = () => undefined,
+  ): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let bytes = 0;
     try {
       for await (const chunk of answer.body as AsyncIterable<Buffer>) {
         bytes += chunk.length;
         if (bytes > bytesMax) break;
+        each(chunk);
         chunks.push(chunk);
       }
     } catch (error) {
@@ -214,7 +236,7 @@ export class Http {
         { hint: "Ask for less: lists take a limit." },
       );
     }
-    return Buffer.concat(chunks).toString("utf8");
+    return Buffer.concat(chunks);
   }
 }
 

@@ -196,7 +196,7 @@ export const OrdersQuestionSchema = Type.Object(
 );
 export const OrdersSchema = Type.Object({ orders: Type.Array(OrderSchema) }, closed);
 
-/** Splits sent in one request. */
+/** Splits sent in one request, at most. */
 export const splitsPerPage = 1_000;
 
 /**
@@ -207,7 +207,7 @@ export const SplitPageSchema = Type.Object(
   {
     agent: AgentName,
     incarnation: Whole,
-    /** Index of the first of them: a multiple of splitsPerPage. */
+    /** Index of the first of them. */
     from: Whole,
     splits: Type.Array(SplitSchema, { minItems: 1, maxItems: splitsPerPage }),
   },

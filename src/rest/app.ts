@@ -1,3 +1,4 @@
+import { limits } from "../base/limits.ts";
 import type { TypeBoxTypeProvider } from "../vendor/fastify.ts";
 import type {
   FastifyBaseLogger,
@@ -24,4 +25,10 @@ export const access = {
   clientOrAgent: { access: { may: ["client", "agent"] } },
   clientBinary: { access: { may: ["client"], body: "binary" } },
   agentBinary: { access: { may: ["agent"], body: "binary" } },
+} as const;
+
+/** What agents say of whole plans, attempts and commits. */
+export const largeBody = {
+  config: { ...access.agent, bodyValuesMax: limits.serverLargeBodyValuesMax },
+  bodyLimit: limits.serverLargeBodyBytesMax,
 } as const;

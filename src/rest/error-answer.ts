@@ -15,14 +15,18 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
   OUTPUT_EXISTS: 409,
   BLOCK_CORRUPT: 422,
   LIMIT_EXCEEDED: 429,
+  MESSAGE_INVALID: 400,
   DISK_FULL: 507,
   UNREACHABLE: 503,
 };
 
 /** Turns whatever a handler threw into an answer; only faults of the coordinator itself are logged. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  // Of a body that is not read to its end nothing more is wanted.
+  if (!request.raw.complete) void reply.header("connection", "close");
   if (isSheafError(error)) {
-    const status = statusOf[error.code] ?? 500;
+    const { statusCode: given } = error as { readonly statusCode?: number };
+    const status = given ?? statusOf[error.code] ?? 500;
     if (status >= 500) request.log.error({ err: error }, "a request failed");
     void reply.code(status).send(bodyOf(error.code, error.message, error.hint ?? null));
     return;

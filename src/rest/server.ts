@@ -10,6 +10,7 @@ import { access } from "./app.ts";
 import type { App } from "./app.ts";
 import { answerError } from "./error-answer.ts";
 import { Turns } from "./turns.ts";
+import { takeJson } from "./take-json.ts";
 import { compileValidator } from "./validation.ts";
 
 export interface ServerOptions {
@@ -81,7 +82,7 @@ export async function createApp(options: ServerOptions): Promise<App> {
   app.setSerializerCompiler(() => toWireJson);
   app.setErrorHandler(answerError);
   app.removeContentTypeParser("text/plain");
-  takeEmptyJson(app);
+  takeJson(app);
   // Files are streamed to disk by their routes, never gathered in memory.
   app.addContentTypeParser("application/octet-stream", (_request, _payload, done) => done(null));
   await app.register(swagger, {
@@ -102,19 +103,6 @@ export async function createApp(options: ServerOptions): Promise<App> {
   });
   await app.ready();
   return app;
-}
-
-/**
- * Clients name the type of a body that they leave out ("curl -X PUT -H 'Content-Type: application/json'"): no
- * bytes are no body, and routes that need one say so.
- */
-function takeEmptyJson(app: App): void {
-  const parse = app.getDefaultJsonParser("remove", "remove");
-  app.removeContentTypeParser("application/json");
-  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, text, done) => {
-    if (text.length === 0) done(null, undefined);
-    else void parse(request, text as string, done);
-  });
 }
 
 function listenError(error: unknown, { host, port }: ServerOptions): SheafError {

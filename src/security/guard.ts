@@ -34,6 +34,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Who may call the route; guard() refuses to start a server with a route that does not say. */
     readonly access?: Access;
+    /** Values a JSON body may hold. Default: limits.serverBodyValuesMax. */
+    readonly bodyValuesMax?: number;
   }
   interface FastifyRequest {
     /** Who is asking: set before any handler runs. */

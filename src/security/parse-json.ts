@@ -9,9 +9,118 @@ export interface JsonLimits {
   readonly bytesMax?: number;
   /** Arrays and objects in one another. Default 64. */
   readonly depthMax?: number;
+  /** Values, those in one another too. Default: as of a body. */
+  readonly valuesMax?: number;
 }
 
 const depthMaxDefault = 64;
+
+/**
+ * Holds a JSON text to its limits as its bytes come, so that of a text that is too large, too deep or of too
+ * many parts neither more is kept nor anything parsed. What is within them is parsed in one go: they are what
+ * bounds how long that takes.
+ */
+export class JsonBounds {
+  readonly #what: string;
+  readonly #bytesMax: number;
+  readonly #depthMax: number;
+  readonly #valuesMax: number;
+  #bytes = 0;
+  #depth = 0;
+  #values = 1;
+  #inString = false;
+  /** The bytes before ended inside a string, with a backslash that escapes the next one. */
+  #isEscaped = false;
+
+  constructor({ what, bytesMax, depthMax, valuesMax }: JsonLimits) {
+    this.#what = what;
+    this.#bytesMax = bytesMax ?? limits.serverBodyBytesMax;
+    this.#depthMax = depthMax ?? depthMaxDefault;
+    this.#valuesMax = valuesMax ?? limits.serverBodyValuesMax;
+  }
+
+  /** @throws SheafError LIMIT_EXCEEDED when it is more than may be; `bytes` are still to come */
+  expect(bytes: number): void {
+    if (this.#bytes + bytes <= this.#bytesMax) return;
+    throw new SheafError(
+      "LIMIT_EXCEEDED",
+      `${this.#what} has more than ${formatSize(this.#bytesMax)}, which is the most it may have`,
+      { hint: "Send less at a time." },
+    );
+  }
+
+  /** @throws SheafError LIMIT_EXCEEDED, or MESSAGE_INVALID when it is too deep */
+  take(chunk: Uint8Array): void {
+    this.expect(chunk.length);
+    this.#bytes += chunk.length;
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#inString) at = this.#endOfString(chunk, at);
+      else at = this.#toString(chunk, at);
+    }
+  }
+
+  /** @returns where it goes on: behind the quote that begins the next string, or the end */
+  #toString(chunk: Uint8Array, from: number): number {
+    let depth = this.#depth;
+    let values = this.#values;
+    let at = from;
+    while (at < chunk.length) {
+      const byte = chunk[at++]!;
+      if (byte === quote) {
+        this.#inString = true;
+        break;
+      }
+      if (byte === comma) values++;
+      else if (byte === openArray || byte === openObject) {
+        values++;
+        if (++depth > this.#depthMax) throw this.#tooDeep();
+      } else if (byte === closeArray || byte === closeObject) depth--;
+    }
+    this.#depth = depth;
+    this.#values = values;
+    if (values > this.#valuesMax) {
+      throw new SheafError(
+        "LIMIT_EXCEEDED",
+        `${this.#what} holds more than ${this.#valuesMax} values, which is the most it may hold`,
+        { hint: "Send less at a time." },
+      );
+    }
+    return at;
+  }
+
+  #endOfString(chunk: Uint8Array, from: number): number {
+    let at = from;
+    if (this.#isEscaped) at++;
+    this.#isEscaped = false;
+    for (; at < chunk.length; at++) {
+      const end = chunk.indexOf(quote, at);
+      const upTo = end < 0 ? chunk.length : end;
+      let begin = upTo;
+      while (begin > at && chunk[begin - 1] === backslash) begin--;
+      const isEscaped = (upTo - begin) % 2 === 1;
+      if (end < 0) {
+        this.#isEscaped = isEscaped;
+        return chunk.length;
+      }
+      at = end;
+      if (isEscaped) continue;
+      this.#inString = false;
+      return end + 1;
+    }
+    return chunk.length;
+  }
+
+  #tooDeep(): SheafError {
+    return new SheafError(
+      "MESSAGE_INVALID",
+      `${this.#what} is nested more than ${this.#depthMax} levels deep`,
+      {
+        hint: "Send flatter data.",
+      },
+    );
+  }
+}
 
 /**
  * The data of a JSON text. Keys that could reach a prototype are left out, wherever they stand:
@@ -19,24 +128,15 @@ const depthMaxDefault = 64;
  * @throws SheafError MESSAGE_INVALID when it is no JSON or no UTF-8, or too deep; LIMIT_EXCEEDED when too
  * large
  */
-export function parseJson(
-  source: Uint8Array | string,
-  { what, bytesMax, depthMax = depthMaxDefault }: JsonLimits,
-): unknown {
-  const most = bytesMax ?? limits.serverBodyBytesMax;
-  const length = typeof source === "string" ? Buffer.byteLength(source) : source.length;
-  if (length > most) {
-    throw new SheafError("LIMIT_EXCEEDED", `${what} has ${formatSize(length)}`, {
-      hint: `It may have ${formatSize(most)} at most.`,
-    });
-  }
-  const text = typeof source === "string" ? source : decode(source, what);
+export function parseJson(source: Uint8Array, limitsOf: JsonLimits): unknown {
   // Before parsing: what is made of a text that is too deep could not even be walked through.
-  if (depthOf(text) > depthMax) {
-    throw new SheafError("MESSAGE_INVALID", `${what} is nested more than ${depthMax} levels deep`, {
-      hint: "Send flatter data.",
-    });
-  }
+  new JsonBounds(limitsOf).take(source);
+  return parseBounded(source, limitsOf);
+}
+
+/** `parseJson` of a text that JsonBounds has let pass. @throws SheafError MESSAGE_INVALID */
+export function parseBounded(source: Uint8Array, { what }: Pick<JsonLimits, "what">): unknown {
+  const text = decode(source, what);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -62,23 +162,13 @@ function decode(bytes: Uint8Array, what: string): string {
   }
 }
 
-/** How deep brackets are open at most; those in strings do not count. */
-function depthOf(text: string): number {
-  let depth = 0;
-  let deepest = 0;
-  let inString = false;
-  for (let at = 0; at < text.length; at++) {
-    const char = text.charCodeAt(at);
-    if (char === quote) inString = !inString;
-    else if (inString && char === backslash) at++;
-    else if (inString) continue;
-    else if (char === openArray || char === openObject) deepest = Math.max(deepest, ++depth);
-    else if (char === closeArray || char === closeObject) depth--;
-  }
-  return deepest;
-}
-
-const [quote, backslash, openArray, closeArray, openObject, closeObject] = Buffer.from('"\\[]{}');
+const quote = 0x22;
+const comma = 0x2c;
+const backslash = 0x5c;
+const openArray = 0x5b;
+const closeArray = 0x5d;
+const openObject = 0x7b;
+const closeObject = 0x7d;
 
 function dropReaching(root: unknown): void {
   const waiting: unknown[] = [root];

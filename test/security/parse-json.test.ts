@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseJson } from "#src/security/parse-json.js";
+import { JsonBounds, parseJson } from "#src/security/parse-json.js";
 import { refuses } from "./support.js";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -73,7 +73,11 @@ test("what is no JSON is refused without repeating it", () => {
 });
 
 test("what is too large or too deep is refused before it is parsed", () => {
-  refuses(() => parseJson(bytes("[1,2]"), { what: "it", bytesMax: 4 }), "LIMIT_EXCEEDED", /it has 5 B/);
+  refuses(
+    () => parseJson(bytes("[1,2]"), { what: "it", bytesMax: 4 }),
+    "LIMIT_EXCEEDED",
+    /it has more than 4 B/,
+  );
   assert.deepEqual(parseJson(bytes("[1,2]"), { what: "it", bytesMax: 5 }), [1, 2]);
   const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
   parse(nested(64));
@@ -119,5 +123,45 @@ test("bytes at random are refused or parsed, and nothing else happens", () => {
       },
     ),
     { numRuns: 2_000 },
+  );
+});
+
+/** Depth and number of values of a JSON text, the slow way. */
+function shapeOf(text: string): { readonly depth: number; readonly values: number } {
+  let [depth, deepest, values] = [0, 0, 1];
+  // Strings whole; one that is not ended reaches to the end.
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\[^])*(?:"|\\?$)|[^"]/g)) {
+    if (/^[[{,]$/.test(token)) values++;
+    if (/^[[{]$/.test(token)) deepest = Math.max(deepest, ++depth);
+    if (/^[\]}]$/.test(token)) depth--;
+  }
+  return { depth: deepest, values };
+}
+
+test("bounds are those of the text, in whatever pieces it comes", () => {
+  const piece = fc.constantFrom(...'[]{},:""\\\\a1 '.split(""), '\\"', '"\\\\"', "é");
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 60 }), fc.infiniteStream(fc.nat({ max: 5 })), (pieces, cuts) => {
+      const text = pieces.join("");
+      const { depth, values } = shapeOf(text);
+      const take = (depthMax: number, valuesMax: number): boolean => {
+        const bounds = new JsonBounds({ what: "it", depthMax, valuesMax });
+        const all = bytes(text);
+        try {
+          for (let at = 0, to = 0; at < all.length; at = to) {
+            to = at + cuts.next().value;
+            bounds.take(all.subarray(at, to));
+          }
+          return true;
+        } catch (error) {
+          assert.match(String(error), /levels deep|more than \d+ values/);
+          return false;
+        }
+      };
+      assert.ok(take(depth, values), `${text} has ${depth} levels, ${values} values`);
+      if (depth > 0) assert.ok(!take(depth - 1, values), text);
+      if (values > 1) assert.ok(!take(depth, values - 1), text);
+    }),
+    { numRuns: 3_000 },
   );
 });

@@ -11,8 +11,7 @@ import {
   RegisterSchema,
   SplitPageSchema,
 } from "../../protocol/agent-messages.ts";
-import { MiB } from "../../base/size.ts";
-import { access } from "../app.ts";
+import { access, largeBody } from "../app.ts";
 import type { App } from "../app.ts";
 import { goneSignal } from "../gone-signal.ts";
 import { AgentParams } from "../params.ts";
@@ -78,16 +77,12 @@ export function agentRoutes(app: App, service: CoordinatorService): void {
   errandRoutes(app, service);
 }
 
-/** Of a plan's splits. */
-const errandBytesMax = 256 * MiB;
-
 function errandRoutes(app: App, service: CoordinatorService): void {
   const params = Type.Object({ errand: Type.String({ pattern: "^[A-Za-z0-9._:/-]{1,200}$" }) });
   app.post(
     "/errands/:errand/splits",
     {
-      config: access.agent,
-      bodyLimit: errandBytesMax,
+      ...largeBody,
       schema: {
         summary: "A page of a large plan, ahead of the errand's result",
         params,
@@ -103,8 +98,7 @@ function errandRoutes(app: App, service: CoordinatorService): void {
   app.post(
     "/errands/:errand",
     {
-      config: access.agent,
-      bodyLimit: errandBytesMax,
+      ...largeBody,
       schema: {
         summary: "How an errand went",
         params,

@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import Type from "typebox";
 import { SheafError } from "../../base/errors.ts";
+import { MiB } from "../../base/size.ts";
 import type { CoordinatorService } from "../../coordinator/service.ts";
 import type { AttemptView } from "../../protocol/job-view.ts";
 import { AttemptViewSchema, JobStateName, JobSummarySchema, JobViewSchema } from "../../protocol/job-view.ts";
@@ -12,7 +13,7 @@ import { JobParams } from "../params.ts";
 import { callerOf } from "../server-policy.ts";
 
 const Label = Type.String({ minLength: 1, maxLength: 200 });
-const submissionBytesMax = 64 * 1024 * 1024;
+const submissionBytesMax = 16 * MiB;
 
 /** Jobs as clients see and steer them. */
 export function jobRoutes(app: App, service: CoordinatorService): void {

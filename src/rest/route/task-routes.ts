@@ -10,7 +10,7 @@ import {
   TaskReportSchema,
 } from "../../protocol/task-messages.ts";
 import type { MapOutputs } from "../../protocol/task-messages.ts";
-import { access } from "../app.ts";
+import { access, largeBody } from "../app.ts";
 import type { App } from "../app.ts";
 import { goneSignal } from "../gone-signal.ts";
 import {
@@ -27,7 +27,6 @@ const Id = Type.Integer({ minimum: 0 });
 const TaskParams = Type.Object({ type: TaskTypeParam, id: Id });
 const JobTaskParams = Type.Object({ job: JobParam, type: TaskTypeParam, id: Id });
 const Status = Type.Object({ status: Type.Integer() });
-const reportBytesMax = 64 * 1024 * 1024;
 
 /** The worker protocol: what sheaf's agents and workers in any other language speak. */
 export function taskRoutes(app: App, service: TaskService): void {
@@ -42,8 +41,7 @@ export function taskRoutes(app: App, service: TaskService): void {
   app.post(
     "/task/:type/:id/status",
     {
-      config: access.agent,
-      bodyLimit: reportBytesMax,
+      ...largeBody,
       schema: {
         summary: "How a task goes",
         params: TaskParams,
@@ -67,8 +65,7 @@ export function taskRoutes(app: App, service: TaskService): void {
   app.post(
     "/jobs/:job/task/:type/:id/status",
     {
-      config: access.agent,
-      bodyLimit: reportBytesMax,
+      ...largeBody,
       schema: {
         summary: "How a task of the job goes",
         params: JobTaskParams,
@@ -126,8 +123,7 @@ export function jobSupplyRoutes(app: App, service: CoordinatorService): void {
   app.post(
     "/jobs/:job/logs",
     {
-      config: access.agent,
-      bodyLimit: reportBytesMax,
+      ...largeBody,
       schema: {
         summary: "What tasks printed",
         params: JobParams,
@@ -168,8 +164,7 @@ function strayRoute(app: App, service: CoordinatorService): void {
   app.post(
     "/jobs/:job/stray",
     {
-      config: access.agent,
-      bodyLimit: reportBytesMax,
+      ...largeBody,
       schema: {
         summary: "User code emitted after its task was over",
         params: JobParams,
