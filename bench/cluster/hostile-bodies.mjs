@@ -32,7 +32,7 @@ function send({ port, path, head, piece, tail, times }) {
   pump();
 }
 
-async function measure(port, name, path, head, piece, tail, bytes) {
+async function measure(port, [name, path, head, piece, tail, bytes]) {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   const unit = piece.repeat(Math.max(1, Math.floor(65_536 / Math.max(1, piece.length))));
   const times = Math.ceil(bytes / unit.length);
@@ -97,7 +97,7 @@ async function main() {
     ],
     ["meant: a job of 99,000 inputs", "/jobs", before, path, `"x"${after}`, 99_000 * path.length],
   ];
-  for (const one of cases) await measure(server.port, ...one);
+  for (const one of cases) await measure(server.port, one);
   await server.close();
 }
 
