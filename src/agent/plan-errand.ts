@@ -60,6 +60,9 @@ async function prepareOutput(
   await makeStaging(staging);
 }
 
+/** Small files are spread over so many tasks for each slot there is: agents cannot hand over what is slow. */
+const tasksPerWorker = 4;
+
 async function cut(errand: PlanErrand, files: readonly InputFile[], step: () => void): Promise<Planned> {
   const { options, agentLocal, workers, inputs } = errand;
   // All inputs are of the other kind, or this machine has none of its own.
@@ -75,6 +78,7 @@ async function cut(errand: PlanErrand, files: readonly InputFile[], step: () => 
     mappers: options.mappers,
     partitions: options.partitions,
     growing: options.growing ?? false,
+    spread: workers * tasksPerWorker,
     step,
   });
   return plannedOf(plan);

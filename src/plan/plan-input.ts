@@ -21,6 +21,11 @@ export interface PlanInputOptions {
   /** Map tasks wanted instead: one more or less where files do not come out even. */
   readonly mappers?: number;
   readonly workers: number;
+  /**
+   * Small files go to so many tasks, where there are as many, however few bytes they have: what takes long may
+   * be the work on each. Ignored with `splitBytes` or `mappers`. Default 1.
+   */
+  readonly spread?: number;
   /** Base of relative paths. Default: the current directory. */
   readonly cwd?: string;
   /**
@@ -85,7 +90,9 @@ export async function planInput(
   const splitBytes = options.splitBytes ?? (wanted === undefined ? undefined : Math.max(1, wanted));
   checkCount(input, files, splitBytes);
   const sizes = splitBytes === undefined ? taperedSizes(totalBytes, options.workers) : evenSizes(splitBytes);
-  const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0, held);
+  const piecesMax =
+    splitBytes === undefined ? Math.ceil(files.length / (options.spread ?? 1)) : Number.POSITIVE_INFINITY;
+  const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0, piecesMax, held);
   let before = 0;
   for (const file of files) {
     options.step?.();
@@ -178,6 +185,7 @@ class Packer {
   readonly #splits: Split[] = [];
   readonly #sizes: SplitSizes;
   readonly #fileCostBytes: number;
+  readonly #piecesMax: number;
   readonly #held: ReadonlyMap<string, readonly HeldRange[]>;
   #pieces: PlannedPiece[] = [];
   /** Bytes in the splits that are closed. */
@@ -185,15 +193,22 @@ class Packer {
   #bytes = 0;
   #cost = 0;
 
-  constructor(sizes: SplitSizes, fileCostBytes: number, held: ReadonlyMap<string, readonly HeldRange[]>) {
+  constructor(
+    sizes: SplitSizes,
+    fileCostBytes: number,
+    piecesMax: number,
+    held: ReadonlyMap<string, readonly HeldRange[]>,
+  ) {
     this.#sizes = sizes;
     this.#fileCostBytes = fileCostBytes;
+    this.#piecesMax = piecesMax;
     this.#held = held;
   }
 
   add(piece: PlannedPiece): void {
     const bytes = piece.end - piece.start;
-    const full = this.#cost + bytes > this.#sizes.limit(this.#before);
+    const full =
+      this.#cost + bytes > this.#sizes.limit(this.#before) || this.#pieces.length >= this.#piecesMax;
     if (full && this.#pieces.length > 0) this.#close();
     this.#pieces.push(piece);
     this.#bytes += bytes;

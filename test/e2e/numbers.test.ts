@@ -48,7 +48,12 @@ function numericTexts(): string[] {
     const text = `${sign}${whole}${fraction}${exponent}`;
     if (Number.isFinite(Number(text))) made.push(text);
   }
-  return made;
+  return made.filter((text) => !isRefused(text));
+}
+
+/** Integers that a double cannot hold for certain are for the column type "bigint". */
+function isRefused(text: string): boolean {
+  return /^[-+]?\d+$/.test(text) && !Number.isSafeInteger(Number(text));
 }
 
 async function lines(t: Parameters<typeof tempDir>[0], made: Job, text: string): Promise<string[]> {

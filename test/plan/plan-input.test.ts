@@ -24,6 +24,21 @@ function shape({ splits }: InputPlan): string[][] {
   );
 }
 
+test("small files are spread over as many tasks as are asked for, in order, and no more than there are", async (t) => {
+  const cwd = directory(t);
+  for (let i = 0; i < 5; i++) writeFileSync(join(cwd, `s${i}`), "x");
+  const counts = async (spread: number, more: { splitBytes?: number; mappers?: number } = {}) =>
+    (await planInput(text(), ["."], { cwd, workers: 2, spread, ...more })).splits.map(
+      ({ pieces }) => pieces.length,
+    );
+  assert.deepEqual(await counts(1), [5]);
+  assert.deepEqual(await counts(2), [3, 2]);
+  assert.deepEqual(await counts(4), [2, 2, 1]);
+  assert.deepEqual(await counts(5), [1, 1, 1, 1, 1]);
+  assert.deepEqual(await counts(16), [1, 1, 1, 1, 1]);
+  assert.deepEqual(await counts(16, { splitBytes: 1_000_000 }), [5], "what was asked for by size stays");
+});
+
 test("small files are packed in order, big ones cut evenly", async (t) => {
   const cwd = directory(t);
   for (let i = 0; i < 5; i++) writeFileSync(join(cwd, `s${i}`), "x".repeat(100_000));
