@@ -1,5 +1,5 @@
 import { hostname, totalmem } from "node:os";
-import { describeThrown, isSheafError, unreachable } from "../base/errors.ts";
+import { SheafError, describeThrown, isSheafError, unreachable } from "../base/errors.ts";
 import { pauseFor, pauseMs } from "../client/retry.ts";
 import type { HeartbeatAnswer, Identity, Order, Register, Utility } from "../protocol/agent-messages.ts";
 import type { TaskOrder } from "../protocol/task-messages.ts";
@@ -38,6 +38,8 @@ export interface LifeOptions {
   readonly workerMemoryBytes: number | null;
   /** Time between heartbeats, ms; null: what the coordinator says. */
   readonly heartbeatMs: number | null;
+  /** A coordinator that is silent for so long is given up, ms; Infinity: never. */
+  readonly giveUpMs: number;
   measure(): Utility;
   /** Has heartbeats say this from now on. */
   tell(state: HeartState): void;
@@ -46,8 +48,12 @@ export interface LifeOptions {
   readonly drainOrdered: ((draining: boolean) => void) | undefined;
 }
 
-/** How a life ended: the agent leaves, or begins another with a number above `above`. */
-export type LifeEnd = { readonly kind: "left" } | { readonly kind: "fenced"; readonly above: number };
+/** How a life ended: the agent leaves, for good, or begins another with a number above `above`. */
+export type LifeEnd =
+  | { readonly kind: "left" }
+  | { readonly kind: "fenced"; readonly above: number }
+  /** The coordinator does not answer any more. */
+  | { readonly kind: "gone"; readonly error: SheafError };
 
 const lookMs = 250;
 /** What an agent that leaves waits at most for the answers to its last reports. */
@@ -80,6 +86,7 @@ export class AgentLife {
   /** It drains, and the coordinator has said that nothing of what is here is needed. */
   #mayLeave = false;
   #silent = false;
+  #silentSinceMs = 0;
   #nextId = 1;
   #waiting: (() => void)[] = [];
 
@@ -196,7 +203,7 @@ export class AgentLife {
   /** False: fenced, and over; or its name is taken for now. @throws SheafError NAME_TAKEN */
   async #register(): Promise<boolean> {
     const { world, incarnation } = this.#options;
-    const call = { signal: this.#over.signal, ...untilAnswered };
+    const call = { signal: this.#over.signal, retryMs: this.#options.giveUpMs };
     const answer = await world.api.register(this.#registration(), call);
     if (answer.fencedBelow !== null) {
       this.#fenced(Math.max(answer.fencedBelow, incarnation));
@@ -424,9 +431,16 @@ export class AgentLife {
   }
 
   #silence(silent: boolean, message: string): void {
+    const { world, giveUpMs } = this.#options;
+    const { log } = world;
+    if (silent && this.#silent && world.clock.nowMs() - this.#silentSinceMs >= giveUpMs) {
+      const said = `the coordinator has not answered for ${Math.round(giveUpMs / 1000)} s: ${message}`;
+      const error = new SheafError("UNREACHABLE", said, { hint: "It has ended, or cannot be reached." });
+      return this.#end({ kind: "gone", error });
+    }
     if (silent === this.#silent) return;
     this.#silent = silent;
-    const { log } = this.#options.world;
+    this.#silentSinceMs = world.clock.nowMs();
     if (silent) log("warn", `the coordinator does not answer, work goes on: ${message}`);
     else log("info", "the coordinator answers again");
   }

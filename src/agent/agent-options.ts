@@ -33,6 +33,8 @@ export interface AgentOptions {
   readonly heartbeatMs?: number;
   /** How long `stop` waits for what runs, ms. Default 30,000. */
   readonly graceMs?: number;
+  /** A coordinator that does not answer for so long is given up, ms. Default: an agent waits without end. */
+  readonly giveUpMs?: number;
   /** Heap of each worker where the job does not say, bytes; null: Node's own limit. Default null. */
   readonly workerHeapBytes?: number | null;
   /** Memory a worker may have in all, bytes. Default: the job's memory and heap and what a process needs. */

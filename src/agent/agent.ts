@@ -29,6 +29,7 @@ export interface Agent {
   /**
    * Resolves when it has ended and nothing is left of it. Rejects when the coordinator refuses it:
    * VERSION_MISMATCH, UNAUTHORIZED, FORBIDDEN, or NAME_TAKEN while another agent of its name is alive.
+   * UNREACHABLE when the coordinator was silent for `giveUpMs`.
    */
   readonly ended: Promise<void>;
   /** Drains it: finishes what runs within the grace time, hands back the rest, then ends. */
@@ -157,6 +158,7 @@ class LocalAgent implements Agent {
         this.#life = this.#begin(begun);
         const end = await this.#life.run();
         if (end.kind === "left") return;
+        if (end.kind === "gone") throw end.error;
         above = end.above;
       }
     } finally {
@@ -182,6 +184,7 @@ class LocalAgent implements Agent {
       workerHeapBytes: options.workerHeapBytes ?? null,
       workerMemoryBytes: options.workerMemoryBytes ?? null,
       heartbeatMs: options.heartbeatMs ?? null,
+      giveUpMs: options.giveUpMs ?? Number.POSITIVE_INFINITY,
       measure: () => this.#meter.measure(),
       tell: (state) => this.#heart.tell(state),
       joined: () => this.#joined(),

@@ -1,6 +1,7 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { SheafError } from "../base/errors.ts";
 import { errnoOf } from "../storage/fs-error.ts";
+import { isAlive } from "../storage/remove-directory.ts";
 
 /** Who holds a lock. A process id alone may have been given to another process since. */
 interface Holder {
@@ -104,14 +105,5 @@ function holderOf(pid: number): Holder {
     return { pid, began: ticks === undefined || boot === null ? null : `${boot}:${ticks}` };
   } catch {
     return { pid, began: null };
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errnoOf(error) !== "ESRCH";
   }
 }

@@ -19,7 +19,7 @@ import type { World } from "./world.ts";
 import { logSink, writeTo } from "./world.ts";
 
 /** What flags do not say. */
-export interface AgentProcess extends Pick<AgentOptions, "name" | "slots" | "stateDirectory"> {
+export interface AgentProcess extends Pick<AgentOptions, "name" | "slots" | "stateDirectory" | "giveUpMs"> {
   /** URL of the coordinator, and the flag it came with. */
   readonly join: string | undefined;
   readonly joinFlag: string;

@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { startCoordinator } from "../rest/start-coordinator.ts";
+import { makeTempDirectory } from "../runner/work-directory.ts";
 import { packageVersion } from "./package-version.ts";
 import type { World } from "./world.ts";
 import { logSink, writeTo } from "./world.ts";
@@ -28,7 +28,8 @@ export async function startDriver(
   given: { readonly port: number; readonly host: string | undefined; readonly insecure: boolean },
   world: World,
 ): Promise<DriverProcess> {
-  const stateDirectory = mkdtempSync(join(tmpdir(), "sheaf-driver-"));
+  // With its tokens: what a killed driver leaves is removed by the next run.
+  const stateDirectory = await makeTempDirectory(tmpdir());
   const remove = (): void => rmSync(stateDirectory, { recursive: true, force: true });
   const offExit = world.onExit(remove);
   try {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pino } from "pino";
@@ -16,6 +16,7 @@ import { ensureTokenFile } from "../security/token-file.ts";
 import { digestToken } from "../security/token.ts";
 import { checkOutput, createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { listInput } from "../storage/list-input.ts";
+import { makeTempDirectory } from "../runner/work-directory.ts";
 import { packageVersion } from "./package-version.ts";
 import type { World } from "./world.ts";
 import { logSink, writeTo } from "./world.ts";
@@ -50,9 +51,10 @@ export async function runSharedDirectory(
   const files = (await listInput(run.inputs, { cwd: world.cwd })).map(({ path }) => path);
   const out = resolve(world.cwd, output);
   await checkOutput(out, { overwrite, keep: files });
-  const secrets = mkdtempSync(join(tmpdir(), "sheaf-driver-"));
+  // What a killed driver leaves is removed by the next run.
+  const secrets = await makeTempDirectory(tmpdir());
   const staging = await createTempOutput(out);
-  const between = mkdtempBelow(resolve(world.cwd, intermediate));
+  const between = await makeTempDirectory(resolve(world.cwd, intermediate));
   try {
     const driver = new SharedDirectoryDriver({
       job: makeJobId(name, world.clock.wallMs(), Math.random),
@@ -107,11 +109,6 @@ async function listen(
   } finally {
     await server.close();
   }
-}
-
-function mkdtempBelow(directory: string): string {
-  mkdirSync(directory, { recursive: true });
-  return mkdtempSync(join(directory, "sheaf-"));
 }
 
 /** The files in order, spread over so many tasks; no task without a file. */

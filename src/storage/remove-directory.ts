@@ -1,4 +1,4 @@
-import { constants, existsSync, type Dirent, type Stats } from "node:fs";
+import { constants, existsSync, readFileSync, type Dirent, type Stats } from "node:fs";
 import { type FileHandle, open, readdir, rename, rm, rmdir, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf } from "./fs-error.ts";
@@ -50,13 +50,24 @@ async function staleRule(path: string): Promise<(stats: Stats) => boolean> {
   return (stats) => isOwn(stats) && (isSafe || (stats.mode & 0o777) === 0o700);
 }
 
-/** Whether a process of this machine runs, or has ended and is not yet reaped, whoever's it is. */
+/** Whether a process of this machine runs, whoever's it is: not one that has ended and is not yet reaped. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return errnoOf(error) !== "ESRCH";
+    if (errnoOf(error) === "ESRCH") return false;
+  }
+  return !hasEnded(pid);
+}
+
+/** Its parent may never ask how a process ended: until then it has a number, and does nothing. */
+function hasEnded(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // Behind the program's name in parentheses, which may hold anything.
+    return /^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  } catch {
+    return false;
   }
 }
 

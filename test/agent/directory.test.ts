@@ -55,6 +55,30 @@ test("a lock that a dead process has left is taken over, whoever has its number 
   }
 });
 
+test("a process that has ended holds no lock, though nobody has asked how it ended", async (t) => {
+  if (process.platform !== "linux") return t.skip("no /proc");
+  const path = place(t);
+  // The shell becomes a program that never asks after its child.
+  const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 1000"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  t.after(() => parent.kill("SIGKILL"));
+  const [said] = (await once(parent.stdout, "data")) as [Buffer];
+  const zombie = Number(String(said));
+  const stat = (): string => readFileSync(`/proc/${zombie}/stat`, "latin1");
+  while (!/\) Z/.test(stat())) await new Promise((resolve) => setImmediate(resolve));
+  process.kill(zombie, 0);
+  const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  const began = `${boot}:${
+    stat()
+      .slice(stat().lastIndexOf(")") + 2)
+      .split(" ")[19]!
+  }`;
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  writeFileSync(join(path, "agent.lock"), JSON.stringify({ pid: zombie, began }));
+  new AgentDirectory(path).release();
+});
+
 test("each life has a higher number than all before it, also when the clock goes back", (t) => {
   const directory = new AgentDirectory(place(t));
   t.after(() => directory.release());

@@ -278,3 +278,13 @@ test("jobs share the slots: no more workers than slots, whichever jobs they are 
     pids.add(pid);
   }
 });
+
+test("an agent that is told how long to wait gives up a coordinator that has gone", async (t) => {
+  const stage = new Stage(t);
+  await stage.start({ giveUpMs: 300 });
+  await stage.coordinator.stop();
+  await assert.rejects(stage.agent.ended, { code: "UNREACHABLE", message: /has not answered/ });
+  assert.equal(existsSync(join(stage.state, "agent.lock")), false);
+  const late = await startAgent(stage.options({ giveUpMs: 300 }));
+  await assert.rejects(late.ended, { code: "UNREACHABLE" });
+});

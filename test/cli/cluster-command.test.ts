@@ -111,6 +111,9 @@ test("a cluster is started, used, looked at and ended; what it knew is there whe
   const killed = await run(["cluster", "down", "--force", "--json"]);
   assert.deepEqual(JSON.parse(killed.stdout), { ended: 2 });
   for (const { pid } of processes) assert.ok(!isRunning(pid));
+  // At once: nobody may have reaped those that were killed.
+  const third = await run(["cluster", "up", "--agents", "1", "--slots", "1", "--port", "0", "--json"]);
+  assert.equal(third.code, 0, third.stderr);
 });
 
 test("a killed coordinator is started again by up and goes on with its job, which may be looked at and left", async (t) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { packageRoot, sheaf, startSheaf, tempDir } from "./support.js";
@@ -98,4 +98,25 @@ test("flags that make no sense together are refused by name", async () => {
     assert.equal(code, 2, stderr);
     assert.match(stderr, message);
   }
+});
+
+test("a run that listens and is killed leaves a directory with tokens, which the next run removes", async (t) => {
+  const directory = tempDir(t);
+  const temporary = join(directory, "tmp");
+  mkdirSync(temporary);
+  writeFileSync(join(directory, "in.txt"), "a\n");
+  const args = [wordcount, join(directory, "in.txt"), "-o", join(directory, "out"), "--quiet"];
+  const env = { TMPDIR: temporary };
+  const driver = startSheaf(["run", ...args, "--listen", "0"], { env });
+  const joining = await said(driver, /--driver (\S+) --token-file (\S+)/, "--token-file");
+  assert.ok(joining[2]!.startsWith(temporary));
+  driver.child.kill("SIGKILL");
+  await driver.done;
+  assert.equal(existsSync(joining[2]!), true);
+
+  const next = startSheaf(["run", ...args, "--listen", "0"], { env });
+  await said(next, /--driver (\S+) --token-file (\S+)/, "--token-file");
+  assert.equal(existsSync(joining[2]!), false);
+  next.child.kill("SIGINT");
+  await next.done;
 });
