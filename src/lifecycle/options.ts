@@ -80,7 +80,7 @@ export interface RunOptions {
   readonly tempDirectory?: string;
   /**
    * Where job directories are kept. Default $SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else
-   * ~/.local/state/sheaf.
+   * ~/.local/state/sheaf. It gets mode 0700; one that other users can write is not used, with a warning.
    * null keeps none.
    */
   readonly stateDirectory?: string | null;
