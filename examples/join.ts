@@ -1,30 +1,32 @@
-// An inner join of two inputs, told apart by the path of the file a record comes from:
+// A join of two inputs of different formats: every order with the name of its customer.
 //
-//   users/*.tsv    user<tab>name
-//   orders/*.tsv   user<tab>amount
+//   customers.csv      id,name
+//   orders/*.jsonl     {"customer": 7, "amount": 12.5}
 //
-//   sheaf run join.ts users orders -o joined
+//   sheaf run join.ts customers=customers.csv 'orders=orders/*.jsonl' -o joined
 //
-// joined/part-*.tsv: "user<tab>name amount", one line for every order of a known user.
-import { job, text } from "sheaf";
+// joined/part-*.tsv: "customer<tab>name<tab>amount", a line for every order of a known customer.
+import { csv, job, jsonl } from "sheaf";
 
-type Side = readonly ["name", string] | readonly ["amount", number];
+interface Order {
+  customer: number;
+  amount: number;
+}
+
+type Side = readonly [from: "customers", name: string] | readonly [from: "orders", amount: number];
 
 export default job({
-  input: text(),
-  map(line, emit, ctx) {
-    const [user = "", field = ""] = line.split("\t");
-    if (ctx.path.includes("users")) emit(user, ["name", field]);
-    else emit(user, ["amount", Number(field)]);
+  // Read in this order, so that a customer's name is the first of its values.
+  inputs: { customers: csv({ columns: { id: "integer", name: "string" } }), orders: jsonl<Order>() },
+  map: {
+    customers: (customer, emit) => emit(customer.id, ["customers", customer.name]),
+    orders: (order, emit) => emit(order.customer, ["orders", order.amount]),
   },
-  *reduce(_user: string, sides: Iterable<Side>) {
+  *reduce(_customer: number, sides: Iterable<Side>) {
     let name: string | undefined;
-    const amounts: number[] = [];
-    for (const [kind, value] of sides) {
-      if (kind === "name") name = value;
-      else amounts.push(value);
+    for (const side of sides) {
+      if (side[0] === "customers") name = side[1];
+      else if (name !== undefined) yield [name, side[1]] as const;
     }
-    if (name === undefined) return;
-    for (const amount of amounts) yield `${name} ${amount}`;
   },
 });

@@ -1,5 +1,6 @@
 import { dirname, isAbsolute, sep } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
+import { pathsByInput } from "../lifecycle/input-paths.ts";
 import { planJob } from "../lifecycle/plan-job.ts";
 import type { JobPlan } from "../lifecycle/plan-job.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
@@ -7,7 +8,7 @@ import { insideRoots } from "../security/inside-roots.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import { listInput } from "../storage/list-input.ts";
 import type { InputFile } from "../storage/list-input.ts";
-import type { JobOutline } from "../worker/messages.ts";
+import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import { makeStaging, stagingOf } from "./shared-output.ts";
 import type { Staging } from "./shared-output.ts";
 
@@ -34,14 +35,17 @@ export async function planErrand(
   const staging = output.kind === "shared" ? await stagingOf(output.path, errand.job, roots) : null;
   const overwrite = output.kind === "shared" && output.overwrite;
   if (staging !== null) await checkOutput(staging.output, { overwrite });
-  const paths = errand.inputs
-    .filter((input) => input.startsWith(agentPrefix) === agentLocal)
-    .map((input) => (agentLocal ? input.slice(agentPrefix.length) : input));
-  const listed = await listInside(paths, roots, agentLocal, step);
-  const files = agentLocal ? listed.map((file) => localFile(file, agent)) : listed;
+  const files: InputFile[][] = [];
+  for (const inputs of pathsByInput(errand.outline, errand.inputs)) {
+    const paths = inputs
+      .filter((input) => input.startsWith(agentPrefix) === agentLocal)
+      .map((input) => (agentLocal ? input.slice(agentPrefix.length) : input));
+    const listed = await listInside(paths, roots, agentLocal, step);
+    files.push(agentLocal ? listed.map((file) => localFile(file, agent)) : listed);
+  }
   const planned = await cut(errand, files, step);
   step();
-  if (staging !== null) await prepareOutput(staging, overwrite, files);
+  if (staging !== null) await prepareOutput(staging, overwrite, files.flat());
   return planned;
 }
 
@@ -63,15 +67,16 @@ async function prepareOutput(
 /** Small files are spread over so many tasks for each slot there is: agents cannot hand over what is slow. */
 const tasksPerWorker = 4;
 
-async function cut(errand: PlanErrand, files: readonly InputFile[], step: () => void): Promise<Planned> {
-  const { options, agentLocal, workers, inputs } = errand;
+async function cut(errand: PlanErrand, files: readonly InputFile[][], step: () => void): Promise<Planned> {
+  const { options, agentLocal, workers, outline } = errand;
+  const inputs = pathsByInput(outline, errand.inputs).flat();
   // All inputs are of the other kind, or this machine has none of its own.
   const isOthers = !agentLocal && inputs.length > 0 && inputs.every((input) => input.startsWith(agentPrefix));
-  if (isOthers || (agentLocal && files.length === 0)) {
+  if (isOthers || (agentLocal && files.flat().length === 0)) {
     const partitions = options.partitions.map((count) => count ?? 1);
     return { kind: "planned", splits: [], sample: [], files: 0, bytes: 0, partitions };
   }
-  const plan = await planJob(outlineOf(errand.outline), {
+  const plan = await planJob(outlineOf(outline), {
     inputs: files,
     splitBytes: options.splitBytes,
     workers,
@@ -140,9 +145,18 @@ async function meansSomething(path: string): Promise<boolean> {
 }
 
 /** As the planner knows it: on the wire a delimiter is a text. */
-function outlineOf(wire: PlanErrand["outline"]): JobOutline {
-  const { input } = wire;
-  if ("tasks" in input) return { ...wire, input: { kind: "generate", tasks: input.tasks } };
+function outlineOf({ input, inputs, ...rest }: PlanErrand["outline"]): JobOutline {
+  return {
+    ...rest,
+    input: inputOf(input),
+    ...(inputs === undefined
+      ? {}
+      : { inputs: inputs.map((one) => ({ name: one.name, input: inputOf(one.input) })) }),
+  };
+}
+
+function inputOf(input: PlanErrand["outline"]["input"]): InputOutline {
+  if ("tasks" in input) return { kind: "generate", tasks: input.tasks };
   const framing =
     input.framing.kind === "delimiter"
       ? {
@@ -150,5 +164,5 @@ function outlineOf(wire: PlanErrand["outline"]): JobOutline {
           delimiter: new Uint8Array(Buffer.from(input.framing.delimiter, "base64")),
         }
       : input.framing;
-  return { ...wire, input: { ...input, framing } } as JobOutline;
+  return { ...input, framing } as InputOutline;
 }

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { systemClock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import type { Job } from "../job/define.ts";
+import { possiblePaths } from "../lifecycle/input-paths.ts";
 import type { RunOptions, RunResult } from "../lifecycle/options.ts";
 import { resolveOptions } from "../lifecycle/resolve-options.ts";
 import type { ResolvedOptions } from "../lifecycle/resolve-options.ts";
@@ -197,7 +198,7 @@ async function checkShared(
 
 /** Inputs that may be files of this machine: an output must not replace them. */
 function filesIn({ inputs }: ResolvedOptions): string[] {
-  return inputs.filter((input) => !input.startsWith("agent:"));
+  return inputs.flatMap(possiblePaths).filter((input) => !input.startsWith("agent:"));
 }
 
 /** @throws SheafError USAGE for a Job object without its file */

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { type HasInputs, pathsByInput, readInput } from "../lifecycle/input-paths.ts";
 import { refuseAddress } from "../storage/list-input.ts";
 import { isLoopback } from "../security/host-list.ts";
 import type { OutputTarget } from "../protocol/submission.ts";
@@ -9,26 +10,38 @@ const agentScheme = "agent:";
 
 /**
  * The inputs as the cluster is told of them: absolute, since it has another current directory.
+ * @param job tells the names of its inputs, when it has several
  * @param roots directories jobs may read and write by path
- * @throws SheafError USAGE for standard input; FORBIDDEN for a path outside the roots
+ * @throws SheafError USAGE as pathsByInput, and for standard input; FORBIDDEN for a path outside the roots
  */
-export function inputPlaces(inputs: readonly string[], roots: readonly string[], cwd: string): string[] {
-  return inputs.map((input) => {
-    if (input === "-") {
-      throw new SheafError("USAGE", "standard input cannot be read on a cluster", {
-        hint: "Write it to a file that the agents can read, and give that.",
-      });
-    }
-    if (input.startsWith(agentScheme)) return agentPlace(input);
-    refuseAddress(input);
-    const path = resolve(cwd, input);
-    if (isInside(globBase(path), roots)) return path;
-    throw new SheafError("FORBIDDEN", `the cluster may not read ${path}`, {
-      hint:
-        `${rootsText(roots)} Start coordinator and agents with --root DIR for a directory that all agents ` +
-        "see, or give agent:/PATH for files that lie on each agent.",
-      details: { path },
+export function inputPlaces(
+  inputs: readonly string[],
+  job: HasInputs,
+  roots: readonly string[],
+  cwd: string,
+): string[] {
+  if (job.inputs !== undefined) pathsByInput(job, inputs);
+  return inputs.map((text) => {
+    const { prefix, path } = readInput(job, text);
+    return prefix + inputPlace(path, roots, cwd);
+  });
+}
+
+function inputPlace(input: string, roots: readonly string[], cwd: string): string {
+  if (input === "-") {
+    throw new SheafError("USAGE", "standard input cannot be read on a cluster", {
+      hint: "Write it to a file that the agents can read, and give that.",
     });
+  }
+  if (input.startsWith(agentScheme)) return agentPlace(input);
+  refuseAddress(input);
+  const path = resolve(cwd, input);
+  if (isInside(globBase(path), roots)) return path;
+  throw new SheafError("FORBIDDEN", `the cluster may not read ${path}`, {
+    hint:
+      `${rootsText(roots)} Start coordinator and agents with --root DIR for a directory that all agents ` +
+      "see, or give agent:/PATH for files that lie on each agent.",
+    details: { path },
   });
 }
 

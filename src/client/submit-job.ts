@@ -8,7 +8,7 @@ import type { ResolvedOptions } from "../lifecycle/resolve-options.ts";
 import type { ClusterView } from "../protocol/job-view.ts";
 import type { JobOptions, OutputTarget, Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
-import type { JobOutline } from "../worker/messages.ts";
+import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import type { ApiClient } from "./api-client.ts";
 import { jobBlobs, uploadBlobs } from "./job-blobs.ts";
 import { inputPlaces } from "./job-places.ts";
@@ -43,7 +43,7 @@ export async function submitJob(
   const { options, resolved, loaded, cluster, target, attached, file } = request;
   const cwd = process.cwd();
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
-  const inputs = inputPlaces(resolved.inputs, cluster.roots, cwd);
+  const inputs = inputPlaces(resolved.inputs, loaded.outline, cluster.roots, cwd);
   const jobOptions = jobOptionsOf(options, resolved, loaded);
   const { blobs, named } = await jobBlobs(loaded, file);
   const call = signal === undefined ? {} : { signal };
@@ -71,26 +71,30 @@ export async function submitJob(
   return { job, name };
 }
 
-/** Bytes have no form in JSON: a delimiter goes as base64. */
 function wireOutline(outline: JobOutline): Submission["outline"] {
-  const { input, collections, aux, params } = outline;
-  const copied = {
-    ...outline,
+  const { collections, aux, params, input, inputs, ...rest } = outline;
+  return {
+    ...rest,
+    input: wireInput(input),
+    ...(inputs === undefined
+      ? {}
+      : { inputs: inputs.map((one) => ({ name: one.name, input: wireInput(one.input) })) }),
     collections: [...collections],
     aux: [...aux],
     params: { ...params },
   };
-  if (!("framing" in input)) return { ...copied, input: { kind: "generate", tasks: input.tasks } };
+}
+
+/** Bytes have no form in JSON: a delimiter goes as base64. */
+function wireInput(input: InputOutline): Submission["outline"]["input"] {
+  if (!("framing" in input)) return { kind: "generate", tasks: input.tasks };
   const { framing } = input;
   return {
-    ...copied,
-    input: {
-      ...input,
-      framing:
-        framing.kind === "delimiter"
-          ? { kind: "delimiter", delimiter: Buffer.from(framing.delimiter).toString("base64") }
-          : framing,
-    },
+    ...input,
+    framing:
+      framing.kind === "delimiter"
+        ? { kind: "delimiter", delimiter: Buffer.from(framing.delimiter).toString("base64") }
+        : framing,
   };
 }
 

@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import type { Submission } from "../protocol/submission.ts";
-import { checkInsideRoots, agentPrefix } from "./paths.ts";
+import { agentPrefix, checkInsideRoots, inputPaths } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
 
 /** @throws SheafError VERSION_MISMATCH naming both */
@@ -25,11 +25,11 @@ export function checkSubmission(
   limits: CoordinatorLimits,
   hasBlob: (hash: string) => boolean,
 ): void {
-  const { inputs, output, outline, options, bundle, sourceMap, aux } = submission;
-  for (const input of inputs) {
-    if (input.startsWith(agentPrefix)) checkAgentInput(input);
-    else checkInsideRoots(input, roots, "input");
-  }
+  const { output, outline, options, bundle, sourceMap, aux } = submission;
+  const { shared, own } = inputPaths(submission);
+  for (const path of shared) checkInsideRoots(path, roots, "input");
+  // Each agent looks at its own roots; by its text alone it must lead nowhere else.
+  for (const path of own) checkInsideRoots(path.slice(agentPrefix.length), ["/"], "input");
   if (output.kind === "shared") checkInsideRoots(output.path, roots, "output");
   if (options.partitions.length !== outline.collections.length) {
     throw new SheafError(
@@ -56,11 +56,6 @@ export function checkSubmission(
       retryable: true,
     });
   }
-}
-
-function checkAgentInput(input: string): void {
-  // Each agent looks at its own roots; by its text alone it must lead nowhere else.
-  checkInsideRoots(input.slice(agentPrefix.length), ["/"], "input");
 }
 
 function tooMany(what: string, hint: string): SheafError {

@@ -17,7 +17,7 @@ import { JobLogs } from "./job-logs.ts";
 import { newRecord } from "./job-record.ts";
 import type { JobRow, Plan, SubmissionRow } from "./job-row.ts";
 import { OutputList } from "./map-outputs.ts";
-import { agentPrefix } from "./paths.ts";
+import { inputPaths } from "./paths.ts";
 import { Results } from "./results.ts";
 import { ShuffleTally } from "../lifecycle/shuffle-tally.ts";
 import type { Addition, KeptSums } from "../lifecycle/shuffle-tally.ts";
@@ -156,8 +156,8 @@ export class ClusterJob {
 
   /** What every agent that works for it has to see: inputs that are not agents' own, and a shared output. */
   get paths(): readonly string[] {
-    const { inputs, output } = this.submission;
-    const shared = inputs.filter((input) => !input.startsWith(agentPrefix));
+    const { output } = this.submission;
+    const { shared } = inputPaths(this.submission);
     return output.kind === "shared" ? [...shared, output.path] : shared;
   }
 

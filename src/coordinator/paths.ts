@@ -1,10 +1,27 @@
 import { realpathSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, normalize, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { pathsByInput } from "../lifecycle/input-paths.ts";
+import type { Submission } from "../protocol/submission.ts";
 import { quotePath } from "../storage/fs-error.ts";
 
 /** Inputs that each agent finds on its own disk: "agent:/data/*.gz". */
 export const agentPrefix = "agent:";
+
+/**
+ * The paths of a job's inputs: those that all agents see, and those that each agent has of its own.
+ * @throws SheafError USAGE as pathsByInput
+ */
+export function inputPaths(submission: Pick<Submission, "inputs" | "outline">): {
+  readonly shared: readonly string[];
+  readonly own: readonly string[];
+} {
+  const paths = pathsByInput(submission.outline, submission.inputs).flat();
+  return {
+    shared: paths.filter((path) => !path.startsWith(agentPrefix)),
+    own: paths.filter((path) => path.startsWith(agentPrefix)),
+  };
+}
 
 /** By their texts alone. */
 export function isInside(path: string, root: string): boolean {

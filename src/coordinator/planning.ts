@@ -3,7 +3,7 @@ import { SheafError } from "../base/errors.ts";
 import { partitionsOfBytes } from "../plan/default-partitions.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
-import { agentPrefix } from "./paths.ts";
+import { inputPaths } from "./paths.ts";
 import { mayUse, unlessStalled } from "./agents.ts";
 import type { Agent } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
@@ -50,8 +50,7 @@ export class Planning {
     errandId: (agent: string) => string,
   ): string | null {
     const { inputs, output, outline } = job.submission;
-    const own = inputs.filter((input) => input.startsWith(agentPrefix));
-    const shared = inputs.filter((input) => !input.startsWith(agentPrefix));
+    const { own, shared } = inputPaths(job.submission);
     const { paths } = job;
     // Generated input has no paths: any agent can say how many tasks there are.
     const asksOne = shared.length > 0 || own.length === 0 || output.kind === "shared";
@@ -187,7 +186,10 @@ function failureOf(result: ErrandResult): TaskFailure {
   });
 }
 
-/** One list of tasks: what all agents see, then what is one agent's own, by agent and path. */
+/**
+ * One list of tasks: what all agents see, then what is one agent's own, by agent and path. Of several inputs
+ * one after the other.
+ */
 export function mergeShares(job: ClusterJob, shares: readonly Share[]): Plan {
   const { outline, options } = job.submission;
   const sorted = [...shares].sort((a, b) =>
@@ -199,14 +201,13 @@ export function mergeShares(job: ClusterJob, shares: readonly Share[]): Plan {
     only?.partitions ??
     outline.collections.map((_, index) => options.partitions[index] ?? partitionsOfBytes(bytes));
   const hasLocal = sorted.some(({ local }) => local);
+  const parts = only === undefined && outline.inputs !== undefined ? byInput(sorted, outline.inputs) : sorted;
   const agentsOf = (of: (share: Share) => { readonly length: number }): (string | null)[] =>
-    hasLocal
-      ? sorted.flatMap((share) => Array.from(of(share), () => (share.local ? share.agent : null)))
-      : [];
+    hasLocal ? parts.flatMap((share) => Array.from(of(share), () => (share.local ? share.agent : null))) : [];
   const map = only?.splits ?? new SplitList();
-  if (only === undefined) for (const { splits } of sorted) map.append(splits);
+  if (only === undefined) for (const { splits } of parts) map.append(splits);
   const sample = new SplitList();
-  for (const share of sorted) for (const split of share.sample) sample.push(split);
+  for (const share of parts) for (const split of share.sample) sample.push(split);
   return {
     map,
     sample,
@@ -225,6 +226,17 @@ export function mergeShares(job: ClusterJob, shares: readonly Share[]): Plan {
     ),
     reduceAgents: [],
   };
+}
+
+/** The shares cut by the input that their splits are of. */
+function byInput(shares: readonly Share[], inputs: readonly unknown[]): Share[] {
+  return inputs.flatMap((_, input) =>
+    shares.map((share) => ({
+      ...share,
+      splits: share.splits.ofInput(input),
+      sample: share.sample.filter((split) => split.input === input),
+    })),
+  );
 }
 
 function checkLimits(

@@ -42,6 +42,16 @@ export class SplitList {
     for (const [task, hosts] of others.#hosts) this.#hosts.set(before + task, hosts);
   }
 
+  /** Those that are of one of several inputs. */
+  ofInput(input: number): SplitList {
+    const list = new SplitList();
+    for (let task = 0; task < this.length; task++) {
+      const split = this.at(task);
+      if (split.input === input) list.push(split);
+    }
+    return list;
+  }
+
   /** The split of a task, numbered as the task. REQUIRES: there is one. */
   at(task: number): Split {
     const text = this.#linesOf(Math.floor(task / rowSplits))[task % rowSplits]!;

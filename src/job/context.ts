@@ -8,6 +8,8 @@ export interface TaskContext<P = Readonly<Record<string, unknown>>, S = unknown>
   readonly index: number;
   /** 1 for the first attempt. */
   readonly attempt: number;
+  /** Name of the input that the task reads, in a job of several (`inputs`); "" in others and outside map. */
+  readonly input: string;
   /** Path of the input file of the current record; "" outside map or for generated input. */
   readonly path: string;
   /** Byte offset of the current record in its (decompressed) file; for generated input its index. */

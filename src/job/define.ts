@@ -1,17 +1,21 @@
 import type { Aggregator } from "./aggregator.ts";
 import type { TaskContext } from "./context.ts";
 import type {
+  AggregatorInputsJob,
   AggregatorJob,
   AnyCollections,
+  AnyInputs,
+  CollectionsInputsJob,
   CollectionsJob,
   CombineFunction,
+  InputsJob,
   NotAnnotated,
   Params,
   ReduceFunction,
   SimpleJob,
 } from "./job.ts";
 import type { Key } from "./key.ts";
-import type { Input } from "./reader.ts";
+import type { Input, Reader } from "./reader.ts";
 import { checkJob } from "./validate.ts";
 import type { Writer } from "./writer.ts";
 
@@ -32,11 +36,21 @@ export interface CollectionPlan {
   readonly mapOnly: boolean;
 }
 
+/** One of several inputs, and what is made of its records. */
+export interface NamedInput extends Pick<Job, "inputName" | "map"> {
+  readonly input: Reader<unknown>;
+}
+
 /** A checked job: what `job()` returns and what the engine runs. Treat it as opaque. */
 export interface Job {
   readonly sheaf: "job";
   readonly name: string | undefined;
+  /** Of a job with several inputs the first; see jobOfInput. */
   readonly input: Input<unknown>;
+  /** "" for a job with one input. */
+  readonly inputName: string;
+  /** The inputs of a job with several, in the order they are read; none for others. */
+  readonly inputs: readonly NamedInput[];
   readonly collections: readonly CollectionPlan[];
   /** True when written with `collections`: emit is then an object of functions. */
   readonly named: boolean;
@@ -47,6 +61,15 @@ export interface Job {
   readonly aux: Readonly<Record<string, unknown>>;
   readonly expect: ((counters: Readonly<Record<string, number>>) => boolean | string) | undefined;
   readonly seed: number;
+}
+
+/**
+ * The job as tasks that read one of its inputs see it: with that reader and that map, and no other inputs.
+ * @param input its index; left out for a job with one input
+ */
+export function jobOfInput(job: Job, input = 0): Job {
+  const one = job.inputs[input];
+  return one === undefined ? job : { ...job, ...one, inputs: [] };
 }
 
 /**
@@ -65,15 +88,21 @@ export interface Job {
  * Types follow from the parts: the reader gives the record's, the reduce those that `emit` accepts.
  * @throws SheafError JOB_INVALID naming the field that is wrong
  */
-export function job<R, C extends AnyCollections<P>, P = Params, S = undefined>(
-  definition: CollectionsJob<R, C, P, S>,
+export function job<R, C extends AnyCollections<P>, P = Params, S = undefined, I extends AnyInputs = never>(
+  definition: CollectionsJob<R, C, P, S> | CollectionsInputsJob<I, C, P, S>,
 ): Job;
-export function job<R, K extends Key, V, O, P = Params, S = undefined>(
-  definition: AggregatorJob<R, K, V, O, P, S>,
+export function job<R, K extends Key, V, O, P = Params, S = undefined, I extends AnyInputs = never>(
+  definition: AggregatorJob<R, K, V, O, P, S> | AggregatorInputsJob<I, K, V, O, P, S>,
 ): Job;
-export function job<R, O, K extends Key = Key, V = NotAnnotated, P = Params, S = undefined>(
-  definition: SimpleJob<R, K, V, O, P, S>,
-): Job;
+export function job<
+  R,
+  O,
+  K extends Key = Key,
+  V = NotAnnotated,
+  P = Params,
+  S = undefined,
+  I extends AnyInputs = never,
+>(definition: SimpleJob<R, K, V, O, P, S> | InputsJob<I, K, V, O, P, S>): Job;
 export function job(definition: unknown): Job {
   return checkJob(definition);
 }

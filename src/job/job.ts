@@ -1,7 +1,7 @@
 import type { Aggregator } from "./aggregator.ts";
 import type { TaskContext } from "./context.ts";
 import type { Key } from "./key.ts";
-import type { Input } from "./reader.ts";
+import type { Input, Reader } from "./reader.ts";
 import type { Writer } from "./writer.ts";
 
 /** What `params` are without a declaration. */
@@ -109,10 +109,15 @@ export interface CollectionOptions<K extends Key, V, O, P = Params> {
   output?: Writer<K, O>;
 }
 
-interface JobCommon<R, P, S> {
+/** Readers by the names of the inputs: `{ customers: csv(), orders: jsonl<Order>() }`. */
+export type AnyInputs = Readonly<Record<string, Reader<unknown>>>;
+
+/** The records that a reader makes. */
+export type RecordOf<I> = I extends Reader<infer R> ? R : never;
+
+interface JobCommon<P, S> {
   /** Default: the job file's name. */
   name?: string;
-  input: Input<R>;
   /**
    * Called once per map attempt before its first record; what it returns is `ctx.state`. Write it above
    * `map`, so that `ctx.state` has its type there.
@@ -131,6 +136,40 @@ interface JobCommon<R, P, S> {
   seed?: number;
 }
 
+/** What a job with one input has. */
+interface OneInput<R, P, S> extends JobCommon<P, S> {
+  input: Input<R>;
+  inputs?: never;
+}
+
+/** What a job with several inputs has; `M`: what a map gives. */
+interface SeveralInputs<I extends AnyInputs, E, M, P, S> extends JobCommon<P, S> {
+  /**
+   * Readers by the name of their input, instead of `input`. Each has paths (`customers=data/c.csv` on the
+   * command line) and a map of its own. They are read in the order they stand in here.
+   */
+  inputs: I;
+  input?: never;
+  /** The map of each input, called once per record of it. */
+  map: { readonly [N in keyof I]: (record: RecordOf<I[N]>, emit: E, context: TaskContext<P, S>) => M };
+}
+
+interface SimpleCommon<K extends Key, V, O, P, S> extends CollectionOptions<K, V, O, P> {
+  collections?: never;
+  /** Called once per map attempt after its last record. */
+  teardown?: (context: TaskContext<P, S>, emit: Emit<K, V>) => void | Promise<void>;
+}
+
+export interface SimpleJob<R, K extends Key, V, O, P = Params, S = undefined>
+  extends OneInput<R, P, S>, SimpleCommon<K, V, O, P, S> {
+  /** Default: each record is a key, its value undefined. */
+  map?: (record: R, emit: Emit<K, V>, context: TaskContext<P, S>) => MapResult<K, V>;
+}
+
+/** As SimpleJob, with several inputs. */
+export interface InputsJob<I extends AnyInputs, K extends Key, V, O, P = Params, S = undefined>
+  extends SeveralInputs<I, Emit<K, V>, MapResult<K, V>, P, S>, SimpleCommon<K, V, O, P, S> {}
+
 /** A job whose reduce is an aggregator, or that has none. */
 export interface AggregatorJob<R, K extends Key, V, O, P = Params, S = undefined> extends SimpleJob<
   R,
@@ -143,13 +182,16 @@ export interface AggregatorJob<R, K extends Key, V, O, P = Params, S = undefined
   reduce?: Aggregator<V, O>;
 }
 
-export interface SimpleJob<R, K extends Key, V, O, P = Params, S = undefined>
-  extends JobCommon<R, P, S>, CollectionOptions<K, V, O, P> {
-  collections?: never;
-  /** Default: each record is a key, its value undefined. */
-  map?: (record: R, emit: Emit<K, V>, context: TaskContext<P, S>) => MapResult<K, V>;
-  /** Called once per map attempt after its last record. */
-  teardown?: (context: TaskContext<P, S>, emit: Emit<K, V>) => void | Promise<void>;
+/** As AggregatorJob, with several inputs. */
+export interface AggregatorInputsJob<
+  I extends AnyInputs,
+  K extends Key,
+  V,
+  O,
+  P = Params,
+  S = undefined,
+> extends InputsJob<I, K, V, O, P, S> {
+  reduce?: Aggregator<V, O>;
 }
 
 /**
@@ -187,13 +229,22 @@ export type EmitOf<C> = Emit<KeyOf<C>, ValueOf<C>>;
 /** The `emit` of a job with collections: a function for each. */
 export type EmitTo<C extends AnyCollections<never>> = { readonly [N in keyof C]: EmitOf<C[N]> };
 
-export interface CollectionsJob<R, C extends AnyCollections<P>, P = Params, S = undefined> extends JobCommon<
-  R,
-  P,
-  S
-> {
+interface CollectionsCommon<C extends AnyCollections<never>, P, S> {
   collections: C;
-  map: (record: R, emit: EmitTo<C>, context: TaskContext<P, S>) => void | Promise<void>;
   teardown?: (context: TaskContext<P, S>, emit: EmitTo<C>) => void | Promise<void>;
   reduce?: never;
 }
+
+export interface CollectionsJob<R, C extends AnyCollections<P>, P = Params, S = undefined>
+  extends OneInput<R, P, S>, CollectionsCommon<C, P, S> {
+  map: (record: R, emit: EmitTo<C>, context: TaskContext<P, S>) => void | Promise<void>;
+}
+
+/** As CollectionsJob, with several inputs. */
+export interface CollectionsInputsJob<
+  I extends AnyInputs,
+  C extends AnyCollections<P>,
+  P = Params,
+  S = undefined,
+>
+  extends SeveralInputs<I, EmitTo<C>, void | Promise<void>, P, S>, CollectionsCommon<C, P, S> {}

@@ -2,7 +2,7 @@ import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
 import { checkCollection, COLLECTION_FIELDS } from "./validate-collection.ts";
-import type { CollectionPlan, Job } from "./define.ts";
+import type { CollectionPlan, Job, NamedInput } from "./define.ts";
 import { findOtherThanPlainData, isPlainObject } from "./plain-data.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -10,6 +10,7 @@ type Fields = Readonly<Record<string, unknown>>;
 const JOB_FIELDS = [
   "name",
   "input",
+  "inputs",
   "map",
   "setup",
   "teardown",
@@ -22,6 +23,8 @@ const JOB_FIELDS = [
 
 /** Names become directories, and parts of flags. */
 const COLLECTION_NAME = /^[A-Za-z][\w-]*$/;
+
+const INPUT_NAME = /^[A-Za-z]\w*$/;
 
 /**
  * Checks a job definition and fills in what was left out.
@@ -48,8 +51,10 @@ export function checkJob(definition: unknown): Job {
   if (seed !== undefined && !Number.isSafeInteger(seed)) {
     throw invalid("seed", `${printValue(seed)} is no seed`, "Give an integer, or leave it out for 0.");
   }
-  checkInput(definition["input"]);
-  for (const field of ["map", "setup", "teardown", "expect"]) checkFunction(definition, field);
+  const inputs = definition["inputs"] === undefined ? [] : checkInputs(definition);
+  if (inputs.length === 0) checkInput("input", definition["input"]);
+  const functions = [...(inputs.length === 0 ? ["map"] : []), "setup", "teardown", "expect"];
+  for (const field of functions) checkFunction(field, definition[field]);
   return Object.freeze<Job>({
     sheaf: "job",
     name: name as string | undefined,
@@ -57,6 +62,9 @@ export function checkJob(definition: unknown): Job {
     collections: Object.freeze(named ? checkCollections(definition) : [checkCollection("", definition)]),
     named,
     map: definition["map"] as Job["map"],
+    ...inputs[0],
+    inputName: "",
+    inputs: Object.freeze(inputs),
     setup: definition["setup"] as Job["setup"],
     teardown: definition["teardown"] as Job["teardown"],
     params: checkParams(definition["params"]),
@@ -110,12 +118,55 @@ function checkCollections(definition: Fields): CollectionPlan[] {
   });
 }
 
-function checkInput(input: unknown): void {
+/** @throws SheafError JOB_INVALID */
+function checkInputs({ input, inputs, map }: Fields): NamedInput[] {
+  if (input !== undefined) {
+    throw invalid("inputs", "the job has an input, too", "Give one of them: input, or inputs by name.");
+  }
+  const hint = "Give readers by name: inputs: { customers: csv(), orders: jsonl() }.";
+  if (!isPlainObject(inputs)) throw invalid("inputs", `${printValue(inputs)} is no object`, hint);
+  const names = Object.keys(inputs);
+  if (names.length === 0) throw invalid("inputs", "there are none", hint);
+  for (const name of names) {
+    if (!INPUT_NAME.test(name)) {
+      const hint = 'Names stand before "=" on the command line: a letter, then letters, digits and "_".';
+      throw invalid("inputs", `${JSON.stringify(name)} is no name of an input`, hint);
+    }
+    checkInput(`inputs.${name}`, inputs[name]);
+    if (!("decoder" in (inputs[name] as object))) {
+      const hint = "Of several inputs each is read from files. Generate records in a job of their own.";
+      throw invalid(`inputs.${name}`, "generated records have no path", hint);
+    }
+  }
+  if (!isPlainObject(map)) {
+    const example = names.map((name) => `${name}(record, emit) { ... }`).join(", ");
+    const problem = map === undefined ? "it is missing" : `${printValue(map)} is one for all inputs`;
+    throw invalid("map", problem, `Give each input its own: map: { ${example} }.`);
+  }
+  checkFieldNames(map, "map", names);
+  return names.map((name) => {
+    if (!Object.hasOwn(map, name) || map[name] === undefined) {
+      throw invalid(
+        `map.${name}`,
+        "it is missing",
+        `Say what to make of a record: ${name}(record, emit) { ... }.`,
+      );
+    }
+    checkFunction(`map.${name}`, map[name]);
+    return {
+      inputName: name,
+      input: inputs[name] as NamedInput["input"],
+      map: map[name] as NamedInput["map"],
+    };
+  });
+}
+
+function checkInput(field: string, input: unknown): void {
   const hint = "Give a reader or a source, called: text(), csv(), jsonl(), generate({ ... }).";
-  if (input === undefined) throw invalid("input", "it is missing", hint);
+  if (input === undefined) throw invalid(field, "it is missing", hint);
   if (typeof input === "function") {
     throw invalid(
-      "input",
+      field,
       `${printValue(input)} is a function`,
       `Did you mean ${input.name || "it"}()? ${hint}`,
     );
@@ -124,7 +175,7 @@ function checkInput(input: unknown): void {
   const isReader = typeof fields["decoder"] === "function" && typeof fields["framing"] === "object";
   const isSource = fields["kind"] === "generate" && typeof fields["records"] === "function";
   if (typeof fields["kind"] !== "string" || !(isReader || isSource)) {
-    throw invalid("input", `${printValue(input)} is neither a reader nor a source`, hint);
+    throw invalid(field, `${printValue(input)} is neither a reader nor a source`, hint);
   }
 }
 
@@ -152,10 +203,13 @@ function checkAux(aux: unknown): Fields {
   return aux;
 }
 
-function checkFunction(fields: Fields, field: string): void {
-  const value = fields[field];
+function checkFunction(field: string, value: unknown): void {
   if (value === undefined || typeof value === "function") return;
-  throw invalid(field, `${printValue(value)} is no function`, `Write it as a method: ${field}(...) { ... }.`);
+  throw invalid(
+    field,
+    `${printValue(value)} is no function`,
+    `Write it as a method: ${field.replace(/.*\./, "")}(...) { ... }.`,
+  );
 }
 
 function checkFieldNames(fields: Fields, where: string, known: readonly string[]): void {

@@ -10,9 +10,11 @@ import type { Isolation } from "../worker/worker.ts";
 /** What a run may be told. Everything has a default; sizes take bytes or a text such as "64MiB". */
 export interface RunOptions {
   /**
-   * Files, directories and globs; "-" is standard input. Default: none (the job's source makes its records).
+   * Files, directories and globs; "-" is standard input. For a job with several inputs those of each by its
+   * name: `{ customers: "data/c.csv", orders: ["data/o/*.jsonl"] }`, or texts: `customers=data/c.csv`.
+   * Default: none (the job's source makes its records).
    */
-  readonly inputs?: string | readonly string[];
+  readonly inputs?: string | readonly string[] | Readonly<Record<string, string | readonly string[]>>;
   /**
    * Directory the output is committed to. Default: nothing is written (use `collect` to read the results).
    */

@@ -31,8 +31,8 @@ export interface JobPlan {
 
 /** What the plan follows from besides the job. */
 export interface PlanRequest {
-  /** Paths, or files that were listed before. */
-  readonly inputs: readonly (string | InputFile)[];
+  /** Of each input of the job: paths, or files that were listed before. */
+  readonly inputs: readonly (readonly (string | InputFile)[])[];
   readonly splitBytes: number | null;
   readonly workers: number;
   /** Map tasks wanted; null: from the input's size. */
@@ -55,12 +55,11 @@ const mapOnlySpread = 16;
  * records
  */
 export async function planJob(outline: JobOutline, request: PlanRequest): Promise<JobPlan> {
-  const input = inputOf(outline);
-  checkInputs(
-    input,
-    request.inputs.map((one) => (typeof one === "string" ? one : one.name)),
-  );
-  const plan = await planInput(input, request.inputs, {
+  const inputs = (outline.inputs ?? [outline]).map(inputOf);
+  const [input] = inputs;
+  if (outline.inputs === undefined) checkInput(input!, request.inputs[0] ?? []);
+  const read = inputs.map((one, index) => ({ input: one, paths: request.inputs[index] ?? [] }));
+  const plan = await planInput(read, {
     workers: request.workers,
     step: request.step,
     growing: request.growing ?? false,
@@ -69,18 +68,19 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
     ...(request.splitBytes === null ? {} : { splitBytes: request.splitBytes }),
     ...(request.mappers === null ? {} : { mappers: request.mappers }),
   });
-  const partitions = request.partitions.map((count) => count ?? defaultPartitions(input, plan.totalBytes));
+  const partitions = request.partitions.map((count) => count ?? defaultPartitions(input!, plan.totalBytes));
   const reduce = outline.collections.flatMap(({ mapOnly }, collection) =>
     mapOnly
       ? []
       : Array.from({ length: partitions[collection]! }, (_, partition) => ({ collection, partition })),
   );
-  const sample = await sampleOf(outline, input, plan, { partitions, step: request.step });
+  const sample = await sampleOf(outline, plan, { partitions, step: request.step });
+  const files = plan.inputs.flatMap((one) => one.files);
   return {
     tasks: { sample, map: plan.splits, reduce },
     partitions,
-    files: plan.files.length,
-    paths: plan.files.map((file) => file.path),
+    files: files.length,
+    paths: files.map((file) => file.path),
     bytes: plan.totalBytes,
     warnings: plan.warnings,
   };
@@ -89,17 +89,16 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
 /** The splits of the sample phase: none unless some collection is cut by key ranges. */
 async function sampleOf(
   outline: JobOutline,
-  input: Input<unknown>,
   plan: InputPlan,
   { partitions, step }: { readonly partitions: readonly number[]; readonly step: (() => void) | undefined },
 ): Promise<Split[]> {
   const ranged = outline.collections.some(({ order }, index) => order === "total" && partitions[index]! > 1);
   if (!ranged || plan.splits.length === 0) return [];
-  return [await planSample(input, plan, step)];
+  return planSample(plan, step);
 }
 
-/** The job's input as the planner needs it: nothing of it decodes, since user code is not loaded here. */
-function inputOf({ input }: JobOutline): Input<unknown> {
+/** An input as the planner needs it: nothing of it decodes, since user code is not loaded here. */
+function inputOf({ input }: Pick<JobOutline, "input">): Input<unknown> {
   if ("tasks" in input) {
     return { kind: "generate", tasks: input.tasks, records: () => [] };
   }
@@ -118,14 +117,16 @@ function inputOf({ input }: JobOutline): Input<unknown> {
   return reader;
 }
 
-function checkInputs(input: Input<unknown>, inputs: readonly string[]): void {
+function checkInput(input: Input<unknown>, paths: readonly (string | InputFile)[]): void {
   if (isSource(input)) {
-    if (inputs.length === 0) return;
-    throw new SheafError("USAGE", `this job makes its own records and takes no input (given: ${inputs[0]})`, {
+    const [first] = paths;
+    if (first === undefined) return;
+    const given = typeof first === "string" ? first : first.name;
+    throw new SheafError("USAGE", `this job makes its own records and takes no input (given: ${given})`, {
       hint: "Leave the input paths away, or give the job a reader: input: text().",
     });
   }
-  if (inputs.length > 0) return;
+  if (paths.length > 0) return;
   throw new SheafError("USAGE", `this job reads files (${input.kind}) and no input was given`, {
     hint: 'Give files, directories or globs; "-" reads standard input.',
   });

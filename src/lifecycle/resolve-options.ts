@@ -13,6 +13,7 @@ import type { RunOptions } from "./options.ts";
 
 /** RunOptions with defaults filled in and texts understood. */
 export interface ResolvedOptions {
+  /** Paths, or NAME=PATH for a job with several inputs. */
   readonly inputs: readonly string[];
   readonly output: string | null;
   readonly overwrite: boolean;
@@ -89,7 +90,7 @@ export function resolveOptions(options: RunOptions, isolation: Isolation): Resol
   const workers =
     isolation === "inline" ? 1 : wholeNumber(options.workers ?? availableParallelism(), "workers", 1, 1_024);
   return {
-    inputs: typeof options.inputs === "string" ? [options.inputs] : (options.inputs ?? []),
+    inputs: inputTexts(options.inputs ?? []),
     output,
     overwrite: options.overwrite ?? false,
     workers,
@@ -121,6 +122,19 @@ export function resolveOptions(options: RunOptions, isolation: Isolation): Resol
     partBytes: atLeast(parseSize(options.partBytes ?? limits.partBytesDefault, "partBytes"), "partBytes", 1),
     external: externalOf(options.external ?? []),
   };
+}
+
+function inputTexts(inputs: NonNullable<RunOptions["inputs"]>): readonly string[] {
+  if (typeof inputs === "string") return [inputs];
+  if (isList(inputs)) return inputs;
+  return Object.entries(inputs).flatMap(([name, paths]) =>
+    inputTexts(paths).map((path) => `${name}=${path}`),
+  );
+}
+
+/** As Array.isArray, for lists that are readonly. */
+function isList<T>(value: readonly T[] | object): value is readonly T[] {
+  return Array.isArray(value);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { hashText } from "../base/random.ts";
 import { KiB } from "../base/size.ts";
-import { type Input, isSource, type Reader } from "../job/reader.ts";
+import { type Input, isSource, type Reader, type Source } from "../job/reader.ts";
 import { type HeldRange, type InputFile, listInput } from "../storage/list-input.ts";
 import type { Split, SplitPiece } from "../task/task-spec.ts";
 import { findCompression } from "./find-compression.ts";
@@ -39,12 +39,24 @@ export interface PlanInputOptions {
   readonly step?: (() => void) | undefined;
 }
 
+/** A reader, or a source, and what it reads. */
+export interface InputPaths {
+  readonly input: Input<unknown>;
+  /** A path may also be a file that was listed before (standard input spooled to a file, named "-"). */
+  readonly paths: readonly (string | InputFile)[];
+}
+
+/** The files of an input that hold data, each as one whole piece, in order. */
+export interface InputFiles {
+  readonly input: Input<unknown>;
+  readonly files: readonly PlannedPiece[];
+}
+
 /** What the map tasks of a job read. */
 export interface InputPlan {
   /** One per map task, numbered from 0, contiguous in the order of the files. Empty when there is no data. */
   readonly splits: readonly Split[];
-  /** The files that hold data, each as one whole piece, in order; empty for generated input. */
-  readonly files: readonly PlannedPiece[];
+  readonly inputs: readonly InputFiles[];
   /** Bytes of all files as they lie on disk; 0 for generated input. */
   readonly totalBytes: number;
   /** Number of splits. */
@@ -60,52 +72,76 @@ const FILE_COST_BYTES = 64 * KiB;
 const SPLITS_MAX = 1_000_000;
 
 /**
- * Cuts an input into the splits of map tasks. Files are taken in the order of listInput; a path may also be a
- * file that was listed before (standard input spooled to a file, named "-").
+ * Cuts the inputs of a job into the splits of map tasks: one after the other, the files of each in the order of
+ * listInput. No split holds pieces of two inputs. Generated input is the only one of its job.
  * @throws SheafError INPUT_MISSING, INPUT_UNREADABLE, INPUT_CORRUPT (a ".gz" that is not gzip), USAGE
  */
 export async function planInput(
-  input: Input<unknown>,
-  paths: readonly (string | InputFile)[],
+  inputs: readonly InputPaths[],
   options: PlanInputOptions,
 ): Promise<InputPlan> {
-  if (isSource(input)) return planSource(input.tasks);
-  const files: PlannedPiece[] = [];
   const held = new Map<string, readonly HeldRange[]>();
+  const listed: ReadFiles[] = [];
+  for (const { input, paths } of inputs) {
+    if (isSource(input)) return planSource(input);
+    listed.push(await lookInto(input, await listFiles(paths, options), options, held));
+  }
+  const totalBytes = listed.flatMap(({ files }) => files).reduce((sum, file) => sum + file.fileBytes, 0);
+  const wanted = options.mappers === undefined ? undefined : Math.ceil(totalBytes / options.mappers);
+  const splitBytes = options.splitBytes ?? (wanted === undefined ? undefined : Math.max(1, wanted));
+  checkCount(listed, splitBytes);
+  const sizes = splitBytes === undefined ? taperedSizes(totalBytes, options.workers) : evenSizes(splitBytes);
+  const files = listed.reduce((sum, one) => sum + one.files.length, 0);
+  const piecesMax =
+    splitBytes === undefined ? Math.ceil(files / (options.spread ?? 1)) : Number.POSITIVE_INFINITY;
+  const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0, piecesMax, held);
+  let before = 0;
+  for (const [index, { input, files }] of listed.entries()) {
+    if (listed.length > 1) packer.begin(index);
+    for (const file of files) {
+      options.step?.();
+      if (!isSplittable(input, file) || file.fileBytes <= sizes.limit(before)) packer.add(file);
+      else {
+        const starts = sizes.starts(file.fileBytes, before);
+        for (const piece of await cut(file, input, starts, options.step)) packer.add(piece);
+      }
+      before += file.fileBytes;
+    }
+  }
+  const splits = packer.finish();
+  const unfinished = listed.reduce((sum, one) => sum + one.unfinished, 0);
+  const warnings = unfinished === 0 ? [] : [unfinishedText(unfinished)];
+  return { splits, inputs: listed, totalBytes, tasks: splits.length, warnings };
+}
+
+interface ReadFiles extends InputFiles {
+  readonly input: Reader<unknown>;
+  /** Files of which bytes are left for a later run. */
+  readonly unfinished: number;
+}
+
+/** @param held what storages know of the files is put into it */
+async function lookInto(
+  input: Reader<unknown>,
+  listed: readonly InputFile[],
+  { growing, step }: PlanInputOptions,
+  held: Map<string, readonly HeldRange[]>,
+): Promise<ReadFiles> {
+  const files: PlannedPiece[] = [];
   let unfinished = 0;
-  for (const file of await listFiles(paths, options)) {
-    options.step?.();
-    const looked = options.growing === true ? { ...file, growing: 0 } : file;
+  for (const file of listed) {
+    step?.();
+    const looked = growing === true ? { ...file, growing: 0 } : file;
     const whole = wholeFile(file, await findCompression(looked, input));
     const settled =
-      options.growing === true && whole.compression === "none" && file.bytes > 0
-        ? await settleGrowing(whole, input.framing, options.step)
+      growing === true && whole.compression === "none" && file.bytes > 0
+        ? await settleGrowing(whole, input.framing, step)
         : null;
     if (settled !== null && settled.fileBytes < file.bytes) unfinished++;
     if ((settled ?? whole).fileBytes > 0) files.push(settled ?? whole);
     if (file.held !== undefined) held.set(file.path, file.held);
   }
-  const totalBytes = files.reduce((sum, file) => sum + file.fileBytes, 0);
-  const wanted = options.mappers === undefined ? undefined : Math.ceil(totalBytes / options.mappers);
-  const splitBytes = options.splitBytes ?? (wanted === undefined ? undefined : Math.max(1, wanted));
-  checkCount(input, files, splitBytes);
-  const sizes = splitBytes === undefined ? taperedSizes(totalBytes, options.workers) : evenSizes(splitBytes);
-  const piecesMax =
-    splitBytes === undefined ? Math.ceil(files.length / (options.spread ?? 1)) : Number.POSITIVE_INFINITY;
-  const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0, piecesMax, held);
-  let before = 0;
-  for (const file of files) {
-    options.step?.();
-    if (!isSplittable(input, file) || file.fileBytes <= sizes.limit(before)) packer.add(file);
-    else {
-      const starts = sizes.starts(file.fileBytes, before);
-      for (const piece of await cut(file, input, starts, options.step)) packer.add(piece);
-    }
-    before += file.fileBytes;
-  }
-  const splits = packer.finish();
-  const warnings = unfinished === 0 ? [] : [unfinishedText(unfinished)];
-  return { splits, files, totalBytes, tasks: splits.length, warnings };
+  return { input, files, unfinished };
 }
 
 async function listFiles(
@@ -125,17 +161,14 @@ async function listFiles(
   return spooled;
 }
 
-function checkCount(
-  reader: Reader<unknown>,
-  files: readonly PlannedPiece[],
-  splitBytes: number | undefined,
-): void {
+function checkCount(listed: readonly ReadFiles[], splitBytes: number | undefined): void {
   if (splitBytes === undefined) return;
-  const tasks = files.reduce(
-    (sum, file) => sum + (isSplittable(reader, file) ? Math.ceil(file.fileBytes / splitBytes) : 1),
-    0,
-  );
-  if (tasks <= SPLITS_MAX) return;
+  const tasksOf = ({ input, files }: ReadFiles): number =>
+    files.reduce(
+      (sum, file) => sum + (isSplittable(input, file) ? Math.ceil(file.fileBytes / splitBytes) : 1),
+      0,
+    );
+  if (listed.reduce((sum, one) => sum + tasksOf(one), 0) <= SPLITS_MAX) return;
   throw new SheafError("USAGE", `a split size of ${splitBytes} makes more than ${SPLITS_MAX} tasks`, {
     hint: "Give a larger --split-size.",
   });
@@ -146,11 +179,12 @@ function unfinishedText(files: number): string {
   return `${which} bytes behind the last whole record, which --growing leaves for a later run`;
 }
 
-function planSource(tasks: number): InputPlan {
+function planSource(source: Source<unknown>): InputPlan {
+  const { tasks } = source;
   const splits = Array.from({ length: tasks }, (_, index): Split => {
     return { index, pieces: [{ kind: "generate", index, tasks }], bytes: 0 };
   });
-  return { splits, files: [], totalBytes: 0, tasks, warnings: [] };
+  return { splits, inputs: [{ input: source, files: [] }], totalBytes: 0, tasks, warnings: [] };
 }
 
 function wholeFile(file: InputFile, compression: PlannedPiece["compression"]): PlannedPiece {
@@ -187,6 +221,8 @@ class Packer {
   readonly #fileCostBytes: number;
   readonly #piecesMax: number;
   readonly #held: ReadonlyMap<string, readonly HeldRange[]>;
+  /** Which of several inputs the pieces are of. */
+  #input: number | undefined;
   #pieces: PlannedPiece[] = [];
   /** Bytes in the splits that are closed. */
   #before = 0;
@@ -203,6 +239,12 @@ class Packer {
     this.#fileCostBytes = fileCostBytes;
     this.#piecesMax = piecesMax;
     this.#held = held;
+  }
+
+  /** What is added from now on is of another input. */
+  begin(input: number): void {
+    if (this.#pieces.length > 0) this.#close();
+    this.#input = input;
   }
 
   add(piece: PlannedPiece): void {
@@ -222,8 +264,13 @@ class Packer {
 
   #close(): void {
     const hosts = nearHosts(this.#pieces, this.#held);
-    const near = hosts.length === 0 ? {} : { hosts };
-    this.#splits.push({ index: this.#splits.length, pieces: this.#pieces, bytes: this.#bytes, ...near });
+    this.#splits.push({
+      index: this.#splits.length,
+      pieces: this.#pieces,
+      bytes: this.#bytes,
+      ...(this.#input === undefined ? {} : { input: this.#input }),
+      ...(hosts.length === 0 ? {} : { hosts }),
+    });
     this.#pieces = [];
     this.#before += this.#bytes;
     this.#bytes = 0;

@@ -25,30 +25,37 @@ export const FramingSchema = Type.Union([
   Type.Object({ kind: Type.Literal("stream") }, closed),
 ]);
 
+const InputSchema = Type.Union([
+  Type.Object(
+    { kind: Type.Literal("generate"), tasks: Type.Integer({ minimum: 1, maximum: 1_000_000 }) },
+    closed,
+  ),
+  Type.Object(
+    {
+      kind: Text,
+      framing: FramingSchema,
+      needsHeader: Type.Boolean(),
+      compression: Text,
+      recordBytesMax: nullable(Type.Number()),
+      content: Type.Optional(Type.Union([Type.Literal("text"), Type.Literal("lines")])),
+      encoding: Type.Optional(
+        Type.Object({ name: Type.String({ maxLength: 50 }), strict: Type.Boolean() }, closed),
+      ),
+    },
+    closed,
+  ),
+]);
+
 /** What the coordinator, which never loads the code, knows of a job: JobOutline of worker/messages.ts. */
 export const OutlineSchema = Type.Object(
   {
     name: nullable(Text),
-    input: Type.Union([
-      Type.Object(
-        { kind: Type.Literal("generate"), tasks: Type.Integer({ minimum: 1, maximum: 1_000_000 }) },
-        closed,
-      ),
-      Type.Object(
-        {
-          kind: Text,
-          framing: FramingSchema,
-          needsHeader: Type.Boolean(),
-          compression: Text,
-          recordBytesMax: nullable(Type.Number()),
-          content: Type.Optional(Type.Union([Type.Literal("text"), Type.Literal("lines")])),
-          encoding: Type.Optional(
-            Type.Object({ name: Type.String({ maxLength: 50 }), strict: Type.Boolean() }, closed),
-          ),
-        },
-        closed,
-      ),
-    ]),
+    /** Of several the first. */
+    input: InputSchema,
+    /** In a job with several inputs, in their order: `inputs` of the submission are "NAME=PATH" then. */
+    inputs: Type.Optional(
+      Type.Array(Type.Object({ name: Name, input: InputSchema }, closed), { minItems: 1, maxItems: 1_000 }),
+    ),
     collections: Type.Array(
       Type.Object(
         {

@@ -50,6 +50,8 @@ export const SplitSchema = Type.Object(
   {
     index: Whole,
     pieces: Type.Array(SplitPieceSchema),
+    /** Index of the input it is of, when the job has several. */
+    input: Type.Optional(Whole),
     bytes: Whole,
     hosts: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 100 })),
   },

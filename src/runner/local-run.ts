@@ -28,6 +28,7 @@ import type { JobPlan } from "../lifecycle/plan-job.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { paramsOf, partitionsOf } from "../lifecycle/resolve-options.ts";
 import type { ResolvedOptions } from "../lifecycle/resolve-options.ts";
+import { pathsByInput, possiblePaths } from "../lifecycle/input-paths.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";
 import { TaskDriver } from "./task-driver.ts";
 import type { Outputs } from "../lifecycle/commit.ts";
@@ -137,7 +138,7 @@ export class LocalRun {
    */
   #prewarm(): void {
     const { inputs, workers } = this.resolved;
-    const sure = Math.min(workers, Math.max(1, workersWorth(inputs)));
+    const sure = Math.min(workers, Math.max(1, workersWorth(inputs.flatMap(possiblePaths))));
     for (let slot = 0; slot < sure; slot++) this.pool.prewarm(slot);
   }
 
@@ -156,7 +157,7 @@ export class LocalRun {
     const { output, overwrite, inputs } = this.resolved;
     const source = this.#source;
     const keep = [
-      ...inputs.filter((input) => input !== "-"),
+      ...inputs.filter((input) => input !== "-").flatMap(possiblePaths),
       ...(source.kind === "file" ? [source.path] : []),
     ];
     const checked = output === null ? Promise.resolve() : checkOutput(output, { overwrite, keep });
@@ -255,10 +256,11 @@ export class LocalRun {
     const params = paramsOf(this.#options, outline);
     const auxFiles = auxPaths(outline.aux, this.#source.kind === "file" ? this.#source.path : null);
     this.work = await makeWorkDirectory(resolved.output, this.#options.tempDirectory);
-    const stdin = resolved.inputs.includes("-")
+    const paths = pathsByInput(outline, resolved.inputs);
+    const stdin = paths.flat().includes("-")
       ? await spoolStdin(process.stdin, this.work.attempts, this.#options.signal)
       : null;
-    const inputs = resolved.inputs.map((path) => (path === "-" && stdin !== null ? stdin : path));
+    const inputs = paths.map((some) => some.map((path) => (path === "-" && stdin !== null ? stdin : path)));
     const { splitBytes, workers, mappers, growing } = resolved;
     const directory = this.work.attempts;
     let streams = 0;

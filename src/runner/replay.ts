@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { SheafError } from "../base/errors.ts";
 import type { Job } from "../job/define.ts";
+import { jobOfInput } from "../job/define.ts";
 import type { TaskContext } from "../job/context.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
@@ -167,8 +168,9 @@ function inspectorRefused(port: number, cause: unknown): SheafError {
  * The job with a conditional breakpoint at the beginning of the user function that failed, for the record
  * or key it failed on: whoever debugs stops in a frame of theirs, in the file they wrote.
  */
-function stoppingAt(job: Job, { failure }: Capsule, inspector: Inspector): Job {
+function stoppingAt(whole: Job, { failure, spec }: Capsule, inspector: Inspector): Job {
   const breakpoint = new Breakpoint(inspector);
+  const job = spec.kind === "reduce" ? whole : jobOfInput(whole, spec.split.input);
   const { map } = job;
   if (map !== undefined && failure.offset !== null) {
     breakpoint.putInto(map);

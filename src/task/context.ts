@@ -19,6 +19,7 @@ export class AttemptContext implements ReduceContext {
   readonly task: string;
   readonly index: number;
   readonly attempt: number;
+  readonly input: string;
   readonly params: Readonly<Record<string, unknown>>;
   readonly aux: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal;
@@ -44,10 +45,12 @@ export class AttemptContext implements ReduceContext {
     aux: Readonly<Record<string, unknown>>,
     services: TaskServices,
     scene: Scene,
+    input: string,
   ) {
     this.task = taskName(spec);
     this.index = spec.index;
     this.attempt = spec.attempt;
+    this.input = input;
     this.params = settings.params;
     this.aux = aux;
     this.signal = services.signal;

@@ -1,5 +1,6 @@
 import { unreachable } from "../base/errors.ts";
 import type { Job } from "../job/define.ts";
+import { jobOfInput } from "../job/define.ts";
 import { TaskMemory } from "../shuffle/memory.ts";
 import { loadAux } from "./aux.ts";
 import { AttemptContext } from "./context.ts";
@@ -21,7 +22,7 @@ import type {
 /**
  * Runs tasks of one job in this thread, one at a time. Its memory is taken once and used again by every task.
  */
-export function createTaskRunner(job: Job, settings: JobSettings): TaskRunner {
+export function createTaskRunner(whole: Job, settings: JobSettings): TaskRunner {
   let memory: TaskMemory | undefined;
   let aux: Readonly<Record<string, unknown>> | undefined;
   return {
@@ -29,12 +30,13 @@ export function createTaskRunner(job: Job, settings: JobSettings): TaskRunner {
       const scene = new Scene();
       const startedMs = performance.now();
       const cpu = process.cpuUsage();
+      const job = spec.kind === "reduce" ? whole : jobOfInput(whole, spec.split.input);
       try {
-        aux ??= await loadAux(job.aux, settings.auxFiles);
+        aux ??= await loadAux(whole.aux, settings.auxFiles);
         memory ??= new TaskMemory(settings.memoryBytes);
         memory.reset();
         const stats = emptyStats();
-        const context = new AttemptContext(spec, settings, aux, services, scene);
+        const context = new AttemptContext(spec, settings, aux, services, scene, job.inputName);
         const done = await runSpec({ job, settings, spec, services, memory, context, scene, stats });
         const used = process.cpuUsage(cpu);
         stats.elapsedMs = performance.now() - startedMs;

@@ -34,6 +34,8 @@ export type SplitPiece =
 export interface Split {
   readonly index: number;
   readonly pieces: readonly SplitPiece[];
+  /** Index into Job.inputs: which of several inputs all pieces are of. Left out: the job has one. */
+  readonly input?: number;
   /** Sum of the pieces' bytes; 0 for generated input. */
   readonly bytes: number;
   /** Hosts whose own disks hold most of it, by name or address. Left out: none is nearer than another. */

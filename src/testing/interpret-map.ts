@@ -4,6 +4,7 @@ import { printValue } from "../base/print-value.ts";
 import { ValueEncoder } from "../codec/value-codec.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import type { Job } from "../job/define.ts";
+import { jobOfInput } from "../job/define.ts";
 import { copyKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import { isPlainObject } from "../job/plain-data.ts";
@@ -16,6 +17,8 @@ export type Pair = readonly [key: Key, value: unknown];
 /** A record and its place, as ctx.path and ctx.offset tell it. */
 export interface PlacedRecord {
   readonly record: unknown;
+  /** Index of the input it is of, the same in all of a task; left out for a job with one input. */
+  readonly input?: number;
   readonly path: string;
   readonly offset: number;
 }
@@ -25,11 +28,12 @@ export type MapOutputs = readonly (readonly Pair[])[];
 
 /** Runs one map task over its records: setup, map, teardown. */
 export async function interpretMap(
-  job: Job,
+  whole: Job,
   index: number,
-  records: Iterable<PlacedRecord>,
+  records: readonly PlacedRecord[],
   counters: Counters,
 ): Promise<MapOutputs> {
+  const job = jobOfInput(whole, records[0]?.input);
   const task: Task = { kind: "map", index, path: "", offset: 0, state: undefined };
   const context = contextOf(job, task, counters, () => {});
   const outputs: Pair[][] = job.collections.map(() => []);

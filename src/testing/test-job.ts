@@ -5,6 +5,7 @@ import type { Random } from "../base/random.ts";
 import { seededRandom } from "../base/random.ts";
 import type { Job } from "../job/define.ts";
 import { plainKey } from "../job/descending.ts";
+import { isPlainObject } from "../job/plain-data.ts";
 import { isSource } from "../job/reader.ts";
 import { findDifference } from "./compare-results.ts";
 import type { MapOutputs, Pair, PlacedRecord } from "./interpret-map.ts";
@@ -12,13 +13,14 @@ import type { ReduceWay, Results } from "./interpret.ts";
 import { mapAll, plainWay, reduceAll } from "./interpret.ts";
 import type { Counters } from "./user-code.ts";
 
-/**
- * Records, as the job's reader would give them; with a path if ctx.path matters. ctx.offset is their index.
- */
-export type TestInput =
+/** Records, as a reader would give them; with a path if ctx.path matters. ctx.offset is their index. */
+export type TestRecords =
   | Iterable<unknown>
   | AsyncIterable<unknown>
   | { readonly records: Iterable<unknown> | AsyncIterable<unknown>; readonly path?: string };
+
+/** The records of the job's input; for a job with several inputs those of each by its name. */
+export type TestInput = TestRecords | Readonly<Record<string, TestRecords>>;
 
 export interface TestJobOptions {
   /** Decides splits, partitions, places to combine and orders. A failure tells it. Default 0. */
@@ -103,9 +105,11 @@ export async function testJob(
   const tasks = await readTasks(tested, input);
   const counters: Counters = new Map();
   const whole = await mapAll(tested, tasks, counters);
+  // Of several inputs none has a task without records: it would not be known whose it is.
+  const isTask = (records: readonly PlacedRecord[]): boolean => job.inputs.length === 0 || records.length > 0;
   // Generated input has the tasks it says; everything else can be cut anywhere.
   const splitAnew = (chance: Random): PlacedRecord[][] =>
-    input === undefined ? tasks : split(tasks.flat(), chance);
+    input === undefined ? tasks : tasks.flatMap((task) => split(task, chance)).filter(isTask);
   const plain = plainWay();
   const expected = await reduceAll(tested, whole, plainWay, counters);
 
@@ -154,18 +158,43 @@ function prepare(job: Job, options: TestJobOptions): Job {
 
 /** The records of each map task there would be without splitting. */
 async function readTasks(job: Job, input: TestInput | undefined): Promise<PlacedRecord[][]> {
+  if (job.inputs.length > 0) return readInputs(job.inputs, input);
   if (input === undefined) return generateTasks(job);
+  return [await place(...recordsOf(input))];
+}
+
+async function readInputs(inputs: Job["inputs"], given: TestInput | undefined): Promise<PlacedRecord[][]> {
+  const names = inputs.map(({ inputName }) => inputName);
+  const byName: Readonly<Record<string, unknown>> = isPlainObject(given) ? given : {};
+  const wrong =
+    names.find((name) => !Object.hasOwn(byName, name)) ??
+    Object.keys(byName).find((name) => !names.includes(name));
+  if (wrong !== undefined) {
+    const problem = names.includes(wrong) ? "there are no records for" : "the job has no";
+    throw new SheafError("USAGE", `testJob: ${problem} input "${wrong}"`, {
+      hint: `Give those of each: testJob(job, { ${names.map((name) => `${name}: [...]`).join(", ")} }).`,
+    });
+  }
+  const tasks: PlacedRecord[][] = [];
+  for (const [input, name] of names.entries()) {
+    const placed = await place(...recordsOf(byName[name] as TestRecords));
+    if (placed.length > 0) tasks.push(placed.map((one) => ({ ...one, input })));
+  }
+  return tasks;
+}
+
+function recordsOf(input: TestInput): [records: AsyncIterable<unknown>, path: string] {
   const isBare = typeof input === "object" && (Symbol.iterator in input || Symbol.asyncIterator in input);
   const { records, path = "records" } = isBare
     ? { records: input }
-    : (input as { records: Iterable<unknown> });
+    : (input as { records: Iterable<unknown>; path?: string });
   const isList = typeof records === "object" && records !== null;
   if (!isList || !(Symbol.iterator in records || Symbol.asyncIterator in records)) {
     throw new SheafError("USAGE", `testJob: ${printValue(input)} is no list of records`, {
       hint: "Give an array of what the job's reader would make: testJob(job, ['a line', 'another']).",
     });
   }
-  return [await place(records as AsyncIterable<unknown>, path)];
+  return [records as AsyncIterable<unknown>, path];
 }
 
 async function generateTasks(job: Job): Promise<PlacedRecord[][]> {

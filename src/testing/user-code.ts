@@ -28,6 +28,7 @@ export function contextOf(job: Job, task: Task, counters: Counters, emit: EmitRe
     task: name,
     index: task.index,
     attempt: 1,
+    input: job.inputName,
     get path() {
       return task.path;
     },

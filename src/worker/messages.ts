@@ -4,23 +4,28 @@ import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/tas
 import type { InjectedFault } from "./fault-injection.ts";
 import type { Trace } from "./trace.ts";
 
+export type InputOutline =
+  | { readonly kind: "generate"; readonly tasks: number }
+  | {
+      readonly kind: string;
+      readonly framing: Framing;
+      readonly needsHeader: boolean;
+      readonly compression: Compression | "auto" | "none";
+      readonly recordBytesMax: number | null;
+      readonly content?: "text" | "lines";
+      readonly encoding?: { readonly name: string; readonly strict: boolean };
+    };
+
 /**
  * What the coordinating thread knows of a job. User code itself is loaded and run in workers only. Plain
  * data.
  */
 export interface JobOutline {
   readonly name: string | null;
-  readonly input:
-    | { readonly kind: "generate"; readonly tasks: number }
-    | {
-        readonly kind: string;
-        readonly framing: Framing;
-        readonly needsHeader: boolean;
-        readonly compression: Compression | "auto" | "none";
-        readonly recordBytesMax: number | null;
-        readonly content?: "text" | "lines";
-        readonly encoding?: { readonly name: string; readonly strict: boolean };
-      };
+  /** Of several the first. */
+  readonly input: InputOutline;
+  /** In a job with several inputs, in their order. */
+  readonly inputs?: readonly { readonly name: string; readonly input: InputOutline }[];
   readonly collections: readonly {
     readonly name: string;
     readonly partitions: number | null;

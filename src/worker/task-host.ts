@@ -1,6 +1,7 @@
 import { SheafError, errorCharsMax, plainError } from "../base/errors.ts";
 import { cutText, printValue } from "../base/print-value.ts";
 import type { Job } from "../job/define.ts";
+import { jobOfInput } from "../job/define.ts";
 import { isSource } from "../job/reader.ts";
 import { auxFiles } from "../task/aux.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
@@ -9,7 +10,7 @@ import { failureOfThrown, taskFailure } from "./failure.ts";
 import { faultFor } from "./fault-injection.ts";
 import type { InjectedFault } from "./fault-injection.ts";
 import { injectFault } from "./injected-fault.ts";
-import type { FromWorker, JobOutline, ToWorker } from "./messages.ts";
+import type { FromWorker, InputOutline, JobOutline, ToWorker } from "./messages.ts";
 import { OutputCapture } from "./output-capture.ts";
 import { tracedJob } from "./trace.ts";
 import type { Trace } from "./trace.ts";
@@ -191,7 +192,8 @@ export class TaskHost {
     const createTaskRunner = await this.#engine;
     const settings = withDefaultParams(this.#job, this.#settings);
     if (trace !== null && spec.kind === "map") {
-      const traced = tracedJob(this.#job, spec, trace, this.#options.board, () => this.#options.written());
+      const job = jobOfInput(this.#job, spec.split.input);
+      const traced = tracedJob(job, spec, trace, this.#options.board, () => this.#options.written());
       return createTaskRunner(traced, settings);
     }
     this.#runner ??= createTaskRunner(this.#job, settings);
@@ -265,21 +267,25 @@ function ranUserCode(spec: TaskSpec, result: TaskResult): boolean {
   return spec.kind !== "reduce" || result.kind !== "success" || result.stats.groups > 0;
 }
 
+function inputOutline(input: Job["input"]): InputOutline {
+  if (isSource(input)) return { kind: "generate", tasks: input.tasks };
+  return {
+    kind: input.kind,
+    framing: input.framing,
+    needsHeader: input.needsHeader ?? false,
+    compression: input.compression ?? "auto",
+    recordBytesMax: input.recordBytesMax ?? null,
+    ...(input.content === undefined ? {} : { content: input.content }),
+    ...(input.encoding === undefined ? {} : { encoding: input.encoding }),
+  };
+}
+
 export function outlineOf(job: Job): JobOutline {
-  const input = job.input;
+  const inputs = job.inputs.map(({ inputName, input }) => ({ name: inputName, input: inputOutline(input) }));
   return {
     name: job.name ?? null,
-    input: isSource(input)
-      ? { kind: "generate", tasks: input.tasks }
-      : {
-          kind: input.kind,
-          framing: input.framing,
-          needsHeader: input.needsHeader ?? false,
-          compression: input.compression ?? "auto",
-          recordBytesMax: input.recordBytesMax ?? null,
-          ...(input.content === undefined ? {} : { content: input.content }),
-          ...(input.encoding === undefined ? {} : { encoding: input.encoding }),
-        },
+    input: inputOutline(job.input),
+    ...(inputs.length === 0 ? {} : { inputs }),
     collections: job.collections.map(({ name, partitions, order, mapOnly }) => ({
       name,
       partitions: partitions ?? null,

@@ -82,8 +82,10 @@ test("garbage behind a gzip member is found at any place in the reads", async (t
 test("a name that promises gzip and content that is not is an error at planning", async (t) => {
   for (const content of ["plain text\n", ""]) {
     const path = file(t, content, "input.gz");
-    await assert.rejects(planInput(text(), [path], { workers: 1 }), { code: "INPUT_CORRUPT" });
-    const asIs = await planInput(text({ compression: "none" }), [path], { workers: 1 });
+    await assert.rejects(planInput([{ input: text(), paths: [path] }], { workers: 1 }), {
+      code: "INPUT_CORRUPT",
+    });
+    const asIs = await planInput([{ input: text({ compression: "none" }), paths: [path] }], { workers: 1 });
     assert.equal(asIs.totalBytes, content.length);
   }
 });

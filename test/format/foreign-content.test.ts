@@ -40,7 +40,7 @@ test("content that is no text is named before any task begins, with what to do",
     for (const reader of [text(), text({ invalid: "replace" }), csv(), jsonl()]) {
       const path = file(t, content);
       await assert.rejects(
-        planInput(reader, [path], { workers: 1 }),
+        planInput([{ input: reader, paths: [path] }], { workers: 1 }),
         (error: Error & { code?: string; hint?: string }) => {
           assert.equal(error.code, "INPUT_UNREADABLE");
           assert.ok(error.message.startsWith(`${path} is ${name}`), error.message);
@@ -81,7 +81,7 @@ test("text that begins like one of them is text", async (t) => {
     "",
   ];
   for (const content of alike) {
-    const plan = await planInput(text(), [file(t, content)], { workers: 1 });
+    const plan = await planInput([{ input: text(), paths: [file(t, content)] }], { workers: 1 });
     assert.equal(plan.totalBytes, content.length);
   }
 });
@@ -94,7 +94,10 @@ test("a tar archive, plain and inside gzip, and what was compressed twice", asyn
     const name = `${format}.tar`;
     execFileSync("tar", [`--format=${format}`, "-cf", name, "rows.csv"], { cwd: here });
     const tar = readFileSync(join(here, name));
-    await assert.rejects(planInput(text(), [join(here, name)], { workers: 1 }), /is a tar archive, which/);
+    await assert.rejects(
+      planInput([{ input: text(), paths: [join(here, name)] }], { workers: 1 }),
+      /is a tar archive, which/,
+    );
     const packed = file(t, gzipSync(tar), "packed.tgz");
     await assert.rejects(
       async () => read(text(), await pieces(packed, text(), 1000)),

@@ -40,7 +40,7 @@ export async function pieces(
   reader: Reader<unknown>,
   splitBytes: number,
 ): Promise<FilePiece[]> {
-  const plan = await planInput(reader, [path], { workers: 1, splitBytes });
+  const plan = await planInput([{ input: reader, paths: [path] }], { workers: 1, splitBytes });
   return plan.splits.flatMap((split) => split.pieces).filter((piece) => piece.kind === "file");
 }
 

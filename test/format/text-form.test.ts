@@ -18,7 +18,7 @@ import { badOf, directory, read } from "./support.ts";
 async function planned<R>(t: TestContext, reader: Reader<R>, content: string | Uint8Array, splitBytes = 1e6) {
   const path = join(directory(t), "in.txt");
   writeFileSync(path, content);
-  const plan = await planInput(reader, [path], { workers: 1, splitBytes });
+  const plan = await planInput([{ input: reader, paths: [path] }], { workers: 1, splitBytes });
   const pieces = plan.splits.flatMap((split) => split.pieces).filter((piece) => piece.kind === "file");
   return read(reader, pieces, { batchBytes: 50 });
 }

@@ -79,7 +79,7 @@ test("a file of nothing but a skippable frame is empty; bytes behind the last fr
 test("frames with a dictionary, or a window that cannot be met, say what they need", async (t) => {
   const content = LINES(10);
   const withDictionary = frame({ window: null, sizeFlag: 2, dictionary: 77_000, blocks: [content] });
-  const plan = planInput(text(), [file(t, withDictionary)], { workers: 1 });
+  const plan = planInput([{ input: text(), paths: [file(t, withDictionary)] }], { workers: 1 });
   await assert.rejects(plan, { code: "INPUT_UNREADABLE", message: /at byte 0 needs dictionary 77000/ });
   const later = Buffer.concat([frame({ window: [20, 0], sizeFlag: 2, blocks: [content] }), withDictionary]);
   const at = later.length - withDictionary.length;
@@ -90,7 +90,7 @@ test("frames with a dictionary, or a window that cannot be met, say what they ne
   // One segment of 3 GiB, by what its header says.
   const large = frame({ window: null, sizeFlag: 3, blocks: [content] });
   large.writeBigUInt64LE(3n * 1024n ** 3n, 5);
-  await assert.rejects(planInput(text(), [file(t, large)], { workers: 1 }), {
+  await assert.rejects(planInput([{ input: text(), paths: [file(t, large)] }], { workers: 1 }), {
     code: "INPUT_UNREADABLE",
     message: /needs a window of 3 GiB, sheaf reads up to 128 MiB/,
   });

@@ -43,7 +43,7 @@ test("small files are packed in order, big ones cut evenly", async (t) => {
   const cwd = directory(t);
   for (let i = 0; i < 5; i++) writeFileSync(join(cwd, `s${i}`), "x".repeat(100_000));
   writeFileSync(join(cwd, "t"), "y".repeat(1_000_000));
-  const plan = await planInput(text(), ["."], { workers: 2, splitBytes: 400_000, cwd });
+  const plan = await planInput([{ input: text(), paths: ["."] }], { workers: 2, splitBytes: 400_000, cwd });
   assert.deepEqual(shape(plan), [
     ["s0 0-100000", "s1 0-100000"],
     ["s2 0-100000", "s3 0-100000"],
@@ -56,7 +56,7 @@ test("small files are packed in order, big ones cut evenly", async (t) => {
     plan.splits.map(({ index }) => index),
     [0, 1, 2, 3, 4, 5],
   );
-  assert.deepEqual([plan.totalBytes, plan.tasks, plan.files.length], [1_500_000, 6, 6]);
+  assert.deepEqual([plan.totalBytes, plan.tasks, plan.inputs[0]!.files.length], [1_500_000, 6, 6]);
 });
 
 test("as many map tasks as are wanted are made, where the files come out even", async (t) => {
@@ -69,7 +69,11 @@ test("as many map tasks as are wanted are made, where the files come out even", 
     [6000, 6000],
     [1_000_000, 6000],
   ] as const) {
-    assert.equal((await planInput(text(), ["."], { workers: 9, mappers, cwd })).tasks, tasks, `${mappers}`);
+    assert.equal(
+      (await planInput([{ input: text(), paths: ["."] }], { workers: 9, mappers, cwd })).tasks,
+      tasks,
+      `${mappers}`,
+    );
   }
 });
 
@@ -85,7 +89,7 @@ test("a split is near the hosts that hold at least half of it, where the storage
     { start: 1_000, end: 1_600, hosts: ["b", "c"] },
     { start: 1_600, end: 2_000, hosts: ["c", "d"] },
   ]);
-  const plan = await planInput(text(), [big], { workers: 1, splitBytes: 1_000 });
+  const plan = await planInput([{ input: text(), paths: [big] }], { workers: 1, splitBytes: 1_000 });
   assert.deepEqual(shape(plan), [["big 0-1000"], ["big 1000-2000"], ["big 2000-3000"]]);
   assert.deepEqual(
     plan.splits.map(({ hosts }) => hosts),
@@ -94,12 +98,12 @@ test("a split is near the hosts that hold at least half of it, where the storage
   const whole = (name: string, hosts?: readonly string[]): InputFile =>
     listed(name, 100_000, hosts === undefined ? undefined : [{ start: 0, end: 100_000, hosts }]);
   const files = [whole("s", ["a"]), whole("t", ["b", "c"]), whole("u", ["c"]), whole("v")];
-  const packed = await planInput(text(), files, { workers: 1, splitBytes: 1_000_000 });
+  const packed = await planInput([{ input: text(), paths: files }], { workers: 1, splitBytes: 1_000_000 });
   assert.deepEqual(
     packed.splits.map(({ hosts }) => hosts),
     [["c"]],
   );
-  const unknown = await planInput(text(), [whole("w")], { workers: 1 });
+  const unknown = await planInput([{ input: text(), paths: [whole("w")] }], { workers: 1 });
   assert.deepEqual(
     unknown.splits.map((split) => Object.hasOwn(split, "hosts")),
     [false],
@@ -111,33 +115,40 @@ test("compressed and stream files are one piece each, empty files none", async (
   writeFileSync(join(cwd, "a"), gzipSync("x".repeat(1000), { level: 0 }));
   writeFileSync(join(cwd, "b"), "y".repeat(1000));
   writeFileSync(join(cwd, "c"), "");
-  assert.deepEqual((await planInput(wholeFile(), ["."], { workers: 1, splitBytes: 10, cwd })).tasks, 2);
-  const plan = await planInput(text(), ["a", "c"], { workers: 1, splitBytes: 10, cwd });
+  assert.deepEqual(
+    (await planInput([{ input: wholeFile(), paths: ["."] }], { workers: 1, splitBytes: 10, cwd })).tasks,
+    2,
+  );
+  const plan = await planInput([{ input: text(), paths: ["a", "c"] }], { workers: 1, splitBytes: 10, cwd });
   assert.equal(plan.tasks, 1);
-  const none = await planInput(text(), ["c"], { workers: 1, cwd });
+  const none = await planInput([{ input: text(), paths: ["c"] }], { workers: 1, cwd });
   assert.deepEqual([none.tasks, none.totalBytes, none.splits], [0, 0, []]);
 });
 
 test("a file that was listed before keeps its name: standard input", async (t) => {
   const { path, fileBytes, mtimeMs } = await whole(file(t, "spooled\n"));
-  const plan = await planInput(text(), [{ path, name: "-", bytes: fileBytes, mtimeMs }], { workers: 1 });
+  const plan = await planInput([{ input: text(), paths: [{ path, name: "-", bytes: fileBytes, mtimeMs }] }], {
+    workers: 1,
+  });
   assert.deepEqual(shape(plan), [["- 0-8"]]);
 });
 
 test("generated input has a split per task; partitions come from the input alone", async () => {
   const source = generate({ tasks: 20, records: () => [] });
-  const plan = await planInput(source, [], { workers: 1 });
+  const plan = await planInput([{ input: source, paths: [] }], { workers: 1 });
   assert.deepEqual(shape(plan)[19], ["19/20"]);
   assert.equal(defaultPartitions(source, 0), 8);
   assert.equal(defaultPartitions(text(), 0), 1);
   assert.equal(defaultPartitions(text(), 300 * 1024 * 1024), 3);
   assert.equal(defaultPartitions(text(), 1e15), 1000);
-  assert.equal((await planSample(source, plan)).pieces.length, 1);
+  assert.equal((await planSample(plan))[0]!.pieces.length, 1);
 });
 
 test("a split size that would make millions of tasks is refused", async (t) => {
   const path = file(t, Buffer.alloc(1_100_000));
-  await assert.rejects(planInput(text(), [path], { workers: 1, splitBytes: 1 }), { code: "USAGE" });
+  await assert.rejects(planInput([{ input: text(), paths: [path] }], { workers: 1, splitBytes: 1 }), {
+    code: "USAGE",
+  });
 });
 
 test("a split size means nothing to files that cannot be split: each is a task of its own", async (t) => {
@@ -160,16 +171,16 @@ test("the sample is spread over the files and does not depend on the split size"
   writeFileSync(join(cwd, "b.csv"), line.repeat(10_000));
   const reader = csv({ header: false });
   const sampleOf = async (splitBytes: number): Promise<unknown> =>
-    planSample(reader, await planInput(reader, ["."], { workers: 1, splitBytes, cwd }));
-  const sample = await planSample(reader, await planInput(reader, ["."], { workers: 3, cwd }));
-  assert.deepEqual(await sampleOf(700_001), sample);
-  assert.equal(sample.pieces.length, 64);
-  const pieces = sample.pieces.filter((piece) => piece.kind === "file");
+    planSample(await planInput([{ input: reader, paths: ["."] }], { workers: 1, splitBytes, cwd }));
+  const [sample] = await planSample(await planInput([{ input: reader, paths: ["."] }], { workers: 3, cwd }));
+  assert.deepEqual(await sampleOf(700_001), [sample]);
+  assert.equal(sample!.pieces.length, 64);
+  const pieces = sample!.pieces.filter((piece) => piece.kind === "file");
   assert.equal(new Set(pieces.map(({ path }) => path)).size, 2);
   const { records, bad } = await read(reader, pieces);
   assert.deepEqual(bad, []);
   assert.ok(records.every((fields) => fields.length === 2 && fields[1] === `b\n${"c".repeat(90)}`));
   assert.ok(records.length > 64 * 600);
-  const small = await planInput(text(), ["b.csv"], { workers: 1, splitBytes: 1000, cwd });
-  assert.equal((await planSample(text(), small)).bytes, small.totalBytes);
+  const small = await planInput([{ input: text(), paths: ["b.csv"] }], { workers: 1, splitBytes: 1000, cwd });
+  assert.equal((await planSample(small))[0]!.bytes, small.totalBytes);
 });

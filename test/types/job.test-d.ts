@@ -358,3 +358,104 @@ export const annotatedEmit = job({
   },
   reduce: sum(),
 });
+
+declare function orderLines(): Reader<{ customer: number; amount: number }>;
+
+export const joined = job({
+  inputs: { customers: rows(), orders: orderLines(), notes: text() },
+  setup: () => new Map<string, number>(),
+  params: { least: 3 },
+  map: {
+    customers(row, emit, ctx) {
+      expectType<{ city: string; age: number }>()(row, true);
+      expectType<Map<string, number>>()(ctx.state, true);
+      expectType<number>()(ctx.params.least, true);
+      expectType<string>()(ctx.input, true);
+      emit(row.age, ["name", row.city]);
+      // @ts-expect-error keys are numbers, as reduce says
+      emit(row.city, ["name", row.city]);
+    },
+    orders(order, emit) {
+      expectType<{ customer: number; amount: number }>()(order, true);
+      emit(order.customer, ["amount", order.amount]);
+      // @ts-expect-error no such side
+      emit(order.customer, ["amount", "1"]);
+      // @ts-expect-error that is a field of the other input
+      emit(order.age, ["amount", 1]);
+    },
+    notes: (line, emit) => emit(line.length, ["name", line]),
+  },
+  *reduce(_id: number, sides: Iterable<readonly ["name", string] | readonly ["amount", number]>) {
+    for (const side of sides) yield side[1];
+  },
+  teardown(ctx, emit) {
+    emit(ctx.state.size, ["name", "all"]);
+    // @ts-expect-error keys are numbers
+    emit("a", ["name", "all"]);
+  },
+});
+
+export const joinedSums = job({
+  inputs: { customers: rows(), orders: orderLines() },
+  map: {
+    customers(row, emit) {
+      emit(row.city, row.age);
+      // @ts-expect-error a sum takes numbers
+      emit(row.city, row.city);
+    },
+    *orders(order) {
+      yield [order.customer, order.amount] as const;
+    },
+  },
+  reduce: sum(),
+});
+
+export const joinedCollections = job({
+  inputs: { customers: rows(), orders: orderLines() },
+  collections: { ages: { reduce: mean() }, seen: { reduce: count() } },
+  map: {
+    customers(row, emit) {
+      emit.ages(row.city, row.age);
+      // @ts-expect-error a mean takes numbers
+      emit.ages(row.city, row.city);
+    },
+    orders: (order, emit) => emit.seen(order.customer),
+  },
+});
+
+export const noMapOfOrders = job({
+  inputs: { customers: rows(), orders: orderLines() },
+  // @ts-expect-error each input has its map
+  map: { customers: (row, emit) => emit(row.city, 1) },
+  reduce: sum(),
+});
+
+export const mapOfNoInput = job({
+  inputs: { customers: rows() },
+  map: {
+    customers: (row, emit) => emit(row.city, 1),
+    // @ts-expect-error no such input
+    orders: () => {},
+  },
+  reduce: sum(),
+});
+
+// @ts-expect-error each input has a map of its own
+export const oneMapForSeveral = job({
+  inputs: { customers: rows(), orders: orderLines() },
+  map: () => {},
+  reduce: sum(),
+});
+
+export const generatedAmongSeveral = job({
+  // @ts-expect-error only readers have paths
+  inputs: { customers: rows(), made: numbers() },
+  map: { customers: () => {}, made: () => {} },
+  reduce: sum(),
+});
+
+// @ts-expect-error either one or several
+export const inputAndInputs = job({ input: text(), inputs: { a: text() }, map: { a: () => {} } });
+
+// @ts-expect-error nothing is read
+export const noInput = job({ reduce: count() });

@@ -1,3 +1,4 @@
+import { possiblePaths } from "../../lifecycle/input-paths.ts";
 import type { RunEvent } from "../../lifecycle/events.ts";
 import type { RunOptions, RunResult } from "../../lifecycle/options.ts";
 import { clusterUrl, meansInline } from "../cluster-connection.ts";
@@ -39,7 +40,7 @@ export async function run(invocation: Invocation<typeof runFlags>): Promise<Exit
   const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
   const stop = stopOnSignal(reporter, world);
   const delivery = await prepareDelivery(flags, world.cwd);
-  if (inputs.includes("-") && world.stdinIsTerminal()) {
+  if (inputs.flatMap(possiblePaths).includes("-") && world.stdinIsTerminal()) {
     reporter.say("reading what you type; Ctrl-D on a line of its own ends it");
   }
   let result: RunResult | undefined;
