@@ -14,9 +14,11 @@ export type { Aggregator, NumericState } from "./job/aggregator.ts";
 export type { TaskContext } from "./job/context.ts";
 export type {
   CollectionOptions,
+  CollectionsInputsJob,
   CollectionsJob,
   CombineFunction,
   Emit,
+  InputsJob,
   MapResult,
   ReduceContext,
   ReduceFunction,

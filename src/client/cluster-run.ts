@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { systemClock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import type { Job } from "../job/define.ts";
-import { possiblePaths } from "../lifecycle/input-paths.ts";
+import { pathsByInput } from "../lifecycle/input-paths.ts";
 import type { RunOptions, RunResult } from "../lifecycle/options.ts";
 import { resolveOptions } from "../lifecycle/resolve-options.ts";
 import type { ResolvedOptions } from "../lifecycle/resolve-options.ts";
@@ -104,7 +104,8 @@ async function runAttached(
         cluster.roots,
       );
       if (target.kind === "shared") await checkShared(target, options);
-      else if (output !== null) await checkOutput(output, { overwrite, keep: [file, ...filesIn(resolved)] });
+      else if (output !== null)
+        await checkOutput(output, { overwrite, keep: [file, ...filesIn(resolved, loaded)] });
       const request = { file, options, resolved, cluster, loaded, target, attached: true };
       submitted = await submitJob(api, request, signal);
       relay.submitted();
@@ -197,8 +198,10 @@ async function checkShared(
 }
 
 /** Inputs that may be files of this machine: an output must not replace them. */
-function filesIn({ inputs }: ResolvedOptions): string[] {
-  return inputs.flatMap(possiblePaths).filter((input) => !input.startsWith("agent:"));
+function filesIn({ inputs }: ResolvedOptions, { outline }: LoadedJob): string[] {
+  return pathsByInput(outline, inputs)
+    .flat()
+    .filter((path) => !path.startsWith("agent:"));
 }
 
 /** @throws SheafError USAGE for a Job object without its file */

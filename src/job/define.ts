@@ -1,3 +1,4 @@
+import { SheafError } from "../base/errors.ts";
 import type { Aggregator } from "./aggregator.ts";
 import type { TaskContext } from "./context.ts";
 import type {
@@ -68,8 +69,10 @@ export interface Job {
  * @param input its index; left out for a job with one input
  */
 export function jobOfInput(job: Job, input = 0): Job {
+  if (job.inputs.length === 0) return job;
   const one = job.inputs[input];
-  return one === undefined ? job : { ...job, ...one, inputs: [] };
+  if (one === undefined) throw new SheafError("INTERNAL", `the job has no input ${input}`);
+  return { ...job, ...one, inputs: [] };
 }
 
 /**

@@ -72,8 +72,8 @@ const FILE_COST_BYTES = 64 * KiB;
 const SPLITS_MAX = 1_000_000;
 
 /**
- * Cuts the inputs of a job into the splits of map tasks: one after the other, the files of each in the order of
- * listInput. No split holds pieces of two inputs. Generated input is the only one of its job.
+ * Cuts the inputs of a job into the splits of map tasks: one after the other, the files of each in the order
+ * of listInput. No split holds pieces of two inputs. Generated input is the only one of its job.
  * @throws SheafError INPUT_MISSING, INPUT_UNREADABLE, INPUT_CORRUPT (a ".gz" that is not gzip), USAGE
  */
 export async function planInput(

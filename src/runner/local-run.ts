@@ -157,7 +157,7 @@ export class LocalRun {
     const { output, overwrite, inputs } = this.resolved;
     const source = this.#source;
     const keep = [
-      ...inputs.filter((input) => input !== "-").flatMap(possiblePaths),
+      ...inputs.filter((input) => input !== "-"),
       ...(source.kind === "file" ? [source.path] : []),
     ];
     const checked = output === null ? Promise.resolve() : checkOutput(output, { overwrite, keep });

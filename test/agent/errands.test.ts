@@ -140,7 +140,7 @@ test("an agent knows files by the same places as a run on one machine: --sample 
   const placesOf = (splits: readonly { readonly pieces: readonly unknown[] }[]): unknown[] =>
     splits.flatMap((split) => split.pieces).map((piece) => (piece as { place?: number }).place);
   const inputs = [join(stage.root, "data"), join(stage.root, "more/*")];
-  const here = await planInput(textReader(), ["../data", "../more/*"], {
+  const here = await planInput([{ input: textReader(), paths: ["../data", "../more/*"] }], {
     workers: 1,
     cwd: join(stage.root, "more"),
   });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { lettersOf } from "./letters.js";
 import { packageRoot } from "../cli/support.js";
@@ -42,6 +42,25 @@ describe("a cluster of three agents on this machine", () => {
       ],
     ],
     ["a sort in total order", async () => [example("sort.ts"), text, "--split-size", "500KB", "-p", "4"]],
+    [
+      "a join of several inputs",
+      async () => {
+        const ids = Array.from({ length: 20_000 }, (_, i) => (i * 7_919) % 20_000);
+        const customers = ids.map((id) => `${id},"name, ${id}"\n`).join("");
+        const orders = ids.map((id, i) => `{"customer":${id % 6_000},"amount":${i}}\n`);
+        const half = scene.file("orders/2.jsonl", orders.slice(10_000).join(""));
+        scene.file("orders/1.jsonl", orders.slice(0, 10_000).join(""));
+        return [
+          example("join.ts"),
+          `orders=${join(dirname(half), "*.jsonl")}`,
+          `customers=${scene.file("day=1/customers.csv", `id,name\n${customers}`)}`,
+          "--split-size",
+          "100KB",
+          "-p",
+          "3",
+        ];
+      },
+    ],
     ["several collections", async () => [example("collections.ts"), letters, "--split-size", "500KB"]],
   ];
   for (const [name, argsOf] of examples) {
@@ -128,6 +147,15 @@ describe("a cluster of three agents on this machine", () => {
     const byAgent = countBy(maps, ({ agent }) => agent);
     assert.deepEqual(byAgent, { a0: maps.length / 3, a1: maps.length / 3, a2: maps.length / 3 });
     assert.ok(maps.length >= 9, `${maps.length} maps`);
+  });
+
+  test("each agent has files of its own of one input, and all see those of another", async () => {
+    const customers = scene.file("own/customers.csv", "id,name\n1,Ada\n2,Bo\n");
+    const orders = scene.file("own/orders.jsonl", '{"customer":2,"amount":1}\n{"customer":1,"amount":2}\n');
+    const three = [1, 2, 3].map((copy) => `orders=${scene.file(`own/${copy}.jsonl`, readFileSync(orders))}`);
+    const expected = await scene.oracle([example("join.ts"), `customers=${customers}`, ...three]);
+    const args = [example("join.ts"), `orders=agent:${orders}`, `customers=${customers}`];
+    await scene.assertDone(await scene.start(args), expected);
   });
 
   test("user code that fails gives the report of a local run, and the host", async () => {

@@ -38,6 +38,57 @@ test("each agent's own files are listed by it, numbered by agent and path, and r
   assert.equal(agents.length, 3);
 });
 
+test("inputs come one after the other, of each what all agents see and then their own", async (t) => {
+  const stage = new Stage(t);
+  const local: Readonly<Record<string, readonly number[]>> = { b: [0, 1], a: [1] };
+  for (const [name, inputs] of Object.entries(local)) {
+    stage.agent(name, {
+      errand: async (errand, self): Promise<ErrandResult> => {
+        const of = errand.kind === "plan" && errand.agentLocal ? inputs : [0, 1, 1];
+        const planned = errand.kind === "plan" ? self.planned(errand, of.length) : await self.answer(errand);
+        if (planned.kind !== "planned") return planned;
+        return { ...planned, splits: planned.splits.map((split, i) => ({ ...split, input: of[i]! })) };
+      },
+    });
+  }
+  const { options, outline } = await stage.submission();
+  const { input } = outline;
+  const job = await stage.submit({
+    inputs: [
+      `x=${join(stage.root, "data", "x")}`,
+      "y=agent:/var/y",
+      `y=${join(stage.root, "data", "y")}`,
+      "x=agent:/x",
+    ],
+    outline: { ...outline, inputs: ["x", "y"].map((name) => ({ name, input })) },
+    options: { ...options, partitions: [null], cores: 1 },
+  });
+  const view = await stage.ended(job);
+  assert.deepEqual([view.state, view.mapTasks], ["SUCCEEDED", 6]);
+  const maps = stage.coordinator.attempts(job).filter(({ attempt }) => attempt.phase === "map");
+  const own = maps.filter(({ attempt }) => [1, 4, 5].includes(attempt.task));
+  assert.deepEqual(
+    own.map(({ agent }) => agent),
+    ["b", "a", "b"],
+  );
+});
+
+test("texts that name no input of the job are refused when it is submitted, and paths outside the roots", async (t) => {
+  const stage = new Stage(t);
+  const { outline } = await stage.submission();
+  const several = { ...outline, inputs: ["x", "y"].map((name) => ({ name, input: outline.input })) };
+  const path = join(stage.root, "data", "x");
+  const wrong: readonly (readonly [inputs: string[], code: string])[] = [
+    [[path, `y=${path}`], "USAGE"],
+    [[`x=${path}`], "USAGE"],
+    [[`x=${path}`, "y=/etc/passwd"], "FORBIDDEN"],
+    [[`x=${path}`, `y=${path}/../../z`], "FORBIDDEN"],
+    [[`x=${path}`, "y=agent:relative"], "FORBIDDEN"],
+  ];
+  for (const [inputs, code] of wrong)
+    await assert.rejects(stage.submit({ inputs, outline: several }), { code });
+});
+
 test("splits whose storage knows its hosts are read there, or elsewhere when those have no slot free", async (t) => {
   const stage = new Stage(t);
   const near = [["host-of-c"], ["elsewhere", "host-of-a"], [], ["host-of-c", "host-of-b"], ["host-of-c"]];

@@ -17,7 +17,7 @@ export interface ExampleRun {
 
 /**
  * Runs an example with the real binary on files made for it: name to content. All of them are inputs, in
- * order.
+ * order; "orders=1.jsonl" is a file 1.jsonl for the input "orders".
  */
 export async function runExample(
   t: TestContext,
@@ -26,7 +26,8 @@ export async function runExample(
   flags: readonly string[] = [],
 ): Promise<ExampleRun> {
   const directory = tempDir(t);
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content);
+  for (const [name, content] of Object.entries(files))
+    writeFileSync(join(directory, name.replace(/^.*=/, "")), content);
   const job = join(packageRoot, "examples", example);
   const args = ["run", job, ...Object.keys(files), "-o", "out", "--workers", "2", ...flags];
   const done = await sheaf(args, { cwd: directory });

@@ -5,14 +5,22 @@ import { test } from "node:test";
 import { packageRoot, sheaf, tempDir } from "../cli/support.ts";
 import { generated, linesOf, runExample, tally } from "./support.ts";
 
-test("join.ts pairs every order with the name of its user", async (t) => {
-  const users = ["u1\tAda", "u2\tBo", "u3\tCy"];
-  const orders = ["u2\t10", "u1\t5", "u2\t7.5", "u9\t1", "u1\t5"];
+test("join.ts pairs every order with the name of its customer", async (t) => {
+  const orders = [
+    [2, 10],
+    [1, 5],
+    [2, 7.5],
+    [9, 1],
+    [1, 5],
+  ].map(([customer, amount]) => ({ customer, amount }));
+  const lines = orders.map((order) => `${JSON.stringify(order)}\n`);
   const run = await runExample(t, "join.ts", {
-    "orders.tsv": `${orders.join("\n")}\n`,
-    "users.tsv": `${users.join("\n")}\n`,
+    "orders=1.jsonl": lines.slice(0, 3).join(""),
+    "customers=list.csv": 'name,id\n"Ada, the first",1\nBo,2\nCy,3\n',
+    "orders=2.jsonl": lines.slice(3).join(""),
   });
-  assert.deepEqual(run.lines().toSorted(), ["u1\tAda 5", "u1\tAda 5", "u2\tBo 10", "u2\tBo 7.5"]);
+  const ada = "1\tAda, the first\t5";
+  assert.deepEqual(run.lines(), [ada, ada, "2\tBo\t10", "2\tBo\t7.5"]);
 });
 
 test("top-k.ts finds the dearest orders of each city", async (t) => {

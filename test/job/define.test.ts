@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { count } from "#src/aggregate/count.js";
 import { sum } from "#src/aggregate/sum.js";
 import { SheafError } from "#src/base/errors.js";
-import { job } from "#src/job/define.js";
+import { job, jobOfInput } from "#src/job/define.js";
 import type { Reader } from "#src/job/reader.js";
 import type { Writer } from "#src/job/writer.js";
 
@@ -20,6 +20,10 @@ const reduce = (key: string): string => key;
 const untyped = job as unknown as (definition: unknown) => ReturnType<typeof job>;
 
 const collection = (options: unknown): unknown => ({ input, map, collections: { a: options } });
+const several = (inputs: Readonly<Record<string, unknown>>): unknown => ({
+  inputs,
+  map: Object.fromEntries(Object.keys(inputs).map((name) => [name, map])),
+});
 const circular: Record<string, unknown> = {};
 circular["self"] = circular;
 
@@ -38,6 +42,41 @@ const refused: readonly (readonly [string, unknown, string, RegExp])[] = [
   ],
   ["an input that is none", { input: { kind: "x" } }, "input: ", /reader or a source/],
   ["a text as input", { input: "a.txt" }, 'input: "a.txt"', /reader or a source/],
+  [
+    "an input and inputs",
+    { input, inputs: { a: input }, map },
+    "inputs: the job has an input",
+    /one of them/,
+  ],
+  ["a reader as inputs", { inputs: [input], map: { a: map } }, "inputs: [", /by name/],
+  ["no inputs", { inputs: {}, map: {} }, "inputs: there are none", /by name/],
+  ["a name with =", several({ "a=b": input }), 'inputs: "a=b" is no name', /letters/],
+  ["a name with a path", several({ "./a": input }), 'inputs: "./a" is no name', /letters/],
+  ["a number as name", several({ 1: input }), 'inputs: "1" is no name', /letters/],
+  ["inputs that are no readers", several({ a: "a.csv" }), 'inputs.a: "a.csv"', /reader/],
+  ["an input that was not called", several({ a: function csv() {} }), "inputs.a: function csv", /csv\(\)/],
+  ["an input that is undefined", several({ a: undefined }), "inputs.a: it is missing", /reader/],
+  [
+    "generated records among inputs",
+    several({ a: { kind: "generate", tasks: 1, records: map } }),
+    "inputs.a: generated records have no path",
+    /a job of their own/,
+  ],
+  ["inputs without map", { inputs: { a: input, b: input } }, "map: it is missing", /a\(record, emit\).* b\(/],
+  ["one map for all inputs", { inputs: { a: input }, map }, "map: function map", /Give each input its own/],
+  [
+    "an input without map",
+    { inputs: { a: input, toString: input }, map: { a: map } },
+    "map.toString: it is missing",
+    /toString\(record, emit\)/,
+  ],
+  [
+    "a map of no input",
+    { inputs: { a: input }, map: { a: map, b: map } },
+    "map.b: no such field",
+    /are: a\./,
+  ],
+  ["a map that is none", { inputs: { a: input }, map: { a: 5 } }, "map.a: 5 is no function", /: a\(\.\.\.\)/],
   ["an empty name", { input, name: " " }, 'name: " "', /not empty/],
   ["a name that is no text", { input, name: 5 }, "name: 5", /text/],
   ["a fraction as seed", { input, seed: 0.5 }, "seed: 0.5", /integer/],
@@ -170,6 +209,8 @@ test("job() fills in what is left out", () => {
     sheaf: "job",
     name: undefined,
     input,
+    inputName: "",
+    inputs: [],
     named: false,
     map: undefined,
     setup: undefined,
@@ -193,6 +234,26 @@ test("job() fills in what is left out", () => {
       mapOnly: true,
     },
   ]);
+});
+
+test("a job of several inputs is seen by the tasks of each with its reader and its map", () => {
+  const [a, b] = [(): void => {}, (): void => {}];
+  const other = { ...input, kind: "other" };
+  const made = job({ inputs: { a: input, b: other }, map: { a, b }, name: "both", reduce: count() });
+  assert.deepEqual(
+    [made.name, made.inputName, made.inputs.map(({ inputName }) => inputName)],
+    ["both", "", ["a", "b"]],
+  );
+  const seen = [0, 1].map((index) => jobOfInput(made, index));
+  assert.deepEqual(
+    seen.map((one) => [one.inputName, one.input, one.map, one.inputs, one.collections === made.collections]),
+    [
+      ["a", input, a, [], true],
+      ["b", other, b, [], true],
+    ],
+  );
+  for (const one of seen) assert.equal(jobOfInput(one, 1), one);
+  assert.throws(() => jobOfInput(made, 2), { code: "INTERNAL" });
 });
 
 test("job() tells aggregators from functions, and map-only from sorting", () => {

@@ -12,7 +12,7 @@ import { listInput } from "#src/storage/list-input.js";
 import { file, type Records, read } from "../format/support.ts";
 
 const plan = <R>(reader: Reader<R>, path: string, growing = true): Promise<InputPlan> =>
-  planInput(reader, [path], { workers: 1, splitBytes: 40, growing });
+  planInput([{ input: reader, paths: [path] }], { workers: 1, splitBytes: 40, growing });
 
 function readPlan<R>(reader: Reader<R>, { splits }: InputPlan): Promise<Records<R>> {
   return read(
@@ -47,9 +47,11 @@ test("a log may grow between being listed and being looked into", async (t) => {
   const path = file(t, TEXT);
   const listed = await listInput([path]);
   later(path, () => appendFileSync(path, "more\n"));
-  const planned = await planInput(text(), listed, { workers: 1, growing: true });
+  const planned = await planInput([{ input: text(), paths: listed }], { workers: 1, growing: true });
   assert.deepEqual((await readPlan(text(), planned)).records, LINES);
-  await assert.rejects(planInput(text(), listed, { workers: 1 }), { code: "INPUT_CHANGED" });
+  await assert.rejects(planInput([{ input: text(), paths: listed }], { workers: 1 }), {
+    code: "INPUT_CHANGED",
+  });
 });
 
 test("without --growing, or where records do not end by themselves, a file that grew is an error", async (t) => {

@@ -159,7 +159,10 @@ test("a split size means nothing to files that cannot be split: each is a task o
     [jsonArray(), path],
     [text(), packed],
   ] as const) {
-    const plan = await planInput(reader as Reader<unknown>, [one], { workers: 1, splitBytes: 1 });
+    const plan = await planInput([{ input: reader as Reader<unknown>, paths: [one] }], {
+      workers: 1,
+      splitBytes: 1,
+    });
     assert.equal(plan.tasks, 1);
   }
 });
@@ -183,4 +186,45 @@ test("the sample is spread over the files and does not depend on the split size"
   assert.ok(records.length > 64 * 600);
   const small = await planInput([{ input: text(), paths: ["b.csv"] }], { workers: 1, splitBytes: 1000, cwd });
   assert.equal((await planSample(small))[0]!.bytes, small.totalBytes);
+});
+
+test("splits and samples of several inputs hold pieces of one, in the order of the inputs", async (t) => {
+  const cwd = directory(t);
+  for (const name of ["a", "b", "c"]) writeFileSync(join(cwd, name), "line\n".repeat(40));
+  writeFileSync(join(cwd, "big"), "line\n".repeat(1_200_000));
+  const inputs = (...paths: readonly string[][]) => paths.map((some) => ({ input: text(), paths: some }));
+  const packed = await planInput(inputs(["b", "c"], ["a"], ["b"]), { workers: 1, cwd });
+  assert.deepEqual(shape(packed), [["b 0-200", "c 0-200"], ["a 0-200"], ["b 0-200"]]);
+  assert.deepEqual(
+    packed.splits.map(({ index, input }) => [index, input]),
+    [
+      [0, 0],
+      [1, 1],
+      [2, 2],
+    ],
+  );
+  assert.deepEqual([packed.totalBytes, packed.tasks], [800, 3]);
+  const small = await planSample(packed);
+  assert.deepEqual(
+    small.map(({ index, input, pieces }) => [index, input, pieces.length]),
+    [
+      [0, 0, 2],
+      [1, 1, 1],
+      [2, 2, 1],
+    ],
+  );
+  // An input as good as empty beside a large one has no stretch of its own.
+  const large = await planInput(inputs(["a"], ["big"]), { workers: 3, cwd, splitBytes: 1_000_000 });
+  assert.deepEqual(
+    [large.splits[0]!.input, large.splits.slice(1).every(({ input }) => input === 1)],
+    [0, true],
+  );
+  const sample = await planSample(large);
+  assert.equal(sample.flatMap(({ pieces }) => pieces).length, 64);
+  assert.deepEqual(sample, await planSample(await planInput(inputs(["a"], ["big"]), { workers: 1, cwd })));
+  const none = await planInput(inputs(["a"], []), { workers: 1, cwd });
+  assert.deepEqual(
+    none.splits.map(({ input }) => input),
+    [0],
+  );
 });

@@ -324,3 +324,58 @@ test("floats of free-form reduces may differ within the tolerance, of aggregator
     /key "all"/,
   );
 });
+
+const join = job({
+  inputs: { names: reader<[id: number, name: string]>(), ages: reader<[id: number, age: number]>() },
+  setup: () => ({ seen: 0 }),
+  map: {
+    *names([id, name], _emit, ctx) {
+      ctx.state.seen++;
+      yield [id, `${ctx.input} ${name}`];
+    },
+    ages([id, age], emit, ctx) {
+      ctx.state.seen++;
+      emit(id, `${ctx.input} ${age} ${ctx.path}`);
+    },
+  },
+  teardown(ctx) {
+    ctx.count(ctx.input, ctx.state.seen);
+  },
+  reduce: (_id: number, sides: Iterable<string>) => [...sides].join(", "),
+});
+
+test("a job of several inputs is tested on the records of each, in the order of the inputs", async () => {
+  const ages = {
+    records: [
+      [2, 30],
+      [1, 40],
+      [2, 31],
+    ],
+    path: "ages.txt",
+  };
+  const { results, counters } = await testJob(join, {
+    ages,
+    names: [
+      [1, "Ada"],
+      [2, "Bo"],
+    ],
+  });
+  assert.deepEqual(results, [
+    [1, "names Ada, ages 40 ages.txt"],
+    [2, "names Bo, ages 30 ages.txt, ages 31 ages.txt"],
+  ]);
+  assert.deepEqual(counters, { names: 2, ages: 3 });
+  assert.deepEqual((await testJob(join, { ages: [[1, 1]], names: [] })).results, [[1, "ages 1 records"]]);
+});
+
+test("records of inputs that the job does not have, or lacks, are refused", async () => {
+  const wrong: readonly [TestInput | undefined, RegExp][] = [
+    [undefined, /no records for input "names"/],
+    [[[1, "Ada"]], /no records for input "names"/],
+    [{ names: [] }, /no records for input "ages"/],
+    [{ names: [], ages: [], agse: [] }, /the job has no input "agse"/],
+  ];
+  for (const [input, message] of wrong) {
+    await assert.rejects(testJob(join, input), { code: "USAGE", message, hint: /names: \[\.\.\.\], ages/ });
+  }
+});

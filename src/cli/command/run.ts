@@ -10,6 +10,7 @@ export const runCommand: Command<typeof runFlags> = {
     "INPUT is any number of files, directories and globs; - is standard input. A job that generates its records " +
       "takes none. Of a directory all files below it are read but those whose names begin with . or _. Globs are read " +
       "as in bash without extglob, and ** is any depth; what exists under a name as it is given is taken by that name.",
+    "For a job with several inputs each INPUT is NAME=PATH: customers=data/c.csv 'orders=data/*.jsonl'.",
     "With -o the results are written to DIR/part-00000.tsv, part-00001.tsv ... (the extension is the format's; jobs " +
       "with collections write DIR/COLLECTION/part-...), and DIR/_SUCCESS when all of them are complete. Without -o they " +
       "go to standard output. Everything said to people goes to standard error.",
@@ -19,7 +20,7 @@ export const runCommand: Command<typeof runFlags> = {
     { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "job" },
     {
       name: "INPUT",
-      doc: "Files, directories, globs, or - for standard input",
+      doc: "Files, directories, globs, or - for standard input; NAME=PATH where the job has several inputs",
       required: false,
       many: true,
       complete: "path",
@@ -29,6 +30,10 @@ export const runCommand: Command<typeof runFlags> = {
   examples: [
     { command: "sheaf run wordcount.ts books/*.txt -o out", doc: "Count words, results in out/" },
     { command: "cat log | sheaf run errors.ts - | sort -k2nr | head", doc: "From and to a pipe" },
+    {
+      command: "sheaf run join.ts customers=c.csv 'orders=orders/*.jsonl' -o out",
+      doc: "A job with several inputs: each path with the name of its input",
+    },
     {
       command: "sheaf run visits logs/ -o out --set year=2024 --overwrite",
       doc: "A registered job with a parameter",

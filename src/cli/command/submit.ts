@@ -14,7 +14,9 @@ export const submitCommand: Command<typeof submitFlags> = {
     { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "job" },
     {
       name: "INPUT",
-      doc: "Files, directories and globs as the agents see them, or agent:/PATH for files of each agent's own",
+      doc:
+        "Files, directories and globs as the agents see them, or agent:/PATH for files of each agent's own; NAME=PATH " +
+        "where the job has several inputs",
       required: false,
       many: true,
       complete: "path",
