@@ -66,11 +66,11 @@ export interface Job {
 
 /**
  * The job as tasks that read one of its inputs see it: with that reader and that map, and no other inputs.
- * @param input its index; left out for a job with one input
+ * @param input its index; undefined for a job with one input
  */
-export function jobOfInput(job: Job, input = 0): Job {
+export function jobOfInput(job: Job, input: number | undefined): Job {
   if (job.inputs.length === 0) return job;
-  const one = job.inputs[input];
+  const one = job.inputs[input ?? -1];
   if (one === undefined) throw new SheafError("INTERNAL", `the job has no input ${input}`);
   return { ...job, ...one, inputs: [] };
 }

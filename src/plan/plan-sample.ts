@@ -9,7 +9,7 @@ const STRETCH_BYTES = 64 * KiB;
 
 /**
  * What to read to learn the distribution of keys: up to 64 stretches of 64 KiB, evenly spread over the files,
- * or all of them when they are not larger than that; a split for each input. Depends on the files alone, never
+ * or all of them when they are not larger; a split for each input. Depends on the files alone, never
  * on how they were split. A file that cannot be read from its middle (compressed, `stream` framing) is in it
  * whole: the sampler may stop early. Of a source, its first task.
  */

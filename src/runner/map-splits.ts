@@ -29,7 +29,8 @@ export class MapSplits {
     this.#splits[task] = { ...split, pieces: done!, bytes: bytesOf(done!) };
     for (const pieces of left) {
       const index = this.#splits.length;
-      this.#splits.push({ index, pieces, bytes: bytesOf(pieces) });
+      const input = split.input === undefined ? {} : { input: split.input };
+      this.#splits.push({ index, pieces, bytes: bytesOf(pieces), ...input });
     }
     return true;
   }

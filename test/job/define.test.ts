@@ -253,7 +253,7 @@ test("a job of several inputs is seen by the tasks of each with its reader and i
     ],
   );
   for (const one of seen) assert.equal(jobOfInput(one, 1), one);
-  assert.throws(() => jobOfInput(made, 2), { code: "INTERNAL" });
+  for (const input of [2, undefined]) assert.throws(() => jobOfInput(made, input), { code: "INTERNAL" });
 });
 
 test("job() tells aggregators from functions, and map-only from sorting", () => {

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { RunOptions } from "#src/lifecycle/options.js";
+import { MapSplits } from "#src/runner/map-splits.js";
 import { replay } from "#src/runner/replay.js";
+import type { SplitPiece, SplitPlace } from "#src/task/task-spec.js";
 import { Bench } from "./support.ts";
 
 const customers = Array.from({ length: 300 }, (_, i) => ({ id: (i * 7) % 300, name: `name, "${i}"` }));
@@ -186,4 +188,32 @@ test("an output that holds an input is refused, whatever name stands before it",
     assert.equal(error?.code, "OUTPUT_UNWRITABLE");
     assert.ok(readdirSync(options.output).includes("1.jsonl"));
   }
+});
+
+test("what a map hands over is of the input that the map is of", () => {
+  const piece: SplitPiece = {
+    kind: "file",
+    path: "/a",
+    name: "a",
+    start: 0,
+    end: 30,
+    fileBytes: 30,
+    mtimeMs: 1,
+    compression: "none",
+  };
+  const splits = new MapSplits([
+    { index: 0, pieces: [piece], bytes: 30, input: 0 },
+    { index: 1, pieces: [piece], bytes: 30, input: 1 },
+  ]);
+  const at = (offset: number): SplitPlace => ({ piece: 0, offset });
+  assert.ok(splits.takeRest(1, [at(10), at(20)]));
+  assert.deepEqual(
+    splits.all.map(({ index, input, bytes }) => [index, input, bytes]),
+    [
+      [0, 0, 30],
+      [1, 1, 10],
+      [2, 1, 10],
+      [3, 1, 10],
+    ],
+  );
 });
