@@ -91,9 +91,9 @@ export async function planInput(
   const splitBytes = options.splitBytes ?? (wanted === undefined ? undefined : Math.max(1, wanted));
   checkCount(listed, splitBytes);
   const sizes = splitBytes === undefined ? taperedSizes(totalBytes, options.workers) : evenSizes(splitBytes);
-  const files = listed.reduce((sum, one) => sum + one.files.length, 0);
+  const count = listed.reduce((sum, one) => sum + one.files.length, 0);
   const piecesMax =
-    splitBytes === undefined ? Math.ceil(files / (options.spread ?? 1)) : Number.POSITIVE_INFINITY;
+    splitBytes === undefined ? Math.ceil(count / (options.spread ?? 1)) : Number.POSITIVE_INFINITY;
   const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0, piecesMax, held);
   let before = 0;
   for (const [index, { input, files }] of listed.entries()) {

@@ -28,7 +28,7 @@ test("small files are spread over as many tasks as are asked for, in order, and 
   const cwd = directory(t);
   for (let i = 0; i < 5; i++) writeFileSync(join(cwd, `s${i}`), "x");
   const counts = async (spread: number, more: { splitBytes?: number; mappers?: number } = {}) =>
-    (await planInput(text(), ["."], { cwd, workers: 2, spread, ...more })).splits.map(
+    (await planInput([{ input: text(), paths: ["."] }], { cwd, workers: 2, spread, ...more })).splits.map(
       ({ pieces }) => pieces.length,
     );
   assert.deepEqual(await counts(1), [5]);
