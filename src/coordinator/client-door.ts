@@ -7,6 +7,7 @@ import { attemptsOf } from "./attempt-views.ts";
 import { checkProtocol, checkSubmission } from "./check-submission.ts";
 import { ClusterJob } from "./cluster-job.ts";
 import { listenToEnded } from "./job-events.ts";
+import type { EventListener } from "./job-events.ts";
 import { JobLogs } from "./job-logs.ts";
 import { newRow } from "./job-row.ts";
 import { summaryOf, viewOf } from "./job-view.ts";
@@ -111,12 +112,7 @@ export class ClientDoor {
     return job.row.state;
   }
 
-  listen(
-    id: string,
-    after: number,
-    listener: (number: number, event: string) => void,
-    done: () => void,
-  ): () => void {
+  listen(id: string, after: number, listener: EventListener, done: () => void): () => void {
     const job = this.#a.jobs.get(id);
     if (job !== undefined) return job.events.listen(after, listener, done);
     this.#a.jobs.findEnded(id);

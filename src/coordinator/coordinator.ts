@@ -40,6 +40,7 @@ import type {
   Totals,
 } from "./service.ts";
 import type { CoordinatorOptions } from "./settings.ts";
+import type { EventListener } from "./job-events.ts";
 
 /**
  * One cluster's coordinator, without its HTTP. Made from a state directory, it knows all that its earlier
@@ -160,12 +161,7 @@ export class Coordinator implements CoordinatorService {
     return this.#clients.clientBeat(job);
   }
 
-  listen(
-    job: string,
-    after: number,
-    listener: (number: number, event: string) => void,
-    done: () => void,
-  ): () => void {
+  listen(job: string, after: number, listener: EventListener, done: () => void): () => void {
     return this.#clients.listen(job, after, listener, done);
   }
 

@@ -1,8 +1,9 @@
+import { MiB } from "../base/size.ts";
 import { pathToFileURL } from "node:url";
 import { writeCapsule } from "../lifecycle/capsule.ts";
 import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
 import type { RunEventBody } from "../lifecycle/events.ts";
-import type { FailedTask, RunStatus } from "../lifecycle/options.ts";
+import type { CommittedPart, FailedTask, RunStatus } from "../lifecycle/options.ts";
 import { sampledBy, sumStats } from "../lifecycle/run-summary.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import { formatTask } from "../scheduler/ids.ts";
@@ -91,6 +92,18 @@ function hostOf(
   return node === null ? null : (agents.get(node)?.register.host ?? node);
 }
 
+/** Characters of a file list that goes through an event. */
+const partsCharsMax = 8 * MiB;
+
+/** The parts, as far as an event has room for them, and how many more there are. */
+export function partsToTell(
+  parts: readonly CommittedPart[],
+): Pick<Extract<RunEventBody, { kind: "job-finished" }>, "parts" | "moreParts"> {
+  let chars = 0;
+  const count = parts.findIndex((part) => (chars += JSON.stringify(part).length) > partsCharsMax);
+  return count < 0 ? { parts } : { parts: parts.slice(0, count), moreParts: parts.length - count };
+}
+
 /** The last event of a job. */
 export function finishedEvent(view: JobView): Extract<RunEventBody, { kind: "job-finished" }> {
   const { job: jobId, state, output, parts, counters, badRecords, emptyFiles = null, error } = view;
@@ -102,7 +115,7 @@ export function finishedEvent(view: JobView): Extract<RunEventBody, { kind: "job
     jobId,
     status,
     output,
-    parts,
+    ...partsToTell(parts),
     counters,
     stats,
     badRecords,

@@ -8,10 +8,13 @@ import type { EpochClock } from "./epoch-clock.ts";
 /** Read at once; the line that tells a job's end need not be longer. */
 const chunkBytes = 1024 * 1024;
 
+/** Hears of an event. A promise: it takes no more until then. */
+export type EventListener = (number: number, event: string) => void | Promise<void>;
+
 interface Listener {
   /** Number of the last event it was given; null while it is given those of the file. */
   at: number | null;
-  readonly tell: (number: number, event: string) => void;
+  readonly tell: EventListener;
   readonly done: () => void;
 }
 
@@ -63,14 +66,19 @@ export class JobEvents {
     const text = JSON.stringify(event);
     for (const listener of this.#listeners) {
       if (listener.at === null) continue;
-      listener.at = this.#count;
-      listener.tell(this.#count, text);
-      if (this.#over) this.#end(listener);
+      const told = this.#count;
+      listener.at = told;
+      const taken = listener.tell(told, text);
+      if (taken !== undefined) {
+        // What comes meanwhile is read from the file when it can take more.
+        listener.at = null;
+        void taken.then(() => this.#replay(listener, told));
+      } else if (this.#over) this.#end(listener);
     }
   }
 
   /** See CoordinatorService.listen. */
-  listen(after: number, tell: Listener["tell"], done: () => void): () => void {
+  listen(after: number, tell: EventListener, done: () => void): () => void {
     const listener: Listener = { at: null, tell, done };
     this.#listeners.add(listener);
     void this.#replay(listener, after);
@@ -90,7 +98,7 @@ export class JobEvents {
       for await (const { number, text } of keptAfter(this.#file, told)) {
         if (!this.#listeners.has(listener)) return;
         told = number;
-        listener.tell(number, text);
+        await listener.tell(number, text);
       }
       // A file that could not be written holds less than was told.
       if (told === before) told = this.#count;
@@ -107,14 +115,14 @@ export class JobEvents {
 export function listenToEnded(
   directory: string,
   after: number,
-  tell: Listener["tell"],
+  tell: EventListener,
   done: () => void,
 ): () => void {
   let listening = true;
   void (async () => {
     for await (const { number, text } of keptAfter(join(directory, "events.jsonl"), Math.max(0, after))) {
       if (!listening) return;
-      tell(number, text);
+      await tell(number, text);
     }
     if (listening) done();
   })();

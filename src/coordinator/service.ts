@@ -21,6 +21,7 @@ import type {
   TaskReport,
   TaskReportAnswer,
 } from "../protocol/task-messages.ts";
+import type { EventListener } from "./job-events.ts";
 
 /** Who asks, for the audit line: never decides anything. */
 export interface Caller {
@@ -124,14 +125,11 @@ export interface CoordinatorService extends TaskService {
   clientBeat(job: string): JobStateText;
   /**
    * Calls `listener` with every event of the job from number `after` + 1 on, the past ones first, as JSON
-   * texts. `done` is called after the last one (job-finished). Returns how to stop listening.
+   * texts, each when the listener has taken the one before. One that takes its time misses what is not kept
+   * (progress, printed lines). `done` is called after the last one (job-finished). Returns how to stop
+   * listening.
    */
-  listen(
-    job: string,
-    after: number,
-    listener: (number: number, event: string) => void,
-    done: () => void,
-  ): () => void;
+  listen(job: string, after: number, listener: EventListener, done: () => void): () => void;
   /** Printed lines, "[map-00003.1 stdout] text"; with `follow` until the job has ended. */
   logs(job: string, task: string | null, follow: boolean, signal: AbortSignal): AsyncIterable<string>;
   resultFile(job: string, kind: "output" | "collected" | "bad", index: number): StoredFile;

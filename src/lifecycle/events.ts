@@ -101,6 +101,8 @@ export type RunEventBody =
       readonly status: RunStatus;
       readonly output: string | null;
       readonly parts: readonly CommittedPart[];
+      /** Of a job on a cluster whose list is longer than an event may be: how many more there are. */
+      readonly moreParts?: number;
       readonly counters: Readonly<Record<string, number>>;
       readonly stats: TaskStats;
       readonly badRecords: number;

@@ -117,21 +117,24 @@ export const SuccessSchema = Type.Object(
   closed,
 );
 
+/** Of a failure: workers and agents cut what is longer. */
+const Told = Type.String({ maxLength: 100_000 });
+
 export const FailureSchema = Type.Object(
   {
     kind: Type.Literal("failure"),
     code: Type.String({ pattern: "^[A-Z_]{1,40}$" }),
-    message: Text,
-    hint: nullable(Text),
-    name: Text,
-    stack: nullable(Text),
+    message: Told,
+    hint: nullable(Told),
+    name: Told,
+    stack: nullable(Told),
     phase: Type.String({ maxLength: 100 }),
     blame: Type.Union([Type.Literal("user"), Type.Literal("data"), Type.Literal("system")]),
-    path: nullable(Text),
+    path: nullable(Told),
     offset: nullable(Type.Number()),
-    record: nullable(Text),
-    key: nullable(Text),
-    log: Type.Array(Text),
+    record: nullable(Told),
+    key: nullable(Told),
+    log: Type.Array(Told, { maxItems: 100 }),
   },
   closed,
 );

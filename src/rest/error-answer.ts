@@ -24,6 +24,10 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   // Of a body that is not read to its end nothing more is wanted.
   if (!request.raw.complete) void reply.header("connection", "close");
+  if (hasGone(request)) {
+    void reply.code(400).send(bodyOf("MESSAGE_INVALID", "the body was cut off", null));
+    return;
+  }
   if (isSheafError(error)) {
     const { statusCode: given } = error as { readonly statusCode?: number };
     const status = given ?? statusOf[error.code] ?? 500;
@@ -49,6 +53,11 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   request.log.error({ err: error }, "a request failed");
   const hint = "This is a bug in sheaf; the coordinator's log has the details.";
   void reply.code(500).send(bodyOf("INTERNAL", "the coordinator failed on this request", hint));
+}
+
+/** Whoever sent it has left before its end: nothing failed here, and nobody reads the answer. */
+function hasGone({ raw }: FastifyRequest): boolean {
+  return !raw.complete && (raw.errored as NodeJS.ErrnoException | null)?.code === "ECONNRESET";
 }
 
 export function bodyOf(code: string, message: string, hint: string | null): ErrorBody {

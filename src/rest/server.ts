@@ -8,9 +8,10 @@ import { guard, guardedOptions, serverSettings } from "../security/guard.ts";
 import type { GatePolicy } from "../security/gate.ts";
 import { access } from "./app.ts";
 import type { App } from "./app.ts";
-import { answerError } from "./error-answer.ts";
+import { answerError, bodyOf } from "./error-answer.ts";
 import { Turns } from "./turns.ts";
 import { takeJson } from "./take-json.ts";
+import { documented } from "./documented.ts";
 import { compileValidator } from "./validation.ts";
 
 export interface ServerOptions {
@@ -81,6 +82,11 @@ export async function createApp(options: ServerOptions): Promise<App> {
   // What the service answers is typed by the same schemas; params of jobs may hold bigints.
   app.setSerializerCompiler(() => toWireJson);
   app.setErrorHandler(answerError);
+  app.setNotFoundHandler(({ method, url }, reply) => {
+    const path = url.split("?", 1)[0]!.slice(0, 200);
+    const hint = "GET /openapi.json describes every request.";
+    void reply.code(404).send(bodyOf("NOT_FOUND", `there is no ${method} ${path}`, hint));
+  });
   app.removeContentTypeParser("text/plain");
   takeJson(app);
   // Files are streamed to disk by their routes, never gathered in memory.
@@ -92,13 +98,17 @@ export async function createApp(options: ServerOptions): Promise<App> {
       components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
       security: [{ token: [] }],
     },
+    transform: ({ schema, url, route }) => ({ schema: documented(schema, route.config), url }),
   });
   await app.register((routes, _options, done) => {
     const typed = routes as unknown as App;
     options.routes(typed);
-    typed.get("/openapi.json", { config: access.client, schema: { summary: "This document" } }, () =>
-      app.swagger(),
-    );
+    let document: Buffer | undefined;
+    const schema = { summary: "This document", produces: ["application/json"] };
+    typed.get("/openapi.json", { config: access.client, schema }, (_request, reply) => {
+      document ??= Buffer.from(JSON.stringify(app.swagger()));
+      return reply.header("content-type", "application/json; charset=utf-8").send(document);
+    });
     done();
   });
   await app.ready();

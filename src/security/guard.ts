@@ -36,6 +36,8 @@ declare module "fastify" {
     readonly access?: Access;
     /** Values a JSON body may hold. Default: limits.serverBodyValuesMax. */
     readonly bodyValuesMax?: number;
+    /** Schema of headers that the route itself looks at, for its description. */
+    readonly headers?: object;
   }
   interface FastifyRequest {
     /** Who is asking: set before any handler runs. */

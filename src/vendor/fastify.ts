@@ -8,10 +8,12 @@ export { default as swagger } from "@fastify/swagger";
 export type {
   ConnectionError,
   FastifyBaseLogger,
+  FastifyContextConfig,
   FastifyError,
   FastifyInstance,
   FastifyReply,
   FastifyRequest,
+  FastifySchema,
   FastifySchemaCompiler,
   FastifyTypeProvider,
   RawReplyDefaultExpression,

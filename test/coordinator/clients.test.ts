@@ -211,7 +211,7 @@ test("events are numbered, and go on behind the last one heard, over restarts an
       stage.coordinator.listen(
         job,
         after,
-        (number, event) => heard.push([number, (JSON.parse(event) as { kind: string }).kind]),
+        (number, event) => void heard.push([number, (JSON.parse(event) as { kind: string }).kind]),
         resolve,
       );
     });

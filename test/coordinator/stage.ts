@@ -199,7 +199,12 @@ export class Stage {
   async events(job: string, after = 0): Promise<RunEvent[]> {
     const events: RunEvent[] = [];
     await new Promise<void>((resolve) => {
-      this.coordinator.listen(job, after, (_, event) => events.push(JSON.parse(event) as RunEvent), resolve);
+      this.coordinator.listen(
+        job,
+        after,
+        (_, event) => void events.push(JSON.parse(event) as RunEvent),
+        resolve,
+      );
     });
     return events;
   }

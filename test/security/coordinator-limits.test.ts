@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
 import { limits } from "#src/base/limits.js";
 import { MiB } from "#src/base/size.js";
@@ -38,7 +40,8 @@ function open(port: number, begin: string): Promise<Slow> {
  * the process that ships, with its own limits.
  */
 test("X21: a coordinator answers, and does not grow, whatever is begun and not finished", async (t) => {
-  const { port, client, sheaf } = await startCoordinator(t);
+  const coordinator = await startCoordinator(t);
+  const { port, client, sheaf } = coordinator;
   const pid = sheaf.child.pid!;
   const before = residentBytesOf(pid);
   let most = before;
@@ -91,6 +94,31 @@ test("X21: a coordinator answers, and does not grow, whatever is begun and not f
     const streamed = await sendRaw(port, chunked + chunk.repeat(80), 20_000);
     assert.equal(streamed.status, 413, streamed.raw.slice(0, 500));
     await answers();
+  });
+
+  await t.test("uploads whose sender leaves are nobody's fault, and leave nothing", async () => {
+    const blobs = join(coordinator.state, "blobs");
+    const incoming = (): number => readdirSync(blobs).filter((name) => name.startsWith("incoming-")).length;
+    const announced = { "Content-Length": String(10 * MiB) };
+    const upload = rawRequest(port, {
+      method: "PUT",
+      target: `/blobs/${"0".repeat(64)}`,
+      headers: { "Content-Type": "application/octet-stream", ...announced },
+      token: client,
+    });
+    const json = rawRequest(port, {
+      method: "POST",
+      target: "/jobs",
+      headers: { "Content-Type": "application/json", ...announced },
+      token: client,
+    });
+    const begun = await Promise.all([open(port, upload), open(port, json)]);
+    for (const { socket } of begun) socket.write(" ".repeat(100_000));
+    while (incoming() === 0) await answers();
+    for (const { socket } of begun) socket.destroy();
+    while (incoming() > 0) await answers();
+    for (let n = 0; n < 5; n++) await answers();
+    assert.doesNotMatch(coordinator.said(), /a request failed|cannot write/);
   });
 
   await t.test("requests one behind the other whose answers nobody reads", async () => {

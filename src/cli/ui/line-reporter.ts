@@ -1,3 +1,4 @@
+import { cutText } from "../../base/print-value.ts";
 import { formatSize } from "../../base/size.ts";
 import type { RunEvent } from "../../lifecycle/events.ts";
 import type { World } from "../world.ts";
@@ -16,6 +17,8 @@ const REDRAW_MS = 125;
 const FIRST_DRAW_MS = 250;
 /** Failed attempts said one by one; a job with more has them in its history. */
 const FAILURES_SAID_MAX = 10;
+/** Of the message of each; the report at the end has more. */
+const retryCharsMax = 500;
 
 /**
  * A lasting line per phase, failed attempt and line of user output; on a terminal also a live line per
@@ -99,7 +102,7 @@ function retryLine(
   if (model.retries > FAILURES_SAID_MAX) return undefined;
   const what = event.outcome === "lost" ? "was lost" : "failed";
   const more = model.retries === FAILURES_SAID_MAX ? " (no more of these are shown; see sheaf show)" : "";
-  const why = event.failure.message.split("\n")[0];
+  const why = cutText(event.failure.message.split("\n", 1)[0]!, retryCharsMax);
   return `${style.yellow("retry")}   ${event.task} attempt ${event.attempt} ${what}, trying again: ${why}${more}`;
 }
 

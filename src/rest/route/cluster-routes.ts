@@ -25,7 +25,10 @@ export function clusterRoutes(app: App, service: CoordinatorService, metrics: Me
   );
   app.get(
     "/metrics",
-    { config: access.client, schema: { summary: "Metrics in the format of Prometheus" } },
+    {
+      config: access.client,
+      schema: { summary: "Metrics in the format of Prometheus", produces: ["text/plain"] },
+    },
     async (_request, reply) => reply.header("content-type", metrics.contentType).send(await metrics.text()),
   );
   app.get(

@@ -34,6 +34,7 @@ export function fileRoutes(app: App, service: CoordinatorService): void {
       config: access.client,
       schema: {
         summary: "A result file; Range resumes",
+        produces: ["application/octet-stream"],
         params: Type.Object({
           job: JobParam,
           kind: Type.Union([Type.Literal("output"), Type.Literal("collected"), Type.Literal("bad")]),
@@ -50,6 +51,7 @@ export function fileRoutes(app: App, service: CoordinatorService): void {
       config: access.client,
       schema: {
         summary: "What it takes to run a failed task again",
+        produces: ["application/octet-stream"],
         params: Type.Object({
           job: JobParam,
           task: TaskNameParam,
@@ -81,7 +83,7 @@ function blobRoutes(app: App, service: CoordinatorService): void {
     {
       config: access.clientOrAgent,
       exposeHeadRoute: false,
-      schema: { summary: "Code or side data", params },
+      schema: { summary: "Code or side data", produces: ["application/octet-stream"], params },
     },
     async (request, reply) => sendFile(await service.blob(request.params.hash), request.headers.range, reply),
   );

@@ -13,6 +13,13 @@ import { JobParams } from "../params.ts";
 import { callerOf } from "../server-policy.ts";
 
 const Label = Type.String({ minLength: 1, maxLength: 200 });
+const keyPattern = "^[A-Za-z0-9_-]{8,100}$";
+const SubmitHeaders = Type.Object({
+  [HEADERS.idempotencyKey]: Type.String({
+    pattern: keyPattern,
+    description: "Chosen at random; the same again submits nothing anew",
+  }),
+});
 const submissionBytesMax = 16 * MiB;
 
 /** Jobs as clients see and steer them. */
@@ -20,7 +27,7 @@ export function jobRoutes(app: App, service: CoordinatorService): void {
   app.post(
     "/jobs",
     {
-      config: access.client,
+      config: { ...access.client, headers: SubmitHeaders },
       bodyLimit: submissionBytesMax,
       schema: {
         summary: "Submit a job; the same idempotency key submits it once",
@@ -30,7 +37,7 @@ export function jobRoutes(app: App, service: CoordinatorService): void {
     },
     async (request, reply) => {
       const key = request.headers[HEADERS.idempotencyKey];
-      if (typeof key !== "string" || !/^[A-Za-z0-9_-]{8,100}$/.test(key)) {
+      if (typeof key !== "string" || !new RegExp(keyPattern).test(key)) {
         throw new SheafError("USAGE", `the header ${HEADERS.idempotencyKey} is missing or malformed`, {
           hint: "Send 8 to 100 letters and digits, chosen at random; repeat them when you repeat the request.",
         });

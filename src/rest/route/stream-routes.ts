@@ -1,6 +1,7 @@
 import Type from "typebox";
 import type { FastifyReply } from "../../vendor/fastify.ts";
 import { Readable } from "node:stream";
+import type { Writable } from "node:stream";
 import type { CoordinatorService } from "../../coordinator/service.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
@@ -9,8 +10,8 @@ import { JobParams, TaskNameParam } from "../params.ts";
 
 /** Sent when nothing else is: keeps proxies from closing the connection, and finds out who has gone. */
 const keepAliveMs = 15_000;
-/** A listener that has so much unread is cut off; it comes back and resumes where it was. */
-const unreadBytesMax = 16 * 1024 * 1024;
+/** A listener that has so much unread gets no more until it has read all of it. */
+const unreadBytesMax = 1024 * 1024;
 
 /** What goes on for as long as the job does: events and logs. */
 export function streamRoutes(app: App, service: CoordinatorService): void {
@@ -58,16 +59,28 @@ async function* withNewlines(lines: AsyncIterable<string>): AsyncGenerator<strin
   for await (const line of lines) yield `${line}\n`;
 }
 
+/** When all has been read that was written, or whoever reads it has gone. */
+function drained(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stream.off("drain", done).off("close", done);
+      resolve();
+    };
+    if (stream.destroyed) resolve();
+    else stream.on("drain", done).on("close", done);
+  });
+}
+
 /** @throws SheafError before anything is sent, so that it becomes an ordinary answer */
 function sendEvents(service: CoordinatorService, job: string, after: number, reply: FastifyReply): void {
   const { raw } = reply;
   const early: string[] = [];
   let isOpen = false;
   let isDone = false;
-  const write = (text: string): void => {
+  const write = (text: string): void | Promise<void> => {
     if (!isOpen) early.push(text);
-    else if (raw.writableLength > unreadBytesMax) raw.destroy();
-    else raw.write(text);
+    else if (!raw.write(text) && raw.writableLength > unreadBytesMax) return drained(raw);
+    return undefined;
   };
   const stop = service.listen(
     job,
@@ -84,12 +97,12 @@ function sendEvents(service: CoordinatorService, job: string, after: number, rep
   raw.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store" });
   isOpen = true;
   raw.write(": sheaf\n\n");
-  for (const text of early) write(text);
+  for (const text of early) void write(text);
   if (isDone) {
     raw.end();
     return;
   }
-  const timer = setInterval(() => write(": \n\n"), keepAliveMs).unref();
+  const timer = setInterval(() => raw.writableLength === 0 && write(": \n\n"), keepAliveMs).unref();
   raw.once("close", () => {
     clearInterval(timer);
     stop();

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { partsToTell } from "#src/coordinator/ending.js";
+import { Stage } from "./stage.js";
+
+test("a listener that takes its time hears every kept event, in order, though it misses what is not kept", async (t) => {
+  const stage = new Stage(t);
+  const numbers: number[] = [];
+  const kinds: string[] = [];
+  let isTaking = false;
+  const job = await stage.submit();
+  const over = new Promise<void>((resolve) => {
+    stage.coordinator.listen(
+      job,
+      0,
+      async (number, event) => {
+        assert.ok(!isTaking, "told of one while it takes another");
+        isTaking = true;
+        numbers.push(number);
+        kinds.push((JSON.parse(event) as { kind: string }).kind);
+        for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+        isTaking = false;
+      },
+      resolve,
+    );
+  });
+  stage.agent("a");
+  await stage.ended(job);
+  await over;
+  assert.deepEqual(
+    numbers.filter((number, at) => number !== numbers[at - 1]),
+    Array.from({ length: numbers.at(-1)! }, (_, at) => at + 1),
+  );
+  assert.equal(kinds.at(-1), "job-finished");
+  assert.equal(kinds.filter((kind) => kind === "job-finished").length, 1);
+});
+
+test("the last event of a job of very many files has room for some of them, and says how many more there are", () => {
+  const part = {
+    file: "x".repeat(200),
+    collection: "",
+    partition: 1,
+    bytes: 1,
+    records: 1,
+    crc32c: "00000000",
+  };
+  const told = partsToTell(Array.from({ length: 100_000 }, () => part));
+  assert.ok(JSON.stringify(told).length < 10 * 1024 * 1024);
+  assert.equal(told.parts.length + told.moreParts!, 100_000);
+  assert.ok(told.parts.length > 10_000);
+  assert.deepEqual(partsToTell([part]), { parts: [part] });
+});
