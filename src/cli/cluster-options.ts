@@ -12,9 +12,9 @@ export function clusterOptions(
   on: string,
   world: World,
 ): RunOptions & { readonly on: string } {
-  const { cores, priority, queueTimeout: queueTimeoutMs, group, project } = flags;
+  const { cores, priority, queueTimeout: queueTimeoutMs, group, project, speculation } = flags;
   // What goes to standard output comes by way of a directory that no agent needs to know.
   const shared = delivery?.kind === "stdout" ? false : flags.shared;
-  const wished = { cores, priority, queueTimeoutMs, group, project, shared };
+  const wished = { cores, priority, queueTimeoutMs, group, project, shared, speculation };
   return { ...definedOnly(wished), ...credentialsOf(flags, world), on };
 }

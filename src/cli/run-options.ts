@@ -18,6 +18,7 @@ const clusterOnly = {
   cores: "cores",
   priority: "priority",
   shared: "shared",
+  speculation: "speculation",
   queueTimeout: "queue-timeout",
   group: "group",
   project: "project",

@@ -117,7 +117,7 @@ function jobOptionsOf(options: RunOptions, resolved: ResolvedOptions, { outline 
     partBytes,
     cores: inRange(options.cores, "cores", 1, 100_000) ?? null,
     priority: inRange(options.priority, "priority", -10, 10) ?? 0,
-    speculation: true,
+    speculation: options.speculation ?? true,
     queueTimeoutMs: inRange(options.queueTimeoutMs, "queueTimeoutMs", 1, Number.MAX_SAFE_INTEGER) ?? null,
   };
 }

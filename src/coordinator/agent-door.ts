@@ -77,7 +77,7 @@ export class AgentDoor {
       },
     );
     for (const { attempt, beat, ...progress } of running) {
-      pump.push({ kind: "attemptProgress", attempt, beat, ...ref });
+      pump.push({ kind: "attemptProgress", attempt, beat, fraction: progress.fraction, ...ref });
       for (const [cell, at] of Object.entries(PROGRESS_CELLS))
         this.#board[at] = cell === "beat" ? beat : progress[cell as keyof typeof progress];
       jobs.get(attempt.job)?.progress.look(attempt, this.#board);

@@ -114,6 +114,11 @@ export interface RunOptions {
   readonly cores?: number;
   /** From -10 to 10: jobs of a higher one go first. Default 0. */
   readonly priority?: number;
+  /**
+   * A task far slower than the others gets a second attempt on another agent; the first to finish counts.
+   * false: none does, for user code that does something besides. Default true.
+   */
+  readonly speculation?: boolean;
   /** Fails when no agent has come for so long. Default: waits. */
   readonly queueTimeoutMs?: number;
   /**

@@ -75,6 +75,7 @@ const optionNames: Readonly<Record<keyof RunOptions, true>> = {
   on: true,
   cores: true,
   priority: true,
+  speculation: true,
   queueTimeoutMs: true,
   tokenFile: true,
   tls: true,

@@ -34,7 +34,9 @@ export function attemptProgress(s: SchedulerState, event: EventOf<"attemptProgre
   const attempt = reported(s, event);
   if (attempt === undefined) return;
   if (attempt.beat === event.beat) attempt.reportedMs = s.nowMs;
+  attempt.fraction = event.fraction ?? 0;
   if (attempt.beat !== null && event.beat <= attempt.beat) return;
+  if (event.beat > 0) attempt.beganMs ??= s.nowMs;
   attempt.beat = event.beat;
   attempt.reportedMs = s.nowMs;
   attempt.progressMs = s.nowMs;

@@ -44,6 +44,10 @@ export class Attempt {
   readonly startedMs: number;
   /** The last beat reported; null until the first tells that the attempt runs. */
   beat: number | null = null;
+  /** When it was first seen to move on: it no longer waits its turn. null until then. */
+  beganMs: number | null = null;
+  /** Share of its work that is done, as it was last reported; 0: unknown. */
+  fraction = 0;
   /** When the beat last grew. */
   progressMs: number;
   /** When the beat was last reported, grown or not. */

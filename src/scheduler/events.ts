@@ -81,9 +81,15 @@ export type SchedulerEvent =
   /**
    * `beat` grows when work has moved on; the first one tells that the attempt runs at all. Repeat it while it
    * does not grow: standing still is the job's fault, silence is not (unless `leaseMs` is Infinity: then no
-   * report is ever lost).
+   * report is ever lost). 0: it has not begun to work. `fraction`: share of its work that is done, from 0
+   * to 1; 0 or left out: unknown.
    */
-  | ({ readonly kind: "attemptProgress"; readonly attempt: AttemptRef; readonly beat: number } & NodeRef)
+  | ({
+      readonly kind: "attemptProgress";
+      readonly attempt: AttemptRef;
+      readonly beat: number;
+      readonly fraction?: number;
+    } & NodeRef)
   /** Asked before output becomes final; answered by grantCommit or denyCommit, repeated when asked again. */
   | ({ readonly kind: "commitRequested"; readonly attempt: AttemptRef } & NodeRef)
   /** Without a commitRequested before it: asks and finishes in one. */

@@ -47,7 +47,7 @@ function slowAttempt(s: SchedulerState, job: JobState, node: NodeState): Attempt
     let looked = 0;
     for (let link = phase.ages.first; link !== null && looked < LOOK_MAX; link = link.next, looked++) {
       const attempt = link.item;
-      if (!isSlowNow(s, job, phase, attempt)) break;
+      if (!isSlowNow(s, job, phase, attempt)) continue;
       const { task } = attempt;
       if (task.state.kind === "RUNNING" && task.state.granted !== null) continue;
       if (attempt.node.id === node.id || (task.pinned.length > 0 && !task.pinned.includes(node.id))) continue;
@@ -61,10 +61,16 @@ function hasSlow(s: SchedulerState, job: JobState): boolean {
   if (!job.policy.speculation) return false;
   return PHASES.some((name) => {
     const phase = job.phases[name];
-    return phase.ages.first !== null && isSlowNow(s, job, phase, phase.ages.first.item);
+    let looked = 0;
+    for (let link = phase.ages.first; link !== null && looked < LOOK_MAX; link = link.next, looked++)
+      if (isSlowNow(s, job, phase, link.item)) return true;
+    return false;
   });
 }
 
 function isSlowNow(s: SchedulerState, job: JobState, phase: PhaseState, attempt: Attempt): boolean {
-  return s.rules.isSlow(phase, job.policy, s.nowMs - attempt.startedMs);
+  const { startedMs, beganMs, fraction } = attempt;
+  const workedMs = beganMs === null ? null : s.nowMs - beganMs;
+  const run = { elapsedMs: s.nowMs - startedMs, workedMs, fraction };
+  return s.rules.isSlow(phase, job.policy, run);
 }

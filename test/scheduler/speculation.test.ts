@@ -3,11 +3,12 @@ import { test } from "node:test";
 import { Stage } from "./stage.js";
 
 /** Ten maps on a and b, of which nine took `quickMs` and one still runs. */
-function nearlyDone(quickMs: number, speculation = true): Stage {
+function nearlyDone(quickMs: number, speculation = true, beat = 1): Stage {
   const stage = new Stage({ leaseMs: Number.POSITIVE_INFINITY });
   stage.join("a", 5);
   stage.join("b", 5);
   stage.submit({ maps: 10, policy: { speculation } });
+  stage.beat("map-00000.1", beat);
   stage.nowMs += quickMs;
   for (let i = 1; i < 10; i++) stage.finish(`map-0000${i}.1`);
   stage.take();
@@ -91,11 +92,57 @@ test("quick tasks get no backup, nor does anything when speculation is off", () 
   );
 });
 
+test("a task that waits its turn on a busy machine is not slow: its time counts from when it moves", () => {
+  const waits = nearlyDone(2_000, true, 0);
+  waits.pass(2_500);
+  waits.beat("map-00000.1", 1);
+  waits.pass(3_000);
+  assert.deepEqual(waits.take(), []);
+  waits.pass(1);
+  assert.equal(waits.take().length, 1);
+  // One that never moves gets its backup, later.
+  const stands = nearlyDone(2_000, true, 0);
+  stands.pass(4_000);
+  assert.deepEqual(stands.take(), []);
+  stands.pass(1);
+  assert.equal(stands.take().length, 1);
+});
+
+test("no backup where less is left than a backup would have to do", () => {
+  const nearly = nearlyDone(2_000);
+  nearly.beat("map-00000.1", 2, 0.7);
+  nearly.pass(2_600);
+  assert.deepEqual(nearly.take(), []);
+  // It slows down: at this pace the rest takes longer than a whole task.
+  nearly.pass(70);
+  assert.equal(nearly.take().length, 1);
+  const slow = nearlyDone(2_000);
+  slow.beat("map-00000.1", 2, 0.2);
+  slow.pass(1_001);
+  assert.equal(slow.take().length, 1);
+});
+
+test("a slow task behind one that is nearly done gets its backup", () => {
+  const stage = new Stage({ leaseMs: Number.POSITIVE_INFINITY });
+  stage.join("a", 5);
+  stage.join("b", 5);
+  stage.submit({ maps: 10 });
+  for (let i = 0; i < 10; i++) stage.beat(`map-0000${i}.1`, 1);
+  stage.nowMs += 2_000;
+  for (let i = 2; i < 10; i++) stage.finish(`map-0000${i}.1`);
+  stage.beat("map-00000.1", 2, 0.95);
+  stage.beat("map-00001.1", 2, 0.1);
+  stage.take();
+  stage.pass(1_001);
+  assert.match(stage.take().join(), /^start map-00001\.2 backup on [ab]$/);
+});
+
 test("no backup before three quarters are done", () => {
   const stage = new Stage({ leaseMs: Number.POSITIVE_INFINITY });
   stage.join("a", 10);
   stage.join("b", 10);
   stage.submit({ maps: 8 });
+  for (let i = 0; i < 8; i++) stage.beat(`map-0000${i}.1`, 1);
   stage.nowMs += 2_000;
   for (let i = 0; i < 5; i++) stage.finish(`map-0000${i}.1`);
   stage.take();

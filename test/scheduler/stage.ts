@@ -149,9 +149,9 @@ export class Stage {
     this.tell({ kind: "commitRequested", ...rest });
   }
 
-  beat(attempt: string, beat: number): void {
+  beat(attempt: string, beat: number, fraction = 0): void {
     const { slot: _, ...rest } = this.#of(attempt);
-    this.tell({ kind: "attemptProgress", ...rest, beat });
+    this.tell({ kind: "attemptProgress", ...rest, beat, fraction });
   }
 
   pass(ms: number): void {

@@ -50,8 +50,7 @@ export const mutants: Readonly<Record<string, Rules>> = {
   },
   "starts backups of everything that is not quick": {
     ...standardRules,
-    isSlow: (phase, policy, elapsedMs) =>
-      standardRules.isSlow(phase, { ...policy, speculationSlowness: 1 }, elapsedMs),
+    isSlow: (phase, policy, run) => standardRules.isSlow(phase, { ...policy, speculationSlowness: 1 }, run),
   },
   "leaves tasks running when the job ends": withTransition((state, event) =>
     event.kind === "cancel" && state.kind === "RUNNING" ? state : nextTaskState(state, event),

@@ -75,6 +75,11 @@ export const clusterJobFlags = {
       "Otherwise results come back through the coordinator and are written by this command. A coordinator on this " +
       "machine that may write to DIR is taken to share it; --no-shared says it does not.",
   }),
+  speculation: switchFlag({
+    name: "speculation",
+    category: "Cluster",
+    doc: "A task far slower than the others gets a second attempt on another agent; on unless --no-speculation",
+  }),
   queueTimeout: valueFlag({
     name: "queue-timeout",
     placeholder: "TIME",
