@@ -107,6 +107,7 @@ test("the code, its map and side data are sent once, and named by their content"
   const options = place.options({
     inputs: place.file("in.txt", "the\nb"),
     priority: 3,
+    speculation: false,
     cores: 7,
     mappers: 2,
   });
@@ -119,8 +120,8 @@ test("the code, its map and side data are sent once, and named by their content"
   assert.deepEqual(submission.outline.aux, [{ name: "stop", file: aux }]);
   assert.equal(submission.bundle.slice(0, 16), submission.code);
   assert.match(place.fake.blobs.get(submission.bundle)!.toString(), /from "sheaf:\/\/package\/index\.js"/);
-  const { priority, cores, mappers, heapBytes } = submission.options;
-  assert.deepEqual([priority, cores, mappers, heapBytes], [3, 7, 2, null]);
+  const { priority, cores, mappers, heapBytes, speculation } = submission.options;
+  assert.deepEqual([priority, cores, mappers, heapBytes, speculation], [3, 7, 2, null, false]);
   const puts = () => place.fake.asked.filter((one) => one.startsWith("PUT")).length;
   assert.equal(puts(), 3);
   await first.dispose();
