@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
@@ -8,7 +9,7 @@ import { formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
 import { runDigest } from "../shuffle/run-fingerprint.ts";
 import { insideRoots } from "../security/inside-roots.ts";
-import { asSheafError } from "../storage/fs-error.ts";
+import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
@@ -180,7 +181,13 @@ export class AttemptRun {
     this.#outputDirectory = join(staging.attempts, name);
     try {
       // Not its parents: they are there since the job was planned, wherever the path is really shared.
-      await mkdir(this.#outputDirectory, { mode: 0o700 });
+      await mkdir(this.#outputDirectory, { mode: 0o700 }).catch((error: unknown) => {
+        if (errnoOf(error) !== "EEXIST") throw error;
+        // Of an attempt that a coordinator whose state was damaged has forgotten: it may write there still.
+        // It goes with the staging directory.
+        this.#outputDirectory = join(staging.attempts, `${name}-${randomUUID()}`);
+        return mkdir(this.#outputDirectory, { mode: 0o700 });
+      });
     } catch (error) {
       const known = asSheafError(error, { path: this.#outputDirectory, doing: "create" });
       throw new SheafError(known.code, known.message, {
