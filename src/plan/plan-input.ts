@@ -22,8 +22,8 @@ export interface PlanInputOptions {
   readonly mappers?: number;
   readonly workers: number;
   /**
-   * Small files go to so many tasks, where there are as many, however few bytes they have: what takes long may
-   * be the work on each. Ignored with `splitBytes` or `mappers`. Default 1.
+   * Small files go to so many tasks, where there are as many, however few bytes they have: what takes long
+   * may be the work on each. Ignored with `splitBytes` or `mappers`. Default 1.
    */
   readonly spread?: number;
   /** Base of relative paths. Default: the current directory. */

@@ -220,7 +220,7 @@ export class TaskDriver {
   #tick(): void {
     const nowMs = this.#options.clock.nowMs();
     for (const attempt of this.#running.values()) {
-      // Slots there are no tasks for are offered when a map is slow: what is quick ends on the workers it has.
+      // Slots without tasks are offered when a map is slow: what is quick ends on the workers it has.
       if (attempt.ref.phase === "map" && nowMs - attempt.startedMs >= handOverAfterMs)
         this.#askUpTo(this.#options.slots);
       this.#observe(attempt);
