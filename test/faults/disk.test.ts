@@ -151,8 +151,10 @@ const broken = `
   const breaks = {
     fsync: () => { fs.fsync = (fd, done) => process.nextTick(done, error()); },
     sync: () => {
-      const sync = () => Promise.reject(error());
-      promises.open = async (...a) => Object.assign(await open(...a), { sync });
+      // The commit opens what it syncs this way; writers sync what they have open.
+      const opened = new Set();
+      promises.open = async (...a) => { const handle = await open(...a); opened.add(handle.fd); return handle; };
+      fs.fsync = (fd, done) => (opened.has(fd) ? process.nextTick(done, error()) : fsync(fd, done));
     },
     read: () => {
       // Planning looks at the first 512 bytes; this is about the maps.
