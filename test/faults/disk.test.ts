@@ -153,7 +153,11 @@ const broken = `
     sync: () => {
       // The commit opens what it syncs this way; writers sync what they have open.
       const opened = new Set();
-      promises.open = async (...a) => { const handle = await open(...a); opened.add(handle.fd); return handle; };
+      promises.open = async (...a) => {
+        const handle = await open(...a);
+        opened.add(handle.fd);
+        return handle;
+      };
       fs.fsync = (fd, done) => (opened.has(fd) ? process.nextTick(done, error()) : fsync(fd, done));
     },
     read: () => {
