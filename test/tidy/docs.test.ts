@@ -55,6 +55,22 @@ test("every relative link of every page leads somewhere, anchors too", () => {
   assert.deepEqual(broken, []);
 });
 
+test("every test that a page names is there, and every row of the pitfalls names one", () => {
+  const missing: string[] = [];
+  for (const [path, page] of pages)
+    for (const [, name = ""] of page.matchAll(/`(test\/[\w./-]+\.ts)`/g))
+      if (!existsSync(join(root, name))) missing.push(`${path}: ${name}`);
+  assert.deepEqual(missing, []);
+  const rows = read("docs/pitfalls.md")
+    .split("\n")
+    .filter((line) => line.startsWith("| ") && !/^\| (kind|---) /.test(line));
+  assert.ok(rows.length > 80, `${rows.length} rows`);
+  assert.deepEqual(
+    rows.filter((row) => !/(?:`(?:test|scripts)\/[\w./-]+\.m?[jt]s`[^|]*|\| by hand )\|$/.test(row)),
+    [],
+  );
+});
+
 test("the TypeScript of every page type-checks, and its jobs are jobs", async () => {
   rmSync(scratch, { recursive: true, force: true });
   mkdirSync(scratch, { recursive: true });
