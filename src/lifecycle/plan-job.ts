@@ -43,12 +43,9 @@ export interface PlanRequest {
   readonly step?: () => void;
   readonly growing?: boolean;
   readonly spool?: (file: InputFile) => Promise<InputFile>;
-  /** Of a job without map-only output; where there is some, its files must not depend on the machine. */
+  /** Of a job without map-only output: where there is some, files follow the tasks and come packed. */
   readonly spread?: number;
 }
-
-/** Map tasks that the small files of a job with map-only output go to: its parts follow the tasks. */
-const mapOnlySpread = 16;
 
 /**
  * @throws SheafError as planInput; USAGE when inputs are missing, or given to a job that makes its own
@@ -63,7 +60,7 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
     workers: request.workers,
     step: request.step,
     growing: request.growing ?? false,
-    spread: outline.collections.some(({ mapOnly }) => mapOnly) ? mapOnlySpread : (request.spread ?? 1),
+    spread: outline.collections.some(({ mapOnly }) => mapOnly) ? 1 : (request.spread ?? 1),
     ...(request.spool === undefined ? {} : { spool: request.spool }),
     ...(request.splitBytes === null ? {} : { splitBytes: request.splitBytes }),
     ...(request.mappers === null ? {} : { mappers: request.mappers }),
