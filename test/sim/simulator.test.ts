@@ -82,7 +82,7 @@ function findsOut(options: WorldOptions): void {
       throw error;
     }
   }
-  assert.fail("${worldsMax} worlds, and no invariant was seen to break");
+  assert.fail(`${worldsMax} seeds, and no invariant was seen to break`);
 }
 
 /** The facts were refused because they do not fit together. */
