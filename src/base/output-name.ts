@@ -1,3 +1,5 @@
+import { SheafError } from "./errors.ts";
+
 const SEGMENT_BYTES_MAX = 200;
 const NAME_CHARS_MAX = 1_000;
 
@@ -45,4 +47,14 @@ export class OutputNames {
       if (end < 0) return undefined;
     }
   }
+}
+
+/** Two names that are one directory where case does not count. */
+export function clashOf(a: string, b: string): SheafError {
+  const [first, second] = a < b ? [a, b] : [b, a];
+  const both = `${JSON.stringify(first)} and ${JSON.stringify(second)}`;
+  const message = `route() gave the names ${both}, one directory on some file systems`;
+  return new SheafError("VALUE_INVALID", message, {
+    hint: "Give names that differ in more than case: name.toLowerCase(), for one.",
+  });
 }

@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { RunResult } from "../lifecycle/options.ts";
 import { makeTempDirectory } from "../runner/work-directory.ts";
-import { writtenRecords } from "../task/written-records.ts";
 import { recordJson, writtenLine } from "./print-records.ts";
 import type { TextStream, World } from "./world.ts";
 import { dataWriter, writeTo } from "./world.ts";
@@ -146,6 +145,8 @@ async function printParts(
   options: DeliverOptions,
   stdout: TextStream,
 ): Promise<void> {
+  // Most runs print nothing, and need none of the readers.
+  const { writtenRecords } = await import("../task/written-records.ts");
   for (const collection of options.collections) {
     let left = count;
     let piece = "";

@@ -3,8 +3,7 @@ import { dirname, join, relative } from "node:path";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import { OutputNames } from "../base/output-name.ts";
-import { clashOf } from "../task/routed-output.ts";
+import { OutputNames, clashOf } from "../base/output-name.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
 import type { CommittedPart } from "./options.ts";
 

@@ -1,6 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { outputNameProblem, OutputNames } from "../base/output-name.ts";
+import { clashOf, outputNameProblem, OutputNames } from "../base/output-name.ts";
 import { printValue } from "../base/print-value.ts";
 import { KiB } from "../base/size.ts";
 import type { OpenFile } from "../format/output-file.ts";
@@ -185,16 +185,6 @@ export class RoutedOutput implements TaskOutput {
       break;
     }
   }
-}
-
-/** Two names that are one directory where case does not count. */
-export function clashOf(a: string, b: string): SheafError {
-  const [first, second] = a < b ? [a, b] : [b, a];
-  const both = `${JSON.stringify(first)} and ${JSON.stringify(second)}`;
-  const message = `route() gave the names ${both}, one directory on some file systems`;
-  return new SheafError("VALUE_INVALID", message, {
-    hint: "Give names that differ in more than case: name.toLowerCase(), for one.",
-  });
 }
 
 /** Where the results of one partition of a collection go. */
