@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream, statSync, utimesSync } from "node:fs";
 
 /** The SHA-256 of a file's content, in hex. @throws what reading it throws */
-export async function sha256OfFile(path: string): Promise<string> {
+async function sha256OfFile(path: string): Promise<string> {
   const digest = createHash("sha256");
   for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) digest.update(chunk);
   return digest.digest("hex");
