@@ -1,6 +1,6 @@
 import { hostname, totalmem } from "node:os";
 import { SheafError, describeThrown, isSheafError, unreachable } from "../base/errors.ts";
-import { pauseFor, pauseMs } from "../client/retry.ts";
+import { pauseFor, pauseMs } from "../base/retry.ts";
 import type { HeartbeatAnswer, Identity, Order, Register, Utility } from "../protocol/agent-messages.ts";
 import type { TaskOrder } from "../protocol/task-messages.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
@@ -17,7 +17,7 @@ import { Errands } from "./errands.ts";
 import type { HeartNews, HeartState } from "./heart-messages.ts";
 import { NameClaim } from "./name-claim.ts";
 import { NodeJobs } from "./node-jobs.ts";
-import type { ShuffleNode } from "./shuffle-port.ts";
+import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import { SlotLoop } from "./slot-loop.ts";
 import { TaskLogs } from "./task-logs.ts";
 import { WorkerSlots } from "./worker-slots.ts";

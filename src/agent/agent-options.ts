@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import type { ClientTls } from "../client/http.ts";
 import type { AgentLog, AgentWorld } from "./agent-world.ts";
-import type { ShuffleNode } from "./shuffle-port.ts";
+import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 
 /** What an agent is started with. */
 export interface AgentOptions {

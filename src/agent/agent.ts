@@ -11,8 +11,8 @@ import type { AgentOptions, ShuffleStart } from "./agent-options.ts";
 import { untilAnswered } from "./agent-world.ts";
 import type { AgentWorld } from "./agent-world.ts";
 import { Heart } from "./heart.ts";
-import { startShuffleNode } from "./shuffle-node.ts";
-import type { ShuffleNode } from "./shuffle-port.ts";
+import { startShuffleNode } from "../exchange/shuffle-node.ts";
+import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import { UtilityMeter } from "./utility-meter.ts";
 import { WorkerProcesses } from "./worker-processes.ts";
 

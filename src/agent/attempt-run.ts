@@ -23,8 +23,8 @@ import { damagedFile, damagedInput } from "./damaged-input.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
 import { uploadResults } from "./result-upload.ts";
 import { stagingOf } from "./shared-output.ts";
-import { unlessAborted } from "./unless-aborted.ts";
-import type { ReduceInputs, ShuffleNode } from "./shuffle-port.ts";
+import { unlessAborted } from "../base/retry.ts";
+import type { ReduceInputs, ShuffleNode } from "../exchange/shuffle-node.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-memory.ts";
 import type { WorkerSlots } from "./worker-slots.ts";
 

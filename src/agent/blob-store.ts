@@ -6,7 +6,7 @@ import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { GiB } from "../base/size.ts";
-import { pauseFor, pauseMs } from "../client/retry.ts";
+import { pauseFor, pauseMs } from "../base/retry.ts";
 import { ContentChecks } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { untilAnswered } from "./agent-world.ts";

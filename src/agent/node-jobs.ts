@@ -18,7 +18,7 @@ import { untilAnswered } from "./agent-world.ts";
 import type { AgentWorld } from "./agent-world.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { stagingOf } from "./shared-output.ts";
-import type { ShuffleNode } from "./shuffle-port.ts";
+import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import type { WorkerSlots } from "./worker-slots.ts";
 
 /** A job as it is prepared on this machine. */

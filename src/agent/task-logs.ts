@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MiB } from "../base/size.ts";
-import { pauseFor } from "../client/retry.ts";
+import { pauseFor } from "../base/retry.ts";
 import type { LogLines } from "../protocol/task-messages.ts";
 import { formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";

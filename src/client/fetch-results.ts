@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { ApiClient, Download } from "./api-client.ts";
-import { pauseFor, pauseMs } from "./retry.ts";
+import { pauseFor, pauseMs } from "../base/retry.ts";
 
 /** Files fetched at one time. */
 const fetchesAtOnce = 4;

@@ -1,8 +1,8 @@
 import { systemClock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import type { ApiClient, NumberedEvent } from "./api-client.ts";
-import { pauseFor, pauseMs } from "./retry.ts";
-import type { RetryWorld } from "./retry.ts";
+import { pauseFor, pauseMs } from "../base/retry.ts";
+import type { RetryWorld } from "../base/retry.ts";
 
 export interface FollowOptions extends Partial<RetryWorld> {
   readonly signal?: AbortSignal;

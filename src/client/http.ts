@@ -11,9 +11,9 @@ import { HEADERS, PROTOCOL_VERSION } from "../protocol/version.ts";
 import { toWireJson } from "../protocol/wire-json.ts";
 import { JsonBounds, parseBounded } from "../security/parse-json.ts";
 import { describeTlsError } from "../security/tls-error.ts";
-import { connectionError } from "./connection-error.ts";
+import { connectionError } from "../security/connection-error.ts";
 import { errorOfAnswer } from "./error-answer.ts";
-import { retrying } from "./retry.ts";
+import { retrying } from "../base/retry.ts";
 
 const connectTimeoutMs = 5_000;
 const answerTimeoutMsDefault = 10_000;

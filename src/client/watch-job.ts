@@ -2,7 +2,7 @@ import { isSheafError } from "../base/errors.ts";
 import { followEvents } from "./follow-events.ts";
 import type { ApiClient } from "./api-client.ts";
 import type { EventRelay } from "./event-relay.ts";
-import { pauseFor } from "./retry.ts";
+import { pauseFor } from "../base/retry.ts";
 
 /** How long a cancelled job is waited for, and its coordinator looked for, ms. */
 const cancelWaitMs = 10_000;

@@ -1,4 +1,4 @@
-import type { ShuffleJob, ShuffleNode } from "#src/agent/shuffle-port.js";
+import type { ShuffleJob, ShuffleNode } from "#src/exchange/shuffle-node.js";
 import type { MapOutput } from "#src/task/task-spec.js";
 
 /** A shuffle of one machine: reduces read what its own maps wrote, in place. */

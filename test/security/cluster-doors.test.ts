@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { sliceTarget } from "#src/agent/shuffle-request.js";
+import { sliceTarget } from "#src/exchange/slice-protocol.js";
 import { run } from "#src/index.js";
 import { answerHeaders } from "#src/security/answer-headers.js";
 import { startSheaf, tempDir } from "../cli/support.js";

@@ -3,10 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { FetchLimits } from "#src/agent/fetch-limits.js";
-import type { ShuffleNodeOptions } from "#src/agent/shuffle-node.js";
-import { startShuffleNode } from "#src/agent/shuffle-node.js";
-import type { ReduceInputs, ShuffleNode } from "#src/agent/shuffle-port.js";
+import type { FetchLimits } from "#src/exchange/fetch-scheduler.js";
+import type { ShuffleNodeOptions, ReduceInputs, ShuffleNode } from "#src/exchange/shuffle-node.js";
+import { startShuffleNode } from "#src/exchange/shuffle-node.js";
 import { systemClock } from "#src/base/clock.js";
 import type { Random } from "#src/base/random.js";
 import { seededRandom } from "#src/base/random.js";
@@ -29,7 +28,7 @@ export const quickLimits: Partial<FetchLimits> = {
 export type OutputEntry = MapOutputs["entries"][number];
 
 export function tempDir(t: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), "sheaf-agent-shuffle-"));
+  const directory = mkdtempSync(join(tmpdir(), "sheaf-exchange-"));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }

@@ -1,9 +1,8 @@
-import type { PackFile } from "./fetch-pack.ts";
-import { TaskQueue } from "./fetch-queue.ts";
 import type { ReduceFetch } from "./fetch-reduce.ts";
 import type { PartialSlice, SliceStream } from "./fetch-stream.ts";
-import type { MapAttempt } from "./shuffle-request.ts";
-import { MAPS_PER_REQUEST_MAX } from "./shuffle-request.ts";
+import type { PackFile } from "./pack-file.ts";
+import type { MapAttempt } from "./slice-protocol.ts";
+import { MAPS_PER_REQUEST_MAX } from "./slice-protocol.ts";
 
 /** Before anything has come, a request asks for so many slices. */
 const FIRST_SLICES = 16;
@@ -78,5 +77,42 @@ export class FetchLane {
     this.suspects.clear();
     if (this.pause !== null) clearTimeout(this.pause);
     this.pause = null;
+  }
+}
+
+/** Task numbers to be fetched, first come first served; some come back to the front. */
+export class TaskQueue {
+  #tasks: number[] = [];
+  #head = 0;
+
+  get length(): number {
+    return this.#tasks.length - this.#head;
+  }
+
+  push(task: number): void {
+    this.#tasks.push(task);
+  }
+
+  /** The next one; undefined when there is none. */
+  shift(): number | undefined {
+    const task = this.#tasks[this.#head];
+    if (task === undefined) return undefined;
+    this.#head++;
+    if (this.#head > 1_000 && this.#head * 2 > this.#tasks.length) {
+      this.#tasks = this.#tasks.slice(this.#head);
+      this.#head = 0;
+    }
+    return task;
+  }
+
+  /** Puts tasks before all others, in their order. */
+  unshift(tasks: readonly number[]): void {
+    this.#tasks = [...tasks, ...this.#tasks.slice(this.#head)];
+    this.#head = 0;
+  }
+
+  clear(): void {
+    this.#tasks = [];
+    this.#head = 0;
   }
 }

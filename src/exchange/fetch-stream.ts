@@ -1,14 +1,14 @@
 import type { Dispatcher } from "undici";
 import { isSheafError, SheafError } from "../base/errors.ts";
-import { connectionError } from "../client/connection-error.ts";
+import { connectionError } from "../security/connection-error.ts";
 import type { RunOwner } from "../shuffle/run-format.ts";
 import type { FileWindow, PartitionPlace } from "../shuffle/run-index.ts";
 import { corrupt } from "../shuffle/run-index.ts";
 import { SliceCheck } from "../shuffle/slice-check.ts";
-import type { FetchLimits } from "./fetch-limits.ts";
-import type { PackFile } from "./fetch-pack.ts";
-import { decodeFrameHead, FRAME_HEAD_BYTES } from "./shuffle-frame.ts";
-import type { MapAttempt } from "./shuffle-request.ts";
+import type { FetchLimits } from "./fetch-scheduler.ts";
+import type { PackFile } from "./pack-file.ts";
+import type { MapAttempt } from "./slice-protocol.ts";
+import { decodeFrameHead, FRAME_HEAD_BYTES } from "./slice-protocol.ts";
 
 /** A slice of which a part is at the end of the pack, all of it right so far. */
 export interface PartialSlice {

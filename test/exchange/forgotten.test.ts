@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startShuffleNode } from "#src/agent/shuffle-node.js";
+import { startShuffleNode } from "#src/exchange/shuffle-node.js";
 import { systemClock } from "#src/base/clock.js";
 import { tempDir } from "../cli/support.js";
 

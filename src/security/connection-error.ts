@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import { describeTlsError, refusedHint } from "../security/tls-error.ts";
+import { describeTlsError, refusedHint } from "./tls-error.ts";
 
 /** A server that speaks TLS cuts off whoever does not. */
 const cutHint =

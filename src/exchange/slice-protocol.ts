@@ -1,3 +1,4 @@
+import { crc32c } from "@node-rs/crc32";
 import { SheafError } from "../base/errors.ts";
 import { signRequest } from "../security/signed-url.ts";
 
@@ -75,4 +76,65 @@ function invalid(name: string, problem: string): SheafError {
   return new SheafError("MESSAGE_INVALID", `query parameter ${name}: ${problem}`, {
     hint: "Agents of this version ask otherwise: check that all run the same version of sheaf.",
   });
+}
+
+/*
+ * What an agent answers to GET /shuffle/{job}?maps=...&collection=C&partition=P: a frame for each map output
+ * that was asked for, in that order.
+ *
+ *   frame = head slice            the slice from byte `from` on; nothing unless state is "here"
+ *   head  = "SHSL" state:u32 task:u32 attempt:u32 bytes:u64 from:u64
+ *           crc32c:u32 of the 32 bytes above                                                     36 bytes
+ *
+ * `bytes` is the size of the whole slice, `from` the first byte that is sent. All little-endian.
+ */
+
+export const FRAME_HEAD_BYTES = 36;
+
+/** "SHSL" as a little-endian number. */
+const MAGIC = 0x4c534853;
+
+/** gone: not served here, or its file is not there; damaged: its index cannot be read. By number. */
+const STATES = ["here", "gone", "damaged"] as const;
+
+export interface FrameHead {
+  readonly state: (typeof STATES)[number];
+  readonly task: number;
+  readonly attempt: number;
+  readonly bytes: number;
+  readonly from: number;
+}
+
+export function encodeFrameHead({ state, task, attempt, bytes, from }: FrameHead): Buffer {
+  const head = Buffer.alloc(FRAME_HEAD_BYTES);
+  head.writeUInt32LE(MAGIC, 0);
+  head.writeUInt32LE(STATES.indexOf(state), 4);
+  head.writeUInt32LE(task, 8);
+  head.writeUInt32LE(attempt, 12);
+  head.writeBigUInt64LE(BigInt(bytes), 16);
+  head.writeBigUInt64LE(BigInt(from), 24);
+  head.writeUInt32LE(crc32c(head.subarray(0, 32)), 32);
+  return head;
+}
+
+/** @throws SheafError BLOCK_CORRUPT for bytes that are none; `from` names who sent them */
+export function decodeFrameHead(head: Buffer, sender: string): FrameHead {
+  const state = STATES[head.readUInt32LE(4)];
+  if (
+    head.readUInt32LE(0) !== MAGIC ||
+    crc32c(head.subarray(0, 32)) !== head.readUInt32LE(32) ||
+    state === undefined
+  ) {
+    throw new SheafError("BLOCK_CORRUPT", `${sender} sent something else than map outputs`, {
+      hint: "Check that the address is that of an agent of this cluster, and the network between.",
+      retryable: true,
+    });
+  }
+  return {
+    state,
+    task: head.readUInt32LE(8),
+    attempt: head.readUInt32LE(12),
+    bytes: Number(head.readBigUInt64LE(16)),
+    from: Number(head.readBigUInt64LE(24)),
+  };
 }
