@@ -1,7 +1,7 @@
 // The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is
 // used.
 import type { Job } from "./job/define.ts";
-import type { RunOptions, RunResult } from "./lifecycle/options.ts";
+import type { RunOptions, RunResult } from "./engine/options.ts";
 
 export { job } from "./job/define.ts";
 export type { Job } from "./job/define.ts";
@@ -70,8 +70,8 @@ export { stats } from "./aggregate/stats.ts";
 
 export { SheafError } from "./base/errors.ts";
 export type { ErrorCode } from "./base/errors.ts";
-export type { RunOptions, RunResult } from "./lifecycle/options.ts";
-export type { RunEvent } from "./lifecycle/events.ts";
+export type { RunOptions, RunResult } from "./engine/options.ts";
+export type { RunEvent } from "./engine/events.ts";
 
 /**
  * Runs a job from a program. `job` is the path or URL of a job file, which runs on all cores, or on a

@@ -1,6 +1,6 @@
 import { relative, resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { commitOutput } from "../lifecycle/commit.ts";
+import { commitOutput } from "../engine/commit.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import type { TaskSuccess } from "../task/task-spec.ts";

@@ -1,8 +1,8 @@
 import { dirname, isAbsolute, sep } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
-import { pathsByInput } from "../lifecycle/input-paths.ts";
-import { planJob } from "../lifecycle/plan-job.ts";
-import type { JobPlan } from "../lifecycle/plan-job.ts";
+import { pathsByInput } from "../engine/inputs.ts";
+import { planJob } from "../engine/plan-job.ts";
+import type { JobPlan } from "../engine/plan-job.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";

@@ -1,4 +1,4 @@
-import type { RunOptions } from "../lifecycle/options.ts";
+import type { RunOptions } from "../engine/options.ts";
 import { credentialsOf } from "./credentials.ts";
 import type { Delivery } from "./deliver-results.ts";
 import { definedOnly } from "./run-options.ts";

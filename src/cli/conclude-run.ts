@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import type { RunResult } from "../lifecycle/options.ts";
+import type { RunResult } from "../engine/options.ts";
 import { exitCodeOf, exitCodes } from "./exit-code.ts";
 import type { ExitCode } from "./exit-code.ts";
 import { errorText } from "./report-error.ts";

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import type { RunResult } from "../lifecycle/options.ts";
+import type { RunResult } from "../engine/options.ts";
 import { makeTempDirectory } from "../runner/work-directory.ts";
 import { recordJson, writtenLine } from "./print-records.ts";
 import type { TextStream, World } from "./world.ts";

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { RunEvent, RunPhase } from "../lifecycle/events.ts";
+import type { RunEvent, RunPhase } from "../engine/events.ts";
 import type { TaskFailure, TaskStats } from "../task/task-spec.ts";
 
 /** What became of one attempt. */

@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import type { RunOptions } from "../lifecycle/options.ts";
+import type { RunOptions } from "../engine/options.ts";
 import type { Invocation } from "./command.ts";
 import type { Delivery } from "./deliver-results.ts";
 import { wantsRecords } from "./deliver-results.ts";

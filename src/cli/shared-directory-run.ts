@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { SheafError } from "../base/errors.ts";
 import { SharedDirectoryDriver } from "../driver/shared-directory-driver.ts";
 import type { SharedDirectoryResult } from "../driver/shared-directory-driver.ts";
-import { makeJobId } from "../lifecycle/job-directory.ts";
+import { makeJobId } from "../engine/job-directory.ts";
 import { taskRoutes } from "../rest/route/task-routes.ts";
 import { startServer } from "../rest/server.ts";
 import { hostList } from "../security/host-list.ts";

@@ -1,5 +1,5 @@
 import { homedir } from "node:os";
-import { defaultStateDirectory } from "../lifecycle/job-history.ts";
+import { defaultStateDirectory } from "../engine/job-history.ts";
 import type { World } from "./world.ts";
 
 /** Where the history of this user's jobs is. */

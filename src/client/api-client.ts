@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
-import type { RunEvent } from "../lifecycle/events.ts";
+import type { RunEvent } from "../engine/events.ts";
 import type {
   ErrandResult,
   Heartbeat,

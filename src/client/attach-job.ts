@@ -1,7 +1,7 @@
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
-import type { RunEvent } from "../lifecycle/events.ts";
-import type { RunResult } from "../lifecycle/options.ts";
+import type { RunEvent } from "../engine/events.ts";
+import type { RunResult } from "../engine/options.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import type { ApiClient } from "./api-client.ts";
 import { finishClusterRun } from "./cluster-result.ts";

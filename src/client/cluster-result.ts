@@ -1,7 +1,7 @@
-import { readRecords } from "../lifecycle/collected-records.ts";
-import type { CommittedPart, FailedTask, RunResult, RunStatus } from "../lifecycle/options.ts";
-import { RunFailure } from "../lifecycle/options.ts";
-import { sampledBy } from "../lifecycle/run-summary.ts";
+import { readRecords } from "../engine/commit.ts";
+import type { CommittedPart, FailedTask, RunResult, RunStatus } from "../engine/options.ts";
+import { RunFailure } from "../engine/options.ts";
+import { sampledBy } from "../engine/progress.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import type { TaskStats } from "../task/task-spec.ts";

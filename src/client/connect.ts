@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
-import { defaultStateDirectory } from "../lifecycle/job-history.ts";
+import { defaultStateDirectory } from "../engine/job-history.ts";
 import { loadTls } from "../security/tls.ts";
 import type { TlsFiles } from "../security/tls.ts";
 import { findToken, tokenFilePath } from "../security/token-file.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
-import type { RunEvent, RunEventBody, RunPhase } from "../lifecycle/events.ts";
-import type { FailedTask, PhaseTiming } from "../lifecycle/options.ts";
+import type { RunEvent, RunEventBody, RunPhase } from "../engine/events.ts";
+import type { FailedTask, PhaseTiming } from "../engine/options.ts";
 
 /**
  * Brings the coordinator's events and this client's own into one row, as if the job ran here, and remembers

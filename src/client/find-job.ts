@@ -13,7 +13,7 @@ export interface ClusterJobHandle {
 }
 
 /**
- * The job of a cluster that a handle names, as lifecycle/job-history.ts has it for this machine: an id or the
+ * The job of a cluster that a handle names, as engine/job-history.ts has it for this machine: an id or the
  * beginning of one, "@" the latest, "@?name" the latest of that name; with ":map-17" a task of it.
  * @throws SheafError NOT_FOUND when there is none, or when the beginning of an id fits several
  */

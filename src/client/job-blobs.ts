@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
-import { auxPaths } from "../lifecycle/aux-files.ts";
+import { auxPaths } from "../engine/inputs.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { ApiClient } from "./api-client.ts";

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { type HasInputs, pathsByInput, readInput } from "../lifecycle/input-paths.ts";
+import { type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
 import { refuseAddress } from "../storage/list-input.ts";
 import { isLoopback } from "../security/host-list.ts";
 import type { OutputTarget } from "../protocol/submission.ts";

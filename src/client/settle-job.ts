@@ -1,8 +1,8 @@
 import { tmpdir } from "node:os";
 import { SheafError, isSheafError } from "../base/errors.ts";
-import { failureOutsideTasks } from "../lifecycle/outside-tasks.ts";
-import { RunFailure } from "../lifecycle/options.ts";
-import type { CommittedPart } from "../lifecycle/options.ts";
+import { failureOutsideTasks } from "../engine/error-report.ts";
+import { RunFailure } from "../engine/options.ts";
+import type { CommittedPart } from "../engine/options.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import { makeTempDirectory, removeAtExit } from "../runner/work-directory.ts";
 import { discardTempOutput } from "../storage/atomic-output.ts";

@@ -1,5 +1,5 @@
 import { SheafError, isSheafError } from "../base/errors.ts";
-import { makeJobId } from "../lifecycle/job-directory.ts";
+import { makeJobId } from "../engine/job-directory.ts";
 import type { AttemptView, JobStateText, JobSummary, JobView } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type { Assembly } from "./assemble.ts";

@@ -1,12 +1,11 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { BadRecordBudget } from "../lifecycle/bad-budget.ts";
-import { FileAgreement } from "../lifecycle/file-agreement.ts";
-import { FailureLog } from "../lifecycle/failure-log.ts";
-import { JobDirectory, linkOrCopy } from "../lifecycle/job-directory.ts";
-import { PhaseClock } from "../lifecycle/phase-clock.ts";
-import { ProgressTally } from "../lifecycle/progress.ts";
-import type { RunEventBody } from "../lifecycle/events.ts";
+import { BadRecordBudget, FileAgreement } from "../engine/job-checks.ts";
+import { FailureLog } from "../engine/failure-log.ts";
+import { JobDirectory, linkOrCopy } from "../engine/job-directory.ts";
+import { PhaseClock } from "../engine/events.ts";
+import { ProgressTally } from "../engine/progress.ts";
+import type { RunEventBody } from "../engine/events.ts";
 import type { AttemptRef, NodeRef } from "../scheduler/ids.ts";
 import type { TaskFailure, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import type { Submission } from "../protocol/submission.ts";
@@ -19,8 +18,8 @@ import type { JobRow, Plan, SubmissionRow } from "./job-row.ts";
 import { OutputList } from "./map-outputs.ts";
 import { inputPaths } from "./paths.ts";
 import { Results } from "./results.ts";
-import { ShuffleTally } from "../lifecycle/shuffle-tally.ts";
-import type { Addition, KeptSums } from "../lifecycle/shuffle-tally.ts";
+import { ShuffleTally } from "../engine/shuffle-tally.ts";
+import type { Addition, KeptSums } from "../engine/shuffle-tally.ts";
 import type { Row, Store } from "./store.ts";
 
 export interface JobSurroundings {

@@ -1,6 +1,6 @@
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
-import { nameParts } from "../lifecycle/commit.ts";
-import type { CommittedPart } from "../lifecycle/options.ts";
+import { nameParts } from "../engine/commit.ts";
+import type { CommittedPart } from "../engine/options.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewJob, viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";

@@ -1,10 +1,10 @@
 import { MiB } from "../base/size.ts";
 import { pathToFileURL } from "node:url";
-import { writeCapsule } from "../lifecycle/capsule.ts";
-import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
-import type { RunEventBody } from "../lifecycle/events.ts";
-import type { CommittedPart, FailedTask, RunStatus } from "../lifecycle/options.ts";
-import { sampledBy, sumStats } from "../lifecycle/run-summary.ts";
+import { writeCapsule } from "../engine/capsule.ts";
+import { formatFailure, mapFailure } from "../engine/error-report.ts";
+import type { RunEventBody } from "../engine/events.ts";
+import type { CommittedPart, FailedTask, RunStatus } from "../engine/options.ts";
+import { sampledBy, sumStats } from "../engine/progress.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";

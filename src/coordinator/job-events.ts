@@ -1,8 +1,8 @@
 import { closeSync, createReadStream, existsSync, openSync, readSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { RunEvent, RunEventBody } from "../lifecycle/events.ts";
-import type { JobDirectory } from "../lifecycle/job-directory.ts";
+import type { RunEvent, RunEventBody } from "../engine/events.ts";
+import type { JobDirectory } from "../engine/job-directory.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 
 /** Read at once; the line that tells a job's end need not be longer. */

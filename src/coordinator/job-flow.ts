@@ -1,6 +1,6 @@
 import type { JobView } from "../protocol/job-view.ts";
-import { chooseBounds } from "../lifecycle/bounds.ts";
-import type { RunStatus } from "../lifecycle/options.ts";
+import { chooseBounds } from "../engine/plan-job.ts";
+import type { RunStatus } from "../engine/options.ts";
 import type { Command } from "../scheduler/commands.ts";
 import type { Failure } from "../scheduler/failure.ts";
 import { systemFailure } from "../scheduler/failure.ts";

@@ -1,4 +1,4 @@
-import type { JobRecord } from "../lifecycle/job-directory.ts";
+import type { JobRecord } from "../engine/job-directory.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
 

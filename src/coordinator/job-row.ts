@@ -3,7 +3,7 @@ import type { Failure } from "../scheduler/failure.ts";
 import type { TaskRef } from "../scheduler/ids.ts";
 import type { Bidding, JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
-import type { CommittedPart, FailedTask, PhaseTiming, RunStatus } from "../lifecycle/options.ts";
+import type { CommittedPart, FailedTask, PhaseTiming, RunStatus } from "../engine/options.ts";
 import type { PoisonRecord } from "../worker/trace.ts";
 import { rowSplits, SplitList } from "./split-list.ts";
 

@@ -1,5 +1,5 @@
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
-import { sampledBy, sumStats } from "../lifecycle/run-summary.ts";
+import { sampledBy, sumStats } from "../engine/progress.ts";
 import type { Phase } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewJob, viewOutputs, viewWait } from "../scheduler/view.ts";

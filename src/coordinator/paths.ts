@@ -1,7 +1,7 @@
 import { realpathSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, normalize, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { pathsByInput } from "../lifecycle/input-paths.ts";
+import { pathsByInput } from "../engine/inputs.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { quotePath } from "../storage/fs-error.ts";
 

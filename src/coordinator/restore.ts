@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { JobDirectory } from "../lifecycle/job-directory.ts";
-import type { RunStatus } from "../lifecycle/options.ts";
+import { JobDirectory } from "../engine/job-directory.ts";
+import type { RunStatus } from "../engine/options.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import type { Command } from "../scheduler/commands.ts";
 import type { Fact } from "../scheduler/facts.ts";
@@ -16,7 +16,7 @@ import { planOf } from "./job-row.ts";
 import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { briefly } from "./jobs.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
-import type { KeptSums } from "../lifecycle/shuffle-tally.ts";
+import type { KeptSums } from "../engine/shuffle-tally.ts";
 import type { Store } from "./store.ts";
 
 /** The scheduler as it was, and what it has to have done again. @throws SheafError STATE_CORRUPT */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { describeThrown, SheafError } from "../base/errors.ts";
 import type { Asker, TaskService, TaskType } from "../coordinator/service.ts";
-import type { CommittedPart } from "../lifecycle/options.ts";
+import type { CommittedPart } from "../engine/options.ts";
 import type { TaskAnswer, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { JOB_STATUS, TASK_STATUS } from "../protocol/version.ts";
 import type { Command } from "../scheduler/commands.ts";

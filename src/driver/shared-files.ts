@@ -2,8 +2,8 @@ import { createReadStream } from "node:fs";
 import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { crc32c } from "@node-rs/crc32";
-import type { CommittedPart } from "../lifecycle/options.ts";
-import type { SuccessManifest } from "../lifecycle/commit.ts";
+import type { CommittedPart } from "../engine/options.ts";
+import type { SuccessManifest } from "../engine/commit.ts";
 import { formatAttempt } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
 

@@ -160,7 +160,7 @@ export const ErrandSchema = Type.Union([
       job: Type.String(),
       /** null: the job has no gate. */
       expect: nullable(Type.Record(Type.String(), Type.Number())),
-      /** Of the successful attempts, in task order, for lifecycle/commit.ts; null: nothing to rename. */
+      /** Of the successful attempts, in task order, for engine/commit.ts; null: nothing to rename. */
       results: nullable(Type.Array(SuccessSchema)),
       counters: Type.Record(Type.String(), Type.Number()),
       output: OutputTargetSchema,

@@ -77,7 +77,7 @@ export const OutlineSchema = Type.Object(
   closed,
 );
 
-/** How the job is run: everything already resolved by the client (lifecycle/resolve-options.ts). */
+/** How the job is run: everything already resolved by the client (engine/resolve-options.ts). */
 export const JobOptionsSchema = Type.Object(
   {
     /** Partitions by collection index; null: from the input's size. */

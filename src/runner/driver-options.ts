@@ -1,12 +1,12 @@
 import type { Clock } from "../base/clock.ts";
 import type { Phase } from "../scheduler/ids.ts";
 import type { Split, TaskFailure, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
-import type { RunEventBody } from "../lifecycle/events.ts";
+import type { RunEventBody } from "../engine/events.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { LocalPolicyOptions } from "./local-policy.ts";
-import type { FailedTask } from "../lifecycle/options.ts";
-import type { Outputs } from "../lifecycle/commit.ts";
-import type { TaskTable } from "../lifecycle/plan-job.ts";
+import type { FailedTask } from "../engine/options.ts";
+import type { Outputs } from "../engine/commit.ts";
+import type { TaskTable } from "../engine/plan-job.ts";
 import type { WorkerPool } from "../worker/pool.ts";
 
 export interface DriverOptions extends LocalPolicyOptions {

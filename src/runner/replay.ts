@@ -9,10 +9,10 @@ import { jobOfInput } from "../job/define.ts";
 import type { TaskContext } from "../job/context.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
-import { readCapsule } from "../lifecycle/capsule.ts";
-import type { Capsule } from "../lifecycle/capsule.ts";
-import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
-import { findJob } from "../lifecycle/job-history.ts";
+import { readCapsule } from "../engine/capsule.ts";
+import type { Capsule } from "../engine/capsule.ts";
+import { formatFailure, mapFailure } from "../engine/error-report.ts";
+import { findJob } from "../engine/job-history.ts";
 import { defaultOf, withDefaultParams } from "../worker/task-host.ts";
 import { makeTempDirectory } from "./work-directory.ts";
 

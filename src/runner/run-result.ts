@@ -2,15 +2,14 @@ import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
-import { writeCapsule } from "../lifecycle/capsule.ts";
-import { readRecords } from "../lifecycle/collected-records.ts";
-import { formatFailure, mapFailure } from "../lifecycle/error-report.ts";
+import { writeCapsule } from "../engine/capsule.ts";
+import { readRecords } from "../engine/commit.ts";
+import { failureOutsideTasks, formatFailure, mapFailure } from "../engine/error-report.ts";
 import type { LocalRun, RunOutcome } from "./local-run.ts";
-import { failureOutsideTasks } from "../lifecycle/outside-tasks.ts";
-import type { FailedTask, RunResult } from "../lifecycle/options.ts";
-import { RunFailure } from "../lifecycle/options.ts";
-import { sampledBy, sumStats } from "../lifecycle/run-summary.ts";
-import { ShuffleTally } from "../lifecycle/shuffle-tally.ts";
+import type { FailedTask, RunResult } from "../engine/options.ts";
+import { RunFailure } from "../engine/options.ts";
+import { sampledBy, sumStats } from "../engine/progress.ts";
+import { ShuffleTally } from "../engine/shuffle-tally.ts";
 import { removeAtExit } from "./work-directory.ts";
 
 /** Makes the result of a run that is over: capsules, report, job directory, clean-up, the last event. */

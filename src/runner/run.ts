@@ -3,8 +3,8 @@ import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
 import type { Job } from "../job/define.ts";
 import type { JobSource } from "./local-run.ts";
-import type { RunOptions, RunResult } from "../lifecycle/options.ts";
-import { resolveOptions } from "../lifecycle/resolve-options.ts";
+import type { RunOptions, RunResult } from "../engine/options.ts";
+import { resolveOptions } from "../engine/resolve-options.ts";
 import { warmWorker } from "../worker/warm-worker.ts";
 import type { Isolation, StartWorker } from "../worker/worker.ts";
 

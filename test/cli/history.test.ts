@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { RunEvent } from "#src/lifecycle/events.js";
-import type { JobRecord } from "#src/lifecycle/job-directory.js";
+import type { RunEvent } from "#src/engine/events.js";
+import type { JobRecord } from "#src/engine/job-directory.js";
 import { sheaf, tempDir } from "./support.js";
 
 const stats = {

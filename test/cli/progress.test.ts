@@ -7,7 +7,7 @@ import { applyEvent, emptyProgress, phaseRates } from "#src/cli/ui/progress-mode
 import { ansiStyle, plainStyle, styleFor } from "#src/cli/ui/style.js";
 import { textWidth, truncateText } from "#src/cli/ui/text-width.js";
 import { escapeControls } from "#src/base/escape-controls.js";
-import type { PhaseProgress, RunEvent } from "#src/lifecycle/events.js";
+import type { PhaseProgress, RunEvent } from "#src/engine/events.js";
 
 const stats = {
   recordsIn: 1000,

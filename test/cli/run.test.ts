@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import type { RunEvent } from "#src/lifecycle/events.js";
+import type { RunEvent } from "#src/engine/events.js";
 import { writeOutput } from "../storage/support.js";
 import { sheaf, startSheaf, tempDir } from "./support.js";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { run } from "#src/index.js";
 import { runOnCluster, submitToCluster } from "#src/client/cluster-run.js";
-import type { RunOptions } from "#src/lifecycle/options.js";
+import type { RunOptions } from "#src/engine/options.js";
 import { runJob } from "#src/runner/run.js";
 import { answerError } from "./fake-server.js";
 import { Place, input, tree, wordcount } from "./place.js";

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
-import type { RunEvent } from "#src/lifecycle/events.js";
-import type { RunOptions } from "#src/lifecycle/options.js";
+import type { RunEvent } from "#src/engine/events.js";
+import type { RunOptions } from "#src/engine/options.js";
 import { FakeCoordinator } from "./fake-coordinator.js";
 
 export const wordcount = `

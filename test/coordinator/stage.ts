@@ -10,7 +10,7 @@ import { seededRandom } from "#src/base/random.js";
 import { Coordinator } from "#src/coordinator/coordinator.js";
 import type { openDatabase } from "#src/coordinator/database.js";
 import type { CoordinatorLimits, CoordinatorTimings, LogRecord } from "#src/coordinator/settings.js";
-import type { RunEvent } from "#src/lifecycle/events.js";
+import type { RunEvent } from "#src/engine/events.js";
 import type { Submission } from "#src/protocol/submission.js";
 import { FakeAgent } from "./fake-agent.js";
 import type { FakeWork } from "./fake-agent.js";

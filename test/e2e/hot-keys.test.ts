@@ -7,7 +7,7 @@ import { summaryText } from "#src/cli/ui/summary.js";
 import { plainStyle } from "#src/cli/ui/style.js";
 import { count, generate, job, max, run, text } from "#src/index.js";
 import type { Job } from "#src/job/define.js";
-import type { RunResult } from "#src/lifecycle/options.js";
+import type { RunResult } from "#src/engine/options.js";
 import { readJobStory } from "#src/cli/job-story.js";
 import { tempDir } from "../cli/support.js";
 

@@ -7,7 +7,7 @@ import { seededRandom } from "#src/base/random.js";
 import type { Job } from "#src/job/define.js";
 import { compareKeys } from "#src/job/key-order.js";
 import type { Key } from "#src/job/key.js";
-import type { RunOptions, RunResult } from "#src/lifecycle/options.js";
+import type { RunOptions, RunResult } from "#src/engine/options.js";
 import { run } from "#src/runner/run.js";
 import { interpret } from "#src/testing/interpret.js";
 import { tempDir } from "../cli/support.js";

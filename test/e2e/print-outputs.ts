@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { RunOptions } from "#src/lifecycle/options.js";
+import type { RunOptions } from "#src/engine/options.js";
 import { run } from "#src/runner/run.js";
 
 const directory = process.argv[2]!;

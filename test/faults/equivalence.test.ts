@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import type { Random } from "#src/base/random.js";
 import type { InjectedFault } from "#src/worker/fault-injection.js";
-import type { RunOptions } from "#src/lifecycle/options.js";
+import type { RunOptions } from "#src/engine/options.js";
 import { Bench, wordCount } from "../runner/support.ts";
 
 const PARTITIONS = [1, 3, 10];

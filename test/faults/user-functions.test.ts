@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { RunOptions } from "#src/lifecycle/options.js";
+import type { RunOptions } from "#src/engine/options.js";
 import { assertFailed as assertRunFailed, Bench, inputText, wordCount } from "../runner/support.ts";
 import { assertDone, assertFailed, Place } from "./support.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { RunOptions, RunResult } from "#src/lifecycle/options.js";
+import type { RunOptions, RunResult } from "#src/engine/options.js";
 import { runJob } from "#src/runner/run.js";
 import { assertFailed as assertRunFailed, Bench, inputText, wordCount } from "../runner/support.ts";
 import { assertFailed, Place } from "./support.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { RunEvent } from "#src/lifecycle/events.js";
+import type { RunEvent } from "#src/engine/events.js";
 import { Bench, inputText, wordCount } from "./support.ts";
 
 /** faults.md N24: cancelled when, and in what way user code is busy then. */

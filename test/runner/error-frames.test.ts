@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mapFailure, withoutEngineFrames } from "#src/lifecycle/error-report.js";
+import { mapFailure, withoutEngineFrames } from "#src/engine/error-report.js";
 import { taskFailure } from "#src/worker/failure.js";
 import { assertFailed, Bench } from "./support.ts";
 

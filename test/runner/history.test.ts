@@ -11,9 +11,9 @@ import {
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { jobsKept, pruneJobs } from "#src/lifecycle/job-directory.js";
-import type { JobRecord } from "#src/lifecycle/job-directory.js";
-import { defaultStateDirectory, findJob, listJobs } from "#src/lifecycle/job-history.js";
+import { jobsKept, pruneJobs } from "#src/engine/job-directory.js";
+import type { JobRecord } from "#src/engine/job-directory.js";
+import { defaultStateDirectory, findJob, listJobs } from "#src/engine/job-history.js";
 import { replay } from "#src/runner/replay.js";
 import { assertCounted, Bench, inputText, wordCount } from "./support.ts";
 

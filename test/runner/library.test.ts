@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { count, generate, job, text } from "#src/index.js";
-import { RunFailure } from "#src/lifecycle/options.js";
+import { RunFailure } from "#src/engine/options.js";
 import { run, runJob } from "#src/runner/run.js";
 import { Bench, expectedLines, inputText, wordCount } from "./support.ts";
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { runOnCluster } from "#src/client/cluster-run.js";
 import { job, text } from "#src/index.js";
-import type { RunOptions } from "#src/lifecycle/options.js";
+import type { RunOptions } from "#src/engine/options.js";
 import { replay } from "#src/runner/replay.js";
 import { run, runJob } from "#src/runner/run.js";
 import { Bench } from "./support.ts";

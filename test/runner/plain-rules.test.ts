@@ -2,19 +2,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { job, text } from "#src/index.js";
-import { BadRecordBudget } from "#src/lifecycle/bad-budget.js";
-import { chooseBounds } from "#src/lifecycle/bounds.js";
-import { formatFailure } from "#src/lifecycle/error-report.js";
+import { BadRecordBudget } from "#src/engine/job-checks.js";
+import { chooseBounds } from "#src/engine/plan-job.js";
+import { formatFailure } from "#src/engine/error-report.js";
 import { failureOfExit } from "#src/worker/exit-cause.js";
 import { taskFailure } from "#src/worker/failure.js";
 import { outlineOf } from "#src/worker/task-host.js";
 import { faultFor } from "#src/worker/fault-injection.js";
-import { makeJobId } from "#src/lifecycle/job-directory.js";
-import { nameParts } from "#src/lifecycle/commit.js";
+import { makeJobId } from "#src/engine/job-directory.js";
+import { nameParts } from "#src/engine/commit.js";
 import type { JobOutline } from "#src/worker/messages.js";
-import type { RunOptions } from "#src/lifecycle/options.js";
+import type { RunOptions } from "#src/engine/options.js";
 import { logBytesMax, OutputCapture } from "#src/worker/output-capture.js";
-import { paramsOf, partitionsOf, resolveOptions } from "#src/lifecycle/resolve-options.js";
+import { paramsOf, partitionsOf, resolveOptions } from "#src/engine/resolve-options.js";
 import type { OutputPart, TaskStats, TaskSuccess } from "#src/task/task-spec.js";
 
 const stats: TaskStats = {

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import type { RunOptions } from "#src/lifecycle/options.js";
+import type { RunOptions } from "#src/engine/options.js";
 import { MapSplits } from "#src/runner/map-splits.js";
 import { replay } from "#src/runner/replay.js";
 import type { SplitPiece, SplitPlace } from "#src/task/task-spec.js";

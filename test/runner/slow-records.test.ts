@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { RunOptions } from "#src/lifecycle/options.js";
+import type { RunOptions } from "#src/engine/options.js";
 import { Bench } from "./support.js";
 
 /** Records take long until two workers have been seen; one of them fails the first time. */

@@ -5,8 +5,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
-import type { RunEvent } from "#src/lifecycle/events.js";
-import type { RunOptions, RunResult } from "#src/lifecycle/options.js";
+import type { RunEvent } from "#src/engine/events.js";
+import type { RunOptions, RunResult } from "#src/engine/options.js";
 import { runJob } from "#src/runner/run.js";
 
 export interface Elsewhere {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import fc from "fast-check";
-import { makeJobId } from "#src/lifecycle/job-directory.js";
+import { makeJobId } from "#src/engine/job-directory.js";
 import { formatAttempt, formatTask } from "#src/scheduler/ids.js";
 import { checkId, isId } from "#src/security/ids.js";
 import type { IdKind } from "#src/security/ids.js";

@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { outputNameProblem, OutputNames } from "#src/base/output-name.js";
 import { count, csv, job, jsonl, route, run, text } from "#src/index.js";
 import type { Job, Key, RunOptions, SheafError } from "#src/index.js";
-import type { SuccessManifest } from "#src/lifecycle/commit.js";
+import type { SuccessManifest } from "#src/engine/commit.js";
 import { tempDir } from "../cli/support.ts";
 
 interface Written {

@@ -1,4 +1,4 @@
-import { listJobs } from "../../lifecycle/job-history.ts";
+import { listJobs } from "../../engine/job-history.ts";
 import type { Invocation } from "../command.ts";
 import { allCommands } from "../commands.ts";
 import { completionScript } from "../completion-script.ts";

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
-import { findJob } from "../../lifecycle/job-history.ts";
+import { findJob } from "../../engine/job-history.ts";
 import type { Invocation } from "../command.ts";
 import { exitCodes } from "../exit-code.ts";
 import type { ExitCode } from "../exit-code.ts";

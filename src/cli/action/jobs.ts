@@ -1,6 +1,6 @@
 import { SheafError } from "../../base/errors.ts";
-import { listJobs } from "../../lifecycle/job-history.ts";
-import type { JobRecord } from "../../lifecycle/job-directory.ts";
+import { listJobs } from "../../engine/job-history.ts";
+import type { JobRecord } from "../../engine/job-directory.ts";
 import { clusterUrl, withCluster } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
 import { formatDuration } from "../duration.ts";

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { findClusterJob } from "../../client/find-job.ts";
-import { findJob } from "../../lifecycle/job-history.ts";
+import { findJob } from "../../engine/job-history.ts";
 import { clusterUrl, withCluster } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
 import { exitCodes } from "../exit-code.ts";

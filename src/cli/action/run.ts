@@ -1,6 +1,6 @@
-import { possiblePaths } from "../../lifecycle/input-paths.ts";
-import type { RunEvent } from "../../lifecycle/events.ts";
-import type { RunOptions, RunResult } from "../../lifecycle/options.ts";
+import { possiblePaths } from "../../engine/inputs.ts";
+import type { RunEvent } from "../../engine/events.ts";
+import type { RunOptions, RunResult } from "../../engine/options.ts";
 import { clusterUrl, meansInline } from "../cluster-connection.ts";
 import type { Invocation } from "../command.ts";
 import type { Delivery } from "../deliver-results.ts";

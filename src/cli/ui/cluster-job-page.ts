@@ -1,6 +1,6 @@
 import { escapeControls } from "../../base/escape-controls.ts";
 import { formatSize } from "../../base/size.ts";
-import { hotKeyText, hotOnes } from "../../lifecycle/shuffle-tally.ts";
+import { hotKeyText, hotOnes } from "../../engine/shuffle-tally.ts";
 import type { AttemptView, Bidding, JobView, PhaseView } from "../../protocol/job-view.ts";
 import { formatAttempt, formatTask } from "../../scheduler/ids.ts";
 import { formatDuration } from "../duration.ts";

@@ -1,6 +1,6 @@
 import { escapeControls } from "../../base/escape-controls.ts";
 import { formatSize } from "../../base/size.ts";
-import type { JobRecord } from "../../lifecycle/job-directory.ts";
+import type { JobRecord } from "../../engine/job-directory.ts";
 import { formatDuration } from "../duration.ts";
 import type { AttemptStory, JobStory, TaskStory } from "../job-story.ts";
 import { table } from "./layout.ts";

@@ -1,6 +1,6 @@
 import { cutText } from "../../base/print-value.ts";
 import { formatSize } from "../../base/size.ts";
-import type { RunEvent } from "../../lifecycle/events.ts";
+import type { RunEvent } from "../../engine/events.ts";
 import type { World } from "../world.ts";
 import { say } from "../world.ts";
 import { liveRegion } from "./live-region.ts";

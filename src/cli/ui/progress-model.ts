@@ -1,4 +1,4 @@
-import type { PhaseProgress, RunEvent } from "../../lifecycle/events.ts";
+import type { PhaseProgress, RunEvent } from "../../engine/events.ts";
 import type { TaskStats } from "../../task/task-spec.ts";
 
 export type TaskPhase = PhaseProgress["phase"];

@@ -1,4 +1,4 @@
-import type { RunEvent } from "../../lifecycle/events.ts";
+import type { RunEvent } from "../../engine/events.ts";
 import type { World } from "../world.ts";
 import { jsonReporter } from "./json-reporter.ts";
 import { lineReporter } from "./line-reporter.ts";

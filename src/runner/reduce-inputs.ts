@@ -1,6 +1,6 @@
 import type { SchedulerEvent } from "../scheduler/events.ts";
 import type { MapOutput, TaskSuccess } from "../task/task-spec.ts";
-import type { TaskTable } from "./plan-job.ts";
+import type { TaskTable } from "../engine/plan-job.ts";
 
 /** Which map outputs each reduce reads. The finished maps are put together once for many reduces. */
 export class ReduceInputs {

@@ -1,9 +1,11 @@
 import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { OutputNames, clashOf } from "../base/output-name.ts";
+import type { Key } from "../job/key.ts";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import { OutputNames, clashOf } from "../base/output-name.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
 import type { CommittedPart } from "./options.ts";
 
@@ -214,4 +216,35 @@ async function sizeOf(path: string): Promise<number | null> {
 
 function sortedByName(counters: Readonly<Record<string, number>>): Record<string, number> {
   return Object.fromEntries(Object.entries(counters).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+}
+
+/** Results that were kept for `records()`. */
+export interface KeptRecords {
+  /** In (partition, roll) order; null: not kept, or disposed of. */
+  readonly collected: readonly { readonly collection: string; readonly path: string }[] | null;
+  /** Names of all collections. */
+  readonly collections: readonly string[];
+}
+
+/**
+ * RunResult.records().
+ * @throws SheafError USAGE when they were not kept, or it is not clear of which collection
+ */
+export async function* readRecords(
+  { collected, collections }: KeptRecords,
+  collection: string | undefined,
+): AsyncGenerator<[Key, unknown]> {
+  if (collected === null) {
+    throw new SheafError("USAGE", "result.records(): the results were not kept, or have been disposed of", {
+      hint: "Run with { collect: true }, and read them before dispose().",
+    });
+  }
+  const name = collection ?? collections[0] ?? "";
+  if (!collections.includes(name) || (collection === undefined && collections.length > 1)) {
+    throw new SheafError("USAGE", `result.records(${collection ?? ""}): which collection?`, {
+      hint: `The job has: ${collections.join(", ")}.`,
+    });
+  }
+  const { readCollected } = await import("../task/collected.ts");
+  for (const one of collected) if (one.collection === name) yield* readCollected(one.path);
 }

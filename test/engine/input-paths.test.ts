@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { pathsByInput } from "#src/lifecycle/input-paths.js";
+import { pathsByInput } from "#src/engine/inputs.js";
 
 const several = { inputs: [{ name: "customers" }, { name: "orders" }] };
 

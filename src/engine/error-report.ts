@@ -1,10 +1,12 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import type { SheafError } from "../base/errors.ts";
 import { escapeControls } from "../base/escape-controls.ts";
 import { mapStack, shortPath } from "../bundle/source-map.ts";
 import type { MappedStack } from "../bundle/source-map.ts";
 import { isFinal } from "../scheduler/failure.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
+import { RunFailure } from "./options.ts";
 
 export interface ReportContext {
   /** "" when no task had begun. */
@@ -126,4 +128,16 @@ function isFrame(line: string): boolean {
 
 function isEngineFrame(line: string): boolean {
   return line.includes("node:internal/") || engineMarks.some((mark) => line.includes(mark));
+}
+
+/** What a run rejects with when it was no task that failed. */
+export function failureOutsideTasks(error: SheafError): RunFailure {
+  const report = error.hint === undefined ? error.message : `${error.message}\n\n  ${error.hint}`;
+  return new RunFailure(error.code, error.message, {
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    details: error.details,
+    cause: error,
+    failed: null,
+    report,
+  });
 }

@@ -10,7 +10,7 @@ import { tsv } from "#src/format/tsv.js";
 import { job } from "#src/job/define.js";
 import type { Key } from "#src/job/key.js";
 import type { Writer } from "#src/job/writer.js";
-import { FileAgreement } from "#src/lifecycle/file-agreement.js";
+import { FileAgreement } from "#src/engine/job-checks.js";
 import { run } from "#src/runner/run.js";
 import type { OutputPart } from "#src/task/task-spec.js";
 
