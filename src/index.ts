@@ -75,14 +75,13 @@ export type { RunEvent } from "./engine/events.ts";
 
 /**
  * Runs a job from a program. `job` is the path or URL of a job file, which runs on all cores, or on a
- * cluster with `on`; or a Job object, which runs in this thread.
+ * cluster with `on`; or a Job object, which runs in this thread. Options that do not apply where it runs are
+ * refused.
  * @throws SheafError with the first real cause when the job fails, is cancelled, or cannot start
  */
 export async function run(job: Job | string | URL, options: RunOptions = {}): Promise<RunResult> {
-  const { on } = options;
-  if (on === undefined) return (await import("./runner/run.ts")).run(job, options);
-  const { runOnCluster } = await import("./client/cluster-run.ts");
-  const result = await runOnCluster(job, { ...options, on });
+  const { runWhereAsked } = await import("./runners/runners.ts");
+  const result = await runWhereAsked(job, options);
   result.throwIfFailed();
   return result;
 }

@@ -22,6 +22,8 @@ export const limits = {
   outputNamesMax: 10_000,
   mappersMax: 1_000_000,
   attemptsMaxDefault: 4,
+  /** A worker in another language that is not heard of for this long is lost. */
+  foreignWorkerMsDefault: 60_000,
   /** A task that finishes no record (and calls no ctx.progress()) for this long is killed. */
   noProgressMsDefault: 60_000,
   /** Of the files that gave no record, so many are named. */

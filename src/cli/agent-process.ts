@@ -13,7 +13,7 @@ import { workerEnvironment } from "../security/worker-environment.ts";
 import type { FlagValues } from "./flag.ts";
 import type { agentProcessFlags } from "./flags/agent-flags.ts";
 import { warnOperator } from "./operator-warnings.ts";
-import { packageVersion } from "./package-version.ts";
+import { packageVersion } from "../base/package-version.ts";
 import { coordinatorStateOf } from "./server-state.ts";
 import type { World } from "./world.ts";
 import { logSink, writeTo } from "./world.ts";

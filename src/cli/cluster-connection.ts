@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { SheafError } from "../base/errors.ts";
 import type { ApiClient } from "../client/api-client.ts";
+import { runnerFor } from "../runners/runners.ts";
 import type { World } from "./world.ts";
 
 /** What flags/cluster-flags.ts gives a command. */
@@ -12,10 +13,10 @@ export interface ConnectFlags {
   readonly tlsKey: string | undefined;
 }
 
-/** URL of the coordinator that is meant: --on, else $SHEAF_ON; undefined for this machine. */
+/** URL of the coordinator that is meant: --on, else $SHEAF_ON; undefined where they mean no cluster. */
 export function clusterUrl(flags: Pick<ConnectFlags, "on">, world: World): string | undefined {
   const given = flags.on ?? world.env["SHEAF_ON"];
-  return given === undefined || given === "" || given === "local" || given === "inline" ? undefined : given;
+  return runnerFor(given) === "cluster" ? given : undefined;
 }
 
 /** Whether the main thread of this process is meant by --on or $SHEAF_ON. */

@@ -19,6 +19,8 @@ export interface Conclusion {
   };
   /** False when the output directory is one that the user never sees. */
   readonly showOutput: boolean;
+  /** False when the runner does not know how many records were read. Default true. */
+  readonly countsRecords?: boolean;
   readonly stoppedBy: string | undefined;
   /** The job that goes on when this command is stopped: it was only looked at. */
   readonly left?: string;
@@ -26,12 +28,16 @@ export interface Conclusion {
 
 /** Says how a run went, and answers how to exit. */
 export async function concludeRun(result: RunResult, about: Conclusion, world: World): Promise<ExitCode> {
-  const { flags, showOutput } = about;
+  const { flags, showOutput, countsRecords = true } = about;
   const style = styleFor(world.stderr, world.env, flags.color);
   const silent = flags.quiet === true || flags.json === true;
   switch (result.status) {
     case "SUCCEEDED":
-      if (!silent) await writeTo(world.stderr, summaryText(result, { style, cwd: world.cwd, showOutput }));
+      if (!silent)
+        await writeTo(
+          world.stderr,
+          summaryText(result, { style, cwd: world.cwd, showOutput, countsRecords }),
+        );
       return exitCodes.ok;
     case "CANCELLED":
       if (!silent) {

@@ -1,32 +1,43 @@
 import { SheafError } from "../base/errors.ts";
-import type { RunOptions } from "../engine/options.ts";
+import type { OptionsByRunner, RunnerName } from "../runners/runners.ts";
+import { runnerFor, runners, strayOptions } from "../runners/runners.ts";
 import type { Invocation } from "./command.ts";
+import { credentialsOf } from "./credentials.ts";
 import type { Delivery } from "./deliver-results.ts";
 import { wantsRecords } from "./deliver-results.ts";
 import type { runFlags } from "./flags/run-flags.ts";
 import type { ResolvedJob } from "./project-file.ts";
+import type { World } from "./world.ts";
+import { writeTo } from "./world.ts";
 
 export type RunFlags = Invocation<typeof runFlags>["flags"];
 
 /** Durations that mean "never" to the watchdog. */
 const NEVER_MS = 2 ** 31 - 1;
 
-/** Flags that say how this machine runs a job. */
-const localOnly = ["workers", "temp", "isolate", "inline"] as const;
-/** Flags that say how a cluster does. */
-const clusterOnly = {
-  cores: "cores",
-  priority: "priority",
-  shared: "shared",
-  speculation: "speculation",
-  queueTimeout: "queue-timeout",
-  group: "group",
-  project: "project",
-  detach: "detach",
-} as const;
+/** What flags ask for, as options; undefined where nothing was said. */
+type WishedOptions = Readonly<Record<string, unknown>>;
 
-/** @throws SheafError USAGE for flags that exclude each other */
-export function checkRunFlags(flags: RunFlags, isOnCluster: boolean): void {
+/** The flag of an option that is not called as the option is. */
+const flagOfOption: Readonly<Record<string, string>> = {
+  tempDirectory: "temp",
+  splitSize: "split-size",
+  params: "set",
+  maxBad: "max-bad",
+  noProgressMs: "no-progress-timeout",
+  partBytes: "part-size",
+  queueTimeoutMs: "queue-timeout",
+  workerTimeoutMs: "worker-timeout",
+};
+
+/** The runner that the flags, or else $SHEAF_ON, ask for. */
+export function runnerOf(flags: RunFlags, world: World): RunnerName {
+  if (flags.intermediate !== undefined) return "foreign";
+  return flags.listen === undefined ? runnerFor(flags.on ?? world.env["SHEAF_ON"]) : "workers";
+}
+
+/** @throws SheafError USAGE for flags that exclude each other, or that the runner does not take */
+export function checkRunFlags(flags: RunFlags, runner: RunnerName): void {
   if (flags.inline === true && flags.isolate !== undefined) {
     throw new SheafError("USAGE", "--inline and --isolate exclude each other", {
       hint: "--inline runs everything on the main thread; there is nothing to isolate.",
@@ -40,34 +51,27 @@ export function checkRunFlags(flags: RunFlags, isOnCluster: boolean): void {
       hint: "Say where workers ask for tasks: --listen 5000.",
     });
   }
-  if (isOnCluster || flags.listen !== undefined) checkCluster(flags);
-  else checkLocal(flags);
-}
-
-function checkLocal(flags: RunFlags): void {
-  for (const [field, name] of Object.entries(clusterOnly)) {
-    if (flags[field as keyof typeof clusterOnly] === undefined) continue;
-    throw new SheafError("USAGE", `--${name} needs a cluster`, {
-      hint: "Give --on URL of its coordinator, or set $SHEAF_ON.",
+  if (flags.intermediate !== undefined && flags.output === undefined) {
+    throw new SheafError("USAGE", "--intermediate without --output", { hint: "Give the directory: -o DIR." });
+  }
+  if (
+    flags.intermediate !== undefined &&
+    flags.json === true &&
+    (flags.print ?? flags.collect) !== undefined
+  ) {
+    throw new SheafError("USAGE", "--json prints no results of workers in other languages", {
+      hint: "They are lines of text: leave out --json, or --print and --collect.",
     });
   }
-}
-
-function checkCluster(flags: RunFlags): void {
   if (flags.listen !== undefined && (flags.on !== undefined || flags.detach === true)) {
     const other = flags.on === undefined ? "--detach" : "--on";
     throw new SheafError("USAGE", `--listen and ${other} exclude each other`, {
       hint: "With --listen this command is the coordinator of its own job.",
     });
   }
-  const local = localOnly.find((name) => flags[name] !== undefined && flags[name] !== false);
-  if (local !== undefined) {
-    const hint =
-      local === "workers"
-        ? "Say how many cores of the cluster are wanted: --cores N."
-        : "Leave it out; agents run every job in processes, in directories of their own.";
-    throw new SheafError("USAGE", `--${local} is for runs on this machine, not on a cluster`, { hint });
-  }
+  const [stray] = strayOptions(runner, wishes(flags));
+  if (stray !== undefined) throw notTaken(flags, stray, runner);
+  if (flags.detach === true && runner === "local") throw needsCluster("detach");
   if (flags.detach === true && (flags.print !== undefined || flags.collect === true)) {
     throw new SheafError("USAGE", "a job that was detached cannot print its results here", {
       hint: "Print them when it is done: sheaf results @ --print N.",
@@ -75,17 +79,71 @@ function checkCluster(flags: RunFlags): void {
   }
 }
 
-/** The options of a run on this machine. */
-export function runOptions(
-  flags: RunFlags,
-  job: ResolvedJob,
-  inputs: readonly string[],
-  delivery: Delivery,
-): RunOptions {
+function notTaken(flags: RunFlags, option: string, runner: RunnerName): SheafError {
+  const flag = option === "isolate" && flags.inline === true ? "inline" : (flagOfOption[option] ?? option);
+  const takers = (Object.keys(runners) as RunnerName[]).filter((name) =>
+    runners[name].takes.includes(option),
+  );
+  if (takers.join() === "foreign") {
+    return new SheafError("USAGE", `--${flag} without --intermediate`, {
+      hint: "It is for workers in other languages: --listen PORT --intermediate DIR.",
+    });
+  }
+  if (runner === "local" && takers.includes("cluster")) return needsCluster(flag);
+  if (runners[runner].takes.includes("cores") && takers.join() === "local") {
+    const hint =
+      flag === "workers"
+        ? "Say how many cores of the cluster are wanted: --cores N."
+        : "Leave it out; agents run every job in processes, in directories of their own.";
+    return new SheafError("USAGE", `--${flag} is for runs on this machine, not on a cluster`, { hint });
+  }
+  return new SheafError("USAGE", `--${flag} is not for ${runners[runner].title}`, { hint: "Leave it out." });
+}
+
+function needsCluster(flag: string): SheafError {
+  return new SheafError("USAGE", `--${flag} needs a cluster`, {
+    hint: "Give --on URL of its coordinator, or set $SHEAF_ON.",
+  });
+}
+
+/**
+ * The options of a run by this runner. It takes all of them: checkRunFlags has seen to it.
+ * @param delivery null: nobody waits for the results
+ */
+export function runOptions<R extends RunnerName>(
+  runner: R,
+  about: {
+    readonly flags: RunFlags;
+    readonly job: Pick<ResolvedJob, "name" | "external">;
+    readonly inputs: readonly string[];
+    readonly delivery: Delivery | null;
+  },
+  world: World,
+): OptionsByRunner[R] {
+  const { flags, job, inputs, delivery } = about;
+  const { takes } = runners[runner];
+  const tell = (line: string): void => void writeTo(world.stderr, `${line}\n`);
   const wished = {
+    ...wishes(flags),
     inputs,
-    output: delivery.kind === "records" ? undefined : delivery.output,
-    collect: wantsRecords(delivery, flags.json),
+    output: delivery === null ? flags.output : delivery.kind === "records" ? undefined : delivery.output,
+    collect: delivery === null ? flags.output === undefined : wantsRecords(delivery, flags.json),
+    external: [...job.external, ...flags.external],
+    name: flags.name ?? job.name,
+    // What goes to standard output comes by way of a directory that no agent needs to know.
+    shared: delivery?.kind === "stdout" ? false : flags.shared,
+    on: runner === "local" ? undefined : (flags.on ?? world.env["SHEAF_ON"]),
+    listen: flags.listen === undefined ? undefined : { ...flags.listen, tell },
+    ...credentialsOf(flags, world),
+  };
+  return Object.fromEntries(
+    Object.entries(wished).filter(([name, value]) => value !== undefined && takes.includes(name)),
+  ) as never;
+}
+
+/** What the flags say that stands for itself; a runner that does not take it refuses it. */
+function wishes(flags: RunFlags): WishedOptions {
+  return {
     overwrite: flags.overwrite,
     workers: flags.workers,
     partitions: partitionOption(flags.partitions),
@@ -97,18 +155,25 @@ export function runOptions(
     growing: flags.growing,
     params: paramOption(flags.set),
     maxBad: flags.maxBad,
-    external: [...job.external, ...flags.external],
-    isolate: flags.inline === true ? ("inline" as const) : flags.isolate,
+    isolate: flags.inline === true ? "inline" : flags.isolate,
     attempts: flags.attempts,
     noProgressMs: flags.noProgressTimeout === 0 ? NEVER_MS : flags.noProgressTimeout,
-    name: flags.name ?? job.name,
     tempDirectory: flags.temp,
     partBytes: flags.partSize,
+    external: flags.external.length === 0 ? undefined : flags.external,
+    cores: flags.cores,
+    priority: flags.priority,
+    shared: flags.shared,
+    speculation: flags.speculation,
+    queueTimeoutMs: flags.queueTimeout,
+    group: flags.group,
+    project: flags.project,
+    intermediate: flags.intermediate,
+    workerTimeoutMs: flags.workerTimeout,
   };
-  return definedOnly(wished);
 }
 
-function partitionOption(given: RunFlags["partitions"]): RunOptions["partitions"] {
+function partitionOption(given: RunFlags["partitions"]): number | Record<string, number> | undefined {
   const everywhere = given.filter((one) => one.collection === undefined);
   if (everywhere.length > 0 && given.length > 1) {
     throw new SheafError("USAGE", "--partitions is given more than once", {
@@ -131,11 +196,4 @@ function paramOption(given: RunFlags["set"]): Readonly<Record<string, string>> |
     params[name] = value;
   }
   return given.length === 0 ? undefined : { ...params };
-}
-
-/** The object without its undefined fields: where an option is not given, the runner's default holds. */
-export function definedOnly<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { packageVersion } from "./package-version.ts";
+import { packageVersion } from "../base/package-version.ts";
 
 /**
  * What another project asks its package manager for to get this very sheaf: the range, tarball, git address

@@ -1,10 +1,10 @@
 import { readRecords } from "../engine/commit.ts";
 import type { CommittedPart, FailedTask, RunResult, RunStatus } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
-import { sampledBy } from "../engine/progress.ts";
+import { emptyStats } from "../engine/progress.ts";
+import { finishedEvent, resultOf } from "../engine/result.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
-import type { TaskStats } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { EventRelay } from "./event-relay.ts";
 
@@ -32,34 +32,15 @@ export function finishClusterRun(
   elapsedMs: number = relay.elapsedMs,
 ): RunResult {
   const { view, status, error, parts, jobId, name, output } = outcome;
-  const stats = { ...(view?.stats ?? emptyStats), elapsedMs };
-  const counters = view?.counters ?? {};
-  const badRecords = view?.badRecords ?? 0;
-  const emptyFiles = view?.emptyFiles ?? null;
-  const sample = view?.sample ?? 1;
   const collections = view?.collections ?? [];
-  relay.emit({
-    kind: "job-finished",
-    jobId,
-    status,
-    output: status === "SUCCEEDED" ? output : null,
-    parts,
-    counters,
-    stats,
-    badRecords,
-    emptyFiles,
-    ...sampledBy(sample),
-    error: error === null ? null : eventError(error),
-  });
   let { collected } = outcome;
-  return {
+  const result = resultOf({
     status,
     jobId,
     name,
-    directory: null,
     output,
-    counters,
-    stats,
+    counters: view?.counters ?? {},
+    stats: { ...(view?.stats ?? emptyStats), elapsedMs },
     phases: relay.phases,
     mapTasks: view?.mapTasks ?? 0,
     reduceTasks: view?.reduceTasks ?? 0,
@@ -73,21 +54,20 @@ export function finishClusterRun(
       share,
     })),
     skew: view?.skew ?? [],
-    badRecords,
-    emptyFiles,
-    sample,
+    badRecords: view?.badRecords ?? 0,
+    emptyFiles: view?.emptyFiles ?? null,
+    sample: view?.sample ?? 1,
     failedAttempts: relay.failedAttempts,
     failedTasks: view?.failedTasks ?? [],
     error,
     records: (collection) => readRecords({ collected, collections }, collection),
-    throwIfFailed: () => {
-      if (error !== null) throw error;
-    },
     dispose: async () => {
       collected = null;
       await outcome.dispose();
     },
-  };
+  });
+  relay.emit(finishedEvent(result));
+  return result;
 }
 
 /** Why the job failed at the coordinator, as a run on this machine would tell it. */
@@ -112,22 +92,3 @@ export function failureOf(error: JobError, attempts: readonly FailedTask[]): Run
 export function cancelledFailure(message: string): RunFailure {
   return new RunFailure("CANCELLED", message, { failed: null, report: message });
 }
-
-function eventError(error: RunFailure) {
-  const { code, message, task, attempt, report } = error;
-  return { code, message, hint: error.hint ?? null, task, attempt, report };
-}
-
-const emptyStats: TaskStats = {
-  recordsIn: 0,
-  bytesIn: 0,
-  recordsOut: 0,
-  bytesOut: 0,
-  emitted: 0,
-  shuffleBytes: 0,
-  spills: 0,
-  badRecords: 0,
-  groups: 0,
-  elapsedMs: 0,
-  cpuMs: 0,
-};

@@ -5,7 +5,7 @@ import { systemClock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import type { Job } from "../job/define.ts";
 import { pathsByInput } from "../engine/inputs.ts";
-import type { RunOptions, RunResult } from "../engine/options.ts";
+import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { ClusterView } from "../protocol/job-view.ts";
@@ -23,9 +23,6 @@ import { notSettled, settleJob } from "./settle-job.ts";
 import { submitJob } from "./submit-job.ts";
 import type { SubmittedJob } from "./submit-job.ts";
 import { watchJob } from "./watch-job.ts";
-
-/** Options of a run on a cluster: `on` is given. */
-export type ClusterRunOptions = RunOptions & { readonly on: string };
 
 /** How long the first word with a coordinator may take: one that starts is waited for. */
 const firstTryMs = 2_000;
@@ -75,11 +72,6 @@ function begin(
   options: ClusterRunOptions,
 ): { readonly file: string; readonly resolved: ResolvedOptions; readonly api: ApiClient } {
   const file = jobFile(job, options);
-  if (options.isolate === "inline") {
-    throw new SheafError("USAGE", "a job on a cluster cannot run inline", {
-      hint: "Leave `on` out to run it in this thread.",
-    });
-  }
   const resolved = resolveOptions(options, "process");
   return { file, resolved, api: connect(options, { env: process.env, home: homedir() }) };
 }
@@ -205,7 +197,7 @@ function filesIn({ inputs }: ResolvedOptions, { outline }: LoadedJob): string[] 
 }
 
 /** @throws SheafError USAGE for a Job object without its file */
-function jobFile(job: Job | string | URL, options: RunOptions): string {
+function jobFile(job: Job | string | URL, options: ClusterRunOptions): string {
   const file = typeof job === "string" || job instanceof URL ? job : options.file;
   if (file === undefined) {
     throw new SheafError("USAGE", "a Job object cannot be sent to a cluster without its file", {

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { hostname, userInfo } from "node:os";
 import { basename } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import type { RunOptions } from "../engine/options.ts";
+import type { ClusterRunOptions } from "../engine/options.ts";
 import { paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { ClusterView } from "../protocol/job-view.ts";
@@ -17,7 +17,7 @@ import type { LoadedJob } from "./load-outline.ts";
 /** All that a submission is made of. */
 export interface JobRequest {
   readonly file: string;
-  readonly options: RunOptions;
+  readonly options: ClusterRunOptions;
   readonly resolved: ResolvedOptions;
   readonly cluster: ClusterView;
   readonly loaded: LoadedJob;
@@ -98,7 +98,11 @@ function wireInput(input: InputOutline): Submission["outline"]["input"] {
   };
 }
 
-function jobOptionsOf(options: RunOptions, resolved: ResolvedOptions, { outline }: LoadedJob): JobOptions {
+function jobOptionsOf(
+  options: ClusterRunOptions,
+  resolved: ResolvedOptions,
+  { outline }: LoadedJob,
+): JobOptions {
   const { memoryBytes, sample, badBudget, attempts, failedTasksShare, noProgressMs, partBytes } = resolved;
   return {
     partitions: partitionsOf(options, outline),

@@ -7,8 +7,11 @@ import type { RunEvent, RunPhase } from "./events.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { Isolation } from "../worker/worker.ts";
 
-/** What a run may be told. Everything has a default; sizes take bytes or a text such as "64MiB". */
-export interface RunOptions {
+/**
+ * What every run may be told, wherever it runs. Everything has a default; sizes take bytes or a text such as
+ * "64MiB".
+ */
+export interface JobRunOptions {
   /**
    * Files, directories and globs; "-" is standard input. For a job with several inputs those of each by its
    * name: `{ customers: "data/c.csv", orders: ["data/o/*.jsonl"] }`, or texts: `customers=data/c.csv`.
@@ -24,8 +27,6 @@ export interface RunOptions {
    * false.
    */
   readonly overwrite?: boolean;
-  /** Workers at most. Default: the machine's cores. Never more are started than there are tasks. */
-  readonly workers?: number;
   /**
    * Reduce partitions: for every collection that is shuffled, or by collection name. Default: the job's, else
    * from the input's size.
@@ -61,7 +62,6 @@ export interface RunOptions {
    * of how many. Default 0.
    */
   readonly maxBad?: number | string;
-  readonly isolate?: Isolation;
   /** Attempts a task has before the job fails. Lost workers do not count. Default 4. */
   readonly attempts?: number;
   /**
@@ -78,8 +78,6 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Called with every event, in order, never in the middle of another call. Must not throw. */
   readonly onEvent?: (event: RunEvent) => void;
-  /** Where shuffle files go. Default: beside the output, else the system's temporary directory. */
-  readonly tempDirectory?: string;
   /**
    * Where job directories are kept. Default $SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else
    * ~/.local/state/sheaf. It gets mode 0700; one that other users can write is not used, with a warning.
@@ -104,12 +102,25 @@ export interface RunOptions {
   readonly external?: readonly string[];
   /** Faults to inject, for tests of jobs and of sheaf. */
   readonly fail?: readonly InjectedFault[];
+}
+
+/** A run on this machine. */
+export interface LocalRunOptions extends JobRunOptions {
+  /** "inline": on this thread, as with `isolate: "inline"`. Default "local": on this machine's cores. */
+  readonly on?: "local" | "inline";
+  /** Workers at most. Default: the machine's cores. Never more are started than there are tasks. */
+  readonly workers?: number;
+  readonly isolate?: Isolation;
+  /** Where shuffle files go. Default: beside the output, else the system's temporary directory. */
+  readonly tempDirectory?: string;
+}
+
+/** A run on a cluster. */
+export interface ClusterRunOptions extends JobRunOptions {
   /**
    * URL of a coordinator ("http://10.0.0.5:7077"): the job runs on its cluster, with the same result.
-   * Default: it runs on this machine. The options below need it; `workers`, `isolate` and `tempDirectory`
-   * make no sense with it.
    */
-  readonly on?: string;
+  readonly on: string;
   /** Cores wanted. Default: as many as there are tasks for. */
   readonly cores?: number;
   /** From -10 to 10: jobs of a higher one go first. Default 0. */
@@ -136,6 +147,62 @@ export interface RunOptions {
   /** Labels to find the job by in lists. */
   readonly group?: string;
   readonly project?: string;
+}
+
+/** What a run may be told. Which options there are depends on where it runs: `on`. */
+export type RunOptions = LocalRunOptions | ClusterRunOptions;
+
+/** The names of the options, those that every runner has and those that only one of them has. */
+export const optionNames = {
+  common: namesOf<JobRunOptions>({
+    inputs: true,
+    output: true,
+    overwrite: true,
+    partitions: true,
+    splitSize: true,
+    mappers: true,
+    memory: true,
+    heap: true,
+    sample: true,
+    growing: true,
+    params: true,
+    maxBad: true,
+    attempts: true,
+    maxFailedTasks: true,
+    noProgressMs: true,
+    name: true,
+    signal: true,
+    onEvent: true,
+    stateDirectory: true,
+    collect: true,
+    partBytes: true,
+    file: true,
+    external: true,
+    fail: true,
+  }),
+  local: namesOf<Omit<LocalRunOptions, keyof JobRunOptions>>({
+    on: true,
+    workers: true,
+    isolate: true,
+    tempDirectory: true,
+  }),
+  cluster: namesOf<Omit<ClusterRunOptions, keyof JobRunOptions>>({
+    on: true,
+    cores: true,
+    priority: true,
+    speculation: true,
+    queueTimeoutMs: true,
+    tokenFile: true,
+    tls: true,
+    shared: true,
+    group: true,
+    project: true,
+  }),
+} as const;
+
+/** The fields of T: the compiler sees to it that none is missing. */
+export function namesOf<T>(names: Readonly<Record<keyof T & string, true>>): readonly string[] {
+  return Object.keys(names);
 }
 
 export type RunStatus = "SUCCEEDED" | "FAILED" | "CANCELLED";

@@ -95,6 +95,21 @@ function newTally(): PhaseTally {
   return { finished: 0, recordsIn: 0, bytesIn: 0, recordsOut: 0, spillBytes: 0 };
 }
 
+/** Nothing was done. */
+export const emptyStats: TaskStats = {
+  recordsIn: 0,
+  bytesIn: 0,
+  recordsOut: 0,
+  bytesOut: 0,
+  emitted: 0,
+  shuffleBytes: 0,
+  spills: 0,
+  badRecords: 0,
+  groups: 0,
+  elapsedMs: 0,
+  cpuMs: 0,
+};
+
 /**
  * Sums over tasks; `elapsedMs` is given, since tasks overlap. Output is what was written, not what was
  * shuffled.
@@ -104,19 +119,7 @@ export function sumStats(
   reduce: readonly Pick<TaskSuccess, "stats" | "parts">[],
   elapsedMs: number,
 ): TaskStats {
-  const sum: TaskStats = {
-    recordsIn: 0,
-    bytesIn: 0,
-    recordsOut: 0,
-    bytesOut: 0,
-    emitted: 0,
-    shuffleBytes: 0,
-    spills: 0,
-    badRecords: 0,
-    groups: 0,
-    elapsedMs,
-    cpuMs: 0,
-  };
+  const sum: TaskStats = { ...emptyStats, elapsedMs };
   for (const [results, isMap] of [
     [map, true],
     [reduce, false],

@@ -9,9 +9,10 @@ import { suggest } from "../base/suggest.ts";
 import { defaultStateDirectory } from "./job-history.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { Isolation } from "../worker/worker.ts";
-import type { RunOptions } from "./options.ts";
+import { optionNames } from "./options.ts";
+import type { JobRunOptions, LocalRunOptions } from "./options.ts";
 
-/** RunOptions with defaults filled in and texts understood. */
+/** JobRunOptions with defaults filled in and texts understood. */
 export interface ResolvedOptions {
   /** Paths, or NAME=PATH for a job with several inputs. */
   readonly inputs: readonly string[];
@@ -44,48 +45,13 @@ const timerMsMax = 2 ** 31 - 1;
 const heapBytesMin = 64 * MiB;
 
 /** Every option there is. */
-const optionNames: Readonly<Record<keyof RunOptions, true>> = {
-  inputs: true,
-  output: true,
-  overwrite: true,
-  workers: true,
-  partitions: true,
-  splitSize: true,
-  mappers: true,
-  memory: true,
-  heap: true,
-  sample: true,
-  growing: true,
-  params: true,
-  maxBad: true,
-  isolate: true,
-  attempts: true,
-  maxFailedTasks: true,
-  noProgressMs: true,
-  name: true,
-  signal: true,
-  onEvent: true,
-  tempDirectory: true,
-  stateDirectory: true,
-  collect: true,
-  partBytes: true,
-  file: true,
-  external: true,
-  fail: true,
-  on: true,
-  cores: true,
-  priority: true,
-  speculation: true,
-  queueTimeoutMs: true,
-  tokenFile: true,
-  tls: true,
-  shared: true,
-  group: true,
-  project: true,
-};
+const everyName = [...new Set(Object.values(optionNames).flat())];
+
+/** Of runs on this machine only. */
+type MayHaveWorkers = JobRunOptions & Pick<LocalRunOptions, "workers">;
 
 /** @throws SheafError USAGE naming the option that does not exist or makes no sense. */
-export function resolveOptions(options: RunOptions, isolation: Isolation): ResolvedOptions {
+export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): ResolvedOptions {
   checkOptionNames(options);
   const output = options.output === undefined ? null : resolve(options.output);
   const workers =
@@ -125,7 +91,7 @@ export function resolveOptions(options: RunOptions, isolation: Isolation): Resol
   };
 }
 
-function inputTexts(inputs: NonNullable<RunOptions["inputs"]>): readonly string[] {
+function inputTexts(inputs: NonNullable<JobRunOptions["inputs"]>): readonly string[] {
   if (typeof inputs === "string") return [inputs];
   if (isList(inputs)) return inputs;
   return Object.entries(inputs).flatMap(([name, paths]) =>
@@ -143,7 +109,7 @@ function isList<T>(value: readonly T[] | object): value is readonly T[] {
  * all that are shuffled.
  * @throws SheafError USAGE for a name that is no collection, or one without reduce and order
  */
-export function partitionsOf(options: RunOptions, outline: JobOutline): (number | null)[] {
+export function partitionsOf(options: JobRunOptions, outline: JobOutline): (number | null)[] {
   const { partitions } = options;
   if (partitions === undefined) return outline.collections.map((collection) => collection.partitions);
   const checked = (count: number): number => wholeNumber(count, "partitions", 1, limits.partitionsMax);
@@ -167,11 +133,11 @@ function checkOptionNames(options: unknown): void {
     );
   }
   for (const name of Object.keys(options)) {
-    if (Object.hasOwn(optionNames, name)) continue;
-    const near = otherNames[name] ?? suggest(name, Object.keys(optionNames));
+    if (everyName.includes(name)) continue;
+    const near = otherNames[name] ?? suggest(name, everyName);
     throw usage(
       `run() has no option "${name}"`,
-      near === undefined ? `It has: ${Object.keys(optionNames).join(", ")}.` : `Did you mean ${near}?`,
+      near === undefined ? `It has: ${everyName.join(", ")}.` : `Did you mean ${near}?`,
     );
   }
 }
@@ -217,7 +183,7 @@ function noPartitions(name: string): SheafError {
  * The params given, texts turned into what the job's default is.
  * @throws SheafError USAGE for a name the job does not have, or a text that is none of what belongs there
  */
-export function paramsOf(options: RunOptions, outline: JobOutline): Record<string, unknown> {
+export function paramsOf(options: JobRunOptions, outline: JobOutline): Record<string, unknown> {
   const params: Record<string, unknown> = {};
   for (const [name, given] of Object.entries(options.params ?? {})) {
     checkName(name, Object.keys(outline.params), "param");
@@ -281,7 +247,7 @@ function checkName(name: string, names: readonly string[], what: string): void {
   throw usage(`the job has no ${what} "${name}"`, hint);
 }
 
-function heapOf(options: RunOptions, workers: number, isolation: Isolation): number | null {
+function heapOf(options: JobRunOptions, workers: number, isolation: Isolation): number | null {
   if (isolation === "inline") return null;
   if (options.heap !== undefined) return atLeast(parseSize(options.heap, "heap"), "heap", heapBytesMin);
   // Node's own limit is meant for one heap per machine: leave each worker its share of three quarters of the
@@ -290,7 +256,7 @@ function heapOf(options: RunOptions, workers: number, isolation: Isolation): num
   return Math.min(4096 * MiB, Math.max(512 * MiB, share));
 }
 
-function mappersOf({ mappers, splitSize }: RunOptions): number | null {
+function mappersOf({ mappers, splitSize }: JobRunOptions): number | null {
   if (mappers === undefined) return null;
   if (splitSize !== undefined) {
     throw usage("mappers and splitSize exclude each other", "Say how many map tasks, or how large they are.");
@@ -319,7 +285,7 @@ function failedTasksShareOf(given: number | string): number {
   );
 }
 
-function stateDirectoryOf(options: RunOptions): string | null {
+function stateDirectoryOf(options: JobRunOptions): string | null {
   if (options.stateDirectory === null) return null;
   return resolve(options.stateDirectory ?? defaultStateDirectory(process.env, homedir()));
 }

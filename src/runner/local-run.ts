@@ -21,7 +21,7 @@ import { taskFailure } from "../worker/failure.ts";
 import { JobDirectory, jobsKept, makeJobId, openState, pruneJobs } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
 import type { JobOutline } from "../worker/messages.ts";
-import type { CommittedPart, FailedTask, RunOptions } from "../engine/options.ts";
+import type { CommittedPart, FailedTask, LocalRunOptions } from "../engine/options.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { paramsOf, partitionsOf } from "../engine/resolve-options.ts";
@@ -71,7 +71,7 @@ export class LocalRun {
   collections: readonly string[] = [];
   readonly pool: WorkerPool;
   readonly #source: JobSource;
-  readonly #options: RunOptions;
+  readonly #options: LocalRunOptions;
   readonly #startWall: number;
   #driver: TaskDriver | null = null;
   #outline: JobOutline | null = null;
@@ -81,7 +81,12 @@ export class LocalRun {
   /** Where the history is kept; null when it is not. */
   #state: string | null = null;
 
-  constructor(source: JobSource, options: RunOptions, resolved: ResolvedOptions, startWorker: StartWorker) {
+  constructor(
+    source: JobSource,
+    options: LocalRunOptions,
+    resolved: ResolvedOptions,
+    startWorker: StartWorker,
+  ) {
     this.#source = source;
     this.#options = options;
     this.resolved = resolved;

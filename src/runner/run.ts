@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
 import type { Job } from "../job/define.ts";
 import type { JobSource } from "./local-run.ts";
-import type { RunOptions, RunResult } from "../engine/options.ts";
+import type { LocalRunOptions, RunResult } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
 import { warmWorker } from "../worker/warm-worker.ts";
 import type { Isolation, StartWorker } from "../worker/worker.ts";
@@ -19,7 +19,7 @@ import type { Isolation, StartWorker } from "../worker/worker.ts";
  * then left
  * behind but its job directory.
  */
-export async function run(job: Job | string | URL, options: RunOptions = {}): Promise<RunResult> {
+export async function run(job: Job | string | URL, options: LocalRunOptions = {}): Promise<RunResult> {
   const result = await runJob(job, options);
   result.throwIfFailed();
   return result;
@@ -29,9 +29,9 @@ export async function run(job: Job | string | URL, options: RunOptions = {}): Pr
  * As run(), but a failed or cancelled job is a result (`status`, `error`) too.
  * @throws SheafError USAGE for options that make no sense; everything else is in the result.
  */
-export async function runJob(job: Job | string | URL, options: RunOptions = {}): Promise<RunResult> {
+export async function runJob(job: Job | string | URL, options: LocalRunOptions = {}): Promise<RunResult> {
   const source = sourceOf(job, options);
-  const isolation = source.kind === "object" ? "inline" : (options.isolate ?? "thread");
+  const isolation = source.kind === "object" ? "inline" : isolationOf(options);
   const resolved = resolveOptions(options, isolation);
   const starter = await starterOf(isolation, source);
   // The first worker takes as long to start as the rest of the runner to load: they do it side by side.
@@ -60,7 +60,15 @@ async function starterOf(isolation: Isolation, source: JobSource): Promise<Start
   }
 }
 
-function sourceOf(job: Job | string | URL, options: RunOptions): JobSource {
+function isolationOf({ on, isolate }: LocalRunOptions): Isolation {
+  if (on !== "inline") return isolate ?? "thread";
+  if (isolate === undefined || isolate === "inline") return "inline";
+  throw new SheafError("USAGE", `on: "inline" and isolate: "${isolate}" exclude each other`, {
+    hint: "Leave one of them out.",
+  });
+}
+
+function sourceOf(job: Job | string | URL, options: LocalRunOptions): JobSource {
   if (typeof job === "string" || job instanceof URL) return { kind: "file", path: jobFilePath(job) };
   if (typeof job !== "object" || job === null || job.sheaf !== "job") {
     throw new SheafError("USAGE", "run(job): the job is neither a job() nor the path or URL of a job file", {

@@ -77,6 +77,9 @@ test("workers in another language do a whole job over plain files", async (t) =>
   const { code, stderr } = await driver.done;
   assert.equal(code, 0, stderr);
   assert.equal(await ended, 0);
+  assert.match(stderr, /^plan +3 files, .* +2 map tasks, 2 reduce tasks\n/m);
+  // How many records were read, such workers do not tell.
+  assert.match(stderr, /^done .*s\n  wrote +4 records, 16 B in out \(2 files\)\n/m);
   const output = join(directory, "out");
   assert.deepEqual(readdirSync(output).sort(), ["_SUCCESS", "part-00000.tsv", "part-00001.tsv"]);
   const lines = ["part-00000.tsv", "part-00001.tsv"].flatMap((part) =>
@@ -92,6 +95,12 @@ test("flags that make no sense together are refused by name", async () => {
     [["--intermediate", "/tmp/x"], /--intermediate without --listen/],
     [["--listen", "70000"], /--listen: "70000"/],
     [["--listen", "0", "--intermediate", "x"], /--intermediate without --output/],
+    [["--listen", "0", "--intermediate", "x", "-o", "y", "--sample", "1%"], /--sample is not for workers in/],
+    [["--listen", "0", "--intermediate", "x", "-o", "y", "--set", "a=1"], /--set is not for workers in/],
+    [["--listen", "0", "--workers", "2"], /--workers is for runs on this machine, not on a cluster/],
+    [["--worker-timeout", "5s"], /--worker-timeout without --intermediate/],
+    [["--cores", "2"], /--cores needs a cluster/],
+    [["--detach"], /--detach needs a cluster/],
   ] as const;
   for (const [flags, message] of cases) {
     const { code, stderr } = await sheaf(["run", wordcount, wordcount, ...flags]);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { crc32c } from "@node-rs/crc32";
 import type { RunEvent } from "#src/engine/events.js";
-import type { RunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
 import type { JobView } from "#src/protocol/job-view.js";
 import type { Submission } from "#src/protocol/submission.js";
 import { PROTOCOL_VERSION } from "#src/protocol/version.js";
@@ -148,7 +148,7 @@ export class FakeCoordinator {
 async function runFake(job: FakeJob, isolate: "inline" | "thread"): Promise<void> {
   const { submission } = job;
   const { options, output } = submission;
-  const told: RunOptions = {
+  const told: LocalRunOptions = {
     inputs: submission.inputs,
     output: output.kind === "shared" ? output.path : join(job.directory, "out"),
     overwrite: output.kind === "shared" && output.overwrite,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import type { RunEvent } from "#src/engine/events.js";
-import type { RunOptions } from "#src/engine/options.js";
+import type { ClusterRunOptions } from "#src/engine/options.js";
 import { FakeCoordinator } from "./fake-coordinator.js";
 
 export const wordcount = `
@@ -46,7 +46,7 @@ export class Place {
     return path;
   }
 
-  options(more: RunOptions = {}): RunOptions & { on: string } {
+  options(more: Partial<ClusterRunOptions> = {}): ClusterRunOptions {
     return {
       on: this.fake.url,
       stateDirectory: join(this.root, "state"),

@@ -7,7 +7,7 @@ import { seededRandom } from "#src/base/random.js";
 import type { Job } from "#src/job/define.js";
 import { compareKeys } from "#src/job/key-order.js";
 import type { Key } from "#src/job/key.js";
-import type { RunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
 import { run } from "#src/runner/run.js";
 import { interpret } from "#src/testing/interpret.js";
 import { tempDir } from "../cli/support.js";
@@ -77,7 +77,7 @@ function shelf(t: TestContext, seed: string, bytes: number, distinct: number): S
 async function outputOf(
   place: Shelf,
   name: string,
-  options: RunOptions,
+  options: LocalRunOptions,
 ): Promise<{ files: Map<string, string>; result: RunResult }> {
   const output = join(place.directory, `out-${place.runs++}`);
   const result = await run(fileOf(name), { inputs: place.input, output, stateDirectory: null, ...options });
@@ -90,7 +90,7 @@ async function outputOf(
 
 function assertSame(
   name: string,
-  options: RunOptions,
+  options: LocalRunOptions,
   wanted: Map<string, string>,
   got: Map<string, string>,
 ): void {
@@ -129,7 +129,7 @@ async function resultsOf(
   place: Shelf,
   name: string,
   job: Job,
-  options: RunOptions,
+  options: LocalRunOptions,
 ): Promise<[Key, unknown][][]> {
   const result = await run(fileOf(name), {
     inputs: place.input,
@@ -155,7 +155,7 @@ for (const name of JOBS) {
     const job = await jobOf(name);
     const { files } = await outputOf(place, name, { isolate: "inline" });
     assert.ok([...files.values()].join("").length > 200);
-    const ways: RunOptions[] = [
+    const ways: LocalRunOptions[] = [
       { workers: 1 },
       { workers: 2, splitSize: 700 },
       { isolate: "process", workers: 2, splitSize: 500 },
@@ -173,13 +173,13 @@ for (const name of JOBS) {
     const place = shelf(t, `${name}/big`, BIG_BYTES[name], 1_000_000);
     const roomy = await outputOf(place, name, { isolate: "inline", splitSize: "16MiB", memory: "256MiB" });
     assert.equal(roomy.result.mapTasks, 1);
-    const tight: RunOptions = { isolate: "inline", splitSize: "16MiB", memory: "8MiB" };
+    const tight: LocalRunOptions = { isolate: "inline", splitSize: "16MiB", memory: "8MiB" };
     const { files, result } = await outputOf(place, name, tight);
     const collections = (await jobOf(name)).collections.length;
     assert.ok(result.stats.spills > collections, `${result.stats.spills} spills`);
     assert.ok(result.stats.spills > roomy.result.stats.spills);
     assertSame(name, tight, roomy.files, files);
-    const split: RunOptions = { workers: 2, splitSize: "500KiB", memory: "12MiB", partBytes: "64MiB" };
+    const split: LocalRunOptions = { workers: 2, splitSize: "500KiB", memory: "12MiB", partBytes: "64MiB" };
     assertSame(name, split, roomy.files, (await outputOf(place, name, split)).files);
   });
 }
@@ -208,7 +208,7 @@ test("a total order equals a plain sort of the bytes, part after part", async (t
     { memory: "8MiB", partitions: 5 },
     { splitSize: "90KiB", partitions: 2 },
     { splitSize: "400KiB", partBytes: 100_000 },
-  ] as RunOptions[]) {
+  ] as LocalRunOptions[]) {
     const { files, result } = await outputOf(place, "sort", { isolate: "inline", ...options });
     assert.equal([...files.values()].join(""), Buffer.concat(wanted).toString("latin1"));
     if (options.partitions === 5) {

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { RunOptions } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
 import { run } from "#src/runner/run.js";
 
 const directory = process.argv[2]!;
@@ -26,7 +26,7 @@ writeFileSync("lines.txt", lines.join(""));
 const ofLines = ["wordcount", "words", "combine", "states", "stats", "sort", "collections", "group-by"];
 for (const name of [...ofLines, "dates"]) {
   // Workers have environments of their own.
-  const isolate: RunOptions["isolate"] = name === "dates" || name === "states" ? "process" : "inline";
+  const isolate: LocalRunOptions["isolate"] = name === "dates" || name === "states" ? "process" : "inline";
   const { counters } = await run(new URL(`./jobs/${name}.js`, import.meta.url), {
     inputs: name === "dates" ? "rows.csv" : "lines.txt",
     output: name,

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import type { Random } from "#src/base/random.js";
 import type { InjectedFault } from "#src/worker/fault-injection.js";
-import type { RunOptions } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
 import { Bench, wordCount } from "../runner/support.ts";
 
 const PARTITIONS = [1, 3, 10];
@@ -49,7 +49,7 @@ function killSchedule(random: Random, mapTasks: number, reduceTasks: number): In
 async function outputOf(
   bench: Bench,
   combiner: boolean,
-  options: RunOptions,
+  options: LocalRunOptions,
   about: string,
 ): Promise<string[]> {
   const job = wordCount({ more: combiner ? combine : "" });
@@ -81,7 +81,7 @@ for (const partitions of PARTITIONS) {
       const combiner = pick(random, [true, false]);
       const isolate = seed % 5 === 0 ? "process" : "thread";
       const fail = killSchedule(random, Math.ceil(Buffer.byteLength(text) / splitSize), partitions);
-      const options: RunOptions = { inputs, partitions, workers, splitSize, isolate, fail };
+      const options: LocalRunOptions = { inputs, partitions, workers, splitSize, isolate, fail };
       const about = JSON.stringify({ seed, combiner, ...options });
       assert.deepEqual(await outputOf(bench, combiner, options, about), expected, about);
       hit += bench.of("attempt-failed").length;

@@ -3,7 +3,7 @@ import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { crc32c } from "@node-rs/crc32";
 import type { RunEvent } from "#src/engine/events.js";
-import type { RunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
 import { ENTRY_CRC_OFFSET, INDEX_ENTRY_BYTES, TRAILER_BYTES } from "#src/shuffle/run-format.js";
 import { assertFailed, Bench, inputText, wordCount } from "../runner/support.ts";
 
@@ -150,7 +150,7 @@ test("S1: a map output that is deleted with its directory is made again; the red
 
 test("S7: a map output that is lost every time ends the job, with that cause", async (t) => {
   const bench = new Bench(t);
-  const onEvent: RunOptions["onEvent"] = (event) => {
+  const onEvent: LocalRunOptions["onEvent"] = (event) => {
     if (event.kind === "attempt-finished" && event.task === "map-00000") {
       rmSync(bench.work(`map-00000.${event.attempt}`, "map.run"));
     }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { RunOptions } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
 import { assertFailed as assertRunFailed, Bench, inputText, wordCount } from "../runner/support.ts";
 import { assertDone, assertFailed, Place } from "./support.ts";
 
@@ -228,7 +228,7 @@ describe("D13: what happens after emit", () => {
       });
     `;
     const inputs = bench.file("in.txt", "only\n");
-    for (const options of [{}, { maxBad: 1 }] satisfies RunOptions[]) {
+    for (const options of [{}, { maxBad: 1 }] satisfies LocalRunOptions[]) {
       const result = await bench.run(job, { inputs, overwrite: true, ...options });
       // Whether it comes in time is the machine's affair; that it counts, or is an error, is sheaf's.
       if (result.status === "SUCCEEDED") assert.deepEqual(bench.lines(), ["not awaited\t1", "only\t1"]);
@@ -292,7 +292,7 @@ describe("D17: numbers at the end of their range", () => {
         { workers: 1 },
         { workers: 4, splitSize: 1_000 },
         { workers: 2, splitSize: 77 },
-      ] satisfies RunOptions[]) {
+      ] satisfies LocalRunOptions[]) {
         const result = await bench.run(summing(reduce, "Number(line)"), {
           inputs,
           overwrite: true,

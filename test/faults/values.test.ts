@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { RunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
 import { runJob } from "#src/runner/run.js";
 import { assertFailed as assertRunFailed, Bench, inputText, wordCount } from "../runner/support.ts";
 import { assertFailed, Place } from "./support.ts";
@@ -8,7 +8,7 @@ import { assertFailed, Place } from "./support.ts";
 type Pair = [key: unknown, value: unknown];
 
 /** Runs a job of this text, without an output directory, and gives its results. */
-async function results(bench: Bench, text: string, options: RunOptions = {}): Promise<Pair[]> {
+async function results(bench: Bench, text: string, options: LocalRunOptions = {}): Promise<Pair[]> {
   const result = await runCollected(bench, text, options);
   assert.equal(result.status, "SUCCEEDED", result.error?.report);
   const pairs: Pair[] = [];
@@ -17,7 +17,7 @@ async function results(bench: Bench, text: string, options: RunOptions = {}): Pr
   return pairs;
 }
 
-function runCollected(bench: Bench, text: string, options: RunOptions = {}): Promise<RunResult> {
+function runCollected(bench: Bench, text: string, options: LocalRunOptions = {}): Promise<RunResult> {
   return runJob(bench.file("job.ts", text), { stateDirectory: bench.state, attempts: 2, ...options });
 }
 

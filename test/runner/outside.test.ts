@@ -5,12 +5,12 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { runOnCluster } from "#src/client/cluster-run.js";
 import { job, text } from "#src/index.js";
-import type { RunOptions } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
 import { replay } from "#src/runner/replay.js";
 import { run, runJob } from "#src/runner/run.js";
 import { Bench } from "./support.ts";
 
-async function keysOf(file: string, options: RunOptions): Promise<unknown[]> {
+async function keysOf(file: string, options: LocalRunOptions): Promise<unknown[]> {
   const result = await run(file, { stateDirectory: null, ...options });
   const keys: unknown[] = [];
   for await (const [key] of result.records()) keys.push(key);
@@ -74,7 +74,10 @@ test("an outside package that is not installed is told at once, by its name", as
 
 test("what is no package cannot be outside", async () => {
   for (const external of [["./a"], ["a/b"], [""], ["sheaf"], "fs", [3]]) {
-    await assert.rejects(run("job.ts", { external } as RunOptions), { code: "USAGE", message: /external/ });
+    await assert.rejects(run("job.ts", { external } as LocalRunOptions), {
+      code: "USAGE",
+      message: /external/,
+    });
   }
 });
 
@@ -155,7 +158,7 @@ test("an option that run() does not have is refused, with the one that is meant"
     await assert.rejects(run("job.ts", options), refusal);
     await assert.rejects(runOnCluster("job.ts", { ...options, on: "http://127.0.0.1:9" }), refusal);
   }
-  await assert.rejects(run("job.ts", "in.txt" as RunOptions), {
+  await assert.rejects(run("job.ts", "in.txt" as LocalRunOptions), {
     code: "USAGE",
     message: /"in\.txt" is no object/,
   });

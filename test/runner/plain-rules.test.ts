@@ -12,7 +12,7 @@ import { faultFor } from "#src/worker/fault-injection.js";
 import { makeJobId } from "#src/engine/job-directory.js";
 import { nameParts } from "#src/engine/commit.js";
 import type { JobOutline } from "#src/worker/messages.js";
-import type { RunOptions } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
 import { logBytesMax, OutputCapture } from "#src/worker/output-capture.js";
 import { paramsOf, partitionsOf, resolveOptions } from "#src/engine/resolve-options.js";
 import type { OutputPart, TaskStats, TaskSuccess } from "#src/task/task-spec.js";
@@ -99,7 +99,7 @@ test("a count of bad records is overdrawn as soon as it is, a share when all has
 });
 
 test("options that make no sense are refused by name", () => {
-  const cases: [RunOptions, RegExp][] = [
+  const cases: [LocalRunOptions, RegExp][] = [
     [{ workers: 0 }, /workers: 0/],
     [{ workers: 1.5 }, /workers/],
     [{ memory: "1MiB" }, /memory: 1048576 bytes are too few/],

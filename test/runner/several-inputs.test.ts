@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import type { RunOptions } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
 import { MapSplits } from "#src/runner/map-splits.js";
 import { replay } from "#src/runner/replay.js";
 import type { SplitPiece, SplitPlace } from "#src/task/task-spec.js";
@@ -70,7 +70,7 @@ function results(bench: Bench): { id: number }[] {
   return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as { id: number });
 }
 
-const ways: readonly [name: string, options: RunOptions, more?: string][] = [
+const ways: readonly [name: string, options: LocalRunOptions, more?: string][] = [
   ["on threads", { isolate: "thread" }],
   ["in small splits, several partitions", { splitSize: 1_000, partitions: 3, isolate: "thread" }],
   ["in one split of each", { mappers: 1, workers: 1, isolate: "inline" }],

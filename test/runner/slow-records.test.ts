@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { RunOptions } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
 import { Bench } from "./support.js";
 
 /** Records take long until two workers have been seen; one of them fails the first time. */
@@ -35,7 +35,7 @@ export default job({
 const lines = (file: number, count: number): string =>
   Array.from({ length: count }, (_, i) => `line ${i} of ${file}\n`).join("");
 
-const cases: readonly (readonly [string, string, readonly number[], RunOptions])[] = [
+const cases: readonly (readonly [string, string, readonly number[], LocalRunOptions])[] = [
   [
     "one file, reduced in order",
     "reduce: (_key: string, all: Iterable<string>) => [...all].join()",

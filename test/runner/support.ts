@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import type { RunEvent } from "#src/engine/events.js";
-import type { RunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
 import { runJob } from "#src/runner/run.js";
 
 export interface Elsewhere {
@@ -46,7 +46,7 @@ export class Bench {
   }
 
   /** Runs a job of this text to the output directory; two attempts per task unless told otherwise. */
-  async run(job: string, options: RunOptions = {}, name = "job.ts"): Promise<RunResult> {
+  async run(job: string, options: LocalRunOptions = {}, name = "job.ts"): Promise<RunResult> {
     const file = this.file(name, job);
     this.events.length = 0;
     return runJob(file, {
@@ -67,7 +67,7 @@ export class Bench {
    * the
    * command: "ulimit -f 8; ".
    */
-  async runElsewhere(job: string, options: RunOptions = {}, shell = ""): Promise<Elsewhere> {
+  async runElsewhere(job: string, options: LocalRunOptions = {}, shell = ""): Promise<Elsewhere> {
     const run = new URL("../../../dist/runner/run.js", import.meta.url).href;
     const given = { output: this.output, stateDirectory: this.state, attempts: 2, workers: 2, ...options };
     const script = this.file(

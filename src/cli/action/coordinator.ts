@@ -8,7 +8,7 @@ import type { ExitCode } from "../exit-code.ts";
 import { coordinatorPortDefault } from "../flags/coordinator-flags.ts";
 import type { coordinatorFlags } from "../flags/coordinator-flags.ts";
 import { warnOperator } from "../operator-warnings.ts";
-import { packageVersion } from "../package-version.ts";
+import { packageVersion } from "../../base/package-version.ts";
 import { coordinatorStateOf } from "../server-state.ts";
 import { logSink, writeTo } from "../world.ts";
 

@@ -5,7 +5,7 @@ import type { ExitCode } from "../exit-code.ts";
 import type { helpFlags } from "../flags/help-flags.ts";
 import type { HelpLook } from "../help-text.ts";
 import { longHelp, overviewText, shortHelp } from "../help-text.ts";
-import { packageVersion } from "../package-version.ts";
+import { packageVersion } from "../../base/package-version.ts";
 import { styleFor } from "../ui/style.ts";
 import type { World } from "../world.ts";
 import { writeTo } from "../world.ts";

@@ -1,15 +1,16 @@
-import type { Delivery } from "../deliver-results.ts";
 import type { Invocation } from "../command.ts";
-import { clusterUrl } from "../cluster-connection.ts";
 import { SheafError } from "../../base/errors.ts";
 import { exitCodes } from "../exit-code.ts";
 import type { ExitCode } from "../exit-code.ts";
 import type { submitFlags } from "../flags/submit-flags.ts";
 import { resolveJob } from "../project-file.ts";
 import type { ResolvedJob } from "../project-file.ts";
-import { clusterOptions } from "../cluster-options.ts";
-import { checkRunFlags, runOptions } from "../run-options.ts";
+import { checkRunFlags, runnerOf, runOptions } from "../run-options.ts";
 import type { RunFlags } from "../run-options.ts";
+import { runners } from "../../runners/runners.ts";
+import type { Runner, RunnerName } from "../../runners/runners.ts";
+import type { JobRunOptions } from "../../engine/options.ts";
+import { clusterUrl } from "../cluster-connection.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
 import { stopOnSignal } from "../stop-on-signal.ts";
@@ -29,14 +30,14 @@ export async function run({ flags, positionals, world }: Invocation<typeof submi
     isolate: undefined,
     inline: undefined,
   };
-  const on = clusterUrl(flags, world);
-  if (on === undefined) {
+  const runner = runnerOf(asRun, world);
+  if (runner === "local") {
     throw new SheafError("USAGE", "sheaf submit needs a cluster, and none is named", {
       hint: "Give --on URL of its coordinator, or set $SHEAF_ON. To run the job here: sheaf run.",
     });
   }
-  checkRunFlags(asRun, true);
-  return submit({ flags: asRun, job, inputs, on }, world);
+  checkRunFlags(asRun, runner);
+  return submit({ flags: asRun, job, inputs, runner }, world);
 }
 
 /** Also `sheaf run --detach`: prints the job's id and leaves it alone. */
@@ -45,27 +46,28 @@ export async function submit(
     readonly flags: RunFlags;
     readonly job: ResolvedJob;
     readonly inputs: readonly string[];
-    readonly on: string;
+    readonly runner: RunnerName;
   },
   world: World,
 ): Promise<ExitCode> {
-  const { flags, job, inputs, on } = about;
+  const { flags, job, inputs, runner: name } = about;
   const style = styleFor(world.stderr, world.env, flags.color);
   const reporter = makeReporter({ quiet: true, json: flags.json === true, style }, world);
   const stop = stopOnSignal(reporter, world);
-  const { submitToCluster } = await import("../../client/cluster-run.ts");
-  const delivery: Delivery =
-    flags.output === undefined
-      ? { kind: "records", print: Number.POSITIVE_INFINITY }
-      : { kind: "directory", output: flags.output, print: 0 };
   try {
-    const submitted = await submitToCluster(job.file, {
-      ...runOptions(flags, job, inputs, delivery),
-      ...clusterOptions(flags, null, on, world),
-      signal: stop.signal,
-    });
+    const runner = (await runners[name].load()) as Runner<JobRunOptions>;
+    if (runner.submit === undefined) {
+      throw new SheafError("USAGE", `--detach is not for ${runners[name].title}`, {
+        hint: "Leave it out, and wait for the job's end.",
+      });
+    }
+    const options = runOptions(name, { flags, job, inputs, delivery: null }, world);
+    const submitted = await runner.submit(job.file, { ...options, signal: stop.signal });
     if (flags.json === true) {
-      await writeTo(world.stdout, `${JSON.stringify({ kind: "submitted", ...submitted, on })}\n`);
+      await writeTo(
+        world.stdout,
+        `${JSON.stringify({ kind: "submitted", ...submitted, on: clusterUrl(flags, world) })}\n`,
+      );
       return exitCodes.ok;
     }
     await writeTo(world.stdout, `${submitted.job}\n`);

@@ -2,7 +2,7 @@ import type { Invocation } from "../command.ts";
 import type { versionFlags } from "../command/version.ts";
 import { exitCodes } from "../exit-code.ts";
 import type { ExitCode } from "../exit-code.ts";
-import { packageVersion } from "../package-version.ts";
+import { packageVersion } from "../../base/package-version.ts";
 import { writeTo } from "../world.ts";
 
 export async function run({ flags, world }: Invocation<typeof versionFlags>): Promise<ExitCode> {

@@ -20,6 +20,8 @@ export interface SummaryLook {
   readonly cwd: string;
   /** False when the output directory is a temporary one that the user never sees. */
   readonly showOutput: boolean;
+  /** False when nobody knows how many records were read. Default true. */
+  readonly countsRecords?: boolean;
 }
 
 /** What is said when a job has succeeded. */
@@ -27,12 +29,12 @@ export function summaryText(result: RunResult, look: SummaryLook): string {
   const { style } = look;
   const { stats } = result;
   const written = outputText(result, look);
-  const rows: [string, string][] = [["read", readText(result)]];
+  const rows: [string, string][] = look.countsRecords === false ? [] : [["read", readText(result)]];
   if (stats.shuffleBytes > 0) rows.push(["shuffled", shuffleText(result)]);
   rows.push(["wrote", written]);
   rows.push(...noteworthy(result, look));
   rows.push(...counterRows(result));
-  const head = `${style.green(style.bold("done"))}    ${formatDuration(stats.elapsedMs)}  ${plural(result.workers, "worker")}`;
+  const head = `${style.green(style.bold("done"))}    ${formatDuration(stats.elapsedMs)}${look.countsRecords === false ? "" : `  ${plural(result.workers, "worker")}`}`;
   const body = rows.map(([term, text]) => `  ${padText(term, 9)} ${text}`);
   const next = nextCommand(result, look);
   return `${[head, ...body, ...(next === undefined ? [] : [`  ${padText("look", 9)} ${style.cyan(next)}`])].join("\n")}\n`;
@@ -91,7 +93,7 @@ function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
     const more = emptyFiles.files - emptyFiles.names.length;
     const rest = more > 0 ? ` and ${formatCount(more)} more` : "";
     rows.push([yellow("empty"), `no record in ${names}${rest}: is the reader the right one?`]);
-  } else if (read.recordsIn === 0 && read.bytesIn > 0) {
+  } else if (look.countsRecords !== false && read.recordsIn === 0 && read.bytesIn > 0) {
     rows.push([
       yellow("empty"),
       `no record in all of ${formatSize(read.bytesIn)}: is the reader the right one?`,

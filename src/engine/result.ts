@@ -1,0 +1,60 @@
+import { readRecords } from "./commit.ts";
+import type { RunEventBody } from "./events.ts";
+import type { RunFailure, RunResult } from "./options.ts";
+import { emptyStats, sampledBy } from "./progress.ts";
+
+/** The result of a run of which only this is known: there was nothing else, and no records are kept. */
+export function resultOf(
+  known: Pick<RunResult, "status" | "jobId" | "name"> & Partial<RunResult>,
+): RunResult {
+  const { error = null } = known;
+  return {
+    directory: null,
+    output: null,
+    counters: {},
+    stats: emptyStats,
+    phases: [],
+    mapTasks: 0,
+    reduceTasks: 0,
+    workers: 0,
+    parts: [],
+    hotKeys: [],
+    skew: [],
+    badRecords: 0,
+    emptyFiles: null,
+    sample: 1,
+    failedAttempts: [],
+    failedTasks: [],
+    error,
+    records: (collection) => readRecords({ collected: null, collections: [] }, collection),
+    throwIfFailed: () => {
+      if (error !== null) throw error;
+    },
+    dispose: () => Promise.resolve(),
+    ...known,
+  };
+}
+
+/** The last event of a run, which says what its result says. */
+export function finishedEvent(result: RunResult): RunEventBody {
+  const { jobId, status, output, parts, counters, stats, badRecords, emptyFiles, sample, error } = result;
+  return {
+    kind: "job-finished",
+    jobId,
+    status,
+    output: status === "SUCCEEDED" ? output : null,
+    parts,
+    counters,
+    stats,
+    badRecords,
+    emptyFiles,
+    ...sampledBy(sample),
+    error: error === null ? null : eventError(error),
+  };
+}
+
+/** A failure as plain data. */
+export function eventError(error: RunFailure) {
+  const { code, message, task, attempt, report } = error;
+  return { code, message, hint: error.hint ?? null, task, attempt, report };
+}

@@ -1,0 +1,144 @@
+import { SheafError } from "../base/errors.ts";
+import type { Job } from "../job/define.ts";
+import { namesOf, optionNames } from "../engine/options.ts";
+import type {
+  ClusterRunOptions,
+  JobRunOptions,
+  LocalRunOptions,
+  RunOptions,
+  RunResult,
+} from "../engine/options.ts";
+import type { ForeignRunOptions } from "./foreign.ts";
+import type { WorkersRunOptions } from "./workers.ts";
+
+/**
+ * One way to run jobs. Events go to `options.onEvent`, in order; `options.signal` cancels; the result says
+ * how the run ended, also when it failed or was cancelled.
+ */
+export interface Runner<O> {
+  /** @throws SheafError USAGE for options that make no sense; everything else is in the result */
+  run(job: Job | string | URL, options: O): Promise<RunResult>;
+  /**
+   * Submits a job that goes on without its client; absent where none can.
+   * @throws SheafError whatever keeps the job from being accepted
+   */
+  submit?(job: Job | string | URL, options: O): Promise<{ readonly job: string; readonly name: string }>;
+}
+
+/** What is known of a runner before its code is loaded. */
+interface RunnerEntry<O> {
+  /** Values of `on` (--on, $SHEAF_ON) that choose it; "" is none. */
+  readonly on: readonly string[];
+  /** As messages call it: "--shared is not for ...". */
+  readonly title: string;
+  /** Options it takes. Any other one that is given is refused. */
+  readonly takes: readonly string[];
+  /** What the job is given as: its file, or only a name, since workers know what to do. */
+  readonly job: "file" | "name";
+  /** Whether results say how many records were read. */
+  readonly countsRecords: boolean;
+  load(): Promise<Runner<O>>;
+}
+
+const { common, local, cluster } = optionNames;
+
+/** The options of every runner, by its name. */
+export interface OptionsByRunner {
+  readonly local: LocalRunOptions;
+  readonly cluster: ClusterRunOptions;
+  readonly workers: WorkersRunOptions;
+  readonly foreign: ForeignRunOptions;
+}
+export type RunnerName = keyof OptionsByRunner;
+
+/** Every runner there is. A new one is a line in OptionsByRunner, and an entry here. */
+export const runners: { readonly [R in RunnerName]: RunnerEntry<OptionsByRunner[R]> } = {
+  local: {
+    on: ["", "local", "inline"],
+    title: "runs on this machine",
+    takes: [...common, ...local],
+    job: "file",
+    countsRecords: true,
+    load: async () => ({ run: (await import("../runner/run.ts")).runJob }),
+  },
+  /** Agents of a coordinator; for any `on` that chooses no other. */
+  cluster: {
+    on: [],
+    title: "runs on a cluster",
+    takes: [...common, ...cluster],
+    job: "file",
+    countsRecords: true,
+    load: async () => {
+      const { runOnCluster, submitToCluster } = await import("../client/cluster-run.ts");
+      return { run: runOnCluster, submit: submitToCluster };
+    },
+  },
+  /** `sheaf worker` processes that join this run. */
+  workers: {
+    on: [],
+    title: "runs that workers join",
+    takes: [...common, ...cluster.filter((name) => !/^(?:on|tokenFile|tls)$/.test(name)), "listen"],
+    job: "file",
+    countsRecords: true,
+    load: async () => ({ run: (await import("./workers.ts")).runWithWorkers }),
+  },
+  /** Programs of any language that ask this run for tasks. */
+  foreign: {
+    on: [],
+    title: "workers in other languages",
+    takes: namesOf<ForeignRunOptions>({
+      inputs: true,
+      output: true,
+      overwrite: true,
+      mappers: true,
+      partitions: true,
+      attempts: true,
+      name: true,
+      signal: true,
+      onEvent: true,
+      listen: true,
+      intermediate: true,
+      workerTimeoutMs: true,
+    }),
+    job: "name",
+    countsRecords: false,
+    load: async () => ({ run: (await import("./foreign.ts")).runForeignWorkers }),
+  },
+};
+
+/** The runner that `on` chooses; what names none is the URL of a coordinator. */
+export function runnerFor(on: string | undefined): RunnerName {
+  const names = Object.keys(runners) as RunnerName[];
+  return names.find((name) => runners[name].on.includes(on ?? "")) ?? "cluster";
+}
+
+/** The options that are given and that the runner does not take; names that are no option's are not meant. */
+export function strayOptions(runner: RunnerName, options: object): string[] {
+  const { takes } = runners[runner];
+  const known = Object.values(runners).flatMap((one) => one.takes);
+  return Object.entries(options)
+    .filter(([name, value]) => value !== undefined && known.includes(name) && !takes.includes(name))
+    .map(([name]) => name);
+}
+
+/**
+ * Runs a job by the runner that `options.on` chooses.
+ * @throws SheafError USAGE for options that make no sense there; everything else is in the result
+ */
+export async function runWhereAsked(job: Job | string | URL, options: RunOptions): Promise<RunResult> {
+  const name = runnerFor(options.on);
+  const [stray] = strayOptions(name, options);
+  if (stray !== undefined) throw notTaken(name, stray);
+  // `on` has chosen which of the two types the options are of.
+  const runner = (await runners[name].load()) as Runner<JobRunOptions>;
+  return runner.run(job, options);
+}
+
+function notTaken(name: RunnerName, option: string): SheafError {
+  return new SheafError("USAGE", `run(): the option "${option}" is not for ${runners[name].title}`, {
+    hint:
+      name === "local" && cluster.includes(option)
+        ? "Give `on`, the URL of a coordinator, or leave the option out."
+        : "Leave it out; docs/job-api.md says which options go with which `on`.",
+  });
+}
