@@ -16,7 +16,7 @@ import { SheafError } from "../base/errors.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import { bootId, lockFile } from "./directory-lock.ts";
+import { bootId, lockFile } from "../storage/file-lock.ts";
 
 /*
  * <state>/agent.lock         held while an agent uses the directory

@@ -8,19 +8,19 @@ import type { PoolListener } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
-import { untilAnswered } from "./agent-world.ts";
-import type { AgentWorld } from "./agent-world.ts";
+import { untilAnswered } from "./agent-options.ts";
+import type { AgentWorld } from "./agent-options.ts";
 import { AttemptRun } from "./attempt-run.ts";
 import { AttemptTable } from "./attempt-table.ts";
 import { BlobStore } from "./blob-store.ts";
 import { Errands } from "./errands.ts";
-import type { HeartNews, HeartState } from "./heart-messages.ts";
+import type { HeartbeatNews, HeartbeatState } from "./heartbeat-thread.ts";
 import { NameClaim } from "./name-claim.ts";
 import { NodeJobs } from "./node-jobs.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import { SlotLoop } from "./slot-loop.ts";
 import { TaskLogs } from "./task-logs.ts";
-import { WorkerSlots } from "./worker-slots.ts";
+import { WorkerSlots } from "./worker-processes.ts";
 
 export interface LifeOptions {
   readonly world: AgentWorld;
@@ -42,7 +42,7 @@ export interface LifeOptions {
   readonly giveUpMs: number;
   measure(): Utility;
   /** Has heartbeats say this from now on. */
-  tell(state: HeartState): void;
+  tell(state: HeartbeatState): void;
   /** Called at each registration. */
   joined(): void;
   readonly drainOrdered: ((draining: boolean) => void) | undefined;
@@ -137,8 +137,8 @@ export class AgentLife {
     }
   }
 
-  /** What the heart has heard. */
-  heard(news: HeartNews): void {
+  /** What the heartbeat thread has heard. */
+  heard(news: HeartbeatNews): void {
     if (news.incarnation !== this.#options.incarnation || this.#over.signal.aborted) return;
     if (news.kind === "failed") {
       this.#silence(news.code === "UNREACHABLE", news.message);
@@ -160,7 +160,7 @@ export class AgentLife {
     const { clock } = this.#options.world;
     const endMs = clock.nowMs() + graceMs;
     this.#draining = true;
-    this.#tellHeart(true);
+    this.#tellHeartbeats(true);
     await this.#until(() => this.#table.size === 0 && (this.#drainingHeard || this.#timing === null), endMs);
     for (const run of this.#table.all()) run.cancel("the agent is leaving the cluster");
     await this.#until(() => this.#table.size === 0, clock.nowMs() + handBackMsMax);
@@ -216,7 +216,7 @@ export class AgentLife {
     const heartbeatMs = this.#options.heartbeatMs ?? answer.heartbeatMs;
     this.#timing = { heartbeatMs, leaseMs: answer.leaseMs };
     this.#options.joined();
-    this.#tellHeart(true);
+    this.#tellHeartbeats(true);
     return true;
   }
 
@@ -408,11 +408,11 @@ export class AgentLife {
   }
 
   #changed(): void {
-    this.#tellHeart(false);
+    this.#tellHeartbeats(false);
     this.#wake();
   }
 
-  #tellHeart(now: boolean): void {
+  #tellHeartbeats(now: boolean): void {
     if (this.#timing === null || this.#over.signal.aborted) return;
     const { heartbeatMs, leaseMs } = this.#timing;
     this.#options.tell({

@@ -1,8 +1,8 @@
 import { availableParallelism, hostname } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
+import type { ApiClient } from "../client/api-client.ts";
 import type { ClientTls } from "../client/http.ts";
-import type { AgentLog, AgentWorld } from "./agent-world.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 
 /** What an agent is started with. */
@@ -85,3 +85,24 @@ export function slotCount(given: number | undefined, processors: number = availa
     hint: `Give a whole number from 1 to ${slotsMax}.`,
   });
 }
+
+export type LogLevel = "info" | "warn" | "error";
+
+/** One thing an agent has to say, for its log: plain data. */
+export type AgentLog = (
+  level: LogLevel,
+  message: string,
+  fields?: Readonly<Record<string, string | number | boolean | null>>,
+) => void;
+
+/** What the parts of an agent have in common. */
+export interface AgentWorld {
+  readonly api: ApiClient;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly log: AgentLog;
+}
+
+/** For calls that are repeated until they are answered: an agent outlives its coordinator's absence. */
+export const untilAnswered = { retryMs: Number.POSITIVE_INFINITY } as const;

@@ -6,14 +6,12 @@ import { requireProcesses } from "../worker/worker-process.ts";
 import { AgentDirectory } from "./agent-directory.ts";
 import type { BegunLife } from "./agent-directory.ts";
 import { AgentLife } from "./agent-life.ts";
-import { agentName, slotCount } from "./agent-options.ts";
-import type { AgentOptions, ShuffleStart } from "./agent-options.ts";
-import { untilAnswered } from "./agent-world.ts";
-import type { AgentWorld } from "./agent-world.ts";
-import { Heart } from "./heart.ts";
+import { agentName, slotCount, untilAnswered } from "./agent-options.ts";
+import type { AgentOptions, ShuffleStart, AgentWorld } from "./agent-options.ts";
+import { HeartbeatThread } from "./heartbeat-thread.ts";
 import { startShuffleNode } from "../exchange/shuffle-node.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
-import { UtilityMeter } from "./utility-meter.ts";
+import { UtilityMeter } from "./utility.ts";
 import { WorkerProcesses } from "./worker-processes.ts";
 
 const graceMsDefault = 30_000;
@@ -106,7 +104,7 @@ class LocalAgent implements Agent {
   incarnation = 0;
   readonly #options: AgentOptions;
   readonly #parts: Parts;
-  readonly #heart: Heart;
+  readonly #heartbeats: HeartbeatThread;
   readonly #meter: UtilityMeter;
   readonly #processes: WorkerProcesses;
   #joined!: () => void;
@@ -128,7 +126,7 @@ class LocalAgent implements Agent {
       slots: parts.slots,
     });
     const certificates = tls === undefined || tls === null ? null : cloneable(tls.client);
-    this.#heart = new Heart({ url, token, tls: certificates, agent: this.name }, log, (news) =>
+    this.#heartbeats = new HeartbeatThread({ url, token, tls: certificates, agent: this.name }, log, (news) =>
       this.#life?.heard(news),
     );
     this.joined = new Promise<void>((resolve) => (this.#joined = resolve));
@@ -186,7 +184,7 @@ class LocalAgent implements Agent {
       heartbeatMs: options.heartbeatMs ?? null,
       giveUpMs: options.giveUpMs ?? Number.POSITIVE_INFINITY,
       measure: () => this.#meter.measure(),
-      tell: (state) => this.#heart.tell(state),
+      tell: (state) => this.#heartbeats.tell(state),
       joined: () => this.#joined(),
       drainOrdered: options.drainOrdered,
     });
@@ -194,7 +192,7 @@ class LocalAgent implements Agent {
 
   async #close(): Promise<void> {
     this.#processes.close();
-    await this.#heart.end();
+    await this.#heartbeats.end();
     await this.#parts.shuffle.close();
     await this.#parts.world.api.close();
     await this.#parts.directory.clearJobs();

@@ -16,17 +16,23 @@ import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../t
 import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import { tracedPlace } from "../worker/trace.ts";
-import type { AgentWorld } from "./agent-world.ts";
-import { cancelled, failed, finished, unreadable } from "./attempt-report.ts";
+import type { AgentWorld } from "./agent-options.ts";
+import {
+  cancelled,
+  failed,
+  finished,
+  unreadable,
+  damagedFile,
+  damagedInput,
+  uploadResults,
+} from "./attempt-report.ts";
 import { AttemptWatch } from "./attempt-watch.ts";
-import { damagedFile, damagedInput } from "./damaged-input.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
-import { uploadResults } from "./result-upload.ts";
-import { stagingOf } from "./shared-output.ts";
+import { stagingOf } from "./commit-errand.ts";
 import { unlessAborted } from "../base/retry.ts";
 import type { ReduceInputs, ShuffleNode } from "../exchange/shuffle-node.ts";
-import { memoryCap, overCap, residentBytes } from "./worker-memory.ts";
-import type { WorkerSlots } from "./worker-slots.ts";
+import { memoryCap, overCap, residentBytes } from "./worker-processes.ts";
+import type { WorkerSlots } from "./worker-processes.ts";
 
 /** What an attempt needs of the life it runs in. */
 export interface AttemptSetting {

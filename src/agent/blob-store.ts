@@ -9,8 +9,8 @@ import { GiB } from "../base/size.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";
 import { ContentChecks } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import { untilAnswered } from "./agent-world.ts";
-import type { AgentWorld } from "./agent-world.ts";
+import { untilAnswered } from "./agent-options.ts";
+import type { AgentWorld } from "./agent-options.ts";
 
 /** What is kept between jobs at most; what was used last stays. */
 const keptBytesMax = 4 * GiB;

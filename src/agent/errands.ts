@@ -1,15 +1,18 @@
 import { SheafError, describeThrown, unreachable } from "../base/errors.ts";
 import { cutText } from "../base/print-value.ts";
+import { MiB } from "../base/size.ts";
+import type { ApiClient } from "../client/api-client.ts";
+import type { CallOptions } from "../client/http.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
+import { splitsPerPage } from "../protocol/agent-messages.ts";
+import { toWireJson } from "../protocol/wire-json.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
-import { untilAnswered } from "./agent-world.ts";
-import type { AgentWorld } from "./agent-world.ts";
-import { commitErrand } from "./commit-errand.ts";
+import type { AgentWorld } from "./agent-options.ts";
+import { untilAnswered } from "./agent-options.ts";
+import { commitErrand, removeStaging, stagingOf } from "./commit-errand.ts";
 import type { NodeJobs } from "./node-jobs.ts";
 import { planErrand } from "./plan-errand.ts";
-import { removeStaging, stagingOf } from "./shared-output.ts";
-import { withoutPages } from "./split-pages.ts";
 
 export interface ErrandSetting {
   readonly world: AgentWorld;
@@ -145,4 +148,45 @@ export class Errands {
 
 function failedErrand(who: Pick<ErrandResult, "agent" | "incarnation">, failure: TaskFailure): ErrandResult {
   return { ...who, kind: "failed", failure: { ...failure, log: [...failure.log] } };
+}
+
+/** Of a page's JSON text. */
+const pageBytes = 2 * MiB;
+
+function bytesOf(splits: readonly unknown[]): number {
+  return splits.reduce<number>((sum, split) => sum + Buffer.byteLength(toWireJson(split)), 0);
+}
+
+/**
+ * Sends the splits of a large plan ahead of it, page by page: no one message keeps its coordinator from
+ * others for long. Resolves with the result as it is to be sent then.
+ * @param step called before each page
+ */
+export async function withoutPages(
+  api: ApiClient,
+  errand: string,
+  result: ErrandResult,
+  call: CallOptions,
+  step: () => void,
+): Promise<ErrandResult> {
+  if (
+    result.kind !== "planned" ||
+    (result.splits.length <= splitsPerPage && bytesOf(result.splits) <= pageBytes)
+  )
+    return result;
+  const { agent, incarnation, splits } = result;
+  for (let from = 0; from < splits.length;) {
+    step();
+    // Splits of many small files are long: a page has one at least.
+    let bytes = bytesOf([splits[from]!]);
+    let to = from + 1;
+    while (to < splits.length && to - from < splitsPerPage) {
+      bytes += bytesOf([splits[to]!]);
+      if (bytes > pageBytes) break;
+      to++;
+    }
+    await api.splits(errand, { agent, incarnation, from, splits: splits.slice(from, to) }, call);
+    from = to;
+  }
+  return { ...result, splits: [], sent: splits.length };
 }

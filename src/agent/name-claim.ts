@@ -1,6 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import type { Registered } from "../protocol/agent-messages.ts";
-import type { AgentWorld } from "./agent-world.ts";
+import type { AgentWorld } from "./agent-options.ts";
 
 /** So long an agent asks again for a name that is taken: one that died without a word keeps it a lease. */
 const leasesWaited = 1.5;

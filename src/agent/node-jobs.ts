@@ -14,12 +14,12 @@ import { WorkerPool } from "../worker/pool.ts";
 import type { PoolListener } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
-import { untilAnswered } from "./agent-world.ts";
-import type { AgentWorld } from "./agent-world.ts";
+import { untilAnswered } from "./agent-options.ts";
+import type { AgentWorld } from "./agent-options.ts";
 import type { BlobStore } from "./blob-store.ts";
-import { stagingOf } from "./shared-output.ts";
+import { stagingOf } from "./commit-errand.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
-import type { WorkerSlots } from "./worker-slots.ts";
+import type { WorkerSlots } from "./worker-processes.ts";
 
 /** A job as it is prepared on this machine. */
 export interface NodeJob {

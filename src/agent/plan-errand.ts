@@ -9,8 +9,8 @@ import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import { listInput } from "../storage/list-input.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
-import { makeStaging, stagingOf } from "./shared-output.ts";
-import type { Staging } from "./shared-output.ts";
+import { makeStaging, stagingOf } from "./commit-errand.ts";
+import type { Staging } from "./commit-errand.ts";
 
 export type PlanErrand = Extract<Errand, { kind: "plan" }>;
 type Planned = Omit<Extract<ErrandResult, { kind: "planned" }>, "agent" | "incarnation">;

@@ -5,8 +5,8 @@ import { pauseFor } from "../base/retry.ts";
 import type { LogLines } from "../protocol/task-messages.ts";
 import { formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
-import { untilAnswered } from "./agent-world.ts";
-import type { AgentWorld } from "./agent-world.ts";
+import { untilAnswered } from "./agent-options.ts";
+import type { AgentWorld } from "./agent-options.ts";
 
 type Line = LogLines["lines"][number];
 

@@ -1,19 +1,19 @@
 import type { Readable } from "node:stream";
 import type { ConnectionOptions } from "node:tls";
-import { Agent } from "undici";
 import type { Dispatcher } from "undici";
-import { systemClock } from "../base/clock.ts";
+import { Agent } from "undici";
 import type { Clock } from "../base/clock.ts";
+import { systemClock } from "../base/clock.ts";
+import type { ErrorCode } from "../base/errors.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { retrying } from "../base/retry.ts";
 import { MiB } from "../base/size.ts";
 import { HEADERS, PROTOCOL_VERSION } from "../protocol/version.ts";
 import { toWireJson } from "../protocol/wire-json.ts";
+import { connectionError } from "../security/connection-error.ts";
 import { JsonBounds, parseBounded } from "../security/parse-json.ts";
 import { describeTlsError } from "../security/tls-error.ts";
-import { connectionError } from "../security/connection-error.ts";
-import { errorOfAnswer } from "./error-answer.ts";
-import { retrying } from "../base/retry.ts";
 
 const connectTimeoutMs = 5_000;
 const answerTimeoutMsDefault = 10_000;
@@ -269,4 +269,50 @@ function bodyOf(
   }
   if (request.json === undefined) return { headers: { ...headers } };
   return { headers: { ...headers, "content-type": "application/json" }, body: toWireJson(request.json) };
+}
+
+/** Statuses after which the same request may succeed a little later. */
+const passing = new Set([502, 503, 504]);
+
+/**
+ * The error an answer stands for. Its body is `{ error: { code, message, hint } }` when it is sheaf that
+ * answers; anything else is told as it is, by its status.
+ */
+export function errorOfAnswer(status: number, body: string, url: string): SheafError {
+  const known = sheafErrorIn(body);
+  const retryable = passing.has(status);
+  const details = { url, status };
+  if (known !== null) {
+    const hint = known.hint === null ? {} : { hint: known.hint };
+    return new SheafError(known.code, known.message, { ...hint, retryable, details });
+  }
+  if (retryable) {
+    return new SheafError("UNREACHABLE", `${url}: answered ${status}: it is not ready`, {
+      hint: "It is starting, or a proxy before it finds nothing behind.",
+      retryable,
+      details,
+    });
+  }
+  const code: ErrorCode = status === 401 ? "UNAUTHORIZED" : status === 404 ? "NOT_FOUND" : "INTERNAL";
+  return new SheafError(code, `${url}: answered ${status}, and not in the words of sheaf`, {
+    hint: "Check that the URL is that of a sheaf coordinator, with no proxy between that asks for more.",
+    details,
+  });
+}
+
+function sheafErrorIn(body: string): { code: ErrorCode; message: string; hint: string | null } | null {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body);
+  } catch {
+    return null;
+  }
+  if (typeof parsed !== "object" || parsed === null || !("error" in parsed)) return null;
+  const inner = parsed.error;
+  if (typeof inner !== "object" || inner === null || !("code" in inner) || !("message" in inner)) return null;
+  const { code, message } = inner;
+  if (typeof code !== "string" || !/^[A-Z][A-Z_]{1,39}$/.test(code) || typeof message !== "string")
+    return null;
+  const hint = "hint" in inner && typeof inner.hint === "string" ? inner.hint : null;
+  return { code: code as ErrorCode, message, hint };
 }

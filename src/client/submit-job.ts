@@ -1,17 +1,23 @@
-import { randomUUID } from "node:crypto";
+import { randomUUID, createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
+import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
+import { auxPaths, type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
-import { paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import { paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ClusterView } from "../protocol/job-view.ts";
 import type { JobOptions, OutputTarget, Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import { isLoopback } from "../security/host-list.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import { refuseAddress } from "../storage/list-input.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import type { ApiClient } from "./api-client.ts";
-import { jobBlobs, uploadBlobs } from "./job-blobs.ts";
-import { inputPlaces } from "./job-places.ts";
+import type { CallOptions, UploadSource } from "./http.ts";
 import type { LoadedJob } from "./load-outline.ts";
 
 /** All that a submission is made of. */
@@ -139,4 +145,175 @@ function userName(): string {
   } catch {
     return process.env["USER"] ?? "unknown";
   }
+}
+
+/** Uploads at one time. */
+const uploadsAtOnce = 4;
+
+/** Content that the coordinator keeps by its hash. */
+interface Blob extends UploadSource {
+  readonly hash: string;
+}
+
+/** What a job needs beside its description, and how the submission names it. */
+export interface JobBlobs {
+  readonly blobs: readonly Blob[];
+  readonly named: Pick<Submission, "bundle" | "sourceMap" | "aux">;
+}
+
+/**
+ * The bundle, its source map, and the files of the job's side data.
+ * @throws SheafError INPUT_MISSING naming a side data file that cannot be read
+ */
+export async function jobBlobs({ bundle, outline }: LoadedJob, jobFile: string): Promise<JobBlobs> {
+  const paths = auxPaths(outline.aux, jobFile);
+  const code = inMemory(await readFile(bundle.portablePath));
+  const map = inMemory(await readFile(bundle.mapPath));
+  const files = await Promise.all(
+    outline.aux.map(async ({ name, file }) => ({ file, blob: await auxBlob(name, paths[file]!) })),
+  );
+  return {
+    blobs: [code, map, ...files.map(({ blob }) => blob)],
+    named: {
+      bundle: code.hash,
+      sourceMap: map.hash,
+      aux: files.map(({ file, blob }) => ({ path: file, blob: blob.hash, bytes: blob.bytes })),
+    },
+  };
+}
+
+/** Sends the blobs that the coordinator does not have. */
+export async function uploadBlobs(api: ApiClient, blobs: readonly Blob[], call: CallOptions): Promise<void> {
+  const wanted = [...new Map(blobs.map((blob) => [blob.hash, blob])).values()];
+  const next = wanted.values();
+  const upload = async (): Promise<void> => {
+    for (const blob of next)
+      if (!(await api.hasBlob(blob.hash, call))) await api.putBlob(blob.hash, blob, call);
+  };
+  await Promise.all(Array.from({ length: Math.min(uploadsAtOnce, wanted.length) }, upload));
+}
+
+function inMemory(content: Buffer): Blob {
+  const hash = createHash("sha256").update(content).digest("hex");
+  return { hash, bytes: content.length, open: () => Readable.from([content]) };
+}
+
+async function auxBlob(name: string, path: string): Promise<Blob> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  try {
+    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+  } catch (cause) {
+    const { message } = asSheafError(cause, { path, doing: "read" });
+    throw new SheafError("INPUT_MISSING", `aux.${name}: cannot read ${path}: ${message}`, {
+      cause,
+      hint: "Make it readable, and leave it as it is until the job is submitted.",
+      details: { path },
+    });
+  }
+  return { hash: hash.digest("hex"), bytes, open: () => createReadStream(path) };
+}
+
+/** Marks a path that every agent looks up in its own files. */
+const agentScheme = "agent:";
+
+/**
+ * The inputs as the cluster is told of them: absolute, since it has another current directory.
+ * @param job tells the names of its inputs, when it has several
+ * @param roots directories jobs may read and write by path
+ * @throws SheafError USAGE as pathsByInput, and for standard input; FORBIDDEN for a path outside the roots
+ */
+export function inputPlaces(
+  inputs: readonly string[],
+  job: HasInputs,
+  roots: readonly string[],
+  cwd: string,
+): string[] {
+  if (job.inputs !== undefined) pathsByInput(job, inputs);
+  return inputs.map((text) => {
+    const { prefix, path } = readInput(job, text);
+    return prefix + inputPlace(path, roots, cwd);
+  });
+}
+
+function inputPlace(input: string, roots: readonly string[], cwd: string): string {
+  if (input === "-") {
+    throw new SheafError("USAGE", "standard input cannot be read on a cluster", {
+      hint: "Write it to a file that the agents can read, and give that.",
+    });
+  }
+  if (input.startsWith(agentScheme)) return agentPlace(input);
+  refuseAddress(input);
+  const path = resolve(cwd, input);
+  if (isInside(globBase(path), roots)) return path;
+  throw new SheafError("FORBIDDEN", `the cluster may not read ${path}`, {
+    hint:
+      `${rootsText(roots)} Start coordinator and agents with --root DIR for a directory that all agents ` +
+      "see, or give agent:/PATH for files that lie on each agent.",
+    details: { path },
+  });
+}
+
+function agentPlace(input: string): string {
+  if (input.startsWith(`${agentScheme}/`)) return input;
+  throw new SheafError("USAGE", `${input} does not name an absolute path`, {
+    hint: "Write agent:/PATH, for example agent:/var/log/app/*.log.",
+  });
+}
+
+export interface OutputWishes {
+  /** Absolute path; null: no output directory. */
+  readonly output: string | null;
+  readonly overwrite: boolean;
+  /** Records are wanted for result.records(). */
+  readonly collect: boolean;
+  /** What the user said of the output being shared. */
+  readonly shared: boolean | undefined;
+}
+
+/**
+ * Where a job's results go. They are written in their place by the agents when that is sure to be the same
+ * for all of them and for the client; else they come back through the coordinator.
+ * @throws SheafError FORBIDDEN when `shared` was asked for and is not possible
+ */
+export function outputTarget(wishes: OutputWishes, url: string, roots: readonly string[]): OutputTarget {
+  const { output, overwrite, collect, shared } = wishes;
+  const fetched: OutputTarget = { kind: "collect", write: output !== null, collect };
+  if (shared === false || (output === null && shared === undefined)) return fetched;
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
+  const isAllowed = output !== null && isInside(output, roots);
+  // Records come back through the coordinator, and so does then the rest.
+  if (isAllowed && !collect && (shared === true || isLoopback(host))) {
+    return { kind: "shared", path: output, overwrite };
+  }
+  if (shared === undefined) return fetched;
+  const why =
+    output === null
+      ? "there is no output directory"
+      : collect
+        ? "results that are printed come back through the coordinator"
+        : `the cluster may not write to ${output}. ${rootsText(roots)}`;
+  throw new SheafError("FORBIDDEN", `the output cannot be shared: ${why}`, {
+    hint: "Leave --shared out, and the results come back to this machine.",
+  });
+}
+
+function isInside(path: string, roots: readonly string[]): boolean {
+  return roots.some(
+    (root) => root === "/" || path === root || path.startsWith(`${root.replace(/\/+$/, "")}/`),
+  );
+}
+
+/** The part of a pattern before its first special character: what matches lies below it. */
+function globBase(path: string): string {
+  const special = path.search(/[*?[\]{}!()\\]/);
+  if (special < 0) return path;
+  return path.slice(0, Math.max(1, path.lastIndexOf("/", special)));
+}
+
+function rootsText(roots: readonly string[]): string {
+  return roots.length === 0 ? "It has no roots." : `Its roots are ${roots.join(", ")}.`;
 }

@@ -1,8 +1,11 @@
-import { isSheafError } from "../base/errors.ts";
-import { followEvents } from "./follow-events.ts";
-import type { ApiClient } from "./api-client.ts";
-import type { EventRelay } from "./event-relay.ts";
-import { pauseFor } from "../base/retry.ts";
+import type { Clock } from "../base/clock.ts";
+import { systemClock } from "../base/clock.ts";
+import { isSheafError, SheafError } from "../base/errors.ts";
+import type { RetryWorld } from "../base/retry.ts";
+import { pauseFor, pauseMs } from "../base/retry.ts";
+import type { RunEvent, RunEventBody, RunPhase } from "../engine/events.ts";
+import type { FailedTask, PhaseTiming } from "../engine/options.ts";
+import type { ApiClient, NumberedEvent } from "./api-client.ts";
 
 /** How long a cancelled job is waited for, and its coordinator looked for, ms. */
 const cancelWaitMs = 10_000;
@@ -109,4 +112,128 @@ function whenAborted(
   if (signal?.aborted === true) start();
   else signal?.addEventListener("abort", start, { once: true });
   return { result: () => done, release: () => signal?.removeEventListener("abort", start) };
+}
+
+export interface FollowOptions extends Partial<RetryWorld> {
+  readonly signal?: AbortSignal;
+  /** Number of the last event that is known. Default 0: from the beginning. */
+  readonly after?: number;
+  /** How long to look for a coordinator that is gone, ms. Default ten minutes. */
+  readonly giveUpMs?: number;
+  /** The connection is gone; it is tried again. Called once until it is back. */
+  readonly lost?: (error: SheafError) => void;
+  /** The connection is back, and no event was missed. */
+  readonly back?: () => void;
+}
+
+/**
+ * The events of a job to the last one (job-finished), over as many connections as it takes.
+ * @throws SheafError what the coordinator answers (NOT_FOUND, UNAUTHORIZED ...); UNREACHABLE when it has been
+ * gone for `giveUpMs`
+ */
+export async function* followEvents(
+  api: ApiClient,
+  job: string,
+  options: FollowOptions = {},
+): AsyncGenerator<NumberedEvent> {
+  const { signal, clock = systemClock, random = Math.random, giveUpMs = 600_000 } = options;
+  let after = options.after ?? 0;
+  let gone: { readonly sinceMs: number; tries: number } | null = null;
+  for (;;) {
+    let error: SheafError;
+    try {
+      for await (const one of api.events(job, after, { ...(signal && { signal }), retryMs: 0 })) {
+        if (gone !== null) options.back?.();
+        gone = null;
+        after = one.number;
+        yield one;
+        if (one.event.kind === "job-finished") return;
+      }
+      error = new SheafError("UNREACHABLE", `${api.url}: the connection was closed`, {
+        hint: "The coordinator may be restarting.",
+        retryable: true,
+      });
+    } catch (thrown) {
+      if (!isSheafError(thrown) || !thrown.retryable) throw thrown;
+      error = thrown;
+    }
+    if (gone === null) {
+      gone = { sinceMs: clock.nowMs(), tries: 0 };
+      options.lost?.(error);
+    }
+    gone.tries++;
+    if (clock.nowMs() - gone.sinceMs > giveUpMs) throw error;
+    await pauseFor(pauseMs(gone.tries, random), signal);
+  }
+}
+
+/**
+ * Brings the coordinator's events and this client's own into one row, as if the job ran here, and remembers
+ * of them what the result of a run holds.
+ */
+export class EventRelay {
+  readonly phases: PhaseTiming[] = [];
+  readonly failedAttempts: FailedTask[] = [];
+  readonly #clock: Clock;
+  readonly #listener: ((event: RunEvent) => void) | undefined;
+  readonly #startedMs: number;
+  readonly #tasks = new Map<RunPhase, number>();
+  /** Between the beginning of this run and that of the job at the coordinator. */
+  #offsetMs = 0;
+  #lastMs = 0;
+
+  constructor(clock: Clock, listener: ((event: RunEvent) => void) | undefined) {
+    this.#clock = clock;
+    this.#listener = listener;
+    this.#startedMs = clock.nowMs();
+  }
+
+  get elapsedMs(): number {
+    return this.#clock.nowMs() - this.#startedMs;
+  }
+
+  /** The job begins at the coordinator, whose events count their time from here. */
+  submitted(): void {
+    this.#offsetMs = this.elapsedMs;
+  }
+
+  /** An event of the client's own. */
+  emit(body: RunEventBody): void {
+    this.#tell({ atMs: this.elapsedMs, ...body });
+  }
+
+  /** An event of the coordinator's. */
+  pass(event: RunEvent): void {
+    this.#tell({ ...event, atMs: event.atMs + this.#offsetMs });
+  }
+
+  /** Runs `work` as a phase without tasks. */
+  async phase<T>(phase: RunPhase, work: () => Promise<T>): Promise<T> {
+    const startedMs = this.#clock.nowMs();
+    this.emit({ kind: "phase-started", phase, tasks: 0 });
+    const result = await work();
+    this.emit({ kind: "phase-finished", phase, elapsedMs: this.#clock.nowMs() - startedMs });
+    return result;
+  }
+
+  #tell(event: RunEvent): void {
+    switch (event.kind) {
+      case "phase-started":
+        this.#tasks.set(event.phase, event.tasks);
+        break;
+      case "phase-finished": {
+        const { phase, elapsedMs } = event;
+        this.phases.push({ phase, tasks: this.#tasks.get(phase) ?? 0, elapsedMs });
+        break;
+      }
+      case "attempt-failed": {
+        const { task, attempt, failure } = event;
+        this.failedAttempts.push({ task, attempt, failure, capsule: null });
+        break;
+      }
+    }
+    // Clocks of two machines: time does not go back.
+    this.#lastMs = Math.max(this.#lastMs, Math.round(event.atMs * 1000) / 1000);
+    this.#listener?.({ ...event, atMs: this.#lastMs });
+  }
 }

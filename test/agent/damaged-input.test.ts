@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { damagedFile, damagedInput } from "#src/agent/damaged-input.js";
+import { damagedFile, damagedInput } from "#src/agent/attempt-report.js";
 import type { ErrorCode } from "#src/base/errors.js";
 import type { TaskSpec } from "#src/task/task-spec.js";
 import { taskFailure } from "#src/worker/failure.js";

@@ -2,10 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agentName, slotCount } from "#src/agent/agent-options.js";
 import { AttemptWatch } from "#src/agent/attempt-watch.js";
-import { UtilityMeter } from "#src/agent/utility-meter.js";
-import { parseDiskStats, parseProcStat, parseResidentBytes, utilityBetween } from "#src/agent/utility.js";
+import {
+  UtilityMeter,
+  parseDiskStats,
+  parseProcStat,
+  parseResidentBytes,
+  utilityBetween,
+} from "#src/agent/utility.js";
 import type { Reading } from "#src/agent/utility.js";
-import { memoryCap, overCap } from "#src/agent/worker-memory.js";
+import { memoryCap, overCap } from "#src/agent/worker-processes.js";
 import { systemClock } from "#src/base/clock.js";
 import { MiB } from "#src/base/size.js";
 import { PROGRESS_BYTES } from "#src/task/task-spec.js";

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { attachToJob } from "../../client/attach-job.ts";
+import { attachToJob } from "../../client/cluster-run.ts";
 import { findClusterJob } from "../../client/find-job.ts";
 import { checkOutput } from "../../storage/atomic-output.ts";
 import { withCluster } from "../cluster-connection.ts";

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { formatSize } from "../../base/size.ts";
 import type { ApiClient } from "../../client/api-client.ts";
-import { resultsOf } from "../../client/attach-job.ts";
+import { resultsOf } from "../../client/cluster-run.ts";
 import { findClusterJob } from "../../client/find-job.ts";
 import { checkOutput } from "../../storage/atomic-output.ts";
 import { withCluster } from "../cluster-connection.ts";

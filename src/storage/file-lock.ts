@@ -1,7 +1,7 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { SheafError } from "../base/errors.ts";
-import { errnoOf } from "../storage/fs-error.ts";
-import { isAlive } from "../storage/remove-directory.ts";
+import { errnoOf } from "./fs-error.ts";
+import { isAlive } from "./remove-directory.ts";
 
 /** Who holds a lock. A process id alone may have been given to another process since. */
 interface Holder {

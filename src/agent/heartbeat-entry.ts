@@ -2,7 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "../base/clock.ts";
 import { describeThrown, isSheafError } from "../base/errors.ts";
 import { ApiClient } from "../client/api-client.ts";
-import type { HeartData, HeartNews, HeartState } from "./heart-messages.ts";
+import type { HeartbeatSetup, HeartbeatNews, HeartbeatState } from "./heartbeat-thread.ts";
 
 /*
  * Sends heartbeats from a thread of its own, over a connection of its own, so that no work of the main thread
@@ -13,16 +13,16 @@ import type { HeartData, HeartNews, HeartState } from "./heart-messages.ts";
 /** One that is not answered in this time is given up for the next. */
 const answerMsMax = 5_000;
 
-const { url, token, tls, agent } = workerData as HeartData;
+const { url, token, tls, agent } = workerData as HeartbeatSetup;
 const port = parentPort!;
 const api = new ApiClient({ url, token, ...(tls === null ? {} : { tls }) });
-let state: HeartState = { heartbeat: null, everyMs: 1_000, silentMsMax: 0, now: false };
+let state: HeartbeatState = { heartbeat: null, everyMs: 1_000, silentMsMax: 0, now: false };
 let heardMs = 0;
 let dueMs = 0;
 let sending = false;
 let timer: NodeJS.Timeout | undefined;
 
-port.on("message", (message: HeartState) => {
+port.on("message", (message: HeartbeatState) => {
   state = message;
   heardMs = systemClock.nowMs();
   if (message.now) dueMs = 0;
@@ -52,7 +52,7 @@ function beat(): void {
   );
 }
 
-function tell(news: HeartNews): void {
+function tell(news: HeartbeatNews): void {
   sending = false;
   port.postMessage(news);
   beat();
