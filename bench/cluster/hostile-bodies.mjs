@@ -1,11 +1,12 @@
 // How long a server is kept from everything else by bodies that are as large, as deep and of as many parts as
 // somebody could make them, and by the largest that are meant: a server over a service that does nothing, in
-// this process, which measures the longest turn of its event loop; a thread sends.
-//   node bench/cluster/hostile-bodies.mjs [--megabytes 250]
+// this process, which measures the longest turn of its event loop; a thread sends. Of several times the best:
+// on a machine that does other things, too, a turn takes as long as those make it.
+//   node bench/cluster/hostile-bodies.mjs [--megabytes 250] [--times 3]
 import { request } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { parseArgs } from "node:util";
-import { Worker, isMainThread, workerData } from "node:worker_threads";
+import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { pino } from "pino";
 import { systemClock } from "../../dist/base/clock.js";
 import { coordinatorRoutes } from "../../dist/rest/coordinator-routes.js";
@@ -24,7 +25,7 @@ function send({ port, path, head, piece, tail, times }) {
     return sent.end(tail);
   };
   sent.on("response", (answer) => {
-    process.stdout.write(`${String(answer.statusCode).padStart(5)}`);
+    parentPort.postMessage(answer.statusCode);
     answer.resume().on("end", () => process.exit());
   });
   sent.on("error", () => process.exit());
@@ -32,27 +33,36 @@ function send({ port, path, head, piece, tail, times }) {
   pump();
 }
 
-async function measure(port, [name, path, head, piece, tail, bytes]) {
+async function once(port, [, path, head, piece, tail, bytes]) {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   const unit = piece.repeat(Math.max(1, Math.floor(65_536 / Math.max(1, piece.length))));
   const times = Math.ceil(bytes / unit.length);
+  let status = "cut";
   delay.enable();
-  const began = performance.now();
   await new Promise((resolve, reject) => {
     const thread = new Worker(new URL(import.meta.url), {
       workerData: { port, path, head, piece: unit, tail, times },
     });
+    thread.on("message", (answered) => (status = answered));
     thread.on("exit", resolve).on("error", reject);
   });
   delay.disable();
-  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  return { status, ms: delay.max / 1e6 };
+}
+
+async function measure(port, times, one) {
+  const all = [];
+  for (let n = 0; n < times; n++) all.push(await once(port, one));
+  const least = Math.min(...all.map(({ ms }) => ms)).toFixed(0);
   console.log(
-    `  ${name.padEnd(44)} longest turn ${(delay.max / 1e6).toFixed(0).padStart(5)} ms  in ${seconds} s`,
+    `${String(all[0].status).padStart(5)}  ${one[0].padEnd(44)} longest turn ${least.padStart(5)} ms`,
   );
 }
 
 async function main() {
-  const { values } = parseArgs({ options: { megabytes: { type: "string", default: "250" } } });
+  const { values } = parseArgs({
+    options: { megabytes: { type: "string", default: "250" }, times: { type: "string", default: "3" } },
+  });
   const service = new Proxy({}, { get: () => () => ({}) });
   const server = await startServer({
     routes: (app) => coordinatorRoutes(app, service),
@@ -97,7 +107,7 @@ async function main() {
     ],
     ["meant: a job of 99,000 inputs", "/jobs", before, path, `"x"${after}`, 99_000 * path.length],
   ];
-  for (const one of cases) await measure(server.port, one);
+  for (const one of cases) await measure(server.port, Number(values.times), one);
   await server.close();
 }
 

@@ -42,6 +42,8 @@ export const limits = {
   /** The same of plans, reports and commits of the largest jobs, which agents send. */
   serverLargeBodyBytesMax: 32 * MiB,
   serverLargeBodyValuesMax: 2_000_000,
+  /** One text or number in it. */
+  serverTokenBytesMax: 8 * MiB,
   serverHeaderBytesMax: 16 * KiB,
   serverConnectionsMax: 10_000,
   /** On one connection, whose answers are not yet sent. */

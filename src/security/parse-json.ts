@@ -11,6 +11,8 @@ export interface JsonLimits {
   readonly depthMax?: number;
   /** Values, those in one another too. Default: as of a body. */
   readonly valuesMax?: number;
+  /** One text or number, as it is written. Default: as `bytesMax`. */
+  readonly tokenBytesMax?: number;
 }
 
 const depthMaxDefault = 64;
@@ -25,6 +27,9 @@ export class JsonBounds {
   readonly #bytesMax: number;
   readonly #depthMax: number;
   readonly #valuesMax: number;
+  readonly #tokenBytesMax: number;
+  /** Of the text, or the number, that the bytes before ended in. */
+  #tokenBytes = 0;
   #bytes = 0;
   #depth = 0;
   #values = 1;
@@ -32,8 +37,9 @@ export class JsonBounds {
   /** The bytes before ended inside a string, with a backslash that escapes the next one. */
   #isEscaped = false;
 
-  constructor({ what, bytesMax, depthMax, valuesMax }: JsonLimits) {
+  constructor({ what, bytesMax, depthMax, valuesMax, tokenBytesMax }: JsonLimits) {
     this.#what = what;
+    this.#tokenBytesMax = tokenBytesMax ?? Number.POSITIVE_INFINITY;
     this.#bytesMax = bytesMax ?? limits.serverBodyBytesMax;
     this.#depthMax = depthMax ?? depthMaxDefault;
     this.#valuesMax = valuesMax ?? limits.serverBodyValuesMax;
@@ -55,9 +61,24 @@ export class JsonBounds {
     this.#bytes += chunk.length;
     let at = 0;
     while (at < chunk.length) {
-      if (this.#inString) at = this.#endOfString(chunk, at);
-      else at = this.#toString(chunk, at);
+      const from = at;
+      const before = this.#values;
+      const inString = this.#inString;
+      at = inString ? this.#endOfString(chunk, at) : this.#toString(chunk, at);
+      this.#countToken(at - from, inString || (this.#values === before && !isSpace(chunk[at - 1]!)));
+      if (this.#inString !== inString) this.#tokenBytes = 0;
     }
+  }
+
+  /** Of one that is far too long the parts are as long as the pieces that come. */
+  #countToken(bytes: number, isPart: boolean): void {
+    this.#tokenBytes = isPart ? this.#tokenBytes + bytes : 0;
+    if (this.#tokenBytes <= this.#tokenBytesMax) return;
+    throw new SheafError(
+      "LIMIT_EXCEEDED",
+      `${this.#what} holds a text or number of more than ${formatSize(this.#tokenBytesMax)}, which is the most one may have`,
+      { hint: "Send less at a time." },
+    );
   }
 
   /** @returns where it goes on: behind the quote that begins the next string, or the end */
@@ -136,30 +157,38 @@ export function parseJson(source: Uint8Array, limitsOf: JsonLimits): unknown {
 
 /** `parseJson` of a text that JsonBounds has let pass. @throws SheafError MESSAGE_INVALID */
 export function parseBounded(source: Uint8Array, { what }: Pick<JsonLimits, "what">): unknown {
-  const text = decode(source, what);
+  const text = decodeJson(source, what);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     // The parser's own message quotes the text, which may hold a secret.
-    const [at] = /position \d+/.exec(String(error)) ?? ["its end"];
-    throw new SheafError("MESSAGE_INVALID", `${what} is no JSON: it breaks off at ${at}`, {
-      hint: "Send a JSON text in UTF-8.",
-    });
+    throw noJson(what, /position \d+/.exec(String(error))?.[0] ?? "its end");
   }
   if (/__proto__|constructor|\\u/.test(text)) dropReaching(value);
   return value;
 }
 
-function decode(bytes: Uint8Array, what: string): string {
+export function noJson(what: string, at: string): SheafError {
+  return new SheafError("MESSAGE_INVALID", `${what} is no JSON: it breaks off at ${at}`, {
+    hint: "Send a JSON text in UTF-8.",
+  });
+}
+
+/** @param isInside not the beginning of a text. @throws SheafError MESSAGE_INVALID */
+export function decodeJson(bytes: Uint8Array, what: string, isInside = false): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: isInside }).decode(bytes);
   } catch (error) {
     throw new SheafError("MESSAGE_INVALID", `${what} is no UTF-8`, {
       hint: "Send a JSON text in UTF-8.",
       cause: error,
     });
   }
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
 const quote = 0x22;
@@ -170,7 +199,8 @@ const closeArray = 0x5d;
 const openObject = 0x7b;
 const closeObject = 0x7d;
 
-function dropReaching(root: unknown): void {
+/** Deletes keys that could reach a prototype, wherever they stand. */
+export function dropReaching(root: unknown): void {
   const waiting: unknown[] = [root];
   for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
     if (typeof value !== "object" || value === null) continue;

@@ -66,6 +66,7 @@ test("bodies beyond the bounds of their route are refused while they come, and n
     ["/errands/plan-1", agentToken, chunked, "0,", 413, "LIMIT_EXCEEDED", /more than \d+ values/, 16 * MiB],
     ["/errands/plan-1", agentToken, chunked, " ", 413, "LIMIT_EXCEEDED", /more than 32(\.0)? MiB/, 64 * MiB],
     ["/jobs", clientToken, chunked, " ", 413, "LIMIT_EXCEEDED", /more than 16(\.0)? MiB/, 40 * MiB],
+    ["/jobs", clientToken, chunked, "1", 413, "LIMIT_EXCEEDED", /a text or number of more than 8/, 40 * MiB],
     // What says how long it is need not come at all.
     ["/errands/plan-1", agentToken, length, "[", 413, "LIMIT_EXCEEDED", /more than \d/, 8 * MiB],
     ["/jobs", clientToken, length, " ", 413, "LIMIT_EXCEEDED", /more than \d/, 8 * MiB],
@@ -132,4 +133,31 @@ test("a client reads no answer that is too deep, and stops while it comes", asyn
   t.after(() => http.close());
   await assert.rejects(http.json({ method: "GET", path: "/jobs" }), /the answer is not JSON/);
   assert.ok(sent < 50 * MiB, `${sent} bytes`);
+});
+
+test("a large body is parsed a piece at a time, and others are served in between", async (t) => {
+  let parts = 0;
+  const { ask } = await serve(t, {
+    errandDone: (_id, result) => void (parts = result.kind === "committed" ? result.parts.length : 0),
+  });
+  const part = { file: "part-0", collection: "", partition: 1, bytes: 1, records: 1, crc32c: "00000000" };
+  const all = Array.from({ length: 150_000 }, () => part);
+  const body = { kind: "committed", agent: "a1", incarnation: 1, parts: all };
+  const lengths: number[] = [];
+  let turns = 0;
+  let turn = 0;
+  const { parse } = JSON;
+  t.mock.method(JSON, "parse", (text: string) => {
+    lengths.push(text.length);
+    if (turn++ === 0) setImmediate(() => (turns++, (turn = 0)));
+    return parse(text) as unknown;
+  });
+  const answer = await ask("/errands/commit-1", { method: "POST", token: agentToken, body });
+  assert.deepEqual([answer.status, parts], [200, all.length]);
+  const longest = Math.max(...lengths);
+  assert.ok(
+    longest < MiB && lengths.length > 10,
+    `${lengths.length} texts, the longest has ${longest} letters`,
+  );
+  assert.ok(turns > 1, `all in ${turns} turns`);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { parsePieces } from "#src/security/json-pieces.js";
 import { JsonBounds, parseJson } from "#src/security/parse-json.js";
 import { refuses } from "./support.js";
 
@@ -164,4 +165,103 @@ test("bounds are those of the text, in whatever pieces it comes", () => {
     }),
     { numRuns: 3_000 },
   );
+});
+
+/** All pieces, one after the other; what it throws as it says it. */
+function inPieces(text: string | Uint8Array, pieceBytes: number): unknown {
+  const pieces = parsePieces(typeof text === "string" ? bytes(text) : text, "the message", pieceBytes);
+  for (;;) {
+    const { done, value } = pieces.next();
+    if (done === true) return value;
+  }
+}
+
+function outcome(work: () => unknown): unknown {
+  try {
+    return { value: work() };
+  } catch (error) {
+    return (error as { readonly code?: string }).code;
+  }
+}
+
+test("in pieces of any size the same comes out, or the same is refused", () => {
+  const texts = [
+    "", " ", "1", '"a"', "[]", "{}", "[1]", "[[1,2],[3]]", "[[1,2] [3]]", "[[1,2],]", "[,1]", "[1,,2]", "[1,2", "1,2",
+    "]", "[1}", "{1}", '{"a":1,"b":[2,{"c":3}],"d":{}}', '{"a":1,}', '{"a" [1,2,3]}', '{"a":,"b":1}', '{[1,2]:1}',
+    '{"a":[1,2,3] "b":1}', '{"a":[1,2,3],"a":4,"1":5,"a":[6,7,8]}', '{"2":[1,2,3,4],"1":[5,6,7,8]}', "\ufeff[1,2,3]",
+    "[1,\ufeff2]", "[\ufeff[1,2,3]]", "[\u00a0[1,2,3]]", '{"a":\u00a0[1,2,3]}', "[[[[[1,2],3],4],5],6]",
+    String.raw`["\\","\"",[1,"]\\\"[,{"]]`, '{"__proto__":[1,2,3],"a":1}', '[{"__proto__":{"x":1,"y":2}},3]',
+    '{"constructor":{"a":1,"prototype":{"x":[1,2,3]}},"b":1}', String.raw`{"\u005f_proto__":[1,2,3,4],"b":2}`,
+    '[[1,2,3]]]', '[[1,2,3]', '[[1,2,3]],', ' [ [ 1 , 2 ] , { "a" : [ 3 , 4 ] } ] ', '{"constructor":[1,2],"c":{}}',
+  ]; // prettier-ignore
+  for (const text of texts)
+    for (let pieceBytes = 1; pieceBytes <= bytes(text).length + 1; pieceBytes++)
+      assert.deepEqual(
+        outcome(() => inPieces(text, pieceBytes)),
+        outcome(() => parse(text)),
+        `${text} in pieces of ${pieceBytes}`,
+      );
+  const broken = fc.array(fc.constantFrom("[", "]", "{", "}", ",", ":", "1", '"a"', '"', "\\", " ", "é"), {
+    maxLength: 20,
+  });
+  const right = fc.jsonValue({ maxDepth: 6 }).map((value) => JSON.stringify(value));
+  const anyText = fc.oneof(
+    right,
+    broken.map((words) => words.join("")),
+    fc.tuple(right, fc.nat(), fc.nat(3)).map(([text, at, cut]) => {
+      const from = at % (text.length + 1);
+      return text.slice(0, from) + text.slice(from + cut);
+    }),
+  );
+  fc.assert(
+    fc.property(anyText, fc.integer({ min: 1, max: 40 }), (text, pieceBytes) => {
+      assert.deepEqual(
+        outcome(() => inPieces(text, pieceBytes)),
+        outcome(() => parse(text)),
+      );
+    }),
+    { numRuns: 3_000 },
+  );
+  const cutLetter = Buffer.concat([bytes('["'), Buffer.from([0xc3]), bytes('",1]')]);
+  for (const pieceBytes of [1, 3, 100])
+    assert.equal(
+      outcome(() => inPieces(cutLetter, pieceBytes)),
+      "MESSAGE_INVALID",
+    );
+});
+
+test("a piece is parsed in each turn, and no more, however the text is made", () => {
+  const many = 100_000;
+  const texts = [
+    `[${"0,".repeat(many)}0]`,
+    `{"a":[${'{"b":1,"c":[]},'.repeat(many)}{}]}`,
+    "[".repeat(1_000) + "1,".repeat(many) + "1" + "]".repeat(1_000),
+    `[${`${"[".repeat(900)}1,2${"]".repeat(900)},`.repeat(200)}1]`,
+    `{${Array.from({ length: many }, (_, index) => `"k${index}":1`).join(",")}}`,
+  ];
+  for (const text of texts) {
+    const pieces = parsePieces(bytes(text), "it", 10_000);
+    let turns = 1;
+    for (let next = pieces.next(); ; next = pieces.next()) {
+      if (next.done !== true) turns++;
+      else {
+        assert.deepEqual(next.value, JSON.parse(text));
+        break;
+      }
+    }
+    assert.ok(turns >= Math.floor(text.length / 10_000), `${turns} turns for ${text.length} bytes`);
+  }
+});
+
+test("one text or number that is too long is refused while it comes", () => {
+  const limitsOf = { what: "it", tokenBytesMax: 1_000 };
+  const taken = (...chunks: string[]): void => {
+    const bounds = new JsonBounds(limitsOf);
+    for (const chunk of chunks) bounds.take(bytes(chunk));
+  };
+  const long = "1".repeat(600);
+  taken(`["${long}"`, `,"${long}"`, `,${long}`, `,${long}]`);
+  taken(" ".repeat(3_000), "[", " ".repeat(3_000), "]");
+  for (const chunks of [[`["${long}`, long], [long, long, long], [`["${long}${long}"]`]])
+    refuses(() => taken(...chunks), "LIMIT_EXCEEDED", /it holds a text or number of more than/);
 });
