@@ -7,6 +7,7 @@ import { handedOver } from "./hand-over.ts";
 import { advance, afterAttempt, countTask } from "./job-progress.ts";
 import { moveTask } from "./move-task.ts";
 import { hear } from "./hear.ts";
+import { failJob } from "./job-end.ts";
 import { loseAttempt } from "./node-events.ts";
 import { keepOutput, loseUnreadable } from "./output-loss.ts";
 import { endAttempt, killAttempt, killRest, orderKill } from "./run-attempt.ts";
@@ -120,20 +121,28 @@ function discardStale(s: SchedulerState, ref: AttemptRef): void {
 export function attemptFailed(s: SchedulerState, event: EventOf<"attemptFailed">): void {
   const attempt = reported(s, event);
   if (attempt === undefined) return;
-  const { blame, code, message } = event;
-  if (blame === "system" && (code === "WORKER_LOST" || code === "CANCELLED")) {
-    loseAttempt(s, attempt, message);
-    return;
-  }
+  const { blame, code, message, detail = null } = event;
   const { ref, node } = attempt;
-  failAttempt(s, attempt, {
-    blame,
-    code,
-    message,
-    attempt: ref,
-    node: node.id,
-    detail: event.detail ?? null,
-  });
+  switch (s.rules.endingOf(event)) {
+    case "failed":
+      return failAttempt(s, attempt, { blame, code, message, attempt: ref, node: node.id, detail });
+    case "lost":
+      return loseAttempt(s, attempt, message, "alone", detail);
+    case "lostWithWorker":
+      return loseAttempt(s, attempt, message, "withWorker", detail);
+  }
+}
+
+export function lateEmit(s: SchedulerState, event: EventOf<"lateEmit">): void {
+  if (hear(s, event) === undefined) return;
+  const job = s.jobs.get(event.job);
+  if (job === undefined || !s.rules.canFail(job.status)) return;
+  const { attempt: ref, blame, code, message, node, detail = null } = event;
+  if (ref !== null) {
+    const attempt = ref.job === job.id ? findTask(s, ref)?.attempts[ref.attempt - 1] : undefined;
+    if (attempt === undefined || !s.rules.isOfLife(attempt, event)) return;
+  }
+  failJob(s, job, { blame, code, message, attempt: ref, node, detail });
 }
 
 /**

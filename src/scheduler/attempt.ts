@@ -26,6 +26,8 @@ export type AttemptState =
       readonly reason: string;
       /** Its node was lost while it ran there, unasked: the attempt may have taken it down. */
       readonly withNode?: true;
+      /** Its worker was lost under it: the attempt may have ended it. */
+      readonly withWorker?: true;
     };
 
 export interface AttemptPlace {
@@ -91,9 +93,10 @@ const RUNNING: AttemptState = { kind: "RUNNING" };
 
 /** Whether a report is about a running attempt and comes from where it runs. */
 export function speaksFor(attempt: Attempt, reporter: NodeRef): boolean {
-  return (
-    attempt.state.kind === "RUNNING" &&
-    attempt.node.id === reporter.node &&
-    attempt.node.incarnation === reporter.incarnation
-  );
+  return attempt.state.kind === "RUNNING" && isOfLife(attempt, reporter);
+}
+
+/** Whether the attempt ran, or runs, in this life of a node. */
+export function isOfLife({ node }: Attempt, life: NodeRef): boolean {
+  return node.id === life.node && node.incarnation === life.incarnation;
 }

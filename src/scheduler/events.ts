@@ -48,6 +48,33 @@ export type SchedulerEvent =
       readonly message: string;
       readonly detail?: unknown;
     }
+  /**
+   * The driver has found that the job as a whole has failed: too many bad records, output files that do not
+   * agree. Counts while its tasks run; a commit checks by itself.
+   */
+  | {
+      readonly kind: "jobFailed";
+      readonly job: string;
+      readonly blame: Blame;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly detail?: unknown;
+    }
+  /**
+   * User code of the job emitted on this node after its attempt was reported: a result that was taken is not
+   * complete, so the job fails if its tasks still run. `attempt`: the one it belongs to, whatever became of
+   * it; null when the worker cannot tell. Nothing when that life of the node is over, or the attempt is of
+   * another: then nothing it made counts.
+   */
+  | ({
+      readonly kind: "lateEmit";
+      readonly job: string;
+      readonly attempt: AttemptRef | null;
+      readonly blame: Blame;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly detail?: unknown;
+    } & NodeRef)
   /** Takes the place of what was granted before. With less than runs, what runs goes on. */
   | { readonly kind: "jobGranted"; readonly job: string; readonly grants: Grants | null }
   /** Frees the memory of a job that has ended; its history is gone with it. */
@@ -71,7 +98,10 @@ export type SchedulerEvent =
    * was given before is over.
    */
   | ({ readonly kind: "workerReady"; readonly slot: number; readonly ask: number } & NodeRef)
-  /** The worker that asked `ask` last is gone, and its attempt with it; not by the fault of user code. */
+  /**
+   * The worker that asked `ask` last is gone, and its attempt with it: perhaps killed by somebody, perhaps
+   * ended by the task. Too many of these under one task that had begun fail it (`workersLostMax`).
+   */
   | ({
       readonly kind: "workerGone";
       readonly slot: number;
@@ -110,6 +140,10 @@ export type SchedulerEvent =
        */
       readonly more?: number;
     } & NodeRef)
+  /**
+   * The system's WORKER_LOST says that its worker is gone (as `workerGone` does), its CANCELLED that the node
+   * has ended the attempt: then it is lost.
+   */
   | ({
       readonly kind: "attemptFailed";
       readonly attempt: AttemptRef;
@@ -117,6 +151,10 @@ export type SchedulerEvent =
       readonly code: ErrorCode;
       readonly message: string;
       readonly detail?: unknown;
+      /**
+       * A record ended it that is skipped from now on: the attempt is lost, whatever `blame` and `code` say.
+       */
+      readonly setAside?: boolean;
     } & NodeRef)
   /**
    * A reduce attempt could not read the output of a map attempt, and has ended. Its attempt is not used up.

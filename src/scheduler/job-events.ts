@@ -51,6 +51,13 @@ export function jobCommitFailed(s: SchedulerState, event: EventOf<"jobCommitFail
   failJob(s, job, { blame, code, message, attempt: null, node: null, detail: event.detail ?? null });
 }
 
+export function jobFailed(s: SchedulerState, event: EventOf<"jobFailed">): void {
+  const job = s.jobs.get(event.job);
+  if (job === undefined || !s.rules.canFail(job.status)) return;
+  const { blame, code, message, detail = null } = event;
+  failJob(s, job, { blame, code, message, attempt: null, node: null, detail });
+}
+
 export function jobGranted(s: SchedulerState, event: EventOf<"jobGranted">): void {
   const job = s.jobs.get(event.job);
   if (job === undefined || job.status.kind === "ENDED") return;

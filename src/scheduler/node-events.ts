@@ -1,7 +1,7 @@
 import type { Attempt } from "./attempt.ts";
 import { unlink } from "./chain.ts";
 import type { SchedulerEvent } from "./events.ts";
-import { systemFailure } from "./failure.ts";
+import { type Failure, systemFailure } from "./failure.ts";
 import { formatAttempt, formatTask } from "./ids.ts";
 import { hear } from "./hear.ts";
 import { offerSlot, openOrClose, withdrawSlot } from "./idle-slots.ts";
@@ -85,7 +85,12 @@ export function loseNode(
   node.idle.length = 0;
   for (const slot of node.slots) {
     if (slot.state.kind === "BUSY")
-      loseAttempt(s, slot.state.attempt, `${node.id} is lost: ${reason}`, how === "unasked");
+      loseAttempt(
+        s,
+        slot.state.attempt,
+        `${node.id} is lost: ${reason}`,
+        how === "unasked" ? "withNode" : "alone",
+      );
   }
   for (const id of node.outputs.keys()) {
     const job = s.jobs.get(id);
@@ -161,43 +166,69 @@ export function workerGone(s: SchedulerState, event: EventOf<"workerGone">): voi
     case "IDLE":
       withdrawSlot(s, node, slot);
       return;
-    case "BUSY":
-      loseAttempt(s, slot.state.attempt, event.message);
+    case "BUSY": {
+      // One that has not been heard to begin may not have got its order: then it has ended nobody.
+      const { attempt } = slot.state;
+      loseAttempt(s, attempt, event.message, attempt.beat === null ? "alone" : "withWorker");
       return;
+    }
   }
 }
 
 /**
  * An attempt is gone through no fault of its job: the task runs again and no user attempt is used up. One
  * that was restored and not heard of since is not even counted: its driver's death must not fail a job.
- * @param withNode its node was lost under it: a task to which that happens often does not get another
+ * @param how what was lost under it: a task that loses many workers or nodes does not get another
+ * @param detail what its driver reported with it
  */
-export function loseAttempt(s: SchedulerState, attempt: Attempt, reason: string, withNode = false): void {
+export function loseAttempt(
+  s: SchedulerState,
+  attempt: Attempt,
+  reason: string,
+  how: "alone" | "withWorker" | "withNode" = "alone",
+  detail: unknown = null,
+): void {
   if (attempt.state.kind !== "RUNNING") return;
   const { task, unheard } = attempt;
-  const counts = withNode && !unheard ? ({ withNode: true } as const) : {};
+  const counts = how === "alone" || unheard ? {} : { [how]: true as const };
   endAttempt(s, attempt, { kind: "LOST", endedMs: s.nowMs, reason, ...counts });
+  const { attempt: number } = attempt.ref;
+  const { open } = task.phase;
   if (unheard) {
-    moveTask(s, task, { kind: "release", attempt: attempt.ref.attempt, open: task.phase.open });
+    moveTask(s, task, { kind: "release", attempt: number, open });
     return;
   }
-  const { lossesMax, nodesLostMax } = task.job.policy;
-  const nodes = withNode ? nodesLostWith(task) : [];
-  const where = { attempt: attempt.ref, node: attempt.node.id };
-  const isDeadly = nodes.length >= nodesLostMax;
-  const message = isDeadly
-    ? `${nodes.length} agents were lost while they ran ${formatTask(task.ref)} ` +
-      `(${[...new Set(nodes)].join(", ")}): the job is stopped before it takes down another; last: ${reason}`
-    : `${formatAttempt(attempt.ref)} was lost: ${reason}`;
-  const failure = systemFailure("WORKER_LOST", message, where);
-  const limit = isDeadly ? 1 : lossesMax;
-  moveTask(s, task, { kind: "lose", attempt: attempt.ref.attempt, failure, limit, open: task.phase.open });
+  const where = { attempt: attempt.ref, node: attempt.node.id, detail };
+  const deadly = how === "alone" ? null : deadlyLoss(s, task, how, reason, where);
+  const failure =
+    deadly ?? systemFailure("WORKER_LOST", `${formatAttempt(attempt.ref)} was lost: ${reason}`, where);
+  const limit = deadly === null ? task.job.policy.lossesMax : 1;
+  moveTask(s, task, { kind: "lose", attempt: number, failure, limit, open });
   afterAttempt(s, task);
 }
 
-/** Names of the nodes that were lost while they ran the task, one for each time. */
-function nodesLostWith(task: Task): string[] {
-  return task.attempts
-    .filter(({ state }) => state.kind === "LOST" && state.withNode === true)
-    .map(({ node }) => node.id);
+/** The task has lost one more worker or node: the failure that ends it if that was one too many, else null. */
+function deadlyLoss(
+  s: SchedulerState,
+  task: Task,
+  how: "withWorker" | "withNode",
+  reason: string,
+  where: Pick<Failure, "attempt" | "node" | "detail">,
+): Failure | null {
+  const lost = task.attempts.filter(({ state }) => state.kind === "LOST" && state[how] === true);
+  const { nodesLostMax, workersLostMax } = task.job.policy;
+  const name = formatTask(task.ref);
+  if (how === "withNode") {
+    if (lost.length < nodesLostMax) return null;
+    const nodes = [...new Set(lost.map(({ node }) => node.id))].join(", ");
+    const message =
+      `${lost.length} agents were lost while they ran ${name} (${nodes}): ` +
+      `the job is stopped before it takes down another; last: ${reason}`;
+    return systemFailure("WORKER_LOST", message, where);
+  }
+  // A life of a node that has ended took its workers with it: those lost before may have been the first sign.
+  const held = lost.filter(({ node }) => s.rules.countsLostWorker(s.nodes.get(node.id) === node)).length;
+  if (held < workersLostMax) return null;
+  const message = `user code exited: ${held} workers were lost running ${name}; ${reason}`;
+  return { blame: "user", code: "USER_EXITED", message, ...where };
 }

@@ -17,6 +17,12 @@ export interface JobPolicy {
    * that many tasks.
    */
   readonly nodesLostMax: number;
+  /**
+   * So many workers may be lost under one task: with the last of them the task fails, as user code that exits
+   * or is killed does. Workers that went with their node are not counted, nor those of a life of a node that
+   * has ended since.
+   */
+  readonly workersLostMax: number;
   /** Fetch failures of one map task's output before the job fails. */
   readonly fetchFailuresMax: number;
   /**
@@ -71,6 +77,7 @@ export const jobPolicyDefaults: JobPolicy = {
   attemptsMax: limits.attemptsMaxDefault,
   lossesMax: 20,
   nodesLostMax: 4,
+  workersLostMax: 4,
   fetchFailuresMax: 4,
   outputChangesMax: 3,
   noProgressMs: limits.noProgressMsDefault,
@@ -115,6 +122,7 @@ export function resolvePolicy(changes: Partial<JobPolicy> = {}): JobPolicy {
     "attemptsMax",
     "lossesMax",
     "nodesLostMax",
+    "workersLostMax",
     "fetchFailuresMax",
     "barAfterFailures",
   ] as const)

@@ -1,5 +1,6 @@
-import { speaksFor } from "./attempt.ts";
-import type { JobState } from "./job-state.ts";
+import { isOfLife, speaksFor } from "./attempt.ts";
+import { endingOf } from "./attempt-ending.ts";
+import type { JobLife, JobState } from "./job-state.ts";
 import { isSlow } from "./speculation-rule.ts";
 import { differs } from "./start-over.ts";
 import { nextTaskState } from "./task-state.ts";
@@ -11,6 +12,8 @@ import { nextTaskState } from "./task-state.ts";
 export interface Rules {
   readonly nextTaskState: typeof nextTaskState;
   readonly speaksFor: typeof speaksFor;
+  readonly isOfLife: typeof isOfLife;
+  readonly endingOf: typeof endingOf;
   readonly isSlow: typeof isSlow;
   readonly differs: typeof differs;
   /** Whether a job may run one attempt more on a node, as far as its grants go. */
@@ -19,6 +22,10 @@ export interface Rules {
   readonly mayTakeFrom: (job: JobState, other: JobState) => boolean;
   /** Whether a node takes new tasks. */
   readonly isOpen: (draining: boolean, barredByHand: boolean) => boolean;
+  /** Whether a worker that was lost counts against its task, by whether that life of its node goes on. */
+  countsLostWorker(isNodeAlive: boolean): boolean;
+  /** Whether a job fails by what its driver finds out about it. */
+  canFail(life: JobLife): boolean;
   /** Whether a slot's question has not been seen before. */
   isNewAsk(ask: number, lastAsk: number): boolean;
   /** Whether a node's words come from the life it is in. */
@@ -28,11 +35,15 @@ export interface Rules {
 export const standardRules: Rules = {
   nextTaskState,
   speaksFor,
+  isOfLife,
+  endingOf,
   isSlow,
   differs,
   hasGrant: (job, node) => job.grants.has(node),
   mayTakeFrom: (job, other) => job.weight > other.weight,
   isOpen: (draining, barredByHand) => !draining && !barredByHand,
+  countsLostWorker: (isNodeAlive) => isNodeAlive,
+  canFail: (life) => life.kind === "RUNNING",
   isNewAsk: (ask, lastAsk) => ask > lastAsk,
   isSameLife: (spoken, current) => spoken === current,
 };

@@ -4,6 +4,7 @@ import {
   attemptProgress,
   commitRequested,
   fetchFailed,
+  lateEmit,
 } from "./attempt-events.ts";
 import type { Command } from "./commands.ts";
 import type { SchedulerEvent } from "./events.ts";
@@ -11,6 +12,7 @@ import {
   jobCancelled,
   jobCommitFailed,
   jobCommitted,
+  jobFailed,
   jobForgotten,
   jobGranted,
   jobSubmitted,
@@ -115,6 +117,10 @@ function handle(s: SchedulerState, event: SchedulerEvent): void {
       return jobCommitted(s, event);
     case "jobCommitFailed":
       return jobCommitFailed(s, event);
+    case "jobFailed":
+      return jobFailed(s, event);
+    case "lateEmit":
+      return lateEmit(s, event);
     case "jobGranted":
       return jobGranted(s, event);
     case "jobForgotten":

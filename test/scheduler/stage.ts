@@ -138,6 +138,33 @@ export class Stage {
     if (again) this.ask(node, slot);
   }
 
+  /** The attempt reports that its worker is gone; or that it was cancelled, or what else `report` says. */
+  loseWorker(
+    attempt: string,
+    report: Partial<Extract<SchedulerEvent, { kind: "attemptFailed" }>> = {},
+    again = true,
+  ): void {
+    const { node, slot, ...rest } = this.#of(attempt);
+    const told = { blame: "system", code: "WORKER_LOST", message: "signal SIGKILL", ...report } as const;
+    this.tell({ kind: "attemptFailed", ...rest, node, ...told });
+    if (again) this.ask(node, slot);
+  }
+
+  /** The worker in whose slot the attempt runs is gone, as its node tells. */
+  workerGone(attempt: string): void {
+    const { node, slot, incarnation } = this.#of(attempt);
+    const ask = this.#asks.get(`${node} ${slot}`) ?? 0;
+    this.tell({ kind: "workerGone", node, incarnation, slot, ask, message: "exit code 7" });
+    this.ask(node, slot);
+  }
+
+  /** User code of the job emits late on the node, in the life it is in now or in `incarnation`. */
+  emitLate(node: string, attempt: string | null, incarnation = this.#lives.get(node) ?? 0, job = "j"): void {
+    const ref = attempt === null ? null : this.#of(attempt).attempt;
+    const what = { code: "EMIT_LATE", blame: "user", message: "emitted late" } as const;
+    this.tell({ kind: "lateEmit", job, attempt: ref, node, incarnation, ...what });
+  }
+
   fetchFails(attempt: string, mapTask: number, mapAttempt: number): void {
     const { node, slot, ...rest } = this.#of(attempt);
     this.tell({ kind: "fetchFailed", ...rest, node, mapTask, mapAttempt, message: "HTTP 404" });
