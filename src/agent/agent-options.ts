@@ -1,6 +1,7 @@
 import { availableParallelism, hostname } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
+import { limits, settings } from "../base/limits.ts";
 import type { ApiClient } from "../client/api-client.ts";
 import type { ClientTls } from "../client/http.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
@@ -59,8 +60,7 @@ export interface ShuffleStart {
   readonly world: AgentWorld;
 }
 
-const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-const slotsMax = 4_096;
+const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /**
  * The agent's name: what was given, or the machine's as far as it can be one.
@@ -69,20 +69,21 @@ const slotsMax = 4_096;
 export function agentName(given: string | undefined, machine: string = hostname()): string {
   if (given === undefined) {
     const near = machine.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[._-]+/, "");
-    return near === "" ? "agent" : near.slice(0, 64);
+    return near === "" ? "agent" : near.slice(0, limits.agentNameCharsMax);
   }
-  if (nameForm.test(given)) return given;
+  if (given.length <= limits.agentNameCharsMax && nameForm.test(given)) return given;
   throw new SheafError("USAGE", `"${given}" cannot be the name of an agent`, {
-    hint: "Use up to 64 letters, digits, dots, underscores and hyphens, a letter or digit first.",
+    hint: `Use up to ${limits.agentNameCharsMax} letters, digits, dots, underscores and hyphens, a letter or digit first.`,
   });
 }
 
 /** @throws SheafError USAGE */
 export function slotCount(given: number | undefined, processors: number = availableParallelism()): number {
-  if (given === undefined) return Math.min(slotsMax, Math.max(1, processors - 1));
-  if (Number.isInteger(given) && given >= 1 && given <= slotsMax) return given;
+  const { min, max } = settings.slots;
+  if (given === undefined) return Math.min(max, Math.max(min, processors - 1));
+  if (Number.isInteger(given) && given >= min && given <= max) return given;
   throw new SheafError("USAGE", `an agent cannot have ${given} slots`, {
-    hint: `Give a whole number from 1 to ${slotsMax}.`,
+    hint: `Give a whole number from ${min} to ${max}.`,
   });
 }
 

@@ -1,3 +1,4 @@
+import { settings } from "../base/limits.ts";
 import { randomUUID } from "node:crypto";
 import { systemClock } from "../base/clock.ts";
 import { ApiClient } from "../client/api-client.ts";
@@ -13,8 +14,6 @@ import { startShuffleNode } from "../exchange/shuffle-node.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import { UtilityMeter } from "./utility.ts";
 import { WorkerProcesses } from "./worker-processes.ts";
-
-const graceMsDefault = 30_000;
 
 /** An agent that runs in this process. */
 export interface Agent {
@@ -136,7 +135,7 @@ class LocalAgent implements Agent {
 
   async stop(): Promise<void> {
     this.#leaving = true;
-    await this.#life?.drain(this.#options.graceMs ?? graceMsDefault);
+    await this.#life?.drain(this.#options.graceMs ?? settings.graceMs.default);
     await this.ended;
   }
 

@@ -1,44 +1,108 @@
-import { KiB, MiB } from "./size.ts";
+import { GiB, KiB, MiB } from "./size.ts";
 
-/** Every limit and default, in one place. Sizes are bytes, times milliseconds. */
-export const limits = {
+/*
+ * The numbers that users meet, each here and nowhere else: flags, options, schemas and docs/limits.md take
+ * them from these tables. Sizes are bytes, times milliseconds; bounds are included.
+ */
+
+/** What a user may set: its default, where that is a number, and its bounds. */
+export const settings = {
+  workers: { min: 1, max: 1_024 },
   /** Memory one worker may use for buffers, tables, merges and prefetch together. */
-  memoryBytesDefault: 256 * MiB,
-  memoryBytesMin: 8 * MiB,
+  memoryBytes: { default: 256 * MiB, min: 8 * MiB },
+  /** Below the least V8 itself hardly starts. */
+  heapBytes: { min: 64 * MiB, leastByDefault: 512 * MiB, mostByDefault: 4 * GiB },
+  splitBytes: { min: 1 },
+  /** Also of map tasks that make their own records. */
+  mappers: { min: 1, max: 1_000_000 },
+  partitions: { min: 1, max: 10_000 },
+  /** Output files are closed and a new part begun at this size. */
+  partBytes: { default: 64 * MiB, min: 1 },
+  attempts: { default: 4, min: 1, max: 1_000 },
+  /** A task that finishes no record (and calls no ctx.progress()) for this long is killed. */
+  noProgressMs: { default: 60_000, min: 1, max: 2 ** 31 - 1 },
+  recordBytes: { default: 64 * MiB },
+  cores: { min: 1, max: 100_000 },
+  priority: { default: 0, min: -10, max: 10 },
+  queueTimeoutMs: { min: 1, max: Number.MAX_SAFE_INTEGER },
+  /** A worker in another language that is not heard of for this long is lost. */
+  workerTimeoutMs: { default: 60_000 },
+  port: { min: 0, max: 65_535 },
+  coordinatorPort: { default: 7_077 },
+  /** Agents and attached clients are to be heard of this often. */
+  heartbeatMs: { default: 1_000 },
+  /** An agent silent for this long is lost. */
+  leaseMs: { default: 10_000 },
+  /** Ended jobs that a coordinator keeps. */
+  retention: { default: 100, min: 1 },
+  /** Tasks an agent runs at a time. */
+  slots: { min: 1, max: 4_096 },
+  /** Agents that `sheaf cluster up` starts. */
+  agents: { default: 3, min: 1, max: 64 },
+  /** What a worker of an agent may take in all. */
+  workerMemoryBytes: { min: 64 * MiB },
+  /** How long an agent that is to end waits for what runs. */
+  graceMs: { default: 30_000 },
+  certificateDays: { default: 365, min: 1, max: 36_500 },
+  authorityDays: { default: 3_650, min: 1, max: 36_500 },
+  /** Jobs, or tasks of one, that are listed. */
+  listed: { default: 20, min: 1, max: 10_000 },
+  /** Records of a run file that are shown. */
+  recordsShown: { default: 10, min: 0 },
+} as const;
+
+/** A whole number's bounds, as a schema has them. */
+export function bounds(setting: { readonly min: number; readonly max: number }): {
+  readonly minimum: number;
+  readonly maximum: number;
+} {
+  return { minimum: setting.min, maximum: setting.max };
+}
+
+/** What is fixed. */
+export const limits = {
   /** Raw (uncompressed) size at which a block is closed. A record larger than this has a block to itself. */
   blockBytes: 256 * KiB,
   /** Runs merged at once; more take several passes. */
   mergeFanIn: 64,
-  recordBytesMaxDefault: 64 * MiB,
   readChunkBytes: 1 * MiB,
   /** Window that a zstd frame may ask for: what libzstd takes unless it is told otherwise. */
   zstdWindowBytesMax: 128 * MiB,
   /** Paths that the braces of one input make. */
   bracedPathsMax: 100_000,
-  /** Output files are closed and a new part begun at this size. */
-  partBytesDefault: 64 * MiB,
-  partitionsMax: 10_000,
-  /** Different names that route() may give in one task. */
+  /** Different names that route() may give in one task, and the length of each and of its segments. */
   outputNamesMax: 10_000,
-  mappersMax: 1_000_000,
-  attemptsMaxDefault: 4,
-  /** A worker in another language that is not heard of for this long is lost. */
-  foreignWorkerMsDefault: 60_000,
-  /** A task that finishes no record (and calls no ctx.progress()) for this long is killed. */
-  noProgressMsDefault: 60_000,
+  outputNameCharsMax: 1_000,
+  outputSegmentBytesMax: 200,
+  /** Output files of route() that are open at once. */
+  outputFilesOpenMax: 32,
   /** Of the files that gave no record, so many are named. */
   emptyFilesNamed: 5,
+  keyBytesMax: 16 * MiB,
+  keyDepthMax: 100,
   valueDepthMax: 1_000,
   /** Counters of one task, and the length of their names. */
   countersMax: 1_000,
   counterNameCharsMax: 200,
-  keyBytesMax: 16 * MiB,
+  /** Log of one task that is kept. */
+  taskLogBytesMax: 1 * MiB,
+  /** Jobs kept in the history of this machine. */
+  jobsKept: 100,
+  /** Map outputs kept with the capsule of a reduce. */
+  capsuleInputBytesMax: 1 * GiB,
   /** What a worker process says at once: the result of a task with all its output files. */
   workerMessageBytesMax: 64 * MiB,
+  /** Letters of an agent's name, and of a label or name of a job on a cluster. */
+  agentNameCharsMax: 64,
+  labelCharsMax: 200,
+  /** Inputs, collections and side data files of a job. */
+  jobPartsMax: 1_000,
   /** What a server takes of a request, unless its route says otherwise. */
   serverBodyBytesMax: 8 * MiB,
   /** Values in it, those in one another too: parsing and checking takes as long as there are many. */
   serverBodyValuesMax: 250_000,
+  /** A job that is submitted. */
+  submissionBytesMax: 16 * MiB,
   /** The same of plans, reports and commits of the largest jobs, which agents send. */
   serverLargeBodyBytesMax: 32 * MiB,
   serverLargeBodyValuesMax: 2_000_000,

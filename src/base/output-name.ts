@@ -1,7 +1,7 @@
+import { limits } from "./limits.ts";
 import { SheafError } from "./errors.ts";
 
-const SEGMENT_BYTES_MAX = 200;
-const NAME_CHARS_MAX = 1_000;
+const { outputNameCharsMax: NAME_CHARS_MAX, outputSegmentBytesMax: SEGMENT_BYTES_MAX } = limits;
 
 // oxlint-disable-next-line no-control-regex
 const NO_FILE_NAME = /[<>:"\\|?*\u0000-\u001f\u007f]/;

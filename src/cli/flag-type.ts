@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { settings } from "../base/limits.ts";
 import { formatSize, parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
 import { parseDuration } from "./duration.ts";
@@ -99,7 +99,7 @@ export const assignmentType: FlagType<readonly [name: string, value: string]> = 
   },
 };
 
-const partitionCountType = integerType(1, limits.partitionsMax);
+const partitionCountType = integerType(1, settings.partitions.max);
 
 /** "8" for every collection (then `collection` is undefined), "byCity=8" for one. */
 export const partitionsType: FlagType<{ readonly collection: string | undefined; readonly count: number }> = {

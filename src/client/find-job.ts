@@ -1,10 +1,11 @@
 import { SheafError, isSheafError } from "../base/errors.ts";
+import { settings } from "../base/limits.ts";
 import { suggest } from "../base/suggest.ts";
 import type { JobSummary } from "../protocol/job-view.ts";
 import type { ApiClient } from "./api-client.ts";
 
 /** Jobs looked through for the beginning of an id. */
-const jobsLookedAt = 10_000;
+const jobsLookedAt = settings.listed.max;
 
 export interface ClusterJobHandle {
   readonly job: string;

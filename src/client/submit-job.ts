@@ -7,8 +7,9 @@ import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
 import { auxPaths, type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
+import { settings } from "../base/limits.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
-import { paramsOf, partitionsOf } from "../engine/resolve-options.ts";
+import { paramsOf, partitionsOf, wholeNumber } from "../engine/resolve-options.ts";
 import type { ClusterView } from "../protocol/job-view.ts";
 import type { JobOptions, OutputTarget, Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
@@ -110,6 +111,8 @@ function jobOptionsOf(
   { outline }: LoadedJob,
 ): JobOptions {
   const { memoryBytes, sample, badBudget, attempts, failedTasksShare, noProgressMs, partBytes } = resolved;
+  const given = (name: "cores" | "priority" | "queueTimeoutMs"): number | undefined =>
+    options[name] === undefined ? undefined : wholeNumber(options[name], name, settings[name]);
   return {
     partitions: partitionsOf(options, outline),
     splitBytes: resolved.splitBytes,
@@ -125,18 +128,11 @@ function jobOptionsOf(
     failedTasksShare,
     noProgressMs,
     partBytes,
-    cores: inRange(options.cores, "cores", 1, 100_000) ?? null,
-    priority: inRange(options.priority, "priority", -10, 10) ?? 0,
+    cores: given("cores") ?? null,
+    priority: given("priority") ?? settings.priority.default,
     speculation: options.speculation ?? true,
-    queueTimeoutMs: inRange(options.queueTimeoutMs, "queueTimeoutMs", 1, Number.MAX_SAFE_INTEGER) ?? null,
+    queueTimeoutMs: given("queueTimeoutMs") ?? null,
   };
-}
-
-function inRange(value: number | undefined, what: string, least: number, most: number): number | undefined {
-  if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) return value;
-  throw new SheafError("USAGE", `${what}: ${value} is not a whole number from ${least} to ${most}`, {
-    hint: `Give one from ${least} to ${most}, or leave it out.`,
-  });
 }
 
 function userName(): string {

@@ -30,7 +30,7 @@ export const KEY_TAG = {
   descending: 0x80,
 } as const;
 
-const DEPTH_MAX = 100;
+const DEPTH_MAX = limits.keyDepthMax;
 
 const float = new Float64Array(1);
 const floatBytes = new Uint8Array(float.buffer);

@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import { settings } from "../base/limits.ts";
 import type { openDatabase } from "./database.ts";
 import { longPollMs } from "../protocol/version.ts";
 
@@ -24,8 +25,8 @@ export interface CoordinatorTimings {
 }
 
 export const timingDefaults: CoordinatorTimings = {
-  heartbeatMs: 1_000,
-  leaseMs: 10_000,
+  heartbeatMs: settings.heartbeatMs.default,
+  leaseMs: settings.leaseMs.default,
   longPollMs,
   progressMs: 250,
   blobUnusedMs: 3_600_000,
@@ -50,8 +51,8 @@ export interface CoordinatorLimits {
 export const limitDefaults: CoordinatorLimits = {
   jobsMax: 1_000,
   tasksMax: 200_000,
-  partitionsMax: 10_000,
-  retention: 100,
+  partitionsMax: settings.partitions.max,
+  retention: settings.retention.default,
   logBytesMax: 64 * 1024 * 1024,
 };
 

@@ -1,7 +1,8 @@
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { SheafError, describeThrown } from "../base/errors.ts";
-import { GiB, formatSize } from "../base/size.ts";
+import { limits } from "../base/limits.ts";
+import { formatSize } from "../base/size.ts";
 import type { JobSettings, ReduceInput, TaskFailure, TaskSpec } from "../task/task-spec.ts";
 import { linkOrCopy } from "./job-directory.ts";
 
@@ -22,7 +23,7 @@ export interface Capsule {
 }
 
 /** Beyond this much the map outputs of a failed reduce are not kept. */
-const inputBytesMax = 1 * GiB;
+const inputBytesMax = limits.capsuleInputBytesMax;
 
 /**
  * Writes a capsule; null when that fails, which is no failure of the job.

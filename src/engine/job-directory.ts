@@ -26,6 +26,7 @@
  * "<handle>:map-17"
  * names a task of it, so "@:map-17" is a task of the latest job.
  */
+import { limits } from "../base/limits.ts";
 import {
   appendFileSync,
   copyFileSync,
@@ -43,7 +44,6 @@ import { systemClock } from "../base/clock.ts";
 import { describeThrown, isSheafError } from "../base/errors.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import type { RunEvent } from "./events.ts";
-import { logBytesMax } from "../worker/output-capture.ts";
 import type { RunStatus } from "./options.ts";
 
 /** job.json. Times are ISO 8601 UTC. */
@@ -104,7 +104,6 @@ export function openState(stateDirectory: string | null, warn: (message: string)
   }
 }
 
-export const jobsKept = 100;
 const progressFilesMax = 1_000;
 const unusedBundleMs = 24 * 3_600_000;
 
@@ -231,7 +230,7 @@ export class JobDirectory {
   #log(event: Extract<RunEvent, { kind: "log" }>): void {
     const file = `logs/${event.task === "" ? "load" : event.task}.log`;
     const before = this.#logged.get(file) ?? 0;
-    if (before > logBytesMax) return;
+    if (before > limits.taskLogBytesMax) return;
     this.#logged.set(file, before + event.text.length + 1);
     this.#append(file, event.text);
   }

@@ -2,8 +2,8 @@ import { homedir, totalmem } from "node:os";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
-import { MiB, parseSize } from "../base/size.ts";
+import { settings } from "../base/limits.ts";
+import { parseSize } from "../base/size.ts";
 import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
 import { defaultStateDirectory } from "./job-history.ts";
@@ -41,9 +41,6 @@ export type BadBudget =
   | { readonly kind: "count"; readonly max: number }
   | { readonly kind: "share"; readonly max: number };
 
-const timerMsMax = 2 ** 31 - 1;
-const heapBytesMin = 64 * MiB;
-
 /** Every option there is. */
 const everyName = [...new Set(Object.values(optionNames).flat())];
 
@@ -55,7 +52,9 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
   checkOptionNames(options);
   const output = options.output === undefined ? null : resolve(options.output);
   const workers =
-    isolation === "inline" ? 1 : wholeNumber(options.workers ?? availableParallelism(), "workers", 1, 1_024);
+    isolation === "inline"
+      ? 1
+      : wholeNumber(options.workers ?? availableParallelism(), "workers", settings.workers);
   return {
     inputs: inputTexts(options.inputs ?? []),
     output,
@@ -67,26 +66,29 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
         : atLeast(parseSize(options.splitSize, "splitSize"), "splitSize", 1),
     mappers: mappersOf(options),
     memoryBytes: atLeast(
-      parseSize(options.memory ?? limits.memoryBytesDefault, "memory"),
+      parseSize(options.memory ?? settings.memoryBytes.default, "memory"),
       "memory",
-      limits.memoryBytesMin,
+      settings.memoryBytes.min,
     ),
     heapBytes: heapOf(options, workers, isolation),
     sample: shareOf(options.sample ?? 1),
     growing: options.growing ?? false,
     badBudget: options.maxBad === undefined ? null : badBudgetOf(options.maxBad),
     isolation,
-    attempts: wholeNumber(options.attempts ?? limits.attemptsMaxDefault, "attempts", 1, 1_000),
+    attempts: wholeNumber(options.attempts ?? settings.attempts.default, "attempts", settings.attempts),
     failedTasksShare: failedTasksShareOf(options.maxFailedTasks ?? 0),
     noProgressMs: wholeNumber(
-      options.noProgressMs ?? limits.noProgressMsDefault,
+      options.noProgressMs ?? settings.noProgressMs.default,
       "noProgressMs",
-      1,
-      timerMsMax,
+      settings.noProgressMs,
     ),
     stateDirectory: stateDirectoryOf(options),
     collect: options.collect ?? output === null,
-    partBytes: atLeast(parseSize(options.partBytes ?? limits.partBytesDefault, "partBytes"), "partBytes", 1),
+    partBytes: atLeast(
+      parseSize(options.partBytes ?? settings.partBytes.default, "partBytes"),
+      "partBytes",
+      1,
+    ),
     external: externalOf(options.external ?? []),
   };
 }
@@ -112,7 +114,7 @@ function isList<T>(value: readonly T[] | object): value is readonly T[] {
 export function partitionsOf(options: JobRunOptions, outline: JobOutline): (number | null)[] {
   const { partitions } = options;
   if (partitions === undefined) return outline.collections.map((collection) => collection.partitions);
-  const checked = (count: number): number => wholeNumber(count, "partitions", 1, limits.partitionsMax);
+  const checked = (count: number): number => wholeNumber(count, "partitions", settings.partitions);
   if (typeof partitions === "number") return outline.collections.map(() => checked(partitions));
   const names = outline.collections.map((collection) => collection.name);
   for (const name of Object.keys(partitions)) {
@@ -249,11 +251,13 @@ function checkName(name: string, names: readonly string[], what: string): void {
 
 function heapOf(options: JobRunOptions, workers: number, isolation: Isolation): number | null {
   if (isolation === "inline") return null;
-  if (options.heap !== undefined) return atLeast(parseSize(options.heap, "heap"), "heap", heapBytesMin);
+  if (options.heap !== undefined)
+    return atLeast(parseSize(options.heap, "heap"), "heap", settings.heapBytes.min);
   // Node's own limit is meant for one heap per machine: leave each worker its share of three quarters of the
   // memory.
   const share = Math.floor((totalmem() * 0.75) / workers);
-  return Math.min(4096 * MiB, Math.max(512 * MiB, share));
+  const { leastByDefault, mostByDefault } = settings.heapBytes;
+  return Math.min(mostByDefault, Math.max(leastByDefault, share));
 }
 
 function mappersOf({ mappers, splitSize }: JobRunOptions): number | null {
@@ -261,7 +265,7 @@ function mappersOf({ mappers, splitSize }: JobRunOptions): number | null {
   if (splitSize !== undefined) {
     throw usage("mappers and splitSize exclude each other", "Say how many map tasks, or how large they are.");
   }
-  return wholeNumber(mappers, "mappers", 1, limits.mappersMax);
+  return wholeNumber(mappers, "mappers", settings.mappers);
 }
 
 function badBudgetOf(given: number | string): BadBudget {
@@ -298,9 +302,17 @@ function shareOf(sample: number): number {
   );
 }
 
-function wholeNumber(value: number, what: string, least: number, most: number): number {
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw usage(`${what}: ${value} is not a whole number from ${least} to ${most}`);
+/** @throws SheafError USAGE */
+export function wholeNumber(
+  value: number,
+  what: string,
+  { min, max }: { readonly min: number; readonly max: number },
+): number {
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw usage(
+    `${what}: ${value} is not a whole number from ${min} to ${max}`,
+    `Give one from ${min} to ${max}, or leave it out.`,
+  );
 }
 
 function atLeast(bytes: number, what: string, least: number): number {

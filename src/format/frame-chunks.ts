@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { limits, settings } from "../base/limits.ts";
 import type { Framing } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import type { ByteFeed } from "./byte-feed.ts";
@@ -70,7 +70,7 @@ export class FrameChunks implements ChunkReader {
     this.#framing = framing;
     this.#options = options;
     this.#recordBytesMax = Math.max(
-      options.recordBytesMax ?? limits.recordBytesMaxDefault,
+      options.recordBytesMax ?? settings.recordBytes.default,
       framing.kind === "fixed" ? framing.bytes : 1,
     );
     this.#cutter = frameCutter(framing, this.#recordBytesMax);

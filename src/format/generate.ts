@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { settings } from "../base/limits.ts";
 import type { Source, SourceContext } from "../job/reader.ts";
 
 export interface GenerateOptions<R> {
@@ -14,10 +15,11 @@ export interface GenerateOptions<R> {
 /** Input that is made inside the map tasks instead of read from files. */
 export function generate<R>(options: GenerateOptions<R>): Source<R> {
   const tasks = options.tasks ?? 1;
-  if (!Number.isSafeInteger(tasks) || tasks < 1) {
+  const { min, max } = settings.mappers;
+  if (!Number.isSafeInteger(tasks) || tasks < min || tasks > max) {
     throw new SheafError(
       "JOB_INVALID",
-      `generate: tasks must be a whole number from 1 on, not ${String(tasks)}`,
+      `generate: tasks must be a whole number from ${min} to ${max}, not ${String(tasks)}`,
       {
         hint: "Give the number of map tasks that make records, for example 8.",
       },

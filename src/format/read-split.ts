@@ -1,5 +1,5 @@
 import { SheafError, isSheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { settings } from "../base/limits.ts";
 import { Pace } from "../base/pace.ts";
 import type { Decoder, Reader, RecordBatch, Source, SourceContext } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
@@ -91,7 +91,7 @@ class PieceReader<R> implements BatchReader<R> {
     try {
       this.#decoder = this.#reader.decoder({
         path: this.#piece.name,
-        recordBytesMax: recordBytesMax ?? limits.recordBytesMaxDefault,
+        recordBytesMax: recordBytesMax ?? settings.recordBytes.default,
         ...(needsHeader && { header: this.#chunks.header }),
       });
     } catch (error) {

@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { settings } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
 import { isAggregator } from "./aggregator.ts";
@@ -38,7 +38,7 @@ export function checkCollection(name: string, options: Fields): CollectionPlan {
     const hint = "Write it as a method: partition(key, partitions) { ... }.";
     throw refuse("partition", `${printValue(partition)} is no function`, hint);
   }
-  checkInteger("partitions", partitions, limits.partitionsMax, refuse);
+  checkInteger("partitions", partitions, settings.partitions.max, refuse);
   checkInteger("groupBy", groupBy, Number.MAX_SAFE_INTEGER, refuse);
   checkOrder(options, refuse);
   if (mapOnly) checkMapOnly(options, refuse);

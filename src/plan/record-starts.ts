@@ -1,4 +1,4 @@
-import { limits } from "../base/limits.ts";
+import { settings } from "../base/limits.ts";
 import { MiB } from "../base/size.ts";
 import { QUOTED_LOOK_BYTES, QUOTED_NEAR, QuotedRows } from "../format/quoted-rows.ts";
 import type { Framing } from "../job/reader.ts";
@@ -25,7 +25,7 @@ export async function recordStarts(
   starts: readonly number[],
   options: RecordStartsOptions = {},
 ): Promise<number[]> {
-  const walk = new RecordWalk(framing, starts, options.recordBytesMax ?? limits.recordBytesMaxDefault);
+  const walk = new RecordWalk(framing, starts, options.recordBytesMax ?? settings.recordBytes.default);
   const range = await openRange(file);
   let pending: Promise<void> = Promise.resolve();
   try {

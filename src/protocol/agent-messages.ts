@@ -1,5 +1,6 @@
 import Type from "typebox";
 import type { Static } from "typebox";
+import { bounds, settings } from "../base/limits.ts";
 import { JobOptionsSchema, OutlineSchema, OutputTargetSchema } from "./submission.ts";
 import { AttemptId, FailureSchema, SplitSchema, SuccessSchema } from "./task-result.ts";
 
@@ -53,7 +54,7 @@ export const RegisterSchema = Type.Object(
     pid: Whole,
     /** Where its shuffle server is reached by other agents: "http://10.0.0.5:7078". */
     address: Type.String({ maxLength: 300, pattern: "^https?://" }),
-    slots: Type.Integer({ minimum: 1, maximum: 4_096 }),
+    slots: Type.Integer(bounds(settings.slots)),
     memoryBytes: Whole,
     utility: UtilitySchema,
     /** Directories whose files jobs may read and write on it; ["/"]: all. */
@@ -96,7 +97,7 @@ export const RunningSchema = Type.Object(
 export const HeartbeatSchema = Type.Object(
   {
     incarnation: Whole,
-    running: Type.Array(RunningSchema, { maxItems: 4_096 }),
+    running: Type.Array(RunningSchema, { maxItems: settings.slots.max }),
     /** Jobs of which it has files. */
     jobs: Type.Array(Type.String({ maxLength: 100 }), { maxItems: 100_000 }),
     utility: UtilitySchema,

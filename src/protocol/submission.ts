@@ -1,9 +1,10 @@
 import Type from "typebox";
 import type { Static } from "typebox";
+import { bounds, limits, settings } from "../base/limits.ts";
 
 const closed = { additionalProperties: false } as const;
 const Text = Type.String({ maxLength: 10_000 });
-const Name = Type.String({ minLength: 1, maxLength: 200 });
+const Name = Type.String({ minLength: 1, maxLength: limits.labelCharsMax });
 const Hash = Type.String({ pattern: "^[0-9a-f]{64}$" });
 const Byte = Type.Integer({ minimum: 0, maximum: 255 });
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -26,10 +27,7 @@ export const FramingSchema = Type.Union([
 ]);
 
 const InputSchema = Type.Union([
-  Type.Object(
-    { kind: Type.Literal("generate"), tasks: Type.Integer({ minimum: 1, maximum: 1_000_000 }) },
-    closed,
-  ),
+  Type.Object({ kind: Type.Literal("generate"), tasks: Type.Integer(bounds(settings.mappers)) }, closed),
   Type.Object(
     {
       kind: Text,
@@ -54,23 +52,26 @@ export const OutlineSchema = Type.Object(
     input: InputSchema,
     /** In a job with several inputs, in their order: `inputs` of the submission are "NAME=PATH" then. */
     inputs: Type.Optional(
-      Type.Array(Type.Object({ name: Name, input: InputSchema }, closed), { minItems: 1, maxItems: 1_000 }),
+      Type.Array(Type.Object({ name: Name, input: InputSchema }, closed), {
+        minItems: 1,
+        maxItems: limits.jobPartsMax,
+      }),
     ),
     collections: Type.Array(
       Type.Object(
         {
           name: Text,
-          partitions: nullable(Type.Integer({ minimum: 1 })),
+          partitions: nullable(Type.Integer(bounds(settings.partitions))),
           order: Type.Union([Type.Literal("hash"), Type.Literal("total")]),
           mapOnly: Type.Boolean(),
         },
         closed,
       ),
-      { minItems: 1, maxItems: 1_000 },
+      { minItems: 1, maxItems: limits.jobPartsMax },
     ),
     params: Type.Record(Type.String(), Type.String()),
     /** Files of the job's side data, as its code names them; `aux` of the submission has their content. */
-    aux: Type.Array(Type.Object({ name: Text, file: Text }, closed), { maxItems: 1_000 }),
+    aux: Type.Array(Type.Object({ name: Text, file: Text }, closed), { maxItems: limits.jobPartsMax }),
     hasExpect: Type.Boolean(),
     seed: Type.Number(),
   },
@@ -81,11 +82,11 @@ export const OutlineSchema = Type.Object(
 export const JobOptionsSchema = Type.Object(
   {
     /** Partitions by collection index; null: from the input's size. */
-    partitions: Type.Array(nullable(Type.Integer({ minimum: 1, maximum: 1_000_000 }))),
-    splitBytes: nullable(Type.Integer({ minimum: 1 })),
-    memoryBytes: Type.Integer({ minimum: 1 }),
+    partitions: Type.Array(nullable(Type.Integer(bounds(settings.partitions)))),
+    splitBytes: nullable(Type.Integer({ minimum: settings.splitBytes.min })),
+    memoryBytes: Type.Integer({ minimum: settings.memoryBytes.min }),
     /** null: what the agent gives each of its workers. */
-    heapBytes: nullable(Type.Integer({ minimum: 1 })),
+    heapBytes: nullable(Type.Integer({ minimum: settings.heapBytes.min })),
     sample: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
     /** Files may be appended to while the job runs. Left out: no. */
     growing: Type.Optional(Type.Boolean()),
@@ -100,18 +101,18 @@ export const JobOptionsSchema = Type.Object(
         closed,
       ),
     ),
-    attempts: Type.Integer({ minimum: 1, maximum: 1_000 }),
+    attempts: Type.Integer(bounds(settings.attempts)),
     failedTasksShare: Type.Number({ minimum: 0, exclusiveMaximum: 1 }),
-    noProgressMs: Type.Integer({ minimum: 1 }),
-    partBytes: Type.Integer({ minimum: 1 }),
+    noProgressMs: Type.Integer(bounds(settings.noProgressMs)),
+    partBytes: Type.Integer({ minimum: settings.partBytes.min }),
     /** Cores wanted; null: as many as there are tasks for. */
-    cores: nullable(Type.Integer({ minimum: 1, maximum: 100_000 })),
-    priority: Type.Integer({ minimum: -10, maximum: 10 }),
+    cores: nullable(Type.Integer(bounds(settings.cores))),
+    priority: Type.Integer(bounds(settings.priority)),
     speculation: Type.Boolean(),
     /** Fails when no agent has come for so long; null: waits. */
-    queueTimeoutMs: nullable(Type.Integer({ minimum: 1 })),
+    queueTimeoutMs: nullable(Type.Integer(bounds(settings.queueTimeoutMs))),
     /** Map tasks wanted (`--mappers`); null: from the input's size. */
-    mappers: nullable(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
+    mappers: nullable(Type.Integer(bounds(settings.mappers))),
   },
   closed,
 );
@@ -152,7 +153,7 @@ export const SubmissionSchema = Type.Object(
     sourceMap: nullable(Hash),
     /** Side data files, by the path the job's code names them with. */
     aux: Type.Array(Type.Object({ path: Text, blob: Hash, bytes: Type.Integer({ minimum: 0 }) }, closed), {
-      maxItems: 1_000,
+      maxItems: limits.jobPartsMax,
     }),
     outline: OutlineSchema,
     inputs: Type.Array(Text, { maxItems: 100_000 }),

@@ -1,5 +1,6 @@
 import Type from "typebox";
 import type { Static } from "typebox";
+import { limits } from "../base/limits.ts";
 import { OutputTargetSchema } from "./submission.ts";
 import { AttemptId, FailureSchema, SplitSchema, SuccessSchema } from "./task-result.ts";
 
@@ -161,7 +162,7 @@ export const OutputsSchema = Type.Object(
  */
 export const StraySchema = Type.Object(
   {
-    agent: Type.String({ maxLength: 64 }),
+    agent: Type.String({ maxLength: limits.agentNameCharsMax }),
     incarnation: Whole,
     attempt: AttemptId,
     failure: FailureSchema,

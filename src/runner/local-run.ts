@@ -1,3 +1,4 @@
+import { limits } from "../base/limits.ts";
 import { rmSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { basename, join } from "node:path";
@@ -18,7 +19,7 @@ import { chooseBounds, planJob } from "../engine/plan-job.ts";
 import { commitOutput, keepCollected } from "../engine/commit.ts";
 import { EventLog } from "../engine/events.ts";
 import { taskFailure } from "../worker/failure.ts";
-import { JobDirectory, jobsKept, makeJobId, openState, pruneJobs } from "../engine/job-directory.ts";
+import { JobDirectory, makeJobId, openState, pruneJobs } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { CommittedPart, FailedTask, LocalRunOptions } from "../engine/options.ts";
@@ -429,7 +430,7 @@ export class LocalRun {
 
   /** Old jobs go when new ones come; nobody waits for it. */
   prune(): void {
-    if (this.#state !== null) void pruneJobs(this.#state, jobsKept);
+    if (this.#state !== null) void pruneJobs(this.#state, limits.jobsKept);
   }
 }
 

@@ -4,7 +4,7 @@ import { basename, join, resolve } from "node:path";
 import { pino } from "pino";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { settings } from "../base/limits.ts";
 import { packageVersion } from "../base/package-version.ts";
 import { SharedDirectoryDriver } from "../driver/shared-directory-driver.ts";
 import type { SharedDirectoryResult } from "../driver/shared-directory-driver.ts";
@@ -85,8 +85,8 @@ export async function runForeignWorkers(
       staging,
       output: out,
       overwrite,
-      attempts: options.attempts ?? limits.attemptsMaxDefault,
-      leaseMs: options.workerTimeoutMs ?? limits.foreignWorkerMsDefault,
+      attempts: options.attempts ?? settings.attempts.default,
+      leaseMs: options.workerTimeoutMs ?? settings.workerTimeoutMs.default,
       clock: systemClock,
       tell: (text) => events.emit({ kind: "log", task: "", attempt: 0, stream: "stderr", text }),
     });

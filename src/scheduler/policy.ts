@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { settings } from "../base/limits.ts";
 
 /** How one job is treated. Times are milliseconds. */
 export interface JobPolicy {
@@ -74,13 +74,13 @@ export interface JobPolicy {
 }
 
 export const jobPolicyDefaults: JobPolicy = {
-  attemptsMax: limits.attemptsMaxDefault,
+  attemptsMax: settings.attempts.default,
   lossesMax: 20,
   nodesLostMax: 4,
   workersLostMax: 4,
   fetchFailuresMax: 4,
   outputChangesMax: 3,
-  noProgressMs: limits.noProgressMsDefault,
+  noProgressMs: settings.noProgressMs.default,
   barAfterFailures: 3,
   barMs: 600_000,
   speculation: true,
@@ -105,7 +105,10 @@ export interface SchedulerSettings {
   readonly keepFacts: boolean;
 }
 
-export const schedulerSettingsDefaults: SchedulerSettings = { leaseMs: 10_000, keepFacts: false };
+export const schedulerSettingsDefaults: SchedulerSettings = {
+  leaseMs: settings.leaseMs.default,
+  keepFacts: false,
+};
 
 /** @throws SheafError USAGE naming the field that makes no sense. */
 export function resolvePolicy(changes: Partial<JobPolicy> = {}): JobPolicy {

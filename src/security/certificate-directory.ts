@@ -13,9 +13,6 @@ import { createPrivateFile, readPrivateFile } from "./private-file.ts";
  *   NAME.pem  NAME.key       for one machine or user
  */
 
-export const authorityDaysDefault = 3_650;
-export const certificateDaysDefault = 365;
-
 const kind = (what: string) => ({ what, code: "CERTIFICATE_INVALID" }) as const;
 const bytesMax = 100_000;
 

@@ -1,6 +1,6 @@
 import type { FilePiece } from "../format/chunks.ts";
 import { QuotedRows } from "../format/quoted-rows.ts";
-import { limits } from "../base/limits.ts";
+import { settings } from "../base/limits.ts";
 import type { Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import * as layout from "../kernel/layout.ts";
 import type { Collector } from "../shuffle/collector.ts";
@@ -37,11 +37,11 @@ export class NativeColumns {
     const { scan, key, value } = this.#plan;
     this.#decoder = reader.decoder({
       path: piece.name,
-      recordBytesMax: reader.recordBytesMax ?? limits.recordBytesMaxDefault,
+      recordBytesMax: reader.recordBytesMax ?? settings.recordBytes.default,
       ...(header !== undefined && { header }),
     });
     if (reader.framing.kind === "quoted") {
-      this.#rows = new QuotedRows(reader.framing, reader.recordBytesMax ?? limits.recordBytesMaxDefault);
+      this.#rows = new QuotedRows(reader.framing, reader.recordBytesMax ?? settings.recordBytes.default);
     }
     const names = scan.names(header, piece.name);
     if (names === undefined) return false;

@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { SheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { limits, settings } from "../base/limits.ts";
 import { openChunks } from "../format/chunks.ts";
 import type { FilePiece } from "../format/chunks.ts";
 import type { Job } from "../job/define.ts";
@@ -60,7 +60,7 @@ export class NativeGrep {
     signal: AbortSignal,
     moved: (bytes: number, lines: number) => void,
   ): Promise<void> {
-    const recordBytesMax = reader.recordBytesMax ?? limits.recordBytesMaxDefault;
+    const recordBytesMax = reader.recordBytesMax ?? settings.recordBytes.default;
     const chunks = await openChunks(piece, reader.framing, {
       chunkBytes: limits.readChunkBytes,
       recordBytesMax,

@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { limits, settings } from "../base/limits.ts";
 import { openChunks } from "../format/chunks.ts";
 import type { FilePiece } from "../format/chunks.ts";
 import type { Job } from "../job/define.ts";
@@ -95,7 +95,7 @@ export class NativeMap {
   ): Promise<void> {
     const chunks = await openChunks(piece, reader.framing, {
       chunkBytes: limits.readChunkBytes,
-      recordBytesMax: reader.recordBytesMax ?? limits.recordBytesMaxDefault,
+      recordBytesMax: reader.recordBytesMax ?? settings.recordBytes.default,
       signal,
       content: reader.content,
       hasHeader: reader.needsHeader === true,

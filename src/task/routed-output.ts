@@ -13,7 +13,6 @@ import { PhaseError } from "./scene.ts";
 import type { JobSettings, OutputPart } from "./task-spec.ts";
 
 /** Files open at once; those of other names are opened again when something comes for them. */
-const OPEN_MAX = 32;
 const BUFFER_BYTES = 16 * KiB;
 const FINISHED_AT_ONCE = 16;
 
@@ -177,7 +176,7 @@ export class RoutedOutput implements TaskOutput {
   #keepOpen(output: ResultOutput): void {
     this.#opened.delete(output);
     this.#opened.add(output);
-    if (this.#opened.size <= OPEN_MAX) return;
+    if (this.#opened.size <= limits.outputFilesOpenMax) return;
     for (const oldest of this.#opened) {
       oldest.park();
       this.#opened.delete(oldest);

@@ -7,7 +7,6 @@ import { printValue } from "../base/print-value.ts";
 import { cutSplit } from "../task/cut-split.ts";
 import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
 import type { FromWorker } from "./messages.ts";
-import { logBytesMax } from "./output-capture.ts";
 import { noMessage } from "./worker-channel.ts";
 
 /*
@@ -176,7 +175,7 @@ const shapes: Readonly<Record<FromWorker["kind"], Check>> = {
   loaded: fields({ kind: anything, outline }),
   "load-failed": fields({ kind: anything, failure }),
   result: fields({ kind: anything, id: whole, result, spoiled: flag }),
-  log: fields({ kind: anything, id: orNull(whole), stream: streams, text: text(2 * logBytesMax) }),
+  log: fields({ kind: anything, id: orNull(whole), stream: streams, text: text(2 * limits.taskLogBytesMax) }),
   expected: fields({ kind: anything, refusal: orNull(text(textCharsMax)), failure: orNull(failure) }),
   stray: fields({ kind: anything, failure }),
 };

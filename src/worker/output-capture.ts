@@ -1,5 +1,6 @@
+import { limits } from "../base/limits.ts";
+
 /** Lines a task may print and log before the rest is dropped. */
-export const logBytesMax = 1024 * 1024;
 /** Below this many lines each is sent at once, so that code which then hangs or dies has been heard. */
 const promptLines = 50;
 const batchChars = 16 * 1024;
@@ -42,7 +43,7 @@ export class OutputCapture {
   }
 
   write(stream: OutputStream, chunk: string): void {
-    const room = logBytesMax - this.#chars;
+    const room = limits.taskLogBytesMax - this.#chars;
     if (room <= 0) {
       this.#dropped += chunk.length;
       return;

@@ -126,7 +126,7 @@ export class FakeAgent {
       pid: 1,
       address: `http://127.0.0.1/${this.name}`,
       slots: this.slots,
-      memoryBytes: 1,
+      memoryBytes: 8 << 20,
       utility: { cpuIdle: 100, diskIdle: 100, utility: this.utility, freeMemoryBytes: 1 },
       roots: this.#roots,
     });

@@ -364,7 +364,7 @@ function minimalSubmission(): object {
     options: {
       partitions: [1],
       splitBytes: null,
-      memoryBytes: 1,
+      memoryBytes: 8 << 20,
       heapBytes: null,
       sample: 1,
       params: {},

@@ -1,3 +1,4 @@
+import { limits } from "#src/base/limits.js";
 import assert from "node:assert/strict";
 import {
   appendFileSync,
@@ -11,7 +12,7 @@ import {
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { jobsKept, pruneJobs } from "#src/engine/job-directory.js";
+import { pruneJobs } from "#src/engine/job-directory.js";
 import type { JobRecord } from "#src/engine/job-directory.js";
 import { defaultStateDirectory, findJob, listJobs } from "#src/engine/job-history.js";
 import { replay } from "#src/runner/replay.js";
@@ -103,10 +104,10 @@ test("a job whose process is gone is listed as failed, one that runs as running"
 
 test("the oldest jobs go when there are more than are kept", async (t) => {
   const bench = new Bench(t);
-  for (let i = 0; i < jobsKept + 3; i++) keep(bench.state, { jobId: `job-${String(i).padStart(4, "0")}` });
-  await pruneJobs(bench.state, jobsKept);
+  for (let i = 0; i < limits.jobsKept + 3; i++) keep(bench.state, { jobId: `job-${String(i).padStart(4, "0")}` });
+  await pruneJobs(bench.state, limits.jobsKept);
   const left = readdirSync(join(bench.state, "jobs")).sort();
-  assert.deepEqual([left.length, left[0]], [jobsKept, "job-0003"]);
+  assert.deepEqual([left.length, left[0]], [limits.jobsKept, "job-0003"]);
 });
 
 test("the state directory comes from the environment, else lies in the home", () => {

@@ -1,3 +1,4 @@
+import { limits } from "#src/base/limits.js";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -13,7 +14,7 @@ import { makeJobId } from "#src/engine/job-directory.js";
 import { nameParts } from "#src/engine/commit.js";
 import type { JobOutline } from "#src/worker/messages.js";
 import type { LocalRunOptions } from "#src/engine/options.js";
-import { logBytesMax, OutputCapture } from "#src/worker/output-capture.js";
+import { OutputCapture } from "#src/worker/output-capture.js";
 import { paramsOf, partitionsOf, resolveOptions } from "#src/engine/resolve-options.js";
 import type { OutputPart, TaskStats, TaskSuccess } from "#src/task/task-spec.js";
 
@@ -233,7 +234,7 @@ test("captured output is whole lines, capped, and keeps its tail", () => {
   capture.write("stdout", "y".repeat(1_000_000));
   capture.end();
   const chars = sent.reduce((sum, [, text]) => sum + text.length, 0);
-  assert.ok(chars <= logBytesMax + 200, `${chars} characters were sent`);
+  assert.ok(chars <= limits.taskLogBytesMax + 200, `${chars} characters were sent`);
   assert.match(sent.at(-1)![1], /characters more were printed and dropped/);
 });
 

@@ -173,19 +173,28 @@ test("docs/errors.md says of every error code, and of no other, what to do and t
   }
 });
 
-test("every limit of base/limits.ts stands in docs/limits.md", async () => {
-  const { limits } = await import("#src/base/limits.js");
+test("docs/cli.md and docs/limits.md are what the code says; if not: npm run docs", () => {
+  const done = spawnSync(process.execPath, [join(root, "scripts/docs.mjs"), "--check"], { encoding: "utf8" });
+  assert.equal(done.stderr, "");
+  assert.equal(done.status, 0);
+});
+
+test("every number of base/limits.ts stands in docs/limits.md, or in docs/cli.md", async () => {
+  const { limits, settings } = await import("#src/base/limits.js");
   const { formatSize } = await import("#src/base/size.js");
-  const page = read("docs/limits.md").replaceAll(",", "");
-  for (const [name, value] of Object.entries(limits)) {
+  const page = (read("docs/limits.md") + read("docs/cli.md")).replaceAll(",", "");
+  const rows = Object.entries(settings).flatMap(([name, numbers]) =>
+    Object.values(numbers).map((value) => [name, value] as const),
+  );
+  for (const [name, value] of [...Object.entries(limits), ...rows]) {
     const shown = name.includes("Bytes")
-      ? formatSize(value)
+      ? formatSize(value).replace(/^(\d+) B$/, value === 1 ? "1 byte" : "$1 bytes")
       : name.includes("Ms")
         ? `${value / 1000} s`
         : String(value);
-    // Chunks are read by the engine alone.
-    if (name !== "readChunkBytes")
-      assert.ok(page.includes(shown), `docs/limits.md does not say ${name}: ${shown}`);
+    // Chunks are read by the engine alone, ports are TCP's, and what is "no limit" is no number.
+    if (name === "readChunkBytes" || name === "port" || value >= 2 ** 31 - 1 || shown === "0.001 s") continue;
+    assert.ok(page.includes(shown), `neither docs/limits.md nor docs/cli.md says ${name}: ${shown}`);
   }
 });
 

@@ -1,11 +1,7 @@
 import { resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
-import {
-  authorityDaysDefault,
-  certificateDaysDefault,
-  initAuthority,
-  issueInto,
-} from "../../security/certificate-directory.ts";
+import { settings } from "../../base/limits.ts";
+import { initAuthority, issueInto } from "../../security/certificate-directory.ts";
 import type { Invocation } from "../command.ts";
 import { exitCodes } from "../exit-code.ts";
 import type { ExitCode } from "../exit-code.ts";
@@ -21,11 +17,11 @@ export async function run(invocation: Invocation<typeof certsFlags>): Promise<Ex
   checkArguments(action!, name, flags.host);
   const { cert, key } =
     action === "init"
-      ? await initAuthority(directory, { days: flags.days ?? authorityDaysDefault, nowMs })
+      ? await initAuthority(directory, { days: flags.days ?? settings.authorityDays.default, nowMs })
       : await issueInto(directory, {
           name: name!,
           hosts: flags.host,
-          days: flags.days ?? certificateDaysDefault,
+          days: flags.days ?? settings.certificateDays.default,
           nowMs,
         });
   if (flags.json === true) {

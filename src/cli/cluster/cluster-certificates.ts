@@ -1,11 +1,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import {
-  authorityDaysDefault,
-  certificateDaysDefault,
-  initAuthority,
-  issueInto,
-} from "../../security/certificate-directory.ts";
+import { settings } from "../../base/limits.ts";
+import { initAuthority, issueInto } from "../../security/certificate-directory.ts";
 import type { TlsFiles } from "../../security/tls.ts";
 
 /** What `sheaf cluster up --tls` gives to whom. */
@@ -28,10 +24,10 @@ export async function makeClusterCertificates(
   nowMs: number,
 ): Promise<ClusterCertificates> {
   rmSync(directory, { recursive: true, force: true });
-  await initAuthority(directory, { days: authorityDaysDefault, nowMs });
+  await initAuthority(directory, { days: settings.authorityDays.default, nowMs });
   const ca = join(directory, "ca.pem");
   const issue = async (name: string, hosts: readonly string[]): Promise<TlsFiles> => {
-    const made = await issueInto(directory, { name, hosts, days: certificateDaysDefault, nowMs });
+    const made = await issueInto(directory, { name, hosts, days: settings.certificateDays.default, nowMs });
     return { ca, ...made };
   };
   return {

@@ -1,4 +1,4 @@
-import { limits } from "../../base/limits.ts";
+import { settings } from "../../base/limits.ts";
 import { formatSize, MiB } from "../../base/size.ts";
 import { repeatedFlag, switchFlag, valueFlag } from "../flag.ts";
 import {
@@ -33,7 +33,7 @@ const inputFlags = {
   mappers: valueFlag({
     name: "mappers",
     placeholder: "N",
-    type: integerType(1, limits.mappersMax),
+    type: integerType(1, settings.mappers.max),
     category: "Input",
     doc: "Map tasks wanted, instead of --split-size",
     details: "About so many are made: files that cannot be cut, and small ones, do not come out even.",
@@ -93,7 +93,7 @@ const outputFlags = {
     name: "part-size",
     placeholder: "SIZE",
     type: sizeType(1),
-    default: formatSize(limits.partBytesDefault),
+    default: formatSize(settings.partBytes.default),
     category: "Output",
     doc: "Begin another output file at this size",
   }),
@@ -170,11 +170,11 @@ const executionFlags = {
     name: "memory",
     short: "m",
     placeholder: "SIZE",
-    type: sizeType(limits.memoryBytesMin),
-    default: formatSize(limits.memoryBytesDefault),
+    type: sizeType(settings.memoryBytes.min),
+    default: formatSize(settings.memoryBytes.default),
     category: "Execution",
     doc: "Memory each worker may use for data",
-    details: `At least ${formatSize(limits.memoryBytesMin)}. What does not fit is sorted on disk; the results do not depend on it.`,
+    details: `At least ${formatSize(settings.memoryBytes.min)}. What does not fit is sorted on disk; the results do not depend on it.`,
   }),
   heap: valueFlag({
     name: "heap",
@@ -213,8 +213,8 @@ const executionFlags = {
   attempts: valueFlag({
     name: "attempts",
     placeholder: "N",
-    type: integerType(1, 100),
-    default: String(limits.attemptsMaxDefault),
+    type: integerType(settings.attempts.min, settings.attempts.max),
+    default: String(settings.attempts.default),
     category: "Execution",
     doc: "Attempts a task has before the job fails",
   }),
@@ -222,7 +222,7 @@ const executionFlags = {
     name: "no-progress-timeout",
     placeholder: "TIME",
     type: durationType,
-    default: `${limits.noProgressMsDefault / 1000}s`,
+    default: `${settings.noProgressMs.default / 1000}s`,
     category: "Execution",
     doc: "End a task that finishes no record for this long",
     details: "0 means never. Code that works long on one record calls ctx.progress().",

@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import Type from "typebox";
 import { SheafError } from "../../base/errors.ts";
-import { MiB } from "../../base/size.ts";
+import { bounds, limits, settings } from "../../base/limits.ts";
 import type { CoordinatorService } from "../../coordinator/service.ts";
 import type { AttemptView } from "../../protocol/job-view.ts";
 import { AttemptViewSchema, JobStateName, JobSummarySchema, JobViewSchema } from "../../protocol/job-view.ts";
@@ -12,7 +12,7 @@ import type { App } from "../app.ts";
 import { JobParams } from "../params.ts";
 import { callerOf } from "../server-policy.ts";
 
-const Label = Type.String({ minLength: 1, maxLength: 200 });
+const Label = Type.String({ minLength: 1, maxLength: limits.labelCharsMax });
 const keyPattern = "^[A-Za-z0-9_-]{8,100}$";
 const SubmitHeaders = Type.Object({
   [HEADERS.idempotencyKey]: Type.String({
@@ -20,7 +20,6 @@ const SubmitHeaders = Type.Object({
     description: "Chosen at random; the same again submits nothing anew",
   }),
 });
-const submissionBytesMax = 16 * MiB;
 
 /** Jobs as clients see and steer them. */
 export function jobRoutes(app: App, service: CoordinatorService): void {
@@ -28,7 +27,7 @@ export function jobRoutes(app: App, service: CoordinatorService): void {
     "/jobs",
     {
       config: { ...access.client, headers: SubmitHeaders },
-      bodyLimit: submissionBytesMax,
+      bodyLimit: limits.submissionBytesMax,
       schema: {
         summary: "Submit a job; the same idempotency key submits it once",
         body: SubmissionSchema,
@@ -58,7 +57,7 @@ export function jobRoutes(app: App, service: CoordinatorService): void {
             state: Type.Optional(JobStateName),
             group: Type.Optional(Label),
             project: Type.Optional(Label),
-            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+            limit: Type.Optional(Type.Integer(bounds(settings.listed))),
           },
           { additionalProperties: false },
         ),
