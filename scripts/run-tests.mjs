@@ -3,7 +3,7 @@
 // coordinators sync all they write. Exits with 1 when a test fails.
 import { chmodSync, mkdtempSync, rmdirSync, rmSync, statfsSync } from "node:fs";
 import { freemem } from "node:os";
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { run } from "node:test";
 import { spec, tap } from "node:test/reporters";
 
@@ -43,8 +43,82 @@ if (scratch !== null) {
 }
 
 const files = process.argv.slice(2).map((file) => resolve(file));
+
+/** The first lines of what went wrong: enough to know which assertion it was, or what ended the process. */
+function firstLines(error, stderr) {
+  const cause = error?.cause ?? error;
+  const ended = error?.exitCode === undefined ? "" : `exit code ${error.exitCode}, signal ${error.signal}\n`;
+  const text = `${ended}${stderr ?? cause?.stack ?? cause ?? "no error was reported"}`;
+  return text
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .slice(0, 12);
+}
+
+/**
+ * What the log's tail must say even when the log is cut: which tests failed and why, and where the time went.
+ * A suite that only fails because of a test in it is not named beside it.
+ */
+class Summary {
+  #started = performance.now();
+  #failures = [];
+  #path = [];
+  #began = new Map();
+  #spent = new Map();
+  #stderr = new Map();
+
+  watch(events) {
+    events.on("test:dequeue", (data) => this.#dequeued(data));
+    events.on("test:complete", (data) => this.#completed(data));
+    events.on("test:start", ({ nesting, name }) => {
+      this.#path.length = nesting;
+      this.#path[nesting] = name;
+    });
+    events.on("test:stderr", ({ file, message }) =>
+      this.#stderr.set(file, `${this.#stderr.get(file) ?? ""}${message}`.slice(0, 4096)),
+    );
+    events.on("test:fail", (data) => this.#failed(data));
+  }
+
+  #dequeued({ name, file }) {
+    if (file !== undefined && resolve(name) === file) this.#began.set(file, performance.now());
+  }
+
+  #completed({ name, file }) {
+    if (file !== undefined && resolve(name) === file && this.#began.has(file))
+      this.#spent.set(file, performance.now() - this.#began.get(file));
+  }
+
+  #failed({ nesting, name, file, details }) {
+    process.exitCode = 1;
+    if (details.error?.failureType === "subtestsFailed") return;
+    const whole = file === undefined || resolve(name) === file;
+    this.#failures.push({
+      path: [relative("", file ?? name), ...(whole ? [] : [...this.#path.slice(0, nesting), name])],
+      lines: firstLines(details.error, whole ? this.#stderr.get(file) : undefined),
+    });
+  }
+
+  *lines() {
+    const slowest = [...this.#spent].sort((a, b) => b[1] - a[1]).slice(0, 10);
+    const seconds = (ms) => `${(ms / 1000).toFixed(1).padStart(7)} s`;
+    yield `${seconds(performance.now() - this.#started)}  for ${files.length} files, of which the slowest are:`;
+    for (const [file, ms] of slowest) yield `${seconds(ms)}  ${relative("", file)}`;
+    if (this.#failures.length > 0) yield `failed (${this.#failures.length}):`;
+    for (const { path, lines } of this.#failures)
+      yield* [`  ${path.join(" > ")}`, ...lines.map((line) => `      ${line}`)];
+  }
+}
+
 const results = run({ files, concurrency: 2 });
-results.on("test:fail", () => {
-  process.exitCode = 1;
+const summary = new Summary();
+summary.watch(results);
+const shown = results.compose(process.stdout.isTTY ? new spec() : tap);
+shown.pipe(process.stdout);
+shown.on("end", () => {
+  process.stdout.write(
+    ["", ...summary.lines(), ""]
+      .map((line) => (process.stdout.isTTY ? line : `# ${line}`.trimEnd()))
+      .join("\n") + "\n",
+  );
 });
-results.compose(process.stdout.isTTY ? new spec() : tap).pipe(process.stdout);
