@@ -30,7 +30,8 @@ import { AttemptWatch } from "./attempt-watch.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
 import { stagingOf } from "./commit-errand.ts";
 import { unlessAborted } from "../base/retry.ts";
-import type { ReduceInputs, ShuffleNode } from "../exchange/shuffle-node.ts";
+import type { ReduceInputs } from "../exchange/fetch-reduce.ts";
+import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-processes.ts";
 import type { WorkerSlots } from "./worker-processes.ts";
 

@@ -1,16 +1,29 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { unlessAborted } from "../base/retry.ts";
 import type { FileWindow, PartitionPlace } from "../shuffle/run-index.ts";
 import type { ReduceInput } from "../task/task-spec.ts";
-import { FetchLane } from "./fetch-lane.ts";
+import type { PartialSlice, SliceStream } from "./fetch-stream.ts";
 import type { OutputMirror } from "./output-mirror.ts";
-import { WITHDRAWN } from "./output-mirror.ts";
-import { PackFile } from "./pack-file.ts";
-import type { ReduceInputs } from "./shuffle-node.ts";
-import type { MapAttempt } from "./slice-protocol.ts";
+import { WITHDRAWN, grown } from "./output-mirror.ts";
+import { PackFile, SliceInventory } from "./packs.ts";
+import type { FetchJob, MapAttempt } from "./slice-protocol.ts";
+import { MAPS_PER_REQUEST_MAX } from "./slice-protocol.ts";
+
+export type ReduceInputs =
+  /** All on this disk, in map task order. */
+  | { readonly kind: "inputs"; readonly inputs: readonly ReduceInput[] }
+  /** The map attempt whose output could not be had. */
+  | {
+      readonly kind: "unreadable";
+      readonly task: number;
+      readonly attempt: number;
+      readonly message: string;
+    };
 
 export interface ReduceFetchOptions {
+  readonly job: FetchJob;
   readonly task: number;
   readonly place: PartitionPlace;
   /** Its own, made when the first slice comes. */
@@ -20,8 +33,8 @@ export interface ReduceFetchOptions {
   readonly maps: number;
   /** Run file of an attempt of this life of this agent; null when it is gone; undefined for others'. */
   ownOutput(peer: number, map: MapAttempt): string | null | undefined;
-  /** The lane has something to fetch. */
-  ready(lane: FetchLane): void;
+  /** There may be something to fetch from that agent. */
+  ready(peer: PeerFetch): void;
 }
 
 /** What is to be done about the output of a map task. */
@@ -32,12 +45,20 @@ const WANTED = 2;
 const FAILED = 3;
 /** Lost before it was fetched; it is being made again. */
 const LOST = 4;
+type Standing = typeof UNKNOWN | typeof SETTLED | typeof WANTED | typeof FAILED | typeof LOST;
 
 interface Waiter {
   readonly moved: () => void;
   readonly resolve: (inputs: ReduceInputs) => void;
   readonly reject: (error: unknown) => void;
 }
+
+type Stage =
+  | { readonly kind: "open" }
+  /** Trouble of this machine: nothing is fetched until somebody asks again. */
+  | { readonly kind: "halted"; readonly error: SheafError }
+  /** Nothing is done for it any more. */
+  | { readonly kind: "closed" };
 
 /** So often may the fetched slices of a reduce turn out damaged on this disk. */
 const DAMAGES_MAX = 2;
@@ -46,17 +67,14 @@ const DAMAGES_MAX = 2;
 export class ReduceFetch {
   readonly options: ReduceFetchOptions;
   readonly #held = new SliceInventory();
-  readonly #lanes = new Map<number, FetchLane>();
+  readonly #peers = new Map<number, PeerFetch>();
   readonly #packs: PackFile[] = [];
   #standing = new Uint8Array(0);
   /** Tasks of each standing. */
-  readonly #counts = [0, 0, 0, 0, 0];
-  readonly #failures = new Map<number, SheafError>();
+  readonly #counts: Record<Standing, number> = { 0: 0, 1: 0, 2: 0, 3: 0, 4: 0 };
+  readonly #failures = new Map<number, string>();
   readonly #waiters = new Set<Waiter>();
-  /** Trouble of this machine: nothing is fetched until somebody asks again. */
-  #halted: SheafError | null = null;
-  /** Nothing is done for it any more. */
-  closed = false;
+  #stage: Stage = { kind: "open" };
   #damages = 0;
   /** Streams that run: their files are open. */
   readonly running = new Set<Promise<void>>();
@@ -73,7 +91,11 @@ export class ReduceFetch {
 
   /** Streams may be begun for it. */
   get fetches(): boolean {
-    return !this.closed && this.#halted === null;
+    return this.#stage.kind === "open";
+  }
+
+  get closed(): boolean {
+    return this.#stage.kind === "closed";
   }
 
   /** The list has another entry for the task. */
@@ -92,23 +114,11 @@ export class ReduceFetch {
   /** See ShuffleNode.inputs. `signal` is the caller's affair but for its listeners. */
   inputs(signal: AbortSignal, moved: () => void): Promise<ReduceInputs> {
     this.#beginAnew();
-    return new Promise((resolve, reject) => {
-      const onAbort = (): void => finish(() => reject(signal.reason));
-      const waiter: Waiter = {
-        moved,
-        resolve: (inputs) => finish(() => resolve(inputs)),
-        reject: (error) => finish(() => reject(error)),
-      };
-      const finish = (tell: () => void): void => {
-        signal.removeEventListener("abort", onAbort);
-        this.#waiters.delete(waiter);
-        tell();
-      };
-      if (signal.aborted) return reject(signal.reason);
-      signal.addEventListener("abort", onAbort);
-      this.#waiters.add(waiter);
-      this.#settle();
-    });
+    let waiter!: Waiter;
+    const answer = new Promise<ReduceInputs>((resolve, reject) => (waiter = { moved, resolve, reject }));
+    this.#waiters.add(waiter);
+    this.#settle();
+    return unlessAborted(answer, signal).finally(() => this.#waiters.delete(waiter));
   }
 
   moved(): void {
@@ -121,30 +131,30 @@ export class ReduceFetch {
     if (this.closed || place?.attempt !== attempt) return;
     // Its pack was damaged meanwhile.
     if (this.#packs[pack] === undefined) return this.update(task);
-    this.#held.set(task, { attempt, pack, window, empty });
+    this.#held.set(task, { attempt, pack, window: empty ? null : window });
     this.update(task);
   }
 
   /** It cannot be had. */
   failed({ task, attempt }: MapAttempt, error: SheafError): void {
     if (this.#standing[task] !== WANTED || this.options.mirror.place(task)?.attempt !== attempt) return;
-    this.#failures.set(task, error);
+    this.#failures.set(task, error.message);
     this.#stand(task, FAILED);
     this.#settle();
   }
 
   /** This machine cannot take any more. */
   halt(error: SheafError): void {
-    this.#halted = error;
+    if (!this.closed) this.#stage = { kind: "halted", error };
     this.#settle();
   }
 
   /** A file for slices, and its number. */
-  newPack(): { readonly file: PackFile; readonly number: number } {
+  newPack(): Pack {
     const number = this.#packs.length;
     const file = new PackFile(join(this.options.directory, `${number}.pack`));
     this.#packs.push(file);
-    return { file, number };
+    return { file, number, partial: null };
   }
 
   /** Whether it fetched the file at that path, which is damaged, and may fetch what was in it again. */
@@ -153,11 +163,10 @@ export class ReduceFetch {
     if (number < 0 || ++this.#damages > DAMAGES_MAX) return false;
     // The number is not used again: what may still arrive for it is ignored.
     delete this.#packs[number];
-    for (const lane of this.#lanes.values()) {
-      if (lane.pack?.number !== number) continue;
-      lane.stream?.stop();
-      lane.pack = null;
-      lane.partial = null;
+    for (const peer of this.#peers.values()) {
+      if (peer.pack?.number !== number) continue;
+      peer.stop();
+      peer.pack = null;
     }
     void rm(path, { force: true }).catch(() => {});
     for (const task of this.#held.dropPack(number)) this.update(task);
@@ -166,24 +175,24 @@ export class ReduceFetch {
 
   /** Ends its streams; resolves when none of its files is open. Who waits is told `reason`. */
   async close(reason: Error): Promise<void> {
-    this.closed = true;
+    this.#stage = { kind: "closed" };
     for (const waiter of this.#waiters) waiter.reject(reason);
-    for (const lane of this.#lanes.values()) {
-      lane.reset();
-      lane.queue.clear();
-      lane.stream?.stop();
+    for (const peer of this.#peers.values()) {
+      peer.reset();
+      peer.giveUp(null);
+      peer.stop();
     }
     await Promise.all(this.running);
   }
 
   /** What failed before is tried again: what was wrong may have passed. */
   #beginAnew(): void {
-    this.#halted = null;
-    for (const lane of this.#lanes.values()) lane.reset();
+    if (this.#stage.kind === "halted") this.#stage = { kind: "open" };
+    for (const peer of this.#peers.values()) peer.reset();
     const again = [...this.#failures.keys()];
     this.#failures.clear();
     for (const task of again) this.#decide(task);
-    for (const lane of this.#lanes.values()) this.options.ready(lane);
+    for (const peer of this.#peers.values()) this.options.ready(peer);
   }
 
   #decide(task: number): void {
@@ -198,73 +207,55 @@ export class ReduceFetch {
     if (held || address === null) return this.#stand(task, SETTLED);
     const own = ownOutput(peer, { task, attempt });
     if (own !== undefined) {
-      if (own === null) this.#failures.set(task, gone("its run file is not on this machine any more"));
+      if (own === null) this.#failures.set(task, "its run file is not on this machine any more");
       return this.#stand(task, own === null ? FAILED : SETTLED);
     }
     this.#stand(task, WANTED);
-    const lane = this.#laneOf(peer, address);
-    lane.queue.push(task);
-    this.options.ready(lane);
+    let fetch = this.#peers.get(peer);
+    if (fetch === undefined) this.#peers.set(peer, (fetch = new PeerFetch(this, peer, address)));
+    fetch.push(task);
+    this.options.ready(fetch);
   }
 
-  #laneOf(peer: number, address: string): FetchLane {
-    const known = this.#lanes.get(peer);
-    if (known !== undefined) return known;
-    const lane = new FetchLane(this, peer, address);
-    this.#lanes.set(peer, lane);
-    return lane;
-  }
-
-  #stand(task: number, standing: number): void {
-    if (task >= this.#standing.length) {
-      const { maps } = this.options;
-      const larger = new Uint8Array(Math.max(task + 1, maps, this.#standing.length * 2));
-      larger.set(this.#standing);
-      this.#standing = larger;
-    }
-    const before = this.#standing[task]!;
-    if (before !== UNKNOWN) this.#counts[before]!--;
-    this.#counts[standing]!++;
+  #stand(task: number, standing: Standing): void {
+    if (task >= this.#standing.length)
+      this.#standing = grown(this.#standing, Math.max(task + 1, this.options.maps));
+    this.#counts[this.#standing[task] as Standing]--;
+    this.#counts[standing]++;
     this.#standing[task] = standing;
   }
 
   /** Tells who waits, when there is an end to it. */
   #settle(): void {
     if (this.#waiters.size === 0) return;
-    const tell = this.#outcome();
-    if (tell !== null) for (const waiter of this.#waiters) tell(waiter);
+    const outcome = this.#outcome();
+    if (outcome === null) return;
+    for (const { resolve, reject } of this.#waiters)
+      if (outcome instanceof SheafError) reject(outcome);
+      else resolve(outcome);
   }
 
-  #outcome(): ((waiter: Waiter) => void) | null {
-    const halted = this.#halted;
-    if (halted !== null) return ({ reject }) => reject(halted);
-    if (this.#counts[FAILED]! > 0 || this.#counts[LOST]! > 0) {
-      const unreadable = this.#unreadable();
-      return ({ resolve }) => resolve(unreadable);
-    }
-    if (this.#counts[WANTED]! > 0) return null;
+  #outcome(): ReduceInputs | SheafError | null {
+    if (this.#stage.kind === "halted") return this.#stage.error;
+    const counts = this.#counts;
+    if (counts[FAILED] > 0 || counts[LOST] > 0) return this.#unreadable();
+    if (counts[WANTED] > 0) return null;
     const { maps, task } = this.options;
-    if (this.#counts[SETTLED]! < maps) {
-      const missing = maps - this.#counts[SETTLED]!;
-      const error = new SheafError(
-        "INTERNAL",
-        `the list of map outputs says nothing of ${missing} of ${maps} maps, but reduce ${task} was to begin`,
-      );
-      return ({ reject }) => reject(error);
-    }
-    const inputs = this.#inputs() ?? this.#unreadable();
-    return ({ resolve }) => resolve(inputs);
+    const missing = maps - counts[SETTLED];
+    if (missing <= 0) return this.#inputs() ?? this.#unreadable();
+    const message = `the list of map outputs says nothing of ${missing} of ${maps} maps`;
+    return new SheafError("INTERNAL", `${message}, but reduce ${task} was to begin`);
   }
 
   #unreadable(): ReduceInputs {
     const task = this.#standing.findIndex((standing) => standing === FAILED || standing === LOST);
     const { attempt = 0 } = this.options.mirror.place(task) ?? {};
-    const message = this.#failures.get(task)?.message ?? "the agent that had it is lost";
+    const message = this.#failures.get(task) ?? "the agent that had it is lost";
     return { kind: "unreadable", task, attempt, message };
   }
 
   /** Null when a run file of this machine has gone meanwhile; its task has then failed. */
-  #inputs(): ReduceInputs | null {
+  #inputs(): ReduceInputs | SheafError | null {
     const { mirror, maps } = this.options;
     const inputs: ReduceInput[] = [];
     for (let task = 0; task < Math.max(maps, mirror.tasks); task++) {
@@ -273,8 +264,10 @@ export class ReduceFetch {
       const { attempt, peer } = place;
       const held = this.#held.get(task);
       if (held?.attempt === attempt) {
-        const path = this.#packs[held.pack]!.path;
-        if (!held.empty) inputs.push({ task, attempt, path, window: held.window });
+        const path = this.#packs[held.pack]?.path;
+        // A null path would say that the map emitted nothing.
+        if (path === undefined) return new SheafError("INTERNAL", `pack ${held.pack} of map ${task} is gone`);
+        if (held.window !== null) inputs.push({ task, attempt, path, window: held.window });
       } else if (mirror.peer(peer).address !== null) {
         this.#decide(task);
         if (this.#standing[task] !== SETTLED) return null;
@@ -285,68 +278,111 @@ export class ReduceFetch {
   }
 }
 
-function gone(problem: string): SheafError {
-  return new SheafError("BLOCK_CORRUPT", problem, {
-    hint: "The map task that wrote it has to run again.",
-    retryable: true,
-  });
+/** Before anything has come, a request asks for so many slices. */
+const FIRST_SLICES = 16;
+
+/** How the fetching stands. */
+export type PeerStage =
+  /** It may be given a stream when there is something to fetch. */
+  | { readonly kind: "idle" }
+  /** A stream is being begun (then it is null), runs, or is being ended. */
+  | { readonly kind: "fetching"; stream: SliceStream | null }
+  /** After a failure, until the timer ends. */
+  | { readonly kind: "pausing"; readonly timer: ReturnType<typeof setTimeout> };
+
+/** Where slices go. */
+export interface Pack {
+  readonly file: PackFile;
+  readonly number: number;
+  /** The slice at its end that was cut off. */
+  partial: PartialSlice | null;
 }
 
-/** A slice that is on this disk. */
-export interface HeldSlice {
-  readonly attempt: number;
-  /** Number of the pack. */
-  readonly pack: number;
-  readonly window: FileWindow;
-  /** It holds no records. */
-  readonly empty: boolean;
-}
+/** What one reduce needs of one agent: one request at a time, for all that has come together meanwhile. */
+export class PeerFetch {
+  readonly reduce: ReduceFetch;
+  /** Index of the peer in the mirror. */
+  readonly peer: number;
+  readonly address: string;
+  /** Tasks to be fetched, first come first served; some come back to the front. */
+  #queue = new Set<number>();
+  stage: PeerStage = { kind: "idle" };
+  /** Tries in a row that brought nothing. */
+  tries = 0;
+  pack: Pack | null = null;
+  /** Tasks whose slice came damaged once. */
+  readonly suspects = new Set<number>();
+  #slices = 0;
+  #bytes = 0;
 
-/** Which slices of one reduce are on this disk, and where: 25 bytes for each map task. */
-export class SliceInventory {
-  #attempts = new Int32Array(0);
-  #packs = new Int32Array(0);
-  #offsets = new Float64Array(0);
-  #bytes = new Float64Array(0);
-  #empty = new Uint8Array(0);
-
-  get(task: number): HeldSlice | null {
-    const attempt = this.#attempts[task] ?? 0;
-    if (attempt === 0) return null;
-    const window = { offset: this.#offsets[task]!, bytes: this.#bytes[task]! };
-    return { attempt, pack: this.#packs[task]!, window, empty: this.#empty[task] === 1 };
+  constructor(reduce: ReduceFetch, peer: number, address: string) {
+    this.reduce = reduce;
+    this.peer = peer;
+    this.address = address;
   }
 
-  /** In place of an earlier one of the task. */
-  set(task: number, { attempt, pack, window, empty }: HeldSlice): void {
-    if (task >= this.#attempts.length) this.#grow(Math.max(task + 1, this.#attempts.length * 2));
-    this.#attempts[task] = attempt;
-    this.#packs[task] = pack;
-    this.#offsets[task] = window.offset;
-    this.#bytes[task] = window.bytes;
-    this.#empty[task] = empty ? 1 : 0;
+  /** It may be given a stream. */
+  get ready(): boolean {
+    return this.stage.kind === "idle" && this.#queue.size > 0 && this.reduce.fetches;
   }
 
-  /** Forgets all slices of a pack; gives their tasks. */
-  dropPack(pack: number): number[] {
-    const tasks: number[] = [];
-    for (const [task, attempt] of this.#attempts.entries()) {
-      if (attempt === 0 || this.#packs[task] !== pack) continue;
-      this.#attempts[task] = 0;
-      tasks.push(task);
+  /** A slice of that size has come. */
+  measured(bytes: number): void {
+    this.#slices++;
+    this.#bytes += bytes;
+  }
+
+  /** Takes what the next request asks for: about `batchBytes`. */
+  take(batchBytes: number): MapAttempt[] {
+    const guess = this.#slices === 0 ? FIRST_SLICES : (batchBytes * this.#slices) / this.#bytes;
+    const most = Math.max(1, Math.min(Math.floor(guess), MAPS_PER_REQUEST_MAX));
+    const maps = new Map<number, MapAttempt>();
+    for (const task of this.#queue) {
+      if (maps.size >= most) break;
+      this.#queue.delete(task);
+      const attempt = this.reduce.wantedFrom(task, this.peer);
+      if (attempt !== null) maps.set(task, { task, attempt });
     }
-    return tasks;
+    const taken = [...maps.values()];
+    const { map } = this.pack?.partial ?? {};
+    if (this.pack !== null && (map?.task !== taken[0]?.task || map?.attempt !== taken[0]?.attempt))
+      this.pack.partial = null;
+    return taken;
   }
 
-  #grow(tasks: number): void {
-    const larger = <A extends Int32Array | Float64Array | Uint8Array>(grown: A, old: A): A => {
-      grown.set(old);
-      return grown;
-    };
-    this.#attempts = larger(new Int32Array(tasks), this.#attempts);
-    this.#packs = larger(new Int32Array(tasks), this.#packs);
-    this.#offsets = larger(new Float64Array(tasks), this.#offsets);
-    this.#bytes = larger(new Float64Array(tasks), this.#bytes);
-    this.#empty = larger(new Uint8Array(tasks), this.#empty);
+  push(task: number): void {
+    this.#queue.add(task);
+  }
+
+  /** Asks for these again, before others. */
+  putBack(maps: readonly MapAttempt[]): void {
+    if (maps.length > 0) this.#queue = new Set([...maps.map(({ task }) => task), ...this.#queue]);
+  }
+
+  /** Nothing of what is still wanted of that agent can be had, or is to be. */
+  giveUp(error: SheafError | null): void {
+    const tasks = [...this.#queue];
+    this.#queue.clear();
+    this.tries = 0;
+    if (this.pack !== null) this.pack.partial = null;
+    if (error === null) return;
+    for (const task of tasks) {
+      const attempt = this.reduce.wantedFrom(task, this.peer);
+      if (attempt !== null) this.reduce.failed({ task, attempt }, error);
+    }
+  }
+
+  /** Forgets what went wrong. */
+  reset(): void {
+    this.tries = 0;
+    this.suspects.clear();
+    if (this.stage.kind !== "pausing") return;
+    clearTimeout(this.stage.timer);
+    this.stage = { kind: "idle" };
+  }
+
+  /** Ends the stream that runs; what has arrived whole counts. */
+  stop(): void {
+    if (this.stage.kind === "fetching") this.stage.stream?.stop();
   }
 }

@@ -1,14 +1,45 @@
 import type { Dispatcher } from "undici";
 import { isSheafError, SheafError } from "../base/errors.ts";
+import { KiB, MiB } from "../base/size.ts";
 import { connectionError } from "../security/connection-error.ts";
 import type { RunOwner } from "../shuffle/run-format.ts";
 import type { FileWindow, PartitionPlace } from "../shuffle/run-index.ts";
 import { corrupt } from "../shuffle/run-index.ts";
 import { SliceCheck } from "../shuffle/slice-check.ts";
-import type { FetchLimits } from "./fetch-scheduler.ts";
-import type { PackFile } from "./pack-file.ts";
+import type { PackFile } from "./packs.ts";
 import type { MapAttempt } from "./slice-protocol.ts";
 import { decodeFrameHead, FRAME_HEAD_BYTES } from "./slice-protocol.ts";
+
+/** How map outputs are fetched from other agents. Sizes are bytes, times ms. */
+export interface FetchLimits {
+  /** Requests at once, to all agents and to one. */
+  readonly streams: number;
+  readonly streamsPerPeer: number;
+  /** Tries in a row that bring nothing before a map output counts as unreadable. */
+  readonly tries: number;
+  /** After the first of them; three times as long after each further one. Up to half of it is taken off. */
+  readonly pauseMs: number;
+  readonly connectMs: number;
+  /** A request that brings less than `stallBytes` within `stallMs` is given up. */
+  readonly stallMs: number;
+  readonly stallBytes: number;
+  /** What one request should bring, so that others get their turn; a larger slice is fetched whole. */
+  readonly batchBytes: number;
+  /** How long a signed URL is good for. Clocks of machines may differ by so much. */
+  readonly urlMs: number;
+}
+
+export const fetchLimits: FetchLimits = {
+  streams: 8,
+  streamsPerPeer: 2,
+  tries: 3,
+  pauseMs: 1_000,
+  connectMs: 5_000,
+  stallMs: 30_000,
+  stallBytes: 64 * KiB,
+  batchBytes: 32 * MiB,
+  urlMs: 3_600_000,
+};
 
 /** A slice of which a part is at the end of the pack, all of it right so far. */
 export interface PartialSlice {
@@ -49,8 +80,8 @@ export type StreamEnd = { readonly next: number } & (
   | { readonly kind: "done" }
   /** The other end, or the way to it, failed. */
   | { readonly kind: "cut"; readonly error: SheafError; readonly partial: PartialSlice | null }
-  /** The bytes of maps[next] are wrong. */
-  | { readonly kind: "damaged"; readonly error: SheafError }
+  /** The bytes of that map's slice, which is maps[next], are wrong. */
+  | { readonly kind: "damaged"; readonly error: SheafError; readonly map: MapAttempt }
   /** This machine cannot keep them. */
   | { readonly kind: "local"; readonly error: SheafError }
   | { readonly kind: "stopped" }
@@ -72,8 +103,6 @@ export class SliceStream implements Dispatcher.DispatchHandler {
   readonly #head = Buffer.alloc(FRAME_HEAD_BYTES);
   #headLength = 0;
   #slice: OpenSlice | null = null;
-  /** What is refused now is the slice of maps[next], not the answer as a whole. */
-  #sliceIsWrong = false;
   /** Index into the maps. */
   #next = 0;
   #finish!: (end: StreamEnd) => void;
@@ -131,14 +160,11 @@ export class SliceStream implements Dispatcher.DispatchHandler {
       return;
     }
     this.#sink.moved(chunk.length);
-    try {
-      this.#take(chunk);
-    } catch (error) {
-      if (!isSheafError(error)) throw error;
-      if (this.#sliceIsWrong) this.#conclude(() => ({ kind: "damaged", error, next: this.#next }));
-      else this.#cut(error);
-      return;
+    for (let at = 0; at < chunk.length && this.#ended === null;) {
+      if (this.#slice === null) at += this.#takeHead(chunk, at);
+      else at += this.#takeSlice(this.#slice, chunk.subarray(at, at + this.#slice.left));
     }
+    if (this.#ended !== null) return;
     const { pack } = this.#request;
     // The rest would be for nothing: flush() says why.
     if (pack.hasFailed) return this.stop();
@@ -172,6 +198,10 @@ export class SliceStream implements Dispatcher.DispatchHandler {
     this.#conclude(() => ({ kind: "cut", error, next: this.#next, partial: this.#begun }));
   }
 
+  #damaged(map: MapAttempt, error: SheafError): void {
+    this.#conclude(() => ({ kind: "damaged", error, map, next: this.#next }));
+  }
+
   /** What of maps[next] lies at the end of the pack. */
   get #begun(): PartialSlice | null {
     return this.#slice ?? (this.#next === 0 ? this.#request.partial : null);
@@ -195,13 +225,6 @@ export class SliceStream implements Dispatcher.DispatchHandler {
     );
   }
 
-  #take(chunk: Buffer): void {
-    for (let at = 0; at < chunk.length;) {
-      if (this.#slice === null) at += this.#takeHead(chunk, at);
-      else at += this.#takeSlice(this.#slice, chunk.subarray(at, at + this.#slice.left));
-    }
-  }
-
   #takeHead(chunk: Buffer, at: number): number {
     const taken = chunk.copy(this.#head, this.#headLength, at, at + FRAME_HEAD_BYTES - this.#headLength);
     this.#headLength += taken;
@@ -214,12 +237,11 @@ export class SliceStream implements Dispatcher.DispatchHandler {
 
   #begin(): void {
     const { address, maps, partial, pack, job, place } = this.#request;
-    this.#sliceIsWrong = false;
-    const head = decodeFrameHead(this.#head, address);
+    const head = decodeFrameHead(this.#head);
+    if (head === null) return this.#cut(corrupt(address, "sent something else than map outputs"));
     const map = maps[this.#next];
     if (map === undefined || head.task !== map.task || head.attempt !== map.attempt)
-      throw corrupt(address, "sent another map output than was asked for");
-    this.#sliceIsWrong = true;
+      return this.#cut(corrupt(address, "sent another map output than was asked for"));
     const name = nameOf(map, address);
     if (head.state !== "here") {
       const gone = head.state === "gone";
@@ -230,11 +252,11 @@ export class SliceStream implements Dispatcher.DispatchHandler {
     }
     if (this.#next === 0 && partial !== null && head.from > 0) {
       if (head.from !== partial.check.offset || head.bytes !== partial.bytes)
-        throw corrupt(name, "it continues elsewhere than where it was cut");
+        return this.#damaged(map, corrupt(name, "it continues elsewhere than where it was cut"));
       this.#slice = { ...partial, left: head.bytes - head.from };
       return;
     }
-    if (head.from !== 0) throw corrupt(name, `it begins at byte ${head.from}`);
+    if (head.from !== 0) return this.#damaged(map, corrupt(name, `it begins at byte ${head.from}`));
     const owner: RunOwner = { job, ...map };
     const check = new SliceCheck({ owner, place, bytes: head.bytes, name });
     this.#slice = { map, bytes: head.bytes, start: pack.end, check, left: head.bytes };
@@ -242,15 +264,21 @@ export class SliceStream implements Dispatcher.DispatchHandler {
 
   #takeSlice(slice: OpenSlice, bytes: Buffer): number {
     const { pack, address } = this.#request;
-    slice.check.feed(bytes);
+    const { map, start, check } = slice;
+    try {
+      check.feed(bytes);
+      slice.left -= bytes.length;
+      if (slice.left === 0 && !check.done) throw corrupt(nameOf(map, address), "it ends too early");
+    } catch (error) {
+      if (!isSheafError(error)) throw error;
+      this.#damaged(map, error);
+      return bytes.length;
+    }
     pack.append(bytes);
-    slice.left -= bytes.length;
     if (slice.left > 0) return bytes.length;
-    if (!slice.check.done) throw corrupt(nameOf(slice.map, address), "it ends too early");
     this.#slice = null;
     this.#next++;
-    const { map, start } = slice;
-    const { empty } = slice.check;
+    const { empty } = check;
     pack.whenWritten(() => this.#sink.slice(map, { offset: start, bytes: slice.bytes }, empty));
     return bytes.length;
   }

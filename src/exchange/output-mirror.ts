@@ -110,7 +110,10 @@ export class OutputMirror {
   }
 
   #take({ task, attempt, agent, incarnation, address }: MapOutputs["entries"][number]): number {
-    if (task >= this.#attempts.length) this.#grow(task + 1);
+    if (task >= this.#attempts.length) {
+      this.#attempts = grown(this.#attempts, task + 1);
+      this.#peers = grown(this.#peers, task + 1);
+    }
     this.#attempts[task] = attempt;
     this.#peers[task] = agent === null ? WITHDRAWN : this.#indexOf({ agent, incarnation, address });
     return task;
@@ -124,14 +127,11 @@ export class OutputMirror {
     this.#indexes.set(key, index);
     return index;
   }
+}
 
-  #grow(tasks: number): void {
-    const grown = (old: Int32Array): Int32Array => {
-      const larger = new Int32Array(Math.max(tasks, old.length * 2));
-      larger.set(old);
-      return larger;
-    };
-    this.#attempts = grown(this.#attempts);
-    this.#peers = grown(this.#peers);
-  }
+/** A copy with room for at least `length` elements, and for twice as many as before. */
+export function grown<A extends Int32Array | Float64Array | Uint8Array>(array: A, length: number): A {
+  const larger = new (array.constructor as new (length: number) => A)(Math.max(length, array.length * 2));
+  larger.set(array);
+  return larger;
 }

@@ -2,18 +2,17 @@ import { realpathSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { sep, join } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import type { MapOutputs } from "../protocol/task-messages.ts";
+import { unlessAborted } from "../base/retry.ts";
+import type { MapOutputs, Preparation } from "../protocol/task-messages.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import { jobFingerprint } from "../shuffle/run-format.ts";
 import type { PartitionPlace } from "../shuffle/run-index.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { MapOutput } from "../task/task-spec.ts";
-import type { FetchLane } from "./fetch-lane.ts";
+import type { PeerFetch, ReduceInputs } from "./fetch-reduce.ts";
 import { ReduceFetch } from "./fetch-reduce.ts";
-import type { FetchJob } from "./fetch-scheduler.ts";
 import { OutputMirror } from "./output-mirror.ts";
-import type { ReduceInputs, ReduceQuestion, ShuffleJob } from "./shuffle-node.ts";
-import { unlessAborted } from "../base/retry.ts";
+import type { FetchJob } from "./slice-protocol.ts";
 
 /** Attempts are numbered below this. */
 const ATTEMPTS_MAX = 2 ** 20;
@@ -71,6 +70,31 @@ function realOf(path: string): string {
   }
 }
 
+/** What the shuffle part is told of a job. */
+export interface ShuffleJob {
+  readonly job: string;
+  /** The job's own directory on this machine, existing, mode 0700: fetched files lie in `fetched/` in it. */
+  readonly directory: string;
+  /** Signs the URLs of the job's map outputs. */
+  readonly shuffleKey: string;
+  readonly maps: number;
+  /** What will probably be reduced here: fetched for as maps finish. */
+  readonly expected: Preparation["expected"];
+}
+
+/** A reduce attempt that needs its inputs. */
+export interface ReduceQuestion {
+  readonly job: string;
+  readonly task: number;
+  readonly collection: number;
+  readonly partition: number;
+  /** The list of map outputs has to be read at least so far. */
+  readonly version: number;
+  readonly signal: AbortSignal;
+  /** Called whenever bytes have arrived: the attempt does not stand still. */
+  moved(): void;
+}
+
 export interface JobShuffleOptions {
   readonly agent: string;
   incarnation(): number;
@@ -78,8 +102,8 @@ export interface JobShuffleOptions {
   read(after: number, signal: AbortSignal): Promise<MapOutputs>;
   /** The list could not be read, though nobody waits for it. */
   unread(error: unknown): void;
-  /** The lane has something to fetch. */
-  ready(lane: FetchLane, job: FetchJob): void;
+  /** There may be something to fetch from that agent. */
+  ready(peer: PeerFetch): void;
 }
 
 /** One job's part of the shuffle of this machine. */
@@ -174,6 +198,7 @@ export class JobShuffle implements FetchJob {
     if (known !== undefined) return known;
     const mirror = this.#mirror;
     const reduce = new ReduceFetch({
+      job: this,
       task,
       place,
       mirror,
@@ -188,7 +213,7 @@ export class JobShuffle implements FetchJob {
         if (agent !== this.#options.agent || incarnation !== this.#options.incarnation()) return undefined;
         return this.outputs.find(map.task, map.attempt);
       },
-      ready: (lane) => this.#options.ready(lane, this),
+      ready: (fetch) => this.#options.ready(fetch),
     });
     this.#reduces.set(task, reduce);
     return reduce;

@@ -1,47 +1,14 @@
 import type { Clock } from "../base/clock.ts";
 import { describeThrown, SheafError } from "../base/errors.ts";
-import type { Preparation, MapOutputs } from "../protocol/task-messages.ts";
-import type { MapOutput, ReduceInput } from "../task/task-spec.ts";
-import type { FetchLimits } from "./fetch-scheduler.ts";
-import { fetchLimits, FetchScheduler } from "./fetch-scheduler.ts";
+import type { MapOutputs } from "../protocol/task-messages.ts";
+import type { MapOutput } from "../task/task-spec.ts";
+import type { ReduceInputs } from "./fetch-reduce.ts";
+import { FetchScheduler } from "./fetch-scheduler.ts";
+import type { FetchLimits } from "./fetch-stream.ts";
+import { fetchLimits } from "./fetch-stream.ts";
+import type { ReduceQuestion, ShuffleJob } from "./shuffle-job.ts";
 import { JobShuffle } from "./shuffle-job.ts";
 import { ShuffleServer } from "./shuffle-server.ts";
-
-/** What the shuffle part is told of a job. */
-export interface ShuffleJob {
-  readonly job: string;
-  /** The job's own directory on this machine, existing, mode 0700: fetched files lie in `fetched/` in it. */
-  readonly directory: string;
-  /** Signs the URLs of the job's map outputs. */
-  readonly shuffleKey: string;
-  readonly maps: number;
-  /** What will probably be reduced here: fetched for as maps finish. */
-  readonly expected: Preparation["expected"];
-}
-
-/** A reduce attempt that needs its inputs. */
-export interface ReduceQuestion {
-  readonly job: string;
-  readonly task: number;
-  readonly collection: number;
-  readonly partition: number;
-  /** The list of map outputs has to be read at least so far. */
-  readonly version: number;
-  readonly signal: AbortSignal;
-  /** Called whenever bytes have arrived: the attempt does not stand still. */
-  moved(): void;
-}
-
-export type ReduceInputs =
-  /** All on this disk, in map task order. */
-  | { readonly kind: "inputs"; readonly inputs: readonly ReduceInput[] }
-  /** The map attempt whose output could not be had. */
-  | {
-      readonly kind: "unreadable";
-      readonly task: number;
-      readonly attempt: number;
-      readonly message: string;
-    };
 
 /** The shuffle part of an agent: serves what its maps have written, fetches what its reduces need. */
 export interface ShuffleNode {
@@ -205,7 +172,7 @@ class LocalShuffleNode implements ShuffleNode {
         if (this.#jobs.has(job))
           log("warn", "the list of map outputs cannot be read", { job, error: describeThrown(error) });
       },
-      ready: (lane, fetchJob) => this.#scheduler.ready(lane, fetchJob),
+      ready: (peer) => this.#scheduler.ready(peer),
     });
   }
 

@@ -8,6 +8,14 @@ export interface MapAttempt {
   readonly attempt: number;
 }
 
+/** The job that slices are of. */
+export interface FetchJob {
+  readonly job: string;
+  /** As it stands in run files. */
+  readonly fingerprint: Buffer;
+  readonly shuffleKey: string;
+}
+
 /** What is asked for: slices of one partition, of map attempts of one job. */
 export interface SliceQuestion {
   readonly job: string;
@@ -117,19 +125,11 @@ export function encodeFrameHead({ state, task, attempt, bytes, from }: FrameHead
   return head;
 }
 
-/** @throws SheafError BLOCK_CORRUPT for bytes that are none; `from` names who sent them */
-export function decodeFrameHead(head: Buffer, sender: string): FrameHead {
+/** Null for bytes that are no head. */
+export function decodeFrameHead(head: Buffer): FrameHead | null {
   const state = STATES[head.readUInt32LE(4)];
-  if (
-    head.readUInt32LE(0) !== MAGIC ||
-    crc32c(head.subarray(0, 32)) !== head.readUInt32LE(32) ||
-    state === undefined
-  ) {
-    throw new SheafError("BLOCK_CORRUPT", `${sender} sent something else than map outputs`, {
-      hint: "Check that the address is that of an agent of this cluster, and the network between.",
-      retryable: true,
-    });
-  }
+  const isWhole = head.readUInt32LE(0) === MAGIC && crc32c(head.subarray(0, 32)) === head.readUInt32LE(32);
+  if (!isWhole || state === undefined) return null;
   return {
     state,
     task: head.readUInt32LE(8),

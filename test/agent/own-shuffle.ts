@@ -1,4 +1,5 @@
-import type { ShuffleJob, ShuffleNode } from "#src/exchange/shuffle-node.js";
+import type { ShuffleJob } from "#src/exchange/shuffle-job.js";
+import type { ShuffleNode } from "#src/exchange/shuffle-node.js";
 import type { MapOutput } from "#src/task/task-spec.js";
 
 /** A shuffle of one machine: reduces read what its own maps wrote, in place. */
