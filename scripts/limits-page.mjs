@@ -3,7 +3,7 @@ import { errorCharsMax } from "../dist/base/errors.js";
 import { limits, settings } from "../dist/base/limits.js";
 import { formatSize, KiB, MiB } from "../dist/base/size.js";
 import { limitDefaults, timingDefaults } from "../dist/coordinator/settings.js";
-import { fetchLimits } from "../dist/exchange/fetch-scheduler.js";
+import { fetchLimits } from "../dist/exchange/fetch-stream.js";
 import { jobPolicyDefaults } from "../dist/scheduler/policy.js";
 
 const number = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, ",");

@@ -26,7 +26,7 @@ import {
   damagedInput,
   uploadResults,
 } from "./attempt-report.ts";
-import { AttemptWatch } from "./attempt-watch.ts";
+import { AttemptWatch } from "../worker/attempt-watch.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
 import { stagingOf } from "./commit-errand.ts";
 import { unlessAborted } from "../base/retry.ts";

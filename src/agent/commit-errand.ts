@@ -1,14 +1,13 @@
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, join, resolve, relative, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { commitOutput } from "../engine/commit.ts";
+import { commitOutput, expectRefused } from "../engine/commit.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { jobSibling, putAsideBack } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import type { TaskSuccess } from "../task/task-spec.ts";
-import { taskFailure } from "../worker/failure.ts";
 import type { NodeJobs } from "./node-jobs.ts";
 
 /** Where a job's output on a path that all machines see is put together. */
@@ -106,14 +105,7 @@ async function askGate(
 ): Promise<void> {
   const { pool } = await jobs.prepare(errand.job, 0);
   const refusal = await pool.expect(counters);
-  if (refusal === null) return;
-  const failure =
-    typeof refusal === "string"
-      ? taskFailure("EXPECT_FAILED", `the job's expect gate refused the result: ${refusal}`)
-      : refusal;
-  throw new SheafError("EXPECT_FAILED", failure.message, {
-    hint: failure.hint ?? "Nothing was written; earlier output is as it was.",
-  });
+  if (refusal !== null) throw expectRefused(refusal);
 }
 
 /** Workers say where their parts are: nothing but what this job's attempts wrote is ever moved. */

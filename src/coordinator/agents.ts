@@ -70,6 +70,26 @@ export class Agents {
     return agent?.register.incarnation === incarnation ? agent : undefined;
   }
 
+  /** @throws SheafError FENCED for a life that is over */
+  refuseFenced(name: string, incarnation: number, { state }: Scheduler): void {
+    const known = state.incarnations.get(name);
+    if (known === undefined || incarnation > known || state.nodes.get(name)?.incarnation === incarnation)
+      return;
+    throw new SheafError("FENCED", `life ${incarnation} of agent ${name} is over`, {
+      hint: `Register with an incarnation above ${known}.`,
+    });
+  }
+
+  /** @throws SheafError FENCED for a life that is over, NOT_FOUND for an agent that has not joined */
+  checkLife(name: string, incarnation: number, scheduler: Scheduler): void {
+    this.refuseFenced(name, incarnation, scheduler);
+    const alive = scheduler.state.nodes.get(name)?.incarnation === incarnation;
+    if (alive && this.life(name, incarnation) !== undefined) return;
+    throw new SheafError("NOT_FOUND", `agent ${name} (${incarnation}) has not joined`, {
+      hint: "Register first: POST /agents.",
+    });
+  }
+
   all(): Iterable<Agent> {
     return this.#all.values();
   }
@@ -137,10 +157,10 @@ function isHeldBack(scheduler: Scheduler, name: string): boolean {
 
 /** Those whose errands for the job have not stood still; all of them when there are no others. */
 export function unlessStalled(
-  { stalled }: { readonly stalled: ReadonlySet<string> },
+  stalled: { readonly agents: ReadonlySet<string> },
   agents: readonly Agent[],
 ): readonly Agent[] {
-  const others = agents.filter(({ name }) => !stalled.has(name));
+  const others = agents.filter(({ name }) => !stalled.agents.has(name));
   return others.length > 0 ? others : agents;
 }
 

@@ -1,19 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
+import { carryOut } from "../engine/executor.ts";
+import { EventLoop } from "../engine/loop.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import type { Command } from "../scheduler/commands.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
-import { AgentDoor } from "./agent-door.ts";
 import { Agents } from "./agents.ts";
 import { Blobs } from "./blobs.ts";
 import type { ClusterJob, JobSurroundings } from "./cluster-job.ts";
 import { EpochClock } from "./epoch-clock.ts";
-import { AttemptFollower } from "./follow-attempts.ts";
 import { JobFlow } from "./job-flow.ts";
 import { Jobs } from "./jobs.ts";
-import { Performing } from "./performing.ts";
-import { Pump } from "./pump.ts";
-import { Reports } from "./reports.ts";
+import { AgentExecutor } from "./agent-executor.ts";
 import { restoreJobs, restoreScheduler } from "./restore.ts";
 import { limitDefaults, timingDefaults } from "./settings.ts";
 import type { CoordinatorLimits, CoordinatorOptions, CoordinatorTimings } from "./settings.ts";
@@ -35,13 +33,11 @@ export interface Assembly {
   readonly name: string;
   readonly store: Store;
   readonly scheduler: Scheduler;
-  readonly pump: Pump;
+  readonly loop: EventLoop;
   readonly agents: Agents;
   readonly jobs: Jobs;
   readonly blobs: Blobs;
   readonly flow: JobFlow;
-  readonly door: AgentDoor;
-  readonly reports: Reports;
   readonly watch: Watch;
   readonly polls: TaskPolls;
   readonly tallies: Tallies;
@@ -98,23 +94,31 @@ function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
     blobPath: (hash) => blobs.path(hash),
     warn: (message) => options.log({ level: "warn", event: "job-directory", message }),
   };
-  const parts = { jobs, agents, polls, flow: () => flow, follower: () => follower };
-  const performing = new Performing(parts);
-  const pump = new Pump(scheduler, store, () => clock.nowMs(), {
-    follow: (fact) => performing.follow(fact),
-    note: (command) => performing.note(command),
-    perform: (command) => performing.perform(command),
-    trouble: (error) => logTrouble(options, error),
-    bug: (error) => logBug(options, error),
+  const executor = new AgentExecutor({ jobs, agents, polls, flow: () => flow });
+  const loop: EventLoop = new EventLoop({
+    scheduler,
+    journal: store,
+    handlers: {
+      follow: (fact, report) => {
+        if (fact.kind === "attempt") jobs.get(fact.job)?.planned?.run.follow(fact, report);
+      },
+      note: (command) => {
+        if (command.kind === "jobEnded") flow.noteEnd(command);
+      },
+      perform: (command) => carryOut(command, executor, flow),
+      trouble: (error) => logTrouble(options, error),
+      bug: (error) => logBug(options, error),
+    },
+    nowMs: () => clock.nowMs(),
   });
   const ended = (job: ClusterJob, view: JobView): void => {
     jobs.ended(job, view);
-    jobs.prune(limits.retention, (work) => pump.after(work));
+    jobs.prune(limits.retention, (work) => loop.after(work));
     blobs.prune(jobs.usedBlobs(), clock.wallMs() - timings.blobUnusedMs);
   };
   const common = {
     scheduler,
-    pump,
+    loop,
     store,
     clock,
     agents,
@@ -126,39 +130,28 @@ function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
     coordinator: name,
   };
   const flow: JobFlow = new JobFlow({ ...common, ended });
-  const follower = new AttemptFollower({
-    store,
-    agents,
-    tallies,
-    after: (work) => pump.after(work),
-    abort: (job, failure) => flow.abort(job, failure),
-  });
-  const reports = new Reports(scheduler, pump, tallies, (job, failure) => flow.abort(job, failure));
-  const door = new AgentDoor({ ...common, flow });
-  const watch = new Watch(jobs, agents, flow, clock, timings);
-  const nextNumber = restoreJobs(store, jobs, around);
-  resume({ jobs, pump, flow, follower, scheduler }, commands);
-  const own = { options, name, startedMs, nextNumber, around, blobs, reports, door, watch, flow };
+  const watch = new Watch(jobs, flow, clock, timings);
+  const nextNumber = restoreJobs(jobs, around, { loop, store, agents, tallies });
+  resume({ jobs, loop, flow }, commands);
+  const own = { options, name, startedMs, nextNumber, around, blobs, watch, flow };
   return { ...common, ...own };
 }
 
 interface Resumed {
   readonly jobs: Jobs;
-  readonly pump: Pump;
+  readonly loop: EventLoop;
   readonly flow: JobFlow;
-  readonly follower: AttemptFollower;
-  readonly scheduler: Scheduler;
 }
 
 /** Jobs that lived when the coordinator was ended go on from where they were. */
-function resume({ jobs, pump, flow, follower, scheduler }: Resumed, commands: readonly Command[]): void {
-  for (const job of jobs.live()) if (job.plan !== null) follower.restore(job, scheduler);
-  pump.perform(commands);
+function resume({ jobs, loop, flow }: Resumed, commands: readonly Command[]): void {
+  for (const job of jobs.live()) job.planned?.restore();
+  loop.perform(commands);
   for (const job of jobs.live()) {
-    if (job.isEnding) pump.after(() => flow.finish(job));
+    if (job.isEnding) loop.after(() => flow.finish(job));
     else if (job.row.state === "QUEUED" || job.row.state === "PLANNING") flow.queue(job);
   }
-  pump.settle();
+  loop.settle();
 }
 
 function logTrouble({ log }: CoordinatorOptions, error: SheafError | null): void {

@@ -12,7 +12,7 @@ import type { Errands } from "./errands.ts";
 import type { Committed, ResultFile } from "./job-row.ts";
 import { successOf } from "./kept-output.ts";
 import type { KeptOutput } from "./kept-output.ts";
-import type { Pump } from "./pump.ts";
+import type { EventLoop } from "../engine/loop.ts";
 
 type CommitErrand = Extract<Errand, { kind: "commit" }>;
 
@@ -21,15 +21,15 @@ const noFiles = { output: [], collected: [], bad: [] } as const;
 /** Makes the output of jobs final: asks the gate, has an agent rename, or names the results handed in. */
 export class Committing {
   readonly #scheduler: Scheduler;
-  readonly #pump: Pump;
+  readonly #loop: EventLoop;
   readonly #agents: Agents;
   readonly #errands: Errands;
   /** Jobs that no agent can commit at present. */
   readonly #waiting = new Set<ClusterJob>();
 
-  constructor(scheduler: Scheduler, pump: Pump, agents: Agents, errands: Errands) {
-    this.#scheduler = scheduler;
-    this.#pump = pump;
+  constructor(loop: EventLoop, agents: Agents, errands: Errands) {
+    this.#scheduler = loop.scheduler;
+    this.#loop = loop;
     this.#agents = agents;
     this.#errands = errands;
   }
@@ -37,8 +37,8 @@ export class Committing {
   /** All tasks are done. After a restart it is said again. */
   begin(job: ClusterJob): void {
     job.phases.enter("commit", 0);
-    const over = job.budget.check(true) ?? job.files.check();
-    if (over !== null) return this.#failed(job, over);
+    const refusal = job.planned?.run.refusal() ?? null;
+    if (refusal !== null) return this.#failed(job, refusal);
     const { output, outline } = job.submission;
     if (output.kind === "shared" || outline.hasExpect) return this.#send(job);
     this.#done(job, []);
@@ -72,7 +72,7 @@ export class Committing {
     }
     job.waitingFor = null;
     const { name, register } = agent;
-    const again = job.stalls === 0 ? "" : `:${job.stalls}`;
+    const again = job.stalls.count === 0 ? "" : `:${job.stalls.count}`;
     const id = `${job.id}:commit:${name}:${register.incarnation}${again}`;
     if (row.commit?.id !== id) job.update({ commit: { id, agent: name, incarnation: register.incarnation } });
     const counters = viewJob(this.#scheduler, job.id)?.counters ?? {};
@@ -90,7 +90,7 @@ export class Committing {
       collections: [...job.collections],
     };
     // Before anybody commits it must be known who: two at once would be in each other's way.
-    this.#pump.after(() => {
+    this.#loop.after(() => {
       if (job.isEnding) return;
       this.#errands.give(agent, errand, {
         done: (result) => this.#answered(job, result),
@@ -102,8 +102,7 @@ export class Committing {
 
   /** Several may commit at once without harm: whoever is stuck does not keep another from it. */
   #stalled(job: ClusterJob, agent: string, stillMs: number): void {
-    job.stalled.add(agent);
-    job.stalls++;
+    job.stalls.add(agent);
     job.update({ commit: null });
     const message = `the commit made no progress for ${stillMs} ms on agent ${agent}; another one is asked`;
     job.emit({ kind: "warning", message });
@@ -123,7 +122,7 @@ export class Committing {
     const fit = this.#agents
       .usable(this.#scheduler)
       .filter((agent) => output.kind === "collect" || mayUse(agent, output.path));
-    return unlessStalled(job, fit).reduce<Agent | null>(
+    return unlessStalled(job.stalls, fit).reduce<Agent | null>(
       (best, one) => (best === null || one.utility.utility > best.utility.utility ? one : best),
       null,
     );
@@ -151,12 +150,11 @@ export class Committing {
       return;
     }
     job.update({ committed });
-    this.#pump.push({ kind: "jobCommitted", job: job.id });
+    job.planned?.run.committed(null);
   }
 
   #failed(job: ClusterJob, failure: TaskFailure): void {
-    const { code, message, blame } = failure;
-    this.#pump.push({ kind: "jobCommitFailed", job: job.id, blame, code, message, detail: failure });
+    job.planned?.run.committed(failure);
   }
 
   /** The files of the successful attempts, by the names the output has. */

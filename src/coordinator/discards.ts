@@ -5,7 +5,7 @@ import { mayUse } from "./agents.ts";
 import type { Agents } from "./agents.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import type { Errands } from "./errands.ts";
-import type { Pump } from "./pump.ts";
+import type { EventLoop } from "../engine/loop.ts";
 import type { Store } from "./store.ts";
 
 type Shared = Extract<OutputTarget, { kind: "shared" }>;
@@ -22,7 +22,7 @@ export interface DiscardParts {
   readonly scheduler: Scheduler;
   readonly agents: Agents;
   readonly clock: EpochClock;
-  readonly pump: Pump;
+  readonly loop: EventLoop;
 }
 
 /** Staging directories that have to go: remembered until an agent has said that one is gone. */
@@ -43,13 +43,13 @@ export class Discards {
 
   /** Resolves when it is gone; at the deadline also when it is not: it then goes when an agent can do it. */
   discard(job: string, output: Shared, deadlineMs: number): Promise<void> {
-    const { store, pump } = this.#parts;
+    const { store, loop } = this.#parts;
     const pending: Pending = { job, output, given: false };
     this.#pending.set(job, pending);
     store.put("discards", job, JSON.stringify(output));
     const gone = new Promise<void>((resolve) => this.#waiting.push({ job, deadlineMs, resolve }));
-    pump.after(() => this.#send(pending));
-    pump.settleQuietly();
+    loop.after(() => this.#send(pending));
+    loop.settleQuietly();
     return gone;
   }
 

@@ -2,9 +2,10 @@ import { MiB } from "../base/size.ts";
 import { pathToFileURL } from "node:url";
 import { writeCapsule } from "../engine/capsule.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
+import { FailureLog } from "../engine/failure-log.ts";
 import type { RunEventBody } from "../engine/events.ts";
 import type { CommittedPart, FailedTask, RunStatus } from "../engine/options.ts";
-import { sampledBy, sumStats } from "../engine/progress.ts";
+import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
@@ -29,7 +30,8 @@ export async function errorOf(
     const none = { hint: null, task: null, attempt: null, host: null };
     return { error: { code: "CANCELLED", message, report: message, ...none }, capsule: null };
   }
-  const found = end.abort ?? job.failures.causeOf(end.cause);
+  const failures = job.planned?.run.failures ?? new FailureLog();
+  const found = failures.causeOf(end.cause);
   const capsule = keepCapsule(job, found);
   const { failure, task, attempt } = found;
   const host = hostOf(job, found, end, scheduler, agents);
@@ -55,9 +57,10 @@ export async function errorOf(
 
 /** The task's name when its capsule could be kept. */
 function keepCapsule(job: ClusterJob, { task, attempt, failure }: FailedTask): string | null {
-  const spec = job.failures.specs.get(`${task}.${attempt}`);
-  if (spec === undefined || job.plan === null) return null;
-  const settings = jobSettings(job);
+  const { planned } = job;
+  const spec = planned?.run.failures.specs.get(`${task}.${attempt}`);
+  if (spec === undefined || planned === null) return null;
+  const settings = jobSettings(job, planned.plan);
   const missing =
     spec.kind === "reduce" ? "its inputs were on the agents of the cluster, and went with the job" : null;
   const aux = Object.fromEntries(job.submission.aux.map(({ path, blob }) => [path, blob]));
@@ -85,7 +88,7 @@ function hostOf(
   scheduler: Scheduler,
   agents: Agents,
 ): string | null {
-  let node = end.abort === null ? (end.cause?.node ?? null) : null;
+  let node = end.cause?.node ?? null;
   for (const { attempt, node: where } of viewAttempts(scheduler, job.id)) {
     if (formatTask(attempt) === found.task && attempt.attempt === found.attempt) node = where;
   }
@@ -133,10 +136,7 @@ export function recordOf(view: JobView) {
     elapsedMs,
     endTime,
     currentPhase: "finished",
-    recordsIn: stats?.recordsIn ?? 0,
-    recordsOut: stats?.recordsOut ?? 0,
-    bytesIn: stats?.bytesIn ?? 0,
-    bytesOut: stats?.bytesOut ?? 0,
+    ...(stats === null ? {} : recordedStats(stats)),
     badRecords,
     exception: state === "FAILED" ? (error?.report ?? null) : null,
   };

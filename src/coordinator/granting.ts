@@ -7,7 +7,7 @@ import { mayUse } from "./agents.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { Jobs } from "./jobs.ts";
-import type { Pump } from "./pump.ts";
+import type { EventLoop } from "../engine/loop.ts";
 
 /** Cores of one job as they were bid for. */
 interface Share {
@@ -26,14 +26,14 @@ interface Share {
  */
 export class Granting {
   readonly #scheduler: Scheduler;
-  readonly #pump: Pump;
+  readonly #loop: EventLoop;
   readonly #agents: Agents;
   readonly #jobs: Jobs;
   #isDue = false;
 
-  constructor(scheduler: Scheduler, pump: Pump, agents: Agents, jobs: Jobs) {
-    this.#scheduler = scheduler;
-    this.#pump = pump;
+  constructor(loop: EventLoop, agents: Agents, jobs: Jobs) {
+    this.#scheduler = loop.scheduler;
+    this.#loop = loop;
     this.#agents = agents;
     this.#jobs = jobs;
   }
@@ -42,7 +42,7 @@ export class Granting {
   changed(): void {
     if (this.#isDue) return;
     this.#isDue = true;
-    this.#pump.after(() => {
+    this.#loop.after(() => {
       this.#isDue = false;
       this.bidAll(null);
     });
@@ -88,15 +88,22 @@ export class Granting {
     }));
     const note =
       granted >= wanted ? null : (reason ?? `its priority or share allows ${granted} of ${wanted}`);
-    const bidding = { wanted, granted, used: job.coresUsed, grants: { ...grants }, rounds: answers, note };
+    const bidding = {
+      wanted,
+      granted,
+      used: job.planned?.coresUsed ?? 0,
+      grants: { ...grants },
+      rounds: answers,
+      note,
+    };
     job.update({ bidding });
-    if (!isNew) this.#pump.push({ kind: "jobGranted", job: job.id, grants });
+    if (!isNew) this.#loop.push({ kind: "jobGranted", job: job.id, grants });
   }
 
   #bid({ job, cores }: Share, granted: ReadonlyMap<string, number>): BidResult {
     const bars = this.#scheduler.state.jobs.get(job.id)?.bars;
-    const hosts = new Set(job.plan?.hosts);
-    const local = new Set([...job.pinnedAgents, ...this.#agents.on(hosts)]);
+    const hosts = new Set(job.planned?.plan.hosts);
+    const local = new Set([...(job.planned?.pinnedAgents ?? []), ...this.#agents.on(hosts)]);
     const bidders = this.#agents
       .usable(this.#scheduler)
       .filter(({ name }) => (bars?.get(name)?.untilMs ?? null) === null)
@@ -122,7 +129,7 @@ export class Granting {
 
   #shares(coming: ClusterJob | null): Share[] {
     const running = [...this.#jobs.live()].filter(
-      (job) => job === coming || (job.row.state === "RUNNING" && !job.isEnding && job.plan !== null),
+      (job) => job === coming || (job.row.state === "RUNNING" && !job.isEnding && job.planned !== null),
     );
     return running
       .map((job): Share => {
@@ -167,7 +174,7 @@ function wantedOf(job: ClusterJob, scheduler: Scheduler): number {
   const state = scheduler.state.jobs.get(job.id);
   let widest = 1;
   for (const phase of PHASES) {
-    const tasks = job.plan?.[phase].length ?? 0;
+    const tasks = job.planned?.plan[phase].length ?? 0;
     const counts = state?.phases[phase].counts;
     widest = Math.max(widest, tasks - (counts?.FINISHED ?? 0) - (counts?.FAILED ?? 0));
   }
@@ -175,9 +182,9 @@ function wantedOf(job: ClusterJob, scheduler: Scheduler): number {
 }
 
 /** Tasks whose input lies on one agent run there or nowhere. */
-function withPinned(grants: Grants, { pinnedAgents }: ClusterJob): Grants {
+function withPinned(grants: Grants, { planned }: ClusterJob): Grants {
   const whole: Record<string, number> = { ...grants };
-  for (const agent of pinnedAgents) if (!Object.hasOwn(whole, agent)) whole[agent] = 1;
+  for (const agent of planned?.pinnedAgents ?? []) if (!Object.hasOwn(whole, agent)) whole[agent] = 1;
   return whole;
 }
 

@@ -1,7 +1,6 @@
 import type { JobView } from "../protocol/job-view.ts";
-import { chooseBounds } from "../engine/plan-job.ts";
+import { sampledBounds } from "../engine/plan-job.ts";
 import type { RunStatus } from "../engine/options.ts";
-import type { Command } from "../scheduler/commands.ts";
 import type { Failure } from "../scheduler/failure.ts";
 import { systemFailure } from "../scheduler/failure.ts";
 import { formatTask } from "../scheduler/ids.ts";
@@ -9,6 +8,8 @@ import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
+import type { CommandOf, JobSteps } from "../engine/executor.ts";
+import type { EventLoop } from "../engine/loop.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import { Committing } from "./committing.ts";
@@ -21,9 +22,9 @@ import type { JobEnd, Plan } from "./job-row.ts";
 import { emptyFilesOf, statsOf, viewOf } from "./job-view.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
+import { PlannedJob } from "./planned-job.ts";
 import { Granting } from "./granting.ts";
 import { Planning } from "./planning.ts";
-import type { Pump } from "./pump.ts";
 import type { CoordinatorLimits, CoordinatorTimings } from "./settings.ts";
 import { reduceAgents, schedulerPlan } from "./start-job.ts";
 import type { Store } from "./store.ts";
@@ -31,7 +32,7 @@ import type { Tallies } from "./tallies.ts";
 
 export interface FlowParts {
   readonly scheduler: Scheduler;
-  readonly pump: Pump;
+  readonly loop: EventLoop;
   readonly store: Store;
   readonly clock: EpochClock;
   readonly agents: Agents;
@@ -51,10 +52,8 @@ const tasksShownMax = 1_000;
 /** Rows of 1,000 splits. */
 const splitRowsAtOnce = 4;
 
-type Ended = Extract<Command, { kind: "jobEnded" }>;
-
 /** Leads jobs through their lives: queue, plan, tasks, commit, end. */
-export class JobFlow {
+export class JobFlow implements JobSteps {
   readonly errands: Errands;
   readonly committing: Committing;
   readonly granting: Granting;
@@ -67,9 +66,9 @@ export class JobFlow {
   constructor(parts: FlowParts) {
     this.#parts = parts;
     this.errands = new Errands(parts.agents, parts.clock);
-    this.committing = new Committing(parts.scheduler, parts.pump, parts.agents, this.errands);
+    this.committing = new Committing(parts.loop, parts.agents, this.errands);
     this.discards = new Discards(parts, this.errands);
-    this.granting = new Granting(parts.scheduler, parts.pump, parts.agents, parts.jobs);
+    this.granting = new Granting(parts.loop, parts.agents, parts.jobs);
     this.#planning = new Planning(this.errands, parts.limits, {
       planned: (job, plan) => this.#planned(job, plan),
       failed: (job, failure, host) => this.#planFailed(job, failure, host),
@@ -106,7 +105,7 @@ export class JobFlow {
     job.waitingFor = null;
     job.update({ state: "PLANNING", staging: job.submission.output.kind === "shared" });
     job.phases.enter("plan", 0);
-    const round = ++job.errands;
+    const round = ++job.planRounds;
     const slots = usable.reduce((sum, { register }) => sum + register.slots, 0);
     const refusal = this.#planning.begin(job, usable, slots, (agent) =>
       [job.id, "plan", coordinator, round, agent].join(":"),
@@ -119,50 +118,48 @@ export class JobFlow {
   /** Cancelled by a client, or by its absence. In a commit the outcome is the commit's. */
   cancel(job: ClusterJob, reason: string): void {
     if (job.isEnding) return;
-    if (!this.#isScheduled(job))
-      return this.#endEarly(job, "CANCELLED", systemFailure("CANCELLED", reason), null);
-    this.#parts.pump.push({ kind: "jobCancelled", job: job.id, reason });
+    if (!this.#isScheduled(job)) return this.#endEarly(job, "CANCELLED", systemFailure("CANCELLED", reason));
+    this.#parts.loop.push({ kind: "jobCancelled", job: job.id, reason });
     this.committing.cancelled(job, reason);
   }
 
-  /** The job fails by something that no task of it has reported. */
-  abort(job: ClusterJob, failure: TaskFailure): void {
-    if (job.isEnding || job.row.abort !== null) return;
-    job.update({ abort: { task: "", attempt: 0, failure, capsule: null } });
-    if (this.#isScheduled(job))
-      this.#parts.pump.push({ kind: "jobCancelled", job: job.id, reason: failure.message });
-    else this.#endEarly(job, "FAILED", null, failure);
+  /** The job fails by something that no attempt has reported. */
+  fail(job: ClusterJob, failure: TaskFailure): void {
+    if (job.isEnding) return;
+    if (this.#isScheduled(job)) job.planned?.run.fail(failure);
+    else this.#endEarly(job, "FAILED", failedBy(failure));
   }
 
   /** All samples are there: where partitions begin. */
-  sampled(job: ClusterJob): void {
-    const { scheduler } = this.#parts;
-    if (job.row.bounds !== null) return;
-    const outputs = [...viewOutputs(scheduler, job.id, "sample")].map(({ output }) => output as KeptOutput);
-    const bounds = job.submission.outline.collections.map(({ order }, index) => {
-      const partitions = job.plan!.partitions[index]!;
-      if (order !== "total" || partitions < 2) return null;
-      return chooseBounds(
-        outputs.flatMap(({ keys }) => keys[index] ?? []),
-        partitions,
-      );
-    });
+  sampled(id: string): void {
+    const job = this.#parts.jobs.get(id);
+    const planned = job?.planned ?? null;
+    if (job === undefined || planned === null || job.row.bounds !== null) return;
+    const samples = [...viewOutputs(this.#parts.scheduler, id, "sample")];
+    const bounds = sampledBounds(
+      job.submission.outline,
+      planned.plan.partitions,
+      samples.map(({ output }) => output as KeptOutput),
+    );
     job.update({ bounds, settingsVersion: job.row.settingsVersion + 1 });
   }
 
-  commit(job: ClusterJob): void {
+  commit(id: string): void {
+    const job = this.#parts.jobs.get(id);
+    if (job === undefined) return;
     job.update({ state: "COMMITTING" });
     this.granting.changed();
     this.committing.begin(job);
   }
 
   /** The tasks are over; what that makes of the job goes into the same transaction. */
-  noteEnd(job: ClusterJob, { status, cause, counters, failedTasks }: Ended): void {
-    const { abort } = job.row;
-    const failed = abort !== null && status !== "SUCCEEDED";
-    job.update({
-      end: { status: failed ? "FAILED" : status, cause, abort: failed ? abort : null, counters, failedTasks },
-    });
+  noteEnd({ job, status, cause, counters, failedTasks }: CommandOf<"jobEnded">): void {
+    this.#parts.jobs.get(job)?.update({ end: { status, cause, counters, failedTasks } });
+  }
+
+  ended({ job: id }: CommandOf<"jobEnded">): void {
+    const job = this.#parts.jobs.get(id);
+    if (job !== undefined) this.finish(job);
   }
 
   /** Writes up how a job ended; only then is it seen to have ended. REQUIRES: `row.end`, which is durable. */
@@ -180,7 +177,7 @@ export class JobFlow {
       .then((error) => this.#written(job, end, error))
       .catch((thrown: unknown) => {
         this.#finishing.delete(job);
-        if (!this.#parts.pump.isClosed) this.#parts.pump.bug(thrown);
+        if (!this.#parts.loop.isClosed) this.#parts.loop.bug(thrown);
       });
   }
 
@@ -201,32 +198,33 @@ export class JobFlow {
 
   /** False when the job has ended meanwhile. */
   async #keepSplits(job: ClusterJob, rows: (readonly [string, string])[]): Promise<boolean> {
-    const { pump, store } = this.#parts;
+    const { loop, store } = this.#parts;
     while (rows.length > 0) {
       // What cannot be written yet is written with what follows.
-      await pump.settled().catch(() => undefined);
-      if (job.isEnding || pump.isClosed) return false;
+      await loop.settled().catch(() => undefined);
+      if (job.isEnding || loop.isClosed) return false;
       for (const [key, text] of rows.splice(0, splitRowsAtOnce)) store.putOf("splits", job.id, key, text);
     }
-    await pump.settled().catch(() => undefined);
-    return !job.isEnding && !pump.isClosed;
+    await loop.settled().catch(() => undefined);
+    return !job.isEnding && !loop.isClosed;
   }
 
-  #begin(job: ClusterJob, plan: Plan): void {
-    const { pump, store, timings, agents } = this.#parts;
-    job.planned(plan);
+  #begin(job: ClusterJob, planned: Plan): void {
+    const { loop, store, timings, agents, tallies } = this.#parts;
+    const parts = { loop, store, agents, tallies };
+    job.planned = new PlannedJob(job, planned, parts);
     const grants = this.granting.bidAll(job);
-    job.planned({ ...plan, reduceAgents: reduceAgents(plan.reduce.length, grants) });
-    const { map: _map, sample: _sample, ...row } = job.plan!;
+    const plan = { ...planned, reduceAgents: reduceAgents(planned.reduce.length, grants) };
+    job.planned = new PlannedJob(job, plan, parts);
+    const { map: _map, sample: _sample, ...row } = plan;
     store.put("plans", job.id, JSON.stringify(row));
     job.update({ state: "RUNNING" });
-    pump.after(() => this.#tellPlan(job));
-    pump.push({ kind: "jobSubmitted", job: schedulerPlan(job, grants, timings, agents) });
-    pump.settleQuietly();
+    loop.after(() => this.#tellPlan(job, plan));
+    loop.push({ kind: "jobSubmitted", job: schedulerPlan(job, plan, grants, timings, agents) });
+    loop.settleQuietly();
   }
 
-  #tellPlan(job: ClusterJob): void {
-    const { files, bytes, map, reduce, partitions } = job.plan!;
+  #tellPlan(job: ClusterJob, { files, bytes, map, reduce, partitions }: Plan): void {
     job.phases.leave();
     job.emit({
       kind: "planned",
@@ -245,15 +243,14 @@ export class JobFlow {
 
   #planFailed(job: ClusterJob, failure: TaskFailure, host: string | null): void {
     const where = host === null ? failure : { ...failure, message: `${failure.message} (on ${host})` };
-    this.#endEarly(job, "FAILED", null, where);
+    this.#endEarly(job, "FAILED", failedBy(where));
   }
 
   /** Ends a job that the scheduler has never heard of. */
-  #endEarly(job: ClusterJob, status: RunStatus, cause: Failure | null, failure: TaskFailure | null): void {
+  #endEarly(job: ClusterJob, status: RunStatus, cause: Failure): void {
     if (job.isEnding) return;
-    const abort = failure === null ? null : { task: "", attempt: 0, failure, capsule: null };
-    job.update({ end: { status, cause, abort, counters: {}, failedTasks: [] } });
-    this.#parts.pump.after(() => this.finish(job));
+    job.update({ end: { status, cause, counters: {}, failedTasks: [] } });
+    this.#parts.loop.after(() => this.finish(job));
   }
 
   /** What it runs has ended; or has not for so long that it does not matter any more. */
@@ -261,7 +258,7 @@ export class JobFlow {
     // An agent that plans may be about to make the staging directory.
     const isQuiet = (): boolean => this.errands.of(job.id) === 0;
     return new Promise((resolve) => {
-      job.whenQuiet(this.#parts.clock.nowMs() + quietMsMax, isQuiet, () => {
+      job.dying.whenOver(this.#parts.clock.nowMs() + quietMsMax, isQuiet, () => {
         this.errands.drop(job.id);
         resolve();
       });
@@ -276,7 +273,7 @@ export class JobFlow {
   }
 
   #written(job: ClusterJob, end: JobEnd, { error, capsule }: Awaited<ReturnType<typeof errorOf>>): void {
-    const { scheduler, pump, store, clock, tallies } = this.#parts;
+    const { scheduler, loop, store, clock, tallies } = this.#parts;
     const { status } = end;
     this.#keepResults(job, status);
     const endedMs = clock.nowMs();
@@ -296,7 +293,7 @@ export class JobFlow {
     };
     const kept: EndedJob = { view, files: job.row.committed?.files ?? null };
     store.put("views", job.id, JSON.stringify(kept));
-    pump.after(() => {
+    loop.after(() => {
       this.#finishing.delete(job);
       if (status === "SUCCEEDED") tallies.jobsSucceeded++;
       else if (status === "FAILED") tallies.jobsFailed++;
@@ -306,10 +303,10 @@ export class JobFlow {
       job.directory.finish({ status, capsules: capsule === null ? [] : [capsule] });
       job.logs.end();
       this.#parts.ended(job, view);
-      pump.push({ kind: "jobForgotten", job: job.id });
+      loop.push({ kind: "jobForgotten", job: job.id });
       this.granting.changed();
     });
-    pump.settle();
+    loop.settle();
   }
 
   #keepResults(job: ClusterJob, status: RunStatus): void {
@@ -317,4 +314,10 @@ export class JobFlow {
     const kept = status === "SUCCEEDED" ? [...files.output, ...files.collected, ...files.bad] : [];
     job.results.keepOnly(new Set(kept.map(({ path }) => path.split("/")[0]!)));
   }
+}
+
+/** A failure of the job as a whole. */
+function failedBy(failure: TaskFailure): Failure {
+  const { blame, code, message } = failure;
+  return { blame, code, message, attempt: null, node: null, detail: failure };
 }

@@ -3,16 +3,15 @@ import type { Failure } from "../scheduler/failure.ts";
 import type { TaskRef } from "../scheduler/ids.ts";
 import type { Bidding, JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
-import type { CommittedPart, FailedTask, PhaseTiming, RunStatus } from "../engine/options.ts";
+import type { CommittedPart, PhaseTiming, RunStatus } from "../engine/options.ts";
 import type { PoisonRecord } from "../worker/trace.ts";
 import { rowSplits, SplitList } from "./split-list.ts";
 
 /** How the tasks of a job went: what ends it. */
 export interface JobEnd {
   readonly status: RunStatus;
+  /** null when it succeeded. */
   readonly cause: Failure | null;
-  /** A failure of the job as a whole, found outside of its tasks; it goes before `cause`. */
-  readonly abort: FailedTask | null;
   readonly counters: Readonly<Record<string, number>>;
   /** Given up within what is allowed. */
   readonly failedTasks: readonly TaskRef[];
@@ -64,7 +63,6 @@ export interface JobRow {
   readonly poison: readonly (readonly [number, readonly PoisonRecord[]])[];
   readonly commit: ErrandPlace | null;
   readonly committed: Committed | null;
-  readonly abort: FailedTask | null;
   /** Its tasks are over; `state` says so when its end is complete. */
   readonly end: JobEnd | null;
   /** A staging directory may be there and has to go. */
@@ -88,7 +86,6 @@ export function newRow(job: string, number: number, attached: boolean, submitted
     poison: [],
     commit: null,
     committed: null,
-    abort: null,
     end: null,
     staging: false,
     timings: [],

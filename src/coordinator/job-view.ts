@@ -11,9 +11,9 @@ import type { KeptOutput } from "./kept-output.ts";
 
 /** A job that has not ended, as clients see it. */
 export function summaryOf(job: ClusterJob, clock: EpochClock): JobSummary {
-  const { row, submission, plan } = job;
+  const { row, submission, planned } = job;
   const { name, submitter, host, group, project, options, code } = submission;
-  const { phases } = job.progress.snapshot();
+  const phases = planned?.run.progress.snapshot().phases ?? [];
   const tasks = phases.reduce((sum, phase) => sum + phase.tasks, 0);
   const done = phases.reduce((sum, phase) => sum + phase.fraction * phase.tasks, 0);
   return {
@@ -31,8 +31,8 @@ export function summaryOf(job: ClusterJob, clock: EpochClock): JobSummary {
     startTime: row.startedMs === null ? null : clock.text(row.startedMs),
     endTime: row.endedMs === null ? null : clock.text(row.endedMs),
     elapsedMs: (row.endedMs ?? clock.nowMs()) - row.submittedMs,
-    mapTasks: plan?.map.length ?? 0,
-    reduceTasks: plan?.reduce.length ?? 0,
+    mapTasks: planned?.plan.map.length ?? 0,
+    reduceTasks: planned?.plan.reduce.length ?? 0,
     fraction: tasks === 0 ? 0 : done / tasks,
     exception: null,
   };
@@ -44,11 +44,11 @@ export function viewOf(
   clock: EpochClock,
   waitingFor: string | null,
 ): JobView {
-  const { row, submission, plan, collections } = job;
+  const { row, submission, planned, collections } = job;
   const { inputs, output, file } = submission;
   const view = viewJob(scheduler, job.id);
   const state = scheduler.state.jobs.get(job.id);
-  const progress = job.progress.snapshot();
+  const progress = planned?.run.progress.snapshot() ?? { phases: [], badRecords: 0 };
   const doneOf = new Map(
     progress.phases.map(({ phase, recordsIn, bytesIn, fraction }) => [
       phase,
@@ -75,7 +75,7 @@ export function viewOf(
       backups,
       ...doneOf.get(phase),
     })),
-    bidding: row.bidding === null ? null : { ...row.bidding, used: job.coresUsed },
+    bidding: row.bidding === null ? null : { ...row.bidding, used: planned?.coresUsed ?? row.bidding.used },
     agents: [...job.holders].sort(),
     barred,
     counters: view?.counters ?? {},
@@ -84,12 +84,15 @@ export function viewOf(
     ...sampledBy(job.submission.options.sample),
     parts: [...(row.committed?.parts ?? [])],
     collected: [...(row.committed?.collected ?? [])],
-    partitions: [...(plan?.partitions ?? [])],
+    partitions: [...(planned?.plan.partitions ?? [])],
     collections: [...collections],
-    hotKeys: job.shuffled
-      .hotKeys(collections)
-      .map(({ name, key, values, share }) => ({ collection: name, key, values, share })),
-    skew: job.shuffled.skew(collections),
+    hotKeys: (planned?.run.shuffled.hotKeys(collections) ?? []).map(({ name, key, values, share }) => ({
+      collection: name,
+      key,
+      values,
+      share,
+    })),
+    skew: planned?.run.shuffled.skew(collections) ?? [],
     timings: [...row.timings],
     failedTasks: [],
     error: null,

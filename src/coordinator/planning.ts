@@ -55,7 +55,7 @@ export class Planning {
     // Generated input has no paths: any agent can say how many tasks there are.
     const asksOne = shared.length > 0 || own.length === 0 || output.kind === "shared";
     const fit = agents.filter((agent) => paths.every((path) => mayUse(agent, path)));
-    const one = unlessStalled(job, fit).reduce<Agent | null>(
+    const one = unlessStalled(job.stalls, fit).reduce<Agent | null>(
       (best, agent) => (best === null || isFreer(agent, best) ? agent : best),
       null,
     );
@@ -140,8 +140,8 @@ class Round {
 
   #stalled(agent: Agent, stillMs: number): void {
     const job = this.#job;
-    job.stalled.add(agent.name);
-    if (++job.stalls >= stallsMax) return this.#failed(stalledFailure(job, agent, stillMs), null);
+    job.stalls.add(agent.name);
+    if (job.stalls.count >= stallsMax) return this.#failed(stalledFailure(job, agent, stillMs), null);
     const message = `planning made no progress for ${stillMs} ms on agent ${agent.name}; another one is asked`;
     job.emit({ kind: "warning", message });
     this.#again();
@@ -173,7 +173,7 @@ const stallsMax = 4;
 
 function stalledFailure(job: ClusterJob, agent: Agent, stillMs: number): TaskFailure {
   const message =
-    `planning made no progress for ${stillMs} ms, ${job.stalls} times; last on agent ${agent.name} ` +
+    `planning made no progress for ${stillMs} ms, ${job.stalls.count} times; last on agent ${agent.name} ` +
     `(${agent.register.host})`;
   const hint = "Does the file system that holds the input answer there? `ls` the input on that machine.";
   return taskFailure("NO_PROGRESS", message, { phase: "plan", blame: "system", hint });

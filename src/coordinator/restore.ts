@@ -11,11 +11,13 @@ import type { JobSurroundings } from "./cluster-job.ts";
 import { corrupt } from "./database.ts";
 import { finishedEvent, recordOf } from "./ending.ts";
 import { JobEvents } from "./job-events.ts";
-import { newRecord } from "./job-record.ts";
+import { recordOfNew } from "./job-record.ts";
 import { planOf } from "./job-row.ts";
 import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { briefly } from "./jobs.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
+import { PlannedJob } from "./planned-job.ts";
+import type { PlannedJobParts } from "./planned-job.ts";
 import type { KeptSums } from "../engine/shuffle-tally.ts";
 import type { Store } from "./store.ts";
 
@@ -38,7 +40,8 @@ function* factsOf(store: Store): Generator<Fact> {
 }
 
 /** Reads back every job; those that live are what they were. @throws SheafError STATE_CORRUPT */
-export function restoreJobs(store: Store, jobs: Jobs, around: JobSurroundings): number {
+export function restoreJobs(jobs: Jobs, around: JobSurroundings, parts: PlannedJobParts): number {
+  const { store } = around;
   let next = 0;
   const rows = [...store.all("jobs")].map(({ text }) => JSON.parse(text) as JobRow);
   rows.sort((a, b) => a.number - b.number);
@@ -61,7 +64,8 @@ export function restoreJobs(store: Store, jobs: Jobs, around: JobSurroundings): 
         return text;
       });
       const sums = parsed<KeptSums>(store.get("sums", row.job));
-      job.planned(splits, sums, [...store.of("added", row.job)]);
+      const added = [...store.of("added", row.job)];
+      job.planned = new PlannedJob(job, splits, parts, { sums, added });
     }
     jobs.add(job);
   }
@@ -77,7 +81,7 @@ function mendDirectory(
 ): void {
   const result = join(around.stateDirectory, "jobs", view.job, "result");
   if (readText(result) !== "INCOMPLETE\n") return;
-  const record = newRecord(view.job, submission, view.submitTime);
+  const record = recordOfNew(view.job, submission, view.submitTime);
   const directory = new JobDirectory(around.stateDirectory, record, around.warn);
   const { mapTasks, reduceTasks } = view;
   directory.update({ ...recordOf(view), mapTasks, reduceTasks });

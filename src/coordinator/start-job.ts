@@ -1,30 +1,28 @@
 import type { Grants, JobPlan, TaskPlan } from "../scheduler/events.ts";
 import type { JobPolicy } from "../scheduler/policy.ts";
+import { jobPolicy } from "../engine/policy.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
 import type { JobSettings } from "../task/task-spec.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
+import type { Plan } from "./job-row.ts";
+import type { PlannedJob } from "./planned-job.ts";
 import type { CoordinatorTimings } from "./settings.ts";
-
-/** Losses are agents that went away and workers that were killed: nothing to blame a job for. */
-const lossesMax = 20;
-/** Records that end their workers are set aside: so many of one task may. */
-const lossesMaxKeepingBad = 100;
 
 const anywhere: TaskPlan = {};
 
 /**
- * The job as the scheduler sees it. REQUIRES: it is planned.
+ * The job as the scheduler sees it.
  * @param agents those that there are, to find the ones near a split
  */
 export function schedulerPlan(
   job: ClusterJob,
+  plan: Plan,
   grants: Grants,
   timings: CoordinatorTimings,
   agents: Agents,
 ): JobPlan {
-  const plan = job.plan!;
   const placed = (
     pinned: readonly (string | null)[],
     hosts: readonly string[] | undefined,
@@ -55,20 +53,15 @@ export function schedulerPlan(
 function policyOf({ submission }: ClusterJob, { leaseMs }: CoordinatorTimings): Partial<JobPolicy> {
   const { options } = submission;
   return {
-    attemptsMax: options.attempts,
-    lossesMax: options.badBudget === null ? lossesMax : lossesMaxKeepingBad,
-    // Agents end what stands still, and know where it stood: this is for when they do not.
-    noProgressMs: 2 * options.noProgressMs + 2 * leaseMs,
-    failedTasksShare: options.failedTasksShare,
+    ...jobPolicy({ ...options, keepBad: options.badBudget !== null }, leaseMs),
     speculation: options.speculation,
     ...(options.queueTimeoutMs === null ? {} : { queueTimeoutMs: options.queueTimeoutMs }),
   };
 }
 
-/** What every task of the job shares, as agents get it. REQUIRES: it is planned. */
-export function wireSettings(job: ClusterJob): Preparation["settings"] {
+/** What every task of the job shares, as agents get it. */
+function wireSettings(job: ClusterJob, { partitions }: Plan): Preparation["settings"] {
   const { options, output, outline } = job.submission;
-  const { partitions } = job.plan!;
   const collects = output.kind === "collect";
   const settings: Omit<JobSettings, "jobId" | "name"> = {
     memoryBytes: options.memoryBytes,
@@ -96,14 +89,13 @@ export function reduceAgents(count: number, grants: Grants): string[] {
 }
 
 /** The same as tasks get it. */
-export function jobSettings(job: ClusterJob): JobSettings {
-  const settings = wireSettings(job) as unknown as Omit<JobSettings, "jobId" | "name">;
+export function jobSettings(job: ClusterJob, plan: Plan): JobSettings {
+  const settings = wireSettings(job, plan) as unknown as Omit<JobSettings, "jobId" | "name">;
   const params = fromWireValue(settings.params) as Record<string, unknown>;
   return { ...settings, params, jobId: job.id, name: job.submission.name };
 }
 
-export function preparationOf(job: ClusterJob, agent: string): Preparation {
-  const plan = job.plan!;
+export function preparationOf(job: ClusterJob, { plan }: PlannedJob, agent: string): Preparation {
   const { submission, row } = job;
   const { options } = submission;
   const expected = plan.reduce.flatMap(({ collection, partition }, task) =>
@@ -113,7 +105,7 @@ export function preparationOf(job: ClusterJob, agent: string): Preparation {
     job: job.id,
     name: submission.name,
     version: row.settingsVersion,
-    settings: wireSettings(job),
+    settings: wireSettings(job, plan),
     bundle: submission.bundle,
     sourceMap: submission.sourceMap,
     aux: submission.aux,

@@ -1,6 +1,9 @@
 import { crc32c } from "@node-rs/crc32";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import type { Journal } from "../engine/loop.ts";
+import { factKey } from "../scheduler/facts.ts";
+import type { Fact } from "../scheduler/facts.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import { corrupt, openDatabase } from "./database.ts";
 import type { Sql, Value } from "./database.ts";
@@ -43,14 +46,14 @@ export interface Row {
 }
 
 /** Of the tables and of what stands in their rows; a coordinator refuses another one. */
-export const formatVersion = "2";
+export const formatVersion = "3";
 
 /**
  * What has to outlive the coordinator. Changes are gathered by `put` and written by `flush`, all of them in
  * one transaction: when it throws, none of them is written, all of them are still there, and the next
  * `flush` tries again.
  */
-export class Store {
+export class Store implements Journal {
   readonly #sql: Sql;
   readonly #path: string;
   /** By table and key: of several changes of one row the last is written. */
@@ -117,6 +120,15 @@ export class Store {
 
   putOf(table: ManyTable, job: string, key: string, text: string | null): void {
     this.#add(`${table}\0${key}`, { table, job, key, text });
+  }
+
+  /** As a Journal: what the scheduler has to remember. A job's history is the coordinator's to forget. */
+  keep(fact: Fact): void {
+    if (fact.kind === "jobForgotten") return;
+    const isGone =
+      (fact.kind === "bar" && fact.bar === null) || (fact.kind === "handBar" && fact.reason === null);
+    const job = "job" in fact ? fact.job : "";
+    this.putOf("facts", job, factKey(fact), isGone ? null : JSON.stringify(fact));
   }
 
   /** All rows of the job go. */

@@ -1,5 +1,4 @@
 import { taskFailure } from "../worker/failure.ts";
-import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import type { JobFlow } from "./job-flow.ts";
@@ -20,7 +19,6 @@ const keepSumsMs = 5_000;
 /** What happens to jobs because time has passed, apart from what the scheduler watches. */
 export class Watch {
   readonly #jobs: Jobs;
-  readonly #agents: Agents;
   readonly #flow: JobFlow;
   readonly #clock: EpochClock;
   readonly #timings: CoordinatorTimings;
@@ -28,9 +26,8 @@ export class Watch {
   #keptMs = 0;
   #tickedMs: number | null = null;
 
-  constructor(jobs: Jobs, agents: Agents, flow: JobFlow, clock: EpochClock, timings: CoordinatorTimings) {
+  constructor(jobs: Jobs, flow: JobFlow, clock: EpochClock, timings: CoordinatorTimings) {
     this.#jobs = jobs;
-    this.#agents = agents;
     this.#flow = flow;
     this.#clock = clock;
     this.#timings = timings;
@@ -54,13 +51,13 @@ export class Watch {
     this.#flow.discards.tick();
     this.#flow.errands.tick(this.#timings.errandStillMs, absentMs);
     for (const job of this.#jobs.live()) {
-      job.lookQuiet();
+      job.dying.look();
       if (absentMs > 0) job.clientMs = Math.min(job.clientMs + absentMs, nowMs);
       if (job.isEnding) continue;
-      if (keepSums) job.keepSums();
+      if (keepSums) job.planned?.keepSums();
       this.#watchClient(job, nowMs);
       this.#watchQueue(job, nowMs);
-      this.#tellOutputs(job);
+      job.planned?.tellOutputs();
       this.#tellProgress(job, nowMs);
     }
   }
@@ -76,15 +73,7 @@ export class Watch {
       return;
     const message = `the job has waited ${queueTimeoutMs} ms for ${job.waitingFor ?? "an agent"}`;
     const hint = "Start an agent (sheaf agent --join URL), or wait longer.";
-    this.#flow.abort(job, taskFailure("NO_AGENTS", message, { phase: "queue", blame: "system", hint }));
-  }
-
-  #tellOutputs(job: ClusterJob): void {
-    if (!job.outputsNews) return;
-    job.outputsNews = false;
-    const version = job.outputs.version;
-    for (const name of job.holders)
-      this.#agents.get(name)?.mailbox.post({ kind: "outputs", job: job.id, version });
+    this.#flow.fail(job, taskFailure("NO_AGENTS", message, { phase: "queue", blame: "system", hint }));
   }
 
   #tellProgress(job: ClusterJob, nowMs: number): void {
@@ -92,7 +81,6 @@ export class Watch {
     const everyMs = job.events.listeners > 0 ? this.#timings.progressMs : quietProgressMs;
     if (nowMs - job.progressMs < everyMs) return;
     job.progressMs = nowMs;
-    const { phases, badRecords } = job.progress.snapshot();
-    job.emit({ kind: "progress", phases, workers: job.running.size, badRecords });
+    job.planned?.run.tellProgress(job.planned.run.running.size);
   }
 }

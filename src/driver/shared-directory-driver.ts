@@ -6,8 +6,9 @@ import type { Asker, TaskService, TaskType } from "../coordinator/service.ts";
 import type { CommittedPart } from "../engine/options.ts";
 import type { TaskAnswer, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { JOB_STATUS, TASK_STATUS } from "../protocol/version.ts";
-import type { Command } from "../scheduler/commands.ts";
-import type { SchedulerEvent } from "../scheduler/events.ts";
+import { carryOut } from "../engine/executor.ts";
+import type { CommandOf, Executor, JobSteps } from "../engine/executor.ts";
+import { EventLoop, memoryJournal } from "../engine/loop.ts";
 import { formatAttempt } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
@@ -63,17 +64,17 @@ interface Waiting {
  * Drives one job whose workers are programs of any language: they ask for tasks over HTTP, read and write
  * plain files on a directory they all see, and report. All decisions are the scheduler's.
  */
-export class SharedDirectoryDriver implements TaskService {
+export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
   readonly #options: SharedDirectoryOptions;
   readonly #scheduler: Scheduler;
+  readonly #loop: EventLoop;
   readonly #roster = new Roster();
   readonly #waiting = new Map<string, Waiting>();
   /** By node: what it runs. */
   readonly #running = new Map<string, { readonly ref: AttemptRef; answer: Promise<TaskAnswer> }>();
   readonly #beats = new Map<string, number>();
-  readonly #events: SchedulerEvent[] = [];
   #parts: CommittedPart[] = [];
-  #end: Extract<Command, { kind: "jobEnded" }> | null = null;
+  #end: CommandOf<"jobEnded"> | null = null;
   #ended!: () => void;
   readonly #isEnded = new Promise<void>((resolve) => (this.#ended = resolve));
   #allTold: () => void = () => undefined;
@@ -81,17 +82,27 @@ export class SharedDirectoryDriver implements TaskService {
   constructor(options: SharedDirectoryOptions) {
     this.#options = options;
     this.#scheduler = new Scheduler({ leaseMs: options.leaseMs });
+    this.#loop = new EventLoop({
+      scheduler: this.#scheduler,
+      journal: memoryJournal,
+      handlers: {
+        follow: () => undefined,
+        perform: (command) => carryOut(command, this, this),
+        bug: (error) => this.#fail(error),
+      },
+      nowMs: () => this.#nowMs(),
+    });
   }
 
   /** Resolves when the job has ended and its workers have been told, or have gone. */
   async run(signal: AbortSignal | undefined): Promise<SharedDirectoryResult> {
     const { job, maps, partitions, attempts, leaseMs } = this.#options;
     const cancel = (): void =>
-      this.#dispatch({ kind: "jobCancelled", job, reason: "cancelled by its caller" });
+      this.#loop.dispatch({ kind: "jobCancelled", job, reason: "cancelled by its caller" });
     signal?.addEventListener("abort", cancel);
-    const timer = setInterval(() => this.#dispatch({ kind: "tick" }), tickMs);
+    const timer = setInterval(() => this.#loop.dispatch({ kind: "tick" }), tickMs);
     try {
-      this.#dispatch({
+      this.#loop.dispatch({
         kind: "jobSubmitted",
         job: {
           id: job,
@@ -122,7 +133,7 @@ export class SharedDirectoryDriver implements TaskService {
     if (isNew) {
       this.#options.tell(`${worker.node} has joined`);
       const { node, incarnation } = worker;
-      this.#dispatch({ kind: "nodeJoined", node, incarnation, slots: 1 });
+      this.#loop.dispatch({ kind: "nodeJoined", node, incarnation, slots: 1 });
     }
     if (this.#end !== null) return Promise.resolve(this.#exit(worker));
     // The question before was lost on its way: this one stands for both.
@@ -166,13 +177,13 @@ export class SharedDirectoryDriver implements TaskService {
       case TASK_STATUS.RUNNING: {
         const beat = (this.#beats.get(node) ?? 0) + 1;
         this.#beats.set(node, beat);
-        this.#dispatch({ kind: "attemptProgress", attempt, beat, node, incarnation });
+        this.#loop.dispatch({ kind: "attemptProgress", attempt, beat, node, incarnation });
         return;
       }
       case TASK_STATUS.FINISHED:
         await this.#checkWritten(attempt);
         this.#running.delete(node);
-        this.#dispatch({
+        this.#loop.dispatch({
           kind: "attemptFinished",
           attempt,
           output: this.#directoryOf(attempt),
@@ -185,7 +196,7 @@ export class SharedDirectoryDriver implements TaskService {
         const message = report.message ?? "the worker reported a failure without a message";
         this.#options.tell(`${formatAttempt(attempt)} failed on ${node}: ${message}`);
         this.#running.delete(node);
-        this.#dispatch({
+        this.#loop.dispatch({
           kind: "attemptFailed",
           attempt,
           blame: "user",
@@ -238,48 +249,10 @@ export class SharedDirectoryDriver implements TaskService {
     worker.ask++;
     const { node, incarnation, ask } = worker;
     this.#running.delete(node);
-    this.#dispatch({ kind: "workerReady", slot: 0, ask, node, incarnation });
+    this.#loop.dispatch({ kind: "workerReady", slot: 0, ask, node, incarnation });
   }
 
-  /** Events raised while commands are carried out wait their turn. */
-  #dispatch(event: SchedulerEvent): void {
-    this.#events.push(event);
-    if (this.#events.length > 1) return;
-    for (let next = this.#events[0]; next !== undefined; next = this.#events[0]) {
-      for (const command of this.#scheduler.step(next, this.#nowMs())) this.#perform(command);
-      this.#events.shift();
-    }
-  }
-
-  #perform(command: Command): void {
-    switch (command.kind) {
-      case "startAttempt":
-        this.#start(command.attempt, command.node);
-        return;
-      case "fenceNode":
-      case "inviteNode":
-        this.#later(command.node);
-        this.#roster.forget(command.node);
-        return;
-      case "discardOutput":
-        void rm(this.#directoryOf(command.attempt), { recursive: true, force: true }).catch(() => undefined);
-        return;
-      case "commitJob":
-        void this.#commit();
-        return;
-      case "jobEnded":
-        this.#end = command;
-        for (const node of this.#waiting.keys()) {
-          const worker = this.#roster.byNode(node);
-          if (worker !== undefined) this.#answer(node, this.#exit(worker));
-        }
-        this.#ended();
-        return;
-      default:
-    }
-  }
-
-  #start(ref: AttemptRef, node: string): void {
+  start({ attempt: ref, node }: CommandOf<"startAttempt">): void {
     const answer = this.#describe(ref);
     this.#running.set(node, { ref, answer });
     this.#options.tell(`${formatAttempt(ref)} on ${node}`);
@@ -287,6 +260,41 @@ export class SharedDirectoryDriver implements TaskService {
       (task) => this.#answer(node, task),
       (error: unknown) => this.#cannotStart(ref, node, error),
     );
+  }
+
+  /** The worker learns it when it reports. */
+  kill(): void {}
+
+  discard(attempt: AttemptRef): void {
+    void rm(this.#directoryOf(attempt), { recursive: true, force: true }).catch(() => undefined);
+  }
+
+  fence({ node }: CommandOf<"fenceNode"> | CommandOf<"inviteNode">): void {
+    this.#later(node);
+    this.#roster.forget(node);
+  }
+
+  /** Jobs of programs in other languages have no total order. */
+  sampled(): void {}
+
+  commit(): void {
+    void this.#commit();
+  }
+
+  ended(end: CommandOf<"jobEnded">): void {
+    this.#end = end;
+    for (const node of this.#waiting.keys()) {
+      const worker = this.#roster.byNode(node);
+      if (worker !== undefined) this.#answer(node, this.#exit(worker));
+    }
+    this.#ended();
+  }
+
+  /** Something was thrown where nothing should be: the job ends by it, and its workers are told. */
+  #fail(error: unknown): void {
+    const { job } = this.#options;
+    const message = `sheaf failed: ${describeThrown(error)}`;
+    this.#loop.dispatch({ kind: "jobFailed", job, blame: "system", code: "INTERNAL", message });
   }
 
   async #describe(ref: AttemptRef): Promise<TaskAnswer> {
@@ -306,7 +314,7 @@ export class SharedDirectoryDriver implements TaskService {
   #cannotStart(ref: AttemptRef, node: string, error: unknown): void {
     const incarnation = this.#roster.byNode(node)?.incarnation ?? 1;
     this.#running.delete(node);
-    this.#dispatch({
+    this.#loop.dispatch({
       kind: "attemptFailed",
       attempt: ref,
       blame: "system",
@@ -335,7 +343,14 @@ export class SharedDirectoryDriver implements TaskService {
     clearTimeout(waiting.timer);
     if (worker !== undefined) {
       const { incarnation, ask } = worker;
-      this.#dispatch({ kind: "workerGone", slot: 0, ask, message: "it does not wait", node, incarnation });
+      this.#loop.dispatch({
+        kind: "workerGone",
+        slot: 0,
+        ask,
+        message: "it does not wait",
+        node,
+        incarnation,
+      });
     }
     waiting.answer(laterAnswer(this.#options.job, retryAfterMs));
   }
@@ -361,11 +376,11 @@ export class SharedDirectoryDriver implements TaskService {
       const parts = await gatherParts(name, reduces, out, counters);
       await commitDirectory(out, output, { overwrite });
       this.#parts = parts;
-      this.#dispatch({ kind: "jobCommitted", job });
+      this.#loop.dispatch({ kind: "jobCommitted", job });
     } catch (error) {
       const known = asSheafError(error, { path: output, doing: "write" });
       const { code, message } = known;
-      this.#dispatch({ kind: "jobCommitFailed", job, blame: "system", code, message });
+      this.#loop.dispatch({ kind: "jobCommitFailed", job, blame: "system", code, message });
     }
   }
 

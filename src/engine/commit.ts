@@ -6,7 +6,7 @@ import type { Key } from "../job/key.ts";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
+import type { OutputPart, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import type { CommittedPart } from "./options.ts";
 
 /** Results of the successful attempts, one per task, in task order. */
@@ -247,4 +247,15 @@ export async function* readRecords(
   }
   const { readCollected } = await import("../task/collected.ts");
   for (const one of collected) if (one.collection === name) yield* readCollected(one.path);
+}
+
+/** What the gate said: why not, or how it failed itself. @returns what is thrown then */
+export function expectRefused(refusal: string | TaskFailure, more = ""): SheafError {
+  const told =
+    typeof refusal === "string"
+      ? { message: `the job's expect gate refused the result: ${refusal}`, hint: null }
+      : refusal;
+  return new SheafError("EXPECT_FAILED", told.message, {
+    hint: told.hint ?? `Nothing was written; earlier output is as it was.${more}`,
+  });
 }

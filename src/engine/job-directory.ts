@@ -79,6 +79,43 @@ export interface JobRecord {
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
+/** What is known of a job when its directory is made. */
+export type NewRecord = Pick<
+  JobRecord,
+  | "jobId"
+  | "name"
+  | "submitter"
+  | "host"
+  | "file"
+  | "code"
+  | "inputs"
+  | "output"
+  | "startTime"
+  | "currentPhase"
+  | "settings"
+>;
+
+/** job.json as it begins, written by this process. */
+export function newRecord(known: NewRecord): JobRecord {
+  return {
+    ...known,
+    status: "RUNNING",
+    pid: process.pid,
+    endTime: null,
+    elapsedMs: null,
+    counters: {},
+    mapTasks: 0,
+    reduceTasks: 0,
+    recordsIn: 0,
+    recordsOut: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    badRecords: 0,
+    exception: null,
+    capsules: [],
+  };
+}
+
 /**
  * Makes the state directory, and closes it to other users: jobs of theirs must not run as this user, nor
  * records be read. One that cannot be trusted is not used: null, and the reason is told.

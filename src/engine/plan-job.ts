@@ -148,3 +148,24 @@ export function chooseBounds(keys: readonly string[], partitions: number): strin
   }
   return bounds.map((bound) => bound.toString("base64"));
 }
+
+/**
+ * Where the partitions of each collection begin, of what was sampled; null where that does not depend on
+ * keys.
+ */
+export function sampledBounds(
+  {
+    collections,
+  }: { readonly collections: readonly { readonly order: JobOutline["collections"][number]["order"] }[] },
+  partitions: readonly number[],
+  samples: readonly { readonly keys: readonly (readonly string[])[] }[],
+): (readonly string[] | null)[] {
+  return collections.map(({ order }, index) => {
+    const count = partitions[index]!;
+    if (order !== "total" || count < 2) return null;
+    return chooseBounds(
+      samples.flatMap(({ keys }) => keys[index] ?? []),
+      count,
+    );
+  });
+}

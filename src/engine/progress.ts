@@ -152,3 +152,8 @@ export function sumStats(
 export function sampledBy(share: number): { readonly sample?: number } {
   return share < 1 ? { sample: share } : {};
 }
+
+/** What the record of a job says of its sums. */
+export function recordedStats({ recordsIn, recordsOut, bytesIn, bytesOut, badRecords }: TaskStats) {
+  return { recordsIn, recordsOut, bytesIn, bytesOut, badRecords };
+}

@@ -1,4 +1,4 @@
-import type { CoordinatorService } from "../coordinator/service.ts";
+import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { App } from "./app.ts";
 import { createMetrics } from "./metrics.ts";
 import { agentRoutes } from "./route/agent-routes.ts";
@@ -9,12 +9,12 @@ import { streamRoutes } from "./route/stream-routes.ts";
 import { jobSupplyRoutes, taskRoutes } from "./route/task-routes.ts";
 
 /** Everything a coordinator serves. */
-export function coordinatorRoutes(app: App, service: CoordinatorService): void {
-  clusterRoutes(app, service, createMetrics(service));
-  jobRoutes(app, service);
-  streamRoutes(app, service);
-  fileRoutes(app, service);
-  agentRoutes(app, service);
-  taskRoutes(app, service);
-  jobSupplyRoutes(app, service);
+export function coordinatorRoutes(app: App, coordinator: Coordinator): void {
+  clusterRoutes(app, coordinator, createMetrics(coordinator));
+  jobRoutes(app, coordinator);
+  streamRoutes(app, coordinator);
+  fileRoutes(app, coordinator);
+  agentRoutes(app, coordinator);
+  taskRoutes(app, coordinator.tasks);
+  jobSupplyRoutes(app, coordinator);
 }

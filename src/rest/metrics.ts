@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
-import type { CoordinatorService, Gauges, Totals } from "../coordinator/service.ts";
+import type { Coordinator } from "../coordinator/coordinator.ts";
+import type { Gauges, Totals } from "../coordinator/service.ts";
 
 /** What GET /metrics answers. */
 export interface Metrics {
@@ -32,7 +33,7 @@ const totals: readonly (readonly [keyof Totals, string, string])[] = [
 ];
 
 /** Each coordinator has a registry of its own; its values are read when somebody asks. */
-export function createMetrics(service: CoordinatorService): Metrics {
+export function createMetrics(coordinator: Coordinator): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const [key, name, help] of gauges) {
@@ -42,7 +43,7 @@ export function createMetrics(service: CoordinatorService): Metrics {
         help,
         registers: [],
         collect() {
-          this.set(service.gauges()[key]);
+          this.set(coordinator.operations.gauges()[key]);
         },
       }),
     );
@@ -55,7 +56,7 @@ export function createMetrics(service: CoordinatorService): Metrics {
         registers: [],
         collect() {
           this.reset();
-          this.inc(service.totals()[key]);
+          this.inc(coordinator.operations.totals()[key]);
         },
       }),
     );

@@ -51,8 +51,8 @@ export interface StartedCoordinator {
   readonly agentTokenFile: string | null;
   /** To be told to the operator at every start. */
   readonly warnings: readonly string[];
-  /** Its service, for a driver in the same process. */
-  readonly service: Coordinator;
+  /** Its coordinator, for a driver in the same process. */
+  readonly coordinator: Coordinator;
   /** Stops answering and lets the state directory go. Jobs go on at the next start. */
   stop(): Promise<void>;
 }
@@ -76,7 +76,7 @@ export async function startCoordinator(options: StartCoordinatorOptions): Promis
   const { host, warnings } = checkListen({ host: options.host, hasToken, insecure, tls: tls !== null });
   const tokens = insecure ? [] : tokensOf(options, { clientTokenFile, agentTokenFile });
   const log = logOf(options);
-  const service = new Coordinator({
+  const coordinator = new Coordinator({
     stateDirectory,
     roots: options.roots ?? (isLoopback(host) ? ["/"] : []),
     version,
@@ -86,16 +86,17 @@ export async function startCoordinator(options: StartCoordinatorOptions): Promis
     ...(timings === undefined ? {} : { timings }),
     ...(limits === undefined ? {} : { limits }),
   });
-  const timer = setInterval(() => service.tick(), tickMs);
+  const timer = setInterval(() => coordinator.tick(), tickMs);
   try {
     const policy: GatePolicy = {
       tokens,
       open: insecure,
       hosts: hostList({ bound: host, told: options.publicNames ?? [], own: ownNames() }),
-      jobKey: (job) => service.jobKey(job),
+      jobKey: (job) => coordinator.agents.jobKey(job),
       clock: systemClock,
     };
-    const routes = (app: Parameters<typeof coordinatorRoutes>[0]): void => coordinatorRoutes(app, service);
+    const routes = (app: Parameters<typeof coordinatorRoutes>[0]): void =>
+      coordinatorRoutes(app, coordinator);
     const server = await startServer({ routes, policy, host, port: options.port, tls, version, log });
     return {
       url: server.url,
@@ -103,16 +104,16 @@ export async function startCoordinator(options: StartCoordinatorOptions): Promis
       clientTokenFile: insecure ? null : clientTokenFile,
       agentTokenFile: insecure ? null : agentTokenFile,
       warnings: [...warnings, ...(tls?.warnings ?? [])],
-      service,
+      coordinator,
       stop: async () => {
         clearInterval(timer);
         await server.close();
-        service.close();
+        coordinator.close();
       },
     };
   } catch (error) {
     clearInterval(timer);
-    service.close();
+    coordinator.close();
     throw error;
   }
 }

@@ -1,4 +1,3 @@
-import { limits } from "../base/limits.ts";
 import { rmSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { basename, join } from "node:path";
@@ -6,79 +5,87 @@ import { pathToFileURL } from "node:url";
 import { systemClock } from "../base/clock.ts";
 import type { Clock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import { bundleJob } from "../bundle/bundle-job.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
+import { EventLog, PhaseClock } from "../engine/events.ts";
+import { auxPaths, pathsByInput, possiblePaths } from "../engine/inputs.ts";
+import { JobDirectory, makeJobId, newRecord, openState, pruneJobs } from "../engine/job-directory.ts";
+import type { JobRecord } from "../engine/job-directory.ts";
+import type { FailedTask, LocalRunOptions } from "../engine/options.ts";
+import { planJob } from "../engine/plan-job.ts";
+import type { JobPlan } from "../engine/plan-job.ts";
+import { paramsOf, partitionsOf } from "../engine/resolve-options.ts";
+import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/define.ts";
+import { formatTask } from "../scheduler/ids.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import { asSheafError, asShortage, errnoOf } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
-import type { JobSettings, Split, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
-import { BadRecordBudget, FileAgreement } from "../engine/job-checks.ts";
-import { auxPaths, pathsByInput, possiblePaths } from "../engine/inputs.ts";
-import { chooseBounds, planJob } from "../engine/plan-job.ts";
-import { commitOutput, keepCollected } from "../engine/commit.ts";
-import { EventLog } from "../engine/events.ts";
-import { taskFailure } from "../worker/failure.ts";
-import { JobDirectory, makeJobId, openState, pruneJobs } from "../engine/job-directory.ts";
-import type { JobRecord } from "../engine/job-directory.ts";
+import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import type { JobOutline } from "../worker/messages.ts";
-import type { CommittedPart, FailedTask, LocalRunOptions } from "../engine/options.ts";
-import type { JobPlan } from "../engine/plan-job.ts";
 import { WorkerPool } from "../worker/pool.ts";
-import { paramsOf, partitionsOf } from "../engine/resolve-options.ts";
-import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import type { StartWorker } from "../worker/worker.ts";
+import { LocalTasks, workersOf } from "./local-tasks.ts";
+import type { DrivenJob } from "./local-tasks.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";
-import { TaskDriver } from "./task-driver.ts";
-import type { Outputs } from "../engine/commit.ts";
-import { ShuffleTally } from "../engine/shuffle-tally.ts";
-import type { DriverResult } from "./driver-options.ts";
-import { workersWorth } from "./workers-worth.ts";
 import { makeTempDirectory, makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
-import type { StartWorker } from "../worker/worker.ts";
+import { workersWorth } from "./workers-worth.ts";
 
 /** What is to run: a job file, or a Job object on this thread. */
 export type JobSource =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "object"; readonly job: Job };
 
-/** How a run went, before it is made a RunResult. */
-export interface RunOutcome {
-  readonly status: "SUCCEEDED" | "FAILED" | "CANCELLED";
-  readonly cause: FailedTask | null;
-  /** Set when it failed outside of tasks. */
-  readonly error: SheafError | null;
-  readonly driven: DriverResult | null;
+/** What is known of the job once a worker has loaded it. */
+export interface LoadedJob {
+  readonly jobId: string;
+  readonly name: string;
+  readonly bundle: BundledJob | null;
+  readonly outline: JobOutline;
+  readonly collections: readonly string[];
+  /** null: no history is kept. */
+  readonly directory: JobDirectory | null;
 }
 
+/** What its tasks share. */
+export interface PlannedJob {
+  readonly plan: JobPlan;
+  readonly settings: JobSettings;
+  readonly work: WorkDirectory;
+}
+
+/** What a run has come to, before it is made a RunResult. */
+export type RunEnd =
+  | { readonly status: "SUCCEEDED" }
+  | { readonly status: "CANCELLED" }
+  /** By a task, or by the job as a whole. */
+  | { readonly status: "FAILED"; readonly cause: FailedTask }
+  /** Outside of tasks. */
+  | { readonly status: "FAILED"; readonly error: SheafError };
+
 /**
- * One run on this machine, from the job file to the committed output. Each step leaves in the object what
- * later steps and
- * the result need; `finish` cleans up whatever steps were reached.
+ * One run on this machine, from the job file to the committed output. Each step leaves in the object what the
+ * result needs; `cleanUp` cleans up whatever steps were reached.
  */
 export class LocalRun {
   readonly clock: Clock = systemClock;
   readonly events: EventLog;
   readonly resolved: ResolvedOptions;
-  jobId = "";
-  name: string;
-  bundle: BundledJob | null = null;
-  directory: JobDirectory | null = null;
-  plan: JobPlan | null = null;
-  settings: JobSettings | null = null;
-  parts: CommittedPart[] = [];
-  collected: { collection: string; path: string }[] | null = null;
-  work: WorkDirectory | null = null;
-  collections: readonly string[] = [];
   readonly pool: WorkerPool;
+  loaded: LoadedJob | null = null;
+  planned: PlannedJob | null = null;
+  driven: DrivenJob | null = null;
+  /** Where the bundle lies; null before there is one, and for a Job object. */
+  bundlePath: string | null = null;
   readonly #source: JobSource;
   readonly #options: LocalRunOptions;
   readonly #startWall: number;
-  #driver: TaskDriver | null = null;
-  #outline: JobOutline | null = null;
+  readonly #phases: PhaseClock;
+  #tasks: LocalTasks | null = null;
+  #work: WorkDirectory | null = null;
   #bundleTemp: string | null = null;
-  #shuffled: ShuffleTally | null = null;
-  #toldHotKeys = false;
   /** Where the history is kept; null when it is not. */
   #state: string | null = null;
 
@@ -92,47 +99,71 @@ export class LocalRun {
     this.#options = options;
     this.resolved = resolved;
     this.events = new EventLog(this.clock, options.onEvent);
+    this.#phases = new PhaseClock(this.clock, (event) => this.events.emit(event));
     this.#startWall = this.clock.wallMs();
-    this.name =
-      options.name ?? (source.kind === "file" ? basename(source.path).replace(/\.\w+$/, "") : "job");
+    const { isolation, heapBytes, noProgressMs } = resolved;
+    const { clock } = this;
     this.pool = new WorkerPool({
       startWorker,
-      isolation: resolved.isolation,
-      heapBytes: this.resolved.heapBytes,
-      noProgressMs: this.resolved.noProgressMs,
-      clock: this.clock,
+      isolation,
+      heapBytes,
+      noProgressMs,
+      clock,
       listener: {
-        attemptEnded: (slot, id, result) => this.#driver?.attemptEnded(slot, id, result),
+        attemptEnded: (slot, id, result) => this.#tasks?.ended(slot, id, result),
         log: (id, stream, text) => this.#log(id, stream, text),
-        stray: (failure) => {
-          if (this.#driver?.strayFailure(failure) === true) return;
-          this.#warn(`user code threw after its task was over: ${failure.message}`);
-        },
+        stray: (failure) => this.#stray(failure),
       },
     });
   }
 
+  /** The job's name as far as it is known. */
+  get name(): string {
+    if (this.loaded !== null) return this.loaded.name;
+    const source = this.#source;
+    return (
+      this.#options.name ?? (source.kind === "file" ? basename(source.path).replace(/\.\w+$/, "") : "job")
+    );
+  }
+
   /** All steps. Never rejects. */
-  async run(): Promise<RunOutcome> {
+  async run(): Promise<RunEnd> {
     try {
       // First of all, so that cleanUp() ends the worker that was started ahead, whatever happens.
       if (this.#source.kind === "file") this.#prewarm();
       this.#options.signal?.throwIfAborted();
       this.#state = openState(this.resolved.stateDirectory, (message) => this.#warn(message));
-      const failure = await this.events.phase("load", () => this.#load());
-      if (failure !== null) return this.#failed({ task: "", attempt: 0, failure, capsule: null });
-      await this.events.phase("plan", () => this.#plan());
-      const driven = await this.#drive();
-      return { status: driven.status, cause: driven.cause, error: null, driven };
+      this.#phases.enter("load", 0);
+      const loaded = await this.#load();
+      if ("kind" in loaded)
+        return { status: "FAILED", cause: { task: "", attempt: 0, failure: loaded, capsule: null } };
+      this.loaded = loaded;
+      this.#tellStarted(loaded);
+      this.#phases.enter("plan", 0);
+      this.planned = await this.#plan(loaded);
+      this.#tellPlanned(loaded, this.planned);
+      this.#phases.leave();
+      return await this.#drive(loaded, this.planned);
     } catch (error) {
-      if (this.#options.signal?.aborted === true)
-        return { status: "CANCELLED", cause: null, error: null, driven: null };
+      if (this.#options.signal?.aborted === true) return { status: "CANCELLED" };
       const known = isSheafError(error)
         ? error
         : (asShortage(error) ??
           new SheafError("INTERNAL", `sheaf failed: ${String(error)}`, { cause: error }));
-      return { status: "FAILED", cause: null, error: known, driven: null };
+      return { status: "FAILED", error: known };
     }
+  }
+
+  /** Ends the workers; removes the files of the run but what `records()` reads. */
+  async cleanUp(keep: boolean): Promise<void> {
+    await this.pool.close();
+    await this.#work?.remove(keep);
+    if (this.#bundleTemp !== null) rmSync(this.#bundleTemp, { recursive: true, force: true });
+  }
+
+  /** Old jobs go when new ones come; nobody waits for it. */
+  prune(): void {
+    if (this.#state !== null) void pruneJobs(this.#state, limits.jobsKept);
   }
 
   /**
@@ -145,39 +176,33 @@ export class LocalRun {
     for (let slot = 0; slot < sure; slot++) this.pool.prewarm(slot);
   }
 
-  /** Ends the workers; removes the files of the run but what `records()` reads. */
-  async cleanUp(keep: boolean): Promise<void> {
-    await this.pool.close();
-    await this.work?.remove(keep);
-    if (this.#bundleTemp !== null) rmSync(this.#bundleTemp, { recursive: true, force: true });
-  }
-
-  #failed(cause: FailedTask): RunOutcome {
-    return { status: "FAILED", cause, error: null, driven: null };
-  }
-
-  async #load(): Promise<TaskFailure | null> {
-    const { output, overwrite, inputs } = this.resolved;
-    const source = this.#source;
-    const keep = [
-      ...inputs.filter((input) => input !== "-"),
-      ...(source.kind === "file" ? [source.path] : []),
-    ];
+  async #load(): Promise<LoadedJob | TaskFailure> {
+    const { output, overwrite, inputs, attempts } = this.resolved;
+    const file = this.#file;
+    const keep = [...inputs.filter((input) => input !== "-"), ...(file === null ? [] : [file])];
     const checked = output === null ? Promise.resolve() : checkOutput(output, { overwrite, keep });
-    const bundled = source.kind === "file" ? this.#bundleOf(source.path) : null;
+    const bundled = file === null ? null : this.#bundleOf(file);
     // Whichever fails first is told; neither may be left unheard.
     bundled?.catch(() => undefined);
     await checked;
-    this.bundle = await bundled;
-    for (const warning of this.bundle?.warnings ?? []) this.#warn(warning);
-    const url = this.bundle === null ? "" : pathToFileURL(this.bundle.path).href;
-    const answer = await this.pool.load(url, this.resolved.attempts);
+    const bundle = await bundled;
+    this.bundlePath = bundle?.path ?? null;
+    for (const warning of bundle?.warnings ?? []) this.#warn(warning);
+    const answer = await this.pool.load(bundle === null ? "" : pathToFileURL(bundle.path).href, attempts);
     if ("failure" in answer) return answer.failure;
-    this.#outline = answer.outline;
-    this.name = this.#options.name ?? answer.outline.name ?? this.name;
-    this.collections = answer.outline.collections.map((collection) => collection.name);
-    this.#begin();
-    return null;
+    const { outline } = answer;
+    const name = this.#options.name ?? outline.name ?? this.name;
+    const jobId = makeJobId(name, this.#startWall, Math.random);
+    const collections = outline.collections.map((collection) => collection.name);
+    const directory =
+      this.#state === null
+        ? null
+        : new JobDirectory(this.#state, this.#record(jobId, name, bundle), (message) => this.#warn(message));
+    return { jobId, name, bundle, outline, collections, directory };
+  }
+
+  get #file(): string | null {
+    return this.#source.kind === "file" ? this.#source.path : null;
   }
 
   /** Bundles are kept with the history; without one, or when it cannot be written, for this run only. */
@@ -200,84 +225,64 @@ export class LocalRun {
     }
   }
 
-  #begin(): void {
-    this.jobId = makeJobId(this.name, this.#startWall, Math.random);
-    const file = this.#source.kind === "file" ? this.#source.path : null;
-    const { output, isolation } = this.resolved;
-    const code = this.bundle?.hash ?? null;
-    if (this.#state !== null) {
-      this.directory = new JobDirectory(this.#state, this.#record(file, code), (message) =>
-        this.#warn(message),
-      );
-      this.events.keepIn(this.directory);
-      if (this.bundle !== null) this.directory.keepBundle(this.bundle.path);
-    }
-    const directory = this.directory?.path ?? null;
-    const { jobId, name } = this;
-    this.events.emit({ kind: "job-started", jobId, name, file, code, directory, output, isolation });
-  }
-
-  #record(file: string | null, code: string | null): JobRecord {
-    return {
-      jobId: this.jobId,
-      name: this.name,
-      status: "RUNNING",
+  #record(jobId: string, name: string, bundle: BundledJob | null): JobRecord {
+    const { inputs, output, ...resolved } = this.resolved;
+    return newRecord({
+      jobId,
+      name,
       submitter: submitter(),
       host: hostname(),
-      pid: process.pid,
-      file,
-      code,
-      inputs: this.resolved.inputs,
-      output: this.resolved.output,
+      file: this.#file,
+      code: bundle?.hash ?? null,
+      inputs,
+      output,
       startTime: new Date(this.#startWall).toISOString(),
-      endTime: null,
-      elapsedMs: null,
       currentPhase: "load",
-      counters: {},
-      mapTasks: 0,
-      reduceTasks: 0,
-      recordsIn: 0,
-      recordsOut: 0,
-      bytesIn: 0,
-      bytesOut: 0,
-      badRecords: 0,
-      exception: null,
-      capsules: [],
-      settings: {
-        ...this.resolved,
-        inputs: undefined,
-        output: undefined,
-        params: this.#options.params ?? {},
-      },
-    };
+      settings: { ...resolved, params: this.#options.params ?? {} },
+    });
   }
 
-  async #plan(): Promise<void> {
-    const outline = this.#outline!;
+  #tellStarted({ jobId, name, bundle, directory }: LoadedJob): void {
+    const { output, isolation } = this.resolved;
+    if (directory !== null) {
+      this.events.keepIn(directory);
+      if (bundle !== null) directory.keepBundle(bundle.path);
+    }
+    this.events.emit({
+      kind: "job-started",
+      jobId,
+      name,
+      file: this.#file,
+      code: bundle?.hash ?? null,
+      directory: directory?.path ?? null,
+      output,
+      isolation,
+    });
+  }
+
+  async #plan({ jobId, name, outline }: LoadedJob): Promise<PlannedJob> {
     const { resolved } = this;
+    const { signal, tempDirectory } = this.#options;
     const asked = partitionsOf(this.#options, outline);
     const params = paramsOf(this.#options, outline);
-    const auxFiles = auxPaths(outline.aux, this.#source.kind === "file" ? this.#source.path : null);
-    this.work = await makeWorkDirectory(resolved.output, this.#options.tempDirectory);
+    const auxFiles = auxPaths(outline.aux, this.#file);
+    const work = await makeWorkDirectory(resolved.output, tempDirectory);
+    this.#work = work;
     const paths = pathsByInput(outline, resolved.inputs);
-    const stdin = paths.flat().includes("-")
-      ? await spoolStdin(process.stdin, this.work.attempts, this.#options.signal)
-      : null;
+    const stdin = paths.flat().includes("-") ? await spoolStdin(process.stdin, work.attempts, signal) : null;
     const inputs = paths.map((some) => some.map((path) => (path === "-" && stdin !== null ? stdin : path)));
     const { splitBytes, workers, mappers, growing } = resolved;
-    const directory = this.work.attempts;
     let streams = 0;
     const spool = (file: InputFile): Promise<InputFile> =>
-      spoolStream(file, join(directory, `stream-${streams++}`), this.#options.signal);
+      spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
     const plan = await planJob(outline, { inputs, ...wishes, spool });
     for (const warning of plan.warnings) this.#warn(warning);
     // Patterns and directories are known file by file only now.
     if (resolved.output !== null && resolved.overwrite) await checkKept(resolved.output, plan.paths);
-    this.plan = plan;
-    this.settings = {
-      jobId: this.jobId,
-      name: this.name,
+    const settings: JobSettings = {
+      jobId,
+      name,
       memoryBytes: resolved.memoryBytes,
       partitions: plan.partitions,
       bounds: plan.partitions.map(() => null),
@@ -290,147 +295,47 @@ export class LocalRun {
       partBytes: resolved.partBytes,
       auxFiles,
     };
-    this.pool.settings(this.settings);
-    const mapTasks = plan.tasks.map.length;
-    const reduceTasks = plan.tasks.reduce.length;
-    const partitions = Object.fromEntries(
-      this.collections.map((name, index) => [name, plan.partitions[index]!]),
-    );
-    const { files, bytes } = plan;
-    const workersMax = this.#slots();
+    this.pool.settings(settings);
+    return { plan, settings, work };
+  }
+
+  #tellPlanned({ collections, directory }: LoadedJob, { plan, settings }: PlannedJob): void {
+    const { files, bytes, tasks } = plan;
+    const [mapTasks, reduceTasks] = [tasks.map.length, tasks.reduce.length];
+    const partitions = Object.fromEntries(collections.map((name, index) => [name, plan.partitions[index]!]));
+    const workersMax = workersOf(plan, this.resolved);
     this.events.emit({ kind: "planned", files, bytes, mapTasks, reduceTasks, partitions, workersMax });
-    this.directory?.update({ mapTasks, reduceTasks, currentPhase: "map" });
-    this.directory?.config({ settings: this.settings, workersMax, tasks: plan.tasks });
+    directory?.update({ mapTasks, reduceTasks, currentPhase: "map" });
+    directory?.config({ settings, workersMax, tasks });
   }
 
-  /** Whether slow map tasks are cut while they run: not where the caller has said what tasks there are. */
-  #handsOver(): boolean {
-    const { splitBytes, mappers, isolation, workers } = this.resolved;
-    return splitBytes === null && mappers === null && isolation !== "inline" && workers > 1;
+  async #drive(loaded: LoadedJob, planned: PlannedJob): Promise<RunEnd> {
+    const { clock, pool, resolved, events } = this;
+    const { signal, fail: faults = [] } = this.#options;
+    const phases = this.#phases;
+    this.#tasks = new LocalTasks({ loaded, planned, clock, pool, resolved, events, phases, faults, signal });
+    const { end, driven } = await this.#tasks.run();
+    this.driven = driven;
+    return end;
   }
 
-  /** Only as many workers as there is work. */
-  #slots(): number {
-    const { sample, map, reduce } = this.plan!.tasks;
-    return Math.max(1, Math.min(this.resolved.workers, Math.max(sample.length, map.length, reduce.length)));
-  }
-
-  async #drive(): Promise<DriverResult> {
-    const { resolved } = this;
-    const budget = new BadRecordBudget(resolved.badBudget);
-    const files = new FileAgreement(this.collections);
-    this.#driver = new TaskDriver({
-      jobId: this.jobId,
-      tasks: this.plan!.tasks,
-      pool: this.pool,
-      slots: this.#handsOver() ? this.resolved.workers : this.#slots(),
-      slotsAtFirst: this.#slots(),
-      attempts: resolved.attempts,
-      noProgressMs: resolved.noProgressMs,
-      workDirectory: this.work!.attempts,
-      keepBad: resolved.badBudget !== null,
-      failedTasksShare: resolved.failedTasksShare,
-      handsOver: this.#handsOver(),
-      faults: this.#options.fail ?? [],
-      clock: this.clock,
-      signal: this.#options.signal,
-      emit: (event) => this.events.emit(event),
-      rested: (maps) => this.#rested(maps),
-      sampled: (results) => this.#useSample(results),
-      taskFinished: (phase, result, all) => {
-        if (phase === "map") this.#mapped(result, all);
-        return budget.add(phase, result, all) ?? files.add(result.parts);
-      },
-      poisoned: (records) => budget.poisoned(records),
-      commit: (outputs) =>
-        this.events.phase("commit", () => this.#commit(outputs, budget.check(true) ?? files.check())),
-    });
-    return this.#driver.run();
-  }
-
-  /** Tells of hot keys before the reduces that they will slow down begin. */
-  #mapped(result: TaskSuccess, all: boolean): void {
-    this.#shuffled ??= new ShuffleTally(this.plan!.partitions);
-    this.#shuffled.add(result);
-    if (all && !this.#toldHotKeys)
-      for (const text of this.#shuffled.warnings(this.collections)) this.#warn(text);
-    this.#toldHotKeys ||= all;
-  }
-
-  #rested(maps: readonly Split[]): void {
-    const plan = this.plan!;
-    this.plan = { ...plan, tasks: { ...plan.tasks, map: maps } };
-    this.directory?.update({ mapTasks: maps.length });
-  }
-
-  #useSample(results: readonly TaskSuccess[]): void {
-    const settings = this.settings!;
-    const bounds = this.#outline!.collections.map(({ order }, index) => {
-      const partitions = settings.partitions[index]!;
-      if (order !== "total" || partitions < 2) return null;
-      return chooseBounds(
-        results.flatMap((result) => result.keys[index] ?? []),
-        partitions,
-      );
-    });
-    this.settings = { ...settings, bounds };
-    this.pool.settings(this.settings);
-  }
-
-  async #commit(outputs: Outputs, refusal: TaskFailure | null): Promise<void> {
-    if (refusal !== null) {
-      const { code, message, hint } = refusal;
-      throw new SheafError(code, message, hint === null ? {} : { hint });
-    }
-    if (this.#outline!.hasExpect) await this.#expect(outputs);
-    if (this.resolved.collect) {
-      const results = [...outputs.map, ...outputs.reduce];
-      this.collected = await keepCollected(results, this.collections, this.work!.collected);
-    }
-    const { output, overwrite } = this.resolved;
-    if (output === null) return;
-    this.parts = await commitOutput(
-      {
-        name: this.name,
-        code: this.bundle?.hash ?? null,
-        collections: this.collections,
-        staging: this.work!.output,
-        output,
-        overwrite,
-      },
-      outputs,
-    );
-  }
-
-  async #expect(outputs: Outputs): Promise<void> {
-    const refusal = await this.pool.expect(outputs.counters);
-    if (refusal === null) return;
-    const failure =
-      typeof refusal === "string"
-        ? taskFailure("EXPECT_FAILED", `the job's expect gate refused the result: ${refusal}`, {
-            phase: "expect",
-          })
-        : refusal;
-    throw new SheafError("EXPECT_FAILED", failure.message, {
-      hint:
-        failure.hint ??
-        "Nothing was written; earlier output is as it was. The counters are in the job directory.",
-    });
+  /** User code threw when its task was over. */
+  #stray(failure: TaskFailure): void {
+    const tell = (failsJob: boolean): void => {
+      if (!failsJob) this.#warn(`user code threw after its task was over: ${failure.message}`);
+    };
+    if (this.#tasks === null) tell(false);
+    else this.#tasks.stray(failure, tell);
   }
 
   #log(id: number | null, stream: "log" | "stdout" | "stderr", text: string): void {
-    const ref = this.#driver?.attemptOf(id) ?? null;
-    const task = ref === null ? "" : `${ref.phase}-${String(ref.task).padStart(5, "0")}`;
+    const ref = this.#tasks?.attemptOf(id) ?? null;
+    const task = ref === null ? "" : formatTask(ref);
     this.events.emit({ kind: "log", task, attempt: ref?.attempt ?? 0, stream, text });
   }
 
   #warn(message: string): void {
     this.events.emit({ kind: "warning", message });
-  }
-
-  /** Old jobs go when new ones come; nobody waits for it. */
-  prune(): void {
-    if (this.#state !== null) void pruneJobs(this.#state, limits.jobsKept);
   }
 }
 

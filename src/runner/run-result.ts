@@ -1,41 +1,38 @@
 import { join } from "node:path";
-import { SheafError } from "../base/errors.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { writeCapsule } from "../engine/capsule.ts";
 import { readRecords } from "../engine/commit.ts";
 import { failureOutsideTasks, formatFailure, mapFailure } from "../engine/error-report.ts";
-import type { LocalRun, RunOutcome } from "./local-run.ts";
+import type { LocalRun, RunEnd } from "./local-run.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
-import { sampledBy, sumStats } from "../engine/progress.ts";
+import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
+import { eventError, resultOf } from "../engine/result.ts";
 import { ShuffleTally } from "../engine/shuffle-tally.ts";
 import { removeAtExit } from "./work-directory.ts";
 
 /** Makes the result of a run that is over: capsules, report, job directory, clean-up, the last event. */
-export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<RunResult> {
-  const cause = outcome.status === "FAILED" ? keepCapsule(run, outcome) : null;
-  const error = await errorOf(run, outcome, cause);
-  const keep = outcome.status === "SUCCEEDED" && run.collected !== null;
-  await run.cleanUp(keep);
+export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult> {
+  const { loaded, planned, driven, events } = run;
+  const end: RunEnd = "cause" in given ? { ...given, cause: keepCapsule(run, given.cause) } : given;
+  const cause = "cause" in end ? end.cause : null;
+  const error = await errorOf(run, end);
+  const kept = end.status === "SUCCEEDED" && driven !== null ? driven.collected : null;
+  await run.cleanUp(kept !== null);
 
-  const { map = [], reduce = [], counters = {} } = outcome.driven?.outputs ?? {};
-  const elapsedMs = run.events.elapsedMs;
+  const { map = [], reduce = [], counters = {} } = driven?.outputs ?? {};
+  const elapsedMs = events.elapsedMs;
   const stats = sumStats(map, reduce, elapsedMs);
   const emptyFiles = sumEmptyFiles(map.map((one) => one.emptyFiles)) ?? null;
-  const { status } = outcome;
-  const { jobId, parts } = run;
-  const output = run.resolved.output;
-  run.directory?.update({
-    counters,
-    elapsedMs,
-    recordsIn: stats.recordsIn,
-    recordsOut: stats.recordsOut,
-    bytesIn: stats.bytesIn,
-    bytesOut: stats.bytesOut,
-    badRecords: stats.badRecords,
-  });
-  run.events.emit({
+  const { status } = end;
+  const { output, sample } = run.resolved;
+  const jobId = loaded?.jobId ?? "";
+  const directory = loaded?.directory ?? null;
+  const parts = driven?.parts ?? [];
+  const { badRecords } = stats;
+  directory?.update({ counters, ...recordedStats(stats), elapsedMs });
+  events.emit({
     kind: "job-finished",
     jobId,
     status,
@@ -43,12 +40,12 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
     parts,
     counters,
     stats,
-    badRecords: stats.badRecords,
+    badRecords,
     emptyFiles,
-    ...sampledBy(run.resolved.sample),
+    ...sampledBy(sample),
     error: error === null ? null : eventError(error),
   });
-  run.directory?.finish({
+  directory?.finish({
     status,
     endTime: new Date(run.clock.wallMs()).toISOString(),
     currentPhase: "finished",
@@ -57,86 +54,71 @@ export async function finishRun(run: LocalRun, outcome: RunOutcome): Promise<Run
   });
   run.prune();
 
-  const shuffled = new ShuffleTally(run.plan?.partitions ?? []);
+  const collections = loaded?.collections ?? [];
+  const shuffled = new ShuffleTally(planned?.plan.partitions ?? []);
   for (const result of map) shuffled.add(result);
-  const release = keep ? removeAtExit(join(run.work!.collected, "..")) : null;
-  return {
+  const release = kept === null ? null : removeAtExit(join(planned!.work.collected, ".."));
+  let collected = kept;
+  return resultOf({
     status,
     jobId,
     name: run.name,
-    directory: run.directory?.path ?? null,
+    directory: directory?.path ?? null,
     output,
     counters,
     stats,
-    phases: run.events.phases,
-    mapTasks: run.plan?.tasks.map.length ?? 0,
-    reduceTasks: run.plan?.tasks.reduce.length ?? 0,
+    phases: events.phases,
+    mapTasks: driven?.mapTasks ?? planned?.plan.tasks.map.length ?? 0,
+    reduceTasks: planned?.plan.tasks.reduce.length ?? 0,
     workers: run.pool.used,
     parts,
-    hotKeys: shuffled.hotKeys(run.collections),
-    skew: shuffled.skew(run.collections),
-    badRecords: stats.badRecords,
+    hotKeys: shuffled.hotKeys(collections),
+    skew: shuffled.skew(collections),
+    badRecords,
     emptyFiles,
-    sample: run.resolved.sample,
-    failedAttempts: failedAttempts(outcome, cause),
-    failedTasks: outcome.driven?.failedTasks ?? [],
+    sample,
+    failedAttempts: failedAttempts(driven?.failedAttempts ?? [], cause),
+    failedTasks: driven?.failedTasks ?? [],
     error,
-    records: (collection) => readRecords(run, collection),
-    throwIfFailed: () => {
-      if (error !== null) throw error;
-    },
+    records: (collection) => readRecords({ collected, collections }, collection),
     dispose: async () => {
       release?.();
-      run.collected = null;
-      await run.work?.remove(false);
+      collected = null;
+      await planned?.work.remove(false);
     },
-  };
+  });
 }
 
-function failedAttempts(outcome: RunOutcome, cause: FailedTask | null): FailedTask[] {
-  const attempts = outcome.driven?.failedAttempts ?? [];
+function failedAttempts(attempts: readonly FailedTask[], cause: FailedTask | null): FailedTask[] {
   return attempts.map((one) =>
     cause !== null && one.task === cause.task && one.attempt === cause.attempt ? cause : one,
   );
 }
 
 /** The cause, with its capsule where the job directory keeps one. */
-function keepCapsule(run: LocalRun, { cause, driven }: RunOutcome): FailedTask | null {
-  if (cause === null || cause.task === "") return cause;
-  const spec = driven?.failedSpecs.get(`${cause.task}.${cause.attempt}`);
-  if (spec === undefined || run.directory === null || run.settings === null || run.bundle === null)
-    return cause;
+function keepCapsule({ loaded, driven }: LocalRun, cause: FailedTask): FailedTask {
   const { task, attempt, failure } = cause;
-  const capsule = writeCapsule(run.directory.path, {
-    jobId: run.jobId,
-    task,
-    attempt,
-    failure,
-    spec,
-    settings: run.settings,
-  });
+  const spec = task === "" ? undefined : driven?.failedSpecs.get(`${task}.${attempt}`);
+  if (spec === undefined || driven === null || loaded === null) return cause;
+  const { directory, bundle, jobId } = loaded;
+  if (directory === null || bundle === null) return cause;
+  const { settings } = driven;
+  const capsule = writeCapsule(directory.path, { jobId, task, attempt, failure, spec, settings });
   return { ...cause, capsule: capsule?.path ?? null };
 }
 
-async function errorOf(
-  run: LocalRun,
-  outcome: RunOutcome,
-  cause: FailedTask | null,
-): Promise<RunFailure | null> {
-  if (outcome.status === "SUCCEEDED") return null;
-  if (outcome.status === "CANCELLED") {
-    const message = "the job was cancelled; nothing was written";
-    return new RunFailure("CANCELLED", message, { failed: null, report: message });
-  }
-  if (cause === null)
-    return failureOutsideTasks(outcome.error ?? new SheafError("INTERNAL", "no cause was given"));
-  return failedBy(run, cause);
+async function errorOf(run: LocalRun, end: RunEnd): Promise<RunFailure | null> {
+  if (end.status === "SUCCEEDED") return null;
+  if (end.status === "FAILED")
+    return "error" in end ? failureOutsideTasks(end.error) : failedBy(run, end.cause);
+  const message = "the job was cancelled; nothing was written";
+  return new RunFailure("CANCELLED", message, { failed: null, report: message });
 }
 
 async function failedBy(run: LocalRun, cause: FailedTask): Promise<RunFailure> {
   const { failure, task, attempt } = cause;
-  const mapped = await mapFailure(failure, run.bundle?.path ?? null);
-  const replay = cause.capsule === null ? null : `sheaf replay ${run.jobId}:${shortTask(task)}`;
+  const mapped = await mapFailure(failure, run.bundlePath);
+  const replay = cause.capsule === null ? null : `sheaf replay ${run.loaded?.jobId ?? ""}:${shortTask(task)}`;
   const report = formatFailure(failure, { task, attempt, mapped, replay });
   const place = mapped?.place;
   return new RunFailure(failure.code, failure.message, {
@@ -168,9 +150,4 @@ function thrownAgain(failure: TaskFailure, stack: string | undefined): Error {
 /** "map-17" for "map-00017". */
 function shortTask(task: string): string {
   return task.replace(/-0*(?=\d)/, "-");
-}
-
-function eventError(error: RunFailure) {
-  const { code, message, task, attempt, report } = error;
-  return { code, message, hint: error.hint ?? null, task, attempt, report };
 }

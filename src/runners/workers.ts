@@ -7,6 +7,7 @@ import { runOnCluster } from "../client/cluster-run.ts";
 import type { Job } from "../job/define.ts";
 import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
 import { startCoordinator } from "../rest/start-coordinator.ts";
+import type { StartedCoordinator } from "../rest/start-coordinator.ts";
 import { makeTempDirectory, removeAtExit } from "../runner/work-directory.ts";
 
 /** Where a run listens for those who do its tasks. */
@@ -58,7 +59,7 @@ export async function runWithWorkers(
       const tokenFile = started.clientTokenFile!;
       return await runOnCluster(job, { ...options, on: started.url, tokenFile });
     } finally {
-      await sendAway(started.service);
+      await sendAway(started.coordinator);
       await started.stop();
     }
   } finally {
@@ -68,11 +69,11 @@ export async function runWithWorkers(
 }
 
 /** Tells the workers that all is done, and waits until they have heard it. */
-async function sendAway(service: Awaited<ReturnType<typeof startCoordinator>>["service"]): Promise<void> {
-  const workers = service.nodes().filter(({ state }) => state !== "lost");
-  for (const { agent } of workers) service.drain(agent, true);
+async function sendAway({ operations }: StartedCoordinator["coordinator"]): Promise<void> {
+  const workers = operations.nodes().filter(({ state }) => state !== "lost");
+  for (const { agent } of workers) operations.drain(agent, true);
   const endMs = systemClock.nowMs() + goodbyeMs;
   const isHere = (): boolean =>
-    service.nodes().some(({ state, silentMs }) => state !== "lost" && silentMs < goneMs);
+    operations.nodes().some(({ state, silentMs }) => state !== "lost" && silentMs < goneMs);
   while (isHere() && systemClock.nowMs() < endMs) await pause(100);
 }

@@ -207,7 +207,7 @@ export function loseAttempt(
   afterAttempt(s, task);
 }
 
-/** The task has lost one more worker or node: the failure that ends it if that was one too many, else null. */
+/** The task has lost one more worker or node: the failure that ends it if that was one too many. */
 function deadlyLoss(
   s: SchedulerState,
   task: Task,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agentName, slotCount } from "#src/agent/agent-options.js";
-import { AttemptWatch } from "#src/agent/attempt-watch.js";
+import { AttemptWatch } from "#src/worker/attempt-watch.js";
 import {
   UtilityMeter,
   parseDiskStats,

@@ -55,7 +55,7 @@ class Cluster extends Stage {
         ],
         open: false,
         hosts: hostList({ bound: "127.0.0.1" }),
-        jobKey: (job) => coordinator.jobKey(job),
+        jobKey: (job) => coordinator.agents.jobKey(job),
         clock: systemClock,
       },
       host: "127.0.0.1",

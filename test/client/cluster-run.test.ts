@@ -84,7 +84,7 @@ test("records that were set aside come with the output", async (t) => {
      export default job({ input: text(), reduce: count(),
        map(line, emit) { if (line === "bad") throw new Error("no"); emit(line); } });`,
   );
-  const options = { inputs: place.file("in.txt", "a\nbad\nb\nbad\n"), maxBad: 2 };
+  const options = { inputs: place.file("in.txt", "a\nbad\nb\nbad\n"), maxBad: 2, mappers: 1 };
   const local = join(place.root, "local");
   await runJob(job, { ...options, output: local, stateDirectory: null });
   const out = join(place.root, "out");

@@ -175,7 +175,7 @@ async function runFake(job: FakeJob, isolate: "inline" | "thread"): Promise<void
   const start = isolate === "thread" ? startWorkerThread : inline;
   const run = new LocalRun({ kind: "file", path: submission.file! }, told, resolved, start);
   job.result = await finishRun(run, await run.run());
-  job.collected = run.collected ?? [];
+  job.collected = run.driven?.collected ?? [];
   for (const listener of job.listeners) listener();
 }
 

@@ -33,15 +33,16 @@ test("maps whose outputs went with their agent run again elsewhere, and the list
     },
   });
   const job = await stage.submit();
-  await stage.until("reduces run", () => stage.coordinator.job(job).phases[1]?.running === 2);
+  await stage.until("reduces run", () => stage.coordinator.clients.job(job).phases[1]?.running === 2);
   assert.equal(
-    readOutputs(stage.coordinator.outputsPage(job, 0)).entries.filter(({ agent }) => agent === "a").length,
+    readOutputs(stage.coordinator.agents.outputsPage(job, 0)).entries.filter(({ agent }) => agent === "a")
+      .length,
     3,
   );
   a.stop();
   const b = stage.agent("b");
-  await stage.until("the agent is lost", () => stage.coordinator.nodes()[0]!.state === "lost", 20);
-  const withdrawn = readOutputs(stage.coordinator.outputsPage(job, 3)).entries;
+  await stage.until("the agent is lost", () => stage.coordinator.operations.nodes()[0]!.state === "lost", 20);
+  const withdrawn = readOutputs(stage.coordinator.agents.outputsPage(job, 3)).entries;
   assert.deepEqual(
     withdrawn.slice(0, 3).map(({ task, agent }) => [task, agent]),
     [
@@ -55,7 +56,7 @@ test("maps whose outputs went with their agent run again elsewhere, and the list
   assert.deepEqual(view.counters, { map: 3, reduce: 2 });
   assert.equal(view.stats?.recordsIn, 30, "each map counts once");
   assert.equal([...b.ran.keys()].filter((name) => name.includes("map-")).length, 3);
-  const lost = stage.coordinator.attempts(job).filter(({ outputLost }) => outputLost !== null);
+  const lost = stage.coordinator.clients.attempts(job).filter(({ outputLost }) => outputLost !== null);
   assert.equal(lost.length, 3);
 });
 
@@ -63,16 +64,16 @@ test("a life that was given up is told so everywhere, and joins with a higher in
   const stage = new Stage(t);
   const a = stage.agent("a", { task: () => new Promise(() => undefined) });
   const job = await stage.submit();
-  await stage.until("attempts run", () => stage.coordinator.job(job).phases[0]?.running === 2);
+  await stage.until("attempts run", () => stage.coordinator.clients.job(job).phases[0]?.running === 2);
   const running = [...a.running.values()];
   a.stop();
   for (const one of running) a.running.set("kept", one);
-  await stage.until("the agent is lost", () => stage.coordinator.nodes()[0]!.state === "lost", 20);
+  await stage.until("the agent is lost", () => stage.coordinator.operations.nodes()[0]!.state === "lost", 20);
   assert.equal(a.beat().standing, "fenced");
   const fenced = (error: unknown): boolean => isSheafError(error) && error.code === "FENCED";
   const { signal } = new AbortController();
-  await assert.rejects(stage.coordinator.orders("a", { incarnation: 1, errands: [] }, signal), fenced);
-  await assert.rejects(stage.coordinator.askTask(a.asker(0, 9), signal), fenced);
+  await assert.rejects(stage.coordinator.agents.orders("a", { incarnation: 1, errands: [] }, signal), fenced);
+  await assert.rejects(stage.coordinator.tasks.askTask(a.asker(0, 9), signal), fenced);
   const { attempt } = running[0]!;
   const late: TaskReport = {
     ...(await a.succeed({ attempt, backup: false, settings: 1, work: mapWork })),
@@ -80,10 +81,10 @@ test("a life that was given up is told so everywhere, and joins with a higher in
   };
   await assert.rejects(a.report(late), fenced);
   await assert.rejects(a.report({ status: TASK_STATUS.FAILED, attempt, message: "no" }), fenced);
-  assert.equal(stage.coordinator.job(job).phases[0]?.finished, 0);
+  assert.equal(stage.coordinator.clients.job(job).phases[0]?.finished, 0);
   a.rejoin();
-  assert.equal(stage.coordinator.nodes()[0]!.state, "up");
-  assert.equal(stage.coordinator.nodes()[0]!.incarnation, 2);
+  assert.equal(stage.coordinator.operations.nodes()[0]!.state, "up");
+  assert.equal(stage.coordinator.operations.nodes()[0]!.incarnation, 2);
 });
 
 const mapWork = { kind: "map" as const, split: { index: 0, pieces: [], bytes: 0 }, skip: null };
@@ -98,7 +99,7 @@ test("an agent that is not known joins first; one that says it joined again is t
   assert.equal(a.beat().standing, "join");
   const { signal } = new AbortController();
   await assert.rejects(
-    stage.coordinator.orders("nobody", { incarnation: 1, errands: [] }, signal),
+    stage.coordinator.agents.orders("nobody", { incarnation: 1, errands: [] }, signal),
     (error) => isSheafError(error) && error.code === "NOT_FOUND",
   );
 });
@@ -109,18 +110,18 @@ test("reports that come twice count once, and a second life of the question gets
   a.stop();
   const job = await stage.submit();
   const { signal } = new AbortController();
-  const errand = await stage.coordinator.orders("a", { incarnation: 1, errands: [] }, signal);
+  const errand = await stage.coordinator.agents.orders("a", { incarnation: 1, errands: [] }, signal);
   const plan = errand.orders[0]!;
   assert.equal(plan.kind, "errand");
   if (plan.kind !== "errand") return;
   // Lost on its way: asked again it is there still, until it has been heard of.
-  const again = await stage.coordinator.orders("a", { incarnation: 1, errands: [] }, signal);
+  const again = await stage.coordinator.agents.orders("a", { incarnation: 1, errands: [] }, signal);
   assert.deepEqual(again, errand);
-  stage.coordinator.errandDone(plan.errand.id, a.planned(plan.errand, 1));
-  stage.coordinator.errandDone(plan.errand.id, a.planned(plan.errand, 5));
-  assert.equal(stage.coordinator.job(job).mapTasks, 1);
-  const first = await stage.coordinator.askTask(a.asker(0, 1), signal);
-  const second = await stage.coordinator.askTask(a.asker(0, 1), signal);
+  stage.coordinator.agents.errandDone(plan.errand.id, a.planned(plan.errand, 1));
+  stage.coordinator.agents.errandDone(plan.errand.id, a.planned(plan.errand, 5));
+  assert.equal(stage.coordinator.clients.job(job).mapTasks, 1);
+  const first = await stage.coordinator.tasks.askTask(a.asker(0, 1), signal);
+  const second = await stage.coordinator.tasks.askTask(a.asker(0, 1), signal);
   assert.deepEqual(second, first);
   const report = await a.succeed(first.order!);
   assert.deepEqual(await a.report(report), { status: TASK_STATUS.FINISHED, accepted: true });
@@ -129,16 +130,16 @@ test("reports that come twice count once, and a second life of the question gets
     status: TASK_STATUS.FINISHED,
     accepted: true,
   });
-  assert.deepEqual(stage.coordinator.job(job).counters, { map: 1 });
-  assert.equal(stage.coordinator.totals().attemptsFinished, 1);
+  assert.deepEqual(stage.coordinator.clients.job(job).counters, { map: 1 });
+  assert.equal(stage.coordinator.operations.totals().attemptsFinished, 1);
 });
 
 test("questions that nobody answers are answered later, and ended by whoever asked", async (t) => {
   const stage = new Stage(t, { timings: { longPollMs: 5_000 } });
   const a = stage.agent("a", {}, 1);
   a.stop();
-  const asking = stage.coordinator.askTask(a.asker(0, 1), new AbortController().signal);
-  const ordering = stage.coordinator.orders(
+  const asking = stage.coordinator.tasks.askTask(a.asker(0, 1), new AbortController().signal);
+  const ordering = stage.coordinator.agents.orders(
     "a",
     { incarnation: 1, errands: [] },
     new AbortController().signal,
@@ -151,7 +152,7 @@ test("questions that nobody answers are answered later, and ended by whoever ask
   assert.equal(answer.ask_anew, false);
   assert.deepEqual(await ordering, { orders: [] });
   const gone = new AbortController();
-  const left = stage.coordinator.orders("a", { incarnation: 1, errands: [] }, gone.signal);
+  const left = stage.coordinator.agents.orders("a", { incarnation: 1, errands: [] }, gone.signal);
   gone.abort();
   assert.deepEqual(await left, { orders: [] });
 });
@@ -169,8 +170,8 @@ test("a reduce that cannot read a map's output has it made again, without an att
   const job = await stage.submit({}, "key");
   const view = await stage.ended(job);
   assert.equal(view.state, "SUCCEEDED");
-  assert.equal(stage.coordinator.totals().fetchFailures, 1);
-  const again = stage.coordinator
+  assert.equal(stage.coordinator.operations.totals().fetchFailures, 1);
+  const again = stage.coordinator.clients
     .attempts(job)
     .filter(({ attempt }) => attempt.phase === "map" && attempt.task === 1);
   assert.deepEqual(
@@ -225,7 +226,7 @@ test("a job that takes agents down is stopped before the next, and says which ta
   assert.equal(view.error?.code, "WORKER_LOST");
   const said = /^4 agents were lost while they ran map-00002 \(([a-f]), ([a-f]), ([a-f]), ([a-f])\)/;
   const [, ...named] = said.exec(view.error?.message ?? "") ?? [];
-  const nodes = stage.coordinator.nodes();
+  const nodes = stage.coordinator.operations.nodes();
   assert.deepEqual(
     named.sort(),
     nodes.filter(({ state }) => state === "lost").map(({ agent }) => agent),
@@ -245,7 +246,7 @@ test("a second agent of a name is refused while the first is alive, and takes ov
   const { identity } = a;
   assert.equal(identity.previous, 1);
   const job = await stage.submit();
-  await stage.until("reduces run", () => stage.coordinator.job(job).phases[1]?.running === 2);
+  await stage.until("reduces run", () => stage.coordinator.clients.job(job).phases[1]?.running === 2);
   const at = { host: "host-of-a", address: "http://127.0.0.1/a" };
   const seconds = {
     "of another key": { key: "another", incarnation: 9 },
@@ -269,16 +270,19 @@ test("a second agent of a name is refused while the first is alive, and takes ov
   open();
   const view = await stage.ended(job);
   assert.equal(view.state, "SUCCEEDED", view.error?.message);
-  assert.equal(stage.coordinator.attempts(job).filter(({ state }) => state !== "SUCCEEDED").length, 0);
+  assert.equal(
+    stage.coordinator.clients.attempts(job).filter(({ state }) => state !== "SUCCEEDED").length,
+    0,
+  );
   // The same agent, started anew: at once. Another one: when the lease is over.
   a.rejoin();
-  assert.equal(stage.coordinator.nodes()[0]!.incarnation, 3);
+  assert.equal(stage.coordinator.operations.nodes()[0]!.incarnation, 3);
   const second = stage.namesake(a, { ...identity, key: "another" }, 9);
   a.stop();
   assert.deepEqual(second.register().taken, at);
-  await stage.until("the first is lost", () => stage.coordinator.nodes()[0]!.state === "lost", 20);
+  await stage.until("the first is lost", () => stage.coordinator.operations.nodes()[0]!.state === "lost", 20);
   assert.equal(second.register().taken, undefined);
-  assert.equal(stage.coordinator.nodes()[0]!.incarnation, 9);
+  assert.equal(stage.coordinator.operations.nodes()[0]!.incarnation, 9);
 });
 
 test("a record that ends its worker is found by tracing, and set aside within what is allowed", async (t) => {
@@ -305,17 +309,17 @@ test("agents are barred by hand and drained for as long as that is wanted, over 
   const stage = new Stage(t);
   const a = stage.agent("a");
   stage.agent("b");
-  assert.equal(stage.coordinator.bar("a", "its disk is loud").barred, "its disk is loud");
+  assert.equal(stage.coordinator.operations.bar("a", "its disk is loud").barred, "its disk is loud");
   stage.restart();
   stage.beat();
   const first = await stage.ended(await stage.submit());
   assert.deepEqual(first.agents, ["b"]);
-  assert.equal(stage.coordinator.admit("a").barred, null);
-  stage.coordinator.drain("b", true);
+  assert.equal(stage.coordinator.operations.admit("a").barred, null);
+  stage.coordinator.operations.drain("b", true);
   stage.restart();
   stage.beat();
   assert.deepEqual(
-    stage.coordinator.nodes().map(({ agent, state }) => [agent, state]),
+    stage.coordinator.operations.nodes().map(({ agent, state }) => [agent, state]),
     [
       ["a", "up"],
       ["b", "draining"],
@@ -324,5 +328,5 @@ test("agents are barred by hand and drained for as long as that is wanted, over 
   const second = await stage.ended(await stage.submit({}, "second"));
   assert.deepEqual(second.agents, ["a"]);
   assert.ok(a.ran.size > 0);
-  assert.throws(() => stage.coordinator.bar("c", "no"), /no agent "c" has ever joined/);
+  assert.throws(() => stage.coordinator.operations.bar("c", "no"), /no agent "c" has ever joined/);
 });

@@ -39,9 +39,9 @@ test("a job gets the cores it asks for, on the agents that bid most, and its vie
   const stage = new Stage(t);
   for (const name of ["a", "b", "c"]) stage.agent(name, endless, 2);
   const job = await submit(stage, "few", { cores: 3 });
-  await stage.until("attempts run", () => (stage.coordinator.job(job).phases[0]?.running ?? 0) === 3);
+  await stage.until("attempts run", () => (stage.coordinator.clients.job(job).phases[0]?.running ?? 0) === 3);
   for (let turn = 0; turn < 10; turn++) stage.beat();
-  const { bidding, phases } = stage.coordinator.job(job);
+  const { bidding, phases } = stage.coordinator.clients.job(job);
   assert.equal(phases[0]!.running, 3);
   assert.deepEqual(bidding!.grants, { a: 1, b: 1, c: 1 });
   assert.deepEqual([bidding!.wanted, bidding!.granted, bidding!.used, bidding!.note], [3, 3, 3, null]);
@@ -53,15 +53,18 @@ test("jobs share by priority; one that comes later takes new tasks from those th
   const stage = new Stage(t);
   stage.agent("a", endless, 6);
   const first = await submit(stage, "first", { priority: 0 });
-  await stage.until("all slots run it", () => stage.coordinator.job(first).phases[0]?.running === 6);
+  await stage.until("all slots run it", () => stage.coordinator.clients.job(first).phases[0]?.running === 6);
   const second = await submit(stage, "second", { priority: 1 });
-  await stage.until("it is planned", () => stage.coordinator.job(second).state === "RUNNING");
-  const granted = (job: string): number | undefined => stage.coordinator.job(job).bidding?.granted;
+  await stage.until("it is planned", () => stage.coordinator.clients.job(second).state === "RUNNING");
+  const granted = (job: string): number | undefined => stage.coordinator.clients.job(job).bidding?.granted;
   await stage.until("all have bid again", () => granted(first) === 2);
   assert.equal(granted(second), 4);
-  assert.equal(stage.coordinator.job(first).phases[0]!.running, 6, "what runs goes on");
-  assert.match(stage.coordinator.job(second).waitingFor ?? "", /all 6 slots of agent a run other jobs/);
-  stage.coordinator.kill(second, "enough", client);
+  assert.equal(stage.coordinator.clients.job(first).phases[0]!.running, 6, "what runs goes on");
+  assert.match(
+    stage.coordinator.clients.job(second).waitingFor ?? "",
+    /all 6 slots of agent a run other jobs/,
+  );
+  stage.coordinator.clients.kill(second, "enough", client);
   await stage.ended(second);
   await stage.until("it has them back", () => granted(first) === 6);
 });
@@ -71,14 +74,18 @@ test("a job alone uses all cores, however low its priority; a more important one
   stage.agent("a", untilKilled, 3);
   stage.agent("b", untilKilled, 3);
   const low = await submit(stage, "low", { priority: -10 });
-  await stage.until("all slots run it", () => stage.coordinator.job(low).phases[0]?.running === 6);
-  assert.equal(stage.coordinator.job(low).bidding!.note, "its priority or share allows 6 of 20");
+  await stage.until("all slots run it", () => stage.coordinator.clients.job(low).phases[0]?.running === 6);
+  assert.equal(stage.coordinator.clients.job(low).bidding!.note, "its priority or share allows 6 of 20");
   const high = await submit(stage, "high", { priority: 2 });
-  await stage.until("it has its share", () => stage.coordinator.job(high).phases[0]?.running === 5, 100);
-  const { phases, barred, failedTasks } = stage.coordinator.job(low);
+  await stage.until(
+    "it has its share",
+    () => stage.coordinator.clients.job(high).phases[0]?.running === 5,
+    100,
+  );
+  const { phases, barred, failedTasks } = stage.coordinator.clients.job(low);
   assert.deepEqual([phases[0]!.running, phases[0]!.ready, phases[0]!.failed], [1, 19, 0]);
   assert.deepEqual([barred, failedTasks], [[], []]);
-  const ended = stage.coordinator.attempts(low).filter(({ state }) => state !== "RUNNING");
+  const ended = stage.coordinator.clients.attempts(low).filter(({ state }) => state !== "RUNNING");
   assert.equal(ended.length, 5);
   for (const { state, cause } of ended)
     assert.deepEqual([state, /a job of higher priority/.test(cause ?? "")], ["CANCELLED", true], cause ?? "");
@@ -88,13 +95,13 @@ test("agents that come, are barred or are lost change what jobs are granted", as
   const stage = new Stage(t);
   stage.agent("a", endless, 2);
   const job = await submit(stage, "words", {});
-  const grants = () => stage.coordinator.job(job).bidding?.grants ?? {};
+  const grants = () => stage.coordinator.clients.job(job).bidding?.grants ?? {};
   await stage.until("it runs", () => grants()["a"] === 2);
   const b = stage.agent("b", endless, 3);
   await stage.until("b is granted", () => grants()["b"] === 3);
-  stage.coordinator.bar("a", "loud");
+  stage.coordinator.operations.bar("a", "loud");
   await stage.until("a is not granted any more", () => grants()["a"] === undefined);
-  stage.coordinator.admit("a");
+  stage.coordinator.operations.admit("a");
   await stage.until("a is again", () => grants()["a"] === 2);
   b.stop();
   await stage.until("b is lost", () => grants()["b"] === undefined, 50);

@@ -8,13 +8,13 @@ import { Stage, client } from "./stage.js";
 test("a job cancelled while it waits for an agent ends at once", async (t) => {
   const stage = new Stage(t);
   const job = await stage.submit();
-  assert.equal(stage.coordinator.job(job).state, "QUEUED");
-  assert.match(stage.coordinator.job(job).waitingFor ?? "", /an agent: none has joined/);
-  stage.coordinator.kill(job, "not needed", client);
+  assert.equal(stage.coordinator.clients.job(job).state, "QUEUED");
+  assert.match(stage.coordinator.clients.job(job).waitingFor ?? "", /an agent: none has joined/);
+  stage.coordinator.clients.kill(job, "not needed", client);
   const view = await stage.ended(job);
   assert.equal(view.state, "CANCELLED");
   assert.match(view.error?.message ?? "", /not needed/);
-  assert.equal(stage.coordinator.kill(job, "again", client).state, "CANCELLED");
+  assert.equal(stage.coordinator.clients.kill(job, "again", client).state, "CANCELLED");
 });
 
 test("a job cancelled while it is planned waits for the planner before its staging goes", async (t) => {
@@ -28,12 +28,12 @@ test("a job cancelled while it is planned waits for the planner before its stagi
   });
   const job = await stage.submit({ output: { kind: "shared", path: stage.output, overwrite: false } });
   await stage.until("the agent plans", () => plan !== null);
-  stage.coordinator.kill(job, "too late", client);
+  stage.coordinator.clients.kill(job, "too late", client);
   for (let turn = 0; turn < 5; turn++) {
     stage.beat();
     await new Promise((resolve) => setImmediate(resolve));
   }
-  assert.equal(stage.coordinator.job(job).state, "PLANNING");
+  assert.equal(stage.coordinator.clients.job(job).state, "PLANNING");
   plan!();
   assert.equal((await stage.ended(job)).state, "CANCELLED");
   const errands = agent.had.flatMap((order) => (order.kind === "errand" ? [order.errand.kind] : []));
@@ -55,19 +55,19 @@ for (const phase of ["map", "reduce"] as const) {
     const job = await stage.submit({ output: { kind: "shared", path: stage.output, overwrite: false } });
     await stage.until("attempts run", () => running === 2);
     stage.beat();
-    stage.coordinator.kill(job, "enough", client);
+    stage.coordinator.clients.kill(job, "enough", client);
     await stage.until("kills have gone", () => agent.had.filter(({ kind }) => kind === "kill").length === 2);
     assert.ok(!agent.had.some((order) => order.kind === "errand" && order.errand.kind === "discard"));
     for (let turn = 0; turn < 30; turn++) {
       stage.beat();
       await new Promise((resolve) => setImmediate(resolve));
     }
-    assert.equal(stage.coordinator.job(job).state, "RUNNING", "attempts are listed as running still");
+    assert.equal(stage.coordinator.clients.job(job).state, "RUNNING", "attempts are listed as running still");
     agent.running.clear();
     const view = await stage.ended(job);
     assert.equal(view.state, "CANCELLED");
     assert.ok(agent.had.some((order) => order.kind === "errand" && order.errand.kind === "discard"));
-    const attempts = stage.coordinator.attempts(job);
+    const attempts = stage.coordinator.clients.attempts(job);
     assert.ok(attempts.every(({ state }) => state !== "RUNNING"));
     assert.equal(attempts.filter(({ state }) => state === "CANCELLED").length, 2);
     assert.ok(!existsSync(join(stage.state, "jobs", job, "results")));
@@ -86,7 +86,7 @@ test("an agent that does not end what it was told to end does not hold up the en
   });
   const job = await stage.submit();
   await stage.until("attempts run", () => running === 2);
-  stage.coordinator.kill(job, "enough", client);
+  stage.coordinator.clients.kill(job, "enough", client);
   assert.equal((await stage.ended(job, 50)).state, "CANCELLED");
 });
 
@@ -105,7 +105,7 @@ test("a job cancelled while it is committed has the outcome of the commit", asyn
     });
     const job = await stage.submit({ output: { kind: "shared", path: stage.output, overwrite: false } });
     await stage.until("the agent commits", () => commit !== null);
-    assert.equal(stage.coordinator.kill(job, "too late", client).state, "COMMITTING");
+    assert.equal(stage.coordinator.clients.kill(job, "too late", client).state, "COMMITTING");
     commit!();
     const view = await stage.ended(job);
     assert.equal(view.state, outcome === "committed" ? "SUCCEEDED" : "CANCELLED");
@@ -125,8 +125,8 @@ test("the staging directory of a job goes when an agent comes, if none was there
   const job = await stage.submit({ output: { kind: "shared", path: stage.output, overwrite: false } });
   await stage.until("attempts run", () => running === 2);
   agent.stop();
-  await stage.until("the agent is lost", () => stage.coordinator.nodes()[0]!.state === "lost", 50);
-  stage.coordinator.kill(job, "enough", client);
+  await stage.until("the agent is lost", () => stage.coordinator.operations.nodes()[0]!.state === "lost", 50);
+  stage.coordinator.clients.kill(job, "enough", client);
   assert.equal((await stage.ended(job, 50)).state, "CANCELLED");
   stage.restart();
   agent.rejoin();

@@ -22,23 +22,26 @@ function refuses(code: ErrorCode, says: RegExp): (error: unknown) => boolean {
 test("the same key submits one job, also when the coordinator was killed in between", async (t) => {
   const stage = new Stage(t);
   const submission = await stage.submission();
-  const first = stage.coordinator.submit(submission, "once", client);
+  const first = stage.coordinator.clients.submit(submission, "once", client);
   assert.equal(first.isNew, true);
   stage.restart();
-  assert.deepEqual(stage.coordinator.submit(submission, "once", client), { job: first.job, isNew: false });
-  assert.notEqual(stage.coordinator.submit(submission, "twice", client).job, first.job);
-  assert.equal(stage.coordinator.jobs({}).jobs.length, 2);
+  assert.deepEqual(stage.coordinator.clients.submit(submission, "once", client), {
+    job: first.job,
+    isNew: false,
+  });
+  assert.notEqual(stage.coordinator.clients.submit(submission, "twice", client).job, first.job);
+  assert.equal(stage.coordinator.clients.jobs({}).jobs.length, 2);
 });
 
 test("every submission and every cancellation leaves one line: who, from where, which code, what came of it", async (t) => {
   const stage = new Stage(t);
   const submission = await stage.submission();
-  const { job } = stage.coordinator.submit(submission, "a", client);
-  stage.coordinator.submit(submission, "a", client);
-  assert.throws(() => stage.coordinator.submit({ ...submission, protocol: 2 }, "b", client));
-  stage.coordinator.kill(job, "not needed", client);
+  const { job } = stage.coordinator.clients.submit(submission, "a", client);
+  stage.coordinator.clients.submit(submission, "a", client);
+  assert.throws(() => stage.coordinator.clients.submit({ ...submission, protocol: 2 }, "b", client));
+  stage.coordinator.clients.kill(job, "not needed", client);
   await stage.ended(job);
-  stage.coordinator.kill(job, "again", client);
+  stage.coordinator.clients.kill(job, "again", client);
   const lines = stage.logged.filter(({ event }) => event === "submit" || event === "cancel");
   assert.deepEqual(
     lines.map(({ event, outcome }) => [event, outcome]),
@@ -89,16 +92,20 @@ test("submissions that cannot be right are refused, naming what is wrong", async
   ];
   for (const [changes, code, says] of cases)
     assert.throws(
-      () => stage.coordinator.submit({ ...good, ...changes }, "bad", client),
+      () => stage.coordinator.clients.submit({ ...good, ...changes }, "bad", client),
       refuses(code, says),
     );
-  const { job } = stage.coordinator.submit({ ...good, inputs: [`${data}/a+b (1)/*.txt`] }, "good", client);
+  const { job } = stage.coordinator.clients.submit(
+    { ...good, inputs: [`${data}/a+b (1)/*.txt`] },
+    "good",
+    client,
+  );
   assert.throws(
-    () => stage.coordinator.submit(good, "more", client),
+    () => stage.coordinator.clients.submit(good, "more", client),
     refuses("LIMIT_EXCEEDED", /1 jobs wait or run/),
   );
-  assert.equal(stage.coordinator.jobs({}).jobs.length, 1);
-  assert.equal(stage.coordinator.job(job).state, "QUEUED");
+  assert.equal(stage.coordinator.clients.jobs({}).jobs.length, 1);
+  assert.equal(stage.coordinator.clients.job(job).state, "QUEUED");
 });
 
 test("a plan beyond the limits fails the job", async (t) => {
@@ -119,16 +126,16 @@ test("an attached job ends when its client is silent for five heartbeats, a deta
   for (let beat = 0; beat < 10; beat++) {
     stage.clock.pass(1_000);
     stage.coordinator.tick();
-    assert.equal(stage.coordinator.clientBeat(attached), "QUEUED");
+    assert.equal(stage.coordinator.clients.clientBeat(attached), "QUEUED");
   }
   stage.clock.pass(5_000);
   stage.coordinator.tick();
-  assert.equal(stage.coordinator.job(attached).state, "QUEUED");
+  assert.equal(stage.coordinator.clients.job(attached).state, "QUEUED");
   stage.restart();
   stage.clock.pass(5_000);
   stage.coordinator.tick();
   assert.equal(
-    stage.coordinator.job(attached).state,
+    stage.coordinator.clients.job(attached).state,
     "QUEUED",
     "the time the coordinator was away does not count",
   );
@@ -137,8 +144,8 @@ test("an attached job ends when its client is silent for five heartbeats, a deta
   const view = await stage.ended(attached);
   assert.equal(view.state, "CANCELLED");
   assert.match(view.error?.message ?? "", /its client is gone/);
-  assert.equal(stage.coordinator.job(detached).state, "QUEUED");
-  assert.equal(stage.coordinator.attach(detached, true).attached, true);
+  assert.equal(stage.coordinator.clients.job(detached).state, "QUEUED");
+  assert.equal(stage.coordinator.clients.attach(detached, true).attached, true);
   stage.clock.pass(5_001);
   stage.coordinator.tick();
   assert.equal((await stage.ended(detached)).state, "CANCELLED");
@@ -167,9 +174,9 @@ test("silence counts only while the coordinator listens: a pause, or a disk it c
     stage.clock.pass(pauseMs);
     stage.coordinator.tick();
     assert.equal(agent.isAlive, true, `after ${pauseMs} ms`);
-    assert.notEqual(stage.coordinator.job(attached).state, "CANCELLED", `after ${pauseMs} ms`);
+    assert.notEqual(stage.coordinator.clients.job(attached).state, "CANCELLED", `after ${pauseMs} ms`);
     stage.beat();
-    stage.coordinator.clientBeat(attached);
+    stage.coordinator.clients.clientBeat(attached);
   }
   full = true;
   await assert.rejects(stage.submit({}, "another"), refuses("DISK_FULL", /no space left/));
@@ -180,7 +187,7 @@ test("silence counts only while the coordinator listens: a pause, or a disk it c
   full = false;
   stage.coordinator.tick();
   assert.equal(agent.isAlive, true, "after a full disk");
-  assert.notEqual(stage.coordinator.job(attached).state, "CANCELLED", "after a full disk");
+  assert.notEqual(stage.coordinator.clients.job(attached).state, "CANCELLED", "after a full disk");
   for (let second = 0; second < 7; second++) {
     stage.clock.pass(900);
     stage.coordinator.tick();
@@ -195,7 +202,7 @@ test("a job that waits longer than it wants to fails, saying for what", async (t
   const job = await stage.submit({ options: { ...options, queueTimeoutMs: 10_000 } });
   stage.clock.pass(9_999);
   stage.coordinator.tick();
-  assert.equal(stage.coordinator.job(job).state, "QUEUED");
+  assert.equal(stage.coordinator.clients.job(job).state, "QUEUED");
   stage.clock.pass(1);
   stage.coordinator.tick();
   const view = await stage.ended(job);
@@ -208,7 +215,7 @@ test("events are numbered, and go on behind the last one heard, over restarts an
   const heard: [number, string][] = [];
   const listen = (job: string, after: number) =>
     new Promise<void>((resolve) => {
-      stage.coordinator.listen(
+      stage.coordinator.clients.listen(
         job,
         after,
         (number, event) => void heard.push([number, (JSON.parse(event) as { kind: string }).kind]),
@@ -242,7 +249,7 @@ test("what tasks print is read while they print it, and afterwards", async (t) =
     task: async (order, self) => {
       if (order.work.kind === "map" && order.attempt.task === 1) {
         const lines = [{ task: "map-00001", attempt: 1, stream: "stdout" as const, text: "first\nsecond" }];
-        stage.coordinator.takeLogs(order.attempt.job, "a", { lines });
+        stage.coordinator.agents.takeLogs(order.attempt.job, { lines });
         await new Promise<void>((resolve) => (print = resolve));
       }
       return self.succeed(order);
@@ -252,10 +259,10 @@ test("what tasks print is read while they print it, and afterwards", async (t) =
   const { signal } = new AbortController();
   const followed: string[] = [];
   const following = (async () => {
-    for await (const line of stage.coordinator.logs(job, null, true, signal)) followed.push(line);
+    for await (const line of stage.coordinator.clients.logs(job, null, true, signal)) followed.push(line);
   })();
   await stage.until("lines are read", () => followed.length === 2 && print !== null);
-  stage.coordinator.takeLogs(job, "a", {
+  stage.coordinator.agents.takeLogs(job, {
     lines: [{ task: "map-00002", attempt: 3, stream: "log", text: "last" }],
   });
   print!();
@@ -264,7 +271,7 @@ test("what tasks print is read while they print it, and afterwards", async (t) =
   const all = ["[map-00001.1 stdout] first", "[map-00001.1 stdout] second", "[map-00002.3 log] last"];
   assert.deepEqual(followed, all);
   const ofTask: string[] = [];
-  for await (const line of stage.coordinator.logs(job, "map-00001", false, signal)) ofTask.push(line);
+  for await (const line of stage.coordinator.clients.logs(job, "map-00001", false, signal)) ofTask.push(line);
   assert.deepEqual(ofTask, all.slice(0, 2));
 });
 
@@ -277,28 +284,28 @@ test("jobs are listed newest first, by what they are, and as many are kept as ar
       { name: at % 2 === 0 ? "even" : "odd", group: at === 4 ? "g" : null },
       `key ${at}`,
     );
-    stage.coordinator.kill(job, "not needed", client);
+    stage.coordinator.clients.kill(job, "not needed", client);
     await stage.ended(job);
     ended.push(job);
   }
-  const names = (filter: Parameters<typeof stage.coordinator.jobs>[0]) =>
-    stage.coordinator.jobs(filter).jobs.map(({ job }) => job);
+  const names = (filter: Parameters<typeof stage.coordinator.clients.jobs>[0]) =>
+    stage.coordinator.clients.jobs(filter).jobs.map(({ job }) => job);
   const kept = ended.slice(2).reverse();
   assert.deepEqual(names({}), kept);
   assert.deepEqual(names({ name: "even" }), [ended[4], ended[2]]);
   assert.deepEqual(names({ group: "g" }), [ended[4]]);
   assert.deepEqual(names({ state: "SUCCEEDED" }), []);
-  assert.deepEqual(stage.coordinator.jobs({ limit: 2 }), {
-    jobs: stage.coordinator.jobs({}).jobs.slice(0, 2),
+  assert.deepEqual(stage.coordinator.clients.jobs({ limit: 2 }), {
+    jobs: stage.coordinator.clients.jobs({}).jobs.slice(0, 2),
     truncated: true,
   });
-  assert.throws(() => stage.coordinator.job(ended[0]!), refuses("NOT_FOUND", /is kept/));
+  assert.throws(() => stage.coordinator.clients.job(ended[0]!), refuses("NOT_FOUND", /is kept/));
   await stage.until("directories are gone", () => readdirSync(join(stage.state, "jobs")).length === 3);
   assert.deepEqual(readdirSync(join(stage.state, "jobs")).sort(), [...kept].sort());
   stage.restart();
   assert.deepEqual(names({}), kept);
   assert.throws(
-    () => stage.coordinator.resultFile(ended[4]!, "output", 0),
+    () => stage.coordinator.clients.resultFile(ended[4]!, "output", 0),
     refuses("NOT_FOUND", /CANCELLED/),
   );
 });
@@ -308,26 +315,26 @@ test("blobs are kept under their hash, whole or not at all, for as long as a job
   const content = Buffer.from("side data");
   const hash = createHash("sha256").update(content).digest("hex");
   await assert.rejects(
-    stage.coordinator.putBlob(hash, Readable.from(["other"])),
+    stage.coordinator.clients.putBlob(hash, Readable.from(["other"])),
     refuses("USAGE", /SHA-256/),
   );
   const cut = new Readable({ read: () => undefined });
-  const put = stage.coordinator.putBlob(hash, cut);
+  const put = stage.coordinator.clients.putBlob(hash, cut);
   cut.push("side");
   cut.destroy(new Error("the connection was cut"));
   await assert.rejects(put);
-  assert.equal(await stage.coordinator.hasBlob(hash), false);
+  assert.equal(await stage.coordinator.clients.hasBlob(hash), false);
   assert.deepEqual(readdirSync(join(stage.state, "blobs")), []);
-  await stage.coordinator.putBlob(hash, Readable.from([content]));
-  await stage.coordinator.putBlob(hash, Readable.from([content]));
-  assert.equal((await stage.coordinator.blob(hash)).bytes, content.length);
-  await assert.rejects(stage.coordinator.blob("../../etc/passwd"), refuses("NOT_FOUND", /no blob/));
+  await stage.coordinator.clients.putBlob(hash, Readable.from([content]));
+  await stage.coordinator.clients.putBlob(hash, Readable.from([content]));
+  assert.equal((await stage.coordinator.clients.blob(hash)).bytes, content.length);
+  await assert.rejects(stage.coordinator.clients.blob("../../etc/passwd"), refuses("NOT_FOUND", /no blob/));
   const aux = [{ path: "side.txt", blob: hash, bytes: content.length }];
   const job = await stage.submit({ aux });
   stage.clock.pass(120_000);
   const end = async (id: string): Promise<void> => {
     stage.clock.pass(1_000);
-    stage.coordinator.kill(id, "not needed", client);
+    stage.coordinator.clients.kill(id, "not needed", client);
     await stage.ended(id);
   };
   const isThere = (): boolean => existsSync(join(stage.state, "blobs", hash));
@@ -345,28 +352,32 @@ test("a blob that was changed on disk is not handed out, goes, and can be sent a
   const hash = createHash("sha256").update(content).digest("hex");
   const path = join(stage.state, "blobs", hash);
   for (const damage of ["side dat\u0000", "", "side data and more"]) {
-    await stage.coordinator.putBlob(hash, Readable.from([content]));
-    assert.equal(await stage.coordinator.hasBlob(hash), true);
-    assert.equal((await stage.coordinator.blob(hash)).path, path);
+    await stage.coordinator.clients.putBlob(hash, Readable.from([content]));
+    assert.equal(await stage.coordinator.clients.hasBlob(hash), true);
+    assert.equal((await stage.coordinator.clients.blob(hash)).path, path);
     writeFileSync(path, damage);
-    await assert.rejects(stage.coordinator.blob(hash), refuses("BLOCK_CORRUPT", /damaged/));
-    assert.equal(await stage.coordinator.hasBlob(hash), false);
-    await stage.coordinator.putBlob(hash, Readable.from([content]));
+    await assert.rejects(stage.coordinator.clients.blob(hash), refuses("BLOCK_CORRUPT", /damaged/));
+    assert.equal(await stage.coordinator.clients.hasBlob(hash), false);
+    await stage.coordinator.clients.putBlob(hash, Readable.from([content]));
     writeFileSync(path, damage);
-    assert.equal(await stage.coordinator.hasBlob(hash), false, "a client is told to send it");
+    assert.equal(await stage.coordinator.clients.hasBlob(hash), false, "a client is told to send it");
     assert.equal(existsSync(path), false);
   }
-  await stage.coordinator.putBlob(hash, Readable.from([content]));
+  await stage.coordinator.clients.putBlob(hash, Readable.from([content]));
   writeFileSync(path, "changed while nobody ran");
   stage.restart();
-  assert.equal(await stage.coordinator.hasBlob(hash), false, "nothing is believed of an earlier life");
+  assert.equal(
+    await stage.coordinator.clients.hasBlob(hash),
+    false,
+    "nothing is believed of an earlier life",
+  );
 });
 
 test("result files are taken only whole, and under plain names", async (t) => {
   const stage = new Stage(t);
   const job = await stage.submit();
   const send = (attempt: string, name: string, text: string, expected: { crc32c: number; bytes: number }) =>
-    stage.coordinator.putResult(job, attempt, name, expected, Readable.from([text]));
+    stage.coordinator.agents.putResult(job, attempt, name, expected, Readable.from([text]));
   const right = { crc32c: 0x364b_3fb7, bytes: 3 };
   await send("reduce-00000.1", "part-0.tsv", "abc", right);
   const results = join(stage.state, "jobs", job, "results");

@@ -47,7 +47,7 @@ for (const kind of ["plan", "commit"] as const) {
     await stage.until("b has it", () => other.had.some((order) => order.kind === "errand"));
     assert.deepEqual(stuck.agent.beat().drop, [errand!.id]);
     assert.equal(stuck.agent.isAlive, true);
-    stage.coordinator.errandDone(
+    stage.coordinator.agents.errandDone(
       errand!.id,
       kind === "plan" ? stuck.agent.planned(errand!, 9) : stuck.agent.failed("DISK_FULL", "too late"),
     );
@@ -83,9 +83,9 @@ async function planInPages(errand: Errand, self: FakeAgent, maps: number): Promi
   const { agent, incarnation, splits } = whole;
   for (let from = 0; from < maps; from += splitsPerPage) {
     const page = { agent, incarnation, from, splits: splits.slice(from, from + splitsPerPage) };
-    self.coordinator.errandPage(errand.id, page);
+    self.coordinator.agents.errandPage(errand.id, page);
     // Sent again because the answer was lost.
-    self.coordinator.errandPage(errand.id, page);
+    self.coordinator.agents.errandPage(errand.id, page);
   }
   return { ...whole, splits: [], sent: maps };
 }
@@ -114,12 +114,15 @@ test("a plan that comes in pages is the same plan, also for a coordinator that i
     4,
   );
   const job = await stage.submit();
-  await stage.until("some maps are done", () => (stage.coordinator.job(job).phases[0]?.finished ?? 0) >= 50);
-  assert.equal(stage.coordinator.job(job).mapTasks, maps);
+  await stage.until(
+    "some maps are done",
+    () => (stage.coordinator.clients.job(job).phases[0]?.finished ?? 0) >= 50,
+  );
+  assert.equal(stage.coordinator.clients.job(job).mapTasks, maps);
   stage.restart();
   go();
   await stage.until("more are begun", () => read.size > 100);
-  stage.coordinator.kill(job, "enough was seen", { role: "client", remote: "" });
+  stage.coordinator.clients.kill(job, "enough was seen", { role: "client", remote: "" });
   await stage.ended(job, 50);
   assert.equal(agent.isAlive, true);
   for (const [task, name] of read) assert.equal(name, `in/${task}.txt`);

@@ -116,7 +116,7 @@ export class FakeAgent {
   }
 
   register(): Registered {
-    return this.coordinator.register({
+    return this.coordinator.agents.register({
       protocol: 1,
       version: "0.0.0-test",
       agent: this.name,
@@ -133,7 +133,7 @@ export class FakeAgent {
   }
 
   beat() {
-    const answer = this.coordinator.heartbeat(this.name, {
+    const answer = this.coordinator.agents.heartbeat(this.name, {
       incarnation: this.incarnation,
       running: [...this.running.values()],
       jobs: [...this.jobs],
@@ -243,13 +243,13 @@ export class FakeAgent {
         output: { bytes: 20, fingerprint: "f" },
       };
     }
-    const { entries } = readOutputs(this.coordinator.outputsPage(attempt.job, 0));
+    const { entries } = readOutputs(this.coordinator.agents.outputsPage(attempt.job, 0));
     const last = new Map(entries.map((entry) => [entry.task, entry]));
     const there = [...last.values()].filter(({ agent }) => agent !== null).length;
     const text = Buffer.from(`${work.partition}: ${there} maps\n`);
     const name = `part-${work.partition}.tsv`;
     const expected = { crc32c: crc32c(text), bytes: text.length };
-    const preparation = this.coordinator.preparation(attempt.job, this.name);
+    const preparation = this.coordinator.agents.preparation(attempt.job, this.name);
     const { output } = preparation;
     let path = name;
     if (output.kind === "shared") {
@@ -287,7 +287,7 @@ export class FakeAgent {
     const expected = { crc32c: crc32c(text), bytes: text.length };
     for (let to: Coordinator | null = null; to !== this.coordinator;) {
       to = this.coordinator;
-      await to.putResult(job, formatAttempt(attempt), name, expected, Readable.from([text]));
+      await to.agents.putResult(job, formatAttempt(attempt), name, expected, Readable.from([text]));
     }
   }
 
@@ -300,7 +300,7 @@ export class FakeAgent {
   report(report: TaskReport, slot = 0, ask = 0) {
     const { job, phase, task } = report.attempt!;
     const type = ({ map: "mapper", reduce: "reducer", sample: "sampler" } as const)[phase];
-    return this.coordinator.report(job, type, task, report, this.asker(slot, ask));
+    return this.coordinator.tasks.report(job, type, task, report, this.asker(slot, ask));
   }
 
   asker(slot: number, ask: number) {
@@ -317,7 +317,7 @@ export class FakeAgent {
   async #serve(slot: number, signal: AbortSignal): Promise<void> {
     let ask = this.#asks[slot] ?? 1;
     while (!signal.aborted) {
-      const answer = await this.coordinator.askTask(this.asker(slot, ask), signal).catch(() => null);
+      const answer = await this.coordinator.tasks.askTask(this.asker(slot, ask), signal).catch(() => null);
       if (signal.aborted) return;
       if (answer?.order === null || answer === null) {
         if (answer?.ask_anew === true) ask++;
@@ -353,7 +353,7 @@ export class FakeAgent {
     const heard = new Set<string>();
     while (!signal.aborted) {
       const question = { incarnation: this.incarnation, errands: [...heard] };
-      const answer = await this.coordinator.orders(this.name, question, signal).catch(() => null);
+      const answer = await this.coordinator.agents.orders(this.name, question, signal).catch(() => null);
       if (signal.aborted) return;
       if (answer === null || answer.orders.length === 0)
         await new Promise((resolve) => setImmediate(resolve));
@@ -364,7 +364,7 @@ export class FakeAgent {
         const { errand } = order;
         heard.add(errand.id);
         void this.#work.errand(errand, this).then((result) => {
-          if (result !== null && !signal.aborted) this.coordinator.errandDone(errand.id, result);
+          if (result !== null && !signal.aborted) this.coordinator.agents.errandDone(errand.id, result);
           heard.delete(errand.id);
         });
       }

@@ -10,7 +10,7 @@ test("a listener that takes its time hears every kept event, in order, though it
   let isTaking = false;
   const job = await stage.submit();
   const over = new Promise<void>((resolve) => {
-    stage.coordinator.listen(
+    stage.coordinator.clients.listen(
       job,
       0,
       async (number, event) => {

@@ -26,7 +26,7 @@ test("each agent's own files are listed by it, numbered by agent and path, and r
   const view = await stage.ended(job);
   assert.equal(view.state, "SUCCEEDED");
   assert.deepEqual([view.mapTasks, view.partitions], [3, [1]]);
-  const maps = stage.coordinator.attempts(job).filter(({ attempt }) => attempt.phase === "map");
+  const maps = stage.coordinator.clients.attempts(job).filter(({ attempt }) => attempt.phase === "map");
   assert.deepEqual(
     maps.map(({ attempt, agent }) => [attempt.task, agent]),
     [
@@ -65,7 +65,7 @@ test("inputs come one after the other, of each what all agents see and then thei
   });
   const view = await stage.ended(job);
   assert.deepEqual([view.state, view.mapTasks], ["SUCCEEDED", 6]);
-  const maps = stage.coordinator.attempts(job).filter(({ attempt }) => attempt.phase === "map");
+  const maps = stage.coordinator.clients.attempts(job).filter(({ attempt }) => attempt.phase === "map");
   const own = maps.filter(({ attempt }) => [1, 4, 5].includes(attempt.task));
   assert.deepEqual(
     own.map(({ agent }) => agent),
@@ -112,7 +112,7 @@ test("splits whose storage knows its hosts are read there, or elsewhere when tho
   }
   const job = await stage.submit();
   assert.equal((await stage.ended(job)).state, "SUCCEEDED");
-  const maps = stage.coordinator.attempts(job).filter(({ attempt }) => attempt.phase === "map");
+  const maps = stage.coordinator.clients.attempts(job).filter(({ attempt }) => attempt.phase === "map");
   const by = new Map(maps.map(({ attempt, agent }) => [attempt.task, agent]));
   assert.deepEqual([by.get(0), by.get(1), by.get(3)], ["c", "a", "b"]);
   assert.deepEqual([by.get(2), by.get(4)].sort(), ["d", "e"]);
@@ -140,8 +140,9 @@ test("a planner that is lost is replaced by another one; its late plan changes n
   stage.agent("b");
   const errand = a.had.find((order) => order.kind === "errand")!;
   a.stop();
-  await stage.until("b has planned", () => stage.coordinator.job(job).state === "RUNNING", 50);
-  if (errand.kind === "errand") stage.coordinator.errandDone(errand.errand.id, a.planned(errand.errand, 9));
+  await stage.until("b has planned", () => stage.coordinator.clients.job(job).state === "RUNNING", 50);
+  if (errand.kind === "errand")
+    stage.coordinator.agents.errandDone(errand.errand.id, a.planned(errand.errand, 9));
   const view = await stage.ended(job);
   assert.deepEqual([view.state, view.mapTasks], ["SUCCEEDED", 3]);
 });
@@ -183,7 +184,7 @@ test("bounds of a total order come from the samples, before the first map, also 
           : self.answer(errand),
       task: async (order, self) => {
         if (order.work.kind === "map") {
-          const { version, settings: given } = self.coordinator.preparation(order.attempt.job, "a");
+          const { version, settings: given } = self.coordinator.agents.preparation(order.attempt.job, "a");
           settings.push(order.settings, version);
           assert.deepEqual(given["bounds"], [["AAED"]]);
           await gate;
@@ -196,11 +197,11 @@ test("bounds of a total order come from the samples, before the first map, also 
     const job = await stage.submit({ outline: { ...outline, collections } });
     await stage.until("the map runs", () => settings.length > 0);
     if (kill) stage.restart();
-    assert.equal(stage.coordinator.preparation(job, "a").version, 2);
+    assert.equal(stage.coordinator.agents.preparation(job, "a").version, 2);
     go();
     const view = await stage.ended(job);
     assert.equal(view.state, "SUCCEEDED");
     assert.deepEqual(settings, [2, 2]);
-    assert.deepEqual(stage.coordinator.job(job).counters, { map: 1, reduce: 2, sample: 1 });
+    assert.deepEqual(stage.coordinator.clients.job(job).counters, { map: 1, reduce: 2, sample: 1 });
   }
 });

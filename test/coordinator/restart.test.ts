@@ -25,7 +25,7 @@ for (const [kind, changes] of Object.entries(kinds)) {
       let restarts = 0;
       let turns = random.below(6);
       await stage.until(`seed ${seed}: the job ends`, () => {
-        if (stage.coordinator.job(job).state === "SUCCEEDED") return true;
+        if (stage.coordinator.clients.job(job).state === "SUCCEEDED") return true;
         if (turns-- <= 0 && restarts < 6) {
           restarts++;
           turns = random.below(12);
@@ -34,7 +34,7 @@ for (const [kind, changes] of Object.entries(kinds)) {
         }
         return false;
       });
-      const view = stage.coordinator.job(job);
+      const view = stage.coordinator.clients.job(job);
       assert.deepEqual(view.counters, { map: 3, reduce: 2 }, `seed ${seed}`);
       assert.equal(view.stats?.recordsIn, 30);
       assert.equal(view.parts.length, 2);
@@ -113,7 +113,7 @@ test("a failure is told with its first real cause, also when the coordinator was
   assert.equal(view.error?.code, "USER_CODE");
   assert.match(view.error?.message ?? "", /attempt 4 broke/);
   assert.equal(view.error?.host, "host-of-a");
-  const failed = stage.coordinator.attempts(view.job).filter(({ state }) => state === "FAILED");
+  const failed = stage.coordinator.clients.attempts(view.job).filter(({ state }) => state === "FAILED");
   assert.equal(failed.length, 4, "no attempt was used up by the kill");
 });
 
@@ -122,13 +122,13 @@ test("an agent that comes back without its files while the coordinator is away h
   const held = new HeldReduces();
   const agent = stage.agent("a", held.work);
   const job = await stage.submit();
-  await stage.until("reduces run", () => stage.coordinator.job(job).phases[1]?.running === 2);
+  await stage.until("reduces run", () => stage.coordinator.clients.job(job).phases[1]?.running === 2);
   stage.restart();
   agent.rejoin();
   held.letGo();
   const view = await stage.ended(job);
   assert.deepEqual([view.state, view.counters], ["SUCCEEDED", { map: 3, reduce: 2 }]);
-  const maps = stage.coordinator.attempts(job).filter(({ attempt }) => attempt.phase === "map");
+  const maps = stage.coordinator.clients.attempts(job).filter(({ attempt }) => attempt.phase === "map");
   assert.equal(maps.filter(({ incarnation }) => incarnation === 2).length, 3);
 });
 
@@ -170,8 +170,8 @@ test("bad records are counted once each, over restarts and maps made again", asy
     });
     const { options } = await stage.submission();
     const job = await stage.submit({ options: { ...options, badBudget: { kind, max } } });
-    const isOver = (): boolean => stage.coordinator.job(job).state === "FAILED";
-    const areDone = (): boolean => stage.coordinator.job(job).phases[1]?.running === 2;
+    const isOver = (): boolean => stage.coordinator.clients.job(job).state === "FAILED";
+    const areDone = (): boolean => stage.coordinator.clients.job(job).phases[1]?.running === 2;
     await stage.until("maps are done", () => isOver() || areDone(), 10);
     if (!isOver()) {
       stage.restart();
@@ -233,14 +233,14 @@ test("a job that nobody can commit waits, and may be cancelled", async (t) => {
   const agent = stage.agent("a", {
     task: async (order, self) => {
       const report = await self.succeed(order);
-      if (order.work.kind === "reduce" && ++reduced === 2) stage.coordinator.bar("a", "loud");
+      if (order.work.kind === "reduce" && ++reduced === 2) stage.coordinator.operations.bar("a", "loud");
       return report;
     },
   });
   const job = await stage.submit({ output: { kind: "shared", path: stage.output, overwrite: false } });
-  await stage.until("it waits", () => stage.coordinator.job(job).state === "COMMITTING");
-  assert.match(stage.coordinator.job(job).waitingFor ?? "", /an agent that can commit/);
-  stage.coordinator.kill(job, "enough", client);
+  await stage.until("it waits", () => stage.coordinator.clients.job(job).state === "COMMITTING");
+  assert.match(stage.coordinator.clients.job(job).waitingFor ?? "", /an agent that can commit/);
+  stage.coordinator.clients.kill(job, "enough", client);
   assert.equal((await stage.ended(job, 50)).state, "CANCELLED");
   assert.ok(agent.had.every((order) => order.kind !== "errand" || order.errand.kind !== "commit"));
 });

@@ -109,13 +109,13 @@ export class Stage {
   /** Uploads what the submission names, and submits it. */
   async submit(changes: Partial<Submission> = {}, key = "key"): Promise<string> {
     const submission = { ...(await this.submission()), ...changes };
-    return this.coordinator.submit(submission, key, client).job;
+    return this.coordinator.clients.submit(submission, key, client).job;
   }
 
   async submission(): Promise<Submission> {
     const bundle = Buffer.from("export default {};\n");
     const hash = createHash("sha256").update(bundle).digest("hex");
-    await this.coordinator.putBlob(hash, Readable.from([bundle]));
+    await this.coordinator.clients.putBlob(hash, Readable.from([bundle]));
     return {
       protocol: 1,
       name: "words",
@@ -189,17 +189,17 @@ export class Stage {
     for (const agent of this.#agents) if (agent.isAlive) agent.beat();
   }
 
-  async ended(job: string, passing = 0): Promise<ReturnType<Coordinator["job"]>> {
+  async ended(job: string, passing = 0): Promise<ReturnType<Coordinator["clients"]["job"]>> {
     const isOver = (): boolean =>
-      ["SUCCEEDED", "FAILED", "CANCELLED"].includes(this.coordinator.job(job).state);
+      ["SUCCEEDED", "FAILED", "CANCELLED"].includes(this.coordinator.clients.job(job).state);
     await this.until(`${job} ends`, isOver, passing);
-    return this.coordinator.job(job);
+    return this.coordinator.clients.job(job);
   }
 
   async events(job: string, after = 0): Promise<RunEvent[]> {
     const events: RunEvent[] = [];
     await new Promise<void>((resolve) => {
-      this.coordinator.listen(
+      this.coordinator.clients.listen(
         job,
         after,
         (_, event) => void events.push(JSON.parse(event) as RunEvent),

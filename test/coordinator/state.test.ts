@@ -11,7 +11,7 @@ import type { ErrorCode } from "#src/base/errors.js";
 import { openDatabase } from "#src/coordinator/database.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { findWalDamage } from "#src/coordinator/wal-check.js";
-import { Pump } from "#src/coordinator/pump.js";
+import { EventLoop } from "#src/engine/loop.js";
 import { Store } from "#src/coordinator/store.js";
 import { Stage, client } from "./stage.js";
 
@@ -58,8 +58,7 @@ test("a coordinator that was killed leaves no lock, and all it had acknowledged"
   const url = (path: string): string =>
     JSON.stringify(new URL(`../../../dist/${path}`, import.meta.url).href);
   const script = `
-    import { Pump } from "#src/coordinator/pump.js";
-import { Store } from ${url("coordinator/store.js")};
+    import { Store } from ${url("coordinator/store.js")};
     const store = new Store(${JSON.stringify(state)}, process.pid, "1.0.0");
     for (let row = 0; row < 5; row++) { store.put("plans", "job-" + row, "{}"); store.flush(); }
     store.put("plans", "job-5", "{}");
@@ -227,19 +226,19 @@ for (const meanwhile of ["nothing", "kill"] as const) {
       await new Promise((resolve) => setImmediate(resolve));
       stage.coordinator.tick();
     }
-    assert.throws(() => stage.coordinator.job(first), refuses("DISK_FULL", /no space left/));
+    assert.throws(() => stage.coordinator.clients.job(first), refuses("DISK_FULL", /no space left/));
     assert.throws(() => agent.beat(), refuses("DISK_FULL", /no space left/));
     assert.equal(stage.logged.filter(({ event, level }) => event === "store" && level === "error").length, 2);
     full = false;
     if (meanwhile === "kill") stage.restart();
     stage.coordinator.tick();
-    assert.equal(stage.coordinator.jobs({}).jobs.length, 1, "the refused job has not come to be");
+    assert.equal(stage.coordinator.clients.jobs({}).jobs.length, 1, "the refused job has not come to be");
     assert.equal((await stage.ended(first)).state, "SUCCEEDED");
-    const attempts = stage.coordinator.attempts(first);
+    const attempts = stage.coordinator.clients.attempts(first);
     assert.ok(attempts.every(({ state }) => state === "SUCCEEDED"));
-    assert.equal(stage.coordinator.submit(await stage.submission(), "second", client).isNew, true);
+    assert.equal(stage.coordinator.clients.submit(await stage.submission(), "second", client).isNew, true);
     stage.restart();
-    assert.equal(stage.coordinator.jobs({}).jobs.length, 2, "nor has it been written");
+    assert.equal(stage.coordinator.clients.jobs({}).jobs.length, 2, "nor has it been written");
   });
 }
 
@@ -247,7 +246,7 @@ test("commands are carried out when what led to them is written, and once", (t) 
   const stage = new Stage(t);
   let full = true;
   const seen: string[] = [];
-  const store = new Store(join(stage.root, "pump"), 1, "1.0.0", (stateDirectory: string, pid: number) => {
+  const store = new Store(join(stage.root, "loop"), 1, "1.0.0", (stateDirectory: string, pid: number) => {
     const sql = openDatabase(stateDirectory, pid);
     return {
       ...sql,
@@ -260,23 +259,27 @@ test("commands are carried out when what led to them is written, and once", (t) 
     };
   });
   const nothing = (): void => undefined;
-  const pump = new Pump(new Scheduler({ keepFacts: true }), store, () => 1, {
-    follow: nothing,
-    note: nothing,
-    perform: (command) => seen.push(command.kind),
-    trouble: (error) => seen.push(error === null ? "well" : error.code),
-    bug: (error) => seen.push(String(error)),
+  const loop = new EventLoop({
+    scheduler: new Scheduler({ keepFacts: true }),
+    journal: store,
+    handlers: {
+      follow: nothing,
+      perform: (command) => seen.push(command.kind),
+      trouble: (error) => seen.push(error === null ? "well" : error.code),
+      bug: (error) => seen.push(String(error)),
+    },
+    nowMs: () => 1,
   });
   const node = { node: "a", incarnation: 1 };
-  pump.push({ kind: "nodeJoined", slots: 1, ...node });
-  pump.push({ kind: "workerReady", slot: 0, ask: 1, ...node });
-  pump.push({ kind: "jobSubmitted", job: { id: "j", map: [{}] } });
-  pump.after(() => seen.push("answered"));
+  loop.push({ kind: "nodeJoined", slots: 1, ...node });
+  loop.push({ kind: "workerReady", slot: 0, ask: 1, ...node });
+  loop.push({ kind: "jobSubmitted", job: { id: "j", map: [{}] } });
+  loop.after(() => seen.push("answered"));
   for (let again = 0; again < 3; again++)
-    assert.throws(() => pump.settle(), refuses("DISK_FULL", /no space/));
+    assert.throws(() => loop.settle(), refuses("DISK_FULL", /no space/));
   full = false;
-  pump.settle();
-  pump.settle();
+  loop.settle();
+  loop.settle();
   assert.deepEqual(seen, ["written", "DISK_FULL", "written", "well", "answered", "startAttempt"]);
   store.close();
 });

@@ -23,7 +23,7 @@ test("a job goes from submission to its results, and its story is told in order"
       ["part-00001.tsv", 1],
     ],
   );
-  const file = stage.coordinator.resultFile(job, "output", 1);
+  const file = stage.coordinator.clients.resultFile(job, "output", 1);
   assert.equal(readFileSync(file.path, "utf8"), "1: 3 maps\n");
   const kinds = (await stage.events(job)).map((event) =>
     "phase" in event ? `${event.kind} ${event.phase}` : event.kind,
@@ -72,7 +72,7 @@ test("user code that fails four times fails the job, with the place it ran at", 
   assert.equal(view.error?.task, "map-00001");
   assert.equal(view.error?.host, "host-of-a");
   assert.match(view.error?.report ?? "", /no such word/);
-  const failed = stage.coordinator.attempts(job).filter(({ state }) => state === "FAILED");
+  const failed = stage.coordinator.clients.attempts(job).filter(({ state }) => state === "FAILED");
   assert.deepEqual(
     failed.map(({ attempt }) => attempt.attempt),
     [1, 2, 3, 4],

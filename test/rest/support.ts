@@ -7,7 +7,11 @@ import type { TestContext } from "node:test";
 import { pino } from "pino";
 import { systemClock } from "#src/base/clock.js";
 import { SheafError } from "#src/base/errors.js";
-import type { CoordinatorService } from "#src/coordinator/service.js";
+import type { AgentRequests } from "#src/coordinator/agent-requests.js";
+import type { ClientRequests } from "#src/coordinator/client-requests.js";
+import type { Coordinator } from "#src/coordinator/coordinator.js";
+import type { Operations } from "#src/coordinator/operations.js";
+import type { TaskRequests } from "#src/coordinator/task-requests.js";
 import { coordinatorRoutes } from "#src/rest/coordinator-routes.js";
 import { startServer } from "#src/rest/server.js";
 import type { RunningServer } from "#src/rest/server.js";
@@ -17,24 +21,34 @@ import { digestToken, makeToken } from "#src/security/token.js";
 export const clientToken = makeToken("client");
 export const agentToken = makeToken("agent");
 
-/** A service of which only the methods given exist; every other call fails the request with 500. */
-export function fakeService(methods: Partial<CoordinatorService>): CoordinatorService {
-  return new Proxy(methods, {
+/** Requests that a coordinator answers, of all kinds. */
+type FakeRequests = Partial<
+  Pick<ClientRequests, keyof ClientRequests> &
+    Pick<AgentRequests, keyof AgentRequests> &
+    Pick<TaskRequests, keyof TaskRequests> &
+    Pick<Operations, keyof Operations>
+>;
+
+/** A coordinator of which only the methods given exist; every other call fails the request with 500. */
+function fakeCoordinator(methods: FakeRequests): Coordinator {
+  const requests = new Proxy(methods, {
     get: (target, name) =>
       Reflect.get(target, name) ??
       (() => {
         throw new SheafError("INTERNAL", `the test has no ${String(name)}`);
       }),
-  }) as CoordinatorService;
+  });
+  const all = { clients: requests, agents: requests, tasks: requests, operations: requests };
+  return all as unknown as Coordinator;
 }
 
 /** A server over the service, closed when the test ends. */
 export async function serve(
   context: TestContext,
-  methods: Partial<CoordinatorService>,
+  methods: FakeRequests,
 ): Promise<RunningServer & { readonly ask: (path: string, init?: Ask) => Promise<Response> }> {
   const server = await startServer({
-    routes: (app) => coordinatorRoutes(app, fakeService(methods)),
+    routes: (app) => coordinatorRoutes(app, fakeCoordinator(methods)),
     policy: {
       tokens: [
         { role: "client", digest: digestToken(clientToken) },

@@ -21,7 +21,7 @@ import { assertCounted, Bench, inputText, wordCount } from "./support.ts";
 test("a job directory holds what its documentation says", async (t) => {
   const bench = new Bench(t);
   const inputs = bench.file("in.txt", inputText);
-  const result = await bench.run(wordCount({ map: 'ctx.log("seen " + line);' }), { inputs });
+  const result = await bench.run(wordCount({ map: 'ctx.log("seen " + line);' }), { inputs, mappers: 1 });
   assertCounted(bench, result);
   const directory = result.directory!;
   assert.equal(directory, join(bench.state, "jobs", result.jobId));
@@ -104,7 +104,8 @@ test("a job whose process is gone is listed as failed, one that runs as running"
 
 test("the oldest jobs go when there are more than are kept", async (t) => {
   const bench = new Bench(t);
-  for (let i = 0; i < limits.jobsKept + 3; i++) keep(bench.state, { jobId: `job-${String(i).padStart(4, "0")}` });
+  for (let i = 0; i < limits.jobsKept + 3; i++)
+    keep(bench.state, { jobId: `job-${String(i).padStart(4, "0")}` });
   await pruneJobs(bench.state, limits.jobsKept);
   const left = readdirSync(join(bench.state, "jobs")).sort();
   assert.deepEqual([left.length, left[0]], [limits.jobsKept, "job-0003"]);
@@ -126,7 +127,7 @@ describe("replay", () => {
     test(`a failed ${mode} is run again from its capsule, with the same error`, async (t) => {
       const bench = new Bench(t);
       const inputs = bench.file("in.txt", inputText);
-      const failed = await bench.run(job, { inputs, params: { mode } });
+      const failed = await bench.run(job, { inputs, mappers: 1, params: { mode } });
       assert.equal(failed.status, "FAILED");
       assert.equal(
         failed.failedAttempts.at(-1)?.capsule,
@@ -145,7 +146,7 @@ describe("replay", () => {
   test("a replay of other input than what failed is refused", async (t) => {
     const bench = new Bench(t);
     const inputs = bench.file("in.txt", inputText);
-    await bench.run(job, { inputs, params: { mode: "map" } });
+    await bench.run(job, { inputs, mappers: 1, params: { mode: "map" } });
     appendFileSync(inputs, "more\n");
     await assert.rejects(replay("@:map-0", { stateDirectory: bench.state }), { code: "INPUT_CHANGED" });
     rmSync(inputs);

@@ -100,6 +100,7 @@ for (const [what, damage] of [
     const bench = new Bench(t);
     const result = await bench.run(wordCount(), {
       inputs: bench.file("in.txt", inputText),
+      mappers: 1,
       attempts: 1,
       onEvent: (event) => {
         if (event.kind === "attempt-finished" && event.task === "map-00000" && event.attempt === 1) {

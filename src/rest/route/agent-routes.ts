@@ -1,5 +1,5 @@
 import Type from "typebox";
-import type { CoordinatorService } from "../../coordinator/service.ts";
+import type { Coordinator } from "../../coordinator/coordinator.ts";
 import {
   ErrandResultSchema,
   HeartbeatAnswerSchema,
@@ -19,7 +19,7 @@ import { AgentParams } from "../params.ts";
 const Nothing = Type.Object({});
 
 /** What agents say of themselves, and what they are told to do beside tasks. */
-export function agentRoutes(app: App, service: CoordinatorService): void {
+export function agentRoutes(app: App, coordinator: Coordinator): void {
   app.post(
     "/agents",
     {
@@ -30,7 +30,7 @@ export function agentRoutes(app: App, service: CoordinatorService): void {
         response: { 200: RegisteredSchema },
       },
     },
-    (request) => service.register(request.body),
+    (request) => coordinator.agents.register(request.body),
   );
   app.post(
     "/agents/:agent/heartbeat",
@@ -43,7 +43,7 @@ export function agentRoutes(app: App, service: CoordinatorService): void {
         response: { 200: HeartbeatAnswerSchema },
       },
     },
-    (request) => service.heartbeat(request.params.agent, request.body),
+    (request) => coordinator.agents.heartbeat(request.params.agent, request.body),
   );
   app.post(
     "/agents/:agent/leave",
@@ -57,7 +57,7 @@ export function agentRoutes(app: App, service: CoordinatorService): void {
       },
     },
     ({ params, body }) => {
-      service.leave(params.agent, body);
+      coordinator.agents.leave(params.agent, body);
       return {};
     },
   );
@@ -72,12 +72,12 @@ export function agentRoutes(app: App, service: CoordinatorService): void {
         response: { 200: OrdersSchema },
       },
     },
-    (request, reply) => service.orders(request.params.agent, request.body, goneSignal(reply)),
+    (request, reply) => coordinator.agents.orders(request.params.agent, request.body, goneSignal(reply)),
   );
-  errandRoutes(app, service);
+  errandRoutes(app, coordinator);
 }
 
-function errandRoutes(app: App, service: CoordinatorService): void {
+function errandRoutes(app: App, coordinator: Coordinator): void {
   const params = Type.Object({ errand: Type.String({ pattern: "^[A-Za-z0-9._:/-]{1,200}$" }) });
   app.post(
     "/errands/:errand/splits",
@@ -91,7 +91,7 @@ function errandRoutes(app: App, service: CoordinatorService): void {
       },
     },
     (request) => {
-      service.errandPage(request.params.errand, request.body);
+      coordinator.agents.errandPage(request.params.errand, request.body);
       return {};
     },
   );
@@ -107,7 +107,7 @@ function errandRoutes(app: App, service: CoordinatorService): void {
       },
     },
     (request) => {
-      service.errandDone(request.params.errand, request.body);
+      coordinator.agents.errandDone(request.params.errand, request.body);
       return {};
     },
   );

@@ -1,5 +1,5 @@
 import Type from "typebox";
-import type { CoordinatorService } from "../../coordinator/service.ts";
+import type { Coordinator } from "../../coordinator/coordinator.ts";
 import { ClusterViewSchema, NodeViewSchema } from "../../protocol/job-view.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
@@ -9,7 +9,7 @@ import { AgentParams } from "../params.ts";
 const closed = { additionalProperties: false } as const;
 
 /** The cluster as a whole, and its agents. */
-export function clusterRoutes(app: App, service: CoordinatorService, metrics: Metrics): void {
+export function clusterRoutes(app: App, coordinator: Coordinator, metrics: Metrics): void {
   app.get(
     "/health",
     {
@@ -21,7 +21,7 @@ export function clusterRoutes(app: App, service: CoordinatorService, metrics: Me
   app.get(
     "/cluster",
     { config: access.client, schema: { summary: "The cluster", response: { 200: ClusterViewSchema } } },
-    () => service.cluster(),
+    () => coordinator.operations.cluster(),
   );
   app.get(
     "/metrics",
@@ -40,12 +40,12 @@ export function clusterRoutes(app: App, service: CoordinatorService, metrics: Me
         response: { 200: Type.Object({ nodes: Type.Array(NodeViewSchema) }) },
       },
     },
-    () => ({ nodes: [...service.nodes()] }),
+    () => ({ nodes: [...coordinator.operations.nodes()] }),
   );
-  nodeRoutes(app, service);
+  nodeRoutes(app, coordinator);
 }
 
-function nodeRoutes(app: App, service: CoordinatorService): void {
+function nodeRoutes(app: App, coordinator: Coordinator): void {
   const common = { config: access.client };
   const response = { 200: NodeViewSchema };
   app.post(
@@ -59,7 +59,7 @@ function nodeRoutes(app: App, service: CoordinatorService): void {
         response,
       },
     },
-    ({ params, body }) => service.bar(params.agent, body.reason),
+    ({ params, body }) => coordinator.operations.bar(params.agent, body.reason),
   );
   app.post(
     "/nodes/:agent/admit",
@@ -72,7 +72,7 @@ function nodeRoutes(app: App, service: CoordinatorService): void {
         response,
       },
     },
-    ({ params }) => service.admit(params.agent),
+    ({ params }) => coordinator.operations.admit(params.agent),
   );
   app.post(
     "/nodes/:agent/drain",
@@ -85,6 +85,6 @@ function nodeRoutes(app: App, service: CoordinatorService): void {
         response,
       },
     },
-    ({ params, body }) => service.drain(params.agent, body.draining),
+    ({ params, body }) => coordinator.operations.drain(params.agent, body.draining),
   );
 }

@@ -2,15 +2,16 @@ import { createReadStream } from "node:fs";
 import type { FastifyReply } from "../../vendor/fastify.ts";
 import Type from "typebox";
 import { SheafError } from "../../base/errors.ts";
-import type { CoordinatorService, StoredFile } from "../../coordinator/service.ts";
+import type { Coordinator } from "../../coordinator/coordinator.ts";
+import type { StoredFile } from "../../coordinator/service.ts";
 import { PartViewSchema } from "../../protocol/job-view.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
 import { HashParam, JobParam, JobParams, TaskNameParam } from "../params.ts";
 
 /** Code and side data on their way in, results on their way out. */
-export function fileRoutes(app: App, service: CoordinatorService): void {
-  blobRoutes(app, service);
+export function fileRoutes(app: App, coordinator: Coordinator): void {
+  blobRoutes(app, coordinator);
   app.get(
     "/jobs/:job/results",
     {
@@ -24,7 +25,7 @@ export function fileRoutes(app: App, service: CoordinatorService): void {
       },
     },
     ({ params }) => {
-      const { parts, collected } = service.job(params.job);
+      const { parts, collected } = coordinator.clients.job(params.job);
       return { parts, collected };
     },
   );
@@ -43,7 +44,7 @@ export function fileRoutes(app: App, service: CoordinatorService): void {
       },
     },
     ({ params, headers }, reply) =>
-      sendFile(service.resultFile(params.job, params.kind, params.index), headers.range, reply),
+      sendFile(coordinator.clients.resultFile(params.job, params.kind, params.index), headers.range, reply),
   );
   app.get(
     "/jobs/:job/capsules/:task/:file",
@@ -60,11 +61,11 @@ export function fileRoutes(app: App, service: CoordinatorService): void {
       },
     },
     ({ params, headers }, reply) =>
-      sendFile(service.capsuleFile(params.job, params.task, params.file), headers.range, reply),
+      sendFile(coordinator.clients.capsuleFile(params.job, params.task, params.file), headers.range, reply),
   );
 }
 
-function blobRoutes(app: App, service: CoordinatorService): void {
+function blobRoutes(app: App, coordinator: Coordinator): void {
   const params = Type.Object({ hash: HashParam });
   app.put(
     "/blobs/:hash",
@@ -74,7 +75,7 @@ function blobRoutes(app: App, service: CoordinatorService): void {
       schema: { summary: "Code or side data, by its SHA-256", params, response: { 204: Type.Null() } },
     },
     async (request, reply) => {
-      await service.putBlob(request.params.hash, request.raw);
+      await coordinator.clients.putBlob(request.params.hash, request.raw);
       return reply.code(204).send(null);
     },
   );
@@ -85,12 +86,14 @@ function blobRoutes(app: App, service: CoordinatorService): void {
       exposeHeadRoute: false,
       schema: { summary: "Code or side data", produces: ["application/octet-stream"], params },
     },
-    async (request, reply) => sendFile(await service.blob(request.params.hash), request.headers.range, reply),
+    async (request, reply) =>
+      sendFile(await coordinator.clients.blob(request.params.hash), request.headers.range, reply),
   );
   app.head(
     "/blobs/:hash",
     { config: access.clientOrAgent, schema: { summary: "Whether it is there: 200 or 404", params } },
-    async (request, reply) => reply.code((await service.hasBlob(request.params.hash)) ? 200 : 404).send(),
+    async (request, reply) =>
+      reply.code((await coordinator.clients.hasBlob(request.params.hash)) ? 200 : 404).send(),
   );
 }
 

@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import Type from "typebox";
 import { SheafError } from "../../base/errors.ts";
 import { bounds, limits, settings } from "../../base/limits.ts";
-import type { CoordinatorService } from "../../coordinator/service.ts";
+import type { Coordinator } from "../../coordinator/coordinator.ts";
 import type { AttemptView } from "../../protocol/job-view.ts";
 import { AttemptViewSchema, JobStateName, JobSummarySchema, JobViewSchema } from "../../protocol/job-view.ts";
 import { SubmissionSchema, SubmittedSchema } from "../../protocol/submission.ts";
@@ -22,7 +22,7 @@ const SubmitHeaders = Type.Object({
 });
 
 /** Jobs as clients see and steer them. */
-export function jobRoutes(app: App, service: CoordinatorService): void {
+export function jobRoutes(app: App, coordinator: Coordinator): void {
   app.post(
     "/jobs",
     {
@@ -41,7 +41,7 @@ export function jobRoutes(app: App, service: CoordinatorService): void {
           hint: "Send 8 to 100 letters and digits, chosen at random; repeat them when you repeat the request.",
         });
       }
-      const submitted = service.submit(request.body, key, callerOf(request));
+      const submitted = coordinator.clients.submit(request.body, key, callerOf(request));
       return reply.code(submitted.isNew ? 201 : 200).send(submitted);
     },
   );
@@ -67,7 +67,7 @@ export function jobRoutes(app: App, service: CoordinatorService): void {
       },
     },
     ({ query }) => {
-      const { jobs, truncated } = service.jobs(query);
+      const { jobs, truncated } = coordinator.clients.jobs(query);
       return { jobs: [...jobs], truncated };
     },
   );
@@ -77,7 +77,7 @@ export function jobRoutes(app: App, service: CoordinatorService): void {
       config: access.client,
       schema: { summary: "All about a job", params: JobParams, response: { 200: JobViewSchema } },
     },
-    ({ params }) => service.job(params.job),
+    ({ params }) => coordinator.clients.job(params.job),
   );
   app.get(
     "/jobs/:job/attempts",
@@ -90,12 +90,12 @@ export function jobRoutes(app: App, service: CoordinatorService): void {
       },
     },
     ({ params }, reply) => {
-      const texts = arrayText(service.attempts(params.job));
+      const texts = arrayText(coordinator.clients.attempts(params.job));
       void reply.header("content-type", "application/json; charset=utf-8");
       return Readable.from(texts) as unknown as AttemptView[];
     },
   );
-  steeringRoutes(app, service);
+  steeringRoutes(app, coordinator);
 }
 
 const piecesOf = 500;
@@ -109,7 +109,7 @@ function* arrayText(all: readonly unknown[]): Generator<string> {
   yield all.length === 0 ? "[]" : "]";
 }
 
-function steeringRoutes(app: App, service: CoordinatorService): void {
+function steeringRoutes(app: App, coordinator: Coordinator): void {
   app.post(
     "/jobs/:job/kill",
     {
@@ -121,7 +121,7 @@ function steeringRoutes(app: App, service: CoordinatorService): void {
         response: { 200: JobSummarySchema },
       },
     },
-    (request) => service.kill(request.params.job, request.body.reason, callerOf(request)),
+    (request) => coordinator.clients.kill(request.params.job, request.body.reason, callerOf(request)),
   );
   app.post(
     "/jobs/:job/attach",
@@ -134,7 +134,7 @@ function steeringRoutes(app: App, service: CoordinatorService): void {
         response: { 200: JobSummarySchema },
       },
     },
-    ({ params, body }) => service.attach(params.job, body.attached),
+    ({ params, body }) => coordinator.clients.attach(params.job, body.attached),
   );
   app.post(
     "/jobs/:job/heartbeat",
@@ -147,6 +147,6 @@ function steeringRoutes(app: App, service: CoordinatorService): void {
         response: { 200: Type.Object({ state: JobStateName }) },
       },
     },
-    ({ params }) => ({ state: service.clientBeat(params.job) }),
+    ({ params }) => ({ state: coordinator.clients.clientBeat(params.job) }),
   );
 }

@@ -2,7 +2,7 @@ import Type from "typebox";
 import type { FastifyReply } from "../../vendor/fastify.ts";
 import { Readable } from "node:stream";
 import type { Writable } from "node:stream";
-import type { CoordinatorService } from "../../coordinator/service.ts";
+import type { Coordinator } from "../../coordinator/coordinator.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
 import { goneSignal } from "../gone-signal.ts";
@@ -14,7 +14,7 @@ const keepAliveMs = 15_000;
 const unreadBytesMax = 1024 * 1024;
 
 /** What goes on for as long as the job does: events and logs. */
-export function streamRoutes(app: App, service: CoordinatorService): void {
+export function streamRoutes(app: App, coordinator: Coordinator): void {
   app.get(
     "/jobs/:job/events",
     {
@@ -28,7 +28,7 @@ export function streamRoutes(app: App, service: CoordinatorService): void {
     },
     (request, reply) => {
       const after = Number(request.headers["last-event-id"] ?? 0);
-      sendEvents(service, request.params.job, after, reply);
+      sendEvents(coordinator, request.params.job, after, reply);
       return reply;
     },
   );
@@ -48,7 +48,12 @@ export function streamRoutes(app: App, service: CoordinatorService): void {
     },
     ({ params, query }, reply) => {
       const signal = goneSignal(reply);
-      const lines = service.logs(params.job, query.task ?? null, query.follow !== undefined, signal);
+      const lines = coordinator.clients.logs(
+        params.job,
+        query.task ?? null,
+        query.follow !== undefined,
+        signal,
+      );
       void reply.header("content-type", "text/plain; charset=utf-8");
       return reply.send(Readable.from(withNewlines(lines)));
     },
@@ -72,7 +77,7 @@ function drained(stream: Writable): Promise<void> {
 }
 
 /** @throws SheafError before anything is sent, so that it becomes an ordinary answer */
-function sendEvents(service: CoordinatorService, job: string, after: number, reply: FastifyReply): void {
+function sendEvents(coordinator: Coordinator, job: string, after: number, reply: FastifyReply): void {
   const { raw } = reply;
   const early: string[] = [];
   let isOpen = false;
@@ -82,7 +87,7 @@ function sendEvents(service: CoordinatorService, job: string, after: number, rep
     else if (!raw.write(text) && raw.writableLength > unreadBytesMax) return drained(raw);
     return undefined;
   };
-  const stop = service.listen(
+  const stop = coordinator.clients.listen(
     job,
     after,
     (number, event) => write(`id: ${number}\ndata: ${event}\n\n`),

@@ -1,5 +1,6 @@
 import Type from "typebox";
-import type { CoordinatorService, TaskService } from "../../coordinator/service.ts";
+import type { Coordinator } from "../../coordinator/coordinator.ts";
+import type { TaskService } from "../../coordinator/service.ts";
 import {
   LogLinesSchema,
   OutputsSchema,
@@ -89,7 +90,7 @@ export function taskRoutes(app: App, service: TaskService): void {
 }
 
 /** What an agent needs for the tasks of a job, and hands in beside its reports. */
-export function jobSupplyRoutes(app: App, service: CoordinatorService): void {
+export function jobSupplyRoutes(app: App, coordinator: Coordinator): void {
   app.get(
     "/jobs/:job/preparation",
     {
@@ -101,7 +102,7 @@ export function jobSupplyRoutes(app: App, service: CoordinatorService): void {
         response: { 200: PreparationSchema },
       },
     },
-    ({ params, query }) => service.preparation(params.job, query.agent),
+    ({ params, query }) => coordinator.agents.preparation(params.job, query.agent),
   );
   app.get(
     "/jobs/:job/outputs",
@@ -116,10 +117,10 @@ export function jobSupplyRoutes(app: App, service: CoordinatorService): void {
     },
     ({ params, query }, reply) => {
       void reply.header("content-type", "application/json; charset=utf-8");
-      return service.outputsPage(params.job, query.after) as unknown as MapOutputs;
+      return coordinator.agents.outputsPage(params.job, query.after) as unknown as MapOutputs;
     },
   );
-  strayRoute(app, service);
+  strayRoute(app, coordinator);
   app.post(
     "/jobs/:job/logs",
     {
@@ -133,7 +134,7 @@ export function jobSupplyRoutes(app: App, service: CoordinatorService): void {
       },
     },
     async (request, reply) => {
-      service.takeLogs(request.params.job, request.query.agent, request.body);
+      coordinator.agents.takeLogs(request.params.job, request.body);
       return reply.code(204).send(null);
     },
   );
@@ -154,13 +155,13 @@ export function jobSupplyRoutes(app: App, service: CoordinatorService): void {
     },
     async ({ params, query, raw }, reply) => {
       const expected = { crc32c: Number.parseInt(query.crc32c, 16), bytes: query.bytes };
-      await service.putResult(params.job, params.attempt, params.name, expected, raw);
+      await coordinator.agents.putResult(params.job, params.attempt, params.name, expected, raw);
       return reply.code(204).send(null);
     },
   );
 }
 
-function strayRoute(app: App, service: CoordinatorService): void {
+function strayRoute(app: App, coordinator: Coordinator): void {
   app.post(
     "/jobs/:job/stray",
     {
@@ -172,6 +173,6 @@ function strayRoute(app: App, service: CoordinatorService): void {
         response: { 200: Type.Object({ accepted: Type.Boolean() }) },
       },
     },
-    ({ params, body }) => ({ accepted: service.stray(params.job, body) }),
+    ({ params, body }) => ({ accepted: coordinator.tasks.stray(params.job, body) }),
   );
 }

@@ -1,45 +1,62 @@
 import { SheafError } from "../base/errors.ts";
-import type { Heartbeat, HeartbeatAnswer, Orders, OrdersQuestion } from "../protocol/agent-messages.ts";
+import type {
+  ErrandResult,
+  Heartbeat,
+  HeartbeatAnswer,
+  Leave,
+  Orders,
+  OrdersQuestion,
+  SplitPage,
+} from "../protocol/agent-messages.ts";
 import type { Register, Registered } from "../protocol/agent-messages.ts";
-import type { Preparation, TaskAnswer } from "../protocol/task-messages.ts";
+import type { LogLines, Preparation } from "../protocol/task-messages.ts";
 import type { Command } from "../scheduler/commands.ts";
 import { formatAttempt } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
+import type { EventLoop } from "../engine/loop.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
+import type { Readable } from "node:stream";
 import type { Agents } from "./agents.ts";
+import { checkProtocol } from "./check-submission.ts";
+import type { ClusterJob } from "./cluster-job.ts";
+import { OutputList } from "./map-outputs.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import type { JobFlow } from "./job-flow.ts";
 import type { Jobs } from "./jobs.ts";
-import type { Pump } from "./pump.ts";
-import type { Asker } from "./service.ts";
 import type { CoordinatorTimings } from "./settings.ts";
 import { preparationOf } from "./start-job.ts";
 import type { TaskPolls } from "./task-polls.ts";
 
-export interface DoorParts {
+export interface AgentRequestParts {
   readonly scheduler: Scheduler;
-  readonly pump: Pump;
+  readonly loop: EventLoop;
   readonly agents: Agents;
   readonly jobs: Jobs;
   readonly flow: JobFlow;
   readonly polls: TaskPolls;
   readonly clock: EpochClock;
+  readonly version: string;
   readonly timings: CoordinatorTimings;
   readonly coordinator: string;
 }
 
-/** What agents say and ask, apart from how attempts went. */
-export class AgentDoor {
-  readonly #parts: DoorParts;
+/**
+ * What agents say and ask, apart from how attempts went. Every method throws SheafErrors, and answers only
+ * what is lasting.
+ */
+export class AgentRequests {
+  readonly #parts: AgentRequestParts;
   readonly #board = new Float64Array(PROGRESS_BYTES / 8);
 
-  constructor(parts: DoorParts) {
+  constructor(parts: AgentRequestParts) {
     this.#parts = parts;
   }
 
   register(register: Register): Registered {
-    const { pump, agents, scheduler, flow, clock, timings, coordinator } = this.#parts;
+    const { loop, agents, scheduler, flow, clock, timings, coordinator, version } = this.#parts;
     const { agent: node, incarnation, slots } = register;
+    checkProtocol(register.protocol, `agent ${node} (sheaf ${register.version})`, version);
+    loop.mayAcknowledge();
     const { heartbeatMs, leaseMs } = timings;
     const other = agents.namesake(register, scheduler)?.register;
     if (other !== undefined) {
@@ -48,28 +65,29 @@ export class AgentDoor {
     }
     const before = agents.get(node)?.register.incarnation;
     let standing = "ok" as HeartbeatAnswer["standing"];
-    pump.push({ kind: "nodeJoined", node, incarnation, slots }, (commands) => {
+    loop.push({ kind: "nodeJoined", node, incarnation, slots }, (commands) => {
       standing = standingOf(commands, node, incarnation);
       if (standing === "ok") agents.registered(register, clock.nowMs());
     });
-    pump.after(() => {
+    loop.after(() => {
       if (standing !== "ok") return;
       if (before !== undefined && before < incarnation) this.#lifeOver(node, before);
       flow.lookAgain();
     });
-    pump.settle();
+    loop.settle();
     const known = scheduler.state.incarnations.get(node) ?? incarnation;
     return { coordinator, heartbeatMs, leaseMs, fencedBelow: standing === "ok" ? null : known };
   }
 
   heartbeat(name: string, heartbeat: Heartbeat): HeartbeatAnswer {
-    const { pump, agents, jobs, scheduler, flow, clock } = this.#parts;
+    const { loop, agents, jobs, scheduler, flow, clock } = this.#parts;
     const { incarnation, running, draining } = heartbeat;
+    loop.mayAcknowledge();
     const agent = agents.life(name, incarnation);
     const ref = { node: name, incarnation };
     let needed = null as number | null;
     let standing = "ok" as HeartbeatAnswer["standing"];
-    pump.push(
+    loop.push(
       { kind: "nodeHeartbeat", running: running.map(({ attempt }) => attempt), ...ref },
       (commands) => {
         standing = standingOf(commands, name, incarnation);
@@ -77,19 +95,19 @@ export class AgentDoor {
       },
     );
     for (const { attempt, beat, ...progress } of running) {
-      pump.push({ kind: "attemptProgress", attempt, beat, fraction: progress.fraction, ...ref });
+      loop.push({ kind: "attemptProgress", attempt, beat, fraction: progress.fraction, ...ref });
       for (const [cell, at] of Object.entries(PROGRESS_CELLS))
         this.#board[at] = cell === "beat" ? beat : progress[cell as keyof typeof progress];
-      jobs.get(attempt.job)?.progress.look(attempt, this.#board);
+      jobs.get(attempt.job)?.planned?.run.progress.look(attempt, this.#board);
     }
     this.#noteGone(name, running);
     const node = scheduler.state.nodes.get(name);
     // Draining is told from either side; what was asked for by hand stands until it is taken back by hand.
     if (draining && node?.draining === false) {
-      pump.push({ kind: "nodeDraining", draining, ...ref });
-      pump.after(() => flow.granting.changed());
+      loop.push({ kind: "nodeDraining", draining, ...ref });
+      loop.after(() => flow.granting.changed());
     }
-    pump.settle();
+    loop.settle();
     if (agent === undefined)
       return { standing: standing === "ok" ? "join" : standing, forget: [], outputs: {} };
     agents.heard(agent, heartbeat, clock.nowMs());
@@ -98,7 +116,7 @@ export class AgentDoor {
     for (const id of heartbeat.jobs) {
       const job = jobs.get(id);
       if (job === undefined || job.isEnding) forget.push(id);
-      else outputs[id] = job.outputs.version;
+      else outputs[id] = job.planned?.outputs.version ?? 0;
     }
     const drop = flow.errands.heard(name, heartbeat);
     return { standing, forget, outputs, drop, ...(needed === null ? {} : { needed }) };
@@ -108,77 +126,99 @@ export class AgentDoor {
    * The agent goes, on purpose: what it had is given up without waiting for its lease.
    * @throws SheafError FENCED, NOT_FOUND
    */
-  leave(name: string, incarnation: number): void {
-    const { pump, flow } = this.#parts;
-    this.#checkLife(name, incarnation);
-    pump.push({ kind: "nodeLost", node: name, incarnation, reason: "it has left the cluster" });
-    pump.after(() => {
-      this.#lifeOver(name, incarnation);
-      flow.lookAgain();
-    });
+  leave(name: string, { incarnation }: Leave): void {
+    const { loop, flow, agents, scheduler } = this.#parts;
+    const work = (): void => {
+      agents.checkLife(name, incarnation, scheduler);
+      loop.push({ kind: "nodeLost", node: name, incarnation, reason: "it has left the cluster" });
+      loop.after(() => {
+        this.#lifeOver(name, incarnation);
+        flow.lookAgain();
+      });
+    };
+    loop.change(work, () => undefined);
   }
 
+  /** Resolves with what there is to do, or empty after longPollMs or when the signal aborts. */
   async orders(name: string, { incarnation, errands }: OrdersQuestion, signal: AbortSignal): Promise<Orders> {
-    const { agents, clock, timings } = this.#parts;
-    this.#checkLife(name, incarnation);
+    const { agents, clock, timings, loop, scheduler } = this.#parts;
+    loop.mayAcknowledge();
+    agents.checkLife(name, incarnation, scheduler);
     const agent = agents.life(name, incarnation)!;
     const orders = await agent.mailbox.wait(errands, clock.nowMs() + timings.longPollMs, signal);
     return { orders: [...orders] };
   }
 
-  async askTask(asker: Asker, signal: AbortSignal): Promise<TaskAnswer> {
-    const { pump, polls, clock, timings } = this.#parts;
-    const { agent: node, incarnation, slot, ask } = asker;
-    this.#checkLife(node, incarnation);
-    const answer = polls.wait(asker, clock.nowMs() + timings.longPollMs, signal);
-    pump.push({ kind: "workerReady", node, incarnation, slot, ask });
-    await pump.settled();
-    return answer;
+  errandDone(errand: string, result: ErrandResult): void {
+    const { loop, flow, jobs } = this.#parts;
+    const work = (): void => {
+      flow.errands.done(errand, result);
+      for (const job of jobs.live()) if (job.isEnding) job.dying.look();
+    };
+    loop.change(work, () => undefined);
+  }
+
+  /** A part of an errand's result that comes ahead of it. */
+  errandPage(errand: string, page: SplitPage): void {
+    this.#parts.loop.mayAcknowledge();
+    this.#parts.flow.errands.page(errand, page);
+  }
+
+  /** A page of the list of map outputs from entry `after` on: MapOutputs as JSON. */
+  outputsPage(job: string, after: number): Buffer {
+    this.#parts.loop.mayAcknowledge();
+    return (this.#live(job).planned?.outputs ?? new OutputList()).page(after);
+  }
+
+  takeLogs(job: string, { lines }: LogLines): void {
+    const found = this.#parts.jobs.get(job);
+    if (found === undefined) return;
+    found.logs.add(lines);
+    for (const { task, attempt, stream, text } of lines)
+      found.emit({ kind: "log", task, attempt, stream, text });
+  }
+
+  /** A result file of an attempt; `name` as the worker called it. Resolves when it is whole and lasting. */
+  putResult(
+    job: string,
+    attempt: string,
+    name: string,
+    expected: { readonly crc32c: number; readonly bytes: number },
+    content: Readable,
+  ): Promise<void> {
+    return this.#live(job).results.put(attempt, name, expected, content);
+  }
+
+  /** The key by which fetches of the job's map outputs are signed; null for a job that does not live. */
+  jobKey(job: string): string | null {
+    return this.#parts.jobs.get(job)?.row.shuffleKey ?? null;
   }
 
   preparation(id: string, agent: string): Preparation {
+    this.#parts.loop.mayAcknowledge();
     const job = this.#parts.jobs.get(id);
-    if (job === undefined || job.plan === null || job.isEnding) {
+    const planned = job?.planned ?? null;
+    if (job === undefined || planned === null || job.isEnding) {
       throw new SheafError("NOT_FOUND", `job ${id} has no tasks to be run`, {
         hint: "It has ended, or has not begun.",
       });
     }
-    job.holders.add(agent);
-    return preparationOf(job, agent);
+    planned.holders.add(agent);
+    return preparationOf(job, planned, agent);
   }
 
-  /** @throws SheafError FENCED for a life that is over */
-  refuseFenced(name: string, incarnation: number): void {
-    const { incarnations, nodes } = this.#parts.scheduler.state;
-    const known = incarnations.get(name);
-    if (known === undefined || incarnation > known || nodes.get(name)?.incarnation === incarnation) return;
-    throw new SheafError("FENCED", `life ${incarnation} of agent ${name} is over`, {
-      hint: `Register with an incarnation above ${known}.`,
-    });
-  }
-
-  /** @throws SheafError FENCED for a life that is over, NOT_FOUND for an agent that has not joined */
-  #checkLife(name: string, incarnation: number): void {
-    const { scheduler, agents } = this.#parts;
-    this.refuseFenced(name, incarnation);
-    const alive = scheduler.state.nodes.get(name)?.incarnation === incarnation;
-    if (alive && agents.life(name, incarnation) !== undefined) return;
-    throw new SheafError("NOT_FOUND", `agent ${name} (${incarnation}) has not joined`, {
-      hint: "Register first: POST /agents.",
-    });
+  #live(id: string): ClusterJob {
+    const job = this.#parts.jobs.get(id);
+    if (job !== undefined) return job;
+    this.#parts.jobs.findEnded(id);
+    throw new SheafError("NOT_FOUND", `job ${id} has ended`, { hint: "Nothing of it is needed any more." });
   }
 
   /** Attempts that were told to end, and that the agent runs no more. */
   #noteGone(name: string, running: Heartbeat["running"]): void {
-    for (const job of this.#parts.jobs.live()) {
-      if (job.dying.size === 0) continue;
-      const here = new Set(
-        running.map(({ attempt }) => (attempt.job === job.id ? formatAttempt(attempt) : "")),
-      );
-      for (const [attempt, agent] of job.dying) {
-        if (agent === name && !here.has(attempt)) job.dying.delete(attempt);
-      }
-      job.lookQuiet();
+    for (const { id, dying } of this.#parts.jobs.live()) {
+      const here = running.filter(({ attempt }) => attempt.job === id);
+      dying.runs(name, new Set(here.map(({ attempt }) => formatAttempt(attempt))));
     }
   }
 

@@ -1,3 +1,6 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { makeJobId } from "../engine/job-directory.ts";
 import type { AttemptView, JobStateText, JobSummary, JobView } from "../protocol/job-view.ts";
@@ -15,8 +18,11 @@ import { briefly } from "./jobs.ts";
 import { Results } from "./results.ts";
 import type { Caller, JobFilter, StoredFile } from "./service.ts";
 
-/** What clients ask and want done; see CoordinatorService. */
-export class ClientDoor {
+/**
+ * What clients ask and want done. Every method throws SheafErrors (NOT_FOUND for an unknown job or blob,
+ * FORBIDDEN, LIMIT_EXCEEDED, USAGE) and answers only what is lasting. Jobs are named by their ids.
+ */
+export class ClientRequests {
   readonly #a: Assembly;
   #nextNumber: number;
 
@@ -25,6 +31,7 @@ export class ClientDoor {
     this.#nextNumber = assembly.nextNumber;
   }
 
+  /** The same key again gives the same job. @throws VERSION_MISMATCH, FORBIDDEN, LIMIT_EXCEEDED, USAGE */
   submit(submission: Submission, idempotencyKey: string, caller: Caller): { job: string; isNew: boolean } {
     const audit = (level: "info" | "warn", job: string, outcome: string): void => {
       const { submitter, host, code, bundle, name } = submission;
@@ -36,7 +43,7 @@ export class ClientDoor {
       const before = this.#a.jobs.byKey(idempotencyKey);
       if (before !== undefined) {
         // Said again because the answer was lost: the audit has its line.
-        this.#a.pump.mayAcknowledge();
+        this.#a.loop.mayAcknowledge();
         return { job: before, isNew: false };
       }
       const job = this.#accept(submission, idempotencyKey);
@@ -48,20 +55,21 @@ export class ClientDoor {
     }
   }
 
+  /** Newest first. */
   jobs(filter: JobFilter): { readonly jobs: readonly JobSummary[]; readonly truncated: boolean } {
-    this.#a.pump.mayAcknowledge();
+    this.#a.loop.mayAcknowledge();
     return this.#a.jobs.list(filter, (job) => summaryOf(job, this.#a.clock));
   }
 
   job(id: string): JobView {
-    this.#a.pump.mayAcknowledge();
+    this.#a.loop.mayAcknowledge();
     const job = this.#a.jobs.get(id);
     if (job === undefined) return this.#a.jobs.findEnded(id).view;
     return viewOf(job, this.#a.scheduler, this.#a.clock, job.waitingFor);
   }
 
   attempts(id: string): readonly AttemptView[] {
-    this.#a.pump.mayAcknowledge();
+    this.#a.loop.mayAcknowledge();
     return attemptsOf(id, this.#a.jobs, this.#a.scheduler, this.#a.store);
   }
 
@@ -83,7 +91,7 @@ export class ClientDoor {
       audit("it had ended");
       return briefly(view);
     }
-    return this.#a.pump.change(
+    return this.#a.loop.change(
       () => this.#a.flow.cancel(job, reason),
       () => {
         audit("accepted");
@@ -95,7 +103,7 @@ export class ClientDoor {
   attach(id: string, attached: boolean): JobSummary {
     const job = this.#a.jobs.get(id);
     if (job === undefined) return briefly(this.#a.jobs.findEnded(id).view);
-    return this.#a.pump.change(
+    return this.#a.loop.change(
       () => {
         job.clientMs = this.#a.clock.nowMs();
         if (job.row.attached !== attached) job.update({ attached });
@@ -104,14 +112,21 @@ export class ClientDoor {
     );
   }
 
+  /** The attached client lives. */
   clientBeat(id: string): JobStateText {
-    this.#a.pump.mayAcknowledge();
+    this.#a.loop.mayAcknowledge();
     const job = this.#a.jobs.get(id);
     if (job === undefined) return this.#a.jobs.findEnded(id).view.state;
     job.clientMs = this.#a.clock.nowMs();
     return job.row.state;
   }
 
+  /**
+   * Calls `listener` with every event of the job from number `after` + 1 on, the past ones first, as JSON
+   * texts, each when the listener has taken the one before. One that takes its time misses what is not kept
+   * (progress, printed lines). `done` is called after the last one (job-finished). Returns how to stop
+   * listening.
+   */
   listen(id: string, after: number, listener: EventListener, done: () => void): () => void {
     const job = this.#a.jobs.get(id);
     if (job !== undefined) return job.events.listen(after, listener, done);
@@ -119,6 +134,7 @@ export class ClientDoor {
     return listenToEnded(this.#a.jobs.directoryOf(id), after, listener, done);
   }
 
+  /** Printed lines, "[map-00003.1 stdout] text"; with `follow` until the job has ended. */
   logs(id: string, task: string | null, follow: boolean, signal: AbortSignal): AsyncIterable<string> {
     const job = this.#a.jobs.get(id);
     if (job !== undefined) return job.logs.read(task, follow, signal);
@@ -145,8 +161,42 @@ export class ClientDoor {
     );
   }
 
+  /** capsule.json of a failed task, or the code it ran. @throws SheafError NOT_FOUND */
+  capsuleFile(id: string, task: string, file: "capsule" | "code" | "sourceMap"): StoredFile {
+    const { jobs } = this.#a;
+    if (jobs.get(id) === undefined) jobs.findEnded(id);
+    const name = /^(sample|map|reduce)-\d{5,7}$/.test(task) ? task : null;
+    if (name !== null) {
+      const directory = jobs.directoryOf(id);
+      const paths = {
+        capsule: join(directory, "capsules", name, "capsule.json"),
+        code: join(directory, "app", "job.mjs"),
+        sourceMap: join(directory, "app", "job.mjs.map"),
+      };
+      const found = statSync(paths[file], { throwIfNoEntry: false });
+      const hasCapsule = statSync(paths.capsule, { throwIfNoEntry: false }) !== undefined;
+      if (found !== undefined && hasCapsule) return { path: paths[file], bytes: found.size };
+    }
+    throw new SheafError("NOT_FOUND", `job ${id} keeps no capsule of "${task.slice(0, 40)}"`, {
+      hint: "Only tasks that failed have one; `sheaf show` names them.",
+    });
+  }
+
+  hasBlob(hash: string): Promise<boolean> {
+    return this.#a.blobs.isSound(hash, this.#a.clock.wallMs());
+  }
+
+  /** Resolves when it is whole, checked and lasting. @throws USAGE when the content has another hash */
+  putBlob(hash: string, content: Readable): Promise<void> {
+    return this.#a.blobs.put(hash, content);
+  }
+
+  blob(hash: string): Promise<StoredFile> {
+    return this.#a.blobs.find(hash);
+  }
+
   #accept(submission: Submission, idempotencyKey: string): string {
-    const { options, limits, jobs, blobs, clock, pump, store, around, flow } = this.#a;
+    const { options, limits, jobs, blobs, clock, loop, store, around, flow } = this.#a;
     checkProtocol(submission.protocol, "the client", options.version);
     if (jobs.liveCount >= limits.jobsMax) {
       throw new SheafError(
@@ -159,14 +209,14 @@ export class ClientDoor {
       );
     }
     checkSubmission(submission, options.roots, limits, (hash) => blobs.has(hash, clock.wallMs()));
-    pump.mayAcknowledge();
+    loop.mayAcknowledge();
     const id = makeJobId(submission.name, clock.wallMs(), options.random);
     const row = newRow(id, this.#nextNumber++, submission.attached, clock.nowMs());
     const kept = { job: id, idempotencyKey, submission };
     store.put("jobs", id, JSON.stringify(row));
     store.put("submissions", id, JSON.stringify(kept));
     try {
-      pump.settle();
+      loop.settle();
     } catch (error) {
       // It must not come to be when the store can be written again: nobody was told of it.
       store.forget(id);
@@ -176,7 +226,7 @@ export class ClientDoor {
     jobs.add(job);
     this.#started(job);
     flow.plan(job);
-    pump.settleQuietly();
+    loop.settleQuietly();
     return id;
   }
 

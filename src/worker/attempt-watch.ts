@@ -1,6 +1,6 @@
-import { beatOf, workerStartMsMax } from "../worker/pool.ts";
-import { tracedPlace } from "../worker/trace.ts";
-import type { Trace } from "../worker/trace.ts";
+import { beatOf, workerStartMsMax } from "./pool.ts";
+import { tracedPlace } from "./trace.ts";
+import type { Trace } from "./trace.ts";
 
 /**
  * Sees from outside whether an attempt moves on: its worker changes the progress board, or those who do

@@ -1,0 +1,255 @@
+import type { Clock } from "../base/clock.ts";
+import { commitOutput, expectRefused, keepCollected } from "../engine/commit.ts";
+import type { Outputs } from "../engine/commit.ts";
+import type { EventLog, PhaseClock } from "../engine/events.ts";
+import { carryOut } from "../engine/executor.ts";
+import type { CommandOf, JobSteps } from "../engine/executor.ts";
+import { JobRun, commitFailure } from "../engine/job-run.ts";
+import { EventLoop, memoryJournal } from "../engine/loop.ts";
+import type { CommittedPart, FailedTask } from "../engine/options.ts";
+import { sampledBounds } from "../engine/plan-job.ts";
+import type { JobPlan } from "../engine/plan-job.ts";
+import { localPolicy } from "../engine/policy.ts";
+import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import type { TaskPlan } from "../scheduler/events.ts";
+import { formatTask } from "../scheduler/ids.ts";
+import type { AttemptRef } from "../scheduler/ids.ts";
+import { Scheduler } from "../scheduler/scheduler.ts";
+import type { JobSettings, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { InjectedFault } from "../worker/fault-injection.ts";
+import type { WorkerPool } from "../worker/pool.ts";
+import { LocalExecutor, localNode } from "./local-executor.ts";
+import type { LoadedJob, PlannedJob, RunEnd } from "./local-run.ts";
+
+export interface LocalTasksOptions {
+  readonly loaded: LoadedJob;
+  readonly planned: PlannedJob;
+  readonly resolved: ResolvedOptions;
+  readonly pool: WorkerPool;
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly phases: PhaseClock;
+  readonly faults: readonly InjectedFault[];
+  readonly signal: AbortSignal | undefined;
+}
+
+/** How the tasks of a job went. */
+export interface DrivenJob {
+  readonly outputs: Outputs;
+  readonly parts: readonly CommittedPart[];
+  /** Results kept for `records()`; null: none were to be. */
+  readonly collected: readonly { readonly collection: string; readonly path: string }[] | null;
+  readonly failedAttempts: readonly FailedTask[];
+  /** Tasks given up within the allowed share: "map-00017". */
+  readonly failedTasks: readonly string[];
+  /** What the attempts that failed were to do, by attempt name: what a capsule is made of. */
+  readonly failedSpecs: ReadonlyMap<string, TaskSpec>;
+  /** As the last tasks had them. */
+  readonly settings: JobSettings;
+  readonly mapTasks: number;
+}
+
+const tickMs = 250;
+
+/** Only as many workers as there is work. */
+export function workersOf(
+  { tasks: { sample, map, reduce } }: JobPlan,
+  { workers }: Pick<ResolvedOptions, "workers">,
+): number {
+  return Math.max(1, Math.min(workers, Math.max(sample.length, map.length, reduce.length)));
+}
+
+/** Runs the tasks of one job on this machine, and makes their output final. */
+export class LocalTasks {
+  readonly #options: LocalTasksOptions;
+  readonly #job: string;
+  readonly #loop: EventLoop;
+  readonly #executor: LocalExecutor;
+  readonly #run: JobRun<TaskSuccess>;
+  readonly #ended: Promise<CommandOf<"jobEnded">>;
+  #settings: JobSettings;
+  #mapTasks: number;
+  #parts: readonly CommittedPart[] = [];
+  #collected: DrivenJob["collected"] = null;
+
+  constructor(options: LocalTasksOptions) {
+    const { loaded, planned, resolved, pool, clock, events, phases, faults } = options;
+    const { jobId: job, collections, directory } = loaded;
+    const { tasks, partitions } = planned.plan;
+    const { noProgressMs, badBudget, workers } = resolved;
+    this.#options = options;
+    this.#job = job;
+    this.#settings = planned.settings;
+    this.#mapTasks = tasks.map.length;
+    let over!: (end: CommandOf<"jobEnded">) => void;
+    this.#ended = new Promise((resolve) => (over = resolve));
+    const steps: JobSteps = {
+      sampled: () => this.#useSample(),
+      commit: () => void this.#commit(),
+      ended: over,
+    };
+    const loop = new EventLoop({
+      scheduler: new Scheduler({ leaseMs: Number.POSITIVE_INFINITY, keepFacts: true }),
+      journal: memoryJournal,
+      handlers: {
+        follow: (fact, report) => {
+          if (fact.kind === "attempt") this.#run.follow(fact, report);
+        },
+        perform: (command) => carryOut(command, this.#executor, steps),
+        bug: (error) => this.#run.fail(commitFailure(error)),
+      },
+      nowMs: () => clock.nowMs(),
+    });
+    const slotsAtFirst = workersOf(planned.plan, resolved);
+    this.#loop = loop;
+    this.#executor = new LocalExecutor({
+      job,
+      tasks,
+      loop,
+      pool,
+      clock,
+      slots: this.#handsOver ? workers : slotsAtFirst,
+      slotsAtFirst,
+      noProgressMs,
+      workDirectory: planned.work.attempts,
+      faults,
+      rested: (mapTasks) => {
+        this.#mapTasks = mapTasks;
+        directory?.update({ mapTasks });
+      },
+    });
+    this.#run = new JobRun<TaskSuccess>({
+      job,
+      loop,
+      phases,
+      collections,
+      tasks,
+      partitions,
+      badBudget,
+      emit: (event) => events.emit(event),
+      specOf: (ref) => this.#executor.specOf(ref),
+      listener: this.#executor.listener,
+    });
+  }
+
+  /** Runs all tasks and the commit. */
+  async run(): Promise<{ readonly end: RunEnd; readonly driven: DrivenJob }> {
+    const { pool, signal, phases } = this.#options;
+    const job = this.#job;
+    const loop = this.#loop;
+    const cancel = (): void =>
+      loop.dispatch({ kind: "jobCancelled", job, reason: "cancelled by its caller" });
+    const timer = setInterval(() => {
+      this.#executor.tick();
+      this.#run.tellProgress(pool.running);
+    }, tickMs).unref();
+    signal?.addEventListener("abort", cancel);
+    try {
+      this.#submit();
+      this.#executor.begin(this.#run);
+      if (signal?.aborted === true) cancel();
+      const end = await this.#ended;
+      phases.leave();
+      await this.#executor.settled();
+      return this.#result(end);
+    } finally {
+      clearInterval(timer);
+      signal?.removeEventListener("abort", cancel);
+    }
+  }
+
+  /** What the pool tells; see PoolListener. */
+  ended(slot: number, id: number, result: TaskResult): void {
+    this.#executor.ended(slot, id, result);
+  }
+
+  /** As LocalExecutor. */
+  attemptOf(id: number | null): AttemptRef | null {
+    return this.#executor.attemptOf(id);
+  }
+
+  /** User code threw when its task was over. `decided` is told whether that fails the job. */
+  stray(failure: TaskFailure, decided: (failsJob: boolean) => void): void {
+    if (failure.code !== "EMIT_LATE") return decided(false);
+    this.#run.emittedLate(null, failure, localNode, decided);
+    this.#loop.settle();
+  }
+
+  /** Whether slow map tasks are cut while they run: not where the caller has said what tasks there are. */
+  get #handsOver(): boolean {
+    const { splitBytes, mappers, isolation, workers } = this.#options.resolved;
+    return splitBytes === null && mappers === null && isolation !== "inline" && workers > 1;
+  }
+
+  #submit(): void {
+    const { resolved, planned } = this.#options;
+    const { attempts, noProgressMs, failedTasksShare, badBudget } = resolved;
+    const { tasks } = planned.plan;
+    const options = { attempts, noProgressMs, failedTasksShare, keepBad: badBudget !== null };
+    const policy = localPolicy(options, this.#handsOver);
+    const plans = (some: readonly unknown[]): TaskPlan[] => some.map(() => ({}));
+    const [sample, map, reduce] = [plans(tasks.sample), plans(tasks.map), plans(tasks.reduce)];
+    this.#loop.push({ kind: "jobSubmitted", job: { id: this.#job, sample, map, reduce, policy } });
+  }
+
+  #useSample(): void {
+    const { loaded, pool } = this.#options;
+    const { partitions } = this.#settings;
+    const bounds = sampledBounds(loaded.outline, partitions, this.#executor.results("sample"));
+    this.#settings = { ...this.#settings, bounds };
+    pool.settings(this.#settings);
+  }
+
+  async #commit(): Promise<void> {
+    this.#options.phases.enter("commit", 0);
+    const refusal = this.#run.refusal();
+    try {
+      const { counters } = this.#loop.scheduler.state.jobs.get(this.#job)!;
+      if (refusal === null) await this.#makeFinal(this.#outputs(Object.fromEntries(counters)));
+      this.#run.committed(refusal);
+    } catch (error) {
+      this.#run.committed(commitFailure(error));
+    }
+    this.#loop.settle();
+  }
+
+  async #makeFinal(outputs: Outputs): Promise<void> {
+    const { loaded, planned, resolved, pool } = this.#options;
+    const { name, bundle, collections, outline } = loaded;
+    const { work } = planned;
+    if (outline.hasExpect) {
+      const refused = await pool.expect(outputs.counters);
+      if (refused !== null) throw expectRefused(refused, " The counters are in the job directory.");
+    }
+    if (resolved.collect) {
+      const results = [...outputs.map, ...outputs.reduce];
+      this.#collected = await keepCollected(results, collections, work.collected);
+    }
+    const { output, overwrite } = resolved;
+    if (output === null) return;
+    const code = bundle?.hash ?? null;
+    const plan = { name, code, collections, staging: work.output, output, overwrite };
+    this.#parts = await commitOutput(plan, outputs);
+  }
+
+  #outputs(counters: Readonly<Record<string, number>>): Outputs {
+    const of = (phase: AttemptRef["phase"]): TaskSuccess[] => this.#executor.results(phase);
+    return { sample: of("sample"), map: of("map"), reduce: of("reduce"), counters };
+  }
+
+  #result(end: CommandOf<"jobEnded">): { readonly end: RunEnd; readonly driven: DrivenJob } {
+    const { failures } = this.#run;
+    const driven: DrivenJob = {
+      outputs: this.#outputs(end.counters),
+      parts: this.#parts,
+      collected: this.#collected,
+      failedAttempts: failures.all,
+      failedTasks: end.failedTasks.map(formatTask),
+      failedSpecs: failures.specs,
+      settings: this.#settings,
+      mapTasks: this.#mapTasks,
+    };
+    if (end.status !== "FAILED") return { end: { status: end.status }, driven };
+    return { end: { status: "FAILED", cause: failures.causeOf(end.cause) }, driven };
+  }
+}
