@@ -50,7 +50,7 @@ export class PackFile {
     return this.#failure !== null;
   }
 
-  /** Opens the file, made the first time with its directory, and takes buffers. @throws SheafError */
+  /** Opens the file, which is made the first time, and takes buffers. @throws SheafError */
   async open(): Promise<void> {
     try {
       await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });

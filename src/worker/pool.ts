@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import { SheafError } from "../base/errors.ts";
+import { SheafError, unreachable } from "../base/errors.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
 import { failureOfExit } from "./exit-cause.ts";
@@ -33,23 +33,38 @@ export interface RunMore {
   readonly faults: readonly InjectedFault[];
 }
 
+/** What the parent hears of a question that is no attempt. */
+type Answer =
+  | Extract<FromWorker, { kind: "loaded" | "load-failed" | "expected" }>
+  /** The worker has ended. */
+  | { readonly kind: "gone"; readonly failure: TaskFailure }
+  /** It took too long, and was ended. */
+  | { readonly kind: "late"; readonly failure: TaskFailure };
+
+/** What a slot's worker does. */
+type Work =
+  | { readonly kind: "nothing" }
+  | { readonly kind: "attempt"; readonly id: number; readonly spec: TaskSpec }
+  | {
+      readonly kind: "question";
+      readonly phase: "load" | "expect";
+      /** User code begins to load, or the gate to run: the clock of what that takes starts now. */
+      began(): void;
+      answered(answer: Answer): void;
+      /** Resolves when it is answered. */
+      readonly over: Promise<unknown>;
+    };
+
 interface Slot {
   worker: Worker | null;
   /** Resolves when `worker`, or the one before it, is gone. */
   exit: Promise<void>;
-  /** The attempt it runs, null when idle. */
-  id: number | null;
-  /** What was run last. */
-  spec: TaskSpec | null;
-  phase: string;
+  work: Work;
   /** Last lines heard from it. */
   tail: string[];
-  /** Set while the parent waits for an answer that is no attempt's result. */
-  answer: ((message: FromWorker | WorkerExit) => void) | null;
-  /** Called when user code begins to load: the clock of what it takes starts then. */
-  began: (() => void) | null;
 }
 
+const nothing: Work = { kind: "nothing" };
 const tailLines = 20;
 /**
  * A worker may take this long until it begins to load user code, on a machine that is busy with other
@@ -63,13 +78,12 @@ const killWaitMs = 5_000;
 
 /**
  * Workers by slot, started when first needed and again when one is gone. Knows nothing of tasks but that one
- * runs at a
- * time, and how each ended.
+ * runs at a time, and how each ended.
  */
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #slots = new Map<number, Slot>();
-  #load: ToWorker | null = null;
+  #load: Extract<ToWorker, { kind: "load" }> | null = null;
   #settings: ToWorker | null = null;
   #closed = false;
 
@@ -91,27 +105,18 @@ export class WorkerPool {
 
   /** Starts the slot's worker, if it has none, ahead of its first task. */
   prewarm(slot: number): void {
-    this.#workerOf(slot);
+    this.#started(slot);
   }
 
-  /**
-   * Has slot 0 load the job, and every other worker, now or when it starts.
-   * @throws SheafError when it cannot be loaded; the failure is the error's cause
-   */
+  /** Has slot 0 load the job, and every other worker, now or when it starts. */
   async load(url: string, attempts: number): Promise<{ outline: JobOutline } | { failure: TaskFailure }> {
     this.#load = { kind: "load", url };
     for (const [index, slot] of this.#slots) if (index !== 0) slot.worker?.send(this.#load);
     for (let attempt = 1; ; attempt++) {
-      const slot = this.#slots.get(0);
-      const answer = await this.#ask(
-        0,
-        slot?.worker === null || slot === undefined ? null : this.#load,
-        "load",
-      );
-      if ("kind" in answer && answer.kind === "loaded") return { outline: answer.outline };
-      if ("kind" in answer && answer.kind === "load-failed") return { failure: answer.failure };
-      const failure = this.#exitFailure(0, answer as WorkerExit);
-      if (attempt >= attempts || failure.code === "NO_PROGRESS") return { failure };
+      const answer = await this.#ask(0, this.#load);
+      if (answer.kind === "loaded") return { outline: answer.outline };
+      if (answer.kind === "expected") continue;
+      if (answer.kind !== "gone" || attempt >= attempts) return { failure: answer.failure };
     }
   }
 
@@ -139,13 +144,10 @@ export class WorkerPool {
    * Runs an attempt in an idle slot; `id` names it in what the listener hears. Returns its progress board.
    */
   run(slotIndex: number, id: number, spec: TaskSpec, more: RunMore): Float64Array {
-    const slot = this.#workerOf(slotIndex);
-    if (slot.id !== null) throw new SheafError("INTERNAL", `slot ${slotIndex} is busy`);
-    slot.id = id;
-    slot.spec = spec;
-    slot.phase = spec.kind;
+    const { slot, worker } = this.#started(slotIndex);
+    if (slot.work.kind !== "nothing") throw new SheafError("INTERNAL", `slot ${slotIndex} is busy`);
+    slot.work = { kind: "attempt", id, spec };
     slot.tail = [];
-    const worker = slot.worker!;
     worker.board.fill(0);
     worker.send({ kind: "run", id, spec, ...more });
     return worker.board;
@@ -154,16 +156,15 @@ export class WorkerPool {
   /** The map that runs in the slot may leave what it has not begun to so many others. */
   handOver(slotIndex: number, id: number, parts: number): void {
     const slot = this.#slots.get(slotIndex);
-    if (slot?.id === id) slot.worker?.send({ kind: "handOver", id, parts });
+    if (slot?.work.kind === "attempt" && slot.work.id === id)
+      slot.worker?.send({ kind: "handOver", id, parts });
   }
 
   /** The job's expect gate: null when it passed, else why not. */
   async expect(counters: Readonly<Record<string, number>>): Promise<TaskFailure | string | null> {
-    const idle = [...this.#slots].find(([, slot]) => slot.worker !== null && slot.id === null)?.[0] ?? 0;
-    const answer = await this.#ask(idle, { kind: "expect", counters }, "expect");
-    if ("kind" in answer && answer.kind === "expected") return answer.failure ?? answer.refusal;
-    if ("kind" in answer && answer.kind === "load-failed") return answer.failure;
-    return this.#exitFailure(idle, answer as WorkerExit);
+    const answer = await this.#ask(this.#idleSlot(), { kind: "expect", counters });
+    if (answer.kind === "expected") return answer.failure ?? answer.refusal;
+    return answer.kind === "loaded" ? null : answer.failure;
   }
 
   /** The last lines printed in the slot. */
@@ -172,46 +173,42 @@ export class WorkerPool {
   }
 
   /**
-   * Asks the attempt in the slot to stop, and ends its worker; resolves when it is gone. The listener hears
-   * nothing.
+   * Ends the slot's worker and the attempt it runs; resolves when it is gone. The listener hears nothing. A
+   * question is answered first: its time has a limit of its own.
    */
   async kill(slotIndex: number): Promise<void> {
     const slot = this.#slots.get(slotIndex);
-    if (slot === undefined || slot.worker === null) return;
-    slot.id = null;
-    await this.#end(slot);
+    if (slot?.work.kind === "question") await slot.work.over;
+    if (slot !== undefined && slot.worker !== null) await this.#end(slot);
   }
 
   /** Ends all workers; resolves when they are gone. */
   async close(): Promise<void> {
     this.#closed = true;
-    const ends = [...this.#slots.values()].map((slot) => {
-      slot.id = null;
-      return this.#end(slot);
-    });
-    await Promise.all(ends);
+    await Promise.all([...this.#slots.values()].map((slot) => this.#end(slot)));
   }
 
-  #workerOf(index: number): Slot {
+  /** One that has an idle worker, or else none that is busy. */
+  #idleSlot(): number {
+    const idle = [...this.#slots].find(([, { worker, work }]) => worker !== null && work.kind === "nothing");
+    if (idle !== undefined) return idle[0];
+    let index = 0;
+    while ((this.#slots.get(index)?.work.kind ?? "nothing") !== "nothing") index++;
+    return index;
+  }
+
+  /** The slot with its worker, which is started when there is none. */
+  #started(index: number): { readonly slot: Slot; readonly worker: Worker; readonly isNew: boolean } {
     let slot = this.#slots.get(index);
     if (slot === undefined) {
-      slot = {
-        worker: null,
-        id: null,
-        spec: null,
-        phase: "load",
-        tail: [],
-        answer: null,
-        began: null,
-        exit: Promise.resolve(),
-      };
+      slot = { worker: null, exit: Promise.resolve(), work: nothing, tail: [] };
       this.#slots.set(index, slot);
     }
-    if (slot.worker === null) this.#startIn(index, slot);
-    return slot;
+    if (slot.worker !== null) return { slot, worker: slot.worker, isNew: false };
+    return { slot, worker: this.#startIn(index, slot), isNew: true };
   }
 
-  #startIn(index: number, slot: Slot): void {
+  #startIn(index: number, slot: Slot): Worker {
     if (this.#closed) throw new SheafError("INTERNAL", "the worker pool is closed");
     let gone!: () => void;
     slot.exit = new Promise<void>((resolve) => (gone = resolve));
@@ -224,8 +221,8 @@ export class WorkerPool {
         broken: (error) => {
           if (slot.worker === worker) this.#distrust(index, slot, error);
         },
-        exit: (reason) => {
-          if (slot.worker === worker) this.#exited(index, slot, reason);
+        exit: (exit) => {
+          if (slot.worker === worker) this.#exited(index, slot, exit);
           gone();
         },
       },
@@ -233,13 +230,15 @@ export class WorkerPool {
     slot.worker = worker;
     if (this.#load !== null) worker.send(this.#load);
     if (this.#settings !== null) worker.send(this.#settings);
+    return worker;
   }
 
   #take(index: number, slot: Slot, received: unknown): void {
     let message: FromWorker;
     try {
       message = readFromWorker(received);
-      if (message.kind === "result" && slot.spec !== null) checkResultOf(slot.spec, message.result);
+      if (message.kind === "result" && slot.work.kind === "attempt")
+        checkResultOf(slot.work.spec, message.result);
     } catch (error) {
       this.#distrust(index, slot, error as SheafError);
       return;
@@ -249,122 +248,132 @@ export class WorkerPool {
 
   /** What comes from it is not its own words any more: it is ended, and what it was doing has failed. */
   #distrust(index: number, slot: Slot, error: SheafError): void {
-    const { id, phase, answer } = slot;
+    const { work, tail: log } = slot;
     const failure = taskFailure("USER_CODE", error.message, {
-      phase,
-      log: slot.tail,
+      phase: phaseOf(work),
+      log,
       hint: error.hint ?? null,
     });
-    slot.id = null;
-    slot.answer = null;
+    slot.work = nothing;
     void this.#end(slot);
-    answer?.({ kind: "load-failed", failure });
-    if (id !== null) this.#options.listener.attemptEnded(index, id, failure);
-  }
-
-  #heard(index: number, slot: Slot, message: FromWorker): void {
-    switch (message.kind) {
-      case "loading":
-        slot.began?.();
-        return;
-      case "loaded":
-        // A worker that was started for the gate loads the job first; the gate's own time begins now.
-        if (slot.phase === "expect") slot.began?.();
-        else slot.answer?.(message);
-        return;
-      case "load-failed":
-      case "expected":
-        slot.answer?.(message);
-        return;
-      case "result":
-        this.#finished(index, slot, message);
-        return;
-      case "log":
-        remember(slot, message.text);
-        this.#options.listener.log(message.id ?? slot.id, message.stream, message.text);
-        return;
-      case "stray":
-        this.#options.listener.stray(message.failure, index);
-        if (slot.id === null) void this.#end(slot);
-        return;
-    }
-  }
-
-  #finished(index: number, slot: Slot, message: Extract<FromWorker, { kind: "result" }>): void {
-    if (slot.id !== message.id) return;
-    slot.id = null;
-    if (message.spoiled) void this.#end(slot);
-    this.#options.listener.attemptEnded(index, message.id, message.result);
+    this.#tell(index, work, { kind: "load-failed", failure });
   }
 
   #exited(index: number, slot: Slot, exit: WorkerExit): void {
+    const { work, tail } = slot;
+    const { isolation, heapBytes } = this.#options;
     slot.worker = null;
-    const { id, answer } = slot;
-    slot.id = null;
-    slot.answer = null;
-    answer?.(exit);
-    if (id !== null) this.#options.listener.attemptEnded(index, id, this.#exitFailure(index, exit));
+    slot.work = nothing;
+    const failure = failureOfExit(exit, phaseOf(work), isolation, heapBytes, tail);
+    this.#tell(index, work, { kind: "gone", failure });
   }
 
-  #exitFailure(index: number, exit: WorkerExit): TaskFailure {
-    const slot = this.#slots.get(index)!;
-    if (exit.message === noAnswer) {
-      return taskFailure("NO_PROGRESS", `${slot.phase} took longer than ${this.#options.noProgressMs} ms`, {
-        phase: slot.phase,
-        log: slot.tail,
-        hint: "Look for an endless loop or an await that never ends at the top level of the job file.",
-      });
+  /** The worker has failed: so has what it did. */
+  #tell(index: number, work: Work, answer: Extract<Answer, { failure: TaskFailure }>): void {
+    if (work.kind === "question") work.answered(answer);
+    else if (work.kind === "attempt") this.#options.listener.attemptEnded(index, work.id, answer.failure);
+  }
+
+  #heard(index: number, slot: Slot, message: FromWorker): void {
+    const { work } = slot;
+    const { listener } = this.#options;
+    switch (message.kind) {
+      case "loading":
+        if (work.kind === "question") work.began();
+        return;
+      case "loaded":
+        if (work.kind !== "question") return;
+        // A worker that was started for the gate loads the job first; the gate's own time begins now.
+        if (work.phase === "expect") work.began();
+        else work.answered(message);
+        return;
+      case "load-failed":
+        if (work.kind === "question") work.answered(message);
+        return;
+      case "expected":
+        if (work.kind === "question" && work.phase === "expect") work.answered(message);
+        return;
+      case "result":
+        if (work.kind !== "attempt" || work.id !== message.id) return;
+        slot.work = nothing;
+        if (message.spoiled) void this.#end(slot);
+        listener.attemptEnded(index, message.id, message.result);
+        return;
+      case "log":
+        remember(slot, message.text);
+        listener.log(message.id ?? (work.kind === "attempt" ? work.id : null), message.stream, message.text);
+        return;
+      case "stray":
+        listener.stray(message.failure, index);
+        // Its worker is not used again; a question is answered first.
+        if (work.kind === "nothing") void this.#end(slot);
+        else if (work.kind === "question")
+          void work.over.then(() => (slot.work.kind === "nothing" ? this.#end(slot) : undefined));
+        return;
+      default:
+        unreachable(message);
     }
-    return failureOfExit(exit, slot.phase, this.#options.isolation, this.#options.heapBytes, slot.tail);
   }
 
-  /**
-   * Sends a message (null: it was sent when the worker started) and waits for its answer or for the worker's
-   * end.
-   */
-  async #ask(index: number, message: ToWorker | null, phase: string): Promise<FromWorker | WorkerExit> {
-    const isThere = (this.#slots.get(index)?.worker ?? null) !== null;
-    const slot = this.#workerOf(index);
-    slot.phase = phase;
+  /** Waits for the answer to a question, or for the worker's end. A worker that starts loads by itself. */
+  #ask(index: number, question: Extract<ToWorker, { kind: "load" | "expect" }>): Promise<Answer> {
+    const { slot, worker, isNew } = this.#started(index);
+    const { kind: phase } = question;
+    const { noProgressMs } = this.#options;
     slot.tail = [];
-    return new Promise((resolve) => {
-      const giveUp = (): void => {
-        slot.answer = null;
-        void this.#end(slot);
-        resolve({ code: null, signal: null, outOfMemory: false, message: noAnswer });
-      };
-      const { noProgressMs } = this.#options;
-      let timer = setTimeout(
-        giveUp,
-        message?.kind === "expect" && isThere ? noProgressMs : Math.max(noProgressMs, workerStartMsMax),
-      );
-      slot.began = () => {
-        clearTimeout(timer);
-        timer = setTimeout(giveUp, noProgressMs);
-      };
-      slot.answer = (answer) => {
-        clearTimeout(timer);
-        slot.answer = null;
-        slot.began = null;
-        resolve(answer);
-      };
-      if (message !== null) slot.worker!.send(message);
-    });
+    let resolve!: (answer: Answer) => void;
+    const over = new Promise<Answer>((settle) => (resolve = settle));
+    const answered = (answer: Answer): void => {
+      clearTimeout(timer);
+      slot.work = nothing;
+      resolve(answer);
+    };
+    const giveUp = (): void => {
+      answered({ kind: "late", failure: tooLong(phase, noProgressMs, slot.tail) });
+      void this.#end(slot);
+    };
+    const began = (): void => {
+      clearTimeout(timer);
+      timer = setTimeout(giveUp, noProgressMs);
+    };
+    const isThere = phase === "expect" && !isNew;
+    let timer = setTimeout(giveUp, isThere ? noProgressMs : Math.max(noProgressMs, workerStartMsMax));
+    slot.work = { kind: "question", phase, began, answered, over };
+    if (phase === "expect" || !isNew) worker.send(question);
+    return over;
   }
 
   /** The slot is free for a new worker at once; what is left of the old one is only waited for. */
   async #end(slot: Slot): Promise<void> {
-    const { worker, exit } = slot;
+    const { worker, exit, work, tail: log } = slot;
+    slot.work = nothing;
     if (worker !== null) {
       slot.worker = null;
-      slot.answer?.({ code: null, signal: null, outOfMemory: false, message: "it was ended" });
+      if (work.kind === "question") {
+        const failure = taskFailure("WORKER_LOST", "the worker was ended", {
+          phase: work.phase,
+          log,
+          blame: "system",
+        });
+        work.answered({ kind: "gone", failure });
+      }
       worker.kill();
     }
     await within(exit, killWaitMs);
   }
 }
 
-const noAnswer = "no answer";
+function phaseOf(work: Work): string {
+  return work.kind === "question" ? work.phase : work.kind === "attempt" ? work.spec.kind : "load";
+}
+
+function tooLong(phase: string, noProgressMs: number, log: readonly string[]): TaskFailure {
+  return taskFailure("NO_PROGRESS", `${phase} took longer than ${noProgressMs} ms`, {
+    phase,
+    log,
+    hint: "Look for an endless loop or an await that never ends at the top level of the job file.",
+  });
+}
 
 /** What the runtime prints when it crashes: it would push out what user code printed last. */
 const crashReport = /^\s*(?:\d+: 0x|<---|-----|\[\d+:0x)|^\s*$/;
