@@ -8,6 +8,7 @@ import type { TaskOutput } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import { auditState, auditWorkConserved } from "./audit.js";
 import { AdmissionWatch } from "./admission-watch.js";
+import { FailureWatch } from "./failure-watch.js";
 import { demand } from "./violation.js";
 import type { World } from "./world.js";
 
@@ -40,6 +41,7 @@ export class Monitor {
   #holder: AttemptRef | undefined;
   readonly #barred = new Set<string>();
   readonly #admission: AdmissionWatch;
+  readonly #failures: FailureWatch;
   readonly #commitOrdered = new Set<string>();
   readonly #samplesReady = new Set<string>();
   attempts = 0;
@@ -48,9 +50,11 @@ export class Monitor {
   constructor(world: World) {
     this.#world = world;
     this.#admission = new AdmissionWatch(world);
+    this.#failures = new FailureWatch(world);
   }
 
   before(event: SchedulerEvent): void {
+    this.#failures.before(event);
     if (event.kind === "jobSubmitted") this.submitted.add(event.job.id);
     this.#holder = event.kind === "attemptFinished" ? this.#commitHolder(event.attempt) : undefined;
     if (event.kind !== "jobCancelled") return;
@@ -62,6 +66,7 @@ export class Monitor {
   after(event: SchedulerEvent, commands: readonly Command[]): void {
     this.commands += commands.length;
     this.#admission.note(event);
+    this.#failures.after(event);
     for (const command of commands) this.#check(command);
     if (event.kind === "attemptFinished" && this.#holder !== undefined)
       this.#checkFinish(event.attempt, this.#holder);

@@ -52,6 +52,31 @@ export const mutants: Readonly<Record<string, Rules>> = {
     ...standardRules,
     isSlow: (phase, policy, run) => standardRules.isSlow(phase, { ...policy, speculationSlowness: 1 }, run),
   },
+  "makes users pay for records set aside": {
+    ...standardRules,
+    endingOf: ({ blame, code }) => standardRules.endingOf({ blame, code }),
+  },
+  "takes records set aside for lost workers": {
+    ...standardRules,
+    endingOf: (report) => (report.setAside === true ? "lostWithWorker" : standardRules.endingOf(report)),
+  },
+  "takes cancelled attempts for lost workers": {
+    ...standardRules,
+    endingOf: (report) =>
+      report.code === "CANCELLED" && report.blame === "system"
+        ? "lostWithWorker"
+        : standardRules.endingOf(report),
+  },
+  "forgives the loss of workers": {
+    ...standardRules,
+    endingOf: (report) => (report.code === "WORKER_LOST" ? "lost" : standardRules.endingOf(report)),
+  },
+  "counts workers of lives of nodes that have ended": { ...standardRules, countsLostWorker: () => true },
+  "does not count lost workers": { ...standardRules, countsLostWorker: () => false },
+  "takes late emits of attempts of other lives": { ...standardRules, isOfLife: () => true },
+  "does not hear of late emits": { ...standardRules, isOfLife: () => false },
+  "fails jobs that commit": { ...standardRules, canFail: (life) => life.kind !== "ENDED" },
+  "does not fail jobs by what its driver finds": { ...standardRules, canFail: () => false },
   "leaves tasks running when the job ends": withTransition((state, event) =>
     event.kind === "cancel" && state.kind === "RUNNING" ? state : nextTaskState(state, event),
   ),
@@ -82,6 +107,10 @@ export const spoilers: Readonly<Record<string, (fact: Fact) => Fact | null>> = {
   "forgets that outputs were lost": (fact) =>
     fact.kind === "attempt" && fact.outputLost !== null ? null : fact,
   "forgets what tasks went through": (fact) => (fact.kind === "task" ? null : fact),
+  "forgets which workers were lost": (fact) =>
+    fact.kind === "attempt" && fact.state.kind === "LOST" && fact.state.withWorker === true
+      ? { ...fact, state: { kind: "LOST", endedMs: fact.state.endedMs, reason: fact.state.reason } }
+      : fact,
   "forgets what nodes did": (fact) => (fact.kind === "bar" ? null : fact),
   "forgets the lives of nodes": (fact) => (fact.kind === "node" && !fact.alive ? null : fact),
   "forgets bars by hand": (fact) => (fact.kind === "handBar" ? null : fact),

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "#src/base/errors.js";
 import type { SchedulerEvent } from "#src/scheduler/events.js";
 import type { AttemptRef } from "#src/scheduler/ids.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
@@ -92,9 +93,15 @@ export class SimWorker {
       world.log.count("poison record");
       world.monitor.guilty.add(keyOf(attempt));
       this.#during(stage, someMs, () => this.#fail(attempt, "data", "poison"));
+    } else if (world.faulty && world.meetsBadRecord(attempt)) {
+      world.log.count("record set aside");
+      this.#during(stage, someMs, () => this.#setAside(attempt));
+    } else if (world.isDeadly(attempt)) {
+      world.log.count("deadly task");
+      this.#during(stage, someMs, () => this.#die(attempt));
     } else if (chance(random, world.faulty ? rates.workerCrash : 0)) {
       world.log.count("worker crash");
-      this.#during(stage, someMs, () => this.#crash());
+      this.#during(stage, someMs, () => this.#die(attempt));
     } else if (chance(random, world.faulty ? rates.userFailure : 0)) {
       world.log.count("user failure");
       world.monitor.guilty.add(keyOf(attempt));
@@ -197,12 +204,62 @@ export class SimWorker {
     });
   }
 
-  #fail(attempt: AttemptRef, blame: "user" | "data" | "system", message: string): void {
-    const code = blame === "user" ? "USER_CODE" : blame === "data" ? "INPUT_CORRUPT" : "DISK_FULL";
+  #fail(
+    attempt: AttemptRef,
+    blame: "user" | "data" | "system",
+    message: string,
+    code: ErrorCode = blame === "user" ? "USER_CODE" : blame === "data" ? "INPUT_CORRUPT" : "DISK_FULL",
+  ): void {
     this.#report(attempt, { kind: "attemptFailed", ...this.#node.ref, attempt, blame, code, message });
   }
 
+  /** A record has ended the attempt, in one way or the other, and is skipped from now on. */
+  #setAside(attempt: AttemptRef): void {
+    const ends = [
+      { blame: "user", code: "USER_CODE" },
+      { blame: "data", code: "RECORD_INVALID" },
+      { blame: "system", code: "WORKER_LOST" },
+      { blame: "system", code: "WORKER_LOST" },
+    ] as const;
+    const end = ends[this.#node.random.below(ends.length)]!;
+    const message = "by a bad record";
+    this.#report(attempt, {
+      kind: "attemptFailed",
+      ...this.#node.ref,
+      attempt,
+      ...end,
+      message,
+      setAside: true,
+    });
+  }
+
+  /** The worker dies, and its agent tells of it in one way or the other; or the agent ends it itself. */
+  #die(attempt: AttemptRef): void {
+    const way = this.#node.random.below(4);
+    if (way === 0) return this.#crash();
+    if (way === 1) return this.#fail(attempt, "system", "the agent ended it", "CANCELLED");
+    this.#fail(attempt, "system", "signal SIGKILL", "WORKER_LOST");
+  }
+
+  /**
+   * Code of the attempt emits when it is over; also when its node has begun a new life, which then tells of
+   * it.
+   */
+  #emitLate(attempt: AttemptRef): void {
+    const { world, random } = this.#node;
+    const what = { code: "EMIT_LATE", blame: "user", message: "emitted late" } as const;
+    const named = random.below(4) === 0 ? null : attempt;
+    world.log.count("late emit");
+    world.queue.after(random.next() * 20_000, () => {
+      if (!world.faulty || !this.#node.up) return;
+      // Of an earlier life a new one can only tell what it can name.
+      if (named === null && this.#node.incarnation !== this.#life) return;
+      this.#node.say({ kind: "lateEmit", job: attempt.job, attempt: named, ...this.#node.ref, ...what });
+    });
+  }
+
   #report(attempt: AttemptRef, event: SchedulerEvent): void {
+    if (this.#node.world.emitsLate(attempt, this.#node.random)) this.#emitLate(attempt);
     const stage = this.#enter("REPORTING", attempt);
     const heard = (): void => {
       if (this.#stage === stage) this.ask();

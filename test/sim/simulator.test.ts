@@ -39,6 +39,12 @@ test("the invariants hold in 200 worlds with faults of every kind", () => {
     "node drained",
     "node barred by hand",
     "attempt ended for another job",
+    "record set aside",
+    "deadly task",
+    "task that took its workers down",
+    "late emit",
+    "job failed by lateEmit",
+    "job failed by jobFailed",
   ];
   for (const kind of kinds) assert.ok((totals.faults.get(kind) ?? 0) > 0, `no world had the fault "${kind}"`);
   for (const status of ["SUCCEEDED", "FAILED", "CANCELLED"])

@@ -28,9 +28,17 @@ export interface FaultRates {
   badNode: number;
   /** Per task: its user code always fails. */
   poison: number;
+  /** Per task: it ends whatever worker runs it. */
+  deadly: number;
+  /** Per task: it has some bad records, each of which ends an attempt and is skipped from then on. */
+  badRecords: number;
   /** Per job. */
   cancel: number;
   jobCommitFailure: number;
+  /** The driver finds that the job as a whole has failed. */
+  jobFailure: number;
+  /** Code of it emits when its attempt is over. */
+  lateEmit: number;
   /** Mean time between deaths of the coordinator, ms; 0: it lives. */
   coordinatorCrashMs: number;
   /** Longest time it is away. */
@@ -63,6 +71,13 @@ export interface SimJob {
   /** null: never cancelled. -1: cancelled while it commits. */
   readonly cancelMs: number | null;
   readonly poisoned: ReadonlySet<string>;
+  readonly deadly: ReadonlySet<string>;
+  /** By task, how many attempts end by a record that is skipped from then on. */
+  readonly badRecords: ReadonlyMap<string, number>;
+  /** When the driver finds that it has failed as a whole; null: it does not. */
+  readonly failureMs: number | null;
+  /** Per attempt: some of its code emits when it is over. */
+  readonly lateEmit: number;
   /** What its maps say of their output: nothing, the truth, and that may differ from attempt to attempt. */
   readonly maps: "silent" | "same each time" | "different each time";
   /** Mean time between changes of its grants; 0: it has none, and no limit. */
@@ -101,8 +116,12 @@ const NO_FAULTS: FaultRates = {
   slowNode: 0,
   badNode: 0,
   poison: 0,
+  deadly: 0,
+  badRecords: 0,
   cancel: 0,
   jobCommitFailure: 0,
+  jobFailure: 0,
+  lateEmit: 0,
   coordinatorCrashMs: 0,
   coordinatorAwayMs: 0,
   partitionMs: 0,
@@ -185,6 +204,10 @@ function planFaults(random: Random): FaultRates {
     partitionMs: time(20_000),
     drainMs: time(40_000),
     handBarMs: time(40_000),
+    deadly: random.next() < 0.8 ? 0 : random.next() * 0.05,
+    badRecords: rate(0.2),
+    jobFailure: rate(0.3),
+    lateEmit: rate(0.6),
   };
 }
 
@@ -220,9 +243,13 @@ function planJob(
   };
   const id = `j${index}`;
   const poisoned = new Set<string>();
+  const deadly = new Set<string>();
+  const badRecords = new Map<string, number>();
   const list = (phase: string, count: number, plan: () => TaskPlan): TaskPlan[] =>
     Array.from({ length: count }, (_, i) => {
       if (chance(random, rates.poison)) poisoned.add(`${phase}/${i}`);
+      if (chance(random, rates.deadly)) deadly.add(`${phase}/${i}`);
+      if (chance(random, rates.badRecords)) badRecords.set(`${phase}/${i}`, 1 + random.below(6));
       return plan();
     });
   const taskMs = 200 + random.below(4_000);
@@ -251,6 +278,10 @@ function planJob(
     commitMs: 20 + random.below(2_000),
     cancelMs: chance(random, rates.cancel) ? (random.below(4) === 0 ? -1 : random.below(12 * taskMs)) : null,
     poisoned,
+    deadly,
+    badRecords,
+    failureMs: chance(random, rates.jobFailure) ? random.below(12 * taskMs) : null,
+    lateEmit: rates.lateEmit / (samples + maps + reduces + 1),
     maps: (["silent", "same each time", "different each time"] as const)[random.below(3)]!,
     regrantMs,
   };

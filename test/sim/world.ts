@@ -90,6 +90,7 @@ export class World {
       if (job.regrantMs > 0) this.#regrantLater(job);
       if (job.cancelMs !== null && job.cancelMs >= 0)
         this.cancelLater(job.plan.id, job.submitMs + job.cancelMs);
+      if (job.failureMs !== null) this.#failLater(job.plan.id, job.submitMs + job.failureMs);
     }
     if (this.rates.coordinatorCrashMs > 0) this.#doomLater();
     this.#tick();
@@ -175,6 +176,20 @@ export class World {
     return this.jobs.get(attempt.job)!.poisoned.has(`${attempt.phase}/${attempt.task}`);
   }
 
+  /** Ends the workers that run it. */
+  isDeadly(attempt: AttemptRef): boolean {
+    return this.jobs.get(attempt.job)!.deadly.has(`${attempt.phase}/${attempt.task}`);
+  }
+
+  /** Meets a bad record that no attempt has met before. */
+  meetsBadRecord({ job, phase, task, attempt }: AttemptRef): boolean {
+    return attempt <= (this.jobs.get(job)!.badRecords.get(`${phase}/${task}`) ?? 0);
+  }
+
+  emitsLate(attempt: AttemptRef, random: Random): boolean {
+    return this.faulty && chance(random, this.jobs.get(attempt.job)!.lateEmit);
+  }
+
   asksToCommit(attempt: AttemptRef): boolean {
     if (attempt.phase !== "map") return attempt.phase === "reduce";
     const { mapsAsk } = this.jobs.get(attempt.job)!;
@@ -216,6 +231,20 @@ export class World {
       if (!this.faulty) return;
       this.log.count("cancel");
       this.hear({ kind: "jobCancelled", job, reason: "asked to" });
+    });
+  }
+
+  #failLater(job: string, delayMs: number): void {
+    this.queue.after(delayMs, () => {
+      if (!this.faulty) return;
+      this.log.count("job failure");
+      this.hear({
+        kind: "jobFailed",
+        job,
+        blame: "data",
+        code: "BAD_BUDGET",
+        message: "too many bad records",
+      });
     });
   }
 
