@@ -24,6 +24,9 @@ export class SimNode {
   /** Map outputs on its disk: job, then task * ATTEMPTS + attempt. */
   readonly disk = new Map<string, Set<number>>();
 
+  /** Attempts of this life that emitted when they were over, which it has not told. */
+  readonly untold: AttemptRef[] = [];
+
   constructor(world: World, plan: NodePlan, random: Random) {
     this.world = world;
     this.plan = plan;
@@ -47,6 +50,15 @@ export class SimNode {
     this.#join();
     this.#heartbeat(this.incarnation);
     for (const worker of this.workers) worker.ask();
+    for (const attempt of this.untold.splice(0))
+      this.later(1_500, this.incarnation, () => this.sayLateEmit(attempt, true));
+  }
+
+  sayLateEmit(attempt: AttemptRef, isNamed: boolean): void {
+    if (!this.world.faulty) return;
+    const what = { code: "EMIT_LATE", blame: "user", message: "emitted late" } as const;
+    const ref = isNamed ? attempt : null;
+    this.say({ kind: "lateEmit", job: attempt.job, attempt: ref, ...this.ref, ...what });
   }
 
   crash(): void {

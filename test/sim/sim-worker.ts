@@ -101,7 +101,7 @@ export class SimWorker {
       this.#during(stage, someMs, () => this.#die(attempt));
     } else if (chance(random, world.faulty ? rates.workerCrash : 0)) {
       world.log.count("worker crash");
-      this.#during(stage, someMs, () => this.#die(attempt));
+      this.#during(stage, someMs, () => this.#crash());
     } else if (chance(random, world.faulty ? rates.userFailure : 0)) {
       world.log.count("user failure");
       world.monitor.guilty.add(keyOf(attempt));
@@ -241,25 +241,18 @@ export class SimWorker {
     this.#fail(attempt, "system", "signal SIGKILL", "WORKER_LOST");
   }
 
-  /**
-   * Code of the attempt emits when it is over; also when its node has begun a new life, which then tells of
-   * it.
-   */
-  #emitLate(attempt: AttemptRef): void {
+  /** Code of the attempt emits when it is over. Of some, only the next life of the node tells. */
+  #perhapsEmitLate(attempt: AttemptRef): void {
     const { world, random } = this.#node;
-    const what = { code: "EMIT_LATE", blame: "user", message: "emitted late" } as const;
-    const named = random.below(4) === 0 ? null : attempt;
+    if (world.emitsLate(attempt, random, 10)) this.#node.untold.push(attempt);
+    if (!world.emitsLate(attempt, random)) return;
     world.log.count("late emit");
-    world.queue.after(random.next() * 20_000, () => {
-      if (!world.faulty || !this.#node.up) return;
-      // Of an earlier life a new one can only tell what it can name.
-      if (named === null && this.#node.incarnation !== this.#life) return;
-      this.#node.say({ kind: "lateEmit", job: attempt.job, attempt: named, ...this.#node.ref, ...what });
-    });
+    const isNamed = random.below(4) > 0;
+    this.#node.later(random.next() * 5_000, this.#life, () => this.#node.sayLateEmit(attempt, isNamed));
   }
 
   #report(attempt: AttemptRef, event: SchedulerEvent): void {
-    if (this.#node.world.emitsLate(attempt, this.#node.random)) this.#emitLate(attempt);
+    this.#perhapsEmitLate(attempt);
     const stage = this.#enter("REPORTING", attempt);
     const heard = (): void => {
       if (this.#stage === stage) this.ask();

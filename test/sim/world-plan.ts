@@ -129,13 +129,20 @@ const NO_FAULTS: FaultRates = {
   handBarMs: 0,
 };
 
-/** The world of a seed: mostly small, one in ten of up to 200 nodes, one in a hundred of 1,000. */
+/**
+ * The world of a seed: mostly small, one in ten of up to 200 nodes, one in a hundred of 1,000; in one in ten the
+ * jobs have few cores, and other ones every few seconds.
+ */
 export function planWorld(seed: number): WorldPlan {
   const random = seededRandom(`world ${seed}`);
   const size = seed % 100 === 99 ? "large" : seed % 10 === 9 ? "medium" : "small";
   const faultless = random.next() < 0.12;
   const restartsOnly = !faultless && random.next() < 0.1;
-  const rates = faultless ? NO_FAULTS : restartsOnly ? planRestarts(random) : planFaults(random);
+  const rates = faultless
+    ? NO_FAULTS
+    : restartsOnly
+      ? planRestarts(random)
+      : { ...planFaults(random), ...planFailures(seededRandom(`failures ${seed}`)) };
   const nodeCount =
     size === "large" ? 1_000 : size === "medium" ? 20 + random.below(181) : 1 + random.below(12);
   const nodes: NodePlan[] = [];
@@ -150,7 +157,7 @@ export function planWorld(seed: number): WorldPlan {
   }
   const jobCount = size === "small" ? 1 + random.below(4) : 1 + random.below(3);
   const jobs: SimJob[] = [];
-  for (let i = 0; i < jobCount; i++) jobs.push(planJob(random, i, size, nodes, rates));
+  for (let i = 0; i < jobCount; i++) jobs.push(planJob(random, i, size, nodes, rates, seed % 10 === 4));
   const small = size === "small";
   return {
     seed,
@@ -204,11 +211,18 @@ function planFaults(random: Random): FaultRates {
     partitionMs: time(20_000),
     drainMs: time(40_000),
     handBarMs: time(40_000),
-    deadly: random.next() < 0.8 ? 0 : random.next() * 0.05,
-    badRecords: rate(0.2),
-    jobFailure: rate(0.3),
-    lateEmit: rate(0.6),
+    deadly: 0,
+    badRecords: 0,
+    jobFailure: 0,
+    lateEmit: 0,
   };
+}
+
+/** What fails whole jobs, in about a third of the worlds: in the others rarer things have time to happen. */
+function planFailures(random: Random): Partial<FaultRates> {
+  if (random.next() < 0.65) return {};
+  const rate = (most: number): number => (random.next() < 0.5 ? 0 : random.next() * most);
+  return { deadly: rate(0.05), badRecords: rate(0.2), jobFailure: rate(0.3), lateEmit: rate(0.6) };
 }
 
 function planRestarts(random: Random): FaultRates {
@@ -229,6 +243,7 @@ function planJob(
   size: WorldPlan["size"],
   nodes: readonly NodePlan[],
   rates: FaultRates,
+  contended: boolean,
 ): SimJob {
   const most = size === "large" ? 2_500 : size === "medium" ? 800 : 40;
   const maps = random.below(20) === 0 ? 0 : 1 + random.below(most);
@@ -253,7 +268,12 @@ function planJob(
       return plan();
     });
   const taskMs = 200 + random.below(4_000);
-  const regrantMs = pins || random.below(3) !== 0 ? 0 : 5_000 + random.below(60_000);
+  const regrantMs =
+    contended && !pins
+      ? 2_000 + random.below(8_000)
+      : pins || random.below(3) !== 0
+        ? 0
+        : 5_000 + random.below(60_000);
   return {
     plan: {
       id,
@@ -269,6 +289,7 @@ function planJob(
         failedTasksShare: random.below(4) === 0 ? random.next() * 0.2 : 0,
         barMs: 20_000 + random.below(60_000),
         stallMs: 120_000,
+        ...(contended ? { preemptAfterMs: 300 } : {}),
       },
     },
     submitMs: random.below(3) === 0 ? random.below(10_000) : 0,

@@ -186,8 +186,8 @@ export class World {
     return attempt <= (this.jobs.get(job)!.badRecords.get(`${phase}/${task}`) ?? 0);
   }
 
-  emitsLate(attempt: AttemptRef, random: Random): boolean {
-    return this.faulty && chance(random, this.jobs.get(attempt.job)!.lateEmit);
+  emitsLate(attempt: AttemptRef, random: Random, times = 1): boolean {
+    return this.faulty && chance(random, times * this.jobs.get(attempt.job)!.lateEmit);
   }
 
   asksToCommit(attempt: AttemptRef): boolean {
