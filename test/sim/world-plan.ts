@@ -74,7 +74,7 @@ export interface SimJob {
   readonly deadly: ReadonlySet<string>;
   /** By task, how many attempts end by a record that is skipped from then on. */
   readonly badRecords: ReadonlyMap<string, number>;
-  /** When the driver finds that it has failed as a whole; null: it does not. */
+  /** When the driver finds that it has failed as a whole; null: it does not. -1: while it commits. */
   readonly failureMs: number | null;
   /** Per attempt: some of its code emits when it is over. */
   readonly lateEmit: number;
@@ -301,7 +301,11 @@ function planJob(
     poisoned,
     deadly,
     badRecords,
-    failureMs: chance(random, rates.jobFailure) ? random.below(12 * taskMs) : null,
+    failureMs: chance(random, rates.jobFailure)
+      ? random.below(3) === 0
+        ? -1
+        : random.below(12 * taskMs)
+      : null,
     lateEmit: rates.lateEmit / (samples + maps + reduces + 1),
     maps: (["silent", "same each time", "different each time"] as const)[random.below(3)]!,
     regrantMs,

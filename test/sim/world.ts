@@ -90,7 +90,8 @@ export class World {
       if (job.regrantMs > 0) this.#regrantLater(job);
       if (job.cancelMs !== null && job.cancelMs >= 0)
         this.cancelLater(job.plan.id, job.submitMs + job.cancelMs);
-      if (job.failureMs !== null) this.#failLater(job.plan.id, job.submitMs + job.failureMs);
+      if (job.failureMs !== null && job.failureMs >= 0)
+        this.#failLater(job.plan.id, job.submitMs + job.failureMs);
     }
     if (this.rates.coordinatorCrashMs > 0) this.#doomLater();
     this.#tick();
@@ -292,6 +293,7 @@ export class World {
   #commitJob(job: SimJob): void {
     const { id } = job.plan;
     if (job.cancelMs === -1) this.cancelLater(id, this.#random.next() * job.commitMs * 1.2);
+    if (job.failureMs === -1) this.#failLater(id, this.#random.next() * job.commitMs);
     const done = this.monitor.commits.has(id);
     const fails = !done && this.faulty && chance(this.#random, this.rates.jobCommitFailure);
     if (fails) this.log.count("job commit failure");
