@@ -1,6 +1,5 @@
 import type { Running } from "../protocol/agent-messages.ts";
-import { formatAttempt } from "../scheduler/ids.ts";
-import type { AttemptRef } from "../scheduler/ids.ts";
+import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import type { AttemptRun } from "./attempt-run.ts";
 
 /**

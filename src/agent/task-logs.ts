@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { MiB } from "../base/size.ts";
 import { pauseFor } from "../base/retry.ts";
 import type { LogLines } from "../protocol/task-messages.ts";
-import { formatAttempt, formatTask } from "../scheduler/ids.ts";
-import type { AttemptRef } from "../scheduler/ids.ts";
+import { type AttemptRef, formatAttempt, formatTask } from "../scheduler/ids.ts";
 import { untilAnswered } from "./agent-options.ts";
 import type { AgentWorld } from "./agent-options.ts";
 

@@ -1,6 +1,5 @@
 import type { CommandOf, Executor } from "../engine/executor.ts";
-import { formatAttempt } from "../scheduler/ids.ts";
-import type { AttemptRef } from "../scheduler/ids.ts";
+import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import type { TaskAnswer } from "../protocol/task-messages.ts";
 import { JOB_STATUS, TASK_STATUS } from "../protocol/version.ts";
 import type { Agents } from "./agents.ts";

@@ -10,8 +10,8 @@ import type {
 } from "../protocol/agent-messages.ts";
 import type { Register, Registered } from "../protocol/agent-messages.ts";
 import type { LogLines, Preparation } from "../protocol/task-messages.ts";
-import type { Command } from "../scheduler/commands.ts";
 import { formatAttempt } from "../scheduler/ids.ts";
+import type { Command } from "../scheduler/messages.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { EventLoop } from "../engine/loop.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";

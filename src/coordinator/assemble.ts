@@ -3,7 +3,7 @@ import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { carryOut } from "../engine/executor.ts";
 import { EventLoop } from "../engine/loop.ts";
 import type { JobView } from "../protocol/job-view.ts";
-import type { Command } from "../scheduler/commands.ts";
+import type { Command } from "../scheduler/messages.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { Agents } from "./agents.ts";
 import { Blobs } from "./blobs.ts";

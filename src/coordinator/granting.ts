@@ -1,7 +1,6 @@
-import { bid, expectedLoadOf } from "../scheduler/bidding.ts";
-import type { BidResult } from "../scheduler/bidding.ts";
-import type { Grants } from "../scheduler/events.ts";
+import { bid, type BidResult, expectedLoadOf } from "../scheduler/bidding.ts";
 import { PHASES } from "../scheduler/ids.ts";
+import type { Grants } from "../scheduler/messages.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { mayUse } from "./agents.ts";
 import type { Agents } from "./agents.ts";

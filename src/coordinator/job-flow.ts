@@ -1,9 +1,7 @@
 import type { JobView } from "../protocol/job-view.ts";
 import { sampledBounds } from "../engine/plan-job.ts";
 import type { RunStatus } from "../engine/options.ts";
-import type { Failure } from "../scheduler/failure.ts";
-import { systemFailure } from "../scheduler/failure.ts";
-import { formatTask } from "../scheduler/ids.ts";
+import { type Failure, formatTask, systemFailure } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Failure } from "../scheduler/failure.ts";
-import type { TaskRef } from "../scheduler/ids.ts";
+import type { Failure, TaskRef } from "../scheduler/ids.ts";
 import type { Bidding, JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type { CommittedPart, PhaseTiming, RunStatus } from "../engine/options.ts";

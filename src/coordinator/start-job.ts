@@ -1,4 +1,4 @@
-import type { Grants, JobPlan, TaskPlan } from "../scheduler/events.ts";
+import type { Grants, JobPlan, TaskPlan } from "../scheduler/messages.ts";
 import type { JobPolicy } from "../scheduler/policy.ts";
 import { jobPolicy } from "../engine/policy.ts";
 import type { Preparation } from "../protocol/task-messages.ts";

@@ -4,8 +4,7 @@ import { extname, join } from "node:path";
 import { crc32c } from "@node-rs/crc32";
 import type { CommittedPart } from "../engine/options.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
-import { formatAttempt } from "../scheduler/ids.ts";
-import type { AttemptRef } from "../scheduler/ids.ts";
+import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 
 /*
  * Files of a job whose intermediate data are plain text in a directory that all workers see:

@@ -4,7 +4,7 @@ import type { SheafError } from "../base/errors.ts";
 import { escapeControls } from "../base/escape-controls.ts";
 import { mapStack, shortPath } from "../bundle/source-map.ts";
 import type { MappedStack } from "../bundle/source-map.ts";
-import { isFinal } from "../scheduler/failure.ts";
+import { isFinal } from "../scheduler/ids.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { RunFailure } from "./options.ts";
 

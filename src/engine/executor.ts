@@ -1,5 +1,5 @@
-import type { Command } from "../scheduler/commands.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
+import type { Command } from "../scheduler/messages.ts";
 
 /** One command of the scheduler's. */
 export type CommandOf<K extends Command["kind"]> = Extract<Command, { kind: K }>;

@@ -1,6 +1,4 @@
-import type { Failure } from "../scheduler/failure.ts";
-import { formatAttempt, formatTask } from "../scheduler/ids.ts";
-import type { AttemptRef } from "../scheduler/ids.ts";
+import { type AttemptRef, type Failure, formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { TaskFailure, TaskSpec } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { FailedTask } from "./options.ts";

@@ -1,6 +1,5 @@
 import type { AttemptFact } from "../scheduler/facts.ts";
-import { formatAttempt, formatTask } from "../scheduler/ids.ts";
-import type { AttemptRef, NodeRef, Phase } from "../scheduler/ids.ts";
+import { type AttemptRef, formatAttempt, formatTask, type NodeRef, type Phase } from "../scheduler/ids.ts";
 import type { AttemptView } from "../scheduler/view.ts";
 import type { TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";

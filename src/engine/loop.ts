@@ -1,8 +1,7 @@
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
-import type { Command } from "../scheduler/commands.ts";
-import type { SchedulerEvent } from "../scheduler/events.ts";
 import type { Fact } from "../scheduler/facts.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
+import type { Command, SchedulerEvent } from "../scheduler/messages.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { TaskResult } from "../task/task-spec.ts";
 

@@ -1,5 +1,4 @@
-import { PHASES, formatAttempt } from "../scheduler/ids.ts";
-import type { AttemptRef, Phase } from "../scheduler/ids.ts";
+import { type AttemptRef, formatAttempt, type Phase, PHASES } from "../scheduler/ids.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { TaskStats, TaskSuccess } from "../task/task-spec.ts";
 import type { PhaseProgress } from "./events.ts";

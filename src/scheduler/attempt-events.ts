@@ -1,21 +1,18 @@
-import type { Attempt } from "./attempt.ts";
-import { doubtOutputs, noteFailure } from "./barring.ts";
-import type { SchedulerEvent } from "./events.ts";
-import { type Failure, isFinal } from "./failure.ts";
-import { type AttemptRef, formatTask, type NodeRef } from "./ids.ts";
-import { handedOver } from "./hand-over.ts";
-import { advance, afterAttempt, countTask } from "./job-progress.ts";
-import { moveTask } from "./move-task.ts";
-import { hear } from "./hear.ts";
-import { failJob } from "./job-end.ts";
-import { loseAttempt } from "./node-events.ts";
-import { keepOutput, loseUnreadable } from "./output-loss.ts";
-import { endAttempt, killAttempt, killRest, orderKill } from "./run-attempt.ts";
-import type { SchedulerState } from "./scheduler-state.ts";
-import { startReducesOver } from "./start-over.ts";
-import type { Task } from "./task.ts";
-
-type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
+import type { AttemptRef, NodeRef } from "./ids.ts";
+import { advance, countTask, failJob, handedOver } from "./job-progress.ts";
+import {
+  doubtOutputs,
+  failAttempt,
+  keepOutput,
+  loseAttempt,
+  loseUnreadable,
+  noteFailure,
+  startReducesOver,
+} from "./losses.ts";
+import type { EventOf } from "./messages.ts";
+import { hear } from "./node-events.ts";
+import type { Attempt, SchedulerState, Task } from "./state.ts";
+import { endAttempt, killAttempt, killRest, moveTask } from "./transitions.ts";
 
 export function findTask(s: SchedulerState, ref: AttemptRef): Task | undefined {
   return s.jobs.get(ref.job)?.phases[ref.phase].tasks[ref.task];
@@ -143,55 +140,6 @@ export function lateEmit(s: SchedulerState, event: EventOf<"lateEmit">): void {
     if (attempt === undefined || !s.rules.isOfLife(attempt, event)) return;
   }
   failJob(s, job, { blame, code, message, attempt: ref, node, detail });
-}
-
-/**
- * An attempt failed by itself. User and data failures use up attempts, all of them at once where another one
- * would fail alike; the system's count as losses; all count against the node.
- */
-export function failAttempt(s: SchedulerState, attempt: Attempt, failure: Failure): void {
-  const { task } = attempt;
-  const { job } = task;
-  const { policy } = job;
-  task.lastFailedNode = attempt.node.id;
-  s.facts?.task(task);
-  endAttempt(s, attempt, { kind: "FAILED", endedMs: s.nowMs, failure });
-  const common = { attempt: attempt.ref.attempt, failure, open: task.phase.open };
-  if (failure.blame === "system") moveTask(s, task, { kind: "lose", limit: policy.lossesMax, ...common });
-  else moveTask(s, task, { kind: "fail", limit: isFinal(failure) ? 1 : policy.attemptsMax, ...common });
-  afterAttempt(s, task);
-  if (job.status.kind === "RUNNING") noteFailure(s, job, attempt.node.id, failure, failure.message);
-}
-
-/**
- * No progress for too long: killed. It hangs by its own fault if it was reported to stand still. One that
- * never began, or of which nothing was heard (its node is silent, reports went astray), is lost through no
- * fault of the job.
- */
-export function expireAttempt(s: SchedulerState, attempt: Attempt): void {
-  const { task, ref, node } = attempt;
-  const silentMs = Math.round(s.nowMs - attempt.progressMs);
-  orderKill(s, attempt, `no progress for ${silentMs} ms`);
-  if (attempt.beat === null) {
-    loseAttempt(s, attempt, `it did not begin within ${silentMs} ms`);
-    return;
-  }
-  const reportsReliable = s.settings.leaseMs === Number.POSITIVE_INFINITY;
-  const stillMs = reportsReliable ? silentMs : attempt.reportedMs - attempt.progressMs;
-  if (stillMs < task.job.policy.noProgressMs / 2) {
-    loseAttempt(s, attempt, `nothing was heard of it for ${silentMs} ms`);
-    return;
-  }
-  const message = `${formatTask(task.ref)} finished no record for ${silentMs} ms`;
-  const detail = null;
-  failAttempt(s, attempt, {
-    blame: "user",
-    code: "NO_PROGRESS",
-    message,
-    attempt: ref,
-    node: node.id,
-    detail,
-  });
 }
 
 export function fetchFailed(s: SchedulerState, event: EventOf<"fetchFailed">): void {

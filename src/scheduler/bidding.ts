@@ -1,6 +1,6 @@
 import { SheafError } from "../base/errors.ts";
-import type { Grants } from "./events.ts";
 import { Heap } from "./heap.ts";
+import type { Grants } from "./messages.ts";
 
 /** What one agent brings into a bidding. */
 export interface Bidder {

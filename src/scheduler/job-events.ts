@@ -1,20 +1,14 @@
-import type { SchedulerEvent } from "./events.ts";
-import type { Failure } from "./failure.ts";
-import { idleFor } from "./grants.ts";
-import { endJob, failJob } from "./job-end.ts";
-import { advance } from "./job-progress.ts";
-import { newJob } from "./job-state.ts";
-import { systemFailure } from "./failure.ts";
-import type { SchedulerState } from "./scheduler-state.ts";
-
-type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
+import { type Failure, systemFailure } from "./ids.ts";
+import { advance, endJob, failJob, newJob } from "./job-progress.ts";
+import type { EventOf } from "./messages.ts";
+import { idleFor } from "./placement.ts";
+import type { SchedulerState } from "./state.ts";
 
 export function jobSubmitted(s: SchedulerState, event: EventOf<"jobSubmitted">): void {
   if (s.jobs.has(event.job.id)) return;
   const job = newJob(event.job, s.jobsSubmitted++, s.nowMs);
   s.jobs.set(job.id, job);
-  const { id, sequence, submittedMs } = job;
-  s.facts?.submitted({ kind: "job", job: id, plan: event.job, sequence, submittedMs }, job);
+  s.facts?.submitted(job, event.job);
   s.active.add(job);
   advance(s, job);
 }

@@ -1,11 +1,101 @@
-import { failJob } from "./job-end.ts";
-import { PHASES } from "./ids.ts";
-import type { JobState } from "./job-state.ts";
-import { moveTask } from "./move-task.ts";
-import { isDone, type PhaseState } from "./phase-state.ts";
-import { killRest } from "./run-attempt.ts";
-import type { SchedulerState } from "./scheduler-state.ts";
-import type { Task } from "./task.ts";
+import { Chain } from "./chain.ts";
+import { GrantBook } from "./grant-book.ts";
+import { RunningMedian } from "./heap.ts";
+import { type Failure, type Phase, PHASES, type TaskRef } from "./ids.ts";
+import type { JobPlan, JobStatus, TaskPlan } from "./messages.ts";
+import { resolvePolicy } from "./policy.ts";
+import { ReadyQueue } from "./queues.ts";
+import {
+  type AttemptState,
+  isDone,
+  type JobState,
+  type PhaseState,
+  type SchedulerState,
+  type Task,
+} from "./state.ts";
+import { NO_TALLY } from "./task-state.ts";
+import { killRest, moveTask } from "./transitions.ts";
+
+export function newPhase(name: Phase): PhaseState {
+  return {
+    name,
+    tasks: [],
+    sequence: [],
+    counts: { BLOCKED: 0, READY: 0, RUNNING: 0, FINISHED: 0, FAILED: 0, CANCELLED: 0 },
+    open: false,
+    durations: new RunningMedian(),
+    ages: new Chain(),
+    backups: 0,
+  };
+}
+
+/** Of most tasks: one for all. */
+const none: readonly never[] = [];
+
+const WEIGHT_STEPS_MAX = 16;
+
+/** @throws SheafError USAGE when the policy makes no sense. */
+export function newJob(plan: JobPlan, sequence: number, nowMs: number): JobState {
+  const steps = Math.max(-WEIGHT_STEPS_MAX, Math.min(WEIGHT_STEPS_MAX, plan.priority ?? 0));
+  const job: JobState = {
+    id: plan.id,
+    sequence,
+    weight: 2 ** steps,
+    policy: resolvePolicy(plan.policy),
+    submittedMs: nowMs,
+    phases: { sample: newPhase("sample"), map: newPhase("map"), reduce: newPhase("reduce") },
+    status: { kind: "RUNNING" },
+    ready: 0,
+    running: 0,
+    activeMs: nowMs,
+    starvedMs: null,
+    samplesAnnounced: false,
+    outputChanges: 0,
+    queue: new ReadyQueue(),
+    queueAt: -1,
+    watched: new Chain(),
+    bars: new Map(),
+    counters: new Map(),
+    grants: new GrantBook(plan.grants ?? null),
+  };
+  let order = 0;
+  for (const name of PHASES) {
+    const tasks: readonly TaskPlan[] = plan[name] ?? [];
+    for (const task of tasks) addTask(job, job.phases[name], task, order++);
+  }
+  return job;
+}
+
+/** Adds tasks that do the rest of one; the first has the number that is returned. They are BLOCKED. */
+export function addRest(rested: Task, count: number): number {
+  const { job, phase } = rested;
+  const first = phase.tasks.length;
+  const order = PHASES.reduce((sum, name) => sum + job.phases[name].tasks.length, 0);
+  const plan = { pinned: rested.pinned, preferred: rested.preferred };
+  for (let i = 0; i < count; i++) addTask(job, phase, plan, order + i);
+  const added = phase.sequence.splice(first, count);
+  phase.sequence.splice(phase.sequence.indexOf(rested) + 1, 0, ...added);
+  return first;
+}
+
+function addTask(job: JobState, phase: PhaseState, plan: TaskPlan, order: number): void {
+  phase.counts.BLOCKED++;
+  const task: Task = {
+    ref: { job: job.id, phase: phase.name, task: phase.tasks.length },
+    job,
+    phase,
+    order,
+    pinned: plan.pinned ?? none,
+    preferred: plan.preferred ?? none,
+    state: { kind: "BLOCKED", tally: NO_TALLY },
+    attempts: none,
+    queued: false,
+    lastFailedNode: null,
+    counted: null,
+  };
+  phase.tasks.push(task);
+  phase.sequence.push(task);
+}
 
 /** Opens the phase whose turn it is; orders the commit when none is left. */
 export function advance(s: SchedulerState, job: JobState): void {
@@ -67,4 +157,44 @@ function settleMaps(s: SchedulerState, map: PhaseState): void {
     killRest(s, task, "no reduce needs the output any more");
     moveTask(s, task, { kind: "settle" });
   }
+}
+
+/** A task has finished, and so many do its rest. */
+export function handedOver(
+  s: SchedulerState,
+  task: Task,
+  count: number,
+  lostOutput: number | null,
+): Pick<Extract<AttemptState, { kind: "SUCCEEDED" }>, "rest"> {
+  if (count === 0 || lostOutput !== null) return {};
+  const first = addRest(task, count);
+  for (const added of task.phase.tasks.slice(first)) moveTask(s, added, { kind: "unblock" });
+  return { rest: { first, count } };
+}
+
+/** Ends the job by its first failure; later ones change nothing. */
+export function failJob(s: SchedulerState, job: JobState, cause: Failure): void {
+  endJob(s, job, "FAILED", cause);
+}
+
+/** Ends a job: what runs is killed, what waits is cancelled. Costs as much as the job has tasks, once. */
+export function endJob(s: SchedulerState, job: JobState, status: JobStatus, cause: Failure | null): void {
+  if (job.status.kind === "ENDED") return;
+  job.status = { kind: "ENDED", status, cause, endedMs: s.nowMs };
+  s.facts?.job(job);
+  const failedTasks: TaskRef[] = [];
+  for (const name of PHASES) {
+    for (const task of job.phases[name].tasks) {
+      if (task.state.kind === "RUNNING") killRest(s, task, `the job ended: ${status}`);
+      moveTask(s, task, { kind: "cancel" });
+      if (task.state.kind === "FAILED") failedTasks.push(task.ref);
+      if (s.facts !== null)
+        for (const { node } of task.attempts) if (s.nodes.get(node.id) === node) s.facts.node(node);
+    }
+  }
+  s.active.delete(job);
+  s.queue.update(job);
+  for (const node of s.nodes.values()) node.outputs.delete(job.id);
+  const counters = Object.fromEntries(job.counters);
+  s.commands.push({ kind: "jobEnded", job: job.id, status, cause, counters, failedTasks });
 }

@@ -1,21 +1,27 @@
-import type { Attempt } from "./attempt.ts";
-import { unlink } from "./chain.ts";
-import type { SchedulerEvent } from "./events.ts";
-import { type Failure, systemFailure } from "./failure.ts";
-import { formatAttempt, formatTask } from "./ids.ts";
-import { hear } from "./hear.ts";
-import { offerSlot, openOrClose, withdrawSlot } from "./idle-slots.ts";
-import { afterAttempt } from "./job-progress.ts";
-import { moveTask } from "./move-task.ts";
-import { tellDrained } from "./node-admission.ts";
-import { NodeState, type Slot } from "./node.ts";
-import { loseOutputs } from "./output-loss.ts";
+import type { NodeRef } from "./ids.ts";
+import { loseAttempt, loseNode } from "./losses.ts";
+import type { EventOf } from "./messages.ts";
 import { serveNode } from "./placement.ts";
-import { endAttempt, orderStart } from "./run-attempt.ts";
-import type { SchedulerState } from "./scheduler-state.ts";
-import type { Task } from "./task.ts";
+import { type Attempt, NodeState, type SchedulerState, type Slot } from "./state.ts";
+import { endAttempt, moveTask, offerSlot, openOrClose, orderStart, withdrawSlot } from "./transitions.ts";
 
-type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, { kind: K }>;
+/**
+ * The living node that speaks, its lease renewed. undefined when that life of it is over, which the speaker
+ * is then told, or has not joined yet.
+ */
+export function hear(s: SchedulerState, ref: NodeRef): NodeState | undefined {
+  const node = s.nodes.get(ref.node);
+  if (node === undefined || !s.rules.isSameLife(ref.incarnation, node.incarnation)) {
+    const known = s.incarnations.get(ref.node);
+    const isNew = known === undefined || ref.incarnation > known;
+    const { node: name, incarnation } = ref;
+    s.commands.push({ kind: isNew ? "inviteNode" : "fenceNode", node: name, incarnation });
+    return undefined;
+  }
+  node.heardMs = s.nowMs;
+  s.leases.append(node.byLease);
+  return node;
+}
 
 export function nodeJoined(s: SchedulerState, event: EventOf<"nodeJoined">): void {
   const known = s.incarnations.get(event.node);
@@ -68,34 +74,6 @@ function hasOutput(attempt: Attempt): boolean {
 export function nodeLost(s: SchedulerState, event: EventOf<"nodeLost">): void {
   const node = s.nodes.get(event.node);
   if (node !== undefined && node.incarnation === event.incarnation) loseNode(s, node, event.reason, "asked");
-}
-
-/** Ends a life of a node: its attempts are lost, and the map outputs that lie on it. */
-export function loseNode(
-  s: SchedulerState,
-  node: NodeState,
-  reason: string,
-  how: "asked" | "unasked" = "unasked",
-): void {
-  s.nodes.delete(node.id);
-  s.facts?.node(node);
-  unlink(node.byLease);
-  unlink(node.byIdle);
-  if (node.open) s.idleSlots -= node.idle.length;
-  node.idle.length = 0;
-  for (const slot of node.slots) {
-    if (slot.state.kind === "BUSY")
-      loseAttempt(
-        s,
-        slot.state.attempt,
-        `${node.id} is lost: ${reason}`,
-        how === "unasked" ? "withNode" : "alone",
-      );
-  }
-  for (const id of node.outputs.keys()) {
-    const job = s.jobs.get(id);
-    if (job !== undefined) loseOutputs(s, job, node, `${node.id} is lost: ${reason}`);
-  }
 }
 
 export function workerReady(s: SchedulerState, event: EventOf<"workerReady">): void {
@@ -175,60 +153,36 @@ export function workerGone(s: SchedulerState, event: EventOf<"workerGone">): voi
   }
 }
 
-/**
- * An attempt is gone through no fault of its job: the task runs again and no user attempt is used up. One
- * that was restored and not heard of since is not even counted: its driver's death must not fail a job.
- * @param how what was lost under it: a task that loses many workers or nodes does not get another
- * @param detail what its driver reported with it
- */
-export function loseAttempt(
-  s: SchedulerState,
-  attempt: Attempt,
-  reason: string,
-  how: "alone" | "withWorker" | "withNode" = "alone",
-  detail: unknown = null,
-): void {
-  if (attempt.state.kind !== "RUNNING") return;
-  const { task, unheard } = attempt;
-  const counts = how === "alone" || unheard ? {} : { [how]: true as const };
-  endAttempt(s, attempt, { kind: "LOST", endedMs: s.nowMs, reason, ...counts });
-  const { attempt: number } = attempt.ref;
-  const { open } = task.phase;
-  if (unheard) {
-    moveTask(s, task, { kind: "release", attempt: number, open });
-    return;
+export function nodeDraining(s: SchedulerState, event: EventOf<"nodeDraining">): void {
+  const node = hear(s, event);
+  if (node === undefined) return;
+  if (node.draining !== event.draining) {
+    node.draining = event.draining;
+    s.facts?.node(node);
+    openOrClose(s, node);
   }
-  const where = { attempt: attempt.ref, node: attempt.node.id, detail };
-  const deadly = how === "alone" ? null : deadlyLoss(s, task, how, reason, where);
-  const failure =
-    deadly ?? systemFailure("WORKER_LOST", `${formatAttempt(attempt.ref)} was lost: ${reason}`, where);
-  const limit = deadly === null ? task.job.policy.lossesMax : 1;
-  moveTask(s, task, { kind: "lose", attempt: number, failure, limit, open });
-  afterAttempt(s, task);
+  tellDrained(s, node);
 }
 
-/** The task has lost one more worker or node: the failure that ends it if that was one too many. */
-function deadlyLoss(
-  s: SchedulerState,
-  task: Task,
-  how: "withWorker" | "withNode",
-  reason: string,
-  where: Pick<Failure, "attempt" | "node" | "detail">,
-): Failure | null {
-  const lost = task.attempts.filter(({ state }) => state.kind === "LOST" && state[how] === true);
-  const { nodesLostMax, workersLostMax } = task.job.policy;
-  const name = formatTask(task.ref);
-  if (how === "withNode") {
-    if (lost.length < nodesLostMax) return null;
-    const nodes = [...new Set(lost.map(({ node }) => node.id))].join(", ");
-    const message =
-      `${lost.length} agents were lost while they ran ${name} (${nodes}): ` +
-      `the job is stopped before it takes down another; last: ${reason}`;
-    return systemFailure("WORKER_LOST", message, where);
-  }
-  // A life of a node that has ended took its workers with it: those lost before may have been the first sign.
-  const held = lost.filter(({ node }) => s.rules.countsLostWorker(s.nodes.get(node.id) === node)).length;
-  if (held < workersLostMax) return null;
-  const message = `user code exited: ${held} workers were lost running ${name}; ${reason}`;
-  return { blame: "user", code: "USER_EXITED", message, ...where };
+/** Tells a draining node on which nothing runs that it may go. Costs as much as it has slots and jobs. */
+export function tellDrained(s: SchedulerState, node: NodeState): void {
+  if (!node.draining || node.slots.some((slot) => slot.state.kind === "BUSY")) return;
+  let neededOutputs = 0;
+  for (const [id, tasks] of node.outputs)
+    if (s.jobs.get(id)?.status.kind === "RUNNING") neededOutputs += tasks.size;
+  s.commands.push({ kind: "nodeDrained", node: node.id, incarnation: node.incarnation, neededOutputs });
+}
+
+export function nodeBarredByHand(s: SchedulerState, event: EventOf<"nodeBarredByHand">): void {
+  s.handBars.set(event.node, event.reason);
+  s.facts?.handBar(event.node);
+  const node = s.nodes.get(event.node);
+  if (node !== undefined) openOrClose(s, node);
+}
+
+export function nodeAdmittedByHand(s: SchedulerState, event: EventOf<"nodeAdmittedByHand">): void {
+  if (!s.handBars.delete(event.node)) return;
+  s.facts?.handBar(event.node);
+  const node = s.nodes.get(event.node);
+  if (node !== undefined) openOrClose(s, node);
 }

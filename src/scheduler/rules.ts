@@ -1,35 +1,47 @@
-import { isOfLife, speaksFor } from "./attempt.ts";
-import { endingOf } from "./attempt-ending.ts";
-import type { JobLife, JobState } from "./job-state.ts";
-import { isSlow } from "./speculation-rule.ts";
-import { differs } from "./start-over.ts";
+import type { NodeRef } from "./ids.ts";
+import type { JobPolicy } from "./policy.ts";
+import type { Attempt, AttemptEnding, AttemptRun, FailureReport, PhaseState, Rules } from "./state.ts";
 import { nextTaskState } from "./task-state.ts";
 
+/** Whether a report is about a running attempt and comes from where it runs. */
+export function speaksFor(attempt: Attempt, reporter: NodeRef): boolean {
+  return attempt.state.kind === "RUNNING" && isOfLife(attempt, reporter);
+}
+
+/** Whether the attempt ran, or runs, in this life of a node. */
+export function isOfLife({ node }: Attempt, life: NodeRef): boolean {
+  return node.id === life.node && node.incarnation === life.incarnation;
+}
+
+export function endingOf({ blame, code, setAside = false }: FailureReport): AttemptEnding {
+  if (setAside) return "lost";
+  if (blame !== "system") return "failed";
+  if (code === "WORKER_LOST") return "lostWithWorker";
+  return code === "CANCELLED" ? "lost" : "failed";
+}
+
+/** What has not been seen to move is slow only after so many times the time of one that has. */
+const waitingFactor = 2;
+
 /**
- * The decisions on which safety rests, as plain functions. They are handed to the scheduler so that the
- * simulator can put broken ones in their place and show that its checks notice.
+ * Whether an attempt of the phase deserves a backup: nearly all of the phase is done, no task waits, the
+ * attempt takes far longer than most did, and few have a backup yet. (Dean and Ghemawat, MapReduce, OSDI
+ * 2004, section 3.6: backup tasks.) A backup does the whole task anew, so it pays only where more is left
+ * than that: what the attempt has done in its time tells how long the rest will take. (Zaharia et al.,
+ * Improving MapReduce Performance in Heterogeneous Environments, OSDI 2008.) One that waits its turn on a
+ * busy machine is not slow: its time counts from when it moved.
  */
-export interface Rules {
-  readonly nextTaskState: typeof nextTaskState;
-  readonly speaksFor: typeof speaksFor;
-  readonly isOfLife: typeof isOfLife;
-  readonly endingOf: typeof endingOf;
-  readonly isSlow: typeof isSlow;
-  readonly differs: typeof differs;
-  /** Whether a job may run one attempt more on a node, as far as its grants go. */
-  readonly hasGrant: (job: JobState, node: string) => boolean;
-  /** Whether slots may be freed for a job by ending attempts of another. */
-  readonly mayTakeFrom: (job: JobState, other: JobState) => boolean;
-  /** Whether a node takes new tasks. */
-  readonly isOpen: (draining: boolean, barredByHand: boolean) => boolean;
-  /** Whether a worker that was lost counts against its task, by whether that life of its node goes on. */
-  countsLostWorker(isNodeAlive: boolean): boolean;
-  /** Whether a job fails by what its driver finds out about it. */
-  canFail(life: JobLife): boolean;
-  /** Whether a slot's question has not been seen before. */
-  isNewAsk(ask: number, lastAsk: number): boolean;
-  /** Whether a node's words come from the life it is in. */
-  isSameLife(spoken: number, current: number): boolean;
+export function isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptRun): boolean {
+  const { counts, tasks } = phase;
+  if (!policy.speculation || !phase.open || counts.READY > 0) return false;
+  if (counts.FINISHED < policy.speculationDoneShare * tasks.length) return false;
+  if (phase.backups >= Math.max(1, Math.floor(policy.speculationShare * tasks.length))) return false;
+  const { median } = phase.durations;
+  if (median === undefined) return false;
+  const { elapsedMs, workedMs, fraction } = run;
+  const countedMs = workedMs ?? elapsedMs / waitingFactor;
+  if (countedMs < policy.speculationFloorMs || countedMs <= policy.speculationSlowness * median) return false;
+  return fraction <= 0 || (countedMs * (1 - fraction)) / fraction > median;
 }
 
 export const standardRules: Rules = {
@@ -47,3 +59,11 @@ export const standardRules: Rules = {
   isNewAsk: (ask, lastAsk) => ask > lastAsk,
   isSameLife: (spoken, current) => spoken === current,
 };
+
+/**
+ * Whether what a map attempt made differs from the lost output it stands in for. Unknown when one of them has
+ * no fingerprint: then they are taken to be equal, as those of deterministic maps are.
+ */
+export function differs(before: string | null, after: string | null): boolean {
+  return before !== null && after !== null && before !== after;
+}

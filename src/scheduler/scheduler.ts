@@ -6,8 +6,8 @@ import {
   fetchFailed,
   lateEmit,
 } from "./attempt-events.ts";
-import type { Command } from "./commands.ts";
-import type { SchedulerEvent } from "./events.ts";
+import { Chain } from "./chain.ts";
+import { type Fact, FactBook } from "./facts.ts";
 import {
   jobCancelled,
   jobCommitFailed,
@@ -17,22 +17,57 @@ import {
   jobGranted,
   jobSubmitted,
 } from "./job-events.ts";
-import { FactTable } from "./fact-table.ts";
-import type { Fact } from "./facts.ts";
-import { nodeAdmittedByHand, nodeBarredByHand, nodeDraining } from "./node-admission.ts";
-import { nodeHeartbeat, nodeJoined, nodeLost, workerGone, workerReady } from "./node-events.ts";
-import { tick } from "./passing-time.ts";
+import type { Command, SchedulerEvent } from "./messages.ts";
+import {
+  nodeAdmittedByHand,
+  nodeBarredByHand,
+  nodeDraining,
+  nodeHeartbeat,
+  nodeJoined,
+  nodeLost,
+  workerGone,
+  workerReady,
+} from "./node-events.ts";
 import { placeFresh, serveOpened } from "./placement.ts";
 import { type SchedulerSettings, schedulerSettingsDefaults } from "./policy.ts";
-import { restoreState } from "./restore.ts";
-import { type Rules, standardRules } from "./rules.ts";
-import { newSchedulerState, type SchedulerState } from "./scheduler-state.ts";
+import { JobQueue } from "./queues.ts";
+import { FactTable, restoreState } from "./restore.ts";
+import { standardRules } from "./rules.ts";
+import type { FactSink, Rules, SchedulerState } from "./state.ts";
+import { tick } from "./time.ts";
+
+export function newSchedulerState(
+  settings: SchedulerSettings,
+  rules: Rules,
+  facts: FactSink | null,
+): SchedulerState {
+  return {
+    settings,
+    rules,
+    facts,
+    nowMs: 0,
+    jobsSubmitted: 0,
+    jobs: new Map(),
+    active: new Set(),
+    nodes: new Map(),
+    incarnations: new Map(),
+    leases: new Chain(),
+    idle: new Chain(),
+    queue: new JobQueue(),
+    idleSlots: 0,
+    busySlots: 0,
+    fresh: [],
+    opened: new Set(),
+    handBars: new Map(),
+    commands: [],
+  };
+}
 
 /**
- * Decides what runs where and what becomes of it. A state machine without clock, randomness or I/O: the same
- * events at the same times give the same commands. One step costs the same for ten nodes and a thousand, for
- * a hundred tasks and 100,000 (what grows is said where it happens: opening a phase, ending a job, losing a
- * node with outputs).
+ * Decides what runs where and what becomes of it. A state machine that is deterministic and does no I/O: the
+ * same events at the same times give the same commands. One step costs the same for ten nodes and a thousand,
+ * for a hundred tasks and 100,000. What costs more says so where it happens: opening a phase, ending a job,
+ * losing a node with outputs.
  *
  * How to drive it:
  * 1. `nodeJoined` once per life of a node, then `workerReady` for each slot, with a number that grows per
@@ -49,29 +84,33 @@ import { newSchedulerState, type SchedulerState } from "./scheduler-state.ts";
  *    are carried out; `Scheduler.restore` when it is back.
  * 7. On `commitJob`, make the output of the attempts in `viewOutputs` final and report `jobCommitted`.
  */
-export class Scheduler {
+export class Scheduler<Output = unknown, Detail = unknown> {
   /** For views and checks; changed by `step` only. */
   readonly state: SchedulerState;
+
+  readonly #facts: FactBook | null;
 
   /** Added to the driver's time, so that it does not fall behind the facts this began with. */
   #aheadMs = 0;
 
   constructor(settings: Partial<SchedulerSettings> = {}, rules: Rules = standardRules) {
-    this.state = newSchedulerState({ ...schedulerSettingsDefaults, ...settings }, rules);
+    const all = { ...schedulerSettingsDefaults, ...settings };
+    this.#facts = all.keepFacts ? new FactBook() : null;
+    this.state = newSchedulerState(all, rules, this.#facts);
   }
 
   /**
    * Takes in one event and says what to do, in order. `nowMs` is monotonic and never less than before.
    * @throws SheafError USAGE when a submitted job's policy makes no sense; nothing has changed then.
    */
-  step(event: SchedulerEvent, nowMs: number): readonly Command[] {
+  step(event: SchedulerEvent<Output, Detail>, nowMs: number): readonly Command<Detail>[] {
     const s = this.state;
     s.nowMs = nowMs + this.#aheadMs;
     s.commands = [];
     handle(s, event);
     placeFresh(s);
     serveOpened(s);
-    return s.commands;
+    return this.#commands();
   }
 
   /**
@@ -80,7 +119,7 @@ export class Scheduler {
    * as much as has changed. Empty without `keepFacts`.
    */
   takeFacts(): Fact[] {
-    return this.state.facts?.take(this.state) ?? [];
+    return this.#facts?.take(this.state) ?? [];
   }
 
   /**
@@ -92,18 +131,23 @@ export class Scheduler {
    * @returns with it what has to be done again: commits, and taking in samples
    * @throws SheafError STATE_CORRUPT when the facts do not fit together
    */
-  static restore(
+  static restore<Output = unknown, Detail = unknown>(
     facts: Iterable<Fact>,
     nowMs: number,
     settings: Partial<SchedulerSettings> = {},
     rules: Rules = standardRules,
-  ): { readonly scheduler: Scheduler; readonly commands: readonly Command[] } {
-    const scheduler = new Scheduler(settings, rules);
+  ): { readonly scheduler: Scheduler<Output, Detail>; readonly commands: readonly Command<Detail>[] } {
+    const scheduler = new Scheduler<Output, Detail>(settings, rules);
     const table = new FactTable(facts);
     scheduler.#aheadMs = Math.max(0, table.latestMs - nowMs);
     scheduler.state.nowMs = nowMs + scheduler.#aheadMs;
     restoreState(scheduler.state, table);
-    return { scheduler, commands: scheduler.state.commands };
+    return { scheduler, commands: scheduler.#commands() };
+  }
+
+  /** The state holds outputs and details without looking into them: all of them came in with `step`. */
+  #commands(): readonly Command<Detail>[] {
+    return this.state.commands as readonly Command<Detail>[];
   }
 }
 

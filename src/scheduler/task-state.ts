@@ -11,7 +11,7 @@
  * `cancel` leads from every state but FINISHED and FAILED to CANCELLED. A task that goes back becomes READY
  * when what it reads is there (`open`), else BLOCKED.
  */
-import type { Failure } from "./failure.ts";
+import type { Failure } from "./ids.ts";
 
 /** What a task has been through, carried from state to state. */
 export interface Tally {

@@ -1,9 +1,8 @@
-import type { Attempt, AttemptState } from "./attempt.ts";
-import type { JobStatus } from "./commands.ts";
 import { type AttemptRef, type Phase, PHASES } from "./ids.ts";
-import type { StateCounts } from "./phase-state.ts";
+import type { JobStatus } from "./messages.ts";
 import type { Scheduler } from "./scheduler.ts";
-import { explainWait } from "./waiting.ts";
+import type { Attempt, AttemptState, StateCounts } from "./state.ts";
+import { explainWait } from "./time.ts";
 
 export interface PhaseView {
   readonly phase: Phase;
@@ -30,7 +29,10 @@ export interface JobView {
  * What a progress display shows; undefined for a job that is not known. Costs nothing that grows with tasks
  * or nodes.
  */
-export function viewJob(scheduler: Scheduler, id: string): JobView | undefined {
+export function viewJob<Output, Detail>(
+  scheduler: Scheduler<Output, Detail>,
+  id: string,
+): JobView | undefined {
   const { jobs, nodes } = scheduler.state;
   const job = jobs.get(id);
   if (job === undefined) return undefined;
@@ -57,46 +59,50 @@ export function viewJob(scheduler: Scheduler, id: string): JobView | undefined {
  * Why nothing of a job runs: "no agent has joined", "no core granted", "agent a is barred: ..."; null while
  * something does, or when it has ended. Costs as much as there are nodes.
  */
-export function viewWait(scheduler: Scheduler, id: string): string | null {
+export function viewWait<Output, Detail>(scheduler: Scheduler<Output, Detail>, id: string): string | null {
   const job = scheduler.state.jobs.get(id);
   if (job === undefined || job.status.kind !== "RUNNING" || job.running > 0) return null;
   return explainWait(scheduler.state, job);
 }
 
-export interface AttemptView {
+export interface AttemptView<Output = unknown, Detail = unknown> {
   readonly attempt: AttemptRef;
   readonly node: string;
   readonly incarnation: number;
   readonly slot: number;
   readonly backup: boolean;
   readonly startedMs: number;
-  readonly state: AttemptState;
+  readonly state: AttemptState<Output, Detail>;
   /** Why the output of an attempt that succeeded is gone; null while it is there. */
   readonly outputLost: string | null;
 }
 
 /** Every attempt a job has made, in task order: the job's history. */
-export function* viewAttempts(scheduler: Scheduler, id: string): Generator<AttemptView> {
+export function* viewAttempts<Output, Detail>(
+  scheduler: Scheduler<Output, Detail>,
+  id: string,
+): Generator<AttemptView<Output, Detail>> {
   const job = scheduler.state.jobs.get(id);
   if (job === undefined) return;
   for (const name of PHASES) {
     for (const task of job.phases[name].tasks)
-      for (const attempt of task.attempts) yield viewAttempt(attempt);
+      for (const attempt of task.attempts) yield viewAttempt<Output, Detail>(attempt);
   }
 }
 
-function viewAttempt(attempt: Attempt): AttemptView {
-  const { ref, node, slot, backup, startedMs, state, outputLost } = attempt;
+function viewAttempt<Output, Detail>(attempt: Attempt): AttemptView<Output, Detail> {
+  const { ref, node, slot, backup, startedMs, outputLost } = attempt;
+  const state = stateOf<Output, Detail>(attempt);
   const { id, incarnation } = node;
   return { attempt: ref, node: id, incarnation, slot, backup, startedMs, state, outputLost };
 }
 
-export interface TaskOutput {
+export interface TaskOutput<Output = unknown> {
   readonly task: number;
   readonly attempt: number;
   readonly node: string;
   /** As reported by attemptFinished. */
-  readonly output: unknown;
+  readonly output: Output;
 }
 
 /**
@@ -104,12 +110,22 @@ export interface TaskOutput {
  * or given up) are left out. What a reduce attempt is to read is what this gives for "map" at the moment its
  * startAttempt comes.
  */
-export function* viewOutputs(scheduler: Scheduler, id: string, phase: Phase): Generator<TaskOutput> {
+export function* viewOutputs<Output, Detail>(
+  scheduler: Scheduler<Output, Detail>,
+  id: string,
+  phase: Phase,
+): Generator<TaskOutput<Output>> {
   for (const task of scheduler.state.jobs.get(id)?.phases[phase].sequence ?? []) {
     if (task.state.kind !== "FINISHED") continue;
-    const attempt = task.attempts[task.state.attempt - 1];
-    if (attempt?.state.kind !== "SUCCEEDED") continue;
-    const { ref, node, state } = attempt;
+    const attempt = task.attempts[task.state.attempt - 1]!;
+    const state = stateOf<Output, Detail>(attempt);
+    if (state.kind !== "SUCCEEDED") continue;
+    const { ref, node } = attempt;
     yield { task: ref.task, attempt: ref.attempt, node: node.id, output: state.output };
   }
+}
+
+/** How an attempt of a `Scheduler<Output, Detail>` ended: only its own events put in outputs and details. */
+function stateOf<Output, Detail>({ state }: Attempt): AttemptState<Output, Detail> {
+  return state as AttemptState<Output, Detail>;
 }

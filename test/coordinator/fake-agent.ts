@@ -5,8 +5,7 @@ import type { Coordinator } from "#src/coordinator/coordinator.js";
 import type { Errand, ErrandResult, Order, Registered, Running } from "#src/protocol/agent-messages.js";
 import type { MapOutputs, TaskAnswer, TaskReport } from "#src/protocol/task-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
-import { formatAttempt } from "#src/scheduler/ids.js";
-import type { AttemptRef } from "#src/scheduler/ids.js";
+import { type AttemptRef, formatAttempt } from "#src/scheduler/ids.js";
 import type { Split } from "#src/task/task-spec.js";
 import { taskFailure } from "#src/worker/failure.js";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Failure } from "#src/scheduler/failure.js";
-import { endingOf } from "#src/scheduler/attempt-ending.js";
+import type { Failure } from "#src/scheduler/ids.js";
+import { endingOf } from "#src/scheduler/rules.js";
 import { viewAttempts } from "#src/scheduler/view.js";
 import { Stage } from "./stage.js";
 

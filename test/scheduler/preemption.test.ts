@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { timesPreempted } from "#src/scheduler/preemption.js";
+import { timesPreempted } from "#src/scheduler/time.js";
 import { Stage } from "./stage.js";
 
 /** A node of two slots that run "j", which since is granted one of them; "k" is granted the other. */

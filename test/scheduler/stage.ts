@@ -1,7 +1,6 @@
-import type { Command } from "#src/scheduler/commands.js";
-import type { Grants, JobPlan, SchedulerEvent } from "#src/scheduler/events.js";
 import { type Fact, factKey } from "#src/scheduler/facts.js";
 import { type AttemptRef, formatAttempt, type Phase } from "#src/scheduler/ids.js";
+import type { Command, Grants, JobPlan, SchedulerEvent } from "#src/scheduler/messages.js";
 import type { SchedulerSettings } from "#src/scheduler/policy.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { viewAttempts, viewJob } from "#src/scheduler/view.js";

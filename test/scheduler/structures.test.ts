@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Chain, newLink, unlink } from "#src/scheduler/chain.js";
-import { Heap } from "#src/scheduler/heap.js";
+import { Heap, RunningMedian } from "#src/scheduler/heap.js";
 import { resolvePolicy } from "#src/scheduler/policy.js";
-import { RunningMedian } from "#src/scheduler/running-median.js";
 
 test("a heap gives its items in order, whatever is pushed and popped between", () => {
   fc.assert(

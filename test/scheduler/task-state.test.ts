@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { systemFailure } from "#src/scheduler/failure.js";
-import { NO_TALLY, nextTaskState, type TaskEvent, type TaskState } from "#src/scheduler/task-state.js";
+import { systemFailure } from "#src/scheduler/ids.js";
+import { nextTaskState, NO_TALLY, type TaskEvent, type TaskState } from "#src/scheduler/task-state.js";
 
 const failure = systemFailure("INTERNAL", "some failure");
 const tally = NO_TALLY;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { JobPlan } from "#src/scheduler/events.js";
+import type { JobPlan } from "#src/scheduler/messages.js";
 import { viewWait } from "#src/scheduler/view.js";
 import { Stage } from "./stage.js";
 

@@ -1,7 +1,6 @@
-import type { Grants, SchedulerEvent } from "#src/scheduler/events.js";
 import { PHASES } from "#src/scheduler/ids.js";
-import type { JobState } from "#src/scheduler/job-state.js";
-import type { Task } from "#src/scheduler/task.js";
+import type { Grants, SchedulerEvent } from "#src/scheduler/messages.js";
+import type { JobState, Task } from "#src/scheduler/state.js";
 import { demand } from "./violation.js";
 import type { World } from "./world.js";
 

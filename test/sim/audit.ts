@@ -1,6 +1,5 @@
 import { PHASES } from "#src/scheduler/ids.js";
-import type { JobState } from "#src/scheduler/job-state.js";
-import type { SchedulerState } from "#src/scheduler/scheduler-state.js";
+import type { JobState, SchedulerState } from "#src/scheduler/state.js";
 import { demand } from "./violation.js";
 
 /** Recounts all that the scheduler keeps count of. Costs as much as there are tasks and slots. */

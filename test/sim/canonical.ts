@@ -1,9 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Phase, PHASES } from "#src/scheduler/ids.js";
-import type { JobState } from "#src/scheduler/job-state.js";
-import type { NodeState } from "#src/scheduler/node.js";
-import type { SchedulerState } from "#src/scheduler/scheduler-state.js";
-import type { Task } from "#src/scheduler/task.js";
+import type { JobState, NodeState, SchedulerState, Task } from "#src/scheduler/state.js";
 
 /**
  * All that a restored scheduler has to know as the lost one did, as plain data. Left out is what begins anew:

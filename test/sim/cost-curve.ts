@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from "#src/base/clock.js";
-import type { Command } from "#src/scheduler/commands.js";
-import type { Grants, SchedulerEvent, TaskPlan } from "#src/scheduler/events.js";
 import type { Fact } from "#src/scheduler/facts.js";
+import type { Command, Grants, SchedulerEvent, TaskPlan } from "#src/scheduler/messages.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 
 const SLOTS = 2;

@@ -1,9 +1,6 @@
-import type { SchedulerEvent } from "#src/scheduler/events.js";
-import type { Attempt } from "#src/scheduler/attempt.js";
 import { type AttemptRef, formatTask, type NodeRef } from "#src/scheduler/ids.js";
-import type { JobState } from "#src/scheduler/job-state.js";
-import type { SchedulerState } from "#src/scheduler/scheduler-state.js";
-import type { Task } from "#src/scheduler/task.js";
+import type { SchedulerEvent } from "#src/scheduler/messages.js";
+import type { Attempt, JobState, SchedulerState, Task } from "#src/scheduler/state.js";
 import { keyOf } from "./attempt-key.js";
 import { demand } from "./violation.js";
 import type { World } from "./world.js";

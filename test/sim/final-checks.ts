@@ -1,5 +1,5 @@
 import { PHASES, type TaskRef } from "#src/scheduler/ids.js";
-import type { JobState } from "#src/scheduler/job-state.js";
+import type { JobState } from "#src/scheduler/state.js";
 import { keyOf } from "./attempt-key.js";
 import { auditState } from "./audit.js";
 import { demand } from "./violation.js";

@@ -1,9 +1,7 @@
-import type { Command } from "#src/scheduler/commands.js";
-import type { SchedulerEvent } from "#src/scheduler/events.js";
 import { type AttemptRef, formatTask } from "#src/scheduler/ids.js";
-import type { JobState } from "#src/scheduler/job-state.js";
-import { PREEMPTED, timesPreempted } from "#src/scheduler/preemption.js";
-import type { Task } from "#src/scheduler/task.js";
+import type { Command, SchedulerEvent } from "#src/scheduler/messages.js";
+import type { JobState, Task } from "#src/scheduler/state.js";
+import { PREEMPTED, timesPreempted } from "#src/scheduler/time.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import { auditState, auditWorkConserved } from "./audit.js";

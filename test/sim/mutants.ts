@@ -1,6 +1,7 @@
-import { systemFailure } from "#src/scheduler/failure.js";
 import type { Fact } from "#src/scheduler/facts.js";
-import { type Rules, standardRules } from "#src/scheduler/rules.js";
+import { systemFailure } from "#src/scheduler/ids.js";
+import { standardRules } from "#src/scheduler/rules.js";
+import type { Rules } from "#src/scheduler/state.js";
 import { nextTaskState, type TaskEvent, type TaskState } from "#src/scheduler/task-state.js";
 
 type Transition = (state: TaskState, event: TaskEvent) => TaskState;

@@ -1,12 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "#src/base/clock.js";
 import type { Random } from "#src/base/random.js";
-import type { Command } from "#src/scheduler/commands.js";
-import type { SchedulerEvent } from "#src/scheduler/events.js";
 import type { Fact } from "#src/scheduler/facts.js";
+import type { Command, SchedulerEvent } from "#src/scheduler/messages.js";
 import type { SchedulerSettings } from "#src/scheduler/policy.js";
-import type { Rules } from "#src/scheduler/rules.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
+import type { Rules } from "#src/scheduler/state.js";
 import { canonical, difference } from "./canonical.js";
 import { FactStore } from "./fact-store.js";
 import { demand } from "./violation.js";

@@ -1,7 +1,6 @@
 import type { Random } from "#src/base/random.js";
-import type { Command } from "#src/scheduler/commands.js";
-import type { SchedulerEvent } from "#src/scheduler/events.js";
 import type { AttemptRef, NodeRef } from "#src/scheduler/ids.js";
+import type { Command, SchedulerEvent } from "#src/scheduler/messages.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
 import { SimWorker } from "./sim-worker.js";
 import type { World } from "./world.js";

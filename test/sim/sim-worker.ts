@@ -1,6 +1,6 @@
 import type { ErrorCode } from "#src/base/errors.js";
-import type { SchedulerEvent } from "#src/scheduler/events.js";
 import type { AttemptRef } from "#src/scheduler/ids.js";
+import type { SchedulerEvent } from "#src/scheduler/messages.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import type { SimNode } from "./sim-node.js";

@@ -1,5 +1,5 @@
 import { type Random, seededRandom } from "#src/base/random.js";
-import type { Grants, JobPlan, TaskPlan } from "#src/scheduler/events.js";
+import type { Grants, JobPlan, TaskPlan } from "#src/scheduler/messages.js";
 
 /** Probabilities and sizes of everything that can go wrong in one world. All zero: a world without faults. */
 export interface FaultRates {
@@ -130,8 +130,8 @@ const NO_FAULTS: FaultRates = {
 };
 
 /**
- * The world of a seed: mostly small, one in ten of up to 200 nodes, one in a hundred of 1,000; in one in ten the
- * jobs have few cores, and other ones every few seconds.
+ * The world of a seed: mostly small, one in ten of up to 200 nodes, one in a hundred of 1,000; in one in ten
+ * the jobs have few cores, and other ones every few seconds.
  */
 export function planWorld(seed: number): WorldPlan {
   const random = seededRandom(`world ${seed}`);

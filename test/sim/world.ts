@@ -1,11 +1,11 @@
 import type { Clock } from "#src/base/clock.js";
 import { hashText, type Random, seededRandom } from "#src/base/random.js";
-import type { Command } from "#src/scheduler/commands.js";
-import type { SchedulerEvent } from "#src/scheduler/events.js";
 import type { Fact } from "#src/scheduler/facts.js";
 import type { AttemptRef } from "#src/scheduler/ids.js";
-import { type Rules, standardRules } from "#src/scheduler/rules.js";
+import type { Command, SchedulerEvent } from "#src/scheduler/messages.js";
+import { standardRules } from "#src/scheduler/rules.js";
 import type { Scheduler } from "#src/scheduler/scheduler.js";
+import type { Rules } from "#src/scheduler/state.js";
 import { type TaskOutput, viewOutputs } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import { EventQueue } from "./event-queue.js";

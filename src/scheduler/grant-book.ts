@@ -1,8 +1,4 @@
-import { isBarred } from "./barring.ts";
-import type { Grants } from "./events.ts";
-import type { JobState } from "./job-state.ts";
-import type { NodeState } from "./node.ts";
-import type { SchedulerState } from "./scheduler-state.ts";
+import type { Grants } from "./messages.ts";
 
 /** How many cores of which nodes a job may use at once, and how many it does. */
 export class GrantBook {
@@ -75,26 +71,5 @@ export class GrantBook {
 
   #runs(node: string): number {
     return this.#running.get(node) ?? 0;
-  }
-}
-
-/** Whether the job may run one attempt more on the node. */
-export function mayUse(s: SchedulerState, job: JobState, node: string): boolean {
-  return s.rules.hasGrant(job, node) && !isBarred(job, node);
-}
-
-/**
- * The nodes that have an idle slot for the job, next to be used first. Costs no more than there are idle
- * nodes, or nodes with room.
- */
-export function* idleFor(s: SchedulerState, job: JobState): Generator<NodeState> {
-  const { room } = job.grants;
-  if (room === null || room.size >= s.idle.size) {
-    for (const node of s.idle) if (mayUse(s, job, node.id)) yield node;
-    return;
-  }
-  for (const name of room) {
-    const node = s.nodes.get(name);
-    if (node !== undefined && node.open && node.idle.length > 0 && !isBarred(job, name)) yield node;
   }
 }

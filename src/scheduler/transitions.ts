@@ -1,10 +1,39 @@
-import { Attempt, type AttemptState } from "./attempt.ts";
 import { unlink } from "./chain.ts";
-import { moveTask } from "./move-task.ts";
-import { AWAY, type NodeState, type Slot } from "./node.ts";
-import { giveSlot } from "./idle-slots.ts";
-import type { SchedulerState } from "./scheduler-state.ts";
-import type { Task } from "./task.ts";
+import {
+  Attempt,
+  type AttemptState,
+  AWAY,
+  type NodeState,
+  type SchedulerState,
+  type Slot,
+  type Task,
+} from "./state.ts";
+import { sameTally, type TaskEvent } from "./task-state.ts";
+
+/**
+ * Applies one event to one task and keeps counts and queues in step. False when the event was stale. Every
+ * change of a task's state goes through here.
+ */
+export function moveTask(s: SchedulerState, task: Task, event: TaskEvent): boolean {
+  const before = task.state;
+  const after = s.rules.nextTaskState(before, event);
+  if (after === before) return false;
+  task.state = after;
+  if (s.facts !== null && (after.kind === "FAILED" || !sameTally(before.tally, after.tally)))
+    s.facts.task(task);
+  if (after.kind === before.kind) return true;
+  const { job, phase } = task;
+  phase.counts[before.kind]--;
+  phase.counts[after.kind]++;
+  if (before.kind === "READY") job.ready--;
+  if (after.kind === "READY") {
+    job.ready++;
+    job.queue.add(task);
+    s.fresh.push(task);
+  }
+  s.queue.update(job);
+  return true;
+}
 
 /** Starts an attempt of the task in an idle slot of the node. REQUIRES: the node has one. */
 export function startAttempt(s: SchedulerState, task: Task, node: NodeState, original: Attempt | null): void {
@@ -90,4 +119,48 @@ export function orderKill(s: SchedulerState, attempt: Attempt, reason: string): 
 /** Kills what still runs of a task that needs it no more. */
 export function killRest(s: SchedulerState, task: Task, reason: string): void {
   for (const attempt of task.attempts) killAttempt(s, attempt, reason);
+}
+
+/** Takes note that the worker of a slot waits for work. REQUIRES: the slot is AWAY. */
+export function offerSlot(s: SchedulerState, node: NodeState, slot: Slot, ask: number): void {
+  slot.state = { kind: "IDLE", ask };
+  node.idle.push(slot);
+  if (!node.open) return;
+  s.idleSlots++;
+  if (node.byIdle.chain === null) s.idle.append(node.byIdle);
+}
+
+/** Takes an idle slot of an open node, which goes to the end of the line, so that work spreads. */
+export function giveSlot(s: SchedulerState, node: NodeState): { slot: Slot; ask: number } {
+  const slot = node.idle.pop()!;
+  const ask = slot.state.kind === "IDLE" ? slot.state.ask : slot.lastAsk;
+  s.idleSlots--;
+  if (node.idle.length > 0) s.idle.append(node.byIdle);
+  else unlink(node.byIdle);
+  return { slot, ask };
+}
+
+/** The worker of an idle slot is gone. */
+export function withdrawSlot(s: SchedulerState, node: NodeState, slot: Slot): void {
+  slot.state = AWAY;
+  node.idle.splice(node.idle.indexOf(slot), 1);
+  if (!node.open) return;
+  s.idleSlots--;
+  if (node.idle.length === 0) unlink(node.byIdle);
+}
+
+/** Takes note of whether the node takes new tasks. Its idle slots count only while it does. */
+export function openOrClose(s: SchedulerState, node: NodeState): void {
+  const open = s.rules.isOpen(node.draining, s.handBars.has(node.id));
+  if (open === node.open) return;
+  node.open = open;
+  if (node.idle.length === 0) return;
+  if (open) {
+    s.idleSlots += node.idle.length;
+    s.idle.append(node.byIdle);
+    s.opened.add(node);
+  } else {
+    s.idleSlots -= node.idle.length;
+    unlink(node.byIdle);
+  }
 }
