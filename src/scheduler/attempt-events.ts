@@ -14,7 +14,7 @@ import { hear } from "./node-events.ts";
 import type { Attempt, SchedulerState, Task } from "./state.ts";
 import { endAttempt, killAttempt, killRest, moveTask } from "./transitions.ts";
 
-export function findTask(s: SchedulerState, ref: AttemptRef): Task | undefined {
+function findTask(s: SchedulerState, ref: AttemptRef): Task | undefined {
   return s.jobs.get(ref.job)?.phases[ref.phase].tasks[ref.task];
 }
 
@@ -106,8 +106,8 @@ export function attemptFinished(s: SchedulerState, event: EventOf<"attemptFinish
 }
 
 /**
- * A finished attempt nobody waits for. Nothing when it is the committed one, reported twice, or may be:
- * one of a job that ended before a restore.
+ * An attempt has finished too late: what it wrote is deleted. Not when it is the committed one, reported
+ * twice, nor when it may be that one: its job ended before a restore.
  */
 function discardStale(s: SchedulerState, ref: AttemptRef): void {
   const task = findTask(s, ref);

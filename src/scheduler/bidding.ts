@@ -17,13 +17,13 @@ export interface Bidder {
   readonly local: boolean;
 }
 
-export interface BidRequest {
+interface BidRequest {
   /** Cores the job could use, 1 or more. */
   readonly wanted: number;
   readonly agents: readonly Bidder[];
 }
 
-export interface BidAnswer {
+interface BidAnswer {
   readonly node: string;
   /** What it bids when the round begins: utility less what is expected of earlier grants. */
   readonly utility: number;
@@ -33,7 +33,7 @@ export interface BidAnswer {
   readonly granted: number;
 }
 
-export interface BidRound {
+interface BidRound {
   readonly bar: number;
   /** Of the agents at or above the bar, best first. */
   readonly answers: readonly BidAnswer[];

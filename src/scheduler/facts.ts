@@ -71,7 +71,7 @@ export interface BarFact {
   readonly bar: Readonly<Bar> | null;
 }
 
-/** The last life of a node. Kept when it is over: words of that life may still come. */
+/** The last life of a node. Kept when it is over: late reports of that life may still arrive. */
 export interface NodeFact extends NodeRef {
   readonly kind: "node";
   readonly slots: number;
@@ -85,7 +85,7 @@ export interface NodeFact extends NodeRef {
 }
 
 /** A bar by hand: it holds for all lives of the node. */
-export interface HandBarFact {
+interface HandBarFact {
   readonly kind: "handBar";
   readonly node: string;
   /** null: admitted again; the row can go. */
@@ -93,7 +93,7 @@ export interface HandBarFact {
 }
 
 /** All rows of the job can go. */
-export interface JobForgottenFact {
+interface JobForgottenFact {
   readonly kind: "jobForgotten";
   readonly job: string;
 }
@@ -133,7 +133,7 @@ export function factKey(fact: Fact): string {
  * entry of a set per change; rows are made when they are taken.
  */
 export class FactBook implements FactSink {
-  /** Jobs that came and went, in order. */
+  /** Jobs that were submitted or forgotten, in order. */
   #comings: Fact[] = [];
   readonly #jobs = new Set<JobState>();
   readonly #tasks = new Set<Task>();

@@ -17,8 +17,8 @@ export interface AttemptRef extends TaskRef {
 }
 
 /**
- * Who speaks: a node and which of its lives. A node that returns after it was given up has a higher
- * incarnation.
+ * A node and one of its lives: who reports, or who is told. A node that returns after it was given up has a
+ * higher incarnation.
  */
 export interface NodeRef {
   readonly node: string;

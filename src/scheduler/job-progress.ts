@@ -16,7 +16,7 @@ import {
 import { NO_TALLY } from "./task-state.ts";
 import { killRest, moveTask } from "./transitions.ts";
 
-export function newPhase(name: Phase): PhaseState {
+function newPhase(name: Phase): PhaseState {
   return {
     name,
     tasks: [],
@@ -76,6 +76,19 @@ export function addRest(rested: Task, count: number): number {
   const added = phase.sequence.splice(first, count);
   phase.sequence.splice(phase.sequence.indexOf(rested) + 1, 0, ...added);
   return first;
+}
+
+/** A task has finished, and so many do its rest. */
+export function handedOver(
+  s: SchedulerState,
+  task: Task,
+  count: number,
+  lostOutput: number | null,
+): Pick<Extract<AttemptState, { kind: "SUCCEEDED" }>, "rest"> {
+  if (count === 0 || lostOutput !== null) return {};
+  const first = addRest(task, count);
+  for (const added of task.phase.tasks.slice(first)) moveTask(s, added, { kind: "unblock" });
+  return { rest: { first, count } };
 }
 
 function addTask(job: JobState, phase: PhaseState, plan: TaskPlan, order: number): void {
@@ -157,19 +170,6 @@ function settleMaps(s: SchedulerState, map: PhaseState): void {
     killRest(s, task, "no reduce needs the output any more");
     moveTask(s, task, { kind: "settle" });
   }
-}
-
-/** A task has finished, and so many do its rest. */
-export function handedOver(
-  s: SchedulerState,
-  task: Task,
-  count: number,
-  lostOutput: number | null,
-): Pick<Extract<AttemptState, { kind: "SUCCEEDED" }>, "rest"> {
-  if (count === 0 || lostOutput !== null) return {};
-  const first = addRest(task, count);
-  for (const added of task.phase.tasks.slice(first)) moveTask(s, added, { kind: "unblock" });
-  return { rest: { first, count } };
 }
 
 /** Ends the job by its first failure; later ones change nothing. */

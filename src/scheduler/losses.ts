@@ -1,3 +1,7 @@
+/**
+ * What goes wrong, and what follows for tasks and jobs: attempts that fail or are lost, nodes that are lost
+ * or barred, map outputs that are gone or come out differently when they are made again.
+ */
 import { unlink } from "./chain.ts";
 import { type Failure, formatAttempt, formatTask, isFinal, systemFailure } from "./ids.ts";
 import { afterAttempt, failJob } from "./job-progress.ts";
@@ -226,7 +230,7 @@ export function keepOutput(task: Task, node: NodeState): void {
  * The job's finished map outputs on the node are gone: their tasks run again, unless no reduce needs them any
  * more.
  */
-export function loseOutputs(s: SchedulerState, job: JobState, node: NodeState, reason: string): void {
+function loseOutputs(s: SchedulerState, job: JobState, node: NodeState, reason: string): void {
   const tasks = node.outputs.get(job.id);
   if (tasks === undefined) return;
   node.outputs.delete(job.id);

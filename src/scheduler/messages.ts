@@ -108,10 +108,11 @@ export type SchedulerEvent<Output = unknown, Detail = unknown> =
       readonly message: string;
     } & NodeRef)
   /**
-   * `beat` grows when work has moved on; the first one tells that the attempt runs at all. Repeat it while it
-   * does not grow: standing still is the job's fault, silence is not (unless `leaseMs` is Infinity: then no
-   * report is ever lost). 0: it has not begun to work. `fraction`: share of its work that is done, from 0
-   * to 1; 0 or left out: unknown.
+   * `beat` is a progress count: it grows when work has moved on; 0: work has not begun. The first report
+   * shows that the attempt runs at all. Repeat it while it does not grow: an attempt that is reported to
+   * stand still fails by the job's fault, one that is not reported is lost (unless `leaseMs` is Infinity:
+   * then no report is ever lost). `fraction`: share of its work that is done, from 0 to 1; 0 or left out:
+   * unknown.
    */
   | ({
       readonly kind: "attemptProgress";
@@ -121,7 +122,7 @@ export type SchedulerEvent<Output = unknown, Detail = unknown> =
     } & NodeRef)
   /** Asked before output becomes final; answered by grantCommit or denyCommit, repeated when asked again. */
   | ({ readonly kind: "commitRequested"; readonly attempt: AttemptRef } & NodeRef)
-  /** Without a commitRequested before it: asks and finishes in one. */
+  /** Without a `commitRequested` before it: asks for the commit and finishes in one step. */
   | ({
       readonly kind: "attemptFinished";
       readonly attempt: AttemptRef;
@@ -177,8 +178,8 @@ export type EventOf<K extends SchedulerEvent["kind"]> = Extract<SchedulerEvent, 
 export type JobStatus = "SUCCEEDED" | "FAILED" | "CANCELLED";
 
 /**
- * What the driver has to do, in this order. Commands may be lost on their way to a node: the node's next
- * words bring them again.
+ * What the driver has to do, in this order. Commands may be lost on their way to a node: they are given again
+ * when the node next reports.
  */
 export type Command<Detail = unknown> =
   /**
@@ -193,8 +194,8 @@ export type Command<Detail = unknown> =
       readonly backup: boolean;
     } & NodeRef)
   /**
-   * What this question was answered with is void by now: a worker that still waits on it asks under the next
-   * number.
+   * The attempt that was the answer to this question is over. A worker that still waits for the answer asks
+   * again, under the next number.
    */
   | ({ readonly kind: "askAnew"; readonly slot: number; readonly ask: number } & NodeRef)
   /**
@@ -208,7 +209,7 @@ export type Command<Detail = unknown> =
   | ({ readonly kind: "grantCommit"; readonly attempt: AttemptRef } & NodeRef)
   /** Another attempt was granted, or this one is void: stop and delete what it wrote. */
   | ({ readonly kind: "denyCommit"; readonly attempt: AttemptRef } & NodeRef)
-  /** What this attempt wrote is of no use to anyone. */
+  /** Nobody will read what this attempt wrote: delete it. */
   | { readonly kind: "discardOutput"; readonly attempt: AttemptRef }
   /**
    * This life of the node is over: it ends all it runs, forgets what it made, and joins with a higher
@@ -216,13 +217,12 @@ export type Command<Detail = unknown> =
    */
   | ({ readonly kind: "fenceNode" } & NodeRef)
   /**
-   * A life of a node not heard of before speaks without having joined, or its joining was lost: it joins
-   * (again).
+   * The node reports in a life that has not joined, or whose `nodeJoined` was lost: it has to join (again).
    */
   | ({ readonly kind: "inviteNode" } & NodeRef)
   /**
-   * On the draining node nothing runs: it may leave. So many of its map outputs would have to be made again.
-   * Repeated with its heartbeats.
+   * Nothing runs on the draining node: it may leave. `neededOutputs`: so many of its map outputs would have
+   * to be made again. Repeated with its heartbeats.
    */
   | ({ readonly kind: "nodeDrained"; readonly neededOutputs: number } & NodeRef)
   /** The node gets no more tasks of the job until then. */

@@ -6,8 +6,9 @@ import { type Attempt, NodeState, type SchedulerState, type Slot } from "./state
 import { endAttempt, moveTask, offerSlot, openOrClose, orderStart, withdrawSlot } from "./transitions.ts";
 
 /**
- * The living node that speaks, its lease renewed. undefined when that life of it is over, which the speaker
- * is then told, or has not joined yet.
+ * To be called first with every report of a node: renews its lease and returns it. undefined when that life
+ * of the node is over or has not joined; then the node is told (`fenceNode`, `inviteNode`), and the report
+ * counts for nothing.
  */
 export function hear(s: SchedulerState, ref: NodeRef): NodeState | undefined {
   const node = s.nodes.get(ref.node);
@@ -66,7 +67,7 @@ function loseUnheard(s: SchedulerState, node: NodeState): void {
       loseAttempt(s, state.attempt, `${node.id} does not run it any more`);
 }
 
-/** Finished, and its output counts: a list of what runs that was made just before must not cost it that. */
+/** It has finished and its output counts: a heartbeat that was sent just before must not kill it. */
 function hasOutput(attempt: Attempt): boolean {
   return attempt.state.kind === "SUCCEEDED" && attempt.outputLost === null;
 }
@@ -126,7 +127,10 @@ function askAnew(s: SchedulerState, node: NodeState, slot: Slot): void {
   s.commands.push({ kind: "askAnew", node: id, incarnation, slot: slot.index, ask: slot.lastAsk });
 }
 
-/** What a reduce is to read is told with its order; some of that is gone before it was heard. */
+/**
+ * The order of a reduce names its inputs, and one of them was lost before the order arrived: the task waits
+ * for them again.
+ */
 function dropUnbegun(s: SchedulerState, attempt: Attempt): void {
   const { task, ref } = attempt;
   endAttempt(s, attempt, { kind: "LOST", endedMs: s.nowMs, reason: "its input was lost before it began" });
@@ -145,7 +149,7 @@ export function workerGone(s: SchedulerState, event: EventOf<"workerGone">): voi
       withdrawSlot(s, node, slot);
       return;
     case "BUSY": {
-      // One that has not been heard to begin may not have got its order: then it has ended nobody.
+      // An attempt that was never reported to run may not have had its order: it has not ended the worker.
       const { attempt } = slot.state;
       loseAttempt(s, attempt, event.message, attempt.beat === null ? "alone" : "withWorker");
       return;
@@ -164,8 +168,8 @@ export function nodeDraining(s: SchedulerState, event: EventOf<"nodeDraining">):
   tellDrained(s, node);
 }
 
-/** Tells a draining node on which nothing runs that it may go. Costs as much as it has slots and jobs. */
-export function tellDrained(s: SchedulerState, node: NodeState): void {
+/** Tells a draining node on which nothing runs that it may leave. Costs as much as it has slots and jobs. */
+function tellDrained(s: SchedulerState, node: NodeState): void {
   if (!node.draining || node.slots.some((slot) => slot.state.kind === "BUSY")) return;
   let neededOutputs = 0;
   for (const [id, tasks] of node.outputs)

@@ -16,7 +16,7 @@ import {
 import { startAttempt } from "./transitions.ts";
 
 /** Whether the job may run one attempt more on the node. */
-export function mayUse(s: SchedulerState, job: JobState, node: string): boolean {
+function mayUse(s: SchedulerState, job: JobState, node: string): boolean {
   return s.rules.hasGrant(job, node) && !isBarred(job, node);
 }
 
@@ -111,7 +111,7 @@ function idleAnywhere(s: SchedulerState, task: Task): NodeState | undefined {
 const LOOK_MAX = 8;
 
 /** A slow attempt that the node could run a backup of; the attempt's own node is no help. */
-export function backupFor(s: SchedulerState, node: NodeState): Attempt | undefined {
+function backupFor(s: SchedulerState, node: NodeState): Attempt | undefined {
   for (const job of s.active) {
     const slow = slowAttempt(s, job, node);
     if (slow !== undefined) return slow;

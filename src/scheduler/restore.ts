@@ -198,7 +198,7 @@ function corrupt(attempt: Parameters<typeof formatAttempt>[0] & { job: string },
 }
 
 /** The last facts about one job. */
-export class JobRows {
+class JobRows {
   job: JobFact | null = null;
   state: JobStateFact | null = null;
   readonly tasks = new Map<string, TaskFact>();

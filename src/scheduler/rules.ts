@@ -4,12 +4,12 @@ import type { Attempt, AttemptEnding, AttemptRun, FailureReport, PhaseState, Rul
 import { nextTaskState } from "./task-state.ts";
 
 /** Whether a report is about a running attempt and comes from where it runs. */
-export function speaksFor(attempt: Attempt, reporter: NodeRef): boolean {
+function speaksFor(attempt: Attempt, reporter: NodeRef): boolean {
   return attempt.state.kind === "RUNNING" && isOfLife(attempt, reporter);
 }
 
 /** Whether the attempt ran, or runs, in this life of a node. */
-export function isOfLife({ node }: Attempt, life: NodeRef): boolean {
+function isOfLife({ node }: Attempt, life: NodeRef): boolean {
   return node.id === life.node && node.incarnation === life.incarnation;
 }
 
@@ -31,7 +31,7 @@ const waitingFactor = 2;
  * Improving MapReduce Performance in Heterogeneous Environments, OSDI 2008.) One that waits its turn on a
  * busy machine is not slow: its time counts from when it moved.
  */
-export function isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptRun): boolean {
+function isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptRun): boolean {
   const { counts, tasks } = phase;
   if (!policy.speculation || !phase.open || counts.READY > 0) return false;
   if (counts.FINISHED < policy.speculationDoneShare * tasks.length) return false;
@@ -44,6 +44,15 @@ export function isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptRun): b
   return fraction <= 0 || (countedMs * (1 - fraction)) / fraction > median;
 }
 
+/**
+ * Whether what a map attempt made differs from the lost output it stands in for. Unknown when one of them has
+ * no fingerprint: then they are taken to be equal, as those of deterministic maps are.
+ */
+function differs(before: string | null, after: string | null): boolean {
+  return before !== null && after !== null && before !== after;
+}
+
+/** What a scheduler follows unless the simulator gives it other ones. */
 export const standardRules: Rules = {
   nextTaskState,
   speaksFor,
@@ -57,13 +66,5 @@ export const standardRules: Rules = {
   countsLostWorker: (isNodeAlive) => isNodeAlive,
   canFail: (life) => life.kind === "RUNNING",
   isNewAsk: (ask, lastAsk) => ask > lastAsk,
-  isSameLife: (spoken, current) => spoken === current,
+  isSameLife: (reported, current) => reported === current,
 };
-
-/**
- * Whether what a map attempt made differs from the lost output it stands in for. Unknown when one of them has
- * no fingerprint: then they are taken to be equal, as those of deterministic maps are.
- */
-export function differs(before: string | null, after: string | null): boolean {
-  return before !== null && after !== null && before !== after;
-}

@@ -36,7 +36,7 @@ import { standardRules } from "./rules.ts";
 import type { FactSink, Rules, SchedulerState } from "./state.ts";
 import { tick } from "./time.ts";
 
-export function newSchedulerState(
+function newSchedulerState(
   settings: SchedulerSettings,
   rules: Rules,
   facts: FactSink | null,

@@ -1,3 +1,7 @@
+/**
+ * All the scheduler knows, as data: jobs with their phases, tasks and attempts; nodes with their slots.
+ * Changed by the files beside this one, inside `Scheduler.step`.
+ */
 import type { ErrorCode } from "../base/errors.ts";
 import { type Chain, type Link, newLink } from "./chain.ts";
 import type { GrantBook } from "./grant-book.ts";
@@ -78,7 +82,7 @@ export type AttemptState<Output = unknown, Detail = unknown> =
       readonly withWorker?: true;
     };
 
-export interface AttemptPlace {
+interface AttemptPlace {
   readonly slot: number;
   readonly ask: number;
 }
@@ -92,20 +96,20 @@ export class Attempt {
   readonly ask: number;
   readonly backup: boolean;
   readonly startedMs: number;
-  /** The last beat reported; null until the first tells that the attempt runs. */
+  /** The last progress count (`beat`) that was reported; null until the first shows that the attempt runs. */
   beat: number | null = null;
-  /** When it was first seen to move on: it no longer waits its turn. null until then. */
+  /** When its progress count first grew: it no longer waits for a processor. null until then. */
   beganMs: number | null = null;
   /** Share of its work that is done, as it was last reported; 0: unknown. */
   fraction = 0;
-  /** When the beat last grew. */
+  /** When the progress count last grew. */
   progressMs: number;
-  /** When the beat was last reported, grown or not. */
+  /** When a progress count was last reported, grown or not. */
   reportedMs: number;
   state: AttemptState = RUNNING;
   /** It was asked to hand over its rest. */
   askedForRest = false;
-  /** It was restored as running, and nothing has been heard of it since. */
+  /** It was restored as running, and its node has not reported it since. */
   unheard = false;
   /** Of the output of a SUCCEEDED map attempt; null: unknown. */
   fingerprint: string | null = null;
@@ -139,7 +143,7 @@ export class Attempt {
 
 const RUNNING: AttemptState = { kind: "RUNNING" };
 
-export type SlotState =
+type SlotState =
   /** Its worker has not asked since its last attempt ended, or is gone. */
   | { readonly kind: "AWAY" }
   | { readonly kind: "IDLE"; readonly ask: number }
@@ -190,7 +194,7 @@ export class NodeState {
 
 export type JobLife =
   | { readonly kind: "RUNNING" }
-  /** `cancelled`: the reason to call it CANCELLED should the commit not go through. */
+  /** `cancelled`: why it was cancelled during the commit; it ends CANCELLED if the commit fails. */
   | { readonly kind: "COMMITTING"; readonly cancelled: string | null }
   | {
       readonly kind: "ENDED";
@@ -212,7 +216,7 @@ export interface JobState {
   ready: number;
   /** Attempts that run. */
   running: number;
-  /** When an attempt last began or ended, or the job was last seen to wait for others. */
+  /** When an attempt last began or ended, or the job last waited only for slots that other jobs use. */
   activeMs: number;
   /** Since when it starves: it waits for slots that others have beyond their grants. null: it does not. */
   starvedMs: number | null;
@@ -282,6 +286,7 @@ export interface Rules {
   speaksFor(attempt: Attempt, reporter: NodeRef): boolean;
   /** Whether the attempt ran, or runs, in this life of a node. */
   isOfLife(attempt: Attempt, life: NodeRef): boolean;
+  /** How an attempt ends that has reported a failure. */
   endingOf(report: FailureReport): AttemptEnding;
   /** Whether an attempt of the phase deserves a backup. */
   isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptRun): boolean;
@@ -299,8 +304,8 @@ export interface Rules {
   canFail(life: JobLife): boolean;
   /** Whether a slot's question has not been seen before. */
   isNewAsk(ask: number, lastAsk: number): boolean;
-  /** Whether what a node tells comes from the life it is in. */
-  isSameLife(spoken: number, current: number): boolean;
+  /** Whether a report of a node comes from its present life, by their incarnations. */
+  isSameLife(reported: number, current: number): boolean;
 }
 
 /**
@@ -325,7 +330,7 @@ export interface FactSink {
 export interface SchedulerState {
   readonly settings: SchedulerSettings;
   readonly rules: Rules;
-  /** null: nobody asks for facts. */
+  /** null: facts are not kept. */
   readonly facts: FactSink | null;
   /** The time of the event being handled. */
   nowMs: number;

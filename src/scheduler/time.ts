@@ -12,38 +12,6 @@ import {
 } from "./state.ts";
 import { killAttempt, moveTask } from "./transitions.ts";
 
-/** Parts asked for per slot that may work on them: tasks of unequal weight then end together. */
-const PARTS_PER_SLOT = 2;
-
-/**
- * When nothing is left to start and slots are idle, asks map attempts that have run for a while to hand over
- * what they have not begun: a few slow records, or a large split of them, then keep all slots busy. Called as
- * time passes; costs nothing unless slots are idle.
- */
-export function askForRest(s: SchedulerState, job: JobState): void {
-  const { handOverAfterMs } = job.policy;
-  const { map } = job.phases;
-  if (!Number.isFinite(handOverAfterMs) || job.status.kind !== "RUNNING") return;
-  if (job.ready > 0 || !map.open || map.counts.RUNNING === 0) return;
-  let idle = 0;
-  for (const node of idleFor(s, job)) idle += Math.min(node.idle.length, job.grants.roomOn(node.id));
-  let asked = 0;
-  for (const { ref, task, node, beat, startedMs, askedForRest } of map.ages) {
-    if (asked === idle || s.nowMs - startedMs < handOverAfterMs) return;
-    if (askedForRest || beat === null || !isUntroubled(task)) continue;
-    task.attempts[0]!.askedForRest = true;
-    asked++;
-    const { id, incarnation } = node;
-    const parts = PARTS_PER_SLOT * (idle + 1);
-    s.commands.push({ kind: "handOver", attempt: ref, parts, node: id, incarnation });
-  }
-}
-
-/** Its first attempt, alone: what failed before is run again as it was. */
-function isUntroubled({ attempts, state }: Task): boolean {
-  return attempts.length === 1 && state.kind === "RUNNING" && state.granted === null;
-}
-
 /**
  * What happens because time has passed. Costs as much as there are jobs, plus what is due; not as there are
  * nodes or tasks.
@@ -64,7 +32,10 @@ export function tick(s: SchedulerState, absentMs: number): void {
   }
 }
 
-/** Nobody could be heard for so long: as if everybody had been heard that much later. The order stays. */
+/**
+ * The driver could receive nothing for so long: every time at which something was last heard moves on by as
+ * much. Their order stays.
+ */
 function forgiveSilence(s: SchedulerState, absentMs: number): void {
   const later = (ms: number): number => Math.min(ms + absentMs, s.nowMs);
   for (const node of s.leases) node.heardMs = later(node.heardMs);
@@ -95,8 +66,8 @@ function expireAttempts(s: SchedulerState, job: JobState): void {
 }
 
 /**
- * Fails a job that waits in vain: no node, or none that may run what waits. One that waits for others' slots
- * just waits.
+ * Fails a job that has waited too long for a node: there is none, or none that may run its tasks. One that
+ * only waits for slots that other jobs use goes on waiting.
  */
 function failStalled(s: SchedulerState, job: JobState): void {
   if (job.status.kind !== "RUNNING" || job.running > 0) return;
@@ -121,7 +92,7 @@ export const PREEMPTED = "its slot is needed by a job of higher priority";
  * ended so only a few times, so that even a job that others overtake all the time comes to its end. Called as
  * time passes; costs nothing unless the job waits, then as much as the slots of the nodes it is granted.
  */
-export function preempt(s: SchedulerState, job: JobState): void {
+function preempt(s: SchedulerState, job: JobState): void {
   const { room } = job.grants;
   if (room === null || room.size === 0 || job.ready === 0 || job.status.kind !== "RUNNING") {
     job.starvedMs = null;
@@ -138,7 +109,7 @@ export function preempt(s: SchedulerState, job: JobState): void {
     if (victims.length === 0) continue;
     starves = true;
     if (waitedMs < job.policy.preemptAfterMs) break;
-    // Slots whose workers are about to ask are as good as free.
+    // Slots whose workers have ended something and have yet to ask will be free at once.
     const away = node.slots.filter(({ state }) => state.kind === "AWAY").length;
     const wanted = Math.min(left, job.grants.roomOn(name)) - away;
     for (const victim of victims.slice(0, Math.max(0, wanted))) {
@@ -181,14 +152,46 @@ export function timesPreempted({ attempts }: Pick<Task, "attempts">): number {
   return attempts.filter(({ state }) => state.kind === "KILLED" && state.reason.startsWith(PREEMPTED)).length;
 }
 
+/** Parts asked for per slot that may work on them: tasks of unequal weight then end together. */
+const PARTS_PER_SLOT = 2;
+
+/**
+ * When nothing is left to start and slots are idle, asks map attempts that have run for a while to hand over
+ * what they have not begun: a few slow records, or a large split of them, then keep all slots busy. Called as
+ * time passes; costs nothing unless slots are idle.
+ */
+function askForRest(s: SchedulerState, job: JobState): void {
+  const { handOverAfterMs } = job.policy;
+  const { map } = job.phases;
+  if (!Number.isFinite(handOverAfterMs) || job.status.kind !== "RUNNING") return;
+  if (job.ready > 0 || !map.open || map.counts.RUNNING === 0) return;
+  let idle = 0;
+  for (const node of idleFor(s, job)) idle += Math.min(node.idle.length, job.grants.roomOn(node.id));
+  let asked = 0;
+  for (const { ref, task, node, beat, startedMs, askedForRest } of map.ages) {
+    if (asked === idle || s.nowMs - startedMs < handOverAfterMs) return;
+    if (askedForRest || beat === null || !isUntroubled(task)) continue;
+    task.attempts[0]!.askedForRest = true;
+    asked++;
+    const { id, incarnation } = node;
+    const parts = PARTS_PER_SLOT * (idle + 1);
+    s.commands.push({ kind: "handOver", attempt: ref, parts, node: id, incarnation });
+  }
+}
+
+/** Its first attempt, alone: what failed before is run again as it was. */
+function isUntroubled({ attempts, state }: Task): boolean {
+  return attempts.length === 1 && state.kind === "RUNNING" && state.granted === null;
+}
+
 /** Nodes named in an explanation. */
 const NAMED_MAX = 3;
 
 /**
- * Whether a job of which nothing runs has only to wait until other jobs need their slots no more. Costs as
- * much as there are nodes granted.
+ * Whether a job of which nothing runs only waits for slots that other jobs use. Costs as much as there are
+ * nodes granted.
  */
-export function waitsForOthers(s: SchedulerState, job: JobState): boolean {
+function waitsForOthers(s: SchedulerState, job: JobState): boolean {
   if (s.busySlots === 0) return false;
   if (s.idleSlots === 0) return true;
   const { grants } = job.grants;
@@ -201,7 +204,7 @@ export function waitsForOthers(s: SchedulerState, job: JobState): boolean {
   });
 }
 
-/** What keeps the tasks of a job of which nothing runs from running. Costs as much as there are nodes. */
+/** Why no task of a job runs, for people to read. Costs as much as there are nodes. */
 export function explainWait(s: SchedulerState, job: JobState): string {
   if (s.nodes.size === 0) return s.incarnations.size === 0 ? "no agent has joined" : lostAgents(s);
   const task = firstReady(job);

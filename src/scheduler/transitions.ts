@@ -94,7 +94,7 @@ export function endAttempt(s: SchedulerState, attempt: Attempt, state: AttemptSt
   s.queue.update(job);
 }
 
-/** Jobs keep a hundred thousand attempts that are over: they hold nothing but what is told of them. */
+/** A job keeps up to a hundred thousand attempts that are over: they hold only what views and facts show. */
 export function leaveChains(attempt: Attempt): void {
   unlink(attempt.byProgress);
   unlink(attempt.byAge);
@@ -121,7 +121,7 @@ export function killRest(s: SchedulerState, task: Task, reason: string): void {
   for (const attempt of task.attempts) killAttempt(s, attempt, reason);
 }
 
-/** Takes note that the worker of a slot waits for work. REQUIRES: the slot is AWAY. */
+/** The worker of a slot waits for work: the slot becomes IDLE. REQUIRES: the slot is AWAY. */
 export function offerSlot(s: SchedulerState, node: NodeState, slot: Slot, ask: number): void {
   slot.state = { kind: "IDLE", ask };
   node.idle.push(slot);
@@ -131,7 +131,7 @@ export function offerSlot(s: SchedulerState, node: NodeState, slot: Slot, ask: n
 }
 
 /** Takes an idle slot of an open node, which goes to the end of the line, so that work spreads. */
-export function giveSlot(s: SchedulerState, node: NodeState): { slot: Slot; ask: number } {
+function giveSlot(s: SchedulerState, node: NodeState): { slot: Slot; ask: number } {
   const slot = node.idle.pop()!;
   const ask = slot.state.kind === "IDLE" ? slot.state.ask : slot.lastAsk;
   s.idleSlots--;

@@ -4,14 +4,14 @@ import type { Scheduler } from "./scheduler.ts";
 import type { Attempt, AttemptState, StateCounts } from "./state.ts";
 import { explainWait } from "./time.ts";
 
-export interface PhaseView {
+interface PhaseView {
   readonly phase: Phase;
   readonly tasks: number;
   readonly counts: Readonly<StateCounts>;
   readonly backups: number;
 }
 
-export interface JobView {
+interface JobView {
   readonly job: string;
   readonly status: "RUNNING" | "COMMITTING" | JobStatus;
   /** Attempts that run now. */
