@@ -98,13 +98,16 @@ async function moving(step: () => void, work: Promise<void>): Promise<void> {
   await work.finally(() => clearInterval(timer));
 }
 
+/** Of no attempt: where one of another job comes next, it ends the worker that is idle there. */
+const gateSlot = -1;
+
 async function askGate(
   errand: CommitErrand,
   counters: Readonly<Record<string, number>>,
   jobs: NodeJobs,
 ): Promise<void> {
   const { pool } = await jobs.prepare(errand.job, 0);
-  const refusal = await pool.expect(counters);
+  const refusal = await pool.expect(counters, gateSlot);
   if (refusal !== null) throw expectRefused(refusal);
 }
 

@@ -160,9 +160,12 @@ export class WorkerPool {
       slot.worker?.send({ kind: "handOver", id, parts });
   }
 
-  /** The job's expect gate: null when it passed, else why not. */
-  async expect(counters: Readonly<Record<string, number>>): Promise<TaskFailure | string | null> {
-    const answer = await this.#ask(this.#idleSlot(), { kind: "expect", counters });
+  /** The job's expect gate: null when it passed, else why not. In that slot, else in one that is idle. */
+  async expect(
+    counters: Readonly<Record<string, number>>,
+    slotIndex: number = this.#idleSlot(),
+  ): Promise<TaskFailure | string | null> {
+    const answer = await this.#ask(slotIndex, { kind: "expect", counters });
     if (answer.kind === "expected") return answer.failure ?? answer.refusal;
     return answer.kind === "loaded" ? null : answer.failure;
   }

@@ -9,7 +9,8 @@ import type { OutputTarget } from "#src/protocol/submission.js";
 import { text as textReader } from "#src/format/text.js";
 import { planInput } from "#src/plan/plan-input.js";
 import { successOf } from "../storage/support.js";
-import { job, jobOptions, Stage, text, wordCount, wordsOutline } from "./support.js";
+import { TASK_STATUS } from "#src/protocol/version.js";
+import { job, jobOptions, mapOrder, Stage, text, wordCount, wordsOutline } from "./support.js";
 import { until } from "./wait.js";
 
 function failed(result: ErrandResult): { code: string; message: string } {
@@ -201,6 +202,45 @@ test("the job's gate is asked in a worker before anything becomes visible", asyn
   assert.equal(refused.code, "EXPECT_FAILED");
   assert.match(refused.message, /there are 3/);
   assert.equal((await commit(4, "c2")).kind, "committed");
+});
+
+test("the gate is asked to its end, whatever attempts of other jobs take the slots", async (t) => {
+  const stage = new Stage(t);
+  await stage.start();
+  const [asked, go] = [join(stage.root, "asked"), join(stage.root, "go")];
+  const code = wordCount({
+    more: `
+      expect() {
+        const fs = process.getBuiltinModule("node:fs");
+        fs.writeFileSync(${JSON.stringify(asked)}, "");
+        const cell = new Int32Array(new SharedArrayBuffer(4));
+        while (!fs.existsSync(${JSON.stringify(go)})) Atomics.wait(cell, 0, 0, 5);
+        return true;
+      },`,
+  });
+  const prepared = await stage.prepare(code);
+  const other = `${job.slice(0, -4)}efgh`;
+  stage.coordinator.preparations.set(other, { ...prepared, job: other });
+  const order = mapOrder(stage.split());
+  // Its worker is in the only slot.
+  assert.equal((await stage.coordinator.run(order)).status, TASK_STATUS.FINISHED);
+  const answer = stage.coordinator.errand({
+    kind: "commit",
+    id: "c1",
+    job,
+    expect: {},
+    results: null,
+    counters: {},
+    output: { kind: "collect", write: true, collect: false },
+    name: "words",
+    code: "0123456789abcdef",
+    collections: [""],
+  });
+  await until("the gate to be asked", () => existsSync(asked));
+  const ofOther = { ...order, attempt: { ...order.attempt, job: other } };
+  assert.equal((await stage.coordinator.run(ofOther)).status, TASK_STATUS.FINISHED);
+  writeFileSync(go, "");
+  assert.equal((await answer).kind, "committed");
 });
 
 test("nothing is moved but what attempts of the job wrote", async (t) => {
