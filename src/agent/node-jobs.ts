@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
@@ -7,6 +8,7 @@ import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import { checkId } from "../security/ids.ts";
+import { ContentChecks } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { JobSettings } from "../task/task-spec.ts";
 import { WorkerPool } from "../worker/pool.ts";
@@ -25,6 +27,8 @@ export interface NodeJob {
   readonly job: string;
   readonly directory: string;
   readonly pool: WorkerPool;
+  /** What its workers load, and what has to be in it. */
+  readonly code: { readonly path: string; readonly sha256: string };
   /** Heap of its workers; null: Node's own limit. */
   readonly heapBytes: number | null;
   /** The newest there is. */
@@ -60,6 +64,7 @@ export class NodeJobs {
   readonly #options: NodeJobsOptions;
   readonly #jobs = new Map<string, Entry>();
   readonly #forgetting = new Map<string, Promise<void>>();
+  readonly #checks = new ContentChecks();
 
   constructor(options: NodeJobsOptions) {
     this.#options = options;
@@ -71,7 +76,7 @@ export class NodeJobs {
   }
 
   /**
-   * The job with settings of at least that version.
+   * The job with settings of at least that version; its code and side data on this disk are what they were.
    * @throws SheafError NOT_FOUND when the coordinator does not know it (any more); what fetching throws
    */
   async prepare(job: string, version: number): Promise<NodeJob> {
@@ -79,7 +84,7 @@ export class NodeJobs {
     await this.#forgetting.get(job);
     const known = this.#jobs.get(job);
     if (known === undefined) return this.#keep(job, { version, ready: this.#prepareFirst(job) }, null);
-    if (known.version >= version) return known.ready;
+    if (known.version >= version) return known.ready.then((ready) => this.#mended(ready));
     const ready = known.ready.then((before) => this.#prepareAgain(before));
     return this.#keep(job, { version, ready }, known);
   }
@@ -151,10 +156,10 @@ export class NodeJobs {
         clock: world.clock,
         listener: this.#options.listener(job),
       });
-      pool.loads(pathToFileURL(code).href);
+      pool.loads(pathToFileURL(code.path).href);
       pool.settings(settings);
       this.#tellShuffle(job, directory, preparation);
-      return { job, directory, pool, heapBytes, preparation };
+      return { job, directory, pool, code, heapBytes, preparation };
     } catch (error) {
       await agentDirectory.removeJob(job);
       throw error;
@@ -180,16 +185,32 @@ export class NodeJobs {
     this.#options.shuffle.prepared({ job, directory, shuffleKey, maps, expected });
   }
 
-  async #placeCode(directory: string, { bundle }: Preparation): Promise<string> {
+  /** Workers that start later read them then: what was damaged meanwhile is put in its place again. */
+  async #mended(job: NodeJob): Promise<NodeJob> {
+    const { code, directory, preparation } = job;
+    for (const { blob } of preparation.aux) await this.#options.blobs.path(blob, this.#options.signal);
+    if (!(await this.#checks.isSound(code.path, code.sha256).catch(() => false))) {
+      this.#options.world.log("warn", `${code.path} is damaged and is made again`, { job: job.job });
+      await this.#placeCode(directory, preparation);
+    }
+    return job;
+  }
+
+  async #placeCode(directory: string, { bundle }: Preparation): Promise<NodeJob["code"]> {
     const blob = await this.#options.blobs.path(bundle, this.#options.signal);
     const path = join(directory, "job.mjs");
+    const temporary = join(directory, `job-${randomBytes(6).toString("hex")}.tmp`);
     try {
-      await writeFile(path, runnableBundle(await readFile(blob, "utf8")), { mode: 0o600 });
+      const code = runnableBundle(await readFile(blob, "utf8"));
+      await writeFile(temporary, code, { mode: 0o600 });
+      // A worker that starts just now reads the one or the other.
+      await rename(temporary, path);
+      this.#checks.made(path);
+      return { path, sha256: createHash("sha256").update(code).digest("hex") };
     } catch (error) {
       if (isSheafError(error)) throw lackOf(this.#options.agent, error);
       throw asSheafError(error, { path, doing: "write" });
     }
-    return path;
   }
 
   async #settingsOf(preparation: Preparation): Promise<JobSettings> {

@@ -232,6 +232,35 @@ test("side data that was changed on this disk is fetched again before the next j
   assert.equal(readFileSync(path, "utf8"), `["be", "or"]`);
 });
 
+test("code and side data that change on this disk while a job runs are put right before a later worker reads them", async (t) => {
+  const stage = new Stage(t);
+  await stage.start();
+  const blob = stage.coordinator.blob(`["be", "or"]`);
+  const code = wordCount({
+    map: `if (ctx.aux.stop.includes(line)) return;`,
+    more: `aux: { stop: { file: "./stop.json" } },`,
+  });
+  const prepared = await stage.prepare(code, { aux: [{ path: "./stop.json", blob, bytes: 12 }] });
+  const other = `${job.slice(0, -4)}efgh`;
+  stage.coordinator.preparations.set(other, { ...prepared, job: other });
+  const emitted = async (index: number, of = job): Promise<number> => {
+    const order = mapOrder(stage.split("or\nto\n", index));
+    const report = await stage.coordinator.run({ ...order, attempt: { ...order.attempt, job: of } });
+    assert.equal(report.status, TASK_STATUS.FINISHED, JSON.stringify(report));
+    return (report.result as { stats: { emitted: number } }).stats.emitted;
+  };
+  assert.equal(await emitted(0), 1);
+  // In the only slot: the job's next attempt has a worker of its own.
+  assert.equal(await emitted(1, other), 1);
+  const place = join(stage.state, "jobs", job, "job.mjs");
+  const placed = readFileSync(place, "utf8");
+  writeFileSync(place, placed.replace("emit(word, 1)", "emit(word, 1), emit(word, 1)"));
+  assert.notEqual(readFileSync(place, "utf8"), placed);
+  writeFileSync(join(stage.state, "blobs", blob), `["be", "os"]`);
+  assert.equal(await emitted(2), 1);
+  assert.equal(readFileSync(place, "utf8"), placed);
+});
+
 test("an agent that lacks a package outside the bundle says so, and which one", async (t) => {
   const stage = new Stage(t);
   await stage.start();
