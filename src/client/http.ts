@@ -271,8 +271,8 @@ function bodyOf(
   return { headers: { ...headers, "content-type": "application/json" }, body: toWireJson(request.json) };
 }
 
-/** Statuses after which the same request may succeed a little later. */
-const passing = new Set([502, 503, 504]);
+/** Statuses after which the same request may succeed a little later; 507: there is no room on its disk. */
+const passing = new Set([502, 503, 504, 507]);
 
 /**
  * The error an answer stands for. Its body is `{ error: { code, message, hint } }` when it is sheaf that

@@ -49,14 +49,19 @@ for (const [status, name] of [
   });
 }
 
-test("503 is tried again until the coordinator is ready", async (t) => {
-  const server = await fakeServer(t, (_request, response, count) => {
-    if (count < 3) answerError(response, 503, "UNREACHABLE", "starting");
-    else answerJson(response, 200, { job: "j" });
+for (const [status, name, why] of [
+  [503, "UNREACHABLE", "is starting"],
+  [507, "DISK_FULL", "has no room on its disk"],
+] as const) {
+  test(`${status} is tried again: the coordinator ${why}, for now`, async (t) => {
+    const server = await fakeServer(t, (_request, response, count) => {
+      if (count < 3) answerError(response, status, name, why);
+      else answerJson(response, 200, { job: "j" });
+    });
+    assert.equal((await clientOf(t, server.url).job("j")).job, "j");
+    assert.equal(server.asked.length, 3);
   });
-  assert.equal((await clientOf(t, server.url).job("j")).job, "j");
-  assert.equal(server.asked.length, 3);
-});
+}
 
 test("with retryMs 0 a call is one try", async (t) => {
   const server = await fakeServer(t, (_request, response) =>
