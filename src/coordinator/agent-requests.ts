@@ -58,6 +58,8 @@ export class AgentRequests {
     checkProtocol(register.protocol, `agent ${node} (sheaf ${register.version})`, version);
     loop.mayAcknowledge();
     const { heartbeatMs, leaseMs } = timings;
+    if (agents.isOver(incarnation))
+      return { coordinator, heartbeatMs, leaseMs, fencedBelow: agents.livesOver };
     const other = agents.namesake(register, scheduler)?.register;
     if (other !== undefined) {
       const taken = { host: other.host, address: other.address };
@@ -83,6 +85,7 @@ export class AgentRequests {
     const { loop, agents, jobs, scheduler, flow, clock } = this.#parts;
     const { incarnation, running, draining } = heartbeat;
     loop.mayAcknowledge();
+    if (agents.isOver(incarnation)) return { standing: "fenced", forget: [], outputs: {} };
     const agent = agents.life(name, incarnation);
     const ref = { node: name, incarnation };
     let needed = null as number | null;

@@ -5,6 +5,7 @@ import type { NodeView } from "../protocol/job-view.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { isInside } from "./paths.ts";
 import { Mailbox } from "./mailbox.ts";
+import { livesOver } from "./recover.ts";
 import type { Store } from "./store.ts";
 
 /** One agent as it is known: its last life. */
@@ -25,8 +26,12 @@ export class Agents {
   readonly #store: Store;
   readonly #all = new Map<string, Agent>();
 
+  /** This life of an agent and all before it are over, whoever's it is; -1: none. */
+  readonly livesOver: number;
+
   constructor(store: Store, nowMs: number) {
     this.#store = store;
+    this.livesOver = livesOver(store);
     for (const { text } of store.all("agents")) {
       const register = JSON.parse(text) as Register;
       this.#all.set(register.agent, newAgent(register, nowMs));
@@ -70,11 +75,16 @@ export class Agents {
     return agent?.register.incarnation === incarnation ? agent : undefined;
   }
 
+  isOver(incarnation: number): boolean {
+    return incarnation <= this.livesOver;
+  }
+
   /** @throws SheafError FENCED for a life that is over */
   refuseFenced(name: string, incarnation: number, { state }: Scheduler): void {
-    const known = state.incarnations.get(name);
-    if (known === undefined || incarnation > known || state.nodes.get(name)?.incarnation === incarnation)
-      return;
+    const isOver = this.isOver(incarnation);
+    const known = isOver ? this.livesOver : state.incarnations.get(name);
+    if (known === undefined || incarnation > known) return;
+    if (!isOver && state.nodes.get(name)?.incarnation === incarnation) return;
     throw new SheafError("FENCED", `life ${incarnation} of agent ${name} is over`, {
       hint: `Register with an incarnation above ${known}.`,
     });

@@ -12,6 +12,8 @@ import { EpochClock } from "./epoch-clock.ts";
 import { JobFlow } from "./job-flow.ts";
 import { Jobs } from "./jobs.ts";
 import { AgentExecutor } from "./agent-executor.ts";
+import { describeRecovered, describeRecovery, recoverState } from "./recover.ts";
+import type { Recovery } from "./recover.ts";
 import { restoreJobs, restoreScheduler } from "./restore.ts";
 import { limitDefaults, timingDefaults } from "./settings.ts";
 import type { CoordinatorLimits, CoordinatorOptions, CoordinatorTimings } from "./settings.ts";
@@ -80,6 +82,8 @@ function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
   const clock = new EpochClock(options.clock);
   const startedMs = clock.nowMs();
   const name = randomBytes(6).toString("hex");
+  const recovery = recoverState(store, stateDirectory, startedMs);
+  if (recovery !== null) logRecovery(options, recovery);
   const blobs = new Blobs(stateDirectory);
   const { scheduler, commands } = restoreScheduler(store, startedMs, timings.leaseMs);
   const agents = new Agents(store, startedMs);
@@ -132,6 +136,7 @@ function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
   const flow: JobFlow = new JobFlow({ ...common, ended });
   const watch = new Watch(jobs, flow, clock, timings);
   const nextNumber = restoreJobs(jobs, around, { loop, store, agents, tallies });
+  if (recovery !== null) tellRecovery(jobs, recovery);
   resume({ jobs, loop, flow }, commands);
   const own = { options, name, startedMs, nextNumber, around, blobs, watch, flow };
   return { ...common, ...own };
@@ -152,6 +157,25 @@ function resume({ jobs, loop, flow }: Resumed, commands: readonly Command[]): vo
     else if (job.row.state === "QUEUED" || job.row.state === "PLANNING") flow.queue(job);
   }
   loop.settle();
+}
+
+/** Where operators look: one line for the state, one for each job. */
+function logRecovery({ log }: CoordinatorOptions, recovery: Recovery): void {
+  log({ level: "error", event: "state-lost", message: describeRecovery(recovery) });
+  for (const one of recovery.jobs) {
+    const level = one.kind === "lost" ? "error" : "warn";
+    const message = `job ${one.job} ${describeRecovered(one)}`;
+    log({ level, event: "state-lost", message, job: one.job, outcome: one.kind });
+  }
+}
+
+/** Where clients look: the history of each job that goes on. Those that are lost have it as their cause. */
+function tellRecovery(jobs: Jobs, recovery: Recovery): void {
+  for (const one of recovery.jobs) {
+    if (one.kind !== "goes on") continue;
+    const message = `${describeRecovery(recovery)}: the job ${describeRecovered(one)}`;
+    jobs.get(one.job)?.emit({ kind: "warning", message });
+  }
 }
 
 function logTrouble({ log }: CoordinatorOptions, error: SheafError | null): void {

@@ -11,6 +11,7 @@ import { recordOfNew } from "./job-record.ts";
 import type { JobRow, SubmissionRow } from "./job-row.ts";
 import { inputPaths } from "./paths.ts";
 import type { PlannedJob } from "./planned-job.ts";
+import { keepSubmission } from "./recover.ts";
 import { Results } from "./results.ts";
 import type { Store } from "./store.ts";
 
@@ -52,7 +53,8 @@ export class ClusterJob {
   readonly #store: Store;
   readonly #clock: EpochClock;
 
-  constructor(row: JobRow, { submission, idempotencyKey }: SubmissionRow, around: JobSurroundings) {
+  constructor(row: JobRow, kept: SubmissionRow, around: JobSurroundings) {
+    const { submission, idempotencyKey } = kept;
     this.id = row.job;
     this.submission = submission;
     this.idempotencyKey = idempotencyKey;
@@ -68,6 +70,11 @@ export class ClusterJob {
     this.results = new Results(this.directory.path);
     this.phases = new PhaseClock(around.clock, (event) => this.emit(event));
     this.#keepCode(around);
+    try {
+      keepSubmission(this.directory.path, { ...kept, submittedMs: row.submittedMs });
+    } catch (error) {
+      around.warn(`${this.id}: the copy of its submission could not be kept (${String(error)})`);
+    }
   }
 
   get row(): JobRow {

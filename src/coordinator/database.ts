@@ -174,7 +174,9 @@ function fullDisk(path: string, cause: unknown): SheafError {
 /** Something in the state is not what was written. `where` says which file, table, row or byte. */
 export function corrupt(path: string, where: string, cause?: unknown): SheafError {
   return new SheafError("STATE_CORRUPT", `${quotePath(path)} is damaged: ${where}`, {
-    hint: "Put back a copy of the state directory, or move it away and begin with an empty one.",
+    hint:
+      "Put back a copy, or move coordinator.db and coordinator.db-wal out of the state directory: the coordinator " +
+      "then tells which jobs are lost, and clears what they have left.",
     cause,
   });
 }

@@ -6,6 +6,8 @@ import type { Agents } from "./agents.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import type { Errands } from "./errands.ts";
 import type { EventLoop } from "../engine/loop.ts";
+import { recoveredMs } from "./recover.ts";
+import type { CoordinatorTimings } from "./settings.ts";
 import type { Store } from "./store.ts";
 
 type Shared = Extract<OutputTarget, { kind: "shared" }>;
@@ -23,6 +25,7 @@ export interface DiscardParts {
   readonly agents: Agents;
   readonly clock: EpochClock;
   readonly loop: EventLoop;
+  readonly timings: CoordinatorTimings;
 }
 
 /** Staging directories that have to go: remembered until an agent has said that one is gone. */
@@ -33,9 +36,14 @@ export class Discards {
   /** Who waits for one, and how long. */
   #waiting: { readonly job: string; readonly deadlineMs: number; readonly resolve: () => void }[] = [];
 
+  /** Until then (EpochClock) agents that were given up may be at a commit; 0: none is. */
+  #heldUntilMs: number;
+
   constructor(parts: DiscardParts, errands: Errands) {
     this.#parts = parts;
     this.#errands = errands;
+    const recovered = recoveredMs(parts.store);
+    this.#heldUntilMs = recovered === null ? 0 : recovered + parts.timings.leaseMs;
     for (const { key, text } of parts.store.all("discards")) {
       this.#pending.set(key, { job: key, output: JSON.parse(text) as Shared, given: false });
     }
@@ -60,12 +68,17 @@ export class Discards {
 
   tick(): void {
     const nowMs = this.#parts.clock.nowMs();
+    if (this.#heldUntilMs > 0 && nowMs >= this.#heldUntilMs) {
+      this.#heldUntilMs = 0;
+      this.retry();
+    }
     this.#release(({ deadlineMs }) => nowMs >= deadlineMs);
   }
 
   #send(pending: Pending): void {
     const { agents, scheduler, store } = this.#parts;
     const { job, output } = pending;
+    if (this.#heldUntilMs > 0) return;
     const agent = agents.usable(scheduler).find((one) => mayUse(one, output.path));
     // Nobody is there who could: a job's end does not wait for that.
     if (agent === undefined) return this.#release((one) => one.job === job);

@@ -23,6 +23,7 @@ import type { KeptOutput } from "./kept-output.ts";
 import { PlannedJob } from "./planned-job.ts";
 import { Granting } from "./granting.ts";
 import { Planning } from "./planning.ts";
+import { keepEnd } from "./recover.ts";
 import type { CoordinatorLimits, CoordinatorTimings } from "./settings.ts";
 import { reduceAgents, schedulerPlan } from "./start-job.ts";
 import type { Store } from "./store.ts";
@@ -296,6 +297,7 @@ export class JobFlow implements JobSteps {
       if (status === "SUCCEEDED") tallies.jobsSucceeded++;
       else if (status === "FAILED") tallies.jobsFailed++;
       else tallies.jobsCancelled++;
+      this.#keepEnd(job, kept);
       job.directory.update(recordOf(view));
       job.emit(finishedEvent(view));
       job.directory.finish({ status, capsules: capsule === null ? [] : [capsule] });
@@ -305,6 +307,14 @@ export class JobFlow implements JobSteps {
       this.granting.changed();
     });
     loop.settle();
+  }
+
+  #keepEnd(job: ClusterJob, kept: EndedJob): void {
+    try {
+      keepEnd(job.directory.path, kept);
+    } catch {
+      // The database has it.
+    }
   }
 
   #keepResults(job: ClusterJob, status: RunStatus): void {

@@ -1,4 +1,5 @@
 import { crc32c } from "@node-rs/crc32";
+import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import type { Journal } from "../engine/loop.ts";
@@ -59,6 +60,13 @@ export class Store implements Journal {
   #pending = new Map<string, Write>();
   /** Version of sheaf that wrote the state last, before this one; null: it is new. */
   readonly writer: string | null;
+  /**
+   * Writes that the state has lost since they were acknowledged: the database is of an earlier moment. Until
+   * `flushWhole` it stays so.
+   */
+  readonly writesLost: number;
+  readonly #count: WriteCount;
+  #writes = 0;
 
   /**
    * @param version of this sheaf, noted as the one that writes from now on
@@ -73,8 +81,11 @@ export class Store implements Journal {
   ) {
     this.#path = join(stateDirectory, "coordinator.db");
     this.#sql = open(stateDirectory, pid);
+    this.#count = new WriteCount(join(stateDirectory, "coordinator.writes"));
     try {
       this.writer = this.#checkFormat(version);
+      if (this.writer !== null) this.#writes = Number(this.get("meta", "writes") ?? 0);
+      this.writesLost = Math.max(0, this.#count.noted - this.#writes);
       if (this.writer !== version) {
         this.put("meta", "schema", formatVersion);
         this.put("meta", "writer", version);
@@ -82,7 +93,7 @@ export class Store implements Journal {
         this.#flush(this.writer === null ? schema : []);
       }
     } catch (error) {
-      this.#sql.close();
+      this.close();
       throw error;
     }
   }
@@ -144,12 +155,22 @@ export class Store implements Journal {
     if (this.#pending.size > 0) this.#flush([]);
   }
 
+  /** As `flush`, after which nothing counts as lost any more. */
+  flushWhole(): void {
+    this.#writes = Math.max(this.#writes, this.#count.noted);
+    this.#flush([]);
+  }
+
   #flush(first: readonly string[]): void {
+    const writes = this.#writes + 1;
     this.#sql.transaction(() => {
       for (const statement of first) this.#sql.run(statement, []);
       for (const write of this.#pending.values()) this.#write(write);
+      this.#write({ table: "meta", key: "writes", text: String(writes) });
     });
+    this.#writes = writes;
     this.#pending = new Map();
+    this.#count.note(writes);
   }
 
   /** What is written, not what waits to be. @throws SheafError STATE_CORRUPT */
@@ -169,6 +190,7 @@ export class Store implements Journal {
   }
 
   close(): void {
+    this.#count.close();
     this.#sql.close();
   }
 
@@ -203,5 +225,46 @@ export class Store implements Journal {
       }
       throw corrupt(this.#path, `table ${table}, row ${JSON.stringify(key)}: its checksum does not fit`);
     }
+  }
+}
+
+const countDigits = 16;
+
+/**
+ * How many writes there were, in a file of its own that is written after each of them: never ahead of the
+ * database, and so, when it is found to be ahead, a sign that the database has lost some. When the power goes
+ * it may be behind, which says nothing.
+ */
+class WriteCount {
+  /** The highest. 0 when nothing was ever noted, or it cannot be read. */
+  noted = 0;
+  readonly #path: string;
+  #file: number | null = null;
+
+  constructor(path: string) {
+    this.#path = path;
+    try {
+      const text = readFileSync(path, "latin1");
+      if (/^\d{16}$/.test(text)) this.noted = Number(text);
+    } catch {
+      // It is made with the first write.
+    }
+  }
+
+  note(writes: number): void {
+    if (writes <= this.noted) return;
+    this.noted = writes;
+    try {
+      const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
+      this.#file ??= openSync(this.#path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600);
+      writeSync(this.#file, String(writes).padStart(countDigits, "0"), 0, "latin1");
+    } catch {
+      // A full disk: it stays behind until there is room again.
+    }
+  }
+
+  close(): void {
+    if (this.#file !== null) closeSync(this.#file);
+    this.#file = null;
   }
 }

@@ -1,10 +1,28 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { seededRandom } from "#src/base/random.js";
+import type { RunEvent } from "#src/engine/events.js";
 import { packageRoot } from "../cli/support.js";
+import { namesBelow } from "./files-below.js";
+import { Gate, gatedWordCount } from "./gate.js";
+import { treeOf } from "./output-tree.js";
+import type { OutputTree } from "./output-tree.js";
+import { eventually } from "./real-cluster.js";
 import { Scene } from "./scene.js";
+import type { Started } from "./scene.js";
 
 describe("the disk under a coordinator and its agents", () => {
   let scene: Scene;
@@ -95,3 +113,161 @@ describe("the disk under a coordinator and its agents", () => {
     }
   });
 });
+
+const seed = Number(process.env["SHEAF_DAMAGE_SEED"] ?? 1);
+
+describe(`a coordinator whose state has lost what it had acknowledged (seed ${seed})`, () => {
+  const random = seededRandom(seed);
+  let scene: Scene;
+  let input: string;
+  let expected: OutputTree;
+  before(async () => {
+    scene = await Scene.open({ agents: 2, slots: () => 3, heartbeatMs: 1_000, leaseMs: 4_000 });
+    input = await scene.generated("text", "100KB");
+    expected = partsOf(await scene.oracle([scene.gated, input, "-p", "2"]));
+  });
+  after(() => scene.close());
+
+  const file = (ending = ""): string => join(scene.cluster.state, `coordinator.db${ending}`);
+  const cut = (share: number) => (): void => {
+    const { size } = statSync(file("-wal"));
+    truncateSync(file("-wal"), Math.floor(size * share));
+  };
+  /** Refused, and told what to do; which is done. */
+  const refusedAnd = async (flip: () => void, moved: readonly string[]): Promise<void> => {
+    flip();
+    const { code, stderr } = await scene.localAnyhow([
+      "coordinator",
+      "--port",
+      "0",
+      "--state",
+      scene.cluster.state,
+    ]);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /STATE_CORRUPT/);
+    assert.match(stderr, /move coordinator\.db and coordinator\.db-wal out of the state directory/);
+    for (const ending of moved) renameSync(file(ending), scene.path(`moved${ending}`));
+  };
+  const flipIn = (ending: string) => (): void => {
+    const bytes = readFileSync(file(ending));
+    // Not in the last transaction, which would count as cut off.
+    const at = 100 + random.below(Math.floor(bytes.length / 2));
+    bytes.fill(0x5a, at, at + 5_000);
+    writeFileSync(file(ending), bytes);
+  };
+
+  const damages: readonly [what: string, signal: NodeJS.Signals, damage: () => void | Promise<void>][] = [
+    ["cut in its first half", "SIGKILL", cut(0.1 + random.next() * 0.4)],
+    ["cut in its second half", "SIGKILL", cut(0.5 + random.next() * 0.45)],
+    ["missing", "SIGKILL", () => rmSync(file("-wal"))],
+    ["damaged, and moved away as told", "SIGKILL", () => refusedAnd(flipIn("-wal"), ["-wal"])],
+    ["of a database that is damaged and moved away", "SIGTERM", () => refusedAnd(flipIn(""), [""])],
+  ];
+
+  /** A job of its own gate, which holds it there. */
+  const heldAt = async (name: string, point: string, reached = point): Promise<Held> => {
+    const gate = new Gate(scene.path(`${name}-gate`));
+    gate.clear();
+    if (point !== "") gate.hold(point);
+    const job = scene.file(`${name}.ts`, gatedWordCount(gate));
+    const args = [job, input, "--mappers", "4", "-p", "2", "--no-speculation"];
+    const started = await scene.start(args);
+    const id = await started.id();
+    if (point === "") await started.running.done;
+    else
+      await eventually(
+        () => gate.isReached(reached),
+        20_000,
+        () => `nobody came to ${reached}: ${gate.passed().join(" ")}`,
+      );
+    return { id, args, gate, started };
+  };
+
+  /** The job is right, or told as lost where its client and others look; and can be run again. */
+  const assertRightOrLost = async ({ id, args, started }: Held): Promise<string> => {
+    const { code, stderr } = await started.running.done;
+    const { output } = started;
+    const view = await scene.job(id);
+    if (view.state === "SUCCEEDED") {
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(partsOf(treeOf(output)), expected);
+      return "right";
+    }
+    assert.equal(view.state, "FAILED");
+    assert.equal(code, 1, stderr);
+    assert.equal(view.error?.code, "STATE_CORRUPT", JSON.stringify(view.error));
+    assert.match(stderr, /the coordinator's state was damaged, and the job is lost/);
+    assert.match(scene.cluster.log("coordinator"), new RegExp(`job ${id} is lost: `));
+    assert.equal(readEvents(id).at(-1)?.kind, "job-finished");
+    const beside = `.${output.slice(output.lastIndexOf("/") + 1)}.`;
+    const left = (): string[] => readdirSync(join(output, "..")).filter((name) => name.startsWith(beside));
+    await eventually(
+      () => left().length === 0,
+      20_000,
+      () => `what the job left is still there: ${namesBelow(join(output, "..", left()[0]!)).join(" ")}`,
+    );
+    if (existsSync(output)) assert.deepEqual(partsOf(treeOf(output)), expected);
+    const again = await scene.cluster.run([
+      "run",
+      ...args,
+      "-o",
+      output,
+      ...(existsSync(output) ? ["--overwrite"] : []),
+    ]);
+    assert.equal(again.code, 0, again.stderr);
+    assert.deepEqual(partsOf(treeOf(output)), expected);
+    return "lost";
+  };
+  const readEvents = (id: string): RunEvent[] =>
+    readFileSync(join(scene.cluster.state, "jobs", id, "events.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as RunEvent);
+
+  for (const [what, signal, damage] of damages) {
+    test(`S11: its log is ${what}: each job is right or told as lost, nothing is left`, async (t) => {
+      // All that is damaged is of these jobs.
+      await scene.cluster.endCoordinator("SIGTERM");
+      await scene.cluster.startCoordinator();
+      const ended = await heldAt("ended", "");
+      const before = await scene.job(ended.id);
+      const held = [
+        await heldAt("committing", "commit"),
+        await heldAt("reducing", "reduce-00001.half", "reduce-00001.1.half"),
+        await heldAt("mapping", "map-00002", "map-00002.1"),
+      ];
+      await scene.cluster.endCoordinator(signal);
+      await damage();
+      await scene.cluster.startCoordinator();
+      for (const { gate } of held) gate.openAll();
+      const outcomes: string[] = [];
+      for (const one of held) outcomes.push(await assertRightOrLost(one));
+      t.diagnostic(`committing, reducing, mapping: ${outcomes.join(", ")}`);
+      assert.match(scene.cluster.log("coordinator"), /the coordinator's state lacks its last \d+ writes/);
+      // What had ended has ended as it had, and its output is as it was.
+      assert.deepEqual(await scene.job(ended.id), before);
+      for (const [index, { id, started }] of held.entries()) {
+        scene.assertNothingBeside(started.output, true);
+        const said = readEvents(id).some(
+          (event) => event.kind === "warning" && event.message.includes("state lacks its last"),
+        );
+        assert.equal(said, outcomes[index] === "right", `the history of ${id}`);
+      }
+      scene.assertNothingBeside(ended.started.output, true);
+      assert.deepEqual(partsOf(treeOf(ended.started.output)), expected);
+      await scene.assertForgotten();
+    });
+  }
+});
+
+/** _SUCCESS names the job, which has another name in each place. */
+function partsOf(tree: OutputTree): OutputTree {
+  return Object.fromEntries(Object.entries(tree).filter(([name]) => name !== "_SUCCESS"));
+}
+
+interface Held {
+  readonly id: string;
+  readonly args: readonly string[];
+  readonly gate: Gate;
+  readonly started: Started;
+}

@@ -13,6 +13,7 @@ import { Scheduler } from "#src/scheduler/scheduler.js";
 import { findWalDamage } from "#src/coordinator/wal-check.js";
 import { EventLoop } from "#src/engine/loop.js";
 import { Store } from "#src/coordinator/store.js";
+import { HeldReduces } from "./fake-agent.js";
 import { Stage, client } from "./stage.js";
 
 function refuses(code: ErrorCode, says: RegExp): (error: unknown) => boolean {
@@ -178,6 +179,67 @@ test("a state of another format is refused, by the version that wrote it and wha
   } catch (error) {
     assert.match((error as SheafError).hint ?? "", /with sheaf 9\.9\.9 .*or move the state directory away/);
   }
+});
+
+test("a state that lost all it had acknowledged tells jobs as they ended or as lost, and begins with agents anew", async (t) => {
+  const stage = new Stage(t);
+  const held = new HeldReduces();
+  const agent = stage.agent("a", {
+    task: async (order, self) => {
+      if (order.attempt.job !== ended) await held.pass(order, self);
+      return self.succeed(order);
+    },
+  });
+  const ended: string = await stage.submit({}, "first");
+  const before = await stage.ended(ended);
+  const file = Buffer.from(readFileSync(stage.coordinator.clients.resultFile(ended, "output", 0).path));
+  const shared = { kind: "shared", path: stage.output, overwrite: false } as const;
+  const lost = await stage.submit({ output: shared }, "second");
+  await stage.until("reduces run", () => stage.coordinator.clients.job(lost).phases[1]?.running === 2);
+  const said = (): string[] =>
+    stage.logged.filter(({ event }) => event === "state-lost").map(({ message }) => message);
+  stage.restart();
+  assert.deepEqual(said(), []);
+  stage.restart((state) => {
+    rmSync(join(state, "coordinator.db"));
+    rmSync(join(state, "coordinator.db-wal"), { force: true });
+  });
+  assert.match(said()[0]!, /lacks its last \d+ writes/);
+  assert.deepEqual(
+    said()
+      .slice(1)
+      .map((line) => line.replace(/: .*/, ""))
+      .sort(),
+    [
+      `job ${ended} had ended SUCCEEDED, which its directory tells; the list of its attempts is lost`,
+      `job ${lost} is lost`,
+    ].sort(),
+  );
+  // What had ended is told as it was, with its results.
+  assert.deepEqual(stage.coordinator.clients.job(ended), before);
+  assert.deepEqual(readFileSync(stage.coordinator.clients.resultFile(ended, "output", 0).path), file);
+  // This life of the agent may know what never was.
+  assert.equal(agent.beat().standing, "fenced");
+  const { fencedBelow } = agent.register();
+  assert.ok(fencedBelow !== null && fencedBelow > stage.clock.wallMs());
+  agent.incarnation = fencedBelow;
+  agent.rejoin();
+  const view = await stage.ended(lost, 100);
+  assert.deepEqual([view.state, view.error?.code], ["FAILED", "STATE_CORRUPT"]);
+  assert.match(view.error?.report ?? "", /the job is lost.*If .*out is there, it is whole/s);
+  const last = (await stage.events(lost)).at(-1);
+  assert.equal(last?.kind, "job-finished");
+  const discarded = (): boolean =>
+    agent.had.some((order) => order.kind === "errand" && order.errand.kind === "discard");
+  await stage.until("its staging directory goes", discarded, 500);
+  // It is told once, and stays so.
+  const count = said().length;
+  stage.restart();
+  assert.equal(said().length, count);
+  assert.deepEqual(stage.coordinator.clients.job(ended), before);
+  assert.deepEqual(stage.coordinator.clients.job(lost), view);
+  held.letGo();
+  assert.equal((await stage.ended(await stage.submit({}, "third"), 10)).state, "SUCCEEDED");
 });
 
 test("rows that are sound and make no sense are refused, with the file and who wrote them", async (t) => {
