@@ -1,5 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { Date } from "../base/own-globals.ts";
 import { DATA_HINT, describeInstance, isArraySubclass, isPlainObject } from "../job/plain-data.ts";
 
 /** Prototypes of typed arrays that can be values. */

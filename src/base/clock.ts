@@ -6,7 +6,10 @@ export interface Clock {
   wallMs(): number;
 }
 
+// User code may replace the clocks, or what they answer.
+const { performance, Date } = globalThis;
+
 export const systemClock: Clock = {
-  nowMs: () => performance.now(),
-  wallMs: () => Date.now(),
+  nowMs: performance.now.bind(performance),
+  wallMs: Date.now,
 };

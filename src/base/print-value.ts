@@ -1,3 +1,5 @@
+import { Date } from "./own-globals.ts";
+
 const LENGTH_DEFAULT = 80;
 const ITEMS_SHOWN = 50;
 

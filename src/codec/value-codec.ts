@@ -13,6 +13,7 @@
 //   10 object without prototype, as 0d                11 typed array: kind byte, varint bytes, bytes
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { Date } from "../base/own-globals.ts";
 import { DATA_HINT, describeInstance, isArraySubclass, isForeignPlain } from "../job/plain-data.ts";
 
 const TAG = {

@@ -1,3 +1,4 @@
+import { Date } from "../base/own-globals.ts";
 import { isPromise } from "../job/plain-data.ts";
 import { ISO_DATE_FORMS, parseIsoDate } from "./iso-date.ts";
 

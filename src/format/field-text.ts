@@ -1,5 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { Date } from "../base/own-globals.ts";
 import { printValue } from "../base/print-value.ts";
 import { DATA_HINT, describeInstance, isArraySubclass, isForeignPlain } from "../job/plain-data.ts";
 

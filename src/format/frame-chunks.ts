@@ -1,5 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import { limits, settings } from "../base/limits.ts";
+import { Promise } from "../base/own-globals.ts";
 import type { Framing } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import type { ByteFeed } from "./byte-feed.ts";

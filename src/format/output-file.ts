@@ -1,6 +1,7 @@
 import { closeSync, fsync, openSync, unlinkSync, writeSync } from "node:fs";
 import { crc32c } from "@node-rs/crc32";
 import { SheafError } from "../base/errors.ts";
+import { Promise } from "../base/own-globals.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { type Compressor, compressorsOf } from "./compress.ts";
 

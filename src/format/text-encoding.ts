@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { TextDecoder } from "../base/own-globals.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import type { ByteFeed } from "./byte-feed.ts";
 

@@ -26,7 +26,7 @@ export class GrantBook {
   replace(grants: Grants | null): void {
     this.#grants = grants;
     this.#room.clear();
-    for (const node in grants) if (this.#hasRoom(node)) this.#room.add(node);
+    for (const node of Object.keys(grants ?? {})) if (this.#hasRoom(node)) this.#room.add(node);
   }
 
   /** The node goes to the end of those with room, so that work spreads. */

@@ -153,8 +153,8 @@ export function afterAttempt(s: SchedulerState, task: Task): void {
  */
 export function countTask(task: Task, counters: Readonly<Record<string, number>>): void {
   const sums = task.job.counters;
-  for (const name in task.counted) sums.set(name, sums.get(name)! - task.counted[name]!);
-  for (const name in counters) sums.set(name, (sums.get(name) ?? 0) + counters[name]!);
+  for (const [name, count] of Object.entries(task.counted ?? {})) sums.set(name, sums.get(name)! - count);
+  for (const [name, count] of Object.entries(counters)) sums.set(name, (sums.get(name) ?? 0) + count);
   task.counted = counters;
 }
 

@@ -2,6 +2,7 @@ import type { Stats } from "node:fs";
 import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { Promise } from "../base/own-globals.ts";
 import { suggest } from "../base/suggest.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 import { expandBraces, type Glob, globMatches, isPattern, parseGlob } from "./glob.ts";

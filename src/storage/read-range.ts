@@ -2,6 +2,7 @@ import { constants, fstat, read } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { crc32c } from "@node-rs/crc32";
 import { SheafError } from "../base/errors.ts";
+import { Promise } from "../base/own-globals.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 
 /** A file as it was when the job was planned. */

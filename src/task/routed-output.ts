@@ -1,6 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { clashOf, outputNameProblem, OutputNames } from "../base/output-name.ts";
+import { Promise } from "../base/own-globals.ts";
 import { printValue } from "../base/print-value.ts";
 import { KiB } from "../base/size.ts";
 import type { OpenFile } from "../format/output-file.ts";

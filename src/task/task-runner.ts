@@ -1,4 +1,6 @@
+import { systemClock } from "../base/clock.ts";
 import { unreachable } from "../base/errors.ts";
+import { process } from "../base/own-globals.ts";
 import type { Job } from "../job/define.ts";
 import { jobOfInput } from "../job/define.ts";
 import { TaskMemory } from "../shuffle/memory.ts";
@@ -28,7 +30,7 @@ export function createTaskRunner(whole: Job, settings: JobSettings): TaskRunner 
   return {
     async run(spec: TaskSpec, services: TaskServices): Promise<TaskResult> {
       const scene = new Scene();
-      const startedMs = performance.now();
+      const startedMs = systemClock.nowMs();
       const cpu = process.cpuUsage();
       const job = spec.kind === "reduce" ? whole : jobOfInput(whole, spec.split.input);
       try {
@@ -39,7 +41,7 @@ export function createTaskRunner(whole: Job, settings: JobSettings): TaskRunner 
         const context = new AttemptContext(spec, settings, aux, services, scene, job.inputName);
         const done = await runSpec({ job, settings, spec, services, memory, context, scene, stats });
         const used = process.cpuUsage(cpu);
-        stats.elapsedMs = performance.now() - startedMs;
+        stats.elapsedMs = systemClock.nowMs() - startedMs;
         stats.cpuMs = (used.user + used.system) / 1000;
         return { kind: "success", stats, counters: Object.fromEntries(context.counters), ...done };
       } catch (error) {

@@ -1,3 +1,4 @@
+import { process } from "../base/own-globals.ts";
 /** Ends every process of the group that the process leads; nothing happens when it leads none. */
 export function endGroup(pid: number | undefined): void {
   if (pid !== undefined) endProcess(-pid);

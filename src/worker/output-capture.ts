@@ -1,4 +1,5 @@
 import { limits } from "../base/limits.ts";
+import { process, setImmediate } from "../base/own-globals.ts";
 
 /** Lines a task may print and log before the rest is dropped. */
 /** Below this many lines each is sent at once, so that code which then hangs or dies has been heard. */

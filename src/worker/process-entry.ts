@@ -1,4 +1,5 @@
 import { Worker as Thread } from "node:worker_threads";
+import { process } from "../base/own-globals.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import { writeBoard } from "./board-pipe.ts";
 import { endThisProcess } from "./end-group.ts";

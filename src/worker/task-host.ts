@@ -1,4 +1,5 @@
 import { SheafError, errorCharsMax, plainError } from "../base/errors.ts";
+import { Promise, setImmediate, setTimeout } from "../base/own-globals.ts";
 import { cutText, printValue } from "../base/print-value.ts";
 import type { Job } from "../job/define.ts";
 import { jobOfInput } from "../job/define.ts";
@@ -12,6 +13,7 @@ import type { InjectedFault } from "./fault-injection.ts";
 import { injectFault } from "./injected-fault.ts";
 import type { FromWorker, InputOutline, JobOutline, ToWorker } from "./messages.ts";
 import { OutputCapture } from "./output-capture.ts";
+import { findPatch, patchError } from "./patched-globals.ts";
 import { tracedJob } from "./trace.ts";
 import type { Trace } from "./trace.ts";
 
@@ -130,9 +132,14 @@ export class TaskHost {
         const loaded = (await import(url)) as { readonly default?: unknown };
         this.#job = asJob(defaultOf(loaded));
       }
+      const patch = findPatch();
+      if (patch !== null) throw patchError("JOB_LOAD", patch);
       this.#options.post({ kind: "loaded", outline: outlineOf(this.#job) });
     } catch (error) {
-      this.#loadFailure = failureOfThrown(error, "load", "JOB_LOAD");
+      // What was thrown may come of what was changed.
+      const patch = findPatch();
+      const cause = patch === null ? error : patchError("JOB_LOAD", patch);
+      this.#loadFailure = failureOfThrown(cause, "load", "JOB_LOAD");
       this.#options.post({ kind: "load-failed", failure: this.#told(this.#loadFailure) });
     } finally {
       this.capture.end();
@@ -148,9 +155,13 @@ export class TaskHost {
     const result = await this.#attempt(running, trace, faults);
     // One turn of the loop, so that an error thrown just after the user's function returned is still this
     // attempt's. Most of thousands of partitions are empty, and a turn costs more than all else in them.
-    if (ranUserCode(spec, result)) await new Promise((resolve) => setTimeout(resolve, 0));
-    if (this.#running === running)
-      this.#finish(running, result.kind === "failure" ? this.#told(result) : result, false);
+    const ranItsCode = ranUserCode(spec, result);
+    if (ranItsCode) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (this.#running !== running) return;
+    const patch = ranItsCode ? findPatch() : null;
+    const ended =
+      patch === null ? result : failureOfThrown(patchError("USER_CODE", patch), spec.kind, "USER_CODE");
+    this.#finish(running, ended.kind === "failure" ? this.#told(ended) : ended, patch !== null);
   }
 
   async #attempt(

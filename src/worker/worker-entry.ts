@@ -2,6 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { subscribe } from "node:diagnostics_channel";
 import { syncBuiltinESMExports } from "node:module";
 import workerThreads, { MessageChannel } from "node:worker_threads";
+import { process } from "../base/own-globals.ts";
 import type { ToWorker } from "./messages.ts";
 import { captureStream } from "./output-capture.ts";
 import { TaskHost } from "./task-host.ts";

@@ -1,3 +1,4 @@
+import { clearTimeout, process, queueMicrotask, setTimeout } from "../base/own-globals.ts";
 import type { Job } from "../job/define.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { ToWorker } from "./messages.ts";
