@@ -90,14 +90,16 @@ describe("MIT 6.5840, lab 1", () => {
     assert.equal((await started.running.done).code, 0);
     const [line = ""] = linesOf(started.output);
     const begun = line.replace("maps\t", "").split(" ");
+    const attempts = (await scene.attempts(id)).filter(({ attempt }) => attempt.phase === "map");
     const firstAttempts = Array.from({ length: FILES }, (_, task) => `map-0000${task}.1`);
     assert.deepEqual(
       begun.map((mark) => mark.replace(/\.\d+\.begun$/, "")),
       firstAttempts,
+      JSON.stringify(attempts),
     );
     // None has begun since, either.
     assert.equal(readdirSync(marks).length, FILES);
-    assert.equal((await scene.attempts(id)).filter(({ attempt }) => attempt.phase === "map").length, FILES);
+    assert.equal(attempts.length, FILES);
   });
 
   scenario("early exit: nobody leaves before the output is complete", async (round) => {
