@@ -21,12 +21,13 @@ const SRC = /^src\//;
 
 const CLOCK = {
   "src/base/clock.ts": "the clock itself",
+  "src/base/pace.ts": "shares a thread; nothing is decided by it",
   "src/task/task-runner.ts": "measures what an attempt took; nothing is decided by it",
 };
 
 export const BANS: readonly Ban[] = [
   {
-    pattern: /\b(Date\.now\(|new Date\(\)|performance\.now\(|process\.hrtime)/,
+    pattern: /\b(systemClock\b|Date\.now\(|new Date\(\)|performance\.now\(|process\.hrtime)/,
     instead: "time comes in by argument: take a Clock (base/clock.ts)",
     where: PURE,
     except: CLOCK,
