@@ -1,9 +1,9 @@
 import { settings } from "../base/limits.ts";
 import { randomUUID } from "node:crypto";
 import { systemClock } from "../base/clock.ts";
-import { ApiClient } from "../client/api-client.ts";
 import type { ClientTls } from "../client/http.ts";
 import { requireProcesses } from "../worker/worker-process.ts";
+import { CheckedApi } from "./checked-api.ts";
 import { AgentDirectory } from "./agent-directory.ts";
 import type { BegunLife } from "./agent-directory.ts";
 import { AgentLife } from "./agent-life.ts";
@@ -63,7 +63,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 function worldOf(options: AgentOptions): AgentWorld {
   const { join: url, token, tls, clock = systemClock, random = Math.random, log = () => undefined } = options;
   const certificates = tls === undefined || tls === null ? {} : { tls: tls.client };
-  return { api: new ApiClient({ url, token, clock, random, ...certificates }), clock, random, log };
+  return { api: new CheckedApi({ url, token, clock, random, ...certificates }), clock, random, log };
 }
 
 function startShuffle(

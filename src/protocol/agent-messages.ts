@@ -10,6 +10,11 @@ const Whole = Type.Integer({ minimum: 0 });
 const AgentName = Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" });
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
+/** Of the wall clock at least, in ms: far from where the numbers end, so that a higher one can always follow. */
+const Incarnation = Type.Integer({ minimum: 0, maximum: 2 ** 52 });
+/** A time that a timer can wait, ms: a day at most. */
+const TimerMs = Type.Integer({ minimum: 1, maximum: 86_400_000 });
+
 /** Idle shares of the machine in percent, measured over the last seconds, and their combination. */
 export const UtilitySchema = Type.Object(
   {
@@ -48,7 +53,7 @@ export const RegisterSchema = Type.Object(
     version: Text,
     agent: AgentName,
     /** Higher than in any earlier life of this agent. */
-    incarnation: Whole,
+    incarnation: Incarnation,
     identity: IdentitySchema,
     host: Text,
     pid: Whole,
@@ -68,11 +73,11 @@ export const RegisteredSchema = Type.Object(
   {
     /** Changes with every start of the coordinator. */
     coordinator: Type.String(),
-    heartbeatMs: Whole,
+    heartbeatMs: TimerMs,
     /** Silent for so long, the agent counts as lost. */
-    leaseMs: Whole,
+    leaseMs: TimerMs,
     /** Register again with an incarnation above this one; null: welcome. */
-    fencedBelow: nullable(Whole),
+    fencedBelow: nullable(Incarnation),
     /** Not joined: this other agent of the name is alive. Left out: there is none. */
     taken: Type.Optional(Type.Object({ host: Type.String(), address: Type.String() }, closed)),
   },

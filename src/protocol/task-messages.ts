@@ -59,7 +59,7 @@ export const TaskAnswerSchema = Type.Object(
     o_path: nullable(Text),
     n_buckets: Whole,
     /** When to ask again, ms; only with type null. */
-    retry_after_ms: nullable(Whole),
+    retry_after_ms: nullable(Type.Integer({ minimum: 0, maximum: 60_000 })),
     /** The number of the question this answers must not be used any more: ask under the next one. */
     ask_anew: Type.Boolean(),
     order: nullable(TaskOrderSchema),
