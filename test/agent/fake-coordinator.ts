@@ -26,8 +26,11 @@ import type {
 import { HEADERS, JOB_STATUS } from "#src/protocol/version.js";
 import { waitFor } from "./wait.js";
 
-/** What is done with a request instead of answering it; a number: an answer of that status. */
-export type Interference = "lose-request" | "lose-answer" | number | null;
+/**
+ * What is done with a request instead of answering it; a number: an answer of that status; `instead`: that is
+ * the answer.
+ */
+export type Interference = "lose-request" | "lose-answer" | number | { readonly instead: unknown } | null;
 
 export interface Reported {
   readonly report: TaskReport;
@@ -169,6 +172,11 @@ export class FakeCoordinator {
     if (typeof interference === "number") {
       response.writeHead(interference, { "content-type": "application/json" });
       response.end(JSON.stringify({ error: { code: "VERSION_MISMATCH", message: "no", hint: null } }));
+      return;
+    }
+    if (typeof interference === "object" && interference !== null) {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify(interference.instead));
       return;
     }
     const gone = new AbortController();

@@ -93,6 +93,58 @@ test("reports, results and tasks survive lost requests and lost answers; heartbe
   assert.equal(new Set(told).size, 3);
 });
 
+test("answers that make no sense are taken for none: the agent lives, and does what it is told next", async (t) => {
+  const stage = new Stage(t);
+  const { coordinator } = stage;
+  const anything = [null, [], 3, "x", {}, { error: null }];
+  const kinds = (): string[] => Object.keys(nonsense);
+  // After each but those to heartbeats a pause is made, a longer one every time.
+  const answersTo = (kind: string): readonly unknown[] => [
+    ...(kind === "heartbeat" ? anything : [anything[kinds().indexOf(kind)]]),
+    ...nonsense[kind]!,
+  ];
+  const order = mapOrder(stage.split());
+  const nonsense: Readonly<Record<string, readonly unknown[]>> = {
+    "POST /agents": [
+      { coordinator: "c", heartbeatMs: 0, leaseMs: 10_000, fencedBelow: null },
+      { coordinator: "c", heartbeatMs: 2 ** 53, leaseMs: 10_000, fencedBelow: null },
+      { coordinator: "c", heartbeatMs: 50, leaseMs: 10_000, fencedBelow: 2 ** 53 },
+    ],
+    heartbeat: [
+      { standing: "ok", outputs: {} },
+      { standing: "ok", forget: {}, outputs: {} },
+      { standing: "ok", forget: ["../.."], outputs: null },
+      { standing: "gone", forget: [], outputs: {} },
+    ],
+    orders: [{ orders: {} }, { orders: [null] }, { orders: [{ kind: "errand", errand: { kind: "plan" } }] }],
+    "PUT /task": [
+      { order: {} },
+      { ...order, order: { ...order, attempt: undefined } },
+      { type: "mapper", order: { ...order, attempt: { ...order.attempt, job: 7 } } },
+      { retry_after_ms: 2 ** 53, order: null },
+    ],
+    preparation: [{ job, settings: {}, aux: null }],
+    status: [{ status: 4 }, { accepted: "no" }],
+  };
+  const told = new Map<string, number>();
+  coordinator.interfere = (route) => {
+    const kind = kinds().find((one) => route === one || route.endsWith(`/${one}`));
+    if (kind === undefined) return null;
+    const all = answersTo(kind);
+    const count = told.get(kind) ?? 0;
+    told.set(kind, count + 1);
+    return count < all.length ? { instead: all[count] } : null;
+  };
+  await stage.start();
+  await stage.prepare(wordCount());
+  const report = await coordinator.run(order);
+  assert.equal(report.status, TASK_STATUS.FINISHED);
+  await until("heartbeats without attempts", () => coordinator.lastHeartbeat?.running.length === 0);
+  for (const kind of kinds())
+    assert.ok(told.get(kind)! > answersTo(kind).length, `${kind}: ${told.get(kind)}`);
+  assert.equal(new Set(coordinator.registrations.map(({ incarnation }) => incarnation)).size, 1);
+});
+
 test("work goes on while the coordinator is away, and is reported when it is back", async (t) => {
   const stage = new Stage(t);
   const { coordinator } = stage;

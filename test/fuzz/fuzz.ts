@@ -8,6 +8,7 @@ import { isSheafError } from "#src/base/errors.js";
 import { seededRandom } from "#src/base/random.js";
 import type { Random } from "#src/base/random.js";
 import { readFromWorker } from "#src/worker/from-worker.js";
+import { sheaf } from "../cli/support.js";
 import { checkNothingLeft, lookAtMemory } from "../chaos/invariants.js";
 import type { MemoryPeaks } from "../chaos/invariants.js";
 import { assertComplete, treeOf } from "../cluster/output-tree.js";
@@ -46,7 +47,7 @@ export interface FuzzReport {
 
 const agents = 2;
 const slots = 2;
-const inFlight = 3;
+const inFlight = 40;
 const jobMsMax = 90_000;
 const finals = new Set(["SUCCEEDED", "FAILED", "CANCELLED"]);
 /** Jobs that changed submissions have made: no more than so many are there at one time. */
@@ -270,6 +271,7 @@ class Fuzz {
       ...Array.from({ length: inFlight }, () => this.#attackUntil(isOver, world)),
       this.#jobsUntil(isOver, "good", round, !isWild),
       this.#jobsUntil(isOver, "hostile", round, false),
+      this.#hostileHere(round),
     ]);
     this.#toCoordinator.changeAnswer = null;
     if (this.#broken !== null) return;
@@ -378,7 +380,7 @@ class Fuzz {
     if (mustSucceed) this.#guarded.add(job);
     const view = await this.#ended(job);
     this.#guarded.delete(job);
-    const ending = `${kind}${mustSucceed ? "" : " (wild)"} ${view.state}`;
+    const ending = `${kind}${mustSucceed || kind === "hostile" ? "" : " (wild)"} ${view.state}`;
     this.#jobs[ending] = (this.#jobs[ending] ?? 0) + 1;
     if (mustSucceed) assert.equal(view.state, "SUCCEEDED", `${kind} ${job}: ${view.error?.report}`);
     if (view.state === "SUCCEEDED" && kind !== "hostile" && mustSucceed) {
@@ -399,6 +401,38 @@ class Fuzz {
     };
     await eventually(told, jobMsMax, () => `job ${job} does not end: ${now}`);
     return this.scene.job(job);
+  }
+
+  /** The same job without a cluster: its run ends as runs end, and leaves nothing. */
+  async #hostileHere(round: number): Promise<void> {
+    const temporary = this.scene.path(`tmp-${round}`);
+    mkdirSync(temporary);
+    const output = this.scene.path("outputs", `here-${round}`);
+    const args = [
+      this.scene.path("hostile.ts"),
+      this.scene.path("in.txt"),
+      "-o",
+      output,
+      "--split-size",
+      "7000",
+    ];
+    const isolate = ["--isolate", round % 2 === 0 ? "thread" : "process", "--no-progress-timeout", "3s"];
+    try {
+      const { code, stderr } = await sheaf(["run", ...args, ...isolate], {
+        timeoutMs: jobMsMax,
+        env: { TMPDIR: temporary, SHEAF_STATE: this.scene.path("local-state") },
+      });
+      const ending = `hostile here, ended with ${code}`;
+      this.#jobs[ending] = (this.#jobs[ending] ?? 0) + 1;
+      assert.ok(code === 0 || code === 1, `${isolate.join(" ")}: ${code}\n${stderr}`);
+      assert.doesNotMatch(stderr, crash);
+      assert.doesNotMatch(stderr, /This is a bug|INTERNAL/);
+      assert.deepEqual(readdirSync(temporary), [], "the run has left files");
+      this.scene.assertNothingBeside(output, code === 0);
+      rmSync(output, { recursive: true, force: true });
+    } catch (error) {
+      this.#breaks(error as Error);
+    }
   }
 
   /** Undoes what a wild round may have asked for: jobs, agents that are barred, drained or gone. */

@@ -191,7 +191,7 @@ function framed(
   const hasBody = body.length > 0 || method === "POST" || method === "PUT";
   const head = [`${method} ${target.replaceAll(/\s/g, "%20")} HTTP/1.1`, "connection: close", ...lines];
   const text = `${[...head, ...(hasBody ? [framing] : [])].join("\r\n")}\r\n\r\n`;
-  const isHeld = /\/orders|^\/task$|\/events|\/logs|follow|expect/.test(`${target}${lines.join()}`);
+  const isHeld = /\/orders|\/task(?:\?|\n|$)|\/events|\/logs|expect:/i.test(`${target}\n${lines.join("\n")}`);
   return {
     method,
     target,
@@ -209,7 +209,7 @@ export interface Outcome {
 }
 
 const answerMsMax = 60_000;
-const heldMs = 150;
+const heldMs = 400;
 
 /** Sends it over a connection of its own, and looks at what comes back. */
 export function attack(port: number, { bytes, isWhole, method }: Attack): Promise<Outcome> {
@@ -236,7 +236,8 @@ export function attack(port: number, { bytes, isWhole, method }: Attack): Promis
 }
 
 function outcomeOf(raw: string, method: string, late: string | null): Outcome {
-  const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(raw)?.[1] ?? 0);
+  // "100 Continue" is not yet an answer.
+  const status = Number(/^(?:HTTP\/1\.1 100 .*\r\n\r\n)?HTTP\/1\.1 (\d{3})/.exec(raw)?.[1] ?? 0);
   const body = raw.slice(raw.indexOf("\r\n\r\n") + 4);
   const problem =
     late ??

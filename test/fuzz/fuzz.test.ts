@@ -1,0 +1,18 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runFuzz } from "./fuzz.js";
+
+// The same messages are changed in the same way each time; SHEAF_FUZZ_SEED gives others.
+const seed = Number(process.env["SHEAF_FUZZ_SEED"] ?? 20_260);
+
+test(`20 seconds of messages that nobody of sheaf sends break nothing (seed ${seed})`, async (t) => {
+  const report = await runFuzz({ ms: 20_000, seed, tell: (line) => t.diagnostic(line) });
+  t.diagnostic(JSON.stringify(report));
+  const { answers, jobs, workerMessages, changedAnswers } = report;
+  const answered = Object.values(answers).reduce((sum, count) => sum + count, 0);
+  assert.ok(answered >= 50, `only ${answered} requests were sent`);
+  for (const status of ["200", "400", "404"])
+    assert.ok((answers[status] ?? 0) > 0, `none was answered ${status}`);
+  assert.ok(changedAnswers > 0 && workerMessages > 0);
+  for (const kind of ["good SUCCEEDED", "together SUCCEEDED"]) assert.ok((jobs[kind] ?? 0) > 0, `no ${kind}`);
+});
