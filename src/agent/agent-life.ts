@@ -10,7 +10,6 @@ import type { TaskFailure } from "../task/task-spec.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
 import { untilAnswered } from "./agent-options.ts";
 import type { AgentWorld } from "./agent-options.ts";
-import { checkHeartbeatAnswer } from "./checked-api.ts";
 import { AttemptRun } from "./attempt-run.ts";
 import { AttemptTable } from "./attempt-table.ts";
 import { BlobStore } from "./blob-store.ts";
@@ -148,11 +147,8 @@ export class AgentLife {
       return;
     }
     this.#silence(false, "");
-    try {
-      this.#take(checkHeartbeatAnswer("a heartbeat", news.answer), news.draining);
-    } catch (error) {
-      this.#options.world.log("warn", describeThrown(error));
-    }
+    if (this.#draining && news.draining) this.#drainingHeard = true;
+    this.#take(news.answer);
     this.#wake();
   }
 
@@ -267,9 +263,7 @@ export class AgentLife {
     this.#end({ kind: "fenced", above });
   }
 
-  /** @param draining what the heartbeat has said of it */
-  #take(answer: HeartbeatAnswer, draining: boolean): void {
-    if (this.#draining && draining) this.#drainingHeard = true;
+  #take(answer: HeartbeatAnswer): void {
     if (answer.standing === "fenced") return this.#fenced(this.#options.incarnation);
     if (answer.standing === "join") return this.#rejoin();
     if (this.#draining && answer.needed === 0) this.#mayLeave = true;

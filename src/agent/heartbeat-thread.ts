@@ -1,7 +1,9 @@
 import { Worker as Thread } from "node:worker_threads";
+import { describeThrown } from "../base/errors.ts";
 import type { ClientTls } from "../client/http.ts";
 import type { Heartbeat, HeartbeatAnswer } from "../protocol/agent-messages.ts";
 import type { AgentLog } from "./agent-options.ts";
+import { checkHeartbeatAnswer } from "./checked-api.ts";
 
 /* What the agent's main thread and its heartbeat thread tell each other. */
 
@@ -69,6 +71,18 @@ export class HeartbeatThread {
     await this.#thread.terminate();
   }
 
+  /** An answer that is not of the form is none. */
+  #sound(news: HeartbeatNews): HeartbeatNews {
+    if (news.kind === "failed") return news;
+    try {
+      return { ...news, answer: checkHeartbeatAnswer("a heartbeat", news.answer) };
+    } catch (error) {
+      const message = describeThrown(error);
+      this.#log("warn", message);
+      return { kind: "failed", code: "MESSAGE_INVALID", message, incarnation: news.incarnation };
+    }
+  }
+
   #startAgain(): void {
     if (this.#ended) return;
     this.#thread = this.#start();
@@ -81,7 +95,7 @@ export class HeartbeatThread {
       // Options of this process may be for its own main file, and an inspector is nobody else's.
       execArgv: [],
     });
-    thread.on("message", (news: HeartbeatNews) => this.#hear(news));
+    thread.on("message", (news: HeartbeatNews) => this.#hear(this.#sound(news)));
     thread.on("error", (error) => this.#log("error", `the heartbeat thread failed: ${error.message}`));
     thread.on("exit", () => {
       if (!this.#ended) setTimeout(() => this.#startAgain(), restartMs).unref();

@@ -10,7 +10,7 @@ const Whole = Type.Integer({ minimum: 0 });
 const AgentName = Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" });
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
-/** Of the wall clock at least, in ms: far from where the numbers end, so that a higher one can always follow. */
+/** The time it began, ms, or more: far from where numbers end, so that a higher one can always follow. */
 const Incarnation = Type.Integer({ minimum: 0, maximum: 2 ** 52 });
 /** A time that a timer can wait, ms: a day at most. */
 const TimerMs = Type.Integer({ minimum: 1, maximum: 86_400_000 });

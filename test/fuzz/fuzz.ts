@@ -56,10 +56,10 @@ const strayJobsMax = 3;
 type Kind = "good" | "together" | "hostile";
 
 /**
- * A coordinator and agents run good jobs while messages come that nobody of sheaf sends. In a calm round those
- * speak for nobody who is there: every good job must succeed. In a wild one they may say that they are an agent
- * that is there, and the coordinator's answers to agents are changed, too: jobs may fail, and then all must be
- * as before. After each round a job needs every slot at the same time.
+ * A coordinator and agents run good jobs while messages come that nobody of sheaf sends. In a calm round
+ * those speak for nobody who is there: every good job must succeed. In a wild one they may say that they are
+ * an agent that is there, and the coordinator's answers to agents are changed, too: jobs may fail, and then
+ * all must be as before. After each round a job needs every slot at the same time.
  * @throws Error naming what broke; the directory is then kept and named
  */
 export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {

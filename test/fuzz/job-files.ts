@@ -77,11 +77,15 @@ export function hostileJob(directory: string): string {
     function changedFrames(frame) {
       const body = frame.subarray(4);
       mkdirSync(place + "frames", { recursive: true });
-      if (kept++ < 20) writeFileSync(place + "frames/" + process.pid + "-" + kept, body);
+      kept++;
+      if (kept <= 20) writeFileSync(place + "frames/" + process.pid + "-" + kept, body);
       if (random.below(6) === 0) writeSync(3, anyBytes(random, random.below(500)));
       switch (random.below(8)) {
         case 0: return framed(mutateBytes(random, body));
-        case 1: return framed(body, [0, body.length - 1, 2 ** 31, 2 ** 32 - 1, body.length + 5][random.below(5)]);
+        case 1: {
+          const lengths = [0, body.length - 1, 2 ** 31, 2 ** 32 - 1, body.length + 5];
+          return framed(body, lengths[random.below(5)]);
+        }
         case 2: return Buffer.concat([frame, framed(serialize(changed(deserialize(body)))), frame]);
         case 3: return anyBytes(random, random.below(5000));
         default: return framed(serialize(changed(deserialize(body))));
@@ -90,7 +94,8 @@ export function hostileJob(directory: string): string {
     const { write } = Socket.prototype;
     Socket.prototype.write = function (chunk, ...rest) {
       let sent = chunk;
-      if (random !== null && Buffer.isBuffer(chunk) && chunk.length > 4 && chunk.readUInt32BE() === chunk.length - 4) {
+      const isOurs = random !== null && Buffer.isBuffer(chunk) && chunk.length > 4;
+      if (isOurs && chunk.readUInt32BE() === chunk.length - 4) {
         try { sent = changedFrames(chunk); } catch {}
       }
       return write.call(this, sent, ...rest);

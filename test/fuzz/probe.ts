@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 
 /*
- * Loaded ahead of a process of the cluster: tells how long its event loop was kept at most, on the clock and in
- * time of the processor (which other processes of the machine do not lengthen, but its own other threads do).
+ * Loaded ahead of a process of the cluster: tells how long its event loop was kept at most, on the clock and
+ * in time of the processor (which other processes of the machine do not lengthen, but its own threads do).
  */
 
 const everyMs = 10;

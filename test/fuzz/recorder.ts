@@ -85,7 +85,8 @@ export class Recorder {
   }
 
   #keep(exchange: Exchange): void {
-    const route = `${exchange.method} ${exchange.target.replace(/\?.*/, "").replaceAll(/\d+|[^/]*:[^/]*/g, "N")}`;
+    const path = exchange.target.replace(/\?.*/, "").replaceAll(/\d+|[^/]*:[^/]*/g, "N");
+    const route = `${exchange.method} ${path}`;
     const kept = this.kept.get(route);
     if (kept === undefined) this.kept.set(route, [exchange]);
     else {
