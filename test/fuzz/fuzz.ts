@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { deserialize } from "node:v8";
 import { systemClock } from "#src/base/clock.js";
 import { isSheafError } from "#src/base/errors.js";
@@ -13,12 +12,12 @@ import { checkNothingLeft, lookAtMemory } from "../chaos/invariants.js";
 import type { MemoryPeaks } from "../chaos/invariants.js";
 import { assertComplete, treeOf } from "../cluster/output-tree.js";
 import type { OutputTree } from "../cluster/output-tree.js";
-import { listeningAddresses } from "../cluster/processes.js";
 import { eventually } from "../cluster/real-cluster.js";
-import { Scene } from "../cluster/scene.js";
+import type { Scene } from "../cluster/scene.js";
+import { FuzzCluster, agents, crash, finals, slots } from "./fuzz-cluster.js";
+import type { Turns } from "./fuzz-cluster.js";
 import { goodJob, hostileJob, togetherJob } from "./job-files.js";
 import { jsonText, mutate, mutateBytes } from "./mutate.js";
-import { Recorder } from "./recorder.js";
 import type { Exchange } from "./recorder.js";
 import { attack, fieldsOf, makeAttack } from "./requests.js";
 import type { AttackWorld } from "./requests.js";
@@ -42,14 +41,11 @@ export interface FuzzReport {
   readonly agentsEnded: number;
   readonly memory: MemoryPeaks;
   /** The longest turn of an event loop, ms: on the clock, and in time of the processor. */
-  readonly turns: Readonly<Record<string, { readonly wallMs: number; readonly cpuMs: number }>>;
+  readonly turns: Turns;
 }
 
-const agents = 2;
-const slots = 2;
 const inFlight = 40;
 const jobMsMax = 90_000;
-const finals = new Set(["SUCCEEDED", "FAILED", "CANCELLED"]);
 /** Jobs that changed submissions have made: no more than so many are there at one time. */
 const strayJobsMax = 3;
 
@@ -63,7 +59,7 @@ type Kind = "good" | "together" | "hostile";
  * @throws Error naming what broke; the directory is then kept and named
  */
 export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
-  const fuzz = await Fuzz.open(options);
+  const fuzz = new Fuzz(await FuzzCluster.open(), options);
   try {
     await fuzz.run();
     const report = fuzz.report();
@@ -81,9 +77,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
 class Fuzz {
   readonly scene: Scene;
   readonly #options: FuzzOptions;
-  readonly #toCoordinator: Recorder;
-  readonly #toShuffle: readonly Recorder[];
-  readonly #probe: string;
+  readonly #cluster: FuzzCluster;
   readonly #begunMs = systemClock.nowMs();
   readonly #answers: Record<string, number> = {};
   readonly #jobs: Record<string, number> = {};
@@ -102,59 +96,15 @@ class Fuzz {
   #broken: Error | null = null;
   #watch: NodeJS.Timeout | undefined;
 
-  private constructor(scene: Scene, recorders: readonly Recorder[], probe: string, options: FuzzOptions) {
-    this.scene = scene;
-    this.#toCoordinator = recorders[0]!;
-    this.#toShuffle = recorders.slice(1);
-    this.#probe = probe;
+  constructor(cluster: FuzzCluster, options: FuzzOptions) {
+    this.scene = cluster.scene;
+    this.#cluster = cluster;
     this.#options = options;
-  }
-
-  static async open(options: FuzzOptions): Promise<Fuzz> {
-    let fuzz: Fuzz | null = null;
-    let coordinator = "";
-    const toCoordinator = await Recorder.listen(() => Number(new URL(coordinator).port));
-    const toShuffle = await Promise.all(
-      Array.from({ length: agents }, (_, index) => Recorder.listen(() => fuzz?.shufflePort(index) ?? null)),
-    );
-    const module = pathToFileURL(fileURLToPath(new URL("./probe.js", import.meta.url))).href;
-    let probe = "";
-    const roots: string[] = [];
-    const scene = await Scene.open({
-      agents,
-      slots: () => slots,
-      heartbeatMs: 500,
-      leaseMs: 4_000,
-      prepare: (state) => {
-        probe = join(state, "..", "probe");
-        mkdirSync(probe, { recursive: true });
-        // Whatever paths changed messages name: nothing outside is read or written.
-        roots.push("--root", join(state, "..", "scene"));
-        mkdirSync(roots[1]!, { recursive: true });
-      },
-      startedBy: (name) =>
-        name === "client" ? [] : ["env", `NODE_OPTIONS=--import=${module}`, `SHEAF_FUZZ_PROBE=${probe}`],
-      coordinatorFlags: roots,
-      joinUrl: (_index, url) => {
-        coordinator = url;
-        return toCoordinator.url;
-      },
-      agentFlags: (index) => [...roots, "--advertise", toShuffle[index]!.url],
-    });
-    fuzz = new Fuzz(scene, [toCoordinator, ...toShuffle], probe, options);
-    return fuzz;
-  }
-
-  shufflePort(index: number): number | null {
-    const pid = this.scene.cluster.agentPidIf(index);
-    const [address] = pid === null ? [] : listeningAddresses(pid);
-    return address === undefined ? null : Number.parseInt(address.split(":")[1]!, 16);
   }
 
   async close(): Promise<void> {
     clearInterval(this.#watch);
-    await this.scene.cluster.end();
-    for (const recorder of [this.#toCoordinator, ...this.#toShuffle]) await recorder.close();
+    await this.#cluster.close();
   }
 
   report(): FuzzReport {
@@ -165,23 +115,22 @@ class Fuzz {
       jobs: this.#jobs,
       agentsEnded: this.#agentsEnded,
       memory: this.#memory,
-      turns: this.#turns(),
+      turns: this.#cluster.turns(),
     };
   }
 
   async run(): Promise<void> {
     await this.#capture();
     this.#watch = setInterval(() => this.#look(), 500);
-    const begunMs = systemClock.nowMs();
-    const endMs = begunMs + this.#options.ms;
+    const endMs = systemClock.nowMs() + this.#options.ms;
     const roundMs = Math.min(20_000, this.#options.ms / 4);
-    for (let round = 0; systemClock.nowMs() < endMs; round++) {
-      const isWild = round % 2 === 1;
-      await this.#round(round, isWild, Math.min(endMs, systemClock.nowMs() + roundMs));
+    // One of each kind, however slow the machine is.
+    for (let round = 0; round < 2 || systemClock.nowMs() < endMs; round++) {
+      await this.#round(round, round % 2 === 1, systemClock.nowMs() + roundMs);
       if (this.#broken !== null) throw this.#broken;
     }
     await checkNothingLeft(this.scene, agents);
-    this.#checkFiles();
+    this.#cluster.checkFiles();
   }
 
   #tell(line: string): void {
@@ -208,7 +157,7 @@ class Fuzz {
       // A worker that says nothing of what it was told to do is ended after a while.
       const more = kind === "hostile" ? ["--no-progress-timeout", "3s", "--attempts", "2"] : [];
       const args = ["submit", file, from, ...rest, ...more, "-o", scene.path("outputs", `first-${kind}`)];
-      return scene.cluster.run(args, { env: { SHEAF_ON: this.#toCoordinator.url } });
+      return scene.cluster.run(args, { env: { SHEAF_ON: this.#cluster.toCoordinator.url } });
     });
     for (const { code, stdout, stderr } of await Promise.all(began))
       assert.equal(code, 0, `${stdout}\n${stderr}`);
@@ -217,7 +166,7 @@ class Fuzz {
       await this.#ended(job);
       if (kind !== "hostile") this.#expected.set(kind, treeOf(scene.path("outputs", `first-${kind}`)));
     }
-    for (const exchange of this.#toCoordinator.kept.get("POST /jobs")!) {
+    for (const exchange of this.#cluster.toCoordinator.kept.get("POST /jobs")!) {
       const { name } = JSON.parse(exchange.body.toString()) as { readonly name: Kind };
       this.#submissions.set(name, exchange);
     }
@@ -235,23 +184,19 @@ class Fuzz {
     this.#routes = Object.entries(document.paths).flatMap(([path, item]) =>
       Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
     );
-    const requests = [...this.#toCoordinator.kept.values()].flat().length;
-    this.#tell(`${requests} requests of ${this.#toCoordinator.kept.size} routes were captured`);
+    const requests = [...this.#cluster.toCoordinator.kept.values()].flat().length;
+    this.#tell(`${requests} requests of ${this.#cluster.toCoordinator.kept.size} routes were captured`);
   }
 
   async #askRecorded(path: string, json?: unknown): Promise<void> {
-    const token = `Bearer ${this.#token("client")}`;
+    const token = `Bearer ${this.#cluster.token("client")}`;
     const sent = json === undefined ? {} : { method: "POST", body: JSON.stringify(json) };
     const type = json === undefined ? {} : { "content-type": "application/json" };
-    const answer = await fetch(this.#toCoordinator.url + path, {
+    const answer = await fetch(this.#cluster.toCoordinator.url + path, {
       headers: { authorization: token, ...type },
       ...sent,
     });
     await answer.arrayBuffer();
-  }
-
-  #token(role: "client" | "agent"): string {
-    return readFileSync(join(this.scene.cluster.state, `${role}.token`), "utf8").trim();
   }
 
   #seedHostile(name: string): void {
@@ -262,7 +207,7 @@ class Fuzz {
     this.#tell(`round ${round}: ${isWild ? "wild" : "calm"}`);
     const world = this.#world(isWild);
     const random = seededRandom(`${this.#options.seed}/answers/${round}`);
-    this.#toCoordinator.changeAnswer = isWild
+    this.#cluster.toCoordinator.changeAnswer = isWild
       ? (body) => (random.below(6) === 0 ? this.#changedAnswer(random, body) : null)
       : null;
     this.#readWorkerMessages(round);
@@ -273,11 +218,12 @@ class Fuzz {
       this.#jobsUntil(isOver, "hostile", round, false),
       this.#hostileHere(round),
     ]);
-    this.#toCoordinator.changeAnswer = null;
+    this.#cluster.toCoordinator.changeAnswer = null;
     if (this.#broken !== null) return;
-    await this.#calm();
+    this.#agentsEnded += await this.#cluster.calm();
+    this.#strays = [];
     await this.#one("together", `${round}`, true);
-    this.#checkFiles();
+    this.#cluster.checkFiles();
   }
 
   #changedAnswer(random: Random, body: Buffer): Buffer {
@@ -291,7 +237,7 @@ class Fuzz {
   }
 
   #world(isWild: boolean): AttackWorld {
-    const captured = new Map([...this.#toCoordinator.kept].map(([route, all]) => [route, [...all]]));
+    const captured = new Map([...this.#cluster.toCoordinator.kept].map(([route, all]) => [route, [...all]]));
     const others = fieldsOf([...captured.values()].flat());
     others.set("task", ["map-00000", "reduce-00001", 0, 1]);
     others.set("attempt", [...(others.get("attempt") ?? []), "map-00000.1", 1]);
@@ -301,7 +247,7 @@ class Fuzz {
     return {
       captured,
       routes: this.#routes,
-      tokens: [this.#token("client"), this.#token("agent")],
+      tokens: [this.#cluster.token("client"), this.#cluster.token("agent")],
       host: new URL(this.scene.cluster.url).host,
       others,
       disarm: (method, text) => {
@@ -323,13 +269,14 @@ class Fuzz {
       const n = this.#sent++;
       const random = seededRandom(`${this.#options.seed}/${n}`);
       const toShuffle = random.below(10) === 0 ? random.below(agents) : null;
-      const of = toShuffle === null ? world : { ...world, captured: this.#toShuffle[toShuffle]!.kept };
+      const of =
+        toShuffle === null ? world : { ...world, captured: this.#cluster.toShuffle[toShuffle]!.kept };
       if (of.captured.size === 0) continue;
       const made = makeAttack(random, {
         ...of,
         ...(toShuffle === null ? {} : { routes: ["GET /shuffle/{job}", "GET /health"] }),
       });
-      const to = toShuffle === null ? port : this.shufflePort(toShuffle);
+      const to = toShuffle === null ? port : this.#cluster.shufflePort(toShuffle);
       if (made === null || to === null) continue;
       const { status, body, problem } = await attack(to, made);
       this.#answers[status] = (this.#answers[status] ?? 0) + 1;
@@ -345,11 +292,8 @@ class Fuzz {
     const job = /"job":"([^"]+)"/.exec(body)?.[1];
     if (job === undefined) return;
     this.#strays.push(job);
-    while (this.#strays.length > strayJobsMax) void this.#kill(this.#strays.shift()!).catch(() => undefined);
-  }
-
-  async #kill(job: string): Promise<void> {
-    await this.scene.cluster.ask("client", "POST", `/jobs/${job}/kill`, { reason: "the round is over" });
+    while (this.#strays.length > strayJobsMax)
+      void this.#cluster.kill(this.#strays.shift()!).catch(() => undefined);
   }
 
   async #jobsUntil(isOver: () => boolean, kind: Kind, round: number, mustSucceed: boolean): Promise<void> {
@@ -435,41 +379,6 @@ class Fuzz {
     }
   }
 
-  /** Undoes what a wild round may have asked for: jobs, agents that are barred, drained or gone. */
-  async #calm(): Promise<void> {
-    const { cluster } = this.scene;
-    for (let index = 0; index < agents; index++) {
-      if (cluster.agentPidIf(index) !== null) continue;
-      this.#checkAgentEnd(index);
-      await cluster.startAgent(index);
-    }
-    const { jobs } = await cluster.get<{ jobs: { job: string; state: string }[] }>("/jobs?limit=10000");
-    for (const { job, state } of jobs) if (!finals.has(state)) await this.#kill(job);
-    this.#strays = [];
-    let now = "";
-    const isCalm = async (): Promise<boolean> => {
-      const { nodes } = await cluster.get<{ nodes: { agent: string; state: string }[] }>("/nodes");
-      now = JSON.stringify(nodes).slice(0, 3_000);
-      for (let index = 0; index < agents; index++) {
-        const path = `/nodes/${cluster.agentName(index)}`;
-        await cluster.ask("client", "POST", `${path}/drain`, { draining: false });
-        await cluster.ask("client", "POST", `${path}/admit`, {});
-      }
-      const open = (await cluster.get<{ jobs: { state: string }[] }>("/jobs?limit=10000")).jobs;
-      const up = nodes.filter(({ state }) => state === "UP" || state === "up").length;
-      return up === agents && open.every(({ state }) => finals.has(state));
-    };
-    await eventually(isCalm, 60_000, () => `it does not become calm: ${now}`);
-  }
-
-  /** An agent may end because the coordinator told it so; it then says why. */
-  #checkAgentEnd(index: number): void {
-    this.#agentsEnded++;
-    const said = this.scene.cluster.log(`agent-${index}`).slice(-3_000);
-    this.#tell(`agent ${index} has ended: ${said.slice(-300)}`);
-    assert.doesNotMatch(said, crash, `agent ${index} has crashed`);
-  }
-
   /** Changed messages of workers, as one would be read that comes from there. */
   #readWorkerMessages(round: number): void {
     const frames = this.scene.path("hostile", "frames");
@@ -500,41 +409,7 @@ class Fuzz {
       this.#breaks(error as Error);
     }
   }
-
-  /** Nothing half-done lies about, and nothing in a log tells of a bug. */
-  #checkFiles(): void {
-    const { cluster } = this.scene;
-    const incoming = readdirSync(join(cluster.state, "blobs")).filter((name) => name.startsWith("incoming"));
-    assert.deepEqual(incoming, [], "uploads that were not finished are left");
-    for (const name of ["coordinator", "agent-0", "agent-1"]) {
-      const found = crash.exec(cluster.log(name));
-      assert.equal(found?.[0], undefined, `the log of ${name} tells of a bug`);
-    }
-  }
-
-  #turns(): FuzzReport["turns"] {
-    const { cluster } = this.scene;
-    const pids: [string, number | null][] = [
-      ["coordinator", cluster.coordinatorRuns ? cluster.coordinatorPid : null],
-      ...Array.from({ length: agents }, (_, index): [string, number | null] => [
-        `agent ${index}`,
-        cluster.agentPidIf(index),
-      ]),
-    ];
-    return Object.fromEntries(
-      pids.flatMap(([name, pid]) => {
-        try {
-          const text = readFileSync(join(this.#probe, `${pid}.json`), "utf8");
-          return [[name, JSON.parse(text) as { wallMs: number; cpuMs: number }]];
-        } catch {
-          return [];
-        }
-      }),
-    );
-  }
 }
-
-const crash = /.*(?:[Uu]ncaught|UnhandledPromise|at (?:\S+ \()?file:\/\/\S+\/dist\/|a request failed).*/;
 
 /** None where its worker was killed while it was kept. */
 function messageIn(body: Buffer): unknown[] {

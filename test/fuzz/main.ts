@@ -4,10 +4,10 @@ import { runFuzz } from "./fuzz.js";
 import type { FuzzReport } from "./fuzz.js";
 
 const HELP = `Sends messages that nobody of sheaf sends to a real cluster of this machine (coordinator, two
-agents) while it runs good jobs: real messages changed at random, and random bytes; to every route of the coordinator,
-to the agents' shuffle servers, from workers to their agents or their run, and (changed answers) from the
-coordinator to agents. After each round: no process has died, no answer was a fault of the server, every slot
-takes work, what good jobs have made is right, no file is left, memory is bounded.
+agents) while it runs good jobs: real messages changed at random, and random bytes; to every route of the
+coordinator, to the agents' shuffle servers, from workers to their agents or their run, and (changed answers)
+from the coordinator to agents. After each round: no process has died, no answer was a fault of the server,
+every slot takes work, what good jobs have made is right, no file is left, memory is bounded.
 
   npm run fuzz -- messages                for 60 seconds, with a seed of the moment
   npm run fuzz -- messages --minutes 10   for ten minutes

@@ -67,7 +67,7 @@ const odd: readonly ((random: Random) => unknown)[] = [
   () => ({ "": null }),
   () => ({ length: 1e9 }),
   () => ({ toString: 1, valueOf: null }),
-  () => ({ then: 1, toJSON: "x" }),
+  () => ({ toJSON: "x", inspect: 1 }),
   (random) => "x".repeat(1 + random.below(200_000)),
   (random) => "\u00e9".repeat(1 + random.below(20_000)),
   (random) => Array.from({ length: random.below(5_000) }, () => 0),
@@ -120,7 +120,7 @@ const oddClones: readonly (() => unknown)[] = [
   () => new Float64Array(3),
   () => /x/g,
   () => new Error("made up"),
-  () => new Array(4_000_000_000),
+  () => Object.assign([], { length: 4_000_000_000 }),
   () => Object.create({ kind: "result" }) as unknown,
   () => {
     const ring: unknown[] = [];

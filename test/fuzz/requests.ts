@@ -150,8 +150,9 @@ function changeHeaders(
 ): Record<string, string> {
   const { "content-length": _1, "transfer-encoding": _2, connection: _3, ...rest } = headers;
   const changed: Record<string, string> = { ...rest, host };
-  if (random.below(15) === 0) delete changed["authorization"];
-  else if (random.below(15) === 0) changed["authorization"] = `Bearer ${pick(random, tokens)}`;
+  const who = random.below(15);
+  if (who === 0) delete changed["authorization"];
+  else if (who === 1) changed["authorization"] = `Bearer ${pick(random, tokens)}`;
   if (random.below(6) === 0) {
     const name = pick(random, Object.keys(changed));
     const value = pick(random, [
