@@ -1,6 +1,6 @@
-import type { ExitCode } from "./exit-code.ts";
+import type { ErrorCode } from "../base/errors.ts";
 import type { FlagSet, FlagValues } from "./flag.ts";
-import type { globalFlags } from "./global-flags.ts";
+import type { globalFlags } from "./flags.ts";
 import type { World } from "./world.ts";
 
 /** A positional argument. Required ones come first; only the last may be `many`. */
@@ -32,14 +32,19 @@ export interface Invocation<F extends FlagSet> {
   readonly flags: FlagValues<F> & FlagValues<typeof globalFlags>;
   readonly positionals: readonly string[];
   readonly world: World;
+  readonly commands: CommandTable;
 }
 
-/** The code of a command, loaded only when it is the one that was asked for. */
-export interface Action<F extends FlagSet> {
-  run(invocation: Invocation<F>): Promise<ExitCode>;
+/** The commands there are. Each is loaded when it is needed. */
+export interface CommandTable {
+  /** In the order help lists them. */
+  readonly names: readonly string[];
+  /** @throws SheafError USAGE, with the nearest name, when there is no such command */
+  find(name: string): Promise<Command>;
+  all(): Promise<readonly Command[]>;
 }
 
-/** A command as one value: everything that help, completion and docs/cli.md say, and where its code is. */
+/** A command as one value: everything that help, completion and docs/cli.md say, and what it does. */
 export interface Command<F extends FlagSet = FlagSet> {
   readonly name: string;
   /** One line, no full stop. */
@@ -51,7 +56,8 @@ export interface Command<F extends FlagSet = FlagSet> {
   readonly examples: readonly Example[];
   /** More sections for `--help` and the docs, from code that need not be loaded otherwise. */
   appendix?(): Promise<readonly HelpSection[]>;
-  load(): Promise<Action<F>>;
+  /** What it needs beyond showing help it loads itself. */
+  run(invocation: Invocation<F>): Promise<ExitCode>;
 }
 
 /** "sheaf run JOB [INPUT...]": the usage line without flags. */
@@ -61,4 +67,44 @@ export function usageOf(command: Command): string {
     return argument.required ? name : `[${name}]`;
   });
   return ["sheaf", command.name, ...parts].join(" ");
+}
+
+/** What the process says when it ends. Scripts rely on these numbers: frozen. */
+export const exitCodes = {
+  ok: 0,
+  /** The job failed, or could not start: a bad job file, no input, an output that exists. */
+  failed: 1,
+  /** A wrong command, flag or argument: nothing was tried. */
+  usage: 2,
+  /**
+   * Stopped by the user (SIGINT, SIGTERM), and cleaned up. A second signal kills: shells then show 130 or
+   * 143.
+   */
+  cancelled: 3,
+  /** A bug in sheaf. */
+  internal: 4,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** One line each, for help and docs. */
+export const exitCodeDocs: readonly (readonly [ExitCode, string])[] = [
+  [0, "the command did what was asked"],
+  [1, "the job failed, or could not start (bad job file, no input, output exists ...)"],
+  [2, "wrong command, flag or argument: nothing was tried"],
+  [3, "stopped by Ctrl-C (SIGINT) or SIGTERM and cleaned up; a second Ctrl-C kills at once (130)"],
+  [4, "a bug in sheaf"],
+];
+
+export function exitCodeOf(code: ErrorCode): ExitCode {
+  switch (code) {
+    case "USAGE":
+      return exitCodes.usage;
+    case "CANCELLED":
+      return exitCodes.cancelled;
+    case "INTERNAL":
+      return exitCodes.internal;
+    default:
+      return exitCodes.failed;
+  }
 }

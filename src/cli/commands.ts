@@ -1,9 +1,8 @@
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
-import type { Command } from "./command.ts";
+import type { Command, CommandTable } from "./command.ts";
 
-/** Every command, in the order help lists them. Each is loaded only when it is needed. */
-const loaders = {
+const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import("./command/run.ts")).runCommand,
   submit: async () => (await import("./command/submit.ts")).submitCommand,
   attach: async () => (await import("./command/attach.ts")).attachCommand,
@@ -25,19 +24,17 @@ const loaders = {
   completion: async () => (await import("./command/completion.ts")).completionCommand,
   help: async () => (await import("./command/help.ts")).helpCommand,
   version: async () => (await import("./command/version.ts")).versionCommand,
-} satisfies Record<string, () => Promise<Command>>;
+};
 
-export const commandNames: readonly string[] = Object.keys(loaders);
-
-/** @throws SheafError USAGE, with the nearest name, when there is no such command */
-export async function findCommand(name: string): Promise<Command> {
-  if (Object.hasOwn(loaders, name)) return loaders[name as keyof typeof loaders]();
-  const near = suggest(name, commandNames);
-  throw new SheafError("USAGE", `there is no command "${name}"`, {
-    hint: near === undefined ? "See sheaf help for the commands." : `Did you mean sheaf ${near}?`,
-  });
-}
-
-export function allCommands(): Promise<readonly Command[]> {
-  return Promise.all(Object.values(loaders).map((load) => load()));
-}
+export const commands: CommandTable = {
+  names: Object.keys(loaders),
+  find(name) {
+    const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
+    if (load !== undefined) return load();
+    const near = suggest(name, Object.keys(loaders));
+    throw new SheafError("USAGE", `there is no command "${name}"`, {
+      hint: near === undefined ? "See sheaf help for the commands." : `Did you mean sheaf ${near}?`,
+    });
+  },
+  all: () => Promise.all(Object.values(loaders).map((load) => load())),
+};

@@ -1,6 +1,7 @@
 import type { Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import type { Clock } from "../base/clock.ts";
+import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { keepColours, printed } from "./ui/style.ts";
 
@@ -44,6 +45,11 @@ export interface World {
  */
 export function writeTo(stream: TextStream, text: string): Promise<boolean> {
   return write(stream, printed(text));
+}
+
+/** Writes a value to standard output as a line of JSON. */
+export function writeJson(world: Pick<World, "stdout">, value: unknown): Promise<boolean> {
+  return writeTo(world.stdout, `${JSON.stringify(value)}\n`);
 }
 
 /** `writeTo` without waiting; what cannot be written, the stream's own "error" tells. */
@@ -95,4 +101,37 @@ function write(stream: TextStream, data: string | Uint8Array): Promise<boolean> 
 /** The error of standard output, as everything else that cannot be written. */
 export function unwritable(error: Error): Error {
   return asSheafError(error, { path: "standard output", doing: "write" });
+}
+
+export interface Stop {
+  readonly signal: AbortSignal;
+  /** What stopped it, as people call it: "Ctrl-C". Undefined while nothing has. */
+  by(): string | undefined;
+  /** Signals do again what they do by default. */
+  release(): void;
+}
+
+/**
+ * The first SIGINT, SIGTERM or SIGHUP aborts; the second ends the process at once, by that signal.
+ * @param farewell what is said at the first. Default: that what was written is removed.
+ */
+export function stopOnSignal(
+  reporter: { say(text: string): void; end(): void },
+  world: World,
+  farewell?: string,
+): Stop {
+  const controller = new AbortController();
+  let by: string | undefined;
+  const release = world.onSignal((name) => {
+    if (by !== undefined) {
+      reporter.end();
+      world.die(name);
+      return;
+    }
+    by = name === "SIGINT" ? "Ctrl-C" : name;
+    const what = farewell ?? "stopping, and removing what was written";
+    reporter.say(`${what} (${name === "SIGINT" ? "Ctrl-C" : name} again kills at once)`);
+    controller.abort(new SheafError("CANCELLED", `stopped by ${by}`));
+  });
+  return { signal: controller.signal, by: () => by, release };
 }

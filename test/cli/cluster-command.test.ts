@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "no
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { parseInventory } from "#src/cli/cluster/inventory.js";
+import { parseInventory } from "#src/cli/command/cluster/remote.js";
 import { isRunning } from "../cluster/processes.js";
 import { eventually } from "../cluster/real-cluster.js";
 import { sheaf, sheafBinary, startSheaf, tempDir } from "./support.js";

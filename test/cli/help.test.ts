@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { allCommands, commandNames } from "#src/cli/commands.js";
-import { allFlags, longHelp } from "#src/cli/help-text.js";
+import { allFlags, longHelp } from "#src/cli/command/help.js";
+import { commands } from "#src/cli/commands.js";
 import { plainStyle } from "#src/cli/ui/style.js";
 import { packageRoot, sheaf, sheafBinary, tempDir } from "./support.js";
 
@@ -13,7 +13,7 @@ test("sheaf alone lists every command", async () => {
   const { code, stdout, stderr } = await sheaf([]);
   assert.equal(code, 0);
   assert.equal(stderr, "");
-  for (const name of commandNames) assert.match(stdout, new RegExp(`^  ${name} `, "m"));
+  for (const name of commands.names) assert.match(stdout, new RegExp(`^  ${name} `, "m"));
   assert.ok(stdout.split("\n").every((line) => line.length <= 80));
 });
 
@@ -33,7 +33,7 @@ test("help is the same by every door", async () => {
 });
 
 test("every flag is in its command's help, with its own doc and no clash", async () => {
-  for (const command of await allCommands()) {
+  for (const command of await commands.all()) {
     const flags = Object.values(allFlags(command));
     const stdout = await longHelp(command, { width: 80, style: plainStyle });
     for (const flag of flags) {
@@ -52,8 +52,8 @@ test("every flag is in its command's help, with its own doc and no clash", async
 
 test("every command is found by its own name", async () => {
   assert.deepEqual(
-    (await allCommands()).map((command) => command.name),
-    commandNames,
+    (await commands.all()).map((command) => command.name),
+    commands.names,
   );
 });
 
@@ -107,11 +107,11 @@ test("with --json an error is an object on standard output too", async () => {
 });
 
 test("completion scripts know every command and flag", async () => {
-  const commands = await allCommands();
+  const all = await commands.all();
   for (const shell of ["bash", "zsh", "fish"]) {
     const { code, stdout } = await sheaf(["completion", shell]);
     assert.equal(code, 0);
-    for (const command of commands) {
+    for (const command of all) {
       assert.ok(stdout.includes(command.name), `${shell}: ${command.name}`);
       for (const flag of Object.values(allFlags(command)))
         assert.ok(stdout.includes(flag.name), `${shell}: ${flag.name}`);

@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { definitions, table, wrapText } from "#src/cli/ui/layout.js";
-import { formatDuration } from "#src/cli/duration.js";
-import { formatCount, formatShortCount, formatTimeLeft, plural } from "#src/cli/ui/numbers.js";
+import {
+  definitions,
+  formatCount,
+  formatDuration,
+  formatShortCount,
+  formatTimeLeft,
+  plural,
+  table,
+  wrapText,
+} from "#src/cli/ui/text.js";
 
 test("text is broken at spaces, and a long word has a line to itself", () => {
   assert.deepEqual(wrapText("one two three", 7), ["one two", "three"]);

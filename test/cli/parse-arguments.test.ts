@@ -1,33 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SheafError } from "#src/base/errors.js";
-import { repeatedFlag, switchFlag, valueFlag } from "#src/cli/flag.js";
-import {
-  choiceType,
-  durationType,
-  fractionType,
-  integerType,
-  partitionsType,
-  sizeType,
-  stringType,
-  badBudgetType,
-  assignmentType,
-} from "#src/cli/flag-type.js";
+import { repeatedFlag, switchFlag, types, valueFlag } from "#src/cli/flag.js";
 import { bindFlags, checkPositionals, tokenizeArguments } from "#src/cli/parse-arguments.js";
 
-const about = { doc: "", category: "Job" } as const;
 const flags = {
-  output: valueFlag({ ...about, name: "output", short: "o", placeholder: "DIR", type: stringType }),
-  workers: valueFlag({ ...about, name: "workers", short: "w", placeholder: "N", type: integerType(1, 8) }),
-  noProgressTimeout: valueFlag({
-    ...about,
-    name: "no-progress-timeout",
-    placeholder: "TIME",
-    type: durationType,
-  }),
-  set: repeatedFlag({ ...about, name: "set", placeholder: "NAME=VALUE", type: assignmentType }),
-  overwrite: switchFlag({ ...about, name: "overwrite" }),
-  quiet: switchFlag({ ...about, name: "quiet", short: "q" }),
+  output: valueFlag("-o, --output DIR", types.string, ""),
+  workers: valueFlag("-w, --workers N", types.integer({ min: 1, max: 8 }), ""),
+  noProgressTimeout: valueFlag("--no-progress-timeout TIME", types.duration, ""),
+  set: repeatedFlag("--set NAME=VALUE", types.assignment, ""),
+  overwrite: switchFlag("--overwrite", ""),
+  quiet: switchFlag("-q, --quiet", ""),
 };
 
 function parse(...words: string[]) {
@@ -113,7 +96,7 @@ test("positionals: too few, too many, not among the choices", () => {
     arguments: [{ name: "SHELL", doc: "", required: true, choices: ["bash", "zsh"] }],
     flags: {},
     examples: [],
-    load: () => assert.fail(),
+    run: () => assert.fail(),
   };
   checkPositionals(["bash"], command);
   assert.throws(() => checkPositionals([], command), {
@@ -126,38 +109,38 @@ test("positionals: too few, too many, not among the choices", () => {
 
 test("flag types", () => {
   const cases: readonly [{ parse(text: string, what: string): unknown }, string, unknown][] = [
-    [sizeType(1), "64KiB", 65536],
-    [durationType, "500ms", 500],
-    [durationType, "1.5h", 5_400_000],
-    [durationType, "0", 0],
-    [fractionType, "1%", 0.01],
-    [fractionType, "0.25", 0.25],
-    [fractionType, "1", 1],
-    [integerType(0), "10_000_000", 10_000_000],
-    [choiceType(["a", "b"]), "b", "b"],
-    [partitionsType, "8", { collection: undefined, count: 8 }],
-    [partitionsType, "byCity=3", { collection: "byCity", count: 3 }],
-    [badBudgetType, "100", 100],
-    [badBudgetType, "0.01%", "0.01%"],
+    [types.size({ min: 1 }), "64KiB", 65536],
+    [types.duration, "500ms", 500],
+    [types.duration, "1.5h", 5_400_000],
+    [types.duration, "0", 0],
+    [types.fraction, "1%", 0.01],
+    [types.fraction, "0.25", 0.25],
+    [types.fraction, "1", 1],
+    [types.integer({ min: 0 }), "10_000_000", 10_000_000],
+    [types.choice(["a", "b"]), "b", "b"],
+    [types.partitions, "8", { collection: undefined, count: 8 }],
+    [types.partitions, "byCity=3", { collection: "byCity", count: 3 }],
+    [types.badBudget, "100", 100],
+    [types.badBudget, "0.01%", "0.01%"],
   ];
   for (const [type, text, value] of cases) assert.deepEqual(type.parse(text, "--x"), value, text);
 
   const refused: readonly [{ parse(text: string, what: string): unknown }, string][] = [
-    [sizeType(1), "64 potatoes"],
-    [sizeType(1024), "1023"],
-    [durationType, "30"],
-    [durationType, "-1s"],
-    [fractionType, "0"],
-    [fractionType, "101%"],
-    [fractionType, "x"],
-    [integerType(0), "1__0"],
-    [integerType(0), ""],
-    [choiceType(["a", "b"]), "c"],
-    [partitionsType, "0"],
-    [partitionsType, "byCity=x"],
-    [badBudgetType, "-1"],
-    [badBudgetType, "200%"],
-    [badBudgetType, "1.5"],
+    [types.size({ min: 1 }), "64 potatoes"],
+    [types.size({ min: 1024 }), "1023"],
+    [types.duration, "30"],
+    [types.duration, "-1s"],
+    [types.fraction, "0"],
+    [types.fraction, "101%"],
+    [types.fraction, "x"],
+    [types.integer({ min: 0 }), "1__0"],
+    [types.integer({ min: 0 }), ""],
+    [types.choice(["a", "b"]), "c"],
+    [types.partitions, "0"],
+    [types.partitions, "byCity=x"],
+    [types.badBudget, "-1"],
+    [types.badBudget, "200%"],
+    [types.badBudget, "1.5"],
   ];
   for (const [type, text] of refused) {
     assert.throws(() => type.parse(text, "--flag"), { code: "USAGE", message: /--flag/ }, text);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { stopOnSignal } from "#src/cli/stop-on-signal.js";
+import { stopOnSignal } from "#src/cli/world.js";
 import type { World } from "#src/cli/world.js";
 
 test("the first signal aborts and says how to kill, the second kills, and after release neither happens", () => {

@@ -6,7 +6,7 @@ import { Writable } from "node:stream";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ansiStyle, ownSequence, printed } from "#src/cli/ui/style.js";
-import { liveRegion } from "#src/cli/ui/live-region.js";
+import { liveRegion } from "#src/cli/ui/reporter.js";
 import { dataWriter, writeTo } from "#src/cli/world.js";
 import type { TextStream } from "#src/cli/world.js";
 import { sheaf, sheafBinary, tempDir } from "./support.js";

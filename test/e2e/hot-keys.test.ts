@@ -8,7 +8,7 @@ import { plainStyle } from "#src/cli/ui/style.js";
 import { count, generate, job, max, run, text } from "#src/index.js";
 import type { Job } from "#src/job/define.js";
 import type { RunResult } from "#src/engine/options.js";
-import { readJobStory } from "#src/cli/job-story.js";
+import { readJobStory } from "#src/cli/command/show/job-page.js";
 import { tempDir } from "../cli/support.js";
 
 const PAIRS = 40_000;

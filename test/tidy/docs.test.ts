@@ -163,7 +163,7 @@ test("docs/errors.md says of every error code, and of no other, what to do and t
     ),
   );
   assert.deepEqual([...rows.keys()].sort(), [...codes].sort());
-  const { exitCodeOf } = await import("#src/cli/exit-code.js");
+  const { exitCodeOf } = await import("#src/cli/command.js");
   for (const [code, cells] of rows) {
     assert.equal(
       Number(cells[3]),
@@ -199,10 +199,10 @@ test("every number of base/limits.ts stands in docs/limits.md, or in docs/cli.md
 });
 
 test("every flag of every command stands in its section of docs/cli.md", async () => {
-  const { allCommands } = await import("#src/cli/commands.js");
+  const { commands } = await import("#src/cli/commands.js");
   const sections = read("docs/cli.md").split(/^## /m);
   let count = 0;
-  for (const command of await allCommands()) {
+  for (const command of await commands.all()) {
     const section = sections.find((text) => text.startsWith(`sheaf ${command.name}\n`)) ?? "";
     for (const { name } of Object.values(command.flags)) {
       assert.ok(

@@ -55,10 +55,7 @@ export const BANS: readonly Ban[] = [
     instead: "export by name",
     where: SRC,
     except: {
-      "src/cli/template/csv.ts": "the text of a job file",
-      "src/cli/template/generate.ts": "the text of a job file",
-      "src/cli/template/logs.ts": "the text of a job file",
-      "src/cli/template/wordcount.ts": "the text of a job file",
+      "src/cli/command/init/templates.ts": "the text of a job file",
     },
   },
   { pattern: /^@[A-Za-z]/m, instead: "no decorators: they are not erasable", where: CODE },

@@ -1,5 +1,21 @@
-import type { Command } from "../command.ts";
-import { attachFlags } from "../flags/attach-flags.ts";
+import { resolve } from "node:path";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { withCluster } from "../connection.ts";
+import { deliverResults, disposeDelivery, prepareFetch, refuseExisting, wantsRecords } from "../deliver.ts";
+import { inCategory, switchFlag } from "../flag.ts";
+import { connectFlags, displayFlags } from "../flags.ts";
+import { makeReporter } from "../ui/reporter.ts";
+import { styleFor } from "../ui/style.ts";
+import { concludeRun } from "../ui/summary.ts";
+import { stopOnSignal } from "../world.ts";
+import { fetchFlags } from "./run/flags.ts";
+
+export const attachFlags = inCategory("Cluster", {
+  ...fetchFlags,
+  watch: switchFlag("--watch", "Only look: Ctrl-C leaves the job running"),
+  ...connectFlags,
+  ...displayFlags,
+});
 
 export const attachCommand: Command<typeof attachFlags> = {
   name: "attach",
@@ -15,5 +31,55 @@ export const attachCommand: Command<typeof attachFlags> = {
     { command: "sheaf attach --on http://10.0.0.5:7077", doc: "The latest job" },
     { command: "sheaf attach @?wordcount -o out", doc: "Write its results when it is done" },
   ],
-  load: () => import("../action/attach.ts"),
+  run,
 };
+
+async function run({ flags, positionals, world }: Invocation<typeof attachFlags>): Promise<ExitCode> {
+  const style = styleFor(world.stderr, world.env, flags.color);
+  const output = flags.output === undefined ? null : resolve(world.cwd, flags.output);
+  const overwrite = flags.overwrite === true;
+  if (output !== null) await refuseExisting(output, overwrite);
+  const delivery = await prepareFetch(flags, output);
+  const target = delivery.kind === "stdout" ? delivery.output : output;
+  return withCluster(flags, world, async (api) => {
+    const { findClusterJob } = await import("../../client/find-job.ts");
+    const { job } = await findClusterJob(api, positionals[0] ?? "@");
+    const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
+    const farewell = flags.watch === true ? `leaving ${job}, which goes on` : undefined;
+    const stop = stopOnSignal(reporter, world, farewell);
+    try {
+      let collections: readonly string[] = [""];
+      const { attachToJob } = await import("../../client/cluster-run.ts");
+      const result = await attachToJob(api, job, {
+        watch: flags.watch === true,
+        output: target === null ? null : { path: target, overwrite },
+        collect: wantsRecords(delivery, flags.json),
+        signal: stop.signal,
+        onEvent: (event) => {
+          if (event.kind === "planned") collections = Object.keys(event.partitions);
+          reporter.onEvent(event);
+        },
+      });
+      reporter.end();
+      const { signal } = stop;
+      if (result.status === "SUCCEEDED") {
+        await deliverResults(delivery, result, { collections, json: flags.json === true, signal }, world);
+      }
+      await result.dispose();
+      return await concludeRun(
+        result,
+        {
+          flags,
+          showOutput: result.output !== null && delivery.kind !== "stdout",
+          stoppedBy: stop.by(),
+          ...(flags.watch === true ? { left: job } : {}),
+        },
+        world,
+      );
+    } finally {
+      reporter.end();
+      await disposeDelivery(delivery);
+      stop.release();
+    }
+  });
+}

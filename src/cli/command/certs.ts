@@ -1,5 +1,24 @@
-import type { Command } from "../command.ts";
-import { certsFlags } from "../flags/certs-flags.ts";
+import { resolve } from "node:path";
+import { SheafError } from "../../base/errors.ts";
+import { settings } from "../../base/limits.ts";
+import { exitCodes } from "../command.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { inCategory, repeatedFlag, types, valueFlag } from "../flag.ts";
+import { jsonFlag } from "../flags.ts";
+import { displayPath } from "../ui/text.ts";
+import { writeJson, writeTo } from "../world.ts";
+
+export const certsFlags = inCategory("Output", {
+  host: repeatedFlag(
+    "--host HOST",
+    types.string,
+    "A name or address the certificate is for; may be repeated",
+  ),
+  days: valueFlag("--days N", types.integer(settings.certificateDays), "How long it is valid", {
+    default: "365 for a certificate, 3650 for an authority",
+  }),
+  json: jsonFlag,
+});
 
 export const certsCommand: Command<typeof certsFlags> = {
   name: "certs",
@@ -24,5 +43,52 @@ export const certsCommand: Command<typeof certsFlags> = {
     },
     { command: "sheaf certs issue certs alice --days 30", doc: "A certificate for a client, for a month" },
   ],
-  load: () => import("../action/certs.ts"),
+  run,
 };
+
+async function run(invocation: Invocation<typeof certsFlags>): Promise<ExitCode> {
+  const { flags, positionals, world } = invocation;
+  const [action, given, name] = positionals;
+  const directory = resolve(world.cwd, given!);
+  const nowMs = world.clock.wallMs();
+  checkArguments(action!, name, flags.host);
+  const { initAuthority, issueInto } = await import("../../security/certificate-directory.ts");
+  const { cert, key } =
+    action === "init"
+      ? await initAuthority(directory, { days: flags.days ?? settings.authorityDays.default, nowMs })
+      : await issueInto(directory, {
+          name: name!,
+          hosts: flags.host,
+          days: flags.days ?? settings.certificateDays.default,
+          nowMs,
+        });
+  if (flags.json === true) {
+    const ca = resolve(directory, "ca.pem");
+    await writeJson(world, { kind: "certificate", cert, key, ca });
+    return exitCodes.ok;
+  }
+  const shown = (path: string): string => displayPath(path, world.cwd);
+  const next =
+    action === "init"
+      ? `Next: sheaf certs issue ${shown(directory)} NAME --host HOST, for each machine. Keep ${shown(key)} where it is.`
+      : `Copy both and ca.pem to ${name}: --tls-cert ${name}.pem --tls-key ${name}.key --tls-ca ca.pem`;
+  await writeTo(world.stderr, `wrote\n  ${shown(cert)}\n  ${shown(key)}\n\n${next}\n`);
+  return exitCodes.ok;
+}
+
+function checkArguments(action: string, name: string | undefined, hosts: readonly string[]): void {
+  if (action === "issue" && name === undefined) {
+    throw new SheafError("USAGE", "sheaf certs issue: NAME is missing", {
+      hint: "Usage: sheaf certs issue DIR NAME [--host HOST]...",
+    });
+  }
+  if (action === "init" && (name !== undefined || hosts.length > 0)) {
+    throw new SheafError(
+      "USAGE",
+      `sheaf certs init takes neither NAME nor --host: an authority is for no host`,
+      {
+        hint: "Make the authority first, then sheaf certs issue DIR NAME --host HOST.",
+      },
+    );
+  }
+}

@@ -1,5 +1,49 @@
-import type { Command } from "../command.ts";
-import { coordinatorFlags } from "../flags/coordinator-flags.ts";
+import { resolve } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { settings } from "../../base/limits.ts";
+import { packageVersion } from "../../base/package-version.ts";
+import { exitCodes } from "../command.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
+import { coordinatorStateOf, serverFlags, warnOperator } from "../server.ts";
+import { logSink, writeTo } from "../world.ts";
+
+export const coordinatorFlags = inCategory("Execution", {
+  port: valueFlag(
+    "-p, --port PORT",
+    types.integer(settings.port),
+    "Port to listen on; 0 takes any free one",
+    {
+      default: String(settings.coordinatorPort.default),
+    },
+  ),
+  ...serverFlags,
+  publicName: repeatedFlag(
+    "--public-name NAME",
+    types.string,
+    "Another name or address it is reached under; may be repeated",
+    { details: "Requests for other hosts are refused." },
+  ),
+  clientTokenFile: valueFlag("--token-file FILE", types.path, "File with the token of clients", {
+    default: "client.token in the state directory",
+  }),
+  agentTokenFile: valueFlag("--agent-token-file FILE", types.path, "File with the token of agents", {
+    default: "agent.token in the state directory",
+  }),
+  insecure: switchFlag("--insecure", "Ask nobody for a token", {
+    details:
+      "Whoever reaches the port can then run any program on the cluster's machines. Told at each start.",
+  }),
+  lease: valueFlag("--lease TIME", types.duration, "An agent that is silent for this long is lost", {
+    default: secondsText(settings.leaseMs),
+  }),
+  retention: valueFlag(
+    "--retention N",
+    types.integer(settings.retention),
+    "Ended jobs that are kept, with their results and logs",
+    { default: String(settings.retention.default) },
+  ),
+});
 
 export const coordinatorCommand: Command<typeof coordinatorFlags> = {
   name: "coordinator",
@@ -16,5 +60,58 @@ export const coordinatorCommand: Command<typeof coordinatorFlags> = {
     { command: "sheaf coordinator", doc: "For agents and clients on this machine" },
     { command: "sheaf coordinator --host 0.0.0.0 --root /mnt/shared", doc: "For a network" },
   ],
-  load: () => import("../action/coordinator.ts"),
+  run,
 };
+
+async function run({ flags, world }: Invocation<typeof coordinatorFlags>): Promise<ExitCode> {
+  keepHeapTight();
+  const path = (given: string): string => resolve(world.cwd, given);
+  const { startCoordinator } = await import("../../rest/start-coordinator.ts");
+  const { tlsFiles } = await import("../../security/tls.ts");
+  const tls = tlsFiles({ ca: flags.tlsCa, cert: flags.tlsCert, key: flags.tlsKey });
+  const { heartbeat, lease, retention } = flags;
+  const started = await startCoordinator({
+    stateDirectory: coordinatorStateOf(world, flags.state),
+    port: flags.port ?? settings.coordinatorPort.default,
+    publicNames: flags.publicName,
+    insecure: flags.insecure ?? false,
+    version: packageVersion(),
+    logTo: logSink(world.stderr),
+    ...(flags.host === undefined ? {} : { host: flags.host }),
+    ...(flags.roots.length === 0 ? {} : { roots: flags.roots.map(path) }),
+    ...(flags.clientTokenFile === undefined ? {} : { clientTokenFile: path(flags.clientTokenFile) }),
+    ...(flags.agentTokenFile === undefined ? {} : { agentTokenFile: path(flags.agentTokenFile) }),
+    ...(tls === null ? {} : { tls }),
+    timings: {
+      ...(heartbeat === undefined ? {} : { heartbeatMs: heartbeat }),
+      ...(lease === undefined ? {} : { leaseMs: lease }),
+    },
+    limits: retention === undefined ? {} : { retention },
+    ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
+  });
+  // Heard from here on: whoever reads that it listens may stop it at once.
+  const stopped = new Promise<void>((stop) => {
+    const off = world.onSignal(() => {
+      off();
+      stop();
+    });
+  });
+  await warnOperator(started.warnings, world);
+  const join = `sheaf agent --join ${started.url}`;
+  const token = started.agentTokenFile === null ? "" : ` --token-file ${started.agentTokenFile}`;
+  await writeTo(
+    world.stdout,
+    `sheaf coordinator listens on ${started.url}; agents join with: ${join}${token}\n`,
+  );
+  await stopped;
+  await started.stop();
+  return exitCodes.ok;
+}
+
+/**
+ * What a coordinator keeps lives long, and little is made beside it: it may collect garbage early, and need
+ * not be twice as large as what it keeps.
+ */
+function keepHeapTight(): void {
+  setFlagsFromString("--heap-growing-percent=25");
+}

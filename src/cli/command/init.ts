@@ -1,5 +1,28 @@
-import type { Command } from "../command.ts";
-import { initFlags } from "../flags/init-flags.ts";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { SheafError } from "../../base/errors.ts";
+import { shellWord } from "../../base/shell-word.ts";
+import { exitCodes } from "../command.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { inCategory, types, valueFlag } from "../flag.ts";
+import { jsonFlag } from "../flags.ts";
+import { projectFileName } from "../project-file.ts";
+import { displayPath } from "../ui/text.ts";
+import { writeJson, writeTo } from "../world.ts";
+import type { PackageManager } from "./init/project.ts";
+
+export const templateNames = ["wordcount", "csv", "logs", "generate"] as const;
+
+export const initFlags = inCategory("Job", {
+  template: valueFlag("-t, --template KIND", types.choice(templateNames), "What the first job is", {
+    default: "wordcount",
+    details:
+      "wordcount: words of text files. csv: statistics per group of a CSV column. logs: several outputs from web server " +
+      "logs. generate: a simulation that needs no input.",
+  }),
+  json: jsonFlag,
+});
 
 export const initCommand: Command<typeof initFlags> = {
   name: "init",
@@ -27,5 +50,116 @@ export const initCommand: Command<typeof initFlags> = {
     },
     { command: "sheaf init logs --template logs", doc: "Begin with web server logs" },
   ],
-  load: () => import("../action/init.ts"),
+  run,
 };
+
+/** What is to be done by hand, because a file of the user's says it: what to do, and the lines to add. */
+interface Chore {
+  readonly file: string;
+  readonly text: string;
+}
+
+async function run({ flags, positionals, world }: Invocation<typeof initFlags>): Promise<ExitCode> {
+  const directory = resolve(world.cwd, positionals[0] ?? ".");
+  const kind = flags.template ?? "wordcount";
+  const isGuest = existsSync(join(directory, "package.json"));
+  const project = await import("./init/project.ts");
+  const manager = project.packageManagerOf(directory, world.env["npm_config_user_agent"]);
+  const about = { name: packageName(basename(directory)), sheaf: project.sheafOrigin(), manager };
+  const hasTypes = isGuest && existsSync(join(directory, "tsconfig.json"));
+  const files = isGuest ? project.guestFiles(kind, { hasTypes }) : project.projectFiles(kind, about);
+  const job = project.jobOf(kind);
+  const { file: jobFile } = job;
+  if (existsSync(join(directory, jobFile))) {
+    throw new SheafError("OUTPUT_EXISTS", `${directory} has ${jobFile} already; nothing was written`, {
+      hint: "Give another directory (sheaf init DIR) or another --template.",
+    });
+  }
+  const written: string[] = [];
+  const kept: string[] = [];
+  for (const [file, content] of files) {
+    if (existsSync(join(directory, file))) {
+      kept.push(file);
+      continue;
+    }
+    await mkdir(dirname(join(directory, file)), { recursive: true });
+    await writeFile(join(directory, file), content, { flag: "wx" });
+    written.push(file);
+  }
+  const chores = await choresOf(directory, job, kept);
+  if (flags.json === true) {
+    const answer = { kind: "initialised", directory, files: written, kept, toDo: chores };
+    await writeJson(world, answer);
+    return exitCodes.ok;
+  }
+  const shown = directory === world.cwd ? "" : displayPath(directory, world.cwd);
+  const steps = [
+    ...(shown === "" ? [] : [`cd ${shellWord(shown)}`]),
+    ...(isGuest ? await additions(directory, about) : [`${manager.install} && ${manager.script} test`]),
+    ...project
+      .projectCommands(kind)
+      .map((command) =>
+        command
+          .replace(/^sheaf/, `${manager.execute} sheaf`)
+          .replace("README.md", existsSync(join(directory, "README.md")) ? "README.md" : jobFile),
+      ),
+  ];
+  const listed = (names: readonly string[]): string =>
+    names.map((file) => `  ${join(shown, file)}\n`).join("");
+  const parts = [`wrote\n${listed(written)}`];
+  if (kept.length > 0) parts.push(`left as they are\n${listed(kept)}`);
+  for (const { file, text } of chores) parts.push(`add to ${join(shown, file)}\n${indented(text)}`);
+  parts.push(`Next:\n${indented(steps.join("\n"))}`);
+  await writeTo(world.stderr, parts.join("\n"));
+  return exitCodes.ok;
+}
+
+function indented(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => `  ${line}\n`)
+    .join("");
+}
+
+/** What a project that was there before still needs, as commands of its package manager. */
+async function additions(
+  directory: string,
+  about: { readonly sheaf: string; readonly manager: PackageManager },
+): Promise<string[]> {
+  const manifest = await readFile(join(directory, "package.json"), "utf8");
+  if (/"sheaf"\s*:/.test(manifest)) return [];
+  return [`${about.manager.add} ${shellWord(`sheaf@${about.sheaf}`)}`];
+}
+
+/** Files that were there are never changed: what each of them lacks is said. */
+async function choresOf(
+  directory: string,
+  job: { readonly name: string; readonly file: string },
+  kept: readonly string[],
+): Promise<Chore[]> {
+  const chores: Chore[] = [];
+  for (const file of kept) {
+    const text = await readFile(join(directory, file), "utf8").catch(() => "");
+    if (file === projectFileName && !text.includes(job.file))
+      chores.push({ file, text: `in "jobs": "${job.name}": "./${job.file}"` });
+    if (file === ".gitignore") {
+      const lacking = ["node_modules/", "build/", "out/"].filter(
+        (line) => !text.split(/\r?\n/).some((one) => one.replace(/^\/|\/$/g, "") === line.replace(/\/$/, "")),
+      );
+      if (lacking.length > 0) chores.push({ file, text: lacking.join("\n") });
+    }
+    if (file === "tsconfig.json")
+      chores.push({ file, text: '"jobs" and "test" in "include", "module": "nodenext", "types": ["node"]' });
+  }
+  return chores;
+}
+
+/** A name npm accepts, near the directory's. */
+function packageName(directory: string): string {
+  const name = directory
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, "-")
+    .replace(/^-+|-+$/g, "");
+  // A package of the name of its own dependency cannot be installed.
+  return name === "" || name === "sheaf" ? "sheaf-jobs" : name;
+}

@@ -1,5 +1,26 @@
-import type { Command } from "../command.ts";
-import { inspectFlags } from "../flags/inspect-flags.ts";
+import { existsSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { SheafError } from "../../base/errors.ts";
+import { settings } from "../../base/limits.ts";
+import { findJob } from "../../engine/job-history.ts";
+import { exitCodes } from "../command.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { inCategory, types, valueFlag } from "../flag.ts";
+import { jsonFlag } from "../flags.ts";
+import { styleFor } from "../ui/style.ts";
+import { writeTo } from "../world.ts";
+
+export const inspectFlags = inCategory("Output", {
+  records: valueFlag(
+    "-n, --records N",
+    types.integer(settings.recordsShown),
+    "Records to show of a run file",
+    {
+      default: String(settings.recordsShown.default),
+    },
+  ),
+  json: jsonFlag,
+});
 
 export const inspectCommand: Command<typeof inspectFlags> = {
   name: "inspect",
@@ -12,5 +33,84 @@ export const inspectCommand: Command<typeof inspectFlags> = {
   arguments: [{ name: "PATH", doc: "File or directory", required: true, complete: "path" }],
   flags: inspectFlags,
   examples: [{ command: "sheaf inspect out", doc: "Is out/ complete and undamaged?" }],
-  load: () => import("../action/inspect.ts"),
+  run,
 };
+
+const successFileName = "_SUCCESS";
+
+type Inspect = Invocation<typeof inspectFlags>;
+
+async function run(invocation: Inspect): Promise<ExitCode> {
+  const { flags, positionals, world } = invocation;
+  const given = positionals[0]!;
+  const path = resolve(world.cwd, given);
+  if (!existsSync(path)) {
+    throw new SheafError("NOT_FOUND", `${given}: there is no such file or directory`, {
+      hint: "Give an output directory, a job directory or a run file.",
+    });
+  }
+  if (statSync(path).isDirectory()) {
+    if (existsSync(join(path, successFileName))) return inspectOutput(path, invocation);
+    if (existsSync(join(path, "job.json"))) {
+      const { showJob } = await import("./show.ts");
+      const job = await findJob(dirname(dirname(path)), basename(path));
+      await showJob(job, { json: flags.json === true, all: false, color: flags.color }, world);
+      return exitCodes.ok;
+    }
+    throw new SheafError("NOT_FOUND", `${given}: neither an output directory nor a job directory`, {
+      hint: `A complete output has a ${successFileName}, a job directory a job.json. This one has neither: it is not complete.`,
+    });
+  }
+  const { isRunFile } = await import("./inspect/run-file.ts");
+  if (basename(path) === successFileName) return inspectOutput(dirname(path), invocation);
+  if (statSync(path).isFile() && isRunFile(path)) return inspectRunFile(path, invocation);
+  throw new SheafError("NOT_FOUND", `${given}: not a run file`, {
+    hint: "Output files are plain data in the job's format: look at them with head. inspect checks their directory.",
+  });
+}
+
+async function inspectOutput(path: string, { flags, world }: Inspect): Promise<ExitCode> {
+  const [{ checkOutput }, { outputPage }] = await Promise.all([
+    import("./inspect/output.ts"),
+    import("./inspect/pages.ts"),
+  ]);
+  const checked = await checkOutput(path);
+  const style = styleFor(world.stdout, world.env, flags.color);
+  const sound = checked.parts.every((one) => one.damage === null);
+  const text =
+    flags.json === true
+      ? JSON.stringify({ kind: "output", path, sound, ...checked })
+      : outputPage(path, checked, style);
+  await writeTo(world.stdout, `${text}\n`);
+  return sound ? exitCodes.ok : exitCodes.failed;
+}
+
+async function inspectRunFile(path: string, { flags, world }: Inspect): Promise<ExitCode> {
+  const [{ openRunFile }, { runFilePage }] = await Promise.all([
+    import("./inspect/run-file.ts"),
+    import("./inspect/pages.ts"),
+  ]);
+  const file = openRunFile(path);
+  try {
+    const segments = file.view.segments.map((segment) => ({ ...segment, blocks: [...file.blocks(segment)] }));
+    const wanted = flags.records ?? settings.recordsShown.default;
+    const records: ReturnType<typeof file.records> = [];
+    for (const segment of file.view.segments) {
+      if (records.length < wanted) records.push(...file.records(segment, wanted - records.length));
+    }
+    const style = styleFor(world.stdout, world.env, flags.color);
+    const sound = segments.every((segment) => segment.blocks.every((block) => block.damage === null));
+    const shown = {
+      path,
+      view: file.view,
+      segments,
+      records,
+      total: file.view.segments.reduce((n, s) => n + s.records, 0),
+    };
+    const page = runFilePage(shown, { json: flags.json === true, style });
+    await writeTo(world.stdout, `${page}\n`);
+    return sound ? exitCodes.ok : exitCodes.failed;
+  } finally {
+    file.close();
+  }
+}

@@ -1,5 +1,16 @@
-import type { Command } from "../command.ts";
-import { killFlags } from "../flags/kill-flags.ts";
+import { userInfo } from "node:os";
+import { exitCodes } from "../command.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { withCluster } from "../connection.ts";
+import { inCategory, types, valueFlag } from "../flag.ts";
+import { connectFlags, jsonFlag } from "../flags.ts";
+import { writeJson, writeTo } from "../world.ts";
+
+export const killFlags = inCategory("Cluster", {
+  ...connectFlags,
+  reason: valueFlag("--reason TEXT", types.string, "Why, for those who look at the job later"),
+  json: jsonFlag,
+});
 
 export const killCommand: Command<typeof killFlags> = {
   name: "kill",
@@ -15,5 +26,21 @@ export const killCommand: Command<typeof killFlags> = {
   ],
   flags: killFlags,
   examples: [{ command: "sheaf kill @ --reason 'wrong input'", doc: "The latest job" }],
-  load: () => import("../action/kill.ts"),
+  run,
 };
+
+async function run({ flags, positionals, world }: Invocation<typeof killFlags>): Promise<ExitCode> {
+  return withCluster(flags, world, async (api) => {
+    const { findClusterJob } = await import("../../client/find-job.ts");
+    const { job } = await findClusterJob(api, positionals[0]!);
+    const before = await api.job(job);
+    const summary = await api.kill(job, flags.reason ?? `killed by ${userInfo().username}`);
+    const wasOver = before.endTime !== null;
+    if (flags.json === true) await writeJson(world, { ...summary, wasOver });
+    else {
+      const text = wasOver ? `${job} has ended already: ${before.state}` : `${job} is stopped`;
+      await writeTo(world.stdout, `${text}\n`);
+    }
+    return exitCodes.ok;
+  });
+}

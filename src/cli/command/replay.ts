@@ -1,5 +1,29 @@
-import type { Command } from "../command.ts";
-import { replayFlags } from "../flags/replay-flags.ts";
+import { settings } from "../../base/limits.ts";
+import { exitCodes } from "../command.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
+import { inCategory, optionalFlag, types } from "../flag.ts";
+import { connectFlags, jsonFlag } from "../flags.ts";
+import { styleFor } from "../ui/style.ts";
+import { reportText } from "../ui/summary.ts";
+import { formatCount, formatDuration, plural } from "../ui/text.ts";
+import { say, writeJson, writeTo } from "../world.ts";
+
+export const replayFlags = inCategory("Execution", {
+  inspect: optionalFlag(
+    "--inspect[=PORT]",
+    types.integer(settings.port),
+    9229,
+    "Wait for a debugger, and stop in the map or reduce at the record or key that failed",
+    {
+      details:
+        "Open chrome://inspect in Chrome, or attach from an editor to port 9229, or to the one given: --inspect=9300. " +
+        "Started by a debugger (as by the launch.json that sheaf init writes), it does not wait.",
+    },
+  ),
+  ...connectFlags,
+  json: jsonFlag,
+});
 
 export const replayCommand: Command<typeof replayFlags> = {
   name: "replay",
@@ -26,5 +50,39 @@ export const replayCommand: Command<typeof replayFlags> = {
       doc: "Map task 17 of the latest job of a cluster, on this machine",
     },
   ],
-  load: () => import("../action/replay.ts"),
+  run,
 };
+
+async function run({ flags, positionals, world }: Invocation<typeof replayFlags>): Promise<ExitCode> {
+  const { stderr } = world;
+  const handle = positionals[0] ?? "@";
+  const options = {
+    ...(flags.inspect === undefined ? {} : { inspect: flags.inspect }),
+    onLog: (line: string) => say(stderr, `${line}\n`),
+    onInspector: (url: string) =>
+      say(stderr, `waiting for a debugger at ${url}\n  Open chrome://inspect, or attach from an editor.\n`),
+  };
+  const replayed =
+    clusterUrl(flags, world) === undefined
+      ? await (
+          await import("../../runner/replay.ts")
+        ).replay(handle, { stateDirectory: stateDirectoryOf(world), ...options })
+      : await withCluster(flags, world, async (api) => {
+          const { replayOnCluster } = await import("../../client/replay-cluster.ts");
+          return replayOnCluster(api, handle, options);
+        });
+  const { task, attempt, jobId, result, report } = replayed;
+  if (flags.json === true) await writeJson(world, { kind: "replayed", ...replayed });
+  if (result.kind === "failure") {
+    const style = styleFor(stderr, world.env, flags.color);
+    await writeTo(stderr, `${reportText(report ?? result.message, result.code, style)}\n`);
+    return exitCodes.failed;
+  }
+  const { recordsIn, recordsOut, elapsedMs } = result.stats;
+  await writeTo(
+    stderr,
+    `${task} of ${jobId} (attempt ${attempt}) succeeds now, in ${formatDuration(elapsedMs)}: ` +
+      `${plural(recordsIn, "record")} in, ${formatCount(recordsOut)} out; nothing was written\n`,
+  );
+  return exitCodes.ok;
+}

@@ -1,5 +1,18 @@
-import type { Command } from "../command.ts";
-import { runFlags } from "../flags/run-flags.ts";
+import type { RunEvent } from "../../engine/events.ts";
+import { possiblePaths } from "../../engine/inputs.ts";
+import type { JobRunOptions, RunResult } from "../../engine/options.ts";
+import { runners } from "../../runners/runners.ts";
+import type { Runner } from "../../runners/runners.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { meansInline } from "../connection.ts";
+import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver.ts";
+import { resolveJob } from "../project-file.ts";
+import { makeReporter } from "../ui/reporter.ts";
+import { styleFor } from "../ui/style.ts";
+import { concludeRun } from "../ui/summary.ts";
+import { stopOnSignal } from "../world.ts";
+import { runFlags } from "./run/flags.ts";
+import { checkRunFlags, runOptions, runnerOf } from "./run/options.ts";
 
 export const runCommand: Command<typeof runFlags> = {
   name: "run",
@@ -47,5 +60,54 @@ export const runCommand: Command<typeof runFlags> = {
       doc: "Step through map and reduce",
     },
   ],
-  load: () => import("../action/run.ts"),
+  run,
 };
+
+async function run(invocation: Invocation<typeof runFlags>): Promise<ExitCode> {
+  const { positionals, world } = invocation;
+  const flags = meansInline(invocation.flags, world)
+    ? { ...invocation.flags, inline: true }
+    : invocation.flags;
+  const [word, ...inputs] = positionals;
+  const name = runnerOf(flags, world);
+  const entry = runners[name];
+  checkRunFlags(flags, name);
+  const job =
+    entry.job === "file" ? resolveJob(word!, world.cwd) : { file: word!, name: undefined, external: [] };
+  if (flags.detach === true) {
+    const { submit } = await import("./submit.ts");
+    return submit({ flags, job, inputs, runner: name }, world);
+  }
+  // Which type its options are of, runOptions has seen to.
+  const runner = (await entry.load()) as Runner<JobRunOptions>;
+  const style = styleFor(world.stderr, world.env, flags.color);
+  const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
+  const stop = stopOnSignal(reporter, world);
+  const delivery = await prepareDelivery(flags, world.cwd);
+  if (inputs.flatMap(possiblePaths).includes("-") && world.stdinIsTerminal()) {
+    reporter.say("reading what you type; Ctrl-D on a line of its own ends it");
+  }
+  let result: RunResult | undefined;
+  try {
+    let collections: readonly string[] = [""];
+    const onEvent = (event: RunEvent): void => {
+      if (event.kind === "planned") collections = Object.keys(event.partitions);
+      reporter.onEvent(event);
+    };
+    const options = await runOptions(name, { flags, job, inputs, delivery }, world);
+    result = await runner.run(job.file, { ...options, signal: stop.signal, onEvent });
+    reporter.end();
+    if (result.status === "SUCCEEDED") {
+      const { signal } = stop;
+      await deliverResults(delivery, result, { collections, json: flags.json === true, signal }, world);
+    }
+    const { countsRecords } = entry;
+    const about = { flags, showOutput: delivery.kind === "directory", countsRecords, stoppedBy: stop.by() };
+    return await concludeRun(result, about, world);
+  } finally {
+    reporter.end();
+    await result?.dispose();
+    await disposeDelivery(delivery);
+    stop.release();
+  }
+}

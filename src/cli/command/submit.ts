@@ -1,5 +1,33 @@
-import type { Command } from "../command.ts";
-import { submitFlags } from "../flags/submit-flags.ts";
+import { SheafError } from "../../base/errors.ts";
+import type { JobRunOptions } from "../../engine/options.ts";
+import { runners } from "../../runners/runners.ts";
+import type { Runner, RunnerName } from "../../runners/runners.ts";
+import { exitCodes } from "../command.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { clusterUrl } from "../connection.ts";
+import { resolveJob } from "../project-file.ts";
+import type { ResolvedJob } from "../project-file.ts";
+import { makeReporter } from "../ui/reporter.ts";
+import { styleFor } from "../ui/style.ts";
+import { stopOnSignal, writeJson, writeTo } from "../world.ts";
+import type { World } from "../world.ts";
+import { runFlags } from "./run/flags.ts";
+import { checkRunFlags, runOptions, runnerOf } from "./run/options.ts";
+import type { RunFlags } from "./run/options.ts";
+
+const {
+  print: _print,
+  collect: _collect,
+  workers: _workers,
+  temp: _temp,
+  isolate: _isolate,
+  inline: _inline,
+  detach: _detach,
+  ...rest
+} = runFlags;
+
+/** Those of `sheaf run` that say something about a job nobody waits for. */
+export const submitFlags = rest;
 
 export const submitCommand: Command<typeof submitFlags> = {
   name: "submit",
@@ -30,5 +58,67 @@ export const submitCommand: Command<typeof submitFlags> = {
     },
     { command: "sheaf results @ -o out", doc: "Fetch the results of the latest job when it is done" },
   ],
-  load: () => import("../action/submit.ts"),
+  run,
 };
+
+async function run({ flags, positionals, world }: Invocation<typeof submitFlags>): Promise<ExitCode> {
+  const [word, ...inputs] = positionals;
+  const job = resolveJob(word!, world.cwd);
+  const asRun: RunFlags = {
+    ...flags,
+    detach: true,
+    print: undefined,
+    collect: undefined,
+    workers: undefined,
+    temp: undefined,
+    isolate: undefined,
+    inline: undefined,
+  };
+  const runner = runnerOf(asRun, world);
+  if (runner === "local") {
+    throw new SheafError("USAGE", "sheaf submit needs a cluster, and none is named", {
+      hint: "Give --on URL of its coordinator, or set $SHEAF_ON. To run the job here: sheaf run.",
+    });
+  }
+  checkRunFlags(asRun, runner);
+  return submit({ flags: asRun, job, inputs, runner }, world);
+}
+
+/** Also `sheaf run --detach`: prints the job's id and leaves it alone. */
+export async function submit(
+  about: {
+    readonly flags: RunFlags;
+    readonly job: ResolvedJob;
+    readonly inputs: readonly string[];
+    readonly runner: RunnerName;
+  },
+  world: World,
+): Promise<ExitCode> {
+  const { flags, job, inputs, runner: name } = about;
+  const style = styleFor(world.stderr, world.env, flags.color);
+  const reporter = makeReporter({ quiet: true, json: flags.json === true, style }, world);
+  const stop = stopOnSignal(reporter, world);
+  try {
+    const runner = (await runners[name].load()) as Runner<JobRunOptions>;
+    if (runner.submit === undefined) {
+      throw new SheafError("USAGE", `--detach is not for ${runners[name].title}`, {
+        hint: "Leave it out, and wait for the job's end.",
+      });
+    }
+    const options = await runOptions(name, { flags, job, inputs, delivery: null }, world);
+    const submitted = await runner.submit(job.file, { ...options, signal: stop.signal });
+    if (flags.json === true) {
+      await writeJson(world, { kind: "submitted", ...submitted, on: clusterUrl(flags, world) });
+      return exitCodes.ok;
+    }
+    await writeTo(world.stdout, `${submitted.job}\n`);
+    if (flags.quiet !== true) {
+      const results = flags.output === undefined ? `; its results: sheaf results ${submitted.job}` : "";
+      await writeTo(world.stderr, `submitted; follow it: sheaf attach ${submitted.job}${results}\n`);
+    }
+    return exitCodes.ok;
+  } finally {
+    reporter.end();
+    stop.release();
+  }
+}

@@ -1,5 +1,8 @@
-import type { Command } from "../command.ts";
-import { jsonFlag } from "../flags/display-flags.ts";
+import { packageVersion } from "../../base/package-version.ts";
+import { exitCodes } from "../command.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { jsonFlag } from "../flags.ts";
+import { writeTo } from "../world.ts";
 
 export const versionFlags = { json: jsonFlag };
 
@@ -10,5 +13,16 @@ export const versionCommand: Command<typeof versionFlags> = {
   arguments: [],
   flags: versionFlags,
   examples: [],
-  load: () => import("../action/version.ts"),
+  run,
 };
+
+async function run({ flags, world }: Invocation<typeof versionFlags>): Promise<ExitCode> {
+  const versions = {
+    sheaf: packageVersion(),
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+  };
+  const text = `sheaf ${versions.sheaf} (Node ${versions.node}, ${versions.platform})`;
+  await writeTo(world.stdout, `${flags.json === true ? JSON.stringify(versions) : text}\n`);
+  return exitCodes.ok;
+}

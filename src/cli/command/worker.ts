@@ -1,5 +1,17 @@
-import type { Command } from "../command.ts";
-import { workerFlags } from "../flags/agent-flags.ts";
+import { rmSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { exitCodes } from "../command.ts";
+import type { Command, ExitCode, Invocation } from "../command.ts";
+import { inCategory, types, valueFlag } from "../flag.ts";
+import { writeTo } from "../world.ts";
+import { agentProcessFlags, nameFlag } from "./agent.ts";
+
+/** A worker keeps its files in a temporary directory. */
+export const workerFlags = inCategory("Execution", {
+  driver: valueFlag("--driver URL", types.string, "Where `sheaf run --listen` listens: http://host:5000"),
+  name: nameFlag,
+  ...agentProcessFlags,
+});
 
 export const workerCommand: Command<typeof workerFlags> = {
   name: "worker",
@@ -13,5 +25,44 @@ export const workerCommand: Command<typeof workerFlags> = {
   examples: [
     { command: "sheaf worker --driver http://127.0.0.1:5000 --token-file agent.token", doc: "One worker" },
   ],
-  load: () => import("../action/worker.ts"),
+  run,
 };
+
+/** Longest part of the machine's name that a worker's name takes over. */
+const hostLettersMax = 40;
+
+/** A driver that does not answer for so long has ended: it lives no longer than its run. */
+const giveUpMs = 30_000;
+
+/** An agent of one slot that leaves when its driver tells it to. */
+async function run({ flags, world }: Invocation<typeof workerFlags>): Promise<ExitCode> {
+  const [{ agentName }, { runAgent }, { makeTempDirectory }] = await Promise.all([
+    import("../../agent/agent-options.ts"),
+    import("./agent/process.ts"),
+    import("../../runner/work-directory.ts"),
+  ]);
+  const host = hostname()
+    .slice(0, hostLettersMax)
+    .replaceAll(/[^A-Za-z0-9._-]/g, "-");
+  const name = agentName(flags.name ?? `${host}-${process.pid}`);
+  const stateDirectory = await makeTempDirectory(tmpdir());
+  try {
+    await runAgent(
+      flags,
+      {
+        join: flags.driver,
+        joinFlag: "--driver",
+        name,
+        slots: 1,
+        stateDirectory,
+        giveUpMs,
+        drainOrdered: (agent) => void agent.stop(),
+      },
+      world,
+    );
+    await writeTo(world.stdout, `sheaf worker ${name}: all is done\n`);
+    return exitCodes.ok;
+  } finally {
+    rmSync(stateDirectory, { recursive: true, force: true });
+  }
+}

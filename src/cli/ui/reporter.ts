@@ -1,8 +1,13 @@
+import { cutText } from "../../base/print-value.ts";
+import { formatSize } from "../../base/size.ts";
 import type { RunEvent } from "../../engine/events.ts";
-import type { World } from "../world.ts";
-import { jsonReporter } from "./json-reporter.ts";
-import { lineReporter } from "./line-reporter.ts";
+import { say } from "../world.ts";
+import type { TextStream, World } from "../world.ts";
+import { applyEvent, emptyProgress, phaseEndLine, progressLines } from "./progress.ts";
+import type { ProgressModel } from "./progress.ts";
+import { escapeForeign, ownSequence } from "./style.ts";
 import type { Style } from "./style.ts";
+import { plural, textWidth, truncateText } from "./text.ts";
 
 /** Tells somebody how a run is going. */
 export interface Reporter {
@@ -26,4 +31,170 @@ export function makeReporter(choice: ReporterChoice, world: World): Reporter {
   if (choice.json) return jsonReporter(world.stdout);
   if (choice.quiet) return silentReporter;
   return lineReporter(world, choice.style);
+}
+
+/** Every event as it is, one JSON object a line. */
+export function jsonReporter(stream: TextStream): Reporter {
+  return {
+    onEvent: (event) => say(stream, `${JSON.stringify(event)}\n`),
+    say: () => undefined,
+    end: () => undefined,
+  };
+}
+
+const REDRAW_MS = 125;
+/** A job that is done sooner than this draws no live lines: they would only flicker. */
+const FIRST_DRAW_MS = 250;
+/** Failed attempts said one by one; a job with more has them in its history. */
+const FAILURES_SAID_MAX = 10;
+/** Of the message of each; the report at the end has more. */
+const retryCharsMax = 500;
+
+/**
+ * A lasting line per phase, failed attempt and line of user output; on a terminal also a live line per
+ * running phase.
+ */
+export function lineReporter(world: World, style: Style): Reporter {
+  const { stderr, clock } = world;
+  const live = stderr.isTTY === true && world.env["TERM"] !== "dumb";
+  const region: LiveRegion | undefined = live ? liveRegion(stderr) : undefined;
+  const model = emptyProgress();
+  const startedMs = clock.nowMs();
+  const tell = (text: string): void => {
+    if (region === undefined) say(stderr, `${text}\n`);
+    else region.above(`${text}\n`);
+  };
+  const redraw = (): void => {
+    const elapsed = clock.nowMs() - startedMs;
+    if (elapsed < FIRST_DRAW_MS) return;
+    region?.draw(progressLines(model, elapsed, Math.max(10, (stderr.columns ?? 80) - 1), style));
+  };
+  const timer = region === undefined ? undefined : setInterval(redraw, REDRAW_MS);
+  timer?.unref();
+  const forget = world.onExit(() => region?.end());
+
+  return {
+    onEvent(event) {
+      applyEvent(model, event);
+      const line = lastingLine(event, model, style);
+      if (line === undefined) return;
+      // The live line of a phase that has ended goes before its lasting one comes.
+      if (event.kind === "phase-finished") redraw();
+      tell(line);
+    },
+    say: tell,
+    end() {
+      clearInterval(timer);
+      region?.end();
+      forget();
+    },
+  };
+}
+
+function lastingLine(event: RunEvent, model: ProgressModel, style: Style): string | undefined {
+  switch (event.kind) {
+    case "job-started":
+      return style.dim(`job     ${event.jobId}`);
+    case "planned":
+      return planLine(event);
+    case "phase-finished": {
+      const phase = [...model.phases.values()].find((view) => view.phase === event.phase);
+      return phase === undefined ? undefined : phaseEndLine(phase);
+    }
+    case "attempt-failed":
+      return event.willRetry ? retryLine(event, model, style) : undefined;
+    case "log":
+      return event.stream === "log" ? undefined : logLines(event, style);
+    case "warning":
+      return `${style.yellow("warning:")} ${event.message}`;
+    default:
+      return undefined;
+  }
+}
+
+function planLine(event: Extract<RunEvent, { kind: "planned" }>): string {
+  const input =
+    event.files > 0
+      ? `${plural(event.files, "file")}, ${formatSize(event.bytes)}`
+      : event.mapTasks > 0
+        ? "generated records"
+        : "no data";
+  const tasks = [plural(event.mapTasks, "map task")];
+  if (event.reduceTasks > 0) tasks.push(plural(event.reduceTasks, "reduce task"));
+  return `plan    ${input}  ${tasks.join(", ")}`;
+}
+
+function retryLine(
+  event: Extract<RunEvent, { kind: "attempt-failed" }>,
+  model: ProgressModel,
+  style: Style,
+): string | undefined {
+  if (model.retries > FAILURES_SAID_MAX) return undefined;
+  const what = event.outcome === "lost" ? "was lost" : "failed";
+  const more = model.retries === FAILURES_SAID_MAX ? " (no more of these are shown; see sheaf show)" : "";
+  const why = cutText(event.failure.message.split("\n", 1)[0]!, retryCharsMax);
+  return `${style.yellow("retry")}   ${event.task} attempt ${event.attempt} ${what}, trying again: ${why}${more}`;
+}
+
+function logLines(event: Extract<RunEvent, { kind: "log" }>, style: Style): string {
+  const prefix = style.dim(`[${event.task === "" ? "job" : event.task}]`);
+  return event.text
+    .split("\n")
+    .map((line) => `${prefix} ${line.replaceAll("\r", "")}`)
+    .join("\n");
+}
+
+const HIDE_CURSOR = ownSequence("?25l");
+const SHOW_CURSOR = ownSequence("?25h");
+
+/**
+ * The last few lines of a terminal, drawn over and over in place, with other text going out above them. After
+ * `end()` the region is gone and the cursor is back.
+ */
+export interface LiveRegion {
+  /** Replaces the region's lines; none leaves nothing. */
+  draw(lines: readonly string[]): void;
+  /** Writes lasting text (whole lines) above the region. */
+  above(text: string): void;
+  end(): void;
+}
+
+export function liveRegion(stream: TextStream): LiveRegion {
+  let drawn: readonly string[] = [];
+  let hidden = false;
+
+  // The terminal may have been narrowed since the lines were drawn: they then wrap, and take more rows than
+  // lines.
+  const erase = (): string => {
+    if (drawn.length === 0) return "";
+    const columns = Math.max(1, stream.columns ?? 80);
+    const rows = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(textWidth(line) / columns)), 0);
+    return ownSequence("G") + ownSequence(`${rows}A`) + ownSequence("J");
+  };
+
+  const paint = (lines: readonly string[]): string => {
+    // One column stays free, since a full line makes some terminals wrap.
+    const columns = Math.max(1, (stream.columns ?? 80) - 1);
+    drawn = lines.map((line) => truncateText(escapeForeign(line), columns));
+    return drawn.map((line) => `${line}\n`).join("");
+  };
+
+  return {
+    draw(lines) {
+      const show = lines.length > 0 && !hidden ? HIDE_CURSOR : "";
+      hidden ||= lines.length > 0;
+      const text = show + erase() + paint(lines);
+      if (text !== "") say(stream, text);
+    },
+    above(text) {
+      const lines = drawn;
+      say(stream, erase() + text + paint(lines));
+    },
+    end() {
+      const text = erase() + (hidden ? SHOW_CURSOR : "");
+      drawn = [];
+      hidden = false;
+      if (text !== "") say(stream, text);
+    },
+  };
 }

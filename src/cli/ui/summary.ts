@@ -1,13 +1,26 @@
+import { SheafError, describeThrown, isSheafError } from "../../base/errors.ts";
 import { escapeControls } from "../../base/escape-controls.ts";
 import { shellWord } from "../../base/shell-word.ts";
-import { relative } from "node:path";
 import { formatSize } from "../../base/size.ts";
 import type { RunResult } from "../../engine/options.ts";
 import { hotKeyRemedy, hotOnes } from "../../engine/shuffle-tally.ts";
-import { formatDuration } from "../duration.ts";
-import { formatByteRate, formatCount, plural, shareText, worthARate } from "./numbers.ts";
-import type { Style } from "./style.ts";
-import { padText } from "./text-width.ts";
+import { asShortage } from "../../storage/fs-error.ts";
+import { exitCodeOf, exitCodes } from "../command.ts";
+import type { ExitCode } from "../command.ts";
+import { writeJson, writeTo } from "../world.ts";
+import type { World } from "../world.ts";
+import { styleFor } from "./style.ts";
+import type { ColorWhen, Style } from "./style.ts";
+import {
+  displayPath,
+  formatByteRate,
+  formatCount,
+  formatDuration,
+  padText,
+  plural,
+  shareText,
+  worthARate,
+} from "./text.ts";
 
 /** Counters shown; the others are in sheaf show. */
 const COUNTERS_SHOWN_MAX = 20;
@@ -145,8 +158,120 @@ function nextCommand(result: RunResult, look: SummaryLook): string | undefined {
   return `head ${path}`;
 }
 
-/** Relative where that is shorter, as a person would write it. */
-export function displayPath(path: string, cwd: string): string {
-  const near = relative(cwd, path);
-  return near !== "" && near.length < path.length && !near.startsWith("../../") ? near : path;
+export interface Conclusion {
+  readonly flags: {
+    readonly output: string | undefined;
+    readonly quiet: boolean | undefined;
+    readonly json: boolean | undefined;
+    readonly debug: boolean | undefined;
+    readonly color: ColorWhen | undefined;
+  };
+  /** False when the output directory is one that the user never sees. */
+  readonly showOutput: boolean;
+  /** False when the runner does not know how many records were read. Default true. */
+  readonly countsRecords?: boolean;
+  readonly stoppedBy: string | undefined;
+  /** The job that goes on when this command is stopped: it was only looked at. */
+  readonly left?: string;
+}
+
+/** Says how a run went, and answers how to exit. */
+export async function concludeRun(result: RunResult, about: Conclusion, world: World): Promise<ExitCode> {
+  const { flags, showOutput, countsRecords = true } = about;
+  const style = styleFor(world.stderr, world.env, flags.color);
+  const silent = flags.quiet === true || flags.json === true;
+  switch (result.status) {
+    case "SUCCEEDED":
+      if (!silent)
+        await writeTo(
+          world.stderr,
+          summaryText(result, { style, cwd: world.cwd, showOutput, countsRecords }),
+        );
+      return exitCodes.ok;
+    case "CANCELLED":
+      if (!silent) {
+        const by = about.stoppedBy;
+        const text =
+          by !== undefined && about.left !== undefined
+            ? `left by ${by}; see it again with: sheaf attach --watch ${about.left}\n`
+            : by === undefined && result.error !== null
+              ? `${result.error.message}\n`
+              : cancelledText(result, flags.output, by ?? "request");
+        await writeTo(world.stderr, text);
+      }
+      return exitCodes.cancelled;
+    case "FAILED": {
+      const error = result.error ?? new SheafError("INTERNAL", "the job failed without a cause");
+      await writeTo(world.stderr, errorText(error, flags.debug === true, style));
+      return exitCodeOf(error.code);
+    }
+  }
+}
+
+/**
+ * Says on standard error what went wrong and what to do (with --json also on standard output), and how to
+ * exit.
+ */
+export async function reportError(
+  thrown: unknown,
+  words: readonly string[],
+  world: World,
+): Promise<ExitCode> {
+  const error = asShortage(thrown) ?? thrown;
+  const known = isSheafError(error) ? error : undefined;
+  const code = known?.code ?? "INTERNAL";
+  if (words.includes("--json")) {
+    const event = { kind: "error", code, message: describeThrown(error), hint: known?.hint ?? null };
+    // It may be standard output that is wrong.
+    await writeJson(world, event).catch(() => false);
+  }
+  await writeTo(
+    world.stderr,
+    errorText(error, words.includes("--debug"), styleFor(world.stderr, world.env, colorIn(words))),
+  );
+  return known === undefined ? exitCodes.internal : exitCodeOf(known.code);
+}
+
+/** What --color says, if the words say it rightly: they may be what is wrong. */
+function colorIn(words: readonly string[]): ColorWhen {
+  const at = words.findIndex((word) => word === "--color" || word.startsWith("--color="));
+  const value =
+    at < 0 ? undefined : words[at] === "--color" ? words[at + 1] : words[at]!.slice("--color=".length);
+  return value === "always" || value === "never" ? value : "auto";
+}
+
+/**
+ * The one-screen report of a failed task as it is; else message, code and hint; with the stack for bugs and
+ * --debug.
+ */
+export function errorText(error: unknown, debug: boolean, style: Style): string {
+  const known = isSheafError(error) ? error : undefined;
+  const code = known?.code ?? "INTERNAL";
+  const lines: string[] = [];
+  if (known !== undefined && "report" in known && typeof known.report === "string") {
+    // A report has the hint in it.
+    lines.push(reportText(known.report, code, style));
+  } else {
+    lines.push(reportText(describeThrown(error), code, style));
+    if (known?.hint !== undefined) lines.push(...known.hint.split("\n").map((line) => `  ${line}`));
+  }
+  if (code === "INTERNAL") lines.push("  This is a bug in sheaf. Please report it with the stack below.");
+  if ((debug || code === "INTERNAL") && error instanceof Error) lines.push(style.dim(stackText(error)));
+  return `${lines.join("\n")}\n`;
+}
+
+/** The text as an error of this code. Ends without newline. */
+export function reportText(text: string, code: string, style: Style): string {
+  const [headline, ...rest] = text.trimEnd().split("\n");
+  // Of a short report the hint stands right below, as it does for other errors.
+  if (rest.length === 2 && rest[0] === "") rest.shift();
+  return [`${style.red(style.bold("error:"))} ${headline} ${style.dim(`[${code}]`)}`, ...rest].join("\n");
+}
+
+/** The stack and those of its causes, without the message, which has been said. */
+function stackText(error: Error): string {
+  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  const cause =
+    error.cause instanceof Error ? `\n  caused by: ${error.cause.stack ?? error.cause.message}` : "";
+  return frames.join("\n") + cause;
 }

@@ -1,0 +1,71 @@
+import { createReadStream, readFileSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { crc32c } from "@node-rs/crc32";
+import { SheafError } from "../../../base/errors.ts";
+import type { CommittedPart } from "../../../engine/options.ts";
+
+const successFileName = "_SUCCESS";
+
+/** One file of an output directory, held against the manifest. */
+export interface CheckedPart {
+  readonly part: CommittedPart;
+  /** What is wrong with it; null when it is as it was committed. */
+  readonly damage: string | null;
+}
+
+export interface CheckedOutput {
+  /** The manifest as it stands in _SUCCESS. */
+  readonly manifest: Readonly<Record<string, unknown>>;
+  readonly parts: readonly CheckedPart[];
+  /** Files that are there but were not committed. */
+  readonly strangers: readonly string[];
+}
+
+/** Reads every file of a committed output directory and compares sizes and checksums. */
+export async function checkOutput(directory: string): Promise<CheckedOutput> {
+  const manifest = readManifest(join(directory, successFileName));
+  const listed = manifest["parts"] as readonly CommittedPart[];
+  const parts: CheckedPart[] = [];
+  for (const part of listed) parts.push({ part, damage: await checkPart(join(directory, part.file), part) });
+  const known = new Set([successFileName, ...listed.map((part) => part.file)]);
+  const present = readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1));
+  const strangers = present.filter((file) => !known.has(file) && !file.startsWith("_bad")).sort();
+  return { manifest, parts, strangers };
+}
+
+const DAMAGED_HINT = "Run the job again, or restore the directory from a copy.";
+
+function readManifest(path: string): Readonly<Record<string, unknown>> {
+  let content: unknown;
+  try {
+    content = JSON.parse(readFileSync(path, "utf8"));
+  } catch (cause) {
+    throw new SheafError("BLOCK_CORRUPT", `${path} is damaged: ${String(cause)}`, {
+      cause,
+      hint: DAMAGED_HINT,
+    });
+  }
+  const parts =
+    typeof content === "object" && content !== null && "parts" in content ? content.parts : undefined;
+  if (!Array.isArray(parts)) {
+    throw new SheafError("BLOCK_CORRUPT", `${path} lists no parts`, { hint: DAMAGED_HINT });
+  }
+  return content as Readonly<Record<string, unknown>>;
+}
+
+async function checkPart(path: string, part: CommittedPart): Promise<string | null> {
+  let bytes: number;
+  try {
+    bytes = statSync(path).size;
+  } catch {
+    return "is missing";
+  }
+  if (bytes !== part.bytes) return `has ${bytes} bytes, not ${part.bytes}`;
+  let sum = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }))
+    sum = crc32c(chunk as Buffer, sum);
+  const got = sum.toString(16).padStart(8, "0");
+  return got === part.crc32c ? null : `has checksum ${got}, not ${part.crc32c}`;
+}

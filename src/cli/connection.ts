@@ -1,0 +1,103 @@
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import type { ApiClient } from "../client/api-client.ts";
+import { defaultStateDirectory } from "../engine/job-history.ts";
+import { runnerFor } from "../runners/runners.ts";
+import type { TlsFiles } from "../security/tls.ts";
+import type { World } from "./world.ts";
+
+/** What flags/cluster-flags.ts gives a command. */
+export interface ConnectFlags {
+  readonly on: string | undefined;
+  readonly tokenFile: string | undefined;
+  readonly tlsCa: string | undefined;
+  readonly tlsCert: string | undefined;
+  readonly tlsKey: string | undefined;
+}
+
+/** URL of the coordinator that is meant: --on, else $SHEAF_ON; undefined where they mean no cluster. */
+export function clusterUrl(flags: Pick<ConnectFlags, "on">, world: World): string | undefined {
+  const given = flags.on ?? world.env["SHEAF_ON"];
+  return runnerFor(given) === "cluster" ? given : undefined;
+}
+
+/** Whether the main thread of this process is meant by --on or $SHEAF_ON. */
+export function meansInline({ on }: Pick<ConnectFlags, "on">, world: World): boolean {
+  return (on ?? world.env["SHEAF_ON"]) === "inline";
+}
+
+/**
+ * Does something with the coordinator that is meant, and closes the connection.
+ * @throws SheafError USAGE when none is named
+ */
+export async function withCluster<T>(
+  flags: ConnectFlags,
+  world: World,
+  work: (api: ApiClient) => Promise<T>,
+): Promise<T> {
+  const on = clusterUrl(flags, world);
+  if (on === undefined) {
+    throw new SheafError("USAGE", "this needs a cluster, and none is named", {
+      hint: "Give --on URL of its coordinator, or set $SHEAF_ON. sheaf cluster up starts one on this machine.",
+    });
+  }
+  const [{ connect }, credentials] = await Promise.all([
+    import("../client/connect.ts"),
+    credentialsOf(flags, world),
+  ]);
+  const api = connect({ on, ...credentials }, { env: world.env, home: homedir() });
+  try {
+    return await work(api);
+  } finally {
+    await api.close();
+  }
+}
+
+/** The files that show who one is, found from the command's directory. */
+export async function credentialsOf(
+  flags: ConnectFlags,
+  world: World,
+): Promise<{ readonly tokenFile?: string; readonly tls?: TlsFiles }> {
+  const { tlsFiles } = await import("../security/tls.ts");
+  const path = (given: string): string => resolve(world.cwd, given);
+  const { env } = world;
+  const tls = tlsFiles({
+    ca: flags.tlsCa ?? named(env["SHEAF_TLS_CA"]),
+    cert: flags.tlsCert ?? named(env["SHEAF_TLS_CERT"]),
+    key: flags.tlsKey ?? named(env["SHEAF_TLS_KEY"]),
+  });
+  return {
+    ...(flags.tokenFile === undefined ? {} : { tokenFile: path(flags.tokenFile) }),
+    ...(tls === null ? {} : { tls: { ca: path(tls.ca), cert: path(tls.cert), key: path(tls.key) } }),
+  };
+}
+
+/** An empty variable names nothing. */
+function named(path: string | undefined): string | undefined {
+  return path === "" ? undefined : path;
+}
+
+/** Where the history of this user's jobs is. */
+export function stateDirectoryOf(world: World): string {
+  return defaultStateDirectory({ ...world.env }, homedir());
+}
+
+/**
+ * A handle of a job or task, and what --task said, as one handle.
+ * @throws SheafError USAGE when the task is given twice, or is none
+ */
+export function taskHandle(handle: string, task: string | undefined): string {
+  if (task === undefined) return handle;
+  if (handle.includes(":")) {
+    throw new SheafError("USAGE", `the task is given twice: ${handle} and --task ${task}`, {
+      hint: "Give it once.",
+    });
+  }
+  if (!/^(?:sample|map|reduce)-\d+$/.test(task)) {
+    throw new SheafError("USAGE", `--task: "${task}" is not a task`, {
+      hint: 'Write "map-17" or "reduce-3".',
+    });
+  }
+  return `${handle}:${task}`;
+}
