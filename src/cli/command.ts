@@ -16,10 +16,8 @@ export interface Argument {
   readonly complete?: "path" | "job" | "handle";
 }
 
-export interface Example {
-  readonly command: string;
-  readonly doc: string;
-}
+/** A command line, and what it is for. */
+export type Example = readonly [command: string, doc: string];
 
 /** A titled list in help: terms with what they mean. */
 export interface HelpSection {
@@ -58,6 +56,13 @@ export interface Command<F extends FlagSet = FlagSet> {
   appendix?(): Promise<readonly HelpSection[]>;
   /** What it needs beyond showing help it loads itself. */
   run(invocation: Invocation<F>): Promise<ExitCode>;
+}
+
+/** The fields that are not undefined: where nothing is given, the default of whoever takes them holds. */
+export function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
 }
 
 /** "sheaf run JOB [INPUT...]": the usage line without flags. */

@@ -5,8 +5,7 @@ import { join, resolve } from "node:path";
 import { escapeControls } from "../base/escape-controls.ts";
 import type { RunResult } from "../engine/options.ts";
 import type { Key } from "../job/key.ts";
-import { dataWriter, writeTo } from "./world.ts";
-import type { TextStream, World } from "./world.ts";
+import { type TextStream, type World, dataWriter, writeTo } from "./world.ts";
 
 /**
  * Where the results of a run go.
@@ -43,17 +42,42 @@ export async function prepareDelivery(wishes: DeliveryWishes, cwd: string): Prom
   return toStdout(print > 0 ? print : null, resolve(cwd, wishes.temp ?? tmpdir()));
 }
 
-/** @throws SheafError OUTPUT_EXISTS and the like, before anything is fetched */
-export async function refuseExisting(output: string, overwrite: boolean): Promise<void> {
-  const { checkOutput } = await import("../storage/atomic-output.ts");
-  await checkOutput(output, { overwrite });
+/** What becomes of the results of a job that ran or runs elsewhere. */
+export interface Fetch {
+  readonly delivery: Delivery;
+  /** Directory of the user's, absolute. */
+  readonly output: string | null;
+  /** What the client is told. */
+  readonly wishes: {
+    readonly output: { readonly path: string; readonly overwrite: boolean } | null;
+    readonly collect: boolean;
+  };
 }
 
-/** The same for the results of a job that ran or runs elsewhere: without a wish nothing is fetched. */
-export async function prepareFetch(wishes: DeliveryWishes, output: string | null): Promise<Delivery> {
-  const print = printWish(wishes);
-  if (output !== null) return { kind: "directory", output, print };
-  return wishes.json === true || print === 0 ? { kind: "records", print } : toStdout(print, tmpdir());
+/**
+ * As prepareDelivery, for a job that ran or runs elsewhere: without a wish nothing is fetched.
+ * @throws SheafError OUTPUT_EXISTS and the like, before anything is fetched
+ */
+export async function prepareFetch(
+  flags: DeliveryWishes & { readonly overwrite: boolean | undefined },
+  cwd: string,
+): Promise<Fetch> {
+  const print = printWish(flags);
+  const overwrite = flags.overwrite === true;
+  const output = flags.output === undefined ? null : resolve(cwd, flags.output);
+  if (output !== null) {
+    const { checkOutput } = await import("../storage/atomic-output.ts");
+    await checkOutput(output, { overwrite });
+  }
+  const delivery: Delivery =
+    output !== null
+      ? { kind: "directory", output, print }
+      : flags.json === true || print === 0
+        ? { kind: "records", print }
+        : await toStdout(print, tmpdir());
+  const path = delivery.kind === "records" ? null : delivery.output;
+  const collect = wantsRecords(delivery, flags.json);
+  return { delivery, output, wishes: { output: path === null ? null : { path, overwrite }, collect } };
 }
 
 function printWish({ collect, print }: DeliveryWishes): number {

@@ -3,14 +3,12 @@ import { isatty } from "node:tty";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { shellWord } from "../base/shell-word.ts";
-import { exitCodes } from "./command.ts";
-import type { Command, ExitCode, Invocation } from "./command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "./command.ts";
 import { commands } from "./commands.ts";
 import type { FlagSet } from "./flag.ts";
 import { globalFlags } from "./flags.ts";
 import { bindFlags, checkPositionals, tokenizeArguments } from "./parse-arguments.ts";
-import { ownStream, unwritable, writeTo } from "./world.ts";
-import type { World } from "./world.ts";
+import { type World, ownStream, unwritable, writeTo } from "./world.ts";
 
 const { stdout, stderr } = process;
 
@@ -58,6 +56,8 @@ if (dataLost !== null && code === exitCodes.ok) {
 }
 process.exit(code);
 
+type HelpLength = "short" | "long";
+
 /**
  * Runs the command the words name. Never rejects: what goes wrong is said on standard error and in the exit
  * code.
@@ -65,14 +65,14 @@ process.exit(code);
 async function dispatch(words: readonly string[], world: World): Promise<ExitCode> {
   try {
     const [first, ...rest] = words;
-    if (first === undefined || first === "-h" || first === "--help") return await showHelp([], world);
+    if (first === undefined || first === "-h" || first === "--help")
+      return await showHelp(undefined, "long", world);
     if (first === "-V" || first === "--version")
       return await execute(await commands.find("version"), rest, world);
     if (first.startsWith("-")) throw flagBeforeCommand(first);
     const command = await commandFor(first);
     const help = helpAsked(rest);
-    if (help !== undefined)
-      return await showHelp([command.name, ...(help === "short" ? ["--short"] : [])], world);
+    if (help !== undefined) return await showHelp(command.name, help, world);
     return await execute(command, rest, world);
   } catch (error) {
     const { reportError } = await import("./ui/summary.ts");
@@ -88,24 +88,17 @@ async function execute(command: Command, words: readonly string[], world: World)
   return command.run({ flags: values as Invocation<FlagSet>["flags"], positionals, world, commands });
 }
 
-async function showHelp(words: readonly string[], world: World): Promise<ExitCode> {
+async function showHelp(name: string | undefined, length: HelpLength, world: World): Promise<ExitCode> {
   const { help } = await import("./command/help.ts");
-  const short = words.includes("--short");
-  await help(
-    commands,
-    words.find((word) => word !== "--short"),
-    short ? "short" : "long",
-    world,
-  );
+  await help(commands, name, length, world);
   return exitCodes.ok;
 }
 
 /** Help is given whatever else is on the line, right or wrong. */
-function helpAsked(words: readonly string[]): "short" | "long" | undefined {
+function helpAsked(words: readonly string[]): HelpLength | undefined {
   const end = words.indexOf("--");
   const flags = end < 0 ? words : words.slice(0, end);
-  if (flags.includes("--help")) return "long";
-  return flags.includes("-h") ? "short" : undefined;
+  return flags.includes("--help") ? "long" : flags.includes("-h") ? "short" : undefined;
 }
 
 async function commandFor(word: string): Promise<Command> {

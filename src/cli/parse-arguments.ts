@@ -1,8 +1,7 @@
 import { parseArgs } from "node:util";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
-import { usageOf } from "./command.ts";
-import type { Command } from "./command.ts";
+import { type Command, usageOf } from "./command.ts";
 import type { Flag, FlagSet } from "./flag.ts";
 
 /** The arguments of one command as written, each flag's texts gathered; nothing is interpreted yet. */

@@ -2,8 +2,7 @@ import { join, resolve } from "node:path";
 import { settings } from "../base/limits.ts";
 import { stateDirectoryOf } from "./connection.ts";
 import { inCategory, repeatedFlag, secondsText, types, valueFlag } from "./flag.ts";
-import { logSink } from "./world.ts";
-import type { World } from "./world.ts";
+import { type World, logSink } from "./world.ts";
 
 /** What coordinator and agent have in common. */
 export const serverFlags = {

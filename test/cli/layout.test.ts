@@ -35,7 +35,7 @@ test("definitions: meanings beside the terms, or below them where there is no ro
 test("tables line up, wide characters too", () => {
   assert.deepEqual(
     table(
-      [{ title: "KEY" }, { title: "N", align: "right" }],
+      ["KEY", ">N"],
       [
         ["日本", "7"],
         ["a", "100"],

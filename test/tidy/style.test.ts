@@ -28,7 +28,7 @@ const everything: Tree = new Map([
 
 test(`no line of code is longer than ${COLUMNS} columns (npm run format breaks most of them)`, () => {
   // The files that sheaf init writes have lines of their own.
-  const ours = new Map([...code].filter(([path]) => path !== "src/cli/command/init/templates.ts"));
+  const ours = new Map([...code].filter(([path]) => !path.startsWith("src/cli/command/init/")));
   assert.deepEqual(longLines(ours, COLUMNS), []);
 });
 

@@ -1,6 +1,5 @@
 import { settings } from "../../base/limits.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
 import { inCategory, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { agentStateOf, serverFlags } from "../server.ts";
 
@@ -63,12 +62,11 @@ export const agentCommand: Command<typeof agentFlags> = {
   arguments: [],
   flags: agentFlags,
   examples: [
-    { command: "sheaf agent --join http://127.0.0.1:7077", doc: "An agent beside its coordinator" },
-    {
-      command:
-        "sheaf agent --join http://head:7077 --host 10.0.0.5 --token-file agent.token --root /mnt/shared",
-      doc: "On another machine",
-    },
+    ["sheaf agent --join http://127.0.0.1:7077", "An agent beside its coordinator"],
+    [
+      "sheaf agent --join http://head:7077 --host 10.0.0.5 --token-file agent.token --root /mnt/shared",
+      "On another machine",
+    ],
   ],
   run,
 };
@@ -79,8 +77,11 @@ async function run({ flags, world }: Invocation<typeof agentFlags>): Promise<Exi
     import("./agent/process.ts"),
   ]);
   const name = agentName(flags.name);
-  const slots = flags.slots === undefined ? {} : { slots: flags.slots };
   const stateDirectory = agentStateOf(world, name, flags.state);
-  await runAgent(flags, { join: flags.join, joinFlag: "--join", name, stateDirectory, ...slots }, world);
+  await runAgent(
+    flags,
+    { join: flags.join, joinFlag: "--join", name, stateDirectory, ...given({ slots: flags.slots }) },
+    world,
+  );
   return exitCodes.ok;
 }

@@ -1,7 +1,6 @@
-import { resolve } from "node:path";
 import type { Command, ExitCode, Invocation } from "../command.ts";
 import { withCluster } from "../connection.ts";
-import { deliverResults, disposeDelivery, prepareFetch, refuseExisting, wantsRecords } from "../deliver.ts";
+import { deliverResults, disposeDelivery, prepareFetch } from "../deliver.ts";
 import { inCategory, switchFlag } from "../flag.ts";
 import { connectFlags, displayFlags } from "../flags.ts";
 import { makeReporter } from "../ui/reporter.ts";
@@ -28,19 +27,15 @@ export const attachCommand: Command<typeof attachFlags> = {
   arguments: [{ name: "HANDLE", doc: "Job; default @, the latest", required: false, complete: "handle" }],
   flags: attachFlags,
   examples: [
-    { command: "sheaf attach --on http://10.0.0.5:7077", doc: "The latest job" },
-    { command: "sheaf attach @?wordcount -o out", doc: "Write its results when it is done" },
+    ["sheaf attach --on http://10.0.0.5:7077", "The latest job"],
+    ["sheaf attach @?wordcount -o out", "Write its results when it is done"],
   ],
   run,
 };
 
 async function run({ flags, positionals, world }: Invocation<typeof attachFlags>): Promise<ExitCode> {
   const style = styleFor(world.stderr, world.env, flags.color);
-  const output = flags.output === undefined ? null : resolve(world.cwd, flags.output);
-  const overwrite = flags.overwrite === true;
-  if (output !== null) await refuseExisting(output, overwrite);
-  const delivery = await prepareFetch(flags, output);
-  const target = delivery.kind === "stdout" ? delivery.output : output;
+  const { delivery, wishes } = await prepareFetch(flags, world.cwd);
   return withCluster(flags, world, async (api) => {
     const { findClusterJob } = await import("../../client/find-job.ts");
     const { job } = await findClusterJob(api, positionals[0] ?? "@");
@@ -52,8 +47,7 @@ async function run({ flags, positionals, world }: Invocation<typeof attachFlags>
       const { attachToJob } = await import("../../client/cluster-run.ts");
       const result = await attachToJob(api, job, {
         watch: flags.watch === true,
-        output: target === null ? null : { path: target, overwrite },
-        collect: wantsRecords(delivery, flags.json),
+        ...wishes,
         signal: stop.signal,
         onEvent: (event) => {
           if (event.kind === "planned") collections = Object.keys(event.partitions);
@@ -66,16 +60,14 @@ async function run({ flags, positionals, world }: Invocation<typeof attachFlags>
         await deliverResults(delivery, result, { collections, json: flags.json === true, signal }, world);
       }
       await result.dispose();
-      return await concludeRun(
-        result,
-        {
-          flags,
-          showOutput: result.output !== null && delivery.kind !== "stdout",
-          stoppedBy: stop.by(),
-          ...(flags.watch === true ? { left: job } : {}),
-        },
-        world,
-      );
+      const showOutput = result.output !== null && delivery.kind !== "stdout";
+      const about = {
+        flags,
+        showOutput,
+        stoppedBy: stop.by(),
+        ...(flags.watch === true ? { left: job } : {}),
+      };
+      return await concludeRun(result, about, world);
     } finally {
       reporter.end();
       await disposeDelivery(delivery);

@@ -1,8 +1,7 @@
 import { resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { settings } from "../../base/limits.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, repeatedFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
 import { displayPath } from "../ui/text.ts";
@@ -36,12 +35,12 @@ export const certsCommand: Command<typeof certsFlags> = {
   ],
   flags: certsFlags,
   examples: [
-    { command: "sheaf certs init certs", doc: "An authority, once" },
-    {
-      command: "sheaf certs issue certs node1 --host node1.example --host 10.0.0.5",
-      doc: "A certificate for a machine with two names",
-    },
-    { command: "sheaf certs issue certs alice --days 30", doc: "A certificate for a client, for a month" },
+    ["sheaf certs init certs", "An authority, once"],
+    [
+      "sheaf certs issue certs node1 --host node1.example --host 10.0.0.5",
+      "A certificate for a machine with two names",
+    ],
+    ["sheaf certs issue certs alice --days 30", "A certificate for a client, for a month"],
   ],
   run,
 };

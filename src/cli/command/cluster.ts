@@ -9,15 +9,13 @@ import { defaultHost } from "../../security/listen.ts";
 import type { TlsFiles } from "../../security/tls.ts";
 import { readTokenFile, tokenFilesIn } from "../../security/token-file.ts";
 import { asSheafError } from "../../storage/fs-error.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { stateDirectoryOf } from "../connection.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
 import { coordinatorStateOf } from "../server.ts";
 import { table } from "../ui/text.ts";
-import { say, writeJson, writeTo } from "../world.ts";
-import type { World } from "../world.ts";
+import { type World, say, writeJson, writeTo } from "../world.ts";
 import type { ClusterFile, ClusterRecord } from "./cluster/processes.ts";
 import type { InventoryNode } from "./cluster/remote.ts";
 import { nodeLines } from "./nodes.ts";
@@ -83,12 +81,12 @@ export const clusterCommand: Command<typeof localClusterFlags> = {
   ],
   flags: localClusterFlags,
   examples: [
-    { command: "sheaf cluster up --agents 3", doc: "Three agents on this machine, to try it out" },
-    {
-      command: "sheaf cluster up --inventory nodes.txt --host 10.0.0.1 --root /mnt/shared",
-      doc: "An agent on each machine of nodes.txt",
-    },
-    { command: "sheaf cluster down", doc: "End it" },
+    ["sheaf cluster up --agents 3", "Three agents on this machine, to try it out"],
+    [
+      "sheaf cluster up --inventory nodes.txt --host 10.0.0.1 --root /mnt/shared",
+      "An agent on each machine of nodes.txt",
+    ],
+    ["sheaf cluster down", "End it"],
   ],
   run,
 };
@@ -214,12 +212,7 @@ async function status(
     await writeJson(world, answer);
     return isWell ? exitCodes.ok : exitCodes.failed;
   }
-  const columns = [
-    { title: "PROCESS" },
-    { title: "PID", align: "right" },
-    { title: "STATE" },
-    { title: "LOG" },
-  ] as const;
+  const columns = ["PROCESS", ">PID", "STATE", "LOG"];
   const rows = processes.map(({ name, pid, running, ssh, log }) => [
     name,
     String(pid),

@@ -1,11 +1,9 @@
 import { listJobs } from "../../engine/job-history.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { stateDirectoryOf } from "../connection.ts";
 import type { Flag } from "../flag.ts";
 import { findProjectFile } from "../project-file.ts";
-import { writeTo } from "../world.ts";
-import type { World } from "../world.ts";
+import { type World, writeTo } from "../world.ts";
 import { allFlags } from "./help.ts";
 
 const noFlags = {};
@@ -27,9 +25,9 @@ export const completionCommand: Command<typeof noFlags> = {
   ],
   flags: noFlags,
   examples: [
-    { command: "source <(sheaf completion bash)", doc: "In ~/.bashrc" },
-    { command: "sheaf completion zsh > ~/.zfunc/_sheaf", doc: "A directory of $fpath, before compinit" },
-    { command: "sheaf completion fish > ~/.config/fish/completions/sheaf.fish", doc: "For fish" },
+    ["source <(sheaf completion bash)", "In ~/.bashrc"],
+    ["sheaf completion zsh > ~/.zfunc/_sheaf", "A directory of $fpath, before compinit"],
+    ["sheaf completion fish > ~/.config/fish/completions/sheaf.fish", "For fish"],
   ],
   run,
 };

@@ -2,8 +2,7 @@ import { resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { settings } from "../../base/limits.ts";
 import { packageVersion } from "../../base/package-version.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { coordinatorStateOf, serverFlags, warnOperator } from "../server.ts";
 import { logSink, writeTo } from "../world.ts";
@@ -57,19 +56,21 @@ export const coordinatorCommand: Command<typeof coordinatorFlags> = {
   arguments: [],
   flags: coordinatorFlags,
   examples: [
-    { command: "sheaf coordinator", doc: "For agents and clients on this machine" },
-    { command: "sheaf coordinator --host 0.0.0.0 --root /mnt/shared", doc: "For a network" },
+    ["sheaf coordinator", "For agents and clients on this machine"],
+    ["sheaf coordinator --host 0.0.0.0 --root /mnt/shared", "For a network"],
   ],
   run,
 };
 
 async function run({ flags, world }: Invocation<typeof coordinatorFlags>): Promise<ExitCode> {
   keepHeapTight();
-  const path = (given: string): string => resolve(world.cwd, given);
+  const path = (text: string): string => resolve(world.cwd, text);
   const { startCoordinator } = await import("../../rest/start-coordinator.ts");
   const { tlsFiles } = await import("../../security/tls.ts");
   const tls = tlsFiles({ ca: flags.tlsCa, cert: flags.tlsCert, key: flags.tlsKey });
-  const { heartbeat, lease, retention } = flags;
+  const { host, roots, heartbeat: heartbeatMs, lease: leaseMs, retention, logLevel } = flags;
+  const clientTokenFile = flags.clientTokenFile === undefined ? undefined : path(flags.clientTokenFile);
+  const agentTokenFile = flags.agentTokenFile === undefined ? undefined : path(flags.agentTokenFile);
   const started = await startCoordinator({
     stateDirectory: coordinatorStateOf(world, flags.state),
     port: flags.port ?? settings.coordinatorPort.default,
@@ -77,17 +78,10 @@ async function run({ flags, world }: Invocation<typeof coordinatorFlags>): Promi
     insecure: flags.insecure ?? false,
     version: packageVersion(),
     logTo: logSink(world.stderr),
-    ...(flags.host === undefined ? {} : { host: flags.host }),
-    ...(flags.roots.length === 0 ? {} : { roots: flags.roots.map(path) }),
-    ...(flags.clientTokenFile === undefined ? {} : { clientTokenFile: path(flags.clientTokenFile) }),
-    ...(flags.agentTokenFile === undefined ? {} : { agentTokenFile: path(flags.agentTokenFile) }),
-    ...(tls === null ? {} : { tls }),
-    timings: {
-      ...(heartbeat === undefined ? {} : { heartbeatMs: heartbeat }),
-      ...(lease === undefined ? {} : { leaseMs: lease }),
-    },
-    limits: retention === undefined ? {} : { retention },
-    ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
+    timings: given({ heartbeatMs, leaseMs }),
+    limits: given({ retention }),
+    ...given({ host, clientTokenFile, agentTokenFile, tls: tls ?? undefined, logLevel }),
+    ...(roots.length === 0 ? {} : { roots: roots.map(path) }),
   });
   // Heard from here on: whoever reads that it listens may stop it at once.
   const stopped = new Promise<void>((stop) => {

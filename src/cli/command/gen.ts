@@ -5,14 +5,11 @@ import { SheafError } from "../../base/errors.ts";
 import { formatSize } from "../../base/size.ts";
 import { suggest } from "../../base/suggest.ts";
 import type { Generator } from "../../generate/index.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, HelpSection, Invocation } from "../command.ts";
-import { inCategory, repeatedFlag, switchFlag, types, valueFlag } from "../flag.ts";
-import type { FlagValues } from "../flag.ts";
+import { type Command, type ExitCode, type HelpSection, type Invocation, exitCodes } from "../command.ts";
+import { type FlagValues, inCategory, repeatedFlag, switchFlag, types, valueFlag } from "../flag.ts";
 import { displayFlags, jsonFlag } from "../flags.ts";
 import { displayPath, formatByteRate, formatDuration } from "../ui/text.ts";
-import { dataWriter, stopOnSignal, writeJson, writeTo } from "../world.ts";
-import type { World } from "../world.ts";
+import { type World, dataWriter, stopOnSignal, writeJson, writeTo } from "../world.ts";
 
 export const genFlags = inCategory("Output", {
   size: valueFlag("-s, --size SIZE", types.size({ min: 0 }), "Stop at this size; the last record is whole", {
@@ -39,12 +36,12 @@ export const genCommand: Command<typeof genFlags> = {
   ],
   flags: genFlags,
   examples: [
-    { command: "sheaf gen text books.txt --size 256MiB", doc: "A quarter GiB of English-like text" },
-    {
-      command: "sheaf gen measurements m.txt --records 10_000_000 --seed 7",
-      doc: "Lines as in the one billion row challenge",
-    },
-    { command: "sheaf gen text --records 5 --set words=20", doc: "A look at it, with few different words" },
+    ["sheaf gen text books.txt --size 256MiB", "A quarter GiB of English-like text"],
+    [
+      "sheaf gen measurements m.txt --records 10_000_000 --seed 7",
+      "Lines as in the one billion row challenge",
+    ],
+    ["sheaf gen text --records 5 --set words=20", "A look at it, with few different words"],
   ],
   appendix: genKindsHelp,
   run,

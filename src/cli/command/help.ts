@@ -1,14 +1,19 @@
 import { packageVersion } from "../../base/package-version.ts";
-import { exitCodeDocs, exitCodes, usageOf } from "../command.ts";
-import type { Command, CommandTable, ExitCode, HelpSection, Invocation } from "../command.ts";
-import { flagCategories, inCategory, switchFlag } from "../flag.ts";
-import type { Flag, FlagSet } from "../flag.ts";
+import {
+  type Command,
+  type CommandTable,
+  type ExitCode,
+  type HelpSection,
+  type Invocation,
+  exitCodeDocs,
+  exitCodes,
+  usageOf,
+} from "../command.ts";
+import { type Flag, type FlagSet, flagCategories, inCategory, switchFlag } from "../flag.ts";
 import { globalFlags } from "../flags.ts";
-import { styleFor } from "../ui/style.ts";
-import type { Style } from "../ui/style.ts";
+import { type Style, styleFor } from "../ui/style.ts";
 import { definitions, paragraph, termColumns } from "../ui/text.ts";
-import { writeTo } from "../world.ts";
-import type { World } from "../world.ts";
+import { type World, writeTo } from "../world.ts";
 
 export const helpFlags = inCategory("Display", {
   markdown: switchFlag("--markdown", "All of it as one Markdown page: docs/cli.md"),
@@ -20,7 +25,7 @@ export const helpCommand: Command<typeof helpFlags> = {
   details: [],
   arguments: [{ name: "COMMAND", doc: "Command to explain", required: false }],
   flags: helpFlags,
-  examples: [{ command: "sheaf help run", doc: "The same as sheaf run --help" }],
+  examples: [["sheaf help run", "The same as sheaf run --help"]],
   run,
 };
 
@@ -160,7 +165,7 @@ function flagParagraph(flag: Flag<unknown>, look: HelpLook): string {
 function exampleSection(command: Command, look: HelpLook): readonly string[] {
   if (command.examples.length === 0) return [];
   const examples = command.examples.map(
-    (example) => `${paragraph(`${example.doc}:`, look.width, 2)}\n    ${look.style.cyan(example.command)}`,
+    ([line, doc]) => `${paragraph(`${doc}:`, look.width, 2)}\n    ${look.style.cyan(line)}`,
   );
   return [`${look.style.bold("Examples")}\n${examples.join("\n")}`];
 }
@@ -205,7 +210,7 @@ async function commandParts(command: Command): Promise<readonly string[]> {
       ([category, flags]) =>
         `### ${category}\n\n${flagTable(Object.fromEntries(flags.map((f) => [f.name, f])))}`,
     ),
-    ...command.examples.map((example) => `${example.doc}:\n\n    ${example.command}`),
+    ...command.examples.map(([line, doc]) => `${doc}:\n\n    ${line}`),
   ];
 }
 

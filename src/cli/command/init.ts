@@ -3,8 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { shellWord } from "../../base/shell-word.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
 import { projectFileName } from "../project-file.ts";
@@ -44,11 +43,8 @@ export const initCommand: Command<typeof initFlags> = {
   ],
   flags: initFlags,
   examples: [
-    {
-      command: "sheaf init counts && cd counts && npm install && npm test",
-      doc: "A project, checked and tested",
-    },
-    { command: "sheaf init logs --template logs", doc: "Begin with web server logs" },
+    ["sheaf init counts && cd counts && npm install && npm test", "A project, checked and tested"],
+    ["sheaf init logs --template logs", "Begin with web server logs"],
   ],
   run,
 };

@@ -3,8 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { settings } from "../../base/limits.ts";
 import { findJob } from "../../engine/job-history.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
 import { styleFor } from "../ui/style.ts";
@@ -32,7 +31,7 @@ export const inspectCommand: Command<typeof inspectFlags> = {
   ],
   arguments: [{ name: "PATH", doc: "File or directory", required: true, complete: "path" }],
   flags: inspectFlags,
-  examples: [{ command: "sheaf inspect out", doc: "Is out/ complete and undamaged?" }],
+  examples: [["sheaf inspect out", "Is out/ complete and undamaged?"]],
   run,
 };
 

@@ -5,14 +5,12 @@ import type { ApiClient } from "../../client/api-client.ts";
 import type { JobRecord } from "../../engine/job-directory.ts";
 import { listJobs } from "../../engine/job-history.ts";
 import type { JobSummary } from "../../protocol/job-view.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
 import { inCategory, switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
 import { formatCount, formatDuration, plural, shortTime, table } from "../ui/text.ts";
-import { writeJson, writeTo } from "../world.ts";
-import type { World } from "../world.ts";
+import { type World, writeJson, writeTo } from "../world.ts";
 
 const jobStates = [
   "QUEUED",
@@ -51,7 +49,7 @@ export const jobsCommand: Command<typeof jobsFlags> = {
   ],
   arguments: [],
   flags: jobsFlags,
-  examples: [{ command: "sheaf jobs --name wordcount", doc: "Runs of one job" }],
+  examples: [["sheaf jobs --name wordcount", "Runs of one job"]],
   run,
 };
 
@@ -75,14 +73,7 @@ async function run({ flags, world }: Invocation<typeof jobsFlags>): Promise<Exit
     await writeTo(world.stderr, `${which} in ${state}\n`);
     return exitCodes.ok;
   }
-  const columns = [
-    { title: "JOB" },
-    { title: "STATUS" },
-    { title: "STARTED (UTC)" },
-    { title: "TIME", align: "right" },
-    { title: "RECORDS IN", align: "right" },
-    { title: "OUT", align: "right" },
-  ] as const;
+  const columns = ["JOB", "STATUS", "STARTED (UTC)", ">TIME", ">RECORDS IN", ">OUT"];
   const lines = table(columns, shown.map(row));
   if (cut > 0) lines.push(`truncated: ${plural(cut, "earlier job")} not shown; sheaf jobs --all shows them`);
   await writeTo(world.stdout, `${lines.join("\n")}\n`);
@@ -129,16 +120,7 @@ async function listClusterJobs(
     await writeTo(world.stderr, `no such jobs at ${api.url}\n`);
     return exitCodes.ok;
   }
-  const columns = [
-    { title: "JOB" },
-    { title: "STATE" },
-    { title: "BY" },
-    { title: "SUBMITTED (UTC)" },
-    { title: "TIME", align: "right" },
-    { title: "DONE", align: "right" },
-    { title: "TASKS", align: "right" },
-    { title: "PRIORITY", align: "right" },
-  ] as const;
+  const columns = ["JOB", "STATE", "BY", "SUBMITTED (UTC)", ">TIME", ">DONE", ">TASKS", ">PRIORITY"];
   const lines = table(columns, jobs.map(clusterRow));
   if (truncated) lines.push("truncated: earlier jobs are not shown; sheaf jobs --all shows them");
   await writeTo(world.stdout, `${lines.join("\n")}\n`);

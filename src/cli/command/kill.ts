@@ -1,6 +1,5 @@
 import { userInfo } from "node:os";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { withCluster } from "../connection.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -25,7 +24,7 @@ export const killCommand: Command<typeof killFlags> = {
     },
   ],
   flags: killFlags,
-  examples: [{ command: "sheaf kill @ --reason 'wrong input'", doc: "The latest job" }],
+  examples: [["sheaf kill @ --reason 'wrong input'", "The latest job"]],
   run,
 };
 

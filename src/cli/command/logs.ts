@@ -6,13 +6,11 @@ import { StringDecoder } from "node:string_decoder";
 import { setTimeout as pause } from "node:timers/promises";
 import { findJob } from "../../engine/job-history.ts";
 import { errnoOf } from "../../storage/fs-error.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, taskHandle, withCluster } from "../connection.ts";
 import { inCategory, switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
-import { dataWriter } from "../world.ts";
-import type { World } from "../world.ts";
+import { type World, dataWriter } from "../world.ts";
 
 export const logsFlags = inCategory("Display", {
   follow: switchFlag("-f, --follow", "Go on until the job has ended"),
@@ -33,8 +31,8 @@ export const logsCommand: Command<typeof logsFlags> = {
   ],
   flags: logsFlags,
   examples: [
-    { command: "sheaf logs -f", doc: "As the latest job prints" },
-    { command: "sheaf logs @?wordcount:map-17", doc: "One task" },
+    ["sheaf logs -f", "As the latest job prints"],
+    ["sheaf logs @?wordcount:map-17", "One task"],
   ],
   run,
 };

@@ -3,8 +3,7 @@ import { escapeControls } from "../../base/escape-controls.ts";
 import { formatSize } from "../../base/size.ts";
 import type { ApiClient } from "../../client/api-client.ts";
 import type { NodeView } from "../../protocol/job-view.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { withCluster } from "../connection.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -36,8 +35,8 @@ export const nodesCommand: Command<typeof nodesFlags> = {
   ],
   flags: nodesFlags,
   examples: [
-    { command: "sheaf nodes --on http://10.0.0.5:7077", doc: "All agents" },
-    { command: "sheaf nodes drain node3", doc: "Before that machine is rebooted" },
+    ["sheaf nodes --on http://10.0.0.5:7077", "All agents"],
+    ["sheaf nodes drain node3", "Before that machine is rebooted"],
   ],
   run,
 };
@@ -86,17 +85,7 @@ function steer(api: ApiClient, action: string, name: string, reason: string): Pr
 
 /** Also what `sheaf cluster status` shows. */
 export function nodeLines(nodes: readonly NodeView[]): string[] {
-  const columns = [
-    { title: "AGENT" },
-    { title: "STATE" },
-    { title: "HOST" },
-    { title: "BUSY", align: "right" },
-    { title: "SLOTS", align: "right" },
-    { title: "UTILITY", align: "right" },
-    { title: "FREE", align: "right" },
-    { title: "HEARD OF", align: "right" },
-    { title: "NOTE" },
-  ] as const;
+  const columns = ["AGENT", "STATE", "HOST", ">BUSY", ">SLOTS", ">UTILITY", ">FREE", ">HEARD OF", "NOTE"];
   return table(
     columns,
     nodes.map((node) => [

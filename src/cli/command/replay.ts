@@ -1,6 +1,5 @@
 import { settings } from "../../base/limits.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
 import { inCategory, optionalFlag, types } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -40,15 +39,12 @@ export const replayCommand: Command<typeof replayFlags> = {
   arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @", required: false, complete: "handle" }],
   flags: replayFlags,
   examples: [
-    { command: "sheaf replay", doc: "The first failed task of the latest job" },
-    {
-      command: "sheaf replay @:map-17 --inspect",
-      doc: "Stop in the debugger at the first line of map task 17",
-    },
-    {
-      command: "sheaf replay @:map-17 --on http://10.0.0.1:7077",
-      doc: "Map task 17 of the latest job of a cluster, on this machine",
-    },
+    ["sheaf replay", "The first failed task of the latest job"],
+    ["sheaf replay @:map-17 --inspect", "Stop in the debugger at the first line of map task 17"],
+    [
+      "sheaf replay @:map-17 --on http://10.0.0.1:7077",
+      "Map task 17 of the latest job of a cluster, on this machine",
+    ],
   ],
   run,
 };

@@ -1,17 +1,14 @@
-import { resolve } from "node:path";
 import { formatSize } from "../../base/size.ts";
 import type { ApiClient } from "../../client/api-client.ts";
-import { exitCodeOf, exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
 import { withCluster } from "../connection.ts";
-import { deliverResults, disposeDelivery, prepareFetch, refuseExisting, wantsRecords } from "../deliver.ts";
+import { deliverResults, disposeDelivery, prepareFetch } from "../deliver.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
 import { errorText } from "../ui/summary.ts";
 import { displayPath, formatCount, plural, table } from "../ui/text.ts";
-import { stopOnSignal, writeJson, writeTo } from "../world.ts";
-import type { World } from "../world.ts";
+import { type World, stopOnSignal, writeJson, writeTo } from "../world.ts";
 import { fetchFlags } from "./run/flags.ts";
 
 export const resultsFlags = { ...fetchFlags, ...connectFlags, json: jsonFlag };
@@ -27,8 +24,8 @@ export const resultsCommand: Command<typeof resultsFlags> = {
   arguments: [{ name: "HANDLE", doc: "Job; default @, the latest", required: false, complete: "handle" }],
   flags: resultsFlags,
   examples: [
-    { command: "sheaf results @ -o out", doc: "Fetch those of the latest job" },
-    { command: "sheaf results @?wordcount --print 10", doc: "Look at the first ten" },
+    ["sheaf results @ -o out", "Fetch those of the latest job"],
+    ["sheaf results @?wordcount --print 10", "Look at the first ten"],
   ],
   run,
 };
@@ -61,12 +58,7 @@ async function listResults(api: ApiClient, job: string, json: boolean, world: Wo
     formatSize(part.bytes),
     part.crc32c,
   ]);
-  const columns = [
-    { title: "FILE" },
-    { title: "RECORDS", align: "right" },
-    { title: "SIZE", align: "right" },
-    { title: "CRC-32C" },
-  ] as const;
+  const columns = ["FILE", ">RECORDS", ">SIZE", "CRC-32C"];
   await writeTo(world.stdout, `${table(columns, rows).join("\n")}\n`);
   const where = output ?? `kept by the coordinator; fetch them: sheaf results ${job} -o DIR`;
   await writeTo(world.stderr, `${where}\n`);
@@ -76,20 +68,12 @@ async function listResults(api: ApiClient, job: string, json: boolean, world: Wo
 async function fetchResults(api: ApiClient, job: string, flags: Flags, world: World): Promise<ExitCode> {
   const style = styleFor(world.stderr, world.env, flags.color);
   const json = flags.json === true;
-  const overwrite = flags.overwrite === true;
-  const output = flags.output === undefined ? null : resolve(world.cwd, flags.output);
-  if (output !== null) await refuseExisting(output, overwrite);
-  const delivery = await prepareFetch(flags, output);
-  const target = delivery.kind === "stdout" ? delivery.output : output;
+  const { delivery, output, wishes } = await prepareFetch(flags, world.cwd);
   const reporter = makeReporter({ quiet: false, json, style }, world);
   const stop = stopOnSignal(reporter, world);
   try {
     const { resultsOf } = await import("../../client/cluster-run.ts");
-    const result = await resultsOf(api, job, {
-      output: target === null ? null : { path: target, overwrite },
-      collect: wantsRecords(delivery, flags.json),
-      signal: stop.signal,
-    });
+    const result = await resultsOf(api, job, { ...wishes, signal: stop.signal });
     if (result.error !== null) {
       await writeTo(world.stderr, errorText(result.error, flags.debug === true, style));
       return exitCodeOf(result.error.code);

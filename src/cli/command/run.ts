@@ -1,8 +1,7 @@
 import type { RunEvent } from "../../engine/events.ts";
 import { possiblePaths } from "../../engine/inputs.ts";
 import type { JobRunOptions, RunResult } from "../../engine/options.ts";
-import { runners } from "../../runners/runners.ts";
-import type { Runner } from "../../runners/runners.ts";
+import { type Runner, runners } from "../../runners/runners.ts";
 import type { Command, ExitCode, Invocation } from "../command.ts";
 import { meansInline } from "../connection.ts";
 import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver.ts";
@@ -41,24 +40,15 @@ export const runCommand: Command<typeof runFlags> = {
   ],
   flags: runFlags,
   examples: [
-    { command: "sheaf run wordcount.ts books/*.txt -o out", doc: "Count words, results in out/" },
-    { command: "cat log | sheaf run errors.ts - | sort -k2nr | head", doc: "From and to a pipe" },
-    {
-      command: "sheaf run join.ts customers=c.csv 'orders=orders/*.jsonl' -o out",
-      doc: "A job with several inputs: each path with the name of its input",
-    },
-    {
-      command: "sheaf run visits logs/ -o out --set year=2024 --overwrite",
-      doc: "A registered job with a parameter",
-    },
-    {
-      command: "sheaf run job.ts data.csv --sample 1% --print 10 -o /tmp/try",
-      doc: "Try it on a hundredth of the records",
-    },
-    {
-      command: "node --inspect-brk $(which sheaf) run job.ts small.txt --inline",
-      doc: "Step through map and reduce",
-    },
+    ["sheaf run wordcount.ts books/*.txt -o out", "Count words, results in out/"],
+    ["cat log | sheaf run errors.ts - | sort -k2nr | head", "From and to a pipe"],
+    [
+      "sheaf run join.ts customers=c.csv 'orders=orders/*.jsonl' -o out",
+      "A job with several inputs: each path with the name of its input",
+    ],
+    ["sheaf run visits logs/ -o out --set year=2024 --overwrite", "A registered job with a parameter"],
+    ["sheaf run job.ts data.csv --sample 1% --print 10 -o /tmp/try", "Try it on a hundredth of the records"],
+    ["node --inspect-brk $(which sheaf) run job.ts small.txt --inline", "Step through map and reduce"],
   ],
   run,
 };

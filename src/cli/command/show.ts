@@ -4,19 +4,15 @@ import { SheafError } from "../../base/errors.ts";
 import { settings } from "../../base/limits.ts";
 import { suggest } from "../../base/suggest.ts";
 import type { ApiClient } from "../../client/api-client.ts";
-import { findJob } from "../../engine/job-history.ts";
-import type { JobHandle } from "../../engine/job-history.ts";
+import { type JobHandle, findJob } from "../../engine/job-history.ts";
 import type { AttemptView } from "../../protocol/job-view.ts";
 import { formatAttempt, formatTask } from "../../scheduler/ids.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, taskHandle, withCluster } from "../connection.ts";
 import { inCategory, switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
-import { styleFor } from "../ui/style.ts";
-import type { ColorWhen } from "../ui/style.ts";
-import { writeJson, writeTo } from "../world.ts";
-import type { World } from "../world.ts";
+import { type ColorWhen, styleFor } from "../ui/style.ts";
+import { type World, writeJson, writeTo } from "../world.ts";
 
 export const showFlags = inCategory("Display", {
   task: valueFlag("-t, --task TASK", types.string, "Show one task: map-17, reduce-3"),
@@ -35,8 +31,8 @@ export const showCommand: Command<typeof showFlags> = {
   arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @", required: false, complete: "handle" }],
   flags: showFlags,
   examples: [
-    { command: "sheaf show", doc: "The latest job" },
-    { command: "sheaf show @?wordcount --task map-17", doc: "One task of the latest wordcount" },
+    ["sheaf show", "The latest job"],
+    ["sheaf show @?wordcount --task map-17", "One task of the latest wordcount"],
   ],
   run,
 };

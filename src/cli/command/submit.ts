@@ -1,19 +1,14 @@
 import { SheafError } from "../../base/errors.ts";
 import type { JobRunOptions } from "../../engine/options.ts";
-import { runners } from "../../runners/runners.ts";
-import type { Runner, RunnerName } from "../../runners/runners.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Runner, type RunnerName, runners } from "../../runners/runners.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl } from "../connection.ts";
-import { resolveJob } from "../project-file.ts";
-import type { ResolvedJob } from "../project-file.ts";
+import { type ResolvedJob, resolveJob } from "../project-file.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
-import { stopOnSignal, writeJson, writeTo } from "../world.ts";
-import type { World } from "../world.ts";
+import { type World, stopOnSignal, writeJson, writeTo } from "../world.ts";
 import { runFlags } from "./run/flags.ts";
-import { checkRunFlags, runOptions, runnerOf } from "./run/options.ts";
-import type { RunFlags } from "./run/options.ts";
+import { type RunFlags, checkRunFlags, runOptions, runnerOf } from "./run/options.ts";
 
 const {
   print: _print,
@@ -52,11 +47,11 @@ export const submitCommand: Command<typeof submitFlags> = {
   ],
   flags: submitFlags,
   examples: [
-    {
-      command: "sheaf submit wordcount.ts /mnt/shared/books --on http://10.0.0.5:7077 --cores 8",
-      doc: "Count words with eight cores",
-    },
-    { command: "sheaf results @ -o out", doc: "Fetch the results of the latest job when it is done" },
+    [
+      "sheaf submit wordcount.ts /mnt/shared/books --on http://10.0.0.5:7077 --cores 8",
+      "Count words with eight cores",
+    ],
+    ["sheaf results @ -o out", "Fetch the results of the latest job when it is done"],
   ],
   run,
 };

@@ -1,6 +1,5 @@
 import { packageVersion } from "../../base/package-version.ts";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { jsonFlag } from "../flags.ts";
 import { writeTo } from "../world.ts";
 

@@ -1,7 +1,6 @@
 import { rmSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
-import { exitCodes } from "../command.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { writeTo } from "../world.ts";
 import { agentProcessFlags, nameFlag } from "./agent.ts";
@@ -22,9 +21,7 @@ export const workerCommand: Command<typeof workerFlags> = {
   ],
   arguments: [],
   flags: workerFlags,
-  examples: [
-    { command: "sheaf worker --driver http://127.0.0.1:5000 --token-file agent.token", doc: "One worker" },
-  ],
+  examples: [["sheaf worker --driver http://127.0.0.1:5000 --token-file agent.token", "One worker"]],
   run,
 };
 

@@ -1,12 +1,9 @@
 import { cutText } from "../../base/print-value.ts";
 import { formatSize } from "../../base/size.ts";
 import type { RunEvent } from "../../engine/events.ts";
-import { say } from "../world.ts";
-import type { TextStream, World } from "../world.ts";
-import { applyEvent, emptyProgress, phaseEndLine, progressLines } from "./progress.ts";
-import type { ProgressModel } from "./progress.ts";
-import { escapeForeign, ownSequence } from "./style.ts";
-import type { Style } from "./style.ts";
+import { type TextStream, type World, say } from "../world.ts";
+import { type ProgressModel, applyEvent, emptyProgress, phaseEndLine, progressLines } from "./progress.ts";
+import { type Style, escapeForeign, ownSequence } from "./style.ts";
 import { plural, textWidth, truncateText } from "./text.ts";
 
 /** Tells somebody how a run is going. */

@@ -5,12 +5,9 @@ import { formatSize } from "../../base/size.ts";
 import type { RunResult } from "../../engine/options.ts";
 import { hotKeyRemedy, hotOnes } from "../../engine/shuffle-tally.ts";
 import { asShortage } from "../../storage/fs-error.ts";
-import { exitCodeOf, exitCodes } from "../command.ts";
-import type { ExitCode } from "../command.ts";
-import { writeJson, writeTo } from "../world.ts";
-import type { World } from "../world.ts";
-import { styleFor } from "./style.ts";
-import type { ColorWhen, Style } from "./style.ts";
+import { type ExitCode, exitCodeOf, exitCodes } from "../command.ts";
+import { type World, writeJson, writeTo } from "../world.ts";
+import { type ColorWhen, type Style, styleFor } from "./style.ts";
 import {
   displayPath,
   formatByteRate,

@@ -55,22 +55,18 @@ export function definitions(
   return lines.join("\n");
 }
 
-export interface Column {
-  readonly title: string;
-  readonly align?: "left" | "right";
-}
-
-/** Rows under titles, columns as wide as they need. */
-export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
-  const widths = columns.map((column, i) =>
-    Math.max(textWidth(column.title), ...rows.map((row) => textWidth(row[i] ?? ""))),
+/** Rows under titles, columns as wide as they need; those whose title begins with ">" are aligned right. */
+export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const named = titles.map((title) => title.replace(/^>/, ""));
+  const widths = named.map((title, i) =>
+    Math.max(textWidth(title), ...rows.map((row) => textWidth(row[i] ?? ""))),
   );
   const line = (cells: readonly string[]): string =>
-    columns
-      .map((column, i) => padText(cells[i] ?? "", widths[i]!, column.align === "right" ? "right" : "left"))
+    titles
+      .map((title, i) => padText(cells[i] ?? "", widths[i]!, title.startsWith(">") ? "right" : "left"))
       .join("  ")
       .trimEnd();
-  return [line(columns.map((column) => column.title)), ...rows.map(line)];
+  return [line(named), ...rows.map(line)];
 }
 
 /** Relative where that is shorter, as a person would write it. */
@@ -131,6 +127,12 @@ export function truncateText(text: string, columns: number): string {
 export function padText(text: string, columns: number, side: "left" | "right" = "left"): string {
   const spaces = " ".repeat(Math.max(0, columns - textWidth(text)));
   return side === "left" ? text + spaces : spaces + text;
+}
+
+/** Parts of a page with a blank line between them; empty ones are left out. */
+export function page(parts: readonly (readonly string[])[]): string {
+  const filled = parts.filter((lines) => lines.length > 0).map((lines) => lines.join("\n"));
+  return `${filled.join("\n\n")}\n`;
 }
 
 /** "1,234,567". */

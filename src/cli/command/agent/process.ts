@@ -1,8 +1,7 @@
 import { resolve } from "node:path";
 import { pino } from "pino";
 import type { AgentOptions } from "../../../agent/agent-options.ts";
-import { startAgent } from "../../../agent/agent.ts";
-import type { Agent } from "../../../agent/agent.ts";
+import { type Agent, startAgent } from "../../../agent/agent.ts";
 import { SheafError } from "../../../base/errors.ts";
 import { packageVersion } from "../../../base/package-version.ts";
 import { isLoopback } from "../../../security/host-list.ts";
@@ -11,10 +10,10 @@ import { safeLogStream } from "../../../security/log-line.ts";
 import { checkTlsName, loadTls, tlsFiles } from "../../../security/tls.ts";
 import { readTokenFile, tokenFilePath } from "../../../security/token-file.ts";
 import { workerEnvironment } from "../../../security/worker-environment.ts";
+import { given } from "../../command.ts";
 import type { FlagValues } from "../../flag.ts";
 import { coordinatorStateOf, warnOperator } from "../../server.ts";
-import { logSink, writeTo } from "../../world.ts";
-import type { World } from "../../world.ts";
+import { type World, logSink, writeTo } from "../../world.ts";
 import type { agentProcessFlags } from "../agent.ts";
 
 /** What flags do not say. */
@@ -60,13 +59,13 @@ export async function runAgent(
     tls,
     workerEnvironment: workerEnvironment(world.env),
     log: (level, message, fields) => log[level]({ ...fields }, message),
-    ...(drainOrdered === undefined
-      ? {}
-      : { drainOrdered: (draining: boolean) => (draining ? drainOrdered(agent) : undefined) }),
-    ...(flags.advertise === undefined ? {} : { advertise: flags.advertise }),
-    ...(flags.heartbeat === undefined ? {} : { heartbeatMs: flags.heartbeat }),
-    ...(flags.workerMemory === undefined ? {} : { workerMemoryBytes: flags.workerMemory }),
-    ...(flags.grace === undefined ? {} : { graceMs: flags.grace }),
+    drainOrdered: (draining) => (draining ? drainOrdered?.(agent) : undefined),
+    ...given({
+      advertise: flags.advertise,
+      heartbeatMs: flags.heartbeat,
+      workerMemoryBytes: flags.workerMemory,
+      graceMs: flags.grace,
+    }),
   });
   const off = stopOnSignals(agent, world, (message) => log.info({ event: "signal" }, message));
   const said = agent.joined.then(() =>
@@ -89,12 +88,12 @@ function stopOnSignals(agent: Agent, world: World, tell: (message: string) => vo
   });
 }
 
-function urlOf(given: string | undefined, flag: string): URL {
+function urlOf(text: string | undefined, flag: string): URL {
   const hint = `Give the coordinator's URL: ${flag} http://127.0.0.1:7077`;
-  if (given === undefined) throw new SheafError("USAGE", `${flag} is missing`, { hint });
-  const url = URL.canParse(given) ? new URL(given) : null;
+  if (text === undefined) throw new SheafError("USAGE", `${flag} is missing`, { hint });
+  const url = URL.canParse(text) ? new URL(text) : null;
   if (url !== null && /^https?:$/.test(url.protocol)) return url;
-  throw new SheafError("USAGE", `${flag}: ${JSON.stringify(given)} is no http or https URL`, { hint });
+  throw new SheafError("USAGE", `${flag}: ${JSON.stringify(text)} is no http or https URL`, { hint });
 }
 
 /** What --token-file or $SHEAF_TOKEN_FILE names; else the token of a coordinator on this machine. */
@@ -108,7 +107,7 @@ function tokenOf(tokenFile: string | undefined, world: World): string {
 }
 
 /** Over the network nothing of this machine's disks is open to jobs unless its owner says so. */
-function rootsOf(given: readonly string[], world: World, join: URL): readonly string[] {
-  if (given.length > 0) return given.map((root) => resolve(world.cwd, root));
+function rootsOf(roots: readonly string[], world: World, join: URL): readonly string[] {
+  if (roots.length > 0) return roots.map((root) => resolve(world.cwd, root));
   return isLoopback(join.hostname) ? ["/"] : [];
 }

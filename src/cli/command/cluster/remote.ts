@@ -155,26 +155,13 @@ export async function stopRemoteAgent(
 /** sh on the other machine: token file, then the agent in the background, then its process id. */
 function startScript({ node, join, roots }: RemoteStart): string {
   const state = stateOf(node);
-  const beyond = isLoopback(node.address)
-    ? []
-    : [
-        "--host",
-        "0.0.0.0",
-        "--advertise",
-        `http://${hostInUrl(node.address)}:${node.port}`,
-        "--port",
-        String(node.port),
-      ];
-  const args = [
-    "agent",
-    "--join",
-    join,
-    "--name",
-    node.name,
-    ...(node.slots === null ? [] : ["--slots", String(node.slots)]),
-    ...beyond,
-    ...[...roots, ...node.roots].flatMap((root) => ["--root", root]),
-  ];
+  const args = ["agent", "--join", join, "--name", node.name];
+  if (node.slots !== null) args.push("--slots", String(node.slots));
+  if (!isLoopback(node.address)) {
+    const advertised = `http://${hostInUrl(node.address)}:${node.port}`;
+    args.push("--host", "0.0.0.0", "--advertise", advertised, "--port", String(node.port));
+  }
+  args.push(...[...roots, ...node.roots].flatMap((root) => ["--root", root]));
   const command = [node.sheaf, ...args].map(quote).join(" ");
   const token = `${state}/cluster/agent.token`;
   return (

@@ -7,14 +7,21 @@ import { ApiClient } from "../../../client/api-client.ts";
 import type { NodeView } from "../../../protocol/job-view.ts";
 import { initAuthority, issueInto } from "../../../security/certificate-directory.ts";
 import { isEverywhere, isLoopback } from "../../../security/host-list.ts";
-import { loadTls } from "../../../security/tls.ts";
-import type { TlsFiles } from "../../../security/tls.ts";
+import { type TlsFiles, loadTls } from "../../../security/tls.ts";
 import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../../../security/token-file.ts";
 import { ensurePrivateDirectory } from "../../../storage/private-directory.ts";
-import { isRunning, notStarted, signalProcess, startInBackground, until } from "./processes.ts";
-import type { ClusterFile, ClusterProcess, ClusterRecord, ProcessMark } from "./processes.ts";
-import { startRemoteAgent, stopRemoteAgent } from "./remote.ts";
-import type { InventoryNode } from "./remote.ts";
+import {
+  type ClusterFile,
+  type ClusterProcess,
+  type ClusterRecord,
+  type ProcessMark,
+  isRunning,
+  notStarted,
+  signalProcess,
+  startInBackground,
+  until,
+} from "./processes.ts";
+import { type InventoryNode, startRemoteAgent, stopRemoteAgent } from "./remote.ts";
 
 const startMsMax = 60_000;
 
@@ -155,15 +162,8 @@ async function startCoordinator(
 ): Promise<string> {
   const { file, host, port, roots } = options;
   const log = file.log("coordinator");
-  const argsWith = (at: string | number): string[] => [
-    "coordinator",
-    "--host",
-    host,
-    "--port",
-    String(at),
-    ...rootFlags(roots),
-    ...tls,
-  ];
+  const more = ["--host", host, ...rootFlags(roots), ...tls];
+  const argsWith = (at: string | number): string[] => ["coordinator", "--port", String(at), ...more];
   const args = argsWith(port);
   const mark = await startInBackground(args, emptied(log), environment(options));
   const process = { ...mark, name: "coordinator", ssh: null, log };

@@ -4,8 +4,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { packageVersion } from "../../../base/package-version.ts";
 import { projectFileName } from "../../project-file.ts";
-import { templates } from "./templates.ts";
-import type { Template, TemplateName } from "./templates.ts";
+import { type Template, type TemplateName, templates } from "./templates.ts";
 
 export interface ProjectAbout {
   /** Name of the npm package. */

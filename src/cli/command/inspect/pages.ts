@@ -2,8 +2,7 @@ import { escapeControls } from "../../../base/escape-controls.ts";
 import { printValue } from "../../../base/print-value.ts";
 import { formatSize } from "../../../base/size.ts";
 import { decodeKey } from "../../../codec/key-codec.ts";
-import { RUN_FILE_VERSION } from "../../../shuffle/run-format.ts";
-import type { Segment } from "../../../shuffle/run-format.ts";
+import { RUN_FILE_VERSION, type Segment } from "../../../shuffle/run-format.ts";
 import type { RunIndex } from "../../../shuffle/run-index.ts";
 import type { Style } from "../../ui/style.ts";
 import { formatCount, plural, table } from "../../ui/text.ts";
@@ -16,13 +15,7 @@ const VALUE_BYTES_SHOWN = 32;
 
 export function outputPage(path: string, checked: CheckedOutput, style: Style): string {
   const { parts, strangers } = checked;
-  const columns = [
-    { title: "FILE" },
-    { title: "RECORDS", align: "right" },
-    { title: "BYTES", align: "right" },
-    { title: "CRC32C" },
-    { title: "" },
-  ] as const;
+  const columns = ["FILE", ">RECORDS", ">BYTES", "CRC32C", ""];
   const rows = parts.map(({ part, damage }) => [
     part.file,
     formatCount(part.records),
@@ -76,7 +69,7 @@ export function runFilePage(
   const parts = [[head], segmentTable(file), blockTable(file, options.style)];
   if (records.length > 0) {
     const rows = records.map((record) => [record.key, record.value]);
-    const lines = table([{ title: "KEY" }, { title: "VALUE (encoded bytes)" }], rows);
+    const lines = table(["KEY", "VALUE (encoded bytes)"], rows);
     if (records.length < file.total)
       lines.push(`truncated: ${plural(records.length, "record")} of ${formatCount(file.total)}`);
     parts.push(lines);
@@ -85,8 +78,7 @@ export function runFilePage(
 }
 
 function segmentTable({ segments }: ShownRunFile): string[] {
-  const titles = ["COLLECTION", "PARTITION", "RUN", "BLOCKS", "RECORDS", "RAW", "STORED"];
-  const columns = titles.map((title) => ({ title, align: "right" as const }));
+  const columns = [">COLLECTION", ">PARTITION", ">RUN", ">BLOCKS", ">RECORDS", ">RAW", ">STORED"];
   const rows = segments.map((s) => [
     String(s.collection),
     String(s.partition),
@@ -101,15 +93,7 @@ function segmentTable({ segments }: ShownRunFile): string[] {
 
 function blockTable({ segments }: ShownRunFile, style: Style): string[] {
   const blocks = segments.flatMap((segment) => segment.blocks);
-  const columns = [
-    { title: "BLOCK AT", align: "right" },
-    { title: "SEQUENCE", align: "right" },
-    { title: "CODEC" },
-    { title: "RECORDS", align: "right" },
-    { title: "RAW", align: "right" },
-    { title: "STORED", align: "right" },
-    { title: "" },
-  ] as const;
+  const columns = [">BLOCK AT", ">SEQUENCE", "CODEC", ">RECORDS", ">RAW", ">STORED", ""];
   // Damaged blocks are shown however many sound ones there are.
   const shown = blocks.filter((block, i) => i < BLOCKS_SHOWN_MAX || block.damage !== null);
   const rows = shown.map((block) => [

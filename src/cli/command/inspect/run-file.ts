@@ -7,10 +7,9 @@ import {
   BLOCK_MAGIC,
   CODEC_LZ4,
   FILE_MAGIC,
+  type Segment,
 } from "../../../shuffle/run-format.ts";
-import type { Segment } from "../../../shuffle/run-format.ts";
-import { openRun, readFully, readRunIndex } from "../../../shuffle/run-index.ts";
-import type { RunIndex } from "../../../shuffle/run-index.ts";
+import { type RunIndex, openRun, readFully, readRunIndex } from "../../../shuffle/run-index.ts";
 import { readVarint } from "../../../task/collected.ts";
 
 /*

@@ -1,8 +1,15 @@
 import { SheafError } from "../../../base/errors.ts";
 import { settings } from "../../../base/limits.ts";
 import { formatSize } from "../../../base/size.ts";
-import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../../flag.ts";
-import type { FlagType } from "../../flag.ts";
+import {
+  type FlagType,
+  inCategory,
+  repeatedFlag,
+  secondsText,
+  switchFlag,
+  types,
+  valueFlag,
+} from "../../flag.ts";
 import { connectFlags, displayFlags } from "../../flags.ts";
 
 /** "5000", "0.0.0.0:5000", "[::1]:5000". */

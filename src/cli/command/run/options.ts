@@ -1,13 +1,16 @@
 import { SheafError } from "../../../base/errors.ts";
-import { runnerFor, runners, strayOptions } from "../../../runners/runners.ts";
-import type { OptionsByRunner, RunnerName } from "../../../runners/runners.ts";
+import {
+  type OptionsByRunner,
+  type RunnerName,
+  runnerFor,
+  runners,
+  strayOptions,
+} from "../../../runners/runners.ts";
 import type { Invocation } from "../../command.ts";
 import { credentialsOf } from "../../connection.ts";
-import { wantsRecords } from "../../deliver.ts";
-import type { Delivery } from "../../deliver.ts";
+import { type Delivery, wantsRecords } from "../../deliver.ts";
 import type { ResolvedJob } from "../../project-file.ts";
-import { writeTo } from "../../world.ts";
-import type { World } from "../../world.ts";
+import { type World, writeTo } from "../../world.ts";
 import type { runFlags } from "./flags.ts";
 
 export type RunFlags = Invocation<typeof runFlags>["flags"];

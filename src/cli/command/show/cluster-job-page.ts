@@ -4,7 +4,17 @@ import { hotKeyText, hotOnes } from "../../../engine/shuffle-tally.ts";
 import type { AttemptView, Bidding, JobView, PhaseView } from "../../../protocol/job-view.ts";
 import { formatAttempt, formatTask } from "../../../scheduler/ids.ts";
 import type { Style } from "../../ui/style.ts";
-import { formatCount, formatDuration, padText, plural, shareText, shortTime, table } from "../../ui/text.ts";
+import {
+  formatCount,
+  formatDuration,
+  padText,
+  page,
+  plural,
+  shareText,
+  shortTime,
+  table,
+} from "../../ui/text.ts";
+import { counterLines, statLines } from "./job-page.ts";
 
 export interface ClusterJobLook {
   readonly style: Style;
@@ -28,11 +38,11 @@ export function clusterJobPage(
     view.bidding === null ? [] : biddingLines(view.bidding),
     phaseLines(view),
     attemptLines(attempts, look),
-    counterLines(view),
+    counterLines(view.counters),
     noteworthy(view, style),
     view.error === null ? [] : [style.red("error:"), ...view.error.report.trimEnd().split("\n")],
   ];
-  return sections(parts);
+  return page(parts);
 }
 
 /** One task: its attempts, and what it printed. */
@@ -51,17 +61,7 @@ export function clusterTaskPage(
     cut > 0 ? ` (truncated: ${plural(cut, "earlier line")}; sheaf logs ${view.job}:${task})` : "";
   const printed =
     log.length === 0 ? [] : [`log${truncated}`, ...log.map((line) => `  ${escapeControls(line)}`)];
-  return sections([
-    head,
-    attemptLines(attempts, { ...look, attemptsMax: attempts.length }),
-    details,
-    printed,
-  ]);
-}
-
-function sections(parts: readonly (readonly string[])[]): string {
-  const filled = parts.filter((lines) => lines.length > 0).map((lines) => lines.join("\n"));
-  return `${filled.join("\n\n")}\n`;
+  return page([head, attemptLines(attempts, { ...look, attemptsMax: attempts.length }), details, printed]);
 }
 
 function facts(view: JobView, style: Style): string[] {
@@ -109,7 +109,7 @@ function biddingLines(bidding: Bidding): string[] {
   ];
   if (note !== null) lines.push(`          ${escapeControls(note)}`);
   const rows = bidRows(rounds);
-  const columns = [{ title: "BID AT", align: "right" }, { title: "ANSWERS" }] as const;
+  const columns = [">BID AT", "ANSWERS"];
   if (rows.length > 0) lines.push(...table(columns, rows));
   return lines;
 }
@@ -149,16 +149,8 @@ function phaseLines(view: JobView): string[] {
     phase.fraction === undefined ? "" : `${Math.floor(phase.fraction * 100)}%`,
     timing.has(phase.phase) ? formatDuration(timing.get(phase.phase)!) : "",
   ]);
-  const right = (title: string) => ({ title, align: "right" }) as const;
-  return table(
-    [
-      { title: "PHASE" },
-      ...["TASKS", "FINISHED", "RUNNING", "FAILED", "BACKUPS", "RECORDS IN", "DONE", "TIME"].map((title) =>
-        right(title),
-      ),
-    ],
-    rows,
-  );
+  const counts = [">TASKS", ">FINISHED", ">RUNNING", ">FAILED", ">BACKUPS", ">RECORDS IN"];
+  return table(["PHASE", ...counts, ">DONE", ">TIME"], rows);
 }
 
 function attemptLines(attempts: readonly AttemptView[], look: ClusterJobLook): string[] {
@@ -166,15 +158,7 @@ function attemptLines(attempts: readonly AttemptView[], look: ClusterJobLook): s
   const all = attempts.length <= look.attemptsMax;
   const chosen = all ? attempts : [...attempts].sort(byInterest).slice(0, look.attemptsMax);
   const spanMs = Math.max(1, ...attempts.map(({ startedMs, endedMs }) => endedMs ?? startedMs));
-  const columns = [
-    { title: "ATTEMPT" },
-    { title: "AGENT" },
-    { title: "STATE" },
-    { title: "BEGAN", align: "right" },
-    { title: "TIME", align: "right" },
-    { title: "WHEN" },
-    { title: "CAUSE" },
-  ] as const;
+  const columns = ["ATTEMPT", "AGENT", "STATE", ">BEGAN", ">TIME", "WHEN", "CAUSE"];
   const lines = table(
     columns,
     chosen.map((one) => attemptRow(one, spanMs)),
@@ -218,22 +202,9 @@ function attemptFacts(view: AttemptView): string[] {
   if (view.cause !== null) lines.push(...view.cause.split("\n").map((line) => `  ${escapeControls(line)}`));
   if (view.outputLost !== null) lines.push(`  output lost: ${escapeControls(view.outputLost)}`);
   if (view.stats !== null) {
-    const { recordsIn, bytesIn, recordsOut, bytesOut, emitted, shuffleBytes, cpuMs } = view.stats;
-    lines.push(
-      `  in      ${plural(recordsIn, "record")}, ${formatSize(bytesIn)}`,
-      `  out     ${plural(recordsOut, "record")}, ${formatSize(bytesOut)}`,
-      `  shuffle ${plural(emitted, "pair")}, ${formatSize(shuffleBytes)}`,
-      `  cpu     ${formatDuration(cpuMs)}`,
-    );
+    lines.push(...statLines(view.stats));
   }
   return lines;
-}
-
-function counterLines({ counters }: JobView): string[] {
-  const rows = Object.entries(counters)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => [escapeControls(name), formatCount(value)]);
-  return rows.length === 0 ? [] : table([{ title: "COUNTER" }, { title: "VALUE", align: "right" }], rows);
 }
 
 function noteworthy(view: JobView, style: Style): string[] {

@@ -6,7 +6,16 @@ import type { RunEvent, RunPhase } from "../../../engine/events.ts";
 import type { JobRecord } from "../../../engine/job-directory.ts";
 import type { TaskFailure, TaskStats } from "../../../task/task-spec.ts";
 import type { Style } from "../../ui/style.ts";
-import { formatCount, formatDuration, padText, plural, shareText, shortTime, table } from "../../ui/text.ts";
+import {
+  formatCount,
+  formatDuration,
+  padText,
+  page,
+  plural,
+  shareText,
+  shortTime,
+  table,
+} from "../../ui/text.ts";
 
 /** What became of one attempt. */
 export interface AttemptStory {
@@ -135,19 +144,37 @@ export interface JobPageLook {
 /** Everything `sheaf show` says of a job. */
 export function jobPage(record: JobRecord, story: JobStory, look: JobPageLook): string {
   const { style } = look;
-  const parts = [facts(record, look), phaseLines(story), taskLines(story, look)];
-  const counters = Object.entries(record.counters).sort(([a], [b]) => (a < b ? -1 : 1));
-  if (counters.length > 0) {
-    const rows = counters.map(([name, value]) => [escapeControls(name), formatCount(value)]);
-    parts.push(table([{ title: "COUNTER" }, { title: "VALUE", align: "right" }], rows));
-  }
-  if (story.warnings.length > 0)
-    parts.push(story.warnings.map((text) => `${style.yellow("warning:")} ${text}`));
-  if (record.exception !== null) parts.push([style.red("error:"), ...record.exception.split("\n")]);
-  return `${parts
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join("\n"))
-    .join("\n\n")}\n`;
+  return page([
+    facts(record, look),
+    phaseLines(story),
+    taskLines(story, look),
+    counterLines(record.counters),
+    story.warnings.map((text) => `${style.yellow("warning:")} ${text}`),
+    record.exception === null ? [] : [style.red("error:"), ...record.exception.split("\n")],
+  ]);
+}
+
+export function counterLines(counters: Readonly<Record<string, number>>): string[] {
+  const rows = Object.entries(counters)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => [escapeControls(name), formatCount(value)]);
+  return rows.length === 0 ? [] : table(["COUNTER", ">VALUE"], rows);
+}
+
+/** What an attempt did. `more`: of its shuffle. */
+export function statLines(
+  stats: Pick<
+    TaskStats,
+    "recordsIn" | "bytesIn" | "recordsOut" | "bytesOut" | "emitted" | "shuffleBytes" | "cpuMs"
+  >,
+  more = "",
+): string[] {
+  return [
+    `  in      ${plural(stats.recordsIn, "record")}, ${formatSize(stats.bytesIn)}`,
+    `  out     ${plural(stats.recordsOut, "record")}, ${formatSize(stats.bytesOut)}`,
+    `  shuffle ${plural(stats.emitted, "pair")}, ${formatSize(stats.shuffleBytes)}${more}`,
+    `  cpu     ${formatDuration(stats.cpuMs)}`,
+  ];
 }
 
 /** Everything about one task: its attempts, and what it printed. */
@@ -159,7 +186,7 @@ export function taskPage(task: TaskStory, log: readonly string[], logCut: number
       logCut > 0 ? [`log (truncated: ${plural(logCut, "earlier line")} in ${look.directory}/logs)`] : ["log"];
     parts.push([...head, ...log.map((line) => `  ${escapeControls(line)}`)]);
   }
-  return `${parts.map((lines) => lines.join("\n")).join("\n\n")}\n`;
+  return page(parts);
 }
 
 function facts(record: JobRecord, look: JobPageLook): string[] {
@@ -207,25 +234,14 @@ function phaseLines(story: JobStory): string[] {
     phase.tasks === 0 ? "" : formatCount(phase.tasks),
     phase.elapsedMs === null ? "not finished" : formatDuration(phase.elapsedMs),
   ]);
-  return table(
-    [{ title: "PHASE" }, { title: "TASKS", align: "right" }, { title: "TIME", align: "right" }],
-    rows,
-  );
+  return table(["PHASE", ">TASKS", ">TIME"], rows);
 }
 
 function taskLines(story: JobStory, look: JobPageLook): string[] {
   if (story.tasks.length === 0) return [];
   const all = story.tasks.length <= look.tasksMax;
   const chosen = all ? story.tasks : [...story.tasks].sort(byInterest).slice(0, look.tasksMax);
-  const columns = [
-    { title: "TASK" },
-    { title: "STATE" },
-    { title: "ATTEMPTS", align: "right" },
-    { title: "TIME", align: "right" },
-    { title: "RECORDS IN", align: "right" },
-    { title: "OUT", align: "right" },
-    { title: "LAST FAILURE" },
-  ] as const;
+  const columns = ["TASK", "STATE", ">ATTEMPTS", ">TIME", ">RECORDS IN", ">OUT", "LAST FAILURE"];
   const lines = table(columns, chosen.map(taskRow));
   if (!all)
     lines.push(
@@ -281,13 +297,8 @@ function attemptLines(attempt: AttemptStory): string[] {
     if (key !== null) lines.push(`  key     ${escapeControls(key)}`);
   }
   if (attempt.stats !== null) {
-    const s = attempt.stats;
-    lines.push(
-      `  in      ${plural(s.recordsIn, "record")}, ${formatSize(s.bytesIn)}`,
-      `  out     ${plural(s.recordsOut, "record")}, ${formatSize(s.bytesOut)}`,
-      `  shuffle ${plural(s.emitted, "pair")}, ${formatSize(s.shuffleBytes)}, ${plural(s.spills, "spill")}, ${plural(s.groups, "group")}`,
-      `  cpu     ${formatDuration(s.cpuMs)}`,
-    );
+    const { spills, groups } = attempt.stats;
+    lines.push(...statLines(attempt.stats, `, ${plural(spills, "spill")}, ${plural(groups, "group")}`));
   }
   return lines;
 }
