@@ -323,7 +323,7 @@ export class AgentLife {
         return;
       case "discard":
         this.#table.find(order.attempt)?.cancel("its output is of no use");
-        void this.#discard(order.attempt);
+        this.#discard(order.attempt).catch((error: unknown) => this.#cannotRemove(order.attempt.job, error));
         return;
       case "forget":
         this.#forget(order.job);
@@ -353,14 +353,19 @@ export class AgentLife {
     if (this.#forgetting.has(job)) return;
     this.#forgetting.add(job);
     for (const run of this.#table.ofJob(job)) run.cancel("the job is over");
-    const gone = Promise.all(this.#table.ofJob(job).map((run) => run.over));
-    void gone
+    Promise.all(this.#table.ofJob(job).map((run) => run.over))
       .then(() => this.#jobs.forget(job))
       .then(() => this.#logs.forget(job))
+      .catch((error: unknown) => this.#cannotRemove(job, error))
       .finally(() => {
         this.#forgetting.delete(job);
         this.#changed();
       });
+  }
+
+  /** What is left of a job whose files are not needed any more goes with the agent's next start. */
+  #cannotRemove(job: string, error: unknown): void {
+    this.#options.world.log("error", `files of ${job} cannot be removed: ${describeThrown(error)}`, { job });
   }
 
   /** What an answer other than success says about this life. */
@@ -384,22 +389,19 @@ export class AgentLife {
       stray: (failure, slot) => {
         this.#logs.add(job, null, "log", `user code threw after its task was over: ${failure.message}`);
         const attempt = last.get(slot);
-        if (failure.code === "EMIT_LATE" && attempt !== undefined) void this.#tellStray(attempt, failure);
+        if (failure.code === "EMIT_LATE" && attempt !== undefined) this.#tellStray(attempt, failure);
       },
     };
   }
 
   /** An emit that came too late: a result that was reported lacks it. */
-  async #tellStray(attempt: AttemptRun["ref"], failure: TaskFailure): Promise<void> {
+  #tellStray(attempt: AttemptRun["ref"], failure: TaskFailure): void {
     const { world, agent, incarnation } = this.#options;
-    const { job } = attempt;
     const stray = { agent, incarnation, attempt, failure: { ...failure, log: [...failure.log] } };
-    try {
-      await world.api.stray(job, stray, { signal: this.#over.signal, ...untilAnswered });
-    } catch (error) {
-      if (this.#over.signal.aborted) return;
-      world.log("warn", `the coordinator was not told of a late emit: ${describeThrown(error)}`, { job });
-    }
+    world.api.stray(attempt.job, stray, { signal: this.#over.signal, ...untilAnswered }).catch((error) => {
+      const why = `the coordinator was not told of a late emit: ${describeThrown(error)}`;
+      if (!this.#over.signal.aborted) world.log("warn", why, { job: attempt.job });
+    });
   }
 
   #tick(): void {

@@ -256,7 +256,8 @@ export class AttemptRun {
     const inWorker = this.#inWorker;
     if (inWorker === null || inWorker.isEnding) return;
     inWorker.isEnding = true;
-    void inWorker.job.pool.kill(this.slot).then(() => inWorker.ended(failure));
+    const ended = (): void => inWorker.ended(failure);
+    inWorker.job.pool.kill(this.slot).then(ended, ended);
   }
 
   async #succeeded(job: NodeJob, result: TaskSuccess): Promise<TaskReport> {

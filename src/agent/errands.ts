@@ -61,9 +61,16 @@ export class Errands {
     if (this.#pending.has(errand.id)) return;
     const pending: Pending = { beat: 1, dropped: new AbortController() };
     this.#pending.set(errand.id, pending);
-    void this.#carryOut(errand, pending).finally(() => {
-      if (this.#pending.get(errand.id) === pending) this.#pending.delete(errand.id);
-    });
+    this.#carryOut(errand, pending)
+      .catch((error: unknown) => {
+        const { log } = this.#setting.world;
+        log("error", `the errand to ${errand.kind} was given up: ${describeThrown(error)}`, {
+          job: errand.job,
+        });
+      })
+      .finally(() => {
+        if (this.#pending.get(errand.id) === pending) this.#pending.delete(errand.id);
+      });
   }
 
   /** Nobody waits for it any more: it ends before its next step, and is not answered. */

@@ -135,11 +135,13 @@ export class TaskLogs {
     const path = join(directory, `${attempt}.log`);
     const text = lines.map(({ stream, text: line }) => `${stream}: ${line}\n`).join("");
     const before = this.#writes.get(path) ?? Promise.resolve();
-    const write = before.then(() => append(directory, path, text)).catch(() => undefined);
+    const write = before
+      .then(() => append(directory, path, text))
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#writes.get(path) === write) this.#writes.delete(path);
+      });
     this.#writes.set(path, write);
-    void write.then(() => {
-      if (this.#writes.get(path) === write) this.#writes.delete(path);
-    });
   }
 }
 

@@ -43,7 +43,7 @@ export async function watchJob(
     setTimeout(() => end.abort(), told ? cancelWaitMs : 0).unref();
     return told;
   });
-  if (options.heartbeatMs !== null) void beat(api, job, options.heartbeatMs, end.signal);
+  if (options.heartbeatMs !== null) beat(api, job, options.heartbeatMs, end.signal).catch(() => undefined);
   try {
     const events = followEvents(api, job, {
       signal: end.signal,
@@ -231,6 +231,8 @@ export class EventRelay {
         this.failedAttempts.push({ task, attempt, failure, capsule: null });
         break;
       }
+      default:
+      // The result is made of nothing else.
     }
     // Clocks of two machines: time does not go back.
     this.#lastMs = Math.max(this.#lastMs, Math.round(event.atMs * 1000) / 1000);

@@ -72,7 +72,10 @@ export class JobEvents {
       if (taken !== undefined) {
         // What comes meanwhile is read from the file when it can take more.
         listener.at = null;
-        void taken.then(() => this.#replay(listener, told));
+        taken.then(
+          () => this.#follow(listener, told),
+          () => this.#end(listener),
+        );
       } else if (this.#over) this.#end(listener);
     }
   }
@@ -81,8 +84,13 @@ export class JobEvents {
   listen(after: number, tell: EventListener, done: () => void): () => void {
     const listener: Listener = { at: null, tell, done };
     this.#listeners.add(listener);
-    void this.#replay(listener, after);
+    this.#follow(listener, after);
     return () => void this.#listeners.delete(listener);
+  }
+
+  /** One that cannot be told is told nothing more; it asks again from where it was. */
+  #follow(listener: Listener, after: number): void {
+    this.#replay(listener, after).catch(() => this.#end(listener));
   }
 
   /** What is in the file, then what comes. Events that come meanwhile are in the file, too. */
@@ -119,13 +127,14 @@ export function listenToEnded(
   done: () => void,
 ): () => void {
   let listening = true;
-  void (async () => {
+  const replay = async (): Promise<void> => {
     for await (const { number, text } of keptAfter(join(directory, "events.jsonl"), Math.max(0, after))) {
       if (!listening) return;
       await tell(number, text);
     }
     if (listening) done();
-  })();
+  };
+  replay().catch(done);
   return () => void (listening = false);
 }
 

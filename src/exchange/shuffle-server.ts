@@ -116,10 +116,10 @@ export class ShuffleServer {
       const { job } = request.params as { readonly job: string };
       const question = parseSliceQuery(job, request.query as Readonly<Record<string, unknown>>);
       reply.hijack();
-      const ended = this.#answer(reply.raw, question);
-      const answer = { job, response: reply.raw, ended };
+      const answer = { job, response: reply.raw, ended: this.#answer(reply.raw, question) };
       this.#answers.add(answer);
-      void ended.then(() => this.#answers.delete(answer));
+      const forget = (): void => void this.#answers.delete(answer);
+      answer.ended.then(forget, forget);
     });
   }
 

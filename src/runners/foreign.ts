@@ -56,6 +56,11 @@ export async function runForeignWorkers(
       hint: "Give the directory.",
     });
   }
+  if (typeof job === "object" && !(job instanceof URL)) {
+    throw new SheafError("USAGE", "run(): workers in other languages cannot be given a job object", {
+      hint: "Give the name by which they know the job.",
+    });
+  }
   const partitions = partitionsOf(options.partitions);
   const name = options.name ?? basename(String(job)).replace(/\.\w+$/, "");
   const events = new EventLog(systemClock, options.onEvent);

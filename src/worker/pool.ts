@@ -258,7 +258,7 @@ export class WorkerPool {
       hint: error.hint ?? null,
     });
     slot.work = nothing;
-    void this.#end(slot);
+    this.#kill(slot);
     this.#tell(index, work, { kind: "load-failed", failure });
   }
 
@@ -299,7 +299,7 @@ export class WorkerPool {
       case "result":
         if (work.kind !== "attempt" || work.id !== message.id) return;
         slot.work = nothing;
-        if (message.spoiled) void this.#end(slot);
+        if (message.spoiled) this.#kill(slot);
         listener.attemptEnded(index, message.id, message.result);
         return;
       case "log":
@@ -309,9 +309,11 @@ export class WorkerPool {
       case "stray":
         listener.stray(message.failure, index);
         // Its worker is not used again; a question is answered first.
-        if (work.kind === "nothing") void this.#end(slot);
-        else if (work.kind === "question")
-          void work.over.then(() => (slot.work.kind === "nothing" ? this.#end(slot) : undefined));
+        if (work.kind === "nothing") this.#kill(slot);
+        else if (work.kind === "question") {
+          const end = (): void => (slot.work.kind === "nothing" ? this.#kill(slot) : undefined);
+          work.over.then(end, end);
+        }
         return;
       default:
         unreachable(message);
@@ -333,7 +335,7 @@ export class WorkerPool {
     };
     const giveUp = (): void => {
       answered({ kind: "late", failure: tooLong(phase, noProgressMs, slot.tail) });
-      void this.#end(slot);
+      this.#kill(slot);
     };
     const began = (): void => {
       clearTimeout(timer);
@@ -348,21 +350,25 @@ export class WorkerPool {
 
   /** The slot is free for a new worker at once; what is left of the old one is only waited for. */
   async #end(slot: Slot): Promise<void> {
-    const { worker, exit, work, tail: log } = slot;
+    this.#kill(slot);
+    await within(slot.exit, killWaitMs);
+  }
+
+  /** Ends its worker, and does not wait until it is gone. */
+  #kill(slot: Slot): void {
+    const { worker, work, tail: log } = slot;
     slot.work = nothing;
-    if (worker !== null) {
-      slot.worker = null;
-      if (work.kind === "question") {
-        const failure = taskFailure("WORKER_LOST", "the worker was ended", {
-          phase: work.phase,
-          log,
-          blame: "system",
-        });
-        work.answered({ kind: "gone", failure });
-      }
-      worker.kill();
+    if (worker === null) return;
+    slot.worker = null;
+    if (work.kind === "question") {
+      const failure = taskFailure("WORKER_LOST", "the worker was ended", {
+        phase: work.phase,
+        log,
+        blame: "system",
+      });
+      work.answered({ kind: "gone", failure });
     }
-    await within(exit, killWaitMs);
+    worker.kill();
   }
 }
 

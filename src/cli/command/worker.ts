@@ -53,7 +53,8 @@ async function run({ flags, world }: Invocation<typeof workerFlags>): Promise<Ex
         slots: 1,
         stateDirectory,
         giveUpMs,
-        drainOrdered: (agent) => void agent.stop(),
+        // What it ends with is thrown where its end is waited for.
+        drainOrdered: (agent) => void agent.stop().catch(() => undefined),
       },
       world,
     );

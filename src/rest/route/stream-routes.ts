@@ -102,12 +102,15 @@ function sendEvents(coordinator: Coordinator, job: string, after: number, reply:
   raw.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store" });
   isOpen = true;
   raw.write(": sheaf\n\n");
-  for (const text of early) void write(text);
+  for (const text of early) raw.write(text);
   if (isDone) {
     raw.end();
     return;
   }
-  const timer = setInterval(() => raw.writableLength === 0 && write(": \n\n"), keepAliveMs).unref();
+  const keepAlive = (): void => {
+    if (raw.writableLength === 0) raw.write(": \n\n");
+  };
+  const timer = setInterval(keepAlive, keepAliveMs).unref();
   raw.once("close", () => {
     clearInterval(timer);
     stop();

@@ -84,7 +84,8 @@ function stopOnSignals(agent: Agent, world: World, tell: (message: string) => vo
   return world.onSignal(() => {
     signals++;
     tell(signals === 1 ? "draining" : "ending at once");
-    void (signals === 1 ? agent.stop() : agent.end());
+    // What it ends with is thrown where its end is waited for.
+    (signals === 1 ? agent.stop() : agent.end()).catch(() => undefined);
   });
 }
 
