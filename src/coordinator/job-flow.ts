@@ -5,7 +5,7 @@ import { type Failure, formatTask, systemFailure } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
-import { taskFailure } from "../worker/failure.ts";
+import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { CommandOf, JobSteps } from "../engine/executor.ts";
 import type { EventLoop } from "../engine/loop.ts";
 import type { Agents } from "./agents.ts";
@@ -170,7 +170,7 @@ export class JobFlow implements JobSteps {
     job.phases.leave();
     for (const name of job.holders) agents.get(name)?.mailbox.post({ kind: "forget", job: job.id });
     const end = job.row.end!;
-    void this.#quiet(job)
+    this.#quiet(job)
       .then(() => this.#discardStaging(job, end))
       .then(() => errorOf(job, end, this.#parts.scheduler, agents))
       .then((error) => this.#written(job, end, error))
@@ -191,8 +191,15 @@ export class JobFlow implements JobSteps {
     const rows = [...splitRows(job.id, plan)];
     const some = rows.splice(0, splitRowsAtOnce);
     for (const [key, text] of some) store.putOf("splits", job.id, key, text);
-    if (rows.length === 0) this.#begin(job, plan);
-    else void this.#keepSplits(job, rows).then((kept) => (kept ? this.#begin(job, plan) : undefined));
+    if (rows.length === 0) return this.#begin(job, plan);
+    this.#keepSplits(job, rows)
+      .then((kept) => (kept ? this.#begin(job, plan) : undefined))
+      .catch((thrown: unknown) => {
+        // The job would wait for its plan for ever.
+        this.fail(job, failureOfThrown(thrown, "plan", "INTERNAL", "system"));
+        this.#parts.loop.settleQuietly();
+        this.#parts.loop.bug(thrown);
+      });
   }
 
   /** False when the job has ended meanwhile. */

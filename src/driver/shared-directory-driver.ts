@@ -277,7 +277,7 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
   sampled(): void {}
 
   commit(): void {
-    void this.#commit();
+    this.#commit().catch((error: unknown) => this.#fail(error));
   }
 
   ended(end: CommandOf<"jobEnded">): void {

@@ -255,8 +255,10 @@ export class LocalExecutor implements Executor {
   }
 
   #later(work: Promise<void>): void {
-    this.#cleanups.add(work);
-    void work.finally(() => this.#cleanups.delete(work));
+    const over = work
+      .catch((error: unknown) => this.#options.loop.bug(error))
+      .finally(() => this.#cleanups.delete(over));
+    this.#cleanups.add(over);
   }
 }
 

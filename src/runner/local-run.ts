@@ -163,7 +163,7 @@ export class LocalRun {
 
   /** Old jobs go when new ones come; nobody waits for it. */
   prune(): void {
-    if (this.#state !== null) void pruneJobs(this.#state, limits.jobsKept);
+    if (this.#state !== null) pruneJobs(this.#state, limits.jobsKept).catch(() => undefined);
   }
 
   /**

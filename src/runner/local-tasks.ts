@@ -84,7 +84,7 @@ export class LocalTasks {
     this.#ended = new Promise((resolve) => (over = resolve));
     const steps: JobSteps = {
       sampled: () => this.#useSample(),
-      commit: () => void this.#commit(),
+      commit: () => void this.#commit().catch((error: unknown) => this.#loop.bug(error)),
       ended: over,
     };
     const loop = new EventLoop({

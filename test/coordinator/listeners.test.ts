@@ -35,6 +35,27 @@ test("a listener that takes its time hears every kept event, in order, though it
   assert.equal(kinds.filter((kind) => kind === "job-finished").length, 1);
 });
 
+test("a listener that fails is told that there is no more; the job and the others go on", async (t) => {
+  const stage = new Stage(t);
+  const job = await stage.submit();
+  const fails = () => Promise.reject(new Error("the reader is broken"));
+  const ends: Promise<void>[] = [];
+  const listen = (tell: () => Promise<void> | void) => {
+    ends.push(new Promise<void>((resolve) => stage.coordinator.clients.listen(job, 0, tell, resolve)));
+  };
+  let heard = 0;
+  listen(fails);
+  listen(() => {
+    throw new Error("the reader is gone");
+  });
+  listen(() => void heard++);
+  stage.agent("a");
+  await stage.ended(job);
+  await Promise.all(ends);
+  assert.ok(heard > 3, String(heard));
+  await new Promise<void>((resolve) => stage.coordinator.clients.listen(job, 0, fails, resolve));
+});
+
 test("the last event of a job of very many files has room for some of them, and says how many more there are", () => {
   const part = {
     file: "x".repeat(200),

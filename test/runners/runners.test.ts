@@ -24,6 +24,14 @@ test("`on` chooses the runner: nothing and this machine's names the local one, a
   for (const [on, name] of cases) assert.equal(runnerFor(on), name, on);
 });
 
+test("workers in other languages are not given a job object, which has no name they could know", async () => {
+  const foreign = await runners.foreign.load();
+  await assert.rejects(foreign.run({ name: "counts" } as never, { output: "out" } as never), {
+    code: "USAGE",
+    message: /cannot be given a job object/,
+  });
+});
+
 test("every option is taken by some runner, and every runner that has a job file takes the common ones", () => {
   const all = new Set(Object.values(runners).flatMap(({ takes }) => takes));
   for (const names of Object.values(optionNames))
