@@ -257,7 +257,7 @@ export class LocalExecutor implements Executor {
   #later(work: Promise<void>): void {
     const over = work
       .catch((error: unknown) => this.#options.loop.bug(error))
-      .finally(() => this.#cleanups.delete(over));
+      .then(() => void this.#cleanups.delete(over));
     this.#cleanups.add(over);
   }
 }
