@@ -164,7 +164,7 @@ function endedRow(row: JobRow, { view }: EndedJob): JobRow {
 function removeForgotten(store: Store, places: string, name: string): void {
   if (store.get("jobs", name) !== null) return;
   if (unsealed<KeptSubmission>(join(places, name, submissionFile))?.job !== name) return;
-  void removeDirectory(join(places, name));
+  removeDirectory(join(places, name)).catch(() => undefined);
 }
 
 function directoriesIn(place: string): string[] {
