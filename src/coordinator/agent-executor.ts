@@ -1,14 +1,12 @@
 import type { CommandOf, Executor } from "../engine/executor.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import type { TaskAnswer } from "../protocol/task-messages.ts";
-import { JOB_STATUS, TASK_STATUS } from "../protocol/version.ts";
+import { askAnewAnswer, taskAnswer } from "../protocol/worker-protocol.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { JobFlow } from "./job-flow.ts";
 import type { Jobs } from "./jobs.ts";
 import type { PlannedJob } from "./planned-job.ts";
-import { typeOf } from "./task-requests.ts";
-import { askAnew } from "./task-polls.ts";
 import type { TaskPolls } from "./task-polls.ts";
 
 export interface AgentExecutorParts {
@@ -34,7 +32,7 @@ export class AgentExecutor implements Executor {
   }
 
   askAnew(order: CommandOf<"askAnew">): void {
-    this.#parts.polls.answer(order, () => askAnew);
+    this.#parts.polls.answer(order, askAnewAnswer);
   }
 
   kill({ attempt, reason, node, incarnation }: CommandOf<"killAttempt">): void {
@@ -82,18 +80,6 @@ function orderOf(
       : phase === "map"
         ? ({ kind: "map", split: plan.map.at(task), skip: run.poison.skipOf(task) } as const)
         : ({ kind: "sample", split: plan.sample.at(task) } as const);
-  const order = { attempt, backup, settings: job.row.settingsVersion, work };
-  return {
-    type: typeOf[phase],
-    id: task,
-    status: TASK_STATUS.RUNNING,
-    job_status: JOB_STATUS.RUNNING,
-    job_uuid: job.id,
-    i_path: [],
-    o_path: null,
-    n_buckets: plan.reduce.length,
-    retry_after_ms: null,
-    ask_anew: false,
-    order: order as TaskAnswer["order"],
-  };
+  const order = { attempt, backup, settings: job.row.settingsVersion, work } as TaskAnswer["order"];
+  return taskAnswer({ job: job.id, phase, task, buckets: plan.reduce.length }, { order });
 }

@@ -19,8 +19,8 @@ import { limitDefaults, timingDefaults } from "./settings.ts";
 import type { CoordinatorLimits, CoordinatorOptions, CoordinatorTimings } from "./settings.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import { Store } from "./store.ts";
-import { newTallies } from "./tallies.ts";
-import type { Tallies } from "./tallies.ts";
+import { newTallies } from "./service.ts";
+import type { Tallies } from "./service.ts";
 import { TaskPolls } from "./task-polls.ts";
 import { Watch } from "./watch.ts";
 

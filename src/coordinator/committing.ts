@@ -1,3 +1,4 @@
+import { knownFailure } from "../protocol/task-result.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { nameParts } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/options.ts";
@@ -130,7 +131,7 @@ export class Committing {
 
   #answered(job: ClusterJob, result: ErrandResult): void {
     if (result.kind === "committed") this.#done(job, result.parts);
-    else if (result.kind === "failed") this.#failed(job, result.failure as TaskFailure);
+    else if (result.kind === "failed") this.#failed(job, knownFailure(result.failure));
     else
       this.#failed(
         job,

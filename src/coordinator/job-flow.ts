@@ -27,7 +27,7 @@ import { keepEnd } from "./recover.ts";
 import type { CoordinatorLimits, CoordinatorTimings } from "./settings.ts";
 import { reduceAgents, schedulerPlan } from "./start-job.ts";
 import type { Store } from "./store.ts";
-import type { Tallies } from "./tallies.ts";
+import type { Tallies } from "./service.ts";
 
 export interface FlowParts {
   readonly scheduler: Scheduler;

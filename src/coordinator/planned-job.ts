@@ -14,7 +14,7 @@ import type { KeptOutput } from "./kept-output.ts";
 import { OutputList } from "./map-outputs.ts";
 import type { OutputEntry } from "./map-outputs.ts";
 import type { Row, Store } from "./store.ts";
-import type { Tallies } from "./tallies.ts";
+import type { Tallies } from "./service.ts";
 
 /** What planned jobs need of their coordinator. */
 export interface PlannedJobParts {

@@ -1,3 +1,4 @@
+import { knownFailure } from "../protocol/task-result.ts";
 import type { ErrandResult } from "../protocol/agent-messages.ts";
 import { SheafError } from "../base/errors.ts";
 import { partitionsOfBytes } from "../plan/default-partitions.ts";
@@ -119,7 +120,7 @@ class Round {
           for (const split of result.splits) splits.push(split);
           this.#shares.set(id, { ...result, splits, local });
         } else if (result.kind === "failed" && local && result.failure.code === "INPUT_MISSING") {
-          this.#missing.push(result.failure as TaskFailure);
+          this.#missing.push(knownFailure(result.failure));
         } else {
           return this.#failed(failureOf(result), agent.register.host);
         }
@@ -180,7 +181,7 @@ function stalledFailure(job: ClusterJob, agent: Agent, stillMs: number): TaskFai
 }
 
 function failureOf(result: ErrandResult): TaskFailure {
-  if (result.kind === "failed") return result.failure as TaskFailure;
+  if (result.kind === "failed") return knownFailure(result.failure);
   return taskFailure("INTERNAL", `an agent answered "${result.kind}" when it was to plan`, {
     blame: "system",
   });

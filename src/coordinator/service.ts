@@ -1,23 +1,10 @@
 import type { JobStateText } from "../protocol/job-view.ts";
-import type { TaskAnswer, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 
 /** Who asks, for the audit line: never decides anything. */
 export interface Caller {
   /** "client" or "agent", by the token that was shown. */
   readonly role: string;
   /** Address of the connection's other end. */
-  readonly remote: string;
-}
-
-/** A slot of an agent, or a worker that speaks for itself, asking for work. */
-export interface Asker {
-  readonly agent: string;
-  readonly incarnation: number;
-  readonly slot: number;
-  readonly ask: number;
-  /** As given in the header worker-pid. */
-  readonly workerPid: number | null;
-  /** Address of the connection's other end: with the process id it tells workers without an agent apart. */
   readonly remote: string;
 }
 
@@ -29,8 +16,6 @@ export interface JobFilter {
   /** Default 100. */
   readonly limit?: number;
 }
-
-export type TaskType = "mapper" | "reducer" | "sampler";
 
 /** A file to be sent. */
 export interface StoredFile {
@@ -64,17 +49,20 @@ export interface Totals {
   readonly outputBytes: number;
 }
 
-/** The worker protocol: tasks out, reports in. Throws SheafErrors. */
-export interface TaskService {
-  /** Resolves with a task, or "later" after longPollMs. */
-  askTask(asker: Asker, signal: AbortSignal): Promise<TaskAnswer>;
-  /** `job` null: the only job that is not over. */
-  report(
-    job: string | null,
-    type: TaskType,
-    task: number,
-    report: TaskReport,
-    asker: Asker,
-  ): Promise<TaskReportAnswer>;
-  taskStatus(job: string | null, type: TaskType, task: number): { status: number };
+/** The same while they are counted. */
+export type Tallies = { -readonly [Name in keyof Totals]: Totals[Name] };
+
+export function newTallies(): Tallies {
+  return {
+    jobsSucceeded: 0,
+    jobsFailed: 0,
+    jobsCancelled: 0,
+    attemptsFinished: 0,
+    attemptsFailed: 0,
+    attemptsLost: 0,
+    fetchFailures: 0,
+    inputBytes: 0,
+    shuffleBytes: 0,
+    outputBytes: 0,
+  };
 }

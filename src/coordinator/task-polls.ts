@@ -1,6 +1,6 @@
 import type { TaskAnswer } from "../protocol/task-messages.ts";
-import { JOB_STATUS } from "../protocol/version.ts";
-import type { Asker } from "./service.ts";
+import { laterAnswer } from "../protocol/worker-protocol.ts";
+import type { Asker } from "../protocol/worker-protocol.ts";
 
 interface Waiter {
   readonly asker: Asker;
@@ -17,16 +17,16 @@ export class TaskPolls {
    */
   wait(asker: Asker, deadlineMs: number, signal: AbortSignal): Promise<TaskAnswer> {
     const key = slotKey(asker.agent, asker.slot);
-    this.#waiting.get(key)?.resolve(later);
+    this.#waiting.get(key)?.resolve(laterAnswer());
     return new Promise((resolve) => {
       const end = (answer: TaskAnswer): void => {
         signal.removeEventListener("abort", abort);
         if (this.#waiting.get(key) === waiter) this.#waiting.delete(key);
         resolve(answer);
       };
-      const abort = (): void => end(later);
+      const abort = (): void => end(laterAnswer());
       const waiter: Waiter = { asker, deadlineMs, resolve: end };
-      if (signal.aborted) return resolve(later);
+      if (signal.aborted) return resolve(laterAnswer());
       signal.addEventListener("abort", abort, { once: true });
       this.#waiting.set(key, waiter);
     });
@@ -44,44 +44,23 @@ export class TaskPolls {
   }
 
   tick(nowMs: number): void {
-    for (const waiter of this.#waiting.values()) if (nowMs >= waiter.deadlineMs) waiter.resolve(later);
+    for (const waiter of this.#waiting.values())
+      if (nowMs >= waiter.deadlineMs) waiter.resolve(laterAnswer());
   }
 
   /** That life of the agent is over. */
   drop(agent: string, incarnation: number): void {
     for (const waiter of this.#waiting.values()) {
       const { asker } = waiter;
-      if (asker.agent === agent && asker.incarnation <= incarnation) waiter.resolve(later);
+      if (asker.agent === agent && asker.incarnation <= incarnation) waiter.resolve(laterAnswer());
     }
   }
 
   close(): void {
-    for (const waiter of this.#waiting.values()) waiter.resolve(later);
+    for (const waiter of this.#waiting.values()) waiter.resolve(laterAnswer());
   }
 }
 
 function slotKey(agent: string, slot: number): string {
   return `${agent} ${slot}`;
 }
-
-const nothing = {
-  type: null,
-  id: null,
-  status: null,
-  job_uuid: null,
-  i_path: [],
-  o_path: null,
-  n_buckets: 0,
-  ask_anew: false,
-  order: null,
-} as const;
-
-/** Nothing to do now: ask again, under the same number. */
-export const later: TaskAnswer = {
-  ...nothing,
-  i_path: [],
-  job_status: JOB_STATUS.RUNNING,
-  retry_after_ms: 0,
-};
-
-export const askAnew: TaskAnswer = { ...later, ask_anew: true };

@@ -2,6 +2,7 @@ import { basename, dirname } from "node:path";
 import { outputNameProblem } from "../base/output-name.ts";
 import { SheafError } from "../base/errors.ts";
 import type { Stray, TaskAnswer, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
+import { knownFailure } from "../protocol/task-result.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
 import type { EventLoop } from "../engine/loop.ts";
 import { type AttemptRef, formatAttempt, type NodeRef, type Phase } from "../scheduler/ids.ts";
@@ -16,20 +17,10 @@ import type { PlannedJob } from "./planned-job.ts";
 import type { Agents } from "./agents.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import type { Jobs } from "./jobs.ts";
-import type { Asker, TaskService, TaskType } from "./service.ts";
+import { phaseOf } from "../protocol/worker-protocol.ts";
+import type { Asker, TaskService, TaskType } from "../protocol/worker-protocol.ts";
 import type { CoordinatorTimings } from "./settings.ts";
 import type { TaskPolls } from "./task-polls.ts";
-
-const phaseOf: Readonly<Record<TaskType, Phase>> = {
-  mapper: "map",
-  reducer: "reduce",
-  sampler: "sample",
-};
-export const typeOf: Readonly<Record<Phase, TaskType>> = {
-  map: "mapper",
-  reduce: "reducer",
-  sample: "sampler",
-};
 
 export interface TaskRequestParts {
   readonly loop: EventLoop;
@@ -151,7 +142,7 @@ export class TaskRequests implements TaskService {
     let failed = false;
     const decided = (failsJob: boolean): void => void (failed = failsJob);
     const work = (): void =>
-      job?.planned?.run.emittedLate(ref, failure as TaskFailure, { node, incarnation }, decided);
+      job?.planned?.run.emittedLate(ref, knownFailure(failure), { node, incarnation }, decided);
     return this.#loop.change(work, () => failed);
   }
 
@@ -193,7 +184,7 @@ export class TaskRequests implements TaskService {
     const { result, message = "the worker said that it failed" } = report;
     const failure =
       result?.kind === "failure"
-        ? (result as TaskFailure)
+        ? knownFailure(result)
         : taskFailure("USER_CODE", message, { phase: ref.phase });
     const { traced = false, place = null, unreadable } = report;
     planned.run.failed(ref, { failure, traced, place, unreadable }, node);

@@ -1,4 +1,4 @@
-import type { Asker } from "../coordinator/service.ts";
+import type { Asker } from "../protocol/worker-protocol.ts";
 
 /** A worker that speaks for itself: a node of one slot to the scheduler. */
 export interface RosterEntry {

@@ -2,7 +2,8 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { describeThrown, SheafError } from "../base/errors.ts";
-import type { Asker, TaskService, TaskType } from "../coordinator/service.ts";
+import { exitAnswer, laterAnswer, phaseOf, taskAnswer } from "../protocol/worker-protocol.ts";
+import type { Asker, TaskService, TaskType } from "../protocol/worker-protocol.ts";
 import type { CommittedPart } from "../engine/options.ts";
 import type { TaskAnswer, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { JOB_STATUS, TASK_STATUS } from "../protocol/version.ts";
@@ -14,7 +15,6 @@ import { Scheduler } from "../scheduler/scheduler.ts";
 import { viewOutputs } from "../scheduler/view.ts";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import { exitAnswer, laterAnswer, phaseOfType, statusOfState, taskAnswer } from "./answers.ts";
 import { Roster } from "./roster.ts";
 import type { RosterEntry } from "./roster.ts";
 import { bucketFiles, gatherParts, makeAttemptDirectory, strayFiles } from "./shared-files.ts";
@@ -155,7 +155,7 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
     this.#checkTask(job, type, task);
     const worker = this.#roster.find(asker);
     const running = worker === undefined ? undefined : this.#running.get(worker.node);
-    const phase = phaseOfType[type];
+    const phase = phaseOf[type];
     if (worker === undefined || running?.ref.phase !== phase || running.ref.task !== task) {
       return { status: this.taskStatus(job, type, task).status, accepted: false };
     }
@@ -166,8 +166,8 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
 
   taskStatus(job: string | null, type: TaskType, task: number): { status: number } {
     this.#checkTask(job, type, task);
-    const state = this.#phase(phaseOfType[type]).tasks[task]!.state.kind;
-    return { status: statusOfState[state] };
+    const state = this.#phase(phaseOf[type]).tasks[task]!.state.kind;
+    return { status: TASK_STATUS[state] };
   }
 
   async #take(worker: RosterEntry, attempt: AttemptRef, report: TaskReport): Promise<void> {
@@ -234,7 +234,7 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
 
   #checkTask(job: string | null, type: TaskType, task: number): void {
     const isMine = job === null || job === this.#options.job;
-    if (isMine && task < this.#phase(phaseOfType[type]).tasks.length) return;
+    if (isMine && task < this.#phase(phaseOf[type]).tasks.length) return;
     throw new SheafError("NOT_FOUND", `there is no ${type} ${task}${isMine ? "" : ` of job ${job}`}`, {
       hint: `This driver runs job ${this.#options.job}.`,
     });
@@ -307,7 +307,7 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
             [...viewOutputs(this.#scheduler, job, "map")].map((one) => String(one.output)),
             ref.task,
           );
-    return taskAnswer(job, ref.phase, ref.task, { inputs, output, buckets: partitions });
+    return taskAnswer({ ...ref, buckets: partitions }, { paths: { inputs, output } });
   }
 
   #cannotStart(ref: AttemptRef, node: string, error: unknown): void {

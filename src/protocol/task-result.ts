@@ -1,5 +1,6 @@
 import Type from "typebox";
 import type { Static } from "typebox";
+import { isErrorCode } from "../base/errors.ts";
 import type { Split, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 
 /* Schemas of what tasks read and report: the same shapes as in task/task-spec.ts. */
@@ -139,9 +140,24 @@ export const FailureSchema = Type.Object(
   closed,
 );
 
-/** Compile-time proof that a schema says what the interface says. */
-type Same<A, B> = [A] extends [B] ? true : never;
-const _split: Same<Static<typeof SplitSchema>, Split> = true;
-const _success: Same<Static<typeof SuccessSchema>, TaskSuccess> = true;
-const _failure: Same<Omit<Static<typeof FailureSchema>, "code">, Omit<TaskFailure, "code">> = true;
+/** A failure as it came from elsewhere: a code that this version does not know is the system's. */
+export function knownFailure(failure: Static<typeof FailureSchema>): TaskFailure {
+  const { code } = failure;
+  return isErrorCode(code)
+    ? { ...failure, code }
+    : { ...failure, code: "INTERNAL", message: `${code}: ${failure.message}` };
+}
+
+/** Compile-time proof that each schema and its interface say the same, in both directions. */
+type Readonlys<T> = T extends readonly (infer Item)[]
+  ? readonly Readonlys<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Readonlys<T[Key]> }
+    : T;
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
+type Wire<Schema extends Type.TSchema> = Readonlys<Static<Schema>>;
+const _split: Same<Wire<typeof SplitSchema>, Readonlys<Split>> = true;
+// What a map hands over is cut by whoever runs it on this machine: it does not travel.
+const _success: Same<Wire<typeof SuccessSchema>, Readonlys<Omit<TaskSuccess, "rest">>> = true;
+const _failure: Same<Omit<Wire<typeof FailureSchema>, "code">, Readonlys<Omit<TaskFailure, "code">>> = true;
 void [_split, _success, _failure];

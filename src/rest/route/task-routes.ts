@@ -1,6 +1,6 @@
 import Type from "typebox";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
-import type { TaskService } from "../../coordinator/service.ts";
+import type { TaskService } from "../../protocol/worker-protocol.ts";
 import {
   LogLinesSchema,
   OutputsSchema,
