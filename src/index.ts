@@ -1,10 +1,10 @@
 // The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is
 // used.
-import type { Job } from "./job/define.ts";
+import type { Job } from "./job/job-plan.ts";
 import type { RunOptions, RunResult } from "./engine/options.ts";
 
 export { job } from "./job/define.ts";
-export type { Job } from "./job/define.ts";
+export type { Job } from "./job/job-plan.ts";
 export { columns } from "./job/field-map.ts";
 export { grep } from "./job/line-filter.ts";
 export { desc } from "./job/descending.ts";

@@ -8,7 +8,7 @@ import { pathsByInput } from "../engine/inputs.ts";
 import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import type { ClusterView, JobView } from "../protocol/job-view.ts";
 import type { OutputTarget } from "../protocol/submission.ts";
 import { checkOutput } from "../storage/atomic-output.ts";

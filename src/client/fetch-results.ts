@@ -6,7 +6,7 @@ import { SheafError, isSheafError } from "../base/errors.ts";
 import { outputNameProblem } from "../base/output-name.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";
 import { commitOutput } from "../engine/commit.ts";
-import type { CommittedPart } from "../engine/options.ts";
+import type { CommittedPart } from "../engine/events.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";

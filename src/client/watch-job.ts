@@ -3,8 +3,8 @@ import { systemClock } from "../base/clock.ts";
 import { isSheafError, SheafError } from "../base/errors.ts";
 import type { RetryWorld } from "../base/retry.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";
-import type { RunEvent, RunEventBody, RunPhase } from "../engine/events.ts";
-import type { FailedTask, PhaseTiming } from "../engine/options.ts";
+import type { PhaseTiming, RunEvent, RunEventBody, RunPhase } from "../engine/events.ts";
+import type { FailedTask } from "../engine/options.ts";
 import type { ApiClient, NumberedEvent } from "./api-client.ts";
 
 /** How long a cancelled job is waited for, and its coordinator looked for, ms. */

@@ -3,10 +3,9 @@ import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import type { TaskAnswer } from "../protocol/task-messages.ts";
 import { askAnewAnswer, taskAnswer } from "../protocol/worker-protocol.ts";
 import type { Agents } from "./agents.ts";
-import type { ClusterJob } from "./cluster-job.ts";
+import type { ClusterJob, PlannedJob } from "./cluster-job.ts";
 import type { JobFlow } from "./job-flow.ts";
 import type { Jobs } from "./jobs.ts";
-import type { PlannedJob } from "./planned-job.ts";
 import type { TaskPolls } from "./task-polls.ts";
 
 export interface AgentExecutorParts {

@@ -1,7 +1,7 @@
 import { knownFailure } from "../protocol/task-result.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { nameParts } from "../engine/commit.ts";
-import type { CommittedPart } from "../engine/options.ts";
+import type { CommittedPart } from "../engine/events.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewJob, viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";

@@ -1,6 +1,6 @@
 import type { JobView } from "../protocol/job-view.ts";
 import { sampledBounds } from "../engine/plan-job.ts";
-import type { RunStatus } from "../engine/options.ts";
+import type { RunStatus } from "../engine/events.ts";
 import { type Failure, formatTask, systemFailure } from "../scheduler/ids.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewOutputs } from "../scheduler/view.ts";
@@ -20,7 +20,7 @@ import type { JobEnd, Plan } from "./job-row.ts";
 import { emptyFilesOf, statsOf, viewOf } from "./job-view.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
-import { PlannedJob } from "./planned-job.ts";
+import { PlannedJob } from "./cluster-job.ts";
 import { Granting } from "./granting.ts";
 import { Planning } from "./planning.ts";
 import { keepEnd } from "./recover.ts";

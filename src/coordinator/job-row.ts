@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Failure, TaskRef } from "../scheduler/ids.ts";
 import type { Bidding, JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
-import type { CommittedPart, PhaseTiming, RunStatus } from "../engine/options.ts";
+import type { CommittedPart, PhaseTiming, RunStatus } from "../engine/events.ts";
 import type { PoisonRecord } from "../worker/trace.ts";
 import { rowSplits, SplitList } from "./split-list.ts";
 

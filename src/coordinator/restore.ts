@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { JobDirectory } from "../engine/job-directory.ts";
-import type { RunStatus } from "../engine/options.ts";
+import type { RunStatus } from "../engine/events.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import type { Fact } from "../scheduler/facts.ts";
 import type { Command } from "../scheduler/messages.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
-import { ClusterJob } from "./cluster-job.ts";
-import type { JobSurroundings } from "./cluster-job.ts";
+import { ClusterJob, PlannedJob } from "./cluster-job.ts";
+import type { JobSurroundings, PlannedJobParts } from "./cluster-job.ts";
 import { corrupt } from "./database.ts";
 import { finishedEvent, recordOf } from "./ending.ts";
 import { JobEvents } from "./job-events.ts";
@@ -16,8 +16,6 @@ import { planOf } from "./job-row.ts";
 import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { briefly } from "./jobs.ts";
 import type { EndedJob, Jobs } from "./jobs.ts";
-import { PlannedJob } from "./planned-job.ts";
-import type { PlannedJobParts } from "./planned-job.ts";
 import type { KeptSums } from "../engine/shuffle-tally.ts";
 import type { Store } from "./store.ts";
 

@@ -5,9 +5,8 @@ import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
 import type { JobSettings } from "../task/task-spec.ts";
 import type { Agents } from "./agents.ts";
-import type { ClusterJob } from "./cluster-job.ts";
+import type { ClusterJob, PlannedJob } from "./cluster-job.ts";
 import type { Plan } from "./job-row.ts";
-import type { PlannedJob } from "./planned-job.ts";
 import type { CoordinatorTimings } from "./settings.ts";
 
 const anywhere: TaskPlan = {};

@@ -4,7 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { describeThrown, SheafError } from "../base/errors.ts";
 import { exitAnswer, laterAnswer, phaseOf, taskAnswer } from "../protocol/worker-protocol.ts";
 import type { Asker, TaskService, TaskType } from "../protocol/worker-protocol.ts";
-import type { CommittedPart } from "../engine/options.ts";
+import type { CommittedPart } from "../engine/events.ts";
 import type { TaskAnswer, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { JOB_STATUS, TASK_STATUS } from "../protocol/version.ts";
 import { carryOut } from "../engine/executor.ts";

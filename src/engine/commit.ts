@@ -7,7 +7,7 @@ import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import type { OutputPart, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
-import type { CommittedPart } from "./options.ts";
+import type { CommittedPart } from "./events.ts";
 
 /** Results of the successful attempts, one per task, in task order. */
 export interface Outputs {

@@ -1,9 +1,29 @@
-import type { Clock } from "../base/clock.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
 import type { TaskFailure, TaskStats } from "../task/task-spec.ts";
 import type { Isolation } from "../worker/worker.ts";
-import type { JobDirectory } from "./job-directory.ts";
-import type { CommittedPart, PhaseTiming, RunStatus } from "./options.ts";
+
+export type RunStatus = "SUCCEEDED" | "FAILED" | "CANCELLED";
+
+/** One committed output file. */
+export interface CommittedPart {
+  /** Path relative to the output directory: "part-00000.tsv", "byAge/part-00003.csv.gz". */
+  readonly file: string;
+  /** Collection name, "" for a job without collections. */
+  readonly collection: string;
+  readonly partition: number;
+  readonly bytes: number;
+  readonly records: number;
+  /** Eight lower-case hex digits. */
+  readonly crc32c: string;
+  /** Bytes of its header, the line that names the columns, before compression. Default: none. */
+  readonly headerBytes?: number;
+}
+
+export interface PhaseTiming {
+  readonly phase: RunPhase;
+  readonly tasks: number;
+  readonly elapsedMs: number;
+}
 
 /** The stages of a run, in order; `sample` only for total order. */
 export type RunPhase = "load" | "plan" | "sample" | "map" | "reduce" | "commit";
@@ -127,80 +147,4 @@ export type RunEventBody =
 /** "map-00017", "reduce-00003", "sample-00000". */
 export function taskName(kind: "sample" | "map" | "reduce", index: number): string {
   return `${kind}-${String(index).padStart(5, "0")}`;
-}
-
-/** Gives every event its time and passes it to the caller and to the job directory, in order. */
-export class EventLog {
-  readonly #clock: Clock;
-  readonly #startedMs: number;
-  readonly #listener: ((event: RunEvent) => void) | undefined;
-  readonly phases: PhaseTiming[] = [];
-  readonly #tasks = new Map<RunPhase, number>();
-  #directory: JobDirectory | null = null;
-  #early: RunEvent[] = [];
-
-  constructor(clock: Clock, listener: ((event: RunEvent) => void) | undefined) {
-    this.#clock = clock;
-    this.#startedMs = clock.nowMs();
-    this.#listener = listener;
-  }
-
-  get elapsedMs(): number {
-    return this.#clock.nowMs() - this.#startedMs;
-  }
-
-  emit(body: RunEventBody): void {
-    const event: RunEvent = { atMs: Math.round(this.elapsedMs * 1000) / 1000, ...body };
-    if (body.kind === "phase-started") this.#tasks.set(body.phase, body.tasks);
-    if (body.kind === "phase-finished") {
-      const { phase, elapsedMs } = body;
-      this.phases.push({ phase, tasks: this.#tasks.get(phase) ?? 0, elapsedMs });
-    }
-    if (this.#directory === null) this.#early.push(event);
-    else this.#directory.event(event);
-    this.#listener?.(event);
-  }
-
-  /** From now on events are kept there, those before included. */
-  keepIn(directory: JobDirectory): void {
-    this.#directory = directory;
-    for (const event of this.#early) directory.event(event);
-    this.#early = [];
-  }
-
-  /** Runs `work` as a phase without tasks. */
-  async phase<T>(phase: RunPhase, work: () => Promise<T>): Promise<T> {
-    const startedMs = this.#clock.nowMs();
-    this.emit({ kind: "phase-started", phase, tasks: 0 });
-    const result = await work();
-    this.emit({ kind: "phase-finished", phase, elapsedMs: this.#clock.nowMs() - startedMs });
-    return result;
-  }
-}
-
-/** Tells when phases begin and end. One phase at a time; going back to an earlier one begins it again. */
-export class PhaseClock {
-  readonly #clock: Clock;
-  readonly #emit: (event: RunEventBody) => void;
-  #now: { readonly phase: RunPhase; readonly startedMs: number } | null = null;
-
-  constructor(clock: Clock, emit: (event: RunEventBody) => void) {
-    this.#clock = clock;
-    this.#emit = emit;
-  }
-
-  /** Ends the phase before, if it is another. */
-  enter(phase: RunPhase, tasks: number): void {
-    if (this.#now?.phase === phase) return;
-    this.leave();
-    this.#now = { phase, startedMs: this.#clock.nowMs() };
-    this.#emit({ kind: "phase-started", phase, tasks });
-  }
-
-  leave(): void {
-    if (this.#now === null) return;
-    const { phase, startedMs } = this.#now;
-    this.#now = null;
-    this.#emit({ kind: "phase-finished", phase, elapsedMs: this.#clock.nowMs() - startedMs });
-  }
 }

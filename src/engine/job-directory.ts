@@ -43,8 +43,7 @@ import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { describeThrown, isSheafError } from "../base/errors.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
-import type { RunEvent } from "./events.ts";
-import type { RunStatus } from "./options.ts";
+import type { RunEvent, RunStatus } from "./events.ts";
 
 /** job.json. Times are ISO 8601 UTC. */
 export interface JobRecord {

@@ -6,7 +6,8 @@ import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { PoisonWatch } from "../worker/poison.ts";
 import type { PoisonRecord, RecordPlace } from "../worker/trace.ts";
 import { withoutEngineFrames } from "./error-report.ts";
-import type { PhaseClock, RunEventBody } from "./events.ts";
+import type { RunEventBody } from "./events.ts";
+import type { PhaseClock } from "./event-log.ts";
 import { FailureLog } from "./failure-log.ts";
 import { BadRecordBudget, FileAgreement } from "./job-checks.ts";
 import type { EventLoop } from "./loop.ts";
@@ -18,7 +19,7 @@ import type { Addition, KeptSums } from "./shuffle-tally.ts";
 /** What is kept of a success, at least, as long as its job runs. */
 export type KeptSuccess = Pick<TaskSuccess, "stats" | "parts">;
 
-export interface JobRunOptions<Output extends KeptSuccess> {
+export interface JobRunSetting<Output extends KeptSuccess> {
   readonly job: string;
   readonly loop: EventLoop;
   readonly phases: PhaseClock;
@@ -80,7 +81,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   readonly shuffled: ShuffleTally;
   /** Names of the attempts that run. */
   readonly running = new Set<string>();
-  readonly #options: JobRunOptions<Output>;
+  readonly #options: JobRunSetting<Output>;
   readonly #budget: BadRecordBudget;
   readonly #files: FileAgreement;
   /** Tasks that have finished once: what they count is counted. */
@@ -88,7 +89,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   /** Maps whose sums were added: once each, whatever becomes of their outputs. */
   readonly #summed = new Set<number>();
 
-  constructor(options: JobRunOptions<Output>) {
+  constructor(options: JobRunSetting<Output>) {
     const { badBudget, known, tasks, partitions, collections } = options;
     this.#options = options;
     this.poison = new PoisonWatch(badBudget !== null, known?.poison);

@@ -1,9 +1,10 @@
+import type { RunStatus, CommittedPart, PhaseTiming } from "./events.ts";
 import { SheafError } from "../base/errors.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { Key } from "../job/key.ts";
 import type { HotKey, TaskFailure, TaskStats } from "../task/task-spec.ts";
-import type { RunEvent, RunPhase } from "./events.ts";
+import type { RunEvent } from "./events.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { Isolation } from "../worker/worker.ts";
 
@@ -203,29 +204,6 @@ export const optionNames = {
 /** The fields of T: the compiler sees to it that none is missing. */
 export function namesOf<T>(names: Readonly<Record<keyof T & string, true>>): readonly string[] {
   return Object.keys(names);
-}
-
-export type RunStatus = "SUCCEEDED" | "FAILED" | "CANCELLED";
-
-/** One committed output file. */
-export interface CommittedPart {
-  /** Path relative to the output directory: "part-00000.tsv", "byAge/part-00003.csv.gz". */
-  readonly file: string;
-  /** Collection name, "" for a job without collections. */
-  readonly collection: string;
-  readonly partition: number;
-  readonly bytes: number;
-  readonly records: number;
-  /** Eight lower-case hex digits. */
-  readonly crc32c: string;
-  /** Bytes of its header, the line that names the columns, before compression. Default: none. */
-  readonly headerBytes?: number;
-}
-
-export interface PhaseTiming {
-  readonly phase: RunPhase;
-  readonly tasks: number;
-  readonly elapsedMs: number;
 }
 
 /** How unevenly a collection's shuffle bytes lie over its partitions. */

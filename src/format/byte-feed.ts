@@ -1,35 +1,13 @@
+import type { ByteFeed, TextRules } from "./chunk.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
-import type { Reader } from "../job/reader.ts";
 import { openRange, type RangeReader } from "../storage/read-range.ts";
 import { quotePath } from "../storage/fs-error.ts";
-import type { FilePiece } from "./chunks.ts";
+import type { FilePiece } from "./chunk.ts";
 import { decompress } from "./decompress.ts";
 import { checkText, CONTENT_HEAD_BYTES } from "./foreign-content.ts";
 import { EncodedFeed, type TextEncoding } from "./text-encoding.ts";
 import { checkLineEnds, checkNarrow, LINE_END_BYTES } from "./text-form.ts";
 import { FrameNeeds, unreadableFrame } from "./zstd-frames.ts";
-
-/** The bytes of a piece in order, decompressed. */
-export interface ByteFeed {
-  /**
-   * Fills `target` from where the last fill ended; fewer bytes than asked for only at the end of the data.
-   */
-  fill(target: Uint8Array): Promise<number>;
-  /** Bytes of the file as it lies on disk that were taken so far. */
-  readonly taken: number;
-  /**
-   * Called when the last byte was taken: whether the file is still what was planned. @throws SheafError
-   * INPUT_CHANGED
-   */
-  verify(): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** What text the bytes of a piece must be: fields of its Reader. */
-export interface TextRules {
-  readonly content?: Reader<unknown>["content"] | undefined;
-  readonly encoding?: Reader<unknown>["encoding"] | undefined;
-}
 
 /**
  * Opens a piece at byte `from` (0 for compressed files) of its file.

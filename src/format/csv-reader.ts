@@ -7,7 +7,8 @@ import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
 import { QuotedRows } from "./quoted-rows.ts";
 import { checkColumns, checkHeaderText, rowMaker, type RowMaker, type TableShape } from "./table-rows.ts";
-import { type LineOptions, lineEndOf, lineLimits } from "./text-reader.ts";
+import { lineEndOf, lineLimits } from "./text-reader.ts";
+import { type LineOptions } from "./mapped-lines.ts";
 
 const RETURN = 13;
 

@@ -1,14 +1,8 @@
 import type { Reader } from "../job/reader.ts";
 import { atOnce } from "./columns.ts";
-import { MappedLines, SKIP } from "./mapped-lines.ts";
+import { MappedLines, SKIP, type LineOptions, type TextReaderOptions } from "./mapped-lines.ts";
 import { type BigIntegers, jsonParser } from "./parse-json.ts";
-import {
-  lineEndOf,
-  lineFraming,
-  type LineOptions,
-  lineLimits,
-  type TextReaderOptions,
-} from "./text-reader.ts";
+import { lineEndOf, lineFraming, lineLimits } from "./text-reader.ts";
 
 export interface JsonReaderOptions<T> extends TextReaderOptions {
   /** Default "fail". */

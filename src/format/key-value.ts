@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import type { Reader } from "../job/reader.ts";
-import { MappedLines } from "./mapped-lines.ts";
-import { lineEndOf, lineFraming, type LineOptions, lineLimits } from "./text-reader.ts";
+import { MappedLines, type LineOptions } from "./mapped-lines.ts";
+import { lineEndOf, lineFraming, lineLimits } from "./text-reader.ts";
 
 export interface KeyValueOptions extends LineOptions {
   /** Default "fail". */

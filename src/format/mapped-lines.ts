@@ -1,8 +1,32 @@
 import { describeThrown } from "../base/errors.ts";
-import type { DecodeContext, Decoder, RecordBatch } from "../job/reader.ts";
+import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
+import type { InvalidText } from "./invalid-text.ts";
+import type { TextEncoding } from "./text-encoding.ts";
 import { badRecord, invalidRecord } from "./invalid-text.ts";
 import { LineDecoder } from "./line-decoder.ts";
-import type { LineOptions } from "./text-reader.ts";
+
+export interface TextReaderOptions {
+  /**
+   * What the text is encoded in: "utf-16le", "utf-16be", "latin1", "windows-1252", or "utf-8" (default). With
+   * another than UTF-8 a file is read by one task, and offsets are those of the text in UTF-8. Not with
+   * `invalid: "bytes"`.
+   */
+  readonly encoding?: TextEncoding;
+  /** What happens with lines that are not UTF-8. Default "fail". */
+  readonly invalid?: InvalidText;
+  /** Default: found by looking at the file. */
+  readonly compression?: Reader<string>["compression"];
+  /** Default 64 MiB. */
+  readonly recordBytesMax?: number;
+}
+
+export interface LineOptions extends TextReaderOptions {
+  /**
+   * What ends a line: "\n", with or without a "\r" before it, or "\r" alone, as in files of old Macs. Left
+   * out: "\n", and a file with "\r" alone is refused.
+   */
+  readonly lineEnd?: "\n" | "\r";
+}
 
 /**
  * Records made of lines one by one. What `toRecord` throws makes the line a bad record; SKIP leaves it out.

@@ -1,6 +1,6 @@
 import type { Framing } from "../job/reader.ts";
 import { openRange } from "../storage/read-range.ts";
-import type { FilePiece } from "./chunks.ts";
+import type { FilePiece } from "./chunk.ts";
 import { markBytes, overlapsItself } from "./frames.ts";
 import { QuotedRows } from "./quoted-rows.ts";
 

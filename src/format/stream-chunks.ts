@@ -1,6 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import type { ByteFeed } from "./byte-feed.ts";
-import type { Chunk, ChunkReader } from "./chunks.ts";
+import type { ByteFeed, Chunk, ChunkReader } from "./chunk.ts";
 
 /** The bytes of a file as they come, for decoders that find their records themselves. */
 export class StreamChunks implements ChunkReader {

@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { TextDecoder } from "../base/own-globals.ts";
 import { quotePath } from "../storage/fs-error.ts";
-import type { ByteFeed } from "./byte-feed.ts";
+import type { ByteFeed } from "./chunk.ts";
 
 /** What a file's text is encoded in. Anything but UTF-8 is read by one task a file, and given on as UTF-8. */
 export type TextEncoding = "utf-8" | "utf-16le" | "utf-16be" | "latin1" | "windows-1252";

@@ -1,33 +1,10 @@
+import type { TextReaderOptions, LineOptions } from "./mapped-lines.ts";
 import { SheafError } from "../base/errors.ts";
 import type { Framing, Reader } from "../job/reader.ts";
-import type { InvalidText } from "./invalid-text.ts";
-import { TEXT_ENCODINGS, type TextEncoding } from "./text-encoding.ts";
+import { TEXT_ENCODINGS } from "./text-encoding.ts";
 import { ByteLineDecoder, LineDecoder } from "./line-decoder.ts";
 import { MappedLines } from "./mapped-lines.ts";
 import { unescapeTsv } from "./tsv-writer.ts";
-
-export interface TextReaderOptions {
-  /**
-   * What the text is encoded in: "utf-16le", "utf-16be", "latin1", "windows-1252", or "utf-8" (default). With
-   * another than UTF-8 a file is read by one task, and offsets are those of the text in UTF-8. Not with
-   * `invalid: "bytes"`.
-   */
-  readonly encoding?: TextEncoding;
-  /** What happens with lines that are not UTF-8. Default "fail". */
-  readonly invalid?: InvalidText;
-  /** Default: found by looking at the file. */
-  readonly compression?: Reader<string>["compression"];
-  /** Default 64 MiB. */
-  readonly recordBytesMax?: number;
-}
-
-export interface LineOptions extends TextReaderOptions {
-  /**
-   * What ends a line: "\n", with or without a "\r" before it, or "\r" alone, as in files of old Macs. Left
-   * out: "\n", and a file with "\r" alone is refused.
-   */
-  readonly lineEnd?: "\n" | "\r";
-}
 
 /**
  * The line end that the options ask for.

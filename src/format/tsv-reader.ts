@@ -1,8 +1,8 @@
 import type { DecodeContext, Reader } from "../job/reader.ts";
 import type { Columns, RowOf } from "./columns.ts";
-import { MappedLines, SKIP } from "./mapped-lines.ts";
+import { MappedLines, SKIP, type LineOptions } from "./mapped-lines.ts";
 import { checkColumns, checkHeaderText, rowMaker, type TableShape } from "./table-rows.ts";
-import { lineEndOf, lineFraming, type LineOptions, lineLimits } from "./text-reader.ts";
+import { lineEndOf, lineFraming, lineLimits } from "./text-reader.ts";
 import { unescapeTsv } from "./tsv-writer.ts";
 
 export interface TsvReaderOptions extends LineOptions {

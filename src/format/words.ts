@@ -2,7 +2,8 @@ import { isAscii, isUtf8 } from "node:buffer";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
-import { lineEndOf, lineFraming, type LineOptions, textLimits } from "./text-reader.ts";
+import { lineEndOf, lineFraming, textLimits } from "./text-reader.ts";
+import { type LineOptions } from "./mapped-lines.ts";
 import { utf8Length } from "./utf8-length.ts";
 
 export interface WordsOptions extends LineOptions {

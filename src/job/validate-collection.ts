@@ -3,7 +3,7 @@ import { settings } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
 import { isAggregator } from "./aggregator.ts";
-import type { CollectionPlan } from "./define.ts";
+import type { CollectionPlan } from "./job-plan.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 type Refuse = (field: string, problem: string, hint: string) => SheafError;

@@ -1,47 +1,16 @@
+import type { KernelKind, LinearMemory } from "./kernels.ts";
+import type { Heap } from "./kernels.ts";
 import { readFileSync } from "node:fs";
 import { SheafError } from "../base/errors.ts";
 import type { Kernels } from "./kernels.ts";
 import { HEAP_SLACK, HEAP_START, PAGE_BYTES } from "./layout.ts";
 import { typescriptKernels } from "./typescript/index.ts";
 
-/** The memory's bytes under several types. Growing replaces them: read them anew after grow(). */
-export interface HeapViews {
-  readonly u8: Uint8Array<ArrayBuffer>;
-  readonly i32: Int32Array<ArrayBuffer>;
-  readonly u32: Uint32Array<ArrayBuffer>;
-  readonly f64: Float64Array<ArrayBuffer>;
-  readonly view: DataView<ArrayBuffer>;
-}
-
-/** One linear memory and the kernels bound to it. Addresses are byte offsets. */
-export interface Heap extends HeapViews {
-  readonly memory: LinearMemory;
-  readonly kernels: Kernels;
-  /** "wasm" or "typescript": which kernels these are. */
-  readonly kind: KernelKind;
-  /** The caller's bytes are [start, end); `end` moves when the heap grows. */
-  readonly start: number;
-  readonly end: number;
-  /**
-   * Makes room for `bytes` more from the old `end` on.
-   * @throws SheafError OUT_OF_MEMORY
-   */
-  grow(bytes: number): void;
-}
-
-export type KernelKind = "wasm" | "typescript";
-
 export interface HeapOptions {
   /** Default "wasm". */
   readonly kernels?: KernelKind;
   /** What compileKernels() returned, in this or another thread. Default: compiled here. */
   readonly module?: CompiledKernels;
-}
-
-/** WebAssembly.Memory: the part of it that is used here. */
-export interface LinearMemory {
-  readonly buffer: ArrayBuffer;
-  grow(pages: number): number;
 }
 
 /** A WebAssembly.Module. Can be posted to worker threads. */

@@ -1,3 +1,36 @@
+export type KernelKind = "wasm" | "typescript";
+
+/** WebAssembly.Memory: the part of it that is used here. */
+export interface LinearMemory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
+
+/** The memory's bytes under several types. Growing replaces them: read them anew after grow(). */
+export interface HeapViews {
+  readonly u8: Uint8Array<ArrayBuffer>;
+  readonly i32: Int32Array<ArrayBuffer>;
+  readonly u32: Uint32Array<ArrayBuffer>;
+  readonly f64: Float64Array<ArrayBuffer>;
+  readonly view: DataView<ArrayBuffer>;
+}
+
+/** One linear memory and the kernels bound to it. Addresses are byte offsets. */
+export interface Heap extends HeapViews {
+  readonly memory: LinearMemory;
+  readonly kernels: Kernels;
+  /** "wasm" or "typescript": which kernels these are. */
+  readonly kind: KernelKind;
+  /** The caller's bytes are [start, end); `end` moves when the heap grows. */
+  readonly start: number;
+  readonly end: number;
+  /**
+   * Makes room for `bytes` more from the old `end` on.
+   * @throws SheafError OUT_OF_MEMORY
+   */
+  grow(bytes: number): void;
+}
+
 /**
  * Compute kernels over one linear memory (layout.ts). Arguments ending in -Ptr, -End, `table`, `ctl`,
  * `merge` are byte addresses, lengths are bytes, results are unsigned. Two implementations behave alike to

@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import type { HeapViews } from "./heap.ts";
+import type { HeapViews } from "./kernels.ts";
 import { LETTER_BITMAPS, LETTER_BITMAPS_MAX, LETTER_PAGES, LETTER_PAGE_COUNT } from "./layout.ts";
 
 const NONE = 1;

@@ -1,5 +1,7 @@
+import type { SplitPiece } from "../task/task-spec.ts";
 import type { HeldRange } from "../storage/list-input.ts";
-import type { PlannedPiece } from "./plan-input.ts";
+
+export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;
 
 /**
  * The hosts that hold at least half of the bytes of a split, those with the most first; none when the storage

@@ -1,16 +1,15 @@
+import type { PlannedPiece } from "./near-hosts.ts";
 import { SheafError } from "../base/errors.ts";
 import { hashText } from "../base/random.ts";
 import { KiB } from "../base/size.ts";
 import { type Input, isSource, type Reader, type Source } from "../job/reader.ts";
 import { type HeldRange, type InputFile, listInput } from "../storage/list-input.ts";
-import type { Split, SplitPiece } from "../task/task-spec.ts";
+import type { Split } from "../task/task-spec.ts";
 import { findCompression } from "./find-compression.ts";
 import { nearHosts } from "./near-hosts.ts";
 import { recordStarts } from "./record-starts.ts";
 import { settleGrowing } from "./settle-growing.ts";
 import { evenSizes, type SplitSizes, taperedSizes } from "./split-sizes.ts";
-
-export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;
 
 export interface PlanInputOptions {
   /**

@@ -1,7 +1,7 @@
 import { KiB } from "../base/size.ts";
 import type { Framing } from "../job/reader.ts";
 import { fingerprintOf, openRange } from "../storage/read-range.ts";
-import type { PlannedPiece } from "./plan-input.ts";
+import type { PlannedPiece } from "./near-hosts.ts";
 import { recordStarts } from "./record-starts.ts";
 
 const WINDOW_BYTES = 64 * KiB;

@@ -1,3 +1,4 @@
+import type { LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
 import { rmSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { basename, join } from "node:path";
@@ -8,26 +9,24 @@ import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { bundleJob } from "../bundle/bundle-job.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
-import { EventLog, PhaseClock } from "../engine/events.ts";
+import { EventLog, PhaseClock } from "../engine/event-log.ts";
 import { auxPaths, pathsByInput, possiblePaths } from "../engine/inputs.ts";
 import { JobDirectory, makeJobId, newRecord, openState, pruneJobs } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
-import type { FailedTask, LocalRunOptions } from "../engine/options.ts";
+import type { LocalRunOptions } from "../engine/options.ts";
 import { planJob } from "../engine/plan-job.ts";
-import type { JobPlan } from "../engine/plan-job.ts";
 import { paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import { asSheafError, asShortage, errnoOf } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
-import type { JobOutline } from "../worker/messages.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
 import { LocalTasks, workersOf } from "./local-tasks.ts";
-import type { DrivenJob } from "./local-tasks.ts";
+import type { DrivenRun } from "./local-tasks.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";
 import { makeTempDirectory, makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
@@ -38,33 +37,6 @@ export type JobSource =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "object"; readonly job: Job };
 
-/** What is known of the job once a worker has loaded it. */
-export interface LoadedJob {
-  readonly jobId: string;
-  readonly name: string;
-  readonly bundle: BundledJob | null;
-  readonly outline: JobOutline;
-  readonly collections: readonly string[];
-  /** null: no history is kept. */
-  readonly directory: JobDirectory | null;
-}
-
-/** What its tasks share. */
-export interface PlannedJob {
-  readonly plan: JobPlan;
-  readonly settings: JobSettings;
-  readonly work: WorkDirectory;
-}
-
-/** What a run has come to, before it is made a RunResult. */
-export type RunEnd =
-  | { readonly status: "SUCCEEDED" }
-  | { readonly status: "CANCELLED" }
-  /** By a task, or by the job as a whole. */
-  | { readonly status: "FAILED"; readonly cause: FailedTask }
-  /** Outside of tasks. */
-  | { readonly status: "FAILED"; readonly error: SheafError };
-
 /**
  * One run on this machine, from the job file to the committed output. Each step leaves in the object what the
  * result needs; `cleanUp` cleans up whatever steps were reached.
@@ -74,9 +46,9 @@ export class LocalRun {
   readonly events: EventLog;
   readonly resolved: ResolvedOptions;
   readonly pool: WorkerPool;
-  loaded: LoadedJob | null = null;
-  planned: PlannedJob | null = null;
-  driven: DrivenJob | null = null;
+  loaded: LoadedRun | null = null;
+  planned: PlannedRun | null = null;
+  driven: DrivenRun | null = null;
   /** Where the bundle lies; null before there is one, and for a Job object. */
   bundlePath: string | null = null;
   readonly #source: JobSource;
@@ -176,7 +148,7 @@ export class LocalRun {
     for (let slot = 0; slot < sure; slot++) this.pool.prewarm(slot);
   }
 
-  async #load(): Promise<LoadedJob | TaskFailure> {
+  async #load(): Promise<LoadedRun | TaskFailure> {
     const { output, overwrite, inputs, attempts } = this.resolved;
     const file = this.#file;
     const keep = [...inputs.filter((input) => input !== "-"), ...(file === null ? [] : [file])];
@@ -242,7 +214,7 @@ export class LocalRun {
     });
   }
 
-  #tellStarted({ jobId, name, bundle, directory }: LoadedJob): void {
+  #tellStarted({ jobId, name, bundle, directory }: LoadedRun): void {
     const { output, isolation } = this.resolved;
     if (directory !== null) {
       this.events.keepIn(directory);
@@ -260,7 +232,7 @@ export class LocalRun {
     });
   }
 
-  async #plan({ jobId, name, outline }: LoadedJob): Promise<PlannedJob> {
+  async #plan({ jobId, name, outline }: LoadedRun): Promise<PlannedRun> {
     const { resolved } = this;
     const { signal, tempDirectory } = this.#options;
     const asked = partitionsOf(this.#options, outline);
@@ -299,7 +271,7 @@ export class LocalRun {
     return { plan, settings, work };
   }
 
-  #tellPlanned({ collections, directory }: LoadedJob, { plan, settings }: PlannedJob): void {
+  #tellPlanned({ collections, directory }: LoadedRun, { plan, settings }: PlannedRun): void {
     const { files, bytes, tasks } = plan;
     const [mapTasks, reduceTasks] = [tasks.map.length, tasks.reduce.length];
     const partitions = Object.fromEntries(collections.map((name, index) => [name, plan.partitions[index]!]));
@@ -309,7 +281,7 @@ export class LocalRun {
     directory?.config({ settings, workersMax, tasks });
   }
 
-  async #drive(loaded: LoadedJob, planned: PlannedJob): Promise<RunEnd> {
+  async #drive(loaded: LoadedRun, planned: PlannedRun): Promise<RunEnd> {
     const { clock, pool, resolved, events } = this;
     const { signal, fail: faults = [] } = this.#options;
     const phases = this.#phases;

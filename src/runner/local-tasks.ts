@@ -1,12 +1,18 @@
+import type { SheafError } from "../base/errors.ts";
+import type { BundledJob } from "../bundle/bundle-job.ts";
+import type { JobDirectory } from "../engine/job-directory.ts";
+import type { JobOutline } from "../worker/messages.ts";
+import type { WorkDirectory } from "./work-directory.ts";
 import type { Clock } from "../base/clock.ts";
 import { commitOutput, expectRefused, keepCollected } from "../engine/commit.ts";
 import type { Outputs } from "../engine/commit.ts";
-import type { EventLog, PhaseClock } from "../engine/events.ts";
+import type { CommittedPart } from "../engine/events.ts";
+import type { EventLog, PhaseClock } from "../engine/event-log.ts";
 import { carryOut } from "../engine/executor.ts";
 import type { CommandOf, JobSteps } from "../engine/executor.ts";
 import { JobRun, commitFailure } from "../engine/job-run.ts";
 import { EventLoop, memoryJournal } from "../engine/loop.ts";
-import type { CommittedPart, FailedTask } from "../engine/options.ts";
+import type { FailedTask } from "../engine/options.ts";
 import { sampledBounds } from "../engine/plan-job.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
 import { localPolicy } from "../engine/policy.ts";
@@ -18,11 +24,37 @@ import type { JobSettings, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { WorkerPool } from "../worker/pool.ts";
 import { LocalExecutor, localNode } from "./local-executor.ts";
-import type { LoadedJob, PlannedJob, RunEnd } from "./local-run.ts";
+
+/** What is known of the job once a worker has loaded it. */
+export interface LoadedRun {
+  readonly jobId: string;
+  readonly name: string;
+  readonly bundle: BundledJob | null;
+  readonly outline: JobOutline;
+  readonly collections: readonly string[];
+  /** null: no history is kept. */
+  readonly directory: JobDirectory | null;
+}
+
+/** What its tasks share. */
+export interface PlannedRun {
+  readonly plan: JobPlan;
+  readonly settings: JobSettings;
+  readonly work: WorkDirectory;
+}
+
+/** What a run has come to, before it is made a RunResult. */
+export type RunEnd =
+  | { readonly status: "SUCCEEDED" }
+  | { readonly status: "CANCELLED" }
+  /** By a task, or by the job as a whole. */
+  | { readonly status: "FAILED"; readonly cause: FailedTask }
+  /** Outside of tasks. */
+  | { readonly status: "FAILED"; readonly error: SheafError };
 
 export interface LocalTasksOptions {
-  readonly loaded: LoadedJob;
-  readonly planned: PlannedJob;
+  readonly loaded: LoadedRun;
+  readonly planned: PlannedRun;
   readonly resolved: ResolvedOptions;
   readonly pool: WorkerPool;
   readonly clock: Clock;
@@ -33,7 +65,7 @@ export interface LocalTasksOptions {
 }
 
 /** How the tasks of a job went. */
-export interface DrivenJob {
+export interface DrivenRun {
   readonly outputs: Outputs;
   readonly parts: readonly CommittedPart[];
   /** Results kept for `records()`; null: none were to be. */
@@ -69,7 +101,7 @@ export class LocalTasks {
   #settings: JobSettings;
   #mapTasks: number;
   #parts: readonly CommittedPart[] = [];
-  #collected: DrivenJob["collected"] = null;
+  #collected: DrivenRun["collected"] = null;
 
   constructor(options: LocalTasksOptions) {
     const { loaded, planned, resolved, pool, clock, events, phases, faults } = options;
@@ -132,7 +164,7 @@ export class LocalTasks {
   }
 
   /** Runs all tasks and the commit. */
-  async run(): Promise<{ readonly end: RunEnd; readonly driven: DrivenJob }> {
+  async run(): Promise<{ readonly end: RunEnd; readonly driven: DrivenRun }> {
     const { pool, signal, phases } = this.#options;
     const job = this.#job;
     const loop = this.#loop;
@@ -236,9 +268,9 @@ export class LocalTasks {
     return { sample: of("sample"), map: of("map"), reduce: of("reduce"), counters };
   }
 
-  #result(end: CommandOf<"jobEnded">): { readonly end: RunEnd; readonly driven: DrivenJob } {
+  #result(end: CommandOf<"jobEnded">): { readonly end: RunEnd; readonly driven: DrivenRun } {
     const { failures } = this.#run;
-    const driven: DrivenJob = {
+    const driven: DrivenRun = {
       outputs: this.#outputs(end.counters),
       parts: this.#parts,
       collected: this.#collected,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { SheafError } from "../base/errors.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { jobOfInput } from "../job/define.ts";
 import type { TaskContext } from "../job/context.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";

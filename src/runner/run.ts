@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import type { JobSource } from "./local-run.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";

@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { namesOf, optionNames } from "../engine/options.ts";
 import type {
   ClusterRunOptions,

@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { systemClock } from "../base/clock.ts";
 import { packageVersion } from "../base/package-version.ts";
 import { runOnCluster } from "../client/cluster-run.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
 import { startCoordinator } from "../rest/start-coordinator.ts";
 import type { StartedCoordinator } from "../rest/start-coordinator.ts";

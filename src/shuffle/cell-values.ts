@@ -7,7 +7,9 @@ import { CELL_HEADER, CELL_KEY_LEN, CELL_VAL_LEN, ENTRY_BYTES, ENTRY_CELL } from
 import type { BlockOutput } from "./block-output.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { RunWriter } from "./run-writer.ts";
-import type { RewriteCells } from "./spill.ts";
+
+/** Rewrites the cells [from, to) of one partition, sorted by key, before they are written: combiners. */
+export type RewriteCells = (sortedEntries: number, from: number, to: number) => void;
 
 /** Where sorted entries point to, read from JavaScript. */
 export class SortedCells {

@@ -1,4 +1,5 @@
-import type { Heap, HeapOptions } from "../kernel/heap.ts";
+import type { HeapOptions } from "../kernel/heap.ts";
+import type { Heap } from "../kernel/kernels.ts";
 import { createHeap } from "../kernel/heap.ts";
 import { EmitCache } from "./emit-cache.ts";
 

@@ -1,3 +1,4 @@
+import type { RewriteCells } from "./cell-values.ts";
 import { CELL_HEADER, CTL_BYTES, ENTRY_BYTES } from "../kernel/layout.ts";
 import * as layout from "../kernel/layout.ts";
 import type { BlockOutput } from "./block-output.ts";
@@ -18,9 +19,6 @@ export interface CellRange {
    */
   readonly sharedTag: boolean;
 }
-
-/** Rewrites the cells [from, to) of one partition, sorted by key, before they are written: combiners. */
-export type RewriteCells = (sortedEntries: number, from: number, to: number) => void;
 
 /** Where in a run file a run goes, and how. */
 interface RunTarget {

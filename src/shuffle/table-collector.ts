@@ -9,7 +9,8 @@ import { cacheBits } from "./emit-cache.ts";
 import { KeyScratch, oneTag } from "./key-scratch.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { Partitioning } from "./partitioning.ts";
-import type { RewriteCells, Spiller } from "./spill.ts";
+import type { Spiller } from "./spill.ts";
+import type { RewriteCells } from "./cell-values.ts";
 
 /** ASCII keys of so many characters are, with their tag byte, three 32-bit words. */
 const SHORT_KEY = 11;

@@ -1,7 +1,7 @@
 import { limits } from "../base/limits.ts";
 import { KiB } from "../base/size.ts";
 import { keyPrefixLength } from "../codec/key-codec.ts";
-import type { CollectionPlan } from "../job/define.ts";
+import type { CollectionPlan } from "../job/job-plan.ts";
 import type { CombineFunction } from "../job/job.ts";
 import type { Key } from "../job/key.ts";
 import { BlockOutput } from "../shuffle/block-output.ts";

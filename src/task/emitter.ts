@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { ValueDecoder, ValueEncoder } from "../codec/value-codec.ts";
-import type { CollectionPlan } from "../job/define.ts";
+import type { CollectionPlan } from "../job/job-plan.ts";
 import { copyKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 

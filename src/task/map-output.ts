@@ -1,5 +1,5 @@
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
-import type { CollectionPlan } from "../job/define.ts";
+import type { CollectionPlan } from "../job/job-plan.ts";
 import { plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import type { EmitTarget } from "./emitter.ts";

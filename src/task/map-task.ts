@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
-import type { FilePiece } from "../format/chunks.ts";
+import type { FilePiece } from "../format/chunk.ts";
 import type { BatchReader } from "../format/read-split.ts";
 import { readPiece, readSource } from "../format/read-split.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 import { isSource } from "../job/reader.ts";
 import type { RecordBatch } from "../job/reader.ts";

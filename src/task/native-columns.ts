@@ -1,11 +1,22 @@
-import type { FilePiece } from "../format/chunks.ts";
+import type { NativeScan } from "../job/reader.ts";
+import type { FilePiece } from "../format/chunk.ts";
 import { QuotedRows } from "../format/quoted-rows.ts";
 import { settings } from "../base/limits.ts";
 import type { Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import * as layout from "../kernel/layout.ts";
 import type { Collector } from "../shuffle/collector.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
-import type { NativePlan } from "./native-map.ts";
+
+/** A job that kernels can map by themselves, without making a string of any record. */
+export type NativePlan =
+  | { readonly kind: "words"; readonly lowerCase: boolean }
+  | { readonly kind: "lines" }
+  | {
+      readonly kind: "columns";
+      readonly scan: Extract<NativeScan, { kind: "columns" }>;
+      readonly key: string;
+      readonly value: string | null;
+    };
 
 const NEWLINE = 10;
 

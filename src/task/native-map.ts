@@ -1,8 +1,9 @@
+import type { NativePlan } from "./native-columns.ts";
 import { SheafError } from "../base/errors.ts";
 import { limits, settings } from "../base/limits.ts";
 import { openChunks } from "../format/chunks.ts";
-import type { FilePiece } from "../format/chunks.ts";
-import type { Job } from "../job/define.ts";
+import type { FilePiece } from "../format/chunk.ts";
+import type { Job } from "../job/job-plan.ts";
 import { fieldsOf } from "../job/field-map.ts";
 import type { NativeScan, Reader } from "../job/reader.ts";
 import { isSource } from "../job/reader.ts";
@@ -14,17 +15,6 @@ import { SortCollector } from "../shuffle/sort-collector.ts";
 import { TableCollector } from "../shuffle/table-collector.ts";
 import { NativeColumns } from "./native-columns.ts";
 import type { JobSettings } from "./task-spec.ts";
-
-/** A job that kernels can map by themselves, without making a string of any record. */
-export type NativePlan =
-  | { readonly kind: "words"; readonly lowerCase: boolean }
-  | { readonly kind: "lines" }
-  | {
-      readonly kind: "columns";
-      readonly scan: Extract<NativeScan, { kind: "columns" }>;
-      readonly key: string;
-      readonly value: string | null;
-    };
 
 /** How kernels can run the job's map phase, or undefined when records have to go through JavaScript. */
 export function nativePlan(job: Job, settings: JobSettings): NativePlan | undefined {

@@ -1,7 +1,7 @@
 import { decodeKey } from "../codec/key-codec.ts";
 import { ValueDecoder } from "../codec/value-codec.ts";
 import type { Aggregator, NumericState } from "../job/aggregator.ts";
-import type { CollectionPlan } from "../job/define.ts";
+import type { CollectionPlan } from "../job/job-plan.ts";
 import type { ReduceFunction } from "../job/job.ts";
 import { plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";

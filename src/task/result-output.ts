@@ -6,7 +6,7 @@ import { BufferSink } from "../format/byte-sink.ts";
 import type { OpenFile, OutputFile } from "../format/output-file.ts";
 import { outputFiles } from "../format/output-file.ts";
 import { tsvWriter } from "../format/tsv-writer.ts";
-import type { CollectionPlan } from "../job/define.ts";
+import type { CollectionPlan } from "../job/job-plan.ts";
 import type { Key } from "../job/key.ts";
 import type { EncodePlace, Encoder, Writer } from "../job/writer.ts";
 import { CollectedWriter } from "./collected.ts";

@@ -5,7 +5,7 @@ import { Promise } from "../base/own-globals.ts";
 import { printValue } from "../base/print-value.ts";
 import { KiB } from "../base/size.ts";
 import type { OpenFile } from "../format/output-file.ts";
-import type { CollectionPlan } from "../job/define.ts";
+import type { CollectionPlan } from "../job/job-plan.ts";
 import type { Key } from "../job/key.ts";
 import type { Writer } from "../job/writer.ts";
 import { ResultOutput } from "./result-output.ts";

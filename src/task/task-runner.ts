@@ -1,7 +1,7 @@
 import { systemClock } from "../base/clock.ts";
 import { unreachable } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { jobOfInput } from "../job/define.ts";
 import { TaskMemory } from "../shuffle/memory.ts";
 import { loadAux } from "./aux.ts";

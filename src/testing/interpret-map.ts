@@ -3,7 +3,7 @@ import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { ValueEncoder } from "../codec/value-codec.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { jobOfInput } from "../job/define.ts";
 import { copyKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";

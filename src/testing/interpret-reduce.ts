@@ -3,7 +3,7 @@ import { isSheafError, SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import type { Random } from "../base/random.ts";
 import type { Aggregator } from "../job/aggregator.ts";
-import type { CollectionPlan, Job } from "../job/define.ts";
+import type { CollectionPlan, Job } from "../job/job-plan.ts";
 import { copyKey, plainKey } from "../job/descending.ts";
 import type { Key } from "../job/key.ts";
 import { compareKeys } from "../job/key-order.ts";

@@ -3,7 +3,7 @@
  * but the checks of what may be emitted. What the engine makes of a job must equal what this makes of it.
  */
 import { seededRandom } from "../base/random.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { sortResults } from "./compare-results.ts";
 import type { MapOutputs, Pair, PlacedRecord } from "./interpret-map.ts";
 import { interpretMap } from "./interpret-map.ts";

@@ -3,7 +3,7 @@ import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import type { Random } from "../base/random.ts";
 import { seededRandom } from "../base/random.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { plainKey } from "../job/descending.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 import { isSource } from "../job/reader.ts";

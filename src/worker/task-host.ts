@@ -1,7 +1,7 @@
 import { SheafError, errorCharsMax, plainError } from "../base/errors.ts";
 import { Promise, setImmediate, setTimeout } from "../base/own-globals.ts";
 import { cutText, printValue } from "../base/print-value.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { jobOfInput } from "../job/define.ts";
 import { isSource } from "../job/reader.ts";
 import { auxFiles } from "../task/aux.ts";

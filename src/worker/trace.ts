@@ -1,5 +1,5 @@
 import type { TaskContext } from "../job/context.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { MapTaskSpec } from "../task/task-spec.ts";
 

@@ -1,5 +1,5 @@
 import { clearTimeout, process, queueMicrotask, setTimeout } from "../base/own-globals.ts";
-import type { Job } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { ToWorker } from "./messages.ts";
 import { TaskHost } from "./task-host.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { seededRandom } from "#src/base/random.js";
-import type { Job } from "#src/job/define.js";
+import type { Job } from "#src/job/job-plan.js";
 import { compareKeys } from "#src/job/key-order.js";
 import type { Key } from "#src/job/key.js";
 import type { LocalRunOptions, RunResult } from "#src/engine/options.js";

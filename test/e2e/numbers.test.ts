@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { columns, csv, job, max, run, sum } from "#src/index.js";
 import { seededRandom } from "#src/base/random.js";
-import type { Job } from "#src/job/define.js";
+import type { Job } from "#src/job/job-plan.js";
 import { tempDir } from "../cli/support.js";
 
 const random = seededRandom("numbers");

@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { FilePiece } from "#src/format/chunks.js";
+import type { FilePiece } from "#src/format/chunk.js";
 import { type ReadOptions, readPiece } from "#src/format/read-split.js";
 import type { Reader } from "#src/job/reader.js";
 import type { Encoder } from "#src/job/writer.js";

@@ -1,5 +1,5 @@
 import { createHeap } from "#src/kernel/heap.js";
-import type { Heap, KernelKind } from "#src/kernel/heap.js";
+import type { Heap, KernelKind } from "#src/kernel/kernels.js";
 import {
   ARENA_BYTES,
   CELL_HEADER,

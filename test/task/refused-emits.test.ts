@@ -11,7 +11,7 @@ import { topK } from "#src/aggregate/top-k.js";
 import { jsonl } from "#src/format/jsonl.js";
 import { text } from "#src/format/text.js";
 import { job } from "#src/job/define.js";
-import type { Job } from "#src/job/define.js";
+import type { Job } from "#src/job/job-plan.js";
 import { Stage } from "./support.js";
 
 const LINES = ["a,1", "c,x", "b,2", "c,x", "a,x", "long enough to miss the cache,x", "é,x", "d,3", "d,4"];

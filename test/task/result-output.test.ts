@@ -16,7 +16,7 @@ import { text } from "#src/format/text.js";
 import { tsv } from "#src/format/tsv.js";
 import { words } from "#src/format/words.js";
 import type { Aggregator } from "#src/job/aggregator.js";
-import type { Job } from "#src/job/define.js";
+import type { Job } from "#src/job/job-plan.js";
 import { job } from "#src/job/define.js";
 import type { Key } from "#src/job/key.js";
 import type { Writer } from "#src/job/writer.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { text } from "#src/format/text.js";
 import { job } from "#src/job/define.js";
-import type { Job } from "#src/job/define.js";
+import type { Job } from "#src/job/job-plan.js";
 import { testJob } from "#src/testing.js";
 import { Stage } from "./support.js";
 

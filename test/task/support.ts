@@ -6,7 +6,7 @@ import { bytesOf, cutSplit } from "#src/task/cut-split.js";
 import type { TestContext } from "node:test";
 import { MiB } from "#src/base/size.js";
 import { ValueEncoder } from "#src/codec/value-codec.js";
-import type { Job } from "#src/job/define.js";
+import type { Job } from "#src/job/job-plan.js";
 import type { Key } from "#src/job/key.js";
 import { readCollected } from "#src/task/collected.js";
 import type {

@@ -6,7 +6,7 @@ import { jsonArray } from "#src/format/json-array.js";
 import { jsonl } from "#src/format/jsonl.js";
 import { text } from "#src/format/text.js";
 import { tsv } from "#src/format/tsv.js";
-import type { Job } from "#src/job/define.js";
+import type { Job } from "#src/job/job-plan.js";
 import { job } from "#src/job/define.js";
 import type { Key } from "#src/job/key.js";
 import type { Writer } from "#src/job/writer.js";

@@ -8,7 +8,7 @@ import { max, min } from "#src/aggregate/min-max.js";
 import { stats } from "#src/aggregate/stats.js";
 import { sum } from "#src/aggregate/sum.js";
 import { topK } from "#src/aggregate/top-k.js";
-import type { Job } from "#src/job/define.js";
+import type { Job } from "#src/job/job-plan.js";
 import { job } from "#src/job/define.js";
 import type { ReduceContext } from "#src/job/job.js";
 import type { Key } from "#src/job/key.js";

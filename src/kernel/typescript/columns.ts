@@ -1,5 +1,5 @@
 // scanColumns, row by row: the reference for assembly/columns.ts. See ../kernels.ts for the contract.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import {
   CELL_HEADER,
   COLUMNS_COUNT,

@@ -1,6 +1,6 @@
 // From cells to sortable entries, and from sorted entries to records: see "Entry" and "Record" in
 // ../layout.ts.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import {
   CELL_HASH,
   CELL_HEADER,

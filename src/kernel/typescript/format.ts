@@ -1,5 +1,5 @@
 // formatText and formatTsv: see ../kernels.ts.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import {
   CTL_DETAIL,
   CTL_OUT_POSITION,

@@ -7,7 +7,7 @@
 //   h ^= keyLen;  h = scramble(h)          (scramble: the finaliser of MurmurHash3, Austin Appleby)
 //
 //   partition = floor(scramble(hash + PARTITION_STEP) * partitions / 2^32)
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import { HASH_MULTIPLIER, HASH_SEED, PARTITION_STEP } from "../layout.ts";
 
 /** One step of the key hash. Begin with HASH_SEED, end with finishHash; the number of words is even. */

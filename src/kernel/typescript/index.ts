@@ -1,5 +1,4 @@
-import type { HeapViews } from "../heap.ts";
-import type { Kernels } from "../kernels.ts";
+import type { HeapViews, Kernels } from "../kernels.ts";
 import { scanColumns } from "./columns.ts";
 import { gather, makeEntries } from "./entries.ts";
 import { formatText, formatTsv } from "./format.ts";

@@ -1,5 +1,5 @@
 // appendLines: see ../kernels.ts.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import {
   ARENA_COUNT,
   ARENA_END,

@@ -1,6 +1,6 @@
 // k-way merge by linear search for the smallest head: the reference for the tournament in
 // assembly/merge.ts.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import {
   MERGE_BUILT,
   MERGE_COMBINE,

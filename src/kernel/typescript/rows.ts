@@ -1,6 +1,6 @@
 // State rows: folding numbers into them and merging them. See "Op" in ../layout.ts. Rows may lie at any
 // address. Bit for bit what mergeRow and foldNumber of src/aggregate do; tests compare them.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import {
   FOLD_INEXACT,
   FOLD_ONE,

@@ -1,6 +1,6 @@
 // Stable sort of entries by (partition, prefix, whole key): the reference for assembly/sort.ts, a merge
 // sort.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import {
   CELL_HEADER,
   CELL_KEY_LEN,

@@ -1,5 +1,5 @@
 // String keys that are made from text in memory: the tag byte goes before it.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import { KEY_TAG_STRING } from "../layout.ts";
 import { tableUpsert } from "./table.ts";
 

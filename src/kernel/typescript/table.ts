@@ -1,5 +1,5 @@
 // The hash table over an arena: see "Table" in ../layout.ts.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import {
   CELL_HASH,
   CELL_HEADER,

@@ -1,6 +1,6 @@
 // scanWords, one character at a time: the reference for assembly/words.ts. See ../kernels.ts for the
 // contract.
-import type { HeapViews } from "../heap.ts";
+import type { HeapViews } from "../kernels.ts";
 import {
   CELL_HEADER,
   CTL_DETAIL,

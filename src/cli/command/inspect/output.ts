@@ -2,7 +2,7 @@ import { createReadStream, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { crc32c } from "@node-rs/crc32";
 import { SheafError } from "../../../base/errors.ts";
-import type { CommittedPart } from "../../../engine/options.ts";
+import type { CommittedPart } from "../../../engine/events.ts";
 
 const successFileName = "_SUCCESS";
 
