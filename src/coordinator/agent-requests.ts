@@ -1,3 +1,4 @@
+import type { KeptOutput } from "./kept-output.ts";
 import { SheafError } from "../base/errors.ts";
 import type {
   ErrandResult,
@@ -12,8 +13,7 @@ import type { Register, Registered } from "../protocol/agent-messages.ts";
 import type { LogLines, Preparation } from "../protocol/task-messages.ts";
 import { formatAttempt } from "../scheduler/ids.ts";
 import type { Command } from "../scheduler/messages.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
-import type { EventLoop } from "../engine/loop.ts";
+import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { Readable } from "node:stream";
 import type { Agents } from "./agents.ts";
@@ -28,8 +28,8 @@ import { preparationOf } from "./start-job.ts";
 import type { TaskPolls } from "./task-polls.ts";
 
 export interface AgentRequestParts {
-  readonly scheduler: Scheduler;
-  readonly loop: EventLoop;
+  readonly scheduler: EngineScheduler<KeptOutput>;
+  readonly loop: EventLoop<KeptOutput>;
   readonly agents: Agents;
   readonly jobs: Jobs;
   readonly flow: JobFlow;

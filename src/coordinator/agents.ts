@@ -1,8 +1,9 @@
+import type { KeptOutput } from "./kept-output.ts";
+import type { EngineScheduler } from "../engine/loop.ts";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import type { Heartbeat, Register } from "../protocol/agent-messages.ts";
 import type { NodeView } from "../protocol/job-view.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
 import { isInside } from "./paths.ts";
 import { Mailbox } from "./mailbox.ts";
 import { livesOver } from "./recover.ts";
@@ -62,7 +63,7 @@ export class Agents {
   }
 
   /** Another agent of the name that is alive: the one that registers must not take its place. */
-  namesake(register: Register, scheduler: Scheduler): Agent | undefined {
+  namesake(register: Register, scheduler: EngineScheduler<KeptOutput>): Agent | undefined {
     const known = this.#all.get(register.agent);
     const alive = scheduler.state.nodes.get(register.agent);
     if (known === undefined || alive?.incarnation !== known.register.incarnation) return undefined;
@@ -80,7 +81,7 @@ export class Agents {
   }
 
   /** @throws SheafError FENCED for a life that is over */
-  refuseFenced(name: string, incarnation: number, { state }: Scheduler): void {
+  refuseFenced(name: string, incarnation: number, { state }: EngineScheduler<KeptOutput>): void {
     const isOver = this.isOver(incarnation);
     const known = isOver ? this.livesOver : state.incarnations.get(name);
     if (known === undefined || incarnation > known) return;
@@ -91,7 +92,7 @@ export class Agents {
   }
 
   /** @throws SheafError FENCED for a life that is over, NOT_FOUND for an agent that has not joined */
-  checkLife(name: string, incarnation: number, scheduler: Scheduler): void {
+  checkLife(name: string, incarnation: number, scheduler: EngineScheduler<KeptOutput>): void {
     this.refuseFenced(name, incarnation, scheduler);
     const alive = scheduler.state.nodes.get(name)?.incarnation === incarnation;
     if (alive && this.life(name, incarnation) !== undefined) return;
@@ -124,7 +125,7 @@ export class Agents {
   }
 
   /** Those that live, and neither drain nor are barred by hand, in the order of their names. */
-  usable(scheduler: Scheduler): Agent[] {
+  usable(scheduler: EngineScheduler<KeptOutput>): Agent[] {
     const { nodes } = scheduler.state;
     return [...this.#all.values()]
       .filter(({ name, register }) => {
@@ -140,7 +141,7 @@ export class Agents {
     for (const { mailbox } of this.#all.values()) mailbox.tick(nowMs);
   }
 
-  view(agent: Agent, scheduler: Scheduler, nowMs: number): NodeView {
+  view(agent: Agent, scheduler: EngineScheduler<KeptOutput>, nowMs: number): NodeView {
     const { name, register, utility, heardMs } = agent;
     const node = scheduler.state.nodes.get(name);
     const alive = node?.incarnation === register.incarnation ? node : undefined;
@@ -161,7 +162,7 @@ export class Agents {
   }
 }
 
-function isHeldBack(scheduler: Scheduler, name: string): boolean {
+function isHeldBack(scheduler: EngineScheduler<KeptOutput>, name: string): boolean {
   return scheduler.state.handBars.has(name) || scheduler.state.nodes.get(name)?.draining === true;
 }
 

@@ -1,10 +1,10 @@
+import type { KeptOutput } from "./kept-output.ts";
 import { randomBytes } from "node:crypto";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { carryOut } from "../engine/executor.ts";
 import { EventLoop } from "../engine/loop.ts";
+import type { EngineCommand, EngineScheduler } from "../engine/loop.ts";
 import type { JobView } from "../protocol/job-view.ts";
-import type { Command } from "../scheduler/messages.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
 import { Agents } from "./agents.ts";
 import { Blobs } from "./blobs.ts";
 import type { ClusterJob, JobSurroundings } from "./cluster-job.ts";
@@ -34,8 +34,8 @@ export interface Assembly {
   /** Names this start. */
   readonly name: string;
   readonly store: Store;
-  readonly scheduler: Scheduler;
-  readonly loop: EventLoop;
+  readonly scheduler: EngineScheduler<KeptOutput>;
+  readonly loop: EventLoop<KeptOutput>;
   readonly agents: Agents;
   readonly jobs: Jobs;
   readonly blobs: Blobs;
@@ -99,7 +99,7 @@ function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
     warn: (message) => options.log({ level: "warn", event: "job-directory", message }),
   };
   const executor = new AgentExecutor({ jobs, agents, polls, flow: () => flow });
-  const loop: EventLoop = new EventLoop({
+  const loop: EventLoop<KeptOutput> = new EventLoop<KeptOutput>({
     scheduler,
     journal: store,
     handlers: {
@@ -144,12 +144,12 @@ function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
 
 interface Resumed {
   readonly jobs: Jobs;
-  readonly loop: EventLoop;
+  readonly loop: EventLoop<KeptOutput>;
   readonly flow: JobFlow;
 }
 
 /** Jobs that lived when the coordinator was ended go on from where they were. */
-function resume({ jobs, loop, flow }: Resumed, commands: readonly Command[]): void {
+function resume({ jobs, loop, flow }: Resumed, commands: readonly EngineCommand[]): void {
   for (const job of jobs.live()) job.planned?.restore();
   loop.perform(commands);
   for (const job of jobs.live()) {

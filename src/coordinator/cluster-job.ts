@@ -217,7 +217,7 @@ export class DyingAttempts {
 
 /** What planned jobs need of their coordinator. */
 export interface PlannedJobParts {
-  readonly loop: EventLoop;
+  readonly loop: EventLoop<KeptOutput>;
   readonly store: Store;
   readonly agents: Agents;
   readonly tallies: Tallies;

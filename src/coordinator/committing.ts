@@ -2,7 +2,6 @@ import { knownFailure } from "../protocol/task-result.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { nameParts } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewJob, viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
@@ -13,7 +12,7 @@ import type { Errands } from "./errands.ts";
 import type { Committed, ResultFile } from "./job-row.ts";
 import { successOf } from "./kept-output.ts";
 import type { KeptOutput } from "./kept-output.ts";
-import type { EventLoop } from "../engine/loop.ts";
+import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 
 type CommitErrand = Extract<Errand, { kind: "commit" }>;
 
@@ -21,14 +20,14 @@ const noFiles = { output: [], collected: [], bad: [] } as const;
 
 /** Makes the output of jobs final: asks the gate, has an agent rename, or names the results handed in. */
 export class Committing {
-  readonly #scheduler: Scheduler;
-  readonly #loop: EventLoop;
+  readonly #scheduler: EngineScheduler<KeptOutput>;
+  readonly #loop: EventLoop<KeptOutput>;
   readonly #agents: Agents;
   readonly #errands: Errands;
   /** Jobs that no agent can commit at present. */
   readonly #waiting = new Set<ClusterJob>();
 
-  constructor(loop: EventLoop, agents: Agents, errands: Errands) {
+  constructor(loop: EventLoop<KeptOutput>, agents: Agents, errands: Errands) {
     this.#scheduler = loop.scheduler;
     this.#loop = loop;
     this.#agents = agents;
@@ -184,7 +183,7 @@ export class Committing {
     const results: TaskSuccess[] = [];
     for (const phase of ["map", "reduce"] as const) {
       for (const { output } of viewOutputs(this.#scheduler, job.id, phase)) {
-        const kept = output as KeptOutput;
+        const kept = output;
         if (kept.parts.length > 0 || kept.badPath !== null || kept.stats.badRecords > 0)
           results.push(successOf(kept));
       }

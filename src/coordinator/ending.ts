@@ -1,3 +1,5 @@
+import type { KeptOutput } from "./kept-output.ts";
+import type { EngineScheduler } from "../engine/loop.ts";
 import { MiB } from "../base/size.ts";
 import { pathToFileURL } from "node:url";
 import { writeCapsule } from "../engine/capsule.ts";
@@ -8,7 +10,6 @@ import type { FailedTask } from "../engine/options.ts";
 import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import { formatTask } from "../scheduler/ids.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewAttempts } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { jobSettings } from "./start-job.ts";
@@ -20,7 +21,7 @@ import type { JobEnd } from "./job-row.ts";
 export async function errorOf(
   job: ClusterJob,
   end: JobEnd,
-  scheduler: Scheduler,
+  scheduler: EngineScheduler<KeptOutput>,
   agents: Agents,
 ): Promise<{ readonly error: JobError | null; readonly capsule: string | null }> {
   if (end.status === "SUCCEEDED") return { error: null, capsule: null };
@@ -85,7 +86,7 @@ function hostOf(
   job: ClusterJob,
   found: FailedTask,
   end: JobEnd,
-  scheduler: Scheduler,
+  scheduler: EngineScheduler<KeptOutput>,
   agents: Agents,
 ): string | null {
   let node = end.cause?.node ?? null;

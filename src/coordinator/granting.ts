@@ -1,12 +1,12 @@
+import type { KeptOutput } from "./kept-output.ts";
 import { bid, type BidResult, expectedLoadOf } from "../scheduler/bidding.ts";
 import { PHASES } from "../scheduler/ids.ts";
 import type { Grants } from "../scheduler/messages.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
 import { mayUse } from "./agents.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { Jobs } from "./jobs.ts";
-import type { EventLoop } from "../engine/loop.ts";
+import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 
 /** Cores of one job as they were bid for. */
 interface Share {
@@ -24,13 +24,13 @@ interface Share {
  * runs at once; the job gets no new tasks there, and a more important one may end some soon (preemption).
  */
 export class Granting {
-  readonly #scheduler: Scheduler;
-  readonly #loop: EventLoop;
+  readonly #scheduler: EngineScheduler<KeptOutput>;
+  readonly #loop: EventLoop<KeptOutput>;
   readonly #agents: Agents;
   readonly #jobs: Jobs;
   #isDue = false;
 
-  constructor(loop: EventLoop, agents: Agents, jobs: Jobs) {
+  constructor(loop: EventLoop<KeptOutput>, agents: Agents, jobs: Jobs) {
     this.#scheduler = loop.scheduler;
     this.#loop = loop;
     this.#agents = agents;
@@ -169,7 +169,7 @@ export function divide(
  * Cores the job could use from now on: as many as the widest of its phases has tasks left, or as it was
  * told.
  */
-function wantedOf(job: ClusterJob, scheduler: Scheduler): number {
+function wantedOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): number {
   const state = scheduler.state.jobs.get(job.id);
   let widest = 1;
   for (const phase of PHASES) {

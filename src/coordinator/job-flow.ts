@@ -1,13 +1,12 @@
 import type { JobView } from "../protocol/job-view.ts";
 import { sampledBounds } from "../engine/plan-job.ts";
 import type { RunStatus } from "../engine/events.ts";
-import { type Failure, formatTask, systemFailure } from "../scheduler/ids.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
+import { type Failure, formatTask } from "../scheduler/ids.ts";
 import { viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { CommandOf, JobSteps } from "../engine/executor.ts";
-import type { EventLoop } from "../engine/loop.ts";
+import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import { Committing } from "./committing.ts";
@@ -30,8 +29,8 @@ import type { Store } from "./store.ts";
 import type { Tallies } from "./service.ts";
 
 export interface FlowParts {
-  readonly scheduler: Scheduler;
-  readonly loop: EventLoop;
+  readonly scheduler: EngineScheduler<KeptOutput>;
+  readonly loop: EventLoop<KeptOutput>;
   readonly store: Store;
   readonly clock: EpochClock;
   readonly agents: Agents;
@@ -117,7 +116,12 @@ export class JobFlow implements JobSteps {
   /** Cancelled by a client, or by its absence. In a commit the outcome is the commit's. */
   cancel(job: ClusterJob, reason: string): void {
     if (job.isEnding) return;
-    if (!this.#isScheduled(job)) return this.#endEarly(job, "CANCELLED", systemFailure("CANCELLED", reason));
+    if (!this.#isScheduled(job))
+      return this.#endEarly(
+        job,
+        "CANCELLED",
+        failedBy(taskFailure("CANCELLED", reason, { blame: "system" })),
+      );
     this.#parts.loop.push({ kind: "jobCancelled", job: job.id, reason });
     this.committing.cancelled(job, reason);
   }
@@ -138,7 +142,7 @@ export class JobFlow implements JobSteps {
     const bounds = sampledBounds(
       job.submission.outline,
       planned.plan.partitions,
-      samples.map(({ output }) => output as KeptOutput),
+      samples.map(({ output }) => output),
     );
     job.update({ bounds, settingsVersion: job.row.settingsVersion + 1 });
   }
@@ -253,7 +257,7 @@ export class JobFlow implements JobSteps {
   }
 
   /** Ends a job that the scheduler has never heard of. */
-  #endEarly(job: ClusterJob, status: RunStatus, cause: Failure): void {
+  #endEarly(job: ClusterJob, status: RunStatus, cause: Failure<TaskFailure>): void {
     if (job.isEnding) return;
     job.update({ end: { status, cause, counters: {}, failedTasks: [] } });
     this.#parts.loop.after(() => this.finish(job));
@@ -332,7 +336,7 @@ export class JobFlow implements JobSteps {
 }
 
 /** A failure of the job as a whole. */
-function failedBy(failure: TaskFailure): Failure {
+function failedBy(failure: TaskFailure): Failure<TaskFailure> {
   const { blame, code, message } = failure;
   return { blame, code, message, attempt: null, node: null, detail: failure };
 }

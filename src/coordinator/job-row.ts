@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { TaskFailure } from "../task/task-spec.ts";
 import type { Failure, TaskRef } from "../scheduler/ids.ts";
 import type { Bidding, JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
@@ -10,7 +11,7 @@ import { rowSplits, SplitList } from "./split-list.ts";
 export interface JobEnd {
   readonly status: RunStatus;
   /** null when it succeeded. */
-  readonly cause: Failure | null;
+  readonly cause: Failure<TaskFailure> | null;
   readonly counters: Readonly<Record<string, number>>;
   /** Given up within what is allowed. */
   readonly failedTasks: readonly TaskRef[];

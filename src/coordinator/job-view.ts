@@ -1,7 +1,7 @@
+import type { EngineScheduler } from "../engine/loop.ts";
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
 import { sampledBy, sumStats } from "../engine/progress.ts";
 import type { Phase } from "../scheduler/ids.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
 import { viewJob, viewOutputs, viewWait } from "../scheduler/view.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";
 import type { TaskStats } from "../task/task-spec.ts";
@@ -40,7 +40,7 @@ export function summaryOf(job: ClusterJob, clock: EpochClock): JobSummary {
 
 export function viewOf(
   job: ClusterJob,
-  scheduler: Scheduler,
+  scheduler: EngineScheduler<KeptOutput>,
   clock: EpochClock,
   waitingFor: string | null,
 ): JobView {
@@ -100,15 +100,15 @@ export function viewOf(
 }
 
 /** Files that gave no record. Costs as much as the job has maps. */
-export function emptyFilesOf(job: ClusterJob, scheduler: Scheduler): JobView["emptyFiles"] {
+export function emptyFilesOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): JobView["emptyFiles"] {
   const maps = [...viewOutputs(scheduler, job.id, "map")];
-  const sum = sumEmptyFiles(maps.map(({ output }) => (output as KeptOutput).emptyFiles));
+  const sum = sumEmptyFiles(maps.map(({ output }) => output.emptyFiles));
   return sum === undefined ? undefined : { files: sum.files, names: [...sum.names] };
 }
 
 /** Sums over the successful attempts. Costs as much as the job has tasks. */
-export function statsOf(job: ClusterJob, scheduler: Scheduler): TaskStats {
+export function statsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): TaskStats {
   const of = (phase: Phase): KeptOutput[] =>
-    [...viewOutputs(scheduler, job.id, phase)].map(({ output }) => output as KeptOutput);
+    [...viewOutputs(scheduler, job.id, phase)].map(({ output }) => output);
   return sumStats(of("map"), of("reduce"), job.elapsedMs);
 }

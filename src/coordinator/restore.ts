@@ -1,10 +1,12 @@
+import type { KeptOutput } from "./kept-output.ts";
+import type { EngineCommand, EngineScheduler } from "../engine/loop.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { JobDirectory } from "../engine/job-directory.ts";
 import type { RunStatus } from "../engine/events.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import type { Fact } from "../scheduler/facts.ts";
-import type { Command } from "../scheduler/messages.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { ClusterJob, PlannedJob } from "./cluster-job.ts";
 import type { JobSurroundings, PlannedJobParts } from "./cluster-job.ts";
@@ -24,16 +26,16 @@ export function restoreScheduler(
   store: Store,
   nowMs: number,
   leaseMs: number,
-): { readonly scheduler: Scheduler; readonly commands: readonly Command[] } {
+): { readonly scheduler: EngineScheduler<KeptOutput>; readonly commands: readonly EngineCommand[] } {
   return Scheduler.restore(factsOf(store), nowMs, { leaseMs, keepFacts: true });
 }
 
 /** Of agents, and of jobs that have not ended: the history of the others may be long. */
-function* factsOf(store: Store): Generator<Fact> {
+function* factsOf(store: Store): Generator<Fact<KeptOutput, TaskFailure>> {
   const jobs = [...store.all("jobs")].map(({ text }) => JSON.parse(text) as JobRow);
   const live = jobs.filter(({ endedMs }) => endedMs === null).map(({ job }) => job);
   for (const job of ["", ...live]) {
-    for (const { text } of store.of("facts", job)) yield JSON.parse(text) as Fact;
+    for (const { text } of store.of("facts", job)) yield JSON.parse(text) as Fact<KeptOutput, TaskFailure>;
   }
 }
 

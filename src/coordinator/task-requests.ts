@@ -4,14 +4,14 @@ import { SheafError } from "../base/errors.ts";
 import type { Stray, TaskAnswer, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { knownFailure } from "../protocol/task-result.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
-import type { EventLoop } from "../engine/loop.ts";
+import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import { type AttemptRef, formatAttempt, type NodeRef, type Phase } from "../scheduler/ids.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { Task } from "../scheduler/state.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { ClusterJob, PlannedJob } from "./cluster-job.ts";
 import { keptOutput } from "./kept-output.ts";
+import type { KeptOutput } from "./kept-output.ts";
 import { isInside } from "./paths.ts";
 import type { Agents } from "./agents.ts";
 import type { EpochClock } from "./epoch-clock.ts";
@@ -22,7 +22,7 @@ import type { CoordinatorTimings } from "./settings.ts";
 import type { TaskPolls } from "./task-polls.ts";
 
 export interface TaskRequestParts {
-  readonly loop: EventLoop;
+  readonly loop: EventLoop<KeptOutput>;
   readonly jobs: Jobs;
   readonly agents: Agents;
   readonly polls: TaskPolls;
@@ -33,7 +33,7 @@ export interface TaskRequestParts {
 /** Hands tasks out, and takes in how they went: every report may come late, twice, or of a void attempt. */
 export class TaskRequests implements TaskService {
   readonly #parts: TaskRequestParts;
-  readonly #loop: EventLoop;
+  readonly #loop: EventLoop<KeptOutput>;
   readonly #jobs: Jobs;
 
   constructor(parts: TaskRequestParts) {
@@ -190,7 +190,12 @@ export class TaskRequests implements TaskService {
   }
 }
 
-function findTask(scheduler: Scheduler, job: string, phase: Phase, task: number): Task | undefined {
+function findTask(
+  scheduler: EngineScheduler<KeptOutput>,
+  job: string,
+  phase: Phase,
+  task: number,
+): Task | undefined {
   return scheduler.state.jobs.get(job)?.phases[phase].tasks[task];
 }
 

@@ -10,6 +10,8 @@ import { JOB_STATUS, TASK_STATUS } from "../protocol/version.ts";
 import { carryOut } from "../engine/executor.ts";
 import type { CommandOf, Executor, JobSteps } from "../engine/executor.ts";
 import { EventLoop, memoryJournal } from "../engine/loop.ts";
+import type { EngineScheduler } from "../engine/loop.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { viewOutputs } from "../scheduler/view.ts";
@@ -65,8 +67,8 @@ interface Waiting {
  */
 export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
   readonly #options: SharedDirectoryOptions;
-  readonly #scheduler: Scheduler;
-  readonly #loop: EventLoop;
+  readonly #scheduler: EngineScheduler<string>;
+  readonly #loop: EventLoop<string>;
   readonly #roster = new Roster();
   readonly #waiting = new Map<string, Waiting>();
   /** By node: what it runs. */
@@ -80,8 +82,8 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
 
   constructor(options: SharedDirectoryOptions) {
     this.#options = options;
-    this.#scheduler = new Scheduler({ leaseMs: options.leaseMs });
-    this.#loop = new EventLoop({
+    this.#scheduler = new Scheduler<string, TaskFailure>({ leaseMs: options.leaseMs });
+    this.#loop = new EventLoop<string>({
       scheduler: this.#scheduler,
       journal: memoryJournal,
       handlers: {
@@ -304,7 +306,7 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
       ref.phase === "map"
         ? maps[ref.task]!
         : await bucketFiles(
-            [...viewOutputs(this.#scheduler, job, "map")].map((one) => String(one.output)),
+            [...viewOutputs(this.#scheduler, job, "map")].map((one) => one.output),
             ref.task,
           );
     return taskAnswer({ ...ref, buckets: partitions }, { paths: { inputs, output } });
@@ -370,7 +372,7 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
     const { job, name, staging, output, overwrite } = this.#options;
     const out = join(staging, "out");
     try {
-      const reduces = [...viewOutputs(this.#scheduler, job, "reduce")].map((one) => String(one.output));
+      const reduces = [...viewOutputs(this.#scheduler, job, "reduce")].map((one) => one.output);
       const counters = Object.fromEntries(this.#scheduler.state.jobs.get(job)!.counters);
       const parts = await gatherParts(name, reduces, out, counters);
       await commitDirectory(out, output, { overwrite });

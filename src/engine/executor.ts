@@ -1,8 +1,8 @@
 import type { AttemptRef } from "../scheduler/ids.ts";
-import type { Command } from "../scheduler/messages.ts";
+import type { EngineCommand } from "./loop.ts";
 
 /** One command of the scheduler's. */
-export type CommandOf<K extends Command["kind"]> = Extract<Command, { kind: K }>;
+export type CommandOf<K extends EngineCommand["kind"]> = Extract<EngineCommand, { kind: K }>;
 
 /**
  * Runs attempts where there is room: worker threads and processes of this machine, agents, programs in other
@@ -35,7 +35,7 @@ export interface JobSteps {
 }
 
 /** Carries out a command. */
-export function carryOut(command: Command, executor: Executor, steps: JobSteps): void {
+export function carryOut(command: EngineCommand, executor: Executor, steps: JobSteps): void {
   switch (command.kind) {
     case "startAttempt":
       return executor.start(command);

@@ -16,12 +16,12 @@ export class FailureLog {
   }
 
   /** The scheduler's cause of a failed job, as the failure that was reported to it. */
-  causeOf(cause: Failure | null): FailedTask {
+  causeOf(cause: Failure<TaskFailure> | null): FailedTask {
     const ref = cause?.attempt ?? null;
     const task = ref === null ? "" : formatTask(ref);
     const known = this.all.find((one) => ref !== null && one.task === task && one.attempt === ref.attempt);
     if (known !== undefined && cause !== null) return { ...known, failure: explained(known.failure, cause) };
-    const detail = (cause?.detail ?? null) as TaskFailure | null;
+    const detail = cause?.detail ?? null;
     // Of an attempt that did not fail itself: it is the job that fails by what was told of it.
     if (detail !== null) return { task: "", attempt: 0, failure: detail, capsule: null };
     const failure = taskFailure(cause?.code ?? "INTERNAL", cause?.message ?? "no cause was given");

@@ -1,5 +1,6 @@
 import type { AttemptFact } from "../scheduler/facts.ts";
 import { type AttemptRef, formatAttempt, formatTask, type NodeRef, type Phase } from "../scheduler/ids.ts";
+import type { AttemptState } from "../scheduler/state.ts";
 import type { AttemptView } from "../scheduler/view.ts";
 import type { TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
@@ -21,7 +22,7 @@ export type KeptSuccess = Pick<TaskSuccess, "stats" | "parts">;
 
 export interface JobRunSetting<Output extends KeptSuccess> {
   readonly job: string;
-  readonly loop: EventLoop;
+  readonly loop: EventLoop<Output>;
   readonly phases: PhaseClock;
   /** Names of the collections, by index. */
   readonly collections: readonly string[];
@@ -43,9 +44,9 @@ export interface JobRunSetting<Output extends KeptSuccess> {
 
 /** What a runner does besides when something becomes of an attempt: in memory and in the journal only. */
 export interface JobRunListener<Output> {
-  started?(fact: AttemptFact): void;
+  started?(fact: AttemptFact<Output, TaskFailure>): void;
   /** `report` is null for one that the scheduler tells of again. */
-  finished?(fact: AttemptFact, output: Output, report: TaskSuccess | null): void;
+  finished?(fact: AttemptFact<Output, TaskFailure>, output: Output, report: TaskSuccess | null): void;
   failed?(fact: AttemptFact): void;
   /** A reduce could not read the output of a map. */
   fetchFailed?(): void;
@@ -190,7 +191,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   }
 
   /** An attempt has changed, which is not lasting yet. `report`: what was reported of it just now. */
-  follow(fact: AttemptFact, report: TaskResult | null): void {
+  follow(fact: AttemptFact<Output, TaskFailure>, report: TaskResult | null): void {
     const name = formatAttempt(fact);
     const { state } = fact;
     if (state.kind === "RUNNING") {
@@ -204,7 +205,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   }
 
   /** Takes in what happened in an earlier life of the process; tells nobody. */
-  restore(attempts: Iterable<AttemptView>): void {
+  restore(attempts: Iterable<AttemptView<Output, TaskFailure>>): void {
     for (const { attempt, state, outputLost } of attempts) {
       switch (state.kind) {
         case "RUNNING":
@@ -213,7 +214,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
           break;
         case "SUCCEEDED":
           if (attempt.phase === "map") this.#summed.add(attempt.task);
-          if (outputLost === null) this.#recount(attempt, state.output as Output);
+          if (outputLost === null) this.#recount(attempt, state.output);
           break;
         case "FAILED":
         case "LOST":
@@ -225,7 +226,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     }
   }
 
-  #started(fact: AttemptFact, name: string): void {
+  #started(fact: AttemptFact<Output, TaskFailure>, name: string): void {
     const { loop, phases, tasks, emit, listener } = this.#options;
     this.running.add(name);
     this.progress.started(fact);
@@ -237,7 +238,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     });
   }
 
-  #ended(fact: AttemptFact, report: TaskResult | null): void {
+  #ended(fact: AttemptFact<Output, TaskFailure>, report: TaskResult | null): void {
     const { loop, listener, emit, specOf, job } = this.#options;
     const { state, attempt } = fact;
     const task = formatTask(fact);
@@ -267,12 +268,11 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   }
 
   #succeeded(
-    fact: AttemptFact,
-    { output: reported, rest }: Extract<AttemptFact["state"], { kind: "SUCCEEDED" }>,
+    fact: AttemptFact<Output, TaskFailure>,
+    { output, rest }: Extract<AttemptState<Output, TaskFailure>, { kind: "SUCCEEDED" }>,
     report: TaskSuccess | null,
   ): void {
     const { loop, collections, emit, listener } = this.#options;
-    const output = reported as Output;
     if (rest !== undefined) this.progress.grown(fact.phase, rest.count);
     listener?.finished?.(fact, output, report);
     const isFirst = this.#count(fact, output);
@@ -324,8 +324,10 @@ export function commitFailure(thrown: unknown): TaskFailure {
   return failureOfThrown(thrown, "commit", "OUTPUT_UNWRITABLE", "system");
 }
 
-function failureOf(state: Extract<AttemptFact["state"], { kind: "FAILED" | "LOST" }>): TaskFailure {
+function failureOf(
+  state: Extract<AttemptState<unknown, TaskFailure>, { kind: "FAILED" | "LOST" }>,
+): TaskFailure {
   if (state.kind === "LOST") return taskFailure("WORKER_LOST", state.reason, { blame: "system" });
   const { code, message, blame, detail } = state.failure;
-  return (detail as TaskFailure | null) ?? taskFailure(code, message, { blame });
+  return detail ?? taskFailure(code, message, { blame });
 }

@@ -3,7 +3,12 @@ import type { Fact } from "../scheduler/facts.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
 import type { Command, SchedulerEvent } from "../scheduler/messages.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
-import type { TaskResult } from "../task/task-spec.ts";
+import type { TaskFailure, TaskResult } from "../task/task-spec.ts";
+
+/** The scheduler as the engine uses it: failures come with all that is known of them. */
+export type EngineScheduler<Output> = Scheduler<Output, TaskFailure>;
+export type EngineEvent<Output> = SchedulerEvent<Output, TaskFailure>;
+export type EngineCommand = Command<TaskFailure>;
 
 /** Where facts go that have to outlive this process. */
 export interface Journal {
@@ -18,36 +23,36 @@ export interface Journal {
 /** Of a run that ends with its process. */
 export const memoryJournal: Journal = { keep: () => undefined, hasPending: false, flush: () => undefined };
 
-/** What is done with what the scheduler decides. */
-export interface LoopHandlers {
+/** What is done with what the scheduler decides. `Output`: what is kept of an attempt that finished. */
+export interface LoopHandlers<Output> {
   /**
    * A fact has changed, and is not lasting yet: only memory and the journal may be changed. `report`: what
    * was reported of the attempt, when this is the fact of an attempt whose report caused the change.
    */
-  follow(fact: Fact, report: TaskResult | null): void;
+  follow(fact: Fact<Output, TaskFailure>, report: TaskResult | null): void;
   /** A command that has been decided on and is not lasting yet: as `follow`. */
-  note?(command: Command): void;
+  note?(command: EngineCommand): void;
   /** All that led to the command is lasting. May push events and write to the journal. */
-  perform(command: Command): void;
+  perform(command: EngineCommand): void;
   /** Something was thrown where nothing should be; everything else goes on. */
   bug(error: unknown): void;
   /** The journal cannot be written; null: it can be again. */
   trouble?(error: SheafError | null): void;
 }
 
-export interface LoopOptions {
-  readonly scheduler: Scheduler;
+export interface LoopOptions<Output> {
+  readonly scheduler: EngineScheduler<Output>;
   readonly journal: Journal;
-  readonly handlers: LoopHandlers;
+  readonly handlers: LoopHandlers<Output>;
   /** Milliseconds, monotonic; on one clock with the times in the facts that the scheduler was made of. */
   nowMs(): number;
 }
 
 /** Called when the event has been taken in, and before anything of that is lasting. */
-export type Decided = (commands: readonly Command[]) => void;
+export type Decided = (commands: readonly EngineCommand[]) => void;
 
-interface Pushed {
-  readonly event: SchedulerEvent;
+interface Pushed<Output> {
+  readonly event: EngineEvent<Output>;
   readonly report: TaskResult | null;
   readonly decided: Decided | null;
 }
@@ -57,12 +62,12 @@ interface Pushed {
  * facts that changed become lasting, and only then are commands carried out and requests answered. While the
  * journal cannot be written, nothing is carried out or answered.
  */
-export class EventLoop {
-  readonly scheduler: Scheduler;
+export class EventLoop<Output> {
+  readonly scheduler: EngineScheduler<Output>;
   readonly #journal: Journal;
-  readonly #handlers: LoopHandlers;
+  readonly #handlers: LoopHandlers<Output>;
   readonly #nowMs: () => number;
-  #events: Pushed[] = [];
+  #events: Pushed<Output>[] = [];
   /** To be done, in this order, when what has been decided is lasting. */
   #due: (() => void)[] = [];
   #running = false;
@@ -71,7 +76,7 @@ export class EventLoop {
   #trouble: SheafError | null = null;
   #closed = false;
 
-  constructor({ scheduler, journal, handlers, nowMs }: LoopOptions) {
+  constructor({ scheduler, journal, handlers, nowMs }: LoopOptions<Output>) {
     this.scheduler = scheduler;
     this.#journal = journal;
     this.#handlers = handlers;
@@ -84,7 +89,7 @@ export class EventLoop {
   }
 
   /** The event is taken in at the next `settle`, with what was reported of the attempt it is about. */
-  push(event: SchedulerEvent, decided: Decided | null = null, report: TaskResult | null = null): void {
+  push(event: EngineEvent<Output>, decided: Decided | null = null, report: TaskResult | null = null): void {
     this.#events.push({ event, report, decided });
   }
 
@@ -99,7 +104,7 @@ export class EventLoop {
   }
 
   /** Carries out commands that no event has led to: those of a restored scheduler. */
-  perform(commands: readonly Command[]): void {
+  perform(commands: readonly EngineCommand[]): void {
     for (const command of commands) this.#due.push(() => this.#handlers.perform(command));
   }
 
@@ -126,7 +131,11 @@ export class EventLoop {
   }
 
   /** Pushes one event and settles. @throws SheafError as settle */
-  dispatch(event: SchedulerEvent, decided: Decided | null = null, report: TaskResult | null = null): void {
+  dispatch(
+    event: EngineEvent<Output>,
+    decided: Decided | null = null,
+    report: TaskResult | null = null,
+  ): void {
     this.push(event, decided, report);
     this.settle();
   }
@@ -219,7 +228,7 @@ export class EventLoop {
   }
 }
 
-function isAbout(fact: Fact, event: SchedulerEvent): boolean {
+function isAbout(fact: Fact, event: EngineEvent<unknown>): boolean {
   if (fact.kind !== "attempt" || !("attempt" in event) || event.attempt === null) return false;
   const { job, phase, task, attempt }: AttemptRef = event.attempt;
   return fact.attempt === attempt && fact.task === task && fact.phase === phase && fact.job === job;

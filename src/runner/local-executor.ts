@@ -23,7 +23,7 @@ import { MapSplits } from "./map-splits.ts";
 export interface LocalExecutorOptions {
   readonly job: string;
   readonly tasks: TaskTable;
-  readonly loop: EventLoop;
+  readonly loop: EventLoop<TaskSuccess>;
   readonly pool: WorkerPool;
   readonly clock: Clock;
   /** Tasks that run at once at most, */
@@ -197,7 +197,7 @@ export class LocalExecutor implements Executor {
   /** Results of the attempts of the phase that count, in the order of what they read. */
   results(phase: Phase): TaskSuccess[] {
     const { loop, job } = this.#options;
-    return [...viewOutputs(loop.scheduler, job, phase)].map(({ output }) => output as TaskSuccess);
+    return [...viewOutputs(loop.scheduler, job, phase)].map(({ output }) => output);
   }
 
   #failed(attempt: LocalAttempt, failure: TaskFailure): void {
@@ -262,7 +262,7 @@ export class LocalExecutor implements Executor {
   }
 }
 
-/** The map attempt whose output a reduce could not read: it runs again, no attempt of the reduce is used up. */
+/** The map attempt whose output a reduce could not read: it runs again, the reduce loses no attempt. */
 function unreadableMap(spec: TaskSpec, { code, path }: TaskFailure): MapOutput | undefined {
   if (spec.kind !== "reduce" || path === null) return undefined;
   if (code !== "BLOCK_CORRUPT" && code !== "INPUT_MISSING") return undefined;

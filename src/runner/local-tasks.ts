@@ -94,7 +94,7 @@ export function workersOf(
 export class LocalTasks {
   readonly #options: LocalTasksOptions;
   readonly #job: string;
-  readonly #loop: EventLoop;
+  readonly #loop: EventLoop<TaskSuccess>;
   readonly #executor: LocalExecutor;
   readonly #run: JobRun<TaskSuccess>;
   readonly #ended: Promise<CommandOf<"jobEnded">>;
@@ -119,7 +119,7 @@ export class LocalTasks {
       commit: () => void this.#commit().catch((error: unknown) => this.#loop.bug(error)),
       ended: over,
     };
-    const loop = new EventLoop({
+    const loop = new EventLoop<TaskSuccess>({
       scheduler: new Scheduler({ leaseMs: Number.POSITIVE_INFINITY, keepFacts: true }),
       journal: memoryJournal,
       handlers: {

@@ -48,7 +48,7 @@ export interface TaskFact extends TaskRef {
 }
 
 /** Written when it starts, may commit, ends, and when its output is lost. */
-export interface AttemptFact extends AttemptRef, NodeRef {
+export interface AttemptFact<Output = unknown, Detail = unknown> extends AttemptRef, NodeRef {
   readonly kind: "attempt";
   readonly slot: number;
   /** The question it was the answer to. */
@@ -57,7 +57,7 @@ export interface AttemptFact extends AttemptRef, NodeRef {
   readonly startedMs: number;
   /** It runs and may, as the only one of its task, commit. */
   readonly granted: boolean;
-  readonly state: AttemptState;
+  readonly state: AttemptState<Output, Detail>;
   readonly fingerprint: string | null;
   readonly outputLost: string | null;
 }
@@ -99,11 +99,11 @@ interface JobForgottenFact {
 }
 
 /** Plain data. Times are the driver's. `output`, `detail` and the plan are as the driver gave them. */
-export type Fact =
+export type Fact<Output = unknown, Detail = unknown> =
   | JobFact
   | JobStateFact
   | TaskFact
-  | AttemptFact
+  | AttemptFact<Output, Detail>
   | BarFact
   | NodeFact
   | HandBarFact

@@ -118,8 +118,8 @@ export class Scheduler<Output = unknown, Detail = unknown> {
    * before the commands of the steps in between are carried out, they are enough to go on from. Costs
    * as much as has changed. Empty without `keepFacts`.
    */
-  takeFacts(): Fact[] {
-    return this.#facts?.take(this.state) ?? [];
+  takeFacts(): Fact<Output, Detail>[] {
+    return (this.#facts?.take(this.state) ?? []) as Fact<Output, Detail>[];
   }
 
   /**
@@ -132,7 +132,7 @@ export class Scheduler<Output = unknown, Detail = unknown> {
    * @throws SheafError STATE_CORRUPT when the facts do not fit together
    */
   static restore<Output = unknown, Detail = unknown>(
-    facts: Iterable<Fact>,
+    facts: Iterable<Fact<Output, Detail>>,
     nowMs: number,
     settings: Partial<SchedulerSettings> = {},
     rules: Rules = standardRules,
