@@ -25,14 +25,18 @@ export class JobLogs {
   add(lines: readonly { task: string; attempt: number; stream: string; text: string }[]): void {
     if (this.#full) return;
     let text = "";
+    let bytes = 0;
     for (const line of lines) {
       const prefix =
         line.task === "" ? `[${line.stream}] ` : `[${line.task}.${line.attempt} ${line.stream}] `;
+      // Before anything is made of it: a text of line ends alone becomes many times as long.
+      bytes += Buffer.byteLength(line.text) + countLines(line.text) * Buffer.byteLength(prefix) + 1;
+      if (this.#bytes + bytes > this.#bytesMax) {
+        this.#full = true;
+        text = `[log] more than ${this.#bytesMax} bytes were printed; the rest is not kept here\n`;
+        break;
+      }
       text += `${prefix}${line.text.replaceAll("\n", `\n${prefix}`)}\n`;
-    }
-    if (this.#bytes + Buffer.byteLength(text) > this.#bytesMax) {
-      this.#full = true;
-      text = `[log] more than ${this.#bytesMax} bytes were printed; the rest is not kept here\n`;
     }
     try {
       appendFileSync(this.#file, text);
@@ -100,4 +104,10 @@ function readAt(path: string, into: Buffer, at: number): number {
   } catch {
     return 0;
   }
+}
+
+function countLines(text: string): number {
+  let count = 1;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
+  return count;
 }
