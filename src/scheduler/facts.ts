@@ -29,22 +29,22 @@ export interface JobFact {
   readonly submittedMs: number;
 }
 
-export interface JobStateFact {
+export interface JobStateFact<Detail = unknown> {
   readonly kind: "jobState";
   readonly job: string;
-  readonly life: JobLife;
+  readonly life: JobLife<Detail>;
   readonly samplesAnnounced: boolean;
   readonly outputChanges: number;
   readonly grants: Grants | null;
 }
 
 /** Only for tasks whose attempts do not tell all: something failed, or was lost. */
-export interface TaskFact extends TaskRef {
+export interface TaskFact<Detail = unknown> extends TaskRef {
   readonly kind: "task";
   readonly tally: Tally;
   readonly lastFailedNode: string | null;
   /** Why the task was given up; null while it was not. */
-  readonly failure: Failure | null;
+  readonly failure: Failure<Detail> | null;
 }
 
 /** Written when it starts, may commit, ends, and when its output is lost. */
@@ -101,8 +101,8 @@ interface JobForgottenFact {
 /** Plain data. Times are the driver's. `output`, `detail` and the plan are as the driver gave them. */
 export type Fact<Output = unknown, Detail = unknown> =
   | JobFact
-  | JobStateFact
-  | TaskFact
+  | JobStateFact<Detail>
+  | TaskFact<Detail>
   | AttemptFact<Output, Detail>
   | BarFact
   | NodeFact

@@ -192,14 +192,14 @@ export class NodeState {
   }
 }
 
-export type JobLife =
+export type JobLife<Detail = unknown> =
   | { readonly kind: "RUNNING" }
   /** `cancelled`: why it was cancelled during the commit; it ends CANCELLED if the commit fails. */
   | { readonly kind: "COMMITTING"; readonly cancelled: string | null }
   | {
       readonly kind: "ENDED";
       readonly status: JobStatus;
-      readonly cause: Failure | null;
+      readonly cause: Failure<Detail> | null;
       readonly endedMs: number;
     };
 

@@ -4,6 +4,8 @@ import fc from "fast-check";
 import { Chain, newLink, unlink } from "#src/scheduler/chain.js";
 import { Heap, RunningMedian } from "#src/scheduler/heap.js";
 import { resolvePolicy } from "#src/scheduler/policy.js";
+import { Scheduler } from "#src/scheduler/scheduler.js";
+import { viewOutputs } from "#src/scheduler/view.js";
 
 test("a heap gives its items in order, whatever is pushed and popped between", () => {
   fc.assert(
@@ -67,4 +69,32 @@ test("a policy that makes no sense is refused, naming the field", () => {
   });
   assert.throws(() => resolvePolicy({ noProgressMs: Number.NaN }), /noProgressMs: NaN is below 0/);
   assert.equal(resolvePolicy({ attemptsMax: 2 }).lossesMax, 20);
+});
+
+test("what a scheduler hands back has the types of what it was given", () => {
+  const scheduler = new Scheduler<{ rows: number }, string>({ keepFacts: true });
+  const a = { node: "a", incarnation: 1 };
+  scheduler.step({ kind: "nodeJoined", slots: 1, ...a }, 0);
+  scheduler.step({ kind: "jobSubmitted", job: { id: "j", map: [{}] } }, 0);
+  const [start] = scheduler.step({ kind: "workerReady", slot: 0, ask: 1, ...a }, 0);
+  assert.ok(start?.kind === "startAttempt");
+  const { attempt } = start;
+  scheduler.step({ kind: "attemptFinished", attempt, output: { rows: 3 }, counters: {}, ...a }, 0);
+  const rows: number[] = [...viewOutputs(scheduler, "j", "map")].map(({ output }) => output.rows);
+  assert.deepEqual(rows, [3]);
+  const told = scheduler.takeFacts().flatMap((fact): number[] => {
+    return fact.kind === "attempt" && fact.state.kind === "SUCCEEDED" ? [fact.state.output.rows] : [];
+  });
+  assert.deepEqual(told, [3]);
+  const failed = {
+    kind: "jobCommitFailed",
+    job: "j",
+    blame: "system",
+    code: "DISK_FULL",
+    message: "full",
+  } as const;
+  const [ended] = scheduler.step({ ...failed, detail: "no room" }, 0);
+  assert.ok(ended?.kind === "jobEnded");
+  const detail: string | null | undefined = ended.cause?.detail;
+  assert.equal(detail, "no room");
 });
