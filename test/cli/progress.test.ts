@@ -144,6 +144,9 @@ test("widths: wide characters two columns, marks and colours none", () => {
     ["日本", 4],
     ["e\u0301", 1],
     ["😀", 2],
+    ["✅", 2],
+    ["⚡ done", 7],
+    ["👨‍👩‍👧", 2],
     [ansiStyle.red("ab"), 2],
     ["", 0],
   ];
