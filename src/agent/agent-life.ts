@@ -1,51 +1,25 @@
 import { hostname, totalmem } from "node:os";
-import { SheafError, describeThrown, isSheafError, unreachable } from "../base/errors.ts";
-import { pauseFor, pauseMs } from "../base/retry.ts";
-import type { HeartbeatAnswer, Identity, Order, Register, Utility } from "../protocol/agent-messages.ts";
-import type { TaskOrder } from "../protocol/task-messages.ts";
+import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
+import { pauseMs, pauseOrAbort } from "../base/retry.ts";
+import type { HeartbeatAnswer, Identity, Register, Registered, Utility } from "../protocol/agent-messages.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
-import type { PoolListener } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
-import type { TaskFailure } from "../task/task-spec.ts";
-import type { AgentDirectory } from "./agent-directory.ts";
-import { untilAnswered } from "./agent-options.ts";
-import type { AgentWorld } from "./agent-options.ts";
-import { AttemptRun } from "./attempt-run.ts";
-import { AttemptTable } from "./attempt-table.ts";
-import { BlobStore } from "./blob-store.ts";
-import { Errands } from "./errands.ts";
+import type { AgentOptions, AgentParts, LifeWorld } from "./agent-options.ts";
+import { AgentWork } from "./agent-work.ts";
 import type { HeartbeatNews, HeartbeatState } from "./heartbeat-thread.ts";
-import { NameClaim } from "./name-claim.ts";
-import { NodeJobs } from "./node-jobs.ts";
-import type { ShuffleNode } from "../exchange/shuffle-node.ts";
-import { SlotLoop } from "./slot-loop.ts";
-import { TaskLogs } from "./task-logs.ts";
-import { WorkerSlots } from "./worker-processes.ts";
 
 export interface LifeOptions {
-  readonly world: AgentWorld;
-  readonly agent: string;
-  readonly version: string;
+  readonly options: AgentOptions;
+  readonly parts: AgentParts;
   readonly incarnation: number;
   readonly identity: Identity;
-  readonly slots: number;
   readonly address: string;
-  readonly roots: readonly string[];
-  readonly directory: AgentDirectory;
-  readonly shuffle: ShuffleNode;
   readonly startWorker: StartWorker;
-  readonly workerHeapBytes: number | null;
-  readonly workerMemoryBytes: number | null;
-  /** Time between heartbeats, ms; null: what the coordinator says. */
-  readonly heartbeatMs: number | null;
-  /** A coordinator that is silent for so long is given up, ms; Infinity: never. */
-  readonly giveUpMs: number;
   measure(): Utility;
   /** Has heartbeats say this from now on. */
   tell(state: HeartbeatState): void;
   /** Called at each registration. */
   joined(): void;
-  readonly drainOrdered: ((draining: boolean) => void) | undefined;
 }
 
 /** How a life ended: the agent leaves, for good, or begins another with a number above `above`. */
@@ -55,11 +29,30 @@ export type LifeEnd =
   /** The coordinator does not answer any more. */
   | { readonly kind: "gone"; readonly error: SheafError };
 
+/** What this life is to the coordinator. */
+type Membership =
+  | { readonly kind: "joining" }
+  /** "rejoining": it was forgotten, and has begun to register again. */
+  | { readonly kind: "member" | "rejoining"; readonly heartbeatMs: number; readonly leaseMs: number };
+
+/** Whether it takes tasks. */
+type Duty =
+  | { readonly kind: "working" }
+  | {
+      readonly kind: "leaving";
+      /** The coordinator knows, or is not there to be told. */
+      readonly isKnown: boolean;
+      /** Something of what is here may still be asked for. */
+      readonly isNeeded: boolean;
+    };
+
 const lookMs = 250;
 /** What an agent that leaves waits at most for the answers to its last reports. */
 const handBackMsMax = 3_000;
 /** And for the answer to its leaving. */
 const leaveMsMax = 2_000;
+/** So long an agent asks again for a name that is taken: one that died without a word keeps it a lease. */
+const leasesWaited = 1.5;
 
 /**
  * One life of an agent, under one incarnation: registers, has its slots ask for tasks, obeys orders. When the
@@ -67,49 +60,34 @@ const leaveMsMax = 2_000;
  */
 export class AgentLife {
   readonly #options: LifeOptions;
+  readonly #world: LifeWorld;
   readonly #over = new AbortController();
-  readonly #table = new AttemptTable(() => this.#changed());
-  readonly #slots = new WorkerSlots();
-  readonly #jobs: NodeJobs;
-  readonly #logs: TaskLogs;
-  readonly #errands: Errands;
-  readonly #blobs: BlobStore;
-  readonly #name: NameClaim;
-  readonly #forgetting = new Set<string>();
+  readonly #work: AgentWork;
   #end!: (end: LifeEnd) => void;
-  #ended = new Promise<LifeEnd>((resolve) => (this.#end = resolve));
-  #timing: { readonly heartbeatMs: number; readonly leaseMs: number } | null = null;
-  #registering = false;
-  #draining = false;
-  /** The coordinator knows that it drains, or is not there to be told. */
-  #drainingHeard = false;
-  /** It drains, and the coordinator has said that nothing of what is here is needed. */
-  #mayLeave = false;
-  #silent = false;
-  #silentSinceMs = 0;
-  #nextId = 1;
+  readonly #ended = new Promise<LifeEnd>((resolve) => (this.#end = resolve));
+  #membership: Membership = { kind: "joining" };
+  #duty: Duty = { kind: "working" };
+  /** Since when the coordinator has not answered; null: it answers. */
+  #silentSinceMs: number | null = null;
+  /** Since when another agent has its name. */
+  #nameTakenMs: number | null = null;
   #waiting: (() => void)[] = [];
 
-  constructor(options: LifeOptions) {
-    this.#options = options;
-    const { world, agent, incarnation, directory, shuffle, roots } = options;
+  constructor(life: LifeOptions) {
+    this.#options = life;
+    const { incarnation, options, parts, startWorker } = life;
     const { signal } = this.#over;
-    this.#logs = new TaskLogs(world, agent, directory.logs, signal);
-    this.#blobs = new BlobStore(world, directory.blobs);
-    this.#name = new NameClaim(world, agent, directory.path);
-    this.#jobs = new NodeJobs({
+    const world = { ...parts.world, agent: parts.name, incarnation, roots: options.roots ?? [], signal };
+    this.#world = world;
+    this.#work = new AgentWork({
       world,
-      agent,
-      directory,
-      blobs: this.#blobs,
-      shuffle,
-      slots: this.#slots,
-      startWorker: options.startWorker,
-      heapBytes: options.workerHeapBytes,
-      signal,
-      listener: (job) => this.#listener(job),
+      options,
+      parts,
+      startWorker,
+      isLeaving: () => this.#duty.kind === "leaving",
+      refused: (error) => this.#refused(error),
+      changed: () => this.#changed(),
     });
-    this.#errands = new Errands({ world, agent, incarnation, roots, jobs: this.#jobs, signal });
   }
 
   /**
@@ -118,36 +96,37 @@ export class AgentLife {
    * NAME_TAKEN
    */
   async run(): Promise<LifeEnd> {
-    let loops: Promise<void>[] = [];
+    let working: Promise<void> | undefined;
     let timer: NodeJS.Timeout | undefined;
     try {
-      await this.#blobs.prune();
-      if (!(await this.#registerFirst())) return await this.#ended;
-      timer = setInterval(() => this.#tick(), Math.min(lookMs, this.#timing!.heartbeatMs / 2));
-      loops = [this.#obeyOrders(), ...this.#slotLoops()];
+      await this.#work.prepare();
+      const heartbeatMs = await this.#join();
+      if (heartbeatMs !== null) {
+        timer = setInterval(() => this.#tick(), Math.min(lookMs, heartbeatMs / 2));
+        working = this.#work.run();
+      }
       return await this.#ended;
     } finally {
       this.#over.abort();
       this.#options.tell({ heartbeat: null, everyMs: 1_000, silentMsMax: 0, now: false });
-      for (const run of this.#table.all()) run.cancel("this life of the agent is over");
-      await Promise.all(loops);
-      await this.#jobs.forgetAll();
-      await this.#logs.written();
+      this.#work.cancelAll("this life of the agent is over");
+      await working;
+      await this.#work.clear();
       clearInterval(timer);
     }
   }
 
   /** What the heartbeat thread has heard. */
   heard(news: HeartbeatNews): void {
-    if (news.incarnation !== this.#options.incarnation || this.#over.signal.aborted) return;
+    if (news.incarnation !== this.#world.incarnation || this.#over.signal.aborted) return;
     if (news.kind === "failed") {
-      this.#silence(news.code === "UNREACHABLE", news.message);
-      if (news.code === "FENCED") this.#fenced(this.#options.incarnation);
-      if (this.#silent) this.#drainingHeard = this.#draining;
+      this.#silence(news.code === "UNREACHABLE" ? news.message : null);
+      if (news.code === "FENCED") this.#fenced(this.#world.incarnation);
+      if (this.#silentSinceMs !== null) this.#leavingIs({ isKnown: true });
       return;
     }
-    this.#silence(false, "");
-    if (this.#draining && news.draining) this.#drainingHeard = true;
+    this.#silence(null);
+    if (news.draining) this.#leavingIs({ isKnown: true });
     this.#take(news.answer);
     this.#wake();
   }
@@ -157,255 +136,164 @@ export class AgentLife {
    * long map outputs that are needed are served.
    */
   async drain(graceMs: number): Promise<void> {
-    const { clock } = this.#options.world;
+    const { clock } = this.#world;
     const endMs = clock.nowMs() + graceMs;
-    this.#draining = true;
+    this.#duty = { kind: "leaving", isKnown: false, isNeeded: true };
     this.#tellHeartbeats(true);
-    await this.#until(() => this.#table.size === 0 && (this.#drainingHeard || this.#timing === null), endMs);
-    for (const run of this.#table.all()) run.cancel("the agent is leaving the cluster");
-    await this.#until(() => this.#table.size === 0, clock.nowMs() + handBackMsMax);
-    const isDone = (): boolean => this.#mayLeave || this.#options.shuffle.jobs().length === 0;
-    await this.#until(() => isDone() && this.#errands.pending.length === 0, endMs);
+    const isKnown = (): boolean =>
+      this.#membership.kind === "joining" || (this.#duty.kind === "leaving" && this.#duty.isKnown);
+    await this.#until(() => this.#work.running === 0 && isKnown(), endMs);
+    this.#work.cancelAll("the agent is leaving the cluster");
+    await this.#until(() => this.#work.running === 0, clock.nowMs() + handBackMsMax);
+    const isNeeded = (): boolean =>
+      this.#options.parts.shuffle.jobs().length > 0 && (this.#duty.kind !== "leaving" || this.#duty.isNeeded);
+    await this.#until(() => !isNeeded() && !this.#work.hasErrands, endMs);
     await this.#tellLeaving();
     this.leave();
   }
 
+  /** Ends everything at once. */
+  leave(): void {
+    this.#finish({ kind: "left" });
+  }
+
+  #finish(end: LifeEnd): void {
+    this.#end(end);
+    this.#over.abort();
+  }
+
+  #fenced(above: number): void {
+    const { log, incarnation, signal } = this.#world;
+    if (signal.aborted) return;
+    const said = "the coordinator gave this agent up: what it had is void, it joins anew";
+    log("warn", said, { incarnation });
+    this.#finish({ kind: "fenced", above });
+  }
+
+  #leavingIs(known: Partial<Extract<Duty, { kind: "leaving" }>>): void {
+    if (this.#duty.kind === "leaving") this.#duty = { ...this.#duty, ...known };
+  }
+
   /** So that the coordinator need not wait for the end of the lease. */
   async #tellLeaving(): Promise<void> {
-    if (this.#timing === null || this.#over.signal.aborted) return;
-    const { world, agent, incarnation } = this.#options;
-    const call = { retryMs: 0, timeoutMs: leaveMsMax, signal: this.#over.signal };
-    await world.api.leave(agent, incarnation, call).catch((error: unknown) => {
-      world.log("warn", `the coordinator was not told that this agent leaves: ${describeThrown(error)}`);
+    const { api, agent, incarnation, signal, log } = this.#world;
+    if (this.#membership.kind === "joining" || signal.aborted) return;
+    const call = { retryMs: 0, timeoutMs: leaveMsMax, signal };
+    await api.leave(agent, incarnation, call).catch((error: unknown) => {
+      log("warn", `the coordinator was not told that this agent leaves: ${describeThrown(error)}`);
     });
   }
 
-  /** Ends everything at once. */
-  leave(): void {
-    this.#end({ kind: "left" });
-  }
-
-  async #registerFirst(): Promise<boolean> {
-    const { world } = this.#options;
-    for (let tries = 1; ; tries++) {
-      const registered = this.#register();
-      const ended = await Promise.race([registered, this.#ended.then(() => "ended" as const)]);
-      if (ended === "ended") {
-        this.#over.abort();
-        await registered.catch(() => undefined);
-        return false;
+  /** The time between heartbeats; null when the life ends before the coordinator has taken it in. */
+  async #join(): Promise<number | null> {
+    const { random, signal } = this.#world;
+    for (let tries = 1; !signal.aborted; tries++) {
+      try {
+        const heartbeatMs = await this.#register();
+        if (heartbeatMs !== null) return heartbeatMs;
+      } catch (error) {
+        if (!signal.aborted) throw error;
       }
-      if (ended) return true;
-      await pauseFor(pauseMs(tries, world.random), this.#over.signal).catch(() => undefined);
+      await pauseOrAbort(pauseMs(tries, random), signal);
     }
+    return null;
   }
 
-  /** False: fenced, and over; or its name is taken for now. @throws SheafError NAME_TAKEN */
-  async #register(): Promise<boolean> {
-    const { world, incarnation } = this.#options;
-    const call = { signal: this.#over.signal, retryMs: this.#options.giveUpMs };
-    const answer = await world.api.register(this.#registration(), call);
-    if (answer.fencedBelow !== null) {
-      this.#fenced(Math.max(answer.fencedBelow, incarnation));
-      return false;
-    }
-    if (answer.taken !== undefined) {
-      this.#name.taken(answer.taken, answer.leaseMs);
-      return false;
-    }
-    const heartbeatMs = this.#options.heartbeatMs ?? answer.heartbeatMs;
-    this.#timing = { heartbeatMs, leaseMs: answer.leaseMs };
+  /**
+   * The time between heartbeats; null when it is fenced, and over, or its name is taken for now.
+   * @throws SheafError NAME_TAKEN
+   */
+  async #register(): Promise<number | null> {
+    const { api, incarnation, signal } = this.#world;
+    const { giveUpMs = Number.POSITIVE_INFINITY, heartbeatMs: asked } = this.#options.options;
+    const answer = await api.register(this.#registration(), { signal, retryMs: giveUpMs });
+    const { fencedBelow, taken, leaseMs } = answer;
+    if (fencedBelow !== null) this.#fenced(Math.max(fencedBelow, incarnation));
+    else if (taken !== undefined) this.#nameIsTaken(taken, leaseMs);
+    if (fencedBelow !== null || taken !== undefined) return null;
+    const heartbeatMs = asked ?? answer.heartbeatMs;
+    this.#membership = { kind: "member", heartbeatMs, leaseMs };
     this.#options.joined();
     this.#tellHeartbeats(true);
-    return true;
+    return heartbeatMs;
   }
 
   #registration(): Register {
-    const { agent, version, incarnation, identity, slots, address, roots } = this.#options;
+    const { options, parts, identity, address } = this.#options;
+    const { agent, incarnation, roots } = this.#world;
     return {
       protocol: PROTOCOL_VERSION,
-      version,
+      version: options.version,
       agent,
       incarnation,
       identity,
       host: hostname(),
       pid: process.pid,
       address,
-      slots,
+      slots: parts.slots,
       memoryBytes: totalmem(),
       utility: this.#options.measure(),
       roots: [...roots],
     };
   }
 
+  /**
+   * While another agent of its name may be alive, the name is asked for again until that one's lease must be
+   * over.
+   * @throws SheafError NAME_TAKEN when it still is taken then
+   */
+  #nameIsTaken({ host, address }: NonNullable<Registered["taken"]>, leaseMs: number): void {
+    const { agent, clock, log } = this.#world;
+    const said = `another agent named "${agent}" is alive, on ${host} (${address})`;
+    if (this.#nameTakenMs === null) {
+      this.#nameTakenMs = clock.nowMs();
+      log("warn", `${said}: this one waits for the end of its lease`, { leaseMs });
+    }
+    if (clock.nowMs() - this.#nameTakenMs < leasesWaited * leaseMs) return;
+    throw new SheafError("NAME_TAKEN", said, {
+      hint:
+        "Start this one with another --name. If its machine or state directory is a copy of that one's, " +
+        `also remove the directory ${this.#options.parts.directory.path}: what is in it is the other agent's.`,
+      details: { agent, host, address },
+    });
+  }
+
   /** The coordinator does not know this life: it has forgotten, or was never told. */
   #rejoin(): void {
-    if (this.#registering) return;
-    this.#registering = true;
+    const { signal, log, random, incarnation } = this.#world;
+    const before = this.#membership;
+    if (before.kind !== "member") return;
+    this.#membership = { ...before, kind: "rejoining" };
     this.#register()
       .catch((error: unknown) => {
-        if (this.#over.signal.aborted) return;
-        // The next life asks for the name again, and ends the agent if it does not get it.
-        if (isSheafError(error) && error.code === "NAME_TAKEN")
-          return this.#fenced(this.#options.incarnation);
-        this.#options.world.log("error", `cannot join again: ${describeThrown(error)}`);
-        return pauseFor(pauseMs(5, this.#options.world.random), this.#over.signal).catch(() => undefined);
-      })
-      .finally(() => (this.#registering = false));
-  }
-
-  #fenced(above: number): void {
-    const { world, incarnation } = this.#options;
-    if (this.#over.signal.aborted) return;
-    world.log("warn", "the coordinator gave this agent up: what it had is void, it joins anew", {
-      incarnation,
-    });
-    this.#end({ kind: "fenced", above });
-  }
-
-  #take(answer: HeartbeatAnswer): void {
-    if (answer.standing === "fenced") return this.#fenced(this.#options.incarnation);
-    if (answer.standing === "join") return this.#rejoin();
-    if (this.#draining && answer.needed === 0) this.#mayLeave = true;
-    for (const errand of answer.drop ?? []) this.#errands.drop(errand);
-    for (const job of answer.forget) this.#forget(job);
-    for (const [job, version] of Object.entries(answer.outputs)) {
-      this.#options.shuffle.outputsGrew(job, version);
-    }
-  }
-
-  #slotLoops(): Promise<void>[] {
-    const { world, agent, incarnation, slots } = this.#options;
-    const setting = {
-      world,
-      agent,
-      incarnation,
-      table: this.#table,
-      logs: this.#logs,
-      signal: this.#over.signal,
-      make: (order: TaskOrder, slot: number) => this.#makeRun(order, slot),
-      isDraining: () => this.#draining,
-      refused: (error: unknown) => this.#refused(error),
-      void: (run: AttemptRun) => this.#discard(run.ref),
-    };
-    return Array.from({ length: slots }, (_, slot) => new SlotLoop(slot, setting).run());
-  }
-
-  #makeRun(order: TaskOrder, slot: number): AttemptRun {
-    const { world, shuffle, workerMemoryBytes, roots } = this.#options;
-    const setting = { world, jobs: this.#jobs, shuffle, slots: this.#slots, workerMemoryBytes, roots };
-    return new AttemptRun(order, slot, this.#nextId++, setting);
-  }
-
-  async #obeyOrders(): Promise<void> {
-    const { world, agent, incarnation } = this.#options;
-    const { signal } = this.#over;
-    for (let idle = 0; !signal.aborted;) {
-      const askedMs = world.clock.nowMs();
-      try {
-        const question = { incarnation, errands: this.#errands.pending };
-        const { orders } = await world.api.orders(agent, question, { signal, ...untilAnswered });
-        for (const order of orders) this.#obey(order);
-        idle = orders.length > 0 || world.clock.nowMs() - askedMs > 100 ? 0 : idle + 1;
-      } catch (error) {
         if (signal.aborted) return;
-        this.#refused(error);
-        idle++;
-      }
-      if (idle > 0) await pauseFor(pauseMs(idle, world.random), signal).catch(() => undefined);
-    }
-  }
-
-  #obey(order: Order): void {
-    switch (order.kind) {
-      case "kill":
-        this.#table.find(order.attempt)?.cancel(order.reason);
-        return;
-      case "discard":
-        this.#table.find(order.attempt)?.cancel("its output is of no use");
-        this.#discard(order.attempt).catch((error: unknown) => this.#cannotRemove(order.attempt.job, error));
-        return;
-      case "forget":
-        this.#forget(order.job);
-        return;
-      case "errand":
-        this.#errands.give(order.errand);
-        return;
-      case "outputs":
-        this.#options.shuffle.outputsGrew(order.job, order.version);
-        return;
-      case "drain":
-        // The coordinator gives no tasks to an agent it drains; the agent stays.
-        this.#options.world.log("info", order.draining ? "draining, as ordered" : "no longer draining");
-        this.#options.drainOrdered?.(order.draining);
-        return;
-      default:
-        unreachable(order);
-    }
-  }
-
-  async #discard(ref: AttemptRun["ref"]): Promise<void> {
-    if (ref.phase === "map") this.#options.shuffle.drop(ref.job, ref.task, ref.attempt);
-    await this.#jobs.discard(ref, this.#options.roots);
-  }
-
-  #forget(job: string): void {
-    if (this.#forgetting.has(job)) return;
-    this.#forgetting.add(job);
-    for (const run of this.#table.ofJob(job)) run.cancel("the job is over");
-    Promise.all(this.#table.ofJob(job).map((run) => run.over))
-      .then(() => this.#jobs.forget(job))
-      .then(() => this.#logs.forget(job))
-      .catch((error: unknown) => this.#cannotRemove(job, error))
+        // The next life asks for the name again, and ends the agent if it does not get it.
+        if (isSheafError(error) && error.code === "NAME_TAKEN") return this.#fenced(incarnation);
+        log("error", `cannot join again: ${describeThrown(error)}`);
+        return pauseOrAbort(pauseMs(5, random), signal);
+      })
       .finally(() => {
-        this.#forgetting.delete(job);
-        this.#changed();
+        if (this.#membership.kind === "rejoining") this.#membership = before;
       });
   }
 
-  /** What is left of a job whose files are not needed any more goes with the agent's next start. */
-  #cannotRemove(job: string, error: unknown): void {
-    this.#options.world.log("error", `files of ${job} cannot be removed: ${describeThrown(error)}`, { job });
+  #take(answer: HeartbeatAnswer): void {
+    if (answer.standing === "fenced") return this.#fenced(this.#world.incarnation);
+    if (answer.standing === "join") return this.#rejoin();
+    if (answer.needed === 0) this.#leavingIs({ isNeeded: false });
+    this.#work.take(answer);
   }
 
   /** What an answer other than success says about this life. */
   #refused(error: unknown): void {
     const code = isSheafError(error) ? error.code : "INTERNAL";
-    if (code === "FENCED") this.#fenced(this.#options.incarnation);
+    if (code === "FENCED") this.#fenced(this.#world.incarnation);
     else if (code === "NOT_FOUND") this.#rejoin();
-    else this.#options.world.log("error", `the coordinator refuses: ${describeThrown(error)}`);
-  }
-
-  #listener(job: string): PoolListener {
-    /** The attempt that ended last in each slot. */
-    const last = new Map<number, AttemptRun["ref"]>();
-    return {
-      attemptEnded: (slot, id, result) => {
-        const run = this.#table.byId(id);
-        if (run !== undefined) last.set(slot, run.ref);
-        run?.ended(result);
-      },
-      log: (id, stream, text) => this.#logs.add(job, this.#table.byId(id)?.ref ?? null, stream, text),
-      stray: (failure, slot) => {
-        this.#logs.add(job, null, "log", `user code threw after its task was over: ${failure.message}`);
-        const attempt = last.get(slot);
-        if (failure.code === "EMIT_LATE" && attempt !== undefined) this.#tellStray(attempt, failure);
-      },
-    };
-  }
-
-  /** An emit that came too late: a result that was reported lacks it. */
-  #tellStray(attempt: AttemptRun["ref"], failure: TaskFailure): void {
-    const { world, agent, incarnation } = this.#options;
-    const stray = { agent, incarnation, attempt, failure: { ...failure, log: [...failure.log] } };
-    world.api.stray(attempt.job, stray, { signal: this.#over.signal, ...untilAnswered }).catch((error) => {
-      const why = `the coordinator was not told of a late emit: ${describeThrown(error)}`;
-      if (!this.#over.signal.aborted) world.log("warn", why, { job: attempt.job });
-    });
+    else this.#world.log("error", `the coordinator refuses: ${describeThrown(error)}`);
   }
 
   #tick(): void {
-    this.#table.look();
+    this.#work.look();
     this.#changed();
   }
 
@@ -415,16 +303,14 @@ export class AgentLife {
   }
 
   #tellHeartbeats(now: boolean): void {
-    if (this.#timing === null || this.#over.signal.aborted) return;
-    const { heartbeatMs, leaseMs } = this.#timing;
+    if (this.#membership.kind === "joining" || this.#over.signal.aborted) return;
+    const { heartbeatMs, leaseMs } = this.#membership;
     this.#options.tell({
       heartbeat: {
-        incarnation: this.#options.incarnation,
-        running: this.#table.views(),
-        jobs: this.#jobs.ids(),
+        incarnation: this.#world.incarnation,
+        ...this.#work.view(),
         utility: this.#options.measure(),
-        draining: this.#draining,
-        errands: this.#errands.beats(),
+        draining: this.#duty.kind === "leaving",
       },
       everyMs: heartbeatMs,
       silentMsMax: 2 * leaseMs,
@@ -432,30 +318,31 @@ export class AgentLife {
     });
   }
 
-  #silence(silent: boolean, message: string): void {
-    const { world, giveUpMs } = this.#options;
-    const { log } = world;
-    if (silent && this.#silent && world.clock.nowMs() - this.#silentSinceMs >= giveUpMs) {
+  /** @param message what was said instead of an answer; null: the coordinator answers */
+  #silence(message: string | null): void {
+    const { clock, log } = this.#world;
+    const { giveUpMs = Number.POSITIVE_INFINITY } = this.#options.options;
+    const sinceMs = this.#silentSinceMs;
+    if (message === null) {
+      this.#silentSinceMs = null;
+      if (sinceMs !== null) log("info", "the coordinator answers again");
+    } else if (sinceMs === null) {
+      this.#silentSinceMs = clock.nowMs();
+      log("warn", `the coordinator does not answer, work goes on: ${message}`);
+    } else if (clock.nowMs() - sinceMs >= giveUpMs) {
       const said = `the coordinator has not answered for ${Math.round(giveUpMs / 1000)} s: ${message}`;
       const error = new SheafError("UNREACHABLE", said, { hint: "It has ended, or cannot be reached." });
-      return this.#end({ kind: "gone", error });
+      this.#finish({ kind: "gone", error });
     }
-    if (silent === this.#silent) return;
-    this.#silent = silent;
-    this.#silentSinceMs = world.clock.nowMs();
-    if (silent) log("warn", `the coordinator does not answer, work goes on: ${message}`);
-    else log("info", "the coordinator answers again");
   }
 
   /** Resolves when the condition holds, or when the time is over. */
   async #until(condition: () => boolean, endMs: number): Promise<void> {
-    const { clock } = this.#options.world;
-    while (!condition() && clock.nowMs() < endMs && !this.#over.signal.aborted) {
+    const { clock, signal } = this.#world;
+    while (!condition() && clock.nowMs() < endMs && !signal.aborted) {
       const stop = new AbortController();
       this.#waiting.push(() => stop.abort());
-      await pauseFor(endMs - clock.nowMs(), AbortSignal.any([stop.signal, this.#over.signal])).catch(
-        () => undefined,
-      );
+      await pauseOrAbort(endMs - clock.nowMs(), AbortSignal.any([stop.signal, signal]));
     }
   }
 

@@ -4,6 +4,7 @@ import { SheafError } from "../base/errors.ts";
 import { limits, settings } from "../base/limits.ts";
 import type { ApiClient } from "../client/api-client.ts";
 import type { ClientTls } from "../client/http.ts";
+import type { AgentDirectory } from "./agent-directory.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 
 /** What an agent is started with. */
@@ -98,6 +99,7 @@ export type AgentLog = (
 
 /** What the parts of an agent have in common. */
 export interface AgentWorld {
+  /** Its calls are repeated until they are answered: an agent outlives its coordinator's absence. */
   readonly api: ApiClient;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
@@ -105,5 +107,21 @@ export interface AgentWorld {
   readonly log: AgentLog;
 }
 
-/** For calls that are repeated until they are answered: an agent outlives its coordinator's absence. */
-export const untilAnswered = { retryMs: Number.POSITIVE_INFINITY } as const;
+/** One life of an agent, for its parts. */
+export interface LifeWorld extends AgentWorld {
+  readonly agent: string;
+  readonly incarnation: number;
+  /** Directories whose files jobs may read and write by path. */
+  readonly roots: readonly string[];
+  /** Aborted when the life is over. */
+  readonly signal: AbortSignal;
+}
+
+/** What an agent has through all its lives. */
+export interface AgentParts {
+  readonly name: string;
+  readonly slots: number;
+  readonly world: AgentWorld;
+  readonly directory: AgentDirectory;
+  readonly shuffle: ShuffleNode;
+}

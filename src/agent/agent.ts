@@ -7,8 +7,8 @@ import { CheckedApi } from "./checked-api.ts";
 import { AgentDirectory } from "./agent-directory.ts";
 import type { BegunLife } from "./agent-directory.ts";
 import { AgentLife } from "./agent-life.ts";
-import { agentName, slotCount, untilAnswered } from "./agent-options.ts";
-import type { AgentOptions, ShuffleStart, AgentWorld } from "./agent-options.ts";
+import { agentName, slotCount } from "./agent-options.ts";
+import type { AgentOptions, ShuffleStart, AgentWorld, AgentParts } from "./agent-options.ts";
 import { HeartbeatThread } from "./heartbeat-thread.ts";
 import { startShuffleNode } from "../exchange/shuffle-node.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
@@ -63,7 +63,15 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 function worldOf(options: AgentOptions): AgentWorld {
   const { join: url, token, tls, clock = systemClock, random = Math.random, log = () => undefined } = options;
   const certificates = tls === undefined || tls === null ? {} : { tls: tls.client };
-  return { api: new CheckedApi({ url, token, clock, random, ...certificates }), clock, random, log };
+  const api = new CheckedApi({
+    url,
+    token,
+    clock,
+    random,
+    retryMs: Number.POSITIVE_INFINITY,
+    ...certificates,
+  });
+  return { api, clock, random, log };
 }
 
 function startShuffle(
@@ -79,19 +87,11 @@ function startShuffle(
     ...(port === undefined ? {} : { port }),
     names: advertise === undefined ? [] : [advertise],
     tls: tls ?? null,
-    outputs: (job, after, signal) => api.outputs(job, after, { signal, ...untilAnswered }),
+    outputs: (job, after, signal) => api.outputs(job, after, { signal }),
     clock,
     random,
     log,
   });
-}
-
-interface Parts {
-  readonly name: string;
-  readonly slots: number;
-  readonly world: AgentWorld;
-  readonly directory: AgentDirectory;
-  readonly shuffle: ShuffleNode;
 }
 
 class LocalAgent implements Agent {
@@ -102,7 +102,7 @@ class LocalAgent implements Agent {
   readonly ended: Promise<void>;
   incarnation = 0;
   readonly #options: AgentOptions;
-  readonly #parts: Parts;
+  readonly #parts: AgentParts;
   readonly #heartbeats: HeartbeatThread;
   readonly #meter: UtilityMeter;
   readonly #processes: WorkerProcesses;
@@ -110,7 +110,7 @@ class LocalAgent implements Agent {
   #life: AgentLife | null = null;
   #leaving = false;
 
-  constructor(options: AgentOptions, parts: Parts) {
+  constructor(options: AgentOptions, parts: AgentParts) {
     this.#options = options;
     this.#parts = parts;
     this.name = parts.name;
@@ -164,28 +164,16 @@ class LocalAgent implements Agent {
   }
 
   #begin({ incarnation, key, previous }: BegunLife): AgentLife {
-    const { directory, shuffle, name, slots, world } = this.#parts;
-    const options = this.#options;
     return new AgentLife({
-      world,
-      agent: name,
-      version: options.version,
+      options: this.#options,
+      parts: this.#parts,
       incarnation,
-      identity: { key, previous, life: randomUUID(), place: directory.place },
-      slots,
+      identity: { key, previous, life: randomUUID(), place: this.#parts.directory.place },
       address: this.address,
-      roots: options.roots ?? [],
-      directory,
-      shuffle,
       startWorker: this.#processes.start,
-      workerHeapBytes: options.workerHeapBytes ?? null,
-      workerMemoryBytes: options.workerMemoryBytes ?? null,
-      heartbeatMs: options.heartbeatMs ?? null,
-      giveUpMs: options.giveUpMs ?? Number.POSITIVE_INFINITY,
       measure: () => this.#meter.measure(),
       tell: (state) => this.#heartbeats.tell(state),
       joined: () => this.#joined(),
-      drainOrdered: options.drainOrdered,
     });
   }
 

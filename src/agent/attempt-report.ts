@@ -1,17 +1,16 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { crc32c } from "@node-rs/crc32";
 import { isSheafError } from "../base/errors.ts";
 import type { TaskReport } from "../protocol/task-messages.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import type { RunDigest } from "../shuffle/run-fingerprint.ts";
+import { crc32cOfFile } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { MapOutput, TaskFailure, TaskSuccess, ReduceInput, TaskSpec } from "../task/task-spec.ts";
 import type { RecordPlace } from "../worker/trace.ts";
 import type { AgentWorld } from "./agent-options.ts";
-import { untilAnswered } from "./agent-options.ts";
 
 /* What the coordinator is told of how an attempt ended. */
 
@@ -118,7 +117,7 @@ async function upload(
   const source = { bytes: file.bytes, crc32c: file.crc32c, open: () => createReadStream(file.path) };
   for (let attempt = 1; ; attempt++) {
     try {
-      await api.putResult(ref.job, formatAttempt(ref), name, source, { signal, ...untilAnswered });
+      await api.putResult(ref.job, formatAttempt(ref), name, source, { signal });
       return name;
     } catch (error) {
       signal.throwIfAborted();
@@ -130,11 +129,7 @@ async function upload(
 
 async function measured(path: string): Promise<{ path: string; bytes: number; crc32c: number }> {
   try {
-    let checksum = 0;
-    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
-      checksum = crc32c(chunk, checksum);
-    }
-    return { path, bytes: (await stat(path)).size, crc32c: checksum };
+    return { path, ...(await crc32cOfFile(path)) };
   } catch (error) {
     throw asSheafError(error, { path, doing: "read" });
   }

@@ -15,7 +15,7 @@ import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../t
 import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import { tracedPlace } from "../worker/trace.ts";
-import type { AgentWorld } from "./agent-options.ts";
+import type { LifeWorld } from "./agent-options.ts";
 import {
   cancelled,
   failed,
@@ -36,14 +36,12 @@ import type { WorkerSlots } from "./worker-processes.ts";
 
 /** What an attempt needs of the life it runs in. */
 export interface AttemptSetting {
-  readonly world: AgentWorld;
+  readonly world: LifeWorld;
   readonly jobs: NodeJobs;
   readonly shuffle: ShuffleNode;
   readonly slots: WorkerSlots;
   /** As in AgentOptions. */
   readonly workerMemoryBytes: number | null;
-  /** What of the output lies inside the agent's roots is theirs to write. */
-  readonly roots: readonly string[];
 }
 
 const noBoard = new Float64Array(PROGRESS_BYTES / 8);
@@ -183,7 +181,7 @@ export class AttemptRun {
     await emptied(this.#directory);
     const { output } = job.preparation;
     if (output.kind !== "shared" || this.ref.phase === "sample") return;
-    const staging = await stagingOf(output.path, this.ref.job, this.#setting.roots);
+    const staging = await stagingOf(output.path, this.ref.job, this.#setting.world.roots);
     this.#outputDirectory = join(staging.attempts, name);
     try {
       // Not its parents: they are there since the job was planned, wherever the path is really shared.
@@ -207,7 +205,7 @@ export class AttemptRun {
   async #specOf(): Promise<TaskSpec | Extract<ReduceInputs, { kind: "unreadable" }>> {
     const { work } = this.#order;
     const { task: index, attempt, job } = this.ref;
-    if (work.kind !== "reduce") await checkPieces(work.split, this.#setting.roots);
+    if (work.kind !== "reduce") await checkPieces(work.split, this.#setting.world.roots);
     const outputDirectory = this.#outputDirectory === null ? {} : { outputDirectory: this.#outputDirectory };
     const common = { index, attempt, directory: this.#directory!, ...outputDirectory };
     switch (work.kind) {

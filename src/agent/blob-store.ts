@@ -1,16 +1,13 @@
 import { createHash } from "node:crypto";
-import { createWriteStream } from "node:fs";
 import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { GiB } from "../base/size.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";
+import { saveDownload } from "../client/download.ts";
 import { ContentChecks } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import { untilAnswered } from "./agent-options.ts";
-import type { AgentWorld } from "./agent-options.ts";
+import type { LifeWorld } from "./agent-options.ts";
 
 /** What is kept between jobs at most; what was used last stays. */
 const keptBytesMax = 4 * GiB;
@@ -18,12 +15,12 @@ const tries = 3;
 
 /** Bundles and side data on this machine, by the SHA-256 of their content: each is fetched once. */
 export class BlobStore {
-  readonly #world: AgentWorld;
+  readonly #world: LifeWorld;
   readonly #directory: string;
   readonly #fetching = new Map<string, Promise<string>>();
   readonly #checks = new ContentChecks();
 
-  constructor(world: AgentWorld, directory: string) {
+  constructor(world: LifeWorld, directory: string) {
     this.#world = world;
     this.#directory = directory;
   }
@@ -31,16 +28,15 @@ export class BlobStore {
   /**
    * Path of the blob's file, fetched when it is not there or no longer has its content.
    * @param hash 64 hex digits
-   * @param signal of the agent's life: several jobs may wait for the same fetch
    * @throws SheafError NOT_FOUND; BLOCK_CORRUPT when it came damaged several times; DISK_FULL; the signal's
    * reason
    */
-  async path(hash: string, signal: AbortSignal): Promise<string> {
+  async path(hash: string): Promise<string> {
     const path = join(this.#directory, hash);
     if (!this.#fetching.has(hash) && (await this.#isHere(hash, path))) return path;
     let fetching = this.#fetching.get(hash);
     if (fetching === undefined) {
-      fetching = this.#fetch(hash, path, signal).finally(() => this.#fetching.delete(hash));
+      fetching = this.#fetch(hash, path).finally(() => this.#fetching.delete(hash));
       this.#fetching.set(hash, fetching);
     }
     return fetching;
@@ -75,11 +71,12 @@ export class BlobStore {
     return false;
   }
 
-  async #fetch(hash: string, path: string, signal: AbortSignal): Promise<string> {
+  async #fetch(hash: string, path: string): Promise<string> {
+    const { signal, random } = this.#world;
     const temporary = `${path}.part`;
     for (let wrong = 0, cut = 0; ;) {
       try {
-        const found = await this.#download(hash, temporary, signal);
+        const found = await this.#download(hash, temporary);
         if (found === hash) {
           await rename(temporary, path);
           this.#checks.made(path);
@@ -94,27 +91,16 @@ export class BlobStore {
         if (!error.retryable || error.code !== "UNREACHABLE") throw error;
         // Cut in the middle: the coordinator will be back, or the signal aborts.
         cut++;
-        await pauseFor(pauseMs(cut, this.#world.random), signal);
+        await pauseFor(pauseMs(cut, random), signal);
       }
     }
   }
 
-  async #download(hash: string, path: string, signal: AbortSignal): Promise<string> {
-    const download = await this.#world.api.blob(hash, { signal, ...untilAnswered });
+  async #download(hash: string, path: string): Promise<string> {
+    const { api, signal } = this.#world;
     const digest = createHash("sha256");
-    let broken: unknown = null;
-    download.body.on("error", (error) => (broken = error));
-    const hashing = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        digest.update(chunk);
-        done(null, chunk);
-      },
-    });
-    try {
-      await pipeline(download.body, hashing, createWriteStream(path, { mode: 0o600 }), { signal });
-    } catch (error) {
-      throw broken === null ? error : download.bodyError(broken);
-    }
+    const download = await api.blob(hash, { signal });
+    await saveDownload(download, path, { signal, each: (chunk) => digest.update(chunk) });
     return digest.digest("hex");
   }
 }

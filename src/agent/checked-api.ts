@@ -15,9 +15,6 @@ import {
 } from "../protocol/task-messages.ts";
 import type { MapOutputs, Preparation, TaskAnswer, TaskReportAnswer } from "../protocol/task-messages.ts";
 
-/** A try that brought no answer of the form is one that brought none. Default as of every other call. */
-const retryMsDefault = 15_000;
-
 /** Throws MESSAGE_INVALID, to be tried again, unless the answer is of the form. */
 function checking<T extends TSchema>(schema: T): (what: string, answer: unknown) => Static<T> {
   let check: ReturnType<typeof Compile<T>> | null = null;
@@ -50,11 +47,11 @@ export const checkHeartbeatAnswer: (what: string, answer: unknown) => HeartbeatA
 
 /** What an agent asks of its coordinator: it believes no answer that it has not looked at. */
 export class CheckedApi extends ApiClient {
-  readonly #world: RetryWorld;
+  readonly #options: HttpOptions & RetryWorld;
 
   constructor(options: HttpOptions & RetryWorld) {
     super(options);
-    this.#world = options;
+    this.#options = options;
   }
 
   override register(...asked: Parameters<ApiClient["register"]>): Promise<Registered> {
@@ -84,6 +81,7 @@ export class CheckedApi extends ApiClient {
   }
 
   #sound<T>(call: CallOptions | undefined, ask: () => Promise<T>): Promise<T> {
-    return retrying(this.#world, call?.retryMs ?? retryMsDefault, call?.signal, ask);
+    // A try that brought no answer of the form is one that brought none.
+    return retrying(this.#options, call?.retryMs ?? this.#options.retryMs ?? 0, call?.signal, ask);
   }
 }

@@ -7,8 +7,7 @@ import { insideRoots } from "../security/inside-roots.ts";
 import { jobSibling, putAsideBack } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import type { TaskSuccess } from "../task/task-spec.ts";
-import type { NodeJobs } from "./node-jobs.ts";
+import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 
 /** Where a job's output on a path that all machines see is put together. */
 export interface Staging {
@@ -56,6 +55,9 @@ export async function removeStaging(staging: Staging): Promise<void> {
 export type CommitErrand = Extract<Errand, { kind: "commit" }>;
 type Committed = Omit<Extract<ErrandResult, { kind: "committed" }>, "agent" | "incarnation">;
 
+/** The job's expect gate, as WorkerPool.expect. */
+type Gate = (counters: Readonly<Record<string, number>>) => Promise<TaskFailure | string | null>;
+
 /**
  * Asks the job's gate, then makes its output final. Can be done again, here or by another agent, wherever an
  * earlier try was cut off.
@@ -64,11 +66,12 @@ type Committed = Omit<Extract<ErrandResult, { kind: "committed" }>, "agent" | "i
  */
 export async function commitErrand(
   errand: CommitErrand,
-  jobs: NodeJobs,
+  ask: Gate,
   roots: readonly string[],
   step: () => void,
 ): Promise<Committed> {
-  if (errand.expect !== null) await moving(step, askGate(errand, errand.expect, jobs));
+  const refusal = errand.expect === null ? null : await moving(step, ask(errand.expect));
+  if (refusal !== null) throw expectRefused(refusal);
   const { output, results } = errand;
   if (output.kind !== "shared" || results === null) return { kind: "committed", parts: [] };
   step();
@@ -87,7 +90,7 @@ export async function commitErrand(
 const movingMs = 1_000;
 
 /** Code is fetched, and user code run, within time limits of their own. */
-async function moving(step: () => void, work: Promise<void>): Promise<void> {
+async function moving<T>(step: () => void, work: Promise<T>): Promise<T> {
   const timer = setInterval(() => {
     try {
       step();
@@ -95,20 +98,7 @@ async function moving(step: () => void, work: Promise<void>): Promise<void> {
       // The next step ends the errand.
     }
   }, movingMs);
-  await work.finally(() => clearInterval(timer));
-}
-
-/** Of no attempt: where one of another job comes next, it ends the worker that is idle there. */
-const gateSlot = -1;
-
-async function askGate(
-  errand: CommitErrand,
-  counters: Readonly<Record<string, number>>,
-  jobs: NodeJobs,
-): Promise<void> {
-  const { pool } = await jobs.prepare(errand.job, 0);
-  const refusal = await pool.expect(counters, gateSlot);
-  if (refusal !== null) throw expectRefused(refusal);
+  return work.finally(() => clearInterval(timer));
 }
 
 /** Workers say where their parts are: nothing but what this job's attempts wrote is ever moved. */

@@ -8,27 +8,19 @@ import { splitsPerPage } from "../protocol/agent-messages.ts";
 import { toWireJson } from "../protocol/wire-json.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
-import type { AgentWorld } from "./agent-options.ts";
-import { untilAnswered } from "./agent-options.ts";
+import type { LifeWorld } from "./agent-options.ts";
 import { commitErrand, removeStaging, stagingOf } from "./commit-errand.ts";
 import type { NodeJobs } from "./node-jobs.ts";
 import { planErrand } from "./plan-errand.ts";
-
-export interface ErrandSetting {
-  readonly world: AgentWorld;
-  readonly agent: string;
-  readonly incarnation: number;
-  readonly roots: readonly string[];
-  readonly jobs: NodeJobs;
-  /** Of the agent's life. */
-  readonly signal: AbortSignal;
-}
 
 interface Pending {
   /** Grows with each step. */
   beat: number;
   readonly dropped: AbortController;
 }
+
+/** Of no attempt: where one of another job comes next, it ends the worker that is idle there. */
+const gateSlot = -1;
 
 /** Results kept, for errands that are given again because the answer was lost. */
 const resultsKept = 32;
@@ -38,12 +30,14 @@ const resultsKept = 32;
  * the answer is taken; one that is given again after that is answered from memory, or done again.
  */
 export class Errands {
-  readonly #setting: ErrandSetting;
+  readonly #world: LifeWorld;
+  readonly #jobs: NodeJobs;
   readonly #pending = new Map<string, Pending>();
   readonly #results = new Map<string, ErrandResult>();
 
-  constructor(setting: ErrandSetting) {
-    this.#setting = setting;
+  constructor(world: LifeWorld, jobs: NodeJobs) {
+    this.#world = world;
+    this.#jobs = jobs;
   }
 
   /** Errands it has heard of and not yet answered. */
@@ -86,8 +80,8 @@ export class Errands {
   }
 
   async #carryOut(errand: Errand, pending: Pending): Promise<void> {
-    const { world } = this.#setting;
-    const signal = AbortSignal.any([this.#setting.signal, pending.dropped.signal]);
+    const world = this.#world;
+    const signal = AbortSignal.any([world.signal, pending.dropped.signal]);
     const step = (): void => {
       signal.throwIfAborted();
       pending.beat++;
@@ -95,7 +89,7 @@ export class Errands {
     const result = this.#results.get(errand.id) ?? (await this.#resultOf(errand, step));
     if (signal.aborted) return;
     this.#remember(errand.id, result);
-    const call = { signal, ...untilAnswered };
+    const call = { signal };
     try {
       const told = await withoutPages(world.api, errand.id, result, call, step);
       await world.api.errandDone(errand.id, told, call);
@@ -114,28 +108,27 @@ export class Errands {
   }
 
   async #resultOf(errand: Errand, step: () => void): Promise<ErrandResult> {
-    const { world } = this.#setting;
     try {
       return { ...this.#who, ...(await this.#done(errand, step)) };
     } catch (error) {
       const failure = failureOfThrown(error, errand.kind, "INTERNAL", "system");
-      world.log("warn", `${errand.kind} failed: ${failure.message}`, { job: errand.job });
+      this.#world.log("warn", `${errand.kind} failed: ${failure.message}`, { job: errand.job });
       return failedErrand(this.#who, failure);
     }
   }
 
   get #who(): Pick<ErrandResult, "agent" | "incarnation"> {
-    const { agent, incarnation } = this.#setting;
+    const { agent, incarnation } = this.#world;
     return { agent, incarnation };
   }
 
   async #done(errand: Errand, step: () => void) {
-    const { agent, roots, jobs } = this.#setting;
+    const { agent, roots } = this.#world;
     switch (errand.kind) {
       case "plan":
         return planErrand(errand, agent, roots, step);
       case "commit":
-        return commitErrand(errand, jobs, roots, step);
+        return commitErrand(errand, (counters) => this.#askGate(errand.job, counters), roots, step);
       case "discard":
         if (errand.output.kind === "shared")
           await removeStaging(await stagingOf(errand.output.path, errand.job, roots));
@@ -143,6 +136,10 @@ export class Errands {
       default:
         return unreachable(errand);
     }
+  }
+
+  async #askGate(job: string, counters: Readonly<Record<string, number>>) {
+    return (await this.#jobs.prepare(job, 0)).pool.expect(counters, gateSlot);
   }
 
   #remember(id: string, result: ErrandResult): void {

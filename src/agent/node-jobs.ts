@@ -15,8 +15,7 @@ import { WorkerPool } from "../worker/pool.ts";
 import type { PoolListener } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
-import { untilAnswered } from "./agent-options.ts";
-import type { AgentWorld } from "./agent-options.ts";
+import type { LifeWorld } from "./agent-options.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { stagingOf } from "./commit-errand.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
@@ -36,8 +35,7 @@ export interface NodeJob {
 }
 
 export interface NodeJobsOptions {
-  readonly world: AgentWorld;
-  readonly agent: string;
+  readonly world: LifeWorld;
   readonly directory: AgentDirectory;
   readonly blobs: BlobStore;
   readonly shuffle: ShuffleNode;
@@ -45,8 +43,6 @@ export interface NodeJobsOptions {
   readonly startWorker: StartWorker;
   /** Heap of workers of jobs that do not say. */
   readonly heapBytes: number | null;
-  /** Of the agent's life: preparing ends with it. */
-  readonly signal: AbortSignal;
   listener(job: string): PoolListener;
 }
 
@@ -100,7 +96,8 @@ export class NodeJobs {
   }
 
   /** Removes what an attempt wrote, here and beside a shared output. Never throws. */
-  async discard(ref: AttemptRef, roots: readonly string[]): Promise<void> {
+  async discard(ref: AttemptRef): Promise<void> {
+    const { roots, log } = this.#options.world;
     const prepared = await this.#jobs.get(ref.job)?.ready.catch(() => null);
     if (prepared === null || prepared === undefined) return;
     const name = formatAttempt(ref);
@@ -113,7 +110,7 @@ export class NodeJobs {
       for (const place of places) await rm(place, { recursive: true, force: true, maxRetries: 3 });
     } catch (error) {
       const message = `cannot remove what ${name} wrote: ${describeThrown(error)}`;
-      this.#options.world.log("warn", message, { job: ref.job });
+      log("warn", message, { job: ref.job });
     }
   }
 
@@ -176,8 +173,8 @@ export class NodeJobs {
   }
 
   #fetch(job: string): Promise<Preparation> {
-    const { world, agent, signal } = this.#options;
-    return world.api.preparation(job, agent, { signal, ...untilAnswered });
+    const { api, agent, signal } = this.#options.world;
+    return api.preparation(job, agent, { signal });
   }
 
   #tellShuffle(job: string, directory: string, preparation: Preparation): void {
@@ -188,7 +185,7 @@ export class NodeJobs {
   /** Workers that start later read them then: what was damaged meanwhile is put in its place again. */
   async #mended(job: NodeJob): Promise<NodeJob> {
     const { code, directory, preparation } = job;
-    for (const { blob } of preparation.aux) await this.#options.blobs.path(blob, this.#options.signal);
+    for (const { blob } of preparation.aux) await this.#options.blobs.path(blob);
     if (!(await this.#checks.isSound(code.path, code.sha256).catch(() => false))) {
       this.#options.world.log("warn", `${code.path} is damaged and is made again`, { job: job.job });
       await this.#placeCode(directory, preparation);
@@ -197,7 +194,7 @@ export class NodeJobs {
   }
 
   async #placeCode(directory: string, { bundle }: Preparation): Promise<NodeJob["code"]> {
-    const blob = await this.#options.blobs.path(bundle, this.#options.signal);
+    const blob = await this.#options.blobs.path(bundle);
     const path = join(directory, "job.mjs");
     const temporary = join(directory, `job-${randomBytes(6).toString("hex")}.tmp`);
     try {
@@ -208,7 +205,7 @@ export class NodeJobs {
       this.#checks.made(path);
       return { path, sha256: createHash("sha256").update(code).digest("hex") };
     } catch (error) {
-      if (isSheafError(error)) throw lackOf(this.#options.agent, error);
+      if (isSheafError(error)) throw lackOf(this.#options.world.agent, error);
       throw asSheafError(error, { path, doing: "write" });
     }
   }
@@ -217,7 +214,7 @@ export class NodeJobs {
     const { job, name, settings } = preparation;
     const auxFiles: Record<string, string> = {};
     for (const { path, blob } of preparation.aux) {
-      auxFiles[path] = await this.#options.blobs.path(blob, this.#options.signal);
+      auxFiles[path] = await this.#options.blobs.path(blob);
     }
     return { ...(fromWireValue(settings) as object), jobId: job, name, auxFiles } as JobSettings;
   }

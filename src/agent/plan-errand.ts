@@ -1,4 +1,4 @@
-import { dirname, isAbsolute, sep } from "node:path";
+import { isAbsolute } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { pathsByInput } from "../engine/inputs.ts";
 import { planJob } from "../engine/plan-job.ts";
@@ -6,6 +6,7 @@ import type { JobPlan } from "../engine/plan-job.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
+import { patternBase } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
@@ -119,19 +120,12 @@ async function listInside(
   return files;
 }
 
-/** The path, or the directory that everything a pattern matches is in. */
+/** Of the path, or of all that a pattern matches. */
 function fixedPart(path: string): string {
-  if (!isAbsolute(path)) {
-    throw new SheafError(
-      "USAGE",
-      `the input ${path} is relative, and this machine is not where it was given`,
-      {
-        hint: "Give absolute paths of files that the agents see, or agent:/path for each agent's own files.",
-      },
-    );
-  }
-  const special = path.search(/[*?[\]{}()!+@\\]/);
-  return special < 0 ? path : dirname(`${path.slice(0, special)}x`) || sep;
+  if (isAbsolute(path)) return patternBase(path);
+  throw new SheafError("USAGE", `the input ${path} is relative, and this machine is not where it was given`, {
+    hint: "Give absolute paths of files that the agents see, or agent:/path for each agent's own files.",
+  });
 }
 
 async function meansSomething(path: string): Promise<boolean> {
@@ -146,23 +140,12 @@ async function meansSomething(path: string): Promise<boolean> {
 
 /** As the planner knows it: on the wire a delimiter is a text. */
 function outlineOf({ input, inputs, ...rest }: PlanErrand["outline"]): JobOutline {
-  return {
-    ...rest,
-    input: inputOf(input),
-    ...(inputs === undefined
-      ? {}
-      : { inputs: inputs.map((one) => ({ name: one.name, input: inputOf(one.input) })) }),
-  };
+  const several = inputs?.map(({ name, input: one }) => ({ name, input: inputOf(one) }));
+  return { ...rest, input: inputOf(input), ...(several !== undefined && { inputs: several }) };
 }
 
 function inputOf(input: PlanErrand["outline"]["input"]): InputOutline {
-  if ("tasks" in input) return { kind: "generate", tasks: input.tasks };
-  const framing =
-    input.framing.kind === "delimiter"
-      ? {
-          kind: "delimiter" as const,
-          delimiter: new Uint8Array(Buffer.from(input.framing.delimiter, "base64")),
-        }
-      : input.framing;
-  return { ...input, framing } as InputOutline;
+  if (!("framing" in input) || input.framing.kind !== "delimiter") return input as InputOutline;
+  const delimiter = new Uint8Array(Buffer.from(input.framing.delimiter, "base64"));
+  return { ...input, framing: { kind: "delimiter", delimiter } } as InputOutline;
 }

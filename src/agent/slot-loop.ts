@@ -1,29 +1,23 @@
 import { describeThrown, isErrorCode, isSheafError } from "../base/errors.ts";
 import { cutText } from "../base/print-value.ts";
 import type { SlotIdentity } from "../client/api-client.ts";
-import { pauseFor, pauseMs } from "../base/retry.ts";
+import { pauseMs, pauseOrAbort } from "../base/retry.ts";
 import type { TaskOrder, TaskReport } from "../protocol/task-messages.ts";
 import { formatAttempt } from "../scheduler/ids.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
-import { untilAnswered } from "./agent-options.ts";
-import type { AgentWorld } from "./agent-options.ts";
+import type { LifeWorld } from "./agent-options.ts";
 import { cancelled, failed } from "./attempt-report.ts";
 import type { AttemptRun } from "./attempt-run.ts";
-import type { AttemptTable } from "./attempt-table.ts";
 import type { TaskLogs } from "./task-logs.ts";
 
 export interface SlotSetting {
-  readonly world: AgentWorld;
-  readonly agent: string;
-  readonly incarnation: number;
-  readonly table: AttemptTable;
+  readonly world: LifeWorld;
   readonly logs: TaskLogs;
-  /** Of the agent's life. */
-  readonly signal: AbortSignal;
-  /** A run of the order, not yet begun. */
-  make(order: TaskOrder, slot: number): AttemptRun;
-  isDraining(): boolean;
+  /** A run of the order, not yet begun; heartbeats tell of it until it is over. */
+  begin(order: TaskOrder, slot: number): AttemptRun;
+  over(run: AttemptRun): void;
+  isLeaving(): boolean;
   /** What the coordinator answers when it does not take this life for one that goes on. */
   refused(error: unknown): void;
   /** The attempt was void: nobody will ever ask for what it wrote. */
@@ -48,23 +42,23 @@ export class SlotLoop {
 
   /** Never rejects. */
   async run(): Promise<void> {
-    const { signal, world } = this.#setting;
+    const { signal, clock, random } = this.#setting.world;
     let idle = 0;
     while (!signal.aborted) {
-      const askedMs = world.clock.nowMs();
+      const askedMs = clock.nowMs();
       const answered = await this.#once();
-      idle = answered === "worked" || world.clock.nowMs() - askedMs > promptMs ? 0 : idle + 1;
-      const pause = typeof answered === "number" ? answered : idle === 0 ? 0 : pauseMs(idle, world.random);
-      if (pause > 0) await pauseFor(pause, signal).catch(() => undefined);
+      idle = answered === "worked" || clock.nowMs() - askedMs > promptMs ? 0 : idle + 1;
+      const pause = typeof answered === "number" ? answered : idle === 0 ? 0 : pauseMs(idle, random);
+      if (pause > 0) await pauseOrAbort(pause, signal);
     }
   }
 
   /** Asks once and does what comes. A number: it is to be asked again after so many ms. */
   async #once(): Promise<"worked" | "nothing" | number> {
-    const { world, signal } = this.#setting;
+    const { api, signal } = this.#setting.world;
     const identity = this.#identity();
     try {
-      const answer = await world.api.askTask(identity, { signal, ...untilAnswered });
+      const answer = await api.askTask(identity, { signal });
       if (answer.order !== null) {
         this.#ask++;
         await this.#work(answer.order, identity);
@@ -82,15 +76,13 @@ export class SlotLoop {
   }
 
   async #work(order: TaskOrder, identity: SlotIdentity): Promise<void> {
-    const { table, logs } = this.#setting;
-    const run = this.#setting.make(order, this.#slot);
-    table.add(run);
-    const report = this.#setting.isDraining()
+    const run = this.#setting.begin(order, this.#slot);
+    const report = this.#setting.isLeaving()
       ? cancelled(order.attempt, "the agent is leaving the cluster")
       : await run.run();
-    await logs.flush(run.ref.job);
+    await this.#setting.logs.flush(run.ref.job);
     await this.#report(run, report, identity);
-    table.remove(run);
+    this.#setting.over(run);
   }
 
   /**
@@ -99,34 +91,33 @@ export class SlotLoop {
    * asks for other work.
    */
   async #report(run: AttemptRun, report: TaskReport, identity: SlotIdentity): Promise<void> {
-    const { world, signal } = this.#setting;
+    const { api, signal, log, random } = this.#setting.world;
     const { job, phase, task } = run.ref;
     let told = report;
     for (let refusals = 1; !signal.aborted; refusals++) {
       try {
-        const call = { signal, ...untilAnswered };
-        const { accepted } = await world.api.report(job, TASK_TYPES[phase], task, told, identity, call);
+        const type = TASK_TYPES[phase];
+        const { accepted } = await api.report(job, type, task, told, identity, { signal });
         if (!accepted || told !== report) await this.#setting.void(run);
         return;
       } catch (error) {
         if (signal.aborted) return;
         const code = isSheafError(error) ? error.code : "INTERNAL";
-        world.log("warn", `the report of ${formatAttempt(run.ref)} was refused: ${describeThrown(error)}`, {
-          job,
-        });
+        const why = `the report of ${formatAttempt(run.ref)} was refused: ${describeThrown(error)}`;
+        log("warn", why, { job });
         if (code === "NOT_FOUND") return this.#setting.void(run);
         this.#setting.refused(error);
         if (code !== "UNAUTHORIZED" && code !== "FENCED") {
           if (told !== report) return this.#setting.void(run);
           told = failed(run.ref, inShort(run, report, error));
         }
-        await pauseFor(pauseMs(refusals, world.random), signal).catch(() => undefined);
+        await pauseOrAbort(pauseMs(refusals, random), signal);
       }
     }
   }
 
   #identity(): SlotIdentity {
-    const { agent, incarnation } = this.#setting;
+    const { agent, incarnation } = this.#setting.world;
     return { agent, incarnation, slot: this.#slot, ask: this.#ask, workerPid: process.pid };
   }
 }

@@ -1,11 +1,10 @@
 import { appendFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MiB } from "../base/size.ts";
-import { pauseFor } from "../base/retry.ts";
+import { pauseOrAbort } from "../base/retry.ts";
 import type { LogLines } from "../protocol/task-messages.ts";
 import { type AttemptRef, formatAttempt, formatTask } from "../scheduler/ids.ts";
-import { untilAnswered } from "./agent-options.ts";
-import type { AgentWorld } from "./agent-options.ts";
+import type { LifeWorld } from "./agent-options.ts";
 
 type Line = LogLines["lines"][number];
 
@@ -36,19 +35,14 @@ interface JobLines {
  * for either; what is too much is dropped, and how much that was is said.
  */
 export class TaskLogs {
-  readonly #world: AgentWorld;
-  readonly #agent: string;
+  readonly #world: LifeWorld;
   readonly #directory: string;
-  readonly #signal: AbortSignal;
   readonly #jobs = new Map<string, JobLines>();
   readonly #writes = new Map<string, Promise<void>>();
 
-  /** @param signal of the agent's life: nothing is sent after it */
-  constructor(world: AgentWorld, agent: string, directory: string, signal: AbortSignal) {
+  constructor(world: LifeWorld, directory: string) {
     this.#world = world;
-    this.#agent = agent;
     this.#directory = directory;
-    this.#signal = signal;
   }
 
   /** Takes in whole lines. `ref` null: printed outside of tasks. */
@@ -78,7 +72,7 @@ export class TaskLogs {
     queue.hurry.abort();
     const stop = new AbortController();
     const sent = queue.sending.then(() => stop.abort());
-    await Promise.race([sent, pauseFor(flushMsMax, stop.signal).catch(() => undefined)]);
+    await Promise.race([sent, pauseOrAbort(flushMsMax, stop.signal)]);
     stop.abort();
   }
 
@@ -106,22 +100,18 @@ export class TaskLogs {
   }
 
   async #send(job: string, queue: JobLines): Promise<void> {
+    const { api, agent, signal, log } = this.#world;
     queue.hurry = new AbortController();
-    const more = AbortSignal.any([this.#signal, queue.hurry.signal]);
-    await pauseFor(batchEveryMs, more).catch(() => undefined);
+    const more = AbortSignal.any([signal, queue.hurry.signal]);
+    await pauseOrAbort(batchEveryMs, more);
     try {
       while (queue.pending.length > 0 && this.#jobs.get(job) === queue) {
         const lines = takeBatch(queue);
-        await this.#world.api.sendLogs(
-          job,
-          this.#agent,
-          { lines },
-          { signal: this.#signal, ...untilAnswered },
-        );
+        await api.sendLogs(job, agent, { lines }, { signal });
       }
     } catch (error) {
-      if (this.#signal.aborted) return;
-      this.#world.log("warn", `lines of ${job} were not taken: ${String(error)}`, { job });
+      if (signal.aborted) return;
+      log("warn", `lines of ${job} were not taken: ${String(error)}`, { job });
       queue.pending = [];
       queue.chars = 0;
     } finally {

@@ -55,6 +55,11 @@ export async function pauseFor(ms: number, signal: AbortSignal | undefined): Pro
   }
 }
 
+/** Resolves after the time, or as soon as the signal is aborted. */
+export function pauseOrAbort(ms: number, signal: AbortSignal): Promise<void> {
+  return pauseFor(ms, signal).catch(() => undefined);
+}
+
 /**
  * The value of the promise; rejects with the reason of the signal as soon as that is aborted. The work itself
  * goes on.

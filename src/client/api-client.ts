@@ -30,20 +30,10 @@ import type {
   TaskReportAnswer,
 } from "../protocol/task-messages.ts";
 import { HEADERS, PROTOCOL_VERSION, longPollMs } from "../protocol/version.ts";
+import type { Download } from "./download.ts";
 import { streamMessages } from "./event-stream.ts";
 import { Http } from "./http.ts";
 import type { CallOptions, HttpOptions, UploadSource } from "./http.ts";
-
-/** Bytes that come as they are read. Read them to their end, or destroy the body. */
-export interface Download {
-  readonly body: Readable;
-  /** Where in the file the body begins: what was asked for, or 0 when the server sends it whole. */
-  readonly from: number;
-  /** Bytes the body will have; null when the server did not say. */
-  readonly bytes: number | null;
-  /** The SheafError of a failure while the body was read. */
-  bodyError(error: unknown): SheafError;
-}
 
 export interface JobQuery {
   readonly name?: string | undefined;

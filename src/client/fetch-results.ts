@@ -7,11 +7,13 @@ import { outputNameProblem } from "../base/output-name.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";
 import { commitOutput } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";
+import { emptyStats } from "../engine/progress.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
-import type { ApiClient, Download } from "./api-client.ts";
+import { chunksOf } from "./download.ts";
+import type { ApiClient } from "./api-client.ts";
 
 /** Files fetched at one time. */
 const fetchesAtOnce = 4;
@@ -98,7 +100,7 @@ async function fetchOnce(
         at = download.from;
         sum = 0;
       }
-      for await (const chunk of bytesOf(download, signal)) {
+      for await (const chunk of chunksOf(download, signal)) {
         await written(handle, chunk, at, file.target);
         sum = crc32c(chunk, sum);
         at += chunk.length;
@@ -114,17 +116,6 @@ async function fetchOnce(
   }
   await handle.truncate(at);
   return sum.toString(16).padStart(8, "0");
-}
-
-async function* bytesOf(download: Download, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
-  try {
-    for await (const chunk of download.body as AsyncIterable<Buffer>) yield chunk;
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw download.bodyError(error);
-  } finally {
-    download.body.destroy();
-  }
 }
 
 async function opened(path: string): Promise<FileHandle> {
@@ -305,10 +296,9 @@ function outputPart(
 }
 
 function success(parts: OutputPart[], badPath: string | null, badRecords: number): TaskSuccess {
-  const none = { recordsIn: 0, bytesIn: 0, recordsOut: 0, bytesOut: 0, emitted: 0, shuffleBytes: 0 };
   return {
     kind: "success",
-    stats: { ...none, spills: 0, badRecords, groups: 0, elapsedMs: 0, cpuMs: 0 },
+    stats: { ...emptyStats, badRecords },
     counters: {},
     output: null,
     parts,

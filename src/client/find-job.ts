@@ -1,7 +1,6 @@
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
-import { suggest } from "../base/suggest.ts";
-import type { JobSummary } from "../protocol/job-view.ts";
+import { noJobNamed, noSuchJob, parseHandle, severalJobs } from "../engine/job-history.ts";
 import type { ApiClient } from "./api-client.ts";
 
 /** Jobs looked through for the beginning of an id. */
@@ -19,12 +18,8 @@ export interface ClusterJobHandle {
  * @throws SheafError NOT_FOUND when there is none, or when the beginning of an id fits several
  */
 export async function findClusterJob(api: ApiClient, handle: string): Promise<ClusterJobHandle> {
-  const parsed = /^(.*?)(?::(sample|map|reduce)-(\d+))?$/.exec(handle);
-  const name = parsed?.[1] ?? handle;
-  const task =
-    parsed?.[2] === undefined ? null : `${parsed[2]}-${String(Number(parsed[3])).padStart(5, "0")}`;
-  const isLatest = name === "@" || name.startsWith("@?");
-  return { job: await (isLatest ? latest(api, name.slice(2)) : byId(api, name)), task };
+  const { latestOf, id, task } = parseHandle(handle);
+  return { job: await (latestOf === null ? byId(api, id) : latest(api, latestOf)), task };
 }
 
 async function latest(api: ApiClient, name: string): Promise<string> {
@@ -36,13 +31,10 @@ async function latest(api: ApiClient, name: string): Promise<string> {
     });
   }
   const others = await api.jobs({ limit: 100 });
-  const near = suggest(
+  throw noJobNamed(
     name,
     others.jobs.map((job) => job.name),
   );
-  throw new SheafError("NOT_FOUND", `no job named "${name}" is kept`, {
-    hint: near === undefined ? "`sheaf jobs` lists the jobs that are kept." : `Did you mean "@?${near}"?`,
-  });
 }
 
 async function byId(api: ApiClient, prefix: string): Promise<string> {
@@ -53,19 +45,8 @@ async function byId(api: ApiClient, prefix: string): Promise<string> {
     if (!isSheafError(error) || (error.code !== "NOT_FOUND" && error.code !== "USAGE")) throw error;
   }
   const { jobs } = await api.jobs({ limit: jobsLookedAt });
-  const fitting = jobs.filter(({ job }: JobSummary) => job.startsWith(prefix));
-  if (fitting[0] === undefined) throw noSuchJob(prefix);
-  if (fitting.length === 1) return fitting[0].job;
-  throw new SheafError("NOT_FOUND", `"${prefix}" is the beginning of ${fitting.length} job ids`, {
-    hint: `Give more of it: ${fitting
-      .slice(0, 3)
-      .map(({ job }) => job)
-      .join(", ")}${fitting.length > 3 ? " ..." : ""}`,
-  });
-}
-
-function noSuchJob(prefix: string): SheafError {
-  return new SheafError("NOT_FOUND", `no job "${prefix}" is kept`, {
-    hint: "`sheaf jobs` lists the jobs that are kept; @ is the latest one.",
-  });
+  const [first, ...others] = jobs.map(({ job }) => job).filter((job) => job.startsWith(prefix));
+  if (first === undefined) throw noSuchJob(prefix);
+  if (others.length > 0) throw severalJobs(prefix, [first, ...others]);
+  return first;
 }

@@ -1,8 +1,7 @@
-import { createWriteStream, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { runnableBundle } from "../bundle/portable-bundle.ts";
 import { readCapsule } from "../engine/capsule.ts";
@@ -10,7 +9,8 @@ import type { Capsule } from "../engine/capsule.ts";
 import { replayKept } from "../runner/replay.ts";
 import type { ReplayOptions, ReplayResult } from "../runner/replay.ts";
 import { makeTempDirectory } from "../runner/work-directory.ts";
-import type { ApiClient, Download } from "./api-client.ts";
+import { saveDownload } from "./download.ts";
+import type { ApiClient } from "./api-client.ts";
 import { findClusterJob } from "./find-job.ts";
 
 /**
@@ -52,12 +52,12 @@ async function failedTask(api: ApiClient, job: string): Promise<string> {
 async function fetchCapsule(api: ApiClient, job: string, task: string, directory: string): Promise<Capsule> {
   const [capsules, app] = [join(directory, "capsules", task), join(directory, "app")];
   for (const one of [capsules, app]) await mkdir(one, { recursive: true });
-  await save(await api.capsule(job, task, "capsule"), join(capsules, "capsule.json"));
+  await saveDownload(await api.capsule(job, task, "capsule"), join(capsules, "capsule.json"));
   const code = join(app, "job.mjs");
-  await save(await api.capsule(job, task, "code"), code);
+  await saveDownload(await api.capsule(job, task, "code"), code);
   await writeFile(code, runnableBundle(await readFile(code, "utf8")));
   try {
-    await save(await api.capsule(job, task, "sourceMap"), `${code}.map`);
+    await saveDownload(await api.capsule(job, task, "sourceMap"), `${code}.map`);
   } catch (error) {
     // Then places are told as they are in the bundle.
     if (!isSheafError(error) || error.code !== "NOT_FOUND") throw error;
@@ -74,19 +74,9 @@ async function fetchAux(
   const copies: Record<string, string> = {};
   for (const [path, hash] of Object.entries(aux)) {
     copies[path] = join(directory, hash);
-    await save(await api.blob(hash), copies[path]);
+    await saveDownload(await api.blob(hash), copies[path]);
   }
   return copies;
-}
-
-async function save(download: Download, path: string): Promise<void> {
-  let failed: unknown = null;
-  download.body.once("error", (error) => (failed = error));
-  try {
-    await pipeline(download.body, createWriteStream(path, { mode: 0o600 }));
-  } catch (error) {
-    throw failed === null ? error : download.bodyError(failed);
-  }
 }
 
 /** Says of the first file that is not here who has it. */

@@ -14,7 +14,9 @@ import type { ClusterView } from "../protocol/job-view.ts";
 import type { JobOptions, OutputTarget, Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { isLoopback } from "../security/host-list.ts";
+import { sha256OfFile } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { patternBase } from "../storage/glob.ts";
 import { refuseAddress } from "../storage/list-input.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import type { ApiClient } from "./api-client.ts";
@@ -78,31 +80,18 @@ export async function submitJob(
   return { job, name };
 }
 
-function wireOutline(outline: JobOutline): Submission["outline"] {
-  const { collections, aux, params, input, inputs, ...rest } = outline;
-  return {
-    ...rest,
-    input: wireInput(input),
-    ...(inputs === undefined
-      ? {}
-      : { inputs: inputs.map((one) => ({ name: one.name, input: wireInput(one.input) })) }),
-    collections: [...collections],
-    aux: [...aux],
-    params: { ...params },
-  };
+/** Bytes have no form in JSON: a delimiter goes as base64. */
+function wireOutline({ input, inputs, ...rest }: JobOutline): Submission["outline"] {
+  const several = inputs?.map((one) => ({ name: one.name, input: wireInput(one.input) }));
+  const outline = { ...rest, input: wireInput(input), ...(several !== undefined && { inputs: several }) };
+  // What schemas imply is not readonly; nobody writes to it.
+  return outline as Submission["outline"];
 }
 
-/** Bytes have no form in JSON: a delimiter goes as base64. */
-function wireInput(input: InputOutline): Submission["outline"]["input"] {
-  if (!("framing" in input)) return { kind: "generate", tasks: input.tasks };
-  const { framing } = input;
-  return {
-    ...input,
-    framing:
-      framing.kind === "delimiter"
-        ? { kind: "delimiter", delimiter: Buffer.from(framing.delimiter).toString("base64") }
-        : framing,
-  };
+function wireInput(input: InputOutline): object {
+  if (!("framing" in input) || input.framing.kind !== "delimiter") return input;
+  const delimiter = Buffer.from(input.framing.delimiter).toString("base64");
+  return { ...input, framing: { kind: "delimiter", delimiter } };
 }
 
 function jobOptionsOf(
@@ -195,13 +184,9 @@ function inMemory(content: Buffer): Blob {
 }
 
 async function auxBlob(name: string, path: string): Promise<Blob> {
-  const hash = createHash("sha256");
-  let bytes = 0;
   try {
-    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
-      hash.update(chunk);
-      bytes += chunk.length;
-    }
+    const { sha256, bytes } = await sha256OfFile(path);
+    return { hash: sha256, bytes, open: () => createReadStream(path) };
   } catch (cause) {
     const { message } = asSheafError(cause, { path, doing: "read" });
     throw new SheafError("INPUT_MISSING", `aux.${name}: cannot read ${path}: ${message}`, {
@@ -210,7 +195,6 @@ async function auxBlob(name: string, path: string): Promise<Blob> {
       details: { path },
     });
   }
-  return { hash: hash.digest("hex"), bytes, open: () => createReadStream(path) };
 }
 
 /** Marks a path that every agent looks up in its own files. */
@@ -244,7 +228,7 @@ function inputPlace(input: string, roots: readonly string[], cwd: string): strin
   if (input.startsWith(agentScheme)) return agentPlace(input);
   refuseAddress(input);
   const path = resolve(cwd, input);
-  if (isInside(globBase(path), roots)) return path;
+  if (isInside(patternBase(path), roots)) return path;
   throw new SheafError("FORBIDDEN", `the cluster may not read ${path}`, {
     hint:
       `${rootsText(roots)} Start coordinator and agents with --root DIR for a directory that all agents ` +
@@ -301,13 +285,6 @@ function isInside(path: string, roots: readonly string[]): boolean {
   return roots.some(
     (root) => root === "/" || path === root || path.startsWith(`${root.replace(/\/+$/, "")}/`),
   );
-}
-
-/** The part of a pattern before its first special character: what matches lies below it. */
-function globBase(path: string): string {
-  const special = path.search(/[*?[\]{}!()\\]/);
-  if (special < 0) return path;
-  return path.slice(0, Math.max(1, path.lastIndexOf("/", special)));
 }
 
 function rootsText(roots: readonly string[]): string {

@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { isSheafError, SheafError } from "../base/errors.ts";
 import type { RetryWorld } from "../base/retry.ts";
-import { pauseFor, pauseMs } from "../base/retry.ts";
+import { pauseFor, pauseMs, pauseOrAbort } from "../base/retry.ts";
 import type { PhaseTiming, RunEvent, RunEventBody, RunPhase } from "../engine/events.ts";
 import type { FailedTask } from "../engine/options.ts";
 import type { ApiClient, NumberedEvent } from "./api-client.ts";
@@ -91,7 +91,7 @@ async function beat(api: ApiClient, job: string, everyMs: number, signal: AbortS
     await api
       .clientBeat(job, { signal, retryMs: 0, timeoutMs: Math.max(2_000, everyMs) })
       .catch(() => undefined);
-    await pauseFor(everyMs, signal).catch(() => undefined);
+    await pauseOrAbort(everyMs, signal);
   }
 }
 

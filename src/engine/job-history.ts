@@ -40,15 +40,38 @@ export async function listJobs(stateDirectory: string): Promise<KeptJob[]> {
  * @throws SheafError NOT_FOUND when there is none, or when the beginning of an id fits several.
  */
 export async function findJob(stateDirectory: string, handle: string): Promise<JobHandle> {
-  const parsed = /^(.*?)(?::(sample|map|reduce)-(\d+))?$/.exec(handle);
-  const name = parsed?.[1] ?? handle;
-  const task =
-    parsed?.[2] === undefined ? null : `${parsed[2]}-${String(Number(parsed[3])).padStart(5, "0")}`;
-  const found =
-    name === "@" || name.startsWith("@?")
-      ? latest(stateDirectory, name.slice(2))
-      : byId(stateDirectory, name);
+  const { latestOf, id, task } = parseHandle(handle);
+  const found = latestOf === null ? byId(stateDirectory, id) : latest(stateDirectory, latestOf);
   return { ...found, task };
+}
+
+/** What a handle says: an id or the beginning of one, or (`latestOf`) the latest job, "" being any name. */
+export function parseHandle(handle: string): { latestOf: string | null; id: string; task: string | null } {
+  const [, name = handle, phase, number] = /^(.*?)(?::(sample|map|reduce)-(\d+))?$/.exec(handle) ?? [];
+  const task = phase === undefined ? null : `${phase}-${String(Number(number)).padStart(5, "0")}`;
+  const latestOf = name === "@" || name.startsWith("@?") ? name.slice(2) : null;
+  return { latestOf, id: name, task };
+}
+
+/** @param names of the jobs there are */
+export function noJobNamed(name: string, names: Iterable<string>): SheafError {
+  const near = suggest(name, names);
+  return new SheafError("NOT_FOUND", `no job named "${name}" is kept`, {
+    hint: near === undefined ? "`sheaf jobs` lists the jobs that are kept." : `Did you mean "@?${near}"?`,
+  });
+}
+
+export function noSuchJob(id: string): SheafError {
+  return new SheafError("NOT_FOUND", `no job "${id}" is kept`, {
+    hint: "`sheaf jobs` lists the jobs that are kept; @ is the latest one.",
+  });
+}
+
+/** @param ids those that begin so */
+export function severalJobs(prefix: string, ids: readonly string[]): SheafError {
+  return new SheafError("NOT_FOUND", `"${prefix}" begins ${ids.length} job ids`, {
+    hint: `Give more of it: ${ids.slice(0, 3).join(", ")}${ids.length > 3 ? ", ..." : ""}`,
+  });
 }
 
 function latest(stateDirectory: string, name: string): KeptJob {
@@ -59,27 +82,19 @@ function latest(stateDirectory: string, name: string): KeptJob {
     if (name === "" || job.record.name === name) return job;
     names.add(job.record.name);
   }
-  const near = suggest(name, names);
-  throw new SheafError("NOT_FOUND", name === "" ? "no job has run yet" : `no job named "${name}" is kept`, {
-    hint: near === undefined ? "`sheaf jobs` lists the jobs that are kept." : `Did you mean "@?${near}"?`,
+  if (name !== "") throw noJobNamed(name, names);
+  throw new SheafError("NOT_FOUND", "no job has run yet", {
+    hint: "`sheaf jobs` lists the jobs that are kept.",
   });
 }
 
 function byId(stateDirectory: string, prefix: string): KeptJob {
   const ids = jobIds(stateDirectory).filter((id) => id.startsWith(prefix));
   const exact = ids.find((id) => id === prefix);
-  if (prefix !== "" && ids.length > 1 && exact === undefined) {
-    throw new SheafError("NOT_FOUND", `"${prefix}" begins ${ids.length} job ids`, {
-      hint: `Give more of it: ${ids.slice(0, 3).join(", ")}${ids.length > 3 ? ", ..." : ""}`,
-    });
-  }
+  if (prefix !== "" && ids.length > 1 && exact === undefined) throw severalJobs(prefix, ids);
   const id = exact ?? ids[0];
   const job = prefix === "" || id === undefined ? null : readJob(stateDirectory, id);
-  if (job === null) {
-    throw new SheafError("NOT_FOUND", `no job "${prefix}" is kept`, {
-      hint: "`sheaf jobs` lists the jobs that are kept; @ is the latest one.",
-    });
-  }
+  if (job === null) throw noSuchJob(prefix);
   return job;
 }
 

@@ -1,11 +1,29 @@
 import { createHash } from "node:crypto";
 import { createReadStream, statSync, utimesSync } from "node:fs";
+import { crc32c } from "@node-rs/crc32";
+import { MiB } from "../base/size.ts";
 
-/** The SHA-256 of a file's content, in hex. @throws what reading it throws */
-async function sha256OfFile(path: string): Promise<string> {
+/** Reads the whole file: its size, and the SHA-256 of its content in hex. @throws what reading it throws */
+export async function sha256OfFile(path: string): Promise<{ bytes: number; sha256: string }> {
   const digest = createHash("sha256");
-  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) digest.update(chunk);
-  return digest.digest("hex");
+  const bytes = await eachChunk(path, (chunk) => digest.update(chunk));
+  return { bytes, sha256: digest.digest("hex") };
+}
+
+/** The same with CRC-32C. */
+export async function crc32cOfFile(path: string): Promise<{ bytes: number; crc32c: number }> {
+  let sum = 0;
+  const bytes = await eachChunk(path, (chunk) => (sum = crc32c(chunk, sum)));
+  return { bytes, crc32c: sum };
+}
+
+async function eachChunk(path: string, take: (chunk: Buffer) => void): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: MiB }) as AsyncIterable<Buffer>) {
+    take(chunk);
+    bytes += chunk.length;
+  }
+  return bytes;
 }
 
 /**
@@ -37,7 +55,7 @@ export class ContentChecks {
     if (inode === null) return false;
     if (this.#sound.get(path) === inode) return true;
     this.#sound.delete(path);
-    if ((await sha256OfFile(path)) !== sha256) return false;
+    if ((await sha256OfFile(path)).sha256 !== sha256) return false;
     this.#sound.set(path, inode);
     return true;
   }

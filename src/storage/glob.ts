@@ -1,6 +1,6 @@
 import type { Dirent } from "node:fs";
 import { lstat, readdir, realpath, stat } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
@@ -13,6 +13,12 @@ import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 
 const WORDS_MAX = limits.bracedPathsMax;
 const SPECIAL = /[*?[{\\]/;
+
+/** The path; of a pattern the directory that holds everything it matches. */
+export function patternBase(path: string): string {
+  const special = path.search(SPECIAL);
+  return special < 0 ? path : dirname(`${path.slice(0, special)}x`);
+}
 
 /** Whether a path says more than one name literally. */
 export function isPattern(path: string): boolean {

@@ -1,8 +1,8 @@
-import { createReadStream, readFileSync, readdirSync, statSync } from "node:fs";
+import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { crc32c } from "@node-rs/crc32";
 import { SheafError } from "../../../base/errors.ts";
 import type { CommittedPart } from "../../../engine/events.ts";
+import { crc32cOfFile } from "../../../storage/content-check.ts";
 
 const successFileName = "_SUCCESS";
 
@@ -63,9 +63,6 @@ async function checkPart(path: string, part: CommittedPart): Promise<string | nu
     return "is missing";
   }
   if (bytes !== part.bytes) return `has ${bytes} bytes, not ${part.bytes}`;
-  let sum = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }))
-    sum = crc32c(chunk as Buffer, sum);
-  const got = sum.toString(16).padStart(8, "0");
+  const got = (await crc32cOfFile(path)).crc32c.toString(16).padStart(8, "0");
   return got === part.crc32c ? null : `has checksum ${got}, not ${part.crc32c}`;
 }
