@@ -47,11 +47,14 @@ type Duty =
     };
 
 const lookMs = 250;
-/** What an agent that leaves waits at most for the answers to its last reports. */
+/** An agent that leaves waits so long at most for the answers to its last reports, ms. */
 const handBackMsMax = 3_000;
-/** And for the answer to its leaving. */
+/** And for the answer to the message that it leaves, ms. */
 const leaveMsMax = 2_000;
-/** So long an agent asks again for a name that is taken: one that died without a word keeps it a lease. */
+/**
+ * For so many leases an agent asks again for a name that is taken: an agent that was killed keeps its name
+ * until its lease ends.
+ */
 const leasesWaited = 1.5;
 
 /**
@@ -132,8 +135,8 @@ export class AgentLife {
   }
 
   /**
-   * Takes no new tasks and leaves when what runs is finished, or handed back because `graceMs` are over. So
-   * long map outputs that are needed are served.
+   * Takes no new tasks, and leaves when the running ones are finished and no map output that is here is
+   * needed. When `graceMs` are over, what still runs is handed back.
    */
   async drain(graceMs: number): Promise<void> {
     const { clock } = this.#world;

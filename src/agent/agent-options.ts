@@ -88,7 +88,7 @@ export function slotCount(given: number | undefined, processors: number = availa
   });
 }
 
-export type LogLevel = "info" | "warn" | "error";
+type LogLevel = "info" | "warn" | "error";
 
 /** One thing an agent has to say, for its log: plain data. */
 export type AgentLog = (

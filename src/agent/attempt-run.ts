@@ -46,6 +46,12 @@ export interface AttemptSetting {
 
 const noBoard = new Float64Array(PROGRESS_BYTES / 8);
 
+/** Where an attempt writes, as a TaskSpec has it. */
+interface Places {
+  readonly directory: string;
+  readonly outputDirectory?: string;
+}
+
 /** An attempt with the job it belongs to, while a worker has it. */
 interface InWorker {
   readonly job: NodeJob;
@@ -72,8 +78,8 @@ export class AttemptRun {
   #board: Readonly<Float64Array> = noBoard;
   #inWorker: InWorker | null = null;
   #place: ReturnType<typeof tracedPlace> | undefined;
-  #directory: string | null = null;
-  #outputDirectory: string | null = null;
+  /** Those it writes to, that on this machine first. */
+  readonly #directories: string[] = [];
 
   constructor(order: TaskOrder, slot: number, id: number, setting: AttemptSetting) {
     this.ref = order.attempt;
@@ -102,7 +108,9 @@ export class AttemptRun {
       this.#setting.shuffle.reduceEnded(this.ref.job, this.ref.task);
     }
     if (report.result?.kind !== "success") await this.remove();
-    else if (report.result.output?.path == null) await this.#removeLocal();
+    // Of a map that emitted, its output stays here; of others what counts lies elsewhere.
+    else if (report.result.output?.path == null)
+      for (const local of this.#directories.slice(0, 1)) await removeDirectory(local);
     return report;
   }
 
@@ -119,8 +127,7 @@ export class AttemptRun {
 
   /** Removes what it wrote. */
   async remove(): Promise<void> {
-    await this.#removeLocal();
-    if (this.#outputDirectory !== null) await removeDirectory(this.#outputDirectory);
+    for (const directory of this.#directories) await removeDirectory(directory);
   }
 
   /** Looks at how far it is, and ends it when it stands still or has too much memory. */
@@ -160,40 +167,43 @@ export class AttemptRun {
     const { ref } = this;
     const preparing = this.#setting.jobs.prepare(ref.job, this.#order.settings);
     const job = await unlessAborted(preparing, this.#abort.signal);
-    await this.#makeDirectories(job);
+    const places = await this.#makeDirectories(job);
     for (let again = false; ; again = true) {
-      const spec = await this.#specOf();
-      if ("kind" in spec && spec.kind === "unreadable") return this.#inputsMissing(spec);
-      const result = await this.#inSlot(job, spec as TaskSpec);
+      const spec = await this.#specOf(places);
+      if (spec.kind === "unreadable") return this.#inputsMissing(spec);
+      const result = await this.#inSlot(job, spec);
       if (result.kind === "success") return this.#succeeded(job, result);
-      const path = damagedFile(spec as TaskSpec, result);
+      const path = damagedFile(spec, result);
       if (path === null) return failed(ref, result, this.#place);
       const anew = this.#setting.shuffle.damaged(ref.job, path);
-      if (!anew || again) return this.#inputDamaged(spec as TaskSpec, result);
-      await emptied(this.#directory!);
-      if (this.#outputDirectory !== null) await emptied(this.#outputDirectory);
+      if (!anew || again) return this.#inputDamaged(spec, result);
+      for (const directory of this.#directories) await emptied(directory);
     }
   }
 
-  async #makeDirectories(job: NodeJob): Promise<void> {
+  /** Its own directory on this machine, and the one beside a shared output. */
+  async #makeDirectories(job: NodeJob): Promise<Places> {
     const name = formatAttempt(this.ref);
-    this.#directory = join(job.directory, "attempts", name);
-    await emptied(this.#directory);
+    const directory = join(job.directory, "attempts", name);
+    this.#directories.push(directory);
+    await emptied(directory);
     const { output } = job.preparation;
-    if (output.kind !== "shared" || this.ref.phase === "sample") return;
+    if (output.kind !== "shared" || this.ref.phase === "sample") return { directory };
     const staging = await stagingOf(output.path, this.ref.job, this.#setting.world.roots);
-    this.#outputDirectory = join(staging.attempts, name);
+    let outputDirectory = join(staging.attempts, name);
     try {
       // Not its parents: they are there since the job was planned, wherever the path is really shared.
-      await mkdir(this.#outputDirectory, { mode: 0o700 }).catch((error: unknown) => {
+      await mkdir(outputDirectory, { mode: 0o700 }).catch((error: unknown) => {
         if (errnoOf(error) !== "EEXIST") throw error;
         // Of an attempt that a coordinator whose state was damaged has forgotten: it may write there still.
         // It goes with the staging directory.
-        this.#outputDirectory = join(staging.attempts, `${name}-${randomUUID()}`);
-        return mkdir(this.#outputDirectory, { mode: 0o700 });
+        outputDirectory = join(staging.attempts, `${name}-${randomUUID()}`);
+        return mkdir(outputDirectory, { mode: 0o700 });
       });
+      this.#directories.push(outputDirectory);
+      return { directory, outputDirectory };
     } catch (error) {
-      const known = asSheafError(error, { path: this.#outputDirectory, doing: "create" });
+      const known = asSheafError(error, { path: outputDirectory, doing: "create" });
       throw new SheafError(known.code, known.message, {
         hint: `Is ${dirname(output.path)} the same directory on all machines? ${known.hint ?? ""}`.trim(),
         retryable: true,
@@ -202,12 +212,11 @@ export class AttemptRun {
     }
   }
 
-  async #specOf(): Promise<TaskSpec | Extract<ReduceInputs, { kind: "unreadable" }>> {
+  async #specOf(places: Places): Promise<TaskSpec | Extract<ReduceInputs, { kind: "unreadable" }>> {
     const { work } = this.#order;
     const { task: index, attempt, job } = this.ref;
     if (work.kind !== "reduce") await checkPieces(work.split, this.#setting.world.roots);
-    const outputDirectory = this.#outputDirectory === null ? {} : { outputDirectory: this.#outputDirectory };
-    const common = { index, attempt, directory: this.#directory!, ...outputDirectory };
+    const common = { index, attempt, ...places };
     switch (work.kind) {
       case "sample":
         return { kind: "sample", split: work.split, index, attempt };
@@ -302,10 +311,6 @@ export class AttemptRun {
   #cap(job: NodeJob) {
     const memoryBytes = Number(job.preparation.settings["memoryBytes"] ?? 0);
     return memoryCap(memoryBytes, job.heapBytes, this.#setting.workerMemoryBytes);
-  }
-
-  async #removeLocal(): Promise<void> {
-    if (this.#directory !== null) await removeDirectory(this.#directory);
   }
 }
 

@@ -14,7 +14,7 @@ import type { NodeJobs } from "./node-jobs.ts";
 import { planErrand } from "./plan-errand.ts";
 
 interface Pending {
-  /** Grows with each step. */
+  /** Progress count of the heartbeat protocol: grows with each step. */
   beat: number;
   readonly dropped: AbortController;
 }
@@ -26,8 +26,10 @@ const gateSlot = -1;
 const resultsKept = 32;
 
 /**
- * What the coordinator has this agent do beside tasks. Each errand is done once at a time and answered until
- * the answer is taken; one that is given again after that is answered from memory, or done again.
+ * An errand is what the coordinator has an agent do for a job beside its tasks: list and cut its input
+ * ("plan"), publish its output ("commit"), or remove what it wrote ("discard"). The same errand never runs
+ * twice at a time. Its result is sent until the coordinator has taken it; an errand that is given again after
+ * that is answered from memory, or done again.
  */
 export class Errands {
   readonly #world: LifeWorld;
@@ -97,7 +99,7 @@ export class Errands {
       if (signal.aborted) return;
       const why = `the coordinator did not take the result of ${errand.kind}: ${describeThrown(error)}`;
       world.log("warn", why, { job: errand.job });
-      // Somebody waits for it: that it cannot be told is told once, in short.
+      // The coordinator waits for an answer: say once, in a short one, that the result was refused.
       const refused = failedErrand(
         this.#who,
         taskFailure("INTERNAL", cutText(why, 1_000), { blame: "system" }),

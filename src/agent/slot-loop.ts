@@ -20,7 +20,7 @@ export interface SlotSetting {
   isLeaving(): boolean;
   /** What the coordinator answers when it does not take this life for one that goes on. */
   refused(error: unknown): void;
-  /** The attempt was void: nobody will ever ask for what it wrote. */
+  /** The coordinator does not count the attempt: what it wrote is removed. */
   void(run: AttemptRun): Promise<void>;
 }
 
@@ -86,9 +86,9 @@ export class SlotLoop {
   }
 
   /**
-   * Until it is answered: a report is never lost, and told twice it counts once. One that is refused for what
-   * it says is told in short, once; if that is refused, too, the coordinator ends the attempt when this slot
-   * asks for other work.
+   * Sends the report until it is answered, so that none is lost; the coordinator counts one that comes twice
+   * once. If it refuses what the report says, a short failure is sent instead, once; if it refuses that, too,
+   * it ends the attempt when this slot asks for other work.
    */
   async #report(run: AttemptRun, report: TaskReport, identity: SlotIdentity): Promise<void> {
     const { api, signal, log, random } = this.#setting.world;
@@ -123,8 +123,8 @@ export class SlotLoop {
 }
 
 /**
- * What is told instead of a report that was refused. A success that the coordinator does not understand is
- * none: the task has to be done another way. A failure keeps its code, and whose fault it was.
+ * The failure that is sent instead of a report that was refused. A success that the coordinator cannot read
+ * becomes a failure too: the task has to run again. A failure keeps its code, and whose fault it was.
  */
 function inShort(run: AttemptRun, { result }: TaskReport, refusal: unknown): TaskFailure {
   const { phase } = run.ref;

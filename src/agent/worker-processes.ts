@@ -143,7 +143,7 @@ export class WorkerSlots {
 const processBytes = 384 * MiB;
 
 /** What a worker may have, and what that is made of. */
-export interface MemoryCap {
+interface MemoryCap {
   readonly bytes: number;
   readonly says: string;
 }

@@ -85,7 +85,7 @@ function printWish({ collect, print }: DeliveryWishes): number {
 }
 
 async function toStdout(print: number | null, directory: string): Promise<Delivery> {
-  const { makeTempDirectory } = await import("../runner/work-directory.ts");
+  const { makeTempDirectory } = await import("../storage/temp-directory.ts");
   const temporary = await makeTempDirectory(directory);
   return { kind: "stdout", output: join(temporary, "out"), temporary, print };
 }

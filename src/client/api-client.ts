@@ -88,7 +88,7 @@ export class ApiClient {
 
   /** @throws SheafError VERSION_MISMATCH when the coordinator speaks another protocol */
   async cluster(call: CallOptions = {}): Promise<ClusterView> {
-    const view = await this.#http.json<ClusterView>({ ...call, method: "GET", path: "/cluster" });
+    const view = await this.#get<ClusterView>("/cluster", call);
     if (view.protocol === PROTOCOL_VERSION) return view;
     const both = `protocol ${view.protocol} (sheaf ${view.version}), this client ${PROTOCOL_VERSION}`;
     throw new SheafError("VERSION_MISMATCH", `${this.url}: the coordinator speaks ${both}`, {
@@ -97,8 +97,7 @@ export class ApiClient {
   }
 
   async nodes(call: CallOptions = {}): Promise<readonly NodeView[]> {
-    const answer = this.#http.json<{ nodes: NodeView[] }>({ ...call, method: "GET", path: "/nodes" });
-    return (await answer).nodes;
+    return (await this.#get<{ nodes: NodeView[] }>("/nodes", call)).nodes;
   }
 
   bar(agent: string, reason: string, call: CallOptions = {}): Promise<NodeView> {
@@ -144,15 +143,15 @@ export class ApiClient {
     query: JobQuery = {},
     call: CallOptions = {},
   ): Promise<{ jobs: readonly JobSummary[]; truncated: boolean }> {
-    return this.#http.json({ ...call, method: "GET", path: "/jobs", query: { ...query } });
+    return this.#get("/jobs", call, { ...query });
   }
 
   job(job: string, call: CallOptions = {}): Promise<JobView> {
-    return this.#http.json({ ...call, method: "GET", path: jobPath(job) });
+    return this.#get(jobPath(job), call);
   }
 
   attempts(job: string, call: CallOptions = {}): Promise<readonly AttemptView[]> {
-    return this.#http.json({ ...call, method: "GET", path: `${jobPath(job)}/attempts` });
+    return this.#get(`${jobPath(job)}/attempts`, call);
   }
 
   kill(job: string, reason: string, call: CallOptions = {}): Promise<JobSummary> {
@@ -200,7 +199,7 @@ export class ApiClient {
   }
 
   results(job: string, call: CallOptions = {}): Promise<ResultList> {
-    return this.#http.json({ ...call, method: "GET", path: `${jobPath(job)}/results` });
+    return this.#get(`${jobPath(job)}/results`, call);
   }
 
   /** A result file from byte `from` on. */
@@ -272,11 +271,11 @@ export class ApiClient {
   }
 
   preparation(job: string, agent: string, call: CallOptions = {}): Promise<Preparation> {
-    return this.#http.json({ ...call, method: "GET", path: `${jobPath(job)}/preparation`, query: { agent } });
+    return this.#get(`${jobPath(job)}/preparation`, call, { agent });
   }
 
   outputs(job: string, after: number, call: CallOptions = {}): Promise<MapOutputs> {
-    return this.#http.json({ ...call, method: "GET", path: `${jobPath(job)}/outputs`, query: { after } });
+    return this.#get(`${jobPath(job)}/outputs`, call, { after });
   }
 
   /** User code emitted when its task was over; false: that counts no more. */
@@ -307,24 +306,17 @@ export class ApiClient {
     await this.#http.status({ ...call, timeoutMs, method: "PUT", path, query, upload: file });
   }
 
+  #get<T>(path: string, call: CallOptions, query: Query = {}): Promise<T> {
+    return this.#http.json({ ...call, method: "GET", path, query });
+  }
+
   #post<T>(path: string, json: unknown, call: CallOptions): Promise<T> {
     return this.#http.json({ ...call, method: "POST", path, json });
   }
 
-  async #download(
-    path: string,
-    from: number,
-    call: CallOptions,
-    query?: Readonly<Record<string, string | number | undefined>>,
-  ): Promise<Download> {
+  async #download(path: string, from: number, call: CallOptions, query: Query = {}): Promise<Download> {
     const headers = from > 0 ? { range: `bytes=${from}-` } : {};
-    const answer = await this.#http.stream({
-      ...call,
-      method: "GET",
-      path,
-      headers,
-      ...(query === undefined ? {} : { query }),
-    });
+    const answer = await this.#http.stream({ ...call, method: "GET", path, headers, query });
     const length = Number(answer.headers["content-length"] ?? Number.NaN);
     return {
       body: answer.body,
@@ -334,6 +326,8 @@ export class ApiClient {
     };
   }
 }
+
+type Query = Readonly<Record<string, string | number | undefined>>;
 
 /** The server holds such a question open: an answer may take that long and some more. */
 const longPoll = { timeoutMs: longPollMs + 15_000 } as const;

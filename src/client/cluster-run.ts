@@ -23,7 +23,7 @@ import type { SubmittedJob } from "./submit-job.ts";
 import { outputTarget, submitJob } from "./submit-job.ts";
 import { EventRelay, watchJob } from "./watch-job.ts";
 
-/** How long the first word with a coordinator may take: one that starts is waited for. */
+/** For how long the first request is retried: a coordinator that is just starting is waited for. */
 const firstTryMs = 2_000;
 
 /**
@@ -52,7 +52,7 @@ export async function submitToCluster(
   const { file, resolved, api } = begin(job, options);
   const relay = new EventRelay(systemClock, options.onEvent);
   try {
-    const { cluster, loaded } = await relay.phase("load", () => meet(api, file, resolved, relay));
+    const { cluster, loaded } = await relay.phase("load", () => loadForCluster(api, file, resolved, relay));
     try {
       const target = detachedTarget(options, resolved, cluster);
       if (target.kind === "shared") await checkShared(target, options);
@@ -87,7 +87,7 @@ async function runAttached(
   let submitted: SubmittedJob | null = null;
   try {
     signal?.throwIfAborted();
-    const { cluster, loaded } = await relay.phase("load", () => meet(api, file, resolved, relay));
+    const { cluster, loaded } = await relay.phase("load", () => loadForCluster(api, file, resolved, relay));
     try {
       const target = outputTarget(
         { output, overwrite, collect, shared: options.shared },
@@ -131,8 +131,8 @@ function leftBehind(error: unknown, job: string): unknown {
   });
 }
 
-/** Side by side: who the coordinator is, and what the job is. */
-async function meet(
+/** Asks the coordinator for its limits and, at the same time, bundles and loads the job. */
+async function loadForCluster(
   api: ApiClient,
   file: string,
   resolved: ResolvedOptions,

@@ -21,7 +21,7 @@ const fetchesAtOnce = 4;
 const triesMax = 6;
 
 /** A result file at the coordinator, and where it goes. */
-export interface ResultFile {
+interface ResultFile {
   readonly kind: "output" | "collected" | "bad";
   readonly index: number;
   /** Size and CRC-32C (hex) to expect; null: not known. */
@@ -30,7 +30,7 @@ export interface ResultFile {
 }
 
 /** Fetches all of them; directories are made. @throws SheafError as fetchFile does; none is left running */
-export async function fetchFiles(
+async function fetchFiles(
   api: ApiClient,
   job: string,
   files: readonly ResultFile[],
@@ -63,12 +63,7 @@ export async function fetchFiles(
  * Fetches one file, going on where a cut connection left off, and checks it.
  * @throws SheafError UNREACHABLE, NOT_FOUND, BLOCK_CORRUPT when it is not what the job wrote, DISK_FULL ...
  */
-export async function fetchFile(
-  api: ApiClient,
-  job: string,
-  file: ResultFile,
-  signal?: AbortSignal,
-): Promise<void> {
+async function fetchFile(api: ApiClient, job: string, file: ResultFile, signal?: AbortSignal): Promise<void> {
   const handle = await opened(file.target);
   try {
     for (let whole = 1; ; whole++) {

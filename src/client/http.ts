@@ -278,7 +278,7 @@ const passing = new Set([502, 503, 504, 507]);
  * The error an answer stands for. Its body is `{ error: { code, message, hint } }` when it is sheaf that
  * answers; anything else is told as it is, by its status.
  */
-export function errorOfAnswer(status: number, body: string, url: string): SheafError {
+function errorOfAnswer(status: number, body: string, url: string): SheafError {
   const known = sheafErrorIn(body);
   const retryable = passing.has(status);
   const details = { url, status };

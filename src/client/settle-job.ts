@@ -9,7 +9,7 @@ import { RunFailure } from "../engine/options.ts";
 import { emptyStats } from "../engine/progress.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
-import { makeTempDirectory, removeAtExit } from "../runner/work-directory.ts";
+import { makeTempDirectory, removeAtExit } from "../storage/temp-directory.ts";
 import { discardTempOutput } from "../storage/atomic-output.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import { taskFailure } from "../worker/failure.ts";
@@ -99,7 +99,7 @@ export function failureOf(error: JobError, attempts: readonly FailedTask[]): Run
 }
 
 /** What a cancelled run rejects with. */
-export function cancelledFailure(message: string): RunFailure {
+function cancelledFailure(message: string): RunFailure {
   return new RunFailure("CANCELLED", message, { failed: null, report: message });
 }
 

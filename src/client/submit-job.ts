@@ -141,7 +141,7 @@ interface Blob extends UploadSource {
 }
 
 /** What a job needs beside its description, and how the submission names it. */
-export interface JobBlobs {
+interface JobBlobs {
   readonly blobs: readonly Blob[];
   readonly named: Pick<Submission, "bundle" | "sourceMap" | "aux">;
 }
@@ -150,7 +150,7 @@ export interface JobBlobs {
  * The bundle, its source map, and the files of the job's side data.
  * @throws SheafError INPUT_MISSING naming a side data file that cannot be read
  */
-export async function jobBlobs({ bundle, outline }: LoadedJob, jobFile: string): Promise<JobBlobs> {
+async function jobBlobs({ bundle, outline }: LoadedJob, jobFile: string): Promise<JobBlobs> {
   const paths = auxPaths(outline.aux, jobFile);
   const code = inMemory(await readFile(bundle.portablePath));
   const map = inMemory(await readFile(bundle.mapPath));
@@ -168,7 +168,7 @@ export async function jobBlobs({ bundle, outline }: LoadedJob, jobFile: string):
 }
 
 /** Sends the blobs that the coordinator does not have. */
-export async function uploadBlobs(api: ApiClient, blobs: readonly Blob[], call: CallOptions): Promise<void> {
+async function uploadBlobs(api: ApiClient, blobs: readonly Blob[], call: CallOptions): Promise<void> {
   const wanted = [...new Map(blobs.map((blob) => [blob.hash, blob])).values()];
   const next = wanted.values();
   const upload = async (): Promise<void> => {
@@ -206,7 +206,7 @@ const agentScheme = "agent:";
  * @param roots directories jobs may read and write by path
  * @throws SheafError USAGE as pathsByInput, and for standard input; FORBIDDEN for a path outside the roots
  */
-export function inputPlaces(
+function inputPlaces(
   inputs: readonly string[],
   job: HasInputs,
   roots: readonly string[],
@@ -244,7 +244,7 @@ function agentPlace(input: string): string {
   });
 }
 
-export interface OutputWishes {
+interface OutputWishes {
   /** Absolute path; null: no output directory. */
   readonly output: string | null;
   readonly overwrite: boolean;

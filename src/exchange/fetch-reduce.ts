@@ -111,7 +111,7 @@ export class ReduceFetch {
     return place !== null && place.peer === peer ? place.attempt : null;
   }
 
-  /** See ShuffleNode.inputs. `signal` is the caller's affair but for its listeners. */
+  /** See ShuffleNode.inputs. */
   inputs(signal: AbortSignal, moved: () => void): Promise<ReduceInputs> {
     this.#beginAnew();
     let waiter!: Waiter;

@@ -21,7 +21,7 @@ const ATTEMPTS_MAX = 2 ** 20;
  * The map outputs of one job that lie on this machine. Nothing else of the disk is ever served: what is here
  * is real paths, below the job's own directory.
  */
-export class JobOutputs {
+class JobOutputs {
   readonly #directory: string;
   /** By task and attempt. */
   readonly #paths = new Map<number, string>();

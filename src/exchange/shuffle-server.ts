@@ -168,7 +168,7 @@ class BufferPool {
 const bodyOf = (code: string, message: string, hint: string): object => ({ error: { code, message, hint } });
 
 /** Bytes handed to the socket at once. */
-export const SEND_BYTES = 512 * KiB;
+const SEND_BYTES = 512 * KiB;
 /**
  * Shorter stretches are read without waiting: a trip through the thread pool costs more than reading them,
  * and most of a shuffle's files are in memory, having just been written.
@@ -178,16 +178,16 @@ const READ_NOW_BYTES = 32 * KiB;
 const SLICES_AT_ONCE = 16;
 
 /** Two buffers that one answer is sent from: one is filled while the other one is on its way. */
-export type SendBuffers = readonly [Buffer, Buffer];
+type SendBuffers = readonly [Buffer, Buffer];
 
 /** Where the run file of an attempt lies; null: not here. */
-export type FindOutput = (task: number, attempt: number) => string | null;
+type FindOutput = (task: number, attempt: number) => string | null;
 
 /**
  * Sends what was asked for as the body of a response whose head is written, and ends it. Rejects when the
  * other end is gone, and when a file turns out shorter than its index says: the connection is then to be cut.
  */
-export async function sendSlices(
+async function sendSlices(
   response: ServerResponse,
   question: SliceQuestion,
   find: FindOutput,

@@ -1,16 +1,16 @@
 import type { LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
-import { rmSync } from "node:fs";
-import { hostname, tmpdir, userInfo } from "node:os";
+import { hostname, userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { systemClock } from "../base/clock.ts";
 import type { Clock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { bundleJob } from "../bundle/bundle-job.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
 import { auxPaths, pathsByInput, possiblePaths } from "../engine/inputs.ts";
+import { bundleForRun } from "../engine/job-bundle.ts";
+import type { RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState, pruneJobs } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
@@ -20,7 +20,7 @@ import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
-import { asSheafError, asShortage, errnoOf } from "../storage/fs-error.ts";
+import { asShortage } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import { WorkerPool } from "../worker/pool.ts";
@@ -28,7 +28,7 @@ import type { StartWorker } from "../worker/worker.ts";
 import { LocalTasks, workersOf } from "./local-tasks.ts";
 import type { DrivenRun } from "./local-tasks.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";
-import { makeTempDirectory, makeWorkDirectory } from "./work-directory.ts";
+import { makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 import { workersWorth } from "./workers-worth.ts";
 
@@ -57,7 +57,7 @@ export class LocalRun {
   readonly #phases: PhaseClock;
   #tasks: LocalTasks | null = null;
   #work: WorkDirectory | null = null;
-  #bundleTemp: string | null = null;
+  #bundling: Promise<RunBundle> | null = null;
   /** Where the history is kept; null when it is not. */
   #state: string | null = null;
 
@@ -130,7 +130,8 @@ export class LocalRun {
   async cleanUp(keep: boolean): Promise<void> {
     await this.pool.close();
     await this.#work?.remove(keep);
-    if (this.#bundleTemp !== null) rmSync(this.#bundleTemp, { recursive: true, force: true });
+    const bundled = await this.#bundling?.catch(() => null);
+    await bundled?.dispose();
   }
 
   /** Old jobs go when new ones come; nobody waits for it. */
@@ -153,11 +154,11 @@ export class LocalRun {
     const file = this.#file;
     const keep = [...inputs.filter((input) => input !== "-"), ...(file === null ? [] : [file])];
     const checked = output === null ? Promise.resolve() : checkOutput(output, { overwrite, keep });
-    const bundled = file === null ? null : this.#bundleOf(file);
+    this.#bundling = file === null ? null : bundleForRun(file, this.#state, this.resolved.external);
     // Whichever fails first is told; neither may be left unheard.
-    bundled?.catch(() => undefined);
+    this.#bundling?.catch(() => undefined);
     await checked;
-    const bundle = await bundled;
+    const bundle = (await this.#bundling)?.bundle ?? null;
     this.bundlePath = bundle?.path ?? null;
     for (const warning of bundle?.warnings ?? []) this.#warn(warning);
     const answer = await this.pool.load(bundle === null ? "" : pathToFileURL(bundle.path).href, attempts);
@@ -175,26 +176,6 @@ export class LocalRun {
 
   get #file(): string | null {
     return this.#source.kind === "file" ? this.#source.path : null;
-  }
-
-  /** Bundles are kept with the history; without one, or when it cannot be written, for this run only. */
-  async #bundleOf(path: string): Promise<BundledJob> {
-    const { external } = this.resolved;
-    if (this.#state !== null) {
-      try {
-        return await bundleJob(path, { outDirectory: join(this.#state, "bundles"), external });
-      } catch (error) {
-        if (isSheafError(error) || errnoOf(error) === undefined) throw error;
-        // Told when the job directory is made.
-      }
-    }
-    this.#bundleTemp = await makeTempDirectory(tmpdir());
-    try {
-      return await bundleJob(path, { outDirectory: this.#bundleTemp, cache: false, external });
-    } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
-      throw asSheafError(error, { path: this.#bundleTemp, doing: "write" });
-    }
   }
 
   #record(jobId: string, name: string, bundle: BundledJob | null): JobRecord {

@@ -14,7 +14,7 @@ import type { Capsule } from "../engine/capsule.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
 import { findJob } from "../engine/job-history.ts";
 import { defaultOf, withDefaultParams } from "../worker/task-host.ts";
-import { makeTempDirectory } from "./work-directory.ts";
+import { makeTempDirectory } from "../storage/temp-directory.ts";
 
 export interface ReplayOptions {
   readonly stateDirectory: string;

@@ -11,7 +11,7 @@ import { RunFailure } from "../engine/options.ts";
 import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
 import { eventError, resultOf } from "../engine/result.ts";
 import { ShuffleTally } from "../engine/shuffle-tally.ts";
-import { removeAtExit } from "./work-directory.ts";
+import { removeAtExit } from "../storage/temp-directory.ts";
 
 /** Makes the result of a run that is over: capsules, report, job directory, clean-up, the last event. */
 export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult> {

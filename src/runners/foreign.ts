@@ -17,7 +17,7 @@ import { emptyStats } from "../engine/progress.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
 import { startServer } from "../rest/server.ts";
 import { taskRoutes } from "../rest/route/task-routes.ts";
-import { makeTempDirectory } from "../runner/work-directory.ts";
+import { makeTempDirectory } from "../storage/temp-directory.ts";
 import { hostList } from "../security/host-list.ts";
 import { checkListen } from "../security/listen.ts";
 import { safeLogStream } from "../security/log-line.ts";

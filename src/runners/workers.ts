@@ -8,7 +8,7 @@ import type { Job } from "../job/job-plan.ts";
 import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
 import { startCoordinator } from "../rest/start-coordinator.ts";
 import type { StartedCoordinator } from "../rest/start-coordinator.ts";
-import { makeTempDirectory, removeAtExit } from "../runner/work-directory.ts";
+import { makeTempDirectory, removeAtExit } from "../storage/temp-directory.ts";
 
 /** Where a run listens for those who do its tasks. */
 export interface ListenPlace {

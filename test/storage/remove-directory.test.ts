@@ -15,7 +15,7 @@ import {
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { makeTempDirectory } from "#src/runner/work-directory.js";
+import { makeTempDirectory } from "#src/storage/temp-directory.js";
 import { checkOutput, createTempOutput, discardTempOutput } from "#src/storage/atomic-output.js";
 import { removeDirectory, removeStale, takeFromStale } from "#src/storage/remove-directory.js";
 import { directory } from "../format/support.ts";
@@ -131,7 +131,7 @@ test(
     // Theirs are cleared by them.
     const code = `
     const load = (path) => import(path);
-    Promise.all([${["runner/work-directory", "storage/atomic-output"]
+    Promise.all([${["storage/temp-directory", "storage/atomic-output"]
       .map((name) => `load(${JSON.stringify(import.meta.resolve(`#src/${name}.js`))})`)
       .join()}]).then(async ([work, atomic]) => {
         await work.makeTempDirectory(".");

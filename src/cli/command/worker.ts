@@ -36,7 +36,7 @@ async function run({ flags, world }: Invocation<typeof workerFlags>): Promise<Ex
   const [{ agentName }, { runAgent }, { makeTempDirectory }] = await Promise.all([
     import("../../agent/agent-options.ts"),
     import("./agent/process.ts"),
-    import("../../runner/work-directory.ts"),
+    import("../../storage/temp-directory.ts"),
   ]);
   const host = hostname()
     .slice(0, hostLettersMax)
