@@ -59,7 +59,7 @@ export class Errands {
     this.#pending.set(errand.id, pending);
     this.#carryOut(errand, pending)
       .catch((error: unknown) => {
-        const { log } = this.#setting.world;
+        const { log } = this.#world;
         log("error", `the errand to ${errand.kind} was given up: ${describeThrown(error)}`, {
           job: errand.job,
         });
