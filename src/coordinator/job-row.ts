@@ -1,11 +1,17 @@
 import { randomBytes } from "node:crypto";
 import type { TaskFailure } from "../task/task-spec.ts";
 import type { Failure, TaskRef } from "../scheduler/ids.ts";
-import type { Bidding, JobStateText } from "../protocol/job-view.ts";
+import type { Bidding, JobStateText, JobView } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type { CommittedPart, PhaseTiming, RunStatus } from "../engine/events.ts";
 import type { PoisonRecord } from "../worker/trace.ts";
 import { rowSplits, SplitList } from "./split-list.ts";
+
+/** Table `views`: how a job ended. */
+export interface EndedJob {
+  readonly view: JobView;
+  readonly files: Committed["files"] | null;
+}
 
 /** How the tasks of a job went: what ends it. */
 export interface JobEnd {

@@ -4,14 +4,8 @@ import { SheafError } from "../base/errors.ts";
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
 import type { Store } from "./store.ts";
 import type { ClusterJob } from "./cluster-job.ts";
-import type { Committed, SubmissionRow } from "./job-row.ts";
+import type { EndedJob, SubmissionRow } from "./job-row.ts";
 import type { JobFilter } from "./service.ts";
-
-/** Table `views`: how a job ended. */
-export interface EndedJob {
-  readonly view: JobView;
-  readonly files: Committed["files"] | null;
-}
 
 const summaryFields = [
   "job",

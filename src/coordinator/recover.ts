@@ -4,8 +4,7 @@ import { join } from "node:path";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { taskFailure } from "../worker/failure.ts";
 import { newRow } from "./job-row.ts";
-import type { JobEnd, JobRow, SubmissionRow } from "./job-row.ts";
-import type { EndedJob } from "./jobs.ts";
+import type { EndedJob, JobEnd, JobRow, SubmissionRow } from "./job-row.ts";
 import type { Store } from "./store.ts";
 
 /*

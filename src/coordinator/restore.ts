@@ -15,9 +15,9 @@ import { finishedEvent, recordOf } from "./ending.ts";
 import { JobEvents } from "./job-events.ts";
 import { recordOfNew } from "./job-record.ts";
 import { planOf } from "./job-row.ts";
-import type { JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
+import type { EndedJob, JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { briefly } from "./jobs.ts";
-import type { EndedJob, Jobs } from "./jobs.ts";
+import type { Jobs } from "./jobs.ts";
 import type { KeptSums } from "../engine/shuffle-tally.ts";
 import type { Store } from "./store.ts";
 
