@@ -58,7 +58,7 @@ export interface Command<F extends FlagSet = FlagSet> {
   run(invocation: Invocation<F>): Promise<ExitCode>;
 }
 
-/** The fields that are not undefined: where nothing is given, the default of whoever takes them holds. */
+/** The fields that are not undefined. Where a field is left out, the default of the callee holds. */
 export function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;

@@ -136,7 +136,7 @@ async function copyParts(
   const begun = new Set<string>();
   for (const { file, collection, headerBytes = 0 } of result.parts) {
     const isPacked = /\.(?:gz|zst)$/.test(file);
-    // What is packed is passed on as it is: whoever unpacks it finds a header in each file.
+    // Compressed files are passed on as they are: each has its header when it is decompressed.
     const start = headerBytes > 0 && !isPacked && begun.has(collection) ? headerBytes : 0;
     if (headerBytes > 0) begun.add(collection);
     for await (const chunk of createReadStream(join(output, file), { start, highWaterMark: 1 << 20 })) {

@@ -138,7 +138,7 @@ export interface FlagType<out T> {
 
 const stringType: FlagType<string> = { kind: "string", parse: nonEmpty };
 
-/** A path, left as written: whoever opens it resolves it. Shells complete it. */
+/** A path, left as written: the code that opens it resolves it. Shells complete it. */
 const pathType: FlagType<string> = { kind: "path", parse: nonEmpty };
 
 /** Bytes, at least the minimum. */
@@ -200,7 +200,7 @@ function choiceType<const T extends string>(choices: readonly T[]): FlagType<T> 
   };
 }
 
-/** "name=value", cut at the first "=". The value stays text: whoever knows the parameter's type reads it. */
+/** "name=value", cut at the first "=". The value stays text: the code that knows the parameter's type reads it. */
 const assignmentType: FlagType<readonly [name: string, value: string]> = {
   kind: "assignment",
   parse(text, what) {

@@ -43,7 +43,7 @@ export const serverFlags = {
 };
 
 /**
- * Tells the operator of a server what is questionable about how it was started: on standard error, where its
+ * Warns the operator of a server of risks in how it was started: on standard error, where its
  * log goes, as lines of that log, whatever the log's level.
  */
 export async function warnOperator(warnings: readonly string[], world: World): Promise<void> {

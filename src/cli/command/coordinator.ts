@@ -83,7 +83,7 @@ async function run({ flags, world }: Invocation<typeof coordinatorFlags>): Promi
     ...given({ host, clientTokenFile, agentTokenFile, tls: tls ?? undefined, logLevel }),
     ...(roots.length === 0 ? {} : { roots: roots.map(path) }),
   });
-  // Heard from here on: whoever reads that it listens may stop it at once.
+  // Signals are heard from here on: a program that reads that it listens may stop it at once.
   const stopped = new Promise<void>((stop) => {
     const off = world.onSignal(() => {
       off();

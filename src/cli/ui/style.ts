@@ -3,7 +3,7 @@ import { controls, escapeControls } from "../../base/escape-controls.ts";
 
 /**
  * What our own sequences begin with until they are printed: no text from elsewhere can, since nobody else
- * knows it. Four digits at most, so that whoever looks for sequences of a terminal finds these as well.
+ * knows it. Four digits at most, so that code that looks for sequences of a terminal finds these as well.
  */
 const mark = `\x1b[${randomInt(1_000, 10_000)};${randomInt(1_000, 10_000)};`;
 const ownOrControl = new RegExp(
