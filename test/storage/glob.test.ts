@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { expandBraces, globMatches, parseGlob } from "#src/storage/glob.js";
+import { expandBraces, globMatches, parseGlob, patternBase } from "#src/storage/glob.js";
 import { directory } from "../format/support.ts";
 
 /** Letters of names and patterns; a name may be any of these but "/". */
@@ -148,4 +148,19 @@ test("braces make the words they make in bash", () => {
     const made = expandBraces(word).filter((one) => one !== "");
     assert.deepEqual(made, expected[i], `word ${word}, seed ${seed}`);
   }
+});
+
+test("what lies above all that a pattern matches; a path is no pattern for a sign that means nothing in one", () => {
+  for (const [path, base] of [
+    ["/data/logs/*.gz", "/data/logs"],
+    ["/data/log*/x", "/data"],
+    ["/*", "/"],
+    ["/data/{a,b}/c", "/data"],
+    ["/data/x[12]", "/data"],
+    ["/data/a\\*b", "/data"],
+    ["/data/(copy) @home+1!/in.txt", "/data/(copy) @home+1!/in.txt"],
+    ["/data/@home/*.txt", "/data/@home"],
+    ["plain", "plain"],
+  ] as const)
+    assert.equal(patternBase(path), base, path);
 });
