@@ -243,6 +243,20 @@ test("the gate is asked to its end, whatever attempts of other jobs take the slo
   assert.equal((await answer).kind, "committed");
 });
 
+const noStats = {
+  recordsIn: 0,
+  bytesIn: 0,
+  recordsOut: 0,
+  bytesOut: 0,
+  emitted: 0,
+  shuffleBytes: 0,
+  spills: 0,
+  badRecords: 0,
+  groups: 0,
+  elapsedMs: 0,
+  cpuMs: 0,
+};
+
 test("nothing is moved but what attempts of the job wrote", async (t) => {
   const stage = new Stage(t);
   const secret = stage.file("secret", "mine");
@@ -267,8 +281,13 @@ test("nothing is moved but what attempts of the job wrote", async (t) => {
       kind: "success",
       parts: [{ ...part, path: place }],
       badPath: null,
-      stats: {},
+      stats: noStats,
       counters: {},
+      output: null,
+      keys: [],
+      partitionBytes: [],
+      pairs: [],
+      hotKeys: [],
     };
     const told = failed(
       await stage.coordinator.errand({
