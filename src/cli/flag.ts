@@ -200,7 +200,7 @@ function choiceType<const T extends string>(choices: readonly T[]): FlagType<T> 
   };
 }
 
-/** "name=value", cut at the first "=". The value stays text: the code that knows the parameter's type reads it. */
+/** "name=value", cut at the first "=". The value stays text: the runner knows the parameter's type. */
 const assignmentType: FlagType<readonly [name: string, value: string]> = {
   kind: "assignment",
   parse(text, what) {
