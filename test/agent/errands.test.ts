@@ -11,7 +11,7 @@ import { planInput } from "#src/plan/plan-input.js";
 import { successOf } from "../storage/support.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import { job, jobOptions, mapOrder, Stage, text, wordCount, wordsOutline } from "./support.js";
-import { until } from "./wait.js";
+import { until } from "../kit/wait.js";
 
 function failed(result: ErrandResult): { code: string; message: string } {
   assert.equal(result.kind, "failed", JSON.stringify(result));

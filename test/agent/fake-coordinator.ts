@@ -24,7 +24,7 @@ import type {
   TaskReport,
 } from "#src/protocol/task-messages.js";
 import { HEADERS, JOB_STATUS } from "#src/protocol/version.js";
-import { waitFor } from "./wait.js";
+import { waitFor } from "../kit/wait.js";
 
 /**
  * What is done with a request instead of answering it; a number: an answer of that status; `instead`: that is

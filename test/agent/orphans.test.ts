@@ -5,7 +5,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { mapOrder, Stage, wordCount } from "./support.js";
-import { until } from "./wait.js";
+import { until } from "../kit/wait.js";
 
 /** Processes that descend from one, by number. */
 function descendants(of: number): number[] {

@@ -21,7 +21,7 @@ import { startAgent } from "#src/agent/agent.js";
 import type { Agent } from "#src/agent/agent.js";
 import type { AgentOptions } from "#src/agent/agent-options.js";
 import { counted, jobOptions, Stage, text, wordCount, wordsOutline } from "./support.js";
-import { waitFor } from "./wait.js";
+import { waitFor } from "../kit/wait.js";
 
 /** A coordinator as it ships, behind its HTTP server, and one agent. */
 class Cluster extends Stage {

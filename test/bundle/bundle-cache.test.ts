@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { bundleJob } from "#src/bundle/bundle-job.js";
 import { parseVerboseLog } from "#src/bundle/looked-at.js";
+import { pass } from "../kit/wait.js";
 
 const root = mkdtempSync(join(tmpdir(), "sheaf-bundle-cache-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -199,7 +200,7 @@ async function load(folder: string, external: readonly string[] = []): Promise<L
 
 /** The cache distrusts what has just changed. */
 async function settle(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 80));
+  await pass(80);
 }
 
 test("a bundle is made anew when anything esbuild looked at changes, and only then", async (t) => {

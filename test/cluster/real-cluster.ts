@@ -9,6 +9,7 @@ import { fetch } from "undici";
 import type { Dispatcher } from "undici";
 import { sheafBinary, startSheaf } from "../cli/support.js";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.js";
+import { pass } from "../kit/wait.js";
 import { descendantsOf, isRunning, processesWith } from "./processes.js";
 
 export interface ClusterSettings {
@@ -282,6 +283,6 @@ export async function eventually(
   const endMs = performance.now() + withinMs;
   while (!(await isSo())) {
     if (performance.now() > endMs) throw new Error(otherwise());
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await pass(20);
   }
 }

@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { pathToFileURL } from "node:url";
+import { pass } from "../kit/wait.ts";
 import { startSheaf, tempDir } from "../cli/support.ts";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.ts";
 
@@ -159,7 +160,7 @@ export async function assertNoProcess(place: Place): Promise<void> {
   let alive = processesOf(place);
   // The compiler's helper ends when its pipe closes, a moment after its parent.
   while (alive.length > 0 && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await pass(10);
     alive = processesOf(place);
   }
   assert.deepEqual(alive, []);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
+import { until } from "../kit/wait.ts";
 import { Bench } from "./support.ts";
 
 const linux = process.platform === "linux" ? {} : { skip: "looks into /proc" };
@@ -62,9 +62,7 @@ for (const isolation of ["thread", "process"] as const) {
       assert.equal(result.status, status);
       assert.equal(pids.length, 1);
       // It has been killed; until the system has done that some time may pass.
-      const until = Date.now() + 10_000;
-      while (runs(pids[0]!) && Date.now() < until) await pause(5);
-      assert.equal(runs(pids[0]!), false);
+      await until(`the end of process ${pids[0]}`, () => !runs(pids[0]!));
     });
   }
 }

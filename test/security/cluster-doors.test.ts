@@ -3,12 +3,12 @@ import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { setTimeout } from "node:timers/promises";
 import { sliceTarget } from "#src/exchange/slice-protocol.js";
 import { run } from "#src/index.js";
 import { answerHeaders } from "#src/security/answer-headers.js";
 import { startSheaf, tempDir } from "../cli/support.js";
 import type { RunningSheaf } from "../cli/support.js";
+import { waitFor } from "../kit/wait.js";
 import { startCoordinator } from "./coordinator-process.js";
 import type { CoordinatorProcess } from "./coordinator-process.js";
 import { ask } from "./http-support.js";
@@ -60,16 +60,6 @@ interface Agent {
   said(): string;
 }
 
-/** Asks again until there is an answer. */
-async function until<T>(what: string, look: () => Promise<T | null>): Promise<T> {
-  for (let tries = 0; tries < 1_500; tries++) {
-    const found = await look();
-    if (found !== null) return found;
-    await setTimeout(20);
-  }
-  return assert.fail(`this never came: ${what}`);
-}
-
 async function get<T>(coordinator: CoordinatorProcess, target: string, token: string): Promise<T> {
   const answer = await coordinator.ask({ target, token });
   assert.equal(answer.status, 200, answer.raw);
@@ -107,16 +97,16 @@ test("an agent's doors, and what jobs see behind them", async (t) => {
   interface Outputs {
     readonly entries: readonly { readonly task: number; readonly attempt: number }[];
   }
-  const jobs = await until("two jobs", async () => {
+  const jobs = await waitFor("two jobs", async () => {
     const { jobs: listed } = await get<Listed>(coordinator, "/jobs", client);
-    return listed.length === 2 ? listed.map(({ job }) => job) : null;
+    return listed.length === 2 ? listed.map(({ job }) => job) : undefined;
   });
   for (const job of jobs) {
-    await until("a map output", () =>
+    await waitFor("a map output", () =>
       Promise.race([
         failed,
         get<Outputs>(coordinator, `/jobs/${job}/outputs?after=0`, agentToken).then((found) =>
-          found.entries.length > 0 ? found : null,
+          found.entries.length > 0 ? found : undefined,
         ),
       ]),
     );

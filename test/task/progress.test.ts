@@ -7,6 +7,7 @@ import { generate } from "#src/format/generate.js";
 import { text } from "#src/format/text.js";
 import { job } from "#src/job/define.js";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "#src/task/task-spec.js";
+import { pass } from "../kit/wait.js";
 import { Stage } from "./support.js";
 
 /** Takes longer than the stretch after which a loop looks up. */
@@ -57,7 +58,7 @@ test("a source that makes one slow record at a time has it mapped and told befor
   const later = generate({
     async *records() {
       for (; made < 4;) {
-        await new Promise((resolve) => setTimeout(resolve, 25));
+        await pass(25);
         yield made++;
       }
     },

@@ -81,6 +81,8 @@ test("the checks find what they are there for", () => {
     ["src/task/c.ts", 'console.log("x");\n'],
     ["src/cli/d.ts", 'console.log("x");\nenum A { b }\n'],
     ["src/cli/e.ts", "// FIXME later\nexport default 1;\n"],
+    ["test/a/g.ts", "await new Promise((resolve) => setTimeout(resolve, 20));\n"],
+    ["test/a/h.ts", 'import { setTimeout as pause } from "node:timers/promises";\n'],
     ["src/runner/f.ts", 'import "../cli/d.ts";\nconst home = "/home/me/x";\nsetTimeout(x, 1);\n'],
   ]);
   const found = banned(made).map((line) => line.split(": ").slice(0, 2).join(": "));
@@ -92,6 +94,8 @@ test("the checks find what they are there for", () => {
     "src/cli/d.ts:2: enum",
     "src/cli/e.ts:2: export default",
     "src/cli/e.ts:1: FIXME",
+    "test/a/g.ts:1: => setTimeout(resolve, 20))",
+    'test/a/h.ts:1: setTimeout as pause } from "node:timers/promises"',
     'src/runner/f.ts:2: "/home/m',
   ]);
   assert.deepEqual(orphans(made, ["src/runner/f.ts"]), [
@@ -99,6 +103,8 @@ test("the checks find what they are there for", () => {
     "src/plan/b.ts",
     "src/task/c.ts",
     "src/cli/e.ts",
+    "test/a/g.ts",
+    "test/a/h.ts",
   ]);
   assert.deepEqual(longLines(new Map([["a.ts", `${"x".repeat(111)}\n${"x".repeat(110)}`]]), 110), [
     "a.ts:1: 111 columns, 110 is the most",

@@ -44,6 +44,20 @@ export const BANS: readonly Ban[] = [
     where: PURE,
   },
   {
+    pattern: /=> setTimeout\((\w+), [^)]+\)\)|\bsetTimeout\b[^;]*"(node:)?timers\/promises"/,
+    instead: "tests do not sleep: wait for an event, or with test/kit/wait.ts until something is so",
+    where: /^test\/(?!chaos\/)/,
+    except: {
+      "test/kit/wait.ts": "the place itself",
+      "test/cli/cluster-command.test.ts": "a job in its text: it prints until a file is there",
+      "test/cli/cluster-jobs.test.ts": "a job in its text: it works until it is killed",
+      "test/faults/hostile-code.test.ts": "a job in its text: it does not end",
+      "test/faults/user-functions.test.ts": "a job in its text: it waits for another one's file",
+      "test/security/cluster-doors.test.ts": "a job in its text: it waits for a file",
+      "test/tidy/style.test.ts": "what the check must find",
+    },
+  },
+  {
     pattern: /\bconsole\./,
     instead: "only cli/ speaks to people: return it, throw it, or emit an event",
     where: /^src\/(?!cli\/)/,
