@@ -1,4 +1,3 @@
-import type { JobView } from "../protocol/job-view.ts";
 import { randomBytes } from "node:crypto";
 import type { TaskFailure } from "../task/task-spec.ts";
 import type { Failure, TaskRef } from "../scheduler/ids.ts";
@@ -154,10 +153,4 @@ export function planOf(plan: PlanRow, job: string, row: (key: string) => string)
 
 function splitKey(job: string, phase: string, number: number): string {
   return `${job} ${phase} ${number}`;
-}
-
-/** Table `views`: how a job ended. */
-export interface EndedJob {
-  readonly view: JobView;
-  readonly files: Committed["files"] | null;
 }
