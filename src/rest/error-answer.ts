@@ -31,7 +31,9 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   if (isSheafError(error)) {
     const { statusCode: given } = error as { readonly statusCode?: number };
     const status = given ?? statusOf[error.code] ?? 500;
-    if (status >= 500) request.log.error({ err: error }, "a request failed");
+    // A disk without room is no bug, and refuses many requests: no stack for each.
+    if (error.code === "DISK_FULL") request.log.warn(error.message);
+    else if (status >= 500) request.log.error({ err: error }, "a request failed");
     void reply.code(status).send(bodyOf(error.code, error.message, error.hint ?? null));
     return;
   }
