@@ -1,8 +1,12 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { Random } from "#src/base/random.js";
+import { namesBelow } from "../cluster/files-below.js";
 import { isRunning } from "../cluster/processes.js";
 import type { RealCluster } from "../cluster/real-cluster.js";
 import { deleteFile, flipBit, mapOutputsOf } from "../cluster/wires.js";
 import type { Wires } from "../cluster/wires.js";
+import type { SmallDisk } from "./small-disk.js";
 
 export interface FaultWorld {
   readonly cluster: RealCluster;
@@ -10,6 +14,12 @@ export interface FaultWorld {
   readonly agents: number;
   readonly leaseMs: number;
   readonly random: Random;
+  /** Under the coordinator; null where none can be made. */
+  readonly disk: SmallDisk | null;
+  /** Agents of which a copy runs: it is refused as long as they are alive, and so they are left alone. */
+  readonly copied: Set<number>;
+  /** What no fault may lead to. */
+  broken(error: Error): void;
 }
 
 /** What was done, and how long until it is undone; null: there was nothing to do it to. */
@@ -77,8 +87,8 @@ export const faultKinds: readonly FaultKind[] = [
     name: "N4",
     inject: async (world) => {
       const index = anyAgent(world);
-      const { cluster, random, leaseMs } = world;
-      if (cluster.agentPidIf(index) === null) return null;
+      const { cluster, random, leaseMs, copied } = world;
+      if (cluster.agentPidIf(index) === null || copied.has(index)) return null;
       const healAfterMs = random.below(2) === 0 ? 0 : random.below(2 * leaseMs);
       await cluster.endAgent(index, "SIGKILL");
       return {
@@ -90,14 +100,82 @@ export const faultKinds: readonly FaultKind[] = [
   },
   {
     name: "N6",
-    inject: async ({ cluster, random }) => {
+    inject: async ({ cluster, random, disk }) => {
       if (!cluster.coordinatorRuns) return null;
       const healAfterMs = random.below(1_500);
       await cluster.endCoordinator("SIGKILL");
       return {
         what: `coordinator killed, back after ${healAfterMs} ms`,
         healAfterMs,
-        heal: () => cluster.startCoordinator(),
+        heal: () => {
+          // It would not start, and say why.
+          disk?.free();
+          return cluster.startCoordinator();
+        },
+      };
+    },
+  },
+  {
+    name: "N32",
+    inject: ({ cluster, random }) => {
+      if (!cluster.coordinatorRuns) return null;
+      const pid = cluster.coordinatorPid;
+      const healAfterMs = 1_000 + random.below(8_000);
+      if (!signal(pid, "SIGSTOP")) return null;
+      return {
+        what: `coordinator stopped for ${healAfterMs} ms`,
+        healAfterMs,
+        heal: () => void (isRunning(pid) && signal(pid, "SIGCONT")),
+      };
+    },
+  },
+  {
+    name: "N22",
+    inject: (world) => {
+      const index = anyAgent(world);
+      const { cluster, wires, copied, leaseMs } = world;
+      const wire = wires.joins[index]!;
+      // One whose lease is over may lose its name to a copy.
+      if (cluster.agentPidIf(index) === null || copied.has(index) || wire.state !== "open") return null;
+      copied.add(index);
+      const copy = cluster.startCopy(index, wire.url);
+      return {
+        what: `a copy of agent ${cluster.agentName(index)} started`,
+        healAfterMs: leaseMs / 2,
+        heal: async () => {
+          copy.end();
+          const said = await copy.said;
+          copied.delete(index);
+          if (said.includes("has joined"))
+            world.broken(new Error(`a copy has taken an agent's place: ${said}`));
+        },
+      };
+    },
+  },
+  {
+    name: "S9",
+    inject: ({ cluster, random, disk }) => {
+      if (disk === null || disk.isFull || !cluster.coordinatorRuns || !disk.fill()) return null;
+      const healAfterMs = 500 + random.below(6_000);
+      return {
+        what: `the coordinator's disk full for ${healAfterMs} ms`,
+        healAfterMs,
+        heal: () => disk.free(),
+      };
+    },
+  },
+  {
+    name: "S18",
+    inject: (world) => {
+      const state = world.cluster.agentState(anyAgent(world));
+      const bundles = namesBelow(join(state, "jobs")).filter((name) => name.endsWith("/job.mjs"));
+      const blobs = namesBelow(join(state, "blobs")).map((name) => join("..", "blobs", name));
+      const name = pick(world.random, [...bundles, ...blobs]);
+      const at = world.random.next();
+      if (name === undefined || !flipBit(join(state, "jobs", name), at)) return null;
+      return {
+        what: `${brief(join(state, "jobs", name))}: a bit changed at ${Math.round(at * 100)} %`,
+        ...done,
       };
     },
   },
@@ -147,13 +225,14 @@ export const faultKinds: readonly FaultKind[] = [
   },
   {
     name: "S6",
-    inject: ({ wires, random, leaseMs }) => {
+    inject: ({ wires, random, leaseMs, copied }) => {
       const [where, among] = pick(random, [
         ["agent to coordinator", wires.joins],
         ["agent to agent", wires.shuffles],
       ] as const)!;
       const index = random.below(among.length);
       const wire = among[index]!;
+      if (copied.has(index)) return null;
       const state = pick(random, ["dead", "refuses"] as const)!;
       const healAfterMs = random.below(2) === 0 ? random.below(leaseMs / 2) : leaseMs + random.below(leaseMs);
       wire.set(state);
@@ -165,3 +244,13 @@ export const faultKinds: readonly FaultKind[] = [
     },
   },
 ];
+
+/**
+ * A bit of each of some blobs of the coordinator. Between jobs: of what a job runs, the coordinator's may be
+ * the only copy.
+ */
+export function damageKeptBlobs({ cluster, random }: FaultWorld): number {
+  const blobs = join(cluster.state, "blobs");
+  const some = readdirSync(blobs).filter(() => random.below(2) === 0);
+  return some.filter((name) => flipBit(join(blobs, name), random.next())).length;
+}

@@ -3,8 +3,9 @@ import { MiB } from "#src/base/size.js";
 import { runChaos } from "./chaos.js";
 import type { ChaosReport } from "./chaos.js";
 
-const HELP = `Runs jobs on a real cluster of this machine (coordinator, three agents) while faults come, and
-checks after each job that nothing is lost, doubled or left behind.
+const HELP = `Runs good jobs on a real cluster of this machine (coordinator, three agents), each beside a hostile
+one, while faults come, and checks after each pair that the good one is right, that the hostile one has
+failed, and that nothing is lost, doubled or left behind.
 
   npm run chaos                           for 90 seconds, with a seed of the moment
   npm run chaos -- --minutes 10           for ten minutes
@@ -13,8 +14,9 @@ checks after each job that nothing is lost, doubled or left behind.
   npm run chaos -- --megabytes 64         more text (default 24)
 
 Faults, one every 1 to 3 s: N1 worker killed, N4 agent killed, N6 coordinator killed, N15 worker stopped,
-S1 map output deleted, S2 a bit of one changed, S3 connections cut, S6 wires cut for short or long. See
-docs/faults.md.
+N22 a copy of an agent started, N32 coordinator stopped, S1 map output deleted, S2 a bit of one changed, S3
+connections cut, S6 wires cut for short or long, S9 the coordinator's disk full (root only), S18 a bit
+changed in a bundle or in side data. See docs/faults.md; the hostile jobs are in test/chaos/hostile-jobs.ts.
 Exits 1 with what broke, and keeps the cluster's directory.`;
 
 async function main(): Promise<number> {

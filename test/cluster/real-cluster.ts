@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -48,6 +57,7 @@ export class RealCluster {
   #coordinator: Served | null = null;
   #dispatcher: Dispatcher | undefined;
   readonly #agents = new Map<number, Served>();
+  readonly #copies: Served[] = [];
 
   private constructor(root: string, settings: ClusterSettings) {
     this.root = root;
@@ -134,6 +144,33 @@ export class RealCluster {
     await line(/has joined/);
   }
 
+  /**
+   * An agent of the name and key of another one, as a copy of its machine would be, in a directory of its
+   * own; `said` resolves when it has ended.
+   */
+  startCopy(index: number, joinUrl: string): { readonly end: () => void; readonly said: Promise<string> } {
+    const number = this.#copies.length;
+    const state = join(this.root, `copy-${number}`);
+    mkdirSync(state, { mode: 0o700 });
+    copyFileSync(join(this.agentState(index), "agent.json"), join(state, "agent.json"));
+    const name = `copy-${number}-of-${index}`;
+    const { served } = this.#serve(name, [
+      "agent",
+      "--join",
+      joinUrl,
+      "--name",
+      this.agentName(index),
+      "--slots",
+      "1",
+      "--state",
+      state,
+      "--token-file",
+      join(this.state, "agent.token"),
+    ]);
+    this.#copies.push(served);
+    return { end: () => void served.child.kill("SIGKILL"), said: served.ended.then(() => this.log(name)) };
+  }
+
   /** As the system or an operator would: resolves when the process is gone. */
   async endCoordinator(signal: NodeJS.Signals): Promise<number | string | null> {
     this.#coordinator!.child.kill(signal);
@@ -200,7 +237,8 @@ export class RealCluster {
 
   /** All that the processes have logged: what to look at when a test fails. */
   log(name: string): string {
-    return readFileSync(join(this.root, `${name}.log`), "utf8");
+    const path = join(this.root, `${name}.log`);
+    return existsSync(path) ? readFileSync(path, "utf8") : "";
   }
 
   /** Ends everything, checks that no process of it is left, and removes its directory. */
@@ -214,7 +252,7 @@ export class RealCluster {
 
   /** Ends everything and checks that no process of it is left; its directory stays. */
   async end(): Promise<void> {
-    const all = [this.#coordinator, ...this.#agents.values()].filter((one) => one !== null);
+    const all = [this.#coordinator, ...this.#agents.values(), ...this.#copies].filter((one) => one !== null);
     const pids = all.flatMap(({ child }) => [child.pid!, ...descendantsOf(child.pid!)]);
     for (const { child } of all) {
       // One that was stopped hears nothing else.

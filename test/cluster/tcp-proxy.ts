@@ -34,6 +34,10 @@ export class TcpProxy {
     return proxy;
   }
 
+  get state(): WireState {
+    return this.#state;
+  }
+
   set(state: WireState): void {
     this.#state = state;
     if (state === "refuses") this.cut();
