@@ -9,6 +9,7 @@ import type { Assembly } from "./assemble.ts";
 import { attemptsOf } from "./attempt-views.ts";
 import { checkProtocol, checkSubmission } from "./check-submission.ts";
 import { ClusterJob } from "./cluster-job.ts";
+import { finishedEvent } from "./ending.ts";
 import { listenToEnded } from "./job-events.ts";
 import type { EventListener } from "./job-events.ts";
 import { JobLogs } from "./job-logs.ts";
@@ -130,8 +131,9 @@ export class ClientRequests {
   listen(id: string, after: number, listener: EventListener, done: () => void): () => void {
     const job = this.#a.jobs.get(id);
     if (job !== undefined) return job.events.listen(after, listener, done);
-    this.#a.jobs.findEnded(id);
-    return listenToEnded(this.#a.jobs.directoryOf(id), after, listener, done);
+    const { view } = this.#a.jobs.findEnded(id);
+    const last = { atMs: view.elapsedMs ?? 0, ...finishedEvent(view) };
+    return listenToEnded(this.#a.jobs.directoryOf(id), after, listener, done, last);
   }
 
   /** Printed lines, "[map-00003.1 stdout] text"; with `follow` until the job has ended. */

@@ -119,19 +119,24 @@ export class JobEvents {
   }
 }
 
-/** Of a job that has ended: its kept events, then `done`. */
+/** Of a job that has ended: its kept events, `last` where that is not among them, then `done`. */
 export function listenToEnded(
   directory: string,
   after: number,
   tell: EventListener,
   done: () => void,
+  last: RunEvent,
 ): () => void {
   let listening = true;
   const replay = async (): Promise<void> => {
-    for await (const { number, text } of keptAfter(join(directory, "events.jsonl"), Math.max(0, after))) {
+    const file = join(directory, "events.jsonl");
+    const { count, over } = countKept(file);
+    for await (const { number, text } of keptAfter(file, Math.max(0, after))) {
       if (!listening) return;
       await tell(number, text);
     }
+    // A disk without room kept it from being written: without it clients would wait on.
+    if (!over && listening) await tell(Math.max(count, after) + 1, JSON.stringify(last));
     if (listening) done();
   };
   replay().catch(done);

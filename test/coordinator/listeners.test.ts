@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { partsToTell } from "#src/coordinator/ending.js";
 import { Stage } from "./stage.js";
@@ -54,6 +56,30 @@ test("a listener that fails is told that there is no more; the job and the other
   await Promise.all(ends);
   assert.ok(heard > 3, String(heard));
   await new Promise<void>((resolve) => stage.coordinator.clients.listen(job, 0, fails, resolve));
+});
+
+test("whoever listens to a job that has ended hears its end, also when there was no room to write it down", async (t) => {
+  const stage = new Stage(t);
+  stage.agent("a");
+  const job = await stage.submit();
+  await stage.ended(job);
+  const whole = await stage.events(job);
+  const file = join(stage.state, "jobs", job, "events.jsonl");
+  const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+  for (const kept of [lines.length, lines.length - 1, 1, 0]) {
+    writeFileSync(
+      file,
+      lines
+        .slice(0, kept)
+        .map((line) => `${line}\n`)
+        .join(""),
+    );
+    const heard = await stage.events(job);
+    assert.deepEqual(heard.slice(0, -1), whole.slice(0, Math.min(kept, lines.length - 1)));
+    assert.deepEqual({ ...heard.at(-1), atMs: 0 }, { ...whole.at(-1), atMs: 0 }, `${kept} lines are there`);
+  }
+  // One that had heard more than was written.
+  assert.equal((await stage.events(job, lines.length - 1)).at(-1)?.kind, "job-finished");
 });
 
 test("the last event of a job of very many files has room for some of them, and says how many more there are", () => {
