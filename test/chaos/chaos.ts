@@ -57,7 +57,9 @@ interface Hostile {
 }
 
 const agents = 3;
-const leaseMs = 4_000;
+/** Five of them are what a client may be silent for: storms take its turns from it, too. */
+const heartbeatMs = 1_500;
+const leaseMs = 6_000;
 /** Longer than all faults of a job together take to be undone. */
 const jobMsMax = 180_000;
 
@@ -73,7 +75,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     if (typeof made === "string") options.tell(`no full disks: ${made}`);
     else disk = made;
   };
-  const { scene, wires } = await Wires.open({ agents, heartbeatMs: 1_000, leaseMs, prepare });
+  const { scene, wires } = await Wires.open({ agents, heartbeatMs, leaseMs, prepare });
   const chaos = new Chaos(scene, wires, disk, options);
   try {
     await chaos.run();

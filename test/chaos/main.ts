@@ -3,9 +3,9 @@ import { MiB } from "#src/base/size.js";
 import { runChaos } from "./chaos.js";
 import type { ChaosReport } from "./chaos.js";
 
-const HELP = `Runs good jobs on a real cluster of this machine (coordinator, three agents), each beside a hostile
-one, while faults come, and checks after each pair that the good one is right, that the hostile one has
-failed, and that nothing is lost, doubled or left behind.
+const HELP = `Runs good jobs on a real cluster of this machine (coordinator, three agents), each beside a
+hostile one, while faults come, and checks after each pair that the good one is right, that the hostile
+one has failed, and that nothing is lost, doubled or left behind.
 
   npm run chaos                           for 90 seconds, with a seed of the moment
   npm run chaos -- --minutes 10           for ten minutes
