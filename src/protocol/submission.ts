@@ -4,6 +4,8 @@ import { bounds, limits, settings } from "../base/limits.ts";
 
 const closed = { additionalProperties: false } as const;
 const Text = Type.String({ maxLength: 10_000 });
+/** How many a coordinator takes is a limit of its own, which it refuses by name (LIMIT_EXCEEDED). */
+const Partitions = Type.Integer({ minimum: settings.partitions.min, maximum: settings.mappers.max });
 const Name = Type.String({ minLength: 1, maxLength: limits.labelCharsMax });
 const Hash = Type.String({ pattern: "^[0-9a-f]{64}$" });
 const Byte = Type.Integer({ minimum: 0, maximum: 255 });
@@ -61,7 +63,7 @@ export const OutlineSchema = Type.Object(
       Type.Object(
         {
           name: Text,
-          partitions: nullable(Type.Integer(bounds(settings.partitions))),
+          partitions: nullable(Partitions),
           order: Type.Union([Type.Literal("hash"), Type.Literal("total")]),
           mapOnly: Type.Boolean(),
         },
@@ -82,7 +84,7 @@ export const OutlineSchema = Type.Object(
 export const JobOptionsSchema = Type.Object(
   {
     /** Partitions by collection index; null: from the input's size. */
-    partitions: Type.Array(nullable(Type.Integer(bounds(settings.partitions)))),
+    partitions: Type.Array(nullable(Partitions)),
     splitBytes: nullable(Type.Integer({ minimum: settings.splitBytes.min })),
     memoryBytes: Type.Integer({ minimum: settings.memoryBytes.min }),
     /** null: what the agent gives each of its workers. */
