@@ -191,9 +191,9 @@ test("events are streamed with their numbers, from where the client was, and end
   const { ask } = await serve(t, {
     listen: (job, after, listener, done) => {
       assert.equal(job, jobId);
-      for (let number = after + 1; number <= 3; number++) listener(number, `{"number":${number}}`);
+      for (let number = after + 1; number <= 3; number++) void listener(number, `{"number":${number}}`);
       setImmediate(() => {
-        listener(4, `{"kind":"job-finished"}`);
+        void listener(4, `{"kind":"job-finished"}`);
         done();
       });
       return () => undefined;
@@ -222,7 +222,7 @@ test("a client that leaves the events is no longer listened for", async (t) => {
   const isStopped = new Promise<void>((resolve) => (stopped = resolve));
   const { ask } = await serve(t, {
     listen: (_job, _after, listener) => {
-      listener(1, "{}");
+      void listener(1, "{}");
       return () => stopped();
     },
   });

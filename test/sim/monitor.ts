@@ -143,6 +143,7 @@ export class Monitor {
       case "fenceNode":
       case "inviteNode":
       case "nodeDrained":
+      case "handOver":
         return;
     }
   }

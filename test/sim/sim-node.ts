@@ -116,6 +116,8 @@ export class SimNode {
         this.crash();
         this.start();
         return;
+      case "handOver":
+        return;
     }
   }
 

@@ -278,6 +278,8 @@ export class World {
       case "nodeAdmitted":
       case "sampleReady":
       case "jobEnded":
+      // Its maps are not cut.
+      case "handOver":
         return;
     }
   }
