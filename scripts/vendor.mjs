@@ -1,9 +1,9 @@
+import { build } from "esbuild";
 // Makes of the packages that src/vendor/ names what ships in dist/vendor/. What is built in is pinned by
 // package-lock.json; its licences are in dist/vendor/LICENSES.txt.
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 /*

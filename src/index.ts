@@ -1,7 +1,7 @@
+import type { RunOptions, RunResult } from "./engine/options.ts";
 // The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is
 // used.
 import type { Job } from "./job/job-plan.ts";
-import type { RunOptions, RunResult } from "./engine/options.ts";
 
 export { job } from "./job/define.ts";
 export type { Job } from "./job/job-plan.ts";

@@ -1,7 +1,7 @@
-// What does not fit: many distinct keys under a small memory budget, and how cost grows with the input.
-import { benchJob, sheaf } from "../harness/tools.mjs";
 import { linesAndSum } from "../harness/outputs.mjs";
 import { GiB, MiB, formatSize } from "../harness/size.mjs";
+// What does not fit: many distinct keys under a small memory budget, and how cost grows with the input.
+import { benchJob, sheaf } from "../harness/tools.mjs";
 
 const LINE_BYTES = 100;
 const PAIRS_PER_LINE = 2.5;

@@ -1,6 +1,6 @@
+import { sortedLines } from "../harness/outputs.mjs";
 // The One Billion Row Challenge's question on fewer rows: min, mean and max per station.
 import { baseline, benchJob, example, missing, sheaf, shell } from "../harness/tools.mjs";
-import { sortedLines } from "../harness/outputs.mjs";
 
 /** Bytes of a line on average; sizes are turned into rows with it. */
 const ROW_BYTES = 14;

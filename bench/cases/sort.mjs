@@ -1,6 +1,6 @@
+import { digest } from "../harness/outputs.mjs";
 // Total order of 100-byte lines against GNU sort, and against a copy of the file: the least any sort can do.
 import { example, missing, sheaf, shell } from "../harness/tools.mjs";
-import { digest } from "../harness/outputs.mjs";
 
 const RECORD_BYTES = 100;
 

@@ -1,7 +1,7 @@
-// Word count with a string map against what a user would pick instead, and against the bound of any engine.
-import { baseline, example, missing, sheaf, shell } from "../harness/tools.mjs";
 import { difference, sortedLines } from "../harness/outputs.mjs";
 import { MiB } from "../harness/size.mjs";
+// Word count with a string map against what a user would pick instead, and against the bound of any engine.
+import { baseline, example, missing, sheaf, shell } from "../harness/tools.mjs";
 
 export const wordcount = {
   name: "wordcount",

@@ -1,7 +1,7 @@
-// The declarative word count, which never makes a JavaScript string, against the plain script and against C.
-import { baseline, compiled, example, sheaf } from "../harness/tools.mjs";
 import { difference, sortedLines } from "../harness/outputs.mjs";
 import { MiB } from "../harness/size.mjs";
+// The declarative word count, which never makes a JavaScript string, against the plain script and against C.
+import { baseline, compiled, example, sheaf } from "../harness/tools.mjs";
 
 export const words = {
   name: "words",

@@ -13,10 +13,10 @@ import { readdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { ensurePrivateDirectory } from "../storage/private-directory.ts";
-import { asSheafError, errnoOf } from "../storage/fs-error.ts";
-import { removeDirectory } from "../storage/remove-directory.ts";
 import { bootId, lockFile } from "../storage/file-lock.ts";
+import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import { ensurePrivateDirectory } from "../storage/private-directory.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 
 /*
  * <state>/agent.lock         held while an agent uses the directory

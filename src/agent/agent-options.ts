@@ -4,8 +4,8 @@ import { SheafError } from "../base/errors.ts";
 import { limits, settings } from "../base/limits.ts";
 import type { ApiClient } from "../client/api-client.ts";
 import type { ClientTls } from "../client/http.ts";
-import type { AgentDirectory } from "./agent-directory.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
+import type { AgentDirectory } from "./agent-directory.ts";
 
 /** What an agent is started with. */
 export interface AgentOptions {

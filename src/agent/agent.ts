@@ -1,17 +1,17 @@
-import { settings } from "../base/limits.ts";
 import { randomUUID } from "node:crypto";
 import { systemClock } from "../base/clock.ts";
+import { settings } from "../base/limits.ts";
 import type { ClientTls } from "../client/http.ts";
+import { startShuffleNode } from "../exchange/shuffle-node.ts";
+import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import { requireProcesses } from "../worker/worker-process.ts";
-import { CheckedApi } from "./checked-api.ts";
 import { AgentDirectory } from "./agent-directory.ts";
 import type { BegunLife } from "./agent-directory.ts";
 import { AgentLife } from "./agent-life.ts";
 import { agentName, slotCount } from "./agent-options.ts";
 import type { AgentOptions, ShuffleStart, AgentWorld, AgentParts } from "./agent-options.ts";
+import { CheckedApi } from "./checked-api.ts";
 import { HeartbeatThread } from "./heartbeat-thread.ts";
-import { startShuffleNode } from "../exchange/shuffle-node.ts";
-import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import { UtilityMeter } from "./utility.ts";
 import { WorkerProcesses } from "./worker-processes.ts";
 

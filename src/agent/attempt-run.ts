@@ -2,16 +2,20 @@ import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
+import { unlessAborted } from "../base/retry.ts";
+import type { ReduceInputs } from "../exchange/fetch-reduce.ts";
+import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import type { Running } from "../protocol/agent-messages.ts";
 import type { TaskOrder, TaskReport } from "../protocol/task-messages.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
 import { type AttemptRef, formatAttempt, formatTask } from "../scheduler/ids.ts";
-import { runDigest } from "../shuffle/run-fingerprint.ts";
 import { insideRoots } from "../security/inside-roots.ts";
+import { runDigest } from "../shuffle/run-fingerprint.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import { AttemptWatch } from "../worker/attempt-watch.ts";
 import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import { tracedPlace } from "../worker/trace.ts";
@@ -25,12 +29,8 @@ import {
   damagedInput,
   uploadResults,
 } from "./attempt-report.ts";
-import { AttemptWatch } from "../worker/attempt-watch.ts";
-import type { NodeJob, NodeJobs } from "./node-jobs.ts";
 import { stagingOf } from "./commit-errand.ts";
-import { unlessAborted } from "../base/retry.ts";
-import type { ReduceInputs } from "../exchange/fetch-reduce.ts";
-import type { ShuffleNode } from "../exchange/shuffle-node.ts";
+import type { NodeJob, NodeJobs } from "./node-jobs.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-processes.ts";
 import type { WorkerSlots } from "./worker-processes.ts";
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { runnableBundle } from "../bundle/portable-bundle.ts";
+import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
@@ -18,7 +19,6 @@ import type { AgentDirectory } from "./agent-directory.ts";
 import type { LifeWorld } from "./agent-options.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { stagingOf } from "./commit-errand.ts";
-import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import type { WorkerSlots } from "./worker-processes.ts";
 
 /** A job as it is prepared on this machine. */

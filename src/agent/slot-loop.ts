@@ -1,7 +1,7 @@
 import { describeThrown, isErrorCode, isSheafError } from "../base/errors.ts";
 import { cutText } from "../base/print-value.ts";
-import type { SlotIdentity } from "../client/api-client.ts";
 import { pauseMs, pauseOrAbort } from "../base/retry.ts";
+import type { SlotIdentity } from "../client/api-client.ts";
 import type { TaskOrder, TaskReport } from "../protocol/task-messages.ts";
 import { formatAttempt } from "../scheduler/ids.ts";
 import type { TaskFailure } from "../task/task-spec.ts";

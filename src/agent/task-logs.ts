@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { MiB } from "../base/size.ts";
 import { pauseOrAbort } from "../base/retry.ts";
+import { MiB } from "../base/size.ts";
 import type { LogLines } from "../protocol/task-messages.ts";
 import { type AttemptRef, formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { LifeWorld } from "./agent-options.ts";

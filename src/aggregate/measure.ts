@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { plainKey } from "../job/descending.ts";
-import type { Key } from "../job/key.ts";
 import { compareKeys } from "../job/key-order.ts";
+import type { Key } from "../job/key.ts";
 import { refuseValue } from "./refuse.ts";
 
 /**

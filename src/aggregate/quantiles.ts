@@ -1,5 +1,5 @@
-import type { Aggregator } from "../job/aggregator.ts";
 import { printValue } from "../base/print-value.ts";
+import type { Aggregator } from "../job/aggregator.ts";
 import { DdSketch } from "./dd-sketch.ts";
 import { refuseArgument, refuseNumber } from "./refuse.ts";
 

@@ -1,5 +1,5 @@
-import { limits } from "./limits.ts";
 import { SheafError } from "./errors.ts";
+import { limits } from "./limits.ts";
 
 const { outputNameCharsMax: NAME_CHARS_MAX, outputSegmentBytesMax: SEGMENT_BYTES_MAX } = limits;
 

@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { build } from "../vendor/esbuild.ts";
-import type { BuildFailure, BuildOptions, BuildResult, Message } from "../vendor/esbuild.ts";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { shellWord } from "../base/shell-word.ts";
+import { build } from "../vendor/esbuild.ts";
+import type { BuildFailure, BuildOptions, BuildResult, Message } from "../vendor/esbuild.ts";
 import { bundleDirectory, writeBundleCache } from "./bundle-cache.ts";
 import type { BundleKey } from "./bundle-cache.ts";
 import {

@@ -1,8 +1,8 @@
-import { pathToFileURL } from "node:url";
-import { dirname } from "node:path";
 import { resolve as resolveAsNode } from "import-meta-resolve";
-import { shellWord } from "../base/shell-word.ts";
+import { dirname } from "node:path";
+import { pathToFileURL } from "node:url";
 import { SheafError, describeThrown } from "../base/errors.ts";
+import { shellWord } from "../base/shell-word.ts";
 
 /** Addresses of this very package's entry points; null for every other specifier. */
 export function ownUrl(specifier: string): string | null {

@@ -1,3 +1,4 @@
+import { TraceMap, traceSegment } from "@jridgewell/trace-mapping";
 /*
  * A bundled module has lost its place: `import.meta`, `__dirname`, `__filename`, `require` and `import()`
  * would speak of the bundle. esbuild, which knows the syntax tree, replaces the first three by names made
@@ -7,7 +8,6 @@
  */
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { TraceMap, traceSegment } from "@jridgewell/trace-mapping";
 import { SheafError } from "../base/errors.ts";
 import type { OriginalFile } from "./original-file.ts";
 import { placeholderUrl } from "./portable-bundle.ts";

@@ -1,7 +1,7 @@
+import { crc32c } from "@node-rs/crc32";
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { crc32c } from "@node-rs/crc32";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { outputNameProblem } from "../base/output-name.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";
@@ -12,8 +12,8 @@ import type { JobView } from "../protocol/job-view.ts";
 import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
-import { chunksOf } from "./download.ts";
 import type { ApiClient } from "./api-client.ts";
+import { chunksOf } from "./download.ts";
 
 /** Files fetched at one time. */
 const fetchesAtOnce = 4;

@@ -9,8 +9,8 @@ import type { Capsule } from "../engine/capsule.ts";
 import { replayKept } from "../runner/replay.ts";
 import type { ReplayOptions, ReplayResult } from "../runner/replay.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
-import { saveDownload } from "./download.ts";
 import type { ApiClient } from "./api-client.ts";
+import { saveDownload } from "./download.ts";
 import { findClusterJob } from "./find-job.ts";
 
 /**

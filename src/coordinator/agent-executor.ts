@@ -1,7 +1,7 @@
 import type { CommandOf, Executor } from "../engine/executor.ts";
-import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import type { TaskAnswer } from "../protocol/task-messages.ts";
 import { askAnewAnswer, taskAnswer } from "../protocol/worker-protocol.ts";
+import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob, PlannedJob } from "./cluster-job.ts";
 import type { JobFlow } from "./job-flow.ts";

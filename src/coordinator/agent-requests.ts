@@ -1,5 +1,6 @@
-import type { KeptOutput } from "./kept-output.ts";
+import type { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
+import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import type {
   ErrandResult,
   Heartbeat,
@@ -13,16 +14,15 @@ import type { Register, Registered } from "../protocol/agent-messages.ts";
 import type { LogLines, Preparation } from "../protocol/task-messages.ts";
 import { formatAttempt } from "../scheduler/ids.ts";
 import type { Command } from "../scheduler/messages.ts";
-import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
-import type { Readable } from "node:stream";
 import type { Agents } from "./agents.ts";
 import { checkProtocol } from "./check-submission.ts";
 import type { ClusterJob } from "./cluster-job.ts";
-import { OutputList } from "./map-outputs.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import type { JobFlow } from "./job-flow.ts";
 import type { Jobs } from "./jobs.ts";
+import type { KeptOutput } from "./kept-output.ts";
+import { OutputList } from "./map-outputs.ts";
 import type { CoordinatorTimings } from "./settings.ts";
 import { preparationOf } from "./start-job.ts";
 import type { TaskPolls } from "./task-polls.ts";

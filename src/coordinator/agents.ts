@@ -1,11 +1,11 @@
-import type { KeptOutput } from "./kept-output.ts";
-import type { EngineScheduler } from "../engine/loop.ts";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
+import type { EngineScheduler } from "../engine/loop.ts";
 import type { Heartbeat, Register } from "../protocol/agent-messages.ts";
 import type { NodeView } from "../protocol/job-view.ts";
-import { isInside } from "./paths.ts";
+import type { KeptOutput } from "./kept-output.ts";
 import { Mailbox } from "./mailbox.ts";
+import { isInside } from "./paths.ts";
 import { livesOver } from "./recover.ts";
 import type { Store } from "./store.ts";
 

@@ -1,6 +1,6 @@
 import { SheafError } from "../base/errors.ts";
-import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import type { Submission } from "../protocol/submission.ts";
+import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { agentPrefix, checkInsideRoots, inputPaths } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
 

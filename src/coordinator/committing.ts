@@ -1,7 +1,8 @@
-import { knownFailure } from "../protocol/task-result.ts";
-import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { nameParts } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";
+import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
+import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
+import { knownFailure } from "../protocol/task-result.ts";
 import { viewJob, viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
@@ -12,7 +13,6 @@ import type { Errands } from "./errands.ts";
 import type { Committed, ResultFile } from "./job-row.ts";
 import { successOf } from "./kept-output.ts";
 import type { KeptOutput } from "./kept-output.ts";
-import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 
 type CommitErrand = Extract<Errand, { kind: "commit" }>;
 

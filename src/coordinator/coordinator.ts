@@ -3,8 +3,8 @@ import { assemble } from "./assemble.ts";
 import type { Assembly } from "./assemble.ts";
 import { ClientRequests } from "./client-requests.ts";
 import { Operations } from "./operations.ts";
-import { TaskRequests } from "./task-requests.ts";
 import type { CoordinatorOptions } from "./settings.ts";
+import { TaskRequests } from "./task-requests.ts";
 
 /**
  * One cluster's coordinator, without its HTTP. Made from a state directory, it knows all that its earlier

@@ -1,7 +1,7 @@
+import Database from "libsql";
 import { chmodSync, closeSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
-import Database from "libsql";
 import { SheafError, describeThrown } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "../storage/fs-error.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";

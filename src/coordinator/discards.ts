@@ -1,11 +1,11 @@
-import type { KeptOutput } from "./kept-output.ts";
+import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import type { Errand } from "../protocol/agent-messages.ts";
 import type { OutputTarget } from "../protocol/submission.ts";
 import { mayUse } from "./agents.ts";
 import type { Agents } from "./agents.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import type { Errands } from "./errands.ts";
-import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
+import type { KeptOutput } from "./kept-output.ts";
 import { recoveredMs } from "./recover.ts";
 import type { CoordinatorTimings } from "./settings.ts";
 import type { Store } from "./store.ts";

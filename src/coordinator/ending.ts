@@ -1,21 +1,21 @@
-import type { KeptOutput } from "./kept-output.ts";
-import type { EngineScheduler } from "../engine/loop.ts";
-import { MiB } from "../base/size.ts";
 import { pathToFileURL } from "node:url";
+import { MiB } from "../base/size.ts";
 import { writeCapsule } from "../engine/capsule.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
-import { FailureLog } from "../engine/failure-log.ts";
 import type { CommittedPart, RunEventBody, RunStatus } from "../engine/events.ts";
+import { FailureLog } from "../engine/failure-log.ts";
+import type { EngineScheduler } from "../engine/loop.ts";
 import type { FailedTask } from "../engine/options.ts";
 import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import { viewAttempts } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
-import { jobSettings } from "./start-job.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { JobEnd } from "./job-row.ts";
+import type { KeptOutput } from "./kept-output.ts";
+import { jobSettings } from "./start-job.ts";
 
 /** Why the job did not succeed, for its clients; its capsule is kept where there can be one. */
 export async function errorOf(

@@ -1,5 +1,5 @@
-import type { Errand, ErrandResult, Heartbeat, SplitPage } from "../protocol/agent-messages.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Errand, ErrandResult, Heartbeat, SplitPage } from "../protocol/agent-messages.ts";
 import type { Agent, Agents } from "./agents.ts";
 
 /** What becomes of an errand; one of the first three is called, once. */

@@ -1,4 +1,4 @@
-import type { KeptOutput } from "./kept-output.ts";
+import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import { bid, type BidResult, expectedLoadOf } from "../scheduler/bidding.ts";
 import { PHASES } from "../scheduler/ids.ts";
 import type { Grants } from "../scheduler/messages.ts";
@@ -6,7 +6,7 @@ import { mayUse } from "./agents.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { Jobs } from "./jobs.ts";
-import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
+import type { KeptOutput } from "./kept-output.ts";
 
 /** Cores of one job as they were bid for. */
 interface Share {

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
-import type { TaskFailure } from "../task/task-spec.ts";
-import type { Failure, TaskRef } from "../scheduler/ids.ts";
+import type { CommittedPart, PhaseTiming, RunStatus } from "../engine/events.ts";
 import type { Bidding, JobStateText, JobView } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
-import type { CommittedPart, PhaseTiming, RunStatus } from "../engine/events.ts";
+import type { Failure, TaskRef } from "../scheduler/ids.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
 import type { PoisonRecord } from "../worker/trace.ts";
 import { rowSplits, SplitList } from "./split-list.ts";
 

@@ -1,6 +1,6 @@
 import type { EngineScheduler } from "../engine/loop.ts";
-import type { JobSummary, JobView } from "../protocol/job-view.ts";
 import { sampledBy, sumStats } from "../engine/progress.ts";
+import type { JobSummary, JobView } from "../protocol/job-view.ts";
 import type { Phase } from "../scheduler/ids.ts";
 import { viewJob, viewOutputs, viewWait } from "../scheduler/view.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";

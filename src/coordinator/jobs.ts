@@ -2,10 +2,10 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
-import type { Store } from "./store.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { EndedJob, SubmissionRow } from "./job-row.ts";
 import type { JobFilter } from "./service.ts";
+import type { Store } from "./store.ts";
 
 const summaryFields = [
   "job",

@@ -1,15 +1,15 @@
-import { knownFailure } from "../protocol/task-result.ts";
-import type { ErrandResult } from "../protocol/agent-messages.ts";
 import { SheafError } from "../base/errors.ts";
 import { partitionsOfBytes } from "../plan/default-partitions.ts";
+import type { ErrandResult } from "../protocol/agent-messages.ts";
+import { knownFailure } from "../protocol/task-result.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
-import { inputPaths } from "./paths.ts";
 import { mayUse, unlessStalled } from "./agents.ts";
 import type { Agent } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { ErrandEnd, Errands } from "./errands.ts";
 import type { Plan } from "./job-row.ts";
+import { inputPaths } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
 import { SplitList } from "./split-list.ts";
 

@@ -1,13 +1,13 @@
-import type { KeptOutput } from "./kept-output.ts";
-import type { EngineCommand, EngineScheduler } from "../engine/loop.ts";
-import type { TaskFailure } from "../task/task-spec.ts";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { JobDirectory } from "../engine/job-directory.ts";
 import type { RunStatus } from "../engine/events.ts";
+import { JobDirectory } from "../engine/job-directory.ts";
+import type { EngineCommand, EngineScheduler } from "../engine/loop.ts";
+import type { KeptSums } from "../engine/shuffle-tally.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import type { Fact } from "../scheduler/facts.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
 import { ClusterJob, PlannedJob } from "./cluster-job.ts";
 import type { JobSurroundings, PlannedJobParts } from "./cluster-job.ts";
 import { corrupt } from "./database.ts";
@@ -18,7 +18,7 @@ import { planOf } from "./job-row.ts";
 import type { EndedJob, JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import { briefly } from "./jobs.ts";
 import type { Jobs } from "./jobs.ts";
-import type { KeptSums } from "../engine/shuffle-tally.ts";
+import type { KeptOutput } from "./kept-output.ts";
 import type { Store } from "./store.ts";
 
 /** The scheduler as it was, and what it has to have done again. @throws SheafError STATE_CORRUPT */

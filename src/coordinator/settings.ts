@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { settings } from "../base/limits.ts";
-import type { openDatabase } from "./database.ts";
 import { longPollMs } from "../protocol/version.ts";
+import type { openDatabase } from "./database.ts";
 
 /** Milliseconds. */
 export interface CoordinatorTimings {

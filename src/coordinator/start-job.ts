@@ -1,8 +1,8 @@
-import type { Grants, JobPlan, TaskPlan } from "../scheduler/messages.ts";
-import type { JobPolicy } from "../scheduler/policy.ts";
 import { jobPolicy } from "../engine/policy.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
+import type { Grants, JobPlan, TaskPlan } from "../scheduler/messages.ts";
+import type { JobPolicy } from "../scheduler/policy.ts";
 import type { JobSettings } from "../task/task-spec.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob, PlannedJob } from "./cluster-job.ts";

@@ -1,9 +1,9 @@
+import { crc32c } from "@node-rs/crc32";
 import { createReadStream } from "node:fs";
 import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { crc32c } from "@node-rs/crc32";
-import type { CommittedPart } from "../engine/events.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
+import type { CommittedPart } from "../engine/events.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 
 /*

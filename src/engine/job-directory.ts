@@ -1,3 +1,18 @@
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "../base/clock.ts";
+import { describeThrown, isSheafError } from "../base/errors.ts";
 /*
  * What is kept of every job, in the state directory ($SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else
  * ~/.local/state/sheaf), the last 100 jobs:
@@ -27,21 +42,6 @@
  * names a task of it, so "@:map-17" is a task of the latest job.
  */
 import { limits } from "../base/limits.ts";
-import {
-  appendFileSync,
-  copyFileSync,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
-import { systemClock } from "../base/clock.ts";
-import { describeThrown, isSheafError } from "../base/errors.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import type { RunEvent, RunStatus } from "./events.ts";
 

@@ -1,12 +1,12 @@
-import type { RunStatus, CommittedPart, PhaseTiming } from "./events.ts";
 import { SheafError } from "../base/errors.ts";
-import type { EmptyFiles } from "../task/empty-files.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { Key } from "../job/key.ts";
+import type { EmptyFiles } from "../task/empty-files.ts";
 import type { HotKey, TaskFailure, TaskStats } from "../task/task-spec.ts";
-import type { RunEvent } from "./events.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { Isolation } from "../worker/worker.ts";
+import type { RunStatus, CommittedPart, PhaseTiming } from "./events.ts";
+import type { RunEvent } from "./events.ts";
 
 /**
  * What every run may be told, wherever it runs. Everything has a default; sizes take bytes or a text such as

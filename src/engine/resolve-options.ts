@@ -3,12 +3,12 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
-import { parseSize } from "../base/size.ts";
 import { printValue } from "../base/print-value.ts";
+import { parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
-import { defaultStateDirectory } from "./job-history.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { Isolation } from "../worker/worker.ts";
+import { defaultStateDirectory } from "./job-history.ts";
 import { optionNames } from "./options.ts";
 import type { JobRunOptions, LocalRunOptions } from "./options.ts";
 

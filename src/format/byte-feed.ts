@@ -1,7 +1,7 @@
-import type { ByteFeed, TextRules } from "./chunk.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
-import { openRange, type RangeReader } from "../storage/read-range.ts";
 import { quotePath } from "../storage/fs-error.ts";
+import { openRange, type RangeReader } from "../storage/read-range.ts";
+import type { ByteFeed, TextRules } from "./chunk.ts";
 import type { FilePiece } from "./chunk.ts";
 import { decompress } from "./decompress.ts";
 import { checkText, CONTENT_HEAD_BYTES } from "./foreign-content.ts";

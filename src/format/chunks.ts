@@ -1,7 +1,7 @@
-import type { FilePiece, ChunkOptions, ChunkReader } from "./chunk.ts";
 import { limits } from "../base/limits.ts";
 import type { Framing } from "../job/reader.ts";
 import { openFeed } from "./byte-feed.ts";
+import type { FilePiece, ChunkOptions, ChunkReader } from "./chunk.ts";
 import { FrameChunks } from "./frame-chunks.ts";
 import { firstRecordSearch } from "./record-start.ts";
 import { StreamChunks } from "./stream-chunks.ts";

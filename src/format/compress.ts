@@ -1,5 +1,5 @@
-import { constants, deflateRawSync } from "node:zlib";
 import { crc32 } from "@node-rs/crc32";
+import { constants, deflateRawSync } from "node:zlib";
 import { openZstdCompressor } from "./zstd.ts";
 
 /**

@@ -5,10 +5,10 @@ import type { Columns, RowOf } from "./columns.ts";
 import { CsvSyntax } from "./csv-fields.ts";
 import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
+import { type LineOptions } from "./mapped-lines.ts";
 import { QuotedRows } from "./quoted-rows.ts";
 import { checkColumns, checkHeaderText, rowMaker, type RowMaker, type TableShape } from "./table-rows.ts";
 import { lineEndOf, lineLimits } from "./text-reader.ts";
-import { type LineOptions } from "./mapped-lines.ts";
 
 const RETURN = 13;
 

@@ -3,8 +3,8 @@ import { SheafError } from "../base/errors.ts";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { type InvalidText, notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
-import { textLimits } from "./text-reader.ts";
 import { type TextReaderOptions } from "./mapped-lines.ts";
+import { textLimits } from "./text-reader.ts";
 
 /**
  * One record per stretch of text between delimiters of one's own, for example "\0" or "\n\n": a string, or a

@@ -4,8 +4,8 @@ import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.
 import { decodeOne } from "./delimited.ts";
 import type { InvalidText } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
-import { readerLimits } from "./text-reader.ts";
 import { type TextReaderOptions } from "./mapped-lines.ts";
+import { readerLimits } from "./text-reader.ts";
 
 /**
  * One record per `bytes` bytes: a Uint8Array, or a string with `invalid: "fail"` or `"replace"`. A file whose

@@ -5,8 +5,8 @@ import type { Framing } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import type { ByteFeed, Chunk, ChunkOptions, ChunkReader, FilePiece } from "./chunk.ts";
 import { type FrameCutter, frameCutter, markBytes } from "./frames.ts";
-import { recordTooLarge } from "./record-too-large.ts";
 import { nextRecordSearch, type StartSearch } from "./record-start.ts";
+import { recordTooLarge } from "./record-too-large.ts";
 import { startQuietly, throwIfAborted } from "./stream-chunks.ts";
 
 const EMPTY = Buffer.alloc(0);

@@ -1,9 +1,9 @@
 import { describeThrown } from "../base/errors.ts";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import type { InvalidText } from "./invalid-text.ts";
-import type { TextEncoding } from "./text-encoding.ts";
 import { badRecord, invalidRecord } from "./invalid-text.ts";
 import { LineDecoder } from "./line-decoder.ts";
+import type { TextEncoding } from "./text-encoding.ts";
 
 export interface TextReaderOptions {
   /**

@@ -3,8 +3,8 @@ import { settings } from "../base/limits.ts";
 import { Pace } from "../base/pace.ts";
 import type { Decoder, Reader, RecordBatch, Source, SourceContext } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
-import { openChunks } from "./chunks.ts";
 import { type ChunkReader, type FilePiece } from "./chunk.ts";
+import { openChunks } from "./chunks.ts";
 import { badRecord } from "./invalid-text.ts";
 import { throwIfAborted } from "./stream-chunks.ts";
 

@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
-import { DATA_HINT, describeInstance, isArraySubclass, isPlainObject } from "../job/plain-data.ts";
 import type { Key } from "../job/key.ts";
+import { DATA_HINT, describeInstance, isArraySubclass, isPlainObject } from "../job/plain-data.ts";
 
 /** What a line, or a row, is made of: key and value, or the value alone (the key where there is none). */
 export type RowShape = "pair" | "record";

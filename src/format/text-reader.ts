@@ -1,9 +1,9 @@
-import type { TextReaderOptions, LineOptions } from "./mapped-lines.ts";
 import { SheafError } from "../base/errors.ts";
 import type { Framing, Reader } from "../job/reader.ts";
-import { TEXT_ENCODINGS } from "./text-encoding.ts";
 import { ByteLineDecoder, LineDecoder } from "./line-decoder.ts";
+import type { TextReaderOptions, LineOptions } from "./mapped-lines.ts";
 import { MappedLines } from "./mapped-lines.ts";
+import { TEXT_ENCODINGS } from "./text-encoding.ts";
 import { unescapeTsv } from "./tsv-writer.ts";
 
 /**

@@ -1,9 +1,9 @@
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { decodeOne } from "./delimited.ts";
 import type { InvalidText } from "./invalid-text.ts";
+import { type TextReaderOptions } from "./mapped-lines.ts";
 import { recordTooLarge } from "./record-too-large.ts";
 import { readerLimits } from "./text-reader.ts";
-import { type TextReaderOptions } from "./mapped-lines.ts";
 
 /**
  * One record per file that is not empty: its content, as a string (without a byte order mark), or as a

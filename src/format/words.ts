@@ -2,8 +2,8 @@ import { isAscii, isUtf8 } from "node:buffer";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { notUtf8 } from "./invalid-text.ts";
 import { asBuffer } from "./line-decoder.ts";
-import { lineEndOf, lineFraming, textLimits } from "./text-reader.ts";
 import { type LineOptions } from "./mapped-lines.ts";
+import { lineEndOf, lineFraming, textLimits } from "./text-reader.ts";
 import { utf8Length } from "./utf8-length.ts";
 
 export interface WordsOptions extends LineOptions {

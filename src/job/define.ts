@@ -1,5 +1,5 @@
-import type { Job } from "./job-plan.ts";
 import { SheafError } from "../base/errors.ts";
+import type { Job } from "./job-plan.ts";
 import type {
   AggregatorInputsJob,
   AggregatorJob,

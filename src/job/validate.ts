@@ -1,9 +1,9 @@
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
-import { checkCollection, COLLECTION_FIELDS } from "./validate-collection.ts";
 import type { CollectionPlan, Job, NamedInput } from "./job-plan.ts";
 import { findOtherThanPlainData, isPlainObject } from "./plain-data.ts";
+import { checkCollection, COLLECTION_FIELDS } from "./validate-collection.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 

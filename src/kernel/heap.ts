@@ -1,7 +1,7 @@
-import type { KernelKind, LinearMemory } from "./kernels.ts";
-import type { Heap } from "./kernels.ts";
 import { readFileSync } from "node:fs";
 import { SheafError } from "../base/errors.ts";
+import type { KernelKind, LinearMemory } from "./kernels.ts";
+import type { Heap } from "./kernels.ts";
 import type { Kernels } from "./kernels.ts";
 import { HEAP_SLACK, HEAP_START, PAGE_BYTES } from "./layout.ts";
 import { typescriptKernels } from "./typescript/index.ts";

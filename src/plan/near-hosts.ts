@@ -1,5 +1,5 @@
-import type { SplitPiece } from "../task/task-spec.ts";
 import type { HeldRange } from "../storage/list-input.ts";
+import type { SplitPiece } from "../task/task-spec.ts";
 
 export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;
 

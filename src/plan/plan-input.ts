@@ -1,4 +1,3 @@
-import type { PlannedPiece } from "./near-hosts.ts";
 import { SheafError } from "../base/errors.ts";
 import { hashText } from "../base/random.ts";
 import { KiB } from "../base/size.ts";
@@ -6,6 +5,7 @@ import { type Input, isSource, type Reader, type Source } from "../job/reader.ts
 import { type HeldRange, type InputFile, listInput } from "../storage/list-input.ts";
 import type { Split } from "../task/task-spec.ts";
 import { findCompression } from "./find-compression.ts";
+import type { PlannedPiece } from "./near-hosts.ts";
 import { nearHosts } from "./near-hosts.ts";
 import { recordStarts } from "./record-starts.ts";
 import { settleGrowing } from "./settle-growing.ts";

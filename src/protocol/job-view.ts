@@ -1,7 +1,7 @@
 import Type from "typebox";
 import type { Static } from "typebox";
-import { AttemptId, EmptyFilesSchema, StatsSchema } from "./task-result.ts";
 import { UtilitySchema } from "./agent-messages.ts";
+import { AttemptId, EmptyFilesSchema, StatsSchema } from "./task-result.ts";
 
 const closed = { additionalProperties: false } as const;
 const Whole = Type.Integer({ minimum: 0 });

@@ -1,6 +1,6 @@
 import Type from "typebox";
-import type { FastifyContextConfig, FastifySchema } from "../vendor/fastify.ts";
 import { ErrorSchema } from "../protocol/job-view.ts";
+import type { FastifyContextConfig, FastifySchema } from "../vendor/fastify.ts";
 
 const binary = { type: "string", format: "binary" } as const;
 

@@ -1,7 +1,7 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from "../vendor/fastify.ts";
 import { describeThrown, isSheafError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { ErrorBody } from "../protocol/job-view.ts";
+import type { FastifyError, FastifyReply, FastifyRequest } from "../vendor/fastify.ts";
 
 const statusOf: Partial<Record<ErrorCode, number>> = {
   USAGE: 400,

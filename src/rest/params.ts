@@ -1,8 +1,8 @@
-import type { FastifyRequest } from "../vendor/fastify.ts";
 import Type from "typebox";
 import { SheafError } from "../base/errors.ts";
-import type { Asker } from "../protocol/worker-protocol.ts";
 import { HEADERS } from "../protocol/version.ts";
+import type { Asker } from "../protocol/worker-protocol.ts";
+import type { FastifyRequest } from "../vendor/fastify.ts";
 
 /* What stands in paths and headers. Ids are checked here, by strict patterns, before anything uses them. */
 

@@ -1,17 +1,17 @@
 import type { ServerOptions as ServerOptionsOfTls } from "node:https";
 import type { AddressInfo } from "node:net";
-import { fastify, LogController, swagger } from "../vendor/fastify.ts";
-import type { FastifyBaseLogger } from "../vendor/fastify.ts";
 import { SheafError } from "../base/errors.ts";
 import { toWireJson } from "../protocol/wire-json.ts";
-import { guard, guardedOptions, serverSettings } from "../security/guard.ts";
 import type { GatePolicy } from "../security/gate.ts";
+import { guard, guardedOptions, serverSettings } from "../security/guard.ts";
+import { fastify, LogController, swagger } from "../vendor/fastify.ts";
+import type { FastifyBaseLogger } from "../vendor/fastify.ts";
 import { access } from "./app.ts";
 import type { App } from "./app.ts";
-import { answerError, bodyOf } from "./error-answer.ts";
-import { Turns } from "./turns.ts";
-import { takeJson } from "./take-json.ts";
 import { documented } from "./documented.ts";
+import { answerError, bodyOf } from "./error-answer.ts";
+import { takeJson } from "./take-json.ts";
+import { Turns } from "./turns.ts";
 import { compileValidator } from "./validation.ts";
 
 export interface ServerOptions {

@@ -10,11 +10,11 @@ import { checkListen } from "../security/listen.ts";
 import { safeLogStream } from "../security/log-line.ts";
 import type { LineSink } from "../security/log-line.ts";
 import { ownNames } from "../security/own-names.ts";
-import { ensurePrivateDirectory } from "../storage/private-directory.ts";
-import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../security/token-file.ts";
-import { digestToken } from "../security/token.ts";
 import { checkTlsName, loadTls } from "../security/tls.ts";
 import type { TlsFiles } from "../security/tls.ts";
+import { ensureTokenFile, readTokenFile, tokenFilesIn } from "../security/token-file.ts";
+import { digestToken } from "../security/token.ts";
+import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import { coordinatorRoutes } from "./coordinator-routes.ts";
 import { startServer } from "./server.ts";
 

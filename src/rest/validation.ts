@@ -1,7 +1,7 @@
-import type { FastifySchemaCompiler } from "../vendor/fastify.ts";
+import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import { Convert } from "typebox/value";
-import type { TSchema } from "typebox";
+import type { FastifySchemaCompiler } from "../vendor/fastify.ts";
 
 /**
  * Checks requests against their schemas. Paths, queries and headers are texts and converted first; bodies

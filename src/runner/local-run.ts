@@ -1,4 +1,3 @@
-import type { LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
 import { hostname, userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -25,6 +24,7 @@ import type { InputFile } from "../storage/list-input.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
+import type { LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
 import { LocalTasks, workersOf } from "./local-tasks.ts";
 import type { DrivenRun } from "./local-tasks.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";

@@ -1,15 +1,13 @@
+import type { Clock } from "../base/clock.ts";
 import type { SheafError } from "../base/errors.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
-import type { JobDirectory } from "../engine/job-directory.ts";
-import type { JobOutline } from "../worker/messages.ts";
-import type { WorkDirectory } from "./work-directory.ts";
-import type { Clock } from "../base/clock.ts";
 import { commitOutput, expectRefused, keepCollected } from "../engine/commit.ts";
 import type { Outputs } from "../engine/commit.ts";
-import type { CommittedPart } from "../engine/events.ts";
 import type { EventLog, PhaseClock } from "../engine/event-log.ts";
+import type { CommittedPart } from "../engine/events.ts";
 import { carryOut } from "../engine/executor.ts";
 import type { CommandOf, JobSteps } from "../engine/executor.ts";
+import type { JobDirectory } from "../engine/job-directory.ts";
 import { JobRun, commitFailure } from "../engine/job-run.ts";
 import { EventLoop, memoryJournal } from "../engine/loop.ts";
 import type { FailedTask } from "../engine/options.ts";
@@ -22,8 +20,10 @@ import type { TaskPlan } from "../scheduler/messages.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
+import type { JobOutline } from "../worker/messages.ts";
 import type { WorkerPool } from "../worker/pool.ts";
 import { LocalExecutor, localNode } from "./local-executor.ts";
+import type { WorkDirectory } from "./work-directory.ts";
 
 /** What is known of the job once a worker has loaded it. */
 export interface LoadedRun {

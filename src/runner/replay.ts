@@ -4,17 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { SheafError } from "../base/errors.ts";
-import type { Job } from "../job/job-plan.ts";
-import { jobOfInput } from "../job/define.ts";
-import type { TaskContext } from "../job/context.ts";
-import { PROGRESS_BYTES } from "../task/task-spec.ts";
-import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
 import { readCapsule } from "../engine/capsule.ts";
 import type { Capsule } from "../engine/capsule.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
 import { findJob } from "../engine/job-history.ts";
-import { defaultOf, withDefaultParams } from "../worker/task-host.ts";
+import type { TaskContext } from "../job/context.ts";
+import { jobOfInput } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
+import { PROGRESS_BYTES } from "../task/task-spec.ts";
+import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
+import { defaultOf, withDefaultParams } from "../worker/task-host.ts";
 
 export interface ReplayOptions {
   readonly stateDirectory: string;

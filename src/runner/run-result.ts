@@ -1,17 +1,17 @@
 import { join } from "node:path";
-import { sumEmptyFiles } from "../task/empty-files.ts";
-import type { TaskFailure } from "../task/task-spec.ts";
 import { writeCapsule } from "../engine/capsule.ts";
 import { readRecords } from "../engine/commit.ts";
 import { failureOutsideTasks, formatFailure, mapFailure } from "../engine/error-report.ts";
-import type { LocalRun } from "./local-run.ts";
-import type { RunEnd } from "./local-tasks.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
 import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
 import { eventError, resultOf } from "../engine/result.ts";
 import { ShuffleTally } from "../engine/shuffle-tally.ts";
 import { removeAtExit } from "../storage/temp-directory.ts";
+import { sumEmptyFiles } from "../task/empty-files.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
+import type { LocalRun } from "./local-run.ts";
+import type { RunEnd } from "./local-tasks.ts";
 
 /** Makes the result of a run that is over: capsules, report, job directory, clean-up, the last event. */
 export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult> {

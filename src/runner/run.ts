@@ -1,12 +1,12 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
-import type { Job } from "../job/job-plan.ts";
-import type { JobSource } from "./local-run.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
+import type { Job } from "../job/job-plan.ts";
 import { warmWorker } from "../worker/warm-worker.ts";
 import type { Isolation, StartWorker } from "../worker/worker.ts";
+import type { JobSource } from "./local-run.ts";
 
 /**
  * Runs a job on this machine and resolves when its output is committed.

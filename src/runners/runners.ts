@@ -1,5 +1,4 @@
 import { SheafError } from "../base/errors.ts";
-import type { Job } from "../job/job-plan.ts";
 import { namesOf, optionNames } from "../engine/options.ts";
 import type {
   ClusterRunOptions,
@@ -8,6 +7,7 @@ import type {
   RunOptions,
   RunResult,
 } from "../engine/options.ts";
+import type { Job } from "../job/job-plan.ts";
 import type { ForeignRunOptions } from "./foreign.ts";
 import type { WorkersRunOptions } from "./workers.ts";
 

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { checkId } from "./ids.ts";
 import { issueCertificate, makeAuthority } from "./certificates.ts";
 import type { Certificate } from "./certificates.ts";
+import { checkId } from "./ids.ts";
 import { createPrivateFile, readPrivateFile } from "./private-file.ts";
 
 /*

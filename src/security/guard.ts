@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
+import { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import type {
   FastifyBaseLogger,
   FastifyInstance,
@@ -12,8 +14,6 @@ import type {
   RouteOptions,
   onRequestHookHandler,
 } from "../vendor/fastify.ts";
-import { SheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
 import { answerHeaders } from "./answer-headers.ts";
 import { admit } from "./gate.ts";
 import type { Access, Caller, GatePolicy, Refusal, RequestFacts } from "./gate.ts";

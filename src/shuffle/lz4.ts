@@ -1,7 +1,7 @@
+import type * as Lz4 from "lz4-napi";
 // LZ4 blocks with their raw length before them. The native module is loaded when the first block needs it:
 // that takes tens of milliseconds, which a job with nothing but small blocks should not pay.
 import { createRequire } from "node:module";
-import type * as Lz4 from "lz4-napi";
 
 const load = createRequire(import.meta.url);
 const lz4 = (): typeof Lz4 => load("lz4-napi") as typeof Lz4;

@@ -1,6 +1,6 @@
 import type { HeapOptions } from "../kernel/heap.ts";
-import type { Heap } from "../kernel/kernels.ts";
 import { createHeap } from "../kernel/heap.ts";
+import type { Heap } from "../kernel/kernels.ts";
 import { EmitCache } from "./emit-cache.ts";
 
 /**

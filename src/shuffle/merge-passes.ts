@@ -4,9 +4,9 @@ import type { NumericOp } from "../job/aggregator.ts";
 import type { TaskMemory } from "./memory.ts";
 import { MergeStream } from "./merge-stream.ts";
 import type { RunIdentity } from "./run-format.ts";
-import type { RunSource } from "./run-source.ts";
 import { readRunIndex } from "./run-index.ts";
 import { SegmentSource } from "./run-reader.ts";
+import type { RunSource } from "./run-source.ts";
 import { RunWriter } from "./run-writer.ts";
 
 export interface MergeOptions {

@@ -1,5 +1,5 @@
-import type { RunIndex } from "./run-index.ts";
 import { encodeFileHeader, encodeIndex, FILE_HEADER_BYTES } from "./run-format.ts";
+import type { RunIndex } from "./run-index.ts";
 
 /** Bytes of a slice: made here, or a stretch of the run file. */
 export type SlicePiece =

@@ -1,9 +1,9 @@
-import { closeSync } from "node:fs";
 import { crc32c } from "@node-rs/crc32";
-import type { Segment } from "./run-format.ts";
-import { BLOCK_CRC_OFFSET, BLOCK_HEADER_BYTES, CODEC_LZ4 } from "./run-format.ts";
+import { closeSync } from "node:fs";
 import { checkBlockHeader } from "./block-header.ts";
 import { decompress } from "./lz4.ts";
+import type { Segment } from "./run-format.ts";
+import { BLOCK_CRC_OFFSET, BLOCK_HEADER_BYTES, CODEC_LZ4 } from "./run-format.ts";
 import { corrupt, openRun, readFully } from "./run-index.ts";
 import type { RunIndex } from "./run-index.ts";
 import type { RunSource } from "./run-source.ts";

@@ -1,5 +1,5 @@
-import { closeSync, openSync, writeSync } from "node:fs";
 import { crc32c } from "@node-rs/crc32";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { asSheafError } from "../storage/fs-error.ts";
 import { compress } from "./lz4.ts";
 import type { RunIdentity, Segment } from "./run-format.ts";

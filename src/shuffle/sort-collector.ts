@@ -3,12 +3,12 @@ import { ValueEncoder } from "../codec/value-codec.ts";
 import type { Key } from "../job/key.ts";
 import { ARENA_BYTES, ENTRY_BYTES } from "../kernel/layout.ts";
 import * as layout from "../kernel/layout.ts";
+import type { RewriteCells } from "./cell-values.ts";
 import type { Collector, CollectorPlace } from "./collector.ts";
 import { KeyScratch, oneTag } from "./key-scratch.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { Partitioning } from "./partitioning.ts";
 import type { Spiller } from "./spill.ts";
-import type { RewriteCells } from "./cell-values.ts";
 
 /** Entries that sort the cells: 16 bytes, and the sort works between two arrays of them. */
 const BYTES_PER_CELL = 2 * ENTRY_BYTES;

@@ -1,7 +1,7 @@
-import type { RewriteCells } from "./cell-values.ts";
 import { CELL_HEADER, CTL_BYTES, ENTRY_BYTES } from "../kernel/layout.ts";
 import * as layout from "../kernel/layout.ts";
 import type { BlockOutput } from "./block-output.ts";
+import type { RewriteCells } from "./cell-values.ts";
 import type { HotKeys } from "./hot-keys.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { Partitioning } from "./partitioning.ts";

@@ -3,6 +3,7 @@ import type { NumberFold, NumericOp, NumericState } from "../job/aggregator.ts";
 import { NUMERIC_OP_SLOTS } from "../job/aggregator.ts";
 import type { Key } from "../job/key.ts";
 import * as layout from "../kernel/layout.ts";
+import type { RewriteCells } from "./cell-values.ts";
 import type { Collector, CollectorPlace } from "./collector.ts";
 import type { CachedTable, EmitCache } from "./emit-cache.ts";
 import { cacheBits } from "./emit-cache.ts";
@@ -10,7 +11,6 @@ import { KeyScratch, oneTag } from "./key-scratch.ts";
 import type { TaskMemory } from "./memory.ts";
 import type { Partitioning } from "./partitioning.ts";
 import type { Spiller } from "./spill.ts";
-import type { RewriteCells } from "./cell-values.ts";
 
 /** ASCII keys of so many characters are, with their tag byte, three 32-bit words. */
 const SHORT_KEY = 11;

@@ -1,8 +1,8 @@
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { ValueDecoder, ValueEncoder } from "../codec/value-codec.ts";
-import type { CollectionPlan } from "../job/job-plan.ts";
 import { copyKey } from "../job/descending.ts";
+import type { CollectionPlan } from "../job/job-plan.ts";
 import type { Key } from "../job/key.ts";
 
 /** Where the pairs of one collection go: a collector, or the output of a map-only collection. */

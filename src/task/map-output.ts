@@ -1,6 +1,6 @@
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
-import type { CollectionPlan } from "../job/job-plan.ts";
 import { plainKey } from "../job/descending.ts";
+import type { CollectionPlan } from "../job/job-plan.ts";
 import type { Key } from "../job/key.ts";
 import type { EmitTarget } from "./emitter.ts";
 import type { TaskOutput } from "./result-output.ts";

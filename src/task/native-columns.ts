@@ -1,7 +1,7 @@
-import type { NativeScan } from "../job/reader.ts";
+import { settings } from "../base/limits.ts";
 import type { FilePiece } from "../format/chunk.ts";
 import { QuotedRows } from "../format/quoted-rows.ts";
-import { settings } from "../base/limits.ts";
+import type { NativeScan } from "../job/reader.ts";
 import type { Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import * as layout from "../kernel/layout.ts";
 import type { Collector } from "../shuffle/collector.ts";

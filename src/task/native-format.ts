@@ -1,7 +1,7 @@
 import type { NumericOp } from "../job/aggregator.ts";
 import * as layout from "../kernel/layout.ts";
-import type { MergedWindow } from "../shuffle/merge-stream.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
+import type { MergedWindow } from "../shuffle/merge-stream.ts";
 import { slotCount } from "../shuffle/table-collector.ts";
 import { readVarint } from "./collected.ts";
 import type { TaskOutput } from "./result-output.ts";

@@ -1,8 +1,8 @@
 import { isUtf8 } from "node:buffer";
 import { SheafError } from "../base/errors.ts";
 import { limits, settings } from "../base/limits.ts";
-import { openChunks } from "../format/chunks.ts";
 import type { FilePiece } from "../format/chunk.ts";
+import { openChunks } from "../format/chunks.ts";
 import type { Job } from "../job/job-plan.ts";
 import { filterOf } from "../job/line-filter.ts";
 import type { Reader } from "../job/reader.ts";

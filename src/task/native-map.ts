@@ -1,18 +1,18 @@
-import type { NativePlan } from "./native-columns.ts";
 import { SheafError } from "../base/errors.ts";
 import { limits, settings } from "../base/limits.ts";
-import { openChunks } from "../format/chunks.ts";
 import type { FilePiece } from "../format/chunk.ts";
-import type { Job } from "../job/job-plan.ts";
+import { openChunks } from "../format/chunks.ts";
 import { fieldsOf } from "../job/field-map.ts";
+import type { Job } from "../job/job-plan.ts";
 import type { NativeScan, Reader } from "../job/reader.ts";
 import { isSource } from "../job/reader.ts";
-import { fillLetterPage } from "../kernel/letters.ts";
 import * as layout from "../kernel/layout.ts";
+import { fillLetterPage } from "../kernel/letters.ts";
 import type { Collector } from "../shuffle/collector.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import { SortCollector } from "../shuffle/sort-collector.ts";
 import { TableCollector } from "../shuffle/table-collector.ts";
+import type { NativePlan } from "./native-columns.ts";
 import { NativeColumns } from "./native-columns.ts";
 import type { JobSettings } from "./task-spec.ts";
 

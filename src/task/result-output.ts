@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { ValueEncoder } from "../codec/value-codec.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
+import { ValueEncoder } from "../codec/value-codec.ts";
 import { BufferSink } from "../format/byte-sink.ts";
 import type { OpenFile, OutputFile } from "../format/output-file.ts";
 import { outputFiles } from "../format/output-file.ts";

@@ -1,14 +1,14 @@
-import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import { seededRandom } from "../base/random.ts";
+import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import { readPiece, readSource } from "../format/read-split.ts";
-import { isSource } from "../job/reader.ts";
 import type { Key } from "../job/key.ts";
+import { isSource } from "../job/reader.ts";
+import type { BadRecords } from "./bad-records.ts";
 import { MapEmitter } from "./emitter.ts";
 import type { EmitTarget } from "./emitter.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { MapLoop } from "./map-loop.ts";
 import type { TaskSetting } from "./map-task.ts";
-import type { BadRecords } from "./bad-records.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 import type { SampleTaskSpec, SplitPiece, TaskSuccess } from "./task-spec.ts";
 

@@ -1,8 +1,8 @@
 import { systemClock } from "../base/clock.ts";
 import { unreachable } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
-import type { Job } from "../job/job-plan.ts";
 import { jobOfInput } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { TaskMemory } from "../shuffle/memory.ts";
 import { loadAux } from "./aux.ts";
 import { AttemptContext } from "./context.ts";

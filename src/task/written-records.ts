@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
-import { readPiece } from "../format/read-split.ts";
 import { LineDecoder } from "../format/line-decoder.ts";
+import { readPiece } from "../format/read-split.ts";
 import { lineFraming } from "../format/text-reader.ts";
 import type { Decoder, Reader, RecordBatch } from "../job/reader.ts";
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { printValue } from "../base/print-value.ts";
-import type { Key } from "../job/key.ts";
 import { compareKeys } from "../job/key-order.ts";
+import type { Key } from "../job/key.ts";
 import type { Pair } from "./interpret-map.ts";
 
 /** The first key whose results differ, with what each side has for it. */

@@ -1,11 +1,11 @@
 import { keepValue } from "../aggregate/keep-value.ts";
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
-import { ValueEncoder } from "../codec/value-codec.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
-import type { Job } from "../job/job-plan.ts";
+import { ValueEncoder } from "../codec/value-codec.ts";
 import { jobOfInput } from "../job/define.ts";
 import { copyKey } from "../job/descending.ts";
+import type { Job } from "../job/job-plan.ts";
 import type { Key } from "../job/key.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 import type { Counters, Task } from "./user-code.ts";

@@ -1,8 +1,8 @@
 import { describeThrown, isSheafError, SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { seededRandom } from "../base/random.ts";
-import type { ReduceContext } from "../job/job.ts";
 import type { Job } from "../job/job-plan.ts";
+import type { ReduceContext } from "../job/job.ts";
 
 /** The counters of a run: what `ctx.count` added up to. */
 export type Counters = Map<string, number>;

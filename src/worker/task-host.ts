@@ -1,8 +1,8 @@
 import { SheafError, errorCharsMax, plainError } from "../base/errors.ts";
 import { Promise, setImmediate, setTimeout } from "../base/own-globals.ts";
 import { cutText, printValue } from "../base/print-value.ts";
-import type { Job } from "../job/job-plan.ts";
 import { jobOfInput } from "../job/define.ts";
+import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import { auxFiles } from "../task/aux.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";

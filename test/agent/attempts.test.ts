@@ -5,8 +5,8 @@ import { test } from "node:test";
 import type { TaskReport } from "#src/protocol/task-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import type { TaskFailure } from "#src/task/task-spec.js";
-import { job, mapOrder, reduceOrder, Stage, wordCount } from "./support.js";
 import { until } from "../kit/wait.js";
+import { job, mapOrder, reduceOrder, Stage, wordCount } from "./support.js";
 
 function failure(report: TaskReport): TaskFailure {
   assert.equal(report.status, TASK_STATUS.FAILED, JSON.stringify(report));

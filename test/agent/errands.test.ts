@@ -4,14 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { planErrand } from "#src/agent/plan-errand.js";
-import type { ErrandResult } from "#src/protocol/agent-messages.js";
-import type { OutputTarget } from "#src/protocol/submission.js";
 import { text as textReader } from "#src/format/text.js";
 import { planInput } from "#src/plan/plan-input.js";
-import { successOf } from "../storage/support.js";
+import type { ErrandResult } from "#src/protocol/agent-messages.js";
+import type { OutputTarget } from "#src/protocol/submission.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
-import { job, jobOptions, mapOrder, Stage, text, wordCount, wordsOutline } from "./support.js";
 import { until } from "../kit/wait.js";
+import { successOf } from "../storage/support.js";
+import { job, jobOptions, mapOrder, Stage, text, wordCount, wordsOutline } from "./support.js";
 
 function failed(result: ErrandResult): { code: string; message: string } {
   assert.equal(result.kind, "failed", JSON.stringify(result));

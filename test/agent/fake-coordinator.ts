@@ -1,10 +1,10 @@
+import { crc32c } from "@node-rs/crc32";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { crc32c } from "@node-rs/crc32";
 import type {
   Errand,
   ErrandResult,

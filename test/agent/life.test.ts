@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { startAgent } from "#src/agent/agent.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
-import { counted, job, mapOrder, reduceOrder, Stage, wordCount } from "./support.js";
 import { until } from "../kit/wait.js";
+import { counted, job, mapOrder, reduceOrder, Stage, wordCount } from "./support.js";
 
 /** Runs until a file that the test makes is there: a task that lasts as long as the test wants. */
 function waiting(stage: Stage): { code: string; begun: string; go: string } {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agentName, slotCount } from "#src/agent/agent-options.js";
-import { AttemptWatch } from "#src/worker/attempt-watch.js";
 import {
   UtilityMeter,
   parseDiskStats,
@@ -14,6 +13,7 @@ import { memoryCap, overCap } from "#src/agent/worker-processes.js";
 import { systemClock } from "#src/base/clock.js";
 import { MiB } from "#src/base/size.js";
 import { PROGRESS_BYTES } from "#src/task/task-spec.js";
+import { AttemptWatch } from "#src/worker/attempt-watch.js";
 
 test("/proc/stat: idle and waiting for disks count as idle, guests not twice", () => {
   const cases: [text: string, expected: ReturnType<typeof parseProcStat>][] = [

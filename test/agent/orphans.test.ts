@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { mapOrder, Stage, wordCount } from "./support.js";
 import { until } from "../kit/wait.js";
+import { mapOrder, Stage, wordCount } from "./support.js";
 
 /** Processes that descend from one, by number. */
 function descendants(of: number): number[] {

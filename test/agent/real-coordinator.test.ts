@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import { cpSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { pino } from "pino";
+import type { AgentOptions } from "#src/agent/agent-options.js";
+import { startAgent } from "#src/agent/agent.js";
+import type { Agent } from "#src/agent/agent.js";
 import { systemClock } from "#src/base/clock.js";
 import type { SheafError } from "#src/base/errors.js";
 import { bundleJob } from "#src/bundle/bundle-job.js";
 import { ApiClient } from "#src/client/api-client.js";
-import { Readable } from "node:stream";
 import { Coordinator } from "#src/coordinator/coordinator.js";
 import type { JobView } from "#src/protocol/job-view.js";
 import type { OutputTarget, Submission } from "#src/protocol/submission.js";
@@ -17,11 +20,8 @@ import { coordinatorRoutes } from "#src/rest/coordinator-routes.js";
 import { startServer } from "#src/rest/server.js";
 import { hostList } from "#src/security/host-list.js";
 import { digestToken, makeToken } from "#src/security/token.js";
-import { startAgent } from "#src/agent/agent.js";
-import type { Agent } from "#src/agent/agent.js";
-import type { AgentOptions } from "#src/agent/agent-options.js";
-import { counted, jobOptions, Stage, text, wordCount, wordsOutline } from "./support.js";
 import { waitFor } from "../kit/wait.js";
+import { counted, jobOptions, Stage, text, wordCount, wordsOutline } from "./support.js";
 
 /** A coordinator as it ships, behind its HTTP server, and one agent. */
 class Cluster extends Stage {

@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
+import type { AgentOptions } from "#src/agent/agent-options.js";
 import { startAgent } from "#src/agent/agent.js";
 import type { Agent } from "#src/agent/agent.js";
-import type { AgentOptions } from "#src/agent/agent-options.js";
 import { bundleJob } from "#src/bundle/bundle-job.js";
 import type { ErrandResult } from "#src/protocol/agent-messages.js";
 import type { JobOptions, OutputTarget, Submission } from "#src/protocol/submission.js";

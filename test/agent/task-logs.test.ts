@@ -3,8 +3,8 @@ import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { TASK_STATUS } from "#src/protocol/version.js";
-import { job, mapOrder, Stage, wordCount } from "./support.js";
 import { until } from "../kit/wait.js";
+import { job, mapOrder, Stage, wordCount } from "./support.js";
 
 test("what an attempt prints is with the coordinator before its report, and kept in a file", async (t) => {
   const stage = new Stage(t);

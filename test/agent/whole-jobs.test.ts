@@ -6,8 +6,8 @@ import type { OutputTarget } from "#src/protocol/submission.js";
 import type { TaskReport } from "#src/protocol/task-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import type { TaskSuccess } from "#src/task/task-spec.js";
-import { collected, counted, job, mapOrder, reduceOrder, Stage, text, wordCount } from "./support.js";
 import { until } from "../kit/wait.js";
+import { collected, counted, job, mapOrder, reduceOrder, Stage, text, wordCount } from "./support.js";
 
 function success(report: TaskReport): TaskSuccess {
   assert.equal(report.status, TASK_STATUS.FINISHED, JSON.stringify(report));

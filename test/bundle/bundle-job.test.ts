@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import type { SheafError } from "#src/base/errors.js";
 import { bundleJob } from "#src/bundle/bundle-job.js";
 import { runnableBundle } from "#src/bundle/portable-bundle.js";
 import { mapStack } from "#src/bundle/source-map.js";
-import type { SheafError } from "#src/base/errors.js";
 
 const root = mkdtempSync(join(tmpdir(), "sheaf-bundle-test-"));
 after(() => rmSync(root, { recursive: true, force: true }));

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { MiB } from "#src/base/size.js";
 import type { AttemptView, JobView, NodeView } from "#src/protocol/job-view.js";
 import { isGone, namesBelow } from "../cluster/files-below.js";
-import { leftRunning } from "./hostile-jobs.js";
 import {
   descendantsOf,
   isRunning,
@@ -16,6 +15,7 @@ import { eventually } from "../cluster/real-cluster.js";
 import type { RealCluster } from "../cluster/real-cluster.js";
 import { isLastingSuccess, taskOf } from "../cluster/scene.js";
 import type { Scene } from "../cluster/scene.js";
+import { leftRunning } from "./hostile-jobs.js";
 
 /** Resident bytes that no process may pass. */
 export const memoryCaps = { coordinator: 300 * MiB, agent: 400 * MiB, worker: 1_024 * MiB };

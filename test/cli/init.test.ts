@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { sheafOrigin } from "#src/cli/command/init/project.js";
 import { templateNames } from "#src/cli/command/init.js";
+import { sheafOrigin } from "#src/cli/command/init/project.js";
 import { packageRoot, sheaf, sheafBinary, stateDirectory, tempDir } from "./support.js";
 
 /** Puts in place what `npm install` would, without the network. */

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { Writable } from "node:stream";
 import { test } from "node:test";
+import { escapeControls } from "#src/base/escape-controls.js";
 import { applyEvent, emptyProgress, phaseEndLine, phaseRates, progressLines } from "#src/cli/ui/progress.js";
 import { liveRegion } from "#src/cli/ui/reporter.js";
 import { ansiStyle, plainStyle, styleFor } from "#src/cli/ui/style.js";
 import { textWidth, truncateText } from "#src/cli/ui/text.js";
-import { escapeControls } from "#src/base/escape-controls.js";
 import type { PhaseProgress, RunEvent } from "#src/engine/events.js";
 
 const stats = {

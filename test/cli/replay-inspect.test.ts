@@ -1,3 +1,4 @@
+import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -6,7 +7,6 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
 import { WebSocket } from "undici";
 import { sheaf, startSheaf, tempDir } from "./support.js";
 

@@ -1,12 +1,12 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { test } from "node:test";
-import fc from "fast-check";
-import { ansiStyle, ownSequence, printed } from "#src/cli/ui/style.js";
 import { liveRegion } from "#src/cli/ui/reporter.js";
+import { ansiStyle, ownSequence, printed } from "#src/cli/ui/style.js";
 import { dataWriter, writeTo } from "#src/cli/world.js";
 import type { TextStream } from "#src/cli/world.js";
 import { sheaf, sheafBinary, tempDir } from "./support.js";

@@ -1,21 +1,21 @@
+import { crc32c } from "@node-rs/crc32";
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { crc32c } from "@node-rs/crc32";
 import type { RunEvent } from "#src/engine/events.js";
 import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
+import { resolveOptions } from "#src/engine/resolve-options.js";
 import type { JobView } from "#src/protocol/job-view.js";
 import type { Submission } from "#src/protocol/submission.js";
 import { PROTOCOL_VERSION } from "#src/protocol/version.js";
-import { resolveOptions } from "#src/engine/resolve-options.js";
 import { LocalRun } from "#src/runner/local-run.js";
 import { finishRun } from "#src/runner/run-result.js";
 import { startWorkerInline } from "#src/worker/worker-inline.js";
-import type { StartWorker } from "#src/worker/worker.js";
 import { startWorkerThread } from "#src/worker/worker-thread.js";
+import type { StartWorker } from "#src/worker/worker.js";
 import { answerError, answerJson, fakeServer } from "./fake-server.js";
 import type { FakeRequest } from "./fake-server.js";
 

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { namesBelow } from "./files-below.js";
 import { listeningAddresses } from "./processes.js";
 import type { RealCluster } from "./real-cluster.js";
-import { Scene } from "./scene.js";
 import type { ClusterSettings } from "./real-cluster.js";
+import { Scene } from "./scene.js";
 import { TcpProxy } from "./tcp-proxy.js";
 
 /** A cluster whose every wire can be cut: agent to coordinator, and what other agents fetch of an agent. */

@@ -1,22 +1,22 @@
-import assert from "node:assert/strict";
-import { test } from "node:test";
 import fc from "fast-check";
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
 import { count } from "#src/aggregate/count.js";
 import { topK } from "#src/aggregate/top-k.js";
 import { decodeKey } from "#src/codec/key-codec.js";
-import { job } from "#src/job/define.js";
-import { copyKey, desc, plainKey } from "#src/job/descending.js";
-import { compareKeys } from "#src/job/key-order.js";
-import type { Key } from "#src/job/key.js";
 import { none } from "#src/format/none.js";
 import { textReader } from "#src/format/text-reader.js";
 import { run } from "#src/index.js";
 import type { RunResult } from "#src/index.js";
+import { job } from "#src/job/define.js";
+import { copyKey, desc, plainKey } from "#src/job/descending.js";
+import { compareKeys } from "#src/job/key-order.js";
+import type { Key } from "#src/job/key.js";
 import { testJob } from "#src/testing.js";
 import { tempDir } from "../cli/support.ts";
 import { arbitraryKey, encoded, normal } from "./support.ts";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 
 /** All texts of up to three of these: prefixes of each other, NULs, the highest units. */
 const units = ["\0", "a", "\u00ff", "\u{10ffff}"];

@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { isSheafError } from "#src/base/errors.js";
 import { limits } from "#src/base/limits.js";
 import { decodeKey, encodeKey, keyPrefixLength, keySizeMax, printKey } from "#src/codec/key-codec.js";

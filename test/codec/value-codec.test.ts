@@ -1,7 +1,7 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
-import fc from "fast-check";
 import { isSheafError } from "#src/base/errors.js";
 import { limits } from "#src/base/limits.js";
 import { ValueDecoder, ValueEncoder } from "#src/codec/value-codec.js";

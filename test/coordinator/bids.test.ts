@@ -1,12 +1,12 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { divide } from "#src/coordinator/granting.js";
-import { TASK_STATUS } from "#src/protocol/version.js";
 import type { Submission } from "#src/protocol/submission.js";
+import { TASK_STATUS } from "#src/protocol/version.js";
 import { formatAttempt } from "#src/scheduler/ids.js";
-import { Stage, client } from "./stage.js";
 import type { FakeWork } from "./fake-agent.js";
+import { Stage, client } from "./stage.js";
 
 /** Work that never ends, so that what runs can be counted. */
 const endless: Partial<FakeWork> = {

@@ -1,18 +1,18 @@
+import { crc32c } from "@node-rs/crc32";
+import Database from "libsql";
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { crc32c } from "@node-rs/crc32";
-import Database from "libsql";
 import { SheafError, isSheafError } from "#src/base/errors.js";
 import type { ErrorCode } from "#src/base/errors.js";
 import { openDatabase } from "#src/coordinator/database.js";
-import { Scheduler } from "#src/scheduler/scheduler.js";
+import { Store } from "#src/coordinator/store.js";
 import { findWalDamage } from "#src/coordinator/wal-check.js";
 import { EventLoop } from "#src/engine/loop.js";
-import { Store } from "#src/coordinator/store.js";
+import { Scheduler } from "#src/scheduler/scheduler.js";
 import { HeldReduces } from "./fake-agent.js";
 import { Stage, client } from "./stage.js";
 

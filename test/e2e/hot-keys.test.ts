@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { summaryText } from "#src/cli/ui/summary.js";
+import { readJobStory } from "#src/cli/command/show/job-page.js";
 import { plainStyle } from "#src/cli/ui/style.js";
+import { summaryText } from "#src/cli/ui/summary.js";
+import type { RunResult } from "#src/engine/options.js";
 import { count, generate, job, max, run, text } from "#src/index.js";
 import type { Job } from "#src/job/job-plan.js";
-import type { RunResult } from "#src/engine/options.js";
-import { readJobStory } from "#src/cli/command/show/job-page.js";
 import { tempDir } from "../cli/support.js";
 
 const PAIRS = 40_000;

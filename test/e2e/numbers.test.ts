@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { columns, csv, job, max, run, sum } from "#src/index.js";
 import { seededRandom } from "#src/base/random.js";
+import { columns, csv, job, max, run, sum } from "#src/index.js";
 import type { Job } from "#src/job/job-plan.js";
 import { tempDir } from "../cli/support.js";
 

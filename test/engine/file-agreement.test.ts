@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { FileAgreement } from "#src/engine/job-checks.js";
 import { csv } from "#src/format/csv.js";
 import { generate } from "#src/format/generate.js";
 import { jsonl } from "#src/format/jsonl.js";
@@ -10,7 +11,6 @@ import { tsv } from "#src/format/tsv.js";
 import { job } from "#src/job/define.js";
 import type { Key } from "#src/job/key.js";
 import type { Writer } from "#src/job/writer.js";
-import { FileAgreement } from "#src/engine/job-checks.js";
 import { run } from "#src/runner/run.js";
 import type { OutputPart } from "#src/task/task-spec.js";
 

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { packageRoot, tempDir } from "../cli/support.ts";
+import { seededRandom } from "#src/base/random.js";
 import { pageRank } from "../../examples/pagerank.ts";
 import { worstOfTheBest } from "../../examples/two-step-query.ts";
-import { seededRandom } from "#src/base/random.js";
+import { packageRoot, tempDir } from "../cli/support.ts";
 import { runExample } from "./support.ts";
 
 test("slot-machine.ts plays every spin once and its wins are what the reels pay", async (t) => {

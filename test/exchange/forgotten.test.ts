@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startShuffleNode } from "#src/exchange/shuffle-node.js";
 import { systemClock } from "#src/base/clock.js";
+import { startShuffleNode } from "#src/exchange/shuffle-node.js";
 import { tempDir } from "../cli/support.js";
 
 test("a job forgotten while a cancelled reduce waits for its list of outputs ends nothing else", async (t) => {

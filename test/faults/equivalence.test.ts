@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import type { Random } from "#src/base/random.js";
-import type { InjectedFault } from "#src/worker/fault-injection.js";
 import type { LocalRunOptions } from "#src/engine/options.js";
+import type { InjectedFault } from "#src/worker/fault-injection.js";
 import { Bench, wordCount } from "../runner/support.ts";
 
 const PARTITIONS = [1, 3, 10];

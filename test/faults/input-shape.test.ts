@@ -1,7 +1,7 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { describe, test } from "node:test";
-import fc from "fast-check";
 import { count, job, text, words } from "#src/index.js";
 import type { Job } from "#src/index.js";
 import { runJob } from "#src/runner/run.js";

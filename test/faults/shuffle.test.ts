@@ -1,7 +1,7 @@
+import { crc32c } from "@node-rs/crc32";
 import assert from "node:assert/strict";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { crc32c } from "@node-rs/crc32";
 import type { RunEvent } from "#src/engine/events.js";
 import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
 import { ENTRY_CRC_OFFSET, INDEX_ENTRY_BYTES, TRAILER_BYTES } from "#src/shuffle/run-format.js";

@@ -4,9 +4,9 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { pathToFileURL } from "node:url";
-import { pass } from "../kit/wait.ts";
 import { startSheaf, tempDir } from "../cli/support.ts";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.ts";
+import { pass } from "../kit/wait.ts";
 
 export interface Measured {
   until(text: string): Promise<void>;

@@ -1,11 +1,11 @@
+import { crc32c } from "@node-rs/crc32";
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { crc32c } from "@node-rs/crc32";
-import { text } from "#src/format/text.js";
 import { openOutputFile } from "#src/format/output-file.js";
+import { text } from "#src/format/text.js";
 import { planInput } from "#src/plan/plan-input.js";
 import { directory, file, pieces, read } from "./support.ts";
 

@@ -1,8 +1,8 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
-import fc from "fast-check";
 import { csv } from "#src/format/csv.js";
 import { recordStarts } from "#src/plan/record-starts.js";
 import { naiveRows } from "./csv-rows.ts";

@@ -1,9 +1,9 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import fc from "fast-check";
-import { parseIsoDate } from "#src/format/iso-date.js";
 import { csv } from "#src/format/csv.js";
+import { parseIsoDate } from "#src/format/iso-date.js";
 import { jsonArray } from "#src/format/json-array.js";
 import { jsonl } from "#src/format/jsonl.js";
 import { tsv } from "#src/format/tsv.js";

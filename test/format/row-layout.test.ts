@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { csv } from "#src/format/csv.js";
 import { jsonl } from "#src/format/jsonl.js";
 import { text } from "#src/format/text.js";

@@ -1,7 +1,7 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
-import fc from "fast-check";
 import { csv } from "#src/format/csv.js";
 import { delimited } from "#src/format/delimited.js";
 import { fixedLength } from "#src/format/fixed-length.js";

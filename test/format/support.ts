@@ -6,9 +6,9 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { FilePiece } from "#src/format/chunk.js";
 import { type ReadOptions, readPiece } from "#src/format/read-split.js";
+import type { Key } from "#src/job/key.js";
 import type { Reader } from "#src/job/reader.js";
 import type { Encoder } from "#src/job/writer.js";
-import type { Key } from "#src/job/key.js";
 import { planInput } from "#src/plan/plan-input.js";
 
 /** A directory that is removed when the test ends. */

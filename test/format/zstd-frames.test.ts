@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { text } from "#src/format/text.js";
 import { FrameNeeds, ZstdFrames } from "#src/format/zstd-frames.js";
 import { planInput } from "#src/plan/plan-input.js";

@@ -1,6 +1,6 @@
 import { connect } from "node:net";
-import type { Random } from "#src/base/random.js";
 import { isErrorCode } from "#src/base/errors.js";
+import type { Random } from "#src/base/random.js";
 import { anyBytes, jsonText, mutate, mutateBytes } from "./mutate.js";
 import type { Exchange } from "./recorder.js";
 

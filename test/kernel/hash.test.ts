@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
-import { finishHash, hashBytes, mixWord, partitionOf } from "#src/kernel/typescript/hash.js";
 import { HASH_SEED } from "#src/kernel/layout.js";
+import { finishHash, hashBytes, mixWord, partitionOf } from "#src/kernel/typescript/hash.js";
 import { Bench, KINDS, latin1 } from "./support.ts";
 
 test("the hash is frozen: these values are in run files", () => {

@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { evenSizes, taperedSizes } from "#src/plan/split-sizes.js";
 
 const MiB = 2 ** 20;

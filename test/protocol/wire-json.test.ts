@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { fromWireValue, toWireJson } from "#src/protocol/wire-json.js";
 
 test("what goes over the wire comes back as it was, bigints at any depth, and is plain JSON without them", () => {

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import { SheafError } from "#src/base/errors.js";
-import type { Asker } from "#src/protocol/worker-protocol.js";
 import type { TaskAnswer } from "#src/protocol/task-messages.js";
+import type { Asker } from "#src/protocol/worker-protocol.js";
 import { agentToken, jobId, serve, sha256, storedFile } from "./support.js";
 
 interface Refused {

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { createConnection } from "node:net";
 import { Readable } from "node:stream";
 import { test } from "node:test";
-import { Http } from "#src/client/http.js";
 import { MiB } from "#src/base/size.js";
+import { Http } from "#src/client/http.js";
 import { agentToken, clientToken, jobId, serve } from "./support.js";
 
 interface Answer {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { summaryText } from "#src/cli/ui/summary.js";
 import { plainStyle } from "#src/cli/ui/style.js";
+import { summaryText } from "#src/cli/ui/summary.js";
 import { Bench } from "./support.ts";
 
 const csvJob = `

@@ -1,4 +1,3 @@
-import { limits } from "#src/base/limits.js";
 import assert from "node:assert/strict";
 import {
   appendFileSync,
@@ -12,6 +11,7 @@ import {
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { limits } from "#src/base/limits.js";
 import { pruneJobs } from "#src/engine/job-directory.js";
 import type { JobRecord } from "#src/engine/job-directory.js";
 import { defaultStateDirectory, findJob, listJobs } from "#src/engine/job-history.js";

@@ -3,8 +3,8 @@ import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { count, generate, job, text } from "#src/index.js";
 import { RunFailure } from "#src/engine/options.js";
+import { count, generate, job, text } from "#src/index.js";
 import { run, runJob } from "#src/runner/run.js";
 import { Bench, expectedLines, inputText, wordCount } from "./support.ts";
 

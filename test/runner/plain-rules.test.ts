@@ -1,22 +1,22 @@
-import { limits } from "#src/base/limits.js";
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
-import { job, text } from "#src/index.js";
-import { BadRecordBudget } from "#src/engine/job-checks.js";
-import { chooseBounds } from "#src/engine/plan-job.js";
+import { limits } from "#src/base/limits.js";
+import { nameParts } from "#src/engine/commit.js";
 import { formatFailure } from "#src/engine/error-report.js";
+import { BadRecordBudget } from "#src/engine/job-checks.js";
+import { makeJobId } from "#src/engine/job-directory.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
+import { chooseBounds } from "#src/engine/plan-job.js";
+import { paramsOf, partitionsOf, resolveOptions } from "#src/engine/resolve-options.js";
+import { job, text } from "#src/index.js";
+import type { OutputPart, TaskStats, TaskSuccess } from "#src/task/task-spec.js";
 import { failureOfExit } from "#src/worker/exit-cause.js";
 import { taskFailure } from "#src/worker/failure.js";
-import { outlineOf } from "#src/worker/task-host.js";
 import { faultFor } from "#src/worker/fault-injection.js";
-import { makeJobId } from "#src/engine/job-directory.js";
-import { nameParts } from "#src/engine/commit.js";
 import type { JobOutline } from "#src/worker/messages.js";
-import type { LocalRunOptions } from "#src/engine/options.js";
 import { OutputCapture } from "#src/worker/output-capture.js";
-import { paramsOf, partitionsOf, resolveOptions } from "#src/engine/resolve-options.js";
-import type { OutputPart, TaskStats, TaskSuccess } from "#src/task/task-spec.js";
+import { outlineOf } from "#src/worker/task-host.js";
 
 const stats: TaskStats = {
   recordsIn: 0,

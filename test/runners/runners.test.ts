@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { run } from "#src/index.js";
 import { optionNames } from "#src/engine/options.js";
 import type { RunOptions } from "#src/engine/options.js";
+import { run } from "#src/index.js";
 import { runnerFor, runners, strayOptions } from "#src/runners/runners.js";
 import type { RunnerName } from "#src/runners/runners.js";
 

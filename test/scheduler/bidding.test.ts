@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { bid, type Bidder, expectedLoadOf } from "#src/scheduler/bidding.js";
 
 const agent = (node: string, utility: number, free: number, more: Partial<Bidder> = {}): Bidder => {

@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { Chain, newLink, unlink } from "#src/scheduler/chain.js";
 import { Heap, RunningMedian } from "#src/scheduler/heap.js";
 import { resolvePolicy } from "#src/scheduler/policy.js";

@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { systemFailure } from "#src/scheduler/ids.js";
 import { nextTaskState, NO_TALLY, type TaskEvent, type TaskState } from "#src/scheduler/task-state.js";
 

@@ -1,8 +1,8 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { tempDir } from "../cli/support.js";
 import { jobOf, json, octets, startCoordinator, submission } from "./coordinator-process.js";
 import type { CoordinatorProcess } from "./coordinator-process.js";

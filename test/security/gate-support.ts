@@ -1,5 +1,5 @@
-import { hostList } from "#src/security/host-list.js";
 import type { GatePolicy, RequestFacts } from "#src/security/gate.js";
+import { hostList } from "#src/security/host-list.js";
 import { digestToken, makeToken } from "#src/security/token.js";
 
 export const tokens = { client: makeToken("client"), agent: makeToken("agent") };

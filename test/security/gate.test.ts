@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { admit } from "#src/security/gate.js";
 import type { Access, RequestFacts, Role } from "#src/security/gate.js";
 import { signRequest } from "#src/security/signed-url.js";

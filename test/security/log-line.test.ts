@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { pino } from "pino";
 import { escapeControls } from "#src/base/escape-controls.js";
 import { safeLogStream } from "#src/security/log-line.js";

@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { parsePieces } from "#src/security/json-pieces.js";
 import { JsonBounds, parseJson } from "#src/security/parse-json.js";
 import { refuses } from "./support.js";

@@ -1,9 +1,9 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import fc from "fast-check";
 import { makeJobId } from "#src/engine/job-directory.js";
 import { formatAttempt, formatTask } from "#src/scheduler/ids.js";
 import { checkId, isId } from "#src/security/ids.js";

@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { Redactor, redact } from "#src/security/redact.js";
 import { makeToken } from "#src/security/token.js";
 

@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { isSheafError } from "#src/base/errors.js";
 import type { ErrorCode, SheafError } from "#src/base/errors.js";
 

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
@@ -13,7 +14,6 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import fc from "fast-check";
 import {
   ensureTokenFile,
   findToken,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { workerEnvironment } from "#src/security/worker-environment.js";
 import { makeToken } from "#src/security/token.js";
+import { workerEnvironment } from "#src/security/worker-environment.js";
 import { refuses } from "./support.js";
 
 const secrets = {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { workerEnvironment } from "#src/security/worker-environment.js";
 import { makeToken } from "#src/security/token.js";
+import { workerEnvironment } from "#src/security/worker-environment.js";
 import { readFromWorker } from "#src/worker/from-worker.js";
 import { startWorkerProcess } from "#src/worker/worker-process.js";
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { seededRandom } from "#src/base/random.js";
@@ -12,7 +13,6 @@ import { RunWriter } from "#src/shuffle/run-writer.js";
 import { SortCollector } from "#src/shuffle/sort-collector.js";
 import { Spiller } from "#src/shuffle/spill.js";
 import { tempDir } from "../cli/support.js";
-import { join } from "node:path";
 
 const MiB = 1024 * 1024;
 

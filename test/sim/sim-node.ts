@@ -3,8 +3,8 @@ import type { AttemptRef, NodeRef } from "#src/scheduler/ids.js";
 import type { Command, SchedulerEvent } from "#src/scheduler/messages.js";
 import type { TaskOutput } from "#src/scheduler/view.js";
 import { SimWorker } from "./sim-worker.js";
-import type { World } from "./world.js";
 import type { NodePlan } from "./world-plan.js";
+import type { World } from "./world.js";
 
 /** An agent and its workers: one simulated machine. */
 export class SimNode {

@@ -12,8 +12,8 @@ import { EventQueue } from "./event-queue.js";
 import { FaultLog } from "./fault-log.js";
 import { Monitor } from "./monitor.js";
 import { Network } from "./network.js";
-import { type CrashPoint, SimCoordinator, someCrashPoint } from "./sim-coordinator.js";
 import { plague, waitMs } from "./plague.js";
+import { type CrashPoint, SimCoordinator, someCrashPoint } from "./sim-coordinator.js";
 import { SimNode } from "./sim-node.js";
 import { chance, type FaultRates, type SimJob, someGrants, type WorldPlan } from "./world-plan.js";
 

@@ -1,9 +1,9 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { expandBraces, globMatches, parseGlob, patternBase } from "#src/storage/glob.js";
 import { directory } from "../format/support.ts";
 

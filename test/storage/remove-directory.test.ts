@@ -15,9 +15,9 @@ import {
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { makeTempDirectory } from "#src/storage/temp-directory.js";
 import { checkOutput, createTempOutput, discardTempOutput } from "#src/storage/atomic-output.js";
 import { removeDirectory, removeStale, takeFromStale } from "#src/storage/remove-directory.js";
+import { makeTempDirectory } from "#src/storage/temp-directory.js";
 import { directory } from "../format/support.ts";
 
 const isRoot = process.geteuid?.() === 0;

@@ -1,8 +1,8 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
-import fc from "fast-check";
 import { collect } from "#src/aggregate/collect.js";
 import { count } from "#src/aggregate/count.js";
 import { csv } from "#src/format/csv.js";

@@ -5,8 +5,8 @@ import { count } from "#src/aggregate/count.js";
 import { sum } from "#src/aggregate/sum.js";
 import { isSheafError } from "#src/base/errors.js";
 import { text } from "#src/format/text.js";
-import type { Job } from "#src/job/job-plan.js";
 import { job } from "#src/job/define.js";
+import type { Job } from "#src/job/job-plan.js";
 import { Stage, badOf } from "./support.js";
 
 const LINES = ["a b a", "", "b c", "a"].join("\n") + "\n";

@@ -1,15 +1,15 @@
+import { crc32c } from "@node-rs/crc32";
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { crc32c } from "@node-rs/crc32";
-import fc from "fast-check";
 import { outputNameProblem, OutputNames } from "#src/base/output-name.js";
+import type { SuccessManifest } from "#src/engine/commit.js";
 import { count, csv, job, jsonl, route, run, text } from "#src/index.js";
 import type { Job, Key, RunOptions, SheafError } from "#src/index.js";
-import type { SuccessManifest } from "#src/engine/commit.js";
 import { tempDir } from "../cli/support.ts";
 
 interface Written {

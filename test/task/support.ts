@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bytesOf, cutSplit } from "#src/task/cut-split.js";
 import type { TestContext } from "node:test";
 import { MiB } from "#src/base/size.js";
 import { ValueEncoder } from "#src/codec/value-codec.js";
 import type { Job } from "#src/job/job-plan.js";
 import type { Key } from "#src/job/key.js";
 import { readCollected } from "#src/task/collected.js";
+import { bytesOf, cutSplit } from "#src/task/cut-split.js";
+import { createTaskRunner } from "#src/task/task-runner.js";
 import type {
   JobSettings,
   MapOutput,
@@ -20,7 +21,6 @@ import type {
   TaskSuccess,
 } from "#src/task/task-spec.js";
 import { PROGRESS_BYTES } from "#src/task/task-spec.js";
-import { createTaskRunner } from "#src/task/task-runner.js";
 
 export interface StageOptions {
   /** Bytes of a split; default: one split a file. */

@@ -1,5 +1,5 @@
-import { relative } from "node:path";
 import fastWidth from "fast-string-truncated-width";
+import { relative } from "node:path";
 import { formatSize } from "../../base/size.ts";
 
 /** The text broken at spaces into lines of at most `width` columns; a longer word has a line to itself. */

@@ -1,10 +1,10 @@
 import { createReadStream } from "node:fs";
-import type { FastifyReply } from "../../vendor/fastify.ts";
 import Type from "typebox";
 import { SheafError } from "../../base/errors.ts";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
 import type { StoredFile } from "../../coordinator/service.ts";
 import { PartViewSchema } from "../../protocol/job-view.ts";
+import type { FastifyReply } from "../../vendor/fastify.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
 import { HashParam, JobParam, JobParams, TaskNameParam } from "../params.ts";

@@ -1,8 +1,8 @@
-import Type from "typebox";
-import type { FastifyReply } from "../../vendor/fastify.ts";
 import { Readable } from "node:stream";
 import type { Writable } from "node:stream";
+import Type from "typebox";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
+import type { FastifyReply } from "../../vendor/fastify.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
 import { goneSignal } from "../gone-signal.ts";

@@ -1,6 +1,5 @@
 import Type from "typebox";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
-import type { TaskService } from "../../protocol/worker-protocol.ts";
 import {
   LogLinesSchema,
   OutputsSchema,
@@ -11,6 +10,7 @@ import {
   TaskReportSchema,
 } from "../../protocol/task-messages.ts";
 import type { MapOutputs } from "../../protocol/task-messages.ts";
+import type { TaskService } from "../../protocol/worker-protocol.ts";
 import { access, largeBody } from "../app.ts";
 import type { App } from "../app.ts";
 import { goneSignal } from "../gone-signal.ts";
