@@ -1,5 +1,6 @@
 import { PHASES, type TaskRef } from "#src/scheduler/ids.js";
 import type { JobState } from "#src/scheduler/state.js";
+import { timesPreempted } from "#src/scheduler/time.js";
 import { keyOf } from "./attempt-key.js";
 import { auditState } from "./audit.js";
 import { demand } from "./violation.js";
@@ -55,10 +56,12 @@ function checkJob(world: World, id: string): void {
 
 function checkAttempts(world: World, job: JobState): void {
   let attempts = 0;
+  let preempted = 0;
   let tasks = 0;
   for (const name of PHASES) {
     for (const task of job.phases[name].tasks) {
       tasks++;
+      preempted += timesPreempted(task);
       let blamed = 0;
       for (const { ref, state } of task.attempts) {
         attempts++;
@@ -81,7 +84,10 @@ function checkAttempts(world: World, job: JobState): void {
     }
   }
   if (world.plan.faultless)
-    demand(attempts === tasks, () => `${job.id}: ${attempts} attempts for ${tasks} tasks`);
+    demand(
+      attempts - preempted === tasks,
+      () => `${job.id}: ${attempts} attempts for ${tasks} tasks, ${preempted} ended for other jobs`,
+    );
 }
 
 /**
