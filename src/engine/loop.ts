@@ -130,14 +130,13 @@ export class EventLoop<Output> {
     }
   }
 
-  /** Pushes one event and settles. @throws SheafError as settle */
-  dispatch(
-    event: EngineEvent<Output>,
-    decided: Decided | null = null,
-    report: TaskResult | null = null,
-  ): void {
-    this.push(event, decided, report);
-    this.settle();
+  /**
+   * Pushes one event and settles. Never throws: called by timers and workers, who could do nothing about it.
+   * What is thrown goes to the `bug` handler.
+   */
+  dispatch(event: EngineEvent<Output>): void {
+    this.push(event);
+    this.settleQuietly();
   }
 
   /** @throws SheafError why nothing can be acknowledged at present */

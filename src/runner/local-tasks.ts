@@ -203,7 +203,7 @@ export class LocalTasks {
   stray(failure: TaskFailure, decided: (failsJob: boolean) => void): void {
     if (failure.code !== "EMIT_LATE") return decided(false);
     this.#run.emittedLate(null, failure, localNode, decided);
-    this.#loop.settle();
+    this.#loop.settleQuietly();
   }
 
   /** Whether slow map tasks are cut while they run: not where the caller has said what tasks there are. */
@@ -241,7 +241,7 @@ export class LocalTasks {
     } catch (error) {
       this.#run.committed(commitFailure(error));
     }
-    this.#loop.settle();
+    this.#loop.settleQuietly();
   }
 
   async #makeFinal(outputs: Outputs): Promise<void> {
