@@ -31,7 +31,8 @@ export function openDatabase(stateDirectory: string, pid: number): Sql {
   const lockPath = join(stateDirectory, "coordinator.lock");
   ensurePrivateDirectory(stateDirectory, "OUTPUT_UNWRITABLE");
   try {
-    for (const file of [lockPath, path, `${path}-wal`, `${path}-shm`]) closeToOthers(file);
+    const writes = join(stateDirectory, "coordinator.writes");
+    for (const file of [lockPath, path, `${path}-wal`, `${path}-shm`, writes]) closeToOthers(file);
     // SQLite gives the files it puts beside one the mode of that one.
     for (const file of [lockPath, path]) createPrivate(file);
   } catch (error) {

@@ -5,6 +5,7 @@ import type { TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
 import { collect } from "#src/aggregate/collect.js";
 import { count } from "#src/aggregate/count.js";
+import { systemClock } from "#src/base/clock.js";
 import { csv } from "#src/format/csv.js";
 import { delimited } from "#src/format/delimited.js";
 import { fixedLength } from "#src/format/fixed-length.js";
@@ -23,7 +24,7 @@ import { Stage } from "./support.js";
 /** From now on every look at the clock says that much time has passed. */
 function slowClock(t: TestContext): void {
   let nowMs = 0;
-  t.mock.method(performance, "now", () => (nowMs += 30));
+  t.mock.method(systemClock, "nowMs", () => (nowMs += 30));
 }
 
 const lines = Array.from({ length: 40 }, (_, i) => (i % 7 === 3 ? "" : `line ${i} ${"x".repeat(i % 11)}`));
