@@ -79,3 +79,13 @@ export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal)
     signal.removeEventListener("abort", stop);
   }
 }
+
+/** Resolves when the promise does, and no later than after the time; rejects as the promise does. */
+export async function within(done: Promise<unknown>, ms: number): Promise<void> {
+  const over = new AbortController();
+  try {
+    await Promise.race([done, pauseOrAbort(ms, over.signal)]);
+  } finally {
+    over.abort();
+  }
+}

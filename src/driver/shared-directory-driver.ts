@@ -2,11 +2,11 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { describeThrown, SheafError } from "../base/errors.ts";
+import { within } from "../base/retry.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import { carryOut } from "../engine/executor.ts";
 import type { CommandOf, Executor, JobSteps } from "../engine/executor.ts";
 import { EventLoop, memoryJournal } from "../engine/loop.ts";
-import type { EngineScheduler } from "../engine/loop.ts";
 import type { TaskAnswer, TaskReport, TaskReportAnswer } from "../protocol/task-messages.ts";
 import { JOB_STATUS, TASK_STATUS } from "../protocol/version.ts";
 import { exitAnswer, laterAnswer, phaseOf, taskAnswer } from "../protocol/worker-protocol.ts";
@@ -67,7 +67,6 @@ interface Waiting {
  */
 export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
   readonly #options: SharedDirectoryOptions;
-  readonly #scheduler: EngineScheduler<string>;
   readonly #loop: EventLoop<string>;
   readonly #roster = new Roster();
   readonly #waiting = new Map<string, Waiting>();
@@ -82,9 +81,8 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
 
   constructor(options: SharedDirectoryOptions) {
     this.#options = options;
-    this.#scheduler = new Scheduler<string, TaskFailure>({ leaseMs: options.leaseMs });
     this.#loop = new EventLoop<string>({
-      scheduler: this.#scheduler,
+      scheduler: new Scheduler<string, TaskFailure>({ leaseMs: options.leaseMs }),
       journal: memoryJournal,
       handlers: {
         follow: () => undefined,
@@ -124,9 +122,8 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
       clearInterval(timer);
       signal?.removeEventListener("abort", cancel);
     }
-    const end = this.#end!;
-    const { status, counters } = end;
-    return { status, cause: end.cause?.message ?? null, parts: this.#parts, counters };
+    const { status, counters, cause } = this.#end!;
+    return { status, cause: cause?.message ?? null, parts: this.#parts, counters };
   }
 
   askTask(asker: Asker, signal: AbortSignal): Promise<TaskAnswer> {
@@ -243,7 +240,7 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
   }
 
   #phase(phase: AttemptRef["phase"]) {
-    return this.#scheduler.state.jobs.get(this.#options.job)!.phases[phase];
+    return this.#loop.scheduler.state.jobs.get(this.#options.job)!.phases[phase];
   }
 
   #ask(worker: RosterEntry): void {
@@ -306,7 +303,7 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
       ref.phase === "map"
         ? maps[ref.task]!
         : await bucketFiles(
-            [...viewOutputs(this.#scheduler, job, "map")].map((one) => one.output),
+            [...viewOutputs(this.#loop.scheduler, job, "map")].map((one) => one.output),
             ref.task,
           );
     return taskAnswer({ ...ref, buckets: partitions }, { paths: { inputs, output } });
@@ -372,8 +369,8 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
     const { job, name, staging, output, overwrite } = this.#options;
     const out = join(staging, "out");
     try {
-      const reduces = [...viewOutputs(this.#scheduler, job, "reduce")].map((one) => one.output);
-      const counters = Object.fromEntries(this.#scheduler.state.jobs.get(job)!.counters);
+      const reduces = [...viewOutputs(this.#loop.scheduler, job, "reduce")].map((one) => one.output);
+      const counters = Object.fromEntries(this.#loop.scheduler.state.jobs.get(job)!.counters);
       const parts = await gatherParts(name, reduces, out, counters);
       await commitDirectory(out, output, { overwrite });
       this.#parts = parts;
@@ -387,12 +384,9 @@ export class SharedDirectoryDriver implements TaskService, Executor, JobSteps {
 
   /** Waits until every worker that was heard of lately has been told to exit. */
   async #sayGoodbye(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, goodbyeMs)));
     const told = new Promise<void>((resolve) => (this.#allTold = resolve));
     this.#checkTold();
-    await Promise.race([told, late]);
-    clearTimeout(timer);
+    await within(told, goodbyeMs);
   }
 
   #checkTold(): void {

@@ -1,4 +1,5 @@
-import { beatOf, workerStartMsMax } from "./pool.ts";
+import { PROGRESS_CELLS } from "../task/task-spec.ts";
+import { workerStartMsMax } from "./pool.ts";
 import { tracedPlace } from "./trace.ts";
 import type { Trace } from "./trace.ts";
 
@@ -54,4 +55,9 @@ export class AttemptWatch {
     }
     return nowMs - this.#movedMs;
   }
+}
+
+/** Beat of a board: changes whenever the attempt has moved on. */
+function beatOf(board: Readonly<Float64Array>): number {
+  return board[PROGRESS_CELLS.beat]!;
 }

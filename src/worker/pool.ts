@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { SheafError, unreachable } from "../base/errors.ts";
-import { PROGRESS_CELLS } from "../task/task-spec.ts";
+import { within } from "../base/retry.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
 import { failureOfExit } from "./exit-cause.ts";
 import { taskFailure } from "./failure.ts";
@@ -390,18 +390,4 @@ const crashReport = /^\s*(?:\d+: 0x|<---|-----|\[\d+:0x)|^\s*$/;
 function remember(slot: Slot, text: string): void {
   const lines = text.split("\n").filter((line) => !crashReport.test(line));
   slot.tail = [...slot.tail, ...lines.slice(-tailLines)].slice(-tailLines);
-}
-
-/** Beat of a board: changes whenever the attempt has moved on. */
-export function beatOf(board: Readonly<Float64Array>): number {
-  return board[PROGRESS_CELLS.beat]!;
-}
-
-async function within(done: Promise<unknown>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([done, late]);
-  clearTimeout(timer);
 }
