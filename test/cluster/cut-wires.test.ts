@@ -57,7 +57,9 @@ describe("a cluster whose wires are cut and whose disks lie", () => {
 
   test("N16: one cut off for longer is lost, and told so when it is back: nothing counts twice", async () => {
     scene.gate.hold("map-00001.1", "commit");
-    const started = await scene.start(args);
+    // Its order may wait until a slot notices that the question it asked before went into a dead wire: a
+    // backup would be there first.
+    const started = await scene.start([...args, "--no-speculation"]);
     const id = await started.id();
     const worker = await started.reached("map-00001.1");
     const index = agentOf(worker);
@@ -82,7 +84,6 @@ describe("a cluster whose wires are cut and whose disks lie", () => {
     await scene.assertDone(started, expected);
     const attempts = await scene.attempts(id);
     const first = attempts.find((one) => taskOf(one) === "map-00001")!;
-    // Lost, or cancelled because a backup was faster.
     assert.notEqual(first.state, "SUCCEEDED");
     const lost = attempts.filter(({ state, outputLost }) => state === "LOST" || outputLost !== null);
     assert.ok(lost.every((one) => one.incarnation === incarnation && one.agent === `a${index}`));
