@@ -24,18 +24,20 @@ export class Watch {
   readonly #timings: CoordinatorTimings;
   #lookedMs = 0;
   #keptMs = 0;
-  #tickedMs: number | null = null;
+  #tickedMs: number;
 
   constructor(jobs: Jobs, flow: JobFlow, clock: EpochClock, timings: CoordinatorTimings) {
     this.#jobs = jobs;
     this.#flow = flow;
     this.#clock = clock;
     this.#timings = timings;
+    // A start takes its time, too, on a machine that stands still meanwhile.
+    this.#tickedMs = clock.nowMs();
   }
 
   /** For how long nobody was listened to before this tick; see CoordinatorTimings.absentAfterMs. */
   absentMs(nowMs: number): number {
-    const sinceMs = nowMs - (this.#tickedMs ?? nowMs);
+    const sinceMs = nowMs - this.#tickedMs;
     this.#tickedMs = nowMs;
     return Math.max(0, sinceMs - this.#timings.absentAfterMs);
   }

@@ -178,6 +178,19 @@ test("silence counts only while the coordinator listens: a pause, or a disk it c
     stage.beat();
     stage.coordinator.clients.clientBeat(attached);
   }
+  // Stopped while it starts: before its first tick.
+  stage.restart();
+  stage.clock.pass(60_000);
+  stage.coordinator.tick();
+  const [view] = stage.coordinator.operations.nodes();
+  assert.equal(view?.state, "up", "after a start that was stopped");
+  assert.notEqual(
+    stage.coordinator.clients.job(attached).state,
+    "CANCELLED",
+    "after a start that was stopped",
+  );
+  stage.beat();
+  stage.coordinator.clients.clientBeat(attached);
   full = true;
   await assert.rejects(stage.submit({}, "another"), refuses("DISK_FULL", /no space left/));
   for (let tick = 0; tick < 100; tick++) {
