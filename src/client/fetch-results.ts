@@ -7,7 +7,7 @@ import { outputNameProblem } from "../base/output-name.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";
 import { commitOutput } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";
-import { emptyStats } from "../engine/progress.ts";
+import { sumStats } from "../engine/progress.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
@@ -293,7 +293,7 @@ function outputPart(
 function success(parts: OutputPart[], badPath: string | null, badRecords: number): TaskSuccess {
   return {
     kind: "success",
-    stats: { ...emptyStats, badRecords },
+    stats: { ...sumStats([], [], 0), badRecords },
     counters: {},
     output: null,
     parts,

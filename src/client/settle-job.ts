@@ -6,7 +6,7 @@ import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart, RunStatus } from "../engine/events.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
-import { emptyStats } from "../engine/progress.ts";
+import { sumStats } from "../engine/progress.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
 import type { JobError, JobView } from "../protocol/job-view.ts";
 import { discardTempOutput } from "../storage/atomic-output.ts";
@@ -50,7 +50,7 @@ export function finishClusterRun(
     name,
     output,
     counters: view?.counters ?? {},
-    stats: { ...(view?.stats ?? emptyStats), elapsedMs },
+    stats: { ...(view?.stats ?? sumStats([], [], 0)), elapsedMs },
     phases: relay.phases,
     mapTasks: view?.mapTasks ?? 0,
     reduceTasks: view?.reduceTasks ?? 0,

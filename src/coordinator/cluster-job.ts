@@ -231,7 +231,8 @@ export interface KeptEntry {
 
 /** The tasks of a job on a cluster: how they go, where map outputs lie, and who has files of the job. */
 export class PlannedJob {
-  readonly plan: Plan;
+  /** Which agents its reduces are to go to is known when it has its first grants. */
+  plan: Plan;
   readonly run: JobRun<KeptOutput>;
   readonly outputs = new OutputList();
   /** Names of the agents that may have files of it. */

@@ -183,9 +183,8 @@ export class Committing {
     const results: TaskSuccess[] = [];
     for (const phase of ["map", "reduce"] as const) {
       for (const { output } of viewOutputs(this.#scheduler, job.id, phase)) {
-        const kept = output;
-        if (kept.parts.length > 0 || kept.badPath !== null || kept.stats.badRecords > 0)
-          results.push(successOf(kept));
+        if (output.parts.length > 0 || output.badPath !== null || output.stats.badRecords > 0)
+          results.push(successOf(output));
       }
     }
     return results;

@@ -221,11 +221,10 @@ export class JobFlow implements JobSteps {
 
   #begin(job: ClusterJob, planned: Plan): void {
     const { loop, store, timings, agents, tallies } = this.#parts;
-    const parts = { loop, store, agents, tallies };
-    job.planned = new PlannedJob(job, planned, parts);
+    job.planned = new PlannedJob(job, planned, { loop, store, agents, tallies });
     const grants = this.granting.bidAll(job);
     const plan = { ...planned, reduceAgents: reduceAgents(planned.reduce.length, grants) };
-    job.planned = new PlannedJob(job, plan, parts);
+    job.planned.plan = plan;
     const { map: _map, sample: _sample, ...row } = plan;
     store.put("plans", job.id, JSON.stringify(row));
     job.update({ state: "RUNNING" });

@@ -40,15 +40,6 @@ export class EventLog {
     for (const event of this.#early) directory.event(event);
     this.#early = [];
   }
-
-  /** Runs `work` as a phase without tasks. */
-  async phase<T>(phase: RunPhase, work: () => Promise<T>): Promise<T> {
-    const startedMs = this.#clock.nowMs();
-    this.emit({ kind: "phase-started", phase, tasks: 0 });
-    const result = await work();
-    this.emit({ kind: "phase-finished", phase, elapsedMs: this.#clock.nowMs() - startedMs });
-    return result;
-  }
 }
 
 /** Tells when phases begin and end. One phase at a time; going back to an earlier one begins it again. */

@@ -1,5 +1,5 @@
 import { type AttemptRef, formatAttempt, type Phase, PHASES } from "../scheduler/ids.ts";
-import { PROGRESS_CELLS } from "../task/task-spec.ts";
+import { emptyStats, PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { TaskStats, TaskSuccess } from "../task/task-spec.ts";
 import type { PhaseProgress } from "./events.ts";
 
@@ -93,21 +93,6 @@ export class ProgressTally {
 function newTally(): PhaseTally {
   return { finished: 0, recordsIn: 0, bytesIn: 0, recordsOut: 0, spillBytes: 0 };
 }
-
-/** Nothing was done. */
-export const emptyStats: TaskStats = {
-  recordsIn: 0,
-  bytesIn: 0,
-  recordsOut: 0,
-  bytesOut: 0,
-  emitted: 0,
-  shuffleBytes: 0,
-  spills: 0,
-  badRecords: 0,
-  groups: 0,
-  elapsedMs: 0,
-  cpuMs: 0,
-};
 
 /**
  * Sums over tasks; `elapsedMs` is given, since tasks overlap. Output is what was written, not what was

@@ -1,7 +1,8 @@
+import { emptyStats } from "../task/task-spec.ts";
 import { readRecords } from "./commit.ts";
 import type { RunEventBody } from "./events.ts";
 import type { RunFailure, RunResult } from "./options.ts";
-import { emptyStats, sampledBy } from "./progress.ts";
+import { sampledBy } from "./progress.ts";
 
 /** The result of a run of which only this is known: there was nothing else, and no records are kept. */
 export function resultOf(
@@ -12,7 +13,7 @@ export function resultOf(
     directory: null,
     output: null,
     counters: {},
-    stats: emptyStats,
+    stats: { ...emptyStats },
     phases: [],
     mapTasks: 0,
     reduceTasks: 0,

@@ -45,7 +45,6 @@ interface LocalAttempt {
   readonly ref: AttemptRef;
   readonly slot: number;
   readonly spec: TaskSpec;
-  readonly directory: string;
   readonly trace: Trace | null;
   readonly startedMs: number;
   readonly watch: AttemptWatch;
@@ -108,7 +107,7 @@ export class LocalExecutor implements Executor {
     const trace = this.#run.poison.traceOf(spec, id);
     const startedMs = clock.nowMs();
     const watch = new AttemptWatch(startedMs);
-    const attempt: LocalAttempt = { id, ref, slot, spec, directory, trace, startedMs, watch, board: noBoard };
+    const attempt: LocalAttempt = { id, ref, slot, spec, trace, startedMs, watch, board: noBoard };
     this.#running.set(id, attempt);
     try {
       mkdirSync(directory);

@@ -12,7 +12,7 @@ import { failureOutsideTasks } from "../engine/error-report.ts";
 import { EventLog } from "../engine/event-log.ts";
 import { makeJobId } from "../engine/job-directory.ts";
 import type { JobRunOptions, RunResult } from "../engine/options.ts";
-import { emptyStats } from "../engine/progress.ts";
+import { sumStats } from "../engine/progress.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
 import type { Job } from "../job/job-plan.ts";
 import { taskRoutes } from "../rest/route/task-routes.ts";
@@ -152,7 +152,7 @@ function resultOfJob(
   const { id: jobId, name, output, mapTasks, partitions: reduceTasks, bytesIn } = job;
   const recordsOut = parts.reduce((sum, part) => sum + part.records, 0);
   const bytesOut = parts.reduce((sum, part) => sum + part.bytes, 0);
-  const stats = { ...emptyStats, bytesIn, recordsOut, bytesOut, elapsedMs };
+  const stats = { ...sumStats([], [], elapsedMs), bytesIn, recordsOut, bytesOut };
   const known = { status, jobId, name, output, parts, counters, stats, mapTasks, reduceTasks };
   if (status === "SUCCEEDED") return resultOf(known);
   const why =

@@ -11,13 +11,13 @@ import { runMap } from "./map-task.ts";
 import { runReduce } from "./reduce-task.ts";
 import { runSample } from "./sample-task.ts";
 import { Scene } from "./scene.ts";
+import { emptyStats } from "./task-spec.ts";
 import type {
   JobSettings,
   TaskResult,
   TaskRunner,
   TaskServices,
   TaskSpec,
-  TaskStats,
   TaskSuccess,
 } from "./task-spec.ts";
 
@@ -37,7 +37,7 @@ export function createTaskRunner(whole: Job, settings: JobSettings): TaskRunner 
         aux ??= await loadAux(whole.aux, settings.auxFiles);
         memory ??= new TaskMemory(settings.memoryBytes);
         memory.reset();
-        const stats = emptyStats();
+        const stats = { ...emptyStats };
         const context = new AttemptContext(spec, settings, aux, services, scene, job.inputName);
         const done = await runSpec({ job, settings, spec, services, memory, context, scene, stats });
         const used = process.cpuUsage(cpu);
@@ -63,20 +63,4 @@ function runSpec(setting: TaskSetting<TaskSpec>): Promise<Omit<TaskSuccess, "kin
     default:
       return unreachable(spec);
   }
-}
-
-function emptyStats(): TaskStats {
-  return {
-    recordsIn: 0,
-    bytesIn: 0,
-    recordsOut: 0,
-    bytesOut: 0,
-    emitted: 0,
-    shuffleBytes: 0,
-    spills: 0,
-    badRecords: 0,
-    groups: 0,
-    elapsedMs: 0,
-    cpuMs: 0,
-  };
 }

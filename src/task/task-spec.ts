@@ -169,6 +169,21 @@ export interface TaskStats {
   cpuMs: number;
 }
 
+/** Nothing was done. */
+export const emptyStats: Readonly<TaskStats> = {
+  recordsIn: 0,
+  bytesIn: 0,
+  recordsOut: 0,
+  bytesOut: 0,
+  emitted: 0,
+  shuffleBytes: 0,
+  spills: 0,
+  badRecords: 0,
+  groups: 0,
+  elapsedMs: 0,
+  cpuMs: 0,
+};
+
 /** A key that a great part of a map task's pairs have, as they were shuffled: after combining. */
 export interface HotKey {
   readonly collection: number;

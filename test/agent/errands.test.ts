@@ -9,6 +9,7 @@ import { planInput } from "#src/plan/plan-input.js";
 import type { ErrandResult } from "#src/protocol/agent-messages.js";
 import type { OutputTarget } from "#src/protocol/submission.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
+import { emptyStats } from "#src/task/task-spec.js";
 import { until } from "../kit/wait.js";
 import { successOf } from "../storage/support.js";
 import { job, jobOptions, mapOrder, Stage, text, wordCount, wordsOutline } from "./support.js";
@@ -243,20 +244,6 @@ test("the gate is asked to its end, whatever attempts of other jobs take the slo
   assert.equal((await answer).kind, "committed");
 });
 
-const noStats = {
-  recordsIn: 0,
-  bytesIn: 0,
-  recordsOut: 0,
-  bytesOut: 0,
-  emitted: 0,
-  shuffleBytes: 0,
-  spills: 0,
-  badRecords: 0,
-  groups: 0,
-  elapsedMs: 0,
-  cpuMs: 0,
-};
-
 test("nothing is moved but what attempts of the job wrote", async (t) => {
   const stage = new Stage(t);
   const secret = stage.file("secret", "mine");
@@ -281,7 +268,7 @@ test("nothing is moved but what attempts of the job wrote", async (t) => {
       kind: "success",
       parts: [{ ...part, path: place }],
       badPath: null,
-      stats: noStats,
+      stats: emptyStats,
       counters: {},
       output: null,
       keys: [],

@@ -10,6 +10,7 @@ import type { LocalRunOptions } from "#src/engine/options.js";
 import { chooseBounds } from "#src/engine/plan-job.js";
 import { paramsOf, partitionsOf, resolveOptions } from "#src/engine/resolve-options.js";
 import { job, text } from "#src/index.js";
+import { emptyStats } from "#src/task/task-spec.js";
 import type { OutputPart, TaskStats, TaskSuccess } from "#src/task/task-spec.js";
 import { failureOfExit } from "#src/worker/exit-cause.js";
 import { taskFailure } from "#src/worker/failure.js";
@@ -18,24 +19,10 @@ import type { JobOutline } from "#src/worker/messages.js";
 import { OutputCapture } from "#src/worker/output-capture.js";
 import { outlineOf } from "#src/worker/task-host.js";
 
-const stats: TaskStats = {
-  recordsIn: 0,
-  bytesIn: 0,
-  recordsOut: 0,
-  bytesOut: 0,
-  emitted: 0,
-  shuffleBytes: 0,
-  spills: 0,
-  badRecords: 0,
-  groups: 0,
-  elapsedMs: 0,
-  cpuMs: 0,
-};
-
 function success(changes: Partial<TaskStats>, parts: OutputPart[] = []): TaskSuccess {
   return {
     kind: "success",
-    stats: { ...stats, ...changes },
+    stats: { ...emptyStats, ...changes },
     counters: {},
     output: null,
     parts,
