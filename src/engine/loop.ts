@@ -132,7 +132,7 @@ export class EventLoop<Output> {
 
   /**
    * Pushes one event and settles. Never throws: called by timers and workers, who could do nothing about it.
-   * What is thrown goes to the `bug` handler.
+   * What is thrown goes to the `trouble` handler when it is the journal's, else to `bug`.
    */
   dispatch(event: EngineEvent<Output>): void {
     this.push(event);
@@ -152,14 +152,15 @@ export class EventLoop<Output> {
     return answer();
   }
 
-  /** As settle, but returns what that would throw. */
+  /** As settle, but returns what that would throw; `bug` is told of what settle is not said to throw. */
   settleQuietly(): SheafError | null {
     try {
       this.settle();
       return null;
     } catch (error) {
-      if (isSheafError(error)) return error;
+      if (isSheafError(error) && (this.#closed || error === this.#trouble)) return error;
       this.#handlers.bug(error);
+      if (isSheafError(error)) return error;
       return new SheafError("INTERNAL", `the event loop failed: ${describeThrown(error)}`, { cause: error });
     }
   }
