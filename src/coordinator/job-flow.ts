@@ -1,5 +1,6 @@
 import type { RunStatus } from "../engine/events.ts";
 import type { CommandOf, JobSteps } from "../engine/executor.ts";
+import { jobFailure } from "../engine/failure-log.ts";
 import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import { sampledBounds } from "../engine/plan-job.ts";
 import type { JobView } from "../protocol/job-view.ts";
@@ -120,7 +121,7 @@ export class JobFlow implements JobSteps {
       return this.#endEarly(
         job,
         "CANCELLED",
-        failedBy(taskFailure("CANCELLED", reason, { blame: "system" })),
+        jobFailure(taskFailure("CANCELLED", reason, { blame: "system" })),
       );
     this.#parts.loop.push({ kind: "jobCancelled", job: job.id, reason });
     this.committing.cancelled(job, reason);
@@ -130,7 +131,7 @@ export class JobFlow implements JobSteps {
   fail(job: ClusterJob, failure: TaskFailure): void {
     if (job.isEnding) return;
     if (this.#isScheduled(job)) job.planned?.run.fail(failure);
-    else this.#endEarly(job, "FAILED", failedBy(failure));
+    else this.#endEarly(job, "FAILED", jobFailure(failure));
   }
 
   /** All samples are there: where partitions begin. */
@@ -252,7 +253,7 @@ export class JobFlow implements JobSteps {
 
   #planFailed(job: ClusterJob, failure: TaskFailure, host: string | null): void {
     const where = host === null ? failure : { ...failure, message: `${failure.message} (on ${host})` };
-    this.#endEarly(job, "FAILED", failedBy(where));
+    this.#endEarly(job, "FAILED", jobFailure(where));
   }
 
   /** Ends a job that the scheduler has never heard of. */
@@ -332,10 +333,4 @@ export class JobFlow implements JobSteps {
     const kept = status === "SUCCEEDED" ? [...files.output, ...files.collected, ...files.bad] : [];
     job.results.keepOnly(new Set(kept.map(({ path }) => path.split("/")[0]!)));
   }
-}
-
-/** A failure of the job as a whole. */
-function failedBy(failure: TaskFailure): Failure<TaskFailure> {
-  const { blame, code, message } = failure;
-  return { blame, code, message, attempt: null, node: null, detail: failure };
 }

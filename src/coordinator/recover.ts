@@ -1,6 +1,7 @@
 import { crc32c } from "@node-rs/crc32";
 import { lstatSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { jobFailure } from "../engine/failure-log.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { taskFailure } from "../worker/failure.ts";
 import { newRow } from "./job-row.ts";
@@ -148,9 +149,7 @@ function lostRow(row: JobRow, { submission }: KeptSubmission, why: string): JobR
     `the coordinator's state was damaged, and the job is lost: ${why}`,
     { phase: "commit", blame: "system", hint: `${look}Run the job again.` },
   );
-  const { blame, code, message } = failure;
-  const cause = { blame, code, message, attempt: null, node: null, detail: failure };
-  const end: JobEnd = { status: "FAILED", cause, counters: {}, failedTasks: [] };
+  const end: JobEnd = { status: "FAILED", cause: jobFailure(failure), counters: {}, failedTasks: [] };
   return { ...row, state: "QUEUED", end, staging: shared !== null, commit: null, committed: null };
 }
 

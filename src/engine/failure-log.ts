@@ -3,6 +3,17 @@ import type { TaskFailure, TaskSpec } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { FailedTask } from "./options.ts";
 
+/** What the scheduler is told of a failure. */
+export function causeFields(failure: TaskFailure) {
+  const { blame, code, message } = failure;
+  return { blame, code, message, detail: failure };
+}
+
+/** The failure of a job as a whole: of no attempt, on no node. */
+export function jobFailure(failure: TaskFailure): Failure<TaskFailure> {
+  return { ...causeFields(failure), attempt: null, node: null };
+}
+
 /** The attempts of a run that failed or were lost, in order, with all that is known of each. */
 export class FailureLog {
   readonly all: FailedTask[] = [];

@@ -9,7 +9,7 @@ import type { PoisonRecord, RecordPlace } from "../worker/trace.ts";
 import { withoutEngineFrames } from "./error-report.ts";
 import type { PhaseClock } from "./event-log.ts";
 import type { RunEventBody } from "./events.ts";
-import { FailureLog } from "./failure-log.ts";
+import { causeFields, FailureLog } from "./failure-log.ts";
 import { BadRecordBudget, FileAgreement } from "./job-checks.ts";
 import type { EventLoop } from "./loop.ts";
 import { ProgressTally } from "./progress.ts";
@@ -132,15 +132,11 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     if (this.poison.skipOf(ref.task) !== null) listener?.suspected?.(this.poison.suspects);
     const { setAside } = ended;
     const failure = withoutEngineFrames(ended.failure);
-    const { blame, code, message } = failure;
-    loop.push(
-      { kind: "attemptFailed", attempt: ref, blame, code, message, detail: failure, setAside, ...node },
-      null,
-      failure,
-    );
+    const cause = causeFields(failure);
+    loop.push({ kind: "attemptFailed", attempt: ref, ...cause, setAside, ...node }, null, failure);
     // Such an emit ends whatever attempt its worker has: the result that is not complete is another one's.
-    if (code === "EMIT_LATE" && failure.phase === "uncaught")
-      loop.push({ kind: "lateEmit", job, attempt: null, blame, code, message, detail: failure, ...node });
+    if (failure.code === "EMIT_LATE" && failure.phase === "uncaught")
+      loop.push({ kind: "lateEmit", job, attempt: null, ...cause, ...node });
     const over = setAside ? this.#budget.poisoned(this.poison.count) : null;
     if (over !== null) this.fail(over);
   }
@@ -157,18 +153,15 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     decided: (failsJob: boolean) => void,
   ): void {
     const { job, loop } = this.#options;
-    const { blame, code, message } = failure;
-    loop.push(
-      { kind: "lateEmit", job, attempt, blame, code, message, detail: failure, ...node },
-      (commands) => decided(commands.some((command) => command.kind === "jobEnded")),
+    loop.push({ kind: "lateEmit", job, attempt, ...causeFields(failure), ...node }, (commands) =>
+      decided(commands.some((command) => command.kind === "jobEnded")),
     );
   }
 
   /** The job fails by something that no attempt has reported. */
   fail(failure: TaskFailure): void {
     const { job, loop } = this.#options;
-    const { blame, code, message } = failure;
-    loop.push({ kind: "jobFailed", job, blame, code, message, detail: failure });
+    loop.push({ kind: "jobFailed", job, ...causeFields(failure) });
   }
 
   /** Why what the tasks have made must not be committed; null: it may be. */
@@ -180,8 +173,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   committed(failure: TaskFailure | null): void {
     const { job, loop } = this.#options;
     if (failure === null) return loop.push({ kind: "jobCommitted", job });
-    const { code, message, blame } = failure;
-    loop.push({ kind: "jobCommitFailed", job, blame, code, message, detail: failure });
+    loop.push({ kind: "jobCommitFailed", job, ...causeFields(failure) });
   }
 
   /** Tells how far the job is. */
