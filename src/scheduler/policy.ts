@@ -86,7 +86,7 @@ export const jobPolicyDefaults: JobPolicy = {
   speculation: true,
   speculationDoneShare: 0.75,
   speculationSlowness: 1.5,
-  speculationFloorMs: 1_000,
+  speculationFloorMs: 5_000,
   speculationShare: 0.1,
   failedTasksShare: 0,
   preemptAfterMs: 2_000,

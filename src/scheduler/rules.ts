@@ -23,9 +23,6 @@ export function endingOf({ blame, code, setAside = false }: FailureReport): Atte
 /** What has not been seen to move is slow only after so many times the time of one that has. */
 const waitingFactor = 2;
 
-/** Nor before so many times what is too short to be slow: on a busy machine a worker starts for seconds. */
-const waitingFloors = 5;
-
 /**
  * Whether an attempt of the phase deserves a backup: nearly all of the phase is done, no task waits, the
  * attempt takes far longer than most did, and few have a backup yet. (Dean and Ghemawat, MapReduce, OSDI
@@ -43,8 +40,7 @@ function isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptRun): boolean 
   if (median === undefined) return false;
   const { elapsedMs, workedMs, fraction } = run;
   const countedMs = workedMs ?? elapsedMs / waitingFactor;
-  const floorMs = policy.speculationFloorMs * (workedMs === null ? waitingFloors : 1);
-  if (countedMs < floorMs || countedMs <= policy.speculationSlowness * median) return false;
+  if (countedMs < policy.speculationFloorMs || countedMs <= policy.speculationSlowness * median) return false;
   return fraction <= 0 || (countedMs * (1 - fraction)) / fraction > median;
 }
 

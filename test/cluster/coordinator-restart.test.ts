@@ -25,7 +25,7 @@ describe("a coordinator that is killed", () => {
   after(() => scene.close());
 
   /**
-   * No task was begun twice, backups of slow ones aside (held ones are slow). An order that was on its way
+   * No task was begun twice. An order that was on its way
    * when the coordinator was killed may come to nothing: then another attempt of the task is the first.
    */
   const assertOnce = async (id: string): Promise<void> => {

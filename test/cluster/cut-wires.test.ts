@@ -57,9 +57,7 @@ describe("a cluster whose wires are cut and whose disks lie", () => {
 
   test("N16: one cut off for longer is lost, and told so when it is back: nothing counts twice", async () => {
     scene.gate.hold("map-00001.1", "commit");
-    // Its order may wait until a slot notices that the question it asked before went into a dead wire: a
-    // backup would be there first.
-    const started = await scene.start([...args, "--no-speculation"]);
+    const started = await scene.start(args);
     const id = await started.id();
     const worker = await started.reached("map-00001.1");
     const index = agentOf(worker);

@@ -170,7 +170,7 @@ describe(`a coordinator whose state has lost what it had acknowledged (seed ${se
     gate.clear();
     if (point !== "") gate.hold(point);
     const job = scene.file(`${name}.ts`, gatedWordCount(gate));
-    const args = [job, input, "--mappers", "4", "-p", "2", "--no-speculation"];
+    const args = [job, input, "--mappers", "4", "-p", "2"];
     const started = await scene.start(args);
     const id = await started.id();
     if (point === "") await started.running.done;

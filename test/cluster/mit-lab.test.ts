@@ -63,7 +63,7 @@ describe("MIT 6.5840, lab 1", () => {
     const input = scene.file("lines.txt", "a line\n".repeat(400));
     const job = jobFile("mtiming", jobs.mapParallelismJob);
     const set = ["--set", `place=${place("maps", round)}`, "--set", `slots=${SLOTS}`];
-    const args = [job, input, "--mappers", `${SLOTS}`, "-p", "1", "--no-speculation", ...set];
+    const args = [job, input, "--mappers", `${SLOTS}`, "-p", "1", ...set];
     await assertLines(
       await scene.start(args),
       Array.from({ length: SLOTS }, (_, task) => `map-0000${task}\t${SLOTS}`),
@@ -75,18 +75,17 @@ describe("MIT 6.5840, lab 1", () => {
     const job = jobFile("rtiming", jobs.reduceParallelismJob);
     const set = ["--set", `place=${place("reduces", round)}`, "--set", `slots=${SLOTS}`];
     await assertLines(
-      await scene.start([job, input, "-p", `${SLOTS}`, "--no-speculation", ...set]),
+      await scene.start([job, input, "-p", `${SLOTS}`, ...set]),
       Array.from({ length: SLOTS }, (_, key) => `${key}\t${SLOTS}`),
     );
   });
 
-  // A backup of a slow one would be one more: on a machine that is busy with other things, every map is slow.
   scenario("job count: without faults every map is run exactly once", async (round) => {
     const input = scene.file("lines.txt", "a line\n".repeat(400));
     const job = jobFile("jobcount", jobs.jobCountJob);
     const marks = place("count", round);
     const args = [job, input, "--mappers", `${FILES}`, "-p", "1", "--set", `place=${marks}`];
-    const started = await scene.start([...args, "--no-speculation"]);
+    const started = await scene.start(args);
     const id = await started.id();
     assert.equal((await started.running.done).code, 0);
     const [line = ""] = linesOf(started.output);
@@ -107,7 +106,7 @@ describe("MIT 6.5840, lab 1", () => {
     const books = writeBooks(scene, round);
     const job = jobFile("early-exit", jobs.earlyExitJob);
     const marks = place("early", round);
-    const options = ["-p", "4", "--no-speculation", "--set", `place=${marks}`];
+    const options = ["-p", "4", "--set", `place=${marks}`];
     const started = await scene.start([job, ...pathsOf(books), ...options]);
     const id = await started.id();
     await eventually(

@@ -88,11 +88,11 @@ export class Scene {
     return this.#lastOutput;
   }
 
-  /** Starts a job on the cluster, with an output of its own. */
+  /** Starts a job on the cluster, with an output of its own; without backups: what a gate holds seems slow. */
   async start(args: readonly string[], options: SheafOptions = {}): Promise<Started> {
     const output = this.#newOutput("out");
     const before = new Set((await this.jobs()).map(({ job }) => job));
-    const running = this.cluster.start(["run", ...args, "-o", output], options);
+    const running = this.cluster.start(["run", ...args, "--no-speculation", "-o", output], options);
     let ended: SheafResult | null = null;
     void running.done.then((result) => (ended = result)).catch(() => undefined);
     /** Waits, but not for a command that has failed. */
@@ -204,11 +204,10 @@ export function isLastingSuccess({ state, outputLost }: AttemptView): boolean {
   return state === "SUCCEEDED" && outputLost === null;
 }
 
-/** How many attempts each task had, by task; backups of slow ones (held ones are slow) not counted. */
+/** How many attempts each task had, by task. */
 export function attemptCounts(attempts: readonly AttemptView[]): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {};
-  for (const one of attempts.filter(({ backup }) => !backup))
-    counts[taskOf(one)] = (counts[taskOf(one)] ?? 0) + 1;
+  for (const one of attempts) counts[taskOf(one)] = (counts[taskOf(one)] ?? 0) + 1;
   return counts;
 }
 

@@ -16,8 +16,8 @@ function nearlyDone(quickMs: number, speculation = true, beat = 1): Stage {
 }
 
 test("a task that takes 1.5 times the median gets one backup, on another node", () => {
-  const stage = nearlyDone(2_000);
-  stage.pass(1_000);
+  const stage = nearlyDone(4_000);
+  stage.pass(2_000);
   assert.deepEqual(stage.take(), []);
   stage.pass(1);
   const other = stage.nodeOf("map-00000.1") === "a" ? "b" : "a";
@@ -28,8 +28,8 @@ test("a task that takes 1.5 times the median gets one backup, on another node", 
 
 test("the one that finishes first wins, the other is killed", () => {
   for (const winner of [1, 2]) {
-    const stage = nearlyDone(2_000);
-    stage.pass(1_001);
+    const stage = nearlyDone(4_000);
+    stage.pass(2_001);
     stage.take();
     stage.finish(`map-00000.${winner}`, { records: 1 }, false);
     assert.deepEqual(stage.take(), [`kill map-00000.${3 - winner}`, "commitJob j"]);
@@ -39,8 +39,8 @@ test("the one that finishes first wins, the other is killed", () => {
 });
 
 test("the commit is granted to exactly one of two; the other may go on only if that one fails", () => {
-  const stage = nearlyDone(2_000);
-  stage.pass(1_001);
+  const stage = nearlyDone(4_000);
+  stage.pass(2_001);
   stage.take();
   stage.requestCommit("map-00000.2");
   stage.requestCommit("map-00000.2");
@@ -57,8 +57,8 @@ test("the commit is granted to exactly one of two; the other may go on only if t
 });
 
 test("an attempt that finishes although the other was granted is thrown away", () => {
-  const stage = nearlyDone(2_000);
-  stage.pass(1_001);
+  const stage = nearlyDone(4_000);
+  stage.pass(2_001);
   stage.requestCommit("map-00000.2");
   stage.take();
   stage.finish("map-00000.1", { records: 99 }, false);
@@ -68,8 +68,8 @@ test("an attempt that finishes although the other was granted is thrown away", (
 });
 
 test("when the original is lost the backup carries on, and nothing is started", () => {
-  const stage = nearlyDone(2_000);
-  stage.pass(1_001);
+  const stage = nearlyDone(4_000);
+  stage.pass(2_001);
   stage.take();
   const node = stage.nodeOf("map-00000.1");
   stage.lose(node);
@@ -80,11 +80,13 @@ test("when the original is lost the backup carries on, and nothing is started", 
   assert.equal(stage.states("map"), "1 RUNNING, 9 FINISHED");
 });
 
-test("quick tasks get no backup, nor does anything when speculation is off", () => {
+test("quick tasks get no backup for five seconds, nor does anything when speculation is off", () => {
   const quick = nearlyDone(100);
-  quick.pass(899);
+  quick.pass(4_899);
   assert.deepEqual(quick.take(), []);
-  const off = nearlyDone(2_000, false);
+  quick.pass(1);
+  assert.equal(quick.take().length, 1);
+  const off = nearlyDone(4_000, false);
   off.pass(100_000);
   assert.deepEqual(
     off.take().filter((s) => s.includes("backup")),
@@ -93,32 +95,32 @@ test("quick tasks get no backup, nor does anything when speculation is off", () 
 });
 
 test("a task that waits its turn on a busy machine is not slow: its time counts from when it moves", () => {
-  const waits = nearlyDone(2_000, true, 0);
+  const waits = nearlyDone(4_000, true, 0);
   waits.pass(2_500);
   waits.beat("map-00000.1", 1);
-  waits.pass(3_000);
+  waits.pass(6_000);
   assert.deepEqual(waits.take(), []);
   waits.pass(1);
   assert.equal(waits.take().length, 1);
   // One that never moves gets its backup, later.
-  const stands = nearlyDone(2_000, true, 0);
-  stands.pass(7_999);
+  const stands = nearlyDone(4_000, true, 0);
+  stands.pass(8_000);
   assert.deepEqual(stands.take(), []);
-  stands.pass(1);
+  stands.pass(2);
   assert.equal(stands.take().length, 1);
 });
 
 test("no backup where less is left than a backup would have to do", () => {
-  const nearly = nearlyDone(2_000);
+  const nearly = nearlyDone(4_000);
   nearly.beat("map-00000.1", 2, 0.7);
-  nearly.pass(2_600);
+  nearly.pass(5_300);
   assert.deepEqual(nearly.take(), []);
   // It slows down: at this pace the rest takes longer than a whole task.
   nearly.pass(70);
   assert.equal(nearly.take().length, 1);
-  const slow = nearlyDone(2_000);
+  const slow = nearlyDone(4_000);
   slow.beat("map-00000.1", 2, 0.2);
-  slow.pass(1_001);
+  slow.pass(2_001);
   assert.equal(slow.take().length, 1);
 });
 
@@ -128,12 +130,12 @@ test("a slow task behind one that is nearly done gets its backup", () => {
   stage.join("b", 5);
   stage.submit({ maps: 10 });
   for (let i = 0; i < 10; i++) stage.beat(`map-0000${i}.1`, 1);
-  stage.nowMs += 2_000;
+  stage.nowMs += 4_000;
   for (let i = 2; i < 10; i++) stage.finish(`map-0000${i}.1`);
   stage.beat("map-00000.1", 2, 0.95);
   stage.beat("map-00001.1", 2, 0.1);
   stage.take();
-  stage.pass(1_001);
+  stage.pass(2_001);
   assert.match(stage.take().join(), /^start map-00001\.2 backup on [ab]$/);
 });
 
