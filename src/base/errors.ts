@@ -30,6 +30,7 @@ export const ERROR_CODES = [
   "NOT_DETERMINISTIC", // a map gave other output when it ran again
   "EXPECT_FAILED", // an `expect` gate said no
   "CANCELLED",
+  "PREDECESSOR_FAILED", // a job that this one was to follow has not succeeded
   "NOT_FOUND", // no such job, task or capsule
   "UNAUTHORIZED", // no token, or not one for this
   "FORBIDDEN", // understood and refused: a path outside the roots, a foreign host name ...

@@ -97,6 +97,8 @@ export const limits = {
   labelCharsMax: 200,
   /** Inputs, collections and side data files of a job. */
   jobPartsMax: 1_000,
+  /** Jobs that one job may follow. */
+  afterMax: 100,
   /** What a server takes of a request, unless its route says otherwise. */
   serverBodyBytesMax: 8 * MiB,
   /** Values in it, those in one another too: parsing and checking takes as long as there are many. */

@@ -7,9 +7,10 @@ import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
 import { auxPaths, type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
+import { wholeJobHandle } from "../engine/job-history.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
-import { paramsOf, partitionsOf, wholeNumber } from "../engine/resolve-options.ts";
+import { afterOf, paramsOf, partitionsOf, wholeNumber } from "../engine/resolve-options.ts";
 import type { ClusterView } from "../protocol/job-view.ts";
 import type { JobOptions, OutputTarget, Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
@@ -20,6 +21,7 @@ import { patternBase } from "../storage/glob.ts";
 import { refuseAddress } from "../storage/list-input.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import type { ApiClient } from "./api-client.ts";
+import { findClusterJob } from "./find-job.ts";
 import type { CallOptions, UploadSource } from "./http.ts";
 import type { LoadedJob } from "./load-outline.ts";
 
@@ -54,6 +56,7 @@ export async function submitJob(
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
   const inputs = inputPlaces(resolved.inputs, loaded.outline, cluster.roots, cwd);
   const jobOptions = jobOptionsOf(options, resolved, loaded);
+  const after = await predecessors(api, afterOf(options));
   const { blobs, named } = await jobBlobs(loaded, file);
   const call = signal === undefined ? {} : { signal };
   await uploadBlobs(api, blobs, call);
@@ -72,12 +75,19 @@ export async function submitJob(
     options: jobOptions,
     output: target,
     attached,
+    ...(after.length > 0 && { after }),
     faults: [...(options.fail ?? [])],
   };
   // From here on the job may be there. A cancellation is for who knows its id: the request runs to its end.
   signal?.throwIfAborted();
   const { job } = await api.submit(submission, randomUUID());
   return { job, name };
+}
+
+/** The ids of jobs that handles name. @throws SheafError USAGE, NOT_FOUND */
+async function predecessors(api: ApiClient, handles: readonly string[]): Promise<string[]> {
+  const found = handles.map((handle) => findClusterJob(api, wholeJobHandle(handle, "after")));
+  return [...new Set((await Promise.all(found)).map(({ job }) => job))];
 }
 
 /** Bytes have no form in JSON: a delimiter goes as base64. */

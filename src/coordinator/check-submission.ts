@@ -1,6 +1,10 @@
 import { SheafError } from "../base/errors.ts";
+import type { JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
+import { taskFailure } from "../worker/failure.ts";
+import type { Jobs } from "./jobs.ts";
 import { agentPrefix, checkInsideRoots, inputPaths } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
 
@@ -56,6 +60,37 @@ export function checkSubmission(
       retryable: true,
     });
   }
+}
+
+/**
+ * A job follows only jobs that are there before it: there can be no circle.
+ * @throws SheafError NOT_FOUND for a job that is not kept, PREDECESSOR_FAILED for one that will not succeed
+ */
+export function checkPredecessors(
+  { after = [] }: Pick<Submission, "after">,
+  jobs: Pick<Jobs, "stateOf">,
+): void {
+  for (const job of after) {
+    const state = jobs.stateOf(job);
+    if (state === null) {
+      throw new SheafError("NOT_FOUND", `no job "${job}" is kept, which the job is to follow`, {
+        hint: "`sheaf jobs` lists the jobs that are kept.",
+      });
+    }
+    const failure = predecessorFailure(job, state);
+    if (failure !== null) throw new SheafError(failure.code, failure.message, { hint: failure.hint! });
+  }
+}
+
+/** Why a job that is to follow that one cannot begin any more; null when it may. `state` null: it is gone. */
+export function predecessorFailure(job: string, state: JobStateText | null): TaskFailure | null {
+  if (state !== null && state !== "FAILED" && state !== "CANCELLED") return null;
+  const what = state === null ? "is not kept any more" : `is ${state}`;
+  return taskFailure("PREDECESSOR_FAILED", `the job was to begin when ${job} has succeeded, which ${what}`, {
+    phase: "queue",
+    blame: "system",
+    hint: "Run that one again (`sheaf show` says why it did not succeed), then this one.",
+  });
 }
 
 function tooMany(what: string, hint: string): SheafError {

@@ -7,7 +7,7 @@ import type { AttemptView, JobStateText, JobSummary, JobView } from "../protocol
 import type { Submission } from "../protocol/submission.ts";
 import type { Assembly } from "./assemble.ts";
 import { attemptsOf } from "./attempt-views.ts";
-import { checkProtocol, checkSubmission } from "./check-submission.ts";
+import { checkPredecessors, checkProtocol, checkSubmission } from "./check-submission.ts";
 import { ClusterJob } from "./cluster-job.ts";
 import { finishedEvent } from "./ending.ts";
 import { listenToEnded } from "./job-events.ts";
@@ -66,7 +66,7 @@ export class ClientRequests {
     this.#a.loop.mayAcknowledge();
     const job = this.#a.jobs.get(id);
     if (job === undefined) return this.#a.jobs.findEnded(id).view;
-    return viewOf(job, this.#a.scheduler, this.#a.clock, job.waitingFor);
+    return viewOf(job, this.#a.scheduler, this.#a.clock);
   }
 
   attempts(id: string): readonly AttemptView[] {
@@ -211,9 +211,10 @@ export class ClientRequests {
       );
     }
     checkSubmission(submission, options.roots, limits, (hash) => blobs.has(hash, clock.wallMs()));
+    checkPredecessors(submission, jobs);
     loop.mayAcknowledge();
     const id = makeJobId(submission.name, clock.wallMs(), options.random);
-    const row = newRow(id, this.#nextNumber++, submission.attached, clock.nowMs());
+    const row = newRow(id, this.#nextNumber++, submission, clock.nowMs());
     const kept = { job: id, idempotencyKey, submission };
     store.put("jobs", id, JSON.stringify(row));
     store.put("submissions", id, JSON.stringify(kept));

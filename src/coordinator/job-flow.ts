@@ -9,6 +9,7 @@ import { viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { Agents } from "./agents.ts";
+import { predecessorFailure } from "./check-submission.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import { PlannedJob } from "./cluster-job.ts";
 import { Committing } from "./committing.ts";
@@ -93,6 +94,7 @@ export class JobFlow implements JobSteps {
   }
 
   plan(job: ClusterJob): void {
+    if (job.isEnding || !this.#isFree(job)) return;
     const { scheduler, agents, coordinator } = this.#parts;
     const usable = agents.usable(scheduler);
     if (usable.length === 0) {
@@ -183,6 +185,27 @@ export class JobFlow implements JobSteps {
         this.#finishing.delete(job);
         if (!this.#parts.loop.isClosed) this.#parts.loop.bug(thrown);
       });
+  }
+
+  /** All jobs that it follows have succeeded. One that cannot any more fails it. */
+  #isFree(job: ClusterJob): boolean {
+    const { jobs, clock } = this.#parts;
+    const { after } = job.row;
+    if (after.length === 0) return true;
+    for (const one of after) {
+      const failure = predecessorFailure(one, jobs.stateOf(one));
+      if (failure === null) continue;
+      this.fail(job, failure);
+      return false;
+    }
+    const open = after.filter((one) => jobs.stateOf(one) !== "SUCCEEDED");
+    if (open.length < after.length)
+      job.update({ after: open, ...(open.length === 0 && { queuedMs: clock.nowMs() }) });
+    if (open.length === 0) return true;
+    const what = `the success of ${open.join(", ")}`;
+    if (job.waitingFor !== what) job.emit({ kind: "waiting", for: what });
+    job.waitingFor = what;
+    return false;
   }
 
   #isScheduled(job: ClusterJob): boolean {
@@ -289,16 +312,22 @@ export class JobFlow implements JobSteps {
     const endedMs = clock.nowMs();
     const stats = statsOf(job, scheduler);
     const emptyFiles = emptyFilesOf(job, scheduler);
+    job.waitingFor = null;
     job.update({ state: status, endedMs });
+    // In the transaction that ends it: what waits for it can neither begin twice nor wait for ever.
+    const followers = [...this.#parts.jobs.live()].filter((one) => one.row.after.includes(job.id));
+    for (const one of followers) if (!one.isEnding && this.#isFree(one)) loop.after(() => this.plan(one));
+    const unfinished = viewOf(job, scheduler, clock);
     const view: JobView = {
-      ...viewOf(job, scheduler, clock, null),
+      ...unfinished,
+      waitingFor: null,
       exception: status === "FAILED" ? (error?.report ?? null) : null,
       counters: end.counters,
       stats: { ...stats },
       badRecords: stats.badRecords,
       ...(emptyFiles === undefined ? {} : { emptyFiles }),
       failedTasks: end.failedTasks.map(formatTask),
-      fraction: status === "SUCCEEDED" ? 1 : viewOf(job, scheduler, clock, null).fraction,
+      fraction: status === "SUCCEEDED" ? 1 : unfinished.fraction,
       error,
     };
     const kept: EndedJob = { view, files: job.row.committed?.files ?? null };

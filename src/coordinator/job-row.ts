@@ -60,6 +60,10 @@ export interface JobRow {
   readonly startedMs: number | null;
   readonly endedMs: number | null;
   readonly attached: boolean;
+  /** Jobs that have yet to succeed before it is planned. */
+  readonly after: readonly string[];
+  /** Since when it waits for nothing but agents. */
+  readonly queuedMs: number;
   /** Signs the URLs of its map outputs. */
   readonly shuffleKey: string;
   readonly settingsVersion: number;
@@ -76,7 +80,12 @@ export interface JobRow {
   readonly timings: readonly PhaseTiming[];
 }
 
-export function newRow(job: string, number: number, attached: boolean, submittedMs: number): JobRow {
+export function newRow(
+  job: string,
+  number: number,
+  { attached, after = [] }: Pick<Submission, "attached" | "after">,
+  submittedMs: number,
+): JobRow {
   return {
     job,
     number,
@@ -85,6 +94,8 @@ export function newRow(job: string, number: number, attached: boolean, submitted
     startedMs: null,
     endedMs: null,
     attached,
+    after,
+    queuedMs: submittedMs,
     shuffleKey: randomBytes(32).toString("base64url"),
     settingsVersion: 1,
     bounds: null,

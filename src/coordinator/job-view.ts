@@ -34,18 +34,14 @@ export function summaryOf(job: ClusterJob, clock: EpochClock): JobSummary {
     mapTasks: planned?.plan.map.length ?? 0,
     reduceTasks: planned?.plan.reduce.length ?? 0,
     fraction: tasks === 0 ? 0 : done / tasks,
+    waitingFor: job.waitingFor,
     exception: null,
   };
 }
 
-export function viewOf(
-  job: ClusterJob,
-  scheduler: EngineScheduler<KeptOutput>,
-  clock: EpochClock,
-  waitingFor: string | null,
-): JobView {
+export function viewOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>, clock: EpochClock): JobView {
   const { row, submission, planned, collections } = job;
-  const { inputs, output, file } = submission;
+  const { inputs, output, file, after } = submission;
   const view = viewJob(scheduler, job.id);
   const state = scheduler.state.jobs.get(job.id);
   const progress = planned?.run.progress.snapshot() ?? { phases: [], badRecords: 0 };
@@ -63,7 +59,8 @@ export function viewOf(
     inputs,
     output: output.kind === "shared" ? output.path : null,
     file,
-    waitingFor: waitingFor ?? viewWait(scheduler, job.id),
+    waitingFor: job.waitingFor ?? viewWait(scheduler, job.id),
+    ...(after !== undefined && after.length > 0 && { after }),
     phases: (view?.phases ?? []).map(({ phase, tasks, counts, backups }) => ({
       phase,
       tasks,

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import type { JobSummary, JobView } from "../protocol/job-view.ts";
+import type { JobStateText, JobSummary, JobView } from "../protocol/job-view.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { EndedJob, SubmissionRow } from "./job-row.ts";
 import type { JobFilter } from "./service.ts";
@@ -25,6 +25,7 @@ const summaryFields = [
   "mapTasks",
   "reduceTasks",
   "fraction",
+  "waitingFor",
   "exception",
 ] as const;
 
@@ -77,6 +78,11 @@ export class Jobs {
 
   get(id: string): ClusterJob | undefined {
     return this.#live.get(id);
+  }
+
+  /** null: no such job is kept. */
+  stateOf(id: string): JobStateText | null {
+    return this.#live.get(id)?.row.state ?? this.#ended.get(id)?.state ?? null;
   }
 
   isEnded(id: string): boolean {

@@ -83,7 +83,7 @@ export function recoverState(store: Store, stateDirectory: string, nowMs: number
     // Whatever the database has of it is of an earlier moment.
     store.forget(name);
     const { job, idempotencyKey, submission, submittedMs } = kept;
-    const anew = row ?? newRow(job, number++, false, submittedMs);
+    const anew = row ?? newRow(job, number++, { attached: false }, submittedMs);
     store.put("submissions", job, JSON.stringify({ job, idempotencyKey, submission }));
     store.put(
       "jobs",

@@ -71,8 +71,9 @@ export class Watch {
 
   #watchQueue(job: ClusterJob, nowMs: number): void {
     const { queueTimeoutMs } = job.submission.options;
-    if (job.row.state !== "QUEUED" || queueTimeoutMs === null || job.sinceSubmittedMs(nowMs) < queueTimeoutMs)
-      return;
+    const { state, after, queuedMs } = job.row;
+    if (state !== "QUEUED" || queueTimeoutMs === null || after.length > 0) return;
+    if (nowMs - queuedMs < queueTimeoutMs) return;
     const message = `the job has waited ${queueTimeoutMs} ms for ${job.waitingFor ?? "an agent"}`;
     const hint = "Start an agent (sheaf agent --join URL), or wait longer.";
     this.#flow.fail(job, taskFailure("NO_AGENTS", message, { phase: "queue", blame: "system", hint }));

@@ -117,6 +117,8 @@ export type RunEventBody =
       readonly text: string;
     }
   | { readonly kind: "warning"; readonly message: string }
+  /** Nothing is planned before that: "the success of JOB". Told again when it changes. */
+  | { readonly kind: "waiting"; readonly for: string }
   | {
       readonly kind: "job-finished";
       readonly jobId: string;

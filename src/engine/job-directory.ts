@@ -337,6 +337,8 @@ function appLogLine(event: RunEvent): string | null {
       return `${event.task} attempt ${event.attempt} cancelled: ${event.reason}`;
     case "warning":
       return `warning: ${event.message}`;
+    case "waiting":
+      return `waits for ${event.for}`;
     case "job-finished":
       return event.error === null ? event.status : `${event.status}\n${event.error.report}`;
     case "attempt-started":

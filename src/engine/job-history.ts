@@ -53,6 +53,14 @@ export function parseHandle(handle: string): { latestOf: string | null; id: stri
   return { latestOf, id: name, task };
 }
 
+/** @throws SheafError USAGE for the handle of a task; `what` is the option that takes jobs only */
+export function wholeJobHandle(handle: string, what: string): string {
+  if (parseHandle(handle).task === null && handle !== "") return handle;
+  throw new SheafError("USAGE", `${what}: "${handle}" does not name a job`, {
+    hint: "Give a job's id, the beginning of one, @ (the latest) or @?NAME.",
+  });
+}
+
 /** @param names of the jobs there are */
 export function noJobNamed(name: string, names: Iterable<string>): SheafError {
   const near = suggest(name, names);
@@ -108,7 +116,11 @@ function jobIds(stateDirectory: string): string[] {
 }
 
 function readJob(stateDirectory: string, id: string): KeptJob | null {
-  const directory = join(stateDirectory, "jobs", id);
+  return keptJob(join(stateDirectory, "jobs", id));
+}
+
+/** The job of that directory; null when there is none, or its record cannot be read now. */
+export function keptJob(directory: string): KeptJob | null {
   try {
     const record = JSON.parse(readFileSync(join(directory, "job.json"), "utf8")) as JobRecord;
     return { directory, record: truthful(record) };

@@ -105,8 +105,18 @@ export interface JobRunOptions {
   readonly fail?: readonly InjectedFault[];
 }
 
+/** How a run stands among other jobs, where there are some. */
+export interface QueueOptions {
+  /**
+   * Jobs that have to succeed before this one reads anything: ids, beginnings of ids, "@" the latest,
+   * "@?name" the latest of that name, each of where this one runs. One that fails, is cancelled or is not
+   * there fails it (PREDECESSOR_FAILED, NOT_FOUND). Default: none.
+   */
+  readonly after?: string | readonly string[];
+}
+
 /** A run on this machine. */
-export interface LocalRunOptions extends JobRunOptions {
+export interface LocalRunOptions extends JobRunOptions, QueueOptions {
   /** "inline": on this thread, as with `isolate: "inline"`. Default "local": on this machine's cores. */
   readonly on?: "local" | "inline";
   /** Workers at most. Default: the machine's cores. Never more are started than there are tasks. */
@@ -117,7 +127,7 @@ export interface LocalRunOptions extends JobRunOptions {
 }
 
 /** A run on a cluster. */
-export interface ClusterRunOptions extends JobRunOptions {
+export interface ClusterRunOptions extends JobRunOptions, QueueOptions {
   /**
    * URL of a coordinator ("http://10.0.0.5:7077"): the job runs on its cluster, with the same result.
    */
@@ -153,8 +163,11 @@ export interface ClusterRunOptions extends JobRunOptions {
 /** What a run may be told. Which options there are depends on where it runs: `on`. */
 export type RunOptions = LocalRunOptions | ClusterRunOptions;
 
-/** The names of the options, those that every runner has and those that only one of them has. */
+const queueNames = namesOf<QueueOptions>({ after: true });
+
+/** The names of the options, those that every runner has and those that only some of them have. */
 export const optionNames = {
+  queue: queueNames,
   common: namesOf<JobRunOptions>({
     inputs: true,
     output: true,
@@ -181,13 +194,13 @@ export const optionNames = {
     external: true,
     fail: true,
   }),
-  local: namesOf<Omit<LocalRunOptions, keyof JobRunOptions>>({
+  local: namesOf<Omit<LocalRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
     on: true,
     workers: true,
     isolate: true,
     tempDirectory: true,
   }),
-  cluster: namesOf<Omit<ClusterRunOptions, keyof JobRunOptions>>({
+  cluster: namesOf<Omit<ClusterRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
     on: true,
     cores: true,
     priority: true,

@@ -2,7 +2,7 @@ import { homedir, totalmem } from "node:os";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { settings } from "../base/limits.ts";
+import { limits, settings } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
 import { parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
@@ -10,7 +10,7 @@ import type { JobOutline } from "../worker/messages.ts";
 import type { Isolation } from "../worker/worker.ts";
 import { defaultStateDirectory } from "./job-history.ts";
 import { optionNames } from "./options.ts";
-import type { JobRunOptions, LocalRunOptions } from "./options.ts";
+import type { JobRunOptions, LocalRunOptions, QueueOptions } from "./options.ts";
 
 /** JobRunOptions with defaults filled in and texts understood. */
 export interface ResolvedOptions {
@@ -91,6 +91,16 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
     ),
     external: externalOf(options.external ?? []),
   };
+}
+
+/** The handles of `after`. @throws SheafError USAGE when it holds something else */
+export function afterOf({ after = [] }: QueueOptions): readonly string[] {
+  const handles = typeof after === "string" ? [after] : after;
+  const isRight = Array.isArray(handles) && handles.every((one) => typeof one === "string");
+  if (!isRight) throw usage(`after: ${printValue(after)} names no jobs`, 'Give handles: after: ["@"].');
+  if (handles.length > limits.afterMax)
+    throw usage(`after: ${handles.length} jobs, ${limits.afterMax} are the most`, "Name fewer.");
+  return handles;
 }
 
 function inputTexts(inputs: NonNullable<JobRunOptions["inputs"]>): readonly string[] {

@@ -109,6 +109,8 @@ export const JobSummarySchema = Type.Object(
     reduceTasks: Whole,
     /** 0 to 1 over all tasks. */
     fraction: Type.Number(),
+    /** While it waits: for what. */
+    waitingFor: nullable(Text),
     exception: nullable(Text),
   },
   closed,
@@ -120,8 +122,8 @@ export const JobViewSchema = Type.Object(
     inputs: Type.Array(Text),
     output: nullable(Text),
     file: nullable(Text),
-    /** While it waits: for what. */
-    waitingFor: nullable(Text),
+    /** Jobs that had to succeed before it could begin. Left out: none. */
+    after: Type.Optional(Type.Array(Text)),
     phases: Type.Array(PhaseViewSchema),
     bidding: nullable(BiddingSchema),
     agents: Type.Array(Text),

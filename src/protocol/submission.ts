@@ -163,6 +163,8 @@ export const SubmissionSchema = Type.Object(
     output: OutputTargetSchema,
     /** Attached: the job stops when its client is not heard of for five heartbeats. */
     attached: Type.Boolean(),
+    /** Jobs that have to succeed before it is planned. Left out: none. */
+    after: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: limits.afterMax })),
     /** Faults to inject, for tests. */
     faults: Type.Array(Type.Unknown(), { maxItems: 100 }),
   },

@@ -14,7 +14,7 @@ import { JobDirectory, makeJobId, newRecord, openState, pruneJobs } from "../eng
 import type { JobRecord } from "../engine/job-directory.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import { planJob } from "../engine/plan-job.ts";
-import { paramsOf, partitionsOf } from "../engine/resolve-options.ts";
+import { afterOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
 import { formatTask } from "../scheduler/ids.ts";
@@ -24,6 +24,7 @@ import type { InputFile } from "../storage/list-input.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
+import { findPredecessors, followJobs } from "./follow-jobs.ts";
 import type { DrivenRun, LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
 import { LocalTasks, workersOf } from "./local-tasks.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";
@@ -104,12 +105,17 @@ export class LocalRun {
       if (this.#source.kind === "file") this.#prewarm();
       this.#options.signal?.throwIfAborted();
       this.#state = openState(this.resolved.stateDirectory, (message) => this.#warn(message));
+      const before = await findPredecessors(afterOf(this.#options), this.#state);
       this.#phases.enter("load", 0);
       const loaded = await this.#load();
       if ("kind" in loaded)
         return { status: "FAILED", cause: { task: "", attempt: 0, failure: loaded, capsule: null } };
       this.loaded = loaded;
       this.#tellStarted(loaded);
+      await followJobs(before, this.#options.signal, (what) => {
+        loaded.directory?.update({ currentPhase: "queue" });
+        this.events.emit({ kind: "waiting", for: what });
+      });
       this.#phases.enter("plan", 0);
       this.planned = await this.#plan(loaded);
       this.#tellPlanned(loaded, this.planned);

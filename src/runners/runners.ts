@@ -40,7 +40,7 @@ interface RunnerEntry<O> {
   load(): Promise<Runner<O>>;
 }
 
-const { common, local, cluster } = optionNames;
+const { common, queue, local, cluster } = optionNames;
 
 /** The options of every runner, by its name. */
 export interface OptionsByRunner {
@@ -56,7 +56,7 @@ export const runners: { readonly [R in RunnerName]: RunnerEntry<OptionsByRunner[
   local: {
     on: ["", "local", "inline"],
     title: "runs on this machine",
-    takes: [...common, ...local],
+    takes: [...common, ...queue, ...local],
     job: "file",
     countsRecords: true,
     load: async () => ({ run: (await import("../runner/run.ts")).runJob }),
@@ -65,7 +65,7 @@ export const runners: { readonly [R in RunnerName]: RunnerEntry<OptionsByRunner[
   cluster: {
     on: [],
     title: "runs on a cluster",
-    takes: [...common, ...cluster],
+    takes: [...common, ...queue, ...cluster],
     job: "file",
     countsRecords: true,
     load: async () => {

@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { systemClock } from "../base/clock.ts";
 import { packageVersion } from "../base/package-version.ts";
 import { runOnCluster } from "../client/cluster-run.ts";
-import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
+import type { ClusterRunOptions, QueueOptions, RunResult } from "../engine/options.ts";
 import type { Job } from "../job/job-plan.ts";
 import { startCoordinator } from "../rest/start-coordinator.ts";
 import type { StartedCoordinator } from "../rest/start-coordinator.ts";
@@ -21,7 +21,7 @@ export interface ListenPlace {
 }
 
 /** A run whose tasks are done by `sheaf worker` processes that join it. */
-export type WorkersRunOptions = Omit<ClusterRunOptions, "on" | "tokenFile" | "tls"> & {
+export type WorkersRunOptions = Omit<ClusterRunOptions, "on" | "tokenFile" | "tls" | keyof QueueOptions> & {
   readonly listen: ListenPlace;
 };
 

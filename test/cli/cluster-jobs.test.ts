@@ -317,3 +317,23 @@ test("flags that make no sense together, and coordinators that are none, are tol
   });
   assert.match(stranger.stderr, /UNAUTHORIZED[^]*client\.token/);
 });
+
+test("a job that follows another waits for it, is listed with what it waits for, and fails with it", async () => {
+  const first = (await cluster.run(["submit", "endless.ts", "--name", "first"], { cwd: work })).stdout.trim();
+  const next = (
+    await cluster.run(["submit", "count.ts", "in.txt", "--after", "@?first"], { cwd: work })
+  ).stdout.trim();
+  const listed = await cluster.run(["jobs", "-n", "1"]);
+  assert.match(listed.stdout, new RegExp(`WAITS FOR\\n${next} .* the success of ${first}\\n`));
+  const shown = await cluster.run(["show", next]);
+  assert.match(shown.stdout, new RegExp(`waits for +the success of ${first}\\n`));
+  const attached = cluster.start(["attach", next, "--watch"]);
+  await attached.until(`queue   waits for the success of ${first}`);
+  await cluster.run(["kill", first]);
+  const { code, stderr } = await attached.done;
+  assert.deepEqual([code, /which is CANCELLED \[PREDECESSOR_FAILED\]/.test(stderr)], [1, true], stderr);
+  const refused = await cluster.run(["run", "count.ts", "in.txt", "--after", first], { cwd: work });
+  assert.deepEqual([refused.code, /PREDECESSOR_FAILED/.test(refused.stderr)], [1, true], refused.stderr);
+  const none = await cluster.run(["submit", "count.ts", "in.txt", "--after", "@?frist"], { cwd: work });
+  assert.deepEqual([none.code, /Did you mean "@\?first"/.test(none.stderr)], [1, true], none.stderr);
+});

@@ -121,7 +121,10 @@ async function listClusterJobs(
     return exitCodes.ok;
   }
   const columns = ["JOB", "STATE", "BY", "SUBMITTED (UTC)", ">TIME", ">DONE", ">TASKS", ">PRIORITY"];
-  const lines = table(columns, jobs.map(clusterRow));
+  // Few jobs wait, and then nobody should have to ask what for.
+  const waits = jobs.some(({ waitingFor }) => waitingFor !== null) ? ["WAITS FOR"] : [];
+  const rows = jobs.map((job) => [...clusterRow(job), ...waits.map(() => job.waitingFor ?? "")]);
+  const lines = table([...columns, ...waits], rows);
   if (truncated) lines.push("truncated: earlier jobs are not shown; sheaf jobs --all shows them");
   await writeTo(world.stdout, `${lines.join("\n")}\n`);
   return exitCodes.ok;

@@ -104,6 +104,8 @@ function lastingLine(event: RunEvent, model: ProgressModel, style: Style): strin
       return event.stream === "log" ? undefined : logLines(event, style);
     case "warning":
       return `${style.yellow("warning:")} ${event.message}`;
+    case "waiting":
+      return `${style.dim("queue")}   waits for ${event.for}`;
     default:
       return undefined;
   }

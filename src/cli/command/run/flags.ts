@@ -130,6 +130,11 @@ const jobFlags = inCategory("Job", {
   name: valueFlag("--name NAME", types.string, "Name of this run in sheaf jobs, and for @?NAME", {
     default: "the job's name",
   }),
+  after: repeatedFlag("--after HANDLE", types.string, "Begin when that job has succeeded; may be repeated", {
+    details:
+      "A job's id, the beginning of one, @ or @?NAME, of where this one is to run. If it fails, is cancelled or is " +
+      "not there, this one fails, too.",
+  }),
 });
 
 const executionFlags = inCategory("Execution", {

@@ -164,6 +164,7 @@ function wishes(flags: RunFlags): WishedOptions {
     tempDirectory: flags.temp,
     partBytes: flags.partSize,
     external: flags.external.length === 0 ? undefined : flags.external,
+    after: flags.after.length === 0 ? undefined : flags.after,
     cores: flags.cores,
     priority: flags.priority,
     shared: flags.shared,
