@@ -8,6 +8,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   attach: async () => (await import("./command/attach.ts")).attachCommand,
   kill: async () => (await import("./command/kill.ts")).killCommand,
   replay: async () => (await import("./command/replay.ts")).replayCommand,
+  verify: async () => (await import("./command/verify.ts")).verifyCommand,
   show: async () => (await import("./command/show.ts")).showCommand,
   jobs: async () => (await import("./command/jobs.ts")).jobsCommand,
   logs: async () => (await import("./command/logs.ts")).logsCommand,

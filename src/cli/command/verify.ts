@@ -1,0 +1,153 @@
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { resolve } from "node:path";
+import type { Place } from "../../runners/verify.ts";
+import { type Command, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
+import { types, valueFlag } from "../flag.ts";
+import { jsonFlag } from "../flags.ts";
+import { resolveJob } from "../project-file.ts";
+import { makeReporter } from "../ui/reporter.ts";
+import { styleFor } from "../ui/style.ts";
+import { errorText } from "../ui/summary.ts";
+import { stopOnSignal, writeJson, writeTo } from "../world.ts";
+import { runFlags } from "./run/flags.ts";
+import { type RunFlags, runOptions } from "./run/options.ts";
+
+const { tokenFile, tlsCa, tlsCert, tlsKey, quiet } = runFlags;
+const { sample, maxBad, splitSize, mappers, set, external, partitions, partSize } = runFlags;
+const { heap, temp, attempts, noProgressTimeout } = runFlags;
+
+export const verifyFlags = {
+  on: {
+    ...valueFlag("--on PLACES", types.string, "Where the job is run: inline, local, http://HOST:PORT", {
+      default: "inline,local, and $SHEAF_ON where it names a cluster",
+      details:
+        "With commas between them. The first is what the others are compared with; one alone is used twice.",
+    }),
+    category: "Execution" as const,
+  },
+  splitSize,
+  mappers,
+  sample,
+  maxBad,
+  partSize,
+  set,
+  external,
+  partitions,
+  heap,
+  temp,
+  attempts,
+  noProgressTimeout,
+  tokenFile,
+  tlsCa,
+  tlsCert,
+  tlsKey,
+  quiet,
+  json: jsonFlag,
+};
+
+export const verifyCommand: Command<typeof verifyFlags> = {
+  name: "verify",
+  summary: "Run a job at several places, and hold the results against each other",
+  details: [
+    "A job whose results depend on how its work was cut and who did it gives other results on another machine, or " +
+      "after a failure. verify runs it at each place of --on, every time with other splits, workers and memory, and " +
+      "compares how it ended, the bytes of all output files, counters and numbers of records with those of the first " +
+      "run. Of collections without reduce, whose files are cut where map tasks are, it compares the results one by one.",
+    "It shows the first result that differs: its file, its key, and both values. The exit code is 0 when all runs " +
+      "agree, and 1 when they do not or one of them fails.",
+    "The outputs go to a temporary directory and are removed; no history is kept. JOB and INPUT are as for sheaf run, " +
+      "but for standard input and pipes, which can be read only once. docs/verify.md says what is compared.",
+  ],
+  arguments: [
+    { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "job" },
+    {
+      name: "INPUT",
+      doc: "Files, directories and globs; NAME=PATH where the job has several inputs",
+      required: false,
+      many: true,
+      complete: "path",
+    },
+  ],
+  flags: verifyFlags,
+  examples: [
+    ["sheaf verify visits.ts logs/", "On the main thread and on this machine's cores"],
+    [
+      "sheaf verify visits.ts logs/ --on local,http://10.0.0.5:7077 --sample 1%",
+      "Here and on a cluster, on a hundredth of the records",
+    ],
+  ],
+  run,
+};
+
+async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>): Promise<ExitCode> {
+  const [{ placesOf, verifyJob }, { verifyPage, runLine }, { makeTempDirectory }] = await Promise.all([
+    import("../../runners/verify.ts"),
+    import("./verify/page.ts"),
+    import("../../storage/temp-directory.ts"),
+  ]);
+  const [word, ...inputs] = positionals;
+  const places = placesOf(placeNames(flags.on, world.env["SHEAF_ON"]));
+  const job = resolveJob(word!, world.cwd);
+  const style = styleFor(world.stderr, world.env, flags.color);
+  const isSilent = flags.quiet === true || flags.json === true;
+  const tell = async (text: string): Promise<void> => {
+    if (!isSilent) await writeTo(world.stderr, `${text}\n`);
+  };
+  const reporter = makeReporter({ quiet: isSilent, json: false, style }, world);
+  const stop = stopOnSignal(reporter, world);
+  const directory = await makeTempDirectory(resolve(world.cwd, flags.temp ?? tmpdir()));
+  const { on: _on, json: _json, ...said } = flags;
+  const optionsOf = ({ on, runner }: Place): Promise<object> => {
+    const delivery = { kind: "directory", output: directory, print: 0 } as const;
+    // A directory of this command's own is not for agents to write to.
+    const runFlagsThere = { ...said, on, shared: runner === "local" ? undefined : false } as unknown;
+    return runOptions(runner, { flags: runFlagsThere as RunFlags, job, inputs, delivery }, world);
+  };
+  try {
+    const runs = await verifyJob({
+      file: job.file,
+      inputs,
+      external: [...job.external, ...flags.external],
+      places,
+      directory,
+      signal: stop.signal,
+      fixedSplits: flags.splitSize !== undefined || flags.mappers !== undefined,
+      optionsOf,
+      began: ({ name }, index) => reporter.say(`run ${index + 1} of ${places.length}: ${name}`),
+      ended: (verified) => reporter.say(`  ${runLine(verified, style)}`),
+    });
+    reporter.end();
+    if (stop.signal.aborted) return exitCodes.cancelled;
+    const isSame = runs.length === places.length && runs.every(({ differences }) => differences.length === 0);
+    const failed = runs.find(({ result }) => result.status !== "SUCCEEDED");
+    if (flags.json === true) {
+      const { jsonOf } = await import("./verify/page.ts");
+      await writeJson(world, {
+        kind: "verified",
+        same: isSame && failed === undefined,
+        runs: runs.map(jsonOf),
+      });
+    }
+    if (isSame && failed === undefined) {
+      await tell(verifyPage(runs, style));
+      return exitCodes.ok;
+    }
+    if (!isSame && runs.length > 1) await writeTo(world.stderr, `${verifyPage(runs, style)}\n`);
+    if (failed?.result.error != null) {
+      await writeTo(world.stderr, errorText(failed.result.error, flags.debug === true, style));
+      return exitCodeOf(failed.result.error.code);
+    }
+    return exitCodes.failed;
+  } finally {
+    reporter.end();
+    await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+    stop.release();
+  }
+}
+
+function placeNames(given: string | undefined, clusterOfEnvironment: string | undefined): string[] {
+  if (given !== undefined) return given.split(",").map((name) => name.trim());
+  const isUrl = clusterOfEnvironment !== undefined && /^https?:/.test(clusterOfEnvironment);
+  return ["inline", "local", ...(isUrl ? [clusterOfEnvironment] : [])];
+}
