@@ -1,11 +1,16 @@
 import { isAbsolute } from "node:path";
+import { systemClock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
+import { pauseFor } from "../base/retry.ts";
+import { committedDigest } from "../engine/committed-output.ts";
 import { pathsByInput } from "../engine/inputs.ts";
+import { identifiedMax } from "../engine/once.ts";
 import { planJob } from "../engine/plan-job.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
+import { filesIdentity } from "../storage/file-identity.ts";
 import { patternBase } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
 import type { InputFile } from "../storage/list-input.ts";
@@ -35,7 +40,7 @@ export async function planErrand(
   const { output, agentLocal } = errand;
   const staging = output.kind === "shared" ? await stagingOf(output.path, errand.job, roots) : null;
   const overwrite = output.kind === "shared" && output.overwrite;
-  if (staging !== null) await checkOutput(staging.output, { overwrite });
+  if (staging !== null) await checkPlace(staging.output, overwrite, errand.once === true);
   const files: InputFile[][] = [];
   for (const inputs of pathsByInput(errand.outline, errand.inputs)) {
     const paths = inputs
@@ -47,7 +52,17 @@ export async function planErrand(
   const planned = await cut(errand, files, step);
   step();
   if (staging !== null) await prepareOutput(staging, overwrite, files.flat());
-  return planned;
+  if (staging === null || errand.once !== true || agentLocal) return planned;
+  const existing = await committedDigest(staging.output, step);
+  return existing === undefined ? planned : { ...planned, existing };
+}
+
+async function checkPlace(output: string, overwrite: boolean, once: boolean): Promise<void> {
+  try {
+    await checkOutput(output, { overwrite });
+  } catch (error) {
+    if (!once || !isSheafError(error) || error.code !== "OUTPUT_EXISTS") throw error;
+  }
 }
 
 /** Agents may have files of the same names: each one's are its own. */
@@ -75,7 +90,7 @@ async function cut(errand: PlanErrand, files: readonly InputFile[][], step: () =
   const isOthers = !agentLocal && inputs.length > 0 && inputs.every((input) => input.startsWith(agentPrefix));
   if (isOthers || (agentLocal && files.flat().length === 0)) {
     const partitions = options.partitions.map((count) => count ?? 1);
-    return { kind: "planned", splits: [], sample: [], files: 0, bytes: 0, partitions };
+    return { kind: "planned", splits: [], sample: [], files: 0, bytes: 0, partitions, identity: "" };
   }
   const plan = await planJob(outlineOf(outline), {
     inputs: files,
@@ -87,7 +102,12 @@ async function cut(errand: PlanErrand, files: readonly InputFile[][], step: () =
     spread: workers * tasksPerWorker,
     step,
   });
-  return plannedOf(plan);
+  const once = errand.once === true;
+  const pause = once ? (ms: number) => pauseFor(ms, undefined) : null;
+  const { wallMs } = systemClock;
+  const isFew = once || plan.files <= identifiedMax;
+  const identity = isFew ? await filesIdentity(plan.listed, { wallMs, pause, step }) : null;
+  return { ...plannedOf(plan), identity: identity === null ? null : `${process.version} ${identity}` };
 }
 
 function plannedOf(plan: JobPlan): Planned {

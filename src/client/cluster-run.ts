@@ -3,8 +3,10 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
+import { committedDigest } from "../engine/committed-output.ts";
 import type { RunEvent } from "../engine/events.ts";
 import { pathsByInput } from "../engine/inputs.ts";
+import { checkWholeCode } from "../engine/once.ts";
 import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
@@ -55,8 +57,9 @@ export async function submitToCluster(
     const { cluster, loaded } = await relay.phase("load", () => loadForCluster(api, file, resolved, relay));
     try {
       const target = detachedTarget(options, resolved, cluster);
-      if (target.kind === "shared") await checkShared(target, options);
-      const request = { file, options, resolved, cluster, loaded, target, attached: false };
+      const once = onceOf(options, resolved, loaded);
+      if (target.kind === "shared" && once === undefined) await checkShared(target, options);
+      const request = { file, options, resolved, cluster, loaded, target, attached: false, once };
       return await submitJob(api, request, options.signal);
     } finally {
       await loaded.dispose();
@@ -94,16 +97,24 @@ async function runAttached(
         api.url,
         cluster.roots,
       );
-      if (target.kind === "shared") await checkShared(target, options);
-      else if (output !== null)
-        await checkOutput(output, { overwrite, keep: [file, ...filesIn(resolved, loaded)] });
-      const request = { file, options, resolved, cluster, loaded, target, attached: true };
+      let once = onceOf(options, resolved, loaded);
+      let has: string | null | undefined;
+      if (target.kind === "shared") {
+        // The agents look for themselves, and at what is there.
+        if (once === undefined) await checkShared(target, options);
+      } else if (output !== null) {
+        if (once !== undefined) has = await committedDigest(output, () => signal?.throwIfAborted());
+        const mayBeWanted = typeof has === "string" && !overwrite;
+        if (mayBeWanted) once = "fail";
+        else await checkOutput(output, { overwrite, keep: [file, ...filesIn(resolved, loaded)] });
+      }
+      const request = { file, options, resolved, cluster, loaded, target, attached: true, once };
       submitted = await submitJob(api, request, signal);
       relay.submitted();
       const isFetched = target.kind === "collect";
       const watched = { heartbeatMs: cluster.heartbeatMs, signal, isFetched };
       const end = await watchJob(api, submitted.job, relay, watched);
-      const fetch = isFetched && output !== null ? { path: output, overwrite } : null;
+      const fetch = isFetched && output !== null ? { path: output, overwrite, has } : null;
       return await settleJob(api, submitted.job, end, relay, { fetch, output, collect, signal });
     } finally {
       await loaded.dispose();
@@ -157,6 +168,17 @@ async function loadForCluster(
   const loaded = await loading;
   for (const message of loaded.bundle.warnings) relay.emit({ kind: "warning", message });
   return { cluster, loaded };
+}
+
+/** @throws SheafError USAGE where nobody could tell whether it is the same */
+function onceOf(
+  { once, force }: ClusterRunOptions,
+  { external }: ResolvedOptions,
+  { bundle }: LoadedJob,
+): "run" | "fail" | undefined {
+  if (once !== true || force === true) return undefined;
+  checkWholeCode(bundle, external);
+  return "run";
 }
 
 /** Nobody will be there to fetch the results of a detached job into a directory. */

@@ -154,6 +154,8 @@ export interface LocalOutput {
   /** Absolute path. */
   readonly path: string;
   readonly overwrite: boolean;
+  /** The outputDigest of what is there already. Left out: not known. */
+  readonly has?: string | null | undefined;
 }
 
 /**

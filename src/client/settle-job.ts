@@ -2,6 +2,7 @@ import { tmpdir } from "node:os";
 import type { ErrorCode } from "../base/errors.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { readRecords } from "../engine/commit.ts";
+import { outputDigest } from "../engine/committed-output.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart, RunStatus } from "../engine/events.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
@@ -67,6 +68,7 @@ export function finishClusterRun(
     badRecords: view?.badRecords ?? 0,
     emptyFiles: view?.emptyFiles ?? null,
     sample: view?.sample ?? 1,
+    sameAs: view?.sameAs ?? null,
     failedAttempts: relay.failedAttempts,
     failedTasks: view?.failedTasks ?? [],
     error,
@@ -170,7 +172,7 @@ async function fetchResults(
   { fetch, collect, signal }: Wishes,
 ): Promise<Pick<ClusterOutcome, "parts" | "collected" | "dispose">> {
   let parts: readonly CommittedPart[] = view.parts;
-  if (fetch !== null) {
+  if (fetch !== null && (view.sameAs === undefined || fetch.has !== outputDigest(view))) {
     parts = await relay.phase("commit", () => commitFetched(api, view, fetch, signal));
   }
   if (!collect) return { parts, collected: null, dispose: () => Promise.resolve() };

@@ -34,6 +34,8 @@ export interface JobRequest {
   readonly loaded: LoadedJob;
   readonly target: OutputTarget;
   readonly attached: boolean;
+  /** As in Submission. */
+  readonly once: Submission["once"];
 }
 
 export interface SubmittedJob {
@@ -51,7 +53,7 @@ export async function submitJob(
   request: JobRequest,
   signal: AbortSignal | undefined,
 ): Promise<SubmittedJob> {
-  const { options, resolved, loaded, cluster, target, attached, file } = request;
+  const { options, resolved, loaded, cluster, target, attached, once, file } = request;
   const cwd = process.cwd();
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
   const inputs = inputPlaces(resolved.inputs, loaded.outline, cluster.roots, cwd);
@@ -75,6 +77,7 @@ export async function submitJob(
     options: jobOptions,
     output: target,
     attached,
+    ...(once !== undefined && { once }),
     ...(after.length > 0 && { after }),
     faults: [...(options.fail ?? [])],
   };

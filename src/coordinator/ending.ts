@@ -112,6 +112,7 @@ export function partsToTell(
 export function finishedEvent(view: JobView): Extract<RunEventBody, { kind: "job-finished" }> {
   const { job: jobId, state, output, parts, counters, badRecords, emptyFiles = null, error } = view;
   const sampled = sampledBy(view.sample ?? 1);
+  const same = view.sameAs === undefined ? {} : { sameAs: view.sameAs };
   const status = state as RunStatus;
   const stats = view.stats ?? sumStats([], [], view.elapsedMs ?? 0);
   return {
@@ -125,6 +126,7 @@ export function finishedEvent(view: JobView): Extract<RunEventBody, { kind: "job
     badRecords,
     emptyFiles,
     ...sampled,
+    ...same,
     error,
   };
 }

@@ -23,6 +23,7 @@ import type { EndedJob, JobEnd, Plan } from "./job-row.ts";
 import { emptyFilesOf, statsOf, viewOf } from "./job-view.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
+import { lookBack } from "./look-back.ts";
 import { Planning } from "./planning.ts";
 import { keepEnd } from "./recover.ts";
 import type { Tallies } from "./service.ts";
@@ -214,7 +215,7 @@ export class JobFlow implements JobSteps {
 
   /** What the tasks of a large job read is written bit by bit: others are not kept waiting. */
   #planned(job: ClusterJob, plan: Plan): void {
-    if (job.isEnding) return;
+    if (job.isEnding || this.#isDone(job, plan)) return;
     const { store } = this.#parts;
     const rows = [...splitRows(job.id, plan)];
     const some = rows.splice(0, splitRowsAtOnce);
@@ -228,6 +229,19 @@ export class JobFlow implements JobSteps {
         this.#parts.loop.settleQuietly();
         this.#parts.loop.bug(thrown);
       });
+  }
+
+  /** With `once`: ends the job, since an earlier one has done the same, or what is there is in the way. */
+  #isDone(job: ClusterJob, plan: Plan): boolean {
+    const done = lookBack(job, plan, this.#parts.jobs);
+    if (done.kind === "run") return false;
+    if (done.kind === "failed") this.#planFailed(job, done.failure, null);
+    else {
+      job.update(done.changes);
+      this.#parts.loop.after(() => this.finish(job));
+    }
+    this.#parts.loop.settleQuietly();
+    return true;
   }
 
   /** False when the job has ended meanwhile. */
@@ -249,7 +263,7 @@ export class JobFlow implements JobSteps {
     const grants = this.granting.bidAll(job);
     const plan = { ...planned, reduceAgents: reduceAgents(planned.reduce.length, grants) };
     job.planned.plan = plan;
-    const { map: _map, sample: _sample, ...row } = plan;
+    const { map: _map, sample: _sample, identity: _identity, existing: _existing, ...row } = plan;
     store.put("plans", job.id, JSON.stringify(row));
     job.update({ state: "RUNNING" });
     loop.after(() => this.#tellPlan(job, plan));
@@ -301,7 +315,8 @@ export class JobFlow implements JobSteps {
   /** Of a shared output, unless it was committed. */
   #discardStaging(job: ClusterJob, end: JobEnd): Promise<void> {
     const { output } = job.submission;
-    if (output.kind !== "shared" || !job.row.staging || end.status === "SUCCEEDED") return Promise.resolve();
+    const isUsed = end.status === "SUCCEEDED" && job.row.sameAs === null;
+    if (output.kind !== "shared" || !job.row.staging || isUsed) return Promise.resolve();
     return this.discards.discard(job.id, output, this.#parts.clock.nowMs() + quietMsMax);
   }
 
@@ -324,7 +339,7 @@ export class JobFlow implements JobSteps {
       exception: status === "FAILED" ? (error?.report ?? null) : null,
       counters: end.counters,
       stats: { ...stats },
-      badRecords: stats.badRecords,
+      badRecords: job.row.sameAs?.badRecords ?? stats.badRecords,
       ...(emptyFiles === undefined ? {} : { emptyFiles }),
       failedTasks: end.failedTasks.map(formatTask),
       fraction: status === "SUCCEEDED" ? 1 : unfinished.fraction,

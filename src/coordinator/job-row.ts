@@ -75,6 +75,10 @@ export interface JobRow {
   readonly committed: Committed | null;
   /** Its tasks are over; `state` says so when its end is complete. */
   readonly end: JobEnd | null;
+  /** What its result follows from, as onceKey; null: not planned yet, or nobody can tell. */
+  readonly onceKey: string | null;
+  /** The job that had done the same, so that this one ran nothing. */
+  readonly sameAs: { readonly job: string; readonly badRecords: number } | null;
   /** A staging directory may be there and has to go. */
   readonly staging: boolean;
   readonly timings: readonly PhaseTiming[];
@@ -104,6 +108,8 @@ export function newRow(
     commit: null,
     committed: null,
     end: null,
+    onceKey: null,
+    sameAs: null,
     staging: false,
     timings: [],
   };
@@ -138,6 +144,10 @@ export interface PlanRow {
 export interface Plan extends PlanRow {
   readonly map: SplitList;
   readonly sample: SplitList;
+  /** Of the input; null: it cannot be told. */
+  readonly identity?: string | null;
+  /** The outputDigest of a shared output that is there; null: what is there is none. */
+  readonly existing?: string | null;
 }
 
 /** The rows of table `splits`, each with its key; see `PlanRow`. */

@@ -60,6 +60,7 @@ export function viewOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>, 
     output: output.kind === "shared" ? output.path : null,
     file,
     waitingFor: job.waitingFor ?? viewWait(scheduler, job.id),
+    ...(row.sameAs !== null && { sameAs: row.sameAs.job }),
     ...(after !== undefined && after.length > 0 && { after }),
     phases: (view?.phases ?? []).map(({ phase, tasks, counts, backups }) => ({
       phase,

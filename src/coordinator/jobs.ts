@@ -39,6 +39,8 @@ export class Jobs {
   /** By id, oldest first. */
   readonly #ended = new Map<string, JobSummary>();
   readonly #byKey = new Map<string, string>();
+  /** Of ended jobs that have succeeded in all of their tasks. */
+  readonly #onceKeys = new Map<string, string>();
   /** Blobs the kept jobs name. */
   readonly #blobs = new Map<string, ReadonlySet<string>>();
 
@@ -52,15 +54,26 @@ export class Jobs {
     this.#named({ job: job.id, idempotencyKey: job.idempotencyKey, submission: job.submission });
   }
 
-  addEnded(summary: JobSummary, submission: SubmissionRow): void {
-    this.#ended.set(summary.job, summary);
+  addEnded(view: JobView, onceKey: string | null, submission: SubmissionRow): void {
+    this.#setEnded(view, onceKey);
     this.#named(submission);
   }
 
   /** The job has ended, which is durable. */
   ended(job: ClusterJob, view: JobView): void {
     this.#live.delete(job.id);
-    this.#ended.set(job.id, briefly(view));
+    this.#setEnded(view, job.row.onceKey);
+  }
+
+  #setEnded(view: JobView, onceKey: string | null): void {
+    this.#ended.set(view.job, briefly(view));
+    if (view.state === "SUCCEEDED" && view.failedTasks.length === 0 && onceKey !== null)
+      this.#onceKeys.set(view.job, onceKey);
+  }
+
+  /** Ended jobs that have done what has this key, the latest first. */
+  *sameAs(onceKey: string): Generator<EndedJob> {
+    for (const [job, key] of [...this.#onceKeys].toReversed()) if (key === onceKey) yield this.findEnded(job);
   }
 
   /** The job submitted under this key before. */
@@ -124,6 +137,7 @@ export class Jobs {
     const oldest = [...this.#ended.values()].sort((a, b) => (endOf(a) < endOf(b) ? -1 : 1)).slice(0, surplus);
     for (const { job } of oldest) {
       this.#ended.delete(job);
+      this.#onceKeys.delete(job);
       this.#blobs.delete(job);
       for (const [key, id] of this.#byKey) if (id === job) this.#byKey.delete(key);
       this.#store.forget(job);

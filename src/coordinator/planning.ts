@@ -68,7 +68,8 @@ export class Planning {
       ...(own.length > 0 ? agents.map((agent) => ({ agent, local: true })) : []),
     ];
     const { options } = job.submission;
-    const common = { job: job.id, outline, inputs, options, workers: slots, output } as const;
+    const once = job.submission.once === undefined ? {} : { once: true };
+    const common = { job: job.id, outline, inputs, options, workers: slots, output, ...once } as const;
     const round = new Round(job, asked.length, this.#limits, this.#end);
     for (const { agent, local } of asked) {
       const id = errandId(local ? agent.name : "");
@@ -207,6 +208,8 @@ export function mergeShares(job: ClusterJob, shares: readonly Share[]): Plan {
     hasLocal ? parts.flatMap((share) => Array.from(of(share), () => (share.local ? share.agent : null))) : [];
   const map = only?.splits ?? new SplitList();
   if (only === undefined) for (const { splits } of parts) map.append(splits);
+  const identities = sorted.map(({ local, agent, identity = null }) => [local ? agent : "", identity]);
+  const existing = sorted.find((share) => share.existing !== undefined)?.existing;
   const sample = new SplitList();
   for (const share of parts) for (const split of share.sample) sample.push(split);
   return {
@@ -226,6 +229,8 @@ export function mergeShares(job: ClusterJob, shares: readonly Share[]): Plan {
         : Array.from({ length: partitions[collection]! }, (_, partition) => ({ collection, partition })),
     ),
     reduceAgents: [],
+    identity: identities.some(([, identity]) => identity === null) ? null : JSON.stringify(identities),
+    ...(existing !== undefined && { existing }),
   };
 }
 

@@ -16,7 +16,6 @@ import { JobEvents } from "./job-events.ts";
 import { recordOfNew } from "./job-record.ts";
 import { planOf } from "./job-row.ts";
 import type { EndedJob, JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
-import { briefly } from "./jobs.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
 import type { Store } from "./store.ts";
@@ -51,7 +50,7 @@ export function restoreJobs(jobs: Jobs, around: JobSurroundings, parts: PlannedJ
     if (submission === null) throw corrupt("coordinator.db", `table submissions has no row of ${row.job}`);
     const ended = parsed<EndedJob>(store.get("views", row.job));
     if (ended !== null) {
-      jobs.addEnded(briefly(ended.view), submission);
+      jobs.addEnded(ended.view, row.onceKey, submission);
       mendDirectory(ended.view, submission, row, around);
       continue;
     }

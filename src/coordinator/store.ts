@@ -46,7 +46,7 @@ export interface Row {
 }
 
 /** Of the tables and of what stands in their rows; a coordinator refuses another one. */
-export const formatVersion = "4";
+export const formatVersion = "5";
 
 /**
  * What has to outlive the coordinator. Changes are gathered by `put` and written by `flush`, all of them in

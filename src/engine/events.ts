@@ -134,6 +134,8 @@ export type RunEventBody =
       readonly emptyFiles: EmptyFiles | null;
       /** The share of the records that was read; left out: all of them. */
       readonly sample?: number;
+      /** With `once`: the earlier job whose output this is. Left out: it ran. */
+      readonly sameAs?: string;
       /** null when it succeeded. */
       readonly error: {
         readonly code: string;

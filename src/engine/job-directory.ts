@@ -76,6 +76,10 @@ export interface JobRecord {
   /** Tasks that have a capsule: "map-00017". */
   readonly capsules: readonly string[];
   readonly settings: Readonly<Record<string, unknown>>;
+  /** For `--once`: what it follows from, as onceKey, and its outputDigest. null: it cannot be told. */
+  readonly once?: { readonly key: string; readonly digest: string } | null;
+  /** Id of the earlier job whose output it has, since the same had been run before. */
+  readonly sameAs?: string | null;
 }
 
 /** What is known of a job when its directory is made. */

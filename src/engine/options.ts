@@ -113,6 +113,15 @@ export interface QueueOptions {
    * there fails it (PREDECESSOR_FAILED, NOT_FOUND). Default: none.
    */
   readonly after?: string | readonly string[];
+  /**
+   * Runs nothing when the same has succeeded before and its output is still there, whole: the same bundle,
+   * side data, params, settings that change the output, version of sheaf and Node, and input files. Files are
+   * taken for the same while their path, size, inode and times of change are. `sameAs` of the result tells.
+   * Needs an `output`, or a cluster that keeps the results. Default false.
+   */
+  readonly once?: boolean;
+  /** Runs all the same where `once` would not. Default false. */
+  readonly force?: boolean;
 }
 
 /** A run on this machine. */
@@ -163,7 +172,7 @@ export interface ClusterRunOptions extends JobRunOptions, QueueOptions {
 /** What a run may be told. Which options there are depends on where it runs: `on`. */
 export type RunOptions = LocalRunOptions | ClusterRunOptions;
 
-const queueNames = namesOf<QueueOptions>({ after: true });
+const queueNames = namesOf<QueueOptions>({ after: true, once: true, force: true });
 
 /** The names of the options, those that every runner has and those that only some of them have. */
 export const optionNames = {
@@ -282,6 +291,8 @@ export interface RunResult {
   readonly failedAttempts: readonly FailedTask[];
   /** Tasks given up within `maxFailedTasks`: their records are missing from the output. */
   readonly failedTasks: readonly string[];
+  /** With `once`: id of the earlier job whose output this is, since nothing had to be run. null: it ran. */
+  readonly sameAs: string | null;
   /** Why the job did not succeed: the first real cause. null when it did. */
   readonly error: RunFailure | null;
   /**

@@ -5,6 +5,7 @@ import { defaultPartitions } from "../plan/default-partitions.ts";
 import { planInput } from "../plan/plan-input.ts";
 import type { InputPlan } from "../plan/plan-input.ts";
 import { planSample } from "../plan/plan-sample.ts";
+import type { ListedFile } from "../storage/file-identity.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { Split } from "../task/task-spec.ts";
 import type { JobOutline } from "../worker/messages.ts";
@@ -24,6 +25,8 @@ export interface JobPlan {
   readonly files: number;
   /** Absolute paths of the input files. */
   readonly paths: readonly string[];
+  /** The same as they were listed, by input. */
+  readonly listed: readonly (readonly ListedFile[])[];
   readonly bytes: number;
   /** What the user should know of the input. */
   readonly warnings: readonly string[];
@@ -78,6 +81,7 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
     partitions,
     files: files.length,
     paths: files.map((file) => file.path),
+    listed: plan.inputs.map((one) => one.files),
     bytes: plan.totalBytes,
     warnings: plan.warnings,
   };

@@ -24,6 +24,7 @@ export function resultOf(
     badRecords: 0,
     emptyFiles: null,
     sample: 1,
+    sameAs: null,
     failedAttempts: [],
     failedTasks: [],
     error,
@@ -38,7 +39,8 @@ export function resultOf(
 
 /** The last event of a run, which says what its result says. */
 export function finishedEvent(result: RunResult): RunEventBody {
-  const { jobId, status, output, parts, counters, stats, badRecords, emptyFiles, sample, error } = result;
+  const { jobId, status, output, parts, counters, stats, badRecords, emptyFiles, error } = result;
+  const { sample, sameAs } = result;
   return {
     kind: "job-finished",
     jobId,
@@ -50,6 +52,7 @@ export function finishedEvent(result: RunResult): RunEventBody {
     badRecords,
     emptyFiles,
     ...sampledBy(sample),
+    ...(sameAs !== null && { sameAs }),
     error: error === null ? null : eventError(error),
   };
 }

@@ -155,6 +155,8 @@ export const ErrandSchema = Type.Union([
       workers: Whole,
       /** Checked (and its staging directory made) before anything runs, when shared. */
       output: OutputTargetSchema,
+      /** An output that is there may be just what is wanted: it is told, not refused. Left out: no. */
+      once: Type.Optional(Type.Boolean()),
     },
     closed,
   ),
@@ -236,6 +238,13 @@ export const ErrandResultSchema = Type.Union([
       files: Whole,
       bytes: Whole,
       partitions: Type.Array(Whole),
+      /** Of the input files, and what reads them: the same for the same content. null: it cannot be told. */
+      identity: Type.Optional(nullable(Text)),
+      /**
+       * With `once`, of a shared output: which one is there; null: something that is none, or not whole. Left
+       * out: nothing.
+       */
+      existing: Type.Optional(nullable(Text)),
       /** What the user should know of the input. */
       warnings: Type.Optional(Type.Array(Text)),
     },

@@ -122,6 +122,8 @@ export const JobViewSchema = Type.Object(
     inputs: Type.Array(Text),
     output: nullable(Text),
     file: nullable(Text),
+    /** The earlier job whose output it has, since the same had been run before. Left out: it ran. */
+    sameAs: Type.Optional(Text),
     /** Jobs that had to succeed before it could begin. Left out: none. */
     after: Type.Optional(Type.Array(Text)),
     phases: Type.Array(PhaseViewSchema),

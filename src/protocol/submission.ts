@@ -163,6 +163,11 @@ export const SubmissionSchema = Type.Object(
     output: OutputTargetSchema,
     /** Attached: the job stops when its client is not heard of for five heartbeats. */
     attached: Type.Boolean(),
+    /**
+     * Nothing is run when a job that is kept has done the same. Else it is run, or fails (OUTPUT_EXISTS),
+     * since what the client has would be in the way. Left out: it is run in any case.
+     */
+    once: Type.Optional(Type.Union([Type.Literal("run"), Type.Literal("fail")])),
     /** Jobs that have to succeed before it is planned. Left out: none. */
     after: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: limits.afterMax })),
     /** Faults to inject, for tests. */

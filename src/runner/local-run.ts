@@ -19,11 +19,14 @@ import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
+import type { OutputOptions } from "../storage/atomic-output.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
+import { checkOnce, earlierRun, keyOf } from "./earlier-run.ts";
+import type { EarlierRun } from "./earlier-run.ts";
 import { findPredecessors, followJobs } from "./follow-jobs.ts";
 import type { DrivenRun, LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
 import { LocalTasks, workersOf } from "./local-tasks.ts";
@@ -49,6 +52,10 @@ export class LocalRun {
   loaded: LoadedRun | null = null;
   planned: PlannedRun | null = null;
   driven: DrivenRun | null = null;
+  /** What its result follows from; null: not known, or nobody can tell. */
+  onceKey: string | null = null;
+  /** With `once`: the run that need not be repeated. */
+  earlier: EarlierRun | null = null;
   /** Where the bundle lies; null before there is one, and for a Job object. */
   bundlePath: string | null = null;
   readonly #source: JobSource;
@@ -60,6 +67,8 @@ export class LocalRun {
   #bundling: Promise<RunBundle> | null = null;
   /** Where the history is kept; null when it is not. */
   #state: string | null = null;
+  /** With `once` an output that exists may be just what is wanted. */
+  #outputExists: SheafError | null = null;
 
   constructor(
     source: JobSource,
@@ -120,6 +129,8 @@ export class LocalRun {
       this.planned = await this.#plan(loaded);
       this.#tellPlanned(loaded, this.planned);
       this.#phases.leave();
+      await this.#lookBack(loaded, this.planned);
+      if (this.earlier !== null) return { status: "SUCCEEDED" };
       return await this.#drive(loaded, this.planned);
     } catch (error) {
       if (this.#options.signal?.aborted === true) return { status: "CANCELLED" };
@@ -158,7 +169,7 @@ export class LocalRun {
     const { output, overwrite, inputs, attempts } = this.resolved;
     const file = this.#file;
     const keep = [...inputs.filter((input) => input !== "-"), ...(file === null ? [] : [file])];
-    const checked = output === null ? Promise.resolve() : checkOutput(output, { overwrite, keep });
+    const checked = output === null ? Promise.resolve() : this.#checkOutput(output, { overwrite, keep });
     this.#bundling = file === null ? null : bundleForRun(file, this.#state, this.resolved.external);
     // Whichever fails first is told; neither may be left unheard.
     this.#bundling?.catch(() => undefined);
@@ -166,6 +177,7 @@ export class LocalRun {
     const bundle = (await this.#bundling)?.bundle ?? null;
     this.bundlePath = bundle?.path ?? null;
     for (const warning of bundle?.warnings ?? []) this.#warn(warning);
+    checkOnce(this.#options, this.resolved, bundle);
     const answer = await this.pool.load(bundle === null ? "" : pathToFileURL(bundle.path).href, attempts);
     if ("failure" in answer) return answer.failure;
     const { outline } = answer;
@@ -177,6 +189,25 @@ export class LocalRun {
         ? null
         : new JobDirectory(this.#state, this.#record(jobId, name, bundle), (message) => this.#warn(message));
     return { jobId, name, bundle, outline, collections, directory };
+  }
+
+  async #checkOutput(output: string, options: OutputOptions): Promise<void> {
+    try {
+      await checkOutput(output, options);
+    } catch (error) {
+      if (this.#options.once !== true || !isSheafError(error) || error.code !== "OUTPUT_EXISTS") throw error;
+      this.#outputExists = error;
+    }
+  }
+
+  /** Whether the same was run before, where that was asked. @throws SheafError OUTPUT_EXISTS */
+  async #lookBack(loaded: LoadedRun, planned: PlannedRun): Promise<void> {
+    const { once, force, signal } = this.#options;
+    const wallMs = (): number => this.clock.wallMs();
+    this.onceKey = await keyOf(this.#options, this.resolved, loaded, planned, wallMs);
+    if (once === true && force !== true)
+      this.earlier = await earlierRun(this.onceKey, this.resolved.output!, this.#state, signal);
+    if (this.earlier === null && this.#outputExists !== null) throw this.#outputExists;
   }
 
   get #file(): string | null {

@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import { writeCapsule } from "../engine/capsule.ts";
 import { readRecords } from "../engine/commit.ts";
+import { outputDigest } from "../engine/committed-output.ts";
 import { failureOutsideTasks, formatFailure, mapFailure } from "../engine/error-report.ts";
+import type { JobRecord } from "../engine/job-directory.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
 import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
@@ -22,7 +24,9 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const kept = end.status === "SUCCEEDED" && driven !== null ? driven.collected : null;
   await run.cleanUp(kept !== null);
 
-  const { map = [], reduce = [], counters = {} } = driven?.outputs ?? {};
+  const { map = [], reduce = [], counters: counted = {} } = driven?.outputs ?? {};
+  const earlier = run.earlier?.manifest;
+  const counters = earlier?.counters ?? counted;
   const elapsedMs = events.elapsedMs;
   const stats = sumStats(map, reduce, elapsedMs);
   const emptyFiles = sumEmptyFiles(map.map((one) => one.emptyFiles)) ?? null;
@@ -30,9 +34,11 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const { output, sample } = run.resolved;
   const jobId = loaded?.jobId ?? "";
   const directory = loaded?.directory ?? null;
-  const parts = driven?.parts ?? [];
-  const { badRecords } = stats;
-  directory?.update({ counters, ...recordedStats(stats), elapsedMs });
+  const parts = earlier?.parts ?? driven?.parts ?? [];
+  const badRecords = earlier?.badRecords ?? stats.badRecords;
+  const sameAs = run.earlier?.jobId ?? null;
+  const once = status === "SUCCEEDED" ? forOnce(run, { counters, badRecords, parts }) : null;
+  directory?.update({ counters, ...recordedStats(stats), badRecords, elapsedMs, once, sameAs });
   events.emit({
     kind: "job-finished",
     jobId,
@@ -44,6 +50,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     badRecords,
     emptyFiles,
     ...sampledBy(sample),
+    ...(sameAs !== null && { sameAs }),
     error: error === null ? null : eventError(error),
   });
   directory?.finish({
@@ -78,6 +85,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     badRecords,
     emptyFiles,
     sample,
+    sameAs,
     failedAttempts: failedAttempts(driven?.failedAttempts ?? [], cause),
     failedTasks: driven?.failedTasks ?? [],
     error,
@@ -88,6 +96,15 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
       await planned?.work.remove(false);
     },
   });
+}
+
+/** What a later run with `once` is told by. What was given up is missing from an output: it is not told of. */
+function forOnce(
+  { onceKey: key, driven }: LocalRun,
+  made: Parameters<typeof outputDigest>[0],
+): NonNullable<JobRecord["once"]> | null {
+  const isWhole = (driven?.failedTasks.length ?? 0) === 0;
+  return isWhole && key !== null ? { key, digest: outputDigest(made) } : null;
 }
 
 function failedAttempts(attempts: readonly FailedTask[], cause: FailedTask | null): FailedTask[] {

@@ -337,3 +337,42 @@ test("a job that follows another waits for it, is listed with what it waits for,
   const none = await cluster.run(["submit", "count.ts", "in.txt", "--after", "@?frist"], { cwd: work });
   assert.deepEqual([none.code, /Did you mean "@\?first"/.test(none.stderr)], [1, true], none.stderr);
 });
+
+test("the same job again with --once runs nothing, and what it is asked for is there", async () => {
+  const run = (...args: string[]) =>
+    cluster.run(["run", "count.ts", "once.txt", "--once", ...args], { cwd: work });
+  writeFileSync(file("once.txt"), "a b\n".repeat(50));
+  for (const how of ["--shared", "--no-shared"]) {
+    const first = await run("-o", `once${how}`, how);
+    assert.match(first.stderr, /read +50 records/);
+    const job = (await latest()).job;
+    const again = await run("-o", `once${how}`, how);
+    assert.equal(again.code, 0, again.stderr);
+    assert.match(
+      again.stderr,
+      new RegExp(`nothing had to be run: ${job} has done the same; its output is in once${how}\\n`),
+    );
+  }
+  // Its results are kept by the coordinator, also when the client has lost them.
+  const before = readFileSync(file("once--no-shared/part-00000.tsv"), "utf8");
+  rmSync(file("once--no-shared"), { recursive: true });
+  const fetched = await run("-o", "once--no-shared", "--no-shared", "--json");
+  const end = JSON.parse(fetched.stdout.trimEnd().split("\n").at(-1)!) as { sameAs?: string };
+  assert.equal(typeof end.sameAs, "string", fetched.stdout);
+  assert.equal(readFileSync(file("once--no-shared/part-00000.tsv"), "utf8"), before);
+  rmSync(file("once--shared"), { recursive: true });
+  assert.match((await run("-o", "once--shared", "--shared")).stderr, /read +50 records/);
+  assert.match(
+    (await run("-o", "once--shared", "--shared", "--force", "--overwrite")).stderr,
+    /read +50 records/,
+  );
+  writeFileSync(file("once.txt"), "a c\n".repeat(50));
+  for (const how of ["--shared", "--no-shared"]) {
+    const refused = await run("-o", `once${how}`, how);
+    assert.deepEqual([refused.code, /OUTPUT_EXISTS/.test(refused.stderr)], [1, true], refused.stderr);
+    assert.equal(readFileSync(file(`once${how}/part-00000.tsv`), "utf8"), before);
+    const replaced = await run("-o", `once${how}`, how, "--overwrite");
+    assert.match(replaced.stderr, /read +50 records/);
+    assert.equal(readFileSync(file(`once${how}/part-00000.tsv`), "utf8"), "a\t50\nc\t50\n");
+  }
+});

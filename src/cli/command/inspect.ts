@@ -70,7 +70,7 @@ async function run(invocation: Inspect): Promise<ExitCode> {
 
 async function inspectOutput(path: string, { flags, world }: Inspect): Promise<ExitCode> {
   const [{ checkOutput }, { outputPage }] = await Promise.all([
-    import("./inspect/output.ts"),
+    import("../../engine/committed-output.ts"),
     import("./inspect/pages.ts"),
   ]);
   const checked = await checkOutput(path);

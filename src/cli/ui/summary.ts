@@ -38,6 +38,7 @@ export interface SummaryLook {
 export function summaryText(result: RunResult, look: SummaryLook): string {
   const { style } = look;
   const { stats } = result;
+  if (result.sameAs !== null) return sameText(result, look);
   const written = outputText(result, look);
   const rows: [string, string][] = look.countsRecords === false ? [] : [["read", readText(result)]];
   if (stats.shuffleBytes > 0) rows.push(["shuffled", shuffleText(result)]);
@@ -48,6 +49,16 @@ export function summaryText(result: RunResult, look: SummaryLook): string {
   const body = rows.map(([term, text]) => `  ${padText(term, 9)} ${text}`);
   const next = nextCommand(result, look);
   return `${[head, ...body, ...(next === undefined ? [] : [`  ${padText("look", 9)} ${style.cyan(next)}`])].join("\n")}\n`;
+}
+
+/** With --once: nothing had to be run. */
+function sameText(result: RunResult, look: SummaryLook): string {
+  const where =
+    result.output !== null && look.showOutput
+      ? `; its output is in ${displayPath(result.output, look.cwd)}`
+      : "";
+  const head = `${look.style.green(look.style.bold("done"))}    nothing had to be run: ${result.sameAs} has done the same${where}`;
+  return `${head}\n`;
 }
 
 /** What is said when the user has stopped a job. */

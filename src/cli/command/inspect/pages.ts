@@ -2,11 +2,11 @@ import { escapeControls } from "../../../base/escape-controls.ts";
 import { printValue } from "../../../base/print-value.ts";
 import { formatSize } from "../../../base/size.ts";
 import { decodeKey } from "../../../codec/key-codec.ts";
+import type { CheckedOutput } from "../../../engine/committed-output.ts";
 import { RUN_FILE_VERSION, type Segment } from "../../../shuffle/run-format.ts";
 import type { RunIndex } from "../../../shuffle/run-index.ts";
 import type { Style } from "../../ui/style.ts";
 import { formatCount, plural, table } from "../../ui/text.ts";
-import type { CheckedOutput } from "./output.ts";
 import type { BlockView, RawRecord } from "./run-file.ts";
 
 /** Blocks listed at most; --json has all. */

@@ -135,6 +135,18 @@ const jobFlags = inCategory("Job", {
       "A job's id, the beginning of one, @ or @?NAME, of where this one is to run. If it fails, is cancelled or is " +
       "not there, this one fails, too.",
   }),
+  once: switchFlag(
+    "--once",
+    "Run nothing when the same has succeeded before and its output is still there, whole",
+    {
+      details:
+        "The same code, side data, parameters, settings that change the output, versions of sheaf and Node, and input " +
+        "files: by path, size, inode and times of change, which are other ones after any write. What the job reads " +
+        "by itself (files, the network) is not seen. With the output of an earlier run in DIR, --overwrite says that a " +
+        "run which is not the same may replace it.",
+    },
+  ),
+  force: switchFlag("--force", "Run all the same, where --once would not"),
 });
 
 const executionFlags = inCategory("Execution", {

@@ -49,6 +49,11 @@ export function checkRunFlags(flags: RunFlags, runner: RunnerName): void {
   if (flags.overwrite === true && flags.output === undefined) {
     throw new SheafError("USAGE", "--overwrite without --output", { hint: "Give the directory: -o DIR." });
   }
+  if (flags.once === true && flags.output === undefined && runner === "local") {
+    throw new SheafError("USAGE", "--once without --output", {
+      hint: "Give the directory: -o DIR. What is printed is not kept for the next run.",
+    });
+  }
   if (flags.listen === undefined && flags.intermediate !== undefined) {
     throw new SheafError("USAGE", "--intermediate without --listen", {
       hint: "Say where workers ask for tasks: --listen 5000.",
@@ -164,6 +169,8 @@ function wishes(flags: RunFlags): WishedOptions {
     tempDirectory: flags.temp,
     partBytes: flags.partSize,
     external: flags.external.length === 0 ? undefined : flags.external,
+    once: flags.once,
+    force: flags.force,
     after: flags.after.length === 0 ? undefined : flags.after,
     cores: flags.cores,
     priority: flags.priority,

@@ -1,8 +1,10 @@
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { lstatSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { SheafError } from "../../../base/errors.ts";
-import type { CommittedPart } from "../../../engine/events.ts";
-import { crc32cOfFile } from "../../../storage/content-check.ts";
+import { SheafError } from "../base/errors.ts";
+import { crc32cOfFile } from "../storage/content-check.ts";
+import type { SuccessManifest } from "./commit.ts";
+import type { CommittedPart } from "./events.ts";
 
 const successFileName = "_SUCCESS";
 
@@ -21,12 +23,55 @@ export interface CheckedOutput {
   readonly strangers: readonly string[];
 }
 
+/** Which output it is: the same for two that hold the same files of the same content. */
+export function outputDigest({
+  counters,
+  badRecords,
+  parts,
+}: Pick<SuccessManifest, "counters" | "badRecords" | "parts">): string {
+  const files = parts.map(({ file, bytes, records, crc32c }) => [file, bytes, records, crc32c]);
+  const told = [Object.entries(counters).sort(([a], [b]) => (a < b ? -1 : 1)), badRecords, files];
+  return createHash("sha256").update(JSON.stringify(told)).digest("hex");
+}
+
+/**
+ * The outputDigest of what lies there.
+ * @param step called for each file; what it throws ends the reading
+ * @returns undefined: nothing is there; null: something that is no output of a job, or not whole
+ */
+export async function committedDigest(
+  directory: string,
+  step?: () => void,
+): Promise<string | null | undefined> {
+  const there = lstatSync(directory, { throwIfNoEntry: false });
+  if (there === undefined) return undefined;
+  try {
+    const { manifest, parts } = await checkOutput(directory, step);
+    const { counters, badRecords } = manifest as unknown as SuccessManifest;
+    const isWhole = parts.every(({ damage }) => damage === null) && hasBad(directory, badRecords);
+    return isWhole ? outputDigest({ counters, badRecords, parts: parts.map(({ part }) => part) }) : null;
+  } catch (error) {
+    step?.();
+    if (error instanceof Error) return null;
+    throw error;
+  }
+}
+
+/** What the manifest does not list file by file. */
+function hasBad(directory: string, badRecords: number): boolean {
+  if (badRecords === 0) return true;
+  return readdirSync(join(directory, "_bad")).some((name) => name.startsWith("part-"));
+}
+
 /** Reads every file of a committed output directory and compares sizes and checksums. */
-export async function checkOutput(directory: string): Promise<CheckedOutput> {
+export async function checkOutput(directory: string, step?: () => void): Promise<CheckedOutput> {
   const manifest = readManifest(join(directory, successFileName));
   const listed = manifest["parts"] as readonly CommittedPart[];
   const parts: CheckedPart[] = [];
-  for (const part of listed) parts.push({ part, damage: await checkPart(join(directory, part.file), part) });
+  for (const part of listed) {
+    step?.();
+    parts.push({ part, damage: await checkPart(join(directory, part.file), part) });
+  }
   const known = new Set([successFileName, ...listed.map((part) => part.file)]);
   const present = readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

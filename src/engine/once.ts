@@ -1,0 +1,40 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { serialize } from "node:v8";
+import { SheafError } from "../base/errors.ts";
+import { packageVersion } from "../base/package-version.ts";
+import type { BundledJob } from "../bundle/bundle-job.ts";
+
+/*
+ * `--once`: a run whose result follows from what an earlier one's did need not be done again. What it follows
+ * from is made one hash: the code, the content of its side data, the values of its params, the settings that
+ * change what is written, and the identity of its input files (storage/file-identity.ts). Whatever is
+ * forgotten here would make a wrong result in silence; what is taken in without need only a run too many. So
+ * names, paths and versions of sheaf are in it.
+ */
+
+/** Input files of a run without `--once` that are looked at for the sake of a later one with it. */
+export const identifiedMax = 10_000;
+
+/** One hash of all of that. null when it cannot be told: some value has no form. */
+export function onceKey(follows: readonly unknown[]): string | null {
+  try {
+    // Unlike JSON it tells -0, NaN, bigints, maps and sets from others.
+    const bytes = serialize(["sheaf once", packageVersion(), process.version, ...follows]);
+    return createHash("sha256").update(bytes).digest("hex");
+  } catch {
+    return null;
+  }
+}
+
+/** @throws SheafError USAGE when the job runs code that is not in its bundle, which may change unseen */
+export function checkWholeCode(bundle: BundledJob | null, external: readonly string[]): void {
+  const refused = (why: string): SheafError =>
+    new SheafError("USAGE", `once: ${why}, so nobody can tell whether the same was run before`, {
+      hint: "Leave --once out, or keep the code in the bundle.",
+    });
+  if (bundle === null) throw refused("a Job object has no code that could be compared");
+  if (external.length > 0) throw refused(`${external.join(", ")} stays outside the bundle`);
+  if (/\.node["'`]/.test(readFileSync(bundle.portablePath, "utf8")))
+    throw refused("the job loads a native add-on, which stays outside the bundle");
+}

@@ -1,0 +1,91 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { pauseFor } from "../base/retry.ts";
+import type { SuccessManifest } from "../engine/commit.ts";
+import { committedDigest } from "../engine/committed-output.ts";
+import { listJobs } from "../engine/job-history.ts";
+import { checkWholeCode, identifiedMax, onceKey } from "../engine/once.ts";
+import type { LocalRunOptions } from "../engine/options.ts";
+import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import { sha256OfFile } from "../storage/content-check.ts";
+import { filesIdentity } from "../storage/file-identity.ts";
+import type { LoadedRun, PlannedRun } from "./local-tasks.ts";
+
+/** A run that has made the output that another one was asked for. */
+export interface EarlierRun {
+  readonly jobId: string;
+  readonly manifest: SuccessManifest;
+}
+
+/** @throws SheafError USAGE where `once` makes no sense */
+export function checkOnce(
+  { once, inputs }: LocalRunOptions,
+  { output, collect, external }: ResolvedOptions,
+  bundle: LoadedRun["bundle"],
+): void {
+  if (once !== true) return;
+  const why =
+    output === null
+      ? "needs an output directory: what is printed is not kept"
+      : collect
+        ? "does not go with results that are collected: those of an earlier run are not kept"
+        : [inputs].flat().includes("-")
+          ? "does not go with standard input, which comes once"
+          : null;
+  if (why !== null) {
+    throw new SheafError("USAGE", `once ${why}`, { hint: "Give -o DIR and files, or leave --once out." });
+  }
+  checkWholeCode(bundle, external);
+}
+
+/** The onceKey of a run; null when it cannot be told. It may wait for the clock of the file system. */
+export async function keyOf(
+  options: LocalRunOptions,
+  resolved: ResolvedOptions,
+  { bundle, name }: LoadedRun,
+  { plan, settings }: PlannedRun,
+  wallMs: () => number,
+): Promise<string | null> {
+  const { once = false, fail = [], signal } = options;
+  const { output, external } = resolved;
+  if (bundle === null || output === null || fail.length > 0 || external.length > 0) return null;
+  if (!once && plan.files > identifiedMax) return null;
+  const pause = once ? (ms: number) => pauseFor(ms, signal) : null;
+  const step = (): void => signal?.throwIfAborted();
+  const files = await filesIdentity(plan.listed, { wallMs, pause, step });
+  if (files === null) return null;
+  const aux = await Promise.all(
+    Object.entries(settings.auxFiles ?? {}).map(async ([file, path]) => [file, await sha256OfFile(path)]),
+  );
+  const { splitBytes, mappers, sample, growing, badBudget, failedTasksShare, partBytes } = resolved;
+  const { params, partitions, seed } = settings;
+  return onceKey([
+    "here",
+    readFileSync(bundle.portablePath, "utf8"),
+    aux.sort(),
+    name,
+    Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1)),
+    [partitions, splitBytes, mappers, sample, growing, badBudget, failedTasksShare, partBytes, seed],
+    files,
+    output,
+  ]);
+}
+
+/** The latest run of that key whose output is there as it has left it. Reads all of the output. */
+export async function earlierRun(
+  key: string | null,
+  output: string,
+  stateDirectory: string | null,
+  signal: AbortSignal | undefined,
+): Promise<EarlierRun | null> {
+  if (key === null || stateDirectory === null) return null;
+  const jobs = (await listJobs(stateDirectory)).map(({ record }) => record);
+  const same = jobs.filter(({ status, once }) => status === "SUCCEEDED" && once?.key === key);
+  if (same.length === 0) return null;
+  const digest = await committedDigest(output, () => signal?.throwIfAborted());
+  const found = same.find(({ once }) => once?.digest === digest);
+  if (found === undefined) return null;
+  const manifest = JSON.parse(readFileSync(join(output, "_SUCCESS"), "utf8")) as SuccessManifest;
+  return { jobId: found.sameAs ?? found.jobId, manifest };
+}

@@ -1,0 +1,84 @@
+import { createHash } from "node:crypto";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { access } from "node:fs/promises";
+
+/** A file as it was listed. */
+export interface ListedFile {
+  readonly path: string;
+  /** Bytes of it that are read. */
+  readonly fileBytes: number;
+  readonly mtimeMs: number;
+}
+
+export interface IdentityOptions {
+  readonly wallMs: () => number;
+  /**
+   * Waits so long, ms. null: a file that was changed so lately that a second change would not show is not
+   * waited for, and the answer is null.
+   */
+  readonly pause: ((ms: number) => Promise<void>) | null;
+  /** Called for each file; what it throws ends the work. */
+  readonly step?: (() => void) | undefined;
+}
+
+/** Of the clock that stamps files: the kernel's ticks, or whole seconds (two, on FAT). */
+const fineStampMs = 50;
+const coarseStampMs = 2_000;
+/** A stamp further ahead is by a clock that nothing can be told from. */
+const aheadMsMax = 5_000;
+/** Files after which others get their turn, for as long as the system takes to answer. */
+const filesAtOnce = 1_000;
+
+/**
+ * Names the content of files by what the file system says of them: path, size, inode, and the times of the
+ * last change of content and of anything. No program can set the last one, and every write does: as long as
+ * all are the same, so is the content, without reading it. What is touched or copied has another name though
+ * it may hold the same: whoever asks then does again what need not be done, and is not wrong.
+ *
+ * To be called after the files were listed and before they are read. Each is opened, since network file
+ * systems look at the server only then.
+ * @returns hex digits; null: it cannot be told, since a file is not as it was listed, or its clock is wrong
+ */
+export async function filesIdentity(
+  files: readonly (readonly ListedFile[])[],
+  { wallMs, pause, step }: IdentityOptions,
+): Promise<string | null> {
+  const digest = createHash("sha256");
+  let settledMs = 0;
+  let count = 0;
+  for (const some of files) {
+    digest.update(`${some.length} files\n`);
+    for (const file of some) {
+      step?.();
+      if (++count % filesAtOnce === 0) await access(file.path).catch(() => undefined);
+      const found = statOpened(file.path);
+      if (found === null || found.mtimeMs !== file.mtimeMs || found.size < file.fileBytes) return null;
+      const { size, mtimeMs, ctimeMs, ino } = found;
+      digest.update(JSON.stringify([file.path, file.fileBytes, size, mtimeMs, ctimeMs, ino]));
+      const stampMs = ctimeMs % 1_000 === 0 ? coarseStampMs : fineStampMs;
+      settledMs = Math.max(settledMs, ctimeMs + stampMs);
+    }
+  }
+  // Two changes within one tick of the clock have the same stamp. What is read from here on is the last.
+  const waitMs = settledMs - wallMs();
+  if (waitMs > 0) {
+    if (pause === null || waitMs > aheadMsMax) return null;
+    await pause(Math.ceil(waitMs));
+  }
+  return digest.digest("hex");
+}
+
+function statOpened(path: string) {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch {
+    return null;
+  }
+  try {
+    const found = fstatSync(file);
+    return found.isFile() ? found : null;
+  } finally {
+    closeSync(file);
+  }
+}
