@@ -85,6 +85,10 @@ const rows = [
     "`max`",
   ],
   ["jobs kept in the history", number(limits.jobsKept)],
+  [
+    "a `sheaf.config.ts`",
+    `${number(limits.configLoadMs / 1000)} s to load, ${number(limits.configCharsMax)} characters of data as JSON`,
+  ],
   ["map outputs kept with the capsule of a reduce", formatSize(limits.capsuleInputBytesMax)],
   ["log of one task", formatSize(limits.taskLogBytesMax)],
   [

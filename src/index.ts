@@ -68,6 +68,9 @@ export { median, quantiles } from "./aggregate/quantiles.ts";
 export { histogram } from "./aggregate/histogram.ts";
 export { stats } from "./aggregate/stats.ts";
 
+export { defineConfig } from "./project/define-config.ts";
+export type { ProfileConfig, ProjectConfig, ProjectJobConfig, RunSettings } from "./project/define-config.ts";
+
 export { SheafError } from "./base/errors.ts";
 export type { ErrorCode } from "./base/errors.ts";
 export type { RunOptions, RunResult } from "./engine/options.ts";

@@ -5,6 +5,7 @@ export const ERROR_CODES = [
   "USAGE", // wrong flag, option or argument
   "JOB_INVALID", // the job definition is wrong; the message names the field
   "JOB_LOAD", // the job file cannot be bundled, loaded, or exports no job
+  "CONFIG_LOAD", // sheaf.config.ts cannot be bundled, loaded, or gives no plain data
   "PACKAGE_MISSING", // a package left outside the bundle that this machine does not have
   "INPUT_MISSING", // no such path, or a glob that matches nothing
   "INPUT_UNREADABLE", // permission, a FIFO, a link loop

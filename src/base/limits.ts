@@ -88,6 +88,9 @@ export const limits = {
   taskLogBytesMax: 1 * MiB,
   /** Jobs kept in the history of this machine. */
   jobsKept: 100,
+  /** A sheaf.config.ts: how long it may take to load, and its data as JSON. */
+  configLoadMs: 10_000,
+  configCharsMax: 1_000_000,
   /** Map outputs kept with the capsule of a reduce. */
   capsuleInputBytesMax: 1 * GiB,
   /** What a worker process says at once: the result of a task with all its output files. */

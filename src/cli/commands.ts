@@ -16,6 +16,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   nodes: async () => (await import("./command/nodes.ts")).nodesCommand,
   cluster: async () => (await import("./command/cluster.ts")).clusterCommand,
   inspect: async () => (await import("./command/inspect.ts")).inspectCommand,
+  project: async () => (await import("./command/project.ts")).projectCommand,
   init: async () => (await import("./command/init.ts")).initCommand,
   gen: async () => (await import("./command/gen.ts")).genCommand,
   coordinator: async () => (await import("./command/coordinator.ts")).coordinatorCommand,

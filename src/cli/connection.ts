@@ -3,17 +3,76 @@ import { resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import type { ApiClient } from "../client/api-client.ts";
 import { defaultStateDirectory } from "../engine/job-history.ts";
+import type { RunSettings } from "../project/define-config.ts";
+import type { LoadConfigOptions } from "../project/load-config.ts";
+import type { SettingsLayer } from "../project/project-file.ts";
 import { runnerFor } from "../runners/runners.ts";
 import type { TlsFiles } from "../security/tls.ts";
-import type { World } from "./world.ts";
+import { given } from "./command.ts";
+import { type World, say } from "./world.ts";
 
 /** What flags/cluster-flags.ts gives a command. */
 export interface ConnectFlags {
+  readonly profile: string | undefined;
   readonly on: string | undefined;
   readonly tokenFile: string | undefined;
   readonly tlsCa: string | undefined;
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
+}
+
+/** How project files are read for a command. */
+export function projectReading(world: World): LoadConfigOptions {
+  return { stateDirectory: stateDirectoryOf(world), tell: (text) => say(world.stderr, `${text}\n`) };
+}
+
+/** One setting over the other, those of the first layer last. `params` are joined by name. */
+export function mergeSettings(layers: readonly SettingsLayer[]): RunSettings {
+  let merged: RunSettings = {};
+  for (const { settings } of layers.toReversed()) {
+    const { mappers, splitSize, ...rest } = merged;
+    const sizes =
+      settings.mappers === undefined && settings.splitSize === undefined ? { mappers, splitSize } : {};
+    const params = { ...merged.params, ...settings.params };
+    merged = { ...rest, ...given(sizes), ...settings, ...(Object.keys(params).length > 0 && { params }) };
+  }
+  return merged;
+}
+
+/**
+ * The flags with what the project says of the coordinator where they say nothing: a profile before the
+ * environment, and that before the rest. Credentials of the project are for the coordinator that it names.
+ */
+export function connectedAs<F extends ConnectFlags>(
+  flags: F,
+  layers: { readonly asked: readonly SettingsLayer[]; readonly standing: readonly SettingsLayer[] },
+  { env }: Pick<World, "env">,
+): F {
+  const asked = mergeSettings(layers.asked);
+  const standing = mergeSettings(layers.standing);
+  const isSet = (name: string): boolean => named(env[name]) !== undefined;
+  const on = flags.on ?? asked.on ?? (isSet("SHEAF_ON") ? undefined : standing.on);
+  const own = asked.on ?? standing.on;
+  if (own !== undefined && own !== (on ?? env["SHEAF_ON"])) return { ...flags, on };
+  const tokenFile =
+    flags.tokenFile ?? asked.tokenFile ?? (isSet("SHEAF_TOKEN_FILE") ? undefined : standing.tokenFile);
+  const hasTls = [flags.tlsCa, flags.tlsCert, flags.tlsKey].some((file) => file !== undefined);
+  const inEnvironment = ["SHEAF_TLS_CA", "SHEAF_TLS_CERT", "SHEAF_TLS_KEY"].some(isSet);
+  const tls = hasTls ? undefined : (asked.tls ?? (inEnvironment ? undefined : standing.tls));
+  const files = tls === undefined ? {} : { tlsCa: tls.ca, tlsCert: tls.cert, tlsKey: tls.key };
+  return { ...flags, on, tokenFile, ...files };
+}
+
+/**
+ * The flags of a command that is about no job file, with what the project of the current directory says.
+ * @throws SheafError as findProject, and for a profile that there is not
+ */
+export async function connectedByProject<F extends ConnectFlags>(flags: F, world: World): Promise<F> {
+  // What says where it goes needs no project.
+  if (flags.profile === undefined && flags.on !== undefined) return flags;
+  const { findProject, layersOf } = await import("../project/project-file.ts");
+  const project = await findProject(world.cwd, projectReading(world));
+  return connectedAs(flags, layersOf(project, undefined, flags.profile), world);
 }
 
 /** URL of the coordinator that is meant: --on, else $SHEAF_ON; undefined where they mean no cluster. */

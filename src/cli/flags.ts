@@ -25,6 +25,12 @@ export const displayFlags = inCategory("Display", {
 
 /** How a command reaches a coordinator. */
 export const connectFlags = inCategory("Cluster", {
+  profile: valueFlag("--profile NAME", types.string, "Settings of the project file under this name", {
+    default: "none",
+    details:
+      "Where sheaf.config.ts or sheaf.json has them: another coordinator, its token, other defaults. Flags win over a " +
+      "profile, a profile over the environment, and that over what the project says of a job and of all.",
+  }),
   on: valueFlag("--on URL", types.string, "Coordinator of the cluster, http://HOST:PORT", {
     default: "$SHEAF_ON",
     details:

@@ -5,6 +5,7 @@ import { SheafError } from "../base/errors.ts";
 import { shellWord } from "../base/shell-word.ts";
 import { type Command, type ExitCode, type Invocation, exitCodes } from "./command.ts";
 import { commands } from "./commands.ts";
+import type { ConnectFlags } from "./connection.ts";
 import type { FlagSet } from "./flag.ts";
 import { globalFlags } from "./flags.ts";
 import { bindFlags, checkPositionals, tokenizeArguments } from "./parse-arguments.ts";
@@ -83,9 +84,18 @@ async function dispatch(words: readonly string[], world: World): Promise<ExitCod
 async function execute(command: Command, words: readonly string[], world: World): Promise<ExitCode> {
   const flags: FlagSet = { ...command.flags, ...globalFlags };
   const { texts, positionals } = tokenizeArguments(words, flags, command.name);
-  const values = bindFlags(texts, flags);
+  const bound = bindFlags(texts, flags);
   checkPositionals(positionals, command);
-  return command.run({ flags: values as Invocation<FlagSet>["flags"], positionals, world, commands });
+  const values = (await connected(command, bound)) as Invocation<FlagSet>["flags"];
+  return command.run({ flags: values, positionals, world, commands });
+}
+
+/** Where a command goes that asks a coordinator: one that takes a job file asks that file's own project. */
+async function connected(command: Command, bound: Record<string, unknown>): Promise<Record<string, unknown>> {
+  const takesJob = command.arguments.some(({ complete }) => complete === "job");
+  if (!("profile" in command.flags) || takesJob) return bound;
+  const { connectedByProject } = await import("./connection.ts");
+  return { ...(await connectedByProject(bound as unknown as ConnectFlags, world)) };
 }
 
 async function showHelp(name: string | undefined, length: HelpLength, world: World): Promise<ExitCode> {

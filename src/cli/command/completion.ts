@@ -1,8 +1,7 @@
 import { listJobs } from "../../engine/job-history.ts";
 import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
-import { stateDirectoryOf } from "../connection.ts";
+import { projectReading, stateDirectoryOf } from "../connection.ts";
 import type { Flag } from "../flag.ts";
-import { findProjectFile } from "../project-file.ts";
 import { type World, writeTo } from "../world.ts";
 import { allFlags } from "./help.ts";
 
@@ -12,8 +11,8 @@ export const completionCommand: Command<typeof noFlags> = {
   name: "completion",
   summary: "Print a completion script for your shell",
   details: [
-    "The script knows every command and flag of this version. Names of jobs (sheaf.json) and handles of those that ran " +
-      "here it asks for with sheaf completion jobs and sheaf completion handles, a line each.",
+    "The script knows every command and flag of this version. Names of jobs (of the project file) and handles of those that " +
+      "ran here it asks for with sheaf completion jobs and sheaf completion handles, a line each.",
   ],
   arguments: [
     {
@@ -36,7 +35,7 @@ async function run({ positionals, world, commands }: Invocation<{}>): Promise<Ex
   // checkPositionals has held it against the choices.
   const asked = positionals[0] as Shell | "jobs" | "handles";
   if (asked === "jobs" || asked === "handles") {
-    const words = asked === "jobs" ? jobNames(world) : await handles(world);
+    const words = asked === "jobs" ? await jobNames(world) : await handles(world);
     await writeTo(world.stdout, words.map((word) => `${word}\n`).join(""));
     return exitCodes.ok;
   }
@@ -45,14 +44,19 @@ async function run({ positionals, world, commands }: Invocation<{}>): Promise<Ex
   return exitCodes.ok;
 }
 
+/** Somebody waits with a finger on a key. */
+const completionLoadMs = 2_000;
+
 /** Ids offered, the latest first. */
 const idsMax = 20;
 
-function jobNames(world: World): string[] {
+async function jobNames(world: World): Promise<string[]> {
   try {
-    return [...(findProjectFile(world.cwd)?.jobs.keys() ?? [])].filter(isWord);
+    const { findProject } = await import("../../project/project-file.ts");
+    const reading = { ...projectReading(world), tell: () => undefined, loadMs: completionLoadMs };
+    return [...((await findProject(world.cwd, reading))?.jobs.keys() ?? [])].filter(isWord);
   } catch {
-    // A shell that completes a word has no place for what is wrong with sheaf.json: sheaf run says it.
+    // A shell that completes a word has no place for what is wrong with a project file: sheaf run says it.
     return [];
   }
 }

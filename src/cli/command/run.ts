@@ -3,22 +3,22 @@ import { possiblePaths } from "../../engine/inputs.ts";
 import type { JobRunOptions, RunResult } from "../../engine/options.ts";
 import { type Runner, runners } from "../../runners/runners.ts";
 import type { Command, ExitCode, Invocation } from "../command.ts";
-import { meansInline } from "../connection.ts";
 import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver.ts";
-import { resolveJob } from "../project-file.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
 import { concludeRun } from "../ui/summary.ts";
 import { stopOnSignal } from "../world.ts";
+import { askedRun } from "./run/asked.ts";
 import { runFlags } from "./run/flags.ts";
-import { checkRunFlags, runOptions, runnerOf } from "./run/options.ts";
+import { checkRunFlags, runOptions } from "./run/options.ts";
 
 export const runCommand: Command<typeof runFlags> = {
   name: "run",
   summary: "Run a job",
   details: [
-    "JOB is a TypeScript or JavaScript file whose default export is a job, or the name of a job listed in sheaf.json " +
-      "of this directory or one above it.",
+    "JOB is a TypeScript or JavaScript file whose default export is a job, or the name of a job listed in " +
+      "sheaf.config.ts or sheaf.json of this directory or one above it. What these say of inputs, output and other " +
+      "settings holds where the command says nothing (docs/project.md).",
     "INPUT is any number of files, directories and globs; - is standard input. A job that generates its records " +
       "takes none. Of a directory all files below it are read but those whose names begin with . or _. Globs are read " +
       "as in bash without extglob, and ** is any depth; what exists under a name as it is given is taken by that name.",
@@ -29,7 +29,7 @@ export const runCommand: Command<typeof runFlags> = {
     "Ctrl-C stops the job, removes what it wrote and leaves the output as it was. A second Ctrl-C kills it at once.",
   ],
   arguments: [
-    { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "job" },
+    { name: "JOB", doc: "Job file, or name of a job of the project", required: true, complete: "job" },
     {
       name: "INPUT",
       doc: "Files, directories, globs, or - for standard input; NAME=PATH where the job has several inputs",
@@ -54,19 +54,14 @@ export const runCommand: Command<typeof runFlags> = {
 };
 
 async function run(invocation: Invocation<typeof runFlags>): Promise<ExitCode> {
-  const { positionals, world } = invocation;
-  const flags = meansInline(invocation.flags, world)
-    ? { ...invocation.flags, inline: true }
-    : invocation.flags;
-  const [word, ...inputs] = positionals;
-  const name = runnerOf(flags, world);
+  const { world } = invocation;
+  const asked = await askedRun(invocation, world);
+  const { flags, job, inputs, runner: name } = asked;
   const entry = runners[name];
   checkRunFlags(flags, name);
-  const job =
-    entry.job === "file" ? resolveJob(word!, world.cwd) : { file: word!, name: undefined, external: [] };
   if (flags.detach === true) {
     const { submit } = await import("./submit.ts");
-    return submit({ flags, job, inputs, runner: name }, world);
+    return submit(asked, world);
   }
   // Which type its options are of, runOptions has seen to.
   const runner = (await entry.load()) as Runner<JobRunOptions>;
@@ -84,7 +79,7 @@ async function run(invocation: Invocation<typeof runFlags>): Promise<ExitCode> {
       if (event.kind === "planned") collections = Object.keys(event.partitions);
       reporter.onEvent(event);
     };
-    const options = await runOptions(name, { flags, job, inputs, delivery }, world);
+    const options = await runOptions(name, { ...asked, delivery }, world);
     result = await runner.run(job.file, { ...options, signal: stop.signal, onEvent });
     reporter.end();
     if (result.status === "SUCCEEDED") {

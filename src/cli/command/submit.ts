@@ -1,14 +1,14 @@
 import { SheafError } from "../../base/errors.ts";
 import type { JobRunOptions } from "../../engine/options.ts";
-import { type Runner, type RunnerName, runners } from "../../runners/runners.ts";
+import { type Runner, runners } from "../../runners/runners.ts";
 import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl } from "../connection.ts";
-import { type ResolvedJob, resolveJob } from "../project-file.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
 import { type World, stopOnSignal, writeJson, writeTo } from "../world.ts";
+import { type AskedRun, askedRun } from "./run/asked.ts";
 import { runFlags } from "./run/flags.ts";
-import { type RunFlags, checkRunFlags, runOptions, runnerOf } from "./run/options.ts";
+import { type RunFlags, checkRunFlags, runOptions } from "./run/options.ts";
 
 const {
   print: _print,
@@ -34,7 +34,7 @@ export const submitCommand: Command<typeof submitFlags> = {
       "-o DIR needs a directory that all agents see (--shared).",
   ],
   arguments: [
-    { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "job" },
+    { name: "JOB", doc: "Job file, or name of a job of the project", required: true, complete: "job" },
     {
       name: "INPUT",
       doc:
@@ -57,8 +57,6 @@ export const submitCommand: Command<typeof submitFlags> = {
 };
 
 async function run({ flags, positionals, world }: Invocation<typeof submitFlags>): Promise<ExitCode> {
-  const [word, ...inputs] = positionals;
-  const job = resolveJob(word!, world.cwd);
   const asRun: RunFlags = {
     ...flags,
     detach: true,
@@ -69,27 +67,19 @@ async function run({ flags, positionals, world }: Invocation<typeof submitFlags>
     isolate: undefined,
     inline: undefined,
   };
-  const runner = runnerOf(asRun, world);
-  if (runner === "local") {
+  const asked = await askedRun({ flags: asRun, positionals }, world);
+  if (asked.runner === "local") {
     throw new SheafError("USAGE", "sheaf submit needs a cluster, and none is named", {
       hint: "Give --on URL of its coordinator, or set $SHEAF_ON. To run the job here: sheaf run.",
     });
   }
-  checkRunFlags(asRun, runner);
-  return submit({ flags: asRun, job, inputs, runner }, world);
+  checkRunFlags(asked.flags, asked.runner);
+  return submit(asked, world);
 }
 
 /** Also `sheaf run --detach`: prints the job's id and leaves it alone. */
-export async function submit(
-  about: {
-    readonly flags: RunFlags;
-    readonly job: ResolvedJob;
-    readonly inputs: readonly string[];
-    readonly runner: RunnerName;
-  },
-  world: World,
-): Promise<ExitCode> {
-  const { flags, job, inputs, runner: name } = about;
+export async function submit(asked: AskedRun, world: World): Promise<ExitCode> {
+  const { flags, job, runner: name } = asked;
   const style = styleFor(world.stderr, world.env, flags.color);
   const reporter = makeReporter({ quiet: true, json: flags.json === true, style }, world);
   const stop = stopOnSignal(reporter, world);
@@ -100,7 +90,7 @@ export async function submit(
         hint: "Leave it out, and wait for the job's end.",
       });
     }
-    const options = await runOptions(name, { flags, job, inputs, delivery: null }, world);
+    const options = await runOptions(name, { ...asked, delivery: null }, world);
     const submitted = await runner.submit(job.file, { ...options, signal: stop.signal });
     if (flags.json === true) {
       await writeJson(world, { kind: "submitted", ...submitted, on: clusterUrl(flags, world) });

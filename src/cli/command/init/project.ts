@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { packageVersion } from "../../../base/package-version.ts";
-import { projectFileName } from "../../project-file.ts";
+import { projectFileName } from "../../../project/project-file.ts";
 import { type Template, type TemplateName, templates } from "./templates.ts";
 
 export interface ProjectAbout {

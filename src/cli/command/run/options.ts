@@ -1,4 +1,6 @@
 import { SheafError } from "../../../base/errors.ts";
+import type { RunSettings } from "../../../project/define-config.ts";
+import type { ResolvedJob } from "../../../project/project-file.ts";
 import {
   type OptionsByRunner,
   type RunnerName,
@@ -6,10 +8,9 @@ import {
   runners,
   strayOptions,
 } from "../../../runners/runners.ts";
-import type { Invocation } from "../../command.ts";
+import { type Invocation, given } from "../../command.ts";
 import { credentialsOf } from "../../connection.ts";
 import { type Delivery, wantsRecords } from "../../deliver.ts";
-import type { ResolvedJob } from "../../project-file.ts";
 import { type World, writeTo } from "../../world.ts";
 import type { runFlags } from "./flags.ts";
 
@@ -124,22 +125,28 @@ export async function runOptions<R extends RunnerName>(
     readonly flags: RunFlags;
     readonly job: Pick<ResolvedJob, "name" | "external">;
     readonly inputs: readonly string[];
+    /** Of the project, for what the flags leave open. */
+    readonly settings: RunSettings;
     readonly delivery: Delivery | null;
   },
   world: World,
 ): Promise<OptionsByRunner[R]> {
-  const { flags, job, inputs, delivery } = about;
+  const { flags, job, inputs, settings, delivery } = about;
   const { takes } = runners[runner];
   const tell = (line: string): void => void writeTo(world.stderr, `${line}\n`);
+  const params = paramOption(flags.set);
   const wished = {
-    ...wishes(flags),
+    ...settings,
+    ...given(wishes(flags)),
+    overwrite: flags.overwrite,
+    params: settings.params === undefined ? params : { ...settings.params, ...params },
     inputs,
     output: delivery === null ? flags.output : delivery.kind === "records" ? undefined : delivery.output,
     collect: delivery === null ? flags.output === undefined : wantsRecords(delivery, flags.json),
     external: [...job.external, ...flags.external],
-    name: flags.name ?? job.name,
+    name: flags.name ?? settings.name ?? job.name,
     // What goes to standard output comes by way of a directory that no agent needs to know.
-    shared: delivery?.kind === "stdout" ? false : flags.shared,
+    shared: delivery?.kind === "stdout" ? false : (flags.shared ?? settings.shared),
     on: runner === "local" ? undefined : (flags.on ?? world.env["SHEAF_ON"]),
     listen: flags.listen === undefined ? undefined : { ...flags.listen, tell },
     ...(takes.includes("tokenFile") ? await credentialsOf(flags, world) : {}),
