@@ -5,7 +5,7 @@ import { optionNames } from "../engine/options.ts";
 import type { ClusterRunOptions, JobRunOptions, LocalRunOptions } from "../engine/options.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 
-/** Options that a project file does not give: they belong to one call of run(), or to the project as a whole. */
+/** Options that no project file gives: they belong to one call of run(), or to the project as a whole. */
 const notSettable = [
   "signal",
   "onEvent",
@@ -171,6 +171,7 @@ const shapes: Readonly<Record<string, Shape>> = {
     (value) => isPlainObject(value) && ["ca", "cert", "key"].every((name) => isText(value[name])),
     "Give the three files: tls: { ca: ..., cert: ..., key: ... }.",
   ],
+  after: [isPaths, "Give a handle, or a list of them."],
   inputs: [
     (value) => isPaths(value) || (isPlainObject(value) && Object.values(value).every(isPaths)),
     'Give a path, a list of paths, or those of each input by its name: { customers: "data/c.csv" }.',

@@ -198,8 +198,8 @@ export interface SettingsLayer {
 }
 
 /**
- * The parts of a project file that hold for a run, those that win first: `asked` what the profile says, of the
- * job and of all, `standing` the job's own and the defaults of all. The environment comes between the two.
+ * The parts of a project file that hold for a run, those that win first: `asked` what the profile says, of
+ * the job and of all, `standing` the job's own and the defaults of all. The environment comes between.
  * @param job name it was asked for by
  * @throws SheafError USAGE for a profile that there is not
  */

@@ -161,6 +161,8 @@ test("a profile sends a run to its cluster with its token; what is for this mach
   );
   const here = await asked("long --profile prod --on local", root);
   assert.equal(here.runner, "local");
+  const elsewhere = await options("long --profile prod --on http://10.0.0.6:7077", root);
+  assert.equal((elsewhere as Readonly<Record<string, unknown>>)["tokenFile"], undefined);
   await assert.rejects(asked("long --profile nope", root), { hint: "There are: small, prod, wrong." });
   await assert.rejects(asked("long --profile wrong", root), {
     code: "USAGE",

@@ -3,17 +3,18 @@ import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import type { Place } from "../../runners/verify.ts";
 import { type Command, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
+import { connectedAs } from "../connection.ts";
 import { types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
-import { resolveJob } from "../project-file.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
 import { errorText } from "../ui/summary.ts";
 import { stopOnSignal, writeJson, writeTo } from "../world.ts";
+import { jobAndSettings, withoutRivals } from "./run/asked.ts";
 import { runFlags } from "./run/flags.ts";
 import { type RunFlags, runOptions } from "./run/options.ts";
 
-const { tokenFile, tlsCa, tlsCert, tlsKey, quiet } = runFlags;
+const { profile, tokenFile, tlsCa, tlsCert, tlsKey, quiet } = runFlags;
 const { sample, maxBad, splitSize, mappers, set, external, partitions, partSize } = runFlags;
 const { heap, temp, attempts, noProgressTimeout } = runFlags;
 
@@ -38,6 +39,7 @@ export const verifyFlags = {
   temp,
   attempts,
   noProgressTimeout,
+  profile,
   tokenFile,
   tlsCa,
   tlsCert,
@@ -60,7 +62,7 @@ export const verifyCommand: Command<typeof verifyFlags> = {
       "but for standard input and pipes, which can be read only once. docs/verify.md says what is compared.",
   ],
   arguments: [
-    { name: "JOB", doc: "Job file, or name of a job in sheaf.json", required: true, complete: "job" },
+    { name: "JOB", doc: "Job file, or name of a job of the project", required: true, complete: "job" },
     {
       name: "INPUT",
       doc: "Files, directories and globs; NAME=PATH where the job has several inputs",
@@ -80,15 +82,26 @@ export const verifyCommand: Command<typeof verifyFlags> = {
   run,
 };
 
+/** Those that a project says and that hold for every run. */
+const settingsTaken: ReadonlySet<string> = new Set([
+  ...["splitSize", "mappers", "sample", "growing", "maxBad", "maxFailedTasks", "partBytes", "params"],
+  ...["partitions", "heap", "tempDirectory", "attempts", "noProgressMs"],
+]);
+
 async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>): Promise<ExitCode> {
   const [{ placesOf, verifyJob }, { verifyPage, runLine }, { makeTempDirectory }] = await Promise.all([
     import("../../runners/verify.ts"),
     import("./verify/page.ts"),
     import("../../storage/temp-directory.ts"),
   ]);
-  const [word, ...inputs] = positionals;
+  const [word, ...given] = positionals;
   const places = placesOf(placeNames(flags.on, world.env["SHEAF_ON"]));
-  const job = resolveJob(word!, world.cwd);
+  const { job, layers, settings: all } = await jobAndSettings(word!, flags.profile, world);
+  const inputs = given.length > 0 ? given : ((all.inputs ?? []) as readonly string[]);
+  // What is varied, and what is about one run only, the project does not decide.
+  const settings = Object.fromEntries(
+    Object.entries(withoutRivals(all, flags)).filter(([name]) => settingsTaken.has(name)),
+  );
   const style = styleFor(world.stderr, world.env, flags.color);
   const isSilent = flags.quiet === true || flags.json === true;
   const tell = async (text: string): Promise<void> => {
@@ -101,8 +114,9 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
   const optionsOf = ({ on, runner }: Place): Promise<object> => {
     const delivery = { kind: "directory", output: directory, print: 0 } as const;
     // A directory of this command's own is not for agents to write to.
-    const runFlagsThere = { ...said, on, shared: runner === "local" ? undefined : false } as unknown;
-    return runOptions(runner, { flags: runFlagsThere as RunFlags, job, inputs, delivery }, world);
+    const connected = connectedAs({ ...said, on }, layers, world);
+    const runFlagsThere = { ...connected, shared: runner === "local" ? undefined : false } as unknown;
+    return runOptions(runner, { flags: runFlagsThere as RunFlags, job, inputs, settings, delivery }, world);
   };
   try {
     const runs = await verifyJob({
@@ -112,7 +126,9 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
       places,
       directory,
       signal: stop.signal,
-      fixedSplits: flags.splitSize !== undefined || flags.mappers !== undefined,
+      fixedSplits: [flags.splitSize, flags.mappers, all.splitSize, all.mappers].some(
+        (one) => one !== undefined,
+      ),
       optionsOf,
       began: ({ name }, index) => reporter.say(`run ${index + 1} of ${places.length}: ${name}`),
       ended: (verified) => reporter.say(`  ${runLine(verified, style)}`),

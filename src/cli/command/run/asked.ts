@@ -20,9 +20,9 @@ export interface AskedRun {
 }
 
 /**
- * Finds the job and its project, and decides where it runs. One order for all settings, what wins first: flag,
- * profile (of the job, then of all), environment, job, defaults.
- * @throws SheafError as resolveJob; USAGE for settings that make no sense, and a profile that there is not
+ * Finds the job and its project, and decides where it runs. One order for all settings, what wins first:
+ * flag, profile (of the job, then of all), environment, job, defaults.
+ * @throws SheafError as jobAndSettings
  */
 export async function askedRun(
   { flags, positionals }: { readonly flags: RunFlags; readonly positionals: readonly string[] },
@@ -30,11 +30,9 @@ export async function askedRun(
 ): Promise<AskedRun> {
   const [word, ...given] = positionals;
   if (flags.intermediate !== undefined) return foreignRun(flags, word!, given, world);
-  const job = await resolveJob(word!, world.cwd, projectReading(world));
-  const layers = layersOf(job.project, job.name, flags.profile);
-  const all = [...layers.asked, ...layers.standing];
-  for (const layer of all) checkLayer(job.project!, layer);
-  const { inputs: own = [], output, overwrite, ...settings } = mergeSettings(all);
+  const { job, layers, settings: all } = await jobAndSettings(word!, flags.profile, world);
+  // Of the coordinator the flags say all, from here on: what connectedAs has left out goes to nobody.
+  const { inputs: own = [], output, overwrite, on: _on, tokenFile: _token, tls: _tls, ...settings } = all;
   // Replacing what is there was allowed for the project's own output, and no other.
   const delivered =
     flags.output === undefined
@@ -50,6 +48,26 @@ export async function askedRun(
   return { flags: filled, job, inputs, runner, settings: withoutRivals(settings, flags) };
 }
 
+/**
+ * The job that a word means, and what its project says of it.
+ * @throws SheafError as resolveJob; USAGE for settings that make no sense, and a profile that there is not
+ */
+export async function jobAndSettings(
+  word: string,
+  profile: string | undefined,
+  world: World,
+): Promise<{
+  readonly job: ResolvedJob;
+  readonly layers: ReturnType<typeof layersOf>;
+  readonly settings: RunSettings;
+}> {
+  const job = await resolveJob(word, world.cwd, projectReading(world));
+  const layers = layersOf(job.project, job.name, profile);
+  const all = [...layers.asked, ...layers.standing];
+  for (const layer of all) checkLayer(job.project!, layer);
+  return { job, layers, settings: mergeSettings(all) };
+}
+
 /** Workers that know by its name what to do: there is no job file, and so no project. */
 function foreignRun(flags: RunFlags, word: string, inputs: readonly string[], world: World): AskedRun {
   const runner = runnerOf(flags, world);
@@ -63,7 +81,10 @@ function foreignRun(flags: RunFlags, word: string, inputs: readonly string[], wo
 }
 
 /** Two ways to say one thing: the flag's holds. */
-function withoutRivals({ mappers, splitSize, ...rest }: RunSettings, flags: RunFlags): RunSettings {
+export function withoutRivals(
+  { mappers, splitSize, ...rest }: RunSettings,
+  flags: Pick<RunFlags, "mappers" | "splitSize">,
+): RunSettings {
   if (flags.mappers !== undefined || flags.splitSize !== undefined) return rest;
   return {
     ...rest,
