@@ -83,10 +83,12 @@ export const verifyCommand: Command<typeof verifyFlags> = {
 };
 
 /** Those that a project says and that hold for every run. */
-const settingsTaken: ReadonlySet<string> = new Set([
-  ...["splitSize", "mappers", "sample", "growing", "maxBad", "maxFailedTasks", "partBytes", "params"],
-  ...["partitions", "heap", "tempDirectory", "attempts", "noProgressMs"],
-]);
+const settingsTaken: ReadonlySet<string> = new Set(
+  (
+    "splitSize mappers sample growing maxBad maxFailedTasks partBytes params partitions heap tempDirectory " +
+    "attempts noProgressMs"
+  ).split(" "),
+);
 
 async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>): Promise<ExitCode> {
   const [{ placesOf, verifyJob }, { verifyPage, runLine }, { makeTempDirectory }] = await Promise.all([
