@@ -3,7 +3,7 @@ import { numericAggregator } from "./numeric-aggregator.ts";
 
 /** How many values a key has. The values do not matter and can be left out: `emit(key)`. */
 export function count(): Aggregator<unknown, number, Float64Array> {
-  return numericAggregator<unknown, number>("count", null, {
+  const made = numericAggregator<unknown, number>("count", null, {
     ops: ["count"],
     folds: ["one"],
     countsOnly: true,
@@ -13,4 +13,5 @@ export function count(): Aggregator<unknown, number, Float64Array> {
     },
     result: (row, at) => row[at]!,
   });
+  return { ...made, estimated: "count" };
 }

@@ -34,3 +34,12 @@ export function multiply(a: DoubleDouble, b: DoubleDouble): DoubleDouble {
   const high = product + error;
   return { high, low: error - (high - product) };
 }
+
+/** a + b, relative error about 2^-104 where they do not cancel. */
+export function plus(a: DoubleDouble, b: DoubleDouble): DoubleDouble {
+  const sum = a.high + b.high;
+  const t = sum - a.high;
+  const error = a.high - (sum - t) + (b.high - t) + (a.low + b.low);
+  const high = sum + error;
+  return { high, low: error - (high - sum) };
+}

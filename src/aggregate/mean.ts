@@ -15,7 +15,7 @@ const PLAIN_MAX = 2 ** 900;
  * or its rounding would show, as that of `sum()`.
  */
 export function mean(): Aggregator<number, number | null, Float64Array> {
-  return numericAggregator<number, number | null>("mean", null, {
+  const made = numericAggregator<number, number | null>("mean", null, {
     ops: ["count", "sum"],
     folds: ["one", "value"],
     takesNumber: true,
@@ -33,6 +33,7 @@ export function mean(): Aggregator<number, number | null, Float64Array> {
       return settled;
     },
   });
+  return { ...made, estimated: "mean" };
 }
 
 /** One Newton step: the quotient of the high part, then what it left over. Sums of three parts, exactly. */

@@ -64,7 +64,7 @@ export function stats<const M extends StatsMembers>(
         ),
       )
     : genericStats(spec, named);
-  return made as Aggregator<StatsValue<M>, StatsResult<M>, unknown>;
+  return { ...made, members } as Aggregator<StatsValue<M>, StatsResult<M>, unknown>;
 }
 
 type Row = NumericState<unknown, unknown>;

@@ -16,6 +16,7 @@ export function sumBig(): Aggregator<number | bigint, bigint, BigSum> {
     kind: "sumBig",
     spec: null,
     commutative: true,
+    estimated: "sum",
     empty: () => ({ big: 0n, small: 0 }),
     add(state, value) {
       checkInteger(value);

@@ -19,7 +19,7 @@ const FLAG = NUMERIC_OP_SLOTS.sum;
  * overflows, and when values of more than three far apart magnitudes cancel so that rounding would show.
  */
 export function sum(): Aggregator<number, number, Float64Array> {
-  return numericAggregator<number, number>("sum", null, {
+  const made = numericAggregator<number, number>("sum", null, {
     ops: ["sum", "max"],
     folds: ["value", "inexact"],
     add(row, at, value) {
@@ -50,6 +50,7 @@ export function sum(): Aggregator<number, number, Float64Array> {
       return total;
     },
   });
+  return { ...made, estimated: "sum" };
 }
 
 function addChecked(row: Float64Array, at: number, value: number): void {

@@ -69,6 +69,7 @@ export function finishClusterRun(
     emptyFiles: view?.emptyFiles ?? null,
     sample: view?.sample ?? 1,
     sameAs: view?.sameAs ?? null,
+    estimates: view?.estimates ?? [],
     failedAttempts: relay.failedAttempts,
     failedTasks: view?.failedTasks ?? [],
     error,

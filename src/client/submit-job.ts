@@ -6,6 +6,7 @@ import { basename, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
+import { checkEstimates } from "../engine/estimates.ts";
 import { auxPaths, type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
 import { wholeJobHandle } from "../engine/job-history.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
@@ -57,6 +58,7 @@ export async function submitJob(
   const cwd = process.cwd();
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
   const inputs = inputPlaces(resolved.inputs, loaded.outline, cluster.roots, cwd);
+  checkEstimates(loaded.outline, resolved);
   const jobOptions = jobOptionsOf(options, resolved, loaded);
   const after = await predecessors(api, afterOf(options));
   const { blobs, named } = await jobBlobs(loaded, file);
@@ -123,6 +125,7 @@ function jobOptionsOf(
     // Unless it was said, each agent gives its workers their share of its own memory.
     heapBytes: options.heap === undefined ? null : resolved.heapBytes,
     sample,
+    ...(resolved.estimate && { estimate: true }),
     ...(resolved.growing && { growing: true }),
     params: paramsOf(options, outline),
     badBudget,

@@ -1,3 +1,4 @@
+import { estimatedColumns } from "../engine/estimates.ts";
 import type { EngineScheduler } from "../engine/loop.ts";
 import { sampledBy, sumStats } from "../engine/progress.ts";
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
@@ -41,7 +42,7 @@ export function summaryOf(job: ClusterJob, clock: EpochClock): JobSummary {
 
 export function viewOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>, clock: EpochClock): JobView {
   const { row, submission, planned, collections } = job;
-  const { inputs, output, file, after } = submission;
+  const { inputs, output, file, after, options, outline } = submission;
   const view = viewJob(scheduler, job.id);
   const state = scheduler.state.jobs.get(job.id);
   const progress = planned?.run.progress.snapshot() ?? { phases: [], badRecords: 0 };
@@ -79,7 +80,7 @@ export function viewOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>, 
     counters: view?.counters ?? {},
     stats: null,
     badRecords: progress.badRecords,
-    ...sampledBy(job.submission.options.sample),
+    ...sampledBy(options.sample, options.estimate === true ? estimatedColumns(outline) : []),
     parts: [...(row.committed?.parts ?? [])],
     collected: [...(row.committed?.collected ?? [])],
     partitions: [...(planned?.plan.partitions ?? [])],

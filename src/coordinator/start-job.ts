@@ -67,6 +67,7 @@ function wireSettings(job: ClusterJob, { partitions }: Plan): Preparation["setti
     partitions,
     bounds: job.row.bounds ?? partitions.map(() => null),
     sample: options.sample,
+    ...(options.estimate === true && { estimate: true }),
     seed: outline.seed,
     params: options.params,
     keepBad: options.badBudget !== null,

@@ -1,3 +1,4 @@
+import type { EstimatedColumn } from "../job/estimate.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
 import type { TaskFailure, TaskStats } from "../task/task-spec.ts";
 import type { Isolation } from "../worker/worker.ts";
@@ -136,6 +137,8 @@ export type RunEventBody =
       readonly sample?: number;
       /** With `once`: the earlier job whose output this is. Left out: it ran. */
       readonly sameAs?: string;
+      /** With `estimate`: what the values of the results are. */
+      readonly estimates?: readonly EstimatedColumn[];
       /** null when it succeeded. */
       readonly error: {
         readonly code: string;

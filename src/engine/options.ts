@@ -1,5 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
+import type { EstimatedColumn } from "../job/estimate.ts";
 import type { Key } from "../job/key.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
 import type { HotKey, TaskFailure, TaskStats } from "../task/task-spec.ts";
@@ -46,6 +47,11 @@ export interface JobRunOptions {
   readonly heap?: number | string;
   /** Fraction of the records to keep, in (0, 1]. Default 1. */
   readonly sample?: number;
+  /**
+   * With `sample`: results of count(), sum(), sumBig() and mean() are scaled to all records and have an
+   * interval of 95 % beside them; see docs/planning.md. Default false: they are those of the sample.
+   */
+  readonly estimate?: boolean;
   /**
    * Files of lines, csv or records of one length may be appended to while the job runs: each is read to the
    * end of its last record that was whole when the job was planned. Any other change still fails the job.
@@ -187,6 +193,7 @@ export const optionNames = {
     memory: true,
     heap: true,
     sample: true,
+    estimate: true,
     growing: true,
     params: true,
     maxBad: true,
@@ -287,6 +294,8 @@ export interface RunResult {
   readonly emptyFiles: EmptyFiles | null;
   /** The share of the records that was asked for by `sample`; 1 when all were read. */
   readonly sample: number;
+  /** With `estimate` what the values of the results are, else empty. */
+  readonly estimates: readonly EstimatedColumn[];
   /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
   readonly failedAttempts: readonly FailedTask[];
   /** Tasks given up within `maxFailedTasks`: their records are missing from the output. */

@@ -1,3 +1,4 @@
+import type { EstimatedColumn } from "../job/estimate.ts";
 import { type AttemptRef, formatAttempt, type Phase, PHASES } from "../scheduler/ids.ts";
 import { emptyStats, PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { TaskStats, TaskSuccess } from "../task/task-spec.ts";
@@ -132,9 +133,13 @@ export function sumStats(
   return sum;
 }
 
-/** What the last event says of `--sample`: nothing when all records were read. */
-export function sampledBy(share: number): { readonly sample?: number } {
-  return share < 1 ? { sample: share } : {};
+/** What the last event says of `--sample` and `--estimate`: nothing when all records were read. */
+export function sampledBy(
+  share: number,
+  estimates: readonly EstimatedColumn[] = [],
+): { readonly sample?: number; readonly estimates?: EstimatedColumn[] } {
+  if (share >= 1) return {};
+  return { sample: share, ...(estimates.length > 0 && { estimates: [...estimates] }) };
 }
 
 /** What the record of a job says of its sums. */

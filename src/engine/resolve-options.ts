@@ -24,6 +24,7 @@ export interface ResolvedOptions {
   readonly memoryBytes: number;
   readonly heapBytes: number | null;
   readonly sample: number;
+  readonly estimate: boolean;
   readonly growing: boolean;
   readonly badBudget: BadBudget | null;
   readonly isolation: Isolation;
@@ -72,6 +73,7 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
     ),
     heapBytes: heapOf(options, workers, isolation),
     sample: shareOf(options.sample ?? 1),
+    estimate: estimateOf(options),
     growing: options.growing ?? false,
     badBudget: options.maxBad === undefined ? null : badBudgetOf(options.maxBad),
     isolation,
@@ -304,8 +306,25 @@ function stateDirectoryOf(options: JobRunOptions): string | null {
   return resolve(options.stateDirectory ?? defaultStateDirectory(process.env, homedir()));
 }
 
+function estimateOf({ estimate = false, sample = 1 }: JobRunOptions): boolean {
+  if (!estimate || sample < 1) return estimate;
+  throw usage(
+    "estimate without a sample: all records are read, and the results are exact",
+    "Say what share of the records to keep, below 1: sample: 0.01, or leave estimate out.",
+  );
+}
+
+/** Whether a record is kept is decided by 32 bits. */
+const SHARE_MIN = 2 ** -32;
+
 function shareOf(sample: number): number {
-  if (sample > 0 && sample <= 1) return sample;
+  if (sample >= SHARE_MIN && sample <= 1) return sample;
+  if (sample > 0 && sample < SHARE_MIN) {
+    throw usage(
+      `sample: ${sample} keeps no record at all`,
+      `The least share is ${SHARE_MIN.toPrecision(2)}.`,
+    );
+  }
   throw usage(
     `sample: ${sample} is not in (0, 1]`,
     "Give the fraction of records to keep: 0.01 for one in a hundred.",

@@ -25,6 +25,7 @@ export function resultOf(
     emptyFiles: null,
     sample: 1,
     sameAs: null,
+    estimates: [],
     failedAttempts: [],
     failedTasks: [],
     error,
@@ -40,7 +41,7 @@ export function resultOf(
 /** The last event of a run, which says what its result says. */
 export function finishedEvent(result: RunResult): RunEventBody {
   const { jobId, status, output, parts, counters, stats, badRecords, emptyFiles, error } = result;
-  const { sample, sameAs } = result;
+  const { sample, sameAs, estimates } = result;
   return {
     kind: "job-finished",
     jobId,
@@ -53,6 +54,7 @@ export function finishedEvent(result: RunResult): RunEventBody {
     emptyFiles,
     ...sampledBy(sample),
     ...(sameAs !== null && { sameAs }),
+    ...sampledBy(sample, estimates),
     error: error === null ? null : eventError(error),
   };
 }

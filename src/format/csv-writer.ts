@@ -2,7 +2,7 @@ import type { Key } from "../job/key.ts";
 import type { ByteSink, Encoder, Writer } from "../job/writer.ts";
 import { fieldText } from "./field-text.ts";
 import { isScalar, RowLayout } from "./row-layout.ts";
-import { type TableWriterOptions, writerCompression } from "./tsv-writer.ts";
+import { namedColumns, type TableWriterOptions, writerCompression } from "./tsv-writer.ts";
 
 export interface CsvWriterOptions extends TableWriterOptions {
   /**
@@ -32,6 +32,7 @@ export function csvWriter(options: CsvWriterOptions = {}): Writer<Key, unknown> 
     extension: ".csv",
     ...writerCompression(options),
     encoder: () => new CsvEncoder(delimiter, quote, header !== false, layout()),
+    estimates: () => csvWriter(namedColumns(options)),
   };
 }
 

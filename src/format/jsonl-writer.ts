@@ -19,7 +19,7 @@ export interface JsonWriterOptions extends WriterOptions {
  * as jsonText writes them.
  */
 export function jsonlWriter(options: JsonWriterOptions = {}): Writer<Key, unknown> {
-  return {
+  const made: Writer<Key, unknown> = {
     kind: "jsonl",
     extension: ".jsonl",
     ...writerCompression(options),
@@ -29,7 +29,9 @@ export function jsonlWriter(options: JsonWriterOptions = {}): Writer<Key, unknow
         ? { write: writePair }
         : new MapOnlyEncoder();
     },
+    estimates: () => made,
   };
+  return made;
 }
 
 function writePair(key: Key, value: unknown, sink: ByteSink): void {

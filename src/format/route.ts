@@ -1,3 +1,4 @@
+import { sampledResult } from "../job/estimate.ts";
 import type { Key } from "../job/key.ts";
 import type { Writer } from "../job/writer.ts";
 import { tsvWriter } from "./tsv-writer.ts";
@@ -14,6 +15,10 @@ export function route<K extends Key, O>(
   name: (key: K, value: O) => string,
   writer: Writer<K, O> = tsvWriter() as Writer<K, O>,
 ): Writer<K, O> {
-  const { nativeOutput: _, ...rest } = writer;
-  return { ...rest, encoder: (...place) => writer.encoder(...place), route: name };
+  const { nativeOutput: _, estimates, ...rest } = writer;
+  const encoder: Writer<K, O>["encoder"] = (...place) => writer.encoder(...place);
+  if (estimates === undefined) return { ...rest, encoder, route: name };
+  // Where a result goes is asked of what it was made of, which has the type that `name` knows.
+  const routed = (key: Key, value: unknown): string => name(key as K, sampledResult(value) as O);
+  return { ...rest, encoder, route: name, estimates: () => route(routed, estimates.call(writer)) };
 }

@@ -26,6 +26,14 @@ export interface TableWriterOptions extends WriterOptions {
   readonly columns?: Readonly<Record<string, unknown>>;
 }
 
+/** Options of a table whose columns are those of its first result, named in a header. */
+export function namedColumns<O extends TableWriterOptions>(
+  options: O,
+): Omit<O, "columns"> & { header: true } {
+  const { columns: _, ...rest } = options;
+  return { ...rest, header: true };
+}
+
 export interface TsvWriterOptions extends TableWriterOptions {
   /**
    * true (default): tab, newline, carriage return and backslash are written \t \n \r \\. false: backslashes
@@ -57,6 +65,7 @@ export function tsvWriter(options: TsvWriterOptions = {}): Writer<Key, unknown> 
     ...writerCompression(options),
     ...(isNative && { nativeOutput: "tsv" as const }),
     encoder: () => new TsvEncoder(escape ? escapeTsv : refuseTsv, header !== false, layout()),
+    estimates: () => tsvWriter(namedColumns(options)),
   };
 }
 

@@ -48,6 +48,9 @@ export interface NumericState<in V, out O> {
   readonly folds?: readonly NumberFold[];
 }
 
+/** Results that can be scaled from a sample of the records to all of them. */
+export type EstimatedKind = "count" | "sum" | "mean";
+
 /**
  * A reduce that is a monoid: `empty`, `add` one value, `merge` two states (left came first), `result`.
  * Laws, checked by property tests: merge is associative; `empty` is its identity; folding values in one state
@@ -71,6 +74,16 @@ export interface Aggregator<in V, out O, S = unknown> {
   readonly numeric?: NumericState<V, O>;
   /** Set where the order of the values does not change the result. `testJob` holds the aggregator to it. */
   readonly commutative?: boolean;
+  /**
+   * What the result is of the values, for `--estimate`: how many there are, their sum, or their mean (of
+   * numbers; bigints add up, too). Left out: what a sample of the records gives is not scaled to all of them.
+   */
+  readonly estimated?: EstimatedKind;
+  /**
+   * Set where the result is an object of the results of these, each of which gets the value's field of its
+   * name, or the value itself when that is a number: see `stats`.
+   */
+  readonly members?: Readonly<Record<string, Aggregator<never, unknown>>>;
   empty(): S;
   /** Where it throws, the state is as it was. */
   add(state: S, value: V): S;

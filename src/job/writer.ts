@@ -1,3 +1,5 @@
+import type { Key } from "./key.ts";
+
 export type Compression = "gzip" | "zstd" | "bzip2";
 
 /** Where an Encoder puts its bytes. Text is encoded as UTF-8. */
@@ -49,6 +51,11 @@ export interface Writer<in K, in O> {
   readonly nativeOutput?: "tsv" | "text";
   /** False: nothing is written at all (the `none()` writer). */
   readonly discards?: boolean;
+  /**
+   * The same format with a name on every column: what `--estimate` writes, whose results are objects with
+   * other fields than the job's. Left out: it cannot write them.
+   */
+  estimates?(): Writer<Key, unknown>;
   /** Set by route(): the directory below the output that a result's file lies in. */
   readonly route?: (key: K, value: O) => string;
 }

@@ -137,6 +137,15 @@ export const JobViewSchema = Type.Object(
     emptyFiles: Type.Optional(EmptyFilesSchema),
     /** The share of the records that is read; left out: all of them. */
     sample: Type.Optional(Type.Number()),
+    /** With `estimate`: what the values of the results are. */
+    estimates: Type.Optional(
+      Type.Array(
+        Type.Object(
+          { collection: Type.String(), column: Type.String(), note: nullable(Type.String()) },
+          closed,
+        ),
+      ),
+    ),
     parts: Type.Array(PartViewSchema),
     collected: Type.Array(PartViewSchema),
     partitions: Type.Array(Whole),

@@ -66,6 +66,17 @@ export const OutlineSchema = Type.Object(
           partitions: nullable(Partitions),
           order: Type.Union([Type.Literal("hash"), Type.Literal("total")]),
           mapOnly: Type.Boolean(),
+          estimates: Type.Optional(
+            Type.Object(
+              {
+                columns: Type.Array(Type.Object({ column: Text, note: nullable(Text) }, closed), {
+                  maxItems: limits.jobPartsMax,
+                }),
+                cannotWrite: nullable(Text),
+              },
+              closed,
+            ),
+          ),
         },
         closed,
       ),
@@ -90,6 +101,8 @@ export const JobOptionsSchema = Type.Object(
     /** null: what the agent gives each of its workers. */
     heapBytes: nullable(Type.Integer({ minimum: settings.heapBytes.min })),
     sample: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+    /** Results of the sample are scaled to all records. Left out: no. */
+    estimate: Type.Optional(Type.Boolean()),
     /** Files may be appended to while the job runs. Left out: no. */
     growing: Type.Optional(Type.Boolean()),
     /** As wire JSON (bigints as {"$bigint": "..."}). */

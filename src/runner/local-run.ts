@@ -6,6 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
+import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
 import { auxPaths, pathsByInput, possiblePaths } from "../engine/inputs.ts";
 import { bundleForRun } from "../engine/job-bundle.ts";
@@ -253,6 +254,7 @@ export class LocalRun {
     const { resolved } = this;
     const { signal, tempDirectory } = this.#options;
     const asked = partitionsOf(this.#options, outline);
+    checkEstimates(outline, resolved);
     const params = paramsOf(this.#options, outline);
     const auxFiles = auxPaths(outline.aux, this.#file);
     const work = await makeWorkDirectory(resolved.output, tempDirectory);
@@ -276,6 +278,7 @@ export class LocalRun {
       partitions: plan.partitions,
       bounds: plan.partitions.map(() => null),
       sample: resolved.sample,
+      ...(resolved.estimate && { estimate: true }),
       seed: outline.seed,
       params,
       keepBad: resolved.badBudget !== null,

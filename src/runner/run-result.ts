@@ -4,6 +4,7 @@ import { readRecords } from "../engine/commit.ts";
 import { outputDigest } from "../engine/committed-output.ts";
 import { failureOutsideTasks, formatFailure, mapFailure } from "../engine/error-report.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
+import { estimatedColumns } from "../engine/estimates.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
 import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
@@ -31,7 +32,8 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const stats = sumStats(map, reduce, elapsedMs);
   const emptyFiles = sumEmptyFiles(map.map((one) => one.emptyFiles)) ?? null;
   const { status } = end;
-  const { output, sample } = run.resolved;
+  const { output, sample, estimate } = run.resolved;
+  const estimates = estimate && loaded !== null ? estimatedColumns(loaded.outline) : [];
   const jobId = loaded?.jobId ?? "";
   const directory = loaded?.directory ?? null;
   const parts = earlier?.parts ?? driven?.parts ?? [];
@@ -51,6 +53,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     emptyFiles,
     ...sampledBy(sample),
     ...(sameAs !== null && { sameAs }),
+    ...sampledBy(sample, estimates),
     error: error === null ? null : eventError(error),
   });
   directory?.finish({
@@ -86,6 +89,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     emptyFiles,
     sample,
     sameAs,
+    estimates,
     failedAttempts: failedAttempts(driven?.failedAttempts ?? [], cause),
     failedTasks: driven?.failedTasks ?? [],
     error,

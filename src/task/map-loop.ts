@@ -4,6 +4,7 @@ import type { RecordBatch } from "../job/reader.ts";
 import type { BadRecords } from "./bad-records.ts";
 import type { AttemptContext } from "./context.ts";
 import type { MapEmitter } from "./emitter.ts";
+import type { RecordUnits } from "./record-units.ts";
 import type { RecordSampler } from "./sampling.ts";
 import type { Scene } from "./scene.ts";
 
@@ -22,6 +23,7 @@ export class MapLoop {
   readonly #context: AttemptContext;
   readonly #scene: Scene;
   readonly #sampler: RecordSampler | undefined;
+  readonly #units: RecordUnits | undefined;
   readonly #bad: BadRecords | undefined;
   readonly #pause: (done: number) => Promise<boolean>;
   readonly #pace = new Pace(STRETCH_MS);
@@ -36,6 +38,8 @@ export class MapLoop {
     scene: Scene,
     options: {
       readonly sampler: RecordSampler | undefined;
+      /** With a sampler only: what is told where records begin and end. */
+      readonly units: RecordUnits | undefined;
       readonly bad: BadRecords | undefined;
       /** Called now and then when so many records of the batch are done; true: leave the rest of it. */
       readonly pause: (done: number) => Promise<boolean>;
@@ -46,6 +50,7 @@ export class MapLoop {
     this.#context = context;
     this.#scene = scene;
     this.#sampler = options.sampler;
+    this.#units = options.units;
     this.#bad = options.bad;
     this.#pause = options.pause;
   }
@@ -123,8 +128,10 @@ export class MapLoop {
       this.#scene.offset = offset;
       this.#scene.record = records[i];
       this.records++;
+      this.#units?.begin();
       if (this.#bad === undefined) {
         await this.#one(records[i], emitter.emit);
+        this.#units?.end();
         continue;
       }
       try {
@@ -134,11 +141,13 @@ export class MapLoop {
       } catch (error) {
         // What the record emitted and counted before it failed is dropped: all of it goes in or nothing.
         emitter.drop();
+        this.#units?.drop();
         this.#context.drop();
         this.#bad.add(this.#scene.path, offset, error, records[i], "map");
         continue;
       }
       emitter.release();
+      this.#units?.end();
       this.#context.release();
     }
     return records.length;

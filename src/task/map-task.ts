@@ -23,6 +23,7 @@ import { MapLoop } from "./map-loop.ts";
 import { MapOnlyOutput } from "./map-output.ts";
 import { grepPlan, NativeGrep } from "./native-grep.ts";
 import { nativePlan, NativeMap } from "./native-map.ts";
+import { RecordUnits } from "./record-units.ts";
 import { placesAfter, placesInPiece } from "./rest-places.ts";
 import { RecordSampler } from "./sampling.ts";
 import type { Scene } from "./scene.ts";
@@ -93,6 +94,7 @@ class MapAttempt {
   readonly #emitter: MapEmitter;
   readonly #bad: BadRecords | undefined;
   readonly #sampler: RecordSampler | undefined;
+  readonly #units: RecordUnits | undefined;
   readonly #loop: MapLoop;
   readonly #path: string;
   readonly #hot: HotKeys;
@@ -129,12 +131,16 @@ class MapAttempt {
     this.#outputs = job.collections.map((plan, i) =>
       plan.mapOnly ? new MapOnlyOutput(plan, i, spec.index, outputs, settings) : undefined,
     );
-    const targets = job.collections.map((_, i): EmitTarget => this.collectors[i] ?? this.#outputs[i]!);
+    this.#units = settings.estimate === true ? new RecordUnits() : undefined;
+    const targets = job.collections.map((plan, i): EmitTarget => {
+      const target = this.collectors[i] ?? this.#outputs[i]!;
+      return this.#units?.target(plan, target) ?? target;
+    });
     this.#emitter = new MapEmitter(job.collections, job.named, targets);
     this.#bad = settings.keepBad ? new BadRecords(outputs) : undefined;
     this.#sampler = settings.sample < 1 ? new RecordSampler(settings.sample, settings.seed) : undefined;
     const pause = (done: number): Promise<boolean> => this.#pause(done);
-    const options = { sampler: this.#sampler, bad: this.#bad, pause };
+    const options = { sampler: this.#sampler, units: this.#units, bad: this.#bad, pause };
     this.#loop = new MapLoop(
       (job.map as MapFunction | undefined) ?? identityMap(job),
       this.#emitter,

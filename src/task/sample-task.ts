@@ -52,6 +52,7 @@ export async function runSample(
     (job.map as MapFunction | undefined) ?? ((record, emit) => (emit as (key: unknown) => void)(record));
   const loop = new MapLoop(map, emitter, context, scene, {
     sampler: undefined,
+    units: undefined,
     bad: forgiving,
     pause: async () => {
       context.progress();

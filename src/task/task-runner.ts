@@ -8,6 +8,7 @@ import { loadAux } from "./aux.ts";
 import { AttemptContext } from "./context.ts";
 import type { TaskSetting } from "./map-task.ts";
 import { runMap } from "./map-task.ts";
+import { estimatingJob } from "./record-units.ts";
 import { runReduce } from "./reduce-task.ts";
 import { runSample } from "./sample-task.ts";
 import { Scene } from "./scene.ts";
@@ -24,7 +25,8 @@ import type {
 /**
  * Runs tasks of one job in this thread, one at a time. Its memory is taken once and used again by every task.
  */
-export function createTaskRunner(whole: Job, settings: JobSettings): TaskRunner {
+export function createTaskRunner(given: Job, settings: JobSettings): TaskRunner {
+  const whole = estimatingJob(given, settings);
   let memory: TaskMemory | undefined;
   let aux: Readonly<Record<string, unknown>> | undefined;
   return {

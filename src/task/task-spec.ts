@@ -65,6 +65,8 @@ export interface JobSettings {
   readonly bounds: readonly (readonly string[] | null)[];
   /** Fraction of records kept, 1 for all. */
   readonly sample: number;
+  /** True: results are scaled to all records, with intervals, where that can be. Default false. */
+  readonly estimate?: boolean;
   readonly seed: number;
   readonly params: Readonly<Record<string, unknown>>;
   /**

@@ -1,3 +1,4 @@
+import type { EstimateColumn } from "../job/estimate.ts";
 import type { Framing } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
@@ -16,6 +17,13 @@ export type InputOutline =
       readonly encoding?: { readonly name: string; readonly strict: boolean };
     };
 
+export interface EstimateOutline {
+  /** None of them scaled: the collection is as it is without estimates. */
+  readonly columns: readonly EstimateColumn[];
+  /** The kind of its writer, where that cannot write estimates; else null. */
+  readonly cannotWrite: string | null;
+}
+
 /**
  * What the coordinating thread knows of a job. User code itself is loaded and run in workers only. Plain
  * data.
@@ -31,6 +39,8 @@ export interface JobOutline {
     readonly partitions: number | null;
     readonly order: "hash" | "total";
     readonly mapOnly: boolean;
+    /** What `estimate` makes of its results. Not in outlines of sheaf 0.1. */
+    readonly estimates?: EstimateOutline;
   }[];
   /** typeof each default of the job's params, or "array" or "null": what `--set` texts are turned into. */
   readonly params: Readonly<Record<string, string>>;

@@ -5,6 +5,7 @@ import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import { auxFiles } from "../task/aux.ts";
+import { estimateOutline } from "../task/record-units.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskRunner, TaskSpec } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "./failure.ts";
@@ -297,11 +298,12 @@ export function outlineOf(job: Job): JobOutline {
     name: job.name ?? null,
     input: inputOutline(job.input),
     ...(inputs.length === 0 ? {} : { inputs }),
-    collections: job.collections.map(({ name, partitions, order, mapOnly }) => ({
-      name,
-      partitions: partitions ?? null,
-      order,
-      mapOnly,
+    collections: job.collections.map((plan) => ({
+      name: plan.name,
+      partitions: plan.partitions ?? null,
+      order: plan.order,
+      mapOnly: plan.mapOnly,
+      estimates: estimateOutline(plan),
     })),
     params: Object.fromEntries(Object.entries(job.params).map(([name, value]) => [name, paramType(value)])),
     aux: auxFiles(job.aux),

@@ -61,6 +61,10 @@ describe("a cluster of three agents on this machine", () => {
         ];
       },
     ],
+    [
+      "a sample with estimates",
+      async () => [example("wordcount.ts"), text, "--split-size", "300KB", "--sample", "5%", "--estimate"],
+    ],
     ["several collections", async () => [example("collections.ts"), letters, "--split-size", "500KB"]],
   ];
   for (const [name, argsOf] of examples) {

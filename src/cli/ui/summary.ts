@@ -2,8 +2,10 @@ import { SheafError, describeThrown, isSheafError } from "../../base/errors.ts";
 import { escapeControls } from "../../base/escape-controls.ts";
 import { shellWord } from "../../base/shell-word.ts";
 import { formatSize } from "../../base/size.ts";
+import { isScaled, seenFrom } from "../../engine/estimates.ts";
 import type { RunResult } from "../../engine/options.ts";
 import { hotKeyRemedy, hotOnes } from "../../engine/shuffle-tally.ts";
+import type { EstimatedColumn } from "../../job/estimate.ts";
 import { asShortage } from "../../storage/fs-error.ts";
 import { type ExitCode, exitCodeOf, exitCodes } from "../command.ts";
 import { type World, writeJson, writeTo } from "../world.ts";
@@ -100,6 +102,7 @@ function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
       yellow("sampled"),
       `about ${shareText(result.sample)} of the records (--sample ${result.sample})`,
     ]);
+    rows.push(...estimateRows(result));
   }
   if (result.badRecords > 0) {
     const where =
@@ -141,6 +144,19 @@ function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
     ]);
   }
   return rows;
+}
+
+/** What is an estimate, what is not, and what is missing. */
+function estimateRows({ estimates, sample }: RunResult): [string, string][] {
+  if (estimates.length === 0) return [];
+  const nameOf = ({ collection, column }: EstimatedColumn): string =>
+    escapeControls([collection, column].filter((name) => name !== "").join(".")) || "the result";
+  const scaled = estimates.filter(isScaled).map(nameOf).join(", ");
+  const rows: [string, string][] = [["estimated", `${scaled}: for all records, with intervals of 95%`]];
+  for (const one of estimates)
+    if (one.note !== null) rows.push(["", `${nameOf(one)}: ${escapeControls(one.note)}`]);
+  const missing = `a key that is missing has fewer than ${formatCount(seenFrom(sample))} records, 95 times of 100`;
+  return [...rows, ["", missing]];
 }
 
 function counterRows(result: RunResult): [string, string][] {

@@ -73,6 +73,12 @@ const inputFlags = inCategory("Input", {
       "Which records are kept depends on the job's seed, where a file lies below the input given, and the record's " +
       "offset: not on splits, workers, the machine, the current directory or how a path is spelled.",
   }),
+  estimate: switchFlag("--estimate", "With --sample: scale the results to all records, with 95 % intervals", {
+    details:
+      "Counts, sums and means get the columns NAME, NAME_low and NAME_high (estimate, low, high where a result is one " +
+      "number); what cannot be scaled is what the sample gave, and the summary says so. Keys of which the sample " +
+      "has no record are missing.",
+  }),
   maxBad: valueFlag(
     "--max-bad B",
     types.badBudget,

@@ -167,6 +167,7 @@ function wishes(flags: RunFlags): WishedOptions {
     memory: flags.memory,
     heap: flags.heap,
     sample: flags.sample,
+    estimate: flags.estimate,
     growing: flags.growing,
     params: paramOption(flags.set),
     maxBad: flags.maxBad,
