@@ -36,10 +36,20 @@ export function lookBack(job: ClusterJob, { identity = null, existing }: Plan, j
 function keyOf(submission: Submission, identity: string): string | null {
   const { bundle, aux, outline, name, options, output, faults } = submission;
   if (faults.length > 0) return null;
-  const { params, partitions, splitBytes, mappers, sample, growing = false, partBytes } = options;
-  const { badBudget, failedTasksShare } = options;
+  const { params, partitions, splitBytes, mappers, growing = false, partBytes } = options;
+  const { sample, estimate = false, badBudget, failedTasksShare } = options;
   const data = aux.map(({ path, blob }) => [path, blob]).sort();
-  const settings = [partitions, splitBytes, mappers, sample, growing, badBudget, failedTasksShare, partBytes];
+  const sampling = [sample, estimate];
+  const settings = [
+    partitions,
+    splitBytes,
+    mappers,
+    ...sampling,
+    growing,
+    badBudget,
+    failedTasksShare,
+    partBytes,
+  ];
   const target = output.kind === "shared" ? output.path : [output.write, output.collect];
   const values = Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1));
   return onceKey(["cluster", bundle, data, name, values, settings, outline.seed, identity, target]);

@@ -3,8 +3,8 @@ import type { EstimateColumn, EstimatedColumn } from "../job/estimate.ts";
 import type { JobOutline } from "../worker/messages.ts";
 
 /** All values of the results, by collection. */
-export function estimatedColumns(outline: Outline): EstimatedColumn[] {
-  return outline.collections.flatMap(({ name, estimates }) =>
+export function estimatedColumns(outline: Outline | undefined): EstimatedColumn[] {
+  return (outline?.collections ?? []).flatMap(({ name, estimates }) =>
     (estimates?.columns ?? []).map((column) => ({ collection: name, ...column })),
   );
 }

@@ -52,7 +52,6 @@ export function finishedEvent(result: RunResult): RunEventBody {
     stats,
     badRecords,
     emptyFiles,
-    ...sampledBy(sample),
     ...(sameAs !== null && { sameAs }),
     ...sampledBy(sample, estimates),
     error: error === null ? null : eventError(error),

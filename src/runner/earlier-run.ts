@@ -58,7 +58,7 @@ export async function keyOf(
   const aux = await Promise.all(
     Object.entries(settings.auxFiles ?? {}).map(async ([file, path]) => [file, await sha256OfFile(path)]),
   );
-  const { splitBytes, mappers, sample, growing, badBudget, failedTasksShare, partBytes } = resolved;
+  const { splitBytes, mappers, sample, estimate, growing, badBudget, failedTasksShare, partBytes } = resolved;
   const { params, partitions, seed } = settings;
   return onceKey([
     "here",
@@ -66,7 +66,18 @@ export async function keyOf(
     aux.sort(),
     name,
     Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1)),
-    [partitions, splitBytes, mappers, sample, growing, badBudget, failedTasksShare, partBytes, seed],
+    [
+      partitions,
+      splitBytes,
+      mappers,
+      sample,
+      estimate,
+      growing,
+      badBudget,
+      failedTasksShare,
+      partBytes,
+      seed,
+    ],
     files,
     output,
   ]);

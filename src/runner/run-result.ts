@@ -3,8 +3,8 @@ import { writeCapsule } from "../engine/capsule.ts";
 import { readRecords } from "../engine/commit.ts";
 import { outputDigest } from "../engine/committed-output.ts";
 import { failureOutsideTasks, formatFailure, mapFailure } from "../engine/error-report.ts";
-import type { JobRecord } from "../engine/job-directory.ts";
 import { estimatedColumns } from "../engine/estimates.ts";
+import type { JobRecord } from "../engine/job-directory.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
 import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
@@ -12,13 +12,14 @@ import { eventError, resultOf } from "../engine/result.ts";
 import { ShuffleTally } from "../engine/shuffle-tally.ts";
 import { removeAtExit } from "../storage/temp-directory.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";
-import type { TaskFailure } from "../task/task-spec.ts";
+import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import type { LocalRun } from "./local-run.ts";
 import type { RunEnd } from "./local-tasks.ts";
 
 /** Makes the result of a run that is over: capsules, report, job directory, clean-up, the last event. */
 export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult> {
   const { loaded, planned, driven, events } = run;
+  const { status } = given;
   const end: RunEnd = "cause" in given ? { ...given, cause: keepCapsule(run, given.cause) } : given;
   const cause = "cause" in end ? end.cause : null;
   const error = await errorOf(run, end);
@@ -31,9 +32,8 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const elapsedMs = events.elapsedMs;
   const stats = sumStats(map, reduce, elapsedMs);
   const emptyFiles = sumEmptyFiles(map.map((one) => one.emptyFiles)) ?? null;
-  const { status } = end;
   const { output, sample, estimate } = run.resolved;
-  const estimates = estimate && loaded !== null ? estimatedColumns(loaded.outline) : [];
+  const estimates = estimate ? estimatedColumns(loaded?.outline) : [];
   const jobId = loaded?.jobId ?? "";
   const directory = loaded?.directory ?? null;
   const parts = earlier?.parts ?? driven?.parts ?? [];
@@ -51,7 +51,6 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     stats,
     badRecords,
     emptyFiles,
-    ...sampledBy(sample),
     ...(sameAs !== null && { sameAs }),
     ...sampledBy(sample, estimates),
     error: error === null ? null : eventError(error),
@@ -66,8 +65,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   run.prune();
 
   const collections = loaded?.collections ?? [];
-  const shuffled = new ShuffleTally(planned?.plan.partitions ?? []);
-  for (const result of map) shuffled.add(result);
+  const shuffled = tallyOf(map, planned?.plan.partitions ?? []);
   const release = kept === null ? null : removeAtExit(join(planned!.work.collected, ".."));
   let collected = kept;
   return resultOf({
@@ -100,6 +98,12 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
       await planned?.work.remove(false);
     },
   });
+}
+
+function tallyOf(map: readonly TaskSuccess[], partitions: readonly number[]): ShuffleTally {
+  const shuffled = new ShuffleTally(partitions);
+  for (const result of map) shuffled.add(result);
+  return shuffled;
 }
 
 /** What a later run with `once` is told by. What was given up is missing from an output: it is not told of. */

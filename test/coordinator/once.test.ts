@@ -55,6 +55,7 @@ test("whatever may change the result makes it another job", async (t) => {
   const cases: Readonly<Record<string, Partial<Submission>>> = {
     "a param": { options: { ...options, params: { year: 2 } } },
     "the sample": { options: { ...options, sample: 0.5 } },
+    estimates: { options: { ...options, sample: 0.5, estimate: true } },
     "the partitions": { options: { ...options, partitions: [3] } },
     "the size of parts": { options: { ...options, partBytes: 1_000 } },
     "the budget": { options: { ...options, badBudget: { kind: "count", max: 1 } } },
