@@ -90,6 +90,10 @@ const rows = [
     `${number(limits.configLoadMs / 1000)} s to load, ${number(limits.configCharsMax)} characters of data as JSON`,
   ],
   ["map outputs kept with the capsule of a reduce", formatSize(limits.capsuleInputBytesMax)],
+  [
+    "attempts of a task that `--chaos` may hit, and for how long it lets one run or wait",
+    `the first ${limits.chaosAttemptsMax}, up to ${limits.chaosDelayMsMax} ms`,
+  ],
   ["log of one task", formatSize(limits.taskLogBytesMax)],
   [
     "counters of one task",

@@ -247,7 +247,8 @@ export class AttemptRun {
       result = await new Promise<TaskResult | null>((ended) => {
         this.#inWorker = { job, ended, isEnding: false };
         const faults = job.preparation.faults as InjectedFault[];
-        this.#board = job.pool.run(this.slot, this.id, spec, { trace, faults });
+        const { chaos = null } = job.preparation;
+        this.#board = job.pool.run(this.slot, this.id, spec, { trace, faults, chaos });
       });
     } finally {
       this.#inWorker = null;

@@ -93,6 +93,9 @@ export const limits = {
   configCharsMax: 1_000_000,
   /** Map outputs kept with the capsule of a reduce. */
   capsuleInputBytesMax: 1 * GiB,
+  /** Attempts of a task that --chaos may hit, and for how long it lets one wait or run. */
+  chaosAttemptsMax: 2,
+  chaosDelayMsMax: 500,
   /** What a worker process says at once: the result of a task with all its output files. */
   workerMessageBytesMax: 64 * MiB,
   /** Letters of an agent's name, and of a label or name of a job on a cluster. */

@@ -14,6 +14,7 @@ import type { Job } from "../job/job-plan.ts";
 import type { ClusterView, JobView } from "../protocol/job-view.ts";
 import type { OutputTarget } from "../protocol/submission.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
+import { chaosWarning } from "../worker/chaos.ts";
 import type { ApiClient } from "./api-client.ts";
 import { connect } from "./connect.ts";
 import type { LocalOutput } from "./fetch-results.ts";
@@ -167,6 +168,7 @@ async function loadForCluster(
   }
   const loaded = await loading;
   for (const message of loaded.bundle.warnings) relay.emit({ kind: "warning", message });
+  if (resolved.chaos !== null) relay.emit({ kind: "warning", message: chaosWarning(resolved.chaos) });
   return { cluster, loaded };
 }
 

@@ -137,6 +137,7 @@ function jobOptionsOf(
     priority: given("priority") ?? settings.priority.default,
     speculation: options.speculation ?? true,
     queueTimeoutMs: given("queueTimeoutMs") ?? null,
+    ...(resolved.chaos !== null && { chaos: resolved.chaos }),
   };
 }
 

@@ -113,6 +113,7 @@ export function preparationOf(job: ClusterJob, { plan }: PlannedJob, agent: stri
     noProgressMs: options.noProgressMs,
     keepBad: options.badBudget !== null,
     faults: submission.faults,
+    ...(options.chaos !== undefined && { chaos: options.chaos }),
     output: submission.output,
     shuffleKey: row.shuffleKey,
     expected,

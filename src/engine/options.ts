@@ -109,6 +109,13 @@ export interface JobRunOptions {
   readonly external?: readonly string[];
   /** Faults to inject, for tests of jobs and of sheaf. */
   readonly fail?: readonly InjectedFault[];
+  /**
+   * Shares of the attempts, 0 to 1, that are hit at random: their workers are ended in their middle, or they
+   * begin up to half a second late. The results must be the same. Only the first two attempts of a task are
+   * hit, and none that is counts against `attempts`. `seed` says which they are. Default: a new one, which a
+   * warning tells.
+   */
+  readonly chaos?: { readonly kill?: number; readonly slow?: number; readonly seed?: number };
 }
 
 /** How a run stands among other jobs, where there are some. */
@@ -209,6 +216,7 @@ export const optionNames = {
     file: true,
     external: true,
     fail: true,
+    chaos: true,
   }),
   local: namesOf<Omit<LocalRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
     on: true,

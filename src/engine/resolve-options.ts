@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { homedir, totalmem } from "node:os";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
@@ -6,6 +7,7 @@ import { limits, settings } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
 import { parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
+import type { Chaos } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { Isolation } from "../worker/worker.ts";
 import { defaultStateDirectory } from "./job-history.ts";
@@ -35,6 +37,7 @@ export interface ResolvedOptions {
   readonly collect: boolean;
   readonly partBytes: number;
   readonly external: readonly string[];
+  readonly chaos: Chaos | null;
 }
 
 /** How many records may be bad: an absolute number, or a share of the records read. */
@@ -92,6 +95,7 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
       1,
     ),
     external: externalOf(options.external ?? []),
+    chaos: options.chaos === undefined ? null : chaosOf(options.chaos),
   };
 }
 
@@ -103,6 +107,22 @@ export function afterOf({ after = [] }: QueueOptions): readonly string[] {
   if (handles.length > limits.afterMax)
     throw usage(`after: ${handles.length} jobs, ${limits.afterMax} are the most`, "Name fewer.");
   return handles;
+}
+
+/** @throws SheafError USAGE */
+function chaosOf({ kill = 0, slow = 0, seed, ...others }: NonNullable<JobRunOptions["chaos"]>): Chaos {
+  const [other] = Object.keys(others);
+  if (other !== undefined) throw usage(`chaos: there is no "${other}"`, "It takes kill, slow and seed.");
+  for (const [name, share] of Object.entries({ kill, slow }))
+    if (!(share >= 0 && share <= 1)) throw usage(`chaos: ${name} is ${share}`, "Give a share, 0 to 1.");
+  if (kill + slow > 1 || kill + slow === 0)
+    throw usage("chaos: kill and slow together are not above 0 and up to 1", "Give shares: kill 0.05.");
+  const seeds = { min: 0, max: Number.MAX_SAFE_INTEGER };
+  return {
+    kill,
+    slow,
+    seed: seed === undefined ? randomInt(2 ** 31) : wholeNumber(seed, "chaos: seed", seeds),
+  };
 }
 
 function inputTexts(inputs: NonNullable<JobRunOptions["inputs"]>): readonly string[] {

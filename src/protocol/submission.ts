@@ -91,6 +91,16 @@ export const OutlineSchema = Type.Object(
   closed,
 );
 
+/** As Chaos of worker/chaos.ts. */
+export const ChaosSchema = Type.Object(
+  {
+    kill: Type.Number({ minimum: 0, maximum: 1 }),
+    slow: Type.Number({ minimum: 0, maximum: 1 }),
+    seed: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  },
+  closed,
+);
+
 /** How the job is run: everything already resolved by the client (engine/resolve-options.ts). */
 export const JobOptionsSchema = Type.Object(
   {
@@ -128,6 +138,8 @@ export const JobOptionsSchema = Type.Object(
     queueTimeoutMs: nullable(Type.Integer(bounds(settings.queueTimeoutMs))),
     /** Map tasks wanted (`--mappers`); null: from the input's size. */
     mappers: nullable(Type.Integer(bounds(settings.mappers))),
+    /** Faults to inject at random. Left out: none. */
+    chaos: Type.Optional(ChaosSchema),
   },
   closed,
 );

@@ -1,7 +1,7 @@
 import Type from "typebox";
 import type { Static } from "typebox";
 import { limits } from "../base/limits.ts";
-import { OutputTargetSchema } from "./submission.ts";
+import { ChaosSchema, OutputTargetSchema } from "./submission.ts";
 import { AttemptId, FailureSchema, SplitSchema, SuccessSchema } from "./task-result.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -120,6 +120,8 @@ export const PreparationSchema = Type.Object(
     noProgressMs: Whole,
     keepBad: Type.Boolean(),
     faults: Type.Array(Type.Unknown()),
+    /** Left out: none. */
+    chaos: Type.Optional(ChaosSchema),
     output: OutputTargetSchema,
     /** Signs the URLs of this job's map outputs, base64url. */
     shuffleKey: Type.String(),

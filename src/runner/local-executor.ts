@@ -13,6 +13,7 @@ import { removeDirectory } from "../storage/remove-directory.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { MapOutput, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { AttemptWatch } from "../worker/attempt-watch.ts";
+import type { Chaos } from "../worker/chaos.ts";
 import { endedFailure, failureOfThrown } from "../worker/failure.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { WorkerPool } from "../worker/pool.ts";
@@ -34,6 +35,7 @@ export interface LocalExecutorOptions {
   /** Directory, existing and the job's own, in which every attempt gets one. */
   readonly workDirectory: string;
   readonly faults: readonly InjectedFault[];
+  readonly chaos: Chaos | null;
   /** There are more map tasks than were planned: so many. */
   rested(mapTasks: number): void;
 }
@@ -99,7 +101,7 @@ export class LocalExecutor implements Executor {
   }
 
   start({ attempt: ref, slot }: CommandOf<"startAttempt">): void {
-    const { pool, clock, faults } = this.#options;
+    const { pool, clock, faults, chaos } = this.#options;
     const id = this.#nextId++;
     const directory = this.#directoryOf(ref);
     const spec = this.specOf(ref);
@@ -111,7 +113,7 @@ export class LocalExecutor implements Executor {
     this.#running.set(id, attempt);
     try {
       mkdirSync(directory);
-      attempt.board = pool.run(slot, id, spec, { trace, faults });
+      attempt.board = pool.run(slot, id, spec, { trace, faults, chaos });
       watch.runs(trace, startedMs);
     } catch (error) {
       const failure =

@@ -24,6 +24,7 @@ import type { OutputOptions } from "../storage/atomic-output.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
+import { chaosWarning } from "../worker/chaos.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
 import { checkOnce, earlierRun, keyOf } from "./earlier-run.ts";
@@ -234,6 +235,7 @@ export class LocalRun {
 
   #tellStarted({ jobId, name, bundle, directory }: LoadedRun): void {
     const { output, isolation } = this.resolved;
+    const { chaos } = this.resolved;
     if (directory !== null) {
       this.events.keepIn(directory);
       if (bundle !== null) directory.keepBundle(bundle.path);
@@ -248,6 +250,7 @@ export class LocalRun {
       output,
       isolation,
     });
+    if (chaos !== null) this.#warn(chaosWarning(chaos));
   }
 
   async #plan({ jobId, name, outline }: LoadedRun): Promise<PlannedRun> {

@@ -107,7 +107,7 @@ export class LocalTasks {
     const { loaded, planned, resolved, pool, clock, events, phases, faults } = options;
     const { jobId: job, collections, directory } = loaded;
     const { tasks, partitions } = planned.plan;
-    const { noProgressMs, badBudget, workers } = resolved;
+    const { noProgressMs, badBudget, workers, chaos } = resolved;
     this.#options = options;
     this.#job = job;
     this.#settings = planned.settings;
@@ -144,6 +144,7 @@ export class LocalTasks {
       noProgressMs,
       workDirectory: planned.work.attempts,
       faults,
+      chaos,
       rested: (mapTasks) => {
         this.#mapTasks = mapTasks;
         directory?.update({ mapTasks });

@@ -5,6 +5,7 @@ import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
 import { MiB } from "../base/size.ts";
 import { loadOutline } from "../client/load-outline.ts";
+import type { RunEvent } from "../engine/events.ts";
 import { pathsByInput } from "../engine/inputs.ts";
 import type { JobRunOptions, RunResult } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
@@ -35,7 +36,15 @@ export interface VerifiedRun {
   readonly variation: Variation;
   readonly result: Pick<
     RunResult,
-    "status" | "error" | "mapTasks" | "reduceTasks" | "workers" | "stats" | "parts" | "counters"
+    | "status"
+    | "error"
+    | "mapTasks"
+    | "reduceTasks"
+    | "workers"
+    | "stats"
+    | "parts"
+    | "counters"
+    | "failedAttempts"
   >;
   /** [] of the first, and of those that agree with it. */
   readonly differences: readonly Difference[];
@@ -56,6 +65,8 @@ export interface VerifyRequest {
   /** What all runs at the place are told. */
   optionsOf(place: Place, index: number): Promise<object>;
   began(place: Place, index: number): void;
+  /** A run warns. */
+  warned(message: string): void;
   ended(run: VerifiedRun, index: number): void;
 }
 
@@ -137,7 +148,7 @@ function cannotBegin(runs: readonly VerifiedRun[]): boolean {
 }
 
 async function runAt(
-  { file, directory, signal, optionsOf }: VerifyRequest,
+  { file, directory, signal, optionsOf, warned }: VerifyRequest,
   place: Place,
   index: number,
   variation: Variation,
@@ -152,6 +163,9 @@ async function runAt(
     collect: true,
     stateDirectory: stateIn(directory),
     signal,
+    onEvent: (event: RunEvent): void => {
+      if (event.kind === "warning") warned(event.message);
+    },
   };
   const [stray] = strayOptions(place.runner, options);
   if (stray !== undefined) {

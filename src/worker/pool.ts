@@ -2,6 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { SheafError, unreachable } from "../base/errors.ts";
 import { within } from "../base/retry.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
+import { type Chaos, fateOf } from "./chaos.ts";
 import { failureOfExit } from "./exit-cause.ts";
 import { taskFailure } from "./failure.ts";
 import type { InjectedFault } from "./fault-injection.ts";
@@ -31,6 +32,8 @@ export interface PoolListener {
 export interface RunMore {
   readonly trace: Trace | null;
   readonly faults: readonly InjectedFault[];
+  /** Default: none. */
+  readonly chaos?: Chaos | null;
 }
 
 /** What the parent hears of a question that is no attempt. */
@@ -44,7 +47,13 @@ type Answer =
 /** What a slot's worker does. */
 type Work =
   | { readonly kind: "nothing" }
-  | { readonly kind: "attempt"; readonly id: number; readonly spec: TaskSpec }
+  | {
+      readonly kind: "attempt";
+      readonly id: number;
+      readonly spec: TaskSpec;
+      /** Its worker is ended before it can report. */
+      readonly isDoomed: boolean;
+    }
   | {
       readonly kind: "question";
       readonly phase: "load" | "expect";
@@ -143,13 +152,22 @@ export class WorkerPool {
   /**
    * Runs an attempt in an idle slot; `id` names it in what the listener hears. Returns its progress board.
    */
-  run(slotIndex: number, id: number, spec: TaskSpec, more: RunMore): Float64Array {
+  run(slotIndex: number, id: number, spec: TaskSpec, { trace, faults, chaos = null }: RunMore): Float64Array {
     const { slot, worker } = this.#started(slotIndex);
     if (slot.work.kind !== "nothing") throw new SheafError("INTERNAL", `slot ${slotIndex} is busy`);
-    slot.work = { kind: "attempt", id, spec };
+    const fate = chaos === null ? null : fateOf(chaos, spec);
+    const work = { kind: "attempt", id, spec, isDoomed: fate?.how === "kill" } as const;
+    slot.work = work;
     slot.tail = [];
     worker.board.fill(0);
-    worker.send({ kind: "run", id, spec, ...more });
+    const begin = (): void => worker.send({ kind: "run", id, spec, trace, faults });
+    const later = (act: () => void): NodeJS.Timeout =>
+      setTimeout(() => (slot.work === work ? act() : undefined), fate!.afterMs);
+    if (fate?.how === "slow") later(begin);
+    else begin();
+    // In this thread nobody can end what runs: there it is done to its end, in vain.
+    if (work.isDoomed && this.#options.isolation !== "inline")
+      later(() => this.#doom(slotIndex, slot, id)).unref();
     return worker.board;
   }
 
@@ -298,6 +316,10 @@ export class WorkerPool {
         return;
       case "result":
         if (work.kind !== "attempt" || work.id !== message.id) return;
+        if (work.isDoomed) {
+          this.#doom(index, slot, work.id);
+          return;
+        }
         slot.work = nothing;
         if (message.spoiled) this.#kill(slot);
         listener.attemptEnded(index, message.id, message.result);
@@ -346,6 +368,18 @@ export class WorkerPool {
     slot.work = { kind: "question", phase, began, answered, over };
     if (phase === "expect" || !isNew) worker.send(question);
     return over;
+  }
+
+  /** Chaos ends the worker with what it does. It is told when nothing is written any more. */
+  #doom(index: number, slot: Slot, id: number): void {
+    const { tail: log } = slot;
+    const phase = phaseOf(slot.work);
+    const failure = taskFailure("CANCELLED", "the worker was ended by --chaos", {
+      phase,
+      log,
+      blame: "system",
+    });
+    void this.#end(slot).then(() => this.#options.listener.attemptEnded(index, id, failure));
   }
 
   /** The slot is free for a new worker at once; what is left of the old one is only waited for. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { packageRoot } from "../cli/support.js";
@@ -243,6 +243,24 @@ describe("a cluster of three agents on this machine", () => {
       assert.match(result.stderr, /wanted 3 lines, got 2/);
       scene.assertNothingBeside(started.output, false);
     }
+  });
+
+  test("verify holds a cluster's run with faults against one without; nothing is left of either", async () => {
+    const temp = scene.path("verify-temp");
+    mkdirSync(temp);
+    const args = ["verify", example("wordcount.ts"), text, "--on", `inline,${scene.cluster.url}`];
+    // Every task is ended or delayed once or twice.
+    const chaos = ["--chaos", "kill=60%,slow=40%,seed=1", "--attempts", "1", "-p", "3"];
+    const { code, stdout, stderr } = await scene.cluster.run([...args, ...chaos, "--temp", temp, "--json"]);
+    assert.equal(code, 0, `${stdout}\n${stderr}`);
+    const { same, runs } = JSON.parse(stdout) as {
+      readonly same: boolean;
+      readonly runs: readonly { readonly failedAttempts: number; readonly mapTasks: number }[];
+    };
+    assert.equal(same, true);
+    assert.equal(runs[0]?.failedAttempts, 0);
+    assert.ok(runs[1]!.failedAttempts > 0 && runs[1]!.mapTasks > runs[0].mapTasks, stdout);
+    assert.deepEqual(readdirSync(temp), []);
   });
 
   test("agents keep nothing of jobs that are over", () => scene.assertForgotten());

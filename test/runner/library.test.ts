@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { RunFailure } from "#src/engine/options.js";
 import { count, generate, job, text } from "#src/index.js";
 import { run, runJob } from "#src/runner/run.js";
-import { Bench, expectedLines, inputText, wordCount } from "./support.ts";
+import { Bench, assertCounted, expectedLines, inputText, wordCount } from "./support.ts";
 
 test("a job object runs on this thread, and its results can be iterated, more than once", async (t) => {
   const bench = new Bench(t);
@@ -229,4 +229,30 @@ test("a total order is cut by sampled bounds: every key of a part precedes those
     result.phases.map(({ phase }) => phase),
     ["load", "plan", "sample", "map", "reduce", "commit"],
   );
+});
+
+test("chaos ends attempts of every kind of worker: output and counters are the same, and no attempt is used up", async (t) => {
+  const bench = new Bench(t);
+  const inputs = bench.file("in.txt", inputText);
+  for (const isolate of ["inline", "thread", "process"] as const) {
+    const options = { inputs, isolate, mappers: 2, partitions: 2, attempts: 1, maxBad: 5, overwrite: true };
+    const result = await bench.run(wordCount(), { ...options, chaos: { kill: 1, seed: 1 } });
+    assertCounted(bench, result);
+    // The first two attempts of each of the four tasks; none is taken for a record's doing.
+    assert.deepEqual(
+      [...new Set(result.failedAttempts.map(({ failure }) => `${failure.code} ${failure.message}`))],
+      ["CANCELLED the worker was ended by --chaos"],
+      isolate,
+    );
+    assert.equal(result.failedAttempts.length, 8, isolate);
+    assert.equal(result.badRecords, 0);
+    const told = bench.of("warning").map(({ message }) => message);
+    assert.ok(
+      told.some((text) => text.endsWith("--chaos kill=100%,slow=0%,seed=1")),
+      told.join(),
+    );
+  }
+  const slow = await bench.run(wordCount(), { inputs, overwrite: true, chaos: { slow: 1, seed: 2 } });
+  assertCounted(bench, slow);
+  assert.equal(slow.failedAttempts.length, 0);
 });

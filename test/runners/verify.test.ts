@@ -33,6 +33,7 @@ async function verify(
     fixedSplits: false,
     optionsOf: () => Promise.resolve({ inputs: [inputs], partitions: 2, ...options.more }),
     began: () => undefined,
+    warned: () => undefined,
     ended: () => undefined,
   });
   // The first output stays for its owner to remove; of the others nothing is left.

@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
@@ -16,7 +17,7 @@ import { type RunFlags, runOptions } from "./run/options.ts";
 
 const { profile, tokenFile, tlsCa, tlsCert, tlsKey, quiet } = runFlags;
 const { sample, maxBad, splitSize, mappers, set, external, partitions, partSize } = runFlags;
-const { heap, temp, attempts, noProgressTimeout } = runFlags;
+const { heap, temp, attempts, noProgressTimeout, chaos } = runFlags;
 
 export const verifyFlags = {
   on: {
@@ -39,6 +40,7 @@ export const verifyFlags = {
   temp,
   attempts,
   noProgressTimeout,
+  chaos,
   profile,
   tokenFile,
   tlsCa,
@@ -58,6 +60,7 @@ export const verifyCommand: Command<typeof verifyFlags> = {
       "run. Of collections without reduce, whose files are cut where map tasks are, it compares the results one by one.",
     "It shows the first result that differs: its file, its key, and both values. The exit code is 0 when all runs " +
       "agree, and 1 when they do not or one of them fails.",
+    "With --chaos all runs but the first have faults injected: their results must be the same all the same.",
     "The outputs go to a temporary directory and are removed; no history is kept. JOB and INPUT are as for sheaf run, " +
       "but for standard input and pipes, which can be read only once. docs/verify.md says what is compared.",
   ],
@@ -113,11 +116,15 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
   const stop = stopOnSignal(reporter, world);
   const directory = await makeTempDirectory(resolve(world.cwd, flags.temp ?? tmpdir()));
   const { on: _on, json: _json, ...said } = flags;
-  const optionsOf = ({ on, runner }: Place): Promise<object> => {
+  // One for all runs, so that one line says how to have it again.
+  const chaos = flags.chaos === undefined ? undefined : { seed: randomInt(2 ** 31), ...flags.chaos };
+  const optionsOf = ({ on, runner }: Place, index: number): Promise<object> => {
     const delivery = { kind: "directory", output: directory, print: 0 } as const;
     // A directory of this command's own is not for agents to write to.
     const connected = connectedAs({ ...said, on }, layers, world);
-    const runFlagsThere = { ...connected, shared: runner === "local" ? undefined : false } as unknown;
+    const shared = runner === "local" ? undefined : false;
+    // The first run says what is right: it has no faults.
+    const runFlagsThere = { ...connected, shared, chaos: index === 0 ? undefined : chaos } as unknown;
     return runOptions(runner, { flags: runFlagsThere as RunFlags, job, inputs, settings, delivery }, world);
   };
   try {
@@ -132,6 +139,7 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
         (one) => one !== undefined,
       ),
       optionsOf,
+      warned: (message) => reporter.say(`  ${style.yellow("warning:")} ${message}`),
       began: ({ name }, index) => reporter.say(`run ${index + 1} of ${places.length}: ${name}`),
       ended: (verified) => reporter.say(`  ${runLine(verified, style)}`),
     });

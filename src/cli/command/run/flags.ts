@@ -26,6 +26,25 @@ const listenType: FlagType<{ readonly host: string | undefined; readonly port: n
   },
 };
 
+/** "kill=5%,slow=2%,seed=7". */
+const chaosType: FlagType<{ readonly kill?: number; readonly slow?: number; readonly seed?: number }> = {
+  kind: "string",
+  parse(text, what) {
+    const found = new Map<string, number>();
+    for (const part of text.split(",")) {
+      const [, name, value] = /^\s*(kill|slow|seed)=(.*)$/.exec(part) ?? [];
+      if (name === undefined || found.has(name)) {
+        throw new SheafError("USAGE", `${what}: "${part}" is not kill=P, slow=P or seed=N, each once`, {
+          hint: 'Write "kill=5%,slow=2%".',
+        });
+      }
+      const type = name === "seed" ? types.integer({ min: 0 }) : types.fraction;
+      found.set(name, type.parse(value!.trim(), `${what} ${name}`));
+    }
+    return Object.fromEntries(found);
+  },
+};
+
 /** How a run has its tasks done by workers that come and ask for them. */
 const driverFlags = inCategory("Cluster", {
   listen: valueFlag(
@@ -209,6 +228,18 @@ const executionFlags = inCategory("Execution", {
     types.integer(settings.attempts),
     "Attempts a task has before the job fails",
     { default: String(settings.attempts.default) },
+  ),
+  chaos: valueFlag(
+    "--chaos FAULTS",
+    chaosType,
+    "Inject faults, to see that the results stay the same: kill=5%,slow=2%",
+    {
+      default: "none",
+      details:
+        "So many of the attempts have their worker ended in their middle, or begin up to half a second late. Only the " +
+        "first two attempts of a task are hit, and none of these counts for --attempts. Which are follows from " +
+        "seed=N; without it the seed is a new one, and is told.",
+    },
   ),
   noProgressTimeout: valueFlag(
     "--no-progress-timeout TIME",

@@ -173,6 +173,7 @@ function wishes(flags: RunFlags): WishedOptions {
     maxBad: flags.maxBad,
     isolate: flags.inline === true ? "inline" : flags.isolate,
     attempts: flags.attempts,
+    chaos: flags.chaos,
     noProgressMs: flags.noProgressTimeout === 0 ? NEVER_MS : flags.noProgressTimeout,
     tempDirectory: flags.temp,
     partBytes: flags.partSize,

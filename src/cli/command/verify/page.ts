@@ -7,7 +7,7 @@ import { formatCount, formatDuration, padText, plural } from "../../ui/text.ts";
 
 /** How one run went, and what it was given. */
 export function runLine({ result, variation, differences }: VerifiedRun, style: Style): string {
-  const { status, mapTasks, reduceTasks, workers, stats } = result;
+  const { status, mapTasks, reduceTasks, workers, stats, failedAttempts } = result;
   if (status !== "SUCCEEDED") return style.red(status);
   const { memory, isolate } = variation;
   const about = [
@@ -15,6 +15,7 @@ export function runLine({ result, variation, differences }: VerifiedRun, style: 
     plural(workers, "worker") + (isolate === "process" ? " (processes)" : ""),
     `${plural(mapTasks, "map task")}, ${plural(reduceTasks, "reduce task")}`,
     ...(memory === undefined ? [] : [`${formatSize(memory)} of memory`]),
+    ...(failedAttempts.length === 0 ? [] : [`${plural(failedAttempts.length, "attempt")} failed`]),
   ].join(", ");
   return differences.length === 0 ? about : `${about}: ${style.red("differs")}`;
 }
@@ -110,7 +111,7 @@ function hintOf(differences: readonly Difference[]): string[] {
 
 /** For programs. */
 export function jsonOf({ place, variation, result, differences }: VerifiedRun) {
-  const { status, error, mapTasks, reduceTasks, workers, stats, parts, counters } = result;
+  const { status, error, mapTasks, reduceTasks, workers, stats, parts, counters, failedAttempts } = result;
   return {
     on: place.on,
     name: place.name,
@@ -120,6 +121,7 @@ export function jsonOf({ place, variation, result, differences }: VerifiedRun) {
     mapTasks,
     reduceTasks,
     workers,
+    failedAttempts: failedAttempts.length,
     elapsedMs: stats.elapsedMs,
     parts,
     counters,
