@@ -92,7 +92,7 @@ const rows = [
   ["map outputs kept with the capsule of a reduce", formatSize(limits.capsuleInputBytesMax)],
   [
     "attempts of a task that `--chaos` may hit, and for how long it lets one run or wait",
-    `the first ${limits.chaosAttemptsMax}, up to ${limits.chaosDelayMsMax} ms`,
+    `the first ${limits.chaosAttemptsMax}, up to ${limits.chaosDelayMsMax / 1000} s`,
   ],
   ["log of one task", formatSize(limits.taskLogBytesMax)],
   [

@@ -13,7 +13,7 @@ import { errorText } from "../ui/summary.ts";
 import { stopOnSignal, writeJson, writeTo } from "../world.ts";
 import { jobAndSettings, withoutRivals } from "./run/asked.ts";
 import { runFlags } from "./run/flags.ts";
-import { type RunFlags, runOptions } from "./run/options.ts";
+import { runFlagsOf, runOptions } from "./run/options.ts";
 
 const { profile, tokenFile, tlsCa, tlsCert, tlsKey, quiet } = runFlags;
 const { sample, maxBad, splitSize, mappers, set, external, partitions, partSize } = runFlags;
@@ -124,8 +124,8 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
     const connected = connectedAs({ ...said, on }, layers, world);
     const shared = runner === "local" ? undefined : false;
     // The first run says what is right: it has no faults.
-    const runFlagsThere = { ...connected, shared, chaos: index === 0 ? undefined : chaos } as unknown;
-    return runOptions(runner, { flags: runFlagsThere as RunFlags, job, inputs, settings, delivery }, world);
+    const flagsThere = runFlagsOf({ ...connected, shared, chaos: index === 0 ? undefined : chaos });
+    return runOptions(runner, { flags: flagsThere, job, inputs, settings, delivery }, world);
   };
   try {
     const runs = await verifyJob({

@@ -12,9 +12,15 @@ import { type Invocation, given } from "../../command.ts";
 import { credentialsOf } from "../../connection.ts";
 import { type Delivery, wantsRecords } from "../../deliver.ts";
 import { type World, writeTo } from "../../world.ts";
-import type { runFlags } from "./flags.ts";
+import { runFlags } from "./flags.ts";
 
 export type RunFlags = Invocation<typeof runFlags>["flags"];
+
+/** The flags of a command that has only some of them: the others are not given. */
+export function runFlagsOf(some: Partial<RunFlags>): RunFlags {
+  const none = Object.entries(runFlags).map(([name, flag]) => [name, flag.bind([])] as const);
+  return { ...(Object.fromEntries(none) as RunFlags), ...some };
+}
 
 /** Durations that mean "never" to the watchdog. */
 const NEVER_MS = 2 ** 31 - 1;
