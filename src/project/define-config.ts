@@ -12,6 +12,7 @@ const notSettable = [
   "stateDirectory",
   "file",
   "fail",
+  "chaos",
   "collect",
   "external",
 ] as const satisfies readonly (keyof JobRunOptions)[];
