@@ -42,13 +42,21 @@ const SQUARES = SUM + NUMERIC_OP_SLOTS.sum;
 const MIN = SQUARES + NUMERIC_OP_SLOTS.sum;
 const MAX = MIN + 1;
 
-function varianceState(kind: "variance" | "stddev", sample: boolean): NumericState<number, number | null> {
+/**
+ * The row begins as that of `mean()` does.
+ * @param name of the aggregator, for messages
+ */
+export function varianceState(
+  kind: "variance" | "stddev",
+  sample: boolean,
+  name: string = kind,
+): NumericState<number, number | null> {
   const root = kind === "stddev";
   return {
     ops: ["count", "sum", "sum", "min", "max"],
     folds: ["one", "value", "square", "value", "value"],
     add(row, at, value) {
-      if (!Number.isFinite(value)) throw refuseNumber(kind, value);
+      if (!Number.isFinite(value)) throw refuseNumber(name, value);
       row[at] = row[at]! + 1;
       addToSum(row, at + SUM, value);
       addSquare(row, at + SQUARES, value);
@@ -60,14 +68,14 @@ function varianceState(kind: "variance" | "stddev", sample: boolean): NumericSta
       const divisor = sample ? count - 1 : count;
       if (count === 0 || divisor === 0) return null;
       if (row[at + MIN] === row[at + MAX]) return 0;
-      if (!Number.isFinite(row[at + SQUARES]!)) throw refuseOverflow(kind);
+      if (!Number.isFinite(row[at + SQUARES]!)) throw refuseOverflow(name);
       const sum = readSum(row, at + SUM);
       const squares = readSum(row, at + SQUARES);
       const found =
         plainVariance(count, divisor, sum, squares) ?? exactVariance(count, divisor, sum, squares);
       // What was lost counts as n * lost + 2 |sum| * lost in the spread, which is n * divisor variances.
       const lost = squares.lost / divisor + (2 * (Math.abs(sum.high) / count) * sum.lost) / divisor;
-      if (lost > found * 1e-12 && (root || lost > LOST_MAX)) throw refuseUnsettled(kind);
+      if (lost > found * 1e-12 && (root || lost > LOST_MAX)) throw refuseUnsettled(name);
       return root ? Math.sqrt(found) : found;
     },
   };

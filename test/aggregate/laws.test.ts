@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { argMax, argMin } from "#src/aggregate/arg-extreme.js";
 import { collect } from "#src/aggregate/collect.js";
+import { confidence } from "#src/aggregate/confidence.js";
 import { count } from "#src/aggregate/count.js";
 import { distinctApprox } from "#src/aggregate/distinct-approx.js";
 import { distinct, set } from "#src/aggregate/distinct.js";
@@ -77,6 +78,7 @@ const cases: readonly Case[] = [
   define("mean", mean(), number),
   define("variance", variance(), number),
   define("stddev of a sample", stddev({ sample: true }), number),
+  define("confidence", confidence(), number),
   define("first", first(), data, (values) => values[0] ?? null),
   define("last", last(), data, (values) => values.at(-1) ?? null),
   define(
