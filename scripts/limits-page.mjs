@@ -84,6 +84,16 @@ const rows = [
     "",
     "`max`",
   ],
+  [
+    "what a map task tells while its job runs",
+    `${number(limits.liveKeysMax)} keys of a collection, ${formatSize(limits.liveBytesMax)}; ` +
+      `${number(limits.liveKeysMergedMax)} keys and ${formatSize(limits.liveMergedBytesMax)} of all tasks`,
+  ],
+  [
+    "a partial result",
+    `${number(limits.liveKeysShownMax)} keys of a collection, ${number(limits.liveEventCharsMax)} characters of it, ` +
+      `${number(limits.liveValueCharsMax)} of a value`,
+  ],
   ["jobs kept in the history", number(limits.jobsKept)],
   [
     "a `sheaf.config.ts`",

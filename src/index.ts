@@ -1,4 +1,6 @@
+import type { PartialResult } from "./engine/events.ts";
 import type { RunOptions, RunResult } from "./engine/options.ts";
+import { Partials } from "./engine/partials.ts";
 // The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is
 // used.
 import type { Job } from "./job/job-plan.ts";
@@ -30,10 +32,12 @@ export type {
   Decoder,
   Framing,
   Input,
+  PartialResults,
   Reader,
   RecordBatch,
   Source,
   SourceContext,
+  SourceProgress,
 } from "./job/reader.ts";
 export type { ByteSink, EncodePlace, Encoder, Writer } from "./job/writer.ts";
 
@@ -58,6 +62,8 @@ export { count } from "./aggregate/count.ts";
 export { max, min } from "./aggregate/min-max.ts";
 export { mean } from "./aggregate/mean.ts";
 export { stddev, variance } from "./aggregate/variance.ts";
+export { confidence } from "./aggregate/confidence.ts";
+export type { Confidence } from "./aggregate/confidence.ts";
 export { first, last } from "./aggregate/first-last.ts";
 export { argMax, argMin } from "./aggregate/arg-extreme.ts";
 export { topK } from "./aggregate/top-k.ts";
@@ -76,15 +82,38 @@ export type { ErrorCode } from "./base/errors.ts";
 export type { RunOptions, RunResult } from "./engine/options.ts";
 export type { RunEvent } from "./engine/events.ts";
 
+export type { PartialResult } from "./engine/events.ts";
+export type { PartialCollection } from "./task/fold-states.ts";
+export type { MadeRecords } from "./engine/options.ts";
+
+/** A run that has begun: the promise of its result, and what is known before. */
+export interface Run extends Promise<RunResult> {
+  /**
+   * What the job's aggregators have made of the records so far, about once a second: each time the latest,
+   * also for those who are slow to ask. Ends with the run, and throws what the run throws. Call it at once
+   * after run(), or give the option `live`.
+   * @throws SheafError USAGE when neither was done
+   */
+  partials(): AsyncIterable<PartialResult>;
+}
+
 /**
  * Runs a job from a program. `job` is the path or URL of a job file, which runs on all cores, or on a
  * cluster with `on`; or a Job object, which runs in this thread. Options that do not apply where it runs are
  * refused.
- * @throws SheafError with the first real cause when the job fails, is cancelled, or cannot start
+ * @returns the promise of the result. It rejects with a SheafError, the first real cause, when the job fails,
+ * is cancelled, or cannot start
  */
-export async function run(job: Job | string | URL, options: RunOptions = {}): Promise<RunResult> {
+export function run(job: Job | string | URL, options: RunOptions = {}): Run {
+  const partials = new Partials(options);
+  const result = runWith(job, partials);
+  partials.follow(result);
+  return Object.assign(result, { partials: () => partials.all() });
+}
+
+async function runWith(job: Job | string | URL, partials: Partials): Promise<RunResult> {
   const { runWhereAsked } = await import("./runners/runners.ts");
-  const result = await runWhereAsked(job, options);
+  const result = await runWhereAsked(job, partials.begin());
   result.throwIfFailed();
   return result;
 }

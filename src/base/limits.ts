@@ -86,6 +86,17 @@ export const limits = {
   counterNameCharsMax: 200,
   /** Log of one task that is kept. */
   taskLogBytesMax: 1 * MiB,
+  /** What a map task tells while its job runs: keys of a collection, and bytes in all. */
+  liveKeysMax: 1_000,
+  liveBytesMax: 64 * KiB,
+  /** What all tasks together have told: keys of a collection, bytes that are merged, bytes that wait. */
+  liveKeysMergedMax: 4_000,
+  liveMergedBytesMax: 256 * KiB,
+  liveWaitingBytesMax: 16 * MiB,
+  /** What one partial result shows: keys of a collection, and characters of it and of one value. */
+  liveKeysShownMax: 100,
+  liveEventCharsMax: 20_000,
+  liveValueCharsMax: 2_000,
   /** Jobs kept in the history of this machine. */
   jobsKept: 100,
   /** A sheaf.config.ts: how long it may take to load, and its data as JSON. */

@@ -56,6 +56,7 @@ export async function submitJob(
 ): Promise<SubmittedJob> {
   const { options, resolved, loaded, cluster, target, attached, once, file } = request;
   const cwd = process.cwd();
+  checkSource(loaded.outline.input);
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
   const inputs = inputPlaces(resolved.inputs, loaded.outline, cluster.roots, cwd);
   checkEstimates(loaded.outline, resolved);
@@ -96,6 +97,15 @@ async function predecessors(api: ApiClient, handles: readonly string[]): Promise
 }
 
 /** Bytes have no form in JSON: a delimiter goes as base64. */
+/** @throws SheafError USAGE */
+function checkSource(input: JobOutline["input"]): void {
+  if (!("tasks" in input) || (input.forMs === undefined && input.hasUntil !== true)) return;
+  const bound = input.hasUntil === true ? "until" : "for";
+  throw new SheafError("USAGE", `a source with \`${bound}\` runs on one machine only`, {
+    hint: "Bound it by count on a cluster: generate({ tasks: 8, count: 1_000_000, ... }).",
+  });
+}
+
 function wireOutline({ input, inputs, ...rest }: JobOutline): Submission["outline"] {
   const several = inputs?.map((one) => ({ name: one.name, input: wireInput(one.input) }));
   const outline = { ...rest, input: wireInput(input), ...(several !== undefined && { inputs: several }) };

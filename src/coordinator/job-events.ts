@@ -20,8 +20,8 @@ interface Listener {
 
 /**
  * The events of one job, numbered from 1 in the order of `events.jsonl` of its job directory, which outlives
- * the coordinator. Those that are not kept there (progress, printed lines) go to who listens now, under the
- * number of the kept one before. An event is in the file before anybody is told of it.
+ * the coordinator. Those that are not kept there (progress, partial results, printed lines) go to who
+ * listens now, under the number of the kept one before. An event is in the file before anybody is told of it.
  */
 export class JobEvents {
   readonly #clock: EpochClock;
@@ -56,7 +56,7 @@ export class JobEvents {
     const atMs = Math.round((this.#clock.nowMs() - this.#startedMs) * 1000) / 1000;
     const event: RunEvent = { atMs, ...body };
     this.#directory.event(event);
-    const isKept = body.kind !== "progress" && body.kind !== "log";
+    const isKept = body.kind !== "progress" && body.kind !== "partial" && body.kind !== "log";
     if (isKept) {
       this.#count++;
       this.#directory.flush();

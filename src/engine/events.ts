@@ -1,5 +1,6 @@
 import type { EstimatedColumn } from "../job/estimate.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
+import type { PartialCollection } from "../task/fold-states.ts";
 import type { TaskFailure, TaskStats } from "../task/task-spec.ts";
 import type { Isolation } from "../worker/worker.ts";
 
@@ -41,6 +42,19 @@ export interface PhaseProgress {
   readonly bytesIn: number;
   readonly recordsOut: number;
   readonly spillBytes: number;
+}
+
+/** The results so far, of those attempts that count. */
+export interface PartialResult {
+  /** Records that they are made of. */
+  readonly records: number;
+  /** Map tasks that have finished, and that run and have told of themselves. */
+  readonly finished: number;
+  readonly running: number;
+  /** Since the first of them began. */
+  readonly elapsedMs: number;
+  /** Those with aggregators, in the job's order. */
+  readonly collections: readonly PartialCollection[];
 }
 
 /**
@@ -120,6 +134,18 @@ export type RunEventBody =
   | { readonly kind: "warning"; readonly message: string }
   /** Nothing is planned before that: "the success of JOB". Told again when it changes. */
   | { readonly kind: "waiting"; readonly for: string }
+  /**
+   * What the job's aggregators have made of the records so far, about once a second; only where it was asked
+   * for (`live`).
+   */
+  | ({ readonly kind: "partial" } & PartialResult)
+  /** A generated source makes no more records: its time is over, or its stop condition is true. */
+  | {
+      readonly kind: "source-stopped";
+      readonly by: "time" | "until";
+      /** Records made when that was decided; tasks end a moment later. */
+      readonly records: number;
+    }
   | {
       readonly kind: "job-finished";
       readonly jobId: string;
@@ -139,6 +165,12 @@ export type RunEventBody =
       readonly sameAs?: string;
       /** With `estimate`: what the values of the results are. */
       readonly estimates?: readonly EstimatedColumn[];
+      /** Of a job that generates its records. Without `tasks` where there are more than 10,000. */
+      readonly made?: {
+        readonly records: number;
+        readonly tasks?: readonly number[];
+        readonly stoppedBy: "time" | "until" | null;
+      };
       /** null when it succeeded. */
       readonly error: {
         readonly code: string;

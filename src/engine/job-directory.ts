@@ -27,10 +27,11 @@ import { describeThrown, isSheafError } from "../base/errors.ts";
  *     result                      INCOMPLETE, FAIL or OK, and a newline
  *     app/job.mjs, job.mjs.map    the code that ran (absent for a Job object)
  *     app.log                     general progress, one line an event, for people
- *     events.jsonl                the same for machines: RunEvents, without `progress` and `log`
+ *     events.jsonl                the same for machines: RunEvents, without `progress`, `partial` and `log`
  *     progress/map-00003.json     how a task ended: status, attempt, stats (of the first 1,000 tasks of a
  * phase)
  *     consolidated-progress.json  the last `progress` event
+ *     partial.json                the last `partial` event, where there was one
  *     logs/map-00003.log          what the task printed and logged, at most 1 MiB; only when it did
  *     capsules/map-00003/         a failed task: capsule.json (Capsule in capsule.ts) and, for reduces, its
  * inputs
@@ -44,6 +45,7 @@ import { describeThrown, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import type { RunEvent, RunStatus } from "./events.ts";
+import type { MadeRecords } from "./options.ts";
 
 /** job.json. Times are ISO 8601 UTC. */
 export interface JobRecord {
@@ -75,6 +77,8 @@ export interface JobRecord {
   readonly exception: string | null;
   /** Tasks that have a capsule: "map-00017". */
   readonly capsules: readonly string[];
+  /** Of a job that generates its records, once it has ended; else left out. */
+  readonly made?: MadeRecords;
   readonly settings: Readonly<Record<string, unknown>>;
   /** For `--once`: what it follows from, as onceKey, and its outputDigest. null: it cannot be told. */
   readonly once?: { readonly key: string; readonly digest: string } | null;
@@ -176,6 +180,7 @@ export class JobDirectory {
   #pending: Record<string, string> = {};
   #timer: NodeJS.Timeout | null = null;
   #consolidated: string | null = null;
+  #partial: string | null = null;
   #logged = new Map<string, number>();
   readonly #progressFiles = new Set<string>();
 
@@ -218,6 +223,8 @@ export class JobDirectory {
       this.#consolidated = JSON.stringify(event);
     } else if (event.kind === "log") {
       this.#log(event);
+    } else if (event.kind === "partial") {
+      this.#partial = JSON.stringify(event);
     } else {
       this.#append("events.jsonl", JSON.stringify(event));
       const line = appLogLine(event);
@@ -240,7 +247,9 @@ export class JobDirectory {
       if (this.#consolidated !== null) {
         writeFileSync(join(this.path, "consolidated-progress.json"), `${this.#consolidated}\n`);
       }
+      if (this.#partial !== null) writeFileSync(join(this.path, "partial.json"), `${this.#partial}\n`);
       this.#consolidated = null;
+      this.#partial = null;
     });
   }
 
@@ -339,6 +348,8 @@ function appLogLine(event: RunEvent): string | null {
       return `${event.task} attempt ${event.attempt} ${event.outcome}: ${event.failure.message}`;
     case "attempt-cancelled":
       return `${event.task} attempt ${event.attempt} cancelled: ${event.reason}`;
+    case "source-stopped":
+      return `the source was stopped by ${event.by === "time" ? "its time" : "its condition"}`;
     case "warning":
       return `warning: ${event.message}`;
     case "waiting":
@@ -348,6 +359,7 @@ function appLogLine(event: RunEvent): string | null {
     case "attempt-started":
     case "attempt-finished":
     case "progress":
+    case "partial":
     case "log":
       return null;
   }

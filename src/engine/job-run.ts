@@ -11,6 +11,7 @@ import type { PhaseClock } from "./event-log.ts";
 import type { RunEventBody } from "./events.ts";
 import { causeFields, FailureLog } from "./failure-log.ts";
 import { BadRecordBudget, FileAgreement } from "./job-checks.ts";
+import { type LiveStates, MadeTally, type StoppedBy } from "./live.ts";
 import type { EventLoop } from "./loop.ts";
 import { ProgressTally } from "./progress.ts";
 import type { BadBudget } from "./resolve-options.ts";
@@ -18,7 +19,7 @@ import { ShuffleTally } from "./shuffle-tally.ts";
 import type { Addition, KeptSums } from "./shuffle-tally.ts";
 
 /** What is kept of a success, at least, as long as its job runs. */
-export type KeptSuccess = Pick<TaskSuccess, "stats" | "parts">;
+export type KeptSuccess = Pick<TaskSuccess, "stats" | "parts" | "made">;
 
 export interface JobRunSetting<Output extends KeptSuccess> {
   readonly job: string;
@@ -36,6 +37,8 @@ export interface JobRunSetting<Output extends KeptSuccess> {
     readonly sums: KeptSums | null;
     readonly added: Iterable<Addition>;
   };
+  /** Left out: nobody looks on, and no source is to be stopped. */
+  readonly live?: LiveStates;
   emit(event: RunEventBody): void;
   /** What an attempt is to do. */
   specOf(ref: AttemptRef): TaskSpec;
@@ -80,6 +83,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   readonly poison: PoisonWatch;
   readonly progress: ProgressTally;
   readonly shuffled: ShuffleTally;
+  readonly made = new MadeTally();
   /** Names of the attempts that run. */
   readonly running = new Set<string>();
   readonly #options: JobRunSetting<Output>;
@@ -176,6 +180,14 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     loop.push({ kind: "jobCommitFailed", job, ...causeFields(failure) });
   }
 
+  /** The source is to make no more records. `made`: by task, what was counted when that was decided. */
+  stopSource(by: StoppedBy, made: ReadonlyMap<number, number>): void {
+    if (this.made.stoppedBy !== null) return;
+    this.made.stop(by, made);
+    const records = [...made.values()].reduce((sum, one) => sum + one, 0);
+    this.#options.emit({ kind: "source-stopped", by, records });
+  }
+
   /** Tells how far the job is. */
   tellProgress(workers: number): void {
     const { phases, badRecords } = this.progress.snapshot();
@@ -192,6 +204,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     }
     const ended = this.running.delete(name);
     this.progress.stopped(fact);
+    if (fact.phase === "map" && state.kind !== "SUCCEEDED") this.#options.live?.dropped(fact);
     if (ended) this.#ended(fact, report);
     if (fact.outputLost !== null) this.#options.listener?.outputLost?.(fact);
   }
@@ -222,6 +235,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     const { loop, phases, tasks, emit, listener } = this.#options;
     this.running.add(name);
     this.progress.started(fact);
+    if (fact.phase === "map") this.#options.live?.began();
     listener?.started?.(fact);
     const { phase, attempt, slot: worker } = fact;
     loop.after(() => {
@@ -301,6 +315,10 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     const counted = this.#counted[ref.phase];
     if (counted.has(ref.task)) return false;
     counted.add(ref.task);
+    if (ref.phase === "map") {
+      this.made.finished(ref.task, output.made);
+      this.#options.live?.finished(ref);
+    }
     return true;
   }
 

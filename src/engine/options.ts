@@ -146,6 +146,16 @@ export interface LocalRunOptions extends JobRunOptions, QueueOptions {
   readonly isolate?: Isolation;
   /** Where shuffle files go. Default: beside the output, else the system's temporary directory. */
   readonly tempDirectory?: string;
+  /**
+   * Tell what the job's aggregators have made of the records so far, about once a second: `partial` events,
+   * and `partials()` of what run() returns. Default false.
+   */
+  readonly live?: boolean;
+  /**
+   * Records that each task of a generated source makes: `made.tasks` of another result, whose records are
+   * made again. Neither its time nor its stop condition ends it then. Default: as the source says.
+   */
+  readonly made?: readonly number[];
 }
 
 /** A run on a cluster. */
@@ -223,6 +233,8 @@ export const optionNames = {
     workers: true,
     isolate: true,
     tempDirectory: true,
+    live: true,
+    made: true,
   }),
   cluster: namesOf<Omit<ClusterRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
     on: true,
@@ -273,6 +285,15 @@ export interface FailedTask {
   readonly capsule: string | null;
 }
 
+/** Records that a generated source has made. */
+export interface MadeRecords {
+  readonly records: number;
+  /** By each task: what the option `made` takes, to make the same again. */
+  readonly tasks: readonly number[];
+  /** Why it made no more, though it had some: its time was over, or its stop condition was true. */
+  readonly stoppedBy: "time" | "until" | null;
+}
+
 export interface RunResult {
   readonly status: RunStatus;
   readonly jobId: string;
@@ -304,6 +325,8 @@ export interface RunResult {
   readonly sample: number;
   /** With `estimate` what the values of the results are, else empty. */
   readonly estimates: readonly EstimatedColumn[];
+  /** What a generated source has made; null for a job that reads files. */
+  readonly made: MadeRecords | null;
   /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
   readonly failedAttempts: readonly FailedTask[];
   /** Tasks given up within `maxFailedTasks`: their records are missing from the output. */

@@ -46,6 +46,8 @@ export interface PlanRequest {
   readonly step?: () => void;
   readonly growing?: boolean;
   readonly spool?: (file: InputFile) => Promise<InputFile>;
+  /** Records that each task of a source makes: those of another run. */
+  readonly made?: readonly number[] | undefined;
   /** Of a job without map-only output: where there is some, files follow the tasks and come packed. */
   readonly spread?: number;
 }
@@ -59,10 +61,16 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
   const [input] = inputs;
   if (outline.inputs === undefined) checkInput(input!, request.inputs[0] ?? []);
   const read = inputs.map((one, index) => ({ input: one, paths: request.inputs[index] ?? [] }));
+  if (request.made !== undefined && !isSource(input!)) {
+    throw new SheafError("USAGE", "made: this job reads files and makes no records", {
+      hint: "Leave it out; it is for jobs whose input is generate({ ... }).",
+    });
+  }
   const plan = await planInput(read, {
     workers: request.workers,
     step: request.step,
     growing: request.growing ?? false,
+    made: request.made,
     spread: outline.collections.some(({ mapOnly }) => mapOnly) ? 1 : (request.spread ?? 1),
     ...(request.spool === undefined ? {} : { spool: request.spool }),
     ...(request.splitBytes === null ? {} : { splitBytes: request.splitBytes }),
@@ -101,7 +109,8 @@ async function sampleOf(
 /** An input as the planner needs it: nothing of it decodes, since user code is not loaded here. */
 function inputOf({ input }: Pick<JobOutline, "input">): Input<unknown> {
   if ("tasks" in input) {
-    return { kind: "generate", tasks: input.tasks, records: () => [] };
+    const { tasks, count } = input;
+    return { kind: "generate", tasks, ...(count !== undefined && { count }), records: () => [] };
   }
   const reader: Reader<unknown> = {
     kind: input.kind,

@@ -38,6 +38,8 @@ export interface ResolvedOptions {
   readonly partBytes: number;
   readonly external: readonly string[];
   readonly chaos: Chaos | null;
+  readonly live: boolean;
+  readonly made: readonly number[] | null;
 }
 
 /** How many records may be bad: an absolute number, or a share of the records read. */
@@ -49,7 +51,7 @@ export type BadBudget =
 const everyName = [...new Set(Object.values(optionNames).flat())];
 
 /** Of runs on this machine only. */
-type MayHaveWorkers = JobRunOptions & Pick<LocalRunOptions, "workers">;
+type MayHaveWorkers = JobRunOptions & Pick<LocalRunOptions, "workers" | "live" | "made">;
 
 /** @throws SheafError USAGE naming the option that does not exist or makes no sense. */
 export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): ResolvedOptions {
@@ -96,6 +98,8 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
     ),
     external: externalOf(options.external ?? []),
     chaos: options.chaos === undefined ? null : chaosOf(options.chaos),
+    live: options.live ?? false,
+    made: options.made === undefined ? null : madeOf(options.made),
   };
 }
 
@@ -308,6 +312,15 @@ function badBudgetOf(given: number | string): BadBudget {
   throw usage(
     `maxBad: "${given}" is neither a number nor a share`,
     'Give a number of records, or a share of them: "0.1%".',
+  );
+}
+
+function madeOf(given: unknown): readonly number[] {
+  const isCount = (one: unknown): boolean => Number.isSafeInteger(one) && (one as number) >= 0;
+  if (Array.isArray(given) && given.every(isCount)) return given as number[];
+  throw usage(
+    `made: ${printValue(given)} is no list of numbers of records`,
+    "Give `made.tasks` of a result.",
   );
 }
 

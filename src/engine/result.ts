@@ -1,7 +1,7 @@
 import { emptyStats } from "../task/task-spec.ts";
 import { readRecords } from "./commit.ts";
 import type { RunEventBody } from "./events.ts";
-import type { RunFailure, RunResult } from "./options.ts";
+import type { MadeRecords, RunFailure, RunResult } from "./options.ts";
 import { sampledBy } from "./progress.ts";
 
 /** The result of a run of which only this is known: there was nothing else, and no records are kept. */
@@ -26,6 +26,7 @@ export function resultOf(
     sample: 1,
     sameAs: null,
     estimates: [],
+    made: null,
     failedAttempts: [],
     failedTasks: [],
     error,
@@ -41,7 +42,7 @@ export function resultOf(
 /** The last event of a run, which says what its result says. */
 export function finishedEvent(result: RunResult): RunEventBody {
   const { jobId, status, output, parts, counters, stats, badRecords, emptyFiles, error } = result;
-  const { sample, sameAs, estimates } = result;
+  const { sample, sameAs, estimates, made } = result;
   return {
     kind: "job-finished",
     jobId,
@@ -54,8 +55,19 @@ export function finishedEvent(result: RunResult): RunEventBody {
     emptyFiles,
     ...(sameAs !== null && { sameAs }),
     ...sampledBy(sample, estimates),
+    ...(made !== null && { made: shortMade(made) }),
     error: error === null ? null : eventError(error),
   };
+}
+
+const madeTasksMax = 10_000;
+
+/** As events have it: without the numbers of more tasks than anybody would read. */
+export function shortMade({
+  tasks,
+  ...made
+}: MadeRecords): Omit<MadeRecords, "tasks"> & Partial<MadeRecords> {
+  return tasks.length > madeTasksMax ? made : { ...made, tasks };
 }
 
 /** A failure as plain data. */

@@ -145,12 +145,23 @@ const SOURCE_BATCH_RECORDS = 1024;
 /** A batch of a slow source is handed on after this long, however few its records are. */
 const SOURCE_BATCH_MS = 20;
 
+export interface SourceBounds {
+  /** It makes so many records at most. Default: as many as it has. */
+  readonly records?: number | undefined;
+  /** Asked before each batch: true ends it. Default: never. */
+  readonly isStopped?: (() => boolean) | undefined;
+}
+
 /**
  * Runs a source for one task. `offsets` are the indices of the records. They are handed on in batches of
  * 1,024, or of what a slow source has made in 20 ms; its `signal` ends the wait.
  */
-export function readSource<R>(source: Source<R>, context: SourceContext): BatchReader<R> {
-  return new SourceReader(source, context);
+export function readSource<R>(
+  source: Source<R>,
+  context: SourceContext,
+  bounds: SourceBounds = {},
+): BatchReader<R> {
+  return new SourceReader(source, context, bounds);
 }
 
 class SourceReader<R> implements BatchReader<R> {
@@ -161,11 +172,15 @@ class SourceReader<R> implements BatchReader<R> {
   readonly #context: SourceContext;
   readonly #sync: Iterator<R> | null;
   readonly #async: AsyncIterator<R> | null;
+  readonly #recordsMax: number;
+  readonly #isStopped: (() => boolean) | undefined;
   #index = 0;
   #done = false;
 
-  constructor(source: Source<R>, context: SourceContext) {
+  constructor(source: Source<R>, context: SourceContext, { records: recordsMax, isStopped }: SourceBounds) {
     this.#context = context;
+    this.#recordsMax = recordsMax ?? Number.POSITIVE_INFINITY;
+    this.#isStopped = isStopped;
     const records = source.records(context);
     this.#sync = Symbol.iterator in records ? records[Symbol.iterator]() : null;
     this.#async = Symbol.iterator in records ? null : records[Symbol.asyncIterator]();
@@ -176,8 +191,10 @@ class SourceReader<R> implements BatchReader<R> {
     records.length = 0;
     offsets.length = 0;
     throwIfAborted(this.#context.signal);
+    if (this.#isStopped?.() === true) return null;
     const pace = new Pace(SOURCE_BATCH_MS);
-    while (!this.#done && records.length < SOURCE_BATCH_RECORDS) {
+    const recordsMax = Math.min(SOURCE_BATCH_RECORDS, this.#recordsMax - this.#index);
+    while (!this.#done && records.length < recordsMax) {
       const step = this.#sync === null ? await this.#async!.next() : this.#sync.next();
       if (step.done === true) this.#done = true;
       else {

@@ -123,10 +123,35 @@ export interface SourceContext {
   readonly signal: AbortSignal;
 }
 
+/** How far the tasks of a source are, as far as the results go that a stop condition is asked of. */
+export interface SourceProgress {
+  /** Records that the results are made of. */
+  readonly records: number;
+  /** Tasks that have finished, and that run. */
+  readonly finished: number;
+  readonly running: number;
+  /** Since the first task began, milliseconds. */
+  readonly elapsedMs: number;
+}
+
+/**
+ * Results so far by key, for a stop condition; of a job with collections by name and key. Their types are
+ * those of the job's aggregators, which a source does not know. What is null in a result is NaN here, which
+ * is neither less nor more than anything.
+ */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type PartialResults = Readonly<Record<string, any>>;
+
 /** Records made inside the map tasks, instead of read from files. */
 export interface Source<out R> {
   readonly kind: "generate";
   readonly tasks: number;
+  /** Records that all tasks together make at most. Left out: until `records` ends. */
+  readonly count?: number;
+  /** No records are made when so long has passed since the first task began, milliseconds. */
+  readonly forMs?: number;
+  /** No records are made when this is true of the results so far. */
+  until?(partial: PartialResults, progress: SourceProgress): boolean;
   records(context: SourceContext): Iterable<R> | AsyncIterable<R>;
 }
 

@@ -53,13 +53,15 @@ export function checkJob(definition: unknown): Job {
   }
   const inputs = definition["inputs"] === undefined ? [] : checkInputs(definition);
   if (inputs.length === 0) checkInput("input", definition["input"]);
+  const collections = named ? checkCollections(definition) : [checkCollection("", definition)];
+  checkUntil(definition["input"], collections);
   const functions = [...(inputs.length === 0 ? ["map"] : []), "setup", "teardown", "expect"];
   for (const field of functions) checkFunction(field, definition[field]);
   return Object.freeze<Job>({
     sheaf: "job",
     name: name as string | undefined,
     input: definition["input"] as Job["input"],
-    collections: Object.freeze(named ? checkCollections(definition) : [checkCollection("", definition)]),
+    collections: Object.freeze(collections),
     named,
     map: definition["map"] as Job["map"],
     ...inputs[0],
@@ -177,6 +179,18 @@ function checkInput(field: string, input: unknown): void {
   if (typeof fields["kind"] !== "string" || !(isReader || isSource)) {
     throw invalid(field, `${printValue(input)} is neither a reader nor a source`, hint);
   }
+}
+
+/** A stop condition is asked of what map tasks have aggregated. */
+function checkUntil(input: unknown, collections: readonly CollectionPlan[]): void {
+  if ((input as { until?: unknown } | undefined)?.until === undefined) return;
+  if (collections.some(({ aggregator, groupBy }) => aggregator !== undefined && groupBy === undefined))
+    return;
+  throw invalid(
+    "input",
+    "its stop condition (until) has no results to look at",
+    "They come from a reduce that is an aggregator, without groupBy: reduce: stats({ rtp: confidence() }).",
+  );
 }
 
 function checkParams(params: unknown): Fields {

@@ -25,6 +25,8 @@ export interface PlanInputOptions {
    * may be the work on each. Ignored with `splitBytes` or `mappers`. Default 1.
    */
   readonly spread?: number;
+  /** Records that each task of a source makes: those of another run. Default: as many as it says. */
+  readonly made?: readonly number[] | undefined;
   /** Base of relative paths. Default: the current directory. */
   readonly cwd?: string;
   /**
@@ -82,7 +84,7 @@ export async function planInput(
   const held = new Map<string, readonly HeldRange[]>();
   const listed: ReadFiles[] = [];
   for (const { input, paths } of inputs) {
-    if (isSource(input)) return planSource(input);
+    if (isSource(input)) return planSource(input, options.made);
     listed.push(await lookInto(input, await listFiles(paths, options), options, held));
   }
   const totalBytes = listed.flatMap(({ files }) => files).reduce((sum, file) => sum + file.fileBytes, 0);
@@ -178,10 +180,26 @@ function unfinishedText(files: number): string {
   return `${which} bytes behind the last whole record, which --growing leaves for a later run`;
 }
 
-function planSource(source: Source<unknown>): InputPlan {
-  const { tasks } = source;
+/** @param made records of each task, where they are to be as many as another time */
+function planSource(source: Source<unknown>, made: readonly number[] | undefined): InputPlan {
+  const { tasks, count } = source;
+  if (made !== undefined && made.length !== tasks) {
+    throw new SheafError(
+      "USAGE",
+      `made: ${made.length} numbers were given, and the source has ${tasks} tasks`,
+      {
+        hint: "Give the `made.tasks` of a result of this job.",
+      },
+    );
+  }
+  const share = (index: number): number | undefined => {
+    if (made !== undefined || count === undefined) return made?.[index];
+    return Math.floor(count / tasks) + (index < count % tasks ? 1 : 0);
+  };
   const splits = Array.from({ length: tasks }, (_, index): Split => {
-    return { index, pieces: [{ kind: "generate", index, tasks }], bytes: 0 };
+    const records = share(index);
+    const piece = { kind: "generate", index, tasks, ...(records !== undefined && { records }) } as const;
+    return { index, pieces: [piece], bytes: 0 };
   });
   return { splits, inputs: [{ input: source, files: [] }], totalBytes: 0, tasks, warnings: [] };
 }

@@ -29,7 +29,16 @@ export const FramingSchema = Type.Union([
 ]);
 
 const InputSchema = Type.Union([
-  Type.Object({ kind: Type.Literal("generate"), tasks: Type.Integer(bounds(settings.mappers)) }, closed),
+  Type.Object(
+    {
+      kind: Type.Literal("generate"),
+      tasks: Type.Integer(bounds(settings.mappers)),
+      count: Type.Optional(Type.Integer({ minimum: 0 })),
+      forMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+      hasUntil: Type.Optional(Type.Boolean()),
+    },
+    closed,
+  ),
   Type.Object(
     {
       kind: Text,
@@ -77,6 +86,7 @@ export const OutlineSchema = Type.Object(
               closed,
             ),
           ),
+          tells: Type.Optional(Type.Boolean()),
         },
         closed,
       ),

@@ -44,7 +44,10 @@ export const SplitPieceSchema = Type.Union([
     },
     closed,
   ),
-  Type.Object({ kind: Type.Literal("generate"), index: Whole, tasks: Whole }, closed),
+  Type.Object(
+    { kind: Type.Literal("generate"), index: Whole, tasks: Whole, records: Type.Optional(Whole) },
+    closed,
+  ),
 ]);
 
 export const SplitSchema = Type.Object(
@@ -114,6 +117,7 @@ export const SuccessSchema = Type.Object(
     hotKeys: Type.Array(Type.Object({ collection: Whole, key: Text, values: Type.Number() }, closed)),
     badPath: nullable(Text),
     emptyFiles: Type.Optional(EmptyFilesSchema),
+    made: Type.Optional(Whole),
   },
   closed,
 );

@@ -145,6 +145,12 @@ export class LocalExecutor implements Executor {
     if (attempt?.trace === null) this.#options.pool.handOver(attempt.slot, attempt.id, parts);
   }
 
+  /** No attempt's source makes more records. */
+  stopSources(): void {
+    for (const { ref, slot, id } of this.#running.values())
+      if (ref.phase === "map") this.#options.pool.stop(slot, id);
+  }
+
   /** What the pool tells; see PoolListener. */
   ended(slot: number, id: number, result: TaskResult): void {
     const attempt = this.#running.get(id);
@@ -186,8 +192,10 @@ export class LocalExecutor implements Executor {
     switch (ref.phase) {
       case "sample":
         return { kind: "sample", split: tasks.sample[ref.task]!, ...common };
-      case "map":
-        return { kind: "map", split: this.#maps.of(ref.task), directory, ...common };
+      case "map": {
+        const split = this.#run.made.bounded(ref.task, this.#maps.of(ref.task));
+        return { kind: "map", split, directory, ...common };
+      }
       case "reduce": {
         const place = tasks.reduce[ref.task]!;
         return { kind: "reduce", ...place, inputs: this.#inputsOf(place), directory, ...common };

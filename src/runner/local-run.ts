@@ -13,6 +13,7 @@ import { bundleForRun } from "../engine/job-bundle.ts";
 import type { RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState, pruneJobs } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
+import { liveOf, liveSettings } from "../engine/live.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import { planJob } from "../engine/plan-job.ts";
 import { afterOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
@@ -31,7 +32,7 @@ import { checkOnce, earlierRun, keyOf } from "./earlier-run.ts";
 import type { EarlierRun } from "./earlier-run.ts";
 import { findPredecessors, followJobs } from "./follow-jobs.ts";
 import type { DrivenRun, LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
-import { LocalTasks, workersOf } from "./local-tasks.ts";
+import { LocalTasks, liveSlot, workersOf } from "./local-tasks.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";
 import { makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
@@ -95,6 +96,7 @@ export class LocalRun {
       listener: {
         attemptEnded: (slot, id, result) => this.#tasks?.ended(slot, id, result),
         log: (id, stream, text) => this.#log(id, stream, text),
+        told: (_slot, { id, ...told }) => this.#tasks?.told(id, told),
         stray: (failure) => this.#stray(failure),
       },
     });
@@ -265,12 +267,13 @@ export class LocalRun {
     const paths = pathsByInput(outline, resolved.inputs);
     const stdin = paths.flat().includes("-") ? await spoolStdin(process.stdin, work.attempts, signal) : null;
     const inputs = paths.map((some) => some.map((path) => (path === "-" && stdin !== null ? stdin : path)));
-    const { splitBytes, workers, mappers, growing } = resolved;
+    const { splitBytes, workers, mappers, growing, made } = resolved;
     let streams = 0;
     const spool = (file: InputFile): Promise<InputFile> =>
       spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
-    const plan = await planJob(outline, { inputs, ...wishes, spool });
+    const plan = await planJob(outline, { inputs, ...wishes, spool, made: made ?? undefined });
+    const live = liveOf(outline, resolved);
     for (const warning of plan.warnings) this.#warn(warning);
     // Patterns and directories are known file by file only now.
     if (resolved.output !== null && resolved.overwrite) await checkKept(resolved.output, plan.paths);
@@ -288,10 +291,12 @@ export class LocalRun {
       collect: resolved.collect,
       output: resolved.output === null ? "none" : "write",
       partBytes: resolved.partBytes,
+      ...(live !== null && { live: liveSettings(live) }),
       auxFiles,
     };
     this.pool.settings(settings);
-    return { plan, settings, work };
+    if (live !== null) this.pool.prewarm(liveSlot);
+    return { plan, settings, work, live };
   }
 
   #tellPlanned({ collections, directory }: LoadedRun, { plan, settings }: PlannedRun): void {

@@ -9,8 +9,9 @@ import { carryOut } from "../engine/executor.ts";
 import type { CommandOf, JobSteps } from "../engine/executor.ts";
 import type { JobDirectory } from "../engine/job-directory.ts";
 import { JobRun, commitFailure } from "../engine/job-run.ts";
+import { LiveStates, type LiveWishes, type StoppedBy, type ToldStates } from "../engine/live.ts";
 import { EventLoop, memoryJournal } from "../engine/loop.ts";
-import type { FailedTask } from "../engine/options.ts";
+import type { FailedTask, MadeRecords } from "../engine/options.ts";
 import { sampledBounds } from "../engine/plan-job.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
 import { localPolicy } from "../engine/policy.ts";
@@ -41,6 +42,8 @@ export interface PlannedRun {
   readonly plan: JobPlan;
   readonly settings: JobSettings;
   readonly work: WorkDirectory;
+  /** null: nobody looks on, and no source is to be stopped. */
+  readonly live: LiveWishes | null;
 }
 
 /** What a run has come to, before it is made a RunResult. */
@@ -78,8 +81,11 @@ export interface DrivenRun {
   /** As the last tasks had them. */
   readonly settings: JobSettings;
   readonly mapTasks: number;
+  readonly made: MadeRecords | null;
 }
 
+/** Of no attempt: the worker that looks on while others run tasks. */
+export const liveSlot = -1;
 const tickMs = 250;
 
 /** Only as many workers as there is work. */
@@ -97,6 +103,7 @@ export class LocalTasks {
   readonly #loop: EventLoop<TaskSuccess>;
   readonly #executor: LocalExecutor;
   readonly #run: JobRun<TaskSuccess>;
+  readonly #live: LiveStates | null;
   readonly #ended: Promise<CommandOf<"jobEnded">>;
   #settings: JobSettings;
   #mapTasks: number;
@@ -150,6 +157,7 @@ export class LocalTasks {
         directory?.update({ mapTasks });
       },
     });
+    this.#live = planned.live === null ? null : this.#liveStates(planned.live);
     this.#run = new JobRun<TaskSuccess>({
       job,
       loop,
@@ -158,6 +166,7 @@ export class LocalTasks {
       tasks,
       partitions,
       badBudget,
+      ...(this.#live === null ? {} : { live: this.#live }),
       emit: (event) => events.emit(event),
       specOf: (ref) => this.#executor.specOf(ref),
       listener: this.#executor.listener,
@@ -174,6 +183,7 @@ export class LocalTasks {
     const timer = setInterval(() => {
       this.#executor.tick();
       this.#run.tellProgress(pool.running);
+      this.#lookOn();
     }, tickMs).unref();
     signal?.addEventListener("abort", cancel);
     try {
@@ -182,6 +192,7 @@ export class LocalTasks {
       if (signal?.aborted === true) cancel();
       const end = await this.#ended;
       phases.leave();
+      await this.#live?.end(end.status === "SUCCEEDED");
       await this.#executor.settled();
       return this.#result(end);
     } finally {
@@ -195,6 +206,12 @@ export class LocalTasks {
     this.#executor.ended(slot, id, result);
   }
 
+  /** As `ended`. */
+  told(id: number, told: ToldStates): void {
+    const ref = this.#executor.attemptOf(id);
+    if (ref !== null) this.#live?.told(ref, told);
+  }
+
   /** As LocalExecutor. */
   attemptOf(id: number | null): AttemptRef | null {
     return this.#executor.attemptOf(id);
@@ -205,6 +222,36 @@ export class LocalTasks {
     if (failure.code !== "EMIT_LATE") return decided(false);
     this.#run.emittedLate(null, failure, localNode, decided);
     this.#loop.settleQuietly();
+  }
+
+  #liveStates(wishes: LiveWishes): LiveStates {
+    const { pool, events, clock } = this.#options;
+    return new LiveStates({
+      ...wishes,
+      fold: (request) => pool.fold(request, liveSlot),
+      isTrue: (made) => this.#stopSource("until", made),
+      failed: (failure) => {
+        this.#run.fail(failure);
+        this.#loop.settleQuietly();
+      },
+      emit: (event) => events.emit(event),
+      nowMs: () => clock.nowMs(),
+    });
+  }
+
+  /** Time has passed. */
+  #lookOn(): void {
+    const live = this.#live;
+    const forMs = this.#options.planned.live?.forMs ?? null;
+    if (live === null) return;
+    if (forMs !== null && live.elapsedMs >= forMs) this.#stopSource("time", live.made);
+    live.look();
+  }
+
+  #stopSource(by: StoppedBy, made: ReadonlyMap<number, number>): void {
+    if (this.#run.progress.isDone("map")) return;
+    this.#run.stopSource(by, made);
+    this.#executor.stopSources();
   }
 
   /** Whether slow map tasks are cut while they run: not where the caller has said what tasks there are. */
@@ -269,6 +316,13 @@ export class LocalTasks {
     return { sample: of("sample"), map: of("map"), reduce: of("reduce"), counters };
   }
 
+  #made(): MadeRecords | null {
+    if (!("tasks" in this.#options.loaded.outline.input)) return null;
+    const { made } = this.#run;
+    const tasks = made.of(this.#mapTasks);
+    return { records: tasks.reduce((sum, one) => sum + one, 0), tasks, stoppedBy: made.stoppedBy };
+  }
+
   #result(end: CommandOf<"jobEnded">): { readonly end: RunEnd; readonly driven: DrivenRun } {
     const { failures } = this.#run;
     const driven: DrivenRun = {
@@ -280,6 +334,7 @@ export class LocalTasks {
       failedSpecs: failures.specs,
       settings: this.#settings,
       mapTasks: this.#mapTasks,
+      made: this.#made(),
     };
     if (end.status !== "FAILED") return { end: { status: end.status }, driven };
     return { end: { status: "FAILED", cause: failures.causeOf(end.cause) }, driven };

@@ -8,7 +8,7 @@ import type { JobRecord } from "../engine/job-directory.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
 import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
-import { eventError, resultOf } from "../engine/result.ts";
+import { eventError, resultOf, shortMade } from "../engine/result.ts";
 import { ShuffleTally } from "../engine/shuffle-tally.ts";
 import { removeAtExit } from "../storage/temp-directory.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";
@@ -40,7 +40,9 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const badRecords = earlier?.badRecords ?? stats.badRecords;
   const sameAs = run.earlier?.jobId ?? null;
   const once = status === "SUCCEEDED" ? forOnce(run, { counters, badRecords, parts }) : null;
-  directory?.update({ counters, ...recordedStats(stats), badRecords, elapsedMs, once, sameAs });
+  const made = driven?.made ?? null;
+  const more = { once, sameAs, ...(made !== null && { made }) };
+  directory?.update({ counters, ...recordedStats(stats), badRecords, elapsedMs, ...more });
   events.emit({
     kind: "job-finished",
     jobId,
@@ -53,6 +55,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     emptyFiles,
     ...(sameAs !== null && { sameAs }),
     ...sampledBy(sample, estimates),
+    ...(made !== null && { made: shortMade(made) }),
     error: error === null ? null : eventError(error),
   });
   directory?.finish({
@@ -88,6 +91,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     sample,
     sameAs,
     estimates,
+    made,
     failedAttempts: failedAttempts(driven?.failedAttempts ?? [], cause),
     failedTasks: driven?.failedTasks ?? [],
     error,

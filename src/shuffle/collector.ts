@@ -11,6 +11,22 @@ export interface CollectorPlace {
   readonly spiller: Spiller;
   readonly collection: number;
   readonly partitioning: Partitioning;
+  /** Called before the states that a collector holds are written as a run, and gone. */
+  readonly spilling?: () => void;
+}
+
+/**
+ * The aggregate states that a collector holds in memory. Places are good until the next emit.
+ */
+export interface HeldStates {
+  /** Keys held. */
+  readonly keys: number;
+  /** Calls `visit` for each key, in the order in which they came up. */
+  each(visit: (place: number, keyAt: number, keyLength: number) => void): void;
+  /** How much lies behind a state: values taken, else the size of their sum, else 0. */
+  weight(place: number): number;
+  /** The state, to be read only, and before the next emit. */
+  state(place: number): unknown;
 }
 
 /** Takes what map emits for one collection and leaves it as sorted runs in the attempt's run file. */
@@ -28,4 +44,6 @@ export interface Collector {
   readonly emitted: number;
   /** Runs written so far. */
   readonly runs: number;
+  /** Left out: it aggregates nothing. */
+  readonly held?: HeldStates;
 }

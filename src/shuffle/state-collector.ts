@@ -3,7 +3,7 @@ import type { Aggregator } from "../job/aggregator.ts";
 import type { Key } from "../job/key.ts";
 import type { BlockOutput } from "./block-output.ts";
 import { writeObjects } from "./cell-values.ts";
-import type { Collector, CollectorPlace } from "./collector.ts";
+import type { Collector, CollectorPlace, HeldStates } from "./collector.ts";
 import type { RunWriter } from "./run-writer.ts";
 import { TableCollector } from "./table-collector.ts";
 
@@ -48,6 +48,17 @@ export class StateCollector implements Collector {
         this.#stateBytes = 0;
       },
     });
+  }
+
+  /** Nothing is known of how much lies behind a state. */
+  get held(): HeldStates {
+    const keys = this.#keys;
+    return {
+      keys: keys.keys,
+      each: (visit) => keys.each(visit),
+      weight: () => 0,
+      state: (place) => this.#states[keys.state(place)[0]! - 1],
+    };
   }
 
   get emitted(): number {

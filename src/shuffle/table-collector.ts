@@ -4,7 +4,7 @@ import { NUMERIC_OP_SLOTS } from "../job/aggregator.ts";
 import type { Key } from "../job/key.ts";
 import * as layout from "../kernel/layout.ts";
 import type { RewriteCells } from "./cell-values.ts";
-import type { Collector, CollectorPlace } from "./collector.ts";
+import type { Collector, CollectorPlace, HeldStates } from "./collector.ts";
 import type { CachedTable, EmitCache } from "./emit-cache.ts";
 import { cacheBits } from "./emit-cache.ts";
 import { KeyScratch, oneTag } from "./key-scratch.ts";
@@ -61,11 +61,17 @@ function startRow(ops: readonly NumericOp[]): Float64Array {
   return row;
 }
 
+/** Of the number that says how much a row stands for, see HeldStates.weight; -1: there is none. */
+function weightSlot(ops: readonly NumericOp[]): number {
+  const at = ops.includes("count") ? ops.indexOf("count") : ops.indexOf("sum");
+  return at === -1 ? -1 : slotCount(ops.slice(0, at));
+}
+
 /**
  * Aggregates numbers while they are emitted: a hash table of key bytes to rows of floats, in linear memory,
  * which kernels fill as well (see native scans). Full, it is written as a sorted run and begun anew.
  */
-export class TableCollector implements Collector, CachedTable {
+export class TableCollector implements Collector, CachedTable, HeldStates {
   emitted = 0;
   runs = 0;
   readonly table: number;
@@ -76,8 +82,10 @@ export class TableCollector implements Collector, CachedTable {
   readonly #collection: number;
   readonly #partitioning: Partitioning;
   readonly #hooks: TableHooks;
+  readonly #spilling: (() => void) | undefined;
   readonly #scratch: KeyScratch;
   readonly #slots: number;
+  readonly #weightSlot: number;
   readonly #entries: number;
   readonly #startRow: Float64Array;
   readonly #checkRow: Float64Array;
@@ -95,12 +103,14 @@ export class TableCollector implements Collector, CachedTable {
     const { memory, regionBytes, spiller, collection, partitioning } = place;
     this.#memory = memory;
     this.#hooks = hooks;
+    this.#spilling = place.spilling;
     this.#numeric = numeric;
     this.#countsOnly = numeric.countsOnly === true;
     this.#spiller = spiller;
     this.#collection = collection;
     this.#partitioning = partitioning;
     this.#slots = slotCount(numeric.ops);
+    this.#weightSlot = weightSlot(numeric.ops);
     this.#state = new Int32Array([layout.CELL_HEADER + this.#slots * 8]);
     this.#startRow = startRow(numeric.ops);
     this.#checkRow = new Float64Array(this.#slots);
@@ -307,14 +317,48 @@ export class TableCollector implements Collector, CachedTable {
   }
 
   get empty(): boolean {
-    return this.#memory.heap.u32[(this.table + layout.TABLE_COUNT) >>> 2] === 0;
+    return this.keys === 0;
+  }
+
+  /** For aggregators whose state is a row. */
+  get held(): HeldStates {
+    return this;
+  }
+
+  get keys(): number {
+    return this.#memory.heap.u32[(this.table + layout.TABLE_COUNT) >>> 2]!;
+  }
+
+  /** See HeldStates; `row` is in 8-byte units. */
+  each(visit: (row: number, keyAt: number, keyLength: number) => void): void {
+    this.#cache.flush();
+    const { u32 } = this.#memory.heap;
+    const top = u32[(this.table + layout.TABLE_ARENA_TOP) >>> 2]!;
+    let cell = u32[(this.table + layout.TABLE_ARENA_START) >>> 2]!;
+    while (cell < top) {
+      const keyLength = u32[(cell + layout.CELL_KEY_LEN) >>> 2]!;
+      const keyAt = cell + layout.CELL_HEADER + u32[(cell + layout.CELL_VAL_LEN) >>> 2]!;
+      visit((cell + layout.CELL_HEADER) >>> 3, keyAt, keyLength);
+      cell = (keyAt + keyLength + 7) & ~7;
+    }
+  }
+
+  weight(row: number): number {
+    const slot = this.#weightSlot;
+    return slot === -1 ? 0 : Math.abs(this.#f64[row + slot]!);
+  }
+
+  /** A copy of the row. */
+  state(row: number): Float64Array {
+    return this.#f64.slice(row, row + this.#slots);
   }
 
   /** Writes the table as a sorted run and empties it. */
   spill(): void {
     const { u32 } = this.#memory.heap;
-    const count = u32[(this.table + layout.TABLE_COUNT) >>> 2]!;
+    const count = this.keys;
     if (count === 0) return;
+    this.#spilling?.();
     this.#cache.flush();
     const cells = {
       start: u32[(this.table + layout.TABLE_ARENA_START) >>> 2]!,

@@ -95,8 +95,8 @@ function inCombine(key: Key, error: unknown): PhaseError {
 
 /**
  * The collectors of a map attempt, one for each collection that is shuffled (undefined for map-only ones).
- * What they write goes past `hot`. They share the memory's budget in equal parts, one window for blocks, and
- * one run file.
+ * What they write goes past `hot`; `spilling` is told before states of a collection are written. They share
+ * the memory's budget in equal parts, one window for blocks, and one run file.
  */
 export function createCollectors(
   plans: readonly CollectionPlan[],
@@ -104,6 +104,7 @@ export function createCollectors(
   memory: TaskMemory,
   writer: () => RunWriter,
   hot: HotKeys,
+  spilling?: (collection: number) => void,
 ): readonly (Collector | undefined)[] {
   const shuffled = plans.filter((plan) => !plan.mapOnly).length;
   if (shuffled === 0) return plans.map(() => undefined);
@@ -120,6 +121,7 @@ export function createCollectors(
       spiller,
       collection,
       partitioning: partitioningOf(plan, collection, settings),
+      ...(spilling !== undefined && { spilling: () => spilling(collection) }),
     };
     const { aggregator, combine } = plan;
     if (aggregator?.numeric !== undefined && plan.groupBy === undefined) {

@@ -1,5 +1,7 @@
 import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
+import { Pace } from "../base/pace.ts";
 import { seededRandom } from "../base/random.ts";
 import type { FilePiece } from "../format/chunk.ts";
 import type { BatchReader } from "../format/read-split.ts";
@@ -37,6 +39,10 @@ import type {
   TaskSuccess,
 } from "./task-spec.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
+import { TaskStates } from "./told-states.ts";
+
+/** A source that waits for nothing lets what has come for this thread be heard this often. */
+const SOURCE_TURN_MS = 50;
 
 /** Everything a task of either kind works with. */
 export interface TaskSetting<S> {
@@ -48,6 +54,7 @@ export interface TaskSetting<S> {
   readonly context: AttemptContext;
   readonly scene: Scene;
   readonly stats: TaskStats;
+  readonly clock: Clock;
 }
 
 /** What a job without a map does: each record is a key; where nothing is grouped, objects are values. */
@@ -98,6 +105,10 @@ class MapAttempt {
   readonly #loop: MapLoop;
   readonly #path: string;
   readonly #hot: HotKeys;
+  readonly #states: TaskStates | undefined;
+  readonly #turns = new Pace(SOURCE_TURN_MS);
+  /** Records that a source has made. */
+  #made = 0;
   #writer: RunWriter | undefined;
   #nativeRecords = 0;
   /** Bytes of the pieces that are done, as they were planned, and of the piece in hand. */
@@ -127,7 +138,20 @@ class MapAttempt {
       memory,
       job.collections.map(({ groupBy }) => groupBy),
     );
-    this.collectors = createCollectors(job.collections, settings, memory, writer, this.#hot);
+    const { live } = settings;
+    const { told: tell } = setting.services;
+    this.#states =
+      live === undefined || tell === undefined
+        ? undefined
+        : new TaskStates(job.collections, () => this.collectors, {
+            live,
+            memory,
+            tell,
+            nowMs: () => setting.clock.nowMs(),
+          });
+    const spilling =
+      this.#states === undefined ? undefined : (one: number): void => this.#states!.spilling(one);
+    this.collectors = createCollectors(job.collections, settings, memory, writer, this.#hot, spilling);
     this.#outputs = job.collections.map((plan, i) =>
       plan.mapOnly ? new MapOnlyOutput(plan, i, spec.index, outputs, settings) : undefined,
     );
@@ -177,6 +201,11 @@ class MapAttempt {
         const done = await this.#loop.run(batch);
         scene.record = undefined;
         scene.offset = null;
+        if (piece.kind === "generate") {
+          this.#made += done;
+          if (done < batch.records.length) break;
+          if (this.#turns.isOver(1)) await this.#takeTurn();
+        }
         if (this.#rest.length > 0) {
           this.#moved(this.#bytesOf(done));
           return true;
@@ -202,9 +231,10 @@ class MapAttempt {
   async #pause(done: number): Promise<boolean> {
     const { services, spec, job } = this.#setting;
     this.#tell(this.#bytesOf(done));
-    const wanted = (await services.turn?.()) ?? 0;
-    services.signal.throwIfAborted();
-    if (wanted === 0 || !this.#mayHandOver() || isSource(job.input)) return false;
+    this.#states?.moved(this.#records, this.#made + done);
+    const wanted = await this.#takeTurn();
+    if (isSource(job.input)) return services.isStopped?.() === true;
+    if (wanted === 0 || !this.#mayHandOver()) return false;
     this.#wanted = wanted;
     const { offsets, bad } = this.#batch!;
     // Bad ones of the batch are set aside already, also those behind.
@@ -212,6 +242,20 @@ class MapAttempt {
     const at = { piece: this.#piece, offsets: offsets.slice(done), next: this.#reader!.position };
     this.#rest = (await placesInPiece(job.input, spec.split, at, wanted)) ?? [];
     return this.#rest.length > 0;
+  }
+
+  /** Lets what has come for this thread be heard; resolves to how many would take over the rest. */
+  async #takeTurn(): Promise<number> {
+    const { services } = this.#setting;
+    const wanted = (await services.turn?.()) ?? 0;
+    services.signal.throwIfAborted();
+    this.#turns.begin(0);
+    return wanted;
+  }
+
+  /** Records that are mapped. */
+  get #records(): number {
+    return this.#loop.records + this.#nativeRecords;
   }
 
   /** What depends on where the split ends stays whole; so do map-only parts, one of which is one task's. */
@@ -266,13 +310,17 @@ class MapAttempt {
       if (!isSource(job.input))
         throw new SheafError("INTERNAL", "a generated piece for a job that reads files");
       const random = seededRandom(`${settings.seed}/generate/${piece.index}`);
-      return readSource(job.input, {
-        index: piece.index,
-        tasks: piece.tasks,
-        random: () => random.next(),
-        params: context.params,
-        signal: services.signal,
-      });
+      return readSource(
+        job.input,
+        {
+          index: piece.index,
+          tasks: piece.tasks,
+          random: () => random.next(),
+          params: context.params,
+          signal: services.signal,
+        },
+        { records: piece.records, isStopped: services.isStopped },
+      );
     }
     if (isSource(job.input)) throw new SheafError("INTERNAL", "a file for a job that generates its records");
     return readPiece(job.input, piece, { keepBad: settings.keepBad, signal: services.signal });
@@ -283,6 +331,7 @@ class MapAttempt {
     this.#setting.stats.bytesIn += bytes;
     this.#pieceBytes += bytes;
     this.#tell(0);
+    this.#states?.moved(this.#records, this.#made);
   }
 
   #leave(piece: SplitPiece): void {
@@ -297,7 +346,7 @@ class MapAttempt {
 
   /** Notes a file that gave no record. What a sample leaves out is no matter. */
   #noteEmpty({ name, start, end, fileBytes }: FilePiece): void {
-    const records = this.#loop.records + this.#nativeRecords;
+    const records = this.#records;
     const isWhole = start === 0 && end === fileBytes && fileBytes > 0;
     if (records === this.#recordsBefore && isWhole && this.#sampler === undefined) {
       this.#emptyFiles = sumEmptyFiles([this.#emptyFiles, { files: 1, names: [name] }]);
@@ -312,7 +361,7 @@ class MapAttempt {
     const bytes = stats.bytesIn + bytesOfBatch;
     progress[PROGRESS_CELLS.beat]! += 1;
     progress[PROGRESS_CELLS.bytesIn] = bytes;
-    progress[PROGRESS_CELLS.recordsIn] = this.#loop.records + this.#nativeRecords;
+    progress[PROGRESS_CELLS.recordsIn] = this.#records;
     const { bytes: splitBytes } = spec.split;
     if (splitBytes > 0) progress[PROGRESS_CELLS.fraction] = this.#taken(bytesOfBatch) / splitBytes;
     progress[PROGRESS_CELLS.spillBytes] = this.#writer?.length ?? 0;
@@ -340,6 +389,7 @@ class MapAttempt {
     if (job.teardown !== undefined) await job.teardown(context, this.#emitter.emit);
     this.#emitter.close();
     scene.phase = "spill";
+    this.#states?.finish(this.#records, this.#made);
     const pairs = settings.partitions.map(() => 0);
     const partitionBytes = settings.partitions.map((count) => Array.from({ length: count }, () => 0));
     for (const collector of this.collectors) {
@@ -368,7 +418,7 @@ class MapAttempt {
       stats.recordsOut += output.output.records;
     }
     this.#bad?.close();
-    stats.recordsIn = this.#loop.records + this.#nativeRecords;
+    stats.recordsIn = this.#records;
     stats.badRecords = this.#bad?.count ?? 0;
     return {
       output: { task: spec.index, attempt: spec.attempt, path: writer === undefined ? null : this.#path },
@@ -380,6 +430,7 @@ class MapAttempt {
       badPath: this.#bad?.path ?? null,
       ...(this.#emptyFiles !== undefined && { emptyFiles: this.#emptyFiles }),
       ...(this.#rest.length > 0 && { rest: this.#rest }),
+      ...(isSource(job.input) && { made: this.#made }),
     };
   }
 

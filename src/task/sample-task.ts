@@ -1,8 +1,9 @@
+import { Pace } from "../base/pace.ts";
 import { seededRandom } from "../base/random.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import { readPiece, readSource } from "../format/read-split.ts";
 import type { Key } from "../job/key.ts";
-import { isSource } from "../job/reader.ts";
+import { isSource, type Source } from "../job/reader.ts";
 import type { BadRecords } from "./bad-records.ts";
 import { MapEmitter } from "./emitter.ts";
 import type { EmitTarget } from "./emitter.ts";
@@ -82,6 +83,13 @@ export async function runSample(
   };
 }
 
+/** Of a source that ends by time, or by a condition, what it makes in so long is enough to know its keys. */
+const OPEN_SOURCE_MS = 1_000;
+
+function isOpen({ forMs, until }: Source<unknown>): boolean {
+  return forMs !== undefined || until !== undefined;
+}
+
 async function samplePiece(
   setting: TaskSetting<SampleTaskSpec>,
   piece: SplitPiece,
@@ -89,17 +97,22 @@ async function samplePiece(
 ): Promise<void> {
   const { job, settings, services, context } = setting;
   const { input } = job;
+  const pace = new Pace(OPEN_SOURCE_MS);
   let reader;
   if (piece.kind === "generate") {
     if (!isSource(input)) return;
     const random = seededRandom(`${settings.seed}/generate/${piece.index}`);
-    reader = readSource(input, {
-      index: piece.index,
-      tasks: piece.tasks,
-      random: () => random.next(),
-      params: context.params,
-      signal: services.signal,
-    });
+    reader = readSource(
+      input,
+      {
+        index: piece.index,
+        tasks: piece.tasks,
+        random: () => random.next(),
+        params: context.params,
+        signal: services.signal,
+      },
+      { records: piece.records, isStopped: isOpen(input) ? () => pace.isOver(1) : undefined },
+    );
   } else {
     if (isSource(input)) return;
     reader = await readPiece(input, piece, { keepBad: true, signal: services.signal });

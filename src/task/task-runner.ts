@@ -41,7 +41,17 @@ export function createTaskRunner(given: Job, settings: JobSettings): TaskRunner 
         memory.reset();
         const stats = { ...emptyStats };
         const context = new AttemptContext(spec, settings, aux, services, scene, job.inputName);
-        const done = await runSpec({ job, settings, spec, services, memory, context, scene, stats });
+        const done = await runSpec({
+          job,
+          settings,
+          spec,
+          services,
+          memory,
+          context,
+          scene,
+          stats,
+          clock: systemClock,
+        });
         const used = process.cpuUsage(cpu);
         stats.elapsedMs = systemClock.nowMs() - startedMs;
         stats.cpuMs = (used.user + used.system) / 1000;

@@ -28,7 +28,13 @@ export type SplitPiece =
       /** For `quoted` framing: where the first record begins at or behind `start`. Default: at `start`. */
       readonly recordStart?: number;
     }
-  | { readonly kind: "generate"; readonly index: number; readonly tasks: number };
+  | {
+      readonly kind: "generate";
+      readonly index: number;
+      readonly tasks: number;
+      /** It makes so many records, or fewer if its source ends before. Left out: until that ends. */
+      readonly records?: number;
+    };
 
 /** What one map task reads: one piece of a big file, or many small files, in order. */
 export interface Split {
@@ -48,6 +54,14 @@ export interface SplitPlace {
   readonly piece: number;
   /** As in the piece's `start`. */
   readonly offset: number;
+}
+
+/** How often, and how much, map tasks tell of what they have aggregated. */
+export interface LiveSettings {
+  readonly everyMs: number;
+  /** Of each collection, and in all: what leads goes first. */
+  readonly keysMax: number;
+  readonly bytesMax: number;
 }
 
 /** What every task of a job shares. Plain data. */
@@ -79,6 +93,8 @@ export interface JobSettings {
   /** "none": the job's writers are not used (no output directory was asked for). */
   readonly output: "write" | "none";
   readonly partBytes: number;
+  /** Map tasks tell what they have aggregated so far (task/told-states.ts). Left out: they do not. */
+  readonly live?: LiveSettings;
   /** Copies of side data files on this machine, by the path the job names each with. Default: none. */
   readonly auxFiles?: Readonly<Record<string, string>>;
 }
@@ -218,6 +234,8 @@ export interface TaskSuccess {
    * another task's share at each of them. Left out: all was done.
    */
   readonly rest?: readonly SplitPlace[];
+  /** map of a generated source: records it has made. */
+  readonly made?: number;
 }
 
 /** A failure as plain data: everything the one-screen error needs. */
@@ -272,6 +290,16 @@ export interface TaskServices {
    * comes.
    */
   readonly turn?: () => Promise<number>;
+  /**
+   * Whether a generated source is to make no more records. What changes that is heard in `turn`. Left out: it
+   * never is.
+   */
+  readonly isStopped?: () => boolean;
+  /**
+   * Takes what a map has aggregated (see task/told-states.ts) of so many records, and how many its source has
+   * made: all of it, each time. Left out: nobody asks.
+   */
+  readonly told?: (states: Uint8Array, records: number, made: number) => void;
   /** A line the task logged (already without its newline). */
   log(line: string): void;
 }

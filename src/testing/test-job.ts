@@ -90,7 +90,8 @@ type Suspect = keyof typeof SUSPECTS;
  * orders of merging each time, and compares with running it in one piece: a job that passes gives the same
  * result on any number of workers and machines. No files are read or written, and `expect` is not asked.
  *
- * @param input the records; may be left out for a job whose input generates them
+ * @param input the records; may be left out for a job whose input generates them: of a source that ends by
+ * time, or by a condition, 1,000 of each task are taken
  * @returns the results, for assertions of your own
  * @throws AssertionError naming the key and what its result depends on, with the seed that shows it
  * @throws SheafError for errors of the job itself: USER_CODE with the record or key, KEY_INVALID ...
@@ -197,6 +198,9 @@ function recordsOf(input: TestInput): [records: AsyncIterable<unknown>, path: st
   return [records as AsyncIterable<unknown>, path];
 }
 
+/** Records taken from each task of a source that ends by time, or by a condition. */
+const OPEN_RECORDS = 1_000;
+
 async function generateTasks(job: Job): Promise<PlacedRecord[][]> {
   const { input, params } = job;
   if (!isSource(input)) {
@@ -205,18 +209,30 @@ async function generateTasks(job: Job): Promise<PlacedRecord[][]> {
     });
   }
   const tasks: PlacedRecord[][] = [];
+  const { count, forMs, until } = input;
+  const isOpen = forMs !== undefined || until !== undefined;
   for (let index = 0; index < input.tasks; index++) {
     const random = seededRandom(`${job.seed}/generate/${index}`);
     const { signal } = new AbortController();
     const context = { index, tasks: input.tasks, random: () => random.next(), params, signal };
-    tasks.push(await place(input.records(context) as AsyncIterable<unknown>, ""));
+    const share = count === undefined ? Infinity : Math.ceil((count - index) / input.tasks);
+    const most = Math.min(share, isOpen ? OPEN_RECORDS : Infinity);
+    tasks.push(await place(input.records(context) as AsyncIterable<unknown>, "", most));
   }
   return tasks;
 }
 
-async function place(records: AsyncIterable<unknown>, path: string): Promise<PlacedRecord[]> {
+async function place(
+  records: AsyncIterable<unknown>,
+  path: string,
+  most: number = Infinity,
+): Promise<PlacedRecord[]> {
   const placed: PlacedRecord[] = [];
-  for await (const record of records) placed.push({ record, path, offset: placed.length });
+  if (most <= 0) return placed;
+  for await (const record of records) {
+    placed.push({ record, path, offset: placed.length });
+    if (placed.length >= most) break;
+  }
   return placed;
 }
 

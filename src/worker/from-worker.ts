@@ -151,6 +151,7 @@ const success = fields({
   badPath: orNull(text(pathCharsMax)),
   emptyFiles: orNothing(fields({ files: whole, names: list(text(pathCharsMax), limits.emptyFilesNamed) })),
   rest: optional(list(fields({ piece: whole, offset: whole }))),
+  made: optional(whole),
 });
 
 const result: Check = (value, field) => {
@@ -169,6 +170,39 @@ const outline: Check = (value, field) => {
   optional(list(fields({ name: text(textCharsMax), input: plainObject }), 1_000))(inputs, `${field}.inputs`);
 };
 
+function bytes(lengthMax: number): Check {
+  return check(
+    (value) => value instanceof Uint8Array && value.length <= lengthMax,
+    `at most ${lengthMax} bytes`,
+  );
+}
+
+/** What is shown of it is for people, and passed on as text. */
+const shown: Check = (value, field) => {
+  let length: number | undefined;
+  try {
+    length = JSON.stringify(value)?.length;
+  } catch {
+    // A value that holds itself, or a bigint.
+  }
+  if (length === undefined || length > 3 * limits.liveEventCharsMax)
+    throw invalid(field, `${printValue(value)} is no short JSON value`);
+};
+
+const folded = fields({
+  merged: bytes(2 * limits.liveMergedBytesMax),
+  collections: list(
+    fields({
+      name: text(textCharsMax),
+      keys: whole,
+      more: flag,
+      top: list(fields({ key: shown, value: shown }), limits.liveKeysShownMax),
+    }),
+    limits.jobPartsMax,
+  ),
+  stop: flag,
+});
+
 const streams = oneOf("log", "stdout", "stderr");
 const shapes: Readonly<Record<FromWorker["kind"], Check>> = {
   loading: fields({ kind: anything }),
@@ -177,6 +211,14 @@ const shapes: Readonly<Record<FromWorker["kind"], Check>> = {
   result: fields({ kind: anything, id: whole, result, spoiled: flag }),
   log: fields({ kind: anything, id: orNull(whole), stream: streams, text: text(2 * limits.taskLogBytesMax) }),
   expected: fields({ kind: anything, refusal: orNull(text(textCharsMax)), failure: orNull(failure) }),
+  told: fields({
+    kind: anything,
+    id: whole,
+    states: bytes(2 * limits.liveBytesMax),
+    records: whole,
+    made: whole,
+  }),
+  folded: fields({ kind: anything, answer: orNull(folded), failure: orNull(failure) }),
   stray: fields({ kind: anything, failure }),
 };
 

@@ -1,12 +1,21 @@
 import type { EstimateColumn } from "../job/estimate.ts";
 import type { Framing } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
+import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
 import type { InjectedFault } from "./fault-injection.ts";
 import type { Trace } from "./trace.ts";
 
 export type InputOutline =
-  | { readonly kind: "generate"; readonly tasks: number }
+  | {
+      readonly kind: "generate";
+      readonly tasks: number;
+      /** These as in Source. */
+      readonly count?: number;
+      readonly forMs?: number;
+      /** It has a stop condition. */
+      readonly hasUntil?: boolean;
+    }
   | {
       readonly kind: string;
       readonly framing: Framing;
@@ -41,6 +50,8 @@ export interface JobOutline {
     readonly mapOnly: boolean;
     /** What `estimate` makes of its results. Not in outlines of sheaf 0.1. */
     readonly estimates?: EstimateOutline;
+    /** Map tasks can tell what they have aggregated. Left out: they cannot. */
+    readonly tells?: boolean;
   }[];
   /** typeof each default of the job's params, or "array" or "null": what `--set` texts are turned into. */
   readonly params: Readonly<Record<string, string>>;
@@ -72,10 +83,14 @@ export type ToWorker =
    * its result.
    */
   | { readonly kind: "handOver"; readonly id: number; readonly parts: number }
+  /** The source of the running map makes no more records, handled out of order. No answer but its result. */
+  | { readonly kind: "stop"; readonly id: number }
   /** Abort the running attempt's signal, handled out of order; its result then does not matter. */
   | { readonly kind: "cancel"; readonly id: number }
   /** Ask the job's expect gate. Answer: expected. */
-  | { readonly kind: "expect"; readonly counters: Readonly<Record<string, number>> };
+  | { readonly kind: "expect"; readonly counters: Readonly<Record<string, number>> }
+  /** Merge what map tasks have told, and ask the source's stop condition. Answer: folded. */
+  | { readonly kind: "fold"; readonly request: FoldRequest };
 
 /** Worker to parent. */
 export type FromWorker =
@@ -87,6 +102,14 @@ export type FromWorker =
    * `spoiled`: user code is still running or has thrown outside its task; the worker must not be used again.
    */
   | { readonly kind: "result"; readonly id: number; readonly result: TaskResult; readonly spoiled: boolean }
+  /** What the running map has aggregated, see TaskServices.told; sent ahead of its result, too. */
+  | {
+      readonly kind: "told";
+      readonly id: number;
+      readonly states: Uint8Array;
+      readonly records: number;
+      readonly made: number;
+    }
   /** `id` is null outside tasks. `text` is whole lines without the last newline. */
   | {
       readonly kind: "log";
@@ -96,5 +119,7 @@ export type FromWorker =
     }
   /** The gate's verdict: null when it passed, else why not. */
   | { readonly kind: "expected"; readonly refusal: string | null; readonly failure: TaskFailure | null }
+  /** One of the two is null. */
+  | { readonly kind: "folded"; readonly answer: FoldAnswer | null; readonly failure: TaskFailure | null }
   /** An error user code threw when no task was running. */
   | { readonly kind: "stray"; readonly failure: TaskFailure };

@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { SheafError, unreachable } from "../base/errors.ts";
 import { within } from "../base/retry.ts";
+import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
 import { type Chaos, fateOf } from "./chaos.ts";
 import { failureOfExit } from "./exit-cause.ts";
@@ -25,6 +26,8 @@ export interface PoolListener {
   attemptEnded(slot: number, id: number, result: TaskResult): void;
   /** `id` is null for what was printed outside tasks. */
   log(id: number | null, stream: "log" | "stdout" | "stderr", text: string): void;
+  /** What the running attempt has aggregated so far. Left out: nobody asks. */
+  told?(slot: number, message: Extract<FromWorker, { kind: "told" }>): void;
   /** User code threw after its task was over: the last one that ran in the slot, or one before it. */
   stray(failure: TaskFailure, slot: number): void;
 }
@@ -38,7 +41,7 @@ export interface RunMore {
 
 /** What the parent hears of a question that is no attempt. */
 type Answer =
-  | Extract<FromWorker, { kind: "loaded" | "load-failed" | "expected" }>
+  | Extract<FromWorker, { kind: "loaded" | "load-failed" | "expected" | "folded" }>
   /** The worker has ended. */
   | { readonly kind: "gone"; readonly failure: TaskFailure }
   /** It took too long, and was ended. */
@@ -56,7 +59,7 @@ type Work =
     }
   | {
       readonly kind: "question";
-      readonly phase: "load" | "expect";
+      readonly phase: "load" | "expect" | "until";
       /** User code begins to load, or the gate to run: the clock of what that takes starts now. */
       began(): void;
       answered(answer: Answer): void;
@@ -100,16 +103,16 @@ export class WorkerPool {
     this.#options = options;
   }
 
-  /** Workers there are now. */
+  /** Workers there are now. Of those for tasks, whose slots are numbered from 0: so below. */
   get running(): number {
     let count = 0;
-    for (const slot of this.#slots.values()) if (slot.worker !== null) count++;
+    for (const [index, slot] of this.#slots) if (index >= 0 && slot.worker !== null) count++;
     return count;
   }
 
   /** Workers started so far, not counting those that replaced another. */
   get used(): number {
-    return this.#slots.size;
+    return [...this.#slots.keys()].filter((index) => index >= 0).length;
   }
 
   /** Starts the slot's worker, if it has none, ahead of its first task. */
@@ -124,7 +127,7 @@ export class WorkerPool {
     for (let attempt = 1; ; attempt++) {
       const answer = await this.#ask(0, this.#load);
       if (answer.kind === "loaded") return { outline: answer.outline };
-      if (answer.kind === "expected") continue;
+      if (answer.kind === "expected" || answer.kind === "folded") continue;
       if (answer.kind !== "gone" || attempt >= attempts) return { failure: answer.failure };
     }
   }
@@ -176,6 +179,20 @@ export class WorkerPool {
     const slot = this.#slots.get(slotIndex);
     if (slot?.work.kind === "attempt" && slot.work.id === id)
       slot.worker?.send({ kind: "handOver", id, parts });
+  }
+
+  /** The source of the map that runs in the slot makes no more records. */
+  stop(slotIndex: number, id: number): void {
+    const slot = this.#slots.get(slotIndex);
+    if (slot?.work.kind === "attempt" && slot.work.id === id) slot.worker?.send({ kind: "stop", id });
+  }
+
+  /** Merges what map tasks have told, and asks the source's stop condition, in that slot. */
+  async fold(request: FoldRequest, slotIndex: number): Promise<FoldAnswer | TaskFailure> {
+    const answer = await this.#ask(slotIndex, { kind: "fold", request });
+    if (answer.kind === "folded" && answer.answer !== null) return answer.answer;
+    if ("failure" in answer && answer.failure !== null) return answer.failure;
+    return taskFailure("INTERNAL", "the worker did not answer what it was asked", { blame: "system" });
   }
 
   /** The job's expect gate: null when it passed, else why not. In that slot, else in one that is idle. */
@@ -305,7 +322,7 @@ export class WorkerPool {
       case "loaded":
         if (work.kind !== "question") return;
         // A worker that was started for the gate loads the job first; the gate's own time begins now.
-        if (work.phase === "expect") work.began();
+        if (work.phase !== "load") work.began();
         else work.answered(message);
         return;
       case "load-failed":
@@ -313,6 +330,12 @@ export class WorkerPool {
         return;
       case "expected":
         if (work.kind === "question" && work.phase === "expect") work.answered(message);
+        return;
+      case "folded":
+        if (work.kind === "question" && work.phase === "until") work.answered(message);
+        return;
+      case "told":
+        if (work.kind === "attempt" && work.id === message.id) listener.told?.(index, message);
         return;
       case "result":
         if (work.kind !== "attempt" || work.id !== message.id) return;
@@ -343,9 +366,9 @@ export class WorkerPool {
   }
 
   /** Waits for the answer to a question, or for the worker's end. A worker that starts loads by itself. */
-  #ask(index: number, question: Extract<ToWorker, { kind: "load" | "expect" }>): Promise<Answer> {
+  #ask(index: number, question: Extract<ToWorker, { kind: "load" | "expect" | "fold" }>): Promise<Answer> {
     const { slot, worker, isNew } = this.#started(index);
-    const { kind: phase } = question;
+    const phase = question.kind === "fold" ? "until" : question.kind;
     const { noProgressMs } = this.#options;
     slot.tail = [];
     let resolve!: (answer: Answer) => void;
@@ -363,10 +386,10 @@ export class WorkerPool {
       clearTimeout(timer);
       timer = setTimeout(giveUp, noProgressMs);
     };
-    const isThere = phase === "expect" && !isNew;
+    const isThere = phase !== "load" && !isNew;
     let timer = setTimeout(giveUp, isThere ? noProgressMs : Math.max(noProgressMs, workerStartMsMax));
     slot.work = { kind: "question", phase, began, answered, over };
-    if (phase === "expect" || !isNew) worker.send(question);
+    if (phase !== "load" || !isNew) worker.send(question);
     return over;
   }
 
@@ -414,7 +437,10 @@ function tooLong(phase: string, noProgressMs: number, log: readonly string[]): T
   return taskFailure("NO_PROGRESS", `${phase} took longer than ${noProgressMs} ms`, {
     phase,
     log,
-    hint: "Look for an endless loop or an await that never ends at the top level of the job file.",
+    hint:
+      phase === "until"
+        ? "Look for an endless loop in the source's until."
+        : "Look for an endless loop or an await that never ends at the top level of the job file.",
   });
 }
 

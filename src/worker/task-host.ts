@@ -5,9 +5,11 @@ import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import { auxFiles } from "../task/aux.ts";
+import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import { estimateOutline } from "../task/record-units.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskRunner, TaskSpec } from "../task/task-spec.ts";
+import { tellsStates } from "../task/told-states.ts";
 import { failureOfThrown, taskFailure } from "./failure.ts";
 import { faultFor } from "./fault-injection.ts";
 import type { InjectedFault } from "./fault-injection.ts";
@@ -38,6 +40,8 @@ interface Running {
   readonly abort: AbortController;
   /** So many would take over what it has not begun. */
   parts: number;
+  /** Its source makes no more records. */
+  isStopped: boolean;
 }
 
 /**
@@ -53,6 +57,8 @@ export class TaskHost {
   #settings: JobSettings | null = null;
   #runner: TaskRunner | null = null;
   #running: Running | null = null;
+  /** The attempt whose source was stopped last. */
+  #stopped: number | null = null;
   #queue: Promise<void> = Promise.resolve();
   readonly #engine = loadEngine();
 
@@ -73,6 +79,12 @@ export class TaskHost {
     }
     if (message.kind === "handOver") {
       if (this.#running?.id === message.id) this.#running.parts = message.parts;
+      return;
+    }
+    if (message.kind === "stop") {
+      // It may have come to its turn only after this.
+      this.#stopped = message.id;
+      if (this.#running?.id === message.id) this.#running.isStopped = true;
       return;
     }
     this.#queue = this.#queue.then(() => this.#handle(message));
@@ -110,7 +122,7 @@ export class TaskHost {
     this.#running = null;
   }
 
-  async #handle(message: Exclude<ToWorker, { kind: "cancel" | "handOver" }>): Promise<void> {
+  async #handle(message: Exclude<ToWorker, { kind: "cancel" | "handOver" | "stop" }>): Promise<void> {
     switch (message.kind) {
       case "load":
         return this.#load(message.url);
@@ -122,6 +134,8 @@ export class TaskHost {
         return this.#run(message);
       case "expect":
         return this.#expect(message.counters);
+      case "fold":
+        return this.#fold(message.request);
     }
   }
 
@@ -150,7 +164,7 @@ export class TaskHost {
   async #run({ id, spec, trace, faults }: Extract<ToWorker, { kind: "run" }>): Promise<void> {
     this.capture.reset();
     this.#options.board.fill(0);
-    const running = { id, spec, abort: new AbortController(), parts: 0 };
+    const running = { id, spec, abort: new AbortController(), parts: 0, isStopped: this.#stopped === id };
     this.#running = running;
     this.#options.busy(true);
     const result = await this.#attempt(running, trace, faults);
@@ -182,6 +196,9 @@ export class TaskHost {
         progress: this.#options.board,
         signal: running.abort.signal,
         turn: () => new Promise((resolve) => setImmediate(() => resolve(running.parts))),
+        isStopped: () => running.isStopped,
+        told: (states, records, made) =>
+          this.#options.post({ kind: "told", id: running.id, states, records, made }),
         log: (line) => this.capture.line("log", line),
       });
       const atEnd = faultFor(faults, running.spec, "end");
@@ -238,6 +255,20 @@ export class TaskHost {
     this.capture.end();
     this.#options.post({ kind: "expected", refusal, failure });
   }
+
+  async #fold(request: FoldRequest): Promise<void> {
+    let answer: FoldAnswer | null = null;
+    let failure: TaskFailure | null = null;
+    try {
+      if (this.#job === null) throw new SheafError("INTERNAL", "states before the job");
+      const { foldStates } = await import("../task/fold-states.ts");
+      answer = foldStates(this.#job, request);
+    } catch (error) {
+      failure = this.#told(this.#loadFailure ?? failureOfThrown(error, "until", "USER_CODE"));
+    }
+    this.capture.end();
+    this.#options.post({ kind: "folded", answer, failure });
+  }
 }
 
 /**
@@ -280,7 +311,16 @@ function ranUserCode(spec: TaskSpec, result: TaskResult): boolean {
 }
 
 function inputOutline(input: Job["input"]): InputOutline {
-  if (isSource(input)) return { kind: "generate", tasks: input.tasks };
+  if (isSource(input)) {
+    const { tasks, count, forMs, until } = input;
+    return {
+      kind: "generate",
+      tasks,
+      ...(count !== undefined && { count }),
+      ...(forMs !== undefined && { forMs }),
+      ...(until !== undefined && { hasUntil: true }),
+    };
+  }
   return {
     kind: input.kind,
     framing: input.framing,
@@ -304,6 +344,7 @@ export function outlineOf(job: Job): JobOutline {
       order: plan.order,
       mapOnly: plan.mapOnly,
       estimates: estimateOutline(plan),
+      ...(tellsStates(plan) && { tells: true }),
     })),
     params: Object.fromEntries(Object.entries(job.params).map(([name, value]) => [name, paramType(value)])),
     aux: auxFiles(job.aux),

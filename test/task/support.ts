@@ -32,6 +32,8 @@ export interface StageOptions {
   readonly progress?: Float64Array;
   /** As TaskServices has it: what is handed over is done by tasks that follow. */
   readonly turn?: () => Promise<number>;
+  /** As TaskServices has it; needs settings.live. */
+  readonly told?: (states: Uint8Array, records: number, made: number) => void;
   readonly attempt?: number;
   readonly signal?: AbortSignal;
 }
@@ -114,6 +116,7 @@ export class Stage {
       signal: options.signal ?? new AbortController().signal,
       log: (line: string) => void log.push(line),
       ...(options.turn === undefined ? {} : { turn: options.turn }),
+      ...(options.told === undefined ? {} : { told: options.told }),
     };
     const base = join(this.root, `run-${this.#runs++}`);
     const attempt = options.attempt ?? 1;

@@ -1,5 +1,6 @@
+import { escapeControls } from "../../base/escape-controls.ts";
 import { formatSize } from "../../base/size.ts";
-import type { PhaseProgress, RunEvent } from "../../engine/events.ts";
+import type { PartialResult, PhaseProgress, RunEvent } from "../../engine/events.ts";
 import type { TaskStats } from "../../task/task-spec.ts";
 import type { Style } from "./style.ts";
 import {
@@ -23,6 +24,41 @@ const BAR_COLUMNS_MAX = 28;
 export function progressLines(model: ProgressModel, nowMs: number, columns: number, style: Style): string[] {
   const running = [...model.phases.values()].filter((phase) => phase.elapsedMs === null);
   return running.map((phase) => progressLine(phase, model, nowMs, columns, style));
+}
+
+/** Keys of a collection that are shown, with --live. */
+const LIVE_KEYS = 5;
+
+/** What the job has come to so far, each line at most `columns` wide; none where nobody asked. */
+export function partialLines({ partial }: ProgressModel, columns: number, style: Style): string[] {
+  if (partial === null) return [];
+  const { records, collections } = partial;
+  const head = `so far  ${plural(records, "record")} in ${plural(partial.finished + partial.running, "map task")}`;
+  const lines = collections.flatMap(({ name, keys, more, top }) => {
+    const left = keys - Math.min(top.length, LIVE_KEYS);
+    const rest = left > 0 || more ? [style.dim(`        ${restText(left, more)}`)] : [];
+    const shown = top
+      .slice(0, LIVE_KEYS)
+      .map(({ key, value }) => `        ${escapeControls(`${plainText(key)}  ${plainText(value)}`)}`);
+    return [...(name === "" ? [] : [style.dim(`        ${name}`)]), ...shown, ...rest];
+  });
+  return [head, ...lines].map((line) => truncateText(line, columns));
+}
+
+function restText(left: number, more: boolean): string {
+  return more ? `and ${formatCount(left)} more keys and others` : `and ${plural(left, "more key")}`;
+}
+
+/** `{ n: 1, mean: 2.5 }` as n 1, mean 2.5. */
+function plainText(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return JSON.stringify(value) ?? "";
+  return Object.entries(value)
+    .map(([name, member]) => {
+      const isNested = typeof member === "object" && member !== null && !Array.isArray(member);
+      return `${name} ${isNested ? `(${plainText(member)})` : plainText(member)}`;
+    })
+    .join(", ");
 }
 
 /** What a pipe sees, and what stays on the terminal, when a phase has ended. */
@@ -135,6 +171,7 @@ export interface ProgressModel {
   readonly phases: Map<TaskPhase, PhaseView>;
   retries: number;
   badRecords: number;
+  partial: PartialResult | null;
 }
 
 /** Rates are of this long a stretch: short enough to show a change, long enough not to flicker. */
@@ -144,7 +181,7 @@ const ETA_FRACTION_MIN = 0.02;
 const ETA_ELAPSED_MS_MIN = 1000;
 
 export function emptyProgress(): ProgressModel {
-  return { phases: new Map(), retries: 0, badRecords: 0 };
+  return { phases: new Map(), retries: 0, badRecords: 0, partial: null };
 }
 
 /** Takes one event into account. */
@@ -162,6 +199,9 @@ export function applyEvent(model: ProgressModel, event: RunEvent): void {
     case "progress":
       model.badRecords = event.badRecords;
       for (const progress of event.phases) takeProgress(model, progress, event.atMs);
+      return;
+    case "partial":
+      model.partial = event;
       return;
     case "attempt-finished": {
       const name = event.task.split("-")[0];

@@ -2,7 +2,14 @@ import { cutText } from "../../base/print-value.ts";
 import { formatSize } from "../../base/size.ts";
 import type { RunEvent } from "../../engine/events.ts";
 import { type TextStream, type World, say } from "../world.ts";
-import { type ProgressModel, applyEvent, emptyProgress, phaseEndLine, progressLines } from "./progress.ts";
+import {
+  type ProgressModel,
+  applyEvent,
+  emptyProgress,
+  partialLines,
+  phaseEndLine,
+  progressLines,
+} from "./progress.ts";
 import { type Style, escapeForeign, ownSequence } from "./style.ts";
 import { plural, textWidth, truncateText } from "./text.ts";
 
@@ -42,6 +49,9 @@ export function jsonReporter(stream: TextStream): Reporter {
 const REDRAW_MS = 125;
 /** A job that is done sooner than this draws no live lines: they would only flicker. */
 const FIRST_DRAW_MS = 250;
+/** Where nothing is drawn over, partial results are told this often, and so wide. */
+const PARTIAL_MS = 10_000;
+const PARTIAL_COLUMNS = 200;
 /** Failed attempts said one by one; a job with more has them in its history. */
 const FAILURES_SAID_MAX = 10;
 /** Of the message of each; the report at the end has more. */
@@ -64,8 +74,12 @@ export function lineReporter(world: World, style: Style): Reporter {
   const redraw = (): void => {
     const elapsed = clock.nowMs() - startedMs;
     if (elapsed < FIRST_DRAW_MS) return;
-    region?.draw(progressLines(model, elapsed, Math.max(10, (stderr.columns ?? 80) - 1), style));
+    const columns = Math.max(10, (stderr.columns ?? 80) - 1);
+    const isRunning = [...model.phases.values()].some((phase) => phase.elapsedMs === null);
+    const partial = isRunning ? partialLines(model, columns, style) : [];
+    region?.draw([...progressLines(model, elapsed, columns, style), ...partial]);
   };
+  let partialMs = startedMs;
   const timer = region === undefined ? undefined : setInterval(redraw, REDRAW_MS);
   timer?.unref();
   const forget = world.onExit(() => region?.end());
@@ -73,6 +87,10 @@ export function lineReporter(world: World, style: Style): Reporter {
   return {
     onEvent(event) {
       applyEvent(model, event);
+      if (event.kind === "partial" && region === undefined && clock.nowMs() - partialMs >= PARTIAL_MS) {
+        partialMs = clock.nowMs();
+        tell(partialLines(model, PARTIAL_COLUMNS, style).join("\n"));
+      }
       const line = lastingLine(event, model, style);
       if (line === undefined) return;
       // The live line of a phase that has ended goes before its lasting one comes.
@@ -102,6 +120,10 @@ function lastingLine(event: RunEvent, model: ProgressModel, style: Style): strin
       return event.willRetry ? retryLine(event, model, style) : undefined;
     case "log":
       return event.stream === "log" ? undefined : logLines(event, style);
+    case "source-stopped": {
+      const why = event.by === "time" ? "its time is over" : "its stop condition is true";
+      return `stop    ${why}: ${plural(event.records, "record")} made`;
+    }
     case "warning":
       return `${style.yellow("warning:")} ${event.message}`;
     case "waiting":

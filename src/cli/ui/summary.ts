@@ -104,6 +104,10 @@ function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
     ]);
     rows.push(...estimateRows(result));
   }
+  if (result.made !== null && result.made.stoppedBy !== null) {
+    const why = result.made.stoppedBy === "time" ? "its time was over" : "its stop condition was true";
+    rows.push(["made", `${plural(result.made.records, "record")} until ${why}`]);
+  }
   if (result.badRecords > 0) {
     const where =
       result.output !== null && look.showOutput

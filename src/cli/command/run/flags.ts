@@ -291,6 +291,15 @@ const clusterFlags = inCategory("Cluster", {
   }),
 });
 
+const liveFlags = inCategory("Display", {
+  live: switchFlag("--live", "Show what the job's aggregators have made of the records so far", {
+    details:
+      "Below the progress on a terminal; with --json as events of kind partial; else a few lines every ten seconds. " +
+      "The keys with most values. What is shown is of finished tasks and of what running ones have told, and is never " +
+      "more than the result.",
+  }),
+});
+
 export const runFlags = {
   ...inputFlags,
   ...outputFlags,
@@ -299,6 +308,7 @@ export const runFlags = {
   ...connectFlags,
   ...clusterFlags,
   ...driverFlags,
+  ...liveFlags,
   ...displayFlags,
 };
 

@@ -174,6 +174,7 @@ function wishes(flags: RunFlags): WishedOptions {
     heap: flags.heap,
     sample: flags.sample,
     estimate: flags.estimate,
+    live: flags.live,
     growing: flags.growing,
     params: paramOption(flags.set),
     maxBad: flags.maxBad,
