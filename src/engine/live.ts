@@ -71,7 +71,8 @@ export interface LiveSetting extends LiveWishes {
 
 /**
  * What map tasks have aggregated so far: of each task that of one attempt, the one that has counted or else
- * the one that is furthest. States are merged, and the stop condition is asked, in a worker; here they are bytes.
+ * the one that is furthest. States are merged, and the stop condition is asked, in a worker; here they are
+ * bytes.
  *
  * What is shown never exceeds the result, where a task that runs again does the same again. It goes back
  * only where an attempt that had told of itself is lost.
