@@ -43,16 +43,10 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const made = driven?.made ?? null;
   const more = { once, sameAs, ...(made !== null && { made }) };
   directory?.update({ counters, ...recordedStats(stats), badRecords, elapsedMs, ...more });
+  const known = { jobId, status, output, parts, counters, stats, badRecords, emptyFiles };
   events.emit({
     kind: "job-finished",
-    jobId,
-    status,
-    output,
-    parts,
-    counters,
-    stats,
-    badRecords,
-    emptyFiles,
+    ...known,
     ...(sameAs !== null && { sameAs }),
     ...sampledBy(sample, estimates),
     ...(made !== null && { made: shortMade(made) }),
@@ -72,22 +66,15 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const release = kept === null ? null : removeAtExit(join(planned!.work.collected, ".."));
   let collected = kept;
   return resultOf({
-    status,
-    jobId,
+    ...known,
     name: run.name,
     directory: directory?.path ?? null,
-    output,
-    counters,
-    stats,
     phases: events.phases,
     mapTasks: driven?.mapTasks ?? planned?.plan.tasks.map.length ?? 0,
     reduceTasks: planned?.plan.tasks.reduce.length ?? 0,
     workers: run.pool.used,
-    parts,
     hotKeys: shuffled.hotKeys(collections),
     skew: shuffled.skew(collections),
-    badRecords,
-    emptyFiles,
     sample,
     sameAs,
     estimates,
