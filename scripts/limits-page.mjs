@@ -96,6 +96,16 @@ const rows = [
   ],
   ["jobs kept in the history", number(limits.jobsKept)],
   [
+    "time between two looks of `sheaf watch`",
+    `${settings.watchIntervalMs.default / 1000} s`,
+    `${settings.watchIntervalMs.min} ms and up`,
+    "`--interval`",
+  ],
+  [
+    "a run of `sheaf watch`",
+    `${number(limits.watchFilesMax)} new files, the others in the next; after one that failed 1 s, 2 s, 4 s ... ${number(limits.watchAgainMs / 1000)} s`,
+  ],
+  [
     "a `sheaf.config.ts`",
     `${number(limits.configLoadMs / 1000)} s to load, ${number(limits.configCharsMax)} characters of data as JSON`,
   ],

@@ -47,6 +47,8 @@ export const settings = {
   authorityDays: { default: 3_650, min: 1, max: 36_500 },
   /** Jobs, or tasks of one, that are listed. */
   listed: { default: 20, min: 1, max: 10_000 },
+  /** How long `sheaf watch` waits between two looks. */
+  watchIntervalMs: { default: 5_000, min: 10 },
   /** Records of a run file that are shown. */
   recordsShown: { default: 10, min: 0 },
 } as const;
@@ -99,6 +101,9 @@ export const limits = {
   liveValueCharsMax: 2_000,
   /** Jobs kept in the history of this machine. */
   jobsKept: 100,
+  /** New files that `sheaf watch` gives one run; the longest wait after runs that failed. */
+  watchFilesMax: 10_000,
+  watchAgainMs: 300_000,
   /** A sheaf.config.ts: how long it may take to load, and its data as JSON. */
   configLoadMs: 10_000,
   configCharsMax: 1_000_000,

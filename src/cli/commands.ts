@@ -4,6 +4,7 @@ import type { Command, CommandTable } from "./command.ts";
 
 const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import("./command/run.ts")).runCommand,
+  watch: async () => (await import("./command/watch.ts")).watchCommand,
   submit: async () => (await import("./command/submit.ts")).submitCommand,
   attach: async () => (await import("./command/attach.ts")).attachCommand,
   kill: async () => (await import("./command/kill.ts")).killCommand,
