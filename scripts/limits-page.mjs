@@ -98,7 +98,7 @@ const rows = [
   [
     "time between two looks of `sheaf watch`",
     `${settings.watchIntervalMs.default / 1000} s`,
-    `${settings.watchIntervalMs.min} ms and up`,
+    `${settings.watchIntervalMs.min / 1000} s and up`,
     "`--interval`",
   ],
   [
