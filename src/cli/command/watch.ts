@@ -33,7 +33,7 @@ const {
   listen: _listen,
   intermediate: _intermediate,
   workerTimeout: _workerTimeout,
-  output,
+  output: _output,
   ...rest
 } = runFlags;
 
