@@ -84,7 +84,7 @@ export type { RunEvent } from "./engine/events.ts";
 
 export type { PartialResult } from "./engine/events.ts";
 export type { PartialCollection } from "./task/fold-states.ts";
-export type { MadeRecords } from "./engine/options.ts";
+export type { MadeRecords, MaterializedRecords } from "./engine/options.ts";
 
 /** A run that has begun: the promise of its result, and what is known before. */
 export interface Run extends Promise<RunResult> {

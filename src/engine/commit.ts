@@ -155,6 +155,25 @@ async function isDone(plan: CommitPlan, manifest: string, moves: readonly Move[]
 }
 
 /**
+ * Makes a dataset of the records that map tasks have kept: as commitOutput makes an output, in a directory of
+ * its own.
+ */
+export function commitRecords(
+  plan: Omit<CommitPlan, "collections">,
+  { map }: Pick<Outputs, "map">,
+): Promise<CommittedPart[]> {
+  const kept = map.map((result): TaskSuccess => ({
+    ...result,
+    stats: { ...result.stats, badRecords: 0 },
+    badPath: null,
+    parts: result.parts
+      .filter(({ kind }) => kind === "records")
+      .map((part) => ({ ...part, kind: "output", collection: 0 })),
+  }));
+  return commitOutput({ ...plan, collections: [""] }, { sample: [], map: kept, reduce: [], counters: {} });
+}
+
+/**
  * Moves the collected results out of the attempts' directories; [collection name, path] in (partition, roll)
  * order.
  */

@@ -156,6 +156,12 @@ export interface LocalRunOptions extends JobRunOptions, QueueOptions {
    * made again. Neither its time nor its stop condition ends it then. Default: as the source says.
    */
   readonly made?: readonly number[];
+  /**
+   * Directory in which the records that map was given are kept as well, as JSON lines: a dataset that a later
+   * job reads with `jsonl()`. It appears whole when the job has succeeded, or not at all. Records that are no
+   * plain JSON data fail the job. Default: they are not kept.
+   */
+  readonly materialize?: string;
 }
 
 /** A run on a cluster. */
@@ -235,6 +241,7 @@ export const optionNames = {
     tempDirectory: true,
     live: true,
     made: true,
+    materialize: true,
   }),
   cluster: namesOf<Omit<ClusterRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
     on: true,
@@ -294,6 +301,14 @@ export interface MadeRecords {
   readonly stoppedBy: "time" | "until" | null;
 }
 
+/** Records that were kept, see the option `materialize`. */
+export interface MaterializedRecords {
+  /** Absolute path of the dataset. */
+  readonly directory: string;
+  readonly records: number;
+  readonly parts: readonly CommittedPart[];
+}
+
 export interface RunResult {
   readonly status: RunStatus;
   readonly jobId: string;
@@ -327,6 +342,8 @@ export interface RunResult {
   readonly estimates: readonly EstimatedColumn[];
   /** What a generated source has made; null for a job that reads files. */
   readonly made: MadeRecords | null;
+  /** null without `materialize`, and when the job did not succeed. */
+  readonly materialized: MaterializedRecords | null;
   /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
   readonly failedAttempts: readonly FailedTask[];
   /** Tasks given up within `maxFailedTasks`: their records are missing from the output. */

@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import { homedir, totalmem } from "node:os";
 import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
+import { resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { limits, settings } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
@@ -40,6 +40,7 @@ export interface ResolvedOptions {
   readonly chaos: Chaos | null;
   readonly live: boolean;
   readonly made: readonly number[] | null;
+  readonly materialize: string | null;
 }
 
 /** How many records may be bad: an absolute number, or a share of the records read. */
@@ -51,7 +52,7 @@ export type BadBudget =
 const everyName = [...new Set(Object.values(optionNames).flat())];
 
 /** Of runs on this machine only. */
-type MayHaveWorkers = JobRunOptions & Pick<LocalRunOptions, "workers" | "live" | "made">;
+type MayHaveWorkers = JobRunOptions & Pick<LocalRunOptions, "workers" | "live" | "made" | "materialize">;
 
 /** @throws SheafError USAGE naming the option that does not exist or makes no sense. */
 export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): ResolvedOptions {
@@ -100,6 +101,7 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
     chaos: options.chaos === undefined ? null : chaosOf(options.chaos),
     live: options.live ?? false,
     made: options.made === undefined ? null : madeOf(options.made),
+    materialize: options.materialize === undefined ? null : materializeOf(options.materialize, output),
   };
 }
 
@@ -312,6 +314,16 @@ function badBudgetOf(given: number | string): BadBudget {
   throw usage(
     `maxBad: "${given}" is neither a number nor a share`,
     'Give a number of records, or a share of them: "0.1%".',
+  );
+}
+
+function materializeOf(given: string, output: string | null): string {
+  const path = resolve(given);
+  const holds = (outer: string, inner: string): boolean => `${inner}${sep}`.startsWith(`${outer}${sep}`);
+  if (output === null || !(holds(path, output) || holds(output, path))) return path;
+  throw usage(
+    `materialize: ${given} and the output lie in one another`,
+    "Give the records a directory of their own.",
   );
 }
 

@@ -27,6 +27,7 @@ export function resultOf(
     sameAs: null,
     estimates: [],
     made: null,
+    materialized: null,
     failedAttempts: [],
     failedTasks: [],
     error,

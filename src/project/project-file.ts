@@ -153,13 +153,14 @@ function projectOf(
 
 /** The settings with their paths as those of the project's folder. */
 function inFolder(settings: RunSettings, directory: string): RunSettings {
-  const { inputs, output, tempDirectory, tokenFile, tls } = settings;
+  const { inputs, output, tempDirectory, materialize, tokenFile, tls } = settings;
   const at = (path: string): string => resolve(directory, path);
   return {
     ...settings,
     ...(inputs === undefined ? {} : { inputs: inputTexts(inputs, directory) }),
     ...(output === undefined ? {} : { output: isElsewhere(output) ? output : at(output) }),
     ...(tempDirectory === undefined ? {} : { tempDirectory: at(tempDirectory) }),
+    ...(materialize === undefined ? {} : { materialize: at(materialize) }),
     ...(tokenFile === undefined ? {} : { tokenFile: at(tokenFile) }),
     ...(tls === undefined ? {} : { tls: { ca: at(tls.ca), cert: at(tls.cert), key: at(tls.key) } }),
   };

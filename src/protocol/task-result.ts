@@ -81,7 +81,7 @@ export const StatsSchema = Type.Object(
 
 export const PartSchema = Type.Object(
   {
-    kind: Type.Union([Type.Literal("output"), Type.Literal("collected")]),
+    kind: Type.Union([Type.Literal("output"), Type.Literal("collected"), Type.Literal("records")]),
     collection: Whole,
     partition: Whole,
     roll: Whole,

@@ -21,7 +21,7 @@ export interface EarlierRun {
 /** @throws SheafError USAGE where `once` makes no sense */
 export function checkOnce(
   { once, inputs }: LocalRunOptions,
-  { output, collect, external }: ResolvedOptions,
+  { output, collect, external, materialize }: ResolvedOptions,
   bundle: LoadedRun["bundle"],
 ): void {
   if (once !== true) return;
@@ -32,7 +32,9 @@ export function checkOnce(
         ? "does not go with results that are collected: those of an earlier run are not kept"
         : [inputs].flat().includes("-")
           ? "does not go with standard input, which comes once"
-          : null;
+          : materialize !== null
+            ? "does not go with materialize: an earlier run has kept no records"
+            : null;
   if (why !== null) {
     throw new SheafError("USAGE", `once ${why}`, { hint: "Give -o DIR and files, or leave --once out." });
   }
@@ -77,6 +79,7 @@ export async function keyOf(
       failedTasksShare,
       partBytes,
       seed,
+      resolved.made,
     ],
     files,
     output,

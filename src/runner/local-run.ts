@@ -170,7 +170,7 @@ export class LocalRun {
   }
 
   async #load(): Promise<LoadedRun | TaskFailure> {
-    const { output, overwrite, inputs, attempts } = this.resolved;
+    const { output, overwrite, inputs, attempts, materialize } = this.resolved;
     const file = this.#file;
     const keep = [...inputs.filter((input) => input !== "-"), ...(file === null ? [] : [file])];
     const checked = output === null ? Promise.resolve() : this.#checkOutput(output, { overwrite, keep });
@@ -178,6 +178,7 @@ export class LocalRun {
     // Whichever fails first is told; neither may be left unheard.
     this.#bundling?.catch(() => undefined);
     await checked;
+    if (materialize !== null) await checkOutput(materialize, { overwrite, keep });
     const bundle = (await this.#bundling)?.bundle ?? null;
     this.bundlePath = bundle?.path ?? null;
     for (const warning of bundle?.warnings ?? []) this.#warn(warning);
@@ -276,7 +277,8 @@ export class LocalRun {
     const live = liveOf(outline, resolved);
     for (const warning of plan.warnings) this.#warn(warning);
     // Patterns and directories are known file by file only now.
-    if (resolved.output !== null && resolved.overwrite) await checkKept(resolved.output, plan.paths);
+    for (const output of [resolved.output, resolved.materialize])
+      if (output !== null && resolved.overwrite) await checkKept(output, plan.paths);
     const settings: JobSettings = {
       jobId,
       name,
@@ -292,6 +294,7 @@ export class LocalRun {
       output: resolved.output === null ? "none" : "write",
       partBytes: resolved.partBytes,
       ...(live !== null && { live: liveSettings(live) }),
+      ...(resolved.materialize !== null && { materialize: true }),
       auxFiles,
     };
     this.pool.settings(settings);

@@ -1,7 +1,8 @@
+import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import type { SheafError } from "../base/errors.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
-import { commitOutput, expectRefused, keepCollected } from "../engine/commit.ts";
+import { commitOutput, commitRecords, expectRefused, keepCollected } from "../engine/commit.ts";
 import type { Outputs } from "../engine/commit.ts";
 import type { EventLog, PhaseClock } from "../engine/event-log.ts";
 import type { CommittedPart } from "../engine/events.ts";
@@ -11,7 +12,7 @@ import type { JobDirectory } from "../engine/job-directory.ts";
 import { JobRun, commitFailure } from "../engine/job-run.ts";
 import { LiveStates, type LiveWishes, type StoppedBy, type ToldStates } from "../engine/live.ts";
 import { EventLoop, memoryJournal } from "../engine/loop.ts";
-import type { FailedTask, MadeRecords } from "../engine/options.ts";
+import type { FailedTask, MadeRecords, MaterializedRecords } from "../engine/options.ts";
 import { sampledBounds } from "../engine/plan-job.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
 import { localPolicy } from "../engine/policy.ts";
@@ -19,6 +20,7 @@ import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { type AttemptRef, formatTask } from "../scheduler/ids.ts";
 import type { TaskPlan } from "../scheduler/messages.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
+import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { JobOutline } from "../worker/messages.ts";
@@ -82,6 +84,7 @@ export interface DrivenRun {
   readonly settings: JobSettings;
   readonly mapTasks: number;
   readonly made: MadeRecords | null;
+  readonly materialized: MaterializedRecords | null;
 }
 
 /** Of no attempt: the worker that looks on while others run tasks. */
@@ -109,6 +112,7 @@ export class LocalTasks {
   #mapTasks: number;
   #parts: readonly CommittedPart[] = [];
   #collected: DrivenRun["collected"] = null;
+  #materialized: MaterializedRecords | null = null;
 
   constructor(options: LocalTasksOptions) {
     const { loaded, planned, resolved, pool, clock, events, phases, faults } = options;
@@ -304,11 +308,28 @@ export class LocalTasks {
       const results = [...outputs.map, ...outputs.reduce];
       this.#collected = await keepCollected(results, collections, work.collected);
     }
+    await this.#keepRecords(outputs);
     const { output, overwrite } = resolved;
     if (output === null) return;
     const code = bundle?.hash ?? null;
     const plan = { name, code, collections, staging: work.output, output, overwrite };
     this.#parts = await commitOutput(plan, outputs);
+  }
+
+  /** A dataset of its own, made ahead of the output: where it cannot be made there is neither. */
+  async #keepRecords(outputs: Outputs): Promise<void> {
+    const { loaded, resolved } = this.#options;
+    const { materialize: directory, overwrite } = resolved;
+    if (directory === null) return;
+    const temp = await createTempOutput(directory);
+    try {
+      const about = { name: loaded.name, code: loaded.bundle?.hash ?? null, output: directory, overwrite };
+      const parts = await commitRecords({ ...about, staging: join(temp, "out") }, outputs);
+      const records = parts.reduce((sum, part) => sum + part.records, 0);
+      this.#materialized = { directory, records, parts };
+    } finally {
+      await discardTempOutput(temp);
+    }
   }
 
   #outputs(counters: Readonly<Record<string, number>>): Outputs {
@@ -335,6 +356,7 @@ export class LocalTasks {
       settings: this.#settings,
       mapTasks: this.#mapTasks,
       made: this.#made(),
+      materialized: this.#materialized,
     };
     if (end.status !== "FAILED") return { end: { status: end.status }, driven };
     return { end: { status: "FAILED", cause: failures.causeOf(end.cause) }, driven };

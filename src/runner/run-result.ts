@@ -79,6 +79,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     sameAs,
     estimates,
     made,
+    materialized: status === "SUCCEEDED" ? (driven?.materialized ?? null) : null,
     failedAttempts: failedAttempts(driven?.failedAttempts ?? [], cause),
     failedTasks: driven?.failedTasks ?? [],
     error,

@@ -20,6 +20,7 @@ import type { AttemptContext } from "./context.ts";
 import type { EmitTarget } from "./emitter.ts";
 import { MapEmitter } from "./emitter.ts";
 import { type EmptyFiles, sumEmptyFiles } from "./empty-files.ts";
+import { KeptRecords } from "./kept-records.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { MapLoop } from "./map-loop.ts";
 import { MapOnlyOutput } from "./map-output.ts";
@@ -78,7 +79,7 @@ export async function runMap(
   const attempt = new MapAttempt(setting);
   try {
     await attempt.begin();
-    const plan = nativePlan(job, settings);
+    const plan = attempt.kept === undefined ? nativePlan(job, settings) : undefined;
     if (await attempt.grepNatively()) {
       // Nothing is left to map.
     } else if (plan !== undefined) {
@@ -96,6 +97,7 @@ export async function runMap(
 
 class MapAttempt {
   readonly collectors: readonly (Collector | undefined)[];
+  readonly kept: KeptRecords | undefined;
   readonly #setting: TaskSetting<MapTaskSpec>;
   readonly #outputs: readonly (MapOnlyOutput | undefined)[];
   readonly #emitter: MapEmitter;
@@ -131,6 +133,8 @@ class MapAttempt {
     this.#setting = setting;
     const { job, settings, spec, memory, context, scene } = setting;
     const outputs = spec.outputDirectory ?? spec.directory;
+    if (settings.materialize === true)
+      this.kept = new KeptRecords(job.collections.length, spec.index, outputs, settings);
     this.#path = join(spec.directory, "map.run");
     const identity = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
     const writer = (): RunWriter => (this.#writer ??= new RunWriter(this.#path, identity));
@@ -165,18 +169,14 @@ class MapAttempt {
     this.#sampler = settings.sample < 1 ? new RecordSampler(settings.sample, settings.seed) : undefined;
     const pause = (done: number): Promise<boolean> => this.#pause(done);
     const options = { sampler: this.#sampler, units: this.#units, bad: this.#bad, pause };
-    this.#loop = new MapLoop(
-      (job.map as MapFunction | undefined) ?? identityMap(job),
-      this.#emitter,
-      context,
-      scene,
-      options,
-    );
+    const map = (job.map as MapFunction | undefined) ?? identityMap(job);
+    this.#loop = new MapLoop(this.kept?.before(map) ?? map, this.#emitter, context, scene, options);
   }
 
   async begin(): Promise<void> {
     const { job, context, scene } = this.#setting;
     for (const output of this.#outputs) await output?.output.open();
+    await this.kept?.open();
     scene.phase = "setup";
     if (job.setup !== undefined) context.state = await job.setup(context);
   }
@@ -213,6 +213,7 @@ class MapAttempt {
         this.#moved(this.#batchBytes);
         bytesBefore = reader.bytesRead;
         for (const output of this.#outputs) if (output?.output.full) await output.output.roll();
+        await this.kept?.roll();
         services.signal.throwIfAborted();
       }
       const { split } = this.#setting.spec;
@@ -260,6 +261,7 @@ class MapAttempt {
 
   /** What depends on where the split ends stays whole; so do map-only parts, one of which is one task's. */
   #mayHandOver(): boolean {
+    if (this.kept !== undefined) return false;
     return !this.#setting.context.hasDrawn && this.#outputs.every((one) => one === undefined);
   }
 
@@ -288,7 +290,8 @@ class MapAttempt {
     const { job, settings, spec, scene, services } = this.#setting;
     const target = this.#outputs[0];
     const needle = grepPlan(job, settings, target?.output);
-    if (needle === undefined || target === undefined || isSource(job.input)) return false;
+    if (needle === undefined || target === undefined || isSource(job.input) || this.kept !== undefined)
+      return false;
     const grep = new NativeGrep(needle, target.output);
     for (const piece of spec.split.pieces) {
       if (piece.kind !== "file") throw new SheafError("INTERNAL", "native search of a source");
@@ -417,6 +420,7 @@ class MapAttempt {
       }
       stats.recordsOut += output.output.records;
     }
+    parts.push(...((await this.kept?.finish()) ?? []));
     this.#bad?.close();
     stats.recordsIn = this.#records;
     stats.badRecords = this.#bad?.count ?? 0;
@@ -439,5 +443,6 @@ class MapAttempt {
     this.#writer?.abandon();
     this.#bad?.close();
     for (const output of this.#outputs) output?.output.discard();
+    this.kept?.discard();
   }
 }

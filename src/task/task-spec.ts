@@ -95,6 +95,8 @@ export interface JobSettings {
   readonly partBytes: number;
   /** Map tasks tell what they have aggregated so far (task/told-states.ts). Left out: they do not. */
   readonly live?: LiveSettings;
+  /** Map tasks keep the records they are given, as JSON lines. Default: they do not. */
+  readonly materialize?: boolean;
   /** Copies of side data files on this machine, by the path the job names each with. Default: none. */
   readonly auxFiles?: Readonly<Record<string, string>>;
 }
@@ -150,9 +152,12 @@ export type TaskSpec = SampleTaskSpec | MapTaskSpec | ReduceTaskSpec;
 
 /** One output file an attempt has written in its directory, not yet committed. */
 export interface OutputPart {
-  /** "output": in the job's own format. "collected": lossless encoded records (settings.collect). */
-  readonly kind: "output" | "collected";
-  /** Index into Job.collections. */
+  /**
+   * "output": in the job's own format. "collected": lossless encoded results (settings.collect). "records":
+   * what map was given (settings.materialize).
+   */
+  readonly kind: "output" | "collected" | "records";
+  /** Index into Job.collections; of records the one behind the last. */
   readonly collection: number;
   /** Reduce partition, or map task for map-only collections. */
   readonly partition: number;

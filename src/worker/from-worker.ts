@@ -119,7 +119,7 @@ const failure = fields({
 });
 
 const part = fields({
-  kind: oneOf("output", "collected"),
+  kind: oneOf("output", "collected", "records"),
   collection: whole,
   partition: whole,
   roll: whole,

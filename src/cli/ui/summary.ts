@@ -108,6 +108,13 @@ function noteworthy(result: RunResult, look: SummaryLook): [string, string][] {
     const why = result.made.stoppedBy === "time" ? "its time was over" : "its stop condition was true";
     rows.push(["made", `${plural(result.made.records, "record")} until ${why}`]);
   }
+  if (result.materialized !== null) {
+    const { directory, records, parts } = result.materialized;
+    rows.push([
+      "kept",
+      `${plural(records, "record")} in ${displayPath(directory, look.cwd)} (${plural(parts.length, "file")})`,
+    ]);
+  }
   if (result.badRecords > 0) {
     const where =
       result.output !== null && look.showOutput

@@ -45,6 +45,18 @@ const chaosType: FlagType<{ readonly kill?: number; readonly slow?: number; read
   },
 };
 
+/** "1200,1300": records by task. */
+const madeType: FlagType<readonly number[]> = {
+  kind: "string",
+  parse(text, what) {
+    const made = text.split(",").map((one) => (/^\d+$/.test(one.trim()) ? Number(one) : Number.NaN));
+    if (made.every((one) => Number.isSafeInteger(one))) return made;
+    throw new SheafError("USAGE", `${what}: "${text}" is no list of numbers of records`, {
+      hint: "Give what made.tasks of an earlier run says, in job.json of its directory: --made 1200,1300.",
+    });
+  },
+};
+
 /** How a run has its tasks done by workers that come and ask for them. */
 const driverFlags = inCategory("Cluster", {
   listen: valueFlag(
@@ -81,6 +93,10 @@ const inputFlags = inCategory("Input", {
     "Map tasks wanted, instead of --split-size",
     { details: "About so many are made: files that cannot be cut, and small ones, do not come out even." },
   ),
+  made: valueFlag("--made N,N,...", madeType, "Records that each task of a generated source makes", {
+    default: "as the source says",
+    details: "What made.tasks of an earlier result says: the same records are made again.",
+  }),
   growing: switchFlag("--growing", "Read files that are appended to up to their present end", {
     details:
       "To the end of each file's last record that is whole when the job begins. A file that shrinks or is replaced " +
@@ -112,6 +128,16 @@ const inputFlags = inCategory("Input", {
 });
 
 const outputFlags = inCategory("Output", {
+  materialize: valueFlag(
+    "--materialize DIR",
+    types.path,
+    "Keep the records that map is given in DIR, too, for later jobs: JSON lines, which jsonl() reads",
+    {
+      details:
+        "Generated ones as well as those read. DIR appears complete when the job has succeeded, or not at all; " +
+        "--overwrite replaces it, too.",
+    },
+  ),
   output: valueFlag("-o, --output DIR", types.path, "Directory for the results; must not exist", {
     default: "standard output",
     details: "It appears when the job has succeeded, complete, or not at all.",

@@ -175,6 +175,8 @@ function wishes(flags: RunFlags): WishedOptions {
     sample: flags.sample,
     estimate: flags.estimate,
     live: flags.live,
+    made: flags.made,
+    materialize: flags.materialize,
     growing: flags.growing,
     params: paramOption(flags.set),
     maxBad: flags.maxBad,
