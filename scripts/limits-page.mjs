@@ -60,6 +60,7 @@ const rows = [
   ["nesting of a key", `${number(limits.keyDepthMax)} arrays`],
   ["nesting of a value", `${number(limits.valueDepthMax)} levels`],
   ["a value, a group", "no limit; a group streams"],
+  ["new files with map tasks of their own in an incremental run", `${limits.keptApartMax}; more share tasks`],
   ["files that gave no record, named in the summary", `${limits.emptyFilesNamed}, the others counted`],
   [
     "bad records",

@@ -80,6 +80,11 @@ export const limits = {
   outputFilesOpenMax: 32,
   /** Of the files that gave no record, so many are named. */
   emptyFilesNamed: 5,
+  /**
+   * So many new files, or stretches of files, have map tasks of their own in an incremental run: the next one
+   * can take over those of which nothing has changed. More share tasks.
+   */
+  keptApartMax: 256,
   keyBytesMax: 16 * MiB,
   keyDepthMax: 100,
   valueDepthMax: 1_000,

@@ -6,8 +6,8 @@ import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SheafError } from "../base/errors.ts";
-import { linkOrCopy } from "../engine/job-directory.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { linkOrCopy } from "../storage/link-or-copy.ts";
 import { makeLasting, tap } from "./blobs.ts";
 
 const attemptName = /^(sample|map|reduce)-\d{5,7}\.\d{1,6}$/;

@@ -3,8 +3,8 @@ import { basename, join } from "node:path";
 import { SheafError, describeThrown } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { formatSize } from "../base/size.ts";
+import { linkOrCopy } from "../storage/link-or-copy.ts";
 import type { JobSettings, ReduceInput, TaskFailure, TaskSpec } from "../task/task-spec.ts";
-import { linkOrCopy } from "./job-directory.ts";
 
 /** capsule.json: what it takes to run a failed task again. */
 export interface Capsule {

@@ -2,6 +2,8 @@ import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs
 import { dirname, join, relative } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { OutputNames, clashOf } from "../base/output-name.ts";
+import type { StateFiles } from "../incremental/incremental-run.ts";
+import { STATE_DIRECTORY, stateFileName } from "../incremental/kept-state.ts";
 import type { Key } from "../job/key.ts";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
@@ -31,6 +33,11 @@ export interface CommitPlan {
   readonly aside?: string;
   /** Called before each step; what it throws ends the commit, and nothing more is changed. */
   readonly step?: () => void;
+  /**
+   * What the output keeps for the next run, told where each file of a result lies below the output. Default:
+   * nothing.
+   */
+  readonly state?: (placed: (source: string) => string) => Promise<StateFiles>;
 }
 
 /**
@@ -105,9 +112,15 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
     ...named.map(({ source, part }): Move => [source, join(plan.staging, part.file), part.bytes]),
     ...bad.map((source, index): Move => [source, join(plan.staging, badName(index)), null]),
   ];
+  const placed = new Map([
+    ...named.map(({ source, part }): [string, string] => [source, part.file]),
+    ...bad.map((source, index): [string, string] => [source, badName(index)]),
+  ]);
+  const state = await plan.state?.((source) => placed.get(source)!);
+  for (const [source, name] of state?.moves ?? []) moves.push([source, join(plan.staging, name), null]);
   const manifest = manifestText(plan, outputs, parts);
   try {
-    if (!(await isDone(plan, manifest, moves))) await commitNew(plan, manifest, moves);
+    if (!(await isDone(plan, manifest, moves))) await commitNew(plan, { manifest, moves, state });
   } catch (error) {
     // Somebody else may have done it meanwhile.
     if (!(await isDone(plan, manifest, moves).catch(() => false))) {
@@ -118,12 +131,20 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
   return parts;
 }
 
-async function commitNew(plan: CommitPlan, manifest: string, moves: readonly Move[]): Promise<void> {
+interface NewOutput {
+  readonly manifest: string;
+  readonly moves: readonly Move[];
+  readonly state: StateFiles | undefined;
+}
+
+async function commitNew(plan: CommitPlan, { manifest, moves, state }: NewOutput): Promise<void> {
   const directories = new Set([plan.staging, ...moves.map(([, target]) => dirname(target))]);
   for (const name of plan.collections) directories.add(join(plan.staging, name));
+  if (state !== undefined) directories.add(join(plan.staging, STATE_DIRECTORY));
   for (const directory of directories) await mkdir(directory, { recursive: true });
   await moveFiles(moves, plan.step);
   plan.step?.();
+  if (state !== undefined) await writeFile(join(plan.staging, stateFileName), state.text);
   await writeFile(join(plan.staging, "_SUCCESS"), manifest);
   const { overwrite, aside, step } = plan;
   const whole = ["_SUCCESS", ...moves.map(([, target]) => relative(plan.staging, target))];

@@ -76,7 +76,7 @@ export async function checkOutput(directory: string, step?: () => void): Promise
   const present = readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1));
-  const strangers = present.filter((file) => !known.has(file) && !file.startsWith("_bad")).sort();
+  const strangers = present.filter((file) => !known.has(file) && !/^_(?:bad|state)\//.test(file)).sort();
   return { manifest, parts, strangers };
 }
 

@@ -1,3 +1,4 @@
+import type { IncrementalReport } from "../incremental/incremental-run.ts";
 import type { EstimatedColumn } from "../job/estimate.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
 import type { PartialCollection } from "../task/fold-states.ts";
@@ -85,6 +86,26 @@ export type RunEventBody =
       readonly reduceTasks: number;
       readonly partitions: Readonly<Record<string, number>>;
       readonly workersMax: number;
+      /** Of an incremental run. */
+      readonly incremental?: {
+        /** As in IncrementalReport. */
+        readonly full: string | null;
+        /** Map tasks that an earlier run has done, and bytes of input that need not be read. */
+        readonly keptTasks: number;
+        readonly keptBytes: number;
+      };
+    }
+  /** With `explain`, of each task before any of them begins. */
+  | {
+      readonly kind: "task-explained";
+      readonly task: string;
+      /** False: what an earlier run has made of it is taken over. */
+      readonly runs: boolean;
+      readonly why: string;
+      /**
+       * What it reads: "logs/a.log", "logs/a.log, bytes 0 to 1024 of 4096", "logs/a.log and 3 more files".
+       */
+      readonly input: string;
     }
   | { readonly kind: "phase-started"; readonly phase: RunPhase; readonly tasks: number }
   | { readonly kind: "phase-finished"; readonly phase: RunPhase; readonly elapsedMs: number }
@@ -171,6 +192,8 @@ export type RunEventBody =
         readonly tasks?: readonly number[];
         readonly stoppedBy: "time" | "until" | null;
       };
+      /** Of an incremental run. */
+      readonly incremental?: IncrementalReport;
       /** null when it succeeded. */
       readonly error: {
         readonly code: string;

@@ -1,14 +1,4 @@
-import {
-  appendFileSync,
-  copyFileSync,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdirSync, readdirSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
@@ -43,6 +33,7 @@ import { describeThrown, isSheafError } from "../base/errors.ts";
  * names a task of it, so "@:map-17" is a task of the latest job.
  */
 import { limits } from "../base/limits.ts";
+import { linkOrCopy } from "../storage/link-or-copy.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import type { RunEvent, RunStatus } from "./events.ts";
 import type { MadeRecords } from "./options.ts";
@@ -302,15 +293,6 @@ export class JobDirectory {
   }
 }
 
-export function linkOrCopy(from: string, to: string): void {
-  if (existsSync(to)) return;
-  try {
-    linkSync(from, to);
-  } catch {
-    copyFileSync(from, to);
-  }
-}
-
 /**
  * Removes the oldest job directories beyond those kept, then the bundles no kept job has. Never throws.
  */
@@ -350,6 +332,8 @@ function appLogLine(event: RunEvent): string | null {
       return `${event.task} attempt ${event.attempt} cancelled: ${event.reason}`;
     case "source-stopped":
       return `the source was stopped by ${event.by === "time" ? "its time" : "its condition"}`;
+    case "task-explained":
+      return `${event.task} ${event.runs ? "runs" : "is kept"}: ${event.why}`;
     case "warning":
       return `warning: ${event.message}`;
     case "waiting":

@@ -1,5 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
+import type { IncrementalReport } from "../incremental/incremental-run.ts";
 import type { EstimatedColumn } from "../job/estimate.ts";
 import type { Key } from "../job/key.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
@@ -162,6 +163,13 @@ export interface LocalRunOptions extends JobRunOptions, QueueOptions {
    * plain JSON data fail the job. Default: they are not kept.
    */
   readonly materialize?: string;
+  /**
+   * Map only what has changed since the run that made `output`, by content, and take over from it what it has
+   * kept of the rest; `output` is replaced as with `overwrite`. docs/incremental.md. Default false.
+   */
+  readonly incremental?: boolean;
+  /** Tells of each task why it runs or not: an event `task-explained`. Default false. */
+  readonly explain?: boolean;
 }
 
 /** A run on a cluster. */
@@ -242,6 +250,8 @@ export const optionNames = {
     live: true,
     made: true,
     materialize: true,
+    incremental: true,
+    explain: true,
   }),
   cluster: namesOf<Omit<ClusterRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
     on: true,
@@ -344,6 +354,8 @@ export interface RunResult {
   readonly made: MadeRecords | null;
   /** null without `materialize`, and when the job did not succeed. */
   readonly materialized: MaterializedRecords | null;
+  /** What was taken over from an earlier run, and is not in `stats`; null without `incremental`. */
+  readonly incremental: IncrementalReport | null;
   /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
   readonly failedAttempts: readonly FailedTask[];
   /** Tasks given up within `maxFailedTasks`: their records are missing from the output. */

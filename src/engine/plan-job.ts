@@ -3,7 +3,7 @@ import { isSource } from "../job/reader.ts";
 import type { Input, Reader } from "../job/reader.ts";
 import { defaultPartitions } from "../plan/default-partitions.ts";
 import { planInput } from "../plan/plan-input.ts";
-import type { InputPlan } from "../plan/plan-input.ts";
+import type { InputPlan, PlanInputOptions } from "../plan/plan-input.ts";
 import { planSample } from "../plan/plan-sample.ts";
 import type { ListedFile } from "../storage/file-identity.ts";
 import type { InputFile } from "../storage/list-input.ts";
@@ -28,6 +28,8 @@ export interface JobPlan {
   /** The same as they were listed, by input. */
   readonly listed: readonly (readonly ListedFile[])[];
   readonly bytes: number;
+  /** By index of a map task, what an earlier run has kept of it: its number there. */
+  readonly kept: ReadonlyMap<number, number>;
   /** What the user should know of the input. */
   readonly warnings: readonly string[];
 }
@@ -50,6 +52,7 @@ export interface PlanRequest {
   readonly made?: readonly number[] | undefined;
   /** Of a job without map-only output: where there is some, files follow the tasks and come packed. */
   readonly spread?: number;
+  readonly arrange?: NonNullable<PlanInputOptions["arrange"]>;
 }
 
 /**
@@ -75,6 +78,7 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
     ...(request.spool === undefined ? {} : { spool: request.spool }),
     ...(request.splitBytes === null ? {} : { splitBytes: request.splitBytes }),
     ...(request.mappers === null ? {} : { mappers: request.mappers }),
+    ...(request.arrange === undefined ? {} : { arrange: request.arrange }),
   });
   const partitions = request.partitions.map((count) => count ?? defaultPartitions(input!, plan.totalBytes));
   const reduce = outline.collections.flatMap(({ mapOnly }, collection) =>
@@ -91,6 +95,7 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
     paths: files.map((file) => file.path),
     listed: plan.inputs.map((one) => one.files),
     bytes: plan.totalBytes,
+    kept: plan.kept,
     warnings: plan.warnings,
   };
 }

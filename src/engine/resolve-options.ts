@@ -10,6 +10,7 @@ import { suggest } from "../base/suggest.ts";
 import type { Chaos } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { Isolation } from "../worker/worker.ts";
+import { checkIncrementalOptions } from "./explain.ts";
 import { defaultStateDirectory } from "./job-history.ts";
 import { optionNames } from "./options.ts";
 import type { JobRunOptions, LocalRunOptions, QueueOptions } from "./options.ts";
@@ -41,6 +42,8 @@ export interface ResolvedOptions {
   readonly live: boolean;
   readonly made: readonly number[] | null;
   readonly materialize: string | null;
+  readonly incremental: boolean;
+  readonly explain: boolean;
 }
 
 /** How many records may be bad: an absolute number, or a share of the records read. */
@@ -52,7 +55,8 @@ export type BadBudget =
 const everyName = [...new Set(Object.values(optionNames).flat())];
 
 /** Of runs on this machine only. */
-type MayHaveWorkers = JobRunOptions & Pick<LocalRunOptions, "workers" | "live" | "made" | "materialize">;
+type MayHaveWorkers = JobRunOptions &
+  Pick<LocalRunOptions, "workers" | "live" | "made" | "materialize" | "incremental" | "explain">;
 
 /** @throws SheafError USAGE naming the option that does not exist or makes no sense. */
 export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): ResolvedOptions {
@@ -62,10 +66,12 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
     isolation === "inline"
       ? 1
       : wholeNumber(options.workers ?? availableParallelism(), "workers", settings.workers);
+  const incremental = options.incremental ?? false;
+  if (incremental) checkIncrementalOptions(options);
   return {
     inputs: inputTexts(options.inputs ?? []),
     output,
-    overwrite: options.overwrite ?? false,
+    overwrite: incremental || (options.overwrite ?? false),
     workers,
     splitBytes:
       options.splitSize === undefined
@@ -102,6 +108,8 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
     live: options.live ?? false,
     made: options.made === undefined ? null : madeOf(options.made),
     materialize: options.materialize === undefined ? null : materializeOf(options.materialize, output),
+    incremental,
+    explain: options.explain ?? false,
   };
 }
 

@@ -28,6 +28,7 @@ export function resultOf(
     estimates: [],
     made: null,
     materialized: null,
+    incremental: null,
     failedAttempts: [],
     failedTasks: [],
     error,
@@ -43,7 +44,7 @@ export function resultOf(
 /** The last event of a run, which says what its result says. */
 export function finishedEvent(result: RunResult): RunEventBody {
   const { jobId, status, output, parts, counters, stats, badRecords, emptyFiles, error } = result;
-  const { sample, sameAs, estimates, made } = result;
+  const { sample, sameAs, estimates, made, incremental } = result;
   return {
     kind: "job-finished",
     jobId,
@@ -57,6 +58,7 @@ export function finishedEvent(result: RunResult): RunEventBody {
     ...(sameAs !== null && { sameAs }),
     ...sampledBy(sample, estimates),
     ...(made !== null && { made: shortMade(made) }),
+    ...(incremental === null ? {} : { incremental }),
     error: error === null ? null : eventError(error),
   };
 }

@@ -35,6 +35,8 @@ export interface ReadOptions {
   /** Bytes of input a batch is made of, more when a record is longer. Default 256 KiB. */
   readonly batchBytes?: number;
   readonly signal?: AbortSignal;
+  /** Called when the decoder asks for the path: what it makes may then depend on that. */
+  readonly askedPath?: () => void;
 }
 
 const BATCH_BYTES = 256 * 1024;
@@ -77,6 +79,8 @@ class PieceReader<R> implements BatchReader<R> {
   async open(options: ReadOptions): Promise<void> {
     const { recordBytesMax, framing } = this.#reader;
     const { bad } = this.#batch;
+    const { name } = this.#piece;
+    const { askedPath } = options;
     const needsHeader = this.#reader.needsHeader === true;
     this.#chunks = await openChunks(this.#piece, framing, {
       chunkBytes: options.batchBytes ?? BATCH_BYTES,
@@ -91,7 +95,10 @@ class PieceReader<R> implements BatchReader<R> {
     });
     try {
       this.#decoder = this.#reader.decoder({
-        path: this.#piece.name,
+        get path() {
+          askedPath?.();
+          return name;
+        },
         recordBytesMax: recordBytesMax ?? settings.recordBytes.default,
         ...(needsHeader && { header: this.#chunks.header }),
       });

@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import { hashText } from "../base/random.ts";
 import { KiB } from "../base/size.ts";
 import { type Input, isSource, type Reader, type Source } from "../job/reader.ts";
@@ -38,7 +39,18 @@ export interface PlanInputOptions {
   readonly growing?: boolean;
   /** Called before each file that is looked into; what it throws ends the planning. */
   readonly step?: (() => void) | undefined;
+  /** What of the inputs is to be mapped, and what an earlier run has kept. Default: all is to be mapped. */
+  readonly arrange?: (inputs: readonly InputFiles[]) => Promise<readonly Arranged[]>;
 }
+
+/** The files of an input, in order and without gaps, as stretches that one task or several read. */
+export type Arranged = readonly Stretch[];
+
+export type Stretch =
+  /** To be mapped: from byte `from` of the file to below `to`. */
+  | { readonly kind: "new"; readonly file: PlannedPiece; readonly from: number; readonly to: number }
+  /** What one map task of an earlier run has read, as that run has numbered it. */
+  | { readonly kind: "kept"; readonly pieces: readonly PlannedPiece[]; readonly unit: number };
 
 /** A reader, or a source, and what it reads. */
 export interface InputPaths {
@@ -60,6 +72,8 @@ export interface InputPlan {
   readonly inputs: readonly InputFiles[];
   /** Bytes of all files as they lie on disk; 0 for generated input. */
   readonly totalBytes: number;
+  /** By index of a split, what an earlier run has kept of it: its number there. */
+  readonly kept: ReadonlyMap<number, number>;
   /** Number of splits. */
   readonly tasks: number;
   /** What the user should know of it. */
@@ -88,31 +102,53 @@ export async function planInput(
     listed.push(await lookInto(input, await listFiles(paths, options), options, held));
   }
   const totalBytes = listed.flatMap(({ files }) => files).reduce((sum, file) => sum + file.fileBytes, 0);
-  const wanted = options.mappers === undefined ? undefined : Math.ceil(totalBytes / options.mappers);
+  const arranged = (await options.arrange?.(listed)) ?? listed.map(({ files }) => files.map(asNew));
+  const newBytes = arranged.flat().reduce((sum, one) => sum + newBytesOf(one), 0);
+  const wanted = options.mappers === undefined ? undefined : Math.ceil(newBytes / options.mappers);
   const splitBytes = options.splitBytes ?? (wanted === undefined ? undefined : Math.max(1, wanted));
   checkCount(listed, splitBytes);
-  const sizes = splitBytes === undefined ? taperedSizes(totalBytes, options.workers) : evenSizes(splitBytes);
+  const sizes = splitBytes === undefined ? taperedSizes(newBytes, options.workers) : evenSizes(splitBytes);
   const count = listed.reduce((sum, one) => sum + one.files.length, 0);
-  const piecesMax =
-    splitBytes === undefined ? Math.ceil(count / (options.spread ?? 1)) : Number.POSITIVE_INFINITY;
+  const newFiles = arranged.reduce((sum, some) => sum + some.filter(({ kind }) => kind === "new").length, 0);
+  const apart =
+    options.arrange === undefined
+      ? Math.ceil(count / (options.spread ?? 1))
+      : Math.ceil(newFiles / limits.keptApartMax);
+  const piecesMax = splitBytes === undefined ? apart : Number.POSITIVE_INFINITY;
   const packer = new Packer(sizes, options.mappers === undefined ? FILE_COST_BYTES : 0, piecesMax, held);
   let before = 0;
-  for (const [index, { input, files }] of listed.entries()) {
+  for (const [index, { input }] of listed.entries()) {
     if (listed.length > 1) packer.begin(index);
-    for (const file of files) {
+    for (const stretch of arranged[index]!) {
       options.step?.();
-      if (!isSplittable(input, file) || file.fileBytes <= sizes.limit(before)) packer.add(file);
-      else {
-        const starts = sizes.starts(file.fileBytes, before);
-        for (const piece of await cut(file, input, starts, options.step)) packer.add(piece);
+      if (stretch.kind === "kept") {
+        packer.addKept(stretch.pieces, stretch.unit);
+        continue;
       }
-      before += file.fileBytes;
+      const { file, from, to } = stretch;
+      const bytes = to - from;
+      if (!isSplittable(input, file)) packer.add(file);
+      else {
+        const starts = bytes <= sizes.limit(before) ? [0] : sizes.starts(bytes, before);
+        const pieces = await cut(stretch, input, starts, options.step);
+        for (const piece of pieces) packer.add(piece);
+      }
+      before += bytes;
     }
   }
   const splits = packer.finish();
   const unfinished = listed.reduce((sum, one) => sum + one.unfinished, 0);
   const warnings = unfinished === 0 ? [] : [unfinishedText(unfinished)];
-  return { splits, inputs: listed, totalBytes, tasks: splits.length, warnings };
+  const { kept } = packer;
+  return { splits, inputs: listed, totalBytes, kept, tasks: splits.length, warnings };
+}
+
+function asNew(file: PlannedPiece): Stretch {
+  return { kind: "new", file, from: 0, to: file.fileBytes };
+}
+
+function newBytesOf(stretch: Stretch): number {
+  return stretch.kind === "new" ? stretch.to - stretch.from : 0;
 }
 
 interface ReadFiles extends InputFiles {
@@ -201,7 +237,14 @@ function planSource(source: Source<unknown>, made: readonly number[] | undefined
     const piece = { kind: "generate", index, tasks, ...(records !== undefined && { records }) } as const;
     return { index, pieces: [piece], bytes: 0 };
   });
-  return { splits, inputs: [{ input: source, files: [] }], totalBytes: 0, tasks, warnings: [] };
+  return {
+    splits,
+    inputs: [{ input: source, files: [] }],
+    totalBytes: 0,
+    kept: new Map(),
+    tasks,
+    warnings: [],
+  };
 }
 
 function wholeFile(file: InputFile, compression: PlannedPiece["compression"]): PlannedPiece {
@@ -215,24 +258,28 @@ export function isSplittable(reader: Reader<unknown>, file: PlannedPiece): boole
   return file.compression === "none" && reader.encoding === undefined && reader.framing.kind !== "stream";
 }
 
+/** @param shares where the pieces begin, counted from the stretch's begin */
 async function cut(
-  file: PlannedPiece,
+  { file, from, to }: Extract<Stretch, { kind: "new" }>,
   { framing, recordBytesMax }: Reader<unknown>,
-  starts: readonly number[],
+  shares: readonly number[],
   step: (() => void) | undefined,
 ): Promise<PlannedPiece[]> {
+  const starts = shares.map((start) => from + start);
+  if (starts.length === 1 && from === 0 && to === file.fileBytes) return [file];
   const records =
     framing.kind === "quoted" ? await recordStarts(file, framing, starts, { recordBytesMax, step }) : null;
   return starts.map((start, i) => ({
     ...file,
     start,
-    end: starts[i + 1] ?? file.fileBytes,
+    end: starts[i + 1] ?? to,
     ...(records !== null && { recordStart: records[i]! }),
   }));
 }
 
 /** Puts pieces into splits in order: a split is closed when the next piece would make it too large. */
 class Packer {
+  readonly kept = new Map<number, number>();
   readonly #splits: Split[] = [];
   readonly #sizes: SplitSizes;
   readonly #fileCostBytes: number;
@@ -274,12 +321,22 @@ class Packer {
     this.#cost += bytes + this.#fileCostBytes;
   }
 
+  /** A split of its own, which an earlier run has kept. */
+  addKept(pieces: readonly PlannedPiece[], unit: number): void {
+    if (this.#pieces.length > 0) this.#close();
+    this.kept.set(this.#splits.length, unit);
+    this.#pieces = [...pieces];
+    this.#bytes = pieces.reduce((sum, { start, end }) => sum + end - start, 0);
+    this.#close(0);
+  }
+
   finish(): readonly Split[] {
     if (this.#pieces.length > 0) this.#close();
     return this.#splits;
   }
 
-  #close(): void {
+  /** @param mapped bytes that count for the sizes of what follows */
+  #close(mapped = this.#bytes): void {
     const hosts = nearHosts(this.#pieces, this.#held);
     this.#splits.push({
       index: this.#splits.length,
@@ -289,7 +346,7 @@ class Packer {
       ...(hosts.length === 0 ? {} : { hosts }),
     });
     this.#pieces = [];
-    this.#before += this.#bytes;
+    this.#before += mapped;
     this.#bytes = 0;
     this.#cost = 0;
   }

@@ -11,7 +11,15 @@ import { viewOutputs } from "../scheduler/view.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
-import type { MapOutput, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type {
+  KeptMap,
+  MapOutput,
+  Split,
+  TaskFailure,
+  TaskResult,
+  TaskSpec,
+  TaskSuccess,
+} from "../task/task-spec.ts";
 import { AttemptWatch } from "../worker/attempt-watch.ts";
 import type { Chaos } from "../worker/chaos.ts";
 import { endedFailure, failureOfThrown } from "../worker/failure.ts";
@@ -36,6 +44,8 @@ export interface LocalExecutorOptions {
   readonly workDirectory: string;
   readonly faults: readonly InjectedFault[];
   readonly chaos: Chaos | null;
+  /** What an earlier run has kept of a map task. */
+  keptOf(task: number): KeptMap | undefined;
   /** There are more map tasks than were planned: so many. */
   rested(mapTasks: number): void;
 }
@@ -193,8 +203,10 @@ export class LocalExecutor implements Executor {
       case "sample":
         return { kind: "sample", split: tasks.sample[ref.task]!, ...common };
       case "map": {
+        // What could not be read once is not tried again.
+        const kept = ref.attempt === 1 ? this.#options.keptOf(ref.task) : undefined;
         const split = this.#run.made.bounded(ref.task, this.#maps.of(ref.task));
-        return { kind: "map", split, directory, ...common };
+        return { kind: "map", split, directory, ...common, ...(kept !== undefined && { kept }) };
       }
       case "reduce": {
         const place = tasks.reduce[ref.task]!;
@@ -207,6 +219,14 @@ export class LocalExecutor implements Executor {
   results(phase: Phase): TaskSuccess[] {
     const { loop, job } = this.#options;
     return [...viewOutputs(loop.scheduler, job, phase)].map(({ output }) => output);
+  }
+
+  /** The map tasks that have finished, with what each has read, in the order of that. */
+  mapsDone(): { readonly split: Split; readonly result: TaskSuccess }[] {
+    const { loop, job } = this.#options;
+    return [...viewOutputs(loop.scheduler, job, "map")].map(({ task, output }) => {
+      return { split: this.#maps.of(task), result: output };
+    });
   }
 
   #failed(attempt: LocalAttempt, failure: TaskFailure): void {

@@ -8,6 +8,7 @@ import { limits } from "../base/limits.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
+import { checkIncremental, explain, keptIn } from "../engine/explain.ts";
 import { auxPaths, pathsByInput, possiblePaths } from "../engine/inputs.ts";
 import { bundleForRun } from "../engine/job-bundle.ts";
 import type { RunBundle } from "../engine/job-bundle.ts";
@@ -16,8 +17,10 @@ import type { JobRecord } from "../engine/job-directory.ts";
 import { liveOf, liveSettings } from "../engine/live.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import { planJob } from "../engine/plan-job.ts";
+import type { PlanRequest } from "../engine/plan-job.ts";
 import { afterOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import type { IncrementalRun } from "../incremental/incremental-run.ts";
 import type { Job } from "../job/job-plan.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
@@ -37,6 +40,8 @@ import { spoolStdin, spoolStream } from "./spool-stdin.ts";
 import { makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 import { workersWorth } from "./workers-worth.ts";
+
+type Arrange = NonNullable<PlanRequest["arrange"]>;
 
 /** What is to run: a job file, or a Job object on this thread. */
 export type JobSource =
@@ -256,8 +261,9 @@ export class LocalRun {
     if (chaos !== null) this.#warn(chaosWarning(chaos));
   }
 
-  async #plan({ jobId, name, outline }: LoadedRun): Promise<PlannedRun> {
+  async #plan({ jobId, name, outline, bundle }: LoadedRun): Promise<PlannedRun> {
     const { resolved } = this;
+    if (resolved.incremental) checkIncremental(outline, bundle, resolved);
     const { signal, tempDirectory } = this.#options;
     const asked = partitionsOf(this.#options, outline);
     checkEstimates(outline, resolved);
@@ -272,9 +278,17 @@ export class LocalRun {
     let streams = 0;
     const spool = (file: InputFile): Promise<InputFile> =>
       spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
+    const incremental = resolved.incremental ? await this.#incremental({ bundle, params, auxFiles }) : null;
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
-    const plan = await planJob(outline, { inputs, ...wishes, spool, made: made ?? undefined });
     const live = liveOf(outline, resolved);
+    const arrange: Arrange | undefined = incremental === null ? undefined : (all) => incremental.arrange(all);
+    const plan = await planJob(outline, {
+      inputs,
+      ...wishes,
+      spool,
+      made: made ?? undefined,
+      ...(arrange === undefined ? {} : { arrange }),
+    });
     for (const warning of plan.warnings) this.#warn(warning);
     // Patterns and directories are known file by file only now.
     for (const output of [resolved.output, resolved.materialize])
@@ -296,18 +310,46 @@ export class LocalRun {
       ...(live !== null && { live: liveSettings(live) }),
       ...(resolved.materialize !== null && { materialize: true }),
       auxFiles,
+      ...(incremental !== null && { keepMaps: true }),
     };
     this.pool.settings(settings);
     if (live !== null) this.pool.prewarm(liveSlot);
-    return { plan, settings, work, live };
+    return { plan, settings, work, live, incremental };
   }
 
-  #tellPlanned({ collections, directory }: LoadedRun, { plan, settings }: PlannedRun): void {
+  /** What the run that made the output has kept. */
+  async #incremental(job: {
+    readonly bundle: BundledJob | null;
+    readonly params: Readonly<Record<string, unknown>>;
+    readonly auxFiles: Readonly<Record<string, string>>;
+  }): Promise<IncrementalRun> {
+    const [{ IncrementalRun }, { printJob }] = await Promise.all([
+      import("../incremental/incremental-run.ts"),
+      import("../incremental/job-print.ts"),
+    ]);
+    const { output, partBytes, badBudget } = this.resolved;
+    const { bundle, params, auxFiles } = job;
+    const print = await printJob({ code: bundle!.hash, partBytes, params, auxFiles });
+    return IncrementalRun.open({ output: output!, job: print, keepBad: badBudget !== null });
+  }
+
+  #tellPlanned({ collections, directory }: LoadedRun, planned: PlannedRun): void {
+    const { plan, settings, incremental } = planned;
     const { files, bytes, tasks } = plan;
     const [mapTasks, reduceTasks] = [tasks.map.length, tasks.reduce.length];
     const partitions = Object.fromEntries(collections.map((name, index) => [name, plan.partitions[index]!]));
     const workersMax = workersOf(plan, this.resolved);
-    this.events.emit({ kind: "planned", files, bytes, mapTasks, reduceTasks, partitions, workersMax });
+    this.events.emit({
+      kind: "planned",
+      files,
+      bytes,
+      mapTasks,
+      reduceTasks,
+      partitions,
+      workersMax,
+      ...(incremental !== null && { incremental: keptIn(plan, incremental) }),
+    });
+    if (this.resolved.explain) for (const told of explain(planned)) this.events.emit(told);
     directory?.update({ mapTasks, reduceTasks, currentPhase: "map" });
     directory?.config({ settings, workersMax, tasks });
   }

@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { SheafError } from "../base/errors.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { commitOutput, commitRecords, expectRefused, keepCollected } from "../engine/commit.ts";
-import type { Outputs } from "../engine/commit.ts";
+import type { CommitPlan, Outputs } from "../engine/commit.ts";
 import type { EventLog, PhaseClock } from "../engine/event-log.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import { carryOut } from "../engine/executor.ts";
@@ -17,6 +17,7 @@ import { sampledBounds } from "../engine/plan-job.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
 import { localPolicy } from "../engine/policy.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import type { IncrementalRun } from "../incremental/incremental-run.ts";
 import { type AttemptRef, formatTask } from "../scheduler/ids.ts";
 import type { TaskPlan } from "../scheduler/messages.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
@@ -46,6 +47,8 @@ export interface PlannedRun {
   readonly work: WorkDirectory;
   /** null: nobody looks on, and no source is to be stopped. */
   readonly live: LiveWishes | null;
+  /** null: the run is no incremental one. */
+  readonly incremental: IncrementalRun | null;
 }
 
 /** What a run has come to, before it is made a RunResult. */
@@ -156,6 +159,7 @@ export class LocalTasks {
       workDirectory: planned.work.attempts,
       faults,
       chaos,
+      keptOf: (task) => planned.incremental?.keptOf(planned.plan.kept.get(task)),
       rested: (mapTasks) => {
         this.#mapTasks = mapTasks;
         directory?.update({ mapTasks });
@@ -312,8 +316,11 @@ export class LocalTasks {
     const { output, overwrite } = resolved;
     if (output === null) return;
     const code = bundle?.hash ?? null;
+    const { incremental } = planned;
+    const state: CommitPlan["state"] = (placed) =>
+      incremental!.files(this.#executor.mapsDone(), this.#settings, placed);
     const plan = { name, code, collections, staging: work.output, output, overwrite };
-    this.#parts = await commitOutput(plan, outputs);
+    this.#parts = await commitOutput(incremental === null ? plan : { ...plan, state }, outputs);
   }
 
   /** A dataset of its own, made ahead of the output: where it cannot be made there is neither. */

@@ -44,12 +44,14 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const more = { once, sameAs, ...(made !== null && { made }) };
   directory?.update({ counters, ...recordedStats(stats), badRecords, elapsedMs, ...more });
   const known = { jobId, status, output, parts, counters, stats, badRecords, emptyFiles };
+  const incremental = planned?.incremental?.report(map) ?? null;
   events.emit({
     kind: "job-finished",
     ...known,
     ...(sameAs !== null && { sameAs }),
     ...sampledBy(sample, estimates),
     ...(made !== null && { made: shortMade(made) }),
+    ...(incremental === null ? {} : { incremental }),
     error: error === null ? null : eventError(error),
   });
   directory?.finish({
@@ -80,6 +82,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     estimates,
     made,
     materialized: status === "SUCCEEDED" ? (driven?.materialized ?? null) : null,
+    incremental,
     failedAttempts: failedAttempts(driven?.failedAttempts ?? [], cause),
     failedTasks: driven?.failedTasks ?? [],
     error,
@@ -98,7 +101,9 @@ function tallyOf(map: readonly TaskSuccess[], partitions: readonly number[]): Sh
   return shuffled;
 }
 
-/** What a later run with `once` is told by. What was given up is missing from an output: it is not told of. */
+/**
+ * What a later run with `once` is told by. What was given up is missing from an output: it is not told of.
+ */
 function forOnce(
   { onceKey: key, driven }: LocalRun,
   made: Parameters<typeof outputDigest>[0],

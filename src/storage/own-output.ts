@@ -4,7 +4,7 @@ import { SheafError } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 
 /** What a job puts beside the parts that its `_SUCCESS` names. */
-const OWN_NAMES: ReadonlySet<string> = new Set(["_SUCCESS", "_bad"]);
+const OWN_NAMES: ReadonlySet<string> = new Set(["_SUCCESS", "_bad", "_state"]);
 /** What desktops and network file systems leave in any directory. */
 const NOBODYS = /^(?:\.DS_Store|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+)$/;
 

@@ -16,15 +16,11 @@ export function taskName(spec: TaskSpec): string {
 
 /** The context object user code sees; one per attempt. Fields the loops write are public. */
 export class AttemptContext implements ReduceContext {
-  readonly task: string;
-  readonly index: number;
-  readonly attempt: number;
   readonly input: string;
   readonly params: Readonly<Record<string, unknown>>;
   readonly aux: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal;
   state: unknown = undefined;
-  path = "";
   /** Offsets of the batch in hand, and which of them is the current record's. */
   offsets: readonly number[] = [];
   current = 0;
@@ -32,6 +28,10 @@ export class AttemptContext implements ReduceContext {
   readonly #services: TaskServices;
   readonly #scene: Scene;
   readonly #seed: string;
+  readonly #spec: TaskSpec;
+  #path = "";
+  #askedPath = false;
+  #askedTask: string | null = null;
   /** What the record in hand has counted, while it may still be set aside. */
   readonly #held = new Map<string, number>();
   #holds = false;
@@ -47,9 +47,7 @@ export class AttemptContext implements ReduceContext {
     scene: Scene,
     input: string,
   ) {
-    this.task = taskName(spec);
-    this.index = spec.index;
-    this.attempt = spec.attempt;
+    this.#spec = spec;
     this.input = input;
     this.params = settings.params;
     this.aux = aux;
@@ -62,6 +60,40 @@ export class AttemptContext implements ReduceContext {
   /** Whether random() was called: what it gives depends on where the task began. */
   get hasDrawn(): boolean {
     return this.#random !== undefined;
+  }
+
+  get task(): string {
+    this.#askedTask ??= "ctx.task";
+    return taskName(this.#spec);
+  }
+
+  get index(): number {
+    this.#askedTask ??= "ctx.index";
+    return this.#spec.index;
+  }
+
+  get attempt(): number {
+    this.#askedTask ??= "ctx.attempt";
+    return this.#spec.attempt;
+  }
+
+  get path(): string {
+    this.#askedPath = true;
+    return this.#path;
+  }
+
+  set path(path: string) {
+    this.#path = path;
+  }
+
+  /** Whether the job has asked for a path. */
+  get askedPath(): boolean {
+    return this.#askedPath;
+  }
+
+  /** What the job has asked for that another task would not be told alike, "ctx.index"; null: nothing. */
+  get askedTask(): string | null {
+    return this.hasDrawn ? "ctx.random" : this.#askedTask;
   }
 
   get offset(): number {

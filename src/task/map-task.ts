@@ -326,7 +326,8 @@ class MapAttempt {
       );
     }
     if (isSource(job.input)) throw new SheafError("INTERNAL", "a file for a job that generates its records");
-    return readPiece(job.input, piece, { keepBad: settings.keepBad, signal: services.signal });
+    const askedPath = (): void => void context.path;
+    return readPiece(job.input, piece, { keepBad: settings.keepBad, signal: services.signal, askedPath });
   }
 
   /** A batch is done, or a chunk. */

@@ -103,7 +103,7 @@ class ReduceAttempt {
     for (const input of spec.inputs) {
       if (input.path === null) continue;
       const index = readRunIndex(input.path, {
-        identity: { jobId: settings.jobId, task: input.task, attempt: input.attempt },
+        identity: input.owner ?? { jobId: settings.jobId, task: input.task, attempt: input.attempt },
         place: { collection: spec.collection, partition: spec.partition },
         window: input.window,
       });

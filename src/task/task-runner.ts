@@ -4,10 +4,10 @@ import { process } from "../base/own-globals.ts";
 import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
 import { TaskMemory } from "../shuffle/memory.ts";
+import { mapOrAdopt } from "./adopt-map.ts";
 import { loadAux } from "./aux.ts";
 import { AttemptContext } from "./context.ts";
 import type { TaskSetting } from "./map-task.ts";
-import { runMap } from "./map-task.ts";
 import { estimatingJob } from "./record-units.ts";
 import { runReduce } from "./reduce-task.ts";
 import { runSample } from "./sample-task.ts";
@@ -69,7 +69,7 @@ function runSpec(setting: TaskSetting<TaskSpec>): Promise<Omit<TaskSuccess, "kin
     case "sample":
       return runSample({ ...setting, spec });
     case "map":
-      return runMap({ ...setting, spec });
+      return mapOrAdopt({ ...setting, spec });
     case "reduce":
       return runReduce({ ...setting, spec });
     default:

@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../base/errors.ts";
+import type { RunIdentity } from "../shuffle/run-format.ts";
 import type { FileWindow } from "../shuffle/run-index.ts";
 import type { EmptyFiles } from "./empty-files.ts";
 
@@ -99,6 +100,8 @@ export interface JobSettings {
   readonly materialize?: boolean;
   /** Copies of side data files on this machine, by the path the job names each with. Default: none. */
   readonly auxFiles?: Readonly<Record<string, string>>;
+  /** True: maps say what of them a later run may take over (TaskSuccess.keep). Default: false. */
+  readonly keepMaps?: boolean;
 }
 
 export interface SampleTaskSpec {
@@ -118,6 +121,8 @@ export interface MapTaskSpec {
   readonly directory: string;
   /** Likewise, for output files and bad records, on their file system. Default: `directory`. */
   readonly outputDirectory?: string;
+  /** What an earlier run has made of the same split: taken over where it is sound, else mapped again. */
+  readonly kept?: KeptMap;
 }
 
 /** Where the output of one finished map attempt lies. */
@@ -126,6 +131,40 @@ export interface MapOutput {
   readonly attempt: number;
   /** The run file; null when the task emitted nothing. */
   readonly path: string | null;
+  /** Who wrote the run file, where that was an attempt of an earlier run. Default: this one. */
+  readonly owner?: RunIdentity;
+}
+
+export type KeptStats = Pick<TaskStats, "recordsIn" | "bytesIn" | "emitted" | "shuffleBytes" | "badRecords">;
+/**
+ * What a map task has made, as a later run may take it over. Plain data. FROZEN within a version of the state
+ * that holds it.
+ */
+export interface KeptMap {
+  /** Its run file; null when it emitted nothing. `fingerprint` as runDigest has it. */
+  readonly run: {
+    readonly path: string;
+    readonly owner: RunIdentity;
+    readonly bytes: number;
+    readonly fingerprint: string;
+  } | null;
+  /** Its bad records; null when there were none. */
+  readonly bad: { readonly path: string; readonly bytes: number; readonly crc32c: number } | null;
+  /** Files of map-only collections. */
+  readonly parts: readonly OutputPart[];
+  /** How its pairs found their partitions, as JobSettings has it. */
+  readonly partitions: readonly number[];
+  readonly bounds: readonly (readonly string[] | null)[];
+  readonly counters: Readonly<Record<string, number>>;
+  readonly stats: KeptStats;
+  readonly partitionBytes: readonly (readonly number[])[];
+  readonly pairs: readonly number[];
+  readonly hotKeys: readonly HotKey[];
+  readonly emptyFiles: EmptyFiles | null;
+  /**
+   * Whether files under other names would give something else: the job asked for a path, or names are in it.
+   */
+  readonly namesMatter: boolean;
 }
 
 /** A map output as a reduce finds it. */
@@ -241,7 +280,23 @@ export interface TaskSuccess {
   readonly rest?: readonly SplitPlace[];
   /** map of a generated source: records it has made. */
   readonly made?: number;
+  /** map, with settings.keepMaps: what a later run needs to know besides to take it over. */
+  readonly keep?: Keepable;
 }
+
+/** Whether a later run may take over what a map has made: a KeptMap is this, and the success itself. */
+export type Keepable =
+  | {
+      readonly kind: "kept";
+      /** Of its run file; null when there is none. */
+      readonly run: { readonly bytes: number; readonly fingerprint: string } | null;
+      /** Of its bad records; null when there are none. */
+      readonly bad: { readonly bytes: number; readonly crc32c: number } | null;
+      readonly namesMatter: boolean;
+      /** This run has it from an earlier one itself and has read nothing: the stats of the map that did. */
+      readonly adopted: KeptStats | null;
+    }
+  | { readonly kind: "not kept"; readonly why: string };
 
 /** A failure as plain data: everything the one-screen error needs. */
 export interface TaskFailure {

@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { errorCharsMax, isErrorCode } from "../base/errors.ts";
 import type { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
@@ -138,11 +139,28 @@ const numbers: Check = (value, field) => {
   for (const [name, one] of Object.entries(value as object)) finite(one, `${field}.${name}`);
 };
 
+const keep: Check = (value, field) => {
+  plainObject(value, field);
+  const shape =
+    (value as { kind?: unknown }).kind === "kept"
+      ? fields({
+          kind: anything,
+          run: orNull(fields({ bytes: whole, fingerprint: text(64) })),
+          bad: orNull(fields({ bytes: whole, crc32c: whole })),
+          namesMatter: flag,
+          adopted: orNull(numbers),
+        })
+      : fields({ kind: oneOf("not kept"), why: text(textCharsMax) });
+  shape(value, field);
+};
+
 const success = fields({
   kind: oneOf("success"),
   stats: numbers,
   counters,
-  output: orNull(fields({ task: whole, attempt: whole, path: orNull(text(pathCharsMax)) })),
+  output: orNull(
+    fields({ task: whole, attempt: whole, path: orNull(text(pathCharsMax)), owner: optional(plainObject) }),
+  ),
   parts: list(part),
   keys: list(list(text(limits.keyBytesMax * 2))),
   partitionBytes: list(list(finite)),
@@ -152,6 +170,7 @@ const success = fields({
   emptyFiles: orNothing(fields({ files: whole, names: list(text(pathCharsMax), limits.emptyFilesNamed) })),
   rest: optional(list(fields({ piece: whole, offset: whole }))),
   made: optional(whole),
+  keep: optional(keep),
 });
 
 const result: Check = (value, field) => {
@@ -245,7 +264,12 @@ export function checkResultOf(spec: TaskSpec, given: TaskResult): void {
     throw invalid("rest", "its places are none of the task's input");
   own(badPath, "badPath");
   for (const { path } of parts) own(path, "parts");
+  const kept = spec.kind === "map" ? spec.kept : undefined;
+  const adopts = given.keep?.kind === "kept" && given.keep.adopted !== null;
+  if (adopts && kept === undefined) throw invalid("keep", "there was nothing to take over");
   if (output === null) return;
+  if (output.owner !== undefined && !isDeepStrictEqual(output.owner, kept?.run?.owner))
+    throw invalid("output", "it is not what was kept");
   own(output.path, "output");
   if (spec.kind !== "map" || output.task !== spec.index || output.attempt !== spec.attempt)
     throw invalid("output", `it is that of map ${output.task}, attempt ${output.attempt}`);

@@ -112,6 +112,8 @@ function lastingLine(event: RunEvent, model: ProgressModel, style: Style): strin
       return style.dim(`job     ${event.jobId}`);
     case "planned":
       return planLine(event);
+    case "task-explained":
+      return explainLine(event);
     case "phase-finished": {
       const phase = [...model.phases.values()].find((view) => view.phase === event.phase);
       return phase === undefined ? undefined : phaseEndLine(phase);
@@ -133,6 +135,11 @@ function lastingLine(event: RunEvent, model: ProgressModel, style: Style): strin
   }
 }
 
+function explainLine({ task, runs, why, input }: Extract<RunEvent, { kind: "task-explained" }>): string {
+  const about = input === "" ? "" : `  ${escapeForeign(input)}`;
+  return `${task}  ${runs ? "runs" : "kept"}${about}: ${escapeForeign(why)}`;
+}
+
 function planLine(event: Extract<RunEvent, { kind: "planned" }>): string {
   const input =
     event.files > 0
@@ -142,7 +149,13 @@ function planLine(event: Extract<RunEvent, { kind: "planned" }>): string {
         : "no data";
   const tasks = [plural(event.mapTasks, "map task")];
   if (event.reduceTasks > 0) tasks.push(plural(event.reduceTasks, "reduce task"));
-  return `plan    ${input}  ${tasks.join(", ")}`;
+  const line = `plan    ${input}  ${tasks.join(", ")}`;
+  const { incremental } = event;
+  if (incremental === undefined) return line;
+  const { full, keptTasks, keptBytes } = incremental;
+  if (full !== null) return `${line}\nplan    all of it is mapped: ${full}`;
+  const kept = `${plural(keptTasks, "map task")} of the run before kept`;
+  return `${line}\nplan    ${kept}, ${formatSize(keptBytes)} not read again`;
 }
 
 function retryLine(

@@ -5,6 +5,7 @@ import { formatSize } from "../../base/size.ts";
 import { isScaled, seenFrom } from "../../engine/estimates.ts";
 import type { RunResult } from "../../engine/options.ts";
 import { hotKeyRemedy, hotOnes } from "../../engine/shuffle-tally.ts";
+import type { IncrementalReport } from "../../incremental/incremental-run.ts";
 import type { EstimatedColumn } from "../../job/estimate.ts";
 import { asShortage } from "../../storage/fs-error.ts";
 import { type ExitCode, exitCodeOf, exitCodes } from "../command.ts";
@@ -43,6 +44,7 @@ export function summaryText(result: RunResult, look: SummaryLook): string {
   if (result.sameAs !== null) return sameText(result, look);
   const written = outputText(result, look);
   const rows: [string, string][] = look.countsRecords === false ? [] : [["read", readText(result)]];
+  if (result.incremental !== null) rows.push(["kept", keptText(result.incremental)]);
   if (stats.shuffleBytes > 0) rows.push(["shuffled", shuffleText(result)]);
   rows.push(["wrote", written]);
   rows.push(...noteworthy(result, look));
@@ -74,6 +76,14 @@ function readText(result: RunResult): string {
   const rate = worthARate(bytesIn) ? ` (${formatByteRate(bytesIn, elapsedMs)})` : "";
   const bytes = bytesIn > 0 ? `, ${formatSize(bytesIn)}${rate}` : "";
   return plural(recordsIn, "record") + bytes;
+}
+
+function keptText({ full, kept, goneFiles, stateBytes }: IncrementalReport): string {
+  const next = `${formatSize(stateBytes)} for the next run in _state`;
+  if (full !== null) return `nothing: ${full}; ${next}`;
+  const gone = goneFiles > 0 ? `, ${plural(goneFiles, "file")} gone` : "";
+  const tasks = plural(kept.tasks, "map task");
+  return `${plural(kept.records, "record")}, ${formatSize(kept.bytes)} (${tasks})${gone}; ${next}`;
 }
 
 function shuffleText(result: RunResult): string {

@@ -147,6 +147,12 @@ const outputFlags = inCategory("Output", {
       "The old contents stay in place until the new ones are complete. Anything but the output of a job, as it was " +
       "written, or an empty directory is refused, and so is a symbolic link.",
   }),
+  incremental: switchFlag("--incremental", "Map only what has changed since the run that made DIR", {
+    details:
+      "Inputs are told apart by their content. What the job's maps made of the others is kept in DIR/_state and taken " +
+      "over; the results are those of a full run. DIR is replaced as with --overwrite. With other code, parameters or " +
+      "side data all is mapped, which is said before.",
+  }),
   partSize: valueFlag("--part-size SIZE", types.size({ min: 1 }), "Begin another output file at this size", {
     default: formatSize(settings.partBytes.default),
   }),
@@ -201,6 +207,9 @@ const jobFlags = inCategory("Job", {
 });
 
 const executionFlags = inCategory("Execution", {
+  explain: switchFlag("--explain", "Say of each task why it runs or not", {
+    details: "With --incremental, what is taken over from the run before, and why the rest is not.",
+  }),
   workers: valueFlag(
     "-w, --workers N",
     types.integer(settings.workers),

@@ -109,7 +109,9 @@ function notTaken(flags: RunFlags, option: string, runner: RunnerName): SheafErr
     const hint =
       flag === "workers"
         ? "Say how many cores of the cluster are wanted: --cores N."
-        : "Leave it out; agents run every job in processes, in directories of their own.";
+        : flag === "incremental" || flag === "explain"
+          ? "Leave it out; a cluster maps all of the input."
+          : "Leave it out; agents run every job in processes, in directories of their own.";
     return new SheafError("USAGE", `--${flag} is for runs on this machine, not on a cluster`, { hint });
   }
   return new SheafError("USAGE", `--${flag} is not for ${runners[runner].title}`, { hint: "Leave it out." });
@@ -186,6 +188,8 @@ function wishes(flags: RunFlags): WishedOptions {
     noProgressMs: flags.noProgressTimeout === 0 ? NEVER_MS : flags.noProgressTimeout,
     tempDirectory: flags.temp,
     partBytes: flags.partSize,
+    incremental: flags.incremental,
+    explain: flags.explain,
     external: flags.external.length === 0 ? undefined : flags.external,
     once: flags.once,
     force: flags.force,

@@ -1,0 +1,316 @@
+import { randomBytes } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { isSource } from "../job/reader.ts";
+import type { Reader } from "../job/reader.ts";
+import type { PlannedPiece } from "../plan/near-hosts.ts";
+import { type Arranged, type InputFiles, isSplittable, type Stretch } from "../plan/plan-input.ts";
+import { contentDigests, DIGEST_KEY_BYTES } from "../storage/content-digest.ts";
+import { openRange } from "../storage/read-range.ts";
+import type { JobSettings, KeptMap, KeptStats, Split, TaskStats, TaskSuccess } from "../task/task-spec.ts";
+import { arrange, type FileNow } from "./arrange.ts";
+import { whatChanged } from "./job-print.ts";
+import {
+  type JobPrint,
+  keptMapIn,
+  readState,
+  runFileName,
+  type State,
+  type StateFile,
+  stateText,
+  type StateUnit,
+} from "./kept-state.ts";
+
+/** What a run has taken over from the one before, and keeps for the next. */
+export interface IncrementalReport {
+  /** Why every map ran; null when results of an earlier run were there to be taken. */
+  readonly full: string | null;
+  /** What was taken over: not read, and not in the run's own recordsIn and bytesIn. */
+  readonly kept: { readonly tasks: number; readonly records: number; readonly bytes: number };
+  /** Map tasks that ran. */
+  readonly mappedTasks: number;
+  /** Files that the run before has read and that are no input any more. */
+  readonly goneFiles: number;
+  /** What is kept for the next run beside the output itself; 0 when nothing was written. */
+  readonly stateBytes: number;
+}
+
+/** What goes into an output besides its parts. */
+export interface StateFiles {
+  /** Files that are there already, and where they go below the output. */
+  readonly moves: readonly (readonly [source: string, name: string])[];
+  readonly text: string;
+}
+
+/** A finished map task. */
+export interface MapDone {
+  readonly split: Split;
+  readonly result: Omit<TaskSuccess, "kind" | "keys">;
+}
+
+export interface IncrementalOptions {
+  readonly output: string;
+  readonly job: JobPrint;
+  readonly keepBad: boolean;
+}
+
+/** Files looked into at once. */
+const FILES_AT_ONCE = 4;
+
+/** A file of an input, and what it is known by. */
+interface Known {
+  readonly input: number;
+  readonly piece: PlannedPiece;
+  readonly reader: Reader<unknown>;
+  /** Its inode before anything of it was read. */
+  readonly inode: string;
+  /** null: it could not be read. */
+  digest: string | null;
+  grownFrom: FileNow["grownFrom"];
+}
+
+/**
+ * What an incremental run knows of the run before it and keeps for the next. A run is planned with `arrange`,
+ * asks `keptOf` for each of its map tasks, and commits `files`.
+ */
+export class IncrementalRun {
+  readonly #options: IncrementalOptions;
+  /** What can be used; null: nothing, `full` says why. */
+  readonly #state: State | null;
+  readonly #key: Buffer;
+  #full: string | null;
+  #known: readonly Known[] = [];
+  #digested: Promise<void> = Promise.resolve();
+  /** By file: why what begins at these bytes is mapped. */
+  #whys: ReadonlyMap<string, readonly { readonly from: number; readonly why: string }[]> = new Map();
+  #stateBytes = 0;
+
+  private constructor(options: IncrementalOptions, state: State | null, full: string | null) {
+    this.#options = options;
+    this.#state = state;
+    this.#full = full;
+    this.#key = state === null ? randomBytes(DIGEST_KEY_BYTES) : Buffer.from(state.key, "hex");
+  }
+
+  /** Looks at what the run before has kept. Never throws: what cannot be used is not. */
+  static async open(options: IncrementalOptions): Promise<IncrementalRun> {
+    const found = await readState(options.output);
+    if (found.kind === "none") return new IncrementalRun(options, null, found.why);
+    const full = whatChanged(found.state.job, options.job);
+    return new IncrementalRun(options, full === null ? found.state : null, full);
+  }
+
+  /** Why every map runs; null when what was kept can be used. */
+  get full(): string | null {
+    return this.#full;
+  }
+
+  /** For planInput: see PlanInputOptions.arrange. @throws SheafError as contentDigests */
+  async arrange(inputs: readonly InputFiles[]): Promise<readonly Arranged[]> {
+    this.#known = await this.#look(inputs);
+    this.#digested = this.#digestAll();
+    const state = this.#state;
+    if (state === null) {
+      // Nothing depends on them before the commit: the main thread has time while workers map.
+      this.#digested.catch(() => undefined);
+      return inputs.map(({ files }) =>
+        files.map((file): Stretch => ({ kind: "new", file, from: 0, to: file.fileBytes })),
+      );
+    }
+    await this.#digested;
+    const whys = new Map<string, { from: number; why: string }[]>();
+    const arranged = inputs.map(({ files }, input) => {
+      const now = this.#known
+        .filter((one) => one.input === input)
+        .map(({ piece, digest, grownFrom }): FileNow => {
+          return { name: piece.name, bytes: piece.fileBytes, digest: digest!, grownFrom };
+        });
+      const { keepBad } = this.#options;
+      return arrange(state, now, { input, keepBad }).map((one): Stretch => {
+        if (one.kind === "new") {
+          const file = files[one.file]!;
+          const place = placeOf(input, file.path);
+          whys.set(place, [...(whys.get(place) ?? []), { from: one.from, why: one.why }]);
+          return { kind: "new", file, from: one.from, to: one.to };
+        }
+        const recordStarts = state.units[one.unit]!.pieces.map(({ recordStart }) => recordStart);
+        const pieces = one.pieces.map(({ file, start, end }, i): PlannedPiece => {
+          const recordStart = recordStarts[i];
+          return { ...files[file]!, start, end, ...(recordStart !== undefined && { recordStart }) };
+        });
+        return { kind: "kept", pieces, unit: one.unit };
+      });
+    });
+    this.#whys = whys;
+    return arranged;
+  }
+
+  /** What a map task can take over. */
+  keptOf(unit: number | undefined): KeptMap | undefined {
+    if (unit === undefined || this.#state === null) return undefined;
+    return keptMapIn(this.#options.output, this.#state, unit);
+  }
+
+  /** Why a map task runs. */
+  whyRuns({ pieces, input = 0 }: Split): string {
+    if (this.#full !== null) return this.#full;
+    const [first] = pieces;
+    if (first?.kind !== "file") return "it is new";
+    const whys = this.#whys.get(placeOf(input, first.path)) ?? [];
+    return whys.findLast(({ from }) => from <= first.start)?.why ?? "no result of it was kept";
+  }
+
+  /**
+   * What the output keeps for the next run.
+   * @param done in the order of what they read
+   * @param placed where a file of a result lies below the output
+   */
+  async files(
+    done: readonly MapDone[],
+    { jobId, partitions, bounds }: Pick<JobSettings, "jobId" | "partitions" | "bounds">,
+    placed: (source: string) => string,
+  ): Promise<StateFiles> {
+    await this.#digested.catch(() => undefined);
+    const still = await this.#unchanged();
+    const files = this.#known.map(({ input, piece, digest }): StateFile => {
+      return { input, name: piece.name, bytes: piece.fileBytes, digest: digest ?? "" };
+    });
+    const byPlace = new Map(this.#known.map(({ input, piece }, i) => [placeOf(input, piece.path), i]));
+    const moves: [string, string][] = [];
+    const units = done.map(({ split, result }, index): StateUnit => {
+      const read = split.pieces.flatMap((piece) => (piece.kind === "file" ? [piece] : []));
+      const pieces = read.map(({ path, start, end, recordStart }) => {
+        const file = byPlace.get(placeOf(split.input ?? 0, path))!;
+        return { file, start, end, ...(recordStart !== undefined && { recordStart }) };
+      });
+      const { keep } = result;
+      if (keep?.kind !== "kept") return { pieces, map: null, why: keep?.why ?? "no result of it was kept" };
+      if (!pieces.every(({ file }) => still[file])) {
+        return { pieces, map: null, why: "it was written to while the run before read it" };
+      }
+      const { run, bad, namesMatter, adopted } = keep;
+      const { output, parts, stats, counters, partitionBytes, pairs, hotKeys, emptyFiles = null } = result;
+      if (output?.path != null) moves.push([output.path, runFileName(index)]);
+      this.#stateBytes += run?.bytes ?? 0;
+      const { task, attempt, owner = { jobId, task, attempt } } = output!;
+      return {
+        pieces,
+        why: null,
+        map: {
+          run: run === null ? null : { ...run, path: runFileName(index), owner },
+          bad: bad === null ? null : { ...bad, path: placed(result.badPath!) },
+          parts: parts
+            .filter(({ kind }) => kind === "output")
+            .map((part) => ({ ...part, path: placed(part.path) })),
+          counters,
+          stats: adopted ?? statsToKeep(stats),
+          partitionBytes,
+          pairs,
+          hotKeys,
+          emptyFiles,
+          namesMatter,
+        },
+      };
+    });
+    const { job } = this.#options;
+    const text = stateText({ job, key: this.#key.toString("hex"), partitions, bounds, files, units });
+    this.#stateBytes += Buffer.byteLength(text);
+    return { moves, text };
+  }
+
+  report(results: readonly Pick<TaskSuccess, "keep">[]): IncrementalReport {
+    const adopted = results.flatMap(({ keep }) =>
+      keep?.kind === "kept" && keep.adopted !== null ? [keep.adopted] : [],
+    );
+    const sum = (of: "recordsIn" | "bytesIn"): number => adopted.reduce((all, stats) => all + stats[of], 0);
+    const names = new Set(this.#known.map(({ input, piece }) => `${input} ${piece.name}`));
+    const digests = new Set(this.#known.map(({ input, digest }) => `${input} ${digest}`));
+    const gone = (this.#state?.files ?? []).filter(
+      ({ input, name, digest }) => !names.has(`${input} ${name}`) && !digests.has(`${input} ${digest}`),
+    );
+    return {
+      full: this.#full,
+      kept: {
+        tasks: adopted.length,
+        records: sum("recordsIn"),
+        bytes: sum("bytesIn"),
+      },
+      mappedTasks: results.length - adopted.length,
+      goneFiles: gone.length,
+      stateBytes: this.#stateBytes,
+    };
+  }
+
+  async #look(inputs: readonly InputFiles[]): Promise<Known[]> {
+    const known: Known[] = [];
+    for (const [input, { input: reader, files }] of inputs.entries()) {
+      if (isSource(reader)) continue;
+      for (const piece of files) {
+        const inode = await inodeOf(piece);
+        known.push({ input, piece, reader, inode, digest: null, grownFrom: null });
+      }
+    }
+    return known;
+  }
+
+  async #digestAll(): Promise<void> {
+    const waiting = this.#known.values();
+    const before = new Map<string, number>();
+    for (const [index, { input, name }] of (this.#state?.files ?? []).entries())
+      before.set(`${input} ${name}`, index);
+    const work = async (): Promise<void> => {
+      for (const one of waiting) await this.#digest(one, before.get(`${one.input} ${one.piece.name}`));
+    };
+    await Promise.all(Array.from({ length: FILES_AT_ONCE }, work));
+  }
+
+  /** @param old the file of the state that had this name */
+  async #digest(one: Known, old: number | undefined): Promise<void> {
+    const { piece, reader } = one;
+    const before = old === undefined ? undefined : this.#state!.files[old];
+    const mayHaveGrown =
+      before !== undefined && before.bytes < piece.fileBytes && isSplittable(reader, piece);
+    const ends = mayHaveGrown ? [before.bytes, piece.fileBytes] : [piece.fileBytes];
+    const found = await contentDigests(piece, ends, this.#key);
+    one.digest = found.at(-1)!;
+    if (mayHaveGrown && found[0] === before.digest)
+      one.grownFrom = { file: old!, atEnd: await isEnd(one, before.bytes) };
+  }
+
+  /** By file: whether it is still what was read. A file that may grow is looked at by whoever reads it. */
+  async #unchanged(): Promise<boolean[]> {
+    const still: boolean[] = [];
+    for (const { piece, inode, digest } of this.#known) {
+      const same = piece.growing !== undefined || (await inodeOf(piece)) === inode;
+      still.push(digest !== null && inode !== "" && same);
+    }
+    return still;
+  }
+}
+
+function statsToKeep({ recordsIn, bytesIn, emitted, shuffleBytes, badRecords }: TaskStats): KeptStats {
+  return { recordsIn, bytesIn, emitted, shuffleBytes, badRecords };
+}
+
+function placeOf(input: number, path: string): string {
+  return `${input} ${path}`;
+}
+
+/** Changes with every change of the file: nobody can set the time of its last change. "" when it is gone. */
+async function inodeOf({ path }: PlannedPiece): Promise<string> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  return found === null ? "" : `${found.dev} ${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
+}
+
+/** Whether a record ends at this place of the file, whatever comes behind it. */
+async function isEnd({ piece, reader }: Known, at: number): Promise<boolean> {
+  const { framing } = reader;
+  if (framing.kind !== "delimiter" || framing.delimiter.length !== 1) return false;
+  const range = await openRange(piece);
+  try {
+    const last = Buffer.alloc(1);
+    await range.read(last, at - 1);
+    return last[0] === framing.delimiter[0];
+  } finally {
+    await range.close();
+  }
+}
