@@ -115,6 +115,7 @@ const rows = [
     "attempts of a task that `--chaos` may hit, and for how long it lets one run or wait",
     `the first ${limits.chaosAttemptsMax}, up to ${limits.chaosDelayMsMax / 1000} s`,
   ],
+  ["steps of a pipeline that run at one time", number(limits.stepsAtOnce)],
   ["log of one task", formatSize(limits.taskLogBytesMax)],
   [
     "counters of one task",

@@ -4,9 +4,14 @@ import { Partials } from "./engine/partials.ts";
 // The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is
 // used.
 import type { Job } from "./job/job-plan.ts";
+import type { Pipeline } from "./steps/pipeline.ts";
 
 export { job } from "./job/define.ts";
 export type { Job } from "./job/job-plan.ts";
+export { from } from "./steps/from.ts";
+export type { From, StepReader } from "./steps/from.ts";
+export { pipeline, step } from "./steps/pipeline.ts";
+export type { Pipeline, Step, StepOptions } from "./steps/pipeline.ts";
 export { columns } from "./job/field-map.ts";
 export { grep } from "./job/line-filter.ts";
 export { desc } from "./job/descending.ts";
@@ -98,22 +103,25 @@ export interface Run extends Promise<RunResult> {
 }
 
 /**
- * Runs a job from a program. `job` is the path or URL of a job file, which runs on all cores, or on a
- * cluster with `on`; or a Job object, which runs in this thread. Options that do not apply where it runs are
- * refused.
+ * Runs a job, or a pipeline, from a program. `job` is the path or URL of its file, which runs on all cores,
+ * or on a cluster with `on`; or a Job object, which runs in this thread. Options that do not apply where it
+ * runs are refused.
  * @returns the promise of the result. It rejects with a SheafError, the first real cause, when the job fails,
  * is cancelled, or cannot start
  */
-export function run(job: Job | string | URL, options: RunOptions = {}): Run {
+export function run(job: Job | Pipeline | string | URL, options: RunOptions = {}): Run {
   const partials = new Partials(options);
   const result = runWith(job, partials);
   partials.follow(result);
   return Object.assign(result, { partials: () => partials.all() });
 }
 
-async function runWith(job: Job | string | URL, partials: Partials): Promise<RunResult> {
-  const { runWhereAsked } = await import("./runners/runners.ts");
-  const result = await runWhereAsked(job, partials.begin());
+async function runWith(job: Job | Pipeline | string | URL, partials: Partials): Promise<RunResult> {
+  const { runnerAsked } = await import("./runners/runners.ts");
+  const options = partials.begin();
+  const { runnerFitFor } = await import("./pipeline/detect.ts");
+  const runner = await runnerFitFor(job, options, await runnerAsked(options));
+  const result = await runner.run(job as Job, options);
   result.throwIfFailed();
   return result;
 }

@@ -104,6 +104,8 @@ export const limits = {
   liveKeysShownMax: 100,
   liveEventCharsMax: 20_000,
   liveValueCharsMax: 2_000,
+  /** Steps of a pipeline that run at one time. */
+  stepsAtOnce: 4,
   /** Jobs kept in the history of this machine. */
   jobsKept: 100,
   /** New files that `sheaf watch` gives one run; the longest wait after runs that failed. */

@@ -6,6 +6,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import("./command/run.ts")).runCommand,
   watch: async () => (await import("./command/watch.ts")).watchCommand,
   submit: async () => (await import("./command/submit.ts")).submitCommand,
+  resume: async () => (await import("./command/resume.ts")).resumeCommand,
   attach: async () => (await import("./command/attach.ts")).attachCommand,
   kill: async () => (await import("./command/kill.ts")).killCommand,
   replay: async () => (await import("./command/replay.ts")).replayCommand,

@@ -6,6 +6,7 @@ import { SheafError, isSheafError } from "../base/errors.ts";
 import { committedDigest } from "../engine/committed-output.ts";
 import type { RunEvent } from "../engine/events.ts";
 import { pathsByInput } from "../engine/inputs.ts";
+import { hiddenPipeline } from "../engine/job-bundle.ts";
 import { checkWholeCode } from "../engine/once.ts";
 import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
@@ -55,7 +56,9 @@ export async function submitToCluster(
   const { file, resolved, api } = begin(job, options);
   const relay = new EventRelay(systemClock, options.onEvent);
   try {
-    const { cluster, loaded } = await relay.phase("load", () => loadForCluster(api, file, resolved, relay));
+    const { cluster, loaded } = await relay.phase("load", () =>
+      loadForCluster(api, file, options, resolved, relay),
+    );
     try {
       const target = detachedTarget(options, resolved, cluster);
       const once = onceOf(options, resolved, loaded);
@@ -91,7 +94,9 @@ async function runAttached(
   let submitted: SubmittedJob | null = null;
   try {
     signal?.throwIfAborted();
-    const { cluster, loaded } = await relay.phase("load", () => loadForCluster(api, file, resolved, relay));
+    const { cluster, loaded } = await relay.phase("load", () =>
+      loadForCluster(api, file, options, resolved, relay),
+    );
     try {
       const target = outputTarget(
         { output, overwrite, collect, shared: options.shared },
@@ -147,13 +152,14 @@ function leftBehind(error: unknown, job: string): unknown {
 async function loadForCluster(
   api: ApiClient,
   file: string,
+  { step }: ClusterRunOptions,
   resolved: ResolvedOptions,
   relay: EventRelay,
 ): Promise<{ readonly cluster: ClusterView; readonly loaded: LoadedJob }> {
   const asked = api.cluster({ retryMs: firstTryMs });
-  const loading = loadOutline(file, resolved, (stream, text) =>
-    relay.emit({ kind: "log", task: "", attempt: 0, stream, text }),
-  );
+  const log = (stream: "log" | "stdout" | "stderr", text: string): void =>
+    relay.emit({ kind: "log", task: "", attempt: 0, stream, text });
+  const loading = loadOutline(file, resolved, log, step);
   // Whichever fails first is told; what the other made is removed.
   loading.catch(() => undefined);
   let cluster: ClusterView;
@@ -167,6 +173,7 @@ async function loadForCluster(
     throw error;
   }
   const loaded = await loading;
+  if (loaded.outline.steps !== undefined) throw hiddenPipeline(file);
   for (const message of loaded.bundle.warnings) relay.emit({ kind: "warning", message });
   if (resolved.chaos !== null) relay.emit({ kind: "warning", message: chaosWarning(resolved.chaos) });
   return { cluster, loaded };

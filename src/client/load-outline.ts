@@ -4,7 +4,7 @@ import type { SheafError } from "../base/errors.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
 import { bundleForRun } from "../engine/job-bundle.ts";
-import type { RunBundle } from "../engine/job-bundle.ts";
+import type { RunBundle, StepRun } from "../engine/job-bundle.ts";
 import { openState } from "../engine/job-directory.ts";
 import { RunFailure } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
@@ -28,6 +28,7 @@ export async function loadOutline(
   file: string,
   resolved: ResolvedOptions,
   log: (stream: "log" | "stdout" | "stderr", text: string) => void,
+  step?: StepRun,
 ): Promise<LoadedJob> {
   const pool = new WorkerPool({
     startWorker: startWorkerThread,
@@ -45,7 +46,7 @@ export async function loadOutline(
   pool.prewarm(0);
   try {
     const state = openState(resolved.stateDirectory, (message) => log("stderr", `warning: ${message}`));
-    const { bundle, dispose } = await bundleForRun(file, state, resolved.external);
+    const { bundle, dispose } = await bundleForRun(file, state, resolved.external, step);
     const answer = await pool.load(pathToFileURL(bundle.path).href, resolved.attempts);
     if ("outline" in answer) return { outline: answer.outline, bundle, dispose };
     const error = await loadFailure(answer.failure, bundle);

@@ -113,7 +113,9 @@ function wireOutline({ input, inputs, ...rest }: JobOutline): Submission["outlin
   return outline as Submission["outline"];
 }
 
-function wireInput(input: InputOutline): object {
+function wireInput(given: InputOutline): object {
+  // Where its records come from is the pipeline's affair.
+  const { step: _, ...input } = given as Extract<InputOutline, { framing: unknown }>;
   if (!("framing" in input) || input.framing.kind !== "delimiter") return input;
   const delimiter = Buffer.from(input.framing.delimiter).toString("base64");
   return { ...input, framing: { kind: "delimiter", delimiter } };

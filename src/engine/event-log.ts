@@ -22,8 +22,9 @@ export class EventLog {
     return this.#clock.nowMs() - this.#startedMs;
   }
 
-  emit(body: RunEventBody): void {
-    const event: RunEvent = { atMs: Math.round(this.elapsedMs * 1000) / 1000, ...body };
+  /** @param step the step of a pipeline that it is told of */
+  emit(body: RunEventBody, step?: string): void {
+    const event: RunEvent = { atMs: this.#now(), ...(step === undefined ? {} : { step }), ...body };
     if (body.kind === "phase-started") this.#tasks.set(body.phase, body.tasks);
     if (body.kind === "phase-finished") {
       const { phase, elapsedMs } = body;
@@ -32,6 +33,15 @@ export class EventLog {
     if (this.#directory === null) this.#early.push(event);
     else this.#directory.event(event);
     this.#listener?.(event);
+  }
+
+  /** Passes on what happened in the run that is a step; its own history keeps it. */
+  forward(event: RunEvent, step: string): void {
+    this.#listener?.({ ...event, atMs: this.#now(), step });
+  }
+
+  #now(): number {
+    return Math.round(this.elapsedMs * 1000) / 1000;
   }
 
   /** From now on events are kept there, those before included. */

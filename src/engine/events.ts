@@ -7,6 +7,30 @@ import type { Isolation } from "../worker/worker.ts";
 
 export type RunStatus = "SUCCEEDED" | "FAILED" | "CANCELLED";
 
+/** One step of a pipeline, as job.json has it. */
+export interface StepRecord {
+  readonly name: string;
+  readonly kind: string;
+  /** Steps that are done before it begins. */
+  readonly needs: readonly string[];
+  /** "done": in an earlier run, and used again. "left out": not wanted of this run. */
+  readonly status: RunStatus | "RUNNING" | "waiting" | "done" | "left out";
+  /** Why it ran in the last run of the pipeline; null when it did not. */
+  readonly why: string | null;
+  /** How often it has run in this pipeline. */
+  readonly run: number;
+  /** The job that its last run was; null when it was none. */
+  readonly jobId: string | null;
+  readonly elapsedMs: number | null;
+  readonly recordsIn: number;
+  readonly recordsOut: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly counters: Readonly<Record<string, number>>;
+  /** Its output is part of the pipeline's, or was kept. */
+  readonly kept: boolean;
+}
+
 /** One committed output file. */
 export interface CommittedPart {
   /** Path relative to the output directory: "part-00000.tsv", "byAge/part-00003.csv.gz". */
@@ -60,9 +84,9 @@ export interface PartialResult {
 
 /**
  * What happened, in one union; plain data, so that `--json` prints it as it is. `atMs` counts from the run's
- * start.
+ * start. `step` is the step of a pipeline in which it happened; it is left out for all else.
  */
-export type RunEvent = { readonly atMs: number } & RunEventBody;
+export type RunEvent = { readonly atMs: number; readonly step?: string } & RunEventBody;
 
 export type RunEventBody =
   /** The job is loaded and has its id; nothing has been read yet. */
@@ -166,6 +190,30 @@ export type RunEventBody =
       readonly by: "time" | "until";
       /** Records made when that was decided; tasks end a moment later. */
       readonly records: number;
+    }
+  /** A pipeline knows which of its steps will run. */
+  | {
+      readonly kind: "steps-planned";
+      readonly steps: readonly {
+        readonly name: string;
+        readonly needs: readonly string[];
+        /** Why it runs; null: what an earlier run of it wrote is used. */
+        readonly why: string | null;
+      }[];
+      /** Names of what the result holds: STEP, or STEP/COLLECTION. */
+      readonly collections: readonly string[];
+    }
+  /** Told with `step`; `run` counts the runs of the step in this pipeline. */
+  | { readonly kind: "step-started"; readonly run: number; readonly why: string }
+  | {
+      readonly kind: "step-finished";
+      readonly run: number;
+      readonly status: RunStatus;
+      readonly recordsIn: number;
+      readonly recordsOut: number;
+      readonly elapsedMs: number;
+      /** The first line of why it failed; null when it did not. */
+      readonly message: string | null;
     }
   | {
       readonly kind: "job-finished";

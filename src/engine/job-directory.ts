@@ -1,6 +1,14 @@
-import { appendFileSync, mkdirSync, readdirSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { describeThrown, isSheafError } from "../base/errors.ts";
 /*
@@ -35,7 +43,7 @@ import { describeThrown, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
-import type { RunEvent, RunStatus } from "./events.ts";
+import type { RunEvent, RunStatus, StepRecord } from "./events.ts";
 import type { MadeRecords } from "./options.ts";
 
 /** job.json. Times are ISO 8601 UTC. */
@@ -70,6 +78,10 @@ export interface JobRecord {
   readonly capsules: readonly string[];
   /** Of a job that generates its records, once it has ended; else left out. */
   readonly made?: MadeRecords;
+  /** Of a pipeline, in the order of its graph. */
+  readonly steps?: readonly StepRecord[];
+  /** Of a pipeline: what lies between its steps, outside of the job directory. Removed with it. */
+  readonly work?: string;
   readonly settings: Readonly<Record<string, unknown>>;
   /** For `--once`: what it follows from, as onceKey, and its outputDigest. null: it cannot be told. */
   readonly once?: { readonly key: string; readonly digest: string } | null;
@@ -302,6 +314,8 @@ export async function pruneJobs(stateDirectory: string, keep: number): Promise<v
     const ids = readdirSync(jobs).sort();
     if (ids.length <= keep) return;
     for (const id of ids.slice(0, ids.length - keep)) {
+      const work = workOf(join(jobs, id));
+      if (work !== null) await rm(work, { recursive: true, force: true });
       await rm(join(jobs, id), { recursive: true, force: true });
     }
     const bundles = join(stateDirectory, "bundles");
@@ -313,6 +327,17 @@ export async function pruneJobs(stateDirectory: string, keep: number): Promise<v
     }
   } catch {
     // Another process may prune at the same time.
+  }
+}
+
+/** Where a pipeline has left what lay between its steps, when that is not in its job directory. */
+function workOf(directory: string): string | null {
+  try {
+    const { work } = JSON.parse(readFileSync(join(directory, "job.json"), "utf8")) as Partial<JobRecord>;
+    // Only what a pipeline calls so is removed.
+    return work !== undefined && basename(work).includes(".sheaf-pipeline-") ? work : null;
+  } catch {
+    return null;
   }
 }
 
@@ -340,6 +365,12 @@ function appLogLine(event: RunEvent): string | null {
       return `waits for ${event.for}`;
     case "job-finished":
       return event.error === null ? event.status : `${event.status}\n${event.error.report}`;
+    case "steps-planned":
+      return `steps: ${event.steps.map(({ name, why }) => `${name} (${why ?? "done before"})`).join(", ")}`;
+    case "step-started":
+      return `step ${event.step} begins: ${event.why}`;
+    case "step-finished":
+      return `step ${event.step} ${event.status}${event.message === null ? "" : `: ${event.message}`}`;
     case "attempt-started":
     case "attempt-finished":
     case "progress":

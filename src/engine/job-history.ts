@@ -97,13 +97,25 @@ function latest(stateDirectory: string, name: string): KeptJob {
 }
 
 function byId(stateDirectory: string, prefix: string): KeptJob {
-  const ids = jobIds(stateDirectory).filter((id) => id.startsWith(prefix));
+  const own = jobIds(stateDirectory).filter((id) => id.startsWith(prefix));
+  // The runs that are steps of pipelines have ids, too.
+  const state = own.length === 0 && prefix !== "" ? stateOfStep(stateDirectory, prefix) : stateDirectory;
+  const ids = own.length === 0 ? jobIds(state).filter((id) => id.startsWith(prefix)) : own;
   const exact = ids.find((id) => id === prefix);
   if (prefix !== "" && ids.length > 1 && exact === undefined) throw severalJobs(prefix, ids);
   const id = exact ?? ids[0];
-  const job = prefix === "" || id === undefined ? null : readJob(stateDirectory, id);
+  const job = prefix === "" || id === undefined ? null : readJob(state, id);
   if (job === null) throw noSuchJob(prefix);
   return job;
+}
+
+/** Below the job directory of a pipeline: the history of its steps. */
+export const stepsDirectory = "steps";
+
+/** The state directory of the pipeline that has a step with such an id. */
+function stateOfStep(stateDirectory: string, prefix: string): string {
+  const states = jobIds(stateDirectory).map((id) => join(stateDirectory, "jobs", id, stepsDirectory));
+  return states.find((state) => jobIds(state).some((id) => id.startsWith(prefix))) ?? stateDirectory;
 }
 
 /** Latest first. */

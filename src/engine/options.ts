@@ -9,6 +9,8 @@ import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { Isolation } from "../worker/worker.ts";
 import type { RunStatus, CommittedPart, PhaseTiming } from "./events.ts";
 import type { RunEvent } from "./events.ts";
+import type { StepRecord } from "./events.ts";
+import type { StepRun } from "./job-bundle.ts";
 
 /**
  * What every run may be told, wherever it runs. Everything has a default; sizes take bytes or a text such as
@@ -108,6 +110,10 @@ export interface JobRunOptions {
    * always do.
    */
   readonly external?: readonly string[];
+  /** Of a pipeline: which of its steps are run. Default: all of them. */
+  readonly steps?: StepSelection;
+  /** Set by a pipeline for the runs that are its steps. */
+  readonly step?: StepRun;
   /** Faults to inject, for tests of jobs and of sheaf. */
   readonly fail?: readonly InjectedFault[];
   /**
@@ -136,6 +142,18 @@ export interface QueueOptions {
   readonly once?: boolean;
   /** Runs all the same where `once` would not. Default false. */
   readonly force?: boolean;
+}
+
+/**
+ * Steps of a pipeline, by name. What they need and was not done before is run, too.
+ */
+export interface StepSelection {
+  /** Only this one. With an earlier run of the pipeline that can be gone on from: once more. */
+  readonly only?: string;
+  /** Once more this one, and all that need it; the others as an earlier run has left them. */
+  readonly from?: string;
+  /** Up to this one. */
+  readonly until?: string;
 }
 
 /** A run on this machine. */
@@ -239,6 +257,8 @@ export const optionNames = {
     partBytes: true,
     file: true,
     external: true,
+    steps: true,
+    step: true,
     fail: true,
     chaos: true,
   }),
@@ -362,6 +382,8 @@ export interface RunResult {
   readonly failedTasks: readonly string[];
   /** With `once`: id of the earlier job whose output this is, since nothing had to be run. null: it ran. */
   readonly sameAs: string | null;
+  /** Of a pipeline, in the order of its graph; of a job none. */
+  readonly steps: readonly StepRecord[];
   /** Why the job did not succeed: the first real cause. null when it did. */
   readonly error: RunFailure | null;
   /**

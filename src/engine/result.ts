@@ -31,6 +31,7 @@ export function resultOf(
     incremental: null,
     failedAttempts: [],
     failedTasks: [],
+    steps: [],
     error,
     records: (collection) => readRecords({ collected: null, collections: [] }, collection),
     throwIfFailed: () => {

@@ -5,11 +5,13 @@ import type {
   AggregatorJob,
   AnyCollections,
   AnyInputs,
+  CollectionResults,
   CollectionsInputsJob,
   CollectionsJob,
   InputsJob,
   NotAnnotated,
   Params,
+  Result,
   SimpleJob,
 } from "./job.ts";
 import type { Key } from "./key.ts";
@@ -44,10 +46,10 @@ export function jobOfInput(job: Job, input: number | undefined): Job {
  */
 export function job<R, C extends AnyCollections<P>, P = Params, S = undefined, I extends AnyInputs = never>(
   definition: CollectionsJob<R, C, P, S> | CollectionsInputsJob<I, C, P, S>,
-): Job;
+): Job<CollectionResults<C>>;
 export function job<R, K extends Key, V, O, P = Params, S = undefined, I extends AnyInputs = never>(
   definition: AggregatorJob<R, K, V, O, P, S> | AggregatorInputsJob<I, K, V, O, P, S>,
-): Job;
+): Job<{ readonly "": Result<K, unknown extends O ? V : O> }>;
 export function job<
   R,
   O,
@@ -56,7 +58,7 @@ export function job<
   P = Params,
   S = undefined,
   I extends AnyInputs = never,
->(definition: SimpleJob<R, K, V, O, P, S> | InputsJob<I, K, V, O, P, S>): Job;
+>(definition: SimpleJob<R, K, V, O, P, S> | InputsJob<I, K, V, O, P, S>): Job<{ readonly "": Result<K, O> }>;
 export function job(definition: unknown): Job {
   return checkJob(definition);
 }

@@ -27,9 +27,14 @@ export interface NamedInput extends Pick<Job, "inputName" | "map"> {
   readonly input: Reader<unknown>;
 }
 
-/** A checked job: what `job()` returns and what the engine runs. Treat it as opaque. */
-export interface Job {
+/**
+ * A checked job: what `job()` returns and what the engine runs. Treat it as opaque. `R` is the type of its
+ * results, by collection ("" without `collections`): a [key, value] each.
+ */
+export interface Job<out R = unknown> {
   readonly sheaf: "job";
+  /** Never there: carries the type. */
+  readonly "~outputs"?: R;
   readonly name: string | undefined;
   /** Of a job with several inputs the first; see jobOfInput. */
   readonly input: Input<unknown>;

@@ -223,6 +223,26 @@ type ValueOf<C> = C extends { reduce: Aggregator<infer V, unknown> }
     ? V
     : unknown;
 
+type OutOf<C> = C extends { reduce: Aggregator<never, infer O> }
+  ? O
+  : C extends { reduce: (key: never, values: Iterable<never>, ...rest: never) => infer O }
+    ? Written<O>
+    : ValueOf<C>;
+
+/** What is written of what a reduce returns. */
+type Written<O> =
+  O extends Promise<infer T>
+    ? Written<T>
+    : O extends Generator<infer T, unknown, undefined> | AsyncGenerator<infer T, unknown, undefined>
+      ? T
+      : Exclude<O, undefined | void>;
+
+/** One result of a job. */
+export type Result<K, V> = readonly [key: K, value: V];
+
+/** The results of each collection. */
+export type CollectionResults<C> = { readonly [N in keyof C]: Result<KeyOf<C[N]>, OutOf<C[N]>> };
+
 /** The `emit` of one collection. */
 export type EmitOf<C> = Emit<KeyOf<C>, ValueOf<C>>;
 

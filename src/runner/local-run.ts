@@ -10,7 +10,7 @@ import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
 import { checkIncremental, explain, keptIn } from "../engine/explain.ts";
 import { auxPaths, pathsByInput, possiblePaths } from "../engine/inputs.ts";
-import { bundleForRun } from "../engine/job-bundle.ts";
+import { bundleForRun, hiddenPipeline } from "../engine/job-bundle.ts";
 import type { RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState, pruneJobs } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
@@ -179,7 +179,8 @@ export class LocalRun {
     const file = this.#file;
     const keep = [...inputs.filter((input) => input !== "-"), ...(file === null ? [] : [file])];
     const checked = output === null ? Promise.resolve() : this.#checkOutput(output, { overwrite, keep });
-    this.#bundling = file === null ? null : bundleForRun(file, this.#state, this.resolved.external);
+    this.#bundling =
+      file === null ? null : bundleForRun(file, this.#state, this.resolved.external, this.#options.step);
     // Whichever fails first is told; neither may be left unheard.
     this.#bundling?.catch(() => undefined);
     await checked;
@@ -191,6 +192,7 @@ export class LocalRun {
     const answer = await this.pool.load(bundle === null ? "" : pathToFileURL(bundle.path).href, attempts);
     if ("failure" in answer) return answer.failure;
     const { outline } = answer;
+    if (outline.steps !== undefined) throw hiddenPipeline(file!);
     const name = this.#options.name ?? outline.name ?? this.name;
     const jobId = makeJobId(name, this.#startWall, Math.random);
     const collections = outline.collections.map((collection) => collection.name);

@@ -14,7 +14,7 @@ import type { Job } from "../job/job-plan.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
-import { defaultOf, withDefaultParams } from "../worker/task-host.ts";
+import { jobOfModule, withDefaultParams } from "../worker/task-host.ts";
 
 export interface ReplayOptions {
   readonly stateDirectory: string;
@@ -82,7 +82,9 @@ export async function replayKept(
     });
   }
   const debugging = options.inspect === undefined ? null : await openInspector(options.inspect, options);
-  const job = defaultOf((await import(pathToFileURL(bundle).href)) as { readonly default?: unknown }) as Job;
+  const job = jobOfModule(
+    (await import(pathToFileURL(bundle).href)) as { readonly default?: unknown },
+  ) as Job;
   const result = await runCapsule(
     debugging === null ? job : stoppingAt(job, capsule, debugging),
     capsule,

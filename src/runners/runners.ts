@@ -122,16 +122,15 @@ export function strayOptions(runner: RunnerName, options: object): string[] {
 }
 
 /**
- * Runs a job by the runner that `options.on` chooses.
- * @throws SheafError USAGE for options that make no sense there; everything else is in the result
+ * The runner that `options.on` chooses.
+ * @throws SheafError USAGE for options that make no sense there
  */
-export async function runWhereAsked(job: Job | string | URL, options: RunOptions): Promise<RunResult> {
+export async function runnerAsked(options: RunOptions): Promise<Runner<JobRunOptions>> {
   const name = runnerFor(options.on);
   const [stray] = strayOptions(name, options);
   if (stray !== undefined) throw notTaken(name, stray);
   // `on` has chosen which of the two types the options are of.
-  const runner = (await runners[name].load()) as Runner<JobRunOptions>;
-  return runner.run(job, options);
+  return (await runners[name].load()) as Runner<JobRunOptions>;
 }
 
 function notTaken(name: RunnerName, option: string): SheafError {

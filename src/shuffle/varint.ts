@@ -14,3 +14,14 @@ export function writeVarint(target: Uint8Array, at: number, value: number): numb
   target[to++] = rest;
   return to;
 }
+
+/** The length at `at`, and the offset behind it. */
+export function readVarint(bytes: Uint8Array, at: number): readonly [value: number, end: number] {
+  let value = 0;
+  let end = at;
+  for (let shift = 0; ; shift += 7) {
+    const byte = bytes[end++]!;
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return [value >>> 0, end];
+  }
+}

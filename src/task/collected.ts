@@ -7,7 +7,7 @@ import type { RunIdentity } from "../shuffle/run-format.ts";
 import { readRunIndex } from "../shuffle/run-index.ts";
 import { SegmentSource } from "../shuffle/run-reader.ts";
 import { RunWriter } from "../shuffle/run-writer.ts";
-import { varintSize, writeVarint } from "../shuffle/varint.ts";
+import { readVarint, varintSize, writeVarint } from "../shuffle/varint.ts";
 
 /** Writes results losslessly: a run file of one segment, in the order written. */
 export class CollectedWriter {
@@ -75,16 +75,5 @@ export function* readCollected(path: string): Generator<[Key, unknown]> {
     } finally {
       source.close();
     }
-  }
-}
-
-/** The length at `at`, and the offset behind it. */
-export function readVarint(bytes: Uint8Array, at: number): readonly [value: number, end: number] {
-  let value = 0;
-  let end = at;
-  for (let shift = 0; ; shift += 7) {
-    const byte = bytes[end++]!;
-    value |= (byte & 0x7f) << shift;
-    if (byte < 0x80) return [value >>> 0, end];
   }
 }

@@ -3,7 +3,7 @@ import * as layout from "../kernel/layout.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import type { MergedWindow } from "../shuffle/merge-stream.ts";
 import { slotCount } from "../shuffle/table-collector.ts";
-import { readVarint } from "./collected.ts";
+import { readVarint } from "../shuffle/varint.ts";
 import type { TaskOutput } from "./result-output.ts";
 
 const TEXT_BYTES = 256 * 1024;

@@ -181,12 +181,18 @@ const result: Check = (value, field) => {
 /** What plans are made of; whoever plans checks what the numbers in it may be. */
 const outline: Check = (value, field) => {
   plainObject(value, field);
-  const { collections, params, aux, input, inputs } = value as Record<string, unknown>;
+  const { collections, params, aux, input, inputs, steps } = value as Record<string, unknown>;
   list(plainObject, 1_000)(collections, `${field}.collections`);
   list(plainObject, 1_000)(aux, `${field}.aux`);
   plainObject(params, `${field}.params`);
   plainObject(input, `${field}.input`);
   optional(list(fields({ name: text(textCharsMax), input: plainObject }), 1_000))(inputs, `${field}.inputs`);
+  optional(list(step, 1_000))(steps, `${field}.steps`);
+};
+
+const step: Check = (value, field) => {
+  plainObject(value, field);
+  outline((value as { job?: unknown }).job, `${field}.job`);
 };
 
 function bytes(lengthMax: number): Check {

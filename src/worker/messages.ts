@@ -1,6 +1,7 @@
 import type { EstimateColumn } from "../job/estimate.ts";
 import type { Framing } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
+import type { StepPlan } from "../steps/pipeline.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
 import type { InjectedFault } from "./fault-injection.ts";
@@ -24,6 +25,8 @@ export type InputOutline =
       readonly recordBytesMax: number | null;
       readonly content?: "text" | "lines";
       readonly encoding?: { readonly name: string; readonly strict: boolean };
+      /** It reads what another step of the pipeline has written. */
+      readonly step?: { readonly of: string; readonly output: string };
     };
 
 export interface EstimateOutline {
@@ -31,6 +34,11 @@ export interface EstimateOutline {
   readonly columns: readonly EstimateColumn[];
   /** The kind of its writer, where that cannot write estimates; else null. */
   readonly cannotWrite: string | null;
+}
+
+/** What the coordinating thread knows of one step of a pipeline. Plain data. */
+export interface StepOutline extends Omit<StepPlan, "job"> {
+  readonly job: JobOutline;
 }
 
 /**
@@ -59,6 +67,8 @@ export interface JobOutline {
   readonly aux: readonly { readonly name: string; readonly file: string }[];
   readonly hasExpect: boolean;
   readonly seed: number;
+  /** There in place of all else, which is empty then: the file is that of a pipeline. */
+  readonly steps?: readonly StepOutline[];
 }
 
 /** Parent to worker. A worker handles them one after the other, in the order sent. */

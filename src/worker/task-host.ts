@@ -4,6 +4,8 @@ import { cutText, printValue } from "../base/print-value.ts";
 import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
+import { stepRefOf } from "../steps/from.ts";
+import { choiceExport, isPipeline, jobOfStep, type Pipeline, type StepChoice } from "../steps/pipeline.ts";
 import { auxFiles } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import { estimateOutline } from "../task/record-units.ts";
@@ -14,7 +16,7 @@ import { failureOfThrown, taskFailure } from "./failure.ts";
 import { faultFor } from "./fault-injection.ts";
 import type { InjectedFault } from "./fault-injection.ts";
 import { injectFault } from "./injected-fault.ts";
-import type { FromWorker, InputOutline, JobOutline, ToWorker } from "./messages.ts";
+import type { FromWorker, InputOutline, JobOutline, StepOutline, ToWorker } from "./messages.ts";
 import { OutputCapture } from "./output-capture.ts";
 import { findPatch, patchError } from "./patched-globals.ts";
 import { tracedJob } from "./trace.ts";
@@ -53,6 +55,7 @@ export class TaskHost {
   readonly capture: OutputCapture;
   readonly #options: TaskHostOptions;
   #job: Job | null = null;
+  #pipeline: Pipeline | null = null;
   #loadFailure: TaskFailure | null = null;
   #settings: JobSettings | null = null;
   #runner: TaskRunner | null = null;
@@ -145,11 +148,14 @@ export class TaskHost {
       this.#options.post({ kind: "loading" });
       if (this.#job === null) {
         const loaded = (await import(url)) as { readonly default?: unknown };
-        this.#job = asJob(defaultOf(loaded));
+        const exported = jobOfModule(loaded);
+        if (!isPipeline(exported)) this.#job = asJob(exported);
+        else this.#pipeline = exported;
       }
       const patch = findPatch();
       if (patch !== null) throw patchError("JOB_LOAD", patch);
-      this.#options.post({ kind: "loaded", outline: outlineOf(this.#job) });
+      const outline = this.#job === null ? pipelineOutline(this.#pipeline!) : outlineOf(this.#job);
+      this.#options.post({ kind: "loaded", outline });
     } catch (error) {
       // What was thrown may come of what was changed.
       const patch = findPatch();
@@ -281,10 +287,18 @@ async function loadEngine() {
 }
 
 /** Of code that was compiled to CommonJS (`exports.default = job(...)`) too. */
-export function defaultOf(loaded: { readonly default?: unknown }): unknown {
+function defaultOf(loaded: { readonly default?: unknown }): unknown {
   const exported = loaded.default;
   const isCompiled = typeof exported === "object" && exported !== null && "__esModule" in exported;
   return isCompiled && "default" in exported ? exported.default : exported;
+}
+
+/** What a bundle is of: its default export; where it says so, that step of the pipeline which that is. */
+export function jobOfModule(loaded: { readonly default?: unknown }): unknown {
+  const exported = defaultOf(loaded);
+  const choice = (loaded as Readonly<Record<string, unknown>>)[choiceExport];
+  if (choice === undefined || !isPipeline(exported)) return exported;
+  return jobOfStep(exported, choice as StepChoice);
 }
 
 function asJob(exported: unknown): Job {
@@ -310,6 +324,20 @@ function ranUserCode(spec: TaskSpec, result: TaskResult): boolean {
   return spec.kind !== "reduce" || result.kind !== "success" || result.stats.groups > 0;
 }
 
+/** Of a pipeline only its steps are told. */
+export function pipelineOutline({ steps }: Pipeline): JobOutline {
+  return {
+    name: null,
+    input: { kind: "generate", tasks: 1 },
+    collections: [],
+    params: {},
+    aux: [],
+    hasExpect: false,
+    seed: 0,
+    steps: steps.map(({ job, ...plan }): StepOutline => ({ ...plan, job: outlineOf(job) })),
+  };
+}
+
 function inputOutline(input: Job["input"]): InputOutline {
   if (isSource(input)) {
     const { tasks, count, forMs, until } = input;
@@ -321,6 +349,7 @@ function inputOutline(input: Job["input"]): InputOutline {
       ...(until !== undefined && { hasUntil: true }),
     };
   }
+  const step = stepRefOf(input);
   return {
     kind: input.kind,
     framing: input.framing,
@@ -329,6 +358,7 @@ function inputOutline(input: Job["input"]): InputOutline {
     recordBytesMax: input.recordBytesMax ?? null,
     ...(input.content === undefined ? {} : { content: input.content }),
     ...(input.encoding === undefined ? {} : { encoding: input.encoding }),
+    ...(step === undefined ? {} : { step: { of: String(step.of), output: step.output } }),
   };
 }
 

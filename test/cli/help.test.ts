@@ -194,7 +194,7 @@ COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.l
     assert.equal(done.stderr ?? "", "");
     return (done.stdout ?? "").trim().split("\n").sort();
   };
-  assert.deepEqual(complete("sheaf re"), ["replay", "results"]);
+  assert.deepEqual(complete("sheaf re"), ["replay", "results", "resume"]);
   assert.deepEqual(complete("sheaf run --no-pro"), ["--no-progress-timeout"]);
   assert.deepEqual(complete("sheaf run --isolate "), ["process", "thread"]);
   assert.deepEqual(complete("sheaf help in"), ["init", "inspect"]);

@@ -1,6 +1,7 @@
 import type { RunEvent } from "../../engine/events.ts";
 import { possiblePaths } from "../../engine/inputs.ts";
 import type { JobRunOptions, RunResult } from "../../engine/options.ts";
+import { runnerFitFor } from "../../pipeline/detect.ts";
 import { type Runner, runners } from "../../runners/runners.ts";
 import type { Command, ExitCode, Invocation } from "../command.ts";
 import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver.ts";
@@ -63,8 +64,6 @@ async function run(invocation: Invocation<typeof runFlags>): Promise<ExitCode> {
     const { submit } = await import("./submit.ts");
     return submit(asked, world);
   }
-  // Which type its options are of, runOptions has seen to.
-  const runner = (await entry.load()) as Runner<JobRunOptions>;
   const style = styleFor(world.stderr, world.env, flags.color);
   const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
   const stop = stopOnSignal(reporter, world);
@@ -76,10 +75,16 @@ async function run(invocation: Invocation<typeof runFlags>): Promise<ExitCode> {
   try {
     let collections: readonly string[] = [""];
     const onEvent = (event: RunEvent): void => {
-      if (event.kind === "planned") collections = Object.keys(event.partitions);
+      if (event.kind === "planned" && event.step === undefined) collections = Object.keys(event.partitions);
+      if (event.kind === "steps-planned") collections = event.collections;
       reporter.onEvent(event);
     };
     const options = await runOptions(name, { ...asked, delivery }, world);
+    // Which type its options are of, runOptions has seen to.
+    const loaded = (await entry.load()) as Runner<JobRunOptions>;
+    const passing = delivery.kind === "stdout";
+    const wanted: JobRunOptions = options;
+    const runner = entry.job === "file" ? await runnerFitFor(job.file, wanted, loaded, { passing }) : loaded;
     result = await runner.run(job.file, { ...options, signal: stop.signal, onEvent });
     reporter.end();
     if (result.status === "SUCCEEDED") {

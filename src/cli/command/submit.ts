@@ -1,5 +1,6 @@
 import { SheafError } from "../../base/errors.ts";
 import type { JobRunOptions } from "../../engine/options.ts";
+import { runnerFitFor } from "../../pipeline/detect.ts";
 import { type Runner, runners } from "../../runners/runners.ts";
 import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl } from "../connection.ts";
@@ -18,6 +19,9 @@ const {
   isolate: _isolate,
   inline: _inline,
   detach: _detach,
+  only: _only,
+  from: _from,
+  until: _until,
   ...rest
 } = runFlags;
 
@@ -66,6 +70,9 @@ async function run({ flags, positionals, world }: Invocation<typeof submitFlags>
     temp: undefined,
     isolate: undefined,
     inline: undefined,
+    only: undefined,
+    from: undefined,
+    until: undefined,
   };
   const asked = await askedRun({ flags: asRun, positionals }, world);
   if (asked.runner === "local") {
@@ -84,7 +91,8 @@ export async function submit(asked: AskedRun, world: World): Promise<ExitCode> {
   const reporter = makeReporter({ quiet: true, json: flags.json === true, style }, world);
   const stop = stopOnSignal(reporter, world);
   try {
-    const runner = (await runners[name].load()) as Runner<JobRunOptions>;
+    const loaded = (await runners[name].load()) as Runner<JobRunOptions>;
+    const runner = await runnerFitFor(job.file, {}, loaded);
     if (runner.submit === undefined) {
       throw new SheafError("USAGE", `--detach is not for ${runners[name].title}`, {
         hint: "Leave it out, and wait for the job's end.",

@@ -11,7 +11,7 @@ import {
   progressLines,
 } from "./progress.ts";
 import { type Style, escapeForeign, ownSequence } from "./style.ts";
-import { plural, textWidth, truncateText } from "./text.ts";
+import { formatCount, formatDuration, padText, plural, textWidth, truncateText } from "./text.ts";
 
 /** Tells somebody how a run is going. */
 export interface Reporter {
@@ -65,7 +65,8 @@ export function lineReporter(world: World, style: Style): Reporter {
   const { stderr, clock } = world;
   const live = stderr.isTTY === true && world.env["TERM"] !== "dumb";
   const region: LiveRegion | undefined = live ? liveRegion(stderr) : undefined;
-  const model = emptyProgress();
+  // Of a job one; of a pipeline one of each step that has begun.
+  const models = new Map<string, ProgressModel>([["", emptyProgress()]]);
   const startedMs = clock.nowMs();
   const tell = (text: string): void => {
     if (region === undefined) say(stderr, `${text}\n`);
@@ -75,9 +76,18 @@ export function lineReporter(world: World, style: Style): Reporter {
     const elapsed = clock.nowMs() - startedMs;
     if (elapsed < FIRST_DRAW_MS) return;
     const columns = Math.max(10, (stderr.columns ?? 80) - 1);
-    const isRunning = [...model.phases.values()].some((phase) => phase.elapsedMs === null);
-    const partial = isRunning ? partialLines(model, columns, style) : [];
-    region?.draw([...progressLines(model, elapsed, columns, style), ...partial]);
+    const isRunning = ([, model]: readonly [string, ProgressModel]): boolean =>
+      [...model.phases.values()].some((phase) => phase.elapsedMs === null);
+    const lines = [...models].flatMap((one) => {
+      const [step, model] = one;
+      const prefix = stepPrefix(step, models);
+      const room = columns - prefix.length;
+      const partial = isRunning(one) ? partialLines(model, room, style) : [];
+      return [...progressLines(model, elapsed, room, style), ...partial].map(
+        (line) => style.dim(prefix) + line,
+      );
+    });
+    region?.draw(lines);
   };
   let partialMs = startedMs;
   const timer = region === undefined ? undefined : setInterval(redraw, REDRAW_MS);
@@ -86,6 +96,10 @@ export function lineReporter(world: World, style: Style): Reporter {
 
   return {
     onEvent(event) {
+      const { step = "" } = event;
+      let model = models.get(step);
+      // A step that runs again, as the rounds of a loop do, begins anew.
+      if (model === undefined || event.kind === "step-started") models.set(step, (model = emptyProgress()));
       applyEvent(model, event);
       if (event.kind === "partial" && region === undefined && clock.nowMs() - partialMs >= PARTIAL_MS) {
         partialMs = clock.nowMs();
@@ -95,7 +109,15 @@ export function lineReporter(world: World, style: Style): Reporter {
       if (line === undefined) return;
       // The live line of a phase that has ended goes before its lasting one comes.
       if (event.kind === "phase-finished") redraw();
-      tell(line);
+      const prefix = stepPrefix(step, models);
+      tell(
+        prefix === ""
+          ? line
+          : line
+              .split("\n")
+              .map((one) => style.dim(prefix) + one)
+              .join("\n"),
+      );
     },
     say: tell,
     end() {
@@ -106,14 +128,27 @@ export function lineReporter(world: World, style: Style): Reporter {
   };
 }
 
+/** What stands before the lines of a step: its name, as wide as the longest that has begun. */
+function stepPrefix(step: string, models: ReadonlyMap<string, ProgressModel>): string {
+  if (step === "") return "";
+  return `${padText(step, Math.max(...[...models.keys()].map((name) => textWidth(name))))}  `;
+}
+
 function lastingLine(event: RunEvent, model: ProgressModel, style: Style): string | undefined {
   switch (event.kind) {
     case "job-started":
+      if (event.step !== undefined) return undefined;
       return style.dim(`job     ${event.jobId}`);
     case "planned":
       return planLine(event);
     case "task-explained":
       return explainLine(event);
+    case "steps-planned":
+      return `steps   ${event.steps.map(({ name, why }) => (why === null ? `${name} (done before)` : name)).join(", ")}`;
+    case "step-started":
+      return event.why === "it has not run yet" ? undefined : `again   ${event.why}`;
+    case "step-finished":
+      return stepEndLine(event, style);
     case "phase-finished": {
       const phase = [...model.phases.values()].find((view) => view.phase === event.phase);
       return phase === undefined ? undefined : phaseEndLine(phase);
@@ -138,6 +173,18 @@ function lastingLine(event: RunEvent, model: ProgressModel, style: Style): strin
 function explainLine({ task, runs, why, input }: Extract<RunEvent, { kind: "task-explained" }>): string {
   const about = input === "" ? "" : `  ${escapeForeign(input)}`;
   return `${task}  ${runs ? "runs" : "kept"}${about}: ${escapeForeign(why)}`;
+}
+
+function stepEndLine(event: Extract<RunEvent, { kind: "step-finished" }>, style: Style): string {
+  const { status, recordsIn, recordsOut, elapsedMs, message } = event;
+  if (status !== "SUCCEEDED")
+    return `${style.red(status === "FAILED" ? "failed" : "ended")}  ${message ?? ""}`;
+  const facts = [
+    formatDuration(elapsedMs),
+    `${plural(recordsIn, "record")} in`,
+    `${formatCount(recordsOut)} out`,
+  ];
+  return `${style.green("done")}    ${facts.join("  ")}`;
 }
 
 function planLine(event: Extract<RunEvent, { kind: "planned" }>): string {

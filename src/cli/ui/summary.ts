@@ -49,7 +49,7 @@ export function summaryText(result: RunResult, look: SummaryLook): string {
   rows.push(["wrote", written]);
   rows.push(...noteworthy(result, look));
   rows.push(...counterRows(result));
-  const head = `${style.green(style.bold("done"))}    ${formatDuration(stats.elapsedMs)}${look.countsRecords === false ? "" : `  ${plural(result.workers, "worker")}`}`;
+  const head = `${style.green(style.bold("done"))}    ${formatDuration(stats.elapsedMs)}${headFact(result, look)}`;
   const body = rows.map(([term, text]) => `  ${padText(term, 9)} ${text}`);
   const next = nextCommand(result, look);
   return `${[head, ...body, ...(next === undefined ? [] : [`  ${padText("look", 9)} ${style.cyan(next)}`])].join("\n")}\n`;
@@ -63,6 +63,14 @@ function sameText(result: RunResult, look: SummaryLook): string {
       : "";
   const head = `${look.style.green(look.style.bold("done"))}    nothing had to be run: ${result.sameAs} has done the same${where}`;
   return `${head}\n`;
+}
+
+function headFact({ steps, workers }: RunResult, { countsRecords }: SummaryLook): string {
+  if (steps.length > 0) {
+    const ran = steps.filter(({ status }) => status === "SUCCEEDED").length;
+    return `  ${ran === steps.length ? plural(ran, "step") : `${ran} of ${plural(steps.length, "step")} run`}`;
+  }
+  return countsRecords === false ? "" : `  ${plural(workers, "worker")}`;
 }
 
 /** What is said when the user has stopped a job. */
@@ -242,7 +250,9 @@ export async function concludeRun(result: RunResult, about: Conclusion, world: W
             : by === undefined && result.error !== null
               ? `${result.error.message}\n`
               : cancelledText(result, flags.output, by ?? "request");
-        await writeTo(world.stderr, text);
+        const { steps, jobId } = result;
+        const next = steps.length === 0 ? "" : `go on from there: sheaf resume ${jobId}\n`;
+        await writeTo(world.stderr, text + next);
       }
       return exitCodes.cancelled;
     case "FAILED": {

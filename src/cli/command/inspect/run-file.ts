@@ -10,7 +10,7 @@ import {
   type Segment,
 } from "../../../shuffle/run-format.ts";
 import { type RunIndex, openRun, readFully, readRunIndex } from "../../../shuffle/run-index.ts";
-import { readVarint } from "../../../task/collected.ts";
+import { readVarint } from "../../../shuffle/varint.ts";
 
 /*
  * Reads run files (docs/formats.md) without knowing whose they are, and goes on past damage to say where it

@@ -206,6 +206,19 @@ const jobFlags = inCategory("Job", {
   force: switchFlag("--force", "Run all the same, where --once would not"),
 });
 
+const stepFlags = inCategory("Job", {
+  only: valueFlag("--only STEP", types.string, "Of a pipeline run this step", {
+    details:
+      "What it reads is as the latest run of this file has left it; what is not there any more is run first.",
+  }),
+  from: valueFlag("--from STEP", types.string, "Of a pipeline run this step and all that need it", {
+    details: "Of the other steps what the latest run of this file has left is used.",
+  }),
+  until: valueFlag("--until STEP", types.string, "Of a pipeline run this step and what it needs", {
+    details: "Its results are then the output.",
+  }),
+});
+
 const executionFlags = inCategory("Execution", {
   explain: switchFlag("--explain", "Say of each task why it runs or not", {
     details: "With --incremental, what is taken over from the run before, and why the rest is not.",
@@ -339,6 +352,7 @@ export const runFlags = {
   ...inputFlags,
   ...outputFlags,
   ...jobFlags,
+  ...stepFlags,
   ...executionFlags,
   ...connectFlags,
   ...clusterFlags,

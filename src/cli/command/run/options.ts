@@ -1,4 +1,5 @@
 import { SheafError } from "../../../base/errors.ts";
+import type { StepSelection } from "../../../engine/options.ts";
 import type { RunSettings } from "../../../project/define-config.ts";
 import type { ResolvedJob } from "../../../project/project-file.ts";
 import {
@@ -33,6 +34,7 @@ const flagOfOption: Readonly<Record<string, string>> = {
   tempDirectory: "temp",
   splitSize: "split-size",
   params: "set",
+  steps: "only",
   maxBad: "max-bad",
   noProgressMs: "no-progress-timeout",
   partBytes: "part-size",
@@ -203,7 +205,15 @@ function wishes(flags: RunFlags): WishedOptions {
     project: flags.project,
     intermediate: flags.intermediate,
     workerTimeoutMs: flags.workerTimeout,
+    steps: stepsOption(flags),
   };
+}
+
+/** Which steps of a pipeline are wanted; undefined: all. */
+export function stepsOption(flags: Pick<RunFlags, "only" | "from" | "until">): StepSelection | undefined {
+  const { only, from, until } = flags;
+  const wishes = { ...(only && { only }), ...(from && { from }), ...(until && { until }) };
+  return Object.keys(wishes).length === 0 ? undefined : wishes;
 }
 
 function partitionOption(given: RunFlags["partitions"]): number | Record<string, number> | undefined {

@@ -16,6 +16,7 @@ import {
   shortTime,
   table,
 } from "../../ui/text.ts";
+import { stepLines } from "./step-graph.ts";
 
 /** What became of one attempt. */
 export interface AttemptStory {
@@ -146,6 +147,7 @@ export function jobPage(record: JobRecord, story: JobStory, look: JobPageLook): 
   const { style } = look;
   return page([
     facts(record, look),
+    (record.steps ?? []).length === 0 ? [] : stepLines(record.steps!, record.status === "RUNNING"),
     phaseLines(story),
     taskLines(story, look),
     counterLines(record.counters),
@@ -212,7 +214,7 @@ function facts(record: JobRecord, look: JobPageLook): string[] {
     rows.push(["sampled", `about ${shareText(sample)} of the records`]);
   if (record.badRecords > 0) rows.push(["bad", plural(record.badRecords, "record")]);
   const settings = Object.entries(record.settings)
-    .filter(isTelling)
+    .filter((setting) => record.steps === undefined && isTelling(setting))
     .map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   if (settings.length > 0) rows.push(["settings", settings.join(" ")]);
   rows.push(["kept in", look.directory]);

@@ -1,0 +1,373 @@
+import { readFileSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { systemClock } from "../base/clock.ts";
+import { SheafError, describeThrown } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { loadOutline, type LoadedJob } from "../client/load-outline.ts";
+import { failureOutsideTasks } from "../engine/error-report.ts";
+import { EventLog } from "../engine/event-log.ts";
+import { mayBePipeline } from "../engine/job-bundle.ts";
+import { pruneJobs } from "../engine/job-directory.ts";
+import { listJobs, type KeptJob } from "../engine/job-history.ts";
+import { optionNames, RunFailure } from "../engine/options.ts";
+import type { JobRunOptions, RunOptions, RunResult } from "../engine/options.ts";
+import { type ResolvedOptions, resolveOptions } from "../engine/resolve-options.ts";
+import { finishedEvent, resultOf } from "../engine/result.ts";
+import type { Key } from "../job/key.ts";
+import type { Runner } from "../runners/runners.ts";
+import { lockFile } from "../storage/file-lock.ts";
+import { emptyStats } from "../task/task-spec.ts";
+import { fileOf, type PipelineWishes } from "./detect.ts";
+import { journalName, PipelineJournal, readJournal } from "./journal.ts";
+import { PipelineRun, type StepsEnd } from "./pipeline-run.ts";
+import { type Asked, type Earlier, keepBundle, type Opened, openRun } from "./places.ts";
+import { type GraphStep, graphOf, wantedOf } from "./plan.ts";
+import { emptyState, type PipelineState, stateOf } from "./state.ts";
+import { codeOfSteps } from "./step-code.ts";
+import { assignInputs } from "./step-inputs.ts";
+import { collectionName, partsOf, readStepRecords } from "./step-output.ts";
+
+/**
+ * The runner, for pipelines, too: of a pipeline's file every step is a job that it runs. What is a job's file
+ * it runs as ever.
+ */
+export function withPipelines<O extends JobRunOptions>(
+  runner: Runner<O>,
+  wishes: PipelineWishes = {},
+): Runner<O> {
+  const { submit } = runner;
+  return {
+    async run(job, options) {
+      const file = fileOf(job, options);
+      const loaded = file === null ? null : await loadPipeline(file, options);
+      if (loaded === null) {
+        if (options.steps === undefined) return runner.run(job, options);
+        throw noPipeline(String(file ?? "the job"));
+      }
+      try {
+        refuseOptions(options);
+      } catch (error) {
+        await loaded.dispose();
+        throw error;
+      }
+      return runLoaded(loaded, { file: file!, options, runner: runner as Runner<JobRunOptions>, wishes });
+    },
+    ...(submit && {
+      async submit(job, options) {
+        const file = fileOf(job, options);
+        const loaded = file === null ? null : await loadPipeline(file, options);
+        if (loaded === null) return submit.call(runner, job, options);
+        await loaded.dispose();
+        throw new SheafError(
+          "USAGE",
+          "a pipeline cannot be detached: this command runs its steps one by one",
+          {
+            hint: "Let it run. If it is killed, `sheaf resume @` goes on from there.",
+          },
+        );
+      },
+    }),
+  };
+}
+
+/** What is of a job and its one output, and would be of nothing in particular here. */
+function refuseOptions(options: RunOptions): void {
+  const names = [...optionNames.queue, "estimate", "live", "made", "materialize", "incremental", "explain"];
+  const [name] =
+    Object.entries(options).find(([one, value]) => value !== undefined && names.includes(one)) ?? [];
+  if (name === undefined) return;
+  throw new SheafError("USAGE", `the option "${name}" is for jobs, and this is a pipeline`, {
+    hint: "Leave it out. What a pipeline has done before, sheaf resume and --from use again.",
+  });
+}
+
+function noPipeline(file: string): SheafError {
+  return new SheafError("USAGE", `${file} is no pipeline: it has no steps to choose from`, {
+    hint: "Leave out --only, --from and --until.",
+  });
+}
+
+/** The file's bundle and steps; null when it is no pipeline's, or cannot be loaded, which a run tells. */
+async function loadPipeline(file: string, options: JobRunOptions): Promise<LoadedJob | null> {
+  if (!mayBePipeline(file)) return null;
+  let loaded: LoadedJob;
+  try {
+    loaded = await loadOutline(file, resolvedOf(options), () => undefined);
+  } catch {
+    return null;
+  }
+  if (loaded.outline.steps !== undefined) return loaded;
+  await loaded.dispose();
+  return null;
+}
+
+function resolvedOf(options: JobRunOptions): ResolvedOptions {
+  return resolveOptions(options, "thread");
+}
+
+/**
+ * Goes on from where a pipeline has stopped: steps that were done are not done again, unless their code,
+ * inputs or params have changed since.
+ * @param handleOptions what is said of this run; all else is as it was
+ * @throws SheafError USAGE for a job that is no pipeline, or one that has succeeded; NOT_FOUND, STATE_CORRUPT
+ */
+export async function resumePipeline(
+  job: KeptJob,
+  handleOptions: RunOptions,
+  runnerOf: (options: RunOptions) => Promise<Runner<JobRunOptions>>,
+  wishes: PipelineWishes = {},
+): Promise<RunResult> {
+  const earlier = earlierRun(job);
+  const { begun, ended } = earlier.state;
+  if (ended === "SUCCEEDED" && handleOptions.steps === undefined) {
+    throw new SheafError("USAGE", `${job.record.jobId} has succeeded: there is nothing to go on with`, {
+      hint: "sheaf run runs it anew; --from STEP runs a step, and all that need it, once more.",
+    });
+  }
+  const options = { ...begun!.options, ...handleOptions } as RunOptions;
+  const { file } = begun!;
+  const runner = await runnerOf(options);
+  const loaded = await loadOutline(file, resolvedOf(options), () => undefined);
+  if (loaded.outline.steps === undefined) {
+    await loaded.dispose();
+    throw new SheafError("USAGE", `${file} is no pipeline any more`, { hint: "Run it anew: sheaf run." });
+  }
+  return runLoaded(loaded, { file, options, runner, wishes }, earlier);
+}
+
+/** @throws SheafError USAGE, NOT_FOUND, STATE_CORRUPT */
+export function earlierRun(job: KeptJob): Earlier {
+  const path = join(job.directory, journalName);
+  const { entries, bytes } = readJournal(path);
+  const state = stateOf(entries);
+  if (state.begun === null || state.begun.version !== 1) {
+    throw new SheafError("STATE_CORRUPT", `${path}: the journal has no beginning that this version knows`, {
+      hint: "Run the pipeline anew with sheaf run.",
+    });
+  }
+  return { job, state, journalBytes: bytes };
+}
+
+/** The latest run of the file that can be gone on from; undefined when there is none. */
+async function latestOf(file: string, stateDirectory: string | null): Promise<Earlier | undefined> {
+  if (stateDirectory === null) return undefined;
+  for (const job of await listJobs(stateDirectory)) {
+    if (job.record.file !== file || job.record.steps === undefined) continue;
+    return earlierRun(job);
+  }
+  return undefined;
+}
+
+async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Promise<RunResult> {
+  const { file, options, wishes } = asked;
+  const events = new EventLog(systemClock, options.onEvent);
+  const warn = (message: string): void => events.emit({ kind: "warning", message });
+  for (const message of loaded.bundle.warnings) warn(message);
+  const release: (() => void)[] = [];
+  let opened: Opened | null = null;
+  try {
+    const resolved = resolvedOf(options);
+    const steps = loaded.outline.steps!;
+    const wanted = wantedOf(steps, options.steps);
+    const again = options.steps?.from ?? options.steps?.only;
+    const earlier =
+      given ?? (again === undefined ? undefined : await latestOf(file, resolved.stateDirectory));
+    const graph = graphOf(steps, wanted, resolved.collect);
+    opened = await openRun(asked, resolved, earlier, { code: loaded.bundle.hash, warn });
+    release.push(lockFile(join(opened.place, "lock"), `the pipeline ${opened.begun.id}`));
+    const { begun, place, directory } = opened;
+    const cwd = process.cwd();
+    const inputs = assignInputs(steps, begun.options["inputs"] as string[], { file, cwd });
+    const journal = new PipelineJournal(join(place, journalName), earlier?.journalBytes ?? 0);
+    release.push(() => journal.close());
+    const bundle = keepBundle(loaded, join(place, "app"));
+    if (directory !== null) events.keepIn(directory);
+    const { id: jobId, name } = begun;
+    const about = { jobId, name, file, code: bundle.hash, directory: directory?.path ?? null };
+    events.emit({ kind: "job-started", ...about, output: resolved.output, isolation: resolved.isolation });
+    const code = codeOfSteps(
+      readFileSync(bundle.portablePath, "utf8"),
+      steps.map((step) => step.name),
+    );
+    const before = earlier?.state ?? emptyState;
+    const parts = { begun, state: before, journal, events, directory, place, steps, graph, wanted, bundle };
+    const run = new PipelineRun({
+      ...parts,
+      code,
+      inputs,
+      options,
+      output: resolved.output,
+      passing: wishes.passing === true,
+      run: (stepOptions) => asked.runner.run(file, stepOptions),
+    });
+    run.append(begun);
+    const end = await finish(run, await run.run(), resolved, before);
+    return await concluded(run, end, { opened, resolved, events, wishes, graph: parts.graph });
+  } catch (error) {
+    const failed = error instanceof SheafError ? error : null;
+    opened?.directory?.finish({
+      status: "FAILED",
+      exception: describeThrown(error),
+      currentPhase: "finished",
+    });
+    if (failed?.code === "USAGE" || failed === null || failed.code === "STATE_LOCKED") throw error;
+    const result = resultOf({
+      status: "FAILED",
+      jobId: "",
+      name: basename(file),
+      error: failureOutsideTasks(failed),
+    });
+    events.emit(finishedEvent(result));
+    return result;
+  } finally {
+    for (const one of release.toReversed()) one();
+    await loaded.dispose();
+  }
+}
+
+/** Commits the output of steps that are done, and writes down how it ended. */
+async function finish(
+  run: PipelineRun,
+  end: StepsEnd,
+  { output, overwrite }: ResolvedOptions,
+  before: PipelineState,
+): Promise<StepsEnd> {
+  let last = end;
+  if (end.status === "SUCCEEDED" && output !== null && !run.isCommitted) {
+    const steps = run.delivered().map(({ step, stays }) => ({ step, stays }));
+    // What an earlier run of this pipeline has committed is its own.
+    const isOurs = before.commit.kind !== "none" && before.commit.output === output;
+    run.append({ kind: "committing", output, steps });
+    try {
+      await run.commit(run.counters(), overwrite || isOurs);
+    } catch (error) {
+      const known =
+        error instanceof SheafError
+          ? error
+          : new SheafError("INTERNAL", describeThrown(error), { cause: error });
+      last = { status: "FAILED", error: failureOutsideTasks(known) };
+    }
+  }
+  run.append({ kind: "ended", status: last.status });
+  return last;
+}
+
+async function concluded(
+  run: PipelineRun,
+  end: StepsEnd,
+  about: {
+    readonly opened: Opened;
+    readonly resolved: ResolvedOptions;
+    readonly events: EventLog;
+    readonly wishes: PipelineWishes;
+    readonly graph: readonly GraphStep[];
+  },
+): Promise<RunResult> {
+  const { opened, resolved, events, graph } = about;
+  const { begun, directory, place, isTemporary } = opened;
+  const { status } = end;
+  const isDone = status === "SUCCEEDED";
+  const delivered = isDone ? run.delivered() : [];
+  const counters = run.counters();
+  const steps = run.records;
+  const parts = isDone && resolved.output !== null ? partsOf(delivered) : [];
+  const elapsedMs = events.elapsedMs;
+  const stats = { ...emptyStats, elapsedMs };
+  for (const step of steps) {
+    const isSource = graph.find(({ name }) => name === step.name)!.needs.length === 0;
+    if (isSource) stats.recordsIn += step.recordsIn;
+    if (isSource) stats.bytesIn += step.bytesIn;
+    if (step.kept) stats.recordsOut += step.recordsOut;
+    if (step.kept) stats.bytesOut += step.bytesOut;
+    stats.cpuMs += run.state.steps[step.name]?.done?.summary.cpuMs ?? 0;
+  }
+  const badRecords = delivered.reduce((sum, { summary }) => sum + summary.badRecords, 0);
+  const error = errorOf(end, begun.id, directory !== null);
+  const clear = async (): Promise<void> => {
+    if (isDone && run.isWhole) await run.tidy();
+    if (isTemporary) for (const one of [begun.work, place]) rmSync(one, { recursive: true, force: true });
+  };
+  if (!resolved.collect || !isDone) await clear();
+  const recordsOf = new Map(
+    delivered.flatMap(({ step }) =>
+      graph
+        .find(({ name }) => name === step)!
+        .outline.job.collections.map(
+          (one) => [collectionName(step, one.name), [run.recordsOf(step), one.name]] as const,
+        ),
+    ),
+  );
+  const result = resultOf({
+    status,
+    jobId: begun.id,
+    name: begun.name,
+    directory: directory?.path ?? null,
+    output: resolved.output,
+    counters,
+    stats,
+    parts,
+    badRecords,
+    error,
+    steps,
+    records: (collection) => recordsIn(recordsOf, resolved.collect, collection),
+    dispose: () => (resolved.collect && isDone ? clear() : Promise.resolve()),
+  });
+  events.emit(finishedEvent(result));
+  const { recordsIn: read, recordsOut, bytesIn, bytesOut } = stats;
+  directory?.finish({
+    status,
+    counters,
+    badRecords,
+    steps,
+    recordsIn: read,
+    recordsOut,
+    bytesIn,
+    bytesOut,
+    elapsedMs,
+    endTime: new Date(systemClock.wallMs()).toISOString(),
+    currentPhase: "finished",
+    exception: status === "FAILED" ? (error?.report ?? null) : null,
+  });
+  if (directory !== null) pruneJobs(dirname(dirname(directory.path)), limits.jobsKept).catch(() => undefined);
+  return result;
+}
+
+function errorOf(end: StepsEnd, id: string, canGoOn: boolean): RunFailure | null {
+  if (end.status === "SUCCEEDED") return null;
+  const next = canGoOn ? `sheaf resume ${id} goes on from here; steps that are done are not done again.` : "";
+  if (end.status === "CANCELLED") {
+    const message = `the pipeline was cancelled${canGoOn ? `; sheaf resume ${id} goes on from here` : ""}`;
+    return new RunFailure("CANCELLED", message, { failed: null, report: message });
+  }
+  const { error } = end;
+  if (next === "") return error;
+  const { code, message, hint, details, cause, failure, task, attempt } = error;
+  return new RunFailure(code, message, {
+    ...(hint === undefined ? {} : { hint }),
+    details,
+    cause,
+    report: `${error.report.trimEnd()}\n\n  ${next}`,
+    failed: failure === null ? null : { task: task ?? "", attempt: attempt ?? 0, failure, capsule: null },
+  });
+}
+
+async function* recordsIn(
+  collections: ReadonlyMap<string, readonly [directory: string | null, collection: string]>,
+  collect: boolean,
+  collection: string | undefined,
+): AsyncGenerator<[Key, unknown]> {
+  const names = [...collections.keys()];
+  const [directory, own] = collections.get(collection ?? (names.length === 1 ? names[0]! : "")) ?? [null, ""];
+  if (!collect || directory === null) {
+    throw new SheafError(
+      "USAGE",
+      `result.records(${collection ?? ""}): ${collect ? "which step?" : "the results were not kept"}`,
+      {
+        hint: collect
+          ? `There are: ${names.join(", ")}.`
+          : "Run with { collect: true }, and read them before dispose().",
+      },
+    );
+  }
+  yield* readStepRecords(join(directory, own));
+}

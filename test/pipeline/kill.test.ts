@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { counts, lines, PipelineBench, wordPipeline } from "./support.js";
+
+/**
+ * A process that runs the pipeline, or goes on with it, and kills itself at the first moment that is not in
+ * the list yet: when a step begins, within it, when it is done, before and after each rename.
+ */
+const script = (places: Record<string, string>): string => `
+  import { appendFileSync, existsSync, readFileSync } from "node:fs";
+  import { syncBuiltinESMExports } from "node:module";
+  import promises from "node:fs/promises";
+  const { file, inputs, output, state, log } = ${JSON.stringify(places)};
+  const seen = existsSync(log) ? readFileSync(log, "utf8").split("\\n") : [];
+  const moment = (name) => {
+    if (seen.includes(name)) return;
+    appendFileSync(log, name + "\\n");
+    process.kill(process.pid, "SIGKILL");
+  };
+  const { rename } = promises;
+  promises.rename = async (from, to) => {
+    // Where results get their place: of a step, among the output, at last that itself.
+    const place = /\\.sheaf-(?:pipeline|job)-[^/]*\\/((?:\\w+\\/\\d+\\/(?:records|files))|out\\/\\w+)$/;
+    const name = place.exec(to)?.[1] ?? (to === output ? "the output" : "");
+    if (name !== "") moment("before " + name.replace(/\\d+/, "N"));
+    await rename(from, to);
+    if (name !== "") moment("after " + name.replace(/\\d+/, "N"));
+  };
+  syncBuiltinESMExports();
+  const at = (path) => new URL(path, ${JSON.stringify(new URL("../../../dist/", import.meta.url).href)}).href;
+  const { withPipelines, resumePipeline } = await import(at("pipeline/run-pipeline.js"));
+  const { runnerAsked } = await import(at("runners/runners.js"));
+  const { findJob } = await import(at("engine/job-history.js"));
+  const options = { on: "inline", stateDirectory: state, onEvent({ kind, step, why, task }) {
+    if (step === undefined) return;
+    if (kind === "step-started") appendFileSync(log, "began " + step + "\\n");
+    const kinds = ["step-started", "step-finished", "attempt-finished"];
+    if (kinds.includes(kind)) moment(kind + " " + step + (task ?? ""));
+  } };
+  const result = existsSync(state + "/jobs")
+    ? await resumePipeline(await findJob(state, "@"), options, runnerAsked)
+    : await withPipelines(await runnerAsked(options)).run(file, { ...options, inputs, output });
+  console.log(result.status, result.error?.message ?? "");`;
+
+test("killed at every boundary and within every step: it goes on, each step is done once, the output is the same", (t) => {
+  const bench = new PipelineBench(t);
+  const places = {
+    file: bench.file("pipe.ts", wordPipeline().replace("byCount, words, counts", "words, counts")),
+    inputs: bench.file("in.txt", lines),
+    output: bench.output,
+    state: bench.state,
+    log: `${bench.root}/log`,
+  };
+  const child = bench.file("child.mjs", script(places));
+  for (let runs = 1; ; runs++) {
+    const { signal, stdout, stderr } = spawnSync(process.execPath, [child], { encoding: "utf8" });
+    if (signal === "SIGKILL") {
+      assert.ok(runs < 40, "it never ends");
+      assert.ok(!existsSync(bench.output) || existsSync(`${bench.output}/_SUCCESS`), "half an output");
+      continue;
+    }
+    const log = readFileSync(places.log, "utf8").trim().split("\n");
+    assert.match(stdout, /^SUCCEEDED/, `${stderr}\n${log.join("\n")}`);
+    assert.ok(runs >= 13, `killed ${runs - 1} times only:\n${log.join("\n")}`);
+    assert.deepEqual(bench.step("counts"), counts);
+    assert.deepEqual(bench.left(), ["out"]);
+    for (const [step, form] of [
+      ["words", "records"],
+      ["counts", "files"],
+    ]) {
+      // After its results had their place, it never began again.
+      const done = log.indexOf(`after ${step}/N/${form}`);
+      assert.ok(done > 0, `${step} had no place:\n${log.join("\n")}`);
+      assert.ok(!log.slice(done).includes(`began ${step}`), `${step} was repeated:\n${log.join("\n")}`);
+    }
+    return;
+  }
+});
