@@ -2,7 +2,7 @@
 import { errorCharsMax } from "../dist/base/errors.js";
 import { limits, settings } from "../dist/base/limits.js";
 import { formatSize, KiB, MiB } from "../dist/base/size.js";
-import { limitDefaults, timingDefaults } from "../dist/coordinator/settings.js";
+import { clientLeases, limitDefaults, timingDefaults } from "../dist/coordinator/settings.js";
 import { fetchLimits } from "../dist/exchange/fetch-stream.js";
 import { jobPolicyDefaults } from "../dist/scheduler/policy.js";
 
@@ -166,6 +166,12 @@ const clusterRows = [
   ],
   ["time between heartbeats", seconds(heartbeatMs.default), "", "`--heartbeat`"],
   ["an agent that is not heard of", `${seconds(leaseMs.default)}, then it is lost`, "", "`--lease`"],
+  [
+    "a client that is not heard of",
+    `${clientLeases} times the lease (${seconds(clientLeases * leaseMs.default)}), then its job is cancelled`,
+    "",
+    "`--lease`",
+  ],
   ["an agent that is to end waits for what runs", seconds(graceMs.default), "", "`--grace`"],
   ["jobs that have not ended", number(limitDefaults.jobsMax)],
   ["map tasks of a job, and reduce tasks", number(limitDefaults.tasksMax)],

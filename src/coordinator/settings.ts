@@ -7,7 +7,7 @@ import type { openDatabase } from "./database.ts";
 export interface CoordinatorTimings {
   /** Agents and attached clients are to be heard of this often. */
   readonly heartbeatMs: number;
-  /** An agent silent for this long is lost. */
+  /** An agent silent for this long is lost; see `clientLeases`. */
   readonly leaseMs: number;
   /** A question for work or orders is answered "later" after this. */
   readonly longPollMs: number;
@@ -23,6 +23,12 @@ export interface CoordinatorTimings {
    */
   readonly absentAfterMs: number;
 }
+
+/**
+ * A client not heard of for so many leases is gone, and its job with it. An agent that is given up too soon
+ * costs what it runs, a client on a machine too busy for heartbeats the whole job.
+ */
+export const clientLeases = 3;
 
 export const timingDefaults: CoordinatorTimings = {
   heartbeatMs: settings.heartbeatMs.default,

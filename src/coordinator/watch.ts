@@ -3,10 +3,9 @@ import type { ClusterJob } from "./cluster-job.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import type { JobFlow } from "./job-flow.ts";
 import type { Jobs } from "./jobs.ts";
+import { clientLeases } from "./settings.ts";
 import type { CoordinatorTimings } from "./settings.ts";
 
-/** A client not heard of for so many heartbeats is gone. */
-const heartbeatsMissed = 5;
 /** Progress is kept at least this often, also while nobody listens. */
 const quietProgressMs = 1_000;
 
@@ -65,7 +64,7 @@ export class Watch {
   }
 
   #watchClient(job: ClusterJob, nowMs: number): void {
-    if (!job.row.attached || nowMs - job.clientMs <= heartbeatsMissed * this.#timings.heartbeatMs) return;
+    if (!job.row.attached || nowMs - job.clientMs <= clientLeases * this.#timings.leaseMs) return;
     this.#flow.cancel(job, "its client is gone");
   }
 

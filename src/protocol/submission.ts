@@ -196,7 +196,7 @@ export const SubmissionSchema = Type.Object(
     inputs: Type.Array(Text, { maxItems: 100_000 }),
     options: JobOptionsSchema,
     output: OutputTargetSchema,
-    /** Attached: the job stops when its client is not heard of for five heartbeats. */
+    /** Attached: the job stops when its client is not heard of for three leases. */
     attached: Type.Boolean(),
     /**
      * Nothing is run when a job that is kept has done the same. Else it is run, or fails (OUTPUT_EXISTS),

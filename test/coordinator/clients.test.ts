@@ -119,20 +119,20 @@ test("a plan beyond the limits fails the job", async (t) => {
   assert.match(view.error?.message ?? "", /4 map tasks, 3 are allowed/);
 });
 
-test("an attached job ends when its client is silent for five heartbeats, a detached one does not", async (t) => {
-  const stage = new Stage(t, { timings: { heartbeatMs: 1_000 } });
+test("an attached job ends when its client is silent for three leases, a detached one does not", async (t) => {
+  const stage = new Stage(t, { timings: { leaseMs: 10_000 } });
   const attached = await stage.submit({ attached: true }, "attached");
   const detached = await stage.submit({}, "detached");
   for (let beat = 0; beat < 10; beat++) {
-    stage.clock.pass(1_000);
+    stage.clock.pass(10_000);
     stage.coordinator.tick();
     assert.equal(stage.coordinator.clients.clientBeat(attached), "QUEUED");
   }
-  stage.clock.pass(5_000);
+  stage.clock.pass(30_000);
   stage.coordinator.tick();
   assert.equal(stage.coordinator.clients.job(attached).state, "QUEUED");
   stage.restart();
-  stage.clock.pass(5_000);
+  stage.clock.pass(30_000);
   stage.coordinator.tick();
   assert.equal(
     stage.coordinator.clients.job(attached).state,
@@ -146,7 +146,7 @@ test("an attached job ends when its client is silent for five heartbeats, a deta
   assert.match(view.error?.message ?? "", /its client is gone/);
   assert.equal(stage.coordinator.clients.job(detached).state, "QUEUED");
   assert.equal(stage.coordinator.clients.attach(detached, true).attached, true);
-  stage.clock.pass(5_001);
+  stage.clock.pass(30_001);
   stage.coordinator.tick();
   assert.equal((await stage.ended(detached)).state, "CANCELLED");
 });
