@@ -27,6 +27,8 @@ export interface TaskHostOptions {
   post(message: FromWorker): void;
   /** Called around tasks: while one runs the message port must not keep the event loop alive (see idle()). */
   busy(running: boolean): void;
+  /** Nothing of an attempt's own calls runs any more: also when it had been given up before. */
+  settled?(): void;
   /** The board has changed and must have reached the parent before this returns. */
   written(): void;
   /** How this worker kills itself, for injected faults. */
@@ -178,6 +180,7 @@ export class TaskHost {
     // attempt's. Most of thousands of partitions are empty, and a turn costs more than all else in them.
     const ranItsCode = ranUserCode(spec, result);
     if (ranItsCode) await new Promise((resolve) => setTimeout(resolve, 0));
+    this.#options.settled?.();
     if (this.#running !== running) return;
     const patch = ranItsCode ? findPatch() : null;
     const ended =

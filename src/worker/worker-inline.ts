@@ -5,7 +5,10 @@ import type { ToWorker } from "./messages.ts";
 import { TaskHost } from "./task-host.ts";
 import type { Worker, WorkerStart } from "./worker.ts";
 
+/** For what an attempt throws after its end. */
 const lingerMs = 50;
+/** For one that was given up and has not come to its end. */
+const lingerMsMax = 10_000;
 
 /**
  * A worker that is this thread, so that breakpoints and profilers work. Nothing can interrupt user code here:
@@ -17,17 +20,33 @@ export function startWorkerInline(start: WorkerStart, job: Job | undefined): Wor
   let ended = false;
   let restore: (() => void) | null = null;
   let lingering: NodeJS.Timeout | undefined;
+  let isBusy = false;
+  let isSettled = true;
+  const linger = (ms: number): void => {
+    clearTimeout(lingering);
+    lingering = setTimeout(stopListening, ms).unref();
+  };
+  const settled = (): void => {
+    isSettled = true;
+    if (!isBusy) linger(lingerMs);
+  };
   const host: TaskHost = new TaskHost({
     board,
     post: (message) => {
       if (!ended) queueMicrotask(() => void (ended || start.listener.message(message)));
     },
     busy: (running) => {
+      isBusy = running;
+      if (!running) {
+        // A task that was given up may still run, and throw again.
+        linger(isSettled ? lingerMs : lingerMsMax);
+        return;
+      }
       clearTimeout(lingering);
-      if (running) restore ??= listenToProcess(host);
-      // A task that was given up may still run for a moment, and throw again.
-      else lingering = setTimeout(stopListening, lingerMs).unref();
+      isSettled = false;
+      restore ??= listenToProcess(host, settled);
     },
+    settled,
     written: () => undefined,
     kill: () => process.exit(137),
     ...(job === undefined ? {} : { job }),
@@ -50,10 +69,13 @@ export function startWorkerInline(start: WorkerStart, job: Job | undefined): Wor
   };
 }
 
-/** While a task runs, errors nobody catches are the task's. */
-function listenToProcess(host: TaskHost): () => void {
+/** While a task runs, errors nobody catches are the task's. `settled`: none can come any more. */
+function listenToProcess(host: TaskHost, settled: () => void): () => void {
   const uncaught = (error: unknown): void => host.uncaught(error);
-  const idle = (): void => host.idle();
+  const idle = (): void => {
+    host.idle();
+    settled();
+  };
   process.on("uncaughtException", uncaught);
   process.on("unhandledRejection", uncaught);
   process.on("beforeExit", idle);

@@ -54,6 +54,12 @@ for (const [where, does, says] of [
   ["map", 'void Promise.reject(new Error("nobody catches me"));', /nobody catches me/],
   ["reduce", 'setTimeout(() => { throw new Error("just after"); }, 0);', /just after/],
   ["map", "return new Promise<void>(() => {});", /never settles/],
+  [
+    "map",
+    'void Promise.reject(new Error("nobody catches me")); ' +
+      'return new Promise<void>((end) => setTimeout(() => { end(); void Promise.reject("again"); }, 200));',
+    /nobody catches me/,
+  ],
 ] as const) {
   test(`inline: ${does} in ${where} fails the job, not its process`, async (t) => {
     const bench = new Bench(t);

@@ -143,12 +143,13 @@ export async function stopRemoteAgent(
   withinMs: number,
 ): Promise<boolean> {
   const tries = Math.max(1, Math.ceil(withinMs / 1_000));
-  // Another process may have the id by now: only an agent is ended.
+  // Another process may have the id by now: only an agent is ended. One that has ended, and nobody has waited
+  // for has no arguments any more.
   const isAgent = `ps -o args= -p ${pid} 2>/dev/null | grep -q "agent --join"`;
   const script =
     `${isAgent} || { echo gone; exit 0; }; kill -${signal} ${pid}; i=0; ` +
-    `while kill -0 ${pid} 2>/dev/null && [ $i -lt ${tries} ]; do sleep 1; i=$((i+1)); done; ` +
-    `kill -0 ${pid} 2>/dev/null && echo left || echo gone`;
+    `while ${isAgent} && [ $i -lt ${tries} ]; do sleep 1; i=$((i+1)); done; ` +
+    `${isAgent} && echo left || echo gone`;
   return (await ssh(host, script, "")).includes("gone");
 }
 
