@@ -1,14 +1,8 @@
 #!/usr/bin/env node
 import { isatty } from "node:tty";
 import { systemClock } from "../base/clock.ts";
-import { SheafError } from "../base/errors.ts";
-import { shellWord } from "../base/shell-word.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "./command.ts";
-import { commands } from "./commands.ts";
-import type { ConnectFlags } from "./connection.ts";
-import type { FlagSet } from "./flag.ts";
-import { globalFlags } from "./flags.ts";
-import { bindFlags, checkPositionals, tokenizeArguments } from "./parse-arguments.ts";
+import { exitCodes } from "./command.ts";
+import { dispatch } from "./dispatch.ts";
 import { type World, ownStream, unwritable, writeTo } from "./world.ts";
 
 const { stdout, stderr } = process;
@@ -56,72 +50,3 @@ if (dataLost !== null && code === exitCodes.ok) {
   code = await reportError(unwritable(dataLost), words, world);
 }
 process.exit(code);
-
-type HelpLength = "short" | "long";
-
-/**
- * Runs the command the words name. Never rejects: what goes wrong is said on standard error and in the exit
- * code.
- */
-async function dispatch(words: readonly string[], world: World): Promise<ExitCode> {
-  try {
-    const [first, ...rest] = words;
-    if (first === undefined || first === "-h" || first === "--help")
-      return await showHelp(undefined, "long", world);
-    if (first === "-V" || first === "--version")
-      return await execute(await commands.find("version"), rest, world);
-    if (first.startsWith("-")) throw flagBeforeCommand(first);
-    const command = await commandFor(first);
-    const help = helpAsked(rest);
-    if (help !== undefined) return await showHelp(command.name, help, world);
-    return await execute(command, rest, world);
-  } catch (error) {
-    const { reportError } = await import("./ui/summary.ts");
-    return reportError(error, words, world);
-  }
-}
-
-async function execute(command: Command, words: readonly string[], world: World): Promise<ExitCode> {
-  const flags: FlagSet = { ...command.flags, ...globalFlags };
-  const { texts, positionals } = tokenizeArguments(words, flags, command.name);
-  const bound = bindFlags(texts, flags);
-  checkPositionals(positionals, command);
-  const values = (await connected(command, bound)) as Invocation<FlagSet>["flags"];
-  return command.run({ flags: values, positionals, world, commands });
-}
-
-/** Where a command goes that asks a coordinator: one that takes a job file asks that file's own project. */
-async function connected(command: Command, bound: Record<string, unknown>): Promise<Record<string, unknown>> {
-  const takesJob = command.arguments.some(({ complete }) => complete === "job");
-  if (!("profile" in command.flags) || takesJob) return bound;
-  const { connectedByProject } = await import("./connection.ts");
-  return { ...(await connectedByProject(bound as unknown as ConnectFlags, world)) };
-}
-
-async function showHelp(name: string | undefined, length: HelpLength, world: World): Promise<ExitCode> {
-  const { help } = await import("./command/help.ts");
-  await help(commands, name, length, world);
-  return exitCodes.ok;
-}
-
-/** Help is given whatever else is on the line, right or wrong. */
-function helpAsked(words: readonly string[]): HelpLength | undefined {
-  const end = words.indexOf("--");
-  const flags = end < 0 ? words : words.slice(0, end);
-  return flags.includes("--help") ? "long" : flags.includes("-h") ? "short" : undefined;
-}
-
-async function commandFor(word: string): Promise<Command> {
-  if (!commands.names.includes(word) && /[./\\]/.test(word)) {
-    throw new SheafError("USAGE", `there is no command "${word}"`, {
-      hint: `Did you mean sheaf run ${shellWord(word)}?`,
-    });
-  }
-  return commands.find(word);
-}
-
-function flagBeforeCommand(word: string): SheafError {
-  return new SheafError("USAGE", `${word} stands where a command should`, {
-    hint: "Write the command first, then its flags: sheaf run job.ts -o out. See sheaf help.",
-  });
-}

@@ -3,16 +3,16 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { generators } from "#src/generate/index.js";
-import { sheaf, tempDir } from "./support.js";
+import { sheafHere, tempDir } from "./support.js";
 
 test("gen writes every kind, the same to a file and to a pipe", async (t) => {
   const cwd = tempDir(t);
   for (const { kind } of generators) {
-    const toFile = await sheaf(["gen", kind, `${kind}.data`, "--size", "10k", "--seed", "5"], { cwd });
+    const toFile = await sheafHere(["gen", kind, `${kind}.data`, "--size", "10k", "--seed", "5"], { cwd });
     assert.equal(toFile.code, 0, toFile.stderr);
     assert.equal(toFile.stdout, "");
     assert.match(toFile.stderr, new RegExp(`^${kind}\\.data: \\d.* KiB in `));
-    const toPipe = await sheaf(["gen", kind, "--size=10k", "--seed=5"], { cwd });
+    const toPipe = await sheafHere(["gen", kind, "--size=10k", "--seed=5"], { cwd });
     assert.equal(toPipe.stdout, readFileSync(join(cwd, `${kind}.data`), "utf8"));
     assert.ok(Buffer.byteLength(toPipe.stdout) >= 10 * 1024);
   }
@@ -20,7 +20,7 @@ test("gen writes every kind, the same to a file and to a pipe", async (t) => {
 });
 
 test("gen takes a record count and options of the kind", async () => {
-  const { stdout } = await sheaf(["gen", "text", "--records", "3", "--set", "words=1"]);
+  const { stdout } = await sheafHere(["gen", "text", "--records", "3", "--set", "words=1"]);
   assert.equal(stdout.split("\n").length, 4);
   assert.equal(new Set(stdout.toLowerCase().match(/[a-z]+/g)).size, 1);
 });
@@ -44,13 +44,13 @@ test("gen refuses what makes no sense, and leaves an existing file alone", async
     ],
   ];
   for (const [words, code, said] of cases) {
-    const result = await sheaf(words, { cwd });
+    const result = await sheafHere(words, { cwd });
     assert.equal(result.code, code, words.join(" "));
     assert.match(result.stderr, said);
   }
   assert.equal(readFileSync(join(cwd, "there"), "utf8"), "mine");
   assert.ok(!existsSync(join(cwd, "out")));
-  const replaced = await sheaf(["gen", "text", "there", "-n", "1", "--overwrite", "-q"], { cwd });
+  const replaced = await sheafHere(["gen", "text", "there", "-n", "1", "--overwrite", "-q"], { cwd });
   assert.equal(replaced.code, 0);
   assert.equal(replaced.stderr, "");
   assert.notEqual(readFileSync(join(cwd, "there"), "utf8"), "mine");

@@ -7,10 +7,10 @@ import type { TestContext } from "node:test";
 import { allFlags, longHelp } from "#src/cli/command/help.js";
 import { commands } from "#src/cli/commands.js";
 import { plainStyle } from "#src/cli/ui/style.js";
-import { packageRoot, sheaf, sheafBinary, tempDir } from "./support.js";
+import { packageRoot, sheafHere, sheafBinary, tempDir } from "./support.js";
 
 test("sheaf alone lists every command", async () => {
-  const { code, stdout, stderr } = await sheaf([]);
+  const { code, stdout, stderr } = await sheafHere([]);
   assert.equal(code, 0);
   assert.equal(stderr, "");
   for (const name of commands.names) assert.match(stdout, new RegExp(`^  ${name} `, "m"));
@@ -19,15 +19,15 @@ test("sheaf alone lists every command", async () => {
 
 test("help is the same by every door", async () => {
   const doors = await Promise.all([
-    sheaf(["help", "run"]),
-    sheaf(["run", "--help"]),
-    sheaf(["run", "--nope", "--help"]),
+    sheafHere(["help", "run"]),
+    sheafHere(["run", "--help"]),
+    sheafHere(["run", "--nope", "--help"]),
   ]);
   for (const { code, stdout } of doors) {
     assert.equal(code, 0);
     assert.equal(stdout, doors[0]!.stdout);
   }
-  const short = await sheaf(["run", "-h"]);
+  const short = await sheafHere(["run", "-h"]);
   assert.equal(short.code, 0);
   assert.ok(short.stdout.length < doors[0]!.stdout.length * 0.6);
 });
@@ -58,7 +58,7 @@ test("every command is found by its own name", async () => {
 });
 
 test("docs/cli.md is what the program says; if not: npm run docs", async () => {
-  const { stdout } = await sheaf(["help", "--markdown"]);
+  const { stdout } = await sheafHere(["help", "--markdown"]);
   assert.equal(readFileSync(join(packageRoot, "docs/cli.md"), "utf8"), stdout);
 });
 
@@ -67,11 +67,11 @@ test("--version, -V and version agree with package.json", async () => {
     version: string;
   };
   for (const words of [["--version"], ["-V"], ["version"]]) {
-    const { code, stdout } = await sheaf(words);
+    const { code, stdout } = await sheafHere(words);
     assert.equal(code, 0);
     assert.match(stdout, new RegExp(`^sheaf ${version.replaceAll(".", "\\.")} \\(Node v`));
   }
-  const { stdout } = await sheaf(["--version", "--json"]);
+  const { stdout } = await sheafHere(["--version", "--json"]);
   assert.equal((JSON.parse(stdout) as { sheaf: string }).sheaf, version);
 });
 
@@ -88,7 +88,7 @@ test("wrong commands and flags exit 2 with a suggestion and nothing on standard 
     [["jobs", "extra"], /"extra" is one argument too many/],
   ];
   for (const [words, said] of cases) {
-    const { code, stdout, stderr } = await sheaf(words);
+    const { code, stdout, stderr } = await sheafHere(words);
     assert.equal(code, 2, words.join(" "));
     assert.equal(stdout, "");
     assert.match(stderr, said);
@@ -96,7 +96,7 @@ test("wrong commands and flags exit 2 with a suggestion and nothing on standard 
 });
 
 test("with --json an error is an object on standard output too", async () => {
-  const { code, stdout } = await sheaf(["jobs", "--json", "--nmae", "x"]);
+  const { code, stdout } = await sheafHere(["jobs", "--json", "--nmae", "x"]);
   assert.equal(code, 2);
   assert.deepEqual(JSON.parse(stdout), {
     kind: "error",
@@ -109,7 +109,7 @@ test("with --json an error is an object on standard output too", async () => {
 test("completion scripts know every command and flag", async () => {
   const all = await commands.all();
   for (const shell of ["bash", "zsh", "fish"]) {
-    const { code, stdout } = await sheaf(["completion", shell]);
+    const { code, stdout } = await sheafHere(["completion", shell]);
     assert.equal(code, 0);
     for (const command of all) {
       assert.ok(stdout.includes(command.name), `${shell}: ${command.name}`);
@@ -175,14 +175,14 @@ test("the fish completion knows commands, jobs by name and handles", async (t) =
 });
 
 test("the zsh completion is a script that zsh can read", async (t) => {
-  const { stdout } = await sheaf(["completion", "zsh"]);
+  const { stdout } = await sheafHere(["completion", "zsh"]);
   const done = spawnSync("zsh", ["-f", "-n"], { encoding: "utf8", input: stdout });
   if (done.error !== undefined) return t.skip("there is no zsh here");
   assert.deepEqual([done.status, done.stderr], [0, ""]);
 });
 
 test("the bash completion completes", async (t) => {
-  const { stdout } = await sheaf(["completion", "bash"]);
+  const { stdout } = await sheafHere(["completion", "bash"]);
   const { cwd, env } = completing(t);
   const complete = (line: string): string[] => {
     const words = line.split(" ");

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { RunEvent } from "#src/engine/events.js";
 import type { JobRecord } from "#src/engine/job-directory.js";
-import { sheaf, tempDir } from "./support.js";
+import { sheafHere, tempDir } from "./support.js";
 
 const stats = {
   recordsIn: 10,
@@ -83,14 +83,14 @@ function keepJob(
 test("jobs: latest first, by name, and truncated when it is", async (t) => {
   const state = tempDir(t);
   const env = { SHEAF_STATE: state };
-  const none = await sheaf(["jobs"], { env });
+  const none = await sheafHere(["jobs"], { env });
   assert.equal(none.code, 0);
   assert.equal(none.stdout, "");
   assert.match(none.stderr, /^no jobs yet in /);
 
   for (let i = 10; i < 35; i++) keepJob(state, `20260131-1205${i}-wordcount-abcd`, {});
   keepJob(state, "20260131-130000-visits-abcd", { name: "visits", status: "FAILED" });
-  const { stdout } = await sheaf(["jobs"], { env });
+  const { stdout } = await sheafHere(["jobs"], { env });
   const lines = stdout.trimEnd().split("\n");
   assert.match(lines[0]!, /^JOB +STATUS +STARTED \(UTC\) +TIME +RECORDS IN +OUT$/);
   assert.match(lines[1]!, /^20260131-130000-visits-abcd +FAILED +2026-01-31 12:05:09 +0\.88 s +10 +2$/);
@@ -98,9 +98,9 @@ test("jobs: latest first, by name, and truncated when it is", async (t) => {
   assert.equal(lines.length, 1 + 20 + 1);
   assert.equal(lines.at(-1), "truncated: 6 earlier jobs not shown; sheaf jobs --all shows them");
 
-  const all = await sheaf(["jobs", "--all"], { env });
+  const all = await sheafHere(["jobs", "--all"], { env });
   assert.equal(all.stdout.trimEnd().split("\n").length, 27);
-  const named = await sheaf(["jobs", "--name", "visits", "--json"], { env });
+  const named = await sheafHere(["jobs", "--name", "visits", "--json"], { env });
   const parsed = JSON.parse(named.stdout) as { jobs: JobRecord[]; truncated: boolean; total: number };
   assert.deepEqual(
     parsed.jobs.map((job) => job.name),
@@ -123,17 +123,17 @@ test("show: a job and its tasks, by every handle", async (t) => {
   const state = tempDir(t);
   const env = { SHEAF_STATE: state };
   keepJob(state, "20260131-120509-wordcount-abcd", {}, events);
-  const shown = await sheaf(["show"], { env });
+  const shown = await sheafHere(["show"], { env });
   assert.equal(shown.code, 0, shown.stderr);
   assert.match(shown.stdout, /^wordcount {2}SUCCEEDED in 0\.88 s\n/);
   assert.match(shown.stdout, /^map-00000 +finished +2 +0\.20 s +10 +2 +x is not a function$/m);
   assert.match(shown.stdout, /^ants +1,234\nzebras +2$/m);
   for (const handle of ["@", "@?wordcount", "20260131", "20260131-120509-wordcount-abcd"]) {
-    assert.equal((await sheaf(["show", handle], { env })).stdout, shown.stdout, handle);
+    assert.equal((await sheafHere(["show", handle], { env })).stdout, shown.stdout, handle);
   }
 
   writeFileSync(join(state, "jobs/20260131-120509-wordcount-abcd/logs/map-00000.log"), "said\n");
-  const one = await sheaf(["show", "@", "--task", "map-0"], { env });
+  const one = await sheafHere(["show", "@", "--task", "map-0"], { env });
   assert.match(one.stdout, /^attempt 1: failed after 0\.10 s/m);
   assert.match(
     one.stdout,
@@ -141,18 +141,18 @@ test("show: a job and its tasks, by every handle", async (t) => {
   );
   assert.match(one.stdout, /^attempt 2: finished after 0\.10 s/m);
   assert.match(one.stdout, /^log\n {2}said$/m);
-  assert.equal((await sheaf(["show", "@:map-0"], { env })).stdout, one.stdout);
+  assert.equal((await sheafHere(["show", "@:map-0"], { env })).stdout, one.stdout);
 
   writeFileSync(
     join(state, "jobs/20260131-120509-wordcount-abcd/logs/load.log"),
     "loaded\n\x1b[1mbold\nno end",
   );
-  const all = await sheaf(["logs"], { env });
+  const all = await sheafHere(["logs"], { env });
   assert.equal(all.stdout, "[load] loaded\n[load] \x1b[1mbold\n[load] no end\n[map-00000] said\n");
-  const followed = await sheaf(["logs", "-f", "@?wordcount:map-0", "--json"], { env });
+  const followed = await sheafHere(["logs", "-f", "@?wordcount:map-0", "--json"], { env });
   assert.equal(followed.stdout, '{"task":"map-00000","attempt":null,"stream":null,"text":"said"}\n');
 
-  const json = JSON.parse((await sheaf(["show", "--json"], { env })).stdout) as {
+  const json = JSON.parse((await sheafHere(["show", "--json"], { env })).stdout) as {
     jobId: string;
     tasks: unknown[];
   };
@@ -168,17 +168,17 @@ test("show: many tasks are cut to those of interest, and it says so", async (t) 
     { atMs: 100 + i, kind: "attempt-finished", task: `map-${String(i).padStart(5, "0")}`, attempt: 1, stats },
   ]).flat();
   keepJob(state, "20260131-120509-wordcount-abcd", {}, many);
-  const { stdout } = await sheaf(["show"], { env });
+  const { stdout } = await sheafHere(["show"], { env });
   assert.equal(stdout.match(/^map-/gm)?.length, 20);
   assert.match(stdout, /^map-00029/m);
   assert.match(stdout, /^truncated: 20 of 30 tasks, failed and slow ones first; --all lists all$/m);
-  assert.equal((await sheaf(["show", "--all"], { env })).stdout.match(/^map-/gm)?.length, 30);
+  assert.equal((await sheafHere(["show", "--all"], { env })).stdout.match(/^map-/gm)?.length, 30);
 });
 
 test("a handle that names nothing is refused with the nearest", async (t) => {
   const state = tempDir(t);
   const env = { SHEAF_STATE: state };
-  const none = await sheaf(["show"], { env });
+  const none = await sheafHere(["show"], { env });
   assert.equal(none.code, 1);
   assert.match(none.stderr, /no job has run yet \[NOT_FOUND\]/);
   keepJob(state, "20260131-120509-wordcount-abcd", {}, events);
@@ -190,7 +190,7 @@ test("a handle that names nothing is refused with the nearest", async (t) => {
     [["show", "@:map-0", "--task", "map-0"], 2, /the task is given twice/],
   ];
   for (const [words, code, said] of cases) {
-    const result = await sheaf(words, { env });
+    const result = await sheafHere(words, { env });
     assert.equal(result.code, code, words.join(" "));
     assert.match(result.stderr, said);
   }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { templateNames } from "#src/cli/command/init.js";
 import { sheafOrigin } from "#src/cli/command/init/project.js";
-import { packageRoot, sheaf, sheafBinary, stateDirectory, tempDir } from "./support.js";
+import { packageRoot, sheafHere, sheafBinary, stateDirectory, tempDir } from "./support.js";
 
 /** Puts in place what `npm install` would, without the network. */
 function install(project: string): void {
@@ -19,7 +19,7 @@ function install(project: string): void {
 for (const template of templateNames) {
   test(`init --template ${template}: a project that type-checks, whose test passes and whose job runs`, async (t) => {
     const cwd = tempDir(t);
-    const made = await sheaf(["init", "first", "--template", template], { cwd });
+    const made = await sheafHere(["init", "first", "--template", template], { cwd });
     assert.equal(made.code, 0, made.stderr);
     assert.equal(made.stdout, "");
     const project = join(cwd, "first");
@@ -59,14 +59,14 @@ test("init leaves files that exist as they are, and says what they lack", async 
   const cwd = tempDir(t);
   const mine = { "README.md": "mine", ".gitignore": "/out\nnode_modules", "sheaf.json": '{ "jobs": {} }' };
   for (const [file, text] of Object.entries(mine)) writeFileSync(join(cwd, file), text);
-  const { code, stderr } = await sheaf(["init"], { cwd });
+  const { code, stderr } = await sheafHere(["init"], { cwd });
   assert.equal(code, 0, stderr);
   for (const [file, text] of Object.entries(mine)) assert.equal(readFileSync(join(cwd, file), "utf8"), text);
   assert.match(stderr, /^left as they are\n {2}sheaf\.json\n {2}\.gitignore\n {2}README\.md\n/m);
   assert.match(stderr, /^add to sheaf\.json\n {2}in "jobs": "wordcount": "\.\/jobs\/wordcount\.ts"\n/m);
   assert.match(stderr, /^add to \.gitignore\n {2}build\/\n\n/m);
   assert.ok(existsSync(join(cwd, "jobs/wordcount.ts")));
-  const again = await sheaf(["init"], { cwd });
+  const again = await sheafHere(["init"], { cwd });
   assert.equal(again.code, 1);
   assert.match(again.stderr, /has jobs\/wordcount\.ts already; nothing was written \[OUTPUT_EXISTS\]/);
 });
@@ -89,7 +89,7 @@ test("init adds a job to a project of somebody's, for whichever package manager 
     mkdirSync(project);
     writeFileSync(join(project, "package.json"), '{"name":"mine","dependencies":{}}');
     writeFileSync(join(project, file), content);
-    const { code, stderr } = await sheaf(["init"], { cwd: project });
+    const { code, stderr } = await sheafHere(["init"], { cwd: project });
     assert.equal(code, 0, stderr);
     assert.match(stderr, next);
     assert.equal(readFileSync(join(project, "package.json"), "utf8"), '{"name":"mine","dependencies":{}}');
@@ -117,7 +117,7 @@ test("init adds a job to a project of somebody's, for whichever package manager 
   mkdirSync(inside, { recursive: true });
   writeFileSync(join(inside, "package.json"), '{"dependencies":{"sheaf":"1"}}');
   writeFileSync(join(inside, "tsconfig.json"), "{}");
-  const { stderr } = await sheaf(["init"], { cwd: inside });
+  const { stderr } = await sheafHere(["init"], { cwd: inside });
   assert.match(stderr, /^Next:\n {2}yarn sheaf run/m);
   assert.ok(!existsSync(join(inside, "jobs/tsconfig.json")));
 });

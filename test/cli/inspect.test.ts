@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { encodeKey } from "#src/codec/key-codec.js";
 import { BLOCK_HEADER_BYTES, FILE_HEADER_BYTES } from "#src/shuffle/run-format.js";
 import { RunWriter } from "#src/shuffle/run-writer.js";
-import { sheaf, tempDir } from "./support.js";
+import { sheafHere, tempDir } from "./support.js";
 
 /** A run file with two partitions; the second has two blocks. */
 function runFile(path: string): void {
@@ -29,11 +29,11 @@ function runFile(path: string): void {
 test("a run file: header, segments, blocks, records", async (t) => {
   const cwd = tempDir(t);
   runFile(join(cwd, "map.run"));
-  const { code, stdout, stderr } = await sheaf(["inspect", "map.run", "-n", "3"], { cwd });
+  const { code, stdout, stderr } = await sheafHere(["inspect", "map.run", "-n", "3"], { cwd });
   assert.equal(code, 0, stderr);
   assert.match(stdout, /run file version 2 .* task 3 {2}attempt 2/);
   assert.match(stdout, /"ant" {2}07\n"bee" {2}07\n"cat" {2}07\ntruncated: 3 records of 4\n$/);
-  const json = await sheaf(["inspect", "map.run", "--json"], { cwd });
+  const json = await sheafHere(["inspect", "map.run", "--json"], { cwd });
   const view = JSON.parse(json.stdout) as {
     segments: { blocks: { damage: string | null }[] }[];
     truncated: boolean;
@@ -52,11 +52,11 @@ test("a damaged block is named and the command fails", async (t) => {
   const bytes = readFileSync(path);
   bytes[FILE_HEADER_BYTES + BLOCK_HEADER_BYTES + 3]! ^= 1;
   writeFileSync(path, bytes);
-  const { code, stdout } = await sheaf(["inspect", "map.run"], { cwd });
+  const { code, stdout } = await sheafHere(["inspect", "map.run"], { cwd });
   assert.equal(code, 1);
   assert.match(stdout, new RegExp(`^ +${FILE_HEADER_BYTES} .* checksum [0-9a-f]{8}, header says`, "m"));
   writeFileSync(path, bytes.subarray(0, bytes.length - 1));
-  const cut = await sheaf(["inspect", "map.run"], { cwd });
+  const cut = await sheafHere(["inspect", "map.run"], { cwd });
   assert.equal(cut.code, 1);
   assert.match(cut.stderr, /has no end: it was not finished or is cut \[BLOCK_CORRUPT\]/);
 });
@@ -64,11 +64,11 @@ test("a damaged block is named and the command fails", async (t) => {
 test("what is nothing of sheaf's is refused", async (t) => {
   const cwd = tempDir(t);
   writeFileSync(join(cwd, "plain.txt"), "text");
-  const file = await sheaf(["inspect", "plain.txt"], { cwd });
+  const file = await sheafHere(["inspect", "plain.txt"], { cwd });
   assert.equal(file.code, 1);
   assert.match(file.stderr, /not a run file \[NOT_FOUND\]/);
-  const directory = await sheaf(["inspect", "."], { cwd });
+  const directory = await sheafHere(["inspect", "."], { cwd });
   assert.match(directory.stderr, /neither an output directory nor a job directory/);
-  const nothing = await sheaf(["inspect", "nothing"], { cwd });
+  const nothing = await sheafHere(["inspect", "nothing"], { cwd });
   assert.match(nothing.stderr, /there is no such file or directory/);
 });

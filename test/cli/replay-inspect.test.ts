@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { WebSocket } from "undici";
-import { sheaf, startSheaf, tempDir } from "./support.js";
+import { sheafHere, startSheaf, tempDir } from "./support.js";
 
 interface Message {
   readonly method?: string;
@@ -94,7 +94,7 @@ for (const { what, source, stop } of cases) {
     const env = { SHEAF_STATE: join(cwd, "state") };
     writeFileSync(join(cwd, "broken.ts"), source);
     writeFileSync(join(cwd, "in.txt"), "a\nb\nc\nd\n");
-    assert.equal((await sheaf(["run", "broken.ts", "in.txt"], { cwd, env })).code, 1);
+    assert.equal((await sheafHere(["run", "broken.ts", "in.txt"], { cwd, env })).code, 1);
     const replayed = startSheaf(["replay", "--inspect=0"], { cwd, env });
     let said = "";
     replayed.child.stderr!.on("data", (text) => (said += String(text)));
@@ -112,17 +112,17 @@ test("replay --inspect says so when its port is taken, and takes a port only beh
   const env = { SHEAF_STATE: join(cwd, "state") };
   writeFileSync(join(cwd, "broken.ts"), cases[0]!.source);
   writeFileSync(join(cwd, "in.txt"), "c\n");
-  await sheaf(["run", "broken.ts", "in.txt"], { cwd, env });
+  await sheafHere(["run", "broken.ts", "in.txt"], { cwd, env });
   const server = createServer().listen(0, "127.0.0.1");
   t.after(() => server.close());
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  const taken = await sheaf(["replay", `--inspect=${port}`], { cwd, env });
+  const taken = await sheafHere(["replay", `--inspect=${port}`], { cwd, env });
   assert.equal(taken.code, 2);
   assert.match(
     taken.stderr,
     new RegExp(`the inspector cannot listen on 127\\.0\\.0\\.1:${port} \\[USAGE\\]\n.*--inspect=9230`),
   );
-  assert.match((await sheaf(["replay", "--inspect=x"], { cwd, env })).stderr, /--inspect: "x" is not/);
-  assert.match((await sheaf(["replay", "--help"])).stdout, /--inspect\[=PORT\]/);
+  assert.match((await sheafHere(["replay", "--inspect=x"], { cwd, env })).stderr, /--inspect: "x" is not/);
+  assert.match((await sheafHere(["replay", "--help"])).stdout, /--inspect\[=PORT\]/);
 });

@@ -1,10 +1,16 @@
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcess, ChildProcessWithoutNullStreams, SpawnOptions } from "node:child_process";
 import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Writable } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import { systemClock } from "#src/base/clock.js";
+import { dispatch } from "#src/cli/dispatch.js";
+import type { World } from "#src/cli/world.js";
 
 /** The binary as it ships. */
 export const sheafBinary = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
@@ -45,6 +51,63 @@ export interface RunningSheaf {
 /** Runs the real binary to its end. Never rejects because of an exit code. */
 export function sheaf(args: readonly string[], options: SheafOptions = {}): Promise<SheafResult> {
   return startSheaf(args, options).done;
+}
+
+/** What commands in this process change of it, and how many of them run. */
+const before = { cwd: process.cwd(), env: { ...process.env } };
+let running = 0;
+/** What `run()` takes from its process. */
+const ofProcess = ["SHEAF_STATE", "SHEAF_TOKEN_FILE", "TMPDIR"];
+
+function putInPlace(cwd: string, env: Readonly<Record<string, string | undefined>>): void {
+  process.chdir(cwd);
+  for (const name of ofProcess) {
+    if (env[name] === undefined) delete process.env[name];
+    else process.env[name] = env[name];
+  }
+}
+
+/**
+ * What the binary does, in this process: for commands of which nothing but their own end and what they say
+ * matters, since a process of its own takes up to a second to start. `--inline` jobs run in this thread.
+ * Commands that run at the same time must have one directory.
+ */
+export async function sheafHere(
+  args: readonly string[],
+  { cwd = before.cwd, env: more = {} }: Pick<SheafOptions, "cwd" | "env"> = {},
+): Promise<SheafResult> {
+  const env: Record<string, string | undefined> = {
+    ...process.env,
+    NO_COLOR: "1",
+    SHEAF_STATE: stateDirectory,
+    ...more,
+  };
+  putInPlace(cwd, env);
+  running++;
+  const said = { stdout: "", stderr: "" };
+  const stream = (name: keyof typeof said): Writable => {
+    const decoder = new StringDecoder("utf8");
+    const write = (chunk: Buffer, _encoding: string, taken: () => void): void => {
+      said[name] += decoder.write(chunk);
+      taken();
+    };
+    return new Writable({ write });
+  };
+  const world: World = {
+    cwd,
+    env,
+    stdinIsTerminal: () => false,
+    stdout: stream("stdout"),
+    stderr: stream("stderr"),
+    clock: systemClock,
+    onSignal: () => () => undefined,
+    die: (signal) => assert.fail(`it would have ended by ${signal}`),
+    onExit: () => () => undefined,
+  };
+  const code = await dispatch(args, world);
+  // The next test may remove the directory.
+  if (--running === 0) putInPlace(before.cwd, before.env);
+  return { code, signal: null, ...said };
 }
 
 /** Starts the real binary, for tests that send signals or look at it while it runs. */

@@ -9,7 +9,7 @@ import { liveRegion } from "#src/cli/ui/reporter.js";
 import { ansiStyle, ownSequence, printed } from "#src/cli/ui/style.js";
 import { dataWriter, writeTo } from "#src/cli/world.js";
 import type { TextStream } from "#src/cli/world.js";
-import { sheaf, sheafBinary, tempDir } from "./support.js";
+import { sheafHere, sheafBinary, tempDir } from "./support.js";
 
 /** Sets a title, clears the screen, the same with C1 characters, and turns letters around. */
 const hostile = "<\x1b]0;title\x07\x1b[2J\x9b2J\u202egnp.exe\u2066\u200f\x1b[31m>";
@@ -158,7 +158,7 @@ test("a message of megabytes takes no more than a few screens", async (t) => {
     `import { job, text, count } from "sheaf";
      export default job({ input: text(), map() { throw new Error("x".repeat(1e7)); }, reduce: count() });`,
   );
-  const { code, stderr } = await sheaf(["run", "big.ts", "in.txt", "-o", "out"], { cwd: place });
+  const { code, stderr } = await sheafHere(["run", "big.ts", "in.txt", "-o", "out"], { cwd: place });
   assert.equal(code, 1);
   assert.ok(stderr.length < 5_000, `${stderr.length} characters`);
   assert.match(stderr, /retry +map-00000 attempt 1 failed.*\n/);

@@ -122,7 +122,7 @@ describe(`a coordinator whose state has lost what it had acknowledged (seed ${se
   let input: string;
   let expected: OutputTree;
   before(async () => {
-    scene = await Scene.open({ agents: 2, slots: () => 3, heartbeatMs: 1_000, leaseMs: 4_000 });
+    scene = await Scene.open({ agents: 2, slots: () => 2, heartbeatMs: 1_000, leaseMs: 4_000 });
     input = await scene.generated("text", "100KB");
     expected = partsOf(await scene.oracle([scene.gated, input, "-p", "2"]));
   });
@@ -170,7 +170,7 @@ describe(`a coordinator whose state has lost what it had acknowledged (seed ${se
     gate.clear();
     if (point !== "") gate.hold(point);
     const job = scene.file(`${name}.ts`, gatedWordCount(gate));
-    const args = [job, input, "--mappers", "4", "-p", "2"];
+    const args = [job, input, "--mappers", "2", "-p", "2"];
     const started = await scene.start(args);
     const id = await started.id();
     if (point === "") await started.running.done;
@@ -234,7 +234,7 @@ describe(`a coordinator whose state has lost what it had acknowledged (seed ${se
       const held = [
         await heldAt("committing", "commit"),
         await heldAt("reducing", "reduce-00001.half", "reduce-00001.1.half"),
-        await heldAt("mapping", "map-00002", "map-00002.1"),
+        await heldAt("mapping", "map-00001", "map-00001.1"),
       ];
       await scene.cluster.endCoordinator(signal);
       await damage();

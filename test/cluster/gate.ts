@@ -69,17 +69,20 @@ export function gatedWordCount(gate: Gate): string {
     import { job, text } from "sheaf";
     const cell = new Int32Array(new SharedArrayBuffer(4));
     const place = ${JSON.stringify(gate.directory)} + "/";
-    function pass(task: string, attempt: string, more: string): void {
+    function pass(task: string, attempt: string, more: string, progress = () => {}): void {
       writeFileSync(place + task + attempt + more + ".at", String(process.pid));
       const holds = [task + more, task + attempt + more].map((point) => place + point + ".hold");
-      while (holds.some((path) => existsSync(path))) Atomics.wait(cell, 0, 0, 5);
+      while (holds.some((path) => existsSync(path))) {
+        Atomics.wait(cell, 0, 0, 5);
+        progress();
+      }
     }
     let reducing = "";
     let keys = 0;
     export default job({
       input: text(),
       setup(ctx) {
-        pass(ctx.task, "." + ctx.attempt, "");
+        pass(ctx.task, "." + ctx.attempt, "", () => ctx.progress());
       },
       map(line, emit, ctx) {
         ctx.count("lines");
@@ -90,9 +93,9 @@ export function gatedWordCount(gate: Gate): string {
         if (reducing !== ctx.task + attempt) {
           reducing = ctx.task + attempt;
           keys = 0;
-          pass(ctx.task, attempt, "");
+          pass(ctx.task, attempt, "", () => ctx.progress());
         }
-        if (++keys === 20) pass(ctx.task, attempt, ".half");
+        if (++keys === 20) pass(ctx.task, attempt, ".half", () => ctx.progress());
         let sum = 0;
         for (const value of values) sum += value;
         ctx.count("words");

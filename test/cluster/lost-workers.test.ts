@@ -17,19 +17,12 @@ const maps = 6;
 describe("a cluster whose workers and agents end", () => {
   let scene: Scene;
   let args: readonly string[];
+  let once: readonly string[];
   let expected: OutputTree;
   before(async () => {
     scene = await Scene.open({ agents: 3, heartbeatMs: 1_000, leaseMs: 4_000 });
-    args = [
-      scene.gated,
-      await scene.generated("text", "300KB"),
-      "--mappers",
-      `${maps}`,
-      "-p",
-      "3",
-      "--attempts",
-      "1",
-    ];
+    args = [scene.gated, await scene.generated("text", "300KB"), "--mappers", `${maps}`, "-p", "3"];
+    once = [...args, "--attempts", "1"];
     expected = await scene.oracle(args);
   });
   after(() => scene.close());
@@ -37,7 +30,7 @@ describe("a cluster whose workers and agents end", () => {
   test("N1: a worker killed in map: its attempt is lost, the task runs again", async () => {
     scene.gate.clear();
     scene.gate.hold("map-00002.1");
-    const started = await scene.start(args);
+    const started = await scene.start(once);
     const id = await started.id();
     process.kill(await started.reached("map-00002.1"), "SIGKILL");
     await scene.assertDone(started, expected);
@@ -53,7 +46,7 @@ describe("a cluster whose workers and agents end", () => {
   test("N2: a worker killed in reduce, half its output written: nothing of it is seen", async () => {
     scene.gate.clear();
     scene.gate.hold("reduce-00001.1.half");
-    const started = await scene.start(args);
+    const started = await scene.start(once);
     const id = await started.id();
     const worker = await started.reached("reduce-00001.1.half");
     assert.equal(existsSync(started.output), false);
@@ -66,7 +59,7 @@ describe("a cluster whose workers and agents end", () => {
     scene.gate.clear();
     const reduces = ["reduce-00000.1", "reduce-00001.1", "reduce-00002.1"];
     scene.gate.hold(...reduces);
-    const started = await scene.start(args);
+    const started = await scene.start(once);
     const id = await started.id();
     for (const reduce of reduces) process.kill(await started.reached(reduce), "SIGKILL");
     await scene.assertDone(started, expected);
@@ -80,7 +73,7 @@ describe("a cluster whose workers and agents end", () => {
   test("N15: a worker stopped for long is given up, and what it says later changes nothing", async () => {
     scene.gate.clear();
     scene.gate.hold("map-00003.1");
-    const started = await scene.start([...args, "--no-progress-timeout", "2s"]);
+    const started = await scene.start([...args, "--attempts", "2", "--no-progress-timeout", "2s"]);
     const id = await started.id();
     const worker = await started.reached("map-00003.1");
     process.kill(worker, "SIGSTOP");
@@ -96,7 +89,7 @@ describe("a cluster whose workers and agents end", () => {
   test("N15: an agent stopped for longer than its lease: what it says later is refused, its workers end", async () => {
     scene.gate.clear();
     scene.gate.hold("map-00003.1", "commit");
-    const started = await scene.start(args);
+    const started = await scene.start(once);
     const id = await started.id();
     const worker = await started.reached("map-00003.1");
     const agent = agentOf(scene, worker);
@@ -135,7 +128,7 @@ describe("a cluster whose workers and agents end", () => {
     scene.gate.clear();
     const halves = ["reduce-00000.half", "reduce-00001.half", "reduce-00002.half"];
     scene.gate.hold(...halves);
-    const started = await scene.start(args);
+    const started = await scene.start(once);
     const id = await started.id();
     for (const task of ["reduce-00000", "reduce-00001", "reduce-00002"])
       await started.reached(`${task}.1.half`);
@@ -169,7 +162,7 @@ describe("a cluster whose workers and agents end", () => {
   test("N22: an agent that comes back in the middle of a job is another one", async () => {
     scene.gate.clear();
     scene.gate.hold("map-00005");
-    const started = await scene.start(args);
+    const started = await scene.start(once);
     const id = await started.id();
     await scene.finishedTasks(id, maps - 1);
     const held = await started.reached("map-00005.1");
@@ -189,7 +182,7 @@ describe("a cluster whose workers and agents end", () => {
   test("N25: SIGTERM to an agent: what runs is finished, then it leaves, and its outputs run again if needed", async () => {
     scene.gate.clear();
     scene.gate.hold("map-00001");
-    const started = await scene.start(args);
+    const started = await scene.start(once);
     const id = await started.id();
     const worker = await started.reached("map-00001.1");
     const index = Number(agentOf(scene, worker).slice(1));

@@ -107,7 +107,7 @@ describe("MIT 6.5840, lab 1", () => {
     const job = jobFile("early-exit", jobs.earlyExitJob);
     const marks = place("early", round);
     const options = ["-p", "4", "--set", `place=${marks}`];
-    const started = await scene.start([job, ...pathsOf(books), ...options]);
+    const started = await scene.start([job, ...pathsOf(books), ...options], {});
     const id = await started.id();
     await eventually(
       () => existsSync(join(marks, "held")),
@@ -117,7 +117,7 @@ describe("MIT 6.5840, lab 1", () => {
     // All but one task are over, and everybody is still there; nothing is shown of what is done.
     const tasks = await tasksOf(scene, id);
     await scene.finishedTasks(id, tasks - 1);
-    const { child } = started.running;
+    const child = started.running.child!;
     assert.deepEqual([child.exitCode, child.signalCode], [null, null], "the client has left");
     assert.ok(scene.cluster.coordinatorRuns);
     for (const index of [0, 1]) assert.notEqual(scene.cluster.agentPidIf(index), null, `agent ${index} left`);

@@ -16,7 +16,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { fetch } from "undici";
 import type { Dispatcher } from "undici";
-import { sheafBinary, startSheaf } from "../cli/support.js";
+import { sheafBinary, sheafHere, startSheaf } from "../cli/support.js";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.js";
 import { pass } from "../kit/wait.js";
 import { descendantsOf, isRunning, processesWith } from "./processes.js";
@@ -188,24 +188,37 @@ export class RealCluster {
     await this.startCoordinator();
   }
 
-  /** A command of the CLI that talks to this cluster. */
+  /** What a command needs to talk to this cluster. */
+  #clientEnv(options: SheafOptions): Readonly<Record<string, string | undefined>> {
+    return {
+      SHEAF_ON: this.url,
+      SHEAF_TOKEN_FILE: join(this.state, "client.token"),
+      SHEAF_STATE: this.clientState,
+      ...options.env,
+    };
+  }
+
+  /** A command of the CLI that talks to this cluster, in a process of its own. */
   start(args: readonly string[], options: SheafOptions = {}): RunningSheaf {
     const startedBy = this.settings.startedBy?.("client").join(" ") ?? "";
     return startSheaf(args, {
       timeoutMs: 120_000,
       ...(startedBy === "" ? {} : { shell: `set -- ${startedBy} "$@"; ` }),
       ...options,
-      env: {
-        SHEAF_ON: this.url,
-        SHEAF_TOKEN_FILE: join(this.state, "client.token"),
-        SHEAF_STATE: join(this.root, "client"),
-        ...options.env,
-      },
+      env: this.#clientEnv(options),
     });
   }
 
+  /** One to its end: in this process where nothing asks for one of its own. */
   run(args: readonly string[], options: SheafOptions = {}): Promise<SheafResult> {
-    return this.start(args, options).done;
+    const { cwd, env: _, ...ofProcess } = options;
+    if (this.settings.startedBy !== undefined || Object.keys(ofProcess).length > 0)
+      return this.start(args, options).done;
+    return sheafHere(args, { ...(cwd === undefined ? {} : { cwd }), env: this.#clientEnv(options) });
+  }
+
+  get clientState(): string {
+    return join(this.root, "client");
   }
 
   /** A route of the coordinator, as a client. */

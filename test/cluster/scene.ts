@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { dirname, join } from "node:path";
 import type { AttemptView, JobSummary, JobView } from "#src/protocol/job-view.js";
 import { formatTask } from "#src/scheduler/ids.js";
-import { sheaf } from "../cli/support.js";
+import { sheaf, sheafHere } from "../cli/support.js";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.js";
 import { namesBelow } from "./files-below.js";
 import { Gate, gatedWordCount } from "./gate.js";
@@ -14,7 +14,7 @@ import type { ClusterSettings } from "./real-cluster.js";
 
 /** One job that a test has started on the cluster. */
 export interface Started {
-  readonly running: RunningSheaf;
+  readonly running: Pick<RunningSheaf, "done"> & Partial<RunningSheaf>;
   readonly output: string;
   /** Its id; waits until the coordinator has it. */
   id(): Promise<string>;
@@ -73,7 +73,8 @@ export class Scene {
   }
 
   localAnyhow(args: readonly string[]): Promise<SheafResult> {
-    return sheaf(args, { timeoutMs: 120_000, env: { SHEAF_STATE: this.path("local-state") } });
+    const env = { SHEAF_STATE: this.cluster.clientState };
+    return args[0] === "coordinator" ? sheaf(args, { timeoutMs: 120_000, env }) : sheafHere(args, { env });
   }
 
   /** The output of a job run on this machine alone, in the one thread that starts soonest. */
@@ -88,11 +89,16 @@ export class Scene {
     return this.#lastOutput;
   }
 
-  /** Starts a job on the cluster, with an output of its own; without backups: what a gate holds seems slow. */
-  async start(args: readonly string[], options: SheafOptions = {}): Promise<Started> {
+  /**
+   * Starts a job on the cluster, with an output of its own; without backups: what a gate holds seems slow.
+   * Its client is a process only with options.
+   */
+  async start(args: readonly string[], options?: SheafOptions): Promise<Started> {
     const output = this.#newOutput("out");
     const before = new Set((await this.jobs()).map(({ job }) => job));
-    const running = this.cluster.start(["run", ...args, "--no-speculation", "-o", output], options);
+    const words = ["run", ...args, "--no-speculation", "-o", output];
+    const running =
+      options === undefined ? { done: this.cluster.run(words) } : this.cluster.start(words, options);
     let ended: SheafResult | null = null;
     void running.done.then((result) => (ended = result)).catch(() => undefined);
     /** Waits, but not for a command that has failed. */
