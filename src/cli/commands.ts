@@ -12,6 +12,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   replay: async () => (await import("./command/replay.ts")).replayCommand,
   verify: async () => (await import("./command/verify.ts")).verifyCommand,
   show: async () => (await import("./command/show.ts")).showCommand,
+  bad: async () => (await import("./command/bad.ts")).badCommand,
   jobs: async () => (await import("./command/jobs.ts")).jobsCommand,
   logs: async () => (await import("./command/logs.ts")).logsCommand,
   results: async () => (await import("./command/results.ts")).resultsCommand,

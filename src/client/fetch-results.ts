@@ -233,8 +233,8 @@ export async function fetchCollected(
   return kept;
 }
 
-/** Files of set-aside records: as many as there are, in order. */
-async function fetchBad(
+/** Fetches the files of set-aside records into a directory: as many as there are, in order. */
+export async function fetchBad(
   api: ApiClient,
   job: string,
   directory: string,

@@ -245,6 +245,26 @@ describe("a cluster of three agents on this machine", () => {
     }
   });
 
+  test("bad records are listed from the coordinator, and from a shared output", async () => {
+    const job = scene.file(
+      "bad.ts",
+      `import { job, jsonl, count } from "sheaf";
+      export default job({ input: jsonl<{ k: string }>(), map: (r, emit) => emit(r.k, 1), reduce: count() });`,
+    );
+    const input = scene.file("bad.jsonl", '{"k":"a"}\n{"k":\n{"k":"b"}\n');
+    for (const more of [["--no-shared"], []]) {
+      const started = await scene.start([job, input, "--max-bad", "1", ...more]);
+      const { code, stderr } = await started.running.done;
+      assert.equal(code, 0, stderr);
+      const { job: id } = (await scene.jobs())[0]!;
+      const listed = await scene.cluster.run(["bad", id, "--json"]);
+      assert.equal(listed.code, 0, listed.stderr);
+      const { path, offset, phase, record } = JSON.parse(listed.stdout) as Record<string, unknown>;
+      const expected = { path: input, offset: 10, phase: "read", record: '{"k":' };
+      assert.deepEqual({ path, offset, phase, record }, expected);
+    }
+  });
+
   test("verify holds a cluster's run with faults against one without; nothing is left of either", async () => {
     const temp = scene.path("verify-temp");
     mkdirSync(temp);

@@ -1,0 +1,121 @@
+import { createReadStream, existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { SheafError } from "../base/errors.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import type { SuccessManifest } from "./commit.ts";
+import type { JobRecord } from "./job-directory.ts";
+
+/** A record that a job has set aside, as task/bad-records.ts writes it. */
+export interface BadRecord {
+  /** As the user would know the file; null: it came out of a reduce, or of a source. */
+  readonly path: string | null;
+  /** In the decompressed file; of a source the number of the record. */
+  readonly offset: number | null;
+  /** "read", "map", "reduce" ... */
+  readonly phase: string;
+  readonly code: string;
+  readonly error: string;
+  /** Printable, cut to 1,000 characters. */
+  readonly record: string;
+}
+
+/**
+ * The files in which the job's output has the records that were set aside.
+ * @throws SheafError NOT_FOUND when they were not kept, or are gone, or the output is by now another run's
+ */
+export function badFilesOf(record: JobRecord): string[] {
+  const { output, jobId, badRecords } = record;
+  if (badRecords === 0) return [];
+  if (output === null) {
+    throw new SheafError("NOT_FOUND", `the ${badRecords} bad records of ${jobId} were not kept`, {
+      hint: "They are kept beside the results: run the job with -o DIR.",
+    });
+  }
+  if (record.status !== "SUCCEEDED") {
+    throw new SheafError("NOT_FOUND", `${jobId} did not succeed, and so set nothing aside`, {
+      hint: "Raise --max-bad until it succeeds; its error names the first bad record.",
+    });
+  }
+  const manifest = manifestOf(output);
+  if (manifest === null) {
+    throw new SheafError("NOT_FOUND", `${output}: the output of ${jobId} is not there any more`, {
+      hint: "Results that went to standard output leave no bad records: run the job with -o DIR.",
+      details: { path: output },
+    });
+  }
+  if (!isOf(manifest, record)) {
+    throw new SheafError("NOT_FOUND", `${output} is not the output of ${jobId} any more`, {
+      hint: "Another run has replaced it: name that one. sheaf jobs lists them.",
+      details: { path: output },
+    });
+  }
+  return badFilesIn(output);
+}
+
+/** The files of `DIR/_bad`, in order. */
+export function badFilesIn(output: string): string[] {
+  const directory = join(output, "_bad");
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .filter((name) => /^part-\d+\.jsonl$/.test(name))
+    .sort()
+    .map((name) => join(directory, name));
+}
+
+function manifestOf(output: string): SuccessManifest | null {
+  try {
+    return JSON.parse(readFileSync(join(output, "_SUCCESS"), "utf8")) as SuccessManifest;
+  } catch {
+    return null;
+  }
+}
+
+function isOf(manifest: SuccessManifest, { name, code, badRecords, counters }: JobRecord): boolean {
+  if (manifest.job !== name || manifest.code !== code || manifest.badRecords !== badRecords) return false;
+  const names = Object.keys(manifest.counters);
+  return (
+    names.length === Object.keys(counters).length &&
+    names.every((counter) => manifest.counters[counter] === counters[counter])
+  );
+}
+
+/**
+ * The records of such a file, in the order in which they were set aside.
+ * @throws SheafError BLOCK_CORRUPT for a line that is none, OUTPUT_UNWRITABLE when it cannot be read
+ */
+export async function* readBadRecords(path: string): AsyncGenerator<BadRecord> {
+  const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
+  let number = 0;
+  try {
+    for await (const line of lines) yield badRecordOf(line, path, ++number);
+  } catch (error) {
+    throw asSheafError(error, { path, doing: "read" });
+  } finally {
+    lines.close();
+  }
+}
+
+function badRecordOf(line: string, path: string, number: number): BadRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    value = null;
+  }
+  if (isBadRecord(value)) return value;
+  throw new SheafError("BLOCK_CORRUPT", `${path}, line ${number}: this is no bad record`, {
+    hint: "The file was changed, or the disk is damaged. sheaf inspect checks the whole output.",
+    details: { path },
+  });
+}
+
+function isBadRecord(value: unknown): value is BadRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const { path, offset, phase, code, error, record } = value as Partial<Record<keyof BadRecord, unknown>>;
+  return (
+    (path === null || typeof path === "string") &&
+    (offset === null || Number.isSafeInteger(offset)) &&
+    [phase, code, error, record].every((text) => typeof text === "string")
+  );
+}
