@@ -110,7 +110,10 @@ const rows = [
     "a `sheaf.config.ts`",
     `${number(limits.configLoadMs / 1000)} s to load, ${number(limits.configCharsMax)} characters of data as JSON`,
   ],
-  ["map outputs kept with the capsule of a reduce", formatSize(limits.capsuleInputBytesMax)],
+  [
+    "map outputs kept with the capsule of a reduce",
+    `${formatSize(limits.capsuleInputBytesMax)}; on a cluster ${formatSize(limits.capsuleSliceBytesMax)} of its partition`,
+  ],
   [
     "attempts of a task that `--chaos` may hit, and for how long it lets one run or wait",
     `the first ${limits.chaosAttemptsMax}, up to ${limits.chaosDelayMsMax / 1000} s`,

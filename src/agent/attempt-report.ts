@@ -127,6 +127,16 @@ async function upload(
   }
 }
 
+/** Sends a file that was made for the attempt. @throws SheafError as uploadResults */
+export async function uploadMade(
+  world: AgentWorld,
+  ref: AttemptRef,
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await upload(world, ref, await measured(path), signal);
+}
+
 async function measured(path: string): Promise<{ path: string; bytes: number; crc32c: number }> {
   try {
     return { path, ...(await crc32cOfFile(path)) };

@@ -14,7 +14,14 @@ import { runDigest } from "../shuffle/run-fingerprint.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
-import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type {
+  ReduceTaskSpec,
+  Split,
+  TaskFailure,
+  TaskResult,
+  TaskSpec,
+  TaskSuccess,
+} from "../task/task-spec.ts";
 import { AttemptWatch } from "../worker/attempt-watch.ts";
 import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
@@ -30,6 +37,7 @@ import {
   uploadResults,
 } from "./attempt-report.ts";
 import { stagingOf } from "./commit-errand.ts";
+import { keepSlices, mayBeLast } from "./keep-slices.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-processes.ts";
 import type { WorkerSlots } from "./worker-processes.ts";
@@ -174,7 +182,10 @@ export class AttemptRun {
       const result = await this.#inSlot(job, spec);
       if (result.kind === "success") return this.#succeeded(job, result);
       const path = damagedFile(spec, result);
-      if (path === null) return failed(ref, result, this.#place);
+      if (path === null) {
+        if (spec.kind === "reduce" && mayBeLast(ref, result, job.preparation)) await this.#keep(spec);
+        return failed(ref, result, this.#place);
+      }
       const anew = this.#setting.shuffle.damaged(ref.job, path);
       if (!anew || again) return this.#inputDamaged(spec, result);
       for (const directory of this.#directories) await emptied(directory);
@@ -282,6 +293,12 @@ export class AttemptRun {
     signal.throwIfAborted();
     shuffle.add(ref.job, result.output);
     return finished(ref, sent, digest);
+  }
+
+  /** That what it has read cannot be kept is no failure of its own. */
+  async #keep(spec: ReduceTaskSpec): Promise<void> {
+    const { signal } = this.#abort;
+    await keepSlices(this.#setting.world, this.ref, spec, signal).catch(() => signal.throwIfAborted());
   }
 
   #inputsMissing({ task, attempt, message }: Extract<ReduceInputs, { kind: "unreadable" }>): TaskReport {

@@ -116,6 +116,8 @@ export const limits = {
   configCharsMax: 1_000_000,
   /** Map outputs kept with the capsule of a reduce. */
   capsuleInputBytesMax: 1 * GiB,
+  /** The same of a cluster's: slices of its partition, which go to the coordinator. */
+  capsuleSliceBytesMax: 64 * MiB,
   /** Attempts of a task that --chaos may hit, and for how long it lets one wait or run. */
   chaosAttemptsMax: 2,
   chaosDelayMsMax: 500,

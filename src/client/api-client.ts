@@ -19,6 +19,7 @@ import type {
   JobView,
   NodeView,
 } from "../protocol/job-view.ts";
+import type { CapsuleFile } from "../protocol/slices.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type {
   LogLines,
@@ -213,13 +214,8 @@ export class ApiClient {
     return this.#download(`${jobPath(job)}/results/${kind}/${index}`, from, call);
   }
 
-  /** What it takes to run a failed task again: its capsule.json, or the code it ran. */
-  capsule(
-    job: string,
-    task: string,
-    file: "capsule" | "code" | "sourceMap",
-    call: CallOptions = {},
-  ): Promise<Download> {
+  /** What it takes to run a failed task again: capsule.json, the code it ran, what it read as a reduce. */
+  capsule(job: string, task: string, file: CapsuleFile, call: CallOptions = {}): Promise<Download> {
     return this.#download(`${jobPath(job)}/capsules/${encodeURIComponent(task)}/${file}`, 0, call);
   }
 

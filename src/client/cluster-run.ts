@@ -121,7 +121,9 @@ async function runAttached(
       const watched = { heartbeatMs: cluster.heartbeatMs, signal, isFetched };
       const end = await watchJob(api, submitted.job, relay, watched);
       const fetch = isFetched && output !== null ? { path: output, overwrite, has } : null;
-      return await settleJob(api, submitted.job, end, relay, { fetch, output, collect, signal });
+      const { stateDirectory } = resolved;
+      const wishes = { fetch, output, collect, signal, stateDirectory };
+      return await settleJob(api, submitted.job, end, relay, wishes);
     } finally {
       await loaded.dispose();
     }
@@ -246,6 +248,8 @@ export interface AttachOptions {
   readonly collect: boolean;
   readonly signal: AbortSignal;
   readonly onEvent: (event: RunEvent) => void;
+  /** Where a job that fails is kept, see keepFailure. Default: nowhere. */
+  readonly stateDirectory?: string;
 }
 
 /**
@@ -262,7 +266,8 @@ export async function attachToJob(api: ApiClient, job: string, options: AttachOp
   const heartbeatMs = isMine ? (await api.cluster()).heartbeatMs : null;
   const relay = new EventRelay(systemClock, options.onEvent);
   const end = await watchJob(api, job, relay, { heartbeatMs, signal, isFetched: output !== null });
-  const wishes = { fetch: output, output: output?.path ?? before.output, collect, signal };
+  const { stateDirectory = null } = options;
+  const wishes = { fetch: output, output: output?.path ?? before.output, collect, signal, stateDirectory };
   const outcome = await settleJob(api, job, end, relay, wishes);
   // It began before this client came.
   return finishClusterRun(outcome, relay, outcome.view?.elapsedMs ?? undefined);

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { runnableBundle } from "../bundle/portable-bundle.ts";
-import { readCapsule } from "../engine/capsule.ts";
+import { readCapsule, saveCapsule } from "../engine/capsule.ts";
 import type { Capsule } from "../engine/capsule.ts";
+import { sliceFiles } from "../protocol/slices.ts";
 import { replayKept } from "../runner/replay.ts";
 import type { ReplayOptions, ReplayResult } from "../runner/replay.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
@@ -17,7 +18,7 @@ import { findClusterJob } from "./find-job.ts";
  * Runs a failed task of a cluster's job again, in this thread, from the capsule that its coordinator keeps.
  * Input files are read at the paths at which the agents have read them.
  * @param handle a job or a task of one, as `findClusterJob`; a job alone means the task that failed it
- * @throws SheafError NOT_FOUND without such a capsule, or for a reduce, whose inputs have gone with the job;
+ * @throws SheafError NOT_FOUND without such a capsule, or for a reduce whose inputs could not be kept;
  * INPUT_MISSING naming a file, and the agent that has it, when it cannot be read here; INPUT_CHANGED
  */
 export async function replayOnCluster(
@@ -29,12 +30,8 @@ export async function replayOnCluster(
   const task = found.task ?? (await failedTask(api, found.job));
   const directory = await makeTempDirectory(tmpdir());
   try {
-    const capsule = await fetchCapsule(api, found.job, task, directory);
-    checkReadable(capsule, await api.nodes());
-    return await replayKept(directory, task, {
-      ...options,
-      auxFiles: await fetchAux(api, capsule, directory),
-    });
+    checkReadable(await fetchCapsule(api, found.job, task, directory), await api.nodes());
+    return await replayKept(directory, task, options);
   } finally {
     await rm(directory, { recursive: true, force: true, maxRetries: 3 });
   }
@@ -48,8 +45,17 @@ async function failedTask(api: ApiClient, job: string): Promise<string> {
   });
 }
 
-/** Lays out what the coordinator keeps as a job directory has it. */
-async function fetchCapsule(api: ApiClient, job: string, task: string, directory: string): Promise<Capsule> {
+/**
+ * Lays out what the coordinator keeps of a failed task as a job directory has it: code, capsule, side data
+ * and what a reduce has read. A replay needs nothing else of the cluster then, but the input files of a map.
+ * @throws SheafError NOT_FOUND without such a capsule
+ */
+export async function fetchCapsule(
+  api: ApiClient,
+  job: string,
+  task: string,
+  directory: string,
+): Promise<Capsule> {
   const [capsules, app] = [join(directory, "capsules", task), join(directory, "app")];
   for (const one of [capsules, app]) await mkdir(one, { recursive: true });
   await saveDownload(await api.capsule(job, task, "capsule"), join(capsules, "capsule.json"));
@@ -62,7 +68,12 @@ async function fetchCapsule(api: ApiClient, job: string, task: string, directory
     // Then places are told as they are in the bundle.
     if (!isSheafError(error) || error.code !== "NOT_FOUND") throw error;
   }
-  return readCapsule(directory, task);
+  const fetched = readCapsule(directory, task);
+  const auxFiles = await fetchAux(api, fetched, capsules);
+  const spec = await withSlices(api, job, fetched, capsules);
+  const capsule = { ...fetched, spec, settings: { ...fetched.settings, auxFiles } };
+  saveCapsule(directory, capsule);
+  return capsule;
 }
 
 /** Copies of the job's side data, by the path the job names each with. */
@@ -77,6 +88,19 @@ async function fetchAux(
     await saveDownload(await api.blob(hash), copies[path]);
   }
   return copies;
+}
+
+/** Fetches what a reduce has read: all of it lies in one file. */
+async function withSlices(
+  api: ApiClient,
+  job: string,
+  { spec, task, missingInputs }: Capsule,
+  directory: string,
+): Promise<Capsule["spec"]> {
+  if (spec.kind !== "reduce" || missingInputs !== null || spec.inputs.length === 0) return spec;
+  const path = join(directory, sliceFiles.pack);
+  await saveDownload(await api.capsule(job, task, "slices"), path);
+  return { ...spec, inputs: spec.inputs.map((input) => ({ ...input, path })) };
 }
 
 /** Says of the first file that is not here who has it. */

@@ -17,6 +17,7 @@ import { taskFailure } from "../worker/failure.ts";
 import type { ApiClient } from "./api-client.ts";
 import type { LocalOutput } from "./fetch-results.ts";
 import { commitFetched, fetchCollected } from "./fetch-results.ts";
+import { keepFailure } from "./keep-failure.ts";
 import type { EventRelay, WatchEnd } from "./watch-job.ts";
 
 /** How a job on a cluster went, before it is made a RunResult. */
@@ -115,6 +116,8 @@ export interface Wishes {
   /** Whether records() is to read them. */
   readonly collect: boolean;
   readonly signal: AbortSignal | undefined;
+  /** Where a failed job is kept, with what it takes to replay it. Default: nowhere. */
+  readonly stateDirectory?: string | null;
 }
 
 /** Finds out how a job that was watched has ended, and fetches what is wanted of it. Never rejects. */
@@ -143,6 +146,8 @@ export async function settleJob(
       };
     }
     if (view?.state === "FAILED" && view.error !== null) {
+      const warn = (message: string): void => relay.emit({ kind: "warning", message });
+      await keepFailure(api, view, wishes.stateDirectory ?? null, warn);
       return { ...about, status: "FAILED", error: failureOf(view.error, relay.failedAttempts) };
     }
     return { ...about, status: "CANCELLED", error: cancelledFailure(cancelledText(view, end)) };

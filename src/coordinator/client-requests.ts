@@ -1,9 +1,10 @@
-import { statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { makeJobId } from "../engine/job-directory.ts";
 import type { AttemptView, JobStateText, JobSummary, JobView } from "../protocol/job-view.ts";
+import { type CapsuleFile, sliceFiles } from "../protocol/slices.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type { Assembly } from "./assemble.ts";
 import { attemptsOf } from "./attempt-views.ts";
@@ -163,8 +164,8 @@ export class ClientRequests {
     );
   }
 
-  /** capsule.json of a failed task, or the code it ran. @throws SheafError NOT_FOUND */
-  capsuleFile(id: string, task: string, file: "capsule" | "code" | "sourceMap"): StoredFile {
+  /** capsule.json of a failed task, its code, or what it read as a reduce. @throws SheafError NOT_FOUND */
+  capsuleFile(id: string, task: string, file: CapsuleFile): StoredFile {
     const { jobs } = this.#a;
     if (jobs.get(id) === undefined) jobs.findEnded(id);
     const name = /^(sample|map|reduce)-\d{5,7}$/.test(task) ? task : null;
@@ -174,6 +175,7 @@ export class ClientRequests {
         capsule: join(directory, "capsules", name, "capsule.json"),
         code: join(directory, "app", "job.mjs"),
         sourceMap: join(directory, "app", "job.mjs.map"),
+        slices: packIn(join(directory, "capsules", name, "inputs")),
       };
       const found = statSync(paths[file], { throwIfNoEntry: false });
       const hasCapsule = statSync(paths.capsule, { throwIfNoEntry: false }) !== undefined;
@@ -252,5 +254,15 @@ export class ClientRequests {
   #summary(id: string): JobSummary {
     const job = this.#a.jobs.get(id);
     return job === undefined ? briefly(this.#a.jobs.findEnded(id).view) : summaryOf(job, this.#a.clock);
+  }
+}
+
+/** The one file that a capsule keeps the inputs of a reduce in; it begins with the number of a map task. */
+function packIn(directory: string): string {
+  try {
+    const names = readdirSync(directory);
+    return join(directory, names.find((name) => name.endsWith(`-${sliceFiles.pack}`)) ?? sliceFiles.pack);
+  } catch {
+    return join(directory, sliceFiles.pack);
   }
 }

@@ -13,6 +13,7 @@ import { viewAttempts } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
+import { failedSlices } from "./failed-slices.ts";
 import type { JobEnd } from "./job-row.ts";
 import type { KeptOutput } from "./kept-output.ts";
 import { jobSettings } from "./start-job.ts";
@@ -33,14 +34,15 @@ export async function errorOf(
   }
   const failures = job.planned?.run.failures ?? new FailureLog();
   const found = failures.causeOf(end.cause);
-  const capsule = keepCapsule(job, found);
+  const kept = keepCapsule(job, found);
   const { failure, task, attempt } = found;
   const host = hostOf(job, found, end, scheduler, agents);
   const mapped = await mapFailure({ ...failure, stack: localStack(failure, job.codePath) }, job.codePath);
-  // The inputs of a reduce are gone with the job.
-  const isKept = capsule !== null && !task.startsWith("reduce");
+  const isKept = kept?.missing === null;
   const replay = isKept ? `sheaf replay ${job.id}:${task.replace(/-0*(?=\d)/, "-")} --on URL` : null;
   const text = formatFailure(failure, { task, attempt, mapped, replay });
+  const notKept = kept === null || isKept ? "" : `\n\n  It cannot be replayed: ${kept.missing}.`;
+  const ranOn = host === null ? "" : `\n\n  It ran on ${host}.`;
   const { code, message, hint } = failure;
   return {
     error: {
@@ -50,27 +52,27 @@ export async function errorOf(
       task: task === "" ? null : task,
       attempt: task === "" ? null : attempt,
       host,
-      report: host === null ? text : `${text}\n\n  It ran on ${host}.`,
+      report: `${text}${ranOn}${notKept}`,
     },
-    capsule,
+    capsule: kept === null ? null : task,
   };
 }
 
-/** The task's name when its capsule could be kept. */
-function keepCapsule(job: ClusterJob, { task, attempt, failure }: FailedTask): string | null {
+/** Keeps its capsule, and says why the inputs of a reduce are not in it; null when none could be kept. */
+function keepCapsule(
+  job: ClusterJob,
+  { task, attempt, failure }: FailedTask,
+): { readonly missing: string | null } | null {
   const { planned } = job;
-  const spec = planned?.run.failures.specs.get(`${task}.${attempt}`);
-  if (spec === undefined || planned === null) return null;
+  const made = planned?.run.failures.specs.get(`${task}.${attempt}`);
+  if (made === undefined || planned === null) return null;
   const settings = jobSettings(job, planned.plan);
-  const missing =
-    spec.kind === "reduce" ? "its inputs were on the agents of the cluster, and went with the job" : null;
+  const slices = made.kind === "reduce" ? failedSlices(job.results, `${task}.${attempt}`) : null;
+  const spec = made.kind === "reduce" ? { ...made, inputs: slices!.inputs } : made;
   const aux = Object.fromEntries(job.submission.aux.map(({ path, blob }) => [path, blob]));
-  const made = writeCapsule(
-    job.directory.path,
-    { jobId: job.id, task, attempt, failure, spec, settings, aux },
-    missing,
-  );
-  return made === null ? null : task;
+  const capsule = { jobId: job.id, task, attempt, failure, spec, settings, aux };
+  const written = writeCapsule(job.directory.path, capsule, slices?.missing ?? null);
+  return written === null ? null : { missing: written.missingInputs };
 }
 
 /** Agents have the code at a path of their own; here it lies in the job directory. */

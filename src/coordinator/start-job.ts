@@ -112,6 +112,7 @@ export function preparationOf(job: ClusterJob, { plan }: PlannedJob, agent: stri
     heapBytes: options.heapBytes,
     noProgressMs: options.noProgressMs,
     keepBad: options.badBudget !== null,
+    ...(options.failedTasksShare === 0 && { attempts: options.attempts }),
     faults: submission.faults,
     ...(options.chaos !== undefined && { chaos: options.chaos }),
     output: submission.output,

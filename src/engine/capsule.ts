@@ -42,12 +42,17 @@ export function writeCapsule(
         ? keepInputs(made.spec.inputs, path)
         : { inputs: [], missing };
     const spec = made.spec.kind === "reduce" ? { ...made.spec, inputs: kept.inputs } : made.spec;
-    const capsule: Capsule = { version: 1, ...made, spec, missingInputs: kept.missing };
-    writeFileSync(join(path, "capsule.json"), `${JSON.stringify(capsule, capsuleReplacer, 2)}\n`);
+    saveCapsule(jobDirectory, { version: 1, ...made, spec, missingInputs: kept.missing });
     return { path, missingInputs: kept.missing };
   } catch {
     return null;
   }
+}
+
+/** Writes capsule.json into its directory in the job's. */
+export function saveCapsule(jobDirectory: string, capsule: Capsule): void {
+  const path = join(jobDirectory, "capsules", capsule.task, "capsule.json");
+  writeFileSync(path, `${JSON.stringify(capsule, capsuleReplacer, 2)}\n`);
 }
 
 function keepInputs(

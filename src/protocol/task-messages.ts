@@ -119,6 +119,8 @@ export const PreparationSchema = Type.Object(
     heapBytes: nullable(Whole),
     noProgressMs: Whole,
     keepBad: Type.Boolean(),
+    /** Attempts after which a task fails, and the job with it. Left out: tasks may fail without it. */
+    attempts: Type.Optional(Whole),
     faults: Type.Array(Type.Unknown()),
     /** Left out: none. */
     chaos: Type.Optional(ChaosSchema),

@@ -60,10 +60,7 @@ export async function replay(handle: string, options: ReplayOptions): Promise<Re
 }
 
 /** What a replay of a capsule that lies in a job directory may be told. */
-export interface KeptReplayOptions extends Omit<ReplayOptions, "stateDirectory"> {
-  /** As JobSettings has it. Default: what the capsule says. */
-  readonly auxFiles?: Readonly<Record<string, string>>;
-}
+export type KeptReplayOptions = Omit<ReplayOptions, "stateDirectory">;
 
 /** The same from a job directory. @throws SheafError NOT_FOUND, INPUT_CHANGED */
 export async function replayKept(
@@ -71,9 +68,7 @@ export async function replayKept(
   task: string,
   options: KeptReplayOptions,
 ): Promise<ReplayResult> {
-  const kept = readCapsule(directory, task);
-  const { auxFiles = kept.settings.auxFiles } = options;
-  const capsule = auxFiles === undefined ? kept : { ...kept, settings: { ...kept.settings, auxFiles } };
+  const capsule = readCapsule(directory, task);
   checkInputs(capsule);
   const bundle = join(directory, "app", "job.mjs");
   if (!existsSync(bundle)) {
@@ -122,7 +117,7 @@ async function reportOf(result: TaskResult, capsule: Capsule, bundle: string): P
 function checkInputs({ spec, missingInputs, task }: Capsule): void {
   if (missingInputs !== null) {
     throw new SheafError("NOT_FOUND", `${task} cannot be replayed: ${missingInputs}`, {
-      hint: "Run the job on this machine, or on less data, to get a capsule that holds its inputs.",
+      hint: "Run the job on this machine, or on less data or more partitions, to get a capsule that holds them.",
     });
   }
   if (spec.kind === "reduce") return;

@@ -249,7 +249,7 @@ describe("a cluster of three agents on this machine", () => {
     const job = scene.file(
       "bad.ts",
       `import { job, jsonl, count } from "sheaf";
-      export default job({ input: jsonl<{ k: string }>(), map: (r, emit) => emit(r.k, 1), reduce: count() });`,
+      export default job({ input: jsonl<{ k: string }>(), map: (r, emit) => emit(r.k), reduce: count() });`,
     );
     const input = scene.file("bad.jsonl", '{"k":"a"}\n{"k":\n{"k":"b"}\n');
     for (const more of [["--no-shared"], []]) {

@@ -1,5 +1,5 @@
 import type { Command, ExitCode, Invocation } from "../command.ts";
-import { withCluster } from "../connection.ts";
+import { withCluster, stateDirectoryOf } from "../connection.ts";
 import { deliverResults, disposeDelivery, prepareFetch } from "../deliver.ts";
 import { inCategory, switchFlag } from "../flag.ts";
 import { connectFlags, displayFlags } from "../flags.ts";
@@ -49,6 +49,7 @@ async function run({ flags, positionals, world }: Invocation<typeof attachFlags>
         watch: flags.watch === true,
         ...wishes,
         signal: stop.signal,
+        stateDirectory: stateDirectoryOf(world),
         onEvent: (event) => {
           if (event.kind === "planned") collections = Object.keys(event.partitions);
           reporter.onEvent(event);

@@ -33,8 +33,10 @@ export const replayCommand: Command<typeof replayFlags> = {
     "HANDLE names the task: @:map-17 is map task 17 of the latest job, @?NAME:map-17 of the latest job of that name, " +
       "ID:map-17 of the job whose id begins so. Without a task it is the first one that failed.",
     "With --on it is a task of a cluster's job: its coordinator has the code, and the input is read here, at the path " +
-      "at which the agents have read it. Of a file that is not here it says which agent has it. Only maps can be " +
-      "replayed so: what a reduce has read goes with its job.",
+      "at which the agents have read it. Of a file that is not here it says which agent has it. What a reduce has " +
+      "read is kept too, up to 64 MiB of its partition.",
+    "A job of a cluster that failed while a command on this machine waited for it is kept in the history here, with " +
+      "all of that: it is replayed without --on, also when the cluster is gone.",
   ],
   arguments: [{ name: "HANDLE", doc: "Job, or job:task; default @", required: false, complete: "handle" }],
   flags: replayFlags,

@@ -4,6 +4,7 @@ import { SheafError } from "../../base/errors.ts";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
 import type { StoredFile } from "../../coordinator/service.ts";
 import { PartViewSchema } from "../../protocol/job-view.ts";
+import { capsuleFiles } from "../../protocol/slices.ts";
 import type { FastifyReply } from "../../vendor/fastify.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
@@ -56,7 +57,7 @@ export function fileRoutes(app: App, coordinator: Coordinator): void {
         params: Type.Object({
           job: JobParam,
           task: TaskNameParam,
-          file: Type.Union([Type.Literal("capsule"), Type.Literal("code"), Type.Literal("sourceMap")]),
+          file: Type.Union(capsuleFiles.map((file) => Type.Literal(file))),
         }),
       },
     },
