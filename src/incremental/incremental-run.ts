@@ -1,10 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { MiB } from "../base/size.ts";
 import { isSource } from "../job/reader.ts";
 import type { Reader } from "../job/reader.ts";
 import type { PlannedPiece } from "../plan/near-hosts.ts";
 import { type Arranged, type InputFiles, isSplittable, type Stretch } from "../plan/plan-input.ts";
 import { contentDigests, DIGEST_KEY_BYTES } from "../storage/content-digest.ts";
+import { digestsByThreads } from "../storage/digest-threads.ts";
 import { openRange } from "../storage/read-range.ts";
 import type { JobSettings, KeptMap, KeptStats, Split, TaskStats, TaskSuccess } from "../task/task-spec.ts";
 import { arrange, type FileNow } from "./arrange.ts";
@@ -53,8 +56,11 @@ export interface IncrementalOptions {
   readonly keepBad: boolean;
 }
 
-/** Files looked into at once. */
+/** Files looked into at once on this thread, */
 const FILES_AT_ONCE = 4;
+/** and how many threads do it where there are so many bytes. */
+const DIGEST_THREADS_MAX = 8;
+const THREADS_WORTH_BYTES = 128 * MiB;
 
 /** A file of an input, and what it is known by. */
 interface Known {
@@ -252,28 +258,49 @@ export class IncrementalRun {
     return known;
   }
 
+  /** Has the files' digests found: by threads when planning waits for them and they are large. */
   async #digestAll(): Promise<void> {
-    const waiting = this.#known.values();
     const before = new Map<string, number>();
     for (const [index, { input, name }] of (this.#state?.files ?? []).entries())
       before.set(`${input} ${name}`, index);
+    const wanted = this.#known.map((one) => ({
+      one,
+      ...this.#wanted(one, before.get(`${one.input} ${one.piece.name}`)),
+    }));
+    const bytes = this.#known.reduce((sum, { piece }) => sum + piece.fileBytes, 0);
+    if (this.#state !== null && bytes >= THREADS_WORTH_BYTES) {
+      const requests = wanted.map(({ one, ends }) => ({ file: one.piece, ends }));
+      const threads = Math.min(availableParallelism(), DIGEST_THREADS_MAX);
+      const found = await digestsByThreads(requests, this.#key, threads);
+      for (const [i, { one, old }] of wanted.entries()) await this.#take(one, found[i]!, old);
+      return;
+    }
+    const waiting = wanted.values();
     const work = async (): Promise<void> => {
-      for (const one of waiting) await this.#digest(one, before.get(`${one.input} ${one.piece.name}`));
+      for (const { one, ends, old } of waiting)
+        await this.#take(one, await contentDigests(one.piece, ends, this.#key), old);
     };
     await Promise.all(Array.from({ length: FILES_AT_ONCE }, work));
   }
 
-  /** @param old the file of the state that had this name */
-  async #digest(one: Known, old: number | undefined): Promise<void> {
-    const { piece, reader } = one;
-    const before = old === undefined ? undefined : this.#state!.files[old];
+  /**
+   * Up to where digests of the file are wanted.
+   * @param same the file of the state that had this name
+   */
+  #wanted({ piece, reader }: Known, same: number | undefined): { ends: number[]; old: number | undefined } {
+    const before = same === undefined ? undefined : this.#state!.files[same];
     const mayHaveGrown =
       before !== undefined && before.bytes < piece.fileBytes && isSplittable(reader, piece);
-    const ends = mayHaveGrown ? [before.bytes, piece.fileBytes] : [piece.fileBytes];
-    const found = await contentDigests(piece, ends, this.#key);
+    return mayHaveGrown
+      ? { ends: [before.bytes, piece.fileBytes], old: same }
+      : { ends: [piece.fileBytes], old: undefined };
+  }
+
+  async #take(one: Known, found: readonly string[], old: number | undefined): Promise<void> {
     one.digest = found.at(-1)!;
-    if (mayHaveGrown && found[0] === before.digest)
-      one.grownFrom = { file: old!, atEnd: await isEnd(one, before.bytes) };
+    const before = old === undefined ? undefined : this.#state!.files[old];
+    if (before === undefined || found[0] !== before.digest) return;
+    one.grownFrom = { file: old!, atEnd: await isEnd(one, before.bytes) };
   }
 
   /** By file: whether it is still what was read. A file that may grow is looked at by whoever reads it. */

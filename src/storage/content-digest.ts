@@ -12,7 +12,7 @@ import { openRange, type PlannedFile } from "./read-range.ts";
  * the same tag with a probability below 2^-84. It is four times as fast as SHA-256, CRC-32C is no faster
  * here, and says too little.
  */
-const CHUNK_BYTES = 4 * MiB;
+export const CHUNK_BYTES = 4 * MiB;
 export const DIGEST_KEY_BYTES = 32;
 const NONCE = Buffer.alloc(12);
 
@@ -57,14 +57,16 @@ export async function contentDigests(
   }
 }
 
-function tagOf(bytes: Buffer, key: Buffer): Buffer {
+/** 16 bytes. */
+export function tagOf(bytes: Buffer, key: Buffer): Buffer {
   const cipher = createCipheriv("chacha20-poly1305", key, NONCE, { authTagLength: 16 });
   cipher.setAAD(bytes, { plaintextLength: 0 });
   cipher.final();
   return cipher.getAuthTag();
 }
 
-function digestOf(tags: readonly Buffer[], end: number): string {
+/** @param tags of the chunks up to `end` */
+export function digestOf(tags: readonly Buffer[], end: number): string {
   const hash = createHash("sha256");
   for (const tag of tags) hash.update(tag);
   const length = Buffer.alloc(8);
