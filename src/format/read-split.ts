@@ -148,7 +148,8 @@ class PieceReader<R> implements BatchReader<R> {
   }
 }
 
-const SOURCE_BATCH_RECORDS = 1024;
+/** Each of these many records ends a batch, however the time cuts others. */
+export const SOURCE_BATCH_RECORDS = 1024;
 /** A batch of a slow source is handed on after this long, however few its records are. */
 const SOURCE_BATCH_MS = 20;
 
@@ -200,7 +201,8 @@ class SourceReader<R> implements BatchReader<R> {
     throwIfAborted(this.#context.signal);
     if (this.#isStopped?.() === true) return null;
     const pace = new Pace(SOURCE_BATCH_MS);
-    const recordsMax = Math.min(SOURCE_BATCH_RECORDS, this.#recordsMax - this.#index);
+    const left = SOURCE_BATCH_RECORDS - (this.#index % SOURCE_BATCH_RECORDS);
+    const recordsMax = Math.min(left, this.#recordsMax - this.#index);
     while (!this.#done && records.length < recordsMax) {
       const step = this.#sync === null ? await this.#async!.next() : this.#sync.next();
       if (step.done === true) this.#done = true;

@@ -5,7 +5,7 @@ import { Pace } from "../base/pace.ts";
 import { seededRandom } from "../base/random.ts";
 import type { FilePiece } from "../format/chunk.ts";
 import type { BatchReader } from "../format/read-split.ts";
-import { readPiece, readSource } from "../format/read-split.ts";
+import { readPiece, readSource, SOURCE_BATCH_RECORDS } from "../format/read-split.ts";
 import type { Job } from "../job/job-plan.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 import { isSource } from "../job/reader.ts";
@@ -212,8 +212,7 @@ class MapAttempt {
         }
         this.#moved(this.#batchBytes);
         bytesBefore = reader.bytesRead;
-        for (const output of this.#outputs) if (output?.output.full) await output.output.roll();
-        await this.kept?.roll();
+        await this.#roll(piece);
         services.signal.throwIfAborted();
       }
       const { split } = this.#setting.spec;
@@ -243,6 +242,13 @@ class MapAttempt {
     const at = { piece: this.#piece, offsets: offsets.slice(done), next: this.#reader!.position };
     this.#rest = (await placesInPiece(job.input, spec.split, at, wanted)) ?? [];
     return this.#rest.length > 0;
+  }
+
+  /** Files end where it is the same in every attempt: not where the time has cut a batch of a source. */
+  async #roll({ kind }: SplitPiece): Promise<void> {
+    if (kind === "generate" && this.#made % SOURCE_BATCH_RECORDS !== 0) return;
+    for (const output of this.#outputs) if (output?.output.full) await output.output.roll();
+    await this.kept?.roll();
   }
 
   /** Lets what has come for this thread be heard; resolves to how many would take over the rest. */

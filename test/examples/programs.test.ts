@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import { pageRank } from "../../examples/pagerank.ts";
 import { worstOfTheBest } from "../../examples/two-step-query.ts";
+import { type Spin, volumeTest } from "../../examples/volume-test.ts";
 import { packageRoot, tempDir } from "../cli/support.ts";
 import { runExample } from "./support.ts";
 
@@ -75,6 +76,50 @@ test("two-step-query.ts finds the worst play of 2013 of the best player of 2016"
     .reduce((a, b) => (b.winnings < a.winnings ? b : a));
   assert.deepEqual(await worstOfTheBest(file), expected);
   assert.equal(await worstOfTheBest(file, "1999"), undefined);
+});
+
+test("volume-test.ts plays until enough is known, and answers a question of the spins it has kept", async (t) => {
+  const directory = tempDir(t);
+  const said: string[] = [];
+  const first = await volumeTest(join(directory, "a"), { workers: 2, say: (text) => void said.push(text) });
+  // Four map tasks were wanted, two at a time were given.
+  assert.deepEqual([first.wanted, first.used], [4, 2]);
+  assert.ok(first.spins >= 10_000);
+  assert.ok(said.at(-1)!.startsWith(`${first.spins} spins: {"plays":${first.spins},`), said.at(-1));
+  const lines = (name: string, part: string): string[] => {
+    const files = readdirSync(join(directory, name, part)).filter((file) => file.startsWith("part-"));
+    const texts = files.toSorted().map((file) => readFileSync(join(directory, name, part, file), "utf8"));
+    return texts.join("").split("\n").slice(0, -1);
+  };
+  const [line = ""] = lines("a", "game");
+  const { value } = JSON.parse(line) as {
+    value: {
+      plays: number;
+      stake: number;
+      rtp: { mean: number; ci95: number };
+      win: { base: { total: number } };
+    };
+  };
+  const spins = lines("a", "spins").map((text) => JSON.parse(text) as Spin);
+  assert.deepEqual([value.plays, value.stake], [spins.length, spins.length]);
+  assert.ok(value.rtp.ci95 < 0.06, `${value.rtp.ci95}`);
+  const sum = (of: (spin: Spin) => number): number => spins.reduce((all, spin) => all + of(spin), 0);
+  assert.equal(
+    value.win.base.total,
+    sum(({ win }) => win),
+  );
+  assert.ok(Math.abs(value.rtp.mean - sum(({ win, freeWin }) => win + freeWin) / spins.length) < 1e-12);
+  const winner = spins
+    .filter(({ year }) => year === 2016)
+    .reduce((a, b) => (b.win + b.freeWin > a.win + a.freeWin ? b : a)).player;
+  const expected = spins
+    .filter(({ year, player, win }) => year === 2013 && player === winner && win > 0)
+    .reduce((a, b) => (b.win < a.win ? b : a));
+  assert.deepEqual(first.smallest, expected);
+  // Quiet, on other workers, with as many records of each task: the same.
+  const again = await volumeTest(join(directory, "b"), { workers: 1, made: first.made });
+  assert.deepEqual([again.spins, again.smallest], [first.spins, expected]);
+  assert.deepEqual(lines("b", "game"), [line]);
 });
 
 test("every example has a header with its command, and a test that names it", () => {
