@@ -1,7 +1,7 @@
 // The volume test of a game, from spins to an answer. Map tasks play until it is known well enough what the
-// game pays back: each spin is mapped where it is made, the results are nested, and the spins are kept. Then a
-// question is asked of them in two steps: of the player with the largest win of 2016, which was the smallest in
-// 2013?
+// game pays back: each spin is mapped where it is made, the results are nested, and the spins are kept. Then
+// a question is asked of them in two steps: of the player with the largest win of 2016, which was the
+// smallest in 2013?
 //
 //   node volume-test.ts                # Node 22.18 or newer; shows what is known so far, then the answer
 //   node volume-test.ts results quiet  # as files in results/, without a word

@@ -78,7 +78,7 @@ test("two-step-query.ts finds the worst play of 2013 of the best player of 2016"
   assert.equal(await worstOfTheBest(file, "1999"), undefined);
 });
 
-test("volume-test.ts plays until enough is known, and answers a question of the spins it has kept", async (t) => {
+test("volume-test.ts plays until enough is known, and answers a question of the spins it kept", async (t) => {
   const directory = tempDir(t);
   const said: string[] = [];
   const first = await volumeTest(join(directory, "a"), { workers: 2, say: (text) => void said.push(text) });
