@@ -153,8 +153,7 @@ class MapAttempt {
             tell,
             nowMs: () => setting.clock.nowMs(),
           });
-    const spilling =
-      this.#states === undefined ? undefined : (one: number): void => this.#states!.spilling(one);
+    const spilling = (one: number): void => this.#states?.spilling(one);
     this.collectors = createCollectors(job.collections, settings, memory, writer, this.#hot, spilling);
     this.#outputs = job.collections.map((plan, i) =>
       plan.mapOnly ? new MapOnlyOutput(plan, i, spec.index, outputs, settings) : undefined,
