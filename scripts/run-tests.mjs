@@ -1,7 +1,7 @@
 // Runs the built test files given as arguments, two at a time, started in the order given (`node --test`
 // would sort them by name). Their temporary files lie in memory where there is plenty of it, since jobs and
 // coordinators sync all they write. Exits with 1 when a test fails.
-import { chmodSync, mkdtempSync, rmdirSync, rmSync, statfsSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync } from "node:fs";
 import { freemem } from "node:os";
 import { relative, resolve } from "node:path";
 import { run } from "node:test";
@@ -44,6 +44,18 @@ if (scratch !== null) {
 
 const files = process.argv.slice(2).map((file) => resolve(file));
 
+/** Processor seconds of the processes this one has waited for, and of theirs; null where /proc does not say. */
+function childrenSeconds() {
+  try {
+    const stat = readFileSync("/proc/self/stat", "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // cutime and cstime, in ticks of a hundredth of a second.
+    return (Number(fields[13]) + Number(fields[14])) / 100;
+  } catch {
+    return null;
+  }
+}
+
 /** The first lines of what went wrong: enough to know which assertion it was, or what ended the process. */
 function firstLines(error, stderr) {
   const cause = error?.cause ?? error;
@@ -65,6 +77,9 @@ class Summary {
   #path = [];
   #began = new Map();
   #spent = new Map();
+  /** Processor seconds by file: what was added when its process ended. */
+  #busy = new Map();
+  #busySum = childrenSeconds();
   #stderr = new Map();
 
   watch(events) {
@@ -85,8 +100,12 @@ class Summary {
   }
 
   #completed({ name, file }) {
-    if (file !== undefined && resolve(name) === file && this.#began.has(file))
-      this.#spent.set(file, performance.now() - this.#began.get(file));
+    if (file === undefined || resolve(name) !== file || !this.#began.has(file)) return;
+    this.#spent.set(file, performance.now() - this.#began.get(file));
+    const sum = childrenSeconds();
+    if (sum === null) return;
+    this.#busy.set(file, sum - this.#busySum);
+    this.#busySum = sum;
   }
 
   #failed({ nesting, name, file, details }) {
@@ -102,8 +121,11 @@ class Summary {
   *lines() {
     const slowest = [...this.#spent].sort((a, b) => b[1] - a[1]).slice(0, 10);
     const seconds = (ms) => `${(ms / 1000).toFixed(1).padStart(7)} s`;
-    yield `${seconds(performance.now() - this.#started)}  for ${files.length} files, of which the slowest are:`;
-    for (const [file, ms] of slowest) yield `${seconds(ms)}  ${relative("", file)}`;
+    const cpu = (s) => (s == null ? "" : `, processors ${s.toFixed(1).padStart(6)} s`);
+    const whole = seconds(performance.now() - this.#started) + cpu(childrenSeconds());
+    yield `${whole}  for ${files.length} files, of which the slowest are:`;
+    for (const [file, ms] of slowest)
+      yield `${seconds(ms)}${cpu(this.#busy.get(file))}  ${relative("", file)}`;
     if (this.#failures.length > 0) yield `failed (${this.#failures.length}):`;
     for (const { path, lines } of this.#failures)
       yield* [`  ${path.join(" > ")}`, ...lines.map((line) => `      ${line}`)];

@@ -6,7 +6,7 @@ import type { TestContext } from "node:test";
 import { parseInventory } from "#src/cli/command/cluster/remote.js";
 import { isRunning } from "../cluster/processes.js";
 import { eventually } from "../cluster/real-cluster.js";
-import { sheaf, sheafBinary, startSheaf, tempDir } from "./support.js";
+import { sheaf, sheafBinary, sheafHere, startSheaf, tempDir } from "./support.js";
 import type { SheafOptions } from "./support.js";
 
 interface Status {
@@ -31,8 +31,12 @@ function place(t: TestContext, env: SheafOptions["env"] = {}) {
   t.after(() => run(["cluster", "down", "--force"]));
   const root = tempDir(t);
   const state = join(root, "state");
-  const run = (args: readonly string[], more: SheafOptions = {}) =>
-    sheaf(args, { cwd: root, timeoutMs: 120_000, ...more, env: { SHEAF_STATE: state, ...env, ...more.env } });
+  const run = (args: readonly string[], more: Pick<SheafOptions, "env" | "shell"> = {}) => {
+    const options = { ...more, cwd: root, env: { SHEAF_STATE: state, ...env, ...more.env } };
+    // What starts processes itself, or is to find others on its path, is one.
+    const apart = args[1] === "up" || env["PATH"] !== undefined || more.shell !== undefined;
+    return apart ? sheaf(args, { ...options, timeoutMs: 120_000 }) : sheafHere(args, options);
+  };
   const status = async () => JSON.parse((await run(["cluster", "status", "--json"])).stdout) as Status;
   return { root, state, run, status };
 }

@@ -42,7 +42,7 @@ for (const [extension, good, trailerBytes] of files) {
       const place = new Place(t);
       place.file("job.ts", each);
       place.file(`in.${extension}`, Buffer.concat([good, good]));
-      await assertDone(place, await place.sheaf(["run", "job.ts", `in.${extension}`, "-o", "out"]));
+      await assertDone(place, await place.here(["run", "job.ts", `in.${extension}`, "-o", "out"]));
       assert.deepEqual(place.lines(), lines.map((line) => `${line}\t2`).sort());
     });
 
@@ -75,7 +75,7 @@ test("D5: the command says what is damaged, and leaves nothing", async (t) => {
   place.file("job.ts", each);
   place.file("good.txt", plain);
   place.file("in.gz", gzipSync(plain).subarray(0, -4));
-  const result = await place.sheaf(["run", "job.ts", "good.txt", "in.gz", "-o", "out"]);
+  const result = await place.here(["run", "job.ts", "good.txt", "in.gz", "-o", "out"]);
   await assertFailed(place, result, "INPUT_CORRUPT", /in\.gz.*damaged or cut.*unexpected end/);
 });
 
@@ -114,7 +114,7 @@ describe("D7: long records", () => {
     place.file("job.ts", each);
     place.file("in.txt", `short\n${long}\nshort\n`);
     const args = ["run", "job.ts", "in.txt", "-o", "out", "--memory", "8MiB", "--split-size", "1MiB"];
-    await assertDone(place, await place.sheaf(args));
+    await assertDone(place, await place.here(args));
     assert.deepEqual(
       place.lines().map((line) => line.length),
       ["short\t2".length, long.length + 2],

@@ -17,7 +17,7 @@ describe("D1: nothing to read, nothing to write", () => {
       const place = new Place(t);
       place.file("job.ts", wordCount());
       place.file("there.txt", "a b\n");
-      const result = await place.sheaf(["run", "job.ts", "there.txt", input, "-o", "out", "--json"]);
+      const result = await place.here(["run", "job.ts", "there.txt", input, "-o", "out", "--json"]);
       assert.ok(result.stdout.includes(`"kind":"job-started"`));
       assert.ok(!result.stdout.includes(`"kind":"attempt-started"`), result.stdout);
       await assertFailed(
@@ -41,7 +41,7 @@ describe("D1: nothing to read, nothing to write", () => {
       const place = new Place(t);
       place.file("job.ts", wordCount({ more, top }));
       place.file("empty.txt", "");
-      await assertDone(place, await place.sheaf(["run", "job.ts", "empty.txt", "-o", "out", "-p", "3"]));
+      await assertDone(place, await place.here(["run", "job.ts", "empty.txt", "-o", "out", "-p", "3"]));
       assert.deepEqual(
         place.parts().map((part) => readFileSync(part, "utf8")),
         ["", "", ""],
@@ -55,9 +55,9 @@ describe("D1: nothing to read, nothing to write", () => {
     place.file("none.txt", "a\nb\n");
     place.file("one.txt", "a\nkept\nb\n");
     const args = ["-o", "out", "-p", "5", "--overwrite"];
-    await assertDone(place, await place.sheaf(["run", "job.ts", "none.txt", ...args]));
+    await assertDone(place, await place.here(["run", "job.ts", "none.txt", ...args]));
     assert.deepEqual([place.parts().length, place.lines()], [5, []]);
-    await assertDone(place, await place.sheaf(["run", "job.ts", "one.txt", ...args]));
+    await assertDone(place, await place.here(["run", "job.ts", "one.txt", ...args]));
     assert.deepEqual([place.parts().length, place.lines()], [5, ["kept\t1"]]);
   });
 });
@@ -165,7 +165,7 @@ test("D2: the command's --split-size changes the tasks, not one byte of the outp
       "--split-size",
       `${splitSize}`,
     ];
-    const result = await place.sheaf(args);
+    const result = await place.here(args);
     await assertDone(place, result);
     assert.match(result.stderr, new RegExp(`${Math.ceil(length / splitSize)} map task`));
     outputs.add(
@@ -197,8 +197,8 @@ describe("D4: bytes that are no text", () => {
     place.file("job.ts", identity("fail"));
     place.file("in.txt", wrong);
     const args = ["run", "job.ts", "in.txt", "-o", "out"];
-    await assertFailed(place, await place.sheaf(args), "RECORD_INVALID", /in\.txt:0: byte 1 .*0xff/);
-    await assertDone(place, await place.sheaf([...args, "--max-bad", "2"]));
+    await assertFailed(place, await place.here(args), "RECORD_INVALID", /in\.txt:0: byte 1 .*0xff/);
+    await assertDone(place, await place.here([...args, "--max-bad", "2"]));
     assert.deepEqual(place.lines(), ["a\ufffdb\t1"]);
     assert.equal(linesOf(readFileSync(place.path("out/_bad/part-00000.jsonl"), "utf8")).length, 2);
   });
@@ -231,10 +231,10 @@ describe("D4: bytes that are no text", () => {
     const place = new Place(t);
     place.file("job.ts", identity("fail"));
     place.file("in.txt", "a\0b\n\u0001\u001b[31m\n");
-    await assertDone(place, await place.sheaf(["run", "job.ts", "in.txt", "-o", "out"]));
+    await assertDone(place, await place.here(["run", "job.ts", "in.txt", "-o", "out"]));
     assert.deepEqual(place.lines(), ["\u0001\u001b[31m\t1", "a\0b\t1"]);
     place.file("job.ts", wordCount({ map: 'throw new Error("at " + line);' }));
-    const failed = await place.sheaf(["run", "job.ts", "in.txt", "-o", "out2", "--attempts", "1"]);
+    const failed = await place.here(["run", "job.ts", "in.txt", "-o", "out2", "--attempts", "1"]);
     assert.equal(failed.code, 1);
     // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
     assert.ok(!/[\0\u0001\u001b]/.test(failed.stderr), JSON.stringify(failed.stderr));
@@ -259,10 +259,10 @@ describe("D18: names", () => {
     place.file("job #1%20?.ts", wordCount());
     for (const name of odd) place.file(`in/${name}`, "a b\n");
     const args = ["-o", "out", "--overwrite"];
-    await assertDone(place, await place.sheaf(["run", "job #1%20?.ts", "in", ...args]));
+    await assertDone(place, await place.here(["run", "job #1%20?.ts", "in", ...args]));
     assert.deepEqual(place.lines(), [`a\t${odd.length}`, `b\t${odd.length}`]);
     for (const name of ["-o", "[a-z]*", "new\nline"]) {
-      const result = await place.sheaf(["run", ...args, "../job #1%20?.ts", "--", name], {
+      const result = await place.here(["run", ...args, "../job #1%20?.ts", "--", name], {
         cwd: place.path("in"),
       });
       assert.equal(result.code, 0, result.stderr);
@@ -274,7 +274,7 @@ describe("D18: names", () => {
     place.file("job.ts", wordCount());
     place.file("in.txt", "a b\n");
     const name = `out #1%20\n${"y".repeat(230)}`;
-    await assertDone(place, await place.sheaf(["run", "job.ts", "in.txt", "-o", name]), name);
+    await assertDone(place, await place.here(["run", "job.ts", "in.txt", "-o", name]), name);
   });
 
   for (const [what, make, code] of [
@@ -288,7 +288,7 @@ describe("D18: names", () => {
       mkdirSync(place.path("in"));
       make(place.path("in/odd"));
       const input = what === "a name that is too long" ? "z".repeat(300) : "in/odd";
-      const result = await place.sheaf(["run", "job.ts", input, "-o", "out"], { timeoutMs: 20_000 });
+      const result = await place.sheaf(["run", "job.ts", input, "-o", "out"], { timeoutMs: 60_000 });
       assert.deepEqual(place.left(), ["in"]);
       assert.match(result.stderr, new RegExp(`\\[${code}\\]`));
       assert.equal(result.code, 1);
@@ -300,7 +300,7 @@ describe("D18: names", () => {
     place.file("job.ts", wordCount());
     place.file("in/a.txt", "a\n");
     symlinkSync(".", place.path("in/again"));
-    const result = await place.sheaf(["run", "job.ts", "in", "-o", "out"], { timeoutMs: 20_000 });
+    const result = await place.sheaf(["run", "job.ts", "in", "-o", "out"], { timeoutMs: 60_000 });
     await assertFailed(place, result, "INPUT_UNREADABLE", /again/);
   });
 });

@@ -33,12 +33,12 @@ describe("S12: an output that exists", () => {
       make(place.path("out"));
       const before = lstatSync(place.path("out")).ino;
       const args = ["run", "job.ts", "in.txt", "-o", "out"];
-      const refused = await place.sheaf(args);
+      const refused = await place.here(args);
       assert.equal(refused.code, 1);
       assert.match(refused.stderr, /\[OUTPUT_EXISTS\]\n.*--overwrite/);
       assert.ok(!refused.stderr.includes("a task"));
       assert.equal(lstatSync(place.path("out")).ino, before);
-      const kept = await place.sheaf([...args, "--overwrite"]);
+      const kept = await place.here([...args, "--overwrite"]);
       assert.equal(kept.code, 1);
       assert.match(kept.stderr, /would replace a (file|symbolic link).*\[OUTPUT_UNWRITABLE\]/);
       assert.ok(!kept.stderr.includes("a task"));
@@ -78,7 +78,7 @@ describe("S12: an output that exists", () => {
       ["run", "data/job.ts", "data/in.txt", "-o", "data"],
       ["run", "away/job.ts", "data/in.txt", "-o", "."],
     ]) {
-      const result = await place.sheaf([...args, "--overwrite"]);
+      const result = await place.here([...args, "--overwrite"]);
       await assertFailed(place, result, "OUTPUT_UNWRITABLE", /would remove/);
     }
     assert.deepEqual(readdirSync(place.path("data")).sort(), ["in.txt", "job.ts"]);
@@ -221,7 +221,7 @@ describe("S15: what a killed run leaves", () => {
       assert.ok(stale().length > 0, "nothing was left: the test tests nothing");
       if (existsSync(place.path("out"))) assert.deepEqual(place.lines(), ["old\t1"]);
       place.file("job.ts", wordCount());
-      const next = await place.sheaf(["run", "job.ts", "in.txt", ...args]);
+      const next = await place.here(["run", "job.ts", "in.txt", ...args]);
       assert.equal(next.code, 0, next.stderr);
       assert.deepEqual(stale(), []);
       assert.deepEqual(
@@ -243,7 +243,7 @@ describe("S15: what a killed run leaves", () => {
     const args = ["-o", "out", "--overwrite", "--temp", "scratch"];
     const slow = place.start(["run", "job.ts", "slow.txt", ...args]);
     await slow.until("at work");
-    assert.equal((await place.sheaf(["run", "job.ts", "in.txt", ...args])).code, 0);
+    assert.equal((await place.here(["run", "job.ts", "in.txt", ...args])).code, 0);
     assert.deepEqual(place.lines(), ["a\t1", "b\t1"]);
     place.file("gate/open", "");
     assert.equal((await slow.done).code, 0);

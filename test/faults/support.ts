@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { pathToFileURL } from "node:url";
-import { startSheaf, tempDir } from "../cli/support.ts";
+import { sheafHere, startSheaf, tempDir } from "../cli/support.ts";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.ts";
 import { pass } from "../kit/wait.ts";
 
@@ -78,12 +78,18 @@ export class Place {
     return this.start(args, options).done;
   }
 
+  /** In this process: nothing asks for one of its own. */
+  here(args: readonly string[], options: Pick<SheafOptions, "cwd" | "env"> = {}): Promise<SheafResult> {
+    const env = { SHEAF_STATE: this.path("state"), TMPDIR: this.path("tmp"), ...options.env };
+    return sheafHere(args, { cwd: this.root, ...options, env });
+  }
+
   /** Starts the command; at its end, tells also the most memory its process had in use, in bytes. */
   startMeasured(args: readonly string[]): Measured {
     const peak = this.file("peak/bytes", "");
     const preload = this.file("peak/preload.mjs", PEAK_PRELOAD);
     const node = ["--import", pathToFileURL(preload).href];
-    const run = this.start(args, { node, env: { TEST_PEAK_FILE: peak }, timeoutMs: 120_000 });
+    const run = this.start(args, { node, env: { TEST_PEAK_FILE: peak }, timeoutMs: 600_000 });
     const done = run.done.then((result) => ({ result, peakBytes: Number(readFileSync(peak, "utf8")) }));
     return { until: (text) => run.until(text), done };
   }
@@ -171,7 +177,14 @@ function processesOf(place: Place): string[] {
   const ids = readdirIf("/proc").filter((name) => /^\d+$/.test(name));
   return ids
     .filter((id) => readIf(`/proc/${id}/environ`).includes(mark))
+    .filter((id) => !isOwnCompiler(id))
     .map((id) => readIf(`/proc/${id}/cmdline`));
+}
+
+/** The compiler's helper of this very process ends with it. */
+function isOwnCompiler(id: string): boolean {
+  const parent = /^PPid:\t(\d+)$/m.exec(readIf(`/proc/${id}/status`))?.[1];
+  return Number(parent) === process.pid && readIf(`/proc/${id}/cmdline`).includes("--service=");
 }
 
 function readdirIf(path: string): string[] {

@@ -198,7 +198,7 @@ describe("D13: what happens after emit", () => {
     place.file("in/b.txt", "second\n");
     place.file("gates/x", "");
     const set = ["--set", `gates=${place.path("gates")}/`];
-    const result = await place.sheaf([
+    const result = await place.here([
       "run",
       "job.ts",
       "in",
@@ -261,10 +261,10 @@ describe("D17: numbers at the end of their range", () => {
     place.file("job.ts", summing("sum()", "Number(line)"));
     place.file("in.txt", ["9007199254740991", "5", "-5"].join("\n"));
     const args = ["run", "job.ts", "in.txt", "-o", "out", "--overwrite", "--split-size", "5"];
-    await assertDone(place, await place.sheaf(args));
+    await assertDone(place, await place.here(args));
     assert.deepEqual(place.lines(), ["total\t9007199254740991"]);
     place.file("in.txt", ["9007199254740991", "1"].join("\n"));
-    const failed = await place.sheaf(["run", "job.ts", "in.txt", "-o", "out2"]);
+    const failed = await place.here(["run", "job.ts", "in.txt", "-o", "out2"]);
     assert.equal(failed.code, 1);
     assert.match(failed.stderr, /\[NUMBER_RANGE\]/);
     assert.match(failed.stderr, /sumBig/);

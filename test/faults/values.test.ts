@@ -233,7 +233,7 @@ describe("D11: what a partitioner must not answer", () => {
       wordCount({ more: 'partition(key) { if (key === "not") throw new RangeError("lost"); return 0; },' }),
     );
     place.file("in.txt", inputText);
-    const result = await place.sheaf(["run", "job.ts", "in.txt", "-o", "out", "-p", "3"]);
+    const result = await place.here(["run", "job.ts", "in.txt", "-o", "out", "-p", "3"]);
     await assertFailed(place, result, "USER_CODE", /RangeError: lost/);
     for (const told of [/job\.ts:\d+:\d+/, /in\.txt:9/, /not to be/, /key.*"not"/])
       assert.match(result.stderr, told);
