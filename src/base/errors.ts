@@ -38,7 +38,7 @@ export const ERROR_CODES = [
   "UNREACHABLE", // a coordinator or agent that does not answer
   "VERSION_MISMATCH", // client, agent and coordinator speak different protocols
   "FENCED", // a life of an agent that is over
-  "NAME_TAKEN", // another agent of the same name is alive
+  "NAME_TAKEN", // another agent of the same name is alive, or another schedule has it
   "LIMIT_EXCEEDED", // too many tasks, too large a body ...
   "NO_AGENTS", // no machine can run the job
   "STATE_LOCKED", // another coordinator uses this state directory

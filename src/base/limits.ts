@@ -35,6 +35,8 @@ export const settings = {
   leaseMs: { default: 10_000 },
   /** Ended jobs that a coordinator keeps. */
   retention: { default: 100, min: 1 },
+  /** How long one job is kept that has a time of its own. */
+  keepMs: { min: 60_000, max: 3_650 * 86_400_000 },
   /** Tasks an agent runs at a time. */
   slots: { min: 1, max: 4_096 },
   /** Agents that `sheaf cluster up` starts. */
@@ -114,6 +116,8 @@ export const limits = {
   /** A sheaf.config.ts: how long it may take to load, and its data as JSON. */
   configLoadMs: 10_000,
   configCharsMax: 1_000_000,
+  /** Jobs, no longer kept themselves, whose bundles a coordinator keeps. */
+  bundlesKept: 1_000,
   /** Map outputs kept with the capsule of a reduce. */
   capsuleInputBytesMax: 1 * GiB,
   /** The same of a cluster's: slices of its partition, which go to the coordinator. */
@@ -126,6 +130,9 @@ export const limits = {
   /** Letters of an agent's name, and of a label or name of a job on a cluster. */
   agentNameCharsMax: 64,
   labelCharsMax: 200,
+  /** Schedules of a coordinator, and letters of their patterns. */
+  schedulesMax: 1_000,
+  cronCharsMax: 200,
   /** Inputs, collections and side data files of a job. */
   jobPartsMax: 1_000,
   /** Jobs that one job may follow. */

@@ -9,6 +9,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   resume: async () => (await import("./command/resume.ts")).resumeCommand,
   attach: async () => (await import("./command/attach.ts")).attachCommand,
   kill: async () => (await import("./command/kill.ts")).killCommand,
+  delete: async () => (await import("./command/delete.ts")).deleteCommand,
   replay: async () => (await import("./command/replay.ts")).replayCommand,
   verify: async () => (await import("./command/verify.ts")).verifyCommand,
   show: async () => (await import("./command/show.ts")).showCommand,

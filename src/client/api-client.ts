@@ -19,6 +19,7 @@ import type {
   JobView,
   NodeView,
 } from "../protocol/job-view.ts";
+import type { ScheduleRequest, ScheduleView } from "../protocol/schedule.ts";
 import type { CapsuleFile } from "../protocol/slices.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type {
@@ -38,6 +39,8 @@ import type { CallOptions, HttpOptions, UploadSource } from "./http.ts";
 
 export interface JobQuery {
   readonly name?: string | undefined;
+  /** Of names: `*` stands for any characters, `?` for one. */
+  readonly pattern?: string | undefined;
   readonly state?: JobStateText | undefined;
   readonly group?: string | undefined;
   readonly project?: string | undefined;
@@ -159,8 +162,30 @@ export class ApiClient {
     return this.#post(`${jobPath(job)}/kill`, { reason }, call);
   }
 
+  /** Repeated after its answer was lost it may find no such job (NOT_FOUND). */
+  delete(job: string, call: CallOptions = {}): Promise<JobSummary> {
+    return this.#post(`${jobPath(job)}/delete`, {}, call);
+  }
+
   attach(job: string, attached: boolean, call: CallOptions = {}): Promise<JobSummary> {
     return this.#post(`${jobPath(job)}/attach`, { attached }, call);
+  }
+
+  /** The same again changes nothing. @throws SheafError NAME_TAKEN for another one of that name */
+  addSchedule(request: ScheduleRequest, call: CallOptions = {}): Promise<ScheduleView> {
+    return this.#post("/schedules", request, call);
+  }
+
+  async schedules(call: CallOptions = {}): Promise<readonly ScheduleView[]> {
+    return (await this.#get<{ schedules: ScheduleView[] }>("/schedules", call)).schedules;
+  }
+
+  removeSchedule(name: string, call: CallOptions = {}): Promise<ScheduleView> {
+    return this.#post(`/schedules/${encodeURIComponent(name)}/remove`, {}, call);
+  }
+
+  pauseSchedule(name: string, paused: boolean, call: CallOptions = {}): Promise<ScheduleView> {
+    return this.#post(`/schedules/${encodeURIComponent(name)}/pause`, { paused }, call);
   }
 
   /** Says that the attached client lives. */

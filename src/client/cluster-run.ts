@@ -13,6 +13,8 @@ import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { ClusterView, JobView } from "../protocol/job-view.ts";
+import { schedulePattern } from "../protocol/schedule.ts";
+import type { ScheduleRequest, ScheduleView } from "../protocol/schedule.ts";
 import type { OutputTarget } from "../protocol/submission.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
 import { chaosWarning } from "../worker/chaos.ts";
@@ -23,8 +25,8 @@ import type { LoadedJob } from "./load-outline.ts";
 import { loadOutline } from "./load-outline.ts";
 import type { ClusterOutcome } from "./settle-job.ts";
 import { finishClusterRun, notSettled, settleJob } from "./settle-job.ts";
-import type { SubmittedJob } from "./submit-job.ts";
-import { outputTarget, submitJob } from "./submit-job.ts";
+import type { JobRequest, SubmittedJob } from "./submit-job.ts";
+import { outputTarget, submissionOf, submitJob } from "./submit-job.ts";
 import { EventRelay, watchJob } from "./watch-job.ts";
 
 /** For how long the first request is retried: a coordinator that is just starting is waited for. */
@@ -49,10 +51,40 @@ export async function runOnCluster(job: Job | string | URL, options: ClusterRunO
  * Submits a job that goes on without its client. Results without a shared output are kept by the coordinator.
  * @throws SheafError whatever keeps the job from being accepted
  */
-export async function submitToCluster(
+export function submitToCluster(job: Job | string | URL, options: ClusterRunOptions): Promise<SubmittedJob> {
+  return withRequest(job, options, (api, request) => submitJob(api, request, options.signal));
+}
+
+/** When a job is to be submitted, and what it is called; null: as the job. */
+export type ScheduleWishes = Omit<ScheduleRequest, "name" | "submission"> & { readonly name: string | null };
+
+/**
+ * Has a job submitted again and again by the coordinator's clock, with the code that it has now.
+ * @throws SheafError as submitToCluster; USAGE for a pattern or time zone that is none; NAME_TAKEN
+ */
+export function scheduleOnCluster(
   job: Job | string | URL,
   options: ClusterRunOptions,
-): Promise<SubmittedJob> {
+  wishes: ScheduleWishes,
+): Promise<ScheduleView> {
+  return withRequest(job, options, async (api, request) => {
+    const submission = await submissionOf(api, request, options.signal);
+    const name = wishes.name ?? submission.name.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[._-]+/, "");
+    if (!new RegExp(schedulePattern).test(name)) {
+      throw new SheafError("USAGE", `"${name}" is no name of a schedule`, {
+        hint: "Give one with --as: up to 64 letters, digits, points, dashes and underscores.",
+      });
+    }
+    return api.addSchedule({ ...wishes, name, submission });
+  });
+}
+
+/** Makes all that a detached job is submitted with. */
+async function withRequest<T>(
+  job: Job | string | URL,
+  options: ClusterRunOptions,
+  work: (api: ApiClient, request: JobRequest) => Promise<T>,
+): Promise<T> {
   const { file, resolved, api } = begin(job, options);
   const relay = new EventRelay(systemClock, options.onEvent);
   try {
@@ -64,7 +96,7 @@ export async function submitToCluster(
       const once = onceOf(options, resolved, loaded);
       if (target.kind === "shared" && once === undefined) await checkShared(target, options);
       const request = { file, options, resolved, cluster, loaded, target, attached: false, once };
-      return await submitJob(api, request, options.signal);
+      return await work(api, request);
     } finally {
       await loaded.dispose();
     }

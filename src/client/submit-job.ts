@@ -11,7 +11,7 @@ import { auxPaths, type HasInputs, pathsByInput, readInput } from "../engine/inp
 import { wholeJobHandle } from "../engine/job-history.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
-import { afterOf, paramsOf, partitionsOf, wholeNumber } from "../engine/resolve-options.ts";
+import { afterOf, labelsOf, paramsOf, partitionsOf, wholeNumber } from "../engine/resolve-options.ts";
 import type { ClusterView } from "../protocol/job-view.ts";
 import type { JobOptions, OutputTarget, Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
@@ -45,15 +45,30 @@ export interface SubmittedJob {
 }
 
 /**
- * Uploads what the coordinator does not have, and submits the job, once, however often the request has to be
- * repeated.
- * @throws SheafError USAGE, FORBIDDEN, INPUT_MISSING (side data), and what the coordinator refuses
+ * Submits the job, once, however often the request has to be repeated.
+ * @throws SheafError as submissionOf, and what the coordinator refuses
  */
 export async function submitJob(
   api: ApiClient,
   request: JobRequest,
   signal: AbortSignal | undefined,
 ): Promise<SubmittedJob> {
+  const submission = await submissionOf(api, request, signal);
+  // From here on the job may be there. A cancellation is for who knows its id: the request runs to its end.
+  signal?.throwIfAborted();
+  const { job } = await api.submit(submission, randomUUID());
+  return { job, name: submission.name };
+}
+
+/**
+ * The submission of a job; what the coordinator does not have of it is uploaded.
+ * @throws SheafError USAGE, FORBIDDEN, INPUT_MISSING (side data), NOT_FOUND (`after`)
+ */
+export async function submissionOf(
+  api: ApiClient,
+  request: JobRequest,
+  signal: AbortSignal | undefined,
+): Promise<Submission> {
   const { options, resolved, loaded, cluster, target, attached, once, file } = request;
   const cwd = process.cwd();
   checkSource(loaded.outline.input);
@@ -65,13 +80,12 @@ export async function submitJob(
   const { blobs, named } = await jobBlobs(loaded, file);
   const call = signal === undefined ? {} : { signal };
   await uploadBlobs(api, blobs, call);
-  const submission: Submission = {
+  return {
     protocol: PROTOCOL_VERSION,
     name,
     submitter: userName(),
     host: hostname(),
-    group: options.group ?? null,
-    project: options.project ?? null,
+    ...labelsOf(options),
     file,
     code: loaded.bundle.hash,
     ...named,
@@ -81,13 +95,11 @@ export async function submitJob(
     output: target,
     attached,
     ...(once !== undefined && { once }),
+    ...(resolved.keepMs !== null && { keepMs: resolved.keepMs }),
+    ...(options.keepBundle === true && { keepBundle: true }),
     ...(after.length > 0 && { after }),
     faults: [...(options.fail ?? [])],
   };
-  // From here on the job may be there. A cancellation is for who knows its id: the request runs to its end.
-  signal?.throwIfAborted();
-  const { job } = await api.submit(submission, randomUUID());
-  return { job, name };
 }
 
 /** The ids of jobs that handles name. @throws SheafError USAGE, NOT_FOUND */

@@ -115,10 +115,13 @@ function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
     },
     nowMs: () => clock.nowMs(),
   });
+  const prune = (): void => {
+    jobs.prune(limits.retention, clock.wallMs(), (work) => loop.after(work));
+    blobs.prune(jobs.usedBlobs(), clock.wallMs() - timings.blobUnusedMs);
+  };
   const ended = (job: ClusterJob, view: JobView): void => {
     jobs.ended(job, view);
-    jobs.prune(limits.retention, (work) => loop.after(work));
-    blobs.prune(jobs.usedBlobs(), clock.wallMs() - timings.blobUnusedMs);
+    prune();
   };
   const common = {
     scheduler,
@@ -134,7 +137,7 @@ function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
     coordinator: name,
   };
   const flow: JobFlow = new JobFlow({ ...common, ended });
-  const watch = new Watch(jobs, flow, clock, timings);
+  const watch = new Watch(jobs, flow, clock, timings, prune);
   const nextNumber = restoreJobs(jobs, around, { loop, store, agents, tallies });
   if (recovery !== null) tellRecovery(jobs, recovery);
   resume({ jobs, loop, flow }, commands);

@@ -4,6 +4,7 @@ import type { Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
+import { blobsOf } from "./jobs.ts";
 import type { Jobs } from "./jobs.ts";
 import { agentPrefix, checkInsideRoots, inputPaths } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
@@ -29,7 +30,7 @@ export function checkSubmission(
   limits: CoordinatorLimits,
   hasBlob: (hash: string) => boolean,
 ): void {
-  const { output, outline, options, bundle, sourceMap, aux } = submission;
+  const { output, outline, options } = submission;
   const { shared, own } = inputPaths(submission);
   for (const path of shared) checkInsideRoots(path, roots, "input");
   // Each agent looks at its own roots; by its text alone it must lead nowhere else.
@@ -53,7 +54,7 @@ export function checkSubmission(
       "Use fewer.",
     );
   }
-  for (const hash of [bundle, ...(sourceMap === null ? [] : [sourceMap]), ...aux.map(({ blob }) => blob)]) {
+  for (const hash of blobsOf(submission)) {
     if (hasBlob(hash)) continue;
     throw new SheafError("NOT_FOUND", `the submission names the blob ${hash}, which was not uploaded`, {
       hint: "Upload it (PUT /blobs/{sha256}), then submit again.",

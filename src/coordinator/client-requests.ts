@@ -102,6 +102,25 @@ export class ClientRequests {
     );
   }
 
+  /** All that is kept of a job that has ended goes, at once. @throws USAGE for one that has not */
+  delete(id: string, { role, remote }: Caller): JobSummary {
+    const { jobs, loop, options } = this.#a;
+    if (jobs.get(id) !== undefined) {
+      throw new SheafError("USAGE", `job ${id} has not ended`, {
+        hint: `Stop it first (sheaf kill ${id}), or wait for its end.`,
+      });
+    }
+    const summary = briefly(jobs.findEnded(id).view);
+    return loop.change(
+      () => jobs.forget(id, (work) => loop.after(work)),
+      () => {
+        const message = `deleted: ${id}`;
+        options.log({ level: "info", event: "delete", message, job: id, role, remote });
+        return summary;
+      },
+    );
+  }
+
   attach(id: string, attached: boolean): JobSummary {
     const job = this.#a.jobs.get(id);
     if (job === undefined) return briefly(this.#a.jobs.findEnded(id).view);
@@ -199,8 +218,16 @@ export class ClientRequests {
     return this.#a.blobs.find(hash);
   }
 
+  /** What would keep it from being accepted now, apart from how many jobs there are. */
+  check(submission: Submission): void {
+    const { options, limits, jobs, blobs, clock } = this.#a;
+    checkProtocol(submission.protocol, "the client", options.version);
+    checkSubmission(submission, options.roots, limits, (hash) => blobs.has(hash, clock.wallMs()));
+    checkPredecessors(submission, jobs);
+  }
+
   #accept(submission: Submission, idempotencyKey: string): string {
-    const { options, limits, jobs, blobs, clock, loop, store, around, flow } = this.#a;
+    const { options, limits, jobs, clock, loop, store, around, flow } = this.#a;
     checkProtocol(submission.protocol, "the client", options.version);
     if (jobs.liveCount >= limits.jobsMax) {
       throw new SheafError(
@@ -212,8 +239,7 @@ export class ClientRequests {
         },
       );
     }
-    checkSubmission(submission, options.roots, limits, (hash) => blobs.has(hash, clock.wallMs()));
-    checkPredecessors(submission, jobs);
+    this.check(submission);
     loop.mayAcknowledge();
     const id = makeJobId(submission.name, clock.wallMs(), options.random);
     const row = newRow(id, this.#nextNumber++, submission, clock.nowMs());

@@ -325,6 +325,7 @@ export class JobFlow implements JobSteps {
     const { status } = end;
     this.#keepResults(job, status);
     const endedMs = clock.nowMs();
+    const { keepMs } = job.submission;
     const stats = statsOf(job, scheduler);
     const emptyFiles = emptyFilesOf(job, scheduler);
     job.waitingFor = null;
@@ -339,6 +340,7 @@ export class JobFlow implements JobSteps {
       exception: status === "FAILED" ? (error?.report ?? null) : null,
       counters: end.counters,
       stats: { ...stats },
+      ...(keepMs !== undefined && { keptUntil: clock.text(endedMs + keepMs) }),
       badRecords: job.row.sameAs?.badRecords ?? stats.badRecords,
       ...(emptyFiles === undefined ? {} : { emptyFiles }),
       failedTasks: end.failedTasks.map(formatTask),

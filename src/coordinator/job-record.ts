@@ -17,7 +17,9 @@ export function recordOfNew(jobId: string, submission: Submission, startTime: st
     output: output.kind === "shared" ? output.path : null,
     startTime,
     currentPhase: "queue",
-    settings: { ...options, params: printableParams(options.params), group, project },
+    group,
+    project,
+    settings: { ...options, params: printableParams(options.params) },
   });
 }
 

@@ -10,6 +10,8 @@ export interface Caller {
 
 export interface JobFilter {
   readonly name?: string;
+  /** Of names, as base/wildcard.ts. */
+  readonly pattern?: string;
   readonly state?: JobStateText;
   readonly group?: string;
   readonly project?: string;

@@ -17,7 +17,7 @@ import type { Sql, Value } from "./database.ts";
 const onePerJob = ["jobs", "submissions", "plans", "sums", "views"] as const;
 /** Many rows a job. */
 const manyPerJob = ["facts", "outputs", "splits", "added"] as const;
-const ofNoJob = ["meta", "agents", "discards"] as const;
+const ofNoJob = ["meta", "agents", "discards", "bundles", "schedules"] as const;
 
 export type OneTable = (typeof onePerJob)[number] | (typeof ofNoJob)[number];
 export type ManyTable = (typeof manyPerJob)[number];
@@ -46,7 +46,7 @@ export interface Row {
 }
 
 /** Of the tables and of what stands in their rows; a coordinator refuses another one. */
-export const formatVersion = "5";
+export const formatVersion = "7";
 
 /**
  * What has to outlive the coordinator. Changes are gathered by `put` and written by `flush`, all of them in

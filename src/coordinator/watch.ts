@@ -15,17 +15,23 @@ const lookAroundMs = 1_000;
 /** What is only for people is kept this often. */
 const keepSumsMs = 5_000;
 
+/** Jobs whose time is over go this soon, also when no other ends. */
+const pruneMs = 60_000;
+
 /** What happens to jobs because time has passed, apart from what the scheduler watches. */
 export class Watch {
   readonly #jobs: Jobs;
   readonly #flow: JobFlow;
   readonly #clock: EpochClock;
   readonly #timings: CoordinatorTimings;
+  readonly #prune: () => void;
   #lookedMs = 0;
+  #prunedMs = 0;
   #keptMs = 0;
   #tickedMs: number;
 
-  constructor(jobs: Jobs, flow: JobFlow, clock: EpochClock, timings: CoordinatorTimings) {
+  constructor(jobs: Jobs, flow: JobFlow, clock: EpochClock, timings: CoordinatorTimings, prune: () => void) {
+    this.#prune = prune;
     this.#jobs = jobs;
     this.#flow = flow;
     this.#clock = clock;
@@ -48,6 +54,10 @@ export class Watch {
     if (nowMs - this.#lookedMs >= lookAroundMs) {
       this.#lookedMs = nowMs;
       this.#flow.granting.lookAround();
+    }
+    if (nowMs - this.#prunedMs >= pruneMs) {
+      this.#prunedMs = nowMs;
+      this.#prune();
     }
     this.#flow.discards.tick();
     this.#flow.errands.tick(this.#timings.errandStillMs, absentMs);

@@ -1,15 +1,5 @@
-import {
-  appendFileSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  realpathSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { rm } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { systemClock } from "../base/clock.ts";
+import { appendFileSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { describeThrown, isSheafError } from "../base/errors.ts";
 /*
  * What is kept of every job, in the state directory ($SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else
@@ -31,6 +21,7 @@ import { describeThrown, isSheafError } from "../base/errors.ts";
  *     consolidated-progress.json  the last `progress` event
  *     partial.json                the last `partial` event, where there was one
  *     logs/map-00003.log          what the task printed and logged, at most 1 MiB; only when it did
+ *     keep-until                  of a job with a time of its own: until when it is kept, ms
  *     capsules/map-00003/         a failed task: capsule.json (Capsule in capsule.ts) and, for reduces, its
  * inputs
  *
@@ -58,6 +49,9 @@ export interface JobRecord {
   readonly file: string | null;
   /** Content hash of its bundle. */
   readonly code: string | null;
+  /** Labels to find it by. Left out: none. */
+  readonly group?: string | null;
+  readonly project?: string | null;
   readonly inputs: readonly string[];
   readonly output: string | null;
   readonly startTime: string;
@@ -83,8 +77,11 @@ export interface JobRecord {
   /** Of a pipeline: what lies between its steps, outside of the job directory. Removed with it. */
   readonly work?: string;
   readonly settings: Readonly<Record<string, unknown>>;
-  /** For `--once`: what it follows from, as onceKey, and its outputDigest. null: it cannot be told. */
-  readonly once?: { readonly key: string; readonly digest: string } | null;
+  /**
+   * Of a whole output, for `--once`: what it follows from, as onceKey (null: it cannot be told), and its
+   * outputDigest.
+   */
+  readonly once?: { readonly key: string | null; readonly digest: string } | null;
   /** Id of the earlier job whose output it has, since the same had been run before. */
   readonly sameAs?: string | null;
 }
@@ -98,6 +95,8 @@ export type NewRecord = Pick<
   | "host"
   | "file"
   | "code"
+  | "group"
+  | "project"
   | "inputs"
   | "output"
   | "startTime"
@@ -152,7 +151,9 @@ export function openState(stateDirectory: string | null, warn: (message: string)
 }
 
 const progressFilesMax = 1_000;
-const unusedBundleMs = 24 * 3_600_000;
+export const keepUntilFile = "keep-until";
+/** In the directory of a bundle that is to stay. */
+export const keepMark = "keep";
 
 /** `random` gives numbers in [0, 1). */
 export function makeJobId(name: string, wallMs: number, random: () => number): string {
@@ -208,8 +209,9 @@ export class JobDirectory {
   }
 
   /** Keeps the code that runs: by a second name of the bundle's files where that works. */
-  keepBundle(bundle: string): void {
+  keepBundle(bundle: string, forGood = false): void {
     this.#try(() => {
+      if (forGood) writeFileSync(join(dirname(bundle), keepMark), "");
       mkdirSync(join(this.path, "app"), { recursive: true });
       for (const ending of ["", ".map"])
         linkOrCopy(`${bundle}${ending}`, join(this.path, "app", `job.mjs${ending}`));
@@ -264,6 +266,11 @@ export class JobDirectory {
     this.#try(() => writeFileSync(join(this.path, "result"), `${result}\n`));
   }
 
+  /** Kept until then (wall clock), and no longer; said again when it has ended. */
+  keepUntil(wallMs: number): void {
+    this.#try(() => writeFileSync(join(this.path, keepUntilFile), `${wallMs}\n`));
+  }
+
   #taskProgress(event: Extract<RunEvent, { kind: "attempt-finished" | "attempt-failed" }>): void {
     if (!this.#progressFiles.has(event.task) && this.#progressFiles.size >= progressFilesMax) return;
     this.#progressFiles.add(event.task);
@@ -302,42 +309,6 @@ export class JobDirectory {
           `(${describeThrown(error)})`,
       );
     }
-  }
-}
-
-/**
- * Removes the oldest job directories beyond those kept, then the bundles no kept job has. Never throws.
- */
-export async function pruneJobs(stateDirectory: string, keep: number): Promise<void> {
-  try {
-    const jobs = join(stateDirectory, "jobs");
-    const ids = readdirSync(jobs).sort();
-    if (ids.length <= keep) return;
-    for (const id of ids.slice(0, ids.length - keep)) {
-      const work = workOf(join(jobs, id));
-      if (work !== null) await rm(work, { recursive: true, force: true });
-      await rm(join(jobs, id), { recursive: true, force: true });
-    }
-    const bundles = join(stateDirectory, "bundles");
-    for (const hash of readdirSync(bundles)) {
-      // Job directories hold bundles by a second name. One just made may be about to get its own.
-      const code = statSync(join(bundles, hash, "job.mjs"), { throwIfNoEntry: false });
-      if (code?.nlink !== 1 || systemClock.wallMs() - code.ctimeMs < unusedBundleMs) continue;
-      await rm(join(bundles, hash), { recursive: true, force: true });
-    }
-  } catch {
-    // Another process may prune at the same time.
-  }
-}
-
-/** Where a pipeline has left what lay between its steps, when that is not in its job directory. */
-function workOf(directory: string): string | null {
-  try {
-    const { work } = JSON.parse(readFileSync(join(directory, "job.json"), "utf8")) as Partial<JobRecord>;
-    // Only what a pipeline calls so is removed.
-    return work !== undefined && basename(work).includes(".sheaf-pipeline-") ? work : null;
-  } catch {
-    return null;
   }
 }
 

@@ -84,6 +84,9 @@ export interface JobRunOptions {
   readonly noProgressMs?: number;
   /** Default: the job's name, else the job file's. */
   readonly name?: string;
+  /** Labels to find the job by in lists, of 200 characters at most. Default: none. */
+  readonly group?: string;
+  readonly project?: string;
   /** Cancels the run: its status is then CANCELLED and nothing is left behind. */
   readonly signal?: AbortSignal;
   /** Called with every event, in order, never in the middle of another call. Must not throw. */
@@ -142,6 +145,13 @@ export interface QueueOptions {
   readonly once?: boolean;
   /** Runs all the same where `once` would not. Default false. */
   readonly force?: boolean;
+  /**
+   * How long the job is kept from its end on, with its logs and the results that a coordinator has of it: a
+   * minute to ten years, ms. Default: the last 100 jobs are kept; on a cluster what the coordinator is told.
+   */
+  readonly keepMs?: number;
+  /** Keeps the job's bundle when the job is no longer kept. Default false. */
+  readonly keepBundle?: boolean;
 }
 
 /**
@@ -219,15 +229,18 @@ export interface ClusterRunOptions extends JobRunOptions, QueueOptions {
    * the coordinator. Default: true when the coordinator is on this machine and may write there.
    */
   readonly shared?: boolean;
-  /** Labels to find the job by in lists. */
-  readonly group?: string;
-  readonly project?: string;
 }
 
 /** What a run may be told. Which options there are depends on where it runs: `on`. */
 export type RunOptions = LocalRunOptions | ClusterRunOptions;
 
-const queueNames = namesOf<QueueOptions>({ after: true, once: true, force: true });
+const queueNames = namesOf<QueueOptions>({
+  after: true,
+  once: true,
+  force: true,
+  keepMs: true,
+  keepBundle: true,
+});
 
 /** The names of the options, those that every runner has and those that only some of them have. */
 export const optionNames = {
@@ -250,6 +263,8 @@ export const optionNames = {
     maxFailedTasks: true,
     noProgressMs: true,
     name: true,
+    group: true,
+    project: true,
     signal: true,
     onEvent: true,
     stateDirectory: true,
@@ -282,8 +297,6 @@ export const optionNames = {
     tokenFile: true,
     tls: true,
     shared: true,
-    group: true,
-    project: true,
   }),
 } as const;
 

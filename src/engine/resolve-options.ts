@@ -44,6 +44,8 @@ export interface ResolvedOptions {
   readonly materialize: string | null;
   readonly incremental: boolean;
   readonly explain: boolean;
+  /** How long the job is kept from its end on; null: as others. */
+  readonly keepMs: number | null;
 }
 
 /** How many records may be bad: an absolute number, or a share of the records read. */
@@ -56,7 +58,7 @@ const everyName = [...new Set(Object.values(optionNames).flat())];
 
 /** Of runs on this machine only. */
 type MayHaveWorkers = JobRunOptions &
-  Pick<LocalRunOptions, "workers" | "live" | "made" | "materialize" | "incremental" | "explain">;
+  Pick<LocalRunOptions, "workers" | "live" | "made" | "materialize" | "incremental" | "explain" | "keepMs">;
 
 /** @throws SheafError USAGE naming the option that does not exist or makes no sense. */
 export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): ResolvedOptions {
@@ -110,7 +112,24 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
     materialize: options.materialize === undefined ? null : materializeOf(options.materialize, output),
     incremental,
     explain: options.explain ?? false,
+    keepMs: options.keepMs === undefined ? null : wholeNumber(options.keepMs, "keepMs", settings.keepMs),
   };
+}
+
+/** The labels of a run. @throws SheafError USAGE for one that is none */
+export function labelsOf({ group, project }: JobRunOptions): {
+  readonly group: string | null;
+  readonly project: string | null;
+} {
+  for (const [what, label] of Object.entries({ group, project })) {
+    if (label === undefined) continue;
+    if (typeof label === "string" && label !== "" && label.length <= limits.labelCharsMax) continue;
+    throw usage(
+      `${what}: ${printValue(label)} is no label`,
+      `Give a text of 1 to ${limits.labelCharsMax} characters.`,
+    );
+  }
+  return { group: group ?? null, project: project ?? null };
 }
 
 /** The handles of `after`. @throws SheafError USAGE when it holds something else */

@@ -122,6 +122,8 @@ export const JobViewSchema = Type.Object(
     inputs: Type.Array(Text),
     output: nullable(Text),
     file: nullable(Text),
+    /** Until when it is kept, once it has ended; left out: as long as the coordinator keeps others. */
+    keptUntil: Type.Optional(Text),
     /** The earlier job whose output it has, since the same had been run before. Left out: it ran. */
     sameAs: Type.Optional(Text),
     /** Jobs that had to succeed before it could begin. Left out: none. */

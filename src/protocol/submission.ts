@@ -205,6 +205,10 @@ export const SubmissionSchema = Type.Object(
     once: Type.Optional(Type.Union([Type.Literal("run"), Type.Literal("fail")])),
     /** Jobs that have to succeed before it is planned. Left out: none. */
     after: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: limits.afterMax })),
+    /** How long it is kept from its end on. Left out: as the coordinator keeps others. */
+    keepMs: Type.Optional(Type.Integer(bounds(settings.keepMs))),
+    /** Its bundle stays when it is no longer kept. Left out: no. */
+    keepBundle: Type.Optional(Type.Boolean()),
     /** Faults to inject, for tests. */
     faults: Type.Array(Type.Unknown(), { maxItems: 100 }),
   },

@@ -12,13 +12,14 @@ import { checkIncremental, explain, keptIn } from "../engine/explain.ts";
 import { auxPaths, pathsByInput, possiblePaths } from "../engine/inputs.ts";
 import { bundleForRun, hiddenPipeline } from "../engine/job-bundle.ts";
 import type { RunBundle } from "../engine/job-bundle.ts";
-import { JobDirectory, makeJobId, newRecord, openState, pruneJobs } from "../engine/job-directory.ts";
+import { JobDirectory, makeJobId, newRecord, openState } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
 import { liveOf, liveSettings } from "../engine/live.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import { planJob } from "../engine/plan-job.ts";
 import type { PlanRequest } from "../engine/plan-job.ts";
-import { afterOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
+import { pruneJobs } from "../engine/prune-jobs.ts";
+import { afterOf, labelsOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { IncrementalRun } from "../incremental/incremental-run.ts";
 import type { Job } from "../job/job-plan.ts";
@@ -159,9 +160,15 @@ export class LocalRun {
     await bundled?.dispose();
   }
 
-  /** Old jobs go when new ones come; nobody waits for it. */
-  prune(): void {
+  /** The job has ended: how long it stays. Old ones go when new ones come; nobody waits for it. */
+  keep(directory: JobDirectory | null): void {
+    this.#keepUntil(directory);
     if (this.#state !== null) pruneJobs(this.#state, limits.jobsKept).catch(() => undefined);
+  }
+
+  #keepUntil(directory: JobDirectory | null): void {
+    const { keepMs } = this.resolved;
+    if (keepMs !== null) directory?.keepUntil(this.clock.wallMs() + keepMs);
   }
 
   /**
@@ -235,6 +242,7 @@ export class LocalRun {
       host: hostname(),
       file: this.#file,
       code: bundle?.hash ?? null,
+      ...labelsOf(this.#options),
       inputs,
       output,
       startTime: new Date(this.#startWall).toISOString(),
@@ -248,7 +256,8 @@ export class LocalRun {
     const { chaos } = this.resolved;
     if (directory !== null) {
       this.events.keepIn(directory);
-      if (bundle !== null) directory.keepBundle(bundle.path);
+      if (bundle !== null) directory.keepBundle(bundle.path, this.#options.keepBundle);
+      this.#keepUntil(directory);
     }
     this.events.emit({
       kind: "job-started",

@@ -39,7 +39,8 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const parts = earlier?.parts ?? driven?.parts ?? [];
   const badRecords = earlier?.badRecords ?? stats.badRecords;
   const sameAs = run.earlier?.jobId ?? null;
-  const once = status === "SUCCEEDED" ? forOnce(run, { counters, badRecords, parts }) : null;
+  const once =
+    status === "SUCCEEDED" && output !== null ? forOnce(run, { counters, badRecords, parts }) : null;
   const made = driven?.made ?? null;
   const more = { once, sameAs, ...(made !== null && { made }) };
   directory?.update({ counters, ...recordedStats(stats), badRecords, elapsedMs, ...more });
@@ -61,7 +62,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     exception: status === "FAILED" ? (error?.report ?? null) : null,
     capsules: cause?.capsule ? [cause.task] : [],
   });
-  run.prune();
+  run.keep(directory);
 
   const collections = loaded?.collections ?? [];
   const shuffled = tallyOf(map, planned?.plan.partitions ?? []);
@@ -101,15 +102,13 @@ function tallyOf(map: readonly TaskSuccess[], partitions: readonly number[]): Sh
   return shuffled;
 }
 
-/**
- * What a later run with `once` is told by. What was given up is missing from an output: it is not told of.
- */
+/** What a later run with `once` is told by; nothing of an output that lacks what was given up. */
 function forOnce(
   { onceKey: key, driven }: LocalRun,
   made: Parameters<typeof outputDigest>[0],
 ): NonNullable<JobRecord["once"]> | null {
   const isWhole = (driven?.failedTasks.length ?? 0) === 0;
-  return isWhole && key !== null ? { key, digest: outputDigest(made) } : null;
+  return isWhole ? { key, digest: outputDigest(made) } : null;
 }
 
 function failedAttempts(attempts: readonly FailedTask[], cause: FailedTask | null): FailedTask[] {

@@ -127,7 +127,7 @@ test("a submitted job goes on alone; its results are listed, fetched and printed
 });
 
 test("what is known of jobs is shown, for people and for programs", async () => {
-  const jobs = await cluster.run(["jobs", "--name", "mine"]);
+  const jobs = await cluster.run(["jobs", "--name", "m?n*"]);
   assert.match(jobs.stdout, /^JOB +STATE .*\n\S+-mine-\w+ +SUCCEEDED/);
   const cut = await cluster.run(["jobs", "-n", "1"]);
   assert.match(cut.stdout, /\ntruncated: /);
@@ -407,4 +407,99 @@ test("the same job again with --once runs nothing, and what it is asked for is t
     assert.match(replaced.stderr, /read +50 records/);
     assert.equal(readFileSync(file(`once${how}/part-00000.tsv`), "utf8"), "a\t50\nc\t50\n");
   }
+});
+
+test("sheaf delete removes what is kept of ended jobs, and with --output what they have written", async () => {
+  writeFileSync(file("del.txt"), "a b\n".repeat(20));
+  for (const where of ["cluster", "here"] as const) {
+    const run = (args: string[]) =>
+      where === "cluster"
+        ? cluster.run(args, { cwd: work })
+        : sheaf(args, { cwd: work, env: { SHEAF_STATE: file("del-state") } });
+    for (const name of ["del-1", "del-2"]) {
+      const shared = where === "cluster" ? ["--shared"] : [];
+      const done = await run([
+        "run",
+        "count.ts",
+        "del.txt",
+        "-o",
+        `${where}-${name}`,
+        "--name",
+        name,
+        "--keep",
+        "7d",
+        ...shared,
+      ]);
+      assert.equal(done.code, 0, done.stderr);
+    }
+    const first = await run(["delete", "@?del-1"]);
+    assert.match(first.stdout, /^deleted \S+-del-1-\w{4}\n$/);
+    assert.match((await run(["show", "@?del-1"])).stderr, /NOT_FOUND/);
+    assert.ok(readdirSync(file(`${where}-del-1`)).includes("_SUCCESS"));
+    const part = file(`${where}-del-2/part-00000.tsv`);
+    const text = readFileSync(part);
+    writeFileSync(part, "changed");
+    const refused = await run(["delete", "@?del-2", "--output"]);
+    assert.deepEqual([refused.code, /OUTPUT_UNWRITABLE/.test(refused.stderr)], [1, true], refused.stderr);
+    writeFileSync(part, text);
+    const second = await run(["delete", "@?del-2", "--output", "--json"]);
+    const { deleted } = JSON.parse(second.stdout) as { deleted: { job: string; output: string }[] };
+    assert.deepEqual([deleted.length, deleted[0]?.output], [1, file(`${where}-del-2`)]);
+    assert.ok(!readdirSync(work).includes(`${where}-del-2`));
+    assert.match((await run(["delete", "@?del-2"])).stderr, /NOT_FOUND/);
+  }
+});
+
+test("schedules are added, listed, paused, resumed and removed, and wrong ones refused", async () => {
+  const run = (...args: string[]) => cluster.run(["schedule", ...args], { cwd: work });
+  const added = await run(
+    "add",
+    "count.ts",
+    "30 2 * * *",
+    "in.txt",
+    "--tz",
+    "Europe/Berlin",
+    "--as",
+    "nightly",
+    "--keep",
+    "4w",
+  );
+  assert.equal(added.code, 0, added.stderr);
+  assert.match(
+    added.stdout,
+    /^nightly: "30 2 \* \* \*" in Europe\/Berlin, next at \d{4}-\d\d-\d\d 0[01]:30:00 UTC\n$/,
+  );
+  assert.match((await run("pause", "nightly")).stdout, /^nightly is paused\n$/);
+  const listed = await run();
+  assert.match(listed.stdout, /\nnightly +30 2 \* \* \* +Europe\/Berlin +paused +count +0 +0 +0 *\n$/);
+  assert.match((await run("resume", "nightly")).stdout, /^nightly runs next at /);
+  const { schedules } = JSON.parse((await run("list", "--json")).stdout) as {
+    schedules: { name: string; inputs: string[]; missed: string; overlap: string }[];
+  };
+  assert.deepEqual(
+    schedules.map(({ name, inputs, missed, overlap }) => [name, inputs, missed, overlap]),
+    [["nightly", [file("in.txt")], "skip", "skip"]],
+  );
+  const wrong: readonly (readonly [readonly string[], RegExp, number])[] = [
+    [["add", "count.ts", "30 2 * *", "in.txt"], /no cron pattern.*\[USAGE\]/, 2],
+    [["add", "count.ts", "in.txt"], /no cron pattern/, 2],
+    [["add", "count.ts"], /when\?/, 2],
+    [["add", "count.ts", "@daily", "in.txt", "--tz", "Nowhere"], /no time zone/, 2],
+    [["add", "count.ts", "@daily", "in.txt", "--as", "nightly"], /NAME_TAKEN/, 1],
+    [["add", "count.ts", "@daily", "in.txt", "--after", "@"], /cannot follow others/, 2],
+    [["add", "count.ts", "@daily", "in.txt", "-o", "daily", "--shared"], /second run would find/, 2],
+    [["remove"], /which one\?/, 2],
+    [["remove", "nightyl"], /no schedule "nightyl"/, 1],
+    [["stop", "nightly"], /ACTION|stop/, 2],
+  ];
+  for (const [args, says, code] of wrong) {
+    const refused = await run(...args);
+    assert.deepEqual(
+      [refused.code, says.test(refused.stderr)],
+      [code, true],
+      `${args.join(" ")}: ${refused.stderr}`,
+    );
+  }
+  assert.match((await run("remove", "nightly")).stdout, /^nightly is removed\n$/);
+  assert.match((await run()).stderr, /^no schedules;/);
 });

@@ -109,6 +109,43 @@ test("jobs: latest first, by name, and truncated when it is", async (t) => {
   assert.equal(parsed.truncated, false);
 });
 
+test("jobs are chosen by pattern of the name, state and labels", async (t) => {
+  const state = tempDir(t);
+  const running = { status: "RUNNING", endTime: null, elapsedMs: null, host: "elsewhere" } as const;
+  keepJob(state, "20260131-120000-a-abcd", { name: "daily-visits", group: "etl", project: "shop" });
+  keepJob(state, "20260131-120001-b-abcd", { name: "daily-sales", group: "etl", status: "FAILED" });
+  keepJob(state, "20260131-120002-c-abcd", {
+    name: "visits",
+    project: "shop",
+    ...running,
+    currentPhase: "queue",
+  });
+  keepJob(state, "20260131-120003-d-abcd", { name: "weekly", ...running });
+  const cases: readonly (readonly [readonly string[], string])[] = [
+    [["--name", "daily-*"], "b a"],
+    [["--name", "*visits"], "c a"],
+    [["--name", "daily"], ""],
+    [["--name", "?isits"], "c"],
+    [["--group", "etl", "--state", "SUCCEEDED"], "a"],
+    [["--project", "shop"], "c a"],
+    [["--project", "shop", "--group", "etl"], "a"],
+    [["--state", "QUEUED"], "c"],
+    [["--state", "RUNNING"], "d"],
+  ];
+  await Promise.all(
+    cases.map(async ([flags, expected]) => {
+      const { code, stdout, stderr } = await sheaf(["jobs", ...flags, "--json"], {
+        env: { SHEAF_STATE: state },
+      });
+      assert.equal(code, 0, stderr);
+      const { jobs } = JSON.parse(stdout) as { jobs: JobRecord[] };
+      assert.equal(jobs.map(({ jobId }) => jobId.slice(16, 17)).join(" "), expected, flags.join(" "));
+    }),
+  );
+  const shown = await sheaf(["show", "20260131-120000"], { env: { SHEAF_STATE: state } });
+  assert.match(shown.stdout, /\n {2}labels +etl shop\n/);
+});
+
 const task = "map-00000";
 const events: readonly RunEvent[] = [
   { atMs: 1, kind: "phase-started", phase: "map", tasks: 1 },

@@ -12,9 +12,9 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { limits } from "#src/base/limits.js";
-import { pruneJobs } from "#src/engine/job-directory.js";
 import type { JobRecord } from "#src/engine/job-directory.js";
 import { defaultStateDirectory, findJob, listJobs } from "#src/engine/job-history.js";
+import { pruneJobs } from "#src/engine/prune-jobs.js";
 import { replay } from "#src/runner/replay.js";
 import { assertCounted, Bench, inputText, wordCount } from "./support.ts";
 
@@ -109,6 +109,28 @@ test("the oldest jobs go when there are more than are kept", async (t) => {
   await pruneJobs(bench.state, limits.jobsKept);
   const left = readdirSync(join(bench.state, "jobs")).sort();
   assert.deepEqual([left.length, left[0]], [limits.jobsKept, "job-0003"]);
+});
+
+test("a job with a time of its own stays until then, whatever else comes; one that runs stays, too", async (t) => {
+  const bench = new Bench(t);
+  const names = (): string[] => readdirSync(join(bench.state, "jobs")).sort();
+  const job = `import { job, generate, count } from "sheaf";
+    export default job({ input: generate({ tasks: 1, *records() { yield 1; } }), map(n, emit) { emit(n); },
+      reduce: count() });`;
+  await bench.run(job, { name: "week", keepMs: 7 * 86_400_000, keepBundle: true });
+  const [week = ""] = names();
+  const until = Number(readFileSync(join(bench.state, "jobs", week, "keep-until"), "utf8"));
+  assert.ok(Math.abs(until - Date.now() - 7 * 86_400_000) < 60_000);
+  const bundles = readdirSync(join(bench.state, "bundles")).filter((name) => !name.startsWith("."));
+  assert.ok(bundles.some((name) => existsSync(join(bench.state, "bundles", name, "keep"))));
+  keep(bench.state, { jobId: "20990101-over" });
+  writeFileSync(join(bench.state, "jobs", "20990101-over", "keep-until"), `${Date.now() - 1}\n`);
+  keep(bench.state, { jobId: "0-runs", status: "RUNNING", pid: process.pid, host: hostname() });
+  writeFileSync(join(bench.state, "jobs", "0-runs", "result"), "INCOMPLETE\n");
+  for (const jobId of ["1-old", "2-new", "3-new"]) keep(bench.state, { jobId });
+  await pruneJobs(bench.state, 2);
+  assert.deepEqual(names(), ["0-runs", week, "2-new", "3-new"].sort());
+  await assert.rejects(bench.run(job, { keepMs: 1 }), { code: "USAGE", message: /keepMs: 1 is not/ });
 });
 
 test("the state directory comes from the environment, else lies in the home", () => {

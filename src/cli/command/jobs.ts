@@ -1,13 +1,13 @@
-import { SheafError } from "../../base/errors.ts";
 import { escapeControls } from "../../base/escape-controls.ts";
 import { settings } from "../../base/limits.ts";
+import { matchesWildcard } from "../../base/wildcard.ts";
 import type { ApiClient } from "../../client/api-client.ts";
 import type { JobRecord } from "../../engine/job-directory.ts";
 import { listJobs } from "../../engine/job-history.ts";
 import type { JobSummary } from "../../protocol/job-view.ts";
 import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
-import { inCategory, switchFlag, types, valueFlag } from "../flag.ts";
+import { switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
 import { formatCount, formatDuration, plural, shortTime, table } from "../ui/text.ts";
 import { type World, writeJson, writeTo } from "../world.ts";
@@ -23,33 +23,38 @@ const jobStates = [
 ] as const;
 
 export const jobsFlags = {
-  name: valueFlag("--name NAME", types.string, "Only jobs of this name"),
+  name: valueFlag(
+    "--name PATTERN",
+    types.string,
+    "Only jobs of this name: * stands for any characters, ? for one",
+  ),
+  state: valueFlag(
+    "--state STATE",
+    types.choice(jobStates),
+    `Only jobs in this state: ${jobStates.join(", ")}`,
+  ),
+  group: valueFlag("--group NAME", types.string, "Only jobs with this label"),
+  project: valueFlag("--project NAME", types.string, "Only jobs with this label"),
   limit: valueFlag("-n, --limit N", types.integer({ min: 1 }), "Show this many", {
     default: String(settings.listed.default),
   }),
   all: switchFlag("-a, --all", "Show all"),
-  ...inCategory("Cluster", {
-    state: valueFlag(
-      "--state STATE",
-      types.choice(jobStates),
-      `Only jobs in this state: ${jobStates.join(", ")}`,
-    ),
-    group: valueFlag("--group NAME", types.string, "Only jobs with this label"),
-    project: valueFlag("--project NAME", types.string, "Only jobs with this label"),
-  }),
   ...connectFlags,
   json: jsonFlag,
 };
 
 export const jobsCommand: Command<typeof jobsFlags> = {
   name: "jobs",
-  summary: "List the jobs that ran on this machine",
+  summary: "List jobs: those that ran on this machine, or with --on those of a cluster",
   details: [
     "Latest first. The history is kept in $SHEAF_STATE, else $XDG_STATE_HOME/sheaf, else ~/.local/state/sheaf.",
   ],
   arguments: [],
   flags: jobsFlags,
-  examples: [["sheaf jobs --name wordcount", "Runs of one job"]],
+  examples: [
+    ["sheaf jobs --name 'daily-*' --state FAILED", "What has failed of these"],
+    ["sheaf jobs --project shop --on http://10.0.0.5:7077", "On a cluster, by label"],
+  ],
   run,
 };
 
@@ -57,10 +62,9 @@ async function run({ flags, world }: Invocation<typeof jobsFlags>): Promise<Exit
   if (clusterUrl(flags, world) !== undefined) {
     return withCluster(flags, world, (api) => listClusterJobs(api, flags, world));
   }
-  refuseClusterFlags(flags);
   const state = stateDirectoryOf(world);
   const records = (await listJobs(state)).map((job) => job.record);
-  const chosen = flags.name === undefined ? records : records.filter((record) => record.name === flags.name);
+  const chosen = records.filter((record) => isWanted(record, flags));
   const limit = flags.all === true ? Number.POSITIVE_INFINITY : (flags.limit ?? settings.listed.default);
   const shown = chosen.slice(0, limit);
   const cut = chosen.length - shown.length;
@@ -69,8 +73,7 @@ async function run({ flags, world }: Invocation<typeof jobsFlags>): Promise<Exit
     return exitCodes.ok;
   }
   if (chosen.length === 0) {
-    const which = flags.name === undefined ? "no jobs yet" : `no job called ${flags.name}`;
-    await writeTo(world.stderr, `${which} in ${state}\n`);
+    await writeTo(world.stderr, `${records.length === 0 ? "no jobs yet" : "no such jobs"} in ${state}\n`);
     return exitCodes.ok;
   }
   const columns = ["JOB", "STATUS", "STARTED (UTC)", ">TIME", ">RECORDS IN", ">OUT"];
@@ -80,19 +83,25 @@ async function run({ flags, world }: Invocation<typeof jobsFlags>): Promise<Exit
   return exitCodes.ok;
 }
 
-/** @throws SheafError USAGE */
-function refuseClusterFlags({ state, group, project }: Invocation<typeof jobsFlags>["flags"]): void {
-  const given = Object.entries({ state, group, project }).find(([, value]) => value !== undefined);
-  if (given === undefined) return;
-  throw new SheafError("USAGE", `--${given[0]} needs a cluster`, {
-    hint: "Give --on URL of its coordinator, or set $SHEAF_ON.",
-  });
+function isWanted(record: JobRecord, flags: Invocation<typeof jobsFlags>["flags"]): boolean {
+  const { name, state, group, project } = flags;
+  return (
+    (name === undefined || matchesWildcard(name, record.name)) &&
+    (state === undefined || stateOf(record) === state) &&
+    (group === undefined || record.group === group) &&
+    (project === undefined || record.project === project)
+  );
+}
+
+/** In the words of a cluster: one that waits for others (--after) runs nothing yet. */
+function stateOf({ status, currentPhase }: JobRecord): string {
+  return status === "RUNNING" && currentPhase === "queue" ? "QUEUED" : status;
 }
 
 function row(record: JobRecord): readonly string[] {
   return [
     record.jobId,
-    record.status,
+    stateOf(record),
     shortTime(record.startTime),
     record.elapsedMs === null ? "" : formatDuration(record.elapsedMs),
     formatCount(record.recordsIn),
@@ -111,7 +120,7 @@ async function listClusterJobs(
     flags.all === true
       ? settings.listed.max
       : Math.min(settings.listed.max, flags.limit ?? settings.listed.default);
-  const { jobs, truncated } = await api.jobs({ name, state, group, project, limit });
+  const { jobs, truncated } = await api.jobs({ pattern: name, state, group, project, limit });
   if (flags.json === true) {
     await writeJson(world, { jobs, truncated });
     return exitCodes.ok;

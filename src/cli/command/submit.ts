@@ -61,7 +61,20 @@ export const submitCommand: Command<typeof submitFlags> = {
 };
 
 async function run({ flags, positionals, world }: Invocation<typeof submitFlags>): Promise<ExitCode> {
-  const asRun: RunFlags = {
+  const asRun = detached(flags);
+  const asked = await askedRun({ flags: asRun, positionals }, world);
+  if (asked.runner === "local") {
+    throw new SheafError("USAGE", "sheaf submit needs a cluster, and none is named", {
+      hint: "Give --on URL of its coordinator, or set $SHEAF_ON. To run the job here: sheaf run.",
+    });
+  }
+  checkRunFlags(asked.flags, asked.runner);
+  return submit(asked, world);
+}
+
+/** As `sheaf run --detach` takes them. */
+export function detached(flags: Invocation<typeof submitFlags>["flags"]): RunFlags {
+  return {
     ...flags,
     detach: true,
     print: undefined,
@@ -74,14 +87,6 @@ async function run({ flags, positionals, world }: Invocation<typeof submitFlags>
     from: undefined,
     until: undefined,
   };
-  const asked = await askedRun({ flags: asRun, positionals }, world);
-  if (asked.runner === "local") {
-    throw new SheafError("USAGE", "sheaf submit needs a cluster, and none is named", {
-      hint: "Give --on URL of its coordinator, or set $SHEAF_ON. To run the job here: sheaf run.",
-    });
-  }
-  checkRunFlags(asked.flags, asked.runner);
-  return submit(asked, world);
 }
 
 /** Also `sheaf run --detach`: prints the job's id and leaves it alone. */

@@ -13,6 +13,11 @@ import { JobParams } from "../params.ts";
 import { callerOf } from "../server-policy.ts";
 
 const Label = Type.String({ minLength: 1, maxLength: limits.labelCharsMax });
+const Pattern = Type.String({
+  minLength: 1,
+  maxLength: limits.labelCharsMax,
+  description: "Of names: * stands for any characters, ? for one",
+});
 const keyPattern = "^[A-Za-z0-9_-]{8,100}$";
 const SubmitHeaders = Type.Object({
   [HEADERS.idempotencyKey]: Type.String({
@@ -54,6 +59,7 @@ export function jobRoutes(app: App, coordinator: Coordinator): void {
         querystring: Type.Object(
           {
             name: Type.Optional(Label),
+            pattern: Type.Optional(Pattern),
             state: Type.Optional(JobStateName),
             group: Type.Optional(Label),
             project: Type.Optional(Label),
@@ -122,6 +128,19 @@ function steeringRoutes(app: App, coordinator: Coordinator): void {
       },
     },
     (request) => coordinator.clients.kill(request.params.job, request.body.reason, callerOf(request)),
+  );
+  app.post(
+    "/jobs/:job/delete",
+    {
+      config: access.client,
+      schema: {
+        summary: "All that is kept of a job that has ended goes: its history, logs and results",
+        params: JobParams,
+        body: Type.Object({}, { additionalProperties: false }),
+        response: { 200: JobSummarySchema },
+      },
+    },
+    (request) => coordinator.clients.delete(request.params.job, callerOf(request)),
   );
   app.post(
     "/jobs/:job/attach",

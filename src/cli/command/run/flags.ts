@@ -187,6 +187,8 @@ const jobFlags = inCategory("Job", {
   name: valueFlag("--name NAME", types.string, "Name of this run in sheaf jobs, and for @?NAME", {
     default: "the job's name",
   }),
+  group: valueFlag("--group NAME", types.string, "Label to find the job by"),
+  project: valueFlag("--project NAME", types.string, "Another label"),
   after: repeatedFlag("--after HANDLE", types.string, "Begin when that job has succeeded; may be repeated", {
     details:
       "A job's id, the beginning of one, @ or @?NAME, of where this one is to run. If it fails, is cancelled or is " +
@@ -204,6 +206,12 @@ const jobFlags = inCategory("Job", {
     },
   ),
   force: switchFlag("--force", "Run all the same, where --once would not"),
+  keep: valueFlag("--keep TIME", types.duration, "Keep this job for so long from its end on: 12h, 7d, 4w", {
+    default: "among the last 100; on a cluster as its --retention says",
+    details:
+      "With its history and logs, and the results that a coordinator has of it. Output directories stay.",
+  }),
+  keepBundle: switchFlag("--keep-bundle", "Keep the job's bundle when the job is no longer kept"),
 });
 
 const stepFlags = inCategory("Job", {
@@ -331,8 +339,6 @@ const clusterFlags = inCategory("Cluster", {
       default: "waits",
     },
   ),
-  group: valueFlag("--group NAME", types.string, "Label to find the job by"),
-  project: valueFlag("--project NAME", types.string, "Another label"),
   detach: switchFlag("-d, --detach", "Submit and return; the job goes on without its client", {
     details:
       "It prints the job's id. sheaf attach follows the job, sheaf results fetches what was not shared.",

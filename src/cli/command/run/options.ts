@@ -39,6 +39,8 @@ const flagOfOption: Readonly<Record<string, string>> = {
   noProgressMs: "no-progress-timeout",
   partBytes: "part-size",
   queueTimeoutMs: "queue-timeout",
+  keepMs: "keep",
+  keepBundle: "keep-bundle",
   workerTimeoutMs: "worker-timeout",
 };
 
@@ -195,6 +197,8 @@ function wishes(flags: RunFlags): WishedOptions {
     external: flags.external.length === 0 ? undefined : flags.external,
     once: flags.once,
     force: flags.force,
+    keepMs: flags.keep,
+    keepBundle: flags.keepBundle,
     after: flags.after.length === 0 ? undefined : flags.after,
     cores: flags.cores,
     priority: flags.priority,

@@ -83,6 +83,7 @@ function facts(view: JobView, style: Style): string[] {
     ],
   ];
   if (view.waitingFor !== null) rows.push([style.yellow("waits for"), view.waitingFor]);
+  if (view.sameAs !== undefined) rows.push(["same as", `${view.sameAs}, so that nothing had to be run`]);
   const labels = [view.group, view.project].filter((label) => label !== null);
   if (labels.length > 0) rows.push(["labels", labels.map((text) => escapeControls(text)).join(" ")]);
   if (view.stats !== null) {

@@ -209,6 +209,10 @@ function facts(record: JobRecord, look: JobPageLook): string[] {
     ["read", `${plural(record.recordsIn, "record")}, ${formatSize(record.bytesIn)}`],
     ["wrote", `${plural(record.recordsOut, "record")}, ${formatSize(record.bytesOut)}`],
   ];
+  const labels = [record.group ?? null, record.project ?? null].filter((label) => label !== null);
+  if (labels.length > 0) rows.push(["labels", labels.map((text) => escapeControls(text)).join(" ")]);
+  if (record.sameAs !== undefined && record.sameAs !== null)
+    rows.push(["same as", `${record.sameAs}, so that nothing had to be run`]);
   const { sample } = record.settings;
   if (typeof sample === "number" && sample < 1)
     rows.push(["sampled", `about ${shareText(sample)} of the records`]);
