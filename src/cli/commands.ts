@@ -17,6 +17,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   jobs: async () => (await import("./command/jobs.ts")).jobsCommand,
   logs: async () => (await import("./command/logs.ts")).logsCommand,
   results: async () => (await import("./command/results.ts")).resultsCommand,
+  schedule: async () => (await import("./command/schedule.ts")).scheduleCommand,
   nodes: async () => (await import("./command/nodes.ts")).nodesCommand,
   cluster: async () => (await import("./command/cluster.ts")).clusterCommand,
   inspect: async () => (await import("./command/inspect.ts")).inspectCommand,

@@ -3,6 +3,7 @@ import { assemble } from "./assemble.ts";
 import type { Assembly } from "./assemble.ts";
 import { ClientRequests } from "./client-requests.ts";
 import { Operations } from "./operations.ts";
+import { Schedules } from "./schedules.ts";
 import type { CoordinatorOptions } from "./settings.ts";
 import { TaskRequests } from "./task-requests.ts";
 
@@ -17,6 +18,7 @@ export class Coordinator {
   readonly agents: AgentRequests;
   readonly operations: Operations;
   readonly tasks: TaskRequests;
+  readonly schedules: Schedules;
   readonly #a: Assembly;
 
   constructor(options: CoordinatorOptions) {
@@ -26,6 +28,12 @@ export class Coordinator {
     this.agents = new AgentRequests({ ...a, version: options.version, coordinator: a.name });
     this.operations = new Operations(a);
     this.tasks = new TaskRequests(a);
+    const { clients } = this;
+    const caller = { role: "schedule", remote: "" };
+    this.schedules = new Schedules(a, {
+      submit: (submission, key) => clients.submit(submission, key, caller).job,
+      check: (submission) => clients.check(submission),
+    });
   }
 
   /** Lets the state directory go. Nothing may be called after it. */
@@ -49,6 +57,7 @@ export class Coordinator {
     const absentMs = watch.absentMs(nowMs);
     loop.push({ kind: "tick", absentMs });
     watch.tick(absentMs);
+    this.schedules.tick();
     loop.settleQuietly();
   }
 }

@@ -5,6 +5,7 @@ import { agentRoutes } from "./route/agent-routes.ts";
 import { clusterRoutes } from "./route/cluster-routes.ts";
 import { fileRoutes } from "./route/file-routes.ts";
 import { jobRoutes } from "./route/job-routes.ts";
+import { scheduleRoutes } from "./route/schedule-routes.ts";
 import { streamRoutes } from "./route/stream-routes.ts";
 import { jobSupplyRoutes, taskRoutes } from "./route/task-routes.ts";
 
@@ -12,6 +13,7 @@ import { jobSupplyRoutes, taskRoutes } from "./route/task-routes.ts";
 export function coordinatorRoutes(app: App, coordinator: Coordinator): void {
   clusterRoutes(app, coordinator, createMetrics(coordinator));
   jobRoutes(app, coordinator);
+  scheduleRoutes(app, coordinator);
   streamRoutes(app, coordinator);
   fileRoutes(app, coordinator);
   agentRoutes(app, coordinator);

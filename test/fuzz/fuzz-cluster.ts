@@ -105,6 +105,9 @@ export class FuzzCluster {
     }
     const { jobs } = await cluster.get<{ jobs: { job: string; state: string }[] }>("/jobs?limit=10000");
     for (const { job, state } of jobs) if (!finals.has(state)) await this.kill(job);
+    // What one of them would start is not to be among the jobs that are looked at.
+    const { schedules } = await cluster.get<{ schedules: { name: string }[] }>("/schedules");
+    for (const { name } of schedules) await cluster.ask("client", "POST", `/schedules/${name}/remove`, {});
     let now = "";
     const isCalm = async (): Promise<boolean> => {
       const { nodes } = await cluster.get<{ nodes: { agent: string; state: string }[] }>("/nodes");

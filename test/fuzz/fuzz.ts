@@ -48,6 +48,8 @@ const inFlight = 40;
 const jobMsMax = 90_000;
 /** Jobs that changed submissions have made: no more than so many are there at one time. */
 const strayJobsMax = 3;
+/** Where results of a job go that names no path. */
+const collected = { kind: "collect", write: true, collect: true };
 
 type Kind = "good" | "together" | "hostile";
 
@@ -180,6 +182,14 @@ class Fuzz {
     await this.#askRecorded(`/jobs/${first}/heartbeat`, {});
     await this.#askRecorded("/nodes/a0/drain", { draining: false });
     await this.#askRecorded("/nodes/a1/admit", {});
+    await this.#askRecorded("/jobs/20260101-101010123-words-abcd/delete", {});
+    const { body } = this.#submissions.get("good")!;
+    const submission = { ...(JSON.parse(body.toString()) as object), output: collected };
+    const when = { cron: "0 0 1 1 *", timeZone: "Europe/Berlin", missed: "skip", overlap: "skip" };
+    await this.#askRecorded("/schedules", { name: "yearly", ...when, submission });
+    await this.#askRecorded("/schedules");
+    await this.#askRecorded("/schedules/yearly/pause", { paused: true });
+    await this.#askRecorded("/schedules/yearly/remove", {});
     const document = await scene.cluster.get<{ paths: Record<string, object> }>("/openapi.json");
     this.#routes = Object.entries(document.paths).flatMap(([path, item]) =>
       Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
@@ -241,6 +251,7 @@ class Fuzz {
     const others = fieldsOf([...captured.values()].flat());
     others.set("task", ["map-00000", "reduce-00001", 0, 1]);
     others.set("attempt", [...(others.get("attempt") ?? []), "map-00000.1", 1]);
+    others.set("schedule", ["yearly", "good"]);
     others.set("errand", others.get("id") ?? []);
     others.set("hash", others.get("bundle") ?? []);
     const names = Array.from({ length: agents }, (_, index) => this.scene.cluster.agentName(index));
@@ -256,7 +267,7 @@ class Fuzz {
         for (const name of names) safe = safe.replaceAll(new RegExp(`\\b${name}\\b`, "g"), `ghost-${name}`);
         // It would join, and be given work.
         if (method === "POST" && /^\/+agents\/*(?:\?|\n|$)/.test(safe)) return null;
-        if (method !== "GET" && /^\/jobs\/[^\n]*(?:kill|attach|results)/.test(safe))
+        if (method !== "GET" && /^\/jobs\/[^\n]*(?:kill|attach|results|delete)/.test(safe))
           for (const job of this.#guarded) safe = safe.replaceAll(job, "20260101-101010123-words-abcd");
         return safe;
       },

@@ -7,6 +7,7 @@ export const hash = "0".repeat(64);
 /** What the path parameters of routes stand for. */
 const parameters: Readonly<Record<string, string>> = {
   job: jobId,
+  schedule: "nightly",
   agent: "node1",
   hash,
   errand: "errand-1",
