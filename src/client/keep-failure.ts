@@ -1,7 +1,8 @@
 import { describeThrown, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { JobDirectory, newRecord, openState, pruneJobs } from "../engine/job-directory.ts";
+import { JobDirectory, newRecord, openState } from "../engine/job-directory.ts";
 import { recordedStats } from "../engine/progress.ts";
+import { pruneJobs } from "../engine/prune-jobs.ts";
 import type { JobView } from "../protocol/job-view.ts";
 import type { ApiClient } from "./api-client.ts";
 import { fetchCapsule } from "./replay-cluster.ts";

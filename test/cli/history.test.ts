@@ -134,7 +134,7 @@ test("jobs are chosen by pattern of the name, state and labels", async (t) => {
   ];
   await Promise.all(
     cases.map(async ([flags, expected]) => {
-      const { code, stdout, stderr } = await sheaf(["jobs", ...flags, "--json"], {
+      const { code, stdout, stderr } = await sheafHere(["jobs", ...flags, "--json"], {
         env: { SHEAF_STATE: state },
       });
       assert.equal(code, 0, stderr);
@@ -142,7 +142,7 @@ test("jobs are chosen by pattern of the name, state and labels", async (t) => {
       assert.equal(jobs.map(({ jobId }) => jobId.slice(16, 17)).join(" "), expected, flags.join(" "));
     }),
   );
-  const shown = await sheaf(["show", "20260131-120000"], { env: { SHEAF_STATE: state } });
+  const shown = await sheafHere(["show", "20260131-120000"], { env: { SHEAF_STATE: state } });
   assert.match(shown.stdout, /\n {2}labels +etl shop\n/);
 });
 

@@ -94,7 +94,7 @@ async function ofHere(state: string, handle: string): Promise<Doomed> {
   return {
     job,
     output: output === null || digest === null ? null : { path: output, digest },
-    delete: () => rm(directory, { recursive: true, force: true, maxRetries: 3 }),
+    delete: async () => (await import("../../engine/prune-jobs.ts")).removeJob(directory),
   };
 }
 

@@ -5,10 +5,10 @@ import type { ScheduleView } from "../../protocol/schedule.ts";
 import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { withCluster } from "../connection.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
-import { resolveJob } from "../project-file.ts";
 import { shortTime, table } from "../ui/text.ts";
 import { type World, writeJson, writeTo } from "../world.ts";
-import { checkRunFlags, runOptions, runnerOf } from "./run/options.ts";
+import { askedRun } from "./run/asked.ts";
+import { checkRunFlags, runOptions } from "./run/options.ts";
 import { detached, submitFlags } from "./submit.ts";
 
 const actions = ["list", "add", "remove", "pause", "resume"] as const;
@@ -127,16 +127,15 @@ async function add({ flags, positionals, world }: Invocation<typeof scheduleFlag
       hint: "Write sheaf schedule add JOB 'MINUTE HOUR DAY MONTH WEEKDAY' [INPUT...], the pattern in quotes.",
     });
   }
-  const job = resolveJob(word, world.cwd);
-  const asRun = detached(flags);
-  const runner = runnerOf(asRun, world);
+  const asked = await askedRun({ flags: detached(flags), positionals: [word, ...inputs] }, world);
+  const { runner, job } = asked;
   if (runner !== "cluster") {
     throw new SheafError("USAGE", "sheaf schedule needs a cluster, and none is named", {
       hint: "Give --on URL of its coordinator, or set $SHEAF_ON.",
     });
   }
-  checkRunFlags(asRun, runner);
-  const options = await runOptions(runner, { flags: asRun, job, inputs, delivery: null }, world);
+  checkRunFlags(asked.flags, runner);
+  const options = await runOptions(runner, { ...asked, delivery: null }, world);
   const { scheduleOnCluster } = await import("../../client/cluster-run.ts");
   const schedule = await scheduleOnCluster(job.file, options as ClusterRunOptions, {
     name: flags.as ?? null,
