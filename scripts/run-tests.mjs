@@ -44,7 +44,7 @@ if (scratch !== null) {
 
 const files = process.argv.slice(2).map((file) => resolve(file));
 
-/** Processor seconds of the processes this one has waited for, and of theirs; null where /proc does not say. */
+/** Processor seconds of processes this one has waited for, and of theirs; null where /proc does not say. */
 function childrenSeconds() {
   try {
     const stat = readFileSync("/proc/self/stat", "latin1");

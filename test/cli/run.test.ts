@@ -5,7 +5,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import type { RunEvent } from "#src/engine/events.js";
 import { writeOutput } from "../storage/support.js";
-import { sheaf, startSheaf, tempDir } from "./support.js";
+import { sheaf, sheafHere, startSheaf, tempDir } from "./support.js";
 
 const WORDCOUNT = `import { job, sum, text } from "sheaf";
 export default job({
@@ -73,7 +73,7 @@ test("--on local means this machine and --on inline its main thread, whatever $S
     [[], "local", "false"],
   ] as const;
   const runs = cases.map(([words, on]) =>
-    sheaf(["run", "where.ts", "in.txt", "-p1", ...words], { cwd, env: { SHEAF_ON: on } }),
+    sheafHere(["run", "where.ts", "in.txt", "-p1", ...words], { cwd, env: { SHEAF_ON: on } }),
   );
   for (const [index, { stdout, stderr }] of (await Promise.all(runs)).entries()) {
     assert.equal(stdout, COUNTS, stderr);
@@ -102,9 +102,11 @@ test("no input for a job that reads files is an error that says so", async (t) =
 
 test("--print and --collect decode results, with and without an output directory", async (t) => {
   const cwd = workplace(t);
-  const printed = await sheaf(["run", "wordcount.ts", "in.txt", "-p", "1", "--print", "2", "-q"], { cwd });
+  const printed = await sheafHere(["run", "wordcount.ts", "in.txt", "-p", "1", "--print", "2", "-q"], {
+    cwd,
+  });
   assert.equal(printed.stdout, "a\t1\nbb\t2\n", printed.stderr);
-  const all = await sheaf(["run", "wordcount.ts", "in.txt", "-p", "1", "--collect", "-q", "-o", "out"], {
+  const all = await sheafHere(["run", "wordcount.ts", "in.txt", "-p", "1", "--collect", "-q", "-o", "out"], {
     cwd,
   });
   assert.equal(all.stdout, COUNTS, all.stderr);
@@ -122,7 +124,7 @@ test("what is printed is what the job's writer writes, with one header for all p
   writeFileSync(join(cwd, "plain.ts"), shape("csv()"));
   writeFileSync(join(cwd, "lines.ts"), shape('jsonl({ shape: "record" })'));
   const of = async (file: string, ...flags: string[]): Promise<string[]> => {
-    const { stdout, stderr } = await sheaf(["run", file, "in.txt", "-p", "3", "-q", ...flags], { cwd });
+    const { stdout, stderr } = await sheafHere(["run", file, "in.txt", "-p", "3", "-q", ...flags], { cwd });
     assert.ok(stdout !== "", stderr);
     const [header, ...lines] = stdout.split("\n");
     return [header!, ...lines.sort()];
@@ -151,7 +153,7 @@ test("what is printed is what the job's writer writes, with one header for all p
 
 test("--json: every line is an object; events, then records", async (t) => {
   const cwd = workplace(t);
-  const { code, stdout, stderr } = await sheaf(["run", "wordcount.ts", "in.txt", "-p", "1", "--json"], {
+  const { code, stdout, stderr } = await sheafHere(["run", "wordcount.ts", "in.txt", "-p", "1", "--json"], {
     cwd,
   });
   assert.equal(code, 0, stderr);
@@ -179,17 +181,22 @@ test("a registered name runs from below, under that name; a misspelt one gets a 
   writeFileSync(join(cwd, "sheaf.json"), '{ "jobs": { "words": "wordcount.ts" } }');
   mkdirSync(join(cwd, "below"));
   const env = { SHEAF_STATE: join(cwd, "state") };
-  const ran = await sheaf(["run", "words", "../in.txt", "-q", "-p", "1"], { cwd: join(cwd, "below"), env });
+  const ran = await sheafHere(["run", "words", "../in.txt", "-q", "-p", "1"], {
+    cwd: join(cwd, "below"),
+    env,
+  });
   assert.equal(ran.stdout, COUNTS, ran.stderr);
-  assert.match((await sheaf(["show", "@?words"], { env })).stdout, /^words {2}SUCCEEDED/);
-  const misspelt = await sheaf(["run", "wrods", "in.txt"], { cwd });
+  assert.match((await sheafHere(["show", "@?words"], { env })).stdout, /^words {2}SUCCEEDED/);
+  const misspelt = await sheafHere(["run", "wrods", "in.txt"], { cwd });
   assert.equal(misspelt.code, 2);
   assert.match(misspelt.stderr, /there is no job "wrods" \[USAGE\]\n {2}Did you mean words\?/);
 });
 
 test("--set reaches the job; unknown parameters and collections get suggestions", async (t) => {
   const cwd = workplace(t);
-  const set = await sheaf(["run", "wordcount.ts", "in.txt", "--set", "least=2", "-q", "-p", "1"], { cwd });
+  const set = await sheafHere(["run", "wordcount.ts", "in.txt", "--set", "least=2", "-q", "-p", "1"], {
+    cwd,
+  });
   assert.equal(set.stdout, "bb\t2\nccc\t3\n", set.stderr);
   const cases: readonly [readonly string[], RegExp][] = [
     [["--set", "laest=2"], /Did you mean "least"\?/],
@@ -204,7 +211,7 @@ test("--set reaches the job; unknown parameters and collections get suggestions"
     [["--memory", "1MiB"], /--memory: 1MiB is too small \[USAGE\]\n {2}Give 8 MiB or more/],
   ];
   for (const [words, said] of cases) {
-    const result = await sheaf(["run", "wordcount.ts", "in.txt", ...words], { cwd });
+    const result = await sheafHere(["run", "wordcount.ts", "in.txt", ...words], { cwd });
     assert.equal(result.code, 2, `${words.join(" ")}\n${result.stderr}`);
     assert.match(result.stderr, said);
   }
@@ -213,11 +220,11 @@ test("--set reaches the job; unknown parameters and collections get suggestions"
 test("an existing output is left alone, and replaced with --overwrite", async (t) => {
   const cwd = workplace(t);
   writeOutput(join(cwd, "out"), { earlier: "" });
-  const refused = await sheaf(["run", "wordcount.ts", "in.txt", "-o", "out"], { cwd });
+  const refused = await sheafHere(["run", "wordcount.ts", "in.txt", "-o", "out"], { cwd });
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /\[OUTPUT_EXISTS\]/);
   assert.deepEqual(readdirSync(join(cwd, "out")).sort(), ["_SUCCESS", "earlier"]);
-  const replaced = await sheaf(["run", "wordcount.ts", "in.txt", "-o", "out", "--overwrite", "-p", "1"], {
+  const replaced = await sheafHere(["run", "wordcount.ts", "in.txt", "-o", "out", "--overwrite", "-p", "1"], {
     cwd,
   });
   assert.equal(replaced.code, 0, replaced.stderr);
@@ -232,17 +239,17 @@ test("a job that fails says where and on what, exits 1, leaves no output, and ca
   );
   writeFileSync(join(cwd, "bad.ts"), source);
   const env = { SHEAF_STATE: join(cwd, "state") };
-  const { code, stdout, stderr } = await sheaf(["run", "bad.ts", "in.txt", "-o", "out"], { cwd, env });
+  const { code, stdout, stderr } = await sheafHere(["run", "bad.ts", "in.txt", "-o", "out"], { cwd, env });
   assert.equal(code, 1);
   assert.equal(stdout, "");
   assert.match(stderr, /^error: map-00000 failed.*bad line \[USER_CODE\]$/m);
   assert.match(stderr, /bad\.ts:7:/);
   assert.match(stderr, /in\.txt:9 /);
   assert.ok(!existsSync(join(cwd, "out")));
-  const replayed = await sheaf(["replay"], { cwd, env });
+  const replayed = await sheafHere(["replay"], { cwd, env });
   assert.equal(replayed.code, 1);
   assert.match(replayed.stderr, /bad line/);
-  assert.match((await sheaf(["jobs"], { env })).stdout, /^\S+-bad-\S+ +FAILED /m);
+  assert.match((await sheafHere(["jobs"], { env })).stdout, /^\S+-bad-\S+ +FAILED /m);
 });
 
 test("what user code prints goes to standard error, behind its task's name", async (t) => {
@@ -251,15 +258,15 @@ test("what user code prints goes to standard error, behind its task's name", asy
     join(cwd, "chatty.ts"),
     WORDCOUNT.replace('ctx.count("lines");', 'console.log("saw " + line);'),
   );
-  const { stdout, stderr } = await sheaf(["run", "chatty.ts", "in.txt", "-p", "1"], { cwd });
+  const { stdout, stderr } = await sheafHere(["run", "chatty.ts", "in.txt", "-p", "1"], { cwd });
   assert.equal(stdout, COUNTS, stderr);
   assert.match(stderr, /^\[map-00000\] saw ccc bb a$/m);
 });
 
 test("inspect finds an output undamaged, and names a file that is not", async (t) => {
   const cwd = workplace(t);
-  await sheaf(["run", "wordcount.ts", "in.txt", "-o", "out", "-p", "2"], { cwd });
-  const sound = await sheaf(["inspect", "out"], { cwd });
+  await sheafHere(["run", "wordcount.ts", "in.txt", "-o", "out", "-p", "2"], { cwd });
+  const sound = await sheafHere(["inspect", "out"], { cwd });
   assert.equal(sound.code, 0, sound.stderr);
   assert.match(sound.stdout, /^complete and undamaged: 2 files, 3 records, 15 B$/m);
   const part = join(cwd, "out/part-00000.tsv");
@@ -267,7 +274,7 @@ test("inspect finds an output undamaged, and names a file that is not", async (t
   bytes[0]! ^= 1;
   writeFileSync(part, bytes);
   writeFileSync(join(cwd, "out/stranger"), "");
-  const damaged = await sheaf(["inspect", "out"], { cwd });
+  const damaged = await sheafHere(["inspect", "out"], { cwd });
   assert.equal(damaged.code, 1);
   assert.match(damaged.stdout, /^part-00000\.tsv .* has checksum [0-9a-f]{8}, not [0-9a-f]{8}$/m);
   assert.match(damaged.stdout, /^not of this job: stranger$/m);
