@@ -142,6 +142,8 @@ const shapes: Readonly<Record<string, Shape>> = {
   project: text,
   overwrite: onOrOff,
   growing: onOrOff,
+  incremental: onOrOff,
+  explain: onOrOff,
   live: onOrOff,
   shared: onOrOff,
   speculation: onOrOff,

@@ -5,6 +5,7 @@ import { cpSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { checkOutput } from "#src/engine/committed-output.js";
+import { sheaf } from "../cli/support.ts";
 import { Days, few } from "./support.ts";
 
 test("killed at any point, the output is the one before or the one after, and the next run goes on from it", async (t) => {
@@ -47,4 +48,31 @@ test("killed at any point, the output is the one before or the one after, and th
     const next = await days.same({ partitions: 2 });
     assert.deepEqual([next.kept.tasks, next.mappedTasks], [2, 2], `${kind} ${nth}`);
   }
+});
+
+test("the command says before it begins what it maps, and at the end what it took over", async (t) => {
+  const days = new Days(t, few);
+  const job = days.file("job.ts", few);
+  for (let day = 1; day <= 4; day++) days.day(day, day, 12);
+  const run = async (...more: string[]): Promise<string> => {
+    const args = ["run", job, days.logs, "-o", days.output, "--incremental", "--inline", ...more];
+    const { code, stderr } = await sheaf(args);
+    assert.equal(code, 0, stderr);
+    return stderr;
+  };
+  const first = await run();
+  assert.match(first, /^plan {4}all of it is mapped: nothing is kept of an earlier run$/m);
+  assert.match(
+    first,
+    /^ {2}kept {6}nothing: nothing is kept of an earlier run; .* for the next run in _state$/m,
+  );
+  rmSync(join(days.logs, "day-01.log"));
+  days.day(4, 44, 12);
+  const next = await run("--explain");
+  assert.match(next, /^plan {4}2 map tasks of the run before kept, .* not read again$/m);
+  assert.match(next, /^map-00000 {2}kept {2}.*day-02\.log: its input is what an earlier run has read$/m);
+  assert.match(next, /^map-00002 {2}runs {2}.*day-04\.log: its content has changed$/m);
+  assert.match(next, /^reduce-00000 {2}runs: it merges what is kept with what is mapped now$/m);
+  assert.match(next, /^ {2}read {6}12 records, /m);
+  assert.match(next, /^ {2}kept {6}24 records, .* \(2 map tasks\), 1 file gone; /m);
 });

@@ -65,6 +65,11 @@ export function checkRunFlags(flags: RunFlags, runner: RunnerName): void {
       hint: "Give the directory: -o DIR. What is printed is not kept for the next run.",
     });
   }
+  if (flags.incremental === true && flags.output === undefined) {
+    throw new SheafError("USAGE", "--incremental without --output", {
+      hint: "Give the directory: -o DIR. What is kept for the next run lies in it.",
+    });
+  }
   if (flags.listen === undefined && flags.intermediate !== undefined) {
     throw new SheafError("USAGE", "--intermediate without --listen", {
       hint: "Say where workers ask for tasks: --listen 5000.",
