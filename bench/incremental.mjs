@@ -1,6 +1,7 @@
 // The 21st of 20 equal days of a web server's log: an incremental run beside a full one.
 //   node bench/incremental.mjs [--days 20] [--mb 25] [--rounds 3]
-// Prints both wall times, their ratio, what was mapped, and the room that is taken; fails when an output differs.
+// Prints both wall times, their ratio, what was mapped, and the room that is taken; fails when an output
+// differs.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
