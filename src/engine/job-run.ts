@@ -31,6 +31,8 @@ export interface JobRunSetting<Output extends KeptSuccess> {
   /** Of each collection. */
   readonly partitions: readonly number[];
   readonly badBudget: BadBudget | null;
+  /** Records that JobSettings.only names. Default: it names none. */
+  readonly recordsWanted?: number;
   /** What an earlier life of the process has found out; see `PoisonWatch` and `ShuffleTally`. */
   readonly known?: {
     readonly poison: readonly (readonly [number, readonly PoisonRecord[]])[];
@@ -89,6 +91,8 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   readonly #options: JobRunSetting<Output>;
   readonly #budget: BadRecordBudget;
   readonly #files: FileAgreement;
+  /** Records that finished maps have been given. */
+  #mapped = 0;
   /** Tasks that have finished once: what they count is counted. */
   readonly #counted = { sample: new Set<number>(), map: new Set<number>(), reduce: new Set<number>() };
   /** Maps whose sums were added: once each, whatever becomes of their outputs. */
@@ -170,7 +174,20 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
 
   /** Why what the tasks have made must not be committed; null: it may be. */
   refusal(): TaskFailure | null {
-    return this.#budget.check(true) ?? this.#files.check();
+    return this.#budget.check(true) ?? this.#files.check() ?? this.#notFound();
+  }
+
+  /** A failure when records that were asked for by their offsets were not all there. */
+  #notFound(): TaskFailure | null {
+    const { recordsWanted } = this.#options;
+    if (recordsWanted === undefined || this.#mapped === recordsWanted) return null;
+    const found = `${this.#mapped} of the ${recordsWanted} records`;
+    const message = `${found} that were asked for are at their offsets`;
+    return taskFailure("INPUT_CHANGED", message, {
+      phase: "read",
+      blame: "data",
+      hint: "The job's reader cuts the file into other records than it did. Run the whole job.",
+    });
   }
 
   /** The commit was made, or (a failure) was not. */
@@ -316,6 +333,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     if (counted.has(ref.task)) return false;
     counted.add(ref.task);
     if (ref.phase === "map") {
+      this.#mapped += output.stats.recordsIn;
       this.made.finished(ref.task, output.made);
       this.#options.live?.finished(ref);
     }

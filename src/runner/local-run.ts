@@ -68,6 +68,7 @@ export class LocalRun {
   /** Where the bundle lies; null before there is one, and for a Job object. */
   bundlePath: string | null = null;
   readonly #source: JobSource;
+  readonly #only: JobSettings["only"];
   readonly #options: LocalRunOptions;
   readonly #startWall: number;
   readonly #phases: PhaseClock;
@@ -84,8 +85,10 @@ export class LocalRun {
     options: LocalRunOptions,
     resolved: ResolvedOptions,
     startWorker: StartWorker,
+    only?: JobSettings["only"],
   ) {
     this.#source = source;
+    this.#only = only;
     this.#options = options;
     this.resolved = resolved;
     this.events = new EventLog(this.clock, options.onEvent);
@@ -322,6 +325,7 @@ export class LocalRun {
       ...(resolved.materialize !== null && { materialize: true }),
       auxFiles,
       ...(incremental !== null && { keepMaps: true }),
+      ...(this.#only !== undefined && { only: this.#only }),
     };
     this.pool.settings(settings);
     if (live !== null) this.pool.prewarm(liveSlot);

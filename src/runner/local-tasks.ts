@@ -121,6 +121,7 @@ export class LocalTasks {
     const { loaded, planned, resolved, pool, clock, events, phases, faults } = options;
     const { jobId: job, collections, directory } = loaded;
     const { tasks, partitions } = planned.plan;
+    const { only } = planned.settings;
     const { noProgressMs, badBudget, workers, chaos } = resolved;
     this.#options = options;
     this.#job = job;
@@ -175,6 +176,7 @@ export class LocalTasks {
       partitions,
       badBudget,
       ...(this.#live === null ? {} : { live: this.#live }),
+      ...(only !== undefined && { recordsWanted: Object.values(only).flat().length }),
       emit: (event) => events.emit(event),
       specOf: (ref) => this.#executor.specOf(ref),
       listener: this.#executor.listener,

@@ -4,6 +4,7 @@ import { SheafError } from "../base/errors.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
+import type { JobSettings } from "../task/task-spec.ts";
 import { warmWorker } from "../worker/warm-worker.ts";
 import type { Isolation, StartWorker } from "../worker/worker.ts";
 import type { JobSource } from "./local-run.ts";
@@ -27,9 +28,14 @@ export async function run(job: Job | string | URL, options: LocalRunOptions = {}
 
 /**
  * As run(), but a failed or cancelled job is a result (`status`, `error`) too.
+ * @param only maps these records of the inputs and no others; see JobSettings
  * @throws SheafError USAGE for options that make no sense; everything else is in the result.
  */
-export async function runJob(job: Job | string | URL, options: LocalRunOptions = {}): Promise<RunResult> {
+export async function runJob(
+  job: Job | string | URL,
+  options: LocalRunOptions = {},
+  only?: JobSettings["only"],
+): Promise<RunResult> {
   const source = sourceOf(job, options);
   const isolation = source.kind === "object" ? "inline" : isolationOf(options);
   const resolved = resolveOptions(options, isolation);
@@ -40,7 +46,7 @@ export async function runJob(job: Job | string | URL, options: LocalRunOptions =
     import("./local-run.ts"),
     import("./run-result.ts"),
   ]);
-  const run = new LocalRun(source, options, resolved, startWorker);
+  const run = new LocalRun(source, options, resolved, startWorker, only);
   return finishRun(run, await run.run());
 }
 

@@ -59,7 +59,10 @@ export const runners: { readonly [R in RunnerName]: RunnerEntry<OptionsByRunner[
     takes: [...common, ...queue, ...local],
     job: "file",
     countsRecords: true,
-    load: async () => ({ run: (await import("../runner/run.ts")).runJob }),
+    load: async () => {
+      const { runJob } = await import("../runner/run.ts");
+      return { run: (job, options) => runJob(job, options) };
+    },
   },
   /** Agents of a coordinator; for any `on` that chooses no other. */
   cluster: {

@@ -5,7 +5,7 @@ import type { BadRecords } from "./bad-records.ts";
 import type { AttemptContext } from "./context.ts";
 import type { MapEmitter } from "./emitter.ts";
 import type { RecordUnits } from "./record-units.ts";
-import type { RecordSampler } from "./sampling.ts";
+import type { RecordChoice } from "./sampling.ts";
 import type { Scene } from "./scene.ts";
 
 export type MapFunction = (record: unknown, emit: unknown, context: AttemptContext) => unknown;
@@ -22,7 +22,7 @@ export class MapLoop {
   readonly #emitter: MapEmitter;
   readonly #context: AttemptContext;
   readonly #scene: Scene;
-  readonly #sampler: RecordSampler | undefined;
+  readonly #sampler: RecordChoice | undefined;
   readonly #units: RecordUnits | undefined;
   readonly #bad: BadRecords | undefined;
   readonly #pause: (done: number) => Promise<boolean>;
@@ -37,7 +37,7 @@ export class MapLoop {
     context: AttemptContext,
     scene: Scene,
     options: {
-      readonly sampler: RecordSampler | undefined;
+      readonly sampler: RecordChoice | undefined;
       /** With a sampler only: what is told where records begin and end. */
       readonly units: RecordUnits | undefined;
       readonly bad: BadRecords | undefined;

@@ -28,7 +28,7 @@ import { grepPlan, NativeGrep } from "./native-grep.ts";
 import { nativePlan, NativeMap } from "./native-map.ts";
 import { RecordUnits } from "./record-units.ts";
 import { placesAfter, placesInPiece } from "./rest-places.ts";
-import { RecordSampler } from "./sampling.ts";
+import { type RecordChoice, choiceOf, sourceOf } from "./sampling.ts";
 import type { Scene } from "./scene.ts";
 import type {
   JobSettings,
@@ -102,7 +102,7 @@ class MapAttempt {
   readonly #outputs: readonly (MapOnlyOutput | undefined)[];
   readonly #emitter: MapEmitter;
   readonly #bad: BadRecords | undefined;
-  readonly #sampler: RecordSampler | undefined;
+  readonly #sampler: RecordChoice | undefined;
   readonly #units: RecordUnits | undefined;
   readonly #loop: MapLoop;
   readonly #path: string;
@@ -165,7 +165,7 @@ class MapAttempt {
     });
     this.#emitter = new MapEmitter(job.collections, job.named, targets);
     this.#bad = settings.keepBad ? new BadRecords(outputs) : undefined;
-    this.#sampler = settings.sample < 1 ? new RecordSampler(settings.sample, settings.seed) : undefined;
+    this.#sampler = choiceOf(settings);
     const pause = (done: number): Promise<boolean> => this.#pause(done);
     const options = { sampler: this.#sampler, units: this.#units, bad: this.#bad, pause };
     const map = (job.map as MapFunction | undefined) ?? identityMap(job);
@@ -188,7 +188,7 @@ class MapAttempt {
     const name = piece.kind === "file" ? piece.name : "";
     context.path = name;
     scene.path = piece.kind === "file" ? name : null;
-    this.#sampler?.enter(piece.kind === "file" ? `place ${piece.place ?? name}` : `generated ${piece.index}`);
+    this.#sampler?.enter(sourceOf(piece, this.#setting.settings));
     try {
       let bytesBefore = 0;
       for (;;) {

@@ -1,11 +1,37 @@
 import { hashText } from "../base/random.ts";
+import type { JobSettings, SplitPiece } from "./task-spec.ts";
+
+/** Which records are mapped; the others are passed over. */
+export interface RecordChoice {
+  /** What names the source whose records come next. */
+  enter(source: string): void;
+  keeps(offset: number): boolean;
+}
+
+/** Those at the given offsets, by the path of their file (JobSettings.only). */
+class ChosenRecords implements RecordChoice {
+  readonly #offsets: ReadonlyMap<string, ReadonlySet<number>>;
+  #here: ReadonlySet<number> | undefined;
+
+  constructor(only: Readonly<Record<string, readonly number[]>>) {
+    this.#offsets = new Map(Object.entries(only).map(([path, offsets]) => [path, new Set(offsets)]));
+  }
+
+  enter(path: string): void {
+    this.#here = this.#offsets.get(path);
+  }
+
+  keeps(offset: number): boolean {
+    return this.#here?.has(offset) === true;
+  }
+}
 
 /**
  * Decides for `--sample` which records are kept: by a hash of the seed, the file's place below the input that
  * was given (SplitPiece.place) and the record's offset. So the choice is the same for every split, worker,
  * attempt, runner and current directory, and however the path is spelled.
  */
-export class RecordSampler {
+export class RecordSampler implements RecordChoice {
   readonly #threshold: number;
   readonly #seed: number;
   #file = 0;
@@ -30,4 +56,16 @@ export class RecordSampler {
     h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
     return (h ^ (h >>> 16)) >>> 0 < this.#threshold;
   }
+}
+
+/** Which records are mapped; undefined: all. */
+export function choiceOf({ only, sample, seed }: JobSettings): RecordChoice | undefined {
+  if (only !== undefined) return new ChosenRecords(only);
+  return sample < 1 ? new RecordSampler(sample, seed) : undefined;
+}
+
+/** What the choice knows the piece by. */
+export function sourceOf(piece: SplitPiece, { only }: JobSettings): string {
+  if (piece.kind !== "file") return `generated ${piece.index}`;
+  return only === undefined ? `place ${piece.place ?? piece.name}` : piece.path;
 }

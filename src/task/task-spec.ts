@@ -98,6 +98,8 @@ export interface JobSettings {
   readonly live?: LiveSettings;
   /** Map tasks keep the records they are given, as JSON lines. Default: they do not. */
   readonly materialize?: boolean;
+  /** Only the records at these offsets are mapped, by the absolute path of their file. Default: all are. */
+  readonly only?: Readonly<Record<string, readonly number[]>>;
   /** Copies of side data files on this machine, by the path the job names each with. Default: none. */
   readonly auxFiles?: Readonly<Record<string, string>>;
   /** True: maps say what of them a later run may take over (TaskSuccess.keep). Default: false. */

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
-import { appendFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { badFilesIn, badFilesOf, readBadRecords } from "#src/engine/bad-list.js";
 import type { BadRecord } from "#src/engine/bad-list.js";
 import { findJob } from "#src/engine/job-history.js";
+import { planRetry, runRetry } from "#src/runner/retry-bad.js";
 import { runJob } from "#src/runner/run.js";
 import { sheaf, tempDir } from "./support.js";
 
@@ -121,3 +123,93 @@ test("what went to standard output, or nowhere, has left no bad records; no reco
   assert.equal(said.stdout, "");
   assert.match(said.stderr, /has set no record aside/);
 });
+
+const partsOf = (directory: string): string => readFileSync(join(directory, "part-00000.tsv"), "utf8");
+
+test("after a fix, bad records alone are tried again, wherever they lie; what is still bad is set aside", async (t) => {
+  const root = tempDir(t);
+  const [file, plain, packed] = [join(root, "job.ts"), join(root, "a.jsonl"), join(root, "b.jsonl.gz")];
+  const stateDirectory = join(root, "state");
+  writeFileSync(file, source.replace("params: {}", ""));
+  const many = Array.from({ length: 300 }, (_, i) => `{"k":"k${i % 3}","v":${i % 10 === 7 ? -i : i}}`);
+  many[5] = "{ broken";
+  writeFileSync(plain, many.join("\n"));
+  writeFileSync(packed, gzipSync(`${many.slice(0, 40).join("\n")}\n`));
+  const options = { inputs: [plain, packed], stateDirectory, partitions: 1, isolate: "inline" } as const;
+  const first = await runJob(file, { ...options, output: join(root, "out"), maxBad: 100, mappers: 4 });
+  assert.equal(first.badRecords, 36, first.error?.report);
+  const before = partsOf(join(root, "out"));
+  const job = await findJob(stateDirectory, "@");
+
+  writeFileSync(file, source.replace("if (record.v < 0) throw", "if (record.v < -250) throw"));
+  const retry = await planRetry(job, root);
+  assert.equal(retry.records, 36);
+  const more = { stateDirectory, partitions: 1, isolate: "inline", output: join(root, "again") } as const;
+  const result = await runRetry(retry, more);
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  const bad = (lines: readonly string[]): number[] =>
+    lines.flatMap((_, i) => (i % 10 === 7 && i <= 250 ? [i] : []));
+  const sums = [0, 0, 0];
+  for (const i of [...bad(many), ...bad(many.slice(0, 40))]) sums[i % 3]! -= i;
+  assert.equal(partsOf(more.output), sums.map((sum, k) => `k${k}\t${sum}\n`).join(""));
+  // Two that no fix makes JSON of, and 257, 267, 277, 287 and 297.
+  assert.equal(result.badRecords, 7);
+  assert.equal((await readAll(badFilesIn(more.output))).length, 7);
+  assert.equal(partsOf(join(root, "out")), before);
+
+  // A reader that cuts the file otherwise does not pass for a fix.
+  const reader = "jsonl<{ k: string; v: number }>()";
+  writeFileSync(
+    file,
+    source.replace(reader, `fixedLength(${many.join("\n").length})`).replace("jsonl,", "fixedLength,"),
+  );
+  const offsets = retry.only[plain]!;
+  const ofPlain = { ...retry, only: { [plain]: offsets }, options: { ...retry.options, inputs: [plain] } };
+  const other = await runRetry(ofPlain, { ...more, overwrite: true });
+  assert.equal(other.error?.code, "INPUT_CHANGED", other.error?.report);
+  assert.match(
+    other.error.message,
+    new RegExp(`^0 of the ${offsets.length} records that were asked for are at their offsets`),
+  );
+
+  const env = { SHEAF_STATE: stateDirectory, SHEAF_ON: undefined };
+  const beside = await sheaf(["bad", "retry", job.record.jobId], { env });
+  assert.equal(beside.code, 2);
+  assert.match(beside.stderr, /needs --output/);
+  writeFileSync(file, source.replace("if (record.v < 0) throw", "if (record.v < -250) throw"));
+  const said = await sheaf(["bad", "retry", job.record.jobId, "-o", join(root, "third")], { env, cwd: root });
+  assert.equal(said.code, 0, said.stderr);
+  assert.match(said.stderr, /29 of 36 bad records are good now; 7 are still bad/);
+
+  const refused = async (error: object, cwd = root): Promise<void> =>
+    assert.rejects(planRetry(job, cwd), error);
+  utimesSync(plain, 1, 1);
+  await refused({ code: "INPUT_CHANGED", message: `${plain} has changed since the job has read it` });
+  rmSync(plain);
+  await refused({ code: "INPUT_CHANGED", message: `${plain} is gone` });
+});
+
+test("records are retried under the names they had; a job that set nothing aside has none", async (t) => {
+  const root = tempDir(t);
+  const [file, stateDirectory] = [join(root, "job.ts"), join(root, "state")];
+  writeFileSync(file, source);
+  writeFileSync(join(root, "in.jsonl"), lines.join("\n"));
+  const env = { SHEAF_STATE: stateDirectory, SHEAF_ON: undefined };
+  const ran = await sheaf(["run", file, "in.jsonl", "-o", "out", "--max-bad", "3", "-q"], { env, cwd: root });
+  assert.equal(ran.code, 0, ran.stderr);
+  const job = await findJob(stateDirectory, "@");
+  assert.deepEqual((await planRetry(job, root)).options.inputs, ["in.jsonl"]);
+  await assert.rejects(planRetry(job, tmpdirOf(root)), {
+    code: "USAGE",
+    hint: `Run this where the job was run: ${root}`,
+  });
+  const none = { ...job, record: { ...job.record, badRecords: 0 } };
+  await assert.rejects(planRetry(none, root), {
+    code: "NOT_FOUND",
+    message: /no record that could be retried/,
+  });
+});
+
+function tmpdirOf(root: string): string {
+  return join(root, "..");
+}

@@ -18,24 +18,38 @@ export const badFlags = {
     default: `${settings.listed.default}; all with --json`,
   }),
   all: switchFlag("-a, --all", "Show all"),
+  output: valueFlag("-o, --output DIR", types.path, "With retry: directory for the results of those records"),
+  overwrite: switchFlag("--overwrite", "With retry: replace DIR if it exists and a job has written it"),
   ...connectFlags,
   json: jsonFlag,
 };
 
 export const badCommand: Command<typeof badFlags> = {
   name: "bad",
-  summary: "List the records that a job has set aside",
+  summary: "List the records that a job has set aside, or try them again",
   details: [
     "With --max-bad, records that cannot be decoded, and those on which the job's code throws, are set aside in DIR/_bad " +
       "of its output. This lists them: file and offset, where it went wrong, the error, and the record, cut to 1,000 " +
       "characters and with control characters escaped. With --json each is an object on a line of its own.",
     "HANDLE names the job: @ is the latest, @?NAME the latest of that name, anything else the beginning of a job's id. " +
       "With --on it is a job of a cluster: what its coordinator keeps, or the shared output as this machine sees it.",
+    "sheaf bad retry HANDLE -o DIR runs the job's file, as it is now, on those records alone, with the same params, and " +
+      "writes the results to DIR; what is still bad is in DIR/_bad. The job must have run on this machine, and its " +
+      "input files must be as they were. The results are not merged into the old output: docs/bad-records.md says why.",
   ],
-  arguments: [{ name: "HANDLE", doc: "Job; default @", required: false, complete: "handle" }],
+  arguments: [
+    {
+      name: "HANDLE",
+      doc: "Job; default @. With the word retry before it, its bad records are tried again",
+      required: false,
+      many: true,
+      complete: "handle",
+    },
+  ],
   flags: badFlags,
   examples: [
     ["sheaf bad", "Of the latest job"],
+    ["sheaf bad retry @ -o out-fixed", "Try those of the latest job again, after a fix of its file"],
     ["sheaf bad @?visits --json | jq -r .error | sort | uniq -c", "How often each error came"],
   ],
   run,
@@ -54,7 +68,19 @@ interface BadList {
 
 async function run(invocation: Bad): Promise<ExitCode> {
   const { flags, positionals, world } = invocation;
-  const handle = positionals[0] ?? "@";
+  const isRetry = positionals[0] === "retry";
+  const [handle = "@", ...more] = isRetry ? positionals.slice(1) : positionals;
+  if (more.length > 0) {
+    throw new SheafError("USAGE", `there is one job too many: ${more.join(" ")}`, {
+      hint: "Write sheaf bad HANDLE, or sheaf bad retry HANDLE -o DIR.",
+    });
+  }
+  if (isRetry) return (await import("./bad/retry.ts")).retryBad(handle, flags, world);
+  if (flags.output !== undefined || flags.overwrite === true) {
+    throw new SheafError("USAGE", "-o and --overwrite are for sheaf bad retry", {
+      hint: "Write sheaf bad retry HANDLE -o DIR.",
+    });
+  }
   if (clusterUrl(flags, world) !== undefined)
     return withCluster(flags, world, (api) => listOfCluster(api, handle, invocation));
   const [{ findJob }, { badFilesOf }] = await Promise.all([

@@ -1,0 +1,129 @@
+import { readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { type BadRecord, badFilesOf, readBadRecords } from "../engine/bad-list.ts";
+import type { KeptJob } from "../engine/job-history.ts";
+import type { LocalRunOptions, RunResult } from "../engine/options.ts";
+import type { Split, SplitPiece } from "../task/task-spec.ts";
+import { runJob } from "./run.ts";
+
+type FilePiece = Extract<SplitPiece, { kind: "file" }>;
+
+/** What a retry has to do. */
+export interface BadRetry {
+  /** Job file, as it is now. */
+  readonly file: string;
+  readonly options: Pick<LocalRunOptions, "inputs" | "params" | "maxBad" | "name" | "external">;
+  /** By absolute path: the offsets of the records. */
+  readonly only: Readonly<Record<string, readonly number[]>>;
+  readonly records: number;
+  /** Bad records that have no place in the input: they came out of a reduce. */
+  readonly withoutPlace: number;
+}
+
+/**
+ * Finds out which records of which files a job on this machine has set aside.
+ * @param cwd directory from which inputs are named
+ * @throws SheafError NOT_FOUND when there are none, or they are gone; INPUT_CHANGED naming a file that is not
+ * what the job has read; USAGE for what cannot be retried
+ */
+export async function planRetry({ directory, record }: KeptJob, cwd: string): Promise<BadRetry> {
+  const { jobId, file, name, badRecords } = record;
+  if (file === null) {
+    throw new SheafError("USAGE", `${jobId} was run from a Job object, and nobody knows its file`, {
+      hint: "Run the job from its file.",
+    });
+  }
+  const bad: BadRecord[] = [];
+  for (const path of badFilesOf(record)) for await (const one of readBadRecords(path)) bad.push(one);
+  const placed = bad.filter(({ path, offset, phase }) => path !== null && offset !== null && isOfMap(phase));
+  if (placed.length === 0) {
+    throw new SheafError("NOT_FOUND", `${jobId} has set aside no record that could be retried`, {
+      hint:
+        badRecords === 0
+          ? "It has set none aside."
+          : "They came out of a reduce or a source, and have no place in a file: run the whole job.",
+    });
+  }
+  const read = piecesOf(directory);
+  const only: Record<string, number[]> = {};
+  const inputs = new Set<string>();
+  for (const { path, offset } of placed) {
+    const piece = read.get(path!);
+    if (piece === undefined) throw notRead(path!, jobId);
+    if (only[piece.path] === undefined) inputs.add(checked(piece, cwd));
+    (only[piece.path] ??= []).push(offset!);
+  }
+  const { params, external } = record.settings as Pick<LocalRunOptions, "params" | "external">;
+  const options = {
+    inputs: [...inputs],
+    maxBad: placed.length,
+    name,
+    ...(params === undefined ? {} : { params }),
+    ...(external === undefined ? {} : { external }),
+  };
+  const withoutPlace = bad.length - placed.length;
+  return { file, options, only, records: placed.length, withoutPlace };
+}
+
+/** Runs the job file, as it is now, on those records alone. What is still bad is in `_bad` of its output. */
+export function runRetry({ file, options, only }: BadRetry, more: LocalRunOptions): Promise<RunResult> {
+  return runJob(file, { ...options, ...more }, only);
+}
+
+function isOfMap(phase: string): boolean {
+  return phase !== "reduce" && phase !== "write";
+}
+
+/** The files that the job has read, by the name it knew each by. */
+function piecesOf(directory: string): Map<string, FilePiece> {
+  const path = join(directory, "jobconfig.json");
+  let splits: readonly Split[];
+  try {
+    const { tasks } = JSON.parse(readFileSync(path, "utf8")) as { tasks: { map: readonly Split[] } };
+    splits = tasks.map;
+  } catch (cause) {
+    throw new SheafError("NOT_FOUND", `${path}: what the job has read is not known`, {
+      hint: "Run the whole job.",
+      cause,
+    });
+  }
+  if (splits.some(({ input }) => input !== undefined)) {
+    throw new SheafError("USAGE", "bad records of a job with several inputs cannot be retried alone", {
+      hint: "Run the whole job: what is joined needs the other inputs.",
+    });
+  }
+  const pieces = splits.flatMap((split) => split.pieces.filter((piece) => piece.kind === "file"));
+  return new Map(pieces.map((piece) => [piece.name, piece]));
+}
+
+/** The file's name, when it is the file that the job has read. */
+function checked(piece: FilePiece, cwd: string): string {
+  const { name, path } = piece;
+  if (name === "-") throw changed(name, "was standard input, and is gone");
+  const now = statSync(path, { throwIfNoEntry: false });
+  if (now === undefined) throw changed(path, "is gone");
+  if (now.size !== piece.fileBytes || now.mtimeMs !== piece.mtimeMs)
+    throw changed(path, "has changed since the job has read it");
+  if (resolve(cwd, name) === path) return name;
+  // ctx.path would be another one, and results with it.
+  const folder = path.endsWith(`/${name}`) ? path.slice(0, -name.length - 1) : null;
+  throw new SheafError("USAGE", `${name} is not the file here that the job has read (${path})`, {
+    hint: folder === null ? "Run this where the job was run." : `Run this where the job was run: ${folder}`,
+    details: { path },
+  });
+}
+
+function changed(path: string, what: string): SheafError {
+  return new SheafError("INPUT_CHANGED", `${path} ${what}`, {
+    hint: "The records at those offsets may be others by now: run the whole job.",
+    details: { path },
+  });
+}
+
+function notRead(path: string, job: string): SheafError {
+  return new SheafError("NOT_FOUND", `${path}: ${job} has not read such a file`, {
+    hint: "Its _bad files were changed. Run the whole job.",
+    details: { path },
+  });
+}
