@@ -156,6 +156,9 @@ export class AgentWork {
       case "kill":
         this.#find(order.attempt)?.cancel(order.reason);
         return;
+      case "stop":
+        this.#find(order.attempt)?.stop();
+        return;
       case "discard":
         this.#find(order.attempt)?.cancel("its output is of no use");
         this.#discard(order.attempt).catch((error: unknown) => this.#cannotRemove(order.attempt.job, error));
@@ -222,6 +225,7 @@ export class AgentWork {
         if (run !== undefined) last.set(slot, run.ref);
         run?.ended(result);
       },
+      told: (_slot, { id, ...told }) => this.#runs.get(id)?.told(told),
       log: (id, stream, text) =>
         this.#logs.add(job, id === null ? null : (this.#runs.get(id)?.ref ?? null), stream, text),
       stray: (failure, slot) => {

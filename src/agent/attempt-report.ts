@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { isSheafError } from "../base/errors.ts";
+import type { ToldStates } from "../engine/live.ts";
 import type { TaskReport } from "../protocol/task-messages.ts";
 import { TASK_STATUS } from "../protocol/version.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
@@ -18,6 +19,17 @@ import type { AgentWorld } from "./agent-options.ts";
 export function finished(ref: AttemptRef, result: TaskSuccess, output: RunDigest | null): TaskReport {
   const seen = ref.phase === "map" ? { output } : {};
   return { status: TASK_STATUS.FINISHED, attempt: ref, result: mutable(result), ...seen };
+}
+
+/** A map that runs has aggregated this. */
+export function running(ref: AttemptRef, told: Told): TaskReport {
+  return { status: TASK_STATUS.RUNNING, attempt: ref, told };
+}
+
+type Told = NonNullable<TaskReport["told"]>;
+
+export function toldOf({ states, records, made }: ToldStates): Told {
+  return { states: Buffer.from(states).toString("base64"), records, made };
 }
 
 /** @param traced where the traced map attempt was, null for nowhere; undefined when it was not traced */

@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { unlessAborted } from "../base/retry.ts";
+import type { ToldStates } from "../engine/live.ts";
 import type { ReduceInputs } from "../exchange/fetch-reduce.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import type { Running } from "../protocol/agent-messages.ts";
@@ -31,6 +32,8 @@ import {
   cancelled,
   failed,
   finished,
+  running,
+  toldOf,
   unreadable,
   damagedFile,
   damagedInput,
@@ -88,6 +91,10 @@ export class AttemptRun {
   #place: ReturnType<typeof tracedPlace> | undefined;
   /** Those it writes to, that on this machine first. */
   readonly #directories: string[] = [];
+  /** What its map has told last; whether that is being sent. */
+  #told: ToldStates | null = null;
+  #telling = false;
+  #isStopped = false;
 
   constructor(order: TaskOrder, slot: number, id: number, setting: AttemptSetting) {
     this.ref = order.attempt;
@@ -131,6 +138,32 @@ export class AttemptRun {
   /** What the pool heard of it. */
   ended(result: TaskResult): void {
     this.#inWorker?.ended(result);
+  }
+
+  /** What its map has aggregated so far: the latest goes to the coordinator when it has answered the last. */
+  told(told: ToldStates): void {
+    this.#told = told;
+    if (this.#telling) return;
+    this.#telling = true;
+    this.#tell().finally(() => (this.#telling = false));
+  }
+
+  /** Its source makes no more records. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#inWorker?.job.pool.stop(this.slot, this.id);
+  }
+
+  /** Never rejects: what is lost is told again, with more. */
+  async #tell(): Promise<void> {
+    const { api, agent, incarnation, signal } = this.#setting.world;
+    const slot = { agent, incarnation, slot: this.slot, ask: 1, workerPid: process.pid };
+    const call = { signal: AbortSignal.any([signal, this.#abort.signal]), retryMs: 0 };
+    for (let told = this.#told; told !== null && this.#inWorker !== null;) {
+      const report = running(this.ref, toldOf(told));
+      await api.report(this.ref.job, "mapper", this.ref.task, report, slot, call).catch(() => undefined);
+      told = this.#told === told ? null : this.#told;
+    }
   }
 
   /** Removes what it wrote. */
@@ -260,6 +293,7 @@ export class AttemptRun {
         const faults = job.preparation.faults as InjectedFault[];
         const { chaos = null } = job.preparation;
         this.#board = job.pool.run(this.slot, this.id, spec, { trace, faults, chaos });
+        if (this.#isStopped) job.pool.stop(this.slot, this.id);
       });
     } finally {
       this.#inWorker = null;
@@ -287,12 +321,17 @@ export class AttemptRun {
     const collects = job.preparation.output.kind === "collect";
     const sent = collects ? await uploadResults(world, ref, result, signal) : result;
     signal.throwIfAborted();
-    if (ref.phase !== "map" || result.output === null) return finished(ref, sent, null);
+    if (ref.phase !== "map" || result.output === null) return this.#finished(sent, null);
     const { path } = result.output;
     const digest = path === null ? null : runDigest(path);
     signal.throwIfAborted();
     shuffle.add(ref.job, result.output);
-    return finished(ref, sent, digest);
+    return this.#finished(sent, digest);
+  }
+
+  #finished(result: TaskSuccess, digest: ReturnType<typeof runDigest> | null): TaskReport {
+    const report = finished(this.ref, result, digest);
+    return this.#told === null ? report : { ...report, told: toldOf(this.#told) };
   }
 
   /** That what it has read cannot be kept is no failure of its own. */

@@ -22,6 +22,11 @@ interface Pending {
 /** Of no attempt: where one of another job comes next, it ends the worker that is idle there. */
 const gateSlot = -1;
 
+/** As `gateSlot`, of its own: a job may be asked for both. */
+const foldSlot = -2;
+
+type FoldOrder = Extract<Errand, { kind: "fold" }>["request"];
+
 /** Results kept, for errands that are given again because the answer was lost. */
 const resultsKept = 32;
 
@@ -131,6 +136,8 @@ export class Errands {
         return planErrand(errand, agent, roots, step);
       case "commit":
         return commitErrand(errand, (counters) => this.#askGate(errand.job, counters), roots, step);
+      case "fold":
+        return this.#fold(errand.job, errand.request);
       case "discard":
         if (errand.output.kind === "shared")
           await removeStaging(await stagingOf(errand.output.path, errand.job, roots));
@@ -142,6 +149,22 @@ export class Errands {
 
   async #askGate(job: string, counters: Readonly<Record<string, number>>) {
     return (await this.#jobs.prepare(job, 0)).pool.expect(counters, gateSlot);
+  }
+
+  async #fold(job: string, { merged, finished, running, ...more }: FoldOrder) {
+    const bytes = (text: string): Uint8Array => Buffer.from(text, "base64");
+    const request = {
+      ...more,
+      merged: merged === null ? null : bytes(merged),
+      finished: finished.map(bytes),
+      running: running.map(bytes),
+    };
+    const answer = await (await this.#jobs.prepare(job, 0)).pool.fold(request, foldSlot);
+    if ("kind" in answer) return { kind: "failed" as const, failure: { ...answer, log: [...answer.log] } };
+    const collections = answer.collections.map((one) => ({ ...one, top: [...one.top] }));
+    const { stop } = answer;
+    const all = Buffer.from(answer.merged).toString("base64");
+    return { kind: "folded" as const, merged: all, collections, stop };
   }
 
   #remember(id: string, result: ErrandResult): void {

@@ -99,6 +99,7 @@ async function cut(errand: PlanErrand, files: readonly InputFile[][], step: () =
     mappers: options.mappers,
     partitions: options.partitions,
     growing: options.growing ?? false,
+    made: options.made,
     spread: workers * tasksPerWorker,
     step,
   });

@@ -102,6 +102,8 @@ export const limits = {
   liveKeysMergedMax: 4_000,
   liveMergedBytesMax: 256 * KiB,
   liveWaitingBytesMax: 16 * MiB,
+  /** The same of a cluster, where it is sent to an agent. */
+  liveErrandBytesMax: 2 * MiB,
   /** What one partial result shows: keys of a collection, and characters of it and of one value. */
   liveKeysShownMax: 100,
   liveEventCharsMax: 20_000,

@@ -71,6 +71,7 @@ export function finishClusterRun(
     sample: view?.sample ?? 1,
     sameAs: view?.sameAs ?? null,
     estimates: view?.estimates ?? [],
+    made: view?.made === undefined ? null : { tasks: [], ...view.made },
     failedAttempts: relay.failedAttempts,
     failedTasks: view?.failedTasks ?? [],
     error,

@@ -9,6 +9,7 @@ import { settings } from "../base/limits.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { auxPaths, type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
 import { wholeJobHandle } from "../engine/job-history.ts";
+import { liveOf } from "../engine/live.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { afterOf, labelsOf, paramsOf, partitionsOf, wholeNumber } from "../engine/resolve-options.ts";
@@ -71,7 +72,7 @@ export async function submissionOf(
 ): Promise<Submission> {
   const { options, resolved, loaded, cluster, target, attached, once, file } = request;
   const cwd = process.cwd();
-  checkSource(loaded.outline.input);
+  liveOf(loaded.outline, resolved);
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
   const inputs = inputPlaces(resolved.inputs, loaded.outline, cluster.roots, cwd);
   checkEstimates(loaded.outline, resolved);
@@ -109,15 +110,6 @@ async function predecessors(api: ApiClient, handles: readonly string[]): Promise
 }
 
 /** Bytes have no form in JSON: a delimiter goes as base64. */
-/** @throws SheafError USAGE */
-function checkSource(input: JobOutline["input"]): void {
-  if (!("tasks" in input) || (input.forMs === undefined && input.hasUntil !== true)) return;
-  const bound = input.hasUntil === true ? "until" : "for";
-  throw new SheafError("USAGE", `a source with \`${bound}\` runs on one machine only`, {
-    hint: "Bound it by count on a cluster: generate({ tasks: 8, count: 1_000_000, ... }).",
-  });
-}
-
 function wireOutline({ input, inputs, ...rest }: JobOutline): Submission["outline"] {
   const several = inputs?.map((one) => ({ name: one.name, input: wireInput(one.input) }));
   const outline = { ...rest, input: wireInput(input), ...(several !== undefined && { inputs: several }) };
@@ -151,6 +143,8 @@ function jobOptionsOf(
     sample,
     ...(resolved.estimate && { estimate: true }),
     ...(resolved.growing && { growing: true }),
+    ...(resolved.live && { live: true }),
+    ...(resolved.made !== null && { made: [...resolved.made] }),
     params: paramsOf(options, outline),
     badBudget,
     attempts,

@@ -77,7 +77,11 @@ function orderOf(
     phase === "reduce"
       ? ({ kind: "reduce", ...plan.reduce[task]!, outputs: outputs.version } as const)
       : phase === "map"
-        ? ({ kind: "map", split: plan.map.at(task), skip: run.poison.skipOf(task) } as const)
+        ? ({
+            kind: "map",
+            split: run.made.bounded(task, plan.map.at(task)),
+            skip: run.poison.skipOf(task),
+          } as const)
         : ({ kind: "sample", split: plan.sample.at(task) } as const);
   const order = { attempt, backup, settings: job.row.settingsVersion, work } as TaskAnswer["order"];
   return taskAnswer({ job: job.id, phase, task, buckets: plan.reduce.length }, { order });

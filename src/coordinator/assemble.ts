@@ -138,7 +138,7 @@ function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
   };
   const flow: JobFlow = new JobFlow({ ...common, ended });
   const watch = new Watch(jobs, flow, clock, timings, prune);
-  const nextNumber = restoreJobs(jobs, around, { loop, store, agents, tallies });
+  const nextNumber = restoreJobs(jobs, around, flow.plannedParts);
   if (recovery !== null) tellRecovery(jobs, recovery);
   resume({ jobs, loop, flow }, commands);
   const own = { options, name, startedMs, nextNumber, around, blobs, watch, flow };

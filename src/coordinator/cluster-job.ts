@@ -21,6 +21,7 @@ import { JobLogs } from "./job-logs.ts";
 import { recordOfNew } from "./job-record.ts";
 import type { JobRow, Plan, SubmissionRow } from "./job-row.ts";
 import type { KeptOutput } from "./kept-output.ts";
+import { liveOfJob, LookingOn, type LookingOnParts } from "./looking-on.ts";
 import { OutputList } from "./map-outputs.ts";
 import type { OutputEntry } from "./map-outputs.ts";
 import { inputPaths } from "./paths.ts";
@@ -217,7 +218,8 @@ export class DyingAttempts {
 }
 
 /** What planned jobs need of their coordinator. */
-export interface PlannedJobParts {
+export interface PlannedJobParts extends LookingOnParts {
+  readonly clock: EpochClock;
   readonly loop: EventLoop<KeptOutput>;
   readonly store: Store;
   readonly agents: Agents;
@@ -235,6 +237,8 @@ export class PlannedJob {
   /** Which agents its reduces are to go to is known when it has its first grants. */
   plan: Plan;
   readonly run: JobRun<KeptOutput>;
+  /** null: nobody looks on, and no source is to be stopped. */
+  readonly lookingOn: LookingOn | null;
   readonly outputs = new OutputList();
   /** Names of the agents that may have files of it. */
   readonly holders = new Set<string>();
@@ -262,6 +266,9 @@ export class PlannedJob {
     this.pinnedAgents = new Set(plan.mapAgents.filter((agent) => agent !== null));
     this.coresUsed = job.row.bidding?.used ?? 0;
     this.#added = known.added.map(({ key }) => key);
+    const wishes = liveOfJob(job.submission);
+    const { clock } = parts;
+    this.lookingOn = wishes === null ? null : new LookingOn(job, wishes, parts, () => clock.nowMs());
     this.run = new JobRun<KeptOutput>({
       job: job.id,
       loop: parts.loop,
@@ -275,6 +282,7 @@ export class PlannedJob {
         sums: known.sums,
         added: known.added.map(({ text }) => JSON.parse(text) as Addition),
       },
+      ...(this.lookingOn === null ? {} : { live: this.lookingOn.live }),
       emit: (event: RunEventBody) => job.emit(event),
       specOf: (ref) => this.#specOf(ref),
       listener: this.#listener,
@@ -286,6 +294,8 @@ export class PlannedJob {
   /** Takes in what happened before the coordinator was started; tells nobody. */
   restore(): void {
     const { loop, store } = this.#parts;
+    const { stopped } = this.#job.row;
+    if (stopped !== null) this.run.made.stop(stopped.by, new Map(stopped.made));
     for (const { state, node } of viewAttempts(loop.scheduler, this.#job.id))
       if (state.kind === "RUNNING" || state.kind === "SUCCEEDED") this.holders.add(node);
     this.run.restore(viewAttempts(loop.scheduler, this.#job.id));
@@ -367,7 +377,12 @@ export class PlannedJob {
       case "sample":
         return { kind: "sample", split: plan.sample.at(task), ...common };
       case "map":
-        return { kind: "map", split: plan.map.at(task), directory: "", ...common };
+        return {
+          kind: "map",
+          split: this.run.made.bounded(task, plan.map.at(task)),
+          directory: "",
+          ...common,
+        };
       case "reduce":
         return { kind: "reduce", ...plan.reduce[task]!, inputs: [], directory: "", ...common };
     }

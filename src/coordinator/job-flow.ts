@@ -11,7 +11,7 @@ import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { Agents } from "./agents.ts";
 import { predecessorFailure } from "./check-submission.ts";
 import type { ClusterJob } from "./cluster-job.ts";
-import { PlannedJob } from "./cluster-job.ts";
+import { PlannedJob, type PlannedJobParts } from "./cluster-job.ts";
 import { Committing } from "./committing.ts";
 import { Discards } from "./discards.ts";
 import { errorOf, finishedEvent, recordOf } from "./ending.ts";
@@ -75,6 +75,12 @@ export class JobFlow implements JobSteps {
       failed: (job, failure, host) => this.#planFailed(job, failure, host),
       again: (job) => this.queue(job),
     });
+  }
+
+  /** What planned jobs need. */
+  get plannedParts(): PlannedJobParts {
+    const { loop, store, agents, tallies, clock } = this.#parts;
+    return { loop, store, agents, tallies, clock, errands: () => this.errands };
   }
 
   /** The job waits to be planned. */
@@ -258,8 +264,8 @@ export class JobFlow implements JobSteps {
   }
 
   #begin(job: ClusterJob, planned: Plan): void {
-    const { loop, store, timings, agents, tallies } = this.#parts;
-    job.planned = new PlannedJob(job, planned, { loop, store, agents, tallies });
+    const { loop, store, timings, agents } = this.#parts;
+    job.planned = new PlannedJob(job, planned, this.plannedParts);
     const grants = this.granting.bidAll(job);
     const plan = { ...planned, reduceAgents: reduceAgents(planned.reduce.length, grants) };
     job.planned.plan = plan;

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { CommittedPart, PhaseTiming, RunStatus } from "../engine/events.ts";
+import type { StoppedBy } from "../engine/live.ts";
 import type { Bidding, JobStateText, JobView } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type { Failure, TaskRef } from "../scheduler/ids.ts";
@@ -79,6 +80,8 @@ export interface JobRow {
   readonly onceKey: string | null;
   /** The job that had done the same, so that this one ran nothing. */
   readonly sameAs: { readonly job: string; readonly badRecords: number } | null;
+  /** Its source is stopped; by task, what had been made when that was decided. null: it goes on. */
+  readonly stopped: { readonly by: StoppedBy; readonly made: readonly (readonly [number, number])[] } | null;
   /** A staging directory may be there and has to go. */
   readonly staging: boolean;
   readonly timings: readonly PhaseTiming[];
@@ -110,6 +113,7 @@ export function newRow(
     end: null,
     onceKey: null,
     sameAs: null,
+    stopped: null,
     staging: false,
     timings: [],
   };

@@ -1,6 +1,7 @@
 import { estimatedColumns } from "../engine/estimates.ts";
 import type { EngineScheduler } from "../engine/loop.ts";
 import { sampledBy, sumStats } from "../engine/progress.ts";
+import { shortMade } from "../engine/result.ts";
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
 import type { Phase } from "../scheduler/ids.ts";
 import { viewJob, viewOutputs, viewWait } from "../scheduler/view.ts";
@@ -80,6 +81,7 @@ export function viewOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>, 
     counters: view?.counters ?? {},
     stats: null,
     badRecords: progress.badRecords,
+    ...madeOf(job),
     ...sampledBy(options.sample, options.estimate === true ? estimatedColumns(outline) : []),
     parts: [...(row.committed?.parts ?? [])],
     collected: [...(row.committed?.collected ?? [])],
@@ -110,4 +112,13 @@ export function statsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>)
   const of = (phase: Phase): KeptOutput[] =>
     [...viewOutputs(scheduler, job.id, phase)].map(({ output }) => output);
   return sumStats(of("map"), of("reduce"), job.elapsedMs);
+}
+
+/** Of a job that generates its records. */
+function madeOf({ submission, planned }: ClusterJob): Pick<JobView, "made"> {
+  if (planned === null || !("tasks" in submission.outline.input)) return {};
+  const { made } = planned.run;
+  const tasks = made.of(planned.plan.map.length);
+  const short = shortMade({ records: made.records, tasks, stoppedBy: made.stoppedBy });
+  return { made: { ...short, ...(short.tasks && { tasks: [...short.tasks] }) } as JobView["made"] & object };
 }

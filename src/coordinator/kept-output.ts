@@ -11,12 +11,14 @@ export interface KeptOutput {
   /** Of samples: encoded keys by collection. */
   readonly keys: readonly (readonly string[])[];
   readonly emptyFiles?: EmptyFiles;
+  /** Records that a source has made. */
+  readonly made?: number;
 }
 
 const nothing: readonly never[] = [];
 
 export function keptOutput(success: TaskSuccess, bytes: number | null): KeptOutput {
-  const { stats, parts, badPath, keys, emptyFiles } = success;
+  const { stats, parts, badPath, keys, emptyFiles, made } = success;
   const sampled = keys.some((some) => some.length > 0);
   return {
     stats,
@@ -25,6 +27,7 @@ export function keptOutput(success: TaskSuccess, bytes: number | null): KeptOutp
     bytes,
     keys: sampled ? keys : nothing,
     ...(emptyFiles !== undefined && { emptyFiles }),
+    ...(made !== undefined && { made }),
   };
 }
 

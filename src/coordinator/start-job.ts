@@ -1,12 +1,14 @@
+import { liveSettings, type LiveWishes } from "../engine/live.ts";
 import { jobPolicy } from "../engine/policy.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
 import type { Grants, JobPlan, TaskPlan } from "../scheduler/messages.ts";
 import type { JobPolicy } from "../scheduler/policy.ts";
-import type { JobSettings } from "../task/task-spec.ts";
+import type { JobSettings, LiveSettings } from "../task/task-spec.ts";
 import type { Agents } from "./agents.ts";
 import type { ClusterJob, PlannedJob } from "./cluster-job.ts";
 import type { Plan } from "./job-row.ts";
+import { liveOfJob } from "./looking-on.ts";
 import type { CoordinatorTimings } from "./settings.ts";
 
 const anywhere: TaskPlan = {};
@@ -49,18 +51,31 @@ export function schedulerPlan(
   };
 }
 
-function policyOf({ submission }: ClusterJob, { leaseMs }: CoordinatorTimings): Partial<JobPolicy> {
-  const { options } = submission;
+function policyOf(job: ClusterJob, { leaseMs }: CoordinatorTimings): Partial<JobPolicy> {
+  const { options } = job.submission;
   return {
     ...jobPolicy({ ...options, keepBad: options.badBudget !== null }, leaseMs),
-    speculation: options.speculation,
+    // Tasks that go on until they are stopped are not slow.
+    speculation: options.speculation && !isOpen(job),
     ...(options.queueTimeoutMs === null ? {} : { queueTimeoutMs: options.queueTimeoutMs }),
   };
 }
 
+function isOpen(job: ClusterJob): boolean {
+  const live = liveOfJob(job.submission);
+  return live !== null && (live.asks || live.forMs !== null);
+}
+
+/** Many tasks tell of themselves less often: all of them come to one coordinator. */
+function clusterLive(wishes: LiveWishes, maps: number): LiveSettings {
+  const settings = liveSettings(wishes);
+  return { ...settings, everyMs: Math.max(settings.everyMs, 2 * Math.min(1_000, maps)) };
+}
+
 /** What every task of the job shares, as agents get it. */
-function wireSettings(job: ClusterJob, { partitions }: Plan): Preparation["settings"] {
+function wireSettings(job: ClusterJob, { partitions, map: { length: maps } }: Plan): Preparation["settings"] {
   const { options, output, outline } = job.submission;
+  const live = liveOfJob(job.submission);
   const collects = output.kind === "collect";
   const settings: Omit<JobSettings, "jobId" | "name"> = {
     memoryBytes: options.memoryBytes,
@@ -74,6 +89,7 @@ function wireSettings(job: ClusterJob, { partitions }: Plan): Preparation["setti
     collect: collects && output.collect,
     output: !collects || output.write ? "write" : "none",
     partBytes: options.partBytes,
+    ...(live !== null && { live: clusterLive(live, maps) }),
   };
   return { ...settings };
 }

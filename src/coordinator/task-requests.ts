@@ -80,6 +80,7 @@ export class TaskRequests implements TaskService {
     const node = { node: asker.agent, incarnation: asker.incarnation };
     if (report.status !== TASK_STATUS.RUNNING) job.dying.gone(formatAttempt(ref));
     let accepted = true;
+    if (report.told !== undefined) planned.lookingOn?.told(ref, report.told, node);
     switch (report.status) {
       case TASK_STATUS.RUNNING:
         this.#loop.push({

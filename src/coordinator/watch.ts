@@ -69,6 +69,7 @@ export class Watch {
       this.#watchClient(job, nowMs);
       this.#watchQueue(job, nowMs);
       job.planned?.tellOutputs();
+      job.planned?.lookingOn?.tick(nowMs);
       this.#tellProgress(job, nowMs);
     }
   }

@@ -67,6 +67,8 @@ export interface LiveSetting extends LiveWishes {
   failed(failure: TaskFailure): void;
   emit(event: RunEventBody): void;
   nowMs(): number;
+  /** Bytes of states that go into one fold. */
+  readonly bytesMax: number;
 }
 
 /**
@@ -217,7 +219,7 @@ export class LiveStates {
   #fittingCount(states: readonly Uint8Array[]): number {
     let bytes = 0;
     let count = 0;
-    while (count < states.length && (bytes += states[count]!.length) <= limits.liveWaitingBytesMax) count++;
+    while (count < states.length && (bytes += states[count]!.length) <= this.#setting.bytesMax) count++;
     return count;
   }
 }
@@ -254,6 +256,13 @@ export class MadeTally {
         : piece,
     );
     return { ...split, pieces };
+  }
+
+  /** Of all tasks that have finished. */
+  get records(): number {
+    let records = 0;
+    for (const made of this.#made.values()) records += made;
+    return records;
   }
 
   /** Of each task, in order. */

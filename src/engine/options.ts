@@ -117,6 +117,16 @@ export interface JobRunOptions {
   readonly steps?: StepSelection;
   /** Set by a pipeline for the runs that are its steps. */
   readonly step?: StepRun;
+  /**
+   * Tell what the job's aggregators have made of the records so far, about once a second: `partial` events,
+   * and `partials()` of what run() returns. Default false.
+   */
+  readonly live?: boolean;
+  /**
+   * Records that each task of a generated source makes: `made.tasks` of another result, whose records are
+   * made again. Neither its time nor its stop condition ends it then. Default: as the source says.
+   */
+  readonly made?: readonly number[];
   /** Faults to inject, for tests of jobs and of sheaf. */
   readonly fail?: readonly InjectedFault[];
   /**
@@ -175,16 +185,6 @@ export interface LocalRunOptions extends JobRunOptions, QueueOptions {
   readonly isolate?: Isolation;
   /** Where shuffle files go. Default: beside the output, else the system's temporary directory. */
   readonly tempDirectory?: string;
-  /**
-   * Tell what the job's aggregators have made of the records so far, about once a second: `partial` events,
-   * and `partials()` of what run() returns. Default false.
-   */
-  readonly live?: boolean;
-  /**
-   * Records that each task of a generated source makes: `made.tasks` of another result, whose records are
-   * made again. Neither its time nor its stop condition ends it then. Default: as the source says.
-   */
-  readonly made?: readonly number[];
   /**
    * Directory in which the records that map was given are kept as well, as JSON lines: a dataset that a later
    * job reads with `jsonl()`. It appears whole when the job has succeeded, or not at all. Records that are no
@@ -274,6 +274,8 @@ export const optionNames = {
     external: true,
     steps: true,
     step: true,
+    live: true,
+    made: true,
     fail: true,
     chaos: true,
   }),
@@ -282,8 +284,6 @@ export const optionNames = {
     workers: true,
     isolate: true,
     tempDirectory: true,
-    live: true,
-    made: true,
     materialize: true,
     incremental: true,
     explain: true,

@@ -15,7 +15,7 @@ export class Partials {
 
   constructor(options: RunOptions) {
     this.#options = options;
-    this.#isWanted = "live" in options && options.live === true;
+    this.#isWanted = options.live === true;
   }
 
   /** The options with which the run begins. */
@@ -27,7 +27,7 @@ export class Partials {
       if (event.kind === "partial") this.#take(event);
       onEvent?.(event);
     };
-    return { ...this.#options, live: true, onEvent: takeEvent } as RunOptions;
+    return { ...this.#options, live: true, onEvent: takeEvent };
   }
 
   follow(result: Promise<RunResult>): void {

@@ -58,7 +58,7 @@ const everyName = [...new Set(Object.values(optionNames).flat())];
 
 /** Of runs on this machine only. */
 type MayHaveWorkers = JobRunOptions &
-  Pick<LocalRunOptions, "workers" | "live" | "made" | "materialize" | "incremental" | "explain" | "keepMs">;
+  Pick<LocalRunOptions, "workers" | "materialize" | "incremental" | "explain" | "keepMs">;
 
 /** @throws SheafError USAGE naming the option that does not exist or makes no sense. */
 export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): ResolvedOptions {

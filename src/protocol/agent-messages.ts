@@ -1,6 +1,6 @@
 import Type from "typebox";
 import type { Static } from "typebox";
-import { bounds, settings } from "../base/limits.ts";
+import { bounds, limits, settings } from "../base/limits.ts";
 import { JobOptionsSchema, OutlineSchema, OutputTargetSchema } from "./submission.ts";
 import { AttemptId, FailureSchema, SplitSchema, SuccessSchema } from "./task-result.ts";
 
@@ -178,6 +178,28 @@ export const ErrandSchema = Type.Union([
     },
     closed,
   ),
+  /** Merge what map tasks have told (states in base64), and ask the source's stop condition. */
+  Type.Object(
+    {
+      kind: Type.Literal("fold"),
+      id: Type.String(),
+      job: Type.String(),
+      request: Type.Object(
+        {
+          merged: nullable(Type.String()),
+          finished: Type.Array(Type.String()),
+          running: Type.Array(Type.String()),
+          progress: Type.Object(
+            { records: Whole, finished: Whole, running: Whole, elapsedMs: Whole },
+            closed,
+          ),
+          asks: Type.Boolean(),
+        },
+        closed,
+      ),
+    },
+    closed,
+  ),
   /** Remove the staging directory of a job that ended without output. */
   Type.Object(
     { kind: Type.Literal("discard"), id: Type.String(), job: Type.String(), output: OutputTargetSchema },
@@ -188,6 +210,8 @@ export const ErrandSchema = Type.Union([
 /** Answer to POST /agents/{agent}/orders, a long poll. Lost ones do no harm: heartbeats bring kills again. */
 export const OrderSchema = Type.Union([
   Type.Object({ kind: Type.Literal("kill"), attempt: AttemptId, reason: Text }, closed),
+  /** The source of the attempt makes no more records. */
+  Type.Object({ kind: Type.Literal("stop"), attempt: AttemptId }, closed),
   /** What the attempt wrote is of no use to anyone. */
   Type.Object({ kind: Type.Literal("discard"), attempt: AttemptId }, closed),
   Type.Object({ kind: Type.Literal("forget"), job: Type.String() }, closed),
@@ -269,6 +293,30 @@ export const ErrandResultSchema = Type.Union([
           closed,
         ),
       ),
+    },
+    closed,
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal("folded"),
+      agent: AgentName,
+      incarnation: Whole,
+      merged: Type.String({ maxLength: 3 * limits.liveMergedBytesMax }),
+      collections: Type.Array(
+        Type.Object(
+          {
+            name: Text,
+            keys: Whole,
+            more: Type.Boolean(),
+            top: Type.Array(Type.Object({ key: Type.Unknown(), value: Type.Unknown() }, closed), {
+              maxItems: limits.liveKeysShownMax,
+            }),
+          },
+          closed,
+        ),
+        { maxItems: limits.jobPartsMax },
+      ),
+      stop: Type.Boolean(),
     },
     closed,
   ),

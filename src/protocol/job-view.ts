@@ -137,6 +137,17 @@ export const JobViewSchema = Type.Object(
     badRecords: Whole,
     /** Files that gave no record, once the job has ended; left out when there are none. */
     emptyFiles: Type.Optional(EmptyFilesSchema),
+    /** Of a job that generates its records: how many were made. `tasks` left out where there are many. */
+    made: Type.Optional(
+      Type.Object(
+        {
+          records: Whole,
+          tasks: Type.Optional(Type.Array(Whole)),
+          stoppedBy: nullable(Type.Union([Type.Literal("time"), Type.Literal("until")])),
+        },
+        closed,
+      ),
+    ),
     /** The share of the records that is read; left out: all of them. */
     sample: Type.Optional(Type.Number()),
     /** With `estimate`: what the values of the results are. */

@@ -123,6 +123,10 @@ export const JobOptionsSchema = Type.Object(
     sample: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
     /** Results of the sample are scaled to all records. Left out: no. */
     estimate: Type.Optional(Type.Boolean()),
+    /** Results are told while the job runs. Left out: no. */
+    live: Type.Optional(Type.Boolean()),
+    /** Records that each task of a source makes. Left out: as many as it says. */
+    made: Type.Optional(Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 100_000 })),
     /** Files may be appended to while the job runs. Left out: no. */
     growing: Type.Optional(Type.Boolean()),
     /** As wire JSON (bigints as {"$bigint": "..."}). */

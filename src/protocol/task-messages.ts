@@ -88,6 +88,17 @@ export const TaskReportSchema = Type.Object(
         ),
       ),
     ),
+    /** RUNNING and FINISHED map: what it has aggregated (task/told-states.ts, base64). */
+    told: Type.Optional(
+      Type.Object(
+        {
+          states: Type.String({ maxLength: 3 * limits.liveBytesMax, pattern: "^[A-Za-z0-9+/]*={0,2}$" }),
+          records: Whole,
+          made: Whole,
+        },
+        closed,
+      ),
+    ),
     /** FAILED reduce: the map attempt whose output could not be had. */
     unreadable: Type.Optional(Type.Object({ task: Whole, attempt: Whole }, closed)),
     /** FAILED map that was traced: the record it was at. */

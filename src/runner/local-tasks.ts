@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import type { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { commitOutput, commitRecords, expectRefused, keepCollected } from "../engine/commit.ts";
 import type { CommitPlan, Outputs } from "../engine/commit.ts";
@@ -246,6 +247,7 @@ export class LocalTasks {
       },
       emit: (event) => events.emit(event),
       nowMs: () => clock.nowMs(),
+      bytesMax: limits.liveWaitingBytesMax,
     });
   }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { RunEvent } from "#src/engine/events.js";
 import { packageRoot } from "../cli/support.js";
 import { lettersOf } from "./letters.js";
 import { assertComplete, treeOf } from "./output-tree.js";
@@ -281,6 +282,62 @@ describe("a cluster of three agents on this machine", () => {
     assert.equal(runs[0]?.failedAttempts, 0);
     assert.ok(runs[1]!.failedAttempts > 0 && runs[1]!.mapTasks > runs[0].mapTasks, stdout);
     assert.deepEqual(readdirSync(temp), []);
+  });
+
+  test("a source stops by its condition or its time; its records can be made again anywhere", async () => {
+    const coin = (bound: string): string =>
+      scene.file(
+        `coin-${bound.slice(0, 3)}.ts`,
+        `import { confidence, count, generate, job, stats } from "sheaf";
+         export default job({
+           input: generate({
+             tasks: 6,
+             *records({ random }) { for (;;) yield random() < 0.25 ? 4 : 0; },
+             ${bound},
+           }),
+           map(win: number, emit) { emit("coin", { win, n: undefined }); },
+           reduce: stats({ win: confidence(), n: count() }),
+         });`,
+      );
+    const bounds = [
+      ["until", coin("until: ({ coin }, { records }) => coin.n >= 20_000 && coin.n === records")],
+      ["time", coin("for: '1s'")],
+    ] as const;
+    for (const [by, file] of bounds) {
+      const output = scene.path(`made-${by}`);
+      const done = await scene.cluster.run(["run", file, "-p", "1", "-o", output, "--json", "--live"]);
+      assert.equal(done.code, 0, `${done.stdout}\n${done.stderr}`);
+      const events = done.stdout.split("\n").filter((line) => line !== "");
+      const told = events.map((line) => JSON.parse(line) as RunEvent);
+      const last = told.find((event) => event.kind === "job-finished")!;
+      assert.equal(last.made?.stoppedBy, by);
+      assert.equal(last.made.records, last.stats.recordsIn);
+      assert.ok(last.made.records >= (by === "until" ? 20_000 : 1));
+      for (const event of told) if (event.kind === "partial") assert.ok(event.records <= last.made.records);
+      if (by === "until") assert.ok(told.some((event) => event.kind === "partial"));
+      const again = await scene.oracle([file, "-p", "1", "--made", last.made.tasks!.join(",")]);
+      assert.deepEqual(treeOf(output), again);
+    }
+  });
+
+  test("a stop condition that throws fails the job, whoever had asked it", async () => {
+    const file = scene.file(
+      "never.ts",
+      `import { count, generate, job } from "sheaf";
+       export default job({
+         input: generate({
+           tasks: 2,
+           *records() { for (;;) yield "a"; },
+           until: () => { throw new Error("no luck"); },
+         }),
+         map: (record, emit) => emit(record),
+         reduce: count(),
+       });`,
+    );
+    const { code, stderr } = await scene.cluster.run(["run", file, "-o", scene.path("never")]);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /no luck/);
+    assert.equal(existsSync(scene.path("never")), false);
   });
 
   test("agents keep nothing of jobs that are over", () => scene.assertForgotten());

@@ -203,6 +203,8 @@ export class FakeAgent {
       }
       case "discard":
         return { kind: "discarded", ...this.#self() };
+      case "fold":
+        return { kind: "folded", ...this.#self(), merged: "", collections: [], stop: false };
     }
   }
 

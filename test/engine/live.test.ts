@@ -40,6 +40,7 @@ class World {
       failed: (failure) => void this.failures.push(failure),
       emit: (event) => void this.events.push(event),
       nowMs: () => this.nowMs,
+      bytesMax: limits.liveWaitingBytesMax,
     });
   }
 
