@@ -203,6 +203,14 @@ export type RunEventBody =
       /** Names of what the result holds: STEP, or STEP/COLLECTION. */
       readonly collections: readonly string[];
     }
+  /** How far a transfer is, about four times a second. */
+  | {
+      readonly kind: "transferred";
+      readonly files: number;
+      readonly filesDone: number;
+      readonly bytes: number;
+      readonly bytesDone: number;
+    }
   /** Told with `step`; `run` counts the runs of the step in this pipeline. */
   | { readonly kind: "step-started"; readonly run: number; readonly why: string }
   | {

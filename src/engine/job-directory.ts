@@ -226,6 +226,8 @@ export class JobDirectory {
     if (this.#broken) return;
     if (event.kind === "progress") {
       this.#consolidated = JSON.stringify(event);
+    } else if (event.kind === "transferred") {
+      return;
     } else if (event.kind === "log") {
       this.#log(event);
     } else if (event.kind === "partial") {
@@ -345,6 +347,7 @@ function appLogLine(event: RunEvent): string | null {
     case "attempt-started":
     case "attempt-finished":
     case "progress":
+    case "transferred":
     case "partial":
     case "log":
       return null;

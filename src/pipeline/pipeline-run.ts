@@ -1,32 +1,29 @@
-import { mkdirSync } from "node:fs";
+import { statSync } from "node:fs";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import type { BundledJob } from "../bundle/bundle-job.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
-import type { EventLog } from "../engine/event-log.ts";
-import type { StepRecord } from "../engine/events.ts";
-import type { StepRun } from "../engine/job-bundle.ts";
-import type { JobDirectory } from "../engine/job-directory.ts";
-import { stepsDirectory } from "../engine/job-history.ts";
+import type { CommittedPart, StepRecord } from "../engine/events.ts";
 import { RunFailure } from "../engine/options.ts";
-import type { JobRunOptions, RunOptions, RunResult } from "../engine/options.ts";
+import type { RunOptions, RunResult } from "../engine/options.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import type { StepOutline } from "../worker/messages.ts";
-import type { PipelineJournal } from "./journal.ts";
-import { type GraphStep, type Reasons, type StepNow, type Wanted, decide, madeOf, readBy } from "./plan.ts";
+import type { PipelineParts } from "./parts.ts";
+import { type GraphStep, type Reasons, type StepNow, decide, madeOf, readBy } from "./plan.ts";
+import { endLeftScript } from "./run-script.ts";
 import {
   applyEntry,
+  type Forms,
   type JournalEntry,
   noRun,
-  type PipelineBegun,
   type PipelineState,
+  type StepDone,
   type StepFacts,
   type StepState,
   type StepSummary,
 } from "./state.ts";
-import { checkInputs, filesOfStep, optionsOfStep, stepTexts } from "./step-inputs.ts";
+import { checkInputs, filesOfStep, optionsOfStep } from "./step-inputs.ts";
 import {
   collectionName,
   commitOutput,
@@ -37,34 +34,7 @@ import {
   summaryOfResult,
   writeRecords,
 } from "./step-output.ts";
-
-/** All that a run of a pipeline, from its beginning or going on, is made of. */
-export interface PipelineParts {
-  readonly begun: PipelineBegun;
-  /** What was done before. */
-  readonly state: PipelineState;
-  readonly journal: PipelineJournal;
-  readonly events: EventLog;
-  /** null: no history is kept. */
-  readonly directory: JobDirectory | null;
-  /** What is only of this run of it lies here, and the history of steps. */
-  readonly place: string;
-  readonly steps: readonly StepOutline[];
-  readonly graph: readonly GraphStep[];
-  readonly wanted: Wanted;
-  readonly bundle: BundledJob;
-  /** Of each step's code. */
-  readonly code: Readonly<Record<string, string>>;
-  /** Where the output goes; null: nowhere. */
-  readonly output: string | null;
-  /** It is removed when it has been given out. */
-  readonly passing: boolean;
-  /** Absolute texts of the steps that read files. */
-  readonly inputs: Readonly<Record<string, readonly string[]>>;
-  /** Of the run, signal and credentials too. */
-  readonly options: RunOptions;
-  run(options: JobRunOptions): Promise<RunResult>;
-}
+import { StepRunner } from "./step-runner.ts";
 
 /** How a run of a pipeline has ended, before its output is committed. */
 export type StepsEnd =
@@ -81,6 +51,7 @@ const stepsAtOnce = limits.stepsAtOnce;
  */
 export class PipelineRun {
   readonly #parts: PipelineParts;
+  readonly #runner: StepRunner;
   #state: PipelineState;
   #reasons: Reasons = new Map();
   readonly #running = new Map<string, Promise<void>>();
@@ -90,6 +61,7 @@ export class PipelineRun {
   constructor(parts: PipelineParts) {
     this.#parts = parts;
     this.#state = parts.state;
+    this.#runner = new StepRunner(parts, (name) => this.#step(name));
   }
 
   get state(): PipelineState {
@@ -197,8 +169,8 @@ export class PipelineRun {
       const summary = await summaryOf(directory, forms);
       if (summary !== null) this.append({ kind: "step-done", step, run, summary });
       else {
+        endLeftScript(directory);
         this.append({ kind: "step-failed", step, run, message: "its process was killed" });
-        await removeDirectory(directory);
       }
     }
   }
@@ -213,7 +185,7 @@ export class PipelineRun {
       const nothing = { facts: null, there: { records: false, files: false } };
       if (done === null) now[step.name] = nothing;
       else {
-        const there = removed ? nothing.there : await formsIn(this.#doneDirectory(step.name));
+        const there = removed ? nothing.there : await this.#there(step, done);
         now[step.name] = { facts: await this.#factsOf(step, own), there };
       }
     }
@@ -223,7 +195,10 @@ export class PipelineRun {
         this.#tellElsewhere(step, now[step.name]!);
         continue;
       }
-      checkInputs(step.outline, [...(this.#parts.inputs[step.name] ?? []), ...this.#textsFrom(step)]);
+      checkInputs(step.outline, [
+        ...(this.#parts.inputs[step.name] ?? []),
+        ...this.#runner.texts(step, null),
+      ]);
     }
     const told = graph
       .filter(({ name }) => this.#reasons.has(name))
@@ -233,6 +208,15 @@ export class PipelineRun {
       .flatMap(({ name, outline }) => outline.job.collections.map((one) => collectionName(name, one.name)));
     events.emit({ kind: "steps-planned", steps: told, collections });
     directory?.update({ steps: this.records });
+  }
+
+  /** Of a transfer the copies count, wherever they are. */
+  async #there({ name, outline }: GraphStep, { summary }: StepDone): Promise<Forms> {
+    const there = await formsIn(this.#doneDirectory(name));
+    if (outline.kind !== "transfer") return there;
+    const isCopy = ({ file, bytes }: CommittedPart): boolean =>
+      statSync(file, { throwIfNoEntry: false })?.size === bytes;
+    return { ...there, files: there.files && summary.parts.every(isCopy) };
   }
 
   /** What is in the output already need not lie anywhere else, unless that is made anew. */
@@ -323,8 +307,11 @@ export class PipelineRun {
       ...(known ?? { code: "", params: "", options: "", files: {}, elsewhere: [] }),
       needs,
     };
-    this.append({ kind: "step-begun", step: name, run, facts, forms, made: madeOf(name, facts) });
-    const result = await this.#parts.run(this.#optionsOf(step, run, own));
+    // What a script or transfer does again may be something else.
+    const made = step.outline.spec === null ? madeOf(name, facts) : `${madeOf(name, facts)}-${run}`;
+    await this.#takeOver(step, run, made);
+    this.append({ kind: "step-begun", step: name, run, facts, forms, made });
+    const result = await this.#runner.run(step, run, own);
     try {
       await this.#ended(step, run, why, result);
     } finally {
@@ -332,40 +319,13 @@ export class PipelineRun {
     }
   }
 
-  #optionsOf(step: GraphStep, run: number, own: ReturnType<typeof optionsOfStep>): JobRunOptions {
-    const { options, begun, events, bundle, place, inputs } = this.#parts;
-    const { name, forms, outline } = step;
-    const directory = this.#directory(name, run);
-    const stepRun: StepRun = {
-      name,
-      writes: forms.files ? "files" : "records",
-      bundle,
-      directory: join(place, "app", stepsDirectory, `${name}-${forms.files ? "files" : "records"}`),
-    };
-    const { inputs: _i, params: _p, partitions: _n, steps: _s, sample, overwrite: _o, ...rest } = options;
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
-    const readsFiles = readBy(outline).length === 0;
-    return {
-      ...rest,
-      inputs: [...(inputs[name] ?? []), ...this.#textsFrom(step)],
-      params: own.params,
-      ...(own.partitions === undefined ? {} : { partitions: own.partitions }),
-      // What steps pass on has been sampled before.
-      ...(sample === undefined || !readsFiles ? {} : { sample }),
-      output: join(directory, forms.files ? "files" : "records"),
-      collect: forms.files && forms.records,
-      name: `${begun.name}.${name}`,
-      stateDirectory: this.#parts.directory === null ? null : join(place, stepsDirectory),
-      step: stepRun,
-      onEvent: (event) => events.forward(event, name),
-    };
-  }
-
-  #textsFrom({ outline }: GraphStep): string[] {
-    return stepTexts(outline, (step) => {
-      const { done } = this.#step(step);
-      return done === null ? step : join(this.#directory(step, done.run), "records");
-    });
+  /** The rounds of an earlier run of the same loop that was cut off are those of this one. */
+  async #takeOver({ name, outline }: GraphStep, run: number, made: string): Promise<void> {
+    const { lost } = this.#step(name);
+    if (lost === null) return;
+    if (outline.kind === "loop" && lost.made === made)
+      await rename(this.#directory(name, lost.run), this.#directory(name, run)).catch(() => undefined);
+    else await removeDirectory(this.#directory(name, lost.run));
   }
 
   async #ended(step: GraphStep, run: number, why: string, result: RunResult): Promise<void> {
@@ -376,13 +336,15 @@ export class PipelineRun {
     let summary: StepSummary | null = null;
     if (status === "SUCCEEDED") {
       const collections = outline.job.collections.map((one) => one.name);
-      if (forms.records && forms.files) await writeRecords(result, collections, join(directory, "records"));
-      if (forms.records) await completeRecords(join(directory, "records"), collections);
+      const isJob = outline.kind === "job";
+      if (isJob && forms.records && forms.files)
+        await writeRecords(result, collections, join(directory, "records"));
+      if (isJob && forms.records) await completeRecords(join(directory, "records"), collections);
       summary = summaryOfResult(result, forms);
       this.append({ kind: "step-done", step: name, run, summary });
     } else {
       this.append({ kind: "step-failed", step: name, run, message: error?.message ?? status });
-      await removeDirectory(directory);
+      if (outline.kind !== "loop") await removeDirectory(directory);
       if (status === "FAILED") this.#error ??= inStep(name, error!);
     }
     this.#note(step, { status, why, run, jobId: jobId === "" ? null : jobId, elapsedMs: stats.elapsedMs });

@@ -47,15 +47,28 @@ export function graphOf(
   collect: boolean,
 ): readonly GraphStep[] {
   return steps.map((outline) => {
-    const { name, keep } = outline;
-    const readers = steps.filter((one) => readBy(one).includes(name)).map((one) => one.name);
+    const { name, keep, kind } = outline;
+    const reading = steps.filter((one) => readBy(one).includes(name));
+    const readers = reading.map((one) => one.name);
     const isWanted = wanted.steps.includes(name);
     const isLast = isWanted && !readers.some((reader) => wanted.steps.includes(reader));
-    const delivered = (keep && isWanted) || isLast;
-    const forms = { records: readers.length > 0 || (collect && delivered), files: delivered };
+    // What is transferred is where it was transferred to.
+    const delivered = kind !== "transfer" && ((keep && isWanted) || isLast);
+    const forms =
+      outline.spec !== null
+        ? { records: false, files: true }
+        : {
+            records: reading.some((one) => one.spec === null) || (collect && delivered),
+            files: delivered || reading.some((one) => one.spec !== null),
+          };
     const needs = [...new Set([...readBy(outline), ...outline.after])];
     return { outline, name, needs, readers, delivered, forms };
   });
+}
+
+/** How a step reads another: jobs read the records of jobs, everything else is files. */
+export function formRead(source: StepOutline, reader: StepOutline): keyof Forms {
+  return source.spec === null && reader.spec === null ? "records" : "files";
 }
 
 /** @throws SheafError USAGE for a step that there is not, and more than one wish */
@@ -132,13 +145,16 @@ export function decide(
       for (const need of step.needs) {
         const done = state.steps[need]?.done ?? null;
         const reads = readBy(step.outline).includes(need);
-        if (must.has(need) || (done !== null && (!reads || now[need]!.there.records))) continue;
+        const source = graph.find(({ name }) => name === need)!.outline;
+        const isThere = !reads || now[need]!.there[formRead(source, step.outline)];
+        if (must.has(need) || (done !== null && isThere)) continue;
         asked.add(need);
         must.set(
           need,
           done === null ? firstRun(state, need) : `its output is gone, and ${step.name} reads it`,
         );
-        if (done !== null) same.add(need);
+        // Nobody knows whether a script writes the same again.
+        if (done !== null && source.spec === null) same.add(need);
       }
     }
   }

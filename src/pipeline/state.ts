@@ -100,6 +100,8 @@ export interface StepState {
   readonly done: StepDone | null;
   /** A run that has begun and of whose end nothing is known. */
   readonly begun: Omit<StepDone, "summary"> | null;
+  /** Its last run that was not done, and may have left something. */
+  readonly lost: { readonly run: number; readonly made: string } | null;
   /** What it wrote is removed. */
   readonly removed: boolean;
 }
@@ -113,7 +115,7 @@ export interface PipelineState {
 }
 
 export const emptyState: PipelineState = { begun: null, steps: {}, commit: { kind: "none" }, ended: null };
-export const noRun: StepState = { runs: 0, done: null, begun: null, removed: false };
+export const noRun: StepState = { runs: 0, done: null, begun: null, lost: null, removed: false };
 
 /** What is known after one more entry. Pure. */
 export function applyEntry(state: PipelineState, entry: JournalEntry): PipelineState {
@@ -127,7 +129,10 @@ export function applyEntry(state: PipelineState, entry: JournalEntry): PipelineS
       return { ...state, begun: entry };
     case "step-begun": {
       const { step, run, facts, forms, made } = entry;
-      return { ...change(step, { runs: run, begun: { run, facts, forms, made } }), commit: { kind: "none" } };
+      return {
+        ...change(step, { runs: run, begun: { run, facts, forms, made }, lost: null }),
+        commit: { kind: "none" },
+      };
     }
     case "step-done": {
       const { step, run, summary } = entry;
@@ -135,8 +140,13 @@ export function applyEntry(state: PipelineState, entry: JournalEntry): PipelineS
       if (begun?.run !== run) return state;
       return change(step, { done: { ...begun, summary }, begun: null, removed: false });
     }
-    case "step-failed":
-      return change(entry.step, { begun: null });
+    case "step-failed": {
+      const { begun = null } = state.steps[entry.step] ?? noRun;
+      return change(entry.step, {
+        begun: null,
+        lost: begun === null ? null : { run: begun.run, made: begun.made },
+      });
+    }
     case "step-removed":
       return change(entry.step, { removed: true });
     case "committing":

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { auxPaths } from "../engine/inputs.ts";
@@ -125,11 +125,17 @@ function absolute(path: string, base: string): string {
   return isElsewhere(path) || /^[a-z][a-z0-9+]*:\/\//.test(path) ? path : resolve(base, path);
 }
 
+/** Which output of which step is read. */
+export type StepSource = NonNullable<Extract<InputOutline, { step?: unknown }>["step"]>;
+
 /** The texts with which the run of a step reads what other steps have written. */
-export function stepTexts({ job }: StepOutline, directoryOf: (step: string) => string): string[] {
-  const text = (input: InputOutline): string[] =>
-    "step" in input && input.step !== undefined ? [join(directoryOf(input.step.of), input.step.output)] : [];
-  if (job.inputs === undefined) return text(job.input);
+export function stepTexts(
+  { job }: StepOutline,
+  pathsOf: (source: StepSource) => readonly string[],
+): string[] {
+  const text = (input: InputOutline): readonly string[] =>
+    "step" in input && input.step !== undefined ? pathsOf(input.step) : [];
+  if (job.inputs === undefined) return [...text(job.input)];
   return job.inputs.flatMap(({ name, input }) => text(input).map((path) => `${name}=${path}`));
 }
 
@@ -217,6 +223,7 @@ export async function filesOfStep(
       for (const one of await listInput([path], { streams: true }))
         stamps.push([`${name}${one.path}`, stampOf(one.path)]);
     }
+    for (const path of await ownFilesOf(step, file)) stamps.push([path, stampOf(path)]);
     for (const path of Object.values(auxPaths(step.job.aux, file))) stamps.push([path, stampOf(path)]);
   } catch {
     return null;
@@ -224,6 +231,20 @@ export async function filesOfStep(
   if (stamps.length <= filesNamedMax) return { files: Object.fromEntries(stamps), elsewhere };
   const hash = createHash("sha256").update(JSON.stringify(stamps)).digest("hex").slice(0, 24);
   return { files: { [`${paths[0]} (one of ${stamps.length} files)`]: hash }, elsewhere };
+}
+
+/** Files that a script or transfer reads: those it names, and those among its arguments. */
+async function ownFilesOf({ spec }: StepOutline, file: string): Promise<string[]> {
+  if (spec === null) return [];
+  const at = (path: string): string => resolve(dirname(file), path);
+  if (spec.kind === "transfer")
+    return spec.from === null ? [] : (await listInput([at(spec.from)])).map(({ path }) => path);
+  const named = Object.values(spec.paths).map(at);
+  const given = spec.run
+    .map(at)
+    .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true);
+  const listed = await listInput(named);
+  return [...new Set([...listed.map(({ path }) => path), ...given])];
 }
 
 /** Whoever writes to a file changes one of these, whatever time of change it is given. */

@@ -274,7 +274,15 @@ async function copyTree(from: string, to: string): Promise<void> {
   await rename(aside, to);
 }
 
-async function writeManifest(
+/** Puts a second name, or a copy, of a round's results where those of its loop belong. */
+export async function placeForm(from: string, to: string): Promise<void> {
+  const aside = `${to}.aside`;
+  await linkTree(from, aside);
+  await rm(to, { recursive: true, force: true });
+  await rename(aside, to);
+}
+
+export async function writeManifest(
   directory: string,
   about: Omit<OutputFacts, "id"> & { readonly badRecords: number },
   parts: readonly CommittedPart[],

@@ -29,6 +29,8 @@ export interface StepRef {
   readonly of: string | object;
   /** The output's name; "" for the only one. */
   readonly output: string;
+  /** In a loop: of every round but the first what the one before has written. */
+  readonly previous?: boolean;
 }
 
 /** A reader of what another step of the same pipeline has written. */

@@ -5,7 +5,9 @@ import type { Job } from "../job/job-plan.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 import type { Reader } from "../job/reader.ts";
 import { type From, from, type HasOutputs, readersOf, stepRefOf } from "./from.ts";
+import { type Loop, type LoopOptions, previousName } from "./loop.ts";
 import { recordsWriter } from "./records.ts";
+import type { Script, ScriptSpec, TransferSpec } from "./script.ts";
 
 /** What a step of a pipeline may be told besides what it does. */
 export interface StepOptions {
@@ -31,14 +33,19 @@ export interface Step<out R> extends HasOutputs<R> {
   readonly options: StepOptions;
 }
 
-export type AnyStep = Job | Step<unknown>;
+export type AnyStep = Job | Step<unknown> | Script<unknown> | Loop<unknown>;
 export type AnySteps = Readonly<Record<string, AnyStep>>;
 
 /** One step after pipeline() has checked it. */
 export interface StepPlan {
   readonly name: string;
-  readonly kind: "job";
+  readonly kind: "job" | "loop" | "script" | "transfer";
+  /** Of a script or transfer only what it reads of steps, and the names of what it writes. */
   readonly job: Job;
+  /** What a script or transfer does; null for jobs. */
+  readonly spec: ScriptSpec | TransferSpec | null;
+  /** Rounds of a loop at most; null for others. */
+  readonly rounds: { readonly max: number; readonly hasUntil: boolean } | null;
   readonly keep: boolean;
   /** Names of the steps it waits for, besides those it reads. */
   readonly after: readonly string[];
@@ -46,11 +53,18 @@ export interface StepPlan {
   readonly inputs: readonly string[];
 }
 
+/** A step with what only the process that runs it knows. */
+interface LivePlan extends StepPlan {
+  readonly until?: LoopOptions<unknown>["until"];
+  /** Of a script's outputs. */
+  readonly readers?: Readonly<Record<string, Reader<unknown>>>;
+}
+
 /** A checked pipeline: what `pipeline()` returns. Treat it as opaque. */
 export interface Pipeline {
   readonly sheaf: "pipeline";
   /** In an order in which each comes after those it needs. */
-  readonly steps: readonly StepPlan[];
+  readonly steps: readonly LivePlan[];
 }
 
 /** A job with what its step in a pipeline is told: `clean: step(job({ ... }), { keep: true })`. */
@@ -143,9 +157,17 @@ function checkStepName(name: string, before: readonly string[]): void {
 
 const stepFields = ["keep", "after", "inputs"] as const;
 
-function stepPlan(name: string, value: unknown): StepPlan {
+const noExtras = { spec: null, rounds: null } as const;
+
+function stepPlan(name: string, value: unknown): LivePlan {
   const kind = typeof value === "object" && value !== null && "sheaf" in value ? value.sheaf : undefined;
-  if (kind === "job") return { name, kind: "job", job: value as Job, keep: false, after: [], inputs: [] };
+  if (kind === "job")
+    return { name, kind: "job", job: value as Job, keep: false, after: [], inputs: [], ...noExtras };
+  if (kind === "script") {
+    const { spec, job, readers, keep, after } = value as Script<unknown>;
+    return { name, kind: spec.kind, job, spec, rounds: null, readers, keep, after, inputs: [] };
+  }
+  if (kind === "loop") return loopPlan(name, (value as Loop<unknown>).options);
   if (kind !== "step") {
     throw invalid(`step ${name}`, `${printValue(value)} is no step`, `Write ${name}: job({ ... }).`);
   }
@@ -177,6 +199,29 @@ function stepPlan(name: string, value: unknown): StepPlan {
     keep,
     after: namesIn(name, "after", after),
     inputs: inputTexts(name, inputs),
+    ...noExtras,
+  };
+}
+
+/** The job of a loop reads what `first` says, until the driver knows of a round before. */
+function loopPlan(name: string, options: LoopOptions<unknown>): LivePlan {
+  const { step: job, first, until, max = 100, keep = false, after = [], inputs = [] } = options;
+  const { of, output } = stepRefOf(first)!;
+  const given = <I>(input: I): I =>
+    stepRefOf(input as object)?.of === previousName
+      ? ({ ...(input as object), step: { of, output, previous: true } } as I)
+      : input;
+  const several = job.inputs.map((one) => ({ ...one, input: given(one.input) }));
+  return {
+    name,
+    kind: "loop",
+    job: { ...job, input: given(job.input), inputs: several },
+    spec: null,
+    rounds: { max, hasUntil: until !== undefined },
+    ...(until === undefined ? {} : { until }),
+    keep,
+    after: namesIn(name, "after", after),
+    inputs: inputTexts(name, inputs),
   };
 }
 
@@ -197,10 +242,10 @@ function inputTexts(step: string, inputs: unknown): readonly string[] {
 
 /** The step with names in place of the steps it refers to, all of which there are. */
 function resolveRefs(
-  plan: StepPlan,
-  plans: readonly StepPlan[],
+  plan: LivePlan,
+  plans: readonly LivePlan[],
   given: ReadonlyMap<string, unknown>,
-): StepPlan {
+): LivePlan {
   const names = plans.map((one) => one.name);
   for (const name of plan.after) {
     if (!names.includes(name)) throw noSuchStep(`step ${plan.name}: after`, name, names);
@@ -213,7 +258,8 @@ function resolveRefs(
     const source = plans.find((one) => one.name === name);
     if (source === undefined) throw noSuchStep(`step ${plan.name}: from("${name}")`, name, names);
     const output = outputOf(plan.name, source, ref.output);
-    return { ...(input as object), step: { of: name, output } } as I;
+    const reader = source.spec === null ? input : readerOf(plan, source, output, input);
+    return { ...(reader as object), step: { ...ref, of: name, output } } as I;
   };
   const { job } = plan;
   const inputs = job.inputs.map((one) => ({ ...one, input: resolve(one.input as Reader<unknown>) }));
@@ -223,9 +269,20 @@ function resolveRefs(
   };
 }
 
+/** How the output of a script or transfer is read: by its own reader, or as the files that it is. */
+function readerOf<I>(reader: LivePlan, source: LivePlan, output: string, input: I): I {
+  if (reader.spec !== null) return input;
+  const own = source.readers?.[output];
+  if (own !== undefined) return own as I;
+  const hint = "Say how: transfer({ from, to, as: jsonl() }).";
+  throw invalid(`step ${reader.name}`, `from("${source.name}"): nothing says how to read it`, hint);
+}
+
 function nameOf(reader: string, of: string | object, given: ReadonlyMap<string, unknown>): string {
   if (typeof of === "string") return of;
-  const isIt = (value: unknown): boolean => value === of || (value as Partial<Step<unknown>>).job === of;
+  const isIt = (value: unknown): boolean =>
+    value === of ||
+    ((value as Partial<Step<unknown>>).sheaf === "step" && (value as Step<unknown>).job === of);
   const found = [...given].filter(([, value]) => isIt(value)).map(([name]) => name);
   if (found.length === 1) return found[0]!;
   if (found.length === 0) {
@@ -240,7 +297,7 @@ function nameOf(reader: string, of: string | object, given: ReadonlyMap<string, 
 }
 
 /** @returns the name of the output that is meant */
-function outputOf(reader: string, source: StepPlan, output: string): string {
+function outputOf(reader: string, source: LivePlan, output: string): string {
   const names = source.job.collections.map(({ name }) => name);
   if (names.includes(output)) return output;
   if (output === "" && names.length === 1) return names[0]!;
@@ -264,8 +321,8 @@ export function needsOf({ job, after }: StepPlan): string[] {
 }
 
 /** Each step after those it needs; otherwise as they were written. */
-function inOrder(plans: readonly StepPlan[]): StepPlan[] {
-  const done = new Map<string, StepPlan>();
+function inOrder(plans: readonly LivePlan[]): LivePlan[] {
+  const done = new Map<string, LivePlan>();
   while (done.size < plans.length) {
     const next = plans.find((plan) => !done.has(plan.name) && needsOf(plan).every((name) => done.has(name)));
     if (next === undefined) throw circle(plans.filter((plan) => !done.has(plan.name)));
@@ -303,7 +360,13 @@ export interface StepChoice {
   readonly name: string;
   /** "records": losslessly, for other steps; "files": as the job says. */
   readonly writes: "records" | "files";
+  /** Not the job itself is meant, but the condition of its loop: the gate of what is loaded then asks it. */
+  readonly until?: true;
 }
+
+/** Under this name the gate is told the round, under the next the records that it has written. */
+export const roundCounter = "\0round";
+export const recordsCounter = "\0records";
 
 /** The name under which the choice stands in a bundle, beside the file's own exports. */
 export const choiceExport = "__sheafStep";
@@ -314,8 +377,21 @@ export function isPipeline(exported: unknown): exported is Pipeline {
   );
 }
 
+/** The condition of a loop as a gate: it lets pass what is the end. */
+function untilGate(until: LoopOptions<unknown>["until"]): Job["expect"] {
+  return (given) => {
+    const { [roundCounter]: round = 0, [recordsCounter]: recordsOut = 0, ...counters } = given;
+    const verdict: unknown = until?.({ round, counters, recordsOut });
+    if (typeof verdict === "boolean") return verdict ? true : goOn;
+    throw new TypeError(`until returned ${printValue(verdict)}: true or false is wanted`);
+  };
+}
+
+/** What the gate of a loop answers when there is to be another round. */
+export const goOn = "\0go on";
+
 /** The job that the choice is of. @throws SheafError NOT_FOUND */
-export function jobOfStep({ steps }: Pipeline, { name, writes }: StepChoice): Job {
+export function jobOfStep({ steps }: Pipeline, { name, writes, until }: StepChoice): Job {
   const plan = steps.find((one) => one.name === name);
   if (plan === undefined) {
     const near = suggest(
@@ -326,6 +402,7 @@ export function jobOfStep({ steps }: Pipeline, { name, writes }: StepChoice): Jo
       hint: near === undefined ? "Look at the names in its file." : `Did you mean "${near}"?`,
     });
   }
+  if (until === true) return { ...plan.job, expect: untilGate(plan.until) };
   if (writes === "files") return plan.job;
   const output = recordsWriter();
   return { ...plan.job, collections: plan.job.collections.map((one) => ({ ...one, output })) };

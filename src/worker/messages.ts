@@ -26,7 +26,7 @@ export type InputOutline =
       readonly content?: "text" | "lines";
       readonly encoding?: { readonly name: string; readonly strict: boolean };
       /** It reads what another step of the pipeline has written. */
-      readonly step?: { readonly of: string; readonly output: string };
+      readonly step?: { readonly of: string; readonly output: string; readonly previous?: boolean };
     };
 
 export interface EstimateOutline {

@@ -337,7 +337,10 @@ export function pipelineOutline({ steps }: Pipeline): JobOutline {
     aux: [],
     hasExpect: false,
     seed: 0,
-    steps: steps.map(({ job, ...plan }): StepOutline => ({ ...plan, job: outlineOf(job) })),
+    steps: steps.map(({ job, until: _until, readers: _readers, ...plan }): StepOutline => ({
+      ...plan,
+      job: outlineOf(job),
+    })),
   };
 }
 
@@ -361,7 +364,7 @@ function inputOutline(input: Job["input"]): InputOutline {
     recordBytesMax: input.recordBytesMax ?? null,
     ...(input.content === undefined ? {} : { content: input.content }),
     ...(input.encoding === undefined ? {} : { encoding: input.encoding }),
-    ...(step === undefined ? {} : { step: { of: String(step.of), output: step.output } }),
+    ...(step === undefined ? {} : { step: { ...step, of: String(step.of) } }),
   };
 }
 

@@ -25,7 +25,7 @@ function outline(name: string, reads: readonly string[], more: Partial<StepOutli
     ...(reads.length > 1 && { inputs: reads.map((of) => ({ name: of, input: input(of) })) }),
     collections: [{ name: "", partitions: null, order: "hash", mapOnly: false }],
   } as unknown as JobOutline;
-  return { name, kind: "job", job, keep: false, after: [], inputs: [], ...more };
+  return { name, kind: "job", job, spec: null, rounds: null, keep: false, after: [], inputs: [], ...more };
 }
 
 const there = { records: true, files: true };

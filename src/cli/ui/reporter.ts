@@ -67,6 +67,8 @@ export function lineReporter(world: World, style: Style): Reporter {
   const region: LiveRegion | undefined = live ? liveRegion(stderr) : undefined;
   // Of a job one; of a pipeline one of each step that has begun.
   const models = new Map<string, ProgressModel>([["", emptyProgress()]]);
+  /** A line for each transfer that runs. */
+  const transfers = new Map<string, string>();
   const startedMs = clock.nowMs();
   const tell = (text: string): void => {
     if (region === undefined) say(stderr, `${text}\n`);
@@ -87,7 +89,7 @@ export function lineReporter(world: World, style: Style): Reporter {
         (line) => style.dim(prefix) + line,
       );
     });
-    region?.draw(lines);
+    region?.draw([...lines, ...transfers.values()]);
   };
   let partialMs = startedMs;
   const timer = region === undefined ? undefined : setInterval(redraw, REDRAW_MS);
@@ -101,6 +103,8 @@ export function lineReporter(world: World, style: Style): Reporter {
       // A step that runs again, as the rounds of a loop do, begins anew.
       if (model === undefined || event.kind === "step-started") models.set(step, (model = emptyProgress()));
       applyEvent(model, event);
+      if (event.kind === "transferred") transfers.set(step, transferLine(event, step));
+      if (event.kind === "step-finished") transfers.delete(step);
       if (event.kind === "partial" && region === undefined && clock.nowMs() - partialMs >= PARTIAL_MS) {
         partialMs = clock.nowMs();
         tell(partialLines(model, PARTIAL_COLUMNS, style).join("\n"));
@@ -173,6 +177,12 @@ function lastingLine(event: RunEvent, model: ProgressModel, style: Style): strin
 function explainLine({ task, runs, why, input }: Extract<RunEvent, { kind: "task-explained" }>): string {
   const about = input === "" ? "" : `  ${escapeForeign(input)}`;
   return `${task}  ${runs ? "runs" : "kept"}${about}: ${escapeForeign(why)}`;
+}
+
+function transferLine(event: Extract<RunEvent, { kind: "transferred" }>, step: string): string {
+  const { files, filesDone, bytes, bytesDone } = event;
+  const percent = bytes === 0 ? 100 : Math.floor((bytesDone / bytes) * 100);
+  return `${step}  ${percent}%  ${filesDone}/${plural(files, "file")}  ${formatSize(bytesDone)} of ${formatSize(bytes)}`;
 }
 
 function stepEndLine(event: Extract<RunEvent, { kind: "step-finished" }>, style: Style): string {

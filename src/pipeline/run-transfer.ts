@@ -1,0 +1,189 @@
+import { lstat, mkdir, open, rename, stat, truncate } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { SheafError, describeThrown } from "../base/errors.ts";
+import { failureOutsideTasks } from "../engine/error-report.ts";
+import type { CommittedPart } from "../engine/events.ts";
+import type { RunResult } from "../engine/options.ts";
+import { resultOf } from "../engine/result.ts";
+import type { TransferSpec } from "../steps/script.ts";
+import { commitDirectory, createTempOutput, syncPath } from "../storage/atomic-output.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import { patternBase } from "../storage/glob.ts";
+import { listInput } from "../storage/list-input.ts";
+import { emptyStats } from "../task/task-spec.ts";
+import { checksumOf } from "./run-script.ts";
+import { writeManifest } from "./step-output.ts";
+
+export interface TransferRun {
+  readonly name: string;
+  readonly spec: TransferSpec;
+  /** The pipeline's: paths lie beside it. */
+  readonly file: string;
+  readonly directory: string;
+  /** What a step has written; null: the path of `spec`. */
+  readonly source: string | null;
+  readonly signal: AbortSignal | undefined;
+  progress(files: number, filesDone: number, bytes: number, bytesDone: number): void;
+}
+
+interface Copy {
+  readonly source: string;
+  readonly target: string;
+  readonly bytes: number;
+}
+
+/** Files copied at one time. */
+const copiesAtOnce = 4;
+const chunkBytes = 1 << 20;
+
+/** Copies the files, and notes what is there then. */
+export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
+  const { name, spec, file, directory, signal, progress } = transfer;
+  const startedMs = performance.now();
+  const stats = { ...emptyStats };
+  const known = { jobId: "", name, stats };
+  try {
+    const to = resolve(dirname(file), spec.to);
+    const copies = await copiesOf(transfer.source ?? resolve(dirname(file), spec.from!), to);
+    const total = copies.reduce((sum, { bytes }) => sum + bytes, 0);
+    let [filesDone, bytesDone] = [0, 0];
+    const parts: CommittedPart[] = [];
+    const next = copies.entries();
+    const work = async (): Promise<void> => {
+      for (const [index, copy] of next) {
+        const count = (bytes: number): void => {
+          bytesDone += bytes;
+          progress(copies.length, filesDone, total, bytesDone);
+        };
+        const crc = await copyFile(copy, count, signal);
+        filesDone++;
+        parts[index] = {
+          file: copy.target,
+          collection: "",
+          partition: index,
+          bytes: copy.bytes,
+          records: 0,
+          crc32c: crc,
+        };
+        progress(copies.length, filesDone, total, bytesDone);
+      }
+    };
+    const all = await Promise.allSettled(Array.from({ length: copiesAtOnce }, work));
+    for (const one of all) if (one.status === "rejected") throw one.reason;
+    stats.bytesIn = total;
+    stats.bytesOut = total;
+    stats.elapsedMs = performance.now() - startedMs;
+    await mkdir(directory, { recursive: true });
+    const temp = await createTempOutput(join(directory, "files"));
+    await writeManifest(temp, { name, counters: {}, badRecords: 0 }, parts);
+    await commitDirectory(temp, join(directory, "files"));
+    return resultOf({ ...known, status: "SUCCEEDED", parts });
+  } catch (error) {
+    stats.elapsedMs = performance.now() - startedMs;
+    if (signal?.aborted === true) return resultOf({ ...known, status: "CANCELLED" });
+    const told =
+      error instanceof SheafError
+        ? error
+        : new SheafError("OUTPUT_UNWRITABLE", describeThrown(error), {
+            hint: "When that is mended: sheaf resume @.",
+            cause: error,
+          });
+    return resultOf({ ...known, status: "FAILED", error: failureOutsideTasks(told) });
+  }
+}
+
+/** Every file with its place below `to`: as below the directory, or the fixed part of the pattern, given. */
+async function copiesOf(from: string, to: string): Promise<Copy[]> {
+  const files = await listInput([from]);
+  const isFile = await stat(from).then(
+    (status) => status.isFile(),
+    () => false,
+  );
+  const base = isFile ? dirname(from) : patternBase(from);
+  const taken = new Map<string, string>();
+  return files.map(({ path, bytes }) => {
+    const below = relative(base, path);
+    const target = join(to, below.startsWith("..") ? basename(path) : below);
+    const other = taken.get(target.toLowerCase());
+    if (other !== undefined) {
+      throw new SheafError("OUTPUT_UNWRITABLE", `${other} and ${path} would both be ${target}`, {
+        hint: "Transfer them to directories of their own.",
+      });
+    }
+    taken.set(target.toLowerCase(), path);
+    if (resolve(target) === resolve(path)) {
+      throw new SheafError("OUTPUT_UNWRITABLE", `${path} would be copied onto itself`, {
+        hint: "Give another directory as `to`.",
+      });
+    }
+    return { source: path, target, bytes };
+  });
+}
+
+/**
+ * Makes `target` a copy of `source`, by one rename. What an earlier try has copied is used when it is what
+ * the source begins with.
+ * @returns the checksum, which target and source have
+ */
+async function copyFile(
+  { source, target, bytes }: Copy,
+  count: (bytes: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const before = await stat(source, { bigint: true });
+  const wanted = await checksumOf(source);
+  const there = await lstat(target).catch(() => null);
+  if (there !== null && !there.isFile()) {
+    throw new SheafError("OUTPUT_UNWRITABLE", `${target} is there, and is no file`, {
+      hint: "Remove it, or transfer to another directory.",
+    });
+  }
+  if (there?.size === bytes && (await checksumOf(target)).crc === wanted.crc) {
+    count(bytes);
+    return wanted.crc;
+  }
+  const part = join(dirname(target), `.${basename(target)}.sheaf-part`);
+  try {
+    await mkdir(dirname(target), { recursive: true });
+    let done = await sameBeginning(part, source, bytes);
+    count(done);
+    await truncate(part, done).catch(() => undefined);
+    const [input, output] = [await open(source, "r"), await open(part, done === 0 ? "w" : "r+")];
+    try {
+      const buffer = Buffer.allocUnsafe(chunkBytes);
+      while (done < bytes) {
+        signal?.throwIfAborted();
+        const { bytesRead } = await input.read(buffer, 0, Math.min(chunkBytes, bytes - done), done);
+        if (bytesRead === 0) break;
+        await output.write(buffer, 0, bytesRead, done);
+        done += bytesRead;
+        count(bytesRead);
+      }
+    } finally {
+      await input.close();
+      await output.close();
+    }
+    await syncPath(part);
+  } catch (error) {
+    if (signal?.aborted === true) throw error;
+    throw asSheafError(error, { path: target, doing: "write" });
+  }
+  const after = await stat(source, { bigint: true });
+  const copied = await checksumOf(part);
+  if (after.size !== before.size || after.mtimeNs !== before.mtimeNs || copied.crc !== wanted.crc) {
+    throw new SheafError("INPUT_CHANGED", `${source} changed while it was copied`, {
+      hint: "Go on when nobody writes to it: sheaf resume @.",
+    });
+  }
+  await rename(part, target);
+  await syncPath(dirname(target)).catch(() => undefined);
+  return wanted.crc;
+}
+
+/** How many bytes of the part are those that the source begins with; 0 when it is something else. */
+async function sameBeginning(part: string, source: string, bytes: number): Promise<number> {
+  const there = await lstat(part).catch(() => null);
+  if (there === null || !there.isFile() || there.size === 0 || there.size > bytes) return 0;
+  const [own, wanted] = [await checksumOf(part), await checksumOf(source, there.size)];
+  return own.crc === wanted.crc ? there.size : 0;
+}

@@ -1,0 +1,153 @@
+import { mkdirSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { SheafError } from "../base/errors.ts";
+import { settings } from "../base/limits.ts";
+import { failureOutsideTasks } from "../engine/error-report.ts";
+import { stepsDirectory } from "../engine/job-history.ts";
+import type { JobRunOptions, RunResult } from "../engine/options.ts";
+import { resultOf } from "../engine/result.ts";
+import type { PipelineParts } from "./parts.ts";
+import { formRead, type GraphStep, readBy } from "./plan.ts";
+import { runLoop } from "./run-loop.ts";
+import { runScript } from "./run-script.ts";
+import { runTransfer } from "./run-transfer.ts";
+import type { StepState } from "./state.ts";
+import { type SharedOptions, type StepSource, stepTexts } from "./step-inputs.ts";
+
+/** Runs one step, whatever kind it is of. */
+export class StepRunner {
+  readonly #parts: PipelineParts;
+  readonly #step: (name: string) => StepState;
+
+  constructor(parts: PipelineParts, step: (name: string) => StepState) {
+    this.#parts = parts;
+    this.#step = step;
+  }
+
+  async run(step: GraphStep, run: number, own: SharedOptions): Promise<RunResult> {
+    const { name, outline, forms } = step;
+    const directory = this.#directory(name, run);
+    const form = forms.files ? "files" : "records";
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    switch (outline.kind) {
+      case "job":
+        return this.#job(step, own, {
+          output: join(directory, form),
+          previous: null,
+          collect: forms.files && forms.records,
+        });
+      case "loop":
+        return this.#loop(step, directory, own);
+      case "script":
+      case "transfer":
+        return this.#program(step, directory);
+    }
+  }
+
+  /** What the step reads of others. @param previous in a loop the records of the round before */
+  texts({ outline }: GraphStep, previous: string | null): string[] {
+    return stepTexts(outline, (source) =>
+      source.previous === true && previous !== null ? [previous] : this.#paths(outline, source),
+    );
+  }
+
+  #paths(reader: GraphStep["outline"], { of, output }: StepSource): string[] {
+    const { done } = this.#step(of);
+    // Whether it is there was looked after before; without it only the number of inputs matters.
+    if (done === null) return [of];
+    const source = this.#parts.steps.find(({ name }) => name === of)!;
+    if (source.kind === "transfer") return done.summary.parts.map(({ file }) => file);
+    return [join(this.#directory(of, done.run), formRead(source, reader), output)];
+  }
+
+  #directory(step: string, run: number): string {
+    return join(this.#parts.begun.work, step, String(run));
+  }
+
+  #bundlePlace(name: string): string {
+    return join(this.#parts.place, "app", stepsDirectory, name);
+  }
+
+  #job(
+    step: GraphStep,
+    own: SharedOptions,
+    to: { readonly output: string; readonly previous: string | null; readonly collect: boolean },
+  ): Promise<RunResult> {
+    const { options, begun, events, bundle, place, inputs } = this.#parts;
+    const { name, forms, outline } = step;
+    const writes = forms.files ? "files" : "records";
+    const { inputs: _i, params: _p, partitions: _n, steps: _s, sample, overwrite: _o, ...rest } = options;
+    const readsFiles = readBy(outline).length === 0;
+    const all: JobRunOptions = {
+      ...rest,
+      inputs: [...(inputs[name] ?? []), ...this.texts(step, to.previous)],
+      params: own.params,
+      ...(own.partitions === undefined ? {} : { partitions: own.partitions }),
+      // What steps pass on has been sampled before.
+      ...(sample === undefined || !readsFiles ? {} : { sample }),
+      output: to.output,
+      collect: to.collect,
+      name: `${begun.name}.${name}`,
+      stateDirectory: this.#parts.directory === null ? null : join(place, stepsDirectory),
+      step: { name, writes, bundle, directory: this.#bundlePlace(`${name}-${writes}`) },
+      onEvent: (event) => events.forward(event, name),
+    };
+    return this.#parts.run(all);
+  }
+
+  #loop(step: GraphStep, directory: string, own: SharedOptions): Promise<RunResult> {
+    const { events, bundle, options } = this.#parts;
+    const { name, forms, outline } = step;
+    return runLoop({
+      name,
+      directory,
+      forms,
+      rounds: outline.rounds!,
+      bundle,
+      place: this.#bundlePlace(`${name}-until`),
+      noProgressMs: options.noProgressMs ?? settings.noProgressMs.default,
+      round: (output, previous, collect) => this.#job(step, own, { output, previous, collect }),
+      warn: (message) => events.emit({ kind: "warning", message }),
+      log: (stream, text) => events.emit({ kind: "log", task: name, attempt: 0, stream, text }, name),
+    });
+  }
+
+  async #program({ name, outline }: GraphStep, directory: string): Promise<RunResult> {
+    const { events, begun, options } = this.#parts;
+    const { signal } = options;
+    const { spec, job } = outline;
+    const about = { name, file: begun.file, directory, signal };
+    const inputs: [string, string][] = [];
+    for (const { name: input, input: reader } of job.inputs ?? []) {
+      if (!("step" in reader) || reader.step === undefined) continue;
+      inputs.push([input, this.#place(outline, reader.step)]);
+    }
+    if (spec?.kind === "transfer") {
+      let toldMs = 0;
+      const progress = (files: number, filesDone: number, bytes: number, bytesDone: number): void => {
+        const isLast = filesDone === files && bytesDone === bytes;
+        if (!isLast && events.elapsedMs - toldMs < 250) return;
+        toldMs = events.elapsedMs;
+        events.emit({ kind: "transferred", files, filesDone, bytes, bytesDone }, name);
+      };
+      return runTransfer({ ...about, spec, source: inputs[0]?.[1] ?? null, progress });
+    }
+    if (spec?.on === "each" && options.on?.includes("://") === true) {
+      const error = new SheafError("USAGE", `on: "each" is not for clusters`, {
+        hint: 'A script runs once, where the pipeline is driven: on: "once". Code for every machine is a job.',
+      });
+      return resultOf({ status: "FAILED", jobId: "", name, error: failureOutsideTasks(error) });
+    }
+    const outputs = job.collections.map((one) => one.name);
+    const log = (stream: "stdout" | "stderr", text: string): void =>
+      events.emit({ kind: "log", task: name, attempt: 0, stream, text }, name);
+    return runScript({ ...about, spec: spec!, inputs: Object.fromEntries(inputs), outputs, log });
+  }
+
+  /** Where what a step has written lies as files: of a transfer the directory of its copies. */
+  #place(reader: GraphStep["outline"], source: StepSource): string {
+    const { spec } = this.#parts.steps.find(({ name }) => name === source.of)!;
+    if (spec?.kind === "transfer") return resolve(dirname(this.#parts.begun.file), spec.to);
+    return this.#paths(reader, source)[0]!;
+  }
+}

@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { findJob } from "#src/engine/job-history.js";
+import { lines, PipelineBench } from "./support.js";
+
+/** Counts words, has a script double the counts, and sums them. */
+const scored = (run: string, more = ""): string => `
+  import { from, job, jsonl, pipeline, script, sum, text } from "sheaf";
+  const counts = job({
+    input: text(),
+    map(line, emit) { for (const word of line.split(" ")) emit(word, 1); },
+    reduce: sum(),
+  });
+  const score = script({
+    run: ${run},
+    in: { counts: from(counts), factor: "factor.txt" },
+    out: { scores: jsonl() },
+    ${more}
+  });
+  const total = job({ input: from(score, "scores"), map: ({ n }, emit) => emit("total", n), reduce: sum() });
+  export default pipeline({ counts, score, total });`;
+
+const scoreFile = `
+  import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+  const [directory, factor, out] = process.argv.slice(2);
+  const lines = readdirSync(directory).filter((name) => name.startsWith("part-"))
+    .flatMap((name) => readFileSync(directory + "/" + name, "utf8").trim().split("\\n"));
+  const times = Number(readFileSync(factor, "utf8"));
+  console.log("scoring", lines.length);
+  console.error(Object.keys(process.env).includes("SECRET_TOKEN") ? "it leaks" : "clean");
+  const scores = lines.map((line) => line.split("\\t")).map(([word, n]) => ({ word, n: n * times }));
+  writeFileSync(out, scores.map((score) => JSON.stringify(score)).join("\\n"));
+`;
+const run = `["node", "score.mjs", "{in.counts}", "{in.factor}", "{out.scores}"]`;
+
+test("a script reads and writes files by name, prints to the log, and has a clean environment", async (t) => {
+  const bench = new PipelineBench(t);
+  process.env["SECRET_TOKEN"] = "secret";
+  t.after(() => delete process.env["SECRET_TOKEN"]);
+  bench.file("score.mjs", scoreFile);
+  bench.file("factor.txt", "2");
+  const inputs = bench.file("in.txt", lines);
+  const result = await bench.pipeline(scored(run), { inputs });
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  assert.deepEqual(bench.step("total"), ["total\t20"]);
+  const printed = bench.of("log").map(({ stream, text, step }) => `${step} ${stream} ${text}`);
+  assert.deepEqual(printed.toSorted(), ["score stderr clean", "score stdout scoring 7"]);
+  const { directory } = await findJob(bench.state, "@");
+  assert.match(readFileSync(join(directory, "logs", "score.log"), "utf8"), /scoring 7/);
+});
+
+test("a script that fails is told with what it said; corrected, only what is left runs", async (t) => {
+  const bench = new PipelineBench(t);
+  bench.file("factor.txt", "2");
+  const inputs = bench.file("in.txt", lines);
+  bench.file("score.mjs", "console.error('no such model'); process.exit(3);");
+  const failed = await bench.pipeline(scored(run), { inputs });
+  assert.match(failed.error!.report, /step score: node ended with exit code 3[^]*no such model/);
+  bench.file("score.mjs", "");
+  assert.match((await bench.resume()).error!.message, /it has not written its output scores/);
+  const stray = `import { writeFileSync } from "node:fs"; writeFileSync(process.argv[4] + "2", "");`;
+  bench.file("score.mjs", stray);
+  assert.match((await bench.resume()).error!.message, /it wrote scores2, which is none of its outputs/);
+  bench.file("score.mjs", scoreFile);
+  const result = await bench.resume();
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  assert.deepEqual(Object.keys(bench.ran()), ["score", "total"]);
+});
+
+test("a time limit, a missing program and other exit codes than 0", async (t) => {
+  const bench = new PipelineBench(t);
+  bench.file("factor.txt", "2");
+  const inputs = bench.file("in.txt", lines);
+  const cases: [string, string, RegExp][] = [
+    [`["sh", "-c", "sleep 60 & wait"]`, "timeoutMs: 50,", /took longer than 50 ms and was ended/],
+    [`["no-such-program-here"]`, "", /no-such-program-here is not found/],
+    [`["sh", "-c", "kill -9 $$"]`, "", /it was ended by SIGKILL/],
+    [`["sh", "-c", "exit 4"]`, "exitCodes: [4],", /it has not written its output/],
+  ];
+  for (const [command, more, message] of cases) {
+    const result = await bench.pipeline(scored(command, more), { inputs, steps: { until: "score" } });
+    assert.match(result.error?.message ?? "", message);
+  }
+  const wrong: [string, RegExp][] = [
+    [`["a", "{in.count}"]`, /\{in\.count\} is none of its inputs/],
+    [`[]`, /is no command/],
+  ];
+  for (const [command, message] of wrong)
+    assert.match((await bench.pipeline(scored(command), { inputs })).error!.message, message);
+  const elsewhere = `import { pipeline, transfer } from "sheaf";
+    export default pipeline({ a: transfer({ from: "agent:/x", to: "y" }) });`;
+  assert.match((await bench.pipeline(elsewhere)).error!.message, /"agent:" is no storage/);
+});
+
+const copying = `
+  import { count, from, job, pipeline, text, transfer } from "sheaf";
+  const load = transfer({ from: "data", to: "copies", as: text() });
+  const lines = job({ input: from(load), map: (line, emit) => emit(line.length, 1), reduce: count() });
+  export default pipeline({ load, lines });`;
+
+test("a transfer copies what is not there yet, goes on with what was cut off, and is read as it says", async (t) => {
+  const bench = new PipelineBench(t);
+  const big = "x".repeat(3_000_000);
+  bench.file("data/a.txt", "one\n");
+  bench.file("data/below/b.txt", big);
+  bench.file("data/empty.txt", "");
+  mkdirSync(join(bench.root, "copies", "below"), { recursive: true });
+  bench.file("copies/other.txt", "not of the transfer\n");
+  // What was cut off, and is the beginning of the file; and one that is not.
+  bench.file("copies/below/.b.txt.sheaf-part", big.slice(0, 2_000_000));
+  bench.file("copies/.a.txt.sheaf-part", "on?");
+  const result = await bench.pipeline(copying);
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  assert.equal(readFileSync(join(bench.root, "copies/below/b.txt"), "utf8"), big);
+  assert.equal(readFileSync(join(bench.root, "copies/a.txt"), "utf8"), "one\n");
+  assert.equal(statSync(join(bench.root, "copies/empty.txt")).size, 0);
+  assert.ok(!existsSync(join(bench.root, "copies/.a.txt.sheaf-part")));
+  assert.deepEqual(bench.step("lines"), ["3\t1", "3000000\t1"]);
+  const told = bench.of("transferred").at(-1);
+  assert.deepEqual([told?.files, told?.filesDone, told?.bytesDone], [3, 3, 3_000_004]);
+
+  // A copy that somebody changed is made again; a source that changed, too.
+  writeFileSync(join(bench.root, "copies/a.txt"), "two!\n");
+  appendFileSync(join(bench.root, "data/empty.txt"), "now\n");
+  const again = await bench.resume({ steps: { from: "lines" } });
+  assert.equal(again.status, "SUCCEEDED", again.error?.report);
+  assert.equal(readFileSync(join(bench.root, "copies/a.txt"), "utf8"), "one\n");
+  assert.deepEqual(bench.step("lines"), ["3\t2", "3000000\t1"]);
+});
+
+const doubling = (until: string, more = ""): string => `
+  import { from, job, jsonl, loop, pipeline, previous, text } from "sheaf";
+  const start = job({ input: text(), map: (line) => [[line, 1]] });
+  const doubled = loop({
+    first: from(start),
+    step: job({
+      input: previous(),
+      map([word, n], emit, ctx) {
+        ${more}
+        if (n < 40) ctx.count("small");
+        emit(word, n * 2);
+      },
+      reduce: (word: string, all: Iterable<number>) => [...all][0],
+    }),
+    ${until}
+  });
+  export default pipeline({ start, doubled });`;
+
+test("a loop runs its job until the condition is true, each round reading what the one before has written", async (t) => {
+  const bench = new PipelineBench(t);
+  const inputs = bench.file("in.txt", "a\nb\n");
+  const untilLarge = "until: ({ counters, round }) => round > 1 && counters.small === undefined,";
+  const result = await bench.pipeline(doubling(untilLarge), { inputs });
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  // 1, 2, 4 ... 64 is the first that is not below 40: the round after reads it.
+  assert.deepEqual(bench.step("doubled"), ["a\t128", "b\t128"]);
+  assert.equal(result.counters["doubled.rounds"], 7);
+
+  const some = await bench.pipeline(doubling("max: 3,"), { inputs, overwrite: true });
+  assert.deepEqual([some.status, bench.step("doubled")], ["SUCCEEDED", ["a\t8", "b\t8"]]);
+  const never = await bench.pipeline(doubling("until: () => false, max: 2,"), { inputs, overwrite: true });
+  assert.equal(never.status, "SUCCEEDED", never.error?.report);
+  assert.match(
+    bench
+      .of("warning")
+      .map(({ message }) => message)
+      .join(),
+    /ended after 2 rounds, its most/,
+  );
+  const wrong = await bench.pipeline(doubling("until: () => 1,"), { inputs, overwrite: true });
+  assert.match(wrong.error!.message, /until of round 1: until returned 1: true or false is wanted/);
+});
+
+test("a loop that was killed in a round goes on with that round", async (t) => {
+  const bench = new PipelineBench(t);
+  const inputs = bench.file("in.txt", "a\n");
+  // The mark is outside of the code, which stays the same.
+  const mark = join(bench.root, "mark");
+  const text = doubling(
+    "max: 5,",
+    `if (n === 4 && !existsSync(${JSON.stringify(mark)})) throw new Error("cut off");`,
+  );
+  const code = `import { existsSync } from "node:fs";\n${text}`;
+  const failed = await bench.pipeline(code, { inputs, attempts: 1 });
+  assert.match(failed.error!.message, /cut off/);
+  writeFileSync(mark, "");
+  const before = bench.of("job-started").length;
+  const result = await bench.resume();
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  assert.deepEqual(bench.step("doubled"), ["a\t32"]);
+  const rounds = bench.of("job-started").filter(({ step }) => step === "doubled").length;
+  assert.deepEqual([before > 0, rounds], [true, 3]);
+});
