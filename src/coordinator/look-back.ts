@@ -36,23 +36,17 @@ export function lookBack(job: ClusterJob, { identity = null, existing }: Plan, j
 function keyOf(submission: Submission, identity: string): string | null {
   const { bundle, aux, outline, name, options, output, faults } = submission;
   if (faults.length > 0) return null;
-  const { params, partitions, splitBytes, mappers, growing = false, partBytes } = options;
-  const { sample, estimate = false, badBudget, failedTasksShare } = options;
+  // Whatever is not known to change no output is taken to change it, options of later versions, too.
+  const { memoryBytes: _1, heapBytes: _2, attempts: _3, noProgressMs: _4, cores: _5, ...more } = options;
+  const { priority: _6, speculation: _7, queueTimeoutMs: _8, chaos: _9, params, ...settings } = more;
   const data = aux.map(({ path, blob }) => [path, blob]).sort();
-  const sampling = [sample, estimate];
-  const settings = [
-    partitions,
-    splitBytes,
-    mappers,
-    ...sampling,
-    growing,
-    badBudget,
-    failedTasksShare,
-    partBytes,
-  ];
   const target = output.kind === "shared" ? output.path : [output.write, output.collect];
-  const values = Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1));
-  return onceKey(["cluster", bundle, data, name, values, settings, outline.seed, identity, target]);
+  const told = [byName(params), byName(settings), outline.seed, identity, target];
+  return onceKey(["cluster", bundle, data, name, ...told]);
+}
+
+function byName(values: object): [string, unknown][] {
+  return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** Whether what that job has made is still there; results that are kept here become this job's, too. */

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { serialize } from "node:v8";
 import { SheafError } from "../base/errors.ts";
 import { packageVersion } from "../base/package-version.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
@@ -19,12 +18,34 @@ export const identifiedMax = 10_000;
 /** One hash of all of that. null when it cannot be told: some value has no form. */
 export function onceKey(follows: readonly unknown[]): string | null {
   try {
-    // Unlike JSON it tells -0, NaN, bigints, maps and sets from others.
-    const bytes = serialize(["sheaf once", packageVersion(), process.version, ...follows]);
-    return createHash("sha256").update(bytes).digest("hex");
+    const text = formOf(["sheaf once", packageVersion(), process.version, ...follows]);
+    return createHash("sha256").update(text).digest("hex");
   } catch {
     return null;
   }
+}
+
+/**
+ * Plain data as a text, two values having the same only if they are the same: unlike JSON for -0, NaN,
+ * bigints, undefined, dates, maps, sets and bytes, too. Throws for what is no plain data.
+ */
+function formOf(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "number") return Object.is(value, -0) ? "-0" : String(value);
+  if (value === null || value === undefined || typeof value === "boolean") return String(value);
+  if (Array.isArray(value)) return `[${value.map(formOf).join()}]`;
+  if (value instanceof Date) return `date ${value.getTime()}`;
+  if (value instanceof Map || value instanceof Set)
+    return `${value instanceof Map ? "map" : "set"} ${formOf([...value])}`;
+  if (ArrayBuffer.isView(value)) {
+    const { buffer, byteOffset, byteLength } = value;
+    return `${value.constructor.name} ${Buffer.from(buffer, byteOffset, byteLength).toString("hex")}`;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (typeof value !== "object" || (prototype !== null && prototype !== Object.prototype))
+    throw new TypeError("no plain data");
+  return `{${Object.entries(value).map(formOf).join()}}`;
 }
 
 /** @throws SheafError USAGE when the job runs code that is not in its bundle, which may change unseen */

@@ -60,30 +60,22 @@ export async function keyOf(
   const aux = await Promise.all(
     Object.entries(settings.auxFiles ?? {}).map(async ([file, path]) => [file, await sha256OfFile(path)]),
   );
-  const { splitBytes, mappers, sample, estimate, growing, badBudget, failedTasksShare, partBytes } = resolved;
   const { params, partitions, seed } = settings;
-  return onceKey([
-    "here",
-    readFileSync(bundle.portablePath, "utf8"),
-    aux.sort(),
-    name,
-    Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1)),
-    [
-      partitions,
-      splitBytes,
-      mappers,
-      sample,
-      estimate,
-      growing,
-      badBudget,
-      failedTasksShare,
-      partBytes,
-      seed,
-      resolved.made,
-    ],
-    files,
-    output,
-  ]);
+  const told = [byName(params), byName(settingsOf(resolved)), partitions, seed, files, output];
+  return onceKey(["here", readFileSync(bundle.portablePath, "utf8"), aux.sort(), name, ...told]);
+}
+
+/** Whatever is not known to change no output is taken to change it, options of later versions, too. */
+function settingsOf(resolved: ResolvedOptions): object {
+  const { inputs: _1, output: _2, overwrite: _3, workers: _4, memoryBytes: _5, ...some } = resolved;
+  const { heapBytes: _6, isolation: _7, attempts: _8, noProgressMs: _9, keepMs: _10, ...more } = some;
+  const { stateDirectory: _11, collect: _12, chaos: _13, live: _14, explain: _15, ...rest } = more;
+  const { incremental: _16, ...settings } = rest;
+  return settings;
+}
+
+function byName(values: object): [string, unknown][] {
+  return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** The latest run of that key whose output is there as it has left it. Reads all of the output. */

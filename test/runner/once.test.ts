@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { onceKey } from "#src/engine/once.js";
 import type { LocalRunOptions } from "#src/engine/options.js";
 import { Bench } from "./support.js";
 
@@ -169,6 +170,26 @@ test("a run that failed, or gave tasks up, is not remembered; a plain run is", a
   await once.run();
   const plain = await once.run({ once: false });
   assert.equal((await once.run()).sameAs, plain.jobId);
+});
+
+test("a value of params is told from every other, however alike they are printed", () => {
+  const values: readonly unknown[] = [0, -0, NaN, 1, 1n, "1", true, "true", null, undefined, "null"].concat(
+    [[], {}, [[]], [1, 2], ["1,2"], [1, [2]], "[1,2]", '"', "\\", Infinity, 0n, new Date(0)] as never[],
+    [{ a: 1 }, { a: "1" }, { a: 1, b: 2 }, { b: 2, a: 1 }, { a: undefined }, [["a", 1]]] as never[],
+    [new Map([["a", 1]]), new Set(["a", 1]), new Uint8Array([1]), new Int8Array([1])] as never[],
+  );
+  const keys = values.map((value) => onceKey([value]));
+  assert.equal(new Set(keys).size, values.length);
+  assert.deepEqual(
+    keys,
+    structuredClone(values).map((value) => onceKey([value])),
+  );
+  // Once a field has held a fraction, engines keep whole numbers in it in another way.
+  const [half, whole] = [0.5, 1].map((sample) => ({ sample }));
+  assert.equal(onceKey([whole]), onceKey([{ sample: 1 }]));
+  assert.notEqual(onceKey([half]), onceKey([whole]));
+  for (const value of [() => 1, Symbol("a"), new (class A {})(), [() => 1]])
+    assert.equal(onceKey([value]), null);
 });
 
 test("once is refused where it could be wrong or has nothing to find", async (t) => {
