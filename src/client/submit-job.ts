@@ -98,6 +98,7 @@ export async function submissionOf(
     ...(once !== undefined && { once }),
     ...(resolved.keepMs !== null && { keepMs: resolved.keepMs }),
     ...(options.keepBundle === true && { keepBundle: true }),
+    ...(options.once === true && options.force === true && { force: true }),
     ...(after.length > 0 && { after }),
     faults: [...(options.fail ?? [])],
   };

@@ -89,8 +89,11 @@ export async function findProject(cwd: string, options: LoadConfigOptions): Prom
   return path === undefined ? undefined : readProject(path, options);
 }
 
-/** @throws SheafError USAGE when a folder has two */
-function projectPath(cwd: string): string | undefined {
+/**
+ * Where the project file of a directory, or of the nearest one above, lies; it is not read.
+ * @throws SheafError USAGE when a folder has two
+ */
+export function projectPath(cwd: string): string | undefined {
   for (let directory = cwd; ; directory = dirname(directory)) {
     const found = projectFileNames.filter((name) => existsSync(join(directory, name)));
     if (found.length > 1) {

@@ -126,6 +126,9 @@ export const JobViewSchema = Type.Object(
     keptUntil: Type.Optional(Text),
     /** The earlier job whose output it has, since the same had been run before. Left out: it ran. */
     sameAs: Type.Optional(Text),
+    /** Whether it was not to run when the same had been run before, and whether that was overruled. */
+    runOnce: Type.Optional(Type.Boolean()),
+    force: Type.Optional(Type.Boolean()),
     /** Jobs that had to succeed before it could begin. Left out: none. */
     after: Type.Optional(Type.Array(Text)),
     phases: Type.Array(PhaseViewSchema),

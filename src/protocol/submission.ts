@@ -207,6 +207,8 @@ export const SubmissionSchema = Type.Object(
      * since what the client has would be in the way. Left out: it is run in any case.
      */
     once: Type.Optional(Type.Union([Type.Literal("run"), Type.Literal("fail")])),
+    /** Asked for with "once", and to be run all the same: for its record. Left out: no. */
+    force: Type.Optional(Type.Boolean()),
     /** Jobs that have to succeed before it is planned. Left out: none. */
     after: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: limits.afterMax })),
     /** How long it is kept from its end on. Left out: as the coordinator keeps others. */

@@ -238,6 +238,7 @@ export class LocalRun {
 
   #record(jobId: string, name: string, bundle: BundledJob | null): JobRecord {
     const { inputs, output, ...resolved } = this.resolved;
+    const { once, force } = this.#options;
     return newRecord({
       jobId,
       name,
@@ -250,7 +251,12 @@ export class LocalRun {
       output,
       startTime: new Date(this.#startWall).toISOString(),
       currentPhase: "load",
-      settings: { ...resolved, params: this.#options.params ?? {} },
+      settings: {
+        ...resolved,
+        params: this.#options.params ?? {},
+        once: once === true,
+        force: force === true,
+      },
     });
   }
 

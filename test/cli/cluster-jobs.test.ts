@@ -139,7 +139,26 @@ test("what is known of jobs is shown, for people and for programs", async () => 
   assert.match(page.stdout, /\nlines +400\n/);
   const all = JSON.parse((await cluster.run(["show", "@?mine", "--json"])).stdout) as {
     attempts: { attempt: string }[];
+    record: Readonly<Record<string, unknown>>;
   };
+  const { id, submitTime, startTime, endTime, inputs, submitter, host, ...terms } = all.record;
+  assert.match(String(id), /-mine-/);
+  assert.ok([submitTime, startTime, endTime].every((time) => /^\d{4}-.*Z$/.test(String(time))));
+  assert.ok([inputs, submitter, host].every((one) => String(one).length > 0));
+  assert.deepEqual(terms, {
+    type: "mapreduce",
+    name: "mine",
+    project: null,
+    group: null,
+    priority: 0,
+    output: null,
+    runOnce: false,
+    force: false,
+    keepMs: null,
+    status: "SUCCEEDED",
+    currentPhase: "finished",
+    exception: null,
+  });
   assert.deepEqual(all.attempts.map(({ attempt }) => attempt).sort(), ["map-00000.1", "reduce-00000.1"]);
   const task = await cluster.run(["show", "@?mine:map-0"]);
   assert.match(task.stdout, /^map-00000 {2}of .*-mine-[^]*log\n.*first line/);

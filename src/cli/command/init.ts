@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { shellWord } from "../../base/shell-word.ts";
 import { projectFileName } from "../../project/project-file.ts";
@@ -9,6 +9,7 @@ import { inCategory, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
 import { displayPath } from "../ui/text.ts";
 import { writeJson, writeTo } from "../world.ts";
+import type { Kind } from "./init/kinds.ts";
 import type { PackageManager } from "./init/project.ts";
 
 export const templateNames = ["wordcount", "csv", "logs", "generate"] as const;
@@ -25,18 +26,26 @@ export const initFlags = inCategory("Job", {
 
 export const initCommand: Command<typeof initFlags> = {
   name: "init",
-  summary: "Write a starter project",
+  summary: "Write a starter project, or one file that shows every option",
   details: [
     "Writes a small commented project to DIR: a job, a test of it, sheaf.json, what TypeScript needs to check them, and " +
       "how VS Code debugs them.",
     "Where DIR has a package.json, only the job is added to that project, with sheaf.json and how to debug it. No file " +
       "that exists is changed: what it lacks is said. The commands that come next are those of the package manager whose " +
       "lock file is there.",
+    "sheaf init job, or pipeline, writes one file that runs as it is, with every option and its default in comments. For a " +
+      "project in a directory of such a name: sheaf init ./job.",
   ],
   arguments: [
     {
       name: "DIR",
-      doc: "Directory of the project; default the current one",
+      doc: "Directory of the project; default the current one. Or job, pipeline: what a single file is to show",
+      required: false,
+      complete: "path",
+    },
+    {
+      name: "FILE",
+      doc: "Behind job, pipeline: the file; default job.ts, pipeline.ts",
       required: false,
       complete: "path",
     },
@@ -45,6 +54,7 @@ export const initCommand: Command<typeof initFlags> = {
   examples: [
     ["sheaf init counts && cd counts && npm install && npm test", "A project, checked and tested"],
     ["sheaf init logs --template logs", "Begin with web server logs"],
+    ["sheaf init job jobs/visits.ts", "One job file that shows every option with its default"],
   ],
   run,
 };
@@ -55,7 +65,16 @@ interface Chore {
   readonly text: string;
 }
 
-async function run({ flags, positionals, world }: Invocation<typeof initFlags>): Promise<ExitCode> {
+async function run(invocation: Invocation<typeof initFlags>): Promise<ExitCode> {
+  const { flags, positionals, world } = invocation;
+  const { isKind, kinds } = await import("./init/kinds.ts");
+  const [first, file] = positionals;
+  if (isKind(first)) return writeKind(first, file ?? `${first}.ts`, invocation);
+  if (file !== undefined) {
+    throw new SheafError("USAGE", `sheaf init: "${file}" is one argument too many`, {
+      hint: `A file follows ${Object.keys(kinds).join(" or ")}: sheaf init job ${file}`,
+    });
+  }
   const directory = resolve(world.cwd, positionals[0] ?? ".");
   const kind = flags.template ?? "wordcount";
   const isGuest = existsSync(join(directory, "package.json"));
@@ -106,6 +125,57 @@ async function run({ flags, positionals, world }: Invocation<typeof initFlags>):
   if (kept.length > 0) parts.push(`left as they are\n${listed(kept)}`);
   for (const { file, text } of chores) parts.push(`add to ${join(shown, file)}\n${indented(text)}`);
   parts.push(`Next:\n${indented(steps.join("\n"))}`);
+  await writeTo(world.stderr, parts.join("\n"));
+  return exitCodes.ok;
+}
+
+/** One file of a kind, with every option. What else there is stays as it is. */
+async function writeKind(
+  kind: Kind,
+  given: string,
+  { flags, world }: Invocation<typeof initFlags>,
+): Promise<ExitCode> {
+  if (flags.template !== undefined) {
+    throw new SheafError("USAGE", `sheaf init ${kind} takes no --template`, {
+      hint: `Templates are for whole projects. For one in the directory ${kind}: sheaf init ./${kind} --template ${flags.template}`,
+    });
+  }
+  if (!/\.(?:ts|mts)$/.test(given)) {
+    throw new SheafError("USAGE", `sheaf init ${kind}: ${given} is no TypeScript file`, {
+      hint: `Give its path: sheaf init ${kind} ${given}.ts`,
+    });
+  }
+  const [{ kinds, nameOf }, { projectPath }] = await Promise.all([
+    import("./init/kinds.ts"),
+    import("../../project/project-file.ts"),
+  ]);
+  const path = resolve(world.cwd, given);
+  if (existsSync(path)) {
+    throw new SheafError("OUTPUT_EXISTS", `${given} exists already; nothing was written`, {
+      hint: `Give another file: sheaf init ${kind} FILE.`,
+    });
+  }
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, kinds[kind].source(given), { flag: "wx" });
+  const project = projectPath(dirname(path));
+  const chores =
+    project === undefined
+      ? []
+      : [{ file: project, text: `in "jobs": "${nameOf(given)}": "./${relative(dirname(project), path)}"` }];
+  if (flags.json === true) {
+    await writeJson(world, {
+      kind: "initialised",
+      directory: dirname(path),
+      files: [given],
+      kept: [],
+      toDo: chores,
+    });
+    return exitCodes.ok;
+  }
+  const parts = [`wrote\n  ${given}  (${kinds[kind].about})\n`];
+  for (const { file, text } of chores)
+    parts.push(`to run it by its name, add to ${displayPath(file, world.cwd)}\n${indented(text)}`);
+  parts.push(`Next:\n${indented(`sheaf run ${shellWord(given)} INPUT... -o out`)}`);
   await writeTo(world.stderr, parts.join("\n"));
   return exitCodes.ok;
 }

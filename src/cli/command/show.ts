@@ -13,6 +13,7 @@ import { inCategory, switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
 import { type ColorWhen, styleFor } from "../ui/style.ts";
 import { type World, writeJson, writeTo } from "../world.ts";
+import { termsOfRecord, termsOfView } from "./show/job-terms.ts";
 
 export const showFlags = inCategory("Display", {
   task: valueFlag("-t, --task TASK", types.string, "Show one task: map-17, reduce-3"),
@@ -74,7 +75,8 @@ export async function showJob(
   const write = (value: unknown): Promise<boolean> => writeJson(world, value);
 
   if (job.task === null) {
-    if (options.json) await write({ ...job.record, directory: job.directory, ...story });
+    const record = termsOfRecord(job.record);
+    if (options.json) await write({ ...job.record, directory: job.directory, ...story, record });
     else await writeTo(world.stdout, jobPage(job.record, story, look));
     return;
   }
@@ -120,7 +122,7 @@ async function showClusterJob(
   const look = { style, attemptsMax: options.all ? Number.POSITIVE_INFINITY : settings.listed.default };
   const write = (value: unknown): Promise<boolean> => writeJson(world, value);
   if (task === null) {
-    if (options.json) await write({ ...view, attempts: attempts.map(named) });
+    if (options.json) await write({ ...view, attempts: attempts.map(named), record: termsOfView(view) });
     else await writeTo(world.stdout, clusterJobPage(view, attempts, look));
     return exitCodes.ok;
   }
