@@ -7,7 +7,8 @@ import { checkCollection, COLLECTION_FIELDS } from "./validate-collection.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const JOB_FIELDS = [
+/** Of job(). */
+export const JOB_FIELDS = [
   "name",
   "input",
   "inputs",

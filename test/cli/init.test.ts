@@ -4,7 +4,12 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFil
 import { join } from "node:path";
 import { test } from "node:test";
 import { templateNames } from "#src/cli/command/init.js";
+import { kinds } from "#src/cli/command/init/kinds.js";
 import { sheafOrigin } from "#src/cli/command/init/project.js";
+import { runFlags } from "#src/cli/command/run/flags.js";
+import type { Flag } from "#src/cli/flag.js";
+import { COLLECTION_FIELDS } from "#src/job/validate-collection.js";
+import { JOB_FIELDS } from "#src/job/validate.js";
 import { packageRoot, sheafHere, sheafBinary, stateDirectory, tempDir } from "./support.js";
 
 /** Puts in place what `npm install` would, without the network. */
@@ -141,4 +146,95 @@ test("a project asks for the sheaf that made it, wherever that one came from", (
   assert.match(asking("workspace:*", "f"), /^\^\d+\.\d+\.\d+$/);
   assert.match(sheafOrigin(lies("global/lib/node_modules/sheaf")), /^\^\d+\.\d+\.\d+$/);
   assert.equal(sheafOrigin(lies("clone of mine")), `file:${join(cwd, "clone of mine")}`);
+});
+
+/** What each kind's file has to name, as the code that reads it knows it. */
+const namesOfKind: Readonly<Record<keyof typeof kinds, readonly string[]>> = {
+  job: [...JOB_FIELDS, ...COLLECTION_FIELDS],
+  pipeline: [
+    .../interface StepOptions \{[^]*?\n\}/
+      .exec(readFileSync(join(packageRoot, "src/steps/pipeline.ts"), "utf8"))![0]
+      .matchAll(/readonly (\w+)\?/g),
+  ].map(([, name]) => name!),
+};
+
+test("init KIND: a file with every option and its default, which type-checks and runs with the defaults or without", async (t) => {
+  const cwd = tempDir(t);
+  install(cwd);
+  writeFileSync(join(cwd, "in.txt"), "the cat\nthe dog\n");
+  writeFileSync(join(cwd, "sheaf.json"), "{}");
+  const compilerOptions = {
+    module: "nodenext",
+    target: "es2023",
+    strict: true,
+    skipLibCheck: true,
+    noEmit: true,
+  };
+  writeFileSync(join(cwd, "package.json"), '{"type":"module"}');
+  writeFileSync(join(cwd, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["jobs"] }));
+  const files: string[] = [];
+  for (const kind of Object.keys(kinds) as (keyof typeof kinds)[]) {
+    const file = `jobs/${kind}.ts`;
+    const made = await sheafHere(["init", kind, file], { cwd });
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(made.stderr, new RegExp(`add to sheaf.json\n  in "jobs": "${kind}": "./jobs/${kind}.ts"`));
+    const text = readFileSync(join(cwd, file), "utf8");
+    assert.ok(namesOfKind[kind].length > 2);
+    for (const name of namesOfKind[kind])
+      assert.match(text, new RegExp(`^ +(?:// +)?${name}\\b[:(]`, "m"), name);
+    for (const { name, default: standard, category } of Object.values(
+      runFlags as Readonly<Record<string, Flag<unknown>>>,
+    )) {
+      if (category === "Display") continue;
+      const line = text.split("\n").find((one) => new RegExp(`^//   --${name}\\b(?!-)`).test(one));
+      assert.ok(
+        line?.endsWith(`. Default: ${standard ?? line.replace(/^.*Default: /, "")}`),
+        `${name}: ${line}`,
+      );
+    }
+    // What stands in comments by itself is code: with it the file must mean the same.
+    const spelledOut = text.replace(/^( +)\/\/ (\w+: .*,)$/gm, "$1$2");
+    assert.notEqual(spelledOut, text);
+    writeFileSync(join(cwd, `jobs/${kind}-spelled-out.ts`), spelledOut);
+    files.push(file, `jobs/${kind}-spelled-out.ts`);
+  }
+  const compiler = join(packageRoot, "node_modules/typescript/bin/tsc");
+  const checked = spawnSync(process.execPath, [compiler], { cwd, encoding: "utf8" });
+  assert.equal(checked.status, 0, checked.stdout + checked.stderr);
+  const outputs: string[] = [];
+  for (const [index, file] of files.entries()) {
+    const ran = await sheafHere(["run", file, "in.txt", "-o", `out${index}`, "-q"], { cwd });
+    assert.equal(ran.code, 0, ran.stderr);
+    const parts = readdirSync(join(cwd, `out${index}`), { recursive: true, encoding: "utf8" });
+    outputs.push(
+      parts
+        .filter((part) => /part-/.test(part))
+        .map((part) => readFileSync(join(cwd, `out${index}`, part), "utf8"))
+        .join(""),
+    );
+  }
+  assert.deepEqual(outputs, [
+    ...Array.from({ length: 2 }, () => "cat\t1\ndog\t1\nthe\t2\n"),
+    ...Array.from({ length: 2 }, () => "1\t2\n2\t1\n"),
+  ]);
+});
+
+test("init KIND leaves what exists, and is told from the directory of a project", async (t) => {
+  const cwd = tempDir(t);
+  writeFileSync(join(cwd, "job.ts"), "mine");
+  const refused: readonly (readonly [words: readonly string[], message: RegExp])[] = [
+    [["job"], /job\.ts exists already; nothing was written/],
+    [["job", "visits"], /visits is no TypeScript file[^]*sheaf init job visits\.ts/],
+    [["job", "a.ts", "--template", "csv"], /takes no --template[^]*sheaf init \.\/job --template csv/],
+    [["counts", "a.ts"], /"a\.ts" is one argument too many[^]*sheaf init job a\.ts/],
+  ];
+  for (const [words, message] of refused) {
+    const { code, stderr } = await sheafHere(["init", ...words], { cwd });
+    assert.notEqual(code, 0);
+    assert.match(stderr, message);
+  }
+  assert.equal(readFileSync(join(cwd, "job.ts"), "utf8"), "mine");
+  assert.ok(!existsSync(join(cwd, "a.ts")));
+  assert.equal((await sheafHere(["init", "./job"], { cwd })).code, 0);
+  assert.ok(existsSync(join(cwd, "job/sheaf.json")));
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { packageRoot, sheaf, tempDir } from "./support.js";
+import { packageRoot, sheafHere, tempDir } from "./support.js";
 
 test("the record of a job has the fields that docs/job-record.md says, from a run, a failed one and an old one", async (t) => {
   const cwd = tempDir(t);
@@ -20,11 +20,11 @@ test("the record of a job has the fields that docs/job-record.md says, from a ru
   writeFileSync(join(cwd, "good.txt"), "a\n");
   writeFileSync(join(cwd, "bad.txt"), "bad\n");
   const record = async (handle = "@"): Promise<Readonly<Record<string, unknown>>> => {
-    const shown = await sheaf(["show", handle, "--json"], { env });
+    const shown = await sheafHere(["show", handle, "--json"], { env });
     return (JSON.parse(shown.stdout) as { record: Readonly<Record<string, unknown>> }).record;
   };
   const words = ["run", "lines.ts", "good.txt", "-o", "out", "-q", "--inline"];
-  const ran = await sheaf([...words, "--once", "--force"], { cwd, env });
+  const ran = await sheafHere([...words, "--once", "--force"], { cwd, env });
   assert.equal(ran.code, 0, ran.stderr);
   const first = await record();
   const page = readFileSync(join(packageRoot, "docs/job-record.md"), "utf8").split("\n## ")[0]!;
@@ -49,9 +49,12 @@ test("the record of a job has the fields that docs/job-record.md says, from a ru
     currentPhase: "finished",
     exception: null,
   });
-  await sheaf(["run", "lines.ts", "bad.txt", "-q", "--inline"], { cwd, env });
+  await sheafHere(["run", "lines.ts", "bad.txt", "-o", "none", "-q", "--inline"], { cwd, env });
   const failed = await record();
-  assert.deepEqual([failed["status"], failed["runOnce"], failed["output"]], ["FAILED", false, null]);
+  assert.deepEqual(
+    [failed["status"], failed["runOnce"], failed["output"]],
+    ["FAILED", false, join(cwd, "none")],
+  );
   assert.match(String(failed["exception"]), /bad line/);
   // As an earlier version, and a process that was killed, leave it.
   const path = join(cwd, "state/jobs", String(id), "job.json");

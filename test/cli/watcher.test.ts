@@ -18,7 +18,7 @@ import type { Look } from "#src/cli/command/watch/arrivals.js";
 import { Ledger, ledgerName } from "#src/cli/command/watch/ledger.js";
 import { watchDirectory } from "#src/cli/command/watch/watcher.js";
 import type { RunEnd, WatchDoors, WatchNote } from "#src/cli/command/watch/watcher.js";
-import { sheaf, startSheaf, tempDir } from "./support.js";
+import { sheafHere, startSheaf, tempDir } from "./support.js";
 
 test("whole is what two looks saw alike, or what was renamed from a name that is ignored", async (t) => {
   const root = tempDir(t);
@@ -331,7 +331,7 @@ test("sheaf watch: a run for each batch, a poisoned file told and tried again, k
   await first.until("1 record out");
   put("c.txt", "wait\n");
   await first.until("waiting at the gate");
-  const twice = await sheaf(args, { cwd });
+  const twice = await sheafHere(args, { cwd });
   assert.equal(twice.code, 1);
   assert.match(twice.stderr, /runs already: process \d+ .*\[STATE_LOCKED\]/);
   first.child.kill("SIGKILL");
@@ -346,7 +346,7 @@ test("sheaf watch: a run for each batch, a poisoned file told and tried again, k
   second.child.kill("SIGINT");
   const ended = await second.done;
   assert.equal(ended.code, 0, ended.stderr);
-  const third = await sheaf([...args, "--drain", "-q"], { cwd });
+  const third = await sheafHere([...args, "--drain", "-q"], { cwd });
   assert.deepEqual([third.code, third.stderr], [0, ""]);
   assert.deepEqual(results(), { ...before, "run-000003": "wait\t1\n" });
 
@@ -359,7 +359,7 @@ test("sheaf watch: a run for each batch, a poisoned file told and tried again, k
     [["watch", "in", "lines.ts", "-o", "o", "--into", "../{time}"], /--into: .* cannot name directories/],
     [["watch", "in", "lines.ts", "-o", "o", "--into", "{day}"], /nothing to put in place of \{day\}/],
   ];
-  const answers = await Promise.all(refused.map(([one]) => sheaf(one, { cwd })));
+  const answers = await Promise.all(refused.map(([one]) => sheafHere(one, { cwd })));
   for (const [index, [, message]] of refused.entries()) {
     assert.notEqual(answers[index]!.code, 0);
     assert.match(answers[index]!.stderr, message);

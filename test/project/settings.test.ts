@@ -12,7 +12,7 @@ import { connectedAs } from "#src/cli/connection.js";
 import { globalFlags } from "#src/cli/flags.js";
 import { bindFlags, tokenizeArguments } from "#src/cli/parse-arguments.js";
 import type { World } from "#src/cli/world.js";
-import { sheaf, stateDirectory, tempDir } from "../cli/support.js";
+import { sheafHere, stateDirectory, tempDir } from "../cli/support.js";
 
 function folder(t: TestContext, content: object): string {
   const root = tempDir(t);
@@ -178,7 +178,7 @@ test("sheaf run takes input, output and params of a sheaf.config.ts; sheaf proje
   const root = folder(t, {});
   const config = `export default ${JSON.stringify(content)} satisfies import("sheaf").ProjectConfig;`;
   writeFileSync(join(root, "sheaf.config.ts"), config);
-  const both = await sheaf(["run", "long"], { cwd: root });
+  const both = await sheafHere(["run", "long"], { cwd: root });
   assert.equal(both.code, 2);
   assert.match(both.stderr, /has both sheaf\.json and sheaf\.config\.ts/);
   rmSync(join(root, "sheaf.json"));
@@ -186,14 +186,17 @@ test("sheaf run takes input, output and params of a sheaf.config.ts; sheaf proje
   writeFileSync(join(root, "data/a.txt"), "a bb ccccc\ndddddd ccccc eeeeeeeee");
   writeFileSync(join(root, "data/b.txt"), "fffffff ccccc");
   const deep = join(root, "data");
-  const ran = await sheaf(["run", "long", "--profile", "small", "-q"], { cwd: deep });
+  const ran = await sheafHere(["run", "long", "--profile", "small", "-q"], { cwd: deep });
   assert.equal(ran.code, 0, ran.stderr);
   assert.equal(readFileSync(join(root, "out/part-00000.tsv"), "utf8"), "ccccc\t3\ndddddd\t1\n");
 
   const [listed, shown, completed] = await Promise.all([
-    sheaf(["project", "--json"], { cwd: deep }),
-    sheaf(["project", "long", "--profile", "small"], { cwd: deep, env: { SHEAF_ON: "http://10.0.0.9:1" } }),
-    sheaf(["completion", "jobs"], { cwd: deep }),
+    sheafHere(["project", "--json"], { cwd: deep }),
+    sheafHere(["project", "long", "--profile", "small"], {
+      cwd: deep,
+      env: { SHEAF_ON: "http://10.0.0.9:1" },
+    }),
+    sheafHere(["completion", "jobs"], { cwd: deep }),
   ]);
   const answer = JSON.parse(listed.stdout) as { readonly jobs: unknown; readonly profiles: unknown };
   const file = join(root, "jobs/words.ts");

@@ -6,6 +6,7 @@ import { settings } from "../../base/limits.ts";
 import { outputNameProblem } from "../../base/output-name.ts";
 import { formatSize } from "../../base/size.ts";
 import type { JobRunOptions } from "../../engine/options.ts";
+import { runnerFitFor } from "../../pipeline/detect.ts";
 import { type Runner, runners } from "../../runners/runners.ts";
 import { lockFile } from "../../storage/file-lock.ts";
 import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
@@ -30,6 +31,9 @@ const {
   after: _after,
   once: _once,
   force: _force,
+  materialize: _materialize,
+  incremental: _incremental,
+  explain: _explain,
   listen: _listen,
   intermediate: _intermediate,
   workerTimeout: _workerTimeout,
@@ -254,10 +258,12 @@ async function runBatch(
   const entry = runners[asked.runner];
   const flags = { ...asked.flags, output: path, overwrite: undefined };
   const delivery = { kind: "directory", output: path, print: 0 } as const;
-  const runner = (await entry.load()) as Runner<JobRunOptions>;
+  const loaded = (await entry.load()) as Runner<JobRunOptions>;
   mkdirSync(resolve(path, ".."), { recursive: true });
   try {
     const options = await runOptions(asked.runner, { ...asked, flags, inputs, delivery }, world);
+    const wanted: JobRunOptions = options;
+    const runner = await runnerFitFor(asked.job.file, wanted, loaded, { passing: false });
     const onEvent = reporter.onEvent.bind(reporter);
     const result = await runner.run(asked.job.file, {
       ...options,

@@ -5,7 +5,9 @@ import { runFlags } from "../run/flags.ts";
 export const kinds = {
   job: {
     about: "Counts the words of text files",
-    source: (file: string): string => `// A job: what to read, what to make of each record, how to bring together what was emitted, where to write it.
+    source: (
+      file: string,
+    ): string => `// A job: what to read, what to make of each record, how to bring together what was emitted, where to write it.
 // Every field of job() is here. What stands in comments is its default.
 //
 //   sheaf run ${file} INPUT... -o out
@@ -71,7 +73,9 @@ ${runOptions()}`,
   },
   pipeline: {
     about: "Counts words, and how many words are used how often",
-    source: (file: string): string => `// A pipeline: jobs that read what other jobs have written. Every option of step() is here, with its default.
+    source: (
+      file: string,
+    ): string => `// A pipeline: jobs that read what other jobs have written. Every option of step() is here, with its default.
 //
 //   sheaf run ${file} INPUT... -o out
 //   sheaf resume @        goes on after a failure or a kill
