@@ -70,6 +70,7 @@ export const BANS: readonly Ban[] = [
     where: SRC,
     except: {
       "src/cli/command/init/templates.ts": "the text of a job file",
+      "src/cli/command/init/kinds.ts": "the text of a job file",
     },
   },
   { pattern: /^@[A-Za-z]/m, instead: "no decorators: they are not erasable", where: CODE },
