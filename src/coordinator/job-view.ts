@@ -43,7 +43,7 @@ export function summaryOf(job: ClusterJob, clock: EpochClock): JobSummary {
 
 export function viewOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>, clock: EpochClock): JobView {
   const { row, submission, planned, collections } = job;
-  const { inputs, output, file, after, once, force = false, options, outline } = submission;
+  const { inputs, output, file, after, once, force = false, keepMs, options, outline } = submission;
   const view = viewJob(scheduler, job.id);
   const state = scheduler.state.jobs.get(job.id);
   const progress = planned?.run.progress.snapshot() ?? { phases: [], badRecords: 0 };
@@ -63,6 +63,7 @@ export function viewOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>, 
     file,
     waitingFor: job.waitingFor ?? viewWait(scheduler, job.id),
     ...(row.sameAs !== null && { sameAs: row.sameAs.job }),
+    ...(keepMs !== undefined && { keepMs }),
     runOnce: once !== undefined || force,
     force,
     ...(after !== undefined && after.length > 0 && { after }),

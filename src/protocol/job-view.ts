@@ -126,6 +126,8 @@ export const JobViewSchema = Type.Object(
     keptUntil: Type.Optional(Text),
     /** The earlier job whose output it has, since the same had been run before. Left out: it ran. */
     sameAs: Type.Optional(Text),
+    /** How long it is kept from its end on; left out: as the coordinator keeps others. */
+    keepMs: Type.Optional(Whole),
     /** Whether it was not to run when the same had been run before, and whether that was overruled. */
     runOnce: Type.Optional(Type.Boolean()),
     force: Type.Optional(Type.Boolean()),

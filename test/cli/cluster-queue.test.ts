@@ -77,9 +77,13 @@ test("the same job again with --once runs nothing, and what it is asked for is t
   rmSync(file("once--shared"), { recursive: true });
   assert.match((await run("-o", "once--shared", "--shared")).stderr, /read +50 records/);
   assert.match(
-    (await run("-o", "once--shared", "--shared", "--force", "--overwrite")).stderr,
+    (await run("-o", "once--shared", "--shared", "--force", "--overwrite", "--keep", "1h")).stderr,
     /read +50 records/,
   );
+  const { record } = JSON.parse((await cluster.run(["show", "--json"])).stdout) as {
+    record: { runOnce: boolean; force: boolean; keepMs: number };
+  };
+  assert.deepEqual([record.runOnce, record.force, record.keepMs], [true, true, 3_600_000]);
   writeFileSync(file("once.txt"), "a c\n".repeat(50));
   for (const how of ["--shared", "--no-shared"]) {
     const refused = await run("-o", `once${how}`, how);

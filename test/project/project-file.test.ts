@@ -86,6 +86,7 @@ const wrongJson: readonly (readonly [content: string, message: RegExp, hint?: Re
   ['{ "defaults": { "memory": null } }', /defaults\.memory is null/, /Leave it out/],
   ['{ "defaults": { "growing": "yes" } }', /defaults\.growing is "yes"/, /true or false/],
   ['{ "defaults": { "speculation": "false" } }', /defaults\.speculation is "false"/, /true or false/],
+  ['{ "defaults": { "once": "no" } }', /defaults\.once is "no"/, /true or false/],
   ['{ "defaults": { "workers": "4" } }', /defaults\.workers is "4"/, /a number/],
   ['{ "defaults": { "isolate": "proces" } }', /defaults\.isolate is "proces"/, /"process"/],
   ['{ "defaults": { "external": ["sharp"] } }', /defaults\.external is nothing/, /beside "jobs"/],
@@ -131,6 +132,7 @@ test("paths are those of the project's folder; what is no path there stays", asy
         output: "out/one",
         tokenFile: "prod.token",
         tempDirectory: "tmp",
+        materialize: "../kept",
         tls: { ca: "ca.pem", cert: "c.pem", key: "k.pem" },
       },
       join: { file: "jobs/wordcount.ts", inputs: { customers: "c.csv", orders: ["o/*.jsonl", "x=y.jsonl"] } },
@@ -150,6 +152,7 @@ test("paths are those of the project's folder; what is no path there stays", asy
     output: `${root}/out/one`,
     tokenFile: `${root}/prod.token`,
     tempDirectory: `${root}/tmp`,
+    materialize: join(root, "../kept"),
     tls: { ca: `${root}/ca.pem`, cert: `${root}/c.pem`, key: `${root}/k.pem` },
   });
   assert.deepEqual(jobs.get("join")!.settings.inputs, [

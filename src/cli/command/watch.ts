@@ -123,7 +123,7 @@ async function run({ flags, positionals, world }: Invocation<typeof watchFlags>)
     });
   }
   const asRun = { ...said, after: [], detach: undefined } as unknown as RunFlags;
-  const asked = await askedRun({ flags: asRun, positionals: words }, world);
+  const asked = forManyRuns(await askedRun({ flags: asRun, positionals: words }, world));
   checkRunFlags({ ...asked.flags, overwrite: undefined }, asked.runner);
   const out = outputOf(asked, directory, world.cwd);
   checkTemplate(into);
@@ -157,6 +157,13 @@ async function run({ flags, positionals, world }: Invocation<typeof watchFlags>)
     unlock();
     stop.release();
   }
+}
+
+/** Without what a project says of one run alone. */
+function forManyRuns(asked: AskedRun): AskedRun {
+  const { settings: all } = asked;
+  const { once: _o, force: _f, after: _a, materialize: _m, incremental: _i, explain: _e, ...settings } = all;
+  return { ...asked, settings };
 }
 
 /** @throws SheafError INPUT_MISSING */

@@ -33,13 +33,13 @@ export interface JobTerms {
 /** Of job.json. Records of earlier versions say less: what they leave out is null or false. */
 export function termsOfRecord(record: JobRecord): JobTerms {
   const { settings, name, submitter, host, inputs, output, startTime, endTime, status } = record;
-  const { group = null, project = null, steps } = record as unknown as Partial<Record<string, unknown>>;
+  const { group = null, project = null, steps } = record;
   return {
     id: record.jobId,
     type: steps === undefined ? "mapreduce" : "pipeline",
     name,
-    project: textOf(project),
-    group: textOf(group),
+    project,
+    group,
     submitter,
     host,
     priority: null,
@@ -73,7 +73,7 @@ export function termsOfView(view: JobView): JobTerms {
     output,
     runOnce: view.runOnce ?? false,
     force: view.force ?? false,
-    keepMs: null,
+    keepMs: view.keepMs ?? null,
     submitTime: view.submitTime,
     startTime: view.startTime,
     endTime: view.endTime,
@@ -96,8 +96,4 @@ function phaseOf({ state, endTime, phases }: JobView): string {
     default:
       return phases.find(({ tasks, finished }) => finished < tasks)?.phase ?? "map";
   }
-}
-
-function textOf(value: unknown): string | null {
-  return typeof value === "string" ? value : null;
 }
