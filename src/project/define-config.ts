@@ -146,8 +146,6 @@ const shapes: Readonly<Record<string, Shape>> = {
   once: onOrOff,
   force: onOrOff,
   keepBundle: onOrOff,
-  incremental: onOrOff,
-  explain: onOrOff,
   estimate: onOrOff,
   keepMs: count,
   growing: onOrOff,
