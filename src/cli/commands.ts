@@ -5,6 +5,7 @@ import type { Command, CommandTable } from "./command.ts";
 const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import("./command/run.ts")).runCommand,
   watch: async () => (await import("./command/watch.ts")).watchCommand,
+  plan: async () => (await import("./command/plan.ts")).planCommand,
   submit: async () => (await import("./command/submit.ts")).submitCommand,
   resume: async () => (await import("./command/resume.ts")).resumeCommand,
   attach: async () => (await import("./command/attach.ts")).attachCommand,

@@ -4,13 +4,15 @@ import type { IncrementalReport } from "../incremental/incremental-run.ts";
 import type { EstimatedColumn } from "../job/estimate.ts";
 import type { Key } from "../job/key.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
-import type { HotKey, TaskFailure, TaskStats } from "../task/task-spec.ts";
+import type { TaskFailure, TaskStats } from "../task/task-spec.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { Isolation } from "../worker/worker.ts";
 import type { RunStatus, CommittedPart, PhaseTiming } from "./events.ts";
 import type { RunEvent } from "./events.ts";
 import type { StepRecord } from "./events.ts";
+import type { Forecast } from "./forecast.ts";
 import type { StepRun } from "./job-bundle.ts";
+import type { HotKeyShare, Skew } from "./shuffle-tally.ts";
 
 /**
  * What every run may be told, wherever it runs. Everything has a default; sizes take bytes or a text such as
@@ -305,24 +307,6 @@ export function namesOf<T>(names: Readonly<Record<keyof T & string, true>>): rea
   return Object.keys(names);
 }
 
-/** How unevenly a collection's shuffle bytes lie over its partitions. */
-export interface Skew {
-  readonly collection: string;
-  readonly partitions: number;
-  readonly largestPartition: number;
-  readonly largestBytes: number;
-  /** largestBytes divided by the mean; 1 is perfectly even. */
-  readonly ratio: number;
-}
-
-/** A key with many pairs, as they were shuffled: after combining. */
-export interface HotKeyShare extends HotKey {
-  /** Of its collection. */
-  readonly name: string;
-  /** Its pairs as a share of those of the collection, 0 to 1. */
-  readonly share: number;
-}
-
 /** A failed attempt, as the report shows it. */
 export interface FailedTask {
   /**
@@ -389,6 +373,8 @@ export interface RunResult {
   readonly materialized: MaterializedRecords | null;
   /** What was taken over from an earlier run, and is not in `stats`; null without `incremental`. */
   readonly incremental: IncrementalReport | null;
+  /** What `sheaf plan` has predicted for this code and these files; null when it has not. */
+  readonly forecast: Forecast | null;
   /** Attempts that failed or were lost, in order; the job may have succeeded in spite of them. */
   readonly failedAttempts: readonly FailedTask[];
   /** Tasks given up within `maxFailedTasks`: their records are missing from the output. */

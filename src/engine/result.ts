@@ -29,6 +29,7 @@ export function resultOf(
     made: null,
     materialized: null,
     incremental: null,
+    forecast: null,
     failedAttempts: [],
     failedTasks: [],
     steps: [],

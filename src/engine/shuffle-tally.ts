@@ -1,5 +1,22 @@
 import type { HotKey, TaskSuccess } from "../task/task-spec.ts";
-import type { HotKeyShare, Skew } from "./options.ts";
+
+/** How unevenly a collection's shuffle bytes lie over its partitions. */
+export interface Skew {
+  readonly collection: string;
+  readonly partitions: number;
+  readonly largestPartition: number;
+  readonly largestBytes: number;
+  /** largestBytes divided by the mean; 1 is perfectly even. */
+  readonly ratio: number;
+}
+
+/** A key with many pairs, as they were shuffled: after combining. */
+export interface HotKeyShare extends HotKey {
+  /** Of its collection. */
+  readonly name: string;
+  /** Its pairs as a share of those of the collection, 0 to 1. */
+  readonly share: number;
+}
 
 const hotKeysMax = 10;
 /** Kept while maps finish; more than are shown, since a key may be hot in the sum only. */

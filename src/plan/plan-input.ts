@@ -254,7 +254,10 @@ function wholeFile(file: InputFile, compression: PlannedPiece["compression"]): P
 }
 
 /** Whether a map task can begin in the middle of the file. */
-export function isSplittable(reader: Reader<unknown>, file: PlannedPiece): boolean {
+export function isSplittable(
+  reader: { readonly encoding?: unknown; readonly framing: Reader<unknown>["framing"] },
+  file: Pick<PlannedPiece, "compression">,
+): boolean {
   return file.compression === "none" && reader.encoding === undefined && reader.framing.kind !== "stream";
 }
 

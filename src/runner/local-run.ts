@@ -17,7 +17,7 @@ import type { JobRecord } from "../engine/job-directory.ts";
 import { liveOf, liveSettings } from "../engine/live.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import { planJob } from "../engine/plan-job.ts";
-import type { PlanRequest } from "../engine/plan-job.ts";
+import type { JobPlan, PlanRequest, TaskTable } from "../engine/plan-job.ts";
 import { pruneJobs } from "../engine/prune-jobs.ts";
 import { afterOf, labelsOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
@@ -30,6 +30,7 @@ import { asShortage } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import { chaosWarning } from "../worker/chaos.ts";
+import type { JobOutline } from "../worker/messages.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
 import { checkOnce, earlierRun, keyOf } from "./earlier-run.ts";
@@ -48,6 +49,13 @@ type Arrange = NonNullable<PlanRequest["arrange"]>;
 export type JobSource =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "object"; readonly job: Job };
+
+/** What makes a run one that only learns what the job takes: it writes to its own directory, and commits nothing. */
+export interface Probe {
+  /** The tasks that are run, of those planned. */
+  choose(plan: JobPlan, outline: JobOutline): TaskTable;
+  readonly limit: NonNullable<JobSettings["probe"]>;
+}
 
 /**
  * One run on this machine, from the job file to the committed output. Each step leaves in the object what the
@@ -77,6 +85,7 @@ export class LocalRun {
   #bundling: Promise<RunBundle> | null = null;
   /** Where the history is kept; null when it is not. */
   #state: string | null = null;
+  readonly #probe: Probe | null;
   /** With `once` an output that exists may be just what is wanted. */
   #outputExists: SheafError | null = null;
 
@@ -86,9 +95,11 @@ export class LocalRun {
     resolved: ResolvedOptions,
     startWorker: StartWorker,
     only?: JobSettings["only"],
+    probe: Probe | null = null,
   ) {
     this.#source = source;
     this.#only = only;
+    this.#probe = probe;
     this.#options = options;
     this.resolved = resolved;
     this.events = new EventLog(this.clock, options.onEvent);
@@ -302,13 +313,14 @@ export class LocalRun {
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
     const live = liveOf(outline, resolved);
     const arrange: Arrange | undefined = incremental === null ? undefined : (all) => incremental.arrange(all);
-    const plan = await planJob(outline, {
+    const whole = await planJob(outline, {
       inputs,
       ...wishes,
       spool,
       made: made ?? undefined,
       ...(arrange === undefined ? {} : { arrange }),
     });
+    const plan = this.#probe === null ? whole : { ...whole, tasks: this.#probe.choose(whole, outline) };
     for (const warning of plan.warnings) this.#warn(warning);
     // Patterns and directories are known file by file only now.
     for (const output of [resolved.output, resolved.materialize])
@@ -325,13 +337,14 @@ export class LocalRun {
       params,
       keepBad: resolved.badBudget !== null,
       collect: resolved.collect,
-      output: resolved.output === null ? "none" : "write",
+      output: resolved.output === null && this.#probe === null ? "none" : "write",
       partBytes: resolved.partBytes,
       ...(live !== null && { live: liveSettings(live) }),
       ...(resolved.materialize !== null && { materialize: true }),
       auxFiles,
       ...(incremental !== null && { keepMaps: true }),
       ...(this.#only !== undefined && { only: this.#only }),
+      ...(this.#probe !== null && { probe: this.#probe.limit }),
     };
     this.pool.settings(settings);
     if (live !== null) this.pool.prewarm(liveSlot);

@@ -269,7 +269,8 @@ export class LocalTasks {
   /** Whether slow map tasks are cut while they run: not where the caller has said what tasks there are. */
   get #handsOver(): boolean {
     const { splitBytes, mappers, isolation, workers } = this.#options.resolved;
-    return splitBytes === null && mappers === null && isolation !== "inline" && workers > 1;
+    const isProbe = this.#settings.probe !== undefined;
+    return !isProbe && splitBytes === null && mappers === null && isolation !== "inline" && workers > 1;
   }
 
   #submit(): void {
@@ -308,6 +309,7 @@ export class LocalTasks {
     const { loaded, planned, resolved, pool } = this.#options;
     const { name, bundle, collections, outline } = loaded;
     const { work } = planned;
+    if (this.#settings.probe !== undefined) return;
     if (outline.hasExpect) {
       const refused = await pool.expect(outputs.counters);
       if (refused !== null) throw expectRefused(refused, " The counters are in the job directory.");

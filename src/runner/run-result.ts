@@ -4,9 +4,11 @@ import { readRecords } from "../engine/commit.ts";
 import { outputDigest } from "../engine/committed-output.ts";
 import { failureOutsideTasks, formatFailure, mapFailure } from "../engine/error-report.ts";
 import { estimatedColumns } from "../engine/estimates.ts";
+import type { Forecast } from "../engine/forecast.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
+import { keptForecast } from "../engine/plan-memory.ts";
 import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
 import { eventError, resultOf, shortMade } from "../engine/result.ts";
 import { ShuffleTally } from "../engine/shuffle-tally.ts";
@@ -34,8 +36,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const emptyFiles = sumEmptyFiles(map.map((one) => one.emptyFiles)) ?? null;
   const { output, sample, estimate } = run.resolved;
   const estimates = estimate ? estimatedColumns(loaded?.outline) : [];
-  const jobId = loaded?.jobId ?? "";
-  const directory = loaded?.directory ?? null;
+  const { jobId = "", directory = null } = loaded ?? {};
   const parts = earlier?.parts ?? driven?.parts ?? [];
   const badRecords = earlier?.badRecords ?? stats.badRecords;
   const sameAs = run.earlier?.jobId ?? null;
@@ -84,6 +85,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     made,
     materialized: status === "SUCCEEDED" ? (driven?.materialized ?? null) : null,
     incremental,
+    forecast: status === "SUCCEEDED" ? forecastOf(run) : null,
     failedAttempts: failedAttempts(driven?.failedAttempts ?? [], cause),
     failedTasks: driven?.failedTasks ?? [],
     error,
@@ -100,6 +102,13 @@ function tallyOf(map: readonly TaskSuccess[], partitions: readonly number[]): Sh
   const shuffled = new ShuffleTally(partitions);
   for (const result of map) shuffled.add(result);
   return shuffled;
+}
+
+function forecastOf({ resolved, loaded, planned }: LocalRun): Forecast | null {
+  if (resolved.stateDirectory === null || loaded === null || planned === null) return null;
+  const { plan, settings } = planned;
+  const { params, sample } = settings;
+  return keptForecast(resolved.stateDirectory, { code: loaded.bundle?.hash ?? null, params, sample, plan });
 }
 
 /** What a later run with `once` is told by; nothing of an output that lacks what was given up. */

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
+import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { JobSettings } from "../task/task-spec.ts";
 import { warmWorker } from "../worker/warm-worker.ts";
@@ -36,18 +37,31 @@ export async function runJob(
   options: LocalRunOptions = {},
   only?: JobSettings["only"],
 ): Promise<RunResult> {
-  const source = sourceOf(job, options);
-  const isolation = source.kind === "object" ? "inline" : isolationOf(options);
-  const resolved = resolveOptions(options, isolation);
-  const starter = await starterOf(isolation, source);
-  // The first worker takes as long to start as the rest of the runner to load: they do it side by side.
-  const startWorker = isolation === "inline" ? starter : warmWorker(starter, resolved.heapBytes);
+  const { source, resolved, startWorker } = await startOf(job, options);
   const [{ LocalRun }, { finishRun }] = await Promise.all([
     import("./local-run.ts"),
     import("./run-result.ts"),
   ]);
   const run = new LocalRun(source, options, resolved, startWorker, only);
   return finishRun(run, await run.run());
+}
+
+/** What a run on this machine begins with. @throws SheafError USAGE as runJob */
+export async function startOf(
+  job: Job | string | URL,
+  options: LocalRunOptions,
+): Promise<{
+  readonly source: JobSource;
+  readonly resolved: ResolvedOptions;
+  readonly startWorker: StartWorker;
+}> {
+  const source = sourceOf(job, options);
+  const isolation = source.kind === "object" ? "inline" : isolationOf(options);
+  const resolved = resolveOptions(options, isolation);
+  const starter = await starterOf(isolation, source);
+  // The first worker takes as long to start as the rest of the runner to load: they do it side by side.
+  const startWorker = isolation === "inline" ? starter : warmWorker(starter, resolved.heapBytes);
+  return { source, resolved, startWorker };
 }
 
 async function starterOf(isolation: Isolation, source: JobSource): Promise<StartWorker> {

@@ -1,5 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { Pace } from "../base/pace.ts";
+import type { Job } from "../job/job-plan.ts";
+import { isPlainObject } from "../job/plain-data.ts";
 import type { RecordBatch } from "../job/reader.ts";
 import type { BadRecords } from "./bad-records.ts";
 import type { AttemptContext } from "./context.ts";
@@ -9,6 +11,16 @@ import type { RecordChoice } from "./sampling.ts";
 import type { Scene } from "./scene.ts";
 
 export type MapFunction = (record: unknown, emit: unknown, context: AttemptContext) => unknown;
+
+/** What a job without a map does: each record is a key; where nothing is grouped, objects are values. */
+export function identityMap(job: Job): MapFunction {
+  const takesObjects = job.collections.every(({ mapOnly }) => mapOnly);
+  return (record, emit) => {
+    const pair = emit as (key: unknown, value?: unknown) => void;
+    if (takesObjects && isPlainObject(record)) pair(null, record);
+    else pair(record);
+  };
+}
 
 /** Between two records the loop lets others have their turn this often, if records are slow. */
 const STRETCH_MS = 20;

@@ -2,12 +2,10 @@ import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { Pace } from "../base/pace.ts";
-import { seededRandom } from "../base/random.ts";
 import type { FilePiece } from "../format/chunk.ts";
 import type { BatchReader } from "../format/read-split.ts";
-import { readPiece, readSource, SOURCE_BATCH_RECORDS } from "../format/read-split.ts";
+import { SOURCE_BATCH_RECORDS } from "../format/read-split.ts";
 import type { Job } from "../job/job-plan.ts";
-import { isPlainObject } from "../job/plain-data.ts";
 import { isSource } from "../job/reader.ts";
 import type { RecordBatch } from "../job/reader.ts";
 import type { Collector } from "../shuffle/collector.ts";
@@ -22,10 +20,11 @@ import { MapEmitter } from "./emitter.ts";
 import { type EmptyFiles, sumEmptyFiles } from "./empty-files.ts";
 import { KeptRecords } from "./kept-records.ts";
 import type { MapFunction } from "./map-loop.ts";
-import { MapLoop } from "./map-loop.ts";
+import { identityMap, MapLoop } from "./map-loop.ts";
 import { MapOnlyOutput } from "./map-output.ts";
 import { grepPlan, NativeGrep } from "./native-grep.ts";
 import { nativePlan, NativeMap } from "./native-map.ts";
+import { openPiece } from "./open-piece.ts";
 import { RecordUnits } from "./record-units.ts";
 import { placesAfter, placesInPiece } from "./rest-places.ts";
 import { type RecordChoice, choiceOf, sourceOf } from "./sampling.ts";
@@ -58,16 +57,6 @@ export interface TaskSetting<S> {
   readonly clock: Clock;
 }
 
-/** What a job without a map does: each record is a key; where nothing is grouped, objects are values. */
-function identityMap(job: Job): MapFunction {
-  const takesObjects = job.collections.every(({ mapOnly }) => mapOnly);
-  return (record, emit) => {
-    const pair = emit as (key: unknown, value?: unknown) => void;
-    if (takesObjects && isPlainObject(record)) pair(null, record);
-    else pair(record);
-  };
-}
-
 /**
  * Runs one map attempt: reads the split, maps its records, leaves one run file. Throws; the scene tells
  * where.
@@ -84,7 +73,7 @@ export async function runMap(
       // Nothing is left to map.
     } else if (plan !== undefined) {
       const native = new NativeMap(plan, memory, attempt.collectors[0]!);
-      for (const piece of spec.split.pieces) await attempt.mapNatively(native, piece);
+      for (const piece of spec.split.pieces) if (await attempt.mapNatively(native, piece)) break;
     } else {
       for (const piece of spec.split.pieces) if (await attempt.mapPiece(piece)) break;
     }
@@ -106,6 +95,9 @@ class MapAttempt {
   readonly #units: RecordUnits | undefined;
   readonly #loop: MapLoop;
   readonly #path: string;
+  /** What of the split was read when it was left off, as bytes on disk; see JobSettings.probe. */
+  #leftAt: number | null = null;
+  readonly #startedMs: number;
   readonly #hot: HotKeys;
   readonly #states: TaskStates | undefined;
   readonly #turns = new Pace(SOURCE_TURN_MS);
@@ -131,6 +123,7 @@ class MapAttempt {
 
   constructor(setting: TaskSetting<MapTaskSpec>) {
     this.#setting = setting;
+    this.#startedMs = setting.clock.nowMs();
     const { job, settings, spec, memory, context, scene } = setting;
     const outputs = spec.outputDirectory ?? spec.directory;
     if (settings.materialize === true)
@@ -202,14 +195,18 @@ class MapAttempt {
         scene.offset = null;
         if (piece.kind === "generate") {
           this.#made += done;
-          if (done < batch.records.length) break;
+          if (done < batch.records.length) {
+            this.#leavesOff();
+            break;
+          }
           if (this.#turns.isOver(1)) await this.#takeTurn();
         }
         if (this.#rest.length > 0) {
           this.#moved(this.#bytesOf(done));
           return true;
         }
-        this.#moved(this.#batchBytes);
+        this.#moved(done < batch.records.length ? this.#bytesOf(done) : this.#batchBytes);
+        if (this.#leavesOff()) return true;
         bytesBefore = reader.bytesRead;
         await this.#roll(piece);
         services.signal.throwIfAborted();
@@ -232,6 +229,7 @@ class MapAttempt {
     this.#tell(this.#bytesOf(done));
     this.#states?.moved(this.#records, this.#made + done);
     const wanted = await this.#takeTurn();
+    if (this.#isEnough()) return true;
     if (isSource(job.input)) return services.isStopped?.() === true;
     if (wanted === 0 || !this.#mayHandOver()) return false;
     this.#wanted = wanted;
@@ -277,17 +275,35 @@ class MapAttempt {
     return Math.min(this.#batchBytes, Math.max(0, (offsets[done] ?? first) - first));
   }
 
-  async mapNatively(native: NativeMap, piece: SplitPiece): Promise<void> {
+  #isEnough(): boolean {
+    const { probe } = this.#setting.settings;
+    if (probe === undefined) return false;
+    return (
+      this.#setting.clock.nowMs() - this.#startedMs >= probe.ms || this.#setting.stats.bytesIn >= probe.bytes
+    );
+  }
+
+  /** Whether a probe has seen enough. `taken`: bytes of the piece as it lies on disk, where that is known. */
+  #leavesOff(taken?: number): boolean {
+    if (!this.#isEnough()) return false;
+    this.#leftAt = taken === undefined ? this.#taken(0) : this.#piecesBytes + taken;
+    return true;
+  }
+
+  /** As mapPiece: true where the rest is left. */
+  async mapNatively(native: NativeMap, piece: SplitPiece): Promise<boolean> {
     const { job, scene, services } = this.#setting;
     if (piece.kind !== "file" || isSource(job.input))
       throw new SheafError("INTERNAL", "native scan of a source");
     scene.path = piece.name;
     scene.phase = "read";
-    await native.run(job.input, piece, services.signal, (bytes, records) => {
+    await native.run(job.input, piece, services.signal, (bytes, records, taken) => {
       this.#nativeRecords += records;
       this.#moved(bytes);
+      return !this.#leavesOff(piece.compression === "none" ? this.#pieceBytes : taken);
     });
     this.#leave(piece);
+    return this.#leftAt !== null;
   }
 
   /** Searches all pieces in their bytes, where the job is such a search; false when it is not. */
@@ -302,37 +318,23 @@ class MapAttempt {
       if (piece.kind !== "file") throw new SheafError("INTERNAL", "native search of a source");
       scene.path = piece.name;
       scene.phase = "read";
-      await grep.run(job.input, piece, services.signal, (bytes, lines) => {
+      await grep.run(job.input, piece, services.signal, (bytes, lines, taken) => {
         this.#nativeRecords += lines;
         this.#moved(bytes);
+        return !this.#leavesOff(piece.compression === "none" ? this.#pieceBytes : taken);
       });
       this.#leave(piece);
+      if (this.#leftAt !== null) break;
     }
     target.emitted += grep.matches;
     return true;
   }
 
-  async #open(piece: SplitPiece): Promise<BatchReader<unknown>> {
-    const { job, settings, services, context } = this.#setting;
-    if (piece.kind === "generate") {
-      if (!isSource(job.input))
-        throw new SheafError("INTERNAL", "a generated piece for a job that reads files");
-      const random = seededRandom(`${settings.seed}/generate/${piece.index}`);
-      return readSource(
-        job.input,
-        {
-          index: piece.index,
-          tasks: piece.tasks,
-          random: () => random.next(),
-          params: context.params,
-          signal: services.signal,
-        },
-        { records: piece.records, isStopped: services.isStopped },
-      );
-    }
-    if (isSource(job.input)) throw new SheafError("INTERNAL", "a file for a job that generates its records");
+  #open(piece: SplitPiece): Promise<BatchReader<unknown>> {
+    const { settings, services, context } = this.#setting;
+    const { isStopped } = services;
     const askedPath = (): void => void context.path;
-    return readPiece(job.input, piece, { keepBad: settings.keepBad, signal: services.signal, askedPath });
+    return openPiece(this.#setting, piece, { keepBad: settings.keepBad, isStopped, askedPath });
   }
 
   /** A batch is done, or a chunk. */
@@ -441,7 +443,13 @@ class MapAttempt {
       ...(this.#emptyFiles !== undefined && { emptyFiles: this.#emptyFiles }),
       ...(this.#rest.length > 0 && { rest: this.#rest }),
       ...(isSource(job.input) && { made: this.#made }),
+      ...(settings.probe !== undefined && { taken: this.#takenInAll() }),
     };
+  }
+
+  #takenInAll(): NonNullable<TaskSuccess["taken"]> {
+    const { bytes } = this.#setting.spec.split;
+    return { bytes: Math.min(bytes, this.#leftAt ?? bytes), isWhole: this.#leftAt === null };
   }
 
   abandon(): void {

@@ -53,12 +53,12 @@ export class NativeGrep {
     this.#output = output;
   }
 
-  /** `moved` hears of bytes and lines read, chunk by chunk. */
+  /** `moved` hears of bytes and lines read, and taken from the disk, chunk by chunk; whether to go on. */
   async run(
     reader: Reader<unknown>,
     piece: FilePiece,
     signal: AbortSignal,
-    moved: (bytes: number, lines: number) => void,
+    moved: (bytes: number, lines: number, taken: number) => boolean,
   ): Promise<void> {
     const recordBytesMax = reader.recordBytesMax ?? settings.recordBytes.default;
     const chunks = await openChunks(piece, reader.framing, {
@@ -73,7 +73,7 @@ export class NativeGrep {
         if (!isUtf8(bytes)) throw invalid(piece, bytes, chunk.offset);
         this.#search(bytes);
         await this.#flush();
-        moved(bytes.length, countLines(bytes));
+        if (!moved(bytes.length, countLines(bytes), chunks.taken)) break;
       }
     } finally {
       await chunks.close();

@@ -76,12 +76,15 @@ export class NativeMap {
     this.#window = 0;
   }
 
-  /** Maps the records of one piece; `moved` hears of bytes and records done, chunk by chunk. */
+  /**
+   * Maps the records of one piece; `moved` hears of bytes and records done and of bytes taken from the disk,
+   * chunk by chunk, and says whether to go on.
+   */
   async run(
     reader: Reader<unknown>,
     piece: FilePiece,
     signal: AbortSignal,
-    moved: (bytes: number, records: number) => void,
+    moved: (bytes: number, records: number, taken: number) => boolean,
   ): Promise<void> {
     const chunks = await openChunks(piece, reader.framing, {
       chunkBytes: limits.readChunkBytes,
@@ -106,8 +109,9 @@ export class NativeMap {
         this.#memory.heap.u8.set(bytes, this.#window);
         this.#scan(bytes.length, chunk.offset, piece);
         const records = this.#records();
-        moved(bytes.length, records - this.#finished);
+        const goOn = moved(bytes.length, records - this.#finished, chunks.taken);
         this.#finished = records;
+        if (!goOn) break;
       }
     } finally {
       await chunks.close();

@@ -1,7 +1,5 @@
 import { Pace } from "../base/pace.ts";
-import { seededRandom } from "../base/random.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
-import { readPiece, readSource } from "../format/read-split.ts";
 import type { Key } from "../job/key.ts";
 import { isSource, type Source } from "../job/reader.ts";
 import type { BadRecords } from "./bad-records.ts";
@@ -10,6 +8,7 @@ import type { EmitTarget } from "./emitter.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { MapLoop } from "./map-loop.ts";
 import type { TaskSetting } from "./map-task.ts";
+import { openPiece } from "./open-piece.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 import type { SampleTaskSpec, SplitPiece, TaskSuccess } from "./task-spec.ts";
 
@@ -48,7 +47,11 @@ export async function runSample(
   const { job, spec, context, scene } = setting;
   const samples = job.collections.map(() => new KeySample());
   const emitter = new MapEmitter(job.collections, job.named, samples);
-  const forgiving = { add: () => undefined } as unknown as BadRecords;
+  const { stats } = setting;
+  const { probe } = setting.settings;
+  const startedMs = setting.clock.nowMs();
+  const isOver = (): boolean => probe !== undefined && setting.clock.nowMs() - startedMs >= probe.ms;
+  const forgiving = { add: () => void stats.badRecords++ } as unknown as BadRecords;
   const map =
     (job.map as MapFunction | undefined) ?? ((record, emit) => (emit as (key: unknown) => void)(record));
   const loop = new MapLoop(map, emitter, context, scene, {
@@ -59,7 +62,7 @@ export async function runSample(
       context.progress();
       await setting.services.turn?.();
       setting.services.signal.throwIfAborted();
-      return false;
+      return isOver();
     },
   });
   scene.phase = "setup";
@@ -67,9 +70,10 @@ export async function runSample(
   for (const piece of spec.split.pieces) {
     context.path = piece.kind === "file" ? piece.name : "";
     scene.path = context.path;
-    await samplePiece(setting, piece, loop);
+    await samplePiece(setting, piece, loop, isOver);
     if (loop.records > RECORDS_MAX) break;
   }
+  stats.recordsIn = loop.records;
   emitter.close();
   context.counters.clear();
   return {
@@ -94,36 +98,22 @@ async function samplePiece(
   setting: TaskSetting<SampleTaskSpec>,
   piece: SplitPiece,
   loop: MapLoop,
+  isOver: () => boolean,
 ): Promise<void> {
-  const { job, settings, services, context } = setting;
+  const { job, services } = setting;
   const { input } = job;
   const pace = new Pace(OPEN_SOURCE_MS);
-  let reader;
-  if (piece.kind === "generate") {
-    if (!isSource(input)) return;
-    const random = seededRandom(`${settings.seed}/generate/${piece.index}`);
-    reader = readSource(
-      input,
-      {
-        index: piece.index,
-        tasks: piece.tasks,
-        random: () => random.next(),
-        params: context.params,
-        signal: services.signal,
-      },
-      { records: piece.records, isStopped: isOpen(input) ? () => pace.isOver(1) : undefined },
-    );
-  } else {
-    if (isSource(input)) return;
-    reader = await readPiece(input, piece, { keepBad: true, signal: services.signal });
-  }
+  if ((piece.kind === "generate") !== isSource(input)) return;
+  const isStopped = isSource(input) && isOpen(input) ? () => pace.isOver(1) : undefined;
+  const reader = await openPiece(setting, piece, { keepBad: true, isStopped });
   const before = loop.records;
   try {
     for (let batch = await reader.next(); batch !== null; batch = await reader.next()) {
       await loop.run(batch);
       services.progress[PROGRESS_CELLS.beat]! += 1;
-      if (loop.records - before > RECORDS_MAX) break;
+      if (loop.records - before > RECORDS_MAX || isOver()) break;
     }
+    setting.stats.bytesIn += reader.bytesRead;
   } finally {
     await reader.close();
   }

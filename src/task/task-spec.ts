@@ -100,6 +100,8 @@ export interface JobSettings {
   readonly materialize?: boolean;
   /** Only the records at these offsets are mapped, by the absolute path of their file. Default: all are. */
   readonly only?: Readonly<Record<string, readonly number[]>>;
+  /** Set to learn what the job takes: a task leaves off after so much. Left out: it does all. */
+  readonly probe?: { readonly ms: number; readonly bytes: number };
   /** Copies of side data files on this machine, by the path the job names each with. Default: none. */
   readonly auxFiles?: Readonly<Record<string, string>>;
   /** True: maps say what of them a later run may take over (TaskSuccess.keep). Default: false. */
@@ -273,6 +275,8 @@ export interface TaskSuccess {
   readonly hotKeys: readonly HotKey[];
   /** File of bad records (one JSON object a line: path, offset, error, raw), null when there were none. */
   readonly badPath: string | null;
+  /** map, with `probe`: what it has read of its split, as bytes on disk, and whether that is all. */
+  readonly taken?: { readonly bytes: number; readonly isWhole: boolean };
   /** map: files that lie whole in its split and gave no record; left out when there are none. */
   readonly emptyFiles?: EmptyFiles;
   /**

@@ -171,6 +171,7 @@ const success = fields({
   rest: optional(list(fields({ piece: whole, offset: whole }))),
   made: optional(whole),
   keep: optional(keep),
+  taken: optional(fields({ bytes: finite, isWhole: flag })),
 });
 
 const result: Check = (value, field) => {

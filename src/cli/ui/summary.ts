@@ -10,6 +10,7 @@ import type { EstimatedColumn } from "../../job/estimate.ts";
 import { asShortage } from "../../storage/fs-error.ts";
 import { type ExitCode, exitCodeOf, exitCodes } from "../command.ts";
 import { type World, writeJson, writeTo } from "../world.ts";
+import { predictedRows } from "./forecast.ts";
 import { type ColorWhen, type Style, styleFor } from "./style.ts";
 import {
   displayPath,
@@ -47,6 +48,7 @@ export function summaryText(result: RunResult, look: SummaryLook): string {
   if (result.incremental !== null) rows.push(["kept", keptText(result.incremental)]);
   if (stats.shuffleBytes > 0) rows.push(["shuffled", shuffleText(result)]);
   rows.push(["wrote", written]);
+  rows.push(...predictedRows(result));
   rows.push(...noteworthy(result, look));
   rows.push(...counterRows(result));
   const head = `${style.green(style.bold("done"))}    ${formatDuration(stats.elapsedMs)}${headFact(result, look)}`;

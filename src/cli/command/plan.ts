@@ -1,0 +1,71 @@
+import { totalmem } from "node:os";
+import { SheafError } from "../../base/errors.ts";
+import { adviceOf } from "../../engine/advice.ts";
+import { resolveOptions } from "../../engine/resolve-options.ts";
+import { tryJob } from "../../runner/try-job.ts";
+import { type Command, type ExitCode, exitCodes, type Invocation } from "../command.ts";
+import { forecastText } from "../ui/forecast.ts";
+import { makeReporter } from "../ui/reporter.ts";
+import { styleFor } from "../ui/style.ts";
+import { stopOnSignal, writeJson, writeTo } from "../world.ts";
+import { askedRun } from "./run/asked.ts";
+import { runFlags } from "./run/flags.ts";
+import { checkRunFlags, runOptions } from "./run/options.ts";
+
+export const planCommand: Command<typeof runFlags> = {
+  name: "plan",
+  summary: "Predict what a run would take, by running parts of it",
+  details: [
+    "Give it what sheaf run would be given: the job's own map and reduce run on parts of the real input, for a few " +
+      "seconds however large that is. What they take is carried forward to all of it: time, bytes of the shuffle, " +
+      "groups, output, bad records, memory, hot keys; and which flags would do the job good, and why. Nothing is " +
+      "written that stays.",
+    "Numbers are ranges: what grows with every record is known well, the number of different keys only so far. A run " +
+      "of the same job over the same files shows what was predicted beside what came of it. docs/planning.md says how " +
+      "it is done, and what it cannot see.",
+  ],
+  arguments: [
+    { name: "JOB", doc: "Job file, or name of a job of the project", required: true, complete: "job" },
+    {
+      name: "INPUT",
+      doc: "As sheaf run takes it, but not standard input",
+      required: false,
+      many: true,
+      complete: "path",
+    },
+  ],
+  flags: runFlags,
+  examples: [
+    ["sheaf plan wordcount.ts books/*.txt", "How long would it take?"],
+    ["sheaf plan visits logs/ --workers 16 --json", "The same as JSON, for 16 workers"],
+  ],
+  run,
+};
+
+async function run(invocation: Invocation<typeof runFlags>): Promise<ExitCode> {
+  const { world } = invocation;
+  const asked = await askedRun(invocation, world);
+  const { flags, job, runner } = asked;
+  if (runner !== "local") {
+    throw new SheafError("USAGE", "sheaf plan tries jobs on this machine, not on a cluster", {
+      hint: "Give --on local, and --workers N for as many workers as the cluster has cores.",
+    });
+  }
+  checkRunFlags(flags, runner);
+  const style = styleFor(world.stderr, world.env, flags.color);
+  const reporter = makeReporter({ quiet: true, json: false, style }, world);
+  const stop = stopOnSignal(reporter, world);
+  try {
+    const options = await runOptions("local", { ...asked, delivery: null }, world);
+    const found = await tryJob(job.file, { ...options, signal: stop.signal });
+    const { memoryBytes, badBudget } = resolveOptions(options, "thread");
+    const given = { memoryBytes, keepsBad: badBudget !== null, machineBytes: totalmem() };
+    const advice = adviceOf(found.forecast, given);
+    if (flags.json === true) await writeJson(world, { job: found.name, ...found.forecast, advice });
+    else await writeTo(world.stdout, forecastText(found.name, found.forecast, advice, style));
+    return exitCodes.ok;
+  } finally {
+    reporter.end();
+    stop.release();
+  }
+}

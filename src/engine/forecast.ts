@@ -1,0 +1,345 @@
+import { emptyStats, type Split, type TaskStats, type TaskSuccess } from "../task/task-spec.ts";
+import {
+  distinctKeys,
+  exactly,
+  extrapolate,
+  makespan,
+  type Point,
+  type Range,
+  sumOf,
+  times,
+} from "./extrapolate.ts";
+import type { JobPlan } from "./plan-job.ts";
+import { type HotKeyShare, ShuffleTally, type Skew } from "./shuffle-tally.ts";
+
+/** A map task that was tried on the beginning of its split. */
+export interface TriedMap {
+  readonly split: Split;
+  /** Bytes of its split that it read, as they lie on disk; 1 of a generated one that came to its end. */
+  readonly taken: number;
+  readonly result: TaskSuccess;
+}
+
+/** A run of the job's own tasks over parts of its input. */
+export interface TriedRound {
+  readonly maps: readonly TriedMap[];
+  readonly reduces: readonly { readonly collection: number; readonly result: TaskSuccess }[];
+  /** Time of loading, planning and sampling, which any run of the job takes, too. */
+  readonly beforeMs: number;
+  readonly elapsedMs: number;
+}
+
+/** All that was tried. */
+export interface Tried {
+  readonly plan: JobPlan;
+  readonly collections: readonly string[];
+  readonly workers: number;
+  /** Keys of stretches all over the input, by collection. */
+  readonly stretches: readonly TaskSuccess[];
+  readonly stretchBytes: number;
+  /** From small parts to large ones. */
+  readonly rounds: readonly TriedRound[];
+  /** The greatest memory of this process meanwhile. */
+  readonly peakBytes: number;
+  /** Of the first bad record that was met. */
+  readonly badExample: string | null;
+}
+
+/** What a run of the job will take. Numbers of all of it, as ranges. */
+export interface Forecast {
+  readonly files: number;
+  readonly bytes: number;
+  readonly mapTasks: number;
+  readonly reduceTasks: number;
+  readonly workers: number;
+  readonly tried: { readonly bytes: number; readonly records: number; readonly elapsedMs: number };
+  readonly records: Range;
+  /** The share of bad records; null: none was met. */
+  readonly bad: { readonly share: Range; readonly example: string | null } | null;
+  readonly elapsedMs: Range;
+  readonly mapMs: Range;
+  readonly reduceMs: Range;
+  /** The tasks' sum, as in the result of a run. */
+  readonly cpuMs: Range;
+  readonly emitted: Range;
+  readonly shuffleBytes: Range;
+  /** Pairs that go through the shuffle: after combining. */
+  readonly pairs: Range;
+  readonly groups: Range;
+  readonly recordsOut: Range;
+  readonly bytesOut: Range;
+  /** Sorted runs of a map task, on average: more than one for a collection means too little memory. */
+  readonly runsPerTask: number;
+  readonly partitions: Readonly<Record<string, number>>;
+  readonly peakBytes: number;
+  readonly hotKeys: readonly HotKeyShare[];
+  readonly skew: readonly Skew[];
+  /** Time of the longest map task. */
+  readonly longestMapMs: number;
+  /** Why it may be wrong. */
+  readonly notes: readonly string[];
+}
+
+/** How much two tasks of the same size differ, as a share, where only one was tried. */
+const UNKNOWN_SPREAD = 0.15;
+/** Time is not known better than this. */
+const TIME_SPREAD = 0.15;
+
+/** What all of the job will take, after what parts of it have. */
+export function forecast(tried: Tried): Forecast {
+  const { plan, collections, workers, rounds, stretches } = tried;
+  const last = rounds.at(-1)!;
+  const sizes = plan.tasks.map.map((split) => ({ input: split.input ?? 0, size: split.bytes || 1 }));
+  const ofMaps = (measure: (result: TaskSuccess) => number): Range => overMaps(tried, sizes, measure);
+  const pairsOf = (result: TaskSuccess): number => result.pairs.reduce((sum, pairs) => sum + pairs, 0);
+  const records = ofMaps(({ stats }) => stats.recordsIn);
+  const pairs = ofMaps(pairsOf);
+  const shuffleBytes = ofMaps(({ stats }) => stats.shuffleBytes);
+  const mapTimes = sizes.map((task) => mapTimeOf(tried, task));
+  const mapMs = times(exactly(makespan(mapTimes, workers)), 1, TIME_SPREAD);
+  const groups = groupsOf(tried, pairs);
+  const all = sumOf(groups);
+  const shuffled = new ShuffleTally(plan.partitions);
+  for (const { result } of last.maps) shuffled.add(result);
+  const skew = shuffled.skew(collections);
+  const reduceMs = reduceTime(tried, pairs, all, skew);
+  const output = outputOf(tried, groups);
+  const mapOut = {
+    records: ofMaps(({ stats }) => stats.recordsOut),
+    bytes: ofMaps(({ stats }) => stats.bytesOut),
+  };
+  const cpu = sumOf([
+    ofMaps(({ stats }) => stats.cpuMs),
+    times(
+      reduceMs,
+      cpuShare(last.reduces.map(({ result }) => result)) * Math.min(workers, plan.tasks.reduce.length),
+    ),
+  ]);
+  const factor =
+    pairs.expected /
+    Math.max(
+      1,
+      last.maps.reduce((sum, { result }) => sum + pairsOf(result), 0),
+    );
+  const done = rounds.flatMap((round) => round.maps);
+  return {
+    files: plan.files,
+    bytes: plan.bytes,
+    mapTasks: plan.tasks.map.length,
+    reduceTasks: plan.tasks.reduce.length,
+    workers,
+    tried: {
+      bytes: statsSum([...stretches, ...done.map(({ result }) => result)], "bytesIn"),
+      records: statsSum([...stretches, ...done.map(({ result }) => result)], "recordsIn"),
+      elapsedMs: rounds.reduce((sum, round) => sum + round.elapsedMs, 0),
+    },
+    records,
+    bad: badOf(tried),
+    elapsedMs: sumOf([exactly(last.beforeMs), mapMs, reduceMs]),
+    mapMs,
+    reduceMs,
+    cpuMs: times(cpu, 1, TIME_SPREAD),
+    emitted: ofMaps(({ stats }) => stats.emitted),
+    shuffleBytes,
+    pairs,
+    groups: all,
+    recordsOut: sumOf([mapOut.records, output.records]),
+    bytesOut: sumOf([mapOut.bytes, output.bytes]),
+    runsPerTask:
+      statsSum(
+        last.maps.map(({ result }) => result),
+        "spills",
+      ) / last.maps.length,
+    partitions: Object.fromEntries(collections.map((name, index) => [name, plan.partitions[index]!])),
+    peakBytes: tried.peakBytes,
+    hotKeys: shuffled
+      .hotKeys(collections)
+      .map((hot) => ({ ...hot, values: Math.round(hot.values * factor) })),
+    skew,
+    longestMapMs: Math.max(0, ...mapTimes),
+    notes: notesOf(tried, shuffleBytes),
+  };
+}
+
+interface PlannedTask {
+  readonly input: number;
+  readonly size: number;
+}
+
+/** A sum over all map tasks, of what was measured of those tried, by the input they read. */
+function overMaps(
+  { rounds }: Tried,
+  tasks: readonly PlannedTask[],
+  measure: (result: TaskSuccess) => number,
+): Range {
+  const inputs = [...new Set(tasks.map(({ input }) => input))];
+  return sumOf(
+    inputs.map((input) => {
+      const of = rounds.map(({ maps }) => maps.filter(({ split }) => (split.input ?? 0) === input));
+      const points = of.filter((maps) => maps.length > 0).map((maps) => meanPoint(maps, measure));
+      if (points.length === 0) return exactly(0);
+      const last = of.findLast((maps) => maps.length > 0)!;
+      const spread = spreadOf(last, measure);
+      const sum = sumOf(
+        tasks.filter((one) => one.input === input).map(({ size }) => extrapolate(points, size)),
+      );
+      return times(sum, 1, spread);
+    }),
+  );
+}
+
+function meanPoint(maps: readonly TriedMap[], measure: (result: TaskSuccess) => number): Point {
+  const sum = (of: (map: TriedMap) => number): number => maps.reduce((all, map) => all + of(map), 0);
+  return {
+    x: sum(({ taken }) => taken) / maps.length,
+    y: sum(({ result }) => measure(result)) / maps.length,
+  };
+}
+
+/** Two standard errors of the mean per byte, as a share of it. */
+function spreadOf(maps: readonly TriedMap[], measure: (result: TaskSuccess) => number): number {
+  const rates = maps.map(({ taken, result }) => measure(result) / Math.max(1, taken));
+  const mean = rates.reduce((sum, rate) => sum + rate, 0) / rates.length;
+  if (rates.length < 2 || mean === 0) return mean === 0 ? 0 : UNKNOWN_SPREAD;
+  const variance = rates.reduce((sum, rate) => sum + (rate - mean) ** 2, 0) / (rates.length - 1);
+  return Math.min(1, (2 * Math.sqrt(variance / rates.length)) / mean);
+}
+
+/** By the bytes a task of its input takes for a millisecond, in the last and largest of those tried. */
+function mapTimeOf({ rounds }: Tried, { input, size }: PlannedTask): number {
+  const maps = rounds
+    .findLast((round) => round.maps.some(({ split }) => (split.input ?? 0) === input))
+    ?.maps.filter(({ split }) => (split.input ?? 0) === input);
+  const bytes = maps?.reduce((sum, { taken }) => sum + taken, 0) ?? 0;
+  if (maps === undefined || bytes === 0) return 0;
+  return (maps.reduce((sum, { result }) => sum + result.stats.elapsedMs, 0) / bytes) * size;
+}
+
+/** Groups of each collection. */
+function groupsOf({ plan, rounds, stretches, stretchBytes }: Tried, pairs: Range): Range[] {
+  return plan.partitions.map((_, collection) => {
+    const points = rounds.flatMap(({ maps, reduces }): Point[] => {
+      const x = maps.reduce((sum, { taken }) => sum + taken, 0);
+      const y = statsSum(
+        reduces.filter((one) => one.collection === collection).map(({ result }) => result),
+        "groups",
+      );
+      return x > 0 ? [{ x, y }] : [];
+    });
+    const whole = plan.bytes || plan.tasks.map.length;
+    const read = extrapolate(points, whole);
+    if (read.expected === 0) return exactly(0);
+    // Stretches lie all over the input: they have the keys that come with time. Parts of splits are longer.
+    const keys = stretches.map((stretch) => stretch.keys[collection] ?? []);
+    const over = plan.bytes === 0 ? read : distinctKeys(keys, plan.bytes / stretchBytes);
+    const low = Math.max(points.at(-1)!.y, Math.min(read.low, over.expected));
+    const most = Math.max(low, pairs.high);
+    const expected = Math.min(most, Math.max(low, over.low, Math.min(read.expected, over.expected)));
+    return { low, expected, high: Math.min(most, Math.max(expected, read.high, over.high)) };
+  });
+}
+
+/** A reduce takes its time for pairs that come in and groups that go out; more where partitions are uneven. */
+function reduceTime(
+  { plan, rounds, workers }: Tried,
+  pairs: Range,
+  groups: Range,
+  skew: readonly Skew[],
+): Range {
+  const count = plan.tasks.reduce.length;
+  const last = rounds.at(-1)!.reduces.map(({ result }) => result);
+  if (count === 0 || last.length === 0) return exactly(0);
+  const units = statsSum(last, "recordsIn") + statsSum(last, "groups");
+  const first = rounds[0]!.reduces.map(({ result }) => result.stats.elapsedMs);
+  const idle = Math.min(...first, ...last.map(({ stats }) => stats.elapsedMs));
+  const rate = units === 0 ? 0 : Math.max(0, statsSum(last, "elapsedMs") - idle * last.length) / units;
+  const largest = Math.max(1, ...skew.map(({ ratio }) => ratio));
+  const timeOf = (all: number): number => {
+    const mean = (rate * all) / count;
+    const first = Math.min(count, largest) * mean;
+    const rest = count === 1 ? 0 : (rate * all - first) / (count - 1);
+    return makespan(
+      Array.from({ length: count }, (_, i) => idle + (i === 0 ? first : rest)),
+      workers,
+    );
+  };
+  const range = {
+    low: timeOf(pairs.low + groups.low),
+    expected: timeOf(pairs.expected + groups.expected),
+    high: timeOf(pairs.high + groups.high),
+  };
+  return times(range, 1, TIME_SPREAD);
+}
+
+/** Results of a group, and bytes of a result, as the last round had them, and as they have grown until then. */
+function outputOf({ plan, rounds }: Tried, groups: readonly Range[]): { records: Range; bytes: Range } {
+  const each = plan.partitions.map((_, collection) => {
+    const points = rounds.flatMap(({ reduces }) => {
+      const results = reduces.filter((one) => one.collection === collection).map(({ result }) => result);
+      const [x, out, bytes] = (["groups", "recordsOut", "bytesOut"] as const).map((of) =>
+        statsSum(results, of),
+      );
+      return x! > 0 ? [{ x: x!, out: out!, bytes: bytes! }] : [];
+    });
+    const last = points.at(-1);
+    if (last === undefined) return { records: exactly(0), bytes: exactly(0) };
+    const found = groups[collection]!;
+    const records = times(found, last.out / last.x);
+    const perResult = points.map(({ x, out, bytes }): Point => ({ x, y: bytes / Math.max(1, out) }));
+    // What a result is made of may grow with its group.
+    const size =
+      perResult.length > 1
+        ? extrapolate(perResult, Math.max(last.x, found.expected))
+        : exactly(perResult[0]!.y);
+    const bytes = {
+      low: records.low * (last.bytes / Math.max(1, last.out)),
+      expected: records.expected * size.expected,
+      high: records.high * size.high,
+    };
+    return { records, bytes };
+  });
+  return { records: sumOf(each.map(({ records }) => records)), bytes: sumOf(each.map(({ bytes }) => bytes)) };
+}
+
+function badOf({ stretches, rounds, badExample }: Tried): Forecast["bad"] {
+  const results = [...stretches, ...rounds.flatMap(({ maps }) => maps.map(({ result }) => result))];
+  const [bad, records] = [statsSum(results, "badRecords"), statsSum(results, "recordsIn")];
+  if (bad === 0) return null;
+  // Wilson's interval.
+  const z2 = 1.96 ** 2;
+  const centre = (bad + z2 / 2) / (records + z2);
+  const half = (1.96 * Math.sqrt((bad * (records - bad)) / records + z2 / 4)) / (records + z2);
+  const share = {
+    low: Math.max(0, centre - half),
+    expected: bad / records,
+    high: Math.min(1, centre + half),
+  };
+  return { share, example: badExample };
+}
+
+function notesOf({ plan, rounds }: Tried, shuffleBytes: Range): string[] {
+  const notes: string[] = [];
+  const last = rounds.at(-1)!;
+  const size = Math.max(0, ...last.maps.map(({ taken }) => taken));
+  const largest = Math.max(0, ...plan.tasks.map.map(({ bytes }) => bytes));
+  if (size < largest && shuffleBytes.high > shuffleBytes.low * 1.3) {
+    notes.push(
+      "Combining leaves fewer pairs the more a task reads, and no task was tried whole: the shuffle is a guess between its bounds.",
+    );
+  }
+  const unsplit = plan.tasks.map.filter(({ pieces }) =>
+    pieces.some((one) => one.kind === "file" && one.compression !== "none"),
+  );
+  if (unsplit.length > 0)
+    notes.push("Compressed files were read from their beginning: what comes later in them was not seen.");
+  return notes;
+}
+
+function cpuShare(results: readonly TaskSuccess[]): number {
+  const elapsed = statsSum(results, "elapsedMs");
+  return elapsed === 0 ? 0 : statsSum(results, "cpuMs") / elapsed;
+}
+
+function statsSum(results: readonly TaskSuccess[], of: keyof TaskStats): number {
+  return results.reduce((sum, { stats }) => sum + (stats[of] ?? emptyStats[of]), 0);
+}

@@ -1,0 +1,252 @@
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { SheafError } from "../base/errors.ts";
+import { KiB, MiB } from "../base/size.ts";
+import type { Forecast, Tried, TriedRound } from "../engine/forecast.ts";
+import { forecast } from "../engine/forecast.ts";
+import { possiblePaths } from "../engine/inputs.ts";
+import { openState } from "../engine/job-directory.ts";
+import type { LocalRunOptions, RunResult } from "../engine/options.ts";
+import type { JobPlan, TaskTable } from "../engine/plan-job.ts";
+import { keepForecast } from "../engine/plan-memory.ts";
+import { resolveOptions } from "../engine/resolve-options.ts";
+import type { Job } from "../job/job-plan.ts";
+import { type Cuttable, probeSplits, stretchSplits } from "../plan/probe-splits.ts";
+import type { Split, TaskSuccess } from "../task/task-spec.ts";
+import type { InputOutline, JobOutline } from "../worker/messages.ts";
+import { LocalRun, type Probe } from "./local-run.ts";
+import { finishRun } from "./run-result.ts";
+import { startOf } from "./run.ts";
+
+const STRETCHES = 64;
+const STRETCH_BYTES = 64 * KiB;
+/** What a task is tried on, at first, and by how much it grows from round to round. */
+const FIRST_BYTES = 64 * KiB;
+const FIRST_GROWTH = 4;
+const GROWTH = 8;
+const ROUNDS_MIN = 3;
+const TASKS_MIN = 4;
+/** No more is tried when the rounds have taken so long, and no round is begun that would take it beyond. */
+const BUDGET_MS = 6_000;
+/** A task leaves off after this: a map may take long for one record. */
+const TASK_MS = 4_000;
+const SAMPLE_MS = 100;
+const PEAK_EVERY_MS = 50;
+
+/** Options that are about what a run leaves, and what else there is. */
+const notTried: ReadonlySet<string> = new Set([
+  ...["output", "overwrite", "once", "force", "after", "onEvent"],
+  ...["live", "materialize", "incremental", "explain", "chaos", "fail"],
+]);
+
+/** What is known after trying. */
+export interface TriedJob {
+  readonly forecast: Forecast;
+  readonly name: string;
+  /** Content hash of the bundle; null for a Job object. */
+  readonly code: string | null;
+}
+
+/**
+ * Runs the job's own tasks on parts of its input, writes nothing that stays, and tells what all of it would
+ * take.
+ * @throws RunFailure as the job would fail; SheafError USAGE for what cannot be tried
+ */
+export async function tryJob(job: Job | string | URL, options: LocalRunOptions): Promise<TriedJob> {
+  const { inputs = [] } = options;
+  const texts =
+    typeof inputs === "object" && !Array.isArray(inputs) ? Object.values(inputs).flat() : [inputs].flat();
+  if (texts.flatMap((text) => possiblePaths(String(text))).includes("-")) {
+    throw new SheafError("USAGE", "standard input cannot be planned for: it can be read only once", {
+      hint: "Write it to a file, and give that.",
+    });
+  }
+  const trial = new Trial(job, options);
+  const watch = setInterval(() => trial.look(), PEAK_EVERY_MS).unref();
+  try {
+    return await trial.run();
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+class Trial {
+  readonly #job: Job | string | URL;
+  readonly #options: LocalRunOptions;
+  readonly #rounds: TriedRound[] = [];
+  #peakBytes = 0;
+  #keepsBad: boolean;
+  #badExample: string | null = null;
+  /** As planned for the whole input. */
+  #plan!: JobPlan;
+  #outline!: JobOutline;
+
+  constructor(job: Job | string | URL, options: LocalRunOptions) {
+    this.#job = job;
+    this.#options = options;
+    this.#keepsBad = options.maxBad !== undefined;
+  }
+
+  look(): void {
+    this.#peakBytes = Math.max(this.#peakBytes, process.memoryUsage.rss());
+  }
+
+  async run(): Promise<TriedJob> {
+    const wide = await this.#try({ ms: SAMPLE_MS, bytes: STRETCH_BYTES }, (plan) => {
+      const options = { count: STRETCHES, bytes: STRETCH_BYTES };
+      return { sample: stretchSplits(plan.tasks.map, options, this.#inputOf), map: [], reduce: [] };
+    });
+    const stretches = wide.run.driven!.outputs.sample;
+    const spec = wide.run.planned!.plan.tasks.sample;
+    const stretchBytes = Math.max(
+      1,
+      spec.reduce((sum, { bytes }) => sum + bytes, 0) / Math.max(1, spec.length),
+    );
+    if (stretches.some(({ stats }) => stats.badRecords > 0)) this.#keepsBad = true;
+    await this.#grow();
+    const { bundle, name, collections } = wide.run.loaded!;
+    const tried: Tried = {
+      plan: this.#plan,
+      collections,
+      workers: wide.asked,
+      stretches,
+      stretchBytes,
+      rounds: this.#rounds,
+      peakBytes: this.#peakBytes,
+      badExample: this.#badExample,
+    };
+    const made = forecast(tried);
+    const { stateDirectory, sample } = resolveOptions(this.#options, "thread");
+    const state = openState(stateDirectory, () => undefined);
+    const { params } = wide.run.planned!.settings;
+    const code = bundle?.hash ?? null;
+    if (state !== null) keepForecast(state, { code, params, sample, plan: this.#plan }, made);
+    return { forecast: made, name, code };
+  }
+
+  /** Rounds of larger and larger parts, until tasks were tried whole or time is up. */
+  async #grow(): Promise<void> {
+    const largest = Math.max(1, ...this.#plan.tasks.map.map(({ bytes }) => bytes));
+    let bytes = Math.min(FIRST_BYTES, largest);
+    let spentMs = 0;
+    for (;;) {
+      const round = await this.#round(bytes);
+      this.#rounds.push(round);
+      const taskMs = Math.max(1, round.elapsedMs - round.beforeMs);
+      spentMs += taskMs;
+      const isCut = round.maps.some(({ split, taken }) => taken < split.bytes * 0.9);
+      if (bytes >= largest || isCut || round.maps.length === 0 || this.#plan.bytes === 0) return;
+      // From the first rounds a slope is made, and whether it falls off.
+      const growth = this.#rounds.length < ROUNDS_MIN ? FIRST_GROWTH : (BUDGET_MS - spentMs) / taskMs;
+      if (growth < 2) return;
+      bytes = Math.min(largest, Math.ceil(bytes * Math.min(GROWTH, growth)));
+    }
+  }
+
+  async #round(bytes: number): Promise<TriedRound> {
+    const workers = Math.min(this.#options.workers ?? availableParallelism(), availableParallelism());
+    const choose = (plan: JobPlan): TaskTable => ({
+      ...plan.tasks,
+      map: probeSplits(plan.tasks.map, { count: Math.max(TASKS_MIN, workers), bytes }, this.#inputOf),
+    });
+    const limit = { ms: TASK_MS, bytes: Math.max(bytes, MiB) };
+    const { run, result } = await this.#tryKept(limit, choose);
+    const { planned, driven, events } = run;
+    const { map, reduce } = planned!.plan.tasks;
+    const beforeMs = events.phases
+      .filter(({ phase }) => phase === "load" || phase === "plan" || phase === "sample")
+      .reduce((sum, { elapsedMs }) => sum + elapsedMs, 0);
+    return {
+      maps: driven!.outputs.map.map((result, index) => ({
+        split: map[index]!,
+        taken: takenOf(map[index]!, result),
+        result,
+      })),
+      reduces: driven!.outputs.reduce.map((one, index) => ({
+        collection: reduce[index]!.collection,
+        result: one,
+      })),
+      beforeMs,
+      elapsedMs: result.stats.elapsedMs,
+    };
+  }
+
+  /** A record that is bad fails a run that keeps none: it is then tried with all of them kept. */
+  async #tryKept(limit: Probe["limit"], choose: (plan: JobPlan) => TaskTable): Promise<Attempted> {
+    if (this.#keepsBad) return this.#try(limit, choose);
+    try {
+      return await this.#try(limit, choose);
+    } catch (error) {
+      if (
+        !(error instanceof SheafError) ||
+        !/^(?:USER_CODE|RECORD_|VALUE_INVALID|KEY_INVALID|INPUT_)/.test(error.code)
+      )
+        throw error;
+      this.#keepsBad = true;
+      return this.#try(limit, choose);
+    }
+  }
+
+  async #try(limit: Probe["limit"], choose: (plan: JobPlan) => TaskTable): Promise<Attempted> {
+    const { workers } = this.#options;
+    const rest = Object.entries(this.#options).filter(([name]) => !notTried.has(name));
+    const options: LocalRunOptions = {
+      ...Object.fromEntries(rest),
+      ...(workers !== undefined && { workers: Math.min(workers, availableParallelism()) }),
+      ...(this.#keepsBad && { maxBad: "100%" }),
+      collect: false,
+      stateDirectory: null,
+      attempts: 1,
+    };
+    const { source, resolved, startWorker } = await startOf(this.#job, options);
+    const probe: Probe = {
+      limit,
+      choose: (plan, outline) => {
+        this.#plan = plan;
+        this.#outline = outline;
+        return choose(plan);
+      },
+    };
+    const run = new LocalRun(source, options, resolved, startWorker, undefined, probe);
+    const end = await run.run();
+    this.look();
+    this.#badExample ??= exampleOf(run.driven?.outputs.map ?? []);
+    const result = await finishRun(run, end);
+    result.throwIfFailed();
+    return { run, result, asked: workers ?? resolved.workers };
+  }
+
+  /** Of a generated split null. */
+  readonly #inputOf = ({ input = 0 }: Split): Cuttable | null => {
+    const outline: InputOutline = this.#outline.inputs?.[input]?.input ?? this.#outline.input;
+    return "framing" in outline ? outline : null;
+  };
+}
+
+interface Attempted {
+  readonly run: LocalRun;
+  readonly result: RunResult;
+  /** Workers that the job itself would have. */
+  readonly asked: number;
+}
+
+/** Bytes on disk; of a generated task 1 when it came to its end, else unknown. */
+function takenOf(split: Split, { taken, stats }: TaskSuccess): number {
+  if (split.bytes > 0) return taken?.bytes ?? split.bytes;
+  return taken?.isWhole === false && stats.recordsIn > 0 ? Number.NaN : 1;
+}
+
+/** The error of the first record that was set aside. */
+function exampleOf(maps: readonly TaskSuccess[]): string | null {
+  for (const { badPath } of maps) {
+    if (badPath === null) continue;
+    const [line] = readFileSync(badPath, "utf8").split("\n", 1);
+    const { path, offset, error } = JSON.parse(line!) as {
+      path: string | null;
+      offset: number;
+      error: string;
+    };
+    return `${path ?? "generated"} at byte ${offset}: ${error}`;
+  }
+  return null;
+}
