@@ -1,5 +1,6 @@
 import type { PartialResult } from "./engine/events.ts";
-import type { RunOptions, RunResult } from "./engine/options.ts";
+import type { Forecast } from "./engine/forecast.ts";
+import type { LocalRunOptions, RunOptions, RunResult } from "./engine/options.ts";
 import { Partials } from "./engine/partials.ts";
 // The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is
 // used.
@@ -90,6 +91,7 @@ export { SheafError } from "./base/errors.ts";
 export type { ErrorCode } from "./base/errors.ts";
 export type { RunOptions, RunResult } from "./engine/options.ts";
 export type { RunEvent } from "./engine/events.ts";
+export type { Forecast } from "./engine/forecast.ts";
 
 export type { PartialResult } from "./engine/events.ts";
 export type { PartialCollection } from "./task/fold-states.ts";
@@ -128,4 +130,15 @@ async function runWith(job: Job | Pipeline | string | URL, partials: Partials): 
   const result = await runner.run(job as Job, options);
   result.throwIfFailed();
   return result;
+}
+
+/**
+ * Predicts what `run(job, options)` would take on this machine, by running the job's own tasks on parts of its
+ * input for some seconds; writes nothing that stays. See docs/planning.md.
+ * @throws SheafError as run() would; USAGE for a cluster, standard input, and sources that do not end
+ */
+export async function plan(job: Job | string | URL, options: LocalRunOptions = {}): Promise<Forecast> {
+  const { tryJob } = await import("./runner/try-job.ts");
+  const { forecast } = await tryJob(job, options);
+  return forecast;
 }

@@ -11,6 +11,8 @@ export interface Point {
   readonly y: number;
 }
 
+/** Sizes that tell of a slope are so many times one another. */
+const APART = 1.5;
 /** Smaller than this, a slope is that of something that has stopped growing. */
 const FLAT = 1e-6;
 
@@ -19,9 +21,10 @@ const FLAT = 1e-6;
  * whose slope falls off from the last one as it has fallen between the last two; at most it goes on with the
  * last slope, at least it falls off twice as fast. So what grows with every record is a straight line, and
  * what saturates, as the different words of texts do, is between.
- * @param points ascending by x, of at least one; `x` above 0
+ * @param measured ascending by x, of at least one; `x` above 0
  */
-export function extrapolate(points: readonly Point[], x: number): Range {
+export function extrapolate(measured: readonly Point[], x: number): Range {
+  const points = apart(measured);
   const last = points.at(-1)!;
   if (last.y <= 0) return { low: 0, expected: 0, high: 0 };
   if (x <= last.x) return exactly(interpolate(points, x));
@@ -31,8 +34,17 @@ export function extrapolate(points: readonly Point[], x: number): Range {
   const width = points.length < 3 ? 1 : Math.log(last.x / points.at(-3)!.x) / 2;
   // With two points alone nobody knows whether it falls off.
   const fall = before === null || slope <= FLAT ? 1 : Math.min(1, slope / Math.max(before, slope));
-  const grown = (by: number): number => last.y * Math.exp(slope * reach(by, steps / width) * width);
+  // At the last point it has fallen below what it was on the way there.
+  const grown = (by: number): number => last.y * Math.exp(slope * by * reach(by, steps / width) * width);
   return { low: grown(fall * fall), expected: grown(fall), high: grown(1) };
+}
+
+/** Without those before the last that are hardly smaller than the next: their slope would be chance. */
+function apart(points: readonly Point[]): Point[] {
+  return points.reduceRight<Point[]>(
+    (kept, point) => (kept.length > 0 && point.x * APART > kept[0]!.x ? kept : [point, ...kept]),
+    [],
+  );
 }
 
 /** How far a slope of 1 goes in so many steps when each leaves so much of it. */

@@ -36,7 +36,6 @@ export interface Tried {
   readonly workers: number;
   /** Keys of stretches all over the input, by collection. */
   readonly stretches: readonly TaskSuccess[];
-  readonly stretchBytes: number;
   /** From small parts to large ones. */
   readonly rounds: readonly TriedRound[];
   /** The greatest memory of this process meanwhile. */
@@ -82,6 +81,8 @@ export interface Forecast {
 
 /** How much two tasks of the same size differ, as a share, where only one was tried. */
 const UNKNOWN_SPREAD = 0.15;
+/** Groups as a share of pairs, from which on they are taken to grow together. */
+const ALL_APART = 0.99;
 /** Time is not known better than this. */
 const TIME_SPREAD = 0.15;
 
@@ -94,10 +95,10 @@ export function forecast(tried: Tried): Forecast {
   const pairsOf = (result: TaskSuccess): number => result.pairs.reduce((sum, pairs) => sum + pairs, 0);
   const records = ofMaps(({ stats }) => stats.recordsIn);
   const pairs = ofMaps(pairsOf);
-  const shuffleBytes = ofMaps(({ stats }) => stats.shuffleBytes);
+  const shuffleBytes = shuffleOf(tried, pairs, pairsOf);
   const mapTimes = sizes.map((task) => mapTimeOf(tried, task));
   const mapMs = times(exactly(makespan(mapTimes, workers)), 1, TIME_SPREAD);
-  const groups = groupsOf(tried, pairs);
+  const groups = groupsOf(tried, pairs, records);
   const all = sumOf(groups);
   const shuffled = new ShuffleTally(plan.partitions);
   for (const { result } of last.maps) shuffled.add(result);
@@ -135,7 +136,7 @@ export function forecast(tried: Tried): Forecast {
     },
     records,
     bad: badOf(tried),
-    elapsedMs: sumOf([exactly(last.beforeMs), mapMs, reduceMs]),
+    elapsedMs: sumOf([exactly(last.beforeMs + warmUpOf(tried)), mapMs, reduceMs]),
     mapMs,
     reduceMs,
     cpuMs: times(cpu, 1, TIME_SPREAD),
@@ -161,6 +162,11 @@ export function forecast(tried: Tried): Forecast {
   };
 }
 
+/** What code takes to get going, on each worker at the same time. */
+function warmUpOf({ rounds }: Tried): number {
+  return marginal(rounds.map(({ maps }) => meanPoint(maps, ({ stats }) => stats.elapsedMs))).fixed;
+}
+
 interface PlannedTask {
   readonly input: number;
   readonly size: number;
@@ -179,11 +185,11 @@ function overMaps(
       const points = of.filter((maps) => maps.length > 0).map((maps) => meanPoint(maps, measure));
       if (points.length === 0) return exactly(0);
       const last = of.findLast((maps) => maps.length > 0)!;
-      const spread = spreadOf(last, measure);
-      const sum = sumOf(
-        tasks.filter((one) => one.input === input).map(({ size }) => extrapolate(points, size)),
-      );
-      return times(sum, 1, spread);
+      const own = tasks.filter((one) => one.input === input);
+      const isAll = last.length === own.length && last.every(({ result }) => result.taken?.isWhole === true);
+      if (isAll && last.every(({ split, taken }, i) => split.bytes === 0 || taken === own[i]!.size))
+        return exactly(last.reduce((sum, { result }) => sum + measure(result), 0));
+      return times(sumOf(own.map(({ size }) => extrapolate(points, size))), 1, spreadOf(last, measure));
     }),
   );
 }
@@ -196,6 +202,26 @@ function meanPoint(maps: readonly TriedMap[], measure: (result: TaskSuccess) => 
   };
 }
 
+/** Bytes for each pair, beside what any run file takes: so the pairs say how it grows. */
+function shuffleOf({ plan, rounds }: Tried, pairs: Range, pairsOf: (result: TaskSuccess) => number): Range {
+  const points = rounds.map(({ maps }): Point => {
+    const results = maps.map(({ result }) => result);
+    const x = results.reduce((sum, result) => sum + pairsOf(result), 0) / maps.length;
+    return { x, y: statsSum(results, "shuffleBytes") / maps.length };
+  });
+  const { each, fixed } = marginal(points);
+  return sumOf([times(pairs, each), exactly(fixed * plan.tasks.map.length)]);
+}
+
+/** What one more costs, and what all cost beside it, from the smallest and the largest that were measured. */
+function marginal(points: readonly Point[]): { readonly each: number; readonly fixed: number } {
+  const [first, last] = [points[0]!, points.at(-1)!];
+  if (last.x <= 0) return { each: 0, fixed: last.y };
+  const all = last.y / last.x;
+  const each = last.x > 1.5 * first.x ? Math.min(all, (last.y - first.y) / (last.x - first.x)) : all;
+  return each > 0 ? { each, fixed: Math.max(0, last.y - each * last.x) } : { each: all, fixed: 0 };
+}
+
 /** Two standard errors of the mean per byte, as a share of it. */
 function spreadOf(maps: readonly TriedMap[], measure: (result: TaskSuccess) => number): number {
   const rates = maps.map(({ taken, result }) => measure(result) / Math.max(1, taken));
@@ -205,36 +231,36 @@ function spreadOf(maps: readonly TriedMap[], measure: (result: TaskSuccess) => n
   return Math.min(1, (2 * Math.sqrt(variance / rates.length)) / mean);
 }
 
-/** By the bytes a task of its input takes for a millisecond, in the last and largest of those tried. */
+/** What a byte takes in tasks of its input; what code takes to get going is paid once, not in every task. */
 function mapTimeOf({ rounds }: Tried, { input, size }: PlannedTask): number {
-  const maps = rounds
-    .findLast((round) => round.maps.some(({ split }) => (split.input ?? 0) === input))
-    ?.maps.filter(({ split }) => (split.input ?? 0) === input);
-  const bytes = maps?.reduce((sum, { taken }) => sum + taken, 0) ?? 0;
-  if (maps === undefined || bytes === 0) return 0;
-  return (maps.reduce((sum, { result }) => sum + result.stats.elapsedMs, 0) / bytes) * size;
+  const points = rounds.flatMap(({ maps }): Point[] => {
+    const own = maps.filter(({ split }) => (split.input ?? 0) === input);
+    return own.length === 0 ? [] : [meanPoint(own, ({ stats }) => stats.elapsedMs)];
+  });
+  return points.length === 0 ? 0 : marginal(points).each * size;
 }
 
 /** Groups of each collection. */
-function groupsOf({ plan, rounds, stretches, stretchBytes }: Tried, pairs: Range): Range[] {
+function groupsOf({ plan, rounds, stretches }: Tried, pairs: Range, records: Range): Range[] {
+  // A stretch may have been left off before its end.
+  const all = (records.expected * stretches.length) / Math.max(1, statsSum(stretches, "recordsIn"));
   return plan.partitions.map((_, collection) => {
-    const points = rounds.flatMap(({ maps, reduces }): Point[] => {
+    const ofRounds = rounds.map(({ maps, reduces }) => {
+      const results = reduces.filter((one) => one.collection === collection).map(({ result }) => result);
       const x = maps.reduce((sum, { taken }) => sum + taken, 0);
-      const y = statsSum(
-        reduces.filter((one) => one.collection === collection).map(({ result }) => result),
-        "groups",
-      );
-      return x > 0 ? [{ x, y }] : [];
+      return { x, y: statsSum(results, "groups"), pairs: statsSum(results, "recordsIn") };
     });
-    const whole = plan.bytes || plan.tasks.map.length;
-    const read = extrapolate(points, whole);
-    if (read.expected === 0) return exactly(0);
+    const last = ofRounds.at(-1)!;
+    if (last.y === 0) return exactly(0);
+    const read = extrapolate(ofRounds, plan.bytes || plan.tasks.map.length);
     // Stretches lie all over the input: they have the keys that come with time. Parts of splits are longer.
     const keys = stretches.map((stretch) => stretch.keys[collection] ?? []);
-    const over = plan.bytes === 0 ? read : distinctKeys(keys, plan.bytes / stretchBytes);
-    const low = Math.max(points.at(-1)!.y, Math.min(read.low, over.expected));
-    const most = Math.max(low, pairs.high);
-    const expected = Math.min(most, Math.max(low, over.low, Math.min(read.expected, over.expected)));
+    const over = plan.bytes === 0 ? read : distinctKeys(keys, all);
+    const most = Math.max(last.y, pairs.high);
+    const low = Math.min(most, Math.max(last.y, over.low));
+    // Where every pair is a group of its own, nothing says that it will not be so everywhere.
+    const grown = last.y >= last.pairs * ALL_APART ? read.expected : Math.min(read.expected, over.expected);
+    const expected = Math.min(most, Math.max(low, grown));
     return { low, expected, high: Math.min(most, Math.max(expected, read.high, over.high)) };
   });
 }
@@ -249,10 +275,12 @@ function reduceTime(
   const count = plan.tasks.reduce.length;
   const last = rounds.at(-1)!.reduces.map(({ result }) => result);
   if (count === 0 || last.length === 0) return exactly(0);
-  const units = statsSum(last, "recordsIn") + statsSum(last, "groups");
-  const first = rounds[0]!.reduces.map(({ result }) => result.stats.elapsedMs);
-  const idle = Math.min(...first, ...last.map(({ stats }) => stats.elapsedMs));
-  const rate = units === 0 ? 0 : Math.max(0, statsSum(last, "elapsedMs") - idle * last.length) / units;
+  const points = rounds.map(({ reduces }): Point => {
+    const results = reduces.map(({ result }) => result);
+    const units = statsSum(results, "recordsIn") + statsSum(results, "groups");
+    return { x: units / count, y: statsSum(results, "elapsedMs") / count };
+  });
+  const { each: rate, fixed: idle } = marginal(points);
   const largest = Math.max(1, ...skew.map(({ ratio }) => ratio));
   const timeOf = (all: number): number => {
     const mean = (rate * all) / count;
@@ -292,7 +320,7 @@ function outputOf({ plan, rounds }: Tried, groups: readonly Range[]): { records:
         ? extrapolate(perResult, Math.max(last.x, found.expected))
         : exactly(perResult[0]!.y);
     const bytes = {
-      low: records.low * (last.bytes / Math.max(1, last.out)),
+      low: records.low * Math.min(size.low, last.bytes / Math.max(1, last.out)),
       expected: records.expected * size.expected,
       high: records.high * size.high,
     };
@@ -302,7 +330,9 @@ function outputOf({ plan, rounds }: Tried, groups: readonly Range[]): { records:
 }
 
 function badOf({ stretches, rounds, badExample }: Tried): Forecast["bad"] {
-  const results = [...stretches, ...rounds.flatMap(({ maps }) => maps.map(({ result }) => result))];
+  // A stretch is left off where records are slow, and those that are bad come first.
+  const maps = rounds.flatMap((round) => round.maps.map(({ result }) => result));
+  const results = statsSum(maps, "badRecords") > 0 ? maps : stretches;
   const [bad, records] = [statsSum(results, "badRecords"), statsSum(results, "recordsIn")];
   if (bad === 0) return null;
   // Wilson's interval.

@@ -26,18 +26,23 @@ const FIRST_GROWTH = 4;
 const GROWTH = 8;
 const ROUNDS_MIN = 3;
 const TASKS_MIN = 4;
-/** No more is tried when the rounds have taken so long, and no round is begun that would take it beyond. */
-const BUDGET_MS = 6_000;
-/** A task leaves off after this: a map may take long for one record. */
-const TASK_MS = 4_000;
+/**
+ * How long it may take: `lastMs` the maps of the last round, which is as large as that allows; a task leaves
+ * off after `taskMs`, since a map may take long for one record.
+ */
+export interface TrialLimits {
+  readonly lastMs: number;
+  readonly taskMs: number;
+}
+
+const usualLimits: TrialLimits = { lastMs: 6_000, taskMs: 10_000 };
 const SAMPLE_MS = 100;
 const PEAK_EVERY_MS = 50;
 
 /** Options that are about what a run leaves, and what else there is. */
-const notTried: ReadonlySet<string> = new Set([
-  ...["output", "overwrite", "once", "force", "after", "onEvent"],
-  ...["live", "materialize", "incremental", "explain", "chaos", "fail"],
-]);
+const notTried: ReadonlySet<string> = new Set(
+  "output overwrite once force after onEvent live materialize incremental explain chaos fail".split(" "),
+);
 
 /** What is known after trying. */
 export interface TriedJob {
@@ -52,7 +57,11 @@ export interface TriedJob {
  * take.
  * @throws RunFailure as the job would fail; SheafError USAGE for what cannot be tried
  */
-export async function tryJob(job: Job | string | URL, options: LocalRunOptions): Promise<TriedJob> {
+export async function tryJob(
+  job: Job | string | URL,
+  options: LocalRunOptions,
+  limits: TrialLimits = usualLimits,
+): Promise<TriedJob> {
   const { inputs = [] } = options;
   const texts =
     typeof inputs === "object" && !Array.isArray(inputs) ? Object.values(inputs).flat() : [inputs].flat();
@@ -61,7 +70,7 @@ export async function tryJob(job: Job | string | URL, options: LocalRunOptions):
       hint: "Write it to a file, and give that.",
     });
   }
-  const trial = new Trial(job, options);
+  const trial = new Trial(job, options, limits);
   const watch = setInterval(() => trial.look(), PEAK_EVERY_MS).unref();
   try {
     return await trial.run();
@@ -73,6 +82,7 @@ export async function tryJob(job: Job | string | URL, options: LocalRunOptions):
 class Trial {
   readonly #job: Job | string | URL;
   readonly #options: LocalRunOptions;
+  readonly #limits: TrialLimits;
   readonly #rounds: TriedRound[] = [];
   #peakBytes = 0;
   #keepsBad: boolean;
@@ -81,8 +91,9 @@ class Trial {
   #plan!: JobPlan;
   #outline!: JobOutline;
 
-  constructor(job: Job | string | URL, options: LocalRunOptions) {
+  constructor(job: Job | string | URL, options: LocalRunOptions, limits: TrialLimits) {
     this.#job = job;
+    this.#limits = limits;
     this.#options = options;
     this.#keepsBad = options.maxBad !== undefined;
   }
@@ -97,20 +108,23 @@ class Trial {
       return { sample: stretchSplits(plan.tasks.map, options, this.#inputOf), map: [], reduce: [] };
     });
     const stretches = wide.run.driven!.outputs.sample;
-    const spec = wide.run.planned!.plan.tasks.sample;
-    const stretchBytes = Math.max(
-      1,
-      spec.reduce((sum, { bytes }) => sum + bytes, 0) / Math.max(1, spec.length),
-    );
     if (stretches.some(({ stats }) => stats.badRecords > 0)) this.#keepsBad = true;
     await this.#grow();
+    if (this.#rounds.at(-1)!.maps.some(({ taken }) => Number.isNaN(taken))) {
+      throw new SheafError(
+        "USAGE",
+        `there was no end of its records within ${this.#limits.taskMs / 1000} s for a task`,
+        {
+          hint: "What a source makes in all cannot be told from its beginning. Give it fewer, by a param of the job.",
+        },
+      );
+    }
     const { bundle, name, collections } = wide.run.loaded!;
     const tried: Tried = {
       plan: this.#plan,
       collections,
       workers: wide.asked,
       stretches,
-      stretchBytes,
       rounds: this.#rounds,
       peakBytes: this.#peakBytes,
       badExample: this.#badExample,
@@ -127,29 +141,39 @@ class Trial {
   /** Rounds of larger and larger parts, until tasks were tried whole or time is up. */
   async #grow(): Promise<void> {
     const largest = Math.max(1, ...this.#plan.tasks.map.map(({ bytes }) => bytes));
+    const count = Math.max(TASKS_MIN, this.#workers);
+    if (this.#plan.bytes === 0) {
+      // Generated tasks cannot be cut: what grows is how many are tried.
+      for (const some of [1, count / 2, count]) this.#rounds.push(await this.#round(1, Math.ceil(some)));
+      return;
+    }
     let bytes = Math.min(FIRST_BYTES, largest);
-    let spentMs = 0;
     for (;;) {
-      const round = await this.#round(bytes);
+      const round = await this.#round(bytes, count);
       this.#rounds.push(round);
-      const taskMs = Math.max(1, round.elapsedMs - round.beforeMs);
-      spentMs += taskMs;
-      const isCut = round.maps.some(({ split, taken }) => taken < split.bytes * 0.9);
-      if (bytes >= largest || isCut || round.maps.length === 0 || this.#plan.bytes === 0) return;
-      // From the first rounds a slope is made, and whether it falls off.
-      const growth = this.#rounds.length < ROUNDS_MIN ? FIRST_GROWTH : (BUDGET_MS - spentMs) / taskMs;
-      if (growth < 2) return;
-      bytes = Math.min(largest, Math.ceil(bytes * Math.min(GROWTH, growth)));
+      const { maps } = round;
+      const isCut = maps.some(({ split, taken }) => taken < split.bytes * 0.9);
+      if (bytes >= largest || isCut || maps.length === 0) return;
+      // The quickest tells what the next round takes: small parts are mostly what code takes to get going.
+      const rate = Math.max(...maps.map(({ taken, result }) => taken / Math.max(1, result.stats.elapsedMs)));
+      const most = (this.#limits.lastMs * rate * this.#workers) / maps.length;
+      const growth = this.#rounds.length < ROUNDS_MIN ? FIRST_GROWTH : Math.min(GROWTH, most / bytes);
+      if (growth < 2 && bytes * growth < largest) return;
+      bytes = Math.min(largest, Math.ceil(bytes * growth));
     }
   }
 
-  async #round(bytes: number): Promise<TriedRound> {
-    const workers = Math.min(this.#options.workers ?? availableParallelism(), availableParallelism());
+  /** No more than there are cores: others would only wait. */
+  get #workers(): number {
+    return Math.min(this.#options.workers ?? availableParallelism(), availableParallelism());
+  }
+
+  async #round(bytes: number, count: number): Promise<TriedRound> {
     const choose = (plan: JobPlan): TaskTable => ({
       ...plan.tasks,
-      map: probeSplits(plan.tasks.map, { count: Math.max(TASKS_MIN, workers), bytes }, this.#inputOf),
+      map: probeSplits(plan.tasks.map, { count, bytes }, this.#inputOf),
     });
-    const limit = { ms: TASK_MS, bytes: Math.max(bytes, MiB) };
+    const limit = { ms: this.#limits.taskMs, bytes: Math.max(bytes, MiB) };
     const { run, result } = await this.#tryKept(limit, choose);
     const { planned, driven, events } = run;
     const { map, reduce } = planned!.plan.tasks;
@@ -192,7 +216,7 @@ class Trial {
     const rest = Object.entries(this.#options).filter(([name]) => !notTried.has(name));
     const options: LocalRunOptions = {
       ...Object.fromEntries(rest),
-      ...(workers !== undefined && { workers: Math.min(workers, availableParallelism()) }),
+      ...(workers !== undefined && { workers: this.#workers }),
       ...(this.#keepsBad && { maxBad: "100%" }),
       collect: false,
       stateDirectory: null,

@@ -21,12 +21,11 @@ export function forecastText(
   const { files, bytes, mapTasks, reduceTasks, workers, tried, bad, skew, notes } = forecast;
   const input = files === 0 ? "generated" : `${plural(files, "file")}, ${formatSize(bytes)}`;
   const tasks = `${plural(mapTasks, "map task")}, ${plural(reduceTasks, "reduce task")}, ${plural(workers, "worker")}`;
-  const share = bytes > 0 ? ` (${shareText(Math.min(1, Number((tried.bytes / bytes).toPrecision(2))))})` : "";
   const rows: [string, string][] = [
     ["input", `${input}: ${tasks}`],
     [
       "tried",
-      `${formatSize(tried.bytes)}${share}, ${plural(tried.records, "record")}, in ${formatDuration(tried.elapsedMs)}`,
+      `${formatSize(tried.bytes)}, ${plural(tried.records, "record")}, in ${formatDuration(tried.elapsedMs)}`,
     ],
     ["time", rangeText(forecast.elapsedMs, formatDuration)],
     [
@@ -70,6 +69,7 @@ export function predictedRows(result: RunResult): [string, string][] {
   const rows: [string, string][] = [
     ["predicted", besides("time", forecast.elapsedMs, stats.elapsedMs, formatDuration)],
   ];
+  rows.push(["", besides("processor", forecast.cpuMs, stats.cpuMs, formatDuration)]);
   if (stats.shuffleBytes > 0)
     rows.push(["", besides("shuffle", forecast.shuffleBytes, stats.shuffleBytes, size)]);
   if (stats.groups > 0) rows.push(["", besides("groups", forecast.groups, stats.groups, formatCount)]);
