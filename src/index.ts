@@ -133,8 +133,8 @@ async function runWith(job: Job | Pipeline | string | URL, partials: Partials): 
 }
 
 /**
- * Predicts what `run(job, options)` would take on this machine, by running the job's own tasks on parts of its
- * input for some seconds; writes nothing that stays. See docs/planning.md.
+ * Predicts what `run(job, options)` would take on this machine, by running the job's own tasks on parts of
+ * its input for some seconds; writes nothing that stays. See docs/planning.md.
  * @throws SheafError as run() would; USAGE for a cluster, standard input, and sources that do not end
  */
 export async function plan(job: Job | string | URL, options: LocalRunOptions = {}): Promise<Forecast> {

@@ -69,8 +69,8 @@ function interpolate(points: readonly Point[], x: number): number {
 
 /**
  * How many different keys all of the input has, from those in stretches of it: at least as Chao's estimator
- * goes on (Colwell et al., Journal of Plant Ecology 5, 2012: extrapolation by incidence), which counts on what
- * is rare and misses what is rarer; at most as fast as new keys come at the end of the sample.
+ * goes on (Colwell et al., Journal of Plant Ecology 5, 2012: extrapolation by incidence), which counts on
+ * what is rare and misses what is rarer; at most as fast as new keys come at the end of the sample.
  * @param stretches the keys of each; @param all how many such stretches the input is
  */
 export function distinctKeys(stretches: readonly (readonly string[])[], all: number): Range {

@@ -265,7 +265,7 @@ function groupsOf({ plan, rounds, stretches }: Tried, pairs: Range, records: Ran
   });
 }
 
-/** A reduce takes its time for pairs that come in and groups that go out; more where partitions are uneven. */
+/** A reduce takes its time for pairs that come in and groups that go out; more where partitions differ. */
 function reduceTime(
   { plan, rounds, workers }: Tried,
   pairs: Range,
@@ -299,7 +299,7 @@ function reduceTime(
   return times(range, 1, TIME_SPREAD);
 }
 
-/** Results of a group, and bytes of a result, as the last round had them, and as they have grown until then. */
+/** Results of a group, and bytes of a result, as the last round had them, and as they grew until then. */
 function outputOf({ plan, rounds }: Tried, groups: readonly Range[]): { records: Range; bytes: Range } {
   const each = plan.partitions.map((_, collection) => {
     const points = rounds.flatMap(({ reduces }) => {

@@ -7,7 +7,7 @@ import type { JobPlan } from "./plan-job.ts";
 
 /*
  * What `sheaf plan` has predicted is kept beside the history, so that a run of the same code over the same
- * files can show it beside what came of it. Nothing depends on it: what cannot be read or written is not there.
+ * files can show it beside what came of it. Nothing depends on it: what cannot be read or written is none.
  */
 
 /** What a prediction is for. */

@@ -50,7 +50,7 @@ export type JobSource =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "object"; readonly job: Job };
 
-/** What makes a run one that only learns what the job takes: it writes to its own directory, and commits nothing. */
+/** Makes a run one that only learns what the job takes: it commits nothing, and asks no `expect`. */
 export interface Probe {
   /** The tasks that are run, of those planned. */
   choose(plan: JobPlan, outline: JobOutline): TaskTable;

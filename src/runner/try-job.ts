@@ -35,7 +35,7 @@ export interface TrialLimits {
   readonly taskMs: number;
 }
 
-const usualLimits: TrialLimits = { lastMs: 6_000, taskMs: 10_000 };
+const usualLimits: TrialLimits = { lastMs: 10_000, taskMs: 10_000 };
 const SAMPLE_MS = 100;
 const PEAK_EVERY_MS = 50;
 
