@@ -10,8 +10,8 @@ export interface Cuttable {
 
 /**
  * Some of the splits of a job, evenly spread over its bytes, each cut to its first `bytes` where its files
- * can be cut: what is tried to learn how tasks go. The same splits for any `bytes`, so that what is read grows
- * with it.
+ * can be cut: what is tried to learn how tasks go. The same splits for any `bytes`, so that what is read
+ * grows with it.
  * @param count at most so many of each input; of generated ones of all
  * @param inputOf the reader of a split; null where it is generated
  */

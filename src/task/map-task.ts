@@ -195,10 +195,7 @@ class MapAttempt {
         scene.offset = null;
         if (piece.kind === "generate") {
           this.#made += done;
-          if (done < batch.records.length) {
-            this.#leavesOff();
-            break;
-          }
+          if (done < batch.records.length) break;
           if (this.#turns.isOver(1)) await this.#takeTurn();
         }
         if (this.#rest.length > 0) {
@@ -229,7 +226,7 @@ class MapAttempt {
     this.#tell(this.#bytesOf(done));
     this.#states?.moved(this.#records, this.#made + done);
     const wanted = await this.#takeTurn();
-    if (this.#isEnough()) return true;
+    if (this.#leavesOff()) return true;
     if (isSource(job.input)) return services.isStopped?.() === true;
     if (wanted === 0 || !this.#mayHandOver()) return false;
     this.#wanted = wanted;
@@ -391,6 +388,7 @@ class MapAttempt {
 
   async finish(): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
     const { job, spec, settings, context, scene, stats } = this.#setting;
+    const isWhole = this.#leftAt === null;
     scene.phase = "teardown";
     scene.path = null;
     scene.record = undefined;
@@ -443,13 +441,8 @@ class MapAttempt {
       ...(this.#emptyFiles !== undefined && { emptyFiles: this.#emptyFiles }),
       ...(this.#rest.length > 0 && { rest: this.#rest }),
       ...(isSource(job.input) && { made: this.#made }),
-      ...(settings.probe !== undefined && { taken: this.#takenInAll() }),
+      ...(settings.probe !== undefined && { taken: { bytes: this.#leftAt ?? spec.split.bytes, isWhole } }),
     };
-  }
-
-  #takenInAll(): NonNullable<TaskSuccess["taken"]> {
-    const { bytes } = this.#setting.spec.split;
-    return { bytes: Math.min(bytes, this.#leftAt ?? bytes), isWhole: this.#leftAt === null };
   }
 
   abandon(): void {
