@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { RunEvent } from "#src/engine/events.js";
 import { packageRoot } from "../cli/support.js";
+import { wordPipeline } from "../pipeline/support.js";
 import { lettersOf } from "./letters.js";
 import { assertComplete, treeOf } from "./output-tree.js";
 import { eventually } from "./real-cluster.js";
@@ -78,6 +79,11 @@ describe("a cluster of three agents on this machine", () => {
       await scene.assertDone(collected, expected);
     });
   }
+
+  test("runs the steps of a pipeline as jobs, with the output of a run on this machine", async () => {
+    const args = [scene.file("pipe.ts", wordPipeline()), text, "-p", "2"];
+    await scene.assertDone(await scene.start(args), await scene.oracle(args));
+  });
 
   test("eight maps on four idle slots run exactly eight times when nothing goes wrong", async () => {
     scene.gate.clear();
