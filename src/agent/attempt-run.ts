@@ -145,7 +145,9 @@ export class AttemptRun {
     this.#told = told;
     if (this.#telling) return;
     this.#telling = true;
-    this.#tell().finally(() => (this.#telling = false));
+    this.#tell()
+      .catch(() => undefined)
+      .finally(() => (this.#telling = false));
   }
 
   /** Its source makes no more records. */

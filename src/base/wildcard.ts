@@ -3,7 +3,7 @@
  * longer than the product of their lengths, whatever the pattern.
  */
 export function matchesWildcard(pattern: string, text: string): boolean {
-  const [wanted, given] = [[...pattern], [...text]];
+  const [wanted, given] = [Array.from(pattern), Array.from(text)];
   let at = 0;
   let star = -1;
   let from = 0;

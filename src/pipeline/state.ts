@@ -141,7 +141,7 @@ export function applyEntry(state: PipelineState, entry: JournalEntry): PipelineS
       return change(step, { done: { ...begun, summary }, begun: null, removed: false });
     }
     case "step-failed": {
-      const { begun = null } = state.steps[entry.step] ?? noRun;
+      const { begun } = state.steps[entry.step] ?? noRun;
       return change(entry.step, {
         begun: null,
         lost: begun === null ? null : { run: begun.run, made: begun.made },

@@ -82,7 +82,7 @@ async function ask(
   const why = { isLate: false, thrown: null as unknown };
   const timer = setTimeout(() => {
     why.isLate = true;
-    void thread.terminate();
+    thread.terminate().catch(() => undefined);
   }, loadMs);
   thread.on("error", (error) => (why.thrown = error));
   const answered = new Promise<unknown>((resolve) => port.once("message", resolve));

@@ -108,6 +108,11 @@ function askThreads(
     }
     if (stretches.length === 0) resolve(answers);
   }).finally(() => {
-    for (const worker of workers) void worker.removeAllListeners("exit").terminate();
+    for (const worker of workers) {
+      worker
+        .removeAllListeners("exit")
+        .terminate()
+        .catch(() => undefined);
+    }
   });
 }

@@ -402,7 +402,8 @@ export class WorkerPool {
       log,
       blame: "system",
     });
-    void this.#end(slot).then(() => this.#options.listener.attemptEnded(index, id, failure));
+    const tell = (): void => this.#options.listener.attemptEnded(index, id, failure);
+    this.#end(slot).then(tell, tell);
   }
 
   /** The slot is free for a new worker at once; what is left of the old one is only waited for. */

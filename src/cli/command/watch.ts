@@ -293,7 +293,7 @@ function tell(
   to: { readonly out: string; readonly reporter: Reporter; readonly json: boolean },
   world: World,
 ): void {
-  if (to.json) void writeJson(world, { ...note, kind: `watch-${note.kind}` });
+  if (to.json) writeJson(world, { ...note, kind: `watch-${note.kind}` }).catch(() => false);
   else to.reporter.say(noteLine(note, displayPath(to.out, world.cwd)));
 }
 
