@@ -79,7 +79,7 @@ export function agentName(given: string | undefined, machine: string = hostname(
 }
 
 /** @throws SheafError USAGE */
-export function slotCount(given: number | undefined, processors: number = availableParallelism()): number {
+export function agentSlots(given: number | undefined, processors: number = availableParallelism()): number {
   const { min, max } = settings.slots;
   if (given === undefined) return Math.min(max, Math.max(min, processors - 1));
   if (Number.isInteger(given) && given >= min && given <= max) return given;

@@ -10,7 +10,7 @@ import type { StartWorker } from "../worker/worker.ts";
 import type { AgentOptions, AgentParts, LifeWorld } from "./agent-options.ts";
 import { AttemptRun } from "./attempt-run.ts";
 import { BlobStore } from "./blob-store.ts";
-import { Errands } from "./errands.ts";
+import { ErrandRunner } from "./errands.ts";
 import { NodeJobs } from "./node-jobs.ts";
 import { SlotLoop } from "./slot-loop.ts";
 import { TaskLogs } from "./task-logs.ts";
@@ -37,7 +37,7 @@ export class AgentWork {
   readonly #slots = new WorkerSlots();
   readonly #jobs: NodeJobs;
   readonly #logs: TaskLogs;
-  readonly #errands: Errands;
+  readonly #errands: ErrandRunner;
   readonly #blobs: BlobStore;
   readonly #forgetting = new Set<string>();
   #nextId = 1;
@@ -59,7 +59,7 @@ export class AgentWork {
       heapBytes: options.workerHeapBytes ?? null,
       listener: (job) => this.#listener(job),
     });
-    this.#errands = new Errands(world, this.#jobs);
+    this.#errands = new ErrandRunner(world, this.#jobs);
   }
 
   /** Attempts the coordinator may still hear of. */

@@ -8,7 +8,7 @@ import { requireProcesses } from "../worker/worker-process.ts";
 import { AgentDirectory } from "./agent-directory.ts";
 import type { BegunLife } from "./agent-directory.ts";
 import { AgentLife } from "./agent-life.ts";
-import { agentName, slotCount } from "./agent-options.ts";
+import { agentName, agentSlots } from "./agent-options.ts";
 import type { AgentOptions, ShuffleStart, AgentWorld, AgentParts } from "./agent-options.ts";
 import { CheckedApi } from "./checked-api.ts";
 import { HeartbeatThread } from "./heartbeat-thread.ts";
@@ -43,7 +43,7 @@ export interface Agent {
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   requireProcesses();
   const name = agentName(options.name);
-  const slots = slotCount(options.slots);
+  const slots = agentSlots(options.slots);
   const world = worldOf(options);
   const directory = new AgentDirectory(options.stateDirectory);
   let agent: LocalAgent | null = null;

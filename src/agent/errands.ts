@@ -36,7 +36,7 @@ const resultsKept = 32;
  * twice at a time. Its result is sent until the coordinator has taken it; an errand that is given again after
  * that is answered from memory, or done again.
  */
-export class Errands {
+export class ErrandRunner {
   readonly #world: LifeWorld;
   readonly #jobs: NodeJobs;
   readonly #pending = new Map<string, Pending>();

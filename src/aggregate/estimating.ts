@@ -7,7 +7,7 @@ import {
   addSquare,
   addToSum,
   initRow,
-  mergeRow,
+  mergeNumericRow,
   packRow,
   readSum,
   slotsOf,
@@ -155,7 +155,7 @@ export class Estimating implements Aggregator<Unit, unknown, State> {
 
   merge(left: State, right: State): State {
     left.own = this.#own.merge(left.own, right.own);
-    mergeRow(this.#ops, left.row, 0, right.row, 0);
+    mergeNumericRow(this.#ops, left.row, 0, right.row, 0);
     return left;
   }
 

@@ -1,5 +1,5 @@
 import type { Aggregator, NumericState } from "../job/aggregator.ts";
-import { initRow, mergeRow, packRow, slotsOf, unpackRow } from "./numeric-row.ts";
+import { initRow, mergeNumericRow, packRow, slotsOf, unpackRow } from "./numeric-row.ts";
 
 /** Bytes of a typed array object besides its data. */
 const ROW_OVERHEAD_BYTES = 120;
@@ -32,7 +32,7 @@ export function numericAggregator<V, O>(
       numeric.add(scratch, 0, value);
     },
     merge(left, right) {
-      mergeRow(numeric.ops, left, 0, right, 0);
+      mergeNumericRow(numeric.ops, left, 0, right, 0);
       return left;
     },
     result: (row) => numeric.result(row, 0),

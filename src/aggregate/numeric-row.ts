@@ -39,7 +39,7 @@ export function initRow(ops: readonly NumericOp[], row: Float64Array, at: number
 }
 
 /** Merges the row of `other` at `otherAt` into the row at `at`; both were made by the same ops. */
-export function mergeRow(
+export function mergeNumericRow(
   ops: readonly NumericOp[],
   row: Float64Array,
   at: number,

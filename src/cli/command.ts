@@ -38,12 +38,12 @@ export interface CommandTable {
   /** In the order help lists them. */
   readonly names: readonly string[];
   /** @throws SheafError USAGE, with the nearest name, when there is no such command */
-  find(name: string): Promise<Command>;
-  all(): Promise<readonly Command[]>;
+  find(name: string): Promise<CliCommand>;
+  all(): Promise<readonly CliCommand[]>;
 }
 
 /** A command as one value: everything that help, completion and docs/cli.md say, and what it does. */
-export interface Command<F extends FlagSet = FlagSet> {
+export interface CliCommand<F extends FlagSet = FlagSet> {
   readonly name: string;
   /** One line, no full stop. */
   readonly summary: string;
@@ -66,7 +66,7 @@ export function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T
 }
 
 /** "sheaf run JOB [INPUT...]": the usage line without flags. */
-export function usageOf(command: Command): string {
+export function usageOf(command: CliCommand): string {
   const parts = command.arguments.map((argument) => {
     const name = argument.many === true ? `${argument.name}...` : argument.name;
     return argument.required ? name : `[${name}]`;

@@ -1,8 +1,8 @@
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
-import type { Command, CommandTable } from "./command.ts";
+import type { CliCommand, CommandTable } from "./command.ts";
 
-const loaders: Readonly<Record<string, () => Promise<Command>>> = {
+const loaders: Readonly<Record<string, () => Promise<CliCommand>>> = {
   run: async () => (await import("./command/run.ts")).runCommand,
   watch: async () => (await import("./command/watch.ts")).watchCommand,
   plan: async () => (await import("./command/plan.ts")).planCommand,

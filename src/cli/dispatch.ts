@@ -1,6 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import { shellWord } from "../base/shell-word.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "./command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "./command.ts";
 import { commands } from "./commands.ts";
 import type { ConnectFlags } from "./connection.ts";
 import type { FlagSet } from "./flag.ts";
@@ -32,7 +32,7 @@ export async function dispatch(words: readonly string[], world: World): Promise<
   }
 }
 
-async function execute(command: Command, words: readonly string[], world: World): Promise<ExitCode> {
+async function execute(command: CliCommand, words: readonly string[], world: World): Promise<ExitCode> {
   const flags: FlagSet = { ...command.flags, ...globalFlags };
   const { texts, positionals } = tokenizeArguments(words, flags, command.name);
   const bound = bindFlags(texts, flags);
@@ -43,7 +43,7 @@ async function execute(command: Command, words: readonly string[], world: World)
 
 /** Where a command goes that asks a coordinator: one that takes a job file asks that file's own project. */
 async function connected(
-  command: Command,
+  command: CliCommand,
   bound: Record<string, unknown>,
   world: World,
 ): Promise<Record<string, unknown>> {
@@ -66,7 +66,7 @@ function helpAsked(words: readonly string[]): HelpLength | undefined {
   return flags.includes("--help") ? "long" : flags.includes("-h") ? "short" : undefined;
 }
 
-async function commandFor(word: string): Promise<Command> {
+async function commandFor(word: string): Promise<CliCommand> {
   if (!commands.names.includes(word) && /[./\\]/.test(word)) {
     throw new SheafError("USAGE", `there is no command "${word}"`, {
       hint: `Did you mean sheaf run ${shellWord(word)}?`,

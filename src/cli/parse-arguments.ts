@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
-import { type Command, usageOf } from "./command.ts";
+import { type CliCommand, usageOf } from "./command.ts";
 import type { Flag, FlagSet } from "./flag.ts";
 
 /** The arguments of one command as written, each flag's texts gathered; nothing is interpreted yet. */
@@ -53,7 +53,7 @@ export function bindFlags(
 }
 
 /** @throws SheafError USAGE for too few or too many positionals, or one that is not among its choices */
-export function checkPositionals(positionals: readonly string[], command: Command): void {
+export function checkPositionals(positionals: readonly string[], command: CliCommand): void {
   const usage = `Usage: ${usageOf(command)}`;
   const required = command.arguments.filter((argument) => argument.required);
   const missing = required[positionals.length];

@@ -10,7 +10,7 @@ import { livesOver } from "./recover.ts";
 import type { Store } from "./store.ts";
 
 /** One agent as it is known: its last life. */
-export interface Agent {
+export interface AgentRecord {
   readonly name: string;
   register: Register;
   heardMs: number;
@@ -25,7 +25,7 @@ export interface Agent {
 /** Machines, by name. Who is alive, draining or barred is the scheduler's to say. */
 export class Agents {
   readonly #store: Store;
-  readonly #all = new Map<string, Agent>();
+  readonly #all = new Map<string, AgentRecord>();
 
   /** This life of an agent and all before it are over, whoever's it is; -1: none. */
   readonly livesOver: number;
@@ -52,18 +52,18 @@ export class Agents {
     this.#store.put("agents", register.agent, JSON.stringify(register));
   }
 
-  heard(agent: Agent, heartbeat: Heartbeat, nowMs: number): void {
+  heard(agent: AgentRecord, heartbeat: Heartbeat, nowMs: number): void {
     agent.heardMs = nowMs;
     agent.utility = heartbeat.utility;
     agent.jobs = new Set(heartbeat.jobs);
   }
 
-  get(name: string): Agent | undefined {
+  get(name: string): AgentRecord | undefined {
     return this.#all.get(name);
   }
 
   /** Another agent of the name that is alive: the one that registers must not take its place. */
-  namesake(register: Register, scheduler: EngineScheduler<KeptOutput>): Agent | undefined {
+  namesake(register: Register, scheduler: EngineScheduler<KeptOutput>): AgentRecord | undefined {
     const known = this.#all.get(register.agent);
     const alive = scheduler.state.nodes.get(register.agent);
     if (known === undefined || alive?.incarnation !== known.register.incarnation) return undefined;
@@ -71,7 +71,7 @@ export class Agents {
   }
 
   /** That life of the agent; undefined when it is another one, or unknown. */
-  life(name: string, incarnation: number): Agent | undefined {
+  life(name: string, incarnation: number): AgentRecord | undefined {
     const agent = this.#all.get(name);
     return agent?.register.incarnation === incarnation ? agent : undefined;
   }
@@ -101,7 +101,7 @@ export class Agents {
     });
   }
 
-  all(): Iterable<Agent> {
+  all(): Iterable<AgentRecord> {
     return this.#all.values();
   }
 
@@ -115,7 +115,7 @@ export class Agents {
   }
 
   /** @throws SheafError NOT_FOUND */
-  find(name: string): Agent {
+  find(name: string): AgentRecord {
     const agent = this.#all.get(name);
     if (agent !== undefined) return agent;
     const near = suggest(name, this.#all.keys());
@@ -125,7 +125,7 @@ export class Agents {
   }
 
   /** Those that live, and neither drain nor are barred by hand, in the order of their names. */
-  usable(scheduler: EngineScheduler<KeptOutput>): Agent[] {
+  usable(scheduler: EngineScheduler<KeptOutput>): AgentRecord[] {
     const { nodes } = scheduler.state;
     return [...this.#all.values()]
       .filter(({ name, register }) => {
@@ -141,7 +141,7 @@ export class Agents {
     for (const { mailbox } of this.#all.values()) mailbox.tick(nowMs);
   }
 
-  view(agent: Agent, scheduler: EngineScheduler<KeptOutput>, nowMs: number): NodeView {
+  view(agent: AgentRecord, scheduler: EngineScheduler<KeptOutput>, nowMs: number): NodeView {
     const { name, register, utility, heardMs } = agent;
     const node = scheduler.state.nodes.get(name);
     const alive = node?.incarnation === register.incarnation ? node : undefined;
@@ -169,14 +169,14 @@ function isHeldBack(scheduler: EngineScheduler<KeptOutput>, name: string): boole
 /** Those whose errands for the job have not stood still; all of them when there are no others. */
 export function unlessStalled(
   stalled: { readonly agents: ReadonlySet<string> },
-  agents: readonly Agent[],
-): readonly Agent[] {
+  agents: readonly AgentRecord[],
+): readonly AgentRecord[] {
   const others = agents.filter(({ name }) => !stalled.agents.has(name));
   return others.length > 0 ? others : agents;
 }
 
 /** Whether jobs may read and write the path on the agent, as far as its registration tells. */
-export function mayUse(agent: Agent, path: string): boolean {
+export function mayUse(agent: AgentRecord, path: string): boolean {
   return agent.register.roots.some((root) => isInside(path, root));
 }
 
@@ -195,13 +195,13 @@ function mayFollow(alive: Register, next: Register): boolean {
   return identity.previous >= alive.incarnation && identity.place === place;
 }
 
-function newAgent(register: Register, nowMs: number): Agent {
+function newAgent(register: Register, nowMs: number): AgentRecord {
   const { agent: name, utility } = register;
   return { name, register, heardMs: nowMs, utility, jobs: new Set(), mailbox: new Mailbox(), errands: 0 };
 }
 
 /** By the name of its machine, the address it is reached at, or its own name. */
-function isOn({ name, register }: Agent, hosts: ReadonlySet<string>): boolean {
+function isOn({ name, register }: AgentRecord, hosts: ReadonlySet<string>): boolean {
   const address = URL.canParse(register.address) ? new URL(register.address).hostname : "";
   return hosts.has(register.host) || hosts.has(address) || hosts.has(name);
 }

@@ -10,14 +10,14 @@ import type { Assembly } from "./assemble.ts";
 import { attemptsOf } from "./attempt-views.ts";
 import { checkPredecessors, checkProtocol, checkSubmission } from "./check-submission.ts";
 import { ClusterJob } from "./cluster-job.ts";
-import { finishedEvent } from "./ending.ts";
+import { endEvent } from "./ending.ts";
 import { listenToEnded } from "./job-events.ts";
 import type { EventListener } from "./job-events.ts";
 import { JobLogs } from "./job-logs.ts";
 import { newRow } from "./job-row.ts";
 import { summaryOf, viewOf } from "./job-view.ts";
 import { briefly } from "./jobs.ts";
-import { Results } from "./results.ts";
+import { ResultFiles } from "./results.ts";
 import type { Caller, JobFilter, StoredFile } from "./service.ts";
 
 /**
@@ -152,7 +152,7 @@ export class ClientRequests {
     const job = this.#a.jobs.get(id);
     if (job !== undefined) return job.events.listen(after, listener, done);
     const { view } = this.#a.jobs.findEnded(id);
-    const last = { atMs: view.elapsedMs ?? 0, ...finishedEvent(view) };
+    const last = { atMs: view.elapsedMs ?? 0, ...endEvent(view) };
     return listenToEnded(this.#a.jobs.directoryOf(id), after, listener, done, last);
   }
 
@@ -171,7 +171,7 @@ export class ClientRequests {
     const file = files?.[kind][index];
     if (file !== undefined && view.state === "SUCCEEDED") {
       const [attempt = "", name = ""] = file.path.split("/");
-      return { path: new Results(this.#a.jobs.directoryOf(id)).path(attempt, name), bytes: file.bytes };
+      return { path: new ResultFiles(this.#a.jobs.directoryOf(id)).path(attempt, name), bytes: file.bytes };
     }
     const count = files?.[kind].length ?? 0;
     throw new SheafError(

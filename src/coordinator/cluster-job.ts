@@ -26,7 +26,7 @@ import { OutputList } from "./map-outputs.ts";
 import type { OutputEntry } from "./map-outputs.ts";
 import { inputPaths } from "./paths.ts";
 import { keepSubmission } from "./recover.ts";
-import { Results } from "./results.ts";
+import { ResultFiles } from "./results.ts";
 import type { Tallies } from "./service.ts";
 import type { Row, Store } from "./store.ts";
 
@@ -50,7 +50,7 @@ export class ClusterJob {
   readonly directory: JobDirectory;
   readonly events: JobEvents;
   readonly logs: JobLogs;
-  readonly results: Results;
+  readonly results: ResultFiles;
   readonly phases: PhaseClock;
   readonly dying: DyingAttempts;
   readonly stalls = new Stalls();
@@ -82,7 +82,7 @@ export class ClusterJob {
     this.directory = new JobDirectory(around.stateDirectory, record, around.warn);
     this.events = new JobEvents(this.directory, row.submittedMs, around.clock);
     this.logs = new JobLogs(this.directory.path, around.logBytesMax, false);
-    this.results = new Results(this.directory.path);
+    this.results = new ResultFiles(this.directory.path);
     this.phases = new PhaseClock(around.clock, (event) => this.emit(event));
     this.#keepCode(around);
     try {

@@ -7,9 +7,9 @@ import { viewJob, viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { mayUse, unlessStalled } from "./agents.ts";
-import type { Agent, Agents } from "./agents.ts";
+import type { AgentRecord, Agents } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
-import type { Errands } from "./errands.ts";
+import type { GivenErrands } from "./errands.ts";
 import type { Committed, ResultFile } from "./job-row.ts";
 import { successOf } from "./kept-output.ts";
 import type { KeptOutput } from "./kept-output.ts";
@@ -23,11 +23,11 @@ export class Committing {
   readonly #scheduler: EngineScheduler<KeptOutput>;
   readonly #loop: EventLoop<KeptOutput>;
   readonly #agents: Agents;
-  readonly #errands: Errands;
+  readonly #errands: GivenErrands;
   /** Jobs that no agent can commit at present. */
   readonly #waiting = new Set<ClusterJob>();
 
-  constructor(loop: EventLoop<KeptOutput>, agents: Agents, errands: Errands) {
+  constructor(loop: EventLoop<KeptOutput>, agents: Agents, errands: GivenErrands) {
     this.#scheduler = loop.scheduler;
     this.#loop = loop;
     this.#agents = agents;
@@ -110,7 +110,7 @@ export class Committing {
   }
 
   /** Who was sent before, as long as it lives: it knows how far it has come. */
-  #agentFor(job: ClusterJob): Agent | null {
+  #agentFor(job: ClusterJob): AgentRecord | null {
     const { commit } = job.row;
     const before = commit === null ? undefined : this.#agents.life(commit.agent, commit.incarnation);
     if (
@@ -122,7 +122,7 @@ export class Committing {
     const fit = this.#agents
       .usable(this.#scheduler)
       .filter((agent) => output.kind === "collect" || mayUse(agent, output.path));
-    return unlessStalled(job.stalls, fit).reduce<Agent | null>(
+    return unlessStalled(job.stalls, fit).reduce<AgentRecord | null>(
       (best, one) => (best === null || one.utility.utility > best.utility.utility ? one : best),
       null,
     );

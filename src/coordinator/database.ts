@@ -50,7 +50,7 @@ export function openDatabase(stateDirectory: string, pid: number): Sql {
     lock.exec("BEGIN EXCLUSIVE");
     // Before it is opened: SQLite takes in what it can of a damaged log.
     const damage = findWalDamage(`${path}-wal`);
-    if (damage !== null) throw corrupt(`${path}-wal`, damage);
+    if (damage !== null) throw stateCorrupt(`${path}-wal`, damage);
     const database = begin(path);
     for (const setting of settings) database.prepare(`PRAGMA ${setting}`).all();
     checkPages(database, path);
@@ -100,7 +100,7 @@ function letGo(database: Database.Database): void {
 function checkPages(database: Database.Database, path: string): void {
   const rows = database.prepare("PRAGMA quick_check(5)").all() as { readonly quick_check?: unknown }[];
   const found = rows.map((row) => String(row.quick_check)).filter((text) => text !== "ok");
-  if (found.length > 0) throw corrupt(path, found.join("; "));
+  if (found.length > 0) throw stateCorrupt(path, found.join("; "));
 }
 
 function sqlOf(database: Database.Database, path: string, close: () => void): Sql {
@@ -154,7 +154,7 @@ function translated(error: unknown, path: string, stateDirectory: string): Sheaf
     );
   }
   if (code === "SQLITE_FULL") return fullDisk(path, error);
-  if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") return corrupt(path, said, error);
+  if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") return stateCorrupt(path, said, error);
   if (/disk is full|no space/i.test(said)) return fullDisk(path, error);
   if (errnoOf(error)?.startsWith("SQLITE") === false) return asSheafError(error, { path, doing: "write" });
   return new SheafError("OUTPUT_UNWRITABLE", `cannot write ${quotePath(path)}: ${said} (${code})`, {
@@ -173,7 +173,7 @@ function fullDisk(path: string, cause: unknown): SheafError {
 }
 
 /** Something in the state is not what was written. `where` says which file, table, row or byte. */
-export function corrupt(path: string, where: string, cause?: unknown): SheafError {
+export function stateCorrupt(path: string, where: string, cause?: unknown): SheafError {
   return new SheafError("STATE_CORRUPT", `${quotePath(path)} is damaged: ${where}`, {
     hint:
       "Put back a copy, or move coordinator.db and coordinator.db-wal out of the state directory: the coordinator " +

@@ -4,7 +4,7 @@ import type { OutputTarget } from "../protocol/submission.ts";
 import { mayUse } from "./agents.ts";
 import type { Agents } from "./agents.ts";
 import type { EpochClock } from "./epoch-clock.ts";
-import type { Errands } from "./errands.ts";
+import type { GivenErrands } from "./errands.ts";
 import type { KeptOutput } from "./kept-output.ts";
 import { recoveredMs } from "./recover.ts";
 import type { CoordinatorTimings } from "./settings.ts";
@@ -31,7 +31,7 @@ export interface DiscardParts {
 /** Staging directories that have to go: remembered until an agent has said that one is gone. */
 export class Discards {
   readonly #parts: DiscardParts;
-  readonly #errands: Errands;
+  readonly #errands: GivenErrands;
   readonly #pending = new Map<string, Pending>();
   /** Who waits for one, and how long. */
   #waiting: { readonly job: string; readonly deadlineMs: number; readonly resolve: () => void }[] = [];
@@ -39,7 +39,7 @@ export class Discards {
   /** Until then (EpochClock) agents that were given up may be at a commit; 0: none is. */
   #heldUntilMs: number;
 
-  constructor(parts: DiscardParts, errands: Errands) {
+  constructor(parts: DiscardParts, errands: GivenErrands) {
     this.#parts = parts;
     this.#errands = errands;
     const recovered = recoveredMs(parts.store);

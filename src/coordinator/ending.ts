@@ -111,7 +111,7 @@ export function partsToTell(
 }
 
 /** The last event of a job. */
-export function finishedEvent(view: JobView): Extract<RunEventBody, { kind: "job-finished" }> {
+export function endEvent(view: JobView): Extract<RunEventBody, { kind: "job-finished" }> {
   const { job: jobId, state, output, parts, counters, badRecords, emptyFiles = null, error } = view;
   const sampled = sampledBy(view.sample ?? 1, view.estimates);
   const same = view.sameAs === undefined ? {} : { sameAs: view.sameAs };

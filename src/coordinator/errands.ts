@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { Errand, ErrandResult, Heartbeat, SplitPage } from "../protocol/agent-messages.ts";
-import type { Agent, Agents } from "./agents.ts";
+import type { AgentRecord, Agents } from "./agents.ts";
 
 /** What becomes of an errand; one of the first three is called, once. */
 export interface ErrandEnd {
@@ -25,7 +25,7 @@ interface Given {
 }
 
 /** What agents were asked to do beside tasks, until they answer or are lost. */
-export class Errands {
+export class GivenErrands {
   readonly #agents: Agents;
   readonly #clock: Clock;
   readonly #given = new Map<string, Given>();
@@ -35,7 +35,7 @@ export class Errands {
     this.#clock = clock;
   }
 
-  give(agent: Agent, errand: Errand, end: ErrandEnd): void {
+  give(agent: AgentRecord, errand: Errand, end: ErrandEnd): void {
     const { name, register } = agent;
     const { incarnation } = register;
     const movedMs = this.#clock.nowMs();

@@ -3,7 +3,7 @@ import { Check } from "typebox/value";
 import { limits } from "../base/limits.ts";
 import { SlicesSchema, sliceFiles } from "../protocol/slices.ts";
 import type { ReduceInput } from "../task/task-spec.ts";
-import type { Results } from "./results.ts";
+import type { ResultFiles } from "./results.ts";
 
 /** What is kept of the inputs of a failed reduce. */
 export interface FailedSlices {
@@ -14,7 +14,7 @@ export interface FailedSlices {
 }
 
 /** What the agent has handed in of the inputs of a reduce attempt ("reduce-00003.2"). Never throws. */
-export function failedSlices(results: Results, attempt: string): FailedSlices {
+export function failedSlices(results: ResultFiles, attempt: string): FailedSlices {
   const none = (missing: string): FailedSlices => ({ inputs: [], missing });
   try {
     const listBytes = results.bytesOf(attempt, sliceFiles.list);

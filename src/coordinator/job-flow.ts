@@ -14,9 +14,9 @@ import type { ClusterJob } from "./cluster-job.ts";
 import { PlannedJob, type PlannedJobParts } from "./cluster-job.ts";
 import { Committing } from "./committing.ts";
 import { Discards } from "./discards.ts";
-import { errorOf, finishedEvent, recordOf } from "./ending.ts";
+import { errorOf, endEvent, recordOf } from "./ending.ts";
 import type { EpochClock } from "./epoch-clock.ts";
-import { Errands } from "./errands.ts";
+import { GivenErrands } from "./errands.ts";
 import { Granting } from "./granting.ts";
 import { splitRows } from "./job-row.ts";
 import type { EndedJob, JobEnd, Plan } from "./job-row.ts";
@@ -55,7 +55,7 @@ const splitRowsAtOnce = 4;
 
 /** Leads jobs through their lives: queue, plan, tasks, commit, end. */
 export class JobFlow implements JobSteps {
-  readonly errands: Errands;
+  readonly errands: GivenErrands;
   readonly committing: Committing;
   readonly granting: Granting;
   readonly discards: Discards;
@@ -66,7 +66,7 @@ export class JobFlow implements JobSteps {
 
   constructor(parts: FlowParts) {
     this.#parts = parts;
-    this.errands = new Errands(parts.agents, parts.clock);
+    this.errands = new GivenErrands(parts.agents, parts.clock);
     this.committing = new Committing(parts.loop, parts.agents, this.errands);
     this.discards = new Discards(parts, this.errands);
     this.granting = new Granting(parts.loop, parts.agents, parts.jobs);
@@ -362,7 +362,7 @@ export class JobFlow implements JobSteps {
       else tallies.jobsCancelled++;
       this.#keepEnd(job, kept);
       job.directory.update(recordOf(view));
-      job.emit(finishedEvent(view));
+      job.emit(endEvent(view));
       job.directory.finish({ status, capsules: capsule === null ? [] : [capsule] });
       job.logs.end();
       this.#parts.ended(job, view);

@@ -6,7 +6,7 @@ import { taskFailure } from "../worker/failure.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { EndedJob, JobRow, Plan } from "./job-row.ts";
 import type { Jobs } from "./jobs.ts";
-import { Results } from "./results.ts";
+import { ResultFiles } from "./results.ts";
 
 /** Whether a job that is planned is to be run. */
 type LookBack =
@@ -58,7 +58,7 @@ function hasOutput(
 ): boolean {
   if (job.submission.output.kind === "shared") return outputDigest(view) === existing;
   const { output = [], collected = [], bad = [] } = files ?? {};
-  return job.results.link(new Results(jobs.directoryOf(view.job)), [...output, ...collected, ...bad]);
+  return job.results.link(new ResultFiles(jobs.directoryOf(view.job)), [...output, ...collected, ...bad]);
 }
 
 function endedAs({ view, files }: EndedJob): Partial<JobRow> {

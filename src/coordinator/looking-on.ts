@@ -13,15 +13,15 @@ import { viewAttempts } from "../scheduler/view.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
-import type { Agent, Agents } from "./agents.ts";
-import type { Errands } from "./errands.ts";
+import type { AgentRecord, Agents } from "./agents.ts";
+import type { GivenErrands } from "./errands.ts";
 import type { JobRow } from "./job-row.ts";
 import type { KeptOutput } from "./kept-output.ts";
 
 export interface LookingOnParts {
   readonly loop: EventLoop<KeptOutput>;
   readonly agents: Agents;
-  errands(): Errands;
+  errands(): GivenErrands;
 }
 
 /** Of a ClusterJob. */
@@ -155,7 +155,7 @@ export class LookingOn {
   }
 
   /** The one that did it before; else one that works for the job; after a failure another. */
-  #agentFor(attempt: number): Agent | null {
+  #agentFor(attempt: number): AgentRecord | null {
     const { agents, loop } = this.#parts;
     const usable = agents.usable(loop.scheduler);
     const before = usable.find(({ name }) => name === this.#agent);

@@ -5,9 +5,9 @@ import { knownFailure } from "../protocol/task-result.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { mayUse, unlessStalled } from "./agents.ts";
-import type { Agent } from "./agents.ts";
+import type { AgentRecord } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
-import type { ErrandEnd, Errands } from "./errands.ts";
+import type { ErrandEnd, GivenErrands } from "./errands.ts";
 import type { Plan } from "./job-row.ts";
 import { inputPaths } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
@@ -30,11 +30,11 @@ export interface PlanningEnd {
 
 /** Has agents list and cut a job's input: any one of them what all can see, each of them what is its own. */
 export class Planning {
-  readonly #errands: Errands;
+  readonly #errands: GivenErrands;
   readonly #limits: CoordinatorLimits;
   readonly #end: PlanningEnd;
 
-  constructor(errands: Errands, limits: CoordinatorLimits, end: PlanningEnd) {
+  constructor(errands: GivenErrands, limits: CoordinatorLimits, end: PlanningEnd) {
     this.#errands = errands;
     this.#limits = limits;
     this.#end = end;
@@ -46,7 +46,7 @@ export class Planning {
    */
   begin(
     job: ClusterJob,
-    agents: readonly Agent[],
+    agents: readonly AgentRecord[],
     slots: number,
     errandId: (agent: string) => string,
   ): string | null {
@@ -56,7 +56,7 @@ export class Planning {
     // Generated input has no paths: any agent can say how many tasks there are.
     const asksOne = shared.length > 0 || own.length === 0 || output.kind === "shared";
     const fit = agents.filter((agent) => paths.every((path) => mayUse(agent, path)));
-    const one = unlessStalled(job.stalls, fit).reduce<Agent | null>(
+    const one = unlessStalled(job.stalls, fit).reduce<AgentRecord | null>(
       (best, agent) => (best === null || isFreer(agent, best) ? agent : best),
       null,
     );
@@ -98,7 +98,7 @@ class Round {
   }
 
   /** What becomes of the errand of one agent. */
-  asks(agent: Agent, id: string, local: boolean): ErrandEnd {
+  asks(agent: AgentRecord, id: string, local: boolean): ErrandEnd {
     const splits = new SplitList();
     const unlessOver =
       <Given extends readonly unknown[]>(work: (...given: Given) => void) =>
@@ -140,7 +140,7 @@ class Round {
     this.#end.failed(this.#job, failure, host);
   }
 
-  #stalled(agent: Agent, stillMs: number): void {
+  #stalled(agent: AgentRecord, stillMs: number): void {
     const job = this.#job;
     job.stalls.add(agent.name);
     if (job.stalls.count >= stallsMax) return this.#failed(stalledFailure(job, agent, stillMs), null);
@@ -166,14 +166,14 @@ class Round {
   }
 }
 
-function isFreer(a: Agent, b: Agent): boolean {
+function isFreer(a: AgentRecord, b: AgentRecord): boolean {
   return a.errands < b.errands || (a.errands === b.errands && a.utility.utility > b.utility.utility);
 }
 
 /** So often may agents stand still before the job fails. */
 const stallsMax = 4;
 
-function stalledFailure(job: ClusterJob, agent: Agent, stillMs: number): TaskFailure {
+function stalledFailure(job: ClusterJob, agent: AgentRecord, stillMs: number): TaskFailure {
   const message =
     `planning made no progress for ${stillMs} ms, ${job.stalls.count} times; last on agent ${agent.name} ` +
     `(${agent.register.host})`;

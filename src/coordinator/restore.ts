@@ -10,8 +10,8 @@ import { Scheduler } from "../scheduler/scheduler.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { ClusterJob, PlannedJob } from "./cluster-job.ts";
 import type { JobSurroundings, PlannedJobParts } from "./cluster-job.ts";
-import { corrupt } from "./database.ts";
-import { finishedEvent, recordOf } from "./ending.ts";
+import { stateCorrupt } from "./database.ts";
+import { endEvent, recordOf } from "./ending.ts";
 import { JobEvents } from "./job-events.ts";
 import { recordOfNew } from "./job-record.ts";
 import { planOf } from "./job-row.ts";
@@ -47,7 +47,8 @@ export function restoreJobs(jobs: Jobs, around: JobSurroundings, parts: PlannedJ
   for (const row of rows) {
     next = Math.max(next, row.number + 1);
     const submission = parsed<SubmissionRow>(store.get("submissions", row.job));
-    if (submission === null) throw corrupt("coordinator.db", `table submissions has no row of ${row.job}`);
+    if (submission === null)
+      throw stateCorrupt("coordinator.db", `table submissions has no row of ${row.job}`);
     const ended = parsed<EndedJob>(store.get("views", row.job));
     if (ended !== null) {
       jobs.addEnded(ended.view, row.onceKey, submission);
@@ -59,7 +60,8 @@ export function restoreJobs(jobs: Jobs, around: JobSurroundings, parts: PlannedJ
     if (plan !== null) {
       const splits = planOf(plan, row.job, (key) => {
         const text = store.get("splits", key);
-        if (text === null) throw corrupt("coordinator.db", `table splits has no row ${JSON.stringify(key)}`);
+        if (text === null)
+          throw stateCorrupt("coordinator.db", `table splits has no row ${JSON.stringify(key)}`);
         return text;
       });
       const sums = parsed<KeptSums>(store.get("sums", row.job));
@@ -85,7 +87,7 @@ function mendDirectory(
   const { mapTasks, reduceTasks } = view;
   directory.update({ ...recordOf(view), mapTasks, reduceTasks });
   const events = new JobEvents(directory, row.submittedMs, around.clock);
-  if (!events.isOver) events.emit(finishedEvent(view));
+  if (!events.isOver) events.emit(endEvent(view));
   directory.finish({ status: view.state as RunStatus });
 }
 

@@ -17,7 +17,7 @@ const fileName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,120}$/;
  * Result files that attempts of one job have handed in: `results/<attempt>/<name>` of its job directory. A
  * file has its name only when it is whole, checked and on disk.
  */
-export class Results {
+export class ResultFiles {
   readonly #directory: string;
 
   constructor(jobDirectory: string) {
@@ -67,7 +67,7 @@ export class Results {
   }
 
   /** Gives these files, of another job's results, a second name here. False when they are not all there. */
-  link(from: Results, files: readonly { readonly path: string; readonly bytes: number }[]): boolean {
+  link(from: ResultFiles, files: readonly { readonly path: string; readonly bytes: number }[]): boolean {
     try {
       for (const { path, bytes } of files) {
         const [attempt = "", name = ""] = path.split("/");

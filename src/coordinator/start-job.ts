@@ -2,7 +2,7 @@ import { liveSettings, type LiveWishes } from "../engine/live.ts";
 import { jobPolicy } from "../engine/policy.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { fromWireValue } from "../protocol/wire-json.ts";
-import type { Grants, JobPlan, TaskPlan } from "../scheduler/messages.ts";
+import type { Grants, ScheduledJob, TaskPlan } from "../scheduler/messages.ts";
 import type { JobPolicy } from "../scheduler/policy.ts";
 import type { JobSettings, LiveSettings } from "../task/task-spec.ts";
 import type { Agents } from "./agents.ts";
@@ -23,7 +23,7 @@ export function schedulerPlan(
   grants: Grants,
   timings: CoordinatorTimings,
   agents: Agents,
-): JobPlan {
+): ScheduledJob {
   const placed = (
     pinned: readonly (string | null)[],
     hosts: readonly string[] | undefined,

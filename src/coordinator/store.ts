@@ -5,7 +5,7 @@ import { SheafError } from "../base/errors.ts";
 import type { Journal } from "../engine/loop.ts";
 import { type Fact, factKey } from "../scheduler/facts.ts";
 import { quotePath } from "../storage/fs-error.ts";
-import { corrupt, openDatabase } from "./database.ts";
+import { stateCorrupt, openDatabase } from "./database.ts";
 import type { Sql, Value } from "./database.ts";
 
 /*
@@ -107,7 +107,7 @@ export class Store implements Journal {
     const names = [...this.#sql.rows("SELECT name FROM sqlite_master WHERE type = 'table'", [])];
     if (names.length === 0) return null;
     if (!names.some(({ name }) => name === "meta"))
-      throw corrupt(this.#path, "it has tables, and none of them is a coordinator's `meta`");
+      throw stateCorrupt(this.#path, "it has tables, and none of them is a coordinator's `meta`");
     const format = this.get("meta", "schema");
     const writer = this.get("meta", "writer") ?? "an earlier version";
     if (format === formatVersion) return writer;
@@ -223,7 +223,7 @@ export class Store implements Journal {
         yield { key, text };
         continue;
       }
-      throw corrupt(this.#path, `table ${table}, row ${JSON.stringify(key)}: its checksum does not fit`);
+      throw stateCorrupt(this.#path, `table ${table}, row ${JSON.stringify(key)}: its checksum does not fit`);
     }
   }
 }

@@ -7,7 +7,7 @@ import type { SuccessManifest } from "./commit.ts";
 import type { JobRecord } from "./job-directory.ts";
 
 /** A record that a job has set aside, as task/bad-records.ts writes it. */
-export interface BadRecord {
+export interface ListedBadRecord {
   /** As the user would know the file; null: it came out of a reduce, or of a source. */
   readonly path: string | null;
   /** In the decompressed file; of a source the number of the record. */
@@ -84,7 +84,7 @@ function isOf(manifest: SuccessManifest, { name, code, badRecords, counters }: J
  * The records of such a file, in the order in which they were set aside.
  * @throws SheafError BLOCK_CORRUPT for a line that is none, OUTPUT_UNWRITABLE when it cannot be read
  */
-export async function* readBadRecords(path: string): AsyncGenerator<BadRecord> {
+export async function* readBadRecords(path: string): AsyncGenerator<ListedBadRecord> {
   const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
   let number = 0;
   try {
@@ -96,7 +96,7 @@ export async function* readBadRecords(path: string): AsyncGenerator<BadRecord> {
   }
 }
 
-function badRecordOf(line: string, path: string, number: number): BadRecord {
+function badRecordOf(line: string, path: string, number: number): ListedBadRecord {
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -110,9 +110,11 @@ function badRecordOf(line: string, path: string, number: number): BadRecord {
   });
 }
 
-function isBadRecord(value: unknown): value is BadRecord {
+function isBadRecord(value: unknown): value is ListedBadRecord {
   if (typeof value !== "object" || value === null) return false;
-  const { path, offset, phase, code, error, record } = value as Partial<Record<keyof BadRecord, unknown>>;
+  const { path, offset, phase, code, error, record } = value as Partial<
+    Record<keyof ListedBadRecord, unknown>
+  >;
   return (
     (path === null || typeof path === "string") &&
     (offset === null || Number.isSafeInteger(offset)) &&

@@ -259,7 +259,7 @@ function sortedByName(counters: Readonly<Record<string, number>>): Record<string
 }
 
 /** Results that were kept for `records()`. */
-export interface KeptRecords {
+export interface CommittedRecords {
   /** In (partition, roll) order; null: not kept, or disposed of. */
   readonly collected: readonly { readonly collection: string; readonly path: string }[] | null;
   /** Names of all collections. */
@@ -271,7 +271,7 @@ export interface KeptRecords {
  * @throws SheafError USAGE when they were not kept, or it is not clear of which collection
  */
 export async function* readRecords(
-  { collected, collections }: KeptRecords,
+  { collected, collections }: CommittedRecords,
   collection: string | undefined,
 ): AsyncGenerator<[Key, unknown]> {
   if (collected === null) {

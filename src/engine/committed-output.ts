@@ -46,7 +46,7 @@ export async function committedDigest(
   const there = lstatSync(directory, { throwIfNoEntry: false });
   if (there === undefined) return undefined;
   try {
-    const { manifest, parts } = await checkOutput(directory, step);
+    const { manifest, parts } = await checkCommitted(directory, step);
     const { counters, badRecords } = manifest as unknown as SuccessManifest;
     const isWhole = parts.every(({ damage }) => damage === null) && hasBad(directory, badRecords);
     return isWhole ? outputDigest({ counters, badRecords, parts: parts.map(({ part }) => part) }) : null;
@@ -64,7 +64,7 @@ function hasBad(directory: string, badRecords: number): boolean {
 }
 
 /** Reads every file of a committed output directory and compares sizes and checksums. */
-export async function checkOutput(directory: string, step?: () => void): Promise<CheckedOutput> {
+export async function checkCommitted(directory: string, step?: () => void): Promise<CheckedOutput> {
   const manifest = readManifest(join(directory, successFileName));
   const listed = manifest["parts"] as readonly CommittedPart[];
   const parts: CheckedPart[] = [];

@@ -1,7 +1,7 @@
 import type { AttemptFact } from "../scheduler/facts.ts";
 import { type AttemptRef, formatAttempt, formatTask, type NodeRef, type Phase } from "../scheduler/ids.ts";
 import type { AttemptState } from "../scheduler/state.ts";
-import type { AttemptView } from "../scheduler/view.ts";
+import type { AttemptRecord } from "../scheduler/view.ts";
 import type { TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { PoisonWatch } from "../worker/poison.ts";
@@ -227,7 +227,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   }
 
   /** Takes in what happened in an earlier life of the process; tells nobody. */
-  restore(attempts: Iterable<AttemptView<Output, TaskFailure>>): void {
+  restore(attempts: Iterable<AttemptRecord<Output, TaskFailure>>): void {
     for (const { attempt, state, outputLost } of attempts) {
       switch (state.kind) {
         case "RUNNING":

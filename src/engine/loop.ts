@@ -40,7 +40,7 @@ export interface LoopHandlers<Output> {
   trouble?(error: SheafError | null): void;
 }
 
-export interface LoopOptions<Output> {
+export interface EventLoopOptions<Output> {
   readonly scheduler: EngineScheduler<Output>;
   readonly journal: Journal;
   readonly handlers: LoopHandlers<Output>;
@@ -76,7 +76,7 @@ export class EventLoop<Output> {
   #trouble: SheafError | null = null;
   #closed = false;
 
-  constructor({ scheduler, journal, handlers, nowMs }: LoopOptions<Output>) {
+  constructor({ scheduler, journal, handlers, nowMs }: EventLoopOptions<Output>) {
     this.scheduler = scheduler;
     this.#journal = journal;
     this.#handlers = handlers;

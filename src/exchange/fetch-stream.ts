@@ -4,7 +4,7 @@ import { KiB, MiB } from "../base/size.ts";
 import { connectionError } from "../security/connection-error.ts";
 import type { RunOwner } from "../shuffle/run-format.ts";
 import type { FileWindow, PartitionPlace } from "../shuffle/run-index.ts";
-import { corrupt } from "../shuffle/run-index.ts";
+import { blockCorrupt } from "../shuffle/run-index.ts";
 import { SliceCheck } from "../shuffle/slice-check.ts";
 import type { PackFile } from "./packs.ts";
 import type { MapAttempt } from "./slice-protocol.ts";
@@ -238,25 +238,25 @@ export class SliceStream implements Dispatcher.DispatchHandler {
   #begin(): void {
     const { address, maps, partial, pack, job, place } = this.#request;
     const head = decodeFrameHead(this.#head);
-    if (head === null) return this.#cut(corrupt(address, "sent something else than map outputs"));
+    if (head === null) return this.#cut(blockCorrupt(address, "sent something else than map outputs"));
     const map = maps[this.#next];
     if (map === undefined || head.task !== map.task || head.attempt !== map.attempt)
-      return this.#cut(corrupt(address, "sent another map output than was asked for"));
+      return this.#cut(blockCorrupt(address, "sent another map output than was asked for"));
     const name = nameOf(map, address);
     if (head.state !== "here") {
       const gone = head.state === "gone";
       const problem = gone ? "it is not there any more" : "its file is damaged";
       this.#next++;
-      this.#sink.missing(map, corrupt(name, problem), gone);
+      this.#sink.missing(map, blockCorrupt(name, problem), gone);
       return;
     }
     if (this.#next === 0 && partial !== null && head.from > 0) {
       if (head.from !== partial.check.offset || head.bytes !== partial.bytes)
-        return this.#damaged(map, corrupt(name, "it continues elsewhere than where it was cut"));
+        return this.#damaged(map, blockCorrupt(name, "it continues elsewhere than where it was cut"));
       this.#slice = { ...partial, left: head.bytes - head.from };
       return;
     }
-    if (head.from !== 0) return this.#damaged(map, corrupt(name, `it begins at byte ${head.from}`));
+    if (head.from !== 0) return this.#damaged(map, blockCorrupt(name, `it begins at byte ${head.from}`));
     const owner: RunOwner = { job, ...map };
     const check = new SliceCheck({ owner, place, bytes: head.bytes, name });
     this.#slice = { map, bytes: head.bytes, start: pack.end, check, left: head.bytes };
@@ -268,7 +268,7 @@ export class SliceStream implements Dispatcher.DispatchHandler {
     try {
       check.feed(bytes);
       slice.left -= bytes.length;
-      if (slice.left === 0 && !check.done) throw corrupt(nameOf(map, address), "it ends too early");
+      if (slice.left === 0 && !check.done) throw blockCorrupt(nameOf(map, address), "it ends too early");
     } catch (error) {
       if (!isSheafError(error)) throw error;
       this.#damaged(map, error);

@@ -10,7 +10,7 @@ export interface Peer {
 }
 
 /** Where the output of a map task is. */
-export interface MapPlace {
+export interface MapOutputPlace {
   readonly attempt: number;
   /** Index into peers; WITHDRAWN when it is lost and is being made again. */
   readonly peer: number;
@@ -56,7 +56,7 @@ export class OutputMirror {
     return this.#attempts.length;
   }
 
-  place(task: number): MapPlace | null {
+  place(task: number): MapOutputPlace | null {
     const attempt = this.#attempts[task] ?? 0;
     return attempt === 0 ? null : { attempt, peer: this.#peers[task]! };
   }

@@ -13,7 +13,7 @@ import type { PartitionSlice } from "../shuffle/partition-slice.ts";
 import { slicePartition, slicePieces } from "../shuffle/partition-slice.ts";
 import type { RunOwner } from "../shuffle/run-format.ts";
 import { jobFingerprint } from "../shuffle/run-format.ts";
-import { corrupt, readOpenRunIndex } from "../shuffle/run-index.ts";
+import { blockCorrupt, readOpenRunIndex } from "../shuffle/run-index.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { FastifyInstance } from "../vendor/fastify.ts";
 import { fastify } from "../vendor/fastify.ts";
@@ -288,7 +288,7 @@ class BodyWriter {
         wanted <= READ_NOW_BYTES
           ? readSync(fd, buffer, this.#filled, wanted, offset + done)
           : await readInto(fd, buffer, this.#filled, wanted, offset + done);
-      if (got === 0) throw corrupt(path, `cut short: ${length - done} bytes are missing`, offset + done);
+      if (got === 0) throw blockCorrupt(path, `cut short: ${length - done} bytes are missing`, offset + done);
       this.#filled += got;
       done += got;
     }

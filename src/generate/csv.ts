@@ -27,7 +27,7 @@ const NOTES_OF_LINES = encodeAll([
 ]);
 
 /** Orders with quoted fields (RFC 4180): commas, doubled quotes and, in some, newlines inside quotes. */
-export const csv: GeneratorDefinition = {
+export const csvData: GeneratorDefinition = {
   kind: "csv",
   summary: "orders as CSV with a header, quoted fields, and newlines inside some of them",
   record: "row",

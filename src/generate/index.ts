@@ -1,20 +1,20 @@
 import { accesslog } from "./access-log.ts";
-import { csv } from "./csv.ts";
+import { csvData } from "./csv.ts";
 import type { Generator } from "./generator.ts";
 import { defineGenerator } from "./generator.ts";
-import { jsonl } from "./jsonl.ts";
+import { jsonlData } from "./jsonl.ts";
 import { measurements } from "./measurements.ts";
 import { pairs } from "./pairs.ts";
 import { terasort } from "./terasort.ts";
-import { text } from "./text.ts";
+import { textData } from "./text.ts";
 
 /** Every kind of data that can be generated, in the order help shows them. */
 export const generators: readonly Generator[] = [
-  text,
+  textData,
   terasort,
   measurements,
-  csv,
-  jsonl,
+  csvData,
+  jsonlData,
   accesslog,
   pairs,
 ].map(defineGenerator);

@@ -13,7 +13,7 @@ const TAGS = encodeAll([
 const START_MS = 1_704_067_200_000; // 2024-01-01T00:00:00Z
 
 /** Events as JSON, one object a line, in the order of time. A `buy` also has an amount. */
-export const jsonl: GeneratorDefinition = {
+export const jsonlData: GeneratorDefinition = {
   kind: "jsonl",
   summary: "events as JSON, one object a line: id, time, user, kind, country, ms, tags, sometimes amount",
   record: "event",

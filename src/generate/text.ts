@@ -14,7 +14,7 @@ const LINE_BYTES = 64;
 const ZIPF_SHIFT = 1.7;
 
 /** English-like text: Zipf-distributed words in sentences, paragraphs and lines of about 70 characters. */
-export const text: GeneratorDefinition = {
+export const textData: GeneratorDefinition = {
   kind: "text",
   summary:
     "English-like text: words of letters with Zipf frequencies, in sentences, lines of about 70 characters",

@@ -26,11 +26,11 @@ import {
 import { checkInputs, filesOfStep, optionsOfStep } from "./step-inputs.ts";
 import {
   collectionName,
-  commitOutput,
+  commitSteps,
   completeRecords,
   type Delivered,
   formsIn,
-  summaryOf,
+  stepSummary,
   summaryOfResult,
   writeRecords,
 } from "./step-output.ts";
@@ -166,7 +166,7 @@ export class PipelineRun {
       if (begun === null) continue;
       const { run, forms } = begun;
       const directory = this.#directory(step, run);
-      const summary = await summaryOf(directory, forms);
+      const summary = await stepSummary(directory, forms);
       if (summary !== null) this.append({ kind: "step-done", step, run, summary });
       else {
         endLeftScript(directory);
@@ -250,7 +250,7 @@ export class PipelineRun {
       directory: join(this.#doneDirectory(step), "files"),
       summary: this.#step(step).done!.summary,
     }));
-    await commitOutput(commit.output, { id: begun.id, name: begun.name, counters }, delivered, overwrite);
+    await commitSteps(commit.output, { id: begun.id, name: begun.name, counters }, delivered, overwrite);
     this.append({ kind: "committed" });
   }
 

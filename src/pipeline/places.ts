@@ -40,7 +40,7 @@ export interface Opened {
 }
 
 /** Makes the places of a run, or takes over those of an earlier one. */
-export async function openRun(
+export async function openPipelineRun(
   { file, options, wishes }: Asked,
   resolved: ResolvedOptions,
   earlier: Earlier | undefined,

@@ -20,7 +20,7 @@ import { emptyStats } from "../task/task-spec.ts";
 import { fileOf, type PipelineWishes } from "./detect.ts";
 import { journalName, PipelineJournal, readJournal } from "./journal.ts";
 import { PipelineRun, type StepsEnd } from "./pipeline-run.ts";
-import { type Asked, type Earlier, keepBundle, type Opened, openRun } from "./places.ts";
+import { type Asked, type Earlier, keepBundle, type Opened, openPipelineRun } from "./places.ts";
 import { type GraphStep, graphOf, wantedOf } from "./plan.ts";
 import { emptyState, type PipelineState, stateOf } from "./state.ts";
 import { codeOfSteps } from "./step-code.ts";
@@ -117,7 +117,7 @@ export async function resumePipeline(
   runnerOf: (options: RunOptions) => Promise<Runner<JobRunOptions>>,
   wishes: PipelineWishes = {},
 ): Promise<RunResult> {
-  const earlier = earlierRun(job);
+  const earlier = earlierPipeline(job);
   const { begun, ended } = earlier.state;
   if (ended === "SUCCEEDED" && handleOptions.steps === undefined) {
     throw new SheafError("USAGE", `${job.record.jobId} has succeeded: there is nothing to go on with`, {
@@ -136,7 +136,7 @@ export async function resumePipeline(
 }
 
 /** @throws SheafError USAGE, NOT_FOUND, STATE_CORRUPT */
-export function earlierRun(job: KeptJob): Earlier {
+export function earlierPipeline(job: KeptJob): Earlier {
   const path = join(job.directory, journalName);
   const { entries, bytes } = readJournal(path);
   const state = stateOf(entries);
@@ -153,7 +153,7 @@ async function latestOf(file: string, stateDirectory: string | null): Promise<Ea
   if (stateDirectory === null) return undefined;
   for (const job of await listJobs(stateDirectory)) {
     if (job.record.file !== file || job.record.steps === undefined) continue;
-    return earlierRun(job);
+    return earlierPipeline(job);
   }
   return undefined;
 }
@@ -173,7 +173,7 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
     const earlier =
       given ?? (again === undefined ? undefined : await latestOf(file, resolved.stateDirectory));
     const graph = graphOf(steps, wanted, resolved.collect);
-    opened = await openRun(asked, resolved, earlier, { code: loaded.bundle.hash, warn });
+    opened = await openPipelineRun(asked, resolved, earlier, { code: loaded.bundle.hash, warn });
     release.push(lockFile(join(opened.place, "lock"), `the pipeline ${opened.begun.id}`));
     const { begun, place, directory } = opened;
     const cwd = process.cwd();

@@ -61,7 +61,7 @@ export interface PipelineBegun {
 }
 
 /** A step whose files are part of the output. */
-export interface Committed {
+export interface CommittedSteps {
   readonly step: string;
   /** They stay where they were, too. */
   readonly stays: boolean;
@@ -70,7 +70,7 @@ export interface Committed {
 /** How far the output is. */
 export type CommitState =
   | { readonly kind: "none" }
-  | { readonly kind: "begun" | "done"; readonly output: string; readonly steps: readonly Committed[] };
+  | { readonly kind: "begun" | "done"; readonly output: string; readonly steps: readonly CommittedSteps[] };
 
 export type JournalEntry =
   | PipelineBegun
@@ -88,7 +88,7 @@ export type JournalEntry =
   /** Before what the step has written is removed: all who read it are done. */
   | { readonly kind: "step-removed"; readonly step: string }
   /** Before the files of these steps move to the output directory. From here on the commit is carried out. */
-  | { readonly kind: "committing"; readonly output: string; readonly steps: readonly Committed[] }
+  | { readonly kind: "committing"; readonly output: string; readonly steps: readonly CommittedSteps[] }
   | { readonly kind: "committed" }
   | { readonly kind: "ended"; readonly status: "SUCCEEDED" | "FAILED" | "CANCELLED" };
 

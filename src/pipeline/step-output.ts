@@ -34,7 +34,7 @@ async function manifestIn(directory: string): Promise<SuccessManifest | null> {
 }
 
 /** What a run that was not heard of again had written, from its manifests. */
-export async function summaryOf(directory: string, forms: Forms): Promise<StepSummary | null> {
+export async function stepSummary(directory: string, forms: Forms): Promise<StepSummary | null> {
   const files = await manifestIn(join(directory, "files"));
   const records = await manifestIn(join(directory, "records"));
   const manifest = files ?? records;
@@ -192,7 +192,7 @@ export function collectionName(step: string, collection: string): string {
  * Makes the output directory of what the steps have written, at once: OUT/<step>/..., and one _SUCCESS for
  * all. May be done again after a crash at any moment.
  */
-export async function commitOutput(
+export async function commitSteps(
   out: string,
   { id, name, counters }: OutputFacts,
   delivered: readonly Delivered[],

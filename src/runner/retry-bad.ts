@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { type BadRecord, badFilesOf, readBadRecords } from "../engine/bad-list.ts";
+import { type ListedBadRecord, badFilesOf, readBadRecords } from "../engine/bad-list.ts";
 import type { KeptJob } from "../engine/job-history.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
 import type { Split, SplitPiece } from "../task/task-spec.ts";
@@ -34,7 +34,7 @@ export async function planRetry({ directory, record }: KeptJob, cwd: string): Pr
       hint: "Run the job from its file.",
     });
   }
-  const bad: BadRecord[] = [];
+  const bad: ListedBadRecord[] = [];
   for (const path of badFilesOf(record)) for await (const one of readBadRecords(path)) bad.push(one);
   const placed = bad.filter(({ path, offset, phase }) => path !== null && offset !== null && isOfMap(phase));
   if (placed.length === 0) {

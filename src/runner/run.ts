@@ -21,7 +21,7 @@ import type { JobSource } from "./local-run.ts";
  * then left
  * behind but its job directory.
  */
-export async function run(job: Job | string | URL, options: LocalRunOptions = {}): Promise<RunResult> {
+export async function runHere(job: Job | string | URL, options: LocalRunOptions = {}): Promise<RunResult> {
   const result = await runJob(job, options);
   result.throwIfFailed();
   return result;

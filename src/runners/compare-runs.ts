@@ -20,7 +20,7 @@ export interface PrintedRecord {
 }
 
 /** One way in which two runs of a job do not agree; `first` and `other` are the runs. */
-export type Difference =
+export type RunDifference =
   /** One has failed, or both have, otherwise. */
   | { readonly kind: "status"; readonly first: string; readonly other: string }
   /** A counter, or a number of records: "records read". null: there is no such counter. */
@@ -70,11 +70,11 @@ export async function compareRuns(
   first: ComparedRun,
   other: ComparedRun,
   collections: readonly ComparedCollection[],
-): Promise<Difference[]> {
+): Promise<RunDifference[]> {
   const [a, b] = [endOf(first), endOf(other)];
   if (a !== b) return [{ kind: "status", first: a, other: b }];
   if (first.status !== "SUCCEEDED") return [];
-  const differences: Difference[] = [];
+  const differences: RunDifference[] = [];
   for (const collection of collections) {
     const found = await compareCollection(first, other, collection);
     if (found !== null) differences.push(found);
@@ -86,7 +86,7 @@ function endOf({ status, error }: ComparedRun): string {
   return error === null ? status : `${status}: ${error.message} [${error.code}]`;
 }
 
-function countDifferences(first: ComparedRun, other: ComparedRun): Difference[] {
+function countDifferences(first: ComparedRun, other: ComparedRun): RunDifference[] {
   const counts = (run: ComparedRun): Map<string, number> =>
     new Map([
       ["records read", run.stats.recordsIn],
@@ -105,7 +105,7 @@ async function compareCollection(
   first: ComparedRun,
   other: ComparedRun,
   { name, mapOnly }: ComparedCollection,
-): Promise<Difference | null> {
+): Promise<RunDifference | null> {
   const of = (run: ComparedRun): CommittedPart[] => run.parts.filter(({ collection }) => collection === name);
   const [a, b] = [of(first), of(other)];
   const bytes = mapOnly ? routesDiffer(a, b) : await filesDiffer(first.output!, other.output!, a, b);
@@ -122,7 +122,7 @@ async function filesDiffer(
   otherDirectory: string,
   first: readonly CommittedPart[],
   other: readonly CommittedPart[],
-): Promise<Difference | null> {
+): Promise<RunDifference | null> {
   const [a, b] = [new Set(first.map(({ file }) => file)), new Set(other.map(({ file }) => file))];
   for (const part of [...new Set([...a, ...b])].sort()) {
     if (!a.has(part)) return { kind: "bytes", part, offset: null, onlyIn: "other" };
@@ -134,7 +134,10 @@ async function filesDiffer(
 }
 
 /** Of map-only output: the first name given by route() that does not have as many results in both runs. */
-function routesDiffer(first: readonly CommittedPart[], other: readonly CommittedPart[]): Difference | null {
+function routesDiffer(
+  first: readonly CommittedPart[],
+  other: readonly CommittedPart[],
+): RunDifference | null {
   const sums = (parts: readonly CommittedPart[]): Map<string, number> => {
     const sum = new Map<string, number>();
     for (const { file, records } of parts) sum.set(dirname(file), (sum.get(dirname(file)) ?? 0) + records);
@@ -186,7 +189,7 @@ async function fill(file: Awaited<ReturnType<typeof open>>, buffer: Buffer, at: 
 
 type Pair = readonly [key: Key, value: unknown];
 type FirstRecord = Pick<
-  Extract<Difference, { kind: "record" }>,
+  Extract<RunDifference, { kind: "record" }>,
   "index" | "onlyIn" | "first" | "other" | "isRounding"
 >;
 

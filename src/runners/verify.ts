@@ -10,7 +10,7 @@ import { pathsByInput } from "../engine/inputs.ts";
 import type { JobRunOptions, RunResult } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
 import { compareRuns } from "./compare-runs.ts";
-import type { ComparedCollection, Difference } from "./compare-runs.ts";
+import type { ComparedCollection, RunDifference } from "./compare-runs.ts";
 import { runnerFor, runners, strayOptions } from "./runners.ts";
 import type { Runner, RunnerName } from "./runners.ts";
 
@@ -47,7 +47,7 @@ export interface VerifiedRun {
     | "failedAttempts"
   >;
   /** [] of the first, and of those that agree with it. */
-  readonly differences: readonly Difference[];
+  readonly differences: readonly RunDifference[];
 }
 
 export interface VerifyRequest {

@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import { Heap } from "./heap.ts";
+import { BinaryHeap } from "./heap.ts";
 import type { Grants } from "./messages.ts";
 
 /** What one agent brings into a bidding. */
@@ -105,7 +105,7 @@ function runRound(
 ): { round: BidRound; taken: number } {
   const answering = contenders.filter((one) => one.free > 0 && one.bid >= bar).sort(byRank);
   const before = answering.map(({ bidder, bid: utility, free, taken }) => ({ bidder, utility, free, taken }));
-  const best = new Heap<Contender>((a, b) => byRank(a, b) < 0);
+  const best = new BinaryHeap<Contender>((a, b) => byRank(a, b) < 0);
   for (const one of answering) best.push(one);
   let left = wanted;
   while (left > 0) {

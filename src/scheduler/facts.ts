@@ -5,7 +5,7 @@
  * the same `factKey`.
  */
 import type { AttemptRef, Failure, NodeRef, TaskRef } from "./ids.ts";
-import type { Grants, JobPlan } from "./messages.ts";
+import type { Grants, ScheduledJob } from "./messages.ts";
 import type {
   Attempt,
   AttemptState,
@@ -23,7 +23,7 @@ import type { Tally } from "./task-state.ts";
 export interface JobFact {
   readonly kind: "job";
   readonly job: string;
-  readonly plan: JobPlan;
+  readonly plan: ScheduledJob;
   /** Order of submission. */
   readonly sequence: number;
   readonly submittedMs: number;
@@ -142,7 +142,7 @@ export class FactBook implements FactSink {
   readonly #handBars = new Set<string>();
   readonly #bars = new Map<JobState, Set<string>>();
 
-  submitted(job: JobState, plan: JobPlan): void {
+  submitted(job: JobState, plan: ScheduledJob): void {
     const { id, sequence, submittedMs } = job;
     this.#comings.push({ kind: "job", job: id, plan, sequence, submittedMs });
     this.#jobs.add(job);

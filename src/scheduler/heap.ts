@@ -1,5 +1,5 @@
 /** A binary heap: the item that comes before all others is first. Push and pop are O(log n). */
-export class Heap<T> {
+export class BinaryHeap<T> {
   readonly #items: T[] = [];
   readonly #before: (a: T, b: T) => boolean;
 
@@ -53,8 +53,8 @@ export class Heap<T> {
  * n).
  */
 export class RunningMedian {
-  readonly #lower = new Heap<number>((a, b) => a > b);
-  readonly #upper = new Heap<number>((a, b) => a < b);
+  readonly #lower = new BinaryHeap<number>((a, b) => a > b);
+  readonly #upper = new BinaryHeap<number>((a, b) => a < b);
 
   get count(): number {
     return this.#lower.size + this.#upper.size;

@@ -2,7 +2,7 @@ import { Chain } from "./chain.ts";
 import { GrantBook } from "./grant-book.ts";
 import { RunningMedian } from "./heap.ts";
 import { type Failure, type Phase, PHASES, type TaskRef } from "./ids.ts";
-import type { JobPlan, JobStatus, TaskPlan } from "./messages.ts";
+import type { ScheduledJob, JobStatus, TaskPlan } from "./messages.ts";
 import { resolvePolicy } from "./policy.ts";
 import { ReadyQueue } from "./queues.ts";
 import {
@@ -35,7 +35,7 @@ const none: readonly never[] = [];
 const WEIGHT_STEPS_MAX = 16;
 
 /** @throws SheafError USAGE when the policy makes no sense. */
-export function newJob(plan: JobPlan, sequence: number, nowMs: number): JobState {
+export function newJob(plan: ScheduledJob, sequence: number, nowMs: number): JobState {
   const steps = Math.max(-WEIGHT_STEPS_MAX, Math.min(WEIGHT_STEPS_MAX, plan.priority ?? 0));
   const job: JobState = {
     id: plan.id,

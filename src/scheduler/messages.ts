@@ -14,7 +14,7 @@ export interface TaskPlan {
 export type Grants = Readonly<Record<string, number>>;
 
 /** A job as the scheduler sees it: the phases run one after the other, the tasks of a phase in any order. */
-export interface JobPlan {
+export interface ScheduledJob {
   readonly id: string;
   /** Each step doubles the job's share of the slots. Default 0. */
   readonly priority?: number;
@@ -34,7 +34,7 @@ export interface JobPlan {
  */
 export type SchedulerEvent<Output = unknown, Detail = unknown> =
   /** A second submission with the same id changes nothing. */
-  | { readonly kind: "jobSubmitted"; readonly job: JobPlan }
+  | { readonly kind: "jobSubmitted"; readonly job: ScheduledJob }
   /** In a commit the outcome is the commit's: SUCCEEDED when it goes through, else CANCELLED. */
   | { readonly kind: "jobCancelled"; readonly job: string; readonly reason: string }
   /** The commit ordered by `commitJob` is done and lasting. */

@@ -1,4 +1,4 @@
-import { Heap } from "./heap.ts";
+import { BinaryHeap } from "./heap.ts";
 
 /** What a task needs to stand in a ReadyQueue. */
 interface QueuedTask {
@@ -18,7 +18,7 @@ interface QueuedTask {
  */
 export class ReadyQueue<T extends QueuedTask> {
   readonly #anywhere = newHeap<T>();
-  readonly #near = new Map<string, Heap<T>>();
+  readonly #near = new Map<string, BinaryHeap<T>>();
 
   add(task: T): void {
     if (task.queued) return;
@@ -40,18 +40,18 @@ export class ReadyQueue<T extends QueuedTask> {
     return nearest ?? firstFor(this.#anywhere, node, avoid);
   }
 
-  #heapOf(node: string): Heap<T> {
+  #heapOf(node: string): BinaryHeap<T> {
     let heap = this.#near.get(node);
     if (heap === undefined) this.#near.set(node, (heap = newHeap<T>()));
     return heap;
   }
 }
 
-function newHeap<T extends QueuedTask>(): Heap<T> {
-  return new Heap<T>((a, b) => a.order < b.order);
+function newHeap<T extends QueuedTask>(): BinaryHeap<T> {
+  return new BinaryHeap<T>((a, b) => a.order < b.order);
 }
 
-function firstFor<T extends QueuedTask>(heap: Heap<T>, node: string, avoid: boolean): T | undefined {
+function firstFor<T extends QueuedTask>(heap: BinaryHeap<T>, node: string, avoid: boolean): T | undefined {
   const task = firstReady(heap);
   if (!avoid || task?.lastFailedNode !== node) return task;
   heap.pop();
@@ -60,7 +60,7 @@ function firstFor<T extends QueuedTask>(heap: Heap<T>, node: string, avoid: bool
   return other === undefined || other.lastFailedNode === node ? task : other;
 }
 
-function firstReady<T extends QueuedTask>(heap: Heap<T>): T | undefined {
+function firstReady<T extends QueuedTask>(heap: BinaryHeap<T>): T | undefined {
   for (;;) {
     const task = heap.peek();
     if (task === undefined || task.state.kind === "READY") return task;

@@ -1,6 +1,6 @@
 import type { NodeRef } from "./ids.ts";
 import type { JobPolicy } from "./policy.ts";
-import type { Attempt, AttemptEnding, AttemptRun, FailureReport, PhaseState, Rules } from "./state.ts";
+import type { Attempt, AttemptEnding, AttemptPace, FailureReport, PhaseState, Rules } from "./state.ts";
 import { nextTaskState } from "./task-state.ts";
 
 /** Whether a report is about a running attempt and comes from where it runs. */
@@ -31,7 +31,7 @@ const waitingFactor = 2;
  * Improving MapReduce Performance in Heterogeneous Environments, OSDI 2008.) One that waits its turn on a
  * busy machine is not slow: its time counts from when it moved.
  */
-function isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptRun): boolean {
+function isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptPace): boolean {
   const { counts, tasks } = phase;
   if (!policy.speculation || !phase.open || counts.READY > 0) return false;
   if (counts.FINISHED < policy.speculationDoneShare * tasks.length) return false;

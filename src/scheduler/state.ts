@@ -7,7 +7,7 @@ import { type Chain, type Link, newLink } from "./chain.ts";
 import type { GrantBook } from "./grant-book.ts";
 import type { RunningMedian } from "./heap.ts";
 import type { AttemptRef, Blame, Failure, NodeRef, Phase, TaskRef } from "./ids.ts";
-import type { Command, JobPlan, JobStatus } from "./messages.ts";
+import type { Command, ScheduledJob, JobStatus } from "./messages.ts";
 import type { JobPolicy, SchedulerSettings } from "./policy.ts";
 import type { JobQueue, ReadyQueue } from "./queues.ts";
 import type { TaskEvent, TaskState, TaskStateKind } from "./task-state.ts";
@@ -266,7 +266,7 @@ export interface FailureReport {
 export type AttemptEnding = "failed" | "lost" | "lostWithWorker";
 
 /** How far an attempt is. */
-export interface AttemptRun {
+export interface AttemptPace {
   /** Since it was ordered. */
   readonly elapsedMs: number;
   /** Since it was first seen to move on; null: it waits, for a worker or a processor. */
@@ -289,7 +289,7 @@ export interface Rules {
   /** How an attempt ends that has reported a failure. */
   endingOf(report: FailureReport): AttemptEnding;
   /** Whether an attempt of the phase deserves a backup. */
-  isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptRun): boolean;
+  isSlow(phase: PhaseState, policy: JobPolicy, run: AttemptPace): boolean;
   /** Whether what a map attempt made differs from the lost output it stands in for, by their fingerprints. */
   differs(before: string | null, after: string | null): boolean;
   /** Whether a job may run one attempt more on a node, as far as its grants go. */
@@ -313,7 +313,7 @@ export interface Rules {
  * set.
  */
 export interface FactSink {
-  submitted(job: JobState, plan: JobPlan): void;
+  submitted(job: JobState, plan: ScheduledJob): void;
   forgotten(job: string): void;
   job(job: JobState): void;
   task(task: Task): void;

@@ -65,7 +65,7 @@ export function viewWait<Output, Detail>(scheduler: Scheduler<Output, Detail>, i
   return explainWait(scheduler.state, job);
 }
 
-export interface AttemptView<Output = unknown, Detail = unknown> {
+export interface AttemptRecord<Output = unknown, Detail = unknown> {
   readonly attempt: AttemptRef;
   readonly node: string;
   readonly incarnation: number;
@@ -81,7 +81,7 @@ export interface AttemptView<Output = unknown, Detail = unknown> {
 export function* viewAttempts<Output, Detail>(
   scheduler: Scheduler<Output, Detail>,
   id: string,
-): Generator<AttemptView<Output, Detail>> {
+): Generator<AttemptRecord<Output, Detail>> {
   const job = scheduler.state.jobs.get(id);
   if (job === undefined) return;
   for (const name of PHASES) {
@@ -90,14 +90,14 @@ export function* viewAttempts<Output, Detail>(
   }
 }
 
-function viewAttempt<Output, Detail>(attempt: Attempt): AttemptView<Output, Detail> {
+function viewAttempt<Output, Detail>(attempt: Attempt): AttemptRecord<Output, Detail> {
   const { ref, node, slot, backup, startedMs, outputLost } = attempt;
   const state = stateOf<Output, Detail>(attempt);
   const { id, incarnation } = node;
   return { attempt: ref, node: id, incarnation, slot, backup, startedMs, state, outputLost };
 }
 
-export interface TaskOutput<Output = unknown> {
+export interface FinishedOutput<Output = unknown> {
   readonly task: number;
   readonly attempt: number;
   readonly node: string;
@@ -114,7 +114,7 @@ export function* viewOutputs<Output, Detail>(
   scheduler: Scheduler<Output, Detail>,
   id: string,
   phase: Phase,
-): Generator<TaskOutput<Output>> {
+): Generator<FinishedOutput<Output>> {
   for (const task of scheduler.state.jobs.get(id)?.phases[phase].sequence ?? []) {
     if (task.state.kind !== "FINISHED") continue;
     const attempt = task.attempts[task.state.attempt - 1]!;

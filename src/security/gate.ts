@@ -25,7 +25,7 @@ export interface Access {
 }
 
 /** Who is asking. `open`: anybody, because the server was started with --insecure. */
-export type Caller =
+export type Principal =
   | { readonly who: "anyone" | "client" | "agent" | "open" }
   | { readonly who: "shuffle"; readonly job: string };
 
@@ -68,7 +68,7 @@ export interface Refusal {
   readonly hint: string;
 }
 
-export type Admission = { readonly allowed: true; readonly caller: Caller } | Refusal;
+export type Admission = { readonly allowed: true; readonly caller: Principal } | Refusal;
 
 /**
  * Decides about one request. Pure but for the clock. Requests of an unknown route are let through to the
@@ -105,7 +105,7 @@ function checkOrigin(facts: RequestFacts, { hosts }: GatePolicy): Refusal | null
   });
 }
 
-function identify(facts: RequestFacts, policy: GatePolicy): Caller | Refusal {
+function identify(facts: RequestFacts, policy: GatePolicy): Principal | Refusal {
   const { access, job, target, method } = facts;
   const may = access?.may ?? [];
   let reason = "";
@@ -143,7 +143,7 @@ function tokenRole(authorization: readonly string[], { tokens }: GatePolicy): "c
   return matching[0]?.role ?? null;
 }
 
-function checkRole({ access, method }: RequestFacts, { who }: Caller): Refusal | null {
+function checkRole({ access, method }: RequestFacts, { who }: Principal): Refusal | null {
   // Nothing to be seen there: the server says so itself.
   if (access === null) return null;
   if (access.may.includes("anyone")) return null;

@@ -16,7 +16,7 @@ import type {
 } from "../vendor/fastify.ts";
 import { answerHeaders } from "./answer-headers.ts";
 import { admit } from "./gate.ts";
-import type { Access, Caller, GatePolicy, Refusal, RequestFacts } from "./gate.ts";
+import type { Access, Principal, GatePolicy, Refusal, RequestFacts } from "./gate.ts";
 import { queueHook } from "./request-queue.ts";
 import { describeRefusedPeer } from "./tls-error.ts";
 import { answerUnparsed } from "./unparsed-request.ts";
@@ -41,7 +41,7 @@ declare module "fastify" {
   }
   interface FastifyRequest {
     /** Who is asking: set before any handler runs. */
-    caller: Caller;
+    caller: Principal;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { RunOwner } from "./run-format.ts";
 import { BLOCK_MAGIC, CODEC_LZ4, CODEC_STORED, RUN_FILE_VERSION } from "./run-format.ts";
-import { corrupt } from "./run-index.ts";
+import { blockCorrupt } from "./run-index.ts";
 
 /** Whose block is expected at a place. */
 export interface BlockOwner extends RunOwner {
@@ -14,7 +14,7 @@ export interface BlockOwner extends RunOwner {
 /** All of a block's header but lengths and checksum. @throws SheafError BLOCK_CORRUPT */
 export function checkBlockHeader(header: Buffer, wanted: BlockOwner, path: string, offset: number): void {
   if (header.readUInt32LE(0) !== BLOCK_MAGIC || header.readUInt16LE(4) !== RUN_FILE_VERSION) {
-    throw corrupt(path, "no block begins here", offset);
+    throw blockCorrupt(path, "no block begins here", offset);
   }
   if (
     !header.subarray(8, 16).equals(wanted.job) ||
@@ -25,9 +25,9 @@ export function checkBlockHeader(header: Buffer, wanted: BlockOwner, path: strin
     header.readUInt32LE(32) !== wanted.run ||
     header.readUInt32LE(36) !== wanted.sequence
   ) {
-    throw corrupt(path, "a block of another job, attempt, partition or place", offset);
+    throw blockCorrupt(path, "a block of another job, attempt, partition or place", offset);
   }
   if (header[6] !== CODEC_STORED && header[6] !== CODEC_LZ4) {
-    throw corrupt(path, `unknown codec ${header[6]}`, offset);
+    throw blockCorrupt(path, `unknown codec ${header[6]}`, offset);
   }
 }

@@ -7,11 +7,11 @@ const load = createRequire(import.meta.url);
 const lz4 = (): typeof Lz4 => load("lz4-napi") as typeof Lz4;
 
 /** The block that decompress() turns back into `raw`. */
-export function compress(raw: Buffer): Buffer {
+export function lz4Compress(raw: Buffer): Buffer {
   return lz4().compressSync(raw);
 }
 
 /** The inverse of compress(). Throws an Error on bytes that are no such block. */
-export function decompress(packed: Buffer): Buffer {
+export function lz4Decompress(packed: Buffer): Buffer {
   return lz4().uncompressSync(packed);
 }

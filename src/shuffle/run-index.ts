@@ -44,7 +44,7 @@ export interface FileWindow {
 }
 
 /** The error for a run file that is not what it should be. */
-export function corrupt(path: string, problem: string, offset?: number): SheafError {
+export function blockCorrupt(path: string, problem: string, offset?: number): SheafError {
   const where = offset === undefined ? path : `${path} at offset ${offset}`;
   return new SheafError("BLOCK_CORRUPT", `${where}: ${problem}`, {
     hint: "The disk or the copy is damaged. The map task that wrote the file has to run again.",
@@ -59,7 +59,7 @@ export function openRun(path: string): number {
     return openSync(path, "r");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") throw corrupt(path, "the run file is gone");
+    if (code === "ENOENT") throw blockCorrupt(path, "the run file is gone");
     // Nothing is wrong with the file: the map that wrote it need not run again.
     if (code === "EMFILE" || code === "ENFILE") throw asSheafError(error, { path, doing: "open" });
     throw asSheafError(error, { path, doing: "open", code: "BLOCK_CORRUPT" });
@@ -77,7 +77,7 @@ export function readFully(fd: number, path: string, target: Buffer, offset: numb
       throw asSheafError(error, { path, doing: "read", code: "BLOCK_CORRUPT", offset: offset + done });
     }
     if (read === 0)
-      throw corrupt(path, `cut short: ${target.length - done} bytes are missing`, offset + done);
+      throw blockCorrupt(path, `cut short: ${target.length - done} bytes are missing`, offset + done);
     done += read;
   }
 }
@@ -138,7 +138,7 @@ type Ends = Omit<RunIndex, "segments"> & { readonly entries: number; readonly in
 /** Header and trailer. */
 function readEnds(fd: number, path: string, { offset, bytes }: FileWindow): Ends {
   if (bytes < FILE_HEADER_BYTES + TRAILER_BYTES)
-    throw corrupt(path, `${bytes} bytes are too few for a run file`, offset);
+    throw blockCorrupt(path, `${bytes} bytes are too few for a run file`, offset);
   const header = Buffer.alloc(FILE_HEADER_BYTES);
   readFully(fd, path, header, offset);
   checkFileHeader(header, path, offset);
@@ -151,12 +151,17 @@ function readEnds(fd: number, path: string, { offset, bytes }: FileWindow): Ends
 /** @throws SheafError BLOCK_CORRUPT when these bytes do not begin a run file that can be read here */
 export function checkFileHeader(header: Buffer, path: string, offset: number): void {
   if (header.toString("latin1", 0, 8) !== FILE_MAGIC)
-    throw corrupt(path, "not a run file (bad magic)", offset);
+    throw blockCorrupt(path, "not a run file (bad magic)", offset);
   const version = header.readUInt32LE(8);
   if (version !== RUN_FILE_VERSION) {
-    throw corrupt(path, `version ${version}, but this sheaf reads version ${RUN_FILE_VERSION}`, offset + 8);
+    throw blockCorrupt(
+      path,
+      `version ${version}, but this sheaf reads version ${RUN_FILE_VERSION}`,
+      offset + 8,
+    );
   }
-  if (header.readUInt32LE(12) !== 0) throw corrupt(path, "bytes that are always zero are not", offset + 12);
+  if (header.readUInt32LE(12) !== 0)
+    throw blockCorrupt(path, "bytes that are always zero are not", offset + 12);
 }
 
 /** What a trailer says, which lies at `offset`; `bytes` is the size of the run file that it ends. */
@@ -167,15 +172,15 @@ export function parseTrailer(
   offset: number,
 ): Omit<Ends, "path" | "bytes"> {
   if (trailer.toString("latin1", 32, 40) !== END_MAGIC) {
-    throw corrupt(path, "has no end: it was not finished or is cut", offset + 32);
+    throw blockCorrupt(path, "has no end: it was not finished or is cut", offset + 32);
   }
   if (trailerChecksum(trailer) !== trailer.readUInt32LE(12)) {
-    throw corrupt(path, "the trailer fails its checksum", offset);
+    throw blockCorrupt(path, "the trailer fails its checksum", offset);
   }
   const entries = trailer.readUInt32LE(8);
   const indexOffset = Number(trailer.readBigUInt64LE(0));
   if (indexOffset + entries * INDEX_ENTRY_BYTES + TRAILER_BYTES !== bytes)
-    throw corrupt(path, "index and size disagree", offset);
+    throw blockCorrupt(path, "index and size disagree", offset);
   const job = trailer.subarray(16, 24);
   return { job, task: trailer.readUInt32LE(24), attempt: trailer.readUInt32LE(28), entries, indexOffset };
 }
@@ -188,7 +193,7 @@ function checkIdentity(
   const job = "job" in identity ? identity.job : jobFingerprint(identity.jobId);
   const { task, attempt } = identity;
   if (index.job.equals(job) && index.task === task && index.attempt === attempt) return;
-  throw corrupt(
+  throw blockCorrupt(
     index.path,
     `belongs to another job or attempt than task ${task}, attempt ${attempt}`,
     offset,
@@ -216,7 +221,7 @@ function entriesOf(file: IndexFile, first: number, bytes: Buffer): ReadEntries {
 /** An index entry that lies at `offset`. @throws SheafError BLOCK_CORRUPT when its checksum is wrong */
 export function parseEntry(entry: Buffer, path: string, offset: number): Segment {
   if (crc32c(entry.subarray(0, ENTRY_CRC_OFFSET)) !== entry.readUInt32LE(ENTRY_CRC_OFFSET))
-    throw corrupt(path, "an index entry fails its checksum", offset);
+    throw blockCorrupt(path, "an index entry fails its checksum", offset);
   return {
     collection: entry.readUInt32LE(0),
     partition: entry.readUInt32LE(4),

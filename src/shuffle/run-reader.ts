@@ -1,10 +1,10 @@
 import { crc32c } from "@node-rs/crc32";
 import { closeSync } from "node:fs";
 import { checkBlockHeader } from "./block-header.ts";
-import { decompress } from "./lz4.ts";
+import { lz4Decompress } from "./lz4.ts";
 import type { Segment } from "./run-format.ts";
 import { BLOCK_CRC_OFFSET, BLOCK_HEADER_BYTES, CODEC_LZ4 } from "./run-format.ts";
-import { corrupt, openRun, readFully } from "./run-index.ts";
+import { blockCorrupt, openRun, readFully } from "./run-index.ts";
 import type { RunIndex } from "./run-index.ts";
 import type { RunSource } from "./run-source.ts";
 
@@ -39,7 +39,7 @@ export class SegmentSource implements RunSource {
     checkBlockHeader(header, wanted, path, this.#offset);
     const length = header.readUInt32LE(44);
     if (this.#offset + BLOCK_HEADER_BYTES + length > this.#segment.offset + this.#segment.length) {
-      throw corrupt(path, `a block of ${length} bytes reaches beyond its segment`, this.#offset);
+      throw blockCorrupt(path, `a block of ${length} bytes reaches beyond its segment`, this.#offset);
     }
     if (this.#stored.length < length) this.#stored = Buffer.allocUnsafe(length);
     const stored = this.#stored.subarray(0, length);
@@ -47,15 +47,15 @@ export class SegmentSource implements RunSource {
     const want = header.readUInt32LE(BLOCK_CRC_OFFSET);
     const got = crc32c(stored, crc32c(header.subarray(0, BLOCK_CRC_OFFSET)));
     if (want !== got) {
-      throw corrupt(
+      throw blockCorrupt(
         path,
         `a block has checksum ${got.toString(16)}, its header says ${want.toString(16)}`,
         this.#offset,
       );
     }
-    const raw = header[6] === CODEC_LZ4 ? decompress(stored) : stored;
+    const raw = header[6] === CODEC_LZ4 ? lz4Decompress(stored) : stored;
     if (raw.length !== header.readUInt32LE(40))
-      throw corrupt(path, "a block has another size than it says", this.#offset);
+      throw blockCorrupt(path, "a block has another size than it says", this.#offset);
     this.#offset += BLOCK_HEADER_BYTES + length;
     this.#block++;
     return raw;

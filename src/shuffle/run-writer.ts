@@ -1,7 +1,7 @@
 import { crc32c } from "@node-rs/crc32";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { asSheafError } from "../storage/fs-error.ts";
-import { compress } from "./lz4.ts";
+import { lz4Compress } from "./lz4.ts";
 import type { RunIdentity, Segment } from "./run-format.ts";
 import {
   BLOCK_CRC_OFFSET,
@@ -148,7 +148,7 @@ export class RunWriter {
       this.#skip--;
       return raw;
     }
-    const packed = compress(raw);
+    const packed = lz4Compress(raw);
     if (packed.length < raw.length * COMPRESS_WORTH) {
       this.#skipNext = SKIP_FIRST;
       return packed;

@@ -9,7 +9,7 @@ import {
   TRAILER_BYTES,
 } from "./run-format.ts";
 import type { PartitionPlace } from "./run-index.ts";
-import { checkFileHeader, corrupt, parseEntry, parseTrailer } from "./run-index.ts";
+import { checkFileHeader, blockCorrupt, parseEntry, parseTrailer } from "./run-index.ts";
 
 export interface ExpectedSlice {
   /** Whose it has to be. */
@@ -45,7 +45,7 @@ export class SliceCheck {
     this.#expected = expected;
     const least = FILE_HEADER_BYTES + TRAILER_BYTES;
     if (expected.bytes < least)
-      throw corrupt(expected.name, `${expected.bytes} bytes are too few for a run file`);
+      throw blockCorrupt(expected.name, `${expected.bytes} bytes are too few for a run file`);
   }
 
   /** Bytes seen so far. */
@@ -66,7 +66,8 @@ export class SliceCheck {
   /** The next bytes; they are not kept. @throws SheafError BLOCK_CORRUPT at the first that is wrong */
   feed(bytes: Buffer): void {
     for (let at = 0; at < bytes.length;) {
-      if (this.#part === "nothing") throw corrupt(this.#expected.name, "bytes behind its end", this.#offset);
+      if (this.#part === "nothing")
+        throw blockCorrupt(this.#expected.name, "bytes behind its end", this.#offset);
       at += this.#part === "payload" ? this.#feedPayload(bytes, at) : this.#feedHead(bytes, at);
     }
   }
@@ -113,7 +114,7 @@ export class SliceCheck {
     const { bytes, name } = this.#expected;
     const left = bytes - this.#offset;
     const end = this.#segments.length * INDEX_ENTRY_BYTES + TRAILER_BYTES;
-    if (left < end) throw corrupt(name, "a block reaches into the index", this.#offset);
+    if (left < end) throw blockCorrupt(name, "a block reaches into the index", this.#offset);
     if (left > end) this.#part = "block header";
     else {
       this.#indexOffset = this.#offset;
@@ -132,7 +133,8 @@ export class SliceCheck {
     if (begins) this.#segments.push({ ...place, run, blocks: 0, offset, length: 0, records: 0, rawBytes: 0 });
     const segment = this.#segments.at(-1)!;
     const stored = header.readUInt32LE(44);
-    if (stored > bytes - this.#offset) throw corrupt(name, "a block is longer than all that follows", offset);
+    if (stored > bytes - this.#offset)
+      throw blockCorrupt(name, "a block is longer than all that follows", offset);
     segment.blocks++;
     segment.length += BLOCK_HEADER_BYTES + stored;
     segment.rawBytes += header.readUInt32LE(40);
@@ -147,7 +149,7 @@ export class SliceCheck {
   #endBlock(): void {
     if (this.#checksum !== this.#wantedChecksum) {
       const [got, want] = [this.#checksum.toString(16), this.#wantedChecksum.toString(16)];
-      throw corrupt(
+      throw blockCorrupt(
         this.#expected.name,
         `a block has checksum ${got}, its header says ${want}`,
         this.#offset - 1,
@@ -161,7 +163,7 @@ export class SliceCheck {
     const says = parseEntry(bytes, name, offset);
     const was = this.#segments[this.#entries++]!;
     const same = (Object.keys(was) as (keyof Segment)[]).every((field) => says[field] === was[field]);
-    if (!same) throw corrupt(name, "the index says something else than was there", offset);
+    if (!same) throw blockCorrupt(name, "the index says something else than was there", offset);
     if (this.#entries === this.#segments.length) this.#part = "trailer";
   }
 
@@ -170,9 +172,9 @@ export class SliceCheck {
     const trailer = parseTrailer(bytes, size, name, offset);
     const { job, task, attempt } = trailer;
     if (!job.equals(owner.job) || task !== owner.task || attempt !== owner.attempt)
-      throw corrupt(name, "the trailer is that of another job or attempt", offset);
+      throw blockCorrupt(name, "the trailer is that of another job or attempt", offset);
     if (trailer.entries !== this.#segments.length || trailer.indexOffset !== this.#indexOffset)
-      throw corrupt(name, "the trailer says something else than was there", offset);
+      throw blockCorrupt(name, "the trailer says something else than was there", offset);
     this.#part = "nothing";
   }
 }

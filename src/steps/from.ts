@@ -15,7 +15,7 @@ export interface HasOutputs<out R> {
 export type RecordsOf<S> = S extends HasOutputs<infer R> ? R[keyof R] : never;
 
 /** The names of a step's outputs. */
-export type OutputNames<S> = S extends HasOutputs<infer R> ? Exclude<keyof R & string, ""> : never;
+export type CollectionNames<S> = S extends HasOutputs<infer R> ? Exclude<keyof R & string, ""> : never;
 
 /** The records of the output of that name. */
 export type RecordsNamed<S, N> = S extends HasOutputs<infer R> ? (N extends keyof R ? R[N] : never) : never;
@@ -68,7 +68,7 @@ export function from(step: string | object, output: string = ""): StepReader<unk
 
 /** `from` for the steps of one pipeline, whose names and types are known. */
 export interface From<S> {
-  <N extends keyof S & string, O extends OutputNames<S[N]>>(
+  <N extends keyof S & string, O extends CollectionNames<S[N]>>(
     step: N,
     output: O,
   ): StepReader<RecordsNamed<S[N], O>>;

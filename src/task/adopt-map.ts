@@ -11,11 +11,11 @@ import { repartition } from "./repartition.ts";
 import type { JobSettings, Keepable, KeptMap, MapTaskSpec, OutputPart, TaskSuccess } from "./task-spec.ts";
 
 /** What a map attempt has made; counters where they are not those of its context. */
-export type MapResult = Omit<TaskSuccess, "kind" | "stats" | "counters"> &
+export type AdoptedMap = Omit<TaskSuccess, "kind" | "stats" | "counters"> &
   Partial<Pick<TaskSuccess, "counters">>;
 
 /** Runs one map attempt, or takes over what an earlier run has made of its split. Throws as runMap. */
-export async function mapOrAdopt(setting: TaskSetting<MapTaskSpec>): Promise<MapResult> {
+export async function mapOrAdopt(setting: TaskSetting<MapTaskSpec>): Promise<AdoptedMap> {
   const { spec, settings, memory } = setting;
   const adopted = spec.kept === undefined ? null : await adoptMap(setting, spec.kept);
   if (adopted !== null) return adopted;
@@ -30,7 +30,7 @@ export async function mapOrAdopt(setting: TaskSetting<MapTaskSpec>): Promise<Map
  * then, the run file is written anew.
  * @returns null when they are not what they were: then the split has to be mapped
  */
-async function adoptMap(setting: TaskSetting<MapTaskSpec>, kept: KeptMap): Promise<MapResult | null> {
+async function adoptMap(setting: TaskSetting<MapTaskSpec>, kept: KeptMap): Promise<AdoptedMap | null> {
   const { spec, settings, services, stats } = setting;
   try {
     const sound = await soundFiles(setting, kept);
@@ -46,7 +46,7 @@ async function adoptMap(setting: TaskSetting<MapTaskSpec>, kept: KeptMap): Promi
 }
 
 /** What a map attempt has made, with what a later run may take over of it. */
-async function keeping({ context }: TaskSetting<MapTaskSpec>, made: MapResult): Promise<MapResult> {
+async function keeping({ context }: TaskSetting<MapTaskSpec>, made: AdoptedMap): Promise<AdoptedMap> {
   const asked = context.askedTask;
   if (asked !== null)
     return { ...made, keep: { kind: "not kept", why: `the job uses ${asked}, which depends on the task` } };
@@ -119,7 +119,7 @@ function samePartitions(kept: KeptMap, { partitions, bounds }: JobSettings): boo
   return kept.run === null || (same(kept.partitions, partitions) && same(kept.bounds, bounds));
 }
 
-function resultOf(map: KeptMap, { index, attempt }: MapTaskSpec, jobId: string): MapResult {
+function resultOf(map: KeptMap, { index, attempt }: MapTaskSpec, jobId: string): AdoptedMap {
   const { run, bad, parts, counters, partitionBytes, pairs, hotKeys, emptyFiles } = map;
   // What was written anew is this attempt's own.
   const isOwn = run === null || (run.owner.jobId === jobId && run.owner.task === index);

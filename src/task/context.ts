@@ -10,7 +10,7 @@ import type { JobSettings, TaskServices, TaskSpec } from "./task-spec.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 
 /** "map-00017": the name of a task in messages, logs and file names. */
-export function taskName(spec: TaskSpec): string {
+export function nameOfTask(spec: TaskSpec): string {
   return `${spec.kind}-${String(spec.index).padStart(5, "0")}`;
 }
 
@@ -64,7 +64,7 @@ export class AttemptContext implements ReduceContext {
 
   get task(): string {
     this.#askedTask ??= "ctx.task";
-    return taskName(this.#spec);
+    return nameOfTask(this.#spec);
   }
 
   get index(): number {

@@ -8,7 +8,7 @@ import { copyKey } from "../job/descending.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { Key } from "../job/key.ts";
 import { isPlainObject } from "../job/plain-data.ts";
-import type { Counters, Task } from "./user-code.ts";
+import type { Counters, SimulatedTask } from "./user-code.ts";
 import { callUser, contextOf } from "./user-code.ts";
 
 /** One emitted or resulting pair. */
@@ -24,7 +24,7 @@ export interface PlacedRecord {
 }
 
 /** What one map task emitted, per collection in the order of `Job.collections`. */
-export type MapOutputs = readonly (readonly Pair[])[];
+export type EmittedPairs = readonly (readonly Pair[])[];
 
 /** Runs one map task over its records: setup, map, teardown. */
 export async function interpretMap(
@@ -32,9 +32,9 @@ export async function interpretMap(
   index: number,
   records: readonly PlacedRecord[],
   counters: Counters,
-): Promise<MapOutputs> {
+): Promise<EmittedPairs> {
   const job = jobOfInput(whole, records[0]?.input);
-  const task: Task = { kind: "map", index, path: "", offset: 0, state: undefined };
+  const task: SimulatedTask = { kind: "map", index, path: "", offset: 0, state: undefined };
   const context = contextOf(job, task, counters, () => {});
   const outputs: Pair[][] = job.collections.map(() => []);
   const open = { now: true };

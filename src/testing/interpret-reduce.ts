@@ -10,7 +10,7 @@ import type { Key } from "../job/key.ts";
 import { StreamedValues } from "../job/streamed-values.ts";
 import type { ByteSink, Encoder } from "../job/writer.ts";
 import type { Pair } from "./interpret-map.ts";
-import type { Counters, Task } from "./user-code.ts";
+import type { Counters, SimulatedTask } from "./user-code.ts";
 import { answersOf, callUser, contextOf } from "./user-code.ts";
 
 /** How a run goes about what may not change its result. */
@@ -54,7 +54,7 @@ export async function interpretReduce(
   }
   const partitions = partition(collection, gather(outputs), plan);
   for (const [index, keys] of partitions.entries()) {
-    const task: Task = { kind: "reduce", index, path: "", offset: 0, state: undefined };
+    const task: SimulatedTask = { kind: "reduce", index, path: "", offset: 0, state: undefined };
     const emit = (key: Key, value: unknown): void => results.add(key, value);
     const context = contextOf(job, task, counters, emit);
     for (const group of groupKeys(collection, keys)) {

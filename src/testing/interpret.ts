@@ -5,7 +5,7 @@
 import { seededRandom } from "../base/random.ts";
 import type { Job } from "../job/job-plan.ts";
 import { sortResults } from "./compare-results.ts";
-import type { MapOutputs, Pair, PlacedRecord } from "./interpret-map.ts";
+import type { EmittedPairs, Pair, PlacedRecord } from "./interpret-map.ts";
 import { interpretMap } from "./interpret-map.ts";
 import type { ReducePlan } from "./interpret-reduce.ts";
 import { interpretReduce } from "./interpret-reduce.ts";
@@ -46,8 +46,8 @@ export async function mapAll(
   job: Job,
   tasks: readonly (readonly PlacedRecord[])[],
   counters: Counters,
-): Promise<MapOutputs[]> {
-  const outputs: MapOutputs[] = [];
+): Promise<EmittedPairs[]> {
+  const outputs: EmittedPairs[] = [];
   for (const [index, records] of tasks.entries())
     outputs.push(await interpretMap(job, index, records, counters));
   return outputs;
@@ -56,7 +56,7 @@ export async function mapAll(
 /** Shuffles and reduces every collection. */
 export async function reduceAll(
   job: Job,
-  outputs: readonly MapOutputs[],
+  outputs: readonly EmittedPairs[],
   way: ReduceWay,
   counters: Counters,
 ): Promise<Results> {

@@ -8,7 +8,7 @@ import type { Job } from "../job/job-plan.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 import { isSource } from "../job/reader.ts";
 import { findDifference } from "./compare-results.ts";
-import type { MapOutputs, Pair, PlacedRecord } from "./interpret-map.ts";
+import type { EmittedPairs, Pair, PlacedRecord } from "./interpret-map.ts";
 import type { ReduceWay, Results } from "./interpret.ts";
 import { mapAll, plainWay, reduceAll } from "./interpret.ts";
 import type { Counters } from "./user-code.ts";
@@ -117,7 +117,7 @@ export async function testJob(
   const check = async (
     suspect: Suspect,
     round: number,
-    outputs: readonly MapOutputs[],
+    outputs: readonly EmittedPairs[],
     way: ReduceWay,
   ): Promise<void> => {
     const actual = await reduceAll(tested, outputs, way, new Map());

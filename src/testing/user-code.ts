@@ -8,7 +8,7 @@ import type { ReduceContext } from "../job/job.ts";
 export type Counters = Map<string, number>;
 
 /** What one simulated task is, besides its records. Changed as it goes from record to record. */
-export interface Task {
+export interface SimulatedTask {
   readonly kind: "map" | "reduce";
   readonly index: number;
   path: string;
@@ -20,7 +20,12 @@ export interface Task {
 export type EmitResult = ReduceContext["emit"];
 
 /** The context that user code of this task gets. `emit` is for reduces. */
-export function contextOf(job: Job, task: Task, counters: Counters, emit: EmitResult): ReduceContext {
+export function contextOf(
+  job: Job,
+  task: SimulatedTask,
+  counters: Counters,
+  emit: EmitResult,
+): ReduceContext {
   const name = `${task.kind}-${String(task.index).padStart(5, "0")}`;
   // As the engine seeds it: a task with the same records gets the same numbers.
   const random = seededRandom(`${job.seed}/${task.kind}/${task.index}`);

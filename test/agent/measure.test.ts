@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { agentName, slotCount } from "#src/agent/agent-options.js";
+import { agentName, agentSlots } from "#src/agent/agent-options.js";
 import {
   UtilityMeter,
   parseDiskStats,
@@ -100,12 +100,12 @@ test("agents are named after their machine, as far as that can be a name", () =>
 
 test("slots: one less than there are processors, at least 1, or as many as were given", () => {
   assert.deepEqual(
-    [1, 2, 16].map((processors) => slotCount(undefined, processors)),
+    [1, 2, 16].map((processors) => agentSlots(undefined, processors)),
     [1, 1, 15],
   );
-  assert.equal(slotCount(9, 2), 9);
+  assert.equal(agentSlots(9, 2), 9);
   for (const given of [0, -1, 1.5, Number.NaN, 5_000]) {
-    assert.throws(() => slotCount(given), { code: "USAGE" }, String(given));
+    assert.throws(() => agentSlots(given), { code: "USAGE" }, String(given));
   }
 });
 

@@ -11,7 +11,7 @@ import { first, last } from "#src/aggregate/first-last.js";
 import { histogram } from "#src/aggregate/histogram.js";
 import { mean } from "#src/aggregate/mean.js";
 import { max, min } from "#src/aggregate/min-max.js";
-import { initRow, mergeRow, slotsOf } from "#src/aggregate/numeric-row.js";
+import { initRow, mergeNumericRow, slotsOf } from "#src/aggregate/numeric-row.js";
 import { median, quantiles } from "#src/aggregate/quantiles.js";
 import { stats } from "#src/aggregate/stats.js";
 import { sumBig } from "#src/aggregate/sum-big.js";
@@ -202,7 +202,7 @@ for (const { name, aggregator, value, naive } of cases as readonly (Case & {
           initRow(numeric.ops, rows, start);
           for (const item of list) numeric.add(rows, start, item);
         }
-        mergeRow(numeric.ops, rows, at, rows, at + slots);
+        mergeNumericRow(numeric.ops, rows, at, rows, at + slots);
         const state = aggregator.merge(stateOf(aggregator, a), stateOf(aggregator, b)) as Float64Array;
         assert.deepEqual(rows.subarray(at, at + slots), state.subarray());
         assert.deepEqual(numeric.result(rows, at), aggregator.result(state));

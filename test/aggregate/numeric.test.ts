@@ -8,7 +8,7 @@ import { max, min } from "#src/aggregate/min-max.js";
 import {
   addToSum,
   initRow,
-  mergeRow,
+  mergeNumericRow,
   packRow,
   readSum,
   slotsOf,
@@ -156,7 +156,7 @@ test("adding a number and merging the row of that number are the same, bit for b
       const added = values.reduce((state, value) => aggregator.add(state, value), aggregator.empty());
       const merged = Float64Array.from(added);
       const one = aggregator.add(aggregator.empty(), x);
-      mergeRow(aggregator.numeric!.ops, merged, 0, one, 0);
+      mergeNumericRow(aggregator.numeric!.ops, merged, 0, one, 0);
       assert.deepEqual(merged, aggregator.add(added, x));
     }
   });
@@ -197,7 +197,7 @@ test("rows of any ops start as the identity and survive packing", () => {
     initRow(list, row, 0);
     const other = Float64Array.from(row, (_, i) => i + 0.5);
     const merged = Float64Array.from(row);
-    mergeRow(list, merged, 0, other, 0);
+    mergeNumericRow(list, merged, 0, other, 0);
     for (const [slot, value] of merged.entries()) assert.ok(Number.isFinite(value), `slot ${slot}`);
     assert.deepEqual(unpackRow(list, JSON.parse(JSON.stringify(packRow(row)))), row);
     assert.deepEqual(unpackRow(list, packRow(merged)), merged);

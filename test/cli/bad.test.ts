@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { badFilesIn, badFilesOf, readBadRecords } from "#src/engine/bad-list.js";
-import type { BadRecord } from "#src/engine/bad-list.js";
+import type { ListedBadRecord } from "#src/engine/bad-list.js";
 import { findJob } from "#src/engine/job-history.js";
 import { planRetry, runRetry } from "#src/runner/retry-bad.js";
 import { runJob } from "#src/runner/run.js";
@@ -29,8 +29,8 @@ const lines = [
   '{"k":"a","v":2}',
 ];
 
-async function readAll(files: readonly string[]): Promise<BadRecord[]> {
-  const records: BadRecord[] = [];
+async function readAll(files: readonly string[]): Promise<ListedBadRecord[]> {
+  const records: ListedBadRecord[] = [];
   for (const file of files) for await (const one of readBadRecords(file)) records.push(one);
   return records;
 }
@@ -77,7 +77,7 @@ test("the records that a job has set aside are listed with file, offset, error a
   const records = json.stdout
     .trim()
     .split("\n")
-    .map((line) => JSON.parse(line) as BadRecord & { kind: string; job: string });
+    .map((line) => JSON.parse(line) as ListedBadRecord & { kind: string; job: string });
   assert.deepEqual(
     records.map(({ kind, job, ...rest }) => [kind, job === first.jobId, rest]),
     bad.map((one) => ["bad", true, one]),

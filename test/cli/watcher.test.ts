@@ -17,7 +17,7 @@ import { lookAt, wholeFiles } from "#src/cli/command/watch/arrivals.js";
 import type { Look } from "#src/cli/command/watch/arrivals.js";
 import { Ledger, ledgerName } from "#src/cli/command/watch/ledger.js";
 import { watchDirectory } from "#src/cli/command/watch/watcher.js";
-import type { RunEnd, WatchDoors, WatchNote } from "#src/cli/command/watch/watcher.js";
+import type { WatchedEnd, WatchDoors, WatchNote } from "#src/cli/command/watch/watcher.js";
 import { sheafHere, startSheaf, tempDir } from "./support.js";
 
 test("whole is what two looks saw alike, or what was renamed from a name that is ignored", async (t) => {
@@ -127,7 +127,7 @@ class Stage {
   readonly pauses: number[] = [];
   /** Called at every door, with its name: throws to kill. */
   at: (door: string) => void = () => undefined;
-  ends: RunEnd[] = [];
+  ends: WatchedEnd[] = [];
 
   constructor(out: string) {
     this.out = out;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { failedSlices } from "#src/coordinator/failed-slices.js";
-import { Results } from "#src/coordinator/results.js";
+import { ResultFiles } from "#src/coordinator/results.js";
 
 test("what an agent has handed in of a failed reduce is taken as it is told, or told why not", (t) => {
   const root = mkdtempSync(join(tmpdir(), "sheaf-slices-test-"));
@@ -12,7 +12,7 @@ test("what an agent has handed in of a failed reduce is taken as it is told, or 
   const attempt = "reduce-00002.4";
   const directory = join(root, "results", attempt);
   mkdirSync(directory, { recursive: true });
-  const results = new Results(root);
+  const results = new ResultFiles(root);
   const missingFor = (list: string | object): string | null => {
     writeFileSync(join(directory, "slices.json"), typeof list === "string" ? list : JSON.stringify(list));
     const { inputs, missing } = failedSlices(results, attempt);

@@ -8,7 +8,7 @@ import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
 import type { Job } from "#src/job/job-plan.js";
 import { compareKeys } from "#src/job/key-order.js";
 import type { Key } from "#src/job/key.js";
-import { run } from "#src/runner/run.js";
+import { runHere } from "#src/runner/run.js";
 import { interpret } from "#src/testing/interpret.js";
 import { tempDir } from "../cli/support.js";
 
@@ -80,7 +80,12 @@ async function outputOf(
   options: LocalRunOptions,
 ): Promise<{ files: Map<string, string>; result: RunResult }> {
   const output = join(place.directory, `out-${place.runs++}`);
-  const result = await run(fileOf(name), { inputs: place.input, output, stateDirectory: null, ...options });
+  const result = await runHere(fileOf(name), {
+    inputs: place.input,
+    output,
+    stateDirectory: null,
+    ...options,
+  });
   const files = new Map<string, string>();
   for (const file of readdirSync(output, { recursive: true, encoding: "utf8" }).sort()) {
     if (file.includes("part-")) files.set(file, readFileSync(join(output, file), "latin1"));
@@ -131,7 +136,7 @@ async function resultsOf(
   job: Job,
   options: LocalRunOptions,
 ): Promise<[Key, unknown][][]> {
-  const result = await run(fileOf(name), {
+  const result = await runHere(fileOf(name), {
     inputs: place.input,
     stateDirectory: null,
     isolate: "inline",

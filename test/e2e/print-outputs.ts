@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LocalRunOptions } from "#src/engine/options.js";
-import { run } from "#src/runner/run.js";
+import { runHere } from "#src/runner/run.js";
 
 const directory = process.argv[2]!;
 mkdirSync(directory, { recursive: true });
@@ -27,7 +27,7 @@ const ofLines = ["wordcount", "words", "combine", "states", "stats", "sort", "co
 for (const name of [...ofLines, "dates"]) {
   // Workers have environments of their own.
   const isolate: LocalRunOptions["isolate"] = name === "dates" || name === "states" ? "process" : "inline";
-  const { counters } = await run(new URL(`./jobs/${name}.js`, import.meta.url), {
+  const { counters } = await runHere(new URL(`./jobs/${name}.js`, import.meta.url), {
     inputs: name === "dates" ? "rows.csv" : "lines.txt",
     output: name,
     stateDirectory: null,

@@ -11,7 +11,7 @@ import { tsv } from "#src/format/tsv.js";
 import { job } from "#src/job/define.js";
 import type { Key } from "#src/job/key.js";
 import type { Writer } from "#src/job/writer.js";
-import { run } from "#src/runner/run.js";
+import { runHere } from "#src/runner/run.js";
 import type { OutputPart } from "#src/task/task-spec.js";
 
 const part = (collection: number, partition: number, layout?: string): OutputPart => ({
@@ -45,7 +45,7 @@ test("files of one collection must agree, those of different ones need not, empt
 });
 
 /** Two map tasks whose rows have the same fields in another order, or other fields. */
-function rows(second: object, output: Writer<Key, unknown>): Parameters<typeof run>[0] {
+function rows(second: object, output: Writer<Key, unknown>): Parameters<typeof runHere>[0] {
   return job({
     input: generate({
       tasks: 2,
@@ -69,7 +69,7 @@ test("a job whose files would not agree fails, one that says its columns does no
   ];
   for (const [i, [second, output]] of refused.entries()) {
     const out = join(directory, `refused-${i}`);
-    await assert.rejects(run(rows(second, output), { output: out }), {
+    await assert.rejects(runHere(rows(second, output), { output: out }), {
       code: "VALUE_INVALID",
       message: /would not agree: that of task 0 has .*"id","name".*, that of task 1 /,
     });
@@ -86,7 +86,7 @@ test("a job whose files would not agree fails, one that says its columns does no
   ];
   for (const [i, [output, text]] of taken.entries()) {
     const out = join(directory, `taken-${i}`);
-    await (await run(rows(swapped, output), { output: out })).dispose();
+    await (await runHere(rows(swapped, output), { output: out })).dispose();
     const parts = readdirSync(out)
       .filter((name) => name.startsWith("part-"))
       .sort();

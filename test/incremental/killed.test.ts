@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { cpSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { checkOutput } from "#src/engine/committed-output.js";
+import { checkCommitted } from "#src/engine/committed-output.js";
 import { sheaf } from "../cli/support.ts";
 import { Days, few } from "./support.ts";
 
@@ -42,7 +42,7 @@ test("killed at any point, the output is the one before or the one after, and th
     assert.equal(signal, "SIGKILL", `${kind} ${nth}`);
     assert.ok(existsSync(days.output));
     assert.deepEqual(
-      (await checkOutput(days.output)).parts.filter(({ damage }) => damage !== null),
+      (await checkCommitted(days.output)).parts.filter(({ damage }) => damage !== null),
       [],
     );
     const next = await days.same({ partitions: 2 });

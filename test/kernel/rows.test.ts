@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { foldNumber, planFolds } from "#src/aggregate/fold-number.js";
-import { initRow, mergeRow, slotsOf } from "#src/aggregate/numeric-row.js";
+import { initRow, mergeNumericRow, slotsOf } from "#src/aggregate/numeric-row.js";
 import { seededRandom } from "#src/base/random.js";
 import type { NumberFold, NumericOp } from "#src/job/aggregator.js";
 import {
@@ -103,7 +103,7 @@ for (const kind of KINDS) {
         return row;
       });
       const want = rows[0]!.slice();
-      for (const row of rows.slice(1)) mergeRow(OPS, want, 0, row, 0);
+      for (const row of rows.slice(1)) mergeNumericRow(OPS, want, 0, row, 0);
       lossy ||= want[4]! > 0;
 
       const m = bench.alloc(MERGE_BYTES);

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { RunFailure } from "#src/engine/options.js";
 import { count, generate, job, text } from "#src/index.js";
-import { run, runJob } from "#src/runner/run.js";
+import { runHere, runJob } from "#src/runner/run.js";
 import { Bench, assertCounted, expectedLines, inputText, wordCount } from "./support.ts";
 
 test("a job object runs on this thread, and its results can be iterated, more than once", async (t) => {
@@ -19,7 +19,7 @@ test("a job object runs on this thread, and its results can be iterated, more th
     }),
     reduce: count(),
   });
-  const result = await run(words, { partitions: 1, stateDirectory: null, tempDirectory: bench.root });
+  const result = await runHere(words, { partitions: 1, stateDirectory: null, tempDirectory: bench.root });
   for (let round = 0; round < 2; round++) {
     const records: unknown[] = [];
     for await (const record of result.records()) records.push(record);
@@ -52,7 +52,7 @@ test("a job file runs by path and by URL, and collections are read by name", asy
   );
   const inputs = bench.file("in.txt", inputText);
   for (const given of [file, pathToFileURL(file), pathToFileURL(file).href]) {
-    const result = await run(given, { inputs, stateDirectory: null, tempDirectory: bench.root });
+    const result = await runHere(given, { inputs, stateDirectory: null, tempDirectory: bench.root });
     const lengths: unknown[] = [];
     for await (const record of result.records("lengths")) lengths.push(record);
     assert.deepEqual(lengths, [
@@ -115,7 +115,7 @@ test("run() rejects with the first real cause; runJob() tells it", async (t) => 
     stateDirectory: null,
     tempDirectory: bench.root,
   };
-  const error = await run(broken, options).then(
+  const error = await runHere(broken, options).then(
     () => null,
     (thrown: unknown) => thrown,
   );
@@ -129,8 +129,11 @@ test("run() rejects with the first real cause; runJob() tells it", async (t) => 
   assert.match(error.report, /library\.test\.(ts|js):\d+:\d+/);
   const result = await runJob(broken, options);
   assert.equal(result.status, "FAILED");
-  await assert.rejects(run(broken, { ...options, isolate: "thread" }), { code: "USAGE", hint: /new URL/ });
-  await assert.rejects(run({} as never), { code: "USAGE" });
+  await assert.rejects(runHere(broken, { ...options, isolate: "thread" }), {
+    code: "USAGE",
+    hint: /new URL/,
+  });
+  await assert.rejects(runHere({} as never), { code: "USAGE" });
 });
 
 test("a job object that names its file runs on workers", async (t) => {
@@ -143,7 +146,7 @@ test("a job object that names its file runs on workers", async (t) => {
     }),
   );
   const placeholder = job({ input: text(), reduce: count() });
-  const result = await run(placeholder, {
+  const result = await runHere(placeholder, {
     file,
     inputs: bench.file("in.txt", inputText),
     stateDirectory: bench.state,
@@ -178,9 +181,12 @@ test("inputs that are missing, or given to a job that makes its own, are refused
   });
   const reads = job({ input: text(), reduce: count() });
   const options = { stateDirectory: null, tempDirectory: bench.root };
-  await assert.rejects(run(makes, { ...options, inputs: "x" }), { code: "USAGE", message: /takes no input/ });
-  await assert.rejects(run(reads, options), { code: "USAGE", message: /no input was given/ });
-  await assert.rejects(run(reads, { ...options, inputs: join(bench.root, "none.txt") }), {
+  await assert.rejects(runHere(makes, { ...options, inputs: "x" }), {
+    code: "USAGE",
+    message: /takes no input/,
+  });
+  await assert.rejects(runHere(reads, options), { code: "USAGE", message: /no input was given/ });
+  await assert.rejects(runHere(reads, { ...options, inputs: join(bench.root, "none.txt") }), {
     code: "INPUT_MISSING",
   });
   assert.ok(!existsSync(join(dirname(bench.output), "out")));

@@ -7,11 +7,11 @@ import { runOnCluster } from "#src/client/cluster-run.js";
 import type { LocalRunOptions } from "#src/engine/options.js";
 import { job, text } from "#src/index.js";
 import { replay } from "#src/runner/replay.js";
-import { run, runJob } from "#src/runner/run.js";
+import { runHere, runJob } from "#src/runner/run.js";
 import { Bench } from "./support.ts";
 
 async function keysOf(file: string, options: LocalRunOptions): Promise<unknown[]> {
-  const result = await run(file, { stateDirectory: null, ...options });
+  const result = await runHere(file, { stateDirectory: null, ...options });
   const keys: unknown[] = [];
   for await (const [key] of result.records()) keys.push(key);
   await result.dispose();
@@ -74,7 +74,7 @@ test("an outside package that is not installed is told at once, by its name", as
 
 test("what is no package cannot be outside", async () => {
   for (const external of [["./a"], ["a/b"], [""], ["sheaf"], "fs", [3]]) {
-    await assert.rejects(run("job.ts", { external } as LocalRunOptions), {
+    await assert.rejects(runHere("job.ts", { external } as LocalRunOptions), {
       code: "USAGE",
       message: /external/,
     });
@@ -138,7 +138,7 @@ test("side data of a Job object is relative to the current directory, with its f
     aux: { manifest: { file: "package.json" } },
     map: (_line, emit, ctx) => emit((ctx.aux["manifest"] as { name: string }).name),
   });
-  const result = await run(made, { inputs, stateDirectory: null });
+  const result = await runHere(made, { inputs, stateDirectory: null });
   for await (const [key] of result.records()) assert.equal(key, "sheaf");
   await result.dispose();
 });
@@ -155,10 +155,10 @@ test("an option that run() does not have is refused, with the one that is meant"
   for (const [options, hint] of cases) {
     const [name] = Object.keys(options);
     const refusal = { code: "USAGE", message: `run() has no option "${name}"`, hint };
-    await assert.rejects(run("job.ts", options), refusal);
+    await assert.rejects(runHere("job.ts", options), refusal);
     await assert.rejects(runOnCluster("job.ts", { ...options, on: "http://127.0.0.1:9" }), refusal);
   }
-  await assert.rejects(run("job.ts", "in.txt" as LocalRunOptions), {
+  await assert.rejects(runHere("job.ts", "in.txt" as LocalRunOptions), {
     code: "USAGE",
     message: /"in\.txt" is no object/,
   });

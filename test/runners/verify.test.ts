@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import type { Difference } from "#src/runners/compare-runs.js";
+import type { RunDifference } from "#src/runners/compare-runs.js";
 import { placesOf, variationOf, verifyJob } from "#src/runners/verify.js";
 import type { VerifiedRun } from "#src/runners/verify.js";
 import { sheaf, tempDir } from "../cli/support.js";
@@ -16,7 +16,7 @@ async function verify(
   t: TestContext,
   source: string,
   options: { readonly on?: readonly string[]; readonly more?: object; readonly inputs?: string } = {},
-): Promise<{ readonly runs: VerifiedRun[]; readonly differences: readonly Difference[] }> {
+): Promise<{ readonly runs: VerifiedRun[]; readonly differences: readonly RunDifference[] }> {
   const root = mkdtempSync(join(tmpdir(), "sheaf-verify-test-"));
   t.after(() => rmSync(root, { recursive: true, force: true }));
   const [file, inputs, directory] = [join(root, "job.ts"), join(root, "in.txt"), join(root, "temp")];
@@ -122,7 +122,7 @@ test("each collection that depends on what it must not is found, its first key a
       },
     });`;
   const { differences } = await verify(t, source, { on: ["inline", "local"] });
-  type Record = Extract<Difference, { kind: "record" }>;
+  type Record = Extract<RunDifference, { kind: "record" }>;
   const record = (name: string): Record => {
     const found = differences.find((one) => one.kind === "record" && one.collection === name);
     assert.ok(found, name);

@@ -1,6 +1,6 @@
 import { type Fact, factKey } from "#src/scheduler/facts.js";
 import { type AttemptRef, formatAttempt, type Phase } from "#src/scheduler/ids.js";
-import type { Command, Grants, JobPlan, SchedulerEvent } from "#src/scheduler/messages.js";
+import type { Command, Grants, ScheduledJob, SchedulerEvent } from "#src/scheduler/messages.js";
 import type { SchedulerSettings } from "#src/scheduler/policy.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { viewAttempts, viewJob } from "#src/scheduler/view.js";
@@ -62,7 +62,7 @@ export class Stage {
     return this.#said.splice(0);
   }
 
-  submit(plan: Partial<JobPlan> & { maps?: number; reduces?: number; samples?: number } = {}): void {
+  submit(plan: Partial<ScheduledJob> & { maps?: number; reduces?: number; samples?: number } = {}): void {
     const { maps = 0, reduces = 0, samples = 0, ...rest } = plan;
     const some = (count: number): object[] => Array.from({ length: count }, () => ({}));
     this.tell({

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { JobPlan } from "#src/scheduler/messages.js";
+import type { ScheduledJob } from "#src/scheduler/messages.js";
 import { viewAttempts } from "#src/scheduler/view.js";
 import { Stage } from "./stage.js";
 
 /** One reduce has finished, one runs, one waits; then the output of map 0 is lost. */
-function stageWithLoss(policy: JobPlan["policy"] = {}, before: string | null = "old"): Stage {
+function stageWithLoss(policy: ScheduledJob["policy"] = {}, before: string | null = "old"): Stage {
   const stage = new Stage();
   stage.join("a", 1);
   stage.submit({ maps: 1, reduces: 3, policy: { attemptsMax: 1, speculation: false, ...policy } });

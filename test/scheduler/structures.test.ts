@@ -2,7 +2,7 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Chain, newLink, unlink } from "#src/scheduler/chain.js";
-import { Heap, RunningMedian } from "#src/scheduler/heap.js";
+import { BinaryHeap, RunningMedian } from "#src/scheduler/heap.js";
 import { resolvePolicy } from "#src/scheduler/policy.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { viewOutputs } from "#src/scheduler/view.js";
@@ -10,7 +10,7 @@ import { viewOutputs } from "#src/scheduler/view.js";
 test("a heap gives its items in order, whatever is pushed and popped between", () => {
   fc.assert(
     fc.property(fc.array(fc.option(fc.integer({ min: 0, max: 50 }))), (steps) => {
-      const heap = new Heap<number>((a, b) => a < b);
+      const heap = new BinaryHeap<number>((a, b) => a < b);
       let model: number[] = [];
       for (const step of steps) {
         if (step === null) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { JobPlan } from "#src/scheduler/messages.js";
+import type { ScheduledJob } from "#src/scheduler/messages.js";
 import { viewWait } from "#src/scheduler/view.js";
 import { Stage } from "./stage.js";
 
@@ -8,7 +8,7 @@ const forEver = { leaseMs: Number.POSITIVE_INFINITY };
 const wait = (stage: Stage): string | null => viewWait(stage.scheduler, "j");
 
 /** What is there before a job of one map waits for 5 seconds, and why it then fails; null: it waits on. */
-const cases: readonly [string, (stage: Stage) => void, Partial<JobPlan>, string | null][] = [
+const cases: readonly [string, (stage: Stage) => void, Partial<ScheduledJob>, string | null][] = [
   ["no agent has ever joined", () => {}, {}, "no agent has joined"],
   [
     "the only agent has left",

@@ -1,4 +1,4 @@
-import { Heap } from "#src/scheduler/heap.js";
+import { BinaryHeap } from "#src/scheduler/heap.js";
 
 interface Entry {
   readonly atMs: number;
@@ -10,7 +10,7 @@ interface Entry {
 export class EventQueue {
   nowMs = 0;
   #sequence = 0;
-  readonly #heap = new Heap<Entry>(
+  readonly #heap = new BinaryHeap<Entry>(
     (a, b) => a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence),
   );
 

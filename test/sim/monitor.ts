@@ -2,7 +2,7 @@ import { type AttemptRef, formatTask } from "#src/scheduler/ids.js";
 import type { Command, SchedulerEvent } from "#src/scheduler/messages.js";
 import type { JobState, Task } from "#src/scheduler/state.js";
 import { PREEMPTED, timesPreempted } from "#src/scheduler/time.js";
-import type { TaskOutput } from "#src/scheduler/view.js";
+import type { FinishedOutput } from "#src/scheduler/view.js";
 import { AdmissionWatch } from "./admission-watch.js";
 import { keyOf } from "./attempt-key.js";
 import { auditState, auditWorkConserved } from "./audit.js";
@@ -31,7 +31,7 @@ export class Monitor {
   /** Attempts that really failed by user code or data. */
   readonly guilty = new Set<string>();
   /** For reduce attempts: what they read. */
-  readonly inputs = new Map<string, readonly TaskOutput[]>();
+  readonly inputs = new Map<string, readonly FinishedOutput[]>();
   /** What each question of a slot was answered with. */
   readonly #answers = new Map<string, string>();
   readonly #granted = new Map<string, AttemptRef[]>();
@@ -86,7 +86,7 @@ export class Monitor {
     return this.#published.has(keyOf(attempt));
   }
 
-  consumed(attempt: AttemptRef, inputs: readonly TaskOutput[]): void {
+  consumed(attempt: AttemptRef, inputs: readonly FinishedOutput[]): void {
     this.inputs.set(keyOf(attempt), inputs);
   }
 

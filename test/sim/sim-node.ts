@@ -1,7 +1,7 @@
 import type { Random } from "#src/base/random.js";
 import type { AttemptRef, NodeRef } from "#src/scheduler/ids.js";
 import type { Command, SchedulerEvent } from "#src/scheduler/messages.js";
-import type { TaskOutput } from "#src/scheduler/view.js";
+import type { FinishedOutput } from "#src/scheduler/view.js";
 import { SimWorker } from "./sim-worker.js";
 import type { NodePlan } from "./world-plan.js";
 import type { World } from "./world.js";
@@ -88,7 +88,7 @@ export class SimNode {
   /** A command has arrived; with `startAttempt`, what the attempt is to read. */
   obey(
     command: Extract<Command, { node: string; incarnation: number }>,
-    inputs: readonly TaskOutput[],
+    inputs: readonly FinishedOutput[],
   ): void {
     if (command.incarnation !== this.incarnation) return;
     switch (command.kind) {

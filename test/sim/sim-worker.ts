@@ -1,7 +1,7 @@
 import type { ErrorCode } from "#src/base/errors.js";
 import type { AttemptRef } from "#src/scheduler/ids.js";
 import type { SchedulerEvent } from "#src/scheduler/messages.js";
-import type { TaskOutput } from "#src/scheduler/view.js";
+import type { FinishedOutput } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import type { SimNode } from "./sim-node.js";
 import { chance } from "./world-plan.js";
@@ -77,7 +77,7 @@ export class SimWorker {
     if (this.idle && ask === this.#ask) this.ask();
   }
 
-  start(attempt: AttemptRef, ask: number, inputs: readonly TaskOutput[]): void {
+  start(attempt: AttemptRef, ask: number, inputs: readonly FinishedOutput[]): void {
     if (!this.idle || ask !== this.#ask) return;
     const { world, random, plan } = this.#node;
     const { rates } = world;
@@ -141,7 +141,12 @@ export class SimWorker {
     this.#node.say({ kind: "attemptProgress", ...this.#node.ref, attempt, beat: this.#beat });
   }
 
-  #fetchAndRun(stage: Stage, attempt: AttemptRef, inputs: readonly TaskOutput[], durationMs: number): void {
+  #fetchAndRun(
+    stage: Stage,
+    attempt: AttemptRef,
+    inputs: readonly FinishedOutput[],
+    durationMs: number,
+  ): void {
     const { world, random } = this.#node;
     const toEnd = (restMs: number): void =>
       this.#during(stage, restMs, () => {

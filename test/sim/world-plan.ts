@@ -1,5 +1,5 @@
 import { type Random, seededRandom } from "#src/base/random.js";
-import type { Grants, JobPlan, TaskPlan } from "#src/scheduler/messages.js";
+import type { Grants, ScheduledJob, TaskPlan } from "#src/scheduler/messages.js";
 
 /** Probabilities and sizes of everything that can go wrong in one world. All zero: a world without faults. */
 export interface FaultRates {
@@ -59,7 +59,7 @@ export interface NodePlan {
 }
 
 export interface SimJob {
-  readonly plan: JobPlan;
+  readonly plan: ScheduledJob;
   readonly submitMs: number;
   /** Mean duration of its tasks. */
   readonly taskMs: number;

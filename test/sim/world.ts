@@ -6,7 +6,7 @@ import type { Command, SchedulerEvent } from "#src/scheduler/messages.js";
 import { standardRules } from "#src/scheduler/rules.js";
 import type { Scheduler } from "#src/scheduler/scheduler.js";
 import type { Rules } from "#src/scheduler/state.js";
-import { type TaskOutput, viewOutputs } from "#src/scheduler/view.js";
+import { type FinishedOutput, viewOutputs } from "#src/scheduler/view.js";
 import { keyOf } from "./attempt-key.js";
 import { EventQueue } from "./event-queue.js";
 import { FaultLog } from "./fault-log.js";
@@ -51,7 +51,7 @@ export class World {
   readonly #network: Network;
   readonly #options: WorldOptions;
   /** What each reduce attempt was told to read. */
-  readonly #inputs = new Map<string, readonly TaskOutput[]>();
+  readonly #inputs = new Map<string, readonly FinishedOutput[]>();
 
   constructor(plan: WorldPlan, options: WorldOptions = {}) {
     this.plan = plan;
@@ -157,7 +157,7 @@ export class World {
     return false;
   }
 
-  canFetch(job: string, input: TaskOutput): boolean {
+  canFetch(job: string, input: FinishedOutput): boolean {
     if (this.jobs.get(job)!.plan.policy?.outputsSurviveNode === true) return true;
     const node = this.nodes.get(input.node)!;
     const ref: AttemptRef = { job, phase: "map", task: input.task, attempt: input.attempt };
@@ -165,7 +165,7 @@ export class World {
     return node.up && this.queue.nowMs >= reachableMs && node.has(ref);
   }
 
-  consumed(attempt: AttemptRef, inputs: readonly TaskOutput[]): void {
+  consumed(attempt: AttemptRef, inputs: readonly FinishedOutput[]): void {
     this.monitor.consumed(attempt, inputs);
   }
 

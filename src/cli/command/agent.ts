@@ -1,5 +1,5 @@
 import { settings } from "../../base/limits.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
 import { inCategory, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { agentStateOf, serverFlags } from "../server.ts";
 
@@ -52,7 +52,7 @@ export const nameFlag = name;
 
 export const agentFlags = { join, name, slots, state, ...agentProcessFlags };
 
-export const agentCommand: Command<typeof agentFlags> = {
+export const agentCommand: CliCommand<typeof agentFlags> = {
   name: "agent",
   summary: "Offer this machine's cores to a cluster",
   details: [

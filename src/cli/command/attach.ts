@@ -1,4 +1,4 @@
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import type { CliCommand, ExitCode, Invocation } from "../command.ts";
 import { withCluster, stateDirectoryOf } from "../connection.ts";
 import { deliverResults, disposeDelivery, prepareFetch } from "../deliver.ts";
 import { inCategory, switchFlag } from "../flag.ts";
@@ -16,7 +16,7 @@ export const attachFlags = inCategory("Cluster", {
   ...displayFlags,
 });
 
-export const attachCommand: Command<typeof attachFlags> = {
+export const attachCommand: CliCommand<typeof attachFlags> = {
   name: "attach",
   summary: "Follow a job on a cluster, from its beginning to its end",
   details: [

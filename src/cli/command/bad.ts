@@ -4,8 +4,8 @@ import { SheafError } from "../../base/errors.ts";
 import { escapeControls } from "../../base/escape-controls.ts";
 import { settings } from "../../base/limits.ts";
 import type { ApiClient } from "../../client/api-client.ts";
-import type { BadRecord } from "../../engine/bad-list.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import type { ListedBadRecord } from "../../engine/bad-list.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
 import { switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -24,7 +24,7 @@ export const badFlags = {
   json: jsonFlag,
 };
 
-export const badCommand: Command<typeof badFlags> = {
+export const badCommand: CliCommand<typeof badFlags> = {
   name: "bad",
   summary: "List the records that a job has set aside, or try them again",
   details: [
@@ -155,7 +155,7 @@ function countText({ job, count, where }: Omit<BadList, "files">, shown: number)
 }
 
 /** Two lines: where and why, and the record. Nothing of it can break the line. */
-function textOf({ path, offset, phase, code, error, record }: BadRecord, style: Style): string {
+function textOf({ path, offset, phase, code, error, record }: ListedBadRecord, style: Style): string {
   const place =
     path === null
       ? offset === null

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { settings } from "../../base/limits.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, repeatedFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
 import { displayPath } from "../ui/text.ts";
@@ -19,7 +19,7 @@ export const certsFlags = inCategory("Output", {
   json: jsonFlag,
 });
 
-export const certsCommand: Command<typeof certsFlags> = {
+export const certsCommand: CliCommand<typeof certsFlags> = {
   name: "certs",
   summary: "Make certificates for coordinator, agents and clients",
   details: [

@@ -9,7 +9,7 @@ import { defaultHost } from "../../security/listen.ts";
 import type { TlsFiles } from "../../security/tls.ts";
 import { readTokenFile, tokenFilesIn } from "../../security/token-file.ts";
 import { asSheafError } from "../../storage/fs-error.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { stateDirectoryOf } from "../connection.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
@@ -64,7 +64,7 @@ export const localClusterFlags = inCategory("Cluster", {
   json: jsonFlag,
 });
 
-export const clusterCommand: Command<typeof localClusterFlags> = {
+export const clusterCommand: CliCommand<typeof localClusterFlags> = {
   name: "cluster",
   summary: "Start, look at and stop a cluster: on this machine, or by ssh on several",
   details: [

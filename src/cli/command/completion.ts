@@ -1,5 +1,5 @@
 import { listJobs } from "../../engine/job-history.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { projectReading, stateDirectoryOf } from "../connection.ts";
 import type { Flag } from "../flag.ts";
 import { type World, writeTo } from "../world.ts";
@@ -7,7 +7,7 @@ import { allFlags } from "./help.ts";
 
 const noFlags = {};
 
-export const completionCommand: Command<typeof noFlags> = {
+export const completionCommand: CliCommand<typeof noFlags> = {
   name: "completion",
   summary: "Print a completion script for your shell",
   details: [
@@ -77,7 +77,7 @@ function isWord(text: string): boolean {
 type Shell = "bash" | "zsh" | "fish";
 
 /** A script that completes commands, flags and their arguments in the shell. */
-function completionScript(shell: Shell, commands: readonly Command[]): string {
+function completionScript(shell: Shell, commands: readonly CliCommand[]): string {
   switch (shell) {
     case "bash":
       return bashScript(commands);
@@ -98,8 +98,8 @@ function offered(
 
 /** What is offered for a command's positionals; help and its like complete command names. */
 function offeredFor(
-  command: Command,
-  commands: readonly Command[],
+  command: CliCommand,
+  commands: readonly CliCommand[],
 ):
   | { readonly kind: "path" | "job" | "handle" }
   | { readonly kind: "words"; readonly words: readonly string[] } {
@@ -116,7 +116,7 @@ function flagWords(flag: Flag<unknown>): readonly string[] {
   return names;
 }
 
-function bashScript(commands: readonly Command[]): string {
+function bashScript(commands: readonly CliCommand[]): string {
   const cases = commands.map((command) => {
     const flags = Object.values(allFlags(command));
     const arms = flags
@@ -187,7 +187,7 @@ function bashPositionals(offer: ReturnType<typeof offeredFor>): string {
   }
 }
 
-function zshScript(commands: readonly Command[]): string {
+function zshScript(commands: readonly CliCommand[]): string {
   const cases = commands.map((command) => {
     const specs = Object.values(allFlags(command)).map(zshFlag);
     const offer = offeredFor(command, commands);
@@ -250,7 +250,7 @@ function zshQuote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-function fishScript(commands: readonly Command[]): string {
+function fishScript(commands: readonly CliCommand[]): string {
   const quote = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
   const lines = ["# fish completion for sheaf. Put it in ~/.config/fish/completions/sheaf.fish."];
   for (const command of commands) {

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { settings } from "../../base/limits.ts";
 import { packageVersion } from "../../base/package-version.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { coordinatorStateOf, serverFlags, warnOperator } from "../server.ts";
 import { logSink, writeTo } from "../world.ts";
@@ -44,7 +44,7 @@ export const coordinatorFlags = inCategory("Execution", {
   ),
 });
 
-export const coordinatorCommand: Command<typeof coordinatorFlags> = {
+export const coordinatorCommand: CliCommand<typeof coordinatorFlags> = {
   name: "coordinator",
   summary: "Run the coordinator of a cluster",
   details: [

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError, isSheafError } from "../../base/errors.ts";
 import type { ApiClient } from "../../client/api-client.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
 import { switchFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -16,7 +16,7 @@ export const deleteFlags = {
   json: jsonFlag,
 };
 
-export const deleteCommand: Command<typeof deleteFlags> = {
+export const deleteCommand: CliCommand<typeof deleteFlags> = {
   name: "delete",
   summary: "Delete what is kept of jobs that have ended",
   details: [

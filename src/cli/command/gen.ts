@@ -5,7 +5,7 @@ import { SheafError } from "../../base/errors.ts";
 import { formatSize } from "../../base/size.ts";
 import { suggest } from "../../base/suggest.ts";
 import type { Generator } from "../../generate/index.ts";
-import { type Command, type ExitCode, type HelpSection, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type HelpSection, type Invocation, exitCodes } from "../command.ts";
 import { type FlagValues, inCategory, repeatedFlag, switchFlag, types, valueFlag } from "../flag.ts";
 import { displayFlags, jsonFlag } from "../flags.ts";
 import { displayPath, formatByteRate, formatDuration } from "../ui/text.ts";
@@ -23,7 +23,7 @@ export const genFlags = inCategory("Output", {
   quiet: displayFlags.quiet,
 });
 
-export const genCommand: Command<typeof genFlags> = {
+export const genCommand: CliCommand<typeof genFlags> = {
   name: "gen",
   summary: "Make test data of any size",
   details: [

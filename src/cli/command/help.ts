@@ -1,6 +1,6 @@
 import { packageVersion } from "../../base/package-version.ts";
 import {
-  type Command,
+  type CliCommand,
   type CommandTable,
   type ExitCode,
   type HelpSection,
@@ -19,7 +19,7 @@ export const helpFlags = inCategory("Display", {
   markdown: switchFlag("--markdown", "All of it as one Markdown page: docs/cli.md"),
 });
 
-export const helpCommand: Command<typeof helpFlags> = {
+export const helpCommand: CliCommand<typeof helpFlags> = {
   name: "help",
   summary: "Show help for sheaf or one of its commands",
   details: [],
@@ -64,7 +64,7 @@ interface HelpLook {
 }
 
 /** What `sheaf` alone says. */
-function overviewText(commands: readonly Command[], version: string, look: HelpLook): string {
+function overviewText(commands: readonly CliCommand[], version: string, look: HelpLook): string {
   const { style, width } = look;
   const heading = (text: string): string => style.bold(text);
   return sections([
@@ -90,7 +90,7 @@ function overviewText(commands: readonly Command[], version: string, look: HelpL
 }
 
 /** `-h`: a line per flag. */
-function shortHelp(command: Command, look: HelpLook): string {
+function shortHelp(command: CliCommand, look: HelpLook): string {
   const { style, width } = look;
   const entry = (flag: Flag<unknown>): [string, string] => [flagTerm(flag), flag.doc];
   const columns = termColumns(Object.values(allFlags(command)).map(entry));
@@ -106,7 +106,7 @@ function shortHelp(command: Command, look: HelpLook): string {
 }
 
 /** `--help`: everything. */
-export async function longHelp(command: Command, look: HelpLook): Promise<string> {
+export async function longHelp(command: CliCommand, look: HelpLook): Promise<string> {
   const { style, width } = look;
   const flags = flagSections(allFlags(command)).map(
     ([category, list]) =>
@@ -133,7 +133,7 @@ function flagTerm(flag: Flag<unknown>): string {
 }
 
 /** A command's own flags and those every command has. */
-export function allFlags(command: Command): FlagSet {
+export function allFlags(command: CliCommand): FlagSet {
   return { ...command.flags, ...globalFlags };
 }
 
@@ -147,7 +147,7 @@ function flagSections(flags: FlagSet): readonly (readonly [string, readonly Flag
     .filter(([, list]) => list.length > 0);
 }
 
-function argumentSection(command: Command): readonly HelpSection[] {
+function argumentSection(command: CliCommand): readonly HelpSection[] {
   if (command.arguments.length === 0) return [];
   return [{ title: "Arguments", entries: command.arguments.map((a) => [a.name, a.doc]) }];
 }
@@ -162,7 +162,7 @@ function flagParagraph(flag: Flag<unknown>, look: HelpLook): string {
   return `  ${look.style.cyan(flagTerm(flag))}\n${paragraph(`${flag.doc}.${more}${standard}`, look.width, 10)}`;
 }
 
-function exampleSection(command: Command, look: HelpLook): readonly string[] {
+function exampleSection(command: CliCommand, look: HelpLook): readonly string[] {
   if (command.examples.length === 0) return [];
   const examples = command.examples.map(
     ([line, doc]) => `${paragraph(`${doc}:`, look.width, 2)}\n    ${look.style.cyan(line)}`,
@@ -175,7 +175,7 @@ function sections(parts: readonly string[]): string {
 }
 
 /** docs/cli.md: the whole command line as one page. */
-async function helpMarkdown(commands: readonly Command[]): Promise<string> {
+async function helpMarkdown(commands: readonly CliCommand[]): Promise<string> {
   const parts = [
     "# The command line",
     "Made by `sheaf help --markdown`; a test holds this page against the program. Change the flags in `src/cli/`, not this page.",
@@ -198,7 +198,7 @@ async function helpMarkdown(commands: readonly Command[]): Promise<string> {
   return `${parts.join("\n\n")}\n`;
 }
 
-async function commandParts(command: Command): Promise<readonly string[]> {
+async function commandParts(command: CliCommand): Promise<readonly string[]> {
   const appendix = (await command.appendix?.()) ?? [];
   return [
     `## sheaf ${command.name}`,

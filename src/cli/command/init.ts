@@ -4,7 +4,7 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { shellWord } from "../../base/shell-word.ts";
 import { projectFileName } from "../../project/project-file.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
 import { displayPath } from "../ui/text.ts";
@@ -24,7 +24,7 @@ export const initFlags = inCategory("Job", {
   json: jsonFlag,
 });
 
-export const initCommand: Command<typeof initFlags> = {
+export const initCommand: CliCommand<typeof initFlags> = {
   name: "init",
   summary: "Write a starter project, or one file that shows every option",
   details: [

@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { settings } from "../../base/limits.ts";
 import { findJob } from "../../engine/job-history.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
 import { styleFor } from "../ui/style.ts";
@@ -21,7 +21,7 @@ export const inspectFlags = inCategory("Output", {
   json: jsonFlag,
 });
 
-export const inspectCommand: Command<typeof inspectFlags> = {
+export const inspectCommand: CliCommand<typeof inspectFlags> = {
   name: "inspect",
   summary: "Look into an output directory, a job directory or a run file",
   details: [
@@ -69,11 +69,11 @@ async function run(invocation: Inspect): Promise<ExitCode> {
 }
 
 async function inspectOutput(path: string, { flags, world }: Inspect): Promise<ExitCode> {
-  const [{ checkOutput }, { outputPage }] = await Promise.all([
+  const [{ checkCommitted }, { outputPage }] = await Promise.all([
     import("../../engine/committed-output.ts"),
     import("./inspect/pages.ts"),
   ]);
-  const checked = await checkOutput(path);
+  const checked = await checkCommitted(path);
   const style = styleFor(world.stdout, world.env, flags.color);
   const sound = checked.parts.every((one) => one.damage === null);
   const text =

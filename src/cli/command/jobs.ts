@@ -5,7 +5,7 @@ import type { ApiClient } from "../../client/api-client.ts";
 import type { JobRecord } from "../../engine/job-directory.ts";
 import { listJobs } from "../../engine/job-history.ts";
 import type { JobSummary } from "../../protocol/job-view.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
 import { switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -43,7 +43,7 @@ export const jobsFlags = {
   json: jsonFlag,
 };
 
-export const jobsCommand: Command<typeof jobsFlags> = {
+export const jobsCommand: CliCommand<typeof jobsFlags> = {
   name: "jobs",
   summary: "List jobs: those that ran on this machine, or with --on those of a cluster",
   details: [

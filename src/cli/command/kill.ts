@@ -1,5 +1,5 @@
 import { userInfo } from "node:os";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { withCluster } from "../connection.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -11,7 +11,7 @@ export const killFlags = inCategory("Cluster", {
   json: jsonFlag,
 });
 
-export const killCommand: Command<typeof killFlags> = {
+export const killCommand: CliCommand<typeof killFlags> = {
   name: "kill",
   summary: "Stop a job on a cluster; nothing of its output is left",
   details: ["A job that has ended stays as it is."],

@@ -6,7 +6,7 @@ import { StringDecoder } from "node:string_decoder";
 import { setTimeout as pause } from "node:timers/promises";
 import { findJob } from "../../engine/job-history.ts";
 import { errnoOf } from "../../storage/fs-error.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, taskHandle, withCluster } from "../connection.ts";
 import { inCategory, switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -19,7 +19,7 @@ export const logsFlags = inCategory("Display", {
   json: jsonFlag,
 });
 
-export const logsCommand: Command<typeof logsFlags> = {
+export const logsCommand: CliCommand<typeof logsFlags> = {
   name: "logs",
   summary: "Show what the tasks of a job have printed",
   details: [

@@ -3,7 +3,7 @@ import { escapeControls } from "../../base/escape-controls.ts";
 import { formatSize } from "../../base/size.ts";
 import type { ApiClient } from "../../client/api-client.ts";
 import type { NodeView } from "../../protocol/job-view.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { withCluster } from "../connection.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -16,7 +16,7 @@ export const nodesFlags = inCategory("Cluster", {
   json: jsonFlag,
 });
 
-export const nodesCommand: Command<typeof nodesFlags> = {
+export const nodesCommand: CliCommand<typeof nodesFlags> = {
   name: "nodes",
   summary: "List the agents of a cluster; bar, admit or drain one",
   details: [

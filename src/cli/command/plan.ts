@@ -3,7 +3,7 @@ import { SheafError } from "../../base/errors.ts";
 import { adviceOf } from "../../engine/advice.ts";
 import { resolveOptions } from "../../engine/resolve-options.ts";
 import { tryJob } from "../../runner/try-job.ts";
-import { type Command, type ExitCode, exitCodes, type Invocation } from "../command.ts";
+import { type CliCommand, type ExitCode, exitCodes, type Invocation } from "../command.ts";
 import { forecastText } from "../ui/forecast.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
@@ -12,7 +12,7 @@ import { askedRun } from "./run/asked.ts";
 import { runFlags } from "./run/flags.ts";
 import { checkRunFlags, runOptions } from "./run/options.ts";
 
-export const planCommand: Command<typeof runFlags> = {
+export const planCommand: CliCommand<typeof runFlags> = {
   name: "plan",
   summary: "Predict what a run would take, by running parts of it",
   details: [

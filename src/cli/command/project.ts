@@ -4,7 +4,7 @@ import { escapeControls } from "../../base/escape-controls.ts";
 import { suggest } from "../../base/suggest.ts";
 import { findProject, layersOf, projectFileNames } from "../../project/project-file.ts";
 import type { Project, SettingsLayer } from "../../project/project-file.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { mergeSettings, projectReading } from "../connection.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
 import { displayPath, page, table } from "../ui/text.ts";
@@ -12,7 +12,7 @@ import { type World, writeJson, writeTo } from "../world.ts";
 
 export const projectFlags = { profile: connectFlags.profile, json: jsonFlag };
 
-export const projectCommand: Command<typeof projectFlags> = {
+export const projectCommand: CliCommand<typeof projectFlags> = {
   name: "project",
   summary: "List the project's jobs by name, or the settings of one",
   details: [

@@ -1,5 +1,5 @@
 import { settings } from "../../base/limits.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
 import { inCategory, optionalFlag, types } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -24,7 +24,7 @@ export const replayFlags = inCategory("Execution", {
   json: jsonFlag,
 });
 
-export const replayCommand: Command<typeof replayFlags> = {
+export const replayCommand: CliCommand<typeof replayFlags> = {
   name: "replay",
   summary: "Run a failed task again, here, on the same data",
   details: [

@@ -1,6 +1,6 @@
 import { formatSize } from "../../base/size.ts";
 import type { ApiClient } from "../../client/api-client.ts";
-import { type Command, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
 import { withCluster } from "../connection.ts";
 import { deliverResults, disposeDelivery, prepareFetch } from "../deliver.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -13,7 +13,7 @@ import { fetchFlags } from "./run/flags.ts";
 
 export const resultsFlags = { ...fetchFlags, ...connectFlags, json: jsonFlag };
 
-export const resultsCommand: Command<typeof resultsFlags> = {
+export const resultsCommand: CliCommand<typeof resultsFlags> = {
   name: "results",
   summary: "List, fetch or print the results of a job on a cluster",
   details: [

@@ -3,7 +3,7 @@ import type { RunEvent } from "../../engine/events.ts";
 import { findJob } from "../../engine/job-history.ts";
 import type { RunOptions, RunResult } from "../../engine/options.ts";
 import { runnerAsked } from "../../runners/runners.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import type { CliCommand, ExitCode, Invocation } from "../command.ts";
 import { credentialsOf, stateDirectoryOf } from "../connection.ts";
 import { deliverResults, disposeDelivery, prepareDelivery, wantsRecords } from "../deliver.ts";
 import { makeReporter } from "../ui/reporter.ts";
@@ -31,7 +31,7 @@ export const resumeFlags = {
   json,
 };
 
-export const resumeCommand: Command<typeof resumeFlags> = {
+export const resumeCommand: CliCommand<typeof resumeFlags> = {
   name: "resume",
   summary: "Go on with a pipeline that failed, was stopped or was killed",
   details: [
@@ -63,8 +63,8 @@ async function run({ flags, positionals, world }: Invocation<typeof resumeFlags>
       hint: "Run the job again with sheaf run.",
     });
   }
-  const { earlierRun, resumePipeline } = await import("../../pipeline/run-pipeline.ts");
-  const { begun } = earlierRun(job).state;
+  const { earlierPipeline, resumePipeline } = await import("../../pipeline/run-pipeline.ts");
+  const { begun } = earlierPipeline(job).state;
   const style = styleFor(world.stderr, world.env, flags.color);
   const reporter = makeReporter({ quiet: flags.quiet === true, json: flags.json === true, style }, world);
   const stop = stopOnSignal(reporter, world);

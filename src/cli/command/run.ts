@@ -3,7 +3,7 @@ import { possiblePaths } from "../../engine/inputs.ts";
 import type { JobRunOptions, RunResult } from "../../engine/options.ts";
 import { runnerFitFor } from "../../pipeline/detect.ts";
 import { type Runner, runners } from "../../runners/runners.ts";
-import type { Command, ExitCode, Invocation } from "../command.ts";
+import type { CliCommand, ExitCode, Invocation } from "../command.ts";
 import { deliverResults, disposeDelivery, prepareDelivery } from "../deliver.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
@@ -13,7 +13,7 @@ import { askedRun } from "./run/asked.ts";
 import { runFlags } from "./run/flags.ts";
 import { checkRunFlags, runOptions } from "./run/options.ts";
 
-export const runCommand: Command<typeof runFlags> = {
+export const runCommand: CliCommand<typeof runFlags> = {
   name: "run",
   summary: "Run a job",
   details: [

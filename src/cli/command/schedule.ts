@@ -2,7 +2,7 @@ import { SheafError } from "../../base/errors.ts";
 import { escapeControls } from "../../base/escape-controls.ts";
 import type { ClusterRunOptions } from "../../engine/options.ts";
 import type { ScheduleView } from "../../protocol/schedule.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { withCluster } from "../connection.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { shortTime, table } from "../ui/text.ts";
@@ -35,7 +35,7 @@ export const scheduleFlags = {
   }),
 };
 
-export const scheduleCommand: Command<typeof scheduleFlags> = {
+export const scheduleCommand: CliCommand<typeof scheduleFlags> = {
   name: "schedule",
   summary: "Have a cluster's coordinator submit a job by the clock",
   details: [

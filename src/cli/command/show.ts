@@ -7,7 +7,7 @@ import type { ApiClient } from "../../client/api-client.ts";
 import { type JobHandle, findJob } from "../../engine/job-history.ts";
 import type { AttemptView } from "../../protocol/job-view.ts";
 import { formatAttempt, formatTask } from "../../scheduler/ids.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, taskHandle, withCluster } from "../connection.ts";
 import { inCategory, switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
@@ -22,7 +22,7 @@ export const showFlags = inCategory("Display", {
   json: jsonFlag,
 });
 
-export const showCommand: Command<typeof showFlags> = {
+export const showCommand: CliCommand<typeof showFlags> = {
   name: "show",
   summary: "Show how a job went: phases, tasks, attempts, counters, errors",
   details: [

@@ -2,7 +2,7 @@ import { SheafError } from "../../base/errors.ts";
 import type { JobRunOptions } from "../../engine/options.ts";
 import { runnerFitFor } from "../../pipeline/detect.ts";
 import { type Runner, runners } from "../../runners/runners.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl } from "../connection.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
@@ -28,7 +28,7 @@ const {
 /** Those of `sheaf run` that say something about a job nobody waits for. */
 export const submitFlags = rest;
 
-export const submitCommand: Command<typeof submitFlags> = {
+export const submitCommand: CliCommand<typeof submitFlags> = {
   name: "submit",
   summary: "Submit a job to a cluster and return",
   details: [

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import type { Place } from "../../runners/verify.ts";
-import { type Command, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
 import { connectedAs } from "../connection.ts";
 import { types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
@@ -50,7 +50,7 @@ export const verifyFlags = {
   json: jsonFlag,
 };
 
-export const verifyCommand: Command<typeof verifyFlags> = {
+export const verifyCommand: CliCommand<typeof verifyFlags> = {
   name: "verify",
   summary: "Run a job at several places, and hold the results against each other",
   details: [

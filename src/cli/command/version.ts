@@ -1,11 +1,11 @@
 import { packageVersion } from "../../base/package-version.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { jsonFlag } from "../flags.ts";
 import { writeTo } from "../world.ts";
 
 export const versionFlags = { json: jsonFlag };
 
-export const versionCommand: Command<typeof versionFlags> = {
+export const versionCommand: CliCommand<typeof versionFlags> = {
   name: "version",
   summary: "Show the versions of sheaf and Node",
   details: [],

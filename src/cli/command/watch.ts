@@ -9,7 +9,7 @@ import type { JobRunOptions } from "../../engine/options.ts";
 import { runnerFitFor } from "../../pipeline/detect.ts";
 import { type Runner, runners } from "../../runners/runners.ts";
 import { lockFile } from "../../storage/file-lock.ts";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { type Reporter, makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
@@ -21,7 +21,7 @@ import { runFlags } from "./run/flags.ts";
 import { type RunFlags, checkRunFlags, runOptions } from "./run/options.ts";
 import { lookAt } from "./watch/arrivals.ts";
 import { Ledger } from "./watch/ledger.ts";
-import { type RunEnd, type WatchDoors, type WatchNote, watchDirectory } from "./watch/watcher.ts";
+import { type WatchedEnd, type WatchDoors, type WatchNote, watchDirectory } from "./watch/watcher.ts";
 
 const {
   overwrite: _overwrite,
@@ -77,7 +77,7 @@ export const watchFlags = {
   ...rest,
 };
 
-export const watchCommand: Command<typeof watchFlags> = {
+export const watchCommand: CliCommand<typeof watchFlags> = {
   name: "watch",
   summary: "Run a job on new files of a directory as they come",
   details: [
@@ -261,7 +261,7 @@ async function runBatch(
   reporter: Reporter,
   stop: Stop,
   world: World,
-): Promise<RunEnd> {
+): Promise<WatchedEnd> {
   const entry = runners[asked.runner];
   const flags = { ...asked.flags, output: path, overwrite: undefined };
   const delivery = { kind: "directory", output: path, print: 0 } as const;

@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
-import { type Command, type ExitCode, type Invocation, exitCodes } from "../command.ts";
+import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { writeTo } from "../world.ts";
 import { agentProcessFlags, nameFlag } from "./agent.ts";
@@ -12,7 +12,7 @@ export const workerFlags = inCategory("Execution", {
   ...agentProcessFlags,
 });
 
-export const workerCommand: Command<typeof workerFlags> = {
+export const workerCommand: CliCommand<typeof workerFlags> = {
   name: "worker",
   summary: "Run tasks for a `sheaf run --listen` until all is done",
   details: [

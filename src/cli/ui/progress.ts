@@ -62,7 +62,7 @@ function plainText(value: unknown): string {
 }
 
 /** What a pipe sees, and what stays on the terminal, when a phase has ended. */
-export function phaseEndLine(phase: PhaseView): string {
+export function phaseEndLine(phase: PhaseLine): string {
   const elapsedMs = phase.elapsedMs ?? 0;
   const sum = finishedStats(phase);
   if (phase.finished.size < phase.tasks) {
@@ -86,7 +86,7 @@ export function phaseEndLine(phase: PhaseView): string {
 }
 
 function progressLine(
-  phase: PhaseView,
+  phase: PhaseLine,
   model: ProgressModel,
   nowMs: number,
   columns: number,
@@ -113,7 +113,7 @@ function progressLine(
 }
 
 /** What is worth saying of a phase, the weightiest first. */
-function facts(phase: PhaseView, model: ProgressModel, nowMs: number): string[] {
+function facts(phase: PhaseLine, model: ProgressModel, nowMs: number): string[] {
   const rates = phaseRates(phase, nowMs);
   const latest = phase.latest;
   const list: string[] = [];
@@ -147,7 +147,7 @@ function bar(fraction: number, columns: number, style: Style): string {
 export type TaskPhase = PhaseProgress["phase"];
 
 /** One phase as a progress line needs it. */
-export interface PhaseView {
+export interface PhaseLine {
   readonly phase: TaskPhase;
   readonly startedMs: number;
   /** Null while it runs. */
@@ -168,7 +168,7 @@ export interface Sample {
 
 /** What is known of a run so far. Times count from its start. */
 export interface ProgressModel {
-  readonly phases: Map<TaskPhase, PhaseView>;
+  readonly phases: Map<TaskPhase, PhaseLine>;
   retries: number;
   badRecords: number;
   partial: PartialResult | null;
@@ -224,7 +224,7 @@ export interface Rates {
   readonly leftMs: number | undefined;
 }
 
-export function phaseRates(phase: PhaseView, nowMs: number): Rates {
+export function phaseRates(phase: PhaseLine, nowMs: number): Rates {
   const first = phase.samples[0];
   const last = phase.samples.at(-1);
   const seconds = first === undefined || last === undefined ? 0 : (last.atMs - first.atMs) / 1000;
@@ -240,7 +240,7 @@ export function phaseRates(phase: PhaseView, nowMs: number): Rates {
 
 /** Sums over the tasks of the phase that have finished. */
 export function finishedStats(
-  phase: PhaseView,
+  phase: PhaseLine,
 ): Pick<TaskStats, "recordsIn" | "bytesIn" | "recordsOut" | "bytesOut" | "groups"> {
   const sum = { recordsIn: 0, bytesIn: 0, recordsOut: 0, bytesOut: 0, groups: 0 };
   for (const stats of phase.finished.values()) {
@@ -253,7 +253,7 @@ export function finishedStats(
   return sum;
 }
 
-function startPhase(phase: TaskPhase, atMs: number, tasks: number): PhaseView {
+function startPhase(phase: TaskPhase, atMs: number, tasks: number): PhaseLine {
   return {
     phase,
     startedMs: atMs,

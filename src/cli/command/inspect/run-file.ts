@@ -1,6 +1,6 @@
 import { crc32c } from "@node-rs/crc32";
 import { closeSync, openSync, readSync } from "node:fs";
-import { decompress } from "../../../shuffle/lz4.ts";
+import { lz4Decompress } from "../../../shuffle/lz4.ts";
 import {
   BLOCK_CRC_OFFSET,
   BLOCK_HEADER_BYTES,
@@ -103,7 +103,7 @@ function readRecords(fd: number, path: string, segment: Segment, count: number):
   for (const block of readBlocks(fd, path, segment)) {
     if (block.damage !== null || records.length >= count) break;
     const payload = readAt(fd, path, block.offset + BLOCK_HEADER_BYTES, block.storedBytes);
-    const raw = block.codec === "LZ4" ? decompress(payload) : payload;
+    const raw = block.codec === "LZ4" ? lz4Decompress(payload) : payload;
     let at = 0;
     while (at < raw.length && records.length < count) {
       const [keyLength, afterKey] = readVarint(raw, at);

@@ -1,6 +1,6 @@
 import { escapeControls } from "../../../base/escape-controls.ts";
 import { formatSize } from "../../../base/size.ts";
-import type { Difference } from "../../../runners/compare-runs.ts";
+import type { RunDifference } from "../../../runners/compare-runs.ts";
 import type { VerifiedRun } from "../../../runners/verify.ts";
 import type { Style } from "../../ui/style.ts";
 import { formatCount, formatDuration, padText, plural } from "../../ui/text.ts";
@@ -55,7 +55,7 @@ function differenceText(first: VerifiedRun, run: VerifiedRun, style: Style): str
 }
 
 function rowsOf(
-  difference: Difference,
+  difference: RunDifference,
   [a, b]: readonly [string, string],
   row: (term: string, text: string) => string,
 ): string[] {
@@ -92,7 +92,7 @@ function count(value: number | null): string {
   return value === null ? "none" : formatCount(value);
 }
 
-function hintOf(differences: readonly Difference[]): string[] {
+function hintOf(differences: readonly RunDifference[]): string[] {
   if (differences.some((one) => one.kind === "record" && one.isRounding)) {
     return [
       "The values differ as floats do that were added in another order: a combine adds them in groups that depend",

@@ -4,13 +4,13 @@ import { type Look, type SeenFile, wholeFiles } from "./arrivals.ts";
 import type { BegunRun, Ledger } from "./ledger.ts";
 
 /** How a run ended. `failed`: nothing was written, and it is tried again. `lost`: nobody knows yet. */
-export type RunEnd = "done" | "failed" | "lost" | "stopped";
+export type WatchedEnd = "done" | "failed" | "lost" | "stopped";
 
 /** What a watcher does to the world. Time passes in `pause` only, so that a test can own it. */
 export interface WatchDoors {
   look(): Promise<Look>;
   /** Runs the job on these files. @param name of the output directory below OUT */
-  run(name: string, files: readonly string[]): Promise<RunEnd>;
+  run(name: string, files: readonly string[]): Promise<WatchedEnd>;
   /**
    * Whether the output of a run that ended without a word is there. When it says no, it cannot come any more.
    */
@@ -88,7 +88,12 @@ export async function watchDirectory(
   return "ended";
 }
 
-async function take(paths: readonly string[], now: Look, ledger: Ledger, doors: WatchDoors): Promise<RunEnd> {
+async function take(
+  paths: readonly string[],
+  now: Look,
+  ledger: Ledger,
+  doors: WatchDoors,
+): Promise<WatchedEnd> {
   const seen = paths.map((path) => [path, now.files.get(path)!] as const);
   const name = doors.nameOf(ledger.runs + 1);
   const run: BegunRun = { name, files: seen.map(([path, { signature }]) => [path, signature]) };
