@@ -246,7 +246,6 @@ const queueNames = namesOf<QueueOptions>({
 
 /** The names of the options, those that every runner has and those that only some of them have. */
 export const optionNames = {
-  queue: queueNames,
   common: namesOf<JobRunOptions>({
     inputs: true,
     output: true,
@@ -281,6 +280,7 @@ export const optionNames = {
     fail: true,
     chaos: true,
   }),
+  queue: queueNames,
   local: namesOf<Omit<LocalRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
     on: true,
     workers: true,

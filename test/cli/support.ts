@@ -128,7 +128,7 @@ export function startSheaf(args: readonly string[], options: SheafOptions = {}):
   const child: ChildProcessWithoutNullStreams =
     shell === undefined
       ? spawn(process.execPath, command, spawned)
-      : spawn("bash", ["-c", `${shell}exec "$@"`, "bash", process.execPath, ...command], spawned);
+      : spawn("bash", ["--norc", "-c", `${shell}exec "$@"`, "bash", process.execPath, ...command], spawned);
   let stdout = "";
   let stderr = "";
   const watchers = new Set<() => void>();

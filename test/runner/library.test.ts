@@ -88,12 +88,12 @@ test("results nobody has disposed of are removed when the process exits", async 
   const script = bench.file(
     "keep.mjs",
     `
-    import { run } from ${JSON.stringify(runner)};
+    import { runHere } from ${JSON.stringify(runner)};
     import { readdirSync } from "node:fs";
     const inputs = ${JSON.stringify(bench.file("in.txt", inputText))};
     const tempDirectory = ${JSON.stringify(join(bench.root, "tmp"))};
     const options = { inputs, stateDirectory: null, tempDirectory };
-    await run(${JSON.stringify(bench.file("job.ts", wordCount()))}, options);
+    await runHere(${JSON.stringify(bench.file("job.ts", wordCount()))}, options);
     console.log(JSON.stringify(readdirSync(options.tempDirectory).length));`,
   );
   const { execFileSync } = await import("node:child_process");
