@@ -4,6 +4,7 @@ import { JobDirectory, newRecord, openState } from "../engine/job-directory.ts";
 import { recordedStats } from "../engine/progress.ts";
 import { pruneJobs } from "../engine/prune-jobs.ts";
 import type { JobView } from "../protocol/job-view.ts";
+import { isId } from "../security/ids.ts";
 import type { ApiClient } from "./api-client.ts";
 import { fetchCapsule } from "./replay-cluster.ts";
 
@@ -17,11 +18,14 @@ export async function keepFailure(
   view: JobView,
   stateDirectory: string | null,
   warn: (message: string) => void,
+  signal?: AbortSignal,
 ): Promise<void> {
   const task = view.error?.task ?? null;
   const state = task === null ? null : openState(stateDirectory, warn);
   if (task === null || state === null) return;
-  const { job: jobId, name, submitter, host, file, code, inputs, output } = view;
+  const { job: jobId, name, submitter, host, file, code, inputs, output, group, project } = view;
+  // It becomes the name of a directory.
+  if (!isId("job", jobId)) return warn(`the coordinator names a job "${jobId.slice(0, 40)}", which is no id`);
   const record = newRecord({
     jobId,
     name,
@@ -33,12 +37,14 @@ export async function keepFailure(
     output,
     startTime: view.startTime ?? view.submitTime,
     currentPhase: "finished",
-    settings: {},
+    group,
+    project,
+    settings: { once: view.runOnce, force: view.force },
   });
   const directory = new JobDirectory(state, record, warn);
   let capsules: string[] = [];
   try {
-    await fetchCapsule(api, jobId, task, directory.path);
+    await fetchCapsule(api, jobId, task, directory.path, signal);
     capsules = [task];
   } catch (error) {
     if (!isSheafError(error) || error.code !== "NOT_FOUND")

@@ -9,9 +9,10 @@ import type { Capsule } from "../engine/capsule.ts";
 import { sliceFiles } from "../protocol/slices.ts";
 import { replayKept } from "../runner/replay.ts";
 import type { ReplayOptions, ReplayResult } from "../runner/replay.ts";
+import { checkId } from "../security/ids.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import type { ApiClient } from "./api-client.ts";
-import { saveDownload } from "./download.ts";
+import { type Download, saveDownload } from "./download.ts";
 import { findClusterJob } from "./find-job.ts";
 
 /**
@@ -48,59 +49,48 @@ async function failedTask(api: ApiClient, job: string): Promise<string> {
 /**
  * Lays out what the coordinator keeps of a failed task as a job directory has it: code, capsule, side data
  * and what a reduce has read. A replay needs nothing else of the cluster then, but the input files of a map.
- * @throws SheafError NOT_FOUND without such a capsule
+ * @throws SheafError NOT_FOUND without such a capsule; MESSAGE_INVALID for names that would lead elsewhere;
+ * the signal's reason
  */
 export async function fetchCapsule(
   api: ApiClient,
   job: string,
   task: string,
   directory: string,
+  signal?: AbortSignal,
 ): Promise<Capsule> {
-  const [capsules, app] = [join(directory, "capsules", task), join(directory, "app")];
+  const call = signal === undefined ? {} : { signal };
+  const save = async (coming: Promise<Download>, path: string): Promise<void> =>
+    saveDownload(await coming, path, call);
+  // What a coordinator says becomes names of files here.
+  const [capsules, app] = [join(directory, "capsules", checkId("task", task)), join(directory, "app")];
   for (const one of [capsules, app]) await mkdir(one, { recursive: true });
-  await saveDownload(await api.capsule(job, task, "capsule"), join(capsules, "capsule.json"));
+  await save(api.capsule(job, task, "capsule", call), join(capsules, "capsule.json"));
   const code = join(app, "job.mjs");
-  await saveDownload(await api.capsule(job, task, "code"), code);
+  await save(api.capsule(job, task, "code", call), code);
   await writeFile(code, runnableBundle(await readFile(code, "utf8")));
   try {
-    await saveDownload(await api.capsule(job, task, "sourceMap"), `${code}.map`);
+    await save(api.capsule(job, task, "sourceMap", call), `${code}.map`);
   } catch (error) {
     // Then places are told as they are in the bundle.
     if (!isSheafError(error) || error.code !== "NOT_FOUND") throw error;
   }
   const fetched = readCapsule(directory, task);
-  const auxFiles = await fetchAux(api, fetched, capsules);
-  const spec = await withSlices(api, job, fetched, capsules);
+  const auxFiles: Record<string, string> = {};
+  for (const [path, hash] of Object.entries(fetched.aux ?? {})) {
+    auxFiles[path] = join(capsules, checkId("blob", hash));
+    await save(api.blob(hash, call), auxFiles[path]);
+  }
+  let { spec } = fetched;
+  if (spec.kind === "reduce" && fetched.missingInputs === null && spec.inputs.length > 0) {
+    // All that a reduce has read lies in one file.
+    const path = join(capsules, sliceFiles.pack);
+    await save(api.capsule(job, task, "slices", call), path);
+    spec = { ...spec, inputs: spec.inputs.map((input) => ({ ...input, path })) };
+  }
   const capsule = { ...fetched, spec, settings: { ...fetched.settings, auxFiles } };
   saveCapsule(directory, capsule);
   return capsule;
-}
-
-/** Copies of the job's side data, by the path the job names each with. */
-async function fetchAux(
-  api: ApiClient,
-  { aux = {} }: Capsule,
-  directory: string,
-): Promise<Record<string, string>> {
-  const copies: Record<string, string> = {};
-  for (const [path, hash] of Object.entries(aux)) {
-    copies[path] = join(directory, hash);
-    await saveDownload(await api.blob(hash), copies[path]);
-  }
-  return copies;
-}
-
-/** Fetches what a reduce has read: all of it lies in one file. */
-async function withSlices(
-  api: ApiClient,
-  job: string,
-  { spec, task, missingInputs }: Capsule,
-  directory: string,
-): Promise<Capsule["spec"]> {
-  if (spec.kind !== "reduce" || missingInputs !== null || spec.inputs.length === 0) return spec;
-  const path = join(directory, sliceFiles.pack);
-  await saveDownload(await api.capsule(job, task, "slices"), path);
-  return { ...spec, inputs: spec.inputs.map((input) => ({ ...input, path })) };
 }
 
 /** Says of the first file that is not here who has it. */

@@ -148,7 +148,7 @@ export async function settleJob(
     }
     if (view?.state === "FAILED" && view.error !== null) {
       const warn = (message: string): void => relay.emit({ kind: "warning", message });
-      await keepFailure(api, view, wishes.stateDirectory ?? null, warn);
+      await keepFailure(api, view, wishes.stateDirectory ?? null, warn, wishes.signal);
       return { ...about, status: "FAILED", error: failureOf(view.error, relay.failedAttempts) };
     }
     return { ...about, status: "CANCELLED", error: cancelledFailure(cancelledText(view, end)) };

@@ -194,7 +194,7 @@ export class ClientRequests {
         capsule: join(directory, "capsules", name, "capsule.json"),
         code: join(directory, "app", "job.mjs"),
         sourceMap: join(directory, "app", "job.mjs.map"),
-        slices: packIn(join(directory, "capsules", name, "inputs")),
+        slices: file === "slices" ? packIn(join(directory, "capsules", name, "inputs")) : "",
       };
       const found = statSync(paths[file], { throwIfNoEntry: false });
       const hasCapsule = statSync(paths.capsule, { throwIfNoEntry: false }) !== undefined;

@@ -79,8 +79,8 @@ export class JobFlow implements JobSteps {
 
   /** What planned jobs need. */
   get plannedParts(): PlannedJobParts {
-    const { loop, store, agents, tallies, clock } = this.#parts;
-    return { loop, store, agents, tallies, clock, errands: () => this.errands };
+    const { loop, store, agents, tallies, clock, coordinator } = this.#parts;
+    return { loop, store, agents, tallies, clock, coordinator, errands: () => this.errands };
   }
 
   /** The job waits to be planned. */

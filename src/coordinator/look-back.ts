@@ -1,5 +1,5 @@
 import { outputDigest } from "../engine/committed-output.ts";
-import { onceKey } from "../engine/once.ts";
+import { byName, onceKey } from "../engine/once.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
@@ -38,15 +38,19 @@ function keyOf(submission: Submission, identity: string): string | null {
   if (faults.length > 0) return null;
   // Whatever is not known to change no output is taken to change it, options of later versions, too.
   const { memoryBytes: _1, heapBytes: _2, attempts: _3, noProgressMs: _4, cores: _5, ...more } = options;
-  const { priority: _6, speculation: _7, queueTimeoutMs: _8, chaos: _9, params, ...settings } = more;
+  const {
+    priority: _6,
+    speculation: _7,
+    queueTimeoutMs: _8,
+    chaos: _9,
+    live: _10,
+    params,
+    ...settings
+  } = more;
   const data = aux.map(({ path, blob }) => [path, blob]).sort();
   const target = output.kind === "shared" ? output.path : [output.write, output.collect];
   const told = [byName(params), byName(settings), outline.seed, identity, target];
   return onceKey(["cluster", bundle, data, name, ...told]);
-}
-
-function byName(values: object): [string, unknown][] {
-  return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** Whether what that job has made is still there; results that are kept here become this job's, too. */

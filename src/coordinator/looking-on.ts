@@ -21,6 +21,8 @@ import type { KeptOutput } from "./kept-output.ts";
 export interface LookingOnParts {
   readonly loop: EventLoop<KeptOutput>;
   readonly agents: Agents;
+  /** Of this start of the coordinator: an agent answers an errand of the same id from memory. */
+  readonly coordinator: string;
   errands(): GivenErrands;
 }
 
@@ -127,7 +129,8 @@ export class LookingOn {
     if (agent === null)
       return answered(taskFailure("NO_AGENTS", "no agent can ask the stop condition", { blame: "system" }));
     this.#agent = agent.name;
-    const id = `${job.id}:fold:${agent.register.incarnation}:${++this.#folds}:${agent.name}`;
+    const { coordinator } = this.#parts;
+    const id = [job.id, "fold", coordinator, ++this.#folds, agent.name].join(":");
     const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
     const { merged, finished, running, progress, asks } = request;
     const wire = {

@@ -74,6 +74,8 @@ export class ResultFiles {
         if (from.bytesOf(attempt, name) !== bytes) return false;
         mkdirSync(join(this.#directory, attempt), { recursive: true, mode: 0o700 });
         linkOrCopy(from.path(attempt, name), this.path(attempt, name));
+        // What is there already may be a copy that a kill has cut short.
+        if (this.bytesOf(attempt, name) !== bytes) return false;
       }
       return true;
     } catch {

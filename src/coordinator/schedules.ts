@@ -139,7 +139,9 @@ export class Schedules {
     let passed = 0;
     for (let next = times.after(firstMs); next !== null && next <= nowMs; next = times.after(next)) {
       latestMs = next;
-      if (++passed >= countedMax) break;
+      if (++passed < countedMax) continue;
+      latestMs = latestTime(times, nowMs);
+      break;
     }
     const isLate = nowMs - latestMs > lateMsMax;
     const missed = passed + (isLate ? 1 : 0);
@@ -288,4 +290,14 @@ function checkRepeatable({ attached, after = [], output, once }: Submission): vo
     `the second run would find ${output.path} of the first, and fail`,
     "Give --overwrite, or leave the output out: results then stay with the coordinator.",
   );
+}
+
+/** The latest time up to now, of a pattern that has come often. */
+function latestTime(times: CronTimes, nowMs: number): number {
+  for (let backMs = lateMsMax; ; backMs *= 2) {
+    let latestMs: number | null = null;
+    for (let next = times.after(nowMs - backMs); next !== null && next <= nowMs; next = times.after(next))
+      latestMs = next;
+    if (latestMs !== null) return latestMs;
+  }
 }

@@ -25,6 +25,11 @@ export function onceKey(follows: readonly unknown[]): string | null {
   }
 }
 
+/** An object's fields in one order, whatever the order they were given in. */
+export function byName(values: object): [string, unknown][] {
+  return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
 /**
  * Plain data as a text, two values having the same only if they are the same: unlike JSON for -0, NaN,
  * bigints, undefined, dates, maps, sets and bytes, too. Throws for what is no plain data.

@@ -5,7 +5,7 @@ import { pauseFor } from "../base/retry.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
 import { committedDigest } from "../engine/committed-output.ts";
 import { listJobs } from "../engine/job-history.ts";
-import { checkWholeCode, identifiedMax, onceKey } from "../engine/once.ts";
+import { byName, checkWholeCode, identifiedMax, onceKey } from "../engine/once.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
@@ -72,10 +72,6 @@ function settingsOf(resolved: ResolvedOptions): object {
   const { stateDirectory: _11, collect: _12, chaos: _13, live: _14, explain: _15, ...rest } = more;
   const { incremental: _16, ...settings } = rest;
   return settings;
-}
-
-function byName(values: object): [string, unknown][] {
-  return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** The latest run of that key whose output is there as it has left it. Reads all of the output. */

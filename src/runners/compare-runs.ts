@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { inspect, isDeepStrictEqual } from "node:util";
+import { equalValues } from "../base/equal-values.ts";
 import { printValue } from "../base/print-value.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import type { RunResult } from "../engine/options.ts";
@@ -212,7 +213,7 @@ async function firstRecord(
       if (x !== null && y !== null && isDeepStrictEqual(x, y)) continue;
       const isSameKey = x !== null && y !== null && isDeepStrictEqual(x[0], y[0]);
       const onlyIn = isSameKey || mapOnly ? null : await whoAloneHas([x, await some(a)], [y, await some(b)]);
-      return { index, onlyIn, ...printed(x, y), isRounding: isSameKey && isClose(x[1], y[1]) };
+      return { index, onlyIn, ...printed(x, y), isRounding: isSameKey && equalValues(x[1], y[1], ROUNDING) };
     }
   } finally {
     await a.return?.(undefined);
@@ -278,17 +279,6 @@ function inFull(value: unknown): string {
 
 /** What floats that were added in another order differ by, at most. */
 const ROUNDING = 1e-9;
-
-/** Whether values are equal but for numbers that rounding has made differ. */
-function isClose(a: unknown, b: unknown): boolean {
-  if (typeof a === "number" && typeof b === "number")
-    return Object.is(a, b) || Math.abs(a - b) <= ROUNDING * Math.max(Math.abs(a), Math.abs(b));
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return Object.is(a, b);
-  const [names, others] = [Object.keys(a), Object.keys(b)];
-  if (names.length === 0 || names.join("\n") !== others.join("\n")) return isDeepStrictEqual(a, b);
-  const [x, y] = [a as Record<string, unknown>, b as Record<string, unknown>];
-  return names.every((name) => isClose(x[name], y[name]));
-}
 
 /** The file that has so many results of its collection before it; null where results are routed. */
 function partAt(parts: readonly CommittedPart[], index: number): string | null {

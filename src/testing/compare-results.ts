@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
+import { equalValues } from "../base/equal-values.ts";
 import { printValue } from "../base/print-value.ts";
 import { compareKeys } from "../job/key-order.ts";
 import type { Key } from "../job/key.ts";
@@ -46,22 +46,4 @@ function smallerKey(a: Pair | undefined, b: Pair | undefined): Key {
 function byText(values: readonly unknown[]): unknown[] {
   const keyed = values.map((value): [string, unknown] => [printValue(value, Infinity), value]);
   return keyed.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)).map(([, value]) => value);
-}
-
-/** Deep equality, numbers within the tolerance. */
-export function equalValues(a: unknown, b: unknown, tolerance: number): boolean {
-  if (tolerance === 0 || typeof a !== typeof b) return isDeepStrictEqual(a, b);
-  if (typeof a === "number") {
-    const b2 = b as number;
-    return Object.is(a, b2) || Math.abs(a - b2) <= tolerance * Math.max(Math.abs(a), Math.abs(b2));
-  }
-  if (typeof a !== "object" || a === null || b === null || ArrayBuffer.isView(a))
-    return isDeepStrictEqual(a, b);
-  const prototype: unknown = Object.getPrototypeOf(a);
-  const isPlain = Array.isArray(a) || prototype === Object.prototype || prototype === null;
-  if (!isPlain || prototype !== Object.getPrototypeOf(b)) return isDeepStrictEqual(a, b);
-  const names = Object.keys(a);
-  if (!isDeepStrictEqual(names.toSorted(), Object.keys(b as object).toSorted())) return false;
-  const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
-  return names.every((name) => equalValues(left[name], right[name], tolerance));
 }

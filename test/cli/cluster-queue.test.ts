@@ -128,6 +128,17 @@ test("sheaf delete removes what is kept of ended jobs, and with --output what th
     const refused = await run(["delete", "@?del-2", "--output"]);
     assert.deepEqual([refused.code, /OUTPUT_UNWRITABLE/.test(refused.stderr)], [1, true], refused.stderr);
     writeFileSync(part, text);
+    if (where === "here") {
+      const [id = ""] = readdirSync(file("del-state/jobs")).filter((name) => name.includes("del-2"));
+      const record = file(`del-state/jobs/${id}/job.json`);
+      const known = readFileSync(record, "utf8");
+      writeFileSync(record, JSON.stringify({ ...(JSON.parse(known) as object), once: null }));
+      const unknown = await run(["delete", "@?del-2", "--output"]);
+      assert.equal(unknown.code, 1);
+      assert.match(unknown.stderr, /nothing is known of what .* has written/);
+      assert.ok(readdirSync(file(`${where}-del-2`)).includes("_SUCCESS"));
+      writeFileSync(record, known);
+    }
     const second = await run(["delete", "@?del-2", "--output", "--json"]);
     const { deleted } = JSON.parse(second.stdout) as { deleted: { job: string; output: string }[] };
     assert.deepEqual([deleted.length, deleted[0]?.output], [1, file(`${where}-del-2`)]);

@@ -117,6 +117,24 @@ test("an agent that cannot ask the condition is followed by another; what the co
   assert.deepEqual(new Set(source.folds.map(({ agent }) => agent)), new Set(["a", "b"]));
 });
 
+test("no two questions to an agent have one name, whichever life of the coordinator asks them", async (t) => {
+  const stage = new Stage(t);
+  const source = new Source(stage);
+  let isEnough = false;
+  source.answer = (_, self) => folded(self, isEnough);
+  const job = await source.submit({ hasUntil: true });
+  await stage.until("it was asked", () => source.folds.length > 2, 50);
+  const before = source.folds.length;
+  stage.restart();
+  for (const agent of source.agents) agent.register();
+  await stage.until("it was asked again", () => source.folds.length > before + 2, 50);
+  isEnough = true;
+  const view = await stage.ended(job, 50);
+  assert.deepEqual([view.state, view.made?.stoppedBy], ["SUCCEEDED", "until"]);
+  const ids = source.folds.map(({ errand }) => errand.id);
+  assert.equal(new Set(ids).size, ids.length, ids.join(" "));
+});
+
 test("a source that was stopped stays stopped when its coordinator is killed, with what had been made", async (t) => {
   const stage = new Stage(t);
   const source = new Source(stage);

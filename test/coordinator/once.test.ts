@@ -70,6 +70,14 @@ test("whatever may change the result makes it another job", async (t) => {
     const twice = await stage.ended(await stage.submit({ once: "run", ...changes }, `y ${what}`));
     assert.equal(typeof twice.sameAs, "string", what);
   }
+  const looks: Readonly<Record<string, Partial<Submission>>> = {
+    "what is shown meanwhile": { options: { ...options, live: true } },
+    "more attempts": { options: { ...options, attempts: 9 } },
+  };
+  for (const [what, changes] of Object.entries(looks)) {
+    const { sameAs: same } = await stage.ended(await stage.submit({ once: "run", ...changes }, `z ${what}`));
+    assert.equal(typeof same, "string", what);
+  }
   const sameAs = async (key: string) => (await stage.ended(await stage.submit({ once: "run" }, key))).sameAs;
   assert.equal(typeof (await sameAs("as before")), "string");
   told.identity = "input 2";

@@ -125,6 +125,18 @@ test("runs that were missed are told, and skipped or made up for by one", async 
   }
 });
 
+test("after very many missed times, the one that is due now is begun, and is the last that is told", async (t) => {
+  const stage = timed(t);
+  await stage.add({ cron: "* * * * *" });
+  stage.clock.pass(8 * 24 * 60 * minute);
+  stage.restart();
+  stage.coordinator.tick();
+  const { counts, last } = stage.view;
+  assert.deepEqual([stage.jobs.length, counts.started, last?.outcome], [1, 1, "started"]);
+  const now = Math.floor(stage.clock.wallMs() / minute) * minute;
+  assert.equal(last?.time, new Date(now).toISOString());
+});
+
 test("a run that would overlap the one before is not begun, unless that was asked for", async (t) => {
   for (const overlap of ["skip", "run"] as const) {
     const stage = timed(t);

@@ -1,3 +1,4 @@
+import { lstatSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError, isSheafError } from "../../base/errors.ts";
@@ -44,8 +45,8 @@ export const deleteCommand: CliCommand<typeof deleteFlags> = {
 /** A job that may be deleted, and how. */
 interface Doomed {
   readonly job: string;
-  /** null: it has no output directory, or nothing is known of what it has written. */
-  readonly output: { readonly path: string; readonly digest: string } | null;
+  /** null: it has none in a directory. `digest` null: nothing is known of what it has written. */
+  readonly output: { readonly path: string; readonly digest: string | null } | null;
   delete(): Promise<void>;
 }
 
@@ -67,7 +68,8 @@ async function deleteAll(
 ): Promise<ExitCode> {
   const deleted: { job: string; output: string | null }[] = [];
   const each = [...new Map(doomed.map((one) => [one.job, one])).values()];
-  if (flags.output === true) for (const one of each) await checkOutput(one);
+  // One is refused before it goes; of several, all before the first goes.
+  if (flags.output === true && each.length > 1) for (const one of each) await checkOutput(one);
   for (const one of each) {
     const output = flags.output === true ? await deleteOutput(one) : null;
     await one.delete();
@@ -90,10 +92,10 @@ async function ofHere(state: string, handle: string): Promise<Doomed> {
       hint: "Stop it first (Ctrl-C where it runs), or wait for its end.",
     });
   }
-  const digest = once?.digest ?? null;
+  const isWritten = status === "SUCCEEDED" && output !== null;
   return {
     job,
-    output: output === null || digest === null ? null : { path: output, digest },
+    output: isWritten ? { path: output, digest: once?.digest ?? null } : null,
     delete: async () => (await import("../../engine/prune-jobs.ts")).removeJob(directory),
   };
 }
@@ -128,13 +130,13 @@ async function checkOutput({ job, output }: Doomed): Promise<boolean> {
   const there = await committedDigest(output.path);
   if (there === undefined) return false;
   if (there !== output.digest) {
-    throw new SheafError(
-      "OUTPUT_UNWRITABLE",
-      `${output.path} is not, or no longer, what ${job} has written`,
-      {
-        hint: "Nothing was deleted. Leave --output out to delete the job alone, or remove the directory yourself.",
-      },
-    );
+    const what =
+      output.digest === null
+        ? `nothing is known of what ${job} has written to ${output.path}`
+        : `${output.path} is not, or no longer, what ${job} has written`;
+    throw new SheafError("OUTPUT_UNWRITABLE", what, {
+      hint: "Nothing was deleted. Leave --output out to delete the job alone, or remove the directory yourself.",
+    });
   }
   const { checkOwnOutput } = await import("../../storage/own-output.ts");
   await checkOwnOutput(output.path, output.path);
@@ -149,5 +151,11 @@ async function deleteOutput(doomed: Doomed): Promise<string | null> {
   // First of all: what is left when this is killed is no whole output.
   await rm(join(path, "_SUCCESS"));
   await removeDirectory(path);
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
+    throw new SheafError("OUTPUT_UNWRITABLE", `${path} could not be removed whole`, {
+      hint: "The job is still kept. Remove what is left yourself, then delete the job.",
+      details: { path },
+    });
+  }
   return path;
 }

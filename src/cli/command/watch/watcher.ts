@@ -101,8 +101,8 @@ async function take(
   const bytes = seen.reduce((sum, [, file]) => sum + file.bytes, 0);
   doors.tell({ kind: "taking", run: name, files: paths.length, bytes });
   const end = await doors.run(name, paths).catch((error: unknown) => {
-    // It was refused before it began.
-    ledger.end(false);
+    // Refused before it began, most often; but its output may be there already.
+    ledger.end(doors.isThere(name));
     throw error;
   });
   const isDone = end === "done" || (end !== "failed" && doors.isThere(name));
