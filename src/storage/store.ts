@@ -1,0 +1,264 @@
+import { SheafError } from "../base/errors.ts";
+import { process } from "../base/own-globals.ts";
+import { suggest } from "../base/suggest.ts";
+import { quotePath } from "./fs-error.ts";
+import type { HeldRange } from "./list-input.ts";
+import type { RangeReader } from "./read-range.ts";
+
+/*
+ * Files that lie elsewhere, behind addresses: "s3://bucket/key", "https://host/file". A Store knows the files
+ * of one scheme: it lists them, reads ranges of exactly the version that was listed, and may take output.
+ * What addresses mean as inputs (patterns, hidden names, order) is the same for every store, and is not theirs
+ * to say: see list-input.ts.
+ *
+ * An address is "scheme://authority/path". Behind the authority stands the name itself, "/" between its
+ * parts and nothing encoded, as `aws s3` and `hdfs dfs` have it; of http and https it is a URL. One that ends
+ * in "/" is a directory. "a//b" and "a/../b" mean what the store takes them for.
+ */
+
+/** A file of a store, as it was when it was listed. */
+export interface StoredFile {
+  /** Absolute and canonical: the same file has one address. No credentials in it. */
+  readonly address: string;
+  /**
+   * null: its bytes can be had from the first to the last only, in one go, as of a web server that knows no
+   * ranges. It is copied once, by `copy`, before it is read.
+   */
+  readonly bytes: number | null;
+  /** ms since 1970; 0: not known. */
+  readonly mtimeMs: number;
+  /**
+   * What a read is bound to: an ETag, a version id, a text of time and size. A file that is written anew has
+   * another one. null: the store cannot tell; then `bytes` is null too.
+   */
+  readonly version: string | null;
+  /**
+   * Whether the version says which bytes these are (a strong ETag, a version id, a checksum): equal addresses
+   * and versions are then equal bytes without a look at them. Default false: a time and a size may stay when
+   * bytes change.
+   */
+  readonly exact?: boolean;
+  /** Where its bytes lie, for a store that knows; see InputFile.held. */
+  readonly held?: readonly HeldRange[];
+}
+
+export interface StoreEntry {
+  /** Without the directory, and without "/" at its end. */
+  readonly name: string;
+  readonly kind: "file" | "directory";
+  /** Of a file, where listing tells it anyway; else `stat` is asked. */
+  readonly file?: StoredFile;
+}
+
+/** Called between requests; what it throws ends what is being done. */
+export type StoreStep = (() => void) | undefined;
+
+/** What `open` needs to know of a file: a StoredFile's fields after they were planned and sent. */
+export interface FileToRead {
+  readonly address: string;
+  /** As the user would know it: in messages. */
+  readonly name: string;
+  readonly bytes: number;
+  readonly mtimeMs: number;
+  readonly version: string;
+  /** The bytes that will be read, one after the other, most likely: how far to read ahead. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * One kind of storage. Every method may be called many times at once. What the server answers wrongly or not
+ * at all is tried again inside (see retrying of base/retry.ts), waits as long as the server says, and goes on
+ * where a connection was cut; what is thrown in the end is a SheafError that names the address.
+ */
+export interface Store {
+  /** One spelling for each file. Default: the address as it is, its scheme and authority in small letters. */
+  canonical?(address: string): string;
+
+  /**
+   * What lies directly in a directory (`address` ends in "/"), in any order. Nothing when there is no such
+   * directory. Left out: addresses of this store are single files, never directories or patterns.
+   * @throws SheafError INPUT_UNREADABLE, UNAUTHORIZED, FORBIDDEN, UNREACHABLE
+   */
+  entries?(address: string, step: StoreStep): AsyncIterable<StoreEntry>;
+
+  /**
+   * All files below a directory, in any order, hidden ones too, where that takes fewer requests than asking
+   * directory by directory.
+   */
+  walk?(address: string, step: StoreStep): AsyncIterable<StoredFile>;
+
+  /**
+   * What is at an address: a file, "directory" (also of an address without its last "/"), or null. A file
+   * wins over a directory of the same name.
+   * @throws SheafError INPUT_UNREADABLE, UNAUTHORIZED, FORBIDDEN, UNREACHABLE
+   */
+  stat(address: string): Promise<StoredFile | "directory" | null>;
+
+  /**
+   * Opens exactly the version that is asked for. Bytes of another are never given, and never fewer: see
+   * RangeReads of ranged-reads.ts, which reads ahead, resumes and counts for every store.
+   * `verify` of what is returned may be left empty where each read is bound to the version.
+   * @throws SheafError INPUT_CHANGED when there is another version or none
+   */
+  open(file: FileToRead): Promise<RangeReader>;
+
+  /**
+   * The bytes of a file whose StoredFile.bytes is null, from the first to the last. Left out by stores that
+   * have no such files. @throws SheafError, also when the body ends before its time
+   */
+  copy?(address: string, step: StoreStep): AsyncIterable<Uint8Array>;
+
+  /** Left out by stores that cannot be written. `address` ends in "/"; `job` names the job among all jobs. */
+  output?(address: string, job: string): StoreOutput;
+
+  /** Removes one file. Nothing happens when there is none. */
+  remove?(address: string): Promise<void>;
+}
+
+/** What was uploaded. Plain data, which another process may commit. */
+export interface PutFile {
+  /** Below the output: "part-00000.tsv", "byAge/part-00000.csv". */
+  readonly name: string;
+  readonly bytes: number;
+  /** What the store needs to make it visible: an upload id, a temporary name. At most 64 KiB, no secret. */
+  readonly token: string;
+}
+
+export interface StoreOutputOptions {
+  /** Whether an existing output is replaced. Default false. */
+  readonly overwrite?: boolean;
+  /** Addresses that must not be replaced: the inputs. */
+  readonly keep?: readonly string[];
+  readonly step?: StoreStep;
+}
+
+/**
+ * A directory of a store that becomes the output of one job. Several processes may have one each, of the same
+ * address and job: some put, one commits. The files of an output, `_SUCCESS` among them, are all there is.
+ */
+export interface StoreOutput {
+  /**
+   * Before any task. Clears away, or finishes, what killed jobs have left, and then calls checkFree of
+   * stored-output.ts: whether something is there, and whether it may be replaced.
+   * @throws SheafError OUTPUT_EXISTS, OUTPUT_UNWRITABLE, UNAUTHORIZED, FORBIDDEN
+   */
+  check(options: StoreOutputOptions): Promise<void>;
+
+  /**
+   * Uploads a local file (its path) or bytes, durably, so that nobody sees it as a file of the output before
+   * the commit. Many at once. A second put of the same name replaces the first.
+   * @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL, UNAUTHORIZED, FORBIDDEN, UNREACHABLE
+   */
+  put(source: string | Uint8Array, name: string, step: StoreStep): Promise<PutFile>;
+
+  /**
+   * Makes the files the output, all of them or, to whoever looks for `_SUCCESS`, none: it is one of them and
+   * comes last. With `overwrite` what was there is gone afterwards. Called again after a crash with the same
+   * files it goes on; nothing of this job is left but the output.
+   * @throws SheafError OUTPUT_EXISTS when something has appeared there, OUTPUT_UNWRITABLE
+   */
+  commit(files: readonly PutFile[], options: StoreOutputOptions): Promise<void>;
+
+  /** Nothing of this job is left, unless commit has begun to make files visible. Never throws. */
+  abort(): Promise<void>;
+}
+
+/** What a store is made with. */
+export interface StoreSettings {
+  /** Where standard variables are looked for: credentials, regions, proxies. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** A module that registerStore is given, or the object that it exports. */
+export interface StoreModule {
+  /** Called once in each process that meets an address of the scheme; `scheme` without "://". */
+  createStore(scheme: string, settings: StoreSettings): Store;
+}
+
+type Load = () => Promise<StoreModule>;
+
+/** The stores of sheaf itself. Their modules, and what these need, are loaded when an address is met. */
+const BUILT_IN: Readonly<Record<string, Load>> = {};
+
+/*
+ * One table for each process, not handed down: every reader of a split comes to openRange, in workers too,
+ * and what it finds there follows from the address alone.
+ */
+const registered = new Map<string, Load>();
+const made = new Map<string, Promise<Store>>();
+
+/**
+ * Makes sheaf know the addresses of a scheme, in this process and, where `module` is the URL of a module, in
+ * the workers that it starts.
+ * @param scheme "s3", "gs": small letters, digits, "+", "-", "."
+ * @throws SheafError USAGE for what is no scheme, or one that is known already
+ */
+export function registerStore(scheme: string, load: Load): void {
+  if (!/^[a-z][a-z0-9+.-]*$/.test(scheme) || scheme === "file") {
+    throw new SheafError("USAGE", `${JSON.stringify(scheme)} is no scheme of a storage`, {
+      hint: 'Give small letters, as "gs" of "gs://bucket/key".',
+    });
+  }
+  if (isStoreScheme(scheme)) {
+    throw new SheafError("USAGE", `there is a storage for ${scheme}:// already`, {
+      hint: "Register another scheme.",
+    });
+  }
+  registered.set(scheme, load);
+}
+
+function isStoreScheme(scheme: string): boolean {
+  return registered.has(scheme) || Object.hasOwn(BUILT_IN, scheme);
+}
+
+export interface AddressParts {
+  /** In small letters. */
+  readonly scheme: string;
+  /** "scheme://authority/": what is the same for all files of one server or bucket. */
+  readonly root: string;
+  /** What follows the root; "" for the root itself. */
+  readonly path: string;
+}
+
+/** An address taken apart; null for what is a path. Its scheme need not be known. */
+export function splitAddress(given: string): AddressParts | null {
+  const match = /^([a-z][a-z0-9+.-]*):\/\/([^/]*)\/?/i.exec(given);
+  if (match === null) return null;
+  const [all, scheme = "", authority = ""] = match;
+  const small = scheme.toLowerCase();
+  return { scheme: small, root: `${small}://${authority}/`, path: given.slice(all.length) };
+}
+
+/** Whether it is an address of a storage that is known. */
+export function isStored(given: string): boolean {
+  const parts = given.includes("://") ? splitAddress(given) : null;
+  return parts !== null && isStoreScheme(parts.scheme);
+}
+
+/**
+ * The store of an address.
+ * @throws SheafError USAGE when there is none for its scheme; PACKAGE_MISSING when its module needs a package
+ * that is not installed
+ */
+export async function storeOf(address: string): Promise<Store> {
+  const scheme = splitAddress(address)?.scheme ?? "";
+  let store = made.get(scheme);
+  if (store === undefined) {
+    const load = registered.get(scheme) ?? (Object.hasOwn(BUILT_IN, scheme) ? BUILT_IN[scheme] : undefined);
+    if (load === undefined) throw unknownScheme(address, scheme);
+    store = load().then((module) => module.createStore(scheme, { env: process.env }));
+    made.set(scheme, store);
+    // A store that could not be made is tried again by whoever asks next.
+    store.catch(() => made.delete(scheme));
+  }
+  return store;
+}
+
+function unknownScheme(address: string, scheme: string): SheafError {
+  const known = [...Object.keys(BUILT_IN), ...registered.keys()];
+  const near = suggest(scheme, known);
+  const hint =
+    near === undefined ? "Fetch it first, or register a storage for it." : `Did you mean ${near}://?`;
+  return new SheafError("USAGE", `${quotePath(address)}: there is no storage for ${scheme}://`, { hint });
+}
