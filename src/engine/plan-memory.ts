@@ -1,5 +1,14 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { limits } from "../base/limits.ts";
 import type { Forecast } from "./forecast.ts";
@@ -21,9 +30,9 @@ export interface PlannedFor {
 
 /** Never throws. */
 export function keepForecast(state: string, about: PlannedFor, forecast: Forecast): void {
-  const name = fileOf(about);
-  if (name === null) return;
   try {
+    const name = fileOf(about);
+    if (name === null) return;
     const directory = join(state, DIRECTORY);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const path = join(directory, name);
@@ -37,10 +46,13 @@ export function keepForecast(state: string, about: PlannedFor, forecast: Forecas
 
 /** null when none was kept. Never throws. */
 export function keptForecast(state: string, about: PlannedFor): Forecast | null {
-  const name = fileOf(about);
-  if (name === null) return null;
+  const directory = join(state, DIRECTORY);
   try {
-    const kept = JSON.parse(readFileSync(join(state, DIRECTORY, name), "utf8")) as Forecast;
+    // Most have never asked for one: then no name need be made of all of the input's paths.
+    if (!existsSync(directory)) return null;
+    const name = fileOf(about);
+    if (name === null) return null;
+    const kept = JSON.parse(readFileSync(join(directory, name), "utf8")) as Forecast;
     return typeof kept.elapsedMs?.expected === "number" ? kept : null;
   } catch {
     return null;
