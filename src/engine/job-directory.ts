@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, realpathSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describeThrown, isSheafError } from "../base/errors.ts";
 /*
@@ -270,7 +270,11 @@ export class JobDirectory {
 
   /** Kept until then (wall clock), and no longer; said again when it has ended. */
   keepUntil(wallMs: number): void {
-    this.#try(() => writeFileSync(join(this.path, keepUntilFile), `${wallMs}\n`));
+    this.#try(() => {
+      const aside = join(this.path, `${keepUntilFile}.new`);
+      writeFileSync(aside, `${wallMs}\n`);
+      renameSync(aside, join(this.path, keepUntilFile));
+    });
   }
 
   #taskProgress(event: Extract<RunEvent, { kind: "attempt-finished" | "attempt-failed" }>): void {

@@ -9,10 +9,11 @@ import type { JobRecord } from "./job-directory.ts";
 
 const unusedBundleMs = 24 * 3_600_000;
 
-/** Of jobs that are kept for a time of their own; null: of others. */
+/** Of jobs that are kept for a time of their own; null: of others, and where nobody can tell. */
 function keptUntilMs(directory: string): number | null {
   try {
-    return Number(readFileSync(join(directory, keepUntilFile), "utf8"));
+    const text = readFileSync(join(directory, keepUntilFile), "utf8");
+    return /^\d+(?:\.\d+)?\n$/.test(text) ? Number(text) : null;
   } catch {
     return null;
   }

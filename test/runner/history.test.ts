@@ -130,6 +130,15 @@ test("a job with a time of its own stays until then, whatever else comes; one th
   for (const jobId of ["1-old", "2-new", "3-new"]) keep(bench.state, { jobId });
   await pruneJobs(bench.state, 2);
   assert.deepEqual(names(), ["0-runs", week, "2-new", "3-new"].sort());
+  // A disk that was full, or a hand, has left this: it says nothing, so these are as others.
+  const unclear = ["", "\n", "soon\n", "Infinity\n", "-1\n", `${until + 1e9}`];
+  for (const [i, text] of unclear.entries()) {
+    keep(bench.state, { jobId: `4-unclear-${i}` });
+    writeFileSync(join(bench.state, "jobs", `4-unclear-${i}`, "keep-until"), text);
+  }
+  await pruneJobs(bench.state, 5);
+  const left = ["1", "2", "3", "4", "5"].map((i) => `4-unclear-${i}`);
+  assert.deepEqual(names(), ["0-runs", week, ...left].sort());
   await assert.rejects(bench.run(job, { keepMs: 1 }), { code: "USAGE", message: /keepMs: 1 is not/ });
 });
 
