@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, isAbsolute, join, sep } from "node:path";
+import { DIGEST_KEY_BYTES } from "../storage/content-digest.ts";
 import { errnoOf } from "../storage/fs-error.ts";
 import type { KeptMap, OutputPart } from "../task/task-spec.ts";
 
@@ -92,10 +93,119 @@ export function parseState(text: string): FoundState {
       return none(`what is kept has version ${String(version)}, this sheaf reads version ${STATE_VERSION}`);
     if (head["bytes"] !== Buffer.byteLength(body) || head["sha256"] !== sha256(body))
       return none("what is kept of an earlier run is damaged: its checksum is another one");
-    return { kind: "state", state: JSON.parse(body) as State };
+    const state: unknown = JSON.parse(body);
+    return isState(state) ? { kind: "state", state } : none("what is kept of an earlier run is no state");
   } catch {
     return none("what is kept of an earlier run is damaged: it is no state");
   }
+}
+
+type Is = (value: unknown) => boolean;
+
+const text: Is = (value) => typeof value === "string";
+const number: Is = (value) => Number.isFinite(value);
+const whole: Is = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+const orNull =
+  (is: Is): Is =>
+  (value) =>
+    value === null || is(value);
+const orNothing =
+  (is: Is): Is =>
+  (value) =>
+    value === undefined || is(value);
+const listOf =
+  (is: Is): Is =>
+  (value) =>
+    Array.isArray(value) && value.every(is);
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const valuesOf =
+  (is: Is): Is =>
+  (value) =>
+    isObject(value) && Object.values(value).every(is);
+function fields(shape: Readonly<Record<string, Is>>): Is {
+  const checks = Object.entries(shape);
+  return (value) => isObject(value) && checks.every(([name, is]) => is(value[name]));
+}
+
+/** Files that are taken over lie in the output, */
+const pathBelow: Is = (value) =>
+  typeof value === "string" && !isAbsolute(value) && !value.split(sep).includes("..");
+/** and get names that end so. */
+const extension: Is = (value) => typeof value === "string" && !value.includes(sep);
+
+const isMap = fields({
+  run: orNull(
+    fields({
+      path: text,
+      owner: fields({ jobId: text, task: whole, attempt: whole }),
+      bytes: whole,
+      fingerprint: text,
+    }),
+  ),
+  bad: orNull(fields({ path: text, bytes: whole, crc32c: whole })),
+  parts: listOf(
+    fields({
+      kind: (value) => value === "output",
+      collection: whole,
+      partition: whole,
+      roll: whole,
+      path: pathBelow,
+      name: orNothing(text),
+      extension,
+      bytes: whole,
+      records: whole,
+      crc32c: whole,
+      headerBytes: orNothing(whole),
+      layout: orNothing(text),
+    }),
+  ),
+  counters: valuesOf(number),
+  stats: fields({
+    recordsIn: number,
+    bytesIn: number,
+    emitted: number,
+    shuffleBytes: number,
+    badRecords: number,
+  }),
+  partitionBytes: listOf(listOf(number)),
+  pairs: listOf(number),
+  hotKeys: listOf(fields({ collection: whole, key: text, values: number })),
+  emptyFiles: orNull(fields({ files: whole, names: listOf(text) })),
+  namesMatter: (value) => typeof value === "boolean",
+});
+
+const isKey = new RegExp(`^[0-9a-f]{${2 * DIGEST_KEY_BYTES}}$`);
+
+const hasShape = fields({
+  job: fields({
+    code: text,
+    sheaf: text,
+    node: text,
+    partBytes: number,
+    params: valuesOf(text),
+    aux: valuesOf(text),
+  }),
+  key: (value) => typeof value === "string" && isKey.test(value),
+  partitions: listOf(whole),
+  bounds: listOf(orNull(listOf(text))),
+  files: listOf(fields({ input: whole, name: text, bytes: whole, digest: text })),
+  units: listOf(
+    fields({
+      pieces: listOf(fields({ file: whole, start: whole, end: whole, recordStart: orNothing(whole) })),
+      map: orNull(isMap),
+      why: orNull(text),
+    }),
+  ),
+});
+
+/** Whoever can write to an output can write a checksum, too. */
+function isState(value: unknown): value is State {
+  if (!hasShape(value)) return false;
+  const { files, units } = value as State;
+  return units.every(({ pieces }) =>
+    pieces.every(({ file, start, end }) => file < files.length && start <= end && end <= files[file]!.bytes),
+  );
 }
 
 /** The file's text. */

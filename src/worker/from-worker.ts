@@ -274,7 +274,10 @@ export function checkResultOf(spec: TaskSpec, given: TaskResult): void {
   const kept = spec.kind === "map" ? spec.kept : undefined;
   const adopts = given.keep?.kind === "kept" && given.keep.adopted !== null;
   if (adopts && kept === undefined) throw invalid("keep", "there was nothing to take over");
-  if (output === null) return;
+  if (output === null) {
+    if (spec.kind === "map") throw invalid("output", "a map has one, even when it emitted nothing");
+    return;
+  }
   if (output.owner !== undefined && !isDeepStrictEqual(output.owner, kept?.run?.owner))
     throw invalid("output", "it is not what was kept");
   own(output.path, "output");

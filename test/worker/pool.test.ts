@@ -3,9 +3,28 @@ import { test } from "node:test";
 import { systemClock } from "#src/base/clock.js";
 import type { TaskResult } from "#src/task/task-spec.js";
 import { taskFailure } from "#src/worker/failure.js";
+import { checkResultOf } from "#src/worker/from-worker.js";
 import type { ToWorker } from "#src/worker/messages.js";
 import { WorkerPool } from "#src/worker/pool.js";
 import type { Worker, WorkerStart } from "#src/worker/worker.js";
+
+test("a map that succeeds tells of its output, also when it emitted nothing", () => {
+  const spec = {
+    kind: "map",
+    index: 3,
+    attempt: 1,
+    split: { index: 3, pieces: [], bytes: 0 },
+    directory: "/a",
+  };
+  const result = (output: object | null): TaskResult =>
+    ({ kind: "success", output, parts: [], badPath: null }) as never;
+  checkResultOf(spec as never, result({ task: 3, attempt: 1, path: null }));
+  checkResultOf({ ...spec, kind: "reduce" } as never, result(null));
+  assert.throws(() => checkResultOf(spec as never, result(null)), {
+    code: "MESSAGE_INVALID",
+    message: /output: a map has one/,
+  });
+});
 
 /** A worker that says what the test has it say. */
 class FakeWorker implements Worker {

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { IncrementalRun } from "#src/incremental/incremental-run.js";
+import { parseState, type State, stateFileName, stateText } from "#src/incremental/kept-state.js";
+
+const part = {
+  kind: "output",
+  collection: 0,
+  partition: 1,
+  roll: 0,
+  path: "east/part-00001.txt",
+  name: "east",
+  extension: ".txt",
+  bytes: 5,
+  records: 2,
+  crc32c: 77,
+  headerBytes: 0,
+  layout: "a,b",
+} as const;
+const job = { code: "c", sheaf: "1", node: "20", partBytes: 64, params: { p: "1f" }, aux: { a: "2e" } };
+const map = {
+  run: { path: "map-00000.run", owner: { jobId: "j", task: 0, attempt: 1 }, bytes: 9, fingerprint: "ab" },
+  bad: { path: "part-00000.jsonl", bytes: 3, crc32c: 4 },
+  parts: [part],
+  counters: { lines: 2 },
+  stats: { recordsIn: 2, bytesIn: 5, emitted: 2, shuffleBytes: 9, badRecords: 1 },
+  partitionBytes: [[4, 5]],
+  pairs: [2],
+  hotKeys: [{ collection: 0, key: "k", values: 2 }],
+  emptyFiles: { files: 1, names: ["b.txt"] },
+  namesMatter: true,
+};
+const state: State = {
+  job,
+  key: "0f".repeat(32),
+  partitions: [2],
+  bounds: [["AA=="]],
+  files: [{ input: 0, name: "a.txt", bytes: 5, digest: "d" }],
+  units: [{ pieces: [{ file: 0, start: 0, end: 5, recordStart: 0 }], map, why: "none" }],
+};
+
+type Place = readonly (string | number)[];
+
+/** Everything in a value that has a place. */
+function* places(value: unknown, at: Place = []): Generator<Place> {
+  if (typeof value !== "object" || value === null) return;
+  for (const [name, inner] of Object.entries(value)) {
+    yield [...at, name];
+    yield* places(inner, [...at, name]);
+  }
+}
+
+function changed(place: Place, to: unknown): State {
+  const copy = structuredClone(state);
+  const last = place.at(-1)!;
+  let inner = copy as unknown as Record<string | number, unknown>;
+  for (const name of place.slice(0, -1)) inner = inner[name] as typeof inner;
+  inner[last] = to;
+  return copy;
+}
+
+test("a state of another shape is none, wherever it is wrong, though its checksum is right", () => {
+  assert.deepEqual(parseState(stateText(state)), { kind: "state", state });
+  for (const place of ["map", "why"] as const)
+    assert.equal(parseState(stateText(changed(["units", 0, place], null))).kind, "state");
+  let wrong = 0;
+  for (const place of places(state)) {
+    assert.equal(parseState(stateText(changed(place, [true]))).kind, "none", place.join("."));
+    wrong++;
+  }
+  assert.ok(wrong > 60);
+  for (const all of [null, 1, "state", [], {}])
+    assert.equal(parseState(stateText(all as never)).kind, "none");
+  const ranges = [
+    { file: 1, start: 0, end: 1 },
+    { file: -1, start: 0, end: 1 },
+    { file: 0, start: 3, end: 2 },
+    { file: 0, start: 0, end: 6 },
+  ];
+  for (const piece of ranges)
+    assert.equal(parseState(stateText(changed(["units", 0, "pieces", 0], piece))).kind, "none");
+});
+
+test("files outside of the output are not taken over, whatever a state calls its own", () => {
+  const at = (field: string, to: string) =>
+    parseState(stateText(changed(["units", 0, "map", "parts", 0, field], to))).kind;
+  for (const path of ["../secret", "a/../../secret", "..", "/etc/hostname", "a/.."])
+    assert.equal(at("path", path), "none", path);
+  for (const path of ["..a", "a..b/part", "part-00001.txt"]) assert.equal(at("path", path), "state", path);
+  assert.equal(at("extension", "/../../secret"), "none");
+  assert.equal(at("extension", ".txt.gz"), "state");
+});
+
+test("a run goes on without a state that is none, and says why it maps all", async (t) => {
+  const output = mkdtempSync(join(tmpdir(), "sheaf-state-"));
+  t.after(() => rmSync(output, { recursive: true }));
+  mkdirSync(join(output, "_state"));
+  writeFileSync(join(output, stateFileName), stateText({ ...state, job: undefined as never }));
+  const run = await IncrementalRun.open({ output, job, keepBad: false });
+  assert.match(run.full ?? "", /is no state/);
+});
