@@ -220,7 +220,7 @@ function onceOf(
   { bundle }: LoadedJob,
 ): "run" | "fail" | undefined {
   if (once !== true || force === true) return undefined;
-  checkWholeCode(bundle, external);
+  checkWholeCode("once", bundle, external);
   return "run";
 }
 

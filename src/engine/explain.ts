@@ -8,10 +8,9 @@ import type { JobPlan } from "./plan-job.ts";
 
 /** @throws SheafError USAGE for options that exclude `incremental`, or that it needs */
 export function checkIncrementalOptions(
-  options: Pick<JobRunOptions, "output" | "sample" | "external"> &
-    Pick<LocalRunOptions, "live" | "materialize">,
+  options: Pick<JobRunOptions, "output" | "sample"> & Pick<LocalRunOptions, "live" | "materialize">,
 ): void {
-  const { output, sample = 1, external = [], live = false, materialize } = options;
+  const { output, sample = 1, live = false, materialize } = options;
   if (output === undefined) {
     throw new SheafError("USAGE", "incremental: without an output there is nothing to go on from", {
       hint: "Give the output directory: -o DIR. What is kept for the next run lies in it.",
@@ -32,32 +31,13 @@ export function checkIncrementalOptions(
       hint: "Leave live out: what is taken over from an earlier run would be missing from what it shows.",
     });
   }
-  if (external.length > 0) {
-    const problem = `incremental: ${external[0]!} is outside the job's bundle, so nobody would notice when it changes`;
-    throw new SheafError("USAGE", problem, {
-      hint: "Let it be bundled (without external), or leave incremental out.",
-    });
-  }
 }
 
-/**
- * @param bundle the job's code; null for a Job object
- * @throws SheafError USAGE for a job of which nothing can be kept
- */
+/** @throws SheafError USAGE for a job of which nothing can be kept */
 export function checkIncremental(
   { input, collections }: Pick<JobOutline, "input" | "collections">,
-  bundle: object | null,
   { collect }: { readonly collect: boolean },
 ): void {
-  if (bundle === null) {
-    throw new SheafError(
-      "USAGE",
-      "incremental: nobody can tell whether the code of a Job object has changed",
-      {
-        hint: 'Give the job\'s file: run(new URL("./job.ts", import.meta.url), ...), or the option `file`.',
-      },
-    );
-  }
   if ("tasks" in input) {
     throw new SheafError(
       "USAGE",

@@ -51,12 +51,18 @@ export function liveOf(
   return shows || asks || forMs !== null ? { shows, asks, forMs } : null;
 }
 
-export function liveSettings({ asks, forMs }: LiveWishes): LiveSettings {
+export function liveSettings(wishes: LiveWishes): LiveSettings {
+  const { asks, forMs } = wishes;
   return {
     everyMs: asks || forMs !== null ? askEveryMs : showEveryMs,
-    keysMax: limits.liveKeysMax,
+    keysMax: looksOn(wishes) ? limits.liveKeysMax : 0,
     bytesMax: limits.liveBytesMax,
   };
+}
+
+/** Whether anybody looks at states: a bound of time needs only how many records were made. */
+export function looksOn({ shows, asks }: LiveWishes): boolean {
+  return shows || asks;
 }
 
 export interface LiveSetting extends LiveWishes {
@@ -122,7 +128,7 @@ export class LiveStates {
     const { records = 0, made = 0, states } = last ?? {};
     this.#done.set(ref.task, { records, made });
     this.#doneRecords += records;
-    if (states !== undefined) this.#waiting.push(states);
+    if (states !== undefined && looksOn(this.#setting)) this.#waiting.push(states);
     for (const [name, { task }] of this.#running) if (task === ref.task) this.#running.delete(name);
     this.#isNews = true;
   }

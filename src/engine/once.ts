@@ -53,14 +53,27 @@ function formOf(value: unknown): string {
   return `{${Object.entries(value).map(formOf).join()}}`;
 }
 
-/** @throws SheafError USAGE when the job runs code that is not in its bundle, which may change unseen */
-export function checkWholeCode(bundle: BundledJob | null, external: readonly string[]): void {
-  const refused = (why: string): SheafError =>
-    new SheafError("USAGE", `once: ${why}, so nobody can tell whether the same was run before`, {
-      hint: "Leave --once out, or keep the code in the bundle.",
-    });
-  if (bundle === null) throw refused("a Job object has no code that could be compared");
+/**
+ * For options with which nothing is run again as long as the code is the same.
+ * @param option the one that is refused
+ * @throws SheafError USAGE when the job runs code that is not in its bundle, which may change unseen
+ */
+export function checkWholeCode(
+  option: "once" | "incremental",
+  bundle: Pick<BundledJob, "portablePath"> | null,
+  external: readonly string[],
+): void {
+  const refused = (why: string, hint = `Leave ${option} out, or keep the code in the bundle.`): SheafError =>
+    new SheafError("USAGE", `${option}: ${why}, so nobody can tell whether it has changed`, { hint });
+  if (bundle === null) {
+    const hint =
+      'Give the job\'s file: run(new URL("./job.ts", import.meta.url), ...), or the option `file`.';
+    throw refused("the code of a Job object cannot be compared", hint);
+  }
   if (external.length > 0) throw refused(`${external.join(", ")} stays outside the bundle`);
-  if (/\.node["'`]/.test(readFileSync(bundle.portablePath, "utf8")))
+  if (nativeAddOn.test(readFileSync(bundle.portablePath, "utf8")))
     throw refused("the job loads a native add-on, which stays outside the bundle");
 }
+
+/** The end of a file's name, in a text or (as node-gyp-build has it) in a pattern. */
+const nativeAddOn = /\.node(?:["'`]|\$\/)/;

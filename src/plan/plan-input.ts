@@ -127,7 +127,9 @@ export async function planInput(
       }
       const { file, from, to } = stretch;
       const bytes = to - from;
-      if (!isSplittable(input, file)) packer.add(file);
+      const isWhole = from === 0 && to === file.fileBytes;
+      // Of a great many files most are small: nothing is awaited for them.
+      if (!isSplittable(input, file) || (isWhole && bytes <= sizes.limit(before))) packer.add(file);
       else {
         const starts = bytes <= sizes.limit(before) ? [0] : sizes.starts(bytes, before);
         const pieces = await cut(stretch, input, starts, options.step);

@@ -38,20 +38,24 @@ export function checkOnce(
   if (why !== null) {
     throw new SheafError("USAGE", `once ${why}`, { hint: "Give -o DIR and files, or leave --once out." });
   }
-  checkWholeCode(bundle, external);
+  checkWholeCode("once", bundle, external);
 }
 
-/** The onceKey of a run; null when it cannot be told. It may wait for the clock of the file system. */
+/**
+ * The onceKey of a run; null when it cannot be told, or nothing keeps it. It may wait for the clock of the
+ * file system.
+ */
 export async function keyOf(
   options: LocalRunOptions,
   resolved: ResolvedOptions,
-  { bundle, name }: LoadedRun,
+  { bundle, name, directory }: LoadedRun,
   { plan, settings }: PlannedRun,
   wallMs: () => number,
 ): Promise<string | null> {
   const { once = false, fail = [], signal } = options;
   const { output, external } = resolved;
-  if (bundle === null || output === null || fail.length > 0 || external.length > 0) return null;
+  if (directory === null || bundle === null || output === null || fail.length > 0 || external.length > 0)
+    return null;
   if (!once && plan.files > identifiedMax) return null;
   const pause = once ? (ms: number) => pauseFor(ms, signal) : null;
   const step = (): void => signal?.throwIfAborted();

@@ -14,7 +14,8 @@ import { bundleForRun, hiddenPipeline } from "../engine/job-bundle.ts";
 import type { RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
-import { liveOf, liveSettings } from "../engine/live.ts";
+import { liveOf, liveSettings, looksOn } from "../engine/live.ts";
+import { checkWholeCode } from "../engine/once.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import { planJob } from "../engine/plan-job.ts";
 import type { JobPlan, PlanRequest, TaskTable } from "../engine/plan-job.ts";
@@ -210,6 +211,7 @@ export class LocalRun {
     this.bundlePath = bundle?.path ?? null;
     for (const warning of bundle?.warnings ?? []) this.#warn(warning);
     checkOnce(this.#options, this.resolved, bundle);
+    if (this.resolved.incremental) checkWholeCode("incremental", bundle, this.resolved.external);
     const answer = await this.pool.load(bundle === null ? "" : pathToFileURL(bundle.path).href, attempts);
     if ("failure" in answer) return answer.failure;
     const { outline } = answer;
@@ -294,7 +296,7 @@ export class LocalRun {
 
   async #plan({ jobId, name, outline, bundle }: LoadedRun): Promise<PlannedRun> {
     const { resolved } = this;
-    if (resolved.incremental) checkIncremental(outline, bundle, resolved);
+    if (resolved.incremental) checkIncremental(outline, resolved);
     const { signal, tempDirectory } = this.#options;
     const asked = partitionsOf(this.#options, outline);
     checkEstimates(outline, resolved);
@@ -347,7 +349,7 @@ export class LocalRun {
       ...(this.#probe !== null && { probe: this.#probe.limit }),
     };
     this.pool.settings(settings);
-    if (live !== null) this.pool.prewarm(liveSlot);
+    if (live !== null && looksOn(live)) this.pool.prewarm(liveSlot);
     return { plan, settings, work, live, incremental };
   }
 

@@ -29,6 +29,7 @@ export class AttemptContext implements ReduceContext {
   readonly #scene: Scene;
   readonly #seed: string;
   readonly #spec: TaskSpec;
+  #task: string | undefined;
   #path = "";
   #askedPath = false;
   #askedTask: string | null = null;
@@ -64,7 +65,7 @@ export class AttemptContext implements ReduceContext {
 
   get task(): string {
     this.#askedTask ??= "ctx.task";
-    return nameOfTask(this.#spec);
+    return (this.#task ??= nameOfTask(this.#spec));
   }
 
   get index(): number {

@@ -60,7 +60,7 @@ export interface SplitPlace {
 /** How often, and how much, map tasks tell of what they have aggregated. */
 export interface LiveSettings {
   readonly everyMs: number;
-  /** Of each collection, and in all: what leads goes first. */
+  /** Of each collection, and in all: what leads goes first. No keys: only numbers of records are told. */
   readonly keysMax: number;
   readonly bytesMax: number;
 }

@@ -199,7 +199,7 @@ export class TaskStates {
     this.#memory = options.memory;
     this.#dueMs = this.#nowMs() + this.#live.everyMs;
     this.#collections = plans.flatMap((plan, collection) =>
-      tellsStates(plan)
+      this.#live.keysMax > 0 && tellsStates(plan)
         ? [
             {
               collection,

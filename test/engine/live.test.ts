@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { limits } from "#src/base/limits.js";
 import type { RunEventBody } from "#src/engine/events.js";
-import { LiveStates, MadeTally } from "#src/engine/live.js";
+import { LiveStates, liveSettings, MadeTally } from "#src/engine/live.js";
 import type { LiveWishes, ToldStates } from "#src/engine/live.js";
 import type { AttemptRef } from "#src/scheduler/ids.js";
 import type { FoldAnswer, FoldRequest } from "#src/task/fold-states.js";
@@ -191,6 +191,28 @@ test("what waits to be merged is taken as far as it fits, and nothing is left ou
   assert.deepEqual(
     world.asked.map(({ finished }) => finished.length),
     [3, 3, 1],
+  );
+});
+
+test("a bound of time needs how many records were made, and no states", async () => {
+  const wishes = { shows: false, asks: false, forMs: 1 };
+  assert.equal(liveSettings(wishes).keysMax, 0);
+  for (const more of [{ shows: true }, { asks: true }])
+    assert.equal(liveSettings({ ...wishes, ...more }).keysMax, limits.liveKeysMax);
+  const world = new World(wishes);
+  world.live.told(map(0), told(3));
+  world.live.finished(map(0));
+  world.live.told(map(1), told(2));
+  await world.live.end(true);
+  assert.deepEqual(
+    [[...world.live.made], world.asked],
+    [
+      [
+        [0, 6],
+        [1, 4],
+      ],
+      [],
+    ],
   );
 });
 

@@ -103,7 +103,19 @@ test("what cannot be done incrementally is refused, with what to do", async (t) 
     run(file, { ...options, output, materialize: join(days.root, "records") }),
     /materialize exclude each other/,
   );
-  await assert.rejects(run(file, { ...options, output, external: ["left-pad"] }), /outside the job's bundle/);
+  await assert.rejects(
+    run(file, { ...options, output, external: ["left-pad"] }),
+    /incremental: left-pad stays outside the bundle/,
+  );
+  const native = `import { createRequire } from "node:module";
+    const addOn = (name: string) => createRequire(import.meta.url)(name);`;
+  // As compilers, napi and node-gyp-build have it.
+  for (const text of ['addOn("./x.node");', "addOn(`./${1}.node`);", "/\\.node$/.test(addOn.name);"])
+    await assert.rejects(
+      run(days.file("native.ts", `${native} ${text} ${few}`), { ...options, output }),
+      /incremental: the job loads a native add-on/,
+      text,
+    );
   const object = job({ input: text(), map: (line, emit) => emit(line, 1), reduce: sum() });
   await assert.rejects(run(object, { ...options, output }), /code of a Job object/);
   const making = `

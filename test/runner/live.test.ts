@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { PartialResult } from "#src/engine/events.js";
 import { count, generate, job, run, stats, sum } from "#src/index.js";
+import { LocalRun } from "#src/runner/local-run.js";
+import { finishRun } from "#src/runner/run-result.js";
+import { startOf } from "#src/runner/run.js";
 import { Bench } from "./support.ts";
 
 /** A source without end, whose records are seeded by its task. */
@@ -54,6 +57,25 @@ test("a source stops when its time is over; tasks that had not begun make nothin
   assert.equal(made!.stoppedBy, "time");
   assert.ok(made!.tasks[0]! > 0);
   assert.deepEqual(made!.tasks.slice(1), [0, 0]);
+});
+
+test("nobody looks on where a source is bounded by time alone", async (t) => {
+  const bench = new Bench(t);
+  const file = bench.file("timed.ts", coin("for: '50ms',"));
+  for (const [live, workers] of [
+    [false, 1],
+    [true, 2],
+  ] as const) {
+    const options = { on: "inline", stateDirectory: null, live } as const;
+    const { source, resolved, startWorker } = await startOf(file, options);
+    let started = 0;
+    const run = new LocalRun(source, options, resolved, (start) => {
+      started++;
+      return startWorker(start);
+    });
+    const { status, made } = await finishRun(run, await run.run());
+    assert.deepEqual([status, made?.stoppedBy, started], ["SUCCEEDED", "time", workers]);
+  }
 });
 
 test("a count is shared by the tasks, and the records are the same for any number of workers", async (t) => {

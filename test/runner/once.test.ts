@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { onceKey } from "#src/engine/once.js";
 import type { LocalRunOptions } from "#src/engine/options.js";
+import { keyOf } from "#src/runner/earlier-run.js";
 import { Bench } from "./support.js";
 
 const counting = (more = ""): string => `
@@ -190,6 +191,14 @@ test("a value of params is told from every other, however alike they are printed
   assert.notEqual(onceKey([half]), onceKey([whole]));
   for (const value of [() => 1, Symbol("a"), new (class A {})(), [() => 1]])
     assert.equal(onceKey([value]), null);
+});
+
+test("nothing is looked at for a key that no history keeps", async () => {
+  const planned = new Proxy({}, { get: (_, name) => assert.fail(`${String(name)} is asked for`) });
+  const resolved = { output: "/out", external: [] };
+  const loaded = { bundle: { portablePath: "/none" }, name: "job", directory: null };
+  const key = await keyOf({}, resolved as never, loaded as never, { plan: planned } as never, Date.now);
+  assert.equal(key, null);
 });
 
 test("once is refused where it could be wrong or has nothing to find", async (t) => {

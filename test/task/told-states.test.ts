@@ -156,6 +156,14 @@ test("each word of a task is of all its records so far", async (t) => {
   assert.equal(told.at(-1)!.records, 5_000);
 });
 
+test("without keys only numbers of records are told, whatever is aggregated", async (t) => {
+  const stage = new Stage(t);
+  stage.file("in.txt", words(400, 40, 1));
+  const { told } = await play(stage, manyKinds, { live: { ...live, keysMax: 0 }, memoryBytes: 256 * KiB });
+  assert.equal(told.at(-1)!.records, 400);
+  for (const { states } of told) assert.equal(states.length, 0);
+});
+
 test("a result that JSON has no form for, or a long one, is shown as text; the rest as it is", async (t) => {
   const long = job({
     input: text(),
