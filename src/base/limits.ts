@@ -70,6 +70,11 @@ export const limits = {
   /** Runs merged at once; more take several passes. */
   mergeFanIn: 64,
   readChunkBytes: 1 * MiB,
+  /** Of a file behind an address: bytes of one request, and requests that run ahead of who reads it. */
+  storageRequestBytes: 4 * MiB,
+  storageRequestsAhead: 8,
+  /** For how long a storage is asked again that does not answer, or says it will later. */
+  storageRetryMs: 45_000,
   /** Window that a zstd frame may ask for: what libzstd takes unless it is told otherwise. */
   zstdWindowBytesMax: 128 * MiB,
   /** Paths that the braces of one input make. */

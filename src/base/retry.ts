@@ -21,6 +21,12 @@ export function pauseMs(tries: number, random: () => number): number {
   return full * (1 - random() / 2);
 }
 
+/** `details.retryAfterMs` of an error: for how long a server wants not to be asked again. */
+export function askedToWaitMs(error: unknown): number {
+  const asked = isSheafError(error) ? error.details["retryAfterMs"] : undefined;
+  return typeof asked === "number" ? asked : 0;
+}
+
 /**
  * Calls `work` until it succeeds, fails with what will not pass, or `forMs` are over (0: one try). Then its
  * last error is thrown. An abort of `signal` ends a pause at once.
@@ -38,7 +44,7 @@ export async function retrying<T>(
     } catch (error) {
       signal?.throwIfAborted();
       if (!isSheafError(error) || !error.retryable) throw error;
-      const pause = pauseMs(tries, world.random);
+      const pause = Math.max(pauseMs(tries, world.random), askedToWaitMs(error));
       if (world.clock.nowMs() + pause > endMs) throw error;
       await pauseFor(pause, signal);
     }

@@ -257,7 +257,7 @@ async function exists(path: string, out: string): Promise<boolean> {
   }
 }
 
-function outputExists(out: string): SheafError {
+export function outputExists(out: string): SheafError {
   return new SheafError("OUTPUT_EXISTS", `the output ${quotePath(out)} exists already`, {
     hint: "Choose another output, remove it, or give --overwrite to replace it when the job has succeeded.",
     details: { path: out },

@@ -8,6 +8,14 @@ const OWN_NAMES: ReadonlySet<string> = new Set(["_SUCCESS", "_bad", "_state"]);
 /** What desktops and network file systems leave in any directory. */
 const NOBODYS = /^(?:\.DS_Store|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+)$/;
 
+/** How what lies below an output is looked at, wherever it is. */
+export interface OutputFiles {
+  /** Names in a directory below the output; "" is the output itself. */
+  names(below: string): Promise<readonly { readonly name: string; readonly isDirectory: boolean }[]>;
+  /** The output's `_SUCCESS`; null when there is none. */
+  success(): Promise<string | null>;
+}
+
 /**
  * Refuses to replace anything but the output of a job, whole and with nothing added to it, or an empty
  * directory. A job's output is known by its `_SUCCESS`: it is there as soon as the directory is.
@@ -17,12 +25,19 @@ const NOBODYS = /^(?:\.DS_Store|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+)$/;
 export async function checkOwnOutput(path: string, out: string): Promise<void> {
   let foreign: string | null;
   try {
-    foreign = await foreignIn(path, out);
+    const status = await lstat(path);
+    if (status.isSymbolicLink()) foreign = "replace a symbolic link, which no job has made";
+    else if (!status.isDirectory()) foreign = "replace a file that is not the output of a job";
+    else foreign = await foreignIn(filesAt(path), (name) => join(out, name));
   } catch (error) {
     throw asSheafError(error, { path: out, doing: "remove" });
   }
-  if (foreign === null) return;
-  throw new SheafError("OUTPUT_UNWRITABLE", `overwriting ${quotePath(out)} would ${foreign}`, {
+  if (foreign !== null) throw replacesForeign(out, foreign);
+}
+
+/** @param foreign what would be lost, as it reads behind "would" */
+export function replacesForeign(out: string, foreign: string): SheafError {
+  return new SheafError("OUTPUT_UNWRITABLE", `overwriting ${quotePath(out)} would ${foreign}`, {
     hint:
       "--overwrite replaces nothing but what a job has written. Choose another output; or, if what is there is not " +
       "wanted any more, remove it yourself.",
@@ -30,25 +45,47 @@ export async function checkOwnOutput(path: string, out: string): Promise<void> {
   });
 }
 
-/** What would be lost at `path` that no job has made, as it reads behind "would"; null when nothing. */
-async function foreignIn(path: string, out: string): Promise<string | null> {
-  const status = await lstat(path);
-  if (status.isSymbolicLink()) return "replace a symbolic link, which no job has made";
-  if (!status.isDirectory()) return "replace a file that is not the output of a job";
-  const names = (await readdir(path)).filter((name) => !NOBODYS.test(name)).toSorted();
+function filesAt(path: string): OutputFiles {
+  return {
+    async names(below) {
+      const entries = await readdir(join(path, below), { withFileTypes: true });
+      return entries.map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() }));
+    },
+    async success() {
+      try {
+        return await readFile(join(path, "_SUCCESS"), "utf8");
+      } catch (error) {
+        if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EISDIR") return null;
+        throw error;
+      }
+    },
+  };
+}
+
+/**
+ * What would be lost of a directory that no job has made, as it reads behind "would"; null when nothing.
+ * @param shown the path of a name in it as the user knows it
+ */
+export async function foreignIn(
+  output: OutputFiles,
+  shown: (name: string) => string,
+): Promise<string | null> {
+  const names = (await output.names("")).map(({ name }) => name).filter((name) => !NOBODYS.test(name));
   if (names.length === 0) return null;
-  const files = await committedFiles(join(path, "_SUCCESS"));
-  const added = files === null ? names[0]! : await addedTo(path, "", new Set([...OWN_NAMES, ...files]));
+  const files = committedFiles(await output.success());
+  const added =
+    files === null ? names.toSorted()[0]! : await addedTo(output, "", new Set([...OWN_NAMES, ...files]));
   if (added === null) return null;
   const why =
     files === null ? "there is no _SUCCESS of a job beside it" : "which the job there has not written";
-  return `remove ${quotePath(join(out, added))}: ${why}`;
+  return `remove ${quotePath(shown(added))}: ${why}`;
 }
 
 /** The parts that a job's manifest names; null when that is no manifest of a job. */
-async function committedFiles(manifest: string): Promise<string[] | null> {
+export function committedFiles(manifest: string | null): string[] | null {
+  if (manifest === null) return null;
   try {
-    const found: unknown = JSON.parse(await readFile(manifest, "utf8"));
+    const found: unknown = JSON.parse(manifest);
     if (typeof found !== "object" || found === null || !("sheaf" in found) || !("parts" in found))
       return null;
     if (typeof found.sheaf !== "number" || !Array.isArray(found.parts)) return null;
@@ -56,24 +93,23 @@ async function committedFiles(manifest: string): Promise<string[] | null> {
       typeof part?.file === "string" ? [part.file] : [],
     );
   } catch (error) {
-    if (error instanceof SyntaxError || errnoOf(error) === "ENOENT" || errnoOf(error) === "EISDIR")
-      return null;
+    if (error instanceof SyntaxError) return null;
     throw error;
   }
 }
 
-/** The first name below `path` that the job did not write; directories of its own hold nothing but parts. */
-async function addedTo(path: string, below: string, own: ReadonlySet<string>): Promise<string | null> {
+/** The first name below `below` that the job did not write; directories of its own hold nothing but parts. */
+async function addedTo(output: OutputFiles, below: string, own: ReadonlySet<string>): Promise<string | null> {
   const parts = [...own].map((file) => `/${file}`);
-  for (const entry of await readdir(join(path, below), { withFileTypes: true })) {
+  for (const entry of await output.names(below)) {
     const name = below === "" ? entry.name : `${below}/${entry.name}`;
     if (NOBODYS.test(entry.name) || own.has(name)) continue;
-    if (!entry.isDirectory()) return name;
+    if (!entry.isDirectory) return name;
     // An empty collection has a directory without a part.
     const isOurs = parts.some((part) => part.startsWith(`/${name}/`));
-    const inside = await addedTo(path, name, own);
+    const inside = await addedTo(output, name, own);
     if (inside !== null) return inside;
-    if (!isOurs && (await readdir(join(path, name))).length > 0) return name;
+    if (!isOurs && (await output.names(name)).length > 0) return name;
   }
   return null;
 }
