@@ -74,15 +74,6 @@ const main = readFileSync(join(root, "node_modules/esbuild/lib/main.js"), "utf8"
 const itself = 'require.resolve("esbuild")';
 if (!main.includes(itself)) throw new Error(`esbuild's main.js has no ${itself} any more`);
 put("esbuild/lib/main.js", main.replaceAll(itself, "__filename"));
-const compiled = readFileSync(join(root, "dist/vendor/esbuild.js"), "utf8");
-put(
-  "esbuild.js",
-  compiled
-    .replace('from "esbuild"', 'from "./esbuild/lib/main.js"')
-    .replace(/^\/\/# sourceMappingURL=.*$/m, ""),
-);
-
-// Of the files as tsc wrote them.
-for (const map of ["fastify.js.map", "esbuild.js.map"])
-  rmSync(join(root, "dist/vendor", map), { force: true });
+// Of the file as tsc wrote it.
+rmSync(join(root, "dist/vendor/fastify.js.map"), { force: true });
 put("LICENSES.txt", `Built in, each under its own licence:\n\n${licenses.join(`\n${"-".repeat(72)}\n\n`)}`);

@@ -1,7 +1,7 @@
-import { crc32c } from "@node-rs/crc32";
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { crc32c } from "../base/crc32.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { outputNameProblem } from "../base/output-name.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";

@@ -1,6 +1,6 @@
-import { crc32c } from "@node-rs/crc32";
 import { lstatSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { crc32c } from "../base/crc32.ts";
 import { jobFailure } from "../engine/failure-log.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { taskFailure } from "../worker/failure.ts";

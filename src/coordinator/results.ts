@@ -1,10 +1,10 @@
-import { crc32c } from "@node-rs/crc32";
 import { randomBytes } from "node:crypto";
 import { createWriteStream, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";

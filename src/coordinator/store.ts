@@ -1,6 +1,6 @@
-import { crc32c } from "@node-rs/crc32";
 import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import type { Journal } from "../engine/loop.ts";
 import { type Fact, factKey } from "../scheduler/facts.ts";

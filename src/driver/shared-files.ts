@@ -1,7 +1,7 @@
-import { crc32c } from "@node-rs/crc32";
 import { createReadStream } from "node:fs";
 import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { extname, join } from "node:path";
+import { crc32c } from "../base/crc32.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";

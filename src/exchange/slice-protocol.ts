@@ -1,4 +1,4 @@
-import { crc32c } from "@node-rs/crc32";
+import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { signRequest } from "../security/signed-url.ts";
 

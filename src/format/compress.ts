@@ -1,5 +1,5 @@
-import { crc32 } from "@node-rs/crc32";
 import { constants, deflateRawSync } from "node:zlib";
+import { crc32 } from "../base/crc32.ts";
 import { openZstdCompressor } from "./zstd.ts";
 
 /**

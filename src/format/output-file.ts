@@ -1,5 +1,5 @@
-import { crc32c } from "@node-rs/crc32";
 import { closeSync, fsync, openSync, unlinkSync, writeSync } from "node:fs";
+import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { Promise } from "../base/own-globals.ts";
 import { asSheafError } from "../storage/fs-error.ts";

@@ -1,5 +1,5 @@
-import { crc32c } from "@node-rs/crc32";
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { JournalEntry } from "./state.ts";

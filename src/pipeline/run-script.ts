@@ -1,9 +1,9 @@
-import { crc32c } from "@node-rs/crc32";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { lstat, mkdir, open, readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { crc32c } from "../base/crc32.ts";
 import { SheafError, describeThrown } from "../base/errors.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart } from "../engine/events.ts";

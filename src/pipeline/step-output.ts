@@ -1,7 +1,7 @@
-import { crc32c } from "@node-rs/crc32";
 import { createReadStream } from "node:fs";
 import { cp, link, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";

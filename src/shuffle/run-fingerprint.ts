@@ -1,6 +1,6 @@
-import { crc32c } from "@node-rs/crc32";
 import { createHash } from "node:crypto";
 import { closeSync } from "node:fs";
+import { crc32c } from "../base/crc32.ts";
 import { checkBlockHeader } from "./block-header.ts";
 import { tailChecksum } from "./crc-shift.ts";
 import { BLOCK_CRC_OFFSET, BLOCK_HEADER_BYTES } from "./run-format.ts";

@@ -1,4 +1,3 @@
-import { crc32c } from "@node-rs/crc32";
 // The run file: what a map attempt leaves for the reduces, and what a merge pass leaves for the next.
 // docs/formats.md describes it with a worked example. All integers are little-endian. FROZEN within a
 // version.
@@ -25,6 +24,7 @@ import { crc32c } from "@node-rs/crc32";
 //
 // The identity fields make a block of another job, attempt or partition recognisable wherever it comes from.
 import { createHash } from "node:crypto";
+import { crc32c } from "../base/crc32.ts";
 
 export const RUN_FILE_VERSION = 2;
 export const FILE_MAGIC = "SHEAFRUN";

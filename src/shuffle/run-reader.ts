@@ -1,5 +1,5 @@
-import { crc32c } from "@node-rs/crc32";
 import { closeSync } from "node:fs";
+import { crc32c } from "../base/crc32.ts";
 import { checkBlockHeader } from "./block-header.ts";
 import { lz4Decompress } from "./lz4.ts";
 import type { Segment } from "./run-format.ts";

@@ -1,5 +1,5 @@
-import { crc32c } from "@node-rs/crc32";
 import { closeSync, openSync, writeSync } from "node:fs";
+import { crc32c } from "../base/crc32.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { lz4Compress } from "./lz4.ts";
 import type { RunIdentity, Segment } from "./run-format.ts";

@@ -1,4 +1,4 @@
-import { crc32c } from "@node-rs/crc32";
+import { crc32c } from "../base/crc32.ts";
 import { checkBlockHeader } from "./block-header.ts";
 import type { RunOwner, Segment } from "./run-format.ts";
 import {

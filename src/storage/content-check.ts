@@ -1,6 +1,6 @@
-import { crc32c } from "@node-rs/crc32";
 import { createHash } from "node:crypto";
 import { createReadStream, statSync, utimesSync } from "node:fs";
+import { crc32c } from "../base/crc32.ts";
 import { MiB } from "../base/size.ts";
 
 /** Reads the whole file: its size, and the SHA-256 of its content in hex. @throws what reading it throws */

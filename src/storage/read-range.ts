@@ -1,6 +1,6 @@
-import { crc32c } from "@node-rs/crc32";
 import { constants, fstat, read } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { Promise } from "../base/own-globals.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";

@@ -1,5 +1,5 @@
-import { crc32c } from "@node-rs/crc32";
 import { closeSync, openSync, readSync } from "node:fs";
+import { crc32c } from "../../../base/crc32.ts";
 import { lz4Decompress } from "../../../shuffle/lz4.ts";
 import {
   BLOCK_CRC_OFFSET,
