@@ -7,7 +7,7 @@ import { packageRoot, sheaf, startSheaf, tempDir } from "./support.js";
 import type { RunningSheaf } from "./support.js";
 
 const wordcount = join(packageRoot, "examples", "wordcount.ts");
-const pythonWorker = join(packageRoot, "examples", "workers", "wordcount.py");
+const pythonWorker = join(packageRoot, "examples", "python", "wordcount.py");
 
 /** Waits for the text and gives what stands around it on its line. */
 async function said(run: RunningSheaf, pattern: RegExp, text: string): Promise<RegExpExecArray> {
@@ -72,7 +72,9 @@ test("workers in another language do a whole job over plain files", async (t) =>
     { cwd: directory },
   );
   const told = await said(driver, /workers ask (\S+) for tasks; their token is in (\S+)/, "token is in");
-  const worker = spawn("python3", [pythonWorker, told[1]!, told[2]!], { stdio: "inherit" });
+  const args = [pythonWorker, "worker", "--driver", told[1]!, "--token-file", told[2]!];
+  const env = { ...process.env, PYTHONPATH: join(packageRoot, "python") };
+  const worker = spawn("python3", args, { stdio: "inherit", env });
   const ended = new Promise((resolve) => worker.once("close", resolve));
   const { code, stderr } = await driver.done;
   assert.equal(code, 0, stderr);

@@ -25,7 +25,8 @@ import { hostList } from "#src/security/host-list.js";
 import { digestToken, makeToken } from "#src/security/token.js";
 import { createTempOutput } from "#src/storage/atomic-output.js";
 
-const worker = new URL("../../../examples/workers/wordcount.py", import.meta.url).pathname;
+const worker = new URL("../../../examples/python/wordcount.py", import.meta.url).pathname;
+const helper = new URL("../../../python", import.meta.url).pathname;
 const token = makeToken("agent");
 
 /** A driver listening on a free port, its files, and what it told. */
@@ -84,12 +85,16 @@ async function drive(
   context.after(() => server.close());
   const tokenFile = join(directory, "agent.token");
   writeFileSync(tokenFile, token);
-  const python = (): Promise<number | null> => {
-    const child = spawn("python3", [worker, server.url, tokenFile], {
-      stdio: ["ignore", "inherit", "inherit"],
+  const python = (program = worker): Promise<{ code: number | null; said: string }> => {
+    const args = [program, "worker", "--driver", server.url, "--token-file", tokenFile];
+    const child = spawn("python3", args, {
+      stdio: ["ignore", "inherit", "pipe"],
+      env: { ...process.env, PYTHONPATH: helper },
     });
     children.push(child);
-    return new Promise((resolve) => child.once("close", resolve));
+    let said = "";
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => (said += text));
+    return new Promise((resolve) => child.once("close", (code) => resolve({ code, said })));
   };
   const run = (): ReturnType<typeof driver.run> => driver.run(stop.signal);
   return { run, stop, url: server.url, output, intermediate, files, lines, python };
@@ -123,7 +128,7 @@ const books = ["one two two three\nthree three\n", "four one\nÄpfel überall Ä
 test("three workers in another language count words over a shared directory", async (t) => {
   const { run, output, python } = await drive(t, books);
   const result = run();
-  assert.deepEqual(await Promise.all([python(), python(), python()]), [0, 0, 0]);
+  for (const { code, said } of await Promise.all([python(), python(), python()])) assert.equal(code, 0, said);
   const { status, parts, counters } = await result;
   assert.equal(status, "SUCCEEDED");
   const counted = new Map<string, number>();
@@ -156,6 +161,47 @@ test("eight maps with four workers that fail nothing run exactly eight times", a
   assert.deepEqual(
     starts.map((line) => line.split(" ")[0]).sort(),
     Array.from({ length: 8 }, (_, i) => `map-0000${i}.1`),
+  );
+});
+
+test("a function that throws fails the job with its record and its lines, and an output that cannot be is refused", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "sheaf-python-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const programs = {
+    "throws.py": "def per(line):\n  return [(line, 6 // len(line))]\nsheaf_worker.main(map=per)\n",
+    "tabs.py": 'def per(line):\n  yield "a\\tb", line\nsheaf_worker.main(map=per)\n',
+    "escaped.py":
+      'def per(line):\n  yield ["a\\tb", line], {"b": 1, "a": None}\n' +
+      "def swap(key, values):\n  return [(value, key) for value in values]\n" +
+      'sheaf_worker.main(map=per, reduce=swap, keys="json")\n',
+  };
+  for (const [name, text] of Object.entries(programs)) {
+    writeFileSync(join(directory, name), `import sheaf_worker\n${text}`);
+  }
+  const ways = [
+    [
+      "throws.py",
+      /map \(per\) failed at record 2, ''\nTraceback[^]*throws\.py", line 3, in per\n[^]*ZeroDivisionError/,
+    ],
+    ["tabs.py", /a key with a tab or line end does not fit into a line: \(b'a\\tb', b'"x"'\); use "json"/],
+  ] as const;
+  for (const [name, cause] of ways) {
+    const { run, python } = await drive(t, ["x\n\n"], { partitions: 1 });
+    const result = run();
+    const { code, said } = await python(join(directory, name));
+    assert.equal(code, 1);
+    assert.match(said, cause);
+    const ended = await result;
+    assert.equal(ended.status, "FAILED");
+    assert.match(ended.cause!, cause);
+  }
+  const { run, output, python } = await drive(t, ["y\r\nx"], { partitions: 1 });
+  const result = run();
+  assert.equal((await python(join(directory, "escaped.py"))).code, 0);
+  assert.equal((await result).status, "SUCCEEDED");
+  assert.equal(
+    readFileSync(join(output, "part-00000.tsv"), "utf8"),
+    ["x", "y"].map((line) => `{"a":null,"b":1}\t["a\\tb","${line}"]\n`).join(""),
   );
 });
 

@@ -36,13 +36,14 @@ test("the package has what it needs to run, types, examples and documents, and n
     "dist/vendor/esbuild/lib/main.js",
     "dist/vendor/LICENSES.txt",
     "examples/wordcount.ts",
+    "python/sheaf_worker.py",
     "docs/job-api.md",
     "README.md",
     "LICENSE",
   ])
     assert.ok(shipped.has(path), `missing from the package: ${path}`);
   const wrong = [...shipped].filter(
-    (path) => !/^(?:dist|src|docs|examples)\/|^[A-Z]+(?:\.md)?$|^package\.json$/.test(path),
+    (path) => !/^(?:dist|src|docs|examples|python)\/|^[A-Z]+(?:\.md)?$|^package\.json$/.test(path),
   );
   assert.deepEqual(wrong, []);
   assert.deepEqual(
