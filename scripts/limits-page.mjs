@@ -56,6 +56,15 @@ const rows = [
     `${formatSize(limits.zstdWindowBytesMax)}; with a larger one at most ${formatSize(limits.zstdWindowBytesMax)} of content`,
   ],
   ["paths that the braces of an input make", number(limits.bracedPathsMax)],
+  [
+    "requests for a file of a storage that run ahead of who reads it",
+    `${limits.storageRequestsAhead}, of ${formatSize(limits.storageRequestBytes)}`,
+  ],
+  [
+    "time for which a storage is asked again that does not answer",
+    `${seconds(limits.storageRetryMs)}, anew whenever bytes come`,
+  ],
+  ["what a storage calls a version of a file", `${number(limits.storageVersionCharsMax)} characters`],
   ["a key, encoded", formatSize(limits.keyBytesMax)],
   ["nesting of a key", `${number(limits.keyDepthMax)} arrays`],
   ["nesting of a value", `${number(limits.valueDepthMax)} levels`],

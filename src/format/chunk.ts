@@ -31,6 +31,7 @@ export interface FilePiece {
   readonly end: number;
   readonly fileBytes: number;
   readonly mtimeMs: number;
+  readonly version?: string;
   readonly growing?: number;
   readonly compression: "none" | "gzip" | "zstd" | "bzip2";
   readonly recordStart?: number;

@@ -43,7 +43,7 @@ export async function findCompression(
 
 async function headOf(file: LookedInto, bytes: number): Promise<Buffer> {
   const head = Buffer.alloc(Math.min(bytes, file.bytes));
-  const range = await openRange({ ...file, fileBytes: file.bytes });
+  const range = await openRange({ ...file, fileBytes: file.bytes, start: 0, end: head.length });
   try {
     await range.read(head, 0);
     return head;
@@ -54,7 +54,7 @@ async function headOf(file: LookedInto, bytes: number): Promise<Buffer> {
 
 async function sampleOf(file: LookedInto): Promise<{ head: Buffer; tail: Buffer }> {
   const head = Buffer.alloc(Math.min(CONTENT_HEAD_BYTES, file.bytes));
-  const range = await openRange({ ...file, fileBytes: file.bytes });
+  const range = await openRange({ ...file, fileBytes: file.bytes, start: 0, end: head.length });
   try {
     await range.read(head, 0);
     if (head.length === file.bytes) return { head, tail: head.subarray(-CONTENT_TAIL_BYTES) };

@@ -170,10 +170,12 @@ async function lookInto(
   let unfinished = 0;
   for (const file of listed) {
     step?.();
-    const looked = growing === true ? { ...file, growing: 0 } : file;
+    // A file in a store is read as the version that it is now.
+    const mayGrow = growing === true && file.version === undefined;
+    const looked = mayGrow ? { ...file, growing: 0 } : file;
     const whole = wholeFile(file, await findCompression(looked, input));
     const settled =
-      growing === true && whole.compression === "none" && file.bytes > 0
+      mayGrow && whole.compression === "none" && file.bytes > 0
         ? await settleGrowing(whole, input.framing, step)
         : null;
     if (settled !== null && settled.fileBytes < file.bytes) unfinished++;
@@ -250,9 +252,11 @@ function planSource(source: Source<unknown>, made: readonly number[] | undefined
 }
 
 function wholeFile(file: InputFile, compression: PlannedPiece["compression"]): PlannedPiece {
-  const { path, name, bytes, mtimeMs } = file;
+  const { path, name, bytes, mtimeMs, version, exact } = file;
   const place = hashText(file.place ?? name);
-  return { kind: "file", path, name, start: 0, end: bytes, fileBytes: bytes, mtimeMs, place, compression };
+  const stored = version === undefined ? {} : { version, ...(exact === true && { exact }) };
+  const size = { start: 0, end: bytes, fileBytes: bytes };
+  return { kind: "file", path, name, ...size, mtimeMs, ...stored, place, compression };
 }
 
 /** Whether a map task can begin in the middle of the file. */

@@ -1,6 +1,7 @@
 import Type from "typebox";
 import type { Static } from "typebox";
 import { isErrorCode } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import type { Split, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 
 /* Schemas of what tasks read and report: the same shapes as in task/task-spec.ts. */
@@ -32,6 +33,8 @@ export const SplitPieceSchema = Type.Union([
       end: Whole,
       fileBytes: Whole,
       mtimeMs: Type.Number(),
+      version: Type.Optional(Type.String({ maxLength: limits.storageVersionCharsMax })),
+      exact: Type.Optional(Type.Literal(true)),
       place: Type.Optional(Whole),
       growing: Type.Optional(Whole),
       compression: Type.Union([

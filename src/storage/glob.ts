@@ -251,36 +251,56 @@ function characterAt(text: string, at: number): { character: string; end: number
   return { character, end: from + character.length };
 }
 
+/** Where patterns look for names: this machine's files, or those of a store. */
+export interface GlobWorld<Entry extends { readonly name: string }> {
+  /** What lies in a directory; nothing when there is none. */
+  entries(path: string): Promise<readonly Entry[]>;
+  /** Whether an entry of the directory is one itself, also by a link. */
+  isDirectory(path: string, entry: Entry): boolean | Promise<boolean>;
+  exists(path: string): Promise<boolean>;
+  /** What tells a directory from all others, however it was reached; null when there is none. */
+  identity(path: string): Promise<string | null>;
+}
+
 /**
- * The paths that exist and match, below `cwd` where the pattern is relative, in the order of their names.
- * Directories that are not there hold nothing; one that may not be read is an error.
+ * The paths that exist and match, in the order of their names. Directories that are not there hold nothing;
+ * one that may not be read is an error.
  * @throws SheafError INPUT_UNREADABLE
  */
-export async function globMatches({ base, segments }: Glob, cwd: string): Promise<string[]> {
+export async function globMatches<Entry extends { readonly name: string }>(
+  { base, segments }: Glob,
+  world: GlobWorld<Entry>,
+): Promise<string[]> {
   const found: string[] = [];
-  await walk({ cwd, above: [], found }, base, segments);
+  await walk({ world, above: [], found }, base, segments);
   return found;
 }
 
-interface Walk {
-  readonly cwd: string;
-  /** Real paths of the directories a "**" has come through, so that links in a circle end. */
+interface Walk<Entry extends { readonly name: string }> {
+  readonly world: GlobWorld<Entry>;
+  /** Identities of the directories a "**" has come through, so that links in a circle end. */
   readonly above: readonly string[];
   readonly found: string[];
 }
 
-async function walk(state: Walk, path: string, segments: readonly Segment[]): Promise<void> {
+async function walk<Entry extends { readonly name: string }>(
+  state: Walk<Entry>,
+  path: string,
+  segments: readonly Segment[],
+): Promise<void> {
+  const { world, found } = state;
   const [segment, ...rest] = segments;
   if (segment === undefined) {
-    if (await exists(placeOf(state, path), path)) state.found.push(path);
+    if (await world.exists(path)) found.push(path);
   } else if (segment.kind === "name") {
     await walk(state, below(path, segment.name), rest);
   } else if (segment.kind === "wild") {
-    for (const { name } of await entriesIn(placeOf(state, path), path)) {
-      if (!segment.matches.test(name) || segment.hides.some((start) => name.startsWith(start))) continue;
+    for (const entry of await world.entries(path)) {
+      const { name } = entry;
+      if (!segment.matches.test(name) || isHidden(name, segment.hides)) continue;
       // What was just seen exists, even where its name is no UTF-8 and cannot be asked for.
-      if (rest.length === 0) state.found.push(below(path, name));
-      else await walk(state, below(path, name), rest);
+      if (rest.length === 0) found.push(below(path, name));
+      else if (await world.isDirectory(path, entry)) await walk(state, below(path, name), rest);
     }
   } else if (rest.length === 0) {
     await walk(state, path, [segmentOf("*")]);
@@ -289,50 +309,64 @@ async function walk(state: Walk, path: string, segments: readonly Segment[]): Pr
   }
 }
 
-async function walkDeep(state: Walk, path: string, rest: readonly Segment[]): Promise<void> {
-  const place = placeOf(state, path);
-  const real = await realpath(place).catch(() => null);
-  if (real === null || state.above.includes(real)) return;
-  const deeper = { ...state, above: [...state.above, real] };
+async function walkDeep<Entry extends { readonly name: string }>(
+  state: Walk<Entry>,
+  path: string,
+  rest: readonly Segment[],
+): Promise<void> {
+  const { world, above } = state;
+  const identity = await world.identity(path);
+  if (identity === null || above.includes(identity)) return;
+  const deeper = { ...state, above: [...above, identity] };
   await walk(state, path, rest);
-  for (const entry of await entriesIn(place, path)) {
-    if (entry.name.startsWith(".") || entry.name.startsWith("_")) continue;
-    const isDirectory = entry.isSymbolicLink()
-      ? await stat(join(place, entry.name)).then(
-          (status) => status.isDirectory(),
-          () => false,
-        )
-      : entry.isDirectory();
-    if (isDirectory) await walkDeep(deeper, below(path, entry.name), rest);
+  for (const entry of await world.entries(path)) {
+    if (isHidden(entry.name)) continue;
+    if (await world.isDirectory(path, entry)) await walkDeep(deeper, below(path, entry.name), rest);
   }
 }
 
-function placeOf({ cwd }: Walk, path: string): string {
-  return isAbsolute(path) ? path : `${cwd}/${path}`;
+/** Whether wildcards and directories leave a name out. */
+export function isHidden(name: string, hides: readonly string[] = [".", "_"]): boolean {
+  return hides.some((start) => name.startsWith(start));
 }
 
 function below(path: string, name: string): string {
   return path === "" || path.endsWith("/") ? path + name : `${path}/${name}`;
 }
 
-async function entriesIn(place: string, path: string): Promise<Dirent[]> {
-  try {
-    return await readdir(place, { withFileTypes: true });
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "ENOENT" || errno === "ENOTDIR" || errno === "ENAMETOOLONG") return [];
-    throw asSheafError(error, { path, doing: "list" });
-  }
+/** The files of this machine, with `cwd` before what is relative. */
+export function localGlobWorld(cwd: string): GlobWorld<Dirent> {
+  const placeOf = (path: string): string => (isAbsolute(path) ? path : `${cwd}/${path}`);
+  return {
+    entries: async (path) => {
+      try {
+        return await readdir(placeOf(path), { withFileTypes: true });
+      } catch (error) {
+        if (isNothing(error)) return [];
+        throw asSheafError(error, { path, doing: "list" });
+      }
+    },
+    isDirectory: (path, entry) => {
+      if (!entry.isSymbolicLink()) return entry.isDirectory();
+      return stat(join(placeOf(path), entry.name)).then(
+        (status) => status.isDirectory(),
+        () => false,
+      );
+    },
+    // A link to nothing exists.
+    exists: async (path) => {
+      try {
+        await lstat(placeOf(path));
+        return true;
+      } catch (error) {
+        if (isNothing(error)) return false;
+        throw asSheafError(error, { path, doing: "list" });
+      }
+    },
+    identity: (path) => realpath(placeOf(path)).catch(() => null),
+  };
 }
 
-/** A link to nothing exists. */
-async function exists(place: string, path: string): Promise<boolean> {
-  try {
-    await lstat(place);
-    return true;
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "ENOENT" || errno === "ENOTDIR" || errno === "ENAMETOOLONG") return false;
-    throw asSheafError(error, { path, doing: "list" });
-  }
+function isNothing(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR", "ENAMETOOLONG"].includes(errnoOf(error) ?? "");
 }

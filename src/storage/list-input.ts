@@ -5,16 +5,30 @@ import { SheafError } from "../base/errors.ts";
 import { Promise } from "../base/own-globals.ts";
 import { suggest } from "../base/suggest.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
-import { expandBraces, type Glob, globMatches, isPattern, parseGlob } from "./glob.ts";
+import {
+  expandBraces,
+  type Glob,
+  globMatches,
+  isHidden,
+  isPattern,
+  localGlobWorld,
+  parseGlob,
+} from "./glob.ts";
+import { allHidden, hiddenIn, listStored } from "./list-stored.ts";
+import { isStored, splitAddress, storeOf, type StoredFile } from "./store.ts";
 import { isOwnDescriptor, isStream } from "./stream-file.ts";
 
 export interface InputFile {
-  /** Absolute path. */
+  /** Absolute path, or the address of a file in a store. */
   readonly path: string;
   /** The path as the user would know it: as given, or below the directory given. */
   readonly name: string;
   readonly bytes: number;
   readonly mtimeMs: number;
+  /** Of a file in a store: what reads of it are bound to. See StoredFile. */
+  readonly version?: string;
+  /** See StoredFile. */
+  readonly exact?: true;
   /**
    * Where it lies below the input it was reached by (the directory given, the fixed part of a pattern), with
    * a number when several files lie so: the same however the input is spelled, from wherever. What
@@ -52,21 +66,24 @@ const STATS_AT_ONCE = 64;
  * The regular files that user paths mean, sorted by the bytes of their absolute paths, each once (also when
  * links lead to it twice). A path is a file, a directory (all files below it, except names that begin with
  * "." or "_"), or a pattern as bash reads them (see glob.ts); what exists under a literal name is taken as
- * that name. Links are followed. Never blocks on a FIFO.
+ * that name. Links are followed. Never blocks on a FIFO. An address ("s3://bucket/logs/*.gz") means the same
+ * in its store: see store.ts.
  * @throws SheafError INPUT_MISSING when a path means nothing, INPUT_UNREADABLE for sockets, devices, links to
- * nothing, link loops and, without `streams`, FIFOs; USAGE for an address (http://, s3://)
+ * nothing, link loops and, without `streams`, FIFOs; USAGE for an address that no store knows; as a Store's
  */
 export async function listInput(paths: readonly string[], options: ListOptions = {}): Promise<InputFile[]> {
   const cwd = options.cwd ?? process.cwd();
   const found = new Map<string, Found>();
-  const add: Add = async ({ path, name, place }, status) => {
+  const isKnown = (path: string, place: string): boolean => {
     options.step?.();
     const known = found.get(path);
-    if (known !== undefined) {
-      // Reached twice: by the longer way, which does not depend on what was given first.
-      if (isFurther(place, known.place)) found.set(path, { ...known, place });
-      return;
-    }
+    if (known === undefined) return false;
+    // Reached twice: by the longer way, which does not depend on what was given first.
+    if (isFurther(place, known.place)) found.set(path, { ...known, place });
+    return true;
+  };
+  const add: Add = async ({ path, name, place }, status) => {
+    if (isKnown(path, place)) return;
     const streams = await isStream(path, status);
     if (streams && options.streams !== true) throw streamRefused(name, status);
     const file = {
@@ -84,9 +101,32 @@ export async function listInput(paths: readonly string[], options: ListOptions =
       inode: `${status.dev}:${status.ino}`,
     });
   };
-  for (const given of paths) await addPath(given, cwd, add);
+  for (const given of paths) {
+    if (!isStored(given)) await addPath(given, cwd, add);
+    else {
+      for (const { file, place } of await listStored(await storeOf(given), given, options.step)) {
+        if (!isKnown(file.address, place)) found.set(file.address, foundStored(file, place, options));
+      }
+    }
+  }
   const sorted = [...found.values()].toSorted((a, b) => Buffer.compare(a.key, b.key));
   return numbered(await withoutLinked(sorted));
+}
+
+function foundStored(stored: StoredFile, place: string, { streams }: ListOptions): Found {
+  const { address, bytes, mtimeMs, version, exact, held } = stored;
+  const isStream = bytes === null || version === null;
+  if (isStream && streams !== true) throw streamRefused(address, null);
+  const file: InputFile = {
+    path: address,
+    name: address,
+    bytes: bytes ?? 0,
+    mtimeMs,
+    ...(isStream ? { isStream } : { version }),
+    ...(exact === true && { exact }),
+    ...(held !== undefined && { held }),
+  };
+  return { file, place, key: Buffer.from(address), inode: address };
 }
 
 interface Found {
@@ -157,7 +197,7 @@ async function addPath(given: string, cwd: string, add: Add): Promise<void> {
 
 /** Adds what one word matches; returns how much that is. */
 async function addWord(glob: Glob, word: string, cwd: string, add: Add): Promise<number> {
-  const matches = await globMatches(glob, cwd);
+  const matches = await globMatches(glob, localGlobWorld(cwd));
   // As in bash a word without a wildcard stands for itself, whether it is there or not.
   if (matches.length === 0 && glob.segments.length === 0)
     throw await missing(glob.base, resolve(cwd, glob.base));
@@ -213,10 +253,8 @@ async function addDirectory(at: Place, above: readonly string[], add: Add): Prom
   const names = await readdir(path).catch((error: unknown) => {
     throw asSheafError(error, { path: name, doing: "list" });
   });
-  const wanted = names.filter((child) => !child.startsWith(".") && !child.startsWith("_"));
-  // Nothing beside _SUCCESS is the output of a job that had none.
-  const hidden = names.includes("_SUCCESS") ? 0 : names.length - wanted.length;
-  const listed: Listed = { files: 0, hidden };
+  const wanted = names.filter((child) => !isHidden(child));
+  const listed: Listed = { files: 0, hidden: hiddenIn(names) };
   for (let from = 0; from < wanted.length; from += STATS_AT_ONCE) {
     const some = wanted.slice(from, from + STATS_AT_ONCE);
     const statuses = await Promise.all(some.map((child) => statOrNull(join(path, child), join(name, child))));
@@ -235,18 +273,6 @@ async function addDirectory(at: Place, above: readonly string[], add: Add): Prom
     }
   }
   return listed;
-}
-
-function allHidden(name: string, count: number): SheafError {
-  const what = count === 1 ? "one name" : `${count} names`;
-  return new SheafError(
-    "INPUT_MISSING",
-    `every file of ${quotePath(name)} is hidden: ${what} in it, all beginning with "." or "_"`,
-    {
-      hint: `Name what is wanted, as '${join(name, "_*")}' does.`,
-      details: { path: name },
-    },
-  );
 }
 
 async function statOrNull(path: string, name: string): Promise<Stats | null> {
@@ -270,31 +296,30 @@ function dangling(name: string): SheafError {
   });
 }
 
-/** What reads an address, with ADDRESS for it, by its scheme. */
-const FETCHERS: Readonly<Record<string, string>> = {
-  http: "curl -fsSL ADDRESS",
-  https: "curl -fsSL ADDRESS",
-  ftp: "curl -fsSL ADDRESS",
-  s3: "aws s3 cp ADDRESS -",
-  s3a: "aws s3 cp ADDRESS -",
-  gs: "gcloud storage cat ADDRESS",
-  hdfs: "hdfs dfs -cat ADDRESS",
-  file: "",
-};
-
 /**
- * Refuses what is an address and no path, as http://host/file is.
+ * Refuses what is an address that no store knows, and no path.
  * @throws SheafError USAGE
  */
 export function refuseAddress(given: string): void {
-  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(given)?.[1]?.toLowerCase();
-  if (scheme === undefined) return;
-  const fetcher = FETCHERS[scheme];
-  const fetched = `${(fetcher ?? "FETCH ADDRESS").replace("ADDRESS", `'${given}'`)} | sheaf run job.ts -`;
-  throw new SheafError("USAGE", `input ${quotePath(given)} is an address, and sheaf reads files`, {
+  const parts = splitAddress(given);
+  if (parts === null || isStored(given)) return;
+  const { scheme } = parts;
+  const fetched = `${FETCHERS[scheme] ?? "FETCH ADDRESS"} | sheaf run job.ts -`.replace(
+    "ADDRESS",
+    `'${given}'`,
+  );
+  throw new SheafError("USAGE", `input ${quotePath(given)} is an address, and sheaf knows no ${scheme}://`, {
     hint: scheme === "file" ? "Give the path alone." : `Fetch it first, or pipe it in: ${fetched}`,
   });
 }
+
+/** What reads an address, with ADDRESS for it, by its scheme. */
+const FETCHERS: Readonly<Record<string, string>> = {
+  ftp: "curl -fsSL ADDRESS",
+  gs: "gcloud storage cat ADDRESS",
+  s3: "aws s3 cp ADDRESS -",
+  hdfs: "hdfs dfs -cat ADDRESS",
+};
 
 async function missing(given: string, path: string): Promise<SheafError> {
   const link = await lstat(path).catch(() => null);
@@ -327,8 +352,10 @@ function patternHint(given: string): string {
   return 'Wildcards do not match names that begin with "." or "_". Quote patterns in the shell.';
 }
 
-function streamRefused(name: string, status: Stats): SheafError {
-  const what = status.isFIFO() ? "a FIFO" : "a file whose bytes come only once, or whose size is not known";
+/** @param status null: it lies in a store */
+function streamRefused(name: string, status: Stats | null): SheafError {
+  const what =
+    status?.isFIFO() === true ? "a FIFO" : "a file whose bytes come only once, or whose size is not known";
   return new SheafError(
     "INPUT_UNREADABLE",
     `input ${quotePath(name)} is ${what}, which can be read here only`,

@@ -1,8 +1,7 @@
-import { type Clock, systemClock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { Promise } from "../base/own-globals.ts";
-import { askedToWaitMs, pauseFor, pauseMs } from "../base/retry.ts";
+import { askedToWaitMs, pauseFor, pauseMs, type RetryWorld } from "../base/retry.ts";
 import { KiB } from "../base/size.ts";
 import { quotePath } from "./fs-error.ts";
 import type { RangeReader } from "./read-range.ts";
@@ -11,16 +10,13 @@ import type { FileToRead } from "./store.ts";
 /**
  * Asks a server for bytes `start` to below `end` of one version of a file, and hands them on as they come;
  * nobody else writes into what it hands on. What it throws is tried again, from the first byte that has not
- * come, when it will pass (see willPass); so is an answer that ends early. It throws INPUT_CHANGED for another
- * version, and never hands on a byte of one.
+ * come, when it will pass (see willPass); so is an answer that ends early. It throws INPUT_CHANGED for
+ * another version, and never hands on a byte of one.
  */
 export type RangeStream = (start: number, end: number, signal: AbortSignal) => AsyncIterable<Uint8Array>;
 
-export interface TryOptions {
-  readonly clock?: Clock;
-  /** Uniform in [0, 1). */
-  readonly random?: () => number;
-  /** For how long it is tried again after what will pass, ms. Default 45,000: see limits.storageRetryMs. */
+export interface TryOptions extends RetryWorld {
+  /** For how long it is tried again after what will pass, ms. Default: limits.storageRetryMs. */
   readonly retryMs?: number;
 }
 
@@ -45,7 +41,7 @@ export class RangedReads implements RangeReader {
   #wide = 2;
   #closed = false;
 
-  constructor(file: FileToRead, stream: RangeStream, options: TryOptions = {}) {
+  constructor(file: FileToRead, stream: RangeStream, options: TryOptions) {
     this.#file = file;
     this.#stream = stream;
     this.#options = options;
@@ -207,7 +203,7 @@ async function wholeRange(
   range: { readonly start: number; readonly end: number },
   { name }: FileToRead,
   stream: RangeStream,
-  { signal, take, clock = systemClock, random = Math.random, retryMs = limits.storageRetryMs }: WholeRange,
+  { signal, take, clock, random, retryMs = limits.storageRetryMs }: WholeRange,
 ): Promise<void> {
   let at = range.start;
   let tries = 0;

@@ -4,15 +4,18 @@ import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { Promise } from "../base/own-globals.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
+import { storeOf } from "./store.ts";
 
 /** A file as it was when the job was planned. */
 export interface PlannedFile {
-  /** Absolute path. */
+  /** Absolute path, or the address of a file in a store. */
   readonly path: string;
   /** The path as the user would know it. */
   readonly name: string;
   readonly fileBytes: number;
   readonly mtimeMs: number;
+  /** Given: it is a file in a store, of which this version is read. See StoredFile. */
+  readonly version?: string;
   /**
    * Given: others may append to the file while it is read, so only its first `fileBytes` bytes have to stay
    * as they were. What fingerprintOf says of them; 0: not known yet.
@@ -38,10 +41,26 @@ export interface RangeReader {
 
 /**
  * Opens a planned file for reading.
+ * @param file may say which bytes will be read, most likely, as a piece of a file does; default: all
  * @throws SheafError INPUT_CHANGED when it vanished or its size or mtime differs, INPUT_UNREADABLE when it
  * cannot be opened
  */
-export async function openRange(file: PlannedFile): Promise<FileRange> {
+export async function openRange(file: PlannedFile & Stretch): Promise<RangeReader> {
+  return file.version === undefined ? openLocal(file) : openStored(file, file.version);
+}
+
+interface Stretch {
+  readonly start?: number;
+  readonly end?: number;
+}
+
+async function openStored(file: PlannedFile & Stretch, version: string): Promise<RangeReader> {
+  const { path, name, fileBytes, mtimeMs, start = 0, end = fileBytes } = file;
+  const store = await storeOf(path);
+  return store.open({ address: path, name, bytes: fileBytes, mtimeMs, version, from: start, to: end });
+}
+
+async function openLocal(file: PlannedFile): Promise<FileRange> {
   let handle: FileHandle;
   try {
     // A FIFO that took the file's place must not block the open.
@@ -144,7 +163,7 @@ class FileRange implements RangeReader {
  * @throws SheafError as openRange
  */
 export async function fingerprintOf(file: PlannedFile): Promise<number> {
-  const range = await openRange(file);
+  const range = await openLocal(file);
   try {
     return await range.fingerprint();
   } finally {

@@ -1,5 +1,7 @@
+import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
+import type { RetryWorld } from "../base/retry.ts";
 import { suggest } from "../base/suggest.ts";
 import { quotePath } from "./fs-error.ts";
 import type { HeldRange } from "./list-input.ts";
@@ -8,8 +10,8 @@ import type { RangeReader } from "./read-range.ts";
 /*
  * Files that lie elsewhere, behind addresses: "s3://bucket/key", "https://host/file". A Store knows the files
  * of one scheme: it lists them, reads ranges of exactly the version that was listed, and may take output.
- * What addresses mean as inputs (patterns, hidden names, order) is the same for every store, and is not theirs
- * to say: see list-input.ts.
+ * What addresses mean as inputs (patterns, hidden names, order) is the same for every store, and is not
+ * theirs to say: see list-stored.ts.
  *
  * An address is "scheme://authority/path". Behind the authority stands the name itself, "/" between its
  * parts and nothing encoded, as `aws s3` and `hdfs dfs` have it; of http and https it is a URL. One that ends
@@ -97,7 +99,7 @@ export interface Store {
 
   /**
    * Opens exactly the version that is asked for. Bytes of another are never given, and never fewer: see
-   * RangeReads of ranged-reads.ts, which reads ahead, resumes and counts for every store.
+   * RangedReads of ranged-reads.ts, which reads ahead, resumes and counts for every store.
    * `verify` of what is returned may be left empty where each read is bound to the version.
    * @throws SheafError INPUT_CHANGED when there is another version or none
    */
@@ -168,6 +170,8 @@ export interface StoreOutput {
 export interface StoreSettings {
   /** Where standard variables are looked for: credentials, regions, proxies. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The time, and what spreads tries that are made again: see retrying of base/retry.ts. */
+  readonly world: RetryWorld;
 }
 
 /** A module that registerStore is given, or the object that it exports. */
@@ -247,7 +251,8 @@ export async function storeOf(address: string): Promise<Store> {
   if (store === undefined) {
     const load = registered.get(scheme) ?? (Object.hasOwn(BUILT_IN, scheme) ? BUILT_IN[scheme] : undefined);
     if (load === undefined) throw unknownScheme(address, scheme);
-    store = load().then((module) => module.createStore(scheme, { env: process.env }));
+    const world = { clock: systemClock, random: Math.random };
+    store = load().then((module) => module.createStore(scheme, { env: process.env, world }));
     made.set(scheme, store);
     // A store that could not be made is tried again by whoever asks next.
     store.catch(() => made.delete(scheme));

@@ -7,7 +7,7 @@ import type { EmptyFiles } from "./empty-files.ts";
 export type SplitPiece =
   | {
       readonly kind: "file";
-      /** Absolute path that is opened. */
+      /** Absolute path that is opened, or the address of a file in a store. */
       readonly path: string;
       /** The path as the user would know it, for messages and ctx.path ("-" for standard input). */
       readonly name: string;
@@ -17,6 +17,10 @@ export type SplitPiece =
       /** Size and mtime when the job was planned: a difference later is INPUT_CHANGED. */
       readonly fileBytes: number;
       readonly mtimeMs: number;
+      /** Given: a file in a store, of which this version is read; see StoredFile. */
+      readonly version?: string;
+      /** The version says which bytes these are; see StoredFile. */
+      readonly exact?: true;
       /**
        * Hash of the file's place below the input it was reached by, see InputFile.place: what `--sample`
        * knows it by. Left out of splits of earlier versions.

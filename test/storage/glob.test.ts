@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { expandBraces, globMatches, parseGlob, patternBase } from "#src/storage/glob.js";
+import { expandBraces, globMatches, localGlobWorld, parseGlob, patternBase } from "#src/storage/glob.js";
 import { directory } from "../format/support.ts";
 
 /** Letters of names and patterns; a name may be any of these but "/". */
@@ -77,7 +77,7 @@ function bash(cwd: string, patterns: readonly string[]): string[][] {
 async function ours(cwd: string, pattern: string): Promise<string[]> {
   const found: string[] = [];
   for (const word of expandBraces(pattern).filter((one) => one !== ""))
-    found.push(...(await globMatches(parseGlob(word), cwd)));
+    found.push(...(await globMatches(parseGlob(word), localGlobWorld(cwd))));
   return [...new Set(found)].toSorted();
 }
 

@@ -177,18 +177,18 @@ test("parentheses, braces without a comma and what follows a backslash stand for
   await assert.rejects(found("{1..999}{1..999}"), { code: "USAGE" });
 });
 
-test("an address is told from a path, with what fetches it", async (t) => {
+test("an address that no storage knows is refused, with what fetches it", async (t) => {
   const cwd = directory(t);
   for (const [address, hint] of [
-    ["https://example.org/a.csv", "curl -fsSL 'https://example.org/a.csv' | sheaf run job.ts -"],
-    ["s3://bucket/a.csv", "aws s3 cp 's3://bucket/a.csv' - | sheaf run job.ts -"],
-    ["hdfs://name/a", "hdfs dfs -cat 'hdfs://name/a' | sheaf run job.ts -"],
+    ["ftp://example.org/a.csv", "curl -fsSL 'ftp://example.org/a.csv' | sheaf run job.ts -"],
+    ["gs://bucket/a.csv", "gcloud storage cat 'gs://bucket/a.csv' | sheaf run job.ts -"],
+    ["x-other://name/a", "FETCH 'x-other://name/a' | sheaf run job.ts -"],
   ] as const) {
     await assert.rejects(listInput([address], { cwd }), {
       code: "USAGE",
       hint: `Fetch it first, or pipe it in: ${hint}`,
     });
   }
-  tree(cwd, ["http:/x/y"]);
-  assert.equal((await listInput(["http://x/y"], { cwd })).length, 1, "a path that exists is one");
+  tree(cwd, ["ftp:/x/y"]);
+  assert.equal((await listInput(["ftp://x/y"], { cwd })).length, 1, "a path that exists is one");
 });

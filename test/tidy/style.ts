@@ -23,6 +23,7 @@ const CLOCK = {
   "src/base/clock.ts": "the clock itself",
   "src/base/pace.ts": "shares a thread; nothing is decided by it",
   "src/task/task-runner.ts": "measures what an attempt took; nothing is decided by it",
+  "src/storage/store.ts": "hands them to stores, whose requests are tried again; readers of splits have none",
 };
 
 export const BANS: readonly Ban[] = [
@@ -36,7 +37,10 @@ export const BANS: readonly Ban[] = [
     pattern: /\bMath\.random\b/,
     instead: "randomness comes in by argument: take a Random (base/random.ts)",
     where: PURE,
-    except: { "src/testing/test-job.ts": "the hint of a message names it" },
+    except: {
+      "src/testing/test-job.ts": "the hint of a message names it",
+      "src/storage/store.ts": "hands it to stores, whose tries it spreads",
+    },
   },
   {
     pattern: /\b(setTimeout|setInterval|setImmediate)\(/,
