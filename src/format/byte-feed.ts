@@ -1,6 +1,7 @@
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { quotePath } from "../storage/fs-error.ts";
-import { openRange, type RangeReader } from "../storage/read-range.ts";
+import { openRange } from "../storage/read-range.ts";
+import type { RangeReader } from "../storage/store.ts";
 import type { ByteFeed, TextRules } from "./chunk.ts";
 import type { FilePiece } from "./chunk.ts";
 import { decompress } from "./decompress.ts";

@@ -1,4 +1,4 @@
-import type { HeldRange } from "../storage/list-input.ts";
+import type { HeldRange } from "../storage/store.ts";
 import type { SplitPiece } from "../task/task-spec.ts";
 
 export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;

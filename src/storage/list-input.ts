@@ -15,7 +15,8 @@ import {
   parseGlob,
 } from "./glob.ts";
 import { allHidden, hiddenIn, listStored } from "./list-stored.ts";
-import { isStored, splitAddress, storeOf, type StoredFile } from "./store.ts";
+import { type HeldRange, splitAddress, type StoredFile } from "./store.ts";
+import { isStored, storeOf } from "./stores.ts";
 import { isOwnDescriptor, isStream } from "./stream-file.ts";
 
 export interface InputFile {
@@ -42,13 +43,6 @@ export interface InputFile {
    * out: no host is nearer than another, as with files of this machine and mounts that all see.
    */
   readonly held?: readonly HeldRange[];
-}
-
-/** Bytes `start` to below `end` of a file, and the hosts, by name or address, that each hold all of them. */
-export interface HeldRange {
-  readonly start: number;
-  readonly end: number;
-  readonly hosts: readonly string[];
 }
 
 export interface ListOptions {

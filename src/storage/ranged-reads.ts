@@ -4,8 +4,7 @@ import { Promise } from "../base/own-globals.ts";
 import { askedToWaitMs, pauseFor, pauseMs, type RetryWorld } from "../base/retry.ts";
 import { KiB } from "../base/size.ts";
 import { quotePath } from "./fs-error.ts";
-import type { RangeReader } from "./read-range.ts";
-import type { FileToRead } from "./store.ts";
+import type { FileToRead, RangeReader } from "./store.ts";
 
 /**
  * Asks a server for bytes `start` to below `end` of one version of a file, and hands them on as they come;

@@ -4,7 +4,8 @@ import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { Promise } from "../base/own-globals.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
-import { storeOf } from "./store.ts";
+import type { RangeReader } from "./store.ts";
+import { storeOf } from "./stores.ts";
 
 /** A file as it was when the job was planned. */
 export interface PlannedFile {
@@ -21,22 +22,6 @@ export interface PlannedFile {
    * as they were. What fingerprintOf says of them; 0: not known yet.
    */
   readonly growing?: number;
-}
-
-/** Reads stretches of one file and notices when it is no longer the file that was planned. */
-export interface RangeReader {
-  /**
-   * Fills the whole of `target` from byte `at` of the file. One read at a time.
-   * @throws SheafError INPUT_CHANGED when the file ends before `target` is full
-   */
-  read(target: Uint8Array, at: number): Promise<void>;
-  /**
-   * Compares size and mtime with the plan again, or of a growing file what it begins and ended with; called
-   * when the last byte was read. @throws SheafError INPUT_CHANGED
-   */
-  verify(): Promise<void>;
-  /** Never throws; a second call does nothing. */
-  close(): Promise<void>;
 }
 
 /**

@@ -1,11 +1,4 @@
-import { systemClock } from "../base/clock.ts";
-import { SheafError } from "../base/errors.ts";
-import { process } from "../base/own-globals.ts";
 import type { RetryWorld } from "../base/retry.ts";
-import { suggest } from "../base/suggest.ts";
-import { quotePath } from "./fs-error.ts";
-import type { HeldRange } from "./list-input.ts";
-import type { RangeReader } from "./read-range.ts";
 
 /*
  * Files that lie elsewhere, behind addresses: "s3://bucket/key", "https://host/file". A Store knows the files
@@ -17,6 +10,29 @@ import type { RangeReader } from "./read-range.ts";
  * parts and nothing encoded, as `aws s3` and `hdfs dfs` have it; of http and https it is a URL. One that ends
  * in "/" is a directory. "a//b" and "a/../b" mean what the store takes them for.
  */
+
+/** Bytes `start` to below `end` of a file, and the hosts, by name or address, that each hold all of them. */
+export interface HeldRange {
+  readonly start: number;
+  readonly end: number;
+  readonly hosts: readonly string[];
+}
+
+/** Reads stretches of one file and notices when it is no longer the file that was planned. */
+export interface RangeReader {
+  /**
+   * Fills the whole of `target` from byte `at` of the file. One read at a time.
+   * @throws SheafError INPUT_CHANGED when the file ends before `target` is full
+   */
+  read(target: Uint8Array, at: number): Promise<void>;
+  /**
+   * Compares size and mtime with the plan again, or of a growing file what it begins and ended with; called
+   * when the last byte was read. @throws SheafError INPUT_CHANGED
+   */
+  verify(): Promise<void>;
+  /** Never throws; a second call does nothing. */
+  close(): Promise<void>;
+}
 
 /** A file of a store, as it was when it was listed. */
 export interface StoredFile {
@@ -180,42 +196,6 @@ export interface StoreModule {
   createStore(scheme: string, settings: StoreSettings): Store;
 }
 
-type Load = () => Promise<StoreModule>;
-
-/** The stores of sheaf itself. Their modules, and what these need, are loaded when an address is met. */
-const BUILT_IN: Readonly<Record<string, Load>> = {};
-
-/*
- * One table for each process, not handed down: every reader of a split comes to openRange, in workers too,
- * and what it finds there follows from the address alone.
- */
-const registered = new Map<string, Load>();
-const made = new Map<string, Promise<Store>>();
-
-/**
- * Makes sheaf know the addresses of a scheme, in this process and, where `module` is the URL of a module, in
- * the workers that it starts.
- * @param scheme "s3", "gs": small letters, digits, "+", "-", "."
- * @throws SheafError USAGE for what is no scheme, or one that is known already
- */
-export function registerStore(scheme: string, load: Load): void {
-  if (!/^[a-z][a-z0-9+.-]*$/.test(scheme) || scheme === "file") {
-    throw new SheafError("USAGE", `${JSON.stringify(scheme)} is no scheme of a storage`, {
-      hint: 'Give small letters, as "gs" of "gs://bucket/key".',
-    });
-  }
-  if (isStoreScheme(scheme)) {
-    throw new SheafError("USAGE", `there is a storage for ${scheme}:// already`, {
-      hint: "Register another scheme.",
-    });
-  }
-  registered.set(scheme, load);
-}
-
-function isStoreScheme(scheme: string): boolean {
-  return registered.has(scheme) || Object.hasOwn(BUILT_IN, scheme);
-}
-
 export interface AddressParts {
   /** In small letters. */
   readonly scheme: string;
@@ -232,38 +212,4 @@ export function splitAddress(given: string): AddressParts | null {
   const [all, scheme = "", authority = ""] = match;
   const small = scheme.toLowerCase();
   return { scheme: small, root: `${small}://${authority}/`, path: given.slice(all.length) };
-}
-
-/** Whether it is an address of a storage that is known. */
-export function isStored(given: string): boolean {
-  const parts = given.includes("://") ? splitAddress(given) : null;
-  return parts !== null && isStoreScheme(parts.scheme);
-}
-
-/**
- * The store of an address.
- * @throws SheafError USAGE when there is none for its scheme; PACKAGE_MISSING when its module needs a package
- * that is not installed
- */
-export async function storeOf(address: string): Promise<Store> {
-  const scheme = splitAddress(address)?.scheme ?? "";
-  let store = made.get(scheme);
-  if (store === undefined) {
-    const load = registered.get(scheme) ?? (Object.hasOwn(BUILT_IN, scheme) ? BUILT_IN[scheme] : undefined);
-    if (load === undefined) throw unknownScheme(address, scheme);
-    const world = { clock: systemClock, random: Math.random };
-    store = load().then((module) => module.createStore(scheme, { env: process.env, world }));
-    made.set(scheme, store);
-    // A store that could not be made is tried again by whoever asks next.
-    store.catch(() => made.delete(scheme));
-  }
-  return store;
-}
-
-function unknownScheme(address: string, scheme: string): SheafError {
-  const known = [...Object.keys(BUILT_IN), ...registered.keys()];
-  const near = suggest(scheme, known);
-  const hint =
-    near === undefined ? "Fetch it first, or register a storage for it." : `Did you mean ${near}://?`;
-  return new SheafError("USAGE", `${quotePath(address)}: there is no storage for ${scheme}://`, { hint });
 }

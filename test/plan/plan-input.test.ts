@@ -12,7 +12,8 @@ import type { Reader } from "#src/job/reader.js";
 import { defaultPartitions } from "#src/plan/default-partitions.js";
 import { planInput, type InputPlan } from "#src/plan/plan-input.js";
 import { planSample } from "#src/plan/plan-sample.js";
-import type { HeldRange, InputFile } from "#src/storage/list-input.js";
+import type { InputFile } from "#src/storage/list-input.js";
+import type { HeldRange } from "#src/storage/store.js";
 import { directory, file, read, whole } from "../format/support.ts";
 
 /** "name start-end" of each piece, by split. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { isSheafError } from "#src/base/errors.js";
 import { listInput } from "#src/storage/list-input.js";
-import { registerStore } from "#src/storage/store.js";
+import { registerStore } from "#src/storage/stores.js";
 import { directory } from "../format/support.ts";
 import { MemoryStore } from "./memory-store.ts";
 

@@ -77,9 +77,8 @@ export class MemoryStore implements Store {
 
   open(file: FileToRead): Promise<RangedReads> {
     const { address, name, version } = file;
-    return Promise.resolve(
-      new RangedReads(file, (start, end) => this.#bytes(address, name, version, start, end)),
-    );
+    const stream = (start: number, end: number) => this.#bytes(address, name, version, start, end);
+    return Promise.resolve(new RangedReads(file, stream, { clock: systemClock, random: () => 0.5 }));
   }
 
   async *#bytes(address: string, name: string, version: string, start: number, end: number) {

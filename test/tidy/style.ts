@@ -23,7 +23,7 @@ const CLOCK = {
   "src/base/clock.ts": "the clock itself",
   "src/base/pace.ts": "shares a thread; nothing is decided by it",
   "src/task/task-runner.ts": "measures what an attempt took; nothing is decided by it",
-  "src/storage/store.ts": "hands them to stores, whose requests are tried again; readers of splits have none",
+  "src/storage/stores.ts": "hands them to stores, whose requests are tried again; readers of splits have none",
 };
 
 export const BANS: readonly Ban[] = [
@@ -39,7 +39,7 @@ export const BANS: readonly Ban[] = [
     where: PURE,
     except: {
       "src/testing/test-job.ts": "the hint of a message names it",
-      "src/storage/store.ts": "hands it to stores, whose tries it spreads",
+      "src/storage/stores.ts": "hands it to stores, whose tries it spreads",
     },
   },
   {

@@ -1,0 +1,76 @@
+import { systemClock } from "../base/clock.ts";
+import { SheafError } from "../base/errors.ts";
+import { process } from "../base/own-globals.ts";
+import { suggest } from "../base/suggest.ts";
+import { quotePath } from "./fs-error.ts";
+import { splitAddress, type Store, type StoreModule } from "./store.ts";
+
+type Load = () => Promise<StoreModule>;
+
+/** The stores of sheaf itself. Their modules, and what these need, are loaded when an address is met. */
+const BUILT_IN: Readonly<Record<string, Load>> = {};
+
+/*
+ * One table for each process, not handed down: every reader of a split comes to openRange, in workers too,
+ * and what it finds there follows from the address alone.
+ */
+const registered = new Map<string, Load>();
+const made = new Map<string, Promise<Store>>();
+
+/**
+ * Makes sheaf know the addresses of a scheme, in this process and, where `module` is the URL of a module, in
+ * the workers that it starts.
+ * @param scheme "s3", "gs": small letters, digits, "+", "-", "."
+ * @throws SheafError USAGE for what is no scheme, or one that is known already
+ */
+export function registerStore(scheme: string, load: Load): void {
+  if (!/^[a-z][a-z0-9+.-]*$/.test(scheme) || scheme === "file") {
+    throw new SheafError("USAGE", `${JSON.stringify(scheme)} is no scheme of a storage`, {
+      hint: 'Give small letters, as "gs" of "gs://bucket/key".',
+    });
+  }
+  if (isStoreScheme(scheme)) {
+    throw new SheafError("USAGE", `there is a storage for ${scheme}:// already`, {
+      hint: "Register another scheme.",
+    });
+  }
+  registered.set(scheme, load);
+}
+
+function isStoreScheme(scheme: string): boolean {
+  return registered.has(scheme) || Object.hasOwn(BUILT_IN, scheme);
+}
+
+/** Whether it is an address of a storage that is known. */
+export function isStored(given: string): boolean {
+  const parts = given.includes("://") ? splitAddress(given) : null;
+  return parts !== null && isStoreScheme(parts.scheme);
+}
+
+/**
+ * The store of an address.
+ * @throws SheafError USAGE when there is none for its scheme; PACKAGE_MISSING when its module needs a package
+ * that is not installed
+ */
+export async function storeOf(address: string): Promise<Store> {
+  const scheme = splitAddress(address)?.scheme ?? "";
+  let store = made.get(scheme);
+  if (store === undefined) {
+    const load = registered.get(scheme) ?? (Object.hasOwn(BUILT_IN, scheme) ? BUILT_IN[scheme] : undefined);
+    if (load === undefined) throw unknownScheme(address, scheme);
+    const world = { clock: systemClock, random: Math.random };
+    store = load().then((module) => module.createStore(scheme, { env: process.env, world }));
+    made.set(scheme, store);
+    // A store that could not be made is tried again by whoever asks next.
+    store.catch(() => made.delete(scheme));
+  }
+  return store;
+}
+
+function unknownScheme(address: string, scheme: string): SheafError {
+  const known = [...Object.keys(BUILT_IN), ...registered.keys()];
+  const near = suggest(scheme, known);
+  const hint =
+    near === undefined ? "Fetch it first, or register a storage for it." : `Did you mean ${near}://?`;
+  return new SheafError("USAGE", `${quotePath(address)}: there is no storage for ${scheme}://`, { hint });
+}
