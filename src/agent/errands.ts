@@ -1,11 +1,11 @@
 import { SheafError, describeThrown, unreachable } from "../base/errors.ts";
 import { cutText } from "../base/print-value.ts";
 import { MiB } from "../base/size.ts";
+import { toWireJson } from "../base/wire-json.ts";
 import type { ApiClient } from "../client/api-client.ts";
 import type { CallOptions } from "../client/http.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { splitsPerPage } from "../protocol/agent-messages.ts";
-import { toWireJson } from "../protocol/wire-json.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { LifeWorld } from "./agent-options.ts";

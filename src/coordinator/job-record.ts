@@ -1,7 +1,7 @@
+import { fromWireValue } from "../base/wire-json.ts";
 import { newRecord } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
 import type { Submission } from "../protocol/submission.ts";
-import { fromWireValue } from "../protocol/wire-json.ts";
 
 /** job.json as it begins. */
 export function recordOfNew(jobId: string, submission: Submission, startTime: string): JobRecord {

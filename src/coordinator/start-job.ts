@@ -1,7 +1,7 @@
+import { fromWireValue } from "../base/wire-json.ts";
 import { liveSettings, type LiveWishes } from "../engine/live.ts";
 import { jobPolicy } from "../engine/policy.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
-import { fromWireValue } from "../protocol/wire-json.ts";
 import type { Grants, ScheduledJob, TaskPlan } from "../scheduler/messages.ts";
 import type { JobPolicy } from "../scheduler/policy.ts";
 import type { JobSettings, LiveSettings } from "../task/task-spec.ts";

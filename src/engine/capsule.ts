@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { SheafError, describeThrown } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { formatSize } from "../base/size.ts";
+import { fromWireValue, toWireJson } from "../base/wire-json.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
 import type { JobSettings, ReduceInput, TaskFailure, TaskSpec } from "../task/task-spec.ts";
 
@@ -52,7 +53,7 @@ export function writeCapsule(
 /** Writes capsule.json into its directory in the job's. */
 export function saveCapsule(jobDirectory: string, capsule: Capsule): void {
   const path = join(jobDirectory, "capsules", capsule.task, "capsule.json");
-  writeFileSync(path, `${JSON.stringify(capsule, capsuleReplacer, 2)}\n`);
+  writeFileSync(path, `${toWireJson(capsule, 2)}\n`);
 }
 
 function keepInputs(
@@ -82,20 +83,11 @@ function keepInputs(
   return { inputs: kept, missing: null };
 }
 
-/** JSON has no bigint and no infinities; params may hold them. */
-function capsuleReplacer(_name: string, value: unknown): unknown {
-  if (typeof value === "bigint") return { $bigint: String(value) };
-  return value;
-}
-
 /** @throws SheafError NOT_FOUND when there is none or it cannot be read */
 export function readCapsule(jobDirectory: string, task: string): Capsule {
   const path = join(jobDirectory, "capsules", task, "capsule.json");
   try {
-    return JSON.parse(readFileSync(path, "utf8"), (_name, value: unknown) => {
-      const isBigint = typeof value === "object" && value !== null && "$bigint" in value;
-      return isBigint ? BigInt(String(value.$bigint)) : value;
-    }) as Capsule;
+    return fromWireValue(JSON.parse(readFileSync(path, "utf8"))) as Capsule;
   } catch (cause) {
     throw new SheafError("NOT_FOUND", `${path}: no readable capsule (${describeThrown(cause)})`, {
       hint: "Only tasks that failed have one; `sheaf show @` lists them.",

@@ -32,6 +32,7 @@ import { describeThrown, isSheafError } from "../base/errors.ts";
  * names a task of it, so "@:map-17" is a task of the latest job.
  */
 import { limits } from "../base/limits.ts";
+import { toWireJson } from "../base/wire-json.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import type { RunEvent, RunStatus, StepRecord } from "./events.ts";
@@ -205,7 +206,7 @@ export class JobDirectory {
 
   update(changes: Partial<JobRecord>): void {
     this.#record = { ...this.#record, ...changes };
-    this.#try(() => writeFileSync(join(this.path, "job.json"), `${JSON.stringify(this.#record, null, 2)}\n`));
+    this.#try(() => writeFileSync(join(this.path, "job.json"), `${toWireJson(this.#record, 2)}\n`));
   }
 
   /** Keeps the code that runs: by a second name of the bundle's files where that works. */
@@ -219,7 +220,7 @@ export class JobDirectory {
   }
 
   config(config: unknown): void {
-    this.#try(() => writeFileSync(join(this.path, "jobconfig.json"), `${JSON.stringify(config, null, 2)}\n`));
+    this.#try(() => writeFileSync(join(this.path, "jobconfig.json"), `${toWireJson(config, 2)}\n`));
   }
 
   event(event: RunEvent): void {

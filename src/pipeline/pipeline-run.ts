@@ -3,14 +3,16 @@ import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { toWireJson } from "../base/wire-json.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart, StepRecord } from "../engine/events.ts";
 import { RunFailure } from "../engine/options.ts";
 import type { RunOptions, RunResult } from "../engine/options.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
+import type { StepOutline } from "../worker/messages.ts";
 import type { PipelineParts } from "./parts.ts";
-import { type GraphStep, type Reasons, type StepNow, decide, madeOf, readBy } from "./plan.ts";
+import { type GraphStep, type Reasons, type StepNow, decide, digest, madeOf, readBy } from "./plan.ts";
 import { endLeftScript } from "./run-script.ts";
 import {
   applyEntry,
@@ -30,6 +32,7 @@ import {
   completeRecords,
   type Delivered,
   formsIn,
+  isCommittedBy,
   stepSummary,
   summaryOfResult,
   writeRecords,
@@ -84,7 +87,7 @@ export class PipelineRun {
     const { signal } = this.#parts.options;
     try {
       await this.#settleBegun();
-      await this.commit(this.counters(), true);
+      await this.commit(this.counters());
       await this.#plan();
       for (;;) {
         if (this.#error === null && signal?.aborted !== true) this.#startReady();
@@ -166,9 +169,14 @@ export class PipelineRun {
       if (begun === null) continue;
       const { run, forms } = begun;
       const directory = this.#directory(step, run);
+      const outline = this.#parts.steps.find(({ name }) => name === step);
       const summary = await stepSummary(directory, forms);
-      if (summary !== null) this.append({ kind: "step-done", step, run, summary });
-      else {
+      if (summary !== null) {
+        // It may have been killed between the one and the other.
+        if (forms.records && outline?.spec === null)
+          await completeRecords(join(directory, "records"), collectionsOf(outline));
+        this.append({ kind: "step-done", step, run, summary });
+      } else {
         endLeftScript(directory);
         this.append({ kind: "step-failed", step, run, message: "its process was killed" });
       }
@@ -241,17 +249,20 @@ export class PipelineRun {
   }
 
   /** Carries out the commit that the journal has begun. */
-  async commit(counters: Readonly<Record<string, number>>, overwrite: boolean): Promise<void> {
-    const { commit, begun } = this.#state;
-    if (commit.kind !== "begun" || commit.output !== this.#parts.output || begun === null) return;
+  async commit(counters: Readonly<Record<string, number>>): Promise<void> {
+    const { commit, begun, committedTo } = this.#state;
+    const { output, options } = this.#parts;
+    if (commit.kind !== "begun" || commit.output !== output || begun === null) return;
+    const overwrite = options.overwrite === true || (await isCommittedBy(committedTo, output));
     const delivered = commit.steps.map(({ step, stays }) => ({
       step,
       stays,
       directory: join(this.#doneDirectory(step), "files"),
       summary: this.#step(step).done!.summary,
     }));
-    await commitSteps(commit.output, { id: begun.id, name: begun.name, counters }, delivered, overwrite);
-    this.append({ kind: "committed" });
+    const about = { id: begun.id, name: begun.name, counters };
+    const made = await commitSteps(output, about, delivered, overwrite);
+    this.append({ kind: "committed", digest: made });
   }
 
   /** Files on agents cannot be compared: who would have it otherwise says so. */
@@ -271,10 +282,12 @@ export class PipelineRun {
     const files = await filesOfStep(outline, inputs[name] ?? [], begun.file);
     if (files === null) return null;
     const { sample, maxBad, maxFailedTasks, partBytes, growing } = options;
-    const wishes = { partitions: own.partitions, sample, maxBad, maxFailedTasks, partBytes, growing };
-    const text = (value: unknown): string =>
-      JSON.stringify(value, (_key, one: unknown) => (typeof one === "bigint" ? `${one}n` : one));
-    return { code: code[name]!, params: text(own.params), options: text(wishes), ...files };
+    const { spec, rounds } = outline;
+    // Both may be made of more than code when the file is loaded: of the environment, say. Hashed, for the
+    // variables of a script may be secrets.
+    const made = spec === null && rounds === null ? undefined : digest([spec, rounds]);
+    const wishes = { partitions: own.partitions, sample, maxBad, maxFailedTasks, partBytes, growing, made };
+    return { code: code[name]!, params: toWireJson(own.params), options: JSON.stringify(wishes), ...files };
   }
 
   #startReady(): void {
@@ -307,8 +320,9 @@ export class PipelineRun {
       ...(known ?? { code: "", params: "", options: "", files: {}, elsewhere: [] }),
       needs,
     };
-    // What a script or transfer does again may be something else.
-    const made = step.outline.spec === null ? madeOf(name, facts) : `${madeOf(name, facts)}-${run}`;
+    // What a script or transfer does again may be something else, and so may be what lies on agents.
+    const isSame = step.outline.spec === null && facts.elsewhere.length === 0;
+    const made = isSame ? madeOf(name, facts) : `${madeOf(name, facts)}-${run}`;
     await this.#takeOver(step, run, made);
     this.append({ kind: "step-begun", step: name, run, facts, forms, made });
     const result = await this.#runner.run(step, run, own);
@@ -335,7 +349,7 @@ export class PipelineRun {
     const directory = this.#directory(name, run);
     let summary: StepSummary | null = null;
     if (status === "SUCCEEDED") {
-      const collections = outline.job.collections.map((one) => one.name);
+      const collections = collectionsOf(outline);
       const isJob = outline.kind === "job";
       if (isJob && forms.records && forms.files)
         await writeRecords(result, collections, join(directory, "records"));
@@ -414,6 +428,10 @@ function inStep(name: string, error: RunFailure): RunFailure {
     report: `step ${name}: ${error.report}`,
     failed: failure === null ? null : { task: task ?? "", attempt: attempt ?? 0, failure, capsule: null },
   });
+}
+
+function collectionsOf({ job }: StepOutline): string[] {
+  return job.collections.map(({ name }) => name);
 }
 
 function shared({ params = {}, partitions }: RunOptions) {

@@ -1,7 +1,11 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { systemClock } from "../base/clock.ts";
+import { SheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
+import { fromWireValue, toWireJson } from "../base/wire-json.ts";
 import type { LoadedJob } from "../client/load-outline.ts";
 import { JobDirectory, makeJobId, newRecord, openState } from "../engine/job-directory.ts";
 import type { KeptJob } from "../engine/job-history.ts";
@@ -11,8 +15,11 @@ import type { Runner } from "../runners/runners.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
+import type { StepOutline } from "../worker/messages.ts";
 import type { PipelineWishes } from "./detect.ts";
-import type { PipelineBegun, PipelineState } from "./state.ts";
+import { emptyState, type PipelineBegun, type PipelineState } from "./state.ts";
+import { absoluteText } from "./step-inputs.ts";
+import { isCommittedBy } from "./step-output.ts";
 
 /** A run that is asked for. */
 export interface Asked {
@@ -39,18 +46,27 @@ export interface Opened {
   readonly isTemporary: boolean;
 }
 
+interface Opening {
+  readonly code: string;
+  readonly earlier: Earlier | undefined;
+  /** What keptOptions made. */
+  readonly kept: KeptOptions;
+  readonly warn: (message: string) => void;
+}
+
 /** Makes the places of a run, or takes over those of an earlier one. */
 export async function openPipelineRun(
   { file, options, wishes }: Asked,
   resolved: ResolvedOptions,
-  earlier: Earlier | undefined,
-  { code, warn }: { readonly code: string; readonly warn: (message: string) => void },
+  { code, earlier, kept, warn }: Opening,
 ): Promise<Opened> {
   const { output, overwrite, inputs } = resolved;
-  const commit = earlier?.state.commit ?? { kind: "none" };
-  const isOurs = commit.kind !== "none" && commit.output === output;
-  if (output !== null && !isOurs) {
-    await checkOutput(output, { overwrite, keep: [file, ...inputs] });
+  const { commit, committedTo } = earlier?.state ?? emptyState;
+  // A commit that has begun is carried out, and looks itself at what is there.
+  const isBegun = commit.kind === "begun" && commit.output === output;
+  if (output !== null && !isBegun) {
+    const isOurs = await isCommittedBy(committedTo, output);
+    await checkOutput(output, { overwrite: overwrite || isOurs, keep: [file, ...inputs] });
   }
   const state = openState(resolved.stateDirectory, warn);
   const name = options.name ?? basename(file).replace(/\.\w+$/, "");
@@ -70,7 +86,7 @@ export async function openPipelineRun(
     file,
     work,
     output: wishes.passing === true ? null : output,
-    options: keptOptions(options, resolved, earlier),
+    options: kept,
   };
   const record = newRecord({
     jobId: id,
@@ -94,18 +110,59 @@ export async function openPipelineRun(
 }
 
 /** Options of a run as plain data, paths absolute: what another process needs to go on. */
-function keptOptions(options: RunOptions, resolved: ResolvedOptions, earlier: Earlier | undefined) {
-  const { signal: _s, onEvent: _e, steps: _c, file: _f, ...rest } = options;
-  const before = earlier?.state.begun?.options["inputs"];
-  const own = resolved.inputs.map((text) => absoluteText(text));
-  const inputs = own.length === 0 && Array.isArray(before) ? (before as string[]) : own;
-  const paths = { inputs, ...(resolved.output === null ? {} : { output: resolved.output }) };
-  return JSON.parse(JSON.stringify({ ...rest, ...paths })) as Record<string, unknown>;
+export interface KeptOptions {
+  readonly inputs: readonly string[];
+  readonly [name: string]: unknown;
 }
 
-function absoluteText(text: string): string {
-  const [, prefix = "", path = text] = /^([A-Za-z][\w.-]*=)(.*)$/s.exec(text) ?? [];
-  return /^(?:agent:|[a-z][a-z0-9+]*:\/\/)/.test(path) || path === "-" ? text : prefix + resolve(path);
+/** @throws SheafError USAGE for params that would not come back as they are */
+export function keptOptions(
+  { options, wishes }: Pick<Asked, "options" | "wishes">,
+  { inputs, output }: ResolvedOptions,
+  earlier: Earlier | undefined,
+  steps: readonly StepOutline[],
+): KeptOptions {
+  const { signal: _s, onEvent: _e, steps: _c, file: _f, output: _o, params, ...rest } = options;
+  const own = inputs.map((text) => absoluteText(steps, text, process.cwd()));
+  const before = earlier?.state.begun!.options.inputs ?? [];
+  const kept = {
+    ...rest,
+    ...(params === undefined ? {} : { params: keptParams(params) }),
+    // A directory that is removed when it has been printed is nowhere to go on to.
+    ...(wishes.passing === true || output === null ? {} : { output }),
+    inputs: own.length === 0 ? before : own,
+  };
+  return JSON.parse(JSON.stringify(kept)) as KeptOptions;
+}
+
+function keptParams(params: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  for (const [name, value] of Object.entries(params)) {
+    if (comesBack(value)) continue;
+    throw new SheafError("USAGE", `param ${name}: ${printValue(value)} is not plain data`, {
+      hint: "It is kept for sheaf resume: give finite numbers, texts, booleans, null, bigints, lists and objects.",
+    });
+  }
+  return wireValue(params) as Record<string, unknown>;
+}
+
+/** As the process that goes on has it, and as workers get it: both are the same. */
+function comesBack(value: unknown): boolean {
+  try {
+    return isDeepStrictEqual(fromWireValue(wireValue(value)), structuredClone(value));
+  } catch {
+    return false;
+  }
+}
+
+function wireValue(value: unknown): unknown {
+  const text = toWireJson(value) as string | undefined;
+  return text === undefined ? null : JSON.parse(text);
+}
+
+/** The options that an earlier run was told. */
+export function optionsKept({ options }: PipelineBegun): RunOptions {
+  const { params, ...rest } = options;
+  return { ...rest, ...(params === undefined ? {} : { params: fromWireValue(params) }) } as RunOptions;
 }
 
 function submitter(): string {

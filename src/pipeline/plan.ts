@@ -37,6 +37,11 @@ export function readBy({ job }: StepOutline): string[] {
   return [...new Set(inputs.flatMap((input) => ("step" in input && input.step ? [input.step.of] : [])))];
 }
 
+/** Names of the steps that must be done before one begins. */
+function neededBy(step: StepOutline): string[] {
+  return [...new Set([...readBy(step), ...step.after])];
+}
+
 /**
  * The steps, in order, with their neighbours.
  * @param collect whether records of the last steps are wanted of the result
@@ -61,7 +66,7 @@ export function graphOf(
             records: reading.some((one) => one.spec === null) || (collect && delivered),
             files: delivered || reading.some((one) => one.spec !== null),
           };
-    const needs = [...new Set([...readBy(outline), ...outline.after])];
+    const needs = neededBy(outline);
     return { outline, name, needs, readers, delivered, forms };
   });
 }
@@ -87,15 +92,14 @@ export function wantedOf(steps: readonly StepOutline[], selection: StepSelection
       hint: near === undefined ? `Its steps are: ${names.join(", ")}.` : `Did you mean "${near}"?`,
     });
   }
-  const needs = (outline: StepOutline): readonly string[] => [...readBy(outline), ...outline.after];
   const chosen = new Set([step]);
   if (kind === "from") {
     // Steps stand behind those they need.
-    for (const one of steps) if (needs(one).some((name) => chosen.has(name))) chosen.add(one.name);
+    for (const one of steps) if (neededBy(one).some((name) => chosen.has(name))) chosen.add(one.name);
   }
   if (kind === "until") {
     for (const one of steps.toReversed())
-      if (chosen.has(one.name)) for (const name of needs(one)) chosen.add(name);
+      if (chosen.has(one.name)) for (const name of neededBy(one)) chosen.add(name);
   }
   const again = kind === "until" ? new Set<string>() : chosen;
   const wanted = kind === "from" ? names : names.filter((name) => chosen.has(name));
@@ -137,7 +141,7 @@ export function decide(
       if (why !== null) must.set(step.name, why);
       else if (step.delivered && !now[step.name]!.there.files) {
         must.set(step.name, "the files of its output are not there any more");
-        same.add(step.name);
+        if (writesSame(step.outline, now[step.name]!)) same.add(step.name);
       }
     }
     for (const step of graph) {
@@ -153,14 +157,18 @@ export function decide(
           need,
           done === null ? firstRun(state, need) : `its output is gone, and ${step.name} reads it`,
         );
-        // Nobody knows whether a script writes the same again.
-        if (done !== null && source.spec === null) same.add(need);
+        if (done !== null && writesSame(source, now[need]!)) same.add(need);
       }
     }
   }
   return new Map(
     graph.filter(({ name }) => asked.has(name)).map(({ name }) => [name, must.get(name) ?? null]),
   );
+}
+
+/** Nobody knows whether a script writes the same again, nor what lies on agents by now. */
+function writesSame({ spec }: StepOutline, { facts }: StepNow): boolean {
+  return spec === null && facts?.elsewhere.length === 0;
 }
 
 function firstRun(state: PipelineState, step: string): string {
@@ -205,6 +213,10 @@ function told(paths: readonly string[]): string {
 export function madeOf(name: string, facts: StepFacts): string {
   const files = Object.entries(facts.files).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const needs = Object.entries(facts.needs).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const text = JSON.stringify([name, facts.code, facts.params, facts.options, files, facts.elsewhere, needs]);
-  return createHash("sha256").update(text).digest("hex").slice(0, 24);
+  return digest([name, facts.code, facts.params, facts.options, files, facts.elsewhere, needs]);
+}
+
+/** Of plain data; the same for the same. */
+export function digest(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 24);
 }

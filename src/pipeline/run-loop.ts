@@ -1,11 +1,10 @@
-import { readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { bundleWithExport } from "../bundle/step-bundle.ts";
-import type { SuccessManifest } from "../engine/commit.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { RunResult } from "../engine/options.ts";
 import { resultOf } from "../engine/result.ts";
@@ -15,7 +14,7 @@ import { emptyStats, type TaskStats } from "../task/task-spec.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { startWorkerThread } from "../worker/worker-thread.ts";
 import type { Forms } from "./state.ts";
-import { completeRecords, formsIn, placeForm, writeRecords } from "./step-output.ts";
+import { completeRecords, formsIn, manifestIn, placeForm, writeRecords } from "./step-output.ts";
 
 export interface LoopRun {
   readonly name: string;
@@ -51,9 +50,13 @@ export async function runLoop(loop: LoopRun): Promise<RunResult> {
   try {
     let round = 0;
     let done: RoundDone | null = null;
-    for (let known = rounds.max; known > 0 && done === null; known--) {
+    for (const known of await roundsIn(join(directory, "rounds"))) {
+      if (known > rounds.max || done !== null) continue;
       done = await wholeRound(roundDirectory(known), forms);
-      if (done !== null) round = known;
+      if (done === null) continue;
+      round = known;
+      // It may have been killed before that.
+      await completeRecords(join(roundDirectory(known), "records"), [""]);
     }
     while (round < rounds.max && (done === null || !((await condition?.isTrue(round, done)) ?? false))) {
       const before = round === 0 ? null : join(roundDirectory(round), "records");
@@ -67,14 +70,14 @@ export async function runLoop(loop: LoopRun): Promise<RunResult> {
     const isOver = condition === null || (done !== null && (await condition.isTrue(round, done)));
     if (!isOver) loop.warn(`loop ${name} ended after ${round} rounds, its most, and until was never true`);
     const last = roundDirectory(round);
+    const { parts, badRecords, ...made } = (await manifestIn(join(last, forms.files ? "files" : "records")))!;
+    const counters = { ...made.counters, rounds: round };
     for (const form of ["files", "records"] as const)
-      if (forms[form]) await placeForm(join(last, form), join(directory, form));
-    const { parts = [], counters = {} } =
-      (await manifestOf(join(last, forms.files ? "files" : "records"))) ?? {};
+      if (forms[form]) await placeForm(join(last, form), join(directory, form), { name, counters });
     stats.recordsOut = done?.recordsOut ?? 0;
     await removeDirectory(join(directory, "rounds"));
-    const known = { status: "SUCCEEDED", jobId: "", name, stats, parts } as const;
-    return resultOf({ ...known, counters: { ...counters, rounds: round } });
+    const known = { status: "SUCCEEDED", jobId: "", name, stats, parts, badRecords } as const;
+    return resultOf({ ...known, counters });
   } catch (error) {
     if (!(error instanceof SheafError)) throw error;
     return resultOf({ status: "FAILED", jobId: "", name, stats, error: failureOutsideTasks(error) });
@@ -98,7 +101,7 @@ async function oneRound(loop: LoopRun, directory: string, previous: string | nul
 async function wholeRound(directory: string, forms: Forms): Promise<RoundDone | null> {
   const there = await formsIn(directory);
   if (!there.records || (forms.files && !there.files)) return null;
-  const manifest = await manifestOf(join(directory, "records"));
+  const manifest = await manifestIn(join(directory, "records"));
   if (manifest === null) return null;
   return {
     counters: manifest.counters,
@@ -106,9 +109,13 @@ async function wholeRound(directory: string, forms: Forms): Promise<RoundDone | 
   };
 }
 
-async function manifestOf(directory: string): Promise<SuccessManifest | null> {
-  const text = await readFile(join(directory, "_SUCCESS"), "utf8").catch(() => null);
-  return text === null ? null : (JSON.parse(text) as SuccessManifest);
+/** The rounds that have begun, the last first. */
+async function roundsIn(directory: string): Promise<number[]> {
+  const names = await readdir(directory).catch(() => []);
+  return names
+    .map(Number)
+    .filter(Number.isInteger)
+    .toSorted((a, b) => b - a);
 }
 
 function addStats(sum: { -readonly [N in keyof TaskStats]: TaskStats[N] }, one: TaskStats): void {

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { SheafError, describeThrown } from "../base/errors.ts";
@@ -20,9 +20,17 @@ import { emptyStats } from "../task/task-spec.ts";
 import { fileOf, type PipelineWishes } from "./detect.ts";
 import { journalName, PipelineJournal, readJournal } from "./journal.ts";
 import { PipelineRun, type StepsEnd } from "./pipeline-run.ts";
-import { type Asked, type Earlier, keepBundle, type Opened, openPipelineRun } from "./places.ts";
+import {
+  type Asked,
+  type Earlier,
+  keepBundle,
+  keptOptions,
+  type Opened,
+  openPipelineRun,
+  optionsKept,
+} from "./places.ts";
 import { type GraphStep, graphOf, wantedOf } from "./plan.ts";
-import { emptyState, type PipelineState, stateOf } from "./state.ts";
+import { emptyState, stateOf } from "./state.ts";
 import { codeOfSteps } from "./step-code.ts";
 import { assignInputs } from "./step-inputs.ts";
 import { collectionName, partsOf, readStepRecords } from "./step-output.ts";
@@ -117,22 +125,44 @@ export async function resumePipeline(
   runnerOf: (options: RunOptions) => Promise<Runner<JobRunOptions>>,
   wishes: PipelineWishes = {},
 ): Promise<RunResult> {
-  const earlier = earlierPipeline(job);
-  const { begun, ended } = earlier.state;
-  if (ended === "SUCCEEDED" && handleOptions.steps === undefined) {
-    throw new SheafError("USAGE", `${job.record.jobId} has succeeded: there is nothing to go on with`, {
-      hint: "sheaf run runs it anew; --from STEP runs a step, and all that need it, once more.",
-    });
+  const held = holdEarlier(job);
+  try {
+    const { begun, ended } = held.earlier.state;
+    if (ended === "SUCCEEDED" && handleOptions.steps === undefined) {
+      throw new SheafError("USAGE", `${job.record.jobId} has succeeded: there is nothing to go on with`, {
+        hint: "sheaf run runs it anew; --from STEP runs a step, and all that need it, once more.",
+      });
+    }
+    const options = { ...optionsKept(begun!), ...handleOptions } as RunOptions;
+    const { file } = begun!;
+    const runner = await runnerOf(options);
+    const loaded = await loadOutline(file, resolvedOf(options), () => undefined);
+    if (loaded.outline.steps === undefined) {
+      await loaded.dispose();
+      throw new SheafError("USAGE", `${file} is no pipeline any more`, { hint: "Run it anew: sheaf run." });
+    }
+    return await runLoaded(loaded, { file, options, runner, wishes }, held.earlier);
+  } finally {
+    held.release();
   }
-  const options = { ...begun!.options, ...handleOptions } as RunOptions;
-  const { file } = begun!;
-  const runner = await runnerOf(options);
-  const loaded = await loadOutline(file, resolvedOf(options), () => undefined);
-  if (loaded.outline.steps === undefined) {
-    await loaded.dispose();
-    throw new SheafError("USAGE", `${file} is no pipeline any more`, { hint: "Run it anew: sheaf run." });
+}
+
+/**
+ * Takes the lock of an earlier run, then reads what it has done: what is read stays so until release().
+ * @throws SheafError STATE_LOCKED while another process runs it; as earlierPipeline
+ */
+function holdEarlier(job: KeptJob): { readonly earlier: Earlier; readonly release: () => void } {
+  const release = lockPipeline(job.directory, job.record.jobId);
+  try {
+    return { earlier: earlierPipeline(job), release };
+  } catch (error) {
+    release();
+    throw error;
   }
-  return runLoaded(loaded, { file, options, runner, wishes }, earlier);
+}
+
+function lockPipeline(directory: string, id: string): () => void {
+  return lockFile(join(directory, "lock"), `the pipeline ${id}`);
 }
 
 /** @throws SheafError USAGE, NOT_FOUND, STATE_CORRUPT */
@@ -149,13 +179,13 @@ export function earlierPipeline(job: KeptJob): Earlier {
 }
 
 /** The latest run of the file that can be gone on from; undefined when there is none. */
-async function latestOf(file: string, stateDirectory: string | null): Promise<Earlier | undefined> {
+async function latestOf(file: string, stateDirectory: string | null): Promise<KeptJob | undefined> {
   if (stateDirectory === null) return undefined;
-  for (const job of await listJobs(stateDirectory)) {
-    if (job.record.file !== file || job.record.steps === undefined) continue;
-    return earlierPipeline(job);
-  }
-  return undefined;
+  // A run that ended before it began to do anything has left no journal.
+  return (await listJobs(stateDirectory)).find(
+    ({ directory, record }) =>
+      record.file === file && record.steps !== undefined && existsSync(join(directory, journalName)),
+  );
 }
 
 async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Promise<RunResult> {
@@ -170,14 +200,20 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
     const steps = loaded.outline.steps!;
     const wanted = wantedOf(steps, options.steps);
     const again = options.steps?.from ?? options.steps?.only;
-    const earlier =
-      given ?? (again === undefined ? undefined : await latestOf(file, resolved.stateDirectory));
+    let earlier = given;
+    const latest =
+      given === undefined && again !== undefined ? await latestOf(file, resolved.stateDirectory) : undefined;
+    if (latest !== undefined) {
+      const held = holdEarlier(latest);
+      release.push(held.release);
+      earlier = held.earlier;
+    }
     const graph = graphOf(steps, wanted, resolved.collect);
-    opened = await openPipelineRun(asked, resolved, earlier, { code: loaded.bundle.hash, warn });
-    release.push(lockFile(join(opened.place, "lock"), `the pipeline ${opened.begun.id}`));
+    const kept = keptOptions(asked, resolved, earlier, steps);
+    const inputs = assignInputs(steps, kept.inputs, { file, cwd: process.cwd() });
+    opened = await openPipelineRun(asked, resolved, { code: loaded.bundle.hash, earlier, kept, warn });
+    if (earlier === undefined) release.push(lockPipeline(opened.place, opened.begun.id));
     const { begun, place, directory } = opened;
-    const cwd = process.cwd();
-    const inputs = assignInputs(steps, begun.options["inputs"] as string[], { file, cwd });
     const journal = new PipelineJournal(join(place, journalName), earlier?.journalBytes ?? 0);
     release.push(() => journal.close());
     const bundle = keepBundle(loaded, join(place, "app"));
@@ -201,7 +237,7 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
       run: (stepOptions) => asked.runner.run(file, stepOptions),
     });
     run.append(begun);
-    const end = await finish(run, await run.run(), resolved, before);
+    const end = await finish(run, await run.run(), resolved.output);
     return await concluded(run, end, { opened, resolved, events, wishes, graph: parts.graph });
   } catch (error) {
     const failed = error instanceof SheafError ? error : null;
@@ -226,20 +262,13 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
 }
 
 /** Commits the output of steps that are done, and writes down how it ended. */
-async function finish(
-  run: PipelineRun,
-  end: StepsEnd,
-  { output, overwrite }: ResolvedOptions,
-  before: PipelineState,
-): Promise<StepsEnd> {
+async function finish(run: PipelineRun, end: StepsEnd, output: string | null): Promise<StepsEnd> {
   let last = end;
   if (end.status === "SUCCEEDED" && output !== null && !run.isCommitted) {
     const steps = run.delivered().map(({ step, stays }) => ({ step, stays }));
-    // What an earlier run of this pipeline has committed is its own.
-    const isOurs = before.commit.kind !== "none" && before.commit.output === output;
     run.append({ kind: "committing", output, steps });
     try {
-      await run.commit(run.counters(), overwrite || isOurs);
+      await run.commit(run.counters());
     } catch (error) {
       const known =
         error instanceof SheafError

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { lstat, mkdir, open, readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { crc32c } from "../base/crc32.ts";
@@ -12,6 +12,7 @@ import { resultOf } from "../engine/result.ts";
 import { workerEnvironment } from "../security/worker-environment.ts";
 import type { ScriptSpec } from "../steps/script.ts";
 import { commitDirectory, createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
+import { holderOf, isHeldBy, readHolder } from "../storage/file-lock.ts";
 import { errnoOf } from "../storage/fs-error.ts";
 import { emptyStats } from "../task/task-spec.ts";
 import { writeManifest } from "./step-output.ts";
@@ -89,6 +90,9 @@ async function execute(
     ),
   );
   const [program, ...args] = words as [string, ...string[]];
+  const isAborted = (): boolean => signal?.aborted === true;
+  // It may have been, while the files were looked at.
+  if (isAborted()) return;
   const isBeside = program.startsWith("./") || program.startsWith("../");
   const child = spawn(isBeside ? resolve(base, program) : program, args, {
     cwd: base,
@@ -106,22 +110,31 @@ async function execute(
     });
   }
   let late = false;
+  let killed: NodeJS.Timeout | undefined;
   const end = (): void => {
     kill(child.pid, "SIGTERM");
-    setTimeout(() => kill(child.pid, "SIGKILL"), graceMs).unref();
+    killed ??= setTimeout(() => kill(child.pid, "SIGKILL"), graceMs);
   };
-  const timer = spec.timeoutMs === null ? null : setTimeout(() => ((late = true), end()), spec.timeoutMs);
+  const timer =
+    spec.timeoutMs === null ? undefined : setTimeout(() => ((late = true), end()), spec.timeoutMs);
+  let cut: NodeJS.Timeout | undefined;
   signal?.addEventListener("abort", end);
   try {
-    const closed = once(child, "close");
+    const [exited, closed] = [once(child, "exit"), once(child, "close")];
     // What keeps it from starting is heard by the next.
-    closed.catch(() => undefined);
+    for (const one of [exited, closed]) one.catch(() => undefined);
     await once(child, "spawn");
     notePid(directory, child.pid!);
-    const [code, killed] = (await closed) as [number | null, string | null];
-    if (signal?.aborted === true) return;
+    const [code, by] = (await exited) as [number | null, string | null];
+    for (const one of [timer, killed]) clearTimeout(one);
+    // What it left running would write on, and keep its pipes open.
+    kill(child.pid, "SIGKILL");
+    // What has left the group, too, is not waited for.
+    cut = setTimeout(() => (child.stdout.destroy(), child.stderr.destroy()), graceMs);
+    await closed;
+    if (isAborted()) return;
     if (late) throw failed(`it took longer than ${spec.timeoutMs} ms and was ended`, tail);
-    if (code === null) throw failed(`it was ended by ${killed}`, tail);
+    if (code === null) throw failed(`it was ended by ${by}`, tail);
     if (!spec.exitCodes.includes(code)) throw failed(`${program} ended with exit code ${code}`, tail);
   } catch (error) {
     if (error instanceof SheafError || errnoOf(error) === undefined) throw error;
@@ -130,10 +143,10 @@ async function execute(
       hint: "Programs are looked up in PATH; ./NAME lies beside the pipeline's file.",
     });
   } finally {
-    if (timer !== null) clearTimeout(timer);
+    for (const one of [timer, killed, cut]) clearTimeout(one);
     signal?.removeEventListener("abort", end);
-    // What it left running would write on.
-    kill(child.pid, "SIGKILL");
+    // Nobody waits for it any more.
+    if (child.exitCode === null && child.signalCode === null) kill(child.pid, "SIGKILL");
     rmSync(join(directory, pidName), { force: true });
   }
 }
@@ -170,30 +183,13 @@ function kill(pid: number | undefined, signal: NodeJS.Signals): void {
 
 /** Which process this run has started, so that whoever goes on after a crash can end it. */
 function notePid(directory: string, pid: number): void {
-  writeFileSync(join(directory, pidName), JSON.stringify({ pid, began: beganAt(pid) }));
+  writeFileSync(join(directory, pidName), JSON.stringify(holderOf(pid)));
 }
 
-/** Ends the script that a run which was killed has left, if it still runs. */
+/** Ends the script that a run which was killed has left, if it is sure to be that which still runs. */
 export function endLeftScript(directory: string): void {
-  try {
-    const { pid, began } = JSON.parse(readFileSync(join(directory, pidName), "utf8")) as {
-      pid: number;
-      began: string | null;
-    };
-    if (began !== null && beganAt(pid) === began) kill(pid, "SIGKILL");
-  } catch {
-    // It had ended.
-  }
-}
-
-/** When a process began, as the system counts it; null where the system does not tell. */
-function beganAt(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
-  } catch {
-    return null;
-  }
+  const holder = readHolder(join(directory, pidName));
+  if (holder !== null && holder.began !== null && isHeldBy(holder)) kill(holder.pid, "SIGKILL");
 }
 
 /** The files that the script has written: each output, and nothing else. */

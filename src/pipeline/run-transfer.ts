@@ -8,7 +8,7 @@ import { resultOf } from "../engine/result.ts";
 import type { TransferSpec } from "../steps/script.ts";
 import { commitDirectory, createTempOutput, syncPath } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import { patternBase } from "../storage/glob.ts";
+import { inputIn, patternBase } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
 import { emptyStats } from "../task/task-spec.ts";
 import { checksumOf } from "./run-script.ts";
@@ -44,7 +44,7 @@ export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
   const known = { jobId: "", name, stats };
   try {
     const to = resolve(dirname(file), spec.to);
-    const copies = await copiesOf(transfer.source ?? resolve(dirname(file), spec.from!), to);
+    const copies = await copiesOf(transfer.source ?? spec.from!, dirname(file), to);
     const total = copies.reduce((sum, { bytes }) => sum + bytes, 0);
     let [filesDone, bytesDone] = [0, 0];
     const parts: CommittedPart[] = [];
@@ -92,14 +92,16 @@ export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
   }
 }
 
-/** Every file with its place below `to`: as below the directory, or the fixed part of the pattern, given. */
-async function copiesOf(from: string, to: string): Promise<Copy[]> {
-  const files = await listInput([from]);
-  const isFile = await stat(from).then(
-    (status) => status.isFile(),
-    () => false,
-  );
-  const base = isFile ? dirname(from) : patternBase(from);
+/**
+ * Every file with its place below `to`: as below the directory, or the fixed part of the pattern, given.
+ * @param directory what `from` is relative to
+ */
+async function copiesOf(from: string, directory: string, to: string): Promise<Copy[]> {
+  const files = await listInput([inputIn(directory, from)]);
+  const literal = resolve(directory, from);
+  const status = await stat(literal).catch(() => null);
+  const base =
+    status === null ? resolve(directory, patternBase(from)) : status.isFile() ? dirname(literal) : literal;
   const taken = new Map<string, string>();
   return files.map(({ path, bytes }) => {
     const below = relative(base, path);

@@ -56,8 +56,8 @@ export interface PipelineBegun {
   readonly output: string | null;
   /** Directory of what lies between steps. */
   readonly work: string;
-  /** Options of the run: plain data. */
-  readonly options: Readonly<Record<string, unknown>>;
+  /** Options of the run, as keptOptions makes them. */
+  readonly options: Readonly<Record<string, unknown>> & { readonly inputs: readonly string[] };
 }
 
 /** A step whose files are part of the output. */
@@ -89,7 +89,8 @@ export type JournalEntry =
   | { readonly kind: "step-removed"; readonly step: string }
   /** Before the files of these steps move to the output directory. From here on the commit is carried out. */
   | { readonly kind: "committing"; readonly output: string; readonly steps: readonly CommittedSteps[] }
-  | { readonly kind: "committed" }
+  /** With the digest of the _SUCCESS that is there now. */
+  | { readonly kind: "committed"; readonly digest: string }
   | { readonly kind: "ended"; readonly status: "SUCCEEDED" | "FAILED" | "CANCELLED" };
 
 /** What is known of one step. */
@@ -111,10 +112,18 @@ export interface PipelineState {
   readonly steps: Readonly<Record<string, StepState>>;
   /** Of what the steps have written last. */
   readonly commit: CommitState;
+  /** Where its output was committed last, whatever ran since, and the digest of its _SUCCESS. */
+  readonly committedTo: { readonly output: string; readonly digest: string } | null;
   readonly ended: "SUCCEEDED" | "FAILED" | "CANCELLED" | null;
 }
 
-export const emptyState: PipelineState = { begun: null, steps: {}, commit: { kind: "none" }, ended: null };
+export const emptyState: PipelineState = {
+  begun: null,
+  steps: {},
+  commit: { kind: "none" },
+  committedTo: null,
+  ended: null,
+};
 export const noRun: StepState = { runs: 0, done: null, begun: null, lost: null, removed: false };
 
 /** What is known after one more entry. Pure. */
@@ -151,8 +160,12 @@ export function applyEntry(state: PipelineState, entry: JournalEntry): PipelineS
       return change(entry.step, { removed: true });
     case "committing":
       return { ...state, commit: { kind: "begun", output: entry.output, steps: entry.steps } };
-    case "committed":
-      return state.commit.kind === "none" ? state : { ...state, commit: { ...state.commit, kind: "done" } };
+    case "committed": {
+      const { commit } = state;
+      if (commit.kind === "none") return state;
+      const committedTo = { output: commit.output, digest: entry.digest };
+      return { ...state, commit: { ...commit, kind: "done" }, committedTo };
+    }
     case "ended":
       return { ...state, ended: entry.status };
   }

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import { Script } from "node:vm";
+import { digest } from "./plan.ts";
 
 /**
  * The identity of each step's code, from the text of the pipeline's bundle: when it is the same, so is what
@@ -8,25 +8,71 @@ import { Script } from "node:vm";
  * steps does not matter. Where that cannot be told, the whole bundle is every step's code.
  */
 export function codeOfSteps(bundle: string, steps: readonly string[]): Readonly<Record<string, string>> {
-  const texts = findSteps(bundle, steps);
-  if (texts === null) {
+  const found = findSteps(bundle, steps);
+  if (found === null) {
     const all = digest([bundle]);
     return Object.fromEntries(steps.map((name) => [name, all]));
   }
-  // From the last to the first, so that places stay right.
-  const cuts = [...texts.values()].flat().toSorted((a, b) => b.start - a.start);
-  let rest = bundle;
-  for (const { start, end } of cuts) rest = rest.slice(0, start) + rest.slice(end);
+  const texts = new Map([...found].map(([name, { start, end }]) => [name, bundle.slice(start, end)]));
+  const rest = without(bundle, [...found.values()]);
+  // A step may be made of the constants of others, and what is no step's, too.
+  const uses = usesOf(found, /\b(?:function|class|var|let|const) from\d*\b/.test(bundle));
+  const common = uses(without(bundle, [...found.values(), ...[...found.values()].flatMap(namedAt)]));
   return Object.fromEntries(
     steps.map((name) => {
-      const own = texts.get(name)!.map(({ start, end }) => bundle.slice(start, end));
-      return [name, digest([rest, ...own])];
+      const used = new Set(common);
+      const open = [name, ...common];
+      for (let one = open.pop(); one !== undefined; one = open.pop()) {
+        for (const other of uses(texts.get(one)!)) {
+          if (used.has(other)) continue;
+          used.add(other);
+          open.push(other);
+        }
+      }
+      used.delete(name);
+      const others = [...used].toSorted((a, b) => found.get(a)!.start - found.get(b)!.start);
+      return [name, digest([rest, texts.get(name)!, ...others.map((one) => texts.get(one)!)])];
     }),
   );
 }
 
-function digest(parts: readonly string[]): string {
-  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 24);
+/** The text without these pieces. */
+function without(text: string, pieces: readonly Piece[]): string {
+  let rest = text;
+  // From the last to the first, so that places stay right.
+  for (const { start, end } of pieces.toSorted((a, b) => b.start - a.start))
+    rest = rest.slice(0, start) + rest.slice(end);
+  return rest;
+}
+
+function namedAt({ constant }: StepPiece): Piece[] {
+  return constant === null ? [] : [constant.named];
+}
+
+/**
+ * Tells which steps' constants a text names. Who only reads what a step writes, from(step), does not depend
+ * on its code: that runs again first, and what it wrote is compared. Nothing in the bundle reads its exports.
+ * @param hasOtherFrom a function of that name may be another than sheaf's
+ */
+function usesOf(found: ReadonlyMap<string, StepPiece>, hasOtherFrom: boolean): (text: string) => string[] {
+  const constants = [...found].flatMap(([name, { constant }]) => {
+    if (constant === null) return [];
+    const id = quoted(constant.id);
+    // Not a part of a longer name, nor a member of that name; "...id" is neither.
+    const pattern = new RegExp(`(?<![\\w$])(?<!(?<!\\.\\.)\\.)${id}(?![\\w$])`);
+    const read = new RegExp(`(?<![\\w$.])from\\d*\\((?:${id}|"${id}")(?=[,)])`, "g");
+    return [{ name, pattern, read }];
+  });
+  return (text) => {
+    const plain = text.replace(/^export \{[^}]*\};?$/gm, "");
+    return constants
+      .filter(({ pattern, read }) => pattern.test(hasOtherFrom ? plain : plain.replace(read, "")))
+      .map(({ name }) => name);
+  };
+}
+
+function quoted(id: string): string {
+  return id.replace(/\$/g, "\\$");
 }
 
 interface Piece {
@@ -34,11 +80,16 @@ interface Piece {
   readonly end: number;
 }
 
+interface StepPiece extends Piece {
+  /** The constant that the piece defines, and where the pipeline names it; null: it is written in there. */
+  readonly constant: { readonly id: string; readonly named: Piece } | null;
+}
+
 /** What begins the text of a step. */
 const call = "(?:job|step|script|transfer|loop)\\d*\\(";
 
-/** The pieces of the bundle that are each step's own; null when one of them is not found for sure. */
-function findSteps(bundle: string, steps: readonly string[]): ReadonlyMap<string, Piece[]> | null {
+/** The piece of the bundle that is each step's own; null when one of them is not found for sure. */
+function findSteps(bundle: string, steps: readonly string[]): ReadonlyMap<string, StepPiece> | null {
   const begins = [...bundle.matchAll(/^(?:(?:var|let|const) [\w$]+ = )?pipeline\d*\(/gm)];
   if (begins.length !== 1) return null;
   const [begin] = begins;
@@ -46,15 +97,19 @@ function findSteps(bundle: string, steps: readonly string[]): ReadonlyMap<string
   const pipeline = callAt(bundle, begin!.index + begin![0].search(/pipeline\d*\($/), from);
   if (pipeline === null) return null;
   const entries = entriesIn(bundle, { start: from, end: pipeline });
-  const found = new Map<string, Piece[]>();
+  const found = new Map<string, StepPiece>();
   for (const name of steps) {
     const own = entries.filter((entry) => entry.name === name);
     if (own.length > 1) return null;
-    const piece = own[0] ?? constantOf(bundle, name, { start: from, end: pipeline }, entries);
+    const [entry] = own;
+    const piece =
+      entry === undefined
+        ? constantOf(bundle, name, { start: from, end: pipeline }, entries)
+        : { start: entry.start, end: entry.end, constant: null };
     if (piece === null) return null;
-    found.set(name, [{ start: piece.start, end: piece.end }]);
+    found.set(name, piece);
   }
-  const pieces = [...found.values()].flat().toSorted((a, b) => a.start - b.start);
+  const pieces = [...found.values()].toSorted((a, b) => a.start - b.start);
   if (pieces.some((piece, index) => index > 0 && piece.start < pieces[index - 1]!.end)) return null;
   return found;
 }
@@ -83,25 +138,26 @@ function constantOf(
   name: string,
   { start, end }: Piece,
   entries: readonly Piece[],
-): Piece | null {
-  let inside = "";
-  let at = start;
+): StepPiece | null {
+  // Blanks in the place of the entries, and a comma at their end, so that places stay right.
+  let inside = bundle.slice(0, end);
   for (const entry of entries) {
-    inside += bundle.slice(at, entry.start);
-    at = entry.end;
+    const length = entry.end - entry.start;
+    inside = `${inside.slice(0, entry.start)}${" ".repeat(length - 1)},${inside.slice(entry.end)}`;
   }
-  inside += bundle.slice(at, end);
-  const named = [
-    ...inside.matchAll(new RegExp(`(?<=[{,]\\s*)(?:${name}|"${name}")(?:: ([\\w$]+))?(?=\\s*[,}])`, "g")),
-  ];
-  if (named.length !== 1) return null;
-  const constant = (named[0]![1] ?? name).replace(/\$/g, "\\$");
-  const made = [...bundle.matchAll(new RegExp(`^(?:var|let|const) ${constant} = ${call}`, "gm"))];
+  const pattern = new RegExp(`(?<=[{,]\\s*)(?:${name}|"${name}")(?:: ([\\w$]+))?(?=\\s*[,}])`, "g");
+  const all = [...inside.matchAll(pattern)].filter(({ index }) => index >= start);
+  const [named] = all;
+  if (named === undefined || all.length > 1) return null;
+  const id = named[1] ?? name;
+  const made = [...bundle.matchAll(new RegExp(`^(?:var|let|const) ${quoted(id)} = ${call}`, "gm"))];
   if (made.length !== 1) return null;
   const [match] = made;
   const expression = match!.index + match![0].search(new RegExp(`${call}$`));
   const close = callAt(bundle, expression, match!.index + match![0].length);
-  return close === null ? null : { start: match!.index, end: close };
+  if (close === null) return null;
+  const constant = { id, named: { start: named.index, end: named.index + named[0].length } };
+  return { start: match!.index, end: close, constant };
 }
 
 /** Whoever writes longer steps, or with more parentheses, has all of the bundle for each step's code. */

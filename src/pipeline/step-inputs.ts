@@ -1,12 +1,13 @@
-import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { auxPaths } from "../engine/inputs.ts";
 import type { JobRunOptions } from "../engine/options.ts";
+import { inputIn, isElsewhere } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
 import type { InputOutline, JobOutline, StepOutline } from "../worker/messages.ts";
+import { digest } from "./plan.ts";
 import type { StepFacts } from "./state.ts";
 
 /** An input of a step's job that is read from files, and its name; "" where the job has one input. */
@@ -14,11 +15,6 @@ function fileInputs({ job }: StepOutline): string[] {
   const isFile = (input: InputOutline): boolean => !("tasks" in input) && input.step === undefined;
   if (job.inputs === undefined) return isFile(job.input) ? [""] : [];
   return job.inputs.filter(({ input }) => isFile(input)).map(({ name }) => name);
-}
-
-/** Places that are not paths of this machine. */
-function isElsewhere(path: string): boolean {
-  return path.startsWith("agent:");
 }
 
 /**
@@ -33,7 +29,7 @@ export function assignInputs(
   given: readonly string[],
   { file, cwd }: { readonly file: string; readonly cwd: string },
 ): Readonly<Record<string, readonly string[]>> {
-  const readers = steps.filter((step) => fileInputs(step).length > 0);
+  const readers = readersOf(steps);
   const assigned = new Map<string, string[]>();
   for (const text of given) {
     const { step, name, path } = addressee(readers, text);
@@ -52,14 +48,25 @@ export function assignInputs(
   return Object.fromEntries(assigned);
 }
 
+/** An input that was given, absolute, so that it means the same for a process that starts elsewhere. */
+export function absoluteText(steps: readonly StepOutline[], text: string, base: string): string {
+  const prefix = prefixOf(readersOf(steps), text);
+  const path = text.slice(prefix.length);
+  return path === "-" ? text : prefix + absolute(path, base);
+}
+
+function readersOf(steps: readonly StepOutline[]): StepOutline[] {
+  return steps.filter((step) => fileInputs(step).length > 0);
+}
+
 /** @throws SheafError USAGE for a step that has no paths for one of its inputs */
 export function checkInputs(step: StepOutline, texts: readonly string[]): void {
   for (const name of fileInputs(step)) {
     if (texts.some((text) => name === "" || text.startsWith(`${name}=`))) continue;
     const what = name === "" ? "no input" : `no path for its input "${name}"`;
-    const spelled = name === "" ? `${step.name}=PATH` : `${step.name}.${name}=PATH`;
+    const asGiven = name === "" ? `${step.name}=PATH` : `${step.name}.${name}=PATH`;
     throw new SheafError("USAGE", `step ${step.name} reads files, and there is ${what}`, {
-      hint: `Give it: ${spelled}. Or say it in the pipeline: step(job({ ... }), { inputs: "data/*.csv" }).`,
+      hint: `Give it: ${asGiven}. Or say it in the pipeline: step(job({ ... }), { inputs: "data/*.csv" }).`,
     });
   }
 }
@@ -72,9 +79,11 @@ interface Addressee {
 }
 
 function addressee(readers: readonly StepOutline[], text: string): Addressee {
-  const [, stepName = "", input = "", path = ""] = /^([A-Za-z][\w-]*)(?:\.(\w+))?=(.*)$/s.exec(text) ?? [];
-  const named = readers.find(({ name }) => name === stepName);
-  if (named !== undefined && path !== "") {
+  const [, stepName = "", input = ""] = spelled.exec(text) ?? [];
+  const prefix = prefixOf(readers, text);
+  const path = text.slice(prefix.length);
+  const named = prefix === "" ? undefined : readers.find(({ name }) => name === stepName);
+  if (named !== undefined) {
     if (input !== "" && !fileInputs(named).includes(input)) {
       throw usage(`${text}: step ${stepName} reads no files as "${input}"`, readers);
     }
@@ -89,21 +98,29 @@ function addressee(readers: readonly StepOutline[], text: string): Addressee {
     );
     const problem = `${text} does not say which step it is for`;
     throw usage(
-      near === undefined || path === "" ? problem : `${problem}; did you mean ${near}=${path}?`,
+      near === undefined ? problem : `${problem}; did you mean ${near}=${text.replace(spelled, "")}?`,
       readers,
     );
   }
-  const several = fileInputs(only);
-  if (only.job.inputs !== undefined && several.includes(stepName) && input === "")
-    return { step: only, name: stepName, path };
-  return { step: only, name: "", path: text };
+  return { step: only, name: prefix === "" ? "" : stepName, path };
+}
+
+const spelled = /^([A-Za-z][\w-]*)(?:\.(\w+))?=(?=.)/s;
+
+/** What stands before the path: the name of a step or input that there is, "=" behind it; "": nothing. */
+function prefixOf(readers: readonly StepOutline[], text: string): string {
+  const [prefix = "", name = "", input = ""] = spelled.exec(text) ?? [];
+  if (readers.some((step) => step.name === name)) return prefix;
+  const [only, ...more] = readers;
+  const isInput = input === "" && only?.job.inputs?.some((one) => one.name === name) === true;
+  return isInput && more.length === 0 && fileInputs(only!).includes(name) ? prefix : "";
 }
 
 function usage(problem: string, readers: readonly StepOutline[]): SheafError {
-  const spelled = readers.flatMap((step) =>
+  const texts = readers.flatMap((step) =>
     fileInputs(step).map((name) => (name === "" ? `${step.name}=PATH` : `${step.name}.${name}=PATH`)),
   );
-  const hint = spelled.length === 0 ? "Leave the input paths away." : `Give ${spelled.join(" ")}.`;
+  const hint = texts.length === 0 ? "Leave the input paths away." : `Give ${texts.join(" ")}.`;
   return new SheafError("USAGE", problem, { hint });
 }
 
@@ -122,7 +139,7 @@ function absolute(path: string, base: string): string {
       hint: "Write it to a file, and give that.",
     });
   }
-  return isElsewhere(path) || /^[a-z][a-z0-9+]*:\/\//.test(path) ? path : resolve(base, path);
+  return isElsewhere(path) ? path : resolve(inputIn(base, path));
 }
 
 /** Which output of which step is read. */
@@ -156,9 +173,11 @@ export function optionsOfStep(
 ): SharedOptions {
   const own: Record<string, unknown> = {};
   for (const [text, value] of Object.entries(params)) {
-    const name = nameFor(text, step.name, (name) => name in step.job.params);
+    const name = nameFor(text, step.name, (name) => Object.hasOwn(step.job.params, name));
     if (name !== null) own[name] = value;
-    else if (!steps.some((one) => nameFor(text, one.name, (name) => name in one.job.params) !== null))
+    else if (
+      !steps.some((one) => nameFor(text, one.name, (name) => Object.hasOwn(one.job.params, name)) !== null)
+    )
       throw noneHas(
         "param",
         text,
@@ -229,19 +248,20 @@ export async function filesOfStep(
     return null;
   }
   if (stamps.length <= filesNamedMax) return { files: Object.fromEntries(stamps), elsewhere };
-  const hash = createHash("sha256").update(JSON.stringify(stamps)).digest("hex").slice(0, 24);
+  const hash = digest(stamps);
   return { files: { [`${paths[0]} (one of ${stamps.length} files)`]: hash }, elsewhere };
 }
 
 /** Files that a script or transfer reads: those it names, and those among its arguments. */
 async function ownFilesOf({ spec }: StepOutline, file: string): Promise<string[]> {
   if (spec === null) return [];
-  const at = (path: string): string => resolve(dirname(file), path);
+  const base = dirname(file);
+  const at = (path: string): string => resolve(inputIn(base, path));
   if (spec.kind === "transfer")
     return spec.from === null ? [] : (await listInput([at(spec.from)])).map(({ path }) => path);
   const named = Object.values(spec.paths).map(at);
   const given = spec.run
-    .map(at)
+    .map((word) => resolve(base, word))
     .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true);
   const listed = await listInput(named);
   return [...new Set([...listed.map(({ path }) => path), ...given])];

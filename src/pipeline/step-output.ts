@@ -12,7 +12,8 @@ import { recordsReader, recordsWriter } from "../steps/records.ts";
 import { commitDirectory, createTempOutput, jobSibling, syncPath } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import type { Forms, StepSummary } from "./state.ts";
+import { digest } from "./plan.ts";
+import type { Forms, PipelineState, StepSummary } from "./state.ts";
 
 /*
  * The directory of one run of a step, <work>/<step>/<run>: `records`, for other steps, and `files`, as the
@@ -25,7 +26,8 @@ export async function formsIn(directory: string): Promise<Forms> {
   return { records: await has("records"), files: await has("files") };
 }
 
-async function manifestIn(directory: string): Promise<SuccessManifest | null> {
+/** null when the directory is not whole. */
+export async function manifestIn(directory: string): Promise<SuccessManifest | null> {
   try {
     return JSON.parse(await readFile(join(directory, "_SUCCESS"), "utf8")) as SuccessManifest;
   } catch {
@@ -188,23 +190,36 @@ export function collectionName(step: string, collection: string): string {
   return collection === "" ? step : `${step}/${collection}`;
 }
 
+/** Whether what lies there is what this pipeline has committed there: it may replace that. */
+export async function isCommittedBy(
+  committedTo: PipelineState["committedTo"],
+  out: string,
+): Promise<boolean> {
+  return committedTo?.output === out && digest(await successIn(out)) === committedTo.digest;
+}
+
+function successIn(directory: string): Promise<string | null> {
+  return readFile(join(directory, "_SUCCESS"), "utf8").catch(() => null);
+}
+
 /**
  * Makes the output directory of what the steps have written, at once: OUT/<step>/..., and one _SUCCESS for
  * all. May be done again after a crash at any moment.
+ * @returns the digest of that _SUCCESS
  */
 export async function commitSteps(
   out: string,
   { id, name, counters }: OutputFacts,
   delivered: readonly Delivered[],
   overwrite: boolean,
-): Promise<readonly CommittedPart[]> {
+): Promise<string> {
   const place = jobSibling(out, id);
   const staging = join(place, "out");
   const parts = partsOf(delivered);
   const badRecords = delivered.reduce((sum, { summary }) => sum + summary.badRecords, 0);
   const manifest = manifestText({ name, counters, badRecords }, parts);
   const sources = await Promise.all(delivered.map(({ directory }) => exists(directory)));
-  const isThere = (await readFile(join(out, "_SUCCESS"), "utf8").catch(() => null)) === manifest;
+  const isThere = (await successIn(out)) === manifest;
   // The rename has happened, and perhaps all behind it.
   const moved = delivered.some(({ stays }, index) => !stays && !sources[index]);
   const isDone = isThere && !(await exists(staging)) && ((await exists(place)) || moved);
@@ -224,10 +239,11 @@ export async function commitSteps(
     }
     await writeFile(join(staging, "_SUCCESS"), manifest);
     const whole = ["_SUCCESS", ...parts.map(({ file }) => file)];
-    await commitDirectory(staging, resolve(out), { overwrite, aside: join(place, "aside"), whole });
+    const options = { overwrite: overwrite || isThere, aside: join(place, "aside"), whole };
+    await commitDirectory(staging, resolve(out), options);
   }
   await removeDirectory(place);
-  return parts;
+  return digest(manifest);
 }
 
 function gone(step: string): SheafError {
@@ -275,9 +291,17 @@ async function copyTree(from: string, to: string): Promise<void> {
 }
 
 /** Puts a second name, or a copy, of a round's results where those of its loop belong. */
-export async function placeForm(from: string, to: string): Promise<void> {
+export async function placeForm(
+  from: string,
+  to: string,
+  about: Pick<OutputFacts, "name" | "counters">,
+): Promise<void> {
   const aside = `${to}.aside`;
+  const { badRecords, parts } = (await manifestIn(from))!;
   await linkTree(from, aside);
+  // Not in place: it is the round's, too.
+  await rm(join(aside, "_SUCCESS"));
+  await writeManifest(aside, { ...about, badRecords }, parts);
   await rm(to, { recursive: true, force: true });
   await rename(aside, to);
 }

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
-import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
+import { basename, dirname, extname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
-import { isPattern } from "../storage/glob.ts";
+import { inputIn, isElsewhere } from "../storage/glob.ts";
 import { checkConfig } from "./define-config.ts";
 import type { ProjectConfig, RunSettings } from "./define-config.ts";
 import { loadConfig } from "./load-config.ts";
@@ -173,7 +173,7 @@ function inFolder(settings: RunSettings, directory: string): RunSettings {
 /** As positional arguments would say them. A text alone is a path, also with "=" in it. */
 function inputTexts(inputs: NonNullable<RunSettings["inputs"]>, directory: string): readonly string[] {
   const texts = (paths: string | readonly string[]): string[] =>
-    [paths].flat().map((path) => inputIn(path, directory));
+    [paths].flat().map((path) => inputIn(directory, path));
   if (typeof inputs === "string" || isList(inputs)) return texts(inputs);
   return Object.entries(inputs).flatMap(([name, paths]) => texts(paths).map((path) => `${name}=${path}`));
 }
@@ -181,19 +181,6 @@ function inputTexts(inputs: NonNullable<RunSettings["inputs"]>, directory: strin
 /** As Array.isArray, for lists that are readonly. */
 function isList<T>(value: readonly T[] | object): value is readonly T[] {
   return Array.isArray(value);
-}
-
-/** What is special in the folder's own name is taken as it is, also in front of a pattern. */
-function inputIn(path: string, directory: string): string {
-  if (path === "-" || isAbsolute(path) || isElsewhere(path)) return path;
-  const plain = `${directory.replace(/\/$/, "")}/${path}`;
-  if (!isPattern(path) || existsSync(plain)) return plain;
-  return `${directory.replace(/\/$/, "").replace(/[*?[\]{},\\]/g, "\\$&")}/${path}`;
-}
-
-/** An address, or a file of each agent's own. */
-function isElsewhere(path: string): boolean {
-  return /^(?:[a-z][\w+.-]*:\/\/|agent:)/i.test(path);
 }
 
 /** Settings of one part of a project file, called as messages call that part: "profiles.prod". */

@@ -1,7 +1,7 @@
 import type { ServerOptions as ServerOptionsOfTls } from "node:https";
 import type { AddressInfo } from "node:net";
 import { SheafError } from "../base/errors.ts";
-import { toWireJson } from "../protocol/wire-json.ts";
+import { toWireJson } from "../base/wire-json.ts";
 import type { GatePolicy } from "../security/gate.ts";
 import { guard, guardedOptions, serverSettings } from "../security/guard.ts";
 import { fastify, LogController, swagger } from "../vendor/fastify.ts";

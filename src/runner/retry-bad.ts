@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { fromWireValue } from "../base/wire-json.ts";
 import { type ListedBadRecord, badFilesOf, readBadRecords } from "../engine/bad-list.ts";
 import type { KeptJob } from "../engine/job-history.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
@@ -59,7 +60,7 @@ export async function planRetry({ directory, record }: KeptJob, cwd: string): Pr
     inputs: [...inputs],
     maxBad: placed.length,
     name,
-    ...(params === undefined ? {} : { params }),
+    ...(params === undefined ? {} : { params: fromWireValue(params) as typeof params }),
     ...(external === undefined ? {} : { external }),
   };
   const withoutPlace = bad.length - placed.length;

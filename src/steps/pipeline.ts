@@ -148,6 +148,10 @@ function checkStepName(name: string, before: readonly string[]): void {
       'Names are directories of the output: a letter, then letters, digits, "_" and "-", 100 at most.';
     throw invalid("pipeline()", `${JSON.stringify(name)} is no name of a step`, hint);
   }
+  if (name in {}) {
+    const hint = "Every object has something of that name. Choose another.";
+    throw invalid("pipeline()", `${JSON.stringify(name)} is no name of a step`, hint);
+  }
   const other = before.find((one) => one.toLowerCase() === name.toLowerCase());
   if (other === undefined) return;
   const same = other === name;
@@ -315,7 +319,7 @@ function outputOf(reader: string, source: LivePlan, output: string): string {
 }
 
 /** The names of the steps that one needs: those it reads, and those it waits for. */
-export function needsOf({ job, after }: StepPlan): string[] {
+function needsOf({ job, after }: StepPlan): string[] {
   const read = readersOf(job).flatMap(([, reader]) => stepRefOf(reader)?.of ?? []);
   return [...new Set([...read.map(String), ...after])];
 }

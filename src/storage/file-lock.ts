@@ -4,7 +4,7 @@ import { errnoOf } from "./fs-error.ts";
 import { isAlive } from "./remove-directory.ts";
 
 /** Who holds a lock. A process id alone may have been given to another process since. */
-interface Holder {
+export interface Holder {
   readonly pid: number;
   /** When it began, as the system counts it; null where the system does not tell. */
   readonly began: string | null;
@@ -72,6 +72,11 @@ function readText(path: string): string | null {
   }
 }
 
+/** Of what holderOf() made; null: there is no such file, or it says nothing. */
+export function readHolder(path: string): Holder | null {
+  return parse(readText(path));
+}
+
 function parse(text: string | null): Holder | null {
   try {
     const value = JSON.parse(text ?? "") as Partial<Holder>;
@@ -81,7 +86,8 @@ function parse(text: string | null): Holder | null {
   }
 }
 
-function isHeldBy(holder: Holder): boolean {
+/** False: that process has ended. Where the system does not tell when it began, another may have its id. */
+export function isHeldBy(holder: Holder): boolean {
   if (!isAlive(holder.pid)) return false;
   const now = holderOf(holder.pid);
   return holder.began === null || now.began === null || holder.began === now.began;
@@ -96,7 +102,7 @@ export function bootId(): string | null {
   }
 }
 
-function holderOf(pid: number): Holder {
+export function holderOf(pid: number): Holder {
   try {
     const boot = bootId();
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");

@@ -1,4 +1,4 @@
-import type { Dirent } from "node:fs";
+import { type Dirent, existsSync } from "node:fs";
 import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { SheafError } from "../base/errors.ts";
@@ -23,6 +23,23 @@ export function patternBase(path: string): string {
 /** Whether a path says more than one name literally. */
 export function isPattern(path: string): boolean {
   return SPECIAL.test(path);
+}
+
+/** Whether a path is no name of this machine: an address, or a file of each agent's own. */
+export function isElsewhere(path: string): boolean {
+  return /^(?:[a-z][\w+.-]*:\/\/|agent:)/i.test(path);
+}
+
+/**
+ * The path or pattern as one below `directory`, in whose own name nothing is special. What does not depend on
+ * it is as it was: absolute paths, addresses, "-".
+ */
+export function inputIn(directory: string, path: string): string {
+  if (path === "-" || isAbsolute(path) || isElsewhere(path)) return path;
+  const base = directory.replace(/\/$/, "");
+  const plain = `${base}/${path}`;
+  if (!isPattern(base) || existsSync(plain)) return plain;
+  return `${base.replace(/[*?[\]{},\\]/g, "\\$&")}/${path}`;
 }
 
 /**

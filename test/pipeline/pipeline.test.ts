@@ -217,6 +217,7 @@ test("what cannot be right is refused before anything runs, saying where", async
     ["{ a, b: a, c: job({ input: from(a) }) }", /from\(\) names a job that is several steps/],
     ["{ a, A: job({ input: text() }) }", /"a" and "A" differ in case only/],
     ["{ 'a/b': a }", /"a\/b" is no name of a step/],
+    ["{ valueOf: a }", /"valueOf" is no name of a step/],
     ["{ a: step(a, { kep: true }) }", /step a: kep: no such option/],
     ["{ a: 5 }", /step a: 5 is no step/],
     ["{ a: step(a, { after: ['z'] }) }", /step a: after: there is no step "z"/],
@@ -229,6 +230,7 @@ test("what cannot be right is refused before anything runs, saying where", async
   const wrong: [object, RegExp][] = [
     [{ inputs: [] }, /step words reads files, and there is no input/],
     [{ inputs, params: { uper: true } }, /no step of the pipeline has a param "uper"/],
+    [{ inputs, params: { constructor: "1" } }, /no step of the pipeline has a param "constructor"/],
     [{ inputs, partitions: { x: 2 } }, /no step of the pipeline has a collection "x"/],
     [{ inputs: "-" }, /cannot read standard input/],
     [{ inputs: join(bench.root, "none.txt") }, /step words: no such input/],

@@ -120,6 +120,24 @@ test("a step whose output is gone runs again when one that runs reads it, and on
   );
 });
 
+test("what reads places on agents may write something else again", () => {
+  const done = ["a", "b", "c", "d", "e"];
+  const wanted = wantedOf(diamond, { from: "c" });
+  const decided = (elsewhere: string[]): string | null | undefined => {
+    const now = Object.fromEntries(
+      diamond.map(({ name }) => [name, { facts: facts(name, name === "a" ? { elsewhere } : {}), there }]),
+    );
+    now["a"]!.there = gone;
+    let state = doneState(diamond, done);
+    const a = state.steps["a"]!;
+    const same = { ...a.done!, facts: { ...a.done!.facts, elsewhere } };
+    state = { ...state, steps: { ...state.steps, a: { ...a, done: same } } };
+    return decide(graphOf(diamond, wanted, false), wanted, state, now).get("b");
+  };
+  assert.equal(decided([]), null);
+  assert.equal(decided(["agent:/logs"]), "a runs again");
+});
+
 test("--only, --from and --until choose steps", () => {
   const all = ["a", "b", "c", "d", "e"];
   assert.deepEqual(running(all, {}, { only: "b" }), { b: "--only b asks for it" });

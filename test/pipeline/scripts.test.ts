@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { findJob } from "#src/engine/job-history.js";
+import { runLoop } from "#src/pipeline/run-loop.js";
+import { endLeftScript, runScript } from "#src/pipeline/run-script.js";
+import { holderOf } from "#src/storage/file-lock.js";
 import { lines, PipelineBench } from "./support.js";
 
 /** Counts words, has a script double the counts, and sums them. */
@@ -100,6 +105,30 @@ const copying = `
   const lines = job({ input: from(load), map: (line, emit) => emit(line.length, 1), reduce: count() });
   export default pipeline({ load, lines });`;
 
+test("what a script leaves running ends with it; a script that is not wanted any more never begins", async (t) => {
+  const bench = new PipelineBench(t);
+  bench.file("factor.txt", "2");
+  const inputs = bench.file("in.txt", lines);
+  const command = `["sh", "-c", "sleep 600 & echo '{\\"n\\":1}' > $0", "{out.scores}"]`;
+  const result = await bench.pipeline(scored(command, "timeoutMs: 15_000,"), { inputs });
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  assert.deepEqual(bench.step("total"), ["total\t1"]);
+
+  const spec = { kind: "script", run: ["touch", "mark"], paths: {}, env: {}, timeoutMs: null } as const;
+  const ended = await runScript({
+    name: "late",
+    spec: { ...spec, exitCodes: [0], on: "once" },
+    file: join(bench.root, "pipe.ts"),
+    directory: join(bench.root, "late"),
+    inputs: {},
+    outputs: [],
+    signal: AbortSignal.abort(),
+    log: () => undefined,
+  });
+  assert.equal(ended.status, "CANCELLED");
+  assert.ok(!existsSync(join(bench.root, "mark")));
+});
+
 test("a transfer copies what is not there yet, goes on with what was cut off, and is read as it says", async (t) => {
   const bench = new PipelineBench(t);
   const big = "x".repeat(3_000_000);
@@ -173,6 +202,25 @@ test("a loop runs its job until the condition is true, each round reading what t
   assert.match(wrong.error!.message, /until of round 1: until returned 1: true or false is wanted/);
 });
 
+test("a script that a crash has left is ended, and no other that has got its process id", async (t) => {
+  const bench = new PipelineBench(t);
+  const left = async (began: (own: string) => string): Promise<string | null> => {
+    const child = spawn("sleep", ["600"], { detached: true, stdio: "ignore" });
+    await once(child, "spawn");
+    const ended = once(child, "exit");
+    const own = holderOf(child.pid!);
+    bench.file("left/script.pid", JSON.stringify({ ...own, began: began(own.began!) }));
+    endLeftScript(join(bench.root, "left"));
+    // If it was killed, that came first.
+    child.kill("SIGTERM");
+    return ((await ended) as [null, string])[1];
+  };
+  assert.equal(await left((own) => own), "SIGKILL");
+  // The machine has started anew since: as many ticks after that this one began.
+  assert.equal(await left((own) => own.replace(/^.*:/, "before:")), "SIGTERM");
+  endLeftScript(join(bench.root, "nowhere"));
+});
+
 test("a loop that was killed in a round goes on with that round", async (t) => {
   const bench = new PipelineBench(t);
   const inputs = bench.file("in.txt", "a\n");
@@ -192,4 +240,43 @@ test("a loop that was killed in a round goes on with that round", async (t) => {
   assert.deepEqual(bench.step("doubled"), ["a\t32"]);
   const rounds = bench.of("job-started").filter(({ step }) => step === "doubled").length;
   assert.deepEqual([before > 0, rounds], [true, 3]);
+});
+
+test("a loop tells the bad records of its last round, and its rounds are part of what it is", async (t) => {
+  const bench = new PipelineBench(t);
+  const inputs = bench.file("in.txt", "a\nb\n");
+  const rounds = bench.file("rounds.txt", "2");
+  const max = `max: Number(readFileSync(${JSON.stringify(rounds)}, "utf8")),`;
+  const bad = `if (word === "b" && n === 2) throw new Error("bad");`;
+  const code = `import { readFileSync } from "node:fs";\n${doubling(max, bad)}`;
+  const result = await bench.pipeline(code, { inputs, maxBad: 1 });
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  assert.deepEqual([result.badRecords, bench.step("doubled")], [1, ["a\t4"]]);
+  assert.ok(existsSync(join(bench.output, "_bad", "doubled")));
+
+  writeFileSync(rounds, "3");
+  const more = await bench.resume({ steps: { until: "doubled" } });
+  assert.equal(more.status, "SUCCEEDED", more.error?.report);
+  assert.deepEqual(bench.step("doubled"), ["a\t8"]);
+});
+
+test("a round that wrote nothing is read, wherever its process was killed", async (t) => {
+  const bench = new PipelineBench(t);
+  const manifest = { sheaf: 1, job: "x", code: null, counters: {}, badRecords: 0, parts: [] };
+  bench.file("loop/rounds/7/records/_SUCCESS", JSON.stringify(manifest));
+  bench.file("loop/rounds/8/none", "");
+  const result = await runLoop({
+    name: "x",
+    directory: join(bench.root, "loop"),
+    forms: { records: true, files: false },
+    rounds: { max: 7, hasUntil: false },
+    round: () => assert.fail("all rounds are done"),
+    warn: assert.fail,
+    log: assert.fail,
+  } as unknown as Parameters<typeof runLoop>[0]);
+  assert.equal(result.counters["rounds"], 7);
+  // Whoever finds it after a crash knows as much.
+  const placed = readFileSync(join(bench.root, "loop", "records", "_SUCCESS"), "utf8");
+  assert.deepEqual((JSON.parse(placed) as { counters: unknown }).counters, { rounds: 7 });
+  assert.ok(existsSync(join(bench.root, "loop", "records", "part-00000.records")));
 });

@@ -52,6 +52,46 @@ test("a change outside of the steps is one of every step", () => {
   assert.deepEqual(changed(inPlace, inPlace.replace("(x) => x", "(x) => x + 1")), names);
 });
 
+test("a step that is made of another's constant changes with it, and one that reads it does not", () => {
+  const bundle = (entries: string, more = ""): string => `import { from, job, pipeline, step } from "sheaf";
+var words = job({ input: text(), map: (line) => [[line, 1]] });
+${more}var counts = job({ input: from(words), map: ([w]) => [[w.words, "counted"]] });
+var p_default = pipeline({ words, counts, ${entries} });
+export {
+  p_default as default,
+  words
+};
+`;
+  const cases: [entries: string, changed: string[], more?: string][] = [
+    ['again: step(words, { inputs: "b" })', ["words", "again"]],
+    ["again: job({ input: text(), map: words.map })", ["words", "again"]],
+    ["again: job({ ...words, seed: 2 })", ["words", "again"]],
+    [
+      "again: job({ ...other, seed: 2 }), other",
+      ["words", "again", "other"],
+      "var other = job({ ...words });\n",
+    ],
+    [
+      "again: job({ map: helper })",
+      ["words", "counts", "again"],
+      "var helper = (line) => words.map(line);\n",
+    ],
+    ['again: job({ input: from(words, ""), map: (x) => x.words })', ["words"]],
+    ['again: job({ input: from("words"), map: (swords) => swords })', ["words"]],
+    [
+      "again: job({ map: () => from(words) })",
+      ["words", "counts", "again"],
+      "function from(x) { return x.map; }\n",
+    ],
+  ];
+  for (const [entries, expected, more] of cases) {
+    const before = bundle(entries, more);
+    const steps = ["words", "counts", "again", ...(entries.endsWith(", other") ? ["other"] : [])];
+    assert.deepEqual(changed(before, before.replace("[line, 1]", "[line, 2]"), steps), expected, entries);
+    assert.ok(new Set(Object.values(codeOfSteps(before, steps))).size > 1, `${entries}: told apart`);
+  }
+});
+
 test("a step more changes no other", () => {
   const more = inPlace.replace("  report: step", "  more: job({ input: text() }),\n  report: step");
   const [a, b] = [

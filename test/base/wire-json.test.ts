@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromWireValue, toWireJson } from "#src/protocol/wire-json.js";
+import { fromWireValue, toWireJson } from "#src/base/wire-json.js";
 
 test("what goes over the wire comes back as it was, bigints at any depth, and is plain JSON without them", () => {
   const value = fc.letrec<{ any: unknown }>((tie) => ({

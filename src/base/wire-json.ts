@@ -1,12 +1,12 @@
 /** JSON with bigints, which params may hold: {"$bigint": "123"}. */
-export function toWireJson(value: unknown): string {
+export function toWireJson(value: unknown, indent = 0): string {
   try {
-    return JSON.stringify(value);
+    return JSON.stringify(value, null, indent);
   } catch {
     // Hardly anything holds a bigint, and to look at each value takes twice as long.
-    return JSON.stringify(value, (_name, one: unknown) =>
-      typeof one === "bigint" ? { $bigint: String(one) } : one,
-    );
+    const told = (_name: string, one: unknown): unknown =>
+      typeof one === "bigint" ? { $bigint: String(one) } : one;
+    return JSON.stringify(value, told, indent);
   }
 }
 
