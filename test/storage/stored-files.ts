@@ -1,0 +1,65 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { hashText } from "#src/base/random.js";
+import type { PutFile, Store } from "#src/storage/store.js";
+import { successOf } from "./support.ts";
+
+const KiB = 1024;
+
+/** Bytes that say where they are, every four of them, and of which content. */
+export function content(bytes: number, word = ""): Buffer {
+  const numbers = new Uint32Array(Math.ceil(bytes / 4));
+  const other = hashText(word);
+  for (let i = 0; i < numbers.length; i++) numbers[i] = i ^ other;
+  return Buffer.from(numbers.buffer, 0, bytes);
+}
+
+export type OutputFiles = readonly (readonly [name: string, bytes: Buffer])[];
+
+/** An output of a job: small files, an empty one, one of several requests. */
+export const outputFiles: OutputFiles = [
+  ["part-00000.tsv", content(50 * KiB)],
+  ["part-00001.tsv", Buffer.alloc(0)],
+  ["byAge/part-00000.csv", content(6 * KiB * KiB, "age")],
+  ["byAge/a b%+#/part-00000.csv", content(10)],
+  [
+    "_SUCCESS",
+    Buffer.from(
+      successOf(["part-00000.tsv", "part-00001.tsv", "byAge/part-00000.csv", "byAge/a b%+#/part-00000.csv"]),
+    ),
+  ],
+];
+
+/** Puts all of them at once, every second one by its path. */
+export function putAll(
+  store: Store,
+  address: string,
+  job: string,
+  files: OutputFiles,
+  directory: string,
+): Promise<PutFile[]> {
+  const output = store.output!(address, job);
+  return Promise.all(
+    files.map(([name, bytes], i) => {
+      if (i % 2 === 1) return output.put(bytes, name, undefined);
+      const path = join(directory, `put-${job}-${i}`);
+      writeFileSync(path, bytes);
+      return output.put(path, name, undefined);
+    }),
+  );
+}
+
+/** The whole way of an output. */
+export async function commitAll(
+  store: Store,
+  address: string,
+  job: string,
+  files: OutputFiles,
+  directory: string,
+  overwrite = false,
+): Promise<void> {
+  const output = store.output!(address, job);
+  await output.check({ overwrite });
+  const put = await putAll(store, address, job, files, directory);
+  await output.commit(put, { overwrite });
+}
