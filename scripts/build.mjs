@@ -1,7 +1,8 @@
-// Builds dist/: the WebAssembly kernels beside the module that loads them, then tsc, file to file. What has
-// not changed since dist/ was built is not compiled again; without dist/ all is.
+// Builds the package twice: dist/, which users run, and modules/, file to file, for tests of single modules.
+// Both have the WebAssembly kernels; tsc writes modules/ and the types of dist/. What has not changed since is
+// not compiled again; without dist/ all is.
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { incremental, removeStale } from "./stale.mjs";
 
@@ -40,7 +41,10 @@ if (["scripts/build.mjs", ...kernelSources.map((name) => `src/kernel/assembly/${
   // By rename: whoever reads the file meanwhile sees the old or the new one whole.
   renameSync(at(`dist/kernel/kernels.${process.pid}.wasm`), at(kernels));
 }
-removeStale(at("dist"), at("src"));
-run("node_modules/typescript/bin/tsc", "-p", "tsconfig.json", ...incremental("dist"));
+if (!existsSync(at("dist/index.d.ts"))) rmSync(at("modules"), { recursive: true, force: true });
+mkdirSync(at("modules/kernel"), { recursive: true });
+copyFileSync(at(kernels), at("modules/kernel/kernels.wasm"));
+for (const built of ["dist", "modules"]) removeStale(at(built), at("src"));
+run("node_modules/typescript/bin/tsc", "-p", "tsconfig.json", ...incremental("modules"));
+run("scripts/bundle.mjs");
 run("scripts/vendor.mjs");
-if (existsSync(at("dist/cli/main.js"))) chmodSync(at("dist/cli/main.js"), 0o755);

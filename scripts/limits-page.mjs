@@ -1,10 +1,10 @@
 // docs/limits.md, made of the tables that hold the numbers.
-import { errorCharsMax } from "../dist/base/errors.js";
-import { limits, settings } from "../dist/base/limits.js";
-import { formatSize, KiB, MiB } from "../dist/base/size.js";
-import { clientLeases, limitDefaults, timingDefaults } from "../dist/coordinator/settings.js";
-import { fetchLimits } from "../dist/exchange/fetch-stream.js";
-import { jobPolicyDefaults } from "../dist/scheduler/policy.js";
+import { errorCharsMax } from "../modules/base/errors.js";
+import { limits, settings } from "../modules/base/limits.js";
+import { formatSize, KiB, MiB } from "../modules/base/size.js";
+import { clientLeases, limitDefaults, timingDefaults } from "../modules/coordinator/settings.js";
+import { fetchLimits } from "../modules/exchange/fetch-stream.js";
+import { jobPolicyDefaults } from "../modules/scheduler/policy.js";
 
 const number = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, ",");
 const seconds = (ms) => `${number(ms / 1000)} s`;

@@ -11,7 +11,11 @@ export function removeStale(built, source) {
   if (!existsSync(built)) return;
   for (const name of readdirSync(built, { recursive: true, encoding: "utf8" })) {
     const stem = /^(.*?)(?:\.js|\.d\.ts|\.js\.map)$/.exec(name)?.[1];
-    if (stem !== undefined && !/^vendor[/\\].*[/\\]/.test(stem) && !existsSync(join(source, `${stem}.ts`)))
+    if (
+      stem !== undefined &&
+      !/^(?:vendor[/\\].*|lib)[/\\]/.test(stem) &&
+      !existsSync(join(source, `${stem}.ts`))
+    )
       rmSync(join(built, name), { force: true });
   }
 }

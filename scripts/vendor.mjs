@@ -1,7 +1,7 @@
 import { build } from "esbuild";
 // Makes of the packages that src/vendor/ names what ships in dist/vendor/. What is built in is pinned by
 // package-lock.json; its licences are in dist/vendor/LICENSES.txt.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -56,12 +56,11 @@ const licenses = [...packages].sort().map((place) => {
 });
 
 /** By rename: whoever reads the file meanwhile sees the old or the new one whole. */
-function put(name, content) {
-  mkdirSync(join(root, "dist/vendor", dirname(name)), { recursive: true });
-
-  const aside = join(root, `dist/vendor/${name}.${process.pid}`);
-  writeFileSync(aside, content);
-  renameSync(aside, join(root, "dist/vendor", name));
+function put(name, content, built = "dist") {
+  const path = join(root, built, "vendor", name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.${process.pid}`, content);
+  renameSync(`${path}.${process.pid}`, path);
 }
 put("fastify.js", outputFiles[0].contents);
 
@@ -69,11 +68,10 @@ put("fastify.js", outputFiles[0].contents);
  * esbuild as it is: its main.js looks for the binary's package from where it lies itself, in a directory
  * lib/. Only that it lies in a package named esbuild is no longer so.
  */
-put("esbuild/package.json", '{ "type": "commonjs" }\n');
+for (const built of ["dist", "modules"]) put("esbuild/package.json", '{ "type": "commonjs" }\n', built);
 const main = readFileSync(join(root, "node_modules/esbuild/lib/main.js"), "utf8");
 const itself = 'require.resolve("esbuild")';
 if (!main.includes(itself)) throw new Error(`esbuild's main.js has no ${itself} any more`);
-put("esbuild/lib/main.js", main.replaceAll(itself, "__filename"));
-// Of the file as tsc wrote it.
-rmSync(join(root, "dist/vendor/fastify.js.map"), { force: true });
+for (const built of ["dist", "modules"])
+  put("esbuild/lib/main.js", main.replaceAll(itself, "__filename"), built);
 put("LICENSES.txt", `Built in, each under its own licence:\n\n${licenses.join(`\n${"-".repeat(72)}\n\n`)}`);

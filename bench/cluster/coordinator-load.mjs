@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { ApiClient } from "../../dist/client/api-client.js";
+import { ApiClient } from "../../modules/client/api-client.js";
 import { submission } from "./load-submission.mjs";
 
 const { values } = parseArgs({

@@ -8,10 +8,10 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { pino } from "pino";
-import { systemClock } from "../../dist/base/clock.js";
-import { coordinatorRoutes } from "../../dist/rest/coordinator-routes.js";
-import { startServer } from "../../dist/rest/server.js";
-import { hostList } from "../../dist/security/host-list.js";
+import { systemClock } from "../../modules/base/clock.js";
+import { coordinatorRoutes } from "../../modules/rest/coordinator-routes.js";
+import { startServer } from "../../modules/rest/server.js";
+import { hostList } from "../../modules/security/host-list.js";
 import { submission } from "./load-submission.mjs";
 
 const MiB = 2 ** 20;

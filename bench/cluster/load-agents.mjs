@@ -2,8 +2,8 @@
 // from a thread of their own, as those of real agents do. Told what to do, and asked, by messages of the
 // parent (coordinator-load.mjs).
 import { Worker } from "node:worker_threads";
-import { withoutPages } from "../../dist/agent/errands.js";
-import { ApiClient } from "../../dist/client/api-client.js";
+import { withoutPages } from "../../modules/agent/errands.js";
+import { ApiClient } from "../../modules/client/api-client.js";
 
 const utility = { cpuIdle: 100, diskIdle: 100, utility: 100, freeMemoryBytes: 1 };
 const statNames =

@@ -1,7 +1,7 @@
 // The hearts of all agents of load-agents.mjs: a thread that does nothing else, so that what it measures is
 // how late the coordinator answers.
 import { parentPort, workerData } from "node:worker_threads";
-import { ApiClient } from "../../dist/client/api-client.js";
+import { ApiClient } from "../../modules/client/api-client.js";
 
 const utility = { cpuIdle: 100, diskIdle: 100, utility: 100, freeMemoryBytes: 1 };
 const { url, token, agents } = workerData;

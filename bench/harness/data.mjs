@@ -15,7 +15,7 @@ export class Data {
 
   /** Path of a file of `request` ({seed, bytes?, records?, options?}) from the generator `kind`. */
   async generated(kind, request) {
-    const { generators } = await import("../../dist/generate/index.js");
+    const { generators } = await import("../../modules/generate/index.js");
     const options = Object.entries(request.options ?? {}).map(([name, value]) => `${name}-${value}`);
     const size = request.records === undefined ? `${request.bytes}b` : `${request.records}r`;
     const path = this.path(["in", kind, size, ...options, `seed-${request.seed}`].join("-"));

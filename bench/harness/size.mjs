@@ -1,1 +1,1 @@
-export { GiB, MiB, formatSize, parseSize } from "../../dist/base/size.js";
+export { GiB, MiB, formatSize, parseSize } from "../../modules/base/size.js";

@@ -1,5 +1,6 @@
 import { Worker as Thread } from "node:worker_threads";
 import { describeThrown } from "../base/errors.ts";
+import { builtUrl } from "../base/package-places.ts";
 import type { ClientTls } from "../client/http.ts";
 import type { Heartbeat, HeartbeatAnswer } from "../protocol/agent-messages.ts";
 import type { AgentLog } from "./agent-options.ts";
@@ -90,7 +91,7 @@ export class HeartbeatThread {
   }
 
   #start(): Thread {
-    const thread = new Thread(new URL("./heartbeat-entry.js", import.meta.url), {
+    const thread = new Thread(new URL("agent/heartbeat-entry.js", builtUrl), {
       workerData: this.#data,
       // Options of this process may be for its own main file, and an inspector is nobody else's.
       execArgv: [],

@@ -15,6 +15,7 @@ import {
 import type { Stats } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { packageUrl } from "../base/package-places.ts";
 import type { LookedAt } from "./looked-at.ts";
 
 /** What a bundle is remembered by. */
@@ -127,8 +128,7 @@ function entryPath({ outDirectory, entry, external }: BundleKey): string {
 
 /** Another version of sheaf may bundle otherwise. */
 function ownFiles(): string[] {
-  const own = fileURLToPath(import.meta.url);
-  return [own, join(dirname(own), "..", "..", "package.json")];
+  return [fileURLToPath(import.meta.url), fileURLToPath(new URL("package.json", packageUrl))];
 }
 
 function digest(content: string | Uint8Array): string {

@@ -2,13 +2,14 @@ import { resolve as resolveAsNode } from "import-meta-resolve";
 import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { SheafError, describeThrown } from "../base/errors.ts";
+import { builtUrl } from "../base/package-places.ts";
 import { shellWord } from "../base/shell-word.ts";
 
 /** Addresses of this very package's entry points; null for every other specifier. */
 export function ownUrl(specifier: string): string | null {
   if (specifier !== "sheaf" && specifier !== "sheaf/testing") return null;
   const file = specifier === "sheaf" ? "index.js" : "testing.js";
-  return new URL(`../${file}`, import.meta.url).href;
+  return new URL(file, builtUrl).href;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { builtUrl } from "../base/package-places.ts";
 import { ownUrl, resolveImport } from "./outside.ts";
 
 /**
@@ -41,7 +42,7 @@ export function runnableBundle(portable: string): string {
   return portable.replace(
     IMPORT,
     (_all, before: string, own: string | undefined, ...outside: string[]) =>
-      `${before}${JSON.stringify(own === undefined ? outsideFile(outside) : new URL(`../${own}.js`, import.meta.url).href)}`,
+      `${before}${JSON.stringify(own === undefined ? outsideFile(outside) : new URL(`${own}.js`, builtUrl).href)}`,
   );
 }
 

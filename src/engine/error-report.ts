@@ -1,7 +1,7 @@
-import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { SheafError } from "../base/errors.ts";
 import { escapeControls } from "../base/escape-controls.ts";
+import { builtUrl, packageUrl } from "../base/package-places.ts";
 import { mapStack, shortPath } from "../bundle/source-map.ts";
 import type { MappedStack } from "../bundle/source-map.ts";
 import { isFinal } from "../scheduler/ids.ts";
@@ -92,8 +92,7 @@ function printable(text: string, charsMax: number): string {
 }
 
 /** The running package's own files, compiled and as written, whose frames say nothing to a user. */
-const packageDirectory = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const engineFiles = [join(packageDirectory, "dist", "/"), join(packageDirectory, "src", "/")];
+const engineFiles = [fileURLToPath(builtUrl), fileURLToPath(new URL("src/", packageUrl))];
 /** As frames name them before they are mapped, and after. */
 const engineMarks = engineFiles.flatMap((path) => [pathToFileURL(path).href, `(${path}`, ` ${path}`]);
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { SheafError } from "../base/errors.ts";
-import { packageVersion } from "../base/package-version.ts";
+import { packageVersion } from "../base/package-places.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 
 /*

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { serialize } from "node:v8";
-import { packageVersion } from "../base/package-version.ts";
+import { packageVersion } from "../base/package-places.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
 import type { JobPrint } from "./kept-state.ts";
 

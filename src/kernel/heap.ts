@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { SheafError } from "../base/errors.ts";
+import { builtUrl } from "../base/package-places.ts";
 import type { KernelKind, LinearMemory } from "./kernels.ts";
 import type { Heap } from "./kernels.ts";
 import type { Kernels } from "./kernels.ts";
@@ -30,7 +31,7 @@ const { WebAssembly: webAssembly } = globalThis as unknown as { readonly WebAsse
 
 /** Compiles the WebAssembly kernels (about 2 ms), for HeapOptions.module. */
 export function compileKernels(): CompiledKernels {
-  return new webAssembly.Module(readFileSync(new URL("./kernels.wasm", import.meta.url)));
+  return new webAssembly.Module(readFileSync(new URL("kernel/kernels.wasm", builtUrl)));
 }
 
 /**

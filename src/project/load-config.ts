@@ -3,6 +3,7 @@ import { MessageChannel, Worker as Thread, receiveMessageOnPort } from "node:wor
 import type { MessagePort } from "node:worker_threads";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { builtUrl } from "../base/package-places.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
 import { bundleForRun } from "../engine/job-bundle.ts";
 import { openState } from "../engine/job-directory.ts";
@@ -65,7 +66,7 @@ async function ask(
 ): Promise<ConfigAnswer> {
   const { port1: port, port2 } = new MessageChannel();
   const data: ConfigThreadData = { url, port: port2 };
-  const thread = new Thread(new URL("./config-entry.js", import.meta.url), {
+  const thread = new Thread(new URL("project/config-entry.js", builtUrl), {
     workerData: data,
     transferList: [port2],
     name: "sheaf-config",

@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
-import { packageVersion } from "../base/package-version.ts";
+import { packageVersion } from "../base/package-places.ts";
 import { SharedDirectoryDriver } from "../driver/shared-directory-driver.ts";
 import type { SharedDirectoryResult } from "../driver/shared-directory-driver.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { systemClock } from "../base/clock.ts";
-import { packageVersion } from "../base/package-version.ts";
+import { packageVersion } from "../base/package-places.ts";
 import { runOnCluster } from "../client/cluster-run.ts";
 import type { ClusterRunOptions, QueueOptions, RunResult } from "../engine/options.ts";
 import type { Job } from "../job/job-plan.ts";

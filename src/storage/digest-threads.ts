@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { builtUrl } from "../base/package-places.ts";
 import { CHUNK_BYTES, contentDigests, digestOf } from "./content-digest.ts";
 import { openRange, type PlannedFile } from "./read-range.ts";
 
@@ -93,7 +94,7 @@ function askThreads(
       else if (answers.size === stretches.length) resolve(answers);
     };
     for (let i = 0; i < Math.min(threads, stretches.length); i++) {
-      const worker = new Worker(new URL("./digest-thread.js", import.meta.url), {
+      const worker = new Worker(new URL("storage/digest-entry.js", builtUrl), {
         workerData: key,
         name: "sheaf-digest",
       });

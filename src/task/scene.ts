@@ -1,5 +1,6 @@
 import { plainError } from "../base/errors.ts";
 import type { ErrorCode, PlainError } from "../base/errors.ts";
+import { builtUrl } from "../base/package-places.ts";
 import { cutText, printValue } from "../base/print-value.ts";
 import { printKey } from "../codec/key-codec.ts";
 import type { Key } from "../job/key.ts";
@@ -101,7 +102,7 @@ export function phaseErrorOf(thrown: unknown): PhaseError | null {
   }
 }
 
-const ENGINE = new URL("../", import.meta.url).href;
+const ENGINE = builtUrl.href;
 
 /** True for an error, no SheafError, whose innermost frame is the engine's: a bug of ours, not of the job. */
 function thrownByEngine({ stack }: PlainError): boolean {

@@ -1,5 +1,6 @@
 import { Worker as Thread } from "node:worker_threads";
 import { process } from "../base/own-globals.ts";
+import { builtUrl } from "../base/package-places.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import { writeBoard } from "./board-pipe.ts";
 import { endThisProcess } from "./end-group.ts";
@@ -15,7 +16,7 @@ const shared = new SharedArrayBuffer(PROGRESS_BYTES);
 // The board is passed on by a thread of its own, which user code cannot block. When nobody reads any more,
 // the parent
 // is gone and so must this process be, whatever its main thread is doing.
-const heartbeat = new Thread(new URL("./heartbeat-entry.js", import.meta.url), { workerData: shared });
+const heartbeat = new Thread(new URL("worker/heartbeat-entry.js", builtUrl), { workerData: shared });
 heartbeat.unref();
 
 const channel = new ParentChannel(

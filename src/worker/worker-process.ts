@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import type { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
+import { builtUrl } from "../base/package-places.ts";
 import { MiB } from "../base/size.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import { boardDescriptor, readBoard } from "./board-pipe.ts";
@@ -30,7 +31,7 @@ export function startWorkerProcess(start: WorkerStart): Worker {
   const heap = start.heapBytes === null ? [] : [`--max-old-space-size=${Math.ceil(start.heapBytes / MiB)}`];
   const child = spawn(
     process.execPath,
-    [...heap, fileURLToPath(new URL("./process-entry.js", import.meta.url))],
+    [...heap, fileURLToPath(new URL("worker/process-entry.js", builtUrl))],
     {
       env: start.environment ?? ownEnvironment(),
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],

@@ -1,6 +1,7 @@
 import { MessageChannel, Worker as Thread, receiveMessageOnPort } from "node:worker_threads";
 import type { MessagePort } from "node:worker_threads";
 import { describeThrown } from "../base/errors.ts";
+import { builtUrl } from "../base/package-places.ts";
 import { MiB } from "../base/size.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import { endProcess } from "./end-group.ts";
@@ -22,7 +23,7 @@ export function startWorkerThread(start: WorkerStart): Worker {
   const { port1: port, port2 } = new MessageChannel();
   const { port1: started, port2: processes } = new MessageChannel();
   const data: WorkerThreadData = { board: shared, port: port2, processes };
-  const thread = new Thread(new URL("./worker-entry.js", import.meta.url), {
+  const thread = new Thread(new URL("worker/worker-entry.js", builtUrl), {
     workerData: data,
     transferList: [port2, processes],
     name: "sheaf-worker",

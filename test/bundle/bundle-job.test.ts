@@ -82,7 +82,7 @@ test("sheaf and sheaf/testing are the running package, whatever the job's projec
     'import { job } from "sheaf";\nimport "sheaf/testing";\nexport default job;\n',
   );
   const { code } = await bundle(file);
-  const dist = pathToFileURL(join(import.meta.dirname, "../../../dist")).href;
+  const dist = pathToFileURL(join(import.meta.dirname, "../../../modules")).href;
   assert.match(code, new RegExp(`from "${dist}/index.js"`));
   assert.match(code, new RegExp(`"${dist}/testing.js"`));
   assert.doesNotMatch(code, /the wrong one/);
@@ -97,7 +97,7 @@ test("a bundle is portable: its hash is that of a text that does not say where s
   );
   const { bundled, code } = await bundle(file);
   const portable = readFileSync(bundled.portablePath, "utf8");
-  const dist = pathToFileURL(join(import.meta.dirname, "../../../dist")).href;
+  const dist = pathToFileURL(join(import.meta.dirname, "../../../modules")).href;
   assert.equal(createHash("sha256").update(portable).digest("hex").slice(0, 16), bundled.hash);
   assert.ok(!portable.includes(dist));
   assert.equal(runnableBundle(portable), code);

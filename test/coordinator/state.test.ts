@@ -57,7 +57,7 @@ test("a coordinator that was killed leaves no lock, and all it had acknowledged"
   const stage = new Stage(t);
   const state = join(stage.root, "other");
   const url = (path: string): string =>
-    JSON.stringify(new URL(`../../../dist/${path}`, import.meta.url).href);
+    JSON.stringify(new URL(`../../../modules/${path}`, import.meta.url).href);
   const script = `
     import { Store } from ${url("coordinator/store.js")};
     const store = new Store(${JSON.stringify(state)}, process.pid, "1.0.0");

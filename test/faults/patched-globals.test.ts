@@ -11,7 +11,7 @@ import { Bench } from "../runner/support.ts";
 
 /** What is found in a thread that has run this code, without any job. */
 async function found(code: string): Promise<string | null> {
-  const guard = new URL("../../../dist/worker/patched-globals.js", import.meta.url).href;
+  const guard = new URL("../../../modules/worker/patched-globals.js", import.meta.url).href;
   const script = `
     const { parentPort } = require("node:worker_threads");
     const { setTimeout } = globalThis;

@@ -29,7 +29,7 @@ const script = (places: Record<string, string>): string => `
     if (name !== "") moment("after " + name.replace(/\\d+/, "N"));
   };
   syncBuiltinESMExports();
-  const at = (path) => new URL(path, ${JSON.stringify(new URL("../../../dist/", import.meta.url).href)}).href;
+  const at = (path) => new URL(path, ${JSON.stringify(new URL("../../../modules/", import.meta.url).href)}).href;
   const { withPipelines, resumePipeline } = await import(at("pipeline/run-pipeline.js"));
   const { runnerAsked } = await import(at("runners/runners.js"));
   const { findJob } = await import(at("engine/job-history.js"));

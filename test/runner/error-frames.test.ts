@@ -4,10 +4,10 @@ import { mapFailure, withoutEngineFrames } from "#src/engine/error-report.js";
 import { taskFailure } from "#src/worker/failure.js";
 import { assertFailed, Bench } from "./support.ts";
 
-const engine = new URL("../../../dist/format/line-decoder.js", import.meta.url).href;
+const engine = new URL("../../../modules/format/line-decoder.js", import.meta.url).href;
 const frames = {
   engine: `    at LineDecoder.decode (${engine}:29:33)`,
-  mapped: `    at async runMap (${engine.replace("file://", "").replace("/dist/", "/src/")}:40:17)`,
+  mapped: `    at async runMap (${engine.replace("file://", "").replace("/modules/", "/src/")}:40:17)`,
   node: "    at process.processTicksAndRejections (node:internal/process/task_queues:95:5)",
   own: "    at decode (file:///jobs/job.mjs:3:1)",
 };

@@ -84,7 +84,7 @@ test("a job file runs by path and by URL, and collections are read by name", asy
 
 test("results nobody has disposed of are removed when the process exits", async (t) => {
   const bench = new Bench(t);
-  const runner = new URL("../../../dist/runner/run.js", import.meta.url).href;
+  const runner = new URL("../../../modules/runner/run.js", import.meta.url).href;
   const script = bench.file(
     "keep.mjs",
     `

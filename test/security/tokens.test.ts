@@ -107,7 +107,7 @@ test("a token file that is there is never replaced", (t) => {
 
 test("processes that make the same token file at once all get the same token", (t) => {
   const path = join(stateDir(t), "agent.token");
-  const module = new URL("../../../dist/security/token-file.js", import.meta.url).href;
+  const module = new URL("../../../modules/security/token-file.js", import.meta.url).href;
   const code = `import { ensureTokenFile } from ${JSON.stringify(module)};
     import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
     if (isMainThread) {

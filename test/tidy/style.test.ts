@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { banned, codeLines, idleExceptions, longLines, orphans, withoutHint } from "./style.js";
 import type { Tree } from "./tree.js";
-import { ASSEMBLY, read, sources, tree } from "./tree.js";
+import { ASSEMBLY, read, root, sources, tree } from "./tree.js";
 
 const COLUMNS = 110;
 const CODE_LINES = 400;
@@ -72,6 +74,24 @@ test("every file of src/ is imported somewhere; if not, remove it", () => {
     [...kernels].map(([path, text]) => [path, text.replaceAll(/(from "[^"]+?)(\.ts)?"/g, '$1.ts"')]),
   );
   assert.deepEqual(orphans(named, [`${ASSEMBLY}index.ts`]), []);
+});
+
+test("what src/ looks for beside itself lies where both builds have it: below builtUrl", () => {
+  // Hints of messages show a job or a pipeline beside the user's file.
+  const places = [...sources()].filter(([, text]) =>
+    /new URL\((?!"\.\/(?:job|pipeline)\.ts")[^)]*, import\.meta\.url\)/.test(text),
+  );
+  assert.deepEqual(
+    places.map(([path]) => path),
+    ["src/base/package-places.ts"],
+  );
+  const started = [...sources().values()].flatMap((text) =>
+    [...text.matchAll(/new URL\("([^"]+\.js)", builtUrl\)/g)].map(([, file]) => file!),
+  );
+  assert.ok(started.length >= 6);
+  for (const file of started)
+    for (const built of ["dist", "modules"])
+      assert.ok(existsSync(join(root, built, file)), `${built}/${file}`);
 });
 
 test("the checks find what they are there for", () => {

@@ -23,7 +23,8 @@ const CLOCK = {
   "src/base/clock.ts": "the clock itself",
   "src/base/pace.ts": "shares a thread; nothing is decided by it",
   "src/task/task-runner.ts": "measures what an attempt took; nothing is decided by it",
-  "src/storage/stores.ts": "hands them to stores, whose requests are tried again; readers of splits have none",
+  "src/storage/stores.ts":
+    "hands them to stores, whose requests are tried again; readers of splits have none",
 };
 
 export const BANS: readonly Ban[] = [
@@ -174,9 +175,9 @@ export function orphans(tree: Tree, entries: readonly string[]): string[] {
     for (const { specifier } of importsOf(text)) {
       if (specifier.startsWith(".")) imported.add(posix.join(posix.dirname(path), specifier));
     }
-    // Workers are files that are started: new URL("./worker-entry.js", import.meta.url).
-    for (const [, started] of text.matchAll(/new URL\("(\.[^"]+)\.js", import\.meta\.url\)/g)) {
-      imported.add(posix.join(posix.dirname(path), `${started}.ts`));
+    // Threads and processes begin with files that scripts/bundle.mjs knows by the end of their names.
+    for (const [, started] of text.matchAll(/new URL\("([^"]+-entry)\.js", builtUrl\)/g)) {
+      imported.add(`src/${started}.ts`);
     }
   }
   return [...tree.keys()].filter((path) => !imported.has(path));

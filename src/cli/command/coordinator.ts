@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { settings } from "../../base/limits.ts";
-import { packageVersion } from "../../base/package-version.ts";
+import { packageVersion } from "../../base/package-places.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { coordinatorStateOf, serverFlags, warnOperator } from "../server.ts";

@@ -1,4 +1,4 @@
-import { packageVersion } from "../../base/package-version.ts";
+import { packageVersion } from "../../base/package-places.ts";
 import {
   type CliCommand,
   type CommandTable,

@@ -3,7 +3,7 @@ import { pino } from "pino";
 import type { AgentOptions } from "../../../agent/agent-options.ts";
 import { type Agent, startAgent } from "../../../agent/agent.ts";
 import { SheafError } from "../../../base/errors.ts";
-import { packageVersion } from "../../../base/package-version.ts";
+import { packageVersion } from "../../../base/package-places.ts";
 import { isLoopback } from "../../../security/host-list.ts";
 import { checkListen } from "../../../security/listen.ts";
 import { safeLogStream } from "../../../security/log-line.ts";

@@ -5,6 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../../base/clock.ts";
 import { SheafError, describeThrown } from "../../../base/errors.ts";
+import { builtUrl } from "../../../base/package-places.ts";
 import type { TlsFiles } from "../../../security/tls.ts";
 import { ensurePrivateDirectory } from "../../../storage/private-directory.ts";
 import { isAlive } from "../../../storage/remove-directory.ts";
@@ -103,7 +104,7 @@ export async function startInBackground(
   log: string,
   env: NodeJS.ProcessEnv,
 ): Promise<ProcessMark> {
-  const main = fileURLToPath(new URL("../../main.js", import.meta.url));
+  const main = fileURLToPath(new URL("cli/main.js", builtUrl));
   const fd = openSync(log, "a", 0o600);
   try {
     const child = spawn(process.execPath, [main, ...args], {

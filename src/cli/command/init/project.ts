@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { packageVersion } from "../../../base/package-version.ts";
+import { packageUrl, packageVersion } from "../../../base/package-places.ts";
 import { projectFileName } from "../../../project/project-file.ts";
 import { type Template, type TemplateName, templates } from "./templates.ts";
 
@@ -229,9 +229,7 @@ function nameAt(text: string): PackageManager["name"] | undefined {
  * or directory that the project asked for in which it is installed; "file:DIR" where it runs from a clone or
  * is linked.
  */
-export function sheafOrigin(
-  root: string = fileURLToPath(new URL("../../../../", import.meta.url)).replace(/[/\\]$/, ""),
-): string {
+export function sheafOrigin(root: string = fileURLToPath(packageUrl).replace(/[/\\]$/, "")): string {
   let inModules = false;
   for (let directory = root; dirname(directory) !== directory; directory = dirname(directory)) {
     if (basename(directory) !== "node_modules") continue;
