@@ -70,6 +70,12 @@ const rows = [
   ["nesting of a value", `${number(limits.valueDepthMax)} levels`],
   ["a value, a group", "no limit; a group streams"],
   ["new files with map tasks of their own in an incremental run", `${limits.keptApartMax}; more share tasks`],
+  [
+    "side data (`aux`), its files and what is in them",
+    formatSize(settings.auxBytes.default),
+    `at most ${number(limits.auxFilesMax)} files`,
+    "`--max-aux`",
+  ],
   ["files that gave no record, named in the summary", `${limits.emptyFilesNamed}, the others counted`],
   [
     "bad records",

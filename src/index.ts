@@ -17,6 +17,8 @@ export { script, transfer } from "./steps/script.ts";
 export type { Script, ScriptOptions, TransferOptions } from "./steps/script.ts";
 export { pipeline, step } from "./steps/pipeline.ts";
 export type { Pipeline, Step, StepOptions } from "./steps/pipeline.ts";
+export { table } from "./job/aux.ts";
+export type { AuxFile, AuxFiles, AuxKey, AuxSource, AuxTable, ByOptions } from "./job/aux.ts";
 export { columns } from "./job/field-map.ts";
 export { grep } from "./job/line-filter.ts";
 export { desc } from "./job/descending.ts";

@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { fromWireValue } from "../base/wire-json.ts";
 import { runnableBundle } from "../bundle/portable-bundle.ts";
+import { auxCopies } from "../engine/aux-files.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
@@ -212,10 +213,7 @@ export class NodeJobs {
 
   async #settingsOf(preparation: Preparation): Promise<JobSettings> {
     const { job, name, settings } = preparation;
-    const auxFiles: Record<string, string> = {};
-    for (const { path, blob } of preparation.aux) {
-      auxFiles[path] = await this.#options.blobs.path(blob);
-    }
+    const auxFiles = await auxCopies(preparation.aux, (blob) => this.#options.blobs.path(blob));
     return { ...(fromWireValue(settings) as object), jobId: job, name, auxFiles } as JobSettings;
   }
 

@@ -22,6 +22,8 @@ export const settings = {
   /** A task that finishes no record (and calls no ctx.progress()) for this long is killed. */
   noProgressMs: { default: 60_000, min: 1, max: 2 ** 31 - 1 },
   recordBytes: { default: 64 * MiB },
+  /** A job's side data: its files, and what is in them when they are decompressed. */
+  auxBytes: { default: 1 * GiB, min: 1 },
   cores: { min: 1, max: 100_000 },
   priority: { default: 0, min: -10, max: 10 },
   queueTimeoutMs: { min: 1, max: Number.MAX_SAFE_INTEGER },
@@ -142,8 +144,10 @@ export const limits = {
   /** Schedules of a coordinator, and letters of their patterns. */
   schedulesMax: 1_000,
   cronCharsMax: 200,
-  /** Inputs, collections and side data files of a job. */
+  /** Inputs, collections, and paths of side data of a job. */
   jobPartsMax: 1_000,
+  /** Files of its side data. */
+  auxFilesMax: 10_000,
   /** Jobs that one job may follow. */
   afterMax: 100,
   /** What a server takes of a request, unless its route says otherwise. */

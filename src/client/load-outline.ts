@@ -2,12 +2,14 @@ import { pathToFileURL } from "node:url";
 import { systemClock } from "../base/clock.ts";
 import type { SheafError } from "../base/errors.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
+import { planAux } from "../engine/aux-files.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
 import { bundleForRun } from "../engine/job-bundle.ts";
 import type { RunBundle, StepRun } from "../engine/job-bundle.ts";
 import { openState } from "../engine/job-directory.ts";
 import { RunFailure } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import type { AuxCopies } from "../task/aux.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import { WorkerPool } from "../worker/pool.ts";
@@ -16,13 +18,16 @@ import { startWorkerThread } from "../worker/worker-thread.ts";
 /** A job file as a cluster gets it. */
 export interface LoadedJob extends RunBundle {
   readonly outline: JobOutline;
+  /** The files of its side data, here. */
+  readonly aux: AuxCopies;
 }
 
 /**
  * Bundles a job file and has a worker of this machine tell what job it is: the coordinator never loads the
  * code.
  * @param log what the job file printed while it was loaded
- * @throws SheafError JOB_LOAD, JOB_INVALID ... ; a RunFailure with its report when the file itself threw
+ * @throws SheafError JOB_LOAD, JOB_INVALID ... ; a RunFailure with its report when the file itself threw, or its
+ * side data is wrong
  */
 export async function loadOutline(
   file: string,
@@ -47,11 +52,19 @@ export async function loadOutline(
   try {
     const state = openState(resolved.stateDirectory, (message) => log("stderr", `warning: ${message}`));
     const { bundle, dispose } = await bundleForRun(file, state, resolved.external, step);
-    const answer = await pool.load(pathToFileURL(bundle.path).href, resolved.attempts);
-    if ("outline" in answer) return { outline: answer.outline, bundle, dispose };
-    const error = await loadFailure(answer.failure, bundle);
-    await dispose();
-    throw error;
+    try {
+      const answer = await pool.load(pathToFileURL(bundle.path).href, resolved.attempts);
+      if ("failure" in answer) throw await loadFailure(answer.failure, bundle);
+      const { outline } = answer;
+      const { copies } = await planAux(outline.aux, file, { bytesMax: resolved.auxBytes, share: false });
+      // Read here as tasks will read it there: whatever is wrong with it is known before there are any.
+      const wrong = outline.aux.length === 0 ? null : await pool.aux(copies, resolved.auxBytes);
+      if (wrong !== null) throw await loadFailure(wrong, bundle);
+      return { outline, aux: copies, bundle, dispose };
+    } catch (error) {
+      await dispose();
+      throw error;
+    }
   } finally {
     await pool.close();
   }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { runnableBundle } from "../bundle/portable-bundle.ts";
+import { auxCopies } from "../engine/aux-files.ts";
 import { readCapsule, saveCapsule } from "../engine/capsule.ts";
 import type { Capsule } from "../engine/capsule.ts";
 import { sliceFiles } from "../protocol/slices.ts";
@@ -76,11 +77,11 @@ export async function fetchCapsule(
     if (!isSheafError(error) || error.code !== "NOT_FOUND") throw error;
   }
   const fetched = readCapsule(directory, task);
-  const auxFiles: Record<string, string> = {};
-  for (const [path, hash] of Object.entries(fetched.aux ?? {})) {
-    auxFiles[path] = join(capsules, checkId("blob", hash));
-    await save(api.blob(hash, call), auxFiles[path]);
-  }
+  const auxFiles = await auxCopies(fetched.aux ?? [], async (hash) => {
+    const path = join(capsules, checkId("blob", hash));
+    await save(api.blob(hash, call), path);
+    return path;
+  });
   let { spec } = fetched;
   if (spec.kind === "reduce" && fetched.missingInputs === null && spec.inputs.length > 0) {
     // All that a reduce has read lies in one file.

@@ -7,7 +7,7 @@ import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
 import { checkEstimates } from "../engine/estimates.ts";
-import { auxPaths, type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
+import { type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
 import { wholeJobHandle } from "../engine/job-history.ts";
 import { liveOf } from "../engine/live.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
@@ -17,10 +17,9 @@ import type { ClusterView } from "../protocol/job-view.ts";
 import type { JobOptions, OutputTarget, Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { isLoopback } from "../security/host-list.ts";
-import { sha256OfFile } from "../storage/content-check.ts";
-import { asSheafError } from "../storage/fs-error.ts";
 import { patternBase } from "../storage/glob.ts";
 import { refuseAddress } from "../storage/list-input.ts";
+import type { AuxCopy } from "../task/aux.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import type { ApiClient } from "./api-client.ts";
 import { findClusterJob } from "./find-job.ts";
@@ -63,7 +62,7 @@ export async function submitJob(
 
 /**
  * The submission of a job; what the coordinator does not have of it is uploaded.
- * @throws SheafError USAGE, FORBIDDEN, INPUT_MISSING (side data), NOT_FOUND (`after`)
+ * @throws SheafError USAGE, FORBIDDEN, NOT_FOUND (`after`)
  */
 export async function submissionOf(
   api: ApiClient,
@@ -78,7 +77,7 @@ export async function submissionOf(
   checkEstimates(loaded.outline, resolved);
   const jobOptions = jobOptionsOf(options, resolved, loaded);
   const after = await predecessors(api, afterOf(options));
-  const { blobs, named } = await jobBlobs(loaded, file);
+  const { blobs, named } = await jobBlobs(loaded);
   const call = signal === undefined ? {} : { signal };
   await uploadBlobs(api, blobs, call);
   return {
@@ -111,9 +110,15 @@ async function predecessors(api: ApiClient, handles: readonly string[]): Promise
 }
 
 /** Bytes have no form in JSON: a delimiter goes as base64. */
-function wireOutline({ input, inputs, ...rest }: JobOutline): Submission["outline"] {
+function wireOutline({ input, inputs, aux, ...rest }: JobOutline): Submission["outline"] {
   const several = inputs?.map((one) => ({ name: one.name, input: wireInput(one.input) }));
-  const outline = { ...rest, input: wireInput(input), ...(several !== undefined && { inputs: several }) };
+  const named = aux.map(({ name, file }) => ({ name, file }));
+  const outline = {
+    ...rest,
+    aux: named,
+    input: wireInput(input),
+    ...(several !== undefined && { inputs: several }),
+  };
   // What schemas imply is not readonly; nobody writes to it.
   return outline as Submission["outline"];
 }
@@ -182,23 +187,22 @@ interface JobBlobs {
   readonly named: Pick<Submission, "bundle" | "sourceMap" | "aux">;
 }
 
-/**
- * The bundle, its source map, and the files of the job's side data.
- * @throws SheafError INPUT_MISSING naming a side data file that cannot be read
- */
-async function jobBlobs({ bundle, outline }: LoadedJob, jobFile: string): Promise<JobBlobs> {
-  const paths = auxPaths(outline.aux, jobFile);
+/** The bundle, its source map, and the files of the job's side data. */
+async function jobBlobs({ bundle, aux }: LoadedJob): Promise<JobBlobs> {
   const code = inMemory(await readFile(bundle.portablePath));
   const map = inMemory(await readFile(bundle.mapPath));
-  const files = await Promise.all(
-    outline.aux.map(async ({ name, file }) => ({ file, blob: await auxBlob(name, paths[file]!) })),
-  );
+  const files = Object.entries(aux).flatMap(([path, some]) => some.map((file) => ({ path, file })));
   return {
-    blobs: [code, map, ...files.map(({ blob }) => blob)],
+    blobs: [code, map, ...files.map(({ file }) => auxBlob(file))],
     named: {
       bundle: code.hash,
       sourceMap: map.hash,
-      aux: files.map(({ file, blob }) => ({ path: file, blob: blob.hash, bytes: blob.bytes })),
+      aux: files.map(({ path, file: { name, sha256, bytes } }) => ({
+        path,
+        ...(name !== path && { file: name }),
+        blob: sha256,
+        bytes,
+      })),
     },
   };
 }
@@ -219,18 +223,8 @@ function inMemory(content: Buffer): Blob {
   return { hash, bytes: content.length, open: () => Readable.from([content]) };
 }
 
-async function auxBlob(name: string, path: string): Promise<Blob> {
-  try {
-    const { sha256, bytes } = await sha256OfFile(path);
-    return { hash: sha256, bytes, open: () => createReadStream(path) };
-  } catch (cause) {
-    const { message } = asSheafError(cause, { path, doing: "read" });
-    throw new SheafError("INPUT_MISSING", `aux.${name}: cannot read ${path}: ${message}`, {
-      cause,
-      hint: "Make it readable, and leave it as it is until the job is submitted.",
-      details: { path },
-    });
-  }
+function auxBlob({ sha256, bytes, path }: AuxCopy): Blob {
+  return { hash: sha256, bytes, open: () => createReadStream(path) };
 }
 
 /** Marks a path that every agent looks up in its own files. */

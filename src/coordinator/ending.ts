@@ -69,7 +69,7 @@ function keepCapsule(
   const settings = jobSettings(job, planned.plan);
   const slices = made.kind === "reduce" ? failedSlices(job.results, `${task}.${attempt}`) : null;
   const spec = made.kind === "reduce" ? { ...made, inputs: slices!.inputs } : made;
-  const aux = Object.fromEntries(job.submission.aux.map(({ path, blob }) => [path, blob]));
+  const { aux } = job.submission;
   const capsule = { jobId: job.id, task, attempt, failure, spec, settings, aux };
   const written = writeCapsule(job.directory.path, capsule, slices?.missing ?? null);
   return written === null ? null : { missing: written.missingInputs };

@@ -47,7 +47,7 @@ function keyOf(submission: Submission, identity: string): string | null {
     params,
     ...settings
   } = more;
-  const data = aux.map(({ path, blob }) => [path, blob]).sort();
+  const data = aux.map(({ path, file = path, blob }) => [path, file, blob]).sort();
   const target = output.kind === "shared" ? output.path : [output.write, output.collect];
   const told = [byName(params), byName(settings), outline.seed, identity, target];
   return onceKey(["cluster", bundle, data, name, ...told]);

@@ -6,6 +6,7 @@ import { formatSize } from "../base/size.ts";
 import { fromWireValue, toWireJson } from "../base/wire-json.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
 import type { JobSettings, ReduceInput, TaskFailure, TaskSpec } from "../task/task-spec.ts";
+import type { SentAux } from "./aux-files.ts";
 
 /** capsule.json: what it takes to run a failed task again. */
 export interface Capsule {
@@ -19,8 +20,8 @@ export interface Capsule {
   readonly settings: JobSettings;
   /** Why the inputs of a reduce were not kept; null when they were, and for other tasks. */
   readonly missingInputs: string | null;
-  /** Of a job on a cluster: SHA-256 of its side data, which its coordinator keeps, by the path it names. */
-  readonly aux?: Readonly<Record<string, string>>;
+  /** Of a job on a cluster: the files of its side data, which its coordinator keeps, as in its submission. */
+  readonly aux?: readonly SentAux[];
 }
 
 /** Beyond this much the map outputs of a failed reduce are not kept. */

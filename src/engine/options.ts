@@ -74,6 +74,11 @@ export interface JobRunOptions {
    * of how many. Default 0.
    */
   readonly maxBad?: number | string;
+  /**
+   * How large the files of the job's side data (`aux`) may be together, and what is in them when they are
+   * decompressed: bytes, or a size like "4GiB". Every worker holds all of it. Default 1 GiB.
+   */
+  readonly maxAux?: number | string;
   /** Attempts a task has before the job fails. Lost workers do not count. Default 4. */
   readonly attempts?: number;
   /**
@@ -260,6 +265,7 @@ export const optionNames = {
     growing: true,
     params: true,
     maxBad: true,
+    maxAux: true,
     attempts: true,
     maxFailedTasks: true,
     noProgressMs: true,

@@ -30,6 +30,8 @@ export interface ResolvedOptions {
   readonly estimate: boolean;
   readonly growing: boolean;
   readonly badBudget: BadBudget | null;
+  /** Of side data, at most. */
+  readonly auxBytes: number;
   readonly isolation: Isolation;
   readonly attempts: number;
   readonly failedTasksShare: number;
@@ -90,6 +92,11 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
     estimate: estimateOf(options),
     growing: options.growing ?? false,
     badBudget: options.maxBad === undefined ? null : badBudgetOf(options.maxBad),
+    auxBytes: atLeast(
+      parseSize(options.maxAux ?? settings.auxBytes.default, "maxAux"),
+      "maxAux",
+      settings.auxBytes.min,
+    ),
     isolation,
     attempts: wholeNumber(options.attempts ?? settings.attempts.default, "attempts", settings.attempts),
     failedTasksShare: failedTasksShareOf(options.maxFailedTasks ?? 0),

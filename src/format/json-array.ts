@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import type { SheafError } from "../base/errors.ts";
+import { type AuxTable, table } from "../job/aux.ts";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { atOnce } from "./columns.ts";
 import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
@@ -8,13 +9,24 @@ import { asBuffer } from "./line-decoder.ts";
 import { jsonParser } from "./parse-json.ts";
 import { recordTooLarge } from "./record-too-large.ts";
 import { textLimits } from "./text-reader.ts";
+import { isPaths } from "./text.ts";
 
 /**
  * One record per element of the JSON array that a file is. The file is read in one task, element by element:
  * it may be larger than memory, an element not larger than `recordBytesMax`. For types see jsonlReader. A
- * file that is no array, or is cut, fails the job; an element that is no JSON is a bad record.
+ * file that is no array, or is cut, fails the job; an element that is no JSON is a bad record. With paths: see
+ * table.
  */
-export function jsonArray<T = unknown>(options: JsonReaderOptions<T> = {}): Reader<T> {
+export function jsonArray<T = unknown>(options?: JsonReaderOptions<T>): Reader<T>;
+export function jsonArray<T = unknown>(
+  paths: string | readonly string[],
+  options?: JsonReaderOptions<T>,
+): AuxTable<T>;
+export function jsonArray<T = unknown>(
+  options: JsonReaderOptions<T> | string | readonly string[] = {},
+  more: JsonReaderOptions<T> = {},
+): Reader<T> | AuxTable<T> {
+  if (isPaths(options)) return table(options, jsonArray(more));
   const parseJson = jsonParser(options.bigints ?? "fail", "jsonArray");
   return {
     kind: "jsonArray",

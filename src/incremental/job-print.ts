@@ -1,34 +1,30 @@
 import { createHash } from "node:crypto";
 import { serialize } from "node:v8";
 import { packageVersion } from "../base/package-places.ts";
-import { sha256OfFile } from "../storage/content-check.ts";
 import type { JobPrint } from "./kept-state.ts";
 
 /**
  * What results of the job's maps depend on besides its input.
- * @param auxFiles paths of side data, by the path the job names each with
+ * @param aux the files of its side data, by name, with the SHA-256 of what they hold
  */
-export async function printJob(job: {
+export function printJob(job: {
   readonly code: string;
   readonly partBytes: number;
   readonly params: Readonly<Record<string, unknown>>;
-  readonly auxFiles: Readonly<Record<string, string>>;
-}): Promise<JobPrint> {
+  readonly aux: readonly (readonly [name: string, sha256: string])[];
+}): JobPrint {
   const { code, partBytes } = job;
   const params = Object.entries(job.params).map(([name, value]) => [
     name,
     createHash("sha256").update(serialize(value)).digest("hex"),
   ]);
-  const aux: [string, string][] = [];
-  for (const [file, path] of Object.entries(job.auxFiles))
-    aux.push([file, (await sha256OfFile(path)).sha256]);
   return {
     code,
     sheaf: packageVersion(),
     node: process.versions.node,
     partBytes,
     params: Object.fromEntries(params) as Record<string, string>,
-    aux: Object.fromEntries(aux),
+    aux: Object.fromEntries(job.aux),
   };
 }
 

@@ -2,7 +2,11 @@
  * What user code learns about the task it runs in, and how it talks back. One object per attempt; do not keep
  * it.
  */
-export interface TaskContext<P = Readonly<Record<string, unknown>>, S = unknown> {
+export interface TaskContext<
+  P = Readonly<Record<string, unknown>>,
+  S = unknown,
+  A = Readonly<Record<string, unknown>>,
+> {
   /** "map-00017" or "reduce-00003". */
   readonly task: string;
   readonly index: number;
@@ -16,8 +20,8 @@ export interface TaskContext<P = Readonly<Record<string, unknown>>, S = unknown>
   readonly offset: number;
   /** The job's `params`, overridden by `--set name=value`. */
   readonly params: P;
-  /** The job's `aux` data, loaded once per worker. */
-  readonly aux: Readonly<Record<string, unknown>>;
+  /** The job's `aux` data, loaded once per worker. Do not change it: later tasks see it, too. */
+  readonly aux: A;
   /** What `setup` returned. */
   readonly state: S;
   /** Aborted when the attempt is cancelled; pass it to fetch and other things that wait. */

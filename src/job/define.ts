@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import type { AnyAux } from "./aux.ts";
 import type { Job } from "./job-plan.ts";
 import type {
   AggregatorInputsJob,
@@ -44,11 +45,25 @@ export function jobOfInput(job: Job, input: number | undefined): Job {
  * Types follow from the parts: the reader gives the record's, the reduce those that `emit` accepts.
  * @throws SheafError JOB_INVALID naming the field that is wrong
  */
-export function job<R, C extends AnyCollections<P>, P = Params, S = undefined, I extends AnyInputs = never>(
-  definition: CollectionsJob<R, C, P, S> | CollectionsInputsJob<I, C, P, S>,
-): Job<CollectionResults<C>>;
-export function job<R, K extends Key, V, O, P = Params, S = undefined, I extends AnyInputs = never>(
-  definition: AggregatorJob<R, K, V, O, P, S> | AggregatorInputsJob<I, K, V, O, P, S>,
+export function job<
+  R,
+  C extends AnyCollections<P, A>,
+  P = Params,
+  S = undefined,
+  I extends AnyInputs = never,
+  A extends AnyAux = AnyAux,
+>(definition: CollectionsJob<R, C, P, S, A> | CollectionsInputsJob<I, C, P, S, A>): Job<CollectionResults<C>>;
+export function job<
+  R,
+  K extends Key,
+  V,
+  O,
+  P = Params,
+  S = undefined,
+  I extends AnyInputs = never,
+  A extends AnyAux = AnyAux,
+>(
+  definition: AggregatorJob<R, K, V, O, P, S, A> | AggregatorInputsJob<I, K, V, O, P, S, A>,
 ): Job<{ readonly "": Result<K, unknown extends O ? V : O> }>;
 export function job<
   R,
@@ -58,7 +73,10 @@ export function job<
   P = Params,
   S = undefined,
   I extends AnyInputs = never,
->(definition: SimpleJob<R, K, V, O, P, S> | InputsJob<I, K, V, O, P, S>): Job<{ readonly "": Result<K, O> }>;
+  A extends AnyAux = AnyAux,
+>(
+  definition: SimpleJob<R, K, V, O, P, S, A> | InputsJob<I, K, V, O, P, S, A>,
+): Job<{ readonly "": Result<K, O> }>;
 export function job(definition: unknown): Job {
   return checkJob(definition);
 }

@@ -1,4 +1,5 @@
 import type { Aggregator } from "./aggregator.ts";
+import type { AnyAux, LoadedAux } from "./aux.ts";
 import type { TaskContext } from "./context.ts";
 import type { Key } from "./key.ts";
 import type { Input, Reader } from "./reader.ts";
@@ -46,10 +47,10 @@ export type MapResult<K extends Key, V> =
  * what `emit` takes, are inferred from them. Only below a map that returns or yields its pairs may they be
  * left without types: they have those of the pairs.
  */
-export type ReduceFunction<K extends Key, V, O, P = Params> = (
+export type ReduceFunction<K extends Key, V, O, P = Params, A = AnyAux> = (
   key: K,
   values: Iterable<V>,
-  context: ReduceContext<P>,
+  context: ReduceContext<P, unknown, LoadedAux<A>>,
 ) => IsNotAnnotated<V> extends true ? Annotate : ReduceResult<O>;
 
 /** What a reduce function may return. */
@@ -63,7 +64,11 @@ type ReduceResult<O> =
 /** Said by the compiler where an `emit` could take anything. */
 type Annotate = "Annotate the parameters of reduce: reduce(key: string, values: Iterable<number>) { ... }";
 
-export interface ReduceContext<P = Params, S = unknown> extends TaskContext<P, S> {
+export interface ReduceContext<
+  P = Params,
+  S = unknown,
+  A = Readonly<Record<string, unknown>>,
+> extends TaskContext<P, S, A> {
   /** Writes a result under a key of its own choosing, in addition to what reduce returns. */
   emit(key: Key, value: unknown): void;
 }
@@ -78,12 +83,12 @@ export type CombineFunction<K extends Key, V> = (
   values: Iterable<V>,
 ) => V | undefined | Generator<V, unknown, undefined>;
 
-export interface CollectionOptions<K extends Key, V, O, P = Params> {
+export interface CollectionOptions<K extends Key, V, O, P = Params, A = AnyAux> {
   /**
    * An aggregator, or a function called per key. None: map-only, or sorted records as they are when `order`
    * is set.
    */
-  reduce?: Aggregator<V, O> | ReduceFunction<K, V, O, P>;
+  reduce?: Aggregator<V, O> | ReduceFunction<K, V, O, P, A>;
   /** Only with a reduce function: an aggregator is its own combiner. */
   combine?: CombineFunction<K, V>;
   /**
@@ -115,18 +120,22 @@ export type AnyInputs = Readonly<Record<string, Reader<unknown>>>;
 /** The records that a reader makes. */
 export type RecordOf<I> = I extends Reader<infer R> ? R : never;
 
-interface JobCommon<P, S> {
+interface JobCommon<P, S, A> {
   /** Default: the job file's name. */
   name?: string;
   /**
    * Called once per map attempt before its first record; what it returns is `ctx.state`. Write it above
    * `map`, so that `ctx.state` has its type there.
    */
-  setup?: (context: TaskContext<P, undefined>) => S | Promise<S>;
+  setup?: (context: TaskContext<P, undefined, LoadedAux<A>>) => S | Promise<S>;
   /** Parameters with their defaults, plain data; `--set name=value` overrides them. */
   params?: P;
-  /** Data shipped once and loaded once per worker: values as they are, or files by `{ file: path }`. */
-  aux?: Readonly<Record<string, unknown>>;
+  /**
+   * Side data, in `ctx.aux` by the same names: values as they are, a file (`{ file: path }`), several
+   * (`{ files: [...] }`), or rows of files (`csv("customers.csv").by("id")`). Files are sent to each machine
+   * once, checked, and loaded once by each worker; whatever is wrong with them is told before the first task.
+   */
+  aux?: A;
   /**
    * Looks at the final counters before the commit; false or a text fails the job and leaves earlier output
    * as it was.
@@ -137,13 +146,13 @@ interface JobCommon<P, S> {
 }
 
 /** What a job with one input has. */
-interface OneInput<R, P, S> extends JobCommon<P, S> {
+interface OneInput<R, P, S, A> extends JobCommon<P, S, A> {
   input: Input<R>;
   inputs?: never;
 }
 
 /** What a job with several inputs has; `M`: what a map gives. */
-interface SeveralInputs<I extends AnyInputs, E, M, P, S> extends JobCommon<P, S> {
+interface SeveralInputs<I extends AnyInputs, E, M, P, S, A> extends JobCommon<P, S, A> {
   /**
    * Readers by the name of their input, instead of `input`. Each has paths (`customers=data/c.csv` on the
    * command line) and a map of its own. They are read in the order they stand in here.
@@ -151,34 +160,37 @@ interface SeveralInputs<I extends AnyInputs, E, M, P, S> extends JobCommon<P, S>
   inputs: I;
   input?: never;
   /** The map of each input, called once per record of it. */
-  map: { readonly [N in keyof I]: (record: RecordOf<I[N]>, emit: E, context: TaskContext<P, S>) => M };
+  map: {
+    readonly [N in keyof I]: (record: RecordOf<I[N]>, emit: E, context: TaskContext<P, S, LoadedAux<A>>) => M;
+  };
 }
 
-interface SimpleCommon<K extends Key, V, O, P, S> extends CollectionOptions<K, V, O, P> {
+interface SimpleCommon<K extends Key, V, O, P, S, A> extends CollectionOptions<K, V, O, P, A> {
   collections?: never;
   /** Called once per map attempt after its last record. */
-  teardown?: (context: TaskContext<P, S>, emit: Emit<K, V>) => void | Promise<void>;
+  teardown?: (context: TaskContext<P, S, LoadedAux<A>>, emit: Emit<K, V>) => void | Promise<void>;
 }
 
-export interface SimpleJob<R, K extends Key, V, O, P = Params, S = undefined>
-  extends OneInput<R, P, S>, SimpleCommon<K, V, O, P, S> {
+export interface SimpleJob<R, K extends Key, V, O, P = Params, S = undefined, A = AnyAux>
+  extends OneInput<R, P, S, A>, SimpleCommon<K, V, O, P, S, A> {
   /** Default: each record is a key, its value undefined. */
-  map?: (record: R, emit: Emit<K, V>, context: TaskContext<P, S>) => MapResult<K, V>;
+  map?: (record: R, emit: Emit<K, V>, context: TaskContext<P, S, LoadedAux<A>>) => MapResult<K, V>;
 }
 
 /** As SimpleJob, with several inputs. */
-export interface InputsJob<I extends AnyInputs, K extends Key, V, O, P = Params, S = undefined>
-  extends SeveralInputs<I, Emit<K, V>, MapResult<K, V>, P, S>, SimpleCommon<K, V, O, P, S> {}
+export interface InputsJob<I extends AnyInputs, K extends Key, V, O, P = Params, S = undefined, A = AnyAux>
+  extends SeveralInputs<I, Emit<K, V>, MapResult<K, V>, P, S, A>, SimpleCommon<K, V, O, P, S, A> {}
 
 /** A job whose reduce is an aggregator, or that has none. */
-export interface AggregatorJob<R, K extends Key, V, O, P = Params, S = undefined> extends SimpleJob<
+export interface AggregatorJob<
   R,
-  K,
+  K extends Key,
   V,
   O,
-  P,
-  S
-> {
+  P = Params,
+  S = undefined,
+  A = AnyAux,
+> extends SimpleJob<R, K, V, O, P, S, A> {
   reduce?: Aggregator<V, O>;
 }
 
@@ -190,7 +202,8 @@ export interface AggregatorInputsJob<
   O,
   P = Params,
   S = undefined,
-> extends InputsJob<I, K, V, O, P, S> {
+  A = AnyAux,
+> extends InputsJob<I, K, V, O, P, S, A> {
   reduce?: Aggregator<V, O>;
 }
 
@@ -198,11 +211,11 @@ export interface AggregatorInputsJob<
  * Any collection, as a constraint. The second half of each union keeps parameters without a type from being
  * guessed: they are an error ("implicitly has an 'any' type") instead of accepting everything.
  */
-export interface AnyCollection<P = Params> {
+export interface AnyCollection<P = Params, A = AnyAux> {
   reduce?:
     | Aggregator<never, unknown>
-    | ((key: never, values: Iterable<never>, context: ReduceContext<P>) => unknown)
-    | ((key: Key, values: Iterable<unknown>, context: ReduceContext<P>) => unknown);
+    | ((key: never, values: Iterable<never>, context: ReduceContext<P, unknown, LoadedAux<A>>) => unknown)
+    | ((key: Key, values: Iterable<unknown>, context: ReduceContext<P, unknown, LoadedAux<A>>) => unknown);
   combine?:
     | ((key: never, values: Iterable<never>) => unknown)
     | ((key: Key, values: Iterable<unknown>) => unknown);
@@ -213,7 +226,7 @@ export interface AnyCollection<P = Params> {
   output?: Writer<never, never>;
 }
 
-export type AnyCollections<P = Params> = Readonly<Record<string, AnyCollection<P>>>;
+export type AnyCollections<P = Params, A = AnyAux> = Readonly<Record<string, AnyCollection<P, A>>>;
 
 type KeyOf<C> = C extends { reduce: (key: infer K extends Key, ...rest: never) => unknown } ? K : Key;
 
@@ -247,24 +260,25 @@ export type CollectionResults<C> = { readonly [N in keyof C]: Result<KeyOf<C[N]>
 export type EmitOf<C> = Emit<KeyOf<C>, ValueOf<C>>;
 
 /** The `emit` of a job with collections: a function for each. */
-export type EmitTo<C extends AnyCollections<never>> = { readonly [N in keyof C]: EmitOf<C[N]> };
+export type EmitTo<C extends AnyCollections<never, never>> = { readonly [N in keyof C]: EmitOf<C[N]> };
 
-interface CollectionsCommon<C extends AnyCollections<never>, P, S> {
+interface CollectionsCommon<C extends AnyCollections<never, never>, P, S, A> {
   collections: C;
-  teardown?: (context: TaskContext<P, S>, emit: EmitTo<C>) => void | Promise<void>;
+  teardown?: (context: TaskContext<P, S, LoadedAux<A>>, emit: EmitTo<C>) => void | Promise<void>;
   reduce?: never;
 }
 
-export interface CollectionsJob<R, C extends AnyCollections<P>, P = Params, S = undefined>
-  extends OneInput<R, P, S>, CollectionsCommon<C, P, S> {
-  map: (record: R, emit: EmitTo<C>, context: TaskContext<P, S>) => void | Promise<void>;
+export interface CollectionsJob<R, C extends AnyCollections<P, A>, P = Params, S = undefined, A = AnyAux>
+  extends OneInput<R, P, S, A>, CollectionsCommon<C, P, S, A> {
+  map: (record: R, emit: EmitTo<C>, context: TaskContext<P, S, LoadedAux<A>>) => void | Promise<void>;
 }
 
 /** As CollectionsJob, with several inputs. */
 export interface CollectionsInputsJob<
   I extends AnyInputs,
-  C extends AnyCollections<P>,
+  C extends AnyCollections<P, A>,
   P = Params,
   S = undefined,
+  A = AnyAux,
 >
-  extends SeveralInputs<I, EmitTo<C>, void | Promise<void>, P, S>, CollectionsCommon<C, P, S> {}
+  extends SeveralInputs<I, EmitTo<C>, void | Promise<void>, P, S, A>, CollectionsCommon<C, P, S, A> {}

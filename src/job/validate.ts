@@ -1,6 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
+import { auxEntry, auxProblem } from "./aux.ts";
 import type { CollectionPlan, Job, NamedInput } from "./job-plan.ts";
 import { findOtherThanPlainData, isPlainObject } from "./plain-data.ts";
 import { checkCollection, COLLECTION_FIELDS } from "./validate-collection.ts";
@@ -174,6 +175,10 @@ function checkInput(field: string, input: unknown): void {
       `Did you mean ${input.name || "it"}()? ${hint}`,
     );
   }
+  if (auxEntry(input).kind === "table") {
+    const hint = "Leave the path out: what a job reads is named when it is run.";
+    throw invalid(field, "it is a table of side data", hint);
+  }
   const fields = (typeof input === "object" && input !== null ? input : {}) as Fields;
   const isReader = typeof fields["decoder"] === "function" && typeof fields["framing"] === "object";
   const isSource = fields["kind"] === "generate" && typeof fields["records"] === "function";
@@ -210,10 +215,8 @@ function checkAux(aux: unknown): Fields {
     throw invalid("aux", `${printValue(aux)} is no object`, hint);
   }
   for (const [name, value] of Object.entries(aux)) {
-    if (typeof value !== "function" && typeof value !== "symbol") continue;
-    const hint =
-      "Data travels to other threads: values, or files by { file: path }. Import functions instead.";
-    throw invalid(`aux.${name}`, `${printValue(value)} is no data`, hint);
+    const found = auxProblem(value);
+    if (found !== null) throw invalid(`aux.${name}`, found.problem, found.hint);
   }
   return aux;
 }

@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
-import { auxPaths } from "../engine/inputs.ts";
+import { findAux } from "../engine/aux-files.ts";
 import type { JobRunOptions } from "../engine/options.ts";
 import { inputIn, isElsewhere } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
@@ -243,7 +243,8 @@ export async function filesOfStep(
         stamps.push([`${name}${one.path}`, stampOf(one.path)]);
     }
     for (const path of await ownFilesOf(step, file)) stamps.push([path, stampOf(path)]);
-    for (const path of Object.values(auxPaths(step.job.aux, file))) stamps.push([path, stampOf(path)]);
+    const aux = [...(await findAux(step.job.aux, file)).values()].flat();
+    for (const { path } of aux) stamps.push([path, stampOf(path)]);
   } catch {
     return null;
   }

@@ -167,6 +167,7 @@ const shapes: Readonly<Record<string, Shape>> = {
   heap: size,
   partBytes: size,
   maxBad: share,
+  maxAux: size,
   maxFailedTasks: share,
   isolate: [
     (value) => ["thread", "process", "inline"].includes(value as string),

@@ -101,6 +101,12 @@ export const OutlineSchema = Type.Object(
   closed,
 );
 
+/** A file of side data. `file`: its own name, where that is not the `path` that the code has. */
+export const AuxFileSchema = Type.Object(
+  { path: Text, file: Type.Optional(Text), blob: Hash, bytes: Type.Integer({ minimum: 0 }) },
+  closed,
+);
+
 /** As Chaos of worker/chaos.ts. */
 export const ChaosSchema = Type.Object(
   {
@@ -192,10 +198,8 @@ export const SubmissionSchema = Type.Object(
     /** Blobs: the portable bundle and its source map. */
     bundle: Hash,
     sourceMap: nullable(Hash),
-    /** Side data files, by the path the job's code names them with. */
-    aux: Type.Array(Type.Object({ path: Text, blob: Hash, bytes: Type.Integer({ minimum: 0 }) }, closed), {
-      maxItems: limits.jobPartsMax,
-    }),
+    /** Side data files, in order, by the path or pattern the job's code names them with. */
+    aux: Type.Array(AuxFileSchema, { maxItems: limits.auxFilesMax }),
     outline: OutlineSchema,
     inputs: Type.Array(Text, { maxItems: 100_000 }),
     options: JobOptionsSchema,

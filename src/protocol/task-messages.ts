@@ -1,7 +1,7 @@
 import Type from "typebox";
 import type { Static } from "typebox";
 import { limits } from "../base/limits.ts";
-import { ChaosSchema, OutputTargetSchema } from "./submission.ts";
+import { AuxFileSchema, ChaosSchema, OutputTargetSchema } from "./submission.ts";
 import { AttemptId, FailureSchema, SplitSchema, SuccessSchema } from "./task-result.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -126,7 +126,7 @@ export const PreparationSchema = Type.Object(
     settings: Type.Record(Type.String(), Type.Unknown()),
     bundle: Type.String(),
     sourceMap: nullable(Type.String()),
-    aux: Type.Array(Type.Object({ path: Text, blob: Type.String(), bytes: Whole }, closed)),
+    aux: Type.Array(AuxFileSchema),
     heapBytes: nullable(Whole),
     noProgressMs: Whole,
     keepBad: Type.Boolean(),

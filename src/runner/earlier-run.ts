@@ -2,13 +2,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { pauseFor } from "../base/retry.ts";
+import { auxPrint } from "../engine/aux-files.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
 import { committedDigest } from "../engine/committed-output.ts";
 import { listJobs } from "../engine/job-history.ts";
 import { byName, checkWholeCode, identifiedMax, onceKey } from "../engine/once.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
-import { sha256OfFile } from "../storage/content-check.ts";
 import { filesIdentity } from "../storage/file-identity.ts";
 import type { LoadedRun, PlannedRun } from "./local-tasks.ts";
 
@@ -61,12 +61,10 @@ export async function keyOf(
   const step = (): void => signal?.throwIfAborted();
   const files = await filesIdentity(plan.listed, { wallMs, pause, step });
   if (files === null) return null;
-  const aux = await Promise.all(
-    Object.entries(settings.auxFiles ?? {}).map(async ([file, path]) => [file, await sha256OfFile(path)]),
-  );
+  const aux = auxPrint(settings.auxFiles ?? {});
   const { params, partitions, seed } = settings;
   const told = [byName(params), byName(settingsOf(resolved)), partitions, seed, files, output];
-  return onceKey(["here", readFileSync(bundle.portablePath, "utf8"), aux.sort(), name, ...told]);
+  return onceKey(["here", readFileSync(bundle.portablePath, "utf8"), aux, name, ...told]);
 }
 
 /** Whatever is not known to change no output is taken to change it, options of later versions, too. */
@@ -74,7 +72,7 @@ function settingsOf(resolved: ResolvedOptions): object {
   const { inputs: _1, output: _2, overwrite: _3, workers: _4, memoryBytes: _5, ...some } = resolved;
   const { heapBytes: _6, isolation: _7, attempts: _8, noProgressMs: _9, keepMs: _10, ...more } = some;
   const { stateDirectory: _11, collect: _12, chaos: _13, live: _14, explain: _15, ...rest } = more;
-  const { incremental: _16, ...settings } = rest;
+  const { incremental: _16, auxBytes: _17, ...settings } = rest;
   return settings;
 }
 

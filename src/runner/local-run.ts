@@ -6,10 +6,11 @@ import type { Clock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
+import { auxPrint, planAux } from "../engine/aux-files.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
 import { checkIncremental, explain, keptIn } from "../engine/explain.ts";
-import { auxPaths, pathsByInput, possiblePaths } from "../engine/inputs.ts";
+import { pathsByInput, possiblePaths } from "../engine/inputs.ts";
 import { bundleForRun, hiddenPipeline } from "../engine/job-bundle.ts";
 import type { RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState } from "../engine/job-directory.ts";
@@ -29,6 +30,7 @@ import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import type { OutputOptions } from "../storage/atomic-output.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
+import type { AuxCopies } from "../task/aux.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import { chaosWarning } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
@@ -142,8 +144,7 @@ export class LocalRun {
       const before = await findPredecessors(afterOf(this.#options), this.#state);
       this.#phases.enter("load", 0);
       const loaded = await this.#load();
-      if ("kind" in loaded)
-        return { status: "FAILED", cause: { task: "", attempt: 0, failure: loaded, capsule: null } };
+      if ("kind" in loaded) return failed(loaded);
       this.loaded = loaded;
       this.#tellStarted(loaded);
       await followJobs(before, this.#options.signal, (what) => {
@@ -156,6 +157,8 @@ export class LocalRun {
       this.#phases.leave();
       await this.#lookBack(loaded, this.planned);
       if (this.earlier !== null) return { status: "SUCCEEDED" };
+      const wrong = await this.#tryAux(loaded, this.planned);
+      if (wrong !== null) return failed(wrong);
       return await this.#drive(loaded, this.planned);
     } catch (error) {
       if (this.#options.signal?.aborted === true) return { status: "CANCELLED" };
@@ -301,7 +304,9 @@ export class LocalRun {
     const asked = partitionsOf(this.#options, outline);
     checkEstimates(outline, resolved);
     const params = paramsOf(this.#options, outline);
-    const auxFiles = auxPaths(outline.aux, this.#file);
+    const share = resolved.isolation === "thread";
+    const aux = await planAux(outline.aux, this.#file, { bytesMax: resolved.auxBytes, share });
+    const auxFiles = aux.copies;
     const work = await makeWorkDirectory(resolved.output, tempDirectory);
     this.#work = work;
     const paths = pathsByInput(outline, resolved.inputs);
@@ -348,16 +353,22 @@ export class LocalRun {
       ...(this.#only !== undefined && { only: this.#only }),
       ...(this.#probe !== null && { probe: this.#probe.limit }),
     };
-    this.pool.settings(settings);
+    this.pool.settings(settings, share ? aux.shared : undefined);
     if (live !== null && looksOn(live)) this.pool.prewarm(liveSlot);
     return { plan, settings, work, live, incremental };
+  }
+
+  /** Side data is loaded ahead of all tasks, so that whatever is wrong with it is told before they are run. */
+  async #tryAux({ outline }: LoadedRun, { settings }: PlannedRun): Promise<TaskFailure | null> {
+    if (outline.aux.length === 0) return null;
+    return this.pool.aux(settings.auxFiles ?? {}, this.resolved.auxBytes);
   }
 
   /** What the run that made the output has kept. */
   async #incremental(job: {
     readonly bundle: BundledJob | null;
     readonly params: Readonly<Record<string, unknown>>;
-    readonly auxFiles: Readonly<Record<string, string>>;
+    readonly auxFiles: AuxCopies;
   }): Promise<IncrementalRun> {
     const [{ IncrementalRun }, { printJob }] = await Promise.all([
       import("../incremental/incremental-run.ts"),
@@ -365,7 +376,7 @@ export class LocalRun {
     ]);
     const { output, partBytes, badBudget } = this.resolved;
     const { bundle, params, auxFiles } = job;
-    const print = await printJob({ code: bundle!.hash, partBytes, params, auxFiles });
+    const print = printJob({ code: bundle!.hash, partBytes, params, aux: auxPrint(auxFiles) });
     return IncrementalRun.open({ output: output!, job: print, keepBad: badBudget !== null });
   }
 
@@ -418,6 +429,10 @@ export class LocalRun {
   #warn(message: string): void {
     this.events.emit({ kind: "warning", message });
   }
+}
+
+function failed(failure: TaskFailure): RunEnd {
+  return { status: "FAILED", cause: { task: "", attempt: 0, failure, capsule: null } };
 }
 
 function submitter(): string {

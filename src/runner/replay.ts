@@ -11,6 +11,7 @@ import { findJob } from "../engine/job-history.ts";
 import type { TaskContext } from "../job/context.ts";
 import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
+import { sha256OfFile } from "../storage/content-check.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
@@ -46,7 +47,8 @@ export interface ReplayResult {
  * number. Its output goes to a temporary directory that is removed. `handle` names a job or a task of one; a
  * job alone
  * means its first capsule.
- * @throws SheafError NOT_FOUND without such a capsule, INPUT_CHANGED when its input is no longer what it was.
+ * @throws SheafError NOT_FOUND without such a capsule, INPUT_CHANGED when its input or side data is no longer what it
+ * was.
  */
 export async function replay(handle: string, options: ReplayOptions): Promise<ReplayResult> {
   const found = await findJob(options.stateDirectory, handle);
@@ -70,6 +72,7 @@ export async function replayKept(
 ): Promise<ReplayResult> {
   const capsule = readCapsule(directory, task);
   checkInputs(capsule);
+  await checkAux(capsule);
   const bundle = join(directory, "app", "job.mjs");
   if (!existsSync(bundle)) {
     throw new SheafError("NOT_FOUND", `${bundle}: the code of the job is not kept`, {
@@ -131,6 +134,18 @@ function checkInputs({ spec, missingInputs, task }: Capsule): void {
     throw new SheafError("INPUT_CHANGED", `${piece.name} ${what}`, {
       hint: "A replay needs the very input that failed.",
       details: { path: piece.path },
+    });
+  }
+}
+
+async function checkAux({ settings }: Capsule): Promise<void> {
+  for (const { name, path, sha256 } of Object.values(settings.auxFiles ?? {}).flat()) {
+    const now = await sha256OfFile(path).catch(() => null);
+    if (now?.sha256 === sha256) continue;
+    const what = now === null ? "is gone, or cannot be read" : "has changed since the job ran";
+    throw new SheafError("INPUT_CHANGED", `${name}, side data of the job, ${what}`, {
+      hint: `A replay needs what the task had. Put it back at ${path}, or run the job again.`,
+      details: { path },
     });
   }
 }

@@ -5,14 +5,14 @@ import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
 import { TaskMemory } from "../shuffle/memory.ts";
 import { mapOrAdopt } from "./adopt-map.ts";
-import { loadAux } from "./aux.ts";
+import { AuxData, type SharedAux } from "./aux.ts";
 import { AttemptContext } from "./context.ts";
 import type { TaskSetting } from "./map-task.ts";
 import { estimatingJob } from "./record-units.ts";
 import { runReduce } from "./reduce-task.ts";
 import { runSample } from "./sample-task.ts";
 import { Scene } from "./scene.ts";
-import { emptyStats } from "./task-spec.ts";
+import { PROGRESS_CELLS, emptyStats } from "./task-spec.ts";
 import type {
   JobSettings,
   TaskResult,
@@ -24,11 +24,15 @@ import type {
 
 /**
  * Runs tasks of one job in this thread, one at a time. Its memory is taken once and used again by every task.
+ * @param side where side data is kept, which then outlives the runner. Default: a place of its own
  */
-export function createTaskRunner(given: Job, settings: JobSettings): TaskRunner {
+export function createTaskRunner(
+  given: Job,
+  settings: JobSettings,
+  side: { readonly data: AuxData; readonly shared: SharedAux } = { data: new AuxData(), shared: {} },
+): TaskRunner {
   const whole = estimatingJob(given, settings);
   let memory: TaskMemory | undefined;
-  let aux: Readonly<Record<string, unknown>> | undefined;
   return {
     async run(spec: TaskSpec, services: TaskServices): Promise<TaskResult> {
       const scene = new Scene();
@@ -36,7 +40,8 @@ export function createTaskRunner(given: Job, settings: JobSettings): TaskRunner 
       const cpu = process.cpuUsage();
       const job = spec.kind === "reduce" ? whole : jobOfInput(whole, spec.split.input);
       try {
-        aux ??= await loadAux(whole.aux, settings.auxFiles);
+        const progress = (): void => void (services.progress[PROGRESS_CELLS.beat]! += 1);
+        const aux = await side.data.load(whole.aux, settings.auxFiles, { shared: side.shared, progress });
         memory ??= new TaskMemory(settings.memoryBytes);
         memory.reset();
         const stats = { ...emptyStats };

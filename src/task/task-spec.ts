@@ -1,6 +1,7 @@
 import type { ErrorCode } from "../base/errors.ts";
 import type { RunIdentity } from "../shuffle/run-format.ts";
 import type { FileWindow } from "../shuffle/run-index.ts";
+import type { AuxCopies } from "./aux.ts";
 import type { EmptyFiles } from "./empty-files.ts";
 
 /** A stretch of one input file, or one generated task. Plain data: it crosses process and machine borders. */
@@ -106,8 +107,8 @@ export interface JobSettings {
   readonly only?: Readonly<Record<string, readonly number[]>>;
   /** Set to learn what the job takes: a task leaves off after so much. Left out: it does all. */
   readonly probe?: { readonly ms: number; readonly bytes: number };
-  /** Copies of side data files on this machine, by the path the job names each with. Default: none. */
-  readonly auxFiles?: Readonly<Record<string, string>>;
+  /** Where this machine has the files of side data. Default: there are none. */
+  readonly auxFiles?: AuxCopies;
   /** True: maps say what of them a later run may take over (TaskSuccess.keep). Default: false. */
   readonly keepMaps?: boolean;
 }

@@ -3,6 +3,7 @@ import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import type { Random } from "../base/random.ts";
 import { seededRandom } from "../base/random.ts";
+import { auxEntry, auxPathsOf, type TablePlan } from "../job/aux.ts";
 import { plainKey } from "../job/descending.ts";
 import type { Job } from "../job/job-plan.ts";
 import { isPlainObject } from "../job/plain-data.ts";
@@ -39,8 +40,13 @@ export interface TestJobOptions {
   readonly orderFree?: boolean;
   /** Override the job's `params`, as `--set` does. */
   readonly params?: Readonly<Record<string, unknown>>;
-  /** Replace `aux` data by name; needed for what the job has as `{ file: path }`. */
+  /**
+   * Replace `aux` data by name: with what `ctx.aux` is to have, or, for a table, with a list of its rows.
+   * Default: the job's own; files are read.
+   */
   readonly aux?: Readonly<Record<string, unknown>>;
+  /** The job file, which paths of its side data are relative to. Default: to the current directory. */
+  readonly file?: string | URL;
 }
 
 export interface TestResult {
@@ -85,17 +91,7 @@ const SUSPECTS = {
 
 type Suspect = keyof typeof SUSPECTS;
 
-/**
- * Runs a job on records in memory, again and again, with other splits, partitions, places to combine and
- * orders of merging each time, and compares with running it in one piece: a job that passes gives the same
- * result on any number of workers and machines. No files are read or written, and `expect` is not asked.
- *
- * @param input the records; may be left out for a job whose input generates them: of a source that ends by
- * time, or by a condition, 1,000 of each task are taken
- * @returns the results, for assertions of your own
- * @throws AssertionError naming the key and what its result depends on, with the seed that shows it
- * @throws SheafError for errors of the job itself: USER_CODE with the record or key, KEY_INVALID ...
- */
+/** testJob of sheaf/testing, but for the files of side data: all of it is given. */
 export async function testJob(
   job: Job,
   input?: TestInput,
@@ -146,15 +142,41 @@ export async function testJob(
 }
 
 function prepare(job: Job, options: TestJobOptions): Job {
-  const aux = { ...job.aux, ...options.aux };
-  for (const [name, value] of Object.entries(job.aux)) {
-    const isFile = typeof value === "object" && value !== null && "file" in value;
-    if (!isFile || Object.hasOwn(options.aux ?? {}, name)) continue;
-    throw new SheafError("USAGE", `testJob: aux.${name} is a file, and testJob reads none`, {
-      hint: `Give its content: testJob(job, records, { aux: { ${name}: ... } }).`,
-    });
-  }
+  const given = options.aux ?? {};
+  const own = Object.entries(job.aux).map(([name, value]): [string, unknown] => {
+    const entry = auxEntry(value);
+    const isGiven = Object.hasOwn(given, name);
+    if (!isGiven && auxPathsOf(entry).length > 0) {
+      throw new SheafError("USAGE", `testJob: there is no content for aux.${name}`, {
+        hint: `Give it: testJob(job, records, { aux: { ${name}: ... } }).`,
+      });
+    }
+    const content = isGiven ? given[name] : value;
+    return [name, entry.kind === "table" && Array.isArray(content) ? tableOf(name, entry, content) : content];
+  });
+  const aux = Object.fromEntries([...Object.entries(given), ...own]);
   return { ...job, aux, params: { ...job.params, ...options.params } };
+}
+
+/** The rows as the table has them: all, or by key. */
+function tableOf(name: string, { key, duplicates }: TablePlan, rows: readonly unknown[]): unknown {
+  if (key === undefined) return rows;
+  const keyOf =
+    typeof key === "function" ? key : (row: unknown) => (row as Record<string | number, unknown>)[key];
+  const byKey = new Map<unknown, unknown[]>();
+  for (const row of rows) byKey.set(keyOf(row), [...(byKey.get(keyOf(row)) ?? []), row]);
+  const [twice] = [...byKey].find(([, some]) => some.length > 1) ?? [];
+  if (duplicates === "error" && twice !== undefined) {
+    throw new SheafError(
+      "RECORD_INVALID",
+      `testJob: two rows of aux.${name} have the key ${printValue(twice)}`,
+      {
+        hint: 'Say which counts: .by(..., { duplicates: "first" }), "last", or "list" for all of them.',
+      },
+    );
+  }
+  if (duplicates === "list") return byKey;
+  return new Map([...byKey].map(([one, some]) => [one, duplicates === "last" ? some.at(-1) : some[0]]));
 }
 
 /** The records of each map task there would be without splitting. */

@@ -179,12 +179,19 @@ const result: Check = (value, field) => {
   ((value as { kind?: unknown }).kind === "failure" ? failure : success)(value, field);
 };
 
+const auxPath = fields({
+  name: text(textCharsMax),
+  file: text(pathCharsMax),
+  many: orNothing(flag),
+  bytes: orNothing(flag),
+});
+
 /** What plans are made of; whoever plans checks what the numbers in it may be. */
 const outline: Check = (value, field) => {
   plainObject(value, field);
   const { collections, params, aux, input, inputs, steps } = value as Record<string, unknown>;
   list(plainObject, 1_000)(collections, `${field}.collections`);
-  list(plainObject, 1_000)(aux, `${field}.aux`);
+  list(auxPath, limits.jobPartsMax)(aux, `${field}.aux`);
   plainObject(params, `${field}.params`);
   plainObject(input, `${field}.input`);
   optional(list(fields({ name: text(textCharsMax), input: plainObject }), 1_000))(inputs, `${field}.inputs`);
@@ -244,6 +251,7 @@ const shapes: Readonly<Record<FromWorker["kind"], Check>> = {
     records: whole,
     made: whole,
   }),
+  prepared: fields({ kind: anything, failure: orNull(failure) }),
   folded: fields({ kind: anything, answer: orNull(folded), failure: orNull(failure) }),
   stray: fields({ kind: anything, failure }),
 };

@@ -2,6 +2,7 @@ import type { EstimateColumn } from "../job/estimate.ts";
 import type { Framing } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
 import type { StepPlan } from "../steps/pipeline.ts";
+import type { AuxCopies, AuxSourcePath, SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
 import type { InjectedFault } from "./fault-injection.ts";
@@ -64,7 +65,7 @@ export interface JobOutline {
   /** typeof each default of the job's params, or "array" or "null": what `--set` texts are turned into. */
   readonly params: Readonly<Record<string, string>>;
   /** Files of the job's side data, as its code names them. */
-  readonly aux: readonly { readonly name: string; readonly file: string }[];
+  readonly aux: readonly AuxSourcePath[];
   readonly hasExpect: boolean;
   readonly seed: number;
   /** There in place of all else, which is empty then: the file is that of a pipeline. */
@@ -75,8 +76,10 @@ export interface JobOutline {
 export type ToWorker =
   /** Import the job file's bundle. Answer: loaded or load-failed. */
   | { readonly kind: "load"; readonly url: string }
-  /** What every task from now on shares. No answer. */
-  | { readonly kind: "settings"; readonly settings: JobSettings }
+  /** What every task from now on shares. `shared` is for threads: see AuxOptions. No answer. */
+  | { readonly kind: "settings"; readonly settings: JobSettings; readonly shared?: SharedAux }
+  /** Load the job's side data ahead of its tasks. Answer: prepared. */
+  | { readonly kind: "aux"; readonly copies: AuxCopies; readonly bytesMax: number }
   /**
    * Run one attempt. Answer: result. `trace`: tell which record is being mapped. `faults` are injected by
    * tests.
@@ -104,7 +107,10 @@ export type ToWorker =
 
 /** Worker to parent. */
 export type FromWorker =
-  /** The engine is there, and user code begins to load: from here on the time it takes is its own. */
+  /**
+   * The engine is there, and user code begins to load: from here on the time it takes is its own. Also while
+   * side data is loaded, every now and then.
+   */
   | { readonly kind: "loading" }
   | { readonly kind: "loaded"; readonly outline: JobOutline }
   | { readonly kind: "load-failed"; readonly failure: TaskFailure }
@@ -129,6 +135,8 @@ export type FromWorker =
     }
   /** The gate's verdict: null when it passed, else why not. */
   | { readonly kind: "expected"; readonly refusal: string | null; readonly failure: TaskFailure | null }
+  /** null: the side data is there. */
+  | { readonly kind: "prepared"; readonly failure: TaskFailure | null }
   /** One of the two is null. */
   | { readonly kind: "folded"; readonly answer: FoldAnswer | null; readonly failure: TaskFailure | null }
   /** An error user code threw when no task was running. */

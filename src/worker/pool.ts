@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { SheafError, unreachable } from "../base/errors.ts";
 import { within } from "../base/retry.ts";
+import type { AuxCopies, SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
 import { type Chaos, fateOf } from "./chaos.ts";
@@ -41,7 +42,7 @@ export interface RunMore {
 
 /** What the parent hears of a question that is no attempt. */
 type Answer =
-  | Extract<FromWorker, { kind: "loaded" | "load-failed" | "expected" | "folded" }>
+  | Extract<FromWorker, { kind: "loaded" | "load-failed" | "expected" | "folded" | "prepared" }>
   /** The worker has ended. */
   | { readonly kind: "gone"; readonly failure: TaskFailure }
   /** It took too long, and was ended. */
@@ -59,7 +60,7 @@ type Work =
     }
   | {
       readonly kind: "question";
-      readonly phase: "load" | "expect" | "until";
+      readonly phase: "load" | "aux" | "expect" | "until";
       /** User code begins to load, or the gate to run: the clock of what that takes starts now. */
       began(): void;
       answered(answer: Answer): void;
@@ -127,7 +128,7 @@ export class WorkerPool {
     for (let attempt = 1; ; attempt++) {
       const answer = await this.#ask(0, this.#load);
       if (answer.kind === "loaded") return { outline: answer.outline };
-      if (answer.kind === "expected" || answer.kind === "folded") continue;
+      if (answer.kind === "expected" || answer.kind === "folded" || answer.kind === "prepared") continue;
       if (answer.kind !== "gone" || attempt >= attempts) return { failure: answer.failure };
     }
   }
@@ -146,9 +147,20 @@ export class WorkerPool {
     return this.#slots.get(slotIndex)?.worker?.pid;
   }
 
-  /** What every task from now on shares. */
-  settings(settings: JobSettings): void {
-    this.#settings = { kind: "settings", settings };
+  /**
+   * Has slot 0 load the job's side data, as its tasks will: null when nothing is wrong with it.
+   * @param bytesMax of its content, decompressed
+   */
+  async aux(copies: AuxCopies, bytesMax: number): Promise<TaskFailure | null> {
+    const answer = await this.#ask(0, { kind: "aux", copies, bytesMax });
+    if (answer.kind === "prepared") return answer.failure;
+    if ("failure" in answer && answer.failure !== null) return answer.failure;
+    return unanswered();
+  }
+
+  /** What every task from now on shares; `shared`, with workers that are threads, what they need not read. */
+  settings(settings: JobSettings, shared?: SharedAux): void {
+    this.#settings = { kind: "settings", settings, ...(shared !== undefined && { shared }) };
     for (const slot of this.#slots.values()) slot.worker?.send(this.#settings);
   }
 
@@ -192,7 +204,7 @@ export class WorkerPool {
     const answer = await this.#ask(slotIndex, { kind: "fold", request });
     if (answer.kind === "folded" && answer.answer !== null) return answer.answer;
     if ("failure" in answer && answer.failure !== null) return answer.failure;
-    return taskFailure("INTERNAL", "the worker did not answer what it was asked", { blame: "system" });
+    return unanswered();
   }
 
   /** The job's expect gate: null when it passed, else why not. In that slot, else in one that is idle. */
@@ -202,7 +214,7 @@ export class WorkerPool {
   ): Promise<TaskFailure | string | null> {
     const answer = await this.#ask(slotIndex, { kind: "expect", counters });
     if (answer.kind === "expected") return answer.failure ?? answer.refusal;
-    return answer.kind === "loaded" ? null : answer.failure;
+    return answer.kind === "loaded" || answer.kind === "prepared" ? null : answer.failure;
   }
 
   /** The last lines printed in the slot. */
@@ -334,6 +346,9 @@ export class WorkerPool {
       case "folded":
         if (work.kind === "question" && work.phase === "until") work.answered(message);
         return;
+      case "prepared":
+        if (work.kind === "question" && work.phase === "aux") work.answered(message);
+        return;
       case "told":
         if (work.kind === "attempt" && work.id === message.id) listener.told?.(index, message);
         return;
@@ -366,7 +381,10 @@ export class WorkerPool {
   }
 
   /** Waits for the answer to a question, or for the worker's end. A worker that starts loads by itself. */
-  #ask(index: number, question: Extract<ToWorker, { kind: "load" | "expect" | "fold" }>): Promise<Answer> {
+  #ask(
+    index: number,
+    question: Extract<ToWorker, { kind: "load" | "aux" | "expect" | "fold" }>,
+  ): Promise<Answer> {
     const { slot, worker, isNew } = this.#started(index);
     const phase = question.kind === "fold" ? "until" : question.kind;
     const { noProgressMs } = this.#options;
@@ -434,6 +452,10 @@ function phaseOf(work: Work): string {
   return work.kind === "question" ? work.phase : work.kind === "attempt" ? work.spec.kind : "load";
 }
 
+function unanswered(): TaskFailure {
+  return taskFailure("INTERNAL", "the worker did not answer what it was asked", { blame: "system" });
+}
+
 function tooLong(phase: string, noProgressMs: number, log: readonly string[]): TaskFailure {
   return taskFailure("NO_PROGRESS", `${phase} took longer than ${noProgressMs} ms`, {
     phase,
@@ -441,7 +463,9 @@ function tooLong(phase: string, noProgressMs: number, log: readonly string[]): T
     hint:
       phase === "until"
         ? "Look for an endless loop in the source's until."
-        : "Look for an endless loop or an await that never ends at the top level of the job file.",
+        : phase === "aux"
+          ? "Look for an endless loop in the functions given to by() and to readers of side data."
+          : "Look for an endless loop or an await that never ends at the top level of the job file.",
   });
 }
 

@@ -6,7 +6,7 @@ import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import { stepRefOf } from "../steps/from.ts";
 import { choiceExport, isPipeline, jobOfStep, type Pipeline, type StepChoice } from "../steps/pipeline.ts";
-import { auxFiles } from "../task/aux.ts";
+import { AuxData, auxFiles, type SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import { estimateOutline } from "../task/record-units.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
@@ -61,6 +61,9 @@ export class TaskHost {
   #loadFailure: TaskFailure | null = null;
   #settings: JobSettings | null = null;
   #runner: TaskRunner | null = null;
+  /** Of the job, whatever its settings become. */
+  readonly #aux = new AuxData();
+  #shared: SharedAux = {};
   #running: Running | null = null;
   /** The attempt whose source was stopped last. */
   #stopped: number | null = null;
@@ -133,8 +136,11 @@ export class TaskHost {
         return this.#load(message.url);
       case "settings":
         this.#settings = message.settings;
+        this.#shared = message.shared ?? {};
         this.#runner = null;
         return;
+      case "aux":
+        return this.#prepare(message);
       case "run":
         return this.#run(message);
       case "expect":
@@ -229,12 +235,13 @@ export class TaskHost {
     if (this.#job === null || this.#settings === null) throw new SheafError("INTERNAL", "task before job");
     const createTaskRunner = await this.#engine;
     const settings = withDefaultParams(this.#job, this.#settings);
+    const aux = { data: this.#aux, shared: this.#shared };
     if (trace !== null && spec.kind === "map") {
       const job = jobOfInput(this.#job, spec.split.input);
       const traced = tracedJob(job, spec, trace, this.#options.board, () => this.#options.written());
-      return createTaskRunner(traced, settings);
+      return createTaskRunner(traced, settings, aux);
     }
-    this.#runner ??= createTaskRunner(this.#job, settings);
+    this.#runner ??= createTaskRunner(this.#job, settings, aux);
     return this.#runner;
   }
 
@@ -263,6 +270,20 @@ export class TaskHost {
     }
     this.capture.end();
     this.#options.post({ kind: "expected", refusal, failure });
+  }
+
+  async #prepare({ copies, bytesMax }: Extract<ToWorker, { kind: "aux" }>): Promise<void> {
+    let failure = this.#loadFailure;
+    try {
+      const progress = (): void => this.#options.post({ kind: "loading" });
+      const shared = this.#shared;
+      if (failure === null)
+        await this.#aux.load(this.#job?.aux ?? {}, copies, { shared, bytesMax, progress });
+    } catch (error) {
+      failure = failureOfThrown(error, "aux", "USER_CODE", "data");
+    }
+    this.capture.end();
+    this.#options.post({ kind: "prepared", failure: failure === null ? null : this.#told(failure) });
   }
 
   async #fold(request: FoldRequest): Promise<void> {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { RealCluster, eventually } from "../cluster/real-cluster.js";
 import { sheafHere } from "./support.js";
 import type { SheafResult } from "./support.js";
@@ -255,19 +256,30 @@ test("a job that fails says so in one screen, with the place in its source, and 
 test("a map that failed is replayed here with its side data; what cannot be is told, and who has it", async () => {
   writeFileSync(file("limits.json"), `{ "most": 3 }`);
   writeFileSync(file("own.txt"), "1\n2\n");
+  for (const [name, row] of Object.entries({ one: "1,Ann", two: "two,Bob" })) {
+    mkdirSync(file(name));
+    writeFileSync(join(file(name), "names.csv.gz"), gzipSync(`id,name\n${row}\n`));
+  }
   writeFileSync(
     file("aux.ts"),
-    `import { job, text, sum } from "sheaf";
-     export default job({ input: text(), reduce: sum(), aux: { limits: { file: "limits.json" } },
+    `import { csv, job, text, sum } from "sheaf";
+     export default job({ input: text(), reduce: sum(),
+       aux: { limits: { file: "limits.json" }, texts: { files: "*/names.csv.gz" },
+         names: csv("*/names.csv.gz", { columns: { id: "integer", name: "string" } }).by("id") },
        map(line, emit, ctx) {
-         const { most } = ctx.aux.limits;
-         if (Number(line) < most) throw new Error(line + " is below " + most);
+         const { most } = ctx.aux.limits as { most: number };
+         const texts = [...ctx.aux.texts.keys()].join();
+         if (Number(line) < most) throw new Error(ctx.aux.names.get(+line)?.name + " is below " + most + texts);
          emit(line, 1); } });`,
   );
+  const wrong = await cluster.run(["run", "aux.ts", `agent:${file("own.txt")}`, "-o", "aux"], { cwd: work });
+  assert.match(wrong.stderr, /aux\.names: two\/names\.csv\.gz, line 2: column "id".*\[RECORD_INVALID\]/);
+  writeFileSync(join(file("two"), "names.csv.gz"), gzipSync("id,name\n2,Bob\n"));
   const done = await cluster.run(["run", "aux.ts", `agent:${file("own.txt")}`, "-o", "aux"], { cwd: work });
-  assert.match(done.stderr, /1 is below 3/);
+  const told = /Ann is below 3one\/names\.csv\.gz,two\/names\.csv\.gz/;
+  assert.match(done.stderr, told);
   const { stderr } = await cluster.run(["replay"]);
-  assert.match(stderr, /1 is below 3/);
+  assert.match(stderr, told);
   rmSync(file("own.txt"));
   const gone = await cluster.run(["replay"]);
   assert.equal(gone.code, 1);

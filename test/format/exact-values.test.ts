@@ -5,8 +5,10 @@ import { test } from "node:test";
 import { csv } from "#src/format/csv.js";
 import { parseIsoDate } from "#src/format/iso-date.js";
 import { jsonArray } from "#src/format/json-array.js";
+import { type JsonReaderOptions } from "#src/format/jsonl-reader.js";
 import { jsonl } from "#src/format/jsonl.js";
 import { tsv } from "#src/format/tsv.js";
+import type { Reader } from "#src/job/reader.js";
 import { badOf, pythonOf, readContent } from "./support.ts";
 
 test("a date column reads ISO 8601, in UTC where no offset is given, and nothing else", async (t) => {
@@ -127,7 +129,8 @@ test("JSON integers beyond 2^53 are refused with their place, or kept as asked",
   const line =
     '{"user":{"ids":[1,18446744073709551615]},"s":"18446744073709551615","x":0.12345678901234567890}';
   const array = `[${line}]`;
-  for (const reader of [jsonl, jsonArray]) {
+  const readers: ((options?: JsonReaderOptions<unknown>) => Reader<unknown>)[] = [jsonl, jsonArray];
+  for (const reader of readers) {
     const content = reader === jsonl ? `${line}\n` : array;
     const [why] = await badOf(t, reader(), content);
     assert.match(why!, /user\.ids\[1\]: the integer 18446744073709551615 is beyond 2\^53/);

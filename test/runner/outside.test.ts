@@ -114,7 +114,7 @@ test("side data that cannot be read is told before any task, with where it was l
   const inputs = bench.file("in.txt", "x\n");
   bench.file("jobs/folder/x.txt", "");
   // The tests run in the project's directory.
-  const cases = { "none.txt": /ENOENT/, folder: /it is no file/, "package.json": /ENOENT/ };
+  const cases = { "none.txt": /ENOENT/, folder: /it is a directory/, "package.json": /ENOENT/ };
   for (const [name, why] of Object.entries(cases)) {
     const result = await runJob(withAux(bench, JSON.stringify(name)), {
       inputs,

@@ -82,7 +82,7 @@ test("params and aux can be given, and aux files must be", async () => {
     aux: { stop: ["cc"] },
   });
   assert.deepEqual(results, [["bb", 1]]);
-  await assert.rejects(testJob(filtered, ["a"]), { code: "USAGE", message: /aux\.stop is a file/ });
+  await assert.rejects(testJob(filtered, ["a"]), { code: "USAGE", message: /no content for aux\.stop/ });
 });
 
 test("a map that emits after its task ended is refused", async () => {

@@ -16,7 +16,7 @@ import { runFlags } from "./run/flags.ts";
 import { runFlagsOf, runOptions } from "./run/options.ts";
 
 const { profile, tokenFile, tlsCa, tlsCert, tlsKey, quiet } = runFlags;
-const { sample, maxBad, splitSize, mappers, set, external, partitions, partSize } = runFlags;
+const { sample, maxBad, maxAux, splitSize, mappers, set, external, partitions, partSize } = runFlags;
 const { heap, temp, attempts, noProgressTimeout, chaos } = runFlags;
 
 export const verifyFlags = {
@@ -32,6 +32,7 @@ export const verifyFlags = {
   mappers,
   sample,
   maxBad,
+  maxAux,
   partSize,
   set,
   external,
@@ -88,7 +89,7 @@ export const verifyCommand: CliCommand<typeof verifyFlags> = {
 /** Those that a project says and that hold for every run. */
 const settingsTaken: ReadonlySet<string> = new Set(
   (
-    "splitSize mappers sample growing maxBad maxFailedTasks partBytes params partitions heap tempDirectory " +
+    "splitSize mappers sample growing maxBad maxAux maxFailedTasks partBytes params partitions heap tempDirectory " +
     "attempts noProgressMs"
   ).split(" "),
 );

@@ -114,6 +114,15 @@ const inputFlags = inCategory("Input", {
       "number); what cannot be scaled is what the sample gave, and the summary says so. Keys of which the sample " +
       "has no record are missing.",
   }),
+  maxAux: valueFlag(
+    "--max-aux SIZE",
+    types.size(settings.auxBytes),
+    "How large the job's side data (aux) may be in all",
+    {
+      default: formatSize(settings.auxBytes.default),
+      details: "Its files, and what is in them when they are decompressed. Every worker holds all of it.",
+    },
+  ),
   maxBad: valueFlag(
     "--max-bad B",
     types.badBudget,

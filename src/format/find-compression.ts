@@ -1,16 +1,11 @@
-import { detectCompression } from "../format/detect-compression.ts";
-import {
-  checkPromise,
-  checkText,
-  CONTENT_HEAD_BYTES,
-  CONTENT_TAIL_BYTES,
-} from "../format/foreign-content.ts";
-import { checkLineEnds, checkNarrow, LINE_END_BYTES, lineEndUnseen } from "../format/text-form.ts";
-import { checkFirstFrame } from "../format/zstd-frames.ts";
 import type { Reader } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import { openRange } from "../storage/read-range.ts";
+import { detectCompression } from "./detect-compression.ts";
+import { checkPromise, checkText, CONTENT_HEAD_BYTES, CONTENT_TAIL_BYTES } from "./foreign-content.ts";
+import { checkLineEnds, checkNarrow, LINE_END_BYTES, lineEndUnseen } from "./text-form.ts";
+import { checkFirstFrame } from "./zstd-frames.ts";
 
 /** As PlannedFile.growing: with it the file may have grown since it was listed. */
 type LookedInto = InputFile & { readonly growing?: number };

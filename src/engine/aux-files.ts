@@ -1,0 +1,214 @@
+import { createHash } from "node:crypto";
+import { accessSync, constants, createReadStream, existsSync, realpathSync, statSync } from "node:fs";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { sha256OfFile } from "../storage/content-check.ts";
+import { listInput, refuseAddress } from "../storage/list-input.ts";
+import { type AuxCopies, type AuxCopy, type AuxSourcePath, tooLarge } from "../task/aux.ts";
+
+/** A file of side data as it was found. */
+interface FoundFile {
+  /** The entry of `aux`. */
+  readonly entry: string;
+  /** As in AuxCopy. */
+  readonly name: string;
+  readonly path: string;
+  readonly bytes: number;
+}
+
+/**
+ * The files of a job's side data by the paths and patterns that its code has, which are relative to the job
+ * file; for a Job object that no file is known of, to the current directory.
+ * @throws SheafError INPUT_MISSING, INPUT_UNREADABLE naming the entry; USAGE for an address
+ */
+export async function findAux(
+  aux: readonly AuxSourcePath[],
+  jobFile: string | null,
+): Promise<Map<string, readonly FoundFile[]>> {
+  const base = jobFile === null ? process.cwd() : dirname(realpathSync(jobFile));
+  const found = new Map<string, readonly FoundFile[]>();
+  for (const { name, file, many } of aux) {
+    const known = found.get(file);
+    if (many !== true) found.set(file, [oneFile(name, file, base)]);
+    else if (known === undefined) found.set(file, await severalFiles(name, file, base));
+  }
+  return found;
+}
+
+function oneFile(entry: string, file: string, base: string): FoundFile {
+  const path = file.startsWith("file://") ? fileURLToPath(file) : resolve(base, file);
+  try {
+    if (!file.startsWith("file://")) refuseAddress(file);
+    const found = statSync(path);
+    if (!found.isFile()) throw new Error(found.isDirectory() ? "it is a directory" : "it is no file");
+    accessSync(path, constants.R_OK);
+    return { entry, name: file, path, bytes: found.size };
+  } catch (cause) {
+    if (isSheafError(cause)) throw notFound(entry, file, base, cause);
+    throw new SheafError("INPUT_MISSING", `aux.${entry}: cannot read ${path}: ${describeThrown(cause)}`, {
+      hint: placeHint(file, path, base),
+      details: { path },
+      cause,
+    });
+  }
+}
+
+async function severalFiles(entry: string, file: string, base: string): Promise<FoundFile[]> {
+  try {
+    const listed = await listInput([file.startsWith("file://") ? fileURLToPath(file) : file], { cwd: base });
+    for (const { path } of listed) accessSync(path, constants.R_OK);
+    return listed.map(({ name, path, bytes }) => ({ entry, name, path, bytes }));
+  } catch (cause) {
+    throw notFound(entry, file, base, cause);
+  }
+}
+
+function notFound(entry: string, file: string, base: string, cause: unknown): SheafError {
+  const code = isSheafError(cause) ? cause.code : "INPUT_MISSING";
+  return new SheafError(code, `aux.${entry}: ${describeThrown(cause)}`, {
+    hint:
+      code === "USAGE"
+        ? "Fetch it to a file beside the job file first, and give its path."
+        : placeHint(file, resolve(base, file), base),
+    details: { path: file },
+    cause,
+  });
+}
+
+function placeHint(file: string, path: string, base: string): string {
+  const isRelative = !isAbsolute(file) && !file.startsWith("file://");
+  const here = resolve(file);
+  const near = isRelative && here !== path && existsSync(here) ? `There is ${here}, but side` : "Side";
+  return `${near} data files are found relative to the job file (in ${base}), or by an absolute path.`;
+}
+
+/** What a run knows of its side data before it begins. */
+export interface PlannedAux {
+  readonly copies: AuxCopies;
+  /** Content that workers share, by SHA-256. */
+  readonly shared: Readonly<Record<string, SharedArrayBuffer>>;
+}
+
+/**
+ * Finds the files of a job's side data and reads each once: a run works with what they hold now.
+ * @param bytesMax of all files together
+ * @param share whether workers are threads of this process: what is wanted as bytes is kept for all of them
+ * @throws SheafError as findAux; LIMIT_EXCEEDED naming the limit and its flag
+ */
+export async function planAux(
+  aux: readonly AuxSourcePath[],
+  jobFile: string | null,
+  { bytesMax, share }: { readonly bytesMax: number; readonly share: boolean },
+): Promise<PlannedAux> {
+  if (aux.length === 0) return { copies: {}, shared: {} };
+  const found = await findAux(aux, jobFile);
+  checkSize([...found.values()].flat(), bytesMax);
+  const asBytes = new Set(aux.filter(({ bytes }) => share && bytes === true).map(({ file }) => file));
+  const shared: Record<string, SharedArrayBuffer> = {};
+  const known = new Map<string, { readonly sha256: string; readonly bytes: number }>();
+  const copies: [string, readonly AuxCopy[]][] = [];
+  for (const [source, files] of found) {
+    const these: AuxCopy[] = [];
+    for (const { entry, name, path, bytes } of files) {
+      const content = known.get(path) ?? (await contentOf(entry, path));
+      known.set(path, content);
+      if (asBytes.has(source))
+        shared[content.sha256] ??= await sharedContent(entry, path, bytes, content.sha256);
+      these.push({ name, path, ...content });
+    }
+    copies.push([source, these]);
+  }
+  return { copies: Object.fromEntries(copies), shared };
+}
+
+function checkSize(files: readonly FoundFile[], bytesMax: number): void {
+  const each = new Map(files.map((file) => [file.path, file]));
+  let bytes = 0;
+  for (const file of each.values()) {
+    bytes += file.bytes;
+    if (bytes > bytesMax) throw tooLarge(file.entry, bytesMax, "files");
+  }
+  if (each.size <= limits.auxFilesMax) return;
+  throw new SheafError(
+    "LIMIT_EXCEEDED",
+    `aux: there are ${each.size} files, more than ${limits.auxFilesMax}`,
+    {
+      hint: "Name fewer, put their content into one file, or read them as an input of the job.",
+    },
+  );
+}
+
+async function contentOf(entry: string, path: string): Promise<{ sha256: string; bytes: number }> {
+  try {
+    return await sha256OfFile(path);
+  } catch (cause) {
+    throw unreadable(entry, path, cause);
+  }
+}
+
+/** @throws SheafError INPUT_CHANGED when it is not what was read a moment ago */
+async function sharedContent(
+  entry: string,
+  path: string,
+  bytes: number,
+  sha256: string,
+): Promise<SharedArrayBuffer> {
+  const content = new Uint8Array(new SharedArrayBuffer(bytes));
+  const digest = createHash("sha256");
+  let end = 0;
+  try {
+    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+      if (end + chunk.length <= bytes) content.set(chunk, end);
+      end += chunk.length;
+      digest.update(chunk);
+    }
+  } catch (cause) {
+    throw unreadable(entry, path, cause);
+  }
+  if (end === bytes && digest.digest("hex") === sha256) return content.buffer;
+  throw new SheafError("INPUT_CHANGED", `aux.${entry}: ${path} changes while it is read`, {
+    hint: "Leave it as it is until the job is over.",
+    details: { path },
+  });
+}
+
+function unreadable(entry: string, path: string, cause: unknown): SheafError {
+  return new SheafError("INPUT_MISSING", `aux.${entry}: cannot read ${path}: ${describeThrown(cause)}`, {
+    cause,
+    hint: "Make it readable, and leave it as it is until the job is over.",
+    details: { path },
+  });
+}
+
+/** The content of each file of side data by what the job knows it as: what results depend on. */
+export function auxPrint(copies: AuxCopies): [name: string, sha256: string][] {
+  const files = Object.entries(copies).flatMap(([source, some]) =>
+    some.map(({ name, sha256 }): [string, string] => [name === source ? name : `${source}: ${name}`, sha256]),
+  );
+  return files.sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** A file of side data as it is told to other machines: see the schema of submissions. */
+export interface SentAux {
+  readonly path: string;
+  readonly file?: string;
+  readonly blob: string;
+  readonly bytes: number;
+}
+
+/** Side data on a machine that was sent it. @param fetch gives the path of the content with that SHA-256 */
+export async function auxCopies(
+  sent: readonly SentAux[],
+  fetch: (sha256: string) => Promise<string>,
+): Promise<AuxCopies> {
+  const copies = new Map<string, AuxCopy[]>();
+  for (const { path, file = path, blob, bytes } of sent) {
+    const copy = { name: file, path: await fetch(blob), bytes, sha256: blob };
+    const known = copies.get(path);
+    if (known === undefined) copies.set(path, [copy]);
+    else known.push(copy);
+  }
+  return Object.fromEntries(copies);
+}

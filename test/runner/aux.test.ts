@@ -1,0 +1,535 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync, statSync, utimesSync } from "node:fs";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { gzipSync } from "node:zlib";
+import { planAux } from "#src/engine/aux-files.js";
+import { csv, fixedLength, job, jsonArray, jsonl, sum, table, text, tsv, wholeFile } from "#src/index.js";
+import type { AnyAux } from "#src/job/aux.js";
+import { replay } from "#src/runner/replay.js";
+import { runHere } from "#src/runner/run.js";
+import { AuxData, auxFiles } from "#src/task/aux.js";
+import { testJob } from "#src/testing.js";
+import { Bench } from "./support.ts";
+
+/** Files, and a job file that side data lies beside. */
+class Side {
+  readonly bench: Bench;
+
+  constructor(t: TestContext, files: Readonly<Record<string, string | Uint8Array>> = {}) {
+    this.bench = new Bench(t);
+    this.bench.file("job.ts", "");
+    for (const [name, content] of Object.entries(files)) this.bench.file(name, content);
+  }
+
+  /** What a worker makes of it. */
+  async load(aux: AnyAux, bytesMax = 2 ** 30): Promise<Record<string, unknown>> {
+    const { copies } = await planAux(auxFiles(aux), join(this.bench.root, "job.ts"), {
+      bytesMax,
+      share: false,
+    });
+    return (await new AuxData().load(aux, copies, { bytesMax })) as Record<string, unknown>;
+  }
+
+  async refuses(aux: AnyAux, code: string, message: RegExp, hint = /./, bytesMax?: number): Promise<void> {
+    await assert.rejects(
+      this.load(aux, bytesMax),
+      (error: { code: string; message: string; hint: string }) => {
+        assert.equal(error.code, code, error.message);
+        assert.match(error.message, message);
+        assert.match(error.hint, hint);
+        return true;
+      },
+    );
+  }
+}
+
+test("rows of every kind of file become lists and Maps", async (t) => {
+  const rows = 'id,name\r\n1,"Ann, \r\n B"\r\n\r\n2,Zoë\r\n';
+  const side = new Side(t, {
+    "c.csv": `\ufeff${rows}`,
+    "latin.csv": Buffer.from("id,name\n1,Zo\xeb\n", "latin1"),
+    "wide.csv": Buffer.from("\ufeffid,name\n1,Zo\u00eb\n", "utf16le"),
+    "t.tsv": "a\t1\nb\t2\n",
+    "l.jsonl": '{"id":1,"x":[1]}\n\n{"id":"1","x":[2]}\n',
+    "a.json": '[{"id":true},\n {"id":false}]',
+    "w.txt": "eins\nzwei\n\n",
+    "f.bin": "aabbcc",
+    "empty.csv": "",
+    "header.csv": "id,name\n",
+    "d/k.txt": "K",
+    "d/e.txt": "E",
+  });
+  const loaded = await side.load({
+    typed: csv("c.csv", { columns: { id: "integer", name: "string" } }).by("id"),
+    texts: csv("c.csv").by("id"),
+    latin: csv("latin.csv", { encoding: "latin1" }).by("id"),
+    wide: csv("wide.csv", { encoding: "utf-16le" }).by("name"),
+    tabs: tsv("t.tsv").by(0),
+    lines: jsonl<{ id: unknown }>("l.jsonl").by((row) => row.id as number),
+    array: jsonArray<{ id: boolean }>("a.json").by("id"),
+    words: text("w.txt"),
+    words2: text("w.txt").list(),
+    bytes: table("f.bin", fixedLength(2, { invalid: "fail" })).list(),
+    whole: table("d", wholeFile()).list(),
+    none: csv("empty.csv").by("id"),
+    none2: csv("header.csv").by("id"),
+  });
+  assert.deepEqual(
+    loaded["typed"],
+    new Map([
+      [1, { id: 1, name: "Ann, \r\n B" }],
+      [2, { id: 2, name: "Zoë" }],
+    ]),
+  );
+  assert.deepEqual([...(loaded["texts"] as Map<string, unknown>).keys()], ["1", "2"]);
+  assert.deepEqual(loaded["latin"], new Map([["1", { id: "1", name: "Zoë" }]]));
+  assert.deepEqual(loaded["wide"], new Map([["Zoë", { id: "1", name: "Zoë" }]]));
+  assert.deepEqual(
+    loaded["tabs"],
+    new Map([
+      ["a", ["a", "1"]],
+      ["b", ["b", "2"]],
+    ]),
+  );
+  assert.deepEqual(
+    loaded["lines"],
+    new Map<unknown, unknown>([
+      [1, { id: 1, x: [1] }],
+      ["1", { id: "1", x: [2] }],
+    ]),
+  );
+  assert.deepEqual([...(loaded["array"] as Map<boolean, unknown>).keys()], [true, false]);
+  assert.deepEqual(loaded["words"], ["eins", "zwei", ""]);
+  assert.deepEqual(loaded["words2"], loaded["words"]);
+  assert.deepEqual(loaded["bytes"], ["aa", "bb", "cc"]);
+  assert.deepEqual(loaded["whole"], ["E", "K"]);
+  assert.deepEqual([loaded["none"], loaded["none2"]], [new Map(), new Map()]);
+});
+
+test("names that objects inherit are keys, columns and names like others", async (t) => {
+  const names = ["constructor", "__proto__", "toString", "hasOwnProperty", "", "ﬁ", "İ"];
+  const side = new Side(t, {
+    "p.csv": `constructor,__proto__\n${names.map((name) => `"${name}",x`).join("\n")}\n`,
+    "p.jsonl": '{"__proto__":1}\n{"constructor":2}\n',
+  });
+  const loaded = await side.load({
+    ["__proto__"]: csv("p.csv").by("constructor"),
+    constructor: csv("p.csv").by("__proto__", { duplicates: "list" }),
+  });
+  assert.deepEqual(Object.keys(loaded), ["__proto__", "constructor"]);
+  const [byName, byProto] = Object.values(loaded) as [
+    Map<string, Record<string, string>>,
+    Map<string, unknown[]>,
+  ];
+  assert.deepEqual([...byName.keys()], names);
+  assert.equal(byName.get("toString")!["constructor"], "toString");
+  assert.equal(byName.get("valueOf"), undefined);
+  assert.equal(byProto.get("x")!.length, names.length);
+  // What a row inherits is no field of it.
+  await side.refuses(
+    { t: jsonl("p.jsonl").by("constructor") },
+    "KEY_INVALID",
+    /p\.jsonl, line 1: the row has no field "constructor"/,
+  );
+  await side.refuses(
+    { t: jsonl("p.jsonl").by("toString") },
+    "KEY_INVALID",
+    /line 1: the row has no field "toString"/,
+  );
+});
+
+test("duplicate keys are an error that names both lines, unless it is said which counts", async (t) => {
+  const side = new Side(t, {
+    "a.csv": 'id,v\n7,"one\ntwo"\n8,x\n',
+    "b.csv": "id,v\n9,y\n7,z\n",
+    "n.jsonl": '{"k":0,"v":1}\n{"k":-0,"v":2}\n',
+  });
+  const both = csv(["a.csv", "b.csv"]);
+  const message = /^aux\.t: two rows have the id "7": a\.csv, line 2 and b\.csv, line 3$/;
+  await side.refuses({ t: both.by("id") }, "RECORD_INVALID", message, /duplicates: "first"/);
+  await side.refuses(
+    { t: both.by((row) => row["id"]!.length) },
+    "RECORD_INVALID",
+    /the key 1: a\.csv, line 2 and a\.csv, line 4/,
+  );
+  await side.refuses(
+    { t: jsonl("n.jsonl").by("k") },
+    "RECORD_INVALID",
+    /the k -?0: n\.jsonl, line 1 and n\.jsonl, line 2/,
+  );
+  const loaded = await side.load({
+    first: both.by("id", { duplicates: "first" }),
+    last: both.by("id", { duplicates: "last" }),
+    list: both.by("id", { duplicates: "list" }),
+  });
+  const values = (name: string): unknown[] =>
+    [...(loaded[name] as Map<string, { v: string } | { v: string }[]>).values()].map((row) =>
+      Array.isArray(row) ? row.map(({ v }) => v) : row.v,
+    );
+  assert.deepEqual(values("first"), ["one\ntwo", "x", "y"]);
+  assert.deepEqual(values("last"), ["z", "x", "y"]);
+  assert.deepEqual(values("list"), [["one\ntwo", "z"], ["x"], ["y"]]);
+});
+
+test("a row that is wrong is told with its file and line, a key that no Map finds as well", async (t) => {
+  const side = new Side(t, {
+    "c.csv": "id,n\n1,2\n2,x\n",
+    "c.csv.gz": gzipSync("id,n\n1,2\n2,x\n"),
+    "mac.csv": "id,n\r1,2\r2,x\r",
+    "short.csv": "id,n\n1,2\n3\n",
+    "l.jsonl": '{"id":1}\n{"id":null}\n{"id":[1]}\n{"oid":2}\n',
+    "cut.json": '[{"id":1},\n{"id":2}',
+    "bad.json": '{"a":1,\n "b":}',
+    "mark.json": '\ufeff{"a":1}',
+    "x.txt": Buffer.from("Zo\xeb", "latin1"),
+    "x.png": Buffer.from("\x89PNG\r\n\x1a\n0000", "latin1"),
+    "odd.bin": "abc",
+    "gone.csv.gz": gzipSync("id\n1\n").subarray(0, 20),
+  });
+  const typed = { columns: { id: "integer", n: "integer" } } as const;
+  const cases: [AnyAux, string, RegExp, RegExp?][] = [
+    [{ t: csv("c.csv", typed).by("id") }, "RECORD_INVALID", /^aux\.t: c\.csv, line 3: column "n": /],
+    [{ t: csv("c.csv.gz", typed).list() }, "RECORD_INVALID", /^aux\.t: c\.csv\.gz, line 3: column "n": /],
+    [
+      { t: csv("mac.csv", { ...typed, lineEnd: "\r" }).list() },
+      "RECORD_INVALID",
+      /mac\.csv, line 3: column "n": /,
+    ],
+    [{ t: csv("short.csv").list() }, "RECORD_INVALID", /^aux\.t: short\.csv, line 3: /],
+    [{ t: csv("c.csv").by("ID") }, "KEY_INVALID", /line 2: the row has no field "ID"/, /Did you mean "id"/],
+    [
+      { t: jsonl("l.jsonl").by("id") },
+      "KEY_INVALID",
+      /l\.jsonl, line 2: the field "id" is null/,
+      /by identity/,
+    ],
+    [
+      { t: jsonl<{ id: 1 }>("l.jsonl").by((row) => row.id ?? NaN) },
+      "KEY_INVALID",
+      /line 2: what by\(\) .* NaN/,
+    ],
+    [{ t: jsonl<{ id: number[] }>("l.jsonl").by((row) => row.id[0]!) }, "KEY_INVALID", /line 1: what by/],
+    [
+      { t: jsonl<{ id: number[] }>("l.jsonl").by((row) => row.id.at(-1)!) },
+      "USER_CODE",
+      /line 1: /,
+      /by\(\) threw/,
+    ],
+    [{ t: jsonArray("cut.json").list() }, "RECORD_INVALID", /cut\.json/],
+    [{ t: { file: "bad.json" } }, "RECORD_INVALID", /^aux\.t: bad\.json, line 2: /],
+    [
+      { t: { file: "x.txt" } },
+      "RECORD_INVALID",
+      /^aux\.t: x\.txt:0: byte 2 .*not valid UTF-8/,
+      /as: "bytes"/,
+    ],
+    [
+      { t: { file: "x.png", as: "text" } },
+      "INPUT_UNREADABLE",
+      /^aux\.t: x\.png is a PNG image/,
+      /as: "bytes"/,
+    ],
+    [{ t: table("odd.bin", fixedLength(2)).list() }, "RECORD_INVALID", /odd\.bin/],
+    [{ t: csv("gone.csv.gz").list() }, "INPUT_CORRUPT", /gone\.csv\.gz/],
+    [
+      { t: csv("none.csv").list() },
+      "INPUT_MISSING",
+      /^aux\.t: no such input: none\.csv/,
+      /relative to the job file/,
+    ],
+    [{ t: csv("*.tsv").list() }, "INPUT_MISSING", /^aux\.t: no file matches \*\.tsv/],
+    [{ t: { file: "." } }, "INPUT_MISSING", /it is a directory/],
+    [
+      { t: csv("s3://bucket/c.csv").list() },
+      "USAGE",
+      /^aux\.t: .*s3:\/\/bucket\/c\.csv is an address/,
+      /Fetch it/,
+    ],
+    [{ t: { file: "https://host/c.json" } }, "USAGE", /^aux\.t: .*https:\/\/host\/c\.json is an address/],
+  ];
+  for (const [aux, code, message, hint] of cases) await side.refuses(aux, code, message, hint);
+  assert.deepEqual(await side.load({ t: { file: "mark.json" } }), { t: { a: 1 } });
+});
+
+test("files are texts, JSON, bytes or paths; several are told apart by their paths", async (t) => {
+  const gz = gzipSync('{"x":1}');
+  const side = new Side(t, {
+    "a.json": "\ufeff[1]",
+    "b.JSON.gz": gz,
+    "c.txt": "\ufeffone\r\ntwo",
+    "empty.txt": "",
+    "u/x.txt": "ux",
+    "v/x.txt": "vx",
+    "v/żółć 日本.txt": "uni",
+    "v/.hidden": "no",
+  });
+  const loaded = await side.load({
+    json: { file: "a.json" },
+    packed: { file: "b.JSON.gz" },
+    text: { file: "./c.txt" },
+    asText: { file: "a.json", as: "text" },
+    raw: { file: "b.JSON.gz", as: "bytes" },
+    path: { file: "c.txt", as: "path" },
+    empty: { file: "empty.txt" },
+    several: { files: ["u", "v/*.txt", "u/x.txt"] },
+    paths: { files: "u", as: "path" },
+    value: { files: 3 },
+  });
+  const { root } = side.bench;
+  assert.deepEqual(loaded, {
+    json: [1],
+    packed: { x: 1 },
+    text: "one\r\ntwo",
+    asText: "[1]",
+    raw: new Uint8Array(gz),
+    path: join(root, "c.txt"),
+    empty: "",
+    several: new Map([
+      ["u/x.txt", "ux"],
+      ["v/x.txt", "vx"],
+      ["v/żółć 日本.txt", "uni"],
+    ]),
+    paths: new Map([["u/x.txt", join(root, "u/x.txt")]]),
+    value: { files: 3 },
+  });
+});
+
+test("side data has a limit, for its files and for what they hold", async (t) => {
+  const side = new Side(t, {
+    "a.txt": "x".repeat(60),
+    "b.txt": "y".repeat(60),
+    "z.gz": gzipSync("z".repeat(500_000)),
+  });
+  const aux = { a: text("a.txt"), b: { file: "b.txt" } };
+  await side.refuses(
+    aux,
+    "LIMIT_EXCEEDED",
+    /^aux\.b: with it the files of side data are more than 119 B/,
+    /--max-aux/,
+    119,
+  );
+  assert.equal((await side.load(aux, 120))["b"], "y".repeat(60));
+  await side.refuses(
+    { z: text("z.gz") },
+    "LIMIT_EXCEEDED",
+    /^aux\.z: .*decompressed, more than/,
+    /--max-aux/,
+    400_000,
+  );
+  // One file under two names counts, and is read, once.
+  await side.load({ a: text("a.txt"), again: { file: "a.txt" } }, 120);
+});
+
+test("what is no side data is refused when the job is defined", () => {
+  const define = (aux: Record<string, unknown>, input: unknown = text()): unknown =>
+    job({ input, aux, reduce: sum() } as never);
+  const cases: [Record<string, unknown>, RegExp][] = [
+    [{ t: csv() }, /^aux\.t: a reader without a path/],
+    [{ t: { file: "x", as: "xml" } }, /^aux\.t: as cannot be "xml"/],
+    [{ t: { files: ["x"], as: "xml" } }, /^aux\.t: as cannot be "xml"/],
+    [{ t: { file: "" } }, /^aux\.t: its path is empty/],
+    [{ t: { file: new URL("file:///x") } }, /^aux\.t: its file is a URL object/],
+    [{ t: { us: csv("us.csv").by("id") } }, /^aux\.t: the table us lies in another value/],
+  ];
+  for (const [aux, message] of cases) assert.throws(() => define(aux), { code: "JOB_INVALID", message });
+  assert.throws(() => define({}, csv("in.csv")), {
+    code: "JOB_INVALID",
+    message: /^input: it is a table of side data/,
+  });
+  assert.throws(() => csv("x.csv").by(null as never), {
+    code: "JOB_INVALID",
+    message: /x\.csv cannot be found by null/,
+  });
+  assert.throws(() => csv("x.csv").by("id", { duplicates: "any" as "last" }), {
+    message: /duplicates cannot be "any"/,
+  });
+  assert.throws(() => table("x", undefined as never), {
+    code: "JOB_INVALID",
+    message: /undefined is no reader of x/,
+  });
+  assert.throws(() => csv([] as string[]), { code: "JOB_INVALID" });
+});
+
+const joining = `import { csv, job, sum, text, jsonl } from "sheaf";
+  export default job({ input: text(), order: "total", reduce: sum(),
+    params: { loads: 2 },
+    aux: { names: csv("data/*.csv", { columns: { id: "integer", name: "string" } }).by("id"),
+      model: { file: "model.bin", as: "bytes" }, word: "x",
+      rates: jsonl<{ id: number; rate: number }>("rates.jsonl.gz").by((row) => { loaded++; return row.id; }) },
+    map(line, emit, ctx) {
+      const id = Number(line);
+      const shared = ctx.aux.model.buffer instanceof SharedArrayBuffer ? 1 : 0;
+      emit(ctx.aux.names.get(id)?.name ?? "?", ctx.aux.rates.get(id)?.rate ?? 0);
+      emit("bytes " + ctx.aux.model.length + " " + ctx.aux.model[3], 1);
+      ctx.count("shared", shared);
+      if (id === 99) throw new Error("cannot take " + ctx.aux.names.get(1)?.name);
+      if (loaded > ctx.params.loads) throw new Error("loaded " + loaded);
+    } });
+  let loaded = 0;`;
+
+function withJoining(t: TestContext): Bench {
+  const bench = new Bench(t);
+  bench.file("data/a.csv", "id,name\n1,Ann\n");
+  bench.file("data/b.csv", "id,name\n2,Zoë\n");
+  bench.file("model.bin", Uint8Array.from([1, 2, 3, 4, 5]));
+  bench.file("rates.jsonl.gz", gzipSync('{"id":1,"rate":10}\n{"id":2,"rate":100}\n'));
+  bench.file("in/a.txt", "1\n2\n2\n");
+  bench.file("in/b.txt", "3\n1\n");
+  return bench;
+}
+
+test("a job has its side data in every kind of worker, once in each, bytes shared by threads", async (t) => {
+  const bench = withJoining(t);
+  const inputs = join(bench.root, "in");
+  for (const isolate of ["thread", "process", "inline"] as const) {
+    const result = await bench.run(joining, { inputs, isolate, overwrite: true, mappers: 2, workers: 1 });
+    assert.equal(result.status, "SUCCEEDED", result.error?.report);
+    assert.deepEqual(bench.lines(), ["?\t0", "Ann\t20", "Zoë\t200", "bytes 5 4\t5"]);
+    assert.equal(result.counters["shared"], isolate === "thread" ? 5 : 0);
+  }
+});
+
+test("what is wrong with side data ends the run before its first task", async (t) => {
+  const bench = withJoining(t);
+  const inputs = join(bench.root, "in");
+  bench.file("data/b.csv", "id,name\n2,Zoë\nx,Bob\n");
+  const result = await bench.run(joining, { inputs });
+  assert.deepEqual([result.status, result.error?.code], ["FAILED", "RECORD_INVALID"]);
+  assert.match(result.error!.message, /^aux\.names: data\/b\.csv, line 3: column "id"/);
+  assert.equal(bench.of("attempt-started").length, 0);
+  assert.deepEqual(bench.left(), []);
+  bench.file("data/b.csv", "id,name\n2,Zoë\n");
+  const small = await bench.run(joining, { inputs, maxAux: 10 });
+  assert.equal(small.error?.code, "LIMIT_EXCEEDED");
+});
+
+test("side data that changes while the job runs fails it; a run that looks for its like sees the change", async (t) => {
+  const bench = withJoining(t);
+  const inputs = join(bench.root, "in");
+  // The module stays in this process, and counts on.
+  const once = { inputs, once: true, overwrite: true, on: "inline", params: { loads: 100 } } as const;
+  const first = await bench.run(joining, once);
+  assert.equal((await bench.run(joining, once)).sameAs, first.jobId);
+  const { mtime } = statSync(join(bench.root, "data/a.csv"));
+  bench.file("data/a.csv", "id,name\n1,Bob\n");
+  utimesSync(join(bench.root, "data/a.csv"), mtime, mtime);
+  assert.equal((await bench.run(joining, once)).sameAs, null, "same size and time, other content");
+  // A file more is a change as well.
+  bench.file("data/c.csv", "id,name\n3,Cy\n");
+  assert.equal((await bench.run(joining, once)).sameAs, null);
+  assert.ok(bench.lines().includes("Cy\t0"));
+  // Workers find something else.
+  const changed = await bench.run(joining, {
+    inputs,
+    overwrite: true,
+    workers: 2,
+    mappers: 2,
+    onEvent: (event) => {
+      if (event.kind === "planned") bench.file("data/c.csv", "id,name\n3,Di\n");
+    },
+  });
+  assert.equal(changed.error?.code, "INPUT_CHANGED");
+  assert.match(changed.error.message, /^aux\.names: data\/c\.csv has changed since the job was planned/);
+});
+
+test("a replay has the side data of the task, or says that it has changed", async (t) => {
+  const bench = withJoining(t);
+  const inputs = bench.file("in/bad.txt", "99\n");
+  const failed = await bench.run(joining, { inputs, attempts: 1 });
+  assert.match(failed.error!.message, /cannot take Ann/);
+  const again = await replay(failed.jobId, { stateDirectory: bench.state });
+  assert.ok(again.result.kind === "failure" && /cannot take Ann/.test(again.result.message));
+  bench.file("data/a.csv", "id,name\n1,Eve\n");
+  const changed = { code: "INPUT_CHANGED", message: /^data\/a\.csv, side data of the job, has changed/ };
+  await assert.rejects(replay(failed.jobId, { stateDirectory: bench.state }), changed);
+  rmSync(join(bench.root, "data/a.csv"));
+  const gone = { code: "INPUT_CHANGED", message: /is gone/ };
+  await assert.rejects(replay(failed.jobId, { stateDirectory: bench.state }), gone);
+});
+
+test("testJob is given rows, or Maps, or reads the files", async (t) => {
+  const side = new Side(t, { "names.csv": "id,name\n1,Ann\n2,Bob\n" });
+  const made = job({
+    input: text(),
+    aux: { names: csv("names.csv", { columns: { id: "integer", name: "string" } }).by("id") },
+    map: (line, emit, ctx) => emit(ctx.aux.names.get(Number(line))?.name ?? "?", 1),
+    reduce: sum(),
+  });
+  const options = { rounds: 2 };
+  const rows = [
+    { id: 1, name: "Cy" },
+    { id: 3, name: "Di" },
+  ];
+  const byRows = await testJob(made, ["1", "2", "3"], { ...options, aux: { names: rows } });
+  assert.deepEqual(byRows.results, [
+    ["?", 1],
+    ["Cy", 1],
+    ["Di", 1],
+  ]);
+  const names = new Map([[2, { id: 2, name: "Eve" }]]);
+  assert.deepEqual((await testJob(made, ["2"], { ...options, aux: { names } })).results, [["Eve", 1]]);
+  const file = join(side.bench.root, "job.ts");
+  assert.deepEqual((await testJob(made, ["1", "2"], { ...options, file })).results, [
+    ["Ann", 1],
+    ["Bob", 1],
+  ]);
+  await assert.rejects(testJob(made, ["1"], options), { code: "INPUT_MISSING", message: /^aux\.names: / });
+  const twice = { ...options, aux: { names: [...rows, rows[0]] } };
+  await assert.rejects(testJob(made, ["1"], twice), {
+    code: "RECORD_INVALID",
+    message: /two rows of aux\.names/,
+  });
+});
+
+test("tables of random rows are what Python's csv module and a dict make of them", async (t) => {
+  const side = new Side(t);
+  const seed = Date.now() % 1e9;
+  const script = `
+import csv, json, random, sys
+random.seed(${seed})
+pieces = ["a", "1", "01", " ", ",", '"', "\\n", "é", "x y", "constructor", "", "None", "\\t"]
+rows = [["".join(random.choice(pieces) for _ in range(random.randrange(4))) for _ in range(2)] for _ in range(300)]
+with open("r.csv", "w", newline="", encoding="utf-8") as f:
+    w = csv.writer(f); w.writerow(["k", "v"]); w.writerows(rows)
+first = {}
+for k, v in rows: first.setdefault(k, []).append(v)
+print(json.dumps(list(first.items())))`;
+  const said = execFileSync("python3", ["-c", script], { cwd: side.bench.root, encoding: "utf8" });
+  const expected = JSON.parse(said) as [string, string[]][];
+  const loaded = await side.load({
+    list: csv("r.csv").by("k", { duplicates: "list" }),
+    last: csv("r.csv").by((row) => row["k"]!, { duplicates: "last" }),
+  });
+  const list = [...(loaded["list"] as Map<string, { v: string }[]>)].map(([k, some]) => [
+    k,
+    some.map(({ v }) => v),
+  ]);
+  assert.deepEqual(list, expected, `seed ${seed}`);
+  const last = [...(loaded["last"] as Map<string, { v: string }>)].map(([k, { v }]) => [k, v]);
+  assert.deepEqual(
+    last,
+    expected.map(([k, some]) => [k, some.at(-1)]),
+    `seed ${seed}`,
+  );
+});
+
+test("a Job object finds its side data from the current directory", async (t) => {
+  const bench = new Bench(t);
+  const inputs = bench.file("in.txt", "dependencies\nnone\n");
+  const made = job({
+    input: text(),
+    aux: { manifests: { files: "package.json" }, lines: text("package.json") },
+    map(line, emit, ctx) {
+      const manifest = ctx.aux.manifests.get("package.json") as object;
+      if (line in manifest) emit(line, ctx.aux.lines.length);
+    },
+    reduce: sum(),
+  });
+  const result = await runHere(made, { inputs, stateDirectory: null });
+  const lines = readFileSync("package.json", "utf8").split("\n").length - 1;
+  for await (const [key, value] of result.records()) assert.deepEqual([key, value], ["dependencies", lines]);
+  assert.equal(result.stats.recordsOut, 1);
+  await result.dispose();
+});
