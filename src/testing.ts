@@ -16,8 +16,8 @@ export type { TestInput, TestJobOptions, TestResult } from "./testing/test-job.t
 /**
  * Runs a job on records in memory, again and again, with other splits, partitions, places to combine and
  * orders of merging each time, and compares with running it in one piece: a job that passes gives the same
- * result on any number of workers and machines. No files are read, but those of side data that is not given, nor
- * written, and `expect` is not asked.
+ * result on any number of workers and machines. No files are read, but those of side data that is not given,
+ * nor written, and `expect` is not asked.
  *
  * @param input the records; may be left out for a job whose input generates them: of a source that ends by
  * time, or by a condition, 1,000 of each task are taken

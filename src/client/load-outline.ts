@@ -26,8 +26,8 @@ export interface LoadedJob extends RunBundle {
  * Bundles a job file and has a worker of this machine tell what job it is: the coordinator never loads the
  * code.
  * @param log what the job file printed while it was loaded
- * @throws SheafError JOB_LOAD, JOB_INVALID ... ; a RunFailure with its report when the file itself threw, or its
- * side data is wrong
+ * @throws SheafError JOB_LOAD, JOB_INVALID ... ; a RunFailure with its report when the file itself threw, or
+ * its side data is wrong
  */
 export async function loadOutline(
   file: string,

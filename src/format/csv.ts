@@ -11,8 +11,8 @@ import { asFormat, isPaths } from "./text.ts";
 export type CsvOptions = CsvReaderOptions & Omit<CsvWriterOptions, "quote" | "columns">;
 
 /**
- * Comma-separated values. As input: see csvReader. As output: see csvWriter. With paths: rows of side data, see
- * table.
+ * Comma-separated values. As input: see csvReader. As output: see csvWriter. With paths: rows of side data,
+ * see table.
  */
 export function csv<const C extends Columns>(
   options: CsvOptions & { readonly columns: C },

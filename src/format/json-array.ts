@@ -14,8 +14,8 @@ import { isPaths } from "./text.ts";
 /**
  * One record per element of the JSON array that a file is. The file is read in one task, element by element:
  * it may be larger than memory, an element not larger than `recordBytesMax`. For types see jsonlReader. A
- * file that is no array, or is cut, fails the job; an element that is no JSON is a bad record. With paths: see
- * table.
+ * file that is no array, or is cut, fails the job; an element that is no JSON is a bad record. With paths:
+ * see table.
  */
 export function jsonArray<T = unknown>(options?: JsonReaderOptions<T>): Reader<T>;
 export function jsonArray<T = unknown>(

@@ -358,7 +358,7 @@ export class LocalRun {
     return { plan, settings, work, live, incremental };
   }
 
-  /** Side data is loaded ahead of all tasks, so that whatever is wrong with it is told before they are run. */
+  /** Loads side data ahead of all tasks, so that whatever is wrong with it is told before they are run. */
   async #tryAux({ outline }: LoadedRun, { settings }: PlannedRun): Promise<TaskFailure | null> {
     if (outline.aux.length === 0) return null;
     return this.pool.aux(settings.auxFiles ?? {}, this.resolved.auxBytes);

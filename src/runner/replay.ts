@@ -47,8 +47,8 @@ export interface ReplayResult {
  * number. Its output goes to a temporary directory that is removed. `handle` names a job or a task of one; a
  * job alone
  * means its first capsule.
- * @throws SheafError NOT_FOUND without such a capsule, INPUT_CHANGED when its input or side data is no longer what it
- * was.
+ * @throws SheafError NOT_FOUND without such a capsule, INPUT_CHANGED when its input or side data is no longer
+ * what it was.
  */
 export async function replay(handle: string, options: ReplayOptions): Promise<ReplayResult> {
   const found = await findJob(options.stateDirectory, handle);

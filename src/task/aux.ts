@@ -70,8 +70,8 @@ export class AuxData {
   /**
    * Values as they are, files and tables as AuxForm and TablePlan say.
    * @param copies where this machine has the files
-   * @throws SheafError INPUT_MISSING, INPUT_CHANGED, RECORD_INVALID, KEY_INVALID, LIMIT_EXCEEDED ... naming the
-   * entry, the file and the line
+   * @throws SheafError INPUT_MISSING, INPUT_CHANGED, RECORD_INVALID, KEY_INVALID, LIMIT_EXCEEDED ... naming
+   * the entry, the file and the line
    */
   load(
     aux: Readonly<Record<string, unknown>>,
