@@ -13,3 +13,8 @@ export const crc32: typeof Crc32.crc32 = native.crc32;
 
 /** CRC-32C (Castagnoli), the checksum of blocks, parts and records. */
 export const crc32c: typeof Crc32.crc32c = native.crc32c;
+
+/** A checksum as manifests have it: eight hex digits. */
+export function crcText(crc: number): string {
+  return crc.toString(16).padStart(8, "0");
+}

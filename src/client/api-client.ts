@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { crcText } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import type { RunEvent } from "../engine/events.ts";
 import type {
@@ -322,7 +323,7 @@ export class ApiClient {
     call: CallOptions = {},
   ): Promise<void> {
     const path = `${jobPath(job)}/results/${encodeURIComponent(attempt)}/${encodeURIComponent(name)}`;
-    const query = { crc32c: file.crc32c.toString(16).padStart(8, "0"), bytes: file.bytes };
+    const query = { crc32c: crcText(file.crc32c), bytes: file.bytes };
     const timeoutMs = call.timeoutMs ?? 60_000;
     await this.#http.status({ ...call, timeoutMs, method: "PUT", path, query, upload: file });
   }

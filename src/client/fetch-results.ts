@@ -1,7 +1,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { crc32c } from "../base/crc32.ts";
+import { crc32c, crcText } from "../base/crc32.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { outputNameProblem } from "../base/output-name.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";
@@ -110,7 +110,7 @@ async function fetchOnce(
     }
   }
   await handle.truncate(at);
-  return sum.toString(16).padStart(8, "0");
+  return crcText(sum);
 }
 
 async function opened(path: string): Promise<FileHandle> {

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { crc32c } from "../base/crc32.ts";
+import { crc32c, crcText } from "../base/crc32.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
@@ -84,5 +84,5 @@ async function measure(path: string): Promise<Pick<CommittedPart, "bytes" | "rec
     last = data.at(-1) ?? last;
   }
   if (last !== newline) records++;
-  return { bytes, records, crc32c: checksum.toString(16).padStart(8, "0") };
+  return { bytes, records, crc32c: crcText(checksum) };
 }

@@ -53,14 +53,21 @@ export function badFilesOf(record: JobRecord): string[] {
   return badFilesIn(output);
 }
 
-/** The files of `DIR/_bad`, in order. */
+/** The files of `DIR/_bad`, in order; of a pipeline those of each step are in a directory of its own. */
 export function badFilesIn(output: string): string[] {
-  const directory = join(output, "_bad");
+  return filesBelow(join(output, "_bad"));
+}
+
+function filesBelow(directory: string): string[] {
   if (!existsSync(directory)) return [];
-  return readdirSync(directory)
-    .filter((name) => /^part-\d+\.jsonl$/.test(name))
-    .sort()
-    .map((name) => join(directory, name));
+  const entries = readdirSync(directory, { withFileTypes: true });
+  return entries
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(directory, entry.name);
+      if (entry.isDirectory()) return filesBelow(path);
+      return /^part-\d+\.jsonl$/.test(entry.name) ? [path] : [];
+    });
 }
 
 function manifestOf(output: string): SuccessManifest | null {
@@ -71,8 +78,10 @@ function manifestOf(output: string): SuccessManifest | null {
   }
 }
 
-function isOf(manifest: SuccessManifest, { name, code, badRecords, counters }: JobRecord): boolean {
-  if (manifest.job !== name || manifest.code !== code || manifest.badRecords !== badRecords) return false;
+function isOf(manifest: SuccessManifest, { name, code, badRecords, counters, steps }: JobRecord): boolean {
+  if (manifest.job !== name || manifest.badRecords !== badRecords) return false;
+  // Steps of a pipeline may be of several states of its code.
+  if (steps === undefined && manifest.code !== code) return false;
   const names = Object.keys(manifest.counters);
   return (
     names.length === Object.keys(counters).length &&

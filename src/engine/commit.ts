@@ -1,5 +1,6 @@
 import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { crcText } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { OutputNames, clashOf } from "../base/output-name.ts";
 import type { StateFiles } from "../incremental/incremental-run.ts";
@@ -86,7 +87,7 @@ export function nameParts(
     if (other !== undefined) throw clashOf(other, part.name!);
     const name = `part-${String(number).padStart(5, "0")}${part.extension}`;
     const { partition, bytes, records, headerBytes } = part;
-    const crc32c = part.crc32c.toString(16).padStart(8, "0");
+    const crc32c = crcText(part.crc32c);
     const file = below === "" ? name : `${below}/${name}`;
     const header = headerBytes === undefined ? {} : { headerBytes };
     return { source: part.path, part: { file, collection, partition, bytes, records, crc32c, ...header } };
@@ -154,14 +155,15 @@ async function commitNew(plan: CommitPlan, { manifest, moves, state }: NewOutput
 
 function manifestText(plan: CommitPlan, outputs: Outputs, parts: readonly CommittedPart[]): string {
   const results = [...outputs.map, ...outputs.reduce];
-  const manifest: SuccessManifest = {
-    sheaf: 1,
-    job: plan.name,
-    code: plan.code,
-    counters: sortedByName(outputs.counters),
-    badRecords: results.reduce((sum, { stats }) => sum + stats.badRecords, 0),
-    parts,
-  };
+  const badRecords = results.reduce((sum, { stats }) => sum + stats.badRecords, 0);
+  return successText({ job: plan.name, code: plan.code, counters: outputs.counters, badRecords, parts });
+}
+
+/** What is in _SUCCESS: the same for the same output. */
+export function successText(about: Omit<SuccessManifest, "sheaf">): string {
+  const { job, code, counters, badRecords, parts } = about;
+  const sorted = sortedByName(counters);
+  const manifest: SuccessManifest = { sheaf: 1, job, code, counters: sorted, badRecords, parts };
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { lstatSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { crcText } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { crc32cOfFile } from "../storage/content-check.ts";
 import type { SuccessManifest } from "./commit.ts";
@@ -108,6 +109,6 @@ async function checkPart(path: string, part: CommittedPart): Promise<string | nu
     return "is missing";
   }
   if (bytes !== part.bytes) return `has ${bytes} bytes, not ${part.bytes}`;
-  const got = (await crc32cOfFile(path)).crc32c.toString(16).padStart(8, "0");
+  const got = crcText((await crc32cOfFile(path)).crc32c);
   return got === part.crc32c ? null : `has checksum ${got}, not ${part.crc32c}`;
 }

@@ -230,7 +230,8 @@ function checkFunction(field: string, value: unknown): void {
   );
 }
 
-function checkFieldNames(fields: Fields, where: string, known: readonly string[]): void {
+/** @throws SheafError JOB_INVALID for a name that is not among the known ones */
+export function checkFieldNames(fields: object, where: string, known: readonly string[]): void {
   for (const name of Object.keys(fields)) {
     if (known.includes(name)) continue;
     const near = suggest(name, known);
@@ -239,6 +240,7 @@ function checkFieldNames(fields: Fields, where: string, known: readonly string[]
   }
 }
 
-function invalid(field: string, problem: string, hint: string): SheafError {
+/** What is wrong with a field of a job, or of a step of a pipeline. */
+export function invalid(field: string, problem: string, hint: string): SheafError {
   return new SheafError("JOB_INVALID", `${field}: ${problem}`, { hint, details: { field } });
 }

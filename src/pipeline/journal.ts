@@ -1,5 +1,5 @@
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
-import { crc32c } from "../base/crc32.ts";
+import { crc32c, crcText } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { JournalEntry } from "./state.ts";
@@ -82,5 +82,5 @@ export function readJournal(path: string): {
 }
 
 function checksum(text: string): string {
-  return crc32c(text).toString(16).padStart(8, "0");
+  return crcText(crc32c(text));
 }

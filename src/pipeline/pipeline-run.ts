@@ -11,6 +11,7 @@ import type { RunOptions, RunResult } from "../engine/options.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import type { StepOutline } from "../worker/messages.ts";
+import { badOf, keepBad } from "./bad-records.ts";
 import type { PipelineParts } from "./parts.ts";
 import { type GraphStep, type Reasons, type StepNow, decide, digest, madeOf, readBy } from "./plan.ts";
 import { endLeftScript } from "./run-script.ts";
@@ -33,6 +34,7 @@ import {
   type Delivered,
   formsIn,
   isCommittedBy,
+  stepDirectory,
   stepSummary,
   summaryOfResult,
   writeRecords,
@@ -87,7 +89,7 @@ export class PipelineRun {
     const { signal } = this.#parts.options;
     try {
       await this.#settleBegun();
-      await this.commit(this.counters());
+      await this.commit();
       await this.#plan();
       for (;;) {
         if (this.#error === null && signal?.aborted !== true) this.#startReady();
@@ -114,6 +116,12 @@ export class PipelineRun {
       for (const [counter, value] of Object.entries(this.#step(name).done?.summary.counters ?? {}))
         counters[`${name}.${counter}`] = value;
     return counters;
+  }
+
+  /** Of all steps. */
+  badRecords(): number {
+    const counts = this.#parts.graph.map(({ name }) => this.#step(name).done?.summary.badRecords ?? 0);
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   /** What goes into the output directory. */
@@ -156,7 +164,7 @@ export class PipelineRun {
   }
 
   #directory(step: string, run: number): string {
-    return join(this.#parts.begun.work, step, String(run));
+    return stepDirectory(this.#parts.begun.work, step, run);
   }
 
   #doneDirectory(step: string): string {
@@ -175,6 +183,7 @@ export class PipelineRun {
         // It may have been killed between the one and the other.
         if (forms.records && outline?.spec === null)
           await completeRecords(join(directory, "records"), collectionsOf(outline));
+        await keepBad(this.#parts.begun.work, step, directory);
         this.append({ kind: "step-done", step, run, summary });
       } else {
         endLeftScript(directory);
@@ -249,9 +258,9 @@ export class PipelineRun {
   }
 
   /** Carries out the commit that the journal has begun. */
-  async commit(counters: Readonly<Record<string, number>>): Promise<void> {
+  async commit(): Promise<void> {
     const { commit, begun, committedTo } = this.#state;
-    const { output, options } = this.#parts;
+    const { output, options, graph } = this.#parts;
     if (commit.kind !== "begun" || commit.output !== output || begun === null) return;
     const overwrite = options.overwrite === true || (await isCommittedBy(committedTo, output));
     const delivered = commit.steps.map(({ step, stays }) => ({
@@ -260,8 +269,10 @@ export class PipelineRun {
       directory: join(this.#doneDirectory(step), "files"),
       summary: this.#step(step).done!.summary,
     }));
-    const about = { id: begun.id, name: begun.name, counters };
-    const made = await commitSteps(output, about, delivered, overwrite);
+    const withBad = graph.filter(({ name }) => (this.#step(name).done?.summary.badRecords ?? 0) > 0);
+    const bad = withBad.map(({ name }) => [name, badOf(begun.work, name)] as const);
+    const about = { name: begun.name, counters: this.counters(), badRecords: this.badRecords() };
+    const made = await commitSteps(output, { id: begun.id, about, bad, overwrite }, delivered);
     this.append({ kind: "committed", digest: made });
   }
 
@@ -354,6 +365,7 @@ export class PipelineRun {
       if (isJob && forms.records && forms.files)
         await writeRecords(result, collections, join(directory, "records"));
       if (isJob && forms.records) await completeRecords(join(directory, "records"), collections);
+      await keepBad(this.#parts.begun.work, name, directory);
       summary = summaryOfResult(result, forms);
       this.append({ kind: "step-done", step: name, run, summary });
     } else {

@@ -13,6 +13,7 @@ import { removeDirectory } from "../storage/remove-directory.ts";
 import { emptyStats, type TaskStats } from "../task/task-spec.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { startWorkerThread } from "../worker/worker-thread.ts";
+import { countBadOfRounds, keepBadOfRound } from "./bad-records.ts";
 import type { Forms } from "./state.ts";
 import { completeRecords, formsIn, manifestIn, placeForm, writeRecords } from "./step-output.ts";
 
@@ -47,6 +48,11 @@ export async function runLoop(loop: LoopRun): Promise<RunResult> {
   const roundDirectory = (round: number): string => join(directory, "rounds", String(round));
   const condition = rounds.hasUntil ? new Condition(loop) : null;
   const stats = { ...emptyStats };
+  const keepBad = async (round: number): Promise<void> => {
+    const from = join(roundDirectory(round), forms.files ? "files" : "records");
+    const { badRecords = 0 } = (await manifestIn(from)) ?? {};
+    await keepBadOfRound(directory, round, { from, badRecords });
+  };
   try {
     let round = 0;
     let done: RoundDone | null = null;
@@ -57,6 +63,7 @@ export async function runLoop(loop: LoopRun): Promise<RunResult> {
       round = known;
       // It may have been killed before that.
       await completeRecords(join(roundDirectory(known), "records"), [""]);
+      await keepBad(known);
     }
     while (round < rounds.max && (done === null || !((await condition?.isTrue(round, done)) ?? false))) {
       const before = round === 0 ? null : join(roundDirectory(round), "records");
@@ -65,15 +72,18 @@ export async function runLoop(loop: LoopRun): Promise<RunResult> {
       await result.dispose();
       if (result.status !== "SUCCEEDED") return result;
       done = await wholeRound(roundDirectory(round), forms);
+      await keepBad(round);
       if (round > 1) await removeDirectory(roundDirectory(round - 1));
     }
     const isOver = condition === null || (done !== null && (await condition.isTrue(round, done)));
     if (!isOver) loop.warn(`loop ${name} ended after ${round} rounds, its most, and until was never true`);
     const last = roundDirectory(round);
-    const { parts, badRecords, ...made } = (await manifestIn(join(last, forms.files ? "files" : "records")))!;
+    const { parts, ...made } = (await manifestIn(join(last, forms.files ? "files" : "records")))!;
     const counters = { ...made.counters, rounds: round };
+    const badRecords = await countBadOfRounds(directory);
     for (const form of ["files", "records"] as const)
-      if (forms[form]) await placeForm(join(last, form), join(directory, form), { name, counters });
+      if (forms[form])
+        await placeForm(join(last, form), join(directory, form), { name, counters, badRecords });
     stats.recordsOut = done?.recordsOut ?? 0;
     await removeDirectory(join(directory, "rounds"));
     const known = { status: "SUCCEEDED", jobId: "", name, stats, parts, badRecords } as const;

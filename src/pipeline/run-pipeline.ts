@@ -268,7 +268,7 @@ async function finish(run: PipelineRun, end: StepsEnd, output: string | null): P
     const steps = run.delivered().map(({ step, stays }) => ({ step, stays }));
     run.append({ kind: "committing", output, steps });
     try {
-      await run.commit(run.counters());
+      await run.commit();
     } catch (error) {
       const known =
         error instanceof SheafError
@@ -310,7 +310,7 @@ async function concluded(
     if (step.kept) stats.bytesOut += step.bytesOut;
     stats.cpuMs += run.state.steps[step.name]?.done?.summary.cpuMs ?? 0;
   }
-  const badRecords = delivered.reduce((sum, { summary }) => sum + summary.badRecords, 0);
+  const badRecords = run.badRecords();
   const error = errorOf(end, begun.id, directory !== null);
   const clear = async (): Promise<void> => {
     if (isDone && run.isWhole) await run.tidy();

@@ -1,21 +1,21 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
-import { lstat, mkdir, open, readdir } from "node:fs/promises";
+import { lstat, mkdir, readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { crc32c } from "../base/crc32.ts";
+import { crcText } from "../base/crc32.ts";
 import { SheafError, describeThrown } from "../base/errors.ts";
-import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import type { RunResult } from "../engine/options.ts";
 import { resultOf } from "../engine/result.ts";
 import { workerEnvironment } from "../security/worker-environment.ts";
 import type { ScriptSpec } from "../steps/script.ts";
 import { commitDirectory, createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
+import { crc32cOfFile } from "../storage/content-check.ts";
 import { holderOf, isHeldBy, readHolder } from "../storage/file-lock.ts";
 import { errnoOf } from "../storage/fs-error.ts";
 import { emptyStats } from "../task/task-spec.ts";
-import { writeManifest } from "./step-output.ts";
+import { resultOfThrown, writeManifest } from "./step-output.ts";
 
 export interface ScriptRun {
   readonly name: string;
@@ -58,15 +58,12 @@ export async function runScript(script: ScriptRun): Promise<RunResult> {
   } catch (error) {
     stats.elapsedMs = performance.now() - startedMs;
     await discardTempOutput(temp);
-    if (script.signal?.aborted === true) return resultOf({ ...known, status: "CANCELLED" });
-    const told =
-      error instanceof SheafError
-        ? error
-        : new SheafError("USER_CODE", describeThrown(error), {
-            hint: "Look at the step's log: sheaf show @.",
-            cause: error,
-          });
-    return resultOf({ ...known, status: "FAILED", error: failureOutsideTasks(told) });
+    const { signal } = script;
+    return resultOfThrown(error, known, {
+      signal,
+      code: "USER_CODE",
+      hint: "Look at the step's log: sheaf show @.",
+    });
   }
 }
 
@@ -202,8 +199,8 @@ async function writtenParts(directory: string, outputs: readonly string[]): Prom
       for (const one of (await readdir(path)).toSorted()) await visit(join(below, one), collection);
     } else if (status.isFile()) {
       const partition = parts.filter((part) => part.collection === collection).length;
-      const { bytes, crc } = await checksumOf(path);
-      parts.push({ file: below, collection, partition, bytes, records: 0, crc32c: crc });
+      const { bytes, crc32c } = await crc32cOfFile(path);
+      parts.push({ file: below, collection, partition, bytes, records: 0, crc32c: crcText(crc32c) });
     } else throw failed(`${below} of what it wrote is neither a file nor a directory`, []);
   };
   const there = await readdir(directory);
@@ -218,25 +215,4 @@ async function writtenParts(directory: string, outputs: readonly string[]): Prom
     await visit(one, one);
   }
   return parts;
-}
-
-/** Size and CRC-32C of a file. */
-export async function checksumOf(
-  path: string,
-  until = Number.POSITIVE_INFINITY,
-): Promise<{ readonly bytes: number; readonly crc: string }> {
-  const handle = await open(path, "r");
-  try {
-    const buffer = Buffer.allocUnsafe(1 << 20);
-    let [bytes, crc] = [0, 0];
-    for (;;) {
-      const wanted = Math.min(buffer.length, until - bytes);
-      const { bytesRead } = wanted === 0 ? { bytesRead: 0 } : await handle.read(buffer, 0, wanted, bytes);
-      if (bytesRead === 0) return { bytes, crc: crc.toString(16).padStart(8, "0") };
-      crc = crc32c(buffer.subarray(0, bytesRead), crc);
-      bytes += bytesRead;
-    }
-  } finally {
-    await handle.close();
-  }
 }

@@ -1,18 +1,18 @@
 import { lstat, mkdir, open, rename, stat, truncate } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { SheafError, describeThrown } from "../base/errors.ts";
-import { failureOutsideTasks } from "../engine/error-report.ts";
+import { crc32c, crcText } from "../base/crc32.ts";
+import { SheafError } from "../base/errors.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import type { RunResult } from "../engine/options.ts";
 import { resultOf } from "../engine/result.ts";
 import type { TransferSpec } from "../steps/script.ts";
 import { commitDirectory, createTempOutput, syncPath } from "../storage/atomic-output.ts";
+import { crc32cOfFile, inodeOf } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { inputIn, patternBase } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
 import { emptyStats } from "../task/task-spec.ts";
-import { checksumOf } from "./run-script.ts";
-import { writeManifest } from "./step-output.ts";
+import { resultOfThrown, writeManifest } from "./step-output.ts";
 
 export interface TransferRun {
   readonly name: string;
@@ -80,15 +80,11 @@ export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
     return resultOf({ ...known, status: "SUCCEEDED", parts });
   } catch (error) {
     stats.elapsedMs = performance.now() - startedMs;
-    if (signal?.aborted === true) return resultOf({ ...known, status: "CANCELLED" });
-    const told =
-      error instanceof SheafError
-        ? error
-        : new SheafError("OUTPUT_UNWRITABLE", describeThrown(error), {
-            hint: "When that is mended: sheaf resume @.",
-            cause: error,
-          });
-    return resultOf({ ...known, status: "FAILED", error: failureOutsideTasks(told) });
+    return resultOfThrown(error, known, {
+      signal,
+      code: "OUTPUT_UNWRITABLE",
+      hint: "When that is mended: sheaf resume @.",
+    });
   }
 }
 
@@ -132,60 +128,82 @@ async function copyFile(
   count: (bytes: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const before = await stat(source, { bigint: true });
-  const wanted = await checksumOf(source);
+  const before = inodeOf(source);
   const there = await lstat(target).catch(() => null);
   if (there !== null && !there.isFile()) {
     throw new SheafError("OUTPUT_UNWRITABLE", `${target} is there, and is no file`, {
       hint: "Remove it, or transfer to another directory.",
     });
   }
-  if (there?.size === bytes && (await checksumOf(target)).crc === wanted.crc) {
+  const isSame = there?.size === bytes ? await sameBeginning(target, source, bytes) : null;
+  if (isSame?.bytes === bytes && inodeOf(source) === before) {
     count(bytes);
-    return wanted.crc;
+    return crcText(isSame.crc32c);
   }
   const part = join(dirname(target), `.${basename(target)}.sheaf-part`);
+  let crc: number;
   try {
     await mkdir(dirname(target), { recursive: true });
-    let done = await sameBeginning(part, source, bytes);
-    count(done);
-    await truncate(part, done).catch(() => undefined);
-    const [input, output] = [await open(source, "r"), await open(part, done === 0 ? "w" : "r+")];
-    try {
-      const buffer = Buffer.allocUnsafe(chunkBytes);
-      while (done < bytes) {
-        signal?.throwIfAborted();
-        const { bytesRead } = await input.read(buffer, 0, Math.min(chunkBytes, bytes - done), done);
-        if (bytesRead === 0) break;
-        await output.write(buffer, 0, bytesRead, done);
-        done += bytesRead;
-        count(bytesRead);
-      }
-    } finally {
-      await input.close();
-      await output.close();
-    }
+    const begun = await sameBeginning(part, source, bytes);
+    count(begun.bytes);
+    crc = await appendRest(part, { source, bytes, begun, count, signal });
     await syncPath(part);
   } catch (error) {
     if (signal?.aborted === true) throw error;
     throw asSheafError(error, { path: target, doing: "write" });
   }
-  const after = await stat(source, { bigint: true });
-  const copied = await checksumOf(part);
-  if (after.size !== before.size || after.mtimeNs !== before.mtimeNs || copied.crc !== wanted.crc) {
+  const copied = await crc32cOfFile(part);
+  if (inodeOf(source) !== before || copied.bytes !== bytes || copied.crc32c !== crc) {
     throw new SheafError("INPUT_CHANGED", `${source} changed while it was copied`, {
       hint: "Go on when nobody writes to it: sheaf resume @.",
     });
   }
   await rename(part, target);
   await syncPath(dirname(target)).catch(() => undefined);
-  return wanted.crc;
+  return crcText(crc);
 }
 
-/** How many bytes of the part are those that the source begins with; 0 when it is something else. */
-async function sameBeginning(part: string, source: string, bytes: number): Promise<number> {
-  const there = await lstat(part).catch(() => null);
-  if (there === null || !there.isFile() || there.size === 0 || there.size > bytes) return 0;
-  const [own, wanted] = [await checksumOf(part), await checksumOf(source, there.size)];
-  return own.crc === wanted.crc ? there.size : 0;
+/** @returns the checksum of all that is read of the source, what the part begins with among it */
+async function appendRest(part: string, { source, bytes, begun, count, signal }: Rest): Promise<number> {
+  let { bytes: done, crc32c: crc } = begun;
+  await truncate(part, done).catch(() => undefined);
+  const [input, output] = [await open(source, "r"), await open(part, done === 0 ? "w" : "r+")];
+  try {
+    const buffer = Buffer.allocUnsafe(chunkBytes);
+    while (done < bytes) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await input.read(buffer, 0, Math.min(chunkBytes, bytes - done), done);
+      if (bytesRead === 0) break;
+      crc = crc32c(buffer.subarray(0, bytesRead), crc);
+      await output.write(buffer, 0, bytesRead, done);
+      done += bytesRead;
+      count(bytesRead);
+    }
+  } finally {
+    await input.close();
+    await output.close();
+  }
+  return crc;
+}
+
+interface Rest {
+  readonly source: string;
+  /** Of the source. */
+  readonly bytes: number;
+  readonly begun: Awaited<ReturnType<typeof sameBeginning>>;
+  readonly count: (bytes: number) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** How many bytes of the copy are those that the source begins with; 0 when it is something else. */
+async function sameBeginning(
+  copy: string,
+  source: string,
+  bytes: number,
+): Promise<{ readonly bytes: number; readonly crc32c: number }> {
+  const none = { bytes: 0, crc32c: 0 };
+  const there = await lstat(copy).catch(() => null);
+  if (there === null || !there.isFile() || there.size > bytes) return none;
+  const [own, wanted] = [await crc32cOfFile(copy), await crc32cOfFile(source, there.size)];
+  return own.bytes === wanted.bytes && own.crc32c === wanted.crc32c ? own : none;
 }

@@ -4,6 +4,7 @@ import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { findAux } from "../engine/aux-files.ts";
 import type { JobRunOptions } from "../engine/options.ts";
+import { inodeOf } from "../storage/content-check.ts";
 import { inputIn, isElsewhere } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
 import type { InputOutline, JobOutline, StepOutline } from "../worker/messages.ts";
@@ -268,8 +269,8 @@ async function ownFilesOf({ spec }: StepOutline, file: string): Promise<string[]
   return [...new Set([...listed.map(({ path }) => path), ...given])];
 }
 
-/** Whoever writes to a file changes one of these, whatever time of change it is given. */
 function stampOf(path: string): string {
-  const { size, mtimeNs, ctimeNs, ino } = statSync(path, { bigint: true });
-  return `${size}-${mtimeNs}-${ctimeNs}-${ino}`;
+  const stamp = inodeOf(path);
+  if (stamp !== null) return stamp;
+  throw new SheafError("INPUT_MISSING", `there is no ${path}`, { hint: "Look at its name." });
 }

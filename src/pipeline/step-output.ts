@@ -1,15 +1,17 @@
 import { createReadStream } from "node:fs";
 import { cp, link, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
-import { crc32c } from "../base/crc32.ts";
-import { SheafError } from "../base/errors.ts";
-import type { SuccessManifest } from "../engine/commit.ts";
+import { join, resolve } from "node:path";
+import { crc32c, crcText } from "../base/crc32.ts";
+import { describeThrown, type ErrorCode, SheafError } from "../base/errors.ts";
+import { type SuccessManifest, successText } from "../engine/commit.ts";
+import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import type { RunResult } from "../engine/options.ts";
+import { resultOf } from "../engine/result.ts";
 import type { Key } from "../job/key.ts";
 import type { RecordBatch } from "../job/reader.ts";
 import { recordsReader, recordsWriter } from "../steps/records.ts";
-import { commitDirectory, createTempOutput, jobSibling, syncPath } from "../storage/atomic-output.ts";
+import { commitDirectory, createTempOutput, jobSibling } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { digest } from "./plan.ts";
@@ -19,6 +21,11 @@ import type { Forms, PipelineState, StepSummary } from "./state.ts";
  * The directory of one run of a step, <work>/<step>/<run>: `records`, for other steps, and `files`, as the
  * job writes them. Each appears by one rename, with a _SUCCESS, when it is whole.
  */
+
+/** @param work directory of what lies between the steps of a pipeline */
+export function stepDirectory(work: string, step: string, run: number): string {
+  return join(work, step, String(run));
+}
 
 /** Which forms of its results a run of a step has left, whole. */
 export async function formsIn(directory: string): Promise<Forms> {
@@ -127,7 +134,7 @@ async function writeRecordsFile(
   }
   encoder.end?.(sink);
   await flush();
-  return { bytes, records: count, crc32c: crc.toString(16).padStart(8, "0") };
+  return { bytes, records: count, crc32c: crcText(crc) };
 }
 
 /** A map-only step of which no task ran leaves no file: whoever reads it finds one without a record. */
@@ -168,10 +175,20 @@ export interface Delivered {
   readonly stays: boolean;
 }
 
+/** What the manifest says of all. */
 export interface OutputFacts {
-  readonly id: string;
   readonly name: string;
   readonly counters: Readonly<Record<string, number>>;
+  readonly badRecords: number;
+}
+
+export interface OutputPlan {
+  /** Of the pipeline's run. */
+  readonly id: string;
+  readonly about: OutputFacts;
+  /** Directories of what steps have set aside. */
+  readonly bad: readonly (readonly [step: string, directory: string])[];
+  readonly overwrite: boolean;
 }
 
 /** The parts of all steps, as they lie below the output directory. */
@@ -209,15 +226,13 @@ function successIn(directory: string): Promise<string | null> {
  */
 export async function commitSteps(
   out: string,
-  { id, name, counters }: OutputFacts,
+  { id, about, bad, overwrite }: OutputPlan,
   delivered: readonly Delivered[],
-  overwrite: boolean,
 ): Promise<string> {
   const place = jobSibling(out, id);
   const staging = join(place, "out");
   const parts = partsOf(delivered);
-  const badRecords = delivered.reduce((sum, { summary }) => sum + summary.badRecords, 0);
-  const manifest = manifestText({ name, counters, badRecords }, parts);
+  const manifest = manifestText(about, parts);
   const sources = await Promise.all(delivered.map(({ directory }) => exists(directory)));
   const isThere = (await successIn(out)) === manifest;
   // The rename has happened, and perhaps all behind it.
@@ -230,12 +245,11 @@ export async function commitSteps(
       if (stays && sources[index]) await linkTree(directory, target);
       else if (sources[index] && !(await exists(target))) await moveTree(directory, target);
       if (!(await exists(target))) throw gone(step);
-      // What counts is the manifest of all.
-      await rm(join(target, "_SUCCESS"), { force: true });
-      if (await exists(join(target, "_bad"))) {
-        await mkdir(join(staging, "_bad"), { recursive: true });
-        await rename(join(target, "_bad"), join(staging, "_bad", step));
-      }
+      // What counts is the manifest of all, and what all have set aside.
+      for (const name of ["_SUCCESS", "_bad"]) await rm(join(target, name), { recursive: true, force: true });
+    }
+    for (const [step, directory] of bad) {
+      if (await exists(directory)) await linkTree(directory, join(staging, "_bad", step));
     }
     await writeFile(join(staging, "_SUCCESS"), manifest);
     const whole = ["_SUCCESS", ...parts.map(({ file }) => file)];
@@ -252,7 +266,7 @@ function gone(step: string): SheafError {
   });
 }
 
-async function exists(path: string): Promise<boolean> {
+export async function exists(path: string): Promise<boolean> {
   try {
     await lstat(path);
     return true;
@@ -272,7 +286,7 @@ async function moveTree(from: string, to: string): Promise<void> {
 }
 
 /** A second name for each file, where the file system has that; else a copy. */
-async function linkTree(from: string, to: string): Promise<void> {
+export async function linkTree(from: string, to: string): Promise<void> {
   await rm(to, { recursive: true, force: true });
   await mkdir(to, { recursive: true });
   for (const entry of await readdir(from, { withFileTypes: true })) {
@@ -291,35 +305,41 @@ async function copyTree(from: string, to: string): Promise<void> {
 }
 
 /** Puts a second name, or a copy, of a round's results where those of its loop belong. */
-export async function placeForm(
-  from: string,
-  to: string,
-  about: Pick<OutputFacts, "name" | "counters">,
-): Promise<void> {
+export async function placeForm(from: string, to: string, about: OutputFacts): Promise<void> {
   const aside = `${to}.aside`;
-  const { badRecords, parts } = (await manifestIn(from))!;
+  const { parts } = (await manifestIn(from))!;
   await linkTree(from, aside);
   // Not in place: it is the round's, too.
   await rm(join(aside, "_SUCCESS"));
-  await writeManifest(aside, { ...about, badRecords }, parts);
+  await writeManifest(aside, about, parts);
   await rm(to, { recursive: true, force: true });
   await rename(aside, to);
 }
 
 export async function writeManifest(
   directory: string,
-  about: Omit<OutputFacts, "id"> & { readonly badRecords: number },
+  about: OutputFacts,
   parts: readonly CommittedPart[],
 ): Promise<void> {
   await writeFile(join(directory, "_SUCCESS"), manifestText(about, parts));
-  await syncPath(dirname(directory)).catch(() => undefined);
 }
 
-function manifestText(
-  { name, counters, badRecords }: Omit<OutputFacts, "id"> & { readonly badRecords: number },
-  parts: readonly CommittedPart[],
-): string {
-  const sorted = Object.fromEntries(Object.entries(counters).toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  const manifest: SuccessManifest = { sheaf: 1, job: name, code: null, counters: sorted, badRecords, parts };
-  return `${JSON.stringify(manifest, null, 2)}\n`;
+function manifestText({ name, counters, badRecords }: OutputFacts, parts: readonly CommittedPart[]): string {
+  return successText({ job: name, code: null, counters, badRecords, parts });
+}
+
+/** How a step has ended that is no job, when it threw. */
+export function resultOfThrown(
+  error: unknown,
+  known: Pick<RunResult, "jobId" | "name" | "stats">,
+  {
+    signal,
+    code,
+    hint,
+  }: { readonly signal: AbortSignal | undefined; readonly code: ErrorCode; readonly hint: string },
+): RunResult {
+  if (signal?.aborted === true) return resultOf({ ...known, status: "CANCELLED" });
+  const told =
+    error instanceof SheafError ? error : new SheafError(code, describeThrown(error), { hint, cause: error });
+  return resultOf({ ...known, status: "FAILED", error: failureOutsideTasks(told) });
 }

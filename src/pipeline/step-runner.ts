@@ -13,6 +13,7 @@ import { runScript } from "./run-script.ts";
 import { runTransfer } from "./run-transfer.ts";
 import type { StepState } from "./state.ts";
 import { type SharedOptions, type StepSource, stepTexts } from "./step-inputs.ts";
+import { stepDirectory } from "./step-output.ts";
 
 /** Runs one step, whatever kind it is of. */
 export class StepRunner {
@@ -26,7 +27,7 @@ export class StepRunner {
 
   async run(step: GraphStep, run: number, own: SharedOptions): Promise<RunResult> {
     const { name, outline, forms } = step;
-    const directory = this.#directory(name, run);
+    const directory = stepDirectory(this.#parts.begun.work, name, run);
     const form = forms.files ? "files" : "records";
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     switch (outline.kind) {
@@ -57,11 +58,8 @@ export class StepRunner {
     if (done === null) return [of];
     const source = this.#parts.steps.find(({ name }) => name === of)!;
     if (source.kind === "transfer") return done.summary.parts.map(({ file }) => file);
-    return [join(this.#directory(of, done.run), formRead(source, reader), output)];
-  }
-
-  #directory(step: string, run: number): string {
-    return join(this.#parts.begun.work, step, String(run));
+    const directory = stepDirectory(this.#parts.begun.work, of, done.run);
+    return [join(directory, formRead(source, reader), output)];
   }
 
   #bundlePlace(name: string): string {

@@ -164,7 +164,6 @@ function inFolder(settings: RunSettings, directory: string): RunSettings {
     ...(output === undefined ? {} : { output: isElsewhere(output) ? output : at(output) }),
     ...(tempDirectory === undefined ? {} : { tempDirectory: at(tempDirectory) }),
     ...(materialize === undefined ? {} : { materialize: at(materialize) }),
-    ...(materialize === undefined ? {} : { materialize: at(materialize) }),
     ...(tokenFile === undefined ? {} : { tokenFile: at(tokenFile) }),
     ...(tls === undefined ? {} : { tls: { ca: at(tls.ca), cert: at(tls.cert), key: at(tls.key) } }),
   };

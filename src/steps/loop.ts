@@ -1,10 +1,9 @@
-import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
-import { suggest } from "../base/suggest.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { Result } from "../job/job.ts";
 import type { Key } from "../job/key.ts";
 import { isPlainObject } from "../job/plain-data.ts";
+import { checkFieldNames, invalid } from "../job/validate.ts";
 import { type HasOutputs, type StepReader, stepRefOf } from "./from.ts";
 import { recordsReader } from "./records.ts";
 
@@ -66,42 +65,30 @@ export function previous<R = Result<Key, unknown>>(): StepReader<R> {
 export function loop<R>(options: LoopOptions<R>): Loop<R> {
   if (!isPlainObject(options))
     throw invalid("loop()", `${printValue(options)} is no object`, "Give loop({ step, first, until }).");
-  for (const name of Object.keys(options)) {
-    if (fields.includes(name)) continue;
-    const near = suggest(name, fields);
-    throw invalid(
-      `loop: ${name}`,
-      "no such field",
-      near === undefined ? `There are: ${fields.join(", ")}.` : `Did you mean "${near}"?`,
-    );
-  }
+  checkFieldNames(options, "loop", fields);
   const { step, first, until, max } = options;
   if (typeof step !== "object" || step === null || (step as Partial<Job>).sheaf !== "job")
-    throw invalid("loop: step", `${printValue(step)} is no job`, "Give job({ input: previous(), ... }).");
+    throw invalid("loop.step", `${printValue(step)} is no job`, "Give job({ input: previous(), ... }).");
   const reads = [step.input, ...step.inputs.map(({ input }) => input)].map(stepRefOf);
   if (!reads.some((ref) => ref?.of === previousName))
-    throw invalid("loop: step", "the job does not read the round before", "Give it the input previous().");
+    throw invalid("loop.step", "the job does not read the round before", "Give it the input previous().");
   if (step.collections.length > 1)
     throw invalid(
-      "loop: step",
+      "loop.step",
       "the job has several collections",
       "Have one; a later step can make several of it.",
     );
   if (typeof first !== "object" || first === null || stepRefOf(first) === undefined)
-    throw invalid("loop: first", `${printValue(first)} is no step's output`, 'Give from("start").');
+    throw invalid("loop.first", `${printValue(first)} is no step's output`, 'Give from("start").');
   if (until !== undefined && typeof until !== "function")
     throw invalid(
-      "loop: until",
+      "loop.until",
       `${printValue(until)} is no function`,
       "Give ({ counters }) => counters.moved === 0.",
     );
   if (max === undefined && until === undefined)
-    throw invalid("loop: max", "it would never end", "Give until, or the number of rounds as max.");
+    throw invalid("loop.max", "it would never end", "Give until, or the number of rounds as max.");
   if (max !== undefined && (!Number.isInteger(max) || max < 1 || max > roundsMax))
-    throw invalid("loop: max", `${printValue(max)} is no number of rounds`, `Give 1 to ${roundsMax}.`);
+    throw invalid("loop.max", `${printValue(max)} is no number of rounds`, `Give 1 to ${roundsMax}.`);
   return Object.freeze({ sheaf: "loop", options });
-}
-
-function invalid(field: string, problem: string, hint: string): SheafError {
-  return new SheafError("JOB_INVALID", `${field}: ${problem}`, { hint, details: { field } });
 }

@@ -4,6 +4,7 @@ import { suggest } from "../base/suggest.ts";
 import type { Job } from "../job/job-plan.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 import type { Reader } from "../job/reader.ts";
+import { checkFieldNames, invalid } from "../job/validate.ts";
 import { type From, from, type HasOutputs, readersOf, stepRefOf } from "./from.ts";
 import { type Loop, type LoopOptions, previousName } from "./loop.ts";
 import { recordsWriter } from "./records.ts";
@@ -169,7 +170,8 @@ function stepPlan(name: string, value: unknown): LivePlan {
     return { name, kind: "job", job: value as Job, keep: false, after: [], inputs: [], ...noExtras };
   if (kind === "script") {
     const { spec, job, readers, keep, after } = value as Script<unknown>;
-    return { name, kind: spec.kind, job, spec, rounds: null, readers, keep, after, inputs: [] };
+    const own = optionsOf(name, { keep, after });
+    return { name, kind: spec.kind, job, spec, rounds: null, readers, ...own };
   }
   if (kind === "loop") return loopPlan(name, (value as Loop<unknown>).options);
   if (kind !== "step") {
@@ -186,30 +188,21 @@ function stepPlan(name: string, value: unknown): LivePlan {
   if (!isPlainObject(options)) {
     throw invalid(`step ${name}`, `${printValue(options)} is no object`, "Give options: { keep: true }.");
   }
-  for (const field of Object.keys(options)) {
-    if ((stepFields as readonly string[]).includes(field)) continue;
-    const near = suggest(field, stepFields);
-    const hint = near === undefined ? `There are: ${stepFields.join(", ")}.` : `Did you mean "${near}"?`;
-    throw invalid(`step ${name}: ${field}`, "no such option", hint);
-  }
+  checkFieldNames(options, `step ${name}`, stepFields);
+  return { name, kind: "job", job, ...optionsOf(name, options), ...noExtras };
+}
+
+/** @throws SheafError JOB_INVALID */
+function optionsOf(step: string, options: StepOptions): Pick<StepPlan, "keep" | "after" | "inputs"> {
   const { keep = false, after = [], inputs = [] } = options;
-  if (typeof keep !== "boolean") {
-    throw invalid(`step ${name}: keep`, `${printValue(keep)} is no answer`, "Give true or false.");
-  }
-  return {
-    name,
-    kind: "job",
-    job,
-    keep,
-    after: namesIn(name, "after", after),
-    inputs: inputTexts(name, inputs),
-    ...noExtras,
-  };
+  if (typeof keep !== "boolean")
+    throw invalid(`step ${step}.keep`, `${printValue(keep)} is no answer`, "Give true or false.");
+  return { keep, after: namesIn(step, "after", after), inputs: inputTexts(step, inputs) };
 }
 
 /** The job of a loop reads what `first` says, until the driver knows of a round before. */
 function loopPlan(name: string, options: LoopOptions<unknown>): LivePlan {
-  const { step: job, first, until, max = 100, keep = false, after = [], inputs = [] } = options;
+  const { step: job, first, until, max = 100 } = options;
   const { of, output } = stepRefOf(first)!;
   const given = <I>(input: I): I =>
     stepRefOf(input as object)?.of === previousName
@@ -223,15 +216,13 @@ function loopPlan(name: string, options: LoopOptions<unknown>): LivePlan {
     spec: null,
     rounds: { max, hasUntil: until !== undefined },
     ...(until === undefined ? {} : { until }),
-    keep,
-    after: namesIn(name, "after", after),
-    inputs: inputTexts(name, inputs),
+    ...optionsOf(name, options),
   };
 }
 
 function namesIn(step: string, field: string, value: unknown): readonly string[] {
   if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value;
-  throw invalid(`step ${step}: ${field}`, `${printValue(value)} is no list of names`, `Give ["clean"].`);
+  throw invalid(`step ${step}.${field}`, `${printValue(value)} is no list of names`, `Give ["clean"].`);
 }
 
 function inputTexts(step: string, inputs: unknown): readonly string[] {
@@ -252,8 +243,8 @@ function resolveRefs(
 ): LivePlan {
   const names = plans.map((one) => one.name);
   for (const name of plan.after) {
-    if (!names.includes(name)) throw noSuchStep(`step ${plan.name}: after`, name, names);
-    if (name === plan.name) throw invalid(`step ${plan.name}: after`, "it waits for itself", "Leave it out.");
+    if (!names.includes(name)) throw noSuchStep(`step ${plan.name}.after`, name, names);
+    if (name === plan.name) throw invalid(`step ${plan.name}.after`, "it waits for itself", "Leave it out.");
   }
   const resolve = <I>(input: I): I => {
     const ref = stepRefOf(input as object);
@@ -353,10 +344,6 @@ function noSuchStep(where: string, name: string, names: readonly string[]): Shea
   const near = suggest(name, names);
   const hint = near === undefined ? `The steps are: ${names.join(", ")}.` : `Did you mean "${near}"?`;
   return invalid(where, `there is no step "${name}"`, hint);
-}
-
-function invalid(field: string, problem: string, hint: string): SheafError {
-  return new SheafError("JOB_INVALID", `${field}: ${problem}`, { hint, details: { field } });
 }
 
 /** Which step of a pipeline's file a run is to do, and how its results are written. */

@@ -1,9 +1,10 @@
-import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
-import type { CollectionPlan, Job, NamedInput } from "../job/job-plan.ts";
+import type { Job, NamedInput } from "../job/job-plan.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 import type { Reader } from "../job/reader.ts";
+import { checkCollection } from "../job/validate-collection.ts";
+import { checkFieldNames, invalid } from "../job/validate.ts";
 import { type HasOutputs, type StepReader, stepRefOf } from "./from.ts";
 
 type Readers = Readonly<Record<string, Reader<unknown>>>;
@@ -80,6 +81,7 @@ export interface Script<out R> extends HasOutputs<R> {
 const scriptFields = ["run", "in", "out", "env", "timeoutMs", "exitCodes", "on", "keep", "after"];
 const transferFields = ["from", "to", "as", "after"];
 const NAME = /^[A-Za-z][\w.-]{0,99}$/;
+const timeoutMsMax = 2_147_483_647;
 
 /**
  * A step that runs a program: files in, files out. What it prints is in the log of the pipeline.
@@ -98,9 +100,9 @@ export function script<O extends Readers = Readonly<Record<never, never>>>(
   const { run, out = {}, env = {}, timeoutMs, exitCodes = [0], on = "once" } = options;
   const sources = options.in ?? {};
   if (!isTexts(run) || run.length === 0 || run[0] === "")
-    throw invalid("script: run", `${printValue(run)} is no command`, 'Give ["python3", "score.py"].');
+    throw invalid("script.run", `${printValue(run)} is no command`, 'Give ["python3", "score.py"].');
   if (run.some((word) => word.includes("\0")))
-    throw invalid("script: run", "an argument holds a NUL", "Leave it out.");
+    throw invalid("script.run", "an argument holds a NUL", "Leave it out.");
   for (const name of [...Object.keys(sources), ...Object.keys(out)]) {
     if (!NAME.test(name))
       throw invalid(
@@ -113,19 +115,25 @@ export function script<O extends Readers = Readonly<Record<never, never>>>(
   for (const [name, reader] of Object.entries(out)) {
     if (typeof (reader as Partial<Reader<unknown>>).decoder !== "function")
       throw invalid(
-        `script: out.${name}`,
+        `script.out.${name}`,
         `${printValue(reader)} is no reader`,
         "Give text(), csv(), jsonl().",
       );
   }
   if (!isPlainObject(env) || !isTexts(Object.values(env)))
-    throw invalid("script: env", `${printValue(env)} are no variables`, 'Give { NAME: "value" }.');
-  if (timeoutMs !== undefined && !(timeoutMs > 0))
-    throw invalid("script: timeoutMs", `${printValue(timeoutMs)} is no time`, "Give milliseconds.");
+    throw invalid("script.env", `${printValue(env)} are no variables`, 'Give { NAME: "value" }.');
+  // Longer ones would be over at once.
+  const isTime = (value: unknown): boolean => typeof value === "number" && value > 0 && value <= timeoutMsMax;
+  if (timeoutMs !== undefined && !isTime(timeoutMs))
+    throw invalid(
+      "script.timeoutMs",
+      `${printValue(timeoutMs)} is no time`,
+      `Give milliseconds, ${timeoutMsMax} (24 days) at most, or leave it out: there is no limit then.`,
+    );
   if (!Array.isArray(exitCodes) || !exitCodes.every(Number.isInteger))
-    throw invalid("script: exitCodes", `${printValue(exitCodes)} are no exit codes`, "Give [0, 1].");
+    throw invalid("script.exitCodes", `${printValue(exitCodes)} are no exit codes`, "Give [0, 1].");
   if (on !== "once" && on !== "each")
-    throw invalid("script: on", `${printValue(on)} is no place`, 'Give "once" or "each".');
+    throw invalid("script.on", `${printValue(on)} is no place`, 'Give "once" or "each".');
   const paths = Object.entries(sources).filter((one): one is [string, string] => typeof one[1] === "string");
   return Object.freeze({
     sheaf: "script",
@@ -155,8 +163,8 @@ export function transfer<R = never>(options: TransferOptions<R>): Script<{ reado
   const { from, to, as } = options;
   for (const [field, value] of Object.entries({ from, to })) {
     if (typeof value !== "string" && (field === "to" || stepRefOf(value as object) === undefined))
-      throw invalid(`transfer: ${field}`, `${printValue(value)} is no place`, "Give a path, or from(step).");
-    if (typeof value === "string") checkPlace(`transfer: ${field}`, value);
+      throw invalid(`transfer.${field}`, `${printValue(value)} is no place`, "Give a path, or from(step).");
+    if (typeof value === "string") checkPlace(`transfer.${field}`, value);
   }
   return Object.freeze({
     sheaf: "script",
@@ -187,7 +195,7 @@ function checkPlaces(word: string, ins: readonly string[], outs: readonly string
     const near = suggest(name!, names) ?? names[0];
     const hint =
       near === undefined ? `Name it: ${kind}: { ${name}: ... }.` : `Did you mean {${kind}.${near}}?`;
-    throw invalid("script: run", `${all} is none of its ${kind === "in" ? "inputs" : "outputs"}`, hint);
+    throw invalid("script.run", `${all} is none of its ${kind === "in" ? "inputs" : "outputs"}`, hint);
   }
 }
 
@@ -197,24 +205,9 @@ function jobLike(sources: Readonly<Record<string, FileSource>>, outputs: readonl
     if (typeof input === "string") return [];
     if (typeof input === "object" && stepRefOf(input) !== undefined)
       return [{ inputName, input, map: undefined }];
-    throw invalid(
-      `script: in.${inputName}`,
-      `${printValue(input)} is no file`,
-      "Give a path, or from(step).",
-    );
+    throw invalid(`script.in.${inputName}`, `${printValue(input)} is no file`, "Give a path, or from(step).");
   });
-  const collections = outputs.map((name): CollectionPlan => ({
-    name,
-    aggregator: undefined,
-    reduce: undefined,
-    combine: undefined,
-    partition: undefined,
-    partitions: undefined,
-    order: "hash",
-    groupBy: undefined,
-    output: undefined,
-    mapOnly: true,
-  }));
+  const collections = outputs.map((name) => checkCollection(name, {}));
   return {
     sheaf: "job",
     name: undefined,
@@ -241,14 +234,5 @@ function checkFields(what: string, options: unknown, known: readonly string[]): 
   if (!isPlainObject(options)) {
     throw invalid(`${what}()`, `${printValue(options)} is no object`, `Give ${what}({ ${known[0]}: ... }).`);
   }
-  for (const name of Object.keys(options)) {
-    if (known.includes(name)) continue;
-    const near = suggest(name, known);
-    const hint = near === undefined ? `There are: ${known.join(", ")}.` : `Did you mean "${near}"?`;
-    throw invalid(`${what}: ${name}`, "no such field", hint);
-  }
-}
-
-function invalid(field: string, problem: string, hint: string): SheafError {
-  return new SheafError("JOB_INVALID", `${field}: ${problem}`, { hint, details: { field } });
+  checkFieldNames(options, what, known);
 }

@@ -10,16 +10,24 @@ export async function sha256OfFile(path: string): Promise<{ bytes: number; sha25
   return { bytes, sha256: digest.digest("hex") };
 }
 
-/** The same with CRC-32C. */
-export async function crc32cOfFile(path: string): Promise<{ bytes: number; crc32c: number }> {
+/** The same with CRC-32C. @param until bytes that are read at most. Default: all */
+export async function crc32cOfFile(
+  path: string,
+  until = Number.POSITIVE_INFINITY,
+): Promise<{ bytes: number; crc32c: number }> {
   let sum = 0;
-  const bytes = await eachChunk(path, (chunk) => (sum = crc32c(chunk, sum)));
+  const bytes = until === 0 ? 0 : await eachChunk(path, (chunk) => (sum = crc32c(chunk, sum)), until);
   return { bytes, crc32c: sum };
 }
 
-async function eachChunk(path: string, take: (chunk: Buffer) => void): Promise<number> {
+async function eachChunk(
+  path: string,
+  take: (chunk: Buffer) => void,
+  until = Number.POSITIVE_INFINITY,
+): Promise<number> {
   let bytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: MiB }) as AsyncIterable<Buffer>) {
+  const pieces = createReadStream(path, { highWaterMark: MiB, end: until - 1 }) as AsyncIterable<Buffer>;
+  for await (const chunk of pieces) {
     take(chunk);
     bytes += chunk.length;
   }
@@ -61,7 +69,8 @@ export class ContentChecks {
   }
 }
 
-function inodeOf(path: string): string | null {
+/** Whoever writes to a file changes this, whatever time of change it is given; null: it is not there. */
+export function inodeOf(path: string): string | null {
   const found = statSync(path, { throwIfNoEntry: false, bigint: true });
   return found === undefined ? null : `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
 }

@@ -1,23 +1,12 @@
 import { SheafError } from "../base/errors.ts";
 import { jsonl } from "../format/jsonl.ts";
-import type { CollectionPlan } from "../job/job-plan.ts";
 import { findOtherThanPlainData } from "../job/plain-data.ts";
+import { checkCollection } from "../job/validate-collection.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { ResultOutput } from "./result-output.ts";
 import type { JobSettings, OutputPart } from "./task-spec.ts";
 
-const plan: CollectionPlan = {
-  name: "",
-  aggregator: undefined,
-  reduce: undefined,
-  combine: undefined,
-  partition: undefined,
-  partitions: undefined,
-  order: "hash",
-  groupBy: undefined,
-  output: jsonl({ shape: "record" }),
-  mapOnly: true,
-};
+const plan = checkCollection("", { output: jsonl({ shape: "record" }) });
 
 /** The records that a map task is given, as JSON lines in files of their own: a dataset for later jobs. */
 export class KeptRecords {

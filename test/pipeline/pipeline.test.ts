@@ -218,9 +218,9 @@ test("what cannot be right is refused before anything runs, saying where", async
     ["{ a, A: job({ input: text() }) }", /"a" and "A" differ in case only/],
     ["{ 'a/b': a }", /"a\/b" is no name of a step/],
     ["{ valueOf: a }", /"valueOf" is no name of a step/],
-    ["{ a: step(a, { kep: true }) }", /step a: kep: no such option/],
+    ["{ a: step(a, { kep: true }) }", /step a\.kep: no such field/],
     ["{ a: 5 }", /step a: 5 is no step/],
-    ["{ a: step(a, { after: ['z'] }) }", /step a: after: there is no step "z"/],
+    ["{ a: step(a, { after: ['z'] }) }", /step a\.after: there is no step "z"/],
   ];
   for (const [steps, message] of cases) {
     const result = await bench.pipeline(define(steps));

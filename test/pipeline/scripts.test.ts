@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { test } from "node:test";
+import { badFilesOf } from "#src/engine/bad-list.js";
 import { findJob } from "#src/engine/job-history.js";
 import { runLoop } from "#src/pipeline/run-loop.js";
 import { endLeftScript, runScript } from "#src/pipeline/run-script.js";
@@ -242,22 +243,26 @@ test("a loop that was killed in a round goes on with that round", async (t) => {
   assert.deepEqual([before > 0, rounds], [true, 3]);
 });
 
-test("a loop tells the bad records of its last round, and its rounds are part of what it is", async (t) => {
+test("bad records of every round and step are told and kept; the rounds are part of what a loop is", async (t) => {
   const bench = new PipelineBench(t);
-  const inputs = bench.file("in.txt", "a\nb\n");
+  const inputs = bench.file("in.txt", "a\nb\nc\n");
   const rounds = bench.file("rounds.txt", "2");
   const max = `max: Number(readFileSync(${JSON.stringify(rounds)}, "utf8")),`;
-  const bad = `if (word === "b" && n === 2) throw new Error("bad");`;
-  const code = `import { readFileSync } from "node:fs";\n${doubling(max, bad)}`;
+  const bad = `if (word === "b" && n === 1) throw new Error("bad");`;
+  const text = doubling(max, bad).replace("[[line, 1]]", '(line === "c" ? line.bad() : [[line, 1]])');
+  const code = `import { readFileSync } from "node:fs";\n${text}`;
   const result = await bench.pipeline(code, { inputs, maxBad: 1 });
   assert.equal(result.status, "SUCCEEDED", result.error?.report);
-  assert.deepEqual([result.badRecords, bench.step("doubled")], [1, ["a\t4"]]);
-  assert.ok(existsSync(join(bench.output, "_bad", "doubled")));
+  assert.deepEqual([result.badRecords, bench.step("doubled")], [2, ["a\t4"]]);
+  const list = async (): Promise<string[]> =>
+    badFilesOf((await findJob(bench.state, "@")).record).map((file) => relative(bench.output, file));
+  const kept = ["_bad/doubled/round-00001/part-00000.jsonl", "_bad/start/part-00000.jsonl"];
+  assert.deepEqual(await list(), kept);
 
   writeFileSync(rounds, "3");
   const more = await bench.resume({ steps: { until: "doubled" } });
   assert.equal(more.status, "SUCCEEDED", more.error?.report);
-  assert.deepEqual(bench.step("doubled"), ["a\t8"]);
+  assert.deepEqual([more.badRecords, bench.step("doubled"), await list()], [2, ["a\t8"], kept]);
 });
 
 test("a round that wrote nothing is read, wherever its process was killed", async (t) => {

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from "node:fs";
-import { crc32c } from "../../../base/crc32.ts";
+import { crc32c, crcText } from "../../../base/crc32.ts";
 import { lz4Decompress } from "../../../shuffle/lz4.ts";
 import {
   BLOCK_CRC_OFFSET,
@@ -123,5 +123,5 @@ function readAt(fd: number, path: string, offset: number, length: number): Buffe
 }
 
 function hex(value: number): string {
-  return value.toString(16).padStart(8, "0");
+  return crcText(value);
 }
