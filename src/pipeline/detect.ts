@@ -44,3 +44,9 @@ export function fileOf(
   if (given === undefined) return null;
   return given instanceof URL || given.startsWith("file://") ? fileURLToPath(given) : resolve(given);
 }
+
+export function noPipeline(file: string): SheafError {
+  return new SheafError("USAGE", `${file} is no pipeline: it has no steps to choose from`, {
+    hint: "Leave out --only, --from and --until.",
+  });
+}

@@ -17,7 +17,7 @@ import type { Key } from "../job/key.ts";
 import type { Runner } from "../runners/runners.ts";
 import { lockFile } from "../storage/file-lock.ts";
 import { emptyStats } from "../task/task-spec.ts";
-import { fileOf, type PipelineWishes } from "./detect.ts";
+import { fileOf, noPipeline, type PipelineWishes } from "./detect.ts";
 import { journalName, PipelineJournal, readJournal } from "./journal.ts";
 import { PipelineRun, type StepsEnd } from "./pipeline-run.ts";
 import {
@@ -79,7 +79,7 @@ export function withPipelines<O extends JobRunOptions>(
 }
 
 /** What is of a job and its one output, and would be of nothing in particular here. */
-function refuseOptions(options: RunOptions): void {
+export function refuseOptions(options: RunOptions): void {
   const names = [...optionNames.queue, "estimate", "live", "made", "materialize", "incremental", "explain"];
   const [name] =
     Object.entries(options).find(([one, value]) => value !== undefined && names.includes(one)) ?? [];
@@ -89,14 +89,8 @@ function refuseOptions(options: RunOptions): void {
   });
 }
 
-function noPipeline(file: string): SheafError {
-  return new SheafError("USAGE", `${file} is no pipeline: it has no steps to choose from`, {
-    hint: "Leave out --only, --from and --until.",
-  });
-}
-
 /** The file's bundle and steps; null when it is no pipeline's, or cannot be loaded, which a run tells. */
-async function loadPipeline(file: string, options: JobRunOptions): Promise<LoadedJob | null> {
+export async function loadPipeline(file: string, options: JobRunOptions): Promise<LoadedJob | null> {
   if (!mayBePipeline(file)) return null;
   let loaded: LoadedJob;
   try {
@@ -109,7 +103,7 @@ async function loadPipeline(file: string, options: JobRunOptions): Promise<Loade
   return null;
 }
 
-function resolvedOf(options: JobRunOptions): ResolvedOptions {
+export function resolvedOf(options: JobRunOptions): ResolvedOptions {
   return resolveOptions(options, "thread");
 }
 

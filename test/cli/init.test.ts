@@ -151,12 +151,16 @@ test("a project asks for the sheaf that made it, wherever that one came from", (
 /** What each kind's file has to name, as the code that reads it knows it. */
 const namesOfKind: Readonly<Record<keyof typeof kinds, readonly string[]>> = {
   job: [...JOB_FIELDS, ...COLLECTION_FIELDS],
-  pipeline: [
-    .../interface StepOptions \{[^]*?\n\}/
-      .exec(readFileSync(join(packageRoot, "src/steps/pipeline.ts"), "utf8"))![0]
-      .matchAll(/readonly (\w+)\?/g),
-  ].map(([, name]) => name!),
+  pipeline: fieldsOf("StepOptions", "pipeline.ts"),
+  script: fieldsOf("ScriptOptions<O extends Readers>", "script.ts"),
+  transfer: fieldsOf("TransferOptions<R>", "script.ts"),
 };
+
+function fieldsOf(type: string, file: string): string[] {
+  const source = readFileSync(join(packageRoot, "src/steps", file), "utf8");
+  const [, text] = source.split(`interface ${type} {`);
+  return [...text!.split("\n}", 1)[0]!.matchAll(/readonly (\w+)\??:/g)].map(([, name]) => name!);
+}
 
 test("init KIND: a file with every option and its default, which type-checks and runs with the defaults or without", async (t) => {
   const cwd = tempDir(t);
@@ -215,6 +219,8 @@ test("init KIND: a file with every option and its default, which type-checks and
   }
   assert.deepEqual(outputs, [
     ...Array.from({ length: 2 }, () => "cat\t1\ndog\t1\nthe\t2\n"),
+    ...Array.from({ length: 2 }, () => "1\t2\n2\t1\n"),
+    ...Array.from({ length: 2 }, () => "3\t4\n"),
     ...Array.from({ length: 2 }, () => "1\t2\n2\t1\n"),
   ]);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { sheaf, tempDir } from "./support.js";
+import { sheaf, sheafHere, tempDir } from "./support.js";
 
 const words = `
 import { job, sum, text } from "sheaf";
@@ -65,4 +65,59 @@ test("sheaf plan is for people too, and not for a cluster or standard input", as
   assert.match(remote.stderr, /tries jobs on this machine.*\n.*--on local/);
   assert.equal(piped.code, 2);
   assert.match(piped.stderr, /only once/);
+});
+
+test("sheaf plan tries the jobs of a pipeline that read no other step, and names the others", async (t) => {
+  const cwd = tempDir(t);
+  const steps = words
+    .replace("job, sum", "count, from, job, pipeline, sum")
+    .replace("export default", "const words =");
+  const text = `${steps}
+    const chars = job({ input: text(), map: (line, emit) => emit(line.length, 1), reduce: sum() });
+    const by = job({ input: from(words), map: ([, n], emit) => emit(n), reduce: count() });
+    export default pipeline({ words, chars, by });`;
+  writeFileSync(join(cwd, "pipe.ts"), text);
+  writeFileSync(join(cwd, "job.ts"), words);
+  writeFileSync(join(cwd, "in.txt"), "a b\nc d\n");
+  writeFileSync(join(cwd, "one.txt"), "e\n");
+  const env = { SHEAF_STATE: join(cwd, ".state") };
+  const plan = (...args: string[]) => sheafHere(["plan", ...args, "--workers", "1"], { cwd, env });
+  const inputs = ["words=in.txt", "chars=one.txt"];
+  const planned = await plan("pipe.ts", ...inputs, "--set", "from=1", "--json");
+  assert.equal(planned.code, 0, planned.stderr);
+  const told = JSON.parse(planned.stdout) as {
+    steps: { job: string; bytes: number; records: { expected: number }; groups: { expected: number } }[];
+    left: string[];
+  };
+  const found = told.steps.map(({ job, bytes, records, groups }) => [
+    job,
+    bytes,
+    records.expected,
+    groups.expected,
+  ]);
+  assert.deepEqual(
+    [found, told.left],
+    [
+      [
+        ["words", 8, 2, 2],
+        ["chars", 2, 1, 1],
+      ],
+      ["by"],
+    ],
+  );
+
+  const one = await plan("pipe.ts", ...inputs, "--only", "words");
+  assert.match(one.stdout, /^plan +words; nothing was written\n(?![^]*chars)/);
+  const cases: [args: string[], message: RegExp][] = [
+    [["pipe.ts", ...inputs, "--only", "by"], /step by cannot be planned for[^]*--only words/],
+    [["pipe.ts", "in.txt"], /does not say which step it is for/],
+    [["pipe.ts", "words=in.txt"], /step chars reads files, and there is no input/],
+    [["pipe.ts", ...inputs, "--incremental", "-o", "out"], /"incremental" is for jobs/],
+    [["job.ts", "in.txt", "--only", "words"], /is no pipeline/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, stderr } = await plan(...args);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, message);
+  }
 });

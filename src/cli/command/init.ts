@@ -33,19 +33,20 @@ export const initCommand: CliCommand<typeof initFlags> = {
     "Where DIR has a package.json, only the job is added to that project, with sheaf.json and how to debug it. No file " +
       "that exists is changed: what it lacks is said. The commands that come next are those of the package manager whose " +
       "lock file is there.",
-    "sheaf init job, or pipeline, writes one file that runs as it is, with every option and its default in comments. For a " +
+    "sheaf init job, pipeline, script or transfer writes one file that runs as it is, with every option and its default in " +
+      "comments: a job, a pipeline, or one with such a step. For a " +
       "project in a directory of such a name: sheaf init ./job.",
   ],
   arguments: [
     {
       name: "DIR",
-      doc: "Directory of the project; default the current one. Or job, pipeline: what a single file is to show",
+      doc: "Directory of the project; default the current one. Or job, pipeline, script, transfer: what a single file is to show",
       required: false,
       complete: "path",
     },
     {
       name: "FILE",
-      doc: "Behind job, pipeline: the file; default job.ts, pipeline.ts",
+      doc: "Behind job, pipeline, script, transfer: the file; default job.ts, and so on",
       required: false,
       complete: "path",
     },
@@ -72,7 +73,7 @@ async function run(invocation: Invocation<typeof initFlags>): Promise<ExitCode> 
   if (isKind(first)) return writeKind(first, file ?? `${first}.ts`, invocation);
   if (file !== undefined) {
     throw new SheafError("USAGE", `sheaf init: "${file}" is one argument too many`, {
-      hint: `A file follows ${Object.keys(kinds).join(" or ")}: sheaf init job ${file}`,
+      hint: `A file follows ${Object.keys(kinds).join(", ")}: sheaf init job ${file}`,
     });
   }
   const directory = resolve(world.cwd, positionals[0] ?? ".");

@@ -1,7 +1,12 @@
 import { totalmem } from "node:os";
 import { SheafError } from "../../base/errors.ts";
 import { adviceOf } from "../../engine/advice.ts";
+import type { Forecast } from "../../engine/forecast.ts";
+import { mayBePipeline } from "../../engine/job-bundle.ts";
+import type { LocalRunOptions, RunOptions } from "../../engine/options.ts";
 import { resolveOptions } from "../../engine/resolve-options.ts";
+import { noPipeline } from "../../pipeline/detect.ts";
+import type { FirstSteps } from "../../pipeline/first-steps.ts";
 import { tryJob } from "../../runner/try-job.ts";
 import { type CliCommand, type ExitCode, exitCodes, type Invocation } from "../command.ts";
 import { forecastText } from "../ui/forecast.ts";
@@ -20,6 +25,8 @@ export const planCommand: CliCommand<typeof runFlags> = {
       "seconds however large that is. What they take is carried forward to all of it: time, bytes of the shuffle, " +
       "groups, output, bad records, memory, hot keys; and which flags would do the job good, and why. Nothing is " +
       "written that stays.",
+    "Of a pipeline each job that reads no other step is tried so. --only STEP chooses one; what the others read is not " +
+      "there before it is made.",
     "Numbers are ranges: what grows with every record is known well, the number of different keys only so far. A run " +
       "of the same job over the same files shows what was predicted beside what came of it. docs/planning.md says how " +
       "it is done, and what it cannot see.",
@@ -42,6 +49,15 @@ export const planCommand: CliCommand<typeof runFlags> = {
   run,
 };
 
+type Planned = Forecast & { readonly job: string; readonly advice: ReturnType<typeof adviceOf> };
+
+/** Files that are sure to be a job's cost nothing. */
+async function firstStepsOf(file: string, options: RunOptions, cwd: string): Promise<FirstSteps | null> {
+  if (!mayBePipeline(file)) return null;
+  const { firstSteps } = await import("../../pipeline/first-steps.ts");
+  return firstSteps(file, options, cwd);
+}
+
 async function run(invocation: Invocation<typeof runFlags>): Promise<ExitCode> {
   const { world } = invocation;
   const asked = await askedRun(invocation, world);
@@ -57,12 +73,39 @@ async function run(invocation: Invocation<typeof runFlags>): Promise<ExitCode> {
   const stop = stopOnSignal(reporter, world);
   try {
     const options = await runOptions("local", { ...asked, delivery: null }, world);
-    const found = await tryJob(job.file, { ...options, signal: stop.signal });
     const { memoryBytes, badBudget } = resolveOptions(options, "thread");
     const given = { memoryBytes, keepsBad: badBudget !== null, machineBytes: totalmem() };
-    const advice = adviceOf(found.forecast, given);
-    if (flags.json === true) await writeJson(world, { job: found.name, ...found.forecast, advice });
-    else await writeTo(world.stdout, forecastText(found.name, found.forecast, advice, style));
+    const tried = async (own: LocalRunOptions): Promise<Planned> => {
+      const { name, forecast } = await tryJob(job.file, { ...own, signal: stop.signal });
+      return { job: name, ...forecast, advice: adviceOf(forecast, given) };
+    };
+    const told = (name: string, { job: _job, advice, ...forecast }: Planned): string =>
+      forecastText(name, forecast, advice, style);
+    const pipeline = await firstStepsOf(job.file, options, world.cwd);
+    if (pipeline === null) {
+      if (options.steps !== undefined) throw noPipeline(job.file);
+      const found = await tried(options);
+      if (flags.json === true) await writeJson(world, found);
+      else await writeTo(world.stdout, told(found.job, found));
+      return exitCodes.ok;
+    }
+    try {
+      const steps: Planned[] = [];
+      for (const { name, options: own } of pipeline.steps) {
+        const found = { ...(await tried(own)), job: name };
+        steps.push(found);
+        if (flags.json !== true) await writeTo(world.stdout, `${told(name, found)}\n`);
+      }
+      const { left } = pipeline;
+      if (flags.json === true) await writeJson(world, { pipeline: job.file, steps, left });
+      else if (left.length > 0)
+        await writeTo(
+          world.stdout,
+          `Not planned for, since they read what is not there yet: ${left.join(", ")}\n`,
+        );
+    } finally {
+      await pipeline.dispose();
+    }
     return exitCodes.ok;
   } finally {
     reporter.end();

@@ -113,6 +113,113 @@ export default pipeline({
 
 ${runOptions()}`,
   },
+  script: {
+    about: "Counts words, has a program sort them, and counts the letters of the sorted lines",
+    source: (
+      file: string,
+    ): string => `// A step that runs a program: files in, files out. Every option of script() is here, with its default.
+//
+//   sheaf run ${file} INPUT... -o out
+//   sheaf logs @          what the program has printed
+import { from, job, pipeline, script, sum, text } from "sheaf";
+
+const words = job({
+  input: text(),
+  map(line, emit) {
+    for (const word of line.match(/\\p{L}+/gu) ?? []) emit(word.toLowerCase(), 1);
+  },
+  reduce: sum(),
+});
+
+const sorted = script({
+  // Program and arguments, without a shell, in the directory of this file. {in.NAME} and {out.NAME} become paths.
+  //   run: ["python3", "score.py", "{in.counts}", "{out.sorted}"],
+  run: ["sh", "-c", 'sort "$1"/part-* > "$2"', "sh", "{in.counts}", "{out.sorted}"],
+
+  // What it reads: the directory of what a step has written, or a file beside this one ("model.bin").
+  in: { counts: from(words) },
+
+  // What it writes, all of it and nothing else, and how other steps read that.
+  out: { sorted: text() },
+
+  // Variables of its environment. Of those around it, it has what tasks have: no secrets.
+  // env: {},
+
+  // Longer than this is a failure. Default: no limit.
+  //   timeoutMs: 600_000,
+
+  // What it may end with when all is well.
+  // exitCodes: [0],
+
+  // "each": on every machine.
+  // on: "once",
+
+  // Whether its files are part of the output although another step reads them.
+  // keep: false,
+
+  // Steps that must be done before, although their results are not read.
+  // after: [],
+});
+
+const letters = job({
+  input: from(sorted),
+  map(line, emit) {
+    const [word = "", times] = line.split("\\t");
+    emit(word.length, Number(times));
+  },
+  reduce: sum(),
+});
+
+// What no other step reads is the output: out/letters.
+export default pipeline({ words, sorted, letters });
+
+${runOptions()}`,
+  },
+  transfer: {
+    about: "Counts words, copies the result to a directory, and reads it there",
+    source: (
+      file: string,
+    ): string => `// A step that copies files: checked, several at once, going on where it was cut off. Every option of transfer()
+// is here, with its default.
+//
+//   sheaf run ${file} INPUT... -o out
+import { count, from, job, pipeline, sum, text, transfer } from "sheaf";
+
+const words = job({
+  input: text(),
+  map(line, emit) {
+    for (const word of line.match(/\\p{L}+/gu) ?? []) emit(word.toLowerCase(), 1);
+  },
+  reduce: sum(),
+});
+
+const copied = transfer({
+  // What a step has written; or files, directories and patterns beside this file: "incoming/*.csv".
+  from: from(words),
+
+  // Directory they are copied to, beside this file. What is there already, and is the same, is not copied again.
+  to: "copies",
+
+  // How other steps read the copies. Default: they cannot.
+  as: text(),
+
+  // Steps that must be done before, although their results are not read.
+  // after: [],
+});
+
+const frequencies = job({
+  input: from(copied),
+  map(line, emit) {
+    emit(Number(line.split("\\t")[1]));
+  },
+  reduce: count(),
+});
+
+// What no other step reads is the output: out/frequencies.
+export default pipeline({ words, copied, frequencies });
+
+${runOptions()}`,
+  },
 } as const;
 
 export type Kind = keyof typeof kinds;
