@@ -1,8 +1,11 @@
 // The testing kit: import { testJob } from "sheaf/testing".
+import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { settings } from "./base/limits.ts";
 import { planAux } from "./engine/aux-files.ts";
 import type { Job } from "./job/job-plan.ts";
+import { removeDirectory } from "./storage/remove-directory.ts";
+import { makeTempDirectory } from "./storage/temp-directory.ts";
 import { AuxData, auxFiles } from "./task/aux.ts";
 import {
   testJob as testOnRecords,
@@ -34,10 +37,14 @@ export async function testJob(
   const own = Object.entries(job.aux).filter(([name]) => !Object.hasOwn(given, name));
   const aux = Object.fromEntries(own);
   const file = options.file instanceof URL ? fileURLToPath(options.file) : (options.file ?? null);
-  const files = { bytesMax: settings.auxBytes.default, share: false };
-  const { copies } = await planAux(auxFiles(aux), file, files);
-  return testOnRecords(job, input, {
-    ...options,
-    aux: { ...given, ...(await new AuxData().load(aux, copies)) },
-  });
+  let directory: Promise<string> | null = null;
+  const fetched = (): Promise<string> => (directory ??= makeTempDirectory(tmpdir()));
+  try {
+    const place = { bytesMax: settings.auxBytes.default, share: false, directory: fetched };
+    const { copies } = await planAux(auxFiles(aux), file, place);
+    const loaded = await new AuxData().load(aux, copies);
+    return await testOnRecords(job, input, { ...options, aux: { ...given, ...loaded } });
+  } finally {
+    if (directory !== null) await removeDirectory(await directory);
+  }
 }

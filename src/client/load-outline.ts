@@ -1,3 +1,4 @@
+import { tmpdir } from "node:os";
 import { pathToFileURL } from "node:url";
 import { systemClock } from "../base/clock.ts";
 import type { SheafError } from "../base/errors.ts";
@@ -9,6 +10,8 @@ import type { RunBundle, StepRun } from "../engine/job-bundle.ts";
 import { openState } from "../engine/job-directory.ts";
 import { RunFailure } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
+import { makeTempDirectory } from "../storage/temp-directory.ts";
 import type { AuxCopies } from "../task/aux.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import type { JobOutline } from "../worker/messages.ts";
@@ -52,17 +55,24 @@ export async function loadOutline(
   try {
     const state = openState(resolved.stateDirectory, (message) => log("stderr", `warning: ${message}`));
     const { bundle, dispose } = await bundleForRun(file, state, resolved.external, step);
+    let directory: Promise<string> | null = null;
+    const fetched = (): Promise<string> => (directory ??= makeTempDirectory(tmpdir()));
+    const disposeAll = async (): Promise<void> => {
+      if (directory !== null) await removeDirectory(await directory);
+      await dispose();
+    };
     try {
       const answer = await pool.load(pathToFileURL(bundle.path).href, resolved.attempts);
       if ("failure" in answer) throw await loadFailure(answer.failure, bundle);
       const { outline } = answer;
-      const { copies } = await planAux(outline.aux, file, { bytesMax: resolved.auxBytes, share: false });
+      const place = { bytesMax: resolved.auxBytes, share: false, directory: fetched };
+      const { copies } = await planAux(outline.aux, file, place);
       // Read here as tasks will read it there: whatever is wrong with it is known before there are any.
       const wrong = outline.aux.length === 0 ? null : await pool.aux(copies, resolved.auxBytes);
       if (wrong !== null) throw await loadFailure(wrong, bundle);
-      return { outline, aux: copies, bundle, dispose };
+      return { outline, aux: copies, bundle, dispose: disposeAll };
     } catch (error) {
-      await dispose();
+      await disposeAll();
       throw error;
     }
   } finally {

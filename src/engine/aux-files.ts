@@ -1,11 +1,15 @@
 import { createHash } from "node:crypto";
 import { accessSync, constants, createReadStream, existsSync, realpathSync, statSync } from "node:fs";
-import { dirname, isAbsolute, resolve } from "node:path";
+import { open } from "node:fs/promises";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
-import { listInput, refuseAddress } from "../storage/list-input.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import { type InputFile, listInput, refuseAddress } from "../storage/list-input.ts";
+import { openRange } from "../storage/read-range.ts";
+import { isStored, storeOf } from "../storage/stores.ts";
 import { type AuxCopies, type AuxCopy, type AuxSourcePath, tooLarge } from "../task/aux.ts";
 
 /** A file of side data as it was found. */
@@ -16,12 +20,15 @@ interface FoundFile {
   readonly name: string;
   readonly path: string;
   readonly bytes: number;
+  /** Given: it lies in a store, `path` being its address. */
+  readonly stored?: InputFile;
 }
 
 /**
  * The files of a job's side data by the paths and patterns that its code has, which are relative to the job
  * file; for a Job object that no file is known of, to the current directory.
- * @throws SheafError INPUT_MISSING, INPUT_UNREADABLE naming the entry; USAGE for an address
+ * @throws SheafError INPUT_MISSING, INPUT_UNREADABLE naming the entry; USAGE for an address that no store
+ * knows; as a Store's
  */
 export async function findAux(
   aux: readonly AuxSourcePath[],
@@ -31,7 +38,8 @@ export async function findAux(
   const found = new Map<string, readonly FoundFile[]>();
   for (const { name, file, many } of aux) {
     const known = found.get(file);
-    if (many !== true) found.set(file, [oneFile(name, file, base)]);
+    if (isStored(file)) found.set(file, await storedFiles(name, file, many === true));
+    else if (many !== true) found.set(file, [oneFile(name, file, base)]);
     else if (known === undefined) found.set(file, await severalFiles(name, file, base));
   }
   return found;
@@ -65,6 +73,28 @@ async function severalFiles(entry: string, file: string, base: string): Promise<
   }
 }
 
+async function storedFiles(entry: string, address: string, many: boolean): Promise<FoundFile[]> {
+  try {
+    if (!many && (await (await storeOf(address)).stat(address)) === "directory") {
+      const hint = `Of several files say so: { files: "${address}" }.`;
+      throw new SheafError("INPUT_MISSING", `cannot read ${address}: it is a directory`, { hint });
+    }
+    const listed = await listInput([address], { streams: true });
+    return listed.map((stored) => {
+      const { name, path, bytes } = stored;
+      return { entry, name: many ? name : address, path, bytes, stored };
+    });
+  } catch (cause) {
+    const { code, message, hint, retryable } = asSheafError(cause, { path: address, doing: "list" });
+    throw new SheafError(code, `aux.${entry}: ${message}`, {
+      hint: hint ?? "Look whether the storage answers, and run the job again.",
+      retryable,
+      cause,
+      details: { path: address },
+    });
+  }
+}
+
 function notFound(entry: string, file: string, base: string, cause: unknown): SheafError {
   const code = isSheafError(cause) ? cause.code : "INPUT_MISSING";
   return new SheafError(code, `aux.${entry}: ${describeThrown(cause)}`, {
@@ -84,6 +114,12 @@ function placeHint(file: string, path: string, base: string): string {
   return `${near} data files are found relative to the job file (in ${base}), or by an absolute path.`;
 }
 
+export interface AuxPlace {
+  readonly bytesMax: number;
+  readonly share: boolean;
+  readonly directory: () => Promise<string>;
+}
+
 /** What a run knows of its side data before it begins. */
 export interface PlannedAux {
   readonly copies: AuxCopies;
@@ -92,31 +128,36 @@ export interface PlannedAux {
 }
 
 /**
- * Finds the files of a job's side data and reads each once: a run works with what they hold now.
+ * Finds the files of a job's side data and reads each once: a run works with what they hold now. Those of
+ * stores are fetched.
  * @param bytesMax of all files together
  * @param share whether workers are threads of this process: what is wanted as bytes is kept for all of them
+ * @param directory where what is fetched may be put; asked for when there is something
  * @throws SheafError as findAux; LIMIT_EXCEEDED naming the limit and its flag
  */
 export async function planAux(
   aux: readonly AuxSourcePath[],
   jobFile: string | null,
-  { bytesMax, share }: { readonly bytesMax: number; readonly share: boolean },
+  { bytesMax, share, directory }: AuxPlace,
 ): Promise<PlannedAux> {
   if (aux.length === 0) return { copies: {}, shared: {} };
   const found = await findAux(aux, jobFile);
-  checkSize([...found.values()].flat(), bytesMax);
+  const all = [...found.values()].flat();
+  checkSize(all, bytesMax);
+  const fetched = await fetchAll(all, bytesMax, directory);
   const asBytes = new Set(aux.filter(({ bytes }) => share && bytes === true).map(({ file }) => file));
   const shared: Record<string, SharedArrayBuffer> = {};
   const known = new Map<string, { readonly sha256: string; readonly bytes: number }>();
   const copies: [string, readonly AuxCopy[]][] = [];
   for (const [source, files] of found) {
     const these: AuxCopy[] = [];
-    for (const { entry, name, path, bytes } of files) {
+    for (const { entry, name, path: place } of files) {
+      const copy = fetched.get(place);
+      const path = copy ?? place;
       const content = known.get(path) ?? (await contentOf(entry, path));
       known.set(path, content);
-      if (asBytes.has(source))
-        shared[content.sha256] ??= await sharedContent(entry, path, bytes, content.sha256);
-      these.push({ name, path, ...content });
+      if (asBytes.has(source)) shared[content.sha256] ??= await sharedContent(entry, path, content);
+      these.push({ name, path, ...content, ...(copy !== undefined && { fetched: true as const }) });
     }
     copies.push([source, these]);
   }
@@ -140,6 +181,65 @@ function checkSize(files: readonly FoundFile[], bytesMax: number): void {
   );
 }
 
+/** Copies of the files that lie in stores, by address. */
+async function fetchAll(
+  files: readonly FoundFile[],
+  bytesMax: number,
+  directory: AuxPlace["directory"],
+): Promise<Map<string, string>> {
+  const copies = new Map<string, string>();
+  let left = bytesMax;
+  for (const { entry, path, stored } of files) {
+    if (stored === undefined || copies.has(path)) continue;
+    const copy = join(await directory(), `aux-${copies.size}`);
+    try {
+      left -= await fetchStored(stored, copy, left);
+    } catch (cause) {
+      const { code, message, hint, retryable } = asSheafError(cause, { path: copy, doing: "write" });
+      const known = hint ?? "Look whether the storage answers, and run the job again.";
+      throw new SheafError(code, `aux.${entry}: ${message}`, { hint: known, retryable, cause });
+    }
+    if (left < 0) throw tooLarge(entry, bytesMax, "files");
+    copies.set(path, copy);
+  }
+  return copies;
+}
+
+/** @returns its bytes; when they are more than `bytesMax`, not all have been copied */
+async function fetchStored(file: InputFile, copy: string, bytesMax: number): Promise<number> {
+  const to = await open(copy, "wx", 0o600);
+  let bytes = 0;
+  try {
+    for await (const chunk of bytesOf(file)) {
+      bytes += chunk.length;
+      if (bytes > bytesMax) break;
+      await to.writeFile(chunk);
+    }
+    return bytes;
+  } finally {
+    await to.close();
+  }
+}
+
+async function* bytesOf(file: InputFile): AsyncGenerator<Uint8Array> {
+  if (file.isStream === true) {
+    const store = await storeOf(file.path);
+    yield* store.copy!(file.path, undefined);
+    return;
+  }
+  const range = await openRange({ ...file, fileBytes: file.bytes });
+  try {
+    for (let at = 0; at < file.bytes; at += limits.readChunkBytes) {
+      const chunk = new Uint8Array(Math.min(limits.readChunkBytes, file.bytes - at));
+      await range.read(chunk, at);
+      yield chunk;
+    }
+    await range.verify();
+  } finally {
+    await range.close();
+  }
+}
+
 async function contentOf(entry: string, path: string): Promise<{ sha256: string; bytes: number }> {
   try {
     return await sha256OfFile(path);
@@ -152,8 +252,7 @@ async function contentOf(entry: string, path: string): Promise<{ sha256: string;
 async function sharedContent(
   entry: string,
   path: string,
-  bytes: number,
-  sha256: string,
+  { bytes, sha256 }: { readonly bytes: number; readonly sha256: string },
 ): Promise<SharedArrayBuffer> {
   const content = new Uint8Array(new SharedArrayBuffer(bytes));
   const digest = createHash("sha256");

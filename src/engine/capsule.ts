@@ -5,6 +5,7 @@ import { limits } from "../base/limits.ts";
 import { formatSize } from "../base/size.ts";
 import { fromWireValue, toWireJson } from "../base/wire-json.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
+import type { AuxCopy } from "../task/aux.ts";
 import type { JobSettings, ReduceInput, TaskFailure, TaskSpec } from "../task/task-spec.ts";
 import type { SentAux } from "./aux-files.ts";
 
@@ -44,7 +45,8 @@ export function writeCapsule(
         ? keepInputs(made.spec.inputs, path)
         : { inputs: [], missing };
     const spec = made.spec.kind === "reduce" ? { ...made.spec, inputs: kept.inputs } : made.spec;
-    saveCapsule(jobDirectory, { version: 1, ...made, spec, missingInputs: kept.missing });
+    const settings = keepFetched(made.settings, path);
+    saveCapsule(jobDirectory, { version: 1, ...made, spec, settings, missingInputs: kept.missing });
     return { path, missingInputs: kept.missing };
   } catch {
     return null;
@@ -55,6 +57,20 @@ export function writeCapsule(
 export function saveCapsule(jobDirectory: string, capsule: Capsule): void {
   const path = join(jobDirectory, "capsules", capsule.task, "capsule.json");
   writeFileSync(path, `${toWireJson(capsule, 2)}\n`);
+}
+
+/** Side data that was fetched for the run goes with it: the capsule has its own. */
+function keepFetched(settings: JobSettings, path: string): JobSettings {
+  const { auxFiles } = settings;
+  if (auxFiles === undefined) return settings;
+  const keep = (copy: AuxCopy): AuxCopy => {
+    if (copy.fetched !== true || copy.bytes > inputBytesMax) return copy;
+    const kept = join(path, `aux-${copy.sha256}`);
+    linkOrCopy(copy.path, kept);
+    return { ...copy, path: kept };
+  };
+  const copies = Object.entries(auxFiles).map(([source, some]) => [source, some.map(keep)] as const);
+  return { ...settings, auxFiles: Object.fromEntries(copies) };
 }
 
 function keepInputs(

@@ -6,7 +6,7 @@ import { findAux } from "../engine/aux-files.ts";
 import type { JobRunOptions } from "../engine/options.ts";
 import { inodeOf } from "../storage/content-check.ts";
 import { inputIn, isElsewhere } from "../storage/glob.ts";
-import { listInput } from "../storage/list-input.ts";
+import { type InputFile, listInput } from "../storage/list-input.ts";
 import type { InputOutline, JobOutline, StepOutline } from "../worker/messages.ts";
 import { digest } from "./plan.ts";
 import type { StepFacts } from "./state.ts";
@@ -245,7 +245,8 @@ export async function filesOfStep(
     }
     for (const path of await ownFilesOf(step, file)) stamps.push([path, stampOf(path)]);
     const aux = [...(await findAux(step.job.aux, file)).values()].flat();
-    for (const { path } of aux) stamps.push([path, stampOf(path)]);
+    for (const { path, stored } of aux)
+      stamps.push([path, stored === undefined ? stampOf(path) : versionOf(stored)]);
   } catch {
     return null;
   }
@@ -267,6 +268,14 @@ async function ownFilesOf({ spec }: StepOutline, file: string): Promise<string[]
     .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true);
   const listed = await listInput(named);
   return [...new Set([...listed.map(({ path }) => path), ...given])];
+}
+
+/** @throws SheafError when the store cannot tell */
+function versionOf({ path, version }: InputFile): string {
+  if (version !== undefined) return version;
+  throw new SheafError("INPUT_CHANGED", `${path}: nobody can tell whether it has changed`, {
+    hint: "The step runs again.",
+  });
 }
 
 function stampOf(path: string): string {

@@ -304,11 +304,12 @@ export class LocalRun {
     const asked = partitionsOf(this.#options, outline);
     checkEstimates(outline, resolved);
     const params = paramsOf(this.#options, outline);
-    const share = resolved.isolation === "thread";
-    const aux = await planAux(outline.aux, this.#file, { bytesMax: resolved.auxBytes, share });
-    const auxFiles = aux.copies;
     const work = await makeWorkDirectory(resolved.output, tempDirectory);
     this.#work = work;
+    const share = resolved.isolation === "thread";
+    const directory = (): Promise<string> => Promise.resolve(work.attempts);
+    const aux = await planAux(outline.aux, this.#file, { bytesMax: resolved.auxBytes, share, directory });
+    const auxFiles = aux.copies;
     const paths = pathsByInput(outline, resolved.inputs);
     const stdin = paths.flat().includes("-") ? await spoolStdin(process.stdin, work.attempts, signal) : null;
     const inputs = paths.map((some) => some.map((path) => (path === "-" && stdin !== null ? stdin : path)));

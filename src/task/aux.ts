@@ -18,6 +18,8 @@ export interface AuxCopy {
   readonly bytes: number;
   /** SHA-256 of its content, hex. */
   readonly sha256: string;
+  /** It was fetched for this run, which removes it. */
+  readonly fetched?: true;
 }
 
 /** Files of side data, in order, by the path or pattern that the job's code has. */

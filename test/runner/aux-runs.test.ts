@@ -3,9 +3,11 @@ import { readFileSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
-import { job, sum, text } from "#src/index.js";
+import { csv, job, sum, text } from "#src/index.js";
 import { replay } from "#src/runner/replay.js";
 import { runHere } from "#src/runner/run.js";
+import { registerStore } from "#src/storage/stores.js";
+import { MemoryStore } from "../storage/memory-store.js";
 import { Bench } from "./support.ts";
 
 const joining = `import { csv, job, sum, text, jsonl } from "sheaf";
@@ -122,4 +124,65 @@ test("a Job object finds its side data from the current directory", async (t) =>
   for await (const [key, value] of result.records()) assert.deepEqual([key, value], ["dependencies", lines]);
   assert.equal(result.stats.recordsOut, 1);
   await result.dispose();
+});
+
+test("side data of a store is fetched once for a run, and kept with what a replay needs", async (t) => {
+  const bench = new Bench(t);
+  const asked: string[] = [];
+  const store = new MemoryStore({ request: (what, address) => void asked.push(`${what} ${address}`) });
+  registerStore("auxmem", () => Promise.resolve({ createStore: () => store }));
+  store.set("auxmem://b/t/one.csv.gz", gzipSync("id,name\n1,Ann\n"));
+  store.set("auxmem://b/t/two.csv", "id,name\n2,Bob\n");
+  store.set("auxmem://b/t/.hidden", "no");
+  store.set("auxmem://b/rate.json", '{"rate":3}');
+  const inputs = bench.file("in.txt", "1\n2\n2\n");
+  const joined = job({
+    input: text(),
+    aux: {
+      names: csv("auxmem://b/t/", { columns: { id: "integer", name: "string" } }).by("id"),
+      rate: { file: "auxmem://b/rate.json" },
+      several: { files: "auxmem://b/t/*.csv*", as: "bytes" },
+    },
+    map(line, emit, ctx) {
+      ctx.count([...ctx.aux.several.keys()].join());
+      emit(ctx.aux.names.get(Number(line))!.name, (ctx.aux.rate as { rate: number }).rate);
+    },
+    reduce: sum(),
+  });
+  const result = await runHere(joined, { inputs, stateDirectory: null, mappers: 3 });
+  const results: unknown[] = [];
+  for await (const one of result.records()) results.push(one);
+  await result.dispose();
+  assert.deepEqual(results, [
+    ["Ann", 3],
+    ["Bob", 6],
+  ]);
+  assert.deepEqual(result.counters, { "auxmem://b/t/one.csv.gz,auxmem://b/t/two.csv": 3 });
+  const reads = asked.filter((one) => one.startsWith("read")).sort();
+  assert.deepEqual(reads, [
+    "read auxmem://b/rate.json",
+    "read auxmem://b/t/one.csv.gz",
+    "read auxmem://b/t/two.csv",
+  ]);
+  const refused = async (aux: Record<string, unknown>): Promise<string> => {
+    const made = job({ input: text(), aux, reduce: sum() } as never);
+    return runHere(made, { inputs, stateDirectory: null, maxAux: 20 }).then(
+      () => "",
+      ({ code, message }: { code: string; message: string }) => `${code} ${message}`,
+    );
+  };
+  assert.match(
+    await refused({ t: { file: "auxmem://b/none" } }),
+    /^INPUT_MISSING aux\.t: .*auxmem:\/\/b\/none/,
+  );
+  assert.match(await refused({ t: { file: "auxmem://b/t" } }), /^INPUT_MISSING aux\.t: .* it is a directory/);
+  assert.match(await refused({ t: csv("auxmem://b/t/") }), /^LIMIT_EXCEEDED aux\.t: .* more than 20 B/);
+  const code = `import { job, text } from "sheaf";
+    export default job({ input: text(), aux: { rate: { file: "auxmem://b/rate.json" } },
+      map(line, emit, ctx) { throw new Error("rate " + ctx.aux.rate.rate); } });`;
+  const failed = await bench.run(code, { inputs, on: "inline", attempts: 1 });
+  assert.match(failed.error!.message, /rate 3/);
+  store.files.clear();
+  const again = await replay(failed.jobId, { stateDirectory: bench.state });
+  assert.ok(again.result.kind === "failure" && /rate 3/.test(again.result.message));
 });

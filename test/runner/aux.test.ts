@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -25,6 +26,7 @@ class Side {
     const { copies } = await planAux(auxFiles(aux), join(this.bench.root, "job.ts"), {
       bytesMax,
       share: false,
+      directory: () => Promise.resolve(mkdtempSync(join(this.bench.root, "fetched-"))),
     });
     return (await new AuxData().load(aux, copies, { bytesMax })) as Record<string, unknown>;
   }
@@ -239,12 +241,12 @@ test("a row that is wrong is told with its file and line, a key that no Map find
     [{ t: csv("*.tsv").list() }, "INPUT_MISSING", /^aux\.t: no file matches \*\.tsv/],
     [{ t: { file: "." } }, "INPUT_MISSING", /it is a directory/],
     [
-      { t: csv("s3://bucket/c.csv").list() },
+      { t: csv("zz://bucket/c.csv").list() },
       "USAGE",
-      /^aux\.t: .*s3:\/\/bucket\/c\.csv is an address/,
+      /^aux\.t: .*zz:\/\/bucket\/c\.csv is an address/,
       /Fetch it/,
     ],
-    [{ t: { file: "https://host/c.json" } }, "USAGE", /^aux\.t: .*https:\/\/host\/c\.json is an address/],
+    [{ t: { file: "zz://host/c.json" } }, "USAGE", /^aux\.t: .*zz:\/\/host\/c\.json is an address/],
   ];
   for (const [aux, code, message, hint] of cases) await side.refuses(aux, code, message, hint);
   assert.deepEqual(await side.load({ t: { file: "mark.json" } }), { t: { a: 1 } });
