@@ -7,6 +7,7 @@ import { csv, job, sum, text } from "#src/index.js";
 import { replay } from "#src/runner/replay.js";
 import { runHere } from "#src/runner/run.js";
 import { registerStore } from "#src/storage/stores.js";
+import { testJob } from "#src/testing.js";
 import { MemoryStore } from "../storage/memory-store.js";
 import { Bench } from "./support.ts";
 
@@ -185,4 +186,39 @@ test("side data of a store is fetched once for a run, and kept with what a repla
   store.files.clear();
   const again = await replay(failed.jobId, { stateDirectory: bench.state });
   assert.ok(again.result.kind === "failure" && /rate 3/.test(again.result.message));
+});
+
+test("testJob is given rows, or Maps, or reads the files", async (t) => {
+  const bench = new Bench(t);
+  bench.file("names.csv", "id,name\n1,Ann\n2,Bob\n");
+  const made = job({
+    input: text(),
+    aux: { names: csv("names.csv", { columns: { id: "integer", name: "string" } }).by("id") },
+    map: (line, emit, ctx) => emit(ctx.aux.names.get(Number(line))?.name ?? "?", 1),
+    reduce: sum(),
+  });
+  const options = { rounds: 2 };
+  const rows = [
+    { id: 1, name: "Cy" },
+    { id: 3, name: "Di" },
+  ];
+  const byRows = await testJob(made, ["1", "2", "3"], { ...options, aux: { names: rows } });
+  assert.deepEqual(byRows.results, [
+    ["?", 1],
+    ["Cy", 1],
+    ["Di", 1],
+  ]);
+  const names = new Map([[2, { id: 2, name: "Eve" }]]);
+  assert.deepEqual((await testJob(made, ["2"], { ...options, aux: { names } })).results, [["Eve", 1]]);
+  const file = bench.file("job.ts", "");
+  assert.deepEqual((await testJob(made, ["1", "2"], { ...options, file })).results, [
+    ["Ann", 1],
+    ["Bob", 1],
+  ]);
+  await assert.rejects(testJob(made, ["1"], options), { code: "INPUT_MISSING", message: /^aux\.names: / });
+  const twice = { ...options, aux: { names: [...rows, rows[0]] } };
+  await assert.rejects(testJob(made, ["1"], twice), {
+    code: "RECORD_INVALID",
+    message: /two rows of aux\.names/,
+  });
 });

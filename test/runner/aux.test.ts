@@ -8,7 +8,6 @@ import { planAux } from "#src/engine/aux-files.js";
 import { csv, fixedLength, job, jsonArray, jsonl, sum, table, text, tsv, wholeFile } from "#src/index.js";
 import type { AnyAux } from "#src/job/aux.js";
 import { AuxData, auxFiles } from "#src/task/aux.js";
-import { testJob } from "#src/testing.js";
 import { Bench } from "./support.ts";
 
 /** Files, and a job file that side data lies beside. */
@@ -349,40 +348,6 @@ test("what is no side data is refused when the job is defined", () => {
     message: /undefined is no reader of x/,
   });
   assert.throws(() => csv([] as string[]), { code: "JOB_INVALID" });
-});
-
-test("testJob is given rows, or Maps, or reads the files", async (t) => {
-  const side = new Side(t, { "names.csv": "id,name\n1,Ann\n2,Bob\n" });
-  const made = job({
-    input: text(),
-    aux: { names: csv("names.csv", { columns: { id: "integer", name: "string" } }).by("id") },
-    map: (line, emit, ctx) => emit(ctx.aux.names.get(Number(line))?.name ?? "?", 1),
-    reduce: sum(),
-  });
-  const options = { rounds: 2 };
-  const rows = [
-    { id: 1, name: "Cy" },
-    { id: 3, name: "Di" },
-  ];
-  const byRows = await testJob(made, ["1", "2", "3"], { ...options, aux: { names: rows } });
-  assert.deepEqual(byRows.results, [
-    ["?", 1],
-    ["Cy", 1],
-    ["Di", 1],
-  ]);
-  const names = new Map([[2, { id: 2, name: "Eve" }]]);
-  assert.deepEqual((await testJob(made, ["2"], { ...options, aux: { names } })).results, [["Eve", 1]]);
-  const file = join(side.bench.root, "job.ts");
-  assert.deepEqual((await testJob(made, ["1", "2"], { ...options, file })).results, [
-    ["Ann", 1],
-    ["Bob", 1],
-  ]);
-  await assert.rejects(testJob(made, ["1"], options), { code: "INPUT_MISSING", message: /^aux\.names: / });
-  const twice = { ...options, aux: { names: [...rows, rows[0]] } };
-  await assert.rejects(testJob(made, ["1"], twice), {
-    code: "RECORD_INVALID",
-    message: /two rows of aux\.names/,
-  });
 });
 
 test("tables of random rows are what Python's csv module and a dict make of them", async (t) => {
