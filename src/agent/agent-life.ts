@@ -80,7 +80,8 @@ export class AgentLife {
     this.#options = life;
     const { incarnation, options, parts, startWorker } = life;
     const { signal } = this.#over;
-    const world = { ...parts.world, agent: parts.name, incarnation, roots: options.roots ?? [], signal };
+    const { roots = [], storage = { env: {}, fetch: { roots: [], addresses: [] } } } = options;
+    const world = { ...parts.world, agent: parts.name, incarnation, roots, storage, signal };
     this.#world = world;
     this.#work = new AgentWork({
       world,

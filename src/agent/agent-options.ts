@@ -5,6 +5,7 @@ import { limits, settings } from "../base/limits.ts";
 import type { ApiClient } from "../client/api-client.ts";
 import type { ClientTls } from "../client/http.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
+import type { StoreAccess } from "../storage/stores.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
 
 /** What an agent is started with. */
@@ -31,6 +32,8 @@ export interface AgentOptions {
   readonly advertise?: string;
   /** Directories whose files jobs may read and write by path. Default: none. */
   readonly roots?: readonly string[];
+  /** With what workers read storages: see StoreSettings. Default: nothing of a storage is read. */
+  readonly storage?: StoreAccess;
   /** Time between heartbeats, ms. Default: what the coordinator says. */
   readonly heartbeatMs?: number;
   /** How long `stop` waits for what runs, ms. Default 30,000. */
@@ -113,6 +116,7 @@ export interface LifeWorld extends AgentWorld {
   readonly incarnation: number;
   /** Directories whose files jobs may read and write by path. */
   readonly roots: readonly string[];
+  readonly storage: StoreAccess;
   /** Aborted when the life is over. */
   readonly signal: AbortSignal;
 }

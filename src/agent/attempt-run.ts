@@ -375,8 +375,10 @@ export class AttemptRun {
 
 /** Another machine may have planned the job, with other roots. @throws SheafError FORBIDDEN */
 async function checkPieces(split: Split, roots: readonly string[]): Promise<void> {
-  if (roots.includes("/")) return;
-  for (const piece of split.pieces) if (piece.kind === "file") await insideRoots(piece.path, roots);
+  for (const piece of split.pieces) {
+    if (piece.kind !== "file" || (piece.version === undefined && roots.includes("/"))) continue;
+    await insideRoots(piece.path, roots);
+  }
 }
 
 async function emptied(directory: string): Promise<void> {

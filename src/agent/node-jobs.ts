@@ -152,6 +152,7 @@ export class NodeJobs {
         heapBytes,
         noProgressMs: preparation.noProgressMs,
         clock: world.clock,
+        storage: world.storage,
         listener: this.#options.listener(job),
       });
       pool.loads(pathToFileURL(code.path).href);

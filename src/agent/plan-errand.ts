@@ -14,6 +14,7 @@ import { filesIdentity } from "../storage/file-identity.ts";
 import { patternBase } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
 import type { InputFile } from "../storage/list-input.ts";
+import { isStored } from "../storage/stores.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import { makeStaging, stagingOf } from "./commit-errand.ts";
 import type { Staging } from "./commit-errand.ts";
@@ -143,6 +144,7 @@ async function listInside(
 
 /** Of the path, or of all that a pattern matches. */
 function fixedPart(path: string): string {
+  if (isStored(path)) return path;
   if (isAbsolute(path)) return patternBase(path);
   throw new SheafError("USAGE", `the input ${path} is relative, and this machine is not where it was given`, {
     hint: "Give absolute paths of files that the agents see, or agent:/path for each agent's own files.",

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { settings } from "../base/limits.ts";
+import { splitAddress } from "../storage/store.ts";
 import { stateDirectoryOf } from "./connection.ts";
 import { inCategory, repeatedFlag, secondsText, types, valueFlag } from "./flag.ts";
 import { type World, logSink } from "./world.ts";
@@ -15,8 +16,9 @@ export const serverFlags = {
     roots: repeatedFlag(
       "--root DIR",
       types.path,
-      "Jobs may read and write files below DIR; may be repeated",
+      "Jobs may read and write files below DIR, or read below an address; may be repeated",
       {
+        details: "An address is as https://data.example.org/logs/ or s3://bucket/logs/.",
         default: "all when it is reached over loopback only, else none",
       },
     ),
@@ -65,4 +67,9 @@ export function coordinatorStateOf(world: World, given?: string): string {
 /** State of an agent on this machine: each name has its own. */
 export function agentStateOf(world: World, name: string, given?: string): string {
   return given === undefined ? join(stateDirectoryOf(world), "agents", name) : resolve(world.cwd, given);
+}
+
+/** A --root as servers know it: an absolute path, or an address. */
+export function rootOf(given: string, cwd: string): string {
+  return splitAddress(given) === null ? resolve(cwd, given) : given;
 }

@@ -17,8 +17,10 @@ import type { ClusterView } from "../protocol/job-view.ts";
 import type { JobOptions, OutputTarget, Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { isLoopback } from "../security/host-list.ts";
+import { isAddressInside } from "../storage/address-roots.ts";
 import { patternBase } from "../storage/glob.ts";
 import { refuseAddress } from "../storage/list-input.ts";
+import { isStored } from "../storage/stores.ts";
 import type { AuxCopy } from "../task/aux.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import type { ApiClient } from "./api-client.ts";
@@ -257,6 +259,7 @@ function inputPlace(input: string, roots: readonly string[], cwd: string): strin
   }
   if (input.startsWith(agentScheme)) return agentPlace(input);
   refuseAddress(input);
+  if (isStored(input)) return addressPlace(input, roots);
   const path = resolve(cwd, input);
   if (isInside(patternBase(path), roots)) return path;
   throw new SheafError("FORBIDDEN", `the cluster may not read ${path}`, {
@@ -264,6 +267,14 @@ function inputPlace(input: string, roots: readonly string[], cwd: string): strin
       `${rootsText(roots)} Start coordinator and agents with --root DIR for a directory that all agents ` +
       "see, or give agent:/PATH for files that lie on each agent.",
     details: { path },
+  });
+}
+
+function addressPlace(input: string, roots: readonly string[]): string {
+  if (isAddressInside(input, roots)) return input;
+  throw new SheafError("FORBIDDEN", `the cluster may not read ${input}`, {
+    hint: `${rootsText(roots)} Start coordinator and agents with --root ADDRESS for an address below which jobs may read.`,
+    details: { path: input },
   });
 }
 

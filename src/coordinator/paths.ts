@@ -3,7 +3,9 @@ import { basename, dirname, isAbsolute, join, normalize, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { pathsByInput } from "../engine/inputs.ts";
 import type { Submission } from "../protocol/submission.ts";
+import { isAddressInside } from "../storage/address-roots.ts";
 import { quotePath } from "../storage/fs-error.ts";
+import { splitAddress } from "../storage/store.ts";
 
 /** Inputs that each agent finds on its own disk: "agent:/data/*.gz". */
 export const agentPrefix = "agent:";
@@ -25,6 +27,7 @@ export function inputPaths(submission: Pick<Submission, "inputs" | "outline">): 
 
 /** By their texts alone. */
 export function isInside(path: string, root: string): boolean {
+  if (splitAddress(path) !== null) return isAddressInside(path, [root]);
   const base = normalize(root);
   return path === base || path.startsWith(base.endsWith(sep) ? base : base + sep);
 }
@@ -41,6 +44,13 @@ export function checkInsideRoots(given: string, roots: readonly string[], what: 
   const refuse = (why: string, hint: string): never => {
     throw new SheafError("FORBIDDEN", `${what} ${quotePath(given)}: ${why}`, { hint });
   };
+  if (splitAddress(given) !== null) {
+    if (isAddressInside(given, roots)) return;
+    refuse(
+      "is not open to jobs of this cluster",
+      "Start the coordinator and its agents with --root ADDRESS for each address below which jobs may read.",
+    );
+  }
   if (!isAbsolute(given)) refuse("is not an absolute path", "Give the whole path, as the agents know it.");
   if (given.includes("\0")) refuse("holds a NUL", "Give a path without it.");
   if (upward.test(given)) refuse('holds ".."', "Give the path without it.");

@@ -7,6 +7,7 @@ import { limits, settings } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
 import { parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
+import { refusePassword } from "../storage/store.ts";
 import type { Chaos } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { Isolation } from "../worker/worker.ts";
@@ -65,6 +66,8 @@ type MayHaveWorkers = JobRunOptions &
 /** @throws SheafError USAGE naming the option that does not exist or makes no sense. */
 export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): ResolvedOptions {
   checkOptionNames(options);
+  const inputs = inputTexts(options.inputs ?? []);
+  inputs.forEach(refusePassword);
   const output = options.output === undefined ? null : resolve(options.output);
   const workers =
     isolation === "inline"
@@ -73,7 +76,7 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
   const incremental = options.incremental ?? false;
   if (incremental) checkIncrementalOptions(options);
   return {
-    inputs: inputTexts(options.inputs ?? []),
+    inputs,
     output,
     overwrite: incremental || (options.overwrite ?? false),
     workers,

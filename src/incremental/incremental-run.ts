@@ -323,7 +323,9 @@ function placeOf(input: number, path: string): string {
 }
 
 /** Changes with every change of the file: nobody can set the time of its last change. "" when it is gone. */
-async function inodeOf({ path }: PlannedPiece): Promise<string> {
+async function inodeOf({ path, version }: PlannedPiece): Promise<string> {
+  // Whoever read it was bound to its version.
+  if (version !== undefined) return version;
   const found = await stat(path, { bigint: true }).catch(() => null);
   return found === null ? "" : `${found.dev} ${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
 }

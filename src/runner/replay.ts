@@ -125,7 +125,8 @@ function checkInputs({ spec, missingInputs, task }: Capsule): void {
   }
   if (spec.kind === "reduce") return;
   for (const piece of spec.split.pieces) {
-    if (piece.kind !== "file") continue;
+    // Of a file in a store whether it is still that version is seen as it is read.
+    if (piece.kind !== "file" || piece.version !== undefined) continue;
     const now = statSync(piece.path, { throwIfNoEntry: false });
     if (now?.size === piece.fileBytes && now.mtimeMs === piece.mtimeMs) continue;
     // Whether it was only appended to is seen as it is read.

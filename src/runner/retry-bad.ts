@@ -102,6 +102,8 @@ function piecesOf(directory: string): Map<string, FilePiece> {
 function checked(piece: FilePiece, cwd: string): string {
   const { name, path } = piece;
   if (name === "-") throw changed(name, "was standard input, and is gone");
+  // Whether it is still that version is seen as it is read.
+  if (piece.version !== undefined) return name;
   const now = statSync(path, { throwIfNoEntry: false });
   if (now === undefined) throw changed(path, "is gone");
   if (now.size !== piece.fileBytes || now.mtimeMs !== piece.mtimeMs)

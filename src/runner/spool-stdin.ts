@@ -1,9 +1,22 @@
-import { close, constants, createReadStream, createWriteStream, fstatSync, open, statSync } from "node:fs";
+import {
+  close,
+  constants,
+  createReadStream,
+  createWriteStream,
+  fstatSync,
+  open,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { isSheafError, SheafError } from "../base/errors.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
+import { cutShort, willPass } from "../storage/ranged-reads.ts";
+import { isStored, storeOf } from "../storage/stores.ts";
 
 /**
  * Copies standard input to a file, since splits are read by several workers, and again when an attempt
@@ -29,8 +42,33 @@ export async function spoolStream(
   signal: AbortSignal | undefined,
 ): Promise<InputFile> {
   const { isStream: _, ...rest } = file;
+  if (isStored(file.path)) return { ...rest, ...(await spoolStored(file, path, signal)) };
   const input = await openStream(file, signal);
   return { ...rest, ...(await spool(input, { name: file.name, path }, signal)) };
+}
+
+/** How often what is cut is copied again, from its first byte: it may be another version by then. */
+const COPIES_MAX = 4;
+
+async function spoolStored(
+  file: InputFile,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<InputFile> {
+  const store = await storeOf(file.path);
+  if (store.copy === undefined) throw new SheafError("INTERNAL", `${file.path} cannot be copied`);
+  for (let tries = 1; ; tries++) {
+    try {
+      const bytes = Readable.from(store.copy(file.path, () => signal?.throwIfAborted()));
+      return await spool(bytes, { name: file.name, path }, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      rmSync(path, { force: true });
+      const cause = isSheafError(error) && error.cause !== undefined ? error.cause : error;
+      if (!willPass(cause)) throw error;
+      if (tries >= COPIES_MAX) throw cutShort(file.name, null, cause);
+    }
+  }
 }
 
 async function spool(
@@ -41,6 +79,7 @@ async function spool(
   try {
     await pipeline(input, createWriteStream(path, { flags: "wx" }), signal === undefined ? {} : { signal });
   } catch (error) {
+    if (isSheafError(error)) throw error;
     const isRead = error instanceof Error && "syscall" in error && error.syscall === "read";
     throw asSheafError(error, isRead ? { path: name, doing: "read" } : { path, doing: "write" });
   }

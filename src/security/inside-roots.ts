@@ -1,6 +1,8 @@
 import { lstat, realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, parse, resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { isAddressInside } from "../storage/address-roots.ts";
+import { splitAddress } from "../storage/store.ts";
 
 /*
  * Paths that come over the wire. They are looked at as text first, then on the disk with every link
@@ -12,12 +14,21 @@ import { SheafError } from "../base/errors.ts";
  */
 
 /**
- * The real path of what an absolute path names, which lies in one of the roots, links followed. It need not
+ * The real path of what an absolute path names, which lies in one of the roots, links followed; an address
+ * itself, which lies below a root that is one. It need not
  * exist: then the nearest directory above it that does must lie there.
  * @throws SheafError FORBIDDEN when it is not inside a root, is relative, or is written so that some
  * program may read it as another path
  */
 export async function insideRoots(path: string, roots: readonly string[]): Promise<string> {
+  if (splitAddress(path) !== null) {
+    if (isAddressInside(path, roots)) return path;
+    throw forbidden(
+      path,
+      "it is not open to jobs here",
+      "Start coordinator and agents with --root ADDRESS for each address below which jobs may read.",
+    );
+  }
   checkSpelling(path);
   if (!isAbsolute(path)) throw forbidden(path, "it is relative", "Give an absolute path.");
   const places = await Promise.all(roots.map(async (root) => [resolve(root), await existing(root)] as const));

@@ -8,6 +8,9 @@ export interface ListedFile {
   /** Bytes of it that are read. */
   readonly fileBytes: number;
   readonly mtimeMs: number;
+  /** Of a file in a store; see StoredFile. */
+  readonly version?: string;
+  readonly exact?: true;
 }
 
 export interface IdentityOptions {
@@ -36,7 +39,8 @@ const filesAtOnce = 1_000;
  * it may hold the same: whoever asks then does again what need not be done, and is not wrong.
  *
  * To be called after the files were listed and before they are read. Each is opened, since network file
- * systems look at the server only then.
+ * systems look at the server only then. A file in a store is named by its version, where that says which
+ * bytes it has.
  * @returns hex digits; null: it cannot be told, since a file is not as it was listed, or its clock is wrong
  */
 export async function filesIdentity(
@@ -50,6 +54,12 @@ export async function filesIdentity(
     digest.update(`${some.length} files\n`);
     for (const file of some) {
       step?.();
+      if (file.version !== undefined) {
+        // A time and a size do not say which bytes they are.
+        if (file.exact !== true) return null;
+        digest.update(JSON.stringify([file.path, file.fileBytes, file.version]));
+        continue;
+      }
       if (++count % filesAtOnce === 0) await access(file.path).catch(() => undefined);
       const found = statOpened(file.path);
       if (found === null || found.mtimeMs !== file.mtimeMs || found.size < file.fileBytes) return null;

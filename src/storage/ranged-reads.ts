@@ -245,18 +245,23 @@ export function willPass(error: unknown): boolean {
 
 /** What a wrong name of a host or a wrong certificate answers at every time. */
 function isNever(code: string): boolean {
-  return code === "ENOTFOUND" || code.startsWith("ERR_") || code.includes("CERT");
+  return /^(?:ENOTFOUND$|ERR_(?!SOCKET)|UNABLE_TO)|CERT/.test(code);
 }
 
-function cutShort(name: string, at: number, cause: unknown): SheafError {
+/** @param at first byte that has not come; null: it is read from its beginning each time */
+export function cutShort(name: string, at: number | null, cause: unknown): SheafError {
   if (isSheafError(cause)) return cause;
   const why = cause instanceof Error ? cause.message : "the answer ends before its time";
-  return new SheafError("UNREACHABLE", `input ${quotePath(name)} cannot be read at byte ${at}: ${why}`, {
-    hint: "Check the connection to the server that has it, and run again.",
-    retryable: true,
-    cause,
-    details: { path: name, offset: at },
-  });
+  return new SheafError(
+    "UNREACHABLE",
+    `input ${quotePath(name)} cannot be read${at === null ? "" : ` at byte ${at}`}: ${why}`,
+    {
+      hint: "Check the connection to the server that has it, and run again.",
+      retryable: true,
+      cause,
+      details: { path: name, offset: at },
+    },
+  );
 }
 
 function tooMuch(name: string, end: number): SheafError {

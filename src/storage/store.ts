@@ -1,4 +1,6 @@
+import { SheafError } from "../base/errors.ts";
 import type { RetryWorld } from "../base/retry.ts";
+import { quotePath } from "./fs-error.ts";
 
 /*
  * Files that lie elsewhere, behind addresses: "s3://bucket/key", "https://host/file". A Store knows the files
@@ -182,10 +184,20 @@ export interface StoreOutput {
   abort(): Promise<void>;
 }
 
+/** What a machine that reads for others may read: SECURITY.md, X14. */
+export interface FetchRules {
+  /** Addresses below which jobs may read; directories among them are none of a store's. */
+  readonly roots: readonly string[];
+  /** Addresses of the machine's own networks, or ranges of them, that may be connected to all the same. */
+  readonly addresses: readonly string[];
+}
+
 /** What a store is made with. */
 export interface StoreSettings {
   /** Where standard variables are looked for: credentials, regions, proxies. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** null: it is the user's own machine, which reads whatever the user could. */
+  readonly fetch: FetchRules | null;
   /** The time, and what spreads tries that are made again: see retrying of base/retry.ts. */
   readonly world: RetryWorld;
 }
@@ -212,4 +224,21 @@ export function splitAddress(given: string): AddressParts | null {
   const [all, scheme = "", authority = ""] = match;
   const small = scheme.toLowerCase();
   return { scheme: small, root: `${small}://${authority}/`, path: given.slice(all.length) };
+}
+
+/**
+ * What was given stands in messages and records: a password must not be in it.
+ * @throws SheafError USAGE, which does not repeat it
+ */
+export function refusePassword(given: string): void {
+  const found = /^(?:[^/=]*=)?([a-z][a-z0-9+.-]*:\/\/)[^/@]*:[^/]*@(.*)$/i.exec(given);
+  if (found === null) return;
+  const [, scheme = "", rest = ""] = found;
+  const host = rest.split(/[/:]/)[0];
+  throw new SheafError("USAGE", `${quotePath(scheme + rest)} was given with a user and password in it`, {
+    hint: scheme.startsWith("http")
+      ? "They would stand in messages and records. Put them into ~/.netrc, and leave them out here: " +
+        `machine ${host} login USER password PASSWORD`
+      : "They would stand in messages and records. Give them the way the storage has: docs/storage.md.",
+  });
 }

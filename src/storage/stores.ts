@@ -3,12 +3,15 @@ import { SheafError } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
 import { suggest } from "../base/suggest.ts";
 import { quotePath } from "./fs-error.ts";
-import { splitAddress, type Store, type StoreModule } from "./store.ts";
+import { splitAddress, type Store, type StoreModule, type StoreSettings } from "./store.ts";
 
 type Load = () => Promise<StoreModule>;
 
 /** The stores of sheaf itself. Their modules, and what these need, are loaded when an address is met. */
-const BUILT_IN: Readonly<Record<string, Load>> = {};
+const BUILT_IN: Readonly<Record<string, Load>> = {
+  http: () => import("./stores/http.ts"),
+  https: () => import("./stores/http.ts"),
+};
 
 /*
  * One table for each process, not handed down: every reader of a split comes to openRange, in workers too,
@@ -16,6 +19,27 @@ const BUILT_IN: Readonly<Record<string, Load>> = {};
  */
 const registered = new Map<string, Load>();
 const made = new Map<string, Promise<Store>>();
+let access: StoreAccess = { env: process.env, fetch: null };
+
+/** What stores of this process are made with. Default: its environment, and whatever its user may read. */
+export type StoreAccess = Pick<StoreSettings, "env" | "fetch">;
+
+/** Before any store is made: a machine that reads for others, and its workers, have other rules. */
+export function setStoreAccess(to: StoreAccess): void {
+  access = to;
+  made.clear();
+}
+
+/** What stores look for in an environment; workers of other people's code have none of it in theirs. */
+const LOOKED_FOR =
+  /^(?:AWS_|HADOOP_|HDFS_|WEBHDFS_|SFTP_|SSH_|KRB5|NETRC$|HOME$|USER$|LOGNAME$|(?:https?|no|all)_proxy$)/i;
+
+export function storeEnvironment(env: StoreSettings["env"]): Record<string, string> {
+  const entries = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && LOOKED_FOR.test(entry[0]),
+  );
+  return Object.fromEntries(entries);
+}
 
 /**
  * Makes sheaf know the addresses of a scheme, in this process and, where `module` is the URL of a module, in
@@ -59,7 +83,7 @@ export async function storeOf(address: string): Promise<Store> {
     const load = registered.get(scheme) ?? (Object.hasOwn(BUILT_IN, scheme) ? BUILT_IN[scheme] : undefined);
     if (load === undefined) throw unknownScheme(address, scheme);
     const world = { clock: systemClock, random: Math.random };
-    store = load().then((module) => module.createStore(scheme, { env: process.env, world }));
+    store = load().then((module) => module.createStore(scheme, { ...access, world }));
     made.set(scheme, store);
     // A store that could not be made is tried again by whoever asks next.
     store.catch(() => made.delete(scheme));

@@ -2,6 +2,7 @@ import type { EstimateColumn } from "../job/estimate.ts";
 import type { Framing } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
 import type { StepPlan } from "../steps/pipeline.ts";
+import type { StoreAccess } from "../storage/stores.ts";
 import type { AuxCopies, AuxSourcePath, SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
@@ -76,6 +77,8 @@ export interface JobOutline {
 export type ToWorker =
   /** Import the job file's bundle. Answer: loaded or load-failed. */
   | { readonly kind: "load"; readonly url: string }
+  /** With what it reads storages: comes before all else. No answer. */
+  | { readonly kind: "storage"; readonly access: StoreAccess }
   /** What every task from now on shares. `shared` is for threads: see AuxOptions. No answer. */
   | { readonly kind: "settings"; readonly settings: JobSettings; readonly shared?: SharedAux }
   /** Load the job's side data ahead of its tasks. Answer: prepared. */

@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { SheafError, unreachable } from "../base/errors.ts";
 import { within } from "../base/retry.ts";
+import type { StoreAccess } from "../storage/stores.ts";
 import type { AuxCopies, SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
@@ -20,6 +21,8 @@ export interface PoolOptions {
   readonly noProgressMs: number;
   readonly clock: Clock;
   readonly listener: PoolListener;
+  /** With what workers read storages. Default: as this process does, from the environment they are given. */
+  readonly storage?: StoreAccess;
 }
 
 export interface PoolListener {
@@ -278,6 +281,9 @@ export class WorkerPool {
       },
     });
     slot.worker = worker;
+    if (this.#options.storage !== undefined) {
+      worker.send({ kind: "storage", access: this.#options.storage });
+    }
     if (this.#load !== null) worker.send(this.#load);
     if (this.#settings !== null) worker.send(this.#settings);
     return worker;

@@ -6,6 +6,7 @@ import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import { stepRefOf } from "../steps/from.ts";
 import { choiceExport, isPipeline, jobOfStep, type Pipeline, type StepChoice } from "../steps/pipeline.ts";
+import { setStoreAccess } from "../storage/stores.ts";
 import { AuxData, auxFiles, type SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import { estimateOutline } from "../task/record-units.ts";
@@ -134,6 +135,9 @@ export class TaskHost {
     switch (message.kind) {
       case "load":
         return this.#load(message.url);
+      case "storage":
+        setStoreAccess(message.access);
+        return;
       case "settings":
         this.#settings = message.settings;
         this.#shared = message.shared ?? {};

@@ -50,7 +50,7 @@ export class Bench {
   through(port: number | null): Store {
     const { scheme, module, env } = this.subject;
     const world = { clock: systemClock, random: () => 0.5 };
-    return module.createStore(scheme, { env: { ...process.env, ...env(port) }, world });
+    return module.createStore(scheme, { env: { ...process.env, ...env(port) }, fetch: null, world });
   }
 
   at(name: string, port = this.subject.port): string {

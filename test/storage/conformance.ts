@@ -77,9 +77,14 @@ const asked = [
 /**
  * The tests that every storage has to pass. What it cannot do (list, write), it leaves out of its Store.
  * @param start starts a server, or takes one that runs; called once
+ * @param missing what there is not here, so that nothing can be tried; null: nothing
  */
-export function conformance(name: string, start: () => Promise<Subject>): void {
-  describe(`storage ${name}`, () => {
+export function conformance(
+  name: string,
+  start: () => Promise<Subject>,
+  missing: string | null = null,
+): void {
+  describe(`storage ${name}`, missing === null ? {} : { skip: missing }, () => {
     let bench!: Bench;
     before(async () => {
       bench = await Bench.open(await start());

@@ -1,6 +1,6 @@
 import { settings } from "../../base/limits.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
-import { inCategory, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
+import { inCategory, secondsText, repeatedFlag, switchFlag, types, valueFlag } from "../flag.ts";
 import { agentStateOf, serverFlags } from "../server.ts";
 
 const { state, ...listenFlags } = serverFlags;
@@ -34,6 +34,12 @@ export const agentProcessFlags = inCategory("Execution", {
     { default: "$SHEAF_TOKEN_FILE, else agent.token of a coordinator on this machine" },
   ),
   insecure: switchFlag("--insecure", "Show no token: for a coordinator that was started with --insecure"),
+  allowAddress: repeatedFlag(
+    "--allow-address ADDRESS",
+    types.string,
+    "Jobs may read from this address of its own networks (10.1.2.3, 10.0.0.0/8); may be repeated",
+    { details: "Else what --root lists is read from public addresses only, whatever names are resolved to." },
+  ),
   workerMemory: valueFlag(
     "--worker-memory SIZE",
     types.size(settings.workerMemoryBytes),

@@ -14,6 +14,7 @@ import { stateDirectoryOf } from "../connection.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
 import { coordinatorStateOf } from "../server.ts";
+import { rootOf } from "../server.ts";
 import { table } from "../ui/text.ts";
 import { type World, say, writeJson, writeTo } from "../world.ts";
 import type { ClusterFile, ClusterRecord } from "./cluster/processes.ts";
@@ -133,7 +134,7 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
     port: flags.port ?? settings.coordinatorPort.default,
     agents: flags.agents ?? settings.agents.default,
     slots: flags.slots,
-    roots: flags.roots.map((root) => resolve(world.cwd, root)),
+    roots: flags.roots.map((root) => rootOf(root, world.cwd)),
     tls: flags.tls === true,
     nowMs: world.clock.wallMs(),
     inventory,

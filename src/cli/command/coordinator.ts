@@ -5,6 +5,7 @@ import { packageVersion } from "../../base/package-places.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { coordinatorStateOf, serverFlags, warnOperator } from "../server.ts";
+import { rootOf } from "../server.ts";
 import { logSink, writeTo } from "../world.ts";
 
 export const coordinatorFlags = inCategory("Execution", {
@@ -81,7 +82,7 @@ async function run({ flags, world }: Invocation<typeof coordinatorFlags>): Promi
     timings: given({ heartbeatMs, leaseMs }),
     limits: given({ retention }),
     ...given({ host, clientTokenFile, agentTokenFile, tls: tls ?? undefined, logLevel }),
-    ...(roots.length === 0 ? {} : { roots: roots.map(path) }),
+    ...(roots.length === 0 ? {} : { roots: roots.map((root) => rootOf(root, world.cwd)) }),
   });
   // Signals are heard from here on: a program that reads that it listens may stop it at once.
   const stopped = new Promise<void>((stop) => {

@@ -10,9 +10,12 @@ import { safeLogStream } from "../../../security/log-line.ts";
 import { checkTlsName, loadTls, tlsFiles } from "../../../security/tls.ts";
 import { readTokenFile, tokenFilePath } from "../../../security/token-file.ts";
 import { workerEnvironment } from "../../../security/worker-environment.ts";
+import { setStoreAccess, storeEnvironment } from "../../../storage/stores.ts";
+import { addressList } from "../../../storage/stores/guarded-fetch.ts";
 import { given } from "../../command.ts";
 import type { FlagValues } from "../../flag.ts";
 import { coordinatorStateOf, warnOperator } from "../../server.ts";
+import { rootOf } from "../../server.ts";
 import { type World, logSink, writeTo } from "../../world.ts";
 import type { agentProcessFlags } from "../agent.ts";
 
@@ -48,12 +51,21 @@ export async function runAgent(
     { level: flags.logLevel ?? "info", base: null, timestamp: pino.stdTimeFunctions.isoTime },
     safeLogStream(logSink(world.stderr)),
   );
+  const roots = rootsOf(flags.roots, world, join);
+  // Planning, in this process, reads as workers do.
+  const storage = {
+    env: storeEnvironment(world.env),
+    fetch: { roots, addresses: flags.allowAddress },
+  };
+  addressList(flags.allowAddress);
+  setStoreAccess(storage);
   const agent = await startAgent({
     ...options,
     join: url,
     token: flags.insecure === true ? null : tokenOf(flags.tokenFile, world),
     version: packageVersion(),
-    roots: rootsOf(flags.roots, world, join),
+    roots,
+    storage,
     host,
     port: flags.port ?? 0,
     tls,
@@ -109,6 +121,6 @@ function tokenOf(tokenFile: string | undefined, world: World): string {
 
 /** Over the network nothing of this machine's disks is open to jobs unless its owner says so. */
 function rootsOf(roots: readonly string[], world: World, join: URL): readonly string[] {
-  if (roots.length > 0) return roots.map((root) => resolve(world.cwd, root));
+  if (roots.length > 0) return roots.map((root) => rootOf(root, world.cwd));
   return isLoopback(join.hostname) ? ["/"] : [];
 }

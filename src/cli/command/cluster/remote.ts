@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { SheafError } from "../../../base/errors.ts";
 import { settings } from "../../../base/limits.ts";
 import { isLoopback } from "../../../security/host-list.ts";
+import { splitAddress } from "../../../storage/store.ts";
 
 /** A machine of an inventory. */
 export interface InventoryNode {
@@ -65,7 +66,8 @@ function parseNode([host = "", ...options]: readonly string[], at: string): Inve
   const address = one("address") ?? host.replace(/^.*@/, "").replace(/^\[|\]$/g, "");
   const roots = given.get("root") ?? [];
   for (const path of [...roots, ...(given.get("state") ?? [])]) {
-    if (!path.startsWith("/")) throw wrong(at, `"${path}" is no absolute path`, "Begin it with /.");
+    if (!path.startsWith("/") && splitAddress(path) === null)
+      throw wrong(at, `"${path}" is no absolute path`, "Begin it with /.");
   }
   return {
     ssh: host,

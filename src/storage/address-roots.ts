@@ -1,0 +1,22 @@
+import { patternBase } from "./glob.ts";
+import { splitAddress } from "./store.ts";
+import { isListed } from "./stores/guarded-fetch.ts";
+
+/**
+ * Whether an address, or all that a pattern matches, lies below one of the roots that are addresses. Of http
+ * and https host and port must be the same; of others scheme and authority, and what is behind them as text.
+ */
+export function isAddressInside(given: string, roots: readonly string[]): boolean {
+  const parts = splitAddress(given);
+  if (parts === null) return false;
+  if (/^https?$/.test(parts.scheme)) return URL.canParse(given) && isListed(new URL(given), roots);
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(given) || parts.path.split("/").includes("..")) return false;
+  const path = patternBase(parts.path);
+  return roots.some((root) => {
+    const known = splitAddress(root);
+    if (known === null || known.root.toLowerCase() !== parts.root.toLowerCase()) return false;
+    const below = known.path.replace(/\/+$/, "");
+    return below === "" || path === below || path.startsWith(`${below}/`);
+  });
+}
