@@ -21,6 +21,8 @@ export { table } from "./job/aux.ts";
 export type { AuxFile, AuxFiles, AuxKey, AuxSource, AuxTable, ByOptions } from "./job/aux.ts";
 export { columns } from "./job/field-map.ts";
 export { grep } from "./job/line-filter.ts";
+export { exec } from "./job/exec.ts";
+export type { ExecFunction, ExecOptions, ExecProtocol } from "./job/exec.ts";
 export { desc } from "./job/descending.ts";
 export type { Key } from "./job/key.ts";
 export { compareKeys } from "./job/key-order.ts";

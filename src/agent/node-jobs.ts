@@ -6,6 +6,7 @@ import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { fromWireValue } from "../base/wire-json.ts";
 import { runnableBundle } from "../bundle/portable-bundle.ts";
 import { auxCopies } from "../engine/aux-files.ts";
+import { checkFileName, copyJobFiles, type FoundFile } from "../engine/job-files.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
@@ -145,7 +146,7 @@ export class NodeJobs {
         throw asSheafError(error, { path: directory, doing: "create" });
       }
       const code = await this.#placeCode(directory, preparation);
-      const settings = await this.#settingsOf(preparation);
+      const settings = await this.#settingsOf(preparation, directory);
       const pool = new WorkerPool({
         startWorker,
         isolation: "process",
@@ -168,7 +169,7 @@ export class NodeJobs {
   /** Only settings change while a job runs: its code and side data are what its id stands for. */
   async #prepareAgain(before: NodeJob): Promise<NodeJob> {
     const preparation = await this.#fetch(before.job);
-    before.pool.settings(await this.#settingsOf(preparation));
+    before.pool.settings(await this.#settingsOf(preparation, before.directory));
     before.preparation = preparation;
     this.#tellShuffle(before.job, before.directory, preparation);
     return before;
@@ -212,10 +213,16 @@ export class NodeJobs {
     }
   }
 
-  async #settingsOf(preparation: Preparation): Promise<JobSettings> {
+  async #settingsOf(preparation: Preparation, directory: string): Promise<JobSettings> {
     const { job, name, settings } = preparation;
+    const found: FoundFile[] = [];
+    for (const file of preparation.files ?? []) {
+      const path = await this.#options.blobs.path(file.blob);
+      found.push({ name: checkFileName(file.name), path, mode: file.mode });
+    }
+    const files = await copyJobFiles(found, join(directory, "files"), false);
     const auxFiles = await auxCopies(preparation.aux, (blob) => this.#options.blobs.path(blob));
-    return { ...(fromWireValue(settings) as object), jobId: job, name, auxFiles } as JobSettings;
+    return { ...(fromWireValue(settings) as JobSettings), jobId: job, name, auxFiles, files };
   }
 
   async #remove(job: string, ready: Promise<NodeJob>): Promise<void> {

@@ -21,6 +21,8 @@ export const ERROR_CODES = [
   "EMIT_LATE", // emit after the task ended
   "USER_CODE", // map, combine, reduce, setup ... threw
   "USER_EXITED", // user code ended the worker
+  "PROGRAM_UNUSABLE", // a program that is missing, not executable, or whose first line asks for what is not there
+  "PROGRAM_FAILED", // a program ended with an exit code that is a failure, or by a signal
   "NO_PROGRESS", // no record finished within the no-progress timeout
   "OUT_OF_MEMORY",
   "WORKER_LOST",

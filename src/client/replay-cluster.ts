@@ -7,6 +7,7 @@ import { runnableBundle } from "../bundle/portable-bundle.ts";
 import { auxCopies } from "../engine/aux-files.ts";
 import { readCapsule, saveCapsule } from "../engine/capsule.ts";
 import type { Capsule } from "../engine/capsule.ts";
+import { checkFileName, copyJobFiles, type FoundFile } from "../engine/job-files.ts";
 import { sliceFiles } from "../protocol/slices.ts";
 import { replayKept } from "../runner/replay.ts";
 import type { ReplayOptions, ReplayResult } from "../runner/replay.ts";
@@ -82,6 +83,13 @@ export async function fetchCapsule(
     await save(api.blob(hash, call), path);
     return path;
   });
+  const found: FoundFile[] = [];
+  for (const { name, blob, mode } of fetched.files ?? []) {
+    const path = join(capsules, checkId("blob", blob));
+    await save(api.blob(blob, call), path);
+    found.push({ name: checkFileName(name), path, mode });
+  }
+  const files = await copyJobFiles(found, join(capsules, "files"), false);
   let { spec } = fetched;
   if (spec.kind === "reduce" && fetched.missingInputs === null && spec.inputs.length > 0) {
     // All that a reduce has read lies in one file.
@@ -89,7 +97,7 @@ export async function fetchCapsule(
     await save(api.capsule(job, task, "slices", call), path);
     spec = { ...spec, inputs: spec.inputs.map((input) => ({ ...input, path })) };
   }
-  const capsule = { ...fetched, spec, settings: { ...fetched.settings, auxFiles } };
+  const capsule = { ...fetched, spec, settings: { ...fetched.settings, auxFiles, files } };
   saveCapsule(directory, capsule);
   return capsule;
 }

@@ -8,6 +8,7 @@ import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
+import { type FoundFile, findJobFiles } from "../engine/job-files.ts";
 import { wholeJobHandle } from "../engine/job-history.ts";
 import { liveOf } from "../engine/live.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
@@ -186,16 +187,19 @@ interface Blob extends UploadSource {
 /** What a job needs beside its description, and how the submission names it. */
 interface JobBlobs {
   readonly blobs: readonly Blob[];
-  readonly named: Pick<Submission, "bundle" | "sourceMap" | "aux">;
+  readonly named: Pick<Submission, "bundle" | "sourceMap" | "aux" | "files">;
 }
 
 /** The bundle, its source map, and the files of the job's side data. */
-async function jobBlobs({ bundle, aux }: LoadedJob): Promise<JobBlobs> {
+async function jobBlobs({ bundle, outline, aux }: LoadedJob, jobFile: string): Promise<JobBlobs> {
   const code = inMemory(await readFile(bundle.portablePath));
   const map = inMemory(await readFile(bundle.mapPath));
   const files = Object.entries(aux).flatMap(([path, some]) => some.map((file) => ({ path, file })));
+  const programs = await Promise.all(
+    findJobFiles(outline.files, jobFile).map(async (file) => ({ ...file, blob: await programBlob(file) })),
+  );
   return {
-    blobs: [code, map, ...files.map(({ file }) => auxBlob(file))],
+    blobs: [code, map, ...files.map(({ file }) => auxBlob(file)), ...programs.map(({ blob }) => blob)],
     named: {
       bundle: code.hash,
       sourceMap: map.hash,
@@ -205,6 +209,9 @@ async function jobBlobs({ bundle, aux }: LoadedJob): Promise<JobBlobs> {
         blob: sha256,
         bytes,
       })),
+      ...(programs.length > 0 && {
+        files: programs.map(({ name, mode, blob }) => ({ name, mode, blob: blob.hash, bytes: blob.bytes })),
+      }),
     },
   };
 }
@@ -227,6 +234,20 @@ function inMemory(content: Buffer): Blob {
 
 function auxBlob({ sha256, bytes, path }: AuxCopy): Blob {
   return { hash: sha256, bytes, open: () => createReadStream(path) };
+}
+
+async function programBlob({ name, path }: FoundFile): Promise<Blob> {
+  try {
+    const { sha256, bytes } = await sha256OfFile(path);
+    return { hash: sha256, bytes, open: () => createReadStream(path) };
+  } catch (cause) {
+    const { message } = asSheafError(cause, { path, doing: "read" });
+    throw new SheafError("INPUT_MISSING", `files: ${name}: cannot read ${path}: ${message}`, {
+      cause,
+      hint: "Make it readable, and leave it as it is until the job is submitted.",
+      details: { path },
+    });
+  }
 }
 
 /** Marks a path that every agent looks up in its own files. */

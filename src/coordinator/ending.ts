@@ -69,8 +69,9 @@ function keepCapsule(
   const settings = jobSettings(job, planned.plan);
   const slices = made.kind === "reduce" ? failedSlices(job.results, `${task}.${attempt}`) : null;
   const spec = made.kind === "reduce" ? { ...made, inputs: slices!.inputs } : made;
-  const { aux } = job.submission;
-  const capsule = { jobId: job.id, task, attempt, failure, spec, settings, aux };
+  const { aux, files } = job.submission;
+  const programs = files === undefined ? {} : { files };
+  const capsule = { jobId: job.id, task, attempt, failure, spec, settings, aux, ...programs };
   const written = writeCapsule(job.directory.path, capsule, slices?.missing ?? null);
   return written === null ? null : { missing: written.missingInputs };
 }

@@ -206,8 +206,8 @@ export class Jobs {
 }
 
 /** All that a submission names. */
-export function blobsOf({ bundle, sourceMap, aux }: Submission): string[] {
-  return [bundle, ...(sourceMap === null ? [] : [sourceMap]), ...aux.map(({ blob }) => blob)];
+export function blobsOf({ bundle, sourceMap, aux, files = [] }: Submission): string[] {
+  return [bundle, ...(sourceMap === null ? [] : [sourceMap]), ...[...aux, ...files].map(({ blob }) => blob)];
 }
 
 export function briefly(view: JobView): JobSummary {

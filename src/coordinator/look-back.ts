@@ -34,7 +34,7 @@ export function lookBack(job: ClusterJob, { identity = null, existing }: Plan, j
 }
 
 function keyOf(submission: Submission, identity: string): string | null {
-  const { bundle, aux, outline, name, options, output, faults } = submission;
+  const { bundle, aux, files = [], outline, name, options, output, faults } = submission;
   if (faults.length > 0) return null;
   // Whatever is not known to change no output is taken to change it, options of later versions, too.
   const { memoryBytes: _1, heapBytes: _2, attempts: _3, noProgressMs: _4, cores: _5, ...more } = options;
@@ -50,7 +50,8 @@ function keyOf(submission: Submission, identity: string): string | null {
   const data = aux.map(({ path, file = path, blob }) => [path, file, blob]).sort();
   const target = output.kind === "shared" ? output.path : [output.write, output.collect];
   const told = [byName(params), byName(settings), outline.seed, identity, target];
-  return onceKey(["cluster", bundle, data, name, ...told]);
+  const programs = files.map(({ name, blob, mode }) => [name, blob, mode]);
+  return onceKey(["cluster", bundle, data, name, ...told, programs]);
 }
 
 /** Whether what that job has made is still there; results that are kept here become this job's, too. */

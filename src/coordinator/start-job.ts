@@ -125,6 +125,7 @@ export function preparationOf(job: ClusterJob, { plan }: PlannedJob, agent: stri
     bundle: submission.bundle,
     sourceMap: submission.sourceMap,
     aux: submission.aux,
+    ...(submission.files !== undefined && { files: submission.files }),
     heapBytes: options.heapBytes,
     noProgressMs: options.noProgressMs,
     keepBad: options.badBudget !== null,

@@ -23,6 +23,8 @@ export interface Capsule {
   readonly missingInputs: string | null;
   /** Of a job on a cluster: the files of its side data, which its coordinator keeps, as in its submission. */
   readonly aux?: readonly SentAux[];
+  /** Likewise of the files that its programs find; `blob` is their SHA-256. */
+  readonly files?: readonly { readonly name: string; readonly blob: string; readonly mode: number }[];
 }
 
 /** Beyond this much the map outputs of a failed reduce are not kept. */

@@ -90,7 +90,10 @@ export function textReader(options: EscapedTextOptions = {}): Reader<string> | R
       hint: "Bytes are lines as they are: undo their escapes in map.",
     });
   }
-  if (invalid === "bytes") return { ...common, decoder: () => new ByteLineDecoder(lineEnd) };
+  if (invalid === "bytes") {
+    const native = lineEnd === "\n" && ({ kind: "byteLines" } as const);
+    return { ...common, ...(native && { native }), decoder: () => new ByteLineDecoder(lineEnd) };
+  }
   return {
     ...common,
     // With "replace" the bytes of a line and those of its text may differ.

@@ -20,6 +20,18 @@ export interface CollectionPlan {
   readonly output: Writer<Key, unknown> | undefined;
   /** No reduce and no order: records go from map to the output without a shuffle. */
   readonly mapOnly: boolean;
+  /**
+   * Set where results are lines that a program has written: what stands between key and value. Without an
+   * `output`, and to text(), they are written as they are.
+   */
+  readonly lines?: Uint8Array;
+}
+
+/** A file that travels with a job, and what programs find it as. */
+export interface FileRef {
+  readonly name: string;
+  /** As the job names it: beside the job file, or an absolute path. */
+  readonly file: string;
 }
 
 /** One of several inputs, and what is made of its records. */
@@ -50,6 +62,8 @@ export interface Job<out R = unknown> {
   readonly teardown: ((context: TaskContext, emit: unknown) => unknown) | undefined;
   readonly params: Readonly<Record<string, unknown>>;
   readonly aux: Readonly<Record<string, unknown>>;
+  /** What programs find in their current directory. */
+  readonly files: readonly FileRef[];
   readonly expect: ((counters: Readonly<Record<string, number>>) => boolean | string) | undefined;
   readonly seed: number;
 }

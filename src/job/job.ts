@@ -137,6 +137,11 @@ interface JobCommon<P, S, A> {
    */
   aux?: A;
   /**
+   * Files that programs (exec()) find in their current directory, with their permissions, on every machine:
+   * beside the job file, or absolute paths. "lists/stop.txt#words.txt" is found as words.txt.
+   */
+  files?: readonly string[];
+  /**
    * Looks at the final counters before the commit; false or a text fails the job and leaves earlier output
    * as it was.
    */

@@ -69,6 +69,8 @@ export interface Decoder<R> {
  */
 export type NativeScan =
   | { readonly kind: "lines" }
+  /** Lines as they are, not necessarily UTF-8. */
+  | { readonly kind: "byteLines" }
   | { readonly kind: "words"; readonly lowerCase: boolean }
   | {
       readonly kind: "columns";

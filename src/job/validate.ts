@@ -5,6 +5,7 @@ import { auxEntry, auxProblem } from "./aux.ts";
 import type { CollectionPlan, Job, NamedInput } from "./job-plan.ts";
 import { findOtherThanPlainData, isPlainObject } from "./plain-data.ts";
 import { checkCollection, COLLECTION_FIELDS } from "./validate-collection.ts";
+import { checkFiles, withPrograms } from "./validate-exec.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -18,6 +19,7 @@ export const JOB_FIELDS = [
   "teardown",
   "params",
   "aux",
+  "files",
   "expect",
   "seed",
   "collections",
@@ -59,7 +61,7 @@ export function checkJob(definition: unknown): Job {
   checkUntil(definition["input"], collections);
   const functions = [...(inputs.length === 0 ? ["map"] : []), "setup", "teardown", "expect"];
   for (const field of functions) checkFunction(field, definition[field]);
-  return Object.freeze<Job>({
+  return withPrograms({
     sheaf: "job",
     name: name as string | undefined,
     input: definition["input"] as Job["input"],
@@ -73,6 +75,7 @@ export function checkJob(definition: unknown): Job {
     teardown: definition["teardown"] as Job["teardown"],
     params: checkParams(definition["params"]),
     aux: checkAux(definition["aux"]),
+    files: checkFiles(definition["files"]),
     expect: definition["expect"] as Job["expect"],
     seed: (seed as number | undefined) ?? 0,
   });

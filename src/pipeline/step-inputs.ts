@@ -3,6 +3,7 @@ import { dirname, isAbsolute, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { findAux } from "../engine/aux-files.ts";
+import { findJobFiles } from "../engine/job-files.ts";
 import type { JobRunOptions } from "../engine/options.ts";
 import { inodeOf } from "../storage/content-check.ts";
 import { inputIn, isElsewhere } from "../storage/glob.ts";
@@ -247,6 +248,7 @@ export async function filesOfStep(
     const aux = [...(await findAux(step.job.aux, file)).values()].flat();
     for (const { path, stored } of aux)
       stamps.push([path, stored === undefined ? stampOf(path) : versionOf(stored)]);
+    for (const { path } of findJobFiles(step.job.files, file)) stamps.push([path, stampOf(path)]);
   } catch {
     return null;
   }

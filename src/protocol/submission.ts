@@ -95,6 +95,10 @@ export const OutlineSchema = Type.Object(
     params: Type.Record(Type.String(), Type.String()),
     /** Files of the job's side data, as its code names them; `aux` of the submission has their content. */
     aux: Type.Array(Type.Object({ name: Text, file: Text }, closed), { maxItems: limits.jobPartsMax }),
+    /** Files that travel with the job for its programs. Left out: none. */
+    files: Type.Optional(
+      Type.Array(Type.Object({ name: Text, file: Text }, closed), { maxItems: limits.jobPartsMax }),
+    ),
     hasExpect: Type.Boolean(),
     seed: Type.Number(),
   },
@@ -183,6 +187,17 @@ export const OutputTargetSchema = Type.Union([
 ]);
 
 /** Body of POST /jobs. The blobs it names have been uploaded before. */
+/** A file of a job as it is sent: what programs find it as, its content, and its permissions. */
+export const ProgramFileSchema = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 255, pattern: "^[^/\\\\\\u0000]+$" }),
+    blob: Hash,
+    bytes: Type.Integer({ minimum: 0 }),
+    mode: Type.Integer({ minimum: 0, maximum: 0o777 }),
+  },
+  closed,
+);
+
 export const SubmissionSchema = Type.Object(
   {
     protocol: Type.Integer(),
@@ -200,6 +215,8 @@ export const SubmissionSchema = Type.Object(
     sourceMap: nullable(Hash),
     /** Side data files, in order, by the path or pattern the job's code names them with. */
     aux: Type.Array(AuxFileSchema, { maxItems: limits.auxFilesMax }),
+    /** Files that programs of the job find in their directory. Left out: none. */
+    files: Type.Optional(Type.Array(ProgramFileSchema, { maxItems: limits.jobPartsMax })),
     outline: OutlineSchema,
     inputs: Type.Array(Text, { maxItems: 100_000 }),
     options: JobOptionsSchema,

@@ -1,7 +1,7 @@
 import Type from "typebox";
 import type { Static } from "typebox";
 import { limits } from "../base/limits.ts";
-import { AuxFileSchema, ChaosSchema, OutputTargetSchema } from "./submission.ts";
+import { AuxFileSchema, ChaosSchema, OutputTargetSchema, ProgramFileSchema } from "./submission.ts";
 import { AttemptId, FailureSchema, SplitSchema, SuccessSchema } from "./task-result.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -127,6 +127,8 @@ export const PreparationSchema = Type.Object(
     bundle: Type.String(),
     sourceMap: nullable(Type.String()),
     aux: Type.Array(AuxFileSchema),
+    /** As the submission has it. */
+    files: Type.Optional(Type.Array(ProgramFileSchema)),
     heapBytes: nullable(Whole),
     noProgressMs: Whole,
     keepBad: Type.Boolean(),

@@ -62,8 +62,9 @@ export async function keyOf(
   const files = await filesIdentity(plan.listed, { wallMs, pause, step });
   if (files === null) return null;
   const aux = auxPrint(settings.auxFiles ?? {});
-  const { params, partitions, seed } = settings;
-  const told = [byName(params), byName(settingsOf(resolved)), partitions, seed, files, output];
+  const { params, partitions, seed, files: own = [] } = settings;
+  const programs = own.map(({ name, sha256, mode }) => [name, sha256, mode]);
+  const told = [byName(params), byName(settingsOf(resolved)), partitions, seed, files, output, programs];
   return onceKey(["here", readFileSync(bundle.portablePath, "utf8"), aux, name, ...told]);
 }
 

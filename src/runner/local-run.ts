@@ -15,6 +15,7 @@ import { bundleForRun, hiddenPipeline } from "../engine/job-bundle.ts";
 import type { RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
+import { copyJobFiles, findJobFiles } from "../engine/job-files.ts";
 import { liveOf, liveSettings, looksOn } from "../engine/live.ts";
 import { checkWholeCode } from "../engine/once.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
@@ -304,12 +305,14 @@ export class LocalRun {
     const asked = partitionsOf(this.#options, outline);
     checkEstimates(outline, resolved);
     const params = paramsOf(this.#options, outline);
+    const found = findJobFiles(outline.files, this.#file);
     const work = await makeWorkDirectory(resolved.output, tempDirectory);
     this.#work = work;
     const share = resolved.isolation === "thread";
     const directory = (): Promise<string> => Promise.resolve(work.attempts);
     const aux = await planAux(outline.aux, this.#file, { bytesMax: resolved.auxBytes, share, directory });
     const auxFiles = aux.copies;
+    const files = await copyJobFiles(found, join(work.attempts, "files"), true);
     const paths = pathsByInput(outline, resolved.inputs);
     const stdin = paths.flat().includes("-") ? await spoolStdin(process.stdin, work.attempts, signal) : null;
     const inputs = paths.map((some) => some.map((path) => (path === "-" && stdin !== null ? stdin : path)));
@@ -317,7 +320,11 @@ export class LocalRun {
     let streams = 0;
     const spool = (file: InputFile): Promise<InputFile> =>
       spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
-    const incremental = resolved.incremental ? await this.#incremental({ bundle, params, auxFiles }) : null;
+    // What a change of means another job.
+    const data = files.length === 0 ? auxFiles : { ...auxFiles, files };
+    const incremental = resolved.incremental
+      ? await this.#incremental({ bundle, params, auxFiles: data })
+      : null;
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
     const live = liveOf(outline, resolved);
     const arrange: Arrange | undefined = incremental === null ? undefined : (all) => incremental.arrange(all);
@@ -350,6 +357,7 @@ export class LocalRun {
       ...(live !== null && { live: liveSettings(live) }),
       ...(resolved.materialize !== null && { materialize: true }),
       auxFiles,
+      ...(files.length > 0 && { files }),
       ...(incremental !== null && { keepMaps: true }),
       ...(this.#only !== undefined && { only: this.#only }),
       ...(this.#probe !== null && { probe: this.#probe.limit }),

@@ -90,6 +90,36 @@ export class SortCollector implements Collector {
     this.#count++;
   }
 
+  /**
+   * Makes room for a pair that is encoded already; returns the address its value goes to, and its key behind
+   * that. To be filled, and told by `added`, before anything else comes.
+   */
+  room(keyLength: number, valueLength: number): number {
+    const most = layout.CELL_HEADER + valueLength + keyLength + 8;
+    if (this.#top + most + (this.#count + 1) * BYTES_PER_CELL > this.#end) this.#makeRoom(most);
+    return this.#top + layout.CELL_HEADER;
+  }
+
+  /** @param partition where keys do not find theirs by their bytes, else any */
+  added(keyLength: number, valueLength: number, partition: number): void {
+    const { bytes, heap } = this.#memory;
+    const { u32 } = heap;
+    const head = this.#top >>> 2;
+    const at = this.#top + layout.CELL_HEADER + valueLength;
+    const end = at + keyLength;
+    const next = ((end + 7) & ~7) >>> 0;
+    for (let i = end; i < next; i++) bytes[i] = 0;
+    this.#tags |= 1 << (bytes[at]! >>> 4);
+    const { kind, partitions } = this.#partitioning;
+    u32[head] = kind === "hash" && partitions > 1 ? heap.kernels.hashKey(at, keyLength) : 0;
+    u32[head + 1] = kind === "each" ? partition : 0;
+    u32[head + 2] = keyLength;
+    u32[head + 3] = valueLength;
+    this.#top = next;
+    this.#count++;
+    this.emitted++;
+  }
+
   check(key: Key, value: unknown): void {
     this.#values.encode(value);
     this.#scratch ??= new KeyScratch(this.#memory);

@@ -221,6 +221,7 @@ function jobLike(sources: Readonly<Record<string, FileSource>>, outputs: readonl
     teardown: undefined,
     params: {},
     aux: {},
+    files: [],
     expect: undefined,
     seed: 0,
   };

@@ -1,6 +1,7 @@
 import { limits } from "../base/limits.ts";
 import { KiB } from "../base/size.ts";
 import { keyPrefixLength } from "../codec/key-codec.ts";
+import { execOf } from "../job/exec.ts";
 import type { CollectionPlan } from "../job/job-plan.ts";
 import type { CombineFunction } from "../job/job.ts";
 import type { Key } from "../job/key.ts";
@@ -131,7 +132,7 @@ export function createCollectors(
       return new StateCollector(place, aggregator, output, writer);
     }
     const rewrite =
-      combine === undefined
+      combine === undefined || execOf(combine) !== undefined
         ? undefined
         : combineCells(
             memory,

@@ -1,3 +1,4 @@
+import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
@@ -5,6 +6,7 @@ import { Pace } from "../base/pace.ts";
 import type { FilePiece } from "../format/chunk.ts";
 import type { BatchReader } from "../format/read-split.ts";
 import { SOURCE_BATCH_RECORDS } from "../format/read-split.ts";
+import { type ExecPlan, execOf } from "../job/exec.ts";
 import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import type { RecordBatch } from "../job/reader.ts";
@@ -18,6 +20,7 @@ import type { AttemptContext } from "./context.ts";
 import type { EmitTarget } from "./emitter.ts";
 import { MapEmitter } from "./emitter.ts";
 import { type EmptyFiles, sumEmptyFiles } from "./empty-files.ts";
+import { combineRuns, ExecMap } from "./exec-map.ts";
 import { KeptRecords } from "./kept-records.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { identityMap, MapLoop } from "./map-loop.ts";
@@ -76,6 +79,7 @@ export async function runMap(
       for (const piece of spec.split.pieces) if (await attempt.mapNatively(native, piece)) break;
     } else {
       for (const piece of spec.split.pieces) if (await attempt.mapPiece(piece)) break;
+      await attempt.program?.finish();
     }
     return await attempt.finish();
   } catch (error) {
@@ -87,6 +91,8 @@ export async function runMap(
 class MapAttempt {
   readonly collectors: readonly (Collector | undefined)[];
   readonly kept: KeptRecords | undefined;
+  /** Where map is one. */
+  readonly program: ExecMap | undefined;
   readonly #setting: TaskSetting<MapTaskSpec>;
   readonly #outputs: readonly (MapOnlyOutput | undefined)[];
   readonly #emitter: MapEmitter;
@@ -95,6 +101,7 @@ class MapAttempt {
   readonly #units: RecordUnits | undefined;
   readonly #loop: MapLoop;
   readonly #path: string;
+  readonly #combine: ExecPlan | undefined;
   /** What of the split was read when it was left off, as bytes on disk; see JobSettings.probe. */
   #leftAt: number | null = null;
   readonly #startedMs: number;
@@ -129,8 +136,10 @@ class MapAttempt {
     if (settings.materialize === true)
       this.kept = new KeptRecords(job.collections.length, spec.index, outputs, settings);
     this.#path = join(spec.directory, "map.run");
+    this.#combine = execOf(job.collections[0]?.combine);
     const identity = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
-    const writer = (): RunWriter => (this.#writer ??= new RunWriter(this.#path, identity));
+    const path = this.#combine === undefined ? this.#path : join(spec.directory, "emitted.run");
+    const writer = (): RunWriter => (this.#writer ??= new RunWriter(path, identity));
     this.#hot = new HotKeys(
       memory,
       job.collections.map(({ groupBy }) => groupBy),
@@ -161,7 +170,9 @@ class MapAttempt {
     this.#sampler = choiceOf(settings);
     const pause = (done: number): Promise<boolean> => this.#pause(done);
     const options = { sampler: this.#sampler, units: this.#units, bad: this.#bad, pause };
-    const map = (job.map as MapFunction | undefined) ?? identityMap(job);
+    const exec = execOf(job.map);
+    if (exec !== undefined) this.program = new ExecMap(exec, setting, this.collectors[0], this.#outputs[0]);
+    const map = this.program?.map ?? (job.map as MapFunction | undefined) ?? identityMap(job);
     this.#loop = new MapLoop(this.kept?.before(map) ?? map, this.#emitter, context, scene, options);
   }
 
@@ -176,6 +187,9 @@ class MapAttempt {
   /** Returns whether what is left of the split is handed over. */
   async mapPiece(piece: SplitPiece): Promise<boolean> {
     const { context, scene, services } = this.#setting;
+    await this.program?.enter(piece);
+    if (this.program?.readsBytes === true && this.kept === undefined)
+      return this.mapNatively(this.program, piece);
     const reader = await this.#open(piece);
     this.#reader = reader;
     const name = piece.kind === "file" ? piece.name : "";
@@ -198,6 +212,7 @@ class MapAttempt {
           if (done < batch.records.length) break;
           if (this.#turns.isOver(1)) await this.#takeTurn();
         }
+        if (this.program?.takesInput === false) break;
         if (this.#rest.length > 0) {
           this.#moved(this.#bytesOf(done));
           return true;
@@ -261,7 +276,7 @@ class MapAttempt {
 
   /** What depends on where the split ends stays whole; so do map-only parts, one of which is one task's. */
   #mayHandOver(): boolean {
-    if (this.kept !== undefined) return false;
+    if (this.kept !== undefined || this.program !== undefined) return false;
     return !this.#setting.context.hasDrawn && this.#outputs.every((one) => one === undefined);
   }
 
@@ -288,17 +303,18 @@ class MapAttempt {
   }
 
   /** As mapPiece: true where the rest is left. */
-  async mapNatively(native: NativeMap, piece: SplitPiece): Promise<boolean> {
+  async mapNatively(native: NativeMap | ExecMap, piece: SplitPiece): Promise<boolean> {
     const { job, scene, services } = this.#setting;
     if (piece.kind !== "file" || isSource(job.input))
       throw new SheafError("INTERNAL", "native scan of a source");
     scene.path = piece.name;
     scene.phase = "read";
-    await native.run(job.input, piece, services.signal, (bytes, records, taken) => {
+    const moved = (bytes: number, records: number, taken: number): boolean => {
       this.#nativeRecords += records;
       this.#moved(bytes);
       return !this.#leavesOff(piece.compression === "none" ? this.#pieceBytes : taken);
-    });
+    };
+    await native.run(job.input, piece, services.signal, moved);
     this.#leave(piece);
     return this.#leftAt !== null;
   }
@@ -406,6 +422,7 @@ class MapAttempt {
       stats.emitted += collector?.emitted ?? 0;
       stats.spills += collector?.runs ?? 0;
     }
+    if (this.#writer !== undefined && this.#combine !== undefined) await this.#combined(this.#combine);
     const writer = this.#writer;
     if (writer !== undefined) {
       writer.finish();
@@ -445,7 +462,21 @@ class MapAttempt {
     };
   }
 
+  /** Has a program combine what was emitted; what it gives is what is shuffled. */
+  async #combined(combine: ExecPlan): Promise<void> {
+    const { settings, spec, scene, stats } = this.#setting;
+    const emitted = this.#writer!;
+    emitted.finish();
+    this.#writer = undefined;
+    scene.phase = "combine";
+    const identity = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
+    const writer = (): RunWriter => (this.#writer ??= new RunWriter(this.#path, identity));
+    stats.spills += await combineRuns(this.#setting, combine, emitted.path, writer, this.#hot);
+    await unlink(emitted.path);
+  }
+
   abandon(): void {
+    this.program?.kill();
     this.#emitter.close();
     this.#writer?.abandon();
     this.#bad?.close();

@@ -70,7 +70,7 @@ export class NativeGrep {
     try {
       for (let chunk = await chunks.next(); chunk !== null; chunk = await chunks.next()) {
         const { bytes } = chunk;
-        if (!isUtf8(bytes)) throw invalid(piece, bytes, chunk.offset);
+        if (!isUtf8(bytes)) throw invalidLine(piece, bytes, chunk.offset);
         this.#search(bytes);
         await this.#flush();
         if (!moved(bytes.length, countLines(bytes), chunks.taken)) break;
@@ -120,7 +120,8 @@ function countLines(bytes: Buffer): number {
   return lines;
 }
 
-function invalid(piece: FilePiece, bytes: Buffer, offset: number): SheafError {
+/** The first line of the chunk that is not UTF-8. */
+export function invalidLine(piece: FilePiece, bytes: Buffer, offset: number): SheafError {
   let start = 0;
   for (;;) {
     const newline = bytes.indexOf(NEWLINE, start);

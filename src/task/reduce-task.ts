@@ -2,6 +2,7 @@ import { decodeKey } from "../codec/key-codec.ts";
 import { ValueDecoder } from "../codec/value-codec.ts";
 import type { Aggregator, NumericState } from "../job/aggregator.ts";
 import { plainKey } from "../job/descending.ts";
+import { execOf } from "../job/exec.ts";
 import type { CollectionPlan } from "../job/job-plan.ts";
 import type { ReduceFunction } from "../job/job.ts";
 import type { Key } from "../job/key.ts";
@@ -16,6 +17,7 @@ import { SegmentSource } from "../shuffle/run-reader.ts";
 import type { RunSource } from "../shuffle/run-source.ts";
 import { slotCount } from "../shuffle/table-collector.ts";
 import { blockBytesFor } from "./collectors.ts";
+import { reduceWithProgram, sortedLines } from "./exec-reduce.ts";
 import type { TaskSetting } from "./map-task.ts";
 import { NativeFormat } from "./native-format.ts";
 import type { TaskOutput } from "./result-output.ts";
@@ -73,8 +75,15 @@ class ReduceAttempt {
     else if (aggregator !== undefined && this.#plan.groupBy !== undefined)
       await this.#fold(stream, aggregator);
     else if (aggregator !== undefined) await this.#mergeStates(stream, aggregator);
-    else if (reduce !== undefined) await this.#free(stream, reduce);
-    else await this.#identityRecords(stream);
+    else if (reduce === undefined) await this.#identityRecords(stream);
+    else {
+      const program = execOf(reduce);
+      if (program === undefined) await this.#free(stream, reduce);
+      else {
+        scene.phase = "reduce";
+        await reduceWithProgram(this.#setting, program, stream, this.#output, () => this.#moved());
+      }
+    }
     context.write = undefined;
     scene.phase = "write";
     scene.key = undefined;
@@ -236,6 +245,11 @@ class ReduceAttempt {
   async #identityRecords(stream: MergeStream): Promise<void> {
     const { memory, scene, stats, services, job } = this.#setting;
     scene.phase = "reduce";
+    const asLines = sortedLines(this.#setting, this.#plan, this.#output);
+    if (asLines !== undefined) {
+      stats.groups = this.#records;
+      return asLines(stream, () => this.#moved());
+    }
     const decoder = new ValueDecoder();
     // The kernel takes a newline for the end of a record: only lines themselves are sure to hold none.
     const lines = job.map === undefined && !isSource(job.input) && job.input.native?.kind === "lines";

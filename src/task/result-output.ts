@@ -3,12 +3,14 @@ import { join } from "node:path";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import { ValueEncoder } from "../codec/value-codec.ts";
 import { BufferSink } from "../format/byte-sink.ts";
+import { fieldText } from "../format/field-text.ts";
 import type { OpenFile, OutputFile } from "../format/output-file.ts";
 import { outputFiles } from "../format/output-file.ts";
+import { textWriter } from "../format/text-writer.ts";
 import { tsvWriter } from "../format/tsv-writer.ts";
 import type { CollectionPlan } from "../job/job-plan.ts";
 import type { Key } from "../job/key.ts";
-import type { EncodePlace, Encoder, Writer } from "../job/writer.ts";
+import type { ByteSink, EncodePlace, Encoder, Writer } from "../job/writer.ts";
 import { CollectedWriter } from "./collected.ts";
 import { PhaseError } from "./scene.ts";
 import type { JobSettings, OutputPart } from "./task-spec.ts";
@@ -76,7 +78,7 @@ export class ResultOutput implements TaskOutput {
     this.#directory = directory;
     this.#partBytes = settings.partBytes;
     this.#place = { mapOnly: plan.mapOnly };
-    const writer = plan.output ?? tsvWriter();
+    const writer = writerOf(plan);
     this.#writer = settings.output === "write" && writer.discards !== true ? writer : undefined;
     if (settings.collect) {
       const path = join(directory, `collected-${collection}-${partition}.run`);
@@ -282,6 +284,29 @@ export class ResultOutput implements TaskOutput {
     const packed = writer.compression === "gzip" ? ".gz" : writer.compression === "zstd" ? ".zst" : "";
     return `${writer.extension}${packed}`;
   }
+}
+
+/** Lines of programs are whole: a writer of text would leave out their keys. */
+function writerOf({ output, lines }: CollectionPlan): Writer<Key, unknown> {
+  if (lines === undefined || (output !== undefined && output.nativeOutput !== "text"))
+    return output ?? tsvWriter();
+  const put = (sink: ByteSink, part: unknown): void => {
+    if (part instanceof Uint8Array) sink.bytes(part);
+    else sink.text(fieldText(part));
+  };
+  return {
+    ...(output ?? textWriter()),
+    encoder: () => ({
+      write(key, value, sink) {
+        put(sink, key);
+        if (value !== undefined) {
+          sink.bytes(lines);
+          put(sink, value);
+        }
+        sink.byte(NEWLINE);
+      },
+    }),
+  };
 }
 
 /** It travels with every file: one of thousands of columns is told by its beginning and a hash of all. */

@@ -13,6 +13,8 @@ const LOG_LINE_CHARACTERS = 400;
 /** Codes that are about the data or the user's code, whatever phase they were found in. */
 const USER_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "USER_CODE",
+  "PROGRAM_UNUSABLE",
+  "PROGRAM_FAILED",
   "KEY_INVALID",
   "VALUE_INVALID",
   "NUMBER_RANGE",

@@ -70,6 +70,20 @@ export interface LiveSettings {
   readonly bytesMax: number;
 }
 
+/** A file that travels with the job (`files`), as it lies on this machine for all tasks. Plain data. */
+export interface JobFile {
+  /** Where it is found in a program's current directory. */
+  readonly name: string;
+  readonly path: string;
+  /** Permissions, 0o755. */
+  readonly mode: number;
+  readonly bytes: number;
+  readonly mtimeMs: number;
+  readonly sha256: string;
+  /** Where the original lies, for a replay when the copy is gone. Left out: not on this machine. */
+  readonly origin?: string;
+}
+
 /** What every task of a job shares. Plain data. */
 export interface JobSettings {
   readonly jobId: string;
@@ -109,6 +123,8 @@ export interface JobSettings {
   readonly probe?: { readonly ms: number; readonly bytes: number };
   /** Where this machine has the files of side data. Default: there are none. */
   readonly auxFiles?: AuxCopies;
+  /** What programs find in their current directory. Default: nothing. */
+  readonly files?: readonly JobFile[];
   /** True: maps say what of them a later run may take over (TaskSuccess.keep). Default: false. */
   readonly keepMaps?: boolean;
 }

@@ -189,9 +189,13 @@ const auxPath = fields({
 /** What plans are made of; whoever plans checks what the numbers in it may be. */
 const outline: Check = (value, field) => {
   plainObject(value, field);
-  const { collections, params, aux, input, inputs, steps } = value as Record<string, unknown>;
+  const { collections, params, aux, files, input, inputs, steps } = value as Record<string, unknown>;
   list(plainObject, 1_000)(collections, `${field}.collections`);
   list(auxPath, limits.jobPartsMax)(aux, `${field}.aux`);
+  optional(list(fields({ name: text(textCharsMax), file: text(textCharsMax) }), limits.jobPartsMax))(
+    files,
+    `${field}.files`,
+  );
   plainObject(params, `${field}.params`);
   plainObject(input, `${field}.input`);
   optional(list(fields({ name: text(textCharsMax), input: plainObject }), 1_000))(inputs, `${field}.inputs`);

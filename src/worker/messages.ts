@@ -67,6 +67,8 @@ export interface JobOutline {
   readonly params: Readonly<Record<string, string>>;
   /** Files of the job's side data, as its code names them. */
   readonly aux: readonly AuxSourcePath[];
+  /** Files that travel with the job, for its programs. Left out: none. */
+  readonly files?: readonly { readonly name: string; readonly file: string }[];
   readonly hasExpect: boolean;
   readonly seed: number;
   /** There in place of all else, which is empty then: the file is that of a pipeline. */

@@ -409,6 +409,7 @@ export function outlineOf(job: Job): JobOutline {
     })),
     params: Object.fromEntries(Object.entries(job.params).map(([name, value]) => [name, paramType(value)])),
     aux: auxFiles(job.aux),
+    ...(job.files.length > 0 && { files: job.files }),
     hasExpect: job.expect !== undefined,
     seed: job.seed,
   };

@@ -1,4 +1,5 @@
 import type { TaskContext } from "../job/context.ts";
+import { execOf } from "../job/exec.ts";
 import type { Job } from "../job/job-plan.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { MapTaskSpec } from "../task/task-spec.ts";
@@ -65,7 +66,8 @@ export function tracedJob(
   written: () => void,
 ): Job {
   const { map } = job;
-  if (map === undefined) return job;
+  // What a program is given it has not read yet.
+  if (map === undefined || execOf(map) !== undefined) return job;
   const { pieces } = spec.split;
   let piece = 0;
   const isIn = (index: number, context: TaskContext): boolean => {

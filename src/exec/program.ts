@@ -1,0 +1,260 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import { describeThrown, SheafError } from "../base/errors.ts";
+import { clearTimeout, Date, process, Promise, setTimeout } from "../base/own-globals.ts";
+import { formatSize } from "../base/size.ts";
+import { commandText, type ExecPlan } from "../job/exec.ts";
+import { findProgram } from "./find-program.ts";
+import { treeBytes } from "./process-tree.ts";
+import { Reports, type ReportsTarget } from "./reports.ts";
+
+/**
+ * What is started is a shell that becomes the program: it leads a group of its own, and leaves a watcher in
+ * it that ends the group when the other end of descriptor 3 is gone, however this process ended. The program
+ * has not the watcher for a child. Its words are arguments, which the shell does not look at.
+ */
+const LAUNCH = '( ( read -r _ <&3; kill -KILL 0 ) <&3 >/dev/null 2>&1 & ); exec 3<&-; exec "$@"';
+
+/** How often the time without progress, and memory, are looked at. */
+const LOOK_MS = 200;
+
+/** Where in the input a program is, as far as can be told: what was handed to it. */
+export interface InputPlace {
+  readonly path: string | null;
+  readonly offset: number | null;
+}
+
+export interface ProgramStart {
+  readonly plan: ExecPlan;
+  /** Its current directory. */
+  readonly directory: string;
+  readonly environment: Readonly<Record<string, string>>;
+  /** Takes what it writes, in order; a promise makes it wait. What it throws ends the program. */
+  take(chunk: Buffer): Promise<void> | void;
+  /** It has read, written or reported something. */
+  moved(): void;
+  place(): InputPlace;
+  readonly reports: ReportsTarget;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A program that is running. It is written to and read from at the same time, so that none can be made to
+ * wait for itself; each side waits for the other where that is slow.
+ */
+export class Program {
+  readonly #start: ProgramStart;
+  readonly #child: ChildProcess;
+  readonly #reports: Reports;
+  readonly #stdin: Writable;
+  readonly #over: Promise<void>;
+  #failure: { readonly error: unknown } | undefined;
+  #takesInput = true;
+  #movedMs = Date.now();
+  #looking: NodeJS.Timeout | undefined;
+  #stop: () => void = () => undefined;
+
+  /** @throws SheafError PROGRAM_UNUSABLE */
+  constructor(start: ProgramStart) {
+    this.#start = start;
+    const { plan, directory, environment, reports, signal } = start;
+    const [name, ...words] = plan.argv;
+    const file = findProgram(name!, directory, environment["PATH"]);
+    const [command, ...before] = isPosix() ? ["/bin/sh", "-c", LAUNCH, "sheaf", file] : [file];
+    try {
+      this.#child = spawn(command!, [...before, ...words], {
+        cwd: directory,
+        env: environment,
+        stdio: ["pipe", "pipe", "pipe", "pipe"],
+        detached: isPosix(),
+      });
+    } catch (error) {
+      throw this.#ended({ code: null, signal: null, error });
+    }
+    this.#reports = new Reports(plan.reporter, reports);
+    this.#stdin = this.#child.stdin!;
+    // A program may close its input whenever it has enough.
+    this.#stdin.on("error", () => void (this.#takesInput = false));
+    this.#child.stdio[3]?.on("error", () => undefined);
+    this.#over = this.#untilOver();
+    this.#over.catch(() => undefined);
+    const cancelled = (): void => this.#fail(signal.reason);
+    signal.addEventListener("abort", cancelled, { once: true });
+    this.#stop = () => signal.removeEventListener("abort", cancelled);
+    if (signal.aborted) cancelled();
+    this.#look();
+  }
+
+  /** False when the program has closed its input: what is left of it need not be read. */
+  get takesInput(): boolean {
+    return this.#takesInput && this.#failure === undefined;
+  }
+
+  /**
+   * Resolves when the program, or the system for it, has taken the bytes, which may then be used anew.
+   * @throws what has ended the program
+   */
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.takesInput && bytes.length > 0) {
+      await new Promise<void>((resolve) => this.#stdin.write(bytes, () => resolve()));
+      this.#moved();
+    }
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /**
+   * Closes its input and waits for its end; nothing that it has started is left.
+   * @throws SheafError PROGRAM_FAILED for its exit code or signal; what `take` has thrown
+   */
+  async finish(): Promise<void> {
+    this.#stdin.end();
+    await this.#over;
+  }
+
+  /** Ends it, and all that it has started. */
+  kill(): void {
+    this.#fail(new SheafError("CANCELLED", "cancelled"));
+  }
+
+  async #untilOver(): Promise<void> {
+    const child = this.#child;
+    const [exit] = await Promise.all([
+      new Promise<Exit>((resolve) => {
+        child.once("error", (error) => resolve({ code: null, signal: null, error }));
+        child.once("exit", (code, signal) => resolve({ code, signal, error: null }));
+      }),
+      this.#drained(child.stdout!, (chunk) => this.#start.take(chunk)),
+      this.#drained(child.stderr!, (chunk) => this.#reports.take(chunk)),
+    ]);
+    this.#reports.end();
+    this.#close();
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const { exitCodes } = this.#start.plan;
+    const isFine = exit.code !== null && (exitCodes === "any" || exitCodes.includes(exit.code));
+    if (!isFine) throw this.#ended(exit);
+  }
+
+  /** Gives each chunk to `take`, one after the other, until the stream has ended. */
+  #drained(stream: Readable, take: (chunk: Buffer) => Promise<void> | void): Promise<void> {
+    return new Promise((resolve) => {
+      const fail = (error: unknown): void => {
+        this.#fail(error);
+        stream.resume();
+      };
+      stream.on("data", (chunk: Buffer) => {
+        if (this.#failure !== undefined) return;
+        this.#moved();
+        try {
+          const waiting = take(chunk);
+          if (waiting === undefined) return;
+          stream.pause();
+          waiting.then(() => void stream.resume(), fail);
+        } catch (error) {
+          fail(error);
+        }
+      });
+      stream.on("error", () => resolve());
+      stream.on("close", () => resolve());
+    });
+  }
+
+  #moved(): void {
+    this.#movedMs = Date.now();
+    this.#start.moved();
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#endGroup();
+    // What it has left in its pipes matters to nobody, and processes that it has hidden may hold them open.
+    this.#stdin.destroy();
+    this.#child.stdout!.destroy();
+    this.#child.stderr!.destroy();
+  }
+
+  #close(): void {
+    clearTimeout(this.#looking);
+    this.#stop();
+    this.#endGroup();
+    this.#stdin.destroy();
+  }
+
+  /** The watcher keeps the group's number from being another's until it is ended itself. */
+  #endGroup(): void {
+    const { pid } = this.#child;
+    try {
+      if (pid !== undefined) process.kill(isPosix() ? -pid : pid, "SIGKILL");
+    } catch {
+      // It is gone.
+    }
+    (this.#child.stdio[3] as Writable | undefined)?.destroy();
+  }
+
+  #look(): void {
+    const { plan } = this.#start;
+    const { memoryBytes, noProgressMs } = plan;
+    if (memoryBytes === undefined && noProgressMs === undefined) return;
+    this.#looking = setTimeout(() => {
+      const has = memoryBytes === undefined ? 0 : treeBytes(this.#child.pid);
+      if (memoryBytes !== undefined && has > memoryBytes) {
+        const [is, may] = [formatSize(has), formatSize(memoryBytes)];
+        this.#fail(
+          this.#error("OUT_OF_MEMORY", `its memory grew to ${is}, above the ${may} it may have`, {
+            hint: "Raise `memory` of exec(), or let the program keep less.",
+          }),
+        );
+      } else if (noProgressMs !== undefined && Date.now() - this.#movedMs > noProgressMs) {
+        this.#fail(
+          this.#error("NO_PROGRESS", `it has neither read, written nor reported for ${noProgressMs} ms`, {
+            hint: "Raise `noProgressMs` of exec(), or have it write reporter:status:TEXT to standard error.",
+          }),
+        );
+      } else this.#look();
+    }, LOOK_MS);
+  }
+
+  #ended({ code, signal, error }: Exit): SheafError {
+    if (error !== null) {
+      return new SheafError(
+        "PROGRAM_UNUSABLE",
+        `${commandText(this.#start.plan)} cannot be started: ${describeThrown(error)}`,
+        { cause: error, hint: "See that the machine has processes, memory and descriptors left." },
+      );
+    }
+    if (signal !== null) {
+      return this.#error("PROGRAM_FAILED", `it was ended by ${signal}`, {
+        hint:
+          signal === "SIGKILL"
+            ? "The system kills when memory runs out: run fewer workers, or let the program keep less."
+            : "Its last lines on standard error may say why; sheaf replay runs the task again.",
+      });
+    }
+    return this.#error("PROGRAM_FAILED", `it ended with exit code ${code}`, {
+      hint:
+        code === 126 || code === 127
+          ? "Programs use these codes for commands that they did not find or could not run."
+          : "Where that is no failure (grep that finds nothing: 1), say exitCodes: [0, 1].",
+    });
+  }
+
+  #error(code: "PROGRAM_FAILED" | "OUT_OF_MEMORY" | "NO_PROGRESS", what: string, more: { hint: string }) {
+    const { path, offset } = this.#start.place();
+    const last = this.#reports.last;
+    const where = path === null ? "" : `; it had been given ${path} up to offset ${offset}`;
+    const words = last === "" ? "" : `: ${last}`;
+    return new SheafError(code, `${commandText(this.#start.plan)}: ${what}${words}${where}`, {
+      ...more,
+      details: { path, offset },
+    });
+  }
+}
+
+interface Exit {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly error: unknown;
+}
+
+function isPosix(): boolean {
+  return process.platform !== "win32";
+}

@@ -1,0 +1,274 @@
+import { isUtf8 } from "node:buffer";
+import { SheafError } from "../base/errors.ts";
+import { limits, settings as settingLimits } from "../base/limits.ts";
+import type { Program } from "../exec/program.ts";
+import type { FilePiece } from "../format/chunk.ts";
+import { openChunks } from "../format/chunks.ts";
+import { type ExecPlan, execOf } from "../job/exec.ts";
+import type { CollectionPlan, Job } from "../job/job-plan.ts";
+import { isSource, type Reader } from "../job/reader.ts";
+import { BlockOutput } from "../shuffle/block-output.ts";
+import type { Collector } from "../shuffle/collector.ts";
+import type { HotKeys } from "../shuffle/hot-keys.ts";
+import { mergeSources } from "../shuffle/merge-passes.ts";
+import { readRunIndex } from "../shuffle/run-index.ts";
+import { SegmentSource } from "../shuffle/run-reader.ts";
+import type { RunWriter } from "../shuffle/run-writer.ts";
+import { SortCollector } from "../shuffle/sort-collector.ts";
+import { Spiller } from "../shuffle/spill.ts";
+import { blockBytesFor, partitioningOf } from "./collectors.ts";
+import { PairFeed, type PairReader, pairReader } from "./exec-pairs.ts";
+import { TaskPrograms } from "./exec-program.ts";
+import { ExecFeed, plainLines } from "./exec-records.ts";
+import type { MapOnlyOutput } from "./map-output.ts";
+import type { TaskSetting } from "./map-task.ts";
+import { invalidLine } from "./native-grep.ts";
+import { RawLines } from "./raw-lines.ts";
+import type { MapTaskSpec, SplitPiece } from "./task-spec.ts";
+
+/** Whether JavaScript reads the pairs that a program has written, rather than another program or text(). */
+export function isReadAsText({
+  reduce,
+  combine,
+  partition,
+  aggregator,
+  output,
+  mapOnly,
+}: CollectionPlan): boolean {
+  if (aggregator !== undefined || mapOnly) return true;
+  if (combine !== undefined && execOf(combine) === undefined) return true;
+  if (partition !== undefined && !("fields" in partition)) return true;
+  if (reduce !== undefined) return execOf(reduce)?.protocol !== "lines";
+  return output !== undefined && output.nativeOutput !== "text";
+}
+
+/** The program whose lines all pairs of the job are, as they are; undefined where other pairs are among them. */
+export function lineProgramOf(job: Job, plan: CollectionPlan): ExecPlan | undefined {
+  const maps = job.inputs.length > 0 ? job.inputs.map(({ map }) => map) : [job.map];
+  const program = execOf(maps[0]);
+  if (program === undefined || !maps.every((map) => execOf(map)?.protocol === "lines")) return undefined;
+  const combines = plan.combine === undefined || execOf(plan.combine)?.protocol === "lines";
+  return combines && program.values === "text" ? program : undefined;
+}
+
+/** A map that is a program: what it is given, and what becomes of what it writes. */
+export class ExecMap {
+  readonly plan: ExecPlan;
+  readonly #setting: TaskSetting<MapTaskSpec>;
+  readonly #programs: TaskPrograms;
+  readonly #feed: ExecFeed;
+  readonly #collector: Collector | undefined;
+  readonly #output: MapOnlyOutput | undefined;
+  #program: Program | undefined;
+  #reader: PairReader | undefined;
+  #raw: RawLines | undefined;
+
+  constructor(
+    plan: ExecPlan,
+    setting: TaskSetting<MapTaskSpec>,
+    collector: Collector | undefined,
+    output: MapOnlyOutput | undefined,
+  ) {
+    this.plan = plan;
+    this.#setting = setting;
+    this.#programs = new TaskPrograms(setting);
+    this.#feed = new ExecFeed(plan);
+    this.#collector = collector;
+    this.#output = output;
+    if (setting.settings.estimate === true) {
+      throw new SheafError(
+        "JOB_INVALID",
+        "--estimate: which pairs a record gives is not known of a program",
+        {
+          hint: "Run without --estimate: the results are then those of the sample.",
+        },
+      );
+    }
+  }
+
+  /** As MapFunction: a promise only now and then. */
+  readonly map = (record: unknown): Promise<void> | undefined => {
+    this.#feed.record(record);
+    return this.#feed.full ? this.#send() : undefined;
+  };
+
+  /** A piece is about to be read: by a program of its own, unless one is for all. */
+  async enter(piece: SplitPiece): Promise<void> {
+    if (this.#program !== undefined && !this.plan.perFile) return;
+    await this.finish();
+    const { pieces } = this.#setting.spec.split;
+    const isKnown = piece.kind === "file" && (this.plan.perFile || pieces.length === 1);
+    // What the map makes may depend on the name of the file.
+    if (isKnown) void this.#setting.context.path;
+    const input =
+      isKnown && piece.kind === "file"
+        ? {
+            file: piece.name === "-" ? "-" : piece.path,
+            start: piece.start,
+            length: piece.end - piece.start,
+          }
+        : null;
+    const plan = this.#setting.job.collections[0]!;
+    const output = this.#output;
+    if (output !== undefined && this.plan.protocol === "lines" && output.output.native === "text") {
+      this.#raw = new RawLines(this.plan, output.output);
+    } else {
+      const target = this.#collector ?? output!;
+      this.#reader = pairReader(this.plan, target, this.#setting.memory, isReadAsText(plan));
+    }
+    this.#program = await this.#programs.start(this.plan, input, (chunk) => {
+      if (this.#raw !== undefined) return this.#raw.take(chunk);
+      this.#reader!.take(chunk);
+      return output?.output.full === true ? output.output.roll() : undefined;
+    });
+  }
+
+  /** False: the rest of the piece need not be read. */
+  get takesInput(): boolean {
+    return this.#program?.takesInput === true;
+  }
+
+  /**
+   * Whether the bytes of the job's input are what the program is to read, so that no record is made of them.
+   */
+  get readsBytes(): boolean {
+    const { job, settings } = this.#setting;
+    if (isSource(job.input) || this.plan.protocol !== "lines") return false;
+    if (settings.sample < 1 || settings.keepBad || settings.only !== undefined) return false;
+    const scan = job.input.native?.kind;
+    return scan === "lines" || scan === "byteLines";
+  }
+
+  /** Hands a piece to the program, chunk by chunk; `moved` as NativeMap.run has it. */
+  async run(
+    reader: Reader<unknown>,
+    piece: FilePiece,
+    signal: AbortSignal,
+    moved: (bytes: number, records: number, taken: number) => boolean,
+  ): Promise<void> {
+    const { scene } = this.#setting;
+    const isText = reader.native?.kind === "lines";
+    const chunks = await openChunks(piece, reader.framing, {
+      chunkBytes: limits.readChunkBytes,
+      recordBytesMax: reader.recordBytesMax ?? settingLimits.recordBytes.default,
+      content: reader.content,
+      signal,
+    });
+    try {
+      scene.phase = "map";
+      scene.offset = piece.start;
+      for (let chunk = await chunks.next(); chunk !== null; chunk = await chunks.next()) {
+        const { bytes } = chunk;
+        if (isText && !isUtf8(bytes)) throw invalidLine(piece, bytes, chunk.offset);
+        scene.offset = chunk.offset;
+        const lines = plainLines(bytes);
+        await this.#program!.write(lines);
+        scene.offset = chunk.offset + bytes.length;
+        if (!moved(bytes.length, countLines(lines), chunks.taken) || !this.takesInput) break;
+      }
+    } finally {
+      await chunks.close();
+    }
+  }
+
+  async #send(): Promise<void> {
+    await this.#feed.send(this.#program!);
+    const output = this.#output?.output;
+    if (output?.full === true && this.#raw === undefined) await output.roll();
+  }
+
+  /** The program that runs has been given all: waits for what it makes of it. */
+  async finish(): Promise<void> {
+    if (this.#program === undefined) return;
+    await this.#feed.send(this.#program);
+    await this.#programs.finish();
+    this.#reader?.end();
+    await this.#raw?.end();
+    if (this.#output !== undefined && this.#raw !== undefined) this.#output.emitted += this.#raw.lines;
+    this.#program = undefined;
+    this.#raw = undefined;
+    this.#reader = undefined;
+  }
+
+  kill(): void {
+    this.#programs.kill();
+  }
+}
+
+function countLines(bytes: Buffer): number {
+  let lines = 0;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) lines++;
+  return lines;
+}
+
+/**
+ * Gives the runs that a map attempt has written, merged, to a combiner that is a program, and writes what it
+ * makes of them as a run file in their place. One process for the attempt: its partitions one after the
+ * other, each sorted.
+ * @param path of the run file to be combined
+ * @returns runs written
+ */
+export async function combineRuns(
+  setting: TaskSetting<MapTaskSpec>,
+  combine: ExecPlan,
+  path: string,
+  writer: () => RunWriter,
+  hot: HotKeys,
+): Promise<number> {
+  const { job, settings, memory, spec, services } = setting;
+  const plan = job.collections[0]!;
+  const from = lineProgramOf(job, { ...plan, combine: undefined });
+  const partitions = settings.partitions[0]!;
+  const blockBytes = blockBytesFor(settings.memoryBytes);
+  const identity = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
+  memory.reset();
+  const output = new BlockOutput(memory, blockBytes);
+  const collector = new SortCollector({
+    memory,
+    regionBytes: Math.floor(memory.free / 2),
+    spiller: new Spiller(memory, writer, output, hot),
+    collection: 0,
+    partitioning: partitioningOf(plan, 0, settings),
+  });
+  const inherited: ExecPlan = from === undefined ? combine : { ...combine, ...keyRules(from) };
+  const reader = pairReader(inherited, collector, memory, isReadAsText(plan));
+  const programs = new TaskPrograms(setting);
+  const feed = new ExecFeed(combine);
+  try {
+    const program = await programs.start(combine, null, (chunk) => reader.take(chunk));
+    const pairs = new PairFeed(memory, feed, from);
+    for (let partition = 0; partition < partitions; partition++) {
+      const index = readRunIndex(path, { identity, place: { collection: 0, partition } });
+      const sources = index.segments.map((segment) => new SegmentSource(index, segment));
+      const mark = memory.mark();
+      const onProgress = (): void => setting.context.progress();
+      const options = { memory, blockBytes, directory: spec.directory, identity, ops: undefined, onProgress };
+      const stream = mergeSources(sources, options);
+      const top = memory.mark();
+      try {
+        for (let window = stream.next(); window !== null; window = stream.next()) {
+          await pairs.window(window, () => feed.send(program));
+          onProgress();
+          services.signal.throwIfAborted();
+        }
+      } finally {
+        stream.close();
+      }
+      // A record too large for the collector's region has taken one of its own, which stays.
+      if (memory.mark() === top) memory.release(mark);
+    }
+    await feed.send(program);
+    await programs.finish();
+    reader.end();
+  } catch (error) {
+    programs.kill();
+    throw error;
+  }
+  collector.finish();
+  return collector.runs;
+}
+
+/** What of a map's program its combiner shares: how its lines become keys. */
+function keyRules({ keyFields, separator, sort, partitionBy, keySeparator }: ExecPlan): Partial<ExecPlan> {
+  return { keyFields, separator, sort, partitionBy, keySeparator };
+}

@@ -1,0 +1,432 @@
+import { isUtf8 } from "node:buffer";
+import { SheafError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { printValue } from "../base/print-value.ts";
+import { decodeKey, KEY_TAG, keyPrefixLength } from "../codec/key-codec.ts";
+import { ValueDecoder } from "../codec/value-codec.ts";
+import { LineSplitter } from "../exec/line-splitter.ts";
+import { jsonParser } from "../format/parse-json.ts";
+import { commandText, type ExecPlan } from "../job/exec.ts";
+import { fieldRange, numberOrdinal, partitionOfFields } from "../job/key-fields.ts";
+import type { Key } from "../job/key.ts";
+import type { TaskMemory } from "../shuffle/memory.ts";
+import type { MergedWindow } from "../shuffle/merge-stream.ts";
+import type { Partitioning } from "../shuffle/partitioning.ts";
+import { SortCollector } from "../shuffle/sort-collector.ts";
+import { readVarint } from "../shuffle/varint.ts";
+import type { ExecFeed } from "./exec-records.ts";
+
+/*
+ * Pairs of a program's lines travel as keys and values that are strings (codec/), so that everything else
+ * takes them for that; only their bytes need not be UTF-8 where no JavaScript reads them. With `sort` a key is
+ * an array: what its stretches sort by, and at last the key.
+ */
+
+const NEWLINE = 10;
+const VALUE_STRING = 6;
+
+/** Where the pairs of a program go. */
+export interface PairTarget {
+  emit(key: Key, value: unknown): void;
+}
+
+/** Makes pairs of what a program writes. */
+export interface PairReader {
+  take(chunk: Buffer): void;
+  /** It has written all. */
+  end(): void;
+}
+
+/** @param isText what the lines' bytes must be: true where JavaScript reads the pairs */
+export function pairReader(
+  plan: ExecPlan,
+  target: PairTarget,
+  memory: TaskMemory,
+  isText: boolean,
+): PairReader {
+  if (plan.protocol === "bytes") return new FrameReader(plan, target);
+  if (plan.protocol === "json") {
+    const parse = jsonParser("fail", commandText(plan));
+    return new LineReader(plan, (line) => takeJson(line, plan, parse, target));
+  }
+  const asBytes = plan.values === "text" && (plan.invalid === "fail" || !isText);
+  if (target instanceof SortCollector && asBytes) {
+    const into = new CollectedLines(plan, target, memory);
+    return new LineReader(plan, null, (lines) => {
+      if (isText) checkUtf8(lines, plan);
+      into.take(lines);
+    });
+  }
+  return new LineReader(plan, (line) => takeLine(line, plan, target, isText));
+}
+
+class LineReader implements PairReader {
+  readonly #lines: LineSplitter;
+  readonly #take: (lines: Buffer) => void;
+
+  /** Gives `each` line without its newline, or `all` of a stretch with theirs. */
+  constructor(plan: ExecPlan, each: ((line: Buffer) => void) | null, all?: (lines: Buffer) => void) {
+    this.#lines = new LineSplitter(plan.recordBytesMax, commandText(plan));
+    this.#take = all ?? ((lines) => eachLine(lines, each!));
+  }
+
+  take(chunk: Buffer): void {
+    for (const lines of this.#lines.split(chunk)) this.#take(lines);
+  }
+
+  end(): void {
+    const rest = this.#lines.rest();
+    if (rest !== undefined) this.#take(rest);
+  }
+}
+
+function eachLine(lines: Buffer, take: (line: Buffer) => void): void {
+  for (let at = 0; at < lines.length;) {
+    const end = lines.indexOf(NEWLINE, at);
+    take(lines.subarray(at, end));
+    at = end + 1;
+  }
+}
+
+/** Where the key of a line ends: its separator, or the line's end when it has fewer fields. */
+function keyEnd(lines: Buffer, start: number, end: number, { separator, keyFields }: ExecPlan): number {
+  let at = start;
+  for (let n = 0; n < keyFields; n++) {
+    const found = lines.indexOf(separator, at);
+    if (found < 0 || found + separator.length > end) return end;
+    if (n === keyFields - 1) return found;
+    at = found + separator.length;
+  }
+  return end;
+}
+
+function takeLine(line: Buffer, plan: ExecPlan, target: PairTarget, isText: boolean): void {
+  const cut = keyEnd(line, 0, line.length, plan);
+  const key = line.subarray(0, cut);
+  const value = cut === line.length ? undefined : line.subarray(cut + plan.separator.length);
+  if (plan.invalid === "bytes") {
+    return target.emit(new Uint8Array(key), value === undefined ? undefined : new Uint8Array(value));
+  }
+  if (isText || plan.values === "number") checkUtf8(line, plan);
+  const text = value?.toString("utf8");
+  target.emit(key.toString("utf8"), plan.values === "number" ? numberOf(text, line, plan) : text);
+}
+
+function numberOf(text: string | undefined, line: Buffer, plan: ExecPlan): number {
+  const number = text === undefined || text.trim() === "" ? Number.NaN : Number(text);
+  if (Number.isFinite(number)) return number;
+  const what = `${commandText(plan)} has written ${printValue(line.toString("utf8"))}`;
+  throw new SheafError("VALUE_INVALID", `${what}, whose value is no number`, {
+    hint: 'Write KEY, a tab and a number, or leave values: "number" of exec() out.',
+  });
+}
+
+function takeJson(line: Buffer, plan: ExecPlan, parse: (text: string) => unknown, target: PairTarget): void {
+  checkUtf8(line, plan);
+  const text = line.toString("utf8");
+  let pair: unknown;
+  try {
+    pair = parse(text);
+  } catch (cause) {
+    throw notAPair(text, plan, cause);
+  }
+  if (!Array.isArray(pair) || pair.length < 1 || pair.length > 2) throw notAPair(text, plan);
+  target.emit(pair[0] as Key, pair[1]);
+}
+
+function notAPair(text: string, plan: ExecPlan, cause?: unknown): SheafError {
+  const why = cause instanceof Error ? ` (${cause.message})` : "";
+  const message = `${commandText(plan)} has written ${printValue(text)}, which is no pair${why}`;
+  return new SheafError("VALUE_INVALID", message, {
+    hint: 'With protocol: "json" each line is [key, value], or [key]. What is for people goes to standard error.',
+    cause,
+  });
+}
+
+/** @throws SheafError VALUE_INVALID */
+function checkUtf8(lines: Buffer, plan: ExecPlan): void {
+  if (isUtf8(lines)) return;
+  let wrong = lines;
+  eachLine(lines.at(-1) === NEWLINE ? lines : Buffer.concat([lines, Buffer.from("\n")]), (line) => {
+    if (wrong === lines && !isUtf8(line)) wrong = line;
+  });
+  const message = `${commandText(plan)} has written a line that is not UTF-8: ${printValue(wrong.toString("latin1"))}`;
+  throw new SheafError("VALUE_INVALID", message, {
+    hint:
+      'JavaScript reads it here: let the program write UTF-8, or give exec() invalid: "bytes" for Uint8Arrays. ' +
+      "From program to program all bytes pass.",
+  });
+}
+
+/** Lengths of four bytes, and so many bytes: key and value in turn. */
+class FrameReader implements PairReader {
+  readonly #plan: ExecPlan;
+  readonly #target: PairTarget;
+  #bytes: Buffer = Buffer.alloc(0);
+  #pieces: Buffer[] = [];
+  #length = 0;
+  /** So many bytes must be there before it is worth a look. */
+  #wanted = 4;
+  #key: Uint8Array | undefined;
+
+  constructor(plan: ExecPlan, target: PairTarget) {
+    this.#plan = plan;
+    this.#target = target;
+  }
+
+  take(chunk: Buffer): void {
+    this.#pieces.push(chunk);
+    this.#length += chunk.length;
+    if (this.#length < this.#wanted) return;
+    const bytes = this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#length);
+    let at = 0;
+    this.#wanted = 4;
+    while (at + 4 <= bytes.length) {
+      const size = bytes.readUInt32BE(at);
+      if (size > this.#plan.recordBytesMax) throw this.#tooLarge(size);
+      if (at + 4 + size > bytes.length) {
+        this.#wanted = 4 + size;
+        break;
+      }
+      this.#frame(bytes.subarray(at + 4, at + 4 + size));
+      at += 4 + size;
+    }
+    this.#bytes = bytes.subarray(at);
+    this.#pieces = this.#bytes.length === 0 ? [] : [this.#bytes];
+    this.#length = this.#bytes.length;
+  }
+
+  end(): void {
+    if (this.#length === 0 && this.#key === undefined) return;
+    const what = this.#length > 0 ? "in the middle of a piece" : "with a key that has no value";
+    throw new SheafError("VALUE_INVALID", `${commandText(this.#plan)}: its output ends ${what}`, {
+      hint: 'With protocol: "bytes" each pair is two pieces: a length of 4 bytes, the highest first, and the bytes.',
+    });
+  }
+
+  #frame(bytes: Buffer): void {
+    const copy = new Uint8Array(bytes);
+    if (this.#key === undefined) {
+      this.#key = copy;
+      return;
+    }
+    this.#target.emit(this.#key, copy);
+    this.#key = undefined;
+  }
+
+  #tooLarge(size: number): SheafError {
+    const message = `${commandText(this.#plan)} has announced a piece of ${size} bytes, which is too long`;
+    return new SheafError("RECORD_TOO_LARGE", message, {
+      hint: "Lengths are 4 bytes, the highest first. For longer pieces raise recordBytesMax of exec().",
+    });
+  }
+}
+
+/** Puts lines into a collector without making strings of them. */
+class CollectedLines {
+  readonly #plan: ExecPlan;
+  readonly #collector: SortCollector;
+  readonly #memory: TaskMemory;
+  readonly #partitioning: Partitioning;
+  readonly #simple: number;
+
+  constructor(plan: ExecPlan, collector: SortCollector, memory: TaskMemory) {
+    this.#plan = plan;
+    this.#collector = collector;
+    this.#memory = memory;
+    this.#partitioning = collector.partitioning;
+    this.#simple = plan.separator.length === 1 && plan.keyFields === 1 ? plan.separator[0]! : -1;
+  }
+
+  take(lines: Buffer): void {
+    const simple = this.#simple;
+    const skip = this.#plan.separator.length;
+    for (let at = 0; at < lines.length;) {
+      let cut = -1;
+      let end = at;
+      if (simple >= 0) {
+        for (let byte = lines[end]!; byte !== NEWLINE; byte = lines[++end]!) {
+          if (byte === simple && cut < 0) cut = end;
+        }
+        if (cut < 0) cut = end;
+      } else {
+        end = lines.indexOf(NEWLINE, at);
+        cut = keyEnd(lines, at, end, this.#plan);
+      }
+      this.#add(lines, at, cut, cut === end ? -1 : cut + skip, end);
+      at = end + 1;
+    }
+  }
+
+  /** @param valueAt -1: there is no value */
+  #add(lines: Buffer, keyAt: number, keyEndAt: number, valueAt: number, end: number): void {
+    const { sort } = this.#plan;
+    if (keyEndAt - keyAt >= limits.keyBytesMax) throw tooLongAKey(keyEndAt - keyAt, this.#plan);
+    const sorted = sort === undefined ? undefined : sortingKey(lines, keyAt, keyEndAt, this.#plan);
+    const keyLength = sorted === undefined ? keyEndAt - keyAt + 1 : sorted.length;
+    const content = valueAt < 0 ? 0 : end - valueAt;
+    const valueLength = valueAt < 0 ? 0 : 1 + varintLength(content) + content;
+    let to = this.#collector.room(keyLength, valueLength);
+    const { bytes } = this.#memory;
+    if (valueAt >= 0) {
+      bytes[to++] = VALUE_STRING;
+      for (let rest = content; ; rest >>>= 7) {
+        bytes[to++] = rest < 0x80 ? rest : (rest & 0x7f) | 0x80;
+        if (rest < 0x80) break;
+      }
+      copyTo(bytes, to, lines, valueAt, end);
+      to += content;
+    }
+    if (sorted === undefined) {
+      bytes[to] = KEY_TAG.string;
+      copyTo(bytes, to + 1, lines, keyAt, keyEndAt);
+    } else sorted.copy(bytes, to);
+    this.#collector.added(keyLength, valueLength, this.#partition(lines, keyAt, keyEndAt, to, keyLength));
+  }
+
+  #partition(lines: Buffer, from: number, to: number, keyAt: number, keyLength: number): number {
+    const partitioning = this.#partitioning;
+    if (partitioning.kind !== "each") return 0;
+    const { sort, partitionBy, keySeparator } = this.#plan;
+    if (sort !== undefined || partitionBy !== undefined)
+      return partitionOfFields(lines, from, to, partitionBy, keySeparator, partitioning.partitions);
+    return partitioning.choose(this.#memory, keyAt, keyLength, lines.toString("utf8", from, to));
+  }
+}
+
+/** Short stretches byte by byte: a call of copy() costs more. */
+function copyTo(target: Buffer, at: number, source: Buffer, from: number, to: number): void {
+  if (to - from > 40) source.copy(target, at, from, to);
+  else for (let i = from, out = at; i < to; i++) target[out++] = source[i]!;
+}
+
+function varintLength(value: number): number {
+  return value < 1 << 7 ? 1 : value < 1 << 14 ? 2 : value < 1 << 21 ? 3 : value < 1 << 28 ? 4 : 5;
+}
+
+function tooLongAKey(bytes: number, plan: ExecPlan): SheafError {
+  const message = `${commandText(plan)} has written a key of ${bytes} bytes; ${limits.keyBytesMax} are the most`;
+  return new SheafError("KEY_INVALID", message, {
+    hint: "A line without a separator is all key: write KEY, a tab and the value.",
+  });
+}
+
+/** The encoding of the array: what each stretch sorts by, then the key itself, which decides between equals. */
+function sortingKey(lines: Buffer, from: number, to: number, plan: ExecPlan): Buffer {
+  const parts: Buffer[] = [Buffer.from([KEY_TAG.array])];
+  for (const field of plan.sort!) {
+    const [start, end] = fieldRange(lines, from, to, field, plan.keySeparator);
+    const raw = lines.subarray(start, end);
+    const element = escaped(KEY_TAG.bytes, field.numeric ? numberOrdinal(raw.toString("latin1")) : raw);
+    if (!field.reverse) {
+      parts.push(element);
+      continue;
+    }
+    for (let i = 0; i < element.length; i++) element[i] = element[i]! ^ 0xff;
+    parts.push(Buffer.from([KEY_TAG.descending]), element);
+  }
+  parts.push(escaped(KEY_TAG.string, lines.subarray(from, to)));
+  return Buffer.concat(parts);
+}
+
+/** An element of an array key: its tag, the bytes with 00 as 00 ff, and 00 00. */
+function escaped(tag: number, raw: Buffer): Buffer {
+  const element = Buffer.allocUnsafe(raw.length * 2 + 3);
+  element[0] = tag;
+  let at = 1;
+  for (const byte of raw) {
+    element[at++] = byte;
+    if (byte === 0) element[at++] = 0xff;
+  }
+  element[at++] = 0;
+  element[at++] = 0;
+  return element.subarray(0, at);
+}
+
+/** Makes lines, or what else the reading program's protocol wants, of merged pairs. */
+export class PairFeed {
+  readonly #memory: TaskMemory;
+  readonly #feed: ExecFeed;
+  readonly #elements: number;
+  readonly #isOwn: boolean;
+  readonly #values = new ValueDecoder();
+
+  /** @param from the program that has written the pairs' lines; undefined where something else made them */
+  constructor(memory: TaskMemory, feed: ExecFeed, from: ExecPlan | undefined) {
+    this.#memory = memory;
+    this.#feed = feed;
+    this.#elements = from?.sort?.length ?? 0;
+    this.#isOwn = from?.protocol === "lines" && from.values === "text" && feed.plan.protocol === "lines";
+  }
+
+  /** `flush` is waited for whenever the feed is full. */
+  async window(window: MergedWindow, flush: () => Promise<void>): Promise<void> {
+    for (let at = window.start; at < window.end;) {
+      at = this.#isOwn ? this.#lines(at, window.end) : this.#pair(at);
+      if (this.#feed.full) await flush();
+    }
+  }
+
+  /** Lines of the records from `at` on, until the feed is full; returns the first that is left. */
+  #lines(start: number, end: number): number {
+    const { bytes } = this.#memory;
+    const feed = this.#feed;
+    const separator = feed.plan.inputSeparator;
+    let at = start;
+    while (at < end && !feed.full) {
+      let byte = bytes[at++]!;
+      let keyLength = byte & 0x7f;
+      for (let shift = 7; byte >= 0x80; shift += 7) {
+        byte = bytes[at++]!;
+        keyLength |= (byte & 0x7f) << shift;
+      }
+      byte = bytes[at++]!;
+      let valueLength = byte & 0x7f;
+      for (let shift = 7; byte >= 0x80; shift += 7) {
+        byte = bytes[at++]!;
+        valueLength |= (byte & 0x7f) << shift;
+      }
+      const valueAt = at + keyLength;
+      const next = valueAt + valueLength;
+      feed.room(keyLength + separator.length + valueLength + 1);
+      const out = feed.bytes;
+      if (this.#elements === 0) {
+        copyTo(out, feed.length, bytes, at + 1, valueAt);
+        feed.length += keyLength - 1;
+      } else feed.length += lastElement(bytes, at, valueAt, this.#elements).copy(out, feed.length);
+      if (valueLength > 0) {
+        for (let i = 0; i < separator.length; i++) out[feed.length++] = separator[i]!;
+        let content = valueAt + 1;
+        while (bytes[content]! >= 0x80) content++;
+        copyTo(out, feed.length, bytes, content + 1, next);
+        feed.length += next - content - 1;
+      }
+      out[feed.length++] = NEWLINE;
+      at = next;
+    }
+    return at;
+  }
+
+  #pair(at: number): number {
+    const { bytes } = this.#memory;
+    const [keyLength, afterKey] = readVarint(bytes, at);
+    const [valueLength, keyAt] = readVarint(bytes, afterKey);
+    const valueAt = keyAt + keyLength;
+    const key = decodeKey(bytes, keyAt, valueAt);
+    this.#feed.pair(key, this.#values.decodeAt(bytes, valueAt, valueLength));
+    return valueAt + valueLength;
+  }
+}
+
+/** The string behind so many elements of an array key. */
+function lastElement(bytes: Buffer, from: number, to: number, elements: number): Buffer {
+  const raw = bytes.subarray(from + keyPrefixLength(bytes, from, to, elements) + 1, to - 2);
+  if (!raw.includes(0)) return raw;
+  const plain = Buffer.allocUnsafe(raw.length);
+  let length = 0;
+  for (let i = 0; i < raw.length; i++) {
+    plain[length++] = raw[i]!;
+    if (raw[i] === 0) i++;
+  }
+  return plain.subarray(0, length);
+}
