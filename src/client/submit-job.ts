@@ -80,7 +80,7 @@ export async function submissionOf(
   checkEstimates(loaded.outline, resolved);
   const jobOptions = jobOptionsOf(options, resolved, loaded);
   const after = await predecessors(api, afterOf(options));
-  const { blobs, named } = await jobBlobs(loaded);
+  const { blobs, named } = await jobBlobs(loaded, file);
   const call = signal === undefined ? {} : { signal };
   await uploadBlobs(api, blobs, call);
   return {

@@ -37,7 +37,7 @@ export function findProgram(name: string, directory: string, path: string | unde
   );
 }
 
-/** What a script's first line says must be there: a carriage return in it is part of the interpreter's name. */
+/** What a script's first line asks for must be there; a carriage return in it is part of a name. */
 function checkFirstLine(file: string, name: string, directory: string, path: string | undefined): void {
   const line = firstLine(file);
   if (line === undefined) return;
@@ -57,7 +57,7 @@ function checkFirstLine(file: string, name: string, directory: string, path: str
       "Install it, or write another first line, such as #!/usr/bin/env python3.",
     );
   }
-  if (!/\/env$/.test(interpreter)) return;
+  if (!interpreter.endsWith("/env")) return;
   const wanted = words.find((word) => !word.startsWith("-") && !word.includes("="));
   const places = (path ?? "").split(delimiter).map((one) => join(one, wanted ?? ""));
   if (wanted === undefined || wanted.includes("/") || places.some(isFile)) return;

@@ -240,7 +240,8 @@ export class Program {
   #error(code: "PROGRAM_FAILED" | "OUT_OF_MEMORY" | "NO_PROGRESS", what: string, more: { hint: string }) {
     const { path, offset } = this.#start.place();
     const last = this.#reports.last;
-    const where = path === null ? "" : `; it had been given ${path} up to offset ${offset}`;
+    const where =
+      path === null || offset === null ? "" : `; it had been given ${path} up to offset ${offset}`;
     const words = last === "" ? "" : `: ${last}`;
     return new SheafError(code, `${commandText(this.#start.plan)}: ${what}${words}${where}`, {
       ...more,

@@ -6,8 +6,9 @@ import { readRunIndex } from "../shuffle/run-index.ts";
 import { crc32cOfFile } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
-import { runMap, type TaskSetting } from "./map-task.ts";
+import { runMap } from "./map-task.ts";
 import { repartition } from "./repartition.ts";
+import type { TaskSetting } from "./task-setting.ts";
 import type { JobSettings, Keepable, KeptMap, MapTaskSpec, OutputPart, TaskSuccess } from "./task-spec.ts";
 
 /** What a map attempt has made; counters where they are not those of its context. */

@@ -7,23 +7,14 @@ import { openChunks } from "../format/chunks.ts";
 import { type ExecPlan, execOf } from "../job/exec.ts";
 import type { CollectionPlan, Job } from "../job/job-plan.ts";
 import { isSource, type Reader } from "../job/reader.ts";
-import { BlockOutput } from "../shuffle/block-output.ts";
 import type { Collector } from "../shuffle/collector.ts";
-import type { HotKeys } from "../shuffle/hot-keys.ts";
-import { mergeSources } from "../shuffle/merge-passes.ts";
-import { readRunIndex } from "../shuffle/run-index.ts";
-import { SegmentSource } from "../shuffle/run-reader.ts";
-import type { RunWriter } from "../shuffle/run-writer.ts";
-import { SortCollector } from "../shuffle/sort-collector.ts";
-import { Spiller } from "../shuffle/spill.ts";
-import { blockBytesFor, partitioningOf } from "./collectors.ts";
-import { PairFeed, type PairReader, pairReader } from "./exec-pairs.ts";
+import { type PairReader, pairReader } from "./exec-pairs.ts";
 import { TaskPrograms } from "./exec-program.ts";
 import { ExecFeed, plainLines } from "./exec-records.ts";
 import type { MapOnlyOutput } from "./map-output.ts";
-import type { TaskSetting } from "./map-task.ts";
 import { invalidLine } from "./native-grep.ts";
 import { RawLines } from "./raw-lines.ts";
+import type { TaskSetting } from "./task-setting.ts";
 import type { MapTaskSpec, SplitPiece } from "./task-spec.ts";
 
 /** Whether JavaScript reads the pairs that a program has written, rather than another program or text(). */
@@ -42,7 +33,7 @@ export function isReadAsText({
   return output !== undefined && output.nativeOutput !== "text";
 }
 
-/** The program whose lines all pairs of the job are, as they are; undefined where other pairs are among them. */
+/** The program whose lines all pairs of the job are; undefined where others are among them. */
 export function lineProgramOf(job: Job, plan: CollectionPlan): ExecPlan | undefined {
   const maps = job.inputs.length > 0 ? job.inputs.map(({ map }) => map) : [job.map];
   const program = execOf(maps[0]);
@@ -98,6 +89,8 @@ export class ExecMap {
     await this.finish();
     const { pieces } = this.#setting.spec.split;
     const isKnown = piece.kind === "file" && (this.plan.perFile || pieces.length === 1);
+    this.#setting.scene.path = piece.kind === "file" ? piece.name : null;
+    this.#setting.scene.offset = piece.kind === "file" ? piece.start : null;
     // What the map makes may depend on the name of the file.
     if (isKnown) void this.#setting.context.path;
     const input =
@@ -199,76 +192,4 @@ function countLines(bytes: Buffer): number {
   let lines = 0;
   for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) lines++;
   return lines;
-}
-
-/**
- * Gives the runs that a map attempt has written, merged, to a combiner that is a program, and writes what it
- * makes of them as a run file in their place. One process for the attempt: its partitions one after the
- * other, each sorted.
- * @param path of the run file to be combined
- * @returns runs written
- */
-export async function combineRuns(
-  setting: TaskSetting<MapTaskSpec>,
-  combine: ExecPlan,
-  path: string,
-  writer: () => RunWriter,
-  hot: HotKeys,
-): Promise<number> {
-  const { job, settings, memory, spec, services } = setting;
-  const plan = job.collections[0]!;
-  const from = lineProgramOf(job, { ...plan, combine: undefined });
-  const partitions = settings.partitions[0]!;
-  const blockBytes = blockBytesFor(settings.memoryBytes);
-  const identity = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
-  memory.reset();
-  const output = new BlockOutput(memory, blockBytes);
-  const collector = new SortCollector({
-    memory,
-    regionBytes: Math.floor(memory.free / 2),
-    spiller: new Spiller(memory, writer, output, hot),
-    collection: 0,
-    partitioning: partitioningOf(plan, 0, settings),
-  });
-  const inherited: ExecPlan = from === undefined ? combine : { ...combine, ...keyRules(from) };
-  const reader = pairReader(inherited, collector, memory, isReadAsText(plan));
-  const programs = new TaskPrograms(setting);
-  const feed = new ExecFeed(combine);
-  try {
-    const program = await programs.start(combine, null, (chunk) => reader.take(chunk));
-    const pairs = new PairFeed(memory, feed, from);
-    for (let partition = 0; partition < partitions; partition++) {
-      const index = readRunIndex(path, { identity, place: { collection: 0, partition } });
-      const sources = index.segments.map((segment) => new SegmentSource(index, segment));
-      const mark = memory.mark();
-      const onProgress = (): void => setting.context.progress();
-      const options = { memory, blockBytes, directory: spec.directory, identity, ops: undefined, onProgress };
-      const stream = mergeSources(sources, options);
-      const top = memory.mark();
-      try {
-        for (let window = stream.next(); window !== null; window = stream.next()) {
-          await pairs.window(window, () => feed.send(program));
-          onProgress();
-          services.signal.throwIfAborted();
-        }
-      } finally {
-        stream.close();
-      }
-      // A record too large for the collector's region has taken one of its own, which stays.
-      if (memory.mark() === top) memory.release(mark);
-    }
-    await feed.send(program);
-    await programs.finish();
-    reader.end();
-  } catch (error) {
-    programs.kill();
-    throw error;
-  }
-  collector.finish();
-  return collector.runs;
-}
-
-/** What of a map's program its combiner shares: how its lines become keys. */
-function keyRules({ keyFields, separator, sort, partitionBy, keySeparator }: ExecPlan): Partial<ExecPlan> {
-  return { keyFields, separator, sort, partitionBy, keySeparator };
 }

@@ -18,8 +18,8 @@ import type { ExecFeed } from "./exec-records.ts";
 
 /*
  * Pairs of a program's lines travel as keys and values that are strings (codec/), so that everything else
- * takes them for that; only their bytes need not be UTF-8 where no JavaScript reads them. With `sort` a key is
- * an array: what its stretches sort by, and at last the key.
+ * takes them for that; only their bytes need not be UTF-8 where no JavaScript reads them. With `sort` a key
+ * is an array: what its stretches sort by, and at last the key.
  */
 
 const NEWLINE = 10;
@@ -311,7 +311,7 @@ function tooLongAKey(bytes: number, plan: ExecPlan): SheafError {
   });
 }
 
-/** The encoding of the array: what each stretch sorts by, then the key itself, which decides between equals. */
+/** The encoding of the array: what each stretch sorts by, then the key, which decides between equals. */
 function sortingKey(lines: Buffer, from: number, to: number, plan: ExecPlan): Buffer {
   const parts: Buffer[] = [Buffer.from([KEY_TAG.array])];
   for (const field of plan.sort!) {

@@ -7,7 +7,7 @@ import type { ExecPlan } from "../job/exec.ts";
 import { workerEnvironment } from "../security/worker-environment.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import type { TaskSetting } from "./map-task.ts";
+import type { TaskSetting } from "./task-setting.ts";
 import { type JobFile, type MapTaskSpec, PROGRESS_CELLS, type ReduceTaskSpec } from "./task-spec.ts";
 
 /** Hadoop counts attempts from 0, and its ids have six digits. */
@@ -135,24 +135,27 @@ function checkUnchanged({ name, path, bytes, mtimeMs }: JobFile, directory: stri
 
 /** The variables that programs of Hadoop Streaming look for, in their names of today and of Hadoop 1. */
 function taskEnvironment(
-  { spec, settings }: TaskSetting<MapTaskSpec | ReduceTaskSpec>,
+  { job, spec, settings }: TaskSetting<MapTaskSpec | ReduceTaskSpec>,
   input: ProgramInput | null,
 ): Record<string, string> {
   const isMap = spec.kind === "map";
   const index = spec.kind === "map" ? spec.index : spec.partition;
   const number = String(index).padStart(ID_DIGITS, "0");
-  const job = settings.jobId.replace(/^job_/, "");
-  const task = `task_${job}_${isMap ? "m" : "r"}_${number}`;
-  const reduces = settings.partitions.reduce((sum, count) => sum + count, 0);
+  const id = settings.jobId.replace(/^job_/, "");
+  const task = `task_${id}_${isMap ? "m" : "r"}_${number}`;
+  const reduces = settings.partitions.reduce(
+    (sum, count, i) => sum + (job.collections[i]?.mapOnly === true ? 0 : count),
+    0,
+  );
   const told: [today: string, before: string, value: string][] = [
-    ["mapreduce_job_id", "mapred_job_id", `job_${job}`],
+    ["mapreduce_job_id", "mapred_job_id", `job_${id}`],
     ["mapreduce_job_name", "mapred_job_name", settings.name],
     ["mapreduce_job_reduces", "mapred_reduce_tasks", String(reduces)],
     ["mapreduce_task_id", "mapred_tip_id", task],
     [
       "mapreduce_task_attempt_id",
       "mapred_task_id",
-      `attempt_${job}_${isMap ? "m" : "r"}_${number}_${spec.attempt - 1}`,
+      `attempt_${id}_${isMap ? "m" : "r"}_${number}_${spec.attempt - 1}`,
     ],
     ["mapreduce_task_partition", "mapred_task_partition", String(index)],
     ["mapreduce_task_ismap", "mapred_task_is_map", String(isMap)],

@@ -48,7 +48,7 @@ export class ExecFeed {
     else this.#line(record);
   }
 
-  /** A pair, as a reduce or combine program reads it, of values that JavaScript or another protocol has made. */
+  /** A pair, as a reduce or combine program reads it, that JavaScript or another protocol has made. */
   pair(key: unknown, value: unknown): void {
     const { protocol, inputSeparator } = this.plan;
     if (protocol === "json") return this.#text(`${jsonText(value === undefined ? [key] : [key, value])}\n`);

@@ -5,9 +5,9 @@ import { lineProgramOf } from "./exec-map.ts";
 import { PairFeed, pairReader } from "./exec-pairs.ts";
 import { TaskPrograms } from "./exec-program.ts";
 import { ExecFeed } from "./exec-records.ts";
-import type { TaskSetting } from "./map-task.ts";
 import { RawLines } from "./raw-lines.ts";
 import type { TaskOutput } from "./result-output.ts";
+import type { TaskSetting } from "./task-setting.ts";
 import type { ReduceTaskSpec } from "./task-spec.ts";
 
 /** Gives the merged pairs to a program, and writes what it makes of them. */

@@ -1,26 +1,22 @@
-import { unlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { Pace } from "../base/pace.ts";
 import type { FilePiece } from "../format/chunk.ts";
 import type { BatchReader } from "../format/read-split.ts";
 import { SOURCE_BATCH_RECORDS } from "../format/read-split.ts";
 import { type ExecPlan, execOf } from "../job/exec.ts";
-import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import type { RecordBatch } from "../job/reader.ts";
 import type { Collector } from "../shuffle/collector.ts";
 import { HotKeys } from "../shuffle/hot-keys.ts";
-import type { TaskMemory } from "../shuffle/memory.ts";
 import { RunWriter } from "../shuffle/run-writer.ts";
 import { BadRecords } from "./bad-records.ts";
 import { createCollectors } from "./collectors.ts";
-import type { AttemptContext } from "./context.ts";
 import type { EmitTarget } from "./emitter.ts";
 import { MapEmitter } from "./emitter.ts";
 import { type EmptyFiles, sumEmptyFiles } from "./empty-files.ts";
-import { combineRuns, ExecMap } from "./exec-map.ts";
+import { combineRuns } from "./exec-combine.ts";
+import { ExecMap } from "./exec-map.ts";
 import { KeptRecords } from "./kept-records.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { identityMap, MapLoop } from "./map-loop.ts";
@@ -31,34 +27,13 @@ import { openPiece } from "./open-piece.ts";
 import { RecordUnits } from "./record-units.ts";
 import { placesAfter, placesInPiece } from "./rest-places.ts";
 import { type RecordChoice, choiceOf, sourceOf } from "./sampling.ts";
-import type { Scene } from "./scene.ts";
-import type {
-  JobSettings,
-  MapTaskSpec,
-  SplitPiece,
-  SplitPlace,
-  TaskServices,
-  TaskStats,
-  TaskSuccess,
-} from "./task-spec.ts";
+import type { TaskSetting } from "./task-setting.ts";
+import type { MapTaskSpec, SplitPiece, SplitPlace, TaskSuccess } from "./task-spec.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 import { TaskStates } from "./told-states.ts";
 
 /** A source that waits for nothing lets what has come for this thread be heard this often. */
 const SOURCE_TURN_MS = 50;
-
-/** Everything a task of either kind works with. */
-export interface TaskSetting<S> {
-  readonly job: Job;
-  readonly settings: JobSettings;
-  readonly spec: S;
-  readonly services: TaskServices;
-  readonly memory: TaskMemory;
-  readonly context: AttemptContext;
-  readonly scene: Scene;
-  readonly stats: TaskStats;
-  readonly clock: Clock;
-}
 
 /**
  * Runs one map attempt: reads the split, maps its records, leaves one run file. Throws; the scene tells
@@ -422,7 +397,10 @@ class MapAttempt {
       stats.emitted += collector?.emitted ?? 0;
       stats.spills += collector?.runs ?? 0;
     }
-    if (this.#writer !== undefined && this.#combine !== undefined) await this.#combined(this.#combine);
+    if (this.#writer !== undefined && this.#combine !== undefined) {
+      scene.phase = "combine";
+      this.#writer = await combineRuns(this.#setting, this.#combine, this.#writer, this.#path, this.#hot);
+    }
     const writer = this.#writer;
     if (writer !== undefined) {
       writer.finish();
@@ -460,19 +438,6 @@ class MapAttempt {
       ...(isSource(job.input) && { made: this.#made }),
       ...(settings.probe !== undefined && { taken: { bytes: this.#leftAt ?? spec.split.bytes, isWhole } }),
     };
-  }
-
-  /** Has a program combine what was emitted; what it gives is what is shuffled. */
-  async #combined(combine: ExecPlan): Promise<void> {
-    const { settings, spec, scene, stats } = this.#setting;
-    const emitted = this.#writer!;
-    emitted.finish();
-    this.#writer = undefined;
-    scene.phase = "combine";
-    const identity = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
-    const writer = (): RunWriter => (this.#writer ??= new RunWriter(this.#path, identity));
-    stats.spills += await combineRuns(this.#setting, combine, emitted.path, writer, this.#hot);
-    await unlink(emitted.path);
   }
 
   abandon(): void {

@@ -18,10 +18,10 @@ import type { RunSource } from "../shuffle/run-source.ts";
 import { slotCount } from "../shuffle/table-collector.ts";
 import { blockBytesFor } from "./collectors.ts";
 import { reduceWithProgram, sortedLines } from "./exec-reduce.ts";
-import type { TaskSetting } from "./map-task.ts";
 import { NativeFormat } from "./native-format.ts";
 import type { TaskOutput } from "./result-output.ts";
 import { openTaskOutput } from "./routed-output.ts";
+import type { TaskSetting } from "./task-setting.ts";
 import type { ReduceTaskSpec, TaskSuccess } from "./task-spec.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 

@@ -13,7 +13,7 @@ import { SegmentSource } from "../shuffle/run-reader.ts";
 import { RunWriter } from "../shuffle/run-writer.ts";
 import { varintSize } from "../shuffle/varint.ts";
 import { blockBytesFor, partitioningOf } from "./collectors.ts";
-import type { TaskSetting } from "./map-task.ts";
+import type { TaskSetting } from "./task-setting.ts";
 import { type KeptMap, type MapTaskSpec, PROGRESS_CELLS } from "./task-spec.ts";
 
 /** Records held until they are written as a run. */

@@ -7,8 +7,8 @@ import { MapEmitter } from "./emitter.ts";
 import type { EmitTarget } from "./emitter.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { MapLoop } from "./map-loop.ts";
-import type { TaskSetting } from "./map-task.ts";
 import { openPiece } from "./open-piece.ts";
+import type { TaskSetting } from "./task-setting.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 import type { SampleTaskSpec, SplitPiece, TaskSuccess } from "./task-spec.ts";
 

@@ -7,11 +7,11 @@ import { TaskMemory } from "../shuffle/memory.ts";
 import { mapOrAdopt } from "./adopt-map.ts";
 import { AuxData, type SharedAux } from "./aux.ts";
 import { AttemptContext } from "./context.ts";
-import type { TaskSetting } from "./map-task.ts";
 import { estimatingJob } from "./record-units.ts";
 import { runReduce } from "./reduce-task.ts";
 import { runSample } from "./sample-task.ts";
 import { Scene } from "./scene.ts";
+import type { TaskSetting } from "./task-setting.ts";
 import { PROGRESS_CELLS, emptyStats } from "./task-spec.ts";
 import type {
   JobSettings,

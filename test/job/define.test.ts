@@ -217,6 +217,7 @@ test("job() fills in what is left out", () => {
     teardown: undefined,
     params: {},
     aux: {},
+    files: [],
     expect: undefined,
     seed: 0,
   });

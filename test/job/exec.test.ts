@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { exec, job, text } from "#src/index.js";
+import { testJob } from "#src/testing.js";
+
+describe("programs in a job", () => {
+  const input = text();
+  const cases: readonly [expected: RegExp, make: () => unknown][] = [
+    [/argv: .*There is no shell|argv: "cat a"/, () => exec("cat a" as never)],
+    [/argv/, () => exec([])],
+    [/seperator: no such option/, () => exec(["cat"], { seperator: "," } as never)],
+    [/separator: .*cannot stand/, () => exec(["cat"], { separator: "\n" })],
+    [/keyFields: 0/, () => exec(["cat"], { keyFields: 0 })],
+    [/sort: "-k0" names no fields/, () => exec(["cat"], { sort: "-k0" })],
+    [/sort: it is for lines/, () => exec(["cat"], { protocol: "json", sort: "-k1" })],
+    [
+      /setup: it cannot be a program/,
+      () => job({ input, setup: exec(["cat"]) as never, map: exec(["cat"]) }),
+    ],
+    [/order: keys of a program/, () => job({ input, map: exec(["cat"]), order: "total" })],
+    [
+      /reduce: sort has nothing/,
+      () => job({ input, map: exec(["cat"]), reduce: exec(["cat"], { sort: "-n" }) }),
+    ],
+    [
+      /map: sort of exec/,
+      () =>
+        job({
+          input,
+          map: exec(["cat"], { sort: "-n" }),
+          reduce: (k: string, all: Iterable<string>) => k + [...all].length,
+        }),
+    ],
+    [/map: partitionBy of exec\(\) needs/, () => job({ input, map: exec(["cat"], { partitionBy: "-k1" }) })],
+    [/files: two of them are called a/, () => job({ input, files: ["a", "x/a"] })],
+    [/files: "a#\.\." gives it no name/, () => job({ input, files: ["a#.."] })],
+  ];
+  test("what makes no sense is refused by name", () => {
+    for (const [expected, make] of cases) assert.throws(make, { code: "JOB_INVALID", message: expected });
+  });
+
+  test("testJob says that it runs no programs", async () => {
+    await assert.rejects(testJob(job({ input, map: exec(["cat"]) }), ["a"]), { code: "JOB_INVALID" });
+  });
+});
