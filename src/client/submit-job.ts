@@ -19,6 +19,8 @@ import type { JobOptions, OutputTarget, Submission } from "../protocol/submissio
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { isLoopback } from "../security/host-list.ts";
 import { isAddressInside } from "../storage/address-roots.ts";
+import { sha256OfFile } from "../storage/content-check.ts";
+import { asSheafError } from "../storage/fs-error.ts";
 import { patternBase } from "../storage/glob.ts";
 import { refuseAddress } from "../storage/list-input.ts";
 import { isStored } from "../storage/stores.ts";
