@@ -380,3 +380,36 @@ test("flags that make no sense together, and coordinators that are none, are tol
   });
   assert.match(stranger.stderr, /UNAUTHORIZED[^]*client\.token/);
 });
+
+test("sheaf watch runs on the cluster what comes into a directory, each file in one output", async () => {
+  const watched = file("incoming");
+  mkdirSync(watched);
+  const args = [
+    "watch",
+    watched,
+    "count.ts",
+    "-o",
+    "watched",
+    "--interval",
+    "20ms",
+    "--drain",
+    "--into",
+    "{number}",
+  ];
+  const tree = (): string[] =>
+    readdirSync(file("watched"))
+      .filter((name) => /^\d+$/.test(name))
+      .sort()
+      .map((name) => readFileSync(join(file("watched"), name, "part-00000.tsv"), "utf8"));
+  writeFileSync(join(watched, "1.txt"), "x y\n");
+  writeFileSync(join(watched, "2.txt"), "x\n");
+  const first = await cluster.run(args, { cwd: work });
+  assert.equal(first.code, 0, first.stderr);
+  assert.match(first.stderr, /2 new files, .*, to watched\/000001/);
+  writeFileSync(join(watched, "3.txt"), "z\n");
+  const second = await cluster.run(args, { cwd: work });
+  assert.match(second.stderr, /2 files done before/);
+  assert.deepEqual(tree(), ["x\t2\ny\t1\n", "z\t1\n"]);
+  const idle = await cluster.run([...args, "-q"], { cwd: work });
+  assert.deepEqual([idle.code, idle.stderr, tree().length], [0, "", 2]);
+});

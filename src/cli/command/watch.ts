@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, realpathSync, statSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SheafError, isSheafError } from "../../base/errors.ts";
 import { settings } from "../../base/limits.ts";
@@ -21,7 +21,14 @@ import { runFlags } from "./run/flags.ts";
 import { type RunFlags, checkRunFlags, runOptions } from "./run/options.ts";
 import { lookAt } from "./watch/arrivals.ts";
 import { Ledger } from "./watch/ledger.ts";
-import { type WatchedEnd, type WatchDoors, type WatchNote, watchDirectory } from "./watch/watcher.ts";
+import {
+  type UpdateDoors,
+  type WatchDoors,
+  watchDirectory,
+  type WatchedEnd,
+  type WatchNote,
+  updateOutput,
+} from "./watch/watcher.ts";
 
 const {
   overwrite: _overwrite,
@@ -32,7 +39,6 @@ const {
   once: _once,
   force: _force,
   materialize: _materialize,
-  incremental: _incremental,
   explain: _explain,
   listen: _listen,
   intermediate: _intermediate,
@@ -85,6 +91,8 @@ export const watchCommand: CliCommand<typeof watchFlags> = {
       "run at a time, each with an output directory of its own below OUT. Names that begin with . or _ are ignored.",
     "Which files are done with is kept on the disk: a watcher that was killed goes on where it was. Every file is in " +
       "one output, none is left out. A run that fails is told and tried again, after longer and longer waits.",
+    "With --incremental OUT is one output, of all files that are whole: it is made anew when a file has come, changed or " +
+      "gone, and only what is new is mapped.",
     "For a job with several inputs DIR is NAME=DIR, and INPUT are those of the others, which every run reads. Ctrl-C " +
       "ends a run that is under way, and the watcher. docs/watch.md says more.",
   ],
@@ -103,6 +111,7 @@ export const watchCommand: CliCommand<typeof watchFlags> = {
   examples: [
     ["sheaf watch incoming/ visits.ts -o visits", "A directory of results for each batch of new files"],
     ["sheaf watch /mnt/in visits --on http://10.0.0.5:7077 -o /mnt/out", "On a cluster"],
+    ["sheaf watch in/ visits.ts -o out --incremental", "One output, kept up to date"],
     ["sheaf watch in/ visits.ts -o out --into 'day={date}/{time}' --drain", "What is there now, from cron"],
   ],
   run,
@@ -110,7 +119,7 @@ export const watchCommand: CliCommand<typeof watchFlags> = {
 
 async function run({ flags, positionals, world }: Invocation<typeof watchFlags>): Promise<ExitCode> {
   const [given, ...words] = positionals;
-  const { interval = settings.watchIntervalMs.default, into = "{time}", again, drain, ...said } = flags;
+  const { interval = settings.watchIntervalMs.default, into, again, drain, ...said } = flags;
   if (interval < settings.watchIntervalMs.min) {
     throw new SheafError("USAGE", `--interval: ${interval} ms is too short`, {
       hint: `Give ${settings.watchIntervalMs.min}ms or more.`,
@@ -125,31 +134,41 @@ async function run({ flags, positionals, world }: Invocation<typeof watchFlags>)
   const asRun = { ...said, after: [], detach: undefined } as unknown as RunFlags;
   const asked = forManyRuns(await askedRun({ flags: asRun, positionals: words }, world));
   checkRunFlags({ ...asked.flags, overwrite: undefined }, asked.runner);
-  const out = outputOf(asked, directory, world.cwd);
-  checkTemplate(into);
+  const isOne = asked.flags.incremental === true;
+  const out = outputOf(asked, world.cwd);
+  if (isOne) checkOneOutput({ into, again });
+  else prepareOut(out);
+  if (realPlace(out) === realpathSync(directory)) throw watchesItself(directory);
+  const template = into ?? "{time}";
+  checkTemplate(template);
   const style = styleFor(world.stderr, world.env, flags.color);
   const look = { quiet: flags.quiet === true, json: flags.json === true, style };
   const reporter = makeReporter(look, world);
   const stop = stopOnSignal(reporter, world, "stopping");
-  const unlock = lockOf(out);
+  const unlock = lockOf(out, isOne);
   let ledger: Ledger | undefined;
   // What a project says of the job's inputs are others than DIR, in one that has several.
   const others = asked.inputs.filter((text) => prefix !== "" && !text.startsWith(prefix));
+  const runOn = (output: string, files: readonly string[]): Promise<WatchedEnd> => {
+    const inputs = [...others, ...files.map((file) => `${prefix}${join(directory, file)}`)];
+    return runBatch(asked, { output, inputs }, makeReporter(look, world), stop, world);
+  };
   const doors: WatchDoors = {
-    look: () => lookAt(directory, realpathSync(out)),
-    async run(name, files) {
-      const inputs = [...others, ...files.map((file) => `${prefix}${join(directory, file)}`)];
-      return runBatch(asked, { output: join(out, name), inputs }, makeReporter(look, world), stop, world);
-    },
+    look: () => lookAt(directory, realPlace(out)),
+    run: (name, files) => runOn(join(out, name), files),
     isThere: (name) => isThere(join(out, name), asked.runner !== "local"),
     pause: (ms) => sleep(ms, undefined, { signal: stop.signal }).catch(() => undefined),
-    nameOf: (number) => freeName(out, into, number, world.clock.wallMs()),
+    nameOf: (number) => freeName(out, template, number, world.clock.wallMs()),
     tell: (note) => tell(note, { out, reporter, json: look.json }, world),
   };
   try {
-    ledger = new Ledger(out, directory);
     const rules = { intervalMs: interval, again: again === true, drain: drain === true };
-    const end = await watchDirectory(ledger, doors, rules, stop.signal);
+    const update: UpdateDoors = { ...doors, run: (files) => runOn(out, files) };
+    ledger = isOne ? undefined : new Ledger(out, directory);
+    const end =
+      ledger === undefined
+        ? await updateOutput(update, rules, stop.signal)
+        : await watchDirectory(ledger, doors, rules, stop.signal);
     return end === "stopped" ? exitCodes.cancelled : exitCodes.ok;
   } finally {
     reporter.end();
@@ -180,30 +199,59 @@ function watched(given: string, cwd: string): { readonly directory: string; read
   });
 }
 
-/** Made if it is missing. @throws SheafError USAGE */
-function outputOf({ flags }: AskedRun, directory: string, cwd: string): string {
+/** @throws SheafError USAGE */
+function outputOf({ flags }: AskedRun, cwd: string): string {
   if (flags.output === undefined) {
     throw new SheafError("USAGE", "sheaf watch writes to a directory, and none is named", {
       hint: "Give the directory for the outputs of the runs: -o OUT.",
     });
   }
-  const out = resolve(cwd, flags.output);
+  return resolve(cwd, flags.output);
+}
+
+/** A directory of outputs, made if it is missing. @throws SheafError OUTPUT_EXISTS */
+function prepareOut(out: string): void {
   if (existsSync(join(out, "_SUCCESS"))) {
     throw new SheafError("OUTPUT_EXISTS", `${out} is the output of a job`, {
-      hint: "Give a directory that is to hold the outputs of many runs: -o OUT.",
+      hint: "Give a directory that is to hold the outputs of many runs: -o OUT; or --incremental, to keep it up to date.",
     });
   }
   mkdirSync(out, { recursive: true });
-  if (realpathSync(out) !== realpathSync(directory)) return out;
-  throw new SheafError("USAGE", `${directory} is watched and written to`, {
+}
+
+/** @throws SheafError USAGE for what is said of several outputs */
+function checkOneOutput({
+  into,
+  again,
+}: {
+  readonly into: string | undefined;
+  readonly again: boolean | undefined;
+}): void {
+  const flag = into !== undefined ? "--into" : again === true ? "--again" : null;
+  if (flag === null) return;
+  throw new SheafError("USAGE", `${flag} is not for --incremental`, {
+    hint: "There is one output then, OUT itself, and a file that changes is always read again. Leave it out.",
+  });
+}
+
+function watchesItself(directory: string): SheafError {
+  return new SheafError("USAGE", `${directory} is watched and written to`, {
     hint: "Give another -o OUT; it may lie below the directory that is watched.",
   });
 }
 
+/** Where a directory really is that may not be there yet. */
+function realPlace(path: string): string {
+  return existsSync(path) ? realpathSync(path) : join(realPlace(dirname(path)), basename(path));
+}
+
 /** @throws SheafError STATE_LOCKED */
-function lockOf(out: string): () => void {
+function lockOf(out: string, isOne: boolean): () => void {
+  // What lies in one output goes when the next takes its place.
+  const beside = join(dirname(out), `.${basename(out)}.sheaf-watch.lock`);
+  if (isOne) mkdirSync(dirname(out), { recursive: true });
   try {
-    return lockFile(join(out, ".sheaf-watch.lock"), `a watcher that writes to ${out}`);
+    return lockFile(isOne ? beside : join(out, ".sheaf-watch.lock"), `a watcher that writes to ${out}`);
   } catch (error) {
     if (!isSheafError(error) || error.code !== "STATE_LOCKED") throw error;
     const message = error.message.replace(/ is in use by/, " runs already:");
@@ -307,6 +355,10 @@ function noteLine(note: WatchNote, out: string): string {
     }
     case "taking":
       return `${plural(note.files, "new file")}, ${formatSize(note.bytes)}, to ${join(out, note.run)}`;
+    case "updating": {
+      const { files, added, changed, removed } = note;
+      return `${added} new, ${changed} changed, ${removed} removed: ${plural(files, "file")} to ${out}`;
+    }
     case "again":
       return `${note.why}; trying again in ${formatDuration(note.afterMs)}`;
     case "changed":

@@ -26,6 +26,14 @@ export type WatchNote =
   | { readonly kind: "watching"; readonly filesDone: number }
   | { readonly kind: "recovered"; readonly run: string; readonly files: number; readonly done: boolean }
   | { readonly kind: "taking"; readonly run: string; readonly files: number; readonly bytes: number }
+  /** A run makes the one output that there is anew. What has changed since the last one. */
+  | {
+      readonly kind: "updating";
+      readonly files: number;
+      readonly added: number;
+      readonly changed: number;
+      readonly removed: number;
+    }
   | { readonly kind: "again"; readonly afterMs: number; readonly why: string }
   | { readonly kind: "changed"; readonly path: string };
 
@@ -53,19 +61,11 @@ export async function watchDirectory(
   doors.tell({ kind: "watching", filesDone: done.size });
   const told = new Set<string>();
   let before: Look | null = null;
-  let failures = 0;
-  const waitAgain = async (why: string): Promise<void> => {
-    const afterMs = Math.min(limits.watchAgainMs, Math.max(1_000, rules.intervalMs) * 2 ** failures++);
-    doors.tell({ kind: "again", afterMs, why });
-    await doors.pause(afterMs);
-  };
+  const patience = new Patience(doors, rules);
   while (!signal.aborted) {
-    let now: Look;
-    try {
-      now = await doors.look();
-    } catch (error) {
+    const now = await patience.look();
+    if (now === null) {
       before = null;
-      await waitAgain(describeThrown(error));
       continue;
     }
     const isOpen = ([path, { signature }]: readonly [string, SeenFile]): boolean =>
@@ -77,15 +77,120 @@ export async function watchDirectory(
       const end = await take(due.slice(0, limits.watchFilesMax), now, ledger, doors);
       if (end === "stopped") return "stopped";
       if (end !== "done") {
-        await waitAgain("the run failed");
+        await patience.wait("the run failed");
         continue;
       }
     } else if (rules.drain && ![...now.files].some(isOpen)) return "ended";
-    failures = 0;
+    patience.renew();
     // Also after a run: what two looks saw alike is whole only if there was time between them.
     await doors.pause(rules.intervalMs);
   }
   return "ended";
+}
+
+/** The doors of a watcher that keeps one output up to date. */
+export type UpdateDoors = Pick<WatchDoors, "look" | "pause" | "tell"> & {
+  /** Runs the job, incrementally, on all of these files. */
+  run(files: readonly string[]): Promise<WatchedEnd>;
+};
+
+/**
+ * Keeps one output that of all files that are whole: it is made anew, incrementally, when one has come,
+ * changed or gone. What the output is of is known by its own state, so that a watcher begins with a run, and
+ * may end at any time. As long as a file that is in the output is not whole, nothing is run: without it, or
+ * with half of it, the output would be wrong.
+ * @returns "stopped" when a run was cut short by the stop
+ */
+export async function updateOutput(
+  doors: UpdateDoors,
+  rules: Omit<WatchRules, "again">,
+  signal: AbortSignal,
+): Promise<"ended" | "stopped"> {
+  let done: ReadonlyMap<string, string> | null = null;
+  let before: Look | null = null;
+  const patience = new Patience(doors, rules);
+  doors.tell({ kind: "watching", filesDone: 0 });
+  while (!signal.aborted) {
+    const now = await patience.look();
+    if (now === null) {
+      before = null;
+      continue;
+    }
+    const seen = new Set(wholeFiles(before, now));
+    const isWhole = ([path, { signature }]: readonly [string, SeenFile]): boolean =>
+      seen.has(path) || done?.get(path) === signature;
+    const files = [...now.files].filter(isWhole).sort(([a], [b]) => (a < b ? -1 : 1));
+    const isHeldUp =
+      [...now.files].some((file) => done?.has(file[0]) === true && !isWhole(file)) ||
+      // What one look alone does not see may be on its way to another name.
+      [...(before?.files.keys() ?? [])].some((path) => done?.has(path) === true && !now.files.has(path));
+    const whole = new Map(files.map(([path, { signature }]) => [path, signature]));
+    const change = changeOf(done, whole);
+    const isFirst = before === null;
+    before = now;
+    if (!isFirst && !isHeldUp && whole.size > 0 && change !== null) {
+      doors.tell({ kind: "updating", files: whole.size, ...change });
+      const end = await doors.run([...whole.keys()]);
+      if (end === "stopped") return "stopped";
+      if (end !== "done") {
+        await patience.wait("the run failed");
+        continue;
+      }
+      done = whole;
+    } else if (rules.drain && !isFirst && whole.size === now.files.size) return "ended";
+    patience.renew();
+    await doors.pause(rules.intervalMs);
+  }
+  return "ended";
+}
+
+/** null: they are the same. */
+function changeOf(
+  done: ReadonlyMap<string, string> | null,
+  whole: ReadonlyMap<string, string>,
+): { readonly added: number; readonly changed: number; readonly removed: number } | null {
+  let [added, changed] = [0, 0];
+  for (const [path, signature] of whole) {
+    if (done?.has(path) !== true) added++;
+    else if (done.get(path) !== signature) changed++;
+  }
+  const removed = [...(done ?? new Map<string, string>()).keys()].filter((path) => !whole.has(path)).length;
+  return added + changed + removed === 0 ? null : { added, changed, removed };
+}
+
+/** Waits longer and longer as long as nothing goes well. */
+class Patience {
+  readonly #doors: Pick<WatchDoors, "look" | "pause" | "tell">;
+  readonly #intervalMs: number;
+  #failures = 0;
+
+  constructor(
+    doors: Pick<WatchDoors, "look" | "pause" | "tell">,
+    { intervalMs }: { readonly intervalMs: number },
+  ) {
+    this.#doors = doors;
+    this.#intervalMs = intervalMs;
+  }
+
+  /** null: it could not, and has waited. */
+  async look(): Promise<Look | null> {
+    try {
+      return await this.#doors.look();
+    } catch (error) {
+      await this.wait(describeThrown(error));
+      return null;
+    }
+  }
+
+  async wait(why: string): Promise<void> {
+    const afterMs = Math.min(limits.watchAgainMs, Math.max(1_000, this.#intervalMs) * 2 ** this.#failures++);
+    this.#doors.tell({ kind: "again", afterMs, why });
+    await this.#doors.pause(afterMs);
+  }
+
+  renew(): void {
+    this.#failures = 0;
+  }
 }
 
 async function take(
