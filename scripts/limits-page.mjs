@@ -64,6 +64,7 @@ const rows = [
     "time for which a storage is asked again that does not answer",
     `${seconds(limits.storageRetryMs)}, anew whenever bytes come`,
   ],
+  ["files of an output in a storage that are uploaded at once", number(limits.storageUploadsAtOnce)],
   ["what a storage calls a version of a file", `${number(limits.storageVersionCharsMax)} characters`],
   ["a key, encoded", formatSize(limits.keyBytesMax)],
   ["nesting of a key", `${number(limits.keyDepthMax)} arrays`],

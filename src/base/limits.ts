@@ -77,6 +77,8 @@ export const limits = {
   storageRequestsAhead: 8,
   /** For how long a storage is asked again that does not answer, or says it will later. */
   storageRetryMs: 45_000,
+  /** Files of an output that are uploaded at once. */
+  storageUploadsAtOnce: 8,
   /** Letters of what a storage calls a version of a file. */
   storageVersionCharsMax: 1_024,
   /** Window that a zstd frame may ask for: what libzstd takes unless it is told otherwise. */

@@ -196,6 +196,7 @@ export async function commitFetched(
       {
         name: view.name,
         code: view.code,
+        job: view.job,
         collections: view.collections,
         staging: join(temp, "out"),
         output: output.path,

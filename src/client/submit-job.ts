@@ -346,6 +346,8 @@ export function outputTarget(wishes: OutputWishes, url: string, roots: readonly 
 }
 
 function isInside(path: string, roots: readonly string[]): boolean {
+  // What goes to a storage comes back to this machine first.
+  if (isStored(path)) return false;
   return roots.some(
     (root) => root === "/" || path === root || path.startsWith(`${root.replace(/\/+$/, "")}/`),
   );

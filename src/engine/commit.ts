@@ -9,6 +9,8 @@ import type { Key } from "../job/key.ts";
 import { commitDirectory } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
+import { isStored } from "../storage/stores.ts";
+import { uploadOutput } from "../storage/upload-output.ts";
 import type { OutputPart, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import type { CommittedPart } from "./events.ts";
 
@@ -30,6 +32,8 @@ export interface CommitPlan {
   readonly staging: string;
   readonly output: string;
   readonly overwrite: boolean;
+  /** Of an output in a store, which job of all it is of. */
+  readonly job?: string;
   /** As in CommitOptions: needed where a commit may be done again after a crash. */
   readonly aside?: string;
   /** Called before each step; what it throws ends the commit, and nothing more is changed. */
@@ -109,6 +113,23 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
   const bad = results.flatMap(({ badPath }) => (badPath === null ? [] : [badPath]));
   const badName = (index: number): string => join("_bad", `part-${String(index).padStart(5, "0")}.jsonl`);
   const parts = named.map(({ part }) => part);
+  if (isStored(plan.output)) {
+    const { output, overwrite, job = plan.name, step } = plan;
+    await uploadOutput(
+      [
+        ...named.map(({ source, part }) => ({
+          source,
+          name: part.file,
+          bytes: part.bytes,
+          crc32c: part.crc32c,
+        })),
+        ...bad.map((source, index) => ({ source, name: badName(index) })),
+        { source: Buffer.from(manifestText(plan, outputs, parts)), name: "_SUCCESS" },
+      ],
+      { output, job, overwrite, step },
+    );
+    return parts;
+  }
   const moves: Move[] = [
     ...named.map(({ source, part }): Move => [source, join(plan.staging, part.file), part.bytes]),
     ...bad.map((source, index): Move => [source, join(plan.staging, badName(index)), null]),

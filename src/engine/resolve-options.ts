@@ -7,7 +7,10 @@ import { limits, settings } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
 import { parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
+import { refuseAddress } from "../storage/list-input.ts";
 import { refusePassword } from "../storage/store.ts";
+import { splitAddress } from "../storage/store.ts";
+import { isStored } from "../storage/stores.ts";
 import type { Chaos } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { Isolation } from "../worker/worker.ts";
@@ -68,7 +71,8 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
   checkOptionNames(options);
   const inputs = inputTexts(options.inputs ?? []);
   inputs.forEach(refusePassword);
-  const output = options.output === undefined ? null : resolve(options.output);
+  const output = options.output === undefined ? null : outputPlace(options.output);
+  if (output !== null && isStored(output)) checkStoredOutput(options, output);
   const workers =
     isolation === "inline"
       ? 1
@@ -173,6 +177,33 @@ function inputTexts(inputs: NonNullable<JobRunOptions["inputs"]>): readonly stri
   if (isList(inputs)) return inputs;
   return Object.entries(inputs).flatMap(([name, paths]) =>
     inputTexts(paths).map((path) => `${name}=${path}`),
+  );
+}
+
+/**
+ * An output as runs know it: an absolute path, or an address that ends in "/".
+ * @throws SheafError USAGE for an address that cannot be one
+ */
+function outputPlace(given: string): string {
+  const parts = splitAddress(given);
+  if (parts === null) return resolve(given);
+  refusePassword(given);
+  refuseAddress(given, "output");
+  if (parts.path.replaceAll("/", "") !== "") return `${parts.root}${parts.path.replace(/\/+$/, "")}/`;
+  throw usage(`output: ${given} is no directory of the storage`, `Give one: ${parts.root}results/`);
+}
+
+/** Options that read the output again, or keep something beside it on this machine's disks. */
+function checkStoredOutput(
+  options: MayHaveWorkers & { readonly once?: boolean | undefined },
+  output: string,
+): void {
+  const names = ["once", "incremental"] as const;
+  const name = names.find((one) => options[one] === true);
+  if (name === undefined) return;
+  throw usage(
+    `${name} does not go with an output in a storage (${output})`,
+    "Write to a directory of this machine, and copy that when it is done.",
   );
 }
 

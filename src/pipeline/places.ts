@@ -14,6 +14,7 @@ import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { Runner } from "../runners/runners.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
+import { isStored } from "../storage/stores.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import type { StepOutline } from "../worker/messages.ts";
 import type { PipelineWishes } from "./detect.ts";
@@ -61,6 +62,11 @@ export async function openPipelineRun(
   { code, earlier, kept, warn }: Opening,
 ): Promise<Opened> {
   const { output, overwrite, inputs } = resolved;
+  if (output !== null && isStored(output)) {
+    throw new SheafError("USAGE", `output: a pipeline writes to a directory, and ${output} is in a storage`, {
+      hint: `Write to a directory, and end the pipeline with a transfer: transfer({ from: ..., to: "${output}" }).`,
+    });
+  }
   const { commit, committedTo } = earlier?.state ?? emptyState;
   // A commit that has begun is carried out, and looks itself at what is there.
   const isBegun = commit.kind === "begun" && commit.output === output;

@@ -8,6 +8,7 @@ import type { JobRunOptions } from "../engine/options.ts";
 import { inodeOf } from "../storage/content-check.ts";
 import { inputIn, isElsewhere } from "../storage/glob.ts";
 import { type InputFile, listInput } from "../storage/list-input.ts";
+import { isStored } from "../storage/stores.ts";
 import type { InputOutline, JobOutline, StepOutline } from "../worker/messages.ts";
 import { digest } from "./plan.ts";
 import type { StepFacts } from "./state.ts";
@@ -234,15 +235,16 @@ export async function filesOfStep(
 ): Promise<Pick<StepFacts, "files" | "elsewhere"> | null> {
   const several = step.job.inputs !== undefined;
   const paths = texts.map((text) => (several ? text.slice(text.indexOf("=") + 1) : text));
-  const elsewhere = paths.filter((path) => !isAbsolute(path));
+  const isHere = (path: string): boolean => isAbsolute(path) || isStored(path);
+  const elsewhere = paths.filter((path) => !isHere(path));
   const stamps: [path: string, stamp: string][] = [];
   try {
     // Which input reads which files has a say, too.
     for (const [index, path] of paths.entries()) {
-      if (!isAbsolute(path)) continue;
+      if (!isHere(path)) continue;
       const name = several ? texts[index]!.slice(0, texts[index]!.indexOf("=") + 1) : "";
       for (const one of await listInput([path], { streams: true }))
-        stamps.push([`${name}${one.path}`, stampOf(one.path)]);
+        stamps.push([`${name}${one.path}`, one.version ?? stampOf(one.path)]);
     }
     for (const path of await ownFilesOf(step, file)) stamps.push([path, stampOf(path)]);
     const aux = [...(await findAux(step.job.aux, file)).values()].flat();

@@ -23,6 +23,7 @@ import { type AttemptRef, formatTask } from "../scheduler/ids.ts";
 import type { TaskPlan } from "../scheduler/messages.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
+import { isStored } from "../storage/stores.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { JobOutline } from "../worker/messages.ts";
@@ -306,7 +307,7 @@ export class LocalTasks {
   }
 
   async #makeFinal(outputs: Outputs): Promise<void> {
-    const { loaded, planned, resolved, pool } = this.#options;
+    const { loaded, planned, resolved, pool, signal } = this.#options;
     const { name, bundle, collections, outline } = loaded;
     const { work } = planned;
     if (this.#settings.probe !== undefined) return;
@@ -325,7 +326,11 @@ export class LocalTasks {
     const { incremental } = planned;
     const state: CommitPlan["state"] = (placed) =>
       incremental!.files(this.#executor.mapsDone(), this.#settings, placed);
-    const plan = { name, code, collections, staging: work.output, output, overwrite };
+    const job = loaded.jobId;
+    // Moving files takes no time; uploading them may.
+    const step = isStored(output) ? (): void => signal?.throwIfAborted() : undefined;
+    const place = { staging: work.output, output, overwrite, ...(step !== undefined && { step }) };
+    const plan = { name, code, job, collections, ...place };
     this.#parts = await commitOutput(incremental === null ? plan : { ...plan, state }, outputs);
   }
 

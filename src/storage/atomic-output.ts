@@ -1,13 +1,15 @@
 import { createHash } from "node:crypto";
 import { fsync, lstatSync, renameSync } from "node:fs";
 import { chmod, lstat, mkdir, mkdtemp, open, readdir, realpath, rename, rmdir } from "node:fs/promises";
-import { hostname } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { promisify } from "node:util";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
-import { checkOwnOutput } from "./own-output.ts";
+import { checkOwnOutput, outputExists } from "./own-output.ts";
 import { isAlive, removeDirectory, removeStale, takeFromStale } from "./remove-directory.ts";
+import { isStored, storedOutput } from "./stores.ts";
+import { makeTempDirectory } from "./temp-directory.ts";
 
 /*
  * Beside an output directory `out` may lie, while a run works or after one was killed:
@@ -17,6 +19,9 @@ import { isAlive, removeDirectory, removeStale, takeFromStale } from "./remove-d
  * <host> is a hash of the host's name: on a shared file system only the host of a process can tell that it is
  * dead.
  */
+
+/** Whoever only looks whether an output can be made, ahead of its job, writes nothing. */
+const checkingJob = "check";
 
 export interface OutputOptions {
   /** Whether an existing output is replaced. Default false. */
@@ -47,7 +52,7 @@ export interface CommitOptions {
 }
 
 /**
- * Called before any task: whether `out` can become the output. First clears away what killed runs have left
+ * Called before any task: whether `out`, a path or an address, can become the output. First clears away what killed runs have left
  * beside it; an output that one of them had set aside and not yet replaced is put back.
  * @throws SheafError OUTPUT_EXISTS when there is anything at `out` (a link to nothing, too) and `overwrite`
  * is off; OUTPUT_UNWRITABLE when it cannot be created, or overwriting it would remove something in `keep` or
@@ -58,6 +63,10 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
     throw new SheafError("USAGE", `output path ${JSON.stringify(out)} is empty or holds a NUL`, {
       hint: "Give the path of a directory.",
     });
+  }
+  if (isStored(out)) {
+    const keep = (options.keep ?? []).filter((one) => isStored(one));
+    return (await storedOutput(out, checkingJob)).check({ ...options, keep });
   }
   const path = resolve(out);
   await clearStale(path);
@@ -73,6 +82,11 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
  * @throws SheafError OUTPUT_UNWRITABLE
  */
 export async function checkKept(out: string, kept: readonly string[]): Promise<void> {
+  if (isStored(out)) {
+    const inside = kept.find((one) => one.startsWith(out));
+    if (inside !== undefined) throw wouldRemove(out, inside);
+    return;
+  }
   const path = resolve(out);
   const real = await realpath(path).catch(() => path);
   const inside = real === sep ? sep : real + sep;
@@ -88,22 +102,28 @@ export async function checkKept(out: string, kept: readonly string[]): Promise<v
     // The file itself may be a link; so may be what it is a part of.
     const places = [join(parentReal, name), await realpath(file).catch(() => resolve(file))];
     if (!places.some((place) => place === real || place.startsWith(inside))) continue;
-    throw new SheafError(
-      "OUTPUT_UNWRITABLE",
-      `overwriting ${quotePath(out)} would remove ${quotePath(file)}`,
-      {
-        hint: "Choose another output directory, or inputs that do not lie in this one.",
-        details: { path: out },
-      },
-    );
+    throw wouldRemove(out, file);
   }
 }
 
+function wouldRemove(out: string, file: string): SheafError {
+  return new SheafError(
+    "OUTPUT_UNWRITABLE",
+    `overwriting ${quotePath(out)} would remove ${quotePath(file)}`,
+    {
+      hint: "Choose another output directory, or inputs that do not lie in this one.",
+      details: { path: out },
+    },
+  );
+}
+
 /**
- * Makes a directory beside `out`, on the same file system, for the files that will be committed. Its mode is
- * 0700; missing parents of `out` are created. @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL
+ * Makes a directory beside `out`, on the same file system, for the files that will be committed; of an output
+ * in a store, where they are uploaded from, in the temporary directory. Its mode is 0700; missing parents of
+ * `out` are created. @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL
  */
 export async function createTempOutput(out: string): Promise<string> {
+  if (isStored(out)) return makeTempDirectory(tmpdir());
   const path = resolve(out);
   try {
     await mkdir(dirname(path), { recursive: true });
@@ -255,13 +275,6 @@ async function exists(path: string, out: string): Promise<boolean> {
     if (errnoOf(error) === "ENOENT") return false;
     throw asSheafError(error, { path: out, doing: "create" });
   }
-}
-
-export function outputExists(out: string): SheafError {
-  return new SheafError("OUTPUT_EXISTS", `the output ${quotePath(out)} exists already`, {
-    hint: "Choose another output, remove it, or give --overwrite to replace it when the job has succeeded.",
-    details: { path: out },
-  });
 }
 
 /** Files synced at once: enough to keep a disk busy, few enough for any limit on open files. */

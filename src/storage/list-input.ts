@@ -294,7 +294,7 @@ function dangling(name: string): SheafError {
  * Refuses what is an address that no store knows, and no path.
  * @throws SheafError USAGE
  */
-export function refuseAddress(given: string): void {
+export function refuseAddress(given: string, what: "input" | "output" = "input"): void {
   const parts = splitAddress(given);
   if (parts === null || isStored(given)) return;
   const { scheme } = parts;
@@ -302,9 +302,18 @@ export function refuseAddress(given: string): void {
     "ADDRESS",
     `'${given}'`,
   );
-  throw new SheafError("USAGE", `input ${quotePath(given)} is an address, and sheaf knows no ${scheme}://`, {
-    hint: scheme === "file" ? "Give the path alone." : `Fetch it first, or pipe it in: ${fetched}`,
-  });
+  throw new SheafError(
+    "USAGE",
+    `${what} ${quotePath(given)} is an address, and sheaf knows no ${scheme}://`,
+    {
+      hint:
+        what === "output"
+          ? "Write to a directory, and copy that."
+          : scheme === "file"
+            ? "Give the path alone."
+            : `Fetch it first, or pipe it in: ${fetched}`,
+    },
+  );
 }
 
 /** What reads an address, with ADDRESS for it, by its scheme. */

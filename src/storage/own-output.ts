@@ -113,3 +113,10 @@ async function addedTo(output: OutputFiles, below: string, own: ReadonlySet<stri
   }
   return null;
 }
+
+export function outputExists(out: string): SheafError {
+  return new SheafError("OUTPUT_EXISTS", `the output ${quotePath(out)} exists already`, {
+    hint: "Choose another output, remove it, or give --overwrite to replace it when the job has succeeded.",
+    details: { path: out },
+  });
+}

@@ -1,8 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { MiB } from "../base/size.ts";
-import { outputExists } from "./atomic-output.ts";
 import { quotePath } from "./fs-error.ts";
-import { foreignIn, replacesForeign } from "./own-output.ts";
+import { foreignIn, outputExists, replacesForeign } from "./own-output.ts";
 import type { Store, StoreOutputOptions } from "./store.ts";
 
 /** A `_SUCCESS` of a million parts. */

@@ -3,7 +3,7 @@ import { SheafError } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
 import { suggest } from "../base/suggest.ts";
 import { quotePath } from "./fs-error.ts";
-import { splitAddress, type Store, type StoreModule, type StoreSettings } from "./store.ts";
+import { splitAddress, type Store, type StoreModule, type StoreOutput, type StoreSettings } from "./store.ts";
 
 type Load = () => Promise<StoreModule>;
 
@@ -97,4 +97,21 @@ function unknownScheme(address: string, scheme: string): SheafError {
   const hint =
     near === undefined ? "Fetch it first, or register a storage for it." : `Did you mean ${near}://?`;
   return new SheafError("USAGE", `${quotePath(address)}: there is no storage for ${scheme}://`, { hint });
+}
+
+/**
+ * The output of a job at an address, which ends in "/".
+ * @throws SheafError OUTPUT_UNWRITABLE when the storage cannot be written; as storeOf
+ */
+export async function storedOutput(address: string, job: string): Promise<StoreOutput> {
+  const store = await storeOf(address);
+  if (store.output !== undefined) return store.output(address, job);
+  throw new SheafError(
+    "OUTPUT_UNWRITABLE",
+    `${quotePath(address)} cannot be an output: it can only be read`,
+    {
+      hint: "Write to a directory, or to a storage that takes files: docs/storage.md.",
+      details: { path: address },
+    },
+  );
 }

@@ -8,6 +8,7 @@ import { hotKeyRemedy, hotOnes } from "../../engine/shuffle-tally.ts";
 import type { IncrementalReport } from "../../incremental/incremental-run.ts";
 import type { EstimatedColumn } from "../../job/estimate.ts";
 import { asShortage } from "../../storage/fs-error.ts";
+import { splitAddress } from "../../storage/store.ts";
 import { type ExitCode, exitCodeOf, exitCodes } from "../command.ts";
 import { type World, writeJson, writeTo } from "../world.ts";
 import { predictedRows } from "./forecast.ts";
@@ -204,7 +205,7 @@ function counterRows(result: RunResult): [string, string][] {
 }
 
 function nextCommand(result: RunResult, look: SummaryLook): string | undefined {
-  if (result.output === null || !look.showOutput) return undefined;
+  if (result.output === null || !look.showOutput || splitAddress(result.output) !== null) return undefined;
   const part = result.parts.find((one) => one.records > 0);
   if (part === undefined) return undefined;
   const path = shellWord(`${displayPath(result.output, look.cwd)}/${part.file}`);

@@ -71,6 +71,7 @@ export function table(titles: readonly string[], rows: readonly (readonly string
 
 /** Relative where that is shorter, as a person would write it. */
 export function displayPath(path: string, cwd: string): string {
+  if (path.includes("://")) return path;
   const near = relative(cwd, path);
   return near !== "" && near.length < path.length && !near.startsWith("../../") ? near : path;
 }

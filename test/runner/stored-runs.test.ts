@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { registerStore } from "#src/storage/stores.js";
+import { MemoryStore } from "../storage/memory-store.ts";
+import { Bench, wordCount } from "./support.ts";
+
+/* Runs in this thread: the store of tests is nowhere else. */
+
+let told: string[] = [];
+let failing: ((what: string) => void) | null = null;
+const store = new MemoryStore({
+  request: (what) => {
+    told.push(what);
+    failing?.(what);
+  },
+});
+registerStore("mem", () => Promise.resolve({ createStore: () => store }));
+
+const texts = Array.from({ length: 400 }, (_, i) => `a${i % 7} b c${i % 3}\n`).join("");
+
+function files(prefix: string): Record<string, string> {
+  const found = [...store.files].filter(([address]) => address.startsWith(prefix));
+  return Object.fromEntries(
+    found.map(([address, bytes]) => [address.slice(prefix.length), bytes.toString()]),
+  );
+}
+
+test("a run from a storage into a storage gives the bytes of one between files", async (t) => {
+  const bench = new Bench(t);
+  const options = { on: "inline", partitions: 3 } as const;
+  const local = await bench.run(wordCount(), { ...options, inputs: bench.file("in.txt", texts + texts) });
+  assert.equal(local.status, "SUCCEEDED", local.error?.report);
+  store.set("mem://bucket/in/a.txt", texts);
+  store.set("mem://bucket/in/b.txt.gz", gzipSync(texts));
+  store.set("mem://bucket/in/_left.out", "nobody");
+  const before = readdirSync(tmpdir()).filter((name) => name.startsWith("sheaf-")).length;
+  const output = "mem://bucket/out/words";
+  const stored = await bench.run(wordCount(), { ...options, inputs: "mem://bucket/in/*", output });
+  assert.equal(stored.status, "SUCCEEDED", stored.error?.report);
+  assert.equal(stored.output, `${output}/`);
+  assert.equal(stored.stats.recordsIn, 800);
+  const written = files(`${output}/`);
+  for (const { file } of stored.parts) {
+    assert.equal(written[file], readFileSync(join(bench.output, file), "utf8"), file);
+  }
+  const manifest = JSON.parse(written["_SUCCESS"]!) as { parts: unknown };
+  assert.deepEqual(manifest.parts, stored.parts);
+  assert.deepEqual(Object.keys(written).toSorted(), ["_SUCCESS", ...stored.parts.map(({ file }) => file)]);
+  assert.equal(store.pending.size, 0);
+  assert.equal(readdirSync(tmpdir()).filter((name) => name.startsWith("sheaf-")).length, before);
+});
+
+test("an output that exists is refused before anything runs, and replaced with overwrite", async (t) => {
+  const bench = new Bench(t);
+  const output = "mem://bucket/out/twice/";
+  const options = { on: "inline", inputs: bench.file("in.txt", texts), output } as const;
+  assert.equal((await bench.run(wordCount(), options)).status, "SUCCEEDED");
+  const before = files(output);
+  told = [];
+  const refused = await bench.run(wordCount(), options);
+  assert.equal(refused.error?.code, "OUTPUT_EXISTS");
+  assert.ok(!told.includes("put"));
+  const inside = await bench.run(wordCount(), { ...options, inputs: `${output}*.tsv`, overwrite: true });
+  assert.equal(inside.error?.code, "OUTPUT_UNWRITABLE", "it would replace its input");
+  assert.deepEqual(files(output), before);
+  const other = bench.file("other.txt", "x\n");
+  assert.equal(
+    (await bench.run(wordCount(), { ...options, inputs: other, overwrite: true })).status,
+    "SUCCEEDED",
+  );
+  assert.deepEqual(Object.keys(files(output)).toSorted(), ["_SUCCESS", "part-00000.tsv"]);
+  store.set(`${output}notes.txt`, "mine");
+  const foreign = await bench.run(wordCount(), { ...options, overwrite: true });
+  assert.equal(foreign.error?.code, "OUTPUT_UNWRITABLE");
+  assert.match(foreign.error!.message, /notes\.txt/);
+});
+
+test("whatever fails or stops a run, nothing of it is in the storage", async (t) => {
+  const bench = new Bench(t);
+  const output = "mem://bucket/out/failed/";
+  const inputs = bench.file("in.txt", texts);
+  const options = { on: "inline", inputs, output, partitions: 2 } as const;
+  const thrown = await bench.run(wordCount({ reduce: 'throw new Error("no");' }), options);
+  assert.equal(thrown.status, "FAILED");
+  for (const at of ["put", "commit"]) {
+    let count = 0;
+    failing = (what) => {
+      if (what === at && ++count === (at === "put" ? 2 : 1)) throw new Error("the server is on fire");
+    };
+    const failed = await bench.run(wordCount(), options);
+    failing = null;
+    assert.equal(failed.status, "FAILED", at);
+    assert.deepEqual(files(output), {}, at);
+    assert.equal(store.pending.size, 0, at);
+  }
+  const stop = new AbortController();
+  failing = (what) => (what === "put" ? stop.abort() : undefined);
+  const stopped = await bench.run(wordCount(), { ...options, signal: stop.signal });
+  failing = null;
+  assert.equal(stopped.status, "CANCELLED");
+  assert.deepEqual(files(output), {});
+  assert.equal(store.pending.size, 0);
+});
+
+test("a file that changes between planning and reading fails the run", async (t) => {
+  const bench = new Bench(t);
+  store.set("mem://bucket/changing.txt", texts);
+  let reads = 0;
+  failing = (what) => {
+    if (what === "read" && ++reads === 2) store.set("mem://bucket/changing.txt", texts.replaceAll("a", "z"));
+  };
+  const inputs = "mem://bucket/changing.txt";
+  const failed = await bench.run(wordCount(), { on: "inline", inputs, attempts: 2 });
+  failing = null;
+  assert.equal(failed.error?.code, "INPUT_CHANGED", failed.error?.report);
+  assert.match(failed.error!.message, /mem:\/\/bucket\/changing\.txt/);
+});
+
+test("an incremental run takes over what has the same version, and reads what has another", async (t) => {
+  const bench = new Bench(t);
+  for (const name of ["a", "b", "c"]) store.set(`mem://bucket/inc/${name}`, `${name} x\n`);
+  const options = { on: "inline", inputs: "mem://bucket/inc/", incremental: true } as const;
+  const first = await bench.run(wordCount(), options);
+  assert.equal(first.status, "SUCCEEDED", first.error?.report);
+  store.set("mem://bucket/inc/b", "b y y\n");
+  const second = await bench.run(wordCount(), options);
+  assert.equal(second.incremental?.kept.tasks, 2);
+  assert.equal(second.incremental?.mappedTasks, 1);
+  assert.deepEqual(bench.lines(), ["a\t1", "b\t1", "c\t1", "x\t2", "y\t2"]);
+});
+
+test("what cannot be an output, or goes with none in a storage, is refused by name", async (t) => {
+  const bench = new Bench(t);
+  const inputs = bench.file("in.txt", "x\n");
+  const cases: [object, RegExp][] = [
+    [{ output: "http://localhost:1/out" }, /can only be read/],
+    [{ output: "mem://bucket" }, /no directory of the storage/],
+    [{ output: "mem://bucket//" }, /no directory of the storage/],
+    [{ output: "gs://bucket/out" }, /sheaf knows no gs:\/\//],
+    [{ output: "mem://u:secret@bucket/out" }, /with a user and password in it/],
+    [{ inputs: "mem://u:secret@bucket/in" }, /with a user and password in it/],
+    [{ output: "mem://bucket/o", once: true }, /once does not go with an output in a storage/],
+    [{ output: "mem://bucket/o", incremental: true }, /incremental does not go with an output in a storage/],
+  ];
+  for (const [options, message] of cases) {
+    const told = await bench.run(wordCount(), { on: "inline", inputs, ...options }).then(
+      ({ error }) => error,
+      (error: unknown) => error as Error,
+    );
+    assert.match(String(told?.message), message);
+    assert.ok(!JSON.stringify(told).includes("secret"));
+  }
+});
