@@ -263,7 +263,8 @@ function siblingPrefix(path: string): string {
   return join(dirname(path), `.${name}.sheaf-`);
 }
 
-function hostTag(): string {
+/** A hash of the name of this host. */
+export function hostTag(): string {
   return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 }
 

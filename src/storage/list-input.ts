@@ -320,7 +320,6 @@ export function refuseAddress(given: string, what: "input" | "output" = "input")
 const FETCHERS: Readonly<Record<string, string>> = {
   ftp: "curl -fsSL ADDRESS",
   gs: "gcloud storage cat ADDRESS",
-  s3: "aws s3 cp ADDRESS -",
   hdfs: "hdfs dfs -cat ADDRESS",
 };
 

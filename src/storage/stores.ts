@@ -11,6 +11,10 @@ type Load = () => Promise<StoreModule>;
 const BUILT_IN: Readonly<Record<string, Load>> = {
   http: () => import("./stores/http.ts"),
   https: () => import("./stores/http.ts"),
+  s3: () => import("./stores/s3.ts"),
+  // What Hadoop calls it.
+  s3a: () => import("./stores/s3.ts"),
+  s3n: () => import("./stores/s3.ts"),
 };
 
 /*

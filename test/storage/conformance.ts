@@ -159,7 +159,9 @@ const readTests: Tests = {
       const stored = listStored(store, bench.at(`tree/${path}`), undefined).then((files) =>
         files.map(({ file, place }) => [file.address, place] as const),
       );
-      assert.deepEqual(await told(stored, bench.at("tree/")), await told(local, `${directory}/`), path);
+      const both = [told(stored, bench.at("tree/")), told(local, `${directory}/`)];
+      const [theirs, ours] = await Promise.all(both);
+      assert.deepEqual(theirs, ours, path);
     }
   },
 

@@ -21,6 +21,8 @@ export type Fault =
   | { readonly kind: "cut"; readonly afterBytes: number }
   /** The body ends after so many bytes, as if it were whole. */
   | { readonly kind: "truncate"; readonly afterBytes: number }
+  /** One byte of the body is another one. */
+  | { readonly kind: "damage"; readonly atByte: number }
   /** Other headers in the answer. */
   | { readonly kind: "headers"; readonly headers: Readonly<Record<string, string>> };
 
@@ -112,6 +114,8 @@ function pass(answer: IncomingMessage, response: ServerResponse, fault: Fault | 
   let gone = 0;
   answer.on("data", (bytes: Buffer) => {
     const some = bytes.subarray(0, Math.max(0, left - gone));
+    const at = fault?.kind === "damage" ? fault.atByte - gone : -1;
+    if (at >= 0 && at < some.length) some[at]! ^= 1;
     gone += some.length;
     if (some.length > 0 && !response.write(some)) {
       answer.pause();

@@ -47,8 +47,10 @@ test("packages that src/ imports are dependencies, but for those built in; ARCHI
   interface Package {
     readonly dependencies: Readonly<Record<string, string>>;
     readonly devDependencies: Readonly<Record<string, string>>;
+    /** Loaded only when they are needed, and told of where they are not there. */
+    readonly peerDependencies: Readonly<Record<string, string>>;
   }
-  const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Package;
+  const { dependencies, devDependencies, peerDependencies } = JSON.parse(read("package.json")) as Package;
   const imported = new Set<string>();
   const builtIn = new Set<string>();
   for (const [path, text] of sources()) {
@@ -59,7 +61,7 @@ test("packages that src/ imports are dependencies, but for those built in; ARCHI
       (path.startsWith("src/vendor/") ? builtIn : imported).add(name);
     }
   }
-  assert.deepEqual([...imported].sort(), Object.keys(dependencies).sort());
+  assert.deepEqual([...imported].sort(), Object.keys({ ...dependencies, ...peerDependencies }).sort());
   assert.deepEqual(
     [...builtIn].filter((name) => devDependencies[name] === undefined),
     [],

@@ -1,0 +1,390 @@
+import { SheafError, isSheafError } from "../../base/errors.ts";
+import { Promise } from "../../base/own-globals.ts";
+import { pauseFor } from "../../base/retry.ts";
+import { quotePath } from "../fs-error.ts";
+import type { Store, StoreStep } from "../store.ts";
+import type { S3Requests } from "./s3-client.ts";
+import { isMissing, isUnmet, statusOf } from "./s3-errors.ts";
+import { listObjects, placeOf, type S3Address } from "./s3-list.ts";
+import {
+  isThere,
+  type MarkedFile,
+  type Marker,
+  parseRunName,
+  readMarker,
+  removeMarker,
+  removeObject,
+  writeMarker,
+} from "./s3-marker.ts";
+
+/** Where an output is, and whose. */
+export interface OutputPlace {
+  readonly requests: S3Requests;
+  readonly out: S3Address;
+  readonly job: string;
+  /** The store as one sees it who writes the output. */
+  readonly view: Store;
+}
+
+/** Requests for different objects at once. */
+const AT_ONCE = 16;
+/** A claim is given up soon. Whoever holds one for longer than this, ms, is dead or loses it. */
+const claimMs = 3_000;
+const claimPauseMs = 250;
+
+/** What the metadata of an object call the id of a MarkedFile. */
+export const ID_FIELD = "sheaf-file";
+
+/** Calls `work` for all, some at once. After a throw none is under way any more. */
+export async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0;
+  let failed = false;
+  const one = async (): Promise<void> => {
+    while (next < items.length && !failed) {
+      try {
+        await work(items[next++]!);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const runs = Array.from({ length: Math.min(AT_ONCE, items.length) }, one);
+  for (const run of await Promise.allSettled(runs)) if (run.status === "rejected") throw run.reason;
+}
+
+/** Carries out what was decided on this output, if anything. @returns the claim that is there, or null */
+export async function finishDecided(place: OutputPlace): Promise<Marker | null> {
+  for (;;) {
+    const there = await readMarker(place.requests, place.out, "write");
+    if (there?.state !== "commit") return there;
+    await carryOut(place, there);
+  }
+}
+
+/**
+ * The right to look at what is there and to decide. What others have decided is carried out first.
+ * @returns the marker's ETag
+ */
+export async function claim(place: OutputPlace, step: StoreStep): Promise<string> {
+  const { requests, out, job } = place;
+  let seen: string | null = null;
+  let waitedMs = 0;
+  for (let tries = 0; tries < 1_000; tries++) {
+    step?.();
+    const there = await finishDecided(place);
+    if (there !== null && isThere(there.who) !== false && waitedMs < claimMs) {
+      waitedMs = there.etag === seen ? waitedMs + claimPauseMs : 0;
+      seen = there.etag;
+      await pauseFor(claimPauseMs, undefined);
+      continue;
+    }
+    const etag = await writeMarker(
+      requests,
+      out,
+      { state: "claim", job, files: [], old: [] },
+      there?.etag ?? null,
+    );
+    if (etag !== null) return etag;
+  }
+  throw new SheafError("OUTPUT_UNWRITABLE", `others write to ${nameOf(place)} all the time`, {
+    hint: "Give each job an output of its own.",
+  });
+}
+
+/** Gives the right back, if nobody has taken it over. Never throws: it is taken over soon, then. */
+export async function release({ requests, out }: OutputPlace, etag: string): Promise<void> {
+  await removeMarker(requests, out, etag).catch(() => undefined);
+}
+
+/** What is there of an output, our own objects and the mark of a directory aside. */
+export async function listOld({ requests, out }: OutputPlace, step: StoreStep): Promise<Marker["old"]> {
+  const old: { name: string; etag: string }[] = [];
+  for await (const found of listObjects(requests, out, { step, doing: "write" })) {
+    if ("directory" in found || found.key === out.key || isBookkeeping(found.key, out)) continue;
+    old.push({ name: found.key.slice(out.key.length), etag: found.etag ?? "" });
+  }
+  return old;
+}
+
+function isBookkeeping(key: string, out: S3Address): boolean {
+  const name = key.slice(out.key.length);
+  return name === "_sheaf-commit" || parseRunName(name) !== null;
+}
+
+/**
+ * Makes a decided commit so. Anybody may, several at once, and again after a crash: an upload that is gone is
+ * one that is completed when the object says so.
+ * @throws SheafError OUTPUT_UNWRITABLE when uploads are gone and not completed: then nothing is left of it
+ */
+export async function carryOut(place: OutputPlace, marker: Marker): Promise<void> {
+  const { requests, out } = place;
+  const old = new Map(marker.old.map(({ name, etag }) => [name, etag]));
+  const last = marker.files.find(({ name }) => name === "_SUCCESS") ?? marker.files.at(-1);
+  const wanted = new Set(marker.files.map(({ name }) => name));
+  try {
+    // Whoever looks for it must not find it beside files of two outputs.
+    const success = last === undefined ? undefined : old.get(last.name);
+    if (last !== undefined && success !== undefined) await removeObject(requests, out, last.name, success);
+    const rest = marker.files.filter((file) => file !== last);
+    await forEach(rest, (file) => complete(place, file, old.get(file.name)));
+    const gone = marker.old.filter(({ name }) => !wanted.has(name));
+    await forEach(gone, ({ name, etag }) => removeObject(requests, out, name, etag));
+    if (last !== undefined) await complete(place, last, undefined);
+  } catch (error) {
+    if (!(error instanceof Lost)) throw notYet(place, error);
+    // What somebody else has finished is not there as it was left any more, when a later job came after it.
+    const now = await readMarker(requests, out, "write");
+    if (now?.etag !== marker.etag) return;
+    await undo(place, marker);
+    throw new SheafError("OUTPUT_UNWRITABLE", `${nameOf(place)} cannot be finished: ${error.message}`, {
+      hint: `${marker.old.length === 0 ? "Nothing of it is left" : "Nothing of it, nor of what was there before, is left"}. Run the job again.`,
+      details: { path: `s3://${out.bucket}/${out.key}` },
+    });
+  }
+  await sweep(place, marker.job);
+  await removeMarker(requests, out, marker.etag);
+}
+
+/** A commit that cannot be carried out. */
+class Lost extends Error {}
+
+function notYet(place: OutputPlace, error: unknown): unknown {
+  if (!isSheafError(error)) return error;
+  return new SheafError(error.code, `${error.message} (the commit of ${nameOf(place)} was under way)`, {
+    hint: `${error.hint ?? ""} What is missing of it is made visible by the next run that writes there.`,
+    retryable: error.retryable,
+    details: error.details,
+  });
+}
+
+async function complete(place: OutputPlace, file: MarkedFile, old: string | undefined): Promise<void> {
+  const { requests, out } = place;
+  const key = out.key + file.name;
+  const condition = old === undefined ? { IfNoneMatch: "*" } : { IfMatch: old };
+  const at = placeOf({ bucket: out.bucket, key }, "write");
+  const over = (error: unknown): boolean => isUnmet(error) || isMissing(error) || statusOf(error) === 400;
+  try {
+    if (file.upload === null) {
+      await requests.send(
+        at,
+        (client, sdk) =>
+          client.send(
+            new sdk.PutObjectCommand({
+              Bucket: out.bucket,
+              Key: key,
+              Body: new Uint8Array(0),
+              Metadata: { [ID_FIELD]: file.id },
+              ...condition,
+              ...requests.payer,
+            }),
+          ),
+        over,
+      );
+      return;
+    }
+    const parts = await listParts(place, file);
+    if (parts !== null) {
+      await requests.send(
+        at,
+        (client, sdk) =>
+          client.send(
+            new sdk.CompleteMultipartUploadCommand({
+              Bucket: out.bucket,
+              Key: key,
+              UploadId: file.upload!,
+              MultipartUpload: { Parts: parts },
+              ...condition,
+              ...requests.payer,
+            }),
+          ),
+        over,
+      );
+      return;
+    }
+  } catch (error) {
+    if (!over(error)) throw error;
+    if (await isMade(place, file)) return;
+    throw new Lost(
+      isUnmet(error)
+        ? `somebody else has written ${quotePath(file.name)} meanwhile`
+        : `the upload of ${quotePath(file.name)} cannot be completed (${error instanceof Error ? error.name : ""})`,
+    );
+  }
+  if (!(await isMade(place, file))) throw new Lost(`the upload of ${quotePath(file.name)} is gone`);
+}
+
+interface UploadedPart {
+  readonly PartNumber: number | undefined;
+  readonly ETag: string | undefined;
+  readonly ChecksumCRC32C?: string | undefined;
+}
+
+/** The parts of an upload that is whole; null when there is none (any more). */
+export async function listParts(
+  { requests, out }: OutputPlace,
+  file: MarkedFile,
+): Promise<UploadedPart[] | null> {
+  const key = out.key + file.name;
+  const parts: UploadedPart[] = [];
+  let bytes = 0;
+  let marker: string | undefined;
+  do {
+    try {
+      const page = await requests.send(
+        placeOf({ bucket: out.bucket, key }, "write"),
+        (client, sdk) =>
+          client.send(
+            new sdk.ListPartsCommand({
+              Bucket: out.bucket,
+              Key: key,
+              UploadId: file.upload!,
+              ...(marker !== undefined && { PartNumberMarker: marker }),
+              ...requests.payer,
+            }),
+          ),
+        isMissing,
+      );
+      for (const { PartNumber, ETag, ChecksumCRC32C, Size } of page.Parts ?? []) {
+        parts.push({ PartNumber, ETag, ...(ChecksumCRC32C !== undefined && { ChecksumCRC32C }) });
+        bytes += Size ?? 0;
+      }
+      marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  } while (marker !== undefined);
+  return bytes === file.bytes ? parts : null;
+}
+
+/** Whether the object is this file of this commit. */
+export async function isMade({ requests, out }: OutputPlace, file: MarkedFile): Promise<boolean> {
+  return (await etagOf({ requests, out }, file)) !== null;
+}
+
+async function etagOf(
+  { requests, out }: Pick<OutputPlace, "requests" | "out">,
+  file: MarkedFile,
+): Promise<string | null> {
+  const key = out.key + file.name;
+  try {
+    const { Metadata, ETag, ContentLength } = await requests.send(
+      placeOf({ bucket: out.bucket, key }, "write"),
+      (client, sdk) =>
+        client.send(new sdk.HeadObjectCommand({ Bucket: out.bucket, Key: key, ...requests.payer })),
+      isMissing,
+    );
+    return Metadata?.[ID_FIELD] === file.id && ContentLength === file.bytes ? (ETag ?? "") : null;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+/** Nothing is left of a commit that cannot be carried out, nor of what it has replaced in part. */
+async function undo(place: OutputPlace, marker: Marker): Promise<void> {
+  const { requests, out } = place;
+  await forEach(marker.files, async (file) => {
+    if (file.upload !== null) await abortUpload(place, file.name, file.upload);
+    const etag = await etagOf(place, file);
+    if (etag !== null) await removeObject(requests, out, file.name, etag);
+  });
+  await forEach(marker.old, ({ name, etag }) => removeObject(requests, out, name, etag));
+  await sweep(place, marker.job);
+  await removeMarker(requests, out, marker.etag);
+}
+
+/** Nothing happens when it is gone. */
+export async function abortUpload(
+  { requests, out }: OutputPlace,
+  name: string,
+  upload: string,
+): Promise<void> {
+  const key = out.key + name;
+  await requests
+    .send(
+      placeOf({ bucket: out.bucket, key }, "remove"),
+      (client, sdk) =>
+        client.send(
+          new sdk.AbortMultipartUploadCommand({
+            Bucket: out.bucket,
+            Key: key,
+            UploadId: upload,
+            ...requests.payer,
+          }),
+        ),
+      isMissing,
+    )
+    .catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
+    });
+}
+
+/** The objects that say which processes make uploads. */
+export async function listRuns({ requests, out }: OutputPlace): Promise<RunRecord[]> {
+  const runs: RunRecord[] = [];
+  const at = { bucket: out.bucket, key: `${out.key}_sheaf-run-` };
+  for await (const found of listObjects(requests, at, { doing: "write" })) {
+    if ("directory" in found) continue;
+    const name = found.key.slice(out.key.length);
+    const run = parseRunName(name);
+    if (run !== null) runs.push({ name, ...run });
+  }
+  return runs;
+}
+
+export interface RunRecord {
+  readonly name: string;
+  readonly job: string;
+  readonly who: string;
+}
+
+/**
+ * Nothing of a job is left but what it has committed. Whoever is the last to write there aborts every upload:
+ * also those of whose making no process has heard. Only who has claimed the output may.
+ */
+export async function sweep(place: OutputPlace, job: string, step?: StoreStep): Promise<void> {
+  const runs = await listRuns(place);
+  const ours = runs.filter((run) => run.job === job);
+  if (ours.length > 0 && runs.every((run) => run.job === job || isThere(run.who) === false))
+    await abortUploads(place, step);
+  await forEach(ours, ({ name }) => removeObject(place.requests, place.out, name));
+}
+
+/** What sheaf names the files of an output. */
+const OURS = /(?:^|\/)part-\d{5,}[^/]*$|^_SUCCESS$|^_bad\/|^_state\//;
+
+/** Aborts every upload of a file of an output. Only who has claimed it may. */
+export async function abortUploads(place: OutputPlace, step: StoreStep): Promise<void> {
+  const { requests, out } = place;
+  let from: { KeyMarker?: string; UploadIdMarker?: string } = {};
+  const found: { name: string; upload: string }[] = [];
+  for (;;) {
+    step?.();
+    const page = await requests.send(placeOf(out, "write"), (client, sdk) =>
+      client.send(
+        new sdk.ListMultipartUploadsCommand({
+          Bucket: out.bucket,
+          Prefix: out.key,
+          ...from,
+          ...requests.payer,
+        }),
+      ),
+    );
+    for (const { Key, UploadId } of page.Uploads ?? []) {
+      const name = Key?.startsWith(out.key) === true ? Key.slice(out.key.length) : "";
+      if (OURS.test(name) && UploadId !== undefined) found.push({ name, upload: UploadId });
+    }
+    if (page.IsTruncated !== true || page.NextKeyMarker === undefined) break;
+    from = {
+      KeyMarker: page.NextKeyMarker,
+      ...(page.NextUploadIdMarker !== undefined && { UploadIdMarker: page.NextUploadIdMarker }),
+    };
+  }
+  await forEach(found, ({ name, upload }) => abortUpload(place, name, upload));
+}
+
+export function nameOf({ out }: Pick<OutputPlace, "out">): string {
+  return quotePath(`s3://${out.bucket}/${out.key}`);
+}

@@ -1,0 +1,301 @@
+import { randomUUID } from "node:crypto";
+import { open } from "node:fs/promises";
+import { crc32c } from "../../base/crc32.ts";
+import { SheafError } from "../../base/errors.ts";
+import { Promise } from "../../base/own-globals.ts";
+import { MiB } from "../../base/size.ts";
+import { asSheafError, quotePath } from "../fs-error.ts";
+import type { PutFile, StoreOutput, StoreOutputOptions, StoreStep } from "../store.ts";
+import { checkFree } from "../stored-output.ts";
+import {
+  abortUpload,
+  abortUploads,
+  carryOut,
+  claim,
+  finishDecided,
+  forEach,
+  ID_FIELD,
+  isMade,
+  listOld,
+  listParts,
+  listRuns,
+  nameOf,
+  type OutputPlace,
+  release,
+  type RunRecord,
+  sweep,
+} from "./s3-commit.ts";
+import { placeOf } from "./s3-list.ts";
+import { isThere, type MarkedFile, readMarker, removeObject, runName, writeMarker } from "./s3-marker.ts";
+
+/** S3 takes parts of 5 MiB to 5 GiB, at most 10,000; each is in memory while it is sent. */
+const partBytesMin = 8 * MiB;
+const partsMax = 10_000;
+const partsAtOnce = 8;
+
+/**
+ * An output in a bucket. Every file is a multipart upload, however small: what is uploaded is nowhere to be
+ * seen until the upload is completed, and that is done at the commit. See s3-marker.ts for how many
+ * completions are one step.
+ */
+export class S3Output implements StoreOutput {
+  readonly #place: OutputPlace;
+  /** What this process has uploaded, by name. */
+  readonly #uploads = new Map<string, string>();
+  readonly #puts = new Set<Promise<unknown>>();
+  readonly #gate = new Gate(partsAtOnce);
+  #announced: Promise<void> | null = null;
+
+  constructor(place: OutputPlace) {
+    this.#place = place;
+  }
+
+  async check(options: StoreOutputOptions): Promise<void> {
+    const place = this.#place;
+    const claimed = await finishDecided(place);
+    await this.#clear(await listRuns(place), { claimed: claimed?.who ?? null, step: options.step });
+    await checkFree(place.view, addressOf(place), options);
+    // Whether anything may be written there at all.
+    await this.#announce();
+    await removeObject(place.requests, place.out, runName(place.job));
+    this.#announced = null;
+  }
+
+  /** Removes what dead processes have left, if no living one may need it. */
+  async #clear(
+    runs: readonly RunRecord[],
+    { claimed, step }: { readonly claimed: string | null; readonly step: StoreStep },
+  ): Promise<void> {
+    const place = this.#place;
+    const dead = runs.filter(({ who }) => isThere(who) !== true);
+    if (dead.length === 0 && (claimed === null || isThere(claimed) === true)) return;
+    const etag = await claim(place, step);
+    try {
+      if (dead.length > 0 && dead.length === runs.length) await abortUploads(place, step);
+      await forEach(dead, ({ name }) => removeObject(place.requests, place.out, name));
+    } finally {
+      await release(place, etag);
+    }
+  }
+
+  /** Before the first upload, so that whoever finds one knows whose it is. */
+  #announce(): Promise<void> {
+    if (this.#announced === null) {
+      const { requests, out, job } = this.#place;
+      const key = out.key + runName(job);
+      const body = `${JSON.stringify({ job })}\n`;
+      this.#announced = requests
+        .send(placeOf(out, "write"), (client, sdk) =>
+          client.send(
+            new sdk.PutObjectCommand({ Bucket: out.bucket, Key: key, Body: body, ...requests.payer }),
+          ),
+        )
+        .then(() => undefined);
+      this.#announced.catch(() => (this.#announced = null));
+    }
+    return this.#announced;
+  }
+
+  put(source: string | Uint8Array, name: string, step: StoreStep): Promise<PutFile> {
+    const put = this.#put(source, name, step);
+    this.#puts.add(put);
+    const done = (): void => void this.#puts.delete(put);
+    put.then(done, done);
+    return put;
+  }
+
+  async #put(source: string | Uint8Array, name: string, step: StoreStep): Promise<PutFile> {
+    step?.();
+    const id = randomUUID();
+    const file = typeof source === "string" ? await openSource(source) : null;
+    try {
+      const bytes = file?.bytes ?? (source as Uint8Array).length;
+      if (bytes === 0) return { name, bytes, token: JSON.stringify({ id, upload: null } satisfies Token) };
+      await this.#announce();
+      const before = this.#uploads.get(name);
+      if (before !== undefined) await abortUpload(this.#place, name, before);
+      const upload = await this.#create(name, id);
+      this.#uploads.set(name, upload);
+      const partBytes = Math.max(partBytesMin, Math.ceil(bytes / partsMax / MiB) * MiB);
+      const parts = Array.from({ length: Math.ceil(bytes / partBytes) }, (_, index) => index);
+      await forEach(parts, (index) =>
+        this.#gate.pass(async () => {
+          step?.();
+          const from = index * partBytes;
+          const to = Math.min(from + partBytes, bytes);
+          const body = file === null ? (source as Uint8Array).subarray(from, to) : await file.read(from, to);
+          await this.#sendPart({ name, upload }, index + 1, body);
+        }),
+      );
+      return { name, bytes, token: JSON.stringify({ id, upload } satisfies Token) };
+    } finally {
+      await file?.close();
+    }
+  }
+
+  async #create(name: string, id: string): Promise<string> {
+    const { requests, out } = this.#place;
+    const key = out.key + name;
+    const { UploadId } = await requests.send(placeOf({ bucket: out.bucket, key }, "write"), (client, sdk) =>
+      client.send(
+        new sdk.CreateMultipartUploadCommand({
+          Bucket: out.bucket,
+          Key: key,
+          Metadata: { [ID_FIELD]: id },
+          ...(requests.sums && { ChecksumAlgorithm: "CRC32C" }),
+          ...requests.payer,
+        }),
+      ),
+    );
+    return UploadId ?? "";
+  }
+
+  async #sendPart(
+    { name, upload }: { readonly name: string; readonly upload: string },
+    number: number,
+    body: Uint8Array,
+  ): Promise<void> {
+    const { requests, out } = this.#place;
+    const key = out.key + name;
+    const sum = Buffer.alloc(4);
+    sum.writeUInt32BE(crc32c(body));
+    await requests.send(placeOf({ bucket: out.bucket, key }, "write"), (client, sdk) =>
+      client.send(
+        new sdk.UploadPartCommand({
+          Bucket: out.bucket,
+          Key: key,
+          UploadId: upload,
+          PartNumber: number,
+          Body: body,
+          ...(requests.sums && { ChecksumCRC32C: sum.toString("base64") }),
+          ...requests.payer,
+        }),
+      ),
+    );
+  }
+
+  async commit(files: readonly PutFile[], options: StoreOutputOptions): Promise<void> {
+    const place = this.#place;
+    const marked = files.map(({ name, bytes, token }): MarkedFile => {
+      return { name, bytes, ...(JSON.parse(token) as Token) };
+    });
+    const last = marked.find(({ name }) => name === "_SUCCESS") ?? marked.at(-1);
+    for (let tries = 0; tries < 100; tries++) {
+      const etag = await claim(place, options.step);
+      let decided: string | null = null;
+      try {
+        // Somebody, if it was not this process before a crash, has carried it out.
+        if (last !== undefined && (await isMade(place, last))) return;
+        await checkFree(place.view, addressOf(place), options);
+        const old = await listOld(place, options.step);
+        await forEach(marked, (file) => this.#checkUpload(file, options.step));
+        const decision = { state: "commit", job: place.job, files: marked, old } as const;
+        decided = await writeMarker(place.requests, place.out, decision, etag);
+      } finally {
+        if (decided === null) await release(place, etag);
+      }
+      if (decided === null) continue;
+      const marker = await readMarker(place.requests, place.out, "write");
+      // Else somebody was quicker.
+      if (marker?.etag === decided) await carryOut(place, marker);
+      this.#uploads.clear();
+      return;
+    }
+    throw new SheafError("OUTPUT_UNWRITABLE", `others write to ${nameOf(place)} all the time`, {
+      hint: "Give each job an output of its own.",
+    });
+  }
+
+  async #checkUpload(file: MarkedFile, step: StoreStep): Promise<void> {
+    step?.();
+    if (file.upload === null || (await listParts(this.#place, file)) !== null) return;
+    const name = quotePath(file.name);
+    throw new SheafError("OUTPUT_UNWRITABLE", `the upload of ${name} to ${nameOf(this.#place)} is gone`, {
+      hint:
+        "Another run that writes there has removed it, or a rule of the bucket for unfinished uploads. Run again; " +
+        "give each job an output of its own.",
+      details: { path: addressOf(this.#place) },
+    });
+  }
+
+  async abort(): Promise<void> {
+    const place = this.#place;
+    const { requests, out, job } = place;
+    try {
+      await Promise.allSettled(this.#puts);
+      const marker = await readMarker(requests, out, "write");
+      if (marker?.state === "commit" && marker.job === job) return;
+      await forEach([...this.#uploads], ([name, upload]) => abortUpload(place, name, upload));
+      this.#uploads.clear();
+      if (!(await listRuns(place)).some((run) => run.job === job)) return;
+      const etag = await claim(place, undefined);
+      try {
+        await sweep(place, job);
+      } finally {
+        await release(place, etag);
+      }
+    } catch {
+      // The next run that writes there removes it.
+    }
+  }
+}
+
+/** What PutFile.token says. */
+interface Token {
+  readonly id: string;
+  readonly upload: string | null;
+}
+
+function addressOf({ out }: OutputPlace): string {
+  return `s3://${out.bucket}/${out.key}`;
+}
+
+interface Source {
+  readonly bytes: number;
+  read(from: number, to: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+async function openSource(path: string): Promise<Source> {
+  try {
+    const handle = await open(path, "r");
+    const { size } = await handle.stat();
+    return {
+      bytes: size,
+      async read(from, to) {
+        const bytes = Buffer.allocUnsafeSlow(to - from);
+        for (let at = from; at < to;) {
+          const { bytesRead } = await handle.read(bytes, at - from, to - at, at);
+          if (bytesRead === 0) throw new SheafError("INTERNAL", `${path} was cut while it was uploaded`);
+          at += bytesRead;
+        }
+        return bytes;
+      },
+      close: () => handle.close(),
+    };
+  } catch (error) {
+    throw asSheafError(error, { path, doing: "read" });
+  }
+}
+
+/** Lets so many through at once. */
+class Gate {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(width: number) {
+    this.#free = width;
+  }
+
+  async pass<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#free--;
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
+}

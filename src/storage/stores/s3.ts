@@ -1,0 +1,297 @@
+import type { Readable } from "node:stream";
+import { SheafError } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
+import { quotePath } from "../fs-error.ts";
+import { RangedReads } from "../ranged-reads.ts";
+import {
+  type FileToRead,
+  type RangeReader,
+  type Store,
+  type StoredFile,
+  type StoreEntry,
+  type StoreOutput,
+  type StoreSettings,
+  type StoreStep,
+} from "../store.ts";
+import { S3Requests } from "./s3-client.ts";
+import { isMissing, isUnmet, type S3Place, statusOf } from "./s3-errors.ts";
+import { type FoundObject, listObjects, parseS3, placeOf, type S3Address } from "./s3-list.ts";
+import { isOwnName, readMarker } from "./s3-marker.ts";
+import { S3Output } from "./s3-output.ts";
+
+/** S3 and what speaks as it does; see S3Requests for how it is set up. */
+export function createStore(_scheme: string, settings: StoreSettings): Store {
+  return new S3Store(new S3Requests(settings), "reader");
+}
+
+/** How long what was seen of the directories above holds, ms. */
+const aboveMs = 1_000;
+
+class S3Store implements Store {
+  readonly #requests: S3Requests;
+  readonly #who: "reader" | "writer";
+  /** Until when directories are known to have no commit under way. */
+  readonly #settled = new Map<string, number>();
+
+  /** @param who a writer looks at outputs that are not settled, too */
+  constructor(requests: S3Requests, who: "reader" | "writer") {
+    this.#requests = requests;
+    this.#who = who;
+  }
+
+  /** "s3a:" and "s3n:" are what Hadoop calls it. */
+  canonical(address: string): string {
+    const { bucket, key } = parseS3(address);
+    return `s3://${bucket}/${key}`;
+  }
+
+  async *entries(address: string, step: StoreStep): AsyncGenerator<StoreEntry> {
+    const at = parseS3(address);
+    for await (const found of listObjects(this.#requests, at, { delimiter: "/", step })) {
+      if ("directory" in found) {
+        yield { name: found.directory.slice(at.key.length, -1), kind: "directory" };
+      } else if (!isFolder(found, at.bucket) && !isOwnName(found.key)) {
+        yield { name: found.key.slice(at.key.length), kind: "file", file: storedFile(at.bucket, found) };
+      }
+    }
+    await this.#checkSettled(at, at.key);
+  }
+
+  async *walk(address: string, step: StoreStep): AsyncGenerator<StoredFile> {
+    const at = parseS3(address);
+    const unsettled = new Set<string>();
+    for await (const found of listObjects(this.#requests, at, { step })) {
+      if ("directory" in found || isFolder(found, at.bucket)) continue;
+      if (isOwnName(found.key)) unsettled.add(found.key.slice(0, found.key.lastIndexOf("/") + 1));
+      else yield storedFile(at.bucket, found);
+    }
+    for (const below of unsettled) await this.#checkOne(at.bucket, below);
+    await this.#checkSettled(at, at.key);
+  }
+
+  async stat(address: string): Promise<StoredFile | "directory" | null> {
+    const { bucket, key } = parseS3(address);
+    const place = placeOf({ bucket, key }, "list");
+    if (key !== "" && !key.endsWith("/")) {
+      const file = await this.#head(place, key);
+      if (file !== null) {
+        await this.#checkSettled({ bucket, key }, key);
+        return file;
+      }
+    }
+    const below = key === "" || key.endsWith("/") ? key : `${key}/`;
+    // Not by the first key alone, which may be one of our own.
+    for await (const _ of this.entries(`s3://${bucket}/${below}`, undefined)) return "directory";
+    if (below !== "") return null;
+    return "directory";
+  }
+
+  async #head(place: S3Place, key: string): Promise<StoredFile | null> {
+    try {
+      const { ContentLength, ETag, LastModified } = await this.#requests.send(
+        place,
+        (client, sdk) =>
+          client.send(new sdk.HeadObjectCommand({ Bucket: place.bucket, Key: key, ...this.#requests.payer })),
+        // A 403 and a 400 of HEAD say nothing: listing tells why, or that there is no right to look.
+        (error) => isMissing(error) || statusOf(error) === 400,
+      );
+      return storedFile(place.bucket, { key, bytes: ContentLength, etag: ETag, changed: LastModified });
+    } catch (error) {
+      if (isMissing(error)) return null;
+      if (statusOf(error) !== 400 && (error as { code?: unknown }).code !== "FORBIDDEN") throw error;
+      // The same request with a body to answer in.
+      await this.#requests.send(place, async (client, sdk) => {
+        const { Body } = await client.send(
+          new sdk.GetObjectCommand({
+            Bucket: place.bucket,
+            Key: key,
+            Range: "bytes=0-0",
+            ...this.#requests.payer,
+          }),
+        );
+        (Body as Readable).destroy();
+      });
+      throw error;
+    }
+  }
+
+  async open(file: FileToRead): Promise<RangeReader> {
+    const { bucket, key } = parseS3(file.address);
+    const place: S3Place = { address: file.name, bucket, doing: "read" };
+    if (file.bytes === 0) {
+      const now = await this.#head(place, key);
+      if (now?.version !== file.version) throw changed(file, now === null ? "it is gone" : WRITTEN);
+    }
+    const stream = (start: number, end: number, signal: AbortSignal): AsyncIterable<Uint8Array> =>
+      this.#range(file, { place, key, start, end, signal });
+    return new RangedReads(file, stream, this.#requests.world);
+  }
+
+  async *#range(file: FileToRead, asked: AskedRange): AsyncGenerator<Uint8Array> {
+    const { place, key, start, end, signal } = asked;
+    // The server has a checksum of the whole only, which the SDK then compares: nothing is handed on before.
+    const isWhole = start === 0 && end === file.bytes && end <= limits.storageRequestBytes;
+    const refused = (error: unknown): boolean =>
+      isUnmet(error) || isMissing(error) || statusOf(error) === 416;
+    try {
+      const { Body, ETag, ContentRange, ContentLength } = await this.#requests.sendOnce(
+        place,
+        (client, sdk) =>
+          client.send(
+            new sdk.GetObjectCommand({
+              Bucket: place.bucket,
+              Key: key,
+              IfMatch: file.version,
+              ...(isWhole ? { ChecksumMode: "ENABLED" } : { Range: `bytes=${start}-${end - 1}` }),
+              ...this.#requests.payer,
+            }),
+            { abortSignal: signal },
+          ),
+        refused,
+      );
+      const body = Body as Readable;
+      const range = isWhole ? ContentLength === file.bytes : ContentRange === rangeText(asked, file.bytes);
+      const isSame = ETag === file.version;
+      if (!isSame || !range) {
+        body.destroy();
+        // Servers that know no conditions, or no ranges.
+        throw isSame ? noRange(file, ContentRange) : changed(file, WRITTEN);
+      }
+      if (isWhole) yield await wholeBody(body, file);
+      else yield* body as AsyncIterable<Uint8Array>;
+    } catch (error) {
+      if (refused(error)) throw changed(file, isMissing(error) ? "it is gone" : WRITTEN);
+      throw error;
+    }
+  }
+
+  output(address: string, job: string): StoreOutput {
+    const view = new S3Store(this.#requests, "writer");
+    return new S3Output({ requests: this.#requests, out: parseS3(address), job, view });
+  }
+
+  async remove(address: string): Promise<void> {
+    const { bucket, key } = parseS3(address);
+    await this.#requests.send(
+      { address, bucket, doing: "remove" },
+      (client, sdk) =>
+        client.send(new sdk.DeleteObjectCommand({ Bucket: bucket, Key: key, ...this.#requests.payer })),
+      isMissing,
+    );
+  }
+
+  /**
+   * Refuses what a commit was listed in the midst of: some files of an output, or some of the one before.
+   * Asked after the listing, so that one which began meanwhile is seen.
+   */
+  async #checkSettled({ bucket }: S3Address, key: string): Promise<void> {
+    if (this.#who === "writer") return;
+    const directories = [""];
+    for (let at = key.indexOf("/"); at >= 0; at = key.indexOf("/", at + 1))
+      directories.push(key.slice(0, at + 1));
+    const now = this.#requests.world.clock.nowMs();
+    const unseen = directories.filter(
+      (directory) => directory === key || (this.#settled.get(`${bucket}/${directory}`) ?? 0) <= now,
+    );
+    await Promise.all(unseen.map((directory) => this.#checkOne(bucket, directory)));
+    if (this.#settled.size > 10_000) this.#settled.clear();
+    for (const directory of unseen) this.#settled.set(`${bucket}/${directory}`, now + aboveMs);
+  }
+
+  async #checkOne(bucket: string, directory: string): Promise<void> {
+    const marker = await readMarker(this.#requests, { bucket, key: directory }, "list").catch(
+      (error: unknown) => {
+        // Who may not see it may not see the output either.
+        if ((error as { code?: unknown }).code === "FORBIDDEN") return null;
+        throw error;
+      },
+    );
+    if (marker?.state !== "commit") return;
+    const name = quotePath(`s3://${bucket}/${directory}`);
+    throw new SheafError(
+      "INPUT_UNREADABLE",
+      `${name} is the output of a job that has not finished writing it`,
+      {
+        hint:
+          "If the job still runs, read it afterwards. If it was killed: the next run that writes there finishes it " +
+          "first; run it again, with --overwrite if its result is to be replaced.",
+        details: { path: `s3://${bucket}/${directory}` },
+      },
+    );
+  }
+}
+
+interface AskedRange {
+  readonly place: S3Place;
+  readonly key: string;
+  readonly start: number;
+  readonly end: number;
+  readonly signal: AbortSignal;
+}
+
+const WRITTEN = "it was written anew";
+
+function rangeText({ start, end }: AskedRange, bytes: number): string {
+  return `bytes ${start}-${end - 1}/${bytes}`;
+}
+
+async function wholeBody(body: Readable, file: FileToRead): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  try {
+    for await (const piece of body) pieces.push(piece as Uint8Array);
+  } catch (error) {
+    if (!/checksum/i.test(error instanceof Error ? error.message : "")) throw error;
+    throw new SheafError(
+      "INPUT_CORRUPT",
+      `input ${quotePath(file.name)}: its checksum is not that of its bytes`,
+      {
+        hint: "Something between the server and here changes them; if it stays so, write the object anew.",
+        retryable: true,
+        details: { path: file.name },
+      },
+    );
+  }
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+}
+
+function changed(file: FileToRead, what: string): SheafError {
+  return new SheafError("INPUT_CHANGED", `input ${quotePath(file.name)} changed while the job ran: ${what}`, {
+    hint: "Nothing was committed. Run again when nothing writes to it any more, or on a copy of it.",
+    details: { path: file.name },
+  });
+}
+
+function noRange(file: FileToRead, got: string | undefined): SheafError {
+  return new SheafError(
+    "INPUT_UNREADABLE",
+    `input ${quotePath(file.name)}: the server sends ${got ?? "everything"} where a range was asked for`,
+    { hint: "Look at the server, or at a proxy before it.", details: { path: file.name } },
+  );
+}
+
+function storedFile(bucket: string, { key, bytes, etag, changed: at }: FoundObject): StoredFile {
+  const address = `s3://${bucket}/${key}`;
+  if (bytes === undefined || etag === undefined || etag === "") {
+    throw new SheafError(
+      "INPUT_UNREADABLE",
+      `the server does not tell size and ETag of ${quotePath(address)}`,
+      {
+        hint: "A read must be bound to a version. Look at the server, or at a proxy before it.",
+        details: { path: address },
+      },
+    );
+  }
+  return { address, bytes, mtimeMs: at?.getTime() ?? 0, version: etag, exact: true };
+}
+
+/** What consoles and Hadoop put there so that a prefix looks like a directory. */
+function isFolder({ key, bytes }: FoundObject, bucket: string): boolean {
+  if (bytes === 0 && key.endsWith("_$folder$")) return true;
+  if (!key.endsWith("/")) return false;
+  if (bytes === 0) return true;
+  const address = `s3://${bucket}/${key}`;
+  throw new SheafError("INPUT_UNREADABLE", `${quotePath(address)} ends in "/" and has ${bytes} bytes`, {
+    hint: "Such a key stands for a directory. Copy it to a key without the last slash, and remove it.",
+    details: { path: address },
+  });
+}

@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test, type TestContext } from "node:test";
+import { systemClock } from "#src/base/clock.js";
+import { isSheafError } from "#src/base/errors.js";
+import { listStored } from "#src/storage/list-stored.js";
+import type { Store } from "#src/storage/store.js";
+import { createStore } from "#src/storage/stores/s3.js";
+
+/*
+ * What no server over a file system can hold: keys that are no paths, and pages of three. The server here
+ * lists as S3 does, with keys in URL encoding, and checks nothing.
+ */
+
+const PAGE = 3;
+
+function serverOf(keys: Readonly<Record<string, string>>): Server {
+  const sorted = Object.keys(keys).toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return createServer((request, response) => {
+    const url = new URL(request.url!, "http://x");
+    // Not of the URL, which makes "a/../b" one name.
+    const key = decodeURIComponent(request.url!.replace(/\?.*$/, "").split("/").slice(2).join("/"));
+    if (!url.searchParams.has("list-type")) {
+      const body = keys[key];
+      if (body === undefined || key.startsWith("_sheaf")) {
+        response.writeHead(404, { "content-type": "application/xml" });
+        response.end(request.method === "HEAD" ? "" : "<Error><Code>NoSuchKey</Code></Error>");
+        return;
+      }
+      const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+      const bytes = Buffer.from(body);
+      const sent = range === null ? bytes : bytes.subarray(Number(range[1]), Number(range[2]) + 1);
+      const told = range === null ? {} : { "content-range": `bytes ${range[1]}-${range[2]}/${bytes.length}` };
+      response.writeHead(range === null ? 200 : 206, { etag: '"e"', "content-length": sent.length, ...told });
+      response.end(request.method === "HEAD" ? "" : sent);
+      return;
+    }
+    response.writeHead(200, { "content-type": "application/xml" });
+    response.end(page(sorted, url.searchParams, keys));
+  });
+}
+
+function page(sorted: readonly string[], query: URLSearchParams, keys: Readonly<Record<string, string>>) {
+  const prefix = query.get("prefix") ?? "";
+  const delimiter = query.get("delimiter");
+  const from = query.get("continuation-token") ?? "";
+  assert.equal(query.get("encoding-type"), "url");
+  const items: { key: string; directory: boolean }[] = [];
+  for (const key of sorted) {
+    if (!key.startsWith(prefix)) continue;
+    const cut = delimiter === null ? -1 : key.indexOf(delimiter, prefix.length);
+    const item = cut < 0 ? { key, directory: false } : { key: key.slice(0, cut + 1), directory: true };
+    if (items.at(-1)?.key !== item.key) items.push(item);
+  }
+  const start = from === "" ? 0 : items.findIndex(({ key }) => `after ${key}+&` === from) + 1;
+  const some = items.slice(start, start + PAGE);
+  const more = start + PAGE < items.length;
+  const encode = (text: string): string => encodeURIComponent(text).replaceAll("%20", "+");
+  const contents = some.map(({ key, directory }) =>
+    directory
+      ? `<CommonPrefixes><Prefix>${encode(key)}</Prefix></CommonPrefixes>`
+      : `<Contents><Key>${encode(key)}</Key><Size>${Buffer.byteLength(keys[key]!)}</Size><ETag>&quot;e&quot;</ETag></Contents>`,
+  );
+  const token = more
+    ? `<NextContinuationToken>after ${escape(some.at(-1)!.key)}+&amp;</NextContinuationToken>`
+    : "";
+  return `<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>${more}</IsTruncated>${token}${contents.join("")}</ListBucketResult>`;
+}
+
+function escape(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("\u0001", "");
+}
+
+async function storeOver(t: TestContext, keys: Readonly<Record<string, string>>): Promise<Store> {
+  const server = serverOf(keys).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const env = {
+    AWS_ACCESS_KEY_ID: "k",
+    AWS_SECRET_ACCESS_KEY: "s",
+    AWS_ENDPOINT_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+  };
+  return createStore("s3", { env, fetch: null, world: { clock: systemClock, random: () => 0.5 } });
+}
+
+async function read(store: Store, address: string, bytes: number): Promise<string> {
+  const file = { address, name: address, bytes, mtimeMs: 0, version: '"e"', from: 0, to: bytes };
+  const range = await store.open(file);
+  const target = Buffer.alloc(bytes);
+  await range.read(target, 0);
+  await range.close();
+  return target.toString();
+}
+
+/** What they hold is what they are called. */
+const keys = [
+  "d/a b+c",
+  "d/100%",
+  "d/%41",
+  "d/%2B",
+  "d/ü😀\uffee",
+  "d/ both ends ",
+  "d//two",
+  "d//",
+  "d/./dot",
+  "d/../up",
+  "d/x?y#z&=",
+  'd/"quoted"<&>',
+  "d/a",
+  "d/a/",
+  "d/a/b",
+  "d/a/b/",
+  "d/line\nbreak",
+  "d/\u0001control",
+  "d/cr\r",
+  "d",
+];
+
+test("keys of all kinds, over many pages, are listed and read as they are", async (t) => {
+  const content = Object.fromEntries(keys.map((key) => [key, key.endsWith("/") ? "" : key]));
+  const store = await storeOver(t, { ...content, "d/": "", "dd/x": "other", "d-e": "other" });
+  const all = keys.filter((key) => key.startsWith("d/") && !key.endsWith("/"));
+  // "." and ".." are hidden names, as all that begin so.
+  const wanted = all.filter((key) => !key.startsWith("d/."));
+  const found = await listStored(store, "s3://bucket/d/", undefined);
+  const addresses = found.map(({ file }) => file.address);
+  assert.deepEqual(addresses.toSorted(), wanted.map((key) => `s3://bucket/${key}`).toSorted());
+  for (const key of [...all, "d"]) {
+    assert.equal(await read(store, `s3://bucket/${key}`, Buffer.byteLength(key)), key);
+  }
+  const directories: string[] = [];
+  const files: string[] = [];
+  for await (const { name, kind } of store.entries!("s3://bucket/d/", undefined))
+    (kind === "file" ? files : directories).push(name);
+  assert.deepEqual(directories.toSorted(), ["", ".", "..", "a"]);
+  assert.equal(files.length, wanted.filter((key) => !key.slice(2).includes("/")).length);
+  // An object of the name goes before a directory of it.
+  assert.equal(typeof (await store.stat("s3://bucket/d")), "object");
+  assert.equal(await store.stat("s3://bucket/d/"), "directory");
+  assert.equal(await store.stat("s3://bucket/d/nothing"), null);
+  assert.equal(await store.stat("s3://bucket/"), "directory");
+});
+
+test("marks of directories are no files; one that holds something is refused", async (t) => {
+  const store = await storeOver(t, {
+    "e/": "",
+    "e/f/": "",
+    "e/g_$folder$": "",
+    "e/x": "1",
+    "h/": "text",
+    "h/y": "1",
+  });
+  const found = await listStored(store, "s3://bucket/e", undefined);
+  assert.deepEqual(
+    found.map(({ file }) => file.address),
+    ["s3://bucket/e/x"],
+  );
+  await assert.rejects(listStored(store, "s3://bucket/h", undefined), (error: unknown) => {
+    assert.ok(isSheafError(error));
+    assert.equal(error.code, "INPUT_UNREADABLE");
+    assert.match(error.message, /s3:\/\/bucket\/h\/ ends in "\/" and has 4 bytes/);
+    return true;
+  });
+});
+
+test("s3a and s3n are other names of s3; an address names a bucket", async (t) => {
+  const store = await storeOver(t, { k: "1" });
+  assert.equal(store.canonical!("s3a://bucket/a b/c"), "s3://bucket/a b/c");
+  assert.equal(store.canonical!("S3N://bucket"), "s3://bucket/");
+  const [{ file } = assert.fail()] = await listStored(store, "s3a://bucket/k", undefined);
+  assert.equal(file.address, "s3://bucket/k");
+  await assert.rejects(store.stat("s3:///k"), { code: "USAGE" });
+});

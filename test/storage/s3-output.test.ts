@@ -1,0 +1,265 @@
+import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+} from "@aws-sdk/client-s3";
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual } from "node:util";
+import { isSheafError, type SheafError } from "#src/base/errors.js";
+import { seededRandom } from "#src/base/random.js";
+import { listStored } from "#src/storage/list-stored.js";
+import type { Store } from "#src/storage/store.js";
+import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
+import { asRead, BUCKET, hastyClock, s3Missing, type S3Server, startS3, storeWith } from "./s3-server.ts";
+import { commitAll, content, type OutputFiles, outputFiles, putAll } from "./stored-files.ts";
+import { successOf } from "./support.ts";
+
+const skip = s3Missing() ?? false;
+const SEED = 3_911;
+/** So many requests have answers of which one is lost. */
+const EVERY = 4;
+
+describe("output in S3", { skip }, () => {
+  let server!: S3Server;
+  let proxy!: FaultProxy;
+  /** Straight to the server, and through the proxy. */
+  let store!: Store;
+  let through!: Store;
+  const directory = mkdtempSync(join(tmpdir(), "sheaf-s3-test-"));
+  before(async () => {
+    server = await startS3();
+    proxy = await startFaultProxy(server.port);
+    store = storeWith(server.env());
+    through = storeWith(server.env(proxy.port));
+  });
+  after(async () => {
+    await proxy.close();
+    await server.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  /** Names, sizes and what they begin with: what a reader of sheaf sees of an output. */
+  async function seen(address: string): Promise<Record<string, string>> {
+    const found: Record<string, string> = {};
+    for await (const file of store.walk!(address, undefined)) {
+      const range = await store.open({ ...asRead(file), from: 0, to: file.bytes! });
+      const read = Buffer.alloc(Math.min(file.bytes!, 64));
+      await range.read(read, 0);
+      await range.close();
+      found[file.address.slice(address.length)] = `${file.bytes} ${read.toString()}`;
+    }
+    return found;
+  }
+
+  function told(files: OutputFiles): Record<string, string> {
+    return Object.fromEntries(
+      files.map(([name, bytes]) => [name, `${bytes.length} ${bytes.subarray(0, 64).toString()}`]),
+    );
+  }
+
+  async function nothingElse(prefix: string): Promise<void> {
+    assert.deepEqual(await server.uploads(prefix), []);
+    assert.deepEqual(
+      (await server.keys(prefix)).filter((key) => key.includes("_sheaf-")),
+      [],
+    );
+  }
+
+  const newFiles: OutputFiles = [
+    ["part-00000.tsv", content(9 * 1024 * 1024, "new")],
+    ["part-00002.tsv", Buffer.from("another\n")],
+    ["_SUCCESS", Buffer.from(successOf(["part-00000.tsv", "part-00002.tsv"]))],
+  ];
+
+  test("an answer that is lost changes nothing, whichever it is", async () => {
+    const address = `s3://${BUCKET}/lost/`;
+    const small: OutputFiles = newFiles.map(([name, bytes]) => [name, bytes.subarray(0, 1_000)]);
+    for (const overwrite of [false, true]) {
+      for (let lost = 0; lost < EVERY; lost++) {
+        for (const key of overwrite ? [] : await server.keys("lost/")) await server.remove(key);
+        const first = proxy.seen.length;
+        // It is carried out, and nobody hears of it.
+        proxy.decide(({ number }) =>
+          (number - first) % EVERY === lost ? { kind: "cut", afterBytes: 0 } : null,
+        );
+        await commitAll(through, address, `lost-${overwrite}-${lost}`, small, directory, overwrite);
+        proxy.decide(null);
+        assert.ok(proxy.seen.length - first > 20);
+        assert.deepEqual(await seen(address), told(small), `every ${EVERY}th from ${lost} on`);
+        await nothingElse("lost/");
+      }
+    }
+  });
+
+  test("of jobs that commit the same output at once one has it, and the others say so", async () => {
+    const address = `s3://${BUCKET}/raced/`;
+    const jobs = await Promise.all(
+      ["a", "b", "c", "d"].map(async (job) => {
+        const files: OutputFiles = [
+          [`part-0000${job.charCodeAt(0) % 3}.tsv`, Buffer.from(job)],
+          [`part-0001${job.charCodeAt(0) % 3}.tsv`, Buffer.from(job)],
+          ["_SUCCESS", Buffer.from(successOf([]))],
+        ];
+        const output = store.output!(address, job);
+        await output.check({});
+        return { output, files, put: await putAll(store, address, job, files, directory) };
+      }),
+    );
+    const done = await Promise.allSettled(jobs.map(({ output, put }) => output.commit(put, {})));
+    const won = done.findIndex(({ status }) => status === "fulfilled");
+    for (const [i, one] of done.entries()) {
+      if (i === won) continue;
+      assert.ok(one.status === "rejected");
+      assert.equal((one.reason as SheafError).code, "OUTPUT_EXISTS");
+      await jobs[i]!.output.abort();
+    }
+    assert.deepEqual(await seen(address), told(jobs[won]!.files));
+    await nothingElse("raced/");
+  });
+
+  test("killed at 20 requests: nothing, the earlier or the new output, and nothing left by the next run", async () => {
+    const earlier: OutputFiles = [
+      ["part-00000.tsv", Buffer.from("old 0\n")],
+      ["part-00001.tsv", Buffer.from("old 1\n")],
+      ["sub/part-00000.tsv", Buffer.from("old 2\n")],
+      ["_SUCCESS", Buffer.from(successOf(["part-00000.tsv", "part-00001.tsv", "sub/part-00000.tsv"]))],
+    ];
+    const random = seededRandom(SEED);
+    const counts = [await killedAt(null, "killed-0/"), await killedAt(null, "killed-1/")];
+    const said = { refused: 0, none: 0, old: 0 };
+    const states: object[] = [told(earlier), told(outputFiles), {}];
+    for (let i = 0; i < 20; i++) {
+      const prefix = `killed-${i % 2}/`;
+      const address = `s3://${BUCKET}/${prefix}`;
+      for (const key of await server.keys(prefix)) await server.remove(key);
+      if (i % 2 === 1) await commitAll(store, address, `earlier-${i}`, earlier, directory);
+      const point = 1 + random.below(counts[i % 2]!);
+      await killedAt(point, prefix);
+      const where = `kill ${i} at request ${point}, seed ${SEED}`;
+      const found = await seen(address).catch((error: unknown) => {
+        assert.ok(isSheafError(error) && error.code === "INPUT_UNREADABLE", String(error));
+        assert.match(error.message, /has not finished writing it/);
+        return null;
+      });
+      const state = found === null ? -1 : states.findIndex((one) => isSame(one, found));
+      if (found !== null) assert.ok(state >= 0, `${where}: ${Object.keys(found).join(" ")}`);
+      if (found === null) said.refused++;
+      else if (state !== 1) said[state === 0 ? "old" : "none"]++;
+      // The next run finds the output there, or may write it; either way nothing is left of the killed one.
+      await store.output!(address, `next-${i}`)
+        .check({})
+        .catch((error: unknown) => {
+          assert.equal((error as SheafError).code, "OUTPUT_EXISTS", where);
+        });
+      const now = await seen(address);
+      assert.ok(
+        states.some((one) => isSame(one, now)),
+        `${where}: ${Object.keys(now).join(" ")}`,
+      );
+      if (found === null) assert.deepEqual(now, told(outputFiles), where);
+      await nothingElse(prefix);
+    }
+    // The seed shows each of them.
+    for (const [state, count] of Object.entries(said))
+      assert.ok(count > 0, `${state}: ${JSON.stringify(said)}`);
+  });
+
+  /** A process that commits to an output, killed at one of its requests. @returns how many it made */
+  async function killedAt(point: number | null, prefix: string): Promise<number> {
+    const first = proxy.seen.length;
+    const child = spawn(
+      process.execPath,
+      [
+        fileURLToPath(new URL("./commit-process.js", import.meta.url)),
+        `s3://${BUCKET}/${prefix}`,
+        "killed",
+        directory,
+      ],
+      { env: { ...process.env, ...server.env(proxy.port) }, stdio: ["ignore", "ignore", "inherit"] },
+    );
+    proxy.decide(({ number }) => {
+      if (point === null || number - first < point) return null;
+      child.kill("SIGKILL");
+      // Carried out or not.
+      return { kind: "cut", afterBytes: point % 2 === 0 ? 0 : -1 };
+    });
+    await once(child, "exit");
+    proxy.decide(null);
+    return proxy.seen.length - first;
+  }
+
+  test("uploads of others, of living jobs and of what no job names are left alone", async () => {
+    const address = `s3://${BUCKET}/others/`;
+    const living = store.output!(address, "living");
+    await living.put(Buffer.from("1"), "part-00000.tsv", undefined);
+    await server.put("others/_sheaf-run-dead.00000000.1.x", Buffer.from("{}"));
+    await store.output!(address, "next").check({});
+    assert.deepEqual(await server.uploads("others/"), ["others/part-00000.tsv"]);
+    await living.abort();
+    await nothingElse("others/");
+    await server.put("others/_sheaf-run-dead.00000000.1.x", Buffer.from("{}"));
+    for (const name of ["movie.mp4", "part-00000.tsv"])
+      await server.client.send(new CreateMultipartUploadCommand({ Bucket: BUCKET, Key: `others/${name}` }));
+    await store.output!(address, "next").check({});
+    assert.deepEqual(await server.uploads("others/"), ["others/movie.mp4"]);
+  });
+
+  test("an upload that is gone fails the commit, and nothing is left", async () => {
+    const address = `s3://${BUCKET}/gone/`;
+    const output = store.output!(address, "job");
+    const put = await putAll(store, address, "job", outputFiles, directory);
+    const again = store.output!(address, "job");
+    await again.abort();
+    await assert.rejects(output.commit(put, {}), (error: unknown) => {
+      assert.ok(isSheafError(error));
+      assert.equal(error.code, "OUTPUT_UNWRITABLE");
+      assert.match(error.message, /the upload of .* to s3:\/\/sheaf-test\/gone\/ is gone/);
+      return true;
+    });
+    await output.abort();
+    assert.deepEqual(await server.keys("gone/"), []);
+    await nothingElse("gone/");
+  });
+
+  test("a commit that was decided, and whose uploads then vanished, ends in nothing", async () => {
+    const address = `s3://${BUCKET}/vanished/`;
+    const put = await putAll(store, address, "job", outputFiles, directory);
+    // The first completion and all after it are not heard.
+    let stopped = false;
+    proxy.decide(({ method, url }) => {
+      stopped ||= method === "POST" && url.includes("part-00000.tsv?") && url.includes("uploadId=");
+      return stopped ? { kind: "answer", status: 500 } : null;
+    });
+    const hasty = storeWith(server.env(proxy.port), hastyClock());
+    await assert.rejects(hasty.output!(address, "job").commit(put, {}), { code: "UNREACHABLE" });
+    proxy.decide(null);
+    await assert.rejects(listStored(store, address, undefined), { code: "INPUT_UNREADABLE" });
+    await assert.rejects(store.stat(`${address}byAge/part-00000.csv`), { code: "INPUT_UNREADABLE" });
+    for (const key of await server.uploads("vanished/")) await abortAll(server, key);
+    await assert.rejects(store.output!(address, "next").check({}), (error: unknown) => {
+      assert.ok(isSheafError(error));
+      assert.equal(error.code, "OUTPUT_UNWRITABLE");
+      assert.match(error.message, /cannot be finished: the upload of .* is gone/);
+      return true;
+    });
+    assert.deepEqual(await server.keys("vanished/"), []);
+    await store.output!(address, "next").check({});
+  });
+});
+
+function isSame(a: object, b: object): boolean {
+  return isDeepStrictEqual(a, b);
+}
+
+async function abortAll({ client }: S3Server, key: string): Promise<void> {
+  const { Uploads } = await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET, Prefix: key }));
+  for (const { Key, UploadId } of Uploads ?? [])
+    await client.send(new AbortMultipartUploadCommand({ Bucket: BUCKET, Key, UploadId }));
+}

@@ -1,0 +1,142 @@
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Clock, systemClock } from "#src/base/clock.js";
+import type { FileToRead, Store, StoredFile } from "#src/storage/store.js";
+import { createStore } from "#src/storage/stores/s3.js";
+import { until } from "../kit/wait.ts";
+
+const binary = join(
+  process.env["SHEAF_TEST_CACHE"] ?? join(homedir(), ".cache", "sheaf-test"),
+  "bin",
+  "versitygw",
+);
+
+/**
+ * versitygw, an S3 server that checks signatures and conditions. Why it cannot be had; null: it can. Where
+ * all tests have to run it is no reason to leave some out.
+ */
+export function s3Missing(): string | null {
+  if (existsSync(binary)) return null;
+  const how = `GOBIN=${join(binary, "..")} go install github.com/versity/versitygw/cmd/versitygw@v1.8.0`;
+  if (process.env["CI"] !== undefined) throw new Error(`there is no versitygw: ${how}`);
+  return `no versitygw: ${how}`;
+}
+
+export interface S3Server {
+  readonly port: number;
+  readonly client: S3Client;
+  /** What a store needs to reach it through a port of this machine. */
+  env(port?: number): Readonly<Record<string, string>>;
+  put(key: string, content: Uint8Array): Promise<void>;
+  remove(key: string): Promise<void>;
+  /** All keys that begin so. */
+  keys(prefix: string): Promise<string[]>;
+  /** Keys of uploads that were begun and neither completed nor aborted. */
+  uploads(prefix?: string): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+export const BUCKET = "sheaf-test";
+const keys = { AWS_ACCESS_KEY_ID: "test-key", AWS_SECRET_ACCESS_KEY: "test-secret" };
+
+export async function startS3(): Promise<S3Server> {
+  const root = mkdtempSync(join(tmpdir(), "sheaf-s3-"));
+  for (const name of ["data", "meta"]) mkdirSync(join(root, name));
+  const port = await freePort();
+  const child = spawn(
+    binary,
+    ["--quiet", "--port", `127.0.0.1:${port}`, "posix", "--sidecar", join(root, "meta"), join(root, "data")],
+    {
+      env: {
+        PATH: process.env["PATH"],
+        ROOT_ACCESS_KEY: keys.AWS_ACCESS_KEY_ID,
+        ROOT_SECRET_KEY: keys.AWS_SECRET_ACCESS_KEY,
+      },
+      stdio: ["ignore", "ignore", "inherit"],
+    },
+  );
+  await until("versitygw listens", () => isOpen(port));
+  const client = new S3Client({
+    endpoint: `http://127.0.0.1:${port}`,
+    region: "us-east-1",
+    forcePathStyle: true,
+    credentials: { accessKeyId: keys.AWS_ACCESS_KEY_ID, secretAccessKey: keys.AWS_SECRET_ACCESS_KEY },
+  });
+  await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  return {
+    port,
+    client,
+    env: (at = port) => ({ ...keys, AWS_REGION: "us-east-1", AWS_ENDPOINT_URL: `http://127.0.0.1:${at}` }),
+    put: async (key, content) => {
+      await client.send(new PutObjectCommand({ Bucket: BUCKET, Key: key, Body: content }));
+    },
+    remove: async (key) => {
+      await client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: key }));
+    },
+    keys: async (prefix) => {
+      const { Contents } = await client.send(new ListObjectsV2Command({ Bucket: BUCKET, Prefix: prefix }));
+      return (Contents ?? []).map(({ Key }) => Key!);
+    },
+    uploads: async (prefix = "") => {
+      const { Uploads } = await client.send(
+        new ListMultipartUploadsCommand({ Bucket: BUCKET, Prefix: prefix }),
+      );
+      return (Uploads ?? []).map(({ Key }) => Key!);
+    },
+    close: async () => {
+      client.destroy();
+      const gone = once(child, "exit");
+      child.kill();
+      await gone;
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+function isOpen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+export function storeWith(env: Readonly<Record<string, string>>, clock: Clock = systemClock): Store {
+  return createStore("s3", { env, fetch: null, world: { clock, random: () => 0.5 } });
+}
+
+/** Every look at it is 20 s later, so that little is tried again. */
+export function hastyClock(): Clock {
+  let at = 0;
+  return { nowMs: () => (at += 20_000), wallMs: () => at };
+}
+
+type Planned = Omit<FileToRead, "from" | "to">;
+
+export function asRead({ address, bytes, mtimeMs, version }: StoredFile): Planned {
+  return { address, name: address, bytes: bytes!, mtimeMs, version: version! };
+}
