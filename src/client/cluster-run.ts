@@ -5,12 +5,14 @@ import { systemClock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { committedDigest } from "../engine/committed-output.ts";
 import type { RunEvent } from "../engine/events.ts";
+import type { Forecast } from "../engine/forecast.ts";
 import { pathsByInput } from "../engine/inputs.ts";
 import { hiddenPipeline } from "../engine/job-bundle.ts";
 import { checkWholeCode } from "../engine/once.ts";
 import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
+import { keptForecast, plannedElsewhere } from "../engine/plan-memory.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
-import { resolveOptions } from "../engine/resolve-options.ts";
+import { paramsOf, resolveOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { ClusterView, JobView } from "../protocol/job-view.ts";
 import { schedulePattern } from "../protocol/schedule.ts";
@@ -155,7 +157,9 @@ async function runAttached(
       const fetch = isFetched && output !== null ? { path: output, overwrite, has } : null;
       const { stateDirectory } = resolved;
       const wishes = { fetch, output, collect, signal, stateDirectory };
-      return await settleJob(api, submitted.job, end, relay, wishes);
+      const outcome = await settleJob(api, submitted.job, end, relay, wishes);
+      const isDone = outcome.status === "SUCCEEDED";
+      return { ...outcome, forecast: isDone ? forecastOf(loaded, options, resolved, relay) : null };
     } finally {
       await loaded.dispose();
     }
@@ -179,6 +183,23 @@ function leftBehind(error: unknown, job: string): unknown {
   return new SheafError(error.code, error.message, {
     hint: `The job stops when its coordinator is back and misses this client. sheaf show ${job} tells then.`,
     cause: error,
+  });
+}
+
+/** What `sheaf plan --on` has predicted of the same job. */
+function forecastOf(
+  { bundle, outline }: LoadedJob,
+  options: ClusterRunOptions,
+  { stateDirectory, inputs, sample }: ResolvedOptions,
+  { plannedBytes }: EventRelay,
+): Forecast | null {
+  if (stateDirectory === null || plannedBytes === null) return null;
+  const plan = plannedElsewhere(inputs, process.cwd(), plannedBytes);
+  return keptForecast(stateDirectory, {
+    code: bundle.hash,
+    params: paramsOf(options, outline),
+    sample,
+    plan,
   });
 }
 

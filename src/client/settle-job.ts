@@ -5,6 +5,7 @@ import { readRecords } from "../engine/commit.ts";
 import { outputDigest } from "../engine/committed-output.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart, RunStatus } from "../engine/events.ts";
+import type { Forecast } from "../engine/forecast.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
 import { sumStats } from "../engine/progress.ts";
@@ -33,6 +34,8 @@ export interface ClusterOutcome {
   /** What records() reads. */
   readonly collected: readonly { readonly collection: string; readonly path: string }[] | null;
   readonly error: RunFailure | null;
+  /** What was predicted of it. Default: nothing. */
+  readonly forecast?: Forecast | null;
   /** Removes what records() reads. */
   dispose(): Promise<void>;
 }
@@ -71,6 +74,7 @@ export function finishClusterRun(
     sample: view?.sample ?? 1,
     sameAs: view?.sameAs ?? null,
     estimates: view?.estimates ?? [],
+    forecast: outcome.forecast ?? null,
     made: view?.made === undefined ? null : { tasks: [], ...view.made },
     failedAttempts: relay.failedAttempts,
     failedTasks: view?.failedTasks ?? [],

@@ -174,6 +174,8 @@ export async function* followEvents(
 export class EventRelay {
   readonly phases: PhaseTiming[] = [];
   readonly failedAttempts: FailedTask[] = [];
+  /** Of the input, as it was planned; null: it is not known yet. */
+  plannedBytes: number | null = null;
   readonly #clock: Clock;
   readonly #listener: ((event: RunEvent) => void) | undefined;
   readonly #startedMs: number;
@@ -226,6 +228,9 @@ export class EventRelay {
         this.phases.push({ phase, tasks: this.#tasks.get(phase) ?? 0, elapsedMs });
         break;
       }
+      case "planned":
+        this.plannedBytes = event.bytes;
+        break;
       case "attempt-failed": {
         const { task, attempt, failure } = event;
         this.failedAttempts.push({ task, attempt, failure, capsule: null });

@@ -8,7 +8,7 @@ import { possiblePaths } from "../engine/inputs.ts";
 import { openState } from "../engine/job-directory.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
 import type { JobPlan, TaskTable } from "../engine/plan-job.ts";
-import { keepForecast } from "../engine/plan-memory.ts";
+import { keepForecast, plannedElsewhere } from "../engine/plan-memory.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
 import { type Cuttable, probeSplits, stretchSplits } from "../plan/probe-splits.ts";
@@ -55,12 +55,14 @@ export interface TriedJob {
 /**
  * Runs the job's own tasks on parts of its input, writes nothing that stays, and tells what all of it would
  * take.
+ * @param elsewhere whether the prediction is for a run on a cluster, which shows it then
  * @throws RunFailure as the job would fail; SheafError USAGE for what cannot be tried
  */
 export async function tryJob(
   job: Job | string | URL,
   options: LocalRunOptions,
   limits: TrialLimits = usualLimits,
+  elsewhere = false,
 ): Promise<TriedJob> {
   const { inputs = [] } = options;
   const texts =
@@ -70,7 +72,7 @@ export async function tryJob(
       hint: "Write it to a file, and give that.",
     });
   }
-  const trial = new Trial(job, options, limits);
+  const trial = new Trial(job, options, limits, elsewhere);
   const watch = setInterval(() => trial.look(), PEAK_EVERY_MS).unref();
   try {
     return await trial.run();
@@ -83,6 +85,7 @@ class Trial {
   readonly #job: Job | string | URL;
   readonly #options: LocalRunOptions;
   readonly #limits: TrialLimits;
+  readonly #elsewhere: boolean;
   readonly #rounds: TriedRound[] = [];
   #peakBytes = 0;
   #keepsBad: boolean;
@@ -91,8 +94,9 @@ class Trial {
   #plan!: JobPlan;
   #outline!: JobOutline;
 
-  constructor(job: Job | string | URL, options: LocalRunOptions, limits: TrialLimits) {
+  constructor(job: Job | string | URL, options: LocalRunOptions, limits: TrialLimits, elsewhere: boolean) {
     this.#job = job;
+    this.#elsewhere = elsewhere;
     this.#limits = limits;
     this.#options = options;
     this.#keepsBad = options.maxBad !== undefined;
@@ -130,11 +134,12 @@ class Trial {
       badExample: this.#badExample,
     };
     const made = forecast(tried);
-    const { stateDirectory, sample } = resolveOptions(this.#options, "thread");
+    const { stateDirectory, sample, inputs } = resolveOptions(this.#options, "thread");
     const state = openState(stateDirectory, () => undefined);
     const { params } = wide.run.planned!.settings;
     const code = bundle?.hash ?? null;
-    if (state !== null) keepForecast(state, { code, params, sample, plan: this.#plan }, made);
+    const plan = this.#elsewhere ? plannedElsewhere(inputs, process.cwd(), this.#plan.bytes) : this.#plan;
+    if (state !== null) keepForecast(state, { code, params, sample, plan }, made);
     return { forecast: made, name, code };
   }
 

@@ -413,3 +413,17 @@ test("sheaf watch runs on the cluster what comes into a directory, each file in 
   const idle = await cluster.run([...args, "-q"], { cwd: work });
   assert.deepEqual([idle.code, idle.stderr, tree().length], [0, "", 2]);
 });
+
+test("a plan for the cluster is shown beside what came of its run there", async () => {
+  const env = { SHEAF_STATE: file("plans") };
+  const planned = await cluster.run(["plan", "count.ts", "in.txt", "--json"], { cwd: work, env });
+  const { workers, records } = JSON.parse(planned.stdout) as {
+    workers: number;
+    records: { expected: number };
+  };
+  assert.deepEqual([workers, records.expected], [2, 400]);
+  const ran = await cluster.run(["run", "count.ts", "in.txt", "-o", "planned"], { cwd: work, env });
+  assert.match(ran.stderr, /predicted +time .*\n +processor /);
+  const other = ["run", "count.ts", "./in.txt", "-o", "planned", "--overwrite"];
+  assert.doesNotMatch((await cluster.run(other, { cwd: work, env })).stderr, /predicted/);
+});

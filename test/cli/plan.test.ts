@@ -47,22 +47,24 @@ test("sheaf plan tells what a run will take, and the run shows it beside what ca
   assert.doesNotMatch(other.stderr, /predicted/);
 });
 
-test("sheaf plan is for people too, and not for a cluster or standard input", async (t) => {
+test("sheaf plan is for people too, and not for what lies on agents or standard input", async (t) => {
   const cwd = tempDir(t);
   writeFileSync(join(cwd, "words.ts"), words);
   writeFileSync(join(cwd, "in.txt"), "a b\n");
   const env = { SHEAF_STATE: join(cwd, ".state") };
-  const [told, remote, piped] = await Promise.all([
+  const [told, remote, away, piped] = await Promise.all([
     sheaf(["plan", "words.ts", "in.txt"], { cwd, env }),
     sheaf(["plan", "words.ts", "in.txt", "--on", "http://127.0.0.1:1"], { cwd, env }),
+    sheaf(["plan", "words.ts", "agent:/in.txt", "--on", "http://127.0.0.1:1"], { cwd, env }),
     sheaf(["plan", "words.ts", "-"], { cwd, env }),
   ]);
   assert.match(
     told.stdout,
     /^plan +words; nothing was written\n {2}input +1 file, 4 B: 1 map task, 1 reduce task/,
   );
-  assert.equal(remote.code, 2);
-  assert.match(remote.stderr, /tries jobs on this machine.*\n.*--on local/);
+  assert.match(remote.stderr, /\[UNREACHABLE\]/);
+  assert.equal(away.code, 2);
+  assert.match(away.stderr, /agent:\/in\.txt lies on the agents/);
   assert.equal(piped.code, 2);
   assert.match(piped.stderr, /only once/);
 });
