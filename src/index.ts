@@ -22,6 +22,8 @@ export type { AuxFile, AuxFiles, AuxKey, AuxSource, AuxTable, ByOptions } from "
 export { columns } from "./job/field-map.ts";
 export { grep } from "./job/line-filter.ts";
 export { exec } from "./job/exec.ts";
+export { streamJob } from "./stream/stream-job.ts";
+export type { StreamPlan } from "./stream/stream-job.ts";
 export type { ExecFunction, ExecOptions, ExecProtocol } from "./job/exec.ts";
 export { desc } from "./job/descending.ts";
 export type { Key } from "./job/key.ts";

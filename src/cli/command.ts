@@ -52,6 +52,8 @@ export interface CliCommand<F extends FlagSet = FlagSet> {
   readonly arguments: readonly Argument[];
   readonly flags: F;
   readonly examples: readonly Example[];
+  /** Its words as they would be written with two dashes, for a command whose flags others have named. */
+  words?(words: readonly string[]): string[];
   /** More sections for `--help` and the docs, from code that need not be loaded otherwise. */
   appendix?(): Promise<readonly HelpSection[]>;
   /** What it needs beyond showing help it loads itself. */

@@ -4,6 +4,7 @@ import type { CliCommand, CommandTable } from "./command.ts";
 
 const loaders: Readonly<Record<string, () => Promise<CliCommand>>> = {
   run: async () => (await import("./command/run.ts")).runCommand,
+  stream: async () => (await import("./command/stream.ts")).streamCommand,
   watch: async () => (await import("./command/watch.ts")).watchCommand,
   plan: async () => (await import("./command/plan.ts")).planCommand,
   submit: async () => (await import("./command/submit.ts")).submitCommand,

@@ -23,9 +23,10 @@ export async function dispatch(words: readonly string[], world: World): Promise<
       return await execute(await commands.find("version"), rest, world);
     if (first.startsWith("-")) throw flagBeforeCommand(first);
     const command = await commandFor(first);
-    const help = helpAsked(rest);
+    const own = command.words?.(rest) ?? rest;
+    const help = helpAsked(own);
     if (help !== undefined) return await showHelp(command.name, help, world);
-    return await execute(command, rest, world);
+    return await execute(command, own, world);
   } catch (error) {
     const { reportError } = await import("./ui/summary.ts");
     return reportError(error, words, world);

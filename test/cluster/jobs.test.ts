@@ -67,6 +67,24 @@ describe("a cluster of three agents on this machine", () => {
       "a sample with estimates",
       async () => [example("wordcount.ts"), text, "--split-size", "300KB", "--sample", "5%", "--estimate"],
     ],
+    [
+      "programs in another language, with their files",
+      async () => {
+        const name = "programs/add.awk";
+        scene.file(
+          name,
+          'BEGIN { FS = OFS = "\t" } { n[$1] += $2 } END { for (k in n) print k, n[k] | "sort" }\n',
+        );
+        const file = scene.file(
+          "programs/job.ts",
+          `import { exec, job, text } from "sheaf";
+          const add = exec(["awk", "-f", "add.awk"], { env: { LC_ALL: "C" } });
+          const split = exec(["sh", "-c", "tr -cs a-zA-Z '\\\\n' | sed 's/$/\\t1/'"]);
+          export default job({ input: text(), files: ["add.awk"], map: split, combine: add, reduce: add });`,
+        );
+        return [file, text, "--split-size", "500KB", "-p", "3"];
+      },
+    ],
     ["several collections", async () => [example("collections.ts"), letters, "--split-size", "500KB"]],
   ];
   for (const [name, argsOf] of examples) {

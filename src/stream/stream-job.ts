@@ -1,0 +1,80 @@
+import { fieldText } from "../format/field-text.ts";
+import { none } from "../format/none.ts";
+import { textReader } from "../format/text-reader.ts";
+import { job } from "../job/define.ts";
+import { exec, type ExecOptions } from "../job/exec.ts";
+import type { Job } from "../job/job-plan.ts";
+import type { ReduceContext } from "../job/job.ts";
+import type { Key } from "../job/key.ts";
+import type { Writer } from "../job/writer.ts";
+import { combineValues, reduceValues } from "./aggregate-values.ts";
+
+/** What a command line of Hadoop Streaming asks for. Plain data. */
+export interface StreamPlan {
+  readonly name: string;
+  readonly mapper: readonly string[];
+  readonly combiner?: readonly string[];
+  /**
+   * A program; "identity": the sorted lines; "none": those of the map as they come; "aggregate": keys say how
+   * values come together.
+   */
+  readonly reducer: readonly string[] | "identity" | "none" | "aggregate";
+  /** Of all programs. */
+  readonly options: Pick<ExecOptions, "env" | "exitCodes" | "reporter">;
+  /** Of the map. */
+  readonly mapOptions: Pick<
+    ExecOptions,
+    "separator" | "keyFields" | "sort" | "partitionBy" | "keySeparator" | "perFile"
+  >;
+  /** Of what reads pairs. */
+  readonly inputSeparator?: string;
+  readonly files: readonly string[];
+  /** "none": nothing is written. Default: lines. */
+  readonly output?: "none";
+  readonly compress?: "gzip" | "zstd";
+}
+
+/**
+ * The job of `sheaf stream`: lines in, programs, lines out.
+ * @throws SheafError JOB_INVALID
+ */
+export function streamJob(plan: StreamPlan): Job {
+  const { reducer, combiner, options, inputSeparator } = plan;
+  const reading = { ...options, ...(inputSeparator !== undefined && { inputSeparator }) };
+  const common = {
+    name: plan.name,
+    input: textReader({ invalid: "bytes" }),
+    files: plan.files,
+    map: exec(plan.mapper, { ...options, ...plan.mapOptions }),
+    output: plan.output === "none" ? none() : lines(plan.compress),
+  };
+  const combine = combiner === undefined ? {} : { combine: exec(combiner, reading) };
+  if (reducer === "none") return job({ ...common }) as Job;
+  if (reducer === "identity") return job({ ...common, order: "hash" }) as Job;
+  if (reducer === "aggregate") {
+    return job({
+      ...common,
+      combine: combineValues,
+      reduce(key: string, values: Iterable<string | undefined>, context: ReduceContext): undefined {
+        context.emit(...reduceValues(key, values));
+        return undefined;
+      },
+    }) as Job;
+  }
+  return job({ ...common, ...combine, reduce: exec(reducer, reading) }) as Job;
+}
+
+/** KEY TAB VALUE, in files that have no extension, as Hadoop names them. */
+function lines(compress: "gzip" | "zstd" | undefined): Writer<Key, unknown> {
+  return {
+    kind: "lines",
+    extension: "",
+    nativeOutput: "text",
+    ...(compress !== undefined && { compression: compress }),
+    encoder: () => ({
+      write(key, value, sink) {
+        sink.text(`${fieldText(key)}${value === undefined ? "" : `\t${fieldText(value)}`}\n`);
+      },
+    }),
+  };
+}
