@@ -21,7 +21,7 @@ import type { OutputTarget } from "../protocol/submission.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
 import { chaosWarning } from "../worker/chaos.ts";
 import type { ApiClient } from "./api-client.ts";
-import { connect } from "./connect.ts";
+import { connect, type ConnectOptions } from "./connect.ts";
 import type { LocalOutput } from "./fetch-results.ts";
 import type { LoadedJob } from "./load-outline.ts";
 import { loadOutline } from "./load-outline.ts";
@@ -29,7 +29,7 @@ import type { ClusterOutcome } from "./settle-job.ts";
 import { finishClusterRun, notSettled, settleJob } from "./settle-job.ts";
 import type { JobRequest, SubmittedJob } from "./submit-job.ts";
 import { outputTarget, submissionOf, submitJob } from "./submit-job.ts";
-import { EventRelay, watchJob } from "./watch-job.ts";
+import { EventRelay, followEvents, watchJob } from "./watch-job.ts";
 
 /** For how long the first request is retried: a coordinator that is just starting is waited for. */
 const firstTryMs = 2_000;
@@ -44,6 +44,28 @@ export async function runOnCluster(job: Job | string | URL, options: ClusterRunO
   const relay = new EventRelay(systemClock, options.onEvent);
   try {
     return finishClusterRun(await runAttached(api, file, options, resolved, relay), relay);
+  } finally {
+    await api.close();
+  }
+}
+
+/**
+ * Stops a job that a client of this user submitted before it died, and waits for its end: from then on it
+ * writes nothing. One that is not known any more has ended.
+ * @throws SheafError UNREACHABLE, and what the coordinator answers
+ */
+export async function endLeftJob(
+  job: string,
+  options: ConnectOptions & { readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  const { signal } = options;
+  const api = connect(options, { env: process.env, home: homedir() });
+  try {
+    await api.kill(job, "its client has died, and another goes on", { ...(signal && { signal }) });
+    for await (const { event } of followEvents(api, job, { ...(signal && { signal }) }))
+      if (event.kind === "job-finished") return;
+  } catch (error) {
+    if (!isSheafError(error) || error.code !== "NOT_FOUND") throw error;
   } finally {
     await api.close();
   }

@@ -7,7 +7,7 @@ import { toWireJson } from "../base/wire-json.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart, StepRecord } from "../engine/events.ts";
 import { RunFailure } from "../engine/options.ts";
-import type { RunOptions, RunResult } from "../engine/options.ts";
+import type { ClusterRunOptions, RunOptions, RunResult } from "../engine/options.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import type { StepOutline } from "../worker/messages.ts";
@@ -39,7 +39,7 @@ import {
   summaryOfResult,
   writeRecords,
 } from "./step-output.ts";
-import { StepRunner } from "./step-runner.ts";
+import { isOnCluster, StepRunner } from "./step-runner.ts";
 
 /** How a run of a pipeline has ended, before its output is committed. */
 export type StepsEnd =
@@ -66,7 +66,11 @@ export class PipelineRun {
   constructor(parts: PipelineParts) {
     this.#parts = parts;
     this.#state = parts.state;
-    this.#runner = new StepRunner(parts, (name) => this.#step(name));
+    this.#runner = new StepRunner(
+      parts,
+      (name) => this.#step(name),
+      (step, jobId) => this.append({ kind: "step-submitted", step, jobId }),
+    );
   }
 
   get state(): PipelineState {
@@ -175,7 +179,8 @@ export class PipelineRun {
   async #settleBegun(): Promise<void> {
     for (const [step, { begun }] of Object.entries(this.#state.steps)) {
       if (begun === null) continue;
-      const { run, forms } = begun;
+      const { run, forms, jobId } = begun;
+      if (jobId !== undefined) await this.#endLeftJob(jobId);
       const directory = this.#directory(step, run);
       const outline = this.#parts.steps.find(({ name }) => name === step);
       const summary = await stepSummary(directory, forms);
@@ -190,6 +195,15 @@ export class PipelineRun {
         this.append({ kind: "step-failed", step, run, message: "its process was killed" });
       }
     }
+  }
+
+  /** It may still be at work, and would write where nobody looks for it any more. */
+  async #endLeftJob(jobId: string): Promise<void> {
+    const { options } = this.#parts;
+    if (!isOnCluster(options)) return;
+    const { on, tokenFile, tls, signal } = options as ClusterRunOptions;
+    const { endLeftJob } = await import("../client/cluster-run.ts");
+    await endLeftJob(jobId, { on, tokenFile, tls, signal });
   }
 
   async #plan(): Promise<void> {

@@ -21,6 +21,7 @@ import type { PipelineWishes } from "./detect.ts";
 import { emptyState, type PipelineBegun, type PipelineState } from "./state.ts";
 import { absoluteText } from "./step-inputs.ts";
 import { isCommittedBy } from "./step-output.ts";
+import { isOnCluster } from "./step-runner.ts";
 
 /** A run that is asked for. */
 export interface Asked {
@@ -111,7 +112,7 @@ export async function openPipelineRun(
     ? null
     : new JobDirectory(state, { ...record, steps: [], ...(isBeside || earlier ? { work } : {}) }, warn);
   // Agents, too, may read what lies between steps.
-  mkdirSync(work, { recursive: true, mode: options.on?.includes("://") === true ? 0o755 : 0o700 });
+  mkdirSync(work, { recursive: true, mode: isOnCluster(options) ? 0o755 : 0o700 });
   return { begun, directory, place, isTemporary };
 }
 

@@ -83,6 +83,8 @@ export type JournalEntry =
       readonly forms: Forms;
       readonly made: string;
     }
+  /** A cluster runs it as the job of that id, also when this process dies. */
+  | { readonly kind: "step-submitted"; readonly step: string; readonly jobId: string }
   | { readonly kind: "step-done"; readonly step: string; readonly run: number; readonly summary: StepSummary }
   | { readonly kind: "step-failed"; readonly step: string; readonly run: number; readonly message: string }
   /** Before what the step has written is removed: all who read it are done. */
@@ -100,7 +102,7 @@ export interface StepState {
   /** Its last run that was done. */
   readonly done: StepDone | null;
   /** A run that has begun and of whose end nothing is known. */
-  readonly begun: Omit<StepDone, "summary"> | null;
+  readonly begun: (Omit<StepDone, "summary"> & { readonly jobId?: string }) | null;
   /** Its last run that was not done, and may have left something. */
   readonly lost: { readonly run: number; readonly made: string } | null;
   /** What it wrote is removed. */
@@ -143,11 +145,17 @@ export function applyEntry(state: PipelineState, entry: JournalEntry): PipelineS
         commit: { kind: "none" },
       };
     }
+    case "step-submitted": {
+      const { step, jobId } = entry;
+      const begun = state.steps[step]?.begun ?? null;
+      return begun === null ? state : change(step, { begun: { ...begun, jobId } });
+    }
     case "step-done": {
       const { step, run, summary } = entry;
       const begun = state.steps[step]?.begun;
       if (begun?.run !== run) return state;
-      return change(step, { done: { ...begun, summary }, begun: null, removed: false });
+      const { jobId: _, ...own } = begun;
+      return change(step, { done: { ...own, summary }, begun: null, removed: false });
     }
     case "step-failed": {
       const { begun } = state.steps[entry.step] ?? noRun;

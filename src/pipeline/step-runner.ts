@@ -4,7 +4,7 @@ import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import { stepsDirectory } from "../engine/job-history.ts";
-import type { JobRunOptions, RunResult } from "../engine/options.ts";
+import type { JobRunOptions, RunOptions, RunResult } from "../engine/options.ts";
 import { resultOf } from "../engine/result.ts";
 import type { PipelineParts } from "./parts.ts";
 import { formRead, type GraphStep, readBy } from "./plan.ts";
@@ -19,10 +19,17 @@ import { stepDirectory } from "./step-output.ts";
 export class StepRunner {
   readonly #parts: PipelineParts;
   readonly #step: (name: string) => StepState;
+  readonly #submitted: (name: string, jobId: string) => void;
 
-  constructor(parts: PipelineParts, step: (name: string) => StepState) {
+  /** @param submitted told of each job that a cluster has begun for a step */
+  constructor(
+    parts: PipelineParts,
+    step: (name: string) => StepState,
+    submitted: (name: string, jobId: string) => void,
+  ) {
     this.#parts = parts;
     this.#step = step;
+    this.#submitted = submitted;
   }
 
   async run(step: GraphStep, run: number, own: SharedOptions): Promise<RunResult> {
@@ -88,7 +95,10 @@ export class StepRunner {
       name: `${begun.name}.${name}`,
       stateDirectory: this.#parts.directory === null ? null : join(place, stepsDirectory),
       step: { name, writes, bundle, directory: this.#bundlePlace(`${name}-${writes}`) },
-      onEvent: (event) => events.forward(event, name),
+      onEvent: (event) => {
+        if (event.kind === "job-started" && isOnCluster(options)) this.#submitted(name, event.jobId);
+        events.forward(event, name);
+      },
     };
     return this.#parts.run(all);
   }
@@ -130,7 +140,7 @@ export class StepRunner {
       };
       return runTransfer({ ...about, spec, source: inputs[0]?.[1] ?? null, progress });
     }
-    if (spec?.on === "each" && options.on?.includes("://") === true) {
+    if (spec?.on === "each" && isOnCluster(options)) {
       const error = new SheafError("USAGE", `on: "each" is not for clusters`, {
         hint: 'A script runs once, where the pipeline is driven: on: "once". Code for every machine is a job.',
       });
@@ -148,4 +158,8 @@ export class StepRunner {
     if (spec?.kind === "transfer") return resolve(dirname(this.#parts.begun.file), spec.to);
     return this.#paths(reader, source)[0]!;
   }
+}
+
+export function isOnCluster({ on }: RunOptions): boolean {
+  return on?.includes("://") === true;
 }

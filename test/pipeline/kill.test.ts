@@ -90,21 +90,28 @@ test("killed at every boundary and within every step: it goes on, each step is d
 });
 
 test("killed at the boundaries of steps that run on a cluster, and within them: it goes on, the output is the same", async (t) => {
-  const cluster = await RealCluster.start(t, { agents: 1, slots: () => 2 });
+  // The coordinator waits long for the driver of a job, so that it is not what ends the job that is left.
+  const cluster = await RealCluster.start(t, { agents: 1, slots: () => 2, leaseMs: 30_000 });
   const bench = new PipelineBench(t);
+  // The map of the job that is left never comes to its end.
+  const blocking = `
+    const { readFileSync } = process.getBuiltinModule("node:fs");
+    if (readFileSync(${JSON.stringify(`${bench.root}/log`)}, "utf8").split("began words").length <= 3)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);`;
   const { log, kills } = runKilled(bench, {
-    file: bench.file("pipe.ts", twoSteps),
+    file: bench.file("pipe.ts", twoSteps.replace("ctx.count", `${blocking}\nctx.count`)),
     inputs: bench.file("in.txt", lines),
     output: bench.output,
     state: bench.state,
     log: `${bench.root}/log`,
     on: cluster.url,
     tokenFile: join(cluster.state, "client.token"),
-    kinds: "step-started step-finished:words attempt-finished:counts",
+    kinds: "step-started job-started:words step-finished:words attempt-finished:counts",
   });
   const told = log.join("\n");
   const moments = [
     "step-started words",
+    "job-started words",
     "step-finished words",
     "step-started counts",
     "attempt-finished counts",
@@ -116,4 +123,11 @@ test("killed at the boundaries of steps that run on a cluster, and within them: 
   assert.ok(kills >= 8, told);
   assert.deepEqual(bench.step("counts"), counts);
   assert.deepEqual(bench.left(), ["out"]);
+  // The job that was left is stopped before its step begins once more.
+  const { jobs } = await cluster.get<{ jobs: { name: string; state: string }[] }>("/jobs");
+  const states = (step: string): string[] =>
+    jobs.filter(({ name }) => name === `pipe.${step}`).map(({ state }) => state);
+  assert.deepEqual(states("words").toSorted(), ["CANCELLED", "SUCCEEDED"]);
+  const ended = states("counts").every((state) => ["CANCELLED", "FAILED", "SUCCEEDED"].includes(state));
+  assert.ok(ended, states("counts").join());
 });
