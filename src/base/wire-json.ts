@@ -1,3 +1,7 @@
+import { isDeepStrictEqual } from "node:util";
+import { SheafError } from "./errors.ts";
+import { printValue } from "./print-value.ts";
+
 /** JSON with bigints, which params may hold: {"$bigint": "123"}. */
 export function toWireJson(value: unknown, indent = 0): string {
   try {
@@ -19,4 +23,29 @@ export function fromWireValue(value: unknown): unknown {
     return BigInt(String(value.$bigint));
   }
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, fromWireValue(one)]));
+}
+
+/**
+ * Params as plain JSON: from it fromWireValue makes what workers of this process would get.
+ * @throws SheafError USAGE naming the first param that would come back as another: NaN, a date, a function
+ */
+export function paramsToWire(params: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  for (const [name, value] of Object.entries(params)) {
+    if (value === undefined || comesBack(value)) continue;
+    throw new SheafError("USAGE", `param ${name}: ${printValue(value)} is not plain data`, {
+      hint:
+        "It goes to other processes, now or when it is gone on from: give finite numbers, bigints, texts, booleans, " +
+        "null, lists and objects.",
+    });
+  }
+  return JSON.parse(toWireJson(params)) as Record<string, unknown>;
+}
+
+function comesBack(value: unknown): boolean {
+  try {
+    const wire: unknown = JSON.parse(toWireJson(value));
+    return isDeepStrictEqual(fromWireValue(wire), structuredClone(value));
+  } catch {
+    return false;
+  }
 }

@@ -6,6 +6,7 @@ import { basename, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
+import { paramsToWire } from "../base/wire-json.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
 import { type FoundFile, findJobFiles } from "../engine/job-files.ts";
@@ -156,7 +157,7 @@ function jobOptionsOf(
     ...(resolved.growing && { growing: true }),
     ...(resolved.live && { live: true }),
     ...(resolved.made !== null && { made: [...resolved.made] }),
-    params: paramsOf(options, outline),
+    params: paramsToWire(paramsOf(options, outline)),
     badBudget,
     attempts,
     failedTasksShare,

@@ -295,6 +295,8 @@ export function paramsOf(options: JobRunOptions, outline: JobOutline): Record<st
   const params: Record<string, unknown> = {};
   for (const [name, given] of Object.entries(options.params ?? {})) {
     checkName(name, Object.keys(outline.params), "param");
+    // As a field that is left out: the default.
+    if (given === undefined) continue;
     params[name] = typeof given === "string" ? paramValue(name, given, outline.params[name]!) : given;
   }
   return params;

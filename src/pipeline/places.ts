@@ -1,11 +1,9 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
-import { printValue } from "../base/print-value.ts";
-import { fromWireValue, toWireJson } from "../base/wire-json.ts";
+import { fromWireValue, paramsToWire } from "../base/wire-json.ts";
 import type { LoadedJob } from "../client/load-outline.ts";
 import { JobDirectory, makeJobId, newRecord, openState } from "../engine/job-directory.ts";
 import type { KeptJob } from "../engine/job-history.ts";
@@ -134,36 +132,12 @@ export function keptOptions(
   const before = earlier?.state.begun!.options.inputs ?? [];
   const kept = {
     ...rest,
-    ...(params === undefined ? {} : { params: keptParams(params) }),
+    ...(params === undefined ? {} : { params: paramsToWire(params) }),
     // A directory that is removed when it has been printed is nowhere to go on to.
     ...(wishes.passing === true || output === null ? {} : { output }),
     inputs: own.length === 0 ? before : own,
   };
   return JSON.parse(JSON.stringify(kept)) as KeptOptions;
-}
-
-function keptParams(params: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  for (const [name, value] of Object.entries(params)) {
-    if (comesBack(value)) continue;
-    throw new SheafError("USAGE", `param ${name}: ${printValue(value)} is not plain data`, {
-      hint: "It is kept for sheaf resume: give finite numbers, texts, booleans, null, bigints, lists and objects.",
-    });
-  }
-  return wireValue(params) as Record<string, unknown>;
-}
-
-/** As the process that goes on has it, and as workers get it: both are the same. */
-function comesBack(value: unknown): boolean {
-  try {
-    return isDeepStrictEqual(fromWireValue(wireValue(value)), structuredClone(value));
-  } catch {
-    return false;
-  }
-}
-
-function wireValue(value: unknown): unknown {
-  const text = toWireJson(value) as string | undefined;
-  return text === undefined ? null : JSON.parse(text);
 }
 
 /** The options that an earlier run was told. */

@@ -16,7 +16,7 @@ export function codeOfSteps(bundle: string, steps: readonly string[]): Readonly<
   const texts = new Map([...found].map(([name, { start, end }]) => [name, bundle.slice(start, end)]));
   const rest = without(bundle, [...found.values()]);
   // A step may be made of the constants of others, and what is no step's, too.
-  const uses = usesOf(found, /\b(?:function|class|var|let|const) from\d*\b/.test(bundle));
+  const uses = usesOf(found, hasOtherFrom(bundle));
   const common = uses(without(bundle, [...found.values(), ...[...found.values()].flatMap(namedAt)]));
   return Object.fromEntries(
     steps.map((name) => {
@@ -36,6 +36,12 @@ export function codeOfSteps(bundle: string, steps: readonly string[]): Readonly<
   );
 }
 
+/** Whether a function of that name may be another than sheaf's: declared, or a parameter. */
+function hasOtherFrom(bundle: string): boolean {
+  const own = bundle.replace(/^import .*$/gm, "");
+  return /\b(?:function|class|var|let|const) from\d*\b|(?<![.\w$])from\d*\s*[,)}=]/.test(own);
+}
+
 /** The text without these pieces. */
 function without(text: string, pieces: readonly Piece[]): string {
   let rest = text;
@@ -52,9 +58,9 @@ function namedAt({ constant }: StepPiece): Piece[] {
 /**
  * Tells which steps' constants a text names. Who only reads what a step writes, from(step), does not depend
  * on its code: that runs again first, and what it wrote is compared. Nothing in the bundle reads its exports.
- * @param hasOtherFrom a function of that name may be another than sheaf's
+ * @param strict from(step) is no mere reading
  */
-function usesOf(found: ReadonlyMap<string, StepPiece>, hasOtherFrom: boolean): (text: string) => string[] {
+function usesOf(found: ReadonlyMap<string, StepPiece>, strict: boolean): (text: string) => string[] {
   const constants = [...found].flatMap(([name, { constant }]) => {
     if (constant === null) return [];
     const id = quoted(constant.id);
@@ -66,7 +72,7 @@ function usesOf(found: ReadonlyMap<string, StepPiece>, hasOtherFrom: boolean): (
   return (text) => {
     const plain = text.replace(/^export \{[^}]*\};?$/gm, "");
     return constants
-      .filter(({ pattern, read }) => pattern.test(hasOtherFrom ? plain : plain.replace(read, "")))
+      .filter(({ pattern, read }) => pattern.test(strict ? plain : plain.replace(read, "")))
       .map(({ name }) => name);
   };
 }

@@ -70,7 +70,7 @@ export function defineConfig(config: ProjectConfig): ProjectConfig {
 }
 
 /** The options that settings may have. */
-export const settingNames: readonly string[] = [...new Set(Object.values(optionNames).flat())].filter(
+const settingNames: readonly string[] = [...new Set(Object.values(optionNames).flat())].filter(
   (name) => !(notSettable as readonly string[]).includes(name),
 );
 

@@ -35,6 +35,11 @@ export async function planRetry({ directory, record }: KeptJob, cwd: string): Pr
       hint: "Run the job from its file.",
     });
   }
+  if (record.steps !== undefined) {
+    throw new SheafError("USAGE", `${jobId} is a pipeline: only records of a job can be retried alone`, {
+      hint: `Correct the code, and run its steps once more: sheaf resume ${jobId} --from STEP.`,
+    });
+  }
   const bad: ListedBadRecord[] = [];
   for (const path of badFilesOf(record)) for await (const one of readBadRecords(path)) bad.push(one);
   const placed = bad.filter(({ path, offset, phase }) => path !== null && offset !== null && isOfMap(phase));

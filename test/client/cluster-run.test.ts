@@ -169,6 +169,12 @@ test("what keeps a job from being submitted is in the result, too", async (t) =>
   assert.equal(threw?.code, "JOB_LOAD");
   assert.match(threw.report, /broken\.ts/);
   assert.equal((await fails({ inputs, params: { nosuch: 1 } }))?.code, "USAGE");
+  // JSON would make null of them.
+  for (const least of [Number.NaN, "Infinity", new Date(0)])
+    assert.match(
+      (await fails({ inputs, params: { least } }))!.message,
+      /^param least: .* is not plain data$/,
+    );
   assert.equal((await fails({ inputs: "-" }))?.code, "USAGE");
   place.fake.roots = ["/srv/data"];
   const outside = await fails({ inputs });

@@ -158,11 +158,13 @@ test("what is kept for going on: large integers, and no directory that is remove
   assert.equal(result.status, "SUCCEEDED", result.error?.report);
   assert.deepEqual(bench.step("a"), [`a\tbigint${2n ** 70n},bigint${2n ** 71n},string5`]);
   assert.deepEqual(bench.of("warning"), []);
+  const unsaid = await bench.pipeline(text(""), { inputs, overwrite: true, params: { n: undefined } });
+  assert.equal(unsaid.status, "SUCCEEDED", unsaid.error?.report);
+  assert.deepEqual(bench.step("a"), ["a\tnumber1"]);
   // JSON would make others of them.
   for (const [n, told] of [
     [Number.NaN, "NaN"],
     [Number.POSITIVE_INFINITY, "Infinity"],
-    [undefined, "undefined"],
     [new Map([[1, 2]]), "Map"],
     [[new Date(0)], "Date"],
     [{ $bigint: "5" }, "$bigint"],

@@ -8,6 +8,7 @@ import { badFilesOf } from "#src/engine/bad-list.js";
 import { findJob } from "#src/engine/job-history.js";
 import { runLoop } from "#src/pipeline/run-loop.js";
 import { endLeftScript, runScript } from "#src/pipeline/run-script.js";
+import { planRetry } from "#src/runner/retry-bad.js";
 import { holderOf } from "#src/storage/file-lock.js";
 import { lines, PipelineBench } from "./support.js";
 
@@ -258,6 +259,7 @@ test("bad records of every round and step are told and kept; the rounds are part
     badFilesOf((await findJob(bench.state, "@")).record).map((file) => relative(bench.output, file));
   const kept = ["_bad/doubled/round-00001/part-00000.jsonl", "_bad/start/part-00000.jsonl"];
   assert.deepEqual(await list(), kept);
+  await assert.rejects(planRetry(await findJob(bench.state, "@"), bench.root), /is a pipeline: only records/);
 
   writeFileSync(rounds, "3");
   const more = await bench.resume({ steps: { until: "doubled" } });

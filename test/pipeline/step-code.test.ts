@@ -79,6 +79,11 @@ export {
     ['again: job({ input: from(words, ""), map: (x) => x.words })', ["words"]],
     ['again: job({ input: from("words"), map: (swords) => swords })', ["words"]],
     [
+      "again: job({ map: use((x) => x.map) })",
+      ["words", "counts", "again"],
+      "var use = (from) => from(words);\n",
+    ],
+    [
       "again: job({ map: () => from(words) })",
       ["words", "counts", "again"],
       "function from(x) { return x.map; }\n",
