@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { lstat, mkdir, open, rename, stat, truncate } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { crc32c, crcText } from "../base/crc32.ts";
@@ -10,9 +11,11 @@ import { commitDirectory, createTempOutput, syncPath } from "../storage/atomic-o
 import { crc32cOfFile, inodeOf } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { inputIn, patternBase } from "../storage/glob.ts";
-import { listInput } from "../storage/list-input.ts";
+import { type InputFile, listInput } from "../storage/list-input.ts";
+import { isStored } from "../storage/stores.ts";
 import { emptyStats } from "../task/task-spec.ts";
-import { resultOfThrown, writeManifest } from "./step-output.ts";
+import { manifestText, resultOfThrown, writeManifest } from "./step-output.ts";
+import { downloadFile, placeBelow, type StoredCopy, uploadCopies } from "./stored-transfer.ts";
 
 export interface TransferRun {
   readonly name: string;
@@ -26,12 +29,6 @@ export interface TransferRun {
   progress(files: number, filesDone: number, bytes: number, bytesDone: number): void;
 }
 
-interface Copy {
-  readonly source: string;
-  readonly target: string;
-  readonly bytes: number;
-}
-
 /** Files copied at one time. */
 const copiesAtOnce = 4;
 const chunkBytes = 1 << 20;
@@ -43,19 +40,31 @@ export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
   const stats = { ...emptyStats };
   const known = { jobId: "", name, stats };
   try {
-    const to = resolve(dirname(file), spec.to);
+    const to = isStored(spec.to) ? `${spec.to.replace(/\/+$/, "")}/` : resolve(dirname(file), spec.to);
     const copies = await copiesOf(transfer.source ?? spec.from!, dirname(file), to);
     const total = copies.reduce((sum, { bytes }) => sum + bytes, 0);
     let [filesDone, bytesDone] = [0, 0];
-    const parts: CommittedPart[] = [];
-    const next = copies.entries();
+    let parts: CommittedPart[] = [];
+    if (isStored(to)) {
+      const uploaded = await uploadCopies(copies, {
+        to,
+        job: createHash("sha256").update(directory).digest("hex").slice(0, 32),
+        temp: join(directory, "copies"),
+        manifest: (all) => manifestText({ name, counters: {}, badRecords: 0 }, all),
+        count: (bytes) => progress(copies.length, ++filesDone, total, (bytesDone += bytes)),
+        signal,
+      });
+      parts = uploaded.map((part) => ({ ...part, file: to + part.file }));
+    }
+    const next = isStored(to) ? [].values() : copies.entries();
     const work = async (): Promise<void> => {
       for (const [index, copy] of next) {
         const count = (bytes: number): void => {
           bytesDone += bytes;
           progress(copies.length, filesDone, total, bytesDone);
         };
-        const crc = await copyFile(copy, count, signal);
+        const stored = copy.version !== undefined;
+        const crc = await (stored ? downloadFile(copy, count, signal) : copyFile(copy, count, signal));
         filesDone++;
         parts[index] = {
           file: copy.target,
@@ -92,14 +101,15 @@ export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
  * Every file with its place below `to`: as below the directory, or the fixed part of the pattern, given.
  * @param directory what `from` is relative to
  */
-async function copiesOf(from: string, directory: string, to: string): Promise<Copy[]> {
+async function copiesOf(from: string, directory: string, to: string): Promise<StoredCopy[]> {
   const files = await listInput([inputIn(directory, from)]);
+  if (isStored(from) || isStored(to)) return files.map((one) => storedCopy(one, to));
   const literal = resolve(directory, from);
   const status = await stat(literal).catch(() => null);
   const base =
     status === null ? resolve(directory, patternBase(from)) : status.isFile() ? dirname(literal) : literal;
   const taken = new Map<string, string>();
-  return files.map(({ path, bytes }) => {
+  return files.map(({ path, bytes, mtimeMs }) => {
     const below = relative(base, path);
     const target = join(to, below.startsWith("..") ? basename(path) : below);
     const other = taken.get(target.toLowerCase());
@@ -114,8 +124,14 @@ async function copiesOf(from: string, directory: string, to: string): Promise<Co
         hint: "Give another directory as `to`.",
       });
     }
-    return { source: path, target, bytes };
+    return { source: path, target, bytes, mtimeMs, below };
   });
+}
+
+function storedCopy({ path, bytes, mtimeMs, version, place = path }: InputFile, to: string): StoredCopy {
+  const below = placeBelow(place, path);
+  const target = isStored(to) ? to + below : join(to, below);
+  return { source: path, target, bytes, mtimeMs, below, ...(version !== undefined && { version }) };
 }
 
 /**
@@ -124,7 +140,7 @@ async function copiesOf(from: string, directory: string, to: string): Promise<Co
  * @returns the checksum, which target and source have
  */
 async function copyFile(
-  { source, target, bytes }: Copy,
+  { source, target, bytes }: StoredCopy,
   count: (bytes: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<string> {

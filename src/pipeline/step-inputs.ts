@@ -246,7 +246,7 @@ export async function filesOfStep(
       for (const one of await listInput([path], { streams: true }))
         stamps.push([`${name}${one.path}`, one.version ?? stampOf(one.path)]);
     }
-    for (const path of await ownFilesOf(step, file)) stamps.push([path, stampOf(path)]);
+    stamps.push(...(await ownFilesOf(step, file)));
     const aux = [...(await findAux(step.job.aux, file)).values()].flat();
     for (const { path, stored } of aux)
       stamps.push([path, stored === undefined ? stampOf(path) : versionOf(stored)]);
@@ -260,18 +260,23 @@ export async function filesOfStep(
 }
 
 /** Files that a script or transfer reads: those it names, and those among its arguments. */
-async function ownFilesOf({ spec }: StepOutline, file: string): Promise<string[]> {
+async function ownFilesOf({ spec }: StepOutline, file: string): Promise<[path: string, stamp: string][]> {
   if (spec === null) return [];
   const base = dirname(file);
-  const at = (path: string): string => resolve(inputIn(base, path));
+  const at = (path: string): string => (isStored(path) ? path : resolve(inputIn(base, path)));
   if (spec.kind === "transfer")
-    return spec.from === null ? [] : (await listInput([at(spec.from)])).map(({ path }) => path);
+    return spec.from === null ? [] : (await listInput([at(spec.from)])).map(stamped);
   const named = Object.values(spec.paths).map(at);
   const given = spec.run
     .map((word) => resolve(base, word))
     .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true);
   const listed = await listInput(named);
-  return [...new Set([...listed.map(({ path }) => path), ...given])];
+  const stamps = [...listed.map(stamped), ...given.map((path) => stamped({ path }))];
+  return [...new Map(stamps)];
+}
+
+function stamped({ path, version }: { path: string; version?: string }): [path: string, stamp: string] {
+  return [path, version ?? stampOf(path)];
 }
 
 /** @throws SheafError when the store cannot tell */

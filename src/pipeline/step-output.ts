@@ -324,7 +324,10 @@ export async function writeManifest(
   await writeFile(join(directory, "_SUCCESS"), manifestText(about, parts));
 }
 
-function manifestText({ name, counters, badRecords }: OutputFacts, parts: readonly CommittedPart[]): string {
+export function manifestText(
+  { name, counters, badRecords }: OutputFacts,
+  parts: readonly CommittedPart[],
+): string {
   return successText({ job: name, code: null, counters, badRecords, parts });
 }
 

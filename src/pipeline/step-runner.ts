@@ -6,6 +6,7 @@ import { failureOutsideTasks } from "../engine/error-report.ts";
 import { stepsDirectory } from "../engine/job-history.ts";
 import type { JobRunOptions, RunOptions, RunResult } from "../engine/options.ts";
 import { resultOf } from "../engine/result.ts";
+import { isStored } from "../storage/stores.ts";
 import type { PipelineParts } from "./parts.ts";
 import { formRead, type GraphStep, readBy } from "./plan.ts";
 import { runLoop } from "./run-loop.ts";
@@ -155,7 +156,10 @@ export class StepRunner {
   /** Where what a step has written lies as files: of a transfer the directory of its copies. */
   #place(reader: GraphStep["outline"], source: StepSource): string {
     const { spec } = this.#parts.steps.find(({ name }) => name === source.of)!;
-    if (spec?.kind === "transfer") return resolve(dirname(this.#parts.begun.file), spec.to);
+    if (spec?.kind === "transfer")
+      return isStored(spec.to)
+        ? `${spec.to.replace(/\/+$/, "")}/`
+        : resolve(dirname(this.#parts.begun.file), spec.to);
     return this.#paths(reader, source)[0]!;
   }
 }

@@ -156,7 +156,8 @@ export function script<O extends Readers = Readonly<Record<never, never>>>(
 /**
  * A step that copies files: several at once, each checked against its source; one that was cut off goes on
  * where it was, and what is there already is not copied again.
- * @throws SheafError JOB_INVALID naming the field; for places that are no paths of this machine
+ * Places are paths, or addresses of storages: what goes to a storage is there whole or not at all.
+ * @throws SheafError JOB_INVALID naming the field
  */
 export function transfer<R = never>(options: TransferOptions<R>): Script<{ readonly "": R }> {
   checkFields("transfer", options, transferFields);
@@ -176,16 +177,15 @@ export function transfer<R = never>(options: TransferOptions<R>): Script<{ reado
   });
 }
 
-/** Only this machine is a storage so far. @throws SheafError JOB_INVALID */
+/** Which storages there are is seen when it runs. @throws SheafError JOB_INVALID */
 function checkPlace(field: string, place: string): void {
   if (place === "") throw invalid(field, "it is empty", "Give a path.");
-  const scheme = /^(agent:|[a-z][a-z0-9+.-]*:\/\/)/.exec(place)?.[1];
-  if (scheme === undefined) return;
-  const hint =
-    scheme === "agent:"
-      ? "Files on agents are read by a job there: sheaf run --on URL with agent:/PATH as the input of a step."
-      : "Give a path of this machine, of a mounted file system too.";
-  throw invalid(field, `"${scheme}" is no storage that files are transferred from or to`, hint);
+  if (!place.startsWith("agent:")) return;
+  throw invalid(
+    field,
+    `"agent:" is no storage that files are transferred from or to`,
+    "Files on agents are read by a job there: sheaf run --on URL with agent:/PATH as the input of a step.",
+  );
 }
 
 function checkPlaces(word: string, ins: readonly string[], outs: readonly string[]): void {

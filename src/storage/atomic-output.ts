@@ -52,8 +52,8 @@ export interface CommitOptions {
 }
 
 /**
- * Called before any task: whether `out`, a path or an address, can become the output. First clears away what killed runs have left
- * beside it; an output that one of them had set aside and not yet replaced is put back.
+ * Called before any task: whether `out`, a path or an address, can become the output. First clears away what
+ * killed runs have left beside it; an output that one of them had set aside and not yet replaced is put back.
  * @throws SheafError OUTPUT_EXISTS when there is anything at `out` (a link to nothing, too) and `overwrite`
  * is off; OUTPUT_UNWRITABLE when it cannot be created, or overwriting it would remove something in `keep` or
  * what no job has written

@@ -30,14 +30,20 @@ export interface UploadOptions {
 /**
  * Makes files the output at an address, all of them or none: each is uploaded, many at once, and then all are
  * made visible. After a throw nothing of it is left.
+ * @param uploaded called before they are made visible; what it throws ends it
  * @throws SheafError as StoreOutput.put and commit
  */
-export async function uploadOutput(files: readonly UploadFile[], options: UploadOptions): Promise<void> {
+export async function uploadOutput(
+  files: readonly UploadFile[],
+  options: UploadOptions,
+  uploaded: () => void = () => undefined,
+): Promise<void> {
   const { output: address, job, overwrite, step } = options;
   const output = await storedOutput(address, job);
   try {
     const put = await uploadFiles(output, files, step);
     step?.();
+    uploaded();
     await output.commit(put, { overwrite, step });
   } catch (error) {
     await output.abort();
