@@ -15,8 +15,11 @@ import type { AgentWorld } from "./agent-options.ts";
 
 /* What the coordinator is told of how an attempt ended. */
 
+/** A success as the coordinator is told of it: SuccessSchema. */
+export type Sent = Omit<TaskSuccess, "keep"> & { readonly unit?: string };
+
 /** @param output of a map attempt; null when it emitted nothing or is no map */
-export function finished(ref: AttemptRef, result: TaskSuccess, output: RunDigest | null): TaskReport {
+export function finished(ref: AttemptRef, result: Sent, output: RunDigest | null): TaskReport {
   const seen = ref.phase === "map" ? { output } : {};
   return { status: TASK_STATUS.FINISHED, attempt: ref, result: mutable(result), ...seen };
 }
@@ -100,9 +103,9 @@ const tries = 3;
 export async function uploadResults(
   world: AgentWorld,
   ref: AttemptRef,
-  result: TaskSuccess,
+  result: Sent,
   signal: AbortSignal,
-): Promise<TaskSuccess> {
+): Promise<Sent> {
   const send = (file: { path: string; bytes: number; crc32c: number }): Promise<string> =>
     upload(world, ref, file, signal);
   const parts = [];

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { unlessAborted } from "../base/retry.ts";
 import type { ToldStates } from "../engine/live.ts";
@@ -29,6 +29,7 @@ import type { InjectedFault } from "../worker/fault-injection.ts";
 import { tracedPlace } from "../worker/trace.ts";
 import type { LifeWorld } from "./agent-options.ts";
 import {
+  type Sent,
   cancelled,
   failed,
   finished,
@@ -39,9 +40,10 @@ import {
   damagedInput,
   uploadResults,
 } from "./attempt-report.ts";
-import { stagingOf } from "./commit-errand.ts";
 import { keepSlices, mayBeLast } from "./keep-slices.ts";
+import { noteDone } from "./kept-maps.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
+import { stagingOf } from "./staging.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-processes.ts";
 import type { WorkerSlots } from "./worker-processes.ts";
 
@@ -212,10 +214,10 @@ export class AttemptRun {
     const job = await unlessAborted(preparing, this.#abort.signal);
     const places = await this.#makeDirectories(job);
     for (let again = false; ; again = true) {
-      const spec = await this.#specOf(places);
+      const spec = await this.#specOf(job, places);
       if (spec.kind === "unreadable") return this.#inputsMissing(spec);
       const result = await this.#inSlot(job, spec);
-      if (result.kind === "success") return this.#succeeded(job, result);
+      if (result.kind === "success") return this.#succeeded(job, await this.#noted(result, places));
       const path = damagedFile(spec, result);
       if (path === null) {
         if (spec.kind === "reduce" && mayBeLast(ref, result, job.preparation)) await this.#keep(spec);
@@ -258,7 +260,10 @@ export class AttemptRun {
     }
   }
 
-  async #specOf(places: Places): Promise<TaskSpec | Extract<ReduceInputs, { kind: "unreadable" }>> {
+  async #specOf(
+    node: NodeJob,
+    places: Places,
+  ): Promise<TaskSpec | Extract<ReduceInputs, { kind: "unreadable" }>> {
     const { work } = this.#order;
     const { task: index, attempt, job } = this.ref;
     if (work.kind !== "reduce") await checkPieces(work.split, this.#setting.world.roots);
@@ -266,8 +271,11 @@ export class AttemptRun {
     switch (work.kind) {
       case "sample":
         return { kind: "sample", split: work.split, index, attempt };
-      case "map":
-        return { kind: "map", split: work.split, ...common };
+      case "map": {
+        const { jobs, world } = this.#setting;
+        const kept = await jobs.kept.of(node.preparation, work.split, world.roots);
+        return { kind: "map", split: work.split, ...common, ...(kept !== undefined && { kept }) };
+      }
       case "reduce": {
         const { collection, partition, outputs: version } = work;
         const moved = (): void => this.#watch.moved(this.#setting.world.clock.nowMs());
@@ -315,7 +323,15 @@ export class AttemptRun {
     inWorker.job.pool.kill(this.slot).then(ended, ended);
   }
 
-  async #succeeded(job: NodeJob, result: TaskSuccess): Promise<TaskReport> {
+  /** What a later run may take over stays beside the output; only its place is told. */
+  async #noted({ keep, ...result }: TaskSuccess, { outputDirectory }: Places): Promise<Sent> {
+    const { work } = this.#order;
+    if (keep === undefined || outputDirectory === undefined || work.kind !== "map") return result;
+    await noteDone(outputDirectory, work.split, { ...result, keep });
+    return { ...result, unit: basename(outputDirectory) };
+  }
+
+  async #succeeded(job: NodeJob, result: Sent): Promise<TaskReport> {
     const { ref } = this;
     const { shuffle, world } = this.#setting;
     const { signal } = this.#abort;
@@ -331,7 +347,7 @@ export class AttemptRun {
     return this.#finished(sent, digest);
   }
 
-  #finished(result: TaskSuccess, digest: ReturnType<typeof runDigest> | null): TaskReport {
+  #finished(result: Sent, digest: ReturnType<typeof runDigest> | null): TaskReport {
     const report = finished(this.ref, result, digest);
     return this.#told === null ? report : { ...report, told: toldOf(this.#told) };
   }

@@ -1,56 +1,11 @@
-import { mkdir } from "node:fs/promises";
-import { basename, dirname, join, resolve, relative, sep } from "node:path";
+import { relative, resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { commitOutput, expectRefused } from "../engine/commit.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
-import { insideRoots } from "../security/inside-roots.ts";
-import { jobSibling, putAsideBack } from "../storage/atomic-output.ts";
-import { asSheafError } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
-
-/** Where a job's output on a path that all machines see is put together. */
-export interface Staging {
-  /** The output, its directory by its real path. */
-  readonly output: string;
-  readonly root: string;
-  /** A directory in it for each attempt. */
-  readonly attempts: string;
-  /** What is renamed to the output. */
-  readonly out: string;
-  /** Where the output that is replaced waits. */
-  readonly aside: string;
-}
-
-/** @throws SheafError FORBIDDEN when the output is outside the agent's roots */
-export async function stagingOf(path: string, job: string, roots: readonly string[]): Promise<Staging> {
-  // The directory it is in, not itself: a link in its place is something that exists, and refused as such.
-  const parent = await insideRoots(dirname(resolve(path)), roots);
-  const output = join(parent, basename(path));
-  const root = jobSibling(output, job);
-  return {
-    output,
-    root,
-    attempts: join(root, "attempts"),
-    out: join(root, "out"),
-    aside: join(root, "replaced"),
-  };
-}
-
-/** @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL */
-export async function makeStaging(staging: Staging): Promise<void> {
-  try {
-    await mkdir(staging.attempts, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw asSheafError(error, { path: staging.output, doing: "create", code: "OUTPUT_UNWRITABLE" });
-  }
-}
-
-/** Removes it, and leaves the output as it was before the job. Never throws. */
-export async function removeStaging(staging: Staging): Promise<void> {
-  await putAsideBack(staging.aside, staging.output);
-  await removeDirectory(staging.root);
-}
+import { keptParts } from "./kept-maps.ts";
+import { type Staging, stagingOf } from "./staging.ts";
 
 export type CommitErrand = Extract<Errand, { kind: "commit" }>;
 type Committed = Omit<Extract<ErrandResult, { kind: "committed" }>, "agent" | "incarnation">;
@@ -81,16 +36,19 @@ export async function commitErrand(
   const { overwrite } = output;
   const { out, aside } = staging;
   const plan = { name, code, collections, staging: out, output: staging.output, overwrite, aside, step };
+  const kept = errand.incremental === undefined ? null : await keptParts(errand, staging, step);
   // Which phase a result is of does not matter here: parts are ordered by what they are.
-  const parts = await commitOutput(plan, { sample: [], map: [], reduce: results, counters });
+  const outputs = { sample: [], map: [], reduce: results, counters };
+  const parts = await commitOutput(kept === null ? plan : { ...plan, state: kept.state }, outputs);
   await removeDirectory(staging.root);
-  return { kind: "committed", parts: [...parts] };
+  const incremental = kept?.report() ?? null;
+  return { kind: "committed", parts: [...parts], ...(incremental !== null && { incremental }) };
 }
 
 const movingMs = 1_000;
 
-/** Code is fetched, and user code run, within time limits of their own. */
-async function moving<T>(step: () => void, work: Promise<T>): Promise<T> {
+/** Work that takes long, and does not tell how it moves on, within time limits of its own. */
+export async function moving<T>(step: () => void, work: Promise<T>): Promise<T> {
   const timer = setInterval(() => {
     try {
       step();

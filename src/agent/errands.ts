@@ -9,9 +9,10 @@ import { splitsPerPage } from "../protocol/agent-messages.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { LifeWorld } from "./agent-options.ts";
-import { commitErrand, removeStaging, stagingOf } from "./commit-errand.ts";
+import { commitErrand } from "./commit-errand.ts";
 import type { NodeJobs } from "./node-jobs.ts";
 import { planErrand } from "./plan-errand.ts";
+import { removeStaging, stagingOf } from "./staging.ts";
 
 interface Pending {
   /** Progress count of the heartbeat protocol: grows with each step. */

@@ -20,7 +20,8 @@ import type { StartWorker } from "../worker/worker.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
 import type { LifeWorld } from "./agent-options.ts";
 import type { BlobStore } from "./blob-store.ts";
-import { stagingOf } from "./commit-errand.ts";
+import { KeptMaps } from "./kept-maps.ts";
+import { stagingOf } from "./staging.ts";
 import type { WorkerSlots } from "./worker-processes.ts";
 
 /** A job as it is prepared on this machine. */
@@ -63,6 +64,7 @@ export class NodeJobs {
   readonly #jobs = new Map<string, Entry>();
   readonly #forgetting = new Map<string, Promise<void>>();
   readonly #checks = new ContentChecks();
+  readonly kept = new KeptMaps();
 
   constructor(options: NodeJobsOptions) {
     this.#options = options;
@@ -92,6 +94,7 @@ export class NodeJobs {
     const known = this.#jobs.get(job);
     if (known === undefined) return;
     this.#jobs.delete(job);
+    this.kept.forget(job);
     const done = this.#remove(job, known.ready);
     this.#forgetting.set(job, done);
     await done.finally(() => this.#forgetting.delete(job));

@@ -16,8 +16,9 @@ import { listInput } from "../storage/list-input.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import { isStored } from "../storage/stores.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
-import { makeStaging, stagingOf } from "./commit-errand.ts";
-import type { Staging } from "./commit-errand.ts";
+import { moving } from "./commit-errand.ts";
+import { type KeptPlan, openKept } from "./kept-maps.ts";
+import { makeStaging, type Staging, stagingOf } from "./staging.ts";
 
 export type PlanErrand = Extract<Errand, { kind: "plan" }>;
 type Planned = Omit<Extract<ErrandResult, { kind: "planned" }>, "agent" | "incarnation">;
@@ -50,9 +51,11 @@ export async function planErrand(
     const listed = await listInside(paths, roots, agentLocal, step);
     files.push(agentLocal ? listed.map((file) => localFile(file, agent)) : listed);
   }
-  const planned = await cut(errand, files, step);
+  const kept = staging === null ? null : await openKept(errand, staging);
+  const planned = await cut(errand, files, kept, step);
   step();
   if (staging !== null) await prepareOutput(staging, overwrite, files.flat());
+  if (kept !== null) await kept.note();
   if (staging === null || errand.once !== true || agentLocal) return planned;
   const existing = await committedDigest(staging.output, step);
   return existing === undefined ? planned : { ...planned, existing };
@@ -84,7 +87,12 @@ async function prepareOutput(
 /** Small files are spread over so many tasks for each slot there is: agents cannot hand over what is slow. */
 const tasksPerWorker = 4;
 
-async function cut(errand: PlanErrand, files: readonly InputFile[][], step: () => void): Promise<Planned> {
+async function cut(
+  errand: PlanErrand,
+  files: readonly InputFile[][],
+  kept: KeptPlan | null,
+  step: () => void,
+): Promise<Planned> {
   const { options, agentLocal, workers, outline } = errand;
   const inputs = pathsByInput(outline, errand.inputs).flat();
   // All inputs are of the other kind, or this machine has none of its own.
@@ -103,13 +111,15 @@ async function cut(errand: PlanErrand, files: readonly InputFile[][], step: () =
     made: options.made,
     spread: workers * tasksPerWorker,
     step,
+    ...(kept !== null && { arrange: (all) => moving(step, kept.run.arrange(all)) }),
   });
   const once = errand.once === true;
   const pause = once ? (ms: number) => pauseFor(ms, undefined) : null;
   const { wallMs } = systemClock;
   const isFew = once || plan.files <= identifiedMax;
   const identity = isFew ? await filesIdentity(plan.listed, { wallMs, pause, step }) : null;
-  return { ...plannedOf(plan), identity: identity === null ? null : `${process.version} ${identity}` };
+  const told = { ...plannedOf(plan), identity: identity === null ? null : `${process.version} ${identity}` };
+  return kept === null ? told : { ...told, ...kept.told(plan) };
 }
 
 function plannedOf(plan: JobPlan): Planned {

@@ -75,6 +75,7 @@ export function finishClusterRun(
     sameAs: view?.sameAs ?? null,
     estimates: view?.estimates ?? [],
     forecast: outcome.forecast ?? null,
+    incremental: view?.incremental ?? null,
     made: view?.made === undefined ? null : { tasks: [], ...view.made },
     failedAttempts: relay.failedAttempts,
     failedTasks: view?.failedTasks ?? [],

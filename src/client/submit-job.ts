@@ -8,10 +8,12 @@ import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
 import { paramsToWire } from "../base/wire-json.ts";
 import { checkEstimates } from "../engine/estimates.ts";
+import { checkIncremental } from "../engine/explain.ts";
 import { type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
 import { type FoundFile, findJobFiles } from "../engine/job-files.ts";
 import { wholeJobHandle } from "../engine/job-history.ts";
 import { liveOf } from "../engine/live.ts";
+import { checkWholeCode } from "../engine/once.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { afterOf, labelsOf, paramsOf, partitionsOf, wholeNumber } from "../engine/resolve-options.ts";
@@ -81,6 +83,10 @@ export async function submissionOf(
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
   const inputs = inputPlaces(resolved.inputs, loaded.outline, cluster.roots, cwd);
   checkEstimates(loaded.outline, resolved);
+  if (resolved.incremental) {
+    checkIncremental(loaded.outline, resolved);
+    checkWholeCode("incremental", loaded.bundle, resolved.external);
+  }
   const jobOptions = jobOptionsOf(options, resolved, loaded);
   const after = await predecessors(api, afterOf(options));
   const { blobs, named } = await jobBlobs(loaded, file);
@@ -105,6 +111,8 @@ export async function submissionOf(
     ...(options.keepBundle === true && { keepBundle: true }),
     ...(options.once === true && options.force === true && { force: true }),
     ...(after.length > 0 && { after }),
+    ...(resolved.incremental && { incremental: true }),
+    ...(resolved.explain && { explain: true }),
     faults: [...(options.fail ?? [])],
   };
 }

@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { checkIncremental } from "../engine/explain.ts";
 import type { JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
@@ -43,6 +44,7 @@ export function checkSubmission(
       { hint: "Give one entry per collection; null where it follows from the input." },
     );
   }
+  if (submission.incremental === true) checkIncrementalJob(submission, own);
   const most = options.partitions.reduce<number>((most, one) => Math.max(most, one ?? 0), 0);
   if (most > limits.partitionsMax) {
     throw tooMany(`${most} partitions of one collection, ${limits.partitionsMax} are allowed`, "Use fewer.");
@@ -61,6 +63,22 @@ export function checkSubmission(
       retryable: true,
     });
   }
+}
+
+/** Who plans has to see all of the input and the output, and so has who commits. */
+function checkIncrementalJob({ output, outline }: Submission, own: readonly string[]): void {
+  if (output.kind !== "shared") {
+    throw new SheafError("USAGE", "incremental: on a cluster the output has to be one that all agents see", {
+      hint: "Give -o a directory below a --root of the agents, and --shared. What is kept lies in it.",
+    });
+  }
+  if (own.length > 0) {
+    const problem = `incremental: ${own[0]!} is a file of each agent's own, which no other can look at`;
+    throw new SheafError("USAGE", problem, {
+      hint: "Give files that all agents see, or leave incremental out.",
+    });
+  }
+  checkIncremental(outline as Parameters<typeof checkIncremental>[0], { collect: false });
 }
 
 /**

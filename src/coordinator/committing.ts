@@ -88,6 +88,7 @@ export class Committing {
       name: submission.name,
       code: submission.code,
       collections: [...job.collections],
+      ...(job.submission.incremental === true && { incremental: this.#kept(job) }),
     };
     // Before anybody commits it must be known who: two at once would be in each other's way.
     this.#loop.after(() => {
@@ -129,7 +130,7 @@ export class Committing {
   }
 
   #answered(job: ClusterJob, result: ErrandResult): void {
-    if (result.kind === "committed") this.#done(job, result.parts);
+    if (result.kind === "committed") this.#done(job, result.parts, result.incremental);
     else if (result.kind === "failed") this.#failed(job, knownFailure(result.failure));
     else
       this.#failed(
@@ -140,11 +141,12 @@ export class Committing {
       );
   }
 
-  #done(job: ClusterJob, parts: readonly CommittedPart[]): void {
+  #done(job: ClusterJob, parts: readonly CommittedPart[], incremental?: Committed["incremental"]): void {
     let committed: Committed;
     try {
       const shared = job.submission.output.kind === "shared";
-      committed = shared ? { parts, collected: [], files: noFiles } : this.#handedIn(job);
+      const kept = incremental === undefined ? {} : { incremental };
+      committed = shared ? { parts, collected: [], files: noFiles, ...kept } : this.#handedIn(job);
     } catch (error) {
       this.#failed(job, failureOfThrown(error, "commit", "INTERNAL"));
       return;
@@ -176,6 +178,18 @@ export class Committing {
       collected: collected.map(({ part }) => part),
       files: { output: output.map(fileOf), collected: collected.map(fileOf), bad: badFiles },
     };
+  }
+
+  /** What is kept for the next run. */
+  #kept(job: ClusterJob): NonNullable<CommitErrand["incremental"]> {
+    const { partitions, incremental } = job.planned!.plan;
+    const units: string[] = [];
+    for (const { output } of viewOutputs(this.#scheduler, job.id, "map"))
+      if (output.unit !== undefined) units.push(output.unit);
+    const bounds = (job.row.bounds ?? partitions.map(() => null)).map((one) =>
+      one === null ? null : [...one],
+    );
+    return { notes: incremental!.notes, units, partitions: [...partitions], bounds };
   }
 
   /** Of the attempts that have something to be committed: most maps of a job with reduces have not. */

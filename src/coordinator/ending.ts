@@ -115,6 +115,7 @@ export function partsToTell(
 export function endEvent(view: JobView): Extract<RunEventBody, { kind: "job-finished" }> {
   const { job: jobId, state, output, parts, counters, badRecords, emptyFiles = null, error } = view;
   const sampled = sampledBy(view.sample ?? 1, view.estimates);
+  const { incremental } = view;
   const same = view.sameAs === undefined ? {} : { sameAs: view.sameAs };
   const status = state as RunStatus;
   const stats = view.stats ?? sumStats([], [], view.elapsedMs ?? 0);
@@ -130,6 +131,7 @@ export function endEvent(view: JobView): Extract<RunEventBody, { kind: "job-fini
     emptyFiles,
     ...sampled,
     ...same,
+    ...(incremental !== undefined && { incremental }),
     error,
   };
 }

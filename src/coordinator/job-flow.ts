@@ -17,6 +17,7 @@ import { Discards } from "./discards.ts";
 import { errorOf, endEvent, recordOf } from "./ending.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import { GivenErrands } from "./errands.ts";
+import { explainPlan, toldOf } from "./explain-plan.ts";
 import { Granting } from "./granting.ts";
 import { splitRows } from "./job-row.ts";
 import type { EndedJob, JobEnd, Plan } from "./job-row.ts";
@@ -277,7 +278,8 @@ export class JobFlow implements JobSteps {
     loop.settleQuietly();
   }
 
-  #tellPlan(job: ClusterJob, { files, bytes, map, reduce, partitions }: Plan): void {
+  #tellPlan(job: ClusterJob, plan: Plan): void {
+    const { files, bytes, map, reduce, partitions, incremental } = plan;
     job.phases.leave();
     job.emit({
       kind: "planned",
@@ -287,7 +289,9 @@ export class JobFlow implements JobSteps {
       reduceTasks: reduce.length,
       partitions: Object.fromEntries(job.collections.map((name, index) => [name, partitions[index]!])),
       workersMax: job.row.bidding?.granted ?? 0,
+      ...(incremental !== undefined && { incremental: toldOf(incremental) }),
     });
+    if (job.submission.explain === true) for (const told of explainPlan(plan)) job.emit(told);
     // For people: what the tasks of a huge job read would be a huge file.
     const tasks = { map: map.first(tasksShownMax), reduce: reduce.slice(0, tasksShownMax) };
     const counts = { mapTasks: map.length, reduceTasks: reduce.length };

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { CommittedPart, PhaseTiming, RunStatus } from "../engine/events.ts";
 import type { StoppedBy } from "../engine/live.ts";
+import type { ErrandResult } from "../protocol/agent-messages.ts";
 import type { Bidding, JobStateText, JobView } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type { Failure, TaskRef } from "../scheduler/ids.ts";
@@ -41,6 +42,8 @@ export interface Committed {
     readonly collected: readonly ResultFile[];
     readonly bad: readonly ResultFile[];
   };
+  /** Of an incremental run. */
+  readonly incremental?: JobView["incremental"];
 }
 
 /** Who was sent to commit: after a restart it is asked again, under the same number. */
@@ -142,6 +145,8 @@ export interface PlanRow {
   readonly reduce: readonly { readonly collection: number; readonly partition: number }[];
   /** By reduce task: the agent that will probably run it. Empty when there was none to tell. */
   readonly reduceAgents: readonly string[];
+  /** Of an incremental run, as its planner has said. */
+  readonly incremental?: NonNullable<Extract<ErrandResult, { kind: "planned" }>["incremental"]>;
 }
 
 /** A plan with all that its tasks read. */

@@ -1,5 +1,5 @@
 import type { EmptyFiles } from "../task/empty-files.ts";
-import type { OutputPart, TaskStats, TaskSuccess } from "../task/task-spec.ts";
+import type { KeptStats, OutputPart, TaskStats, TaskSuccess } from "../task/task-spec.ts";
 
 /** What is kept of a success for as long as the job runs: a job may have a million of them. */
 export interface KeptOutput {
@@ -13,12 +13,18 @@ export interface KeptOutput {
   readonly emptyFiles?: EmptyFiles;
   /** Records that a source has made. */
   readonly made?: number;
+  /** Of a map of an incremental run: as TaskSuccess has it, and as it is sent. */
+  readonly adopted?: KeptStats;
+  readonly unit?: string;
 }
 
 const nothing: readonly never[] = [];
 
-export function keptOutput(success: TaskSuccess, bytes: number | null): KeptOutput {
-  const { stats, parts, badPath, keys, emptyFiles, made } = success;
+export function keptOutput(
+  success: TaskSuccess & Pick<KeptOutput, "unit">,
+  bytes: number | null,
+): KeptOutput {
+  const { stats, parts, badPath, keys, emptyFiles, made, adopted, unit } = success;
   const sampled = keys.some((some) => some.length > 0);
   return {
     stats,
@@ -28,6 +34,8 @@ export function keptOutput(success: TaskSuccess, bytes: number | null): KeptOutp
     keys: sampled ? keys : nothing,
     ...(emptyFiles !== undefined && { emptyFiles }),
     ...(made !== undefined && { made }),
+    ...(adopted !== undefined && { adopted }),
+    ...(unit !== undefined && { unit }),
   };
 }
 

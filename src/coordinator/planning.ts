@@ -1,6 +1,8 @@
 import { SheafError } from "../base/errors.ts";
+import { auxName } from "../engine/aux-files.ts";
 import { partitionsOfBytes } from "../plan/default-partitions.ts";
-import type { ErrandResult } from "../protocol/agent-messages.ts";
+import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
+import type { Submission } from "../protocol/submission.ts";
 import { knownFailure } from "../protocol/task-result.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
@@ -13,6 +15,7 @@ import { inputPaths } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
 import { SplitList } from "./split-list.ts";
 
+type PlanErrand = Extract<Errand, { kind: "plan" }>;
 type Planned = Extract<ErrandResult, { kind: "planned" }>;
 
 /** The whole of what one agent listed; `local`: on its own disk. */
@@ -69,7 +72,17 @@ export class Planning {
     ];
     const { options } = job.submission;
     const once = job.submission.once === undefined ? {} : { once: true };
-    const common = { job: job.id, outline, inputs, options, workers: slots, output, ...once } as const;
+    const incremental = incrementalOf(job.submission);
+    const common = {
+      job: job.id,
+      outline,
+      inputs,
+      options,
+      workers: slots,
+      output,
+      ...once,
+      ...(incremental !== undefined && { incremental }),
+    } as const;
     const round = new Round(job, asked.length, this.#limits, this.#end);
     for (const { agent, local } of asked) {
       const id = errandId(local ? agent.name : "");
@@ -78,6 +91,20 @@ export class Planning {
     }
     return null;
   }
+}
+
+function incrementalOf({
+  incremental = false,
+  explain = false,
+  code,
+  aux,
+}: Submission): PlanErrand["incremental"] {
+  if (!incremental) return undefined;
+  return {
+    code,
+    aux: Object.fromEntries(aux.map(({ path, file = path, blob }) => [auxName(path, file), blob])),
+    explain,
+  };
 }
 
 /** One try at planning a job: what the agents that were asked have said so far. */
@@ -231,6 +258,7 @@ export function mergeShares(job: ClusterJob, shares: readonly Share[]): Plan {
     reduceAgents: [],
     identity: identities.some(([, identity]) => identity === null) ? null : JSON.stringify(identities),
     ...(existing !== undefined && { existing }),
+    ...(only?.incremental !== undefined && { incremental: only.incremental }),
   };
 }
 

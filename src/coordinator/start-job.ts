@@ -90,6 +90,7 @@ function wireSettings(job: ClusterJob, { partitions, map: { length: maps } }: Pl
     output: !collects || output.write ? "write" : "none",
     partBytes: options.partBytes,
     ...(live !== null && { live: clusterLive(live, maps) }),
+    ...(job.submission.incremental === true && { keepMaps: true }),
   };
   return { ...settings };
 }
@@ -133,6 +134,7 @@ export function preparationOf(job: ClusterJob, { plan }: PlannedJob, agent: stri
     faults: submission.faults,
     ...(options.chaos !== undefined && { chaos: options.chaos }),
     output: submission.output,
+    ...(plan.incremental !== undefined && { notes: plan.incremental.notes }),
     shuffleKey: row.shuffleKey,
     expected,
     maps: plan.map.length,

@@ -284,9 +284,14 @@ function unreadable(entry: string, path: string, cause: unknown): SheafError {
 /** The content of each file of side data by what the job knows it as: what results depend on. */
 export function auxPrint(copies: AuxCopies): [name: string, sha256: string][] {
   const files = Object.entries(copies).flatMap(([source, some]) =>
-    some.map(({ name, sha256 }): [string, string] => [name === source ? name : `${source}: ${name}`, sha256]),
+    some.map(({ name, sha256 }): [string, string] => [auxName(source, name), sha256]),
   );
   return files.sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** @param source the path or pattern that the job's code has */
+export function auxName(source: string, name: string): string {
+  return name === source ? name : `${source}: ${name}`;
 }
 
 /** A file of side data as it is told to other machines: see the schema of submissions. */

@@ -1,4 +1,4 @@
-import type { IncrementalReport } from "../incremental/incremental-run.ts";
+import type { IncrementalReport } from "../incremental/run-notes.ts";
 import type { EstimatedColumn } from "../job/estimate.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
 import type { PartialCollection } from "../task/fold-states.ts";

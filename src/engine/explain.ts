@@ -8,7 +8,7 @@ import type { JobPlan } from "./plan-job.ts";
 
 /** @throws SheafError USAGE for options that exclude `incremental`, or that it needs */
 export function checkIncrementalOptions(
-  options: Pick<JobRunOptions, "output" | "sample"> & Pick<LocalRunOptions, "live" | "materialize">,
+  options: Pick<JobRunOptions, "output" | "sample" | "live"> & Pick<LocalRunOptions, "materialize">,
 ): void {
   const { output, sample = 1, live = false, materialize } = options;
   if (output === undefined) {
@@ -66,7 +66,7 @@ export function keptIn({ kept, tasks }: JobPlan, { full }: Pick<IncrementalRun, 
 
 /** Says of each task of a plan why it runs or not. */
 export function* explain(planned: {
-  readonly plan: JobPlan;
+  readonly plan: Pick<JobPlan, "tasks"> & { readonly kept: { has(task: number): boolean } };
   readonly incremental: Pick<IncrementalRun, "whyRuns"> | null;
 }): Generator<Extract<RunEventBody, { kind: "task-explained" }>> {
   const { plan, incremental } = planned;

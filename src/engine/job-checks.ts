@@ -16,10 +16,11 @@ export class BadRecordBudget {
   /**
    * A failure once the budget is overdrawn. A share can be judged only when all of the input has been read.
    */
-  add(phase: Phase, result: Pick<TaskSuccess, "stats" | "keep">, allOfPhase: boolean): TaskFailure | null {
+  add(phase: Phase, result: Pick<TaskSuccess, "stats" | "adopted">, allOfPhase: boolean): TaskFailure | null {
     if (phase === "sample") return null;
     this.#bad += result.stats.badRecords;
-    if (phase === "map") this.#read += result.stats.recordsIn + adoptedRecords(result);
+    // What an earlier run has read is in no stats of this one.
+    if (phase === "map") this.#read += result.stats.recordsIn + (result.adopted?.recordsIn ?? 0);
     return this.check(phase === "reduce" || allOfPhase);
   }
 
@@ -55,11 +56,6 @@ export class BadRecordBudget {
       hint: "Raise --max-bad, or run without it to see the first bad record in full.",
     });
   }
-}
-
-/** Records that an earlier run has read: they are in no stats of this one. */
-function adoptedRecords({ keep }: Pick<TaskSuccess, "keep">): number {
-  return keep?.kind === "kept" ? (keep.adopted?.recordsIn ?? 0) : 0;
 }
 
 /**

@@ -19,7 +19,7 @@ import { ShuffleTally } from "./shuffle-tally.ts";
 import type { Addition, KeptSums } from "./shuffle-tally.ts";
 
 /** What is kept of a success, at least, as long as its job runs. */
-export type KeptSuccess = Pick<TaskSuccess, "stats" | "parts" | "made" | "keep">;
+export type KeptSuccess = Pick<TaskSuccess, "stats" | "parts" | "made" | "adopted">;
 
 export interface JobRunSetting<Output extends KeptSuccess> {
   readonly job: string;

@@ -1,6 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
-import type { IncrementalReport } from "../incremental/incremental-run.ts";
+import type { IncrementalReport } from "../incremental/run-notes.ts";
 import type { EstimatedColumn } from "../job/estimate.ts";
 import type { Key } from "../job/key.ts";
 import type { EmptyFiles } from "../task/empty-files.ts";
@@ -143,6 +143,13 @@ export interface JobRunOptions {
    * warning tells.
    */
   readonly chaos?: { readonly kill?: number; readonly slow?: number; readonly seed?: number };
+  /**
+   * Map only what has changed since the run that made `output`, by content, and take over from it what it has
+   * kept of the rest; `output` is replaced as with `overwrite`. docs/incremental.md. Default false.
+   */
+  readonly incremental?: boolean;
+  /** Tells of each task why it runs or not: an event `task-explained`. Default false. */
+  readonly explain?: boolean;
 }
 
 /** How a run stands among other jobs, where there are some. */
@@ -198,13 +205,6 @@ export interface LocalRunOptions extends JobRunOptions, QueueOptions {
    * plain JSON data fail the job. Default: they are not kept.
    */
   readonly materialize?: string;
-  /**
-   * Map only what has changed since the run that made `output`, by content, and take over from it what it has
-   * kept of the rest; `output` is replaced as with `overwrite`. docs/incremental.md. Default false.
-   */
-  readonly incremental?: boolean;
-  /** Tells of each task why it runs or not: an event `task-explained`. Default false. */
-  readonly explain?: boolean;
 }
 
 /** A run on a cluster. */
@@ -285,6 +285,8 @@ export const optionNames = {
     made: true,
     fail: true,
     chaos: true,
+    incremental: true,
+    explain: true,
   }),
   queue: queueNames,
   local: namesOf<Omit<LocalRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
@@ -293,8 +295,6 @@ export const optionNames = {
     isolate: true,
     tempDirectory: true,
     materialize: true,
-    incremental: true,
-    explain: true,
   }),
   cluster: namesOf<Omit<ClusterRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
     on: true,

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { MiB } from "../base/size.ts";
 import { isSource } from "../job/reader.ts";
@@ -8,52 +7,22 @@ import type { PlannedPiece } from "../plan/near-hosts.ts";
 import { type Arranged, type InputFiles, isSplittable, type Stretch } from "../plan/plan-input.ts";
 import { contentDigests, DIGEST_KEY_BYTES } from "../storage/content-digest.ts";
 import { digestsByThreads } from "../storage/digest-threads.ts";
+import { settle, stampOf } from "../storage/file-identity.ts";
 import { openRange } from "../storage/read-range.ts";
-import type { JobSettings, KeptMap, KeptStats, Split, TaskStats, TaskSuccess } from "../task/task-spec.ts";
+import type { KeptMap, Split } from "../task/task-spec.ts";
 import { arrange, type FileNow } from "./arrange.ts";
 import { whatChanged } from "./job-print.ts";
-import {
-  type JobPrint,
-  keptMapIn,
-  readState,
-  runFileName,
-  type State,
-  type StateFile,
-  stateText,
-  type StateUnit,
-} from "./kept-state.ts";
-
-/** What a run has taken over from the one before, and keeps for the next. */
-export interface IncrementalReport {
-  /** Why every map ran; null when results of an earlier run were there to be taken. */
-  readonly full: string | null;
-  /** What was taken over: not read, and not in the run's own recordsIn and bytesIn. */
-  readonly kept: { readonly tasks: number; readonly records: number; readonly bytes: number };
-  /** Map tasks that ran. */
-  readonly mappedTasks: number;
-  /** Files that the run before has read and that are no input any more. */
-  readonly goneFiles: number;
-  /** What is kept for the next run beside the output itself; 0 when nothing was written. */
-  readonly stateBytes: number;
-}
-
-/** What goes into an output besides its parts. */
-export interface StateFiles {
-  /** Files that are there already, and where they go below the output. */
-  readonly moves: readonly (readonly [source: string, name: string])[];
-  readonly text: string;
-}
-
-/** A finished map task. */
-export interface MapDone {
-  readonly split: Split;
-  readonly result: Omit<TaskSuccess, "kind" | "keys">;
-}
+import { type JobPrint, keptMapIn, readState, type State } from "./kept-state.ts";
+import type { IncrementalReport, NotedFile, RunNotes, StateFiles } from "./run-notes.ts";
+import { placeOf, reportOf, stateOf } from "./run-notes.ts";
 
 export interface IncrementalOptions {
   readonly output: string;
   readonly job: JobPrint;
   readonly keepBad: boolean;
+  /** As in IdentityOptions. */
+  readonly wallMs: () => number;
+  readonly pause: (ms: number) => Promise<void>;
 }
 
 /** Files looked into at once on this thread, */
@@ -67,8 +36,8 @@ interface Known {
   readonly input: number;
   readonly piece: PlannedPiece;
   readonly reader: Reader<unknown>;
-  /** Its inode before anything of it was read. */
-  readonly inode: string;
+  /** Its inode before anything of it was read; null: by that nobody can tell whether it changes. */
+  readonly inode: string | null;
   /** null: it could not be read. */
   digest: string | null;
   grownFrom: FileNow["grownFrom"];
@@ -76,7 +45,7 @@ interface Known {
 
 /**
  * What an incremental run knows of the run before it and keeps for the next. A run is planned with `arrange`,
- * asks `keptOf` for each of its map tasks, and commits `files`.
+ * asks `keptOf` for each of its map tasks, and commits `files`: here, or, by its notes, somewhere else.
  */
 export class IncrementalRun {
   readonly #options: IncrementalOptions;
@@ -150,6 +119,11 @@ export class IncrementalRun {
     return arranged;
   }
 
+  /** What can be taken over; null: nothing. */
+  get state(): State | null {
+    return this.#state;
+  }
+
   /** What a map task can take over. */
   keptOf(unit: number | undefined): KeptMap | undefined {
     if (unit === undefined || this.#state === null) return undefined;
@@ -165,94 +139,50 @@ export class IncrementalRun {
     return whys.findLast(({ from }) => from <= first.start)?.why ?? "no result of it was kept";
   }
 
-  /**
-   * What the output keeps for the next run.
-   * @param done in the order of what they read
-   * @param placed where a file of a result lies below the output
-   */
-  async files(
-    done: readonly MapDone[],
-    { jobId, partitions, bounds }: Pick<JobSettings, "jobId" | "partitions" | "bounds">,
-    placed: (source: string) => string,
-  ): Promise<StateFiles> {
+  /** What the end of the run needs to know. */
+  async notes(): Promise<RunNotes> {
     await this.#digested.catch(() => undefined);
-    const still = await this.#unchanged();
-    const files = this.#known.map(({ input, piece, digest }): StateFile => {
-      return { input, name: piece.name, bytes: piece.fileBytes, digest: digest ?? "" };
-    });
-    const byPlace = new Map(this.#known.map(({ input, piece }, i) => [placeOf(input, piece.path), i]));
-    const moves: [string, string][] = [];
-    const units = done.map(({ split, result }, index): StateUnit => {
-      const read = split.pieces.flatMap((piece) => (piece.kind === "file" ? [piece] : []));
-      const pieces = read.map(({ path, start, end, recordStart }) => {
-        const file = byPlace.get(placeOf(split.input ?? 0, path))!;
-        return { file, start, end, ...(recordStart !== undefined && { recordStart }) };
-      });
-      const { keep } = result;
-      if (keep?.kind !== "kept") return { pieces, map: null, why: keep?.why ?? "no result of it was kept" };
-      if (!pieces.every(({ file }) => still[file])) {
-        return { pieces, map: null, why: "it was written to while the run before read it" };
-      }
-      const { run, bad, namesMatter, adopted } = keep;
-      const { output, parts, stats, counters, partitionBytes, pairs, hotKeys, emptyFiles = null } = result;
-      if (output?.path != null) moves.push([output.path, runFileName(index)]);
-      this.#stateBytes += run?.bytes ?? 0;
-      const { task, attempt, owner = { jobId, task, attempt } } = output!;
-      return {
-        pieces,
-        why: null,
-        map: {
-          run: run === null ? null : { ...run, path: runFileName(index), owner },
-          bad: bad === null ? null : { ...bad, path: placed(result.badPath!) },
-          parts: parts
-            .filter(({ kind }) => kind === "output")
-            .map((part) => ({ ...part, path: placed(part.path) })),
-          counters,
-          stats: adopted ?? statsToKeep(stats),
-          partitionBytes,
-          pairs,
-          hotKeys,
-          emptyFiles,
-          namesMatter,
-        },
-      };
+    const files = this.#known.map(({ input, piece, inode, digest }): NotedFile => {
+      const { path, name, fileBytes: bytes, growing, version } = piece;
+      const bound = growing !== undefined || version !== undefined;
+      return { input, path, name, bytes, bound, inode, digest };
     });
     const { job } = this.#options;
-    const text = stateText({ job, key: this.#key.toString("hex"), partitions, bounds, files, units });
-    this.#stateBytes += Buffer.byteLength(text);
-    return { moves, text };
+    return { job, key: this.#key.toString("hex"), full: this.#full, goneFiles: this.#goneFiles, files };
   }
 
-  report(results: readonly Pick<TaskSuccess, "keep">[]): IncrementalReport {
-    const adopted = results.flatMap(({ keep }) =>
-      keep?.kind === "kept" && keep.adopted !== null ? [keep.adopted] : [],
-    );
-    const sum = (of: "recordsIn" | "bytesIn"): number => adopted.reduce((all, stats) => all + stats[of], 0);
+  /** What the output keeps for the next run, as stateOf has it. */
+  async files(...[done, settings, placed]: Tail<Parameters<typeof stateOf>>): Promise<StateFiles> {
+    const files = stateOf(await this.notes(), done, settings, placed);
+    this.#stateBytes = files.bytes;
+    return files;
+  }
+
+  report(results: Parameters<typeof reportOf>[1]): IncrementalReport {
+    return reportOf({ full: this.#full, goneFiles: this.#goneFiles }, results, this.#stateBytes);
+  }
+
+  get #goneFiles(): number {
     const names = new Set(this.#known.map(({ input, piece }) => `${input} ${piece.name}`));
     const digests = new Set(this.#known.map(({ input, digest }) => `${input} ${digest}`));
     const gone = (this.#state?.files ?? []).filter(
       ({ input, name, digest }) => !names.has(`${input} ${name}`) && !digests.has(`${input} ${digest}`),
     );
-    return {
-      full: this.#full,
-      kept: {
-        tasks: adopted.length,
-        records: sum("recordsIn"),
-        bytes: sum("bytesIn"),
-      },
-      mappedTasks: results.length - adopted.length,
-      goneFiles: gone.length,
-      stateBytes: this.#stateBytes,
-    };
+    return gone.length;
   }
 
   async #look(inputs: readonly InputFiles[]): Promise<Known[]> {
+    const { wallMs, pause } = this.#options;
     const known: Known[] = [];
     for (const [input, { input: reader, files }] of inputs.entries()) {
       if (isSource(reader)) continue;
       for (const piece of files) {
-        const inode = await inodeOf(piece);
-        known.push({ input, piece, reader, inode, digest: null, grownFrom: null });
+        // Whoever reads a file of a store is bound to its version.
+        const stamp =
+          piece.version === undefined ? stampOf(piece.path) : { text: piece.version, settledMs: 0 };
+        const isSettled = stamp !== null && (await settle(stamp.settledMs, wallMs, pause));
+        const text = isSettled ? stamp.text : null;
+        known.push({ input, piece, reader, inode: text, digest: null, grownFrom: null });
       }
     }
     return known;
@@ -302,33 +232,9 @@ export class IncrementalRun {
     if (before === undefined || found[0] !== before.digest) return;
     one.grownFrom = { file: old!, atEnd: await isEnd(one, before.bytes) };
   }
-
-  /** By file: whether it is still what was read. A file that may grow is looked at by whoever reads it. */
-  async #unchanged(): Promise<boolean[]> {
-    const still: boolean[] = [];
-    for (const { piece, inode, digest } of this.#known) {
-      const same = piece.growing !== undefined || (await inodeOf(piece)) === inode;
-      still.push(digest !== null && inode !== "" && same);
-    }
-    return still;
-  }
 }
 
-function statsToKeep({ recordsIn, bytesIn, emitted, shuffleBytes, badRecords }: TaskStats): KeptStats {
-  return { recordsIn, bytesIn, emitted, shuffleBytes, badRecords };
-}
-
-function placeOf(input: number, path: string): string {
-  return `${input} ${path}`;
-}
-
-/** Changes with every change of the file: nobody can set the time of its last change. "" when it is gone. */
-async function inodeOf({ path, version }: PlannedPiece): Promise<string> {
-  // Whoever read it was bound to its version.
-  if (version !== undefined) return version;
-  const found = await stat(path, { bigint: true }).catch(() => null);
-  return found === null ? "" : `${found.dev} ${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
-}
+type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
 
 /** Whether a record ends at this place of the file, whatever comes behind it. */
 async function isEnd({ piece, reader }: Known, at: number): Promise<boolean> {

@@ -4,7 +4,7 @@ import { packageVersion } from "../base/package-places.ts";
 import type { JobPrint } from "./kept-state.ts";
 
 /**
- * What results of the job's maps depend on besides its input.
+ * What results of the job's maps depend on besides its input, of a job that runs with this sheaf and Node.
  * @param aux the files of its side data, by name, with the SHA-256 of what they hold
  */
 export function printJob(job: {

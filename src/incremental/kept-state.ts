@@ -84,6 +84,19 @@ export async function readState(output: string): Promise<FoundState> {
 }
 
 export function parseState(text: string): FoundState {
+  const found = unsealed(text);
+  if (found.kind === "none") return found;
+  const { value } = found;
+  return isState(value)
+    ? { kind: "state", state: value }
+    : none("what is kept of an earlier run is no state");
+}
+
+/** What a sealed text says, or why it is not believed. */
+type Unsealed = { readonly kind: "value"; readonly value: unknown } | Extract<FoundState, { kind: "none" }>;
+
+/** Reads what `sealed` has made; whatever is wrong with it, it is not believed. */
+export function unsealed(text: string): Unsealed {
   const end = text.indexOf("\n");
   const body = text.slice(end + 1);
   try {
@@ -93,8 +106,7 @@ export function parseState(text: string): FoundState {
       return none(`what is kept has version ${String(version)}, this sheaf reads version ${STATE_VERSION}`);
     if (head["bytes"] !== Buffer.byteLength(body) || head["sha256"] !== sha256(body))
       return none("what is kept of an earlier run is damaged: its checksum is another one");
-    const state: unknown = JSON.parse(body);
-    return isState(state) ? { kind: "state", state } : none("what is kept of an earlier run is no state");
+    return { kind: "value", value: JSON.parse(body) };
   } catch {
     return none("what is kept of an earlier run is damaged: it is no state");
   }
@@ -210,7 +222,12 @@ function isState(value: unknown): value is State {
 
 /** The file's text. */
 export function stateText(state: State): string {
-  const body = `${JSON.stringify(state)}\n`;
+  return sealed(state);
+}
+
+/** Plain data with its size and checksum, as two lines. */
+export function sealed(value: object): string {
+  const body = `${JSON.stringify(value)}\n`;
   const head = { sheafState: STATE_VERSION, bytes: Buffer.byteLength(body), sha256: sha256(body) };
   return `${JSON.stringify(head)}\n${body}`;
 }
@@ -242,7 +259,7 @@ export function keptMapIn(output: string, state: State, unit: number): KeptMap |
   };
 }
 
-function none(why: string): FoundState {
+function none(why: string): Extract<FoundState, { kind: "none" }> {
   return { kind: "none", why };
 }
 

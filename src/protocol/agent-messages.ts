@@ -2,7 +2,14 @@ import Type from "typebox";
 import type { Static } from "typebox";
 import { bounds, limits, settings } from "../base/limits.ts";
 import { JobOptionsSchema, OutlineSchema, OutputTargetSchema } from "./submission.ts";
-import { AttemptId, FailureSchema, SplitSchema, SuccessSchema } from "./task-result.ts";
+import {
+  AttemptId,
+  FailureSchema,
+  IncrementalSchema,
+  NotesName,
+  SplitSchema,
+  SuccessSchema,
+} from "./task-result.ts";
 
 const closed = { additionalProperties: false } as const;
 const Text = Type.String({ maxLength: 10_000 });
@@ -157,6 +164,19 @@ export const ErrandSchema = Type.Union([
       output: OutputTargetSchema,
       /** An output that is there may be just what is wanted: it is told, not refused. Left out: no. */
       once: Type.Optional(Type.Boolean()),
+      /** Left out: all is mapped. */
+      incremental: Type.Optional(
+        Type.Object(
+          {
+            /** What the job's maps depend on besides options and input: hashes. */
+            code: Text,
+            aux: Type.Record(Type.String(), Type.String()),
+            /** Splits are to say why they are mapped. */
+            explain: Type.Boolean(),
+          },
+          closed,
+        ),
+      ),
     },
     closed,
   ),
@@ -175,6 +195,19 @@ export const ErrandSchema = Type.Union([
       name: Text,
       code: Text,
       collections: Type.Array(Text),
+      /** What the output keeps for the next run. Left out: nothing. */
+      incremental: Type.Optional(
+        Type.Object(
+          {
+            notes: NotesName,
+            /** Of the maps that have finished, in order: as in SuccessSchema. */
+            units: Type.Array(Text),
+            partitions: Type.Array(Whole),
+            bounds: Type.Array(nullable(Type.Array(Type.String()))),
+          },
+          closed,
+        ),
+      ),
     },
     closed,
   ),
@@ -271,6 +304,13 @@ export const ErrandResultSchema = Type.Union([
       existing: Type.Optional(nullable(Text)),
       /** What the user should know of the input. */
       warnings: Type.Optional(Type.Array(Text)),
+      /** Of an incremental run; `full`: why every map runs, null when they need not. */
+      incremental: Type.Optional(
+        Type.Object(
+          { notes: NotesName, full: nullable(Text), keptTasks: Whole, keptBytes: Type.Number() },
+          closed,
+        ),
+      ),
     },
     closed,
   ),
@@ -293,6 +333,7 @@ export const ErrandResultSchema = Type.Union([
           closed,
         ),
       ),
+      incremental: Type.Optional(IncrementalSchema),
     },
     closed,
   ),

@@ -1,7 +1,7 @@
 import Type from "typebox";
 import type { Static } from "typebox";
 import { UtilitySchema } from "./agent-messages.ts";
-import { AttemptId, EmptyFilesSchema, StatsSchema } from "./task-result.ts";
+import { AttemptId, EmptyFilesSchema, IncrementalSchema, StatsSchema } from "./task-result.ts";
 
 const closed = { additionalProperties: false } as const;
 const Whole = Type.Integer({ minimum: 0 });
@@ -164,6 +164,8 @@ export const JobViewSchema = Type.Object(
         ),
       ),
     ),
+    /** Of an incremental run, once it has succeeded: what was taken over, and is not in `stats`. */
+    incremental: Type.Optional(IncrementalSchema),
     parts: Type.Array(PartViewSchema),
     collected: Type.Array(PartViewSchema),
     partitions: Type.Array(Whole),

@@ -236,6 +236,12 @@ export const SubmissionSchema = Type.Object(
     keepMs: Type.Optional(Type.Integer(bounds(settings.keepMs))),
     /** Its bundle stays when it is no longer kept. Left out: no. */
     keepBundle: Type.Optional(Type.Boolean()),
+    /**
+     * Only what has changed since the run that made the shared output is mapped. Left out: all of the input.
+     */
+    incremental: Type.Optional(Type.Boolean()),
+    /** Events tell of each task why it runs or not. Left out: no. */
+    explain: Type.Optional(Type.Boolean()),
     /** Faults to inject, for tests. */
     faults: Type.Array(Type.Unknown(), { maxItems: 100 }),
   },

@@ -2,7 +2,7 @@ import Type from "typebox";
 import type { Static } from "typebox";
 import { limits } from "../base/limits.ts";
 import { AuxFileSchema, ChaosSchema, OutputTargetSchema, ProgramFileSchema } from "./submission.ts";
-import { AttemptId, FailureSchema, SplitSchema, SuccessSchema } from "./task-result.ts";
+import { AttemptId, FailureSchema, NotesName, SplitSchema, SuccessSchema } from "./task-result.ts";
 
 const closed = { additionalProperties: false } as const;
 const Text = Type.String({ maxLength: 10_000 });
@@ -138,6 +138,8 @@ export const PreparationSchema = Type.Object(
     /** Left out: none. */
     chaos: Type.Optional(ChaosSchema),
     output: OutputTargetSchema,
+    /** Of an incremental run: what its planning has left beside the output. */
+    notes: Type.Optional(NotesName),
     /** Signs the URLs of this job's map outputs, base64url. */
     shuffleKey: Type.String(),
     /** Partitions this agent will probably reduce: fetch for them early. */

@@ -61,6 +61,10 @@ export const SplitSchema = Type.Object(
     input: Type.Optional(Whole),
     bytes: Whole,
     hosts: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 100 })),
+    /** What an earlier run has kept of it, by its number there. Left out: nothing. */
+    kept: Type.Optional(Whole),
+    /** Where that was asked: why it is mapped. */
+    why: Type.Optional(Text),
   },
   closed,
 );
@@ -121,6 +125,38 @@ export const SuccessSchema = Type.Object(
     badPath: nullable(Text),
     emptyFiles: Type.Optional(EmptyFilesSchema),
     made: Type.Optional(Whole),
+    /**
+     * Of an incremental run: the directory, below those of the job's attempts beside the output, in which
+     * lies what a later run may take over of a map.
+     */
+    adopted: Type.Optional(
+      Type.Object(
+        {
+          recordsIn: Type.Number(),
+          bytesIn: Type.Number(),
+          emitted: Type.Number(),
+          shuffleBytes: Type.Number(),
+          badRecords: Type.Number(),
+        },
+        closed,
+      ),
+    ),
+    unit: Type.Optional(Type.String({ pattern: "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$" })),
+  },
+  closed,
+);
+
+/** Names what the planning of an incremental run has left beside the output. */
+export const NotesName = Type.String({ pattern: "^[0-9a-f]{16}$" });
+
+/** What an incremental run has taken over: IncrementalReport of incremental/run-notes.ts. */
+export const IncrementalSchema = Type.Object(
+  {
+    full: nullable(Text),
+    kept: Type.Object({ tasks: Whole, records: Type.Number(), bytes: Type.Number() }, closed),
+    mappedTasks: Whole,
+    goneFiles: Whole,
+    stateBytes: Whole,
   },
   closed,
 );
@@ -164,7 +200,9 @@ type Readonlys<T> = T extends readonly (infer Item)[]
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
 type Wire<Schema extends Type.TSchema> = Readonlys<Static<Schema>>;
 const _split: Same<Wire<typeof SplitSchema>, Readonlys<Split>> = true;
-// What a map hands over is cut by whoever runs it on this machine: it does not travel.
-const _success: Same<Wire<typeof SuccessSchema>, Readonlys<Omit<TaskSuccess, "rest">>> = true;
+// What a map hands over is cut by whoever runs it on this machine, and what is kept of it lies beside the
+// output: they do not travel.
+type Sent = Omit<TaskSuccess, "rest" | "keep" | "taken"> & { readonly unit?: string };
+const _success: Same<Wire<typeof SuccessSchema>, Readonlys<Sent>> = true;
 const _failure: Same<Omit<Wire<typeof FailureSchema>, "code">, Readonlys<Omit<TaskFailure, "code">>> = true;
 void [_split, _success, _failure];

@@ -5,6 +5,7 @@ import { systemClock } from "../base/clock.ts";
 import type { Clock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { pauseFor } from "../base/retry.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { auxPrint, planAux } from "../engine/aux-files.ts";
 import { checkEstimates } from "../engine/estimates.ts";
@@ -385,8 +386,13 @@ export class LocalRun {
     ]);
     const { output, partBytes, badBudget } = this.resolved;
     const { bundle, params, auxFiles } = job;
-    const print = printJob({ code: bundle!.hash, partBytes, params, aux: auxPrint(auxFiles) });
-    return IncrementalRun.open({ output: output!, job: print, keepBad: badBudget !== null });
+    return IncrementalRun.open({
+      output: output!,
+      job: printJob({ code: bundle!.hash, partBytes, params, aux: auxPrint(auxFiles) }),
+      keepBad: badBudget !== null,
+      wallMs: () => this.clock.wallMs(),
+      pause: (ms) => pauseFor(ms, this.#options.signal),
+    });
   }
 
   #tellPlanned({ collections, directory }: LoadedRun, planned: PlannedRun): void {

@@ -8,6 +8,16 @@ import { blockCorrupt, openRun, readFully } from "./run-index.ts";
 import type { RunIndex } from "./run-index.ts";
 import type { RunSource } from "./run-source.ts";
 
+export interface StoredBlock {
+  readonly codec: number;
+  readonly rawLength: number;
+  readonly records: number;
+  /** Borrowed: valid until the next call. */
+  readonly stored: Buffer;
+  /** Where it lies in the file. */
+  readonly offset: number;
+}
+
 /** Reads the blocks of one segment in order; opens the file at the first and closes it after the last. */
 export class SegmentSource implements RunSource {
   readonly #index: RunIndex;
@@ -25,6 +35,16 @@ export class SegmentSource implements RunSource {
   }
 
   next(): Buffer | null {
+    const block = this.nextStored();
+    if (block === null) return null;
+    const raw = block.codec === CODEC_LZ4 ? lz4Decompress(block.stored) : block.stored;
+    if (raw.length !== block.rawLength)
+      throw blockCorrupt(this.#index.path, "a block has another size than it says", block.offset);
+    return raw;
+  }
+
+  /** The next block as it lies in the file; its checksum is right. */
+  nextStored(): StoredBlock | null {
     if (this.#block === this.#segment.blocks) {
       this.close();
       return null;
@@ -53,12 +73,11 @@ export class SegmentSource implements RunSource {
         this.#offset,
       );
     }
-    const raw = header[6] === CODEC_LZ4 ? lz4Decompress(stored) : stored;
-    if (raw.length !== header.readUInt32LE(40))
-      throw blockCorrupt(path, "a block has another size than it says", this.#offset);
+    const offset = this.#offset;
     this.#offset += BLOCK_HEADER_BYTES + length;
     this.#block++;
-    return raw;
+    const [rawLength, records] = [header.readUInt32LE(40), header.readUInt32LE(48)];
+    return { codec: header[6]!, rawLength, records, stored, offset };
   }
 
   close(): void {

@@ -14,6 +14,7 @@ import {
   jobFingerprint,
   RUN_FILE_VERSION,
 } from "./run-format.ts";
+import type { StoredBlock } from "./run-reader.ts";
 
 /** Blocks smaller than this are not worth compressing. */
 const COMPRESS_MIN_BYTES = 1024;
@@ -85,12 +86,18 @@ export class RunWriter {
 
   /** Appends a block of whole records to the segment begun last. `raw` may be reused afterwards. */
   block(raw: Buffer, records: number): void {
+    const stored = this.#compressed(raw);
+    const codec = stored === raw ? CODEC_STORED : CODEC_LZ4;
+    this.stored({ codec, rawLength: raw.length, records, stored });
+  }
+
+  /** Appends a block as it lay in another run file. */
+  stored({ codec, rawLength, records, stored: payload }: Omit<StoredBlock, "offset">): void {
     const segment = this.#open!;
-    const payload = this.#compressed(raw);
     const header = Buffer.allocUnsafe(BLOCK_HEADER_BYTES);
     header.writeUInt32LE(BLOCK_MAGIC, 0);
     header.writeUInt16LE(RUN_FILE_VERSION, 4);
-    header[6] = payload === raw ? CODEC_STORED : CODEC_LZ4;
+    header[6] = codec;
     header[7] = 0;
     header.set(this.#job, 8);
     header.writeUInt32LE(this.#identity.task, 16);
@@ -99,7 +106,7 @@ export class RunWriter {
     header.writeUInt32LE(segment.partition, 28);
     header.writeUInt32LE(segment.run, 32);
     header.writeUInt32LE(segment.blocks, 36);
-    header.writeUInt32LE(raw.length, 40);
+    header.writeUInt32LE(rawLength, 40);
     header.writeUInt32LE(payload.length, 44);
     header.writeUInt32LE(records, 48);
     header.writeUInt32LE(crc32c(payload, crc32c(header.subarray(0, BLOCK_CRC_OFFSET))), BLOCK_CRC_OFFSET);
@@ -107,7 +114,7 @@ export class RunWriter {
     this.#write(payload);
     segment.blocks++;
     segment.records += records;
-    segment.rawBytes += raw.length;
+    segment.rawBytes += rawLength;
   }
 
   /** Writes index and trailer and closes the file. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createReadStream, statSync, utimesSync } from "node:fs";
+import { type BigIntStats, createReadStream, statSync, utimesSync } from "node:fs";
 import { crc32c } from "../base/crc32.ts";
 import { MiB } from "../base/size.ts";
 
@@ -72,5 +72,9 @@ export class ContentChecks {
 /** Whoever writes to a file changes this, whatever time of change it is given; null: it is not there. */
 export function inodeOf(path: string): string | null {
   const found = statSync(path, { throwIfNoEntry: false, bigint: true });
-  return found === undefined ? null : `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
+  return found === undefined ? null : inodeText(found);
+}
+
+export function inodeText({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { access } from "node:fs/promises";
+import { inodeText } from "./content-check.ts";
 
 /** A file as it was listed. */
 export interface ListedFile {
@@ -61,24 +62,55 @@ export async function filesIdentity(
         continue;
       }
       if (++count % filesAtOnce === 0) await access(file.path).catch(() => undefined);
-      const found = statOpened(file.path);
+      const found = opened(file.path, (fd) => fstatSync(fd));
       if (found === null || found.mtimeMs !== file.mtimeMs || found.size < file.fileBytes) return null;
       const { size, mtimeMs, ctimeMs, ino } = found;
       digest.update(JSON.stringify([file.path, file.fileBytes, size, mtimeMs, ctimeMs, ino]));
-      const stampMs = ctimeMs % 1_000 === 0 ? coarseStampMs : fineStampMs;
-      settledMs = Math.max(settledMs, ctimeMs + stampMs);
+      settledMs = Math.max(settledMs, settledMsOf(ctimeMs, ctimeMs % 1_000 === 0));
     }
   }
   // Two changes within one tick of the clock have the same stamp. What is read from here on is the last.
-  const waitMs = settledMs - wallMs();
-  if (waitMs > 0) {
-    if (pause === null || waitMs > aheadMsMax) return null;
-    await pause(Math.ceil(waitMs));
-  }
-  return digest.digest("hex");
+  return (await settle(settledMs, wallMs, pause)) ? digest.digest("hex") : null;
 }
 
-function statOpened(path: string) {
+/** A file as its file system knows it. */
+export interface FileStamp {
+  /** The same as long as nothing of the file was changed. */
+  readonly text: string;
+  /** Until then, ms of the wall clock, a change might not show in the text. */
+  readonly settledMs: number;
+}
+
+/** null for what cannot be opened, and what is no regular file. Opens it, as filesIdentity does. */
+export function stampOf(path: string): FileStamp | null {
+  const found = opened(path, (fd) => fstatSync(fd, { bigint: true }));
+  if (found === null) return null;
+  const { ctimeNs } = found;
+  const settledMs = settledMsOf(Number(ctimeNs / 1_000_000n), ctimeNs % 1_000_000_000n === 0n);
+  return { text: inodeText(found), settledMs };
+}
+
+function settledMsOf(changedMs: number, isCoarse: boolean): number {
+  return changedMs + (isCoarse ? coarseStampMs : fineStampMs);
+}
+
+/**
+ * Waits until a change of a file would show.
+ * @returns false when nobody may wait, or the file's clock is too far ahead
+ */
+export async function settle(
+  settledMs: number,
+  wallMs: IdentityOptions["wallMs"],
+  pause: IdentityOptions["pause"],
+): Promise<boolean> {
+  const waitMs = settledMs - wallMs();
+  if (waitMs <= 0) return true;
+  if (pause === null || waitMs > aheadMsMax) return false;
+  await pause(Math.ceil(waitMs));
+  return true;
+}
+
+function opened<T extends { isFile(): boolean }>(path: string, look: (file: number) => T): T | null {
   let file: number;
   try {
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -86,7 +118,7 @@ function statOpened(path: string) {
     return null;
   }
   try {
-    const found = fstatSync(file);
+    const found = look(file);
     return found.isFile() ? found : null;
   } finally {
     closeSync(file);

@@ -1,6 +1,7 @@
-import { statSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
+import { copyRun } from "../shuffle/copy-run.ts";
 import { runDigest } from "../shuffle/run-fingerprint.ts";
 import { readRunIndex } from "../shuffle/run-index.ts";
 import { crc32cOfFile } from "../storage/content-check.ts";
@@ -10,6 +11,7 @@ import { runMap } from "./map-task.ts";
 import { repartition } from "./repartition.ts";
 import type { TaskSetting } from "./task-setting.ts";
 import type { JobSettings, Keepable, KeptMap, MapTaskSpec, OutputPart, TaskSuccess } from "./task-spec.ts";
+import { PROGRESS_CELLS } from "./task-spec.ts";
 
 /** What a map attempt has made; counters where they are not those of its context. */
 export type AdoptedMap = Omit<TaskSuccess, "kind" | "stats" | "counters"> &
@@ -37,17 +39,19 @@ async function adoptMap(setting: TaskSetting<MapTaskSpec>, kept: KeptMap): Promi
     const sound = await soundFiles(setting, kept);
     const moved = samePartitions(kept, settings) ? sound : repartition(setting, sound);
     stats.badRecords = kept.stats.badRecords;
-    return resultOf(moved, spec, settings.jobId);
+    const result = resultOf(moved, spec, settings.jobId);
+    return spec.outputDirectory === undefined ? result : served(setting, moved, result);
   } catch (error) {
     services.signal.throwIfAborted();
     if (!isSheafError(error) || error.code !== "BLOCK_CORRUPT") throw error;
+    rmSync(join(spec.directory, mapRunName), { force: true });
     services.log(`mapped again, since what an earlier run has kept of it is damaged: ${error.message}`);
     return null;
   }
 }
 
 /** What a map attempt has made, with what a later run may take over of it. */
-async function keeping({ context }: TaskSetting<MapTaskSpec>, made: AdoptedMap): Promise<AdoptedMap> {
+async function keeping({ spec, context }: TaskSetting<MapTaskSpec>, made: AdoptedMap): Promise<AdoptedMap> {
   const asked = context.askedTask;
   if (asked !== null)
     return { ...made, keep: { kind: "not kept", why: `the job uses ${asked}, which depends on the task` } };
@@ -55,13 +59,52 @@ async function keeping({ context }: TaskSetting<MapTaskSpec>, made: AdoptedMap):
   const path = output?.path ?? null;
   const keep: Keepable = {
     kind: "kept",
-    run: path === null ? null : runDigest(path),
+    run: path === null ? null : { ...runDigest(path), ...besideOutput(spec, path) },
     bad: badPath === null ? null : await crc32cOfFile(badPath),
     // Bad records are kept with the name of their file, and so are files without any.
     namesMatter: context.askedPath || badPath !== null || emptyFiles !== undefined,
-    adopted: null,
   };
   return { ...made, keep };
+}
+
+const keptRunName = "kept.run";
+const mapRunName = "map.run";
+
+/**
+ * Where outputs lie apart from map outputs, what is kept has to lie with them: the run file gets a second
+ * name there, or a copy.
+ */
+function besideOutput({ outputDirectory }: MapTaskSpec, path: string): { readonly path?: string } {
+  if (outputDirectory === undefined) return {};
+  const kept = join(outputDirectory, keptRunName);
+  rmSync(kept, { force: true });
+  linkOrCopy(path, kept);
+  return { path: kept };
+}
+
+/**
+ * There the map output is a file of the attempt's own, in its name: other machines fetch it. What is copied
+ * is held against its checksums, so that no damage gets a new one.
+ */
+function served(
+  { spec, settings, services }: TaskSetting<MapTaskSpec>,
+  { run }: KeptMap,
+  result: AdoptedMap & { readonly keep: Extract<Keepable, { kind: "kept" }> },
+): AdoptedMap {
+  if (run === null) return result;
+  const { bytes, fingerprint, owner } = run;
+  const own = join(spec.directory, mapRunName);
+  const me = { jobId: settings.jobId, task: spec.index, attempt: spec.attempt };
+  if (run.path === own) {
+    const kept = { bytes, fingerprint, ...besideOutput(spec, own) };
+    return { ...result, keep: { ...result.keep, run: kept } };
+  }
+  copyRun(run, { path: own, owner: me }, () => {
+    services.progress[PROGRESS_CELLS.beat]! += 1;
+    services.signal.throwIfAborted();
+  });
+  const output = { task: spec.index, attempt: spec.attempt, path: own };
+  return { ...result, output, keep: { ...result.keep, run: { bytes, fingerprint, path: run.path, owner } } };
 }
 
 async function soundFiles({ spec }: TaskSetting<MapTaskSpec>, kept: KeptMap): Promise<KeptMap> {
@@ -74,12 +117,12 @@ async function soundFiles({ spec }: TaskSetting<MapTaskSpec>, kept: KeptMap): Pr
   }
   const bad = kept.bad === null ? null : { ...kept.bad, path: join(outputs, "kept-bad.jsonl") };
   if (kept.bad !== null) await checkedCopy(kept.bad, bad!.path);
-  return { ...kept, parts, bad, run: kept.run === null ? null : soundRun(kept.run, spec.directory) };
+  return { ...kept, parts, bad, run: kept.run === null ? null : soundRun(kept.run, outputs) };
 }
 
 /** Payloads are checked when they are read. */
 function soundRun(run: NonNullable<KeptMap["run"]>, directory: string): NonNullable<KeptMap["run"]> {
-  const path = join(directory, "kept.run");
+  const path = join(directory, keptRunName);
   takeFile(run.path, path);
   readRunIndex(path, { identity: run.owner, place: { collection: 0, partition: 0 } });
   const { bytes, fingerprint } = runDigest(path);
@@ -120,7 +163,7 @@ function samePartitions(kept: KeptMap, { partitions, bounds }: JobSettings): boo
   return kept.run === null || (same(kept.partitions, partitions) && same(kept.bounds, bounds));
 }
 
-function resultOf(map: KeptMap, { index, attempt }: MapTaskSpec, jobId: string): AdoptedMap {
+function resultOf(map: KeptMap, { index, attempt }: MapTaskSpec, jobId: string) {
   const { run, bad, parts, counters, partitionBytes, pairs, hotKeys, emptyFiles } = map;
   // What was written anew is this attempt's own.
   const isOwn = run === null || (run.owner.jobId === jobId && run.owner.task === index);
@@ -135,11 +178,11 @@ function resultOf(map: KeptMap, { index, attempt }: MapTaskSpec, jobId: string):
     badPath: bad?.path ?? null,
     ...(emptyFiles !== null && { emptyFiles }),
     keep: {
-      kind: "kept",
+      kind: "kept" as const,
       run: run === null ? null : { bytes: run.bytes, fingerprint: run.fingerprint },
       bad: bad === null ? null : { bytes: bad.bytes, crc32c: bad.crc32c },
       namesMatter: map.namesMatter,
-      adopted: map.stats,
     },
-  };
+    adopted: map.stats,
+  } satisfies AdoptedMap;
 }

@@ -52,6 +52,10 @@ export interface Split {
   readonly bytes: number;
   /** Hosts whose own disks hold most of it, by name or address. Left out: none is nearer than another. */
   readonly hosts?: readonly string[];
+  /** On a cluster: what an earlier run has kept of it, by its number there. Left out: nothing. */
+  readonly kept?: number;
+  /** On a cluster, where that was asked: why it is mapped. */
+  readonly why?: string;
 }
 
 /** A place in a split at which a record or a piece begins. */
@@ -309,6 +313,8 @@ export interface TaskSuccess {
   readonly made?: number;
   /** map, with settings.keepMaps: what a later run needs to know besides to take it over. */
   readonly keep?: Keepable;
+  /** map that was taken over, and has read nothing itself: the stats of the one that an earlier run had. */
+  readonly adopted?: KeptStats;
 }
 
 /** Whether a later run may take over what a map has made: a KeptMap is this, and the success itself. */
@@ -316,12 +322,16 @@ export type Keepable =
   | {
       readonly kind: "kept";
       /** Of its run file; null when there is none. */
-      readonly run: { readonly bytes: number; readonly fingerprint: string } | null;
+      readonly run: {
+        readonly bytes: number;
+        readonly fingerprint: string;
+        /** Where it lies beside the output, and whose it is there. Left out: as `output` says. */
+        readonly path?: string;
+        readonly owner?: RunIdentity;
+      } | null;
       /** Of its bad records; null when there are none. */
       readonly bad: { readonly bytes: number; readonly crc32c: number } | null;
       readonly namesMatter: boolean;
-      /** This run has it from an earlier one itself and has read nothing: the stats of the map that did. */
-      readonly adopted: KeptStats | null;
     }
   | { readonly kind: "not kept"; readonly why: string };
 

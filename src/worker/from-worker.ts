@@ -145,10 +145,16 @@ const keep: Check = (value, field) => {
     (value as { kind?: unknown }).kind === "kept"
       ? fields({
           kind: anything,
-          run: orNull(fields({ bytes: whole, fingerprint: text(64) })),
+          run: orNull(
+            fields({
+              bytes: whole,
+              fingerprint: text(64),
+              path: optional(text(pathCharsMax)),
+              owner: optional(plainObject),
+            }),
+          ),
           bad: orNull(fields({ bytes: whole, crc32c: whole })),
           namesMatter: flag,
-          adopted: orNull(numbers),
         })
       : fields({ kind: oneOf("not kept"), why: text(textCharsMax) });
   shape(value, field);
@@ -171,6 +177,7 @@ const success = fields({
   rest: optional(list(fields({ piece: whole, offset: whole }))),
   made: optional(whole),
   keep: optional(keep),
+  adopted: optional(numbers),
   taken: optional(fields({ bytes: finite, isWhole: flag })),
 });
 
@@ -284,8 +291,13 @@ export function checkResultOf(spec: TaskSpec, given: TaskResult): void {
   own(badPath, "badPath");
   for (const { path } of parts) own(path, "parts");
   const kept = spec.kind === "map" ? spec.kept : undefined;
-  const adopts = given.keep?.kind === "kept" && given.keep.adopted !== null;
-  if (adopts && kept === undefined) throw invalid("keep", "there was nothing to take over");
+  const keep = given.keep?.kind === "kept" ? given.keep : null;
+  if (given.adopted !== undefined && kept === undefined)
+    throw invalid("adopted", "there was nothing to take over");
+  own(keep?.run?.path ?? null, "keep");
+  const keptOwner = keep?.run?.owner;
+  if (keptOwner !== undefined && !isDeepStrictEqual(keptOwner, kept?.run?.owner))
+    throw invalid("keep", "it is not what was kept");
   if (output === null) {
     if (spec.kind === "map") throw invalid("output", "a map has one, even when it emitted nothing");
     return;

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { text } from "sheaf";
 import { IncrementalRun } from "#src/incremental/incremental-run.js";
 import { parseState, type State, stateFileName, stateText } from "#src/incremental/kept-state.js";
+import type { PlannedPiece } from "#src/plan/near-hosts.js";
 
 const part = {
   kind: "output",
@@ -99,6 +101,33 @@ test("a run goes on without a state that is none, and says why it maps all", asy
   t.after(() => rmSync(output, { recursive: true }));
   mkdirSync(join(output, "_state"));
   writeFileSync(join(output, stateFileName), stateText({ ...state, job: undefined as never }));
-  const run = await IncrementalRun.open({ output, job, keepBad: false });
+  const pause = (): never => assert.fail("there is nothing to wait for");
+  const run = await IncrementalRun.open({ output, job, keepBad: false, wallMs: Date.now, pause });
   assert.match(run.full ?? "", /is no state/);
+});
+
+test("what may have changed within a tick of the file system's clock is waited for, or not kept", async (t) => {
+  const output = mkdtempSync(join(tmpdir(), "sheaf-state-"));
+  t.after(() => rmSync(output, { recursive: true }));
+  const path = join(output, "a.txt");
+  writeFileSync(path, "one\n");
+  const { ctimeMs } = statSync(path);
+  const piece = { kind: "file", path, name: "a.txt", start: 0, end: 4, fileBytes: 4, compression: "none" };
+  const input = { input: text(), files: [{ ...piece, mtimeMs: ctimeMs } as PlannedPiece] };
+  const inodeAfter = async (sinceMs: number, waited: number[]): Promise<string | null> => {
+    const pause = (ms: number): Promise<void> => Promise.resolve(void waited.push(ms));
+    const wallMs = (): number => ctimeMs + sinceMs;
+    const run = await IncrementalRun.open({ output, job, keepBad: false, wallMs, pause });
+    await run.arrange([input]);
+    return (await run.notes()).files[0]!.inode;
+  };
+  const waited: number[] = [];
+  assert.notEqual(await inodeAfter(60_000, waited), null);
+  assert.deepEqual(waited, []);
+  assert.notEqual(await inodeAfter(1, waited), null);
+  assert.equal(waited.length, 1);
+  assert.ok(waited[0]! > 0 && waited[0]! <= 2_000, `${waited[0]}`);
+  // Its clock is of no use.
+  assert.equal(await inodeAfter(-60_000, waited), null);
+  assert.equal(waited.length, 1);
 });

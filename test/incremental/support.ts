@@ -4,7 +4,7 @@ import { join, relative } from "node:path";
 import type { TestContext } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
-import type { IncrementalReport } from "#src/incremental/incremental-run.js";
+import type { IncrementalReport } from "#src/incremental/run-notes.js";
 import { Bench } from "../runner/support.ts";
 
 /** A bench whose runs go on from each other, each held against a full run of the same inputs. */

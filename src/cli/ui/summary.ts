@@ -5,7 +5,7 @@ import { formatSize } from "../../base/size.ts";
 import { isScaled, seenFrom } from "../../engine/estimates.ts";
 import type { RunResult } from "../../engine/options.ts";
 import { hotKeyRemedy, hotOnes } from "../../engine/shuffle-tally.ts";
-import type { IncrementalReport } from "../../incremental/incremental-run.ts";
+import type { IncrementalReport } from "../../incremental/run-notes.ts";
 import type { EstimatedColumn } from "../../job/estimate.ts";
 import { asShortage } from "../../storage/fs-error.ts";
 import { splitAddress } from "../../storage/store.ts";

@@ -119,9 +119,7 @@ function notTaken(flags: RunFlags, option: string, runner: RunnerName): SheafErr
     const hint =
       flag === "workers"
         ? "Say how many cores of the cluster are wanted: --cores N."
-        : flag === "incremental" || flag === "explain"
-          ? "Leave it out; a cluster maps all of the input."
-          : "Leave it out; agents run every job in processes, in directories of their own.";
+        : "Leave it out; agents run every job in processes, in directories of their own.";
     return new SheafError("USAGE", `--${flag} is for runs on this machine, not on a cluster`, { hint });
   }
   return new SheafError("USAGE", `--${flag} is not for ${runners[runner].title}`, { hint: "Leave it out." });

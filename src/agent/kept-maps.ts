@@ -1,0 +1,184 @@
+import { randomBytes } from "node:crypto";
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "../base/clock.ts";
+import { pauseFor } from "../base/retry.ts";
+import { fromWireValue } from "../base/wire-json.ts";
+import type { CommitPlan } from "../engine/commit.ts";
+import { keptIn } from "../engine/explain.ts";
+import type { JobPlan } from "../engine/plan-job.ts";
+import { IncrementalRun } from "../incremental/incremental-run.ts";
+import { printJob } from "../incremental/job-print.ts";
+import { keptMapIn, parseState, type State, stateText } from "../incremental/kept-state.ts";
+import type { IncrementalReport, MapDone } from "../incremental/run-notes.ts";
+import { doneText, notesText, parseDone, parseNotes, reportOf, stateOf } from "../incremental/run-notes.ts";
+import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
+import type { Preparation } from "../protocol/task-messages.ts";
+import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import type { KeptMap, Split, TaskSuccess } from "../task/task-spec.ts";
+import { type Staging, stagingOf } from "./staging.ts";
+
+/*
+ * An incremental run on a cluster. Whoever plans it notes beside the output what it has found, and the state
+ * of the earlier run; whoever maps leaves what is to be kept in the directory of the attempt; whoever commits
+ * puts the one and the other together. So nothing of it passes through the coordinator but names.
+ */
+
+type Planned = Extract<ErrandResult, { kind: "planned" }>;
+type PlanErrand = Extract<Errand, { kind: "plan" }>;
+type CommitErrand = Extract<Errand, { kind: "commit" }>;
+
+/** In the directory of a map attempt beside the output. */
+const unitFileName = "unit.json";
+
+function notesPath({ root }: Staging, notes: string): string {
+  return join(root, `notes-${notes}.json`);
+}
+
+function statePath({ root }: Staging, notes: string): string {
+  return join(root, `state-${notes}.json`);
+}
+
+/** What is kept of an earlier run, while a job is planned. */
+export interface KeptPlan {
+  readonly run: IncrementalRun;
+  told(plan: JobPlan): Pick<Planned, "incremental" | "splits">;
+  /** Leaves beside the output what mapping and committing need. */
+  note(): Promise<void>;
+}
+
+/** null for a job that maps all of its input. */
+export async function openKept(errand: PlanErrand, staging: Staging): Promise<KeptPlan | null> {
+  const { incremental, options } = errand;
+  if (incremental === undefined) return null;
+  const { code, aux, explain } = incremental;
+  const { partBytes, badBudget } = options;
+  const params = fromWireValue(options.params) as Record<string, unknown>;
+  const run = await IncrementalRun.open({
+    output: staging.output,
+    job: printJob({ code, partBytes, params, aux: Object.entries(aux) }),
+    keepBad: badBudget !== null,
+    wallMs: () => systemClock.wallMs(),
+    pause: (ms) => pauseFor(ms, undefined),
+  });
+  // Another agent may plan the job at the same time, of what lies there by then.
+  const notes = randomBytes(8).toString("hex");
+  return {
+    run,
+    told: (plan) => {
+      const splits = plan.tasks.map.map((split): Split => {
+        const kept = plan.kept.get(split.index);
+        if (kept !== undefined) return { ...split, kept };
+        return explain ? { ...split, why: run.whyRuns(split) } : split;
+      });
+      return {
+        // What schemas imply is not readonly; nobody writes to it.
+        splits: splits as Planned["splits"],
+        incremental: { notes, ...keptIn(plan, run) },
+      };
+    },
+    note: async () => {
+      if (run.state !== null) await writeWhole(statePath(staging, notes), stateText(run.state));
+      await writeWhole(notesPath(staging, notes), notesText(await run.notes()));
+    },
+  };
+}
+
+/** What earlier runs have kept of the maps of jobs, as far as this machine was asked for it. */
+export class KeptMaps {
+  /** By job. */
+  readonly #states = new Map<string, Promise<State | null>>();
+
+  forget(job: string): void {
+    this.#states.delete(job);
+  }
+
+  /** What can be taken over for a split; undefined: it is to be mapped. */
+  async of(
+    { job, output, notes }: Pick<Preparation, "job" | "output" | "notes">,
+    { kept }: Split,
+    roots: readonly string[],
+  ): Promise<KeptMap | undefined> {
+    if (kept === undefined || notes === undefined || output.kind !== "shared") return undefined;
+    const staging = await stagingOf(output.path, job, roots);
+    let reading = this.#states.get(job);
+    if (reading === undefined) this.#states.set(job, (reading = readNoted(statePath(staging, notes))));
+    const state = await reading;
+    return state === null || kept >= state.units.length ? undefined : keptMapIn(staging.output, state, kept);
+  }
+}
+
+async function readNoted(path: string): Promise<State | null> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const found = parseState(text);
+  return found.kind === "state" ? found.state : null;
+}
+
+/** Leaves what a later run may take over of a map in the attempt's directory beside the output. */
+export function noteDone(directory: string, split: Split, result: TaskSuccess): Promise<void> {
+  const { kind: _kind, keys: _keys, ...kept } = result;
+  const { kept: _unit, why: _why, ...read } = split;
+  return writeWhole(join(directory, unitFileName), doneText({ split: read, result: kept }));
+}
+
+interface KeptParts {
+  readonly state: NonNullable<CommitPlan["state"]>;
+  /** null where that is not known any more. */
+  report(): IncrementalReport | null;
+}
+
+/**
+ * What the output is to keep for the next run. What is damaged is left out, and is mapped by that.
+ * @returns null when it has all been done before, and what it was made of is gone
+ */
+export async function keptParts(
+  { job, incremental }: CommitErrand,
+  staging: Staging,
+  step: () => void,
+): Promise<KeptParts | null> {
+  const { notes: name, units, partitions, bounds } = incremental!;
+  const notes = parseNotes(await textOf(notesPath(staging, name)));
+  if (notes === null) return null;
+  const done: MapDone[] = [];
+  for (const unit of units) {
+    step();
+    const directory = join(staging.attempts, unit);
+    const one = parseDone(await textOf(join(directory, unitFileName)));
+    if (one !== null) done.push(one);
+  }
+  let bytes = 0;
+  return {
+    state: (placed) => {
+      const files = stateOf(notes, done, { jobId: job, partitions, bounds }, placed);
+      bytes = files.bytes;
+      return Promise.resolve(files);
+    },
+    report: () =>
+      reportOf(
+        notes,
+        done.map(({ result }) => result),
+        bytes,
+      ),
+  };
+}
+
+/** "" when there is no such file. @throws SheafError when it cannot be read */
+async function textOf(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return "";
+    throw asSheafError(error, { path, doing: "read" });
+  }
+}
+
+/** Another one that writes it at the same time does no harm. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const aside = `${path}.${randomBytes(4).toString("hex")}`;
+  try {
+    await writeFile(aside, text, { mode: 0o600 });
+    await rename(aside, path);
+  } catch (error) {
+    throw asSheafError(error, { path, doing: "write" });
+  }
+}

@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { rmSync, statSync, utimesSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { TestContext } from "node:test";
+import { runOnCluster } from "#src/client/cluster-run.js";
+import type { ClusterRunOptions, LocalRunOptions, RunResult } from "#src/engine/options.js";
+import type { IncrementalReport } from "#src/incremental/run-notes.js";
+import { eventually, RealCluster } from "../cluster/real-cluster.js";
+import { Days, dayText, few } from "./support.ts";
+
+const fixed: LocalRunOptions = { partitions: 2, explain: true };
+
+/** Days whose incremental runs are on a cluster, unless `isLocal`; full runs are on this machine. */
+class ClusterDays extends Days {
+  readonly cluster: RealCluster;
+  readonly holds: string;
+  isLocal = false;
+
+  constructor(t: TestContext, job: string, cluster: RealCluster) {
+    super(t, job);
+    this.cluster = cluster;
+    this.holds = join(this.root, "holds");
+    mkdirSync(this.holds);
+  }
+
+  override async run(job: string, options: LocalRunOptions = {}, name = "job.ts"): Promise<RunResult> {
+    if (options.incremental !== true || this.isLocal) return super.run(job, options, name);
+    const { on: _on, ...more } = options;
+    this.events.length = 0;
+    return runOnCluster(this.file(name, job), {
+      output: this.output,
+      ...this.#cluster,
+      ...more,
+      onEvent: (event) => void this.events.push(event),
+    });
+  }
+
+  /** The cluster's options, as any run on it needs them. */
+  get #cluster(): ClusterRunOptions {
+    const { url: on, state } = this.cluster;
+    const tokenFile = join(state, "client.token");
+    return { on, tokenFile, shared: true, speculation: false, stateDirectory: this.state };
+  }
+
+  /** A job as `few` whose maps of a day wait as long as that is held, and say that they are there. */
+  get held(): string {
+    return `import { existsSync, writeFileSync } from "node:fs";
+      const cell = new Int32Array(new SharedArrayBuffer(4));
+      const pass = (point: string, progress = () => {}): void => {
+        const path = ${JSON.stringify(this.holds)} + "/" + point;
+        if (!existsSync(path)) return;
+        writeFileSync(path + ".at", String(process.ppid));
+        for (; existsSync(path); progress()) Atomics.wait(cell, 0, 0, 5);
+      };
+      ${few.replace('ctx.count("lines");', 'ctx.count("lines"); pass(line.slice(0, 2), () => ctx.progress());').replace("input: text(),", 'input: text(), expect: () => { pass("commit"); return true; },')}`;
+  }
+
+  hold(point: string): void {
+    writeFileSync(join(this.holds, point), "");
+  }
+
+  open(point: string): void {
+    rmSync(join(this.holds, point));
+  }
+
+  /** The index of the agent whose worker has come there. */
+  async reached(point: string): Promise<number> {
+    const path = join(this.holds, `${point}.at`);
+    const there = (): boolean => existsSync(path) && readFileSync(path, "utf8") !== "";
+    await eventually(there, 60_000, () => `nobody came to ${point}`);
+    const pid = Number(readFileSync(path, "utf8"));
+    rmSync(path);
+    return [0, 1].find((index) => this.cluster.agentPidIf(index) === pid)!;
+  }
+
+  /** What the run has told, but for what depends on whose names are in the files. */
+  told(report: IncrementalReport): object {
+    return { ...report, stateBytes: null, explained: this.explained() };
+  }
+}
+
+/** As `few`, with files of map tasks and records that are set aside. */
+const withFiles = few
+  .replace(
+    "emit.all(user!, line);",
+    'if (line.endsWith("3")) throw new Error("bad"); emit.all(user!, line); emit.raw(user!, line);',
+  )
+  .replace("all: { reduce: collect() }", "all: { reduce: collect() }, raw: {}");
+
+describe("incremental runs on a cluster", () => {
+  let cluster: RealCluster;
+  before(async () => {
+    cluster = await RealCluster.start(null, { agents: 2, leaseMs: 4_000 });
+  });
+  after(() => cluster.remove());
+
+  test("the same is mapped, taken over and told as on one machine, and each goes on from the other", async (t) => {
+    const days = new ClusterDays(t, withFiles, cluster);
+    const set: LocalRunOptions = { ...fixed, splitSize: 100_000, maxBad: 100 };
+    for (let day = 1; day <= 5; day++) days.day(day, day, 20);
+    const first = await days.go(set);
+    assert.equal(first.incremental.full, "nothing is kept of an earlier run");
+    days.day(6, 6, 20);
+    const path = join(days.logs, "day-02.log");
+    const { mtime } = statSync(path);
+    writeFileSync(path, readFileSync(path, "utf8").replace(" u", " v"));
+    utimesSync(path, mtime, mtime);
+    rmSync(join(days.logs, "day-03.log"));
+    const put = days.saved();
+    const there = days.told(await days.same(set));
+    const [planned] = days.of("planned");
+    assert.deepEqual([planned!.incremental?.full, planned!.incremental?.keptTasks], [null, 3]);
+    assert.equal(days.of("job-finished")[0]!.incremental?.kept.tasks, 3);
+    put();
+    days.isLocal = true;
+    const here = days.told(await days.same(set));
+    assert.deepEqual(there, here);
+    assert.deepEqual(days.explained(), [
+      "kept",
+      "runs: its content has changed",
+      "kept",
+      "kept",
+      "runs: it is new",
+    ]);
+
+    // From what one machine has left, with other partitions.
+    days.isLocal = false;
+    assert.equal((await days.same({ ...set, partitions: 3 })).bytesIn, 0);
+  });
+
+  test("damage is not given a new checksum: what is not sound is mapped again", async (t) => {
+    const days = new ClusterDays(t, few, cluster);
+    for (let day = 1; day <= 3; day++) days.day(day, day, 12);
+    await days.go(fixed);
+    const put = days.saved();
+    const state = join(days.output, "_state");
+    assert.deepEqual(readdirSync(state), ["map-00000.run", "map-00001.run", "map-00002.run", "state.json"]);
+    // In a payload; with partitions as they were, and with others.
+    for (const [name, at, partitions, kept] of [
+      ["map-00000.run", 16 + 56 + 3, 2, 2],
+      ["map-00000.run", 16 + 56 + 3, 3, 2],
+    ] as const) {
+      put();
+      const path = join(state, name);
+      const byte = readFileSync(path).subarray(at, at + 1);
+      const fd = openSync(path, "r+");
+      writeSync(fd, Buffer.of(byte[0]! ^ 0x10), 0, 1, at);
+      closeSync(fd);
+      assert.equal((await days.same({ partitions })).kept.tasks, kept, `${name} at ${at}`);
+    }
+  });
+
+  test("killed agents and a killed coordinator change nothing of what is mapped and kept", async (t) => {
+    const days = new ClusterDays(t, few, cluster);
+    days.job = days.held;
+    for (let day = 1; day <= 4; day++) days.day(day + 10, day, 30);
+    await days.go(fixed);
+    writeFileSync(join(days.logs, "day-12.log"), dayText(12, 99, 30));
+    rmSync(join(days.logs, "day-13.log"));
+    const bytes = days.day(15, 5, 30) + statSync(join(days.logs, "day-12.log")).size;
+    days.hold("15");
+    days.hold("commit");
+    const running = days.same(fixed);
+    const mapping = await days.reached("15");
+    await cluster.endAgent(mapping, "SIGKILL");
+    await cluster.restartCoordinator();
+    days.open("15");
+    await cluster.startAgent(mapping);
+    const committing = await days.reached("commit");
+    await cluster.endAgent(committing, "SIGKILL");
+    await cluster.restartCoordinator();
+    days.open("commit");
+    await cluster.startAgent(committing);
+    const next = await running;
+    assert.deepEqual([next.kept.tasks, next.mappedTasks, next.bytesIn], [2, 2, bytes]);
+  });
+
+  test("what the agents cannot all see is refused, with what to do", async (t) => {
+    const days = new ClusterDays(t, few, cluster);
+    days.day(1);
+    const refused = async (options: Partial<ClusterRunOptions>, why: RegExp): Promise<void> => {
+      const given = { inputs: days.logs, incremental: true, ...options } as LocalRunOptions;
+      const { error } = await days.run(few, given);
+      assert.match(`${error?.message}\n${error?.hint}`, why);
+    };
+    await refused({ shared: false }, /the output has to be one that all agents see[^]*--shared/);
+    await refused({ inputs: `agent:${days.logs}` }, /agent:.* is a file of each agent's own/);
+    const native = `import { createRequire } from "node:module";
+      export const addOn = () => createRequire(import.meta.url)("./x.node");`;
+    const loads = await days.run(`${native}${few}`, { inputs: days.logs, incremental: true });
+    assert.match(loads.error?.message ?? "", /incremental: the job loads a native add-on/);
+  });
+});
