@@ -13,7 +13,8 @@ import {
   slotsOf,
   unpackRow,
 } from "./numeric-row.ts";
-import { type Interval, SampleBounds, studentPoint, type Weights } from "./sample-bounds.ts";
+import { type Interval, SampleBounds, type Weights } from "./sample-bounds.ts";
+import { studentT95 } from "./student-t.ts";
 
 /*
  * Estimates of what all records would give, from a sample of them. The sample is one of records, so a record
@@ -299,7 +300,7 @@ function meanInterval(mean: unknown, row: Float64Array, at: number, share: numbe
   const spread = plus(plus(squares, crosses), means).high;
   const variance = ((1 - share) * (spread / values / values) * units) / (units - 1) / (values * values);
   if (!(variance > 0) || !Number.isFinite(variance)) return null;
-  const half = studentPoint(units - 1) * Math.sqrt(variance);
+  const half = studentT95(units - 1) * Math.sqrt(variance);
   return shortened({ low: mean - half, high: mean + half });
 }
 

@@ -11,9 +11,8 @@
  * many equal weights as have the same mean and variance, the upper one with the largest weight once more.
  * Sums with both signs: from those of the two parts, Zou and Donner, Statistics in Medicine 27 (2008).
  */
+import { NORMAL_95 as Z } from "./student-t.ts";
 
-/** The 97.5 % point of the normal distribution. */
-const Z = 1.959963984540054;
 const TAIL = 0.025;
 /** Up to so many units the interval is the exact one. */
 const EXACT_MAX = 100;
@@ -105,27 +104,6 @@ export class SampleBounds {
     const half = (Z * Z * left) / 2;
     return (sampled + half + side * Z * Math.sqrt(left * (sampled + half / 2))) / this.share;
   }
-}
-
-/**
- * Half of the interval of a mean, in standard errors: the 97.5 % point of Student's distribution with so many
- * degrees of freedom (Abramowitz and Stegun 26.7.5; by a table below 5).
- */
-export function studentPoint(freedom: number): number {
-  const few = [12.7062, 4.30265, 3.18245, 2.77645][freedom - 1];
-  if (few !== undefined) return few;
-  const z2 = Z * Z;
-  const first = (z2 + 1) * Z;
-  const second = ((5 * z2 + 16) * z2 + 3) * Z;
-  const third = (((3 * z2 + 19) * z2 + 17) * z2 - 15) * Z;
-  const fourth = ((((79 * z2 + 776) * z2 + 1482) * z2 - 1920) * z2 - 945) * Z;
-  return (
-    Z +
-    first / (4 * freedom) +
-    second / (96 * freedom ** 2) +
-    third / (384 * freedom ** 3) +
-    fourth / (92_160 * freedom ** 4)
-  );
 }
 
 /** A function of whole numbers, on a straight line between them. */

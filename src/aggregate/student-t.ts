@@ -4,7 +4,7 @@
  */
 
 /** Two-sided 95 % of the normal distribution lie within so many standard deviations. */
-const NORMAL_95 = 1.959963984540054;
+export const NORMAL_95 = 1.959963984540054;
 /** From here on the series in 1/freedom has all digits. */
 const SERIES_FROM = 1_000;
 

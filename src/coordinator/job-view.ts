@@ -1,7 +1,7 @@
 import { estimatedColumns } from "../engine/estimates.ts";
 import type { EngineScheduler } from "../engine/loop.ts";
 import { sampledBy, sumStats } from "../engine/progress.ts";
-import { shortMade } from "../engine/result.ts";
+import { madeTasksMax } from "../engine/result.ts";
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
 import type { Phase } from "../scheduler/ids.ts";
 import { viewJob, viewOutputs, viewWait } from "../scheduler/view.ts";
@@ -87,6 +87,7 @@ export function viewOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>, 
     ...madeOf(job),
     ...sampledBy(options.sample, options.estimate === true ? estimatedColumns(outline) : []),
     ...(row.committed?.incremental !== undefined && { incremental: row.committed.incremental }),
+    ...materializedOf(job),
     parts: [...(row.committed?.parts ?? [])],
     collected: [...(row.committed?.collected ?? [])],
     partitions: [...(planned?.plan.partitions ?? [])],
@@ -118,11 +119,17 @@ export function statsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>)
   return sumStats(of("map"), of("reduce"), job.elapsedMs);
 }
 
+function materializedOf({ row, submission }: ClusterJob): Pick<JobView, "materialized"> {
+  const { records } = row.committed ?? {};
+  const { materialize = null } = submission;
+  return records === undefined ? {} : { materialized: { directory: materialize, parts: [...records] } };
+}
+
 /** Of a job that generates its records. */
 function madeOf({ submission, planned }: ClusterJob): Pick<JobView, "made"> {
   if (planned === null || !("tasks" in submission.outline.input)) return {};
   const { made } = planned.run;
-  const tasks = made.of(planned.plan.map.length);
-  const short = shortMade({ records: made.records, tasks, stoppedBy: made.stoppedBy });
-  return { made: { ...short, ...(short.tasks && { tasks: [...short.tasks] }) } as JobView["made"] & object };
+  const { records, stoppedBy } = made;
+  const tasks = planned.plan.map.length;
+  return { made: { records, ...(tasks <= madeTasksMax && { tasks: made.of(tasks) }), stoppedBy } };
 }

@@ -1,9 +1,10 @@
-import { createReadStream, existsSync, readFileSync, readdirSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { SuccessManifest } from "./commit.ts";
+import { manifestIn } from "./committed-output.ts";
 import type { JobRecord } from "./job-directory.ts";
 
 /** A record that a job has set aside, as task/bad-records.ts writes it. */
@@ -37,7 +38,7 @@ export function badFilesOf(record: JobRecord): string[] {
       hint: "Raise --max-bad until it succeeds; its error names the first bad record.",
     });
   }
-  const manifest = manifestOf(output);
+  const manifest = manifestIn(output);
   if (manifest === null) {
     throw new SheafError("NOT_FOUND", `${output}: the output of ${jobId} is not there any more`, {
       hint: "Results that went to standard output leave no bad records: run the job with -o DIR.",
@@ -68,14 +69,6 @@ function filesBelow(directory: string): string[] {
       if (entry.isDirectory()) return filesBelow(path);
       return /^part-\d+\.jsonl$/.test(entry.name) ? [path] : [];
     });
-}
-
-function manifestOf(output: string): SuccessManifest | null {
-  try {
-    return JSON.parse(readFileSync(join(output, "_SUCCESS"), "utf8")) as SuccessManifest;
-  } catch {
-    return null;
-  }
 }
 
 function isOf(manifest: SuccessManifest, { name, code, badRecords, counters, steps }: JobRecord): boolean {

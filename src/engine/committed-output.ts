@@ -6,6 +6,7 @@ import { SheafError } from "../base/errors.ts";
 import { crc32cOfFile } from "../storage/content-check.ts";
 import type { SuccessManifest } from "./commit.ts";
 import type { CommittedPart } from "./events.ts";
+import { byName } from "./once.ts";
 
 const successFileName = "_SUCCESS";
 
@@ -31,7 +32,7 @@ export function outputDigest({
   parts,
 }: Pick<SuccessManifest, "counters" | "badRecords" | "parts">): string {
   const files = parts.map(({ file, bytes, records, crc32c }) => [file, bytes, records, crc32c]);
-  const told = [Object.entries(counters).sort(([a], [b]) => (a < b ? -1 : 1)), badRecords, files];
+  const told = [byName(counters), badRecords, files];
   return createHash("sha256").update(JSON.stringify(told)).digest("hex");
 }
 
@@ -55,6 +56,22 @@ export async function committedDigest(
     step?.();
     if (error instanceof Error) return null;
     throw error;
+  }
+}
+
+/** The manifest of the output that lies there; null: none does, or it cannot be read. */
+export function manifestIn(directory: string): SuccessManifest | null {
+  try {
+    const manifest = readManifest(join(directory, successFileName));
+    const { job, counters, badRecords } = manifest as Partial<SuccessManifest>;
+    const isManifest =
+      typeof job === "string" &&
+      typeof counters === "object" &&
+      counters !== null &&
+      Number.isSafeInteger(badRecords);
+    return isManifest ? (manifest as unknown as SuccessManifest) : null;
+  } catch {
+    return null;
   }
 }
 

@@ -65,9 +65,10 @@ export function finishedEvent(result: RunResult): RunEventBody {
   };
 }
 
-const madeTasksMax = 10_000;
+/** Nobody would read the numbers of more tasks. */
+export const madeTasksMax = 10_000;
 
-/** As events have it: without the numbers of more tasks than anybody would read. */
+/** As events have it. */
 export function shortMade({
   tasks,
   ...made

@@ -1,10 +1,9 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { pauseFor } from "../base/retry.ts";
 import { auxPrint } from "../engine/aux-files.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
-import { committedDigest } from "../engine/committed-output.ts";
+import { committedDigest, manifestIn } from "../engine/committed-output.ts";
 import { listJobs } from "../engine/job-history.ts";
 import { byName, checkWholeCode, identifiedMax, onceKey } from "../engine/once.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
@@ -91,6 +90,6 @@ export async function earlierRun(
   const digest = await committedDigest(output, () => signal?.throwIfAborted());
   const found = same.find(({ once }) => once?.digest === digest);
   if (found === undefined) return null;
-  const manifest = JSON.parse(readFileSync(join(output, "_SUCCESS"), "utf8")) as SuccessManifest;
-  return { jobId: found.sameAs ?? found.jobId, manifest };
+  const manifest = manifestIn(output);
+  return manifest === null ? null : { jobId: found.sameAs ?? found.jobId, manifest };
 }

@@ -9,8 +9,8 @@ import type { JobRecord } from "../engine/job-directory.ts";
 import type { FailedTask, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
 import { keptForecast } from "../engine/plan-memory.ts";
-import { recordedStats, sampledBy, sumStats } from "../engine/progress.ts";
-import { eventError, resultOf, shortMade } from "../engine/result.ts";
+import { recordedStats, sumStats } from "../engine/progress.ts";
+import { finishedEvent, resultOf } from "../engine/result.ts";
 import { ShuffleTally } from "../engine/shuffle-tally.ts";
 import { removeAtExit } from "../storage/temp-directory.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";
@@ -45,32 +45,19 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
   const made = driven?.made ?? null;
   const more = { once, sameAs, ...(made !== null && { made }) };
   directory?.update({ counters, ...recordedStats(stats), badRecords, elapsedMs, ...more });
-  const known = { jobId, status, output, parts, counters, stats, badRecords, emptyFiles };
-  const incremental = planned?.incremental?.report(map) ?? null;
-  events.emit({
-    kind: "job-finished",
-    ...known,
-    ...(sameAs !== null && { sameAs }),
-    ...sampledBy(sample, estimates),
-    ...(made !== null && { made: shortMade(made) }),
-    ...(incremental === null ? {} : { incremental }),
-    error: error === null ? null : eventError(error),
-  });
-  directory?.finish({
-    status,
-    endTime: new Date(run.clock.wallMs()).toISOString(),
-    currentPhase: "finished",
-    exception: status === "FAILED" ? (error?.report ?? null) : null,
-    capsules: cause?.capsule ? [cause.task] : [],
-  });
-  run.keep(directory);
-
   const collections = loaded?.collections ?? [];
   const shuffled = tallyOf(map, planned?.plan.partitions ?? []);
   const release = kept === null ? null : removeAtExit(join(planned!.work.collected, ".."));
   let collected = kept;
-  return resultOf({
-    ...known,
+  const result = resultOf({
+    jobId,
+    status,
+    output,
+    parts,
+    counters,
+    stats,
+    badRecords,
+    emptyFiles,
     name: run.name,
     directory: directory?.path ?? null,
     phases: events.phases,
@@ -84,7 +71,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     estimates,
     made,
     materialized: status === "SUCCEEDED" ? (driven?.materialized ?? null) : null,
-    incremental,
+    incremental: planned?.incremental?.report(map) ?? null,
     forecast: status === "SUCCEEDED" ? forecastOf(run) : null,
     failedAttempts: failedAttempts(driven?.failedAttempts ?? [], cause),
     failedTasks: driven?.failedTasks ?? [],
@@ -96,6 +83,16 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
       await planned?.work.remove(false);
     },
   });
+  events.emit(finishedEvent(result));
+  directory?.finish({
+    status,
+    endTime: new Date(run.clock.wallMs()).toISOString(),
+    currentPhase: "finished",
+    exception: status === "FAILED" ? (error?.report ?? null) : null,
+    capsules: cause?.capsule ? [cause.task] : [],
+  });
+  run.keep(directory);
+  return result;
 }
 
 function tallyOf(map: readonly TaskSuccess[], partitions: readonly number[]): ShuffleTally {

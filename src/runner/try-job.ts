@@ -162,6 +162,11 @@ class Trial {
       // The quickest tells what the next round takes: small parts are mostly what code takes to get going.
       const rate = Math.max(...maps.map(({ taken, result }) => taken / Math.max(1, result.stats.elapsedMs)));
       const most = (this.#limits.lastMs * rate * this.#workers) / maps.length;
+      // All of a small input is read once, and not in ever larger parts before that.
+      if (maps.length === this.#plan.tasks.map.length && largest <= most) {
+        bytes = largest;
+        continue;
+      }
       const growth = this.#rounds.length < ROUNDS_MIN ? FIRST_GROWTH : Math.min(GROWTH, most / bytes);
       if (growth < 2 && bytes * growth < largest) return;
       bytes = Math.min(largest, Math.ceil(bytes * growth));

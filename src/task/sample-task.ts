@@ -6,7 +6,7 @@ import type { BadRecords } from "./bad-records.ts";
 import { MapEmitter } from "./emitter.ts";
 import type { EmitTarget } from "./emitter.ts";
 import type { MapFunction } from "./map-loop.ts";
-import { MapLoop } from "./map-loop.ts";
+import { identityMap, MapLoop } from "./map-loop.ts";
 import { openPiece } from "./open-piece.ts";
 import type { TaskSetting } from "./task-setting.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
@@ -52,8 +52,7 @@ export async function runSample(
   const startedMs = setting.clock.nowMs();
   const isOver = (): boolean => probe !== undefined && setting.clock.nowMs() - startedMs >= probe.ms;
   const forgiving = { add: () => void stats.badRecords++ } as unknown as BadRecords;
-  const map =
-    (job.map as MapFunction | undefined) ?? ((record, emit) => (emit as (key: unknown) => void)(record));
+  const map = (job.map as MapFunction | undefined) ?? identityMap(job);
   const loop = new MapLoop(map, emitter, context, scene, {
     sampler: undefined,
     units: undefined,

@@ -209,3 +209,16 @@ test("partitions follow the shuffle, and memory the runs that did not fit", asyn
   const slow = { mapTasks: 1, longestMapMs: 60_000, workers: 4, reduceTasks: 0 };
   assert.deepEqual(flags(slow), ["--mappers 12"]);
 });
+
+test("of an input that can be read whole in time, little is read besides all of it", async (t) => {
+  const bench = new Bench(t);
+  const line = `${"x".repeat(999)}\n`;
+  const inputs = bench.file("in.txt", line.repeat(6_000));
+  const lines = job({ input: text(), map: (line, emit) => emit(line.length, 1), reduce: sum() });
+  const options = { inputs, mappers: 4, stateDirectory: null, memory: "16MiB" };
+  const { forecast } = await tryJob(lines, options, { lastMs: 600_000, taskMs: 600_000 });
+  assert.equal(forecast.records.expected, 6_000);
+  // Stretches all over it of 4 MiB, and the beginnings of its tasks.
+  const share = (forecast.tried.bytes - 4 * 2 ** 20) / forecast.bytes;
+  assert.ok(share >= 1 && share < 1.2, `${share}`);
+});
