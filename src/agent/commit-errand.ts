@@ -1,6 +1,7 @@
 import { relative, resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { commitOutput, expectRefused } from "../engine/commit.ts";
+import { commitOutput, commitRecords, expectRefused } from "../engine/commit.ts";
+import type { CommittedPart } from "../engine/events.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
@@ -36,13 +37,24 @@ export async function commitErrand(
   const { overwrite } = output;
   const { out, aside } = staging;
   const plan = { name, code, collections, staging: out, output: staging.output, overwrite, aside, step };
+  // A dataset of its own, made ahead of the output: where it cannot be made there is neither.
+  const records =
+    errand.materialize === undefined ? null : await stagingOf(errand.materialize, errand.job, roots);
+  let materialized: CommittedPart[] | null = null;
+  if (records !== null) {
+    const { out: to, aside: replaced } = records;
+    const place = { staging: to, output: records.output, aside: replaced };
+    materialized = await commitRecords({ name, code, ...place, overwrite, step }, { map: results });
+    await removeDirectory(records.root);
+  }
   const kept = errand.incremental === undefined ? null : await keptParts(errand, staging, step);
   // Which phase a result is of does not matter here: parts are ordered by what they are.
   const outputs = { sample: [], map: [], reduce: results, counters };
   const parts = await commitOutput(kept === null ? plan : { ...plan, state: kept.state }, outputs);
   await removeDirectory(staging.root);
   const incremental = kept?.report() ?? null;
-  return { kind: "committed", parts: [...parts], ...(incremental !== null && { incremental }) };
+  const dataset = materialized === null ? {} : { materialized };
+  return { kind: "committed", parts: [...parts], ...dataset, ...(incremental !== null && { incremental }) };
 }
 
 const movingMs = 1_000;

@@ -140,8 +140,8 @@ export class ErrandRunner {
       case "fold":
         return this.#fold(errand.job, errand.request);
       case "discard":
-        if (errand.output.kind === "shared")
-          await removeStaging(await stagingOf(errand.output.path, errand.job, roots));
+        for (const path of [errand.output.kind === "shared" ? errand.output.path : null, errand.materialize])
+          if (typeof path === "string") await removeStaging(await stagingOf(path, errand.job, roots));
         return { kind: "discarded" } as const;
       default:
         return unreachable(errand);

@@ -42,6 +42,9 @@ export async function planErrand(
   const { output, agentLocal } = errand;
   const staging = output.kind === "shared" ? await stagingOf(output.path, errand.job, roots) : null;
   const overwrite = output.kind === "shared" && output.overwrite;
+  const records =
+    errand.materialize === undefined ? null : await stagingOf(errand.materialize, errand.job, roots);
+  if (records !== null) await checkOutput(records.output, { overwrite });
   if (staging !== null) await checkPlace(staging.output, overwrite, errand.once === true);
   const files: InputFile[][] = [];
   for (const inputs of pathsByInput(errand.outline, errand.inputs)) {
@@ -54,7 +57,7 @@ export async function planErrand(
   const kept = staging === null ? null : await openKept(errand, staging);
   const planned = await cut(errand, files, kept, step);
   step();
-  if (staging !== null) await prepareOutput(staging, overwrite, files.flat());
+  for (const one of [staging, records]) if (one !== null) await prepareOutput(one, overwrite, files.flat());
   if (kept !== null) await kept.note();
   if (staging === null || errand.once !== true || agentLocal) return planned;
   const existing = await committedDigest(staging.output, step);

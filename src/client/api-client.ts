@@ -54,6 +54,9 @@ export interface ResultList {
   readonly collected: JobView["collected"];
 }
 
+/** Files that a coordinator keeps of a job, by what they are. */
+export type ResultKind = "output" | "collected" | "bad" | "records";
+
 /** Which slot of which life of an agent speaks. */
 export interface SlotIdentity {
   readonly agent: string;
@@ -232,7 +235,7 @@ export class ApiClient {
   /** A result file from byte `from` on. */
   resultFile(
     job: string,
-    kind: "output" | "collected" | "bad",
+    kind: ResultKind,
     index: number,
     from: number,
     call: CallOptions = {},

@@ -28,7 +28,7 @@ import { loadOutline } from "./load-outline.ts";
 import type { ClusterOutcome } from "./settle-job.ts";
 import { finishClusterRun, notSettled, settleJob } from "./settle-job.ts";
 import type { JobRequest, SubmittedJob } from "./submit-job.ts";
-import { outputTarget, submissionOf, submitJob } from "./submit-job.ts";
+import { outputTarget, recordsTarget, submissionOf, submitJob } from "./submit-job.ts";
 import { EventRelay, followEvents, watchJob } from "./watch-job.ts";
 
 /** For how long the first request is retried: a coordinator that is just starting is waited for. */
@@ -119,7 +119,19 @@ async function withRequest<T>(
       const target = detachedTarget(options, resolved, cluster);
       const once = onceOf(options, resolved, loaded);
       if (target.kind === "shared" && once === undefined) await checkShared(target, options);
-      const request = { file, options, resolved, cluster, loaded, target, attached: false, once };
+      const materialize = recordsTarget(resolved, target, cluster.roots);
+      if (materialize === null) throw unfetched(resolved.materialize!);
+      const request = {
+        file,
+        options,
+        resolved,
+        cluster,
+        loaded,
+        target,
+        materialize,
+        attached: false,
+        once,
+      };
       return await work(api, request);
     } finally {
       await loaded.dispose();
@@ -170,18 +182,24 @@ async function runAttached(
         if (mayBeWanted) once = "fail";
         else await checkOutput(output, { overwrite, keep: [file, ...filesIn(resolved, loaded)] });
       }
-      const request = { file, options, resolved, cluster, loaded, target, attached: true, once };
+      const materialize = recordsTarget(resolved, target, cluster.roots);
+      const records = resolved.materialize;
+      if (records !== null && (materialize === null || options.shared !== true))
+        await checkOutput(records, { overwrite, keep: [file, ...filesIn(resolved, loaded)] });
+      const request = { file, options, resolved, cluster, loaded, target, materialize, attached: true, once };
       submitted = await submitJob(api, request, signal);
       relay.submitted();
       const isFetched = target.kind === "collect";
+      const fetchRecords = materialize === null ? { path: records!, overwrite } : null;
       const watched = { heartbeatMs: cluster.heartbeatMs, signal, isFetched };
       const end = await watchJob(api, submitted.job, relay, watched);
       const fetch = isFetched && output !== null ? { path: output, overwrite, has } : null;
       const { stateDirectory } = resolved;
-      const wishes = { fetch, output, collect, signal, stateDirectory };
+      const wishes = { fetch, fetchRecords, output, collect, signal, stateDirectory };
       const outcome = await settleJob(api, submitted.job, end, relay, wishes);
       const isDone = outcome.status === "SUCCEEDED";
-      return { ...outcome, forecast: isDone ? forecastOf(loaded, options, resolved, relay) : null };
+      const forecast = isDone ? forecastOf(loaded, options, resolved, relay) : null;
+      return { ...outcome, materialize: records, forecast };
     } finally {
       await loaded.dispose();
     }
@@ -259,10 +277,15 @@ async function loadForCluster(
 /** @throws SheafError USAGE where nobody could tell whether it is the same */
 function onceOf(
   { once, force }: ClusterRunOptions,
-  { external }: ResolvedOptions,
+  { external, materialize }: ResolvedOptions,
   { bundle }: LoadedJob,
 ): "run" | "fail" | undefined {
   if (once !== true || force === true) return undefined;
+  if (materialize !== null) {
+    throw new SheafError("USAGE", "once does not go with materialize: an earlier run has kept no records", {
+      hint: "Leave one of them out.",
+    });
+  }
   checkWholeCode("once", bundle, external);
   return "run";
 }
@@ -286,6 +309,12 @@ function detachedTarget(
         "them. Or say --shared if all agents see that directory.",
     },
   );
+}
+
+function unfetched(directory: string): SheafError {
+  return new SheafError("USAGE", `materialize: nobody will fetch the records into ${directory}`, {
+    hint: "Give an output that all agents see (-o DIR --shared) and a directory beside it, or do not detach.",
+  });
 }
 
 /** An output that exists is refused before anything runs. The agents check again if theirs is another. */

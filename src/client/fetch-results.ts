@@ -12,7 +12,7 @@ import type { JobView } from "../protocol/job-view.ts";
 import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
-import type { ApiClient } from "./api-client.ts";
+import type { ApiClient, ResultKind } from "./api-client.ts";
 import { chunksOf } from "./download.ts";
 
 /** Files fetched at one time. */
@@ -22,7 +22,7 @@ const triesMax = 6;
 
 /** A result file at the coordinator, and where it goes. */
 interface ResultFile {
-  readonly kind: "output" | "collected" | "bad";
+  readonly kind: ResultKind;
   readonly index: number;
   /** Size and CRC-32C (hex) to expect; null: not known. */
   readonly expected: { readonly bytes: number; readonly crc32c: string } | null;
@@ -163,9 +163,31 @@ export interface LocalOutput {
  * this machine would have written.
  * @throws SheafError as fetchFile does; OUTPUT_EXISTS, OUTPUT_UNWRITABLE. Nothing is then left of it.
  */
-export async function commitFetched(
+export function commitFetched(
   api: ApiClient,
   view: JobView,
+  output: LocalOutput,
+  signal: AbortSignal | undefined,
+): Promise<CommittedPart[]> {
+  return commitFiles(api, view, "output", output, signal);
+}
+
+/** The same with the records that its maps have kept. */
+export function commitFetchedRecords(
+  api: ApiClient,
+  view: JobView,
+  output: LocalOutput,
+  signal: AbortSignal | undefined,
+): Promise<CommittedPart[]> {
+  const { parts = [] } = view.materialized ?? {};
+  const records = { ...view, parts, collections: [""], counters: {}, badRecords: 0 };
+  return commitFiles(api, records, "records", output, signal);
+}
+
+async function commitFiles(
+  api: ApiClient,
+  view: JobView,
+  kind: ResultKind,
   output: LocalOutput,
   signal: AbortSignal | undefined,
 ): Promise<CommittedPart[]> {
@@ -180,7 +202,7 @@ export async function commitFetched(
     await fetchFiles(
       api,
       view.job,
-      parts.map(({ expected, target }, index) => ({ kind: "output", index, expected, target })),
+      parts.map(({ expected, target }, index) => ({ kind, index, expected, target })),
       signal,
     );
     const bad = view.badRecords === 0 ? [] : await fetchBad(api, view.job, files, signal);

@@ -6,7 +6,7 @@ import { outputDigest } from "../engine/committed-output.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart, RunStatus } from "../engine/events.ts";
 import type { Forecast } from "../engine/forecast.ts";
-import type { FailedTask, RunResult } from "../engine/options.ts";
+import type { FailedTask, MaterializedRecords, RunResult } from "../engine/options.ts";
 import { RunFailure } from "../engine/options.ts";
 import { sumStats } from "../engine/progress.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
@@ -17,7 +17,7 @@ import { makeTempDirectory, removeAtExit } from "../storage/temp-directory.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { ApiClient } from "./api-client.ts";
 import type { LocalOutput } from "./fetch-results.ts";
-import { commitFetched, fetchCollected } from "./fetch-results.ts";
+import { commitFetched, commitFetchedRecords, fetchCollected } from "./fetch-results.ts";
 import { keepFailure } from "./keep-failure.ts";
 import type { EventRelay, WatchEnd } from "./watch-job.ts";
 
@@ -30,6 +30,8 @@ export interface ClusterOutcome {
   readonly name: string;
   /** Absolute path on this machine; null: none was asked for. */
   readonly output: string | null;
+  /** Likewise, of the records that its maps were given. Default: none. */
+  readonly materialize?: string | null;
   readonly parts: readonly CommittedPart[];
   /** What records() reads. */
   readonly collected: readonly { readonly collection: string; readonly path: string }[] | null;
@@ -76,6 +78,7 @@ export function finishClusterRun(
     estimates: view?.estimates ?? [],
     forecast: outcome.forecast ?? null,
     incremental: view?.incremental ?? null,
+    materialized: status === "SUCCEEDED" ? materializedOf(outcome) : null,
     made: view?.made === undefined ? null : { tasks: [], ...view.made },
     failedAttempts: relay.failedAttempts,
     failedTasks: view?.failedTasks ?? [],
@@ -88,6 +91,14 @@ export function finishClusterRun(
   });
   relay.emit(finishedEvent(result));
   return result;
+}
+
+function materializedOf({ view, materialize = null }: ClusterOutcome): MaterializedRecords | null {
+  if (view?.materialized === undefined) return null;
+  const { parts } = view.materialized;
+  const directory = materialize ?? view.materialized.directory;
+  const records = parts.reduce((sum, part) => sum + part.records, 0);
+  return directory === null ? null : { directory, records, parts };
 }
 
 /** Why the job failed at the coordinator, as a run on this machine would tell it. */
@@ -117,6 +128,8 @@ function cancelledFailure(message: string): RunFailure {
 export interface Wishes {
   /** Where its result files are committed on this machine; null: they are in place, or not wanted. */
   readonly fetch: LocalOutput | null;
+  /** The same of the records that its maps have kept. Default: they are in place, or not wanted. */
+  readonly fetchRecords?: LocalOutput | null;
   /** Directory the results are in afterwards, for the result. */
   readonly output: string | null;
   /** Whether records() is to read them. */
@@ -142,7 +155,7 @@ export async function settleJob(
       return null;
     });
     const about = { ...nothing, view, name: view?.name ?? job };
-    const isFetched = wishes.fetch !== null || wishes.collect;
+    const isFetched = wishes.fetch !== null || (wishes.fetchRecords ?? null) !== null || wishes.collect;
     if (view?.state === "SUCCEEDED" && (end === "finished" || !isFetched)) {
       return {
         ...about,
@@ -181,9 +194,11 @@ async function fetchResults(
   api: ApiClient,
   view: JobView,
   relay: EventRelay,
-  { fetch, collect, signal }: Wishes,
+  { fetch, fetchRecords = null, collect, signal }: Wishes,
 ): Promise<Pick<ClusterOutcome, "parts" | "collected" | "dispose">> {
   let parts: readonly CommittedPart[] = view.parts;
+  // Ahead of the output: where they cannot be had there is neither.
+  if (fetchRecords !== null) await commitFetchedRecords(api, view, fetchRecords, signal);
   if (fetch !== null && (view.sameAs === undefined || fetch.has !== outputDigest(view))) {
     parts = await relay.phase("commit", () => commitFetched(api, view, fetch, signal));
   }

@@ -42,6 +42,8 @@ export interface JobRequest {
   readonly cluster: ClusterView;
   readonly loaded: LoadedJob;
   readonly target: OutputTarget;
+  /** As in Submission. */
+  readonly materialize: Submission["materialize"];
   readonly attached: boolean;
   /** As in Submission. */
   readonly once: Submission["once"];
@@ -77,7 +79,7 @@ export async function submissionOf(
   request: JobRequest,
   signal: AbortSignal | undefined,
 ): Promise<Submission> {
-  const { options, resolved, loaded, cluster, target, attached, once, file } = request;
+  const { options, resolved, loaded, cluster, target, attached, once, file, materialize } = request;
   const cwd = process.cwd();
   liveOf(loaded.outline, resolved);
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
@@ -113,6 +115,7 @@ export async function submissionOf(
     ...(after.length > 0 && { after }),
     ...(resolved.incremental && { incremental: true }),
     ...(resolved.explain && { explain: true }),
+    ...(materialize !== undefined && { materialize }),
     faults: [...(options.fail ?? [])],
   };
 }
@@ -351,6 +354,23 @@ export function outputTarget(wishes: OutputWishes, url: string, roots: readonly 
         : `the cluster may not write to ${output}. ${rootsText(roots)}`;
   throw new SheafError("FORBIDDEN", `the output cannot be shared: ${why}`, {
     hint: "Leave --shared out, and the results come back to this machine.",
+  });
+}
+
+/**
+ * Where records that are to be kept go: beside a shared output into their place, else to the coordinator.
+ * @throws SheafError FORBIDDEN when the agents cannot write to their place
+ */
+export function recordsTarget(
+  { materialize }: Pick<ResolvedOptions, "materialize">,
+  target: OutputTarget,
+  roots: readonly string[],
+): Submission["materialize"] {
+  if (materialize === null) return undefined;
+  if (target.kind !== "shared") return null;
+  if (isInside(materialize, roots)) return materialize;
+  throw new SheafError("FORBIDDEN", `materialize: the cluster may not write to ${materialize}`, {
+    hint: `${rootsText(roots)} The records lie on a path that all agents see, as the output does.`,
   });
 }
 

@@ -44,6 +44,7 @@ export function checkSubmission(
       { hint: "Give one entry per collection; null where it follows from the input." },
     );
   }
+  checkRecordsTarget(submission, roots);
   if (submission.incremental === true) checkIncrementalJob(submission, own);
   const most = options.partitions.reduce<number>((most, one) => Math.max(most, one ?? 0), 0);
   if (most > limits.partitionsMax) {
@@ -63,6 +64,21 @@ export function checkSubmission(
       retryable: true,
     });
   }
+}
+
+/** Records are kept where the output is: on paths that all agents see, or here. */
+function checkRecordsTarget({ output, materialize, once }: Submission, roots: readonly string[]): void {
+  if (materialize === undefined) return;
+  if ((materialize === null) !== (output.kind === "collect") || once !== undefined) {
+    throw new SheafError(
+      "USAGE",
+      "materialize: the records go where the output goes, and never with `once`",
+      {
+        hint: "Give a path with a shared output, null with one that is collected.",
+      },
+    );
+  }
+  if (materialize !== null) checkInsideRoots(materialize, roots, "materialize");
 }
 
 /** Who plans has to see all of the input and the output, and so has who commits. */

@@ -164,16 +164,16 @@ export class ClientRequests {
     return new JobLogs(this.#a.jobs.directoryOf(id), 0, true).read(task, follow, signal);
   }
 
-  resultFile(id: string, kind: "output" | "collected" | "bad", index: number): StoredFile {
+  resultFile(id: string, kind: "output" | "collected" | "bad" | "records", index: number): StoredFile {
     const { view, files } = this.#a.jobs.isEnded(id)
       ? this.#a.jobs.findEnded(id)
       : { view: this.job(id), files: null };
-    const file = files?.[kind][index];
+    const file = files?.[kind]?.[index];
     if (file !== undefined && view.state === "SUCCEEDED") {
       const [attempt = "", name = ""] = file.path.split("/");
       return { path: new ResultFiles(this.#a.jobs.directoryOf(id)).path(attempt, name), bytes: file.bytes };
     }
-    const count = files?.[kind].length ?? 0;
+    const count = files?.[kind]?.length ?? 0;
     throw new SheafError(
       "NOT_FOUND",
       `job ${id} (${view.state}) has ${count} ${kind} files here, none of index ${index}`,

@@ -96,11 +96,12 @@ export class ClusterJob {
     return this.#row;
   }
 
-  /** What every agent that works for it has to see: inputs that are not agents' own, and a shared output. */
+  /** What every agent that works for it has to see: inputs that are not agents' own, and shared outputs. */
   get paths(): readonly string[] {
-    const { output } = this.submission;
+    const { output, materialize = null } = this.submission;
     const { shared } = inputPaths(this.submission);
-    return output.kind === "shared" ? [...shared, output.path] : shared;
+    const outputs = output.kind === "shared" ? [output.path] : [];
+    return [...shared, ...outputs, ...(materialize === null ? [] : [materialize])];
   }
 
   get collections(): readonly string[] {

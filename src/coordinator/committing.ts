@@ -1,5 +1,4 @@
-import { nameParts } from "../engine/commit.ts";
-import type { CommittedPart } from "../engine/events.ts";
+import { nameParts, recordsOf } from "../engine/commit.ts";
 import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { knownFailure } from "../protocol/task-result.ts";
@@ -15,6 +14,9 @@ import { successOf } from "./kept-output.ts";
 import type { KeptOutput } from "./kept-output.ts";
 
 type CommitErrand = Extract<Errand, { kind: "commit" }>;
+
+/** By the agent that was sent. */
+type Made = Pick<Extract<ErrandResult, { kind: "committed" }>, "parts" | "materialized" | "incremental">;
 
 const noFiles = { output: [], collected: [], bad: [] } as const;
 
@@ -41,7 +43,7 @@ export class Committing {
     if (refusal !== null) return this.#failed(job, refusal);
     const { output, outline } = job.submission;
     if (output.kind === "shared" || outline.hasExpect) return this.#send(job);
-    this.#done(job, []);
+    this.#done(job, { parts: [] });
   }
 
   /** Agents have come: those that could not be committed may be now. */
@@ -63,7 +65,7 @@ export class Committing {
 
   #send(job: ClusterJob): void {
     const { submission, row } = job;
-    const { output, outline } = submission;
+    const { output, outline, materialize = null } = submission;
     const agent = this.#agentFor(job);
     if (agent === null) {
       job.waitingFor = "an agent that can commit the output";
@@ -88,6 +90,7 @@ export class Committing {
       name: submission.name,
       code: submission.code,
       collections: [...job.collections],
+      ...(materialize !== null && { materialize }),
       ...(job.submission.incremental === true && { incremental: this.#kept(job) }),
     };
     // Before anybody commits it must be known who: two at once would be in each other's way.
@@ -130,7 +133,7 @@ export class Committing {
   }
 
   #answered(job: ClusterJob, result: ErrandResult): void {
-    if (result.kind === "committed") this.#done(job, result.parts, result.incremental);
+    if (result.kind === "committed") this.#done(job, result);
     else if (result.kind === "failed") this.#failed(job, knownFailure(result.failure));
     else
       this.#failed(
@@ -141,12 +144,19 @@ export class Committing {
       );
   }
 
-  #done(job: ClusterJob, parts: readonly CommittedPart[], incremental?: Committed["incremental"]): void {
+  #done(job: ClusterJob, { parts, materialized, incremental }: Made): void {
     let committed: Committed;
     try {
-      const shared = job.submission.output.kind === "shared";
-      const kept = incremental === undefined ? {} : { incremental };
-      committed = shared ? { parts, collected: [], files: noFiles, ...kept } : this.#handedIn(job);
+      committed =
+        job.submission.output.kind === "shared"
+          ? {
+              parts,
+              collected: [],
+              files: noFiles,
+              ...(incremental !== undefined && { incremental }),
+              ...(materialized !== undefined && { records: materialized }),
+            }
+          : this.#handedIn(job);
     } catch (error) {
       this.#failed(job, failureOfThrown(error, "commit", "INTERNAL"));
       return;
@@ -164,6 +174,7 @@ export class Committing {
     const results = this.#results(job);
     const output = nameParts(results, job.collections, "output");
     const collected = nameParts(results, job.collections, "collected");
+    const records = nameParts(recordsOf(results), [""], "output");
     const fileOf = ({ source, part }: (typeof output)[number]): ResultFile => ({
       path: source,
       bytes: part.bytes,
@@ -176,7 +187,13 @@ export class Committing {
     return {
       parts: output.map(({ part }) => part),
       collected: collected.map(({ part }) => part),
-      files: { output: output.map(fileOf), collected: collected.map(fileOf), bad: badFiles },
+      ...(job.submission.materialize !== undefined && { records: records.map(({ part }) => part) }),
+      files: {
+        output: output.map(fileOf),
+        collected: collected.map(fileOf),
+        bad: badFiles,
+        records: records.map(fileOf),
+      },
     };
   }
 

@@ -10,7 +10,8 @@ import { recoveredMs } from "./recover.ts";
 import type { CoordinatorTimings } from "./settings.ts";
 import type { Store } from "./store.ts";
 
-type Shared = Extract<OutputTarget, { kind: "shared" }>;
+/** `materialize`: likewise, see Submission. */
+type Shared = Extract<OutputTarget, { kind: "shared" }> & { readonly materialize?: string | null };
 
 interface Pending {
   readonly job: string;
@@ -77,7 +78,8 @@ export class Discards {
 
   #send(pending: Pending): void {
     const { agents, scheduler, store } = this.#parts;
-    const { job, output } = pending;
+    const { job, output: places } = pending;
+    const { materialize = null, ...output } = places;
     if (this.#heldUntilMs > 0) return;
     const agent = agents.usable(scheduler).find((one) => mayUse(one, output.path));
     // Nobody is there who could: a job's end does not wait for that.
@@ -85,7 +87,8 @@ export class Discards {
     pending.given = true;
     const { name, register } = agent;
     const id = `${job}:discard:${name}:${register.incarnation}`;
-    const errand: Errand = { kind: "discard", id, job, output };
+    const more = materialize === null ? {} : { materialize };
+    const errand: Errand = { kind: "discard", id, job, output, ...more };
     this.#errands.give(agent, errand, {
       done: (result) => {
         pending.given = false;

@@ -324,10 +324,11 @@ export class JobFlow implements JobSteps {
 
   /** Of a shared output, unless it was committed. */
   #discardStaging(job: ClusterJob, end: JobEnd): Promise<void> {
-    const { output } = job.submission;
+    const { output, materialize = null } = job.submission;
     const isUsed = end.status === "SUCCEEDED" && job.row.sameAs === null;
     if (output.kind !== "shared" || !job.row.staging || isUsed) return Promise.resolve();
-    return this.discards.discard(job.id, output, this.#parts.clock.nowMs() + quietMsMax);
+    const places = { ...output, materialize };
+    return this.discards.discard(job.id, places, this.#parts.clock.nowMs() + quietMsMax);
   }
 
   #written(job: ClusterJob, end: JobEnd, { error, capsule }: Awaited<ReturnType<typeof errorOf>>): void {
@@ -385,8 +386,8 @@ export class JobFlow implements JobSteps {
   }
 
   #keepResults(job: ClusterJob, status: RunStatus): void {
-    const { files } = job.row.committed ?? { files: { output: [], collected: [], bad: [] } };
-    const kept = status === "SUCCEEDED" ? [...files.output, ...files.collected, ...files.bad] : [];
+    const { output = [], collected = [], bad = [], records = [] } = job.row.committed?.files ?? {};
+    const kept = status === "SUCCEEDED" ? [...output, ...collected, ...bad, ...records] : [];
     job.results.keepOnly(new Set(kept.map(({ path }) => path.split("/")[0]!)));
   }
 }

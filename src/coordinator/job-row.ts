@@ -41,7 +41,11 @@ export interface Committed {
     readonly output: readonly ResultFile[];
     readonly collected: readonly ResultFile[];
     readonly bad: readonly ResultFile[];
+    /** Of `records`. Left out: there are none. */
+    readonly records?: readonly ResultFile[];
   };
+  /** What maps have kept of the records they were given. Left out: they were to keep none. */
+  readonly records?: readonly CommittedPart[];
   /** Of an incremental run. */
   readonly incremental?: JobView["incremental"];
 }

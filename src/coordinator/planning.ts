@@ -53,7 +53,7 @@ export class Planning {
     slots: number,
     errandId: (agent: string) => string,
   ): string | null {
-    const { inputs, output, outline } = job.submission;
+    const { inputs, output, outline, materialize = null } = job.submission;
     const { own, shared } = inputPaths(job.submission);
     const { paths } = job;
     // Generated input has no paths: any agent can say how many tasks there are.
@@ -82,6 +82,7 @@ export class Planning {
       output,
       ...once,
       ...(incremental !== undefined && { incremental }),
+      ...(materialize !== null && { materialize }),
     } as const;
     const round = new Round(job, asked.length, this.#limits, this.#end);
     for (const { agent, local } of asked) {

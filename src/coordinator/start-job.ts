@@ -91,6 +91,7 @@ function wireSettings(job: ClusterJob, { partitions, map: { length: maps } }: Pl
     partBytes: options.partBytes,
     ...(live !== null && { live: clusterLive(live, maps) }),
     ...(job.submission.incremental === true && { keepMaps: true }),
+    ...(job.submission.materialize !== undefined && { materialize: true }),
   };
   return { ...settings };
 }

@@ -232,14 +232,19 @@ function ownBad(job: ClusterJob, attempt: string, path: string | null): string |
 }
 
 function checkParts(job: ClusterJob, parts: readonly OutputPart[]): void {
-  const { output } = job.submission;
-  for (const { collection, path, name } of parts) {
+  const { output, materialize } = job.submission;
+  // Records that are kept are of one behind the last.
+  const isThere = (kind: OutputPart["kind"], collection: number): boolean =>
+    kind === "records"
+      ? materialize !== undefined && collection === job.collections.length
+      : collection < job.collections.length;
+  for (const { kind, collection, path, name } of parts) {
     if (name !== undefined && outputNameProblem(name) !== undefined)
       throw usage(
         `a part is to lie in ${JSON.stringify(name)}: ${outputNameProblem(name)}`,
         "Report what the task has written.",
       );
-    if (collection >= job.collections.length)
+    if (!isThere(kind, collection))
       throw usage(
         `a part is of collection ${collection}, which there is not`,
         "Report what the task has written.",

@@ -13,6 +13,7 @@ import { isStored } from "../storage/stores.ts";
 import { uploadOutput } from "../storage/upload-output.ts";
 import type { OutputPart, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import type { CommittedPart } from "./events.ts";
+import { byName as byFieldName } from "./once.ts";
 
 /** Results of the successful attempts, one per task, in task order. */
 export interface Outputs {
@@ -183,7 +184,7 @@ function manifestText(plan: CommitPlan, outputs: Outputs, parts: readonly Commit
 /** What is in _SUCCESS: the same for the same output. */
 export function successText(about: Omit<SuccessManifest, "sheaf">): string {
   const { job, code, counters, badRecords, parts } = about;
-  const sorted = sortedByName(counters);
+  const sorted = Object.fromEntries(byFieldName(counters)) as SuccessManifest["counters"];
   const manifest: SuccessManifest = { sheaf: 1, job, code, counters: sorted, badRecords, parts };
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
@@ -206,7 +207,13 @@ export function commitRecords(
   plan: Omit<CommitPlan, "collections">,
   { map }: Pick<Outputs, "map">,
 ): Promise<CommittedPart[]> {
-  const kept = map.map((result): TaskSuccess => ({
+  const outputs = { sample: [], map: recordsOf(map), reduce: [], counters: {} };
+  return commitOutput({ ...plan, collections: [""] }, outputs);
+}
+
+/** The results of map tasks as if the records that they have kept were all that they have made. */
+export function recordsOf(map: readonly TaskSuccess[]): TaskSuccess[] {
+  return map.map((result): TaskSuccess => ({
     ...result,
     stats: { ...result.stats, badRecords: 0 },
     badPath: null,
@@ -214,7 +221,6 @@ export function commitRecords(
       .filter(({ kind }) => kind === "records")
       .map((part) => ({ ...part, kind: "output", collection: 0 })),
   }));
-  return commitOutput({ ...plan, collections: [""] }, { sample: [], map: kept, reduce: [], counters: {} });
 }
 
 /**
@@ -275,10 +281,6 @@ async function sizeOf(path: string): Promise<number | null> {
     if (errnoOf(error) === "ENOENT") return null;
     throw error;
   }
-}
-
-function sortedByName(counters: Readonly<Record<string, number>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(counters).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
 }
 
 /** Results that were kept for `records()`. */

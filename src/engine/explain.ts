@@ -3,12 +3,12 @@ import type { IncrementalRun } from "../incremental/incremental-run.ts";
 import type { Split } from "../task/task-spec.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import { type RunEventBody, taskName } from "./events.ts";
-import type { JobRunOptions, LocalRunOptions } from "./options.ts";
+import type { JobRunOptions } from "./options.ts";
 import type { JobPlan } from "./plan-job.ts";
 
 /** @throws SheafError USAGE for options that exclude `incremental`, or that it needs */
 export function checkIncrementalOptions(
-  options: Pick<JobRunOptions, "output" | "sample" | "live"> & Pick<LocalRunOptions, "materialize">,
+  options: Pick<JobRunOptions, "output" | "sample" | "live" | "materialize">,
 ): void {
   const { output, sample = 1, live = false, materialize } = options;
   if (output === undefined) {

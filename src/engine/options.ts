@@ -144,6 +144,12 @@ export interface JobRunOptions {
    */
   readonly chaos?: { readonly kill?: number; readonly slow?: number; readonly seed?: number };
   /**
+   * Directory in which the records that map was given are kept as well, as JSON lines: a dataset that a later
+   * job reads with `jsonl()`. It appears whole when the job has succeeded, or not at all. Records that are no
+   * plain JSON data fail the job. Default: they are not kept.
+   */
+  readonly materialize?: string;
+  /**
    * Map only what has changed since the run that made `output`, by content, and take over from it what it has
    * kept of the rest; `output` is replaced as with `overwrite`. docs/incremental.md. Default false.
    */
@@ -199,12 +205,6 @@ export interface LocalRunOptions extends JobRunOptions, QueueOptions {
   readonly isolate?: Isolation;
   /** Where shuffle files go. Default: beside the output, else the system's temporary directory. */
   readonly tempDirectory?: string;
-  /**
-   * Directory in which the records that map was given are kept as well, as JSON lines: a dataset that a later
-   * job reads with `jsonl()`. It appears whole when the job has succeeded, or not at all. Records that are no
-   * plain JSON data fail the job. Default: they are not kept.
-   */
-  readonly materialize?: string;
 }
 
 /** A run on a cluster. */
@@ -285,6 +285,7 @@ export const optionNames = {
     made: true,
     fail: true,
     chaos: true,
+    materialize: true,
     incremental: true,
     explain: true,
   }),
@@ -294,7 +295,6 @@ export const optionNames = {
     workers: true,
     isolate: true,
     tempDirectory: true,
-    materialize: true,
   }),
   cluster: namesOf<Omit<ClusterRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
     on: true,

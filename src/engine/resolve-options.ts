@@ -63,7 +63,7 @@ export type BadBudget =
 const everyName = [...new Set(Object.values(optionNames).flat())];
 
 /** Of runs on this machine only. */
-type MayHaveWorkers = JobRunOptions & Pick<LocalRunOptions, "workers" | "materialize" | "keepMs">;
+type MayHaveWorkers = JobRunOptions & Pick<LocalRunOptions, "workers" | "keepMs">;
 
 /** @throws SheafError USAGE naming the option that does not exist or makes no sense. */
 export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): ResolvedOptions {

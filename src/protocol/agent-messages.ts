@@ -7,6 +7,7 @@ import {
   FailureSchema,
   IncrementalSchema,
   NotesName,
+  PartViewSchema,
   SplitSchema,
   SuccessSchema,
 } from "./task-result.ts";
@@ -164,6 +165,8 @@ export const ErrandSchema = Type.Union([
       output: OutputTargetSchema,
       /** An output that is there may be just what is wanted: it is told, not refused. Left out: no. */
       once: Type.Optional(Type.Boolean()),
+      /** Directory for the records that map is given, checked as the output. Left out: none. */
+      materialize: Type.Optional(Text),
       /** Left out: all is mapped. */
       incremental: Type.Optional(
         Type.Object(
@@ -195,6 +198,8 @@ export const ErrandSchema = Type.Union([
       name: Text,
       code: Text,
       collections: Type.Array(Text),
+      /** As in "plan". */
+      materialize: Type.Optional(Text),
       /** What the output keeps for the next run. Left out: nothing. */
       incremental: Type.Optional(
         Type.Object(
@@ -235,7 +240,14 @@ export const ErrandSchema = Type.Union([
   ),
   /** Remove the staging directory of a job that ended without output. */
   Type.Object(
-    { kind: Type.Literal("discard"), id: Type.String(), job: Type.String(), output: OutputTargetSchema },
+    {
+      kind: Type.Literal("discard"),
+      id: Type.String(),
+      job: Type.String(),
+      output: OutputTargetSchema,
+      /** As in "plan". */
+      materialize: Type.Optional(Text),
+    },
     closed,
   ),
 ]);
@@ -319,20 +331,9 @@ export const ErrandResultSchema = Type.Union([
       kind: Type.Literal("committed"),
       agent: AgentName,
       incarnation: Whole,
-      parts: Type.Array(
-        Type.Object(
-          {
-            file: Text,
-            collection: Text,
-            partition: Whole,
-            bytes: Whole,
-            records: Whole,
-            crc32c: Text,
-            headerBytes: Type.Optional(Whole),
-          },
-          closed,
-        ),
-      ),
+      parts: Type.Array(PartViewSchema),
+      /** The records that were kept. Left out: none were to be. */
+      materialized: Type.Optional(Type.Array(PartViewSchema)),
       incremental: Type.Optional(IncrementalSchema),
     },
     closed,

@@ -1,7 +1,13 @@
 import Type from "typebox";
 import type { Static } from "typebox";
 import { UtilitySchema } from "./agent-messages.ts";
-import { AttemptId, EmptyFilesSchema, IncrementalSchema, StatsSchema } from "./task-result.ts";
+import {
+  AttemptId,
+  EmptyFilesSchema,
+  IncrementalSchema,
+  PartViewSchema,
+  StatsSchema,
+} from "./task-result.ts";
 
 const closed = { additionalProperties: false } as const;
 const Whole = Type.Integer({ minimum: 0 });
@@ -71,19 +77,6 @@ export const JobErrorSchema = Type.Object(
     host: nullable(Text),
     /** The one-screen text. */
     report: Text,
-  },
-  closed,
-);
-
-export const PartViewSchema = Type.Object(
-  {
-    file: Text,
-    collection: Text,
-    partition: Whole,
-    bytes: Whole,
-    records: Whole,
-    crc32c: Text,
-    headerBytes: Type.Optional(Whole),
   },
   closed,
 );
@@ -166,6 +159,10 @@ export const JobViewSchema = Type.Object(
     ),
     /** Of an incremental run, once it has succeeded: what was taken over, and is not in `stats`. */
     incremental: Type.Optional(IncrementalSchema),
+    /** The records that map was given, where they are kept: here, when `directory` is null. */
+    materialized: Type.Optional(
+      Type.Object({ directory: nullable(Text), parts: Type.Array(PartViewSchema) }, closed),
+    ),
     parts: Type.Array(PartViewSchema),
     collected: Type.Array(PartViewSchema),
     partitions: Type.Array(Whole),

@@ -240,6 +240,11 @@ export const SubmissionSchema = Type.Object(
      * Only what has changed since the run that made the shared output is mapped. Left out: all of the input.
      */
     incremental: Type.Optional(Type.Boolean()),
+    /**
+     * The records that map is given are kept: in a directory that all agents see, where the output is shared,
+     * and which is replaced where the output is; null: by the coordinator. Left out: they are not.
+     */
+    materialize: Type.Optional(nullable(Text)),
     /** Events tell of each task why it runs or not. Left out: no. */
     explain: Type.Optional(Type.Boolean()),
     /** Faults to inject, for tests. */

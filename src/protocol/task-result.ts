@@ -146,6 +146,22 @@ export const SuccessSchema = Type.Object(
   closed,
 );
 
+const ShortText = Type.String({ maxLength: 10_000 });
+
+/** A committed part: CommittedPart of engine/events.ts. */
+export const PartViewSchema = Type.Object(
+  {
+    file: ShortText,
+    collection: ShortText,
+    partition: Whole,
+    bytes: Whole,
+    records: Whole,
+    crc32c: ShortText,
+    headerBytes: Type.Optional(Whole),
+  },
+  closed,
+);
+
 /** Names what the planning of an incremental run has left beside the output. */
 export const NotesName = Type.String({ pattern: "^[0-9a-f]{16}$" });
 

@@ -8,7 +8,7 @@ import { runOnCluster } from "#src/client/cluster-run.js";
 import type { ClusterRunOptions, LocalRunOptions, RunResult } from "#src/engine/options.js";
 import type { IncrementalReport } from "#src/incremental/run-notes.js";
 import { eventually, RealCluster } from "../cluster/real-cluster.js";
-import { Days, dayText, few } from "./support.ts";
+import { Days, dayText, few, tree } from "./support.ts";
 
 const fixed: LocalRunOptions = { partitions: 2, explain: true };
 
@@ -27,12 +27,20 @@ class ClusterDays extends Days {
 
   override async run(job: string, options: LocalRunOptions = {}, name = "job.ts"): Promise<RunResult> {
     if (options.incremental !== true || this.isLocal) return super.run(job, options, name);
-    const { on: _on, ...more } = options;
+    return this.there(job, options, name);
+  }
+
+  /** A run on the cluster. */
+  there(
+    job: string,
+    { on: _on, ...options }: LocalRunOptions & Partial<ClusterRunOptions>,
+    name = "job.ts",
+  ): Promise<RunResult> {
     this.events.length = 0;
     return runOnCluster(this.file(name, job), {
       output: this.output,
       ...this.#cluster,
-      ...more,
+      ...options,
       onEvent: (event) => void this.events.push(event),
     });
   }
@@ -89,7 +97,24 @@ const withFiles = few
   )
   .replace("all: { reduce: collect() }", "all: { reduce: collect() }, raw: {}");
 
-describe("incremental runs on a cluster", () => {
+/** Makes records, of which it keeps what is asked for; it fails where that is asked. */
+const spins = `
+  import { generate, job, sum } from "sheaf";
+  export default job({
+    input: generate({
+      tasks: 3,
+      *records({ random }) { for (;;) yield { player: Math.floor(random() * 5), win: random() }; },
+      count: 6_000,
+    }),
+    params: { fails: false },
+    map({ player, win }, emit, ctx) {
+      if (ctx.params.fails && player === 4) throw new Error("no");
+      emit(player, win);
+    },
+    reduce: sum(),
+  });`;
+
+describe("what runs on a cluster keep", () => {
   let cluster: RealCluster;
   before(async () => {
     cluster = await RealCluster.start(null, { agents: 2, leaseMs: 4_000 });
@@ -98,7 +123,7 @@ describe("incremental runs on a cluster", () => {
 
   test("the same is mapped, taken over and told as on one machine, and each goes on from the other", async (t) => {
     const days = new ClusterDays(t, withFiles, cluster);
-    const set: LocalRunOptions = { ...fixed, splitSize: 100_000, maxBad: 100 };
+    const set: LocalRunOptions = { ...fixed, maxBad: 100 };
     for (let day = 1; day <= 5; day++) days.day(day, day, 20);
     const first = await days.go(set);
     assert.equal(first.incremental.full, "nothing is kept of an earlier run");
@@ -109,14 +134,20 @@ describe("incremental runs on a cluster", () => {
     utimesSync(path, mtime, mtime);
     rmSync(join(days.logs, "day-03.log"));
     const put = days.saved();
-    const there = days.told(await days.same(set));
+    const there = days.told((await days.go(set)).incremental);
     const [planned] = days.of("planned");
     assert.deepEqual([planned!.incremental?.full, planned!.incremental?.keptTasks], [null, 3]);
     assert.equal(days.of("job-finished")[0]!.incremental?.kept.tasks, 3);
+    const made = tree(days.output);
+    assert.deepEqual(
+      ["_bad", "all", "raw", "sum"].filter((name) => ![...made.keys()].some((one) => one.startsWith(name))),
+      [],
+    );
     put();
     days.isLocal = true;
-    const here = days.told(await days.same(set));
+    const here = days.told((await days.go(set)).incremental);
     assert.deepEqual(there, here);
+    assert.deepEqual(made, tree(days.output));
     assert.deepEqual(days.explained(), [
       "kept",
       "runs: its content has changed",
@@ -127,7 +158,12 @@ describe("incremental runs on a cluster", () => {
 
     // From what one machine has left, with other partitions.
     days.isLocal = false;
-    assert.equal((await days.same({ ...set, partitions: 3 })).bytesIn, 0);
+    const { stats, incremental } = await days.go({ ...set, partitions: 3 });
+    assert.deepEqual([stats.bytesIn, incremental.kept.tasks], [0, 5]);
+    const moved = tree(days.output);
+    days.isLocal = true;
+    await days.go({ ...set, partitions: 3 });
+    assert.deepEqual(moved, tree(days.output));
   });
 
   test("damage is not given a new checksum: what is not sound is mapped again", async (t) => {
@@ -191,5 +227,32 @@ describe("incremental runs on a cluster", () => {
       export const addOn = () => createRequire(import.meta.url)("./x.node");`;
     const loads = await days.run(`${native}${few}`, { inputs: days.logs, incremental: true });
     assert.match(loads.error?.message ?? "", /incremental: the job loads a native add-on/);
+  });
+
+  test("records that map is given become a dataset, in its place or fetched: as on one machine", async (t) => {
+    const days = new ClusterDays(t, spins, cluster);
+    const options = { on: "inline", partitions: 2, partBytes: 20_000 } as const;
+    const kept = join(days.root, "kept");
+    const here = await days.run(spins, { ...options, materialize: kept });
+    assert.equal(here.status, "SUCCEEDED", here.error?.report);
+    const expected = tree(kept);
+    assert.ok(here.materialized!.parts.length > 3, "parts are rolled");
+    for (const shared of [true, false]) {
+      const place = join(days.root, `place-${shared}`);
+      const [output, materialize] = [join(place, "out"), join(place, "records")];
+      const more = { ...options, shared, output, materialize };
+      const failed = await days.there(spins, { ...more, params: { fails: true } });
+      assert.equal(failed.status, "FAILED");
+      assert.deepEqual([failed.materialized, existsSync(place) ? readdirSync(place) : []], [null, []]);
+      const result = await days.there(spins, more);
+      assert.equal(result.status, "SUCCEEDED", result.error?.report);
+      assert.deepEqual(result.materialized, { ...here.materialized!, directory: materialize });
+      assert.deepEqual([tree(materialize), tree(output)], [expected, tree(days.output)]);
+      assert.deepEqual(readdirSync(place).sort(), ["out", "records"]);
+      const again = await days.there(spins, more);
+      assert.match(again.error?.message ?? "", /already exists|exists already/);
+    }
+    const { error } = await days.there(spins, { ...options, materialize: kept, once: true });
+    assert.match(error?.message ?? "", /once does not go with materialize/);
   });
 });

@@ -132,8 +132,4 @@ test("what cannot be done incrementally is refused, with what to do", async (t) 
     /cannot be collected/,
   );
   assert.throws(() => checkRunFlags({ incremental: true } as RunFlags, "local"), /without --output/);
-  await assert.rejects(
-    run(file, { on: "http://127.0.0.1:9", incremental: true, output } as never),
-    /incremental/,
-  );
 });

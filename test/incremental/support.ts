@@ -94,7 +94,7 @@ export function dayText(day: number, seed: number, lines: number): string {
 }
 
 /** Files of an output but its state, by name. */
-function tree(output: string): Map<string, Buffer> {
+export function tree(output: string): Map<string, Buffer> {
   return new Map(
     readdirSync(output, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())

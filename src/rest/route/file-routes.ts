@@ -3,8 +3,8 @@ import Type from "typebox";
 import { SheafError } from "../../base/errors.ts";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
 import type { StoredFile } from "../../coordinator/service.ts";
-import { PartViewSchema } from "../../protocol/job-view.ts";
 import { capsuleFiles } from "../../protocol/slices.ts";
+import { PartViewSchema } from "../../protocol/task-result.ts";
 import type { FastifyReply } from "../../vendor/fastify.ts";
 import { access } from "../app.ts";
 import type { App } from "../app.ts";
@@ -39,7 +39,12 @@ export function fileRoutes(app: App, coordinator: Coordinator): void {
         produces: ["application/octet-stream"],
         params: Type.Object({
           job: JobParam,
-          kind: Type.Union([Type.Literal("output"), Type.Literal("collected"), Type.Literal("bad")]),
+          kind: Type.Union([
+            Type.Literal("output"),
+            Type.Literal("collected"),
+            Type.Literal("bad"),
+            Type.Literal("records"),
+          ]),
           index: Type.Integer({ minimum: 0 }),
         }),
       },
