@@ -15,7 +15,7 @@ import { doneText, notesText, parseDone, parseNotes, reportOf, stateOf } from ".
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
-import type { KeptMap, Split, TaskSuccess } from "../task/task-spec.ts";
+import { keptRunName, type KeptMap, type Split, type TaskSuccess } from "../task/task-spec.ts";
 import { type Staging, stagingOf } from "./staging.ts";
 
 /*
@@ -144,7 +144,7 @@ export async function keptParts(
     step();
     const directory = join(staging.attempts, unit);
     const one = parseDone(await textOf(join(directory, unitFileName)));
-    if (one !== null) done.push(one);
+    if (one !== null) done.push(ownRun(one, directory));
   }
   let bytes = 0;
   return {
@@ -160,6 +160,14 @@ export async function keptParts(
         bytes,
       ),
   };
+}
+
+/** User code can write there, too: nothing but the attempt's own run file is ever moved. */
+function ownRun({ split, result }: MapDone, directory: string): MapDone {
+  const { keep } = result;
+  if (keep?.kind !== "kept" || keep.run === null) return { split, result };
+  const run = { ...keep.run, path: join(directory, keptRunName) };
+  return { split, result: { ...result, keep: { ...keep, run } } };
 }
 
 /** "" when there is no such file. @throws SheafError when it cannot be read */

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { setImmediate } from "node:timers/promises";
 import { MiB } from "../base/size.ts";
 import { isSource } from "../job/reader.ts";
 import type { Reader } from "../job/reader.ts";
@@ -25,6 +26,8 @@ export interface IncrementalOptions {
   readonly pause: (ms: number) => Promise<void>;
 }
 
+/** Files that are looked at until others get their turn. */
+const FILES_A_TURN = 1_000;
 /** Files looked into at once on this thread, */
 const FILES_AT_ONCE = 4;
 /** and how many threads do it where there are so many bytes. */
@@ -177,6 +180,7 @@ export class IncrementalRun {
     for (const [input, { input: reader, files }] of inputs.entries()) {
       if (isSource(reader)) continue;
       for (const piece of files) {
+        if (known.length % FILES_A_TURN === FILES_A_TURN - 1) await setImmediate();
         // Whoever reads a file of a store is bound to its version.
         const stamp =
           piece.version === undefined ? stampOf(piece.path) : { text: piece.version, settledMs: 0 };

@@ -11,7 +11,7 @@ import { runMap } from "./map-task.ts";
 import { repartition } from "./repartition.ts";
 import type { TaskSetting } from "./task-setting.ts";
 import type { JobSettings, Keepable, KeptMap, MapTaskSpec, OutputPart, TaskSuccess } from "./task-spec.ts";
-import { PROGRESS_CELLS } from "./task-spec.ts";
+import { keptRunName, PROGRESS_CELLS } from "./task-spec.ts";
 
 /** What a map attempt has made; counters where they are not those of its context. */
 export type AdoptedMap = Omit<TaskSuccess, "kind" | "stats" | "counters"> &
@@ -67,7 +67,6 @@ async function keeping({ spec, context }: TaskSetting<MapTaskSpec>, made: Adopte
   return { ...made, keep };
 }
 
-const keptRunName = "kept.run";
 const mapRunName = "map.run";
 
 /**

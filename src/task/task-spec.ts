@@ -164,6 +164,9 @@ export interface MapOutput {
   readonly owner?: RunIdentity;
 }
 
+/** Run file of a map in its attempt's directory, as it is kept for later runs. */
+export const keptRunName = "kept.run";
+
 export type KeptStats = Pick<TaskStats, "recordsIn" | "bytesIn" | "emitted" | "shuffleBytes" | "badRecords">;
 /**
  * What a map task has made, as a later run may take it over. Plain data. FROZEN within a version of the state
