@@ -99,11 +99,15 @@ function incrementalOf({
   explain = false,
   code,
   aux,
+  files = [],
 }: Submission): PlanErrand["incremental"] {
   if (!incremental) return undefined;
+  const data = aux.map(({ path, file = path, blob }) => [auxName(path, file), blob]);
+  // As a run on one machine has them.
+  const programs = files.map(({ name, blob }) => [auxName("files", name), blob]);
   return {
     code,
-    aux: Object.fromEntries(aux.map(({ path, file = path, blob }) => [auxName(path, file), blob])),
+    aux: Object.fromEntries([...data, ...programs]),
     explain,
   };
 }
