@@ -21,7 +21,7 @@ import { liveOf, liveSettings, looksOn } from "../engine/live.ts";
 import { checkWholeCode } from "../engine/once.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import { planJob } from "../engine/plan-job.ts";
-import type { JobPlan, PlanRequest, TaskTable } from "../engine/plan-job.ts";
+import type { JobPlan, TaskTable } from "../engine/plan-job.ts";
 import { pruneJobs } from "../engine/prune-jobs.ts";
 import { afterOf, labelsOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
@@ -47,8 +47,6 @@ import { spoolStdin, spoolStream } from "./spool-stdin.ts";
 import { makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 import { workersWorth } from "./workers-worth.ts";
-
-type Arrange = NonNullable<PlanRequest["arrange"]>;
 
 /** What is to run: a job file, or a Job object on this thread. */
 export type JobSource =
@@ -323,18 +321,15 @@ export class LocalRun {
       spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
     // What a change of means another job.
     const data = files.length === 0 ? auxFiles : { ...auxFiles, files };
-    const incremental = resolved.incremental
-      ? await this.#incremental({ bundle, params, auxFiles: data })
-      : null;
+    const incremental = resolved.incremental ? await this.#incremental(bundle, params, data) : null;
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
     const live = liveOf(outline, resolved);
-    const arrange: Arrange | undefined = incremental === null ? undefined : (all) => incremental.arrange(all);
     const whole = await planJob(outline, {
       inputs,
       ...wishes,
       spool,
       made: made ?? undefined,
-      ...(arrange === undefined ? {} : { arrange }),
+      ...(incremental !== null && { arrange: (all) => incremental.arrange(all) }),
     });
     const plan = this.#probe === null ? whole : { ...whole, tasks: this.#probe.choose(whole, outline) };
     for (const warning of plan.warnings) this.#warn(warning);
@@ -375,20 +370,19 @@ export class LocalRun {
   }
 
   /** What the run that made the output has kept. */
-  async #incremental(job: {
-    readonly bundle: BundledJob | null;
-    readonly params: Readonly<Record<string, unknown>>;
-    readonly auxFiles: AuxCopies;
-  }): Promise<IncrementalRun> {
+  async #incremental(
+    bundle: BundledJob | null,
+    params: Readonly<Record<string, unknown>>,
+    aux: AuxCopies,
+  ): Promise<IncrementalRun> {
     const [{ IncrementalRun }, { printJob }] = await Promise.all([
       import("../incremental/incremental-run.ts"),
       import("../incremental/job-print.ts"),
     ]);
     const { output, partBytes, badBudget } = this.resolved;
-    const { bundle, params, auxFiles } = job;
     return IncrementalRun.open({
       output: output!,
-      job: printJob({ code: bundle!.hash, partBytes, params, aux: auxPrint(auxFiles) }),
+      job: printJob({ code: bundle!.hash, partBytes, params, aux: auxPrint(aux) }),
       keepBad: badBudget !== null,
       wallMs: () => this.clock.wallMs(),
       pause: (ms) => pauseFor(ms, this.#options.signal),
