@@ -96,6 +96,16 @@ test("a time limit, a missing program and other exit codes than 0", async (t) =>
   ];
   for (const [command, message] of wrong)
     assert.match((await bench.pipeline(scored(command), { inputs })).error!.message, message);
+  const options: [string, RegExp][] = [
+    // A timer would be over at once.
+    ["timeoutMs: 3e9,", /script\.timeoutMs: 3000000000 is no time/],
+    ["timeoutMs: Infinity,", /script\.timeoutMs: Infinity is no time/],
+    ["keep: 1,", /step score\.keep: 1 is no answer/],
+    ['after: "counts",', /step score\.after: "counts" is no list of names/],
+    ["kep: true,", /script\.kep: no such field/],
+  ];
+  for (const [more, message] of options)
+    assert.match((await bench.pipeline(scored(run, more), { inputs })).error!.message, message);
   const elsewhere = `import { pipeline, transfer } from "sheaf";
     export default pipeline({ a: transfer({ from: "agent:/x", to: "y" }) });`;
   assert.match((await bench.pipeline(elsewhere)).error!.message, /"agent:" is no storage/);

@@ -151,7 +151,7 @@ const sorted = script({
   // What it may end with when all is well.
   // exitCodes: [0],
 
-  // "each": on every machine.
+  // Where it runs: on the machine that drives the pipeline.
   // on: "once",
 
   // Whether its files are part of the output although another step reads them.
