@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 /** Name to the reason why its script need not run. */
 const harmless = new Map([
   ["esbuild", "its script only checks the binary that comes as an optional package"],
+  ["ssh2", "its script builds a cipher that Node's own crypto has, too; for tests, and an optional peer"],
+  ["cpu-features", "optional for ssh2, which does without"],
 ]);
 
 const path = process.argv[2] ?? fileURLToPath(new URL("../package-lock.json", import.meta.url));

@@ -320,7 +320,6 @@ export function refuseAddress(given: string, what: "input" | "output" = "input")
 const FETCHERS: Readonly<Record<string, string>> = {
   ftp: "curl -fsSL ADDRESS",
   gs: "gcloud storage cat ADDRESS",
-  hdfs: "hdfs dfs -cat ADDRESS",
 };
 
 async function missing(given: string, path: string): Promise<SheafError> {

@@ -26,14 +26,22 @@ export async function listStored(store: Store, given: string, step: StoreStep): 
   const address = store.canonical?.(given) ?? given;
   const listing = new Listing(store, step);
   const there = await store.stat(address);
-  if (there !== null) return listing.existing(address, there, basename(address), "");
+  if (there !== null) return located(store, await listing.existing(address, there, basename(address), ""));
   if (store.entries === undefined || !isPattern(address)) throw await listing.missing(address);
   const words = expandBraces(address).filter((word) => word !== "");
   const found: ListedStored[] = [];
   let count = 0;
   for (const word of words) count += await listing.addWord(word, found);
   if (count === 0) throw await listing.missing(address);
-  return found;
+  return located(store, found);
+}
+
+/** With what the store knows of where their bytes lie. */
+async function located(store: Store, found: ListedStored[]): Promise<ListedStored[]> {
+  if (store.locate === undefined) return found;
+  return inBatches(found, async ({ file, place }) => {
+    return { file: { ...file, held: await store.locate!(file) }, place };
+  });
 }
 
 class Listing {

@@ -58,7 +58,7 @@ export interface StoredFile {
    * bytes change.
    */
   readonly exact?: boolean;
-  /** Where its bytes lie, for a store that knows; see InputFile.held. */
+  /** Where its bytes lie, as `locate` says; see InputFile.held. */
   readonly held?: readonly HeldRange[];
 }
 
@@ -114,6 +114,13 @@ export interface Store {
    * @throws SheafError INPUT_UNREADABLE, UNAUTHORIZED, FORBIDDEN, UNREACHABLE
    */
   stat(address: string): Promise<StoredFile | "directory" | null>;
+
+  /**
+   * Where the bytes of a file lie that will be read: asked for each of them once, many at a time. For stores
+   * whose bytes lie on hosts that may run tasks.
+   * @throws SheafError as stat; INPUT_UNREADABLE for a file that cannot be read yet
+   */
+  locate?(file: StoredFile): Promise<readonly HeldRange[]>;
 
   /**
    * Opens exactly the version that is asked for. Bytes of another are never given, and never fewer: see

@@ -15,6 +15,10 @@ const BUILT_IN: Readonly<Record<string, Load>> = {
   // What Hadoop calls it.
   s3a: () => import("./stores/s3.ts"),
   s3n: () => import("./stores/s3.ts"),
+  hdfs: () => import("./stores/webhdfs.ts"),
+  webhdfs: () => import("./stores/webhdfs.ts"),
+  swebhdfs: () => import("./stores/webhdfs.ts"),
+  sftp: () => import("./stores/sftp.ts"),
 };
 
 /*
