@@ -6,16 +6,18 @@ import {
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
+import { gzipSync } from "node:zlib";
 import { isSheafError, type SheafError } from "#src/base/errors.js";
 import { seededRandom } from "#src/base/random.js";
 import { listStored } from "#src/storage/list-stored.js";
 import type { Store } from "#src/storage/store.js";
+import { Bench, wordCount } from "../runner/support.ts";
 import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
 import { asRead, BUCKET, hastyClock, s3Missing, type S3Server, startS3, storeWith } from "./s3-server.ts";
 import { commitAll, content, type OutputFiles, outputFiles, putAll } from "./stored-files.ts";
@@ -78,23 +80,50 @@ describe("output in S3", { skip }, () => {
     ["_SUCCESS", Buffer.from(successOf(["part-00000.tsv", "part-00002.tsv"]))],
   ];
 
+  test("a job reads from S3 and writes there what it writes on this machine", async (t) => {
+    const bench = new Bench(t);
+    const lines = Array.from({ length: 400 }, (_, i) => `a${i % 7} b c${i % 3}\n`).join("");
+    const options = { workers: 2, partitions: 3 } as const;
+    const local = await bench.run(wordCount(), { ...options, inputs: bench.file("in.txt", lines + lines) });
+    assert.equal(local.status, "SUCCEEDED", local.error?.report);
+    await server.put("job/in/a b+%.txt", Buffer.from(lines));
+    await server.put("job/in/b.txt.gz", gzipSync(lines));
+    await server.put("job/in/_hidden", Buffer.from("nobody"));
+    // As a user's shell has it: the workers of a run find it there.
+    const env = server.env();
+    Object.assign(process.env, env);
+    t.after(() => {
+      for (const name of Object.keys(env)) delete process.env[name];
+    });
+    const output = `s3a://${BUCKET}/job/out`;
+    const stored = await bench.run(wordCount(), { ...options, inputs: `s3a://${BUCKET}/job/in`, output });
+    assert.equal(stored.status, "SUCCEEDED", stored.error?.report);
+    assert.equal(stored.stats.recordsIn, 800);
+    const written = await seen(`s3://${BUCKET}/job/out/`);
+    const names = ["_SUCCESS", ...stored.parts.map(({ file }) => file)];
+    assert.deepEqual(Object.keys(written).toSorted(), names);
+    for (const { file, bytes } of local.parts) {
+      assert.equal(written[file], `${bytes} ${readFileSync(join(bench.output, file), "utf8").slice(0, 64)}`);
+    }
+    const again = await bench.run(wordCount(), { ...options, inputs: `s3://${BUCKET}/job/in`, output });
+    assert.equal(again.error?.code, "OUTPUT_EXISTS");
+    await nothingElse("job/");
+  });
+
   test("an answer that is lost changes nothing, whichever it is", async () => {
     const address = `s3://${BUCKET}/lost/`;
     const small: OutputFiles = newFiles.map(([name, bytes]) => [name, bytes.subarray(0, 1_000)]);
-    for (const overwrite of [false, true]) {
-      for (let lost = 0; lost < EVERY; lost++) {
-        for (const key of overwrite ? [] : await server.keys("lost/")) await server.remove(key);
-        const first = proxy.seen.length;
-        // It is carried out, and nobody hears of it.
-        proxy.decide(({ number }) =>
-          (number - first) % EVERY === lost ? { kind: "cut", afterBytes: 0 } : null,
-        );
-        await commitAll(through, address, `lost-${overwrite}-${lost}`, small, directory, overwrite);
-        proxy.decide(null);
-        assert.ok(proxy.seen.length - first > 20);
-        assert.deepEqual(await seen(address), told(small), `every ${EVERY}th from ${lost} on`);
-        await nothingElse("lost/");
-      }
+    for (let lost = 0; lost < EVERY; lost++) {
+      const first = proxy.seen.length;
+      // It is carried out, and nobody hears of it.
+      proxy.decide(({ number }) =>
+        (number - first) % EVERY === lost ? { kind: "cut", afterBytes: 0 } : null,
+      );
+      await commitAll(through, address, `lost-${lost}`, small, directory, lost > 0);
+      proxy.decide(null);
+      assert.ok(proxy.seen.length - first > 20);
+      assert.deepEqual(await seen(address), told(small), `every ${EVERY}th from ${lost} on`);
+      await nothingElse("lost/");
     }
   });
 
