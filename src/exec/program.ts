@@ -51,6 +51,8 @@ export class Program {
   #failure: { readonly error: unknown } | undefined;
   #takesInput = true;
   #movedMs = Date.now();
+  /** It has been given something to read, or all there is: what it does not do is its own delay. */
+  #isAwaited = false;
   #looking: NodeJS.Timeout | undefined;
   #stop: () => void = () => undefined;
 
@@ -96,7 +98,9 @@ export class Program {
    */
   async write(bytes: Uint8Array): Promise<void> {
     if (this.takesInput && bytes.length > 0) {
+      this.#isAwaited = true;
       await new Promise<void>((resolve) => this.#stdin.write(bytes, () => resolve()));
+      this.#isAwaited = false;
       this.#moved();
     }
     if (this.#failure !== undefined) throw this.#failure.error;
@@ -107,6 +111,7 @@ export class Program {
    * @throws SheafError PROGRAM_FAILED for its exit code or signal; what `take` has thrown
    */
   async finish(): Promise<void> {
+    this.#isAwaited = true;
     this.#stdin.end();
     await this.#over;
   }
@@ -194,7 +199,12 @@ export class Program {
     const { plan } = this.#start;
     const { memoryBytes, noProgressMs } = plan;
     if (memoryBytes === undefined && noProgressMs === undefined) return;
+    const dueMs = Date.now() + LOOK_MS;
     this.#looking = setTimeout(() => {
+      const now = Date.now();
+      // Time in which this thread has worked, or it had nothing to do, is not the program's.
+      const isOurs = !this.#isAwaited || now > dueMs + LOOK_MS || this.#child.stdout!.isPaused();
+      if (isOurs) this.#movedMs = now;
       const has = memoryBytes === undefined ? 0 : treeBytes(this.#child.pid);
       if (memoryBytes !== undefined && has > memoryBytes) {
         const [is, may] = [formatSize(has), formatSize(memoryBytes)];
@@ -203,7 +213,7 @@ export class Program {
             hint: "Raise `memory` of exec(), or let the program keep less.",
           }),
         );
-      } else if (noProgressMs !== undefined && Date.now() - this.#movedMs > noProgressMs) {
+      } else if (noProgressMs !== undefined && now - this.#movedMs > noProgressMs) {
         this.#fail(
           this.#error("NO_PROGRESS", `it has neither read, written nor reported for ${noProgressMs} ms`, {
             hint: "Raise `noProgressMs` of exec(), or have it write reporter:status:TEXT to standard error.",

@@ -131,7 +131,9 @@ class MapAttempt {
             nowMs: () => setting.clock.nowMs(),
           });
     const spilling = (one: number): void => this.#states?.spilling(one);
-    this.collectors = createCollectors(job.collections, settings, memory, writer, this.#hot, spilling);
+    // What is combined later is looked at then.
+    const hot = this.#combine === undefined ? this.#hot : new HotKeys(memory, [undefined]);
+    this.collectors = createCollectors(job.collections, settings, memory, writer, hot, spilling);
     this.#outputs = job.collections.map((plan, i) =>
       plan.mapOnly ? new MapOnlyOutput(plan, i, spec.index, outputs, settings) : undefined,
     );
