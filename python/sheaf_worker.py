@@ -459,10 +459,10 @@ def _in_pairs(pieces: Iterator[bytes]) -> Iterator[Pair]:
 
 def _split_json(line: bytes) -> Tuple[bytes, Any]:
     pair = _decode_json(line)
-    if not isinstance(pair, list) or len(pair) != 2:
+    if not isinstance(pair, list) or not 1 <= len(pair) <= 2:
         raise WorkerError("this is no pair [key, value]: %s" % _shown(line))
     # Keys are compared as bytes: 1, 1.0 and true are equal to Python.
-    return _encode_json(pair[0]), pair[1]
+    return _encode_json(pair[0]), pair[1] if len(pair) == 2 else None
 
 
 def _split_line(line: bytes) -> Pair:

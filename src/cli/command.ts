@@ -29,6 +29,8 @@ export interface HelpSection {
 export interface Invocation<F extends FlagSet> {
   readonly flags: FlagValues<F> & FlagValues<typeof globalFlags>;
   readonly positionals: readonly string[];
+  /** What stands after --, of a command that passes it on. */
+  readonly passed: readonly string[];
   readonly world: World;
   readonly commands: CommandTable;
 }
@@ -50,6 +52,8 @@ export interface CliCommand<F extends FlagSet = FlagSet> {
   /** Paragraphs, for `--help` and the docs. */
   readonly details: readonly string[];
   readonly arguments: readonly Argument[];
+  /** Words after -- are not its own: it passes them on, under this name in help. */
+  readonly passes?: string;
   readonly flags: F;
   readonly examples: readonly Example[];
   /** Its words as they would be written with two dashes, for a command whose flags others have named. */
@@ -73,7 +77,8 @@ export function usageOf(command: CliCommand): string {
     const name = argument.many === true ? `${argument.name}...` : argument.name;
     return argument.required ? name : `[${name}]`;
   });
-  return ["sheaf", command.name, ...parts].join(" ");
+  const passed = command.passes === undefined ? [] : [`[-- ${command.passes}...]`];
+  return ["sheaf", command.name, ...parts, ...passed].join(" ");
 }
 
 /** What the process says when it ends. Scripts rely on these numbers: frozen. */

@@ -7,6 +7,7 @@ const loaders: Readonly<Record<string, () => Promise<CliCommand>>> = {
   stream: async () => (await import("./command/stream.ts")).streamCommand,
   watch: async () => (await import("./command/watch.ts")).watchCommand,
   plan: async () => (await import("./command/plan.ts")).planCommand,
+  mrjob: async () => (await import("./command/mrjob.ts")).mrjobCommand,
   submit: async () => (await import("./command/submit.ts")).submitCommand,
   resume: async () => (await import("./command/resume.ts")).resumeCommand,
   attach: async () => (await import("./command/attach.ts")).attachCommand,

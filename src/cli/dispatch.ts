@@ -35,11 +35,13 @@ export async function dispatch(words: readonly string[], world: World): Promise<
 
 async function execute(command: CliCommand, words: readonly string[], world: World): Promise<ExitCode> {
   const flags: FlagSet = { ...command.flags, ...globalFlags };
-  const { texts, positionals } = tokenizeArguments(words, flags, command.name);
+  const end = command.passes === undefined ? -1 : words.indexOf("--");
+  const [own, passed] = end < 0 ? [words, []] : [words.slice(0, end), words.slice(end + 1)];
+  const { texts, positionals } = tokenizeArguments(own, flags, command.name);
   const bound = bindFlags(texts, flags);
   checkPositionals(positionals, command);
   const values = (await connected(command, bound, world)) as Invocation<FlagSet>["flags"];
-  return command.run({ flags: values, positionals, world, commands });
+  return command.run({ flags: values, positionals, passed, world, commands });
 }
 
 /** Where a command goes that asks a coordinator: one that takes a job file asks that file's own project. */

@@ -60,7 +60,8 @@ export class Reports {
       this.#other(`${line} (no counter: GROUP,NAME,INTEGER is expected)`);
       return;
     }
-    this.#target.count(`${group}:${name}`, amount);
+    // The helper for Python has no groups, as ctx.count() has none.
+    this.#target.count(group === "sheaf" ? name! : `${group}:${name}`, amount);
   }
 
   #other(line: string): void {

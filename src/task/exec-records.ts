@@ -82,7 +82,9 @@ export class ExecFeed {
 
   #line(record: unknown): void {
     const before = this.length;
-    this.#fields(record);
+    // A line of the step before that was all key.
+    const isKey = Array.isArray(record) && record.length === 2 && record[1] === undefined;
+    this.#fields(isKey ? record[0] : record);
     this.#endLine(before);
   }
 

@@ -204,7 +204,7 @@ sheaf_worker.main(map=each, reduce=total)
         code, out, said = run(program, ["reduce", "--protocol", "json"], pairs)
         self.assertEqual(code, 0, said)
         self.assertEqual(out, b'[[true,"bool"],1]\n[[1,"int"],3]\n[["1","str"],1]\n')
-        for line in [b"[1]", b'{"a":1}', b"5", b"x", b""]:
+        for line in [b"[]", b"[1,2,3]", b'{"a":1}', b"5", b"x", b""]:
             code, _, said = run(program, ["reduce", "--protocol", "json"], line + b"\n")
             self.assertEqual(code, 1, line)
             self.assertRegex(said, "no pair|no JSON")

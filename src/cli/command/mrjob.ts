@@ -1,0 +1,104 @@
+import { createHash } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { basename, delimiter, join, resolve } from "node:path";
+import type { CliCommand, ExitCode, Invocation } from "../command.ts";
+import { stateDirectoryOf } from "../connection.ts";
+import { inCategory, types, valueFlag } from "../flag.ts";
+import type { World } from "../world.ts";
+import { describeMrjob } from "./mrjob/describe.ts";
+import { mrjobSource } from "./mrjob/source.ts";
+import { runCommand } from "./run.ts";
+import { runFlags } from "./run/flags.ts";
+import { runFlagsOf } from "./run/options.ts";
+
+/** Those of a run but for what is about the job's own code, or about workers in other languages. */
+const {
+  made: _made,
+  estimate: _estimate,
+  maxBad: _maxBad,
+  set: _set,
+  external: _external,
+  listen: _listen,
+  intermediate: _intermediate,
+  workerTimeout: _workerTimeout,
+  live: _live,
+  materialize: _materialize,
+  ...passed
+} = runFlags;
+
+export const mrjobFlags = {
+  ...inCategory("Job", {
+    python: valueFlag(
+      "--python PROGRAM",
+      types.string,
+      "The Python that has mrjob, here and where tasks run",
+      {
+        default: "what mrjob.conf says (python_bin), else python3",
+      },
+    ),
+  }),
+  ...passed,
+};
+
+export const mrjobCommand: CliCommand<typeof mrjobFlags> = {
+  name: "mrjob",
+  summary: "Run a script of mrjob",
+  details: [
+    "SCRIPT is a Python script that ends with MRJob.run(), as it is. Each of its steps becomes a job whose map, combine " +
+      "and reduce are the script itself, called as Hadoop Streaming would call it; a script of several steps becomes a " +
+      "pipeline (sheaf show, sheaf resume). docs/mrjob.md says what of mrjob is done and what is refused.",
+    "What stands after -- are options of the script: its own, and those of mrjob that are about the job, such as " +
+      '--jobconf, --cmdenv and --files. mrjob.conf is read as for mrjob\'s runner "local".',
+  ],
+  arguments: [
+    { name: "SCRIPT", doc: "Script of mrjob", required: true, complete: "path" },
+    {
+      name: "INPUT",
+      doc: "Files, directories, globs, or - for standard input",
+      required: false,
+      many: true,
+      complete: "path",
+    },
+  ],
+  passes: "OPTION",
+  flags: mrjobFlags,
+  examples: [
+    ["sheaf mrjob wordcount.py books/*.txt -o counts", "Instead of python wordcount.py books/*.txt"],
+    [
+      "sheaf mrjob top.py logs/ -o top --python venv/bin/python -- --min-count 5",
+      "With an option of the script's own",
+    ],
+  ],
+  run,
+};
+
+async function run(invocation: Invocation<typeof mrjobFlags>): Promise<ExitCode> {
+  const { flags, world } = invocation;
+  const { python: asked, ...said } = flags;
+  const [script, ...inputs] = invocation.positionals;
+  const told = await describeMrjob(asked ?? "python3", script!, invocation.passed, world);
+  // Tasks are told few variables; what mrjob itself was found by is one that they need.
+  const described = { ...told, cmdenv: { ...modulePath(world), ...told.cmdenv } };
+  const python = asked === undefined && described.python.length > 0 ? described.python : [asked ?? "python3"];
+  const name = basename(script!).replace(/\.\w+$/, "");
+  const file = keptFile(mrjobSource(described, python, basename(script!)), name, stateDirectoryOf(world));
+  const asRun = runFlagsOf({ ...said, name: flags.name ?? name });
+  return runCommand.run({ ...invocation, flags: asRun, positionals: [file, ...inputs] });
+}
+
+function modulePath({ cwd, env }: World): Readonly<Record<string, string>> {
+  const places = (env["PYTHONPATH"] ?? "").split(delimiter).filter((place) => place !== "");
+  return places.length === 0
+    ? {}
+    : { PYTHONPATH: places.map((place) => resolve(cwd, place)).join(delimiter) };
+}
+
+/** Where `sheaf resume` finds it again: under a name that its content decides. */
+function keptFile(source: string, name: string, stateDirectory: string): string {
+  const hash = createHash("sha256").update(source).digest("hex").slice(0, 16);
+  const directory = join(stateDirectory, "mrjob", hash);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const file = join(directory, `${name}.mjs`);
+  writeFileSync(file, source);
+  return file;
+}

@@ -1,0 +1,186 @@
+import { SheafError } from "../../../base/errors.ts";
+import type { MrjobDescription } from "./describe.ts";
+
+type Step = MrjobDescription["steps"][number];
+type Jobconf = Step["jobconf"];
+
+/** Options of exec() and of the job that a step's jobconf asks for. */
+interface StepSettings {
+  readonly map: Readonly<Record<string, unknown>>;
+  readonly all: Readonly<Record<string, unknown>>;
+  readonly partitions: number | undefined;
+}
+
+/**
+ * A job file, or a pipeline of one job for each step, that does what mrjob would have Hadoop do.
+ * @param python the interpreter and its arguments
+ * @throws SheafError JOB_INVALID naming what of it cannot be done
+ */
+export function mrjobSource(described: MrjobDescription, python: readonly string[], name: string): string {
+  checkFormats(described);
+  const files = Object.entries(described.files).map(([called, path]) => `${path}#${called}`);
+  const steps = described.steps.map((step, at) => {
+    if (step.combiner !== undefined && step.reducer === undefined) {
+      throw refused(
+        `step ${at + 1} has a combiner and no reducer`,
+        "Leave the combiner out, or add a reducer.",
+      );
+    }
+    const isLast = at === described.steps.length - 1;
+    const settings = settingsOf(step, described, `step ${at + 1}`);
+    const program = (
+      words: readonly string[] | undefined,
+      more: Readonly<Record<string, unknown>>,
+    ): string => {
+      const argv = words === undefined ? ["cat"] : [...python, described.script, ...words];
+      return `exec(${JSON.stringify(argv)}, ${JSON.stringify({ ...settings.all, ...more })})`;
+    };
+    // What goes to the next step passes through JavaScript, whatever bytes it holds.
+    const passed = isLast ? {} : { invalid: "bytes" };
+    const ends = step.reducer === undefined ? passed : {};
+    const fields = [
+      `  input: ${at === 0 ? 'text({ invalid: "bytes" })' : `from(step${at})`},`,
+      `  files,`,
+      `  map: ${program(step.mapper, { ...settings.map, ...ends })},`,
+      ...(step.combiner === undefined ? [] : [`  combine: ${program(step.combiner, {})},`]),
+      ...(step.reducer === undefined ? [] : [`  reduce: ${program(step.reducer, passed)},`]),
+      ...(settings.partitions === undefined ? [] : [`  partitions: ${settings.partitions},`]),
+    ];
+    return `const step${at + 1} = job({\n${fields.join("\n")}\n});`;
+  });
+  const names = steps.map((_, at) => `step${at + 1}`);
+  return [
+    `// ${JSON.stringify(name)}, a script of mrjob, as a ${names.length === 1 ? "job" : "pipeline"} of sheaf.`,
+    `import { exec, from, job, pipeline, text } from "sheaf";`,
+    ``,
+    `const files = ${JSON.stringify(files, null, 2)};`,
+    ...steps,
+    names.length === 1 ? "export default step1;" : `export default pipeline({ ${names.join(", ")} });`,
+    ``,
+  ].join("\n");
+}
+
+const IN_FORMATS = ["TextInputFormat"];
+const OUT_FORMATS = ["TextOutputFormat"];
+
+function checkFormats({ inputFormat, outputFormat }: MrjobDescription): void {
+  const check = (option: string, format: string | null, known: readonly string[]): void => {
+    if (format === null || known.includes(shortName(format))) return;
+    throw refused(`${option} is ${format}`, `sheaf reads and writes lines here: leave it out (${known[0]}).`);
+  };
+  check("HADOOP_INPUT_FORMAT", inputFormat, IN_FORMATS);
+  check("HADOOP_OUTPUT_FORMAT", outputFormat, OUT_FORMATS);
+}
+
+function shortName(className: string): string {
+  return className.slice(className.lastIndexOf(".") + 1);
+}
+
+/** Names of today and of Hadoop 1, of properties that decide what comes out. */
+const NAMES = {
+  reduces: ["mapreduce.job.reduces", "mapred.reduce.tasks"],
+  partitioner: ["mapreduce.job.partitioner.class", "mapred.partitioner.class"],
+  partitionBy: ["mapreduce.partition.keypartitioner.options", "mapred.text.key.partitioner.options"],
+  comparator: ["mapreduce.job.output.key.comparator.class", "mapred.output.key.comparator.class"],
+  sort: ["mapreduce.partition.keycomparator.options", "mapred.text.key.comparator.options"],
+  keySeparator: ["mapreduce.map.output.key.field.separator", "map.output.key.field.separator"],
+  separator: ["stream.map.output.field.separator"],
+  inputSeparator: ["stream.reduce.input.field.separator"],
+  keyFields: ["stream.num.map.output.key.fields"],
+  exitCode: ["stream.non.zero.exit.is.failure"],
+} as const;
+
+/** Other properties that decide what comes out, and are not known here. */
+const REFUSED: readonly RegExp[] = [
+  /^stream\./,
+  /^textinputformat\.record\.delimiter$/,
+  /^mapreduce\.input\.lineinputformat\./,
+  /^map(?:reduce|red)\..*\b(?:input|output)format\.class$/,
+  /^mapred\.(?:input|output)\.format\.class$/,
+  /^mapreduce\.(?:job\.)?(?:output\.)?group(?:ing)?\./,
+];
+/** Refused unless they say no. */
+const COMPRESSED = ["mapreduce.output.fileoutputformat.compress", "mapred.output.compress"];
+
+/** @throws SheafError JOB_INVALID */
+function settingsOf({ jobconf, reducer }: Step, described: MrjobDescription, place: string): StepSettings {
+  const read = (name: keyof typeof NAMES): string | undefined => valueOf(jobconf, NAMES[name], place);
+  const whole = (name: keyof typeof NAMES): number | undefined => wholeOf(read(name), NAMES[name][0], place);
+  for (const [name, value] of Object.entries(jobconf)) checkKnown(name, value, place);
+  const reduces = whole("reduces");
+  if (reduces === 0 && reducer !== undefined) {
+    throw refused(`${place}: ${NAMES.reduces[0]} is 0, and there is a reducer`, "Leave out one of the two.");
+  }
+  const partitioner = read("partitioner") ?? described.partitioner ?? "HashPartitioner";
+  const byFields = isClass("partitioner", partitioner, "HashPartitioner", "KeyFieldBasedPartitioner", place);
+  const comparator = read("comparator") ?? "Text";
+  const sorted = isClass("comparator", comparator, "Text", "KeyFieldBasedComparator", place);
+  const partitionBy = read("partitionBy");
+  const failure = read("exitCode");
+  const defined = (fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
+    Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  const isShuffled = reducer !== undefined;
+  return {
+    all: defined({
+      env: { ...environmentOf(jobconf), ...described.cmdenv },
+      inputSeparator: read("inputSeparator"),
+      exitCodes: failure === "false" ? "any" : undefined,
+    }),
+    map: defined({
+      separator: read("separator"),
+      keyFields: whole("keyFields"),
+      sort: isShuffled && sorted ? (read("sort") ?? "-k1") : undefined,
+      partitionBy: isShuffled && byFields ? partitionBy : undefined,
+      keySeparator: isShuffled ? read("keySeparator") : undefined,
+    }),
+    partitions: isShuffled ? reduces : undefined,
+  };
+}
+
+/** As Hadoop sets them for tasks: what is no letter or digit is an underscore. */
+function environmentOf(jobconf: Jobconf): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(jobconf)
+      .filter(([, value]) => !value.includes("\0"))
+      .map(([name, value]) => [name.replace(/[^A-Za-z0-9]/g, "_"), value]),
+  );
+}
+
+function checkKnown(name: string, value: string, place: string): void {
+  const known = Object.values(NAMES).some((names) => (names as readonly string[]).includes(name));
+  const isCompressed = COMPRESSED.includes(name) && value !== "false";
+  if (!isCompressed && (known || !REFUSED.some((pattern) => pattern.test(name)))) return;
+  throw refused(
+    `${place}: jobconf ${name}=${value} cannot be had`,
+    "Leave it out; docs/mrjob.md has those that can.",
+  );
+}
+
+/** One property under either of its names. */
+function valueOf(jobconf: Jobconf, names: readonly string[], place: string): string | undefined {
+  const values = names.flatMap((name) => (jobconf[name] === undefined ? [] : [jobconf[name]]));
+  if (new Set(values).size > 1) {
+    throw refused(
+      `${place}: jobconf ${names.join(" and ")} differ: ${values.join(", ")}`,
+      "Give one of them.",
+    );
+  }
+  return values[0];
+}
+
+function wholeOf(text: string | undefined, name: string, place: string): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw refused(`${place}: jobconf ${name}=${text} is no number`, "Give a whole number.");
+}
+
+/** Whether a class is the second of two that are known. */
+function isClass(what: string, name: string, first: string, second: string, place: string): boolean {
+  const short = shortName(name);
+  if (short === first || short === second) return short === second;
+  throw refused(`${place}: the ${what} ${name} cannot be had`, `Java is not run: use ${first} or ${second}.`);
+}
+
+function refused(message: string, hint: string): SheafError {
+  return new SheafError("JOB_INVALID", message, { hint });
+}
