@@ -110,7 +110,7 @@ export function forecast(tried: Tried): Forecast {
     bytes: ofMaps(({ stats }) => stats.bytesOut),
   };
   const cpu = sumOf([
-    ofMaps(({ stats }) => stats.cpuMs),
+    overMaps(tried, sizes, ({ stats }) => stats.cpuMs, timeOfAll),
     times(
       reduceMs,
       cpuShare(last.reduces.map(({ result }) => result)) * Math.min(workers, plan.tasks.reduce.length),
@@ -164,7 +164,7 @@ export function forecast(tried: Tried): Forecast {
 
 /** What code takes to get going, on each worker at the same time. */
 function warmUpOf({ rounds }: Tried): number {
-  return marginal(rounds.map(({ maps }) => meanPoint(maps, ({ stats }) => stats.elapsedMs))).fixed;
+  return marginalTime(rounds.map(({ maps }) => meanPoint(maps, ({ stats }) => stats.elapsedMs))).fixed;
 }
 
 interface PlannedTask {
@@ -172,11 +172,24 @@ interface PlannedTask {
   readonly size: number;
 }
 
+/** What tasks of these sizes come to together, from what was measured of others. */
+type Carry = (points: readonly Point[], sizes: readonly number[], workers: number) => Range;
+
+const alongCurve: Carry = (points, sizes) => sumOf(sizes.map((size) => extrapolate(points, size)));
+
+/** Each byte takes its time, however many come before it; code gets going once on each worker. */
+const timeOfAll: Carry = (points, sizes, workers) => {
+  const { each, fixed } = marginalTime(points);
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  return exactly(each * bytes + fixed * Math.min(workers, sizes.length));
+};
+
 /** A sum over all map tasks, of what was measured of those tried, by the input they read. */
 function overMaps(
-  { rounds }: Tried,
+  { rounds, workers }: Tried,
   tasks: readonly PlannedTask[],
   measure: (result: TaskSuccess) => number,
+  carry: Carry = alongCurve,
 ): Range {
   const inputs = [...new Set(tasks.map(({ input }) => input))];
   return sumOf(
@@ -189,7 +202,12 @@ function overMaps(
       const isAll = last.length === own.length && last.every(({ result }) => result.taken?.isWhole === true);
       if (isAll && last.every(({ split, taken }, i) => split.bytes === 0 || taken === own[i]!.size))
         return exactly(last.reduce((sum, { result }) => sum + measure(result), 0));
-      return times(sumOf(own.map(({ size }) => extrapolate(points, size))), 1, spreadOf(last, measure));
+      const all = carry(
+        points,
+        own.map(({ size }) => size),
+        workers,
+      );
+      return times(all, 1, spreadOf(last, measure));
     }),
   );
 }
@@ -222,6 +240,20 @@ function marginal(points: readonly Point[]): { readonly each: number; readonly f
   return each > 0 ? { each, fixed: Math.max(0, last.y - each * last.x) } : { each: all, fixed: 0 };
 }
 
+/**
+ * The same of time: between the last two sizes, since code that gets going takes longer for what it does
+ * first. Neither is measured well on a busy machine: no less than half of what all of it says is believed.
+ */
+function marginalTime(points: readonly Point[]): { readonly each: number; readonly fixed: number } {
+  const last = points.at(-1)!;
+  const whole = marginal(points);
+  const before = points.findLast(({ x }) => x * 1.5 < last.x);
+  if (before === undefined) return whole;
+  const late = (last.y - before.y) / (last.x - before.x);
+  const each = Math.min(whole.each, Math.max(whole.each / 2, late));
+  return { each, fixed: Math.max(0, last.y - each * last.x) };
+}
+
 /** Two standard errors of the mean per byte, as a share of it. */
 function spreadOf(maps: readonly TriedMap[], measure: (result: TaskSuccess) => number): number {
   const rates = maps.map(({ taken, result }) => measure(result) / Math.max(1, taken));
@@ -237,7 +269,7 @@ function mapTimeOf({ rounds }: Tried, { input, size }: PlannedTask): number {
     const own = maps.filter(({ split }) => (split.input ?? 0) === input);
     return own.length === 0 ? [] : [meanPoint(own, ({ stats }) => stats.elapsedMs)];
   });
-  return points.length === 0 ? 0 : marginal(points).each * size;
+  return points.length === 0 ? 0 : marginalTime(points).each * size;
 }
 
 /** Groups of each collection. */

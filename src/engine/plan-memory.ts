@@ -28,7 +28,7 @@ export interface PlannedFor {
   readonly plan: Pick<JobPlan, "paths" | "bytes">;
 }
 
-/** What stands for the plan of a run on a cluster, of whose files the client knows only how they were named. */
+/** Stands for the plan of a run on a cluster, of whose files the client knows only how they were named. */
 export function plannedElsewhere(inputs: readonly string[], cwd: string, bytes: number): PlannedFor["plan"] {
   return { paths: ["on a cluster", cwd, ...inputs], bytes };
 }

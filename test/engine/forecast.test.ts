@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
+import { MiB } from "#src/base/size.js";
 import { distinctKeys, extrapolate, makespan, type Range } from "#src/engine/extrapolate.js";
+import { forecast, type Tried, type TriedRound } from "#src/engine/forecast.js";
+import { emptyStats, type TaskSuccess } from "#src/task/task-spec.js";
 
 const within = ({ low, high }: Range, fact: number): boolean => low <= fact && fact <= high;
 
@@ -94,4 +97,63 @@ test("tasks are taken one after the other by whoever is free first", () => {
   assert.equal(makespan([4, 3, 2, 1], 2), 5);
   assert.equal(makespan([10, 1, 1, 1], 4), 10);
   assert.equal(makespan([], 2), 0);
+});
+
+/** Processor time of a task: code takes longer for what it does first, then each byte takes the same. */
+const cpuOf = (bytes: number): number => 300 * (1 - Math.exp(-bytes / (MiB / 2))) + (140 * bytes) / MiB;
+
+function roundOf(bytes: number): TriedRound {
+  const stats = {
+    ...emptyStats,
+    bytesIn: bytes,
+    recordsIn: bytes / 70,
+    cpuMs: cpuOf(bytes),
+    elapsedMs: 2 * cpuOf(bytes),
+  };
+  const result = {
+    kind: "success",
+    stats,
+    pairs: [10],
+    keys: [],
+    partitionBytes: [[100]],
+    hotKeys: [],
+  } as unknown;
+  const split = { index: 0, pieces: [], bytes: 24 * MiB };
+  const maps = Array.from({ length: 4 }, () => ({ split, taken: bytes, result: result as TaskSuccess }));
+  return { maps, reduces: [], beforeMs: 100, elapsedMs: 2 * cpuOf(bytes) };
+}
+
+test("time is carried forward by what each byte takes when the code has got going", () => {
+  const tasks = Array.from({ length: 11 }, () => ({ pieces: [], bytes: 24 * MiB }));
+  const plan = { files: 1, bytes: 264 * MiB, partitions: [1], tasks: { sample: [], map: tasks, reduce: [] } };
+  for (const [lastMiB, share] of [
+    [4, 0.11],
+    [8, 0.05],
+    [16, 0.03],
+  ] as const) {
+    const rounds = [1 / 16, 1 / 4, 1, lastMiB].map((size) => roundOf(size * MiB));
+    const tried = {
+      plan,
+      collections: [""],
+      workers: 2,
+      stretches: [],
+      rounds,
+      peakBytes: 0,
+      badExample: null,
+    };
+    const { cpuMs, mapMs } = forecast(tried as unknown as Tried);
+    const perByte = 140 * 264;
+    // Each of two workers gets going once.
+    const truth = perByte + 2 * 300;
+    assert.ok(
+      Math.abs(cpuMs.expected / truth - 1) < share,
+      `${lastMiB} MiB: ${cpuMs.expected}, not ${truth}`,
+    );
+    // Six tasks one after the other on one of them, at half of the processor.
+    const longest = 2 * 140 * 24 * 6;
+    assert.ok(
+      Math.abs(mapMs.expected / longest - 1) < share,
+      `${lastMiB} MiB: ${mapMs.expected}, not ${longest}`,
+    );
+  }
 });
