@@ -272,7 +272,8 @@ describe("output in S3", { skip }, () => {
     await assert.rejects(listStored(store, address, undefined), { code: "INPUT_UNREADABLE" });
     await assert.rejects(store.stat(`${address}byAge/part-00000.csv`), { code: "INPUT_UNREADABLE" });
     for (const key of await server.uploads("vanished/")) await abortAll(server, key);
-    await assert.rejects(store.output!(address, "next").check({}), (error: unknown) => {
+    const next = storeWith(server.env(), hastyClock());
+    await assert.rejects(next.output!(address, "next").check({}), (error: unknown) => {
       assert.ok(isSheafError(error));
       assert.equal(error.code, "OUTPUT_UNWRITABLE");
       assert.match(error.message, /cannot be finished: the upload of .* is gone/);

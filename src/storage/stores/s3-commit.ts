@@ -1,4 +1,5 @@
 import { SheafError, isSheafError } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
 import { Promise } from "../../base/own-globals.ts";
 import { pauseFor } from "../../base/retry.ts";
 import { quotePath } from "../fs-error.ts";
@@ -53,12 +54,23 @@ export async function forEach<T>(items: readonly T[], work: (item: T) => Promise
   for (const run of await Promise.allSettled(runs)) if (run.status === "rejected") throw run.reason;
 }
 
-/** Carries out what was decided on this output, if anything. @returns the claim that is there, or null */
+/**
+ * Carries out what was decided on this output, if anything. Who decided it is left some time to do it himself.
+ * @returns the claim that is there, or null
+ */
 export async function finishDecided(place: OutputPlace): Promise<Marker | null> {
+  const { requests, out, job } = place;
+  const { clock } = requests.world;
+  let seen: string | null = null;
+  let untilMs = 0;
   for (;;) {
-    const there = await readMarker(place.requests, place.out, "write");
+    const there = await readMarker(requests, out, "write");
     if (there?.state !== "commit") return there;
-    await carryOut(place, there);
+    if (there.etag !== seen) untilMs = clock.nowMs() + claimMs;
+    seen = there.etag;
+    if (there.job === job || isThere(there.who) === false || clock.nowMs() >= untilMs)
+      await carryOut(place, there);
+    else await pauseFor(claimPauseMs, undefined);
   }
 }
 
@@ -204,14 +216,14 @@ async function complete(place: OutputPlace, file: MarkedFile, old: string | unde
     }
   } catch (error) {
     if (!over(error)) throw error;
-    if (await isMade(place, file)) return;
+    if (await isMadeSoon(place, file)) return;
     throw new Lost(
       isUnmet(error)
         ? `somebody else has written ${quotePath(file.name)} meanwhile`
         : `the upload of ${quotePath(file.name)} cannot be completed (${error instanceof Error ? error.name : ""})`,
     );
   }
-  if (!(await isMade(place, file))) throw new Lost(`the upload of ${quotePath(file.name)} is gone`);
+  if (!(await isMadeSoon(place, file))) throw new Lost(`the upload of ${quotePath(file.name)} is gone`);
 }
 
 interface UploadedPart {
@@ -261,6 +273,17 @@ export async function listParts(
 /** Whether the object is this file of this commit. */
 export async function isMade({ requests, out }: OutputPlace, file: MarkedFile): Promise<boolean> {
   return (await etagOf({ requests, out }, file)) !== null;
+}
+
+/** Another may be about to complete it, which takes a server minutes when the file is large. */
+async function isMadeSoon(place: OutputPlace, file: MarkedFile): Promise<boolean> {
+  const { clock } = place.requests.world;
+  const endMs = clock.nowMs() + limits.storageRetryMs;
+  for (;;) {
+    if (await isMade(place, file)) return true;
+    if (clock.nowMs() > endMs) return false;
+    await pauseFor(claimPauseMs, undefined);
+  }
 }
 
 async function etagOf(

@@ -199,7 +199,11 @@ export class S3Output implements StoreOutput {
       // Else somebody was quicker.
       if (marker?.etag === decided) await carryOut(place, marker);
       this.#uploads.clear();
-      return;
+      if (last === undefined || (await isMade(place, last))) return;
+      throw new SheafError("OUTPUT_UNWRITABLE", `another run has replaced or removed ${nameOf(place)}`, {
+        hint: "It did so while this one committed. Give each job an output of its own, and run again.",
+        details: { path: addressOf(place) },
+      });
     }
     throw new SheafError("OUTPUT_UNWRITABLE", `others write to ${nameOf(place)} all the time`, {
       hint: "Give each job an output of its own.",
