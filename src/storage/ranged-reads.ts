@@ -119,6 +119,7 @@ class Block {
   #from: number;
   #came: number;
   #failure: unknown = null;
+  #isOver = false;
   #hear: (() => void) | null = null;
 
   constructor(from: number, end: number, file: FileToRead, stream: RangeStream, options: TryOptions) {
@@ -130,8 +131,10 @@ class Block {
       this.#came += piece.length;
       this.#hear?.();
     };
-    wholeRange({ start: from, end }, file, stream, { ...options, signal: this.#abort.signal, take }).catch(
+    wholeRange({ start: from, end }, file, stream, { ...options, signal: this.#abort.signal, take }).then(
+      () => (this.#isOver = true),
       (error: unknown) => {
+        this.#isOver = true;
         this.#failure = error;
         this.#hear?.();
       },
@@ -187,7 +190,8 @@ class Block {
   }
 
   stop(): void {
-    this.#abort.abort();
+    // An abort makes an error with a stack, which takes as long as much else here.
+    if (!this.#isOver) this.#abort.abort();
     this.#pieces = [];
   }
 }
