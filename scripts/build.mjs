@@ -1,6 +1,6 @@
 // Builds the package twice: dist/, which users run, and modules/, file to file, for tests of single modules.
-// Both have the WebAssembly kernels; tsc writes modules/ and the types of dist/. What has not changed since is
-// not compiled again; without dist/ all is.
+// Both have the WebAssembly kernels; tsc writes modules/ and the types of dist/. What has not changed since
+// is not compiled again; without dist/ all is.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
