@@ -169,12 +169,13 @@ async function lookInto(
 ): Promise<ReadFiles> {
   const files: PlannedPiece[] = [];
   let unfinished = 0;
+  const known = await lookIntoStored(input, listed, step);
   for (const file of listed) {
     step?.();
     // A file in a store is read as the version that it is now.
     const mayGrow = growing === true && file.version === undefined;
     const looked = mayGrow ? { ...file, growing: 0 } : file;
-    const whole = wholeFile(file, await findCompression(looked, input));
+    const whole = wholeFile(file, known.get(file) ?? (await findCompression(looked, input)));
     const settled =
       mayGrow && whole.compression === "none" && file.bytes > 0
         ? await settleGrowing(whole, input.framing, step)
@@ -184,6 +185,25 @@ async function lookInto(
     if (file.held !== undefined) held.set(file.path, file.held);
   }
   return { input, files, unfinished };
+}
+
+/** Files of stores that are looked into at once: each answer takes its time to come. */
+const LOOKS_AT_ONCE = 32;
+
+async function lookIntoStored(
+  input: Reader<unknown>,
+  listed: readonly InputFile[],
+  step: (() => void) | undefined,
+): Promise<Map<InputFile, PlannedPiece["compression"]>> {
+  const stored = listed.filter(({ version }) => version !== undefined);
+  const known = new Map<InputFile, PlannedPiece["compression"]>();
+  for (let at = 0; at < stored.length; at += LOOKS_AT_ONCE) {
+    step?.();
+    const some = stored.slice(at, at + LOOKS_AT_ONCE);
+    const found = await Promise.all(some.map((file) => findCompression(file, input)));
+    for (const [i, file] of some.entries()) known.set(file, found[i]!);
+  }
+  return known;
 }
 
 async function listFiles(
