@@ -21,7 +21,7 @@ import { explainPlan, toldOf } from "./explain-plan.ts";
 import { Granting } from "./granting.ts";
 import { splitRows } from "./job-row.ts";
 import type { EndedJob, JobEnd, Plan } from "./job-row.ts";
-import { emptyFilesOf, statsOf, viewOf } from "./job-view.ts";
+import { emptyFilesOf, nearMapsOf, statsOf, viewOf } from "./job-view.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
 import { lookBack } from "./look-back.ts";
@@ -339,6 +339,7 @@ export class JobFlow implements JobSteps {
     const { keepMs } = job.submission;
     const stats = statsOf(job, scheduler);
     const emptyFiles = emptyFilesOf(job, scheduler);
+    const nearMaps = nearMapsOf(job, scheduler);
     job.waitingFor = null;
     job.update({ state: status, endedMs });
     // In the transaction that ends it: what waits for it can neither begin twice nor wait for ever.
@@ -354,6 +355,7 @@ export class JobFlow implements JobSteps {
       ...(keepMs !== undefined && { keptUntil: clock.text(endedMs + keepMs) }),
       badRecords: job.row.sameAs?.badRecords ?? stats.badRecords,
       ...(emptyFiles === undefined ? {} : { emptyFiles }),
+      ...(nearMaps === undefined ? {} : { nearMaps }),
       failedTasks: end.failedTasks.map(formatTask),
       fraction: status === "SUCCEEDED" ? 1 : unfinished.fraction,
       error,

@@ -112,6 +112,21 @@ export function emptyFilesOf(job: ClusterJob, scheduler: EngineScheduler<KeptOut
   return sum === undefined ? undefined : { files: sum.files, names: [...sum.names] };
 }
 
+/** How many maps ran near their input, where that is known of any. Costs as much as the job has maps. */
+export function nearMapsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): JobView["nearMaps"] {
+  let maps = 0;
+  let local = 0;
+  let isKnown = false;
+  for (const task of scheduler.state.jobs.get(job.id)?.phases.map.tasks ?? []) {
+    if (task.state.kind !== "FINISHED") continue;
+    maps++;
+    if (task.preferred.length === 0) continue;
+    isKnown = true;
+    if (task.preferred.includes(task.attempts[task.state.attempt - 1]!.node.id)) local++;
+  }
+  return isKnown ? { maps, local } : undefined;
+}
+
 /** Sums over the successful attempts. Costs as much as the job has tasks. */
 export function statsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): TaskStats {
   const of = (phase: Phase): KeptOutput[] =>

@@ -135,6 +135,8 @@ export const JobViewSchema = Type.Object(
     badRecords: Whole,
     /** Files that gave no record, once the job has ended; left out when there are none. */
     emptyFiles: Type.Optional(EmptyFilesSchema),
+    /** Where a storage says where bytes lie: maps, and those of them that ran on a host that has theirs. */
+    nearMaps: Type.Optional(Type.Object({ maps: Whole, local: Whole }, closed)),
     /** Of a job that generates its records: how many were made. `tasks` left out where there are many. */
     made: Type.Optional(
       Type.Object(

@@ -151,7 +151,12 @@ function phaseLines(view: JobView): string[] {
     timing.has(phase.phase) ? formatDuration(timing.get(phase.phase)!) : "",
   ]);
   const counts = [">TASKS", ">FINISHED", ">RUNNING", ">FAILED", ">BACKUPS", ">RECORDS IN"];
-  return table(["PHASE", ...counts, ">DONE", ">TIME"], rows);
+  const near = view.nearMaps;
+  const told =
+    near === undefined
+      ? []
+      : [`${near.local} of ${near.maps} maps were local: they ran on a host that has what they read`];
+  return [...table(["PHASE", ...counts, ">DONE", ">TIME"], rows), ...told];
 }
 
 function attemptLines(attempts: readonly AttemptView[], look: ClusterJobLook): string[] {
