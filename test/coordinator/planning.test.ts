@@ -111,7 +111,8 @@ test("splits whose storage knows its hosts are read there, or elsewhere when tho
     stage.agent(name, { errand, task }, 1);
   }
   const job = await stage.submit();
-  assert.equal((await stage.ended(job)).state, "SUCCEEDED");
+  const { state, nearMaps } = await stage.ended(job);
+  assert.deepEqual([state, nearMaps], ["SUCCEEDED", { maps: 5, local: 3 }]);
   const maps = stage.coordinator.clients.attempts(job).filter(({ attempt }) => attempt.phase === "map");
   const by = new Map(maps.map(({ attempt, agent }) => [attempt.task, agent]));
   assert.deepEqual([by.get(0), by.get(1), by.get(3)], ["c", "a", "b"]);
