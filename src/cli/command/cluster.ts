@@ -52,6 +52,12 @@ export const localClusterFlags = inCategory("Cluster", {
   roots: repeatedFlag("--root DIR", types.path, "Jobs may read and write files below DIR; may be repeated", {
     default: "all when everything is on this machine, else none",
   }),
+  allowAddress: repeatedFlag(
+    "--allow-address ADDRESS",
+    types.string,
+    "up: agents of this machine may read from this address of its networks; may be repeated",
+    { details: "As sheaf agent has it; for --root http://..." },
+  ),
   state: valueFlag(
     "--state DIR",
     types.path,
@@ -135,6 +141,7 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
     agents: flags.agents ?? settings.agents.default,
     slots: flags.slots,
     roots: flags.roots.map((root) => rootOf(root, world.cwd)),
+    allowAddress: flags.allowAddress,
     tls: flags.tls === true,
     nowMs: world.clock.wallMs(),
     inventory,

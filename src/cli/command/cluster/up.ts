@@ -33,6 +33,8 @@ export interface UpOptions {
   readonly agents: number;
   readonly slots: number | undefined;
   readonly roots: readonly string[];
+  /** See sheaf agent. */
+  readonly allowAddress: readonly string[];
   /** With certificates that are made for it. REQUIRES: no inventory. */
   readonly tls: boolean;
   /** Milliseconds since the epoch. */
@@ -192,13 +194,14 @@ async function startAgentsHere(
   tls: readonly string[],
   started: Started,
 ): Promise<void> {
-  const { agents, file, roots } = options;
+  const { agents, file, roots, allowAddress } = options;
+  const allowed = allowAddress.flatMap((address) => ["--allow-address", address]);
   const slots = options.slots ?? Math.max(1, Math.floor(availableParallelism() / agents));
   for (let index = 1; index <= agents; index++) {
     const name = `agent-${index}`;
     const log = file.log(name);
     const given = ["--join", url, "--name", name, "--slots", String(slots)];
-    const args = ["agent", ...given, ...rootFlags(roots), ...tls];
+    const args = ["agent", ...given, ...rootFlags(roots), ...allowed, ...tls];
     const mark = await startInBackground(args, emptied(log), environment(options));
     started({ ...mark, name, ssh: null, log, args });
   }
