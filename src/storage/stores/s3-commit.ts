@@ -55,7 +55,8 @@ export async function forEach<T>(items: readonly T[], work: (item: T) => Promise
 }
 
 /**
- * Carries out what was decided on this output, if anything. Who decided it is left some time to do it himself.
+ * Carries out what was decided on this output, if anything. Who decided it is left some time to do it
+ * himself.
  * @returns the claim that is there, or null
  */
 export async function finishDecided(place: OutputPlace): Promise<Marker | null> {

@@ -1,4 +1,5 @@
 import { SheafError } from "../../../base/errors.ts";
+import { nameOfToday } from "../stream/jobconf.ts";
 import type { MrjobDescription } from "./describe.ts";
 
 type Step = MrjobDescription["steps"][number];
@@ -76,18 +77,18 @@ function shortName(className: string): string {
   return className.slice(className.lastIndexOf(".") + 1);
 }
 
-/** Names of today and of Hadoop 1, of properties that decide what comes out. */
+/** Properties that decide what comes out. */
 const NAMES = {
-  reduces: ["mapreduce.job.reduces", "mapred.reduce.tasks"],
-  partitioner: ["mapreduce.job.partitioner.class", "mapred.partitioner.class"],
-  partitionBy: ["mapreduce.partition.keypartitioner.options", "mapred.text.key.partitioner.options"],
-  comparator: ["mapreduce.job.output.key.comparator.class", "mapred.output.key.comparator.class"],
-  sort: ["mapreduce.partition.keycomparator.options", "mapred.text.key.comparator.options"],
-  keySeparator: ["mapreduce.map.output.key.field.separator", "map.output.key.field.separator"],
-  separator: ["stream.map.output.field.separator"],
-  inputSeparator: ["stream.reduce.input.field.separator"],
-  keyFields: ["stream.num.map.output.key.fields"],
-  exitCode: ["stream.non.zero.exit.is.failure"],
+  reduces: "mapreduce.job.reduces",
+  partitioner: "mapreduce.job.partitioner.class",
+  partitionBy: "mapreduce.partition.keypartitioner.options",
+  comparator: "mapreduce.job.output.key.comparator.class",
+  sort: "mapreduce.partition.keycomparator.options",
+  keySeparator: "mapreduce.map.output.key.field.separator",
+  separator: "stream.map.output.field.separator",
+  inputSeparator: "stream.reduce.input.field.separator",
+  keyFields: "stream.num.map.output.key.fields",
+  exitCode: "stream.non.zero.exit.is.failure",
 } as const;
 
 /** Other properties that decide what comes out, and are not known here. */
@@ -99,17 +100,17 @@ const REFUSED: readonly RegExp[] = [
   /^mapred\.(?:input|output)\.format\.class$/,
   /^mapreduce\.(?:job\.)?(?:output\.)?group(?:ing)?\./,
 ];
-/** Refused unless they say no. */
-const COMPRESSED = ["mapreduce.output.fileoutputformat.compress", "mapred.output.compress"];
+/** Refused unless it says no. */
+const COMPRESSED = "mapreduce.output.fileoutputformat.compress";
 
 /** @throws SheafError JOB_INVALID */
 function settingsOf({ jobconf, reducer }: Step, described: MrjobDescription, place: string): StepSettings {
   const read = (name: keyof typeof NAMES): string | undefined => valueOf(jobconf, NAMES[name], place);
-  const whole = (name: keyof typeof NAMES): number | undefined => wholeOf(read(name), NAMES[name][0], place);
+  const whole = (name: keyof typeof NAMES): number | undefined => wholeOf(read(name), NAMES[name], place);
   for (const [name, value] of Object.entries(jobconf)) checkKnown(name, value, place);
   const reduces = whole("reduces");
   if (reduces === 0 && reducer !== undefined) {
-    throw refused(`${place}: ${NAMES.reduces[0]} is 0, and there is a reducer`, "Leave out one of the two.");
+    throw refused(`${place}: ${NAMES.reduces} is 0, and there is a reducer`, "Leave out one of the two.");
   }
   const partitioner = read("partitioner") ?? described.partitioner ?? "HashPartitioner";
   const byFields = isClass("partitioner", partitioner, "HashPartitioner", "KeyFieldBasedPartitioner", place);
@@ -147,8 +148,9 @@ function environmentOf(jobconf: Jobconf): Readonly<Record<string, string>> {
 }
 
 function checkKnown(name: string, value: string, place: string): void {
-  const known = Object.values(NAMES).some((names) => (names as readonly string[]).includes(name));
-  const isCompressed = COMPRESSED.includes(name) && value !== "false";
+  const today = nameOfToday(name);
+  const known = Object.values<string>(NAMES).includes(today);
+  const isCompressed = today === COMPRESSED && value !== "false";
   if (!isCompressed && (known || !REFUSED.some((pattern) => pattern.test(name)))) return;
   throw refused(
     `${place}: jobconf ${name}=${value} cannot be had`,
@@ -157,15 +159,14 @@ function checkKnown(name: string, value: string, place: string): void {
 }
 
 /** One property under either of its names. */
-function valueOf(jobconf: Jobconf, names: readonly string[], place: string): string | undefined {
-  const values = names.flatMap((name) => (jobconf[name] === undefined ? [] : [jobconf[name]]));
-  if (new Set(values).size > 1) {
-    throw refused(
-      `${place}: jobconf ${names.join(" and ")} differ: ${values.join(", ")}`,
-      "Give one of them.",
-    );
+function valueOf(jobconf: Jobconf, today: string, place: string): string | undefined {
+  const given = Object.entries(jobconf).filter(([name]) => nameOfToday(name) === today);
+  if (new Set(given.map(([, value]) => value)).size > 1) {
+    const names = given.map(([name]) => name).join(" and ");
+    const values = given.map(([, value]) => value).join(", ");
+    throw refused(`${place}: jobconf ${names} differ: ${values}`, "Give one of them.");
   }
-  return values[0];
+  return given[0]?.[1];
 }
 
 function wholeOf(text: string | undefined, name: string, place: string): number | undefined {

@@ -85,7 +85,6 @@ const properties: Readonly<Record<string, Take>> = {
   "stream.num.reduce.output.key.fields": () => undefined,
   "mapreduce.output.textoutputformat.separator": asWritten,
   "mapreduce.map.output.key.field.separator": keySeparator,
-  "map.output.key.field.separator": keySeparator,
   "mapreduce.partition.keypartitioner.options": partitionBy,
   "mapreduce.partition.keycomparator.options": sort,
   "mapreduce.job.output.key.comparator.class": comparator,
@@ -104,6 +103,8 @@ const properties: Readonly<Record<string, Take>> = {
 };
 
 const before: Readonly<Record<string, string>> = {
+  "map.output.key.field.separator": "mapreduce.map.output.key.field.separator",
+  "mapred.partitioner.class": "mapreduce.job.partitioner.class",
   "mapred.reduce.tasks": "mapreduce.job.reduces",
   "mapred.map.tasks": "mapreduce.job.maps",
   "mapred.job.name": "mapreduce.job.name",
@@ -118,6 +119,11 @@ const before: Readonly<Record<string, string>> = {
   "mapred.output.compress": "mapreduce.output.fileoutputformat.compress",
   "mapred.output.compression.codec": "mapreduce.output.fileoutputformat.compress.codec",
 };
+
+/** The name that a property of Hadoop 1 has now; every other as it is. */
+export function nameOfToday(name: string): string {
+  return Object.hasOwn(before, name) ? before[name]! : name;
+}
 
 /** Of the cluster that Hadoop runs on, or of how it goes about what sheaf goes about in its own way. */
 const ofHadoop =
@@ -136,7 +142,7 @@ export function takeProperty(wishes: Wishes, name: string, value: string): strin
     wishes.partitionBy = `-k1,${whole(name, value, 1, 1_000_000)}`;
     return null;
   }
-  const today = Object.hasOwn(before, name) ? before[name]! : name;
+  const today = nameOfToday(name);
   if (Object.hasOwn(properties, today)) {
     properties[today]!(wishes, value, name);
     return null;
