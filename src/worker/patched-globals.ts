@@ -72,18 +72,20 @@ const exempt: ReadonlySet<string> = new Set([
 
 /** Fields that may be left out, as sheaf's own code looks for them; a test finds them in the source. */
 const optionalFields = `
-  also as aside askedPath aux auxFiles batchBytes bigints chaos chunkBytes code collections
-  columns combine commutative compress compression constructor content count countsOnly cwd
-  default delimiter details discards emptyFiles encoding encodingOrDone environment error escape
-  estimate estimated estimates expect extension fanIn folds for forMs groupBy growing hasHeader
-  hasUntil header headerBytes held hint hosts identity input inputs invalid invert isStopped
-  isStream job keep keepBad keepMaps kept layout lenient lineEnd live lowerCase made map
-  materialize max members name named native nativeOutput needsHeader newline numeric offset only
-  onTooLarge options order output outputDirectory overwrite owner params parse partition
-  partitions pid place precision previous probe quote quotes recordBytes recordBytesMax records
-  recordStart reduce rest retryable rewrite route sample seed separator setup shape signal spilled
-  spilling start step steps streams tail taken takesNumber task tasks teardown tells told turn
-  untilAttempt version when whole window written
+  also as aside askedPath aux auxFiles batchBytes bigints bytes chaos chunkBytes code collections
+  columns combine commutative compress compression constructor content count countsOnly crc32c cwd
+  default delimiter details discards duplicates emptyFiles encoding encodingOrDone end env
+  environment error escape estimate estimated estimates exact exitCodes expect extension fanIn
+  file files folds for forMs groupBy growing hasHeader hasUntil header headerBytes held hint hosts
+  identity input inputs inputSeparator invalid invert isStopped isStream job keep keepBad keepMaps
+  kept key keyFields keySeparator layout lenient lineEnd lines live lowerCase made map materialize
+  max members memory name named native nativeOutput needsHeader newline noProgressMs numeric
+  offset only onTooLarge options order output outputDirectory overwrite owner params parse
+  partition partitionBy partitions perFile pid place precision previous probe protocol quote
+  quotes recordBytes recordBytesMax records recordStart reduce reporter rest retryable retryMs
+  rewrite route sample seed separator setup shape signal sort spilled spilling start step steps
+  streams tail taken takesNumber task tasks teardown tells told turn untilAttempt values version
+  when whole window written
 `;
 
 /** Names that must not come up in every object: those, and what the language looks for. */

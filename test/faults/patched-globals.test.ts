@@ -145,10 +145,25 @@ test("what could make results wrong is found and named", async () => {
 });
 
 test("every optional field that sheaf's own code reads is a name that objects must not inherit", () => {
-  const missing = ["base", "job", "aggregate", "codec", "storage", "format", "shuffle", "task", "worker"]
+  const folders = [
+    "base",
+    "job",
+    "aggregate",
+    "codec",
+    "storage",
+    "format",
+    "shuffle",
+    "exec",
+    "task",
+    "worker",
+  ];
+  const missing = folders
     .flatMap((folder) => {
       const directory = join(packageRoot, "src", folder);
-      return readdirSync(directory).map((name) => readFileSync(join(directory, name), "utf8"));
+      const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
+      return names
+        .filter((name) => name.endsWith(".ts"))
+        .map((name) => readFileSync(join(directory, name), "utf8"));
     })
     .flatMap((text) => [
       ...text.matchAll(/^\s+(?:readonly )?(\w+)\?:/gm),
