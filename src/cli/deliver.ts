@@ -1,10 +1,11 @@
 import { createReadStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { escapeControls } from "../base/escape-controls.ts";
 import type { RunResult } from "../engine/options.ts";
 import type { Key } from "../job/key.ts";
+import { localPath } from "../storage/store.ts";
 import { type TextStream, type World, dataWriter, writeTo } from "./world.ts";
 
 /**
@@ -39,13 +40,13 @@ export async function prepareDelivery(wishes: DeliveryWishes, cwd: string): Prom
   const print = printWish(wishes);
   if (wishes.output !== undefined) return { kind: "directory", output: wishes.output, print };
   if (wishes.json === true) return { kind: "records", print: print > 0 ? print : Number.POSITIVE_INFINITY };
-  return toStdout(print > 0 ? print : null, resolve(cwd, wishes.temp ?? tmpdir()));
+  return toStdout(print > 0 ? print : null, localPath(wishes.temp ?? tmpdir(), "--temp", cwd));
 }
 
 /** What becomes of the results of a job that ran or runs elsewhere. */
 export interface Fetch {
   readonly delivery: Delivery;
-  /** Directory of the user's, absolute. */
+  /** Directory of the user's: an absolute path, or an address that ends in "/". */
   readonly output: string | null;
   /** What the client is told. */
   readonly wishes: {
@@ -64,8 +65,10 @@ export async function prepareFetch(
 ): Promise<Fetch> {
   const print = printWish(flags);
   const overwrite = flags.overwrite === true;
-  const output = flags.output === undefined ? null : resolve(cwd, flags.output);
-  if (output !== null) {
+  let output: string | null = null;
+  if (flags.output !== undefined) {
+    const { outputPlace } = await import("../engine/resolve-options.ts");
+    output = outputPlace(flags.output, cwd);
     const { checkOutput } = await import("../storage/atomic-output.ts");
     await checkOutput(output, { overwrite });
   }

@@ -3,6 +3,7 @@ import { checkIncremental } from "../engine/explain.ts";
 import type { JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import { localPath } from "../storage/store.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import { blobsOf } from "./jobs.ts";
@@ -36,7 +37,7 @@ export function checkSubmission(
   for (const path of shared) checkInsideRoots(path, roots, "input");
   // Each agent looks at its own roots; by its text alone it must lead nowhere else.
   for (const path of own) checkInsideRoots(path.slice(agentPrefix.length), ["/"], "input");
-  if (output.kind === "shared") checkInsideRoots(output.path, roots, "output");
+  if (output.kind === "shared") checkShared(output.path, roots, "output");
   if (options.partitions.length !== outline.collections.length) {
     throw new SheafError(
       "USAGE",
@@ -66,6 +67,12 @@ export function checkSubmission(
   }
 }
 
+/** Agents write to paths; what goes to a storage comes back to the client, which has the credentials. */
+function checkShared(path: string, roots: readonly string[], what: string): void {
+  localPath(path, what, "/");
+  checkInsideRoots(path, roots, what);
+}
+
 /** Records are kept where the output is: on paths that all agents see, or here. */
 function checkRecordsTarget({ output, materialize, once }: Submission, roots: readonly string[]): void {
   if (materialize === undefined) return;
@@ -78,7 +85,7 @@ function checkRecordsTarget({ output, materialize, once }: Submission, roots: re
       },
     );
   }
-  if (materialize !== null) checkInsideRoots(materialize, roots, "materialize");
+  if (materialize !== null) checkShared(materialize, roots, "materialize");
 }
 
 /** Who plans has to see all of the input and the output, and so has who commits. */

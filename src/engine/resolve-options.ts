@@ -8,8 +8,7 @@ import { printValue } from "../base/print-value.ts";
 import { parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
 import { refuseAddress } from "../storage/list-input.ts";
-import { refusePassword } from "../storage/store.ts";
-import { splitAddress } from "../storage/store.ts";
+import { localPath, refusePassword, splitAddress } from "../storage/store.ts";
 import { isStored } from "../storage/stores.ts";
 import type { Chaos } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
@@ -70,7 +69,7 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
   checkOptionNames(options);
   const inputs = inputTexts(options.inputs ?? []);
   inputs.forEach(refusePassword);
-  const output = options.output === undefined ? null : outputPlace(options.output);
+  const output = options.output === undefined ? null : outputPlace(options.output, process.cwd());
   if (output !== null && isStored(output)) checkStoredOutput(options, output);
   const workers =
     isolation === "inline"
@@ -183,9 +182,9 @@ function inputTexts(inputs: NonNullable<JobRunOptions["inputs"]>): readonly stri
  * An output as runs know it: an absolute path, or an address that ends in "/".
  * @throws SheafError USAGE for an address that cannot be one
  */
-function outputPlace(given: string): string {
+export function outputPlace(given: string, cwd: string): string {
   const parts = splitAddress(given);
-  if (parts === null) return resolve(given);
+  if (parts === null) return resolve(cwd, given);
   refusePassword(given);
   refuseAddress(given, "output");
   if (parts.path.replaceAll("/", "") !== "") return `${parts.root}${parts.path.replace(/\/+$/, "")}/`;
@@ -387,7 +386,7 @@ function badBudgetOf(given: number | string): BadBudget {
 }
 
 function materializeOf(given: string, output: string | null): string {
-  const path = resolve(given);
+  const path = localPath(given, "materialize", process.cwd());
   const holds = (outer: string, inner: string): boolean => `${inner}${sep}`.startsWith(`${outer}${sep}`);
   if (output === null || !(holds(path, output) || holds(output, path))) return path;
   throw usage(
@@ -417,7 +416,8 @@ function failedTasksShareOf(given: number | string): number {
 
 function stateDirectoryOf(options: JobRunOptions): string | null {
   if (options.stateDirectory === null) return null;
-  return resolve(options.stateDirectory ?? defaultStateDirectory(process.env, homedir()));
+  const { stateDirectory: given } = options;
+  return localPath(given ?? defaultStateDirectory(process.env, homedir()), "stateDirectory", process.cwd());
 }
 
 function estimateOf({ estimate = false, sample = 1 }: JobRunOptions): boolean {

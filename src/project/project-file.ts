@@ -157,11 +157,12 @@ function projectOf(
 /** The settings with their paths as those of the project's folder. */
 function inFolder(settings: RunSettings, directory: string): RunSettings {
   const { inputs, output, tempDirectory, materialize, tokenFile, tls } = settings;
-  const at = (path: string): string => resolve(directory, path);
+  // What may not be an address is refused where it is used.
+  const at = (path: string): string => (isElsewhere(path) ? path : resolve(directory, path));
   return {
     ...settings,
     ...(inputs === undefined ? {} : { inputs: inputTexts(inputs, directory) }),
-    ...(output === undefined ? {} : { output: isElsewhere(output) ? output : at(output) }),
+    ...(output === undefined ? {} : { output: at(output) }),
     ...(tempDirectory === undefined ? {} : { tempDirectory: at(tempDirectory) }),
     ...(materialize === undefined ? {} : { materialize: at(materialize) }),
     ...(tokenFile === undefined ? {} : { tokenFile: at(tokenFile) }),

@@ -5,6 +5,7 @@ import { fromWireValue } from "../base/wire-json.ts";
 import { type ListedBadRecord, badFilesOf, readBadRecords } from "../engine/bad-list.ts";
 import type { KeptJob } from "../engine/job-history.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
+import { storeOf } from "../storage/stores.ts";
 import type { Split, SplitPiece } from "../task/task-spec.ts";
 import { runJob } from "./run.ts";
 
@@ -57,7 +58,7 @@ export async function planRetry({ directory, record }: KeptJob, cwd: string): Pr
   for (const { path, offset } of placed) {
     const piece = read.get(path!);
     if (piece === undefined) throw notRead(path!, jobId);
-    if (only[piece.path] === undefined) inputs.add(checked(piece, cwd));
+    if (only[piece.path] === undefined) inputs.add(await checked(piece, cwd));
     (only[piece.path] ??= []).push(offset!);
   }
   const { params, external } = record.settings as Pick<LocalRunOptions, "params" | "external">;
@@ -104,11 +105,16 @@ function piecesOf(directory: string): Map<string, FilePiece> {
 }
 
 /** The file's name, when it is the file that the job has read. */
-function checked(piece: FilePiece, cwd: string): string {
+async function checked(piece: FilePiece, cwd: string): Promise<string> {
   const { name, path } = piece;
   if (name === "-") throw changed(name, "was standard input, and is gone");
-  // Whether it is still that version is seen as it is read.
-  if (piece.version !== undefined) return name;
+  if (piece.version !== undefined) {
+    const there = await (await storeOf(path)).stat(path);
+    if (there === null) throw changed(path, "is gone");
+    if (there === "directory" || there.version !== piece.version)
+      throw changed(path, "has changed since the job has read it");
+    return name;
+  }
   const now = statSync(path, { throwIfNoEntry: false });
   if (now === undefined) throw changed(path, "is gone");
   if (now.size !== piece.fileBytes || now.mtimeMs !== piece.mtimeMs)

@@ -1,8 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
+import { localPath } from "../storage/store.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 
 /*
@@ -27,7 +28,8 @@ export async function makeWorkDirectory(
   output: string | null,
   tempDirectory: string | undefined,
 ): Promise<WorkDirectory> {
-  const elsewhere = tempDirectory === undefined ? null : resolve(tempDirectory);
+  const elsewhere =
+    tempDirectory === undefined ? null : localPath(tempDirectory, "tempDirectory", process.cwd());
   const roots: string[] = [];
   try {
     if (output !== null) roots.push(await createTempOutput(output));

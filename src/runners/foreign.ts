@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { pino } from "pino";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
@@ -25,6 +25,7 @@ import { ensureTokenFile } from "../security/token-file.ts";
 import { digestToken } from "../security/token.ts";
 import { checkOutput, createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { listInput } from "../storage/list-input.ts";
+import { localPath } from "../storage/store.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import type { ListenPlace } from "./workers.ts";
 
@@ -65,14 +66,16 @@ export async function runForeignWorkers(
   const name = options.name ?? basename(String(job)).replace(/\.\w+$/, "");
   const events = new EventLog(systemClock, options.onEvent);
   const id = makeJobId(name, systemClock.wallMs(), Math.random);
+  // They are read by programs that know paths alone.
+  for (const input of options.inputs) localPath(input, "inputs", process.cwd());
   const files = await listInput(options.inputs);
   const paths = files.map(({ path }) => path);
-  const out = resolve(output);
+  const out = localPath(output, "output", process.cwd());
   await checkOutput(out, { overwrite, keep: paths });
   // What a killed driver leaves is removed by the next run.
   const secrets = await makeTempDirectory(tmpdir());
   const staging = await createTempOutput(out);
-  const between = await makeTempDirectory(resolve(options.intermediate));
+  const between = await makeTempDirectory(localPath(options.intermediate, "intermediate", process.cwd()));
   try {
     const maps = spread(paths, options.mappers ?? paths.length);
     const bytesIn = files.reduce((sum, { bytes }) => sum + bytes, 0);

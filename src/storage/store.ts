@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import type { RetryWorld } from "../base/retry.ts";
 import { quotePath } from "./fs-error.ts";
@@ -231,6 +232,19 @@ export function splitAddress(given: string): AddressParts | null {
   const [all, scheme = "", authority = ""] = match;
   const small = scheme.toLowerCase();
   return { scheme: small, root: `${small}://${authority}/`, path: given.slice(all.length) };
+}
+
+/**
+ * The absolute path of what can only be a place of this machine.
+ * @param what names it in the message: "--temp", "materialize"
+ * @throws SheafError USAGE for an address: as a path it would be a directory "s3:" here
+ */
+export function localPath(given: string, what: string, cwd: string): string {
+  if (splitAddress(given) === null) return resolve(cwd, given);
+  throw new SheafError("USAGE", `${what}: ${quotePath(given)} is an address, and this has to be a path`, {
+    hint: "Give the path of a file or directory of this machine. docs/storage.md says where addresses go.",
+    details: { path: given },
+  });
 }
 
 /**

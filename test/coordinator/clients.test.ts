@@ -79,6 +79,11 @@ test("submissions that cannot be right are refused, naming what is wrong", async
     [{ inputs: ["agent:../../etc"] }, "FORBIDDEN", /not an absolute path/],
     [{ inputs: ["agent:/data/../etc"] }, "FORBIDDEN", /holds "\.\."/],
     [{ output: { kind: "shared", path: "/tmp/out", overwrite: true } }, "FORBIDDEN", /output \/tmp\/out/],
+    [
+      { output: { kind: "shared", path: "s3://b/out", overwrite: true } },
+      "USAGE",
+      /output: s3:\/\/b\/out is an/,
+    ],
     [{ options: { ...good.options, partitions: [1, 2] } }, "USAGE", /2 entries, the job has 1/],
     [{ options: { ...good.options, partitions: [11] } }, "LIMIT_EXCEEDED", /11 partitions/],
     [{ options: { ...good.options, mappers: 101 } }, "LIMIT_EXCEEDED", /101 map tasks/],

@@ -4,7 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { prepareFetch } from "#src/cli/deliver.js";
+import { findJob } from "#src/engine/job-history.js";
+import { planRetry } from "#src/runner/retry-bad.js";
 import { registerStore } from "#src/storage/stores.js";
+import { sheafHere } from "../cli/support.ts";
 import { MemoryStore } from "../storage/memory-store.ts";
 import { Bench, wordCount } from "./support.ts";
 
@@ -154,4 +158,58 @@ test("what cannot be an output, or goes with none in a storage, is refused by na
     assert.match(String(told?.message), message);
     assert.ok(!JSON.stringify(told).includes("secret"));
   }
+});
+
+test("an address is an output, or is refused; it never becomes a directory of this machine", async (t) => {
+  const bench = new Bench(t);
+  const inputs = bench.file("in/in.txt", texts);
+  const file = bench.file("job.ts", wordCount());
+  const fetch = { print: undefined, collect: undefined, json: undefined, overwrite: undefined };
+  const fetched = await prepareFetch({ ...fetch, output: "mem://bucket/fetched" }, bench.root);
+  assert.equal(fetched.output, "mem://bucket/fetched/");
+  assert.equal(fetched.wishes.output?.path, "mem://bucket/fetched/");
+  store.set("mem://bucket/fetched/x", "there");
+  const again = prepareFetch({ ...fetch, output: "mem://bucket/fetched" }, bench.root);
+  await assert.rejects(again, { code: "OUTPUT_EXISTS" });
+  const there = await prepareFetch({ ...fetch, output: "there" }, bench.root);
+  assert.equal(there.output, join(bench.root, "there"));
+
+  for (const option of ["materialize", "tempDirectory", "stateDirectory"] as const) {
+    const options = { on: "inline", inputs, [option]: "mem://bucket/kept" } as const;
+    const refused = await bench.run(wordCount(), options).catch((error: unknown) => ({ error }));
+    const { code, message } = refused.error as { code: string; message: string };
+    assert.equal(code, "USAGE", option);
+    assert.match(message, new RegExp(`^${option}: mem://bucket/kept is an address`));
+  }
+  const before = readdirSync(bench.root);
+  for (const args of [
+    ["watch", "in", file, "-o", "s3://bucket/out", "--drain"],
+    ["watch", "in", file, "-o", "s3://bucket/out", "--incremental", "--drain"],
+    ["watch", "s3://bucket/in", file, "-o", "out", "--drain"],
+    ["gen", "text", "s3://bucket/out", "--size", "1KiB"],
+    ["inspect", "s3://bucket/out"],
+    ["run", file, "in", "-o", "out", "--temp", "s3://bucket/temp"],
+    ["verify", file, "in", "--temp", "s3://bucket/temp"],
+  ]) {
+    const { code, stderr } = await sheafHere(args, { cwd: bench.root });
+    assert.equal(code, 2, `${args.join(" ")}: ${stderr}`);
+    assert.match(stderr, /s3:\/\/bucket\/\w+ is an address, and this has to be a path/);
+  }
+  assert.deepEqual(readdirSync(bench.root), before);
+});
+
+test("bad records of a file that is another version by now are not retried", async (t) => {
+  const bench = new Bench(t);
+  const address = "mem://bucket/bad/in.txt";
+  const job = wordCount({ map: 'if (line.startsWith("bad")) throw new Error("no");' });
+  store.set(address, "a b\nbad c\n");
+  const ran = await bench.run(job, { on: "inline", inputs: "mem://bucket/bad/", maxBad: 1 });
+  assert.equal(ran.badRecords, 1, ran.error?.report);
+  const kept = await findJob(bench.state, "@");
+  assert.deepEqual((await planRetry(kept, bench.root)).only, { [address]: [4] });
+  store.set(address, "x y\ngood\n");
+  const message = `${address} has changed since the job has read it`;
+  await assert.rejects(planRetry(kept, bench.root), { code: "INPUT_CHANGED", message });
+  store.files.delete(address);
+  await assert.rejects(planRetry(kept, bench.root), { code: "INPUT_CHANGED", message: `${address} is gone` });
 });

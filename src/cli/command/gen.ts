@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
-import { resolve } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { formatSize } from "../../base/size.ts";
 import { suggest } from "../../base/suggest.ts";
 import type { Generator } from "../../generate/index.ts";
+import { localPath } from "../../storage/store.ts";
 import { type CliCommand, type ExitCode, type HelpSection, type Invocation, exitCodes } from "../command.ts";
 import { type FlagValues, inCategory, repeatedFlag, switchFlag, types, valueFlag } from "../flag.ts";
 import { displayFlags, jsonFlag } from "../flags.ts";
@@ -78,7 +78,7 @@ async function run({ flags, positionals, world }: Invocation<typeof genFlags>): 
     for (const chunk of chunks) if (!(await write(chunk))) break;
     return exitCodes.ok;
   }
-  return writeFile(resolve(world.cwd, out), chunks, flags, world);
+  return writeFile(localPath(out, "OUT", world.cwd), chunks, flags, world);
 }
 
 async function findGenerator(kind: string): Promise<Generator> {

@@ -1,8 +1,9 @@
 import { existsSync, statSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { settings } from "../../base/limits.ts";
 import { findJob } from "../../engine/job-history.ts";
+import { localPath } from "../../storage/store.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
@@ -42,7 +43,7 @@ type Inspect = Invocation<typeof inspectFlags>;
 async function run(invocation: Inspect): Promise<ExitCode> {
   const { flags, positionals, world } = invocation;
   const given = positionals[0]!;
-  const path = resolve(world.cwd, given);
+  const path = localPath(given, "PATH", world.cwd);
   if (!existsSync(path)) {
     throw new SheafError("NOT_FOUND", `${given}: there is no such file or directory`, {
       hint: "Give an output directory, a job directory or a run file.",

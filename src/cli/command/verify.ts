@@ -1,8 +1,8 @@
 import { randomInt } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { resolve } from "node:path";
 import type { Place } from "../../runners/verify.ts";
+import { localPath } from "../../storage/store.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
 import { connectedAs } from "../connection.ts";
 import { types, valueFlag } from "../flag.ts";
@@ -115,7 +115,7 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
   };
   const reporter = makeReporter({ quiet: isSilent, json: false, style }, world);
   const stop = stopOnSignal(reporter, world);
-  const directory = await makeTempDirectory(resolve(world.cwd, flags.temp ?? tmpdir()));
+  const directory = await makeTempDirectory(localPath(flags.temp ?? tmpdir(), "--temp", world.cwd));
   const { on: _on, json: _json, ...said } = flags;
   // One for all runs, so that one line says how to have it again.
   const chaos = flags.chaos === undefined ? undefined : { seed: randomInt(2 ** 31), ...flags.chaos };

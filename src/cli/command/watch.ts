@@ -9,6 +9,7 @@ import type { JobRunOptions } from "../../engine/options.ts";
 import { runnerFitFor } from "../../pipeline/detect.ts";
 import { type Runner, runners } from "../../runners/runners.ts";
 import { lockFile } from "../../storage/file-lock.ts";
+import { localPath } from "../../storage/store.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { type Reporter, makeReporter } from "../ui/reporter.ts";
@@ -189,10 +190,10 @@ function forManyRuns(asked: AskedRun): AskedRun {
 function watched(given: string, cwd: string): { readonly directory: string; readonly prefix: string } {
   const isDirectory = (path: string): boolean =>
     statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  const plain = resolve(cwd, given);
+  const plain = localPath(given, "sheaf watch DIR", cwd);
   if (isDirectory(plain)) return { directory: plain, prefix: "" };
   const end = given.indexOf("=") + 1;
-  const named = resolve(cwd, given.slice(end));
+  const named = localPath(given.slice(end), "sheaf watch DIR", cwd);
   if (end > 1 && isDirectory(named)) return { directory: named, prefix: given.slice(0, end) };
   throw new SheafError("INPUT_MISSING", `${given} is no directory`, {
     hint: "Give the directory that files come into, and the job after it: sheaf watch DIR JOB -o OUT.",
@@ -206,7 +207,7 @@ function outputOf({ flags }: AskedRun, cwd: string): string {
       hint: "Give the directory for the outputs of the runs: -o OUT.",
     });
   }
-  return resolve(cwd, flags.output);
+  return localPath(flags.output, "sheaf watch -o", cwd);
 }
 
 /** A directory of outputs, made if it is missing. @throws SheafError OUTPUT_EXISTS */
