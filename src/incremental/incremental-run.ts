@@ -8,7 +8,7 @@ import type { PlannedPiece } from "../plan/near-hosts.ts";
 import { type Arranged, type InputFiles, isSplittable, type Stretch } from "../plan/plan-input.ts";
 import { contentDigests, DIGEST_KEY_BYTES } from "../storage/content-digest.ts";
 import { digestsByThreads } from "../storage/digest-threads.ts";
-import { settle, stampOf } from "../storage/file-identity.ts";
+import { settle, stampOf, stampOfStored } from "../storage/file-identity.ts";
 import { openRange } from "../storage/read-range.ts";
 import type { KeptMap, Split } from "../task/task-spec.ts";
 import { arrange, type FileNow } from "./arrange.ts";
@@ -181,9 +181,7 @@ export class IncrementalRun {
       if (isSource(reader)) continue;
       for (const piece of files) {
         if (known.length % FILES_A_TURN === FILES_A_TURN - 1) await setImmediate();
-        // Whoever reads a file of a store is bound to its version.
-        const stamp =
-          piece.version === undefined ? stampOf(piece.path) : { text: piece.version, settledMs: 0 };
+        const stamp = piece.version === undefined ? stampOf(piece.path) : stampOfStored(piece, piece.version);
         const isSettled = stamp !== null && (await settle(stamp.settledMs, wallMs, pause));
         const text = isSettled ? stamp.text : null;
         known.push({ input, piece, reader, inode: text, digest: null, grownFrom: null });

@@ -1,11 +1,10 @@
-import { statSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { toWireJson } from "../base/wire-json.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
-import type { CommittedPart, StepRecord } from "../engine/events.ts";
+import type { StepRecord } from "../engine/events.ts";
 import { RunFailure } from "../engine/options.ts";
 import type { ClusterRunOptions, RunOptions, RunResult } from "../engine/options.ts";
 import { asShortage } from "../storage/fs-error.ts";
@@ -40,6 +39,7 @@ import {
   writeRecords,
 } from "./step-output.ts";
 import { isOnCluster, StepRunner } from "./step-runner.ts";
+import { areCopies } from "./stored-transfer.ts";
 
 /** How a run of a pipeline has ended, before its output is committed. */
 export type StepsEnd =
@@ -245,9 +245,7 @@ export class PipelineRun {
   async #there({ name, outline }: GraphStep, { summary }: StepDone): Promise<Forms> {
     const there = await formsIn(this.#doneDirectory(name));
     if (outline.kind !== "transfer") return there;
-    const isCopy = ({ file, bytes }: CommittedPart): boolean =>
-      statSync(file, { throwIfNoEntry: false })?.size === bytes;
-    return { ...there, files: there.files && summary.parts.every(isCopy) };
+    return { ...there, files: there.files && (await areCopies(summary.parts)) };
   }
 
   /** What is in the output already need not lie anywhere else, unless that is made anew. */

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import type { StepSelection } from "../engine/options.ts";
@@ -193,7 +193,12 @@ function whyNow(
   if (facts.options !== before.options) return "options of the run have changed";
   const paths = [...new Set([...Object.keys(before.files), ...Object.keys(facts.files)])];
   const other = paths.filter((path) => facts.files[path] !== before.files[path]);
-  if (other.length > 0) return `its inputs have changed: ${told(other)}`;
+  if (other.length > 0) {
+    const isUntold = other.every((path) => facts.files[path]?.startsWith(untold) === true);
+    return isUntold
+      ? `nobody can tell whether its inputs have changed: ${told(other)}`
+      : `its inputs have changed: ${told(other)}`;
+  }
   if (facts.elsewhere.join("\n") !== before.elsewhere.join("\n")) return "its inputs have changed";
   for (const need of needs) {
     const made = state.steps[need]?.done?.made;
@@ -207,6 +212,13 @@ function whyNow(
 
 function told(paths: readonly string[]): string {
   return paths.length === 1 ? paths[0]! : `${paths[0]} and ${paths.length - 1} more`;
+}
+
+const untold = "?";
+
+/** For a file of which nobody can tell whether it has changed, as by a time and a size: never the same twice. */
+export function stampOfUntold(): string {
+  return untold + randomUUID();
 }
 
 /** A name for what a step writes that is the same where its results are sure to be. */

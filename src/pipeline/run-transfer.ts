@@ -103,29 +103,33 @@ export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
  */
 async function copiesOf(from: string, directory: string, to: string): Promise<StoredCopy[]> {
   const files = await listInput([inputIn(directory, from)]);
-  if (isStored(from) || isStored(to)) return files.map((one) => storedCopy(one, to));
   const literal = resolve(directory, from);
   const status = await stat(literal).catch(() => null);
   const base =
     status === null ? resolve(directory, patternBase(from)) : status.isFile() ? dirname(literal) : literal;
+  const isLocal = !isStored(from) && !isStored(to);
+  const copies = files.map((file) => (isLocal ? localCopy(file, base, to) : storedCopy(file, to)));
   const taken = new Map<string, string>();
-  return files.map(({ path, bytes, mtimeMs }) => {
-    const below = relative(base, path);
-    const target = join(to, below.startsWith("..") ? basename(path) : below);
+  for (const { source, target } of copies) {
     const other = taken.get(target.toLowerCase());
     if (other !== undefined) {
-      throw new SheafError("OUTPUT_UNWRITABLE", `${other} and ${path} would both be ${target}`, {
+      throw new SheafError("OUTPUT_UNWRITABLE", `${other} and ${source} would both be ${target}`, {
         hint: "Transfer them to directories of their own.",
       });
     }
-    taken.set(target.toLowerCase(), path);
-    if (resolve(target) === resolve(path)) {
-      throw new SheafError("OUTPUT_UNWRITABLE", `${path} would be copied onto itself`, {
-        hint: "Give another directory as `to`.",
-      });
-    }
-    return { source: path, target, bytes, mtimeMs, below };
-  });
+    taken.set(target.toLowerCase(), source);
+    if (!isLocal || resolve(target) !== resolve(source)) continue;
+    throw new SheafError("OUTPUT_UNWRITABLE", `${source} would be copied onto itself`, {
+      hint: "Give another directory as `to`.",
+    });
+  }
+  return copies;
+}
+
+function localCopy({ path, bytes, mtimeMs }: InputFile, base: string, to: string): StoredCopy {
+  const below = relative(base, path);
+  const target = join(to, below.startsWith("..") ? basename(path) : below);
+  return { source: path, target, bytes, mtimeMs, below };
 }
 
 function storedCopy({ path, bytes, mtimeMs, version, place = path }: InputFile, to: string): StoredCopy {

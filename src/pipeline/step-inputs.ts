@@ -10,7 +10,7 @@ import { inputIn, isElsewhere } from "../storage/glob.ts";
 import { type InputFile, listInput } from "../storage/list-input.ts";
 import { isStored } from "../storage/stores.ts";
 import type { InputOutline, JobOutline, StepOutline } from "../worker/messages.ts";
-import { digest } from "./plan.ts";
+import { digest, stampOfUntold } from "./plan.ts";
 import type { StepFacts } from "./state.ts";
 
 /** An input of a step's job that is read from files, and its name; "" where the job has one input. */
@@ -244,12 +244,11 @@ export async function filesOfStep(
       if (!isHere(path)) continue;
       const name = several ? texts[index]!.slice(0, texts[index]!.indexOf("=") + 1) : "";
       for (const one of await listInput([path], { streams: true }))
-        stamps.push([`${name}${one.path}`, one.version ?? stampOf(one.path)]);
+        stamps.push([`${name}${one.path}`, stampOfFile(one)]);
     }
     stamps.push(...(await ownFilesOf(step, file)));
     const aux = [...(await findAux(step.job.aux, file)).values()].flat();
-    for (const { path, stored } of aux)
-      stamps.push([path, stored === undefined ? stampOf(path) : versionOf(stored)]);
+    for (const { path, stored } of aux) stamps.push([path, stampOfFile(stored ?? { path })]);
     for (const { path } of findJobFiles(step.job.files, file)) stamps.push([path, stampOf(path)]);
   } catch {
     return null;
@@ -275,16 +274,15 @@ async function ownFilesOf({ spec }: StepOutline, file: string): Promise<[path: s
   return [...new Map(stamps)];
 }
 
-function stamped({ path, version }: { path: string; version?: string }): [path: string, stamp: string] {
-  return [path, version ?? stampOf(path)];
+function stamped(file: Stamped): [path: string, stamp: string] {
+  return [file.path, stampOfFile(file)];
 }
 
-/** @throws SheafError when the store cannot tell */
-function versionOf({ path, version }: InputFile): string {
-  if (version !== undefined) return version;
-  throw new SheafError("INPUT_CHANGED", `${path}: nobody can tell whether it has changed`, {
-    hint: "The step runs again.",
-  });
+type Stamped = Pick<InputFile, "path" | "version" | "exact">;
+
+function stampOfFile({ path, version, exact }: Stamped): string {
+  if (!isStored(path)) return stampOf(path);
+  return version !== undefined && exact === true ? version : stampOfUntold();
 }
 
 function stampOf(path: string): string {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { statSync } from "node:fs";
 import { lstat, mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { crc32c, crcText } from "../base/crc32.ts";
@@ -8,7 +9,7 @@ import { syncPath } from "../storage/atomic-output.ts";
 import { crc32cOfFile, inodeOf } from "../storage/content-check.ts";
 import { asSheafError, quotePath } from "../storage/fs-error.ts";
 import { openRange } from "../storage/read-range.ts";
-import { storedOutput } from "../storage/stores.ts";
+import { isStored, storedOutput, storeOf } from "../storage/stores.ts";
 import { uploadOutput } from "../storage/upload-output.ts";
 
 /** A file of a transfer from a store, to a store, or both. */
@@ -168,4 +169,22 @@ export function placeBelow(place: string, source: string): string {
   throw new SheafError("OUTPUT_UNWRITABLE", `${quotePath(source)} has a name that no file can have here`, {
     hint: "Transfer other files, or rename it in its storage.",
   });
+}
+
+/** Copies in storages that are looked at at once: each answer takes its time to come. */
+const looksAtOnce = 32;
+
+/** Whether all copies of a transfer are there, of the size they had. A storage that does not answer has none. */
+export async function areCopies(parts: readonly CommittedPart[]): Promise<boolean> {
+  const isThere = async ({ file, bytes }: CommittedPart): Promise<boolean> => {
+    if (!isStored(file)) return statSync(file, { throwIfNoEntry: false })?.size === bytes;
+    const found = await (await storeOf(file)).stat(file);
+    return found !== null && found !== "directory" && found.bytes === bytes;
+  };
+  for (let at = 0; at < parts.length; at += looksAtOnce) {
+    const some = parts.slice(at, at + looksAtOnce);
+    const all = await Promise.all(some.map((part) => isThere(part).catch(() => false)));
+    if (all.includes(false)) return false;
+  }
+  return true;
 }

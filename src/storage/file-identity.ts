@@ -90,6 +90,19 @@ export function stampOf(path: string): FileStamp | null {
   return { text: inodeText(found), settledMs };
 }
 
+/**
+ * As `stampOf`, of a file in a store. Whoever reads it is bound to its version, and a version that is a time
+ * and a size stays when the file is written anew within one tick of the store's clock.
+ * @returns null where the store knows no time, either
+ */
+export function stampOfStored(
+  { exact, mtimeMs }: Pick<ListedFile, "exact" | "mtimeMs">,
+  version: string,
+): FileStamp | null {
+  if (exact === true) return { text: version, settledMs: 0 };
+  return mtimeMs === 0 ? null : { text: version, settledMs: mtimeMs + coarseStampMs };
+}
+
 function settledMsOf(changedMs: number, isCoarse: boolean): number {
   return changedMs + (isCoarse ? coarseStampMs : fineStampMs);
 }

@@ -61,6 +61,26 @@ test("one output is kept up to date: of whole files only, and never without one 
   ]);
 });
 
+test("--drain does not end while a file of the output is missing in one look: it may be on its way", async () => {
+  const looks = [["a", "b"], ["a", "b"], ["a"], ["a"]];
+  const runs: string[] = [];
+  const doors: UpdateDoors = {
+    look() {
+      const names = looks.shift() ?? ["a"];
+      const seen = names.map((name) => [name, { bytes: 1, signature: "1", identity: name }] as const);
+      return Promise.resolve({ files: new Map(seen), hidden: new Set<string>() });
+    },
+    run(paths) {
+      runs.push(paths.join());
+      return Promise.resolve("done" as const);
+    },
+    pause: () => Promise.resolve(),
+    tell: () => undefined,
+  };
+  await updateOutput(doors, { intervalMs: 5_000, drain: true }, new AbortController().signal);
+  assert.deepEqual(runs, ["a,b", "a"]);
+});
+
 test("sheaf watch --incremental: the output is that of a run on all files, and maps what is new", async (t) => {
   const cwd = tempDir(t);
   const put = (name: string, text: string): void => {
@@ -100,7 +120,7 @@ test("sheaf watch --incremental: the output is that of a run on all files, and m
   const refused = [
     [[...args, "--into", "x"], /--into is not for --incremental/],
     [[...args, "--again"], /--again is not for --incremental/],
-    [[...args, "--on", "http://127.0.0.1:1"], /--incremental is for runs on this machine/],
+    [[...args, "--on", "http://127.0.0.1:1"], /sheaf watch --incremental is for runs on this machine/],
     [[...args.slice(0, 4), "in", ...args.slice(5)], /is watched and written to/],
   ] as const;
   const answers = await Promise.all(refused.map(([words]) => sheafHere(words, { cwd })));

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { StoredFile } from "#src/storage/store.js";
 import { registerStore } from "#src/storage/stores.js";
 import { MemoryStore } from "../storage/memory-store.ts";
 import { PipelineBench } from "./support.ts";
@@ -87,4 +88,109 @@ test("names that lead out of a directory are not transferred into it", async (t)
   store.set("mem://bucket/evil//out.txt", "out\n");
   const result = await bench.pipeline(transferring("mem://bucket/evil/", "copies"));
   assert.match(result.error!.message, /has a name that no file can have here/);
+});
+
+test("files that would become one are refused, from a storage and into one, and nothing is copied", async (t) => {
+  const bench = new PipelineBench(t);
+  for (const name of ["2024/a.csv", "2025/a.csv", "2025/A.CSV"]) {
+    store.set(`mem://bucket/years/${name}`, `${name}\n`);
+    bench.file(`years/${name}`, `${name}\n`);
+  }
+  for (const [from, to] of [
+    ["mem://bucket/years/{2024,2025}/*.csv", "in"],
+    ["mem://bucket/years/{2024,2025}/*.csv", "mem://bucket/in/"],
+    ["years/{2024,2025}/*.csv", "mem://bucket/in/"],
+    ["mem://bucket/years/2025/*", "in"],
+  ] as const) {
+    const { error } = await bench.pipeline(transferring(from, to));
+    assert.equal(error?.code, "OUTPUT_UNWRITABLE", `${from} ${to}`);
+    assert.match(error!.message, /years\/202[45]\/a\.csv would both be .*\/in\/a\.csv$/i);
+  }
+  assert.deepEqual(
+    [...store.files.keys()].filter((one) => one.startsWith("mem://bucket/in/")),
+    [],
+  );
+  assert.equal(existsSync(join(bench.root, "in")), false);
+});
+
+/** Whose versions are a time and a size, as over SFTP. */
+class TimedStore extends MemoryStore {
+  override async stat(address: string): ReturnType<MemoryStore["stat"]> {
+    const found = await super.stat(address);
+    return found === null || found === "directory" ? found : timed(found);
+  }
+
+  override async *entries(directory: string): ReturnType<MemoryStore["entries"]> {
+    for await (const entry of super.entries(directory))
+      yield entry.file === undefined ? entry : { ...entry, file: timed(entry.file) };
+  }
+}
+
+function timed({ exact: _exact, ...file }: StoredFile): StoredFile {
+  return file;
+}
+
+test("a step that reads what has a time and a size only runs again, and so does what reads it", async (t) => {
+  const bench = new PipelineBench(t);
+  const inexact = new TimedStore();
+  registerStore("timed", () => Promise.resolve({ createStore: () => inexact }));
+  const pipe = `
+    import { count, from, job, pipeline, text } from "sheaf";
+    import { existsSync } from "node:fs";
+    const a = job({ input: text(), map: (line) => [[line, 1]], reduce: count() });
+    const b = job({
+      input: from(a),
+      map([line]) {
+        if (!existsSync(${JSON.stringify(join(bench.root, "go"))})) throw new Error("not yet");
+        return [[line.length, 1]];
+      },
+      reduce: count(),
+    });
+    export default pipeline({ a, b });`;
+  const resumed = async (inputs: string) => {
+    rmSync(join(bench.root, "go"), { force: true });
+    assert.equal((await bench.pipeline(pipe, { inputs, overwrite: true })).status, "FAILED");
+    bench.file("go", "");
+    const again = await bench.resume();
+    assert.equal(again.status, "SUCCEEDED", again.error?.report);
+    return bench.ran();
+  };
+  inexact.set("timed://host/a.txt", "one\n");
+  store.set("mem://bucket/exact/a.txt", "one\n");
+  assert.deepEqual(await resumed("timed://host/a.txt"), {
+    a: "nobody can tell whether its inputs have changed: timed://host/a.txt",
+    b: "it was not done",
+  });
+  assert.deepEqual(await resumed("mem://bucket/exact/a.txt"), { b: "it was not done" });
+});
+
+test("what was transferred into a storage is not transferred again when another step failed", async (t) => {
+  const bench = new PipelineBench(t);
+  bench.file("data/a.txt", "one\n");
+  const go = JSON.stringify(join(bench.root, "go"));
+  const pipe = `
+    import { count, from, job, pipeline, text, transfer } from "sheaf";
+    import { existsSync } from "node:fs";
+    const load = transfer({ from: "data", to: "mem://bucket/loaded", as: text() });
+    const lines = job({
+      input: from(load),
+      map(line) {
+        if (!existsSync(${go})) throw new Error("not yet");
+        return [[line.length, 1]];
+      },
+      reduce: count(),
+    });
+    export default pipeline({ load, lines });`;
+  const resumed = async () => {
+    await bench.resume();
+    return Object.keys(bench.ran());
+  };
+  assert.equal((await bench.pipeline(pipe)).status, "FAILED");
+  assert.deepEqual(await resumed(), ["lines"]);
+  store.set("mem://bucket/loaded/a.txt", "of another size\n");
+  assert.deepEqual(await resumed(), ["load", "lines"]);
+  assert.equal(store.files.get("mem://bucket/loaded/a.txt")!.toString(), "one\n");
+  store.files.delete("mem://bucket/loaded/a.txt");
+  bench.file("go", "");
+  assert.deepEqual(await resumed(), ["load", "lines"]);
 });

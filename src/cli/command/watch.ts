@@ -93,7 +93,7 @@ export const watchCommand: CliCommand<typeof watchFlags> = {
     "Which files are done with is kept on the disk: a watcher that was killed goes on where it was. Every file is in " +
       "one output, none is left out. A run that fails is told and tried again, after longer and longer waits.",
     "With --incremental OUT is one output, of all files that are whole: it is made anew when a file has come, changed or " +
-      "gone, and only what is new is mapped.",
+      "gone, and only what is new is mapped. This is for runs on this machine.",
     "For a job with several inputs DIR is NAME=DIR, and INPUT are those of the others, which every run reads. Ctrl-C " +
       "ends a run that is under way, and the watcher. docs/watch.md says more.",
   ],
@@ -137,7 +137,7 @@ async function run({ flags, positionals, world }: Invocation<typeof watchFlags>)
   checkRunFlags({ ...asked.flags, overwrite: undefined }, asked.runner);
   const isOne = asked.flags.incremental === true;
   const out = outputOf(asked, world.cwd);
-  if (isOne) checkOneOutput({ into, again });
+  if (isOne) checkOneOutput({ into, again, runner: asked.runner });
   else prepareOut(out);
   if (realPlace(out) === realpathSync(directory)) throw watchesItself(directory);
   const template = into ?? "{time}";
@@ -224,10 +224,17 @@ function prepareOut(out: string): void {
 function checkOneOutput({
   into,
   again,
+  runner,
 }: {
   readonly into: string | undefined;
   readonly again: boolean | undefined;
+  readonly runner: AskedRun["runner"];
 }): void {
+  if (runner !== "local") {
+    throw new SheafError("USAGE", "sheaf watch --incremental is for runs on this machine, not on a cluster", {
+      hint: "Leave --on out; or leave --incremental out, for an output of each batch of files.",
+    });
+  }
   const flag = into !== undefined ? "--into" : again === true ? "--again" : null;
   if (flag === null) return;
   throw new SheafError("USAGE", `${flag} is not for --incremental`, {

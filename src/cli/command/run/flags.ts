@@ -143,8 +143,8 @@ const outputFlags = inCategory("Output", {
     "Keep the records that map is given in DIR, too, for later jobs: JSON lines, which jsonl() reads",
     {
       details:
-        "Generated ones as well as those read. DIR appears complete when the job has succeeded, or not at all; " +
-        "--overwrite replaces it, too.",
+        "Generated ones as well as those read. DIR appears complete, by one rename, just before the output does; " +
+        "--overwrite replaces it, too. A job whose tasks fail leaves it as it was.",
     },
   ),
   output: valueFlag("-o, --output DIR", types.path, "Directory for the results; must not exist", {

@@ -137,7 +137,7 @@ export async function updateOutput(
         continue;
       }
       done = whole;
-    } else if (rules.drain && !isFirst && whole.size === now.files.size) return "ended";
+    } else if (rules.drain && !isFirst && !isHeldUp && whole.size === now.files.size) return "ended";
     patience.renew();
     await doors.pause(rules.intervalMs);
   }
