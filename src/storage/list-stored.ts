@@ -65,12 +65,13 @@ class Listing {
     if (matches.length === 0 && glob.segments.length === 0) throw await this.missing(base);
     const isGiven = glob.segments.length === 0;
     const below = `${base}${base.endsWith("/") ? "" : "/"}`;
-    const listed = await inBatches(matches, async (match) => {
+    const listed = await inBatches([...new Set(matches)], async (match) => {
       const address = parts.root + match;
-      const there = await this.#known(address);
-      if (there === null) throw gone(address);
+      const known = await this.#known(address);
+      if (known.length === 0) throw gone(address);
       const place = address === base ? basename(address) : address.slice(below.length);
-      return this.existing(address, there, place, isGiven ? "" : place);
+      const each = known.map((there) => this.existing(address, there, place, isGiven ? "" : place));
+      return (await Promise.all(each)).flat();
     });
     for (const some of listed) found.push(...some);
     return matches.length;
@@ -142,20 +143,22 @@ class Listing {
     return file;
   }
 
-  /** As stat, of what was listed already without asking again. */
-  async #known(address: string): Promise<StoredFile | "directory" | null> {
+  /** As stat, of what was listed already without asking again: maybe a file and a directory of one name. */
+  async #known(address: string): Promise<(StoredFile | "directory")[]> {
     const cut = address.lastIndexOf("/") + 1;
-    const listed = await this.#entries.get(address.slice(0, cut));
-    const entry = listed?.find(({ name }) => name === address.slice(cut));
-    if (entry?.file !== undefined) return entry.file;
-    return entry?.kind === "directory" ? "directory" : this.#store.stat(address);
+    const listed = (await this.#entries.get(address.slice(0, cut))) ?? [];
+    const same = listed.filter(({ name }) => name === address.slice(cut));
+    if (same.length > 0 && same.every(({ kind, file }) => kind === "directory" || file !== undefined))
+      return same.map(({ file }) => file ?? "directory");
+    const there = await this.#store.stat(address);
+    return there === null ? [] : [there];
   }
 
   #world(root: string): GlobWorld<StoreEntry> {
     return {
       entries: (path) => this.#listed(root + (path === "" || path.endsWith("/") ? path : `${path}/`)),
       isDirectory: (_, { kind }) => kind === "directory",
-      exists: async (path) => (await this.#known(root + path)) !== null,
+      exists: async (path) => (await this.#known(root + path)).length > 0,
       identity: (path) => Promise.resolve(path),
     };
   }

@@ -168,6 +168,19 @@ test("marks of directories are no files; one that holds something is refused", a
   });
 });
 
+test("a pattern takes a file and a directory of one name, each once", async (t) => {
+  const store = await storeOver(t, { "logs/2024": "file", "logs/2024/x": "x", "logs/2025/y": "y" });
+  const wanted = ["2024", "2024/x", "2025/y"];
+  for (const pattern of ["logs/*", "logs/2*", "{logs,none}/202?", "logs/20[0-9]*"]) {
+    const found = await listStored(store, `s3://bucket/${pattern}`, undefined);
+    assert.deepEqual(found.map(({ place }) => place.replace(/^logs\//, "")).toSorted(), wanted, pattern);
+    assert.deepEqual(
+      found.map(({ file }) => file.address).toSorted(),
+      wanted.map((key) => `s3://bucket/logs/${key}`),
+    );
+  }
+});
+
 test("s3a and s3n are other names of s3; an address names a bucket", async (t) => {
   const store = await storeOver(t, { k: "1" });
   assert.equal(store.canonical!("s3a://bucket/a b/c"), "s3://bucket/a b/c");

@@ -13,10 +13,12 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
 import { gzipSync } from "node:zlib";
+import { systemClock } from "#src/base/clock.js";
 import { isSheafError, type SheafError } from "#src/base/errors.js";
 import { seededRandom } from "#src/base/random.js";
 import { listStored } from "#src/storage/list-stored.js";
 import type { Store } from "#src/storage/store.js";
+import { whoIsThis } from "#src/storage/stores/s3-marker.js";
 import { Bench, wordCount } from "../runner/support.ts";
 import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
 import { asRead, BUCKET, hastyClock, s3Missing, type S3Server, startS3, storeWith } from "./s3-server.ts";
@@ -228,16 +230,93 @@ describe("output in S3", { skip }, () => {
     const address = `s3://${BUCKET}/others/`;
     const living = store.output!(address, "living");
     await living.put(Buffer.from("1"), "part-00000.tsv", undefined);
-    await server.put("others/_sheaf-run-dead.00000000.1.x", Buffer.from("{}"));
+    // No process has that number.
+    const dead = `others/_sheaf-run-dead.${whoIsThis().split(".")[0]}.999999999.x`;
+    await server.put(dead, Buffer.from("{}"));
     await store.output!(address, "next").check({});
     assert.deepEqual(await server.uploads("others/"), ["others/part-00000.tsv"]);
     await living.abort();
     await nothingElse("others/");
-    await server.put("others/_sheaf-run-dead.00000000.1.x", Buffer.from("{}"));
+    await server.put(dead, Buffer.from("{}"));
     for (const name of ["movie.mp4", "part-00000.tsv"])
       await server.client.send(new CreateMultipartUploadCommand({ Bucket: BUCKET, Key: `others/${name}` }));
     await store.output!(address, "next").check({});
     assert.deepEqual(await server.uploads("others/"), ["others/movie.mp4"]);
+  });
+
+  test("a run on another host is taken for gone after a week", async () => {
+    const address = `s3://${BUCKET}/away/`;
+    await server.put("away/_sheaf-run-away.00000000.1.x", Buffer.from("{}"));
+    await server.client.send(
+      new CreateMultipartUploadCommand({ Bucket: BUCKET, Key: "away/part-00000.tsv" }),
+    );
+    await store.output!(address, "next").check({});
+    assert.deepEqual(await server.uploads("away/"), ["away/part-00000.tsv"]);
+    const late = { ...systemClock, wallMs: () => systemClock.wallMs() + 8 * 24 * 3_600_000 };
+    await storeWith(server.env(), late).output!(address, "next").check({});
+    await nothingElse("away/");
+  });
+
+  test("killed between the last file and the marker: the same files again replace themselves", async () => {
+    const address = `s3://${BUCKET}/same/`;
+    await commitAll(store, address, "first", newFiles, directory);
+    proxy.decide(({ method, url }) =>
+      method === "DELETE" && url.includes("_sheaf-commit") ? { kind: "answer", status: 403 } : null,
+    );
+    await assert.rejects(commitAll(through, address, "second", newFiles, directory, true));
+    proxy.decide(null);
+    await assert.rejects(seen(address), { code: "INPUT_UNREADABLE" });
+    await storeWith(server.env(), hastyClock()).output!(address, "next").check({ overwrite: true });
+    assert.deepEqual(await seen(address), told(newFiles));
+    await nothingElse("same/");
+  });
+
+  test("what fails for now fails no commit that was decided, and nothing is undone", async () => {
+    const address = `s3://${BUCKET}/busy/`;
+    const small: OutputFiles = newFiles.map(([name, bytes]) => [name, bytes.subarray(0, 1_000)]);
+    const failing = (code: string, times: number): void => {
+      let left = times;
+      const body = `<Error><Code>${code}</Code><Message>no</Message></Error>`;
+      const headers = { "content-type": "application/xml" };
+      proxy.decide(({ method, url }) =>
+        method === "POST" && url.includes("part-00002.tsv?uploadId=") && left-- > 0
+          ? { kind: "answer", status: 400, headers, body }
+          : null,
+      );
+    };
+    await commitAll(store, address, "first", small, directory);
+    for (const code of ["RequestTimeout", "InternalError"]) {
+      failing(code, 1);
+      await commitAll(through, address, code, small, directory, true);
+      assert.deepEqual(await seen(address), told(small), code);
+    }
+    failing("ExpiredToken", 9);
+    await assert.rejects(commitAll(through, address, "expired", small, directory, true), {
+      code: "UNAUTHORIZED",
+    });
+    proxy.decide(null);
+    await storeWith(server.env(), hastyClock()).output!(address, "next").check({ overwrite: true });
+    assert.deepEqual(await seen(address), told(small));
+    await nothingElse("busy/");
+  });
+
+  test("what somebody puts there while a job commits is not removed", async () => {
+    const address = `s3://${BUCKET}/meanwhile/`;
+    const output = through.output!(address, "job");
+    await output.check({});
+    const put = await putAll(through, address, "job", outputFiles, directory);
+    let isPut = false;
+    proxy.decide(async ({ method, url }) => {
+      const isListing = url.includes("list-type=") && !/delimiter=|_sheaf-run-/.test(url);
+      if (isPut || method !== "GET" || !(isListing || url.includes("uploadId="))) return null;
+      isPut = true;
+      await server.put("meanwhile/theirs.txt", Buffer.from("theirs"));
+      return null;
+    });
+    await output.commit(put, {}).catch(() => output.abort());
+    proxy.decide(null);
+    assert.ok(isPut);
+    assert.equal((await seen(address))["theirs.txt"], "6 theirs");
   });
 
   test("an upload that is gone fails the commit, and nothing is left", async () => {

@@ -5,7 +5,7 @@ import { pauseFor } from "../../base/retry.ts";
 import { quotePath } from "../fs-error.ts";
 import type { Store, StoreStep } from "../store.ts";
 import type { S3Requests } from "./s3-client.ts";
-import { isMissing, isUnmet, statusOf } from "./s3-errors.ts";
+import { isMissing, isUnmet, isUploadLost } from "./s3-errors.ts";
 import { listObjects, placeOf, type S3Address } from "./s3-list.ts";
 import {
   isThere,
@@ -32,6 +32,7 @@ const AT_ONCE = 16;
 /** A claim is given up soon. Whoever holds one for longer than this, ms, is dead or loses it. */
 const claimMs = 3_000;
 const claimPauseMs = 250;
+const weekMs = 7 * 24 * 3_600_000;
 
 /** What the metadata of an object call the id of a MarkedFile. */
 export const ID_FIELD = "sheaf-file";
@@ -136,14 +137,17 @@ export async function carryOut(place: OutputPlace, marker: Marker): Promise<void
   const last = marker.files.find(({ name }) => name === "_SUCCESS") ?? marker.files.at(-1);
   const wanted = new Set(marker.files.map(({ name }) => name));
   try {
-    // Whoever looks for it must not find it beside files of two outputs.
-    const success = last === undefined ? undefined : old.get(last.name);
-    if (last !== undefined && success !== undefined) await removeObject(requests, out, last.name, success);
-    const rest = marker.files.filter((file) => file !== last);
-    await forEach(rest, (file) => complete(place, file, old.get(file.name)));
-    const gone = marker.old.filter(({ name }) => !wanted.has(name));
-    await forEach(gone, ({ name, etag }) => removeObject(requests, out, name, etag));
-    if (last !== undefined) await complete(place, last, undefined);
+    // It comes last. Where the old one has the same bytes, its ETag does not tell them apart.
+    if (last === undefined || !(await isMade(place, last))) {
+      // Whoever looks for it must not find it beside files of two outputs.
+      const success = last === undefined ? undefined : old.get(last.name);
+      if (last !== undefined && success !== undefined) await removeObject(requests, out, last.name, success);
+      const rest = marker.files.filter((file) => file !== last);
+      await forEach(rest, (file) => complete(place, file, old.get(file.name)));
+      const gone = marker.old.filter(({ name }) => !wanted.has(name));
+      await forEach(gone, ({ name, etag }) => removeObject(requests, out, name, etag));
+      if (last !== undefined) await complete(place, last, undefined);
+    }
   } catch (error) {
     if (!(error instanceof Lost)) throw notYet(place, error);
     // What somebody else has finished is not there as it was left any more, when a later job came after it.
@@ -176,7 +180,7 @@ async function complete(place: OutputPlace, file: MarkedFile, old: string | unde
   const key = out.key + file.name;
   const condition = old === undefined ? { IfNoneMatch: "*" } : { IfMatch: old };
   const at = placeOf({ bucket: out.bucket, key }, "write");
-  const over = (error: unknown): boolean => isUnmet(error) || isMissing(error) || statusOf(error) === 400;
+  const over = (error: unknown): boolean => isUnmet(error) || isMissing(error) || isUploadLost(error);
   try {
     if (file.upload === null) {
       await requests.send(
@@ -353,7 +357,7 @@ export async function listRuns({ requests, out }: OutputPlace): Promise<RunRecor
     if ("directory" in found) continue;
     const name = found.key.slice(out.key.length);
     const run = parseRunName(name);
-    if (run !== null) runs.push({ name, ...run });
+    if (run !== null) runs.push({ name, ...run, changedMs: found.changed?.getTime() ?? Infinity });
   }
   return runs;
 }
@@ -362,6 +366,13 @@ export interface RunRecord {
   readonly name: string;
   readonly job: string;
   readonly who: string;
+  readonly changedMs: number;
+}
+
+/** Whether the process is gone. On another host it is taken for gone after a week. */
+export function isDead({ who, changedMs }: RunRecord, wallMs: number): boolean {
+  const there = isThere(who);
+  return there === false || (there === null && wallMs - changedMs > weekMs);
 }
 
 /**
@@ -371,7 +382,8 @@ export interface RunRecord {
 export async function sweep(place: OutputPlace, job: string, step?: StoreStep): Promise<void> {
   const runs = await listRuns(place);
   const ours = runs.filter((run) => run.job === job);
-  if (ours.length > 0 && runs.every((run) => run.job === job || isThere(run.who) === false))
+  const now = place.requests.world.clock.wallMs();
+  if (ours.length > 0 && runs.every((run) => run.job === job || isDead(run, now)))
     await abortUploads(place, step);
   await forEach(ours, ({ name }) => removeObject(place.requests, place.out, name));
 }

@@ -59,6 +59,13 @@ export function regionIn(error: unknown): string | null {
   return status === 301 || status === 307 || status === 400 || status === 403 ? told : null;
 }
 
+const LOST = new Set(["InvalidPart", "InvalidPartOrder", "NoSuchUpload", "EntityTooSmall", "InvalidRequest"]);
+
+/** An answer "this upload cannot be completed", of those with the status 400. */
+export function isUploadLost(error: unknown): boolean {
+  return statusOf(error) === 400 && LOST.has(nameOf(error));
+}
+
 interface Meaning {
   readonly code: ErrorCode;
   readonly says: string;
@@ -185,13 +192,13 @@ function byStatus(status: number, told: string, setup: S3Setup, usual: ErrorCode
           "the requester pays for this bucket: AWS_REQUEST_PAYER=requester.",
     };
   }
-  // RequestTimeout is a 400; 409 says that another write of the same object is under way.
+  // RequestTimeout is a 400, InternalError may come with a 200; 409 says that another write of the same object is under way.
   if (
     status >= 500 ||
     status === 429 ||
     status === 408 ||
     status === 409 ||
-    /RequestTimeout|SlowDown/.test(told)
+    /RequestTimeout|SlowDown|InternalError/.test(told)
   ) {
     const never = status === 501 || status === 505;
     return {

@@ -15,6 +15,7 @@ import {
   finishDecided,
   forEach,
   ID_FIELD,
+  isDead,
   isMade,
   listOld,
   listParts,
@@ -67,7 +68,8 @@ export class S3Output implements StoreOutput {
     { claimed, step }: { readonly claimed: string | null; readonly step: StoreStep },
   ): Promise<void> {
     const place = this.#place;
-    const dead = runs.filter(({ who }) => isThere(who) !== true);
+    const now = place.requests.world.clock.wallMs();
+    const dead = runs.filter((run) => isDead(run, now));
     if (dead.length === 0 && (claimed === null || isThere(claimed) === true)) return;
     const etag = await claim(place, step);
     try {
@@ -186,8 +188,9 @@ export class S3Output implements StoreOutput {
       try {
         // Somebody, if it was not this process before a crash, has carried it out.
         if (last !== undefined && (await isMade(place, last))) return;
+        // Before the check: what comes after it nobody has checked.
+        const old = options.overwrite === true ? await listOld(place, options.step) : [];
         await checkFree(place.view, addressOf(place), options);
-        const old = await listOld(place, options.step);
         await forEach(marked, (file) => this.#checkUpload(file, options.step));
         const decision = { state: "commit", job: place.job, files: marked, old } as const;
         decided = await writeMarker(place.requests, place.out, decision, etag);
