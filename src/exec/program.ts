@@ -53,6 +53,8 @@ export class Program {
   #movedMs = Date.now();
   /** It has been given something to read, or all there is: what it does not do is its own delay. */
   #isAwaited = false;
+  /** Chunks of its that wait for what takes them. */
+  #taking = 0;
   #looking: NodeJS.Timeout | undefined;
   #stop: () => void = () => undefined;
 
@@ -73,6 +75,12 @@ export class Program {
     } catch (error) {
       throw this.#ended({ code: null, signal: null, error });
     }
+    // Without descriptors there are no streams, and the error itself comes only later.
+    this.#child.on("error", () => undefined);
+    if ((this.#child.stdin as Writable | null | undefined) == null) {
+      const error = new Error("too many open files (EMFILE or ENFILE)");
+      throw this.#ended({ code: null, signal: null, error });
+    }
     this.#reports = new Reports(plan.reporter, reports);
     this.#stdin = this.#child.stdin!;
     // A program may close its input whenever it has enough.
@@ -87,9 +95,9 @@ export class Program {
     this.#look();
   }
 
-  /** False when the program has closed its input: what is left of it need not be read. */
+  /** False when the program has closed its input, or has ended: what is left of it need not be read. */
   get takesInput(): boolean {
-    return this.#takesInput && this.#failure === undefined;
+    return this.#takesInput && this.#failure === undefined && !this.#stdin.destroyed;
   }
 
   /**
@@ -131,35 +139,52 @@ export class Program {
       this.#drained(child.stdout!, (chunk) => this.#start.take(chunk)),
       this.#drained(child.stderr!, (chunk) => this.#reports.take(chunk)),
     ]);
-    this.#reports.end();
-    this.#close();
+    try {
+      this.#reports.end();
+    } finally {
+      this.#close();
+    }
     if (this.#failure !== undefined) throw this.#failure.error;
     const { exitCodes } = this.#start.plan;
     const isFine = exit.code !== null && (exitCodes === "any" || exitCodes.includes(exit.code));
     if (!isFine) throw this.#ended(exit);
   }
 
-  /** Gives each chunk to `take`, one after the other, until the stream has ended. */
+  /**
+   * Gives each chunk to `take`, one after the other, until the stream has ended and all is taken. Paused or
+   * not, a stream gives what it has left when the program exits: chunks wait for those before them.
+   */
   #drained(stream: Readable, take: (chunk: Buffer) => Promise<void> | void): Promise<void> {
     return new Promise((resolve) => {
+      let busy: Promise<void> | undefined;
       const fail = (error: unknown): void => {
         this.#fail(error);
         stream.resume();
       };
+      const next = (chunk: Buffer): Promise<void> | void =>
+        this.#failure === undefined ? take(chunk) : undefined;
       stream.on("data", (chunk: Buffer) => {
         if (this.#failure !== undefined) return;
         this.#moved();
         try {
-          const waiting = take(chunk);
-          if (waiting === undefined) return;
+          const now = busy === undefined ? take(chunk) : busy.then(() => next(chunk));
+          if (now === undefined) return;
+          busy = now;
+          this.#taking++;
           stream.pause();
-          waiting.then(() => void stream.resume(), fail);
+          now.then(() => {
+            this.#taking--;
+            if (busy !== now) return;
+            busy = undefined;
+            stream.resume();
+          }, fail);
         } catch (error) {
           fail(error);
         }
       });
-      stream.on("error", () => resolve());
-      stream.on("close", () => resolve());
+      const over = (): void => void (busy ?? Promise.resolve()).then(resolve, () => resolve());
+      stream.on("error", over);
+      stream.on("close", over);
     });
   }
 
@@ -170,6 +195,7 @@ export class Program {
 
   #fail(error: unknown): void {
     this.#failure ??= { error };
+    clearTimeout(this.#looking);
     this.#endGroup();
     // What it has left in its pipes matters to nobody, and processes that it has hidden may hold them open.
     this.#stdin.destroy();
@@ -198,12 +224,12 @@ export class Program {
   #look(): void {
     const { plan } = this.#start;
     const { memoryBytes, noProgressMs } = plan;
-    if (memoryBytes === undefined && noProgressMs === undefined) return;
+    if (this.#failure !== undefined || (memoryBytes === undefined && noProgressMs === undefined)) return;
     const dueMs = Date.now() + LOOK_MS;
     this.#looking = setTimeout(() => {
       const now = Date.now();
       // Time in which this thread has worked, or it had nothing to do, is not the program's.
-      const isOurs = !this.#isAwaited || now > dueMs + LOOK_MS || this.#child.stdout!.isPaused();
+      const isOurs = !this.#isAwaited || now > dueMs + LOOK_MS || this.#taking > 0;
       if (isOurs) this.#movedMs = now;
       const has = memoryBytes === undefined ? 0 : treeBytes(this.#child.pid);
       if (memoryBytes !== undefined && has > memoryBytes) {

@@ -80,7 +80,7 @@ export class ExecMap {
   /** As MapFunction: a promise only now and then. */
   readonly map = (record: unknown): Promise<void> | undefined => {
     this.#feed.record(record);
-    return this.#feed.full ? this.#send() : undefined;
+    return this.#feed.full ? this.#feed.send(this.#program!) : undefined;
   };
 
   /** A piece is about to be read: by a program of its own, unless one is for all. */
@@ -162,12 +162,6 @@ export class ExecMap {
     } finally {
       await chunks.close();
     }
-  }
-
-  async #send(): Promise<void> {
-    await this.#feed.send(this.#program!);
-    const output = this.#output?.output;
-    if (output?.full === true && this.#raw === undefined) await output.roll();
   }
 
   /** The program that runs has been given all: waits for what it makes of it. */

@@ -233,7 +233,10 @@ class MapAttempt {
   /** Files end where it is the same in every attempt: not where the time has cut a batch of a source. */
   async #roll({ kind }: SplitPiece): Promise<void> {
     if (kind === "generate" && this.#made % SOURCE_BATCH_RECORDS !== 0) return;
-    for (const output of this.#outputs) if (output?.output.full) await output.output.roll();
+    // What a program has written ends files as it comes: meanwhile it is at that, perhaps.
+    if (this.program === undefined) {
+      for (const output of this.#outputs) if (output?.output.full) await output.output.roll();
+    }
     await this.kept?.roll();
   }
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { SheafError } from "../base/errors.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import { ValueEncoder } from "../codec/value-codec.ts";
 import { BufferSink } from "../format/byte-sink.ts";
@@ -60,6 +61,7 @@ export class ResultOutput implements TaskOutput {
   #file: OutputFile | undefined;
   #fileRecords = 0;
   #headerBytes = 0;
+  #isRolling = false;
   #direct = 0;
   /** Results written so far. */
   records = 0;
@@ -180,8 +182,11 @@ export class ResultOutput implements TaskOutput {
 
   /** Ends the file and begins the next. */
   async roll(bufferBytes?: number): Promise<void> {
+    if (this.#isRolling) throw new SheafError("INTERNAL", "an output was to end a file twice at once");
+    this.#isRolling = true;
     await this.#finishFile();
     await this.open(bufferBytes);
+    this.#isRolling = false;
   }
 
   /** Gives descriptor and buffer back until unpark(), or finish(). There must have been a result. */
