@@ -72,8 +72,9 @@ export function fieldRange(
   const last = fieldStart(bytes, start, end, field.to, separator);
   if (last < 0) return [from, end];
   const found = bytes.indexOf(separator, last);
-  const lastEnd = found < 0 || found > end ? end : found;
-  const to = field.toByte === 0 ? lastEnd : Math.min(last + field.toByte, lastEnd);
+  const lastEnd = found < 0 || found + separator.length > end ? end : found;
+  // Bytes are counted past the end of the field, as sort(1) does.
+  const to = field.toByte === 0 ? lastEnd : Math.min(last + field.toByte, end);
   return [from, Math.max(from, to)];
 }
 
