@@ -6,6 +6,8 @@ import { fieldText, jsonText } from "../format/field-text.ts";
 import { commandText, type ExecPlan } from "../job/exec.ts";
 
 const NEWLINE = 10;
+/** Between the elements of a record that a map reads. */
+const TAB = Buffer.from("\t");
 const FEED_BYTES = 64 * KiB;
 
 /** Bytes on their way to a program: gathered, so that neither a record nor a pair costs a write. */
@@ -57,14 +59,14 @@ export class ExecFeed {
       return this.frame(value ?? "");
     }
     const before = this.length;
-    this.#fields(key);
+    this.#fields(key, inputSeparator);
     if (Array.isArray(key) ? false : this.bytes.subarray(before, this.length).includes(inputSeparator)) {
       const what = `${printValue(key)} has the separator of key and value in it`;
       throw this.#refused(what, 'Emit an array of the fields, or use protocol: "json".');
     }
     if (value !== undefined) {
       this.#put(inputSeparator);
-      this.#fields(value);
+      this.#fields(value, inputSeparator);
     }
     this.#endLine(before);
   }
@@ -84,15 +86,15 @@ export class ExecFeed {
     const before = this.length;
     // A line of the step before that was all key.
     const isKey = Array.isArray(record) && record.length === 2 && record[1] === undefined;
-    this.#fields(isKey ? record[0] : record);
+    this.#fields(isKey ? record[0] : record, TAB);
     this.#endLine(before);
   }
 
   /** Texts and numbers as they are, the elements of an array with separators between. */
-  #fields(value: unknown): void {
+  #fields(value: unknown, separator: Buffer): void {
     if (!Array.isArray(value)) return this.#field(value);
     for (const [i, element] of value.entries()) {
-      if (i > 0) this.#put(this.plan.inputSeparator);
+      if (i > 0) this.#put(separator);
       this.#field(element);
     }
   }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { exec, job, text } from "#src/index.js";
+import { execOf } from "#src/job/exec.js";
+import { ExecFeed } from "#src/task/exec-records.js";
 import { testJob } from "#src/testing.js";
 
 describe("programs in a job", () => {
@@ -37,6 +39,13 @@ describe("programs in a job", () => {
   ];
   test("what makes no sense is refused by name", () => {
     for (const [expected, make] of cases) assert.throws(make, { code: "JOB_INVALID", message: expected });
+  });
+
+  test("a record's elements are parted by tabs, a pair by what was asked for", () => {
+    const feed = new ExecFeed(execOf(exec(["cat"], { inputSeparator: "|" }))!);
+    feed.record(["a", "b|", 1]);
+    feed.pair(["a", "b"], ["c", 2]);
+    assert.equal(feed.bytes.toString("utf8", 0, feed.length), "a\tb|\t1\na|b|c|2\n");
   });
 
   test("testJob says that it runs no programs", async () => {

@@ -9,6 +9,8 @@ type Jobconf = Step["jobconf"];
 interface StepSettings {
   readonly map: Readonly<Record<string, unknown>>;
   readonly all: Readonly<Record<string, unknown>>;
+  /** Of what reads pairs. */
+  readonly reading: Readonly<Record<string, unknown>>;
   readonly partitions: number | undefined;
 }
 
@@ -43,8 +45,10 @@ export function mrjobSource(described: MrjobDescription, python: readonly string
       `  input: ${at === 0 ? 'text({ invalid: "bytes" })' : `from(step${at})`},`,
       `  files,`,
       `  map: ${program(step.mapper, { ...settings.map, ...ends })},`,
-      ...(step.combiner === undefined ? [] : [`  combine: ${program(step.combiner, {})},`]),
-      ...(step.reducer === undefined ? [] : [`  reduce: ${program(step.reducer, passed)},`]),
+      ...(step.combiner === undefined ? [] : [`  combine: ${program(step.combiner, settings.reading)},`]),
+      ...(step.reducer === undefined
+        ? []
+        : [`  reduce: ${program(step.reducer, { ...settings.reading, ...passed })},`]),
       ...(settings.partitions === undefined ? [] : [`  partitions: ${settings.partitions},`]),
     ];
     return `const step${at + 1} = job({\n${fields.join("\n")}\n});`;
@@ -124,9 +128,9 @@ function settingsOf({ jobconf, reducer }: Step, described: MrjobDescription, pla
   return {
     all: defined({
       env: { ...environmentOf(jobconf), ...described.cmdenv },
-      inputSeparator: read("inputSeparator"),
       exitCodes: failure === "false" ? "any" : undefined,
     }),
+    reading: defined({ inputSeparator: read("inputSeparator") }),
     map: defined({
       separator: read("separator"),
       keyFields: whole("keyFields"),
