@@ -84,8 +84,13 @@ def describe(job: Any) -> Dict[str, Any]:
         files.update(modules)
         others = [cmdenv["PYTHONPATH"]] if "PYTHONPATH" in cmdenv else []
         cmdenv["PYTHONPATH"] = os.pathsep.join(list(modules) + others)
+    called = [name for name, path in files.items() if path == script]
+    if not called:
+        raise Refused(
+            "%s is not among the files of its tasks: another file takes its name; rename one of the two" % script
+        )
     return {
-        "script": next(name for name, path in files.items() if path == script),
+        "script": called[0],
         "python": options.get("task_python_bin") or options.get("python_bin") or [],
         "files": files,
         "cmdenv": cmdenv,

@@ -596,6 +596,19 @@ def _bucket_of(buckets: int) -> Callable[[bytes], int]:
     return bucket
 
 
+def _behind_mark(file: BinaryIO, path: str) -> BinaryIO:
+    """The file, decompressed if it has to be, from behind its byte order mark on."""
+    try:
+        head = file.read(3)
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise WorkerError("%s is UTF-16: convert it to UTF-8 first (iconv)" % path)
+        file.seek(3 if head == b"\xef\xbb\xbf" else 0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def _open_input(path: str) -> BinaryIO:
     """An input file as sheaf's readers open it: gzip, bzip2 and xz by content, no byte order mark."""
     file = open(path, "rb")
@@ -603,20 +616,16 @@ def _open_input(path: str) -> BinaryIO:
     file.seek(0)
     if head[:2] == b"\x1f\x8b":
         file.close()
-        return gzip.open(path)  # type: ignore[return-value]
+        return _behind_mark(gzip.open(path), path)  # type: ignore[arg-type]
     if head[:3] == b"BZh":
         file.close()
-        return bz2.open(path)  # type: ignore[return-value]
+        return _behind_mark(bz2.open(path), path)  # type: ignore[arg-type]
     if head == b"\xfd7zXZ\0":
         file.close()
-        return lzma.open(path)  # type: ignore[return-value]
+        return _behind_mark(lzma.open(path), path)  # type: ignore[arg-type]
     if head[:4] == b"\x28\xb5\x2f\xfd":
         raise WorkerError("%s is zstd, which a Python worker does not read: decompress it first" % path)
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise WorkerError("%s is UTF-16: convert it to UTF-8 first (iconv)" % path)
-    if head[:3] == b"\xef\xbb\xbf":
-        file.seek(3)
-    return file
+    return _behind_mark(file, path)
 
 
 class _Refused(WorkerError):

@@ -268,12 +268,14 @@ class Inputs(unittest.TestCase):
             for data in [
                 b"a\nb", b"\xef\xbb\xbfa\nb", gzip.compress(b"a\n") + gzip.compress(b"b"),
                 bz2.compress(b"a\nb"), lzma.compress(b"a\nb"),
+                *[pack(b"\xef\xbb\xbfa\nb") for pack in (gzip.compress, bz2.compress, lzma.compress)],
             ]:
                 with open(path, "wb") as file:
                     file.write(data)
                 with sw._open_input(path) as file:
                     self.assertEqual(list(sw._lines(file.read)), [b"a", b"b"], repr(data[:4]))
-            for data, message in [(b"\x28\xb5\x2f\xfdxx", "zstd"), ("a".encode("utf-16"), "UTF-16")]:
+            for data, message in [(b"\x28\xb5\x2f\xfdxx", "zstd"), ("a".encode("utf-16"), "UTF-16"),
+                                  (gzip.compress("a".encode("utf-16")), "UTF-16")]:
                 with open(path, "wb") as file:
                     file.write(data)
                 with self.assertRaisesRegex(sw.WorkerError, message):
