@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { modulePath } from "#src/cli/command/mrjob.js";
 import type { MrjobDescription } from "#src/cli/command/mrjob/describe.js";
 import { mrjobSource } from "#src/cli/command/mrjob/source.js";
 import { mrjobPython } from "../kit/mrjob.js";
@@ -327,4 +328,14 @@ test("jobconf that would change what comes out and is not known is refused by it
   }
   const stray = described([step({}, { combiner: ["--combiner"] })]);
   assert.throws(() => mrjobSource(stray, ["python3"], "j.py"), /step 1 has a combiner and no reducer/);
+});
+
+test("the PYTHONPATH of the caller stands behind the script's own", () => {
+  const world = { cwd: "/w", env: { PYTHONPATH: "lib::/usr/lib/x" } };
+  assert.deepEqual(modulePath(world, { A: "b", PYTHONPATH: "mine.zip" }), {
+    PYTHONPATH: "mine.zip:/w/lib:/usr/lib/x",
+  });
+  assert.deepEqual(modulePath(world, {}), { PYTHONPATH: "/w/lib:/usr/lib/x" });
+  assert.deepEqual(modulePath({ cwd: "/w", env: {} }, { PYTHONPATH: "a" }), { PYTHONPATH: "a" });
+  assert.deepEqual(modulePath({ cwd: "/w", env: {} }, {}), {});
 });

@@ -78,7 +78,7 @@ async function run(invocation: Invocation<typeof mrjobFlags>): Promise<ExitCode>
   const [script, ...inputs] = invocation.positionals;
   const told = await describeMrjob(asked ?? "python3", script!, invocation.passed, world);
   // Tasks are told few variables; what mrjob itself was found by is one that they need.
-  const described = { ...told, cmdenv: { ...modulePath(world), ...told.cmdenv } };
+  const described = { ...told, cmdenv: { ...told.cmdenv, ...modulePath(world, told.cmdenv) } };
   const python = asked === undefined && described.python.length > 0 ? described.python : [asked ?? "python3"];
   const name = basename(script!).replace(/\.\w+$/, "");
   const file = keptFile(mrjobSource(described, python, basename(script!)), name, stateDirectoryOf(world));
@@ -86,11 +86,15 @@ async function run(invocation: Invocation<typeof mrjobFlags>): Promise<ExitCode>
   return runCommand.run({ ...invocation, flags: asRun, positionals: [file, ...inputs] });
 }
 
-function modulePath({ cwd, env }: World): Readonly<Record<string, string>> {
-  const places = (env["PYTHONPATH"] ?? "").split(delimiter).filter((place) => place !== "");
-  return places.length === 0
-    ? {}
-    : { PYTHONPATH: places.map((place) => resolve(cwd, place)).join(delimiter) };
+/** The caller's PYTHONPATH, behind the one that the script gives its tasks. */
+export function modulePath(
+  { cwd, env }: Pick<World, "cwd" | "env">,
+  cmdenv: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const given = (env["PYTHONPATH"] ?? "").split(delimiter).filter((place) => place !== "");
+  const own = cmdenv["PYTHONPATH"];
+  const places = [...(own === undefined ? [] : [own]), ...given.map((place) => resolve(cwd, place))];
+  return places.length === 0 ? {} : { PYTHONPATH: places.join(delimiter) };
 }
 
 /** Where `sheaf resume` finds it again: under a name that its content decides. */
