@@ -1,3 +1,4 @@
+import { fromSquareUnits, toUnits, UNIT_BITS } from "../aggregate/exact-ratio.ts";
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 
@@ -83,9 +84,56 @@ function histogram(values: Iterable<string>): string {
   );
 }
 
+function longSum(values: Iterable<string>): bigint {
+  let sum = 0n;
+  for (const value of values) sum += long(value);
+  return sum;
+}
+
+/** A sum of doubles without rounding, so that neither their order nor a combiner shows in it. */
+interface ExactSum {
+  /** Of the finite ones, in 2^-1074. */
+  readonly units: bigint;
+  readonly infinities: ReadonlySet<number>;
+}
+
+function exactSum(values: Iterable<string>): ExactSum {
+  let units = 0n;
+  const infinities = new Set<number>();
+  for (const value of values) {
+    const number = double(value);
+    if (Number.isFinite(number)) units += toUnits(number);
+    else infinities.add(number);
+  }
+  return { units, infinities };
+}
+
+function roundedSum({ units, infinities }: ExactSum): number {
+  const size = units < 0n ? -units : units;
+  const rounded = size === 0n ? 0 : fromSquareUnits(size << UNIT_BITS, 1n);
+  let sum = units < 0n ? -rounded : rounded;
+  for (const infinity of infinities) sum += infinity;
+  return sum;
+}
+
+/** Few doubles that have this sum. */
+function doublesOf({ units, infinities }: ExactSum): string[] {
+  const doubles = [...infinities];
+  for (let rest = units; rest !== 0n;) {
+    const rounded = roundedSum({ units: rest, infinities: new Set() });
+    const next = Math.max(-Number.MAX_VALUE, Math.min(rounded, Number.MAX_VALUE));
+    doubles.push(next);
+    rest -= toUnits(next);
+  }
+  return (doubles.length === 0 ? [0] : doubles).map(String);
+}
+
 const foldings: Readonly<Record<string, Folding>> = {
-  LongValueSum: single((values) => String([...values].reduce((sum, value) => sum + long(value), 0n))),
-  DoubleValueSum: single((values) => javaDouble([...values].reduce((sum, value) => sum + double(value), 0))),
+  LongValueSum: single((values) => String(longSum(values))),
+  DoubleValueSum: {
+    combine: (values) => doublesOf(exactSum(values)),
+    report: (values) => javaDouble(roundedSum(exactSum(values))),
+  },
   LongValueMax: single((values) => String(most(values, long, (a, b) => a > b))),
   LongValueMin: single((values) => String(most(values, long, (a, b) => a < b))),
   StringValueMax: single((values) => most(values, text, (a, b) => byBytes(a, b) > 0)),

@@ -50,7 +50,7 @@ export function streamJob(plan: StreamPlan): Job {
   };
   const combine = combiner === undefined ? {} : { combine: exec(combiner, reading) };
   if (reducer === "none") return job({ ...common }) as Job;
-  if (reducer === "identity") return job({ ...common, order: "hash" }) as Job;
+  if (reducer === "identity" && combiner === undefined) return job({ ...common, order: "hash" }) as Job;
   if (reducer === "aggregate") {
     return job({
       ...common,
@@ -61,7 +61,9 @@ export function streamJob(plan: StreamPlan): Job {
       },
     }) as Job;
   }
-  return job({ ...common, ...combine, reduce: exec(reducer, reading) }) as Job;
+  // What a combiner has made can be told only behind a reduce.
+  const reduce = reducer === "identity" ? exec(["cat"], options) : exec(reducer, reading);
+  return job({ ...common, ...combine, reduce }) as Job;
 }
 
 /** KEY TAB VALUE, in files that have no extension, as Hadoop names them. */

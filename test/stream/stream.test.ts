@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
+import { seededRandom } from "#src/base/random.js";
 import { streamWords } from "#src/cli/command/stream/words.js";
 import { combineValues, javaDouble, reduceValues } from "#src/stream/aggregate-values.js";
 import { splitCommand } from "#src/stream/split-command.js";
@@ -82,6 +84,8 @@ describe("sheaf stream", () => {
       await output("-input", path, "-reducer", "org.apache.hadoop.mapred.lib.IdentityReducer"),
       "a\nb\t2\nb\t1\n",
     );
+    const combined = ["-combiner", 'awk \'{ print $1 "\\t" "c" }\'', "-reducer", "IdentityReducer"];
+    assert.equal(await output("-input", path, ...combined), "a\tc\nb\tc\nb\tc\n");
   });
 
   test("follows the properties of keys: separators, numbers of fields, partitioner and comparator", async () => {
@@ -105,6 +109,28 @@ describe("sheaf stream", () => {
     ];
     const found = await output(...keys, ...byNumber, "-input", path, "-reducer", "cat");
     assert.equal(found, "x.10\ttwo\na.2\tthree\nx.2\tone\n");
+  });
+
+  test("orders keys by stretches of bytes as sort(1) does, past the end of a field too", async () => {
+    const random = seededRandom(20261129);
+    const letters = "ab10.";
+    const line = (): string =>
+      Array.from({ length: 1 + random.below(9) }, () => letters[random.below(letters.length)]).join("");
+    const lines = Array.from({ length: 120 }, line).join("\n");
+    const path = file("stretches.txt", `${lines}\n`);
+    const keys = [
+      ...["-D", "stream.num.map.output.key.fields=99", "-D", "stream.map.output.field.separator=."],
+      ...["-D", "mapreduce.map.output.key.field.separator=."],
+      ...["-D", "mapreduce.job.output.key.comparator.class=KeyFieldBasedComparator"],
+    ];
+    for (const spec of ["-k1.2,1.3", "-k1.1,1.5 -k2,2nr", "-k1.5,1.6 -k2n", "-k2.2,3.1r"]) {
+      const expected = execFileSync("sort", ["-t.", ...spec.split(" "), path], {
+        env: { ...process.env, LC_ALL: "C" },
+        encoding: "utf8",
+      });
+      const asked = ["-D", `mapreduce.partition.keycomparator.options=${spec}`];
+      assert.equal(await output(...keys, ...asked, "-input", path, "-reducer", "cat"), expected, spec);
+    }
   });
 
   test("gives programs their variables, exit codes their meaning, and several inputs in one", async () => {
@@ -201,6 +227,15 @@ describe("the parts", () => {
     const cases: readonly [kind: string, values: readonly string[], expected: string][] = [
       ["LongValueSum", ["1", "-7", " 40 "], "34"],
       ["DoubleValueSum", ["1.5", "1.5"], "3.0"],
+      ["DoubleValueSum", ["0.1", "0.2", "0.3"], "0.6"],
+      ["DoubleValueSum", ["1", "1e100", "1e-9", "-1e100"], "1.000000001"],
+      ["DoubleValueSum", ["3", "0.1", "-0.1", "-3"], "0.0"],
+      [
+        "DoubleValueSum",
+        ["1.7976931348623157e308", "1e308", "1e308", "-1e308", "-1e308"],
+        "1.7976931348623157E308",
+      ],
+      ["DoubleValueSum", ["5e-324", "-1e-323"], "-5.0E-324"],
       ["LongValueMax", ["9", "10", "-3"], "10"],
       ["LongValueMin", ["9", "10", "-3"], "-3"],
       ["StringValueMax", ["b", "\u{ffff}", "\u{10000}"], "\u{10000}"],

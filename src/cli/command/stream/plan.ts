@@ -54,7 +54,7 @@ export function askedStream(flags: StreamFlags, given: readonly string[], cwd: s
   const { sort, partitionBy } = keyRules(flags, wishes, notes);
   const reduces = flags.numReduceTasks ?? wishes.reduces ?? 1;
   const reducer = reduces === 0 ? "none" : reducerOf(flags.reducer, command);
-  const isCombined = flags.combiner !== undefined && Array.isArray(reducer);
+  const isCombined = flags.combiner !== undefined && reducer !== "none" && reducer !== "aggregate";
   if (flags.combiner !== undefined && !isCombined)
     notes.push(
       `-combiner changes nothing with ${reducer === "aggregate" ? "" : "no "}-reducer${reducer === "aggregate" ? " aggregate" : ""}`,
