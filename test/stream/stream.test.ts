@@ -119,10 +119,11 @@ describe("sheaf stream", () => {
     const lines = Array.from({ length: 120 }, line).join("\n");
     const path = file("stretches.txt", `${lines}\n`);
     const keys = [
-      ...["-D", "stream.num.map.output.key.fields=99", "-D", "stream.map.output.field.separator=."],
-      ...["-D", "mapreduce.map.output.key.field.separator=."],
-      ...["-D", "mapreduce.job.output.key.comparator.class=KeyFieldBasedComparator"],
-    ];
+      "stream.num.map.output.key.fields=99",
+      "stream.map.output.field.separator=.",
+      "mapreduce.map.output.key.field.separator=.",
+      "mapreduce.job.output.key.comparator.class=KeyFieldBasedComparator",
+    ].flatMap((property) => ["-D", property]);
     for (const spec of ["-k1.2,1.3", "-k1.1,1.5 -k2,2nr", "-k1.5,1.6 -k2n", "-k2.2,3.1r"]) {
       const expected = execFileSync("sort", ["-t.", ...spec.split(" "), path], {
         env: { ...process.env, LC_ALL: "C" },
