@@ -273,7 +273,7 @@ export class AttemptRun {
         return { kind: "sample", split: work.split, index, attempt };
       case "map": {
         const { jobs, world } = this.#setting;
-        const kept = await jobs.kept.of(node.preparation, work.split, world.roots);
+        const kept = await jobs.kept.of(node, work.split, world.roots);
         return { kind: "map", split: work.split, ...common, ...(kept !== undefined && { kept }) };
       }
       case "reduce": {

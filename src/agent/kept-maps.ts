@@ -39,6 +39,9 @@ function statePath({ root }: Staging, notes: string): string {
   return join(root, `state-${notes}.json`);
 }
 
+/** Files that are read at once: they lie on a disk that others have, too. */
+const unitsAtOnce = 16;
+
 /** What is kept of an earlier run, while a job is planned. */
 export interface KeptPlan {
   readonly run: IncrementalRun;
@@ -60,6 +63,7 @@ export async function openKept(errand: PlanErrand, staging: Staging): Promise<Ke
     keepBad: badBudget !== null,
     wallMs: () => systemClock.wallMs(),
     pause: (ms) => pauseFor(ms, undefined),
+    isAwaited: true,
   });
   // Another agent may plan the job at the same time, of what lies there by then.
   const notes = randomBytes(8).toString("hex");
@@ -86,23 +90,20 @@ export async function openKept(errand: PlanErrand, staging: Staging): Promise<Ke
 
 /** What earlier runs have kept of the maps of jobs, as far as this machine was asked for it. */
 export class KeptMaps {
-  /** By job. */
-  readonly #states = new Map<string, Promise<State | null>>();
-
-  forget(job: string): void {
-    this.#states.delete(job);
-  }
+  /** By the job as it is prepared here: they go with it. */
+  readonly #states = new WeakMap<object, Promise<State | null>>();
 
   /** What can be taken over for a split; undefined: it is to be mapped. */
   async of(
-    { job, output, notes }: Pick<Preparation, "job" | "output" | "notes">,
+    node: { readonly preparation: Pick<Preparation, "job" | "output" | "notes"> },
     { kept }: Split,
     roots: readonly string[],
   ): Promise<KeptMap | undefined> {
+    const { job, output, notes } = node.preparation;
     if (kept === undefined || notes === undefined || output.kind !== "shared") return undefined;
     const staging = await stagingOf(output.path, job, roots);
-    let reading = this.#states.get(job);
-    if (reading === undefined) this.#states.set(job, (reading = readNoted(statePath(staging, notes))));
+    let reading = this.#states.get(node);
+    if (reading === undefined) this.#states.set(node, (reading = readNoted(statePath(staging, notes))));
     const state = await reading;
     return state === null || kept >= state.units.length ? undefined : keptMapIn(staging.output, state, kept);
   }
@@ -140,18 +141,22 @@ export async function keptParts(
   const notes = parseNotes(await textOf(notesPath(staging, name)));
   if (notes === null) return null;
   const done: MapDone[] = [];
-  for (const unit of units) {
-    step();
+  const read = async (unit: string): Promise<MapDone | null> => {
     const directory = join(staging.attempts, unit);
     const one = parseDone(await textOf(join(directory, unitFileName)));
-    if (one !== null) done.push(ownRun(one, directory));
+    return one === null ? null : ownRun(one, directory);
+  };
+  for (let at = 0; at < units.length; at += unitsAtOnce) {
+    step();
+    const some = await Promise.all(units.slice(at, at + unitsAtOnce).map(read));
+    done.push(...some.filter((one) => one !== null));
   }
   let bytes = 0;
   return {
-    state: (placed) => {
-      const files = stateOf(notes, done, { jobId: job, partitions, bounds }, placed);
+    state: async (placed) => {
+      const files = await stateOf(notes, done, { jobId: job, partitions, bounds }, placed, step);
       bytes = files.bytes;
-      return Promise.resolve(files);
+      return files;
     },
     report: () =>
       reportOf(

@@ -94,7 +94,6 @@ export class NodeJobs {
     const known = this.#jobs.get(job);
     if (known === undefined) return;
     this.#jobs.delete(job);
-    this.kept.forget(job);
     const done = this.#remove(job, known.ready);
     this.#forgetting.set(job, done);
     await done.finally(() => this.#forgetting.delete(job));

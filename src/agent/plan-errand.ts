@@ -58,7 +58,7 @@ export async function planErrand(
   const planned = await cut(errand, files, kept, step);
   step();
   for (const one of [staging, records]) if (one !== null) await prepareOutput(one, overwrite, files.flat());
-  if (kept !== null) await kept.note();
+  if (kept !== null) await moving(step, kept.note());
   if (staging === null || errand.once !== true || agentLocal) return planned;
   const existing = await committedDigest(staging.output, step);
   return existing === undefined ? planned : { ...planned, existing };

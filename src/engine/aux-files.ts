@@ -302,14 +302,23 @@ export interface SentAux {
   readonly bytes: number;
 }
 
+/** Files of side data that are fetched at once. */
+const FETCHED_AT_ONCE = 16;
+
 /** Side data on a machine that was sent it. @param fetch gives the path of the content with that SHA-256 */
 export async function auxCopies(
   sent: readonly SentAux[],
   fetch: (sha256: string) => Promise<string>,
 ): Promise<AuxCopies> {
+  const places = new Map<string, string>();
+  const blobs = [...new Set(sent.map(({ blob }) => blob))];
+  for (let at = 0; at < blobs.length; at += FETCHED_AT_ONCE) {
+    const some = blobs.slice(at, at + FETCHED_AT_ONCE);
+    await Promise.all(some.map(async (blob) => places.set(blob, await fetch(blob))));
+  }
   const copies = new Map<string, AuxCopy[]>();
   for (const { path, file = path, blob, bytes } of sent) {
-    const copy = { name: file, path: await fetch(blob), bytes, sha256: blob };
+    const copy = { name: file, path: places.get(blob)!, bytes, sha256: blob };
     const known = copies.get(path);
     if (known === undefined) copies.set(path, [copy]);
     else known.push(copy);

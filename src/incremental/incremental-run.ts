@@ -24,6 +24,8 @@ export interface IncrementalOptions {
   /** As in IdentityOptions. */
   readonly wallMs: () => number;
   readonly pause: (ms: number) => Promise<void>;
+  /** Somebody waits for the notes as soon as the run is planned. Left out: not before it has mapped. */
+  readonly isAwaited?: boolean;
 }
 
 /** Files that are looked at until others get their turn. */
@@ -156,7 +158,7 @@ export class IncrementalRun {
 
   /** What the output keeps for the next run, as stateOf has it. */
   async files(...[done, settings, placed]: Tail<Parameters<typeof stateOf>>): Promise<StateFiles> {
-    const files = stateOf(await this.notes(), done, settings, placed);
+    const files = await stateOf(await this.notes(), done, settings, placed);
     this.#stateBytes = files.bytes;
     return files;
   }
@@ -190,7 +192,7 @@ export class IncrementalRun {
     return known;
   }
 
-  /** Has the files' digests found: by threads when planning waits for them and they are large. */
+  /** Has the files' digests found: by threads when somebody waits for them and they are large. */
   async #digestAll(): Promise<void> {
     const before = new Map<string, number>();
     for (const [index, { input, name }] of (this.#state?.files ?? []).entries())
@@ -199,15 +201,19 @@ export class IncrementalRun {
       one,
       ...this.#wanted(one, before.get(`${one.input} ${one.piece.name}`)),
     }));
-    const bytes = this.#known.reduce((sum, { piece }) => sum + piece.fileBytes, 0);
-    if (this.#state !== null && bytes >= THREADS_WORTH_BYTES) {
-      const requests = wanted.map(({ one, ends }) => ({ file: one.piece, ends }));
+    // Threads read what lies on this machine.
+    const local = wanted.filter(({ one }) => one.piece.version === undefined);
+    const bytes = local.reduce((sum, { one }) => sum + one.piece.fileBytes, 0);
+    const isAwaited = this.#state !== null || this.#options.isAwaited === true;
+    const byThreads = isAwaited && bytes >= THREADS_WORTH_BYTES;
+    if (byThreads) {
+      const requests = local.map(({ one, ends }) => ({ file: one.piece, ends }));
       const threads = Math.min(availableParallelism(), DIGEST_THREADS_MAX);
       const found = await digestsByThreads(requests, this.#key, threads);
-      for (const [i, { one, old }] of wanted.entries()) await this.#take(one, found[i]!, old);
-      return;
+      for (const [i, { one, old }] of local.entries()) await this.#take(one, found[i]!, old);
     }
-    const waiting = wanted.values();
+    const rest = byThreads ? wanted.filter(({ one }) => one.piece.version !== undefined) : wanted;
+    const waiting = rest.values();
     const work = async (): Promise<void> => {
       for (const { one, ends, old } of waiting)
         await this.#take(one, await contentDigests(one.piece, ends, this.#key), old);

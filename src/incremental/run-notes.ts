@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { stampOf } from "../storage/file-identity.ts";
 import type { JobSettings, KeptStats, Split, TaskStats, TaskSuccess } from "../task/task-spec.ts";
 import {
@@ -90,15 +91,17 @@ export function parseNotes(text: string): RunNotes | null {
  * What the output keeps for the next run.
  * @param done in the order of what they read
  * @param placed where a file of a result lies below the output
+ * @param step called for each file; what it throws ends the work
  */
-export function stateOf(
+export async function stateOf(
   notes: RunNotes,
   done: readonly MapDone[],
   { jobId, partitions, bounds }: Pick<JobSettings, "jobId" | "partitions" | "bounds">,
   placed: (source: string) => string,
-): StateFiles {
+  step?: () => void,
+): Promise<StateFiles> {
   const { files: noted, job, key } = notes;
-  const still = noted.map(isUnchanged);
+  const still = await stillThere(noted, step);
   const files = noted.map(({ input, name, bytes, digest }): StateFile => {
     return { input, name, bytes, digest: digest ?? "" };
   });
@@ -177,6 +180,19 @@ export function reportOf(
 /** Where a file of an input is named among others. */
 export function placeOf(input: number, path: string): string {
   return `${input} ${path}`;
+}
+
+/** Files that are looked at until others get their turn. */
+const FILES_A_TURN = 1_000;
+
+async function stillThere(files: readonly NotedFile[], step: (() => void) | undefined): Promise<boolean[]> {
+  const still: boolean[] = [];
+  for (const file of files) {
+    step?.();
+    still.push(isUnchanged(file));
+    if (still.length % FILES_A_TURN === 0) await setImmediate();
+  }
+  return still;
 }
 
 /** Whether a file is still what was read. */

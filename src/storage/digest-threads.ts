@@ -25,7 +25,8 @@ export interface TagAnswer {
 const STRETCH_BYTES = 16 * CHUNK_BYTES;
 
 export interface DigestRequest {
-  readonly file: PlannedFile & { readonly exact?: true };
+  /** On this machine. */
+  readonly file: PlannedFile;
   /** As contentDigests has them. */
   readonly ends: readonly number[];
 }
@@ -39,18 +40,11 @@ export async function digestsByThreads(
   key: Buffer,
   threads: number,
 ): Promise<string[][]> {
-  const stretches = requests.flatMap(({ file, ends }, index) =>
-    // Threads read what lies on this machine.
-    file.version === undefined ? stretchesOf(file, ends, index) : [],
-  );
+  const stretches = requests.flatMap(({ file, ends }, index) => stretchesOf(file, ends, index));
   const answers = await askThreads(stretches, key, threads).catch(() => new Map<number, TagAnswer>());
   const found: string[][] = [];
   let at = 0;
   for (const [index, { file, ends }] of requests.entries()) {
-    if (file.version !== undefined) {
-      found.push(await contentDigests(file, ends, key));
-      continue;
-    }
     const own: (TagAnswer | undefined)[] = [];
     for (; stretches[at]?.index === index; at++) own.push(answers.get(at));
     found.push(digestsOf(own, ends) ?? (await contentDigests(file, ends, key)));

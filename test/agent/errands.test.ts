@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -83,6 +86,48 @@ test("a planner shows that it moves on, and changes nothing once nobody waits fo
     assert.deepEqual(staging(), [], `after ${last} steps`);
   }
 });
+
+test(
+  "a planner shows that it moves on while it waits for what is noted of the files",
+  { timeout: 60_000 },
+  async (t) => {
+    const root = mkdtempSync(join(tmpdir(), "sheaf-agent-test-"));
+    t.after(() => rmSync(root, { recursive: true, force: true }));
+    const bytes = Buffer.alloc(1_000_000, "to be\n");
+    const held: (() => void)[] = [];
+    const server = createServer((request, response) => {
+      const [, from = "0", to = "0"] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
+      const some = bytes.subarray(Number(from), Number(to) + 1);
+      const range = `bytes ${from}-${Number(from) + some.length - 1}/${bytes.length}`;
+      const headers = { etag: '"1"', "content-range": range, "content-length": some.length };
+      const answer = (): void => void response.writeHead(206, headers).end(some);
+      // Its content is read when all else is done.
+      if (some.length < bytes.length / 2) answer();
+      else held.push(answer);
+    }).listen(0, "127.0.0.1");
+    t.after(() => server.close());
+    await new Promise((resolve) => server.once("listening", resolve));
+    const input = `http://127.0.0.1:${(server.address() as AddressInfo).port}/in.txt`;
+    const output: OutputTarget = { kind: "shared", path: join(root, "out"), overwrite: true };
+    const options = { ...jobOptions, splitBytes: null };
+    const incremental = { code: "0123456789abcdef", aux: {}, explain: false };
+    const common = { outline: wordsOutline, options, agentLocal: false, workers: 1, output, incremental };
+    const errand = { kind: "plan", id: "p", job, inputs: [input], ...common } as const;
+    const staging = join(root, `.out.sheaf-job-${job}`);
+    const step = (): void => {
+      if (existsSync(staging)) for (const answer of held.splice(0)) answer();
+    };
+    const planned = await planErrand(
+      { ...errand, inputs: [input] },
+      "a",
+      [root, new URL("/", input).href],
+      step,
+    );
+    assert.equal(planned.bytes, bytes.length);
+    const notes = readFileSync(join(staging, `notes-${planned.incremental!.notes}.json`), "utf8");
+    assert.match(notes, /"digest":"[0-9a-f]{32}"/);
+  },
+);
 
 test("plans of jobs in total order bring what to sample", async (t) => {
   const stage = new Stage(t);

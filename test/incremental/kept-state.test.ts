@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { text } from "sheaf";
 import { IncrementalRun } from "#src/incremental/incremental-run.js";
 import { parseState, type State, stateFileName, stateText } from "#src/incremental/kept-state.js";
+import { stateOf } from "#src/incremental/run-notes.js";
 import type { PlannedPiece } from "#src/plan/near-hosts.js";
 
 const part = {
@@ -130,4 +131,25 @@ test("what may have changed within a tick of the file system's clock is waited f
   // Its clock is of no use.
   assert.equal(await inodeAfter(-60_000, waited), null);
   assert.equal(waited.length, 1);
+});
+
+test("files are looked at again turn by turn, and each look shows that the commit moves on", async () => {
+  const file = { input: 0, path: "/none", name: "none", bytes: 1, bound: false, inode: "1", digest: "2" };
+  const files = Array.from({ length: 2_500 }, () => file);
+  const notes = { job, key: "0f".repeat(32), full: null, goneFiles: 0, files };
+  const settings = { jobId: "j", partitions: [1], bounds: [null] };
+  let steps = 0;
+  let turns = 0;
+  const turn = (): void => {
+    turns++;
+    next = setImmediate(turn);
+  };
+  let next = setImmediate(turn);
+  const made = await stateOf(notes, [], settings, String, () => void steps++);
+  clearImmediate(next);
+  assert.equal(parseState(made.text).kind, "state");
+  assert.equal(steps, files.length);
+  assert.ok(turns >= 2, `${turns} turns`);
+  const stop = (): never => assert.fail("nobody waits");
+  await assert.rejects(stateOf(notes, [], settings, String, stop), /nobody waits/);
 });
