@@ -1,5 +1,6 @@
 import { SheafError } from "../base/errors.ts";
-import { checkIncremental } from "../engine/explain.ts";
+import { checkIncremental, checkIncrementalOptions } from "../engine/explain.ts";
+import { checkApart } from "../engine/resolve-options.ts";
 import type { JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
@@ -85,11 +86,14 @@ function checkRecordsTarget({ output, materialize, once }: Submission, roots: re
       },
     );
   }
-  if (materialize !== null) checkShared(materialize, roots, "materialize");
+  if (materialize === null || output.kind !== "shared") return;
+  checkShared(materialize, roots, "materialize");
+  checkApart(materialize, output.path);
 }
 
 /** Who plans has to see all of the input and the output, and so has who commits. */
-function checkIncrementalJob({ output, outline }: Submission, own: readonly string[]): void {
+function checkIncrementalJob(submission: Submission, own: readonly string[]): void {
+  const { output, outline, options, materialize } = submission;
   if (output.kind !== "shared") {
     throw new SheafError("USAGE", "incremental: on a cluster the output has to be one that all agents see", {
       hint: "Give -o a directory below a --root of the agents, and --shared. What is kept lies in it.",
@@ -101,6 +105,14 @@ function checkIncrementalJob({ output, outline }: Submission, own: readonly stri
       hint: "Give files that all agents see, or leave incremental out.",
     });
   }
+  // A later run would take over what maps of these have made.
+  const { sample, live = false } = options;
+  checkIncrementalOptions({
+    output: output.path,
+    sample,
+    live,
+    ...(materialize !== undefined && { materialize: "" }),
+  });
   checkIncremental(outline as Parameters<typeof checkIncremental>[0], { collect: false });
 }
 

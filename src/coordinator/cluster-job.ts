@@ -13,8 +13,9 @@ import { formatAttempt } from "../scheduler/ids.ts";
 import type { AttemptRef } from "../scheduler/ids.ts";
 import { viewAttempts } from "../scheduler/view.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
-import type { TaskSpec } from "../task/task-spec.ts";
-import type { Agents } from "./agents.ts";
+import type { TaskFailure, TaskSpec } from "../task/task-spec.ts";
+import { taskFailure } from "../worker/failure.ts";
+import type { AgentRecord, Agents } from "./agents.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import { JobEvents } from "./job-events.ts";
 import { JobLogs } from "./job-logs.ts";
@@ -162,14 +163,33 @@ export class ClusterJob {
   }
 }
 
+/** So often may agents stand still before the job fails. */
+const stallsMax = 4;
+
 /** Agents on which planning or committing a job stood still, and how often that has happened. */
 export class Stalls {
   readonly agents = new Set<string>();
+  /** Of what is done at present, the one or the other. */
   count = 0;
 
-  add(agent: string): void {
-    this.agents.add(agent);
+  /**
+   * It has stood still for so long.
+   * @returns what the job fails by; null: another agent may be asked
+   */
+  add(
+    phase: "plan" | "commit",
+    { name, register }: Pick<AgentRecord, "name" | "register">,
+    stillMs: number,
+  ): TaskFailure | null {
+    this.agents.add(name);
     this.count++;
+    if (this.count < stallsMax) return null;
+    const [what, place] = phase === "plan" ? ["planning", "input"] : ["the commit", "output"];
+    const message =
+      `${what} made no progress for ${stillMs} ms, ${this.count} times; last on agent ${name} ` +
+      `(${register.host})`;
+    const hint = `Does the file system that holds the ${place} answer there? \`ls\` the ${place} on that machine.`;
+    return taskFailure("NO_PROGRESS", message, { phase, blame: "system", hint });
   }
 }
 

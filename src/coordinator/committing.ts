@@ -39,6 +39,7 @@ export class Committing {
   /** All tasks are done. After a restart it is said again. */
   begin(job: ClusterJob): void {
     job.phases.enter("commit", 0);
+    job.stalls.count = 0;
     const refusal = job.planned?.run.refusal() ?? null;
     if (refusal !== null) return this.#failed(job, refusal);
     const { output, outline } = job.submission;
@@ -99,16 +100,17 @@ export class Committing {
       this.#errands.give(agent, errand, {
         done: (result) => this.#answered(job, result),
         lost: () => this.#send(job),
-        stalled: (stillMs) => this.#stalled(job, name, stillMs),
+        stalled: (stillMs) => this.#stalled(job, agent, stillMs),
       });
     });
   }
 
   /** Several may commit at once without harm: whoever is stuck does not keep another from it. */
-  #stalled(job: ClusterJob, agent: string, stillMs: number): void {
-    job.stalls.add(agent);
+  #stalled(job: ClusterJob, agent: AgentRecord, stillMs: number): void {
+    const failure = job.stalls.add("commit", agent, stillMs);
+    if (failure !== null) return this.#failed(job, failure);
     job.update({ commit: null });
-    const message = `the commit made no progress for ${stillMs} ms on agent ${agent}; another one is asked`;
+    const message = `the commit made no progress for ${stillMs} ms on agent ${agent.name}; another one is asked`;
     job.emit({ kind: "warning", message });
     this.#send(job);
   }
@@ -122,10 +124,12 @@ export class Committing {
       this.#scheduler.state.nodes.get(before.name)?.incarnation === commit!.incarnation
     )
       return before;
-    const { output } = job.submission;
+    const { output, materialize = null } = job.submission;
+    const places = [output.kind === "shared" ? output.path : null, materialize];
+    const paths = places.filter((path) => path !== null);
     const fit = this.#agents
       .usable(this.#scheduler)
-      .filter((agent) => output.kind === "collect" || mayUse(agent, output.path));
+      .filter((agent) => paths.every((path) => mayUse(agent, path)));
     return unlessStalled(job.stalls, fit).reduce<AgentRecord | null>(
       (best, one) => (best === null || one.utility.utility > best.utility.utility ? one : best),
       null,

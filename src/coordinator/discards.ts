@@ -81,7 +81,8 @@ export class Discards {
     const { job, output: places } = pending;
     const { materialize = null, ...output } = places;
     if (this.#heldUntilMs > 0) return;
-    const agent = agents.usable(scheduler).find((one) => mayUse(one, output.path));
+    const paths = [output.path, ...(materialize === null ? [] : [materialize])];
+    const agent = agents.usable(scheduler).find((one) => paths.every((path) => mayUse(one, path)));
     // Nobody is there who could: a job's end does not wait for that.
     if (agent === undefined) return this.#release((one) => one.job === job);
     pending.given = true;

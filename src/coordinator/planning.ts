@@ -148,6 +148,8 @@ class Round {
       done: unlessOver((result: ErrandResult) => {
         this.#waiting--;
         if (result.kind === "planned") {
+          if (this.#job.submission.incremental === true && result.incremental === undefined)
+            return this.#failed(notIncremental(), agent.register.host);
           const sent = result.sent ?? 0;
           if (splits.length !== sent && sent <= this.#limits.tasksMax) return this.#again();
           for (const split of result.splits) splits.push(split);
@@ -174,8 +176,8 @@ class Round {
 
   #stalled(agent: AgentRecord, stillMs: number): void {
     const job = this.#job;
-    job.stalls.add(agent.name);
-    if (job.stalls.count >= stallsMax) return this.#failed(stalledFailure(job, agent, stillMs), null);
+    const failure = job.stalls.add("plan", agent, stillMs);
+    if (failure !== null) return this.#failed(failure, null);
     const message = `planning made no progress for ${stillMs} ms on agent ${agent.name}; another one is asked`;
     job.emit({ kind: "warning", message });
     this.#again();
@@ -202,15 +204,10 @@ function isFreer(a: AgentRecord, b: AgentRecord): boolean {
   return a.errands < b.errands || (a.errands === b.errands && a.utility.utility > b.utility.utility);
 }
 
-/** So often may agents stand still before the job fails. */
-const stallsMax = 4;
-
-function stalledFailure(job: ClusterJob, agent: AgentRecord, stillMs: number): TaskFailure {
-  const message =
-    `planning made no progress for ${stillMs} ms, ${job.stalls.count} times; last on agent ${agent.name} ` +
-    `(${agent.register.host})`;
-  const hint = "Does the file system that holds the input answer there? `ls` the input on that machine.";
-  return taskFailure("NO_PROGRESS", message, { phase: "plan", blame: "system", hint });
+/** Who commits could not tell what is to be kept. */
+function notIncremental(): TaskFailure {
+  const message = "an agent planned an incremental job without a word of what an earlier run has kept";
+  return taskFailure("INTERNAL", message, { phase: "plan", blame: "system" });
 }
 
 function failureOf(result: ErrandResult): TaskFailure {

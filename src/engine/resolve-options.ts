@@ -387,10 +387,17 @@ function badBudgetOf(given: number | string): BadBudget {
 
 function materializeOf(given: string, output: string | null): string {
   const path = localPath(given, "materialize", process.cwd());
+  if (output !== null) checkApart(path, output);
+  return path;
+}
+
+/** @throws SheafError USAGE when records that are kept would lie in the output, or it in them */
+export function checkApart(records: string, output: string): void {
+  const [own, other] = [resolve(records), resolve(output)];
   const holds = (outer: string, inner: string): boolean => `${inner}${sep}`.startsWith(`${outer}${sep}`);
-  if (output === null || !(holds(path, output) || holds(output, path))) return path;
+  if (!holds(own, other) && !holds(other, own)) return;
   throw usage(
-    `materialize: ${given} and the output lie in one another`,
+    `materialize: ${records} and the output lie in one another`,
     "Give the records a directory of their own.",
   );
 }

@@ -59,13 +59,30 @@ for (const kind of ["plan", "commit"] as const) {
   });
 }
 
-test("a plan that stands still wherever it is made fails the job, saying where; other jobs are not touched", async (t) => {
+for (const kind of ["plan", "commit"] as const) {
+  test(`a ${kind} that stands still wherever it is done fails the job, saying where`, async (t) => {
+    const stage = new Stage(t, { timings: { errandStillMs: 3_000 } });
+    const { had } = hanging(stage, "a", kind, 100);
+    const job = await stage.submit({ output: { kind: "shared", path: stage.output, overwrite: false } });
+    const view = await stage.ended(job, 200);
+    assert.deepEqual([view.state, view.error?.code], ["FAILED", "NO_PROGRESS"]);
+    assert.match(view.error?.message ?? "", /no progress for \d+ ms, 4 times; last on agent a \(host-of-a\)/);
+    assert.equal(had.length, 4);
+  });
+}
+
+test("a commit is asked as often as any, however often its planning stood still", async (t) => {
   const stage = new Stage(t, { timings: { errandStillMs: 3_000 } });
-  hanging(stage, "a", "plan", 100);
-  const job = await stage.submit();
-  const view = await stage.ended(job, 200);
-  assert.deepEqual([view.state, view.error?.code], ["FAILED", "NO_PROGRESS"]);
-  assert.match(view.error?.message ?? "", /no progress for \d+ ms, 4 times; last on agent a \(host-of-a\)/);
+  const hung = { plan: 0, commit: 0 };
+  stage.agent("a", {
+    errand: async (errand, self): Promise<ErrandResult | null> => {
+      if (errand.kind !== "plan" && errand.kind !== "commit") return self.answer(errand);
+      return hung[errand.kind]++ < 3 ? new Promise<null>(() => undefined) : self.answer(errand);
+    },
+  });
+  const job = await stage.submit({ output: { kind: "shared", path: stage.output, overwrite: false } });
+  assert.equal((await stage.ended(job, 200)).state, "SUCCEEDED");
+  assert.deepEqual(hung, { plan: 4, commit: 4 });
 });
 
 test("a commit whose only agent stands still is asked again there, as an errand of its own", async (t) => {

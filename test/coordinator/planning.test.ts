@@ -89,6 +89,26 @@ test("texts that name no input of the job are refused when it is submitted, and 
     await assert.rejects(stage.submit({ inputs, outline: several }), { code });
 });
 
+test("incremental goes with neither sample, live nor records that are kept; these lie beside the output", async (t) => {
+  const stage = new Stage(t);
+  const { options } = await stage.submission();
+  const data = join(stage.root, "data");
+  const output = { kind: "shared", path: stage.output, overwrite: true } as const;
+  const incremental = { output, incremental: true };
+  const cases: readonly (readonly [Parameters<Stage["submit"]>[0], RegExp])[] = [
+    [{ ...incremental, options: { ...options, sample: 0.5 } }, /incremental and sample exclude each other/],
+    [{ ...incremental, options: { ...options, live: true } }, /incremental and live exclude each other/],
+    [{ ...incremental, materialize: join(data, "kept") }, /incremental and materialize exclude each other/],
+    ...[stage.output, `${data}/./out//`, join(stage.output, "kept"), data].map(
+      (materialize) =>
+        [{ output, materialize }, /materialize: .* and the output lie in one another/] as const,
+    ),
+  ];
+  for (const [changes, message] of cases)
+    await assert.rejects(stage.submit(changes), { code: "USAGE", message });
+  await stage.submit({ output, materialize: `${stage.output}-kept` });
+});
+
 test("splits whose storage knows its hosts are read there, or elsewhere when those have no slot free", async (t) => {
   const stage = new Stage(t);
   const near = [["host-of-c"], ["elsewhere", "host-of-a"], [], ["host-of-c", "host-of-b"], ["host-of-c"]];
@@ -170,6 +190,40 @@ test("agents that may not use a job's paths neither plan nor run it; with none t
   stage.agent("b");
   const view = await stage.ended(await stage.submit({}, "second"));
   assert.deepEqual([view.state, view.agents], ["SUCCEEDED", ["b"]]);
+});
+
+test("an agent that may use the output but not the place of the records neither commits nor discards", async (t) => {
+  const stage = new Stage(t);
+  const data = join(stage.root, "data");
+  const other = stage.agent("b", {}, 2, [join(data, "x")]);
+  other.utility = 900;
+  const agent = stage.agent("a", {
+    errand: async (errand, self) =>
+      errand.kind === "plan" && errand.job === failing
+        ? self.failed("OUTPUT_EXISTS", "no")
+        : self.answer(errand),
+  });
+  let failing = "";
+  stage.beat();
+  const output = { kind: "shared", path: join(data, "x", "out"), overwrite: false } as const;
+  const places = { output, materialize: join(data, "records") };
+  const committed = await stage.submit(places, "first");
+  assert.equal((await stage.ended(committed)).state, "SUCCEEDED");
+  const discarded = await stage.submit(places, "second");
+  failing = discarded;
+  assert.equal((await stage.ended(discarded)).state, "FAILED");
+  const errands = ({ had }: FakeAgent) =>
+    had.flatMap((order) => (order.kind === "errand" ? [order.errand.kind] : []));
+  assert.deepEqual([errands(other), errands(agent)], [[], ["plan", "commit", "plan", "discard"]]);
+});
+
+test("a plan of an incremental job that says nothing of what is kept fails the job", async (t) => {
+  const stage = new Stage(t);
+  stage.agent("a");
+  const output = { kind: "shared", path: stage.output, overwrite: true } as const;
+  const view = await stage.ended(await stage.submit({ output, incremental: true }));
+  assert.deepEqual([view.state, view.error?.code], ["FAILED", "INTERNAL"]);
+  assert.match(view.error?.message ?? "", /without a word of what an earlier run has kept \(on host-of-a\)/);
 });
 
 test("bounds of a total order come from the samples, before the first map, also after a restart", async (t) => {
