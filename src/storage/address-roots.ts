@@ -1,4 +1,4 @@
-import { patternBase } from "./glob.ts";
+import { expandBraces, parseGlob, patternBase } from "./glob.ts";
 import { splitAddress } from "./store.ts";
 import { isListed } from "./stores/guarded-fetch.ts";
 
@@ -12,11 +12,24 @@ export function isAddressInside(given: string, roots: readonly string[]): boolea
   if (/^https?$/.test(parts.scheme)) return URL.canParse(given) && isListed(new URL(given), roots);
   // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(given) || parts.path.split("/").includes("..")) return false;
-  const path = patternBase(parts.path);
+  const bases = basesOf(parts.path);
   return roots.some((root) => {
     const known = splitAddress(root);
     if (known === null || known.root.toLowerCase() !== parts.root.toLowerCase()) return false;
     const below = known.path.replace(/\/+$/, "");
-    return below === "" || path === below || path.startsWith(`${below}/`);
+    return (
+      bases !== null && bases.every((path) => below === "" || path === below || path.startsWith(`${below}/`))
+    );
   });
+}
+
+/** Below what lies all that a path means, as a name or as a pattern; null when ".." is a part of one. */
+function basesOf(given: string): string[] | null {
+  const globs = expandBraces(given).map(parseGlob);
+  const leadsUp = globs.some(
+    ({ base, segments }) =>
+      base.split("/").includes("..") ||
+      segments.some((segment) => segment.kind === "name" && segment.name === ".."),
+  );
+  return leadsUp ? null : [patternBase(given), ...globs.map(({ base }) => base)];
 }

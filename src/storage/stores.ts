@@ -3,7 +3,14 @@ import { SheafError } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
 import { suggest } from "../base/suggest.ts";
 import { quotePath } from "./fs-error.ts";
-import { splitAddress, type Store, type StoreModule, type StoreOutput, type StoreSettings } from "./store.ts";
+import {
+  refusePassword,
+  splitAddress,
+  type Store,
+  type StoreModule,
+  type StoreOutput,
+  type StoreSettings,
+} from "./store.ts";
 
 type Load = () => Promise<StoreModule>;
 
@@ -81,10 +88,11 @@ export function isStored(given: string): boolean {
 
 /**
  * The store of an address.
- * @throws SheafError USAGE when there is none for its scheme; PACKAGE_MISSING when its module needs a package
- * that is not installed
+ * @throws SheafError USAGE when there is none for its scheme, or a password in it; PACKAGE_MISSING when its
+ * module needs a package that is not installed
  */
 export async function storeOf(address: string): Promise<Store> {
+  refusePassword(address);
   const scheme = splitAddress(address)?.scheme ?? "";
   let store = made.get(scheme);
   if (store === undefined) {

@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
 import { systemClock } from "#src/base/clock.js";
 import type { Store, StoredFile } from "#src/storage/store.js";
 import { createStore } from "#src/storage/stores/http.js";
 import { netrcLogin } from "#src/storage/stores/netrc.js";
+import { directory } from "../format/support.ts";
 import { content } from "./stored-files.ts";
 
 /* What servers answer that are wrong, old or clever: the right bytes come of it, or an error. */
@@ -217,6 +220,55 @@ test("redirects are followed, logins go to their own host only, and loops end", 
     (_request, response) => void response.writeHead(301, { location: "file:///etc/x" }).end(),
   );
   await assert.rejects(Promise.resolve(storeWith().stat(away)), { message: /none of http or https/ });
+});
+
+test("a login goes to the address that was given, and to nothing that it leads to", async (t) => {
+  const home = directory(t);
+  writeFileSync(
+    join(home, ".netrc"),
+    "machine 127.0.0.1 login me password secret\ndefault login a password b\n",
+  );
+  const login = `Basic ${Buffer.from("me:secret").toString("base64")}`;
+  const there = new Set<string | undefined>();
+  const to = await serve(t, (request, response) => {
+    there.add(request.headers.authorization);
+    ranges()(request, response);
+  });
+  for (const end of [to, to.replace("127.0.0.1", "localhost")]) {
+    const here = new Set<string | undefined>();
+    const from = await serve(t, (request, response) => {
+      here.add(request.headers.authorization);
+      if (request.url === "/a.txt") response.writeHead(302, { location: "/b.txt" }).end();
+      else response.writeHead(302, { location: end }).end();
+    });
+    assert.ok((await read(storeWith({ HOME: home }), from)).equals(bytes));
+    assert.deepEqual([...here], [login]);
+  }
+  assert.deepEqual([...there], [undefined]);
+});
+
+test("an answer that takes too long is gone on with, and one that comes once may take its time", async (t) => {
+  // Only what waits for minutes: the rest runs on.
+  const waiting: (() => void)[] = [];
+  const { setTimeout: real } = globalThis;
+  t.mock.method(globalThis, "setTimeout", (work: () => void, ms: number) => {
+    if (ms !== 300_000) return real(work, ms);
+    waiting.push(work);
+    return real(() => undefined, 0);
+  });
+  let asks = 0;
+  const address = await serve(t, (request, response) => {
+    const [from, to] = asked(request);
+    if (to - from < 1_000 || ++asks > 1) return ranges()(request, response);
+    response.writeHead(206, {
+      etag,
+      "content-range": `bytes ${from}-${to}/${bytes.length}`,
+      "content-length": String(to - from + 1),
+    });
+    response.write(bytes.subarray(from, from + 1_000), () => waiting.forEach((work) => work()));
+  });
+  assert.ok((await read(storeWith(), address)).equals(bytes));
+  assert.ok(asks > 1);
 });
 
 test("what a name announces as compressed may be sent so; nothing else", async (t) => {

@@ -19,7 +19,7 @@ import { netrcLogin, readNetrc } from "./netrc.ts";
 const connectTimeoutMs = 10_000;
 /** Nothing comes for so long: the connection is given up, and the request made again. */
 const silenceMs = 30_000;
-/** Of one request: a server that lets bytes drip is asked again. */
+/** Of one range: a server that lets bytes drip is asked again for what did not come. */
 const requestMsMax = 300_000;
 const redirectsMax = 10;
 /** A time of last change says which version it is when the server's clock was so much further. */
@@ -44,6 +44,14 @@ interface Answer {
   readonly body: Dispatcher.ResponseData["body"];
   /** Where it came from in the end. */
   readonly url: URL;
+  /** Its body may take any time from now on, as long as something comes. */
+  readonly unlimited: () => void;
+}
+
+interface AskOptions {
+  /** The address that was given, where `url` is one that it leads to. Logins are for its origin. */
+  readonly own?: URL;
+  readonly signal?: AbortSignal;
 }
 
 export function createStore(_scheme: string, settings: StoreSettings): Store {
@@ -108,6 +116,8 @@ class HttpStore implements Store {
 
   async *copy(address: string, step: StoreStep): AsyncIterable<Uint8Array> {
     const answer = await this.#trying(address, () => this.#ask(urlOf(address), address, {}));
+    // It cannot be gone on with.
+    answer.unlimited();
     try {
       if (answer.status === 404 || answer.status === 410) throw gone(address);
       if (answer.status !== 200) throw refused(address, answer.status);
@@ -138,7 +148,7 @@ class HttpStore implements Store {
         "if-range": version.value,
         [version.kind === "etag" ? "if-match" : "if-unmodified-since"]: version.value,
       },
-      signal,
+      { own: urlOf(file.address), signal },
     );
   }
 
@@ -153,11 +163,20 @@ class HttpStore implements Store {
   }
 
   /** Follows redirects. @throws SheafError for statuses that pass, and addresses that are not allowed */
-  async #ask(url: URL, name: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
-    const over = AbortSignal.timeout(requestMsMax);
+  async #ask(
+    url: URL,
+    name: string,
+    headers: Record<string, string>,
+    { own = url, signal }: AskOptions = {},
+  ): Promise<Answer> {
+    const over = new AbortController();
+    const timer = setTimeout(() => over.abort(tookTooLong(name)), requestMsMax).unref();
+    const unlimited = (): void => clearTimeout(timer);
     let at = url;
     for (let redirects = 0; redirects <= redirectsMax; redirects++) {
       if (this.#settings.fetch !== null) checkUrl(at, this.#settings.fetch, name);
+      // Whoever answered with a redirect does not say who gets the password.
+      const login = at.origin === own.origin ? this.#login(at) : {};
       const {
         statusCode,
         headers: got,
@@ -166,14 +185,15 @@ class HttpStore implements Store {
         origin: at.origin,
         path: at.pathname + at.search,
         method: "GET",
-        headers: { "accept-encoding": "identity", accept: "*/*", ...this.#login(at), ...headers },
-        signal: signal === undefined ? over : AbortSignal.any([signal, over]),
+        headers: { "accept-encoding": "identity", accept: "*/*", ...login, ...headers },
+        signal: signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]),
       });
       // What is aborted later fails whoever reads it, and nobody may.
       body.on("error", () => undefined);
       const to = one(got, "location");
       if (![301, 302, 303, 307, 308].includes(statusCode) || to === undefined) {
-        if (!PASSING.has(statusCode)) return { status: statusCode, headers: got, body, url: at };
+        body.on("close", unlimited);
+        if (!PASSING.has(statusCode)) return { status: statusCode, headers: got, body, url: at, unlimited };
         body.destroy();
         throw later(name, statusCode, got, this.#settings.world.clock.wallMs());
       }
@@ -324,6 +344,18 @@ function later(name: string, status: number, headers: Headers, nowMs: number): S
     retryable: true,
     details: { path: name, status, retryAfterMs },
   });
+}
+
+function tookTooLong(name: string): SheafError {
+  return new SheafError(
+    "UNREACHABLE",
+    `input ${quotePath(name)}: the answer took over ${requestMsMax / 1_000} s`,
+    {
+      hint: "Look at the network, and at the load of the server.",
+      retryable: true,
+      details: { path: name },
+    },
+  );
 }
 
 function refused(name: string, status: number): SheafError {
