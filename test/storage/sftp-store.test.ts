@@ -24,6 +24,7 @@ import { until } from "../kit/wait.ts";
 import { readAll, statOf, type Subject } from "./conformance-bench.ts";
 import { conformance } from "./conformance.ts";
 import { makeKey, type Sshd, sshdMissing, startSshd } from "./sshd.ts";
+import { successOf } from "./support.ts";
 
 const missing = sshdMissing();
 const started: Promise<Sshd> | null = missing === null ? startSshd() : null;
@@ -152,6 +153,42 @@ describe("SFTP", missing === null ? {} : { skip: missing }, () => {
     assert.equal(await store.stat(`${at}${server.files}/a/b`), null);
     execFileSync("mkfifo", [join(directory, "fifo")]);
     await assert.rejects(store.stat(`${at}${directory}/fifo`), { code: "INPUT_UNREADABLE" });
+  });
+
+  test("an output removes links, and never what they lead to", async () => {
+    const store = storeWith({ HOME: server.home });
+    const root = join(server.files, "planted");
+    const at = `sftp://127.0.0.1:${server.port}${root}`;
+    const mine = join(root, "mine");
+    mkdirSync(join(root, "beside"), { recursive: true });
+    mkdirSync(mine);
+    writeFileSync(join(mine, "data"), "mine");
+    const planted = ["job", "old"].map((kind) => join(root, "beside", `.out.sheaf-${kind}-x`));
+    for (const path of planted) symlinkSync(mine, path);
+    await store.output!(`${at}/beside/out/`, "x").check({});
+    assert.equal(existsSync(join(root, "beside", "out")), false);
+    await store.output!(`${at}/beside/out/`, "x").abort();
+    assert.equal(existsSync(join(root, "beside", "out")), false);
+
+    symlinkSync(mine, join(root, "link"));
+    for (const [overwrite, code] of [
+      [true, "OUTPUT_UNWRITABLE"],
+      [false, "OUTPUT_EXISTS"],
+    ] as const)
+      await assert.rejects(store.output!(`${at}/link/`, "y").check({ overwrite }), { code });
+
+    // Of what a job has made, a directory was moved to another disk.
+    const output = (job: string) => store.output!(`${at}/out/`, job);
+    const put = async (job: string) => [
+      await output(job).put(Buffer.from(successOf([])), "_SUCCESS", undefined),
+    ];
+    await output("1").check({});
+    await output("1").commit(await put("1"), {});
+    symlinkSync(mine, join(root, "out", "_state"));
+    await output("2").check({ overwrite: true });
+    await output("2").commit(await put("2"), { overwrite: true });
+    assert.deepEqual(readdirSync(join(root, "out")), ["_SUCCESS"]);
+    assert.equal(readFileSync(join(mine, "data"), "utf8"), "mine");
   });
 
   test("what ssh would not do, either, and what it would do otherwise", async () => {

@@ -1,7 +1,7 @@
 import { SheafError, isSheafError } from "../../base/errors.ts";
 import { hostTag } from "../atomic-output.ts";
 import { quotePath } from "../fs-error.ts";
-import { outputExists } from "../own-output.ts";
+import { outputExists, replacesForeign } from "../own-output.ts";
 import { isAlive } from "../remove-directory.ts";
 import type { PutFile, StoreOutput, StoreOutputOptions, StoreStep } from "../store.ts";
 
@@ -16,7 +16,9 @@ import type { PutFile, StoreOutput, StoreOutputOptions, StoreStep } from "../sto
 export type TreeEntry =
   | { readonly kind: "directory"; readonly id: string }
   /** `id` is another one when it is written anew. */
-  | { readonly kind: "file"; readonly bytes: number; readonly id: string };
+  | { readonly kind: "file"; readonly bytes: number; readonly id: string }
+  /** A symbolic link: no job makes one, and what it leads to is nobody's here. */
+  | { readonly kind: "link"; readonly id: string };
 
 /** What a storage must be able to do. Paths begin with "/" and do not end in one. */
 export interface RenamingTree {
@@ -32,7 +34,7 @@ export interface RenamingTree {
    * can be lost.
    */
   rename(from: string, to: string): Promise<void>;
-  /** Removes a file, or a directory and all in it. Nothing happens when there is none. */
+  /** Removes a file, a link and not its end, or a directory and all in it. Nothing happens when there is none. */
   remove(path: string): Promise<void>;
 }
 
@@ -89,6 +91,11 @@ export class RenamedOutput implements StoreOutput {
   }
 
   async #checkFree(options: StoreOutputOptions): Promise<void> {
+    if ((await this.#tree.stat(this.#place.path))?.kind === "link") {
+      const { address } = this.#place;
+      if (options.overwrite !== true) throw outputExists(address);
+      throw replacesForeign(address, "replace a symbolic link, which no job has made");
+    }
     try {
       await this.#place.checkFree(options);
     } catch (error) {
@@ -126,6 +133,7 @@ export class RenamedOutput implements StoreOutput {
       // An earlier call has come so far.
       await this.#checkWhole(path, files, options.step);
     } else {
+      if (temp.kind === "link") throw this.#lost(this.#temp.slice(this.#parent.length + 1));
       await this.#checkWhole(this.#temp, files, options.step);
       options.step?.();
       if ((await tree.stat(path)) !== null) await this.#setAside(options);
@@ -174,7 +182,7 @@ export class RenamedOutput implements StoreOutput {
     try {
       const { path } = this.#place;
       const aside = await this.#tree.stat(this.#aside);
-      if (aside !== null && (await this.#tree.stat(path)) === null)
+      if (aside !== null && aside.kind !== "link" && (await this.#tree.stat(path)) === null)
         await this.#rename(this.#aside, path, aside);
     } catch {
       // It is still there under its other name, which the next check finds.
@@ -215,7 +223,7 @@ export class RenamedOutput implements StoreOutput {
           continue;
         }
         const file = missing.get(name.slice(1));
-        if (file === undefined || file.bytes !== entry.bytes || file.token !== entry.id)
+        if (entry.kind !== "file" || file?.bytes !== entry.bytes || file.token !== entry.id)
           throw this.#lost(name.slice(1));
         missing.delete(name.slice(1));
       }
@@ -241,8 +249,9 @@ export class RenamedOutput implements StoreOutput {
   async #clearStale(step: StoreStep): Promise<void> {
     const { path, job } = this.#place;
     const leftovers: Leftover[] = [];
-    for await (const { name } of this.#tree.list(this.#parent === "" ? "/" : this.#parent, step)) {
-      const left = this.#leftover(name);
+    for await (const { name, kind } of this.#tree.list(this.#parent === "" ? "/" : this.#parent, step)) {
+      // A link is of no job, whatever its name says.
+      const left = kind === "link" ? null : this.#leftover(name);
       if (left !== null) leftovers.push(left);
     }
     const alive = new Set(

@@ -48,7 +48,9 @@ export type Done<T> = (error: Error | null | undefined, value?: T) => void;
 
 /** SFTP of ssh2, as far as it is used. */
 export interface Sftp {
+  /** Follows links; lstat does not. */
   stat(path: string, done: Done<SftpAttributes>): void;
+  lstat(path: string, done: Done<SftpAttributes>): void;
   fstat(handle: Buffer, done: Done<SftpAttributes>): void;
   open(path: string, flags: string, done: Done<Buffer>): void;
   opendir(path: string, done: Done<Buffer>): void;

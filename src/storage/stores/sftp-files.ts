@@ -37,6 +37,15 @@ export function attributesOf(
   return connection.ask<SftpAttributes>(place, (sftp, done) => sftp.stat(path, done));
 }
 
+/** As attributesOf; of a link: its own. */
+export function ownAttributesOf(
+  connection: SftpConnection,
+  path: string,
+  place: SftpPlace,
+): Promise<SftpAttributes | null> {
+  return connection.ask<SftpAttributes>(place, (sftp, done) => sftp.lstat(path, done));
+}
+
 export async function* listed(
   connection: SftpConnection,
   path: string,

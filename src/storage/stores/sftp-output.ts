@@ -8,8 +8,10 @@ import type { Done, Sftp, SftpAttributes, SftpConnection, SftpPlace } from "./sf
 import {
   attributesOf,
   isDirectory,
+  isLink,
   isPassing,
   listed,
+  ownAttributesOf,
   pieceBytes,
   piecesAtOnce,
   triesMax,
@@ -31,7 +33,7 @@ export class SftpTree implements RenamingTree {
 
   async stat(path: string): Promise<TreeEntry | null> {
     const { connection, path: there, address } = await this.#at(path);
-    const attributes = await attributesOf(connection, there, { address, doing: "write" });
+    const attributes = await ownAttributesOf(connection, there, { address, doing: "write" });
     return attributes === null ? null : treeEntry(attributes);
   }
 
@@ -141,7 +143,8 @@ export class SftpTree implements RenamingTree {
   async remove(path: string): Promise<void> {
     const { connection, path: there, address } = await this.#at(path);
     const place: SftpPlace = { address, doing: "remove" };
-    const attributes = await attributesOf(connection, there, place);
+    // Of a link its name is removed, never what it leads to.
+    const attributes = await ownAttributesOf(connection, there, place);
     if (attributes === null) return;
     if (!isDirectory(attributes)) {
       await connection.ask<void>(place, (sftp, done) => sftp.unlink(there, done));
@@ -154,6 +157,7 @@ export class SftpTree implements RenamingTree {
 }
 
 function treeEntry(attributes: SftpAttributes): TreeEntry {
+  if (isLink(attributes)) return { kind: "link", id: versionOf(attributes) };
   return isDirectory(attributes)
     ? { kind: "directory", id: String(attributes.mtime) }
     : { kind: "file", bytes: attributes.size, id: versionOf(attributes) };
