@@ -1,11 +1,16 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { systemClock } from "#src/base/clock.js";
 import { HadoopConf } from "#src/storage/stores/hadoop-conf.js";
 import { authorityOf, identityOf, serversOf } from "#src/storage/stores/hadoop-places.js";
 import { refusalError, refusalOf } from "#src/storage/stores/webhdfs-errors.js";
+import { createStore } from "#src/storage/stores/webhdfs.js";
 
 const directory = mkdtempSync(join(tmpdir(), "sheaf-hadoop-"));
 after(() => rmSync(directory, { recursive: true, force: true }));
@@ -184,4 +189,29 @@ test("what servers say is told by its name, and what passes is tried again", () 
     assert.ok(error.hint);
   }
   assert.equal(refusalOf(503, "", "7").retryAfterMs, 7_000);
+});
+
+test("where a file lies may not be known to a server; any other refusal to say it is one", async (t) => {
+  let refusal = { exception: "", message: "" };
+  const server = createServer((_request, response) =>
+    response.writeHead(400).end(JSON.stringify({ RemoteException: refusal })),
+  ).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const world = { clock: systemClock, random: () => 0.5 };
+  const store = createStore("webhdfs", { env: {}, fetch: null, world });
+  const address = `webhdfs://127.0.0.1:${(server.address() as AddressInfo).port}/a`;
+  const file = { address, bytes: 10, mtimeMs: 0, version: "1" };
+  for (const [exception, message] of [
+    ["IllegalArgumentException", "No enum constant of.Operation.GET_BLOCK_LOCATIONS"],
+    ["UnsupportedOperationException", "GET_BLOCK_LOCATIONS is not supported"],
+    ["IOException", "Invalid HTTP GET operation [GET_BLOCK_LOCATIONS]"],
+  ] as const) {
+    refusal = { exception, message };
+    assert.deepEqual(await store.locate!(file), []);
+  }
+  for (const exception of ["IOException", "AccessControlException"]) {
+    refusal = { exception, message: "no" };
+    await assert.rejects(store.locate!(file), { code: "INPUT_UNREADABLE" });
+  }
 });

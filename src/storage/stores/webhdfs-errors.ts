@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../../base/errors.ts";
-import { SheafError } from "../../base/errors.ts";
+import { isSheafError, SheafError } from "../../base/errors.ts";
 import { quotePath } from "../fs-error.ts";
 
 /** What is done with a file: decides what an error of the server is for the job. */
@@ -137,6 +137,17 @@ export function refusalError(refusal: HdfsRefusal, request: RefusedRequest): She
   if (PASSING.test(exception))
     return told(usual, words, "It was tried for some time. Look at the log of the server.", true);
   return told(usual, words, "These are the words of the server; its log may say more.");
+}
+
+/** Whether a refusalError is that of a server that does not know the operation, as old HttpFS. */
+export function isOperationUnknown(error: unknown): boolean {
+  return (
+    isSheafError(error) &&
+    error.code === "INPUT_UNREADABLE" &&
+    /\b(?:IllegalArgument|UnsupportedOperation|QueryParam)Exception\b|Invalid HTTP GET operation/.test(
+      error.message,
+    )
+  );
 }
 
 export interface Mishap {

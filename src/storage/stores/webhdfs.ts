@@ -21,7 +21,7 @@ import { authorityOf, identityOf, serversOf } from "./hadoop-places.ts";
 import { type RenamingTree, RenamedOutput, type TreeEntry } from "./renamed-output.ts";
 import type { HdfsTarget, UploadBody } from "./webhdfs-client.ts";
 import { WebHdfsClient } from "./webhdfs-client.ts";
-import type { HdfsDoing } from "./webhdfs-errors.ts";
+import { type HdfsDoing, isOperationUnknown } from "./webhdfs-errors.ts";
 
 /** hdfs://, webhdfs:// and swebhdfs://: see hadoop-places.ts for which servers are asked. */
 export function createStore(scheme: string, settings: StoreSettings): Store {
@@ -73,7 +73,11 @@ class WebHdfsStore implements Store {
     const { client, target } = this.#at(address);
     const located = await client
       .ask("GET", "GET_BLOCK_LOCATIONS", target, "read", { offset: 0, length: Math.max(1, bytes ?? 0) })
-      .catch(() => null);
+      .catch((error: unknown) => {
+        // What else went wrong says nothing of whether it is being written.
+        if (isOperationUnknown(error)) return null;
+        throw error;
+      });
     const blocks = (located as LocatedAnswer | null)?.LocatedBlocks;
     if (blocks === undefined) return [];
     if (blocks.isUnderConstruction === true) {
