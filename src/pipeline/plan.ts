@@ -216,7 +216,7 @@ function told(paths: readonly string[]): string {
 
 const untold = "?";
 
-/** For a file of which nobody can tell whether it has changed, as by a time and a size: never the same twice. */
+/** For a file of which nobody can tell whether it has changed: never the same twice. */
 export function stampOfUntold(): string {
   return untold + randomUUID();
 }
