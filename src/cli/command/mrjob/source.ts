@@ -92,6 +92,7 @@ const NAMES = {
   separator: "stream.map.output.field.separator",
   inputSeparator: "stream.reduce.input.field.separator",
   keyFields: "stream.num.map.output.key.fields",
+  partitionFields: "num.key.fields.for.partition",
   exitCode: "stream.non.zero.exit.is.failure",
 } as const;
 
@@ -102,10 +103,13 @@ const REFUSED: readonly RegExp[] = [
   /^mapreduce\.input\.lineinputformat\./,
   /^map(?:reduce|red)\..*\b(?:input|output)format\.class$/,
   /^mapred\.(?:input|output)\.format\.class$/,
-  /^mapreduce\.(?:job\.)?(?:output\.)?group(?:ing)?\./,
+  /^map(?:reduce|red)\..*\bgroup(?:ing|fn)?\./,
 ];
-/** Refused unless it says no. */
-const COMPRESSED = "mapreduce.output.fileoutputformat.compress";
+/** Refused unless they say what sheaf does anyway. */
+const ONLY: Readonly<Record<string, RegExp>> = {
+  "mapreduce.output.fileoutputformat.compress": /^false$/i,
+  "mapreduce.output.textoutputformat.separator": /^\t$/,
+};
 
 /** @throws SheafError JOB_INVALID */
 function settingsOf({ jobconf, reducer }: Step, described: MrjobDescription, place: string): StepSettings {
@@ -120,15 +124,23 @@ function settingsOf({ jobconf, reducer }: Step, described: MrjobDescription, pla
   const byFields = isClass("partitioner", partitioner, "HashPartitioner", "KeyFieldBasedPartitioner", place);
   const comparator = read("comparator") ?? "Text";
   const sorted = isClass("comparator", comparator, "Text", "KeyFieldBasedComparator", place);
-  const partitionBy = read("partitionBy");
+  // As Hadoop has it, the number of fields goes before the options.
+  const fields = whole("partitionFields");
+  const partitionBy = fields === undefined ? read("partitionBy") : `-k1,${fields}`;
   const failure = read("exitCode");
+  if (failure !== undefined && !/^(?:true|false)$/i.test(failure)) {
+    throw refused(
+      `${place}: jobconf ${NAMES.exitCode}=${failure} is neither true nor false`,
+      "Give one of them.",
+    );
+  }
   const defined = (fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
     Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
   const isShuffled = reducer !== undefined;
   return {
     all: defined({
       env: { ...environmentOf(jobconf), ...described.cmdenv },
-      exitCodes: failure === "false" ? "any" : undefined,
+      exitCodes: failure?.toLowerCase() === "false" ? "any" : undefined,
     }),
     reading: defined({ inputSeparator: read("inputSeparator") }),
     map: defined({
@@ -154,8 +166,8 @@ function environmentOf(jobconf: Jobconf): Readonly<Record<string, string>> {
 function checkKnown(name: string, value: string, place: string): void {
   const today = nameOfToday(name);
   const known = Object.values<string>(NAMES).includes(today);
-  const isCompressed = today === COMPRESSED && value !== "false";
-  if (!isCompressed && (known || !REFUSED.some((pattern) => pattern.test(name)))) return;
+  const isOther = Object.hasOwn(ONLY, today) && !ONLY[today]!.test(value);
+  if (!isOther && (known || !REFUSED.some((pattern) => pattern.test(name)))) return;
   throw refused(
     `${place}: jobconf ${name}=${value} cannot be had`,
     "Leave it out; docs/mrjob.md has those that can.",
