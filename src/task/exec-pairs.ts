@@ -418,6 +418,14 @@ export class PairFeed {
   }
 }
 
+/** The bytes of a key that such a program has written, out of its encoding; undefined for another key. */
+export function writtenKey(bytes: Buffer, from: number, to: number, plan: ExecPlan): Buffer | undefined {
+  const tag = bytes[from];
+  if (plan.sort !== undefined)
+    return tag === KEY_TAG.array ? lastElement(bytes, from, to, plan.sort.length) : undefined;
+  return tag === KEY_TAG.string || tag === KEY_TAG.bytes ? bytes.subarray(from + 1, to) : undefined;
+}
+
 /** The string behind so many elements of an array key. */
 function lastElement(bytes: Buffer, from: number, to: number, elements: number): Buffer {
   const raw = bytes.subarray(from + keyPrefixLength(bytes, from, to, elements) + 1, to - 2);

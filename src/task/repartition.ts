@@ -2,6 +2,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "../base/size.ts";
 import { decodeKey } from "../codec/key-codec.ts";
+import { type ExecPlan, execOf } from "../job/exec.ts";
+import type { CollectionPlan, Job } from "../job/job-plan.ts";
+import { partitionOfFields } from "../job/key-fields.ts";
 import { partitionOf } from "../kernel/typescript/hash.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import { mergeSources } from "../shuffle/merge-passes.ts";
@@ -13,6 +16,7 @@ import { SegmentSource } from "../shuffle/run-reader.ts";
 import { RunWriter } from "../shuffle/run-writer.ts";
 import { varintSize } from "../shuffle/varint.ts";
 import { blockBytesFor, partitioningOf } from "./collectors.ts";
+import { writtenKey } from "./exec-pairs.ts";
 import type { TaskSetting } from "./task-setting.ts";
 import { type KeptMap, type MapTaskSpec, PROGRESS_CELLS } from "./task-spec.ts";
 
@@ -83,7 +87,11 @@ function moveCollection(
   );
   try {
     const cursor = new RecordCursor(memory, stream, beat);
-    const partition = partitionFinder(partitioningOf(plan, collection, settings), memory);
+    const partition = partitionFinder(
+      partitioningOf(plan, collection, settings),
+      memory,
+      programOf(job, plan),
+    );
     const held = new HeldRecords(settings.partitions[collection]!, blockBytes, collection, writer);
     while (cursor.advance()) {
       const { keyAt, keyLength, valueAt, valueLength } = cursor;
@@ -96,9 +104,17 @@ function moveCollection(
   }
 }
 
+/** The program whose keys are spread by their fields; undefined where none are. */
+function programOf(job: Job, { partition }: CollectionPlan): ExecPlan | undefined {
+  if (partition === undefined || !("fields" in partition)) return undefined;
+  // Where a job has several, they are alike in this.
+  return execOf(job.inputs.length > 0 ? job.inputs[0]!.map : job.map);
+}
+
 function partitionFinder(
   partitioning: Partitioning,
   memory: TaskMemory,
+  program: ExecPlan | undefined,
 ): (keyAt: number, keyLength: number) => number {
   const { partitions } = partitioning;
   switch (partitioning.kind) {
@@ -116,8 +132,14 @@ function partitionFinder(
       };
     }
     case "each":
-      return (keyAt, keyLength) =>
-        partitioning.choose(memory, keyAt, keyLength, decodeKey(memory.bytes, keyAt, keyAt + keyLength));
+      return (keyAt, keyLength) => {
+        const to = keyAt + keyLength;
+        const written = program && writtenKey(memory.bytes, keyAt, to, program);
+        if (program === undefined || written === undefined)
+          return partitioning.choose(memory, keyAt, keyLength, decodeKey(memory.bytes, keyAt, to));
+        const { partitionBy, keySeparator } = program;
+        return partitionOfFields(written, 0, written.length, partitionBy, keySeparator, partitions);
+      };
   }
 }
 
