@@ -150,6 +150,9 @@ function taskEnvironment(
   const told: [today: string, before: string, value: string][] = [
     ["mapreduce_job_id", "mapred_job_id", `job_${id}`],
     ["mapreduce_job_name", "mapred_job_name", settings.name],
+    ["mapreduce_task_ismap", "mapred_task_is_map", String(isMap)],
+  ];
+  const numbers: typeof told = [
     ["mapreduce_job_reduces", "mapred_reduce_tasks", String(reduces)],
     ["mapreduce_task_id", "mapred_tip_id", task],
     [
@@ -158,8 +161,9 @@ function taskEnvironment(
       `attempt_${id}_${isMap ? "m" : "r"}_${number}_${spec.attempt - 1}`,
     ],
     ["mapreduce_task_partition", "mapred_task_partition", String(index)],
-    ["mapreduce_task_ismap", "mapred_task_is_map", String(isMap)],
   ];
+  // What a map makes is taken over by later runs, as a task of another number.
+  if (!isMap || settings.keepMaps !== true) told.push(...numbers);
   if (input !== null) {
     told.push(
       ["mapreduce_map_input_file", "map_input_file", input.file],
