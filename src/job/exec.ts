@@ -208,8 +208,10 @@ function isWord(word: unknown): boolean {
 
 function readEnv(env: unknown): Readonly<Record<string, string>> {
   for (const [name, value] of Object.entries(env as object)) {
-    if (name !== "" && !/[=\0]/.test(name) && isWord(value)) continue;
-    const hint = "Give texts by the names of variables: env: { PYTHONPATH: 'lib' }.";
+    // The shell that starts programs hands on no others.
+    if (/^[A-Za-z_]\w*$/.test(name) && isWord(value)) continue;
+    const hint =
+      "Give texts by names of letters, digits and _, which begin with no digit: env: { PYTHONPATH: 'lib' }.";
     throw invalid("env", `${name}=${printValue(value)} is no variable`, hint);
   }
   return { ...(env as Record<string, string>) };

@@ -130,7 +130,9 @@ function mixed(state: number): number {
  */
 export function numberOrdinal(text: string): Buffer {
   const [, minus = "", whole = "", decimals = ""] = /^[ \t]*(-?)0*(\d*)(?:\.(\d*))?/.exec(text) ?? [];
-  const fraction = decimals.replace(/0+$/, "");
+  let decimalsEnd = decimals.length;
+  while (decimals[decimalsEnd - 1] === "0") decimalsEnd--;
+  const fraction = decimals.slice(0, decimalsEnd);
   if (whole === "" && fraction === "") return Buffer.from([0x80]);
   const digits = Buffer.from(whole + fraction);
   const bytes = Buffer.alloc(6 + digits.length);

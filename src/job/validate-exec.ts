@@ -80,7 +80,7 @@ function planOf(
     throw invalid(at("groupBy"), "the map is a program", hint);
   }
   const { sort, partitionBy } = some;
-  if (sort !== undefined) checkSort(plan, reduce, combine);
+  if (sort !== undefined) checkSort(plan, all ?? [some], reduce, combine);
   if (sort === undefined && partitionBy === undefined) return withLines(plan, reduce, all);
   if (plan.mapOnly) {
     const what = sort === undefined ? "partitionBy" : "sort";
@@ -92,7 +92,21 @@ function planOf(
   return withLines({ ...plan, partition }, reduce, all);
 }
 
-function checkSort(plan: CollectionPlan, reduce: ExecPlan | undefined, combine: ExecPlan | undefined): void {
+function checkSort(
+  plan: CollectionPlan,
+  maps: readonly ExecPlan[],
+  reduce: ExecPlan | undefined,
+  combine: ExecPlan | undefined,
+): void {
+  const number = [...maps, combine].some((one) => one?.values === "number");
+  if (number) {
+    const hint = 'Leave values: "number" out: programs read lines as they are.';
+    throw invalid("map", "sort of exec() is for values that are texts", hint);
+  }
+  if (plan.reduce === undefined && plan.output !== undefined && plan.output.nativeOutput !== "text") {
+    const hint = "Leave the output out for lines, or give a program as reduce.";
+    throw invalid("output", "with sort of exec() and no reduce the results are lines", hint);
+  }
   const isFine =
     plan.aggregator === undefined &&
     (plan.reduce === undefined || reduce?.protocol === "lines") &&
@@ -114,6 +128,10 @@ function withLines(
 ): CollectionPlan {
   const own = plan.reduce === undefined && plan.aggregator === undefined ? maps : reduce && [reduce];
   const lines = own?.every(({ protocol }) => protocol === "lines") === true ? own[0]!.separator : undefined;
+  if (lines !== undefined && !plan.mapOnly && own!.some(({ separator }) => !separator.equals(lines))) {
+    const hint = "Give all maps exec() with the same separator, or a reduce.";
+    throw invalid("map", "its programs differ in the separator that the results would have", hint);
+  }
   return Object.freeze(lines === undefined ? plan : { ...plan, lines });
 }
 

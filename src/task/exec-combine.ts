@@ -1,4 +1,5 @@
-import { unlink } from "node:fs/promises";
+import { mkdir, unlink } from "node:fs/promises";
+import { join } from "node:path";
 import type { ExecPlan } from "../job/exec.ts";
 import { BlockOutput } from "../shuffle/block-output.ts";
 import type { HotKeys } from "../shuffle/hot-keys.ts";
@@ -8,6 +9,7 @@ import { SegmentSource } from "../shuffle/run-reader.ts";
 import { RunWriter } from "../shuffle/run-writer.ts";
 import { SortCollector } from "../shuffle/sort-collector.ts";
 import { Spiller } from "../shuffle/spill.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 import { blockBytesFor, partitioningOf } from "./collectors.ts";
 import { isReadAsText, lineProgramOf } from "./exec-map.ts";
 import { PairFeed, pairReader } from "./exec-pairs.ts";
@@ -51,7 +53,7 @@ export async function combineRuns(
     partitioning: partitioningOf(plan, 0, settings),
   });
   const inherited: ExecPlan = from === undefined ? combine : { ...combine, ...keyRules(from) };
-  const reader = pairReader(inherited, collector, memory, isReadAsText(plan));
+  const reader = pairReader(inherited, collector, memory, isReadAsText(plan, settings.collect));
   const programs = new TaskPrograms(setting);
   const feed = new ExecFeed(combine);
   try {
@@ -62,7 +64,10 @@ export async function combineRuns(
       const sources = index.segments.map((segment) => new SegmentSource(index, segment));
       const mark = memory.mark();
       const onProgress = (): void => setting.context.progress();
-      const options = { memory, blockBytes, directory: spec.directory, identity, ops: undefined, onProgress };
+      // Each partition's passes name their runs anew.
+      const directory = join(spec.directory, `combine-${partition}`);
+      await mkdir(directory);
+      const options = { memory, blockBytes, directory, identity, ops: undefined, onProgress };
       const stream = mergeSources(sources, options);
       const top = memory.mark();
       try {
@@ -74,18 +79,19 @@ export async function combineRuns(
       } finally {
         stream.close();
       }
+      await removeDirectory(directory);
       // A record too large for the collector's region has taken one of its own, which stays.
       if (memory.mark() === top) memory.release(mark);
     }
     await feed.send(program);
     await programs.finish();
     reader.end();
+    collector.finish();
   } catch (error) {
     programs.kill();
     combined?.abandon();
     throw error;
   }
-  collector.finish();
   await unlink(emitted.path);
   return combined;
 }

@@ -17,29 +17,30 @@ import { RawLines } from "./raw-lines.ts";
 import type { TaskSetting } from "./task-setting.ts";
 import type { MapTaskSpec, SplitPiece } from "./task-spec.ts";
 
-/** Whether JavaScript reads the pairs that a program has written, rather than another program or text(). */
-export function isReadAsText({
-  reduce,
-  combine,
-  partition,
-  aggregator,
-  output,
-  mapOnly,
-}: CollectionPlan): boolean {
+/**
+ * Whether JavaScript reads the pairs that a program has written, rather than another program or text().
+ * @param collects results are also given out as values
+ */
+export function isReadAsText(
+  { reduce, combine, partition, aggregator, output, mapOnly }: CollectionPlan,
+  collects: boolean,
+): boolean {
   if (aggregator !== undefined || mapOnly) return true;
   if (combine !== undefined && execOf(combine) === undefined) return true;
   if (partition !== undefined && !("fields" in partition)) return true;
   if (reduce !== undefined) return execOf(reduce)?.protocol !== "lines";
-  return output !== undefined && output.nativeOutput !== "text";
+  return collects || (output !== undefined && output.nativeOutput !== "text");
 }
 
 /** The program whose lines all pairs of the job are; undefined where others are among them. */
 export function lineProgramOf(job: Job, plan: CollectionPlan): ExecPlan | undefined {
   const maps = job.inputs.length > 0 ? job.inputs.map(({ map }) => map) : [job.map];
-  const program = execOf(maps[0]);
-  if (program === undefined || !maps.every((map) => execOf(map)?.protocol === "lines")) return undefined;
-  const combines = plan.combine === undefined || execOf(plan.combine)?.protocol === "lines";
-  return combines && program.values === "text" ? program : undefined;
+  const makers = plan.combine === undefined ? maps : [...maps, plan.combine];
+  const areTexts = makers.every((maker) => {
+    const program = execOf(maker);
+    return program?.protocol === "lines" && program.values === "text";
+  });
+  return areTexts ? execOf(maps[0]) : undefined;
 }
 
 /** A map that is a program: what it is given, and what becomes of what it writes. */
@@ -101,13 +102,14 @@ export class ExecMap {
             length: piece.end - piece.start,
           }
         : null;
-    const plan = this.#setting.job.collections[0]!;
+    const { job, memory, settings } = this.#setting;
+    const plan = job.collections[0]!;
     const output = this.#output;
     if (output !== undefined && this.plan.protocol === "lines" && output.output.native === "text") {
       this.#raw = new RawLines(this.plan, output.output);
     } else {
       const target = this.#collector ?? output!;
-      this.#reader = pairReader(this.plan, target, this.#setting.memory, isReadAsText(plan));
+      this.#reader = pairReader(this.plan, target, memory, isReadAsText(plan, settings.collect));
     }
     this.#program = await this.#programs.start(this.plan, input, (chunk) => {
       if (this.#raw !== undefined) return this.#raw.take(chunk);

@@ -49,7 +49,9 @@ export function pairReader(
     const parse = jsonParser("fail", commandText(plan));
     return new LineReader(plan, (line) => takeJson(line, plan, parse, target));
   }
-  const asBytes = plan.values === "text" && (plan.invalid === "fail" || !isText);
+  // Keys that are sorted by their fields are lines in any case.
+  const isLine = plan.invalid === "fail" || !isText || plan.sort !== undefined;
+  const asBytes = plan.values === "text" && isLine;
   if (target instanceof SortCollector && asBytes) {
     const into = new CollectedLines(plan, target, memory);
     return new LineReader(plan, null, (lines) => {
@@ -92,12 +94,23 @@ function eachLine(lines: Buffer, take: (line: Buffer) => void): void {
 function keyEnd(lines: Buffer, start: number, end: number, { separator, keyFields }: ExecPlan): number {
   let at = start;
   for (let n = 0; n < keyFields; n++) {
-    const found = lines.indexOf(separator, at);
-    if (found < 0 || found + separator.length > end) return end;
+    const found = separatorIn(lines, at, end, separator);
+    if (found < 0) return end;
     if (n === keyFields - 1) return found;
     at = found + separator.length;
   }
   return end;
+}
+
+/** The first separator within [from, end); -1: there is none. indexOf() would search behind the line, too. */
+function separatorIn(lines: Buffer, from: number, end: number, separator: Buffer): number {
+  if (separator.length > 1) {
+    const found = lines.indexOf(separator, from);
+    return found < 0 || found + separator.length > end ? -1 : found;
+  }
+  const byte = separator[0];
+  for (let at = from; at < end; at++) if (lines[at] === byte) return at;
+  return -1;
 }
 
 function takeLine(line: Buffer, plan: ExecPlan, target: PairTarget, isText: boolean): void {

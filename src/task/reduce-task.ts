@@ -17,6 +17,7 @@ import { SegmentSource } from "../shuffle/run-reader.ts";
 import type { RunSource } from "../shuffle/run-source.ts";
 import { slotCount } from "../shuffle/table-collector.ts";
 import { blockBytesFor } from "./collectors.ts";
+import { lineProgramOf } from "./exec-map.ts";
 import { reduceWithProgram, sortedLines } from "./exec-reduce.ts";
 import { NativeFormat } from "./native-format.ts";
 import type { TaskOutput } from "./result-output.ts";
@@ -250,6 +251,7 @@ class ReduceAttempt {
       stats.groups = this.#records;
       return asLines(stream, () => this.#moved());
     }
+    const sorted = lineProgramOf(job, this.#plan)?.sort !== undefined;
     const decoder = new ValueDecoder();
     // The kernel takes a newline for the end of a record: only lines themselves are sure to hold none.
     const lines = job.map === undefined && !isSource(job.input) && job.input.native?.kind === "lines";
@@ -257,7 +259,9 @@ class ReduceAttempt {
     for (let window = stream.next(); window !== null; window = stream.next()) {
       stats.groups += window.records;
       await native.write(window, (keyAt, keyLength, valueAt, valueLength) => {
-        const key = decodeKey(memory.bytes, keyAt, keyAt + keyLength);
+        const found = decodeKey(memory.bytes, keyAt, keyAt + keyLength);
+        // What it is sorted by comes before the key itself.
+        const key = sorted ? (found as readonly Key[]).at(-1)! : found;
         scene.key = key;
         this.#output.write(key, decoder.decodeAt(memory.bytes, valueAt, valueLength));
       });

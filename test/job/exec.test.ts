@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { exec, job, text } from "#src/index.js";
+import { exec, job, jsonl, text } from "#src/index.js";
 import { execOf } from "#src/job/exec.js";
+import { numberOrdinal } from "#src/job/key-fields.js";
 import { ExecFeed } from "#src/task/exec-records.js";
 import { testJob } from "#src/testing.js";
 
@@ -34,6 +35,24 @@ describe("programs in a job", () => {
         }),
     ],
     [/map: partitionBy of exec\(\) needs/, () => job({ input, map: exec(["cat"], { partitionBy: "-k1" }) })],
+    [
+      /map: sort of exec\(\) is for values that are texts/,
+      () => job({ input, map: exec(["cat"], { sort: "-n", values: "number" }), reduce: exec(["cat"]) }),
+    ],
+    [
+      /output: with sort of exec\(\) and no reduce/,
+      () => job({ input, map: exec(["cat"], { sort: "-n" }), order: "hash", output: jsonl() }),
+    ],
+    [
+      /map: its programs differ in the separator/,
+      () =>
+        job({
+          inputs: { a: text(), b: text() },
+          map: { a: exec(["cat"]), b: exec(["cat"], { separator: "," }) },
+          order: "hash",
+        }),
+    ],
+    [/env: my\.var=.* is no variable/, () => exec(["cat"], { env: { "my.var": "x" } })],
     [/files: two of them are called a/, () => job({ input, files: ["a", "x/a"] })],
     [/files: "a#\.\." gives it no name/, () => job({ input, files: ["a#.."] })],
   ];
@@ -51,4 +70,10 @@ describe("programs in a job", () => {
   test("testJob says that it runs no programs", async () => {
     await assert.rejects(testJob(job({ input, map: exec(["cat"]) }), ["a"]), { code: "JOB_INVALID" });
   });
+});
+
+test("a number of very many zeros is ordered in time that grows with its length", () => {
+  const zeros = "0".repeat(1_000_000);
+  assert.deepEqual(numberOrdinal(`1.${zeros}`), numberOrdinal("1"));
+  assert.ok(Buffer.compare(numberOrdinal(`1.${zeros}1`), numberOrdinal("1")) > 0);
 });
