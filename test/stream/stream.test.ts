@@ -49,6 +49,19 @@ describe("sheaf stream", () => {
     assert.match(stderr, /add\.awk travels with the job/);
   });
 
+  test("leaves the words of a command as they are, and a program without a slash to PATH", async () => {
+    file("src/main.c", "");
+    file("cat", "#!/bin/sh\necho wrong\n", 0o755);
+    file("bin/twice", "#!/bin/sh\nsed p\n", 0o755);
+    const path = file("paths.txt", "main.c\nsrc/main.c\n");
+    const found = await stream("-input", path, "-mapper", "grep src/main.c", "-reducer", "cat");
+    rmSync(join(root, "cat"));
+    assert.equal(found.stdout, "src/main.c\n");
+    assert.match(found.stderr, /src\/main\.c does not travel with the job/);
+    const twice = await output("-input", path, "-mapper", "bin/twice", "-reducer", "NONE");
+    assert.equal(twice, "main.c\nmain.c\nsrc/main.c\nsrc/main.c\n");
+  });
+
   test("writes parts without extension, compressed when it is asked for, by default one", async () => {
     const gzip = "mapreduce.output.fileoutputformat.compress";
     const words = ["-input", books, "-mapper", "tr -s ' ' '\n'", "-q"];

@@ -216,24 +216,32 @@ class Shipped {
     this.files.push(`${path}#${name}`);
   }
 
-  /** Words of a command, of which those that are files here, and not shipped, are shipped. */
+  /**
+   * Words of a command, of which those that are files here are shipped. Arguments stay as they are spelt: what
+   * looks like a file may be anything.
+   */
   taken(words: readonly string[], notes: string[]): string[] {
-    return words.map((word) => {
+    return words.map((word, at) => {
       const path = resolve(this.#cwd, word);
-      if (
-        isAbsolute(word) ||
-        this.#names.has(word) ||
-        statSync(path, { throwIfNoEntry: false })?.isFile() !== true
-      )
-        return word;
       const name = basename(path);
+      const isHere = word === name || word === `./${name}`;
+      // A program without a slash is one of PATH.
+      const isProgram = at === 0 && !word.includes("/");
+      if (isProgram || isAbsolute(word) || this.#names.has(word)) return word;
+      if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return word;
+      if (at > 0 && !isHere) {
+        notes.push(
+          `${word} does not travel with the job: where it is to, give -file ${word} and write ${name}`,
+        );
+        return word;
+      }
       const known = this.#names.get(name);
       if (known !== undefined && known !== path) return word;
       if (known === undefined) {
         this.#add(path);
         notes.push(`${word} travels with the job, as with -file ${word}`);
       }
-      return word.startsWith("./") ? `./${name}` : name;
+      return isHere ? word : `./${name}`;
     });
   }
 }
