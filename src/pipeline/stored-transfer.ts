@@ -174,7 +174,7 @@ export function placeBelow(place: string, source: string): string {
 /** Copies in storages that are looked at at once: each answer takes its time to come. */
 const looksAtOnce = 32;
 
-/** Whether all copies of a transfer are there, of the size they had. A storage that does not answer has none. */
+/** Whether all copies are there, of the size they had. A storage that does not answer has none. */
 export async function areCopies(parts: readonly CommittedPart[]): Promise<boolean> {
   const isThere = async ({ file, bytes }: CommittedPart): Promise<boolean> => {
     if (!isStored(file)) return statSync(file, { throwIfNoEntry: false })?.size === bytes;
