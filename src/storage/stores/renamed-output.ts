@@ -34,7 +34,7 @@ export interface RenamingTree {
    * can be lost.
    */
   rename(from: string, to: string): Promise<void>;
-  /** Removes a file, a link and not its end, or a directory and all in it. Nothing happens when there is none. */
+  /** Removes a file, a link and not its end, or a directory and all in it, if it is there. */
   remove(path: string): Promise<void>;
 }
 
