@@ -300,6 +300,49 @@ describe("output in S3", { skip }, () => {
     await nothingElse("busy/");
   });
 
+  test("a listing in the midst of a commit that ends before anybody looks is refused", async () => {
+    const marker = { sheaf: 1, state: "commit", job: "j", who: "0.1.x", nonce: "n", files: [], old: [] };
+    const parts = ["a/part-00000.tsv", "part-00000.tsv", "part-00001.tsv"];
+    for (const [i, listed] of ["", "a/", "../"].entries()) {
+      for (const pattern of listed === "../" ? [false] : [false, true]) {
+        const prefix = `midst/${i}${pattern}/out/`;
+        await server.put(`${prefix}_sheaf-commit`, Buffer.from(JSON.stringify(marker)));
+        await server.put(prefix + parts[0]!, Buffer.from("1"));
+        await server.put(prefix + parts[1]!, Buffer.from("1"));
+        let isListed = false;
+        let done: Promise<void> | null = null;
+        const finish = async (): Promise<void> => {
+          await server.put(prefix + parts[2]!, Buffer.from("1"));
+          await server.put(`${prefix}_SUCCESS`, Buffer.from(successOf([])));
+          await server.remove(`${prefix}_sheaf-commit`);
+        };
+        const below = listed === "../" ? `midst/${i}${pattern}/` : prefix + listed;
+        proxy.decide(async ({ url }) => {
+          const wasListed = isListed;
+          const query = new URL(url, "http://s3").searchParams;
+          isListed ||= query.get("prefix") === below && query.has("delimiter") === pattern;
+          if (wasListed) await (done ??= finish());
+          return null;
+        });
+        const address = `s3://${BUCKET}/${below}`;
+        const list = async (): Promise<void> => {
+          if (!pattern) await listStored(through, address, undefined);
+          // As patterns look for names.
+          else for await (const _ of through.entries!(address, undefined));
+        };
+        await assert.rejects(
+          list(),
+          (error: unknown) => isSheafError(error) && error.code === "INPUT_UNREADABLE",
+          address,
+        );
+        proxy.decide(null);
+        const found = await listStored(through, address, undefined);
+        assert.equal(found.length, listed === "a/" ? 1 : 3);
+      }
+    }
+    proxy.decide(null);
+  });
+
   test("what somebody puts there while a job commits is not removed", async () => {
     const address = `s3://${BUCKET}/meanwhile/`;
     const output = through.output!(address, "job");

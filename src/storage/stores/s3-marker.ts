@@ -22,6 +22,10 @@ import { placeOf, type S3Address } from "./s3-list.ts";
 const MARKER = "_sheaf-commit";
 const RUN = "_sheaf-run-";
 
+export function isMarker(key: string): boolean {
+  return key.slice(key.lastIndexOf("/") + 1) === MARKER;
+}
+
 export function isOwnName(key: string): boolean {
   const name = key.slice(key.lastIndexOf("/") + 1);
   return name === MARKER || name.startsWith(RUN);

@@ -14,9 +14,10 @@ import {
   type StoreStep,
 } from "../store.ts";
 import { S3Requests } from "./s3-client.ts";
+import { ID_FIELD } from "./s3-commit.ts";
 import { isMissing, isUnmet, type S3Place, statusOf } from "./s3-errors.ts";
 import { type FoundObject, listObjects, parseS3, placeOf, type S3Address } from "./s3-list.ts";
-import { isOwnName, readMarker } from "./s3-marker.ts";
+import { isMarker, isOwnName, readMarker } from "./s3-marker.ts";
 import { S3Output } from "./s3-output.ts";
 
 /** S3 and what speaks as it does; see S3Requests for how it is set up. */
@@ -24,14 +25,9 @@ export function createStore(_scheme: string, settings: StoreSettings): Store {
   return new S3Store(new S3Requests(settings), "reader");
 }
 
-/** How long what was seen of the directories above holds, ms. */
-const aboveMs = 1_000;
-
 class S3Store implements Store {
   readonly #requests: S3Requests;
   readonly #who: "reader" | "writer";
-  /** Until when directories are known to have no commit under way. */
-  readonly #settled = new Map<string, number>();
 
   /** @param who a writer looks at outputs that are not settled, too */
   constructor(requests: S3Requests, who: "reader" | "writer") {
@@ -47,6 +43,7 @@ class S3Store implements Store {
 
   async *entries(address: string, step: StoreStep): AsyncGenerator<StoreEntry> {
     const at = parseS3(address);
+    const before = await this.#outputsOf(at);
     for await (const found of listObjects(this.#requests, at, { delimiter: "/", step })) {
       if ("directory" in found) {
         yield { name: found.directory.slice(at.key.length, -1), kind: "directory" };
@@ -54,28 +51,34 @@ class S3Store implements Store {
         yield { name: found.key.slice(at.key.length), kind: "file", file: storedFile(at.bucket, found) };
       }
     }
-    await this.#checkSettled(at, at.key);
+    await this.#checkSettled(at, before);
   }
 
   async *walk(address: string, step: StoreStep): AsyncGenerator<StoredFile> {
     const at = parseS3(address);
-    const unsettled = new Set<string>();
+    const before = await this.#outputsOf(at);
+    const unsettled = new Map<string, string | undefined>();
     for await (const found of listObjects(this.#requests, at, { step })) {
       if ("directory" in found || isFolder(found, at.bucket)) continue;
-      if (isOwnName(found.key)) unsettled.add(found.key.slice(0, found.key.lastIndexOf("/") + 1));
-      else yield storedFile(at.bucket, found);
+      const directory = found.key.slice(0, found.key.lastIndexOf("/") + 1);
+      if (isMarker(found.key)) unsettled.set(directory, found.etag);
+      if (!isOwnName(found.key)) yield storedFile(at.bucket, found);
     }
-    for (const below of unsettled) await this.#checkOne(at.bucket, below);
-    await this.#checkSettled(at, at.key);
+    for (const [below, etag] of unsettled) {
+      const now = this.#who === "writer" ? etag : await this.#checkOne(at.bucket, below);
+      if (now !== etag) throw replaced(at.bucket, below);
+    }
+    await this.#checkSettled(at, before);
   }
 
   async stat(address: string): Promise<StoredFile | "directory" | null> {
     const { bucket, key } = parseS3(address);
     const place = placeOf({ bucket, key }, "list");
     if (key !== "" && !key.endsWith("/")) {
+      const before = await this.#outputsOf({ bucket, key });
       const file = await this.#head(place, key);
       if (file !== null) {
-        await this.#checkSettled({ bucket, key }, key);
+        await this.#checkSettled({ bucket, key }, before);
         return file;
       }
     }
@@ -180,25 +183,53 @@ class S3Store implements Store {
     );
   }
 
-  /**
-   * Refuses what a commit was listed in the midst of: some files of an output, or some of the one before.
-   * Asked after the listing, so that one which began meanwhile is seen.
-   */
-  async #checkSettled({ bucket }: S3Address, key: string): Promise<void> {
-    if (this.#who === "writer") return;
-    const directories = [""];
-    for (let at = key.indexOf("/"); at >= 0; at = key.indexOf("/", at + 1))
-      directories.push(key.slice(0, at + 1));
-    const now = this.#requests.world.clock.nowMs();
-    const unseen = directories.filter(
-      (directory) => directory === key || (this.#settled.get(`${bucket}/${directory}`) ?? 0) <= now,
-    );
-    await Promise.all(unseen.map((directory) => this.#checkOne(bucket, directory)));
-    if (this.#settled.size > 10_000) this.#settled.clear();
-    for (const directory of unseen) this.#settled.set(`${bucket}/${directory}`, now + aboveMs);
+  /** Which outputs the directories of a key hold: what their _SUCCESS is, "" where there is none. */
+  async #outputsOf({ bucket, key }: S3Address): Promise<string[] | { readonly failed: unknown }> {
+    if (this.#who === "writer") return [];
+    const all = directoriesOf(key).map((directory) => this.#outputIn(bucket, directory));
+    // The listing tells better why it cannot be had: answers to HEAD say nothing.
+    return Promise.all(all).catch((failed: unknown) => ({ failed }));
   }
 
-  async #checkOne(bucket: string, directory: string): Promise<void> {
+  async #outputIn(bucket: string, directory: string): Promise<string> {
+    const key = `${directory}_SUCCESS`;
+    // Who may not see it may not see the output either.
+    const unseen = (error: unknown): boolean => isMissing(error) || statusOf(error) === 403;
+    try {
+      const { ETag, LastModified, Metadata } = await this.#requests.send(
+        placeOf({ bucket, key }, "list"),
+        (client, sdk) =>
+          client.send(new sdk.HeadObjectCommand({ Bucket: bucket, Key: key, ...this.#requests.payer })),
+        unseen,
+      );
+      return `${ETag} ${Metadata?.[ID_FIELD]} ${LastModified?.getTime()}`;
+    } catch (error) {
+      if (unseen(error)) return "";
+      throw error;
+    }
+  }
+
+  /**
+   * Refuses what a commit was listed in the midst of: some files of an output, or some of the one before. It
+   * is under way still, or has replaced the _SUCCESS that was there before the listing.
+   */
+  async #checkSettled(
+    { bucket, key }: S3Address,
+    before: readonly string[] | { readonly failed: unknown },
+  ): Promise<void> {
+    if (this.#who === "writer") return;
+    if ("failed" in before) throw before.failed;
+    await Promise.all(
+      directoriesOf(key).map(async (directory, i) => {
+        // The marker first: it is removed after _SUCCESS is there.
+        await this.#checkOne(bucket, directory);
+        if ((await this.#outputIn(bucket, directory)) !== before[i]) throw replaced(bucket, directory);
+      }),
+    );
+  }
+
+  /** @returns the ETag of the marker, of which nothing was decided yet */
+  async #checkOne(bucket: string, directory: string): Promise<string | undefined> {
     const marker = await readMarker(this.#requests, { bucket, key: directory }, "list").catch(
       (error: unknown) => {
         // Who may not see it may not see the output either.
@@ -206,7 +237,7 @@ class S3Store implements Store {
         throw error;
       },
     );
-    if (marker?.state !== "commit") return;
+    if (marker?.state !== "commit") return marker?.etag;
     const name = quotePath(`s3://${bucket}/${directory}`);
     throw new SheafError(
       "INPUT_UNREADABLE",
@@ -219,6 +250,22 @@ class S3Store implements Store {
       },
     );
   }
+}
+
+/** The directories that a key lies in, the bucket itself first; of one that ends in "/" also itself. */
+function directoriesOf(key: string): string[] {
+  const directories = [""];
+  for (let at = key.indexOf("/"); at >= 0; at = key.indexOf("/", at + 1))
+    directories.push(key.slice(0, at + 1));
+  return directories;
+}
+
+function replaced(bucket: string, directory: string): SheafError {
+  const address = `s3://${bucket}/${directory}`;
+  return new SheafError("INPUT_UNREADABLE", `a job wrote ${quotePath(address)} while it was listed`, {
+    hint: "Run again: what was listed may be a part of its output.",
+    details: { path: address },
+  });
 }
 
 interface AskedRange {
