@@ -248,13 +248,10 @@ test("a login goes to the address that was given, and to nothing that it leads t
 });
 
 test("an answer that takes too long is gone on with, and one that comes once may take its time", async (t) => {
-  // Only what waits for minutes: the rest runs on.
-  const waiting: (() => void)[] = [];
-  const { setTimeout: real } = globalThis;
-  t.mock.method(globalThis, "setTimeout", (work: () => void, ms: number) => {
-    if (ms !== 300_000) return real(work, ms);
-    waiting.push(work);
-    return real(() => undefined, 0);
+  const limits: AbortController[] = [];
+  t.mock.method(AbortSignal, "timeout", () => {
+    limits.push(new AbortController());
+    return limits.at(-1)!.signal;
   });
   let asks = 0;
   const address = await serve(t, (request, response) => {
@@ -265,7 +262,7 @@ test("an answer that takes too long is gone on with, and one that comes once may
       "content-range": `bytes ${from}-${to}/${bytes.length}`,
       "content-length": String(to - from + 1),
     });
-    response.write(bytes.subarray(from, from + 1_000), () => waiting.forEach((work) => work()));
+    response.write(bytes.subarray(from, from + 1_000), () => limits.forEach((limit) => limit.abort()));
   });
   assert.ok((await read(storeWith(), address)).equals(bytes));
   assert.ok(asks > 1);

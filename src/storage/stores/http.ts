@@ -170,8 +170,10 @@ class HttpStore implements Store {
     { own = url, signal }: AskOptions = {},
   ): Promise<Answer> {
     const over = new AbortController();
-    const timer = setTimeout(() => over.abort(tookTooLong(name)), requestMsMax).unref();
-    const unlimited = (): void => clearTimeout(timer);
+    const limit = AbortSignal.timeout(requestMsMax);
+    const tooLong = (): void => over.abort(tookTooLong(name));
+    limit.addEventListener("abort", tooLong);
+    const unlimited = (): void => limit.removeEventListener("abort", tooLong);
     let at = url;
     for (let redirects = 0; redirects <= redirectsMax; redirects++) {
       if (this.#settings.fetch !== null) checkUrl(at, this.#settings.fetch, name);
