@@ -14,7 +14,7 @@ import {
   localGlobWorld,
   parseGlob,
 } from "./glob.ts";
-import { allHidden, hiddenIn, listStored } from "./list-stored.ts";
+import { allHidden, circle, hiddenIn, listStored } from "./list-stored.ts";
 import { type HeldRange, splitAddress, type StoredFile } from "./store.ts";
 import { isStored, storeOf } from "./stores.ts";
 import { isOwnDescriptor, isStream } from "./stream-file.ts";
@@ -108,7 +108,7 @@ export async function listInput(paths: readonly string[], options: ListOptions =
 }
 
 function foundStored(stored: StoredFile, place: string, { streams }: ListOptions): Found {
-  const { address, bytes, mtimeMs, version, exact, held } = stored;
+  const { address, bytes, mtimeMs, version, exact, held, identity = address } = stored;
   const isStream = bytes === null || version === null;
   if (isStream && streams !== true) throw streamRefused(address, null);
   const file: InputFile = {
@@ -120,7 +120,7 @@ function foundStored(stored: StoredFile, place: string, { streams }: ListOptions
     ...(exact === true && { exact }),
     ...(held !== undefined && { held }),
   };
-  return { file, place, key: Buffer.from(address), inode: address };
+  return { file, place, key: Buffer.from(address), inode: identity, real: identity };
 }
 
 interface Found {
@@ -129,6 +129,8 @@ interface Found {
   /** The path's bytes: encoded once, not once per comparison. */
   readonly key: Buffer;
   readonly inode: string;
+  /** Its path without links, where that is known. */
+  readonly real?: string;
 }
 
 interface Place {
@@ -153,7 +155,7 @@ async function withoutLinked(sorted: readonly Found[]): Promise<Found[]> {
   for (const one of sorted) {
     if (count.get(one.inode)! > 1) {
       // What is behind /dev/fd has no path of its own.
-      const real = await realpath(one.file.path).catch(() => one.file.path);
+      const real = one.real ?? (await realpath(one.file.path).catch(() => one.file.path));
       if (seen.has(real)) continue;
       seen.add(real);
     }
@@ -234,16 +236,7 @@ async function addDirectory(at: Place, above: readonly string[], add: Add): Prom
   const real = await realpath(path).catch((error: unknown) => {
     throw asSheafError(error, { path: name, doing: "list" });
   });
-  if (above.includes(real)) {
-    throw new SheafError(
-      "INPUT_UNREADABLE",
-      `input directory ${quotePath(name)} is a link to a directory it lies in`,
-      {
-        hint: "Remove the link, or give the wanted directories one by one.",
-        details: { path: name },
-      },
-    );
-  }
+  if (above.includes(real)) throw circle(name);
   const names = await readdir(path).catch((error: unknown) => {
     throw asSheafError(error, { path: name, doing: "list" });
   });

@@ -92,7 +92,7 @@ class Listing {
       });
     }
     const directory = address.endsWith("/") ? address : `${address}/`;
-    const { files, hidden } = await this.#below(directory);
+    const { files, hidden } = await this.#below(directory, []);
     if (files.length === 0 && hidden > 0 && prefix === "") throw allHidden(address, hidden);
     return files.map((file) => {
       return { file, place: joined(prefix, file.address.slice(directory.length)) };
@@ -100,8 +100,13 @@ class Listing {
   }
 
   /** All files below that no name on the way hides, and how many names are hidden. */
-  async #below(directory: string): Promise<{ files: StoredFile[]; hidden: number }> {
+  async #below(
+    directory: string,
+    above: readonly string[],
+  ): Promise<{ files: StoredFile[]; hidden: number }> {
     if (this.#store.walk !== undefined) return this.#flat(directory);
+    const real = await this.#store.real?.(directory);
+    if (real !== undefined && above.includes(real)) throw circle(directory);
     const entries: StoreEntry[] = [];
     for await (const entry of this.#store.entries!(directory, this.#step)) entries.push(entry);
     const wanted = entries.filter(({ name }) => !isHidden(name));
@@ -114,7 +119,7 @@ class Listing {
         files.push(entry.file ?? (await this.#file(address)));
         return;
       }
-      const inside = await this.#below(`${address}/`);
+      const inside = await this.#below(`${address}/`, real === undefined ? above : [...above, real]);
       for (const file of inside.files) files.push(file);
       hidden += inside.hidden;
     });
@@ -215,6 +220,17 @@ class Listing {
 /** Nothing beside _SUCCESS is the output of a job that had none. */
 export function hiddenIn(names: readonly string[]): number {
   return names.includes("_SUCCESS") ? 0 : names.filter((name) => isHidden(name)).length;
+}
+
+export function circle(name: string): SheafError {
+  return new SheafError(
+    "INPUT_UNREADABLE",
+    `input directory ${quotePath(name)} is a link to a directory it lies in`,
+    {
+      hint: "Remove the link, or give the wanted directories one by one.",
+      details: { path: name },
+    },
+  );
 }
 
 export function allHidden(name: string, count: number): SheafError {

@@ -59,6 +59,8 @@ export interface StoredFile {
    * bytes change.
    */
   readonly exact?: boolean;
+  /** The same for all addresses that links make lead to it: it is read once. Default: its address. */
+  readonly identity?: string;
   /** Where its bytes lie, as `locate` says; see InputFile.held. */
   readonly held?: readonly HeldRange[];
 }
@@ -102,6 +104,9 @@ export interface Store {
    * @throws SheafError INPUT_UNREADABLE, UNAUTHORIZED, FORBIDDEN, UNREACHABLE
    */
   entries?(address: string, step: StoreStep): AsyncIterable<StoreEntry>;
+
+  /** What a directory is called without links on the way. Left out by stores that follow none. */
+  real?(address: string): Promise<string>;
 
   /**
    * All files below a directory, in any order, hidden ones too, where that takes fewer requests than asking

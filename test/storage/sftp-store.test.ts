@@ -151,6 +151,18 @@ describe("SFTP", missing === null ? {} : { skip: missing }, () => {
     assert.equal(await store.stat(`${at}/~/`), "directory");
     assert.equal(store.canonical!(`sftp://me@HOST:22//a//b/`), "sftp://me@host/a/b/");
     assert.equal(await store.stat(`${at}${server.files}/a/b`), null);
+    const listed = async (...given: string[]): Promise<string[]> => {
+      const files = await listInput(given.map((one) => `${at}${directory}/${one}`));
+      return files.map(({ path }) => path.slice(`${at}${directory}/`.length));
+    };
+    process.env["HOME"] = server.home;
+    for (const given of [[""], ["*"], ["file", "link/*"], ["real", "link", "file"]])
+      assert.equal((await listed(...given)).length, 1, given.join(" "));
+    symlinkSync("..", join(directory, "real", "up"));
+    await assert.rejects(listed(""), {
+      code: "INPUT_UNREADABLE",
+      message: /is a link to a directory it lies in/,
+    });
     execFileSync("mkfifo", [join(directory, "fifo")]);
     await assert.rejects(store.stat(`${at}${directory}/fifo`), { code: "INPUT_UNREADABLE" });
   });

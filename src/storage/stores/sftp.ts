@@ -52,9 +52,15 @@ class SftpStore implements Store {
 
   async *entries(address: string, step: StoreStep): AsyncIterable<StoreEntry> {
     const { connection, path } = await this.#at(address);
+    const real = await this.real(address);
     for await (const { name, attributes } of listed(connection, path, { address, doing: "list" }, step)) {
       if (isDirectory(attributes)) yield { name, kind: "directory" };
-      else if (isFile(attributes)) yield { name, kind: "file", file: fileOf(address + name, attributes) };
+      else if (isFile(attributes))
+        yield {
+          name,
+          kind: "file",
+          file: { ...fileOf(address + name, attributes), identity: `${real}/${name}` },
+        };
       // A link, whose end is asked for; nothing else is a file.
       else if (isLink(attributes)) {
         const there = await this.stat(address + name);
@@ -69,11 +75,18 @@ class SftpStore implements Store {
     const attributes = await attributesOf(connection, path, { address, doing: "list" });
     if (attributes === null) return null;
     if (isDirectory(attributes)) return "directory";
-    if (isFile(attributes)) return fileOf(address, attributes);
+    if (isFile(attributes)) return { ...fileOf(address, attributes), identity: await this.real(address) };
     throw new SheafError("INPUT_UNREADABLE", `input ${quotePath(address)} is a FIFO, a socket or a device`, {
       hint: "Give regular files or directories.",
       details: { path: address },
     });
+  }
+
+  async real(address: string): Promise<string> {
+    const { connection, path } = await this.#at(address);
+    const place: SftpPlace = { address, doing: "list" };
+    const real = await connection.ask<string>(place, (sftp, done) => sftp.realpath(path, done));
+    return `${splitAddress(address)!.root}${real ?? path}`.replace(/\/$/, "");
   }
 
   async open(file: FileToRead): Promise<SftpRange> {
