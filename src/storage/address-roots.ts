@@ -15,7 +15,7 @@ export function isAddressInside(given: string, roots: readonly string[]): boolea
   const bases = basesOf(parts.path);
   return roots.some((root) => {
     const known = splitAddress(root);
-    if (known === null || known.root.toLowerCase() !== parts.root.toLowerCase()) return false;
+    if (known === null || serverOf(known.root) !== serverOf(parts.root)) return false;
     const below = known.path.replace(/\/+$/, "");
     return (
       bases !== null && bases.every((path) => below === "" || path === below || path.startsWith(`${below}/`))
@@ -32,4 +32,12 @@ function basesOf(given: string): string[] | null {
       segments.some((segment) => segment.kind === "name" && segment.name === ".."),
   );
   return leadsUp ? null : [patternBase(given), ...globs.map(({ base }) => base)];
+}
+
+/** One spelling of scheme and authority, of what follows from the text alone: see Store.canonical. */
+function serverOf(root: string): string {
+  return root
+    .toLowerCase()
+    .replace(/^s3[an]:/, "s3:")
+    .replace(/^(sftp:.*):22\/$/, "$1/");
 }

@@ -8,7 +8,7 @@ import { SheafError } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
 import { checkOwnOutput, outputExists } from "./own-output.ts";
 import { isAlive, removeDirectory, removeStale, takeFromStale } from "./remove-directory.ts";
-import { isStored, storedOutput } from "./stores.ts";
+import { canonicalAddress, isStored, storedOutput } from "./stores.ts";
 import { makeTempDirectory } from "./temp-directory.ts";
 
 /*
@@ -65,8 +65,10 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
     });
   }
   if (isStored(out)) {
-    const keep = (options.keep ?? []).filter((one) => isStored(one));
-    return (await storedOutput(out, checkingJob)).check({ ...options, keep });
+    // Whether the storage can be written is told first.
+    const output = await storedOutput(out, checkingJob);
+    const stored = (options.keep ?? []).filter((one) => isStored(one));
+    return output.check({ ...options, keep: await Promise.all(stored.map(canonicalAddress)) });
   }
   const path = resolve(out);
   await clearStale(path);
@@ -78,12 +80,13 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
 
 /**
  * Refuses an output whose replacement would remove one of the files or directories in `kept`, which may be
- * many.
+ * many; addresses among them are as they were listed.
  * @throws SheafError OUTPUT_UNWRITABLE
  */
 export async function checkKept(out: string, kept: readonly string[]): Promise<void> {
   if (isStored(out)) {
-    const inside = kept.find((one) => one.startsWith(out));
+    const address = await canonicalAddress(out);
+    const inside = kept.find((one) => one.startsWith(address));
     if (inside !== undefined) throw wouldRemove(out, inside);
     return;
   }

@@ -144,9 +144,6 @@ export interface Store {
 
   /** Left out by stores that cannot be written. `address` ends in "/"; `job` names the job among all jobs. */
   output?(address: string, job: string): StoreOutput;
-
-  /** Removes one file. Nothing happens when there is none. */
-  remove?(address: string): Promise<void>;
 }
 
 /** What was uploaded. Plain data, which another process may commit. */

@@ -47,7 +47,7 @@ export function setStoreAccess(to: StoreAccess): void {
 
 /** What stores look for in an environment; workers of other people's code have none of it in theirs. */
 const LOOKED_FOR =
-  /^(?:AWS_|HADOOP_|HDFS_|WEBHDFS_|SFTP_|SSH_|KRB5|NETRC$|HOME$|USER$|LOGNAME$|(?:https?|no|all)_proxy$)/i;
+  /^(?:AWS_|HADOOP_|HDFS_|WEBHDFS_|SFTP_|SSH_|NETRC$|HOME$|USER$|LOGNAME$|(?:https?|no)_proxy$)/i;
 
 export function storeEnvironment(env: StoreSettings["env"]): Record<string, string> {
   const entries = Object.entries(env).filter(
@@ -57,8 +57,8 @@ export function storeEnvironment(env: StoreSettings["env"]): Record<string, stri
 }
 
 /**
- * Makes sheaf know the addresses of a scheme, in this process and, where `module` is the URL of a module, in
- * the workers that it starts.
+ * Makes sheaf know the addresses of a scheme, in this process alone: workers that it starts do not know
+ * them. For tests; a storage of a user would need a module that every process of a run loads.
  * @param scheme "s3", "gs": small letters, digits, "+", "-", "."
  * @throws SheafError USAGE for what is no scheme, or one that is known already
  */
@@ -107,11 +107,18 @@ export async function storeOf(address: string): Promise<Store> {
   return store;
 }
 
+/** The one spelling of an address or pattern: "s3a://b/a" is "s3://b/a". @throws SheafError as storeOf */
+export async function canonicalAddress(address: string): Promise<string> {
+  return (await storeOf(address)).canonical?.(address) ?? address;
+}
+
 function unknownScheme(address: string, scheme: string): SheafError {
   const known = [...Object.keys(BUILT_IN), ...registered.keys()];
   const near = suggest(scheme, known);
   const hint =
-    near === undefined ? "Fetch it first, or register a storage for it." : `Did you mean ${near}://?`;
+    near === undefined
+      ? "Fetch it first, or pipe it in: FETCH | sheaf run job.ts -"
+      : `Did you mean ${near}://?`;
   return new SheafError("USAGE", `${quotePath(address)}: there is no storage for ${scheme}://`, { hint });
 }
 
@@ -121,7 +128,7 @@ function unknownScheme(address: string, scheme: string): SheafError {
  */
 export async function storedOutput(address: string, job: string): Promise<StoreOutput> {
   const store = await storeOf(address);
-  if (store.output !== undefined) return store.output(address, job);
+  if (store.output !== undefined) return store.output(store.canonical?.(address) ?? address, job);
   throw new SheafError(
     "OUTPUT_UNWRITABLE",
     `${quotePath(address)} cannot be an output: it can only be read`,

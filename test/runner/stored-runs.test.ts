@@ -22,7 +22,10 @@ const store = new MemoryStore({
     failing?.(what);
   },
 });
-registerStore("mem", () => Promise.resolve({ createStore: () => store }));
+const spelling = { canonical: (address: string) => address.replace(/^mema:/, "mem:") };
+Object.assign(store, spelling);
+for (const scheme of ["mem", "mema"])
+  registerStore(scheme, () => Promise.resolve({ createStore: () => store }));
 
 const texts = Array.from({ length: 400 }, (_, i) => `a${i % 7} b c${i % 3}\n`).join("");
 
@@ -212,4 +215,24 @@ test("bad records of a file that is another version by now are not retried", asy
   await assert.rejects(planRetry(kept, bench.root), { code: "INPUT_CHANGED", message });
   store.files.delete(address);
   await assert.rejects(planRetry(kept, bench.root), { code: "INPUT_CHANGED", message: `${address} is gone` });
+});
+
+test("an output does not replace its inputs, whichever spelling each has", async (t) => {
+  const bench = new Bench(t);
+  const first = { on: "inline", inputs: bench.file("in.txt", texts), output: "mema://bucket/both/" } as const;
+  assert.equal((await bench.run(wordCount(), first)).status, "SUCCEEDED");
+  const before = files("mem://bucket/both/");
+  assert.deepEqual(Object.keys(before).length > 1, true);
+  for (const [inputs, output] of [
+    ["mem://bucket/both/*.tsv", "mema://bucket/both"],
+    ["mema://bucket/both/*.tsv", "mem://bucket/both"],
+    ["mema://bucket/both/", "mema://bucket/both"],
+    // What lies in the output shows when the files are listed.
+    ["mem://bucket/b?th/", "mema://bucket/both"],
+  ] as const) {
+    const options = { on: "inline", inputs, output, overwrite: true } as const;
+    const refused = await bench.run(wordCount(), options);
+    assert.equal(refused.error?.code, "OUTPUT_UNWRITABLE", `${inputs} ${output}: ${refused.error?.report}`);
+    assert.deepEqual(files("mem://bucket/both/"), before);
+  }
 });

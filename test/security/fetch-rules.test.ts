@@ -86,6 +86,8 @@ test("X14: what is listed is open, by host, port and path, and nothing beside it
     "http://data.example.org:8080",
     "/srv/data",
     "s3://bucket/in/",
+    "s3a://logs/in/",
+    "sftp://me@host:22/in",
   ];
   for (const address of [
     "https://data.example.org/pub/a.csv",
@@ -94,6 +96,9 @@ test("X14: what is listed is open, by host, port and path, and nothing beside it
     "s3://bucket/in/a",
     "s3://bucket/in/*.csv",
     "s3://bucket/in",
+    "s3n://bucket/in/a",
+    "s3://logs/in/a",
+    "sftp://me@host/in/a",
   ]) {
     assert.equal(isAddressInside(address, roots), true, address);
   }
@@ -116,6 +121,10 @@ test("X14: what is listed is open, by host, port and path, and nothing beside it
     "s3://bucket/in/\\.\\./other/a",
     "s3://bucket/in/*/..\\/..\\/other/a",
     "s3://bucket/in/.{.,x}/other/a",
+    "s3://logs/other",
+    "s3b://bucket/in/a",
+    "sftp://me@host:2222/in/a",
+    "sftp://you@host/in/a",
     "s3://bucket/in/../other/a",
     "s3://bucket/i*/a",
     "s3://bucket2/in/a",
