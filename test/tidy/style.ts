@@ -48,7 +48,6 @@ export const BANS: readonly Ban[] = [
     instead: "waiting belongs to runner/ and cli/; give it an event or a signal instead",
     where: PURE,
     except: {
-      "src/storage/stores/http.ts": "the longest that a request may take, which ends the request itself",
       "src/storage/stores/sftp-connection.ts": "the silence of a socket, which the socket itself ends",
       "src/storage/stores/webhdfs-client.ts": "the silence of a socket, which the socket itself ends",
     },
