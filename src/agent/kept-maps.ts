@@ -60,6 +60,7 @@ export async function openKept(errand: PlanErrand, staging: Staging): Promise<Ke
   const run = await IncrementalRun.open({
     output: staging.output,
     job: printJob({ code, partBytes, params, aux: Object.entries(aux) }),
+    collections: errand.outline.collections.length,
     keepBad: badBudget !== null,
     wallMs: () => systemClock.wallMs(),
     pause: (ms) => pauseFor(ms, undefined),

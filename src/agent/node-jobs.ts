@@ -223,7 +223,8 @@ export class NodeJobs {
       found.push({ name: checkFileName(file.name), path, mode: file.mode });
     }
     const files = await copyJobFiles(found, join(directory, "files"), false);
-    const auxFiles = await auxCopies(preparation.aux, (blob) => this.#options.blobs.path(blob));
+    const { aux, auxSources = [] } = preparation;
+    const auxFiles = await auxCopies(auxSources, aux, (blob) => this.#options.blobs.path(blob));
     return { ...(fromWireValue(settings) as JobSettings), jobId: job, name, auxFiles, files };
   }
 

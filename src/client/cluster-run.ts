@@ -8,7 +8,7 @@ import type { RunEvent } from "../engine/events.ts";
 import type { Forecast } from "../engine/forecast.ts";
 import { pathsByInput } from "../engine/inputs.ts";
 import { hiddenPipeline } from "../engine/job-bundle.ts";
-import { checkWholeCode } from "../engine/once.ts";
+import { checkWholeCode, checkWholePrograms } from "../engine/once.ts";
 import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
 import { keptForecast, plannedElsewhere } from "../engine/plan-memory.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
@@ -278,7 +278,7 @@ async function loadForCluster(
 function onceOf(
   { once, force }: ClusterRunOptions,
   { external, materialize }: ResolvedOptions,
-  { bundle }: LoadedJob,
+  { bundle, outline }: LoadedJob,
 ): "run" | "fail" | undefined {
   if (once !== true || force === true) return undefined;
   if (materialize !== null) {
@@ -287,6 +287,7 @@ function onceOf(
     });
   }
   checkWholeCode("once", bundle, external);
+  checkWholePrograms("once", outline.programs);
   return "run";
 }
 

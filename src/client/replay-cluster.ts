@@ -78,7 +78,7 @@ export async function fetchCapsule(
     if (!isSheafError(error) || error.code !== "NOT_FOUND") throw error;
   }
   const fetched = readCapsule(directory, task);
-  const auxFiles = await auxCopies(fetched.aux ?? [], async (hash) => {
+  const auxFiles = await auxCopies(fetched.auxSources ?? [], fetched.aux ?? [], async (hash) => {
     const path = join(capsules, checkId("blob", hash));
     await save(api.blob(hash, call), path);
     return path;

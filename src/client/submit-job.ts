@@ -13,7 +13,7 @@ import { type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
 import { type FoundFile, findJobFiles } from "../engine/job-files.ts";
 import { wholeJobHandle } from "../engine/job-history.ts";
 import { liveOf } from "../engine/live.ts";
-import { checkWholeCode } from "../engine/once.ts";
+import { checkWholeCode, checkWholePrograms } from "../engine/once.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { afterOf, labelsOf, paramsOf, partitionsOf, wholeNumber } from "../engine/resolve-options.ts";
@@ -88,6 +88,7 @@ export async function submissionOf(
   if (resolved.incremental) {
     checkIncremental(loaded.outline, resolved);
     checkWholeCode("incremental", loaded.bundle, resolved.external);
+    checkWholePrograms("incremental", loaded.outline.programs);
   }
   const jobOptions = jobOptionsOf(options, resolved, loaded);
   const after = await predecessors(api, afterOf(options));
@@ -127,7 +128,7 @@ async function predecessors(api: ApiClient, handles: readonly string[]): Promise
 }
 
 /** Bytes have no form in JSON: a delimiter goes as base64. */
-function wireOutline({ input, inputs, aux, ...rest }: JobOutline): Submission["outline"] {
+function wireOutline({ input, inputs, aux, programs: _, ...rest }: JobOutline): Submission["outline"] {
   const several = inputs?.map((one) => ({ name: one.name, input: wireInput(one.input) }));
   const named = aux.map(({ name, file }) => ({ name, file }));
   const outline = {
@@ -217,11 +218,12 @@ async function jobBlobs({ bundle, outline, aux }: LoadedJob, jobFile: string): P
     named: {
       bundle: code.hash,
       sourceMap: map.hash,
-      aux: files.map(({ path, file: { name, sha256, bytes } }) => ({
+      aux: files.map(({ path, file: { name, sha256, bytes, place } }) => ({
         path,
         ...(name !== path && { file: name }),
         blob: sha256,
         bytes,
+        place,
       })),
       ...(programs.length > 0 && {
         files: programs.map(({ name, mode, blob }) => ({ name, mode, blob: blob.hash, bytes: blob.bytes })),

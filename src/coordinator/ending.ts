@@ -69,9 +69,10 @@ function keepCapsule(
   const settings = jobSettings(job, planned.plan);
   const slices = made.kind === "reduce" ? failedSlices(job.results, `${task}.${attempt}`) : null;
   const spec = made.kind === "reduce" ? { ...made, inputs: slices!.inputs } : made;
-  const { aux, files } = job.submission;
+  const { aux, files, outline } = job.submission;
+  const auxSources = outline.aux.map(({ file }) => file);
   const programs = files === undefined ? {} : { files };
-  const capsule = { jobId: job.id, task, attempt, failure, spec, settings, aux, ...programs };
+  const capsule = { jobId: job.id, task, attempt, failure, spec, settings, aux, auxSources, ...programs };
   const written = writeCapsule(job.directory.path, capsule, slices?.missing ?? null);
   return written === null ? null : { missing: written.missingInputs };
 }

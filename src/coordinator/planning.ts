@@ -1,5 +1,5 @@
 import { SheafError } from "../base/errors.ts";
-import { auxName } from "../engine/aux-files.ts";
+import { filesPrint } from "../engine/aux-files.ts";
 import { partitionsOfBytes } from "../plan/default-partitions.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import type { Submission } from "../protocol/submission.ts";
@@ -102,14 +102,13 @@ function incrementalOf({
   files = [],
 }: Submission): PlanErrand["incremental"] {
   if (!incremental) return undefined;
-  const data = aux.map(({ path, file = path, blob }) => [auxName(path, file), blob]);
-  // As a run on one machine has them.
-  const programs = files.map(({ name, blob }) => [auxName("files", name), blob]);
-  return {
-    code,
-    aux: Object.fromEntries([...data, ...programs]),
-    explain,
-  };
+  const print = filesPrint(
+    aux.map(({ path, file = path, blob }) => [path, file, blob]),
+    files.map(({ name, blob: sha256 }) => ({ name, sha256 })),
+    // With files that only agents have it is refused.
+    [],
+  );
+  return { code, aux: Object.fromEntries(print), explain };
 }
 
 /** One try at planning a job: what the agents that were asked have said so far. */

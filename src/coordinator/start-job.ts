@@ -127,6 +127,7 @@ export function preparationOf(job: ClusterJob, { plan }: PlannedJob, agent: stri
     bundle: submission.bundle,
     sourceMap: submission.sourceMap,
     aux: submission.aux,
+    auxSources: submission.outline.aux.map(({ file }) => file),
     ...(submission.files !== undefined && { files: submission.files }),
     heapBytes: options.heapBytes,
     noProgressMs: options.noProgressMs,

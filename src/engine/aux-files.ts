@@ -147,14 +147,17 @@ export async function planAux(
   const fetched = await fetchAll(all, bytesMax, directory);
   const asBytes = new Set(aux.filter(({ bytes }) => share && bytes === true).map(({ file }) => file));
   const shared: Record<string, SharedArrayBuffer> = {};
-  const known = new Map<string, { readonly sha256: string; readonly bytes: number }>();
+  const known = new Map<
+    string,
+    { readonly sha256: string; readonly bytes: number; readonly place: number }
+  >();
   const copies: [string, readonly AuxCopy[]][] = [];
   for (const [source, files] of found) {
     const these: AuxCopy[] = [];
-    for (const { entry, name, path: place } of files) {
-      const copy = fetched.get(place);
-      const path = copy ?? place;
-      const content = known.get(path) ?? (await contentOf(entry, path));
+    for (const { entry, name, path: original } of files) {
+      const copy = fetched.get(original);
+      const path = copy ?? original;
+      const content = known.get(path) ?? { ...(await contentOf(entry, path)), place: known.size };
       known.set(path, content);
       if (asBytes.has(source)) shared[content.sha256] ??= await sharedContent(entry, path, content);
       these.push({ name, path, ...content, ...(copy !== undefined && { fetched: true as const }) });
@@ -281,17 +284,31 @@ function unreadable(entry: string, path: string, cause: unknown): SheafError {
   });
 }
 
-/** The content of each file of side data by what the job knows it as: what results depend on. */
-export function auxPrint(copies: AuxCopies): [name: string, sha256: string][] {
-  const files = Object.entries(copies).flatMap(([source, some]) =>
-    some.map(({ name, sha256 }): [string, string] => [auxName(source, name), sha256]),
+/** Each file of side data, for filesPrint. */
+export function auxContents(copies: AuxCopies): [source: string, name: string, sha256: string][] {
+  return Object.entries(copies).flatMap(([source, some]) =>
+    some.map(({ name, sha256 }): [string, string, string] => [source, name, sha256]),
   );
-  return files.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** @param source the path or pattern that the job's code has */
-export function auxName(source: string, name: string): string {
-  return name === source ? name : `${source}: ${name}`;
+/**
+ * What results depend on besides code, params and input, by names that no two of these share. Wherever a job
+ * runs they are the same.
+ * @param aux files of side data, by the path or pattern that the code has and what the job knows them as
+ * @param files those that programs of the job find
+ * @param programs those outside of the job that its programs are given, by path
+ */
+export function filesPrint(
+  aux: readonly (readonly [source: string, name: string, sha256: string])[],
+  files: readonly { readonly name: string; readonly sha256: string }[],
+  programs: readonly (readonly [path: string, sha256: string])[],
+): [name: string, sha256: string][] {
+  const all = [
+    ...aux.map(([source, name, hash]): [string, string] => [JSON.stringify(["aux", source, name]), hash]),
+    ...files.map(({ name, sha256 }): [string, string] => [JSON.stringify(["file", name]), sha256]),
+    ...programs.map(([path, hash]): [string, string] => [JSON.stringify(["program", path]), hash]),
+  ];
+  return all.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** A file of side data as it is told to other machines: see the schema of submissions. */
@@ -300,25 +317,31 @@ export interface SentAux {
   readonly file?: string;
   readonly blob: string;
   readonly bytes: number;
+  readonly place?: number;
 }
 
 /** Files of side data that are fetched at once. */
 const FETCHED_AT_ONCE = 16;
 
-/** Side data on a machine that was sent it. @param fetch gives the path of the content with that SHA-256 */
+/**
+ * Side data on a machine that was sent it.
+ * @param sources the paths and patterns that the job's code has: no file may be there of one
+ * @param fetch gives the path of the content with that SHA-256
+ */
 export async function auxCopies(
+  sources: readonly string[],
   sent: readonly SentAux[],
   fetch: (sha256: string) => Promise<string>,
 ): Promise<AuxCopies> {
-  const places = new Map<string, string>();
+  const fetched = new Map<string, string>();
   const blobs = [...new Set(sent.map(({ blob }) => blob))];
   for (let at = 0; at < blobs.length; at += FETCHED_AT_ONCE) {
     const some = blobs.slice(at, at + FETCHED_AT_ONCE);
-    await Promise.all(some.map(async (blob) => places.set(blob, await fetch(blob))));
+    await Promise.all(some.map(async (blob) => fetched.set(blob, await fetch(blob))));
   }
-  const copies = new Map<string, AuxCopy[]>();
-  for (const { path, file = path, blob, bytes } of sent) {
-    const copy = { name: file, path: places.get(blob)!, bytes, sha256: blob };
+  const copies = new Map<string, AuxCopy[]>(sources.map((source) => [source, []]));
+  for (const [index, { path, file = path, blob, bytes, place = index }] of sent.entries()) {
+    const copy = { name: file, path: fetched.get(blob)!, place, bytes, sha256: blob };
     const known = copies.get(path);
     if (known === undefined) copies.set(path, [copy]);
     else known.push(copy);

@@ -23,6 +23,8 @@ export interface Capsule {
   readonly missingInputs: string | null;
   /** Of a job on a cluster: the files of its side data, which its coordinator keeps, as in its submission. */
   readonly aux?: readonly SentAux[];
+  /** Likewise the paths and patterns that its code has for them. */
+  readonly auxSources?: readonly string[];
   /** Likewise of the files that its programs find; `blob` is their SHA-256. */
   readonly files?: readonly { readonly name: string; readonly blob: string; readonly mode: number }[];
 }
@@ -67,7 +69,7 @@ function keepFetched(settings: JobSettings, path: string): JobSettings {
   if (auxFiles === undefined) return settings;
   const keep = (copy: AuxCopy): AuxCopy => {
     if (copy.fetched !== true || copy.bytes > inputBytesMax) return copy;
-    const kept = join(path, `aux-${copy.sha256}`);
+    const kept = join(path, `aux-${copy.place}`);
     linkOrCopy(copy.path, kept);
     return { ...copy, path: kept };
   };

@@ -83,6 +83,31 @@ export async function copyJobFiles(
   return copied;
 }
 
+/**
+ * The files of this machine among the words that programs of a job are given (programPaths): whoever takes
+ * over what they have made looks at what they hold.
+ * @throws SheafError INPUT_UNREADABLE
+ */
+export async function outsideFiles(paths: readonly string[] = []): Promise<[path: string, sha256: string][]> {
+  const found: [string, string][] = [];
+  for (const path of paths.filter(isFile)) {
+    try {
+      found.push([path, (await sha256OfFile(path)).sha256]);
+    } catch (error) {
+      throw asSheafError(error, { path, doing: "read" });
+    }
+  }
+  return found;
+}
+
+export function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
 /** A name that another machine has given, before it becomes one here. @throws SheafError MESSAGE_INVALID */
 export function checkFileName(name: string): string {
   if (name !== "" && name !== "." && name !== ".." && !/[/\\\0]/.test(name)) return name;

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { SheafError } from "../base/errors.ts";
 import { packageVersion } from "../base/package-places.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
+import { isFile } from "./job-files.ts";
 
 /*
  * `--once`: a run whose result follows from what an earlier one's did need not be done again. What it follows
@@ -74,6 +75,27 @@ export function checkWholeCode(
   if (nativeAddOn.test(readFileSync(bundle.portablePath, "utf8")))
     throw refused("the job loads a native add-on, which stays outside the bundle");
 }
+
+/**
+ * The same of a job on a cluster: each agent has programs of its own, which only their names tell.
+ * @param paths what programPaths has found in the job
+ * @throws SheafError USAGE naming the first that is, or looks like, a file outside of the job
+ */
+export function checkWholePrograms(option: "once" | "incremental", paths: readonly string[] = []): void {
+  const outside = paths.find((path) => !path.startsWith("/dev/") && (likeFile.test(path) || isFile(path)));
+  if (outside === undefined) return;
+  throw new SheafError(
+    "USAGE",
+    `${option}: a program of the job is given ${outside}, a file of each agent's own, so nobody can tell whether it has changed`,
+    {
+      hint:
+        `Name it in "files" of the job and give its name alone, or leave ${option} out. ` +
+        'Where it is no path write it so that it does not look like one: "/x/ d" for "/x/d".',
+    },
+  );
+}
+
+const likeFile = /^(?:\/[\w.+@~-]+)+$/;
 
 /** The end of a file's name, in a text or (as node-gyp-build has it) in a pattern. */
 const nativeAddOn = /\.node(?:["'`]|\$\/)/;

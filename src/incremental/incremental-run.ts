@@ -20,6 +20,8 @@ import { placeOf, reportOf, stateOf } from "./run-notes.ts";
 export interface IncrementalOptions {
   readonly output: string;
   readonly job: JobPrint;
+  /** How many the job has. */
+  readonly collections: number;
   readonly keepBad: boolean;
   /** As in IdentityOptions. */
   readonly wallMs: () => number;
@@ -75,7 +77,12 @@ export class IncrementalRun {
   static async open(options: IncrementalOptions): Promise<IncrementalRun> {
     const found = await readState(options.output);
     if (found.kind === "none") return new IncrementalRun(options, null, found.why);
-    const full = whatChanged(found.state.job, options.job);
+    const full =
+      whatChanged(found.state.job, options.job) ??
+      // A job's code says how many there are.
+      (found.state.partitions.length === options.collections
+        ? null
+        : "what is kept of an earlier run is no state");
     return new IncrementalRun(options, full === null ? found.state : null, full);
   }
 

@@ -36,9 +36,24 @@ export function whatChanged(kept: JobPrint, now: JobPrint): string | null {
   const param = firstDifference(kept.params, now.params);
   if (param !== undefined) return `the param ${param} has another value`;
   const aux = firstDifference(kept.aux, now.aux);
-  if (aux !== undefined) return `the side data ${aux} has changed`;
+  if (aux !== undefined) return `${dataText(aux)} has changed`;
   if (kept.partBytes !== now.partBytes) return "output files are cut at another size";
   return null;
+}
+
+/** What messages call a name of JobPrint.aux. */
+function dataText(name: string): string {
+  let known: unknown;
+  try {
+    known = JSON.parse(name);
+  } catch {
+    known = null;
+  }
+  // Whatever it says, it comes from a file.
+  if (!Array.isArray(known)) return `the side data ${name}`;
+  const [kind, source, file = source] = known.map(String);
+  if (kind !== "aux") return `the ${kind} ${source}`;
+  return `the side data ${file === source ? file : `${source}: ${file}`}`;
 }
 
 function firstDifference(

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, isAbsolute, join, sep } from "node:path";
+import { outputNameProblem } from "../base/output-name.ts";
 import { DIGEST_KEY_BYTES } from "../storage/content-digest.ts";
 import { errnoOf } from "../storage/fs-error.ts";
 import type { KeptMap, OutputPart } from "../task/task-spec.ts";
@@ -25,7 +26,7 @@ export interface JobPrint {
   readonly partBytes: number;
   /** Hashes, by name. */
   readonly params: Readonly<Record<string, string>>;
-  /** SHA-256 of side data, by the path the job names it with. */
+  /** SHA-256 of side data and of files of programs, by filesPrint's names (engine/aux-files.ts). */
   readonly aux: Readonly<Record<string, string>>;
 }
 
@@ -163,7 +164,7 @@ const isMap = fields({
       partition: whole,
       roll: whole,
       path: pathBelow,
-      name: orNothing(text),
+      name: orNothing((value) => outputNameProblem(value) === undefined),
       extension,
       bytes: whole,
       records: whole,
@@ -214,9 +215,16 @@ const hasShape = fields({
 /** Whoever can write to an output can write a checksum, too. */
 function isState(value: unknown): value is State {
   if (!hasShape(value)) return false;
-  const { files, units } = value as State;
-  return units.every(({ pieces }) =>
-    pieces.every(({ file, start, end }) => file < files.length && start <= end && end <= files[file]!.bytes),
+  const { files, units, partitions, bounds } = value as State;
+  if (bounds.length !== partitions.length) return false;
+  return units.every(
+    ({ pieces, map }) =>
+      pieces.every(
+        ({ file, start, end }) => file < files.length && start <= end && end <= files[file]!.bytes,
+      ) &&
+      [...(map?.parts ?? []), ...(map?.hotKeys ?? [])].every(
+        ({ collection }) => collection < partitions.length,
+      ),
   );
 }
 

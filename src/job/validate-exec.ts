@@ -1,3 +1,4 @@
+import { isAbsolute } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { type ExecPlan, execOf, fieldPartition } from "./exec.ts";
@@ -28,6 +29,15 @@ export function withPrograms(job: Job): Job {
   }
   const collections = job.collections.map((plan) => planOf(plan, some, all));
   return Object.freeze({ ...job, collections: Object.freeze(collections) });
+}
+
+/** Absolute paths among the programs of a job and their arguments, "--rules=/etc/rules" too. */
+export function programPaths({ map, inputs, collections }: Job): string[] {
+  const ends = collections.flatMap(({ combine, reduce }) => [combine, reduce]);
+  const programs = [map, ...inputs.map((input) => input.map), ...ends].map((one) => execOf(one));
+  const words = programs.flatMap((program) => program?.argv ?? []);
+  const paths = words.map((word) => (isAbsolute(word) ? word : word.slice(word.indexOf("=") + 1)));
+  return [...new Set(paths.filter((path) => isAbsolute(path)))];
 }
 
 /** Where some keys were sorted, or spread, otherwise than others, equal ones would not meet. */

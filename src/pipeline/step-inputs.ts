@@ -3,7 +3,7 @@ import { dirname, isAbsolute, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
 import { findAux } from "../engine/aux-files.ts";
-import { findJobFiles } from "../engine/job-files.ts";
+import { findJobFiles, isFile } from "../engine/job-files.ts";
 import type { JobRunOptions } from "../engine/options.ts";
 import { inodeOf } from "../storage/content-check.ts";
 import { inputIn, isElsewhere } from "../storage/glob.ts";
@@ -250,6 +250,7 @@ export async function filesOfStep(
     const aux = [...(await findAux(step.job.aux, file)).values()].flat();
     for (const { path, stored } of aux) stamps.push([path, stampOfFile(stored ?? { path })]);
     for (const { path } of findJobFiles(step.job.files, file)) stamps.push([path, stampOf(path)]);
+    for (const path of step.job.programs ?? []) if (isFile(path)) stamps.push([path, stampOf(path)]);
   } catch {
     return null;
   }

@@ -105,9 +105,18 @@ export const OutlineSchema = Type.Object(
   closed,
 );
 
-/** A file of side data. `file`: its own name, where that is not the `path` that the code has. */
+/**
+ * A file of side data. `file`: its own name, where that is not the `path` that the code has. `place` is the
+ * same for two only if they are one file, which two paths lead to. Left out: it is one of its own.
+ */
 export const AuxFileSchema = Type.Object(
-  { path: Text, file: Type.Optional(Text), blob: Hash, bytes: Type.Integer({ minimum: 0 }) },
+  {
+    path: Text,
+    file: Type.Optional(Text),
+    blob: Hash,
+    bytes: Type.Integer({ minimum: 0 }),
+    place: Type.Optional(Type.Integer({ minimum: 0 })),
+  },
   closed,
 );
 

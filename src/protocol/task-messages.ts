@@ -127,6 +127,8 @@ export const PreparationSchema = Type.Object(
     bundle: Type.String(),
     sourceMap: nullable(Type.String()),
     aux: Type.Array(AuxFileSchema),
+    /** The paths and patterns that the job's code has for side data. Left out: those of its files. */
+    auxSources: Type.Optional(Type.Array(Text)),
     /** As the submission has it. */
     files: Type.Optional(Type.Array(ProgramFileSchema)),
     heapBytes: nullable(Whole),

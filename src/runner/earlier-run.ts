@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { SheafError } from "../base/errors.ts";
 import { pauseFor } from "../base/retry.ts";
-import { auxPrint } from "../engine/aux-files.ts";
+import { auxContents, filesPrint } from "../engine/aux-files.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
 import { committedDigest, manifestIn } from "../engine/committed-output.ts";
+import { outsideFiles } from "../engine/job-files.ts";
 import { listJobs } from "../engine/job-history.ts";
 import { byName, checkWholeCode, identifiedMax, onceKey } from "../engine/once.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
@@ -47,7 +48,7 @@ export function checkOnce(
 export async function keyOf(
   options: LocalRunOptions,
   resolved: ResolvedOptions,
-  { bundle, name, directory }: LoadedRun,
+  { bundle, name, directory, outline }: LoadedRun,
   { plan, settings }: PlannedRun,
   wallMs: () => number,
 ): Promise<string | null> {
@@ -60,7 +61,8 @@ export async function keyOf(
   const step = (): void => signal?.throwIfAborted();
   const files = await filesIdentity(plan.listed, { wallMs, pause, step });
   if (files === null) return null;
-  const aux = auxPrint(settings.auxFiles ?? {});
+  const outside = await outsideFiles(outline.programs);
+  const aux = filesPrint(auxContents(settings.auxFiles ?? {}), [], outside);
   const { params, partitions, seed, files: own = [] } = settings;
   const programs = own.map(({ name, sha256, mode }) => [name, sha256, mode]);
   const told = [byName(params), byName(settingsOf(resolved)), partitions, seed, files, output, programs];

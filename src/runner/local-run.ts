@@ -7,7 +7,7 @@ import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { pauseFor } from "../base/retry.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
-import { auxPrint, planAux } from "../engine/aux-files.ts";
+import { auxContents, filesPrint, planAux } from "../engine/aux-files.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
 import { checkIncremental, explain, keptIn } from "../engine/explain.ts";
@@ -16,7 +16,7 @@ import { bundleForRun, hiddenPipeline } from "../engine/job-bundle.ts";
 import type { RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
-import { copyJobFiles, findJobFiles } from "../engine/job-files.ts";
+import { copyJobFiles, findJobFiles, outsideFiles } from "../engine/job-files.ts";
 import { liveOf, liveSettings, looksOn } from "../engine/live.ts";
 import { checkWholeCode } from "../engine/once.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
@@ -32,7 +32,6 @@ import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import type { OutputOptions } from "../storage/atomic-output.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
-import type { AuxCopies } from "../task/aux.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import { chaosWarning } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
@@ -319,9 +318,9 @@ export class LocalRun {
     let streams = 0;
     const spool = (file: InputFile): Promise<InputFile> =>
       spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
-    // What a change of means another job.
-    const data = files.length === 0 ? auxFiles : { ...auxFiles, files };
-    const incremental = resolved.incremental ? await this.#incremental(bundle, params, data) : null;
+    const incremental = resolved.incremental
+      ? await this.#incremental(bundle!.hash, outline, { params, auxFiles, files })
+      : null;
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
     const live = liveOf(outline, resolved);
     const whole = await planJob(outline, {
@@ -371,18 +370,20 @@ export class LocalRun {
 
   /** What the run that made the output has kept. */
   async #incremental(
-    bundle: BundledJob | null,
-    params: Readonly<Record<string, unknown>>,
-    aux: AuxCopies,
+    code: string,
+    { collections, programs }: JobOutline,
+    { params, auxFiles = {}, files = [] }: Pick<JobSettings, "params" | "auxFiles" | "files">,
   ): Promise<IncrementalRun> {
     const [{ IncrementalRun }, { printJob }] = await Promise.all([
       import("../incremental/incremental-run.ts"),
       import("../incremental/job-print.ts"),
     ]);
     const { output, partBytes, badBudget } = this.resolved;
+    const aux = filesPrint(auxContents(auxFiles), files, await outsideFiles(programs));
     return IncrementalRun.open({
       output: output!,
-      job: printJob({ code: bundle!.hash, partBytes, params, aux: auxPrint(aux) }),
+      job: printJob({ code, partBytes, params, aux }),
+      collections: collections.length,
       keepBad: badBudget !== null,
       wallMs: () => this.clock.wallMs(),
       pause: (ms) => pauseFor(ms, this.#options.signal),

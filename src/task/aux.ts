@@ -13,8 +13,10 @@ import { type AuxReading, loadTable, openWhole } from "./aux-rows.ts";
 export interface AuxCopy {
   /** As the job knows it: its path, or below the directory it names. */
   readonly name: string;
-  /** Absolute: where this machine has it. */
+  /** Absolute: where this machine has it. Files of the same content may share that. */
   readonly path: string;
+  /** Numbers the files, as they lay before any was copied: two paths may lead to one. */
+  readonly place: number;
   readonly bytes: number;
   /** SHA-256 of its content, hex. */
   readonly sha256: string;
@@ -126,7 +128,7 @@ class Loader implements AuxReading {
     if (entry.kind === "value") return entry.value;
     const copies = auxPathsOf(entry).flatMap((path) => this.#copiesOf(path));
     // Two paths may lead to one file.
-    const files = [...new Map(copies.map((copy) => [copy.path, copy])).values()];
+    const files = [...new Map(copies.map((copy) => [copy.place, copy])).values()];
     if (entry.kind === "file") return this.#content(files[0]!, entry.as);
     if (entry.kind === "table") {
       const planned: PlannedFile[] = [];

@@ -69,6 +69,8 @@ export interface JobOutline {
   readonly aux: readonly AuxSourcePath[];
   /** Files that travel with the job, for its programs. Left out: none. */
   readonly files?: readonly { readonly name: string; readonly file: string }[];
+  /** Absolute paths among what its programs are given. Left out: there are none. */
+  readonly programs?: readonly string[];
   readonly hasExpect: boolean;
   readonly seed: number;
   /** There in place of all else, which is empty then: the file is that of a pipeline. */

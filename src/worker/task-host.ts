@@ -4,6 +4,7 @@ import { cutText, printValue } from "../base/print-value.ts";
 import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
+import { programPaths } from "../job/validate-exec.ts";
 import { stepRefOf } from "../steps/from.ts";
 import { choiceExport, isPipeline, jobOfStep, type Pipeline, type StepChoice } from "../steps/pipeline.ts";
 import { setStoreAccess } from "../storage/stores.ts";
@@ -394,6 +395,7 @@ function inputOutline(input: Job["input"]): InputOutline {
 }
 
 export function outlineOf(job: Job): JobOutline {
+  const programs = programPaths(job);
   const inputs = job.inputs.map(({ inputName, input }) => ({ name: inputName, input: inputOutline(input) }));
   return {
     name: job.name ?? null,
@@ -410,6 +412,7 @@ export function outlineOf(job: Job): JobOutline {
     params: Object.fromEntries(Object.entries(job.params).map(([name, value]) => [name, paramType(value)])),
     aux: auxFiles(job.aux),
     ...(job.files.length > 0 && { files: job.files }),
+    ...(programs.length > 0 && { programs }),
     hasExpect: job.expect !== undefined,
     seed: job.seed,
   };

@@ -115,7 +115,7 @@ test("the code, its map and side data are sent once, and named by their content"
   assert.equal(first.error, null);
   const { submission } = place.fake.onlyJob;
   assert.deepEqual(submission.aux, [
-    { path: aux, blob: createHash("sha256").update("the a").digest("hex"), bytes: 5 },
+    { path: aux, blob: createHash("sha256").update("the a").digest("hex"), bytes: 5, place: 0 },
   ]);
   assert.deepEqual(submission.outline.aux, [{ name: "stop", file: aux }]);
   assert.equal(submission.bundle.slice(0, 16), submission.code);
@@ -212,6 +212,43 @@ test("a detached job goes on without its client; its output must be shared or le
   const again = await submitToCluster(job, place.options({ inputs, output }));
   assert.equal(place.fake.jobs.get(again.job)!.submission.output.kind, "shared");
   for (const one of place.fake.jobs.values()) one.abort.abort();
+});
+
+test("programs outside of the job are refused where nobody could tell that they have changed", async (t) => {
+  const place = await Place.make(t);
+  const program = place.file("tool", "cat");
+  const code = (words: readonly string[]): string => `
+    import { exec, job, text } from "sheaf";
+    export default job({ input: text(), map: exec(${JSON.stringify(words)}) });`;
+  const inputs = place.file("in.txt", "a\n");
+  const refused = async (words: readonly string[], option: object): Promise<string> => {
+    const { error } = await runOnCluster(
+      place.file("job.ts", code(words)),
+      place.options({ inputs, ...option }),
+    );
+    assert.equal(error?.code, "USAGE", error?.message);
+    assert.ok(error.hint);
+    return error.message;
+  };
+  const [incremental, once] = [
+    { incremental: true, output: join(place.root, "out"), shared: true },
+    { once: true, output: join(place.root, "out"), shared: true },
+  ];
+  assert.match(
+    await refused([program], incremental),
+    /^incremental: a program of the job is given .*\/tool,/,
+  );
+  assert.match(await refused(["sh", "/opt/only/there.sh"], once), /^once: .* given \/opt\/only\/there\.sh,/);
+  assert.match(await refused(["sh", "--rules=/opt/rules"], once), /given \/opt\/rules,/);
+  for (const words of [["cat"], ["awk", "/error/ { print }"], ["sed", "s=/a=/b="], ["cat", "/dev/stdin"]]) {
+    const file = place.file("job.ts", code(words));
+    await submitToCluster(file, place.options({ inputs, ...once, name: "whole" }));
+  }
+  for (const { submission, abort } of place.fake.jobs.values()) {
+    assert.equal(submission.name, "whole");
+    abort.abort();
+  }
+  assert.equal(place.fake.jobs.size, 4);
 });
 
 test("a delimiter, for which JSON has no form, reaches the coordinator", async (t) => {

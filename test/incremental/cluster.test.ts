@@ -213,6 +213,26 @@ describe("what runs on a cluster keep", () => {
     assert.deepEqual([next.kept.tasks, next.mappedTasks, next.bytesIn], [2, 2, bytes]);
   });
 
+  test("side data of one content in two files, and of an empty directory, is what it is on one machine", async (t) => {
+    const days = new ClusterDays(t, "", cluster);
+    for (const name of ["lists/a.csv", "lists/b.csv"]) days.file(name, "id\n1\n");
+    mkdirSync(join(days.root, "none"));
+    days.job = `
+      import { csv, job, text } from "sheaf";
+      export default job({
+        input: text(),
+        aux: { lists: { files: "lists/" }, rows: csv("lists/*.csv"), none: { files: "none/" } },
+        map(line, emit, ctx) {
+          const { lists, rows, none } = ctx.aux as any;
+          emit([...lists.keys(), rows.length, none.size].join(" "));
+        },
+        output: text(),
+      });`;
+    days.day(1, 1, 1);
+    await days.same({ partitions: 1 });
+    assert.match(String(tree(days.output).get("part-00000.txt")), /^lists\/a\.csv lists\/b\.csv 2 0\n$/);
+  });
+
   test("what the agents cannot all see is refused, with what to do", async (t) => {
     const days = new ClusterDays(t, few, cluster);
     days.day(1);

@@ -90,6 +90,38 @@ test("other params, side data or code, another version: all is mapped, and that 
   assert.match(body, /"node":/);
 });
 
+test("side data called files, files of programs and programs elsewhere: a change of any is seen", async (t) => {
+  const days = new Days(t, "");
+  const outside = days.file("elsewhere/pick.sh", "cat\n");
+  days.file("files", "1");
+  days.file("own.sh", "cat\n");
+  days.job = `
+    import { exec, job, text } from "sheaf";
+    export default job({
+      input: text(),
+      aux: { one: { file: "files" } },
+      files: ["own.sh"],
+      map: exec(["sh", ${JSON.stringify(outside)}, "/no/such/file"]),
+      reduce: exec(["sh", "own.sh"]),
+      partitions: 1,
+    });`;
+  days.day(1, 1, 5);
+  days.day(2, 2, 5);
+  await days.go();
+  assert.equal((await days.same()).bytesIn, 0);
+  const seen = async (why: RegExp): Promise<void> => {
+    const { incremental } = await days.go();
+    assert.match(incremental.full ?? "", why);
+  };
+  days.file("elsewhere/pick.sh", "sort\n");
+  await seen(/the program .*elsewhere\/pick\.sh has changed/);
+  assert.equal((await days.same()).bytesIn, 0);
+  days.file("files", "2");
+  await seen(/the side data files has changed/);
+  days.file("own.sh", "cat \n");
+  await seen(/the file own\.sh has changed/);
+});
+
 test("of a file that was appended to only its end is mapped, also when its last line was not whole", async (t) => {
   const days = new Days(t, few);
   const path = join(days.logs, "app.log");

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { text } from "sheaf";
+import { filesPrint } from "#src/engine/aux-files.js";
 import { IncrementalRun } from "#src/incremental/incremental-run.js";
+import { whatChanged } from "#src/incremental/job-print.js";
 import { parseState, type State, stateFileName, stateText } from "#src/incremental/kept-state.js";
 import { stateOf } from "#src/incremental/run-notes.js";
 import type { PlannedPiece } from "#src/plan/near-hosts.js";
@@ -93,8 +95,57 @@ test("files outside of the output are not taken over, whatever a state calls its
   for (const path of ["../secret", "a/../../secret", "..", "/etc/hostname", "a/.."])
     assert.equal(at("path", path), "none", path);
   for (const path of ["..a", "a..b/part", "part-00001.txt"]) assert.equal(at("path", path), "state", path);
+  for (const name of ["../../x", "a/../../x", "/x", "_state", ""])
+    assert.equal(at("name", name), "none", name);
+  for (const name of ["west", "2024/01"]) assert.equal(at("name", name), "state", name);
   assert.equal(at("extension", "/../../secret"), "none");
   assert.equal(at("extension", ".txt.gz"), "state");
+});
+
+test("collections that the job does not have are in no state that is believed", async (t) => {
+  const map = ["units", 0, "map"] as const;
+  for (const place of [
+    [...map, "parts", 0, "collection"],
+    [...map, "hotKeys", 0, "collection"],
+  ])
+    assert.equal(parseState(stateText(changed(place, 1))).kind, "none", place.join("."));
+  assert.equal(parseState(stateText(changed(["bounds"], []))).kind, "none");
+  // One that has as many as it says.
+  const output = mkdtempSync(join(tmpdir(), "sheaf-state-"));
+  t.after(() => rmSync(output, { recursive: true }));
+  mkdirSync(join(output, "_state"));
+  const [partitions, bounds] = [
+    [1, 1],
+    [null, null],
+  ];
+  writeFileSync(join(output, stateFileName), stateText({ ...state, partitions, bounds }));
+  const pause = (): never => assert.fail("there is nothing to wait for");
+  const options = { output, job, keepBad: false, wallMs: Date.now, pause };
+  assert.match((await IncrementalRun.open({ ...options, collections: 1 })).full ?? "", /is no state/);
+  assert.equal((await IncrementalRun.open({ ...options, collections: 2 })).full, null);
+});
+
+test("side data and files of programs have names of their own, and are told by those that the job has", () => {
+  const aux = [
+    ["files", "files", "1"],
+    ["a", "b: c", "2"],
+    ["a: b", "c", "3"],
+  ] as const;
+  const files = [{ name: "files", sha256: "4" }];
+  const print = Object.fromEntries(filesPrint(aux, files, [["/bin/x", "5"]]));
+  assert.deepEqual(Object.values(print).sort(), ["1", "2", "3", "4", "5"]);
+  const told = Object.keys(print).map((name) =>
+    whatChanged({ ...job, aux: print }, { ...job, aux: { ...print, [name]: "" } }),
+  );
+  assert.deepEqual(told, [
+    "the side data a: b: c has changed",
+    "the side data a: b: c has changed",
+    "the side data files has changed",
+    "the file files has changed",
+    "the program /bin/x has changed",
+  ]);
+  for (const name of ["rates.json", "null", "[]", "{"])
+    assert.match(whatChanged(job, { ...job, aux: { [name]: "1" } }) ?? "", /has changed$/);
 });
 
 test("a run goes on without a state that is none, and says why it maps all", async (t) => {
@@ -103,7 +154,14 @@ test("a run goes on without a state that is none, and says why it maps all", asy
   mkdirSync(join(output, "_state"));
   writeFileSync(join(output, stateFileName), stateText({ ...state, job: undefined as never }));
   const pause = (): never => assert.fail("there is nothing to wait for");
-  const run = await IncrementalRun.open({ output, job, keepBad: false, wallMs: Date.now, pause });
+  const run = await IncrementalRun.open({
+    output,
+    job,
+    collections: 1,
+    keepBad: false,
+    wallMs: Date.now,
+    pause,
+  });
   assert.match(run.full ?? "", /is no state/);
 });
 
@@ -118,7 +176,7 @@ test("what may have changed within a tick of the file system's clock is waited f
   const inodeAfter = async (sinceMs: number, waited: number[]): Promise<string | null> => {
     const pause = (ms: number): Promise<void> => Promise.resolve(void waited.push(ms));
     const wallMs = (): number => ctimeMs + sinceMs;
-    const run = await IncrementalRun.open({ output, job, keepBad: false, wallMs, pause });
+    const run = await IncrementalRun.open({ output, job, collections: 1, keepBad: false, wallMs, pause });
     await run.arrange([input]);
     return (await run.notes()).files[0]!.inode;
   };

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { exec, job, jsonl, text } from "#src/index.js";
 import { execOf } from "#src/job/exec.js";
 import { numberOrdinal } from "#src/job/key-fields.js";
+import { programPaths } from "#src/job/validate-exec.js";
 import { ExecFeed } from "#src/task/exec-records.js";
 import { testJob } from "#src/testing.js";
 
@@ -76,4 +77,14 @@ test("a number of very many zeros is ordered in time that grows with its length"
   const zeros = "0".repeat(1_000_000);
   assert.deepEqual(numberOrdinal(`1.${zeros}`), numberOrdinal("1"));
   assert.ok(Buffer.compare(numberOrdinal(`1.${zeros}1`), numberOrdinal("1")) > 0);
+test("absolute paths are found among all programs of a job and their arguments", () => {
+  const map = exec(["/usr/bin/env", "python3", "--rules=/etc/rules", "-n", "a/b", "x=y"]);
+  const reduce = exec(["sh", "/opt/r.sh", "/usr/bin/env"]);
+  const combine = exec(["/opt/c"]);
+  const paths = ["/usr/bin/env", "/etc/rules", "/opt/c", "/opt/r.sh"];
+  assert.deepEqual(programPaths(job({ input: text(), map, combine, reduce })), paths);
+  const inputs = { a: text(), b: text() };
+  const several = job({ inputs, map: { a: map, b: exec(["/opt/b"]) }, reduce });
+  assert.deepEqual(programPaths(several), ["/usr/bin/env", "/etc/rules", "/opt/b", "/opt/r.sh"]);
+  assert.deepEqual(programPaths(job({ input: text(), map: (line, emit) => emit(line, 1) })), []);
 });

@@ -76,6 +76,24 @@ test("a step whose code, inputs or params have changed runs again, and the reaso
   assert.equal(bench.step("byCount")[0], "1\tCAT,DOG,IT,MAT,MORE,SAT");
 });
 
+test("a step whose program outside of the job has changed runs again", async (t) => {
+  const bench = new PipelineBench(t);
+  const inputs = bench.file("in.txt", lines);
+  const program = bench.file("elsewhere/pick.sh", "cat\n");
+  const code = (end: string): string => `
+    import { exec, from, job, pipeline, text } from "sheaf";
+    const picked = job({ input: text(), map: exec(["sh", ${JSON.stringify(program)}]) });
+    const ended = job({ input: from(picked), map(record, emit) { ${end} emit(String(record), 1); } });
+    export default pipeline({ picked, ended });`;
+  await bench.pipeline(code('throw new Error("no");'), { inputs });
+  bench.file("pipe.ts", code('throw new Error("never");'));
+  await bench.resume();
+  assert.equal(bench.ran()["picked"], undefined);
+  bench.file("elsewhere/pick.sh", "head -n 1\n");
+  await bench.resume();
+  assert.equal(bench.ran()["picked"], `its inputs have changed: ${program}`);
+});
+
 test("collections of a step are read one by one; several inputs may be steps and files", async (t) => {
   const bench = new PipelineBench(t);
   const orders = bench.file("orders.csv", "id,customer,amount\n1,a,5\n2,b,7\n3,a,8\n");

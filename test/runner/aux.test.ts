@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
-import { planAux } from "#src/engine/aux-files.js";
+import { auxCopies, planAux } from "#src/engine/aux-files.js";
 import { csv, fixedLength, job, jsonArray, jsonl, sum, table, text, tsv, wholeFile } from "#src/index.js";
 import type { AnyAux } from "#src/job/aux.js";
 import { AuxData, auxFiles } from "#src/task/aux.js";
@@ -292,6 +292,38 @@ test("files are texts, JSON, bytes or paths; several are told apart by their pat
     paths: new Map([["u/x.txt", join(root, "u/x.txt")]]),
     value: { files: 3 },
   });
+});
+
+test("sent to another machine, files of one content stay files of their own, and a directory may be empty", async (t) => {
+  const side = new Side(t, { "lists/a.csv": "id\n1\n", "lists/b.csv": "id\n1\n" });
+  mkdirSync(join(side.bench.root, "none"));
+  const aux = {
+    lists: { files: "lists/" },
+    rows: csv("lists/*.csv"),
+    none: { files: "none/" },
+    twice: { files: ["lists/a.csv", "./lists/a.csv", "lists/b.csv"] },
+  };
+  const directory = (): never => assert.fail("nothing is fetched");
+  const place = { bytesMax: 2 ** 20, share: false, directory };
+  const sources = auxFiles(aux);
+  const { copies } = await planAux(sources, join(side.bench.root, "job.ts"), place);
+  const sent = Object.entries(copies).flatMap(([path, some]) =>
+    some.map(({ name, sha256, bytes, place: at }) => ({ path, file: name, blob: sha256, bytes, place: at })),
+  );
+  const there = await auxCopies(
+    sources.map(({ file }) => file),
+    sent,
+    // As agents have them: by their content.
+    (hash) => Promise.resolve(side.bench.file(`blobs/${hash}`, "id\n1\n")),
+  );
+  assert.equal(new Set(Object.values(there).flatMap((some) => some.map(({ path }) => path))).size, 1);
+  for (const known of [copies, there]) {
+    const loaded = (await new AuxData().load(aux, known)) as Record<string, Map<string, unknown>>;
+    assert.deepEqual([...loaded["lists"]!.keys()], ["lists/a.csv", "lists/b.csv"]);
+    assert.deepEqual(loaded["rows"], [{ id: "1" }, { id: "1" }]);
+    assert.equal(loaded["none"]!.size, 0);
+    assert.equal(loaded["twice"]!.size, 2);
+  }
 });
 
 test("side data has a limit, for its files and for what they hold", async (t) => {

@@ -201,6 +201,21 @@ test("nothing is looked at for a key that no history keeps", async () => {
   assert.equal(key, null);
 });
 
+test("a program outside of the job that has changed makes another run", async (t) => {
+  const bench = new Bench(t);
+  const inputs = bench.file("in.txt", "a\nb\n");
+  const program = bench.file("elsewhere/pick.sh", "cat\n");
+  const code = `import { exec, job, text } from "sheaf";
+    export default job({ input: text(), map: exec(["sh", ${JSON.stringify(program)}]) });`;
+  const options = { inputs, once: true, overwrite: true, on: "inline" } as const;
+  const first = await bench.run(code, options);
+  assert.equal((await bench.run(code, options)).sameAs, first.jobId);
+  const { mtime } = statSync(program);
+  bench.file("elsewhere/pick.sh", "tac\n");
+  utimesSync(program, mtime, mtime);
+  assert.equal((await bench.run(code, options)).sameAs, null);
+});
+
 test("once is refused where it could be wrong or has nothing to find", async (t) => {
   const once = new Once(new Bench(t));
   const native = 'import { createRequire } from "node:module"; createRequire(import.meta.url)("./x.node");';
