@@ -318,9 +318,8 @@ export class LocalRun {
     let streams = 0;
     const spool = (file: InputFile): Promise<InputFile> =>
       spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
-    const incremental = resolved.incremental
-      ? await this.#incremental(bundle!.hash, outline, { params, auxFiles, files })
-      : null;
+    const own = { params, auxFiles, files };
+    const incremental = resolved.incremental ? await this.#incremental(bundle, outline, own) : null;
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
     const live = liveOf(outline, resolved);
     const whole = await planJob(outline, {
@@ -370,7 +369,7 @@ export class LocalRun {
 
   /** What the run that made the output has kept. */
   async #incremental(
-    code: string,
+    bundle: BundledJob | null,
     { collections, programs }: JobOutline,
     { params, auxFiles = {}, files = [] }: Pick<JobSettings, "params" | "auxFiles" | "files">,
   ): Promise<IncrementalRun> {
@@ -382,7 +381,7 @@ export class LocalRun {
     const aux = filesPrint(auxContents(auxFiles), files, await outsideFiles(programs));
     return IncrementalRun.open({
       output: output!,
-      job: printJob({ code, partBytes, params, aux }),
+      job: printJob({ code: bundle!.hash, partBytes, params, aux }),
       collections: collections.length,
       keepBad: badBudget !== null,
       wallMs: () => this.clock.wallMs(),
