@@ -14,6 +14,7 @@ test("a version that is a time and a size is believed when a later change would 
     const run = await IncrementalRun.open({
       output: tempDir(t),
       job,
+      collections: 1,
       keepBad: false,
       wallMs: () => 100_000,
       pause: (ms) => Promise.resolve(void (waited += ms)),
