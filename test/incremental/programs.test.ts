@@ -31,7 +31,8 @@ test("maps that are kept are not told the number of their task", async (t) => {
   const days = new Days(
     t,
     `import { exec, job, text } from "sheaf";
-     export default job({ input: text(), map: exec(["sh", "-c", ${JSON.stringify(show)}]), reduce: exec(["cat"]) });`,
+     const map = exec(["sh", "-c", ${JSON.stringify(show)}]);
+     export default job({ input: text(), map, reduce: exec(["cat"]) });`,
   );
   days.day(1);
   await days.go({ partitions: 1 });

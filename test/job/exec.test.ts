@@ -77,6 +77,8 @@ test("a number of very many zeros is ordered in time that grows with its length"
   const zeros = "0".repeat(1_000_000);
   assert.deepEqual(numberOrdinal(`1.${zeros}`), numberOrdinal("1"));
   assert.ok(Buffer.compare(numberOrdinal(`1.${zeros}1`), numberOrdinal("1")) > 0);
+});
+
 test("absolute paths are found among all programs of a job and their arguments", () => {
   const map = exec(["/usr/bin/env", "python3", "--rules=/etc/rules", "-n", "a/b", "x=y"]);
   const reduce = exec(["sh", "/opt/r.sh", "/usr/bin/env"]);

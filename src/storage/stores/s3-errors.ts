@@ -192,8 +192,8 @@ function byStatus(status: number, told: string, setup: S3Setup, usual: ErrorCode
           "the requester pays for this bucket: AWS_REQUEST_PAYER=requester.",
     };
   }
-  // RequestTimeout is a 400, InternalError may come with a 200; 409 says that another write of the same object
-  // is under way.
+  // RequestTimeout is a 400, InternalError may come with a 200; 409 says that another write of the object is
+  // under way.
   if (
     status >= 500 ||
     status === 429 ||

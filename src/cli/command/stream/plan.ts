@@ -217,8 +217,8 @@ class Shipped {
   }
 
   /**
-   * Words of a command, of which those that are files here are shipped. Arguments stay as they are spelt: what
-   * looks like a file may be anything.
+   * Words of a command, of which those that are files here are shipped. Arguments stay as they are spelt:
+   * what looks like a file may be anything.
    */
   taken(words: readonly string[], notes: string[]): string[] {
     return words.map((word, at) => {
