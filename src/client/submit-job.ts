@@ -128,7 +128,9 @@ async function predecessors(api: ApiClient, handles: readonly string[]): Promise
 }
 
 /** Bytes have no form in JSON: a delimiter goes as base64. */
-function wireOutline({ input, inputs, aux, programs: _, ...rest }: JobOutline): Submission["outline"] {
+function wireOutline(outlined: JobOutline): Submission["outline"] {
+  // Programs outside of the job are looked at before it is sent.
+  const { input, inputs, aux, programs: _, ...rest } = outlined;
   const several = inputs?.map((one) => ({ name: one.name, input: wireInput(one.input) }));
   const named = aux.map(({ name, file }) => ({ name, file }));
   const outline = {
