@@ -72,20 +72,24 @@ const exempt: ReadonlySet<string> = new Set([
 
 /** Fields that may be left out, as sheaf's own code looks for them; a test finds them in the source. */
 const optionalFields = `
-  also as aside askedPath aux auxFiles batchBytes bigints bytes chaos chunkBytes code collections
-  columns combine commutative compress compression constructor content count countsOnly crc32c cwd
-  default delimiter details discards duplicates emptyFiles encoding encodingOrDone end env
-  environment error escape estimate estimated estimates exact exitCodes expect extension fanIn
-  file files folds for forMs groupBy growing hasHeader hasUntil header headerBytes held hint hosts
-  identity input inputs inputSeparator invalid invert isStopped isStream job keep keepBad keepMaps
-  kept key keyFields keySeparator layout lenient lineEnd lines live lowerCase made map materialize
-  max members memory name named native nativeOutput needsHeader newline noProgressMs numeric
-  offset only onTooLarge options order output outputDirectory overwrite owner params parse
-  partition partitionBy partitions perFile pid place precision previous probe protocol quote
-  quotes recordBytes recordBytesMax records recordStart reduce reporter rest retryable retryMs
-  rewrite route sample seed separator setup shape signal sort spilled spilling start step steps
+  adopted also as aside askedPath aux auxFiles batchBytes bigints body bytes bytesMax chaos
+  ChecksumCRC32C chunkBytes clockSkewCorrected code collections columns combine commutative
+  compress compression constructor content count countsOnly crc32c cwd default delimiter details
+  DirectoryListing discards doing duplicates emptyFiles encoding encodingOrDone end env
+  environment error escape estimate estimated estimates etag exact exitCodes expect extension
+  fanIn fetched file fileId files folds for forMs groupBy growing hasHeader hasUntil header
+  headerBytes headers held hint hostName hosts httpStatusCode identity input inputs inputSeparator
+  invalid invert ipAddr isCut isStopped isStream isUnderConstruction job keep keepBad keepMaps
+  kept key keyFields keySeparator layout lenient life lineEnd lines live LocatedBlocks
+  locatedBlocks locations lowerCase made many map materialize max members memory name named native
+  nativeOutput needsHeader newline noProgressMs numeric offset only onTooLarge options order
+  origin output outputDirectory overwrite own owner params parse partialListing partition
+  partitionBy partitions path perFile pid place precision previous probe programs progress
+  protocol quote quotes real recordBytes recordBytesMax records recordStart reduce Region
+  remainingEntries RemoteException reporter RequestPayer rest retryable retryMs rewrite route
+  sample seed separator setup shape shared signal sort spilled spilling start step steps storage
   streams tail taken takesNumber task tasks teardown tells told turn untilAttempt values version
-  when whole window written
+  when whole why window written
 `;
 
 /** Names that must not come up in every object: those, and what the language looks for. */
