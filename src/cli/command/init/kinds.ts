@@ -29,6 +29,9 @@ export default job({
   // Data that every worker loads once: values, or files by { file: "cities.json" }.
   // aux: {},
 
+  // Programs and files of exec(), in the directory that they run in: "map.py", "lists/stop.txt#words".
+  // files: [],
+
   // Of ctx.random() and --sample: the same seed gives the same choice.
   // seed: 0,
 
