@@ -82,7 +82,7 @@ export function checkWholeCode(
  * @throws SheafError USAGE naming the first that is, or looks like, a file outside of the job
  */
 export function checkWholePrograms(option: "once" | "incremental", paths: readonly string[] = []): void {
-  const outside = paths.find((path) => !path.startsWith("/dev/") && (likeFile.test(path) || isFile(path)));
+  const outside = paths.find((path) => !device.test(path) && (likeFile.test(path) || isFile(path)));
   if (outside === undefined) return;
   throw new SheafError(
     "USAGE",
@@ -96,6 +96,9 @@ export function checkWholePrograms(option: "once" | "incremental", paths: readon
 }
 
 const likeFile = /^(?:\/[\w.+@~-]+)+$/;
+
+/** What is the same on every machine. Below /dev/shm lie files like any others. */
+const device = /^\/dev\/(?:std(?:in|out|err)|null|zero|full|tty|u?random|fd\/\d+)$/;
 
 /** The end of a file's name, in a text or (as node-gyp-build has it) in a pattern. */
 const nativeAddOn = /\.node(?:["'`]|\$\/)/;
