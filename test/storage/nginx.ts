@@ -1,10 +1,9 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { answers, freePort } from "../kit/ports.ts";
 import { until } from "../kit/wait.ts";
 
 export interface Nginx {
@@ -57,24 +56,4 @@ export async function startNginx(server = ""): Promise<Nginx> {
       rmSync(lab, { recursive: true, force: true });
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    const say = (is: boolean): void => {
-      socket.destroy();
-      resolve(is);
-    };
-    socket.on("connect", () => say(true)).on("error", () => say(false));
-  });
 }

@@ -18,7 +18,7 @@ import { isSheafError, type SheafError } from "#src/base/errors.js";
 import { seededRandom } from "#src/base/random.js";
 import { listStored } from "#src/storage/list-stored.js";
 import type { Store } from "#src/storage/store.js";
-import { whoIsThis } from "#src/storage/stores/s3-marker.js";
+import { whoIsThis } from "#src/storage/stores/writer.js";
 import { Bench, wordCount } from "../runner/support.ts";
 import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
 import { asRead, BUCKET, hastyClock, s3Missing, type S3Server, startS3, storeWith } from "./s3-server.ts";

@@ -9,12 +9,12 @@ import {
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { type AddressInfo, connect, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "#src/base/clock.js";
 import type { FileToRead, Store, StoredFile } from "#src/storage/store.js";
 import { createStore } from "#src/storage/stores/s3.js";
+import { answers, freePort } from "../kit/ports.ts";
 import { until } from "../kit/wait.ts";
 
 const binary = join(
@@ -67,7 +67,7 @@ export async function startS3(): Promise<S3Server> {
       stdio: ["ignore", "ignore", "inherit"],
     },
   );
-  await until("versitygw listens", () => isOpen(port));
+  await until("versitygw listens", () => answers(port));
   const client = new S3Client({
     endpoint: `http://127.0.0.1:${port}`,
     region: "us-east-1",
@@ -103,26 +103,6 @@ export async function startS3(): Promise<S3Server> {
       rmSync(root, { recursive: true, force: true });
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-function isOpen(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }
 
 export function storeWith(env: Readonly<Record<string, string>>, clock: Clock = systemClock): Store {

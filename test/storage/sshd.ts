@@ -1,10 +1,9 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { answers, freePort } from "../kit/ports.ts";
 import { until } from "../kit/wait.ts";
 
 const sshd = "/usr/sbin/sshd";
@@ -65,24 +64,4 @@ export async function startSshd(): Promise<Sshd> {
       rmSync(lab, { recursive: true, force: true });
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    const say = (is: boolean): void => {
-      socket.destroy();
-      resolve(is);
-    };
-    socket.on("connect", () => say(true)).on("error", () => say(false));
-  });
 }

@@ -35,7 +35,8 @@ const programs = inCategory("Job", {
     default: "cat: the lines as they are",
     details:
       "Words of a command are parted at blanks and kept together by quotes; there is no shell (sh -c '...' is one). " +
-      "Words that are files here travel with the job, as with -file.",
+      "A program given with its path (./map.py), and words behind it that are files of this directory, " +
+      "travel with the job, as with -file.",
   }),
   combiner: valueFlag(
     "--combiner CMD",

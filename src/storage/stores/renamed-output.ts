@@ -1,9 +1,8 @@
 import { SheafError, isSheafError } from "../../base/errors.ts";
-import { hostTag } from "../atomic-output.ts";
 import { quotePath } from "../fs-error.ts";
 import { outputExists, replacesForeign } from "../own-output.ts";
-import { isAlive } from "../remove-directory.ts";
 import type { PutFile, StoreOutput, StoreOutputOptions, StoreStep } from "../store.ts";
+import { isThere, whoIsThis } from "./writer.ts";
 
 /*
  * Output of storages that rename directories. Beside `out` lie, while a job works or after it was killed:
@@ -255,7 +254,7 @@ export class RenamedOutput implements StoreOutput {
       if (left !== null) leftovers.push(left);
     }
     const alive = new Set(
-      leftovers.filter((one) => one.kind === "by" && !isOver(one.who)).map((one) => one.job),
+      leftovers.filter((one) => one.kind === "by" && isThere(one.who) !== false).map((one) => one.job),
     );
     // What says whose it is goes last.
     const stale = leftovers.filter((one) => one.job === job || !alive.has(one.job));
@@ -278,7 +277,7 @@ export class RenamedOutput implements StoreOutput {
     const full = `${this.#parent}/${name}`;
     if (!full.startsWith(this.#prefix)) return null;
     const rest = full.slice(this.#prefix.length);
-    const by = /^by-([0-9a-f]+\.\d+)-(.+)$/.exec(rest);
+    const by = /^by-([0-9a-f]+\.\d+\.[0-9a-z]+)-(.+)$/.exec(rest);
     if (by !== null) return { kind: "by", full, who: by[1]!, job: by[2]! };
     const other = /^(job|old)-(.+)$/.exec(rest);
     return other === null ? null : { kind: other[1] as "job" | "old", full, job: other[2]! };
@@ -288,14 +287,3 @@ export class RenamedOutput implements StoreOutput {
 type Leftover =
   | { readonly kind: "by"; readonly full: string; readonly who: string; readonly job: string }
   | { readonly kind: "job" | "old"; readonly full: string; readonly job: string };
-
-/** A hash of the name of this host, and this process. */
-function whoIsThis(): string {
-  return `${hostTag()}.${process.pid}`;
-}
-
-/** Whether a process is known to be over: of other hosts that cannot be told. */
-function isOver(who: string): boolean {
-  const [host, pid] = who.split(".");
-  return host === hostTag() && !isAlive(Number(pid));
-}

@@ -8,7 +8,6 @@ import type { S3Requests } from "./s3-client.ts";
 import { isMissing, isUnmet, isUploadLost } from "./s3-errors.ts";
 import { listObjects, placeOf, type S3Address } from "./s3-list.ts";
 import {
-  isThere,
   type MarkedFile,
   type Marker,
   parseRunName,
@@ -17,6 +16,7 @@ import {
   removeObject,
   writeMarker,
 } from "./s3-marker.ts";
+import { isThere } from "./writer.ts";
 
 /** Where an output is, and whose. */
 export interface OutputPlace {

@@ -1,11 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { SheafError } from "../../base/errors.ts";
-import { hostTag } from "../atomic-output.ts";
 import { quotePath } from "../fs-error.ts";
-import { isAlive } from "../remove-directory.ts";
 import type { S3Requests } from "./s3-client.ts";
 import { isMissing, isUnmet, type S3Place, statusOf } from "./s3-errors.ts";
 import { placeOf, type S3Address } from "./s3-list.ts";
+import { whoIsThis } from "./writer.ts";
 
 /*
  * Completing many uploads is not one step. What makes it one are objects beside the files of an output, with
@@ -65,21 +64,6 @@ export interface Marker extends MarkerText {
 
 /** FROZEN: runs of other versions meet it. */
 const version = 1;
-
-/** Who writes: a hash of the host's name, a process, and when that began. */
-export function whoIsThis(): string {
-  return `${hostTag()}.${process.pid}.${Math.round(performance.timeOrigin).toString(36)}`;
-}
-
-/** Whether a process that wrote is still there. Of other hosts only the network could tell: null. */
-export function isThere(who: string): boolean | null {
-  const mine = whoIsThis();
-  if (who === mine) return true;
-  const [host, pid] = who.split(".");
-  const [myHost, myPid] = mine.split(".");
-  if (host !== myHost) return null;
-  return pid !== myPid && isAlive(Number(pid));
-}
 
 /** The marker of an output; null when there is none. */
 export async function readMarker(

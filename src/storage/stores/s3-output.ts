@@ -27,7 +27,8 @@ import {
   sweep,
 } from "./s3-commit.ts";
 import { placeOf } from "./s3-list.ts";
-import { isThere, type MarkedFile, readMarker, removeObject, runName, writeMarker } from "./s3-marker.ts";
+import { type MarkedFile, readMarker, removeObject, runName, writeMarker } from "./s3-marker.ts";
+import { isThere } from "./writer.ts";
 
 /** S3 takes parts of 5 MiB to 5 GiB, at most 10,000; each is in memory while it is sent. */
 const partBytesMin = 8 * MiB;
