@@ -39,11 +39,21 @@ export interface CommitPlan {
   readonly aside?: string;
   /** Called before each step; what it throws ends the commit, and nothing more is changed. */
   readonly step?: () => void;
+  /** Makes the output, where its files lie elsewhere. Default: they are moved, or uploaded, from here. */
+  readonly place?: (files: readonly PlacedFile[], success: string) => Promise<void>;
   /**
    * What the output keeps for the next run, told where each file of a result lies below the output. Default:
    * nothing.
    */
   readonly state?: (placed: (source: string) => string) => Promise<StateFiles>;
+}
+
+/** A file of an output: where it lies, and its name below the output. */
+export interface PlacedFile {
+  readonly source: string;
+  readonly name: string;
+  /** Left out: not known. */
+  readonly bytes?: number;
 }
 
 /**
@@ -114,21 +124,18 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
   const bad = results.flatMap(({ badPath }) => (badPath === null ? [] : [badPath]));
   const badName = (index: number): string => join("_bad", `part-${String(index).padStart(5, "0")}.jsonl`);
   const parts = named.map(({ part }) => part);
-  if (isStored(plan.output)) {
+  if (plan.place !== undefined || isStored(plan.output)) {
     const { output, overwrite, job = plan.name, step } = plan;
-    await uploadOutput(
-      [
-        ...named.map(({ source, part }) => ({
-          source,
-          name: part.file,
-          bytes: part.bytes,
-          crc32c: part.crc32c,
-        })),
-        ...bad.map((source, index) => ({ source, name: badName(index) })),
-        { source: Buffer.from(manifestText(plan, outputs, parts)), name: "_SUCCESS" },
-      ],
-      { output, job, overwrite, step },
-    );
+    const success = manifestText(plan, outputs, parts);
+    const files = [
+      ...named.map(({ source, part: { file: name, bytes, crc32c } }) => ({ source, name, bytes, crc32c })),
+      ...bad.map((source, index) => ({ source, name: badName(index) })),
+    ];
+    if (plan.place !== undefined) await plan.place(files, success);
+    else {
+      const all = [...files, { source: Buffer.from(success), name: "_SUCCESS" }];
+      await uploadOutput(all, { output, job, overwrite, step });
+    }
     return parts;
   }
   const moves: Move[] = [

@@ -179,6 +179,8 @@ export type RunEventBody =
   | { readonly kind: "warning"; readonly message: string }
   /** Nothing is planned before that: "the success of JOB". Told again when it changes. */
   | { readonly kind: "waiting"; readonly for: string }
+  /** An engine runs the job: its name for it there, and the page that shows it; null: there is none. */
+  | { readonly kind: "hosted"; readonly engine: string; readonly id: string; readonly url: string | null }
   /**
    * What the job's aggregators have made of the records so far, about once a second; only where it was asked
    * for (`live`).

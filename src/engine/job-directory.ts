@@ -341,6 +341,8 @@ function appLogLine(event: RunEvent): string | null {
       return `warning: ${event.message}`;
     case "waiting":
       return `waits for ${event.for}`;
+    case "hosted":
+      return `${event.engine} runs it as ${event.id}${event.url === null ? "" : `, ${event.url}`}`;
     case "job-finished":
       return event.error === null ? event.status : `${event.status}\n${event.error.report}`;
     case "steps-planned":

@@ -238,8 +238,32 @@ export interface ClusterRunOptions extends JobRunOptions, QueueOptions {
   readonly shared?: boolean;
 }
 
+/** A run on an engine that users have: docs/engines.md. Options that make no sense there are refused. */
+export interface HostedRunOptions extends JobRunOptions, QueueOptions {
+  readonly on: "hadoop" | "spark";
+  /** Of Spark, as spark-submit has it: "local[2]", "spark://host:7077", "yarn". Default: Spark's own. */
+  readonly master?: string;
+  /** Of Spark: where its driver runs. Default "client". */
+  readonly deployMode?: "client" | "cluster";
+  /** Properties of the engine's, as -D of hadoop and --conf of spark-submit. Default: none. */
+  readonly conf?: Readonly<Record<string, string>>;
+  /** Node for the tasks: a file on this machine, which travels with the job. Default: the one that runs this. */
+  readonly nodeBin?: string;
+  /**
+   * Directory on a file system that all nodes see, for what a job needs and makes until it ends. Default:
+   * `.sheaf` in the user's home directory on the engine's default file system.
+   */
+  readonly engineTemp?: string;
+  /** As on a cluster. */
+  readonly speculation?: boolean;
+  /** Where local files go. Default: beside the output, else the system's temporary directory. */
+  readonly tempDirectory?: string;
+  /** Runs nothing: copies what the job needs to where the engine finds it, and gives its command, by words. */
+  readonly printCommand?: (words: readonly string[]) => void;
+}
+
 /** What a run may be told. Which options there are depends on where it runs: `on`. */
-export type RunOptions = LocalRunOptions | ClusterRunOptions;
+export type RunOptions = LocalRunOptions | HostedRunOptions | ClusterRunOptions;
 
 const queueNames = namesOf<QueueOptions>({
   after: true,
@@ -305,6 +329,17 @@ export const optionNames = {
     tokenFile: true,
     tls: true,
     shared: true,
+  }),
+  hosted: namesOf<Omit<HostedRunOptions, keyof JobRunOptions | keyof QueueOptions>>({
+    on: true,
+    master: true,
+    deployMode: true,
+    conf: true,
+    nodeBin: true,
+    engineTemp: true,
+    speculation: true,
+    tempDirectory: true,
+    printCommand: true,
   }),
 } as const;
 

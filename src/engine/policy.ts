@@ -37,6 +37,13 @@ export function jobPolicy(options: AttemptOptions, leaseMs: number): Partial<Job
 /** A slow map is asked to hand over its rest after this long: quick jobs are done by then. */
 export const handOverAfterMs = 500;
 
+/** The same where something else has tried again already: what it reports is the end. */
+export function onePolicy(options: AttemptOptions): Partial<JobPolicy> {
+  const never = Number.POSITIVE_INFINITY;
+  const policy = localPolicy(options, false);
+  return { ...policy, attemptsMax: 1, lossesMax: 1, workersLostMax: 1, noProgressMs: never };
+}
+
 /**
  * The same on one machine: its one node is neither barred nor lost nor slow, and what the system fails at
  * once (a full disk) is not tried more often than what user code fails at.

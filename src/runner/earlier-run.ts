@@ -20,7 +20,7 @@ export interface EarlierRun {
 
 /** @throws SheafError USAGE where `once` makes no sense */
 export function checkOnce(
-  { once, inputs }: LocalRunOptions,
+  { once, inputs }: Omit<LocalRunOptions, "on">,
   { output, collect, external, materialize }: ResolvedOptions,
   bundle: LoadedRun["bundle"],
 ): void {
@@ -46,7 +46,7 @@ export function checkOnce(
  * file system.
  */
 export async function keyOf(
-  options: LocalRunOptions,
+  options: Omit<LocalRunOptions, "on">,
   resolved: ResolvedOptions,
   { bundle, name, directory, outline }: LoadedRun,
   { plan, settings }: PlannedRun,

@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
+import type { CommitPlan } from "../engine/commit.ts";
 import type { CommandOf, Executor } from "../engine/executor.ts";
 import type { JobRun, JobRunListener } from "../engine/job-run.ts";
 import type { EventLoop } from "../engine/loop.ts";
@@ -28,6 +29,26 @@ import type { WorkerPool } from "../worker/pool.ts";
 import { tracedPlace } from "../worker/trace.ts";
 import type { Trace } from "../worker/trace.ts";
 import { MapSplits } from "./map-splits.ts";
+
+/** What runs the attempts of a run that this process coordinates: here, or on an engine that it gives them to. */
+export interface TaskExecutor extends Executor {
+  /** What it does beside the job's own counts. */
+  readonly listener: JobRunListener<TaskSuccess>;
+  begin(run: JobRun<TaskSuccess>): void;
+  /** Resolves when nothing is being removed any more. */
+  settled(): Promise<void>;
+  /** Time has passed. */
+  tick(): void;
+  stopSources(): void;
+  ended(slot: number, id: number, result: TaskResult): void;
+  /** The running attempt's task and number; null when it runs no more. */
+  attemptOf(id: number | null): AttemptRef | null;
+  specOf(ref: AttemptRef): TaskSpec;
+  results(phase: Phase): TaskSuccess[];
+  mapsDone(): { readonly split: Split; readonly result: TaskSuccess }[];
+  /** All tasks are done and may be committed: how, where the files lie elsewhere; null: from here. */
+  placing?(): Promise<CommitPlan["place"] | null>;
+}
 
 export interface LocalExecutorOptions {
   readonly job: string;
@@ -68,7 +89,7 @@ export const localNode: NodeRef = { node: "local", incarnation: 1 };
 const noBoard = new Float64Array(PROGRESS_BYTES / 8);
 
 /** Runs attempts in the workers of a pool on this machine, each in a directory of its own. */
-export class LocalExecutor implements Executor {
+export class LocalExecutor implements TaskExecutor {
   readonly #options: LocalExecutorOptions;
   readonly #running = new Map<number, LocalAttempt>();
   /** By attempt name, of attempts that may still fail: what a capsule is made of. */
@@ -86,7 +107,6 @@ export class LocalExecutor implements Executor {
     this.#maps = new MapSplits(options.tasks.map);
   }
 
-  /** What it does beside the job's own counts. */
   readonly listener: JobRunListener<TaskSuccess> = {
     finished: (fact, _output, report) => {
       this.#specs.delete(formatAttempt(fact));
@@ -102,10 +122,9 @@ export class LocalExecutor implements Executor {
     const { slots, slotsAtFirst, loop } = this.#options;
     this.#run = run;
     loop.dispatch({ kind: "nodeJoined", slots, ...localNode });
-    this.#offerUpTo(Math.min(slots, slotsAtFirst));
+    this.offerUpTo(Math.min(slots, slotsAtFirst));
   }
 
-  /** Resolves when nothing is being removed any more. */
   async settled(): Promise<void> {
     await Promise.all(this.#cleanups);
   }
@@ -168,10 +187,9 @@ export class LocalExecutor implements Executor {
     this.#running.delete(id);
     if (result.kind === "success") this.#run.finished(attempt.ref, result, { output: result }, localNode);
     else this.#failed(attempt, result);
-    this.#offer(slot);
+    this.offer(slot);
   }
 
-  /** The running attempt's task and number; null when it runs no more. */
   attemptOf(id: number | null): AttemptRef | null {
     return id === null ? null : (this.#running.get(id)?.ref ?? null);
   }
@@ -183,7 +201,7 @@ export class LocalExecutor implements Executor {
     for (const attempt of this.#running.values()) {
       const { ref, watch, board } = attempt;
       // Slots without tasks are offered when a map is slow: what is quick ends on the workers it has.
-      if (ref.phase === "map" && nowMs - attempt.startedMs >= handOverAfterMs) this.#offerUpTo(slots);
+      if (ref.phase === "map" && nowMs - attempt.startedMs >= handOverAfterMs) this.offerUpTo(slots);
       const stillMs = watch.look(board, nowMs);
       this.#run.progress.look(ref, board);
       loop.push({ kind: "attemptProgress", attempt: ref, beat: watch.moves, ...localNode });
@@ -250,17 +268,18 @@ export class LocalExecutor implements Executor {
     const { pool } = this.#options;
     const ended = pool.kill(slot).then(async () => {
       await removeDirectory(this.#directoryOf(ref));
-      this.#offer(slot);
+      this.offer(slot);
     });
     this.#later(ended);
   }
 
   /** Offers the slots below this one that were not offered yet. */
-  #offerUpTo(slots: number): void {
-    for (let slot = this.#asks.length; slot < slots; slot++) this.#offer(slot);
+  offerUpTo(slots: number): void {
+    for (let slot = this.#asks.length; slot < slots; slot++) this.offer(slot);
   }
 
-  #offer(slot: number): void {
+  /** The slot has nothing to do. */
+  offer(slot: number): void {
     const ask = (this.#asks[slot] ?? 0) + 1;
     this.#asks[slot] = ask;
     this.#options.loop.dispatch({ kind: "workerReady", slot, ask, ...localNode });

@@ -19,14 +19,12 @@ import type { JobRecord } from "../engine/job-directory.ts";
 import { copyJobFiles, findJobFiles, outsideFiles } from "../engine/job-files.ts";
 import { liveOf, liveSettings, looksOn } from "../engine/live.ts";
 import { checkWholeCode } from "../engine/once.ts";
-import type { LocalRunOptions } from "../engine/options.ts";
+import type { HostedRunOptions, LocalRunOptions } from "../engine/options.ts";
 import { planJob } from "../engine/plan-job.ts";
-import type { JobPlan, TaskTable } from "../engine/plan-job.ts";
 import { pruneJobs } from "../engine/prune-jobs.ts";
 import { afterOf, labelsOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { IncrementalRun } from "../incremental/incremental-run.ts";
-import type { Job } from "../job/job-plan.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
 import type { OutputOptions } from "../storage/atomic-output.ts";
@@ -40,24 +38,13 @@ import type { StartWorker } from "../worker/worker.ts";
 import { checkOnce, earlierRun, keyOf } from "./earlier-run.ts";
 import type { EarlierRun } from "./earlier-run.ts";
 import { findPredecessors, followJobs } from "./follow-jobs.ts";
-import type { DrivenRun, LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
+import type { DrivenRun, Elsewhere, LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
 import { LocalTasks, liveSlot, workersOf } from "./local-tasks.ts";
+import type { JobSource, Probe, RunKind } from "./run-kind.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";
 import { makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 import { workersWorth } from "./workers-worth.ts";
-
-/** What is to run: a job file, or a Job object on this thread. */
-export type JobSource =
-  | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "object"; readonly job: Job };
-
-/** Makes a run one that only learns what the job takes: it commits nothing, and asks no `expect`. */
-export interface Probe {
-  /** The tasks that are run, of those planned. */
-  choose(plan: JobPlan, outline: JobOutline): TaskTable;
-  readonly limit: NonNullable<JobSettings["probe"]>;
-}
 
 /**
  * One run on this machine, from the job file to the committed output. Each step leaves in the object what the
@@ -79,7 +66,7 @@ export class LocalRun {
   bundlePath: string | null = null;
   readonly #source: JobSource;
   readonly #only: JobSettings["only"];
-  readonly #options: LocalRunOptions;
+  readonly #options: LocalRunOptions | HostedRunOptions;
   readonly #startWall: number;
   readonly #phases: PhaseClock;
   #tasks: LocalTasks | null = null;
@@ -88,20 +75,21 @@ export class LocalRun {
   /** Where the history is kept; null when it is not. */
   #state: string | null = null;
   readonly #probe: Probe | null;
+  readonly #elsewhere: Elsewhere | null;
   /** With `once` an output that exists may be just what is wanted. */
   #outputExists: SheafError | null = null;
 
   constructor(
     source: JobSource,
-    options: LocalRunOptions,
+    options: LocalRunOptions | HostedRunOptions,
     resolved: ResolvedOptions,
     startWorker: StartWorker,
-    only?: JobSettings["only"],
-    probe: Probe | null = null,
+    { only, probe, elsewhere }: RunKind = {},
   ) {
     this.#source = source;
     this.#only = only;
-    this.#probe = probe;
+    this.#probe = probe ?? null;
+    this.#elsewhere = elsewhere ?? null;
     this.#options = options;
     this.resolved = resolved;
     this.events = new EventLog(this.clock, options.onEvent);
@@ -139,6 +127,7 @@ export class LocalRun {
       // First of all, so that cleanUp() ends the worker that was started ahead, whatever happens.
       if (this.#source.kind === "file") this.#prewarm();
       this.#options.signal?.throwIfAborted();
+      await this.#elsewhere?.prepare();
       this.#state = openState(this.resolved.stateDirectory, (message) => this.#warn(message));
       const before = await findPredecessors(afterOf(this.#options), this.#state);
       this.#phases.enter("load", 0);
@@ -218,6 +207,7 @@ export class LocalRun {
     if ("failure" in answer) return answer.failure;
     const { outline } = answer;
     if (outline.steps !== undefined) throw hiddenPipeline(file!);
+    this.#elsewhere?.refuse(outline);
     const name = this.#options.name ?? outline.name ?? this.name;
     const jobId = makeJobId(name, this.#startWall, Math.random);
     const collections = outline.collections.map((collection) => collection.name);
@@ -414,7 +404,9 @@ export class LocalRun {
     const { clock, pool, resolved, events } = this;
     const { signal, fail: faults = [] } = this.#options;
     const phases = this.#phases;
-    this.#tasks = new LocalTasks({ loaded, planned, clock, pool, resolved, events, phases, faults, signal });
+    const elsewhere = this.#elsewhere;
+    const parts = { clock, pool, resolved, events, phases };
+    this.#tasks = new LocalTasks({ loaded, planned, ...parts, faults, signal, elsewhere });
     const { end, driven } = await this.#tasks.run();
     this.driven = driven;
     return end;

@@ -16,7 +16,7 @@ import { EventLoop, memoryJournal } from "../engine/loop.ts";
 import type { FailedTask, MadeRecords, MaterializedRecords } from "../engine/options.ts";
 import { sampledBounds } from "../engine/plan-job.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
-import { localPolicy } from "../engine/policy.ts";
+import { localPolicy, onePolicy } from "../engine/policy.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { IncrementalRun } from "../incremental/incremental-run.ts";
 import { type AttemptRef, formatTask } from "../scheduler/ids.ts";
@@ -29,6 +29,7 @@ import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { WorkerPool } from "../worker/pool.ts";
 import { LocalExecutor, localNode } from "./local-executor.ts";
+import type { LocalExecutorOptions, TaskExecutor } from "./local-executor.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 
 /** What is known of the job once a worker has loaded it. */
@@ -62,6 +63,25 @@ export type RunEnd =
   /** Outside of tasks. */
   | { readonly status: "FAILED"; readonly error: SheafError };
 
+/** Has the tasks of a run done elsewhere. */
+export interface Elsewhere {
+  /** Before anything else is done. @throws SheafError why nothing can be run there */
+  prepare(): Promise<void>;
+  /** The options that runs there cannot honour are refused, by what is known of the job. @throws SheafError */
+  refuse(outline: JobOutline): void;
+  /** @param local runs what is done on this machine all the same: samples */
+  executor(local: LocalExecutor, about: ElsewhereAbout): TaskExecutor;
+}
+
+export interface ElsewhereAbout extends Pick<
+  LocalTasksOptions,
+  "loaded" | "planned" | "resolved" | "events" | "signal"
+> {
+  readonly options: LocalExecutorOptions;
+  /** As the tasks have them now. */
+  settings(): JobSettings;
+}
+
 export interface LocalTasksOptions {
   readonly loaded: LoadedRun;
   readonly planned: PlannedRun;
@@ -72,6 +92,8 @@ export interface LocalTasksOptions {
   readonly phases: PhaseClock;
   readonly faults: readonly InjectedFault[];
   readonly signal: AbortSignal | undefined;
+  /** null: the pool runs them. */
+  readonly elsewhere: Elsewhere | null;
 }
 
 /** How the tasks of a job went. */
@@ -109,7 +131,7 @@ export class LocalTasks {
   readonly #options: LocalTasksOptions;
   readonly #job: string;
   readonly #loop: EventLoop<TaskSuccess>;
-  readonly #executor: LocalExecutor;
+  readonly #executor: TaskExecutor;
   readonly #run: JobRun<TaskSuccess>;
   readonly #live: LiveStates | null;
   readonly #ended: Promise<CommandOf<"jobEnded">>;
@@ -150,13 +172,15 @@ export class LocalTasks {
     });
     const slotsAtFirst = workersOf(planned.plan, resolved);
     this.#loop = loop;
-    this.#executor = new LocalExecutor({
+    const { elsewhere } = options;
+    const most = Math.max(workers, tasks.map.length, tasks.reduce.length);
+    const here: LocalExecutorOptions = {
       job,
       tasks,
       loop,
       pool,
       clock,
-      slots: this.#handsOver ? workers : slotsAtFirst,
+      slots: elsewhere !== null ? most : this.#handsOver ? workers : slotsAtFirst,
       slotsAtFirst,
       noProgressMs,
       workDirectory: planned.work.attempts,
@@ -167,7 +191,10 @@ export class LocalTasks {
         this.#mapTasks = mapTasks;
         directory?.update({ mapTasks });
       },
-    });
+    };
+    const local = new LocalExecutor(here);
+    const about = { ...options, options: here, settings: () => this.#settings };
+    this.#executor = elsewhere?.executor(local, about) ?? local;
     this.#live = planned.live === null ? null : this.#liveStates(planned.live);
     this.#run = new JobRun<TaskSuccess>({
       job,
@@ -271,6 +298,7 @@ export class LocalTasks {
   get #handsOver(): boolean {
     const { splitBytes, mappers, isolation, workers } = this.#options.resolved;
     const isProbe = this.#settings.probe !== undefined;
+    if (this.#options.elsewhere !== null) return false;
     return !isProbe && splitBytes === null && mappers === null && isolation !== "inline" && workers > 1;
   }
 
@@ -279,7 +307,8 @@ export class LocalTasks {
     const { attempts, noProgressMs, failedTasksShare, badBudget } = resolved;
     const { tasks } = planned.plan;
     const options = { attempts, noProgressMs, failedTasksShare, keepBad: badBudget !== null };
-    const policy = localPolicy(options, this.#handsOver);
+    const policy =
+      this.#options.elsewhere === null ? localPolicy(options, this.#handsOver) : onePolicy(options);
     const plans = (some: readonly unknown[]): TaskPlan[] => some.map(() => ({}));
     const [sample, map, reduce] = [plans(tasks.sample), plans(tasks.map), plans(tasks.reduce)];
     this.#loop.push({ kind: "jobSubmitted", job: { id: this.#job, sample, map, reduce, policy } });
@@ -329,7 +358,14 @@ export class LocalTasks {
     const job = loaded.jobId;
     // Moving files takes no time; uploading them may.
     const step = isStored(output) ? (): void => signal?.throwIfAborted() : undefined;
-    const place = { staging: work.output, output, overwrite, ...(step !== undefined && { step }) };
+    const placing = (await this.#executor.placing?.()) ?? null;
+    const place = {
+      staging: work.output,
+      output,
+      overwrite,
+      ...(step !== undefined && { step }),
+      ...(placing !== null && { place: placing }),
+    };
     const plan = { name, code, job, collections, ...place };
     this.#parts = await commitOutput(incremental === null ? plan : { ...plan, state }, outputs);
   }

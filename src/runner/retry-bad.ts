@@ -75,7 +75,7 @@ export async function planRetry({ directory, record }: KeptJob, cwd: string): Pr
 
 /** Runs the job file, as it is now, on those records alone. What is still bad is in `_bad` of its output. */
 export function runRetry({ file, options, only }: BadRetry, more: LocalRunOptions): Promise<RunResult> {
-  return runJob(file, { ...options, ...more }, only);
+  return runJob(file, { ...options, ...more }, only === undefined ? {} : { only });
 }
 
 function isOfMap(phase: string): boolean {

@@ -1,14 +1,13 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
-import type { LocalRunOptions, RunResult } from "../engine/options.ts";
+import type { HostedRunOptions, LocalRunOptions, RunResult } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
-import type { JobSettings } from "../task/task-spec.ts";
 import { warmWorker } from "../worker/warm-worker.ts";
 import type { Isolation, StartWorker } from "../worker/worker.ts";
-import type { JobSource } from "./local-run.ts";
+import type { JobSource, RunKind } from "./run-kind.ts";
 
 /**
  * Runs a job on this machine and resolves when its output is committed.
@@ -29,27 +28,27 @@ export async function runHere(job: Job | string | URL, options: LocalRunOptions 
 
 /**
  * As run(), but a failed or cancelled job is a result (`status`, `error`) too.
- * @param only maps these records of the inputs and no others; see JobSettings
+ * @param kind `only` maps these records of the inputs and no others; see JobSettings
  * @throws SheafError USAGE for options that make no sense; everything else is in the result.
  */
 export async function runJob(
   job: Job | string | URL,
-  options: LocalRunOptions = {},
-  only?: JobSettings["only"],
+  options: LocalRunOptions | HostedRunOptions = {},
+  kind: RunKind = {},
 ): Promise<RunResult> {
   const { source, resolved, startWorker } = await startOf(job, options);
   const [{ LocalRun }, { finishRun }] = await Promise.all([
     import("./local-run.ts"),
     import("./run-result.ts"),
   ]);
-  const run = new LocalRun(source, options, resolved, startWorker, only);
+  const run = new LocalRun(source, options, resolved, startWorker, kind);
   return finishRun(run, await run.run());
 }
 
 /** What a run on this machine begins with. @throws SheafError USAGE as runJob */
 export async function startOf(
   job: Job | string | URL,
-  options: LocalRunOptions,
+  options: LocalRunOptions | HostedRunOptions,
 ): Promise<{
   readonly source: JobSource;
   readonly resolved: ResolvedOptions;
@@ -80,7 +79,9 @@ async function starterOf(isolation: Isolation, source: JobSource): Promise<Start
   }
 }
 
-function isolationOf({ on, isolate }: LocalRunOptions): Isolation {
+function isolationOf(options: LocalRunOptions | HostedRunOptions): Isolation {
+  const { on } = options;
+  const isolate = isolateOf(options);
   if (on !== "inline") return isolate ?? "thread";
   if (isolate === undefined || isolate === "inline") return "inline";
   throw new SheafError("USAGE", `on: "inline" and isolate: "${isolate}" exclude each other`, {
@@ -88,7 +89,12 @@ function isolationOf({ on, isolate }: LocalRunOptions): Isolation {
   });
 }
 
-function sourceOf(job: Job | string | URL, options: LocalRunOptions): JobSource {
+/** On an engine nothing but the loading is done here. */
+function isolateOf(options: LocalRunOptions | HostedRunOptions): Isolation | undefined {
+  return "isolate" in options ? options.isolate : undefined;
+}
+
+function sourceOf(job: Job | string | URL, options: LocalRunOptions | HostedRunOptions): JobSource {
   if (typeof job === "string" || job instanceof URL) return { kind: "file", path: jobFilePath(job) };
   if (typeof job !== "object" || job === null || job.sheaf !== "job") {
     throw new SheafError("USAGE", "run(job): the job is neither a job() nor the path or URL of a job file", {
@@ -96,10 +102,11 @@ function sourceOf(job: Job | string | URL, options: LocalRunOptions): JobSource 
     });
   }
   if (options.file !== undefined) return { kind: "file", path: jobFilePath(options.file) };
-  if (options.isolate !== undefined && options.isolate !== "inline") {
+  const isolate = isolateOf(options);
+  if (isolate !== undefined && isolate !== "inline") {
     throw new SheafError(
       "USAGE",
-      `isolate: "${options.isolate}" needs the job's file; a Job object runs on this thread`,
+      `isolate: "${isolate}" needs the job's file; a Job object runs on this thread`,
       {
         hint: 'Give the file: run(new URL("./job.ts", import.meta.url)), the job being its default export.',
       },

@@ -14,7 +14,8 @@ import type { Job } from "../job/job-plan.ts";
 import { type Cuttable, probeSplits, stretchSplits } from "../plan/probe-splits.ts";
 import type { Split, TaskSuccess } from "../task/task-spec.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
-import { LocalRun, type Probe } from "./local-run.ts";
+import { LocalRun } from "./local-run.ts";
+import type { Probe } from "./run-kind.ts";
 import { finishRun } from "./run-result.ts";
 import { startOf } from "./run.ts";
 
@@ -241,7 +242,7 @@ class Trial {
         return choose(plan);
       },
     };
-    const run = new LocalRun(source, options, resolved, startWorker, undefined, probe);
+    const run = new LocalRun(source, options, resolved, startWorker, { probe });
     const end = await run.run();
     this.look();
     this.#badExample ??= exampleOf(run.driven?.outputs.map ?? []);

@@ -169,6 +169,10 @@ function lastingLine(event: RunEvent, model: ProgressModel, style: Style): strin
       return `${style.yellow("warning:")} ${event.message}`;
     case "waiting":
       return `${style.dim("queue")}   waits for ${event.for}`;
+    case "hosted": {
+      const page = event.url === null ? "" : `  ${escapeForeign(event.url)}`;
+      return `${style.dim(event.engine)}  ${escapeForeign(event.id)}${page}`;
+    }
     default:
       return undefined;
   }
