@@ -1,0 +1,87 @@
+import java.io.BufferedReader;
+import java.io.File;
+import java.io.InputStreamReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.hdfs.MiniDFSCluster;
+import org.apache.hadoop.mapreduce.v2.MiniMRYarnCluster;
+
+/**
+ * HDFS, YARN with two NodeManagers, and the history server in one JVM. `args`: a directory for data, one for
+ * the configuration of clients, and what containers have for a class path. Writes the configuration, prints a
+ * line when all are up, and ends when there is nothing more to read.
+ */
+public class YarnLab {
+  /** What clients must know, beside where HDFS is. */
+  private static final String[] TOLD = {
+    "mapreduce.framework.name",
+    "mapreduce.application.classpath",
+    "mapreduce.jobhistory.address",
+    "mapreduce.jobhistory.webapp.address",
+    "yarn.app.mapreduce.am.command-opts",
+    "yarn.app.mapreduce.am.resource.mb",
+    "yarn.app.mapreduce.am.staging-dir",
+    "yarn.application.classpath",
+    "yarn.resourcemanager.address",
+    "yarn.resourcemanager.scheduler.address",
+    "yarn.resourcemanager.webapp.address",
+  };
+
+  public static void main(String[] args) {
+    try {
+      run(args);
+      Runtime.getRuntime().halt(0);
+    } catch (Throwable error) {
+      error.printStackTrace();
+      Runtime.getRuntime().halt(1);
+    }
+  }
+
+  private static void run(String[] args) throws Exception {
+    Configuration conf = new Configuration();
+    conf.set("dfs.blocksize", "1048576");
+    conf.set("dfs.namenode.fs-limits.min-block-size", "1024");
+    conf.set("dfs.namenode.safemode.extension", "0");
+    conf.set("dfs.permissions.enabled", "false");
+    conf.set("dfs.datanode.hostname", "localhost");
+    conf.set("hadoop.tmp.dir", args[0]);
+    conf.set(MiniDFSCluster.HDFS_MINIDFS_BASEDIR, args[0] + "/hdfs");
+    // Their directories lie below it.
+    System.setProperty("test.build.data", args[0]);
+    new File(args[0]).mkdirs();
+    String[] hosts = {"localhost"};
+    MiniDFSCluster hdfs = new MiniDFSCluster.Builder(conf).numDataNodes(1).hosts(hosts).build();
+    hdfs.waitActive();
+    conf.set("fs.defaultFS", hdfs.getURI().toString());
+    conf.set("yarn.app.mapreduce.am.staging-dir", "/staging");
+    conf.set("yarn.app.mapreduce.am.command-opts", "-Xmx400m -XX:+UseSerialGC -XX:TieredStopAtLevel=1");
+    conf.set("yarn.app.mapreduce.am.resource.mb", "1024");
+    conf.set("yarn.application.classpath", args[2]);
+    conf.set("mapreduce.application.classpath", args[2]);
+    conf.set("yarn.log-aggregation-enable", "false");
+    conf.set("yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage", "99");
+    conf.setInt("yarn.minicluster.yarn.nodemanager.resource.memory-mb", 6144);
+    conf.setInt("yarn.scheduler.minimum-allocation-mb", 512);
+    MiniMRYarnCluster yarn = new MiniMRYarnCluster("lab", 2);
+    yarn.init(conf);
+    yarn.start();
+    Configuration running = yarn.getConfig();
+    StringBuilder xml = new StringBuilder("<configuration>\n");
+    for (String name : TOLD) property(xml, name, running.get(name));
+    Files.writeString(Path.of(args[1], "mapred-site.xml"), xml + "</configuration>\n");
+    StringBuilder core = new StringBuilder("<configuration>\n");
+    property(core, "fs.defaultFS", hdfs.getURI().toString());
+    property(core, "hadoop.tmp.dir", args[0] + "/client");
+    property(core, "dfs.namenode.http-address", "localhost:" + hdfs.getNameNode().getHttpAddress().getPort());
+    Files.writeString(Path.of(args[1], "core-site.xml"), core + "</configuration>\n");
+    System.out.println("up");
+    BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
+    while (in.readLine() != null) {}
+  }
+
+  private static void property(StringBuilder xml, String name, String value) {
+    if (value == null) return;
+    xml.append("<property><name>" + name + "</name><value>" + value + "</value></property>\n");
+  }
+}
