@@ -1,17 +1,52 @@
-import type { RunEventBody } from "../engine/events.ts";
-import { explain } from "../engine/explain.ts";
+import { setImmediate } from "node:timers/promises";
+import { explain, type TaskExplained } from "../engine/explain.ts";
+import type { Split } from "../task/task-spec.ts";
+import type { JobEvents } from "./job-events.ts";
 import type { Plan } from "./job-row.ts";
+import type { SplitList } from "./split-list.ts";
 
 /** What the event `planned` says of an incremental run. */
 export function toldOf({ full, keptTasks, keptBytes }: NonNullable<Plan["incremental"]>) {
   return { full, keptTasks, keptBytes };
 }
 
-/** Says of each task of a plan why it runs or not, as the planner has found. */
-export function explainPlan(plan: Plan): Generator<Extract<RunEventBody, { kind: "task-explained" }>> {
+/** Events that are written and told before others have their turn. */
+const toldAtOnce = 500;
+
+/**
+ * Says of each task of a plan why it runs or not, bit by bit: there may be 200,000.
+ * @returns false when that was left off, since the job is over
+ */
+export async function explainPlan(
+  plan: Plan,
+  events: Pick<JobEvents, "emitAll">,
+  isOver: () => boolean,
+): Promise<boolean> {
+  let some: TaskExplained[] = [];
+  for (const told of explained(plan)) {
+    if (some.push(told) < toldAtOnce) continue;
+    events.emitAll(some);
+    some = [];
+    await setImmediate();
+    if (isOver()) return false;
+  }
+  events.emitAll(some);
+  return true;
+}
+
+/** As the planner has found. */
+function explained(plan: Plan): Generator<TaskExplained> {
   const { sample, map, reduce, incremental } = plan;
-  const tasks = { sample: sample.first(sample.length), map: map.first(map.length), reduce };
-  const kept = new Set(tasks.map.filter((split) => split.kept !== undefined).map(({ index }) => index));
-  const whyRuns = ({ why }: (typeof tasks.map)[number]): string => why ?? "no result of it was kept";
-  return explain({ plan: { tasks, kept }, incremental: incremental === undefined ? null : { whyRuns } });
+  const isKept = ({ kept }: Split): boolean => kept !== undefined;
+  const whyRuns = ({ why }: Split): string => why ?? "no result of it was kept";
+  return explain({
+    tasks: { sample, map: splitsOf(map), reduce },
+    isKept,
+    incremental: incremental === undefined ? null : { whyRuns },
+  });
+}
+
+/** One by one: a large job has many. */
+function* splitsOf(list: SplitList): Generator<Split> {
+  for (let task = 0; task < list.length; task++) yield list.at(task);
 }

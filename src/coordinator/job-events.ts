@@ -52,21 +52,30 @@ export class JobEvents {
   }
 
   emit(body: RunEventBody): void {
+    this.emitAll([body]);
+  }
+
+  /** Those of one moment, which are written at once. */
+  emitAll(bodies: readonly RunEventBody[]): void {
     if (this.#over) return;
     const atMs = Math.round((this.#clock.nowMs() - this.#startedMs) * 1000) / 1000;
-    const event: RunEvent = { atMs, ...body };
-    this.#directory.event(event);
-    const isKept = body.kind !== "progress" && body.kind !== "partial" && body.kind !== "log";
-    if (isKept) {
-      this.#count++;
-      this.#directory.flush();
+    const events: { readonly number: number; readonly event: RunEvent }[] = [];
+    const before = this.#count;
+    for (const body of bodies) {
+      const event: RunEvent = { atMs, ...body };
+      this.#directory.event(event);
+      if (body.kind !== "progress" && body.kind !== "partial" && body.kind !== "log") this.#count++;
+      events.push({ number: this.#count, event });
+      this.#over ||= body.kind === "job-finished";
     }
-    this.#over = body.kind === "job-finished";
+    if (this.#count > before) this.#directory.flush();
     if (this.#listeners.size === 0) return;
-    const text = JSON.stringify(event);
+    for (const { number, event } of events) this.#tell(number, JSON.stringify(event));
+  }
+
+  #tell(told: number, text: string): void {
     for (const listener of this.#listeners) {
       if (listener.at === null) continue;
-      const told = this.#count;
       listener.at = told;
       const taken = listener.tell(told, text);
       if (taken !== undefined) {

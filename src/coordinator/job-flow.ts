@@ -227,9 +227,11 @@ export class JobFlow implements JobSteps {
     const rows = [...splitRows(job.id, plan)];
     const some = rows.splice(0, splitRowsAtOnce);
     for (const [key, text] of some) store.putOf("splits", job.id, key, text);
-    if (rows.length === 0) return this.#begin(job, plan);
+    const { explain = false } = job.submission;
+    if (rows.length === 0 && !explain) return this.#begin(job, plan);
     this.#keepSplits(job, rows)
-      .then((kept) => (kept ? this.#begin(job, plan) : undefined))
+      .then((kept) => kept && (!explain || explainPlan(plan, job.events, () => this.#isOver(job))))
+      .then((goesOn) => (goesOn ? this.#begin(job, plan) : undefined))
       .catch((thrown: unknown) => {
         // The job would wait for its plan for ever.
         this.fail(job, failureOfThrown(thrown, "plan", "INTERNAL", "system"));
@@ -257,11 +259,16 @@ export class JobFlow implements JobSteps {
     while (rows.length > 0) {
       // What cannot be written yet is written with what follows.
       await loop.settled().catch(() => undefined);
-      if (job.isEnding || loop.isClosed) return false;
+      if (this.#isOver(job)) return false;
       for (const [key, text] of rows.splice(0, splitRowsAtOnce)) store.putOf("splits", job.id, key, text);
     }
     await loop.settled().catch(() => undefined);
-    return !job.isEnding && !loop.isClosed;
+    return !this.#isOver(job);
+  }
+
+  /** It has ended while something was waited for. */
+  #isOver(job: ClusterJob): boolean {
+    return job.isEnding || this.#parts.loop.isClosed;
   }
 
   #begin(job: ClusterJob, planned: Plan): void {
@@ -291,7 +298,6 @@ export class JobFlow implements JobSteps {
       workersMax: job.row.bidding?.granted ?? 0,
       ...(incremental !== undefined && { incremental: toldOf(incremental) }),
     });
-    if (job.submission.explain === true) for (const told of explainPlan(plan)) job.emit(told);
     // For people: what the tasks of a huge job read would be a huge file.
     const tasks = { map: map.first(tasksShownMax), reduce: reduce.slice(0, tasksShownMax) };
     const counts = { mapTasks: map.length, reduceTasks: reduce.length };

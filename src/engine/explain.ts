@@ -64,21 +64,28 @@ export function keptIn({ kept, tasks }: JobPlan, { full }: Pick<IncrementalRun, 
   return { full, keptTasks: kept.size, keptBytes };
 }
 
+export type TaskExplained = Extract<RunEventBody, { kind: "task-explained" }>;
+
 /** Says of each task of a plan why it runs or not. */
 export function* explain(planned: {
-  readonly plan: Pick<JobPlan, "tasks"> & { readonly kept: { has(task: number): boolean } };
+  readonly tasks: {
+    readonly sample: { readonly length: number };
+    readonly map: Iterable<Split>;
+    readonly reduce: { readonly length: number };
+  };
+  readonly isKept: (split: Split) => boolean;
   readonly incremental: Pick<IncrementalRun, "whyRuns"> | null;
-}): Generator<Extract<RunEventBody, { kind: "task-explained" }>> {
-  const { plan, incremental } = planned;
-  const { sample, map, reduce } = plan.tasks;
+}): Generator<TaskExplained> {
+  const { tasks, isKept, incremental } = planned;
+  const { sample, map, reduce } = tasks;
   const told = (task: string, runs: boolean, why: string, input: string) =>
     ({ kind: "task-explained", task, runs, why, input }) as const;
   const samples = "a total order chooses where partitions begin of all of the input";
-  for (const { index } of sample) yield told(taskName("sample", index), true, samples, "");
+  for (let index = 0; index < sample.length; index++)
+    yield told(taskName("sample", index), true, samples, "");
   for (const split of map) {
     const task = taskName("map", split.index);
-    if (plan.kept.has(split.index))
-      yield told(task, false, "its input is what an earlier run has read", inputText(split));
+    if (isKept(split)) yield told(task, false, "its input is what an earlier run has read", inputText(split));
     else
       yield told(
         task,
@@ -91,7 +98,15 @@ export function* explain(planned: {
     incremental === null
       ? "it reads what all maps have made"
       : "it merges what is kept with what is mapped now";
-  for (const index of reduce.keys()) yield told(taskName("reduce", index), true, merges, "");
+  for (let index = 0; index < reduce.length; index++) yield told(taskName("reduce", index), true, merges, "");
+}
+
+/** The same of a plan of this machine. */
+export function explainJob(
+  { tasks, kept }: JobPlan,
+  incremental: Pick<IncrementalRun, "whyRuns"> | null,
+): Generator<TaskExplained> {
+  return explain({ tasks, isKept: ({ index }) => kept.has(index), incremental });
 }
 
 function inputText({ pieces }: Split): string {

@@ -10,7 +10,7 @@ import type { BundledJob } from "../bundle/bundle-job.ts";
 import { auxContents, filesPrint, planAux } from "../engine/aux-files.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
-import { checkIncremental, explain, keptIn } from "../engine/explain.ts";
+import { checkIncremental, explainJob, keptIn } from "../engine/explain.ts";
 import { pathsByInput, possiblePaths } from "../engine/inputs.ts";
 import { bundleForRun, hiddenPipeline } from "../engine/job-bundle.ts";
 import type { RunBundle } from "../engine/job-bundle.ts";
@@ -382,6 +382,7 @@ export class LocalRun {
   #tellPlanned({ collections, directory }: LoadedRun, planned: PlannedRun): void {
     const { plan, settings, incremental } = planned;
     const { files, bytes, tasks } = plan;
+    if (this.resolved.explain) for (const told of explainJob(plan, incremental)) this.events.emit(told);
     const [mapTasks, reduceTasks] = [tasks.map.length, tasks.reduce.length];
     const partitions = Object.fromEntries(collections.map((name, index) => [name, plan.partitions[index]!]));
     const workersMax = workersOf(plan, this.resolved);
@@ -395,7 +396,6 @@ export class LocalRun {
       workersMax,
       ...(incremental !== null && { incremental: keptIn(plan, incremental) }),
     });
-    if (this.resolved.explain) for (const told of explain(planned)) this.events.emit(told);
     directory?.update({ mapTasks, reduceTasks, currentPhase: "map" });
     directory?.config({ settings, workersMax, tasks });
   }

@@ -3,6 +3,12 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { partsToTell } from "#src/coordinator/ending.js";
+import { explainPlan } from "#src/coordinator/explain-plan.js";
+import { JobEvents } from "#src/coordinator/job-events.js";
+import { recordOfNew } from "#src/coordinator/job-record.js";
+import type { Plan } from "#src/coordinator/job-row.js";
+import { SplitList } from "#src/coordinator/split-list.js";
+import { JobDirectory } from "#src/engine/job-directory.js";
 import { Stage } from "./stage.js";
 
 test("a listener that takes its time hears every kept event, in order, though it misses what is not kept", async (t) => {
@@ -96,4 +102,58 @@ test("the last event of a job of very many files has room for some of them, and 
   assert.equal(told.parts.length + told.moreParts!, 100_000);
   assert.ok(told.parts.length > 10_000);
   assert.deepEqual(partsToTell([part]), { parts: [part] });
+});
+
+test("why the tasks of a large job run is told bit by bit: others have their turn, and the file has all", async (t) => {
+  const stage = new Stage(t);
+  const map = new SplitList();
+  for (let index = 0; index < 1_201; index++)
+    map.push({ index, pieces: [], bytes: 0, why: `because ${index}` });
+  const plan = { sample: new SplitList(), map, reduce: [{ collection: 0, partition: 0 }], incremental: {} };
+  const batches: number[] = [];
+  const why: string[] = [];
+  let turns = 0;
+  setImmediate(() => turns++);
+  const emitAll = (told: readonly { readonly task: string; readonly why: string }[]): void => {
+    batches.push(told.length);
+    if (batches.length === 2) assert.equal(turns, 1);
+    why.push(...told.map((one) => `${one.task} ${one.why}`));
+  };
+  const isOver = (): boolean => false;
+  assert.equal(await explainPlan(plan as unknown as Plan, { emitAll } as never, isOver), true);
+  assert.deepEqual(batches, [500, 500, 202]);
+  assert.equal(why[1_200], "map-01200 because 1200");
+  assert.equal(why[1_201], "reduce-00000 it merges what is kept with what is mapped now");
+  assert.equal(new Set(why).size, 1_202);
+  batches.length = 0;
+  assert.equal(await explainPlan(plan as unknown as Plan, { emitAll } as never, () => true), false);
+  assert.deepEqual(batches, [500]);
+
+  // Of those that are told at once each has a number of its own, for who listens now and later.
+  const directory = new JobDirectory(
+    stage.state,
+    recordOfNew("told", (await stage.submission()) as never, ""),
+    () => undefined,
+  );
+  const clock = { nowMs: () => 0 } as never;
+  const events = new JobEvents(directory, 0, clock);
+  const heard: string[] = [];
+  const listen = (name: string): Promise<void> =>
+    new Promise(
+      (resolve) =>
+        void events.listen(
+          0,
+          (number, text) => {
+            heard.push(`${name} ${number} ${(JSON.parse(text) as { message: string }).message}`);
+            if (number === 3) resolve();
+          },
+          resolve,
+        ),
+    );
+  const now = listen("now");
+  await new Promise(setImmediate);
+  events.emitAll(["a", "b", "c"].map((message) => ({ kind: "warning", message })));
+  await now;
+  await listen("later");
+  assert.deepEqual(heard, ["now 1 a", "now 2 b", "now 3 c", "later 1 a", "later 2 b", "later 3 c"]);
 });
