@@ -39,7 +39,9 @@ export async function planErrand(
   roots: readonly string[],
   step: () => void,
 ): Promise<Planned> {
-  const { output, agentLocal } = errand;
+  const { output, agentLocal, outline } = errand;
+  const nodes = agentLocal && "tasks" in outline.input ? outline.input.nodes : undefined;
+  if (nodes !== undefined) return planNode(errand, nodes.paths, { name: agent, roots: [...roots] });
   const staging = output.kind === "shared" ? await stagingOf(output.path, errand.job, roots) : null;
   const overwrite = output.kind === "shared" && output.overwrite;
   const records =
@@ -62,6 +64,18 @@ export async function planErrand(
   if (staging === null || errand.once !== true || agentLocal) return planned;
   const existing = await committedDigest(staging.output, step);
   return existing === undefined ? planned : { ...planned, existing };
+}
+
+/** What a job does on this agent is one task. @throws SheafError FORBIDDEN for a path outside the roots */
+async function planNode(
+  { options }: PlanErrand,
+  paths: readonly string[],
+  node: { name: string; roots: string[] },
+): Promise<Planned> {
+  for (const path of paths) await insideRoots(fixedPart(path), node.roots);
+  const splits = [{ index: 0, pieces: [{ kind: "generate" as const, index: 0, tasks: 1, node }], bytes: 0 }];
+  const partitions = options.partitions.map((count) => count ?? 1);
+  return { kind: "planned", splits, sample: [], files: 0, bytes: 0, partitions, identity: null };
 }
 
 async function checkPlace(output: string, overwrite: boolean, once: boolean): Promise<void> {

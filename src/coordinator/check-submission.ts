@@ -9,7 +9,7 @@ import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import { blobsOf } from "./jobs.ts";
 import type { Jobs } from "./jobs.ts";
-import { agentPrefix, checkInsideRoots, inputPaths } from "./paths.ts";
+import { agentPrefix, checkInsideRoots, inputPaths, nodesOf } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
 
 /** @throws SheafError VERSION_MISMATCH naming both */
@@ -39,6 +39,7 @@ export function checkSubmission(
   // Each agent looks at its own roots; by its text alone it must lead nowhere else.
   for (const path of own) checkInsideRoots(path.slice(agentPrefix.length), ["/"], "input");
   if (output.kind === "shared") checkShared(output.path, roots, "output");
+  checkNodes(submission);
   if (options.partitions.length !== outline.collections.length) {
     throw new SheafError(
       "USAGE",
@@ -66,6 +67,17 @@ export function checkSubmission(
       retryable: true,
     });
   }
+}
+
+/** Each agent looks at its own roots, as at those of its own inputs; what its task gives comes back. */
+function checkNodes({ output, outline }: Submission): void {
+  const nodes = nodesOf(outline);
+  if (nodes === undefined) return;
+  for (const path of nodes.paths) checkInsideRoots(path, ["/"], "path");
+  if (output.kind === "collect" && outline.inputs === undefined) return;
+  throw new SheafError("USAGE", "what a job does on each agent is collected, and it has no other input", {
+    hint: "Leave the output out, and give the job one input.",
+  });
 }
 
 /** Agents write to paths; what goes to a storage comes back to the client, which has the credentials. */

@@ -119,9 +119,7 @@ export class JobFlow implements JobSteps {
     const refusal = this.#planning.begin(job, usable, slots, (agent) =>
       [job.id, "plan", coordinator, round, agent].join(":"),
     );
-    if (refusal === null) return;
-    const hint = "Start agents with --root for the directories that jobs may use.";
-    this.#planFailed(job, taskFailure("FORBIDDEN", refusal, { phase: "plan", hint }), null);
+    if (refusal !== null) this.#planFailed(job, refusal, null);
   }
 
   /** Cancelled by a client, or by its absence. In a commit the outcome is the commit's. */

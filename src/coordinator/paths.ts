@@ -25,6 +25,13 @@ export function inputPaths(submission: Pick<Submission, "inputs" | "outline">): 
   };
 }
 
+/** Of a job that does something on each agent: which agents, and what it uses there. */
+export function nodesOf({ input }: Submission["outline"]): NodesWish | undefined {
+  return "tasks" in input ? input.nodes : undefined;
+}
+
+type NodesWish = NonNullable<Extract<Submission["outline"]["input"], { tasks: number }>["nodes"]>;
+
 /** By their texts alone. */
 export function isInside(path: string, root: string): boolean {
   if (splitAddress(path) !== null) return isAddressInside(path, [root]);

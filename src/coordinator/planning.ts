@@ -11,7 +11,7 @@ import type { AgentRecord } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { ErrandEnd, GivenErrands } from "./errands.ts";
 import type { Plan } from "./job-row.ts";
-import { inputPaths } from "./paths.ts";
+import { inputPaths, nodesOf } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
 import { SplitList } from "./split-list.ts";
 
@@ -45,30 +45,40 @@ export class Planning {
 
   /**
    * @param agents those that may be asked; at least one
-   * @returns why none of them can plan the job; null when planning has begun
+   * @returns why the job cannot be planned; null when planning has begun
    */
   begin(
     job: ClusterJob,
     agents: readonly AgentRecord[],
     slots: number,
     errandId: (agent: string) => string,
-  ): string | null {
+  ): TaskFailure | null {
     const { inputs, output, outline, materialize = null } = job.submission;
     const { own, shared } = inputPaths(job.submission);
     const { paths } = job;
     // Generated input has no paths: any agent can say how many tasks there are.
-    const asksOne = shared.length > 0 || own.length === 0 || output.kind === "shared";
+    const nodes = nodesOf(outline);
+    const asksOne =
+      nodes === undefined && (shared.length > 0 || own.length === 0 || output.kind === "shared");
+    const missing = nodes?.names.find((name) => !agents.some((agent) => agent.name === name));
+    if (missing !== undefined) return noAgent(missing, agents);
     const fit = agents.filter((agent) => paths.every((path) => mayUse(agent, path)));
     const one = unlessStalled(job.stalls, fit).reduce<AgentRecord | null>(
       (best, agent) => (best === null || isFreer(agent, best) ? agent : best),
       null,
     );
     if (asksOne && one === null) {
-      return `none of ${agents.length} agents may use ${paths.find((path) => !agents.some((agent) => mayUse(agent, path))) ?? paths.join(", ")}`;
+      const which = paths.find((path) => !agents.some((agent) => mayUse(agent, path))) ?? paths.join(", ");
+      return taskFailure("FORBIDDEN", `none of ${agents.length} agents may use ${which}`, {
+        phase: "plan",
+        hint: "Start agents with --root for the directories that jobs may use.",
+      });
     }
     const asked = [
       ...(asksOne ? [{ agent: one!, local: false }] : []),
-      ...(own.length > 0 ? agents.map((agent) => ({ agent, local: true })) : []),
+      ...(own.length > 0 || nodes !== undefined ? agents : [])
+        .filter(({ name }) => nodes === undefined || nodes.names.length === 0 || nodes.names.includes(name))
+        .map((agent) => ({ agent, local: true })),
     ];
     const { options } = job.submission;
     const once = job.submission.once === undefined ? {} : { once: true };
@@ -92,6 +102,14 @@ export class Planning {
     }
     return null;
   }
+}
+
+function noAgent(name: string, agents: readonly AgentRecord[]): TaskFailure {
+  const known = agents.map((agent) => agent.name);
+  return taskFailure("NOT_FOUND", `the cluster has no agent "${name}" that takes tasks`, {
+    phase: "plan",
+    hint: `Those that do are: ${known.slice(0, 20).join(", ")}${known.length > 20 ? ", ..." : ""}.`,
+  });
 }
 
 function incrementalOf({

@@ -25,9 +25,8 @@ export interface StepRun extends StepChoice {
 }
 
 /** The bundle that is the job of one step. */
-function bundleOfStep({ name, writes, bundle, directory }: StepRun): RunBundle {
-  const value: StepChoice = { name, writes };
-  const made = bundleWithExport(bundle, { name: choiceExport, value }, directory);
+function bundleOfStep({ bundle, directory, ...value }: StepRun): RunBundle {
+  const made = bundleWithExport(bundle, { name: choiceExport, value: value satisfies StepChoice }, directory);
   return { bundle: made, dispose: () => Promise.resolve() };
 }
 

@@ -8,18 +8,20 @@ const FIRST_LINE_BYTES = 512;
  * The file that a program's name means: by a path, from its current directory; else there, then in PATH, as
  * Hadoop Streaming looks. That it can be started is looked at before it is, since the system's own words for
  * it ("No such file or directory", for a script whose interpreter is missing) mislead.
- * @param directory the program's current directory
+ * @param directory the program's current directory; null: names without a "/" are looked up in PATH only
  * @param path of its environment
  * @throws SheafError PROGRAM_UNUSABLE
  */
-export function findProgram(name: string, directory: string, path: string | undefined): string {
+export function findProgram(name: string, directory: string | null, path: string | undefined): string {
   const places = name.includes("/")
-    ? [isAbsolute(name) ? name : resolve(directory, name)]
-    : [directory, ...(path ?? "").split(delimiter).filter(isAbsolute)].map((one) => join(one, name));
+    ? [resolve(directory ?? "", name)]
+    : [...(directory === null ? [] : [directory]), ...(path ?? "").split(delimiter).filter(isAbsolute)].map(
+        (one) => join(one, name),
+      );
   const files = places.filter(isFile);
   const found = files.find(isExecutable);
   if (found !== undefined) {
-    checkFirstLine(found, name, directory, path);
+    checkFirstLine(found, name, directory ?? "", path);
     return found;
   }
   if (files[0] !== undefined) {

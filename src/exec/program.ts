@@ -1,19 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { describeThrown, SheafError } from "../base/errors.ts";
-import { clearTimeout, Date, process, Promise, setTimeout } from "../base/own-globals.ts";
+import { clearTimeout, Date, Promise, setTimeout } from "../base/own-globals.ts";
 import { formatSize } from "../base/size.ts";
 import { commandText, type ExecPlan } from "../job/exec.ts";
 import { findProgram } from "./find-program.ts";
+import { isPosix, launched, signalGroup } from "./launch.ts";
 import { treeBytes } from "./process-tree.ts";
 import { Reports, type ReportsTarget } from "./reports.ts";
-
-/**
- * What is started is a shell that becomes the program: it leads a group of its own, and leaves a watcher in
- * it that ends the group when the other end of descriptor 3 is gone, however this process ended. The program
- * has not the watcher for a child. Its words are arguments, which the shell does not look at.
- */
-const LAUNCH = '( ( read -r _ <&3; kill -KILL 0 ) <&3 >/dev/null 2>&1 & ); exec 3<&-; exec "$@"';
 
 /** How often the time without progress, and memory, are looked at. */
 const LOOK_MS = 200;
@@ -64,9 +58,9 @@ export class Program {
     const { plan, directory, environment, reports, signal } = start;
     const [name, ...words] = plan.argv;
     const file = findProgram(name!, directory, environment["PATH"]);
-    const [command, ...before] = isPosix() ? ["/bin/sh", "-c", LAUNCH, "sheaf", file] : [file];
+    const [command, given] = launched(file, words);
     try {
-      this.#child = spawn(command!, [...before, ...words], {
+      this.#child = spawn(command, given, {
         cwd: directory,
         env: environment,
         stdio: ["pipe", "pipe", "pipe", "pipe"],
@@ -212,12 +206,7 @@ export class Program {
 
   /** The watcher keeps the group's number from being another's until it is ended itself. */
   #endGroup(): void {
-    const { pid } = this.#child;
-    try {
-      if (pid !== undefined) process.kill(isPosix() ? -pid : pid, "SIGKILL");
-    } catch {
-      // It is gone.
-    }
+    signalGroup(this.#child.pid, "SIGKILL");
     (this.#child.stdio[3] as Writable | undefined)?.destroy();
   }
 
@@ -290,8 +279,4 @@ interface Exit {
   readonly code: number | null;
   readonly signal: string | null;
   readonly error: unknown;
-}
-
-function isPosix(): boolean {
-  return process.platform !== "win32";
 }

@@ -115,6 +115,15 @@ export interface Reader<out R> {
   readonly recordBytesMax?: number;
 }
 
+/** The agent of a cluster that a task of a source runs on, see Source.nodes. */
+export interface NodePlace {
+  readonly name: string;
+  /** Directories whose files jobs may read and write there; ["/"]: all. */
+  readonly roots: readonly string[];
+  /** Of this attempt alone: what lies in it goes with the attempt. */
+  readonly directory: string;
+}
+
 export interface SourceContext {
   /** Index of this task, 0 to tasks-1. */
   readonly index: number;
@@ -123,6 +132,8 @@ export interface SourceContext {
   random(): number;
   readonly params: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal;
+  /** Given where the source has `nodes`, on a cluster. */
+  readonly node?: NodePlace;
 }
 
 /** How far the tasks of a source are, as far as the results go that a stop condition is asked of. */
@@ -152,6 +163,11 @@ export interface Source<out R> {
   readonly count?: number;
   /** No records are made when so long has passed since the first task began, milliseconds. */
   readonly forMs?: number;
+  /**
+   * On a cluster it has one task on each agent, or on each of those that are named. `paths`: what the tasks
+   * read and write there, which every agent holds against its roots before anything runs.
+   */
+  readonly nodes?: { readonly names: readonly string[]; readonly paths: readonly string[] };
   /** No records are made when this is true of the results so far. */
   until?(partial: PartialResults, progress: SourceProgress): boolean;
   records(context: SourceContext): Iterable<R> | AsyncIterable<R>;

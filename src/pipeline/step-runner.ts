@@ -1,16 +1,14 @@
 import { mkdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
-import { failureOutsideTasks } from "../engine/error-report.ts";
 import { stepsDirectory } from "../engine/job-history.ts";
-import type { JobRunOptions, RunOptions, RunResult } from "../engine/options.ts";
-import { resultOf } from "../engine/result.ts";
+import type { ClusterRunOptions, JobRunOptions, RunOptions, RunResult } from "../engine/options.ts";
 import { isStored } from "../storage/stores.ts";
+import { scriptTask, takeOutputs } from "./node-script.ts";
 import type { PipelineParts } from "./parts.ts";
 import { formRead, type GraphStep, readBy } from "./plan.ts";
 import { runLoop } from "./run-loop.ts";
-import { runScript } from "./run-script.ts";
+import { pathsOf, runScript, type ScriptRun } from "./run-script.ts";
 import { runTransfer } from "./run-transfer.ts";
 import type { StepState } from "./state.ts";
 import { type SharedOptions, type StepSource, stepTexts } from "./step-inputs.ts";
@@ -141,16 +139,47 @@ export class StepRunner {
       };
       return runTransfer({ ...about, spec, source: inputs[0]?.[1] ?? null, progress });
     }
-    if (spec?.on === "each" && isOnCluster(options)) {
-      const error = new SheafError("USAGE", `on: "each" is not for clusters`, {
-        hint: 'A script runs once, where the pipeline is driven: on: "once". Code for every machine is a job.',
-      });
-      return resultOf({ status: "FAILED", jobId: "", name, error: failureOutsideTasks(error) });
-    }
     const outputs = job.collections.map((one) => one.name);
     const log = (stream: "stdout" | "stderr", text: string): void =>
       events.emit({ kind: "log", task: name, attempt: 0, stream, text }, name);
-    return runScript({ ...about, spec: spec!, inputs: Object.fromEntries(inputs), outputs, log });
+    const script = { ...about, spec: spec!, inputs: Object.fromEntries(inputs), outputs, log };
+    if (spec?.on !== "each" || !isOnCluster(options)) return runScript(script);
+    return runScript(script, (out) => this.#onEach(script, out));
+  }
+
+  /** Runs a script on every agent, as a job; null when all is well and what they have written is there. */
+  async #onEach({ name, spec, file, inputs, outputs }: ScriptRun, out: string): Promise<RunResult | null> {
+    const { events, begun, bundle, options, place, directory } = this.#parts;
+    const node = scriptTask(spec, file, { ...(await pathsOf(spec, file)), ...inputs });
+    const { on, tokenFile, tls, priority, queueTimeoutMs, external, maxAux, signal } =
+      options as ClusterRunOptions;
+    const own = { tokenFile, tls, priority, queueTimeoutMs, external, maxAux, signal };
+    const given = Object.entries(own).filter(([, value]) => value !== undefined);
+    const all: Partial<ClusterRunOptions> & JobRunOptions = {
+      ...Object.fromEntries(given),
+      on,
+      // Nobody knows what it has done when it has failed, or whether it may do it twice.
+      attempts: 1,
+      speculation: false,
+      collect: true,
+      name: `${begun.name}.${name}`,
+      stateDirectory: directory === null ? null : join(place, stepsDirectory),
+      step: { name, writes: "files", node, bundle, directory: this.#bundlePlace(`${name}-each`) },
+      onEvent: (event) => {
+        if (event.kind === "job-started") this.#submitted(name, event.jobId);
+        events.forward(event, name);
+      },
+    };
+    const result = await this.#parts.run(all);
+    if (result.status !== "SUCCEEDED") return result;
+    try {
+      const agents = await takeOutputs(result, outputs, out);
+      const text = `it has run on ${agents.join(", ")}`;
+      events.emit({ kind: "log", task: name, attempt: 0, stream: "log", text }, name);
+      return null;
+    } finally {
+      await result.dispose();
+    }
   }
 
   /** Where what a step has written lies as files: of a transfer the directory of its copies. */

@@ -36,6 +36,16 @@ const InputSchema = Type.Union([
       count: Type.Optional(Type.Integer({ minimum: 0 })),
       forMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
       hasUntil: Type.Optional(Type.Boolean()),
+      /** One task on each agent, or on each of those that are named; `paths` are what they use there. */
+      nodes: Type.Optional(
+        Type.Object(
+          {
+            names: Type.Array(Name, { maxItems: limits.jobPartsMax }),
+            paths: Type.Array(Text, { maxItems: limits.jobPartsMax }),
+          },
+          closed,
+        ),
+      ),
     },
     closed,
   ),

@@ -48,7 +48,14 @@ export const SplitPieceSchema = Type.Union([
     closed,
   ),
   Type.Object(
-    { kind: Type.Literal("generate"), index: Whole, tasks: Whole, records: Type.Optional(Whole) },
+    {
+      kind: Type.Literal("generate"),
+      index: Whole,
+      tasks: Whole,
+      records: Type.Optional(Whole),
+      /** The agent that it is the task of, and what of it jobs may use. */
+      node: Type.Optional(Type.Object({ name: Text, roots: Type.Array(Text, { maxItems: 100 }) }, closed)),
+    },
     closed,
   ),
 ]);

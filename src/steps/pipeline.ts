@@ -7,6 +7,7 @@ import type { Reader } from "../job/reader.ts";
 import { checkFieldNames, invalid } from "../job/validate.ts";
 import { type From, from, type HasOutputs, readersOf, stepRefOf } from "./from.ts";
 import { type Loop, type LoopOptions, previousName } from "./loop.ts";
+import { type NodeTask, scriptJob } from "./node-job.ts";
 import { recordsWriter } from "./records.ts";
 import type { Script, ScriptSpec, TransferSpec } from "./script.ts";
 
@@ -353,6 +354,8 @@ export interface StepChoice {
   readonly writes: "records" | "files";
   /** Not the job itself is meant, but the condition of its loop: the gate of what is loaded then asks it. */
   readonly until?: true;
+  /** Of a script: what it does on the agents of a cluster is meant, as a job. */
+  readonly node?: NodeTask;
 }
 
 /** Under this name the gate is told the round, under the next the records that it has written. */
@@ -382,7 +385,7 @@ function untilGate(until: LoopOptions<unknown>["until"]): Job["expect"] {
 export const goOn = "\0go on";
 
 /** The job that the choice is of. @throws SheafError NOT_FOUND */
-export function jobOfStep({ steps }: Pipeline, { name, writes, until }: StepChoice): Job {
+export function jobOfStep({ steps }: Pipeline, { name, writes, until, node }: StepChoice): Job {
   const plan = steps.find((one) => one.name === name);
   if (plan === undefined) {
     const near = suggest(
@@ -392,6 +395,11 @@ export function jobOfStep({ steps }: Pipeline, { name, writes, until }: StepChoi
     throw new SheafError("NOT_FOUND", `the pipeline has no step "${name}"`, {
       hint: near === undefined ? "Look at the names in its file." : `Did you mean "${near}"?`,
     });
+  }
+  const { spec } = plan;
+  if (node !== undefined && spec?.kind === "script") {
+    const outputs = plan.job.collections.map((one) => one.name);
+    return scriptJob(spec, node, outputs);
   }
   if (until === true) return { ...plan.job, expect: untilGate(plan.until) };
   if (writes === "files") return plan.job;

@@ -33,7 +33,11 @@ export interface ScriptOptions<O extends Readers> {
   readonly timeoutMs?: number;
   /** Exit codes that mean success. Default [0]. */
   readonly exitCodes?: readonly number[];
-  /** Where it runs. "once" (default): on the machine that drives the pipeline. */
+  /**
+   * Where it runs. "once" (default): on the machine that drives the pipeline. "each": on every agent of the
+   * cluster, where what it reads is sent to; files named in `run` are, too. Each of its outputs is then a
+   * directory of what the agents have written, by their names. Without a cluster it is as "once".
+   */
   readonly on?: "once" | "each";
   readonly keep?: boolean;
   readonly after?: readonly string[];

@@ -4,7 +4,7 @@ import { type BatchReader, readPiece, readSource } from "../format/read-split.ts
 import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import type { AttemptContext } from "./context.ts";
-import type { JobSettings, SplitPiece, TaskServices } from "./task-spec.ts";
+import type { JobSettings, SplitPiece, TaskServices, TaskSpec } from "./task-spec.ts";
 
 /** Opens a piece of a split: a stretch of a file, or what a source makes for a task. */
 export async function openPiece(
@@ -13,6 +13,7 @@ export async function openPiece(
     readonly settings: JobSettings;
     readonly services: TaskServices;
     readonly context: AttemptContext;
+    readonly spec: TaskSpec;
   },
   piece: SplitPiece,
   how: {
@@ -22,15 +23,18 @@ export async function openPiece(
     readonly askedPath?: () => void;
   },
 ): Promise<BatchReader<unknown>> {
-  const { job, settings, services, context } = setting;
+  const { job, settings, services, context, spec } = setting;
   const { input } = job;
   const { signal } = services;
   const { keepBad, isStopped, askedPath } = how;
   if (piece.kind === "generate") {
     if (!isSource(input)) throw new SheafError("INTERNAL", "a generated piece for a job that reads files");
-    const { index, tasks, records } = piece;
+    const { index, tasks, records, node } = piece;
     const random = seededRandom(`${settings.seed}/generate/${index}`);
-    const source = { index, tasks, random: () => random.next(), params: context.params, signal };
+    const place = node !== undefined &&
+      "directory" in spec && { node: { ...node, directory: spec.directory } };
+    const about = { index, tasks, random: () => random.next(), params: context.params, signal };
+    const source = { ...about, ...place };
     return readSource(input, source, { records, isStopped });
   }
   if (isSource(input)) throw new SheafError("INTERNAL", "a file for a job that generates its records");

@@ -40,6 +40,8 @@ export type SplitPiece =
       readonly tasks: number;
       /** It makes so many records, or fewer if its source ends before. Left out: until that ends. */
       readonly records?: number;
+      /** The agent whose task it is; see Source.nodes. */
+      readonly node?: { readonly name: string; readonly roots: readonly string[] };
     };
 
 /** What one map task reads: one piece of a big file, or many small files, in order. */

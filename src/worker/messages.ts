@@ -18,6 +18,7 @@ export type InputOutline =
       readonly forMs?: number;
       /** It has a stop condition. */
       readonly hasUntil?: boolean;
+      readonly nodes?: { readonly names: readonly string[]; readonly paths: readonly string[] };
     }
   | {
       readonly kind: string;

@@ -372,13 +372,14 @@ export function pipelineOutline({ steps }: Pipeline): JobOutline {
 
 function inputOutline(input: Job["input"]): InputOutline {
   if (isSource(input)) {
-    const { tasks, count, forMs, until } = input;
+    const { tasks, count, forMs, until, nodes } = input;
     return {
       kind: "generate",
       tasks,
       ...(count !== undefined && { count }),
       ...(forMs !== undefined && { forMs }),
       ...(until !== undefined && { hasUntil: true }),
+      ...(nodes !== undefined && { nodes }),
     };
   }
   const step = stepRefOf(input);

@@ -82,7 +82,7 @@ test("a time limit, a missing program and other exit codes than 0", async (t) =>
   const inputs = bench.file("in.txt", lines);
   const cases: [string, string, RegExp][] = [
     [`["sh", "-c", "sleep 60 & wait"]`, "timeoutMs: 50,", /took longer than 50 ms and was ended/],
-    [`["no-such-program-here"]`, "", /no-such-program-here is not found/],
+    [`["no-such-program-here"]`, "", /there is no program no-such-program-here/],
     [`["sh", "-c", "kill -9 $$"]`, "", /it was ended by SIGKILL/],
     [`["sh", "-c", "exit 4"]`, "exitCodes: [4],", /it has not written its output/],
   ];

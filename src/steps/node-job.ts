@@ -1,0 +1,213 @@
+import { chmodSync, copyFileSync, createReadStream, lstatSync, mkdirSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
+import { KiB } from "../base/size.ts";
+import type { TaskContext } from "../job/context.ts";
+import type { Job } from "../job/job-plan.ts";
+import type { NodePlace, Source } from "../job/reader.ts";
+import { checkJob } from "../job/validate.ts";
+import type { ScriptSpec } from "./script.ts";
+
+/*
+ * What a step does on the machines of a cluster is a job with one task for each agent, so that it is started,
+ * told of, ended and found again as any other. Files go there as side data, by content, and come back as
+ * results: pairs whose key says which file they are of (NodeKey), the first of a file with its permissions,
+ * the others with its bytes, in order.
+ */
+
+/** A file that is sent to the agents. Plain data. */
+export interface SentFile {
+  /** Where it is put, below the directory of the task. */
+  readonly place: string;
+  /** Absolute, on the machine that sends it. */
+  readonly path: string;
+  readonly mode: number;
+}
+
+/** What is done on agents. Plain data: it is part of the code that they are given. */
+export interface NodeTask {
+  readonly kind: "script";
+  readonly files: readonly SentFile[];
+  /** Where each input of the script then lies, below the directory of the task. */
+  readonly inputs: Readonly<Record<string, string>>;
+}
+
+/** Of a pair that comes back: agent, output, and the file below it; "" for the output itself. */
+export type NodeKey = readonly [agent: string, output: string, below: string];
+
+type NodePair = readonly [key: string, value: number | Uint8Array | null];
+
+const chunkBytes = 256 * KiB;
+/** Current directory of a script on an agent. */
+export const workPlace = "work";
+const outPlace = "out";
+
+/** The job that runs a script on every agent. */
+export function scriptJob(spec: ScriptSpec, { files, inputs }: NodeTask, outputs: readonly string[]): Job {
+  return nodeJob({ names: [], paths: [] }, files, (node, context) => {
+    const { directory } = node;
+    const places = Object.entries(inputs).map(([name, place]): [string, string] => [
+      name,
+      join(directory, place),
+    ]);
+    return runOnNode(spec, { node, context, outputs, places: Object.fromEntries(places) });
+  });
+}
+
+/** A job that does something on every agent, or on some; its pairs are those that come back. */
+function nodeJob(
+  nodes: NonNullable<Source<unknown>["nodes"]>,
+  files: readonly SentFile[],
+  work: (node: NodePlace, context: TaskContext) => AsyncGenerator<NodePair>,
+): Job {
+  const input: Source<NodePlace> = {
+    kind: "generate",
+    tasks: 1,
+    nodes,
+    records: ({ node }) => {
+      if (node === undefined) throw new SheafError("INTERNAL", "a task of an agent, without an agent");
+      return [node];
+    },
+  };
+  return checkJob({
+    input,
+    aux: Object.fromEntries(files.map(({ place, path }) => [place, { file: path, as: "path" }])),
+    async *map(node: NodePlace, _emit: unknown, context: TaskContext) {
+      // What is waited for may take long without a sign of life: its own limit of time is for that.
+      const alive = setInterval(() => context.progress(), 1_000);
+      try {
+        for (const file of files) placeFile(file, node.directory, String(context.aux[file.place]));
+        yield* work(node, context);
+      } catch (error) {
+        throw onNode(node.name, error);
+      } finally {
+        clearInterval(alive);
+      }
+    },
+  });
+}
+
+function onNode(agent: string, error: unknown): SheafError {
+  const told = `agent ${agent}: ${describeThrown(error)}`;
+  if (!isSheafError(error))
+    return new SheafError("USER_CODE", told, { cause: error, hint: "Look at its log." });
+  const { code, hint, details } = error;
+  return new SheafError(code, told, { cause: error, hint: hint ?? "Look at its log.", details });
+}
+
+function placeFile({ place, mode }: SentFile, directory: string, copy: string): void {
+  const target = join(directory, place);
+  mkdirSync(dirname(target), { recursive: true });
+  copyFileSync(copy, target);
+  chmodSync(target, mode);
+}
+
+interface ScriptOnNode {
+  readonly node: NodePlace;
+  readonly context: TaskContext;
+  readonly outputs: readonly string[];
+  /** Of its inputs, by name. */
+  readonly places: Readonly<Record<string, string>>;
+}
+
+async function* runOnNode(
+  spec: ScriptSpec,
+  { node, context, outputs, places }: ScriptOnNode,
+): AsyncGenerator<NodePair> {
+  const [work, out] = [join(node.directory, workPlace), join(node.directory, outPlace)];
+  for (const directory of [work, out]) mkdirSync(directory, { recursive: true });
+  const [{ runCommand }, { workerEnvironment }] = await Promise.all([
+    import("../exec/command.ts"),
+    import("../security/worker-environment.ts"),
+  ]);
+  await runCommand({
+    argv: withPlaces(spec.run, places, out),
+    directory: work,
+    environment: { ...workerEnvironment(process.env), ...spec.env },
+    timeoutMs: spec.timeoutMs,
+    exitCodes: spec.exitCodes,
+    signal: context.signal,
+    log: (_stream, line) => context.log(`${node.name}: ${line}`),
+    started: () => undefined,
+  });
+  context.signal.throwIfAborted();
+  yield [keyOf([node.name, "", ""]), null];
+  for (const { output, below, path } of outputFiles(out, outputs)) {
+    const key = keyOf([node.name, output, below]);
+    yield [key, lstatSync(path).mode & 0o777];
+    for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes }))
+      yield [key, new Uint8Array(chunk as Buffer)];
+  }
+}
+
+function keyOf(key: NodeKey): string {
+  return JSON.stringify(key);
+}
+
+/** The file that a pair is of; `output` "" when it says that all went well there. */
+export function readNodeKey(key: string): NodeKey {
+  return JSON.parse(key) as NodeKey;
+}
+
+/** The words of a command with the paths of what it reads and writes. */
+export function withPlaces(
+  run: readonly string[],
+  places: Readonly<Record<string, string>>,
+  out: string,
+): readonly [string, ...string[]] {
+  const words = run.map((word) =>
+    word.replace(/\{(in|out)\.([\w.-]+)\}/g, (all, kind: string, one: string) =>
+      kind === "in" ? (places[one] ?? all) : join(out, one),
+    ),
+  );
+  return words as unknown as readonly [string, ...string[]];
+}
+
+/** A file that a script has written. */
+export interface OutputFile {
+  readonly output: string;
+  /** Below the output; "" where that is the file. */
+  readonly below: string;
+  readonly path: string;
+}
+
+/**
+ * The files that a script has written, in order.
+ * @throws SheafError USER_CODE for an output that is not there, for what is none, and for what is no file
+ */
+export function outputFiles(directory: string, outputs: readonly string[]): OutputFile[] {
+  const there = readdirSync(directory);
+  const stray = there.find((one) => !outputs.includes(one));
+  if (stray !== undefined) {
+    throw new SheafError("USER_CODE", `it wrote ${stray}, which is none of its outputs`, {
+      hint: `Name it: out: { "${stray}": text() }. Or write it elsewhere.`,
+    });
+  }
+  const files: OutputFile[] = [];
+  const visit = (output: string, below: string): void => {
+    const path = join(directory, output, below);
+    const status = lstatSync(path);
+    if (status.isFile()) files.push({ output, below, path });
+    else if (status.isDirectory())
+      for (const one of readdirSync(path).toSorted()) visit(output, join(below, one));
+    else {
+      throw new SheafError(
+        "USER_CODE",
+        `${join(output, below)} of what it wrote is neither a file nor a directory`,
+        {
+          hint: "Write files and directories of files only.",
+        },
+      );
+    }
+  };
+  for (const output of outputs) {
+    if (there.includes(output)) {
+      visit(output, "");
+      continue;
+    }
+    throw new SheafError("USER_CODE", `it has not written its output ${output}, {out.${output}}`, {
+      hint: "Let it write there whenever it ends well.",
+    });
+  }
+  return files;
+}
