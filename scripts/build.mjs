@@ -44,6 +44,10 @@ if (["scripts/build.mjs", ...kernelSources.map((name) => `src/kernel/assembly/${
 if (!existsSync(at("dist/index.d.ts"))) rmSync(at("modules"), { recursive: true, force: true });
 mkdirSync(at("modules/kernel"), { recursive: true });
 copyFileSync(at(kernels), at("modules/kernel/kernels.wasm"));
+for (const built of ["dist", "modules"]) {
+  mkdirSync(at(`${built}/hosted`), { recursive: true });
+  copyFileSync(at("src/hosted/run.sh"), at(`${built}/hosted/run.sh`));
+}
 for (const built of ["dist", "modules"]) removeStale(at(built), at("src"));
 run("node_modules/typescript/bin/tsc", "-p", "tsconfig.json", ...incremental("modules"));
 run("scripts/bundle.mjs");

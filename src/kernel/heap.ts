@@ -12,13 +12,15 @@ export interface HeapOptions {
   readonly kernels?: KernelKind;
   /** What compileKernels() returned, in this or another thread. Default: compiled here. */
   readonly module?: CompiledKernels;
+  /** The memory never grows beyond so much. Default: what 32-bit addresses reach. */
+  readonly maximumBytes?: number;
 }
 
 /** A WebAssembly.Module. Can be posted to worker threads. */
 export type CompiledKernels = object & { readonly compiledKernels?: never };
 
 interface WebAssemblyApi {
-  readonly Memory: new (limits: { initial: number }) => LinearMemory;
+  readonly Memory: new (limits: { initial: number; maximum: number }) => LinearMemory;
   readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => CompiledKernels;
   readonly Instance: new (
     module: CompiledKernels,
@@ -28,6 +30,9 @@ interface WebAssemblyApi {
 
 // Neither lib.es2023 nor @types/node declares WebAssembly.
 const { WebAssembly: webAssembly } = globalThis as unknown as { readonly WebAssembly: WebAssemblyApi };
+
+/** All that 32-bit addresses reach. */
+const PAGES_MAX = 2 ** 16;
 
 /** Compiles the WebAssembly kernels (about 2 ms), for HeapOptions.module. */
 export function compileKernels(): CompiledKernels {
@@ -41,15 +46,19 @@ export function compileKernels(): CompiledKernels {
  */
 export function createHeap(bytes: number, options: HeapOptions = {}): Heap {
   const pages = Math.ceil((HEAP_START + bytes + HEAP_SLACK) / PAGE_BYTES);
+  const maximum = Math.min(
+    PAGES_MAX,
+    Math.max(pages, Math.ceil((options.maximumBytes ?? Infinity) / PAGE_BYTES)),
+  );
   let memory: LinearMemory;
   try {
-    memory = new webAssembly.Memory({ initial: pages });
+    // Without the trap handler V8 reserves address space for all that it may become: as is told, or 4 GiB.
+    memory = new webAssembly.Memory({ initial: pages, maximum });
   } catch (cause) {
     throw outOfMemory(bytes, cause);
   }
   const kind = options.kernels ?? "wasm";
-  const heap = new LinearHeap(memory, kind, options.module);
-  return heap;
+  return new LinearHeap(memory, kind, options.module, maximum < PAGES_MAX);
 }
 
 class LinearHeap implements Heap {
@@ -64,8 +73,16 @@ class LinearHeap implements Heap {
   f64!: Float64Array<ArrayBuffer>;
   view!: DataView<ArrayBuffer>;
 
-  constructor(memory: LinearMemory, kind: KernelKind, module: CompiledKernels | undefined) {
+  private readonly isBounded: boolean;
+
+  constructor(
+    memory: LinearMemory,
+    kind: KernelKind,
+    module: CompiledKernels | undefined,
+    isBounded: boolean,
+  ) {
     this.memory = memory;
+    this.isBounded = isBounded;
     this.kind = kind;
     this.refresh();
     this.kernels =
@@ -77,7 +94,15 @@ class LinearHeap implements Heap {
     try {
       this.memory.grow(pages);
     } catch (cause) {
-      throw outOfMemory(bytes, cause);
+      if (!this.isBounded) throw outOfMemory(bytes, cause);
+      throw new SheafError(
+        "OUT_OF_MEMORY",
+        `a record needs ${bytes} bytes more than the worker's memory may grow to`,
+        {
+          hint: "Raise --memory: what does not fit into it may take half a gigabyte more, no matter what it is.",
+          cause,
+        },
+      );
     }
     this.refresh();
   }

@@ -42,7 +42,10 @@ export function createTaskRunner(
       try {
         const progress = (): void => void (services.progress[PROGRESS_CELLS.beat]! += 1);
         const aux = await side.data.load(whole.aux, settings.auxFiles, { shared: side.shared, progress });
-        memory ??= new TaskMemory(settings.memoryBytes);
+        const { memoryBytes, memoryMaxBytes } = settings;
+        memory ??= new TaskMemory(memoryBytes, {
+          ...(memoryMaxBytes !== undefined && { maximumBytes: memoryMaxBytes }),
+        });
         memory.reset();
         const stats = { ...emptyStats };
         const context = new AttemptContext(spec, settings, aux, services, scene, job.inputName);

@@ -96,6 +96,8 @@ export interface JobSettings {
   readonly name: string;
   /** Memory one worker may use for its data, bytes. */
   readonly memoryBytes: number;
+  /** All that it may grow to for records that do not fit into that. Default: whatever there is. */
+  readonly memoryMaxBytes?: number;
   /** Partitions of each collection, in the order of `Job.collections`. */
   readonly partitions: readonly number[];
   /**

@@ -81,8 +81,9 @@ const optionalFields = `
   headerBytes headers held hint hostName hosts httpStatusCode identity input inputs inputSeparator
   invalid invert ipAddr isCut isStopped isStream isUnderConstruction job keep keepBad keepMaps
   kept key keyFields keySeparator layout lenient life lineEnd lines live LocatedBlocks
-  locatedBlocks locations lowerCase made many map materialize max members memory name named native
-  nativeOutput needsHeader newline node nodes noProgressMs numeric offset only onTooLarge options order
+  locatedBlocks locations lowerCase made many map materialize max maximumBytes members memory
+  memoryMaxBytes name named native nativeOutput needsHeader newline node nodes noProgressMs numeric
+  offset only onTooLarge options order
   origin output outputDirectory overwrite own owner params parse partialListing partition
   partitionBy partitions path perFile pid place precision previous probe programs progress
   protocol quote quotes real recordBytes recordBytesMax records recordStart reduce Region

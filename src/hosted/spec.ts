@@ -1,0 +1,200 @@
+import { readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import Type from "typebox";
+import type { Static, TSchema } from "typebox";
+import { Check, Errors } from "typebox/value";
+import { SheafError, describeThrown } from "../base/errors.ts";
+import { limits, settings as bounds } from "../base/limits.ts";
+import { process } from "../base/own-globals.ts";
+import { fromWireValue } from "../base/wire-json.ts";
+import type { TaskTable } from "../engine/plan-job.ts";
+import { SplitSchema } from "../protocol/task-result.ts";
+import type { AuxCopies } from "../task/aux.ts";
+import type { JobSettings, Split } from "../task/task-spec.ts";
+import { partitionsMax } from "./blocks.ts";
+
+/* What a task program finds in its job's directory: what stage.ts has put there. */
+
+/** Of all that the submitting sheaf and its task programs say to each other, blocks included. */
+export const HOSTED_VERSION = 1;
+export const specFile = "spec.json";
+/** Copies of Hadoop's configuration files, in the job's directory, where there are some. */
+export const hadoopConfDirectory = "hadoop-conf";
+
+const closed = { additionalProperties: false } as const;
+const Text = Type.String({ maxLength: 10_000 });
+const Whole = Type.Integer({ minimum: 0 });
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+export const SpecSchema = Type.Object(
+  {
+    version: Type.Literal(HOSTED_VERSION),
+    /** JobSettings as wire JSON. Paths of side data and files are relative to the job's directory. */
+    settings: Type.Record(Type.String(), Type.Unknown()),
+    /** The portable bundle, relative to the job's directory. */
+    bundle: Text,
+    maps: Type.Integer({ minimum: 0, maximum: bounds.mappers.max }),
+    /** Reduce tasks by index. None: maps write the output. */
+    reduces: Type.Array(Type.Object({ collection: Whole, partition: Whole }, closed), {
+      maxItems: partitionsMax,
+    }),
+    /** How a map's task comes: as the value itself, or as a line of NLineInputFormat. */
+    input: Type.Union([Type.Literal("record"), Type.Literal("lines")]),
+    heapBytes: nullable(Whole),
+    noProgressMs: Whole,
+    /** What the native packages that travel are made for. */
+    machine: Type.Object({ platform: Text, arch: Text, isGlibc: Type.Boolean() }, closed),
+    /** URLs on the machine that submits of what stacks have frames of: the package, the loaded bundle. */
+    origin: Type.Object({ built: Text, bundle: Text }, closed),
+  },
+  closed,
+);
+type WrittenSpec = Static<typeof SpecSchema>;
+
+/** As a task program has it. */
+export interface HostedSpec extends Omit<WrittenSpec, "settings" | "bundle" | "reduces"> {
+  /** Paths are those of this machine. */
+  readonly settings: JobSettings;
+  /** Absolute path of the portable bundle. */
+  readonly bundle: string;
+  readonly reduces: TaskTable["reduce"];
+}
+
+/** The version of a spec is of the other sheaf, whatever else is in it. */
+export function wrongVersion(version: unknown): SheafError {
+  return new SheafError(
+    "VERSION_MISMATCH",
+    `the job was staged by another version of sheaf: its spec says ${JSON.stringify(version) ?? "nothing"}, ` +
+      `this one reads ${HOSTED_VERSION}`,
+    {
+      hint:
+        "The package on the nodes is not the one that submitted the job: submit it again, and clear the cache of " +
+        "archives (.sheaf-cache in the engine's temporary directory) if that does not help.",
+    },
+  );
+}
+
+/**
+ * Reads job/spec.json.
+ * @throws SheafError VERSION_MISMATCH; MESSAGE_INVALID naming the field; INPUT_MISSING when it is not there
+ */
+export function readSpec(directory: string): HostedSpec {
+  const path = join(directory, specFile);
+  const written = parsed(readJob(path), path);
+  const version = (written as { readonly version?: unknown } | null)?.version;
+  if (version !== HOSTED_VERSION) throw wrongVersion(version);
+  const spec = checked(SpecSchema, written, path);
+  const settings = fromWireValue(spec.settings) as JobSettings;
+  return { ...spec, settings: here(settings, directory), bundle: resolve(directory, spec.bundle) };
+}
+
+/** Also for what is told the other way: reports. @throws SheafError MESSAGE_INVALID naming the field */
+export function checked<T extends TSchema>(schema: T, value: unknown, name: string): Static<T> {
+  if (Check(schema, value)) return value;
+  const [first] = Errors(schema, value);
+  const problem = `${first?.instancePath ?? ""} ${first?.message ?? "is not as it must be"}`.trim();
+  throw noSense(name, problem);
+}
+
+export function parsed(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw noSense(name, describeThrown(error));
+  }
+}
+
+function noSense(name: string, problem: string): SheafError {
+  return new SheafError("MESSAGE_INVALID", `${name}: ${problem}`, {
+    hint: "It was cut or changed on its way, or is of another version of sheaf: submit the job again.",
+  });
+}
+
+/** A file of the job's directory. */
+export function readJob(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new SheafError("INPUT_MISSING", `cannot read ${path}: ${describeThrown(cause)}`, {
+      hint: "The job's archive did not come whole to this machine, or was removed: submit the job again.",
+      details: { path },
+      cause,
+    });
+  }
+}
+
+/** The settings with paths of this machine. Times of files are those of the copies: content is checked. */
+function here(settings: JobSettings, directory: string): JobSettings {
+  const { auxFiles = {}, files = [] } = settings;
+  const at = (path: string): string => resolve(directory, path);
+  const aux = Object.entries(auxFiles).map(([source, copies]): [string, AuxCopies[string]] => [
+    source,
+    copies.map((copy) => ({ ...copy, path: at(copy.path) })),
+  ]);
+  return {
+    ...settings,
+    auxFiles: Object.fromEntries(aux),
+    ...(files.length > 0 && { files: files.map((file) => movedFile(file, at(file.path))) }),
+  };
+}
+
+function movedFile<F extends { readonly mtimeMs: number }>(file: F, path: string): F & { path: string } {
+  const mtimeMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? file.mtimeMs;
+  return { ...file, path, mtimeMs };
+}
+
+/** What native packages are made for, of the machine that this process runs on. */
+export function ownMachine(): HostedSpec["machine"] & { readonly glibc: string | null } {
+  // Of other systems, and of musl, there is nothing in it.
+  const { header } = process.report.getReport() as {
+    readonly header?: { readonly glibcVersionCompiler?: string };
+  };
+  const glibc = header?.glibcVersionCompiler ?? null;
+  return { platform: process.platform, arch: process.arch, isGlibc: glibc !== null, glibc };
+}
+
+/** What a map task is told. Without a split: the job has no map tasks, and one is to say hello all the same. */
+export type MapRecord =
+  | { readonly index: number; readonly split: Split }
+  | { readonly index: -1; readonly split: null };
+
+/** Bytes of what a map task is told: the names of many small files may be in it. */
+export const recordBytesMax = 8 * limits.submissionBytesMax;
+
+const RecordSchema = Type.Union([
+  Type.Object({ index: Type.Literal(-1) }, closed),
+  Type.Object({ index: Whole, split: SplitSchema }, closed),
+]);
+
+/**
+ * A line of the engine's list of tasks: hosts that have its input near, a tab, its record as JSON.
+ * JSON has no tabs and no line breaks of its own.
+ */
+export function splitLine(record: MapRecord): string {
+  const hosts = (record.split?.hosts ?? []).filter((host) => !/[\s,]/.test(host));
+  const told = record.split === null ? { index: record.index } : record;
+  return `${hosts.join(",")}\t${JSON.stringify(told)}\n`;
+}
+
+/** @throws SheafError MESSAGE_INVALID for what is no task of this job */
+export function readMapRecord(value: Buffer, { input, maps }: Pick<HostedSpec, "input" | "maps">): MapRecord {
+  const line = input === "record" ? value.toString("utf8") : lineOf(value).toString("utf8");
+  const name = "the record that the engine gave to the map task";
+  const record = checked(RecordSchema, parsed(line.slice(line.indexOf("\t") + 1), name), name);
+  if (record.index >= maps) throw noSense(name, `there are ${maps} map tasks, and no index ${record.index}`);
+  if (!("split" in record)) return { index: -1, split: null };
+  if (record.split.index !== record.index) throw noSense(name, "its split is that of another task");
+  return record as MapRecord;
+}
+
+/** The bytes of a Hadoop Text: their number as a Hadoop VInt before them. */
+function lineOf(value: Buffer): Buffer {
+  const first = value.length === 0 ? 0 : value.readInt8(0);
+  // From -113 to -120 they are the number of bytes that follow, big-endian.
+  const extra = first >= -112 ? 0 : -112 - first;
+  let length = extra === 0 ? first : 0;
+  for (let at = 1; at <= extra; at++) length = length * 256 + (value[at] ?? 0);
+  if (value.length === 0 || extra > 6 || length < 0 || 1 + extra + length !== value.length)
+    throw noSense("the line that the engine gave to the map task", "its length is wrong");
+  return value.subarray(1 + extra);
+}

@@ -1,0 +1,45 @@
+import { Worker as Thread } from "node:worker_threads";
+import { process } from "../base/own-globals.ts";
+import { builtUrl } from "../base/package-places.ts";
+import { PROGRESS_BYTES } from "../task/task-spec.ts";
+
+/** What the thread that watches a task (watch-entry.ts) is given. */
+export interface WatchData {
+  /** The progress board, and one Int32 that says what is being done. Shared. */
+  readonly board: SharedArrayBuffer;
+  readonly state: SharedArrayBuffer;
+  /** Process id of the engine's process that started this one. */
+  readonly parent: number;
+  readonly task: string;
+  readonly phase: string;
+  readonly scratch: string;
+  readonly noProgressMs: number;
+}
+
+export const STATE_CELL = 0;
+/** Resting: what is done has no time limit of its own, as reading what the engine sends. */
+export const STATES = { resting: 0, running: 1 } as const;
+
+/** A thread of its own costs address space, which some clusters count: as little of it as V8 can do with, MB. */
+const threadLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 8 };
+
+/** Sees from outside whether the task moves on. */
+export class Watch {
+  readonly board: Float64Array;
+  readonly #state: Int32Array;
+
+  constructor(about: Omit<WatchData, "board" | "state" | "parent">) {
+    const board = new SharedArrayBuffer(PROGRESS_BYTES);
+    const state = new SharedArrayBuffer(4);
+    this.board = new Float64Array(board);
+    this.#state = new Int32Array(state);
+    const workerData: WatchData = { ...about, board, state, parent: process.ppid };
+    const entry = new URL("hosted/watch-entry.js", builtUrl);
+    new Thread(entry, { workerData, resourceLimits: threadLimits, env: {} }).unref();
+  }
+
+  /** User code runs from now on, or runs no more. */
+  set isRunning(runs: boolean) {
+    Atomics.store(this.#state, STATE_CELL, runs ? STATES.running : STATES.resting);
+  }
+}
