@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import { errnoOf } from "../storage/fs-error.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { FrameWriter } from "./frames.ts";
@@ -14,26 +14,9 @@ export interface DataChannel {
   readonly output: FrameWriter;
 }
 
-/**
- * Takes the descriptors of the data so that no program that user code starts has them: it would keep them open,
- * and the engine would wait for it.
- */
+/** Node has them closed in all programs that it starts, so that none keeps them open or writes to them. */
 export function takeChannel(): DataChannel {
-  return { input: ownDescriptor(dataIn, "r"), output: new FrameWriter(ownDescriptor(dataOut, "w")) };
-}
-
-/** Another descriptor of the same pipe, which is closed in every program that is started. */
-function ownDescriptor(fd: number, flags: "r" | "w"): number {
-  const path = `/proc/self/fd/${fd}`;
-  if (!existsSync(path)) return fd;
-  try {
-    const own = openSync(path, flags);
-    closeSync(fd);
-    return own;
-  } catch {
-    // A socket cannot be opened: it stays what it is.
-    return fd;
-  }
+  return { input: dataIn, output: new FrameWriter(dataOut) };
 }
 
 /** Before the JSON of a failure, on a line of its own. */

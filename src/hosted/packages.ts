@@ -16,7 +16,6 @@ export const taskPackages = [
   "@node-rs/crc32",
   "import-meta-resolve",
   "lz4-napi",
-  "typebox",
   "undici",
   "zstddec",
 ] as const;

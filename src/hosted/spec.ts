@@ -1,14 +1,25 @@
 import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import Type from "typebox";
-import type { Static, TSchema } from "typebox";
-import { Check, Errors } from "typebox/value";
 import { SheafError, describeThrown } from "../base/errors.ts";
-import { limits, settings as bounds } from "../base/limits.ts";
+import {
+  type Check,
+  anything,
+  fields,
+  finite,
+  flag,
+  list,
+  oneOf,
+  optional,
+  orNull,
+  plainObject,
+  text,
+  whole,
+  WrongField,
+} from "../base/field-checks.ts";
+import { limits } from "../base/limits.ts";
 import { process } from "../base/own-globals.ts";
 import { fromWireValue } from "../base/wire-json.ts";
 import type { TaskTable } from "../engine/plan-job.ts";
-import { SplitSchema } from "../protocol/task-result.ts";
 import type { AuxCopies } from "../task/aux.ts";
 import type { JobSettings, Split } from "../task/task-spec.ts";
 import { partitionsMax } from "./blocks.ts";
@@ -21,44 +32,44 @@ export const specFile = "spec.json";
 /** Copies of Hadoop's configuration files, in the job's directory, where there are some. */
 export const hadoopConfDirectory = "hadoop-conf";
 
-const closed = { additionalProperties: false } as const;
-const Text = Type.String({ maxLength: 10_000 });
-const Whole = Type.Integer({ minimum: 0 });
-const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const pathCharsMax = 32_768;
+const path = text(pathCharsMax);
 
-export const SpecSchema = Type.Object(
-  {
-    version: Type.Literal(HOSTED_VERSION),
-    /** JobSettings as wire JSON. Paths of side data and files are relative to the job's directory. */
-    settings: Type.Record(Type.String(), Type.Unknown()),
-    /** The portable bundle, relative to the job's directory. */
-    bundle: Text,
-    maps: Type.Integer({ minimum: 0, maximum: bounds.mappers.max }),
-    /** Reduce tasks by index. None: maps write the output. */
-    reduces: Type.Array(Type.Object({ collection: Whole, partition: Whole }, closed), {
-      maxItems: partitionsMax,
-    }),
-    /** How a map's task comes: as the value itself, or as a line of NLineInputFormat. */
-    input: Type.Union([Type.Literal("record"), Type.Literal("lines")]),
-    heapBytes: nullable(Whole),
-    noProgressMs: Whole,
-    /** What the native packages that travel are made for. */
-    machine: Type.Object({ platform: Text, arch: Text, isGlibc: Type.Boolean() }, closed),
-    /** URLs on the machine that submits of what stacks have frames of: the package, the loaded bundle. */
-    origin: Type.Object({ built: Text, bundle: Text }, closed),
-  },
-  closed,
-);
-type WrittenSpec = Static<typeof SpecSchema>;
+const specFields = fields({
+  version: whole,
+  settings: plainObject,
+  bundle: path,
+  maps: whole,
+  reduces: list(fields({ collection: whole, partition: whole }), partitionsMax),
+  input: oneOf("record", "lines"),
+  heapBytes: orNull(whole),
+  noProgressMs: whole,
+  machine: fields({ platform: text(100), arch: text(100), isGlibc: flag }),
+  origin: fields({ built: path, bundle: path }),
+});
 
-/** As a task program has it. */
-export interface HostedSpec extends Omit<WrittenSpec, "settings" | "bundle" | "reduces"> {
-  /** Paths are those of this machine. */
+/** As it is written. */
+export interface WrittenSpec {
+  readonly version: typeof HOSTED_VERSION;
+  /** Paths of side data and files are relative to the job's directory. Wire JSON: params may be bigints. */
   readonly settings: JobSettings;
-  /** Absolute path of the portable bundle. */
+  /** The portable bundle, relative to the job's directory. */
   readonly bundle: string;
+  readonly maps: number;
+  /** Reduce tasks by index. None: maps write the output. */
   readonly reduces: TaskTable["reduce"];
+  /** How a map's task comes: as the value itself, or as a line of NLineInputFormat. */
+  readonly input: "record" | "lines";
+  readonly heapBytes: number | null;
+  readonly noProgressMs: number;
+  /** What the native packages that travel are made for. */
+  readonly machine: { readonly platform: string; readonly arch: string; readonly isGlibc: boolean };
+  /** URLs on the machine that submits of what stacks have frames of: the package, the loaded bundle. */
+  readonly origin: { readonly built: string; readonly bundle: string };
 }
+
+/** As a task program has it: all paths are absolute, and those of its machine. */
+export type HostedSpec = Omit<WrittenSpec, "version">;
 
 /** The version of a spec is of the other sheaf, whatever else is in it. */
 export function wrongVersion(version: unknown): SheafError {
@@ -81,37 +92,37 @@ export function wrongVersion(version: unknown): SheafError {
 export function readSpec(directory: string): HostedSpec {
   const path = join(directory, specFile);
   const written = parsed(readJob(path), path);
-  const version = (written as { readonly version?: unknown } | null)?.version;
+  const { version } = (written ?? {}) as { readonly version?: unknown };
   if (version !== HOSTED_VERSION) throw wrongVersion(version);
-  const spec = checked(SpecSchema, written, path);
-  const settings = fromWireValue(spec.settings) as JobSettings;
-  return { ...spec, settings: here(settings, directory), bundle: resolve(directory, spec.bundle) };
+  checked(specFields, written, path);
+  const spec = fromWireValue(written) as WrittenSpec;
+  return { ...spec, settings: here(spec.settings, directory), bundle: resolve(directory, spec.bundle) };
 }
 
-/** Also for what is told the other way: reports. @throws SheafError MESSAGE_INVALID naming the field */
-export function checked<T extends TSchema>(schema: T, value: unknown, name: string): Static<T> {
-  if (Check(schema, value)) return value;
-  const [first] = Errors(schema, value);
-  const problem = `${first?.instancePath ?? ""} ${first?.message ?? "is not as it must be"}`.trim();
-  throw noSense(name, problem);
-}
-
-export function parsed(text: string, name: string): unknown {
+function checked(check: Check, value: unknown, name: string): void {
   try {
-    return JSON.parse(text);
+    check(value, name);
   } catch (error) {
-    throw noSense(name, describeThrown(error));
+    throw error instanceof WrongField ? noSense(error.message) : error;
   }
 }
 
-function noSense(name: string, problem: string): SheafError {
-  return new SheafError("MESSAGE_INVALID", `${name}: ${problem}`, {
+function parsed(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw noSense(`${name}: ${describeThrown(error)}`);
+  }
+}
+
+function noSense(problem: string): SheafError {
+  return new SheafError("MESSAGE_INVALID", problem, {
     hint: "It was cut or changed on its way, or is of another version of sheaf: submit the job again.",
   });
 }
 
 /** A file of the job's directory. */
-export function readJob(path: string): string {
+function readJob(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
@@ -161,10 +172,37 @@ export type MapRecord =
 /** Bytes of what a map task is told: the names of many small files may be in it. */
 export const recordBytesMax = 8 * limits.submissionBytesMax;
 
-const RecordSchema = Type.Union([
-  Type.Object({ index: Type.Literal(-1) }, closed),
-  Type.Object({ index: Whole, split: SplitSchema }, closed),
-]);
+const filePiece = fields({
+  kind: anything,
+  path,
+  name: path,
+  start: whole,
+  end: whole,
+  fileBytes: whole,
+  mtimeMs: finite,
+  version: optional(text(limits.storageVersionCharsMax)),
+  exact: optional(flag),
+  place: optional(whole),
+  growing: optional(whole),
+  compression: oneOf("none", "gzip", "zstd", "bzip2"),
+  recordStart: optional(whole),
+});
+const madePiece = fields({ kind: oneOf("generate"), index: whole, tasks: whole, records: optional(whole) });
+const splitFields = fields({
+  index: whole,
+  pieces: list((value, field) => {
+    plainObject(value, field);
+    ((value as { kind?: unknown }).kind === "file" ? filePiece : madePiece)(value, field);
+  }),
+  input: optional(whole),
+  bytes: whole,
+  hosts: optional(list(text(1_000))),
+});
+const recordFields: Check = (value, field) => {
+  plainObject(value, field);
+  const { index } = value as { readonly index?: unknown };
+  (index === -1 ? fields({ index: anything }) : fields({ index: whole, split: splitFields }))(value, field);
+};
 
 /**
  * A line of the engine's list of tasks: hosts that have its input near, a tab, its record as JSON.
@@ -180,11 +218,13 @@ export function splitLine(record: MapRecord): string {
 export function readMapRecord(value: Buffer, { input, maps }: Pick<HostedSpec, "input" | "maps">): MapRecord {
   const line = input === "record" ? value.toString("utf8") : lineOf(value).toString("utf8");
   const name = "the record that the engine gave to the map task";
-  const record = checked(RecordSchema, parsed(line.slice(line.indexOf("\t") + 1), name), name);
-  if (record.index >= maps) throw noSense(name, `there are ${maps} map tasks, and no index ${record.index}`);
-  if (!("split" in record)) return { index: -1, split: null };
-  if (record.split.index !== record.index) throw noSense(name, "its split is that of another task");
-  return record as MapRecord;
+  const record = parsed(line.slice(line.indexOf("\t") + 1), name);
+  checked(recordFields, record, name);
+  const { index, split } = record as { readonly index: number; readonly split?: Split };
+  if (split === undefined) return { index: -1, split: null };
+  if (index >= maps) throw noSense(`${name}: there are ${maps} map tasks, and no index ${index}`);
+  if (split.index !== index) throw noSense(`${name}: its split is that of another task`);
+  return { index, split };
 }
 
 /** The bytes of a Hadoop Text: their number as a Hadoop VInt before them. */
@@ -195,6 +235,6 @@ function lineOf(value: Buffer): Buffer {
   let length = extra === 0 ? first : 0;
   for (let at = 1; at <= extra; at++) length = length * 256 + (value[at] ?? 0);
   if (value.length === 0 || extra > 6 || length < 0 || 1 + extra + length !== value.length)
-    throw noSense("the line that the engine gave to the map task", "its length is wrong");
+    throw noSense("the line that the engine gave to the map task: its length is wrong");
   return value.subarray(1 + extra);
 }

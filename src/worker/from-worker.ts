@@ -1,12 +1,28 @@
 import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { errorCharsMax, isErrorCode } from "../base/errors.ts";
-import type { SheafError } from "../base/errors.ts";
+import {
+  type Check,
+  anything,
+  check,
+  fields,
+  finite,
+  flag,
+  list,
+  oneOf,
+  optional,
+  orNull,
+  plainObject,
+  text,
+  whole,
+  wrong,
+  WrongField,
+} from "../base/field-checks.ts";
 import { limits } from "../base/limits.ts";
 import { outputNameProblem } from "../base/output-name.ts";
 import { printValue } from "../base/print-value.ts";
 import { cutSplit } from "../task/cut-split.ts";
-import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
+import type { TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import type { FromWorker } from "./messages.ts";
 import { noMessage } from "./worker-channel.ts";
 
@@ -16,87 +32,14 @@ import { noMessage } from "./worker-channel.ts";
  * that runs.
  */
 
-/** Throws MESSAGE_INVALID naming the field when the value is not of the form. */
-type Check = (value: unknown, field: string) => void;
-
 /** Texts of a failure may have a few words more than what they were cut to. */
 const textCharsMax = errorCharsMax + 1_000;
 const pathCharsMax = 32_768;
-const listMax = 1_000_000;
-
-function check(is: (value: unknown) => boolean, what: string): Check {
-  return (value, field) => {
-    if (!is(value)) throw invalid(field, `${printValue(value)} is not ${what}`);
-  };
-}
-
-function invalid(field: string, problem: string): SheafError {
-  return noMessage(`${field}: ${problem}`);
-}
-
-const whole = check((value) => Number.isSafeInteger(value) && (value as number) >= 0, "a whole number");
-const finite = check((value) => Number.isFinite(value), "a finite number");
-const flag = check((value) => typeof value === "boolean", "true or false");
-const anything: Check = () => undefined;
-
-function text(charsMax: number): Check {
-  return check(
-    (value) => typeof value === "string" && value.length <= charsMax,
-    `a text of ${charsMax} characters at most`,
-  );
-}
-
-function oneOf(...words: readonly string[]): Check {
-  return check((value) => words.includes(value as string), `one of ${words.join(", ")}`);
-}
-
-function orNull(inner: Check): Check {
-  return (value, field) => {
-    if (value !== null) inner(value, field);
-  };
-}
-
-/** For a field that may be left out. */
-function orNothing(inner: Check): Check {
-  return (value, field) => {
-    if (value !== undefined) inner(value, field);
-  };
-}
-
-function list(inner: Check, lengthMax: number = listMax): Check {
-  return (value, field) => {
-    if (!Array.isArray(value) || value.length > lengthMax)
-      throw invalid(field, `${printValue(value)} is not a list of ${lengthMax} at most`);
-    for (let index = 0; index < value.length; index++) inner(value[index], field);
-  };
-}
-
-function optional(inner: Check): Check {
-  return (value, field) => {
-    if (value !== undefined) inner(value, field);
-  };
-}
-
-/** An object with these fields and no others. */
-function fields(shape: Readonly<Record<string, Check>>): Check {
-  const names = Object.keys(shape);
-  return (value, field) => {
-    plainObject(value, field);
-    for (const name of names) shape[name]!((value as Record<string, unknown>)[name], `${field}.${name}`);
-    for (const name of Object.keys(value as object))
-      if (!Object.hasOwn(shape, name)) throw invalid(field, `it has a field ${printValue(name)}`);
-  };
-}
-
-const plainObject: Check = check(
-  (value) => typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype,
-  "an object",
-);
 
 const counters: Check = (value, field) => {
   plainObject(value, field);
   const names = Object.keys(value as object);
-  if (names.length > limits.countersMax) throw invalid(field, `there are ${names.length} of them`);
+  if (names.length > limits.countersMax) throw wrong(field, `there are ${names.length} of them`);
   for (const name of names) {
     text(limits.counterNameCharsMax)(name, field);
     finite((value as Record<string, unknown>)[name], `${field}.${name}`);
@@ -173,7 +116,7 @@ const success = fields({
   pairs: list(finite),
   hotKeys: list(fields({ collection: whole, key: text(textCharsMax), values: finite }), 10_000),
   badPath: orNull(text(pathCharsMax)),
-  emptyFiles: orNothing(fields({ files: whole, names: list(text(pathCharsMax), limits.emptyFilesNamed) })),
+  emptyFiles: optional(fields({ files: whole, names: list(text(pathCharsMax), limits.emptyFilesNamed) })),
   rest: optional(list(fields({ piece: whole, offset: whole }))),
   made: optional(whole),
   keep: optional(keep),
@@ -189,8 +132,8 @@ const result: Check = (value, field) => {
 const auxPath = fields({
   name: text(textCharsMax),
   file: text(pathCharsMax),
-  many: orNothing(flag),
-  bytes: orNothing(flag),
+  many: optional(flag),
+  bytes: optional(flag),
 });
 
 /** What plans are made of; whoever plans checks what the numbers in it may be. */
@@ -230,7 +173,7 @@ const shown: Check = (value, field) => {
     // A value that holds itself, or a bigint.
   }
   if (length === undefined || length > 3 * limits.liveEventCharsMax)
-    throw invalid(field, `${printValue(value)} is no short JSON value`);
+    throw wrong(field, `${printValue(value)} is no short JSON value`);
 };
 
 const folded = fields({
@@ -269,42 +212,55 @@ const shapes: Readonly<Record<FromWorker["kind"], Check>> = {
 
 /** @throws SheafError MESSAGE_INVALID when it is no message of a worker */
 export function readFromWorker(message: unknown): FromWorker {
-  plainObject(message, "message");
-  const { kind } = message as { kind?: unknown };
-  if (typeof kind !== "string" || !Object.hasOwn(shapes, kind))
-    throw invalid("kind", `${printValue(kind)} is no kind of message`);
-  shapes[kind as FromWorker["kind"]](message, kind);
-  return message as FromWorker;
+  return told(() => {
+    plainObject(message, "message");
+    const { kind } = message as { kind?: unknown };
+    if (typeof kind !== "string" || !Object.hasOwn(shapes, kind))
+      throw wrong("kind", `${printValue(kind)} is no kind of message`);
+    shapes[kind as FromWorker["kind"]](message, kind);
+    return message as FromWorker;
+  });
+}
+
+function told<T>(look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    throw error instanceof WrongField ? noMessage(error.message) : error;
+  }
 }
 
 /** @throws SheafError MESSAGE_INVALID when a result names what the attempt cannot have made */
 export function checkResultOf(spec: TaskSpec, given: TaskResult): void {
-  if (given.kind === "failure") return;
+  if (given.kind === "success") told(() => checkSuccessOf(spec, given));
+}
+
+function checkSuccessOf(spec: TaskSpec, given: TaskSuccess): void {
   const directories = spec.kind === "sample" ? [] : [spec.directory, spec.outputDirectory];
   const own = (path: string | null, field: string): void => {
     if (path !== null && !directories.includes(dirname(path)))
-      throw invalid(field, `${printValue(path)} is no file of ${spec.kind} ${spec.index}`);
+      throw wrong(field, `${printValue(path)} is no file of ${spec.kind} ${spec.index}`);
   };
   const { output, parts, badPath, rest } = given;
   if (rest !== undefined && (spec.kind !== "map" || rest.length === 0 || cutSplit(spec.split, rest) === null))
-    throw invalid("rest", "its places are none of the task's input");
+    throw wrong("rest", "its places are none of the task's input");
   own(badPath, "badPath");
   for (const { path } of parts) own(path, "parts");
   const kept = spec.kind === "map" ? spec.kept : undefined;
   const keep = given.keep?.kind === "kept" ? given.keep : null;
   if (given.adopted !== undefined && kept === undefined)
-    throw invalid("adopted", "there was nothing to take over");
+    throw wrong("adopted", "there was nothing to take over");
   own(keep?.run?.path ?? null, "keep");
   const keptOwner = keep?.run?.owner;
   if (keptOwner !== undefined && !isDeepStrictEqual(keptOwner, kept?.run?.owner))
-    throw invalid("keep", "it is not what was kept");
+    throw wrong("keep", "it is not what was kept");
   if (output === null) {
-    if (spec.kind === "map") throw invalid("output", "a map has one, even when it emitted nothing");
+    if (spec.kind === "map") throw wrong("output", "a map has one, even when it emitted nothing");
     return;
   }
   if (output.owner !== undefined && !isDeepStrictEqual(output.owner, kept?.run?.owner))
-    throw invalid("output", "it is not what was kept");
+    throw wrong("output", "it is not what was kept");
   own(output.path, "output");
   if (spec.kind !== "map" || output.task !== spec.index || output.attempt !== spec.attempt)
-    throw invalid("output", `it is that of map ${output.task}, attempt ${output.attempt}`);
+    throw wrong("output", `it is that of map ${output.task}, attempt ${output.attempt}`);
 }
