@@ -45,7 +45,7 @@ export async function archiveOf(name: string, files: readonly ArchivedFile[]): P
   };
 }
 
-/** All files of a directory, links followed. `skip`: names, relative to it, that are left out with all below. */
+/** All files of a directory, links followed. `skip` is asked of names relative to it, directories too. */
 export function filesBelow(
   directory: string,
   under: string,

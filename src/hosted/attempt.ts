@@ -29,7 +29,7 @@ export interface AttemptWorld {
 const attemptId = 1;
 
 /**
- * Runs the one attempt of this process in its main thread, as a worker process does (worker/process-entry.ts).
+ * Runs the one attempt of this process in its main thread, as worker/process-entry.ts does.
  * Resolves to its result; that the job cannot be loaded is one.
  */
 export function runAttempt(

@@ -8,14 +8,14 @@ import { brokenFrames, type FrameBounds, type FrameWriter } from "./frames.ts";
  * What map tasks send to reduce tasks through an engine, as frames, and what both hand to it as output.
  * All integers are big-endian. FROZEN within a version of the spec.
  *
- *   key   = prefix:4 bytes  map:i32  sequence:i32               sorted by an engine, or not: nothing relies on it
+ *   key   = prefix:4 bytes  map:i32  sequence:i32               sorted by the engine, or not
  *   value = kind:u8 [crc32c:u32 (of all that follows) body]
  *     1 HELLO  nothing. Every partition gets one, for an engine drops what a reduce without input writes
- *     2 SLICE  bytes:u64 offset:u64 data                        part of one slice (shuffle/partition-slice.ts)
- *     3 FILE   nameLength:u16 name bytes:u64 offset:u64 data    part of a file that is to be output
+ *     2 SLICE  bytes:u64 offset:u64 data                      part of one slice (shuffle/partition-slice.ts)
+ *     3 FILE   nameLength:u16 name bytes:u64 offset:u64 data  part of a file that is to be output
  *
- * Offsets are multiples of BLOCK_BYTES, and only the last block of a slice or file is shorter: so that nothing
- * but the blocks' own words is needed to see that each came, and once.
+ * Offsets are multiples of BLOCK_BYTES, and only the last block of a slice or file is shorter: so nothing but
+ * the blocks' own words is needed to see that each came, and once.
  *
  *   output: key = name below the output, value = its next bytes. An empty value makes an empty file.
  */

@@ -119,7 +119,7 @@ export class FrameReader {
   }
 }
 
-/** Writes frames to a descriptor, many small ones at once. Nothing is lost when it takes only part of them. */
+/** Writes frames to a descriptor, many small ones at once, and waits while it takes no more. */
 export class FrameWriter {
   readonly #fd: number;
   readonly #pause = new Pause();

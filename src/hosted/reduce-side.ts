@@ -76,7 +76,7 @@ export function inputsOf({ slices, spool }: ReduceWork): ReduceInput[] {
   return slices.map(({ map, window }) => ({ task: map, attempt: 1, path: spool.path, window }));
 }
 
-/** Hands to the engine as output: the files that came of maps, and what the reduce has made, its report last. */
+/** Hands to the engine as output: the files that came of maps, what the reduce has made, its report last. */
 export function writeReduce(
   frames: FrameWriter,
   { index, spool, slices, files }: ReduceWork,

@@ -164,7 +164,7 @@ export function ownMachine(): HostedSpec["machine"] & { readonly glibc: string |
   return { platform: process.platform, arch: process.arch, isGlibc: glibc !== null, glibc };
 }
 
-/** What a map task is told. Without a split: the job has no map tasks, and one is to say hello all the same. */
+/** What a map task is told. Without a split it only says hello: the job has no map tasks. */
 export type MapRecord =
   | { readonly index: number; readonly split: Split }
   | { readonly index: -1; readonly split: null };

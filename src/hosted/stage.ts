@@ -220,7 +220,7 @@ interface AboutNode {
 }
 
 const ask =
-  "const h=process.report.getReport().header;console.log(JSON.stringify({version:process.version," +
+  "const h=process.report.getReport().header;process.stdout.write(JSON.stringify({version:process.version," +
   "platform:process.platform,arch:process.arch,glibc:h.glibcVersionCompiler??null}))";
 
 /** What a Node says of itself. @throws SheafError USAGE when it cannot be run here, or is too old */

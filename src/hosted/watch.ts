@@ -20,7 +20,7 @@ export const STATE_CELL = 0;
 /** Resting: what is done has no time limit of its own, as reading what the engine sends. */
 export const STATES = { resting: 0, running: 1 } as const;
 
-/** A thread of its own costs address space, which some clusters count: as little of it as V8 can do with, MB. */
+/** A thread costs address space, which some clusters count: as little of it as V8 can do with, MB. */
 const threadLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 8 };
 
 /** Sees from outside whether the task moves on. */
