@@ -82,7 +82,6 @@ const optionalFields = `
   invalid invert ipAddr isCut isStopped isStream isUnderConstruction job keep keepBad keepMaps
   kept key keyFields keySeparator layout lenient life lineEnd lines live LocatedBlocks
   locatedBlocks locations lowerCase made many map materialize max maximumBytes members memory
-  locatedBlocks locations lowerCase made many map materialize max maximumBytes members memory
   memoryMaxBytes name named native nativeOutput needsHeader newline node nodes noProgressMs numeric
   offset only onTooLarge options order
   origin output outputDirectory overwrite own owner params parse partialListing partition
