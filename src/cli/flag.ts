@@ -5,7 +5,15 @@ import { formatSize, parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
 
 /** In the order help shows them. */
-export const flagCategories = ["Input", "Output", "Job", "Execution", "Cluster", "Display"] as const;
+export const flagCategories = [
+  "Input",
+  "Output",
+  "Job",
+  "Execution",
+  "Cluster",
+  "Hadoop and Spark",
+  "Display",
+] as const;
 export type FlagCategory = (typeof flagCategories)[number];
 
 /** What help says of a flag besides its line. */

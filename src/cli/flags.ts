@@ -34,8 +34,8 @@ export const connectFlags = inCategory("Cluster", {
   on: valueFlag("--on URL", types.string, "Coordinator of the cluster, http://HOST:PORT", {
     default: "$SHEAF_ON",
     details:
-      'With "local" this machine is meant, even when $SHEAF_ON is set; with "inline", for sheaf run, its main ' +
-      "thread (as --inline).",
+      'With "local" this machine is meant, even when $SHEAF_ON is set; for sheaf run, with "inline" its main ' +
+      'thread (as --inline), with "hadoop" or "spark" an engine that is there (docs/engines.md).',
   }),
   tokenFile: valueFlag(
     "--token-file FILE",

@@ -275,7 +275,8 @@ export class LocalExecutor implements TaskExecutor {
 
   /** Offers the slots below this one that were not offered yet. */
   offerUpTo(slots: number): void {
-    for (let slot = this.#asks.length; slot < slots; slot++) this.offer(slot);
+    // What an offer leads to may offer more.
+    while (this.#asks.length < slots) this.offer(this.#asks.length);
   }
 
   /** The slot has nothing to do. */

@@ -207,7 +207,6 @@ export class LocalRun {
     if ("failure" in answer) return answer.failure;
     const { outline } = answer;
     if (outline.steps !== undefined) throw hiddenPipeline(file!);
-    this.#elsewhere?.refuse(outline);
     const name = this.#options.name ?? outline.name ?? this.name;
     const jobId = makeJobId(name, this.#startWall, Math.random);
     const collections = outline.collections.map((collection) => collection.name);

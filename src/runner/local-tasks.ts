@@ -67,9 +67,10 @@ export type RunEnd =
 export interface Elsewhere {
   /** Before anything else is done. @throws SheafError why nothing can be run there */
   prepare(): Promise<void>;
-  /** The options that runs there cannot honour are refused, by what is known of the job. @throws SheafError */
-  refuse(outline: JobOutline): void;
-  /** @param local runs what is done on this machine all the same: samples */
+  /**
+   * @param local runs what is done on this machine all the same: samples
+   * @throws SheafError USAGE for what cannot be done there, by what is planned
+   */
   executor(local: LocalExecutor, about: ElsewhereAbout): TaskExecutor;
 }
 

@@ -2,6 +2,7 @@ import { SheafError } from "../base/errors.ts";
 import { namesOf, optionNames } from "../engine/options.ts";
 import type {
   ClusterRunOptions,
+  HostedRunOptions,
   JobRunOptions,
   LocalRunOptions,
   RunOptions,
@@ -40,11 +41,15 @@ interface RunnerEntry<O> {
   load(): Promise<Runner<O>>;
 }
 
-const { common, queue, local, cluster } = optionNames;
+const { common, queue, local, hosted, cluster } = optionNames;
+
+/** Of these an engine that users have knows nothing. */
+const notHosted = /^(?:live|made|fail|chaos|materialize|incremental|explain|maxFailedTasks|growing)$/;
 
 /** The options of every runner, by its name. */
 export interface OptionsByRunner {
   readonly local: LocalRunOptions;
+  readonly hosted: HostedRunOptions;
   readonly cluster: ClusterRunOptions;
   readonly workers: WorkersRunOptions;
   readonly foreign: ForeignRunOptions;
@@ -63,6 +68,15 @@ export const runners: { readonly [R in RunnerName]: RunnerEntry<OptionsByRunner[
       const { runJob } = await import("../runner/run.ts");
       return { run: (job, options) => runJob(job, options) };
     },
+  },
+  /** Hadoop, Spark. */
+  hosted: {
+    on: ["hadoop", "spark"],
+    title: "runs on Hadoop or Spark",
+    takes: [...common.filter((name) => !notHosted.test(name)), ...queue, ...hosted],
+    job: "file",
+    countsRecords: true,
+    load: async () => ({ run: (await import("../hosted/hosted-run.ts")).runHosted }),
   },
   /** Agents of a coordinator; for any `on` that chooses no other. */
   cluster: {

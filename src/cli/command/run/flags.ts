@@ -11,6 +11,7 @@ import {
   valueFlag,
 } from "../../flag.ts";
 import { connectFlags, displayFlags } from "../../flags.ts";
+import { hostedFlags } from "./hosted-flags.ts";
 
 /** "5000", "0.0.0.0:5000", "[::1]:5000". */
 const listenType: FlagType<{ readonly host: string | undefined; readonly port: number }> = {
@@ -372,6 +373,7 @@ export const runFlags = {
   ...connectFlags,
   ...clusterFlags,
   ...driverFlags,
+  ...hostedFlags,
   ...liveFlags,
   ...displayFlags,
 };

@@ -43,6 +43,10 @@ const flagOfOption: Readonly<Record<string, string>> = {
   keepMs: "keep",
   keepBundle: "keep-bundle",
   workerTimeoutMs: "worker-timeout",
+  deployMode: "deploy-mode",
+  nodeBin: "node-bin",
+  engineTemp: "engine-temp",
+  printCommand: "print-command",
 };
 
 /** The runner that the flags, or else $SHEAF_ON, ask for. */
@@ -96,7 +100,7 @@ export function checkRunFlags(flags: RunFlags, runner: RunnerName): void {
   }
   const [stray] = strayOptions(runner, wishes(flags));
   if (stray !== undefined) throw notTaken(flags, stray, runner);
-  if (flags.detach === true && runner === "local") throw needsCluster("detach");
+  if (flags.detach === true && (runner === "local" || runner === "hosted")) throw needsCluster("detach");
   if (flags.detach === true && (flags.print !== undefined || flags.collect === true)) {
     throw new SheafError("USAGE", "a job that was detached cannot print its results here", {
       hint: "Print them when it is done: sheaf results @ --print N.",
@@ -164,12 +168,22 @@ export async function runOptions<R extends RunnerName>(
     // What goes to standard output comes by way of a directory that no agent needs to know.
     shared: delivery?.kind === "stdout" ? false : (flags.shared ?? settings.shared),
     on: runner === "local" ? undefined : (flags.on ?? world.env["SHEAF_ON"]),
+    printCommand:
+      flags.printCommand === true ? (words: readonly string[]) => printCommand(words, world) : undefined,
     listen: flags.listen === undefined ? undefined : { ...flags.listen, tell },
     ...(takes.includes("tokenFile") ? await credentialsOf(flags, world) : {}),
   };
   return Object.fromEntries(
     Object.entries(wished).filter(([name, value]) => value !== undefined && takes.includes(name)),
   ) as never;
+}
+
+/** A command as a shell reads it. */
+function printCommand(words: readonly string[], world: World): void {
+  const quoted = words.map((word) =>
+    /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
+  );
+  writeTo(world.stdout, `${quoted.join(" ")}\n`);
 }
 
 /** What the flags say that stands for itself; a runner that does not take it refuses it. */
@@ -215,6 +229,12 @@ function wishes(flags: RunFlags): WishedOptions {
     intermediate: flags.intermediate,
     workerTimeoutMs: flags.workerTimeout,
     steps: stepsOption(flags),
+    master: flags.master,
+    deployMode: flags.deployMode,
+    conf: confOption(flags.conf),
+    nodeBin: flags.nodeBin,
+    engineTemp: flags.engineTemp,
+    printCommand: flags.printCommand === true ? true : undefined,
   };
 }
 
@@ -235,6 +255,11 @@ function partitionOption(given: RunFlags["partitions"]): number | Record<string,
   if (everywhere[0] !== undefined) return everywhere[0].count;
   if (given.length === 0) return undefined;
   return Object.fromEntries(given.map((one) => [one.collection, one.count]));
+}
+
+function confOption(given: RunFlags["conf"]): Readonly<Record<string, string>> | undefined {
+  // The last one wins, as with the engines' own commands.
+  return given.length === 0 ? undefined : Object.fromEntries(given);
 }
 
 function paramOption(given: RunFlags["set"]): Readonly<Record<string, string>> | undefined {

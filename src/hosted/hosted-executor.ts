@@ -1,0 +1,450 @@
+import { createReadStream } from "node:fs";
+import { mkdir, readdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { SheafError, isSheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
+import type { CommitPlan } from "../engine/commit.ts";
+import type { CommandOf } from "../engine/executor.ts";
+import type { JobRun } from "../engine/job-run.ts";
+import type { HostedRunOptions } from "../engine/options.ts";
+import { localNode } from "../runner/local-executor.ts";
+import type { LocalExecutor, TaskExecutor } from "../runner/local-executor.ts";
+import type { ElsewhereAbout } from "../runner/local-tasks.ts";
+import { type AttemptRef, type Phase, formatAttempt, formatTask } from "../scheduler/ids.ts";
+import { asSheafError } from "../storage/fs-error.ts";
+import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
+import type { TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import { failureOfThrown, taskFailure } from "../worker/failure.ts";
+import { checkResultOf, readFromWorker } from "../worker/from-worker.ts";
+import type { HostEnd, HostEngine, HostFiles, HostJob, HostMove } from "./host-engine.ts";
+import { fileName, type HostedReport } from "./reports.ts";
+import { stageHome } from "./stage.ts";
+import type { StageRequest } from "./stage.ts";
+
+/** A task whose turn has come here, while the engine decides when it is really run. */
+interface WaitingTask {
+  readonly ref: AttemptRef;
+  readonly slot: number;
+}
+
+/** Whether the job is still to be given to the engine, runs there, or has ended. */
+type Stage =
+  | { readonly kind: "waiting" }
+  | { readonly kind: "running" }
+  | { readonly kind: "done"; readonly files: HostFiles; readonly reports: ReadonlyMap<string, TaskSuccess> }
+  | { readonly kind: "failed" };
+
+/**
+ * Has an engine run the map and reduce tasks of a job, all of them as one job of its own, and reports their
+ * attempts when that is done: the engine schedules, tries again and commits, and what it says is the end.
+ * Samples are taken on this machine.
+ */
+export class HostedExecutor implements TaskExecutor {
+  readonly #engine: HostEngine;
+  readonly #local: LocalExecutor;
+  readonly #about: ElsewhereAbout;
+  readonly #print: HostedRunOptions["printCommand"];
+  readonly #cancel = new AbortController();
+  /** By attempt name, the tasks that wait for the engine. */
+  readonly #tasks = new Map<string, WaitingTask>();
+  readonly #shares: Record<Phase, number> = { sample: 0, map: 0, reduce: 0 };
+  #stage: Stage = { kind: "waiting" };
+  #run!: JobRun<TaskSuccess>;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(
+    engine: HostEngine,
+    local: LocalExecutor,
+    about: ElsewhereAbout,
+    print: HostedRunOptions["printCommand"],
+  ) {
+    this.#print = print;
+    this.#engine = engine;
+    this.#local = local;
+    this.#about = about;
+  }
+
+  get listener(): LocalExecutor["listener"] {
+    return this.#local.listener;
+  }
+
+  begin(run: JobRun<TaskSuccess>): void {
+    this.#run = run;
+    this.#local.begin(run);
+  }
+
+  async settled(): Promise<void> {
+    await this.#work;
+    await this.#local.settled();
+    if (this.#stage.kind === "done") await this.#stage.files.remove();
+  }
+
+  start(order: CommandOf<"startAttempt">): void {
+    const { attempt: ref, slot } = order;
+    if (ref.phase === "sample") return this.#local.start(order);
+    this.#tasks.set(formatAttempt(ref), { ref, slot });
+    const { slots, tasks } = this.#about.options;
+    // The engine has room for all of them, or sees to it that they wait.
+    this.#local.offerUpTo(slots);
+    if (this.#stage.kind === "done") return queueMicrotask(() => this.#report());
+    const isAll = this.#waitingOf("map").length === tasks.map.length;
+    if (this.#stage.kind === "waiting" && isAll) this.#begin();
+  }
+
+  kill(order: CommandOf<"killAttempt">): void {
+    const { attempt: ref } = order;
+    if (ref.phase === "sample") return this.#local.kill(order);
+    if (!this.#tasks.delete(formatAttempt(ref))) return;
+    if (this.#stage.kind === "running") this.#cancel.abort();
+  }
+
+  discard(ref: AttemptRef): void {
+    this.#local.discard(ref);
+  }
+
+  tick(): void {
+    this.#local.tick();
+    for (const { ref } of this.#tasks.values()) {
+      const board = new Float64Array(PROGRESS_BYTES / 8);
+      board[PROGRESS_CELLS.fraction] = this.#shares[ref.phase];
+      this.#run.progress.look(ref, board);
+    }
+  }
+
+  stopSources(): void {
+    this.#local.stopSources();
+  }
+
+  ended(slot: number, id: number, result: TaskResult): void {
+    this.#local.ended(slot, id, result);
+  }
+
+  attemptOf(id: number | null): AttemptRef | null {
+    return this.#local.attemptOf(id);
+  }
+
+  specOf(ref: AttemptRef): TaskSpec {
+    return this.#local.specOf(ref);
+  }
+
+  results(phase: Phase): TaskSuccess[] {
+    return this.#local.results(phase);
+  }
+
+  mapsDone(): ReturnType<LocalExecutor["mapsDone"]> {
+    return this.#local.mapsDone();
+  }
+
+  async placing(): Promise<CommitPlan["place"] | null> {
+    const { output, overwrite } = this.#about.resolved;
+    // A job that has neither map nor reduce tasks was not given to the engine; its output is made there, too.
+    if (this.#stage.kind === "waiting") await this.#give();
+    const stage = this.#stage;
+    if (stage.kind !== "done" || output === null || !stage.files.canPlace(output)) return null;
+    const directories = this.#about.loaded.collections.filter((name) => name !== "");
+    return async (files, success) => {
+      const moves = files.map(({ source, name, bytes = -1 }) => ({ from: source, to: name, bytes }));
+      await stage.files.place(moves, success, { output, overwrite, directories });
+    };
+  }
+
+  #waitingOf(phase: Phase): WaitingTask[] {
+    return [...this.#tasks.values()].filter(({ ref }) => ref.phase === phase);
+  }
+
+  #begin(): void {
+    this.#work = this.#give().catch((error: unknown) => this.#failed(null, failureOf(error)));
+  }
+
+  /** Gives the job to the engine, and waits until it has ended there. */
+  async #give(): Promise<void> {
+    this.#stage = { kind: "running" };
+    const job = await this.#stageJob();
+    if (this.#print !== undefined) return this.#printed(await this.#engine.print(job));
+    const end = await this.#engine.run(job, this.#hears(), this.#cancel.signal);
+    await this.#take(end);
+    this.#report();
+  }
+
+  /** Nothing is run: the job ends here. */
+  #printed(words: readonly string[]): void {
+    this.#print!(words);
+    this.#stage = { kind: "failed" };
+    const { options, loaded } = this.#about;
+    options.loop.dispatch({ kind: "jobCancelled", job: loaded.jobId, reason: "its command was printed" });
+  }
+
+  #stageJob(): Promise<HostJob> {
+    const { loaded, planned, resolved, options, settings } = this.#about;
+    return stageJob(this.#engine, {
+      jobId: loaded.jobId,
+      name: loaded.name,
+      bundle: loaded.bundle!.path,
+      directory: join(planned.work.attempts, "hosted"),
+      settings: settings(),
+      tasks: options.tasks,
+      output: resolved.output,
+      attempts: resolved.attempts,
+      heapBytes: resolved.heapBytes,
+      memoryBytes: resolved.memoryBytes,
+      noProgressMs: resolved.noProgressMs,
+    });
+  }
+
+  #hears(): Parameters<HostEngine["run"]>[1] {
+    const { events } = this.#about;
+    const warn = (message: string): void => events.emit({ kind: "warning", message });
+    return {
+      progress: (phase, share) => (this.#shares[phase] = Math.max(this.#shares[phase], Math.min(1, share))),
+      attemptFailed: ({ task, message }) => warn(`${task ?? "a task"} failed and is tried again: ${message}`),
+      tracking: (id, url) => events.emit({ kind: "hosted", engine: this.#engine.name, id, url }),
+      log: (text) => events.emit({ kind: "log", task: "", attempt: 0, stream: "stderr", text }),
+      warn,
+    };
+  }
+
+  async #take(end: HostEnd): Promise<void> {
+    switch (end.kind) {
+      case "done": {
+        const reports = await this.#reports(end.files);
+        this.#stage = { kind: "done", files: end.files, reports };
+        return;
+      }
+      case "failed":
+        return this.#failed(end.task, end.failure);
+      case "cancelled":
+        this.#stage = { kind: "failed" };
+        if (this.#cancel.signal.aborted) return;
+        this.#failed(null, stopped(this.#engine.name));
+    }
+  }
+
+  /** Tells of the tasks that are done, as far as their turn has come. */
+  #report(): void {
+    const stage = this.#stage;
+    if (stage.kind !== "done") return;
+    for (const [name, { ref, slot }] of this.#tasks) {
+      const success = stage.reports.get(formatTask(ref));
+      this.#tasks.delete(name);
+      if (success === undefined) return this.#fails(ref, noReport(formatTask(ref), this.#engine.name));
+      this.#run.finished(ref, success, { output: success }, localNode);
+      this.#local.offer(slot);
+    }
+  }
+
+  #failed(task: string | null, failure: TaskFailure): void {
+    this.#stage = { kind: "failed" };
+    const [first] = this.#tasks.values();
+    const found = [...this.#tasks.values()].find(({ ref }) => formatTask(ref) === task);
+    const named = found ?? (task === null ? undefined : first);
+    // Of a reduce the turn has not come here, since its maps were not reported.
+    if (named === undefined || (found === undefined && task !== null)) {
+      this.#tasks.clear();
+      this.#run.fail(failure);
+      return void this.#about.options.loop.settleQuietly();
+    }
+    this.#fails(named.ref, failure);
+  }
+
+  #fails(ref: AttemptRef, failure: TaskFailure): void {
+    this.#stage = { kind: "failed" };
+    this.#tasks.delete(formatAttempt(ref));
+    this.#run.failed(ref, { failure, traced: false, place: null }, localNode);
+    this.#about.options.loop.settleQuietly();
+  }
+
+  /** By task, what the tasks have reported, with where their files are. @throws SheafError MESSAGE_INVALID */
+  async #reports(files: HostFiles): Promise<Map<string, TaskSuccess>> {
+    const { tasks } = this.#about.options;
+    const { name } = this.#engine;
+    const found = await readReports(join(files.reports, "reports"));
+    const job = this.#about.loaded.jobId;
+    const successes = new Map<string, TaskSuccess>();
+    const sums = tasks.reduce.map(() => ({ maps: 0, bytes: 0 }));
+    const moves: HostMove[] = [];
+    const base = files.local ?? (await this.#fetchPlace(files));
+    for (const phase of ["map", "reduce"] as const) {
+      for (let task = 0; task < tasks[phase].length; task++) {
+        const ref: AttemptRef = { job, phase, task, attempt: 1 };
+        const report = found.get(formatTask(ref));
+        if (report === undefined) throw damaged(`${name} has no report of ${formatTask(ref)}`);
+        if (phase === "map") addSent(sums, report);
+        else checkReceived(report, sums[task]!);
+        const success = checked(this.specOf(ref), report);
+        for (const part of success.parts) {
+          const from = fileName(report.task, basename(part.path));
+          moves.push({ from, to: base === null ? from : join(base, from), bytes: part.bytes });
+        }
+        successes.set(report.task, placed(success, report.task, base));
+      }
+    }
+    if (files.local === null && base !== null) {
+      for (const directory of new Set(moves.map(({ to }) => dirname(to))))
+        await mkdir(directory, { recursive: true });
+      for (const { badPath } of successes.values())
+        if (badPath !== null) await this.#fetchBad(moves, badPath, base);
+      await files.fetch(moves);
+    }
+    return successes;
+  }
+
+  async #fetchBad(moves: HostMove[], to: string, base: string): Promise<void> {
+    await mkdir(dirname(to), { recursive: true });
+    moves.push({ from: to.slice(base.length + 1), to, bytes: -1 });
+  }
+
+  /** Where files of an engine's file system are copied to; null: they stay there. */
+  async #fetchPlace(files: HostFiles): Promise<string | null> {
+    const { planned, resolved } = this.#about;
+    const { output, collect } = resolved;
+    if (output !== null && !collect && files.canPlace(output)) return null;
+    const directory = join(planned.work.attempts, "fetched");
+    await mkdir(directory);
+    return directory;
+  }
+}
+
+export interface JobToStage
+  extends
+    Pick<HostJob, "jobId" | "name" | "output" | "attempts" | "heapBytes" | "memoryBytes">,
+    Pick<StageRequest, "bundle" | "settings" | "tasks" | "noProgressMs"> {
+  /** Is made. */
+  readonly directory: string;
+}
+
+/** Puts together what an engine needs of a job. */
+export async function stageJob(engine: HostEngine, request: JobToStage): Promise<HostJob> {
+  const { bundle, directory, settings, tasks, noProgressMs, ...about } = request;
+  const [home, scratch] = [join(directory, "home"), join(directory, "scratch")];
+  try {
+    for (const one of [home, scratch]) await mkdir(one, { recursive: true });
+  } catch (error) {
+    throw asSheafError(error, { path: directory, doing: "create" });
+  }
+  const { nodeBin, isLocal, inputForm, hadoopConf } = engine;
+  const { heapBytes } = about;
+  const place = {
+    home,
+    bundle,
+    settings,
+    tasks,
+    heapBytes,
+    ...(noProgressMs !== undefined && { noProgressMs }),
+  };
+  const staged = await stageHome({ ...place, nodeBin, isLocal, inputForm, hadoopConf });
+  return { ...about, home, scratch, ...staged };
+}
+
+/** All reports by task. A task that has reported twice, or in a form that is none, is refused. */
+async function readReports(directory: string): Promise<Map<string, HostedReport>> {
+  const found = new Map<string, HostedReport>();
+  for (const name of await readdir(directory)) {
+    if (name.startsWith(".")) continue;
+    const input = createReadStream(join(directory, name));
+    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+      const report = reportOf(line);
+      if (found.has(report.task)) throw damaged(`${report.task} has reported twice`);
+      found.set(report.task, report);
+    }
+  }
+  return found;
+}
+
+function reportOf(line: string): HostedReport {
+  let given: unknown;
+  try {
+    given = JSON.parse(line);
+  } catch {
+    throw damaged(`${printValue(line.slice(0, 200))} is no report of a task`);
+  }
+  const { task, success, sent, received } = (given ?? {}) as Partial<Record<keyof HostedReport, unknown>>;
+  if (typeof task !== "string") throw damaged(`a report names no task: ${printValue(line.slice(0, 200))}`);
+  const result = readFromWorker({ kind: "result", id: 0, result: success, spoiled: false });
+  if (result.kind !== "result" || result.result.kind !== "success") throw damaged(`${task}: no success`);
+  const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+  if (sent !== undefined && !(Array.isArray(sent) && sent.every(isCount)))
+    throw damaged(`${task}: "sent" is no list of sizes`);
+  const { maps, bytes } = (received ?? { maps: 0, bytes: 0 }) as { maps?: unknown; bytes?: unknown };
+  if (!isCount(maps) || !isCount(bytes)) throw damaged(`${task}: "received" is not two numbers`);
+  return {
+    task,
+    success: result.result,
+    ...(sent !== undefined && { sent: sent as number[] }),
+    received: { maps, bytes },
+  };
+}
+
+function addSent(sums: { maps: number; bytes: number }[], { task, sent = [] }: HostedReport): void {
+  if (sent.length > sums.length)
+    throw damaged(`${task} has sent to ${sent.length} reduces of ${sums.length}`);
+  for (const [reduce, bytes] of sent.entries()) {
+    if (bytes === 0) continue;
+    sums[reduce]!.maps++;
+    sums[reduce]!.bytes += bytes;
+  }
+}
+
+/** What maps have sent and what came must be the same: an engine may take a stream that was cut for whole. */
+function checkReceived({ task, received }: HostedReport, sent: { maps: number; bytes: number }): void {
+  const { maps, bytes } = received!;
+  if (maps === sent.maps && bytes === sent.bytes) return;
+  throw damaged(
+    `${task} has got ${bytes} bytes of ${maps} maps, and ${sent.maps} maps have sent it ${sent.bytes} bytes`,
+  );
+}
+
+/** The report's success when it is one that the task can have. @throws SheafError MESSAGE_INVALID */
+function checked(spec: TaskSpec, { task, success }: HostedReport): TaskSuccess {
+  const directory = spec.kind === "sample" ? "" : spec.directory;
+  const here = (path: string): string => {
+    if (path !== fileName(task, basename(path)))
+      throw damaged(`${task}: ${printValue(path)} is no file of it`);
+    return join(directory, basename(path));
+  };
+  const { parts, badPath, output } = success;
+  const own: TaskSuccess = {
+    ...success,
+    output: output === null ? null : { task: output.task, attempt: output.attempt, path: null },
+    parts: parts.map((part) => ({ ...part, path: here(part.path) })),
+    badPath: badPath === null ? null : here(badPath),
+  };
+  checkResultOf(spec, own);
+  return own;
+}
+
+/** The same, its files below `base`; null: as the engine knows them. */
+function placed(success: TaskSuccess, task: string, base: string | null): TaskSuccess {
+  const at = (path: string): string => {
+    const name = fileName(task, basename(path));
+    return base === null ? name : join(base, name);
+  };
+  const { parts, badPath } = success;
+  return {
+    ...success,
+    parts: parts.map((part) => ({ ...part, path: at(part.path) })),
+    badPath: badPath === null ? null : at(badPath),
+  };
+}
+
+function damaged(problem: string): SheafError {
+  return new SheafError("BLOCK_CORRUPT", `the engine's output is not whole: ${problem}`, {
+    hint: "Nothing was written. Run the job again; if it comes back, look into the engine's logs of the task.",
+    retryable: true,
+  });
+}
+
+function noReport(task: string, engine: string): TaskFailure {
+  return failureOf(damaged(`${engine} has no report of ${task}`));
+}
+
+function stopped(engine: string): TaskFailure {
+  const message = `the job was stopped on ${engine}, by somebody else`;
+  const hint = "Run it again, or ask who administers the cluster; the engine's page of the job says more.";
+  return taskFailure("WORKER_LOST", message, { phase: "map", blame: "system", hint });
+}
+
+function failureOf(error: unknown): TaskFailure {
+  const known = isSheafError(error) ? error : new SheafError("INTERNAL", String(error), { cause: error });
+  return failureOfThrown(known, "map", known.code, "system");
+}

@@ -1,0 +1,66 @@
+import { SheafError } from "../base/errors.ts";
+import type { HostedRunOptions, RunResult } from "../engine/options.ts";
+import { outputPlace } from "../engine/resolve-options.ts";
+import type { Job } from "../job/job-plan.ts";
+import type { Elsewhere } from "../runner/local-tasks.ts";
+import { runJob } from "../runner/run.ts";
+import { isStored } from "../storage/stores.ts";
+import type { Split } from "../task/task-spec.ts";
+import type { HostEngine } from "./host-engine.ts";
+import { HostedExecutor } from "./hosted-executor.ts";
+import { refuseHosted } from "./stage.ts";
+
+/**
+ * Runs a job on Hadoop or Spark: it is loaded, planned and sampled here; its tasks are one job of the
+ * engine's; and what they have made is committed as that of a run on this machine.
+ * @throws SheafError USAGE for options that make no sense; everything else is in the result
+ */
+export async function runHosted(job: Job | string | URL, options: HostedRunOptions): Promise<RunResult> {
+  return runOnEngine(job, options, await engineOf(options));
+}
+
+/** The same by an engine that is given. */
+export async function runOnEngine(
+  job: Job | string | URL,
+  options: HostedRunOptions,
+  engine: HostEngine,
+): Promise<RunResult> {
+  const { on, output, overwrite = false, printCommand } = options;
+  if (typeof job === "object" && !(job instanceof URL) && options.file === undefined) {
+    throw new SheafError("USAGE", `on: "${on}" needs the job's file; a Job object cannot travel`, {
+      hint: 'Give the file: run(new URL("./job.ts", import.meta.url)), the job being its default export.',
+    });
+  }
+  const place = output === undefined ? null : outputPlace(output, process.cwd());
+  const elsewhere: Elsewhere = {
+    prepare: () => engine.check(place, overwrite),
+    executor: (local, about) => {
+      refuseHosted(about.loaded.outline, about.settings());
+      if (!engine.isLocal) about.planned.plan.tasks.map.forEach((split) => refuseLocal(split, on));
+      return new HostedExecutor(engine, local, about, printCommand);
+    },
+  };
+  return runJob(job, options, { elsewhere });
+}
+
+async function engineOf({ on }: HostedRunOptions): Promise<HostEngine> {
+  // Each engine's code is loaded only when it is asked for.
+  switch (on) {
+    case "hadoop":
+    case "spark":
+      throw new SheafError("USAGE", `on: "${on}" is not built yet`, { hint: "Run the job on this machine." });
+  }
+}
+
+function refuseLocal({ pieces }: Split, on: string): void {
+  const piece = pieces.find((one) => one.kind === "file" && !isStored(one.path));
+  if (piece?.kind !== "file") return;
+  throw new SheafError(
+    "USAGE",
+    `${piece.name} lies on this machine, and the tasks run on the nodes of ${on}`,
+    {
+      hint: "Copy it to where they can read it (hadoop fs -put FILE hdfs:///...), and give that address.",
+      details: { path: piece.name },
+    },
+  );
+}

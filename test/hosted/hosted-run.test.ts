@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
+import { runOnEngine } from "#src/hosted/hosted-run.js";
+import { runJob } from "#src/runner/run.js";
+import { Bench } from "../runner/support.ts";
+import { FakeEngine, type FakeOptions } from "./fake-engine.ts";
+
+const words = `
+  import { job, sum, text, tsv } from "sheaf";
+  export default job({
+    input: text(),
+    collections: {
+      counts: { reduce: sum(), output: tsv(), partitions: 3 },
+      lines: { output: tsv() },
+    },
+    map(line, emit, ctx) {
+      for (const word of line.split(" ")) {
+        if (word === "bad") throw new TypeError("a bad word");
+        emit.counts(word, 1);
+      }
+      ctx.count("lines");
+      emit.lines(line.length, line);
+    },
+  });`;
+
+class Hosted {
+  readonly bench: Bench;
+  readonly engine: FakeEngine;
+  readonly file: string;
+
+  constructor(t: TestContext, options: FakeOptions = {}, job: string = words) {
+    this.bench = new Bench(t);
+    this.engine = new FakeEngine(options);
+    this.file = this.bench.file("job.ts", job);
+  }
+
+  run(options: Partial<HostedRunOptions>): Promise<RunResult> {
+    this.bench.events.length = 0;
+    const onEvent: HostedRunOptions["onEvent"] = (event) => void this.bench.events.push(event);
+    const all = {
+      on: "hadoop",
+      output: this.bench.output,
+      stateDirectory: this.bench.state,
+      attempts: 2,
+    } as const;
+    return runOnEngine(this.file, { ...all, onEvent, ...options }, this.engine);
+  }
+
+  /** Every file of an output, by name. */
+  files(output: string): Record<string, string> {
+    const names = readdirSync(output, { recursive: true, encoding: "utf8" }).sort();
+    const isFile = (name: string): boolean => /part-|_SUCCESS/.test(name);
+    return Object.fromEntries(
+      names.filter(isFile).map((name) => [name, readFileSync(join(output, name), "latin1")]),
+    );
+  }
+}
+
+test("a job on an engine has the output, the counters and the sums of one on this machine", async (t) => {
+  const hosted = new Hosted(t, { order: { seed: "any order" } });
+  const inputs = [1, 2, 3].map((n) =>
+    hosted.bench.file(`in/${n}.txt`, `one two ${n}\ntwo bad three\n`.repeat(5 * n)),
+  );
+  const result = await hosted.run({ inputs, mappers: 3, maxBad: 100 });
+  result.throwIfFailed();
+  const here = join(hosted.bench.root, "here");
+  const local = await runJob(hosted.file, {
+    inputs,
+    mappers: 3,
+    maxBad: 100,
+    output: here,
+    stateDirectory: null,
+  });
+  local.throwIfFailed();
+  assert.deepEqual(hosted.files(hosted.bench.output), hosted.files(here));
+  assert.deepEqual(result.counters, local.counters);
+  assert.equal(result.badRecords, 30);
+  assert.deepEqual(
+    [result.stats.recordsIn, result.stats.emitted, result.stats.groups],
+    [local.stats.recordsIn, local.stats.emitted, local.stats.groups],
+  );
+  assert.deepEqual(
+    hosted.bench.of("phase-started").map(({ phase }) => phase),
+    ["load", "plan", "map", "reduce", "commit"],
+  );
+});
+
+test("results of a run without output are read back", async (t) => {
+  const hosted = new Hosted(t);
+  const input = hosted.bench.file("in.txt", "b a b\n");
+  const result = await runOnEngine(
+    hosted.file,
+    { on: "hadoop", inputs: input, stateDirectory: null },
+    hosted.engine,
+  );
+  result.throwIfFailed();
+  const found = [];
+  for await (const one of result.records("counts")) found.push(one);
+  assert.deepEqual(found.sort(), [
+    ["a", 1],
+    ["b", 2],
+  ]);
+  await result.dispose();
+});
+
+test("the task that failed is the cause, with its record and its place in the source", async (t) => {
+  const hosted = new Hosted(t);
+  const input = hosted.bench.file("in.txt", "fine\nfine bad\n");
+  const { status, error } = await hosted.run({ inputs: input });
+  assert.equal(status, "FAILED");
+  assert.equal(error?.code, "USER_CODE");
+  assert.equal(error.task, "map-00000");
+  assert.match(error.report, /a bad word[\s\S]*job\.ts:11/);
+  assert.match(error.report, /in\.txt:5/);
+  assert.equal(existsSync(hosted.bench.output), false);
+  assert.deepEqual(readdirSync(join(hosted.bench.output, "..")), []);
+});
+
+test("a stream that an engine took for whole is found out", async (t) => {
+  const hosted = new Hosted(t, { cut: (bytes) => bytes.subarray(0, -2_000) });
+  const input = hosted.bench.file("in.txt", "a b c d\n".repeat(10));
+  const { status, error } = await hosted.run({ inputs: input });
+  assert.equal(status, "FAILED");
+  assert.match(error!.message, /not whole|missing|cut/);
+  assert.equal(existsSync(hosted.bench.output), false);
+});
+
+test("a job that reads nothing has its empty output", async (t) => {
+  const hosted = new Hosted(t);
+  const input = hosted.bench.file("in.txt", "");
+  const result = await hosted.run({ inputs: input });
+  result.throwIfFailed();
+  const manifest = JSON.parse(readFileSync(join(hosted.bench.output, "_SUCCESS"), "utf8")) as {
+    parts: unknown[];
+  };
+  assert.equal(manifest.parts.length, result.parts.length);
+});
+
+test("what tasks on an engine cannot do is refused, and so is a file that they cannot see", async (t) => {
+  const hosted = new Hosted(t, { isLocal: false });
+  const input = hosted.bench.file("in.txt", "a\n");
+  const { error } = await hosted.run({ inputs: input });
+  assert.equal(error?.code, "USAGE");
+  assert.match(error.message, /in\.txt lies on this machine/);
+  const live = await new Hosted(t).run({ inputs: input, live: true });
+  assert.match(live.error!.message, /partial results/);
+});
+
+test("the command is printed, and nothing is run", async (t) => {
+  const hosted = new Hosted(t);
+  const input = hosted.bench.file("in.txt", "a\n");
+  const printed: (readonly string[])[] = [];
+  const { status } = await hosted.run({ inputs: input, printCommand: (words) => void printed.push(words) });
+  assert.equal(status, "CANCELLED");
+  assert.equal(printed.length, 1);
+  assert.equal(hosted.engine.tasks.length, 0);
+});
