@@ -1,11 +1,21 @@
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-// Word count over a file of this machine, and over the same bytes in S3 on this machine, in turn.
-//   node bench/s3.mjs [--mb 256] [--rounds 3] [--workers N]
-// Starts versitygw (SHEAF_VERSITYGW, else the one that the tests use). Prints both times, processor time and
-// their ratio; fails when the outputs differ.
-import { createReadStream, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+// Word count over a file of this machine, and over the same bytes in S3 and on a web server of this machine,
+// in turn.
+//   node bench/stores.mjs [--mb 256] [--rounds 3] [--workers N]
+// Starts versitygw (SHEAF_VERSITYGW, else the one that the tests use) and nginx. Prints times, processor time
+// and ratios; fails when the outputs differ.
+import {
+  chmodSync,
+  createReadStream,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { availableParallelism, homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,8 +47,30 @@ const server = spawn(
   ["--quiet", "--port", `127.0.0.1:${port}`, "posix", "--sidecar", join(root, "meta"), join(root, "data")],
   { env: { ROOT_ACCESS_KEY: keys.id, ROOT_SECRET_KEY: keys.secret }, stdio: "ignore" },
 );
+const web = join(root, "web");
+for (const place of [root, web]) {
+  mkdirSync(place, { recursive: true });
+  // Its workers are another user's.
+  chmodSync(place, 0o755);
+}
+symlinkSync(input, join(web, "text"));
+const webPort = await freePort();
+const places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+writeFileSync(
+  join(root, "nginx.conf"),
+  `daemon off; worker_processes 1; pid ${root}/pid; error_log stderr crit; events { worker_connections 512; }
+  http {
+    access_log off; sendfile on; default_type application/octet-stream;
+    ${places.map((place) => `${place}_temp_path ${root}/${place};`).join(" ")}
+    server { listen 127.0.0.1:${webPort}; root ${web}; }
+  }`,
+);
+const nginx = spawn("nginx", ["-c", join(root, "nginx.conf"), "-e", "stderr"], {
+  stdio: ["ignore", "ignore", "inherit"],
+});
 process.once("exit", () => {
   server.kill();
+  nginx.kill();
   rmSync(root, { recursive: true, force: true });
 });
 const endpoint = `http://127.0.0.1:${port}`;
@@ -65,8 +97,8 @@ const environment = {
   AWS_REGION: "us-east-1",
   AWS_ENDPOINT_URL: endpoint,
 };
-const contenders = { local: input, s3: "s3://bench/text" };
-const times = { local: [], s3: [] };
+const contenders = { local: input, s3: "s3://bench/text", http: `http://127.0.0.1:${webPort}/text` };
+const times = { local: [], s3: [], http: [] };
 for (let round = 0; round < Number(values.rounds); round++) {
   for (const [name, from] of Object.entries(contenders)) {
     const out = join(root, `out-${name}`);
@@ -77,12 +109,16 @@ for (let round = 0; round < Number(values.rounds); round++) {
     console.log(`${name.padEnd(5)} ${seconds.toFixed(2)} s, processors ${cpuSeconds.toFixed(2)} s`);
   }
 }
-const differs = difference(sortedLines(join(root, "out-s3")), sortedLines(join(root, "out-local")));
-if (differs !== null && differs !== undefined) throw new Error(`the outputs differ: ${differs}`);
 const median = (name, of) =>
   times[name].map((one) => one[of]).toSorted((a, b) => a - b)[times[name].length >> 1];
-const rate = (of) => ((100 * median("local", of)) / median("s3", of)).toFixed(0);
-console.log(`S3 at ${rate("seconds")} % of the local rate; by time of processors ${rate("cpuSeconds")} %`);
+for (const name of ["s3", "http"]) {
+  const differs = difference(sortedLines(join(root, `out-${name}`)), sortedLines(join(root, "out-local")));
+  if (differs !== null && differs !== undefined) throw new Error(`the outputs differ: ${differs}`);
+  const rate = (of) => ((100 * median("local", of)) / median(name, of)).toFixed(0);
+  console.log(
+    `${name} at ${rate("seconds")} % of the local rate; by time of processors ${rate("cpuSeconds")} %`,
+  );
+}
 process.exit(0);
 
 async function freePort() {
