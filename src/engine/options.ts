@@ -247,7 +247,7 @@ export interface HostedRunOptions extends JobRunOptions, QueueOptions {
   readonly deployMode?: "client" | "cluster";
   /** Properties of the engine's, as -D of hadoop and --conf of spark-submit. Default: none. */
   readonly conf?: Readonly<Record<string, string>>;
-  /** Node for the tasks: a file on this machine, which travels with the job. Default: the one that runs this. */
+  /** Node for the tasks: a file here, which travels with the job. Default: the one that runs this. */
   readonly nodeBin?: string;
   /**
    * Directory on a file system that all nodes see, for what a job needs and makes until it ends. Default:
@@ -258,7 +258,7 @@ export interface HostedRunOptions extends JobRunOptions, QueueOptions {
   readonly speculation?: boolean;
   /** Where local files go. Default: beside the output, else the system's temporary directory. */
   readonly tempDirectory?: string;
-  /** Runs nothing: copies what the job needs to where the engine finds it, and gives its command, by words. */
+  /** Runs nothing: copies what the job needs to where the engine finds it, and gives its command. */
   readonly printCommand?: (words: readonly string[]) => void;
 }
 

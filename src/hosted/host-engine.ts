@@ -23,7 +23,7 @@ export interface HostJob {
   readonly heapBytes: number | null;
   /** What a task uses for its data besides, bytes. */
   readonly memoryBytes: number;
-  /** Where the results are wanted in the end: a path of this machine or an address; null: they are read back. */
+  /** Where the results are wanted: a path of this machine or an address; null: they are read back. */
   readonly output: string | null;
 }
 

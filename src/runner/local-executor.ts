@@ -30,7 +30,7 @@ import { tracedPlace } from "../worker/trace.ts";
 import type { Trace } from "../worker/trace.ts";
 import { MapSplits } from "./map-splits.ts";
 
-/** What runs the attempts of a run that this process coordinates: here, or on an engine that it gives them to. */
+/** What runs the attempts of a run that this process coordinates: here, or on an engine. */
 export interface TaskExecutor extends Executor {
   /** What it does beside the job's own counts. */
   readonly listener: JobRunListener<TaskSuccess>;
