@@ -68,7 +68,9 @@ test("file names are in kebab-case", () => {
 });
 
 test("every file of src/ is imported somewhere; if not, remove it", () => {
-  assert.deepEqual(orphans(sources(), ["src/index.ts", "src/testing.ts", "src/cli/main.ts"]), []);
+  // The last is what run.sh starts.
+  const entries = ["src/index.ts", "src/testing.ts", "src/cli/main.ts", "src/hosted/task-entry.ts"];
+  assert.deepEqual(orphans(sources(), entries), []);
   const kernels = tree([ASSEMBLY.slice(0, -1)], ".ts");
   const named = new Map(
     [...kernels].map(([path, text]) => [path, text.replaceAll(/(from "[^"]+?)(\.ts)?"/g, '$1.ts"')]),
