@@ -1,6 +1,7 @@
 import { chmodSync, copyFileSync, createReadStream, lstatSync, mkdirSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
 import { KiB } from "../base/size.ts";
 import type { TaskContext } from "../job/context.ts";
 import type { Job } from "../job/job-plan.ts";
@@ -144,9 +145,28 @@ function keyOf(key: NodeKey): string {
   return JSON.stringify(key);
 }
 
-/** The file that a pair is of; `output` "" when it says that all went well there. */
+/**
+ * The file that a pair is of; `output` "" when it says that all went well there. What comes back was made
+ * beside user code: its names must not lead out of the directory that it is put in.
+ * @throws SheafError MESSAGE_INVALID
+ */
 export function readNodeKey(key: string): NodeKey {
-  return JSON.parse(key) as NodeKey;
+  let parts: unknown;
+  try {
+    parts = JSON.parse(key);
+  } catch {
+    parts = null;
+  }
+  const isKey = Array.isArray(parts) && parts.length === 3 && parts.every((one) => typeof one === "string");
+  const [agent = "", output = "", below = ""] = isKey ? (parts as string[]) : [];
+  const isName = (name: string): boolean => !/[/\0]|^\.{1,2}$/.test(name);
+  if (isKey && agent !== "" && isName(agent) && isName(output)) {
+    if (below === "" || below.split("/").every((name) => name !== "" && isName(name)))
+      return [agent, output, below];
+  }
+  throw new SheafError("MESSAGE_INVALID", `${printValue(key)} is no file that an agent can have written`, {
+    hint: "Nothing was put anywhere. Look at the log of the step: what has written this is not sheaf.",
+  });
 }
 
 /** The words of a command with the paths of what it reads and writes. */
