@@ -98,6 +98,11 @@ export interface HostEngine {
    * @throws SheafError saying what is missing and what to do
    */
   check(output: string | null, overwrite: boolean): Promise<void>;
+  /**
+   * Where files of this machine are put that tasks on others read: an address that ends in "/", of the job's
+   * own and removed with it. null, or left out: nowhere.
+   */
+  inputPlace?(jobId: string): string | null;
   /** Never rejects but for a defect: what goes wrong is in the end. */
   run(job: HostJob, listener: HostListener, signal: AbortSignal): Promise<HostEnd>;
   /** Copies what the job needs to where the engine finds it, and gives the command that runs it, by words. */

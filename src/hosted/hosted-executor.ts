@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
+import { formatSize } from "../base/size.ts";
 import type { CommitPlan } from "../engine/commit.ts";
 import type { CommandOf } from "../engine/executor.ts";
 import type { JobRun } from "../engine/job-run.ts";
@@ -14,11 +15,12 @@ import type { ElsewhereAbout } from "../runner/local-tasks.ts";
 import { type AttemptRef, type Phase, formatAttempt, formatTask } from "../scheduler/ids.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
-import type { TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { checkResultOf, readFromWorker } from "../worker/from-worker.ts";
 import type { HostEnd, HostEngine, HostFiles, HostJob, HostMove } from "./host-engine.ts";
 import { fileName, type HostedReport } from "./reports.ts";
+import { localFiles, sendInputs } from "./send-inputs.ts";
 import { stageHome } from "./stage.ts";
 import type { StageRequest } from "./stage.ts";
 
@@ -175,7 +177,7 @@ export class HostedExecutor implements TaskExecutor {
     options.loop.dispatch({ kind: "jobCancelled", job: loaded.jobId, reason: "its command was printed" });
   }
 
-  #stageJob(): Promise<HostJob> {
+  async #stageJob(): Promise<HostJob> {
     const { loaded, planned, resolved, options, settings } = this.#about;
     return stageJob(this.#engine, {
       jobId: loaded.jobId,
@@ -183,13 +185,27 @@ export class HostedExecutor implements TaskExecutor {
       bundle: loaded.bundle!.path,
       directory: join(planned.work.attempts, "hosted"),
       settings: settings(),
-      tasks: options.tasks,
+      tasks: { ...options.tasks, map: await this.#reachable() },
       output: resolved.output,
       attempts: resolved.attempts,
       heapBytes: resolved.heapBytes,
       memoryBytes: resolved.memoryBytes,
       noProgressMs: resolved.noProgressMs,
     });
+  }
+
+  /** The splits as tasks can read them. */
+  async #reachable(): Promise<readonly Split[]> {
+    const { loaded, options, events, signal } = this.#about;
+    const { map } = options.tasks;
+    const address = this.#engine.isLocal ? null : (this.#engine.inputPlace?.(loaded.jobId) ?? null);
+    const files = address === null ? [] : localFiles(map);
+    if (address === null || files.length === 0) return map;
+    const bytes = formatSize(files.reduce((sum, { fileBytes }) => sum + fileBytes, 0));
+    const message = `input of this machine (${bytes}) is copied to ${address}, where tasks can read it`;
+    events.emit({ kind: "warning", message });
+    const step = (): void => signal?.throwIfAborted();
+    return sendInputs(map, { address, job: loaded.jobId, step });
   }
 
   #hears(): Parameters<HostEngine["run"]>[1] {

@@ -4,10 +4,10 @@ import { outputPlace } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { Elsewhere } from "../runner/local-tasks.ts";
 import { runJob } from "../runner/run.ts";
-import { isStored } from "../storage/stores.ts";
 import type { Split } from "../task/task-spec.ts";
 import type { HostEngine } from "./host-engine.ts";
 import { HostedExecutor } from "./hosted-executor.ts";
+import { localFiles } from "./send-inputs.ts";
 import { refuseHosted } from "./stage.ts";
 
 /**
@@ -36,7 +36,8 @@ export async function runOnEngine(
     prepare: () => engine.check(place, overwrite),
     executor: (local, about) => {
       refuseHosted(about.loaded.outline, about.settings());
-      if (!engine.isLocal) about.planned.plan.tasks.map.forEach((split) => refuseLocal(split, on));
+      if (!engine.isLocal && (engine.inputPlace?.(about.loaded.jobId) ?? null) === null)
+        refuseLocal(about.planned.plan.tasks.map, on);
       return new HostedExecutor(engine, local, about, printCommand);
     },
   };
@@ -52,9 +53,9 @@ async function engineOf({ on }: HostedRunOptions): Promise<HostEngine> {
   }
 }
 
-function refuseLocal({ pieces }: Split, on: string): void {
-  const piece = pieces.find((one) => one.kind === "file" && !isStored(one.path));
-  if (piece?.kind !== "file") return;
+function refuseLocal(splits: readonly Split[], on: string): void {
+  const [piece] = localFiles(splits);
+  if (piece === undefined) return;
   throw new SheafError(
     "USAGE",
     `${piece.name} lies on this machine, and the tasks run on the nodes of ${on}`,
