@@ -85,7 +85,7 @@ export async function combineRuns(
     }
     await feed.send(program);
     await programs.finish();
-    reader.end();
+    await reader.end();
     collector.finish();
   } catch (error) {
     programs.kill();

@@ -15,6 +15,7 @@ import type { Partitioning } from "../shuffle/partitioning.ts";
 import { SortCollector } from "../shuffle/sort-collector.ts";
 import { readVarint } from "../shuffle/varint.ts";
 import type { ExecFeed } from "./exec-records.ts";
+import type { TaskOutput } from "./result-output.ts";
 
 /*
  * Pairs of a program's lines travel as keys and values that are strings (codec/), so that everything else
@@ -28,13 +29,16 @@ const VALUE_STRING = 6;
 /** Where the pairs of a program go. */
 export interface PairTarget {
   emit(key: Key, value: unknown): void;
+  /** Where they are written to files. These end between two pairs, however the pipe has cut what came. */
+  readonly output?: Pick<TaskOutput, "full" | "roll">;
 }
 
 /** Makes pairs of what a program writes. */
 export interface PairReader {
-  take(chunk: Buffer): void;
+  /** A promise only where a file ends: nothing is to be taken meanwhile. */
+  take(chunk: Buffer): Promise<void> | void;
   /** It has written all. */
-  end(): void;
+  end(): Promise<void> | void;
 }
 
 /** @param isText what the lines' bytes must be: true where JavaScript reads the pairs */
@@ -47,38 +51,64 @@ export function pairReader(
   if (plan.protocol === "bytes") return new FrameReader(plan, target);
   if (plan.protocol === "json") {
     const parse = jsonParser("fail", commandText(plan));
-    return new LineReader(plan, (line) => takeJson(line, plan, parse, target));
+    return new LineReader(plan, target, (line) => takeJson(line, plan, parse, target));
   }
   // Keys that are sorted by their fields are lines in any case.
   const isLine = plan.invalid === "fail" || !isText || plan.sort !== undefined;
   const asBytes = plan.values === "text" && isLine;
   if (target instanceof SortCollector && asBytes) {
     const into = new CollectedLines(plan, target, memory);
-    return new LineReader(plan, null, (lines) => {
+    return new LineReader(plan, target, null, (lines) => {
       if (isText) checkUtf8(lines, plan);
       into.take(lines);
     });
   }
-  return new LineReader(plan, (line) => takeLine(line, plan, target, isText));
+  return new LineReader(plan, target, (line) => takeLine(line, plan, target, isText));
 }
 
 class LineReader implements PairReader {
   readonly #lines: LineSplitter;
-  readonly #take: (lines: Buffer) => void;
+  readonly #output: PairTarget["output"];
+  readonly #each: ((line: Buffer) => void) | null;
+  readonly #all: ((lines: Buffer) => void) | undefined;
 
   /** Gives `each` line without its newline, or `all` of a stretch with theirs. */
-  constructor(plan: ExecPlan, each: ((line: Buffer) => void) | null, all?: (lines: Buffer) => void) {
+  constructor(
+    plan: ExecPlan,
+    { output }: PairTarget,
+    each: ((line: Buffer) => void) | null,
+    all?: (lines: Buffer) => void,
+  ) {
     this.#lines = new LineSplitter(plan.recordBytesMax, commandText(plan));
-    this.#take = all ?? ((lines) => eachLine(lines, each!));
+    this.#output = output;
+    this.#each = each;
+    this.#all = all;
   }
 
-  take(chunk: Buffer): void {
-    for (const lines of this.#lines.split(chunk)) this.#take(lines);
+  take(chunk: Buffer): Promise<void> | void {
+    return this.#take(this.#lines.split(chunk), 0, 0);
   }
 
-  end(): void {
+  end(): Promise<void> | void {
     const rest = this.#lines.rest();
-    if (rest !== undefined) this.#take(rest);
+    if (rest !== undefined) return this.#take([rest], 0, 0);
+  }
+
+  /** The stretches from `n` on, that one from `from` on. */
+  #take(stretches: readonly Buffer[], n: number, from: number): Promise<void> | void {
+    for (let at = from; n < stretches.length; n++, at = 0) {
+      const lines = stretches[n]!;
+      if (this.#each === null) {
+        this.#all!(lines);
+        continue;
+      }
+      while (at < lines.length) {
+        const end = lines.indexOf(NEWLINE, at);
+        this.#each(lines.subarray(at, end));
+        at = end + 1;
+        if (this.#output?.full === true) return this.#output.roll().then(() => this.#take(stretches, n, at));
+      }
+    }
   }
 }
 
@@ -175,7 +205,6 @@ function checkUtf8(lines: Buffer, plan: ExecPlan): void {
 class FrameReader implements PairReader {
   readonly #plan: ExecPlan;
   readonly #target: PairTarget;
-  #bytes: Buffer = Buffer.alloc(0);
   #pieces: Buffer[] = [];
   #length = 0;
   /** So many bytes must be there before it is worth a look. */
@@ -187,12 +216,17 @@ class FrameReader implements PairReader {
     this.#target = target;
   }
 
-  take(chunk: Buffer): void {
+  take(chunk: Buffer): Promise<void> | void {
     this.#pieces.push(chunk);
     this.#length += chunk.length;
     if (this.#length < this.#wanted) return;
     const bytes = this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#length);
-    let at = 0;
+    return this.#take(bytes, 0);
+  }
+
+  #take(bytes: Buffer, from: number): Promise<void> | void {
+    const { output } = this.#target;
+    let at = from;
     this.#wanted = 4;
     while (at + 4 <= bytes.length) {
       const size = bytes.readUInt32BE(at);
@@ -203,10 +237,11 @@ class FrameReader implements PairReader {
       }
       this.#frame(bytes.subarray(at + 4, at + 4 + size));
       at += 4 + size;
+      if (output?.full === true) return output.roll().then(() => this.#take(bytes, at));
     }
-    this.#bytes = bytes.subarray(at);
-    this.#pieces = this.#bytes.length === 0 ? [] : [this.#bytes];
-    this.#length = this.#bytes.length;
+    const rest = bytes.subarray(at);
+    this.#pieces = rest.length === 0 ? [] : [rest];
+    this.#length = rest.length;
   }
 
   end(): void {
