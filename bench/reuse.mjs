@@ -1,4 +1,5 @@
-/* Many small files, and a Python program with modules to load: a process for each, and one for many. In turns. */
+// Many small files and a Python program with modules to load: a process for each, and one for many.
+//   node bench/reuse.mjs [FILES] [ROUNDS]
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

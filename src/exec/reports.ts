@@ -1,6 +1,6 @@
 import { KiB } from "../base/size.ts";
 
-/** Of a program that does several tasks. A line that something has begun and not ended may stand before it. */
+/** Of a program that does several tasks. What something else has begun to write may stand before it. */
 const END = /^(.*)sheaf:end:(\d+)$/s;
 /** A line without an end is taken for one at this length. */
 const LINE_BYTES_MAX = 64 * KiB;

@@ -86,7 +86,7 @@ export class StandingProgram {
     return this.#program.isOver;
   }
 
-  /** Tells it of a task; resolves when it has begun, and is to be given its input. @throws what has ended it */
+  /** Tells it of a task; resolves when it waits for the input of that. @throws what has ended it */
   async begin(task: ProgramStart): Promise<RunningProgram> {
     if (this.#violation !== undefined) throw this.#violation;
     const program = this.#program;

@@ -149,7 +149,7 @@ sheaf_worker.main(map=fails)
       });
     for (const [name, env, message] of [
       ["raises", {}, /exit code 1: ZeroDivisionError: division by zero; it had been given .*\.jsonl/],
-      ["dies", { KILL: "yes" }, /ended by SIGKILL/],
+      ["killed", { KILL: "yes" }, /ended by SIGKILL/],
     ] as const) {
       const failed = await ran(what(name, env), inputs, { mappers: 6 });
       assert.equal(failed.result.status, "FAILED");
