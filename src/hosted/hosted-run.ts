@@ -44,12 +44,15 @@ export async function runOnEngine(
   return runJob(job, options, { elsewhere });
 }
 
-async function engineOf({ on }: HostedRunOptions): Promise<HostEngine> {
+async function engineOf(options: HostedRunOptions): Promise<HostEngine> {
   // Each engine's code is loaded only when it is asked for.
-  switch (on) {
+  switch (options.on) {
     case "hadoop":
+      throw new SheafError("USAGE", 'on: "hadoop" is not built yet', {
+        hint: "Run the job on this machine.",
+      });
     case "spark":
-      throw new SheafError("USAGE", `on: "${on}" is not built yet`, { hint: "Run the job on this machine." });
+      return (await import("./spark/spark-engine.ts")).sparkEngine(options);
   }
 }
 
