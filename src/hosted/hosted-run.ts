@@ -25,7 +25,12 @@ export async function runOnEngine(
   options: HostedRunOptions,
   engine: HostEngine,
 ): Promise<RunResult> {
-  const { on, output, overwrite = false, printCommand } = options;
+  const { on, output, overwrite = false, printCommand, master, deployMode } = options;
+  if (on === "hadoop" && (master ?? deployMode) !== undefined) {
+    throw new SheafError("USAGE", `${master === undefined ? "deployMode" : "master"} is for Spark`, {
+      hint: "Leave it out; where Hadoop runs a job its configuration says (HADOOP_CONF_DIR), or conf.",
+    });
+  }
   if (typeof job === "object" && !(job instanceof URL) && options.file === undefined) {
     throw new SheafError("USAGE", `on: "${on}" needs the job's file; a Job object cannot travel`, {
       hint: 'Give the file: run(new URL("./job.ts", import.meta.url)), the job being its default export.',
