@@ -32,6 +32,39 @@ const entries = [
   ),
 ];
 
+/**
+ * What tests of whole runs and of commands take from the inside ("imports" of package.json says which of it):
+ * dist/inside/ has it as it ships, so that their workers start quickly, too. It is loaded as users' commands
+ * do it, so that nothing is cut up for it.
+ */
+const { imports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const taken = Object.keys(imports).flatMap((name) => /^#src\/(\w+\/[\w-]+)\.js$/.exec(name)?.[1] ?? []);
+const inside = {
+  name: "inside",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^inside:/ }, ({ path }) => ({ path: path.slice(7), namespace: "inside" }));
+    onLoad({ filter: /.*/, namespace: "inside" }, ({ path }) => {
+      const text = readFileSync(join(root, `src/${path}.ts`), "utf8");
+      const values = text.matchAll(/^export (?:async )?(?:function\*?|class|const) (\w+)/gm);
+      const names = Array.from(values, ([, name]) => name).join(", ");
+      return { contents: `export const { ${names} } = await import("./src/${path}.ts");`, resolveDir: root };
+    });
+  },
+};
+
+/**
+ * TypeBox is 684 modules of a few lines: to find, read and link them took longer than all else when a
+ * coordinator, an agent or a client of theirs began. scripts/vendor.mjs adds its licence.
+ */
+const typebox = {
+  name: "typebox",
+  setup({ onResolve }) {
+    onResolve({ filter: /^typebox(?:\/|$)/ }, ({ path }) => ({
+      path: fileURLToPath(import.meta.resolve(path)),
+    }));
+  },
+};
+
 /** Fastify is a module of its own (scripts/vendor.mjs). All modules lie one directory below dist/. */
 const vendor = {
   name: "vendor",
@@ -42,8 +75,10 @@ const vendor = {
 
 const { outputFiles } = await build({
   absWorkingDir: root,
-  entryPoints: entries.map((name) => `src/${name}`),
-  outbase: "src",
+  entryPoints: [
+    ...entries.map((name) => ({ in: `src/${name}`, out: name.replace(/\.ts$/, "") })),
+    ...taken.map((name) => ({ in: `inside:${name}`, out: `inside/${name}` })),
+  ],
   outdir: "dist",
   chunkNames: "lib/[name]-[hash]",
   bundle: true,
@@ -52,7 +87,7 @@ const { outputFiles } = await build({
   platform: "node",
   target: "node20",
   packages: "external",
-  plugins: [vendor],
+  plugins: [vendor, inside, typebox],
   sourcemap: "linked",
   sourcesContent: false,
   legalComments: "none",

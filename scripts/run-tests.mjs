@@ -1,9 +1,10 @@
 // Runs the built test files given as arguments, two at a time, started in the order given (`node --test`
 // would sort them by name). Their temporary files lie in memory where there is plenty of it, since jobs and
 // coordinators sync all they write. Exits with 1 when a test fails.
-import { chmodSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync } from "node:fs";
+import { TraceMap, originalPositionFor } from "@jridgewell/trace-mapping";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync } from "node:fs";
 import { freemem } from "node:os";
-import { relative, resolve } from "node:path";
+import { dirname, relative, resolve } from "node:path";
 import { run } from "node:test";
 import { spec, tap } from "node:test/reporters";
 
@@ -54,6 +55,32 @@ function childrenSeconds() {
   } catch {
     return null;
   }
+}
+
+const maps = new Map();
+
+function mapOf(file) {
+  if (!maps.has(file))
+    maps.set(file, existsSync(`${file}.map`) ? new TraceMap(readFileSync(`${file}.map`, "utf8")) : null);
+  return maps.get(file);
+}
+
+/**
+ * Places of compiled files become those of their sources. It is done here, for tests that fail: Node would
+ * read the maps of all modules of all tests, and of all their workers, before it runs them.
+ */
+function withSources(text) {
+  return text.replace(/(?:file:\/\/)?(\/[^\s():]+\.js):(\d+):(\d+)/g, (place, file, line, column) => {
+    const map = mapOf(file);
+    const found = map && originalPositionFor(map, { line: Number(line), column: Number(column) - 1 });
+    if (!found?.source) return place;
+    return `${resolve(dirname(file), map.sourceRoot ?? "", found.source)}:${found.line}:${found.column + 1}`;
+  });
+}
+
+function mapStacks(error) {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if (typeof at.stack === "string") at.stack = withSources(at.stack);
 }
 
 /** The first lines of what went wrong: enough to know which assertion it was, or what ended the process. */
@@ -111,6 +138,7 @@ class Summary {
   #failed({ nesting, name, file, details }) {
     process.exitCode = 1;
     if (details.error?.failureType === "subtestsFailed") return;
+    mapStacks(details.error);
     const whole = file === undefined || resolve(name) === file;
     this.#failures.push({
       path: [relative("", file ?? name), ...(whole ? [] : [...this.#path.slice(0, nesting), name])],
@@ -119,11 +147,12 @@ class Summary {
   }
 
   *lines() {
-    const slowest = [...this.#spent].sort((a, b) => b[1] - a[1]).slice(0, 10);
+    const dear = ([file, ms]) => Math.max(ms / 1000, this.#busy.get(file) ?? 0);
+    const slowest = [...this.#spent].sort((a, b) => dear(b) - dear(a)).slice(0, 40);
     const seconds = (ms) => `${(ms / 1000).toFixed(1).padStart(7)} s`;
     const cpu = (s) => (s == null ? "" : `, processors ${s.toFixed(1).padStart(6)} s`);
     const whole = seconds(performance.now() - this.#started) + cpu(childrenSeconds());
-    yield `${whole}  for ${files.length} files, of which the slowest are:`;
+    yield `${whole}  for ${files.length} files, of which the dearest are:`;
     for (const [file, ms] of slowest)
       yield `${seconds(ms)}${cpu(this.#busy.get(file))}  ${relative("", file)}`;
     if (this.#failures.length > 0) yield `failed (${this.#failures.length}):`;

@@ -2,8 +2,8 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Removes compiled files whose source is gone: they would be imported, tested or shipped for ever. What lies
- * in directories of vendor/ was never compiled.
+ * Removes compiled files whose source is gone: they would be imported, tested or shipped for ever. What the
+ * bundler makes was never compiled.
  * @param {string} built directory tsc wrote to
  * @param {string} source directory it compiled
  */
@@ -13,7 +13,7 @@ export function removeStale(built, source) {
     const stem = /^(.*?)(?:\.js|\.d\.ts|\.js\.map)$/.exec(name)?.[1];
     if (
       stem !== undefined &&
-      !/^(?:vendor[/\\].*|lib)[/\\]/.test(stem) &&
+      !/^(?:vendor[/\\].*|inside[/\\].*|lib)[/\\]/.test(stem) &&
       !existsSync(join(source, `${stem}.ts`))
     )
       rmSync(join(built, name), { force: true });

@@ -30,4 +30,4 @@ if (files.length === 0) {
   console.error(`no test file has ${wanted.join(" or ")} in its path`);
   process.exit(2);
 }
-process.exit(run("--enable-source-maps", "scripts/run-tests.mjs", ...files));
+process.exit(run("scripts/run-tests.mjs", ...files));

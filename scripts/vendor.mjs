@@ -47,6 +47,7 @@ for (const path of Object.keys(metafile.inputs)) {
   if (place !== undefined) packages.add(place);
 }
 packages.add("node_modules/esbuild");
+packages.add("node_modules/typebox");
 const licenses = [...packages].sort().map((place) => {
   const { name, version, license } = JSON.parse(readFileSync(join(root, place, "package.json"), "utf8"));
   const file = readdirSync(join(root, place)).find((each) => /^licen[cs]e(?:\.|$)/i.test(each));

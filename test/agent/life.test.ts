@@ -214,7 +214,7 @@ test("heartbeats go on while the main thread works, and stop when it hangs", asy
   await stage.coordinator.start();
   // The agent is in another process here: this one has to go on answering.
   const { spawn } = await import("node:child_process");
-  const entry = new URL("../../../modules/agent/agent.js", import.meta.url).href;
+  const entry = new URL("../../../dist/inside/agent/agent.js", import.meta.url).href;
   const { startShuffle: _, log: _log, random: _random, ...options } = stage.options();
   const script = `
     import { startAgent } from ${JSON.stringify(entry)};

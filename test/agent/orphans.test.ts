@@ -48,7 +48,7 @@ test("an agent that is killed takes all it has started with it, also user code t
     await new Promise(() => setInterval(() => undefined, 1000));`;
   await stage.coordinator.start();
   await stage.prepare(wordCount({ top, map }).replace("map(line", "async map(line"));
-  const entry = new URL("../../../modules/agent/agent.js", import.meta.url).href;
+  const entry = new URL("../../../dist/inside/agent/agent.js", import.meta.url).href;
   const { startShuffle: _, log: _log, random: _random, ...options } = stage.options({ slots: 2 });
   const script = `
     import { startAgent } from ${JSON.stringify(entry)};

@@ -16,7 +16,7 @@ import { sumBig } from "#src/aggregate/sum-big.js";
 import { sum } from "#src/aggregate/sum.js";
 import { topK } from "#src/aggregate/top-k.js";
 import { variance } from "#src/aggregate/variance.js";
-import { SheafError } from "#src/base/errors.js";
+import { SheafError, isSheafError } from "#src/base/errors.js";
 import type { Aggregator } from "#src/job/aggregator.js";
 import { check, fold } from "./support.js";
 
@@ -86,7 +86,7 @@ function refusal(run: () => unknown): string | null {
     run();
     return null;
   } catch (error) {
-    assert.ok(error instanceof SheafError, String(error));
+    assert.ok(isSheafError(error), String(error));
     return `${error.code} ${error.message}`;
   }
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { SheafError } from "#src/base/errors.js";
+import { isSheafError } from "#src/base/errors.js";
 import type { Aggregator } from "#src/job/aggregator.js";
 
 /** Seeded: the same in every run. fast-check prints the seed and the smallest case when one fails. */
@@ -68,7 +68,7 @@ export function cloneData(data: unknown): unknown {
 /** Asserts that `run` throws a SheafError with this code and a message that matches, and a hint. */
 export function refuses(run: () => unknown, code: string, message: RegExp): void {
   assert.throws(run, (error: unknown) => {
-    assert.ok(error instanceof SheafError, `not a SheafError: ${String(error)}`);
+    assert.ok(isSheafError(error), `not a SheafError: ${String(error)}`);
     assert.equal(error.code, code);
     assert.match(error.message, message);
     assert.ok((error.hint ?? "").length > 0, "no hint");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SheafError } from "#src/base/errors.js";
+import { isSheafError } from "#src/base/errors.js";
 import { repeatedFlag, switchFlag, types, valueFlag } from "#src/cli/flag.js";
 import { bindFlags, checkPositionals, tokenizeArguments } from "#src/cli/parse-arguments.js";
 
@@ -22,7 +22,7 @@ function refusal(...words: string[]): string {
   try {
     parse(...words);
   } catch (error) {
-    assert.ok(error instanceof SheafError);
+    assert.ok(isSheafError(error));
     assert.equal(error.code, "USAGE");
     return `${error.message} | ${error.hint ?? ""}`;
   }

@@ -58,7 +58,7 @@ for (const quotes of ["strict", "lenient"] as const) {
         }
       },
     );
-    await fc.assert(property, { numRuns: 150 });
+    await fc.assert(property, { numRuns: 100 });
   });
 }
 
@@ -129,7 +129,7 @@ test(
       { delimiter: ",", quote: '"', lineterminator: "\r", all: true },
     ];
     const tables = fc.sample(fc.array(fc.tuple(field, field, field), { minLength: 1, maxLength: 12 }), {
-      numRuns: 60,
+      numRuns: 30,
       seed: 77,
     });
     const script = `
@@ -154,7 +154,7 @@ print(json.dumps(out))
       writeFileSync(path, content);
       for (const quotes of ["strict", "lenient"] as const) {
         const reader = csv({ header: false, delimiter, quote, lineEnd, quotes });
-        for (const size of [1, 3, 50, 10_000]) {
+        for (const size of [content.length < 200 ? 1 : 11, 50, 10_000]) {
           const { records, bad } = await read(reader, await pieces(path, reader, size), { batchBytes: 64 });
           assert.deepEqual(bad, []);
           // In lenient mode a quote before a delimiter closes its field, doubled ones do not.

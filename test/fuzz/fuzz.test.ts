@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runFuzz } from "./fuzz.js";
 
+// For longer: npm run fuzz.
 // The same messages are changed in the same way each time; SHEAF_FUZZ_SEED gives others.
 const seed = Number(process.env["SHEAF_FUZZ_SEED"] ?? 20_260);
 
-test(`20 seconds of messages that nobody of sheaf sends break nothing (seed ${seed})`, async (t) => {
-  const report = await runFuzz({ ms: 20_000, seed, tell: (line) => t.diagnostic(line) });
+test(`some seconds of messages that nobody of sheaf sends break nothing (seed ${seed})`, async (t) => {
+  const report = await runFuzz({ ms: 4_000, seed, tell: (line) => t.diagnostic(line) });
   t.diagnostic(JSON.stringify(report));
   const { answers, jobs, workerMessages, changedAnswers } = report;
   const answered = Object.values(answers).reduce((sum, count) => sum + count, 0);

@@ -17,7 +17,7 @@ test("killed at any point, the output is the one before or the one after, and th
   cpSync(days.output, kept, { recursive: true });
   days.day(2, 22, 30);
   days.day(4, 4, 12);
-  const run = new URL("../../../modules/runner/run.js", import.meta.url).href;
+  const run = new URL("../../../dist/inside/runner/run.js", import.meta.url).href;
   // The event at which it is killed, and how many of its kind come before.
   for (const [kind, nth] of [
     ["planned", 0],

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { count } from "#src/aggregate/count.js";
 import { sum } from "#src/aggregate/sum.js";
-import { SheafError } from "#src/base/errors.js";
+import { isSheafError } from "#src/base/errors.js";
 import { job, jobOfInput } from "#src/job/define.js";
 import type { Reader } from "#src/job/reader.js";
 import type { Writer } from "#src/job/writer.js";
@@ -193,7 +193,7 @@ for (const [what, definition, message, hint] of refused) {
     assert.throws(
       () => untyped(definition),
       (error: unknown) => {
-        assert.ok(error instanceof SheafError);
+        assert.ok(isSheafError(error));
         assert.equal(error.code, "JOB_INVALID");
         assert.ok(error.message.startsWith(message), error.message);
         assert.match(error.hint ?? "", hint);

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { RunFailure } from "#src/engine/options.js";
+import type { RunFailure } from "#src/engine/options.js";
 import { count, generate, job, text } from "#src/index.js";
 import { runHere, runJob } from "#src/runner/run.js";
 import { Bench, assertCounted, expectedLines, inputText, wordCount } from "./support.ts";
@@ -84,7 +84,7 @@ test("a job file runs by path and by URL, and collections are read by name", asy
 
 test("results nobody has disposed of are removed when the process exits", async (t) => {
   const bench = new Bench(t);
-  const runner = new URL("../../../modules/runner/run.js", import.meta.url).href;
+  const runner = new URL("../../../dist/inside/runner/run.js", import.meta.url).href;
   const script = bench.file(
     "keep.mjs",
     `
@@ -116,10 +116,10 @@ test("run() rejects with the first real cause; runJob() tells it", async (t) => 
     tempDirectory: bench.root,
   };
   const error = await runHere(broken, options).then(
-    () => null,
-    (thrown: unknown) => thrown,
+    () => assert.fail("it succeeds"),
+    (thrown: unknown) => thrown as RunFailure,
   );
-  assert.ok(error instanceof RunFailure);
+  assert.equal(error.constructor.name, "RunFailure");
   assert.deepEqual(
     [error.code, error.message, error.task, error.attempt],
     ["USER_CODE", "broken", "map-00000", 4],

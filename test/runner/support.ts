@@ -68,7 +68,7 @@ export class Bench {
    * command: "ulimit -f 8; ".
    */
   async runElsewhere(job: string, options: LocalRunOptions = {}, shell = ""): Promise<Elsewhere> {
-    const run = new URL("../../../modules/runner/run.js", import.meta.url).href;
+    const run = new URL("../../../dist/inside/runner/run.js", import.meta.url).href;
     const given = { output: this.output, stateDirectory: this.state, attempts: 2, workers: 2, ...options };
     const script = this.file(
       "run.mjs",

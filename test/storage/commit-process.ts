@@ -1,8 +1,25 @@
-import { storeOf } from "#src/storage/stores.js";
-import { commitAll, outputFiles } from "./stored-files.ts";
+import { systemClock } from "#src/base/clock.js";
+import type { StoreModule } from "#src/storage/store.js";
+import type { DoomedCommit } from "./killed-writers.ts";
+import { commitAll, outputFiles, smallFiles } from "./stored-files.ts";
 
-/** A process that commits an output, to be killed while it does: ADDRESS JOB DIRECTORY. */
-const [address = "", job = "", directory = ""] = process.argv.slice(2);
-await commitAll(await storeOf(address), address, job, outputFiles, directory, true);
-// Connections that are kept alive hold it up.
-process.exit(0);
+/**
+ * A process that commits outputs, all at once, to be killed while it does: DIRECTORY COMMITS. Says of each
+ * how it ended, and waits for its own end.
+ */
+const [directory = "", given = ""] = process.argv.slice(2);
+const world = { clock: systemClock, random: Math.random };
+
+async function commit({ scheme, env, address, job, isSmall }: DoomedCommit): Promise<void> {
+  const { createStore } = (await import(`#src/storage/stores/${scheme}.js`)) as StoreModule;
+  const store = createStore(scheme, { env: { ...process.env, ...env }, fetch: null, world });
+  await commitAll(store, address, job, isSmall ? smallFiles : outputFiles, directory, true);
+}
+
+for (const [i, doomed] of (JSON.parse(given) as DoomedCommit[]).entries()) {
+  commit(doomed).then(
+    () => console.log(`${i} done`),
+    (error: unknown) => console.log(`${i} ${String(error)}`),
+  );
+}
+setInterval(() => undefined, 1_000_000);

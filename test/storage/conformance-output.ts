@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { isSheafError } from "#src/base/errors.js";
 import { seededRandom } from "#src/base/random.js";
 import type { PutFile, Store } from "#src/storage/store.js";
 import { readText } from "#src/storage/stored-output.js";
 import { type Bench, httpProxy, readAll, statOf, type Tests } from "./conformance-bench.ts";
 import { type Fault, startCutProxy, startFaultProxy } from "./fault-proxy.ts";
-import { commitAll, content, type OutputFiles, outputFiles, putAll } from "./stored-files.ts";
+import { killWriters } from "./killed-writers.ts";
+import { commitAll, content, type OutputFiles, outputFiles, putAll, smallFiles } from "./stored-files.ts";
 import { successOf } from "./support.ts";
 
 const KiB = 1024;
@@ -112,68 +110,54 @@ export const outputTests: Tests = {
     const { store, subject, directory } = bench;
     if (store.output === undefined) return t.skip(CANNOT);
     if (subject.port === null) return t.skip("there is no server");
-    const address = bench.at("out/killed/");
-    const requests = await killedAt(bench, null);
-    assert.ok(requests > 3);
-    await assertIs(store, address, outputFiles);
-    for (let i = 0; i < KILLS; i++) {
-      const point = 1 + random.below(requests);
-      await killedAt(bench, point);
+    const points = await wholeWay(bench, "out/killed/");
+    assert.ok(points > 3);
+    const kills = Array.from({ length: KILLS }, (_, i) => ({
+      name: `out/killed-${i}/`,
+      point: 1 + random.below(points),
+      isSmall: i % 3 > 0,
+    }));
+    // Every second one is to replace an output.
+    for (const [i, { name, isSmall }] of kills.entries())
+      if (i % 2 === 1)
+        await commitAll(
+          store,
+          bench.at(name),
+          `job-before-${i}`,
+          isSmall ? smallFiles : outputFiles,
+          directory,
+        );
+    await killWriters(subject, directory, kills);
+    for (const [i, { name, isSmall }] of kills.entries()) {
+      const address = bench.at(name);
       // To whoever looks for _SUCCESS it is the earlier output, the new one (they are the same), or nothing;
       // or it is refused, where many steps make the commit.
       const there = await readText(store, `${address}_SUCCESS`).catch((error: unknown) => {
         if (isSheafError(error) && error.code === "INPUT_UNREADABLE") return null;
         throw error;
       });
-      if (there !== null) await assertIs(store, address, outputFiles);
-      await commitAll(store, address, `job-after-${i}`, outputFiles, directory, true);
-      await assertIs(store, address, outputFiles);
-      await bench.nothingLeft();
+      if (there !== null) await assertIs(store, address, isSmall ? smallFiles : outputFiles);
+      await commitAll(store, address, `job-after-${i}`, smallFiles, directory, true);
+      await assertIs(store, address, smallFiles);
     }
+    await bench.nothingLeft();
   },
 };
 
-/** Of one storage; each starts a process. */
+/** Of one storage. */
 const KILLS = 6;
 
-/**
- * A process commits an output, and is killed at a request, or at a byte where the server speaks no HTTP.
- * @param point null: it is not killed
- * @returns how many requests, or bytes, there were
- */
-async function killedAt({ subject, directory }: Bench, point: number | null): Promise<number> {
-  const job = `job-killed-${point ?? "never"}`;
-  const start = (port: number): ChildProcess =>
-    spawn(
-      process.execPath,
-      [
-        "--enable-source-maps",
-        fileURLToPath(new URL("./commit-process.js", import.meta.url)),
-        subject.address("out/killed/", port),
-        job,
-        directory,
-      ],
-      { env: { ...process.env, ...subject.env(port) }, stdio: ["ignore", "ignore", "inherit"] },
-    );
-  if (subject.http === false) {
-    const proxy = await startCutProxy(subject.port!);
-    const child = start(proxy.port);
-    if (point !== null) proxy.cutAfter(point, () => child.kill("SIGKILL"));
-    await once(child, "exit");
-    await proxy.close();
-    return proxy.passed();
-  }
-  const proxy = await startFaultProxy(subject.port!);
-  const child = start(proxy.port);
-  proxy.decide(({ number }) => {
-    if (point === null || number < point) return null;
-    child.kill("SIGKILL");
-    return { kind: "cut", afterBytes: -1 };
-  });
-  const [code] = (await once(child, "exit")) as [number | null];
+/** Commits an output through a proxy. @returns how many requests, or bytes from the server, there were */
+async function wholeWay(bench: Bench, name: string): Promise<number> {
+  const { subject, store, directory } = bench;
+  const proxy =
+    subject.http === false ? await startCutProxy(subject.port!) : await startFaultProxy(subject.port!);
+  const through = bench.through(proxy.port);
+  await commitAll(through, bench.at(name, proxy.port), "job-whole", outputFiles, directory);
+  await assertIs(store, bench.at(name), outputFiles);
+  const points = "seen" in proxy ? proxy.seen.length : proxy.passed();
   await proxy.close();
-  if (point === null) assert.equal(code, 0);
-  return proxy.seen.length;
+  return points;
 }
 
 async function assertIs(store: Store, address: string, files: OutputFiles): Promise<void> {

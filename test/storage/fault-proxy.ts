@@ -153,8 +153,8 @@ export async function startCutProxy(targetPort: number): Promise<CutProxy> {
   const cutAll = (): void => {
     for (const pair of pairs) for (const socket of pair) socket.destroy();
   };
-  const server = createTcpServer((from) => {
-    const to = connect(targetPort, "127.0.0.1");
+  const server = createTcpServer({ noDelay: true }, (from) => {
+    const to = connect({ port: targetPort, host: "127.0.0.1", noDelay: true });
     const pair = [from, to] as const;
     pairs.add(pair);
     const end = (): void => {

@@ -4,25 +4,29 @@ import {
   ListMultipartUploadsCommand,
 } from "@aws-sdk/client-s3";
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { describe, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import { gzipSync } from "node:zlib";
 import { systemClock } from "#src/base/clock.js";
 import { isSheafError, type SheafError } from "#src/base/errors.js";
 import { seededRandom } from "#src/base/random.js";
 import { listStored } from "#src/storage/list-stored.js";
-import type { Store } from "#src/storage/store.js";
 import { whoIsThis } from "#src/storage/stores/writer.js";
 import { Bench, wordCount } from "../runner/support.ts";
-import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
-import { asRead, BUCKET, hastyClock, s3Missing, type S3Server, startS3, storeWith } from "./s3-server.ts";
-import { commitAll, content, type OutputFiles, outputFiles, putAll } from "./stored-files.ts";
+import { killWriters } from "./killed-writers.ts";
+import {
+  asRead,
+  BUCKET,
+  hastyClock,
+  openS3Lab,
+  s3Missing,
+  type S3Server,
+  s3Subject,
+  storeWith,
+} from "./s3-server.ts";
+import { commitAll, content, type OutputFiles, outputFiles, putAll, smallFiles } from "./stored-files.ts";
 import { successOf } from "./support.ts";
 
 const skip = s3Missing() ?? false;
@@ -30,24 +34,10 @@ const SEED = 3_911;
 /** So many requests have answers of which one is lost. */
 const EVERY = 4;
 
+const lab = skip === false ? await openS3Lab() : null;
+
 describe("output in S3", { skip }, () => {
-  let server!: S3Server;
-  let proxy!: FaultProxy;
-  /** Straight to the server, and through the proxy. */
-  let store!: Store;
-  let through!: Store;
-  const directory = mkdtempSync(join(tmpdir(), "sheaf-s3-test-"));
-  before(async () => {
-    server = await startS3();
-    proxy = await startFaultProxy(server.port);
-    store = storeWith(server.env());
-    through = storeWith(server.env(proxy.port));
-  });
-  after(async () => {
-    await proxy.close();
-    await server.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
+  const { server, proxy, store, through, directory } = lab!;
 
   /** Names, sizes and what they begin with: what a reader of sheaf sees of an output. */
   async function seen(address: string): Promise<Record<string, string>> {
@@ -163,16 +153,23 @@ describe("output in S3", { skip }, () => {
       ["_SUCCESS", Buffer.from(successOf(["part-00000.tsv", "part-00001.tsv", "sub/part-00000.tsv"]))],
     ];
     const random = seededRandom(SEED);
-    const counts = [await killedAt(null, "killed-0/"), await killedAt(null, "killed-1/")];
+    const first = proxy.seen.length;
+    for (const count of [1, 2])
+      await commitAll(through, `s3://${BUCKET}/counted/`, `counted-${count}`, outputFiles, directory, true);
+    const requests = (proxy.seen.length - first) / 2;
+    const kills = Array.from({ length: 20 }, (_, i) => ({
+      name: `killed-${i}/`,
+      point: 1 + random.below(requests),
+      isSmall: i % 7 > 0,
+    }));
+    for (const [i, { name }] of kills.entries())
+      if (i % 2 === 1) await commitAll(store, `s3://${BUCKET}/${name}`, `earlier-${i}`, earlier, directory);
+    await killWriters(s3Subject(server), directory, kills);
     const said = { refused: 0, none: 0, old: 0 };
-    const states: object[] = [told(earlier), told(outputFiles), {}];
-    for (let i = 0; i < 20; i++) {
-      const prefix = `killed-${i % 2}/`;
-      const address = `s3://${BUCKET}/${prefix}`;
-      for (const key of await server.keys(prefix)) await server.remove(key);
-      if (i % 2 === 1) await commitAll(store, address, `earlier-${i}`, earlier, directory);
-      const point = 1 + random.below(counts[i % 2]!);
-      await killedAt(point, prefix);
+    for (const [i, { name, point, isSmall }] of kills.entries()) {
+      const address = `s3://${BUCKET}/${name}`;
+      const whole = told(isSmall ? smallFiles : outputFiles);
+      const states: object[] = [told(earlier), whole, {}];
       const where = `kill ${i} at request ${point}, seed ${SEED}`;
       const found = await seen(address).catch((error: unknown) => {
         assert.ok(isSheafError(error) && error.code === "INPUT_UNREADABLE", String(error));
@@ -194,37 +191,13 @@ describe("output in S3", { skip }, () => {
         states.some((one) => isSame(one, now)),
         `${where}: ${Object.keys(now).join(" ")}`,
       );
-      if (found === null) assert.deepEqual(now, told(outputFiles), where);
-      await nothingElse(prefix);
+      if (found === null) assert.deepEqual(now, whole, where);
+      await nothingElse(name);
     }
     // The seed shows each of them.
     for (const [state, count] of Object.entries(said))
       assert.ok(count > 0, `${state}: ${JSON.stringify(said)}`);
   });
-
-  /** A process that commits to an output, killed at one of its requests. @returns how many it made */
-  async function killedAt(point: number | null, prefix: string): Promise<number> {
-    const first = proxy.seen.length;
-    const child = spawn(
-      process.execPath,
-      [
-        fileURLToPath(new URL("./commit-process.js", import.meta.url)),
-        `s3://${BUCKET}/${prefix}`,
-        "killed",
-        directory,
-      ],
-      { env: { ...process.env, ...server.env(proxy.port) }, stdio: ["ignore", "ignore", "inherit"] },
-    );
-    proxy.decide(({ number }) => {
-      if (point === null || number - first < point) return null;
-      child.kill("SIGKILL");
-      // Carried out or not.
-      return { kind: "cut", afterBytes: point % 2 === 0 ? 0 : -1 };
-    });
-    await once(child, "exit");
-    proxy.decide(null);
-    return proxy.seen.length - first;
-  }
 
   test("uploads of others, of living jobs and of what no job names are left alone", async () => {
     const address = `s3://${BUCKET}/others/`;

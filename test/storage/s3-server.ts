@@ -11,11 +11,14 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import { after } from "node:test";
 import { type Clock, systemClock } from "#src/base/clock.js";
 import type { FileToRead, Store, StoredFile } from "#src/storage/store.js";
 import { createStore } from "#src/storage/stores/s3.js";
 import { answers, freePort } from "../kit/ports.ts";
 import { until } from "../kit/wait.ts";
+import type { Subject } from "./conformance-bench.ts";
+import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
 
 const binary = join(
   process.env["SHEAF_TEST_CACHE"] ?? join(homedir(), ".cache", "sheaf-test"),
@@ -102,6 +105,49 @@ export async function startS3(): Promise<S3Server> {
       await gone;
       rmSync(root, { recursive: true, force: true });
     },
+  };
+}
+
+/** What the tests of a file share. */
+export interface S3Lab {
+  readonly server: S3Server;
+  readonly proxy: FaultProxy;
+  /** Straight to the server, and through the proxy. */
+  readonly store: Store;
+  readonly through: Store;
+  readonly directory: string;
+}
+
+/** Started now; closed when all tests of the file are over. */
+export async function openS3Lab(): Promise<S3Lab> {
+  const server = await startS3();
+  const proxy = await startFaultProxy(server.port);
+  const directory = mkdtempSync(join(tmpdir(), "sheaf-s3-test-"));
+  after(async () => {
+    await proxy.close();
+    await server.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const through = storeWith(server.env(proxy.port));
+  return { server, proxy, store: storeWith(server.env()), through, directory };
+}
+
+/** The server as the kits for all storages see it. */
+export function s3Subject(server: S3Server): Subject {
+  return {
+    scheme: "s3",
+    module: { createStore },
+    port: server.port,
+    env: (port) => server.env(port ?? server.port),
+    address: (name) => `s3://${BUCKET}/${name}`,
+    put: (name, bytes) => server.put(name, bytes),
+    remove: (name) => server.remove(name),
+    hidden: async () => [
+      ...(await server.uploads()),
+      ...(await server.keys("")).filter((key) => key.includes("_sheaf-")),
+    ],
+    // By whoever has started it.
+    close: () => Promise.resolve(),
   };
 }
 

@@ -1,60 +1,23 @@
 import { PutBucketPolicyCommand } from "@aws-sdk/client-s3";
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { isSheafError, type SheafError } from "#src/base/errors.js";
 import { listStored } from "#src/storage/list-stored.js";
 import type { Store, StoredFile } from "#src/storage/store.js";
-import { createStore } from "#src/storage/stores/s3.js";
 import { conformance } from "./conformance.ts";
-import { type Fault, type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
-import { asRead, BUCKET, hastyClock, s3Missing, type S3Server, startS3, storeWith } from "./s3-server.ts";
+import type { Fault } from "./fault-proxy.ts";
+import { asRead, BUCKET, hastyClock, openS3Lab, s3Missing, s3Subject, storeWith } from "./s3-server.ts";
 import { content } from "./stored-files.ts";
 
 const skip = s3Missing() ?? false;
+const lab = skip === false ? await openS3Lab() : null;
 
-if (skip === false) {
-  conformance("S3", async () => {
-    const server = await startS3();
-    return {
-      scheme: "s3",
-      module: { createStore },
-      port: server.port,
-      env: (port) => server.env(port ?? server.port),
-      address: (name) => `s3://${BUCKET}/${name}`,
-      put: (name, bytes) => server.put(name, bytes),
-      remove: (name) => server.remove(name),
-      hidden: async () => [
-        ...(await server.uploads()),
-        ...(await server.keys("")).filter((key) => key.includes("_sheaf-")),
-      ],
-      close: () => server.close(),
-    };
-  });
-} else {
-  test("storage S3", { skip });
-}
+if (lab !== null) conformance("S3", () => Promise.resolve(s3Subject(lab.server)));
 
 describe("S3", { skip }, () => {
-  let server!: S3Server;
-  let proxy!: FaultProxy;
-  /** Straight to the server, and through the proxy. */
-  let store!: Store;
-  let through!: Store;
-  const directory = mkdtempSync(join(tmpdir(), "sheaf-s3-test-"));
-  before(async () => {
-    server = await startS3();
-    proxy = await startFaultProxy(server.port);
-    store = storeWith(server.env());
-    through = storeWith(server.env(proxy.port));
-  });
-  after(async () => {
-    await proxy.close();
-    await server.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
+  const { server, proxy, store, through, directory } = lab!;
 
   test("a bucket for all is read without credentials", async () => {
     const policy = {

@@ -57,7 +57,8 @@ test("every source map of the package names sources that are in it", () => {
   assert.ok(maps.length > 100);
   for (const path of maps) {
     const { sources } = JSON.parse(read(path)) as { readonly sources: readonly string[] };
-    for (const source of sources)
+    // What of a package is bundled has its source there.
+    for (const source of sources.filter((one) => !one.includes("/node_modules/")))
       assert.ok(shipped.has(join(dirname(path), source)), `${path} names ${source}`);
   }
   for (const path of shipped) {

@@ -172,7 +172,8 @@ export class SftpConnection {
     const { methods, locked } = methodsOf(ssh2, settings, this.#settings.env["SSH_KEY_PASSPHRASE"]);
     const host = settings.keyAlias?.toLowerCase() ?? hostOf(settings.host, settings.port);
     const types = settings.knownHosts.types(host).flatMap((type) => algorithmsOf(type));
-    const socket = connect({ host: settings.host, port: settings.port });
+    // Questions are small and come one by one: each would wait 40 ms for the answer's acknowledgement.
+    const socket = connect({ host: settings.host, port: settings.port, noDelay: true });
     const client = new ssh2.Client();
     const waiting = new Set<(error: Error) => void>();
     let refused: SheafError | null = null;
