@@ -3,14 +3,11 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { count } from "#src/aggregate/count.js";
-import { topK } from "#src/aggregate/top-k.js";
 import { decodeKey } from "#src/codec/key-codec.js";
-import { none } from "#src/format/none.js";
 import { textReader } from "#src/format/text-reader.js";
-import { run } from "#src/index.js";
+// As users have it: a module of its own in this process.
+import { count, desc as descending, job, none, run, topK } from "#src/index.js";
 import type { RunResult } from "#src/index.js";
-import { job } from "#src/job/define.js";
 import { copyKey, desc, plainKey } from "#src/job/descending.js";
 import { compareKeys } from "#src/job/key-order.js";
 import type { Key } from "#src/job/key.js";
@@ -115,7 +112,7 @@ test("a total order goes from large to small through all parts, equal keys in in
     input: textReader(),
     map(line, emit) {
       const { city, price, id } = parse(line);
-      emit([desc(price), city], id);
+      emit([descending(price), city], id);
     },
     order: "total",
     partitions: 4,
@@ -139,7 +136,7 @@ test("groups and their values begin with the largest; user functions see plain k
     input: textReader(),
     map(line, emit) {
       const { city, price, id } = parse(line);
-      emit([desc(city), desc(price)], [price, id]);
+      emit([descending(city), descending(price)], [price, id]);
     },
     groupBy: 1,
     partitions: 3,
@@ -182,7 +179,7 @@ test("groups and their values begin with the largest; user functions see plain k
 test("aggregators count by descending keys, and map-only jobs write plain ones", async (t) => {
   const counted = job({
     input: textReader(),
-    map: (line, emit) => emit(desc(parse(line).price)),
+    map: (line, emit) => emit(descending(parse(line).price)),
     reduce: count(),
   });
   const { results } = await testJob(
@@ -194,7 +191,7 @@ test("aggregators count by descending keys, and map-only jobs write plain ones",
     results.map(([price]) => price),
     prices,
   );
-  const mapOnly = job({ input: textReader(), map: (line, emit) => emit([desc(parse(line).id)]) });
+  const mapOnly = job({ input: textReader(), map: (line, emit) => emit([descending(parse(line).id)]) });
   const result = await run(mapOnly, {
     inputs: [inputFile(t)],
     output: join(tempDir(t), "out"),
@@ -208,6 +205,6 @@ test("aggregators count by descending keys, and map-only jobs write plain ones",
 });
 
 test("topK does not take descending measures, and says what to do", () => {
-  const cheapest = topK<(typeof rows)[number]>(3, { by: ({ price, id }) => [desc(price), id] });
+  const cheapest = topK<(typeof rows)[number]>(3, { by: ({ price, id }) => [descending(price), id] });
   assert.throws(() => cheapest.add(cheapest.empty(), rows[0]!), /topK.*measure/s);
 });

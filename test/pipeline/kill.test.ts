@@ -31,10 +31,10 @@ const script = (places: Record<string, string>): string => `
     if (name !== "") moment("after " + name.replace(/\\d+/, "N"));
   };
   syncBuiltinESMExports();
-  const at = (path) => new URL(path, ${JSON.stringify(new URL("../../../modules/", import.meta.url).href)}).href;
-  const { withPipelines, resumePipeline } = await import(at("pipeline/run-pipeline.js"));
-  const { runnerAsked } = await import(at("runners/runners.js"));
-  const { findJob } = await import(at("engine/job-history.js"));
+  const at = (path) => new URL(path, ${JSON.stringify(new URL("../../../", import.meta.url).href)}).href;
+  const { withPipelines, resumePipeline } = await import(at("dist/inside/pipeline/run-pipeline.js"));
+  const { runnerAsked } = await import(at("dist/inside/runners/runners.js"));
+  const { findJob } = await import(at("modules/engine/job-history.js"));
   const connected = tokenFile === undefined ? {} : { tokenFile };
   const options = { on, ...connected, stateDirectory: state, onEvent({ kind, step, why, task }) {
     if (step === undefined) return;
