@@ -5,6 +5,7 @@ import type { RunResult } from "../engine/options.ts";
 import { type NodeTask, readNodeKey, type SentFile, workPlace } from "../steps/node-job.ts";
 import type { ScriptSpec } from "../steps/script.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { placeBelow } from "./stored-transfer.ts";
 
 /**
  * What an agent is sent to run a script: what it reads, and the files among its words, as the directory of
@@ -75,6 +76,13 @@ export async function takeOutputs(
   try {
     for await (const [key, value] of result.records()) {
       const [agent, output, below] = readNodeKey(String(key));
+      // They come over the wire: none may lead elsewhere.
+      const isPlace = below === "" || placeBelow(below, below) === below;
+      if (placeBelow(agent, agent).includes("/") || !isPlace || !["", ...outputs].includes(output)) {
+        throw new SheafError("MESSAGE_INVALID", `agent ${agent} has sent what was not asked for`, {
+          hint: "Use the same version of sheaf everywhere.",
+        });
+      }
       if (output === "") {
         agents.push(agent);
         continue;

@@ -6,14 +6,22 @@ import { SheafError } from "../base/errors.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import type { RunResult } from "../engine/options.ts";
 import { resultOf } from "../engine/result.ts";
-import type { TransferSpec } from "../steps/script.ts";
+import { agentPlace, type TransferSpec } from "../steps/script.ts";
 import { commitDirectory, createTempOutput, syncPath } from "../storage/atomic-output.ts";
 import { crc32cOfFile, inodeOf } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { inputIn, patternBase } from "../storage/glob.ts";
 import { type InputFile, listInput } from "../storage/list-input.ts";
+import { removeDirectory } from "../storage/remove-directory.ts";
 import { isStored } from "../storage/stores.ts";
 import { emptyStats } from "../task/task-spec.ts";
+import {
+  FailedOnNodes,
+  fetchFromAgents,
+  listOnAgents,
+  type RunOnNodes,
+  sendToAgents,
+} from "./agent-transfer.ts";
 import { manifestText, resultOfThrown, writeManifest } from "./step-output.ts";
 import { downloadFile, placeBelow, type StoredCopy, uploadCopies } from "./stored-transfer.ts";
 
@@ -26,6 +34,8 @@ export interface TransferRun {
   /** What a step has written; null: the path of `spec`. */
   readonly source: string | null;
   readonly signal: AbortSignal | undefined;
+  /** null: there is no cluster. */
+  readonly onNodes: RunOnNodes | null;
   progress(files: number, filesDone: number, bytes: number, bytesDone: number): void;
 }
 
@@ -35,50 +45,13 @@ const chunkBytes = 1 << 20;
 
 /** Copies the files, and notes what is there then. */
 export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
-  const { name, spec, file, directory, signal, progress } = transfer;
+  const { name, directory, signal } = transfer;
   const startedMs = performance.now();
   const stats = { ...emptyStats };
   const known = { jobId: "", name, stats };
   try {
-    const to = isStored(spec.to) ? `${spec.to.replace(/\/+$/, "")}/` : resolve(dirname(file), spec.to);
-    const copies = await copiesOf(transfer.source ?? spec.from!, dirname(file), to);
-    const total = copies.reduce((sum, { bytes }) => sum + bytes, 0);
-    let [filesDone, bytesDone] = [0, 0];
-    let parts: CommittedPart[] = [];
-    if (isStored(to)) {
-      const uploaded = await uploadCopies(copies, {
-        to,
-        job: createHash("sha256").update(directory).digest("hex").slice(0, 32),
-        temp: join(directory, "copies"),
-        manifest: (all) => manifestText({ name, counters: {}, badRecords: 0 }, all),
-        count: (bytes) => progress(copies.length, ++filesDone, total, (bytesDone += bytes)),
-        signal,
-      });
-      parts = uploaded.map((part) => ({ ...part, file: to + part.file }));
-    }
-    const next = isStored(to) ? [].values() : copies.entries();
-    const work = async (): Promise<void> => {
-      for (const [index, copy] of next) {
-        const count = (bytes: number): void => {
-          bytesDone += bytes;
-          progress(copies.length, filesDone, total, bytesDone);
-        };
-        const stored = copy.version !== undefined;
-        const crc = await (stored ? downloadFile(copy, count, signal) : copyFile(copy, count, signal));
-        filesDone++;
-        parts[index] = {
-          file: copy.target,
-          collection: "",
-          partition: index,
-          bytes: copy.bytes,
-          records: 0,
-          crc32c: crc,
-        };
-        progress(copies.length, filesDone, total, bytesDone);
-      }
-    };
-    const all = await Promise.allSettled(Array.from({ length: copiesAtOnce }, work));
-    for (const one of all) if (one.status === "rejected") throw one.reason;
+    const parts = await transferred(transfer);
+    const total = parts.reduce((sum, { bytes }) => sum + bytes, 0);
     stats.bytesIn = total;
     stats.bytesOut = total;
     stats.elapsedMs = performance.now() - startedMs;
@@ -88,6 +61,7 @@ export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
     await commitDirectory(temp, join(directory, "files"));
     return resultOf({ ...known, status: "SUCCEEDED", parts });
   } catch (error) {
+    if (error instanceof FailedOnNodes) return error.result;
     stats.elapsedMs = performance.now() - startedMs;
     return resultOfThrown(error, known, {
       signal,
@@ -95,6 +69,112 @@ export async function runTransfer(transfer: TransferRun): Promise<RunResult> {
       hint: "When that is mended: sheaf resume @.",
     });
   }
+}
+
+/** What is there, and still to come. */
+class Tally {
+  readonly #progress: TransferRun["progress"];
+  #files = 0;
+  #bytes = 0;
+  #filesDone = 0;
+  #bytesDone = 0;
+
+  constructor(progress: TransferRun["progress"]) {
+    this.#progress = progress;
+  }
+
+  /** More is to be copied. */
+  expect(copies: readonly { readonly bytes: number }[]): void {
+    this.#files += copies.length;
+    this.#bytes += copies.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  readonly count = (bytes: number, files: number): void => {
+    this.#bytesDone += bytes;
+    this.#filesDone += files;
+    this.#progress(this.#files, this.#filesDone, this.#bytes, this.#bytesDone);
+  };
+}
+
+async function transferred(transfer: TransferRun): Promise<CommittedPart[]> {
+  const { spec, file, directory, signal } = transfer;
+  const from = transfer.source ?? spec.from!;
+  const tally = new Tally(transfer.progress);
+  const [isFromAgents, isToAgents] = [agentPlace(from) !== null, agentPlace(spec.to) !== null];
+  const copying = { run: transfer.onNodes ?? noCluster, signal, count: tally.count };
+  const to = isStored(spec.to) ? `${spec.to.replace(/\/+$/, "")}/` : resolve(dirname(file), spec.to);
+  // What is between two places that do not know each other; whoever goes on finds it there.
+  const between = join(dirname(directory), "between");
+  const first = isToAgents || (isFromAgents && isStored(to)) ? between : to;
+  let copies: StoredCopy[];
+  let parts: CommittedPart[] | null = null;
+  if (isFromAgents) {
+    const listed = await listOnAgents(from, first, copying);
+    checkApart(listed.map(({ path, agent, target }) => ({ source: `agent:${agent}:${path}`, target })));
+    tally.expect(listed);
+    const sums = await fetchFromAgents(listed, copying);
+    copies = listed.map(({ target, bytes, mtimeMs }) => {
+      const below = relative(first, target);
+      return { source: target, target: isStored(to) ? to + below : target, bytes, mtimeMs, below };
+    });
+    if (first === to)
+      parts = copies.map(({ target, bytes }, index) => partOf(target, bytes, index, sums[index]!));
+  } else {
+    const isIndirect = isToAgents && isStored(from);
+    copies = await copiesOf(from, dirname(file), isToAgents ? between : to);
+    tally.expect(copies);
+    if (!isStored(to) && (!isToAgents || isIndirect)) parts = await copyHere(copies, tally, signal);
+    if (isIndirect) copies = copies.map((copy) => ({ ...copy, source: copy.target }));
+  }
+  if (isToAgents) {
+    if (isFromAgents || parts !== null) tally.expect(copies);
+    parts = await sendToAgents(copies, spec.to, copying);
+  } else if (isStored(to)) {
+    if (isFromAgents) tally.expect(copies);
+    const uploaded = await uploadCopies(copies, {
+      to,
+      job: createHash("sha256").update(directory).digest("hex").slice(0, 32),
+      temp: join(directory, "copies"),
+      manifest: (all) => manifestText({ name: transfer.name, counters: {}, badRecords: 0 }, all),
+      count: (bytes) => tally.count(bytes, 1),
+      signal,
+    });
+    parts = uploaded.map((part) => ({ ...part, file: to + part.file }));
+  }
+  if (first === between) await removeDirectory(between);
+  return parts!;
+}
+
+function noCluster(): Promise<never> {
+  throw new SheafError("USAGE", "agent: names places on the agents of a cluster, and there is none", {
+    hint: "Say which: --on URL. For files of this machine leave agent: out.",
+  });
+}
+
+function partOf(file: string, bytes: number, partition: number, crc32c: string): CommittedPart {
+  return { file, collection: "", partition, bytes, records: 0, crc32c };
+}
+
+/** Several at a time. @returns what is there, in order */
+async function copyHere(
+  copies: readonly StoredCopy[],
+  tally: Tally,
+  signal: AbortSignal | undefined,
+): Promise<CommittedPart[]> {
+  const parts: CommittedPart[] = [];
+  const next = copies.entries();
+  const count = (bytes: number): void => tally.count(bytes, 0);
+  const work = async (): Promise<void> => {
+    for (const [index, copy] of next) {
+      const stored = copy.version !== undefined;
+      const crc = await (stored ? downloadFile(copy, count, signal) : copyFile(copy, count, signal));
+      parts[index] = partOf(copy.target, copy.bytes, index, crc);
+      tally.count(0, 1);
+    }
+  };
+  const all = await Promise.allSettled(Array.from({ length: copiesAtOnce }, work));
+  for (const one of all) if (one.status === "rejected") throw one.reason;
+  return parts;
 }
 
 /**
@@ -109,6 +189,18 @@ async function copiesOf(from: string, directory: string, to: string): Promise<St
     status === null ? resolve(directory, patternBase(from)) : status.isFile() ? dirname(literal) : literal;
   const isLocal = !isStored(from) && !isStored(to);
   const copies = files.map((file) => (isLocal ? localCopy(file, base, to) : storedCopy(file, to)));
+  checkApart(copies);
+  for (const { source, target } of copies) {
+    if (!isLocal || resolve(target) !== resolve(source)) continue;
+    throw new SheafError("OUTPUT_UNWRITABLE", `${source} would be copied onto itself`, {
+      hint: "Give another directory as `to`.",
+    });
+  }
+  return copies;
+}
+
+/** @throws SheafError OUTPUT_UNWRITABLE for two files that would be one where names differ in case only */
+function checkApart(copies: readonly Pick<StoredCopy, "source" | "target">[]): void {
   const taken = new Map<string, string>();
   for (const { source, target } of copies) {
     const other = taken.get(target.toLowerCase());
@@ -118,12 +210,7 @@ async function copiesOf(from: string, directory: string, to: string): Promise<St
       });
     }
     taken.set(target.toLowerCase(), source);
-    if (!isLocal || resolve(target) !== resolve(source)) continue;
-    throw new SheafError("OUTPUT_UNWRITABLE", `${source} would be copied onto itself`, {
-      hint: "Give another directory as `to`.",
-    });
   }
-  return copies;
 }
 
 function localCopy({ path, bytes, mtimeMs }: InputFile, base: string, to: string): StoredCopy {

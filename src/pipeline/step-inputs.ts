@@ -5,6 +5,7 @@ import { suggest } from "../base/suggest.ts";
 import { findAux } from "../engine/aux-files.ts";
 import { findJobFiles, isFile } from "../engine/job-files.ts";
 import type { JobRunOptions } from "../engine/options.ts";
+import { agentPlace } from "../steps/script.ts";
 import { inodeOf } from "../storage/content-check.ts";
 import { inputIn, isElsewhere } from "../storage/glob.ts";
 import { type InputFile, listInput } from "../storage/list-input.ts";
@@ -236,7 +237,10 @@ export async function filesOfStep(
   const several = step.job.inputs !== undefined;
   const paths = texts.map((text) => (several ? text.slice(text.indexOf("=") + 1) : text));
   const isHere = (path: string): boolean => isAbsolute(path) || isStored(path);
-  const elsewhere = paths.filter((path) => !isHere(path));
+  const { spec } = step;
+  const own =
+    spec?.kind === "transfer" && spec.from !== null && agentPlace(spec.from) !== null ? [spec.from] : [];
+  const elsewhere = [...paths.filter((path) => !isHere(path)), ...own];
   const stamps: [path: string, stamp: string][] = [];
   try {
     // Which input reads which files has a say, too.
@@ -265,7 +269,9 @@ async function ownFilesOf({ spec }: StepOutline, file: string): Promise<[path: s
   const base = dirname(file);
   const at = (path: string): string => (isStored(path) ? path : resolve(inputIn(base, path)));
   if (spec.kind === "transfer")
-    return spec.from === null ? [] : (await listInput([at(spec.from)])).map(stamped);
+    return spec.from === null || agentPlace(spec.from) !== null
+      ? []
+      : (await listInput([at(spec.from)])).map(stamped);
   const named = Object.values(spec.paths).map(at);
   const given = spec.run
     .map((word) => resolve(base, word))

@@ -1,8 +1,11 @@
 import { mkdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
 import { stepsDirectory } from "../engine/job-history.ts";
 import type { ClusterRunOptions, JobRunOptions, RunOptions, RunResult } from "../engine/options.ts";
+import type { NodeTask } from "../steps/node-job.ts";
+import { agentPlace } from "../steps/script.ts";
 import { isStored } from "../storage/stores.ts";
 import { scriptTask, takeOutputs } from "./node-script.ts";
 import type { PipelineParts } from "./parts.ts";
@@ -137,7 +140,9 @@ export class StepRunner {
         toldMs = events.elapsedMs;
         events.emit({ kind: "transferred", files, filesDone, bytes, bytesDone }, name);
       };
-      return runTransfer({ ...about, spec, source: inputs[0]?.[1] ?? null, progress });
+      const source = inputs[0]?.[1] ?? null;
+      const onNodes = isOnCluster(options) ? (node: NodeTask) => this.#onNodes(name, node) : null;
+      return runTransfer({ ...about, spec, source, progress, onNodes });
     }
     const outputs = job.collections.map((one) => one.name);
     const log = (stream: "stdout" | "stderr", text: string): void =>
@@ -147,30 +152,11 @@ export class StepRunner {
     return runScript(script, (out) => this.#onEach(script, out));
   }
 
-  /** Runs a script on every agent, as a job; null when all is well and what they have written is there. */
+  /** Runs a script on every agent; null when all is well and what they have written is there. */
   async #onEach({ name, spec, file, inputs, outputs }: ScriptRun, out: string): Promise<RunResult | null> {
-    const { events, begun, bundle, options, place, directory } = this.#parts;
-    const node = scriptTask(spec, file, { ...(await pathsOf(spec, file)), ...inputs });
-    const { on, tokenFile, tls, priority, queueTimeoutMs, external, maxAux, signal } =
-      options as ClusterRunOptions;
-    const own = { tokenFile, tls, priority, queueTimeoutMs, external, maxAux, signal };
-    const given = Object.entries(own).filter(([, value]) => value !== undefined);
-    const all: Partial<ClusterRunOptions> & JobRunOptions = {
-      ...Object.fromEntries(given),
-      on,
-      // Nobody knows what it has done when it has failed, or whether it may do it twice.
-      attempts: 1,
-      speculation: false,
-      collect: true,
-      name: `${begun.name}.${name}`,
-      stateDirectory: directory === null ? null : join(place, stepsDirectory),
-      step: { name, writes: "files", node, bundle, directory: this.#bundlePlace(`${name}-each`) },
-      onEvent: (event) => {
-        if (event.kind === "job-started") this.#submitted(name, event.jobId);
-        events.forward(event, name);
-      },
-    };
-    const result = await this.#parts.run(all);
+    const { events } = this.#parts;
+    const task = scriptTask(spec, file, { ...(await pathsOf(spec, file)), ...inputs });
+    const result = await this.#onNodes(name, task);
     if (result.status !== "SUCCEEDED") return result;
     try {
       const agents = await takeOutputs(result, outputs, out);
@@ -182,9 +168,40 @@ export class StepRunner {
     }
   }
 
+  /** Has agents do something for a step, as a job. */
+  #onNodes(name: string, node: NodeTask): Promise<RunResult> {
+    const { events, begun, bundle, options, place, directory } = this.#parts;
+    const { on, tokenFile, tls, priority, queueTimeoutMs, external, signal } = options as ClusterRunOptions;
+    const own = { tokenFile, tls, priority, queueTimeoutMs, external, signal };
+    const given = Object.entries(own).filter(([, value]) => value !== undefined);
+    const all: Partial<ClusterRunOptions> & JobRunOptions = {
+      ...Object.fromEntries(given),
+      on,
+      // Nobody knows what a script has done when it has failed, or whether it may do it twice.
+      attempts: 1,
+      speculation: false,
+      collect: true,
+      // No worker holds what it is sent in memory.
+      maxAux: Number.MAX_SAFE_INTEGER,
+      name: `${begun.name}.${name}`,
+      stateDirectory: directory === null ? null : join(place, stepsDirectory),
+      step: { name, writes: "files", node, bundle, directory: this.#bundlePlace(`${name}-nodes`) },
+      onEvent: (event) => {
+        if (event.kind === "job-started") this.#submitted(name, event.jobId);
+        events.forward(event, name);
+      },
+    };
+    return this.#parts.run(all);
+  }
+
   /** Where what a step has written lies as files: of a transfer the directory of its copies. */
   #place(reader: GraphStep["outline"], source: StepSource): string {
     const { spec } = this.#parts.steps.find(({ name }) => name === source.of)!;
+    if (spec?.kind === "transfer" && agentPlace(spec.to) !== null) {
+      throw new SheafError("USAGE", `${source.of} has copied to ${spec.to}: other steps cannot read that`, {
+        hint: "Let the step wait for it (after), and read the files where they are.",
+      });
+    }
     if (spec?.kind === "transfer")
       return isStored(spec.to)
         ? `${spec.to.replace(/\/+$/, "")}/`

@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { crc32c, crcText } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import type { CommittedPart } from "../engine/events.ts";
+import { agentPlace } from "../steps/script.ts";
 import { syncPath } from "../storage/atomic-output.ts";
 import { crc32cOfFile, inodeOf } from "../storage/content-check.ts";
 import { asSheafError, quotePath } from "../storage/fs-error.ts";
@@ -174,9 +175,13 @@ export function placeBelow(place: string, source: string): string {
 /** Copies in storages that are looked at at once: each answer takes its time to come. */
 const looksAtOnce = 32;
 
-/** Whether all copies are there, of the size they had. A storage that does not answer has none. */
+/**
+ * Whether all copies are there, of the size they had. A storage that does not answer has none; nobody looks
+ * at agents, whose transfer finds out for itself.
+ */
 export async function areCopies(parts: readonly CommittedPart[]): Promise<boolean> {
   const isThere = async ({ file, bytes }: CommittedPart): Promise<boolean> => {
+    if (agentPlace(file) !== null) return false;
     if (!isStored(file)) return statSync(file, { throwIfNoEntry: false })?.size === bytes;
     const found = await (await storeOf(file)).stat(file);
     return found !== null && found !== "directory" && found.bytes === bytes;

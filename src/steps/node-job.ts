@@ -7,7 +7,8 @@ import type { TaskContext } from "../job/context.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { NodePlace, Source } from "../job/reader.ts";
 import { checkJob } from "../job/validate.ts";
-import type { ScriptSpec } from "./script.ts";
+import type { ListedFile, ReadRange, WantedFile } from "./node-files.ts";
+import type { ScriptSpec, TransferSpec } from "./script.ts";
 
 /*
  * What a step does on the machines of a cluster is a job with one task for each agent, so that it is started,
@@ -26,39 +27,97 @@ export interface SentFile {
 }
 
 /** What is done on agents. Plain data: it is part of the code that they are given. */
-export interface NodeTask {
-  readonly kind: "script";
-  readonly files: readonly SentFile[];
-  /** Where each input of the script then lies, below the directory of the task. */
-  readonly inputs: Readonly<Record<string, string>>;
-}
+export type NodeTask =
+  | {
+      readonly kind: "script";
+      readonly files: readonly SentFile[];
+      /** Where each input of the script then lies, below the directory of the task. */
+      readonly inputs: Readonly<Record<string, string>>;
+    }
+  /** Which files there are: a ListedFile each. `agents`: none means all. */
+  | { readonly kind: "list"; readonly agents: readonly string[]; readonly path: string }
+  /** Bytes of files; `output` of the key is the number of the stretch. */
+  | { readonly kind: "read"; readonly ranges: readonly ReadRange[] }
+  /** Which files are not there as they are wanted; `output` is the number of the file. */
+  | { readonly kind: "look"; readonly agents: readonly string[]; readonly files: readonly WantedFile[] }
+  /** `source`: absolute, on the machine that sends it. */
+  | {
+      readonly kind: "write";
+      readonly agents: readonly string[];
+      readonly files: readonly (WantedFile & { readonly source: string })[];
+    };
 
 /** Of a pair that comes back: agent, output, and the file below it; "" for the output itself. */
 export type NodeKey = readonly [agent: string, output: string, below: string];
 
-type NodePair = readonly [key: string, value: number | Uint8Array | null];
+type NodePair = readonly [key: string, value: number | Uint8Array | ListedFile | null];
 
 const chunkBytes = 256 * KiB;
 /** Current directory of a script on an agent. */
 export const workPlace = "work";
 const outPlace = "out";
 
-/** The job that runs a script on every agent. */
-export function scriptJob(spec: ScriptSpec, { files, inputs }: NodeTask, outputs: readonly string[]): Job {
-  return nodeJob({ names: [], paths: [] }, files, (node, context) => {
-    const { directory } = node;
-    const places = Object.entries(inputs).map(([name, place]): [string, string] => [
-      name,
-      join(directory, place),
-    ]);
-    return runOnNode(spec, { node, context, outputs, places: Object.fromEntries(places) });
-  });
+/** The job that does on agents what a step is to do there. @param outputs of a script */
+export function jobOnNodes(spec: ScriptSpec | TransferSpec, task: NodeTask, outputs: readonly string[]): Job {
+  switch (task.kind) {
+    case "script": {
+      if (spec.kind !== "script") throw new SheafError("INTERNAL", "a script for a step that is none");
+      const { files, inputs } = task;
+      return nodeJob({ names: [], paths: [] }, files, (node, context) => {
+        for (const file of files) placeFile(file, node.directory, String(context.aux[file.place]));
+        const places = Object.entries(inputs).map(([name, place]) => [name, join(node.directory, place)]);
+        return runOnNode(spec, { node, context, outputs, places: Object.fromEntries(places) });
+      });
+    }
+    case "list":
+      return nodeJob({ names: task.agents, paths: [task.path] }, [], async function* (node) {
+        const { listOnNode } = await import("./node-files.ts");
+        for await (const file of listOnNode(task.path, node)) yield [keyOf([node.name, "file", ""]), file];
+      });
+    case "read":
+      return nodeJob(placesOf(task.ranges), [], async function* (node) {
+        const { readOnNode } = await import("./node-files.ts");
+        for (const [index, range] of task.ranges.entries()) {
+          if (range.agent !== node.name) continue;
+          const key = keyOf([node.name, String(index), ""]);
+          for await (const bytes of readOnNode(range, node, chunkBytes)) yield [key, bytes];
+        }
+      });
+    case "look":
+      return nodeJob(placesOf(task.files, task.agents), [], async function* (node) {
+        const { isOnNode } = await import("./node-files.ts");
+        for (const [index, file] of task.files.entries())
+          if (!(await isOnNode(file, node))) yield [keyOf([node.name, String(index), ""]), null];
+        yield [keyOf([node.name, "", ""]), null];
+      });
+    case "write": {
+      const sent = task.files.map(({ source }, index) => ({ place: String(index), path: source }));
+      return nodeJob(placesOf(task.files, task.agents), sent, async function* (node, context) {
+        const { writeOnNode } = await import("./node-files.ts");
+        for (const [index, file] of task.files.entries())
+          await writeOnNode(file, String(context.aux[String(index)]), node);
+        yield [keyOf([node.name, "", ""]), null];
+      });
+    }
+  }
+}
+
+/** All directories of the files: agents look at them before anything runs, and at each file when it does. */
+function placesOf(
+  files: readonly { readonly path: string; readonly agent?: string }[],
+  agents: readonly string[] = [],
+): Required<Source<unknown>>["nodes"] {
+  const named = files.flatMap(({ agent }) => (agent === undefined ? [] : [agent]));
+  return {
+    names: [...new Set([...agents, ...named])],
+    paths: [...new Set(files.map(({ path }) => dirname(path)))],
+  };
 }
 
 /** A job that does something on every agent, or on some; its pairs are those that come back. */
 function nodeJob(
   nodes: NonNullable<Source<unknown>["nodes"]>,
-  files: readonly SentFile[],
+  files: readonly Pick<SentFile, "place" | "path">[],
   work: (node: NodePlace, context: TaskContext) => AsyncGenerator<NodePair>,
 ): Job {
   const input: Source<NodePlace> = {
@@ -77,7 +136,6 @@ function nodeJob(
       // What is waited for may take long without a sign of life: its own limit of time is for that.
       const alive = setInterval(() => context.progress(), 1_000);
       try {
-        for (const file of files) placeFile(file, node.directory, String(context.aux[file.place]));
         yield* work(node, context);
       } catch (error) {
         throw onNode(node.name, error);

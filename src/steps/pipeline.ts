@@ -7,7 +7,7 @@ import type { Reader } from "../job/reader.ts";
 import { checkFieldNames, invalid } from "../job/validate.ts";
 import { type From, from, type HasOutputs, readersOf, stepRefOf } from "./from.ts";
 import { type Loop, type LoopOptions, previousName } from "./loop.ts";
-import { type NodeTask, scriptJob } from "./node-job.ts";
+import { jobOnNodes, type NodeTask } from "./node-job.ts";
 import { recordsWriter } from "./records.ts";
 import type { Script, ScriptSpec, TransferSpec } from "./script.ts";
 
@@ -354,7 +354,7 @@ export interface StepChoice {
   readonly writes: "records" | "files";
   /** Not the job itself is meant, but the condition of its loop: the gate of what is loaded then asks it. */
   readonly until?: true;
-  /** Of a script: what it does on the agents of a cluster is meant, as a job. */
+  /** Of a script or transfer: what it does on the agents of a cluster is meant, as a job. */
   readonly node?: NodeTask;
 }
 
@@ -397,9 +397,9 @@ export function jobOfStep({ steps }: Pipeline, { name, writes, until, node }: St
     });
   }
   const { spec } = plan;
-  if (node !== undefined && spec?.kind === "script") {
+  if (node !== undefined && spec !== null) {
     const outputs = plan.job.collections.map((one) => one.name);
-    return scriptJob(spec, node, outputs);
+    return jobOnNodes(spec, node, outputs);
   }
   if (until === true) return { ...plan.job, expect: untilGate(plan.until) };
   if (writes === "files") return plan.job;

@@ -44,9 +44,15 @@ export interface ScriptOptions<O extends Readers> {
 }
 
 export interface TransferOptions<R> {
-  /** Files of this machine beside the pipeline's file (a path, directory or pattern), or a step's. */
+  /**
+   * Files of this machine beside the pipeline's file (a path, directory or pattern), a step's, or of agents:
+   * "agent:/PATH" of all, which are then below `to` by the agents' names, "agent:NAME:/PATH" of one.
+   */
   readonly from: FileSource;
-  /** Directory the files are copied to, beside the pipeline's file; they are below it as below `from`. */
+  /**
+   * Directory the files are copied to, beside the pipeline's file, or on agents; they are below it as below
+   * `from`.
+   */
   readonly to: string;
   /** How other steps read the copies. Default: they cannot. */
   readonly as?: Reader<R>;
@@ -160,7 +166,7 @@ export function script<O extends Readers = Readonly<Record<never, never>>>(
 /**
  * A step that copies files: several at once, each checked against its source; one that was cut off goes on
  * where it was, and what is there already is not copied again.
- * Places are paths, or addresses of storages: what goes to a storage is there whole or not at all.
+ * Places are paths, addresses of storages (what goes there is there whole or not at all), or on agents.
  * @throws SheafError JOB_INVALID naming the field
  */
 export function transfer<R = never>(options: TransferOptions<R>): Script<{ readonly "": R }> {
@@ -170,6 +176,10 @@ export function transfer<R = never>(options: TransferOptions<R>): Script<{ reado
     if (typeof value !== "string" && (field === "to" || stepRefOf(value as object) === undefined))
       throw invalid(`transfer.${field}`, `${printValue(value)} is no place`, "Give a path, or from(step).");
     if (typeof value === "string") checkPlace(`transfer.${field}`, value);
+  }
+  if (as !== undefined && to.startsWith("agent:")) {
+    const hint = "Leave it out, and give agent:/PATH as the input of a job.";
+    throw invalid("transfer.as", "other steps cannot read what lies on agents", hint);
   }
   return Object.freeze({
     sheaf: "script",
@@ -184,12 +194,18 @@ export function transfer<R = never>(options: TransferOptions<R>): Script<{ reado
 /** Which storages there are is seen when it runs. @throws SheafError JOB_INVALID */
 function checkPlace(field: string, place: string): void {
   if (place === "") throw invalid(field, "it is empty", "Give a path.");
-  if (!place.startsWith("agent:")) return;
+  if (!place.startsWith("agent:") || agentPlace(place) !== null) return;
   throw invalid(
     field,
-    `"agent:" is no storage that files are transferred from or to`,
-    "Files on agents are read by a job there: sheaf run --on URL with agent:/PATH as the input of a step.",
+    `${JSON.stringify(place)} names no place on agents`,
+    "Write agent:/PATH for all of them, or agent:NAME:/PATH for one.",
   );
+}
+
+/** A place on all agents of a cluster (`agent` null), or on one; null for places elsewhere. */
+export function agentPlace(place: string): { readonly agent: string | null; readonly path: string } | null {
+  const found = /^agent:(?:([A-Za-z0-9][A-Za-z0-9._-]{0,63}):)?(\/[^]*)$/.exec(place);
+  return found === null ? null : { agent: found[1] ?? null, path: found[2]! };
 }
 
 function checkPlaces(word: string, ins: readonly string[], outs: readonly string[]): void {

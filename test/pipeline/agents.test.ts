@@ -1,17 +1,24 @@
 import assert from "node:assert/strict";
 import {
+  type Dirent,
   chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { TestContext } from "node:test";
+import { crc32c } from "#src/base/crc32.js";
 import type { RunOptions, RunResult } from "#src/engine/options.js";
+import { resultOf } from "#src/engine/result.js";
+import { type AgentCopying, fetchFromAgents, listOnAgents } from "#src/pipeline/agent-transfer.js";
+import { takeOutputs } from "#src/pipeline/node-script.js";
 import { RealCluster } from "../cluster/real-cluster.js";
 import { PipelineBench } from "./support.js";
 
@@ -19,7 +26,13 @@ import { PipelineBench } from "./support.js";
 describe("scripts and transfers on the agents of a cluster", () => {
   let cluster: RealCluster;
   before(async () => {
-    cluster = await RealCluster.start(null, { agents: 2, heartbeatMs: 500, leaseMs: 30_000 });
+    cluster = await RealCluster.start(null, {
+      agents: 2,
+      heartbeatMs: 500,
+      leaseMs: 30_000,
+      // The other one gives jobs all that it has.
+      agentFlags: (index) => (index === 1 ? ["--root", realpathSync(tmpdir())] : []),
+    });
   });
   after(() => cluster.remove());
 
@@ -143,4 +156,125 @@ with open(out, "w") as to:
     assert.deepEqual(left, []);
     assert.ok(statSync(mark).size > 0);
   });
+
+  test("files are copied from agents and to agents, checked, gone on with, and within an agent's roots", async (t) => {
+    const bench = new AgentBench(t);
+    const big = Buffer.from(Array.from({ length: 900_001 }, (_, index) => (index * index) % 251));
+    bench.file("data/small [x].txt", "one\n");
+    bench.file("data/below/empty.txt", "");
+    writeFileSync(join(bench.root, "data/below/big.bin"), big);
+    const crc = crc32c(big).toString(16);
+    mkdirSync(join(bench.root, "below/got/a0/below"), { recursive: true });
+    mkdirSync(join(bench.root, "below/got/a1/below"), { recursive: true });
+    // What was cut off, and is the beginning of the file; and one that is not.
+    writeFileSync(
+      join(bench.root, `below/got/a0/below/.big.bin.sheaf-part-${crc}`),
+      big.subarray(0, 600_000),
+    );
+    writeFileSync(join(bench.root, `below/got/a1/below/.big.bin.sheaf-part-${crc}`), "something else");
+    bench.file("below/got/a1/small [x].txt", "two\n");
+    const result = await bench.there(
+      `import { bytes, count, from, job, pipeline, text, transfer } from "sheaf";
+      const fetched = transfer({ from: "agent:${bench.root}/data", to: "got", as: text({ invalid: "bytes" }) });
+      const pushed = transfer({ from: from(fetched), to: "agent:a1:${bench.root}/pushed" });
+      const across = transfer({
+        from: "agent:a0:${bench.root}/data/**/*.txt", to: "agent:${bench.root}/across", after: ["pushed"],
+      });
+      const files = job({
+        input: from(fetched),
+        map: (_line, emit, ctx) => emit(ctx.path.split("/").at(-1), 1),
+        reduce: count(),
+      });
+      export default pipeline({ fetched, pushed, across, files });`,
+    );
+    assert.equal(result.status, "SUCCEEDED", result.error?.report);
+    const read = (path: string): Buffer => readFileSync(join(bench.root, path));
+    const below = (path: string): string[] =>
+      (readdirSync(join(bench.root, path), { recursive: true, withFileTypes: true }) as Dirent[])
+        .filter((entry) => entry.isFile())
+        .map((entry) => relative(join(bench.root, path), join(entry.parentPath, entry.name)))
+        .toSorted();
+    const each = ["below/big.bin", "below/empty.txt", "small [x].txt"];
+    const both = ["a0", "a1"].flatMap((agent) => each.map((file) => `${agent}/${file}`));
+    assert.deepEqual([below("below/got"), below("pushed")], [both, both]);
+    assert.deepEqual(below("across"), ["below/empty.txt", "small [x].txt"]);
+    for (const file of [
+      "below/got/a0/below/big.bin",
+      "below/got/a1/below/big.bin",
+      "pushed/a1/below/big.bin",
+    ])
+      assert.ok(read(file).equals(big), file);
+    assert.equal(String(read("below/got/a1/small [x].txt")), "one\n");
+    assert.equal(bench.step("files").length, 2);
+    const told = bench
+      .of("transferred")
+      .filter(({ step }) => step === "fetched")
+      .at(-1);
+    assert.deepEqual([told?.files, told?.filesDone, told?.bytesDone], [6, 6, 2 * (big.length + 4)]);
+
+    const wrong: [string, string, RegExp][] = [
+      ["agent:a1:/etc/hostname", "x", /\/etc.* is refused: it is not inside/],
+      ["agent:a7:/tmp", "x", /the cluster has no agent "a7"/],
+      [`agent:${bench.root}/nothing*`, "x", /no agent has such files/],
+      [`agent:a0:${bench.root}/data`, "agent:a1:/etc/sheaf-test", /\/etc.* is refused/],
+    ];
+    for (const [from, to, message] of wrong) {
+      const failed = await bench.there(
+        `import { pipeline, transfer } from "sheaf";
+        export default pipeline({ x: transfer(${JSON.stringify({ from, to })}) });`,
+        { overwrite: true },
+      );
+      assert.match(failed.error?.message ?? "", message);
+    }
+  });
+});
+
+/** What a job on agents gives, as `pairs`. */
+function answering(pairs: readonly (readonly [readonly string[], unknown])[]): AgentCopying {
+  const result = resultOf({ status: "SUCCEEDED", jobId: "", name: "x" });
+  async function* records(): AsyncGenerator<[string, unknown]> {
+    for (const [key, value] of pairs) yield [JSON.stringify(key), value];
+  }
+  const run = (): Promise<RunResult> =>
+    Promise.resolve({ ...result, dispose: async () => undefined, records } as never);
+  return { run, signal: undefined, count: () => undefined };
+}
+
+test("what an agent answers leads nowhere else, and is what was asked for", async (t) => {
+  const bench = new PipelineBench(t);
+  const listed = { path: "/data/a", place: "a", bytes: 3, crc32c: crc32c(Buffer.from("abc")), mtimeMs: 1 };
+  for (const place of ["../a", "/etc/a", "x/../../a", "", "a//b"]) {
+    const list = listOnAgents(
+      "agent:/data",
+      bench.root,
+      answering([[["a0", "file", ""], { ...listed, place }]]),
+    );
+    await assert.rejects(list, /no file can have here/, place);
+  }
+  const target = join(bench.root, "got", "a");
+  const copy = { ...listed, agent: "a0", target };
+  const fetch = (...pairs: [readonly string[], unknown][]): Promise<string[]> =>
+    fetchFromAgents([copy], answering(pairs));
+  const text = (value: string): Uint8Array => Buffer.from(value);
+  await assert.rejects(fetch([["a0", "0", ""], text("abd")]), /changed while it was copied/);
+  await assert.rejects(fetch([["a0", "0", ""], text("ab")]), /changed while it was copied/);
+  await assert.rejects(fetch([["a0", "0", ""], text("abcd")]), /has sent what was not asked for/);
+  await assert.rejects(fetch([["a1", "0", ""], text("abc")]), /has sent what was not asked for/);
+  await assert.rejects(fetch([["a0", "1", ""], text("abc")]), /has sent what was not asked for/);
+  assert.ok(!existsSync(target));
+  await fetch([["a0", "0", ""], text("ab")], [["a0", "0", ""], text("c")]);
+  assert.equal(readFileSync(target, "utf8"), "abc");
+
+  for (const key of [
+    ["a0", "x", "../b"],
+    ["../a0", "x", ""],
+    ["a/0", "x", ""],
+    ["a0", "y", ""],
+  ]) {
+    const { run } = answering([[key, 0o644]]);
+    await assert.rejects(
+      takeOutputs(await run({} as never), ["x"], bench.root),
+      /no file can have|not asked for/,
+    );
+  }
 });
