@@ -25,12 +25,7 @@ export async function runOnEngine(
   options: HostedRunOptions,
   engine: HostEngine,
 ): Promise<RunResult> {
-  const { on, output, overwrite = false, printCommand, master, deployMode } = options;
-  if (on === "hadoop" && (master ?? deployMode) !== undefined) {
-    throw new SheafError("USAGE", `${master === undefined ? "deployMode" : "master"} is for Spark`, {
-      hint: "Leave it out; where Hadoop runs a job its configuration says (HADOOP_CONF_DIR), or conf.",
-    });
-  }
+  const { on, output, overwrite = false, printCommand } = options;
   if (typeof job === "object" && !(job instanceof URL) && options.file === undefined) {
     throw new SheafError("USAGE", `on: "${on}" needs the job's file; a Job object cannot travel`, {
       hint: 'Give the file: run(new URL("./job.ts", import.meta.url)), the job being its default export.',
@@ -53,11 +48,9 @@ async function engineOf(options: HostedRunOptions): Promise<HostEngine> {
   // Each engine's code is loaded only when it is asked for.
   switch (options.on) {
     case "hadoop":
-      throw new SheafError("USAGE", 'on: "hadoop" is not built yet', {
-        hint: "Run the job on this machine.",
-      });
+      return (await import("./hadoop/hadoop-engine.ts")).hadoopEngine(options);
     case "spark":
-      return (await import("./spark/spark-engine.ts")).sparkEngine(options);
+      throw new SheafError("USAGE", 'on: "spark" is not built yet', { hint: "Run the job on this machine." });
   }
 }
 

@@ -1,8 +1,8 @@
 import java.io.BufferedReader;
 import java.io.File;
+import java.io.FileWriter;
 import java.io.InputStreamReader;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import java.io.Writer;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
 import org.apache.hadoop.mapreduce.v2.MiniMRYarnCluster;
@@ -67,21 +67,27 @@ public class YarnLab {
     yarn.init(conf);
     yarn.start();
     Configuration running = yarn.getConfig();
-    StringBuilder xml = new StringBuilder("<configuration>\n");
-    for (String name : TOLD) property(xml, name, running.get(name));
-    Files.writeString(Path.of(args[1], "mapred-site.xml"), xml + "</configuration>\n");
-    StringBuilder core = new StringBuilder("<configuration>\n");
-    property(core, "fs.defaultFS", hdfs.getURI().toString());
-    property(core, "hadoop.tmp.dir", args[0] + "/client");
-    property(core, "dfs.namenode.http-address", "localhost:" + hdfs.getNameNode().getHttpAddress().getPort());
-    Files.writeString(Path.of(args[1], "core-site.xml"), core + "</configuration>\n");
+    Configuration core = new Configuration(false);
+    core.set("fs.defaultFS", hdfs.getURI().toString());
+    core.set("hadoop.tmp.dir", args[0] + "/client");
+    core.set("dfs.namenode.http-address", "localhost:" + hdfs.getNameNode().getHttpAddress().getPort());
+    write(core, args[1], "core-site.xml");
+    // Each in the file that is read last of those that could say so.
+    for (String file : new String[] {"mapred-site.xml", "yarn-site.xml"}) {
+      Configuration site = new Configuration(false);
+      for (String name : TOLD)
+        if (file.startsWith(name.startsWith("mapreduce.") || name.startsWith("yarn.app.") ? "mapred" : "yarn"))
+          site.set(name, running.get(name));
+      write(site, args[1], file);
+    }
     System.out.println("up");
     BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
     while (in.readLine() != null) {}
   }
 
-  private static void property(StringBuilder xml, String name, String value) {
-    if (value == null) return;
-    xml.append("<property><name>" + name + "</name><value>" + value + "</value></property>\n");
+  private static void write(Configuration site, String directory, String file) throws Exception {
+    try (Writer out = new FileWriter(new File(directory, file))) {
+      site.writeXml(out);
+    }
   }
 }

@@ -1,0 +1,406 @@
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { type Clock, systemClock } from "../../base/clock.ts";
+import { SheafError } from "../../base/errors.ts";
+import type { HostedRunOptions } from "../../engine/options.ts";
+import { removeDirectory } from "../../storage/remove-directory.ts";
+import { setStoreAccess } from "../../storage/stores.ts";
+import { failureOfThrown } from "../../worker/failure.ts";
+import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "../host-engine.ts";
+import { homeArchives } from "../stage.ts";
+import { readTold, type ToldFailure } from "../told-failure.ts";
+import { failureOf } from "./causes.ts";
+import { ClientLog, taskName } from "./client-log.ts";
+import { checkConf, type Places, streamingWords } from "./command.ts";
+import { type AboutHadoop, FileTool } from "./file-tool.ts";
+import { findHadoop, findHostedJar, findStreamingJar } from "./find-hadoop.ts";
+import { causeInHistory } from "./history.ts";
+import { startClient } from "./job-client.ts";
+import {
+  below,
+  checkFreeByHadoop,
+  isRenamedByHadoop,
+  parentOf,
+  RemoteFiles,
+  removeOwned,
+} from "./remote-output.ts";
+
+/** The engine that a run asks for; looks for nothing yet. */
+export function hadoopEngine(options: HostedRunOptions): HostEngine {
+  const { conf = {}, nodeBin = null, engineTemp = null, speculation = true } = options;
+  return new HadoopEngine({ conf, nodeBin, engineTemp, speculation, env: process.env, clock: systemClock });
+}
+
+export interface HadoopOptions {
+  /** Properties of Hadoop's, as its -D. */
+  readonly conf: Readonly<Record<string, string>>;
+  /** As HostEngine. */
+  readonly nodeBin: string | null;
+  /** Directory for what jobs need and make, a URI; null: `.sheaf` in the user's home directory. */
+  readonly engineTemp: string | null;
+  readonly speculation: boolean;
+  /** What Hadoop's commands are started with, and found by. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+}
+
+/** Properties that are looked at before a job is submitted. */
+const ASKED = [
+  "mapreduce.framework.name",
+  "mapreduce.jobhistory.webapp.address",
+  "yarn.resourcemanager.webapp.address",
+] as const;
+
+/** A client that is submitting its job gets so long for it when that is to end, and then for the end, ms. */
+const SUBMIT_MS = 20_000;
+const KILL_MS = 60_000;
+
+/** What was found of Hadoop on this machine. */
+interface Found {
+  readonly hadoop: string;
+  readonly streaming: string;
+  readonly jar: string;
+  readonly about: AboutHadoop;
+  readonly tool: FileTool;
+}
+
+/** A job as it lies where Hadoop finds it. */
+interface Staged {
+  readonly places: Places;
+  /** See RemotePlaces; "" in local mode. */
+  readonly aside: string;
+  readonly owned: readonly string[];
+}
+
+/** Hadoop Streaming, 3.x, on YARN or in its client's own JVM (mapreduce.framework.name=local). */
+export class HadoopEngine implements HostEngine {
+  readonly name = "hadoop";
+  readonly inputForm = "record";
+  readonly nodeBin: string | null;
+  readonly #options: HadoopOptions;
+  #found: Found | null = null;
+
+  constructor(options: HadoopOptions) {
+    this.#options = options;
+    this.nodeBin = options.nodeBin;
+  }
+
+  get isLocal(): boolean {
+    return (this.#here.about.conf["mapreduce.framework.name"] ?? "local") === "local";
+  }
+
+  get hadoopConf(): string | null {
+    return this.#here.about.confDirectory;
+  }
+
+  get #here(): Found {
+    if (this.#found === null) throw new Error("check() was not called");
+    return this.#found;
+  }
+
+  /** Where jobs have what they need and make, on Hadoop's file systems. */
+  get #base(): string {
+    return this.#options.engineTemp ?? below(this.#here.about.home, ".sheaf");
+  }
+
+  async check(output: string | null, overwrite: boolean): Promise<void> {
+    const { conf, env, engineTemp } = this.#options;
+    checkConf(conf);
+    const hadoop = findHadoop(env);
+    const [streaming, jar] = [findStreamingJar(hadoop, env), findHostedJar()];
+    const tool = new FileTool(hadoop, jar, env, conf);
+    try {
+      const about = await tool.about(ASKED);
+      this.#found = { hadoop, streaming, jar, about, tool };
+      // Where no variable says so, what hdfs:///... means here is what it means to Hadoop.
+      const { confDirectory } = about;
+      if (confDirectory !== null && !env["HADOOP_CONF_DIR"] && !env["HADOOP_HOME"])
+        setStoreAccess({ env: { ...env, HADOOP_CONF_DIR: confDirectory }, fetch: null });
+      checkVersion(about.hadoop, hadoop);
+      checkFramework(about, engineTemp);
+      if (this.isLocal) await tool.close();
+      else if (output !== null && isRenamedByHadoop(output)) await checkFreeByHadoop(tool, output, overwrite);
+    } catch (error) {
+      await tool.close();
+      throw error;
+    }
+  }
+
+  inputPlace(jobId: string): string | null {
+    const { isSecure } = this.#here.about;
+    const own = below(this.#base, jobId);
+    // By WebHDFS, which knows no Kerberos here.
+    return isSecure || !/^(?:hdfs|s?webhdfs):/.test(own) ? null : below(own, "inputs/");
+  }
+
+  async run(job: HostJob, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
+    const { tool } = this.#here;
+    let staged: Staged | null = null;
+    try {
+      staged = await this.#stage(job);
+      const end = await this.#submit(job, staged, listener, signal);
+      if (end.kind === "done") return end;
+      await this.#clean(staged, listener);
+      return end;
+    } catch (error) {
+      if (staged !== null) await this.#clean(staged, listener).catch(() => undefined);
+      await tool.close();
+      if (signal.aborted) return { kind: "cancelled" };
+      return { kind: "failed", task: null, failure: failureOfThrown(error, "load", "INTERNAL", "system") };
+    }
+  }
+
+  async print(job: HostJob): Promise<readonly string[]> {
+    const { places } = await this.#stage(job);
+    await this.#here.tool.close();
+    return this.#command(job, places);
+  }
+
+  #command(job: HostJob, places: Places): string[] {
+    const { hadoop, streaming, about } = this.#here;
+    const { conf, speculation } = this.#options;
+    const options = { conf, speculation, hadoop: about.hadoop, localTasks: availableParallelism() };
+    return [hadoop, "jar", streaming, ...streamingWords(job, places, options)];
+  }
+
+  async #stage(job: HostJob): Promise<Staged> {
+    return this.isLocal ? this.#stageHere(job) : await this.#stageThere(job);
+  }
+
+  #stageHere({ home, splits, scratch }: HostJob): Staged {
+    const places: Places = {
+      jar: this.#here.jar,
+      splits: `file://${splits}`,
+      output: `file://${join(scratch, "out")}`,
+      home,
+      archives: [],
+      errors: null,
+      localTemp: join(scratch, "tmp"),
+    };
+    return { places, aside: "", owned: [] };
+  }
+
+  async #stageThere(job: HostJob): Promise<Staged> {
+    const { tool, jar } = this.#here;
+    const [cache, own] = [below(this.#base, "cache"), below(this.#base, job.jobId)];
+    const isBeside = job.output !== null && isRenamedByHadoop(job.output);
+    const aside = isBeside ? below(parentOf(job.output!), `.sheaf-${job.jobId}`) : below(own, "result");
+    const owned = isBeside ? [own, aside] : [own];
+    try {
+      for (const directory of [cache, below(own, "errors"), aside]) await tool.makeDirectory(directory);
+      const splits = below(own, "splits");
+      await tool.put(job.splits, splits);
+      const { node, sheaf, job: rest } = await homeArchives(job.home, schemesIn(job.splits));
+      const archives: string[] = [];
+      for (const [archive, place, name] of [
+        [node, cache, "node"],
+        [sheaf, cache, "sheaf"],
+        [rest, own, "job"],
+      ] as const) {
+        const uri = below(place, archive.name);
+        if ((await tool.stat(uri)) === null) await this.#upload(archive, uri, job.scratch);
+        archives.push(`${uri}#${name}`);
+      }
+      const places: Places = {
+        jar,
+        splits,
+        output: below(aside, "out"),
+        home: ".",
+        archives,
+        errors: below(own, "errors"),
+        localTemp: null,
+      };
+      return { places, aside, owned };
+    } catch (error) {
+      for (const uri of owned) await tool.remove(uri).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #upload(
+    archive: { readonly name: string; pack(to: string): Promise<void> },
+    uri: string,
+    scratch: string,
+  ): Promise<void> {
+    const path = join(scratch, archive.name);
+    await archive.pack(path);
+    try {
+      await this.#here.tool.put(path, uri);
+    } catch (error) {
+      // Another run may have been quicker: what has this name is the same.
+      if ((await this.#here.tool.stat(uri)) === null) throw error;
+    } finally {
+      rmSync(path, { force: true });
+    }
+  }
+
+  async #submit(job: HostJob, staged: Staged, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
+    const { tool } = this.#here;
+    const [command, ...words] = this.#command(job, staged.places);
+    const directory = join(job.scratch, "current");
+    mkdirSync(directory);
+    const log = new ClientLog({
+      progress: (phase, share) => listener.progress(phase, share),
+      attemptFailed: (attempt, message) => void this.#retried(staged, attempt, message, listener),
+      tracking: (url, id) => listener.tracking(id, url === "" ? null : url),
+      waiting: (server) => listener.warn(`${server} of Hadoop does not answer; its client goes on trying`),
+      log: (text) => listener.log(text),
+    });
+    signal.throwIfAborted();
+    let heard: () => void = () => undefined;
+    const line = (text: string): void => {
+      log.line(text);
+      if (log.jobId !== null) heard();
+    };
+    const client = startClient({ command: command!, words, directory, env: this.#clientEnv(), line });
+    const submitted = new Promise<void>((resolve) => {
+      heard = resolve;
+    });
+    const kill = async (): Promise<void> => {
+      if (!this.isLocal) {
+        // Before it is submitted it cannot be ended, and the client alone must not be.
+        await Promise.race([submitted, client.ended, passed(SUBMIT_MS)]);
+        if (log.jobId !== null) {
+          await tool.killJob(log.jobId).catch(() => undefined);
+          await Promise.race([client.ended, passed(KILL_MS)]);
+        }
+      }
+      client.kill();
+    };
+    let killed: Promise<void> | null = null;
+    const onAbort = (): void => void (killed ??= kill());
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    const code = await client.ended;
+    signal.removeEventListener("abort", onAbort);
+    await killed;
+    log.finish();
+    if (code === 0) return { kind: "done", files: await this.#files(job, staged, listener) };
+    if (signal.aborted) return { kind: "cancelled" };
+    return await this.#failed(log, staged);
+  }
+
+  #clientEnv(): Record<string, string | undefined> {
+    // Its log is what tells how the job goes.
+    return { ...this.#options.env, HADOOP_ROOT_LOGGER: "INFO,console", LC_ALL: "C.UTF-8" };
+  }
+
+  async #files(job: HostJob, staged: Staged, listener: HostListener): Promise<HostFiles> {
+    if (this.isLocal) return localFiles(join(job.scratch, "out"), job.scratch);
+    const committed = staged.places.output;
+    const reports = join(job.scratch, "fetched");
+    mkdirSync(reports);
+    await this.#here.tool.get(below(committed, "reports"), join(reports, "reports"));
+    const places = { committed, owned: staged.owned, aside: staged.aside };
+    return new RemoteFiles(this.#here.tool, places, reports, (message) => listener.warn(message));
+  }
+
+  async #retried(staged: Staged, attempt: string, message: string, listener: HostListener): Promise<void> {
+    const told = await this.#toldOf(staged, attempt);
+    const { failure } = told ?? { failure: failureOf({ text: message, more: null }, "task") };
+    listener.attemptFailed({ task: taskName(attempt), message: failure.message });
+  }
+
+  /** What an attempt has said of its failure itself; null: nothing. */
+  async #toldOf({ places: { errors } }: Staged, attempt: string): Promise<ToldFailure | null> {
+    if (errors === null) return null;
+    try {
+      return readTold(await this.#here.tool.readText(below(errors, attempt)));
+    } catch {
+      // It could not say anything.
+      return null;
+    }
+  }
+
+  async #failed(log: ClientLog, staged: Staged): Promise<HostEnd> {
+    const { conf } = this.#here.about;
+    const task = log.end?.kind === "failed" ? log.end.task : null;
+    const told = this.isLocal
+      ? (log.errors.map(readTold).find((one) => one !== null) ?? null)
+      : await this.#lastTold(staged, task);
+    if (told !== null) return { kind: "failed", task: told.task ?? nameOf(task), failure: told.failure };
+    const texts = log.attempts.map(({ message }) => message);
+    const address = conf["mapreduce.jobhistory.webapp.address"] ?? null;
+    const isSubmitted = log.jobId !== null && !this.isLocal;
+    const found =
+      isSubmitted && address !== null
+        ? await causeInHistory(address, log.jobId!, task, this.#options.clock)
+        : null;
+    const reason = log.end?.kind === "failed" ? [log.end.reason] : [];
+    // What the history says is of the attempt that has failed the job; the log is the last resort.
+    const text = [...reason, ...texts, ...(found === null ? log.last : [found.text])].join("\n");
+    const more = log.applicationId === null ? null : `yarn logs -applicationId ${log.applicationId}`;
+    const name = nameOf(found?.task ?? task);
+    const phase = name === null ? "load" : name.slice(0, name.indexOf("-"));
+    return { kind: "failed", task: name, failure: failureOf({ text, more }, phase) };
+  }
+
+  /** Of the attempts of the task that has failed the job, or else of any, the last that has said something. */
+  async #lastTold(staged: Staged, task: string | null): Promise<ToldFailure | null> {
+    const { errors } = staged.places;
+    const names = await this.#here.tool.list(errors!).catch(() => []);
+    const prefix = task === null ? "attempt_" : `${task.replace("task_", "attempt_")}_`;
+    const own = names.map(({ name }) => name).filter((name) => name.startsWith(prefix));
+    own.sort((a, b) => Number(b.slice(prefix.length)) - Number(a.slice(prefix.length)) || (a < b ? -1 : 1));
+    for (const name of own) {
+      const told = await this.#toldOf(staged, name);
+      if (told !== null) return told;
+    }
+    return null;
+  }
+
+  async #clean({ owned }: Staged, listener: HostListener): Promise<void> {
+    if (this.isLocal) return;
+    await removeOwned(this.#here.tool, owned, (message) => listener.warn(message));
+    await this.#here.tool.close();
+  }
+}
+
+function passed(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms).unref());
+}
+
+function nameOf(task: string | null): string | null {
+  return task === null ? null : taskName(task);
+}
+
+function localFiles(output: string, scratch: string): HostFiles {
+  const notThere = (): Promise<never> => Promise.reject(new Error("the files lie on this machine"));
+  return {
+    reports: output,
+    local: output,
+    canPlace: () => false,
+    place: notThere,
+    fetch: notThere,
+    remove: () => removeDirectory(scratch),
+  };
+}
+
+/** Schemes of what tasks read, as addresses: packages that are needed for them travel. */
+function schemesIn(splits: string): string[] {
+  const found = readFileSync(splits, "utf8").matchAll(/"path":"([a-z][a-z0-9+.-]*:\/\/)/g);
+  return [...new Set([...found].map(([, scheme]) => scheme!))];
+}
+
+function checkVersion(version: string, hadoop: string): void {
+  if (Number(version.split(".")[0]) >= 3) return;
+  throw new SheafError("USAGE", `${hadoop} is Hadoop ${version}`, {
+    hint: "sheaf needs Hadoop 3.3 or later; set HADOOP_HOME to one.",
+  });
+}
+
+function checkFramework({ conf, files, confDirectory }: AboutHadoop, engineTemp: string | null): void {
+  const framework = conf["mapreduce.framework.name"] ?? "local";
+  if (framework !== "local" && framework !== "yarn") {
+    throw new SheafError("USAGE", `mapreduce.framework.name is ${framework}`, {
+      hint: "It has to be yarn, or local for a run in one JVM: --conf mapreduce.framework.name=local.",
+    });
+  }
+  if (framework === "local" || !(engineTemp ?? files).startsWith("file:")) return;
+  throw new SheafError("USAGE", "the default file system of Hadoop (fs.defaultFS) is that of this machine", {
+    hint:
+      `The configuration was read from ${confDirectory ?? "nowhere"}: set HADOOP_CONF_DIR to the cluster's, or ` +
+      "give --engine-tmp a directory that all nodes see, as hdfs://HOST/tmp/sheaf.",
+  });
+}

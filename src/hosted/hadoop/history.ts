@@ -1,0 +1,91 @@
+import type { Clock } from "../../base/clock.ts";
+
+/** How long is waited for an answer, ms; and for a job that has just ended to be in the history. */
+const ANSWER_MS = 5_000;
+const APPEAR_MS = 12_000;
+const AGAIN_MS = 500;
+/** Of what a container has written, characters. */
+const LOG_CHARS = 8_000;
+
+/** An attempt as Hadoop's history server tells of it. */
+interface HistoryAttempt {
+  readonly id: string;
+  readonly state: string;
+  readonly diagnostics?: string;
+  readonly nodeHttpAddress?: string;
+  readonly assignedContainerId?: string;
+}
+
+interface HistoryTask {
+  readonly id: string;
+  readonly state: string;
+}
+
+export interface HistoryTold {
+  readonly task: string | null;
+  readonly text: string;
+}
+
+/**
+ * Why a job has failed, by what the history server and the NodeManagers know: the diagnostics of the last
+ * attempt that failed, and the end of what it has written to its standard error. The client prints nothing of
+ * the attempt that has failed the job.
+ * @param address mapreduce.jobhistory.webapp.address, "host:port"
+ * @param task as Hadoop names it, where that is known
+ * @returns null when nothing can be learned, as where these servers ask for Kerberos
+ */
+export async function causeInHistory(
+  address: string,
+  job: string,
+  task: string | null,
+  clock: Clock,
+): Promise<HistoryTold | null> {
+  const base = `http://${address}/ws/v1/history/mapreduce/jobs/${job}`;
+  const until = clock.nowMs() + APPEAR_MS;
+  for (;;) {
+    const found = await lookIn(base, task).catch(() => null);
+    if (found !== null || clock.nowMs() > until) return found;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
+
+async function lookIn(base: string, wanted: string | null): Promise<HistoryTold | null> {
+  const task = wanted ?? (await failedTask(base));
+  if (task === null) return null;
+  const answer = await getJson<{ taskAttempts?: { taskAttempt?: readonly HistoryAttempt[] } }>(
+    `${base}/tasks/${task}/attempts`,
+  );
+  const attempt = (answer.taskAttempts?.taskAttempt ?? []).filter(({ state }) => state === "FAILED").at(-1);
+  if (attempt === undefined) return null;
+  const log = await containerLog(base, attempt).catch(() => "");
+  return { task, text: [attempt.diagnostics ?? "", log].join("\n").trim() };
+}
+
+async function failedTask(base: string): Promise<string | null> {
+  const { tasks } = await getJson<{ tasks?: { task?: readonly HistoryTask[] } }>(`${base}/tasks`);
+  return (tasks?.task ?? []).find(({ state }) => state === "FAILED")?.id ?? null;
+}
+
+/** From the NodeManager while it keeps the logs, else from where they were gathered. */
+async function containerLog(base: string, attempt: HistoryAttempt): Promise<string> {
+  const { nodeHttpAddress: node, assignedContainerId: container } = attempt;
+  if (container === undefined) return "";
+  const file = `containerlogs/${container}/stderr`;
+  const history = base.slice(0, base.indexOf("/mapreduce/"));
+  const places = [...(node === undefined ? [] : [`http://${node}/ws/v1/node/${file}`]), `${history}/${file}`];
+  for (const place of places) {
+    const text = await get(place, "text/plain").catch(() => null);
+    if (text !== null) return text.slice(-LOG_CHARS);
+  }
+  return "";
+}
+
+async function getJson<T>(url: string): Promise<T> {
+  return JSON.parse(await get(url, "application/json")) as T;
+}
+
+async function get(url: string, accept: string): Promise<string> {
+  const answer = await fetch(url, { headers: { accept }, signal: AbortSignal.timeout(ANSWER_MS) });
+  if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
+  return await answer.text();
+}
