@@ -29,6 +29,8 @@ import itertools
 import json
 import lzma
 import os
+import random
+import signal
 import struct
 import sys
 import tempfile
@@ -37,6 +39,7 @@ import time
 import traceback
 import urllib.error
 import urllib.request
+import zlib
 from operator import itemgetter
 from typing import (
     Any,
@@ -416,9 +419,10 @@ def _lines(read: Callable[[int], bytes], bytes_max: int = RECORD_BYTES_MAX) -> I
         yield b"".join(pieces)
 
 
-def _frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
+def _frames(read: Callable[[int], bytes], with_words: bool = False) -> Iterator[bytes]:
     """Pieces that stand after their lengths: four bytes, the highest first.
 
+    with_words: a word of _Tasks is a piece, too, which begins with NO_LENGTH and its length.
     Raises WorkerError for one of more than RECORD_BYTES_MAX, or cut off.
     """
     held = bytearray()
@@ -427,6 +431,14 @@ def _frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
     while True:
         while len(held) - at >= 4:
             size = int.from_bytes(held[at:at + 4], "big")
+            if with_words and held.startswith(NO_LENGTH, at):
+                wanted = 8 + int.from_bytes(held[at + 4:at + 8], "big")
+                if len(held) - at < wanted:
+                    break
+                yield bytes(held[at:at + wanted])
+                at += wanted
+                wanted = 4
+                continue
             if size > RECORD_BYTES_MAX:
                 raise WorkerError("a piece has %d bytes, more than %d" % (size, RECORD_BYTES_MAX))
             wanted = 4 + size
@@ -479,18 +491,41 @@ def _join_line(pair: Pair) -> bytes:
     return key + b"\t" + value + b"\n"
 
 
+NO_LENGTH = b"\xff\xff\xff\xff"
+
+
 class _Protocol(NamedTuple):
-    """How pieces and pairs stand on standard input and output (ExecProtocol of src/job/exec.ts)."""
+    """How pieces and pairs stand on standard input and output (ExecProtocol of src/job/exec.ts).
+
+    with_words: pieces, of which some are words; word: such a piece, of its JSON; word_end: what ends it.
+    """
 
     pieces: Callable[[Callable[[int], bytes]], Iterator[bytes]]
     pairs: Callable[[Iterator[bytes]], Iterator[Tuple[bytes, Any]]]
     join: Callable[[Pair], bytes]
+    with_words: Callable[[Callable[[int], bytes]], Iterator[bytes]]
+    word: Callable[[bytes], bytes]
+    word_end: bytes
 
 
 PROTOCOLS = {
-    "lines": _Protocol(_lines, lambda lines: map(_split_line, lines), _join_line),
-    "json": _Protocol(_lines, lambda lines: map(_split_json, lines), lambda pair: b"[%s,%s]\n" % pair),
-    "bytes": _Protocol(_frames, _in_pairs, lambda pair: _frame(pair[0]) + _frame(pair[1])),
+    "lines": _Protocol(_lines, lambda lines: map(_split_line, lines), _join_line, _lines, bytes, b"\n"),
+    "json": _Protocol(
+        _lines,
+        lambda lines: map(_split_json, lines),
+        lambda pair: b"[%s,%s]\n" % pair,
+        _lines,
+        lambda text: b"sheaf " + text,
+        b"\n",
+    ),
+    "bytes": _Protocol(
+        _frames,
+        _in_pairs,
+        lambda pair: _frame(pair[0]) + _frame(pair[1]),
+        lambda read: _frames(read, True),
+        lambda text: NO_LENGTH + _frame(text),
+        b"",
+    ),
 }
 
 
@@ -511,6 +546,93 @@ def _write(out: BinaryIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[out.write(view) or 0:]
+
+
+# What tells a task from others of its job, in every run.
+TASK_NAMES = ("task_ismap", "task_partition", "map_input_file", "map_input_start")
+
+
+class _Tasks:
+    """One task after the other, which exec() with reuse gives to one process (docs/streaming.md).
+
+    Each is done in a copy of this process as it was when main() was called, so that what a task changes, in
+    variables, modules or the environment, no other task sees; a task that fails ends this process as well.
+    """
+
+    def __init__(self, protocol: _Protocol, given: BinaryIO, out: BinaryIO) -> None:
+        if not hasattr(os, "fork"):
+            raise WorkerError("reuse needs a system that can fork: leave it out of exec()")
+        self._protocol, self._given, self._out = protocol, given, out
+        self._end = protocol.word(b'{"end":true}')
+        # The module seeds itself anew in a copy.
+        self._random = random.getstate()
+
+    def _say(self, name: str, number: int) -> None:
+        if name != "began":
+            # Behind what belongs to the task on standard error; 0: to none.
+            _report("sheaf:end:%d" % number)
+        text = b'{"%s":%d}' % (name.encode(), number)
+        _write(self._out, self._protocol.word(text) + self._protocol.word_end)
+
+    def _read(self, size: int) -> bytes:
+        data = self._given.read(size)
+        if not data:
+            raise WorkerError("standard input ends within a task")
+        return data
+
+    def _told(self) -> Optional[Dict[str, Any]]:
+        """The next task; None when there are no more. What is behind it is only sent when it has begun."""
+        piece = next(self._protocol.with_words(self._given.read), None)
+        if piece is None:
+            return None
+        task = _decode_json(piece[len(self._protocol.word(b"")):])
+        if not isinstance(task, dict) or not isinstance(task.get("task"), int):
+            raise WorkerError("this is no task: %s" % _shown(piece))
+        return task
+
+    def next(self) -> Optional[Iterator[bytes]]:
+        """In a copy of this process, the pieces of its task; here None, when there are no more tasks."""
+        self._say("sheaf", 0)
+        while True:
+            task = self._told()
+            if task is None:
+                return None
+            number = task["task"]
+            child = os.fork()
+            if child == 0:
+                return self._begin(number, task)
+            self._wait(child)
+            self._say("done", number)
+
+    def _begin(self, number: int, task: Dict[str, Any]) -> Iterator[bytes]:
+        os.environ.update(task["env"])
+        os.chdir(task["directory"])
+        self._seed(task["env"])
+        self._say("began", number)
+        return iter(self._protocol.with_words(self._read).__next__, self._end)
+
+    def _seed(self, env: Dict[str, str]) -> None:
+        """Each task draws other numbers, and the same in each attempt where the program has set a seed."""
+        task = repr([env.get("mapreduce_" + name) for name in TASK_NAMES]).encode()
+        random.setstate(self._random)
+        random.seed(b"%d %s" % (random.getrandbits(64), task))
+        numbers: Any = sys.modules.get("numpy.random")
+        if numbers is not None:
+            numbers.seed([numbers.randint(1 << 31), zlib.crc32(task)])
+
+    @staticmethod
+    def _wait(child: int) -> None:
+        """Until the copy has ended. Ends this process in the same way when it was not with 0."""
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            if number not in (signal.SIGKILL, signal.SIGSTOP):
+                signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            # One that is ignored all the same.
+            os._exit(128 + number)
+        if os.WEXITSTATUS(status) != 0:
+            os._exit(os.WEXITSTATUS(status))
 
 
 # --- a worker that asks for tasks: `sheaf run --listen --intermediate` (docs/protocol.md) ---------------
@@ -914,7 +1036,13 @@ def _serve(job: _Job, argv: Optional[List[str]], given: BinaryIO, out: BinaryIO)
         # The pairs are JSON already, whatever main() says of lines.
         job.records = job.keys = CODECS["json"]
         job.values = Codec(_encode_json, lambda value: value)
-    pieces = protocol.pieces(given.read)
+    if os.environ.get("SHEAF_TASKS") == "many":
+        begun = _Tasks(protocol, given, out).next()
+        if begun is None:
+            return 0
+        pieces = begun
+    else:
+        pieces = protocol.pieces(given.read)
     made = job.map(pieces) if asked.mode == "map" else job.reduce(protocol.pairs(pieces), asked.mode)
     _write_all(out, map(protocol.join, made))
     _tell_counters()

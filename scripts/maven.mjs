@@ -41,13 +41,15 @@ const sets = {
     ],
   },
   /** What java/ is compiled against. */
-  [`hosted-${hadoop}-${spark}`]: {
+  [`compile-${hadoop}-${spark}`]: {
     alone: true,
     artifacts: [
       `org.apache.hadoop:hadoop-client-api:${hadoop}`,
       `org.apache.spark:spark-core_2.12:${spark}`,
       `org.apache.spark:spark-common-utils_2.12:${spark}`,
       "org.scala-lang:scala-library:2.12.18",
+      // Events of Spark are annotated with it.
+      "com.fasterxml.jackson.core:jackson-annotations:2.15.2",
     ],
   },
 };
@@ -56,7 +58,7 @@ export const names = {
   cluster: `hadoop-${hadoop}`,
   streaming: `hadoop-streaming-${hadoop}`,
   local: `hadoop-local-${hadoop}`,
-  hosted: `hosted-${hadoop}-${spark}`,
+  hosted: `compile-${hadoop}-${spark}`,
 };
 
 /** Whether the set is there, so that no Maven is needed. */

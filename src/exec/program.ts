@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { describeThrown, SheafError } from "../base/errors.ts";
 import { clearTimeout, Date, Promise, setTimeout } from "../base/own-globals.ts";
@@ -32,11 +33,29 @@ export interface ProgramStart {
   readonly signal: AbortSignal;
 }
 
+/** What a task does with a program. */
+export interface RunningProgram {
+  /** False when the program has closed its input, or has ended: what is left of it need not be read. */
+  readonly takesInput: boolean;
+  /**
+   * Resolves when the program, or the system for it, has taken the bytes, which may then be used anew.
+   * @throws what has ended the program
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /**
+   * It has been given all: waits until it is done.
+   * @throws SheafError PROGRAM_FAILED for its exit code or signal; what `take` has thrown
+   */
+  finish(): Promise<void>;
+  /** Ends it, and all that it has started. */
+  kill(): void;
+}
+
 /**
  * A program that is running. It is written to and read from at the same time, so that none can be made to
  * wait for itself; each side waits for the other where that is slow.
  */
-export class Program {
+export class Program implements RunningProgram {
   readonly #start: ProgramStart;
   readonly #child: ChildProcess;
   readonly #reports: Reports;
@@ -44,6 +63,8 @@ export class Program {
   readonly #over: Promise<void>;
   #failure: { readonly error: unknown } | undefined;
   #takesInput = true;
+  #hasEnded = false;
+  #isGroupEnded = false;
   #movedMs = Date.now();
   /** It has been given something to read, or all there is: what it does not do is its own delay. */
   #isAwaited = false;
@@ -89,15 +110,10 @@ export class Program {
     this.#look();
   }
 
-  /** False when the program has closed its input, or has ended: what is left of it need not be read. */
   get takesInput(): boolean {
     return this.#takesInput && this.#failure === undefined && !this.#stdin.destroyed;
   }
 
-  /**
-   * Resolves when the program, or the system for it, has taken the bytes, which may then be used anew.
-   * @throws what has ended the program
-   */
   async write(bytes: Uint8Array): Promise<void> {
     if (this.takesInput && bytes.length > 0) {
       this.#isAwaited = true;
@@ -108,19 +124,50 @@ export class Program {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /**
-   * Closes its input and waits for its end; nothing that it has started is left.
-   * @throws SheafError PROGRAM_FAILED for its exit code or signal; what `take` has thrown
-   */
+  /** Closes its input and waits for its end; nothing that it has started is left. */
   async finish(): Promise<void> {
     this.#isAwaited = true;
     this.#stdin.end();
     await this.#over;
   }
 
-  /** Ends it, and all that it has started. */
   kill(): void {
     this.#fail(new SheafError("CANCELLED", "cancelled"));
+  }
+
+  /** It has ended, or is being ended. */
+  get isOver(): boolean {
+    return this.#hasEnded || this.#failure !== undefined;
+  }
+
+  /** Settles when it has ended, as finish() does, which closes its input before. */
+  get over(): Promise<void> {
+    return this.#over;
+  }
+
+  /** Something is to come of it now: what it does not do is its own delay. Its input stays open. */
+  expectWord(): void {
+    this.#isAwaited = true;
+  }
+
+  /** Nothing is wanted of it for a while; meanwhile it does not keep this process going. */
+  rest(): void {
+    this.#isAwaited = false;
+    clearTimeout(this.#looking);
+    for (const handle of this.#handles()) handle.unref();
+  }
+
+  wake(): void {
+    for (const handle of this.#handles()) handle.ref();
+    this.#movedMs = Date.now();
+    clearTimeout(this.#looking);
+    this.#look();
+  }
+
+  /** All streams of a child are sockets, and keep this process going as it does. */
+  #handles(): readonly (ChildProcess | Socket)[] {
+    const { stdio } = this.#child;
+    return [this.#child, ...stdio.filter((one) => one != null)] as (ChildProcess | Socket)[];
   }
 
   async #untilOver(): Promise<void> {
@@ -128,7 +175,12 @@ export class Program {
     const [exit] = await Promise.all([
       new Promise<Exit>((resolve) => {
         child.once("error", (error) => resolve({ code: null, signal: null, error }));
-        child.once("exit", (code, signal) => resolve({ code, signal, error: null }));
+        child.once("exit", (code, signal) => {
+          this.#hasEnded = true;
+          // What it has started for a task would hold its pipes open.
+          if (this.#start.plan.reuse) this.#endGroup();
+          resolve({ code, signal, error: null });
+        });
       }),
       this.#drained(child.stdout!, (chunk) => this.#start.take(chunk)),
       this.#drained(child.stderr!, (chunk) => this.#reports.take(chunk)),
@@ -206,6 +258,8 @@ export class Program {
 
   /** The watcher keeps the group's number from being another's until it is ended itself. */
   #endGroup(): void {
+    if (this.#isGroupEnded) return;
+    this.#isGroupEnded = true;
     signalGroup(this.#child.pid, "SIGKILL");
     (this.#child.stdio[3] as Writable | undefined)?.destroy();
   }
@@ -224,13 +278,13 @@ export class Program {
       if (memoryBytes !== undefined && has > memoryBytes) {
         const [is, may] = [formatSize(has), formatSize(memoryBytes)];
         this.#fail(
-          this.#error("OUT_OF_MEMORY", `its memory grew to ${is}, above the ${may} it may have`, {
+          this.error("OUT_OF_MEMORY", `its memory grew to ${is}, above the ${may} it may have`, {
             hint: "Raise `memory` of exec(), or let the program keep less.",
           }),
         );
       } else if (noProgressMs !== undefined && now - this.#movedMs > noProgressMs) {
         this.#fail(
-          this.#error("NO_PROGRESS", `it has neither read, written nor reported for ${noProgressMs} ms`, {
+          this.error("NO_PROGRESS", `it has neither read, written nor reported for ${noProgressMs} ms`, {
             hint: "Raise `noProgressMs` of exec(), or have it write reporter:status:TEXT to standard error.",
           }),
         );
@@ -247,14 +301,14 @@ export class Program {
       );
     }
     if (signal !== null) {
-      return this.#error("PROGRAM_FAILED", `it was ended by ${signal}`, {
+      return this.error("PROGRAM_FAILED", `it was ended by ${signal}`, {
         hint:
           signal === "SIGKILL"
             ? "The system kills when memory runs out: run fewer workers, or let the program keep less."
             : "Its last lines on standard error may say why; sheaf replay runs the task again.",
       });
     }
-    return this.#error("PROGRAM_FAILED", `it ended with exit code ${code}`, {
+    return this.error("PROGRAM_FAILED", `it ended with exit code ${code}`, {
       hint:
         code === 126 || code === 127
           ? "Programs use these codes for commands that they did not find or could not run."
@@ -262,11 +316,16 @@ export class Program {
     });
   }
 
-  #error(code: "PROGRAM_FAILED" | "OUT_OF_MEMORY" | "NO_PROGRESS", what: string, more: { hint: string }) {
+  /** What it has done wrong, with its last words and where in the input that was. */
+  error(
+    code: "PROGRAM_FAILED" | "OUT_OF_MEMORY" | "NO_PROGRESS",
+    what: string,
+    more: { readonly hint: string },
+  ): SheafError {
     const { path, offset } = this.#start.place();
     const last = this.#reports.last;
-    const where =
-      path === null || offset === null ? "" : `; it had been given ${path} up to offset ${offset}`;
+    const upTo = offset === null ? "" : ` up to offset ${offset}`;
+    const where = path === null ? "" : `; it had been given ${path}${upTo}`;
     const words = last === "" ? "" : `: ${last}`;
     return new SheafError(code, `${commandText(this.#start.plan)}: ${what}${words}${where}`, {
       ...more,

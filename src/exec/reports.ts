@@ -1,5 +1,7 @@
 import { KiB } from "../base/size.ts";
 
+/** Of a program that does several tasks. What something else has begun to write may stand before it. */
+const END = /^(.*)sheaf:end:(\d+)$/s;
 /** A line without an end is taken for one at this length. */
 const LINE_BYTES_MAX = 64 * KiB;
 const NEWLINE = 10;
@@ -12,6 +14,8 @@ export interface ReportsTarget {
   status(text: string): void;
   /** Any other line, without its end. */
   log(line: string): void;
+  /** "sheaf:end:N", of a program that does several tasks: all that belongs to task N has come. */
+  end?(task: number): void;
 }
 
 /** Reads a program's standard error line by line, as Hadoop Streaming does. */
@@ -48,7 +52,11 @@ export class Reports {
     const line = bytes.toString("utf8").replace(/\r$/, "");
     const counter = `${this.#prefix}counter:`;
     const status = `${this.#prefix}status:`;
-    if (line.startsWith(counter)) this.#counter(line, line.slice(counter.length));
+    const [, before, task] = (this.#target.end && END.exec(line)) ?? [];
+    if (task !== undefined) {
+      if (before !== "") this.#other(before!);
+      this.#target.end!(Number(task));
+    } else if (line.startsWith(counter)) this.#counter(line, line.slice(counter.length));
     else if (line.startsWith(status)) this.#target.status(line.slice(status.length));
     else this.#other(line);
   }

@@ -25,7 +25,12 @@ export async function runOnEngine(
   options: HostedRunOptions,
   engine: HostEngine,
 ): Promise<RunResult> {
-  const { on, output, overwrite = false, printCommand } = options;
+  const { on, output, overwrite = false, printCommand, master, deployMode } = options;
+  if (on === "hadoop" && (master ?? deployMode) !== undefined) {
+    throw new SheafError("USAGE", `${master === undefined ? "deployMode" : "master"} is for Spark`, {
+      hint: "Leave it out; where Hadoop runs a job its configuration says (HADOOP_CONF_DIR), or conf.",
+    });
+  }
   if (typeof job === "object" && !(job instanceof URL) && options.file === undefined) {
     throw new SheafError("USAGE", `on: "${on}" needs the job's file; a Job object cannot travel`, {
       hint: 'Give the file: run(new URL("./job.ts", import.meta.url)), the job being its default export.',
@@ -50,7 +55,7 @@ async function engineOf(options: HostedRunOptions): Promise<HostEngine> {
     case "hadoop":
       return (await import("./hadoop/hadoop-engine.ts")).hadoopEngine(options);
     case "spark":
-      throw new SheafError("USAGE", 'on: "spark" is not built yet', { hint: "Run the job on this machine." });
+      return (await import("./spark/spark-engine.ts")).sparkEngine(options);
   }
 }
 

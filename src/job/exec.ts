@@ -50,6 +50,12 @@ export interface ExecOptions {
    * file. false: once for the task, and the variable is there only when the task has one file.
    */
   readonly perFile?: boolean;
+  /**
+   * Of "json" and "bytes": true starts it once for a worker, which gives it one task after the other. It has
+   * to speak the protocol for that (docs/streaming.md), as python/sheaf_worker.py does, which keeps what one
+   * task changes from the next. Default false: a process for each.
+   */
+  readonly reuse?: boolean;
   /** Memory its processes may use, bytes or "512 MiB"; looked at on Linux only. Default: no limit. */
   readonly memory?: number | string;
   /** It fails when it neither reads, writes nor reports for so long, milliseconds. Default: as the task's. */
@@ -75,6 +81,7 @@ export interface ExecPlan {
   readonly env: Readonly<Record<string, string>>;
   readonly exitCodes: readonly number[] | "any";
   readonly perFile: boolean;
+  readonly reuse: boolean;
   readonly memoryBytes: number | undefined;
   readonly noProgressMs: number | undefined;
   readonly recordBytesMax: number;
@@ -98,6 +105,7 @@ const NAMES = [
   "env",
   "exitCodes",
   "perFile",
+  "reuse",
   "memory",
   "noProgressMs",
   "recordBytesMax",
@@ -173,9 +181,17 @@ function readPlan(argv: unknown, options: ExecOptions): ExecPlan {
     const stray = names.find((name) => options[name] !== undefined);
     if (stray !== undefined) throw invalid(stray, `it is for lines, not for ${protocol}`, "Leave it out.");
   }
-  const { sort, partitionBy, perFile = true, exitCodes = [0], reporter = "reporter:" } = options;
-  if (typeof perFile !== "boolean")
-    throw invalid("perFile", `${printValue(perFile)} is neither`, "Give true or false.");
+  const { sort, partitionBy, exitCodes = [0], reporter = "reporter:" } = options;
+  const perFile = truth("perFile", options.perFile ?? true);
+  const reuse = truth("reuse", options.reuse ?? false);
+  if (reuse && protocol === "lines") {
+    const hint = 'Use protocol: "json" or "bytes", and a program that speaks it: docs/streaming.md.';
+    throw invalid("reuse", "between lines nothing can be said", hint);
+  }
+  if (reuse && options.exitCodes !== undefined) {
+    const hint = "It says itself that a task is done; leave exitCodes out.";
+    throw invalid("exitCodes", "a program that is used again does not end with a task", hint);
+  }
   const isCode = (code: unknown): boolean => Number.isInteger(code) && (code as number) >= 0;
   if (exitCodes !== "any" && !(Array.isArray(exitCodes) && exitCodes.every(isCode)))
     throw invalid("exitCodes", `${printValue(exitCodes)} is no list of exit codes`, "Give [0, 1], or any.");
@@ -195,6 +211,7 @@ function readPlan(argv: unknown, options: ExecOptions): ExecPlan {
     env: readEnv(options.env ?? {}),
     exitCodes,
     perFile,
+    reuse,
     memoryBytes: options.memory === undefined ? undefined : parseSize(options.memory, "exec(): memory"),
     noProgressMs: whole("noProgressMs", options.noProgressMs),
     recordBytesMax: whole("recordBytesMax", options.recordBytesMax) ?? settings.recordBytes.default,
@@ -220,6 +237,11 @@ function readEnv(env: unknown): Readonly<Record<string, string>> {
 function separator(name: string, text: unknown = "\t"): Buffer {
   if (typeof text === "string" && text !== "" && !text.includes("\n")) return Buffer.from(text);
   throw invalid(name, `${printValue(text)} cannot stand between fields`, 'Give a text such as "\\t" or ".".');
+}
+
+function truth(name: string, value: unknown): boolean {
+  if (typeof value === "boolean") return value;
+  throw invalid(name, `${printValue(value)} is neither`, "Give true or false.");
 }
 
 function whole(name: string, value: unknown): number | undefined {

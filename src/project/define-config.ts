@@ -2,7 +2,12 @@ import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
 import { optionNames } from "../engine/options.ts";
-import type { ClusterRunOptions, JobRunOptions, LocalRunOptions } from "../engine/options.ts";
+import type {
+  ClusterRunOptions,
+  HostedRunOptions,
+  JobRunOptions,
+  LocalRunOptions,
+} from "../engine/options.ts";
 import { isPlainObject } from "../job/plain-data.ts";
 
 /** Options that no project file gives: they belong to one call of run(), or to the project as a whole. */
@@ -17,7 +22,8 @@ const notSettable = [
   "steps",
   "collect",
   "external",
-] as const satisfies readonly (keyof JobRunOptions)[];
+  "printCommand",
+] as const satisfies readonly (keyof JobRunOptions | keyof HostedRunOptions)[];
 
 /**
  * What a project file may say of runs: the options of run(), each with the same meaning and default. Relative
@@ -28,8 +34,9 @@ export interface RunSettings
   extends
     Omit<JobRunOptions, (typeof notSettable)[number]>,
     Partial<Omit<LocalRunOptions, keyof JobRunOptions | "on">>,
-    Partial<Omit<ClusterRunOptions, keyof JobRunOptions | "on">> {
-  /** URL of a coordinator, "local" or "inline". Default: $SHEAF_ON, else this machine. */
+    Partial<Omit<ClusterRunOptions, keyof JobRunOptions | "on">>,
+    Partial<Omit<HostedRunOptions, keyof JobRunOptions | "on" | "printCommand">> {
+  /** URL of a coordinator, "local", "inline", "hadoop" or "spark". Default: $SHEAF_ON, else this machine. */
   readonly on?: string;
 }
 
@@ -139,6 +146,14 @@ const shapes: Readonly<Record<string, Shape>> = {
   tempDirectory: text,
   materialize: text,
   tokenFile: text,
+  master: text,
+  nodeBin: text,
+  engineTemp: text,
+  deployMode: [(value) => value === "client" || value === "cluster", 'Give "client" or "cluster".'],
+  conf: [
+    (value) => isPlainObject(value) && Object.values(value).every((one) => typeof one === "string"),
+    'Give properties with texts: conf: { "mapreduce.job.queuename": "reports" }.',
+  ],
   name: text,
   group: text,
   project: text,

@@ -156,7 +156,7 @@ function projectOf(
 
 /** The settings with their paths as those of the project's folder. */
 function inFolder(settings: RunSettings, directory: string): RunSettings {
-  const { inputs, output, tempDirectory, materialize, tokenFile, tls } = settings;
+  const { inputs, output, tempDirectory, materialize, tokenFile, tls, nodeBin } = settings;
   // What may not be an address is refused where it is used.
   const at = (path: string): string => (isElsewhere(path) ? path : resolve(directory, path));
   return {
@@ -164,6 +164,7 @@ function inFolder(settings: RunSettings, directory: string): RunSettings {
     ...(inputs === undefined ? {} : { inputs: inputTexts(inputs, directory) }),
     ...(output === undefined ? {} : { output: at(output) }),
     ...(tempDirectory === undefined ? {} : { tempDirectory: at(tempDirectory) }),
+    ...(nodeBin === undefined ? {} : { nodeBin: at(nodeBin) }),
     ...(materialize === undefined ? {} : { materialize: at(materialize) }),
     ...(tokenFile === undefined ? {} : { tokenFile: at(tokenFile) }),
     ...(tls === undefined ? {} : { tls: { ca: at(tls.ca), cert: at(tls.cert), key: at(tls.key) } }),

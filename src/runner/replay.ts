@@ -95,18 +95,20 @@ export async function replayKept(
 async function runCapsule(job: Job, capsule: Capsule, options: KeptReplayOptions): Promise<TaskResult> {
   const { createTaskRunner } = await import("../task/task-runner.ts");
   const directory = await makeTempDirectory(tmpdir());
+  const runner = createTaskRunner(job, withDefaultParams(job, capsule.settings));
   try {
     mkdirSync(join(directory, "attempt"));
     const spec: TaskSpec =
       capsule.spec.kind === "sample"
         ? capsule.spec
         : { ...capsule.spec, directory: join(directory, "attempt") };
-    return await createTaskRunner(job, withDefaultParams(job, capsule.settings)).run(spec, {
+    return await runner.run(spec, {
       progress: new Float64Array(PROGRESS_BYTES / 8),
       signal: new AbortController().signal,
       log: (line) => options.onLog?.(line),
     });
   } finally {
+    runner.close();
     rmSync(directory, { recursive: true, force: true });
   }
 }

@@ -64,6 +64,15 @@ export class BlockOutput {
     this.#at = this.#start;
   }
 
+  /** What lies from `mark` on was given back: takes its window anew if that is there. REQUIRES it empty. */
+  retake(mark: number): void {
+    if (this.#start < mark) return;
+    const size = this.#end - this.#start;
+    this.#start = this.#memory.take(size);
+    this.#end = this.#start + size;
+    this.#at = this.#start;
+  }
+
   /** Appends one record; its key lies in linear memory, its value in `value[0, valueLength)`. */
   append(writer: RunWriter, keyPtr: number, keyLength: number, value: Uint8Array, valueLength: number): void {
     const size = varintSize(keyLength) + varintSize(valueLength) + keyLength + valueLength;

@@ -173,6 +173,15 @@ export class SortCollector implements Collector {
     this.#top = this.#start;
   }
 
+  /** What lies from `mark` on was given back: takes its region anew if that is there. REQUIRES it empty. */
+  retake(mark: number): void {
+    if (this.#start < mark) return;
+    const size = this.#end - this.#start;
+    this.#start = this.#memory.take(size);
+    this.#end = this.#start + size;
+    this.#top = this.#start;
+  }
+
   get empty(): boolean {
     return this.#count === 0;
   }

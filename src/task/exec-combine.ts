@@ -12,7 +12,8 @@ import { Spiller } from "../shuffle/spill.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { blockBytesFor, partitioningOf } from "./collectors.ts";
 import { isReadAsText, lineProgramOf } from "./exec-map.ts";
-import { PairFeed, pairReader } from "./exec-pairs.ts";
+import { PairFeed } from "./exec-pair-feed.ts";
+import { pairReader } from "./exec-pairs.ts";
 import { TaskPrograms } from "./exec-program.ts";
 import { ExecFeed } from "./exec-records.ts";
 import type { TaskSetting } from "./task-setting.ts";
@@ -80,12 +81,17 @@ export async function combineRuns(
         stream.close();
       }
       await removeDirectory(directory);
-      // A record too large for the collector's region has taken one of its own, which stays.
-      if (memory.mark() === top) memory.release(mark);
+      // Windows that had to grow for a record, of the merge or of what is combined, lie behind those.
+      const hasGrown = memory.mark() !== top;
+      if (hasGrown) collector.spill();
+      memory.release(mark);
+      if (!hasGrown) continue;
+      output.retake(mark);
+      collector.retake(mark);
     }
     await feed.send(program);
     await programs.finish();
-    reader.end();
+    await reader.end();
     collector.finish();
   } catch (error) {
     programs.kill();

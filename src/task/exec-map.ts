@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { SheafError } from "../base/errors.ts";
 import { limits, settings as settingLimits } from "../base/limits.ts";
-import type { Program } from "../exec/program.ts";
+import type { RunningProgram } from "../exec/program.ts";
 import type { FilePiece } from "../format/chunk.ts";
 import { openChunks } from "../format/chunks.ts";
 import { type ExecPlan, execOf } from "../job/exec.ts";
@@ -51,7 +51,7 @@ export class ExecMap {
   readonly #feed: ExecFeed;
   readonly #collector: Collector | undefined;
   readonly #output: MapOnlyOutput | undefined;
-  #program: Program | undefined;
+  #program: RunningProgram | undefined;
   #reader: PairReader | undefined;
   #raw: RawLines | undefined;
 
@@ -111,11 +111,9 @@ export class ExecMap {
       const target = this.#collector ?? output!;
       this.#reader = pairReader(this.plan, target, memory, isReadAsText(plan, settings.collect));
     }
-    this.#program = await this.#programs.start(this.plan, input, (chunk) => {
-      if (this.#raw !== undefined) return this.#raw.take(chunk);
-      this.#reader!.take(chunk);
-      return output?.output.full === true ? output.output.roll() : undefined;
-    });
+    this.#program = await this.#programs.start(this.plan, input, (chunk) =>
+      (this.#raw ?? this.#reader!).take(chunk),
+    );
   }
 
   /** False: the rest of the piece need not be read. */
@@ -171,8 +169,7 @@ export class ExecMap {
     if (this.#program === undefined) return;
     await this.#feed.send(this.#program);
     await this.#programs.finish();
-    this.#reader?.end();
-    await this.#raw?.end();
+    await (this.#raw ?? this.#reader)?.end();
     if (this.#output !== undefined && this.#raw !== undefined) this.#output.emitted += this.#raw.lines;
     this.#program = undefined;
     this.#raw = undefined;

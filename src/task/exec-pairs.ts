@@ -2,19 +2,16 @@ import { isUtf8 } from "node:buffer";
 import { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
-import { decodeKey, KEY_TAG, keyPrefixLength } from "../codec/key-codec.ts";
-import { ValueDecoder } from "../codec/value-codec.ts";
+import { KEY_TAG } from "../codec/key-codec.ts";
 import { LineSplitter } from "../exec/line-splitter.ts";
 import { jsonParser } from "../format/parse-json.ts";
 import { commandText, type ExecPlan } from "../job/exec.ts";
 import { fieldRange, numberOrdinal, partitionOfFields } from "../job/key-fields.ts";
 import type { Key } from "../job/key.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
-import type { MergedWindow } from "../shuffle/merge-stream.ts";
 import type { Partitioning } from "../shuffle/partitioning.ts";
 import { SortCollector } from "../shuffle/sort-collector.ts";
-import { readVarint } from "../shuffle/varint.ts";
-import type { ExecFeed } from "./exec-records.ts";
+import type { TaskOutput } from "./result-output.ts";
 
 /*
  * Pairs of a program's lines travel as keys and values that are strings (codec/), so that everything else
@@ -28,13 +25,16 @@ const VALUE_STRING = 6;
 /** Where the pairs of a program go. */
 export interface PairTarget {
   emit(key: Key, value: unknown): void;
+  /** Where they are written to files. These end between two pairs, however the pipe has cut what came. */
+  readonly output?: Pick<TaskOutput, "full" | "roll">;
 }
 
 /** Makes pairs of what a program writes. */
 export interface PairReader {
-  take(chunk: Buffer): void;
+  /** A promise only where a file ends: nothing is to be taken meanwhile. */
+  take(chunk: Buffer): Promise<void> | void;
   /** It has written all. */
-  end(): void;
+  end(): Promise<void> | void;
 }
 
 /** @param isText what the lines' bytes must be: true where JavaScript reads the pairs */
@@ -47,38 +47,64 @@ export function pairReader(
   if (plan.protocol === "bytes") return new FrameReader(plan, target);
   if (plan.protocol === "json") {
     const parse = jsonParser("fail", commandText(plan));
-    return new LineReader(plan, (line) => takeJson(line, plan, parse, target));
+    return new LineReader(plan, target, (line) => takeJson(line, plan, parse, target), null);
   }
   // Keys that are sorted by their fields are lines in any case.
   const isLine = plan.invalid === "fail" || !isText || plan.sort !== undefined;
   const asBytes = plan.values === "text" && isLine;
   if (target instanceof SortCollector && asBytes) {
     const into = new CollectedLines(plan, target, memory);
-    return new LineReader(plan, null, (lines) => {
+    return new LineReader(plan, target, null, (lines) => {
       if (isText) checkUtf8(lines, plan);
       into.take(lines);
     });
   }
-  return new LineReader(plan, (line) => takeLine(line, plan, target, isText));
+  return new LineReader(plan, target, (line) => takeLine(line, plan, target, isText), null);
 }
 
 class LineReader implements PairReader {
   readonly #lines: LineSplitter;
-  readonly #take: (lines: Buffer) => void;
+  readonly #output: PairTarget["output"];
+  readonly #each: ((line: Buffer) => void) | null;
+  readonly #all: ((lines: Buffer) => void) | null;
 
-  /** Gives `each` line without its newline, or `all` of a stretch with theirs. */
-  constructor(plan: ExecPlan, each: ((line: Buffer) => void) | null, all?: (lines: Buffer) => void) {
+  /** Gives `each` line without its newline; where that is null, `all` of a stretch with theirs. */
+  constructor(
+    plan: ExecPlan,
+    { output }: PairTarget,
+    each: ((line: Buffer) => void) | null,
+    all: ((lines: Buffer) => void) | null,
+  ) {
     this.#lines = new LineSplitter(plan.recordBytesMax, commandText(plan));
-    this.#take = all ?? ((lines) => eachLine(lines, each!));
+    this.#output = output;
+    this.#each = each;
+    this.#all = all;
   }
 
-  take(chunk: Buffer): void {
-    for (const lines of this.#lines.split(chunk)) this.#take(lines);
+  take(chunk: Buffer): Promise<void> | void {
+    return this.#take(this.#lines.split(chunk), 0, 0);
   }
 
-  end(): void {
+  end(): Promise<void> | void {
     const rest = this.#lines.rest();
-    if (rest !== undefined) this.#take(rest);
+    if (rest !== undefined) return this.#take([rest], 0, 0);
+  }
+
+  /** The stretches from `n` on, that one from `from` on. */
+  #take(stretches: readonly Buffer[], n: number, from: number): Promise<void> | void {
+    for (let at = from; n < stretches.length; n++, at = 0) {
+      const lines = stretches[n]!;
+      if (this.#each === null) {
+        this.#all!(lines);
+        continue;
+      }
+      while (at < lines.length) {
+        const end = lines.indexOf(NEWLINE, at);
+        this.#each(lines.subarray(at, end));
+        at = end + 1;
+        if (this.#output?.full === true) return this.#output.roll().then(() => this.#take(stretches, n, at));
+      }
+    }
   }
 }
 
@@ -175,7 +201,6 @@ function checkUtf8(lines: Buffer, plan: ExecPlan): void {
 class FrameReader implements PairReader {
   readonly #plan: ExecPlan;
   readonly #target: PairTarget;
-  #bytes: Buffer = Buffer.alloc(0);
   #pieces: Buffer[] = [];
   #length = 0;
   /** So many bytes must be there before it is worth a look. */
@@ -187,12 +212,17 @@ class FrameReader implements PairReader {
     this.#target = target;
   }
 
-  take(chunk: Buffer): void {
+  take(chunk: Buffer): Promise<void> | void {
     this.#pieces.push(chunk);
     this.#length += chunk.length;
     if (this.#length < this.#wanted) return;
     const bytes = this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#length);
-    let at = 0;
+    return this.#take(bytes, 0);
+  }
+
+  #take(bytes: Buffer, from: number): Promise<void> | void {
+    const { output } = this.#target;
+    let at = from;
     this.#wanted = 4;
     while (at + 4 <= bytes.length) {
       const size = bytes.readUInt32BE(at);
@@ -203,10 +233,11 @@ class FrameReader implements PairReader {
       }
       this.#frame(bytes.subarray(at + 4, at + 4 + size));
       at += 4 + size;
+      if (output?.full === true) return output.roll().then(() => this.#take(bytes, at));
     }
-    this.#bytes = bytes.subarray(at);
-    this.#pieces = this.#bytes.length === 0 ? [] : [this.#bytes];
-    this.#length = this.#bytes.length;
+    const rest = bytes.subarray(at);
+    this.#pieces = rest.length === 0 ? [] : [rest];
+    this.#length = rest.length;
   }
 
   end(): void {
@@ -308,7 +339,7 @@ class CollectedLines {
 }
 
 /** Short stretches byte by byte: a call of copy() costs more. */
-function copyTo(target: Buffer, at: number, source: Buffer, from: number, to: number): void {
+export function copyTo(target: Buffer, at: number, source: Buffer, from: number, to: number): void {
   if (to - from > 40) source.copy(target, at, from, to);
   else for (let i = from, out = at; i < to; i++) target[out++] = source[i]!;
 }
@@ -354,100 +385,4 @@ function escaped(tag: number, raw: Buffer): Buffer {
   element[at++] = 0;
   element[at++] = 0;
   return element.subarray(0, at);
-}
-
-/** Makes lines, or what else the reading program's protocol wants, of merged pairs. */
-export class PairFeed {
-  readonly #memory: TaskMemory;
-  readonly #feed: ExecFeed;
-  readonly #elements: number;
-  readonly #isOwn: boolean;
-  readonly #values = new ValueDecoder();
-
-  /** @param from the program that has written the pairs' lines; undefined where something else made them */
-  constructor(memory: TaskMemory, feed: ExecFeed, from: ExecPlan | undefined) {
-    this.#memory = memory;
-    this.#feed = feed;
-    this.#elements = from?.sort?.length ?? 0;
-    this.#isOwn = from?.protocol === "lines" && from.values === "text" && feed.plan.protocol === "lines";
-  }
-
-  /** `flush` is waited for whenever the feed is full. */
-  async window(window: MergedWindow, flush: () => Promise<void>): Promise<void> {
-    for (let at = window.start; at < window.end;) {
-      at = this.#isOwn ? this.#lines(at, window.end) : this.#pair(at);
-      if (this.#feed.full) await flush();
-    }
-  }
-
-  /** Lines of the records from `at` on, until the feed is full; returns the first that is left. */
-  #lines(start: number, end: number): number {
-    const { bytes } = this.#memory;
-    const feed = this.#feed;
-    const separator = feed.plan.inputSeparator;
-    let at = start;
-    while (at < end && !feed.full) {
-      let byte = bytes[at++]!;
-      let keyLength = byte & 0x7f;
-      for (let shift = 7; byte >= 0x80; shift += 7) {
-        byte = bytes[at++]!;
-        keyLength |= (byte & 0x7f) << shift;
-      }
-      byte = bytes[at++]!;
-      let valueLength = byte & 0x7f;
-      for (let shift = 7; byte >= 0x80; shift += 7) {
-        byte = bytes[at++]!;
-        valueLength |= (byte & 0x7f) << shift;
-      }
-      const valueAt = at + keyLength;
-      const next = valueAt + valueLength;
-      feed.room(keyLength + separator.length + valueLength + 1);
-      const out = feed.bytes;
-      if (this.#elements === 0) {
-        copyTo(out, feed.length, bytes, at + 1, valueAt);
-        feed.length += keyLength - 1;
-      } else feed.length += lastElement(bytes, at, valueAt, this.#elements).copy(out, feed.length);
-      if (valueLength > 0) {
-        for (let i = 0; i < separator.length; i++) out[feed.length++] = separator[i]!;
-        let content = valueAt + 1;
-        while (bytes[content]! >= 0x80) content++;
-        copyTo(out, feed.length, bytes, content + 1, next);
-        feed.length += next - content - 1;
-      }
-      out[feed.length++] = NEWLINE;
-      at = next;
-    }
-    return at;
-  }
-
-  #pair(at: number): number {
-    const { bytes } = this.#memory;
-    const [keyLength, afterKey] = readVarint(bytes, at);
-    const [valueLength, keyAt] = readVarint(bytes, afterKey);
-    const valueAt = keyAt + keyLength;
-    const key = decodeKey(bytes, keyAt, valueAt);
-    this.#feed.pair(key, this.#values.decodeAt(bytes, valueAt, valueLength));
-    return valueAt + valueLength;
-  }
-}
-
-/** The bytes of a key that such a program has written, out of its encoding; undefined for another key. */
-export function writtenKey(bytes: Buffer, from: number, to: number, plan: ExecPlan): Buffer | undefined {
-  const tag = bytes[from];
-  if (plan.sort !== undefined)
-    return tag === KEY_TAG.array ? lastElement(bytes, from, to, plan.sort.length) : undefined;
-  return tag === KEY_TAG.string || tag === KEY_TAG.bytes ? bytes.subarray(from + 1, to) : undefined;
-}
-
-/** The string behind so many elements of an array key. */
-function lastElement(bytes: Buffer, from: number, to: number, elements: number): Buffer {
-  const raw = bytes.subarray(from + keyPrefixLength(bytes, from, to, elements) + 1, to - 2);
-  if (!raw.includes(0)) return raw;
-  const plain = Buffer.allocUnsafe(raw.length);
-  let length = 0;
-  for (let i = 0; i < raw.length; i++) {
-    plain[length++] = raw[i]!;
-    if (raw[i] === 0) i++;
-  }
-  return plain.subarray(0, length);
 }

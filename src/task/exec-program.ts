@@ -1,8 +1,9 @@
-import { chmodSync, copyFileSync, existsSync, linkSync, lstatSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, copyFileSync, existsSync, linkSync, lstatSync, mkdirSync, mkdtempSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { describeThrown, SheafError } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
-import { Program } from "../exec/program.ts";
+import { Program, type ProgramStart, type RunningProgram } from "../exec/program.ts";
+import type { StandingHome } from "../exec/standing-program.ts";
 import type { ExecPlan } from "../job/exec.ts";
 import { workerEnvironment } from "../security/worker-environment.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
@@ -24,7 +25,7 @@ export interface ProgramInput {
 export class TaskPrograms {
   readonly #setting: TaskSetting<MapTaskSpec | ReduceTaskSpec>;
   #started = 0;
-  #running: { readonly program: Program; readonly directory: string } | undefined;
+  #running: { readonly program: RunningProgram; readonly directory: string } | undefined;
 
   constructor(setting: TaskSetting<MapTaskSpec | ReduceTaskSpec>) {
     this.#setting = setting;
@@ -39,20 +40,16 @@ export class TaskPrograms {
     plan: ExecPlan,
     input: ProgramInput | null,
     take: (chunk: Buffer) => Promise<void> | void,
-  ): Promise<Program> {
-    const { spec, settings, services, context, scene } = this.#setting;
+  ): Promise<RunningProgram> {
+    const { spec, settings, services, context, scene, programs } = this.#setting;
     const directory = join(spec.directory, `program-${this.#started++}`);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     for (const file of settings.files ?? []) await placeFile(file, join(directory, file.name));
-    const program = new Program({
+    const ofTask = { ...taskEnvironment(this.#setting, input), PWD: directory, ...plan.env };
+    const start: ProgramStart = {
       plan,
       directory,
-      environment: {
-        ...workerEnvironment(process.env),
-        ...taskEnvironment(this.#setting, input),
-        PWD: directory,
-        ...plan.env,
-      },
+      environment: plan.reuse ? ofTask : { ...workerEnvironment(process.env), ...ofTask },
       take,
       moved: () => void (services.progress[PROGRESS_CELLS.beat]! += 1),
       place: () => ({ path: scene.path, offset: scene.offset }),
@@ -65,9 +62,20 @@ export class TaskPrograms {
         log: (line) => context.log(line),
       },
       signal: services.signal,
-    });
+    };
+    const program = plan.reuse
+      ? await programs.begin(plan, start, () => this.#home(plan))
+      : new Program(start);
     this.#running = { program, directory };
     return program;
+  }
+
+  /** Of a program that outlives the attempt, and goes with the directory of the job's attempts. */
+  async #home({ env }: ExecPlan): Promise<StandingHome> {
+    const { spec, settings } = this.#setting;
+    const directory = mkdtempSync(join(dirname(spec.directory), "program-"));
+    for (const file of settings.files ?? []) await placeFile(file, join(directory, file.name));
+    return { directory, environment: { ...workerEnvironment(process.env), PWD: directory, ...env } };
   }
 
   /**

@@ -1,7 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { KiB } from "../base/size.ts";
-import type { Program } from "../exec/program.ts";
+import type { RunningProgram } from "../exec/program.ts";
 import { fieldText, jsonText } from "../format/field-text.ts";
 import { commandText, type ExecPlan } from "../job/exec.ts";
 
@@ -33,7 +33,7 @@ export class ExecFeed {
     this.bytes = grown;
   }
 
-  async send(program: Program): Promise<void> {
+  async send(program: RunningProgram): Promise<void> {
     const { length } = this;
     this.length = 0;
     await program.write(this.bytes.subarray(0, length));

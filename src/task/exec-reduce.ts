@@ -1,8 +1,10 @@
 import type { ExecPlan } from "../job/exec.ts";
 import type { CollectionPlan } from "../job/job-plan.ts";
+import type { Key } from "../job/key.ts";
 import type { MergeStream } from "../shuffle/merge-stream.ts";
 import { lineProgramOf } from "./exec-map.ts";
-import { PairFeed, pairReader } from "./exec-pairs.ts";
+import { PairFeed } from "./exec-pair-feed.ts";
+import { pairReader } from "./exec-pairs.ts";
 import { TaskPrograms } from "./exec-program.ts";
 import { ExecFeed } from "./exec-records.ts";
 import { RawLines } from "./raw-lines.ts";
@@ -22,14 +24,10 @@ export async function reduceWithProgram(
   const programs = new TaskPrograms(setting);
   const feed = new ExecFeed(plan);
   const raw = plan.protocol === "lines" && output.native === "text" ? new RawLines(plan, output) : undefined;
-  const write = { emit: (key: never, value: unknown) => output.write(key, value) };
-  const reader = raw === undefined ? pairReader(plan, write as never, memory, true) : undefined;
+  const target = { emit: (key: Key, value: unknown) => output.write(key, value), output };
+  const reader = raw ?? pairReader(plan, target, memory, true);
   try {
-    const program = await programs.start(plan, null, (chunk) => {
-      if (raw !== undefined) return raw.take(chunk);
-      reader!.take(chunk);
-      return output.full ? output.roll() : undefined;
-    });
+    const program = await programs.start(plan, null, (chunk) => reader.take(chunk));
     const pairs = new PairFeed(memory, feed, lineProgramOf(job, job.collections[spec.collection]!));
     for (let window = stream.next(); window !== null; window = stream.next()) {
       stats.groups += window.records;
@@ -40,8 +38,7 @@ export async function reduceWithProgram(
     }
     await feed.send(program);
     await programs.finish();
-    reader?.end();
-    await raw?.end();
+    await reader.end();
   } catch (error) {
     programs.kill();
     throw error;

@@ -16,7 +16,7 @@ import { SegmentSource } from "../shuffle/run-reader.ts";
 import { RunWriter } from "../shuffle/run-writer.ts";
 import { varintSize } from "../shuffle/varint.ts";
 import { blockBytesFor, partitioningOf } from "./collectors.ts";
-import { writtenKey } from "./exec-pairs.ts";
+import { writtenKey } from "./exec-pair-feed.ts";
 import type { TaskSetting } from "./task-setting.ts";
 import { type KeptMap, type MapTaskSpec, PROGRESS_CELLS } from "./task-spec.ts";
 

@@ -1,6 +1,7 @@
 import { systemClock } from "../base/clock.ts";
 import { unreachable } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
+import { StandingPrograms } from "../exec/standing-program.ts";
 import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
 import { TaskMemory } from "../shuffle/memory.ts";
@@ -32,6 +33,7 @@ export function createTaskRunner(
   side: { readonly data: AuxData; readonly shared: SharedAux } = { data: new AuxData(), shared: {} },
 ): TaskRunner {
   const whole = estimatingJob(given, settings);
+  const programs = new StandingPrograms();
   let memory: TaskMemory | undefined;
   return {
     async run(spec: TaskSpec, services: TaskServices): Promise<TaskResult> {
@@ -59,6 +61,7 @@ export function createTaskRunner(
           scene,
           stats,
           clock: systemClock,
+          programs,
         });
         const used = process.cpuUsage(cpu);
         stats.elapsedMs = systemClock.nowMs() - startedMs;
@@ -66,8 +69,11 @@ export function createTaskRunner(
         return { kind: "success", stats, counters: Object.fromEntries(context.counters), ...done };
       } catch (error) {
         return scene.failure(error);
+      } finally {
+        programs.settle();
       }
     },
+    close: () => programs.close(),
   };
 }
 

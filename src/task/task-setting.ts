@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import type { StandingPrograms } from "../exec/standing-program.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import type { AttemptContext } from "./context.ts";
@@ -16,4 +17,6 @@ export interface TaskSetting<S> {
   readonly scene: Scene;
   readonly stats: TaskStats;
   readonly clock: Clock;
+  /** Of the worker: those that outlive a task. */
+  readonly programs: StandingPrograms;
 }

@@ -412,4 +412,6 @@ export interface TaskServices {
 export interface TaskRunner {
   /** Never rejects: a failure is a result. */
   run(spec: TaskSpec, services: TaskServices): Promise<TaskResult>;
+  /** Ends programs that have outlived their tasks. */
+  close(): void;
 }

@@ -87,7 +87,7 @@ const optionalFields = `
   origin output outputDirectory overwrite own owner params parse partialListing partition
   partitionBy partitions path perFile pid place precision previous probe programs progress
   protocol quote quotes real recordBytes recordBytesMax records recordStart reduce Region
-  remainingEntries RemoteException reporter RequestPayer rest retryable retryMs rewrite route
+  remainingEntries RemoteException reporter RequestPayer rest retryable retryMs reuse rewrite route
   sample seed separator setup shape shared signal sort spilled spilling start step steps storage
   streams tail taken takesNumber task tasks teardown tells told turn untilAttempt values version
   when whole why window written

@@ -130,6 +130,7 @@ export class TaskHost {
     this.#running?.abort.abort(new SheafError("CANCELLED", "cancelled"));
     if (this.#running !== null) this.#options.busy(false);
     this.#running = null;
+    this.#runner?.close();
   }
 
   async #handle(message: Exclude<ToWorker, { kind: "cancel" | "handOver" | "stop" }>): Promise<void> {
@@ -142,6 +143,7 @@ export class TaskHost {
       case "settings":
         this.#settings = message.settings;
         this.#shared = message.shared ?? {};
+        this.#runner?.close();
         this.#runner = null;
         return;
       case "aux":
@@ -204,9 +206,10 @@ export class TaskHost {
     trace: Trace | null,
     faults: readonly InjectedFault[],
   ): Promise<TaskResult> {
+    let runner: TaskRunner | null = null;
     try {
       if (this.#loadFailure !== null) return this.#loadFailure;
-      const runner = await this.#taskRunner(running.spec, trace);
+      runner = await this.#taskRunner(running.spec, trace);
       // From here on a board that stands still means user code that does: the parent is to know it at once.
       this.#options.board[PROGRESS_CELLS.beat]! += 1;
       this.#options.written();
@@ -232,6 +235,8 @@ export class TaskHost {
         injected ? "USER_CODE" : "INTERNAL",
         injected ? "user" : "system",
       );
+    } finally {
+      if (runner !== this.#runner) runner?.close();
     }
   }
 

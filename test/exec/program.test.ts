@@ -5,6 +5,9 @@ import { setImmediate as turn } from "node:timers/promises";
 import { Program, type ProgramStart } from "#src/exec/program.js";
 import { exec, type ExecOptions, job, jsonl, text } from "#src/index.js";
 import { execOf } from "#src/job/exec.js";
+import type { Key } from "#src/job/key.js";
+import { TaskMemory } from "#src/shuffle/memory.js";
+import { pairReader } from "#src/task/exec-pairs.js";
 import { file, lines, many, outputOf } from "./support.js";
 
 function started(
@@ -102,4 +105,65 @@ describe("parts of a map that is a program", () => {
       lines.map((line) => line.replace("\t", "-")),
     );
   });
+});
+
+/** What comes of bytes that are cut so: pairs, and "|" wherever a file of two pairs ends. */
+async function partsOf(options: ExecOptions, bytes: Buffer, cuts: readonly number[]): Promise<string> {
+  const found: string[] = [];
+  let written = 0;
+  let isRolling = false;
+  const target = {
+    emit(key: Key, value: unknown): void {
+      assert.equal(isRolling, false);
+      written++;
+      found.push(`${String(key)}=${String(value)}`);
+    },
+    output: {
+      get full(): boolean {
+        return written >= 2;
+      },
+      async roll(): Promise<void> {
+        isRolling = true;
+        await turn();
+        isRolling = false;
+        written = 0;
+        found.push("|");
+      },
+    },
+  };
+  const reader = pairReader(execOf(exec(["x"], options))!, target, new TaskMemory(1 << 20), true);
+  let from = 0;
+  for (const cut of [...cuts, bytes.length]) {
+    await reader.take(bytes.subarray(from, cut));
+    from = cut;
+  }
+  await reader.end();
+  return found.join(" ");
+}
+
+const framed = (...pieces: string[]): Buffer =>
+  Buffer.concat(
+    pieces.flatMap((piece) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(piece.length);
+      return [length, Buffer.from(piece)];
+    }),
+  );
+
+describe("files of a program's pairs end between the same two, wherever the pipe has cut them", () => {
+  const cases: [options: ExecOptions, bytes: Buffer, expected: string][] = [
+    [{}, Buffer.from("a\t1\nb\nc\t3\nd\t4\ne\t5"), "a=1 b=undefined | c=3 d=4 | e=5"],
+    [{ protocol: "json" }, Buffer.from('["a",1]\n["b"]\n["c",3]\n["d",4]\n'), "a=1 b=undefined | c=3 d=4 |"],
+    [{ protocol: "bytes" }, framed("a", "1", "b", "", "c", "3"), "97=49 98= | 99=51"],
+  ];
+  for (const [options, bytes, expected] of cases) {
+    test(options.protocol ?? "lines", async () => {
+      for (let one = 0; one <= bytes.length; one++) {
+        for (let two = one; two <= bytes.length; two++)
+          assert.equal(await partsOf(options, bytes, [one, two]), expected, `cut at ${one} and ${two}`);
+      }
+      const all = Array.from(bytes, (_, i) => i);
+      assert.equal(await partsOf(options, bytes, all), expected, "byte by byte");
+    });
+  }
 });

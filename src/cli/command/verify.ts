@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { SheafError } from "../../base/errors.ts";
 import type { Place } from "../../runners/verify.ts";
 import { localPath } from "../../storage/store.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
@@ -13,19 +14,25 @@ import { errorText } from "../ui/summary.ts";
 import { stopOnSignal, writeJson, writeTo } from "../world.ts";
 import { jobAndSettings, withoutRivals } from "./run/asked.ts";
 import { runFlags } from "./run/flags.ts";
-import { runFlagsOf, runOptions } from "./run/options.ts";
+import { type RunFlags, runFlagsOf, runOptions } from "./run/options.ts";
 
 const { profile, tokenFile, tlsCa, tlsCert, tlsKey, quiet } = runFlags;
 const { sample, maxBad, maxAux, splitSize, mappers, set, external, partitions, partSize } = runFlags;
 const { heap, temp, attempts, noProgressTimeout, chaos } = runFlags;
+const { master, deployMode, conf, nodeBin, engineTemp } = runFlags;
 
 export const verifyFlags = {
   on: {
-    ...valueFlag("--on PLACES", types.string, "Where the job is run: inline, local, http://HOST:PORT", {
-      default: "inline,local, and $SHEAF_ON where it names a cluster",
-      details:
-        "With commas between them. The first is what the others are compared with; one alone is used twice.",
-    }),
+    ...valueFlag(
+      "--on PLACES",
+      types.string,
+      "Where the job is run: inline, local, hadoop, spark, http://HOST:PORT",
+      {
+        default: "inline,local, and $SHEAF_ON where it names a cluster",
+        details:
+          "With commas between them. The first is what the others are compared with; one alone is used twice.",
+      },
+    ),
     category: "Execution" as const,
   },
   splitSize,
@@ -47,6 +54,11 @@ export const verifyFlags = {
   tlsCa,
   tlsCert,
   tlsKey,
+  master,
+  deployMode,
+  conf,
+  nodeBin,
+  engineTemp,
   quiet,
   json: jsonFlag,
 };
@@ -121,11 +133,17 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
   const chaos = flags.chaos === undefined ? undefined : { seed: randomInt(2 ** 31), ...flags.chaos };
   const optionsOf = ({ on, runner }: Place, index: number): Promise<object> => {
     const delivery = { kind: "directory", output: directory, print: 0 } as const;
+    if (runner === "hosted" && chaos !== undefined) {
+      throw new SheafError("USAGE", `--chaos has no say over ${on}`, {
+        hint: `Leave ${on} out of --on. Its own faults are what its administrators make.`,
+      });
+    }
     // A directory of this command's own is not for agents to write to.
     const connected = connectedAs({ ...said, on }, layers, world);
     const shared = runner === "local" ? undefined : false;
     // The first run says what is right: it has no faults.
-    const flagsThere = runFlagsOf({ ...connected, shared, chaos: index === 0 ? undefined : chaos });
+    const faults = index === 0 ? undefined : chaos;
+    const flagsThere = runFlagsOf({ ...connected, ...ofEngine(flags, on), shared, chaos: faults });
     return runOptions(runner, { flags: flagsThere, job, inputs, settings, delivery }, world);
   };
   try {
@@ -171,6 +189,12 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
     await rm(directory, { recursive: true, force: true, maxRetries: 3 });
     stop.release();
   }
+}
+
+/** Flags that are for one engine are not for the other, which may be one of the places, too. */
+function ofEngine({ conf: all }: Pick<RunFlags, "conf">, place: string): Partial<RunFlags> {
+  const conf = all.filter(([name]) => name.startsWith("spark.") === (place === "spark"));
+  return place === "spark" ? { conf } : { conf, master: undefined, deployMode: undefined };
 }
 
 function placeNames(given: string | undefined, clusterOfEnvironment: string | undefined): string[] {

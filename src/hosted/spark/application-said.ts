@@ -1,0 +1,123 @@
+import type { HostListener } from "../host-engine.ts";
+import { failureTold } from "./application-failure.ts";
+
+const EVENT = "sheaf-spark: ";
+const LOG = "sheaf-log: ";
+/** Of what spark-submit says, kept for the error of an application that fails. */
+const tailChars = 64 * 1024;
+const lineChars = 2 * 1024 * 1024;
+
+/** A line of SparkMain's, see Progress.java. Every value is text. */
+type Told = { readonly event: string } & Readonly<Record<string, string | undefined>>;
+
+/** Hears an application: its own lines on standard output, and Spark's log on standard error. */
+export class ApplicationSaid {
+  readonly #listener: HostListener;
+  readonly #tasks: { readonly map: number; readonly reduce: number };
+  readonly #attempts: number;
+  readonly #partial = { out: "", err: "" };
+  readonly #warned = new Set<string>();
+  #isTracked = false;
+  #tail = "";
+  /** Whether SparkMain has said that all is written. */
+  isDone = false;
+  /** What went wrong, as Java prints exceptions; null as long as nothing did. */
+  failure: string | null = null;
+  /** Of YARN: "application_1700000000000_0001". */
+  applicationId: string | null = null;
+
+  constructor(listener: HostListener, job: { mapTasks: number; reduces: number; attempts: number }) {
+    this.#listener = listener;
+    this.#tasks = { map: job.mapTasks, reduce: job.reduces };
+    this.#attempts = job.attempts;
+  }
+
+  /** The end of Spark's log. */
+  get tail(): string {
+    return this.#tail;
+  }
+
+  take(from: "out" | "err", text: string): void {
+    const lines = (this.#partial[from] + text).split("\n");
+    const rest = lines.pop()!;
+    this.#partial[from] = rest.length > lineChars ? "" : rest;
+    for (const line of lines) this.#line(from, line);
+  }
+
+  end(): void {
+    for (const from of ["out", "err"] as const) {
+      if (this.#partial[from] !== "") this.#line(from, this.#partial[from]);
+      this.#partial[from] = "";
+    }
+  }
+
+  #line(from: "out" | "err", line: string): void {
+    if (from === "err") this.#logged(line);
+    else if (line.startsWith(LOG)) this.#listener.log(line.slice(LOG.length));
+    else if (line.startsWith(EVENT)) {
+      const told = toldOf(line.slice(EVENT.length));
+      if (told !== null) this.#event(told);
+    }
+  }
+
+  #event(told: Told): void {
+    const { event, text = "" } = told;
+    if (event === "started") this.#track(told["url"] ?? "", told["id"] ?? "");
+    else if (event === "map" || event === "reduce") {
+      this.#listener.progress(event, Number(told["done"]) / Math.max(1, this.#tasks[event]));
+    } else if (event === "taskFailed") this.#taskFailed(told, text);
+    else if (event === "executorRemoved") {
+      this.#warn(`Spark has lost executor ${told["executor"]}: ${firstLine(text)}`);
+    } else if (event === "done") this.isDone = true;
+    else if (event === "failed") this.failure = text;
+  }
+
+  /** An attempt after which there are no others is the failure of the job, and told as that. */
+  #taskFailed(told: Told, text: string): void {
+    if (Number(told["attempt"]) + 1 >= this.#attempts && told["counts"] === "true") return;
+    const [phase, index = ""] = (told["task"] ?? "").split("-");
+    const known = failureTold(text);
+    this.#listener.attemptFailed({
+      task: known?.task ?? `${phase}-${index.padStart(5, "0")}`,
+      message: known?.failure.message ?? firstLine(text),
+    });
+  }
+
+  #logged(line: string): void {
+    this.#tail = `${this.#tail}${line}\n`.slice(-tailChars);
+    const id = /\bapplication_\d+_\d+\b/.exec(line)?.[0];
+    if (id !== undefined) this.applicationId = id;
+    const url = /^\s*tracking URL: (\S+)/.exec(line)?.[1];
+    if (url !== undefined && this.applicationId !== null) this.#track(url, this.applicationId);
+    if (line.includes("Initial job has not accepted any resources")) {
+      this.#warn(
+        "Spark has no executor for the job yet: see that its workers are there and have the memory and cores " +
+          "that it asks for (spark.executor.memory, spark.executor.cores)",
+      );
+    }
+  }
+
+  #track(url: string, id: string): void {
+    if (this.#isTracked) return;
+    this.#isTracked = true;
+    this.#listener.tracking(id, url === "" ? null : url);
+  }
+
+  #warn(message: string): void {
+    if (!this.#warned.has(message)) this.#listener.warn(message);
+    this.#warned.add(message);
+  }
+}
+
+function toldOf(text: string): Told | null {
+  try {
+    const told: unknown = JSON.parse(text);
+    return typeof told === "object" && told !== null && "event" in told ? (told as Told) : null;
+  } catch {
+    return null;
+  }
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0]!.slice(0, 1_000);
+}
