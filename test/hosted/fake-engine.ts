@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { seededRandom } from "#src/base/random.js";
 import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "#src/hosted/host-engine.js";
 import type { TaskFailure } from "#src/task/task-spec.js";
@@ -27,6 +36,8 @@ export interface FakeOptions {
   /** Changes what a map has written, as bytes: engines take what is cut for the end. */
   readonly cut?: (output: Buffer, map: number) => Buffer;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Done in place of running the job, which is cancelled then. */
+  readonly instead?: (job: HostJob) => Promise<void>;
 }
 
 /** As PipeMapRed does: the end may be inside a length, and a negative length is one, too. */
@@ -98,6 +109,11 @@ export class FakeEngine implements HostEngine {
   async check(): Promise<void> {}
 
   async run(job: HostJob, listener: HostListener): Promise<HostEnd> {
+    useDist(job.home);
+    if (this.#options.instead !== undefined) {
+      await this.#options.instead(job);
+      return { kind: "cancelled" };
+    }
     const output = join(job.scratch, "committed");
     const maps = await this.#maps(job, listener);
     const outputs = job.reduces === 0 ? maps : await this.#reduces(job, maps, listener);
@@ -184,6 +200,14 @@ export class FakeEngine implements HostEngine {
     }
     rmSync(task, { recursive: true, force: true });
   }
+}
+
+/** Tasks run what users have: few modules, which load sooner. */
+function useDist(home: string): void {
+  const dist = join(home, "sheaf", "dist");
+  if (!existsSync(dist)) return;
+  rmSync(dist);
+  symlinkSync(fileURLToPath(new URL("../../../dist", import.meta.url)), dist);
 }
 
 function readable(path: string): boolean {
