@@ -14,6 +14,7 @@ fail() {
 }
 
 home=${0%/sheaf/run.sh}
+[ "$0" != sheaf/run.sh ] || home=.
 [ "$home" != "$0" ] || fail 'run.sh was not started as HOME/sheaf/run.sh' 'It is for engines: use sheaf run --on.'
 node=$home/node/bin/node
 system=- machine=- glibc=- heap=-

@@ -238,7 +238,7 @@ export async function runTask(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
   const env = { PATH: process.env["PATH"]!, ...environment };
-  const child = spawn("/bin/sh", [join(home, "sheaf/run.sh"), phase], { cwd, env, stdio: "pipe" });
+  const child = spawn("/bin/sh", [`${home}/sheaf/run.sh`, phase], { cwd, env, stdio: "pipe" });
   const out: Buffer[] = [];
   let stderr = "";
   child.stdout.on("data", (chunk: Buffer) => out.push(chunk));

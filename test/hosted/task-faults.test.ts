@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
-  existsSync,
+  chmodSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { HostedRunOptions } from "#src/engine/options.js";
+import { archiveOf, filesBelow } from "#src/hosted/archive.js";
 import type { HostJob } from "#src/hosted/host-engine.js";
 import { runOnEngine } from "#src/hosted/hosted-run.js";
 import { readMapRecord, readSpec } from "#src/hosted/spec.js";
@@ -31,7 +32,7 @@ async function inHome(
     text,
     options = {},
     isLocal = true,
-  }: { job: string; text: string; options?: Partial<HostedRunOptions>; isLocal?: boolean },
+  }: { job: string; text: string | null; options?: Partial<HostedRunOptions>; isLocal?: boolean },
   use: (host: HostJob, bench: Bench) => Promise<void>,
 ): Promise<void> {
   const bench = new Bench(t);
@@ -274,61 +275,88 @@ test("the program ends when its engine does, and what it starts has nothing of t
   });
 });
 
-test("a task runs from the archives alone; they have names of what is in them, and the same bytes each time", async (t) => {
-  const job = `
-    import { generate, job, jsonl } from "sheaf";
-    export default job({
-      input: generate({ tasks: 1, records: () => ["a", "b"] }),
-      aux: { words: { file: "side.json" } },
-      map(line: string, emit: (key: string, value: string) => void, ctx) {
-        emit(line, (ctx.aux.words as Record<string, string>)[line] ?? "-");
-      },
-      output: jsonl(),
-    });`;
+test("tasks run from the archives alone, with side data and programs that came in them", async (t) => {
   const bench = new Bench(t);
   const side = bench.file("side.json", JSON.stringify({ a: "A" }));
-  const named = job.replace('"side.json"', JSON.stringify(side));
-  await inHome(t, { job: named, text: null, isLocal: false }, async (host, { root }) => {
-    const dist = new URL("../../../dist/", import.meta.url);
-    const archives = await homeArchives(host.home, [], dist);
-    const again = await homeArchives(host.home, [], dist);
+  const program = bench.file("mark.sh", "#!/bin/sh\nsed 's/^/> /'\n");
+  chmodSync(program, 0o755);
+  const job = `
+    import { exec, generate, job } from "sheaf";
+    export default job({
+      input: generate({ tasks: 1, count: 2, records: () => ["a", "b"] }),
+      aux: { words: { file: ${JSON.stringify(side)} } },
+      files: [${JSON.stringify(program)}],
+      map(one: string, emit: (key: string, value: string) => void, ctx) {
+        emit(one, (ctx.aux.words as Record<string, string>)[one] ?? "-");
+      },
+      reduce: exec(["./mark.sh"]),
+      partitions: 1,
+    });`;
+  await inHome(t, { job, text: null, isLocal: false }, async (host, { root }) => {
+    const archives = await homeArchives(host.home, [], new URL("../../../dist/", import.meta.url));
     assert.match(archives.node.name, /^node-v[\d.]+-\w+-\w+-[0-9a-f]{16}\.tgz$/);
     const place = join(root, "elsewhere");
     mkdirSync(join(place, "node", "bin"), { recursive: true });
     // Too large to be packed for a test: what is packed is that one file.
     symlinkSync(process.execPath, join(place, "node", "bin", "node"));
     for (const part of ["sheaf", "job"] as const) {
-      assert.equal(again[part].name, archives[part].name);
       const path = join(root, archives[part].name);
       await archives[part].pack(path);
-      await again[part].pack(`${path}.2`);
-      assert.ok(readFileSync(path).equals(readFileSync(`${path}.2`)));
       mkdirSync(join(place, part));
       execFileSync("tar", ["-xzf", path, "-C", join(place, part)]);
     }
     const input = mapInput(host);
-    renameSync(host.home, `${host.home}-gone`);
-    renameSync(side, `${side}.gone`);
-    const child = spawn("/bin/sh", ["./sheaf/run.sh", "map"], {
-      cwd: place,
-      env: { PATH: process.env["PATH"] },
-      stdio: "pipe",
-    });
-    let stderr = "";
-    const out: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
-    child.stdin.end(input);
-    const [code] = (await once(child, "close")) as [number];
-    assert.equal(code, 0, stderr);
-    const frames = framesOf(Buffer.concat(out));
+    for (const gone of [host.home, side, program]) renameSync(gone, `${gone}-gone`);
+    const map = await runTask(".", "map", input, place);
+    assert.equal(map.code, 0, map.stderr);
+    const reduce = await runTask(".", "reduce", map.stdout, place);
+    assert.equal(reduce.code, 0, reduce.stderr);
+    const frames = framesOf(reduce.stdout);
     assert.deepEqual(
       frames.map(({ key }) => key.toString()),
-      ["files/map-00000/out-0-0-0.jsonl", "reports/map-00000.jsonl"],
+      ["reports/map-00000.jsonl", "files/reduce-00000/out-0-0-0.txt", "reports/reduce-00000.jsonl"],
     );
-    assert.equal(frames[0]!.value.toString(), '{"key":"a","value":"A"}\n{"key":"b","value":"-"}\n');
+    assert.equal(frames[1]!.value.toString(), "> a\tA\n> b\t-\n");
     assert.deepEqual(readdirSync(place).sort(), ["job", "node", "sheaf"]);
   });
+});
+
+test("the same files have an archive of the same name and bytes, which other programs read", async (t) => {
+  const bench = new Bench(t);
+  const long = `${"d".repeat(90)}/${"e".repeat(60)}/${"f".repeat(99)}`;
+  const texts: Record<string, string> = {
+    "a b.txt": "",
+    "é/x": "x".repeat(511),
+    [long]: "y".repeat(70_000),
+    z: "z".repeat(512),
+  };
+  const made = async (at: string): Promise<string> => {
+    for (const [name, text] of Object.entries(texts)) bench.file(`${at}/${name}`, text);
+    const archive = await archiveOf(
+      "some",
+      filesBelow(join(bench.root, at), "", () => false),
+    );
+    const path = join(bench.root, `${at}-${archive.name}`);
+    await archive.pack(path);
+    return path;
+  };
+  const [one, other] = [await made("one"), await made("other")];
+  assert.equal(one.replace("one-", "other-"), other);
+  assert.ok(readFileSync(one).equals(readFileSync(other)));
+  const to = join(bench.root, "to");
+  mkdirSync(to);
+  const read = "import sys,tarfile;tarfile.open(sys.argv[1],errorlevel=2).extractall(sys.argv[2])";
+  execFileSync("python3", ["-W", "ignore", "-c", read, one, to]);
+  for (const [name, text] of Object.entries(texts)) assert.equal(readFileSync(join(to, name), "utf8"), text);
+  texts["z"] = "changed";
+  assert.notEqual((await made("third")).replace("third-", "one-"), one);
+  const tooLong = bench.file(`four/${"g".repeat(101)}`, "");
+  await assert.rejects(
+    (await archiveOf("x", [{ name: "g".repeat(101), path: tooLong }])).pack(join(bench.root, "x")),
+    {
+      code: "LIMIT_EXCEEDED",
+    },
+  );
 });
 
 test("a Node that is none for these nodes is refused", (t) => {
