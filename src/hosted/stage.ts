@@ -12,6 +12,7 @@ import type { TaskTable } from "../engine/plan-job.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { AuxCopies } from "../task/aux.ts";
 import type { JobSettings, Split } from "../task/task-spec.ts";
+import type { JobOutline } from "../worker/messages.ts";
 import { type Archive, archiveOf, filesBelow } from "./archive.ts";
 import { partitionsMax } from "./blocks.ts";
 import { packagesFor, sheafFiles } from "./packages.ts";
@@ -65,26 +66,39 @@ export interface StagedHome {
   readonly reduces: number;
 }
 
-/** What tasks cannot do that hear nothing while they run, and of which nothing is kept but the output. */
-function refuseSettings({ live, keepMaps, probe }: JobSettings): void {
-  const asked =
-    live !== undefined
-      ? "partial results while the job runs"
-      : keepMaps === true
-        ? "an incremental run"
-        : probe !== undefined
-          ? "a forecast"
-          : null;
-  if (asked === null) return;
-  throw new SheafError("USAGE", `tasks on Hadoop and Spark cannot do what was asked for: ${asked}`, {
-    hint: "Leave that out, or run the job on this machine or on a cluster of sheaf's own.",
-  });
+/**
+ * What no task of another engine can do, of what this run was asked for.
+ * @throws SheafError USAGE naming it
+ */
+export function refuseHosted(outline: JobOutline, settings: JobSettings): void {
+  const { input } = outline;
+  const asked: readonly (readonly [boolean, string, string])[] = [
+    [
+      "tasks" in input && input.forMs !== undefined,
+      "a source that ends after a time (forMs)",
+      "give it a count",
+    ],
+    [
+      "tasks" in input && input.hasUntil === true,
+      "a source that ends by a condition (until)",
+      "give it a count",
+    ],
+    [settings.live !== undefined, "partial results while the job runs (--live)", "leave it out"],
+    [settings.keepMaps === true, "an incremental run (--incremental)", "leave it out"],
+    [settings.probe !== undefined, "a forecast (sheaf plan --try)", "make it on this machine"],
+    [settings.only !== undefined, "a run over single records (sheaf bad retry)", "make it on this machine"],
+  ];
+  for (const [isAsked, what, instead] of asked) {
+    if (!isAsked) continue;
+    throw new SheafError("USAGE", `tasks on Hadoop and Spark cannot do what was asked for: ${what}`, {
+      hint: `Tasks there hear nothing while they run: ${instead}, or run the job with sheaf's own workers.`,
+    });
+  }
 }
 
 /** Makes the home. @throws SheafError LIMIT_EXCEEDED, DISK_FULL, USAGE for a Node that cannot be run */
 export async function stageHome(request: StageRequest): Promise<StagedHome> {
   const { home, tasks, settings, heapBytes, isLocal, built = builtUrl } = request;
-  refuseSettings(settings);
   if (tasks.reduce.length > partitionsMax) {
     throw new SheafError(
       "LIMIT_EXCEEDED",
