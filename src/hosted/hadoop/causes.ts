@@ -133,6 +133,16 @@ const CAUSES: readonly Cause[] = [
   },
 ];
 
+/** What the words of Hadoop mean, as far as that is known: a code, what happened, and what to do. */
+export function causeOf(text: string): Pick<Cause, "code" | "what" | "hint"> | null {
+  return CAUSES.find(({ pattern }) => pattern.test(text)) ?? null;
+}
+
+/** Lines of a text of Java's without frames of stacks. */
+export function toldLines(text: string): string[] {
+  return text.split("\n").filter((line) => line.trim() !== "" && !/^\s*at [\w.$<>/@-]+\(/.test(line));
+}
+
 /** What Hadoop says of a failure that no task of sheaf's has told of. */
 export interface Told {
   /** Exceptions, diagnostics, what containers have written: all there is, the most telling last. */
@@ -143,11 +153,11 @@ export interface Told {
 
 /** The failure in words of its own, with what Hadoop has said as its log. */
 export function failureOf({ text, more }: Told, phase: string): TaskFailure {
-  const cause = CAUSES.find(({ pattern }) => pattern.test(text));
-  const lines = text.split("\n").filter((line) => line.trim() !== "" && !/^\s*at [\w.$<>]+\(/.test(line));
+  const cause = causeOf(text);
+  const lines = toldLines(text);
   const log = lines.slice(-20);
   const subprocess = /subprocess failed with code (\d+)/.exec(text)?.[1];
-  if (cause !== undefined) {
+  if (cause !== null) {
     const { code, what, hint } = cause;
     return taskFailure(code, `Hadoop: ${what}`, { hint, phase, blame: "system", log });
   }

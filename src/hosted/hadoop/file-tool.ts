@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { ErrorCode } from "../../base/errors.ts";
 import { SheafError } from "../../base/errors.ts";
-import { failureOf } from "./causes.ts";
+import { causeOf, toldLines } from "./causes.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -35,14 +35,10 @@ export class FileToolError extends SheafError {
   readonly error: string;
 
   constructor(command: string, error: string, message: string) {
-    const { code, hint } = failureOf({ text: `${error}: ${message}`, more: null }, "write");
-    super(
-      CODES[error] ?? (code === "WORKER_LOST" ? "OUTPUT_UNWRITABLE" : code),
-      `hadoop, ${command}: ${message}`,
-      {
-        hint: hint ?? "Try the same with `hadoop fs`.",
-      },
-    );
+    const cause = causeOf(`${error}: ${message}`);
+    super(CODES[error] ?? cause?.code ?? "OUTPUT_UNWRITABLE", `hadoop, ${command}: ${message}`, {
+      hint: cause?.hint ?? "Try the same with `hadoop fs`.",
+    });
     this.error = error;
   }
 }
@@ -185,12 +181,12 @@ export class FileTool {
   }
 
   #fail(what: string): void {
-    const { code, hint, log } = failureOf({ text: this.#stderr, more: null }, "load");
-    const said = log.length === 0 ? "" : `: ${log.slice(-3).join("; ")}`;
-    this.#over ??= new SheafError(code === "WORKER_LOST" ? "UNREACHABLE" : code, `${what}${said}`, {
+    const cause = causeOf(this.#stderr);
+    const lines = toldLines(this.#stderr).slice(-3);
+    this.#over ??= new SheafError(cause?.code ?? "UNREACHABLE", [what, lines.join("; ")].join(": "), {
       hint: /JAVA_HOME/.test(this.#stderr)
         ? "Set JAVA_HOME to the directory of a Java installation."
-        : (hint ?? "See that `hadoop version` and `hadoop fs -ls /` work here."),
+        : (cause?.hint ?? "See that `hadoop version` and `hadoop fs -ls /` work here."),
     });
     for (const { reject } of this.#waiting.splice(0)) reject(this.#over);
   }

@@ -196,7 +196,8 @@ public final class Files {
     // The contexts of these would leave checksums of files behind.
     if (!(files instanceof LocalFileSystem)) {
       try {
-        FileContext.getFileContext(files.getUri(), conf).rename(from, to, Options.Rename.NONE);
+        FileContext.getFileContext(files.getUri(), conf)
+            .rename(files.makeQualified(from), files.makeQualified(to), Options.Rename.NONE);
         return;
       } catch (UnsupportedFileSystemException none) {
         // A file system that has no such thing: as well as can be.
