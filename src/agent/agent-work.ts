@@ -159,6 +159,9 @@ export class AgentWork {
       case "stop":
         this.#find(order.attempt)?.stop();
         return;
+      case "tell":
+        this.#find(order.attempt)?.tellAgain();
+        return;
       case "discard":
         this.#find(order.attempt)?.cancel("its output is of no use");
         this.#discard(order.attempt).catch((error: unknown) => this.#cannotRemove(order.attempt.job, error));

@@ -152,6 +152,11 @@ export class AttemptRun {
       .finally(() => (this.#telling = false));
   }
 
+  /** What was told before is not known any more. */
+  tellAgain(): void {
+    if (this.#told !== null) this.told(this.#told);
+  }
+
   /** Its source makes no more records. */
   stop(): void {
     this.#isStopped = true;

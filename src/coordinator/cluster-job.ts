@@ -319,6 +319,7 @@ export class PlannedJob {
     if (stopped !== null) this.run.made.stop(stopped.by, new Map(stopped.made));
     for (const { state, node } of viewAttempts(loop.scheduler, this.#job.id))
       if (state.kind === "RUNNING" || state.kind === "SUCCEEDED") this.holders.add(node);
+    this.lookingOn?.restore();
     this.run.restore(viewAttempts(loop.scheduler, this.#job.id));
     const rows = [...store.of("outputs", this.#job.id)].map(({ text }) => JSON.parse(text) as KeptEntry);
     for (const { entry } of rows.sort((a, b) => a.number - b.number)) this.outputs.add(entry);
@@ -326,6 +327,7 @@ export class PlannedJob {
 
   /** Writes the sums in place of all that was added to them one by one. */
   keepSums(): void {
+    this.lookingOn?.keepStates();
     if (this.#added.length === 0) return;
     const { store } = this.#parts;
     store.put("sums", this.#job.id, JSON.stringify(this.run.shuffled.kept));

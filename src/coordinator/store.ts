@@ -16,7 +16,7 @@ import type { Sql, Value } from "./database.ts";
 /** One row a job, by its id. */
 const onePerJob = ["jobs", "submissions", "plans", "sums", "views"] as const;
 /** Many rows a job. */
-const manyPerJob = ["facts", "outputs", "splits", "added"] as const;
+const manyPerJob = ["facts", "outputs", "splits", "added", "told"] as const;
 const ofNoJob = ["meta", "agents", "discards", "bundles", "schedules"] as const;
 
 export type OneTable = (typeof onePerJob)[number] | (typeof ofNoJob)[number];
@@ -46,7 +46,7 @@ export interface Row {
 }
 
 /** Of the tables and of what stands in their rows; a coordinator refuses another one. */
-export const formatVersion = "7";
+export const formatVersion = "8";
 
 /**
  * What has to outlive the coordinator. Changes are gathered by `put` and written by `flush`, all of them in

@@ -73,8 +73,21 @@ export interface LiveSetting extends LiveWishes {
   failed(failure: TaskFailure): void;
   emit(event: RunEventBody): void;
   nowMs(): number;
+  /** The task has finished, and this is all that it told: kept until it is merged. Left out: nowhere. */
+  keep?(task: number, told: ToldStates): void;
   /** Bytes of states that go into one fold. */
   readonly bytesMax: number;
+}
+
+/** What was merged of tasks that have finished. */
+export interface MergedStates {
+  readonly merged: Uint8Array;
+  readonly tasks: readonly (readonly [task: number, done: DoneTask])[];
+}
+
+interface DoneTask {
+  readonly records: number;
+  readonly made: number;
 }
 
 /**
@@ -89,9 +102,10 @@ export class LiveStates {
   readonly #setting: LiveSetting;
   readonly #running = new Map<string, ToldStates & { readonly task: number }>();
   /** Finished and not merged yet, in the order in which they finished. */
-  #waiting: Uint8Array[] = [];
+  #waiting: { readonly task: number; readonly states: Uint8Array }[] = [];
   #merged: Uint8Array | null = null;
-  readonly #done = new Map<number, { readonly records: number; readonly made: number }>();
+  readonly #inMerged = new Set<number>();
+  readonly #done = new Map<number, DoneTask>();
   #doneRecords = 0;
   #isNews = false;
   #folding: Promise<void> | null = null;
@@ -128,9 +142,42 @@ export class LiveStates {
     const { records = 0, made = 0, states } = last ?? {};
     this.#done.set(ref.task, { records, made });
     this.#doneRecords += records;
-    if (states !== undefined && looksOn(this.#setting)) this.#waiting.push(states);
+    if (last !== undefined && states !== undefined && looksOn(this.#setting)) {
+      this.#waiting.push({ task: ref.task, states });
+      this.#setting.keep?.(ref.task, last);
+    }
     for (const [name, { task }] of this.#running) if (task === ref.task) this.#running.delete(name);
     this.#isNews = true;
+  }
+
+  /** All that is merged of tasks that have finished; null: nothing yet. */
+  get merged(): MergedStates | null {
+    if (this.#merged === null) return null;
+    return { merged: this.#merged, tasks: [...this.#inMerged].map((task) => [task, this.#done.get(task)!]) };
+  }
+
+  /**
+   * Takes in what was kept by an earlier life of the process; ahead of the tasks that it knows to have finished.
+   * @param beganMs when the first map attempt began; null: none has
+   */
+  restore(
+    beganMs: number | null,
+    known: MergedStates | null,
+    kept: readonly (readonly [task: number, told: ToldStates])[],
+  ): void {
+    this.#beganMs = beganMs;
+    this.#merged = known?.merged ?? null;
+    for (const [task, done] of known?.tasks ?? []) {
+      this.#inMerged.add(task);
+      this.#done.set(task, done);
+    }
+    for (const [task, { states, records, made }] of kept) {
+      if (this.#done.has(task)) continue;
+      this.#done.set(task, { records, made });
+      this.#waiting.push({ task, states });
+    }
+    for (const { records } of this.#done.values()) this.#doneRecords += records;
+    this.#isNews = this.#done.size > 0;
   }
 
   /** The attempt has failed, or was ended or lost: what it told of does not count. */
@@ -150,7 +197,8 @@ export class LiveStates {
     const { nowMs, asks, shows } = this.#setting;
     if (this.#folding !== null || !this.#isNews || this.#isOver) return;
     // What many tasks have told is not left to pile up.
-    if (nowMs() < this.#nextMs && this.#fittingCount(this.#waiting) === this.#waiting.length) return;
+    const isAll = this.#fittingCount(this.#waiting) === this.#waiting.length;
+    if (nowMs() < this.#nextMs && isAll) return;
     if (!shows && (!asks || this.#isTrue)) return;
     this.#begin();
   }
@@ -186,7 +234,8 @@ export class LiveStates {
     };
     const question = asks && !this.#isTrue;
     const states = running.map((one) => one.states);
-    const answer = await fold({ merged: this.#merged, finished, running: states, progress, asks: question });
+    const request = { merged: this.#merged, finished: finished.map((one) => one.states), running: states };
+    const answer = await fold({ ...request, progress, asks: question });
     this.#nextMs = shows && !question ? nowMs() + showEveryMs / 2 : 0;
     if (this.#isOver) return;
     if ("kind" in answer) {
@@ -194,18 +243,19 @@ export class LiveStates {
       return failed(answer);
     }
     this.#merged = answer.merged;
+    for (const { task } of finished) this.#inMerged.add(task);
     if (shows) emit({ kind: "partial", ...progress, collections: answer.collections });
     if (!answer.stop || this.#isTrue) return;
     this.#isTrue = true;
     isTrue(made);
   }
 
-  #takeWaiting(): Uint8Array[] {
-    const taken = this.#fittingCount(this.#waiting);
-    const states = this.#waiting.slice(0, taken);
-    this.#waiting = this.#waiting.slice(taken);
+  #takeWaiting(): { readonly task: number; readonly states: Uint8Array }[] {
+    const count = this.#fittingCount(this.#waiting);
+    const taken = this.#waiting.slice(0, count);
+    this.#waiting = this.#waiting.slice(count);
     if (this.#waiting.length > 0) this.#isNews = true;
-    return states;
+    return taken;
   }
 
   /** Of each task that is not done, the attempt that is furthest; in task order. */
@@ -219,13 +269,13 @@ export class LiveStates {
   }
 
   #fitting(told: readonly ToldStates[]): readonly ToldStates[] {
-    return told.slice(0, this.#fittingCount(told.map(({ states }) => states)));
+    return told.slice(0, this.#fittingCount(told));
   }
 
-  #fittingCount(states: readonly Uint8Array[]): number {
+  #fittingCount(told: readonly { readonly states: Uint8Array }[]): number {
     let bytes = 0;
     let count = 0;
-    while (count < states.length && (bytes += states[count]!.length) <= this.#setting.bytesMax) count++;
+    while (count < told.length && (bytes += told[count]!.states.length) <= this.#setting.bytesMax) count++;
     return count;
   }
 }

@@ -257,6 +257,8 @@ export const OrderSchema = Type.Union([
   Type.Object({ kind: Type.Literal("kill"), attempt: AttemptId, reason: Text }, closed),
   /** The source of the attempt makes no more records. */
   Type.Object({ kind: Type.Literal("stop"), attempt: AttemptId }, closed),
+  /** What the map has aggregated is to be told, also when it was told before. */
+  Type.Object({ kind: Type.Literal("tell"), attempt: AttemptId }, closed),
   /** What the attempt wrote is of no use to anyone. */
   Type.Object({ kind: Type.Literal("discard"), attempt: AttemptId }, closed),
   Type.Object({ kind: Type.Literal("forget"), job: Type.String() }, closed),

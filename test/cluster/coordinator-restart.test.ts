@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { OutputTree } from "./output-tree.js";
 import { isRunning } from "./processes.js";
@@ -182,6 +183,37 @@ describe("a coordinator that is killed", () => {
     await scene.assertDone(started, expected);
     assert.equal(proxy.isLosing, false, "no answer was lost");
     assert.equal((await scene.jobs()).length, count + 1);
+  });
+
+  test("a stop condition knows after it what maps had told before, those that had finished among them", async () => {
+    const open = scene.path("open");
+    const file = scene.file(
+      "stops.ts",
+      `import { existsSync } from "node:fs";
+       import { count, generate, job } from "sheaf";
+       export default job({
+         input: generate({
+           tasks: 2,
+           async *records({ index }) {
+             for (let at = 0; at < 100; at++) yield "x";
+             while (index === 1) {
+               await new Promise((resolve) => setTimeout(resolve, 20));
+               if (existsSync(${JSON.stringify(open)})) yield "idle";
+             }
+           },
+           until: ({ x }) => x === 200 && existsSync(${JSON.stringify(open)}),
+         }),
+         map(record: string, emit) { if (record === "x") emit("x", 1); },
+         reduce: count(),
+       });`,
+    );
+    const started = await scene.start([file, "-p", "1"]);
+    await scene.finishedTasks(await started.id(), 1);
+    await scene.cluster.restartCoordinator();
+    writeFileSync(open, "");
+    const { code, stderr } = await started.running.done;
+    assert.equal(code, 0, stderr);
+    assert.equal(readFileSync(join(started.output, "part-00000.tsv"), "utf8"), "x\t200\n");
   });
 
   test("agents keep nothing of jobs that are over", () => scene.assertForgotten());
