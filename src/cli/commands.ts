@@ -23,6 +23,7 @@ const loaders: Readonly<Record<string, () => Promise<CliCommand>>> = {
   schedule: async () => (await import("./command/schedule.ts")).scheduleCommand,
   nodes: async () => (await import("./command/nodes.ts")).nodesCommand,
   cluster: async () => (await import("./command/cluster.ts")).clusterCommand,
+  slurm: async () => (await import("./command/slurm.ts")).slurmCommand,
   inspect: async () => (await import("./command/inspect.ts")).inspectCommand,
   project: async () => (await import("./command/project.ts")).projectCommand,
   init: async () => (await import("./command/init.ts")).initCommand,

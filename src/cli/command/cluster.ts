@@ -167,7 +167,8 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
   return exitCodes.ok;
 }
 
-function exportsOf({ ca, cert, key }: TlsFiles): string {
+/** Variables that name a client's TLS files, for a shell. */
+export function exportsOf({ ca, cert, key }: TlsFiles): string {
   const [one, two, three] = [ca, cert, key].map((path) => shellWord(path));
   return `export SHEAF_TLS_CA=${one}\nexport SHEAF_TLS_CERT=${two}\nexport SHEAF_TLS_KEY=${three}\n`;
 }
@@ -234,8 +235,8 @@ async function status(
 }
 
 /** What the coordinator knows of its agents, or why it cannot be asked. */
-async function nodesOf(
-  { url, tls }: ClusterRecord,
+export async function nodesOf(
+  { url, tls }: Pick<ClusterRecord, "url" | "tls">,
   tokenFile: string,
   nowMs: number,
 ): Promise<{ readonly nodes: readonly NodeView[] } | { readonly error: string }> {
