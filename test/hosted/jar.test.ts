@@ -108,12 +108,8 @@ suite("the jar for Hadoop and Spark", { skip }, () => {
   });
 
   test("works on files by Hadoop's client, and says why it cannot", async () => {
-    const tool = new FileTool(
-      join(lab.home, "bin/hadoop"),
-      jar,
-      { ...process.env, ...lab.env },
-      { "a.b": "c" },
-    );
+    const command = [join(lab.home, "bin/hadoop"), "jar", jar, "dev.sheaf.hosted.Files", "-"] as const;
+    const tool = new FileTool([...command], { ...process.env, ...lab.env }, { "a.b": "c" });
     const at = (name: string): string => `file://${work}/tool ü%20/${name}`;
     try {
       const about = await tool.about(["a.b", "no.such"]);
@@ -154,7 +150,7 @@ suite("the jar for Hadoop and Spark", { skip }, () => {
       "#!/bin/sh\necho 'ERROR: JAVA_HOME is not set and could not be found.' >&2\nexit 1\n",
     );
     chmodSync(broken, 0o755);
-    const tool = new FileTool(broken, jar, {}, {});
+    const tool = new FileTool([broken], {}, {});
     await assert.rejects(tool.about([]), (error: Error & { hint?: string }) => {
       assert.match(error.message, /exit code 1: ERROR: JAVA_HOME is not set/);
       assert.match(error.hint ?? "", /Set JAVA_HOME/);

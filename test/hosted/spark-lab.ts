@@ -79,35 +79,22 @@ export async function startStandalone(version: SparkVersion, workers: number): P
   const env = {
     ...process.env,
     SPARK_HOME: home,
-    SPARK_LOCAL_IP: "127.0.0.1",
     SPARK_DAEMON_MEMORY: "256m",
     SPARK_DAEMON_JAVA_OPTS: "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     SPARK_LOG_DIR: work,
   };
-  const start = (name: string, ...words: string[]): ChildProcess =>
-    spawn(
-      join(home, "bin/spark-class"),
-      [`org.apache.spark.deploy.${name}`, "--host", "127.0.0.1", ...words],
-      {
-        env,
-        cwd: work,
-        stdio: "ignore",
-      },
-    );
+  const start = (name: string, host: string, ...words: string[]): ChildProcess =>
+    spawn(join(home, "bin/spark-class"), [`org.apache.spark.deploy.${name}`, "--host", host, ...words], {
+      env: { ...env, SPARK_LOCAL_IP: host },
+      cwd: work,
+      stdio: "ignore",
+    });
   const master = `spark://127.0.0.1:${port}`;
-  const processes = [start("master.Master", "--port", String(port), "--webui-port", String(webPort))];
+  const processes = [start("master.Master", "127.0.0.1", "--port", `${port}`, "--webui-port", `${webPort}`)];
   for (let at = 0; at < workers; at++) {
-    const own = [
-      "-c",
-      "1",
-      "-m",
-      "768m",
-      "-d",
-      join(work, `w${at}`),
-      "--webui-port",
-      String(await freePort()),
-    ];
-    processes.push(start("worker.Worker", ...own, master));
+    const own = ["-c", "1", "-m", "768m", "-d", join(work, `w${at}`), "--webui-port", `${await freePort()}`];
+    // Hosts of their own: Spark runs no task twice on one.
+    processes.push(start("worker.Worker", `127.0.0.${at + 1}`, ...own, master));
   }
   const close = async (): Promise<void> => {
     await Promise.all(processes.map(ended));

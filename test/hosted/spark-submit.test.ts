@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { HostJob, HostListener } from "#src/hosted/host-engine.js";
-import { applicationFailure, failureTold } from "#src/hosted/spark/application-failure.js";
+import { applicationFailure, failureIn } from "#src/hosted/spark/application-failure.js";
 import { ApplicationSaid } from "#src/hosted/spark/application-said.js";
 import { findSpark, sparkDefaults } from "#src/hosted/spark/find-spark.js";
 import { sparkSettings } from "#src/hosted/spark/spark-settings.js";
@@ -286,10 +286,10 @@ describe("why an application failed", () => {
     const failure = taskFailure("USER_CODE", 'quotes " and \\n', { path: "/in", offset: 12, record: "r" });
     const line = `sheaf-error: ${JSON.stringify({ ...failure, task: "map-00001" })}`;
     const text = `org.apache.spark.SparkException: Job aborted\nCaused by: x\n${line}\n\tat y\n`;
-    assert.deepEqual(failureTold(text), { task: "map-00001", failure });
+    assert.deepEqual(failureIn(text), { task: "map-00001", failure });
     assert.deepEqual(applicationFailure(text, "", "ended with exit code 1").failure, failure);
-    assert.equal(failureTold("sheaf-error: {cut"), null);
-    assert.equal(failureTold('sheaf-error: {"kind":"failure","code":"NOBODY","message":"m"}'), null);
+    assert.equal(failureIn("sheaf-error: {cut"), null);
+    assert.equal(failureIn('sheaf-error: {"kind":"failure","code":"NOBODY","message":"m"}'), null);
   });
 
   const deaths: readonly [string, string, RegExp][] = [
@@ -313,7 +313,7 @@ describe("why an application failed", () => {
     ["Exception: UnsupportedClassVersionError: class file version 61.0", "PROGRAM_UNUSABLE", /Java 17/],
     ["/opt/spark/bin/spark-class: line 71: java: command not found", "PROGRAM_UNUSABLE", /JAVA_HOME/],
     ["GSS initiate failed", "UNAUTHORIZED", /kinit/],
-    ["AccessControlException: Permission denied: user=me, access=WRITE", "FORBIDDEN", /--engine-tmp/],
+    ["AccessControlException: Permission denied: user=me, access=WRITE", "FORBIDDEN", /--engine-temp/],
     ["something nobody knows: Exception", "WORKER_LOST", /below/],
   ];
   for (const [text, code, hint] of deaths) {

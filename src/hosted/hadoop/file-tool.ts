@@ -66,9 +66,13 @@ export class FileTool {
   #over: SheafError | null = null;
   readonly #ended: Promise<void>;
 
-  /** @param conf properties, set before anything else is done */
-  constructor(hadoop: string, jar: string, env: Env, conf: Readonly<Record<string, string>>) {
-    this.#child = spawn(hadoop, ["jar", jar, "dev.sheaf.hosted.Files", "-"], {
+  /**
+   * @param command what runs a class of the jar's, with its words: those of `Files` follow
+   * @param conf properties, set before anything else is done
+   */
+  constructor(command: readonly [string, ...string[]], env: Env, conf: Readonly<Record<string, string>>) {
+    const [program, ...words] = command;
+    this.#child = spawn(program, words, {
       stdio: ["pipe", "pipe", "pipe"],
       detached: true,
       env: {
@@ -85,11 +89,11 @@ export class FileTool {
     createInterface({ input: this.#child.stdout! }).on("line", (line) => this.#heard(line));
     this.#ended = new Promise((resolve) => {
       this.#child.once("error", (error) => {
-        this.#fail(`${hadoop} cannot be started: ${error.message}`);
+        this.#fail(`${program} cannot be started: ${error.message}`);
         resolve();
       });
       this.#child.once("close", (code, signal) => {
-        this.#fail(`${hadoop} has ended with ${signal ?? `exit code ${code}`}`);
+        this.#fail(`${program} has ended with ${signal ?? `exit code ${code}`}`);
         resolve();
       });
     });

@@ -1,14 +1,14 @@
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { SheafError } from "../../base/errors.ts";
 import type { HostedRunOptions } from "../../engine/options.ts";
-import { removeDirectory } from "../../storage/remove-directory.ts";
 import { setStoreAccess } from "../../storage/stores.ts";
 import { failureOfThrown } from "../../worker/failure.ts";
+import { filesHere } from "../files-here.ts";
 import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "../host-engine.ts";
-import { homeArchives } from "../stage.ts";
+import { stageRemote } from "../remote-stage.ts";
 import { readTold, type ToldFailure } from "../told-failure.ts";
 import { failureOf } from "./causes.ts";
 import { ClientLog, taskName } from "./client-log.ts";
@@ -17,14 +17,7 @@ import { type AboutHadoop, FileTool } from "./file-tool.ts";
 import { findHadoop, findHostedJar, findStreamingJar } from "./find-hadoop.ts";
 import { causeInHistory } from "./history.ts";
 import { startClient } from "./job-client.ts";
-import {
-  below,
-  checkFreeByHadoop,
-  isRenamedByHadoop,
-  parentOf,
-  RemoteFiles,
-  removeOwned,
-} from "./remote-output.ts";
+import { below, checkFreeByHadoop, isRenamedByHadoop, RemoteFiles, removeOwned } from "./remote-output.ts";
 
 /** The engine that a run asks for; looks for nothing yet. */
 export function hadoopEngine(options: HostedRunOptions): HostEngine {
@@ -44,6 +37,9 @@ export interface HadoopOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
 }
+
+/** What the file tool runs of the jar. */
+const FILES = "dev.sheaf.hosted.Files";
 
 /** Properties that are looked at before a job is submitted. */
 const ASKED = [
@@ -109,7 +105,7 @@ export class HadoopEngine implements HostEngine {
     checkConf(conf);
     const hadoop = findHadoop(env);
     const [streaming, jar] = [findStreamingJar(hadoop, env), findHostedJar()];
-    const tool = new FileTool(hadoop, jar, env, conf);
+    const tool = new FileTool([hadoop, "jar", jar, FILES, "-"], env, conf);
     try {
       const about = await tool.about(ASKED);
       this.#found = { hadoop, streaming, jar, about, tool };
@@ -183,56 +179,17 @@ export class HadoopEngine implements HostEngine {
 
   async #stageThere(job: HostJob): Promise<Staged> {
     const { tool, jar } = this.#here;
-    const [cache, own] = [below(this.#base, "cache"), below(this.#base, job.jobId)];
-    const isBeside = job.output !== null && isRenamedByHadoop(job.output);
-    const aside = isBeside ? below(parentOf(job.output!), `.sheaf-${job.jobId}`) : below(own, "result");
-    const owned = isBeside ? [own, aside] : [own];
+    const { own, aside, owned, splits, archives } = await stageRemote(tool, this.#base, job);
+    const errors = below(own, "errors");
     try {
-      for (const directory of [cache, below(own, "errors"), aside]) await tool.makeDirectory(directory);
-      const splits = below(own, "splits");
-      await tool.put(job.splits, splits);
-      const { node, sheaf, job: rest } = await homeArchives(job.home, schemesIn(job.splits));
-      const archives: string[] = [];
-      for (const [archive, place, name] of [
-        [node, cache, "node"],
-        [sheaf, cache, "sheaf"],
-        [rest, own, "job"],
-      ] as const) {
-        const uri = below(place, archive.name);
-        if ((await tool.stat(uri)) === null) await this.#upload(archive, uri, job.scratch);
-        archives.push(`${uri}#${name}`);
-      }
-      const places: Places = {
-        jar,
-        splits,
-        output: below(aside, "out"),
-        home: ".",
-        archives,
-        errors: below(own, "errors"),
-        localTemp: null,
-      };
-      return { places, aside, owned };
+      await tool.makeDirectory(errors);
     } catch (error) {
       for (const uri of owned) await tool.remove(uri).catch(() => undefined);
       throw error;
     }
-  }
-
-  async #upload(
-    archive: { readonly name: string; pack(to: string): Promise<void> },
-    uri: string,
-    scratch: string,
-  ): Promise<void> {
-    const path = join(scratch, archive.name);
-    await archive.pack(path);
-    try {
-      await this.#here.tool.put(path, uri);
-    } catch (error) {
-      // Another run may have been quicker: what has this name is the same.
-      if ((await this.#here.tool.stat(uri)) === null) throw error;
-    } finally {
-      rmSync(path, { force: true });
-    }
+    const output = below(aside, "out");
+    const places: Places = { jar, splits, output, home: ".", archives, errors, localTemp: null };
+    return { places, aside, owned };
   }
 
   async #submit(job: HostJob, staged: Staged, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
@@ -287,7 +244,7 @@ export class HadoopEngine implements HostEngine {
   }
 
   async #files(job: HostJob, staged: Staged, listener: HostListener): Promise<HostFiles> {
-    if (this.isLocal) return localFiles(join(job.scratch, "out"), job.scratch);
+    if (this.isLocal) return filesHere(join(job.scratch, "out"), job.scratch);
     const committed = staged.places.output;
     const reports = join(job.scratch, "fetched");
     mkdirSync(reports);
@@ -363,24 +320,6 @@ function passed(ms: number): Promise<void> {
 
 function nameOf(task: string | null): string | null {
   return task === null ? null : taskName(task);
-}
-
-function localFiles(output: string, scratch: string): HostFiles {
-  const notThere = (): Promise<never> => Promise.reject(new Error("the files lie on this machine"));
-  return {
-    reports: output,
-    local: output,
-    canPlace: () => false,
-    place: notThere,
-    fetch: notThere,
-    remove: () => removeDirectory(scratch),
-  };
-}
-
-/** Schemes of what tasks read, as addresses: packages that are needed for them travel. */
-function schemesIn(splits: string): string[] {
-  const found = readFileSync(splits, "utf8").matchAll(/"path":"([a-z][a-z0-9+.-]*:\/\/)/g);
-  return [...new Set([...found].map(([, scheme]) => scheme!))];
 }
 
 function checkVersion(version: string, hadoop: string): void {

@@ -1,12 +1,6 @@
-import { isErrorCode, type ErrorCode } from "../../base/errors.ts";
-import type { TaskFailure } from "../../task/task-spec.ts";
+import type { ErrorCode } from "../../base/errors.ts";
 import { taskFailure } from "../../worker/failure.ts";
-
-/** Why an application failed, and in which task; null where it was none of sheaf's. */
-export interface HostFailure {
-  readonly task: string | null;
-  readonly failure: TaskFailure;
-}
+import { readTold, type ToldFailure } from "../told-failure.ts";
 
 const ERROR = "sheaf-error: ";
 const linesKept = 30;
@@ -59,7 +53,7 @@ const DEATHS: readonly (readonly [pattern: RegExp, code: ErrorCode, what: string
     /Permission denied: user=\S+/,
     "FORBIDDEN",
     "the file system of the cluster refuses this user",
-    "Ask for the right to the directory it names, or give another with --engine-tmp or -o.",
+    "Ask for the right to the directory it names, or give another with --engine-temp or -o.",
   ],
   [
     /GLIBC(?:XX)?_[\d.]+'? not found/,
@@ -112,23 +106,13 @@ const DEATHS: readonly (readonly [pattern: RegExp, code: ErrorCode, what: string
 ];
 
 /** The failure of a task that a text tells of: an exception's message, with what the task program said. */
-export function failureTold(text: string): HostFailure | null {
-  const at = text.indexOf(ERROR);
-  if (at < 0) return null;
-  const end = text.indexOf("\n", at);
-  try {
-    const told = JSON.parse(text.slice(at + ERROR.length, end < 0 ? undefined : end)) as TaskFailure & {
-      readonly task?: unknown;
-    };
-    if (told.kind !== "failure" || !isErrorCode(told.code) || typeof told.message !== "string") return null;
-    const { task, ...failure } = told;
-    return {
-      task: typeof task === "string" ? task : null,
-      failure: { ...taskFailure(told.code, told.message), ...failure },
-    };
-  } catch {
-    return null;
+export function failureIn(text: string): ToldFailure | null {
+  for (let at = text.indexOf(ERROR); at >= 0; at = text.indexOf(ERROR, at + 1)) {
+    const end = text.indexOf("\n", at);
+    const told = readTold(text.slice(at + ERROR.length, end < 0 ? undefined : end));
+    if (told !== null) return told;
   }
+  return null;
 }
 
 /**
@@ -137,8 +121,8 @@ export function failureTold(text: string): HostFailure | null {
  * @param tail the end of Spark's log
  * @param end how spark-submit ended
  */
-export function applicationFailure(told: string | null, tail: string, end: string): HostFailure {
-  const known = failureTold(told ?? tail);
+export function applicationFailure(told: string | null, tail: string, end: string): ToldFailure {
+  const known = failureIn(told ?? tail);
   if (known !== null) return known;
   const found = [told ?? "", tail]
     .map((text) => DEATHS.find(([pattern]) => pattern.test(text)))

@@ -1,5 +1,5 @@
 import type { HostListener } from "../host-engine.ts";
-import { failureTold } from "./application-failure.ts";
+import { failureIn } from "./application-failure.ts";
 
 const EVENT = "sheaf-spark: ";
 const LOG = "sheaf-log: ";
@@ -76,7 +76,7 @@ export class ApplicationSaid {
   #taskFailed(told: Told, text: string): void {
     if (Number(told["attempt"]) + 1 >= this.#attempts && told["counts"] === "true") return;
     const [phase, index = ""] = (told["task"] ?? "").split("-");
-    const known = failureTold(text);
+    const known = failureIn(text);
     this.#listener.attemptFailed({
       task: known?.task ?? `${phase}-${index.padStart(5, "0")}`,
       message: known?.failure.message ?? firstLine(text),

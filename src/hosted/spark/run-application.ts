@@ -10,8 +10,9 @@ export interface ApplicationStart {
   readonly words: readonly string[];
   readonly directory: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly said: ApplicationSaid;
-  readonly signal: AbortSignal;
+  /** Hears it; null: nobody does. */
+  readonly said: ApplicationSaid | null;
+  readonly signal: AbortSignal | null;
 }
 
 /**
@@ -30,8 +31,8 @@ export function runApplication(start: ApplicationStart): Promise<string | null> 
       killing ??= setTimeout(() => child.kill("SIGKILL"), STOP_MS);
     };
     child.stdin.on("error", () => undefined);
-    child.stdout.setEncoding("utf8").on("data", (text: string) => said.take("out", text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => said.take("err", text));
+    child.stdout.setEncoding("utf8").on("data", (text: string) => said?.take("out", text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => said?.take("err", text));
     child.once("error", (cause) =>
       reject(
         new SheafError("PROGRAM_UNUSABLE", `${submit} cannot be started: ${describeThrown(cause)}`, {
@@ -42,11 +43,11 @@ export function runApplication(start: ApplicationStart): Promise<string | null> 
     );
     child.once("close", (code, ended) => {
       clearTimeout(killing);
-      signal.removeEventListener("abort", stop);
-      said.end();
+      signal?.removeEventListener("abort", stop);
+      said?.end();
       resolve(code === 0 ? null : code === null ? `was ended by ${ended}` : `ended with exit code ${code}`);
     });
-    signal.addEventListener("abort", stop, { once: true });
-    if (signal.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted === true) stop();
   });
 }

@@ -1,24 +1,49 @@
-import { existsSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { SheafError } from "../../base/errors.ts";
-import { packageUrl } from "../../base/package-places.ts";
 import type { HostedRunOptions } from "../../engine/options.ts";
+import { HadoopConf } from "../../storage/stores/hadoop-conf.ts";
 import { failureOfThrown } from "../../worker/failure.ts";
+import { filesHere } from "../files-here.ts";
+import { FileTool, type AboutHadoop } from "../hadoop/file-tool.ts";
+import { findHostedJar } from "../hadoop/find-hadoop.ts";
+import {
+  below,
+  checkFreeByHadoop,
+  isRenamedByHadoop,
+  RemoteFiles,
+  removeOwned,
+} from "../hadoop/remote-output.ts";
 import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "../host-engine.ts";
+import { stageRemote } from "../remote-stage.ts";
 import { applicationFailure } from "./application-failure.ts";
 import { ApplicationSaid } from "./application-said.ts";
 import { runApplication } from "./run-application.ts";
-import { sparkSettings, type SparkSettings } from "./spark-settings.ts";
-import { type StagedJob, submitArguments } from "./submit-command.ts";
+import { sharedFiles, sparkSettings, type SparkSettings } from "./spark-settings.ts";
+import { MAIN_CLASS, type StagedJob, submitArguments } from "./submit-command.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What the engine is told of what a user says. */
 type Options = Pick<HostedRunOptions, "master" | "deployMode" | "conf" | "nodeBin" | "engineTemp">;
 
+/** The engine that a run asks for; looks for nothing yet. */
 export function sparkEngine(options: Options, env: Environment = process.env): HostEngine {
   return new SparkEngine(options, env);
+}
+
+/** What was found. */
+interface Found {
+  readonly settings: SparkSettings;
+  readonly jar: string;
+  /** Where tasks run on other machines: the file system that they share. */
+  readonly remote: { readonly tool: FileTool; readonly about: AboutHadoop } | null;
+}
+
+/** A job as Spark finds it, and what is to be removed of it. */
+interface Staged extends StagedJob {
+  readonly aside: string;
+  readonly owned: readonly string[];
 }
 
 /** Runs a job as an application of Spark, by spark-submit: SparkMain of sheaf's jar. */
@@ -26,90 +51,197 @@ class SparkEngine implements HostEngine {
   readonly name = "spark";
   readonly inputForm = "record";
   readonly nodeBin: string | null;
-  readonly hadoopConf: string | null;
   readonly #options: Options;
   readonly #env: Environment;
-  #settings: SparkSettings | undefined;
+  #found: Found | undefined;
 
   constructor(options: Options, env: Environment) {
     this.#options = options;
     this.#env = env;
     this.nodeBin = options.nodeBin ?? null;
-    this.hadoopConf = env["HADOOP_CONF_DIR"] ?? env["YARN_CONF_DIR"] ?? null;
   }
 
   get isLocal(): boolean {
-    const { place } = this.#known;
-    return place.kind === "local" || (place.kind === "standalone" && place.sharesFiles);
+    return this.#here.remote === null;
   }
 
-  async check(): Promise<void> {
-    this.#settings = sparkSettings(this.#options, this.#env);
-    jar();
+  get hadoopConf(): string | null {
+    const named = new HadoopConf(this.#env).directory ?? this.#env["YARN_CONF_DIR"];
+    return named ?? this.#here.remote?.about.confDirectory ?? null;
+  }
+
+  async check(output: string | null, overwrite: boolean): Promise<void> {
+    const settings = sparkSettings(this.#options, this.#env);
+    const jar = findHostedJar();
+    const remote = isHere(settings) ? null : await this.#reach(settings, jar);
+    this.#found = { settings, jar, remote };
+    if (remote === null || output === null || !isRenamedByHadoop(output)) return;
+    try {
+      await checkFreeByHadoop(remote.tool, output, overwrite);
+    } catch (error) {
+      await remote.tool.close();
+      throw error;
+    }
+  }
+
+  inputPlace(jobId: string): string | null {
+    const { remote } = this.#here;
+    // By WebHDFS, which knows no Kerberos here.
+    if (remote === null || remote.about.isSecure) return null;
+    const own = below(this.#base(remote.about), jobId);
+    return /^(?:hdfs|s?webhdfs):/.test(own) ? below(own, "inputs/") : null;
   }
 
   async run(job: HostJob, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
+    let staged: Staged | null = null;
+    let end: HostEnd;
     try {
-      return await this.#run(job, listener, signal);
+      staged = await this.#stage(job);
+      end = await this.#run(job, staged, listener, signal);
     } catch (error) {
-      return { kind: "failed", task: null, failure: failureOfThrown(error, "spark", "INTERNAL", "system") };
+      const failure = failureOfThrown(error, "spark", "INTERNAL", "system");
+      end = signal.aborted ? { kind: "cancelled" } : { kind: "failed", task: null, failure };
     }
+    if (end.kind !== "done") await this.#clean(staged, listener);
+    return end;
   }
 
   async print(job: HostJob): Promise<readonly string[]> {
-    const words = submitArguments(this.#known, job, staged(job), { jar: jar(), hasClient: false });
-    return [this.#known.install.submit, ...words];
+    const { settings, jar, remote } = this.#here;
+    const words = submitArguments(settings, job, await this.#stage(job), { jar, hasClient: false });
+    await remote?.tool.close();
+    return [settings.install.submit, ...words];
   }
 
-  async #run(job: HostJob, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
-    const settings = this.#known;
-    const said = new ApplicationSaid(listener, job);
-    const end = await runApplication({
-      submit: settings.install.submit,
-      words: submitArguments(settings, job, staged(job), { jar: jar(), hasClient: true }),
-      directory: job.scratch,
-      env: environment(settings, this.#env),
-      said,
-      signal,
-    });
-    if (said.failure === null && end === null && said.isDone) {
-      return { kind: "done", files: localFiles(staged(job).output) };
+  get #here(): Found {
+    if (this.#found === undefined) throw new Error("check() was not called");
+    return this.#found;
+  }
+
+  #base(about: AboutHadoop): string {
+    return this.#options.engineTemp ?? below(about.home, ".sheaf");
+  }
+
+  /** Hadoop's client, as Spark has it. @throws SheafError USAGE when the machines share no file system */
+  async #reach(settings: SparkSettings, jar: string): Promise<NonNullable<Found["remote"]>> {
+    const main = ["--class", "dev.sheaf.hosted.Files", jar, "-"];
+    const tool = new FileTool(
+      [settings.install.submit, ...alone, ...main],
+      environment(settings, this.#env),
+      hadoopSettings(settings),
+    );
+    try {
+      const about = await tool.about([]);
+      if (this.#base(about).startsWith("file:")) throw noSharedFiles(settings);
+      return { tool, about };
+    } catch (error) {
+      await tool.close();
+      throw error;
     }
-    if (signal.aborted) return { kind: "cancelled" };
-    const how = end ?? "ended without saying that the job is done";
-    return { kind: "failed", ...applicationFailure(said.failure, said.tail, how) };
   }
 
-  get #known(): SparkSettings {
-    this.#settings ??= sparkSettings(this.#options, this.#env);
-    return this.#settings;
+  async #stage(job: HostJob): Promise<Staged> {
+    const { remote, settings } = this.#here;
+    if (remote === null) {
+      const output = `file://${join(job.scratch, "output")}`;
+      const place = { home: job.home, splits: `file://${job.splits}`, output };
+      return { ...place, archives: [], failure: null, aside: "", owned: [] };
+    }
+    const { own, aside, ...there } = await stageRemote(remote.tool, this.#base(remote.about), job);
+    const failure = hasDriverElsewhere(settings) ? below(own, "failure") : null;
+    return { ...there, home: ".", output: below(aside, "out"), failure, aside };
+  }
+
+  async #run(job: HostJob, staged: Staged, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
+    const { settings, jar } = this.#here;
+    const said = new ApplicationSaid(listener, job);
+    const isElsewhere = hasDriverElsewhere(settings);
+    const directory = join(job.scratch, "current");
+    mkdirSync(directory);
+    signal.throwIfAborted();
+    const start = { submit: settings.install.submit, directory, env: environment(settings, this.#env), said };
+    const words = submitArguments(settings, job, staged, { jar, hasClient: !isElsewhere });
+    const how = await runApplication({ ...start, words, signal });
+    if (how === null && said.failure === null && (said.isDone || isElsewhere)) {
+      return { kind: "done", files: await this.#files(job, staged, listener) };
+    }
+    if (signal.aborted) {
+      if (isElsewhere) await this.#kill(said.applicationId, directory, listener);
+      return { kind: "cancelled" };
+    }
+    const told = said.failure ?? (await this.#leftBy(staged));
+    return { kind: "failed", ...applicationFailure(told, said.tail, how ?? "ended before the job was done") };
+  }
+
+  async #files(job: HostJob, { output, owned, aside }: Staged, listener: HostListener): Promise<HostFiles> {
+    const { remote } = this.#here;
+    if (remote === null) return filesHere(join(job.scratch, "output"), job.scratch);
+    const reports = join(job.scratch, "fetched");
+    mkdirSync(reports);
+    await remote.tool.get(below(output, "reports"), join(reports, "reports"));
+    const places = { committed: output, owned, aside };
+    return new RemoteFiles(remote.tool, places, reports, (message) => listener.warn(message));
+  }
+
+  /** What a driver on another machine has left of its failure; null: nothing. */
+  async #leftBy({ failure }: Staged): Promise<string | null> {
+    const { remote } = this.#here;
+    if (remote === null || failure === null) return null;
+    return await remote.tool.readText(failure).catch(() => null);
+  }
+
+  /** A driver on YARN does not end with spark-submit. */
+  async #kill(application: string | null, directory: string, listener: HostListener): Promise<void> {
+    if (application === null) return;
+    const { settings, jar } = this.#here;
+    const how = await runApplication({
+      submit: settings.install.submit,
+      words: [...alone, "--class", MAIN_CLASS, jar, "kill", application],
+      directory,
+      env: environment(settings, this.#env),
+      said: null,
+      signal: null,
+    });
+    if (how !== null)
+      listener.warn(`${application} could not be ended: yarn application -kill ${application}`);
+  }
+
+  async #clean(staged: Staged | null, listener: HostListener): Promise<void> {
+    const { remote } = this.#here;
+    if (remote === null) return;
+    if (staged !== null) await removeOwned(remote.tool, staged.owned, (message) => listener.warn(message));
+    await remote.tool.close();
   }
 }
 
-/** With its tasks on this machine nothing has to be copied. */
-function staged(job: HostJob): StagedJob {
-  return {
-    home: job.home,
-    splits: `file://${job.splits}`,
-    output: `file://${join(job.scratch, "output")}`,
-    archives: [],
-    failure: null,
-  };
+/** For a class of sheaf's that is no application. */
+const alone = ["--master", "local[1]", "--deploy-mode", "client"];
+
+function isHere({ place }: SparkSettings): boolean {
+  return place.kind === "local" || (place.kind === "standalone" && place.sharesFiles);
 }
 
-function localFiles(output: string): HostFiles {
-  const directory = output.slice("file://".length);
-  const none = (): never => {
-    throw new SheafError("INTERNAL", "files of this machine are not the engine's to move");
-  };
-  return {
-    reports: directory,
-    local: directory,
-    canPlace: () => false,
-    place: none,
-    fetch: none,
-    remove: async () => undefined,
-  };
+function hasDriverElsewhere({ place }: SparkSettings): boolean {
+  return place.kind === "yarn" && place.driver === "cluster";
+}
+
+/** Settings of Hadoop among those of Spark. */
+function hadoopSettings({ conf, defaults }: SparkSettings): Record<string, string> {
+  const prefix = "spark.hadoop.";
+  const own = Object.entries({ ...defaults, ...conf }).filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(own.map(([name, value]) => [name.slice(prefix.length), value]));
+}
+
+function noSharedFiles({ master }: SparkSettings): SheafError {
+  return new SheafError(
+    "USAGE",
+    `--master ${master}: the file system of Hadoop (fs.defaultFS) is that of this machine`,
+    {
+      hint:
+        "Set HADOOP_CONF_DIR to the cluster's, or give --engine-temp a directory that all machines see, as " +
+        `hdfs://HOST/tmp/sheaf. Where they see this one's files: --conf ${sharedFiles}=true.`,
+    },
+  );
 }
 
 /** A driver on this machine needs no address that others see, nor a host name that can be resolved. */
@@ -119,13 +251,4 @@ function environment({ place, install }: SparkSettings, env: Environment): Envir
     ...env,
     ...(install.home === null ? {} : { SPARK_HOME: install.home }),
   };
-}
-
-/** @throws SheafError PROGRAM_UNUSABLE in a copy of sheaf that was built without Java */
-function jar(): string {
-  const path = fileURLToPath(new URL("dist/hosted/sheaf-hosted.jar", packageUrl));
-  if (existsSync(path)) return path;
-  throw new SheafError("PROGRAM_UNUSABLE", `${path} is not there: this sheaf was built without Java`, {
-    hint: "Build it with javac (apt-get install openjdk-17-jdk-headless), or take the package from npm.",
-  });
 }

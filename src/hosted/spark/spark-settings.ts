@@ -29,7 +29,7 @@ export interface SparkSettings {
 }
 
 /** Says that the machines of a standalone cluster see this machine's files. */
-export const SHARED_FILES = "spark.sheaf.sharedFiles";
+export const sharedFiles = "spark.sheaf.sharedFiles";
 
 /** These would change what a job reads or gives: sheaf sets them itself, or nobody does. */
 const REFUSED: Readonly<Record<string, string>> = {
@@ -45,7 +45,7 @@ const REFUSED: Readonly<Record<string, string>> = {
  * @throws SheafError USAGE for settings that make no sense, PROGRAM_UNUSABLE without a Spark
  */
 export function sparkSettings(options: SparkOptions, env: Environment): SparkSettings {
-  const { [SHARED_FILES]: shared, ...conf } = options.conf ?? {};
+  const { [sharedFiles]: shared, ...conf } = options.conf ?? {};
   for (const [name, value] of Object.entries(conf)) checkSetting(name, value);
   const install = findSpark(env);
   const defaults = sparkDefaults(install.home, env);
@@ -67,7 +67,7 @@ function checkSetting(name: string, value: string): void {
     throw usage(`--conf ${name}=${value} is not for sheaf: ${REFUSED[name]}`, "Leave it out.");
   }
   if (name.startsWith("spark.sheaf.")) {
-    throw usage(`--conf ${name} is none of sheaf's settings`, `There is ${SHARED_FILES}=true.`);
+    throw usage(`--conf ${name} is none of sheaf's settings`, `There is ${sharedFiles}=true.`);
   }
   if (!name.startsWith("spark.")) {
     throw usage(

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { everything, inputsOf, OnSpark, programsOf } from "./on-spark.ts";
+import { sparkMissing } from "./spark-lab.ts";
+
+/** Attempts that fail leave a file each, since a task cannot tell which attempt it is. */
+const flaky = `
+  import { appendFileSync, readFileSync } from "node:fs";
+  import { job, sum, text } from "sheaf";
+  let tried = false;
+  export default job({
+    input: text(),
+    params: { log: "" },
+    partitions: 2,
+    map(line, emit, ctx) {
+      ctx.count("lines");
+      if (line === "flaky" && ctx.params.log !== "" && !tried) {
+        tried = true;
+        appendFileSync(ctx.params.log, "x");
+        if (readFileSync(ctx.params.log, "utf8").length <= 2) throw new Error("not yet");
+      }
+      emit(line.slice(0, 2), 1);
+    },
+    reduce: sum(),
+  });`;
+
+const throwing = `
+  import { job, sum, text } from "sheaf";
+  export default job({
+    input: text(),
+    map(line: string, emit: (key: string, value: number) => void) {
+      console.log("saw", line);
+      if (line === "worse") throw new TypeError("no " + line);
+      emit(line, 1);
+    },
+    reduce: sum(),
+  });`;
+
+for (const [version, master] of [
+  ["3.5.8", "local[2,4]"],
+  ["3.5.8", "local-cluster[2,1,512]"],
+  ["4.3.0", "local[2,4]"],
+  ["4.3.0", "local-cluster[2,1,512]"],
+] as const) {
+  const skip = sparkMissing(version) ?? false;
+  describe(`Spark ${version}, ${master}`, { skip, timeout: 600_000 }, () => {
+    it("gives the bytes and the counters of one thread", async (t) => {
+      const spark = new OnSpark(t, version, master, everything);
+      const result = await spark.same({ inputs: inputsOf(spark), mappers: 4 });
+      assert.ok(Object.keys(result.counters).length > 10);
+      assert.equal(spark.bench.of("hosted").length, 1);
+    });
+
+    if (master !== "local[2,4]") return;
+    it("tells of a task that fails twice, and ends as if it had not", async (t) => {
+      const spark = new OnSpark(t, version, master, flaky);
+      const inputs = spark.bench.file("in.txt", "a\nb\nflaky\nb\n");
+      const log = spark.bench.file("log", "");
+      const result = await spark.run({ inputs, params: { log }, attempts: 4 });
+      result.throwIfFailed();
+      assert.deepEqual([...spark.bench.lines()].sort(), ["a\t1", "b\t2", "fl\t1"]);
+      assert.equal(result.counters["lines"], 4);
+      const warned = spark.bench.of("warning").map(({ message }) => message);
+      assert.equal(
+        warned.filter((one) => /map-00000 failed and is tried again: .*not yet/.test(one)).length,
+        2,
+      );
+    });
+
+    if (version !== "3.5.8") return;
+    it("ends with the place in the source, the record and its place, when a map throws", async (t) => {
+      const spark = new OnSpark(t, version, "local[2,1]", throwing);
+      const inputs = spark.bench.file("in.txt", "bad\nworse\n");
+      const { status, error } = await spark.run({ inputs });
+      assert.equal(status, "FAILED");
+      assert.equal(error?.code, "USER_CODE");
+      assert.equal(error.task, "map-00000");
+      assert.match(error.report, /no worse[\s\S]*job\.ts:7/);
+      assert.match(error.report, /in\.txt:4/);
+      assert.ok(spark.bench.of("log").some(({ text }) => text.includes("saw bad")));
+      assert.equal(existsSync(spark.bench.output), false);
+      assert.deepEqual(readdirSync(join(spark.bench.output, "..")), []);
+      assert.deepEqual(programsOf(spark), []);
+    });
+
+    it("makes the empty output of an empty input", async (t) => {
+      const spark = new OnSpark(t, version, master, everything);
+      await spark.same({ inputs: spark.bench.file("in.txt", "") });
+    });
+  });
+}
