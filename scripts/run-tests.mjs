@@ -1,4 +1,4 @@
-// Runs the built test files given as arguments, two at a time, started in the order given (`node --test`
+// Runs the built test files given as arguments, three at a time, started in the order given (`node --test`
 // would sort them by name). Their temporary files lie in memory where there is plenty of it, since jobs and
 // coordinators sync all they write. Exits with 1 when a test fails.
 import { TraceMap, originalPositionFor } from "@jridgewell/trace-mapping";
@@ -161,7 +161,8 @@ class Summary {
   }
 }
 
-const results = run({ files, concurrency: 2 });
+// Three: many tests wait for what nobody can hasten, leases and time limits.
+const results = run({ files, concurrency: 3 });
 const summary = new Summary();
 summary.watch(results);
 const shown = results.compose(process.stdout.isTTY ? new spec() : tap);

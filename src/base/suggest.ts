@@ -16,7 +16,7 @@ export function suggest(given: string, candidates: Iterable<string>): string | u
 }
 
 /** Levenshtein distance with neighbouring swaps counted as one (optimal string alignment). */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

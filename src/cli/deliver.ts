@@ -205,7 +205,7 @@ async function printParts(
  * A record as the job's writer wrote it, for people: the collection's name before it when it has one. Data
  * cannot break the line, tabs between columns stay.
  */
-export function writtenLine(collection: string, text: string): string {
+function writtenLine(collection: string, text: string): string {
   const line = escapeControls(text, "\t");
   return collection === "" ? line : `${collection}\t${line}`;
 }
@@ -214,7 +214,7 @@ export function writtenLine(collection: string, text: string): string {
  * A result for programs. What JSON has no form for is `{ "bytes": base64 }`, `{ "bigint": "..." }` or
  * `{ "number": "NaN" }`; sets and typed arrays are arrays, maps arrays of pairs.
  */
-export function recordJson(collection: string, key: Key, value: unknown): string {
+function recordJson(collection: string, key: Key, value: unknown): string {
   return JSON.stringify({ kind: "record", collection, key: jsonValue(key), value: jsonValue(value) });
 }
 

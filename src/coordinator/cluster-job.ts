@@ -167,7 +167,7 @@ export class ClusterJob {
 const stallsMax = 4;
 
 /** Agents on which planning or committing a job stood still, and how often that has happened. */
-export class Stalls {
+class Stalls {
   readonly agents = new Set<string>();
   /** Of what is done at present, the one or the other. */
   count = 0;
@@ -194,7 +194,7 @@ export class Stalls {
 }
 
 /** The attempts of a job that were told to end and may run still, by name, with their agents. */
-export class DyingAttempts {
+class DyingAttempts {
   readonly #clock: EpochClock;
   readonly #attempts = new Map<string, string>();
   #waiting: { readonly deadlineMs: number; readonly isQuiet: () => boolean; readonly work: () => void }[] =

@@ -238,7 +238,7 @@ function failureOf(result: ErrandResult): TaskFailure {
  * One list of tasks: what all agents see, then what is one agent's own, by agent and path. Of several inputs
  * one after the other.
  */
-export function mergeShares(job: ClusterJob, shares: readonly Share[]): Plan {
+function mergeShares(job: ClusterJob, shares: readonly Share[]): Plan {
   const { outline, options } = job.submission;
   const sorted = [...shares].sort((a, b) =>
     a.local === b.local ? (a.agent < b.agent ? -1 : 1) : a.local ? 1 : -1,

@@ -21,12 +21,10 @@ export async function makeAttemptDirectory(parent: string, attempt: AttemptRef):
   return directory;
 }
 
-/** "00003", also without leading zeros or with a file name ending: what workers call the file of bucket 3. */
-export function bucketName(bucket: number): string {
-  return String(bucket).padStart(5, "0");
-}
-
-/** The files of one bucket in the directories of the finished map attempts, in map order. */
+/**
+ * The files of one bucket in the directories of the finished map attempts, in map order: "3", "00003",
+ * "00003.tsv".
+ */
 export async function bucketFiles(directories: readonly string[], bucket: number): Promise<string[]> {
   const files: string[] = [];
   for (const directory of directories) {

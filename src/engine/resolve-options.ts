@@ -266,7 +266,7 @@ const otherNames: Readonly<Record<string, string>> = {
  * Package names: "sharp", "@img/sharp", "@img/*".
  * @throws SheafError USAGE for what is none
  */
-export function externalOf(names: readonly string[]): readonly string[] {
+function externalOf(names: readonly string[]): readonly string[] {
   const isName = (name: unknown): boolean =>
     typeof name === "string" && /^(?:@[\w.*~-]+\/)?[\w*~-][\w.*~-]*$/.test(name);
   if (!Array.isArray(names)) throw usage(`external: ${printValue(names)} is no list`, externalHint);

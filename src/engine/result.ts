@@ -69,15 +69,12 @@ export function finishedEvent(result: RunResult): RunEventBody {
 export const madeTasksMax = 10_000;
 
 /** As events have it. */
-export function shortMade({
-  tasks,
-  ...made
-}: MadeRecords): Omit<MadeRecords, "tasks"> & Partial<MadeRecords> {
+function shortMade({ tasks, ...made }: MadeRecords): Omit<MadeRecords, "tasks"> & Partial<MadeRecords> {
   return tasks.length > madeTasksMax ? made : { ...made, tasks };
 }
 
 /** A failure as plain data. */
-export function eventError(error: RunFailure) {
+function eventError(error: RunFailure) {
   const { code, message, task, attempt, report } = error;
   return { code, message, hint: error.hint ?? null, task, attempt, report };
 }

@@ -39,11 +39,6 @@ export async function outputFiles(options: OutputFileOptions = {}): Promise<Open
   return (path) => new SyncOutputFile(path, compressors);
 }
 
-/** Creates `path`, which must not exist. @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL */
-export async function openOutputFile(path: string, options: OutputFileOptions = {}): Promise<OutputFile> {
-  return (await outputFiles(options))(path);
-}
-
 class SyncOutputFile implements OutputFile {
   readonly path: string;
   bytes = 0;

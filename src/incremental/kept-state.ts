@@ -13,7 +13,7 @@ import type { KeptMap, OutputPart } from "../task/task-spec.ts";
  *   OUT/_state/map-00000.run ... run files of map tasks, as they were written
  * Bad records and files of map-only collections lie in the output itself.
  */
-export const STATE_VERSION = 1;
+const STATE_VERSION = 1;
 export const STATE_DIRECTORY = "_state";
 const STATE_FILE = "state.json";
 

@@ -32,7 +32,7 @@ export function compareKeys(a: Key, b: Key): number {
 }
 
 /** Compares by code points: UTF-16 order puts U+1F600 before U+FF5E, code point and UTF-8 order after it. */
-export function compareText(a: string, b: string): number {
+function compareText(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
     const unitA = a.charCodeAt(i);

@@ -35,7 +35,7 @@ const { WebAssembly: webAssembly } = globalThis as unknown as { readonly WebAsse
 const PAGES_MAX = 2 ** 16;
 
 /** Compiles the WebAssembly kernels (about 2 ms), for HeapOptions.module. */
-export function compileKernels(): CompiledKernels {
+function compileKernels(): CompiledKernels {
   return new webAssembly.Module(readFileSync(new URL("kernel/kernels.wasm", builtUrl)));
 }
 

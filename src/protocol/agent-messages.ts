@@ -39,7 +39,7 @@ export const UtilitySchema = Type.Object(
  * Which of all agents of a name one is. A name may be given twice and a state directory copied; no two agents
  * can have lived the same lives.
  */
-export const IdentitySchema = Type.Object(
+const IdentitySchema = Type.Object(
   {
     /** Made when its state directory was first used, and kept there. */
     key: Type.String({ minLength: 1, maxLength: 100 }),
@@ -92,7 +92,7 @@ export const RegisteredSchema = Type.Object(
   closed,
 );
 
-export const RunningSchema = Type.Object(
+const RunningSchema = Type.Object(
   {
     attempt: AttemptId,
     /** Grows when work has moved on. */
@@ -148,7 +148,7 @@ export const HeartbeatAnswerSchema = Type.Object(
 export const LeaveSchema = Type.Object({ incarnation: Whole }, closed);
 
 /** What an agent does beside tasks, in its own process. Repeated until its result comes; idempotent. */
-export const ErrandSchema = Type.Union([
+const ErrandSchema = Type.Union([
   /** List and cut the input. `agentLocal`: only the paths given as "agent:..." , else only the others. */
   Type.Object(
     {
@@ -253,7 +253,7 @@ export const ErrandSchema = Type.Union([
 ]);
 
 /** Answer to POST /agents/{agent}/orders, a long poll. Lost ones do no harm: heartbeats bring kills again. */
-export const OrderSchema = Type.Union([
+const OrderSchema = Type.Union([
   Type.Object({ kind: Type.Literal("kill"), attempt: AttemptId, reason: Text }, closed),
   /** The source of the attempt makes no more records. */
   Type.Object({ kind: Type.Literal("stop"), attempt: AttemptId }, closed),

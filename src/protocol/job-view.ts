@@ -25,7 +25,7 @@ export const JobStateName = Type.Union([
   Type.Literal("CANCELLED"),
 ]);
 
-export const BidRoundSchema = Type.Object(
+const BidRoundSchema = Type.Object(
   {
     bar: Type.Number(),
     answers: Type.Array(Type.Object({ node: Text, utility: Type.Number(), cores: Whole }, closed)),
@@ -34,7 +34,7 @@ export const BidRoundSchema = Type.Object(
 );
 
 /** Cores wanted, granted and used at most at one time. */
-export const BiddingSchema = Type.Object(
+const BiddingSchema = Type.Object(
   {
     wanted: Whole,
     granted: Whole,
@@ -47,7 +47,7 @@ export const BiddingSchema = Type.Object(
   closed,
 );
 
-export const PhaseViewSchema = Type.Object(
+const PhaseViewSchema = Type.Object(
   {
     phase: Type.Union([Type.Literal("sample"), Type.Literal("map"), Type.Literal("reduce")]),
     tasks: Whole,
@@ -67,7 +67,7 @@ export const PhaseViewSchema = Type.Object(
 );
 
 /** Why a job failed, as its clients show it. */
-export const JobErrorSchema = Type.Object(
+const JobErrorSchema = Type.Object(
   {
     code: Text,
     message: Text,

@@ -33,7 +33,7 @@ export const ScheduleRequestSchema = Type.Object(
 );
 
 /** What has become of a time at which a schedule was due. */
-export const DueSchema = Type.Object(
+const DueSchema = Type.Object(
   {
     /** When it was due. */
     time: Text,

@@ -12,7 +12,7 @@ const Byte = Type.Integer({ minimum: 0, maximum: 255 });
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 /** A Framing of job/reader.ts; a delimiter's bytes in base64. */
-export const FramingSchema = Type.Union([
+const FramingSchema = Type.Union([
   Type.Object({ kind: Type.Literal("delimiter"), delimiter: Type.String({ maxLength: 10_000 }) }, closed),
   Type.Object(
     {

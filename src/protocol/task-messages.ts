@@ -10,12 +10,10 @@ const Whole = Type.Integer({ minimum: 0 });
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 /** Records that map attempts of the task skip, because they ended workers (worker/trace.ts). */
-export const SkipSchema = Type.Array(
-  Type.Object({ piece: Whole, offset: Type.Number(), message: Text }, closed),
-);
+const SkipSchema = Type.Array(Type.Object({ piece: Whole, offset: Type.Number(), message: Text }, closed));
 
 /** What sheaf's own workers are told beyond the fields for everyone. */
-export const TaskOrderSchema = Type.Object(
+const TaskOrderSchema = Type.Object(
   {
     attempt: AttemptId,
     backup: Type.Boolean(),

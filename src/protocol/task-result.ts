@@ -23,7 +23,7 @@ export const AttemptId = Type.Object(
   closed,
 );
 
-export const SplitPieceSchema = Type.Union([
+const SplitPieceSchema = Type.Union([
   Type.Object(
     {
       kind: Type.Literal("file"),
@@ -93,7 +93,7 @@ export const StatsSchema = Type.Object(
   closed,
 );
 
-export const PartSchema = Type.Object(
+const PartSchema = Type.Object(
   {
     kind: Type.Union([Type.Literal("output"), Type.Literal("collected"), Type.Literal("records")]),
     collection: Whole,

@@ -15,7 +15,7 @@ export const phaseOf: Readonly<Record<TaskType, Phase>> = {
   reducer: "reduce",
   sampler: "sample",
 };
-export const typeOf: Readonly<Record<Phase, TaskType>> = {
+const typeOf: Readonly<Record<Phase, TaskType>> = {
   map: "mapper",
   reduce: "reducer",
   sample: "sampler",

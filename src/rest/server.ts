@@ -65,7 +65,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 /** All routes behind the gate; not listening yet. */
-export async function createApp(options: ServerOptions): Promise<App> {
+async function createApp(options: ServerOptions): Promise<App> {
   const { policy, tls, version, log } = options;
   const app = fastify({
     ...guardedOptions(policy),

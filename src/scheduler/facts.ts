@@ -197,12 +197,13 @@ export class FactBook implements FactSink {
       if (s.incarnations.get(node.id) === node.incarnation) facts.push(nodeFact(s, node));
     for (const node of this.#handBars)
       facts.push({ kind: "handBar", node, reason: s.handBars.get(node) ?? null });
-    this.#handBars.clear();
-    this.#jobs.clear();
-    this.#tasks.clear();
-    this.#attempts.clear();
-    this.#bars.clear();
-    this.#nodes.clear();
+    // Most steps change nothing, and to clear a set makes it a new table, even of an empty one.
+    if (this.#handBars.size > 0) this.#handBars.clear();
+    if (this.#jobs.size > 0) this.#jobs.clear();
+    if (this.#tasks.size > 0) this.#tasks.clear();
+    if (this.#attempts.size > 0) this.#attempts.clear();
+    if (this.#bars.size > 0) this.#bars.clear();
+    if (this.#nodes.size > 0) this.#nodes.clear();
     return facts;
   }
 }

@@ -96,7 +96,7 @@ export function guard<
 }
 
 /** The gate as the hook that runs before everything else of a request. */
-export function gateHook(policy: GatePolicy): onRequestHookHandler {
+function gateHook(policy: GatePolicy): onRequestHookHandler {
   return (request, reply, done) => {
     for (const [name, value] of Object.entries(answerHeaders)) reply.raw.setHeader(name, value);
     const { job } = (request.params ?? {}) as { readonly job?: string };

@@ -158,7 +158,7 @@ class CellValues {
  * What a combine or reduce returned, as values: nothing, one, or those of a generator. Arrays, strings and
  * other iterables are values themselves; only iterators (objects with next()) are unrolled.
  */
-export function* resultValues(result: unknown): Generator<unknown> {
+function* resultValues(result: unknown): Generator<unknown> {
   if (result === undefined) return;
   if (isIterator(result)) yield* result;
   else yield result;

@@ -82,7 +82,7 @@ export async function foreignIn(
 }
 
 /** The parts that a job's manifest names; null when that is no manifest of a job. */
-export function committedFiles(manifest: string | null): string[] | null {
+function committedFiles(manifest: string | null): string[] | null {
   if (manifest === null) return null;
   try {
     const found: unknown = JSON.parse(manifest);

@@ -52,7 +52,7 @@ export async function uploadOutput(
 }
 
 /** After a throw nothing is being uploaded any more. */
-export async function uploadFiles(
+async function uploadFiles(
   output: StoreOutput,
   files: readonly UploadFile[],
   step: StoreStep,

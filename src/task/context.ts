@@ -10,7 +10,7 @@ import type { JobSettings, TaskServices, TaskSpec } from "./task-spec.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 
 /** "map-00017": the name of a task in messages, logs and file names. */
-export function nameOfTask(spec: TaskSpec): string {
+function nameOfTask(spec: TaskSpec): string {
   return `${spec.kind}-${String(spec.index).padStart(5, "0")}`;
 }
 

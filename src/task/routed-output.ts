@@ -20,7 +20,7 @@ const FINISHED_AT_ONCE = 16;
 type Route = NonNullable<Writer<Key, unknown>["route"]>;
 
 /** The output files of one partition of a collection whose results go to directories of their own names. */
-export class RoutedOutput implements TaskOutput {
+class RoutedOutput implements TaskOutput {
   readonly native = undefined;
   readonly #plan: CollectionPlan;
   readonly #collection: number;

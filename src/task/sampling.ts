@@ -31,7 +31,7 @@ class ChosenRecords implements RecordChoice {
  * was given (SplitPiece.place) and the record's offset. So the choice is the same for every split, worker,
  * attempt, runner and current directory, and however the path is spelled.
  */
-export class RecordSampler implements RecordChoice {
+class RecordSampler implements RecordChoice {
   readonly #threshold: number;
   readonly #seed: number;
   #file = 0;

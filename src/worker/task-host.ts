@@ -359,7 +359,7 @@ function ranUserCode(spec: TaskSpec, result: TaskResult): boolean {
 }
 
 /** Of a pipeline only its steps are told. */
-export function pipelineOutline({ steps }: Pipeline): JobOutline {
+function pipelineOutline({ steps }: Pipeline): JobOutline {
   return {
     name: null,
     input: { kind: "generate", tasks: 1 },

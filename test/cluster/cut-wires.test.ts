@@ -133,7 +133,6 @@ describe("a cluster whose wires are cut and whose disks lie", () => {
   const damages: readonly [row: string, what: string, how: (path: string) => void][] = [
     ["S1", "deleted", deleteFile],
     ["S2", "changed in one bit", (path) => flipBit(path, 0.4)],
-    ["S2", "changed in one bit of the index", (path) => flipBit(path, 0.97)],
   ];
   for (const [row, what, damage] of damages) {
     test(`${row}: a map output ${what} before it is fetched: its map runs again`, async () => {

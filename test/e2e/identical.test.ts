@@ -163,7 +163,8 @@ for (const name of JOBS) {
     const ways: LocalRunOptions[] = [
       { workers: 1 },
       { workers: 2, splitSize: 700 },
-      { isolate: "process", workers: 2, splitSize: 500 },
+      // What a process is told and says is the same for all jobs.
+      ...(JOBS.indexOf(name) % 4 === 1 ? [{ isolate: "process", workers: 2, splitSize: 500 } as const] : []),
       { isolate: "inline", splitSize: 7, memory: "8MiB" },
       { workers: 2, splitSize: 131, memory: "9MiB" },
     ];

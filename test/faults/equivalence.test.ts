@@ -9,7 +9,7 @@ import { Bench, wordCount } from "../runner/support.ts";
 
 const PARTITIONS = [1, 3, 10];
 /** For each number of partitions. SHEAF_KILL_SCHEDULES=100 looks longer; the first seeds stay the same. */
-const SCHEDULES = Number(process.env["SHEAF_KILL_SCHEDULES"] ?? 5);
+const SCHEDULES = Number(process.env["SHEAF_KILL_SCHEDULES"] ?? 3);
 const FAULTS = 3;
 
 const words = Array.from({ length: 1_500 }, (_, i) => `w${(i * i) % 211}${i % 3 === 0 ? "é" : ""}`);
@@ -79,7 +79,7 @@ for (const partitions of PARTITIONS) {
       const workers = pick(random, [1, 2, 4]);
       const splitSize = pick(random, [300, 777, 2_000, 100_000]);
       const combiner = pick(random, [true, false]);
-      const isolate = seed % 5 === 0 ? "process" : "thread";
+      const isolate = seed % 3 === 0 ? "process" : "thread";
       const fail = killSchedule(random, Math.ceil(Buffer.byteLength(text) / splitSize), partitions);
       const options: LocalRunOptions = { inputs, partitions, workers, splitSize, isolate, fail };
       const about = JSON.stringify({ seed, combiner, ...options });

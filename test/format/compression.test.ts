@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { openOutputFile } from "#src/format/output-file.js";
+import { outputFiles } from "#src/format/output-file.js";
 import { text } from "#src/format/text.js";
 import { planInput } from "#src/plan/plan-input.js";
 import { directory, file, pieces, read } from "./support.ts";
@@ -131,7 +131,7 @@ for (const compression of [undefined, "gzip", "zstd"] as const) {
     const big = Buffer.concat(Array.from({ length: 30 }, () => CONTENT));
     const write = async (name: string, step: number): Promise<Buffer> => {
       const path = join(directory(t), name);
-      const output = await openOutputFile(path, compression === undefined ? {} : { compression });
+      const output = (await outputFiles(compression === undefined ? {} : { compression }))(path);
       for (let at = 0; at < big.length; at += step) output.write(big.subarray(at, at + step));
       const summary = await output.finish();
       const bytes = readFileSync(path);
@@ -149,7 +149,7 @@ for (const compression of [undefined, "gzip", "zstd"] as const) {
 test("an empty output file is a valid compressed file", async (t) => {
   for (const compression of ["gzip", "zstd"] as const) {
     const path = join(directory(t), "empty");
-    const output = await openOutputFile(path, { compression });
+    const output = (await outputFiles({ compression }))(path);
     await output.finish();
     assert.deepEqual(await readCompressed(path), []);
   }

@@ -109,7 +109,7 @@ export interface LogLine {
  * order in which it printed.
  * @param isRunning asked before each look at the files: while it says so, what is added is given, too
  */
-export async function* localLogs(
+async function* localLogs(
   directory: string,
   task: string | null,
   isRunning: () => Promise<boolean>,

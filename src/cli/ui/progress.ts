@@ -239,7 +239,7 @@ export function phaseRates(phase: PhaseLine, nowMs: number): Rates {
 }
 
 /** Sums over the tasks of the phase that have finished. */
-export function finishedStats(
+function finishedStats(
   phase: PhaseLine,
 ): Pick<TaskStats, "recordsIn" | "bytesIn" | "recordsOut" | "bytesOut" | "groups"> {
   const sum = { recordsIn: 0, bytesIn: 0, recordsOut: 0, bytesOut: 0, groups: 0 };

@@ -38,7 +38,7 @@ export function makeReporter(choice: ReporterChoice, world: World): Reporter {
 }
 
 /** Every event as it is, one JSON object a line. */
-export function jsonReporter(stream: TextStream): Reporter {
+function jsonReporter(stream: TextStream): Reporter {
   return {
     onEvent: (event) => say(stream, `${JSON.stringify(event)}\n`),
     say: () => undefined,
@@ -61,7 +61,7 @@ const retryCharsMax = 500;
  * A lasting line per phase, failed attempt and line of user output; on a terminal also a live line per
  * running phase.
  */
-export function lineReporter(world: World, style: Style): Reporter {
+function lineReporter(world: World, style: Style): Reporter {
   const { stderr, clock } = world;
   const live = stderr.isTTY === true && world.env["TERM"] !== "dumb";
   const region: LiveRegion | undefined = live ? liveRegion(stderr) : undefined;

@@ -60,13 +60,7 @@ export function tableUpsert(heap: HeapViews, table: number, keyPtr: number, keyL
 }
 
 /** tableUpsert with the key's hash at hand. */
-export function upsertHashed(
-  heap: HeapViews,
-  table: number,
-  keyPtr: number,
-  keyLen: number,
-  hash: number,
-): number {
+function upsertHashed(heap: HeapViews, table: number, keyPtr: number, keyLen: number, hash: number): number {
   const { u8, u32 } = heap;
   const t = table >>> 2;
   const index = u32[t + (TABLE_INDEX >>> 2)]! >>> 2;

@@ -280,7 +280,7 @@ export interface ClusterCertificates {
  * @param host at which others reach the coordinator
  * @throws SheafError CERTIFICATE_INVALID when they cannot be written
  */
-export async function makeClusterCertificates(
+async function makeClusterCertificates(
   directory: string,
   host: string,
   nowMs: number,
@@ -300,6 +300,6 @@ export async function makeClusterCertificates(
 }
 
 /** As flags of a command. */
-export function tlsFlags(files: TlsFiles | null): string[] {
+function tlsFlags(files: TlsFiles | null): string[] {
   return files === null ? [] : ["--tls-ca", files.ca, "--tls-cert", files.cert, "--tls-key", files.key];
 }

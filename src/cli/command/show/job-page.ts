@@ -62,7 +62,7 @@ export function readJobStory(directory: string): JobStory {
 }
 
 /** Pure: folds the events. */
-export function tellJobStory(events: readonly RunEvent[]): JobStory {
+function tellJobStory(events: readonly RunEvent[]): JobStory {
   const phases = new Map<string, PhaseStory>();
   const tasks = new Map<string, TaskStory>();
   const warnings: string[] = [];
