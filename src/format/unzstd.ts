@@ -1,7 +1,11 @@
+import { boundedMemory } from "../base/bounded-memory.ts";
+import { MiB } from "../base/size.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
 /** No frame is shorter than this, so a piece of input cannot hold more frames (which may be empty). */
 const FRAME_BYTES_MIN = 8;
+/** The decoder needs less, for the largest window that is taken (limits.zstdWindowBytesMax). */
+const memoryBytesMax = 256 * MiB;
 
 /**
  * Decompresses a whole file, of any number of frames. Throws an Error that says what is wrong with it,
@@ -11,7 +15,7 @@ const FRAME_BYTES_MIN = 8;
 export async function* unzstd(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const { ZSTDDecoder } = await import("zstddec/stream");
   const decoder = new ZSTDDecoder();
-  await decoder.init();
+  await boundedMemory(memoryBytesMax, () => decoder.init());
   const frames = new ZstdFrames();
   const iterator = input[Symbol.asyncIterator]();
   const source = {

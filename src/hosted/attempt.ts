@@ -52,7 +52,7 @@ export function runAttempt(
       else if (message.kind === "load-failed") end(message.failure);
       else if (message.kind === "result") end(message.result);
       else if (message.kind === "stray" && ended && message.failure.code === "EMIT_LATE")
-        over(message.failure);
+        over(fromHere(message.failure, spec, bundle));
       else if (message.kind === "stray")
         printLines(`user code threw outside its task: ${message.failure.message}`);
     };

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { boundHttpParsers } from "../base/bounded-memory.ts";
 import { SheafError } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
 import { formatTask } from "../scheduler/ids.ts";
@@ -22,6 +23,8 @@ import { Watch } from "./watch.ts";
  */
 
 const exitFailed = 3;
+/** As for tasks in this thread, see worker/worker-inline.ts. */
+const lingerMs = 50;
 /** As it was before user code came. */
 const exit: (code: number) => never = process.exit.bind(process);
 
@@ -46,6 +49,8 @@ class HostedTask {
   async run(): Promise<void> {
     await (this.#phase === "map" ? this.#map() : this.#reduce());
     this.#channel.output.flush();
+    // What user code has started and not awaited may throw still, or emit what then is missing.
+    if (process.getActiveResourcesInfo().length > 0) await new Promise((over) => setTimeout(over, lingerMs));
   }
 
   async #map(): Promise<void> {
@@ -169,6 +174,7 @@ try {
       hint: "Engines start this by run.sh map and run.sh reduce.",
     });
   }
+  boundHttpParsers();
   scratch = makeScratch();
   hosted = new HostedTask(phase, resolve(jobDirectory), scratch);
   await hosted.run();

@@ -10,12 +10,15 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { HostedRunOptions } from "#src/engine/options.js";
 import { archiveOf, filesBelow } from "#src/hosted/archive.js";
 import type { HostJob } from "#src/hosted/host-engine.js";
 import { runOnEngine } from "#src/hosted/hosted-run.js";
+import { taskPackages } from "#src/hosted/packages.js";
 import { readMapRecord, readSpec } from "#src/hosted/spec.js";
 import { aboutNode, homeArchives } from "#src/hosted/stage.js";
 import { isAlive } from "#src/storage/remove-directory.js";
@@ -57,7 +60,7 @@ const counting = (more: string): string => `
   import { job, sum, text } from "sheaf";
   export default job({
     input: text(),
-    map(line: string, emit: (key: string, value: number) => void, ctx) {
+    async map(line: string, emit: (key: string, value: number) => void, ctx) {
       ${more}
       for (const word of line.split(" ")) emit(word, 1);
     },
@@ -208,8 +211,15 @@ test("user code that ends the process, hangs, or waits for ever fails its task, 
 });
 
 test("the program ends when its engine does, and what it starts has nothing of the data", async (t) => {
+  const server = createServer((_, answer) => answer.end("hello"));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
   const map = `
     if (line === "descriptors") {
+      const said = await (await fetch("http://127.0.0.1:${port}/")).text();
+      if (said !== "hello") throw new Error(said);
       const child = spawn("sh", ["-c", "ls -l /proc/self/fd; echo >&3; exec sleep 60"], { stdio: "inherit" });
       child.unref();
       console.log(Object.keys(process.env).sort().join());
@@ -248,7 +258,7 @@ test("the program ends when its engine does, and what it starts has nothing of t
     assert.ok(opened.length >= 3, stderr);
     assert.match(stderr, /^PATH,TMPDIR$/m);
     assert.match(stderr, /3: .*[Bb]ad file descriptor|cannot .* 3/);
-    // With the runtime's flag and a bound for the memory; a gigabyte of it is the runtime's own.
+    // With the runtime's flag and bounds for memories, fetch's too; a gigabyte of it is the runtime's own.
     const vm = Number(/VmPeak:\s+(\d+) kB/.exec(stderr)?.[1]);
     assert.ok(vm > 0 && vm < 2_300_000, `${vm} kB of address space`);
   });
@@ -318,6 +328,29 @@ test("tasks run from the archives alone, with side data and programs that came i
     assert.equal(frames[1]!.value.toString(), "> a\tA\n> b\t-\n");
     assert.deepEqual(readdirSync(place).sort(), ["job", "node", "sheaf"]);
   });
+});
+
+test("what a task's program imports of packages is what travels", () => {
+  const dist = new URL("../../../dist/", import.meta.url);
+  const seen = new Set<string>();
+  const packages = new Set<string>();
+  const follow = (url: URL): void => {
+    if (seen.has(url.href)) return;
+    seen.add(url.href);
+    const text = readFileSync(url, "utf8");
+    for (const [, name] of text.matchAll(/(?:\bfrom\s*|\bimport\s*)"([^"]+)"/g)) {
+      if (name!.startsWith(".")) follow(new URL(name!, url));
+      else if (/^(?!node:)[@a-z]/.test(name!)) packages.add(/^(?:@[^/]+\/)?[^/]+/.exec(name!)![0]);
+    }
+  };
+  for (const entry of ["hosted/task-entry.js", "hosted/watch-entry.js", "index.js", "testing.js"])
+    follow(new URL(entry, dist));
+  assert.ok(seen.size > 20);
+  // "sheaf" stands in texts that are printed.
+  const missing = [...packages].filter(
+    (name) => name !== "sheaf" && !(taskPackages as readonly string[]).includes(name),
+  );
+  assert.deepEqual(missing, []);
 });
 
 test("the same files have an archive of the same name and bytes, which other programs read", async (t) => {
