@@ -63,7 +63,7 @@ function isHttpParser(given: unknown): given is Bytes {
   );
 }
 
-/** A module whose memory grows to `bytesMax` at most; itself where it has none of its own, or a smaller one. */
+/** A module whose memory grows to `bytesMax` at most; itself where it has none, or a smaller one. */
 export function withBound(wasm: Bytes, bytesMax: number): Bytes {
   const cursor = { at: 8 };
   while (cursor.at < wasm.length) {
