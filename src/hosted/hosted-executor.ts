@@ -52,6 +52,7 @@ export class HostedExecutor implements TaskExecutor {
   readonly #tasks = new Map<string, WaitingTask>();
   readonly #shares: Record<Phase, number> = { sample: 0, map: 0, reduce: 0 };
   #stage: Stage = { kind: "waiting" };
+  #files: HostFiles | null = null;
   #run!: JobRun<TaskSuccess>;
   #work: Promise<void> = Promise.resolve();
 
@@ -79,7 +80,7 @@ export class HostedExecutor implements TaskExecutor {
   async settled(): Promise<void> {
     await this.#work;
     await this.#local.settled();
-    if (this.#stage.kind === "done") await this.#stage.files.remove();
+    await this.#files?.remove();
   }
 
   start(order: CommandOf<"startAttempt">): void {
@@ -222,11 +223,10 @@ export class HostedExecutor implements TaskExecutor {
 
   async #take(end: HostEnd): Promise<void> {
     switch (end.kind) {
-      case "done": {
-        const reports = await this.#reports(end.files);
-        this.#stage = { kind: "done", files: end.files, reports };
+      case "done":
+        this.#files = end.files;
+        this.#stage = { kind: "done", files: end.files, reports: await this.#reports(end.files) };
         return;
-      }
       case "failed":
         return this.#failed(end.task, end.failure);
       case "cancelled":

@@ -173,32 +173,32 @@ suite("the client's log", () => {
 
   test("of a job on YARN in which an attempt fails, and then the job", () => {
     const { log, told } = heard(`WARNING: log4j has no appenders
-2026-11-29 14:00:00,123 INFO impl.YarnClientImpl: Submitted application application_17_0001
-2026-11-29 14:00:00,200 INFO mapreduce.Job: The url to track the job: http://rm:8088/proxy/application_17_0001/
-2026-11-29 14:00:00,201 INFO mapreduce.Job: Running job: job_17_0001
+2026-11-29 14:00:00,123 INFO impl.YarnClientImpl: Submitted application application_1_01
+2026-11-29 14:00:00,200 INFO mapreduce.Job: The url to track the job: http://rm/proxy/a1/
+2026-11-29 14:00:00,201 INFO mapreduce.Job: Running job: job_1_01
 2026-11-29 14:00:09,000 INFO mapreduce.Job:  map 0% reduce 0%
-26/11/29 14:00:10 INFO mapreduce.Job: Task Id : attempt_17_0001_m_000003_0, Status : FAILED
+26/11/29 14:00:10 INFO mapreduce.Job: Task Id : attempt_1_01_m_000003_0, Status : FAILED
 Error: java.lang.RuntimeException: PipeMapRed.waitOutputThreads(): subprocess failed with code 3
 \tat org.apache.hadoop.streaming.PipeMapRed.waitOutputThreads(PipeMapRed.java:326)
 
-2026-11-29 14:00:12,000 INFO mapreduce.Job: Task Id : attempt_17_0001_m_000002_1, Status : KILLED
+2026-11-29 14:00:12,000 INFO mapreduce.Job: Task Id : attempt_1_01_m_000002_1, Status : KILLED
 2026-11-29 14:00:13,000 INFO mapreduce.Job:  map 67% reduce 11%
-2026-11-29 14:00:14,000 INFO mapreduce.Job: Job job_17_0001 failed with state FAILED due to: Task failed task_17_0001_m_000003
+26-11-29 14:00:14 INFO Job: Job job_1_01 failed with state FAILED due to: Task failed task_1_01_m_000003
 Job failed as tasks failed. failedMaps:1 failedReduces:0 killedMaps:0 killedReduces: 0
 
 2026-11-29 14:00:14,001 INFO mapreduce.Job: Counters: 8
 \tJob Counters
 2026-11-29 14:00:14,002 ERROR streaming.StreamJob: Job not successful!
 Streaming Command Failed!`);
-    assert.deepEqual([log.jobId, log.applicationId], ["job_17_0001", "application_17_0001"]);
-    assert.equal(log.end?.kind === "failed" && log.end.task, "task_17_0001_m_000003");
+    assert.deepEqual([log.jobId, log.applicationId], ["job_1_01", "application_1_01"]);
+    assert.equal(log.end?.kind === "failed" && log.end.task, "task_1_01_m_000003");
     assert.deepEqual(
       told.map((line) => line.split("\n")[0]),
       [
-        "tracking job_17_0001 http://rm:8088/proxy/application_17_0001/",
+        "tracking job_1_01 http://rm/proxy/a1/",
         "map 0",
         "reduce 0",
-        "failed attempt_17_0001_m_000003_0: Error: java.lang.RuntimeException: PipeMapRed.waitOutputThreads(): " +
+        "failed attempt_1_01_m_000003_0: Error: java.lang.RuntimeException: PipeMapRed.waitOutputThreads(): " +
           "subprocess failed with code 3",
         "map 0.67",
         "reduce 0.11",
@@ -218,7 +218,7 @@ java.lang.Exception: java.lang.RuntimeException: PipeMapRed
 Caused by: java.lang.RuntimeException: PipeMapRed
 2026-11-29 14:00:02,000 INFO mapreduce.Job: Job job_local1_0001 failed with state FAILED due to: NA`);
     assert.deepEqual(log.errors, ['{"a":1}']);
-    assert.deepEqual(told, ["log seen by user code"]);
+    assert.deepEqual(told, ["tracking job_local1_0001 ", "log seen by user code"]);
     assert.deepEqual(log.end, { kind: "failed", state: "FAILED", reason: "NA", task: null });
   });
 

@@ -27,6 +27,12 @@ export function javaMissing(what: string, ...sets: readonly (keyof Maven["names"
   return `NO ${what} HERE, it needs ${missing.join(", ")}: apt-get install openjdk-17-jdk-headless maven`;
 }
 
+/** Why tests that take minutes are not run now; null: they are. */
+export function onlyWithEngines(what: string): string | null {
+  if (process.env["SHEAF_TEST_ENGINES"] === "all") return null;
+  return `${what} IS NOT TESTED HERE: npm run test:engines -- all`;
+}
+
 /** The classes of a source file below test/, compiled when it has changed. */
 export function compileJava(source: string, jars: readonly string[]): string {
   const path = join(root, "test", source);

@@ -105,7 +105,7 @@ export class ClientLog {
     if (running !== undefined && this.jobId === null) {
       this.jobId = running;
       // What local mode says there, http://localhost:8080/, is nowhere.
-      if (!running.startsWith("job_local")) this.#told.tracking(this.#url ?? "", running);
+      this.#told.tracking(running.startsWith("job_local") ? "" : (this.#url ?? ""), running);
       return;
     }
     const [, attempt, state] = /Task Id : (attempt_\w+), Status : (\w+)/.exec(line) ?? [];

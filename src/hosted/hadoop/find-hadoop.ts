@@ -21,7 +21,6 @@ const USUAL_STREAMING = [
   "/usr/lib/hadoop",
   "/usr/hdp/current/hadoop-mapreduce-client",
   "/opt/cloudera/parcels/CDH/lib/hadoop-mapreduce",
-  "/home/hadoop/contrib",
 ];
 
 /** Directories below a home that are looked into: share/hadoop/tools/lib is three. */

@@ -235,6 +235,10 @@ export class HadoopEngine implements HostEngine {
     log.finish();
     if (code === 0) return { kind: "done", files: await this.#files(job, staged, listener) };
     if (signal.aborted) return { kind: "cancelled" };
+    if (log.end?.kind === "failed" && log.end.state === "KILLED") {
+      listener.warn(`Hadoop says of the end: ${log.end.reason}`);
+      return { kind: "cancelled" };
+    }
     return await this.#failed(log, staged);
   }
 
@@ -293,7 +297,7 @@ export class HadoopEngine implements HostEngine {
     return { kind: "failed", task: name, failure: failureOf({ text, more }, phase) };
   }
 
-  /** Of the attempts of the task that has failed the job, or else of any, the last that has said something. */
+  /** The last that an attempt of the task that has failed the job has said; of any, if that is not known. */
   async #lastTold(staged: Staged, task: string | null): Promise<ToldFailure | null> {
     const { errors } = staged.places;
     const names = await this.#here.tool.list(errors!).catch(() => []);

@@ -7,7 +7,7 @@ import { removeDirectory } from "../../storage/remove-directory.ts";
 import type { HostFiles, HostMove, HostPlaceOptions } from "../host-engine.ts";
 import { FileToolError, type FileTool } from "./file-tool.ts";
 
-/** Addresses of sheaf's that mean the same to Hadoop, and where a rename makes a directory visible at once. */
+/** Addresses that mean the same to Hadoop, and where a rename makes a directory visible at once. */
 export function isRenamedByHadoop(output: string): boolean {
   return /^(?:hdfs|s?webhdfs|viewfs):\/\//.test(output);
 }

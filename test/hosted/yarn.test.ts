@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, suite, test, type TestContext } from "node:test";
+import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
+import { runHosted } from "#src/hosted/hosted-run.js";
+import { runJob } from "#src/runner/run.js";
+import { setStoreAccess } from "#src/storage/stores.js";
+import { hostedJar, javaMissing, onlyWithEngines } from "../kit/jars.ts";
+import { Bench } from "../runner/support.ts";
+import { type HadoopLab, yarnHadoop } from "./hadoop-lab.ts";
+
+const skip = onlyWithEngines("YARN") ?? javaMissing("YARN", "cluster", "streaming", "hosted") ?? false;
+if (skip !== false) console.error(skip);
+
+/** Small containers: two cores run all of this. */
+const conf = {
+  "mapreduce.map.memory.mb": "1024",
+  "mapreduce.reduce.memory.mb": "1024",
+  "mapreduce.task.io.sort.mb": "32",
+  "mapreduce.map.java.opts": "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+  "mapreduce.reduce.java.opts": "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+};
+
+suite("jobs on a real HDFS and YARN", { skip }, () => {
+  let lab: HadoopLab;
+  const former = { ...process.env };
+  before(async () => {
+    hostedJar();
+    lab = await yarnHadoop();
+    Object.assign(process.env, lab.env);
+    setStoreAccess({ env: process.env, fetch: null });
+  });
+  after(async () => {
+    for (const name of Object.keys(lab.env)) delete process.env[name];
+    Object.assign(process.env, former);
+    setStoreAccess({ env: process.env, fetch: null });
+    await lab.close();
+  });
+
+  function onYarn(bench: Bench, file: string, options: Partial<HostedRunOptions>): Promise<RunResult> {
+    return runHosted(file, {
+      on: "hadoop",
+      conf,
+      stateDirectory: bench.state,
+      speculation: false,
+      onEvent: (event) => void bench.events.push(event),
+      ...options,
+    });
+  }
+
+  /** What Hadoop has there, with all below. */
+  function listed(...paths: string[]): string {
+    return lab.hadoop("fs", "-ls", "-R", "-C", ...paths);
+  }
+
+  const counting = (more = ""): string => `
+    import { existsSync, writeFileSync } from "node:fs";
+    import { job, sum, text, tsv } from "sheaf";
+    interface Order { readonly amount?: { readonly cents: number } }
+    const price = (order: Order): number => order.amount!.cents;
+    export default job({
+      input: text(),
+      collections: { words: { reduce: sum(), partitions: 2, output: tsv() }, lines: { output: tsv() } },
+      map(line, emit, ctx) {
+        ctx.count("lines");
+        ${more}
+        for (const word of line.split(" ")) emit.words(word, 1);
+        emit.lines(line, line.length);
+      },
+    });`;
+
+  function inputOf(t: TestContext): { readonly bench: Bench; readonly input: string } {
+    const bench = new Bench(t);
+    return { bench, input: bench.file("in.txt", "to be or\nnot to be\nthat is\n".repeat(300)) };
+  }
+
+  test("attempts that fail or are killed leave no trace in an output on HDFS, which is then replaced", async (t) => {
+    const { bench } = inputOf(t);
+    const inputs = ["a", "b", "c"].map((name) =>
+      bench.file(`in/${name}.txt`, `to be or ${name}\nnot to be\n`.repeat(300)),
+    );
+    // Marks lie outside of the tasks' own directories. In the first attempt of one map the job throws, in that
+    // of another Node is killed, and in that of the third the JVM that it is a child of.
+    const faults = `
+        const mark = ${JSON.stringify(bench.root)} + "/" + ctx.path.slice(-5) + ".failed";
+        if (line === "not to be" && !existsSync(mark)) {
+          writeFileSync(mark, "");
+          if (ctx.path.endsWith("a.txt")) throw new Error("only once");
+          process.kill(ctx.path.endsWith("b.txt") ? process.pid : process.ppid, "SIGKILL");
+        }`;
+    const here = join(bench.root, "here");
+    const output = "hdfs:///results/counts";
+    const all = { inputs, mappers: 3 };
+    const result = await onYarn(bench, bench.file("job.ts", counting(faults)), {
+      ...all,
+      output,
+      attempts: 3,
+    });
+    result.throwIfFailed();
+    for (const name of ["a", "b", "c"]) assert.ok(readdirSync(bench.root).includes(`${name}.txt.failed`));
+    const local = await runJob(bench.file("job.ts", counting(faults)), {
+      ...all,
+      output: here,
+      stateDirectory: null,
+    });
+    local.throwIfFailed();
+    assert.deepEqual(result.counters, local.counters);
+    const warnings = bench.of("warning").map(({ message }) => message);
+    assert.ok(
+      warnings.some((message) => /map-0000\d failed.*only once/.test(message)),
+      warnings.join("\n"),
+    );
+    assert.ok(bench.of("hosted").some(({ id }) => id.startsWith("job_")));
+
+    lab.hadoop("fs", "-get", output, join(bench.root, "there"));
+    const names = readdirSync(here, { recursive: true, encoding: "utf8" }).sort();
+    for (const name of names.filter((one) => statSync(join(here, one)).isFile())) {
+      const there = readFileSync(join(bench.root, "there", name), "latin1");
+      assert.equal(there, readFileSync(join(here, name), "latin1"));
+    }
+    // Beside the output there is what later jobs need again, and nothing else.
+    const left = listed("/results", "/user").trim().split("\n");
+    const isCached = (path: string): boolean => /\.sheaf\/cache/.test(path);
+    const isExpected = (path: string): boolean =>
+      isCached(path) || path.startsWith("/results/counts") || /^\/user\/\w+(?:\/\.sheaf)?$/.test(path);
+    assert.deepEqual(
+      left.filter((path) => !isExpected(path)),
+      [],
+    );
+    const cached = left.filter(isCached);
+    assert.equal(cached.length, 3);
+
+    const small = { inputs: inputs.slice(0, 1), output };
+    const file = bench.file("job.ts", counting());
+    assert.equal((await onYarn(bench, file, small)).error?.code, "OUTPUT_EXISTS");
+    const again = await onYarn(bench, file, { ...small, overwrite: true });
+    again.throwIfFailed();
+    assert.deepEqual(listed("/user").trim().split("\n").filter(isCached), cached);
+    assert.equal(again.counters["lines"], 600);
+    assert.match(lab.hadoop("fs", "-cat", `${output}/_SUCCESS`), /"lines": 600/);
+  });
+
+  test("a map that throws is told with its line, record and place; nothing is left", async (t) => {
+    const { bench, input } = inputOf(t);
+    const file = bench.file("job.ts", counting(`if (line === "that is") price({});`));
+    const result = await onYarn(bench, file, {
+      inputs: [input],
+      mappers: 1,
+      output: "hdfs:///results/never",
+      attempts: 1,
+    });
+    assert.equal(result.status, "FAILED");
+    const { error } = result;
+    assert.equal(error?.code, "USER_CODE");
+    assert.match(error.report, /TypeError: Cannot read properties of undefined \(reading 'cents'\)/);
+    assert.match(error.report, /job\.ts:5:\d+/);
+    assert.match(error.report, /in\.txt:19 \(byte offset\)/);
+    assert.match(error.report, /record\s+that is/);
+    assert.doesNotMatch(listed("/results"), /never|\.sheaf/);
+  });
+
+  const endless = (bench: Bench): string =>
+    bench.file("job.ts", counting("Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600_000);"));
+
+  test("a run that is cancelled ends the application, and leaves nothing", async (t) => {
+    const { bench, input } = inputOf(t);
+    const cancel = new AbortController();
+    const result = await onYarn(bench, endless(bench), {
+      inputs: [input],
+      output: "hdfs:///results/cancelled",
+      signal: cancel.signal,
+      // The job is there from now on, whether or not a task of it runs yet.
+      onEvent: ({ kind }) => void (kind === "hosted" && cancel.abort()),
+    });
+    assert.equal(result.status, "CANCELLED");
+    assert.match(lab.hadoop("job", "-list"), /Total jobs:0/);
+    assert.doesNotMatch(listed("/results"), /cancelled|\.sheaf/);
+  });
+
+  test("a job that somebody else ends is a failure, and leaves nothing", async (t) => {
+    const { bench, input } = inputOf(t);
+    const result = await onYarn(bench, endless(bench), {
+      inputs: [input],
+      output: "hdfs:///results/killed",
+      onEvent: (event) => void (event.kind === "hosted" && lab.hadoop("job", "-kill", event.id)),
+    });
+    assert.equal(result.status, "FAILED");
+    assert.match(result.error?.report ?? "", /stopped on hadoop, by somebody else/);
+    assert.doesNotMatch(listed("/results"), /killed|\.sheaf/);
+  });
+});
