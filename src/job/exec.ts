@@ -11,12 +11,16 @@ import { type KeyField, partitionOfFields, readKeyFields } from "./key-fields.ts
  * - `json`: a map program reads a record a line, as JSON; pairs are [key, value], a line each.
  * - `bytes`: everything is a length of four bytes, the highest first, and so many bytes: a record is one of
  *   these, a pair two.
+ * - `rawbytes`, `typedbytes`: as Hadoop Streaming has them, for lines as records. A map reads pairs, too: the
+ *   offset of a line, and the line. Keys and values that JavaScript reads or makes are Uint8Arrays of their bytes.
  */
-export type ExecProtocol = "lines" | "json" | "bytes";
+export type ExecProtocol = "lines" | "json" | "bytes" | "rawbytes" | "typedbytes";
 
 export interface ExecOptions {
   /** Default "lines". */
   readonly protocol?: ExecProtocol;
+  /** Where what it reads is in another protocol than what it writes. Default: as `protocol`. */
+  readonly inputProtocol?: ExecProtocol;
   /** Lines: what ends the fields of a key in what the program writes, and the key. Default a tab. */
   readonly separator?: string;
   /**
@@ -70,6 +74,7 @@ export interface ExecOptions {
 export interface ExecPlan {
   readonly argv: readonly string[];
   readonly protocol: ExecProtocol;
+  readonly inputProtocol: ExecProtocol;
   readonly separator: Buffer;
   readonly keyFields: number;
   readonly inputSeparator: Buffer;
@@ -92,8 +97,11 @@ export interface ExecPlan {
 // oxlint-disable-next-line typescript/no-explicit-any -- it fits every map, combine and reduce
 export type ExecFunction = (first: any, second: any, third?: any) => any;
 
+const PROTOCOLS = ["lines", "json", "bytes", "rawbytes", "typedbytes"] as const;
+
 const NAMES = [
   "protocol",
+  "inputProtocol",
   "separator",
   "keyFields",
   "inputSeparator",
@@ -175,18 +183,16 @@ function readPlan(argv: unknown, options: ExecOptions): ExecPlan {
     const hint = near === undefined ? `There are: ${NAMES.join(", ")}.` : `Did you mean "${near}"?`;
     throw invalid(name, "no such option", hint);
   }
-  const protocol = choice("protocol", options.protocol, ["lines", "json", "bytes"]);
-  if (protocol !== "lines") {
-    const names = ["separator", "keyFields", "inputSeparator", "sort", "partitionBy", "values"] as const;
-    const stray = names.find((name) => options[name] !== undefined);
-    if (stray !== undefined) throw invalid(stray, `it is for lines, not for ${protocol}`, "Leave it out.");
-  }
+  const protocol = choice("protocol", options.protocol, PROTOCOLS);
+  const inputProtocol = choice("inputProtocol", options.inputProtocol ?? protocol, PROTOCOLS);
+  checkLines(options, protocol, ["separator", "keyFields", "sort", "partitionBy", "values"]);
+  checkLines(options, inputProtocol, ["inputSeparator"]);
   const { sort, partitionBy, exitCodes = [0], reporter = "reporter:" } = options;
   const perFile = truth("perFile", options.perFile ?? true);
   const reuse = truth("reuse", options.reuse ?? false);
-  if (reuse && protocol === "lines") {
+  if (reuse && (protocol !== inputProtocol || (protocol !== "json" && protocol !== "bytes"))) {
     const hint = 'Use protocol: "json" or "bytes", and a program that speaks it: docs/streaming.md.';
-    throw invalid("reuse", "between lines nothing can be said", hint);
+    throw invalid("reuse", `between ${protocol} nothing can be said`, hint);
   }
   if (reuse && options.exitCodes !== undefined) {
     const hint = "It says itself that a task is done; leave exitCodes out.";
@@ -200,6 +206,7 @@ function readPlan(argv: unknown, options: ExecOptions): ExecPlan {
   return {
     argv: [...(argv as string[])],
     protocol,
+    inputProtocol,
     separator: separator("separator", options.separator),
     keyFields: whole("keyFields", options.keyFields) ?? 1,
     inputSeparator: separator("inputSeparator", options.inputSeparator),
@@ -217,6 +224,16 @@ function readPlan(argv: unknown, options: ExecOptions): ExecPlan {
     recordBytesMax: whole("recordBytesMax", options.recordBytesMax) ?? settings.recordBytes.default,
     reporter,
   };
+}
+
+function checkLines(
+  options: ExecOptions,
+  protocol: ExecProtocol,
+  names: readonly (keyof ExecOptions)[],
+): void {
+  const stray = names.find((name) => options[name] !== undefined);
+  if (stray === undefined || protocol === "lines") return;
+  throw invalid(stray, `it is for lines, not for ${protocol}`, "Leave it out.");
 }
 
 function isWord(word: unknown): boolean {

@@ -119,8 +119,8 @@ function checkSort(
   }
   const isFine =
     plan.aggregator === undefined &&
-    (plan.reduce === undefined || reduce?.protocol === "lines") &&
-    (plan.combine === undefined || combine?.protocol === "lines") &&
+    (plan.reduce === undefined || reduce?.inputProtocol === "lines") &&
+    (plan.combine === undefined || combine?.inputProtocol === "lines") &&
     (plan.partition === undefined || "fields" in plan.partition);
   if (isFine) return;
   throw invalid(

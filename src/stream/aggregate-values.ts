@@ -1,6 +1,7 @@
 import { fromSquareUnits, toUnits, UNIT_BITS } from "../aggregate/exact-ratio.ts";
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
+import { javaDouble } from "../format/java-number.ts";
 
 /*
  * What `-reducer aggregate` of Hadoop Streaming does: keys say how their values come together,
@@ -44,16 +45,6 @@ function most<T>(values: Iterable<string>, read: (text: string) => T, isBetter: 
     if (best === undefined || isBetter(one, best)) best = one;
   }
   return best!;
-}
-
-/** As Java prints a double: "3.0", "1.0E7". */
-export function javaDouble(value: number): string {
-  if (!Number.isFinite(value)) return String(value);
-  if (value === 0) return Object.is(value, -0) ? "-0.0" : "0.0";
-  const size = Math.abs(value);
-  if (size >= 1e-3 && size < 1e7) return Number.isInteger(value) ? `${value}.0` : String(value);
-  const [digits = "", exponent = ""] = value.toExponential().split("e");
-  return `${digits.includes(".") ? digits : `${digits}.0`}E${Number(exponent)}`;
 }
 
 const text = (value: string): string => value;

@@ -1,6 +1,7 @@
 import { fieldText } from "../format/field-text.ts";
 import { none } from "../format/none.ts";
 import { textReader } from "../format/text-reader.ts";
+import { rawText, typedText } from "../format/typed-bytes.ts";
 import { job } from "../job/define.ts";
 import { exec, type ExecOptions } from "../job/exec.ts";
 import type { Job } from "../job/job-plan.ts";
@@ -8,6 +9,8 @@ import type { ReduceContext } from "../job/job.ts";
 import type { Key } from "../job/key.ts";
 import type { Writer } from "../job/writer.ts";
 import { combineValues, reduceValues } from "./aggregate-values.ts";
+
+export type StreamIo = "lines" | "rawbytes" | "typedbytes";
 
 /** What a command line of Hadoop Streaming asks for. Plain data. */
 export interface StreamPlan {
@@ -28,6 +31,13 @@ export interface StreamPlan {
   >;
   /** Of what reads pairs. */
   readonly inputSeparator?: string;
+  /** How programs read and write (-io, stream.map.input and the others): by default lines. */
+  readonly io?: {
+    readonly mapInput: StreamIo;
+    /** A combiner reads and writes this, too, and a reduce reads it. */
+    readonly pairs: StreamIo;
+    readonly reduceOutput: StreamIo;
+  };
   readonly files: readonly string[];
   /** "none": nothing is written. Default: lines. */
   readonly output?: "none";
@@ -40,13 +50,19 @@ export interface StreamPlan {
  */
 export function streamJob(plan: StreamPlan): Job {
   const { reducer, combiner, options, inputSeparator } = plan;
-  const reading = { ...options, ...(inputSeparator !== undefined && { inputSeparator }) };
+  const { mapInput = "lines", pairs = "lines", reduceOutput = "lines" } = plan.io ?? {};
+  const reading = {
+    ...options,
+    protocol: pairs,
+    ...(inputSeparator !== undefined && { inputSeparator }),
+  };
+  const isReduced = typeof reducer === "object";
   const common = {
     name: plan.name,
     input: textReader({ invalid: "bytes" }),
     files: plan.files,
-    map: exec(plan.mapper, { ...options, ...plan.mapOptions }),
-    output: plan.output === "none" ? none() : lines(plan.compress),
+    map: exec(plan.mapper, { ...options, ...plan.mapOptions, protocol: pairs, inputProtocol: mapInput }),
+    output: plan.output === "none" ? none() : lines(plan.compress, isReduced ? reduceOutput : pairs),
   };
   const combine = combiner === undefined ? {} : { combine: exec(combiner, reading) };
   if (reducer === "none") return job({ ...common }) as Job;
@@ -62,12 +78,31 @@ export function streamJob(plan: StreamPlan): Job {
     }) as Job;
   }
   // What a combiner has made can be told only behind a reduce.
-  const reduce = reducer === "identity" ? exec(["cat"], options) : exec(reducer, reading);
+  const reduce =
+    reducer === "identity"
+      ? exec(["cat"], { ...options, protocol: pairs })
+      : exec(reducer, { ...reading, protocol: reduceOutput, inputProtocol: pairs });
   return job({ ...common, ...combine, reduce }) as Job;
 }
 
 /** KEY TAB VALUE, in files that have no extension, as Hadoop names them. */
-function lines(compress: "gzip" | "zstd" | undefined): Writer<Key, unknown> {
+function lines(compress: "gzip" | "zstd" | undefined, io: StreamIo): Writer<Key, unknown> {
+  if (io !== "lines") {
+    const { nativeOutput: _, ...others } = lines(compress, "lines");
+    const text = (piece: unknown): Buffer =>
+      (io === "typedbytes" ? typedText : rawText)(Buffer.from(piece as Uint8Array));
+    return {
+      ...others,
+      encoder: () => ({
+        write(key, value, sink) {
+          sink.bytes(text(key));
+          sink.text("\t");
+          sink.bytes(text(value));
+          sink.text("\n");
+        },
+      }),
+    };
+  }
   return {
     kind: "lines",
     extension: "",

@@ -28,7 +28,7 @@ export function isReadAsText(
   if (aggregator !== undefined || mapOnly) return true;
   if (combine !== undefined && execOf(combine) === undefined) return true;
   if (partition !== undefined && !("fields" in partition)) return true;
-  if (reduce !== undefined) return execOf(reduce)?.protocol !== "lines";
+  if (reduce !== undefined) return execOf(reduce)?.inputProtocol !== "lines";
   return collects || (output !== undefined && output.nativeOutput !== "text");
 }
 
@@ -49,6 +49,8 @@ export class ExecMap {
   readonly #setting: TaskSetting<MapTaskSpec>;
   readonly #programs: TaskPrograms;
   readonly #feed: ExecFeed;
+  /** Its records have their offsets for keys. */
+  readonly #isKeyed: boolean;
   readonly #collector: Collector | undefined;
   readonly #output: MapOnlyOutput | undefined;
   #program: RunningProgram | undefined;
@@ -65,6 +67,7 @@ export class ExecMap {
     this.#setting = setting;
     this.#programs = new TaskPrograms(setting);
     this.#feed = new ExecFeed(plan);
+    this.#isKeyed = plan.inputProtocol === "rawbytes" || plan.inputProtocol === "typedbytes";
     this.#collector = collector;
     this.#output = output;
     if (setting.settings.estimate === true) {
@@ -80,7 +83,7 @@ export class ExecMap {
 
   /** As MapFunction: a promise only now and then. */
   readonly map = (record: unknown): Promise<void> | undefined => {
-    this.#feed.record(record);
+    this.#feed.record(record, this.#isKeyed ? this.#setting.context.offset : 0);
     return this.#feed.full ? this.#feed.send(this.#program!) : undefined;
   };
 
@@ -126,7 +129,7 @@ export class ExecMap {
    */
   get readsBytes(): boolean {
     const { job, settings } = this.#setting;
-    if (isSource(job.input) || this.plan.protocol !== "lines") return false;
+    if (isSource(job.input) || this.plan.inputProtocol !== "lines") return false;
     if (settings.sample < 1 || settings.keepBad || settings.only !== undefined) return false;
     const scan = job.input.native?.kind;
     return scan === "lines" || scan === "byteLines";

@@ -22,7 +22,7 @@ export class PairFeed {
     this.#memory = memory;
     this.#feed = feed;
     this.#elements = from?.sort?.length ?? 0;
-    this.#isOwn = from?.protocol === "lines" && from.values === "text" && feed.plan.protocol === "lines";
+    this.#isOwn = from?.protocol === "lines" && from.values === "text" && feed.plan.inputProtocol === "lines";
   }
 
   /** `flush` is waited for whenever the feed is full. */

@@ -11,6 +11,7 @@ import type { Key } from "../job/key.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import type { Partitioning } from "../shuffle/partitioning.ts";
 import { SortCollector } from "../shuffle/sort-collector.ts";
+import { PieceReader } from "./exec-pieces.ts";
 import type { TaskOutput } from "./result-output.ts";
 
 /*
@@ -44,7 +45,7 @@ export function pairReader(
   memory: TaskMemory,
   isText: boolean,
 ): PairReader {
-  if (plan.protocol === "bytes") return new FrameReader(plan, target);
+  if (plan.protocol !== "lines" && plan.protocol !== "json") return new PieceReader(plan, target);
   if (plan.protocol === "json") {
     const parse = jsonParser("fail", commandText(plan));
     return new LineReader(plan, target, (line) => takeJson(line, plan, parse, target), null);
@@ -195,75 +196,6 @@ function checkUtf8(lines: Buffer, plan: ExecPlan): void {
       'JavaScript reads it here: let the program write UTF-8, or give exec() invalid: "bytes" for Uint8Arrays. ' +
       "From program to program all bytes pass.",
   });
-}
-
-/** Lengths of four bytes, and so many bytes: key and value in turn. */
-class FrameReader implements PairReader {
-  readonly #plan: ExecPlan;
-  readonly #target: PairTarget;
-  #pieces: Buffer[] = [];
-  #length = 0;
-  /** So many bytes must be there before it is worth a look. */
-  #wanted = 4;
-  #key: Uint8Array | undefined;
-
-  constructor(plan: ExecPlan, target: PairTarget) {
-    this.#plan = plan;
-    this.#target = target;
-  }
-
-  take(chunk: Buffer): Promise<void> | void {
-    this.#pieces.push(chunk);
-    this.#length += chunk.length;
-    if (this.#length < this.#wanted) return;
-    const bytes = this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#length);
-    return this.#take(bytes, 0);
-  }
-
-  #take(bytes: Buffer, from: number): Promise<void> | void {
-    const { output } = this.#target;
-    let at = from;
-    this.#wanted = 4;
-    while (at + 4 <= bytes.length) {
-      const size = bytes.readUInt32BE(at);
-      if (size > this.#plan.recordBytesMax) throw this.#tooLarge(size);
-      if (at + 4 + size > bytes.length) {
-        this.#wanted = 4 + size;
-        break;
-      }
-      this.#frame(bytes.subarray(at + 4, at + 4 + size));
-      at += 4 + size;
-      if (output?.full === true) return output.roll().then(() => this.#take(bytes, at));
-    }
-    const rest = bytes.subarray(at);
-    this.#pieces = rest.length === 0 ? [] : [rest];
-    this.#length = rest.length;
-  }
-
-  end(): void {
-    if (this.#length === 0 && this.#key === undefined) return;
-    const what = this.#length > 0 ? "in the middle of a piece" : "with a key that has no value";
-    throw new SheafError("VALUE_INVALID", `${commandText(this.#plan)}: its output ends ${what}`, {
-      hint: 'With protocol: "bytes" each pair is two pieces: a length of 4 bytes, the highest first, and the bytes.',
-    });
-  }
-
-  #frame(bytes: Buffer): void {
-    const copy = new Uint8Array(bytes);
-    if (this.#key === undefined) {
-      this.#key = copy;
-      return;
-    }
-    this.#target.emit(this.#key, copy);
-    this.#key = undefined;
-  }
-
-  #tooLarge(size: number): SheafError {
-    const message = `${commandText(this.#plan)} has announced a piece of ${size} bytes, which is too long`;
-    return new SheafError("RECORD_TOO_LARGE", message, {
-      hint: "Lengths are 4 bytes, the highest first. For longer pieces raise recordBytesMax of exec().",
-    });
-  }
 }
 
 /** Puts lines into a collector without making strings of them. */

@@ -3,6 +3,7 @@ import { printValue } from "../base/print-value.ts";
 import { KiB } from "../base/size.ts";
 import type { RunningProgram } from "../exec/program.ts";
 import { fieldText, jsonText } from "../format/field-text.ts";
+import { rawRecord, typedLength, typedRecord } from "../format/typed-bytes.ts";
 import { commandText, type ExecPlan } from "../job/exec.ts";
 
 const NEWLINE = 10;
@@ -40,23 +41,30 @@ export class ExecFeed {
   }
 
   /**
-   * A record of the input, as a map program reads it.
+   * A record of the input, as a map program reads it; `offset` is where it begins.
    * @throws SheafError VALUE_INVALID for what its protocol has no form for
    */
-  record(record: unknown): void {
-    const { protocol } = this.plan;
-    if (protocol === "json") this.#text(`${jsonText(record)}\n`);
-    else if (protocol === "bytes") this.frame(record);
+  record(record: unknown, offset = 0): void {
+    const { inputProtocol } = this.plan;
+    if (inputProtocol === "json") this.#text(`${jsonText(record)}\n`);
+    else if (inputProtocol === "bytes") this.frame(record);
+    else if (inputProtocol === "typedbytes") this.#put(typedRecord(offset, this.#bytesOf(record)));
+    else if (inputProtocol === "rawbytes") this.#put(rawRecord(offset, this.#bytesOf(record)));
     else this.#line(record);
   }
 
   /** A pair, as a reduce or combine program reads it, that JavaScript or another protocol has made. */
   pair(key: unknown, value: unknown): void {
-    const { protocol, inputSeparator } = this.plan;
-    if (protocol === "json") return this.#text(`${jsonText(value === undefined ? [key] : [key, value])}\n`);
-    if (protocol === "bytes") {
+    const { inputProtocol, inputSeparator } = this.plan;
+    if (inputProtocol === "json")
+      return this.#text(`${jsonText(value === undefined ? [key] : [key, value])}\n`);
+    if (inputProtocol === "bytes" || inputProtocol === "rawbytes") {
       this.frame(key);
       return this.frame(value ?? "");
+    }
+    if (inputProtocol === "typedbytes") {
+      this.#typed(key);
+      return this.#typed(value);
     }
     const before = this.length;
     this.#fields(key, inputSeparator);
@@ -73,12 +81,25 @@ export class ExecFeed {
 
   /** Four bytes of length, the highest first, and so many bytes. */
   frame(piece: unknown): void {
-    const bytes = typeof piece === "string" ? Buffer.from(piece) : piece;
-    if (!(bytes instanceof Uint8Array)) {
-      throw this.#refused(`${printValue(piece)} is neither bytes nor text`, 'Use protocol: "json" for data.');
-    }
+    const bytes = this.#bytesOf(piece);
     this.room(4 + bytes.length);
     this.length = this.bytes.writeUInt32BE(bytes.length, this.length);
+    this.#put(bytes);
+  }
+
+  #bytesOf(piece: unknown): Uint8Array {
+    if (typeof piece === "string") return Buffer.from(piece);
+    if (piece instanceof Uint8Array) return piece;
+    throw this.#refused(`${printValue(piece)} is neither bytes nor text`, 'Use protocol: "json" for data.');
+  }
+
+  /** Typed bytes already, one sequence. */
+  #typed(piece: unknown): void {
+    const bytes = piece instanceof Uint8Array ? Buffer.from(piece) : Buffer.alloc(0);
+    if (bytes.length === 0 || typedLength(bytes, 0) !== bytes.length) {
+      const hint = "Emit Uint8Arrays of a type code and its bytes, or let programs write all of the pairs.";
+      throw this.#refused(`${printValue(piece)} is no sequence of typed bytes`, hint);
+    }
     this.#put(bytes);
   }
 

@@ -78,8 +78,8 @@ const optionalFields = `
   DirectoryListing discards doing duplicates emptyFiles encoding encodingOrDone end env
   environment error escape estimate estimated estimates etag exact exitCodes expect extension
   fanIn fetched file fileId files folds for forMs groupBy growing hasHeader hasUntil header
-  headerBytes headers held hint hostName hosts httpStatusCode identity input inputs inputSeparator
-  invalid invert ipAddr isCut isStopped isStream isUnderConstruction job keep keepBad keepMaps
+  headerBytes headers held hint hostName hosts httpStatusCode identity input inputProtocol inputs inputSeparator
+  invalid invert io ipAddr isCut isStopped isStream isUnderConstruction job keep keepBad keepMaps
   kept key keyFields keySeparator layout lenient life lineEnd lines live LocatedBlocks
   locatedBlocks locations lowerCase made many map materialize max maximumBytes members memory
   memoryMaxBytes name named native nativeOutput needsHeader newline node nodes noProgressMs numeric

@@ -7,7 +7,8 @@ import { after, describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { seededRandom } from "#src/base/random.js";
 import { streamWords } from "#src/cli/command/stream/words.js";
-import { combineValues, javaDouble, reduceValues } from "#src/stream/aggregate-values.js";
+import { javaDouble } from "#src/format/java-number.js";
+import { combineValues, reduceValues } from "#src/stream/aggregate-values.js";
 import { splitCommand } from "#src/stream/split-command.js";
 import { sheafHere, type SheafResult } from "../cli/support.js";
 
@@ -171,7 +172,10 @@ describe("sheaf stream", () => {
       [["-inputformat", "SequenceFileInputFormat"], /there is no SequenceFileInputFormat/],
       [["-outputformat", "MapFileOutputFormat"], /there is no MapFileOutputFormat/],
       [["-partitioner", "my.Own"], /there is no my\.Own/],
-      [["-io", "typedbytes"], /there is no typedbytes/],
+      [["-io", "avro"], /-io: there is no avro/],
+      [["-D", "stream.map.output=typedbytes"], /stream\.map\.output and stream\.reduce\.input differ/],
+      [["-io", "rawbytes", "-D", "stream.num.map.output.key.fields=2"], /fields of keys are for lines/],
+      [["-io", "typedbytes", "-reducer", "aggregate"], /-reducer aggregate is for lines, not for typedbytes/],
       [["-D", "mapreduce.output.textoutputformat.separator=,"], /textoutputformat\.separator/],
       [["-mapper", "awk '{print"], /is not closed/],
       [["-D", "mapreduce.output.fileoutputformat.compress=true"], /cannot be compressed/],

@@ -88,7 +88,11 @@ const formats = {
         default: "TextInputFormat",
       },
     ),
-    io: valueFlag("--io FORMAT", types.string, "text, which is the one there is"),
+    io: valueFlag("--io FORMAT", types.string, "How programs read and write: text, rawbytes or typedbytes", {
+      default: "text",
+      details:
+        "rawbytes and typedbytes as Hadoop has them: keys and values behind their lengths, or with types.",
+    }),
   }),
   ...inCategory("Output", {
     outputformat: valueFlag("--outputformat CLASS", types.string, "NullOutputFormat writes nothing", {

@@ -1,6 +1,7 @@
 import { SheafError } from "../../../base/errors.ts";
 import { settings } from "../../../base/limits.ts";
 import { suggest } from "../../../base/suggest.ts";
+import type { StreamIo } from "../../../stream/stream-job.ts";
 
 /** What properties of Hadoop ask for, in sheaf's own words. */
 export interface Wishes {
@@ -21,7 +22,12 @@ export interface Wishes {
   splitSize?: number;
   compresses?: boolean;
   codec?: string;
+  /** By "map.input", "map.output", "reduce.input", "reduce.output". */
+  io?: Partial<Record<StreamEnd, StreamIo>>;
 }
+
+/** Where programs read and write. */
+export type StreamEnd = "map.input" | "map.output" | "reduce.input" | "reduce.output";
 
 type Take = (wishes: Wishes, value: string, name: string) => void;
 
@@ -66,10 +72,20 @@ const only =
     if (value !== wanted) throw usage(`-D ${name}=${JSON.stringify(value)} is not there`, hint);
   };
 const asWritten = only("\t", "Let the last program write its lines as they are to be: they are not changed.");
-const asText = only(
-  "text",
-  "Programs read and write lines; for others write a job with exec(): docs/streaming.md.",
-);
+const inFormat =
+  (end: StreamEnd): Take =>
+  (wishes, value, name) =>
+    void (wishes.io = { ...wishes.io, [end]: ioOf(value, `-D ${name}`) });
+
+/** What -io and the four properties of it call a format. @throws SheafError USAGE */
+export function ioOf(value: string, what: string): StreamIo {
+  if (value === "text") return "lines";
+  if (value === "rawbytes" || value === "typedbytes") return value;
+  throw usage(
+    `${what}: there is no ${value}`,
+    "There are text, rawbytes and typedbytes. For others write a job with exec(): docs/streaming.md.",
+  );
+}
 
 /** By today's name; those of Hadoop 1 below. */
 const properties: Readonly<Record<string, Take>> = {
@@ -90,10 +106,10 @@ const properties: Readonly<Record<string, Take>> = {
   "mapreduce.job.output.key.comparator.class": comparator,
   "stream.non.zero.exit.is.failure": (wishes, value, name) => void (wishes.anyExit = !truth(name, value)),
   "stream.stderr.reporter.prefix": (wishes, value) => void (wishes.reporter = value),
-  "stream.map.input": asText,
-  "stream.map.output": asText,
-  "stream.reduce.input": asText,
-  "stream.reduce.output": asText,
+  "stream.map.input": inFormat("map.input"),
+  "stream.map.output": inFormat("map.output"),
+  "stream.reduce.input": inFormat("reduce.input"),
+  "stream.reduce.output": inFormat("reduce.output"),
   "mapreduce.task.timeout": timeout,
   "mapreduce.map.maxattempts": attempts,
   "mapreduce.reduce.maxattempts": attempts,

@@ -2,9 +2,9 @@ import { statSync } from "node:fs";
 import { basename, isAbsolute, resolve } from "node:path";
 import { SheafError } from "../../../base/errors.ts";
 import { splitCommand } from "../../../stream/split-command.ts";
-import type { StreamPlan } from "../../../stream/stream-job.ts";
+import type { StreamIo, StreamPlan } from "../../../stream/stream-job.ts";
 import type { RunFlags } from "../run/options.ts";
-import { takeProperty, type Wishes } from "./jobconf.ts";
+import { ioOf, type StreamEnd, takeProperty, type Wishes } from "./jobconf.ts";
 
 /** What the flags of `sheaf stream` say besides those of `sheaf run`. */
 export interface StreamFlags {
@@ -81,9 +81,9 @@ export function askedStream(flags: StreamFlags, given: readonly string[], cwd: s
     },
     ...(wishes.inputSeparator !== undefined && { inputSeparator: wishes.inputSeparator }),
     files: shipped.files,
+    ...ioWished(flags, wishes, reducer),
     ...outputOf(flags, wishes),
   };
-  checkIo(flags.io);
   const never = 2 ** 31 - 1;
   return {
     plan,
@@ -173,11 +173,39 @@ function outputOf({ outputformat }: StreamFlags, wishes: Wishes): Pick<StreamPla
   };
 }
 
-function checkIo(io: string | undefined): void {
-  if (io === undefined || io === "text") return;
-  throw new SheafError("USAGE", `-io: there is no ${io}`, {
-    hint: 'Lines of text are read and written. For bytes write a job with exec(argv, { protocol: "bytes" }).',
-  });
+/** How programs read and write: -io says all, properties of single ends go before it. */
+function ioWished(
+  { io: all, partitioner }: StreamFlags,
+  { io: single = {}, ...wishes }: Wishes,
+  reducer: StreamPlan["reducer"],
+): Pick<StreamPlan, "io"> {
+  const every = all === undefined ? "lines" : ioOf(all, "-io");
+  const end = (name: StreamEnd): StreamIo => single[name] ?? every;
+  const pairs = end("map.output");
+  if (reducer !== "none" && end("reduce.input") !== pairs) {
+    throw new SheafError("USAGE", "-D stream.map.output and stream.reduce.input differ", {
+      hint: "A reducer reads what the mapper has written: give both the same.",
+    });
+  }
+  if (pairs !== "lines") {
+    const { sort, partitionBy, separator, keyFields } = wishes;
+    const isOfLines = [sort, partitionBy, separator, keyFields, wishes.inputSeparator].some(
+      (one) => one !== undefined,
+    );
+    const what =
+      isOfLines || partitioner !== undefined
+        ? "fields of keys are"
+        : reducer === "aggregate"
+          ? "-reducer aggregate is"
+          : null;
+    if (what !== null) {
+      throw new SheafError("USAGE", `${what} for lines, not for ${pairs}`, {
+        hint: "Leave them out, or let the programs write lines of text (-io text).",
+      });
+    }
+  }
+  const io = { mapInput: end("map.input"), pairs, reduceOutput: end("reduce.output") };
+  return Object.values(io).every((one) => one === "lines") ? {} : { io };
 }
 
 /** Hadoop has several paths in one, parted by commas: those of a path that is there are its own. */
