@@ -2,8 +2,8 @@ import { SheafError } from "../base/errors.ts";
 import { javaDouble, javaFloat } from "./java-number.ts";
 
 /*
- * Typed bytes, as programs of Hadoop Streaming read and write them with -io typedbytes: a type code of one byte
- * and what follows it (package org.apache.hadoop.typedbytes). Everything is big-endian.
+ * Typed bytes, as programs of Hadoop Streaming read and write them with -io typedbytes: a type code of one
+ * byte and what follows it (package org.apache.hadoop.typedbytes). Everything is big-endian.
  */
 
 const CODE = { bytes: 0, byte: 1, bool: 2, int: 3, long: 4, float: 5, double: 6, string: 7 } as const;

@@ -12,7 +12,7 @@ import { type KeyField, partitionOfFields, readKeyFields } from "./key-fields.ts
  * - `bytes`: everything is a length of four bytes, the highest first, and so many bytes: a record is one of
  *   these, a pair two.
  * - `rawbytes`, `typedbytes`: as Hadoop Streaming has them, for lines as records. A map reads pairs, too: the
- *   offset of a line, and the line. Keys and values that JavaScript reads or makes are Uint8Arrays of their bytes.
+ *   offset of a line, and the line. Keys and values that JavaScript reads or makes are Uint8Arrays of these.
  */
 export type ExecProtocol = "lines" | "json" | "bytes" | "rawbytes" | "typedbytes";
 

@@ -11,8 +11,7 @@ import type { Key } from "../job/key.ts";
 import type { TaskMemory } from "../shuffle/memory.ts";
 import type { Partitioning } from "../shuffle/partitioning.ts";
 import { SortCollector } from "../shuffle/sort-collector.ts";
-import { PieceReader } from "./exec-pieces.ts";
-import type { TaskOutput } from "./result-output.ts";
+import { type PairReader, type PairTarget, PieceReader } from "./exec-pieces.ts";
 
 /*
  * Pairs of a program's lines travel as keys and values that are strings (codec/), so that everything else
@@ -22,21 +21,6 @@ import type { TaskOutput } from "./result-output.ts";
 
 const NEWLINE = 10;
 const VALUE_STRING = 6;
-
-/** Where the pairs of a program go. */
-export interface PairTarget {
-  emit(key: Key, value: unknown): void;
-  /** Where they are written to files. These end between two pairs, however the pipe has cut what came. */
-  readonly output?: Pick<TaskOutput, "full" | "roll">;
-}
-
-/** Makes pairs of what a program writes. */
-export interface PairReader {
-  /** A promise only where a file ends: nothing is to be taken meanwhile. */
-  take(chunk: Buffer): Promise<void> | void;
-  /** It has written all. */
-  end(): Promise<void> | void;
-}
 
 /** @param isText what the lines' bytes must be: true where JavaScript reads the pairs */
 export function pairReader(

@@ -1,7 +1,23 @@
 import { SheafError } from "../base/errors.ts";
 import { typedLength } from "../format/typed-bytes.ts";
 import { commandText, type ExecPlan } from "../job/exec.ts";
-import type { PairReader, PairTarget } from "./exec-pairs.ts";
+import type { Key } from "../job/key.ts";
+import type { TaskOutput } from "./result-output.ts";
+
+/** Where the pairs of a program go. */
+export interface PairTarget {
+  emit(key: Key, value: unknown): void;
+  /** Where they are written to files. These end between two pairs, however the pipe has cut what came. */
+  readonly output?: Pick<TaskOutput, "full" | "roll">;
+}
+
+/** Makes pairs of what a program writes. */
+export interface PairReader {
+  /** A promise only where a file ends: nothing is to be taken meanwhile. */
+  take(chunk: Buffer): Promise<void> | void;
+  /** It has written all. */
+  end(): Promise<void> | void;
+}
 
 /** Pieces of bytes, key and value in turn: behind lengths of four bytes, or typed bytes. */
 export class PieceReader implements PairReader {
