@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { RunEvent } from "#src/engine/events.js";
-import { packageRoot, sheafHere } from "../cli/support.js";
+import { packageRoot } from "../cli/support.js";
 import { wordPipeline } from "../pipeline/support.js";
 import { lettersOf } from "./letters.js";
-import { assertComplete, type OutputTree, treeOf } from "./output-tree.js";
+import { assertComplete, treeOf } from "./output-tree.js";
+import { awkJob, checkStream, reuseJob } from "./programs.js";
 import { eventually } from "./real-cluster.js";
 import { Scene, attemptCounts } from "./scene.js";
 
@@ -67,54 +68,8 @@ describe("a cluster of three agents on this machine", () => {
       "a sample with estimates",
       async () => [example("wordcount.ts"), text, "--split-size", "300KB", "--sample", "5%", "--estimate"],
     ],
-    [
-      "programs in another language, with their files",
-      async () => {
-        const name = "programs/add.awk";
-        scene.file(
-          name,
-          'BEGIN { FS = OFS = "\t" } { n[$1] += $2 } END { for (k in n) print k, n[k] | "sort" }\n',
-        );
-        const file = scene.file(
-          "programs/job.ts",
-          `import { exec, job, text } from "sheaf";
-          const add = exec(["awk", "-f", "add.awk"], { env: { LC_ALL: "C" } });
-          const split = exec(["sh", "-c", "tr -cs a-zA-Z '\\\\n' | sed 's/$/\\t1/'"]);
-          export default job({ input: text(), files: ["add.awk"], map: split, combine: add, reduce: add });`,
-        );
-        return [file, text, "--split-size", "500KB", "-p", "3"];
-      },
-    ],
-    [
-      "a Python program that does task after task in one process",
-      async () => {
-        const helper = join(packageRoot, "python/sheaf_worker.py");
-        scene.file(
-          "reuse/letters.py",
-          `import sheaf_worker
-seen = []
-def letters(record):
-    seen.append(1)
-    yield record["letter"] if "letter" in record else sorted(record)[0], len(seen)
-sheaf_worker.main(map=letters)
-`,
-        );
-        const words = '["python3", "letters.py", "map", "--protocol", "json"]';
-        const file = scene.file(
-          "reuse/job.ts",
-          `import { exec, job, jsonl, sum } from "sheaf";
-          export default job({
-            input: jsonl(), files: ["letters.py", ${JSON.stringify(helper)}],
-            map: exec(${words}, { protocol: "json", reuse: true }), reduce: sum(),
-          });`,
-        );
-        const few = scene.file(
-          "reuse/letters.jsonl",
-          readFileSync(letters, "utf8").slice(0, 20_000).replace(/.*$/, ""),
-        );
-        return [file, few, "--mappers", "6", "-p", "2"];
-      },
-    ],
+    ["programs in another language, with their files", async () => awkJob(scene, text)],
+    ["a Python program that does task after task in one process", async () => reuseJob(scene, letters)],
     ["several collections", async () => [example("collections.ts"), letters, "--split-size", "500KB"]],
   ];
   for (const [at, [name, argsOf]] of examples.entries()) {
@@ -130,46 +85,8 @@ sheaf_worker.main(map=letters)
     });
   }
 
-  test("sheaf stream: programs travel from where it is called, lines come as on this machine", async () => {
-    const cwd = dirname(
-      scene.file("stream/add.awk", 'BEGIN { FS = OFS = "\t" } { n += $2 } END { print NR, n }\n'),
-    );
-    const words = scene.file(
-      "stream/words.sh",
-      "#!/bin/sh\ntr -cs a-zA-Z '\\n' <$LIST | sed 's/$/\t1/'; cat list | wc -l >&2\n",
-    );
-    chmodSync(words, 0o755);
-    scene.file("stream/list", "b\na\n");
-    const args = [
-      "stream",
-      "-input",
-      text,
-      "-mapper",
-      "./words.sh",
-      "-file",
-      "list",
-      "-cmdenv",
-      "LIST=/dev/stdin",
-    ];
-    const reduced = [...args, "-reducer", "awk -f add.awk", "-numReduceTasks", "3", "--mappers", "4"];
-    const ran = async (on: "local" | "cluster", ...more: string[]): Promise<OutputTree> => {
-      const output = scene.path(`stream-${on}-${more.join("")}`);
-      const all = [...reduced, "-output", output, ...more];
-      const env = { SHEAF_STATE: scene.cluster.clientState };
-      const run =
-        on === "local" ? sheafHere([...all, "--inline"], { cwd, env }) : scene.cluster.run(all, { cwd });
-      const { code, stderr } = await run;
-      assert.equal(code, 0, stderr);
-      assert.match(stderr, /words\.sh travels with the job/);
-      return treeOf(output);
-    };
-    const expected = await ran("local");
-    assert.deepEqual(await ran("cluster"), expected);
-    assert.deepEqual(await ran("cluster", "--no-shared"), expected);
-    const failed = await scene.cluster.run([...args, "-reducer", "sh -c 'echo lost >&2; exit 7'"], { cwd });
-    assert.equal(failed.code, 1);
-    assert.match(failed.stderr, /it ended with exit code 7: lost/);
-  });
+  test("sheaf stream: programs travel from where it is called, lines come as on this machine", () =>
+    checkStream(scene));
 
   test("runs the steps of a pipeline as jobs, with the output of a run on this machine", async () => {
     const args = [scene.file("pipe.ts", wordPipeline()), text, "-p", "2"];
