@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, delimiter, join, resolve } from "node:path";
 import type { CliCommand, ExitCode, Invocation } from "../command.ts";
 import { stateDirectoryOf } from "../connection.ts";
@@ -81,7 +81,12 @@ async function run(invocation: Invocation<typeof mrjobFlags>): Promise<ExitCode>
   const described = { ...told, cmdenv: { ...told.cmdenv, ...modulePath(world, told.cmdenv) } };
   const python = asked === undefined && described.python.length > 0 ? described.python : [asked ?? "python3"];
   const name = basename(script!).replace(/\.\w+$/, "");
-  const file = keptFile(mrjobSource(described, python, basename(script!)), name, stateDirectoryOf(world));
+  const file = keptFile(
+    mrjobSource(described, python, basename(script!)),
+    name,
+    stateDirectoryOf(world),
+    Date.now(),
+  );
   const asRun = runFlagsOf({ ...said, name: flags.name ?? name });
   return runCommand.run({ ...invocation, flags: asRun, positionals: [file, ...inputs] });
 }
@@ -97,12 +102,30 @@ export function modulePath(
   return places.length === 0 ? {} : { PYTHONPATH: places.join(delimiter) };
 }
 
-/** Where `sheaf resume` finds it again: under a name that its content decides. */
-function keptFile(source: string, name: string, stateDirectory: string): string {
+/** So many scripts are kept: as many as pipelines, whose `sheaf resume` needs them. */
+const KEPT_MAX = 100;
+const DAY_MS = 86_400_000;
+
+/**
+ * Where `sheaf resume` finds it again: under a name that its content decides. Those that were used longest ago
+ * are removed, but none of today, which may be running.
+ * @param nowMs the time, milliseconds since 1970
+ */
+export function keptFile(source: string, name: string, stateDirectory: string, nowMs: number): string {
   const hash = createHash("sha256").update(source).digest("hex").slice(0, 16);
-  const directory = join(stateDirectory, "mrjob", hash);
+  const all = join(stateDirectory, "mrjob");
+  const directory = join(all, hash);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, `${name}.mjs`);
   writeFileSync(file, source);
+  utimesSync(directory, nowMs / 1000, nowMs / 1000);
+  const used = readdirSync(all)
+    .map((one) => ({
+      path: join(all, one),
+      ms: statSync(join(all, one), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+    }))
+    .sort((a, b) => b.ms - a.ms);
+  for (const { path, ms } of used.slice(KEPT_MAX))
+    if (ms < nowMs - DAY_MS) rmSync(path, { recursive: true, force: true });
   return file;
 }
