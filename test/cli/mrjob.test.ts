@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { modulePath } from "#src/cli/command/mrjob.js";
+import { keptFile, modulePath } from "#src/cli/command/mrjob.js";
 import type { MrjobDescription } from "#src/cli/command/mrjob/describe.js";
 import { mrjobSource } from "#src/cli/command/mrjob/source.js";
 import { mrjobPython } from "../kit/mrjob.js";
@@ -312,6 +313,8 @@ test("jobconf decides what it decides on Hadoop, under its names of today and of
       /--mapper"\], \{(?![^\n]*inputSeparator)[^]*--reducer"\], [^\n]*"inputSeparator":","/,
     ],
     [source({ "mapred.textoutputformat.separator": "\t" }), /export default step1;/],
+    [source({ "stream.stderr.reporter.prefix": "mine:" }), /"reporter":"mine:"/],
+    [source({ "mapreduce.job.maps": "0", "mapreduce.task.timeout": "never" }), /export default step1;/],
     [source({ "my.own-name": "1" }), /"env":\{"my_own_name":"1"\}/],
     [source({ "mapreduce.map.memory.mb": "1" }), /export default step1;/],
   ];
@@ -323,17 +326,33 @@ test("jobconf that would change what comes out and is not known is refused by it
     [{ "stream.map.input": "typedbytes" }, {}, /stream\.map\.input=typedbytes cannot be had/],
     [{ "textinputformat.record.delimiter": ";" }, {}, /record\.delimiter/],
     [{ "mapred.output.compress": "true" }, {}, /compress=true/],
-    [{ "mapreduce.output.textoutputformat.separator": "," }, {}, /textoutputformat\.separator=, cannot/],
-    [{ "mapred.textoutputformat.separator": "," }, {}, /textoutputformat\.separator=, cannot/],
+    [
+      { "mapreduce.output.textoutputformat.separator": "," },
+      {},
+      /jobconf map\w+\.(?:output\.)?textoutputformat\.separator/,
+    ],
+    [
+      { "mapred.textoutputformat.separator": "," },
+      {},
+      /jobconf map\w+\.(?:output\.)?textoutputformat\.separator/,
+    ],
     [{ "mapred.output.value.groupfn.class": "com.x.Mine" }, {}, /groupfn\.class=com/],
     [{ "mapreduce.job.output.group.comparator.class": "com.x.Mine" }, {}, /group\.comparator\.class/],
-    [{ "stream.non.zero.exit.is.failure": "no" }, {}, /failure=no is neither/],
-    [{ "num.key.fields.for.partition": "x" }, {}, /partition=x is no number/],
-    [{ "mapreduce.job.reduces": "two" }, {}, /reduces=two is no number/],
+    [
+      { "stream.non.zero.exit.is.failure": "no" },
+      {},
+      /step 1: jobconf stream\.non\.zero\.exit\.is\.failure: "no" is neither/,
+    ],
+    [{ "num.key.fields.for.partition": "x" }, {}, /partition: "x" is out of range/],
+    [{ "mapreduce.job.reduces": "two" }, {}, /reduces: "two" is out of range/],
     [{ "mapreduce.job.reduces": "0" }, {}, /is 0, and there is a reducer/],
     [{ "mapreduce.job.reduces": "1", "mapred.reduce.tasks": "2" }, {}, /differ: 1, 2/],
-    [{}, { partitioner: "com.x.Mine" }, /partitioner com\.x\.Mine cannot be had/],
-    [{ "mapreduce.job.output.key.comparator.class": "com.x.Mine" }, {}, /comparator com\.x\.Mine/],
+    [{}, { partitioner: "com.x.Mine" }, /partitioner: there is no com\.x\.Mine/],
+    [
+      { "mapreduce.job.output.key.comparator.class": "com.x.Mine" },
+      {},
+      /comparator\.class: there is no com\.x\.Mine/,
+    ],
     [{}, { outputFormat: "org.x.SequenceFileOutputFormat" }, /HADOOP_OUTPUT_FORMAT is org\.x\.Seq/],
   ];
   for (const [jobconf, more, message] of cases) {
@@ -351,4 +370,19 @@ test("the PYTHONPATH of the caller stands behind the script's own", () => {
   assert.deepEqual(modulePath(world, {}), { PYTHONPATH: "/w/lib:/usr/lib/x" });
   assert.deepEqual(modulePath({ cwd: "/w", env: {} }, { PYTHONPATH: "a" }), { PYTHONPATH: "a" });
   assert.deepEqual(modulePath({ cwd: "/w", env: {} }, {}), {});
+});
+
+test("a hundred scripts are kept for sheaf resume, those used last, and all of today", (t) => {
+  const state = mkdtempSync(join(tmpdir(), "sheaf-mrjob-kept-"));
+  t.after(() => rmSync(state, { recursive: true, force: true }));
+  const day = 86_400_000;
+  const kept = (at: number, n: number): string => keptFile(`export default ${n};`, "job", state, at);
+  const files = Array.from({ length: 130 }, (_, n) => kept(10 * day + n, n));
+  assert.deepEqual(files.filter(existsSync), files);
+  // The first is used again three days later, with 29 others: of the rest only the newest fit.
+  kept(13 * day, 0);
+  for (let n = 0; n < 29; n++) files.push(kept(13 * day + n, 1_000 + n));
+  const left = files.filter((file) => existsSync(file));
+  assert.deepEqual(left, [files[0], ...files.slice(60)]);
+  assert.equal(left.length, 100);
 });

@@ -1,5 +1,5 @@
 import { SheafError } from "../../../base/errors.ts";
-import { nameOfToday } from "../stream/jobconf.ts";
+import { decidesResults, keyRules, nameOfToday, takeProperty, type Wishes } from "../stream/jobconf.ts";
 import type { MrjobDescription } from "./describe.ts";
 
 type Step = MrjobDescription["steps"][number];
@@ -81,21 +81,6 @@ function shortName(className: string): string {
   return className.slice(className.lastIndexOf(".") + 1);
 }
 
-/** Properties that decide what comes out. */
-const NAMES = {
-  reduces: "mapreduce.job.reduces",
-  partitioner: "mapreduce.job.partitioner.class",
-  partitionBy: "mapreduce.partition.keypartitioner.options",
-  comparator: "mapreduce.job.output.key.comparator.class",
-  sort: "mapreduce.partition.keycomparator.options",
-  keySeparator: "mapreduce.map.output.key.field.separator",
-  separator: "stream.map.output.field.separator",
-  inputSeparator: "stream.reduce.input.field.separator",
-  keyFields: "stream.num.map.output.key.fields",
-  partitionFields: "num.key.fields.for.partition",
-  exitCode: "stream.non.zero.exit.is.failure",
-} as const;
-
 /** Other properties that decide what comes out, and are not known here. */
 const REFUSED: readonly RegExp[] = [
   /^stream\./,
@@ -105,53 +90,57 @@ const REFUSED: readonly RegExp[] = [
   /^mapred\.(?:input|output)\.format\.class$/,
   /^map(?:reduce|red)\..*\bgroup(?:ing|fn)?\./,
 ];
-/** Refused unless they say what sheaf does anyway. */
-const ONLY: Readonly<Record<string, RegExp>> = {
-  "mapreduce.output.fileoutputformat.compress": /^false$/i,
-  "mapreduce.output.textoutputformat.separator": /^\t$/,
-};
 
 /** @throws SheafError JOB_INVALID */
 function settingsOf({ jobconf, reducer }: Step, described: MrjobDescription, place: string): StepSettings {
-  const read = (name: keyof typeof NAMES): string | undefined => valueOf(jobconf, NAMES[name], place);
-  const whole = (name: keyof typeof NAMES): number | undefined => wholeOf(read(name), NAMES[name], place);
-  for (const [name, value] of Object.entries(jobconf)) checkKnown(name, value, place);
-  const reduces = whole("reduces");
-  if (reduces === 0 && reducer !== undefined) {
-    throw refused(`${place}: ${NAMES.reduces} is 0, and there is a reducer`, "Leave out one of the two.");
-  }
-  const partitioner = read("partitioner") ?? described.partitioner ?? "HashPartitioner";
-  const byFields = isClass("partitioner", partitioner, "HashPartitioner", "KeyFieldBasedPartitioner", place);
-  const comparator = read("comparator") ?? "Text";
-  const sorted = isClass("comparator", comparator, "Text", "KeyFieldBasedComparator", place);
-  // As Hadoop has it, the number of fields goes before the options.
-  const fields = whole("partitionFields");
-  const partitionBy = fields === undefined ? read("partitionBy") : `-k1,${fields}`;
-  const failure = read("exitCode");
-  if (failure !== undefined && !/^(?:true|false)$/i.test(failure)) {
+  checkAgreement(jobconf, place);
+  const wishes: Wishes = {};
+  const { sort, partitionBy } = ofStep(place, () => {
+    for (const [name, value] of Object.entries(jobconf)) {
+      if (decidesResults(name)) takeProperty(wishes, name, value);
+      else if (REFUSED.some((pattern) => pattern.test(name))) throw cannotBeHad(place, name, value);
+      if (wishes.io !== undefined || wishes.compresses === true) throw cannotBeHad(place, name, value);
+    }
+    return keyRules(wishes, wishes.partitioner ?? described.partitioner ?? undefined);
+  });
+  const isShuffled = reducer !== undefined;
+  if (wishes.reduces === 0 && isShuffled)
     throw refused(
-      `${place}: jobconf ${NAMES.exitCode}=${failure} is neither true nor false`,
-      "Give one of them.",
+      `${place}: mapreduce.job.reduces is 0, and there is a reducer`,
+      "Leave out one of the two.",
     );
-  }
   const defined = (fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
     Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-  const isShuffled = reducer !== undefined;
+  const { inputSeparator, separator, keyFields, keySeparator, reporter, reduces } = wishes;
   return {
     all: defined({
       env: { ...environmentOf(jobconf), ...described.cmdenv },
-      exitCodes: failure?.toLowerCase() === "false" ? "any" : undefined,
+      exitCodes: wishes.anyExit === true ? "any" : undefined,
+      reporter,
     }),
-    reading: defined({ inputSeparator: read("inputSeparator") }),
+    reading: defined({ inputSeparator }),
     map: defined({
-      separator: read("separator"),
-      keyFields: whole("keyFields"),
-      sort: isShuffled && sorted ? (read("sort") ?? "-k1") : undefined,
-      partitionBy: isShuffled && byFields ? partitionBy : undefined,
-      keySeparator: isShuffled ? read("keySeparator") : undefined,
+      separator,
+      keyFields,
+      ...(isShuffled && { sort, partitionBy, keySeparator }),
     }),
     partitions: isShuffled ? reduces : undefined,
   };
+}
+
+/** What properties are refused for is said of the step's jobconf. */
+function ofStep<T>(place: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof SheafError) || error.code !== "USAGE") throw error;
+    throw refused(`${place}: ${error.message.replace(/^-D /, "jobconf ")}`, error.hint ?? "");
+  }
+}
+
+function cannotBeHad(place: string, name: string, value: string): SheafError {
+  const hint = "Leave it out; docs/mrjob.md has those that can.";
+  return refused(`${place}: jobconf ${name}=${value} cannot be had`, hint);
 }
 
 /** As Hadoop sets them for tasks: what is no letter or digit is an underscore. */
@@ -163,39 +152,17 @@ function environmentOf(jobconf: Jobconf): Readonly<Record<string, string>> {
   );
 }
 
-function checkKnown(name: string, value: string, place: string): void {
-  const today = nameOfToday(name);
-  const known = Object.values<string>(NAMES).includes(today);
-  const isOther = Object.hasOwn(ONLY, today) && !ONLY[today]!.test(value);
-  if (!isOther && (known || !REFUSED.some((pattern) => pattern.test(name)))) return;
-  throw refused(
-    `${place}: jobconf ${name}=${value} cannot be had`,
-    "Leave it out; docs/mrjob.md has those that can.",
-  );
-}
-
-/** One property under either of its names. */
-function valueOf(jobconf: Jobconf, today: string, place: string): string | undefined {
-  const given = Object.entries(jobconf).filter(([name]) => nameOfToday(name) === today);
-  if (new Set(given.map(([, value]) => value)).size > 1) {
-    const names = given.map(([name]) => name).join(" and ");
-    const values = given.map(([, value]) => value).join(", ");
-    throw refused(`${place}: jobconf ${names} differ: ${values}`, "Give one of them.");
+/** Of one property under both of its names there is one value. */
+function checkAgreement(jobconf: Jobconf, place: string): void {
+  const seen = new Map<string, readonly [name: string, value: string]>();
+  for (const [name, value] of Object.entries(jobconf)) {
+    const [other, before] = seen.get(nameOfToday(name)) ?? [];
+    if (other !== undefined && before !== value && decidesResults(name)) {
+      const what = `jobconf ${other} and ${name} differ: ${before}, ${value}`;
+      throw refused(`${place}: ${what}`, "Give one of them.");
+    }
+    seen.set(nameOfToday(name), [name, value]);
   }
-  return given[0]?.[1];
-}
-
-function wholeOf(text: string | undefined, name: string, place: string): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw refused(`${place}: jobconf ${name}=${text} is no number`, "Give a whole number.");
-}
-
-/** Whether a class is the second of two that are known. */
-function isClass(what: string, name: string, first: string, second: string, place: string): boolean {
-  const short = shortName(name);
-  if (short === first || short === second) return short === second;
-  throw refused(`${place}: the ${what} ${name} cannot be had`, `Java is not run: use ${first} or ${second}.`);
 }
 
 function refused(message: string, hint: string): SheafError {

@@ -14,6 +14,9 @@ export interface Wishes {
   keySeparator?: string;
   sort?: string;
   partitionBy?: string;
+  /** So many fields from the first, instead of those. */
+  partitionFields?: number;
+  partitioner?: string;
   hasComparator?: boolean;
   anyExit?: boolean;
   reporter?: string;
@@ -49,9 +52,12 @@ const mappers: Take = (wishes, value, name) =>
 const jobName: Take = (wishes, value) => void (wishes.name = value);
 const keySeparator: Take = (wishes, value) => void (wishes.keySeparator = value);
 const comparator: Take = (wishes, value, name) => {
-  if (!/(?:^|\.)KeyFieldBasedComparator$/.test(value))
-    throw usage(`-D ${name}: there is no ${value}`, "KeyFieldBasedComparator is the one that there is.");
-  wishes.hasComparator = true;
+  if (!/(?:^|\.)(?:KeyFieldBasedComparator|Text)$/.test(value))
+    throw usage(
+      `-D ${name}: there is no ${value}`,
+      "There are KeyFieldBasedComparator, and Text: all bytes.",
+    );
+  wishes.hasComparator = value.endsWith("KeyFieldBasedComparator");
 };
 const sort: Take = (wishes, value) => void (wishes.sort = value);
 const partitionBy: Take = (wishes, value) => void (wishes.partitionBy = value);
@@ -87,11 +93,12 @@ export function ioOf(value: string, what: string): StreamIo {
   );
 }
 
-/** By today's name; those of Hadoop 1 below. */
-const properties: Readonly<Record<string, Take>> = {
+/** What decides results, by today's name; those of Hadoop 1 below. */
+const ofResults: Readonly<Record<string, Take>> = {
   "mapreduce.job.reduces": reduces,
-  "mapreduce.job.maps": mappers,
-  "mapreduce.job.name": jobName,
+  "mapreduce.job.partitioner.class": (wishes, value) => void (wishes.partitioner = value),
+  "num.key.fields.for.partition": (wishes, value, name) =>
+    void (wishes.partitionFields = whole(name, value, 1, 1_000_000)),
   "stream.map.output.field.separator": (wishes, value) => void (wishes.separator = value),
   "stream.num.map.output.key.fields": (wishes, value, name) =>
     void (wishes.keyFields = whole(name, value, 1, 1_000_000)),
@@ -110,13 +117,21 @@ const properties: Readonly<Record<string, Take>> = {
   "stream.map.output": inFormat("map.output"),
   "stream.reduce.input": inFormat("reduce.input"),
   "stream.reduce.output": inFormat("reduce.output"),
+  "mapreduce.output.fileoutputformat.compress": compresses,
+  "mapreduce.output.fileoutputformat.compress.codec": codec,
+};
+
+/** What is of the run as a whole. */
+const ofRun: Readonly<Record<string, Take>> = {
+  "mapreduce.job.maps": mappers,
+  "mapreduce.job.name": jobName,
   "mapreduce.task.timeout": timeout,
   "mapreduce.map.maxattempts": attempts,
   "mapreduce.reduce.maxattempts": attempts,
   "mapreduce.input.fileinputformat.split.maxsize": splitSize,
-  "mapreduce.output.fileoutputformat.compress": compresses,
-  "mapreduce.output.fileoutputformat.compress.codec": codec,
 };
+
+const properties = { ...ofResults, ...ofRun };
 
 const before: Readonly<Record<string, string>> = {
   "map.output.key.field.separator": "mapreduce.map.output.key.field.separator",
@@ -141,6 +156,37 @@ export function nameOfToday(name: string): string {
   return Object.hasOwn(before, name) ? before[name]! : name;
 }
 
+/** Whether a property of that name, of today or of Hadoop 1, decides what comes out. */
+export function decidesResults(name: string): boolean {
+  return Object.hasOwn(ofResults, nameOfToday(name));
+}
+
+/** How wishes for partitions and order read as options of exec(). @throws SheafError USAGE */
+export function keyRules(wishes: Wishes, partitioner = wishes.partitioner): KeyRules {
+  const isByFields = partitioner !== undefined && /(?:^|\.)KeyFieldBasedPartitioner$/.test(partitioner);
+  if (partitioner !== undefined && !isByFields && !/(?:^|\.)HashPartitioner$/.test(partitioner)) {
+    throw usage(
+      `-partitioner: there is no ${partitioner}`,
+      "There are KeyFieldBasedPartitioner and HashPartitioner, which is the default.",
+    );
+  }
+  // As Hadoop has it, the number of fields goes before the options.
+  const { partitionFields } = wishes;
+  const fields = partitionFields === undefined ? wishes.partitionBy : `-k1,${partitionFields}`;
+  return {
+    sort: wishes.hasComparator === true ? (wishes.sort ?? "") : undefined,
+    partitionBy: isByFields ? fields : undefined,
+    isLeftOut: fields !== undefined && !isByFields,
+  };
+}
+
+export interface KeyRules {
+  readonly sort: string | undefined;
+  readonly partitionBy: string | undefined;
+  /** There are options of a partitioner that is not asked for. */
+  readonly isLeftOut: boolean;
+}
+
 /** Of the cluster that Hadoop runs on, or of how it goes about what sheaf goes about in its own way. */
 const ofHadoop =
   /^(?:yarn|dfs|fs|io|ipc|hadoop|tmpfiles|mapreduce\.(?:map|reduce)\.(?:memory|cpu|java|speculative|env|log)|mapreduce\.(?:framework|job\.(?:queuename|priority|user|reduce\.slowstart|running|jvm|ubertask|split|classloader))|mapreduce\.(?:task\.io|reduce\.shuffle|map\.(?:output\.compress|sort)|input\.fileinputformat\.(?:split\.minsize|input\.dir))|mapred\.(?:child|job\.(?:queue|priority|map|reduce|reuse)|map\.tasks\.spec|reduce\.tasks\.spec|reduce\.slowstart|compress\.map|min\.split|job\.tracker|queue))/;
@@ -154,10 +200,6 @@ const ofStreaming = /^(?:mapreduce|mapred|stream|map|num)\./;
  * @throws SheafError USAGE for a value that cannot be, and for a name of Hadoop's that sheaf does not know
  */
 export function takeProperty(wishes: Wishes, name: string, value: string): string | null {
-  if (name === "num.key.fields.for.partition") {
-    wishes.partitionBy = `-k1,${whole(name, value, 1, 1_000_000)}`;
-    return null;
-  }
   const today = nameOfToday(name);
   if (Object.hasOwn(properties, today)) {
     properties[today]!(wishes, value, name);

@@ -4,7 +4,7 @@ import { SheafError } from "../../../base/errors.ts";
 import { splitCommand } from "../../../stream/split-command.ts";
 import type { StreamIo, StreamPlan } from "../../../stream/stream-job.ts";
 import type { RunFlags } from "../run/options.ts";
-import { ioOf, type StreamEnd, takeProperty, type Wishes } from "./jobconf.ts";
+import { ioOf, keyRules, type StreamEnd, takeProperty, type Wishes } from "./jobconf.ts";
 
 /** What the flags of `sheaf stream` say besides those of `sheaf run`. */
 export interface StreamFlags {
@@ -51,7 +51,15 @@ export function askedStream(flags: StreamFlags, given: readonly string[], cwd: s
     notes.push("-lazyOutput changes nothing here: each part is a file, an empty one too");
   const shipped = new Shipped([...flags.file, ...flags.files.flatMap((some) => some.split(","))], cwd);
   const command = (text: string, what: string): string[] => shipped.taken(splitCommand(text, what), notes);
-  const { sort, partitionBy } = keyRules(flags, wishes, notes);
+  const { sort, partitionBy, isLeftOut } = keyRules(wishes, flags.partitioner);
+  if (isLeftOut)
+    notes.push("the partitioner's options change nothing without -partitioner KeyFieldBasedPartitioner");
+  if (wishes.sort !== undefined && wishes.hasComparator !== true) {
+    notes.push(
+      "the comparator's options change nothing without " +
+        "-D mapreduce.job.output.key.comparator.class=KeyFieldBasedComparator",
+    );
+  }
   const reduces = flags.numReduceTasks ?? wishes.reduces ?? 1;
   const reducer = reduces === 0 ? "none" : reducerOf(flags.reducer, command);
   const isCombined = flags.combiner !== undefined && reducer !== "none" && reducer !== "aggregate";
@@ -110,31 +118,6 @@ function reducerOf(
   if (reducer === "NONE") return "none";
   if (reducer === "aggregate") return "aggregate";
   return command(reducer, "-reducer");
-}
-
-function keyRules(
-  { partitioner }: StreamFlags,
-  wishes: Wishes,
-  notes: string[],
-): { readonly sort: string | undefined; readonly partitionBy: string | undefined } {
-  const isByFields = partitioner !== undefined && /(?:^|\.)KeyFieldBasedPartitioner$/.test(partitioner);
-  if (partitioner !== undefined && !isByFields && !/(?:^|\.)HashPartitioner$/.test(partitioner)) {
-    throw new SheafError("USAGE", `-partitioner: there is no ${partitioner}`, {
-      hint: "There are KeyFieldBasedPartitioner and HashPartitioner, which is the default.",
-    });
-  }
-  if (wishes.partitionBy !== undefined && !isByFields)
-    notes.push("the partitioner's options change nothing without -partitioner KeyFieldBasedPartitioner");
-  if (wishes.sort !== undefined && wishes.hasComparator !== true) {
-    notes.push(
-      "the comparator's options change nothing without " +
-        "-D mapreduce.job.output.key.comparator.class=KeyFieldBasedComparator",
-    );
-  }
-  return {
-    sort: wishes.hasComparator === true ? (wishes.sort ?? "") : undefined,
-    partitionBy: isByFields ? wishes.partitionBy : undefined,
-  };
 }
 
 /** @returns whether a mapper is started for each file */
