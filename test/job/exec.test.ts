@@ -53,6 +53,15 @@ describe("programs in a job", () => {
           order: "hash",
         }),
     ],
+    [
+      /map: its programs differ in how keys are sorted or spread/,
+      () =>
+        job({
+          inputs: { a: text(), b: text() },
+          map: { a: exec(["cat"], { sort: "-n" }), b: exec(["cat"], { sort: "-k1" }) },
+          reduce: exec(["cat"]),
+        }),
+    ],
     [/env: my\.var=.* is no variable/, () => exec(["cat"], { env: { "my.var": "x" } })],
     [/files: two of them are called a/, () => job({ input, files: ["a", "x/a"] })],
     [/files: "a#\.\." gives it no name/, () => job({ input, files: ["a#.."] })],
