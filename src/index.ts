@@ -93,6 +93,26 @@ export { stats } from "./aggregate/stats.ts";
 export { defineConfig } from "./project/define-config.ts";
 export type { ProfileConfig, ProjectConfig, ProjectJobConfig, RunSettings } from "./project/define-config.ts";
 
+export { registerStore } from "./engine/user-stores.ts";
+export { RangedReads } from "./storage/ranged-reads.ts";
+export type { RangeStream } from "./storage/ranged-reads.ts";
+export { checkFree } from "./storage/stored-output.ts";
+export type {
+  FetchRules,
+  FileToRead,
+  HeldRange,
+  PutFile,
+  RangeReader,
+  Store,
+  StoredFile,
+  StoreEntry,
+  StoreModule,
+  StoreOutput,
+  StoreOutputOptions,
+  StoreSettings,
+  StoreStep,
+} from "./storage/store.ts";
+
 export { SheafError } from "./base/errors.ts";
 export type { ErrorCode } from "./base/errors.ts";
 export type { RunOptions, RunResult } from "./engine/options.ts";

@@ -80,8 +80,8 @@ export class AgentLife {
     this.#options = life;
     const { incarnation, options, parts, startWorker } = life;
     const { signal } = this.#over;
-    const { roots = [], storage = { env: {}, fetch: { roots: [], addresses: [] } } } = options;
-    const world = { ...parts.world, agent: parts.name, incarnation, roots, storage, signal };
+    const { roots = [], stores = [], storage = { env: {}, fetch: { roots: [], addresses: [] } } } = options;
+    const world = { ...parts.world, agent: parts.name, incarnation, roots, storage, stores, signal };
     this.#world = world;
     this.#work = new AgentWork({
       world,

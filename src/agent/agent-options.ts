@@ -5,7 +5,7 @@ import { limits, settings } from "../base/limits.ts";
 import type { ApiClient } from "../client/api-client.ts";
 import type { ClientTls } from "../client/http.ts";
 import type { ShuffleNode } from "../exchange/shuffle-node.ts";
-import type { StoreAccess } from "../storage/stores.ts";
+import type { StoreAccess, StoreLink } from "../storage/stores.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
 
 /** What an agent is started with. */
@@ -34,6 +34,8 @@ export interface AgentOptions {
   readonly roots?: readonly string[];
   /** With what workers read storages: see StoreSettings. Default: nothing of a storage is read. */
   readonly storage?: StoreAccess;
+  /** Storages of users that jobs may use. Default: none. */
+  readonly stores?: readonly StoreLink[];
   /** Time between heartbeats, ms. Default: what the coordinator says. */
   readonly heartbeatMs?: number;
   /** How long `stop` waits for what runs, ms. Default 30,000. */
@@ -117,6 +119,7 @@ export interface LifeWorld extends AgentWorld {
   /** Directories whose files jobs may read and write by path. */
   readonly roots: readonly string[];
   readonly storage: StoreAccess;
+  readonly stores: readonly StoreLink[];
   /** Aborted when the life is over. */
   readonly signal: AbortSignal;
 }

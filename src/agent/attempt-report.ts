@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { crcText } from "../base/crc32.ts";
 import { isSheafError } from "../base/errors.ts";
 import type { ToldStates } from "../engine/live.ts";
 import type { TaskReport } from "../protocol/task-messages.ts";
@@ -9,6 +10,7 @@ import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import type { RunDigest } from "../shuffle/run-fingerprint.ts";
 import { crc32cOfFile } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { stageFiles } from "../storage/upload-output.ts";
 import type { MapOutput, TaskFailure, TaskSuccess, ReduceInput, TaskSpec } from "../task/task-spec.ts";
 import type { RecordPlace } from "../worker/trace.ts";
 import type { AgentWorld } from "./agent-options.ts";
@@ -116,6 +118,28 @@ export async function uploadResults(
   }
   if (result.badPath === null) return { ...result, parts };
   return { ...result, parts, badPath: await send(await measured(result.badPath)) };
+}
+
+/**
+ * Uploads the attempt's result files to where the output of the job will be, under names that are none of its
+ * files: see StoreOutput.stage. Resolves when all are lasting there, with the result that names them.
+ * @throws SheafError as stageFiles
+ */
+export async function stageResults(
+  output: string,
+  { job }: AttemptRef,
+  result: Sent,
+  signal: AbortSignal,
+): Promise<Sent> {
+  const { parts, badPath } = result;
+  const files = parts.map(({ path: source, bytes, crc32c }) => {
+    return { source, name: source, bytes, crc32c: crcText(crc32c) };
+  });
+  const bad = badPath === null ? [] : [{ source: badPath, name: badPath }];
+  const step = (): void => signal.throwIfAborted();
+  const staged = await stageFiles([...files, ...bad], { output, job, step });
+  const named = parts.map((part, index) => ({ ...part, path: staged[index]! }));
+  return { ...result, parts: named, badPath: badPath === null ? null : staged.at(-1)! };
 }
 
 async function upload(

@@ -14,6 +14,8 @@ import { insideRoots } from "../security/inside-roots.ts";
 import { runDigest } from "../shuffle/run-fingerprint.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
+import { splitAddress } from "../storage/store.ts";
+import { isStored } from "../storage/stores.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
 import type {
   ReduceTaskSpec,
@@ -38,6 +40,7 @@ import {
   unreadable,
   damagedFile,
   damagedInput,
+  stageResults,
   uploadResults,
 } from "./attempt-report.ts";
 import { keepSlices, mayBeLast } from "./keep-slices.ts";
@@ -241,7 +244,9 @@ export class AttemptRun {
     this.#directories.push(directory);
     await emptied(directory);
     const { output } = job.preparation;
-    if (output.kind !== "shared" || this.ref.phase === "sample") return { directory };
+    // What goes to a storage is written here first.
+    if (output.kind !== "shared" || splitAddress(output.path) !== null || this.ref.phase === "sample")
+      return { directory };
     const staging = await stagingOf(output.path, this.ref.job, this.#setting.world.roots);
     let outputDirectory = join(staging.attempts, name);
     try {
@@ -341,8 +346,13 @@ export class AttemptRun {
     const { shuffle, world } = this.#setting;
     const { signal } = this.#abort;
     if (ref.phase === "reduce") shuffle.reduceEnded(ref.job, ref.task);
-    const collects = job.preparation.output.kind === "collect";
-    const sent = collects ? await uploadResults(world, ref, result, signal) : result;
+    const { output } = job.preparation;
+    const sent =
+      output.kind === "collect"
+        ? await uploadResults(world, ref, result, signal)
+        : isStored(output.path)
+          ? await stageResults(await insideRoots(output.path, world.roots), ref, result, signal)
+          : result;
     signal.throwIfAborted();
     if (ref.phase !== "map" || result.output === null) return this.#finished(sent, null);
     const { path } = result.output;

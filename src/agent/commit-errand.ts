@@ -1,9 +1,12 @@
 import { relative, resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { commitOutput, commitRecords, expectRefused } from "../engine/commit.ts";
+import { commitOutput, type CommitPlan, commitRecords, expectRefused } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
+import { insideRoots } from "../security/inside-roots.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
+import { splitAddress } from "../storage/store.ts";
+import { commitStaged } from "../storage/upload-output.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { keptParts } from "./kept-maps.ts";
 import { type Staging, stagingOf } from "./staging.ts";
@@ -31,6 +34,7 @@ export async function commitErrand(
   const { output, results } = errand;
   if (output.kind !== "shared" || results === null) return { kind: "committed", parts: [] };
   step();
+  if (splitAddress(output.path) !== null) return commitStored(errand, output, results, { roots, step });
   const staging = await stagingOf(output.path, errand.job, roots);
   for (const result of results) checkPlaces(result, staging);
   const { name, code, collections, counters } = errand;
@@ -55,6 +59,22 @@ export async function commitErrand(
   const incremental = kept?.report() ?? null;
   const dataset = materialized === null ? {} : { materialized };
   return { kind: "committed", parts: [...parts], ...dataset, ...(incremental !== null && { incremental }) };
+}
+
+/** Of results that attempts have staged in the storage. */
+async function commitStored(
+  { job, name, code, collections, counters }: CommitErrand,
+  { path, overwrite }: { readonly path: string; readonly overwrite: boolean },
+  results: readonly TaskSuccess[],
+  { roots, step }: { readonly roots: readonly string[]; readonly step: () => void },
+): Promise<Committed> {
+  const output = await insideRoots(path, roots);
+  const place: CommitPlan["place"] = (files, success) =>
+    commitStaged(files, success, { output, job, overwrite, step });
+  const plan = { name, code, job, collections, output, overwrite, staging: "", place, step };
+  const outputs = { sample: [], map: [], reduce: results, counters };
+  const parts = await moving(step, commitOutput(plan, outputs));
+  return { kind: "committed", parts: [...parts] };
 }
 
 const movingMs = 1_000;

@@ -6,6 +6,9 @@ import type { ApiClient } from "../client/api-client.ts";
 import type { CallOptions } from "../client/http.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { splitsPerPage } from "../protocol/agent-messages.ts";
+import { insideRoots } from "../security/inside-roots.ts";
+import { splitAddress } from "../storage/store.ts";
+import { storedOutput } from "../storage/stores.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { LifeWorld } from "./agent-options.ts";
@@ -141,11 +144,17 @@ export class ErrandRunner {
         return this.#fold(errand.job, errand.request);
       case "discard":
         for (const path of [errand.output.kind === "shared" ? errand.output.path : null, errand.materialize])
-          if (typeof path === "string") await removeStaging(await stagingOf(path, errand.job, roots));
+          if (typeof path === "string") await this.#discard(path, errand.job);
         return { kind: "discarded" } as const;
       default:
         return unreachable(errand);
     }
+  }
+
+  async #discard(output: string, job: string): Promise<void> {
+    const { roots } = this.#world;
+    if (splitAddress(output) === null) return removeStaging(await stagingOf(output, job, roots));
+    await (await storedOutput(await insideRoots(output, roots), job)).abort();
   }
 
   async #askGate(job: string, counters: Readonly<Record<string, number>>) {

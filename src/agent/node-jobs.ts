@@ -13,6 +13,7 @@ import { type AttemptRef, formatAttempt } from "../scheduler/ids.ts";
 import { checkId } from "../security/ids.ts";
 import { ContentChecks } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { splitAddress } from "../storage/store.ts";
 import type { JobSettings } from "../task/task-spec.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { PoolListener } from "../worker/pool.ts";
@@ -108,7 +109,8 @@ export class NodeJobs {
     const places = [join(prepared.directory, "attempts", name)];
     const { output } = prepared.preparation;
     try {
-      if (output.kind === "shared") {
+      // What it has uploaded to a storage goes when the job ends.
+      if (output.kind === "shared" && splitAddress(output.path) === null) {
         places.push(join((await stagingOf(output.path, ref.job, roots)).attempts, name));
       }
       for (const place of places) await rm(place, { recursive: true, force: true, maxRetries: 3 });
@@ -158,6 +160,7 @@ export class NodeJobs {
         storage: world.storage,
         listener: this.#options.listener(job),
       });
+      pool.stores(world.stores);
       pool.loads(pathToFileURL(code.path).href);
       pool.settings(settings);
       this.#tellShuffle(job, directory, preparation);

@@ -14,7 +14,8 @@ import { filesIdentity } from "../storage/file-identity.ts";
 import { patternBase } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
 import type { InputFile } from "../storage/list-input.ts";
-import { isStored } from "../storage/stores.ts";
+import { splitAddress } from "../storage/store.ts";
+import { isStored, isStrange } from "../storage/stores.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import { moving } from "./commit-errand.ts";
 import { type KeptPlan, openKept } from "./kept-maps.ts";
@@ -42,23 +43,32 @@ export async function planErrand(
   const { output, agentLocal, outline } = errand;
   const nodes = agentLocal && "tasks" in outline.input ? outline.input.nodes : undefined;
   if (nodes !== undefined) return planNode(errand, nodes.paths, { name: agent, roots: [...roots] });
-  const staging = output.kind === "shared" ? await stagingOf(output.path, errand.job, roots) : null;
+  const address = output.kind === "shared" && splitAddress(output.path) !== null ? output.path : null;
+  const staging =
+    output.kind === "shared" && address === null ? await stagingOf(output.path, errand.job, roots) : null;
   const overwrite = output.kind === "shared" && output.overwrite;
   const records =
     errand.materialize === undefined ? null : await stagingOf(errand.materialize, errand.job, roots);
   if (records !== null) await checkOutput(records.output, { overwrite });
+  if (address !== null) await moving(step, checkAddress(address, agent, roots, overwrite));
   if (staging !== null) await checkPlace(staging.output, overwrite, errand.once === true);
   const files: InputFile[][] = [];
   for (const inputs of pathsByInput(errand.outline, errand.inputs)) {
     const paths = inputs
       .filter((input) => input.startsWith(agentPrefix) === agentLocal)
       .map((input) => (agentLocal ? input.slice(agentPrefix.length) : input));
+    for (const path of paths) knownHere(path, agent);
     const listed = await listInside(paths, roots, agentLocal, step);
     files.push(agentLocal ? listed.map((file) => localFile(file, agent)) : listed);
   }
   const kept = staging === null ? null : await openKept(errand, staging);
   const planned = await cut(errand, files, kept, step);
   step();
+  if (address !== null && overwrite)
+    await checkKept(
+      address,
+      files.flat().map(({ path }) => path),
+    );
   for (const one of [staging, records]) if (one !== null) await prepareOutput(one, overwrite, files.flat());
   if (kept !== null) await moving(step, kept.note());
   if (staging === null || errand.once !== true || agentLocal) return planned;
@@ -76,6 +86,27 @@ async function planNode(
   const splits = [{ index: 0, pieces: [{ kind: "generate" as const, index: 0, tasks: 1, node }], bytes: 0 }];
   const partitions = options.partitions.map((count) => count ?? 1);
   return { kind: "planned", splits, sample: [], files: 0, bytes: 0, partitions, identity: null };
+}
+
+/** @throws SheafError as checkOutput; FORBIDDEN outside the roots; USAGE for a storage not known here */
+async function checkAddress(
+  address: string,
+  agent: string,
+  roots: readonly string[],
+  overwrite: boolean,
+): Promise<void> {
+  await insideRoots(address, roots);
+  knownHere(address, agent);
+  await checkOutput(address, { overwrite });
+}
+
+function knownHere(address: string, agent: string): void {
+  if (!isStrange(address)) return;
+  const { scheme } = splitAddress(address)!;
+  throw new SheafError("USAGE", `agent ${agent} knows no storage for ${scheme}://`, {
+    hint: `Start all agents with --store ${scheme}=FILE, the module that makes it: docs/storage.md.`,
+    details: { path: address },
+  });
 }
 
 async function checkPlace(output: string, overwrite: boolean, once: boolean): Promise<void> {

@@ -6,6 +6,7 @@ export const ERROR_CODES = [
   "JOB_INVALID", // the job definition is wrong; the message names the field
   "JOB_LOAD", // the job file cannot be bundled, loaded, or exports no job
   "CONFIG_LOAD", // sheaf.config.ts cannot be bundled, loaded, or gives no plain data
+  "STORE_LOAD", // the module of a user's storage cannot be bundled, loaded, or exports none
   "PACKAGE_MISSING", // a package left outside the bundle that this machine does not have
   "INPUT_MISSING", // no such path, or a glob that matches nothing
   "INPUT_UNREADABLE", // permission, a FIFO, a link loop

@@ -3,6 +3,7 @@ import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
 import { formatSize, parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
+import { localPath } from "../storage/store.ts";
 
 /** In the order help shows them. */
 export const flagCategories = [
@@ -148,7 +149,16 @@ export interface FlagType<out T> {
 const stringType: FlagType<string> = { kind: "string", parse: nonEmpty };
 
 /** A path, left as written: the code that opens it resolves it. Shells complete it. */
-const pathType: FlagType<string> = { kind: "path", parse: nonEmpty };
+const pathType: FlagType<string> = {
+  kind: "path",
+  parse(text, what) {
+    localPath(nonEmpty(text, what), what, "/");
+    return text;
+  },
+};
+
+/** A path, or an address of a storage. */
+const placeType: FlagType<string> = { kind: "path", parse: nonEmpty };
 
 /** Bytes, at least the minimum. */
 function sizeType({ min }: { readonly min: number }): FlagType<number> {
@@ -250,6 +260,7 @@ const badBudgetType: FlagType<number | string> = {
 export const types = {
   string: stringType,
   path: pathType,
+  place: placeType,
   size: sizeType,
   duration: durationType,
   integer: integerType,

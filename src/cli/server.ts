@@ -15,7 +15,7 @@ export const serverFlags = {
     state: valueFlag("--state DIR", types.path, "Directory for what it keeps; its own, made when missing"),
     roots: repeatedFlag(
       "--root DIR",
-      types.path,
+      types.place,
       "Jobs may read and write files below DIR, or read below an address; may be repeated",
       {
         details: "An address is as https://data.example.org/logs/ or s3://bucket/logs/.",

@@ -19,6 +19,7 @@ import { schedulePattern } from "../protocol/schedule.ts";
 import type { ScheduleRequest, ScheduleView } from "../protocol/schedule.ts";
 import type { OutputTarget } from "../protocol/submission.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
+import { splitAddress } from "../storage/store.ts";
 import { chaosWarning } from "../worker/chaos.ts";
 import type { ApiClient } from "./api-client.ts";
 import { connect, type ConnectOptions } from "./connect.ts";
@@ -28,7 +29,7 @@ import { loadOutline } from "./load-outline.ts";
 import type { ClusterOutcome } from "./settle-job.ts";
 import { finishClusterRun, notSettled, settleJob } from "./settle-job.ts";
 import type { JobRequest, SubmittedJob } from "./submit-job.ts";
-import { outputTarget, recordsTarget, submissionOf, submitJob } from "./submit-job.ts";
+import { outputTarget, recordsTarget, submissionOf, submitJob, takesStaged } from "./submit-job.ts";
 import { EventRelay, followEvents, watchJob } from "./watch-job.ts";
 
 /** For how long the first request is retried: a coordinator that is just starting is waited for. */
@@ -116,7 +117,7 @@ async function withRequest<T>(
       loadForCluster(api, file, options, resolved, relay),
     );
     try {
-      const target = detachedTarget(options, resolved, cluster);
+      const target = await detachedTarget(options, resolved, cluster);
       const once = onceOf(options, resolved, loaded);
       if (target.kind === "shared" && once === undefined) await checkShared(target, options);
       const materialize = recordsTarget(resolved, target, cluster.roots);
@@ -166,8 +167,9 @@ async function runAttached(
       loadForCluster(api, file, options, resolved, relay),
     );
     try {
+      const direct = await takesStaged(resolved);
       const target = outputTarget(
-        { output, overwrite, collect, shared: options.shared },
+        { output, overwrite, collect, shared: options.shared, direct },
         api.url,
         cluster.roots,
       );
@@ -292,22 +294,26 @@ function onceOf(
 }
 
 /** Nobody will be there to fetch the results of a detached job into a directory. */
-function detachedTarget(
+async function detachedTarget(
   options: ClusterRunOptions,
-  { output, overwrite }: ResolvedOptions,
+  resolved: ResolvedOptions,
   cluster: ClusterView,
-): OutputTarget {
+): Promise<OutputTarget> {
+  const { output, overwrite } = resolved;
   if (output === null) return { kind: "collect", write: true, collect: true };
-  const wishes = { output, overwrite, collect: false, shared: options.shared };
+  const direct = await takesStaged(resolved);
+  const wishes = { output, overwrite, collect: false, shared: options.shared, direct };
   const target = outputTarget(wishes, options.on, cluster.roots);
   if (target.kind === "shared") return target;
+  const isAddress = splitAddress(output) !== null;
+  const or = isAddress
+    ? `Or start coordinator and agents with --root for an address above it.`
+    : "Or say --shared if all agents see that directory.";
   throw new SheafError(
     "USAGE",
-    `the agents cannot write to ${output} of this machine, and nobody will fetch it`,
+    `the agents cannot write to ${output}${isAddress ? "" : " of this machine"}, and nobody will fetch it`,
     {
-      hint:
-        "Leave the output out: the coordinator keeps the results, and `sheaf results @ -o DIR` fetches " +
-        "them. Or say --shared if all agents see that directory.",
+      hint: `Leave the output out: the coordinator keeps the results, and \`sheaf results @ -o DIR\` fetches them. ${or}`,
     },
   );
 }
@@ -323,7 +329,9 @@ async function checkShared(
   target: Extract<OutputTarget, { kind: "shared" }>,
   options: ClusterRunOptions,
 ): Promise<void> {
-  if (options.shared !== true) await checkOutput(target.path, { overwrite: target.overwrite });
+  // What they see of a storage this machine need not.
+  const isSeen = options.shared !== true && splitAddress(target.path) === null;
+  if (isSeen) await checkOutput(target.path, { overwrite: target.overwrite });
 }
 
 /** Inputs that may be files of this machine: an output must not replace them. */

@@ -10,6 +10,7 @@ import type { RunBundle, StepRun } from "../engine/job-bundle.ts";
 import { openState } from "../engine/job-directory.ts";
 import { RunFailure } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import { storesOf } from "../engine/user-stores.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import type { AuxCopies } from "../task/aux.ts";
@@ -65,6 +66,7 @@ export async function loadOutline(
       const answer = await pool.load(pathToFileURL(bundle.path).href, resolved.attempts);
       if ("failure" in answer) throw await loadFailure(answer.failure, bundle);
       const { outline } = answer;
+      await storesOf(outline, file, state);
       const place = { bytesMax: resolved.auxBytes, share: false, directory: fetched };
       const { copies } = await planAux(outline.aux, file, place);
       // Read here as tasks will read it there: whatever is wrong with it is known before there are any.

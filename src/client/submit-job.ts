@@ -1,7 +1,7 @@
 import { randomUUID, createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import { basename, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
@@ -10,6 +10,7 @@ import { paramsToWire } from "../base/wire-json.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { checkIncremental } from "../engine/explain.ts";
 import { type HasInputs, pathsByInput, readInput } from "../engine/inputs.ts";
+import { submitter } from "../engine/job-directory.ts";
 import { type FoundFile, findJobFiles } from "../engine/job-files.ts";
 import { wholeJobHandle } from "../engine/job-history.ts";
 import { liveOf } from "../engine/live.ts";
@@ -26,7 +27,8 @@ import { sha256OfFile } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { patternBase } from "../storage/glob.ts";
 import { refuseAddress } from "../storage/list-input.ts";
-import { isStored } from "../storage/stores.ts";
+import { splitAddress } from "../storage/store.ts";
+import { isStored, storedOutput } from "../storage/stores.ts";
 import type { AuxCopy } from "../task/aux.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import type { ApiClient } from "./api-client.ts";
@@ -98,7 +100,7 @@ export async function submissionOf(
   return {
     protocol: PROTOCOL_VERSION,
     name,
-    submitter: userName(),
+    submitter: submitter(),
     host: hostname(),
     ...labelsOf(options),
     file,
@@ -129,8 +131,8 @@ async function predecessors(api: ApiClient, handles: readonly string[]): Promise
 
 /** Bytes have no form in JSON: a delimiter goes as base64. */
 function wireOutline(outlined: JobOutline): Submission["outline"] {
-  // Programs outside of the job are looked at before it is sent.
-  const { input, inputs, aux, programs: _, ...rest } = outlined;
+  // Programs outside of the job are looked at before it is sent. Storages are the agents' own.
+  const { input, inputs, aux, programs: _, stores: _stores, ...rest } = outlined;
   const several = inputs?.map((one) => ({ name: one.name, input: wireInput(one.input) }));
   const named = aux.map(({ name, file }) => ({ name, file }));
   const outline = {
@@ -183,14 +185,6 @@ function jobOptionsOf(
     queueTimeoutMs: given("queueTimeoutMs") ?? null,
     ...(resolved.chaos !== null && { chaos: resolved.chaos }),
   };
-}
-
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return process.env["USER"] ?? "unknown";
-  }
 }
 
 /** Uploads at one time. */
@@ -332,21 +326,37 @@ interface OutputWishes {
   readonly collect: boolean;
   /** What the user said of the output being shared. */
   readonly shared: boolean | undefined;
+  /** It is in a storage to which agents can upload what they have made: see takesStaged. */
+  readonly direct: boolean;
+}
+
+/** Whether results can go to a storage from several machines. */
+export async function takesStaged({
+  output,
+  materialize,
+}: Pick<ResolvedOptions, "output" | "materialize">): Promise<boolean> {
+  // Records that are kept lie where the output does.
+  if (output === null || materialize !== null || !isStored(output)) return false;
+  return (await storedOutput(output, "check")).stage !== undefined;
 }
 
 /**
  * Where a job's results go. They are written in their place by the agents when that is sure to be the same
- * for all of them and for the client; else they come back through the coordinator.
- * @throws SheafError FORBIDDEN when `shared` was asked for and is not possible
+ * for all of them and for the client, as an address is; else they come back through the coordinator.
+ * @throws SheafError FORBIDDEN when `shared` was asked for and is not possible; USAGE for an address of no
+ * storage
  */
 export function outputTarget(wishes: OutputWishes, url: string, roots: readonly string[]): OutputTarget {
-  const { output, overwrite, collect, shared } = wishes;
+  const { output, overwrite, collect, shared, direct } = wishes;
+  if (output !== null) refuseAddress(output, "output");
   const fetched: OutputTarget = { kind: "collect", write: output !== null, collect };
   if (shared === false || (output === null && shared === undefined)) return fetched;
   const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
-  const isAllowed = output !== null && isInside(output, roots);
+  const isAddress = output !== null && splitAddress(output) !== null;
+  const isAllowed =
+    output !== null && (isAddress ? direct && isAddressInside(output, roots) : isInside(output, roots));
   // Records come back through the coordinator, and so does then the rest.
-  if (isAllowed && !collect && (shared === true || isLoopback(host))) {
+  if (isAllowed && !collect && (shared === true || isAddress || isLoopback(host))) {
     return { kind: "shared", path: output, overwrite };
   }
   if (shared === undefined) return fetched;
@@ -355,7 +365,9 @@ export function outputTarget(wishes: OutputWishes, url: string, roots: readonly 
       ? "there is no output directory"
       : collect
         ? "results that are printed come back through the coordinator"
-        : `the cluster may not write to ${output}. ${rootsText(roots)}`;
+        : isAddress && !direct
+          ? `${output} takes results from one machine only, and no records beside them`
+          : `the cluster may not write to ${output}. ${rootsText(roots)}`;
   throw new SheafError("FORBIDDEN", `the output cannot be shared: ${why}`, {
     hint: "Leave --shared out, and the results come back to this machine.",
   });
@@ -379,8 +391,6 @@ export function recordsTarget(
 }
 
 function isInside(path: string, roots: readonly string[]): boolean {
-  // What goes to a storage comes back to this machine first.
-  if (isStored(path)) return false;
   return roots.some(
     (root) => root === "/" || path === root || path.startsWith(`${root.replace(/\/+$/, "")}/`),
   );

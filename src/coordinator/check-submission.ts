@@ -4,7 +4,7 @@ import { checkApart } from "../engine/resolve-options.ts";
 import type { JobStateText } from "../protocol/job-view.ts";
 import type { Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
-import { localPath } from "../storage/store.ts";
+import { localPath, splitAddress } from "../storage/store.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import { blobsOf } from "./jobs.ts";
@@ -38,7 +38,8 @@ export function checkSubmission(
   for (const path of shared) checkInsideRoots(path, roots, "input");
   // Each agent looks at its own roots; by its text alone it must lead nowhere else.
   for (const path of own) checkInsideRoots(path.slice(agentPrefix.length), ["/"], "input");
-  if (output.kind === "shared") checkShared(output.path, roots, "output");
+  if (output.kind === "shared") checkInsideRoots(output.path, roots, "output");
+  checkStored(submission);
   checkNodes(submission);
   if (options.partitions.length !== outline.collections.length) {
     throw new SheafError(
@@ -80,10 +81,15 @@ function checkNodes({ output, outline }: Submission): void {
   });
 }
 
-/** Agents write to paths; what goes to a storage comes back to the client, which has the credentials. */
-function checkShared(path: string, roots: readonly string[], what: string): void {
-  localPath(path, what, "/");
-  checkInsideRoots(path, roots, what);
+/** In a storage nothing is read again, and nothing but the output is kept. */
+function checkStored({ output, once, incremental, materialize }: Submission): void {
+  if (output.kind !== "shared" || splitAddress(output.path) === null) return;
+  const [name] =
+    Object.entries({ once, incremental, materialize }).find(([, one]) => one !== undefined) ?? [];
+  if (name === undefined) return;
+  throw new SheafError("USAGE", `${name} does not go with an output in a storage (${output.path})`, {
+    hint: "Write to a directory that all agents see, or leave it out.",
+  });
 }
 
 /** Records are kept where the output is: on paths that all agents see, or here. */
@@ -99,7 +105,8 @@ function checkRecordsTarget({ output, materialize, once }: Submission, roots: re
     );
   }
   if (materialize === null || output.kind !== "shared") return;
-  checkShared(materialize, roots, "materialize");
+  localPath(materialize, "materialize", "/");
+  checkInsideRoots(materialize, roots, "materialize");
   checkApart(materialize, output.path);
 }
 

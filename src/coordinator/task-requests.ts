@@ -9,6 +9,7 @@ import { phaseOf } from "../protocol/worker-protocol.ts";
 import type { Asker, TaskService, TaskType } from "../protocol/worker-protocol.ts";
 import { type AttemptRef, formatAttempt, type NodeRef, type Phase } from "../scheduler/ids.ts";
 import type { Task } from "../scheduler/state.ts";
+import { splitAddress } from "../storage/store.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { Agents } from "./agents.ts";
@@ -249,7 +250,10 @@ function checkParts(job: ClusterJob, parts: readonly OutputPart[]): void {
         `a part is of collection ${collection}, which there is not`,
         "Report what the task has written.",
       );
-    if (output.kind === "shared" && !(isInside(path, dirname(output.path)) && path.includes(job.id)))
+    if (output.kind !== "shared") continue;
+    // Of an output in a storage it names what was uploaded.
+    const isNear = splitAddress(output.path) !== null || isInside(path, dirname(output.path));
+    if (!isNear || !path.includes(job.id))
       throw usage(
         `the part ${path} does not lie in the job's staging directory`,
         "Report what the task has written.",

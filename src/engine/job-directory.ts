@@ -1,4 +1,5 @@
 import { appendFileSync, mkdirSync, realpathSync, renameSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { describeThrown, isSheafError } from "../base/errors.ts";
 /*
@@ -104,6 +105,15 @@ export type NewRecord = Pick<
   | "currentPhase"
   | "settings"
 >;
+
+/** Who runs jobs here: the login name. */
+export function submitter(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return process.env["USER"] ?? "unknown";
+  }
+}
 
 /** job.json as it begins, written by this process. */
 export function newRecord(known: NewRecord): JobRecord {

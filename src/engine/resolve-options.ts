@@ -7,9 +7,7 @@ import { limits, settings } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
 import { parseSize } from "../base/size.ts";
 import { suggest } from "../base/suggest.ts";
-import { refuseAddress } from "../storage/list-input.ts";
 import { localPath, refusePassword, splitAddress } from "../storage/store.ts";
-import { isStored } from "../storage/stores.ts";
 import type { Chaos } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { Isolation } from "../worker/worker.ts";
@@ -70,7 +68,7 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
   const inputs = inputTexts(options.inputs ?? []);
   inputs.forEach(refusePassword);
   const output = options.output === undefined ? null : outputPlace(options.output, process.cwd());
-  if (output !== null && isStored(output)) checkStoredOutput(options, output);
+  if (output !== null && splitAddress(output) !== null) checkStoredOutput(options, output);
   const workers =
     isolation === "inline"
       ? 1
@@ -179,14 +177,14 @@ function inputTexts(inputs: NonNullable<JobRunOptions["inputs"]>): readonly stri
 }
 
 /**
- * An output as runs know it: an absolute path, or an address that ends in "/".
+ * An output as runs know it: an absolute path, or an address that ends in "/". Whether there is a storage for
+ * it is told by whoever uses it.
  * @throws SheafError USAGE for an address that cannot be one
  */
 export function outputPlace(given: string, cwd: string): string {
   const parts = splitAddress(given);
   if (parts === null) return resolve(cwd, given);
   refusePassword(given);
-  refuseAddress(given, "output");
   if (parts.path.replaceAll("/", "") !== "") return `${parts.root}${parts.path.replace(/\/+$/, "")}/`;
   throw usage(`output: ${given} is no directory of the storage`, `Give one: ${parts.root}results/`);
 }

@@ -64,6 +64,8 @@ export interface Job<out R = unknown> {
   readonly aux: Readonly<Record<string, unknown>>;
   /** What programs find in their current directory. */
   readonly files: readonly FileRef[];
+  /** Modules of storages of one's own, by scheme. */
+  readonly stores: Readonly<Record<string, string>>;
   readonly expect: ((counters: Readonly<Record<string, number>>) => boolean | string) | undefined;
   readonly seed: number;
 }

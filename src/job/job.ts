@@ -142,6 +142,11 @@ interface JobCommon<P, S, A> {
    */
   files?: readonly string[];
   /**
+   * Storages of one's own that the job reads and writes: the paths of their modules, beside the job file or
+   * absolute, by the scheme of their addresses: `{ gs: "./gs-store.ts" }`. See registerStore.
+   */
+  stores?: Readonly<Record<string, string>>;
+  /**
    * Looks at the final counters before the commit; false or a text fails the job and leaves earlier output
    * as it was.
    */

@@ -20,6 +20,7 @@ export const JOB_FIELDS = [
   "params",
   "aux",
   "files",
+  "stores",
   "expect",
   "seed",
   "collections",
@@ -76,6 +77,7 @@ export function checkJob(definition: unknown): Job {
     params: checkParams(definition["params"]),
     aux: checkAux(definition["aux"]),
     files: checkFiles(definition["files"]),
+    stores: checkStores(definition["stores"]),
     expect: definition["expect"] as Job["expect"],
     seed: (seed as number | undefined) ?? 0,
   });
@@ -222,6 +224,17 @@ function checkAux(aux: unknown): Fields {
     if (found !== null) throw invalid(`aux.${name}`, found.problem, found.hint);
   }
   return aux;
+}
+
+function checkStores(stores: unknown): Readonly<Record<string, string>> {
+  if (stores === undefined) return Object.freeze({});
+  const hint = 'Give the paths of their modules, by scheme: stores: { gs: "./gs-store.ts" }.';
+  if (!isPlainObject(stores)) throw invalid("stores", `${printValue(stores)} is no object`, hint);
+  for (const [scheme, path] of Object.entries(stores)) {
+    if (typeof path === "string" && path !== "") continue;
+    throw invalid(`stores.${scheme}`, `${printValue(path)} is no path`, hint);
+  }
+  return Object.freeze({ ...stores }) as Readonly<Record<string, string>>;
 }
 
 function checkFunction(field: string, value: unknown): void {

@@ -1,18 +1,18 @@
 import { mkdirSync, rmSync } from "node:fs";
-import { hostname, tmpdir, userInfo } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { fromWireValue, paramsToWire } from "../base/wire-json.ts";
 import type { LoadedJob } from "../client/load-outline.ts";
-import { JobDirectory, makeJobId, newRecord, openState } from "../engine/job-directory.ts";
+import { JobDirectory, makeJobId, newRecord, openState, submitter } from "../engine/job-directory.ts";
 import type { KeptJob } from "../engine/job-history.ts";
 import type { JobRunOptions, RunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { Runner } from "../runners/runners.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
-import { isStored } from "../storage/stores.ts";
+import { splitAddress } from "../storage/store.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import type { StepOutline } from "../worker/messages.ts";
 import type { PipelineWishes } from "./detect.ts";
@@ -61,7 +61,7 @@ export async function openPipelineRun(
   { code, earlier, kept, warn }: Opening,
 ): Promise<Opened> {
   const { output, overwrite, inputs } = resolved;
-  if (output !== null && isStored(output)) {
+  if (output !== null && splitAddress(output) !== null) {
     throw new SheafError("USAGE", `output: a pipeline writes to a directory, and ${output} is in a storage`, {
       hint: `Write to a directory, and end the pipeline with a transfer: transfer({ from: ..., to: "${output}" }).`,
     });
@@ -144,14 +144,6 @@ export function keptOptions(
 export function optionsKept({ options }: PipelineBegun): RunOptions {
   const { params, ...rest } = options;
   return { ...rest, ...(params === undefined ? {} : { params: fromWireValue(params) }) } as RunOptions;
-}
-
-function submitter(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return process.env["USER"] ?? "unknown";
-  }
 }
 
 /** The code that runs stays what it is, whatever becomes of its file meanwhile. */

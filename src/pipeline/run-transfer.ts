@@ -219,10 +219,12 @@ function localCopy({ path, bytes, mtimeMs }: InputFile, base: string, to: string
   return { source: path, target, bytes, mtimeMs, below };
 }
 
-function storedCopy({ path, bytes, mtimeMs, version, place = path }: InputFile, to: string): StoredCopy {
+function storedCopy(file: InputFile, to: string): StoredCopy {
+  const { path, bytes, mtimeMs, version, exact, place = path } = file;
   const below = placeBelow(place, path);
   const target = isStored(to) ? to + below : join(to, below);
-  return { source: path, target, bytes, mtimeMs, below, ...(version !== undefined && { version }) };
+  const told = { ...(version !== undefined && { version }), ...(exact !== undefined && { exact }) };
+  return { source: path, target, bytes, mtimeMs, below, ...told };
 }
 
 /**

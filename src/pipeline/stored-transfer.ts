@@ -18,6 +18,8 @@ export interface StoredCopy {
   readonly source: string;
   /** Of a source in a store: which version is copied. */
   readonly version?: string;
+  /** Whether that says which bytes these are: see StoredFile. Default false. */
+  readonly exact?: boolean;
   readonly mtimeMs: number;
   /** Below the directory of the transfer. */
   readonly below: string;
@@ -32,7 +34,8 @@ const chunkBytes = 1 << 20;
 
 /**
  * Makes a path a copy of one version of a file in a store, by one rename. What an earlier try has copied of
- * that version is kept beside it, under a name that says which, and is gone on from.
+ * that version is kept beside it, under a name that says which, and is gone on from; of a version that may be
+ * that of other bytes, too, it is copied anew.
  * @returns the checksum of the copy
  * @throws SheafError INPUT_CHANGED, OUTPUT_UNWRITABLE, DISK_FULL; as the store
  */
@@ -41,7 +44,7 @@ export async function downloadFile(
   count: Count,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const { source, version, bytes, mtimeMs, target } = copy;
+  const { source, version, exact = false, bytes, mtimeMs, target } = copy;
   const which = createHash("sha256")
     .update(JSON.stringify([source, version, bytes]))
     .digest("hex");
@@ -58,11 +61,10 @@ export async function downloadFile(
     throw asSheafError(error, { path: target, doing: "create", code: "OUTPUT_UNWRITABLE" });
   }
   const begun = await lstat(part).catch(() => null);
-  const output = await open(part, begun?.isFile() === true && begun.size <= bytes ? "r+" : "w").catch(
-    (error: unknown) => {
-      throw asSheafError(error, { path: part, doing: "write" });
-    },
-  );
+  const goesOn = exact && begun?.isFile() === true && begun.size <= bytes;
+  const output = await open(part, goesOn ? "r+" : "w").catch((error: unknown) => {
+    throw asSheafError(error, { path: part, doing: "write" });
+  });
   let crc = 0;
   try {
     const known = await crc32cOfFile(part);

@@ -64,6 +64,11 @@ export interface ProjectConfig {
   readonly profiles?: Readonly<Record<string, ProfileConfig>>;
   /** Packages that stay outside the bundles of the jobs below this folder. */
   readonly external?: readonly string[];
+  /**
+   * Storages of one's own: the paths of their modules, relative to the project file, by the scheme of their
+   * addresses, as { gs: "./gs-store.ts" }. See registerStore.
+   */
+  readonly stores?: Readonly<Record<string, string | URL>>;
 }
 
 /**
@@ -88,7 +93,7 @@ const settingNames: readonly string[] = [...new Set(Object.values(optionNames).f
  */
 export function checkConfig(config: unknown): asserts config is ProjectConfig {
   const fields = objectAt(config, "the project");
-  checkNames(fields, ["jobs", "defaults", "profiles", "external"], "");
+  checkNames(fields, ["jobs", "defaults", "profiles", "external", "stores"], "");
   const jobs = recordAt(fields["jobs"], "jobs");
   for (const [name, job] of Object.entries(jobs)) {
     const place = `jobs.${name}`;
@@ -120,6 +125,10 @@ export function checkConfig(config: unknown): asserts config is ProjectConfig {
       }
       checkSettings(objectAt(theirs, `${place}.jobs.${job}`), `${place}.jobs.${job}`);
     }
+  }
+  for (const [scheme, module] of Object.entries(recordAt(fields["stores"], "stores"))) {
+    if (isText(module) || module instanceof URL) continue;
+    throw wrong(`stores.${scheme} is ${printValue(module)}`, 'Give the path of its module: "./gs-store.ts".');
   }
   const external: unknown = fields["external"] ?? [];
   if (!Array.isArray(external) || !external.every((name) => typeof name === "string")) {

@@ -3,6 +3,7 @@ import { basename, dirname, extname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
 import { suggest } from "../base/suggest.ts";
+import { nameStores } from "../engine/user-stores.ts";
 import { inputIn, isElsewhere } from "../storage/glob.ts";
 import { checkConfig } from "./define-config.ts";
 import type { ProjectConfig, RunSettings } from "./define-config.ts";
@@ -111,10 +112,21 @@ async function readProject(path: string, options: LoadConfigOptions): Promise<Pr
   try {
     checkConfig(content);
   } catch (error) {
-    if (!(error instanceof SheafError)) throw error;
-    throw new SheafError(error.code, `${path}: ${error.message}`, { hint: error.hint!, cause: error });
+    throw inFile(error, path);
+  }
+  try {
+    // Whoever has read the project knows its storages, and so do the workers he starts.
+    const { stores, external = [] } = content;
+    nameStores(stores, { directory: dirname(path), external });
+  } catch (error) {
+    throw inFile(error, path);
   }
   return projectOf(content, path);
+}
+
+function inFile(error: unknown, path: string): unknown {
+  if (!(error instanceof SheafError)) return error;
+  return new SheafError(error.code, `${path}: ${error.message}`, { hint: error.hint!, cause: error });
 }
 
 function readJson(path: string): unknown {

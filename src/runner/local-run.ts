@@ -1,4 +1,4 @@
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { systemClock } from "../base/clock.ts";
@@ -12,9 +12,8 @@ import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
 import { checkIncremental, explainJob, keptIn } from "../engine/explain.ts";
 import { pathsByInput, possiblePaths } from "../engine/inputs.ts";
-import { bundleForRun, hiddenPipeline } from "../engine/job-bundle.ts";
-import type { RunBundle } from "../engine/job-bundle.ts";
-import { JobDirectory, makeJobId, newRecord, openState } from "../engine/job-directory.ts";
+import { bundleForRun, hiddenPipeline, type RunBundle } from "../engine/job-bundle.ts";
+import { JobDirectory, makeJobId, newRecord, openState, submitter } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
 import { copyJobFiles, findJobFiles, outsideFiles } from "../engine/job-files.ts";
 import { liveOf, liveSettings, looksOn } from "../engine/live.ts";
@@ -24,19 +23,19 @@ import { planJob } from "../engine/plan-job.ts";
 import { pruneJobs } from "../engine/prune-jobs.ts";
 import { afterOf, labelsOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import { storesOf } from "../engine/user-stores.ts";
 import type { IncrementalRun } from "../incremental/incremental-run.ts";
 import { formatTask } from "../scheduler/ids.ts";
-import { checkKept, checkOutput } from "../storage/atomic-output.ts";
-import type { OutputOptions } from "../storage/atomic-output.ts";
+import { checkKept, checkOutput, type OutputOptions } from "../storage/atomic-output.ts";
 import { asShortage } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
+import { isStrange } from "../storage/stores.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import { chaosWarning } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
-import { checkOnce, earlierRun, keyOf } from "./earlier-run.ts";
-import type { EarlierRun } from "./earlier-run.ts";
+import { checkOnce, type EarlierRun, earlierRun, keyOf } from "./earlier-run.ts";
 import { findPredecessors, followJobs } from "./follow-jobs.ts";
 import type { DrivenRun, Elsewhere, LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
 import { LocalTasks, liveSlot, workersOf } from "./local-tasks.ts";
@@ -191,7 +190,9 @@ export class LocalRun {
     const { output, overwrite, inputs, attempts, materialize } = this.resolved;
     const file = this.#file;
     const keep = [...inputs.filter((input) => input !== "-"), ...(file === null ? [] : [file])];
-    const checked = output === null ? Promise.resolve() : this.#checkOutput(output, { overwrite, keep });
+    // Of a scheme that nobody knows yet the job itself may name the storage.
+    const isLate = output !== null && isStrange(output);
+    const checked = isLate ? null : this.#checkOutput(output, { overwrite, keep });
     this.#bundling =
       file === null ? null : bundleForRun(file, this.#state, this.resolved.external, this.#options.step);
     // Whichever fails first is told; neither may be left unheard.
@@ -207,6 +208,8 @@ export class LocalRun {
     if ("failure" in answer) return answer.failure;
     const { outline } = answer;
     if (outline.steps !== undefined) throw hiddenPipeline(file!);
+    this.pool.stores(await storesOf(outline, file, this.#state));
+    if (isLate) await this.#checkOutput(output, { overwrite, keep });
     const name = this.#options.name ?? outline.name ?? this.name;
     const jobId = makeJobId(name, this.#startWall, Math.random);
     const collections = outline.collections.map((collection) => collection.name);
@@ -217,9 +220,9 @@ export class LocalRun {
     return { jobId, name, bundle, outline, collections, directory };
   }
 
-  async #checkOutput(output: string, options: OutputOptions): Promise<void> {
+  async #checkOutput(output: string | null, options: OutputOptions): Promise<void> {
     try {
-      await checkOutput(output, options);
+      if (output !== null) await checkOutput(output, options);
     } catch (error) {
       if (this.#options.once !== true || !isSheafError(error) || error.code !== "OUTPUT_EXISTS") throw error;
       this.#outputExists = error;
@@ -433,12 +436,4 @@ export class LocalRun {
 
 function failed(failure: TaskFailure): RunEnd {
   return { status: "FAILED", cause: { task: "", attempt: 0, failure, capsule: null } };
-}
-
-function submitter(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return process.env["USER"] ?? "unknown";
-  }
 }

@@ -242,6 +242,7 @@ function jobLike(sources: Readonly<Record<string, FileSource>>, outputs: readonl
     params: {},
     aux: {},
     files: [],
+    stores: {},
     expect: undefined,
     seed: 0,
   };

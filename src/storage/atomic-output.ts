@@ -6,6 +6,7 @@ import { basename, dirname, join, resolve, sep } from "node:path";
 import { promisify } from "node:util";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError, errnoOf, quotePath } from "./fs-error.ts";
+import { refuseAddress } from "./list-input.ts";
 import { checkOwnOutput, outputExists } from "./own-output.ts";
 import { isAlive, removeDirectory, removeStale, takeFromStale } from "./remove-directory.ts";
 import { canonicalAddress, isStored, storedOutput } from "./stores.ts";
@@ -64,6 +65,7 @@ export async function checkOutput(out: string, options: OutputOptions = {}): Pro
       hint: "Give the path of a directory.",
     });
   }
+  refuseAddress(out, "output");
   if (isStored(out)) {
     // Whether the storage can be written is told first.
     const output = await storedOutput(out, checkingJob);

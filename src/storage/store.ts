@@ -176,6 +176,12 @@ export interface StoreOutput {
   check(options: StoreOutputOptions): Promise<void>;
 
   /**
+   * Ahead of put: the names that will be put, as far as they are known. For storages that have to say whose
+   * an upload is.
+   */
+  expect?(names: readonly string[]): void;
+
+  /**
    * Uploads a local file (its path) or bytes, durably, so that nobody sees it as a file of the output before
    * the commit. Many at once. A second put of the same name replaces the first.
    * @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL, UNAUTHORIZED, FORBIDDEN, UNREACHABLE
@@ -183,9 +189,24 @@ export interface StoreOutput {
   put(source: string | Uint8Array, name: string, step: StoreStep): Promise<PutFile>;
 
   /**
+   * Uploads a local file whose name in the output is known only when the job has ended; lastingly, so that it
+   * can be placed when this process, and the machine it is on, are gone. Left out, with `place`: the results
+   * of a cluster come to such a storage by way of who asked for the job.
+   * @returns what names it: at most 1 KiB, no secret. It holds the name of the job
+   * @throws SheafError as put
+   */
+  stage?(source: string, step: StoreStep): Promise<string>;
+
+  /**
+   * Makes of a staged file what put makes of a local one. Any process of the job may, and again after a crash
+   * of one that did. @throws SheafError as put; OUTPUT_UNWRITABLE for what was not staged by this job
+   */
+  place?(staged: string, name: string, step: StoreStep): Promise<PutFile>;
+
+  /**
    * Makes the files the output, all of them or, to whoever looks for `_SUCCESS`, none: it is one of them and
    * comes last. With `overwrite` what was there is gone afterwards. Called again after a crash with the same
-   * files it goes on; nothing of this job is left but the output.
+   * files it goes on; nothing of this job is left but the output, nor what was staged and not placed.
    * @throws SheafError OUTPUT_EXISTS when something has appeared there, OUTPUT_UNWRITABLE
    */
   commit(files: readonly PutFile[], options: StoreOutputOptions): Promise<void>;

@@ -1,5 +1,5 @@
 import { systemClock } from "../base/clock.ts";
-import { SheafError } from "../base/errors.ts";
+import { describeThrown, SheafError } from "../base/errors.ts";
 import { process } from "../base/own-globals.ts";
 import { suggest } from "../base/suggest.ts";
 import { quotePath } from "./fs-error.ts";
@@ -49,21 +49,29 @@ export function setStoreAccess(to: StoreAccess): void {
 const LOOKED_FOR =
   /^(?:AWS_|HADOOP_|HDFS_|WEBHDFS_|SFTP_|SSH_|NETRC$|HOME$|USER$|LOGNAME$|(?:https?|no)_proxy$)/i;
 
-export function storeEnvironment(env: StoreSettings["env"]): Record<string, string> {
+/** Of storages of users: what begins with their schemes, as GS_ of "gs". */
+export function storeEnvironment(
+  env: StoreSettings["env"],
+  links: readonly StoreLink[] = [],
+): Record<string, string> {
+  const own = links.map(({ scheme }) => `${scheme.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}_`);
   const entries = Object.entries(env).filter(
-    (entry): entry is [string, string] => entry[1] !== undefined && LOOKED_FOR.test(entry[0]),
+    (entry): entry is [string, string] =>
+      entry[1] !== undefined &&
+      (LOOKED_FOR.test(entry[0]) || own.some((prefix) => entry[0].startsWith(prefix))),
   );
   return Object.fromEntries(entries);
 }
 
 /**
- * Makes sheaf know the addresses of a scheme, in this process alone: workers that it starts do not know
- * them. For tests; a storage of a user would need a module that every process of a run loads.
+ * Makes this process, and it alone, know the addresses of a scheme. See registerStore of user-stores.ts for
+ * those of users.
  * @param scheme "s3", "gs": small letters, digits, "+", "-", "."
  * @throws SheafError USAGE for what is no scheme, or one that is known already
  */
-export function registerStore(scheme: string, load: Load): void {
-  if (!/^[a-z][a-z0-9+.-]*$/.test(scheme) || scheme === "file") {
+export function addStore(scheme: string, load: Load): void {
+  // "agent:" is a path of each agent's own.
+  if (!/^[a-z][a-z0-9+.-]*$/.test(scheme) || scheme === "file" || scheme === "agent") {
     throw new SheafError("USAGE", `${JSON.stringify(scheme)} is no scheme of a storage`, {
       hint: 'Give small letters, as "gs" of "gs://bucket/key".',
     });
@@ -76,6 +84,41 @@ export function registerStore(scheme: string, load: Load): void {
   registered.set(scheme, load);
 }
 
+/** A storage of a user: the URL of its module, as every process of this machine can load it. */
+export interface StoreLink {
+  readonly scheme: string;
+  readonly url: string;
+}
+
+/** Makes a worker know the storages of its parent. What it knows already stays. */
+export function linkStores(links: readonly StoreLink[]): void {
+  for (const { scheme, url } of links)
+    if (!isStoreScheme(scheme)) addStore(scheme, () => loadStoreModule(scheme, url));
+}
+
+/** @throws SheafError STORE_LOAD when the module cannot be loaded, or is none of a storage */
+export async function loadStoreModule(scheme: string, url: string): Promise<StoreModule> {
+  let loaded: { readonly default?: unknown };
+  try {
+    loaded = (await import(url)) as { readonly default?: unknown };
+  } catch (cause) {
+    throw new SheafError("STORE_LOAD", `the storage of ${scheme}://: ${describeThrown(cause)}`, {
+      hint: "Its module throws while it is loaded. Look at what it does at its top, and what it imports.",
+      cause,
+    });
+  }
+  const exported = loaded.default;
+  const isModule =
+    typeof exported === "object" &&
+    exported !== null &&
+    "createStore" in exported &&
+    typeof exported.createStore === "function";
+  if (isModule) return exported as StoreModule;
+  throw new SheafError("STORE_LOAD", `the storage of ${scheme}://: the default export is none`, {
+    hint: "Write: export default { createStore(scheme, settings) { return ...; } }. docs/storage.md has one.",
+  });
+}
+
 function isStoreScheme(scheme: string): boolean {
   return registered.has(scheme) || Object.hasOwn(BUILT_IN, scheme);
 }
@@ -84,6 +127,11 @@ function isStoreScheme(scheme: string): boolean {
 export function isStored(given: string): boolean {
   const parts = given.includes("://") ? splitAddress(given) : null;
   return parts !== null && isStoreScheme(parts.scheme);
+}
+
+/** Whether it is an address, and nobody here knows its scheme. */
+export function isStrange(given: string): boolean {
+  return splitAddress(given) !== null && !isStored(given);
 }
 
 /**

@@ -5,7 +5,8 @@ import { Promise } from "../base/own-globals.ts";
 import { crc32cOfFile } from "./content-check.ts";
 import { quotePath } from "./fs-error.ts";
 import type { PutFile, StoreOutput, StoreStep } from "./store.ts";
-import { storedOutput } from "./stores.ts";
+import { readText } from "./stored-output.ts";
+import { storedOutput, storeOf } from "./stores.ts";
 
 /** A file of an output, before it is uploaded. */
 export interface UploadFile {
@@ -52,31 +53,93 @@ export async function uploadOutput(
 }
 
 /** After a throw nothing is being uploaded any more. */
-async function uploadFiles(
+function uploadFiles(
   output: StoreOutput,
   files: readonly UploadFile[],
   step: StoreStep,
 ): Promise<PutFile[]> {
-  const put: PutFile[] = [];
+  output.expect?.(files.map(({ name }) => name));
+  return manyAtOnce(files, step, async (file) => {
+    await checkSource(file);
+    return sameSize(file, await output.put(file.source, file.name, step));
+  });
+}
+
+/**
+ * Makes files the output that processes of the job have staged, all of them or none. After a throw what was
+ * staged is still there, unless it was committed: it can be done again, here or elsewhere, and goes on.
+ * @param files their sources are what StoreOutput.stage gave
+ * @param success what is in `_SUCCESS`: no other output has the same
+ * @throws SheafError as StoreOutput.place, put and commit
+ */
+export async function commitStaged(
+  files: readonly (UploadFile & { readonly source: string })[],
+  success: string,
+  { output: address, job, overwrite, step }: UploadOptions,
+): Promise<void> {
+  const output = await storedOutput(address, job);
+  output.expect?.(files.map(({ name }) => name));
+  try {
+    const placed = await manyAtOnce(files, step, async (file) =>
+      sameSize(file, await output.place!(file.source, file.name, step)),
+    );
+    const last = await output.put(Buffer.from(success), "_SUCCESS", step);
+    step?.();
+    await output.commit([...placed, last], { overwrite, step });
+  } catch (error) {
+    // Whoever did it before was cut off when it was done, and what was staged is gone.
+    const there = await readText(await storeOf(address), `${address}_SUCCESS`).catch(() => null);
+    if (there !== success) throw error;
+    await output.abort();
+  }
+}
+
+/**
+ * Stages files of an attempt's results. After a throw none is being uploaded any more.
+ * @param files their names are those messages have
+ * @returns what names them for commitStaged
+ * @throws SheafError as StoreOutput.stage; BLOCK_CORRUPT for a file that is not what was written
+ */
+export async function stageFiles(
+  files: readonly (UploadFile & { readonly source: string })[],
+  { output: address, job, step }: Omit<UploadOptions, "overwrite">,
+): Promise<string[]> {
+  if (files.length === 0) return [];
+  const output = await storedOutput(address, job);
+  return manyAtOnce(files, step, async (file) => {
+    await checkSource(file);
+    return output.stage!(file.source, step);
+  });
+}
+
+/** In their order. After a throw no work is under way any more. */
+async function manyAtOnce<T, R>(
+  items: readonly T[],
+  step: StoreStep,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
   const failed: unknown[] = [];
-  const left = files.entries();
-  const upload = async (): Promise<void> => {
-    for (const [index, file] of left) {
+  const left = items.entries();
+  const some = async (): Promise<void> => {
+    for (const [index, item] of left) {
       if (failed.length > 0) return;
       try {
         step?.();
-        await checkSource(file);
-        const done = await output.put(file.source, file.name, step);
-        if (file.bytes !== undefined && done.bytes !== file.bytes) throw damaged(file, `${done.bytes} bytes`);
-        put[index] = done;
+        results[index] = await work(item);
       } catch (error) {
         failed.push(error);
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(limits.storageUploadsAtOnce, files.length) }, upload));
+  await Promise.all(Array.from({ length: Math.min(limits.storageUploadsAtOnce, items.length) }, some));
   if (failed.length > 0) throw failed[0];
-  return put;
+  return results;
+}
+
+function sameSize(file: UploadFile, put: PutFile): PutFile {
+  if (file.bytes === undefined || put.bytes === file.bytes) return put;
+  throw damaged(file, `${put.bytes} bytes`);
 }
 
 /** A disk that lost something must not become somebody's result. */

@@ -2,7 +2,7 @@ import type { EstimateColumn } from "../job/estimate.ts";
 import type { Framing } from "../job/reader.ts";
 import type { Compression } from "../job/writer.ts";
 import type { StepPlan } from "../steps/pipeline.ts";
-import type { StoreAccess } from "../storage/stores.ts";
+import type { StoreAccess, StoreLink } from "../storage/stores.ts";
 import type { AuxCopies, AuxSourcePath, SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
@@ -70,6 +70,8 @@ export interface JobOutline {
   readonly aux: readonly AuxSourcePath[];
   /** Files that travel with the job, for its programs. Left out: none. */
   readonly files?: readonly { readonly name: string; readonly file: string }[];
+  /** Modules of storages of one's own, as the job's code names them, by scheme. Left out: none. */
+  readonly stores?: Readonly<Record<string, string>>;
   /** Absolute paths among what its programs are given. Left out: there are none. */
   readonly programs?: readonly string[];
   readonly hasExpect: boolean;
@@ -84,6 +86,8 @@ export type ToWorker =
   | { readonly kind: "load"; readonly url: string }
   /** With what it reads storages: comes before all else. No answer. */
   | { readonly kind: "storage"; readonly access: StoreAccess }
+  /** Storages of users. No answer. */
+  | { readonly kind: "stores"; readonly links: readonly StoreLink[] }
   /** What every task from now on shares. `shared` is for threads: see AuxOptions. No answer. */
   | { readonly kind: "settings"; readonly settings: JobSettings; readonly shared?: SharedAux }
   /** Load the job's side data ahead of its tasks. Answer: prepared. */

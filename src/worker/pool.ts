@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { SheafError, unreachable } from "../base/errors.ts";
 import { within } from "../base/retry.ts";
-import type { StoreAccess } from "../storage/stores.ts";
+import type { StoreAccess, StoreLink } from "../storage/stores.ts";
 import type { AuxCopies, SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskSpec } from "../task/task-spec.ts";
@@ -101,6 +101,7 @@ export class WorkerPool {
   readonly #slots = new Map<number, Slot>();
   #load: Extract<ToWorker, { kind: "load" }> | null = null;
   #settings: ToWorker | null = null;
+  #stores: ToWorker | null = null;
   #closed = false;
 
   constructor(options: PoolOptions) {
@@ -159,6 +160,13 @@ export class WorkerPool {
     if (answer.kind === "prepared") return answer.failure;
     if ("failure" in answer && answer.failure !== null) return answer.failure;
     return unanswered();
+  }
+
+  /** Storages of users, which every worker knows from now on. */
+  stores(links: readonly StoreLink[]): void {
+    if (links.length === 0) return;
+    this.#stores = { kind: "stores", links };
+    for (const slot of this.#slots.values()) slot.worker?.send(this.#stores);
   }
 
   /** What every task from now on shares; `shared`, with workers that are threads, what they need not read. */
@@ -284,6 +292,7 @@ export class WorkerPool {
     if (this.#options.storage !== undefined) {
       worker.send({ kind: "storage", access: this.#options.storage });
     }
+    if (this.#stores !== null) worker.send(this.#stores);
     if (this.#load !== null) worker.send(this.#load);
     if (this.#settings !== null) worker.send(this.#settings);
     return worker;

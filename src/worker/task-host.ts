@@ -7,7 +7,7 @@ import { isSource } from "../job/reader.ts";
 import { programPaths } from "../job/validate-exec.ts";
 import { stepRefOf } from "../steps/from.ts";
 import { choiceExport, isPipeline, jobOfStep, type Pipeline, type StepChoice } from "../steps/pipeline.ts";
-import { setStoreAccess } from "../storage/stores.ts";
+import { linkStores, setStoreAccess } from "../storage/stores.ts";
 import { AuxData, auxFiles, type SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
 import { estimateOutline } from "../task/record-units.ts";
@@ -139,6 +139,9 @@ export class TaskHost {
         return this.#load(message.url);
       case "storage":
         setStoreAccess(message.access);
+        return;
+      case "stores":
+        linkStores(message.links);
         return;
       case "settings":
         this.#settings = message.settings;
@@ -418,6 +421,7 @@ export function outlineOf(job: Job): JobOutline {
     params: Object.fromEntries(Object.entries(job.params).map(([name, value]) => [name, paramType(value)])),
     aux: auxFiles(job.aux),
     ...(job.files.length > 0 && { files: job.files }),
+    ...(Object.keys(job.stores).length > 0 && { stores: job.stores }),
     ...(programs.length > 0 && { programs }),
     hasExpect: job.expect !== undefined,
     seed: job.seed,

@@ -1,13 +1,18 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { OutputTree } from "./output-tree.js";
+import { BUCKET, s3Missing, startS3, type S3Server } from "../storage/s3-server.js";
+import { toldOf, type OutputTree } from "./output-tree.js";
 import { isRunning } from "./processes.js";
 import { eventually } from "./real-cluster.js";
 import { Scene, againOf, taskOf } from "./scene.js";
 import { TcpProxy } from "./tcp-proxy.js";
 
+const missing = s3Missing();
 const maps = 8;
 const reduces = 4;
 const names = (phase: string, count: number, from = 0): string[] =>
@@ -18,12 +23,31 @@ describe("a coordinator that is killed", () => {
   let scene: Scene;
   let args: readonly string[];
   let expected: OutputTree;
+  let s3: S3Server | null = null;
+  let web: Server;
   before(async () => {
-    scene = await Scene.open({ agents: 2, heartbeatMs: 1_000, leaseMs: 4_000 });
+    if (missing === null) s3 = await startS3();
+    // Coordinator, agents and clients find it there.
+    Object.assign(process.env, s3?.env());
+    web = await startWeb();
+    const roots = ["/", `s3://${BUCKET}/open/`, `${urlOf(web)}in/`].flatMap((root) => ["--root", root]);
+    scene = await Scene.open({
+      agents: 2,
+      heartbeatMs: 1_000,
+      leaseMs: 4_000,
+      coordinatorFlags: roots,
+      agentFlags: () => [...roots, "--allow-address", "127.0.0.1"],
+    });
     args = [scene.gated, await scene.generated("text", "400KB"), "--mappers", `${maps}`, "-p", `${reduces}`];
     expected = await scene.oracle(args);
   });
-  after(() => scene.close());
+  after(async () => {
+    await scene.close();
+    for (const name of Object.keys(s3?.env() ?? {})) delete process.env[name];
+    web.closeAllConnections();
+    web.close();
+    await s3?.close();
+  });
 
   /**
    * No task was begun twice. An order that was on its way
@@ -215,8 +239,148 @@ describe("a coordinator that is killed", () => {
     assert.equal(readFileSync(join(started.output, "part-00000.tsv"), "utf8"), "x\t200\n");
   });
 
+  /** What lies below an output in the bucket: its files, and no uploads or names of sheaf's own. */
+  const stored = async (prefix: string): Promise<OutputTree> => {
+    assert.deepEqual(await s3!.uploads(prefix), []);
+    const files = (await s3!.keys(prefix)).map(async (key): Promise<[string, string]> => [
+      key.slice(prefix.length),
+      toldOf(await s3!.get(key)),
+    ]);
+    return Object.fromEntries((await Promise.all(files)).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  };
+
+  test(
+    "in a commit into a storage, of what came from a web server: it is carried out once",
+    {
+      skip: missing ?? false,
+    },
+    async () => {
+      scene.gate.clear();
+      scene.gate.hold("commit");
+      const [job, text, ...more] = args;
+      served = readFileSync(text!);
+      const output = `s3://${BUCKET}/open/counts/`;
+      const words = ["run", job!, `${urlOf(web)}in/words.txt`, ...more, "--no-speculation", "-o", output];
+      const before = new Set((await scene.jobs()).map((one) => one.job));
+      const running = scene.cluster.run(words);
+      let id: string | undefined;
+      await eventually(
+        async () => {
+          id = (await scene.jobs()).find((one) => !before.has(one.job))?.job;
+          return scene.gate.isReached("commit");
+        },
+        60_000,
+        () => `nobody came to the commit: ${scene.gate.passed().join(" ")}`,
+      );
+      // All results are there, under names that nobody lists.
+      assert.equal(
+        (await s3!.keys("open/counts/")).filter((key) => /_sheaf-part-/.test(key)).length,
+        reduces,
+      );
+      await scene.cluster.restartCoordinator();
+      scene.gate.openAll();
+      const result = await running;
+      assert.equal(result.code, 0, result.stderr);
+      assert.deepEqual(await stored("open/counts/"), expected);
+      assert.equal((await scene.job(id!)).output, output);
+      // Nothing of it came by way of the coordinator.
+      assert.equal(existsSync(join(scene.cluster.state, "jobs", id!, "results")), false);
+      const again = await scene.cluster.run(words);
+      assert.equal(again.code, 1);
+      assert.match(again.stderr, /\[OUTPUT_EXISTS\]/);
+      assert.deepEqual(await stored("open/counts/"), expected);
+    },
+  );
+
+  test("a job that fails leaves nothing in a storage", { skip: missing ?? false }, async () => {
+    const failing = scene.file(
+      "failing.ts",
+      `import { job, text } from "sheaf";
+      export default job({
+        input: text(),
+        map: (line) => [[line.length % 8, 1]],
+        reduce(key, values) {
+          if (key === 5) throw new Error("not this one");
+          return key;
+        },
+      });`,
+    );
+    const words = [
+      "run",
+      failing,
+      args[1]!,
+      "-p",
+      "4",
+      "--attempts",
+      "1",
+      "-o",
+      `s3://${BUCKET}/open/failed/`,
+    ];
+    const result = await scene.cluster.run(words);
+    assert.equal(result.code, 1, result.stderr);
+    assert.match(result.stderr, /not this one/);
+    assert.deepEqual(await stored("open/failed/"), {});
+    // Into what is not open the agents write nothing: the client does.
+    const own = `s3://${BUCKET}/closed/`;
+    const [file, text, ...more] = args;
+    const fetched = await scene.cluster.run(["run", file!, text!, ...more, "-o", own]);
+    assert.equal(fetched.code, 0, fetched.stderr);
+    assert.deepEqual(await stored("closed/"), expected);
+    const detached = await scene.cluster.run(["submit", file!, text!, "-o", own, "--overwrite"]);
+    assert.equal(detached.code, 2);
+    assert.match(detached.stderr, /nobody will fetch it/);
+  });
+
+  test("an address outside of the roots is not read", async () => {
+    for (const place of ["secret.txt", "in/../secret.txt", "in/%2e%2e/secret.txt"]) {
+      const result = await scene.cluster.run([
+        "run",
+        args[0]!,
+        urlOf(web) + place,
+        "-o",
+        scene.path("refused"),
+      ]);
+      assert.equal(result.code, 1, result.stderr);
+      assert.match(result.stderr, /may not read .* \[FORBIDDEN\]/);
+    }
+    const elsewhere = urlOf(web).replace("127.0.0.1", "localhost");
+    const other = await scene.cluster.run(["run", args[0]!, `${elsewhere}in/a`, "-o", scene.path("refused")]);
+    assert.match(other.stderr, /\[FORBIDDEN\]/);
+    assert.deepEqual(asked, []);
+  });
+
   test("agents keep nothing of jobs that are over", () => scene.assertForgotten());
 });
+
+let served = Buffer.alloc(0);
+/** What was asked for outside of /in/. */
+const asked: string[] = [];
+
+/** One file below /in/, in ranges, as web servers have it. */
+async function startWeb(): Promise<Server> {
+  const server = createServer((request, response) => {
+    if (!request.url!.startsWith("/in/")) asked.push(request.url!);
+    const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? [];
+    const headers = { etag: '"1"', "accept-ranges": "bytes" };
+    const start = Number(from ?? 0);
+    const end = Math.min(served.length, to === undefined || to === "" ? Infinity : Number(to) + 1);
+    const range = from === undefined ? {} : { "content-range": `bytes ${start}-${end - 1}/${served.length}` };
+    response.writeHead(from === undefined ? 200 : 206, {
+      ...headers,
+      ...range,
+      "content-length": end - start,
+    });
+    if (request.method === "HEAD") response.end();
+    else response.end(served.subarray(start, end));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return server;
+}
+
+function urlOf(server: Server): string {
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
 
 /** Looks again in every turn of the loop: for what is over in a moment. */
 async function nextTurns(isSo: () => boolean): Promise<void> {

@@ -11,13 +11,14 @@ export function treeOf(directory: string): OutputTree {
   const files = names.filter((name) => statSync(join(directory, name)).isFile());
   return Object.fromEntries(
     files.map((name) => {
-      const bytes = readFileSync(join(directory, name));
-      return [
-        name,
-        `${bytes.length} bytes, ${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}`,
-      ];
+      return [name, toldOf(readFileSync(join(directory, name)))];
     }),
   );
+}
+
+/** Of a file of an OutputTree. */
+export function toldOf(bytes: Uint8Array): string {
+  return `${bytes.length} bytes, ${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}`;
 }
 
 interface Manifest {

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { text } from "#src/format/text.js";
 import { IncrementalRun } from "#src/incremental/incremental-run.js";
-import { registerStore } from "#src/storage/stores.js";
+import { addStore } from "#src/storage/stores.js";
 import { tempDir } from "../cli/support.js";
 import { MemoryStore } from "../storage/memory-store.ts";
 
 test("a version that is a time and a size is believed when a later change would show in it", async (t) => {
-  registerStore("ticks", () => Promise.resolve({ createStore: () => new MemoryStore() }));
+  addStore("ticks", () => Promise.resolve({ createStore: () => new MemoryStore() }));
   const job = { code: "", sheaf: "", node: "", partBytes: 1, params: {}, aux: {} };
   const noted = async (mtimeMs: number, exact: boolean): Promise<{ waited: number; believed: boolean }> => {
     let waited = 0;

@@ -3,13 +3,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:f
 import { join } from "node:path";
 import { test } from "node:test";
 import type { StoredFile } from "#src/storage/store.js";
-import { registerStore } from "#src/storage/stores.js";
+import { addStore } from "#src/storage/stores.js";
 import { MemoryStore } from "../storage/memory-store.ts";
 import { PipelineBench } from "./support.ts";
 
 let failing: ((what: string, address: string) => void) | null = null;
 const store = new MemoryStore({ request: (what, address) => failing?.(what, address) });
-registerStore("mem", () => Promise.resolve({ createStore: () => store }));
+addStore("mem", () => Promise.resolve({ createStore: () => store }));
 
 function transferring(from: string, to: string): string {
   return `
@@ -133,7 +133,7 @@ function timed({ exact: _exact, ...file }: StoredFile): StoredFile {
 test("a step that reads what has a time and a size only runs again, and so does what reads it", async (t) => {
   const bench = new PipelineBench(t);
   const inexact = new TimedStore();
-  registerStore("timed", () => Promise.resolve({ createStore: () => inexact }));
+  addStore("timed", () => Promise.resolve({ createStore: () => inexact }));
   const pipe = `
     import { count, from, job, pipeline, text } from "sheaf";
     import { existsSync } from "node:fs";

@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { csv, job, sum, text } from "#src/index.js";
 import { replay } from "#src/runner/replay.js";
 import { runHere } from "#src/runner/run.js";
-import { registerStore } from "#src/storage/stores.js";
+import { addStore } from "#src/storage/stores.js";
 import { testJob } from "#src/testing.js";
 import { MemoryStore } from "../storage/memory-store.js";
 import { Bench } from "./support.ts";
@@ -131,7 +131,7 @@ test("side data of a store is fetched once for a run, and kept with what a repla
   const bench = new Bench(t);
   const asked: string[] = [];
   const store = new MemoryStore({ request: (what, address) => void asked.push(`${what} ${address}`) });
-  registerStore("auxmem", () => Promise.resolve({ createStore: () => store }));
+  addStore("auxmem", () => Promise.resolve({ createStore: () => store }));
   store.set("auxmem://b/t/one.csv.gz", gzipSync("id,name\n1,Ann\n"));
   store.set("auxmem://b/t/two.csv", "id,name\n2,Bob\n");
   store.set("auxmem://b/t/.hidden", "no");

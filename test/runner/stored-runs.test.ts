@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import { prepareFetch } from "#src/cli/deliver.js";
 import { findJob } from "#src/engine/job-history.js";
 import { planRetry } from "#src/runner/retry-bad.js";
-import { registerStore } from "#src/storage/stores.js";
+import { addStore } from "#src/storage/stores.js";
 import { sheafHere } from "../cli/support.ts";
 import { MemoryStore } from "../storage/memory-store.ts";
 import { Bench, wordCount } from "./support.ts";
@@ -24,8 +24,7 @@ const store = new MemoryStore({
 });
 const spelling = { canonical: (address: string) => address.replace(/^mema:/, "mem:") };
 Object.assign(store, spelling);
-for (const scheme of ["mem", "mema"])
-  registerStore(scheme, () => Promise.resolve({ createStore: () => store }));
+for (const scheme of ["mem", "mema"]) addStore(scheme, () => Promise.resolve({ createStore: () => store }));
 
 const texts = Array.from({ length: 400 }, (_, i) => `a${i % 7} b c${i % 3}\n`).join("");
 

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { isSheafError } from "#src/base/errors.js";
 import { seededRandom } from "#src/base/random.js";
-import type { PutFile, Store } from "#src/storage/store.js";
+import type { PutFile, Store, StoreOutput } from "#src/storage/store.js";
 import { readText } from "#src/storage/stored-output.js";
+import { addStore, isStored, setStoreAccess } from "#src/storage/stores.js";
+import { commitStaged } from "#src/storage/upload-output.js";
 import { type Bench, httpProxy, readAll, statOf, type Tests } from "./conformance-bench.ts";
 import { type Fault, startCutProxy, startFaultProxy } from "./fault-proxy.ts";
 import { killWriters } from "./killed-writers.ts";
@@ -71,6 +75,60 @@ export const outputTests: Tests = {
     await assert.rejects(output.commit(put, {}), { code: "OUTPUT_EXISTS" });
     await output.abort();
     await assertIs(store, address, first);
+    await bench.nothingLeft();
+  },
+
+  "what several processes have staged is placed by one, again after a crash, and the rest goes": async (
+    bench,
+    t,
+  ) => {
+    const { store, directory } = bench;
+    if (store.output?.(bench.at("out/x/"), "x").stage === undefined) return t.skip("nothing is staged there");
+    const address = bench.at("out/staged/");
+    const of = (): StoreOutput => store.output!(address, "job-9");
+    const local = (name: string, bytes: Buffer): string => {
+      const path = join(directory, `stage-${name.replaceAll("/", "-")}`);
+      writeFileSync(path, bytes);
+      return path;
+    };
+    await of().check({});
+    const files = outputFiles.filter(([name]) => name !== "_SUCCESS");
+    const staged = await Promise.all(
+      files.map(async ([name, bytes]) => [name, await of().stage!(local(name, bytes), undefined)] as const),
+    );
+    // Of an attempt that another one was faster than.
+    await of().stage!(local("loser", content(70 * KiB)), undefined);
+    for (const [, token] of staged) assert.ok(token.includes("job-9") && token.length <= KiB, token);
+    assert.deepEqual(await namesIn(store, address), []);
+    const success = outputFiles.find(([name]) => name === "_SUCCESS")![1].toString();
+    const uploads = staged.map(([name, source]) => ({ name, source }));
+    const place = { output: address, job: "job-9", overwrite: false };
+    const stopped: string[] = [];
+    const crash = (): void => {
+      if (stopped.push("step") > 3) throw new Error("killed");
+    };
+    const { env, port, scheme, module } = bench.subject;
+    if (!isStored(address)) addStore(scheme, () => Promise.resolve(module));
+    setStoreAccess({ env: { ...process.env, ...env(port) }, fetch: null });
+    try {
+      await assert.rejects(commitStaged(uploads, success, { ...place, step: crash }), /killed/);
+      for (let again = 0; again < 2; again++) {
+        await commitStaged(uploads, success, place);
+        await assertIs(store, address, outputFiles);
+        await bench.nothingLeft();
+      }
+      const other = store.output!(address, "job-10");
+      const [, strange] = staged[0]!;
+      await assert.rejects(other.place!(strange, "part-00000.tsv", undefined), { code: "OUTPUT_UNWRITABLE" });
+      await other.abort();
+    } finally {
+      setStoreAccess({ env: process.env, fetch: null });
+    }
+    // Nothing was committed: nothing is left.
+    const given = store.output!(bench.at("out/unstaged/"), "job-11");
+    await given.check({});
+    await given.stage!(local("lost", content(100)), undefined);
+    await store.output!(bench.at("out/unstaged/"), "job-11").abort();
     await bench.nothingLeft();
   },
 

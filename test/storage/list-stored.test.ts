@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { isSheafError } from "#src/base/errors.js";
 import { listInput } from "#src/storage/list-input.js";
-import { registerStore } from "#src/storage/stores.js";
+import { addStore } from "#src/storage/stores.js";
 import { directory } from "../format/support.ts";
 import { MemoryStore } from "./memory-store.ts";
 
@@ -61,7 +61,7 @@ const asked = [
 
 const stores = { mem: new MemoryStore(), flat: new MemoryStore({ flat: true }) };
 for (const [scheme, store] of Object.entries(stores)) {
-  registerStore(scheme, () => Promise.resolve({ createStore: () => store }));
+  addStore(scheme, () => Promise.resolve({ createStore: () => store }));
   for (const name of names) store.set(`${scheme}://bucket/${name}`, name);
 }
 

@@ -48,14 +48,15 @@ function localFiles(): Subject {
 
 function memory(flat: boolean): Subject {
   const store = new MemoryStore({ flat });
+  const scheme = flat ? "memflat" : "mem";
   return {
-    scheme: "mem",
+    scheme,
     module: { createStore: () => store },
     port: null,
     env: () => ({}),
-    address: (name) => `mem://bucket/${name}`,
-    put: (name, content) => Promise.resolve(store.set(`mem://bucket/${name}`, content)),
-    remove: (name) => store.remove(`mem://bucket/${name}`),
+    address: (name) => `${scheme}://bucket/${name}`,
+    put: (name, content) => Promise.resolve(store.set(`${scheme}://bucket/${name}`, content)),
+    remove: (name) => store.remove(`${scheme}://bucket/${name}`),
     hidden: () => Promise.resolve([...store.pending.keys()]),
     close: () => Promise.resolve(),
   };

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { systemClock } from "#src/base/clock.js";
 import { SheafError } from "#src/base/errors.js";
@@ -112,6 +112,20 @@ export class MemoryStore implements Store {
       put: async (source: string | Uint8Array, name: string): Promise<PutFile> => {
         await request("put");
         const content = Buffer.from(typeof source === "string" ? await readFile(source) : source);
+        pending.set(prefix + name, content);
+        return { name, bytes: content.length, token: prefix + name };
+      },
+      stage: async (source: string): Promise<string> => {
+        await request("stage");
+        const token = `${prefix}\0${randomUUID()}`;
+        pending.set(token, await readFile(source));
+        return token;
+      },
+      place: async (token: string, name: string): Promise<PutFile> => {
+        await request("place");
+        const content = pending.get(token);
+        if (content === undefined)
+          throw new SheafError("OUTPUT_UNWRITABLE", `${token} was not staged`, { hint: "" });
         pending.set(prefix + name, content);
         return { name, bytes: content.length, token: prefix + name };
       },

@@ -217,6 +217,22 @@ describe("output in S3", { skip }, () => {
     assert.deepEqual(await server.uploads("others/"), ["others/movie.mp4"]);
   });
 
+  test("uploads of a killed transfer, whose files have any name, are aborted by the next run", async () => {
+    const address = `s3://${BUCKET}/moved/`;
+    const output = store.output!(address, "transfer");
+    output.expect!(["day 1/a+b.mov"]);
+    await output.put(Buffer.from("1"), "day 1/a+b.mov", undefined);
+    // Of which nothing was said before.
+    await output.put(Buffer.from("2"), "late.mov", undefined);
+    await server.client.send(new CreateMultipartUploadCommand({ Bucket: BUCKET, Key: "moved/movie.mp4" }));
+    const [record] = await server.keys("moved/_sheaf-run-");
+    await server.put(record!.replace(/\.\d+\.\w+$/, ".999999999.x"), await server.get(record!));
+    await server.remove(record!);
+    await store.output!(address, "next").check({});
+    assert.deepEqual(await server.uploads("moved/"), ["moved/movie.mp4"]);
+    assert.deepEqual(await server.keys("moved/"), []);
+  });
+
   test("a run on another host is taken for gone after a week", async () => {
     const address = `s3://${BUCKET}/away/`;
     await server.put("away/_sheaf-run-away.00000000.1.x", Buffer.from("{}"));

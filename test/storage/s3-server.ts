@@ -1,6 +1,7 @@
 import {
   CreateBucketCommand,
   DeleteObjectCommand,
+  GetObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
@@ -43,6 +44,7 @@ export interface S3Server {
   /** What a store needs to reach it through a port of this machine. */
   env(port?: number): Readonly<Record<string, string>>;
   put(key: string, content: Uint8Array): Promise<void>;
+  get(key: string): Promise<Buffer>;
   remove(key: string): Promise<void>;
   /** All keys that begin so. */
   keys(prefix: string): Promise<string[]>;
@@ -84,6 +86,10 @@ export async function startS3(): Promise<S3Server> {
     env: (at = port) => ({ ...keys, AWS_REGION: "us-east-1", AWS_ENDPOINT_URL: `http://127.0.0.1:${at}` }),
     put: async (key, content) => {
       await client.send(new PutObjectCommand({ Bucket: BUCKET, Key: key, Body: content }));
+    },
+    get: async (key) => {
+      const { Body } = await client.send(new GetObjectCommand({ Bucket: BUCKET, Key: key }));
+      return Buffer.from(await Body!.transformToByteArray());
     },
     remove: async (key) => {
       await client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: key }));

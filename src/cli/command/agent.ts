@@ -40,6 +40,12 @@ export const agentProcessFlags = inCategory("Execution", {
     "Jobs may read from this address of its own networks (10.1.2.3, 10.0.0.0/8); may be repeated",
     { details: "Else what --root lists is read from public addresses only, whatever names are resolved to." },
   ),
+  stores: repeatedFlag(
+    "--store SCHEME=FILE",
+    types.string,
+    "Jobs may use the storage that this module makes, for SCHEME://; may be repeated",
+    { details: "It runs in the agent itself, too, with its rights. docs/storage.md has what it must be." },
+  ),
   workerMemory: valueFlag(
     "--worker-memory SIZE",
     types.size(settings.workerMemoryBytes),

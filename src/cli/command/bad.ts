@@ -18,7 +18,11 @@ export const badFlags = {
     default: `${settings.listed.default}; all with --json`,
   }),
   all: switchFlag("-a, --all", "Show all"),
-  output: valueFlag("-o, --output DIR", types.path, "With retry: directory for the results of those records"),
+  output: valueFlag(
+    "-o, --output DIR",
+    types.place,
+    "With retry: directory for the results of those records",
+  ),
   overwrite: switchFlag("--overwrite", "With retry: replace DIR if it exists and a job has written it"),
   ...connectFlags,
   json: jsonFlag,

@@ -1,6 +1,7 @@
-import { resolve } from "node:path";
+import { join } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { settings } from "../../base/limits.ts";
+import { localPath } from "../../storage/store.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, repeatedFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
@@ -48,7 +49,7 @@ export const certsCommand: CliCommand<typeof certsFlags> = {
 async function run(invocation: Invocation<typeof certsFlags>): Promise<ExitCode> {
   const { flags, positionals, world } = invocation;
   const [action, given, name] = positionals;
-  const directory = resolve(world.cwd, given!);
+  const directory = localPath(given!, "DIR", world.cwd);
   const nowMs = world.clock.wallMs();
   checkArguments(action!, name, flags.host);
   const { initAuthority, issueInto } = await import("../../security/certificate-directory.ts");
@@ -62,7 +63,7 @@ async function run(invocation: Invocation<typeof certsFlags>): Promise<ExitCode>
           nowMs,
         });
   if (flags.json === true) {
-    const ca = resolve(directory, "ca.pem");
+    const ca = join(directory, "ca.pem");
     await writeJson(world, { kind: "certificate", cert, key, ca });
     return exitCodes.ok;
   }

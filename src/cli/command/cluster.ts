@@ -49,7 +49,7 @@ export const localClusterFlags = inCategory("Cluster", {
     "Start agents on these machines by ssh, instead of on this one",
     { details: "One machine a line: HOST [NAME=VALUE...]; docs/cluster.md has the names." },
   ),
-  roots: repeatedFlag("--root DIR", types.path, "Jobs may read and write files below DIR; may be repeated", {
+  roots: repeatedFlag("--root DIR", types.place, "Jobs may read and write files below DIR; may be repeated", {
     default: "all when everything is on this machine, else none",
   }),
   allowAddress: repeatedFlag(

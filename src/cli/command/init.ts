@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { shellWord } from "../../base/shell-word.ts";
 import { projectFileName } from "../../project/project-file.ts";
+import { localPath } from "../../storage/store.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
@@ -76,7 +77,7 @@ async function run(invocation: Invocation<typeof initFlags>): Promise<ExitCode> 
       hint: `A file follows ${Object.keys(kinds).join(", ")}: sheaf init job ${file}`,
     });
   }
-  const directory = resolve(world.cwd, positionals[0] ?? ".");
+  const directory = localPath(positionals[0] ?? ".", "DIR", world.cwd);
   const kind = flags.template ?? "wordcount";
   const isGuest = existsSync(join(directory, "package.json"));
   const project = await import("./init/project.ts");
@@ -150,7 +151,7 @@ async function writeKind(
     import("./init/kinds.ts"),
     import("../../project/project-file.ts"),
   ]);
-  const path = resolve(world.cwd, given);
+  const path = localPath(given, "FILE", world.cwd);
   if (existsSync(path)) {
     throw new SheafError("OUTPUT_EXISTS", `${given} exists already; nothing was written`, {
       hint: `Give another file: sheaf init ${kind} FILE.`,

@@ -79,7 +79,7 @@ const programs = inCategory("Job", {
 
 const formats = {
   ...inCategory("Input", {
-    input: repeatedFlag("--input PATH", types.path, "File, directory, glob, or - ; may be repeated"),
+    input: repeatedFlag("--input PATH", types.place, "File, directory, glob, or - ; may be repeated"),
     inputformat: valueFlag(
       "--inputformat CLASS",
       types.string,

@@ -65,7 +65,7 @@ export const watchFlags = {
     output: {
       ...valueFlag(
         "-o, --output OUT",
-        types.path,
+        types.place,
         "Directory for the outputs of the runs; made if it is missing",
         {
           default: "that of the project",

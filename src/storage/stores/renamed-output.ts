@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { SheafError, isSheafError } from "../../base/errors.ts";
 import { quotePath } from "../fs-error.ts";
 import { outputExists, replacesForeign } from "../own-output.ts";
@@ -113,6 +114,42 @@ export class RenamedOutput implements StoreOutput {
     return { name, bytes: there.bytes, token: there.id };
   }
 
+  async stage(source: string, step: StoreStep): Promise<string> {
+    await this.#announce();
+    const file = randomUUID();
+    await this.#tree.write(`${this.#staged}/${file}`, source, step);
+    const there = await this.#tree.stat(`${this.#staged}/${file}`);
+    if (there?.kind !== "file") throw this.#lost(file);
+    const { bytes, id } = there;
+    return JSON.stringify({ job: this.#place.job, file, bytes, id } satisfies Staged);
+  }
+
+  async place(staged: string, name: string, step: StoreStep): Promise<PutFile> {
+    const tree = this.#tree;
+    const { job, file, bytes, id } = JSON.parse(staged) as Staged;
+    if (job !== this.#place.job || !/^[\w-]+$/.test(file)) throw this.#lost(name);
+    step?.();
+    const [from, to] = [`${this.#staged}/${file}`, `${this.#temp}/${name}`];
+    const isIt = (there: TreeEntry | null): boolean =>
+      there?.kind === "file" && there.bytes === bytes && there.id === id;
+    const put = { name, bytes, token: id };
+    const there = await tree.stat(from);
+    if (there === null) {
+      // An earlier call has placed it, and may have come further.
+      for (const path of [to, `${this.#place.path}/${name}`]) if (isIt(await tree.stat(path))) return put;
+      throw this.#lost(name);
+    }
+    if (!isIt(there)) throw this.#lost(name);
+    await tree.makeDirectory(to.slice(0, to.lastIndexOf("/")));
+    await this.#rename(from, to, there);
+    return put;
+  }
+
+  /** What has no name yet. No file of an output is called so. */
+  get #staged(): string {
+    return `${this.#temp}/.sheaf-staged`;
+  }
+
   #announce(): Promise<void> {
     if (this.#announced === null) {
       const mine = `${this.#prefix}by-${whoIsThis()}-${this.#place.job}`;
@@ -133,6 +170,7 @@ export class RenamedOutput implements StoreOutput {
       await this.#checkWhole(path, files, options.step);
     } else {
       if (temp.kind === "link") throw this.#lost(this.#temp.slice(this.#parent.length + 1));
+      await tree.remove(this.#staged);
       await this.#checkWhole(this.#temp, files, options.step);
       options.step?.();
       if ((await tree.stat(path)) !== null) await this.#setAside(options);
@@ -282,6 +320,14 @@ export class RenamedOutput implements StoreOutput {
     const other = /^(job|old)-(.+)$/.exec(rest);
     return other === null ? null : { kind: other[1] as "job" | "old", full, job: other[2]! };
   }
+}
+
+/** What names a staged file. */
+interface Staged {
+  readonly job: string;
+  readonly file: string;
+  readonly bytes: number;
+  readonly id: string;
 }
 
 type Leftover =

@@ -9,11 +9,14 @@ import { isMissing, isUnmet, isUploadLost } from "./s3-errors.ts";
 import { listObjects, placeOf, type S3Address } from "./s3-list.ts";
 import {
   type MarkedFile,
+  isOwnName,
   type Marker,
+  namesOf,
   parseRunName,
   readMarker,
   removeMarker,
   removeObject,
+  stagedPrefix,
   writeMarker,
 } from "./s3-marker.ts";
 import { isThere } from "./writer.ts";
@@ -123,7 +126,7 @@ export async function listOld({ requests, out }: OutputPlace, step: StoreStep): 
 
 function isBookkeeping(key: string, out: S3Address): boolean {
   const name = key.slice(out.key.length);
-  return name === "_sheaf-commit" || parseRunName(name) !== null;
+  return !name.includes("/") && isOwnName(name);
 }
 
 /**
@@ -163,8 +166,8 @@ export async function carryOut(place: OutputPlace, marker: Marker): Promise<void
   await removeMarker(requests, out, marker.etag);
 }
 
-/** A commit that cannot be carried out. */
-class Lost extends Error {}
+/** An upload that cannot be completed. */
+export class Lost extends Error {}
 
 function notYet(place: OutputPlace, error: unknown): unknown {
   if (!isSheafError(error)) return error;
@@ -175,7 +178,7 @@ function notYet(place: OutputPlace, error: unknown): unknown {
   });
 }
 
-async function complete(place: OutputPlace, file: MarkedFile, old: string | undefined): Promise<void> {
+export async function complete(place: OutputPlace, file: MarkedFile, old: string | undefined): Promise<void> {
   const { requests, out } = place;
   const key = out.key + file.name;
   const condition = old === undefined ? { IfNoneMatch: "*" } : { IfMatch: old };
@@ -263,7 +266,8 @@ export async function listParts(
         isMissing,
       );
       for (const { PartNumber, ETag, ChecksumCRC32C, Size } of page.Parts ?? []) {
-        parts.push({ PartNumber, ETag, ...(ChecksumCRC32C !== undefined && { ChecksumCRC32C }) });
+        const sum = ChecksumCRC32C === undefined || ChecksumCRC32C === "" ? {} : { ChecksumCRC32C };
+        parts.push({ PartNumber, ETag, ...sum });
         bytes += Size ?? 0;
       }
       marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
@@ -384,15 +388,33 @@ export async function sweep(place: OutputPlace, job: string, step?: StoreStep): 
   const ours = runs.filter((run) => run.job === job);
   const now = place.requests.world.clock.wallMs();
   if (ours.length > 0 && runs.every((run) => run.job === job || isDead(run, now)))
-    await abortUploads(place, step);
+    await abortUploads(place, await namesOf(place.requests, place.out, runs), step);
+  if (ours.length > 0) await removeStaged(place, job);
   await forEach(ours, ({ name }) => removeObject(place.requests, place.out, name));
 }
 
-/** What sheaf names the files of an output. */
-const OURS = /(?:^|\/)part-\d{5,}[^/]*$|^_SUCCESS$|^_bad\/|^_state\//;
+/** What a job has staged is gone: it has been placed, or never will be. */
+export async function removeStaged({ requests, out }: OutputPlace, job: string): Promise<void> {
+  const staged: string[] = [];
+  const at = { bucket: out.bucket, key: out.key + stagedPrefix(job) };
+  for await (const found of listObjects(requests, at, { doing: "write" }))
+    if (!("directory" in found)) staged.push(found.key.slice(out.key.length));
+  await forEach(staged, (name) => removeObject(requests, out, name));
+}
 
-/** Aborts every upload of a file of an output. Only who has claimed it may. */
-export async function abortUploads(place: OutputPlace, step: StoreStep): Promise<void> {
+/** What sheaf names the files of an output. */
+const OURS = /(?:^|\/)part-\d{5,}[^/]*$|^_SUCCESS$|^_bad\/|^_state\/|^_sheaf-part-/;
+
+export function isOurs(name: string): boolean {
+  return OURS.test(name);
+}
+
+/** Aborts every upload of a file of an output, and of one of `names`. Only who has claimed it may. */
+export async function abortUploads(
+  place: OutputPlace,
+  names: ReadonlySet<string>,
+  step: StoreStep,
+): Promise<void> {
   const { requests, out } = place;
   let from: { KeyMarker?: string; UploadIdMarker?: string } = {};
   const found: { name: string; upload: string }[] = [];
@@ -410,7 +432,7 @@ export async function abortUploads(place: OutputPlace, step: StoreStep): Promise
     );
     for (const { Key, UploadId } of page.Uploads ?? []) {
       const name = Key?.startsWith(out.key) === true ? Key.slice(out.key.length) : "";
-      if (OURS.test(name) && UploadId !== undefined) found.push({ name, upload: UploadId });
+      if ((isOurs(name) || names.has(name)) && UploadId !== undefined) found.push({ name, upload: UploadId });
     }
     if (page.IsTruncated !== true || page.NextKeyMarker === undefined) break;
     from = {

@@ -15,11 +15,13 @@ import { whoIsThis } from "./writer.ts";
  *       "commit": decided. Every upload it names was there, and it names what is to be removed: whoever comes
  *       by carries it out. Readers refuse the directory as long as it is there.
  *   out/_sheaf-run-<job>.<who>    there before the first upload that a process makes for a job, so that those
- *       of a killed one are known to be ours.
+ *       of a killed one are known to be ours; it has the names that no job gives its files.
+ *   out/_sheaf-part-<job>.<id>    a file of a result, before it has its name; the commit copies it there.
  */
 
 const MARKER = "_sheaf-commit";
 const RUN = "_sheaf-run-";
+const STAGED = "_sheaf-part-";
 
 export function isMarker(key: string): boolean {
   return key.slice(key.lastIndexOf("/") + 1) === MARKER;
@@ -27,7 +29,7 @@ export function isMarker(key: string): boolean {
 
 export function isOwnName(key: string): boolean {
   const name = key.slice(key.lastIndexOf("/") + 1);
-  return name === MARKER || name.startsWith(RUN);
+  return name === MARKER || name.startsWith(RUN) || name.startsWith(STAGED);
 }
 
 /** A file of an output that is committed: what is known of the object and of the upload it comes from. */
@@ -176,6 +178,11 @@ export async function removeObject(
     });
 }
 
+/** What a job has uploaded that has no name in its output yet. */
+export function stagedPrefix(job: string): string {
+  return `${STAGED}${encodeURIComponent(job)}.`;
+}
+
 /** The name of the object that says that this process makes uploads for a job. */
 export function runName(job: string): string {
   return `${RUN}${encodeURIComponent(job)}.${whoIsThis()}`;
@@ -190,4 +197,36 @@ export function parseRunName(name: string): { readonly job: string; readonly who
   } catch {
     return null;
   }
+}
+
+/** What is in such an object. FROZEN: runs of other versions meet it. */
+export function recordText(job: string, names: Iterable<string>): string {
+  return `${JSON.stringify({ job, names: [...names] })}\n`;
+}
+
+/** The names that runs have said they put, beside those that all jobs give their files. */
+export async function namesOf(
+  requests: S3Requests,
+  out: S3Address,
+  runs: readonly { readonly name: string }[],
+): Promise<ReadonlySet<string>> {
+  const all = new Set<string>();
+  for (const { name } of runs) {
+    try {
+      const text = await requests.send(
+        placeOf(out, "write"),
+        async (client, sdk) => {
+          const input = { Bucket: out.bucket, Key: out.key + name, ...requests.payer };
+          return (await client.send(new sdk.GetObjectCommand(input))).Body?.transformToString();
+        },
+        isMissing,
+      );
+      const { names = [] } = JSON.parse(text ?? "{}") as { readonly names?: readonly string[] };
+      for (const one of names) all.add(one);
+    } catch (error) {
+      // It was removed meanwhile, or says nothing that this version knows: then nothing is known to be its.
+      if (!isMissing(error) && !(error instanceof SyntaxError)) throw error;
+    }
+  }
+  return all;
 }

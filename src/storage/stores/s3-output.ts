@@ -12,28 +12,44 @@ import {
   abortUploads,
   carryOut,
   claim,
+  complete,
   finishDecided,
   forEach,
   ID_FIELD,
   isDead,
   isMade,
+  isOurs,
   listOld,
   listParts,
   listRuns,
+  Lost,
   nameOf,
   type OutputPlace,
   release,
+  removeStaged,
   type RunRecord,
   sweep,
 } from "./s3-commit.ts";
+import { isMissing } from "./s3-errors.ts";
 import { placeOf } from "./s3-list.ts";
-import { type MarkedFile, readMarker, removeObject, runName, writeMarker } from "./s3-marker.ts";
+import {
+  type MarkedFile,
+  namesOf,
+  readMarker,
+  recordText,
+  removeObject,
+  runName,
+  stagedPrefix,
+  writeMarker,
+} from "./s3-marker.ts";
 import { isThere } from "./writer.ts";
 
 /** S3 takes parts of 5 MiB to 5 GiB, at most 10,000; each is in memory while it is sent. */
 const partBytesMin = 8 * MiB;
 const partsMax = 10_000;
 const partsAtOnce = 8;
+/** The server copies parts of up to 5 GiB; smaller ones side by side. */
+const copyBytesMin = 256 * MiB;
 
 /**
  * An output in a bucket. Every file is a multipart upload, however small: what is uploaded is nowhere to be
@@ -46,7 +62,11 @@ export class S3Output implements StoreOutput {
   readonly #uploads = new Map<string, string>();
   readonly #puts = new Set<Promise<unknown>>();
   readonly #gate = new Gate(partsAtOnce);
+  /** Names that are put and that no job gives its files: the record has to have them. */
+  readonly #names = new Set<string>();
   #announced: Promise<void> | null = null;
+  /** It has them. */
+  #isTold = true;
 
   constructor(place: OutputPlace) {
     this.#place = place;
@@ -74,29 +94,47 @@ export class S3Output implements StoreOutput {
     if (dead.length === 0 && (claimed === null || isThere(claimed) === true)) return;
     const etag = await claim(place, step);
     try {
-      if (dead.length > 0 && dead.length === runs.length) await abortUploads(place, step);
+      if (dead.length > 0 && dead.length === runs.length)
+        await abortUploads(place, await namesOf(place.requests, place.out, dead), step);
+      // Somebody else of the job may live, and place what they have staged.
+      const living = new Set(runs.filter((run) => !dead.includes(run)).map(({ job }) => job));
+      for (const job of new Set(dead.map((run) => run.job)))
+        if (!living.has(job)) await removeStaged(place, job);
       await forEach(dead, ({ name }) => removeObject(place.requests, place.out, name));
     } finally {
       await release(place, etag);
     }
   }
 
-  /** Before the first upload, so that whoever finds one knows whose it is. */
+  expect(names: readonly string[]): void {
+    for (const name of names) this.#expect(name);
+  }
+
+  #expect(name: string): void {
+    if (isOurs(name) || this.#names.has(name)) return;
+    this.#names.add(name);
+    this.#isTold = false;
+  }
+
+  /** Before the first upload, and that of a name it has not, so that whoever finds one knows whose it is. */
   #announce(): Promise<void> {
-    if (this.#announced === null) {
-      const { requests, out, job } = this.#place;
-      const key = out.key + runName(job);
-      const body = `${JSON.stringify({ job })}\n`;
-      this.#announced = requests
-        .send(placeOf(out, "write"), (client, sdk) =>
-          client.send(
-            new sdk.PutObjectCommand({ Bucket: out.bucket, Key: key, Body: body, ...requests.payer }),
-          ),
-        )
-        .then(() => undefined);
-      this.#announced.catch(() => (this.#announced = null));
+    if (this.#announced === null || !this.#isTold) {
+      this.#isTold = true;
+      // One after the other: an earlier one must not come last.
+      const announced = (this.#announced ?? Promise.resolve()).then(() => this.#writeRecord());
+      this.#announced = announced;
+      announced.catch(() => (this.#announced = null));
     }
     return this.#announced;
+  }
+
+  async #writeRecord(): Promise<void> {
+    const { requests, out, job } = this.#place;
+    const Key = out.key + runName(job);
+    const Body = recordText(job, this.#names);
+    await requests.send(placeOf(out, "write"), (client, sdk) =>
+      client.send(new sdk.PutObjectCommand({ Bucket: out.bucket, Key, Body, ...requests.payer })),
+    );
   }
 
   put(source: string | Uint8Array, name: string, step: StoreStep): Promise<PutFile> {
@@ -109,15 +147,17 @@ export class S3Output implements StoreOutput {
 
   async #put(source: string | Uint8Array, name: string, step: StoreStep): Promise<PutFile> {
     step?.();
+    const { requests } = this.#place;
     const id = randomUUID();
     const file = typeof source === "string" ? await openSource(source) : null;
     try {
       const bytes = file?.bytes ?? (source as Uint8Array).length;
       if (bytes === 0) return { name, bytes, token: JSON.stringify({ id, upload: null } satisfies Token) };
+      this.#expect(name);
       await this.#announce();
       const before = this.#uploads.get(name);
       if (before !== undefined) await abortUpload(this.#place, name, before);
-      const upload = await this.#create(name, id);
+      const upload = await this.#create(name, id, requests.sums);
       this.#uploads.set(name, upload);
       const partBytes = Math.max(partBytesMin, Math.ceil(bytes / partsMax / MiB) * MiB);
       const parts = Array.from({ length: Math.ceil(bytes / partBytes) }, (_, index) => index);
@@ -136,7 +176,7 @@ export class S3Output implements StoreOutput {
     }
   }
 
-  async #create(name: string, id: string): Promise<string> {
+  async #create(name: string, id: string, sums: boolean): Promise<string> {
     const { requests, out } = this.#place;
     const key = out.key + name;
     const { UploadId } = await requests.send(placeOf({ bucket: out.bucket, key }, "write"), (client, sdk) =>
@@ -145,7 +185,7 @@ export class S3Output implements StoreOutput {
           Bucket: out.bucket,
           Key: key,
           Metadata: { [ID_FIELD]: id },
-          ...(requests.sums && { ChecksumAlgorithm: "CRC32C" }),
+          ...(sums && { ChecksumAlgorithm: "CRC32C" }),
           ...requests.payer,
         }),
       ),
@@ -175,6 +215,59 @@ export class S3Output implements StoreOutput {
         }),
       ),
     );
+  }
+
+  async stage(source: string, step: StoreStep): Promise<string> {
+    const place = this.#place;
+    const name = stagedPrefix(place.job) + randomUUID();
+    await this.#announce();
+    const { bytes, token } = await this.put(source, name, step);
+    try {
+      await complete(place, { name, bytes, ...(JSON.parse(token) as Token) }, undefined);
+    } catch (error) {
+      throw error instanceof Lost ? this.#gone(name, error) : error;
+    }
+    this.#uploads.delete(name);
+    return JSON.stringify({ name, bytes } satisfies Staged);
+  }
+
+  async place(staged: string, name: string, step: StoreStep): Promise<PutFile> {
+    const { requests, out, job } = this.#place;
+    const { name: from, bytes } = JSON.parse(staged) as Staged;
+    if (!from.startsWith(stagedPrefix(job))) throw this.#gone(from);
+    const id = randomUUID();
+    if (bytes === 0) return { name, bytes, token: JSON.stringify({ id, upload: null } satisfies Token) };
+    this.#expect(name);
+    await this.#announce();
+    // Not every server makes checksums of what it copies, and then wants them.
+    const upload = await this.#create(name, id, false);
+    this.#uploads.set(name, upload);
+    const partBytes = Math.max(copyBytesMin, Math.ceil(bytes / partsMax / MiB) * MiB);
+    const count = Math.ceil(bytes / partBytes);
+    const source = `${out.bucket}/${out.key}${from}`.split("/").map(encodeURIComponent).join("/");
+    const copy = async (index: number): Promise<void> => {
+      step?.();
+      const range = `bytes=${index * partBytes}-${Math.min((index + 1) * partBytes, bytes) - 1}`;
+      const input = {
+        Bucket: out.bucket,
+        Key: out.key + name,
+        UploadId: upload,
+        PartNumber: index + 1,
+        CopySource: source,
+        // Of a small object S3 takes none.
+        ...(count > 1 && { CopySourceRange: range }),
+        ...requests.payer,
+      };
+      const at = placeOf({ bucket: out.bucket, key: out.key + name }, "write");
+      await requests.send(at, (client, sdk) => client.send(new sdk.UploadPartCopyCommand(input)), isMissing);
+    };
+    try {
+      const parts = Array.from({ length: count }, (_, index) => index);
+      await forEach(parts, (index) => this.#gate.pass(() => copy(index)));
+    } catch (error) {
+      throw isMissing(error) ? this.#gone(from, error) : error;
+    }
+    return { name, bytes, token: JSON.stringify({ id, upload } satisfies Token) };
   }
 
   async commit(files: readonly PutFile[], options: StoreOutputOptions): Promise<void> {
@@ -217,12 +310,17 @@ export class S3Output implements StoreOutput {
   async #checkUpload(file: MarkedFile, step: StoreStep): Promise<void> {
     step?.();
     if (file.upload === null || (await listParts(this.#place, file)) !== null) return;
-    const name = quotePath(file.name);
-    throw new SheafError("OUTPUT_UNWRITABLE", `the upload of ${name} to ${nameOf(this.#place)} is gone`, {
+    throw this.#gone(file.name);
+  }
+
+  #gone(name: string, cause?: unknown): SheafError {
+    const what = `the upload of ${quotePath(name)} to ${nameOf(this.#place)} is gone`;
+    return new SheafError("OUTPUT_UNWRITABLE", what, {
       hint:
         "Another run that writes there has removed it, or a rule of the bucket for unfinished uploads. Run again; " +
         "give each job an output of its own.",
       details: { path: addressOf(this.#place) },
+      cause,
     });
   }
 
@@ -252,6 +350,12 @@ export class S3Output implements StoreOutput {
 interface Token {
   readonly id: string;
   readonly upload: string | null;
+}
+
+/** What names a staged file: an object, under a name that no listing has. */
+interface Staged {
+  readonly name: string;
+  readonly bytes: number;
 }
 
 function addressOf({ out }: OutputPlace): string {

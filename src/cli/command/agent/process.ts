@@ -4,13 +4,14 @@ import type { AgentOptions } from "../../../agent/agent-options.ts";
 import { type Agent, startAgent } from "../../../agent/agent.ts";
 import { SheafError } from "../../../base/errors.ts";
 import { packageVersion } from "../../../base/package-places.ts";
+import { nameStore, storeLinks } from "../../../engine/user-stores.ts";
 import { isLoopback } from "../../../security/host-list.ts";
 import { checkListen } from "../../../security/listen.ts";
 import { safeLogStream } from "../../../security/log-line.ts";
 import { checkTlsName, loadTls, tlsFiles } from "../../../security/tls.ts";
 import { readTokenFile, tokenFilePath } from "../../../security/token-file.ts";
 import { workerEnvironment } from "../../../security/worker-environment.ts";
-import { setStoreAccess, storeEnvironment } from "../../../storage/stores.ts";
+import { setStoreAccess, storeEnvironment, type StoreLink, storeOf } from "../../../storage/stores.ts";
 import { addressList } from "../../../storage/stores/guarded-fetch.ts";
 import { given } from "../../command.ts";
 import type { FlagValues } from "../../flag.ts";
@@ -52,9 +53,10 @@ export async function runAgent(
     safeLogStream(logSink(world.stderr)),
   );
   const roots = rootsOf(flags.roots, world, join);
+  const stores = await ownStores(flags.stores, world.cwd);
   // Planning, in this process, reads as workers do.
   const storage = {
-    env: storeEnvironment(world.env),
+    env: storeEnvironment(world.env, stores),
     fetch: { roots, addresses: flags.allowAddress },
   };
   addressList(flags.allowAddress);
@@ -66,6 +68,7 @@ export async function runAgent(
     version: packageVersion(),
     roots,
     storage,
+    stores,
     host,
     port: flags.port ?? 0,
     tls,
@@ -99,6 +102,22 @@ function stopOnSignals(agent: Agent, world: World, tell: (message: string) => vo
     // What it ends with is thrown where its end is waited for.
     (signals === 1 ? agent.stop() : agent.end()).catch(() => undefined);
   });
+}
+
+/** Modules that the operator trusts as this program. @throws SheafError USAGE, STORE_LOAD */
+async function ownStores(given: readonly string[], cwd: string): Promise<readonly StoreLink[]> {
+  for (const text of given) {
+    const [, scheme, path] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+    if (scheme === undefined || path === undefined) {
+      throw new SheafError("USAGE", `--store: ${JSON.stringify(text)} is not of the form SCHEME=FILE`, {
+        hint: "Say whose addresses the module is for: --store gs=gs-store.ts",
+      });
+    }
+    nameStore(scheme, path, { directory: cwd, place: "--store" });
+    // What is wrong with it is told now, and not to jobs.
+    await storeOf(`${scheme}://`);
+  }
+  return storeLinks(null);
 }
 
 function urlOf(text: string | undefined, flag: string): URL {

@@ -65,9 +65,11 @@ function parseNode([host = "", ...options]: readonly string[], at: string): Inve
   const one = (name: string): string | null => given.get(name)?.at(-1) ?? null;
   const address = one("address") ?? host.replace(/^.*@/, "").replace(/^\[|\]$/g, "");
   const roots = given.get("root") ?? [];
-  for (const path of [...roots, ...(given.get("state") ?? [])]) {
-    if (!path.startsWith("/") && splitAddress(path) === null)
-      throw wrong(at, `"${path}" is no absolute path`, "Begin it with /.");
+  for (const path of [
+    ...roots.filter((root) => splitAddress(root) === null),
+    ...(given.get("state") ?? []),
+  ]) {
+    if (!path.startsWith("/")) throw wrong(at, `"${path}" is no absolute path`, "Begin it with /.");
   }
   return {
     ssh: host,

@@ -148,7 +148,7 @@ const outputFlags = inCategory("Output", {
         "--overwrite replaces it, too. A job whose tasks fail leaves it as it was.",
     },
   ),
-  output: valueFlag("-o, --output DIR", types.path, "Directory for the results; must not exist", {
+  output: valueFlag("-o, --output DIR", types.place, "Directory for the results; must not exist", {
     default: "standard output",
     details: "It appears when the job has succeeded, complete, or not at all.",
   }),
