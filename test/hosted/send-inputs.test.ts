@@ -4,14 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { localFiles, sendInputs } from "#src/hosted/send-inputs.js";
-import { registerStore } from "#src/storage/stores.js";
+import { addStore } from "#src/storage/stores.js";
 import type { Split, SplitPiece } from "#src/task/task-spec.js";
 import { MemoryStore } from "../storage/memory-store.ts";
 
 type FilePiece = Extract<SplitPiece, { kind: "file" }>;
 
 const store = new MemoryStore();
-registerStore("sent", () => Promise.resolve({ createStore: () => store }));
+addStore("sent", () => Promise.resolve({ createStore: () => store }));
 
 function setting(t: TestContext): { file(name: string, text: string): FilePiece } {
   const directory = mkdtempSync(join(tmpdir(), "sheaf-send-"));
