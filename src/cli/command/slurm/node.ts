@@ -51,6 +51,7 @@ export async function runNode(options: NodeOptions, world: World): Promise<void>
         advertise: undefined,
         roots,
         allowAddress,
+        stores: [],
         tokenFile: files.tokens.agent,
         grace: graceMs,
         insecure: undefined,
