@@ -162,6 +162,7 @@ function usual(job: HostJob, places: Places, options: CommandOptions): Record<st
 function localUsual(temp: string, { localTasks }: CommandOptions): Record<string, string> {
   return {
     "hadoop.tmp.dir": temp,
+    "mapreduce.jobtracker.staging.root.dir": `${temp}/staging`,
     "mapreduce.local.map.tasks.maximum": String(localTasks),
     "mapreduce.local.reduce.tasks.maximum": String(localTasks),
     // All tasks share one heap.

@@ -1,10 +1,12 @@
 import { mkdirSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { SheafError } from "../../base/errors.ts";
 import type { HostedRunOptions } from "../../engine/options.ts";
+import { removeDirectory } from "../../storage/remove-directory.ts";
 import { setStoreAccess } from "../../storage/stores.ts";
+import { makeTempDirectory } from "../../storage/temp-directory.ts";
 import { failureOfThrown } from "../../worker/failure.ts";
 import { filesHere } from "../files-here.ts";
 import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "../host-engine.ts";
@@ -161,10 +163,10 @@ export class HadoopEngine implements HostEngine {
   }
 
   async #stage(job: HostJob): Promise<Staged> {
-    return this.isLocal ? this.#stageHere(job) : await this.#stageThere(job);
+    return this.isLocal ? await this.#stageHere(job) : await this.#stageThere(job);
   }
 
-  #stageHere({ home, splits, scratch }: HostJob): Staged {
+  async #stageHere({ home, splits, scratch }: HostJob): Promise<Staged> {
     const places: Places = {
       jar: this.#here.jar,
       splits: `file://${splits}`,
@@ -172,7 +174,7 @@ export class HadoopEngine implements HostEngine {
       home,
       archives: [],
       errors: null,
-      localTemp: join(scratch, "tmp"),
+      localTemp: await plainDirectory(scratch),
     };
     return { places, aside: "", owned: [] };
   }
@@ -195,7 +197,8 @@ export class HadoopEngine implements HostEngine {
   async #submit(job: HostJob, staged: Staged, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
     const { tool } = this.#here;
     const [command, ...words] = this.#command(job, staged.places);
-    const directory = join(job.scratch, "current");
+    const { localTemp } = staged.places;
+    const directory = join(localTemp ?? job.scratch, "current");
     mkdirSync(directory);
     const log = new ClientLog({
       progress: (phase, share) => listener.progress(phase, share),
@@ -232,6 +235,7 @@ export class HadoopEngine implements HostEngine {
     const code = await client.ended;
     signal.removeEventListener("abort", onAbort);
     await killed;
+    if (localTemp !== null) await removeDirectory(localTemp);
     log.finish();
     if (code === 0) return { kind: "done", files: await this.#files(job, staged, listener) };
     if (signal.aborted) return { kind: "cancelled" };
@@ -316,6 +320,12 @@ export class HadoopEngine implements HostEngine {
     await removeOwned(this.#here.tool, owned, (message) => listener.warn(message));
     await this.#here.tool.close();
   }
+}
+
+/** Hadoop's local mode does not find its own files again below a directory with a space in its name. */
+async function plainDirectory(scratch: string): Promise<string> {
+  const place = [scratch, tmpdir(), "/tmp"].find((one) => /^[\w./@+=,-]+$/.test(one));
+  return await makeTempDirectory(place!);
 }
 
 function passed(ms: number): Promise<void> {
