@@ -24,6 +24,7 @@ const loaders: Readonly<Record<string, () => Promise<CliCommand>>> = {
   nodes: async () => (await import("./command/nodes.ts")).nodesCommand,
   cluster: async () => (await import("./command/cluster.ts")).clusterCommand,
   slurm: async () => (await import("./command/slurm.ts")).slurmCommand,
+  k8s: async () => (await import("./command/k8s.ts")).k8sCommand,
   inspect: async () => (await import("./command/inspect.ts")).inspectCommand,
   project: async () => (await import("./command/project.ts")).projectCommand,
   init: async () => (await import("./command/init.ts")).initCommand,

@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { keptFile, modulePath } from "#src/cli/command/mrjob.js";
 import type { MrjobDescription } from "#src/cli/command/mrjob/describe.js";
 import { mrjobSource } from "#src/cli/command/mrjob/source.js";
-import { mrjobPython } from "../kit/mrjob.js";
+import { mrjobPython } from "../kit/python-package.js";
 import { packageRoot, sheafHere, tempDir } from "./support.js";
 
 /* Against the real mrjob; its runner "inline" is what results are held to. */

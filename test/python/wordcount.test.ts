@@ -8,7 +8,7 @@ import { exec, job, sum, text } from "#src/index.js";
 import type { ExecOptions, Job } from "#src/index.js";
 import { runJob } from "#src/runner/run.js";
 import { sheafHere } from "../cli/support.js";
-import { mrjobPython } from "../kit/mrjob.js";
+import { mrjobPython } from "../kit/python-package.js";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "sheaf-wordcount-"));
