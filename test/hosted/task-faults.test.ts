@@ -260,7 +260,7 @@ test("the program ends when its engine does, and what it starts has nothing of t
     assert.match(stderr, /3: .*[Bb]ad file descriptor|cannot .* 3/);
     // With the runtime's flag and bounds for memories, fetch's too; a gigabyte of it is the runtime's own.
     const vm = Number(/VmPeak:\s+(\d+) kB/.exec(stderr)?.[1]);
-    assert.ok(vm > 0 && vm < 2_300_000, `${vm} kB of address space`);
+    assert.ok(vm > 0 && vm < 3_600_000, `${vm} kB of address space`);
   });
   await inHome(t, { job: counting(map), text: "loop\n" }, async (host) => {
     const script = '/bin/sh "$1" map <"$2" & echo started; wait';
