@@ -55,12 +55,13 @@ export async function openKept(errand: PlanErrand, staging: Staging): Promise<Ke
   const { incremental, options } = errand;
   if (incremental === undefined) return null;
   const { code, aux, explain } = incremental;
+  const { collections } = errand.outline;
   const { partBytes, badBudget } = options;
   const params = fromWireValue(options.params) as Record<string, unknown>;
   const run = await IncrementalRun.open({
     output: staging.output,
-    job: printJob({ code, partBytes, params, aux: Object.entries(aux) }),
-    collections: errand.outline.collections.length,
+    job: printJob({ code, partBytes, params, aux: Object.entries(aux), collections }),
+    collections: collections.length,
     keepBad: badBudget !== null,
     wallMs: () => systemClock.wallMs(),
     pause: (ms) => pauseFor(ms, undefined),

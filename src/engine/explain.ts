@@ -58,6 +58,14 @@ export function checkIncremental(
   }
 }
 
+/** @throws SheafError USAGE when nothing of the run before can be taken over */
+export function checkMends(full: string | null): void {
+  if (full === null) return;
+  throw new SheafError("USAGE", `bad records cannot be merged into the output: ${full}`, {
+    hint: "Run the whole job again (--incremental --overwrite), or write them beside: sheaf bad retry -o DIR.",
+  });
+}
+
 /** What the event `planned` says of an incremental run. */
 export function keptIn({ kept, tasks }: JobPlan, { full }: Pick<IncrementalRun, "full">) {
   const keptBytes = tasks.map.reduce((sum, { index, bytes }) => sum + (kept.has(index) ? bytes : 0), 0);

@@ -157,7 +157,8 @@ export class LiveStates {
   }
 
   /**
-   * Takes in what was kept by an earlier life of the process; ahead of the tasks that it knows to have finished.
+   * Takes in what was kept by an earlier life of the process; ahead of the tasks that it knows to have
+   * finished.
    * @param beganMs when the first map attempt began; null: none has
    */
   restore(

@@ -23,6 +23,11 @@ export interface IncrementalOptions {
   /** How many the job has. */
   readonly collections: number;
   readonly keepBad: boolean;
+  /**
+   * Maps that have set records aside run again, and only those: what others have made is taken over, whatever
+   * the job's code was. Default: only what the same code has made is.
+   */
+  readonly mends?: boolean;
   /** As in IdentityOptions. */
   readonly wallMs: () => number;
   readonly pause: (ms: number) => Promise<void>;
@@ -78,7 +83,7 @@ export class IncrementalRun {
     const found = await readState(options.output);
     if (found.kind === "none") return new IncrementalRun(options, null, found.why);
     const full =
-      whatChanged(found.state.job, options.job) ??
+      whatChanged(found.state.job, options.job, options.mends === true) ??
       // A job's code says how many there are.
       (found.state.partitions.length === options.collections
         ? null
@@ -111,7 +116,8 @@ export class IncrementalRun {
         .map(({ piece, digest, grownFrom }): FileNow => {
           return { name: piece.name, bytes: piece.fileBytes, digest: digest!, grownFrom };
         });
-      const { keepBad } = this.#options;
+      const { mends = false } = this.#options;
+      const keepBad = this.#options.keepBad && !mends;
       return arrange(state, now, { input, keepBad }).map((one): Stretch => {
         if (one.kind === "new") {
           const file = files[one.file]!;

@@ -12,6 +12,7 @@ export function printJob(job: {
   readonly partBytes: number;
   readonly params: Readonly<Record<string, unknown>>;
   readonly aux: readonly (readonly [name: string, sha256: string])[];
+  readonly collections: readonly { readonly merges?: string | undefined }[];
 }): JobPrint {
   const { code, partBytes } = job;
   const params = Object.entries(job.params).map(([name, value]) => [
@@ -25,14 +26,24 @@ export function printJob(job: {
     partBytes,
     params: Object.fromEntries(params) as Record<string, string>,
     aux: Object.fromEntries(job.aux),
+    merges: job.collections.map(({ merges = null }) => merges),
   };
 }
 
-/** Why nothing that a job has kept can be used for one with this print; null when it can. */
-export function whatChanged(kept: JobPrint, now: JobPrint): string | null {
+/**
+ * Why nothing that a job has kept can be used for one with this print; null when it can.
+ * @param mends its code is another, of which its user says that it gives the same where nothing went wrong
+ */
+export function whatChanged(kept: JobPrint, now: JobPrint, mends = false): string | null {
   if (kept.sheaf !== now.sheaf) return `what is kept is of sheaf ${kept.sheaf}, this is ${now.sheaf}`;
   if (kept.node !== now.node) return `what is kept was made with Node ${kept.node}, this is ${now.node}`;
-  if (kept.code !== now.code) return "the job's code has changed";
+  if (mends) {
+    const merges = now.merges ?? [];
+    if (merges.includes(null) || kept.merges === undefined)
+      return "the job has a combine, partition, groupBy or total order, or what is kept is of an earlier sheaf";
+    if (JSON.stringify(kept.merges) !== JSON.stringify(merges))
+      return "the job's reduce or output is another one by now";
+  } else if (kept.code !== now.code) return "the job's code has changed";
   const param = firstDifference(kept.params, now.params);
   if (param !== undefined) return `the param ${param} has another value`;
   const aux = firstDifference(kept.aux, now.aux);

@@ -28,6 +28,11 @@ export interface JobPrint {
   readonly params: Readonly<Record<string, string>>;
   /** SHA-256 of side data and of files of programs, by filesPrint's names (engine/aux-files.ts). */
   readonly aux: Readonly<Record<string, string>>;
+  /**
+   * Of each collection, mergePrint: by it what maps of other code have made may be taken over, where that was
+   * asked for. Left out by earlier versions.
+   */
+  readonly merges?: readonly (string | null)[];
 }
 
 export interface StateFile {

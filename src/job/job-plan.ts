@@ -27,6 +27,18 @@ export interface CollectionPlan {
   readonly lines?: Uint8Array;
 }
 
+/**
+ * What maps by different code must have in common for what they have made to go into one output: a text, the
+ * same where that is so. null: it cannot be told, since functions of the job have a hand in it.
+ */
+export function mergePrint(plan: CollectionPlan): string | null {
+  const { aggregator, reduce, combine, partition, order, groupBy, output, mapOnly } = plan;
+  if (combine !== undefined || partition !== undefined || groupBy !== undefined || order === "total")
+    return null;
+  const how = aggregator === undefined ? reduce !== undefined : [aggregator.kind, aggregator.spec];
+  return JSON.stringify([mapOnly, how, output?.kind ?? null, output?.extension ?? null]);
+}
+
 /** A file that travels with a job, and what programs find it as. */
 export interface FileRef {
   readonly name: string;

@@ -97,6 +97,7 @@ export const OutlineSchema = Type.Object(
             ),
           ),
           tells: Type.Optional(Type.Boolean()),
+          merges: Type.Optional(Text),
         },
         closed,
       ),

@@ -10,7 +10,7 @@ import type { BundledJob } from "../bundle/bundle-job.ts";
 import { auxContents, filesPrint, planAux } from "../engine/aux-files.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
-import { checkIncremental, explainJob, keptIn } from "../engine/explain.ts";
+import { checkIncremental, checkMends, explainJob, keptIn } from "../engine/explain.ts";
 import { pathsByInput, possiblePaths } from "../engine/inputs.ts";
 import { bundleForRun, hiddenPipeline, type RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState, submitter } from "../engine/job-directory.ts";
@@ -65,6 +65,7 @@ export class LocalRun {
   bundlePath: string | null = null;
   readonly #source: JobSource;
   readonly #only: JobSettings["only"];
+  readonly #mends: boolean;
   readonly #options: LocalRunOptions | HostedRunOptions;
   readonly #startWall: number;
   readonly #phases: PhaseClock;
@@ -83,10 +84,11 @@ export class LocalRun {
     options: LocalRunOptions | HostedRunOptions,
     resolved: ResolvedOptions,
     startWorker: StartWorker,
-    { only, probe, elsewhere }: RunKind = {},
+    { only, probe, elsewhere, mends }: RunKind = {},
   ) {
     this.#source = source;
     this.#only = only;
+    this.#mends = mends === true;
     this.#probe = probe ?? null;
     this.#elsewhere = elsewhere ?? null;
     this.#options = options;
@@ -312,6 +314,7 @@ export class LocalRun {
       spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
     const own = { params, auxFiles, files };
     const incremental = resolved.incremental ? await this.#incremental(bundle, outline, own) : null;
+    if (this.#mends && incremental !== null) checkMends(incremental.full);
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
     const live = liveOf(outline, resolved);
     const whole = await planJob(outline, {
@@ -373,9 +376,10 @@ export class LocalRun {
     const aux = filesPrint(auxContents(auxFiles), files, await outsideFiles(programs));
     return IncrementalRun.open({
       output: output!,
-      job: printJob({ code: bundle!.hash, partBytes, params, aux }),
+      job: printJob({ code: bundle!.hash, partBytes, params, aux, collections }),
       collections: collections.length,
       keepBad: badBudget !== null,
+      mends: this.#mends,
       wallMs: () => this.clock.wallMs(),
       pause: (ms) => pauseFor(ms, this.#options.signal),
     });

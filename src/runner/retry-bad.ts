@@ -3,8 +3,10 @@ import { join, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { fromWireValue } from "../base/wire-json.ts";
 import { type ListedBadRecord, badFilesOf, readBadRecords } from "../engine/bad-list.ts";
+import { manifestIn } from "../engine/committed-output.ts";
 import type { KeptJob } from "../engine/job-history.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
+import { readState } from "../incremental/kept-state.ts";
 import { storeOf } from "../storage/stores.ts";
 import type { Split, SplitPiece } from "../task/task-spec.ts";
 import { runJob } from "./run.ts";
@@ -76,6 +78,87 @@ export async function planRetry({ directory, record }: KeptJob, cwd: string): Pr
 /** Runs the job file, as it is now, on those records alone. What is still bad is in `_bad` of its output. */
 export function runRetry({ file, options, only }: BadRetry, more: LocalRunOptions): Promise<RunResult> {
   return runJob(file, { ...options, ...more }, only === undefined ? {} : { only });
+}
+
+/** What is done to merge bad records into the output that they were set aside of. */
+export interface BadMend {
+  readonly file: string;
+  readonly options: LocalRunOptions;
+  readonly records: number;
+}
+
+/**
+ * Finds out whether bad records can be merged into the output that they were set aside of: an incremental run
+ * has kept beside it what each map has made.
+ * @throws SheafError as planRetry; USAGE for an output beside which nothing is kept
+ */
+export async function planMend({ record }: KeptJob): Promise<BadMend> {
+  const { jobId, file, output, inputs, name, badRecords } = record;
+  if (file === null || record.steps !== undefined) {
+    throw new SheafError(
+      "USAGE",
+      `${jobId} is no run of a job's file: nothing can be merged into its output`,
+      {
+        hint: "Only bad records of a job that was run from its file can be tried again alone.",
+      },
+    );
+  }
+  const files = badFilesOf(record);
+  if (badRecords === 0 || output === null || files.length === 0) {
+    throw new SheafError("NOT_FOUND", `${jobId} has set aside no record that could be retried`, {
+      hint: "It has set none aside.",
+    });
+  }
+  if (record.settings["incremental"] !== true) {
+    throw new SheafError("USAGE", "sheaf bad retry writes beside the old output, and needs --output", {
+      hint:
+        "Give a directory: -o DIR. What a reduce made of the others is kept only by runs with --incremental: " +
+        "into the output of such a run they are merged.",
+    });
+  }
+  const known = ["params", "external", "partBytes", "growing"] as const;
+  const settings = record.settings as Partial<Record<(typeof known)[number], unknown>>;
+  const given = Object.fromEntries(known.map((one) => [one, settings[one]]));
+  const { params, external, partBytes, growing } = given as {
+    params?: unknown;
+    external?: LocalRunOptions["external"];
+    partBytes?: number;
+    growing?: boolean;
+  };
+  const partitions = await partitionsIn(output);
+  const options: LocalRunOptions = {
+    inputs,
+    output,
+    ...(partitions !== null && { partitions }),
+    incremental: true,
+    maxBad: badRecords,
+    name,
+    ...(params === undefined ? {} : { params: fromWireValue(params) as LocalRunOptions["params"] & {} }),
+    ...(external === undefined ? {} : { external }),
+    ...(partBytes === undefined ? {} : { partBytes }),
+    ...(growing === undefined ? {} : { growing }),
+  };
+  return { file, options, records: badRecords };
+}
+
+/** As many as there were; null where it cannot be told of which collection each number is. */
+async function partitionsIn(output: string): Promise<number | Readonly<Record<string, number>> | null> {
+  const found = await readState(output);
+  if (found.kind === "none") return null;
+  const { partitions } = found.state;
+  if (partitions.length === 1) return partitions[0]!;
+  const parts = manifestIn(output)?.parts ?? [];
+  const names = [...new Set(parts.map(({ collection }) => collection))];
+  if (names.length !== partitions.length) return null;
+  return Object.fromEntries(names.map((name, index) => [name, partitions[index]!]));
+}
+
+/**
+ * Runs the maps that have set records aside once more, by the job file as it is now, and makes the output
+ * anew of that and of what the other maps had made.
+ */
+export function runMend({ file, options }: BadMend, more: LocalRunOptions): Promise<RunResult> {
+  return runJob(file, { ...options, ...more }, { mends: true });
 }
 
 function isOfMap(phase: string): boolean {

@@ -13,6 +13,8 @@ export type JobSource =
 export interface RunKind {
   readonly only?: JobSettings["only"];
   readonly probe?: Probe;
+  /** As IncrementalOptions.mends; where nothing can be taken over the run fails. */
+  readonly mends?: boolean;
   /** Its tasks are not run on this machine. */
   readonly elsewhere?: Elsewhere;
 }

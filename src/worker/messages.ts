@@ -63,6 +63,8 @@ export interface JobOutline {
     readonly estimates?: EstimateOutline;
     /** Map tasks can tell what they have aggregated. Left out: they cannot. */
     readonly tells?: boolean;
+    /** See mergePrint. Left out: null. */
+    readonly merges?: string;
   }[];
   /** typeof each default of the job's params, or "array" or "null": what `--set` texts are turned into. */
   readonly params: Readonly<Record<string, string>>;

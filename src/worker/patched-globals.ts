@@ -82,14 +82,15 @@ const optionalFields = `
   inputs inputSeparator invalid invert io ipAddr isCut isStopped isStream isUnderConstruction
   job keep keepBad keepMaps kept key keyFields keySeparator layout lenient life lineEnd lines
   live LocatedBlocks locatedBlocks locations lowerCase made many map materialize max
-  maximumBytes members memory memoryMaxBytes name named names native nativeOutput needsHeader
-  newline node nodes noProgressMs numeric offset only onTooLarge options order origin output
-  outputDirectory overwrite own owner params parse partialListing partition partitionBy
-  partitions path perFile pid place precision previous probe programs progress protocol quote
-  quotes real recordBytes recordBytesMax records recordStart reduce Region remainingEntries
-  RemoteException reporter RequestPayer rest retryable retryMs reuse rewrite route sample seed
-  separator setup shape shared signal sort spilled spilling stage start step steps storage
-  stores streams tail taken takesNumber task tasks teardown tells told turn untilAttempt values
+  maximumBytes members memory mends merges memoryMaxBytes name named names native nativeOutput
+  needsHeader newline node nodes noProgressMs numeric offset only onTooLarge options order
+  origin output outputDirectory overwrite own owner params parse partialListing partition
+  partitionBy partitions path perFile pid place precision previous probe programs progress
+  protocol quote quotes real recordBytes recordBytesMax records recordStart reduce Region
+  remainingEntries RemoteException reporter RequestPayer rest retryable retryMs reuse rewrite
+  route sample seed separator setup shape shared signal sort spilled spilling stage start step
+  steps storage stores streams tail taken takesNumber task tasks teardown tells told turn
+  untilAttempt values
   version when whole why window written
 `;
 

@@ -2,7 +2,7 @@ import { SheafError, errorCharsMax, plainError } from "../base/errors.ts";
 import { Promise, setImmediate, setTimeout } from "../base/own-globals.ts";
 import { cutText, printValue } from "../base/print-value.ts";
 import { jobOfInput } from "../job/define.ts";
-import type { Job } from "../job/job-plan.ts";
+import { type CollectionPlan, type Job, mergePrint } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import { programPaths } from "../job/validate-exec.ts";
 import { stepRefOf } from "../steps/from.ts";
@@ -403,6 +403,11 @@ function inputOutline(input: Job["input"]): InputOutline {
   };
 }
 
+function mergesOf(plan: CollectionPlan): { readonly merges?: string } {
+  const merges = mergePrint(plan);
+  return merges === null ? {} : { merges };
+}
+
 export function outlineOf(job: Job): JobOutline {
   const programs = programPaths(job);
   const inputs = job.inputs.map(({ inputName, input }) => ({ name: inputName, input: inputOutline(input) }));
@@ -417,6 +422,7 @@ export function outlineOf(job: Job): JobOutline {
       mapOnly: plan.mapOnly,
       estimates: estimateOutline(plan),
       ...(tellsStates(plan) && { tells: true }),
+      ...mergesOf(plan),
     })),
     params: Object.fromEntries(Object.entries(job.params).map(([name, value]) => [name, paramType(value)])),
     aux: auxFiles(job.aux),

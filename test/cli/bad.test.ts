@@ -5,8 +5,9 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { badFilesIn, badFilesOf, readBadRecords } from "#src/engine/bad-list.js";
 import type { ListedBadRecord } from "#src/engine/bad-list.js";
+import type { RunEvent } from "#src/engine/events.js";
 import { findJob } from "#src/engine/job-history.js";
-import { planRetry, runRetry } from "#src/runner/retry-bad.js";
+import { planMend, planRetry, runMend, runRetry } from "#src/runner/retry-bad.js";
 import { runJob } from "#src/runner/run.js";
 import { sheaf, tempDir } from "./support.js";
 
@@ -187,6 +188,83 @@ test("after a fix, bad records alone are tried again, wherever they lie; what is
   await refused({ code: "INPUT_CHANGED", message: `${plain} has changed since the job has read it` });
   rmSync(plain);
   await refused({ code: "INPUT_CHANGED", message: `${plain} is gone` });
+});
+
+test("bad records of an incremental run are merged into its output: only their maps run again", async (t) => {
+  const root = tempDir(t);
+  const file = join(root, "job.ts");
+  const stateDirectory = join(root, "state");
+  const text = (map: string, reduce = "mean()"): string => `
+    import { count, jsonl, job, mean, text } from "sheaf";
+    export default job({
+      inputs: { visits: jsonl<{ k: string; v: number }>(), names: text() },
+      map: {
+        visits(record, emit) { ${map} emit(record.k, record.v); },
+        names: (name, emit) => emit(name, 1),
+      },
+      reduce: ${reduce},
+    });`;
+  const inputs: string[] = [];
+  for (const day of [1, 2, 3, 4]) {
+    const path = join(root, `day-${day}.jsonl`);
+    const values = Array.from({ length: 50 }, (_, i) => (day === 2 && i % 10 === 3 ? -i : i));
+    writeFileSync(path, values.map((v, i) => JSON.stringify({ k: `k${i % 3}`, v })).join("\n"));
+    inputs.push(`visits=${path}`);
+  }
+  writeFileSync(join(root, "names.txt"), "k0\nk9\n");
+  inputs.push(`names=${join(root, "names.txt")}`);
+  const output = join(root, "out");
+  const common = { stateDirectory, isolate: "inline", splitSize: "600B" } as const;
+  const run = (to: string, more: object = {}): ReturnType<typeof runJob> =>
+    runJob(file, { ...common, inputs, output: to, maxBad: 100, partitions: 2, ...more });
+  const failing = 'if (record.v < 0) throw new Error("below");';
+  writeFileSync(file, text(failing));
+  const events: RunEvent[] = [];
+  const onEvent = (event: RunEvent): void => void events.push(event);
+  const planned = (): Extract<RunEvent, { kind: "planned" }> => {
+    const event = events.findLast((one) => one.kind === "planned");
+    assert.ok(event?.kind === "planned");
+    return event;
+  };
+  const first = await run(output, { incremental: true, onEvent });
+  assert.equal(first.badRecords, 5, first.error?.report);
+  const { mapTasks } = planned();
+  assert.ok(mapTasks > 5, String(mapTasks));
+  const job = await findJob(stateDirectory, "@");
+
+  // What the output was made of must fit what the code makes now.
+  const refused: [string, RegExp][] = [
+    [text("", "count()"), /the job's reduce or output is another one by now/],
+    [text("").replace("reduce:", "partition: () => 0, reduce:"), /has a combine, partition/],
+  ];
+  for (const [code, message] of refused) {
+    writeFileSync(file, code);
+    const result = await runMend(await planMend(job), common);
+    assert.match(result.error?.message ?? "", message);
+  }
+  // Two of the five stay bad.
+  writeFileSync(file, text('if (record.v < -30) throw new Error("below");'));
+  const result = await runMend(await planMend(job), { ...common, onEvent });
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  // The file of the second day was read by two.
+  assert.deepEqual([planned().mapTasks, planned().incremental?.keptTasks], [mapTasks, mapTasks - 2]);
+  assert.deepEqual([result.badRecords, (await readAll(badFilesIn(output))).length], [2, 2]);
+  const whole = await run(join(root, "whole"));
+  assert.equal(whole.status, "SUCCEEDED", whole.error?.report);
+  const parts = ["part-00000.tsv", "part-00001.tsv"];
+  const read = (directory: string): string[] =>
+    parts.map((name) => readFileSync(join(directory, name), "utf8"));
+  assert.deepEqual(read(output), read(join(root, "whole")));
+  // The next run goes on from there, and so does the next fix.
+  const next = await run(output, { incremental: true, onEvent });
+  assert.deepEqual([next.badRecords, planned().incremental?.keptTasks], [2, mapTasks]);
+  writeFileSync(file, text(""));
+  const last = await runMend(await planMend(await findJob(stateDirectory, "@")), common);
+  assert.deepEqual([last.status, last.badRecords], ["SUCCEEDED", 0]);
+  const all = await run(join(root, "all"));
+  assert.equal(all.badRecords, 0);
+  assert.deepEqual(read(output), read(join(root, "all")));
+  await assert.rejects(planMend(await findJob(stateDirectory, "@")), /set aside no record/);
 });
 
 test("records are retried under the names they had; a job that set nothing aside has none", async (t) => {

@@ -213,6 +213,7 @@ describe("a coordinator that is killed", () => {
     const file = scene.file(
       "stops.ts",
       `import { existsSync } from "node:fs";
+       import { scheduler } from "node:timers/promises";
        import { count, generate, job } from "sheaf";
        export default job({
          input: generate({
@@ -220,7 +221,7 @@ describe("a coordinator that is killed", () => {
            async *records({ index }) {
              for (let at = 0; at < 100; at++) yield "x";
              while (index === 1) {
-               await new Promise((resolve) => setTimeout(resolve, 20));
+               await scheduler.wait(20);
                if (existsSync(${JSON.stringify(open)})) yield "idle";
              }
            },

@@ -39,7 +39,9 @@ export const badCommand: CliCommand<typeof badFlags> = {
       "With --on it is a job of a cluster: what its coordinator keeps, or the shared output as this machine sees it.",
     "sheaf bad retry HANDLE -o DIR runs the job's file, as it is now, on those records alone, with the same params, and " +
       "writes the results to DIR; what is still bad is in DIR/_bad. The job must have run on this machine, and its " +
-      "input files must be as they were. The results are not merged into the old output: docs/bad-records.md says why.",
+      "input files must be as they were. Without -o they are merged into the old output, where that was written " +
+      "with --incremental: maps that have set records aside run again, all others are taken over. " +
+      "docs/bad-records.md says more.",
   ],
   arguments: [
     {
@@ -53,6 +55,7 @@ export const badCommand: CliCommand<typeof badFlags> = {
   flags: badFlags,
   examples: [
     ["sheaf bad", "Of the latest job"],
+    ["sheaf bad retry @", "Merge those of an incremental job into its output, after a fix"],
     ["sheaf bad retry @ -o out-fixed", "Try those of the latest job again, after a fix of its file"],
     ["sheaf bad @?visits --json | jq -r .error | sort | uniq -c", "How often each error came"],
   ],

@@ -1,7 +1,8 @@
 import { SheafError } from "../../../base/errors.ts";
+import type { RunEvent } from "../../../engine/events.ts";
 import { findJob } from "../../../engine/job-history.ts";
 import type { RunResult } from "../../../engine/options.ts";
-import { planRetry, runRetry } from "../../../runner/retry-bad.ts";
+import { planMend, planRetry, runMend, runRetry } from "../../../runner/retry-bad.ts";
 import type { ExitCode, Invocation } from "../../command.ts";
 import { clusterUrl, stateDirectoryOf } from "../../connection.ts";
 import { makeReporter } from "../../ui/reporter.ts";
@@ -23,41 +24,40 @@ export async function retryBad(
       hint: "List them with sheaf bad, mend the job, and run it again on all of its input.",
     });
   }
-  if (output === undefined) {
-    throw new SheafError("USAGE", "sheaf bad retry writes beside the old output, and needs --output", {
-      hint: "Give a directory: -o DIR. What a reduce made of the other records is not kept: nothing is merged.",
-    });
-  }
   const job = await findJob(stateDirectoryOf(world), handle);
-  const retry = await planRetry(job, world.cwd);
+  const retry = output === undefined ? null : await planRetry(job, world.cwd);
+  const mend = retry === null ? await planMend(job) : null;
   const style = styleFor(world.stderr, world.env, flags.color);
   const json = flags.json === true;
   const reporter = makeReporter({ quiet: false, json, style }, world);
   const stop = stopOnSignal(reporter, world);
   let result: RunResult | undefined;
   try {
-    result = await runRetry(retry, {
-      output,
-      ...(overwrite === undefined ? {} : { overwrite }),
+    const more = {
       signal: stop.signal,
-      onEvent: (event) => reporter.onEvent(event),
-    });
+      stateDirectory: stateDirectoryOf(world),
+      onEvent: (event: RunEvent): void => reporter.onEvent(event),
+    };
+    const target = { ...(output !== undefined && { output }), ...(overwrite !== undefined && { overwrite }) };
+    result = await (retry === null ? runMend(mend!, more) : runRetry(retry, { ...more, ...target }));
     reporter.end();
     const about = { flags: { ...flags, quiet: false }, showOutput: true, stoppedBy: stop.by() };
     const code = await concludeRun(result, about, world);
     if (result.status === "SUCCEEDED" && !json) {
       const still = result.badRecords;
-      const good = formatCount(retry.records - still);
+      const { records, withoutPlace = 0 } = retry ?? { records: mend!.records };
+      const good = formatCount(records - still);
       const old = job.record.output ?? job.record.jobId;
-      const more =
-        retry.withoutPlace === 0
+      const rest =
+        withoutPlace === 0
           ? ""
-          : `${plural(retry.withoutPlace, "more record")} came out of a reduce, and were not retried\n`;
+          : `${plural(withoutPlace, "more record")} came out of a reduce, and were not retried\n`;
       await writeTo(
         world.stderr,
-        `${good} of ${plural(retry.records, "bad record")} are good now; ` +
-          `${formatCount(still)} are still bad. ` +
-          `Their results stand beside those of ${old}, not in them\n${more}`,
+        `${good} of ${plural(records, "bad record")} are good now; ${formatCount(still)} are still bad. ` +
+          (retry === null
+            ? `They are merged into ${old}; what maps without bad records had made is as it was\n`
+            : `Their results stand beside those of ${old}, not in them\n${rest}`),
       );
     }
     return code;
