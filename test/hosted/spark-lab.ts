@@ -101,11 +101,12 @@ export async function startStandalone(version: SparkVersion, workers: number): P
     rmSync(work, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    await waitFor(`${workers} workers of Spark`, async () => {
+    const isUp = async (): Promise<true | undefined> => {
       const page = await fetch(`http://127.0.0.1:${webPort}/json/`).catch(() => undefined);
       const told = ((await page?.json()) ?? {}) as { workers?: readonly { state: string }[] };
       return told.workers?.filter(({ state }) => state === "ALIVE").length === workers ? true : undefined;
-    });
+    };
+    await waitFor(`${workers} workers of Spark`, isUp, 300_000);
   } catch (error) {
     await close();
     throw error;

@@ -244,11 +244,13 @@ function noSharedFiles({ master }: SparkSettings): SheafError {
   );
 }
 
-/** A driver on this machine needs no address that others see, nor a host name that can be resolved. */
 function environment({ place, install }: SparkSettings, env: Environment): Environment {
   return {
+    // A driver on this machine needs no address that others see, nor a host name that can be resolved.
     ...(place.kind === "local" ? { SPARK_LOCAL_IP: "127.0.0.1" } : {}),
     ...env,
+    // In others a JVM cannot open files whose names are not ASCII.
+    LC_ALL: "C.UTF-8",
     ...(install.home === null ? {} : { SPARK_HOME: install.home }),
   };
 }
