@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { exec, type ExecOptions, job, jsonl, sum, text, tsv } from "#src/index.js";
 import type { Job } from "#src/index.js";
-import { TaskMemory } from "#src/shuffle/memory.js";
 import { errorOf, file, lines, many, outputOf, ran, root } from "./support.js";
 
 /* Programs of every POSIX system, on this thread: only the worker is another elsewhere. */
@@ -266,25 +265,6 @@ describe("what goes in and out besides lines", () => {
     const order = exec(["sort", "-c"], { env: { LC_ALL: "C" } });
     await outputOf(job({ input: text(), map, combine: order, reduce: exec(["cat"]), partitions: 1 }), many);
   });
-});
-
-test("a combiner needs no more memory for many partitions of large records than for one", async (t) => {
-  const large = Array.from(
-    { length: 24 },
-    (_, i) => `key${i}\t${String(i % 10).repeat(3_000_000 + i * 100_000)}\n`,
-  );
-  const input = file("large.txt", large.join(""));
-  const takes = t.mock.method(TaskMemory.prototype, "take");
-  const top = async (partitions: number): Promise<number> => {
-    takes.mock.resetCalls();
-    const cat = exec(["cat"]);
-    const what = job({ input: text(), map: cat, combine: cat, reduce: cat, partitions });
-    const output = await outputOf(what, input, { mappers: 1, memory: "16MiB" });
-    assert.deepEqual(output.match(/^key\d+\t.*$/gm)!.sort(), large.map((line) => line.trimEnd()).sort());
-    return Math.max(...takes.mock.calls.map(({ result = 0, arguments: [size] }) => result + size));
-  };
-  const [one, many] = [await top(1), await top(24)];
-  assert.ok(many < one * 1.2, `${many} bytes, and with one partition ${one}`);
 });
 
 describe("what a program is told, and tells", () => {

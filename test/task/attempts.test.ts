@@ -4,6 +4,8 @@ import { test } from "node:test";
 import { sum } from "#src/aggregate/sum.js";
 import { text } from "#src/format/text.js";
 import { job } from "#src/job/define.js";
+import { exec } from "#src/job/exec.js";
+import { TaskMemory } from "#src/shuffle/memory.js";
 import { createTaskRunner } from "#src/task/task-runner.js";
 import { PROGRESS_BYTES } from "#src/task/task-spec.js";
 import { PAIR_LINES, Stage, pairs } from "./support.js";
@@ -72,4 +74,27 @@ test("a runner is used again after a failure, with nothing of it left", async (t
   );
   assert.ok(done.kind === "success");
   assert.equal(readFileSync(done.parts[0]!.path, "utf8"), "a\t4\nb\t18\nc\t8\n");
+});
+
+test("a program combines many partitions of large records in the memory that one takes", async (t) => {
+  const large = Array.from({ length: 12 }, (_, i) => `k${i}\t${"x".repeat(1_500_000 + i * 50_000)}\n`);
+  const stage = new Stage(t).file("large.txt", large.join(""));
+  const takes = t.mock.method(TaskMemory.prototype, "take");
+  const cat = exec(["cat"]);
+  const top = async (partitions: number): Promise<number> => {
+    takes.mock.resetCalls();
+    const played = await stage.ok(job({ input: text(), map: cat, combine: cat, reduce: cat }), {
+      partitions,
+    });
+    assert.deepEqual(
+      played
+        .text()
+        .match(/^k.*\n/gm)!
+        .sort(),
+      large.toSorted(),
+    );
+    return Math.max(...takes.mock.calls.map(({ result = 0, arguments: [size] }) => result + size));
+  };
+  const [one, many] = [await top(1), await top(12)];
+  assert.ok(one > 0 && many < one * 1.2, `${many} bytes, and with one partition ${one}`);
 });
