@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test, type TestContext } from "node:test";
 import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
@@ -80,8 +80,8 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     const inputs = ["a", "b", "c"].map((name) =>
       bench.file(`in/${name}.txt`, `to be or ${name}\nnot to be\n`.repeat(300)),
     );
-    // Marks lie outside of the tasks' own directories. In the first attempt of one map the job throws, in that
-    // of another Node is killed, and in that of the third the JVM that it is a child of.
+    // Marks lie outside of the tasks' own directories. In the first attempt of one map the job throws, of
+    // another Node is killed, and of the third the JVM that it is a child of.
     const faults = `
         const mark = ${JSON.stringify(bench.root)} + "/" + ctx.path.slice(-5) + ".failed";
         if (line === "not to be" && !existsSync(mark)) {
@@ -139,6 +139,37 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     assert.deepEqual(listed("/user").trim().split("\n").filter(isCached), cached);
     assert.equal(again.counters["lines"], 600);
     assert.match(lab.hadoop("fs", "-cat", `${output}/_SUCCESS`), /"lines": 600/);
+  });
+
+  test("of a slow attempt and the one that overtakes it one counts", async (t) => {
+    const bench = new Bench(t);
+    const inputs = [1, 2, 3, 4].map((n) => bench.file(`in/${n}.txt`, `to be ${n}\n`.repeat(100)));
+    // The first attempt of one map waits until there is a second, which goes on.
+    const waits = `
+        const mark = ${JSON.stringify(bench.root)} + "/mark";
+        if (ctx.path.endsWith("1.txt") && !existsSync(mark + "2")) {
+          const isFirst = !existsSync(mark);
+          writeFileSync(isFirst ? mark : mark + "2", "");
+          const cell = new Int32Array(new SharedArrayBuffer(4));
+          while (!existsSync(mark + "2")) Atomics.wait(cell, 0, 0, 100);
+        }`;
+    const output = "hdfs:///results/overtaken";
+    const soon = {
+      "mapreduce.job.speculative.retry-after-no-speculate": "500",
+      "mapreduce.job.speculative.retry-after-speculate": "500",
+      "mapreduce.job.speculative.minimum-allowed-tasks": "1",
+    };
+    const result = await onYarn(bench, bench.file("job.ts", counting(waits)), {
+      inputs,
+      mappers: 4,
+      output,
+      speculation: true,
+      conf: { ...conf, ...soon },
+    });
+    result.throwIfFailed();
+    assert.ok(existsSync(join(bench.root, "mark2")));
+    assert.equal(result.counters["lines"], 400);
+    assert.equal(lab.hadoop("fs", "-cat", `${output}/lines/part-*`).split("\n").length, 401);
   });
 
   test("a map that throws is told with its line, record and place; nothing is left", async (t) => {
