@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -162,6 +163,23 @@ test("a step that reads what has a time and a size only runs again, and so does 
     b: "it was not done",
   });
   assert.deepEqual(await resumed("mem://bucket/exact/a.txt"), { b: "it was not done" });
+});
+
+test("a copy is gone on with only where the version says which bytes it is of", async (t) => {
+  const bench = new PipelineBench(t);
+  const inexact = new TimedStore();
+  addStore("begun", () => Promise.resolve({ createStore: () => inexact }));
+  const address = "begun://host/begun.txt";
+  inexact.set(address, "right\n");
+  const { version, bytes } = (await inexact.stat(address)) as StoredFile;
+  const which = createHash("sha256")
+    .update(JSON.stringify([address, version, bytes]))
+    .digest("hex");
+  // Of a transfer that was killed, when the file had other bytes and the same time and size.
+  bench.file(`copies/.begun.txt.sheaf-part-${which.slice(0, 16)}`, "wro");
+  const result = await bench.pipeline(transferring(address, "copies"));
+  assert.equal(result.status, "SUCCEEDED", result.error?.report);
+  assert.equal(readFileSync(join(bench.root, "copies", "begun.txt"), "utf8"), "right\n");
 });
 
 test("what was transferred into a storage is not transferred again when another step failed", async (t) => {
