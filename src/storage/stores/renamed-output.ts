@@ -153,12 +153,21 @@ export class RenamedOutput implements StoreOutput {
   #announce(): Promise<void> {
     if (this.#announced === null) {
       const mine = `${this.#prefix}by-${whoIsThis()}-${this.#place.job}`;
-      this.#announced = this.#tree
-        .write(mine, new Uint8Array(0), undefined)
-        .then(() => this.#tree.makeDirectory(this.#temp));
+      this.#announced = this.#mark(mine).then(() => this.#tree.makeDirectory(this.#temp));
       this.#announced.catch(() => (this.#announced = null));
     }
     return this.#announced;
+  }
+
+  /** Others of this process may write the same mark just now, and HDFS then ends one of the writes. */
+  async #mark(path: string): Promise<void> {
+    const isThere = async (): Promise<boolean> => (await this.#tree.stat(path))?.kind === "file";
+    if (await isThere()) return;
+    try {
+      await this.#tree.write(path, new Uint8Array(0), undefined);
+    } catch (error) {
+      if (!(await isThere())) throw error;
+    }
   }
 
   async commit(files: readonly PutFile[], options: StoreOutputOptions): Promise<void> {
