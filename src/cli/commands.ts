@@ -26,6 +26,7 @@ const loaders: Readonly<Record<string, () => Promise<CliCommand>>> = {
   slurm: async () => (await import("./command/slurm.ts")).slurmCommand,
   k8s: async () => (await import("./command/k8s.ts")).k8sCommand,
   inspect: async () => (await import("./command/inspect.ts")).inspectCommand,
+  doctor: async () => (await import("./command/doctor.ts")).doctorCommand,
   project: async () => (await import("./command/project.ts")).projectCommand,
   init: async () => (await import("./command/init.ts")).initCommand,
   gen: async () => (await import("./command/gen.ts")).genCommand,

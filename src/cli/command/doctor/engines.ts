@@ -1,0 +1,88 @@
+import { join } from "node:path";
+import { describeThrown } from "../../../base/errors.ts";
+import { findHadoop, findHostedJar, findStreamingJar } from "../../../hosted/hadoop/find-hadoop.ts";
+import { findSpark } from "../../../hosted/spark/find-spark.ts";
+import {
+  type Environment,
+  type Finding,
+  failed,
+  fail,
+  inPath,
+  isProgram,
+  ok,
+  programSays,
+  warn,
+} from "./checks.ts";
+
+/** What a job on Hadoop needs here. */
+export async function checkHadoop(env: Environment): Promise<Finding[]> {
+  const findings = [await checkJava(env)];
+  try {
+    const hadoop = findHadoop(env);
+    findings.push(await asked("hadoop", hadoop, ["version"], env));
+    findings.push(attempt("hadoop streaming", () => findStreamingJar(hadoop, env)));
+  } catch (error) {
+    findings.push(failed("hadoop", error));
+  }
+  return [...findings, attempt("sheaf's jar", findHostedJar)];
+}
+
+/** What a job on Spark needs here. Its version is that of its jars: a JVM is slow to say it. */
+export async function checkSpark(env: Environment): Promise<Finding[]> {
+  const spark = attempt("spark", () => {
+    const { submit, version } = findSpark(env);
+    return `${version ?? "of unknown version"}, ${submit}`;
+  });
+  return [await checkJava(env), spark, attempt("sheaf's jar", findHostedJar)];
+}
+
+async function checkJava(env: Environment): Promise<Finding> {
+  const home = env["JAVA_HOME"] || undefined;
+  const java = home === undefined ? inPath("java", env) : join(home, "bin", "java");
+  if (java !== undefined && isProgram(java)) return asked("java", java, ["-version"], env);
+  const found =
+    home === undefined ? "no JAVA_HOME, and no java in PATH" : `JAVA_HOME is ${home}, without bin/java`;
+  return fail(
+    "java",
+    found,
+    "Install a Java runtime (8, 11 or 17, as the engine asks), or set JAVA_HOME to one.",
+  );
+}
+
+/** The commands of Slurm; nothing where there are none. */
+export async function checkSlurm(env: Environment): Promise<Finding[]> {
+  const sbatch = inPath("sbatch", env);
+  if (sbatch === undefined) return [];
+  const missing = ["srun", "squeue", "scontrol", "scancel"].filter((name) => inPath(name, env) === undefined);
+  if (missing.length > 0) {
+    return [fail("slurm", `${sbatch}, but no ${missing.join(", ")}`, "Install all of Slurm's commands.")];
+  }
+  const { found, status } = await asked("slurm", sbatch, ["--version"], env);
+  // A machine may have the commands and be of no cluster.
+  if (status === "fail")
+    return [warn("slurm", found, "Only for sheaf slurm: say where its configuration is, SLURM_CONF.")];
+  return [ok("slurm", found)];
+}
+
+async function asked(
+  about: string,
+  program: string,
+  args: readonly string[],
+  env: Environment,
+): Promise<Finding> {
+  try {
+    const [first = "it says nothing"] = (await programSays(program, args, env)).split("\n");
+    return ok(about, `${first.trim()}, ${program}`);
+  } catch (error) {
+    const said = describeThrown(error).split("\n").slice(0, 3).join("; ");
+    return fail(about, said, `Run it by hand: ${[program, ...args].join(" ")}.`);
+  }
+}
+
+function attempt(about: string, find: () => string): Finding {
+  try {
+    return ok(about, find());
+  } catch (error) {
+    return failed(about, error);
+  }
+}
