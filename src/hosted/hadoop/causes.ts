@@ -62,7 +62,7 @@ const CAUSES: readonly Cause[] = [
     pattern: /quota of .* is exceeded|QuotaExceeded/i,
     code: "DISK_FULL",
     what: "the quota of a directory is used up",
-    hint: "Ask for more, or write elsewhere: -o, --engine-tmp.",
+    hint: "Ask for more, or write elsewhere: -o, --engine-temp.",
   },
   {
     pattern: /Timed out after \d+ secs|failed to report status for \d+ seconds/,
@@ -98,7 +98,7 @@ const CAUSES: readonly Cause[] = [
     pattern: /AccessControlException|Permission denied|is not allowed to impersonate/,
     code: "FORBIDDEN",
     what: "Hadoop does not let this user do that",
-    hint: "Look at the owner of the directory: -o and --engine-tmp must be writable for you (HADOOP_USER_NAME, kinit).",
+    hint: "Look at the owner of the directory: -o and --engine-temp must be writable for you (HADOOP_USER_NAME, kinit).",
   },
   {
     pattern: /GSSException|Client cannot authenticate|Failed to find any Kerberos tgt/,

@@ -51,7 +51,7 @@ const KEPT: readonly (readonly [name: RegExp, why: string])[] = [
   ],
   [
     /^(?:mapreduce\.(?:map|reduce)\.failures\.maxpercent|mapred\.max\.(?:map|reduce)\.failures\.percent)$/,
-    "records of tasks that fail would be missing; --failed-tasks says how many may be",
+    "records of tasks that fail would be missing from the output",
   ],
   [
     /^(?:mapreduce\.(?:map|reduce)\.skip\.|mapred\.skip\.)/,
@@ -125,7 +125,7 @@ function quoted(path: string): string {
   const mark = path.includes('"') ? "'" : '"';
   if (!path.includes(mark)) return `${mark}${path}${mark}`;
   throw new SheafError("USAGE", `Hadoop Streaming can start no program in ${path}`, {
-    hint: "Give --temp-dir a path without quotation marks.",
+    hint: "Give --temp a path without quotation marks.",
   });
 }
 

@@ -354,6 +354,6 @@ function checkFramework({ conf, files, confDirectory }: AboutHadoop, engineTemp:
   throw new SheafError("USAGE", "the default file system of Hadoop (fs.defaultFS) is that of this machine", {
     hint:
       `The configuration was read from ${confDirectory ?? "nowhere"}: set HADOOP_CONF_DIR to the cluster's, or ` +
-      "give --engine-tmp a directory that all nodes see, as hdfs://HOST/tmp/sheaf.",
+      "give --engine-temp a directory that all nodes see, as hdfs://HOST/tmp/sheaf.",
   });
 }
