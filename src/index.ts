@@ -136,8 +136,8 @@ export interface Run extends Promise<RunResult> {
 
 /**
  * Runs a job, or a pipeline, from a program. `job` is the path or URL of its file, which runs on all cores,
- * or with `on` on a cluster, on Hadoop or on Spark; or a Job object, which runs in this thread. Options that do not apply where it
- * runs are refused.
+ * or with `on` on a cluster, on Hadoop or on Spark; or a Job object, which runs in this thread. Options that
+ * do not apply where it runs are refused.
  * @returns the promise of the result. It rejects with a SheafError, the first real cause, when the job fails,
  * is cancelled, or cannot start
  */

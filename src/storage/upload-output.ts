@@ -53,11 +53,7 @@ export async function uploadOutput(
 }
 
 /** After a throw nothing is being uploaded any more. */
-function uploadFiles(
-  output: StoreOutput,
-  files: readonly UploadFile[],
-  step: StoreStep,
-): Promise<PutFile[]> {
+function uploadFiles(output: StoreOutput, files: readonly UploadFile[], step: StoreStep): Promise<PutFile[]> {
   output.expect?.(files.map(({ name }) => name));
   return manyAtOnce(files, step, async (file) => {
     await checkSource(file);

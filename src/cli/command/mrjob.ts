@@ -107,8 +107,8 @@ const KEPT_MAX = 100;
 const DAY_MS = 86_400_000;
 
 /**
- * Where `sheaf resume` finds it again: under a name that its content decides. Those that were used longest ago
- * are removed, but none of today, which may be running.
+ * Where `sheaf resume` finds it again: under a name that its content decides. Those that were used longest
+ * ago are removed, but none of today, which may be running.
  * @param nowMs the time, milliseconds since 1970
  */
 export function keptFile(source: string, name: string, stateDirectory: string, nowMs: number): string {

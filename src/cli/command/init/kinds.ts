@@ -31,6 +31,8 @@ export default job({
 
   // Programs and files of exec(), in the directory that they run in: "map.py", "lists/stop.txt#words".
   // files: [],
+  // Storages of one's own, by the scheme of their addresses: { gs: "./gs-store.ts" }.
+  // stores: {},
 
   // Of ctx.random() and --sample: the same seed gives the same choice.
   // seed: 0,
