@@ -183,7 +183,7 @@ function printCommand(words: readonly string[], world: World): void {
   const quoted = words.map((word) =>
     /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
   );
-  writeTo(world.stdout, `${quoted.join(" ")}\n`);
+  void writeTo(world.stdout, `${quoted.join(" ")}\n`);
 }
 
 /** What the flags say that stands for itself; a runner that does not take it refuses it. */
