@@ -1,8 +1,8 @@
 // A word count on Spark, each as spark-submit runs it: sheaf's job, the same in RDDs of PySpark, and in Spark
 // SQL, in turns.
 //   node bench/spark.mjs [--mb 1024] [--rounds 3] [--master "local[2]"] [--python PYTHON]
-// PYTHON is one that has pyspark (with py4j); its Spark runs all of them. Prints seconds of the wall and of the
-// processors, and ratios; fails when the results differ.
+// PYTHON is one that has pyspark (with py4j); its Spark runs all of them. Prints seconds of the wall and of
+// the processors, and ratios; fails when the results differ.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -44,6 +44,7 @@ fi
 
 unset NODE_OPTIONS NODE_PATH
 # The flag: some clusters count address space, and without it each WebAssembly memory takes 10 GB of that.
-set -- "$home/sheaf/dist/hosted/task-entry.js" "$1" "$home/job"
+# The engine's process, as it was when this began: by the time that Node looks it may be gone.
+set -- "$home/sheaf/dist/hosted/task-entry.js" "$1" "$home/job" "$PPID"
 [ "$heap" = - ] || set -- "--max-old-space-size=$heap" "$@"
 exec "$node" --disable-wasm-trap-handler "$@"

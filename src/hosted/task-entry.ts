@@ -33,11 +33,14 @@ class HostedTask {
   readonly #spec: HostedSpec;
   readonly #storage: StoreAccess;
   readonly #scratch: string;
+  /** Process id of the engine's process. */
+  readonly #parent: number;
   readonly #channel = takeChannel();
   /** As it is called in reports; "" until that is known. */
   task = "";
 
-  constructor(phase: "map" | "reduce", jobDirectory: string, scratch: string) {
+  constructor(phase: "map" | "reduce", jobDirectory: string, scratch: string, parent: number) {
+    this.#parent = parent;
     this.#phase = phase;
     this.#scratch = scratch;
     this.#spec = readSpec(jobDirectory);
@@ -92,7 +95,8 @@ class HostedTask {
   async #attempt(task: TaskSpec): Promise<TaskSuccess> {
     const spec = this.#spec;
     const scratch = this.#scratch;
-    const about = { task: this.task, phase: this.#phase, scratch, noProgressMs: spec.noProgressMs };
+    const { noProgressMs } = spec;
+    const about = { task: this.task, phase: this.#phase, scratch, noProgressMs, parent: this.#parent };
     const result = await runAttempt(task, {
       spec,
       scratch,
@@ -168,7 +172,7 @@ process.once("exit", () => {
 });
 
 try {
-  const [phase, jobDirectory] = process.argv.slice(2);
+  const [phase, jobDirectory, parent] = process.argv.slice(2);
   if ((phase !== "map" && phase !== "reduce") || jobDirectory === undefined) {
     throw new SheafError("USAGE", `no such kind of task: ${phase}`, {
       hint: "Engines start this by run.sh map and run.sh reduce.",
@@ -176,7 +180,7 @@ try {
   }
   boundHttpParsers();
   scratch = makeScratch();
-  hosted = new HostedTask(phase, resolve(jobDirectory), scratch);
+  hosted = new HostedTask(phase, resolve(jobDirectory), scratch, Number(parent));
   await hosted.run();
   state = "done";
 } catch (error) {

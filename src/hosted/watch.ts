@@ -1,5 +1,4 @@
 import { Worker as Thread } from "node:worker_threads";
-import { process } from "../base/own-globals.ts";
 import { builtUrl } from "../base/package-places.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 
@@ -28,12 +27,12 @@ export class Watch {
   readonly board: Float64Array;
   readonly #state: Int32Array;
 
-  constructor(about: Omit<WatchData, "board" | "state" | "parent">) {
+  constructor(about: Omit<WatchData, "board" | "state">) {
     const board = new SharedArrayBuffer(PROGRESS_BYTES);
     const state = new SharedArrayBuffer(4);
     this.board = new Float64Array(board);
     this.#state = new Int32Array(state);
-    const workerData: WatchData = { ...about, board, state, parent: process.ppid };
+    const workerData: WatchData = { ...about, board, state };
     const entry = new URL("hosted/watch-entry.js", builtUrl);
     new Thread(entry, { workerData, resourceLimits: threadLimits, env: {} }).unref();
   }
