@@ -154,6 +154,7 @@ export async function runOptions<R extends RunnerName>(
   const { flags, job, inputs, settings, delivery } = about;
   const { takes } = runners[runner];
   const tell = (line: string): void => void writeTo(world.stderr, `${line}\n`);
+  const tellHere = (line: string): void => void writeTo(world.stdout, `${line}\n`);
   const params = paramOption(flags.set);
   const wished = {
     ...settings,
@@ -169,7 +170,7 @@ export async function runOptions<R extends RunnerName>(
     shared: delivery?.kind === "stdout" ? false : (flags.shared ?? settings.shared),
     on: runner === "local" ? undefined : (flags.on ?? world.env["SHEAF_ON"]),
     printCommand:
-      flags.printCommand === true ? (words: readonly string[]) => printCommand(words, world) : undefined,
+      flags.printCommand === true ? (words: readonly string[]) => tellHere(shellLine(words)) : undefined,
     listen: flags.listen === undefined ? undefined : { ...flags.listen, tell },
     ...(takes.includes("tokenFile") ? await credentialsOf(flags, world) : {}),
   };
@@ -179,11 +180,11 @@ export async function runOptions<R extends RunnerName>(
 }
 
 /** A command as a shell reads it. */
-function printCommand(words: readonly string[], world: World): void {
+function shellLine(words: readonly string[]): string {
   const quoted = words.map((word) =>
     /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
   );
-  void writeTo(world.stdout, `${quoted.join(" ")}\n`);
+  return quoted.join(" ");
 }
 
 /** What the flags say that stands for itself; a runner that does not take it refuses it. */
