@@ -91,7 +91,7 @@ function isolationOf(options: LocalRunOptions | HostedRunOptions): Isolation {
 
 /** On an engine nothing but the loading is done here. */
 function isolateOf(options: LocalRunOptions | HostedRunOptions): Isolation | undefined {
-  return "isolate" in options ? options.isolate : undefined;
+  return (options as LocalRunOptions).isolate;
 }
 
 function sourceOf(job: Job | string | URL, options: LocalRunOptions | HostedRunOptions): JobSource {

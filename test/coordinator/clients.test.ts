@@ -81,8 +81,8 @@ test("submissions that cannot be right are refused, naming what is wrong", async
     [{ output: { kind: "shared", path: "/tmp/out", overwrite: true } }, "FORBIDDEN", /output \/tmp\/out/],
     [
       { output: { kind: "shared", path: "s3://b/out", overwrite: true } },
-      "USAGE",
-      /output: s3:\/\/b\/out is an/,
+      "FORBIDDEN",
+      /output s3:\/\/b\/out: is not open to jobs/,
     ],
     [{ options: { ...good.options, partitions: [1, 2] } }, "USAGE", /2 entries, the job has 1/],
     [{ options: { ...good.options, partitions: [11] } }, "LIMIT_EXCEEDED", /11 partitions/],
