@@ -7,6 +7,7 @@ import { freemem } from "node:os";
 import { dirname, relative, resolve } from "node:path";
 import { run } from "node:test";
 import { spec, tap } from "node:test/reporters";
+import { inspect } from "node:util";
 
 const memory = "/dev/shm";
 const bytesMin = 4 * 2 ** 30;
@@ -83,11 +84,17 @@ function mapStacks(error) {
     if (typeof at.stack === "string") at.stack = withSources(at.stack);
 }
 
+/** Of whatever was thrown, objects without a prototype too. */
+function asText(thrown) {
+  if (thrown === undefined || thrown === null) return "no error was reported";
+  return typeof thrown === "object" ? inspect(thrown) : String(thrown);
+}
+
 /** The first lines of what went wrong: enough to know which assertion it was, or what ended the process. */
 function firstLines(error, stderr) {
   const cause = error?.cause ?? error;
   const ended = error?.exitCode === undefined ? "" : `exit code ${error.exitCode}, signal ${error.signal}\n`;
-  const text = `${ended}${stderr ?? cause?.stack ?? cause ?? "no error was reported"}`;
+  const text = ended + (stderr ?? cause?.stack ?? asText(cause));
   return text
     .split("\n")
     .filter((line) => line.trim() !== "")

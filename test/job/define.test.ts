@@ -218,6 +218,7 @@ test("job() fills in what is left out", () => {
     params: {},
     aux: {},
     files: [],
+    stores: {},
     expect: undefined,
     seed: 0,
   });
