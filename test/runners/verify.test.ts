@@ -214,7 +214,11 @@ test("places are names of runners and URLs; one alone is used twice", () => {
     placesOf(["inline", "https://head:7077"]).map(({ runner }) => runner),
     ["local", "cluster"],
   );
-  for (const name of ["spark", "hadoop", "", "Local", "ftp://x", "workers"])
+  assert.deepEqual(
+    placesOf(["hadoop", "spark"]).map(({ runner }) => runner),
+    ["hosted", "hosted"],
+  );
+  for (const name of ["Spark", "flink", "", "Local", "ftp://x", "workers"])
     assert.throws(() => placesOf(["inline", name]), { code: "USAGE" }, name);
 });
 
