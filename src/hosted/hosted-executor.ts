@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
@@ -50,7 +50,10 @@ export class HostedExecutor implements TaskExecutor {
   readonly #cancel = new AbortController();
   /** By attempt name, the tasks that wait for the engine. */
   readonly #tasks = new Map<string, WaitingTask>();
-  readonly #shares: Record<Phase, number> = { sample: 0, map: 0, reduce: 0 };
+  /** By phase, how far the engine says it is. */
+  readonly #boards = { map: newBoard(), reduce: newBoard() };
+  /** Map tasks whose turn has come. */
+  #maps = 0;
   #stage: Stage = { kind: "waiting" };
   #files: HostFiles | null = null;
   #run!: JobRun<TaskSuccess>;
@@ -87,12 +90,12 @@ export class HostedExecutor implements TaskExecutor {
     const { attempt: ref, slot } = order;
     if (ref.phase === "sample") return this.#local.start(order);
     this.#tasks.set(formatAttempt(ref), { ref, slot });
+    if (ref.phase === "map") this.#maps++;
     const { slots, tasks } = this.#about.options;
     // The engine has room for all of them, or sees to it that they wait.
     this.#local.offerUpTo(slots);
     if (this.#stage.kind === "done") return queueMicrotask(() => this.#report());
-    const isAll = this.#waitingOf("map").length === tasks.map.length;
-    if (this.#stage.kind === "waiting" && isAll) this.#begin();
+    if (this.#stage.kind === "waiting" && this.#maps === tasks.map.length) this.#begin();
   }
 
   kill(order: CommandOf<"killAttempt">): void {
@@ -108,11 +111,8 @@ export class HostedExecutor implements TaskExecutor {
 
   tick(): void {
     this.#local.tick();
-    for (const { ref } of this.#tasks.values()) {
-      const board = new Float64Array(PROGRESS_BYTES / 8);
-      board[PROGRESS_CELLS.fraction] = this.#shares[ref.phase];
-      this.#run.progress.look(ref, board);
-    }
+    for (const { ref } of this.#tasks.values())
+      if (ref.phase !== "sample") this.#run.progress.look(ref, this.#boards[ref.phase]);
   }
 
   stopSources(): void {
@@ -150,10 +150,6 @@ export class HostedExecutor implements TaskExecutor {
       const moves = files.map(({ source, name, bytes = -1 }) => ({ from: source, to: name, bytes }));
       await stage.files.place(moves, success, { output, overwrite, directories });
     };
-  }
-
-  #waitingOf(phase: Phase): WaitingTask[] {
-    return [...this.#tasks.values()].filter(({ ref }) => ref.phase === phase);
   }
 
   #begin(): void {
@@ -213,7 +209,10 @@ export class HostedExecutor implements TaskExecutor {
     const { events } = this.#about;
     const warn = (message: string): void => events.emit({ kind: "warning", message });
     return {
-      progress: (phase, share) => (this.#shares[phase] = Math.max(this.#shares[phase], Math.min(1, share))),
+      progress: (phase, share) => {
+        const board = this.#boards[phase];
+        board[PROGRESS_CELLS.fraction] = Math.max(board[PROGRESS_CELLS.fraction]!, Math.min(1, share));
+      },
       attemptFailed: ({ task, message }) => warn(`${task ?? "a task"} failed and is tried again: ${message}`),
       tracking: (id, url) => events.emit({ kind: "hosted", engine: this.#engine.name, id, url }),
       log: (text) => events.emit({ kind: "log", task: "", attempt: 0, stream: "stderr", text }),
@@ -241,9 +240,9 @@ export class HostedExecutor implements TaskExecutor {
     const stage = this.#stage;
     if (stage.kind !== "done") return;
     for (const [name, { ref, slot }] of this.#tasks) {
-      const success = stage.reports.get(formatTask(ref));
+      // There is one of each task, or the job would have failed.
+      const success = stage.reports.get(formatTask(ref))!;
       this.#tasks.delete(name);
-      if (success === undefined) return this.#fails(ref, noReport(formatTask(ref), this.#engine.name));
       this.#run.finished(ref, success, { output: success }, localNode);
       this.#local.offer(slot);
     }
@@ -251,22 +250,15 @@ export class HostedExecutor implements TaskExecutor {
 
   #failed(task: string | null, failure: TaskFailure): void {
     this.#stage = { kind: "failed" };
-    const [first] = this.#tasks.values();
     const found = [...this.#tasks.values()].find(({ ref }) => formatTask(ref) === task);
-    const named = found ?? (task === null ? undefined : first);
-    // Of a reduce the turn has not come here, since its maps were not reported.
-    if (named === undefined || (found === undefined && task !== null)) {
+    if (found === undefined) {
+      // It was no task; or a reduce, whose turn has not come here, since its maps were not reported.
       this.#tasks.clear();
       this.#run.fail(failure);
-      return void this.#about.options.loop.settleQuietly();
+    } else {
+      this.#tasks.delete(formatAttempt(found.ref));
+      this.#run.failed(found.ref, { failure, traced: false, place: null }, localNode);
     }
-    this.#fails(named.ref, failure);
-  }
-
-  #fails(ref: AttemptRef, failure: TaskFailure): void {
-    this.#stage = { kind: "failed" };
-    this.#tasks.delete(formatAttempt(ref));
-    this.#run.failed(ref, { failure, traced: false, place: null }, localNode);
     this.#about.options.loop.settleQuietly();
   }
 
@@ -278,7 +270,6 @@ export class HostedExecutor implements TaskExecutor {
     const job = this.#about.loaded.jobId;
     const successes = new Map<string, TaskSuccess>();
     const sums = tasks.reduce.map(() => ({ maps: 0, bytes: 0 }));
-    const moves: HostMove[] = [];
     const base = files.local ?? (await this.#fetchPlace(files));
     for (const phase of ["map", "reduce"] as const) {
       for (let task = 0; task < tasks[phase].length; task++) {
@@ -288,26 +279,16 @@ export class HostedExecutor implements TaskExecutor {
         if (phase === "map") addSent(sums, report);
         else checkReceived(report, sums[task]!);
         const success = checked(this.specOf(ref), report);
-        for (const part of success.parts) {
-          const from = fileName(report.task, basename(part.path));
-          moves.push({ from, to: base === null ? from : join(base, from), bytes: part.bytes });
-        }
-        successes.set(report.task, placed(success, report.task, base));
+        successes.set(report.task, base === null ? success : below(base, success));
       }
     }
     if (files.local === null && base !== null) {
+      const moves = [...successes.values()].flatMap((success) => movesOf(success, base));
       for (const directory of new Set(moves.map(({ to }) => dirname(to))))
         await mkdir(directory, { recursive: true });
-      for (const { badPath } of successes.values())
-        if (badPath !== null) await this.#fetchBad(moves, badPath, base);
       await files.fetch(moves);
     }
     return successes;
-  }
-
-  async #fetchBad(moves: HostMove[], to: string, base: string): Promise<void> {
-    await mkdir(dirname(to), { recursive: true });
-    moves.push({ from: to.slice(base.length + 1), to, bytes: -1 });
   }
 
   /** Where files of an engine's file system are copied to; null: they stay there. */
@@ -413,28 +394,26 @@ function checkReceived({ task, received }: HostedReport, sent: { maps: number; b
 /** The report's success when it is one that the task can have. @throws SheafError MESSAGE_INVALID */
 function checked(spec: TaskSpec, { task, success }: HostedReport): TaskSuccess {
   const directory = spec.kind === "sample" ? "" : spec.directory;
-  const here = (path: string): string => {
-    if (path !== fileName(task, basename(path)))
-      throw damaged(`${task}: ${printValue(path)} is no file of it`);
-    return join(directory, basename(path));
-  };
-  const { parts, badPath, output } = success;
+  const { output } = success;
   const own: TaskSuccess = {
     ...success,
     output: output === null ? null : { task: output.task, attempt: output.attempt, path: null },
-    parts: parts.map((part) => ({ ...part, path: here(part.path) })),
-    badPath: badPath === null ? null : here(badPath),
   };
-  checkResultOf(spec, own);
+  // As if it had run here: then it can be told by what is checked everywhere.
+  const here = withPaths(own, (path) => {
+    if (path !== fileName(task, basename(path)))
+      throw damaged(`${task}: ${printValue(path)} is no file of it`);
+    return join(directory, basename(path));
+  });
+  checkResultOf(spec, here);
   return own;
 }
 
-/** The same, its files below `base`; null: as the engine knows them. */
-function placed(success: TaskSuccess, task: string, base: string | null): TaskSuccess {
-  const at = (path: string): string => {
-    const name = fileName(task, basename(path));
-    return base === null ? name : join(base, name);
-  };
+function below(base: string, success: TaskSuccess): TaskSuccess {
+  return withPaths(success, (path) => join(base, path));
+}
+
+function withPaths(success: TaskSuccess, at: (path: string) => string): TaskSuccess {
   const { parts, badPath } = success;
   return {
     ...success,
@@ -443,15 +422,24 @@ function placed(success: TaskSuccess, task: string, base: string | null): TaskSu
   };
 }
 
+/** What brings the files of a task below `base`, where the success says that they are. */
+function movesOf({ parts, badPath }: TaskSuccess, base: string): HostMove[] {
+  const move = (to: string, bytes: number): HostMove => ({ from: relative(base, to), to, bytes });
+  return [
+    ...parts.map(({ path, bytes }) => move(path, bytes)),
+    ...(badPath === null ? [] : [move(badPath, -1)]),
+  ];
+}
+
+function newBoard(): Float64Array {
+  return new Float64Array(PROGRESS_BYTES / 8);
+}
+
 function damaged(problem: string): SheafError {
   return new SheafError("BLOCK_CORRUPT", `the engine's output is not whole: ${problem}`, {
     hint: "Nothing was written. Run the job again; if it comes back, look into the engine's logs of the task.",
     retryable: true,
   });
-}
-
-function noReport(task: string, engine: string): TaskFailure {
-  return failureOf(damaged(`${engine} has no report of ${task}`));
 }
 
 function stopped(engine: string): TaskFailure {
