@@ -1,6 +1,7 @@
-import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
-import { delimiter, isAbsolute, join, resolve } from "node:path";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { delimiter, join, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { isExecutable, placesInPath } from "../base/programs.ts";
 
 const FIRST_LINE_BYTES = 512;
 
@@ -15,9 +16,7 @@ const FIRST_LINE_BYTES = 512;
 export function findProgram(name: string, directory: string | null, path: string | undefined): string {
   const places = name.includes("/")
     ? [resolve(directory ?? "", name)]
-    : [...(directory === null ? [] : [directory]), ...(path ?? "").split(delimiter).filter(isAbsolute)].map(
-        (one) => join(one, name),
-      );
+    : [...(directory === null ? [] : [join(directory, name)]), ...placesInPath(name, path)];
   const files = places.filter(isFile);
   const found = files.find(isExecutable);
   if (found !== undefined) {
@@ -98,15 +97,6 @@ function isFile(path: string): boolean {
 function exists(path: string): boolean {
   try {
     statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
     return true;
   } catch {
     return false;

@@ -2,6 +2,7 @@ import { writeSync } from "node:fs";
 import { errnoOf } from "../storage/fs-error.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { FrameWriter } from "./frames.ts";
+import { failureMark } from "./reports.ts";
 
 /* What run.sh has left of the standard streams: data on descriptors of its own, people's words on stderr. */
 
@@ -19,8 +20,6 @@ export function takeChannel(): DataChannel {
   return { input: dataIn, output: new FrameWriter(dataOut) };
 }
 
-/** Before the JSON of a failure, on a line of its own. */
-export const failureMark = "sheaf-error: ";
 /** Engines pass on only so much of what a task printed last: the failure has to fit, bytes. */
 const failureBytesMax = 6_000;
 /** Lines that engines, and those who look for failures, take for more than words. */
@@ -65,16 +64,6 @@ export function failureText(failure: ToldFailure): string {
       // The engine has them above, whole.
       log: [],
     };
-  }
-}
-
-/** The failure of a line that a task has printed; null for any other line. */
-export function failureOfLine(line: string): unknown {
-  if (!line.startsWith(failureMark)) return null;
-  try {
-    return JSON.parse(line.slice(failureMark.length));
-  } catch {
-    return null;
   }
 }
 

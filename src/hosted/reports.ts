@@ -1,10 +1,13 @@
 import type { TaskSuccess } from "../task/task-spec.ts";
 
 /*
- * What tasks tell of themselves when they have succeeded: one line of JSON each, in a file of its own among
+ * What tasks tell of themselves. When they have succeeded: one line of JSON each, in a file of its own among
  * the output. Engines take a stream that is cut for one that has ended: so maps say what they have sent, and
  * reduces what has come.
  */
+
+/** On standard error of a task that has failed: before the JSON of its failure, on a line of its own. */
+export const failureMark = "sheaf-error: ";
 
 /** How one task of a hosted job went. */
 export interface HostedReport {

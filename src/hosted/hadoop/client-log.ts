@@ -1,3 +1,5 @@
+import { failureMark } from "../reports.ts";
+
 /** A line of log4j, in the layouts that Hadoop comes with: what follows its first word is the level. */
 const LOG_LINE =
   /^(?:\d{2}|\d{4})[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d\S*\s+(?:\[[^\]]*\]\s+)?(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b/;
@@ -55,8 +57,8 @@ export class ClientLog {
   line(line: string): void {
     this.#last.push(line);
     if (this.#last.length > LAST_LINES) this.#last.shift();
-    if (line.startsWith("sheaf-error: ")) {
-      this.errors.push(line.slice("sheaf-error: ".length));
+    if (line.startsWith(failureMark)) {
+      this.errors.push(line.slice(failureMark.length));
       return;
     }
     if (LOG_LINE.test(line)) {

@@ -1,8 +1,9 @@
-import { accessSync, constants, existsSync, readdirSync, realpathSync } from "node:fs";
-import { delimiter, dirname, isAbsolute, join } from "node:path";
+import { existsSync, readdirSync, realpathSync } from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../../base/errors.ts";
 import { builtUrl } from "../../base/package-places.ts";
+import { isExecutable, placesInPath } from "../../base/programs.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -28,12 +29,10 @@ const DEPTH_MAX = 6;
 
 /** The `hadoop` command. @throws SheafError USAGE when there is none */
 export function findHadoop(env: Env): string {
-  const homes = [...homesOf(env), ...USUAL_HOMES].map((home) => join(home, "bin"));
-  const path = (env["PATH"] ?? "").split(delimiter).filter(isAbsolute);
+  const below = (homes: readonly string[]): string[] => homes.map((home) => join(home, "bin", "hadoop"));
   // What variables name goes first, as for Hadoop itself; PATH before mere guesses.
-  const named = homes.slice(0, homes.length - USUAL_HOMES.length);
-  const places = [...named, ...path, ...homes.slice(named.length)].map((place) => join(place, "hadoop"));
-  const found = places.find(isProgram);
+  const places = [...below(homesOf(env)), ...placesInPath("hadoop", env["PATH"]), ...below(USUAL_HOMES)];
+  const found = places.find(isExecutable);
   if (found !== undefined) return found;
   throw new SheafError("USAGE", "--on hadoop: there is no `hadoop` command on this machine", {
     hint:
@@ -102,13 +101,4 @@ function jarsBelow(directory: string, depth: number): FoundJar[] {
     const isJar = /^hadoop.*streaming.*(?<!-sources|-tests|-javadoc|-test-sources)\.jar$/.test(entry.name);
     return isJar ? [{ path, name: entry.name, depth }] : [];
   });
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

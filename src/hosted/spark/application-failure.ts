@@ -1,8 +1,8 @@
 import type { ErrorCode } from "../../base/errors.ts";
 import { taskFailure } from "../../worker/failure.ts";
+import { failureMark } from "../reports.ts";
 import { readTold, type ToldFailure } from "../told-failure.ts";
 
-const ERROR = "sheaf-error: ";
 const linesKept = 30;
 
 /** What usually ends an application, by what is then in its log. The first that is found says it. */
@@ -107,9 +107,9 @@ const DEATHS: readonly (readonly [pattern: RegExp, code: ErrorCode, what: string
 
 /** The failure of a task that a text tells of: an exception's message, with what the task program said. */
 export function failureIn(text: string): ToldFailure | null {
-  for (let at = text.indexOf(ERROR); at >= 0; at = text.indexOf(ERROR, at + 1)) {
+  for (let at = text.indexOf(failureMark); at >= 0; at = text.indexOf(failureMark, at + 1)) {
     const end = text.indexOf("\n", at);
-    const told = readTold(text.slice(at + ERROR.length, end < 0 ? undefined : end));
+    const told = readTold(text.slice(at + failureMark.length, end < 0 ? undefined : end));
     if (told !== null) return told;
   }
   return null;

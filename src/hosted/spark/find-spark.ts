@@ -1,6 +1,7 @@
-import { accessSync, constants, existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
-import { delimiter, dirname, isAbsolute, join } from "node:path";
+import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { SheafError } from "../../base/errors.ts";
+import { isExecutable, placesInPath } from "../../base/programs.ts";
 
 /** A Spark that this machine has. */
 export interface SparkInstall {
@@ -49,25 +50,21 @@ export function findSpark(env: Environment): SparkInstall {
 function given(home: string | undefined): SparkInstall | undefined {
   if (home === undefined || home === "") return undefined;
   const submit = join(home, "bin", "spark-submit");
-  if (isProgram(submit)) return { submit, home, version: versionOf(home) };
+  if (isExecutable(submit)) return { submit, home, version: versionOf(home) };
   throw new SheafError("PROGRAM_UNUSABLE", `SPARK_HOME is ${home}, where there is no bin/spark-submit`, {
     hint: "Set it to the directory that holds bin/ and jars/, or unset it.",
   });
 }
 
 function inPath(path: string | undefined): SparkInstall | undefined {
-  const submit = (path ?? "")
-    .split(delimiter)
-    .filter(isAbsolute)
-    .map((directory) => join(directory, "spark-submit"))
-    .find(isProgram);
+  const submit = placesInPath("spark-submit", path).find(isExecutable);
   if (submit === undefined) return undefined;
   const home = homeOf(submit);
   return { submit, home, version: home === null ? null : versionOf(home) };
 }
 
 function usual(): SparkInstall | undefined {
-  const home = USUAL.find((one) => isProgram(join(one, "bin", "spark-submit")));
+  const home = USUAL.find((one) => isExecutable(join(one, "bin", "spark-submit")));
   return home === undefined ? undefined : given(home);
 }
 
@@ -93,15 +90,6 @@ function versionOf(home: string): string | null {
     if (version !== undefined) return version;
   }
   return null;
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Settings of an installation: conf/spark-defaults.conf of SPARK_CONF_DIR or of its directory. */

@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
-import { accessSync, constants, existsSync, readFileSync, realpathSync, statfsSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, statfsSync } from "node:fs";
 import { arch, availableParallelism, cpus, freemem, platform, release, tmpdir, totalmem } from "node:os";
-import { delimiter, dirname, isAbsolute, join } from "node:path";
+import { dirname, join } from "node:path";
 import { SheafError, describeThrown } from "../../../base/errors.ts";
+import { isExecutable, placesInPath } from "../../../base/programs.ts";
 import { formatSize } from "../../../base/size.ts";
 
 /** One thing that was looked at. */
@@ -229,15 +230,5 @@ export function programSays(program: string, args: readonly string[], env: Envir
 
 /** Where a program of the PATH is; undefined: nowhere. */
 export function inPath(name: string, env: Environment): string | undefined {
-  const places = (env["PATH"] ?? "").split(delimiter).filter(isAbsolute);
-  return places.map((place) => join(place, name)).find((path) => isProgram(path));
-}
-
-export function isProgram(path: string): boolean {
-  try {
-    accessSync(realpathSync(path), constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  return placesInPath(name, env["PATH"]).find(isExecutable);
 }

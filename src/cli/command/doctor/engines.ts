@@ -1,18 +1,9 @@
 import { join } from "node:path";
 import { describeThrown } from "../../../base/errors.ts";
+import { isExecutable } from "../../../base/programs.ts";
 import { findHadoop, findHostedJar, findStreamingJar } from "../../../hosted/hadoop/find-hadoop.ts";
 import { findSpark } from "../../../hosted/spark/find-spark.ts";
-import {
-  type Environment,
-  type Finding,
-  failed,
-  fail,
-  inPath,
-  isProgram,
-  ok,
-  programSays,
-  warn,
-} from "./checks.ts";
+import { type Environment, type Finding, failed, fail, inPath, ok, programSays, warn } from "./checks.ts";
 
 /** What a job on Hadoop needs here. */
 export async function checkHadoop(env: Environment): Promise<Finding[]> {
@@ -39,7 +30,7 @@ export async function checkSpark(env: Environment): Promise<Finding[]> {
 async function checkJava(env: Environment): Promise<Finding> {
   const home = env["JAVA_HOME"] || undefined;
   const java = home === undefined ? inPath("java", env) : join(home, "bin", "java");
-  if (java !== undefined && isProgram(java)) return asked("java", java, ["-version"], env);
+  if (java !== undefined && isExecutable(java)) return asked("java", java, ["-version"], env);
   const found =
     home === undefined ? "no JAVA_HOME, and no java in PATH" : `JAVA_HOME is ${home}, without bin/java`;
   return fail(
