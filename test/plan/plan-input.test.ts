@@ -9,7 +9,7 @@ import { jsonArray } from "#src/format/json-array.js";
 import { text } from "#src/format/text.js";
 import { wholeFile } from "#src/format/whole-file.js";
 import type { Reader } from "#src/job/reader.js";
-import { defaultPartitions } from "#src/plan/default-partitions.js";
+import { defaultPartitions, partitionsOfBytes } from "#src/plan/default-partitions.js";
 import { planInput, type InputPlan } from "#src/plan/plan-input.js";
 import { planSample } from "#src/plan/plan-sample.js";
 import type { InputFile } from "#src/storage/list-input.js";
@@ -142,6 +142,12 @@ test("generated input has a split per task; partitions come from the input alone
   assert.equal(defaultPartitions(text(), 0), 1);
   assert.equal(defaultPartitions(text(), 300 * 1024 * 1024), 3);
   assert.equal(defaultPartitions(text(), 1e15), 1000);
+  const wanted = [1, 2, 3, 4, 5, 7, 8, 9, 11, 16, 17, 20, 21, 32, 33, 64, 65, 512, 897, 2000];
+  assert.deepEqual(
+    wanted.map((count) => partitionsOfBytes(count * 128 * 2 ** 20)),
+    [1, 2, 3, 4, 5, 7, 8, 10, 12, 16, 20, 20, 24, 32, 40, 64, 80, 512, 1000, 1000],
+  );
+  assert.equal(partitionsOfBytes(16 * 128 * 2 ** 20 + 1), 20);
   assert.equal((await planSample(plan))[0]!.pieces.length, 1);
 });
 
