@@ -48,6 +48,7 @@ export interface PlanRequest {
   readonly step?: () => void;
   readonly growing?: boolean;
   readonly spool?: (file: InputFile) => Promise<InputFile>;
+  readonly bounds?: PlanInputOptions["bounds"];
   /** Records that each task of a source makes: those of another run. */
   readonly made?: readonly number[] | undefined;
   /** Of a job without map-only output: where there is some, files follow the tasks and come packed. */
@@ -76,6 +77,7 @@ export async function planJob(outline: JobOutline, request: PlanRequest): Promis
     made: request.made,
     spread: outline.collections.some(({ mapOnly }) => mapOnly) ? 1 : (request.spread ?? 1),
     ...(request.spool === undefined ? {} : { spool: request.spool }),
+    ...(request.bounds === undefined ? {} : { bounds: request.bounds }),
     ...(request.splitBytes === null ? {} : { splitBytes: request.splitBytes }),
     ...(request.mappers === null ? {} : { mappers: request.mappers }),
     ...(request.arrange === undefined ? {} : { arrange: request.arrange }),

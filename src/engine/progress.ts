@@ -19,6 +19,8 @@ export class ProgressTally {
   readonly #running = new Map<string, { readonly phase: Phase; readonly cells: Float64Array }>();
   /** By task: a map whose output was lost finishes twice and counts once. */
   readonly #finished: Record<Phase, (TaskStats | undefined)[]> = { sample: [], map: [], reduce: [] };
+  /** How much is done, as those say who run tasks elsewhere, and tell of each only when all are done. */
+  readonly #told: Record<Phase, number> = { sample: 0, map: 0, reduce: 0 };
   #badRecords = 0;
 
   constructor(tasks: Readonly<Record<Phase, { readonly length: number }>>) {
@@ -35,6 +37,11 @@ export class ProgressTally {
 
   look(ref: AttemptRef, board: Readonly<Float64Array>): void {
     this.#running.get(formatAttempt(ref))?.cells.set(board.subarray(0, Object.keys(PROGRESS_CELLS).length));
+  }
+
+  /** @param share of the phase's tasks, 0 to 1. A smaller one than before changes nothing */
+  tellShare(phase: Phase, share: number): void {
+    this.#told[phase] = Math.max(this.#told[phase], Math.min(1, share));
   }
 
   stopped(ref: AttemptRef): void {
@@ -87,7 +94,12 @@ export class ProgressTally {
       sum.spillBytes += one.cells[PROGRESS_CELLS.spillBytes]!;
     }
     const tasks = this.#tasks[phase];
-    return { phase, tasks, ...sum, running, fraction: Math.min(1, (sum.finished + share) / tasks) };
+    const fraction = Math.min(1, (sum.finished + share) / tasks);
+    const told = this.#told[phase];
+    if (told <= fraction) return { phase, tasks, ...sum, running, fraction };
+    // A share is a count that was divided. Of what runs nothing is known.
+    const finished = Math.floor(told * tasks + 1e-6);
+    return { phase, tasks, ...sum, finished, running: Math.min(running, tasks - finished), fraction: told };
   }
 }
 

@@ -14,7 +14,6 @@ import type { LocalExecutor, TaskExecutor } from "../runner/local-executor.ts";
 import type { ElsewhereAbout } from "../runner/local-tasks.ts";
 import { type AttemptRef, type Phase, formatAttempt, formatTask } from "../scheduler/ids.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { checkResultOf, readFromWorker } from "../worker/from-worker.ts";
@@ -50,8 +49,6 @@ export class HostedExecutor implements TaskExecutor {
   readonly #cancel = new AbortController();
   /** By attempt name, the tasks that wait for the engine. */
   readonly #tasks = new Map<string, WaitingTask>();
-  /** By phase, how far the engine says it is. */
-  readonly #boards = { map: newBoard(), reduce: newBoard() };
   /** Map tasks whose turn has come. */
   #maps = 0;
   #stage: Stage = { kind: "waiting" };
@@ -111,8 +108,6 @@ export class HostedExecutor implements TaskExecutor {
 
   tick(): void {
     this.#local.tick();
-    for (const { ref } of this.#tasks.values())
-      if (ref.phase !== "sample") this.#run.progress.look(ref, this.#boards[ref.phase]);
   }
 
   stopSources(): void {
@@ -209,15 +204,22 @@ export class HostedExecutor implements TaskExecutor {
     const { events } = this.#about;
     const warn = (message: string): void => events.emit({ kind: "warning", message });
     return {
-      progress: (phase, share) => {
-        const board = this.#boards[phase];
-        board[PROGRESS_CELLS.fraction] = Math.max(board[PROGRESS_CELLS.fraction]!, Math.min(1, share));
-      },
+      progress: (phase, share) => this.#progress(phase, share),
       attemptFailed: ({ task, message }) => warn(`${task ?? "a task"} failed and is tried again: ${message}`),
       tracking: (id, url) => events.emit({ kind: "hosted", engine: this.#engine.name, id, url }),
       log: (text) => events.emit({ kind: "log", task: "", attempt: 0, stream: "stderr", text }),
       warn,
     };
+  }
+
+  /** Maps are reported when all is done, but it is known when the reduces begin. */
+  #progress(phase: "map" | "reduce", share: number): void {
+    const { phases, options } = this.#about;
+    this.#run.progress.tellShare(phase, share);
+    const reduces = options.tasks.reduce.length;
+    if (phase !== "map" || share < 1 || reduces === 0) return;
+    this.#run.tellProgress(options.pool.running);
+    phases.enter("reduce", reduces);
   }
 
   async #take(end: HostEnd): Promise<void> {
@@ -429,10 +431,6 @@ function movesOf({ parts, badPath }: TaskSuccess, base: string): HostMove[] {
     ...parts.map(({ path, bytes }) => move(path, bytes)),
     ...(badPath === null ? [] : [move(badPath, -1)]),
   ];
-}
-
-function newBoard(): Float64Array {
-  return new Float64Array(PROGRESS_BYTES / 8);
 }
 
 function damaged(problem: string): SheafError {

@@ -17,8 +17,8 @@ home=${0%/sheaf/run.sh}
 [ "$0" != sheaf/run.sh ] || home=.
 [ "$home" != "$0" ] || fail 'run.sh was not started as HOME/sheaf/run.sh' 'It is for engines: use sheaf run --on.'
 node=$home/node/bin/node
-system=- machine=- glibc=- heap=-
-read -r system machine glibc heap <"$home/job/start" ||
+system=- machine=- glibc=- heap=- space=-
+read -r system machine glibc heap space <"$home/job/start" ||
   fail 'job/start cannot be read on this node' 'The archive of the job did not come whole: submit the job again.'
 
 [ "$system" = "$(uname -s)" ] && [ "$machine" = "$(uname -m)" ] ||
@@ -43,8 +43,10 @@ if [ "$glibc" != - ] && [ -n "$here" ]; then
 fi
 
 unset NODE_OPTIONS NODE_PATH
-# The flag: some clusters count address space, and without it each WebAssembly memory takes 10 GB of that.
 # The engine's process, as it was when this began: by the time that Node looks it may be gone.
 set -- "$home/sheaf/dist/hosted/task-entry.js" "$1" "$home/job" "$PPID"
 [ "$heap" = - ] || set -- "--max-old-space-size=$heap" "$@"
-exec "$node" --disable-wasm-trap-handler "$@"
+# Some clusters count address space, and a WebAssembly memory takes 10 GB of that unless each access is
+# checked, which costs time.
+[ "$space" = free ] && [ "$(ulimit -v 2>/dev/null)" = unlimited ] || set -- --disable-wasm-trap-handler "$@"
+exec "$node" "$@"

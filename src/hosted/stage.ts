@@ -137,7 +137,8 @@ export async function stageHome(request: StageRequest): Promise<StagedHome> {
     };
     writeFileSync(join(job, specFile), toWireJson(spec));
     const heap = heapBytes === null ? "-" : Math.ceil(heapBytes / MiB);
-    writeFileSync(join(job, "start"), `${type()} ${machine()} ${needs ?? "-"} ${heap}\n`);
+    const space = isLocal ? "free" : "counted";
+    writeFileSync(join(job, "start"), `${type()} ${machine()} ${needs ?? "-"} ${heap} ${space}\n`);
     const splits = join(home, "splits");
     writeFileSync(splits, splitLines(tasks.map));
     return { splits, mapTasks: Math.max(1, tasks.map.length), reduces: tasks.reduce.length };

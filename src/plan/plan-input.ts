@@ -11,14 +11,16 @@ import type { PlannedPiece } from "./near-hosts.ts";
 import { nearHosts } from "./near-hosts.ts";
 import { recordStarts } from "./record-starts.ts";
 import { settleGrowing } from "./settle-growing.ts";
-import { evenSizes, type SplitSizes, taperedSizes } from "./split-sizes.ts";
+import { evenSizes, type SplitBounds, type SplitSizes, taperedSizes } from "./split-sizes.ts";
 
 export interface PlanInputOptions {
   /**
    * Bytes of input per map task; small files are packed up to it, files larger than it are split. Output
-   * never depends on it. Default: 64 MiB, and towards the end of the input less and less, down to 4 MiB.
+   * never depends on it. Default: less and less towards the end of the input, within `bounds`.
    */
   readonly splitBytes?: number;
+  /** Default: as for tasks that run in workers, 64 to 4 MiB. */
+  readonly bounds?: SplitBounds;
   /** Map tasks wanted instead: one more or less where files do not come out even. */
   readonly mappers?: number;
   readonly workers: number;
@@ -108,7 +110,10 @@ export async function planInput(
   const wanted = options.mappers === undefined ? undefined : Math.ceil(newBytes / options.mappers);
   const splitBytes = options.splitBytes ?? (wanted === undefined ? undefined : Math.max(1, wanted));
   checkCount(listed, splitBytes);
-  const sizes = splitBytes === undefined ? taperedSizes(newBytes, options.workers) : evenSizes(splitBytes);
+  const sizes =
+    splitBytes === undefined
+      ? taperedSizes(newBytes, options.workers, options.bounds)
+      : evenSizes(splitBytes);
   const count = listed.reduce((sum, one) => sum + one.files.length, 0);
   const newFiles = arranged.reduce((sum, some) => sum + some.filter(({ kind }) => kind === "new").length, 0);
   const apart =

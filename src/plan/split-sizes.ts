@@ -1,7 +1,15 @@
 import { MiB } from "../base/size.ts";
 
-const SPLIT_BYTES_MIN = 4 * MiB;
-const SPLIT_BYTES_MAX = 64 * MiB;
+/** How large splits are that nobody has given a size. */
+export interface SplitBounds {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Of tasks that a worker runs one after the other. */
+export const workerSplits: SplitBounds = { min: 4 * MiB, max: 64 * MiB };
+/** Of tasks that are a program each, which has to start and to warm up. */
+export const programSplits: SplitBounds = { min: 32 * MiB, max: 128 * MiB };
 /** A split is a share of what is left: so many for each worker. */
 const SHARES_PER_WORKER = 1.5;
 
@@ -25,14 +33,18 @@ export function evenSizes(splitBytes: number): SplitSizes {
 }
 
 /**
- * Splits that get smaller towards the end of the input, 64 to 4 MiB: what a task costs besides its bytes is
- * paid few times, and the workers end together all the same, whichever of them began late or is slow.
+ * Splits that get smaller towards the end of the input: what a task costs besides its bytes is paid few
+ * times, and the workers end together all the same, whichever of them began late or is slow.
  */
-export function taperedSizes(totalBytes: number, workers: number): SplitSizes {
+export function taperedSizes(
+  totalBytes: number,
+  workers: number,
+  { min, max }: SplitBounds = workerSplits,
+): SplitSizes {
   const shares = Math.max(1, workers) * SHARES_PER_WORKER;
   const limit = (before: number): number => {
     const share = Math.ceil((totalBytes - before) / shares);
-    return Math.min(SPLIT_BYTES_MAX, Math.max(SPLIT_BYTES_MIN, share));
+    return Math.min(max, Math.max(min, share));
   };
   return {
     limit,
@@ -40,7 +52,7 @@ export function taperedSizes(totalBytes: number, workers: number): SplitSizes {
       const starts: number[] = [];
       for (let at = 0; at < fileBytes; at += limit(before + at)) {
         // What would make a piece of less than half the least size goes to the last one.
-        if (at === 0 || fileBytes - at >= SPLIT_BYTES_MIN / 2) starts.push(at);
+        if (at === 0 || fileBytes - at >= min / 2) starts.push(at);
       }
       return starts;
     },

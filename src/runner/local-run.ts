@@ -25,6 +25,7 @@ import { afterOf, labelsOf, paramsOf, partitionsOf } from "../engine/resolve-opt
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { storesOf } from "../engine/user-stores.ts";
 import type { IncrementalRun } from "../incremental/incremental-run.ts";
+import { programSplits } from "../plan/split-sizes.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import { checkKept, checkOutput, type OutputOptions } from "../storage/atomic-output.ts";
 import { asShortage } from "../storage/fs-error.ts";
@@ -320,6 +321,7 @@ export class LocalRun {
     const whole = await planJob(outline, {
       inputs,
       ...wishes,
+      ...(this.#elsewhere !== null && { bounds: programSplits }),
       spool,
       made: made ?? undefined,
       ...(incremental !== null && { arrange: (all) => incremental.arrange(all) }),

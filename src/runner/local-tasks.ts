@@ -76,7 +76,7 @@ export interface Elsewhere {
 
 export interface ElsewhereAbout extends Pick<
   LocalTasksOptions,
-  "loaded" | "planned" | "resolved" | "events" | "signal"
+  "loaded" | "planned" | "resolved" | "events" | "phases" | "signal"
 > {
   readonly options: LocalExecutorOptions;
   /** As the tasks have them now. */

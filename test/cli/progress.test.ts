@@ -97,7 +97,7 @@ test("a phase that has ended has no line, but a lasting one", () => {
   applyEvent(model, { atMs: 3100, kind: "attempt-finished", task: "map-00000", attempt: 2, stats });
   applyEvent(model, { atMs: 4000, kind: "phase-finished", phase: "map", elapsedMs: 4000 });
   assert.deepEqual(progressLines(model, 4000, 80, plainStyle), []);
-  assert.equal(phaseEndLine(model.phases.get("map")!), "map     stopped after 4.00 s  1 of 20 tasks done");
+  assert.equal(phaseEndLine(model.phases.get("map")!), "map     stopped after 4.00 s  12 of 20 tasks done");
   for (let i = 1; i < 20; i++) {
     const task = `map-${String(i).padStart(5, "0")}`;
     applyEvent(model, { atMs: 3000, kind: "attempt-finished", task, attempt: 1, stats });
@@ -106,6 +106,14 @@ test("a phase that has ended has no line, but a lasting one", () => {
     phaseEndLine(model.phases.get("map")!),
     "map     20 tasks  4.00 s  20,000 records  40 MiB  10 MiB/s",
   );
+});
+
+test("a phase whose tasks an engine has done, and not yet told of, is no stopped one", () => {
+  const model = midway();
+  const phases = [{ ...map(1, 0, 0), finished: 20, running: 0 }];
+  applyEvent(model, { atMs: 3900, kind: "progress", phases, workers: 0, badRecords: 0 });
+  applyEvent(model, { atMs: 4000, kind: "phase-finished", phase: "map", elapsedMs: 4000 });
+  assert.equal(phaseEndLine(model.phases.get("map")!), "map     20 tasks  4.00 s");
 });
 
 test("the live region draws in place, lets text through above, and gives the cursor back", () => {

@@ -86,6 +86,13 @@ test("a job on an engine has the output, the counters and the sums of one on thi
     hosted.bench.of("phase-started").map(({ phase }) => phase),
     ["load", "plan", "map", "reduce", "commit"],
   );
+  // Maps are reported when all is done; that the reduces have begun is told before.
+  const kinds = hosted.bench.events.map((event) =>
+    event.kind === "phase-started" ? event.phase : event.kind,
+  );
+  assert.ok(kinds.indexOf("reduce") < kinds.indexOf("attempt-finished"), kinds.join());
+  const shares = hosted.bench.of("progress").flatMap(({ phases }) => phases.map(({ fraction }) => fraction));
+  assert.ok(shares.includes(1));
 });
 
 test("results of a run without output are read back", async (t) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -9,8 +9,12 @@ import { runOnEngine } from "#src/hosted/hosted-run.js";
 import { sparkEngine } from "#src/hosted/spark/spark-engine.js";
 import { runJob } from "#src/runner/run.js";
 import { hostedJar } from "../kit/jars.ts";
+import { until, waitFor } from "../kit/wait.ts";
 import { Bench } from "../runner/support.ts";
 import { small, sparkHome, type SparkVersion } from "./spark-lab.ts";
+
+/** Until tasks of an application wait, which may have to have an executor first. */
+const patienceMs = 240_000;
 
 /** What a job can have, in one: an application of Spark takes long to start. */
 export const everything = `
@@ -43,10 +47,87 @@ export const everything = `
     },
   });`;
 
+/**
+ * Tasks of the phase that is asked for say that they run, and which executor has started them, and wait until
+ * they may go on. With `once` only the first one does, and it waits until it is ended.
+ */
+export const held = `
+  import { existsSync, writeFileSync } from "node:fs";
+  import { join } from "node:path";
+  import { job, text } from "sheaf";
+  const seen = new Set();
+  const look = new Int32Array(new SharedArrayBuffer(4));
+  function hold(phase, { place, holds, once }) {
+    if (holds !== phase || seen.has(phase)) return;
+    seen.add(phase);
+    const name = once === "yes" ? "once" : "program-" + process.pid;
+    try {
+      writeFileSync(join(place, name), String(process.ppid), { flag: "wx" });
+    } catch {
+      return;
+    }
+    while (!existsSync(join(place, "go"))) Atomics.wait(look, 0, 0, 20);
+  }
+  export default job({
+    input: text(),
+    params: { place: "", holds: "", once: "" },
+    partitions: 4,
+    map(line, emit, ctx) {
+      hold("map", ctx.params);
+      ctx.count("lines");
+      for (const word of line.split(" ")) emit(word.slice(0, 20), 1);
+    },
+    reduce(word, ones, ctx) {
+      hold("reduce", ctx.params);
+      ctx.count("words");
+      let sum = 0;
+      for (const one of ones) sum += one;
+      return sum;
+    },
+  });`;
+
+/** When a line is "worse", its map throws, and has said when in a file. */
+export const throwing = `
+  import { writeFileSync } from "node:fs";
+  import { job, sum, text } from "sheaf";
+  interface Order { readonly amount?: { readonly cents: number } }
+  const price = (order: Order): number => order.amount!.cents;
+  export default job({
+    input: text(),
+    params: { log: "" },
+    map(line, emit, ctx) {
+      console.log("saw", line);
+      if (line === "worse") {
+        writeFileSync(ctx.params.log, String(Date.now()));
+        price({});
+      }
+      emit(line, 1);
+    },
+    reduce: sum(),
+  });`;
+
+/** Fails unless a run of `throwing` tells what was thrown, where, and at which record of in.txt. */
+export function assertThrown({ status, error }: RunResult): void {
+  assert.equal(status, "FAILED");
+  assert.equal(error?.code, "USER_CODE");
+  assert.equal(error.task, "map-00000");
+  assert.match(error.report, /TypeError: Cannot read properties of undefined \(reading 'cents'\)/);
+  assert.match(error.report, /job\.ts:5:\d+/);
+  assert.match(error.report, /in\.txt:4 \(byte offset\)/);
+  assert.match(error.report, /record\s+worse/);
+}
+
+/** How long ago the last attempt of `throwing` threw, milliseconds. */
+export function sinceThrown(log: string): number {
+  return Date.now() - Number(readFileSync(log, "utf8"));
+}
+
 /** Runs of one job on a Spark. */
 export class OnSpark {
   readonly bench: Bench;
   readonly file: string;
+  /** The output of `inline`. */
+  readonly here: string;
   readonly #version: SparkVersion;
   readonly #master: string;
   readonly #conf: Readonly<Record<string, string>>;
@@ -65,6 +146,7 @@ export class OnSpark {
     this.#version = version;
     this.#master = master;
     this.file = this.bench.file("job.ts", job);
+    this.here = join(this.bench.root, "here");
   }
 
   async run(options: Partial<HostedRunOptions>): Promise<RunResult> {
@@ -88,20 +170,24 @@ export class OnSpark {
   async same(options: Partial<HostedRunOptions>, params = options.params ?? {}): Promise<RunResult> {
     const result = await this.run(options);
     result.throwIfFailed();
-    const here = join(this.bench.root, "here");
-    const wanted = await runJob(this.file, {
-      ...options,
-      params,
-      on: "inline",
-      output: here,
-      stateDirectory: null,
-    });
-    wanted.throwIfFailed();
-    assert.deepEqual(filesOf(this.bench.output), filesOf(here));
+    const wanted = await this.inline({ ...options, params });
+    assert.deepEqual(filesOf(this.bench.output), filesOf(this.here));
     assert.deepEqual(result.counters, wanted.counters);
     const told = ({ stats }: RunResult): number[] => [stats.recordsIn, stats.emitted, stats.groups];
     assert.deepEqual(told(result), told(wanted));
     assert.deepEqual(readdirSync(join(this.bench.output, "..")), ["out"]);
+    return result;
+  }
+
+  /** Runs it in this thread. Its output is `here`. */
+  async inline({ deployMode: _there, ...options }: Partial<HostedRunOptions>): Promise<RunResult> {
+    const result = await runJob(this.file, {
+      ...options,
+      on: "inline",
+      output: this.here,
+      stateDirectory: null,
+    });
+    result.throwIfFailed();
     return result;
   }
 }
@@ -128,8 +214,37 @@ export function inputsOf({ bench }: OnSpark): string[] {
   ];
 }
 
-/** Task programs of a test's jobs. */
+/** Task programs of a test's jobs, where they use the home of the job as it is. */
 export function programsOf({ bench }: OnSpark): string[] {
   const { stdout } = spawnSync("ps", ["-eo", "args"], { encoding: "utf8" });
   return stdout.split("\n").filter((line) => line.includes(bench.root));
+}
+
+/** A task of a `held` job that waits, or has waited. */
+export interface HeldProgram {
+  readonly pid: number;
+  readonly executor: number;
+}
+
+export function heldPrograms({ bench }: OnSpark): HeldProgram[] {
+  const names = readdirSync(bench.root).filter((name) => name.startsWith("program-"));
+  return names.flatMap((name) => {
+    const executor = Number(readFileSync(join(bench.root, name), "utf8"));
+    return executor > 0 ? [{ pid: Number(name.slice("program-".length)), executor }] : [];
+  });
+}
+
+/** Resolves when so many tasks of a `held` job wait. */
+export function tasksHeld(spark: OnSpark, wanted: number): Promise<HeldProgram[]> {
+  const look = (): HeldProgram[] | undefined => {
+    const found = heldPrograms(spark);
+    return found.length >= wanted ? found : undefined;
+  };
+  return waitFor(`${wanted} tasks`, look, patienceMs);
+}
+
+/** Resolves when no task program runs any more, wherever it was started. */
+export async function programsEnded(spark: OnSpark): Promise<void> {
+  const held = heldPrograms(spark).map(({ pid }) => `/proc/${pid}`);
+  await until("the task programs to end", () => programsOf(spark).length === 0 && !held.some(existsSync));
 }

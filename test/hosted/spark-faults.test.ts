@@ -1,51 +1,24 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { startSheaf } from "../cli/support.ts";
+import { hostedJar } from "../kit/jars.ts";
 import { waitFor } from "../kit/wait.ts";
-import { everything, inputsOf, OnSpark, programsOf } from "./on-spark.ts";
-import { sparkMissing, sparkVersions, type StandaloneLab, startStandalone } from "./spark-lab.ts";
+import {
+  assertThrown,
+  everything,
+  held,
+  inputsOf,
+  OnSpark,
+  programsEnded,
+  programsOf,
+  sinceThrown,
+  tasksHeld,
+  throwing,
+} from "./on-spark.ts";
+import { sparkHome, sparkMissing, sparkVersions, type StandaloneLab, startStandalone } from "./spark-lab.ts";
 
-/**
- * Tasks of the phase that is asked for say that they run, and which executor has started them, and wait until
- * they may go on. With `once` only the first one does, and it waits until it is ended.
- */
-const held = `
-  import { existsSync, writeFileSync } from "node:fs";
-  import { join } from "node:path";
-  import { job, text } from "sheaf";
-  const seen = new Set();
-  const look = new Int32Array(new SharedArrayBuffer(4));
-  function hold(phase, { place, holds, once }) {
-    if (holds !== phase || seen.has(phase)) return;
-    seen.add(phase);
-    const name = once === "yes" ? "once" : "program-" + process.pid;
-    try {
-      writeFileSync(join(place, name), String(process.ppid), { flag: "wx" });
-    } catch {
-      return;
-    }
-    while (!existsSync(join(place, "go"))) Atomics.wait(look, 0, 0, 20);
-  }
-  export default job({
-    input: text(),
-    params: { place: "", holds: "", once: "" },
-    partitions: 4,
-    map(line, emit, ctx) {
-      hold("map", ctx.params);
-      ctx.count("lines");
-      for (const word of line.split(" ")) emit(word.slice(0, 20), 1);
-    },
-    reduce(word, ones, ctx) {
-      hold("reduce", ctx.params);
-      ctx.count("words");
-      let sum = 0;
-      for (const one of ones) sum += one;
-      return sum;
-    },
-  });`;
-
-const patience = 240_000;
 /** By `npm run test:engines -- all`: minutes. */
 const isAsked = process.env["SHEAF_TEST_ENGINES"] === "all";
 
@@ -84,47 +57,98 @@ for (const version of sparkVersions) {
       const params = { place: spark.bench.root, holds: "map", once: "" };
       const cancel = new AbortController();
       const running = spark.run({ inputs: inputsOf(spark), mappers: 4, params, signal: cancel.signal });
-      await executors(spark, 1);
+      await tasksHeld(spark, 2);
       cancel.abort();
       assert.equal((await running).status, "CANCELLED");
       assert.deepEqual(readdirSync(join(spark.bench.output, "..")), []);
-      await waitFor("the programs to end", () => (programsOf(spark).length === 0 ? true : undefined));
+      await programsEnded(spark);
+    });
+
+    it("tells the line, the record and its place when a map throws", async (t) => {
+      const spark = new OnSpark(t, version, lab.master, throwing, conf);
+      const inputs = spark.bench.file("in.txt", "bad\nworse\n");
+      const log = join(spark.bench.root, "log");
+      assertThrown(await spark.run({ inputs, attempts: 2, params: { log } }));
+      t.diagnostic(`told ${sinceThrown(log)} ms after the last attempt threw`);
+      assert.deepEqual(readdirSync(join(spark.bench.output, "..")), []);
+      await programsEnded(spark);
+    });
+
+    it("is exact when a task program is killed", async (t) => {
+      const spark = new OnSpark(t, version, lab.master, held, conf);
+      const params = { place: spark.bench.root, holds: "map", once: "" };
+      const running = spark.same({ inputs: inputsOf(spark), mappers: 4, params }, { holds: "" });
+      const [first] = await tasksHeld(spark, 2);
+      process.kill(first!.pid, "SIGKILL");
+      writeFileSync(join(spark.bench.root, "go"), "");
+      await running;
+      const warned = spark.bench.of("warning").map(({ message }) => message);
+      assert.match(warned.join("\n"), /map-0000\d failed and is tried again: .*was ended by signal 9/);
+      await programsEnded(spark);
     });
 
     it("is exact when an executor is killed while it reduces", async (t) => {
       const spark = new OnSpark(t, version, lab.master, held, conf);
       const params = { place: spark.bench.root, holds: "reduce", once: "" };
       const running = spark.same({ inputs: inputsOf(spark), mappers: 4, params }, { holds: "" });
-      const [first] = await executors(spark, 2);
+      const [first] = await executorsHeld(spark, 2);
       process.kill(first!, "SIGKILL");
       writeFileSync(join(spark.bench.root, "go"), "");
       await running;
-      await waitFor("the programs to end", () => (programsOf(spark).length === 0 ? true : undefined));
+      await programsEnded(spark);
     });
 
     it("is exact when a worker is lost after the maps, with what they have written", async (t) => {
       const spark = new OnSpark(t, version, lab.master, held, conf);
       const params = { place: spark.bench.root, holds: "reduce", once: "" };
       const running = spark.same({ inputs: inputsOf(spark), mappers: 4, params }, { holds: "" });
-      await executors(spark, 2);
+      await executorsHeld(spark, 2);
       lab.workers[0]!.kill("SIGKILL");
       writeFileSync(join(spark.bench.root, "go"), "");
       await running;
-      await waitFor("the programs to end", () => (programsOf(spark).length === 0 ? true : undefined));
+      await programsEnded(spark);
     });
+  });
+
+  describe(`a command whose job runs on Spark ${version}`, { skip, timeout: 600_000 }, () => {
+    for (const signal of ["SIGINT", "SIGKILL"] as const) {
+      it(`leaves no task program behind when ${signal} ends it`, async (t) => {
+        hostedJar();
+        const spark = new OnSpark(t, version, "local[2]", held);
+        const { bench, file } = spark;
+        const words = ["run", file, inputsOf(spark)[0]!, "-o", bench.output, "--on", "spark"];
+        words.push(
+          "--master",
+          "local[2]",
+          "--mappers",
+          "2",
+          "--set",
+          `place=${bench.root}`,
+          "--set",
+          "holds=map",
+        );
+        const env = { SPARK_HOME: sparkHome(version), SHEAF_STATE: bench.state };
+        const { child, done } = startSheaf(words, { env, timeoutMs: 300_000 });
+        await tasksHeld(spark, 2);
+        child.kill(signal);
+        const ended = await done;
+        assert.notEqual(ended.code, 0);
+        await programsEnded(spark);
+        // What is removed when nothing is left to do so, is not.
+        if (signal === "SIGINT") assert.deepEqual(readdirSync(join(bench.output, "..")), []);
+      });
+    }
   });
 }
 
-/** Process ids of the executors whose tasks wait, as soon as there are so many. */
-function executors({ bench }: OnSpark, wanted: number): Promise<number[]> {
+/** Process ids of executors whose tasks wait, as soon as there are so many. */
+function executorsHeld(spark: OnSpark, wanted: number): Promise<number[]> {
   return waitFor(
-    `${wanted} tasks`,
-    () => {
-      const names = readdirSync(bench.root).filter((name) => name.startsWith("program-"));
-      const pids = names.map((name) => Number(readFileSync(join(bench.root, name), "utf8")));
-      const all = [...new Set(pids.filter((pid) => pid > 0))];
+    `${wanted} executors`,
+    async () => {
+      const all = [...new Set((await tasksHeld(spark, wanted)).map(({ executor }) => executor))];
       return all.length >= wanted ? all : undefined;
     },
-    patience,
+    240_000,
   );
 }

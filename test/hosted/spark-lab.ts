@@ -76,8 +76,10 @@ export async function startStandalone(version: SparkVersion, workers: number): P
   const work = mkdtempSync(join(tmpdir(), "sheaf-spark-"));
   const home = sparkHome(version);
   const [port, webPort] = [await freePort(), await freePort()];
+  // Machines know of no HDFS: what a job needs to know of it comes with the job.
+  const { HADOOP_CONF_DIR: _conf, HADOOP_HOME: _home, ...own } = process.env;
   const env = {
-    ...process.env,
+    ...own,
     SPARK_HOME: home,
     SPARK_DAEMON_MEMORY: "256m",
     SPARK_DAEMON_JAVA_OPTS: "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",

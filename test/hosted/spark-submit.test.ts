@@ -29,7 +29,7 @@ const staged = {
   splits: `file://${job.splits}`,
   output: "file:///o",
   archives: [],
-  failure: null,
+  told: null,
 };
 
 /** A directory that looks like a Spark. */
@@ -182,6 +182,7 @@ describe("the command", () => {
     assert.equal(conf["spark.sheaf.client"], "true");
     assert.equal(conf["spark.local.dir"], job.scratch);
     assert.equal(conf["spark.app.name"], "word count");
+    assert.match(conf["spark.driver.extraJavaOptions"]!, /TieredStopAtLevel=1/);
   });
 
   it("gives local tasks the job's attempts, unless the master says how many", (t) => {
@@ -198,7 +199,11 @@ describe("the command", () => {
       {
         master: "yarn",
         deployMode: "cluster",
-        conf: { "spark.ui.enabled": "true", "spark.task.maxFailures": "9" },
+        conf: {
+          "spark.ui.enabled": "true",
+          "spark.task.maxFailures": "9",
+          "spark.yarn.submit.waitAppCompletion": "false",
+        },
       },
       "spark.serializer org.example.Own\nspark.executor.cores 4\n",
     );
@@ -208,6 +213,8 @@ describe("the command", () => {
     assert.equal(conf["spark.task.maxFailures"], "9");
     assert.equal(conf["spark.executor.memoryOverhead"], "4096m");
     assert.equal(conf["spark.local.dir"], undefined);
+    assert.equal(conf["spark.executor.extraJavaOptions"], undefined);
+    assert.equal(conf["spark.yarn.submit.waitAppCompletion"], "true");
   });
 });
 

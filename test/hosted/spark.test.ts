@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { everything, inputsOf, OnSpark, programsOf } from "./on-spark.ts";
+import { assertThrown, everything, inputsOf, OnSpark, programsOf, throwing } from "./on-spark.ts";
 import { sparkMissing } from "./spark-lab.ts";
 
 /** Attempts that fail leave a file each, since a task cannot tell which attempt it is. */
@@ -22,18 +22,6 @@ const flaky = `
         if (readFileSync(ctx.params.log, "utf8").length <= 2) throw new Error("not yet");
       }
       emit(line.slice(0, 2), 1);
-    },
-    reduce: sum(),
-  });`;
-
-const throwing = `
-  import { job, sum, text } from "sheaf";
-  export default job({
-    input: text(),
-    map(line: string, emit: (key: string, value: number) => void) {
-      console.log("saw", line);
-      if (line === "worse") throw new TypeError("no " + line);
-      emit(line, 1);
     },
     reduce: sum(),
   });`;
@@ -73,12 +61,7 @@ for (const [version, master] of [
     it("ends with the place in the source, the record and its place, when a map throws", async (t) => {
       const spark = new OnSpark(t, version, "local[2,1]", throwing);
       const inputs = spark.bench.file("in.txt", "bad\nworse\n");
-      const { status, error } = await spark.run({ inputs });
-      assert.equal(status, "FAILED");
-      assert.equal(error?.code, "USER_CODE");
-      assert.equal(error.task, "map-00000");
-      assert.match(error.report, /no worse[\s\S]*job\.ts:7/);
-      assert.match(error.report, /in\.txt:4/);
+      assertThrown(await spark.run({ inputs, params: { log: join(spark.bench.root, "log") } }));
       assert.ok(spark.bench.of("log").some(({ text }) => text.includes("saw bad")));
       assert.equal(existsSync(spark.bench.output), false);
       assert.deepEqual(readdirSync(join(spark.bench.output, "..")), []);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { evenSizes, taperedSizes } from "#src/plan/split-sizes.js";
+import { evenSizes, programSplits, taperedSizes } from "#src/plan/split-sizes.js";
 
 const MiB = 2 ** 20;
 
@@ -19,6 +19,13 @@ test("splits taper off: 64 MiB while there is much left, 4 MiB at the end", () =
   const found = pieces(sizes.starts(512 * MiB, 0), 512 * MiB).map((bytes) => Math.round(bytes / MiB));
   assert.deepEqual(found, [64, 64, 64, 64, 64, 64, 43, 28, 19, 13, 8, 6, 4, 4, 3]);
   assert.equal(taperedSizes(MiB, 2).limit(0), 4 * MiB);
+});
+
+test("tasks that have a program to start get more of the input each", () => {
+  const sizes = taperedSizes(512 * MiB, 2, programSplits);
+  const found = pieces(sizes.starts(512 * MiB, 0), 512 * MiB).map((bytes) => Math.round(bytes / MiB));
+  assert.deepEqual(found, [128, 128, 85, 57, 38, 32, 44]);
+  assert.deepEqual(sizes.starts(MiB, 0), [0]);
 });
 
 test("pieces of tapered splits cover any file, none is a sliver, and none is out of bounds", () => {

@@ -65,11 +65,14 @@ function plainText(value: unknown): string {
 export function phaseEndLine(phase: PhaseLine): string {
   const elapsedMs = phase.elapsedMs ?? 0;
   const sum = finishedStats(phase);
-  if (phase.finished.size < phase.tasks) {
-    const done = `${formatCount(phase.finished.size)} of ${plural(phase.tasks, "task")} done`;
+  // An engine tells what its tasks have done when all are done, whatever their phase.
+  const finished = Math.max(phase.finished.size, phase.latest?.finished ?? 0);
+  if (finished < phase.tasks) {
+    const done = `${formatCount(finished)} of ${plural(phase.tasks, "task")} done`;
     return `${padText(phase.phase, LABEL_COLUMNS)}  stopped after ${formatDuration(elapsedMs)}  ${done}`;
   }
   const facts = [plural(phase.tasks, "task"), formatDuration(elapsedMs)];
+  if (phase.finished.size < phase.tasks) return `${padText(phase.phase, LABEL_COLUMNS)}  ${facts.join("  ")}`;
   if (phase.phase === "map") {
     facts.push(plural(sum.recordsIn, "record"));
     if (sum.bytesIn > 0) facts.push(formatSize(sum.bytesIn));

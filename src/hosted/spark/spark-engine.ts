@@ -145,11 +145,11 @@ class SparkEngine implements HostEngine {
     if (remote === null) {
       const output = `file://${join(job.scratch, "output")}`;
       const place = { home: job.home, splits: `file://${job.splits}`, output };
-      return { ...place, archives: [], failure: null, aside: "", owned: [] };
+      return { ...place, archives: [], told: null, aside: "", owned: [] };
     }
     const { own, aside, ...there } = await stageRemote(remote.tool, this.#base(remote.about), job);
-    const failure = hasDriverElsewhere(settings) ? below(own, "failure") : null;
-    return { ...there, home: ".", output: below(aside, "out"), failure, aside };
+    const told = hasDriverElsewhere(settings) ? own : null;
+    return { ...there, home: ".", output: below(aside, "out"), told, aside };
   }
 
   async #run(job: HostJob, staged: Staged, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
@@ -161,7 +161,8 @@ class SparkEngine implements HostEngine {
     signal.throwIfAborted();
     const start = { submit: settings.install.submit, directory, env: environment(settings, this.#env), said };
     const words = submitArguments(settings, job, staged, { jar, hasClient: !isElsewhere });
-    const how = await runApplication({ ...start, words, signal });
+    const look = setInterval(() => void this.#hear(staged, said), lookMs);
+    const how = await runApplication({ ...start, words, signal }).finally(() => clearInterval(look));
     if (how === null && said.failure === null && (said.isDone || isElsewhere)) {
       return { kind: "done", files: await this.#files(job, staged, listener) };
     }
@@ -169,7 +170,7 @@ class SparkEngine implements HostEngine {
       if (isElsewhere) await this.#kill(said.applicationId, directory, listener);
       return { kind: "cancelled" };
     }
-    const told = said.failure ?? (await this.#leftBy(staged));
+    const told = said.failure ?? (await this.#told(staged, "failure"));
     return { kind: "failed", ...applicationFailure(told, said.tail, how ?? "ended before the job was done") };
   }
 
@@ -183,11 +184,18 @@ class SparkEngine implements HostEngine {
     return new RemoteFiles(remote.tool, places, reports, (message) => listener.warn(message));
   }
 
-  /** What a driver on another machine has left of its failure; null: nothing. */
-  async #leftBy({ failure }: Staged): Promise<string | null> {
+  /** Takes what a driver on another machine says of its progress. */
+  async #hear(staged: Staged, said: ApplicationSaid): Promise<void> {
+    const lines = await this.#told(staged, "progress");
+    // The last line may be written just now.
+    if (lines !== null) said.take("out", lines.slice(0, lines.lastIndexOf("\n") + 1));
+  }
+
+  /** What a driver on another machine has left in a file; null: nothing. */
+  async #told({ told }: Staged, name: "failure" | "progress"): Promise<string | null> {
     const { remote } = this.#here;
-    if (remote === null || failure === null) return null;
-    return await remote.tool.readText(failure).catch(() => null);
+    if (remote === null || told === null) return null;
+    return await remote.tool.readText(below(told, name)).catch(() => null);
   }
 
   /** A driver on YARN does not end with spark-submit. */
@@ -213,6 +221,9 @@ class SparkEngine implements HostEngine {
     await remote.tool.close();
   }
 }
+
+/** Between two looks at what a driver on another machine says. */
+const lookMs = 3_000;
 
 /** For a class of sheaf's that is no application. */
 const alone = ["--master", "local[1]", "--deploy-mode", "client"];

@@ -11,13 +11,16 @@ export interface StagedJob {
   readonly output: string;
   /** "ADDRESS#node", ...: unpacked beside each executor. */
   readonly archives: readonly string[];
-  /** Where the driver leaves what went wrong, if it runs on another machine; else null. */
-  readonly failure: string | null;
+  /** Directory in which the driver says how far it is, and what went wrong, if nobody hears it; else null. */
+  readonly told: string | null;
 }
 
 const ownBytes = 128 * MiB;
 /** Of a heap without a limit of its own: what most jobs stay below. */
 const heapUsual = 512 * MiB;
+
+/** JVMs that only pass blocks on leave the processors to the task programs beside them. */
+const lightJvm = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1";
 
 export const MAIN_CLASS = "dev.sheaf.hosted.SparkMain";
 
@@ -43,8 +46,10 @@ export function submitArguments(
     "spark.sheaf.output": staged.output,
     "spark.sheaf.maps": String(job.mapTasks),
     "spark.sheaf.reduces": String(job.reduces),
-    ...(staged.failure === null ? {} : { "spark.sheaf.failure": staged.failure }),
+    ...(staged.told === null ? {} : { "spark.sheaf.told": staged.told }),
     ...(hasClient ? { "spark.sheaf.client": "true" } : {}),
+    // Else spark-submit ends when the application is accepted, as if it were done.
+    ...(place.kind === "yarn" ? { "spark.yarn.submit.waitAppCompletion": "true" } : {}),
   };
   return [
     "--master",
@@ -73,10 +78,21 @@ function recommended({ place, conf, defaults }: SparkSettings, job: HostJob): Re
     "spark.shuffle.compress": "false",
     "spark.shuffle.spill.compress": "false",
     "spark.task.maxFailures": String(job.attempts),
-    ...(place.kind === "local" ? { "spark.ui.enabled": "false", "spark.local.dir": job.scratch } : {}),
-    // Beside the executor's own memory there is that of a program for each task it runs at once.
+    ...(place.kind === "local"
+      ? {
+          "spark.ui.enabled": "false",
+          "spark.local.dir": job.scratch,
+          "spark.driver.extraJavaOptions": lightJvm,
+          "spark.executor.extraJavaOptions": lightJvm,
+        }
+      : {}),
     ...(place.kind === "yarn"
-      ? { "spark.executor.memoryOverhead": `${cores * programMegabytes(job)}m` }
+      ? {
+          // Beside the executor's own memory there is that of a program for each task it runs at once.
+          "spark.executor.memoryOverhead": `${cores * programMegabytes(job)}m`,
+          // A driver that has failed would be started again, and fail by what the first has left.
+          "spark.yarn.maxAppAttempts": "1",
+        }
       : {}),
   };
 }

@@ -1,6 +1,11 @@
 package dev.sheaf.hosted;
 
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
 import java.util.BitSet;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.Path;
 import org.apache.spark.TaskFailedReason;
 import org.apache.spark.TaskKilled;
 import org.apache.spark.scheduler.SparkListener;
@@ -8,20 +13,27 @@ import org.apache.spark.scheduler.SparkListenerExecutorRemoved;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
 import org.apache.spark.scheduler.TaskInfo;
 
-/** Tells the client how far the job is, a JSON object a line on standard output. */
+/** Tells the client how far the job is, a JSON object a line on standard output, or in a file. */
 final class Progress extends SparkListener {
   private static final String MARK = "sheaf-spark: ";
   private static final long EVERY_MS = 300;
+  private static final long WRITE_MS = 2_000;
   private static final int REASON_CHARS = 64 * 1024;
 
   private final Phase map;
   private final Phase reduce;
+  private final Path file;
+  private final Configuration conf;
+  private long writtenMs = Long.MIN_VALUE / 2;
   /** Parents get lower numbers than the stages that read of them. */
   private int firstStage = Integer.MAX_VALUE;
 
-  Progress(int maps, int reduces) {
+  /** @param file where nobody hears this process, what is told last of each phase; else null */
+  Progress(int maps, int reduces, Path file, Configuration conf) {
     this.map = new Phase("map", maps);
     this.reduce = new Phase("reduce", reduces);
+    this.file = file;
+    this.conf = conf;
   }
 
   @Override
@@ -52,9 +64,18 @@ final class Progress extends SparkListener {
     }
     phase.done.set(task.partitionId());
     long now = System.nanoTime() / 1_000_000;
-    if (phase.done.cardinality() < phase.tasks && now - phase.toldMs < EVERY_MS) return;
+    boolean whole = phase.done.cardinality() >= phase.tasks;
+    if (!whole && now - phase.toldMs < EVERY_MS) return;
     phase.toldMs = now;
-    say(phase.name, "done", Integer.toString(phase.done.cardinality()));
+    System.out.println(phase.told());
+    if (file == null || (!whole && now - writtenMs < WRITE_MS)) return;
+    writtenMs = now;
+    try (OutputStream out = file.getFileSystem(conf).create(file, true)) {
+      out.write((map.told() + '\n' + reduce.told() + '\n').getBytes(StandardCharsets.US_ASCII));
+    } catch (IOException error) {
+      // The next one may be written.
+      System.err.println("sheaf: " + file + " cannot be written: " + error);
+    }
   }
 
   @Override
@@ -62,8 +83,12 @@ final class Progress extends SparkListener {
     say("executorRemoved", "executor", removed.executorId(), "text", removed.reason());
   }
 
-  /** @param pairs names and values by turns */
   static void say(String event, String... pairs) {
+    System.out.println(line(event, pairs));
+  }
+
+  /** @param pairs names and values by turns */
+  private static String line(String event, String... pairs) {
     StringBuilder line = new StringBuilder(MARK).append("{\"event\":");
     quote(line, event);
     for (int at = 0; at < pairs.length; at += 2) {
@@ -72,7 +97,7 @@ final class Progress extends SparkListener {
       line.append(':');
       quote(line, pairs[at + 1] == null ? "" : pairs[at + 1]);
     }
-    System.out.println(line.append('}'));
+    return line.append('}').toString();
   }
 
   /** As JSON, in ASCII: whatever this process takes for the encoding of its output. */
@@ -96,6 +121,10 @@ final class Progress extends SparkListener {
     Phase(String name, int tasks) {
       this.name = name;
       this.tasks = tasks;
+    }
+
+    String told() {
+      return line(name, "done", Integer.toString(done.cardinality()));
     }
   }
 }

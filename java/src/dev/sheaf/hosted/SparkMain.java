@@ -28,7 +28,8 @@ import scala.Tuple2;
  *   <li>splits: address of the list of splits
  *   <li>maps: how many lines that has; reduces: how many partitions, 0 for none
  *   <li>output: address of the directory that the committer makes
- *   <li>failure (optional): address of a file to write the failure to, where nobody hears this process
+ *   <li>told (optional): address of a directory, where nobody hears this process: "progress" in it has the
+ *       lines that say how far the job is, "failure" what went wrong
  *   <li>client (optional): "true" when standard input ends with the client that has started this
  * </ul>
  */
@@ -65,7 +66,9 @@ public final class SparkMain {
     JavaSparkContext spark = new JavaSparkContext(conf);
     try {
       boolean tagLogs = spark.isLocal();
-      spark.sc().addSparkListener(new Progress(maps, reduces));
+      String told = conf.get("spark.sheaf.told", "");
+      Path file = told.isEmpty() ? null : new Path(told, "progress");
+      spark.sc().addSparkListener(new Progress(maps, reduces, file, spark.hadoopConfiguration()));
       Progress.say("started", "id", spark.sc().applicationId(), "url", url(spark));
       JobConf input = new JobConf(spark.hadoopConfiguration());
       input.set("sheaf.splits", conf.get("spark.sheaf.splits"));
@@ -104,11 +107,12 @@ public final class SparkMain {
     String told = text.toString();
     if (told.length() > FAILURE_CHARS) told = told.substring(0, FAILURE_CHARS);
     Progress.say("failed", "text", told);
-    String place = conf.get("spark.sheaf.failure", "");
+    String place = conf.get("spark.sheaf.told", "");
     if (place.isEmpty()) return;
-    Path path = new Path(place);
+    Path path = new Path(place, "failure");
     Configuration settings = org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(conf);
-    try (OutputStream out = path.getFileSystem(settings).create(path, true)) {
+    // Where YARN starts a driver again, what the first one met is the cause.
+    try (OutputStream out = path.getFileSystem(settings).create(path, false)) {
       out.write(told.getBytes(StandardCharsets.UTF_8));
     } catch (IOException lost) {
       System.err.println("sheaf: " + path + " cannot be written: " + lost);
