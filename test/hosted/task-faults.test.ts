@@ -260,8 +260,7 @@ test("the program ends when its engine does, and what it starts has nothing of t
     assert.ok(opened.length >= 3, stderr);
     assert.match(stderr, /^PATH,TMPDIR$/m);
     assert.match(stderr, /3: .*[Bb]ad file descriptor|cannot .* 3/);
-    // Where it is counted: by the runtime's flag and bounds for memories, fetch's too; a gigabyte of it is the
-    // runtime's own.
+    // With the runtime's flag and bounds for memories, fetch's too; a gigabyte of it is the runtime's own.
     const vm = Number(/VmPeak:\s+(\d+) kB/.exec(stderr)?.[1]);
     assert.ok(vm > 0 && vm < 3_600_000, `${vm} kB of address space`);
   });
