@@ -1,14 +1,17 @@
-// Runs the tests of jobs on Hadoop and Spark, one file at a time: those that `npm test` has, too; with "all"
-// also those that need a cluster, which take minutes.
-//   npm run test:engines -- [all] [--no-build] [PATH FRAGMENT...]
+// Runs the tests of jobs on Hadoop and Spark, one file at a time: those that `npm test` has, too, and the
+// matrix of all cases at all places; with "all" also what needs a cluster of Hadoop's or Spark's, which takes
+// minutes. --on keeps of the matrix the places whose names have one of these in them: --on yarn,spark
+//   npm run test:engines -- [all] [--no-build] [--on PLACE,...] [PATH FRAGMENT...]
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { buildTests, root, run } from "./built.mjs";
 
-const [first, ...rest] = buildTests();
-const isAll = first === "all";
-if (isAll) process.env["SHEAF_TEST_ENGINES"] = "all";
-const wanted = isAll || first === undefined ? rest : [first, ...rest];
+const words = buildTests();
+const on = words.indexOf("--on");
+if (on >= 0) process.env["SHEAF_TEST_ON"] = words.splice(on, 2)[1] ?? "";
+const isAll = words.includes("all");
+process.env["SHEAF_TEST_ENGINES"] = isAll ? "all" : "some";
+const wanted = words.filter((word) => word !== "all");
 if (run("scripts/build-jar.mjs") !== 0) process.exit(1);
 
 const files = readdirSync(join(root, "build/test/hosted"))

@@ -39,6 +39,15 @@ log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n
 
 const small = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1";
 
+/** Small containers: two cores run all of this. */
+export const smallContainers: Readonly<Record<string, string>> = {
+  "mapreduce.map.memory.mb": "1024",
+  "mapreduce.reduce.memory.mb": "1024",
+  "mapreduce.task.io.sort.mb": "32",
+  "mapreduce.map.java.opts": "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+  "mapreduce.reduce.java.opts": "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+};
+
 /** Jobs run in the JVM of the client, on local files. */
 export function localHadoop(): HadoopLab {
   const work = mkdtempSync(join(tmpdir(), "sheaf-hadoop-"));
