@@ -4,6 +4,7 @@ import type { EmptyFiles } from "../task/empty-files.ts";
 import type { PartialCollection } from "../task/fold-states.ts";
 import type { TaskFailure, TaskStats } from "../task/task-spec.ts";
 import type { Isolation } from "../worker/worker.ts";
+import type { NearMaps } from "./near-maps.ts";
 
 export type RunStatus = "SUCCEEDED" | "FAILED" | "CANCELLED";
 
@@ -181,6 +182,8 @@ export type RunEventBody =
   | { readonly kind: "waiting"; readonly for: string }
   /** An engine runs the job: its name for it there, and the page that shows it; null: there is none. */
   | { readonly kind: "hosted"; readonly engine: string; readonly id: string; readonly url: string | null }
+  /** An engine has started the maps, attempts that failed among them. */
+  | ({ readonly kind: "maps-placed" } & NearMaps)
   /**
    * What the job's aggregators have made of the records so far, about once a second; only where it was asked
    * for (`live`).

@@ -37,6 +37,7 @@ import { toWireJson } from "../base/wire-json.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import type { RunEvent, RunStatus, StepRecord } from "./events.ts";
+import { nearMapsText } from "./near-maps.ts";
 import type { MadeRecords } from "./options.ts";
 
 /** job.json. Times are ISO 8601 UTC. */
@@ -353,6 +354,8 @@ function appLogLine(event: RunEvent): string | null {
       return `waits for ${event.for}`;
     case "hosted":
       return `${event.engine} runs it as ${event.id}${event.url === null ? "" : `, ${event.url}`}`;
+    case "maps-placed":
+      return nearMapsText(event);
     case "job-finished":
       return event.error === null ? event.status : `${event.status}\n${event.error.report}`;
     case "steps-planned":

@@ -153,6 +153,7 @@ const events: readonly RunEvent[] = [
   { atMs: 102, kind: "attempt-failed", task, attempt: 1, outcome: "failed", failure, willRetry: true },
   { atMs: 103, kind: "attempt-started", task, attempt: 2, worker: 0 },
   { atMs: 203, kind: "attempt-finished", task, attempt: 2, stats },
+  { atMs: 203, kind: "maps-placed", maps: 4, local: 2, rack: 1 },
   { atMs: 204, kind: "phase-finished", phase: "map", elapsedMs: 203 },
 ];
 
@@ -165,6 +166,10 @@ test("show: a job and its tasks, by every handle", async (t) => {
   assert.match(shown.stdout, /^wordcount {2}SUCCEEDED in 0\.88 s\n/);
   assert.match(shown.stdout, /^map-00000 +finished +2 +0\.20 s +10 +2 +x is not a function$/m);
   assert.match(shown.stdout, /^ants +1,234\nzebras +2$/m);
+  assert.match(
+    shown.stdout,
+    /^2 of 4 maps were local: they ran on a host that has what they read, 1 in the rack of one$/m,
+  );
   for (const handle of ["@", "@?wordcount", "20260131", "20260131-120509-wordcount-abcd"]) {
     assert.equal((await sheafHere(["show", handle], { env })).stdout, shown.stdout, handle);
   }

@@ -1,6 +1,7 @@
 import { cutText } from "../../base/print-value.ts";
 import { formatSize } from "../../base/size.ts";
 import type { RunEvent } from "../../engine/events.ts";
+import { nearMapsText } from "../../engine/near-maps.ts";
 import { type TextStream, type World, say } from "../world.ts";
 import {
   type ProgressModel,
@@ -173,6 +174,8 @@ function lastingLine(event: RunEvent, model: ProgressModel, style: Style): strin
       const page = event.url === null ? "" : `  ${escapeForeign(event.url)}`;
       return `${style.dim(event.engine)}  ${escapeForeign(event.id)}${page}`;
     }
+    case "maps-placed":
+      return nearMapsText(event);
     default:
       return undefined;
   }

@@ -1,5 +1,6 @@
 import { escapeControls } from "../../../base/escape-controls.ts";
 import { formatSize } from "../../../base/size.ts";
+import { nearMapsText } from "../../../engine/near-maps.ts";
 import { hotKeyText, hotOnes } from "../../../engine/shuffle-tally.ts";
 import type { AttemptView, Bidding, JobView, PhaseView } from "../../../protocol/job-view.ts";
 import { formatAttempt, formatTask } from "../../../scheduler/ids.ts";
@@ -151,11 +152,7 @@ function phaseLines(view: JobView): string[] {
     timing.has(phase.phase) ? formatDuration(timing.get(phase.phase)!) : "",
   ]);
   const counts = [">TASKS", ">FINISHED", ">RUNNING", ">FAILED", ">BACKUPS", ">RECORDS IN"];
-  const near = view.nearMaps;
-  const told =
-    near === undefined
-      ? []
-      : [`${near.local} of ${near.maps} maps were local: they ran on a host that has what they read`];
+  const told = view.nearMaps === undefined ? [] : [nearMapsText(view.nearMaps)];
   return [...table(["PHASE", ...counts, ">DONE", ">TIME"], rows), ...told];
 }
 

@@ -4,6 +4,7 @@ import { escapeControls } from "../../../base/escape-controls.ts";
 import { formatSize } from "../../../base/size.ts";
 import type { RunEvent, RunPhase } from "../../../engine/events.ts";
 import type { JobRecord } from "../../../engine/job-directory.ts";
+import { type NearMaps, nearMapsText } from "../../../engine/near-maps.ts";
 import type { TaskFailure, TaskStats } from "../../../task/task-spec.ts";
 import type { Style } from "../../ui/style.ts";
 import {
@@ -47,6 +48,8 @@ export interface JobStory {
   /** In the order they began. */
   readonly tasks: readonly TaskStory[];
   readonly warnings: readonly string[];
+  /** Where an engine has told. */
+  readonly nearMaps?: NearMaps;
 }
 
 /** Reads a job directory's events.jsonl; a last line that was cut by a crash is left out. */
@@ -66,6 +69,7 @@ function tellJobStory(events: readonly RunEvent[]): JobStory {
   const phases = new Map<string, PhaseStory>();
   const tasks = new Map<string, TaskStory>();
   const warnings: string[] = [];
+  let nearMaps: NearMaps | undefined;
   for (const event of events) {
     if (event.kind === "phase-started") {
       phases.set(event.phase, { phase: event.phase, tasks: event.tasks, elapsedMs: null });
@@ -74,11 +78,19 @@ function tellJobStory(events: readonly RunEvent[]): JobStory {
       if (phase !== undefined) phase.elapsedMs = event.elapsedMs;
     } else if (event.kind === "warning") {
       warnings.push(event.message);
+    } else if (event.kind === "maps-placed") {
+      const { maps, local, rack } = event;
+      nearMaps = { maps, local, ...(rack !== undefined && { rack }) };
     } else {
       takeAttempt(tasks, event);
     }
   }
-  return { phases: [...phases.values()], tasks: [...tasks.values()], warnings };
+  return {
+    phases: [...phases.values()],
+    tasks: [...tasks.values()],
+    warnings,
+    ...(nearMaps !== undefined && { nearMaps }),
+  };
 }
 
 function takeAttempt(tasks: Map<string, TaskStory>, event: RunEvent): void {
@@ -240,7 +252,8 @@ function phaseLines(story: JobStory): string[] {
     phase.tasks === 0 ? "" : formatCount(phase.tasks),
     phase.elapsedMs === null ? "not finished" : formatDuration(phase.elapsedMs),
   ]);
-  return table(["PHASE", ">TASKS", ">TIME"], rows);
+  const near = story.nearMaps === undefined ? [] : [nearMapsText(story.nearMaps)];
+  return [...table(["PHASE", ">TASKS", ">TIME"], rows), ...near];
 }
 
 function taskLines(story: JobStory, look: JobPageLook): string[] {
