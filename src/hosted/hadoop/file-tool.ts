@@ -6,6 +6,9 @@ import { causeOf, toldLines } from "./causes.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
+/** What the tool runs of sheaf's jar, with the argument "-". */
+export const FILES_CLASS = "dev.sheaf.hosted.Files";
+
 /** Standard error that is kept, characters. */
 const KEPT_CHARS = 16_000;
 
@@ -147,6 +150,11 @@ export class FileTool {
   /** Ends a job, whoever waits for it. */
   async killJob(id: string): Promise<void> {
     await this.#ask("kill", id);
+  }
+
+  /** How many nodes can run tasks; in local mode 1. */
+  async nodes(): Promise<number> {
+    return Number((await this.#ask("nodes"))["nodes"]);
   }
 
   /** Resolves when its JVM is gone. */

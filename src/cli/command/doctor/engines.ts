@@ -1,6 +1,7 @@
 import { join } from "node:path";
-import { describeThrown } from "../../../base/errors.ts";
+import { describeThrown, SheafError } from "../../../base/errors.ts";
 import { isExecutable } from "../../../base/programs.ts";
+import { FILES_CLASS, FileTool } from "../../../hosted/hadoop/file-tool.ts";
 import { findHadoop, findHostedJar, findStreamingJar } from "../../../hosted/hadoop/find-hadoop.ts";
 import { findSpark } from "../../../hosted/spark/find-spark.ts";
 import { type Environment, type Finding, failed, fail, inPath, ok, programSays, warn } from "./checks.ts";
@@ -15,7 +16,67 @@ export async function checkHadoop(env: Environment): Promise<Finding[]> {
   } catch (error) {
     findings.push(failed("hadoop", error));
   }
-  return [...findings, attempt("sheaf's jar", findHostedJar)];
+  findings.push(attempt("sheaf's jar", findHostedJar));
+  if (findings.some(({ status }) => status === "fail")) return findings;
+  return [...findings, ...(await askCluster(env))];
+}
+
+/** Servers that do not answer are given up on: by Hadoop's own rules after a quarter of an hour. */
+const impatient = {
+  "ipc.client.connect.max.retries": "3",
+  "ipc.client.connect.max.retries.on.timeouts": "1",
+  "ipc.client.connect.timeout": "5000",
+  "yarn.resourcemanager.connect.retry-interval.ms": "1000",
+  "yarn.resourcemanager.connect.max-wait.ms": "5000",
+  "yarn.client.failover-max-attempts": "2",
+  "dfs.client.failover.max.attempts": "2",
+};
+
+/** What its own client says of the cluster that it is configured for. */
+async function askCluster(env: Environment): Promise<Finding[]> {
+  const command = [findHadoop(env), "jar", findHostedJar(), FILES_CLASS, "-"] as const;
+  const tool = new FileTool(command, env, impatient);
+  try {
+    const about = await tool.about(["mapreduce.framework.name"]);
+    const framework = about.conf["mapreduce.framework.name"] ?? "local";
+    const from = about.confDirectory ?? "no configuration";
+    const findings = [
+      framework === "local"
+        ? warn(
+            "hadoop jobs",
+            `mapreduce.framework.name is local (${from})`,
+            "Jobs run on this machine. For a cluster set HADOOP_CONF_DIR to its configuration.",
+          )
+        : ok("hadoop jobs", `${framework} (${from})`),
+    ];
+    const files = async (): Promise<string> => {
+      const home = await tool.stat(about.home);
+      return `${about.home}${home === null ? ", which the first job makes" : ""}`;
+    };
+    findings.push(await attemptTo("hadoop files", files));
+    if (framework !== "local") findings.push(await attemptTo("hadoop nodes", () => nodesOf(tool)));
+    return findings;
+  } catch (error) {
+    return [failed("hadoop client", error)];
+  } finally {
+    await tool.close();
+  }
+}
+
+/** @throws SheafError when there is none */
+async function nodesOf(tool: FileTool): Promise<string> {
+  const nodes = await tool.nodes();
+  if (nodes > 0) return `${nodes} can run tasks`;
+  const hint = "Start its NodeManagers; `yarn node -list -all` shows their states.";
+  throw new SheafError("UNREACHABLE", "YARN has no node that can run tasks", { hint });
+}
+
+async function attemptTo(about: string, find: () => Promise<string>): Promise<Finding> {
+  try {
+    return ok(about, await find());
+  } catch (error) {
+    return failed(about, error);
+  }
 }
 
 /** What a job on Spark needs here. Its version is that of its jars: a JVM is slow to say it. */

@@ -101,6 +101,8 @@ public final class Files {
         RunningJob job = new JobClient(new JobConf(conf)).getJob(JobID.forName(words[1]));
         if (job != null) job.killJob();
         return ",\"was\":" + (job != null);
+      case "nodes": // how many there are to run tasks, where the configuration says that jobs run
+        return ",\"nodes\":" + new JobClient(new JobConf(conf)).getClusterStatus().getTaskTrackers();
       default:
         throw new IllegalArgumentException("no command " + words[0]);
     }
