@@ -14,7 +14,9 @@ const from = ({ min, max }, unit = number) =>
     : `${unit(min)} to ${unit(max)}`;
 
 const { workers, memoryBytes, heapBytes, mappers, partitions, partBytes, attempts, noProgressMs } = settings;
-const heap = `${formatSize(heapBytes.leastByDefault)} to ${formatSize(heapBytes.mostByDefault)}`;
+const heap =
+  `${formatSize(heapBytes.leastByDefault)} to ${formatSize(heapBytes.mostByDefault)}; ` +
+  `on nodes of Hadoop and Spark ${formatSize(heapBytes.elsewhere)}`;
 const rows = [
   ["workers", "one per core, never more than there are tasks", from(workers), "`--workers`"],
   [

@@ -11,7 +11,7 @@ export const settings = {
   /** Memory one worker may use for buffers, tables, merges and prefetch together. */
   memoryBytes: { default: 256 * MiB, min: 8 * MiB },
   /** Below the least V8 itself hardly starts. */
-  heapBytes: { min: 64 * MiB, leastByDefault: 512 * MiB, mostByDefault: 4 * GiB },
+  heapBytes: { min: 64 * MiB, leastByDefault: 512 * MiB, mostByDefault: 4 * GiB, elsewhere: 768 * MiB },
   splitBytes: { min: 1 },
   /** Also of map tasks that make their own records. */
   mappers: { min: 1, max: 1_000_000 },

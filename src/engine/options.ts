@@ -254,6 +254,11 @@ export interface HostedRunOptions extends JobRunOptions, QueueOptions {
    * `.sheaf` in the user's home directory on the engine's default file system.
    */
   readonly engineTemp?: string;
+  /**
+   * Of Hadoop: false, where the cluster takes no jars of its users'. Maps are then not placed near their
+   * input, and results come to this machine first. Default true.
+   */
+  readonly jar?: boolean;
   /** As on a cluster. */
   readonly speculation?: boolean;
   /** Where local files go. Default: beside the output, else the system's temporary directory. */
@@ -337,6 +342,7 @@ export const optionNames = {
     conf: true,
     nodeBin: true,
     engineTemp: true,
+    jar: true,
     speculation: true,
     tempDirectory: true,
     printCommand: true,

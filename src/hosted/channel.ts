@@ -2,7 +2,7 @@ import { writeSync } from "node:fs";
 import { errnoOf } from "../storage/fs-error.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { FrameWriter } from "./frames.ts";
-import { failureMark } from "./reports.ts";
+import { failureMark, reporterMark } from "./reports.ts";
 
 /* What run.sh has left of the standard streams: data on descriptors of its own, people's words on stderr. */
 
@@ -23,7 +23,7 @@ export function takeChannel(): DataChannel {
 /** Engines pass on only so much of what a task printed last: the failure has to fit, bytes. */
 const failureBytesMax = 6_000;
 /** Lines that engines, and those who look for failures, take for more than words. */
-const commands = /^(?=reporter:|sheaf-error:)/gm;
+const commands = new RegExp(`^(?=${reporterMark}|${failureMark.trim()})`, "gm");
 
 /** Prints what user code has printed. It gives the engine no commands, and reports no failures. */
 export function printLines(text: string): void {
@@ -32,7 +32,7 @@ export function printLines(text: string): void {
 
 /** What a task that runs says of itself: engines take it for a sign of life. */
 export function tellStatus(status: string): void {
-  say(`reporter:status:${status.replaceAll(/\s+/g, " ").slice(0, 200)}`);
+  say(`${reporterMark}status:${status.replaceAll(/\s+/g, " ").slice(0, 200)}`);
 }
 
 /** A failure with the task it is of, "" where that is not known. */

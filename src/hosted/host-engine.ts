@@ -35,9 +35,20 @@ export interface HostListener {
   attemptFailed(told: { readonly task: string | null; readonly message: string }): void;
   /** The engine's own name for the job, and the page that shows it; null: there is none. */
   tracking(id: string, url: string | null): void;
+  /** Where the maps have run, as the engine counts them: told when they have. */
+  placed(maps: PlacedMaps): void;
   /** What user code has printed, where that is seen. */
   log(text: string): void;
   warn(message: string): void;
+}
+
+/** Attempts of maps by how near to their input they were started. */
+export interface PlacedMaps {
+  /** On a host that has it. */
+  readonly local: number;
+  /** In the rack of such a host. */
+  readonly rack: number;
+  readonly other: number;
 }
 
 /** How a job has ended. */

@@ -207,6 +207,11 @@ export class HostedExecutor implements TaskExecutor {
       progress: (phase, share) => this.#progress(phase, share),
       attemptFailed: ({ task, message }) => warn(`${task ?? "a task"} failed and is tried again: ${message}`),
       tracking: (id, url) => events.emit({ kind: "hosted", engine: this.#engine.name, id, url }),
+      placed: ({ local, rack, other }) => {
+        // Of inputs that are nowhere near anything it says nothing.
+        if (!this.#about.options.tasks.map.some(({ hosts = [] }) => hosts.length > 0)) return;
+        events.emit({ kind: "maps-placed", maps: local + rack + other, local, rack });
+      },
       log: (text) => events.emit({ kind: "log", task: "", attempt: 0, stream: "stderr", text }),
       warn,
     };

@@ -1,4 +1,5 @@
 import { SheafError } from "../base/errors.ts";
+import { settings } from "../base/limits.ts";
 import type { HostedRunOptions, RunResult } from "../engine/options.ts";
 import { outputPlace } from "../engine/resolve-options.ts";
 import type { Job } from "../job/job-plan.ts";
@@ -31,6 +32,11 @@ export async function runOnEngine(
       hint: "Leave it out; where Hadoop runs a job its configuration says (HADOOP_CONF_DIR), or conf.",
     });
   }
+  if (on === "spark" && options.jar !== undefined) {
+    throw new SheafError("USAGE", "jar is for Hadoop", {
+      hint: "Leave it out: an application of Spark's is a jar.",
+    });
+  }
   if (typeof job === "object" && !(job instanceof URL) && options.file === undefined) {
     throw new SheafError("USAGE", `on: "${on}" needs the job's file; a Job object cannot travel`, {
       hint: 'Give the file: run(new URL("./job.ts", import.meta.url)), the job being its default export.',
@@ -43,7 +49,11 @@ export async function runOnEngine(
       refuseHosted(about.loaded.outline, about.settings());
       if (!engine.isLocal && (engine.inputPlace?.(about.loaded.jobId) ?? null) === null)
         refuseLocal(about.planned.plan.tasks.map, on);
-      return new HostedExecutor(engine, local, about, printCommand);
+      // How much memory this machine has says nothing of the nodes.
+      const isAsked = engine.isLocal || options.heap !== undefined;
+      const { elsewhere: heapBytes } = settings.heapBytes;
+      const there = isAsked ? about : { ...about, resolved: { ...about.resolved, heapBytes } };
+      return new HostedExecutor(engine, local, there, printCommand);
     },
   };
   return runJob(job, options, { elsewhere });

@@ -8,6 +8,11 @@ import type { TaskSuccess } from "../task/task-spec.ts";
 
 /** On standard error of a task that has failed: before the JSON of its failure, on a line of its own. */
 export const failureMark = "sheaf-error: ";
+/**
+ * On standard error, before what the engine is told while a task runs. Not Hadoop Streaming's own
+ * "reporter:", which what user code starts may print, by the same pipe, without anybody in between.
+ */
+export const reporterMark = "sheaf-reporter:";
 
 /** How one task of a hosted job went. */
 export interface HostedReport {

@@ -140,7 +140,7 @@ export async function stageHome(request: StageRequest): Promise<StagedHome> {
     const space = isLocal ? "free" : "counted";
     writeFileSync(join(job, "start"), `${type()} ${machine()} ${needs ?? "-"} ${heap} ${space}\n`);
     const splits = join(home, "splits");
-    writeFileSync(splits, splitLines(tasks.map));
+    writeFileSync(splits, splitLines(tasks.map, request.inputForm));
     return { splits, mapTasks: Math.max(1, tasks.map.length), reduces: tasks.reduce.length };
   } catch (error) {
     throw asSheafError(error, { path: home, doing: "write" });
@@ -155,10 +155,28 @@ function memoryMax({ memoryBytes }: JobSettings): number {
   return memoryBytes + MiB * 512;
 }
 
+/** Lines are made equally long as long as that makes no more than so many bytes of them. */
+const evenBytesMax = 64 * MiB;
+
 /** Engines that run nothing for no input have one task all the same, which says so to the reduces. */
-function splitLines(splits: readonly Split[]): string {
+function splitLines(splits: readonly Split[], form: StageRequest["inputForm"]): string {
   const records = splits.map((split, index): MapRecord => ({ index, split }));
-  return (records.length > 0 ? records : [{ index: -1, split: null } as const]).map(splitLine).join("");
+  const lines = (records.length > 0 ? records : [{ index: -1, split: null } as const]).map(splitLine);
+  return (form === "record" ? lines : evenLines(lines)).join("");
+}
+
+/**
+ * Hadoop numbers tasks by the length of what they read, the longest first: equally long, they have the
+ * numbers of their lines. NLineInputFormat counts the first one short by a byte.
+ */
+function evenLines(lines: readonly string[]): readonly string[] {
+  const sizes = lines.map((line) => Buffer.byteLength(line));
+  const longest = Math.max(...sizes);
+  if (longest * lines.length > evenBytesMax) return lines;
+  return lines.map((line, index) => {
+    const spaces = longest - sizes[index]! + (index === 0 ? 1 : 0);
+    return `${line.slice(0, -1)}${" ".repeat(spaces)}\n`;
+  });
 }
 
 /** run.sh lies in sheaf/ itself, where engines find it. */

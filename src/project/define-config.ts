@@ -178,6 +178,7 @@ const shapes: Readonly<Record<string, Shape>> = {
   live: onOrOff,
   shared: onOrOff,
   speculation: onOrOff,
+  jar: onOrOff,
   workers: count,
   mappers: count,
   cores: count,

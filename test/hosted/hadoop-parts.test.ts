@@ -1,13 +1,18 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, suite, test } from "node:test";
+import { systemClock } from "#src/base/clock.js";
 import { isSheafError } from "#src/base/errors.js";
 import { causeOf, failureOf } from "#src/hosted/hadoop/causes.js";
 import { ClientLog, taskName } from "#src/hosted/hadoop/client-log.js";
 import { checkConf, type Places, streamingWords } from "#src/hosted/hadoop/command.js";
 import { findHadoop, findStreamingJar } from "#src/hosted/hadoop/find-hadoop.js";
+import { causeInHistory } from "#src/hosted/hadoop/history.js";
 import { parentOf } from "#src/hosted/hadoop/remote-output.js";
 import type { HostJob } from "#src/hosted/host-engine.js";
 import { readTold } from "#src/hosted/told-failure.js";
@@ -162,7 +167,7 @@ suite("the client's log", () => {
     const log = new ClientLog({
       progress: (phase, share) => told.push(`${phase} ${share}`),
       attemptFailed: (attempt, message) => told.push(`failed ${attempt}: ${message}`),
-      tracking: (url, id) => told.push(`tracking ${id} ${url}`),
+      tracking: (url, id) => told.push(`tracking ${id} ${url ?? "nowhere"}`),
       waiting: (server) => told.push(`waiting ${server}`),
       log: (line) => told.push(`log ${line}`),
     });
@@ -218,8 +223,26 @@ java.lang.Exception: java.lang.RuntimeException: PipeMapRed
 Caused by: java.lang.RuntimeException: PipeMapRed
 2026-11-29 14:00:02,000 INFO mapreduce.Job: Job job_local1_0001 failed with state FAILED due to: NA`);
     assert.deepEqual(log.errors, ['{"a":1}']);
-    assert.deepEqual(told, ["tracking job_local1_0001 ", "log seen by user code"]);
+    assert.deepEqual(told, ["tracking job_local1_0001 nowhere", "log seen by user code"]);
     assert.deepEqual(log.end, { kind: "failed", state: "FAILED", reason: "NA", task: null });
+  });
+
+  test("of a job that ends well: where its maps were started; its page has an address, or there is none", () => {
+    const { log, told } =
+      heard(`2026-11-29 14:00:00,200 INFO mapreduce.Job: The url to track the job: http://rm:0/proxy/a1/
+2026-11-29 14:00:00,201 INFO mapreduce.Job: Running job: job_1_01
+\t\tData-local map tasks=77
+2026-11-29 14:00:09,000 INFO mapreduce.Job: Job job_1_01 completed successfully
+2026-11-29 14:00:09,001 INFO mapreduce.Job: Counters: 54
+\tJob Counters${" "}
+\t\tLaunched map tasks=6
+\t\tOther local map tasks=1
+\t\tData-local map tasks=5
+\tMap-Reduce Framework
+2026-11-29 14:00:09,002 INFO streaming.StreamJob: Output directory: hdfs:///t/out`);
+    assert.deepEqual(log.placed, { local: 5, rack: 0, other: 1 });
+    assert.equal(told[0], "tracking job_1_01 nowhere");
+    assert.equal(heard("").log.placed, null);
   });
 
   test("of a client that reaches nobody: said once", () => {
@@ -246,9 +269,9 @@ test("what people have met: each has its code and something to do", () => {
       /memory\.mb=4096.*vmem-check/,
     ],
     [
-      "is running beyond physical memory limits. Current usage: 2.1 GB of 2 GB",
+      "is running 9B beyond the 'PHYSICAL' memory limit. Current usage: 3.1 GB of 3 GB physical memory used; 4",
       "OUT_OF_MEMORY",
-      /memory\.mb/,
+      /map\.memory\.mb=6144 /,
     ],
     [
       "node: /lib64/libc.so.6: version `GLIBC_2.28' not found (required by node)",
@@ -307,6 +330,50 @@ test("what tasks say of failures is taken for nothing else", () => {
   for (const bad of ["", "{", "1", "null", "{}", JSON.stringify(failure), '{"task":"map-00001","code":"X"}'])
     assert.equal(readTold(bad), null);
   assert.equal(isSheafError(failure), false);
+});
+
+test("the history server is asked until it knows why; one that is not there, or asks who asks, is let be", async () => {
+  const asked: string[] = [];
+  const told: Record<string, unknown> = {
+    "/jobs/job_1/tasks": {
+      tasks: {
+        task: [
+          { id: "t1", state: "SUCCEEDED" },
+          { id: "t2", state: "FAILED" },
+        ],
+      },
+    },
+    "/jobs/job_1/tasks/t2/attempts": {
+      taskAttempts: {
+        taskAttempt: [{ id: "a0", state: "FAILED", diagnostics: "beyond", assignedContainerId: "c1" }],
+      },
+    },
+  };
+  const server = createServer(({ url = "" }, response) => {
+    asked.push(url);
+    const path = url.replace("/ws/v1/history/mapreduce", "");
+    if (path.startsWith("/jobs/secret")) return void response.writeHead(401).end();
+    if (path === "/ws/v1/history/containerlogs/c1/stderr") return void response.end("the log\n");
+    // It has not heard of the job at first.
+    const answer = asked.length === 1 ? undefined : told[path];
+    response.writeHead(answer === undefined ? 404 : 200).end(JSON.stringify(answer ?? {}));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    const found = await causeInHistory(address, "job_1", null, systemClock);
+    assert.deepEqual(found, { task: "t2", text: "beyond\nthe log" });
+    assert.equal(asked.filter((url) => url.endsWith("/tasks")).length, 2);
+    const before = asked.length;
+    assert.equal(await causeInHistory(address, "secret", null, systemClock), null);
+    assert.equal(asked.length, before + 1);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+  // A clock that stands still: it would be asked for ever.
+  assert.equal(await causeInHistory(address, "job_1", null, { ...systemClock, nowMs: () => 0 }), null);
 });
 
 test("directories above addresses", () => {

@@ -229,6 +229,7 @@ describe("what an application says", () => {
       progress: note("progress"),
       attemptFailed: note("attemptFailed"),
       tracking: note("tracking"),
+      placed: note("placed"),
       log: note("log"),
       warn: note("warn"),
     };

@@ -2,25 +2,17 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test, type TestContext } from "node:test";
+import { checkHadoop } from "#src/cli/command/doctor/engines.js";
 import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
 import { runHosted } from "#src/hosted/hosted-run.js";
 import { runJob } from "#src/runner/run.js";
 import { setStoreAccess } from "#src/storage/stores.js";
 import { hostedJar, javaMissing, onlyWithEngines } from "../kit/jars.ts";
 import { Bench } from "../runner/support.ts";
-import { type HadoopLab, yarnHadoop } from "./hadoop-lab.ts";
+import { type HadoopLab, smallContainers as conf, yarnHadoop } from "./hadoop-lab.ts";
 
 const skip = onlyWithEngines("YARN") ?? javaMissing("YARN", "cluster", "streaming", "hosted") ?? false;
 if (skip !== false) console.error(skip);
-
-/** Small containers: two cores run all of this. */
-const conf = {
-  "mapreduce.map.memory.mb": "1024",
-  "mapreduce.reduce.memory.mb": "1024",
-  "mapreduce.task.io.sort.mb": "32",
-  "mapreduce.map.java.opts": "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-  "mapreduce.reduce.java.opts": "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-};
 
 suite("jobs on a real HDFS and YARN", { skip }, () => {
   let lab: HadoopLab;
@@ -61,6 +53,7 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     const price = (order: Order): number => order.amount!.cents;
     export default job({
       input: text(),
+      params: { bad: "" },
       collections: { words: { reduce: sum(), partitions: 2, output: tsv() }, lines: { output: tsv() } },
       map(line, emit, ctx) {
         ctx.count("lines");
@@ -189,6 +182,34 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     assert.match(error.report, /in\.txt:19 \(byte offset\)/);
     assert.match(error.report, /record\s+that is/);
     assert.doesNotMatch(listed("/results"), /never|\.sheaf/);
+  });
+
+  test("without a jar the output is made from here, and a failure is found in the task's log", async (t) => {
+    const { bench, input } = inputOf(t);
+    const output = "hdfs:///results/without";
+    const file = bench.file("job.ts", counting(`if (ctx.params.bad === line) price({});`));
+    const all = { inputs: [input], mappers: 2, jar: false, attempts: 1, output };
+    const result = await onYarn(bench, file, { ...all, params: { bad: "" } });
+    result.throwIfFailed();
+    assert.equal(result.counters["lines"], 900);
+    const local = { inputs: [input], mappers: 2, params: { bad: "" }, output: join(bench.root, "here") };
+    (await runJob(file, { ...local, stateDirectory: null })).throwIfFailed();
+    lab.hadoop("fs", "-get", output, join(bench.root, "there"));
+    const names = readdirSync(local.output, { recursive: true, encoding: "utf8" });
+    for (const name of names.filter((one) => statSync(join(local.output, one)).isFile()))
+      assert.deepEqual(readFileSync(join(bench.root, "there", name)), readFileSync(join(local.output, name)));
+    const { error } = await onYarn(bench, file, { ...all, overwrite: true, params: { bad: "that is" } });
+    assert.equal(error?.code, "USER_CODE");
+    assert.match(error.report, /job\.ts:5:\d+/);
+    assert.match(error.report, /in\.txt:19 \(byte offset\)/);
+    assert.doesNotMatch(listed("/results"), /\.sheaf/);
+  });
+
+  test("sheaf doctor asks for files and nodes", async () => {
+    const findings = await checkHadoop(process.env);
+    const said = findings.filter(({ about }) => /^hadoop (?:jobs|files|nodes)$/.test(about));
+    const texts = said.map(({ status, found }) => `${status} ${found}`).join("\n");
+    assert.match(texts, /^ok yarn \(.*\)\nok hdfs:\/\/\S+\/user\/\S+\nok 2 can run tasks$/);
   });
 
   const endless = (bench: Bench): string =>

@@ -19,7 +19,7 @@ import { type RunFlags, runFlagsOf, runOptions } from "./run/options.ts";
 const { profile, tokenFile, tlsCa, tlsCert, tlsKey, quiet } = runFlags;
 const { sample, maxBad, maxAux, splitSize, mappers, set, external, partitions, partSize } = runFlags;
 const { heap, temp, attempts, noProgressTimeout, chaos } = runFlags;
-const { master, deployMode, conf, nodeBin, engineTemp } = runFlags;
+const { master, deployMode, conf, nodeBin, engineTemp, jar } = runFlags;
 
 export const verifyFlags = {
   on: {
@@ -59,6 +59,7 @@ export const verifyFlags = {
   conf,
   nodeBin,
   engineTemp,
+  jar,
   quiet,
   json: jsonFlag,
 };
@@ -194,7 +195,7 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
 /** Flags that are for one engine are not for the other, which may be one of the places, too. */
 function ofEngine({ conf: all }: Pick<RunFlags, "conf">, place: string): Partial<RunFlags> {
   const conf = all.filter(([name]) => name.startsWith("spark.") === (place === "spark"));
-  return place === "spark" ? { conf } : { conf, master: undefined, deployMode: undefined };
+  return place === "spark" ? { conf, jar: undefined } : { conf, master: undefined, deployMode: undefined };
 }
 
 function placeNames(given: string | undefined, clusterOfEnvironment: string | undefined): string[] {

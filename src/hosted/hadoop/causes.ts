@@ -9,8 +9,15 @@ interface Cause {
   readonly hint: string;
 }
 
-const MORE_MEMORY =
-  "Give tasks more: --conf mapreduce.map.memory.mb=4096 --conf mapreduce.reduce.memory.mb=4096.";
+/** Stands in hints for what moreMemory says. */
+const MORE_MEMORY = "MORE_MEMORY";
+
+/** Twice what the container had, where that is said. */
+function moreMemory(text: string): string {
+  const [, size = "2", unit] = /of ([\d.]+) ([GM])B physical memory/.exec(text) ?? [];
+  const mb = Math.ceil(Number(size) * (unit === "M" ? 1 : 1024)) * 2;
+  return `Give tasks more: --conf mapreduce.map.memory.mb=${mb} --conf mapreduce.reduce.memory.mb=${mb}.`;
+}
 
 /** Deaths that people have met, the most telling first: a container that was killed has other words, too. */
 const CAUSES: readonly Cause[] = [
@@ -135,7 +142,9 @@ const CAUSES: readonly Cause[] = [
 
 /** What the words of Hadoop mean, as far as that is known: a code, what happened, and what to do. */
 export function causeOf(text: string): Pick<Cause, "code" | "what" | "hint"> | null {
-  return CAUSES.find(({ pattern }) => pattern.test(text)) ?? null;
+  const cause = CAUSES.find(({ pattern }) => pattern.test(text));
+  if (cause === undefined) return null;
+  return { ...cause, hint: cause.hint.replace(MORE_MEMORY, moreMemory(text)) };
 }
 
 /** Lines of a text of Java's without frames of stacks. */

@@ -1,3 +1,4 @@
+import type { PlacedMaps } from "../host-engine.ts";
 import { failureMark } from "../reports.ts";
 
 /** A line of log4j, in the layouts that Hadoop comes with: what follows its first word is the level. */
@@ -10,7 +11,8 @@ const LAST_LINES = 200;
 export interface ClientTold {
   progress(phase: "map" | "reduce", share: number): void;
   attemptFailed(attempt: string, message: string): void;
-  tracking(url: string, id: string): void;
+  /** `url` is null where there is no page that shows the job. */
+  tracking(url: string | null, id: string): void;
   /** The client waits for a server that does not answer; said once. */
   waiting(server: string): void;
   /** In local mode: what a task has written to its standard error. */
@@ -42,6 +44,8 @@ export class ClientLog {
   end: ClientEnd | null = null;
   /** `sheaf-error:` lines of tasks, as they came; only in local mode. */
   readonly errors: string[] = [];
+  /** Attempts of maps by where they were started; null until the client has printed that, at the end. */
+  placed: PlacedMaps | null = null;
   /** Exceptions of attempts, "attempt_..." and what was said of it. */
   readonly attempts: { readonly attempt: string; readonly message: string }[] = [];
 
@@ -61,6 +65,7 @@ export class ClientLog {
       this.errors.push(line.slice(failureMark.length));
       return;
     }
+    if (this.end !== null) this.#counter(line);
     if (LOG_LINE.test(line)) {
       this.finish();
       this.#logLine(line);
@@ -76,6 +81,14 @@ export class ClientLog {
     const open = this.#open;
     this.#open = null;
     open?.done();
+  }
+
+  /** "\t\tData-local map tasks=3", as JobCounter.properties of Hadoop's has it. */
+  #counter(line: string): void {
+    const [, where, count] = /^\t\t(Data-local|Rack-local|Other local) map tasks=(\d+)$/.exec(line) ?? [];
+    if (where === undefined) return;
+    const kind = where === "Data-local" ? "local" : where === "Rack-local" ? "rack" : "other";
+    this.placed = { local: 0, rack: 0, other: 0, ...this.placed, [kind]: Number(count) };
   }
 
   /** Counters, stacks and notes that the client prints without a time. */
@@ -107,7 +120,7 @@ export class ClientLog {
     if (running !== undefined && this.jobId === null) {
       this.jobId = running;
       // What local mode says there, http://localhost:8080/, is nowhere.
-      this.#told.tracking(running.startsWith("job_local") ? "" : (this.#url ?? ""), running);
+      this.#told.tracking(running.startsWith("job_local") ? null : pageOf(this.#url), running);
       return;
     }
     const [, attempt, state] = /Task Id : (attempt_\w+), Status : (\w+)/.exec(line) ?? [];
@@ -137,6 +150,11 @@ export class ClientLog {
     const lines: string[] = [];
     this.#open = { add: (line) => void lines.push(line), done: () => done(lines) };
   }
+}
+
+/** The page, where it is one: of a cluster whose web address is not configured it has port 0. */
+function pageOf(url: string | null): string | null {
+  return url === null || !URL.canParse(url) || new URL(url).port === "0" ? null : url;
 }
 
 /** "map-00003" of an attempt or a task as Hadoop names them; null for what is none of ours. */

@@ -1,10 +1,11 @@
 import { SheafError } from "../../base/errors.ts";
 import type { HostJob } from "../host-engine.ts";
+import { reporterMark } from "../reports.ts";
 
 /** Where the parts of a job lie when it is submitted. */
 export interface Places {
-  /** The jar with sheaf's own classes, a file of this machine. */
-  readonly jar: string;
+  /** The jar with sheaf's own classes, a file of this machine; null: the job does without (--no-jar). */
+  readonly jar: string | null;
   /** `HostJob.splits`, where the client and all tasks can read it. */
   readonly splits: string;
   /** What the job writes, a directory that is not there. */
@@ -30,6 +31,7 @@ export interface CommandOptions {
 }
 
 const MiB = 1024 * 1024;
+const MAPRED = "org.apache.hadoop.mapred";
 
 /** Memory of a task's own JVM that only moves bytes: its heap, and what it takes in all. */
 const JVM_HEAP_MB = 512;
@@ -67,6 +69,10 @@ const KEPT: readonly (readonly [name: RegExp, why: string])[] = [
   ],
   [/^mapreduce\.partition\./, "it leads pairs to their partitions"],
   [
+    /^(?:mapreduce\.input\.(?:lineinputformat|linerecordreader)\.|mapred\.line\.input\.format\.|mapred\.linerecordreader\.|textinputformat\.|mapreduce\.output\.fileoutputformat\.compress|mapred\.output\.compress)/,
+    "sheaf's own tasks read and write by it",
+  ],
+  [
     /^(?:mapreduce\.output\.fileoutputformat\.outputdir|mapred\.output\.dir)$/,
     "-o says where the output goes",
   ],
@@ -98,16 +104,20 @@ export function checkConf(conf: Readonly<Record<string, string>>): void {
 export function streamingWords(job: HostJob, places: Places, options: CommandOptions): string[] {
   const { jar, archives } = places;
   const properties = { ...usual(job, places, options), ...options.conf, ...needed(job, places) };
+  const [input, inputFormat, outputFormat] =
+    jar === null
+      ? [places.splits, `${MAPRED}.lib.NLineInputFormat`, `${MAPRED}.SequenceFileOutputFormat`]
+      : // Nothing reads the first, and nothing works without.
+        ["sheaf", "dev.sheaf.hosted.SplitInputFormat", "dev.sheaf.hosted.NamedOutputFormat"];
   const words: readonly (readonly string[])[] = [
     ...Object.entries(properties).map(([name, value]) => ["-D", `${name}=${value}`]),
     archives.length === 0 ? [] : ["-archives", archives.join(",")],
-    ["-libjars", jar],
+    jar === null ? [] : ["-libjars", jar],
     ["-io", "rawbytes"],
-    ["-inputformat", "dev.sheaf.hosted.SplitInputFormat"],
-    ["-outputformat", "dev.sheaf.hosted.NamedOutputFormat"],
-    job.reduces > 0 ? ["-partitioner", "org.apache.hadoop.mapred.lib.BinaryPartitioner"] : [],
-    // Nothing reads it, and nothing works without.
-    ["-input", "sheaf"],
+    ["-inputformat", inputFormat],
+    ["-outputformat", outputFormat],
+    job.reduces > 0 ? ["-partitioner", `${MAPRED}.lib.BinaryPartitioner`] : [],
+    ["-input", input],
     ["-output", places.output],
     ["-mapper", taskCommand(places.home, "map")],
     ["-reducer", job.reduces > 0 ? taskCommand(places.home, "reduce") : "NONE"],
@@ -154,6 +164,8 @@ function usual(job: HostJob, places: Places, options: CommandOptions): Record<st
     // Blocks are compressed already.
     "mapreduce.map.output.compress": "false",
     "mapreduce.task.timeout": "600000",
+    // All tasks would run in the application master's container, which has no room for them.
+    "mapreduce.job.ubertask.enable": "false",
     "stream.jobconf.truncate.limit": "2000",
     ...(places.localTemp === null ? {} : localUsual(places.localTemp, options)),
   };
@@ -178,7 +190,7 @@ function containerMbOf({ heapBytes, memoryBytes }: HostJob): number {
 }
 
 /** What results depend on: KEPT has all of these. */
-function needed(job: HostJob, { splits, errors }: Places): Record<string, string> {
+function needed(job: HostJob, { jar, splits, errors }: Places): Record<string, string> {
   return {
     "mapreduce.job.reduces": String(job.reduces),
     // The one that moves nothing of an attempt before the job is done with it.
@@ -191,6 +203,14 @@ function needed(job: HostJob, { splits, errors }: Places): Record<string, string
     "mapreduce.reduce.skip.maxgroups": "0",
     "mapreduce.partition.binarypartitioner.left.offset": "0",
     "mapreduce.partition.binarypartitioner.right.offset": "3",
+    "stream.stderr.reporter.prefix": reporterMark,
+    ...(jar === null && {
+      "mapreduce.input.lineinputformat.linespermap": "1",
+      "mapreduce.output.fileoutputformat.compress": "false",
+      // A line of the list is read whole or not at all.
+      "mapreduce.input.linerecordreader.line.maxlength": "2147483647",
+      "textinputformat.record.delimiter": "\n",
+    }),
     "sheaf.splits": splits,
     ...(errors === null ? {} : { "sheaf.errors": errors }),
   };

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { SheafError } from "../../base/errors.ts";
 import { builtUrl } from "../../base/package-places.ts";
 import { isExecutable, placesInPath } from "../../base/programs.ts";
+import type { AboutHadoop } from "./file-tool.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -100,5 +101,29 @@ function jarsBelow(directory: string, depth: number): FoundJar[] {
     if (entry.isDirectory()) return depth < DEPTH_MAX ? jarsBelow(path, depth + 1) : [];
     const isJar = /^hadoop.*streaming.*(?<!-sources|-tests|-javadoc|-test-sources)\.jar$/.test(entry.name);
     return isJar ? [{ path, name: entry.name, depth }] : [];
+  });
+}
+
+/** @throws SheafError USAGE for what is too old */
+export function checkVersion(version: string, hadoop: string): void {
+  if (Number(version.split(".")[0]) >= 3) return;
+  throw new SheafError("USAGE", `${hadoop} is Hadoop ${version}`, {
+    hint: "sheaf needs Hadoop 3.3 or later; set HADOOP_HOME to one.",
+  });
+}
+
+/** Whether jobs can run as its configuration says. @throws SheafError USAGE */
+export function checkFramework({ conf, files, confDirectory }: AboutHadoop, engineTemp: string | null): void {
+  const framework = conf["mapreduce.framework.name"] ?? "local";
+  if (framework !== "local" && framework !== "yarn") {
+    throw new SheafError("USAGE", `mapreduce.framework.name is ${framework}`, {
+      hint: "It has to be yarn, or local for a run in one JVM: --conf mapreduce.framework.name=local.",
+    });
+  }
+  if (framework === "local" || !(engineTemp ?? files).startsWith("file:")) return;
+  throw new SheafError("USAGE", "the default file system of Hadoop (fs.defaultFS) is that of this machine", {
+    hint:
+      `The configuration was read from ${confDirectory ?? "nowhere"}: set HADOOP_CONF_DIR to the cluster's, or ` +
+      "give --engine-temp a directory that all nodes see, as hdfs://HOST/tmp/sheaf.",
   });
 }

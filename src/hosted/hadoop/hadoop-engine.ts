@@ -1,8 +1,7 @@
-import { mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../base/clock.ts";
-import { SheafError } from "../../base/errors.ts";
 import type { HostedRunOptions } from "../../engine/options.ts";
 import { removeDirectory } from "../../storage/remove-directory.ts";
 import { setStoreAccess } from "../../storage/stores.ts";
@@ -11,20 +10,23 @@ import { failureOfThrown } from "../../worker/failure.ts";
 import { filesHere } from "../files-here.ts";
 import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "../host-engine.ts";
 import { stageRemote } from "../remote-stage.ts";
+import { failureMark } from "../reports.ts";
 import { readTold, type ToldFailure } from "../told-failure.ts";
 import { failureOf } from "./causes.ts";
 import { ClientLog, taskName } from "./client-log.ts";
 import { checkConf, type Places, streamingWords } from "./command.ts";
-import { type AboutHadoop, FileTool } from "./file-tool.ts";
-import { findHadoop, findHostedJar, findStreamingJar } from "./find-hadoop.ts";
+import { type AboutHadoop, FILES_CLASS, FileTool } from "./file-tool.ts";
+import { checkFramework, checkVersion, findHadoop, findHostedJar, findStreamingJar } from "./find-hadoop.ts";
 import { causeInHistory } from "./history.ts";
 import { startClient } from "./job-client.ts";
 import { below, checkFreeByHadoop, isRenamedByHadoop, RemoteFiles, removeOwned } from "./remote-output.ts";
+import { unpackPart } from "./sequence-file.ts";
 
 /** The engine that a run asks for; looks for nothing yet. */
 export function hadoopEngine(options: HostedRunOptions): HostEngine {
-  const { conf = {}, nodeBin = null, engineTemp = null, speculation = true } = options;
-  return new HadoopEngine({ conf, nodeBin, engineTemp, speculation, env: process.env, clock: systemClock });
+  const { conf = {}, nodeBin = null, engineTemp = null, speculation = true, jar = true } = options;
+  const own = { conf, nodeBin, engineTemp, speculation, usesJar: jar };
+  return new HadoopEngine({ ...own, env: process.env, clock: systemClock });
 }
 
 export interface HadoopOptions {
@@ -35,13 +37,12 @@ export interface HadoopOptions {
   /** Directory for what jobs need and make, a URI; null: `.sheaf` in the user's home directory. */
   readonly engineTemp: string | null;
   readonly speculation: boolean;
+  /** Tasks are given sheaf's jar; else they are told by lines, and what they make comes as sequence files. */
+  readonly usesJar: boolean;
   /** What Hadoop's commands are started with, and found by. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
 }
-
-/** What the file tool runs of the jar. */
-const FILES = "dev.sheaf.hosted.Files";
 
 /** Properties that are looked at before a job is submitted. */
 const ASKED = [
@@ -74,7 +75,7 @@ interface Staged {
 /** Hadoop Streaming, 3.x, on YARN or in its client's own JVM (mapreduce.framework.name=local). */
 export class HadoopEngine implements HostEngine {
   readonly name = "hadoop";
-  readonly inputForm = "record";
+  readonly inputForm: "record" | "lines";
   readonly nodeBin: string | null;
   readonly #options: HadoopOptions;
   #found: Found | null = null;
@@ -82,6 +83,7 @@ export class HadoopEngine implements HostEngine {
   constructor(options: HadoopOptions) {
     this.#options = options;
     this.nodeBin = options.nodeBin;
+    this.inputForm = options.usesJar ? "record" : "lines";
   }
 
   get isLocal(): boolean {
@@ -97,6 +99,10 @@ export class HadoopEngine implements HostEngine {
     return this.#found;
   }
 
+  get #jar(): string | null {
+    return this.#options.usesJar ? this.#here.jar : null;
+  }
+
   /** Where jobs have what they need and make, on Hadoop's file systems. */
   get #base(): string {
     return this.#options.engineTemp ?? below(this.#here.about.home, ".sheaf");
@@ -107,7 +113,7 @@ export class HadoopEngine implements HostEngine {
     checkConf(conf);
     const hadoop = findHadoop(env);
     const [streaming, jar] = [findStreamingJar(hadoop, env), findHostedJar()];
-    const tool = new FileTool([hadoop, "jar", jar, FILES, "-"], env, conf);
+    const tool = new FileTool([hadoop, "jar", jar, FILES_CLASS, "-"], env, conf);
     try {
       const about = await tool.about(ASKED);
       this.#found = { hadoop, streaming, jar, about, tool };
@@ -135,6 +141,7 @@ export class HadoopEngine implements HostEngine {
   async run(job: HostJob, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
     const { tool } = this.#here;
     let staged: Staged | null = null;
+    if (!this.#options.usesJar) listener.warn(withoutJar(this.isLocal));
     try {
       staged = await this.#stage(job);
       const end = await this.#submit(job, staged, listener, signal);
@@ -167,30 +174,35 @@ export class HadoopEngine implements HostEngine {
   }
 
   async #stageHere({ home, splits, scratch }: HostJob): Promise<Staged> {
+    const localTemp = await plainDirectory(scratch);
+    const plain = join(localTemp, "splits");
+    // Inputs are patterns to Hadoop, with commas between them.
+    if (this.#jar === null) copyFileSync(splits, plain);
     const places: Places = {
-      jar: this.#here.jar,
-      splits: `file://${splits}`,
+      jar: this.#jar,
+      splits: `file://${this.#jar === null ? plain : splits}`,
       output: `file://${join(scratch, "out")}`,
       home,
       archives: [],
       errors: null,
-      localTemp: await plainDirectory(scratch),
+      localTemp,
     };
     return { places, aside: "", owned: [] };
   }
 
   async #stageThere(job: HostJob): Promise<Staged> {
-    const { tool, jar } = this.#here;
+    const { tool } = this.#here;
     const { own, aside, owned, splits, archives } = await stageRemote(tool, this.#base, job);
-    const errors = below(own, "errors");
+    // It is the jar that writes there.
+    const errors = this.#jar === null ? null : below(own, "errors");
     try {
-      await tool.makeDirectory(errors);
+      if (errors !== null) await tool.makeDirectory(errors);
     } catch (error) {
       for (const uri of owned) await tool.remove(uri).catch(() => undefined);
       throw error;
     }
     const output = below(aside, "out");
-    const places: Places = { jar, splits, output, home: ".", archives, errors, localTemp: null };
+    const places: Places = { jar: this.#jar, splits, output, home: ".", archives, errors, localTemp: null };
     return { places, aside, owned };
   }
 
@@ -203,7 +215,7 @@ export class HadoopEngine implements HostEngine {
     const log = new ClientLog({
       progress: (phase, share) => listener.progress(phase, share),
       attemptFailed: (attempt, message) => void this.#retried(staged, attempt, message, listener),
-      tracking: (url, id) => listener.tracking(id, url === "" ? null : url),
+      tracking: (url, id) => listener.tracking(id, url),
       waiting: (server) => listener.warn(`${server} of Hadoop does not answer; its client goes on trying`),
       log: (text) => listener.log(text),
     });
@@ -237,6 +249,7 @@ export class HadoopEngine implements HostEngine {
     await killed;
     if (localTemp !== null) await removeDirectory(localTemp);
     log.finish();
+    if (log.placed !== null) listener.placed(log.placed);
     if (code === 0) return { kind: "done", files: await this.#files(job, staged, listener) };
     if (signal.aborted) return { kind: "cancelled" };
     if (log.end?.kind === "failed" && log.end.state === "KILLED") {
@@ -252,6 +265,7 @@ export class HadoopEngine implements HostEngine {
   }
 
   async #files(job: HostJob, staged: Staged, listener: HostListener): Promise<HostFiles> {
+    if (this.#jar === null) return await this.#unpacked(job, staged, listener);
     if (this.isLocal) return filesHere(join(job.scratch, "out"), job.scratch);
     const committed = staged.places.output;
     const reports = join(job.scratch, "fetched");
@@ -259,6 +273,24 @@ export class HadoopEngine implements HostEngine {
     await this.#here.tool.get(below(committed, "reports"), join(reports, "reports"));
     const places = { committed, owned: staged.owned, aside: staged.aside };
     return new RemoteFiles(this.#here.tool, places, reports, (message) => listener.warn(message));
+  }
+
+  /** Sequence files, as files of this machine. */
+  async #unpacked({ scratch }: HostJob, staged: Staged, listener: HostListener): Promise<HostFiles> {
+    const { tool } = this.#here;
+    const [packed, made] = [join(scratch, "out"), join(scratch, "made")];
+    if (!this.isLocal) await tool.get(staged.places.output, packed);
+    for (const name of ["files", "reports"]) mkdirSync(join(made, name), { recursive: true });
+    for (const name of readdirSync(packed).filter((one) => one.startsWith("part-"))) {
+      unpackPart(join(packed, name), made);
+      rmSync(join(packed, name));
+    }
+    const files = filesHere(made, scratch);
+    const remove = async (): Promise<void> => {
+      await this.#clean(staged, listener);
+      await files.remove();
+    };
+    return { ...files, remove };
   }
 
   async #retried(staged: Staged, attempt: string, message: string, listener: HostListener): Promise<void> {
@@ -281,10 +313,11 @@ export class HadoopEngine implements HostEngine {
   async #failed(log: ClientLog, staged: Staged): Promise<HostEnd> {
     const { conf } = this.#here.about;
     const task = log.end?.kind === "failed" ? log.end.task : null;
-    const told = this.isLocal
-      ? (log.errors.map(readTold).find((one) => one !== null) ?? null)
-      : await this.#lastTold(staged, task);
-    if (told !== null) return { kind: "failed", task: told.task ?? nameOf(task), failure: told.failure };
+    const asFailed = (told: ToldFailure): HostEnd => {
+      return { kind: "failed", task: told.task ?? nameOf(task), failure: told.failure };
+    };
+    const told = this.isLocal ? firstTold(log.errors) : await this.#lastTold(staged, task);
+    if (told !== null) return asFailed(told);
     const texts = log.attempts.map(({ message }) => message);
     const address = conf["mapreduce.jobhistory.webapp.address"] ?? null;
     const isSubmitted = log.jobId !== null && !this.isLocal;
@@ -292,6 +325,10 @@ export class HadoopEngine implements HostEngine {
       isSubmitted && address !== null
         ? await causeInHistory(address, log.jobId!, task, this.#options.clock)
         : null;
+    // Where it was not left on HDFS, it may stand among what the container has written.
+    const written = (found?.text ?? "").split("\n").filter((line) => line.startsWith(failureMark));
+    const inLog = firstTold(written.map((line) => line.slice(failureMark.length)).reverse());
+    if (inLog !== null) return asFailed(inLog);
     const reason = log.end?.kind === "failed" ? [log.end.reason] : [];
     // What the history says is of the attempt that has failed the job; the log is the last resort.
     const text = [...reason, ...texts, ...(found === null ? log.last : [found.text])].join("\n");
@@ -304,7 +341,8 @@ export class HadoopEngine implements HostEngine {
   /** The last that an attempt of the task that has failed the job has said; of any, if that is not known. */
   async #lastTold(staged: Staged, task: string | null): Promise<ToldFailure | null> {
     const { errors } = staged.places;
-    const names = await this.#here.tool.list(errors!).catch(() => []);
+    if (errors === null) return null;
+    const names = await this.#here.tool.list(errors).catch(() => []);
     const prefix = task === null ? "attempt_" : `${task.replace("task_", "attempt_")}_`;
     const own = names.map(({ name }) => name).filter((name) => name.startsWith(prefix));
     own.sort((a, b) => Number(b.slice(prefix.length)) - Number(a.slice(prefix.length)) || (a < b ? -1 : 1));
@@ -328,32 +366,19 @@ async function plainDirectory(scratch: string): Promise<string> {
   return await makeTempDirectory(place!);
 }
 
+function firstTold(lines: readonly string[]): ToldFailure | null {
+  return lines.map(readTold).find((one) => one !== null) ?? null;
+}
+
+function withoutJar(isLocal: boolean): string {
+  const what = "--no-jar: maps are not placed near their input, and results come to this machine first";
+  return isLocal ? what : `${what}; why a task has failed is only known where its log can be read`;
+}
+
 function passed(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms).unref());
 }
 
 function nameOf(task: string | null): string | null {
   return task === null ? null : taskName(task);
-}
-
-function checkVersion(version: string, hadoop: string): void {
-  if (Number(version.split(".")[0]) >= 3) return;
-  throw new SheafError("USAGE", `${hadoop} is Hadoop ${version}`, {
-    hint: "sheaf needs Hadoop 3.3 or later; set HADOOP_HOME to one.",
-  });
-}
-
-function checkFramework({ conf, files, confDirectory }: AboutHadoop, engineTemp: string | null): void {
-  const framework = conf["mapreduce.framework.name"] ?? "local";
-  if (framework !== "local" && framework !== "yarn") {
-    throw new SheafError("USAGE", `mapreduce.framework.name is ${framework}`, {
-      hint: "It has to be yarn, or local for a run in one JVM: --conf mapreduce.framework.name=local.",
-    });
-  }
-  if (framework === "local" || !(engineTemp ?? files).startsWith("file:")) return;
-  throw new SheafError("USAGE", "the default file system of Hadoop (fs.defaultFS) is that of this machine", {
-    hint:
-      `The configuration was read from ${confDirectory ?? "nowhere"}: set HADOOP_CONF_DIR to the cluster's, or ` +
-      "give --engine-temp a directory that all nodes see, as hdfs://HOST/tmp/sheaf.",
-  });
 }

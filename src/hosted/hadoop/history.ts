@@ -5,7 +5,7 @@ const ANSWER_MS = 5_000;
 const APPEAR_MS = 12_000;
 const AGAIN_MS = 500;
 /** Of what a container has written, characters. */
-const LOG_CHARS = 8_000;
+const LOG_CHARS = 16_000;
 
 /** An attempt as Hadoop's history server tells of it. */
 interface HistoryAttempt {
@@ -43,27 +43,29 @@ export async function causeInHistory(
   const base = `http://${address}/ws/v1/history/mapreduce/jobs/${job}`;
   const until = clock.nowMs() + APPEAR_MS;
   for (;;) {
-    const found = await lookIn(base, task).catch(() => null);
+    const found = await lookIn(base, task).catch(() => "silent" as const);
+    if (found === "silent") return null;
     if (found !== null || clock.nowMs() > until) return found;
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
 }
 
+/** null: it does not know yet. @throws Error when nobody answers, or in other words */
 async function lookIn(base: string, wanted: string | null): Promise<HistoryTold | null> {
   const task = wanted ?? (await failedTask(base));
   if (task === null) return null;
   const answer = await getJson<{ taskAttempts?: { taskAttempt?: readonly HistoryAttempt[] } }>(
     `${base}/tasks/${task}/attempts`,
   );
-  const attempt = (answer.taskAttempts?.taskAttempt ?? []).filter(({ state }) => state === "FAILED").at(-1);
+  const attempt = (answer?.taskAttempts?.taskAttempt ?? []).filter(({ state }) => state === "FAILED").at(-1);
   if (attempt === undefined) return null;
-  const log = await containerLog(base, attempt).catch(() => "");
+  const log = await containerLog(base, attempt);
   return { task, text: [attempt.diagnostics ?? "", log].join("\n").trim() };
 }
 
 async function failedTask(base: string): Promise<string | null> {
-  const { tasks } = await getJson<{ tasks?: { task?: readonly HistoryTask[] } }>(`${base}/tasks`);
-  return (tasks?.task ?? []).find(({ state }) => state === "FAILED")?.id ?? null;
+  const answer = await getJson<{ tasks?: { task?: readonly HistoryTask[] } }>(`${base}/tasks`);
+  return (answer?.tasks?.task ?? []).find(({ state }) => state === "FAILED")?.id ?? null;
 }
 
 /** From the NodeManager while it keeps the logs, else from where they were gathered. */
@@ -80,12 +82,14 @@ async function containerLog(base: string, attempt: HistoryAttempt): Promise<stri
   return "";
 }
 
-async function getJson<T>(url: string): Promise<T> {
-  return JSON.parse(await get(url, "application/json")) as T;
+async function getJson<T>(url: string): Promise<T | null> {
+  const text = await get(url, "application/json");
+  return text === null ? null : (JSON.parse(text) as T);
 }
 
-async function get(url: string, accept: string): Promise<string> {
+/** null: there is no such thing. @throws Error when nobody answers, or asks who asks */
+async function get(url: string, accept: string): Promise<string | null> {
   const answer = await fetch(url, { headers: { accept }, signal: AbortSignal.timeout(ANSWER_MS) });
-  if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
-  return await answer.text();
+  if (answer.status === 401 || answer.status === 403) throw new Error(`${url}: ${answer.status}`);
+  return answer.ok ? await answer.text() : null;
 }

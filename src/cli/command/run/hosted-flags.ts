@@ -33,6 +33,11 @@ export const hostedFlags = inCategory("Hadoop and Spark", {
     "Directory that all nodes see, for what a job needs and makes until it ends",
     { default: ".sheaf in your home directory on the engine's file system" },
   ),
+  jar: switchFlag("--jar", "With --on hadoop: its tasks get sheaf's jar; on unless --no-jar", {
+    details:
+      "--no-jar is for clusters that take no jars of their users': maps are not placed near their input then, results " +
+      "come to this machine first, and why a task has failed is read from its log, where that can be had.",
+  }),
   printCommand: switchFlag(
     "--print-command",
     "Run nothing: copy what the job needs to the engine's file system, and print its command",

@@ -235,6 +235,7 @@ function wishes(flags: RunFlags): WishedOptions {
     conf: confOption(flags.conf),
     nodeBin: flags.nodeBin,
     engineTemp: flags.engineTemp,
+    jar: flags.jar,
     printCommand: flags.printCommand === true ? true : undefined,
   };
 }

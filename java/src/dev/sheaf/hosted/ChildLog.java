@@ -14,7 +14,7 @@ import java.util.ArrayDeque;
 final class ChildLog extends Thread {
   static final String ERROR = "sheaf-error: ";
   static final String LOG = "sheaf-log: ";
-  private static final String STATUS = "reporter:";
+  private static final String STATUS = "sheaf-reporter:";
   private static final int TAIL_CHARS = 8 * 1024;
   private static final int LINE_BYTES = 8 * 1024;
   private static final int ERROR_BYTES = 1024 * 1024;
