@@ -24,6 +24,8 @@ export interface PipelineParts {
   readonly bundle: BundledJob;
   /** Of each step's code. */
   readonly code: Readonly<Record<string, string>>;
+  /** As surroundingsOf. */
+  readonly surroundings: readonly (readonly [name: string, sha256: string])[];
   /** Where the output goes; null: nowhere. */
   readonly output: string | null;
   /** It is removed when it has been given out. */

@@ -301,9 +301,14 @@ export class PipelineRun {
     { name, outline }: GraphStep,
     own: ReturnType<typeof optionsOfStep>,
   ): Promise<Omit<StepFacts, "needs"> | null> {
-    const { code, inputs, begun, options } = this.#parts;
-    const files = await filesOfStep(outline, inputs[name] ?? [], begun.file);
-    if (files === null) return null;
+    const { code, surroundings, inputs, begun, options } = this.#parts;
+    const found = await filesOfStep(outline, inputs[name] ?? [], begun.file);
+    if (found === null) return null;
+    // As messages call them: "variable FACTOR".
+    const around = (outline.spec === null ? surroundings : []).map(
+      ([asked, hash]) => [(JSON.parse(asked) as string[]).join(" "), hash] as const,
+    );
+    const files = { ...found, files: { ...found.files, ...Object.fromEntries(around) } };
     const { sample, maxBad, maxFailedTasks, partBytes, growing } = options;
     const { spec, rounds } = outline;
     // Both may be made of more than code when the file is loaded: of the environment, say. Hashed, for the

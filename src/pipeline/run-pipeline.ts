@@ -13,6 +13,7 @@ import type { JobRunOptions, RunOptions, RunResult } from "../engine/options.ts"
 import { pruneJobs } from "../engine/prune-jobs.ts";
 import { type ResolvedOptions, resolveOptions } from "../engine/resolve-options.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
+import { surroundingsOf } from "../engine/surroundings.ts";
 import type { Key } from "../job/key.ts";
 import type { Runner } from "../runners/runners.ts";
 import { lockFile } from "../storage/file-lock.ts";
@@ -215,8 +216,10 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
     const { id: jobId, name } = begun;
     const about = { jobId, name, file, code: bundle.hash, directory: directory?.path ?? null };
     events.emit({ kind: "job-started", ...about, output: resolved.output, isolation: resolved.isolation });
+    const text = readFileSync(bundle.portablePath, "utf8");
+    const surroundings = surroundingsOf(text);
     const code = codeOfSteps(
-      readFileSync(bundle.portablePath, "utf8"),
+      text,
       steps.map((step) => step.name),
     );
     const before = earlier?.state ?? emptyState;
@@ -224,6 +227,7 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
     const run = new PipelineRun({
       ...parts,
       code,
+      surroundings,
       inputs,
       options,
       output: resolved.output,

@@ -9,6 +9,7 @@ import { listJobs } from "../engine/job-history.ts";
 import { byName, checkWholeCode, identifiedMax, onceKey } from "../engine/once.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import { surroundingsOf } from "../engine/surroundings.ts";
 import { filesIdentity } from "../storage/file-identity.ts";
 import type { LoadedRun, PlannedRun } from "./local-tasks.ts";
 
@@ -66,7 +67,8 @@ export async function keyOf(
   const { params, partitions, seed, files: own = [] } = settings;
   const programs = own.map(({ name, sha256, mode }) => [name, sha256, mode]);
   const told = [byName(params), byName(settingsOf(resolved)), partitions, seed, files, output, programs];
-  return onceKey(["here", readFileSync(bundle.portablePath, "utf8"), aux, name, ...told]);
+  const code = readFileSync(bundle.portablePath, "utf8");
+  return onceKey(["here", code, aux, name, ...told, surroundingsOf(code)]);
 }
 
 /** Whatever is not known to change no output is taken to change it, options of later versions, too. */

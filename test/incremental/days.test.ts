@@ -122,6 +122,40 @@ test("side data called files, files of programs and programs elsewhere: a change
   await seen(/the file own\.sh has changed/);
 });
 
+test("a variable of the environment and the time zone that the code asks for belong to what is kept", async (t) => {
+  const before = { FACTOR: process.env["SHEAF_TEST_FACTOR"], TZ: process.env["TZ"] };
+  const set = (name: string, value: string | undefined): void => {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  };
+  t.after(() => {
+    set("SHEAF_TEST_FACTOR", before.FACTOR);
+    set("TZ", before.TZ);
+  });
+  set("TZ", "UTC");
+  set("SHEAF_TEST_FACTOR", "2");
+  const days = new Days(
+    t,
+    `import { job, sum, text } from "sheaf";
+     export default job({
+       input: text(),
+       map: (line, emit) => emit(new Date(0).getHours(), Number(process.env.SHEAF_TEST_FACTOR)),
+       reduce: sum(),
+     });`,
+  );
+  days.day(1, 1, 5);
+  days.day(2, 2, 5);
+  await days.go();
+  assert.equal((await days.same()).bytesIn, 0);
+  set("SHEAF_TEST_FACTOR", "3");
+  assert.match((await days.same()).full ?? "", /the variable SHEAF_TEST_FACTOR has changed/);
+  set("TZ", "Asia/Tokyo");
+  assert.match((await days.same()).full ?? "", /the time zone has changed/);
+  set("SHEAF_TEST_OTHER", "1");
+  assert.equal((await days.same()).bytesIn, 0);
+  set("SHEAF_TEST_OTHER", undefined);
+});
+
 test("of a file that was appended to only its end is mapped, also when its last line was not whole", async (t) => {
   const days = new Days(t, few);
   const path = join(days.logs, "app.log");

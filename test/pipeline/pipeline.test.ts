@@ -94,6 +94,23 @@ test("a step whose program outside of the job has changed runs again", async (t)
   assert.equal(bench.ran()["picked"], `its inputs have changed: ${program}`);
 });
 
+test("a step runs again when a variable that the code asks for has changed", async (t) => {
+  const bench = new PipelineBench(t);
+  const inputs = bench.file("in.txt", lines);
+  t.after(() => delete process.env["SHEAF_TEST_STEP"]);
+  const code = `
+    import { from, job, pipeline, text } from "sheaf";
+    const first = job({ input: text(), map: (line, emit) => emit(line, process.env.SHEAF_TEST_STEP ?? "") });
+    const second = job({ input: from(first), map() { throw new Error("no"); } });
+    export default pipeline({ first, second });`;
+  await bench.pipeline(code, { inputs });
+  await bench.resume();
+  assert.equal(bench.ran()["first"], undefined);
+  process.env["SHEAF_TEST_STEP"] = "1";
+  await bench.resume();
+  assert.equal(bench.ran()["first"], "its inputs have changed: variable SHEAF_TEST_STEP");
+});
+
 test("collections of a step are read one by one; several inputs may be steps and files", async (t) => {
   const bench = new PipelineBench(t);
   const orders = bench.file("orders.csv", "id,customer,amount\n1,a,5\n2,b,7\n3,a,8\n");

@@ -69,6 +69,7 @@ class Once {
 
 test("the same run again runs nothing, tells the earlier job and its output; anything else runs", async (t) => {
   const once = new Once(new Bench(t));
+  t.after(() => delete process.env["SHEAF_TEST_ONCE"]);
   const { bench, input } = once;
   const first = await once.run();
   assert.deepEqual([first.status, first.sameAs, once.output], ["SUCCEEDED", null, once.expected]);
@@ -118,6 +119,9 @@ test("the same run again runs nothing, tells the earlier job and its output; any
     "side data": () => void bench.file("table.txt", "two"),
     "a partition more": () => ({ partitions: 2 }),
     "other code": () => void (once.code = counting('if (line === "never") return;')),
+    "code that asks for a variable": () =>
+      void (once.code = counting("if (line === process.env.SHEAF_TEST_ONCE) return;")),
+    "another value of the variable": () => void (process.env["SHEAF_TEST_ONCE"] = "never"),
     "an output that is gone": () => rmSync(bench.output, { recursive: true }),
     "an output without _SUCCESS": () => rmSync(join(bench.output, "_SUCCESS")),
     "an output with a part less": () => rmSync(part()),
