@@ -200,6 +200,7 @@ const clusterRows = [
   ["bundles kept of jobs that are not", number(limits.bundlesKept), "", "`--keep-bundle`"],
   ["schedules", number(limits.schedulesMax), "", "`sheaf schedule add`"],
   ["jobs that one job follows", number(limits.afterMax), "", "`--after`"],
+  ["bad records that are tried again alone", number(limits.retriedMax), "", "`sheaf bad retry`"],
   ["ended jobs kept, with results and logs", number(retention.default), from(retention), "`--retention`"],
   ["printed lines kept of one job", formatSize(limitDefaults.logBytesMax)],
   ["jobs that are listed at once", number(listed.default), from(listed), "`--limit`, `--all`"],

@@ -1,14 +1,16 @@
 import { relative, resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import { commitOutput, type CommitPlan, commitRecords, expectRefused } from "../engine/commit.ts";
+import { commitOutput, type CommitPlan, expectRefused } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { insideRoots } from "../security/inside-roots.ts";
+import type { Placed } from "../storage/atomic-output.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { splitAddress } from "../storage/store.ts";
 import { commitStaged } from "../storage/upload-output.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import { keptParts } from "./kept-maps.ts";
+import { placeRecords } from "./place-records.ts";
 import { type Staging, stagingOf } from "./staging.ts";
 
 export type CommitErrand = Extract<Errand, { kind: "commit" }>;
@@ -40,21 +42,25 @@ export async function commitErrand(
   const { name, code, collections, counters } = errand;
   const { overwrite } = output;
   const { out, aside } = staging;
-  const plan = { name, code, collections, staging: out, output: staging.output, overwrite, aside, step };
-  // A dataset of its own, made ahead of the output: where it cannot be made there is neither.
+  const place = { staging: out, output: staging.output, aside };
+  // A dataset of its own, which has its place just before the output has.
   const records =
     errand.materialize === undefined ? null : await stagingOf(errand.materialize, errand.job, roots);
-  let materialized: CommittedPart[] | null = null;
-  if (records !== null) {
-    const { out: to, aside: replaced } = records;
-    const place = { staging: to, output: records.output, aside: replaced };
-    materialized = await commitRecords({ name, code, ...place, overwrite, step }, { map: results });
-    await removeDirectory(records.root);
-  }
+  let materialized = null as CommittedPart[] | null;
+  const beside = async (): Promise<Placed> => {
+    materialized = await placeRecords(records!, { name, code, overwrite, step }, results);
+    // Another agent may do the same: where the job fails, whoever discards it takes the records back.
+    return { done: () => removeDirectory(records!.root), undo: () => Promise.resolve() };
+  };
   const kept = errand.incremental === undefined ? null : await keptParts(errand, staging, step);
   // Which phase a result is of does not matter here: parts are ordered by what they are.
   const outputs = { sample: [], map: [], reduce: results, counters };
-  const parts = await commitOutput(kept === null ? plan : { ...plan, state: kept.state }, outputs);
+  const common = { name, code, collections, ...place, overwrite, step };
+  const plan = records === null ? common : { ...common, beside };
+  const parts = await commitOutput(
+    kept === null ? plan : { ...plan, state: kept.state, check: kept.check },
+    outputs,
+  );
   await removeDirectory(staging.root);
   const incremental = kept?.report() ?? null;
   const dataset = materialized === null ? {} : { materialized };

@@ -14,6 +14,7 @@ import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { LifeWorld } from "./agent-options.ts";
 import { commitErrand } from "./commit-errand.ts";
 import type { NodeJobs } from "./node-jobs.ts";
+import { discardRecords } from "./place-records.ts";
 import { planErrand } from "./plan-errand.ts";
 import { removeStaging, stagingOf } from "./staging.ts";
 
@@ -143,8 +144,9 @@ export class ErrandRunner {
       case "fold":
         return this.#fold(errand.job, errand.request);
       case "discard":
-        for (const path of [errand.output.kind === "shared" ? errand.output.path : null, errand.materialize])
-          if (typeof path === "string") await this.#discard(path, errand.job);
+        if (errand.output.kind === "shared") await this.#discard(errand.output.path, errand.job);
+        if (errand.materialize !== undefined)
+          await discardRecords(await stagingOf(errand.materialize, errand.job, roots));
         return { kind: "discarded" } as const;
       default:
         return unreachable(errand);

@@ -5,11 +5,11 @@ import { systemClock } from "../base/clock.ts";
 import { pauseFor } from "../base/retry.ts";
 import { fromWireValue } from "../base/wire-json.ts";
 import type { CommitPlan } from "../engine/commit.ts";
-import { keptIn } from "../engine/explain.ts";
+import { checkMends, keptIn } from "../engine/explain.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
 import { IncrementalRun } from "../incremental/incremental-run.ts";
 import { printJob } from "../incremental/job-print.ts";
-import { keptMapIn, parseState, type State, stateText } from "../incremental/kept-state.ts";
+import { checkMark, keptMapIn, parseState, type State, stateText } from "../incremental/kept-state.ts";
 import type { IncrementalReport, MapDone } from "../incremental/run-notes.ts";
 import { doneText, notesText, parseDone, parseNotes, reportOf, stateOf } from "../incremental/run-notes.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
@@ -54,7 +54,7 @@ export interface KeptPlan {
 export async function openKept(errand: PlanErrand, staging: Staging): Promise<KeptPlan | null> {
   const { incremental, options } = errand;
   if (incremental === undefined) return null;
-  const { code, aux, explain } = incremental;
+  const { code, aux, explain, mends = false } = incremental;
   const { collections } = errand.outline;
   const { partBytes, badBudget } = options;
   const params = fromWireValue(options.params) as Record<string, unknown>;
@@ -66,7 +66,9 @@ export async function openKept(errand: PlanErrand, staging: Staging): Promise<Ke
     wallMs: () => systemClock.wallMs(),
     pause: (ms) => pauseFor(ms, undefined),
     isAwaited: true,
+    mends,
   });
+  if (mends) checkMends(run.full);
   // Another agent may plan the job at the same time, of what lies there by then.
   const notes = randomBytes(8).toString("hex");
   return {
@@ -126,6 +128,7 @@ export function noteDone(directory: string, split: Split, result: TaskSuccess): 
 
 interface KeptParts {
   readonly state: NonNullable<CommitPlan["state"]>;
+  readonly check: NonNullable<CommitPlan["check"]>;
   /** null where that is not known any more. */
   report(): IncrementalReport | null;
 }
@@ -155,6 +158,7 @@ export async function keptParts(
   }
   let bytes = 0;
   return {
+    check: () => checkMark(staging.output, notes.mark),
     state: async (placed) => {
       const files = await stateOf(notes, done, { jobId: job, partitions, bounds }, placed, step);
       bytes = files.bytes;

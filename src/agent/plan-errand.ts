@@ -2,6 +2,7 @@ import { isAbsolute } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { pauseFor } from "../base/retry.ts";
+import { checkChosen } from "../engine/chosen-records.ts";
 import { committedDigest } from "../engine/committed-output.ts";
 import { pathsByInput } from "../engine/inputs.ts";
 import { identifiedMax } from "../engine/once.ts";
@@ -10,7 +11,7 @@ import type { JobPlan } from "../engine/plan-job.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { checkKept, checkOutput } from "../storage/atomic-output.ts";
-import { filesIdentity } from "../storage/file-identity.ts";
+import { filesIdentity, type ListedFile } from "../storage/file-identity.ts";
 import { patternBase } from "../storage/glob.ts";
 import { listInput } from "../storage/list-input.ts";
 import type { InputFile } from "../storage/list-input.ts";
@@ -41,6 +42,7 @@ export async function planErrand(
   step: () => void,
 ): Promise<Planned> {
   const { output, agentLocal, outline } = errand;
+  const { only } = errand.options;
   const nodes = agentLocal && "tasks" in outline.input ? outline.input.nodes : undefined;
   if (nodes !== undefined) return planNode(errand, nodes.paths, { name: agent, roots: [...roots] });
   const address = output.kind === "shared" && splitAddress(output.path) !== null ? output.path : null;
@@ -53,7 +55,7 @@ export async function planErrand(
   if (address !== null) await moving(step, checkAddress(address, agent, roots, overwrite));
   if (staging !== null) await checkPlace(staging.output, overwrite, errand.once === true);
   const files: InputFile[][] = [];
-  for (const inputs of pathsByInput(errand.outline, errand.inputs)) {
+  for (const inputs of pathsByInput(errand.outline, errand.inputs, only !== undefined)) {
     const paths = inputs
       .filter((input) => input.startsWith(agentPrefix) === agentLocal)
       .map((input) => (agentLocal ? input.slice(agentPrefix.length) : input));
@@ -62,6 +64,7 @@ export async function planErrand(
     files.push(agentLocal ? listed.map((file) => localFile(file, agent)) : listed);
   }
   const kept = staging === null ? null : await openKept(errand, staging);
+  if (only !== undefined) checkChosen(files.map(listedFiles), only, agentLocal ? agent : null);
   const planned = await cut(errand, files, kept, step);
   step();
   if (address !== null && overwrite)
@@ -86,6 +89,10 @@ async function planNode(
   const splits = [{ index: 0, pieces: [{ kind: "generate" as const, index: 0, tasks: 1, node }], bytes: 0 }];
   const partitions = options.partitions.map((count) => count ?? 1);
   return { kind: "planned", splits, sample: [], files: 0, bytes: 0, partitions, identity: null };
+}
+
+function listedFiles(files: readonly InputFile[]): ListedFile[] {
+  return files.map(({ bytes, ...file }) => ({ ...file, fileBytes: bytes }));
 }
 
 /** @throws SheafError as checkOutput; FORBIDDEN outside the roots; USAGE for a storage not known here */
@@ -142,7 +149,7 @@ async function cut(
   step: () => void,
 ): Promise<Planned> {
   const { options, agentLocal, workers, outline } = errand;
-  const inputs = pathsByInput(outline, errand.inputs).flat();
+  const inputs = pathsByInput(outline, errand.inputs, options.only !== undefined).flat();
   // All inputs are of the other kind, or this machine has none of its own.
   const isOthers = !agentLocal && inputs.length > 0 && inputs.every((input) => input.startsWith(agentPrefix));
   if (isOthers || (agentLocal && files.flat().length === 0)) {

@@ -152,6 +152,8 @@ export const limits = {
   auxFilesMax: 10_000,
   /** Jobs that one job may follow. */
   afterMax: 100,
+  /** Bad records of a cluster's job that are tried again at once. */
+  retriedMax: 100_000,
   /** What a server takes of a request, unless its route says otherwise. */
   serverBodyBytesMax: 8 * MiB,
   /** Values in it, those in one another too: parsing and checking takes as long as there are many. */

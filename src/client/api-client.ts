@@ -14,6 +14,7 @@ import type {
 } from "../protocol/agent-messages.ts";
 import type {
   AttemptView,
+  BadInputs,
   ClusterView,
   JobStateText,
   JobSummary,
@@ -226,6 +227,11 @@ export class ApiClient {
   ): Promise<Download> {
     const query = { task: wanted.task, follow: wanted.follow === true ? 1 : undefined };
     return this.#download(`${jobPath(job)}/logs`, 0, call, query);
+  }
+
+  /** Of a job that has ended: what it takes to run its bad records again. */
+  badInputs(job: string, call: CallOptions = {}): Promise<BadInputs> {
+    return this.#get(`${jobPath(job)}/bad`, call);
   }
 
   results(job: string, call: CallOptions = {}): Promise<ResultList> {

@@ -28,7 +28,7 @@ import type { LoadedJob } from "./load-outline.ts";
 import { loadOutline } from "./load-outline.ts";
 import type { ClusterOutcome } from "./settle-job.ts";
 import { finishClusterRun, notSettled, settleJob } from "./settle-job.ts";
-import type { JobRequest, SubmittedJob } from "./submit-job.ts";
+import type { ClusterRunKind, JobRequest, SubmittedJob } from "./submit-job.ts";
 import { outputTarget, recordsTarget, submissionOf, submitJob, takesStaged } from "./submit-job.ts";
 import { EventRelay, followEvents, watchJob } from "./watch-job.ts";
 
@@ -40,11 +40,15 @@ const firstTryMs = 2_000;
  * When this process dies, or `signal` is aborted, the job is stopped.
  * @throws SheafError USAGE for options that make no sense; everything else is in the result
  */
-export async function runOnCluster(job: Job | string | URL, options: ClusterRunOptions): Promise<RunResult> {
+export async function runOnCluster(
+  job: Job | string | URL,
+  options: ClusterRunOptions,
+  kind: ClusterRunKind = {},
+): Promise<RunResult> {
   const { file, resolved, api } = begin(job, options);
   const relay = new EventRelay(systemClock, options.onEvent);
   try {
-    return finishClusterRun(await runAttached(api, file, options, resolved, relay), relay);
+    return finishClusterRun(await runAttached(api, { file, options, resolved, kind }, relay), relay);
   } finally {
     await api.close();
   }
@@ -132,6 +136,7 @@ async function withRequest<T>(
         materialize,
         attached: false,
         once,
+        kind: {},
       };
       return await work(api, request);
     } finally {
@@ -153,11 +158,10 @@ function begin(
 
 async function runAttached(
   api: ApiClient,
-  file: string,
-  options: ClusterRunOptions,
-  resolved: ResolvedOptions,
+  asked: Pick<JobRequest, "file" | "options" | "resolved" | "kind">,
   relay: EventRelay,
 ): Promise<ClusterOutcome> {
+  const { file, options, resolved, kind } = asked;
   const { signal } = options;
   const { output, overwrite, collect } = resolved;
   let submitted: SubmittedJob | null = null;
@@ -182,13 +186,13 @@ async function runAttached(
         if (once !== undefined) has = await committedDigest(output, () => signal?.throwIfAborted());
         const mayBeWanted = typeof has === "string" && !overwrite;
         if (mayBeWanted) once = "fail";
-        else await checkOutput(output, { overwrite, keep: [file, ...filesIn(resolved, loaded)] });
+        else await checkOutput(output, { overwrite, keep: [file, ...filesIn(resolved, loaded, kind)] });
       }
       const materialize = recordsTarget(resolved, target, cluster.roots);
       const records = resolved.materialize;
       if (records !== null && (materialize === null || options.shared !== true))
-        await checkOutput(records, { overwrite, keep: [file, ...filesIn(resolved, loaded)] });
-      const request = { file, options, resolved, cluster, loaded, target, materialize, attached: true, once };
+        await checkOutput(records, { overwrite, keep: [file, ...filesIn(resolved, loaded, kind)] });
+      const request = { ...asked, cluster, loaded, target, materialize, attached: true, once };
       submitted = await submitJob(api, request, signal);
       relay.submitted();
       const isFetched = target.kind === "collect";
@@ -335,8 +339,8 @@ async function checkShared(
 }
 
 /** Inputs that may be files of this machine: an output must not replace them. */
-function filesIn({ inputs }: ResolvedOptions, { outline }: LoadedJob): string[] {
-  return pathsByInput(outline, inputs)
+function filesIn({ inputs }: ResolvedOptions, { outline }: LoadedJob, { only }: ClusterRunKind): string[] {
+  return pathsByInput(outline, inputs, only !== undefined)
     .flat()
     .filter((path) => !path.startsWith("agent:"));
 }

@@ -5,11 +5,11 @@ import { crc32c, crcText } from "../base/crc32.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { outputNameProblem } from "../base/output-name.ts";
 import { pauseFor, pauseMs } from "../base/retry.ts";
-import { commitOutput } from "../engine/commit.ts";
+import { commitOutput, type CommitPlan, placeBeside } from "../engine/commit.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import { sumStats } from "../engine/progress.ts";
 import type { JobView } from "../protocol/job-view.ts";
-import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
+import { createTempOutput, discardTempOutput, type Placed } from "../storage/atomic-output.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { OutputPart, TaskSuccess } from "../task/task-spec.ts";
 import type { ApiClient, ResultKind } from "./api-client.ts";
@@ -167,68 +167,81 @@ export function commitFetched(
   api: ApiClient,
   view: JobView,
   output: LocalOutput,
-  signal: AbortSignal | undefined,
+  { signal, beside }: { readonly signal: AbortSignal | undefined } & Pick<CommitPlan, "beside">,
 ): Promise<CommittedPart[]> {
-  return commitFiles(api, view, "output", output, signal);
+  return withTemp(output.path, (temp) => commitFiles(api, view, "output", { output, temp, signal, beside }));
 }
 
-/** The same with the records that its maps have kept. */
-export function commitFetchedRecords(
+/** The same with the records that its maps have kept: they stay where the output does. */
+export function placeFetchedRecords(
   api: ApiClient,
   view: JobView,
   output: LocalOutput,
   signal: AbortSignal | undefined,
-): Promise<CommittedPart[]> {
+): Promise<Placed> {
   const { parts = [] } = view.materialized ?? {};
   const records = { ...view, parts, collections: [""], counters: {}, badRecords: 0 };
-  return commitFiles(api, records, "records", output, signal);
+  return placeBeside(output.path, (temp, held) =>
+    commitFiles(api, records, "records", { output, temp, signal, held }),
+  );
+}
+
+async function withTemp<T>(path: string, work: (temp: string) => Promise<T>): Promise<T> {
+  const temp = await createTempOutput(path);
+  try {
+    return await work(temp);
+  } finally {
+    await discardTempOutput(temp);
+  }
+}
+
+interface FetchedPlace extends Pick<CommitPlan, "beside" | "held"> {
+  readonly output: LocalOutput;
+  /** A directory beside it. */
+  readonly temp: string;
+  readonly signal: AbortSignal | undefined;
 }
 
 async function commitFiles(
   api: ApiClient,
   view: JobView,
   kind: ResultKind,
-  output: LocalOutput,
-  signal: AbortSignal | undefined,
+  { output, temp, signal, ...more }: FetchedPlace,
 ): Promise<CommittedPart[]> {
-  const temp = await createTempOutput(output.path);
-  try {
-    const files = join(temp, "fetched");
-    await mkdir(files);
-    const parts = view.parts.map((part, index) => {
-      const target = join(files, String(index));
-      return { part: outputPart(part, index, target, view.collections), expected: part, target };
-    });
-    await fetchFiles(
-      api,
-      view.job,
-      parts.map(({ expected, target }, index) => ({ kind, index, expected, target })),
-      signal,
-    );
-    const bad = view.badRecords === 0 ? [] : await fetchBad(api, view.job, files, signal);
-    const map = [...bad.map((path) => success([], path, 0)), success([], null, view.badRecords)];
-    const reduce = [
-      success(
-        parts.map(({ part }) => part),
-        null,
-        0,
-      ),
-    ];
-    return await commitOutput(
-      {
-        name: view.name,
-        code: view.code,
-        job: view.job,
-        collections: view.collections,
-        staging: join(temp, "out"),
-        output: output.path,
-        overwrite: output.overwrite,
-      },
-      { sample: [], map, reduce, counters: view.counters },
-    );
-  } finally {
-    await discardTempOutput(temp);
-  }
+  const files = join(temp, "fetched");
+  await mkdir(files);
+  const parts = view.parts.map((part, index) => {
+    const target = join(files, String(index));
+    return { part: outputPart(part, index, target, view.collections), expected: part, target };
+  });
+  await fetchFiles(
+    api,
+    view.job,
+    parts.map(({ expected, target }, index) => ({ kind, index, expected, target })),
+    signal,
+  );
+  const bad = view.badRecords === 0 ? [] : await fetchBad(api, view.job, files, signal);
+  const map = [...bad.map((path) => success([], path, 0)), success([], null, view.badRecords)];
+  const reduce = [
+    success(
+      parts.map(({ part }) => part),
+      null,
+      0,
+    ),
+  ];
+  return await commitOutput(
+    {
+      name: view.name,
+      code: view.code,
+      job: view.job,
+      collections: view.collections,
+      staging: join(temp, "out"),
+      output: output.path,
+      overwrite: output.overwrite,
+      ...more,
+    },
+    { sample: [], map, reduce, counters: view.counters },
+  );
 }
 
 /** Fetches what `records()` reads, into a directory; paths in the order of the results. */

@@ -17,7 +17,7 @@ import { makeTempDirectory, removeAtExit } from "../storage/temp-directory.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { ApiClient } from "./api-client.ts";
 import type { LocalOutput } from "./fetch-results.ts";
-import { commitFetched, commitFetchedRecords, fetchCollected } from "./fetch-results.ts";
+import { commitFetched, fetchCollected, placeFetchedRecords } from "./fetch-results.ts";
 import { keepFailure } from "./keep-failure.ts";
 import type { EventRelay, WatchEnd } from "./watch-job.ts";
 
@@ -197,11 +197,11 @@ async function fetchResults(
   { fetch, fetchRecords = null, collect, signal }: Wishes,
 ): Promise<Pick<ClusterOutcome, "parts" | "collected" | "dispose">> {
   let parts: readonly CommittedPart[] = view.parts;
-  // Ahead of the output: where they cannot be had there is neither.
-  if (fetchRecords !== null) await commitFetchedRecords(api, view, fetchRecords, signal);
-  if (fetch !== null && (view.sameAs === undefined || fetch.has !== outputDigest(view))) {
-    parts = await relay.phase("commit", () => commitFetched(api, view, fetch, signal));
-  }
+  const beside =
+    fetchRecords === null ? undefined : () => placeFetchedRecords(api, view, fetchRecords, signal);
+  if (fetch !== null && (view.sameAs === undefined || fetch.has !== outputDigest(view)))
+    parts = await relay.phase("commit", () => commitFetched(api, view, fetch, { signal, beside }));
+  else await (await beside?.())?.done();
   if (!collect) return { parts, collected: null, dispose: () => Promise.resolve() };
   const directory = await makeTempDirectory(tmpdir());
   const release = removeAtExit(directory);

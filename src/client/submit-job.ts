@@ -5,7 +5,7 @@ import { hostname } from "node:os";
 import { basename, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { SheafError } from "../base/errors.ts";
-import { settings } from "../base/limits.ts";
+import { limits, settings } from "../base/limits.ts";
 import { paramsToWire } from "../base/wire-json.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { checkIncremental } from "../engine/explain.ts";
@@ -21,6 +21,7 @@ import { afterOf, labelsOf, paramsOf, partitionsOf, wholeNumber } from "../engin
 import type { ClusterView } from "../protocol/job-view.ts";
 import type { JobOptions, OutputTarget, Submission } from "../protocol/submission.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import type { RunKind } from "../runner/run-kind.ts";
 import { isLoopback } from "../security/host-list.ts";
 import { isAddressInside } from "../storage/address-roots.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
@@ -30,6 +31,7 @@ import { refuseAddress } from "../storage/list-input.ts";
 import { splitAddress } from "../storage/store.ts";
 import { isStored, storedOutput } from "../storage/stores.ts";
 import type { AuxCopy } from "../task/aux.ts";
+import type { ChosenRecords } from "../task/task-spec.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import type { ApiClient } from "./api-client.ts";
 import { findClusterJob } from "./find-job.ts";
@@ -49,7 +51,11 @@ export interface JobRequest {
   readonly attached: boolean;
   /** As in Submission. */
   readonly once: Submission["once"];
+  readonly kind: ClusterRunKind;
 }
+
+/** What makes a run another one than usual. */
+export type ClusterRunKind = Pick<RunKind, "only" | "mends">;
 
 export interface SubmittedJob {
   readonly job: string;
@@ -81,18 +87,22 @@ export async function submissionOf(
   request: JobRequest,
   signal: AbortSignal | undefined,
 ): Promise<Submission> {
-  const { options, resolved, loaded, cluster, target, attached, once, file, materialize } = request;
+  const { options, resolved, loaded, cluster, target, attached, once, file, materialize, kind } = request;
   const cwd = process.cwd();
   liveOf(loaded.outline, resolved);
   const name = options.name ?? loaded.outline.name ?? basename(file).replace(/\.\w+$/, "");
-  const inputs = inputPlaces(resolved.inputs, loaded.outline, cluster.roots, cwd);
+  const { only, mends = false } = kind;
+  const inputs = inputPlaces(resolved.inputs, loaded.outline, cluster.roots, cwd, only !== undefined);
   checkEstimates(loaded.outline, resolved);
   if (resolved.incremental) {
     checkIncremental(loaded.outline, resolved);
     checkWholeCode("incremental", loaded.bundle, resolved.external);
     checkWholePrograms("incremental", loaded.outline.programs);
   }
-  const jobOptions = jobOptionsOf(options, resolved, loaded);
+  const jobOptions = {
+    ...jobOptionsOf(options, resolved, loaded),
+    ...(only !== undefined && { only: onlyToWire(only) }),
+  };
   const after = await predecessors(api, afterOf(options));
   const { blobs, named } = await jobBlobs(loaded, file);
   const call = signal === undefined ? {} : { signal };
@@ -117,10 +127,22 @@ export async function submissionOf(
     ...(options.once === true && options.force === true && { force: true }),
     ...(after.length > 0 && { after }),
     ...(resolved.incremental && { incremental: true }),
+    ...(mends && { mends: true }),
     ...(resolved.explain && { explain: true }),
     ...(materialize !== undefined && { materialize }),
     faults: [...(options.fail ?? [])],
   };
+}
+
+/** What schemas imply is not readonly; nobody writes to it. */
+function onlyToWire(only: ChosenRecords): NonNullable<JobOptions["only"]> {
+  const records = only.files.reduce((sum, { offsets }) => sum + offsets.length, 0);
+  if (records <= limits.retriedMax) return only as NonNullable<JobOptions["only"]>;
+  throw new SheafError(
+    "LIMIT_EXCEEDED",
+    `${records} bad records, and ${limits.retriedMax} at most can be tried again alone on a cluster`,
+    { hint: "Run the whole job." },
+  );
 }
 
 /** The ids of jobs that handles name. @throws SheafError USAGE, NOT_FOUND */
@@ -269,6 +291,7 @@ const agentScheme = "agent:";
  * The inputs as the cluster is told of them: absolute, since it has another current directory.
  * @param job tells the names of its inputs, when it has several
  * @param roots directories jobs may read and write by path
+ * @param mayLack as pathsByInput
  * @throws SheafError USAGE as pathsByInput, and for standard input; FORBIDDEN for a path outside the roots
  */
 function inputPlaces(
@@ -276,8 +299,9 @@ function inputPlaces(
   job: HasInputs,
   roots: readonly string[],
   cwd: string,
+  mayLack: boolean,
 ): string[] {
-  if (job.inputs !== undefined) pathsByInput(job, inputs);
+  if (job.inputs !== undefined) pathsByInput(job, inputs, mayLack);
   return inputs.map((text) => {
     const { prefix, path } = readInput(job, text);
     return prefix + inputPlace(path, roots, cwd);

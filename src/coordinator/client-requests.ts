@@ -3,11 +3,12 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { makeJobId } from "../engine/job-directory.ts";
-import type { AttemptView, JobStateText, JobSummary, JobView } from "../protocol/job-view.ts";
+import type { AttemptView, BadInputs, JobStateText, JobSummary, JobView } from "../protocol/job-view.ts";
 import { type CapsuleFile, sliceFiles } from "../protocol/slices.ts";
 import type { Submission } from "../protocol/submission.ts";
 import type { Assembly } from "./assemble.ts";
 import { attemptsOf } from "./attempt-views.ts";
+import { badInputsIn } from "./bad-inputs.ts";
 import { checkPredecessors, checkProtocol, checkSubmission } from "./check-submission.ts";
 import { ClusterJob } from "./cluster-job.ts";
 import { endEvent } from "./ending.ts";
@@ -203,6 +204,13 @@ export class ClientRequests {
     throw new SheafError("NOT_FOUND", `job ${id} keeps no capsule of "${task.slice(0, 40)}"`, {
       hint: "Only tasks that failed have one; `sheaf show` names them.",
     });
+  }
+
+  /** @throws SheafError NOT_FOUND when nothing is kept of it */
+  badInputs(id: string): BadInputs {
+    const { jobs } = this.#a;
+    jobs.findEnded(id);
+    return badInputsIn(jobs.directoryOf(id), id);
   }
 
   hasBlob(hash: string): Promise<boolean> {

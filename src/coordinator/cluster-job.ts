@@ -1,5 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { wantedOf } from "../engine/chosen-records.ts";
 import { PhaseClock } from "../engine/event-log.ts";
 import type { RunEventBody } from "../engine/events.ts";
 import { JobDirectory } from "../engine/job-directory.ts";
@@ -287,6 +288,7 @@ export class PlannedJob {
     this.pinnedAgents = new Set(plan.mapAgents.filter((agent) => agent !== null));
     this.coresUsed = job.row.bidding?.used ?? 0;
     this.#added = known.added.map(({ key }) => key);
+    const { only } = job.submission.options;
     const wishes = liveOfJob(job.submission);
     const { clock } = parts;
     this.lookingOn = wishes === null ? null : new LookingOn(job, wishes, parts, () => clock.nowMs());
@@ -298,6 +300,7 @@ export class PlannedJob {
       tasks: plan,
       partitions: plan.partitions,
       badBudget: job.submission.options.badBudget,
+      ...(only !== undefined && { wanted: wantedOf(only, (task) => plan.map.at(task)) }),
       known: {
         poison: job.row.poison,
         sums: known.sums,

@@ -9,6 +9,7 @@ import { viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { Agents } from "./agents.ts";
+import { keepBadInputs } from "./bad-inputs.ts";
 import { predecessorFailure } from "./check-submission.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import { PlannedJob, type PlannedJobParts } from "./cluster-job.ts";
@@ -386,6 +387,7 @@ export class JobFlow implements JobSteps {
   #keepEnd(job: ClusterJob, kept: EndedJob): void {
     try {
       keepEnd(job.directory.path, kept);
+      if (kept.view.state === "SUCCEEDED") keepBadInputs(job, this.#parts.scheduler);
     } catch {
       // The database has it.
     }

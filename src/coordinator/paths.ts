@@ -14,11 +14,12 @@ export const agentPrefix = "agent:";
  * The paths of a job's inputs: those that all agents see, and those that each agent has of its own.
  * @throws SheafError USAGE as pathsByInput
  */
-export function inputPaths(submission: Pick<Submission, "inputs" | "outline">): {
+export function inputPaths(submission: Pick<Submission, "inputs" | "outline" | "options">): {
   readonly shared: readonly string[];
   readonly own: readonly string[];
 } {
-  const paths = pathsByInput(submission.outline, submission.inputs).flat();
+  const { outline, inputs, options } = submission;
+  const paths = pathsByInput(outline, inputs, options.only !== undefined).flat();
   return {
     shared: paths.filter((path) => !path.startsWith(agentPrefix)),
     own: paths.filter((path) => path.startsWith(agentPrefix)),

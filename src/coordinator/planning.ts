@@ -115,6 +115,7 @@ function noAgent(name: string, agents: readonly AgentRecord[]): TaskFailure {
 function incrementalOf({
   incremental = false,
   explain = false,
+  mends = false,
   code,
   aux,
   files = [],
@@ -126,7 +127,7 @@ function incrementalOf({
     // With files that only agents have it is refused.
     [],
   );
-  return { code, aux: Object.fromEntries(print), explain };
+  return { code, aux: Object.fromEntries(print), explain, ...(mends && { mends }) };
 }
 
 /** One try at planning a job: what the agents that were asked have said so far. */

@@ -84,6 +84,7 @@ function wireSettings(job: ClusterJob, { partitions, map: { length: maps } }: Pl
     sample: options.sample,
     ...(options.estimate === true && { estimate: true }),
     seed: outline.seed,
+    ...(options.only !== undefined && { only: options.only }),
     params: options.params,
     keepBad: options.badBudget !== null,
     collect: collects && output.collect,

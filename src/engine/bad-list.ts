@@ -9,6 +9,8 @@ import type { JobRecord } from "./job-directory.ts";
 
 /** A record that a job has set aside, as task/bad-records.ts writes it. */
 export interface ListedBadRecord {
+  /** Of a job with several inputs which it was read of. Left out: of one, or by an earlier version. */
+  readonly input?: string;
   /** As the user would know the file; null: it came out of a reduce, or of a source. */
   readonly path: string | null;
   /** In the decompressed file; of a source the number of the record. */
@@ -114,12 +116,18 @@ function badRecordOf(line: string, path: string, number: number): ListedBadRecor
 
 function isBadRecord(value: unknown): value is ListedBadRecord {
   if (typeof value !== "object" || value === null) return false;
-  const { path, offset, phase, code, error, record } = value as Partial<
-    Record<keyof ListedBadRecord, unknown>
-  >;
+  const {
+    input = "",
+    path,
+    offset,
+    phase,
+    code,
+    error,
+    record,
+  } = value as Partial<Record<keyof ListedBadRecord, unknown>>;
   return (
     (path === null || typeof path === "string") &&
     (offset === null || Number.isSafeInteger(offset)) &&
-    [phase, code, error, record].every((text) => typeof text === "string")
+    [input, phase, code, error, record].every((text) => typeof text === "string")
   );
 }

@@ -6,7 +6,12 @@ import { OutputNames, clashOf } from "../base/output-name.ts";
 import { STATE_DIRECTORY, stateFileName } from "../incremental/kept-state.ts";
 import type { StateFiles } from "../incremental/run-notes.ts";
 import type { Key } from "../job/key.ts";
-import { commitDirectory } from "../storage/atomic-output.ts";
+import {
+  createTempOutput,
+  discardTempOutput,
+  placeDirectory,
+  type Placed,
+} from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { isStored } from "../storage/stores.ts";
@@ -39,6 +44,12 @@ export interface CommitPlan {
   readonly aside?: string;
   /** Called before each step; what it throws ends the commit, and nothing more is changed. */
   readonly step?: () => void;
+  /** Called before anything is moved, unless that is done already; what it throws ends the commit. */
+  readonly check?: () => Promise<void>;
+  /** As in CommitOptions. */
+  readonly beside?: (() => Promise<Placed>) | undefined;
+  /** Is told of what has its place, and says whether it stays there. Default: it does. */
+  readonly held?: (placed: Placed) => void;
   /** Makes the output, where its files lie elsewhere. Default: they are moved, or uploaded, from here. */
   readonly place?: (files: readonly PlacedFile[], success: string) => Promise<void>;
   /**
@@ -131,11 +142,18 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
       ...named.map(({ source, part: { file: name, bytes, crc32c } }) => ({ source, name, bytes, crc32c })),
       ...bad.map((source, index) => ({ source, name: badName(index) })),
     ];
-    if (plan.place !== undefined) await plan.place(files, success);
-    else {
-      const all = [...files, { source: Buffer.from(success), name: "_SUCCESS" }];
-      await uploadOutput(all, { output, job, overwrite, step });
+    const beside = (await plan.beside?.()) ?? null;
+    try {
+      if (plan.place !== undefined) await plan.place(files, success);
+      else {
+        const all = [...files, { source: Buffer.from(success), name: "_SUCCESS" }];
+        await uploadOutput(all, { output, job, overwrite, step });
+      }
+    } catch (error) {
+      await beside?.undo();
+      throw error;
     }
+    await beside?.done();
     return parts;
   }
   const moves: Move[] = [
@@ -151,13 +169,14 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
   const manifest = manifestText(plan, outputs, parts);
   try {
     if (!(await isDone(plan, manifest, moves))) await commitNew(plan, { manifest, moves, state });
+    else await (await plan.beside?.())?.done();
   } catch (error) {
     // Somebody else may have done it meanwhile.
     if (!(await isDone(plan, manifest, moves).catch(() => false))) {
       throw asSheafError(error, { path: plan.output, doing: "write" });
     }
   }
-  if (plan.aside !== undefined) await removeDirectory(plan.aside);
+  if (plan.aside !== undefined && plan.held === undefined) await removeDirectory(plan.aside);
   return parts;
 }
 
@@ -168,6 +187,7 @@ interface NewOutput {
 }
 
 async function commitNew(plan: CommitPlan, { manifest, moves, state }: NewOutput): Promise<void> {
+  await plan.check?.();
   const directories = new Set([plan.staging, ...moves.map(([, target]) => dirname(target))]);
   for (const name of plan.collections) directories.add(join(plan.staging, name));
   if (state !== undefined) directories.add(join(plan.staging, STATE_DIRECTORY));
@@ -176,10 +196,12 @@ async function commitNew(plan: CommitPlan, { manifest, moves, state }: NewOutput
   plan.step?.();
   if (state !== undefined) await writeFile(join(plan.staging, stateFileName), state.text);
   await writeFile(join(plan.staging, "_SUCCESS"), manifest);
-  const { overwrite, aside, step } = plan;
+  const { overwrite, aside, step, beside, held } = plan;
   const whole = ["_SUCCESS", ...moves.map(([, target]) => relative(plan.staging, target))];
-  const options = { overwrite, step, whole, ...(aside === undefined ? {} : { aside }) };
-  await commitDirectory(plan.staging, plan.output, options);
+  const options = { overwrite, step, beside, whole, ...(aside === undefined ? {} : { aside }) };
+  const placed = await placeDirectory(plan.staging, plan.output, options);
+  if (held === undefined) await placed.done();
+  else held(placed);
 }
 
 function manifestText(plan: CommitPlan, outputs: Outputs, parts: readonly CommittedPart[]): string {
@@ -216,6 +238,30 @@ export function commitRecords(
 ): Promise<CommittedPart[]> {
   const outputs = { sample: [], map: recordsOf(map), reduce: [], counters: {} };
   return commitOutput({ ...plan, collections: [""] }, outputs);
+}
+
+/**
+ * Makes a directory that is to stay only where the output does.
+ * @param commit puts it together in `temp`, and hands over what has its place
+ */
+export async function placeBeside(
+  directory: string,
+  commit: (temp: string, held: (placed: Placed) => void) => Promise<unknown>,
+): Promise<Placed> {
+  const temp = await createTempOutput(directory);
+  // Where it lies in a storage it is final at once.
+  let placed = null as Placed | null;
+  try {
+    await commit(temp, (one) => void (placed = one));
+  } catch (error) {
+    await discardTempOutput(temp);
+    throw error;
+  }
+  const ended = (work: (one: Placed) => Promise<void>) => async (): Promise<void> => {
+    if (placed !== null) await work(placed);
+    await discardTempOutput(temp);
+  };
+  return { done: ended((one) => one.done()), undo: ended((one) => one.undo()) };
 }
 
 /** The results of map tasks as if the records that they have kept were all that they have made. */

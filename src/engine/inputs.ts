@@ -32,14 +32,16 @@ export function readInput({ inputs }: HasInputs, text: string): InputText {
 
 /**
  * The paths of each input of a job, in the order of the inputs.
+ * @param mayLack of a run over single records (JobSettings.only): an input may have none
  * @throws SheafError USAGE for a text that belongs to no input, and an input that has no path
  */
-export function pathsByInput(job: HasInputs, texts: readonly string[]): string[][] {
+export function pathsByInput(job: HasInputs, texts: readonly string[], mayLack = false): string[][] {
   const read = texts.map((text) => readInput(job, text));
   if (job.inputs === undefined) return [read.map(({ path }) => path)];
   return job.inputs.map(({ name }, index) => {
     const paths = read.filter(({ input }) => input === index).map(({ path }) => path);
-    if (paths.length === 0) throw usage(`there is no path for the input "${name}"`, job.inputs!, name);
+    if (paths.length === 0 && !mayLack)
+      throw usage(`there is no path for the input "${name}"`, job.inputs!, name);
     return paths;
   });
 }

@@ -234,6 +234,11 @@ export class JobDirectory {
     this.#try(() => writeFileSync(join(this.path, "jobconfig.json"), `${toWireJson(config, 2)}\n`));
   }
 
+  /** A file of that name. */
+  keep(name: string, text: string): void {
+    this.#try(() => writeFileSync(join(this.path, name), text));
+  }
+
   event(event: RunEvent): void {
     if (this.#broken) return;
     if (event.kind === "progress") {

@@ -31,8 +31,8 @@ export interface JobRunSetting<Output extends KeptSuccess> {
   /** Of each collection. */
   readonly partitions: readonly number[];
   readonly badBudget: BadBudget | null;
-  /** Records that JobSettings.only names. Default: it names none. */
-  readonly recordsWanted?: number;
+  /** With JobSettings.only: of inputs that are not mapped as a whole. Default: all records are mapped. */
+  readonly wanted?: { readonly records: number; readonly has: (mapTask: number) => boolean };
   /** What an earlier life of the process has found out; see `PoisonWatch` and `ShuffleTally`. */
   readonly known?: {
     readonly poison: readonly (readonly [number, readonly PoisonRecord[]])[];
@@ -91,7 +91,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
   readonly #options: JobRunSetting<Output>;
   readonly #budget: BadRecordBudget;
   readonly #files: FileAgreement;
-  /** Records that finished maps have been given. */
+  /** Of the records that are wanted, those that finished maps have been given. */
   #mapped = 0;
   /** Tasks that have finished once: what they count is counted. */
   readonly #counted = { sample: new Set<number>(), map: new Set<number>(), reduce: new Set<number>() };
@@ -179,9 +179,9 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
 
   /** A failure when records that were asked for by their offsets were not all there. */
   #notFound(): TaskFailure | null {
-    const { recordsWanted } = this.#options;
-    if (recordsWanted === undefined || this.#mapped === recordsWanted) return null;
-    const found = `${this.#mapped} of the ${recordsWanted} records`;
+    const { wanted } = this.#options;
+    if (wanted === undefined || this.#mapped === wanted.records) return null;
+    const found = `${this.#mapped} of the ${wanted.records} records`;
     const message = `${found} that were asked for are at their offsets`;
     return taskFailure("INPUT_CHANGED", message, {
       phase: "read",
@@ -333,7 +333,7 @@ export class JobRun<Output extends KeptSuccess = KeptSuccess> {
     if (counted.has(ref.task)) return false;
     counted.add(ref.task);
     if (ref.phase === "map") {
-      this.#mapped += output.stats.recordsIn;
+      if (this.#options.wanted?.has(ref.task) === true) this.#mapped += output.stats.recordsIn;
       this.made.finished(ref.task, output.made);
       this.#options.live?.finished(ref);
     }

@@ -13,7 +13,7 @@ import { openRange } from "../storage/read-range.ts";
 import type { KeptMap, Split } from "../task/task-spec.ts";
 import { arrange, type FileNow } from "./arrange.ts";
 import { whatChanged } from "./job-print.ts";
-import { type JobPrint, keptMapIn, readState, type State } from "./kept-state.ts";
+import { checkMark, type JobPrint, keptMapIn, readState, type State, stateMark } from "./kept-state.ts";
 import type { IncrementalReport, NotedFile, RunNotes, StateFiles } from "./run-notes.ts";
 import { placeOf, reportOf, stateOf } from "./run-notes.ts";
 
@@ -64,6 +64,7 @@ export class IncrementalRun {
   /** What can be used; null: nothing, `full` says why. */
   readonly #state: State | null;
   readonly #key: Buffer;
+  readonly #mark: string;
   #full: string | null;
   #known: readonly Known[] = [];
   #digested: Promise<void> = Promise.resolve();
@@ -71,8 +72,9 @@ export class IncrementalRun {
   #whys: ReadonlyMap<string, readonly { readonly from: number; readonly why: string }[]> = new Map();
   #stateBytes = 0;
 
-  private constructor(options: IncrementalOptions, state: State | null, full: string | null) {
+  private constructor(options: IncrementalOptions, mark: string, state: State | null, full: string | null) {
     this.#options = options;
+    this.#mark = mark;
     this.#state = state;
     this.#full = full;
     this.#key = state === null ? randomBytes(DIGEST_KEY_BYTES) : Buffer.from(state.key, "hex");
@@ -80,15 +82,16 @@ export class IncrementalRun {
 
   /** Looks at what the run before has kept. Never throws: what cannot be used is not. */
   static async open(options: IncrementalOptions): Promise<IncrementalRun> {
+    const mark = await stateMark(options.output);
     const found = await readState(options.output);
-    if (found.kind === "none") return new IncrementalRun(options, null, found.why);
+    if (found.kind === "none") return new IncrementalRun(options, mark, null, found.why);
     const full =
       whatChanged(found.state.job, options.job, options.mends === true) ??
       // A job's code says how many there are.
       (found.state.partitions.length === options.collections
         ? null
         : "what is kept of an earlier run is no state");
-    return new IncrementalRun(options, full === null ? found.state : null, full);
+    return new IncrementalRun(options, mark, full === null ? found.state : null, full);
   }
 
   /** Why every map runs; null when what was kept can be used. */
@@ -166,7 +169,8 @@ export class IncrementalRun {
       return { input, path, name, bytes, bound, inode, digest };
     });
     const { job } = this.#options;
-    return { job, key: this.#key.toString("hex"), full: this.#full, goneFiles: this.#goneFiles, files };
+    const key = this.#key.toString("hex");
+    return { job, key, full: this.#full, goneFiles: this.#goneFiles, mark: this.#mark, files };
   }
 
   /** What the output keeps for the next run, as stateOf has it. */
@@ -174,6 +178,11 @@ export class IncrementalRun {
     const files = await stateOf(await this.notes(), done, settings, placed);
     this.#stateBytes = files.bytes;
     return files;
+  }
+
+  /** As checkMark. */
+  checkOutput(): Promise<void> {
+    return checkMark(this.#options.output, this.#mark);
   }
 
   report(results: Parameters<typeof reportOf>[1]): IncrementalReport {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, isAbsolute, join, sep } from "node:path";
+import { SheafError } from "../base/errors.ts";
 import { outputNameProblem } from "../base/output-name.ts";
 import { DIGEST_KEY_BYTES } from "../storage/content-digest.ts";
 import { errnoOf } from "../storage/fs-error.ts";
@@ -87,6 +88,26 @@ export async function readState(output: string): Promise<FoundState> {
     return none(`what is kept of an earlier run cannot be read (${errno ?? String(error)})`);
   }
   return parseState(text);
+}
+
+/** Tells what an output keeps from what it kept before; "" where it keeps nothing. */
+export async function stateMark(output: string): Promise<string> {
+  const text = await readFile(join(output, STATE_DIRECTORY, STATE_FILE), "utf8").catch(() => "");
+  return text.slice(0, Math.max(0, text.indexOf("\n")));
+}
+
+/**
+ * To be called before an output is replaced: of two runs that began with the same one, the later would undo
+ * what the earlier has done.
+ * @param mark its stateMark when the run began
+ * @throws SheafError OUTPUT_EXISTS when another run has replaced it since
+ */
+export async function checkMark(output: string, mark: string): Promise<void> {
+  if ((await stateMark(output)) === mark) return;
+  throw new SheafError("OUTPUT_EXISTS", `another run has made ${output} anew while this one worked`, {
+    hint: "It is as that run has left it. Run this again: it goes on from there.",
+    details: { path: output },
+  });
 }
 
 export function parseState(text: string): FoundState {

@@ -57,6 +57,8 @@ export interface RunNotes {
   readonly key: string;
   readonly full: string | null;
   readonly goneFiles: number;
+  /** The output's stateMark when the run began. */
+  readonly mark: string;
   readonly files: readonly NotedFile[];
 }
 
@@ -200,6 +202,7 @@ function isUnchanged({ path, bound, inode, digest }: NotedFile): boolean {
   return digest !== null && inode !== null && (bound || stampOf(path)?.text === inode);
 }
 
-function statsToKeep({ recordsIn, bytesIn, emitted, shuffleBytes, badRecords }: TaskStats): KeptStats {
+/** What a later run that takes a map over tells of it. */
+export function statsToKeep({ recordsIn, bytesIn, emitted, shuffleBytes, badRecords }: TaskStats): KeptStats {
   return { recordsIn, bytesIn, emitted, shuffleBytes, badRecords };
 }

@@ -176,6 +176,8 @@ const ErrandSchema = Type.Union([
             aux: Type.Record(Type.String(), Type.String()),
             /** Splits are to say why they are mapped. */
             explain: Type.Boolean(),
+            /** As in SubmissionSchema. */
+            mends: Type.Optional(Type.Boolean()),
           },
           closed,
         ),

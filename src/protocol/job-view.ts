@@ -1,6 +1,7 @@
 import Type from "typebox";
 import type { Static } from "typebox";
 import { UtilitySchema } from "./agent-messages.ts";
+import { OutputTargetSchema, ReadFileSchema } from "./submission.ts";
 import {
   AttemptId,
   EmptyFilesSchema,
@@ -191,6 +192,28 @@ export const JobViewSchema = Type.Object(
   closed,
 );
 
+/** GET /jobs/{job}/bad: what it takes to run the records again that a job has set aside. */
+export const BadInputsSchema = Type.Object(
+  {
+    job: Text,
+    name: Text,
+    /** The job file's path on its client. */
+    file: nullable(Text),
+    inputs: Type.Array(Text),
+    /** The names of several inputs, in order; null: it has one. */
+    inputNames: nullable(Type.Array(Text)),
+    /** As wire JSON. */
+    params: Type.Record(Type.String(), Type.Unknown()),
+    output: OutputTargetSchema,
+    incremental: Type.Boolean(),
+    partBytes: Whole,
+    growing: Type.Boolean(),
+    /** Of the maps that have set records aside; left out of a job whose input is generated. */
+    files: Type.Array(ReadFileSchema),
+  },
+  closed,
+);
+
 /** GET /jobs/{job}/attempts: every attempt there was, with its end and cause. */
 export const AttemptViewSchema = Type.Object(
   {
@@ -267,6 +290,7 @@ export type PhaseView = Static<typeof PhaseViewSchema>;
 export type JobError = Static<typeof JobErrorSchema>;
 export type JobSummary = Static<typeof JobSummarySchema>;
 export type JobView = Static<typeof JobViewSchema>;
+export type BadInputs = Static<typeof BadInputsSchema>;
 export type AttemptView = Static<typeof AttemptViewSchema>;
 export type NodeView = Static<typeof NodeViewSchema>;
 export type ClusterView = Static<typeof ClusterViewSchema>;

@@ -141,6 +141,38 @@ export const ChaosSchema = Type.Object(
   closed,
 );
 
+/** As ReadFile of engine/chosen-records.ts. */
+export const ReadFileSchema = Type.Object(
+  {
+    name: Text,
+    path: Text,
+    input: Type.Integer({ minimum: 0 }),
+    fileBytes: Type.Integer({ minimum: 0 }),
+    mtimeMs: Type.Number(),
+    version: Type.Optional(Text),
+    agent: Type.Optional(Name),
+  },
+  closed,
+);
+
+/** As ChosenRecords of task/task-spec.ts. */
+const ChosenSchema = Type.Object(
+  {
+    files: Type.Array(
+      Type.Object(
+        {
+          ...ReadFileSchema.properties,
+          offsets: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: limits.retriedMax }),
+        },
+        closed,
+      ),
+      { maxItems: limits.retriedMax },
+    ),
+    whole: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: limits.jobPartsMax }),
+  },
+  closed,
+);
+
 /** How the job is run: everything already resolved by the client (engine/resolve-options.ts). */
 export const JobOptionsSchema = Type.Object(
   {
@@ -182,6 +214,8 @@ export const JobOptionsSchema = Type.Object(
     queueTimeoutMs: nullable(Type.Integer(bounds(settings.queueTimeoutMs))),
     /** Map tasks wanted (`--mappers`); null: from the input's size. */
     mappers: nullable(Type.Integer(bounds(settings.mappers))),
+    /** Only these records are mapped. Left out: all are. */
+    only: Type.Optional(ChosenSchema),
     /** Faults to inject at random. Left out: none. */
     chaos: Type.Optional(ChaosSchema),
   },
@@ -260,6 +294,10 @@ export const SubmissionSchema = Type.Object(
      * Only what has changed since the run that made the shared output is mapped. Left out: all of the input.
      */
     incremental: Type.Optional(Type.Boolean()),
+    /**
+     * With incremental: only maps that have set records aside run again, whatever the code was. Left out: no.
+     */
+    mends: Type.Optional(Type.Boolean()),
     /**
      * The records that map is given are kept: in a directory that all agents see, where the output is shared,
      * and which is replaced where the output is; null: by the coordinator. Left out: they are not.

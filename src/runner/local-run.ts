@@ -5,9 +5,9 @@ import { systemClock } from "../base/clock.ts";
 import type { Clock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { pauseFor } from "../base/retry.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
-import { auxContents, filesPrint, planAux } from "../engine/aux-files.ts";
+import { planAux } from "../engine/aux-files.ts";
+import { checkChosen } from "../engine/chosen-records.ts";
 import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
 import { checkIncremental, checkMends, explainJob, keptIn } from "../engine/explain.ts";
@@ -15,16 +15,15 @@ import { pathsByInput, possiblePaths } from "../engine/inputs.ts";
 import { bundleForRun, hiddenPipeline, type RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState, submitter } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
-import { copyJobFiles, findJobFiles, outsideFiles } from "../engine/job-files.ts";
+import { copyJobFiles, findJobFiles } from "../engine/job-files.ts";
 import { liveOf, liveSettings, looksOn } from "../engine/live.ts";
 import { checkWholeCode } from "../engine/once.ts";
 import type { HostedRunOptions, LocalRunOptions } from "../engine/options.ts";
-import { planJob } from "../engine/plan-job.ts";
+import { type JobPlan, planJob } from "../engine/plan-job.ts";
 import { pruneJobs } from "../engine/prune-jobs.ts";
 import { afterOf, labelsOf, paramsOf, partitionsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { storesOf } from "../engine/user-stores.ts";
-import type { IncrementalRun } from "../incremental/incremental-run.ts";
 import { programSplits } from "../plan/split-sizes.ts";
 import { formatTask } from "../scheduler/ids.ts";
 import { checkKept, checkOutput, type OutputOptions } from "../storage/atomic-output.ts";
@@ -33,13 +32,14 @@ import type { InputFile } from "../storage/list-input.ts";
 import { isStrange } from "../storage/stores.ts";
 import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
 import { chaosWarning } from "../worker/chaos.ts";
-import type { JobOutline } from "../worker/messages.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
 import { checkOnce, type EarlierRun, earlierRun, keyOf } from "./earlier-run.ts";
 import { findPredecessors, followJobs } from "./follow-jobs.ts";
+import { keepMaps, keptBy, openIncremental, type OwnSettings, printOf } from "./kept-maps.ts";
 import type { DrivenRun, Elsewhere, LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
 import { LocalTasks, liveSlot, workersOf } from "./local-tasks.ts";
+import type { MapOnlyRun } from "./map-only-mend.ts";
 import type { JobSource, Probe, RunKind } from "./run-kind.ts";
 import { spoolStdin, spoolStream } from "./spool-stdin.ts";
 import { makeWorkDirectory } from "./work-directory.ts";
@@ -67,6 +67,7 @@ export class LocalRun {
   readonly #source: JobSource;
   readonly #only: JobSettings["only"];
   readonly #mends: boolean;
+  readonly #maps: MapOnlyRun | null;
   readonly #options: LocalRunOptions | HostedRunOptions;
   readonly #startWall: number;
   readonly #phases: PhaseClock;
@@ -85,11 +86,12 @@ export class LocalRun {
     options: LocalRunOptions | HostedRunOptions,
     resolved: ResolvedOptions,
     startWorker: StartWorker,
-    { only, probe, elsewhere, mends }: RunKind = {},
+    { only, probe, elsewhere, mends, maps }: RunKind = {},
   ) {
     this.#source = source;
     this.#only = only;
     this.#mends = mends === true;
+    this.#maps = maps ?? null;
     this.#probe = probe ?? null;
     this.#elsewhere = elsewhere ?? null;
     this.#options = options;
@@ -291,7 +293,8 @@ export class LocalRun {
     if (chaos !== null) this.#warn(chaosWarning(chaos));
   }
 
-  async #plan({ jobId, name, outline, bundle }: LoadedRun): Promise<PlannedRun> {
+  async #plan(loaded: LoadedRun): Promise<PlannedRun> {
+    const { jobId, name, outline } = loaded;
     const { resolved } = this;
     if (resolved.incremental) checkIncremental(outline, resolved);
     const { signal, tempDirectory } = this.#options;
@@ -306,7 +309,8 @@ export class LocalRun {
     const aux = await planAux(outline.aux, this.#file, { bytesMax: resolved.auxBytes, share, directory });
     const auxFiles = aux.copies;
     const files = await copyJobFiles(found, join(work.attempts, "files"), true);
-    const paths = pathsByInput(outline, resolved.inputs);
+    const only = this.#only;
+    const paths = pathsByInput(outline, resolved.inputs, only !== undefined);
     const stdin = paths.flat().includes("-") ? await spoolStdin(process.stdin, work.attempts, signal) : null;
     const inputs = paths.map((some) => some.map((path) => (path === "-" && stdin !== null ? stdin : path)));
     const { splitBytes, workers, mappers, growing, made } = resolved;
@@ -314,7 +318,9 @@ export class LocalRun {
     const spool = (file: InputFile): Promise<InputFile> =>
       spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
     const own = { params, auxFiles, files };
-    const incremental = resolved.incremental ? await this.#incremental(bundle, outline, own) : null;
+    const wallMs = (): number => this.clock.wallMs();
+    const kind = { mends: this.#mends, wallMs, signal };
+    const incremental = resolved.incremental ? await openIncremental(loaded, own, resolved, kind) : null;
     if (this.#mends && incremental !== null) checkMends(incremental.full);
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
     const live = liveOf(outline, resolved);
@@ -326,7 +332,7 @@ export class LocalRun {
       made: made ?? undefined,
       ...(incremental !== null && { arrange: (all) => incremental.arrange(all) }),
     });
-    const plan = this.#probe === null ? whole : { ...whole, tasks: this.#probe.choose(whole, outline) };
+    const plan = await this.#ofKind(whole, loaded, own);
     for (const warning of plan.warnings) this.#warn(warning);
     // Patterns and directories are known file by file only now.
     for (const output of [resolved.output, resolved.materialize])
@@ -350,12 +356,23 @@ export class LocalRun {
       auxFiles,
       ...(files.length > 0 && { files }),
       ...(incremental !== null && { keepMaps: true }),
-      ...(this.#only !== undefined && { only: this.#only }),
+      ...(only !== undefined && { only }),
       ...(this.#probe !== null && { probe: this.#probe.limit }),
     };
     this.pool.settings(settings, share ? aux.shared : undefined);
     if (live !== null && looksOn(live)) this.pool.prewarm(liveSlot);
-    return { plan, settings, work, live, incremental };
+    const keptOf = await keptBy(this.#maps, incremental, resolved.output, settings);
+    return { plan, settings, work, live, incremental, keptOf };
+  }
+
+  /** What a run of this kind does of what is planned. */
+  async #ofKind(whole: JobPlan, loaded: LoadedRun, own: OwnSettings): Promise<JobPlan> {
+    if (this.#only !== undefined) checkChosen(whole.listed, this.#only);
+    if (this.#maps !== null) {
+      const { withMapsOf } = await import("./map-only-mend.ts");
+      return withMapsOf(this.#maps, whole, await printOf(loaded, own, this.resolved));
+    }
+    return this.#probe === null ? whole : { ...whole, tasks: this.#probe.choose(whole, loaded.outline) };
   }
 
   /** Loads side data ahead of all tasks, so that whatever is wrong with it is told before they are run. */
@@ -364,30 +381,8 @@ export class LocalRun {
     return this.pool.aux(settings.auxFiles ?? {}, this.resolved.auxBytes);
   }
 
-  /** What the run that made the output has kept. */
-  async #incremental(
-    bundle: BundledJob | null,
-    { collections, programs }: JobOutline,
-    { params, auxFiles = {}, files = [] }: Pick<JobSettings, "params" | "auxFiles" | "files">,
-  ): Promise<IncrementalRun> {
-    const [{ IncrementalRun }, { printJob }] = await Promise.all([
-      import("../incremental/incremental-run.ts"),
-      import("../incremental/job-print.ts"),
-    ]);
-    const { output, partBytes, badBudget } = this.resolved;
-    const aux = filesPrint(auxContents(auxFiles), files, await outsideFiles(programs));
-    return IncrementalRun.open({
-      output: output!,
-      job: printJob({ code: bundle!.hash, partBytes, params, aux, collections }),
-      collections: collections.length,
-      keepBad: badBudget !== null,
-      mends: this.#mends,
-      wallMs: () => this.clock.wallMs(),
-      pause: (ms) => pauseFor(ms, this.#options.signal),
-    });
-  }
-
-  #tellPlanned({ collections, directory }: LoadedRun, planned: PlannedRun): void {
+  #tellPlanned(loaded: LoadedRun, planned: PlannedRun): void {
+    const { collections, directory } = loaded;
     const { plan, settings, incremental } = planned;
     const { files, bytes, tasks } = plan;
     if (this.resolved.explain) for (const told of explainJob(plan, incremental)) this.events.emit(told);
@@ -405,7 +400,8 @@ export class LocalRun {
       ...(incremental !== null && { incremental: keptIn(plan, incremental) }),
     });
     directory?.update({ mapTasks, reduceTasks, currentPhase: "map" });
-    directory?.config({ settings, workersMax, tasks });
+    const inputs = loaded.outline.inputs?.map(({ name }) => name);
+    directory?.config({ settings, workersMax, inputs, tasks });
   }
 
   async #drive(loaded: LoadedRun, planned: PlannedRun): Promise<RunEnd> {
@@ -417,6 +413,7 @@ export class LocalRun {
     this.#tasks = new LocalTasks({ loaded, planned, ...parts, faults, signal, elsewhere });
     const { end, driven } = await this.#tasks.run();
     this.driven = driven;
+    if (end.status === "SUCCEEDED" && this.#probe === null) await keepMaps(loaded, planned, resolved, driven);
     return end;
   }
 

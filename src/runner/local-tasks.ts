@@ -3,7 +3,8 @@ import type { Clock } from "../base/clock.ts";
 import type { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
-import { commitOutput, commitRecords, expectRefused, keepCollected } from "../engine/commit.ts";
+import { wantedOf } from "../engine/chosen-records.ts";
+import { commitOutput, commitRecords, expectRefused, keepCollected, placeBeside } from "../engine/commit.ts";
 import type { CommitPlan, Outputs } from "../engine/commit.ts";
 import type { EventLog, PhaseClock } from "../engine/event-log.ts";
 import type { CommittedPart } from "../engine/events.ts";
@@ -22,9 +23,16 @@ import type { IncrementalRun } from "../incremental/incremental-run.ts";
 import { type AttemptRef, formatTask } from "../scheduler/ids.ts";
 import type { TaskPlan } from "../scheduler/messages.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
-import { createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
+import type { Placed } from "../storage/atomic-output.ts";
 import { isStored } from "../storage/stores.ts";
-import type { JobSettings, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type {
+  JobSettings,
+  KeptMap,
+  TaskFailure,
+  TaskResult,
+  TaskSpec,
+  TaskSuccess,
+} from "../task/task-spec.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { WorkerPool } from "../worker/pool.ts";
@@ -52,6 +60,8 @@ export interface PlannedRun {
   readonly live: LiveWishes | null;
   /** null: the run is no incremental one. */
   readonly incremental: IncrementalRun | null;
+  /** What is taken over of an earlier run, by its number there. */
+  readonly keptOf: (unit: number | undefined) => KeptMap | undefined;
 }
 
 /** What a run has come to, before it is made a RunResult. */
@@ -187,7 +197,7 @@ export class LocalTasks {
       workDirectory: planned.work.attempts,
       faults,
       chaos,
-      keptOf: (task) => planned.incremental?.keptOf(planned.plan.kept.get(task)),
+      keptOf: (task) => planned.keptOf(planned.plan.kept.get(task)),
       rested: (mapTasks) => {
         this.#mapTasks = mapTasks;
         directory?.update({ mapTasks });
@@ -206,7 +216,7 @@ export class LocalTasks {
       partitions,
       badBudget,
       ...(this.#live === null ? {} : { live: this.#live }),
-      ...(only !== undefined && { recordsWanted: Object.values(only).flat().length }),
+      ...(only !== undefined && { wanted: wantedOf(only, (task) => tasks.map[task]!) }),
       emit: (event) => events.emit(event),
       specOf: (ref) => this.#executor.specOf(ref),
       listener: this.#executor.listener,
@@ -298,9 +308,10 @@ export class LocalTasks {
   /** Whether slow map tasks are cut while they run: not where the caller has said what tasks there are. */
   get #handsOver(): boolean {
     const { splitBytes, mappers, isolation, workers } = this.#options.resolved;
-    const isProbe = this.#settings.probe !== undefined;
+    const { probe, only } = this.#settings;
+    const isPart = probe !== undefined || only !== undefined;
     if (this.#options.elsewhere !== null) return false;
-    return !isProbe && splitBytes === null && mappers === null && isolation !== "inline" && workers > 1;
+    return !isPart && splitBytes === null && mappers === null && isolation !== "inline" && workers > 1;
   }
 
   #submit(): void {
@@ -349,9 +360,12 @@ export class LocalTasks {
       const results = [...outputs.map, ...outputs.reduce];
       this.#collected = await keepCollected(results, collections, work.collected);
     }
-    await this.#keepRecords(outputs);
-    const { output, overwrite } = resolved;
-    if (output === null) return;
+    const { output, overwrite, materialize } = resolved;
+    const beside = materialize === null ? undefined : () => this.#keepRecords(materialize, outputs);
+    if (output === null) {
+      await (await beside?.())?.done();
+      return;
+    }
     const code = bundle?.hash ?? null;
     const { incremental } = planned;
     const state: CommitPlan["state"] = (placed) =>
@@ -365,26 +379,26 @@ export class LocalTasks {
       output,
       overwrite,
       ...(step !== undefined && { step }),
+      beside,
       ...(placing !== null && { place: placing }),
     };
     const plan = { name, code, job, collections, ...place };
-    this.#parts = await commitOutput(incremental === null ? plan : { ...plan, state }, outputs);
+    this.#parts = await commitOutput(
+      incremental === null ? plan : { ...plan, state, check: () => incremental.checkOutput() },
+      outputs,
+    );
   }
 
-  /** A dataset of its own, made ahead of the output: where it cannot be made there is neither. */
-  async #keepRecords(outputs: Outputs): Promise<void> {
+  /** A dataset of its own: it has its place just before the output has, and leaves it where that fails. */
+  #keepRecords(directory: string, outputs: Outputs): Promise<Placed> {
     const { loaded, resolved } = this.#options;
-    const { materialize: directory, overwrite } = resolved;
-    if (directory === null) return;
-    const temp = await createTempOutput(directory);
-    try {
-      const about = { name: loaded.name, code: loaded.bundle?.hash ?? null, output: directory, overwrite };
-      const parts = await commitRecords({ ...about, staging: join(temp, "out") }, outputs);
+    const { overwrite } = resolved;
+    const about = { name: loaded.name, code: loaded.bundle?.hash ?? null, output: directory, overwrite };
+    return placeBeside(directory, async (temp, held) => {
+      const parts = await commitRecords({ ...about, staging: join(temp, "out"), held }, outputs);
       const records = parts.reduce((sum, part) => sum + part.records, 0);
       this.#materialized = { directory, records, parts };
-    } finally {
-      await discardTempOutput(temp);
-    }
+    });
   }
 
   #outputs(counters: Readonly<Record<string, number>>): Outputs {

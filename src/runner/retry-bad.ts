@@ -1,43 +1,60 @@
 import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { suggest } from "../base/suggest.ts";
 import { fromWireValue } from "../base/wire-json.ts";
 import { type ListedBadRecord, badFilesOf, readBadRecords } from "../engine/bad-list.ts";
+import { changed, checkAsRead, filesOfSplit, type ReadFile } from "../engine/chosen-records.ts";
 import { manifestIn } from "../engine/committed-output.ts";
 import type { KeptJob } from "../engine/job-history.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
 import { readState } from "../incremental/kept-state.ts";
 import { storeOf } from "../storage/stores.ts";
-import type { Split, SplitPiece } from "../task/task-spec.ts";
+import type { ChosenFile, ChosenRecords, Split } from "../task/task-spec.ts";
+import { keptMapOnly, type MapOnlyRun } from "./map-only-mend.ts";
 import { runJob } from "./run.ts";
 
-type FilePiece = Extract<SplitPiece, { kind: "file" }>;
+/** What is known of a job that has set records aside, on this machine or on a cluster. */
+export interface BadJob {
+  readonly job: string;
+  /** Job file; null: it was a Job object. */
+  readonly file: string | null;
+  readonly name: string;
+  /** As they were given. */
+  readonly inputs: readonly string[];
+  /** The names of several inputs, in order; null: it has one. */
+  readonly inputNames: readonly string[] | null;
+  readonly params: NonNullable<LocalRunOptions["params"]>;
+  /** Those that records were set aside of are among them. */
+  readonly files: Iterable<ReadFile>;
+}
 
 /** What a retry has to do. */
 export interface BadRetry {
   /** Job file, as it is now. */
   readonly file: string;
   readonly options: Pick<LocalRunOptions, "inputs" | "params" | "maxBad" | "name" | "external">;
-  /** By absolute path: the offsets of the records. */
-  readonly only: Readonly<Record<string, readonly number[]>>;
+  readonly only: ChosenRecords;
   readonly records: number;
   /** Bad records that have no place in the input: they came out of a reduce. */
   readonly withoutPlace: number;
+  /** Names of inputs of which the reduce sees these records only. */
+  readonly partly: readonly string[];
 }
 
 /**
  * Finds out which records of which files a job on this machine has set aside.
  * @param cwd directory from which inputs are named
+ * @param whole names of inputs that are to be read whole besides
  * @throws SheafError NOT_FOUND when there are none, or they are gone; INPUT_CHANGED naming a file that is not
  * what the job has read; USAGE for what cannot be retried
  */
-export async function planRetry({ directory, record }: KeptJob, cwd: string): Promise<BadRetry> {
-  const { jobId, file, name, badRecords } = record;
-  if (file === null) {
-    throw new SheafError("USAGE", `${jobId} was run from a Job object, and nobody knows its file`, {
-      hint: "Run the job from its file.",
-    });
-  }
+export async function planRetry(
+  { directory, record }: KeptJob,
+  cwd: string,
+  whole: readonly string[] = [],
+): Promise<BadRetry> {
+  const { jobId, file, name, inputs } = record;
   if (record.steps !== undefined) {
     throw new SheafError("USAGE", `${jobId} is a pipeline: only records of a job can be retried alone`, {
       hint: `Correct the code, and run its steps once more: sheaf resume ${jobId} --from STEP.`,
@@ -45,39 +62,97 @@ export async function planRetry({ directory, record }: KeptJob, cwd: string): Pr
   }
   const bad: ListedBadRecord[] = [];
   for (const path of badFilesOf(record)) for await (const one of readBadRecords(path)) bad.push(one);
+  const { params = {}, external } = record.settings as Pick<LocalRunOptions, "params" | "external">;
+  const known = { job: jobId, file, name, inputs, params: fromWireValue(params) as BadJob["params"] };
+  const retry = retryOf({ ...known, ...readBy(directory) }, bad, whole);
+  for (const one of retry.only.files) await checkHere(one, cwd);
+  return external === undefined ? retry : { ...retry, options: { ...retry.options, external } };
+}
+
+/**
+ * What is to be done to try bad records again.
+ * @throws SheafError as planRetry
+ */
+export function retryOf(job: BadJob, bad: readonly ListedBadRecord[], whole: readonly string[]): BadRetry {
+  const { file, name, params, inputNames } = job;
+  if (file === null) {
+    throw new SheafError("USAGE", `${job.job} was run from a Job object, and nobody knows its file`, {
+      hint: "Run the job from its file.",
+    });
+  }
   const placed = bad.filter(({ path, offset, phase }) => path !== null && offset !== null && isOfMap(phase));
   if (placed.length === 0) {
-    throw new SheafError("NOT_FOUND", `${jobId} has set aside no record that could be retried`, {
+    throw new SheafError("NOT_FOUND", `${job.job} has set aside no record that could be retried`, {
       hint:
-        badRecords === 0
+        bad.length === 0
           ? "It has set none aside."
           : "They came out of a reduce or a source, and have no place in a file: run the whole job.",
     });
   }
-  const read = piecesOf(directory);
-  const only: Record<string, number[]> = {};
-  const inputs = new Set<string>();
-  for (const { path, offset } of placed) {
-    const piece = read.get(path!);
-    if (piece === undefined) throw notRead(path!, jobId);
-    if (only[piece.path] === undefined) inputs.add(await checked(piece, cwd));
-    (only[piece.path] ??= []).push(offset!);
+  const asWhole = whole.map((one) => inputOf(job, one));
+  const offsets = new Map<ReadFile, number[]>();
+  const fileOf = fileFinder(job);
+  for (const one of placed) {
+    const read = fileOf(one);
+    if (asWhole.includes(read.input)) continue;
+    const some = offsets.get(read);
+    if (some === undefined) offsets.set(read, [one.offset!]);
+    else some.push(one.offset!);
   }
-  const { params, external } = record.settings as Pick<LocalRunOptions, "params" | "external">;
-  const options = {
-    inputs: [...inputs],
-    maxBad: placed.length,
-    name,
-    ...(params === undefined ? {} : { params: fromWireValue(params) as typeof params }),
-    ...(external === undefined ? {} : { external }),
+  const files = [...offsets].map(([read, some]): ChosenFile => ({ ...read, offsets: some }));
+  const prefix = (input: number): string => (inputNames === null ? "" : `${inputNames[input]!}=`);
+  const texts = files.map(
+    ({ input, agent, path, name: own }) => prefix(input) + (agent === undefined ? own : `agent:${path}`),
+  );
+  const rest = asWhole.flatMap((one) => job.inputs.filter((text) => text.startsWith(prefix(one))));
+  const inputs = [...new Set([...texts, ...rest])];
+  return {
+    file,
+    options: { inputs, params, maxBad: placed.length, name },
+    only: { files, whole: asWhole },
+    records: placed.length,
+    withoutPlace: bad.length - placed.length,
+    partly: (inputNames ?? []).filter((_, input) => !asWhole.includes(input)),
   };
-  const withoutPlace = bad.length - placed.length;
-  return { file, options, only, records: placed.length, withoutPlace };
+}
+
+function inputOf({ job, inputNames }: BadJob, name: string): number {
+  const index = inputNames?.indexOf(name) ?? -1;
+  if (index >= 0) return index;
+  if (inputNames === null) {
+    throw new SheafError("USAGE", `${job} has one input: nothing of another can be read besides`, {
+      hint: "Leave --with out.",
+    });
+  }
+  const near = suggest(name, inputNames);
+  throw new SheafError("USAGE", `${job} has no input "${name}"`, {
+    hint: near === undefined ? `It has: ${inputNames.join(", ")}.` : `Did you mean ${near}?`,
+  });
+}
+
+/** Which file a bad record is of. */
+function fileFinder({ job, files, inputNames }: BadJob): (bad: ListedBadRecord) => ReadFile {
+  const byName = new Map<string, ReadFile[]>();
+  for (const file of files) {
+    const same = byName.get(file.name) ?? [];
+    if (!same.some(({ input }) => input === file.input)) byName.set(file.name, [...same, file]);
+  }
+  return ({ path, input }) => {
+    const found = (byName.get(path!) ?? []).filter(
+      (file) => input === undefined || inputNames === null || inputNames[file.input] === input,
+    );
+    if (found.length === 1) return found[0]!;
+    if (found.length === 0) throw notRead(path!, job);
+    throw new SheafError("USAGE", `${path}: nobody knows which of the inputs its bad records are of`, {
+      hint: "The job was run by an earlier sheaf, which did not say. Run the whole job.",
+      details: { path: path! },
+    });
+  };
 }
 
 /** Runs the job file, as it is now, on those records alone. What is still bad is in `_bad` of its output. */
 export function runRetry({ file, options, only }: BadRetry, more: LocalRunOptions): Promise<RunResult> {
-  return runJob(file, { ...options, ...more }, only === undefined ? {} : { only });
+  return runJob(file, { ...options, ...more }, { only });
 }
 
 /** What is done to merge bad records into the output that they were set aside of. */
@@ -85,6 +160,7 @@ export interface BadMend {
   readonly file: string;
   readonly options: LocalRunOptions;
   readonly records: number;
+  readonly maps: MapOnlyRun | null;
 }
 
 /**
@@ -92,53 +168,77 @@ export interface BadMend {
  * has kept beside it what each map has made.
  * @throws SheafError as planRetry; USAGE for an output beside which nothing is kept
  */
-export async function planMend({ record }: KeptJob): Promise<BadMend> {
-  const { jobId, file, output, inputs, name, badRecords } = record;
-  if (file === null || record.steps !== undefined) {
-    throw new SheafError(
-      "USAGE",
-      `${jobId} is no run of a job's file: nothing can be merged into its output`,
-      {
-        hint: "Only bad records of a job that was run from its file can be tried again alone.",
-      },
-    );
-  }
-  const files = badFilesOf(record);
-  if (badRecords === 0 || output === null || files.length === 0) {
-    throw new SheafError("NOT_FOUND", `${jobId} has set aside no record that could be retried`, {
-      hint: "It has set none aside.",
+export async function planMend({ directory, record }: KeptJob): Promise<BadMend> {
+  const { jobId: job, file, output, inputs, name, badRecords, settings } = record;
+  if (record.steps !== undefined) {
+    throw new SheafError("USAGE", `${job} is a pipeline: nothing can be merged into its output`, {
+      hint: "Only bad records of a job that was run from its file can be tried again alone.",
     });
   }
-  if (record.settings["incremental"] !== true) {
+  const hasBad = badFilesOf(record).length > 0;
+  const { params = {}, incremental, ...known } = settings as KnownSettings;
+  return mendOf({
+    job,
+    file,
+    name,
+    inputs,
+    output,
+    incremental: incremental === true,
+    badRecords: hasBad ? badRecords : 0,
+    settings: { ...known, params: fromWireValue(params) as BadJob["params"] },
+    maps: keptMapOnly(directory),
+  });
+}
+
+type KnownSettings = Pick<LocalRunOptions, "params" | "external" | "partBytes" | "growing" | "incremental">;
+
+/** What is known of a job whose bad records are to be merged into its output. */
+export interface MendedJob extends Pick<BadJob, "job" | "file" | "name" | "inputs"> {
+  readonly output: string | null;
+  readonly incremental: boolean;
+  /** How many there are in the output. */
+  readonly badRecords: number;
+  /** Those that change what maps give. */
+  readonly settings: KnownSettings;
+  /** Of a job without reduce; null: it has one, or nobody has kept which file is of which map. */
+  readonly maps: MapOnlyRun | null;
+}
+
+/** What is to be done to merge them. @throws SheafError as planMend */
+export async function mendOf(about: MendedJob): Promise<BadMend> {
+  const { job, file, name, inputs, output, incremental, badRecords, settings, maps } = about;
+  if (file === null) {
+    throw new SheafError("USAGE", `${job} was run from a Job object, and nobody knows its file`, {
+      hint: "Run the job from its file.",
+    });
+  }
+  if (badRecords === 0 || output === null) {
+    throw new SheafError("NOT_FOUND", `${job} has set aside no record that could be retried`, {
+      hint: badRecords === 0 ? "It has set none aside." : "Give a directory for their results: -o DIR.",
+    });
+  }
+  if (!incremental && maps === null) {
     throw new SheafError("USAGE", "sheaf bad retry writes beside the old output, and needs --output", {
       hint:
         "Give a directory: -o DIR. What a reduce made of the others is kept only by runs with --incremental: " +
-        "into the output of such a run they are merged.",
+        "into the output of such a run they are merged, and here into that of a job without reduce.",
     });
   }
-  const known = ["params", "external", "partBytes", "growing"] as const;
-  const settings = record.settings as Partial<Record<(typeof known)[number], unknown>>;
-  const given = Object.fromEntries(known.map((one) => [one, settings[one]]));
-  const { params, external, partBytes, growing } = given as {
-    params?: unknown;
-    external?: LocalRunOptions["external"];
-    partBytes?: number;
-    growing?: boolean;
-  };
-  const partitions = await partitionsIn(output);
+  const { params, external, partBytes, growing } = settings;
+  const partitions = incremental ? await partitionsIn(output) : null;
   const options: LocalRunOptions = {
     inputs,
     output,
     ...(partitions !== null && { partitions }),
-    incremental: true,
+    ...(incremental ? { incremental } : { overwrite: true }),
     maxBad: badRecords,
     name,
-    ...(params === undefined ? {} : { params: fromWireValue(params) as LocalRunOptions["params"] & {} }),
-    ...(external === undefined ? {} : { external }),
-    ...(partBytes === undefined ? {} : { partBytes }),
-    ...(growing === undefined ? {} : { growing }),
+    ...(params !== undefined && { params }),
+    ...(external !== undefined && { external }),
+    ...(partBytes !== undefined && { partBytes }),
+    ...(growing !== undefined && { growing }),
   };
-  return { file, options, records: badRecords };
+  return { file, options, records: badRecords, maps };
 }
 
 /** As many as there were; null where it cannot be told of which collection each number is. */
@@ -157,63 +257,57 @@ async function partitionsIn(output: string): Promise<number | Readonly<Record<st
  * Runs the maps that have set records aside once more, by the job file as it is now, and makes the output
  * anew of that and of what the other maps had made.
  */
-export function runMend({ file, options }: BadMend, more: LocalRunOptions): Promise<RunResult> {
-  return runJob(file, { ...options, ...more }, { mends: true });
+export function runMend({ file, options, maps }: BadMend, more: LocalRunOptions): Promise<RunResult> {
+  const kind = options.incremental === true || maps === null ? { mends: true } : { maps };
+  return runJob(file, { ...options, ...more }, kind);
 }
 
 function isOfMap(phase: string): boolean {
   return phase !== "reduce" && phase !== "write";
 }
 
-/** The files that the job has read, by the name it knew each by. */
-function piecesOf(directory: string): Map<string, FilePiece> {
+/** The files that the job has read. */
+function readBy(directory: string): Pick<BadJob, "files" | "inputNames"> {
   const path = join(directory, "jobconfig.json");
   let splits: readonly Split[];
+  let inputNames: readonly string[] | null;
   try {
-    const { tasks } = JSON.parse(readFileSync(path, "utf8")) as { tasks: { map: readonly Split[] } };
-    splits = tasks.map;
+    const config = JSON.parse(readFileSync(path, "utf8")) as {
+      readonly tasks: { readonly map: readonly Split[] };
+      readonly inputs?: readonly string[];
+    };
+    splits = config.tasks.map;
+    inputNames = config.inputs ?? null;
   } catch (cause) {
     throw new SheafError("NOT_FOUND", `${path}: what the job has read is not known`, {
       hint: "Run the whole job.",
       cause,
     });
   }
-  if (splits.some(({ input }) => input !== undefined)) {
-    throw new SheafError("USAGE", "bad records of a job with several inputs cannot be retried alone", {
-      hint: "Run the whole job: what is joined needs the other inputs.",
+  if (inputNames === null && splits.some(({ input }) => input !== undefined)) {
+    throw new SheafError("USAGE", "an earlier sheaf has run this job of several inputs", {
+      hint: "What they are called is not known: run the whole job.",
     });
   }
-  const pieces = splits.flatMap((split) => split.pieces.filter((piece) => piece.kind === "file"));
-  return new Map(pieces.map((piece) => [piece.name, piece]));
+  return { files: splits.flatMap(filesOfSplit), inputNames };
 }
 
-/** The file's name, when it is the file that the job has read. */
-async function checked(piece: FilePiece, cwd: string): Promise<string> {
-  const { name, path } = piece;
+/** Sees to it that the name leads to the file that the job has read. */
+async function checkHere(file: ChosenFile, cwd: string): Promise<void> {
+  const { name, path, version } = file;
   if (name === "-") throw changed(name, "was standard input, and is gone");
-  if (piece.version !== undefined) {
+  if (version !== undefined) {
     const there = await (await storeOf(path)).stat(path);
-    if (there === null) throw changed(path, "is gone");
-    if (there === "directory" || there.version !== piece.version)
-      throw changed(path, "has changed since the job has read it");
-    return name;
+    const isFile = there !== null && there !== "directory";
+    return checkAsRead(file, isFile ? { ...file, version: there.version ?? "" } : null);
   }
   const now = statSync(path, { throwIfNoEntry: false });
-  if (now === undefined) throw changed(path, "is gone");
-  if (now.size !== piece.fileBytes || now.mtimeMs !== piece.mtimeMs)
-    throw changed(path, "has changed since the job has read it");
-  if (resolve(cwd, name) === path) return name;
+  checkAsRead(file, now === undefined ? null : { fileBytes: now.size, mtimeMs: now.mtimeMs });
+  if (resolve(cwd, name) === path) return;
   // ctx.path would be another one, and results with it.
   const folder = path.endsWith(`/${name}`) ? path.slice(0, -name.length - 1) : null;
   throw new SheafError("USAGE", `${name} is not the file here that the job has read (${path})`, {
     hint: folder === null ? "Run this where the job was run." : `Run this where the job was run: ${folder}`,
-    details: { path },
-  });
-}
-
-function changed(path: string, what: string): SheafError {
-  return new SheafError("INPUT_CHANGED", `${path} ${what}`, {
-    hint: "The records at those offsets may be others by now: run the whole job.",
     details: { path },
   });
 }

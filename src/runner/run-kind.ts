@@ -3,6 +3,7 @@ import type { Job } from "../job/job-plan.ts";
 import type { JobSettings } from "../task/task-spec.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { Elsewhere } from "./local-tasks.ts";
+import type { MapOnlyRun } from "./map-only-mend.ts";
 
 /** What is to run: a job file, or a Job object on this thread. */
 export type JobSource =
@@ -15,6 +16,8 @@ export interface RunKind {
   readonly probe?: Probe;
   /** As IncrementalOptions.mends; where nothing can be taken over the run fails. */
   readonly mends?: boolean;
+  /** Maps of that run which have set nothing aside are taken over, of a job without reduce. */
+  readonly maps?: MapOnlyRun;
   /** Its tasks are not run on this machine. */
   readonly elsewhere?: Elsewhere;
 }

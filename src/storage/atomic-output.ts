@@ -50,6 +50,11 @@ export interface CommitOptions {
   readonly whole?: readonly string[];
   /** Called before each step up to the swap itself; what it throws ends the commit. */
   readonly step?: (() => void) | undefined;
+  /**
+   * Places another directory, just before the swap, when all else is done: it stays when this one does.
+   * Default: nothing.
+   */
+  readonly beside?: (() => Promise<Placed>) | undefined;
 }
 
 /**
@@ -143,6 +148,14 @@ export async function discardTempOutput(temp: string): Promise<void> {
   await removeDirectory(temp);
 }
 
+/** A directory that has its place, until it is said that it is to stay there. */
+export interface Placed {
+  /** What was replaced goes. Never throws. */
+  done(): Promise<void>;
+  /** All is as it was before. @throws SheafError OUTPUT_UNWRITABLE where it cannot be */
+  undo(): Promise<void>;
+}
+
 /**
  * Makes `temp` the output, at once and durably: its files and directories are synced, then it is renamed to
  * `out`. With `overwrite` what was at `out` is set aside first and removed last; when the swap fails in
@@ -151,6 +164,16 @@ export async function discardTempOutput(temp: string): Promise<void> {
  * also when that is no job's output; DISK_FULL
  */
 export async function commitDirectory(temp: string, out: string, options: CommitOptions = {}): Promise<void> {
+  const placed = await placeDirectory(temp, out, options);
+  await placed.done();
+}
+
+/** The same, when it is not known yet whether it is to stay. */
+export async function placeDirectory(
+  temp: string,
+  out: string,
+  options: CommitOptions = {},
+): Promise<Placed> {
   const path = resolve(out);
   try {
     await chmod(temp, 0o777 & ~process.umask());
@@ -159,6 +182,33 @@ export async function commitDirectory(temp: string, out: string, options: Commit
   } catch (error) {
     throw asSheafError(error, { path: temp, doing: "sync" });
   }
+  const beside = (await options.beside?.()) ?? null;
+  try {
+    const aside = await swap(temp, out, options);
+    return {
+      async done() {
+        // The output is in its place: whatever goes wrong from here on cannot undo that, and is no failure.
+        await beside?.done();
+        await syncPath(dirname(path)).catch(() => undefined);
+        if (aside !== null) await removeDirectory(aside);
+      },
+      async undo() {
+        await rename(path, temp).catch((error: unknown) => {
+          throw asSheafError(error, { path: out, doing: "rename" });
+        });
+        if (aside !== null) await putBack(aside, path, out, null);
+        await beside?.undo();
+      },
+    };
+  } catch (error) {
+    await beside?.undo();
+    throw error;
+  }
+}
+
+/** @returns where what was there before waits; null: there was nothing */
+async function swap(temp: string, out: string, options: CommitOptions): Promise<string | null> {
+  const path = resolve(out);
   const aside = (await exists(path, out))
     ? await setAside(temp, path, out, options)
     : (options.aside ?? null);
@@ -170,9 +220,7 @@ export async function commitDirectory(temp: string, out: string, options: Commit
     if (errno === "ENOTEMPTY" || errno === "EEXIST" || errno === "ENOTDIR") throw outputExists(out);
     throw asSheafError(error, { path: out, doing: "rename" });
   }
-  // The output is in its place: whatever goes wrong from here on cannot undo that, and is no failure.
-  await syncPath(dirname(path)).catch(() => undefined);
-  if (aside !== null) await removeDirectory(aside);
+  return aside;
 }
 
 async function setAside(temp: string, path: string, out: string, options: CommitOptions): Promise<string> {

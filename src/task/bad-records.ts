@@ -4,14 +4,17 @@ import { plainError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { phaseErrorOf, printRecord } from "./scene.ts";
 
-/** Keeps the records that failed, one JSON object a line: path, offset, phase, code, error, record. */
+/** Keeps the records that failed, one JSON object a line: input, path, offset, phase, code, error, record. */
 export class BadRecords {
   readonly #path: string;
+  readonly #input: string;
   #fd: number | undefined;
   count = 0;
 
-  constructor(directory: string) {
+  /** @param input its name in a job with several; "": the job has one */
+  constructor(directory: string, input: string) {
     this.#path = join(directory, "bad.jsonl");
+    this.#input = input;
   }
 
   /** The file, or null when nothing was bad. */
@@ -23,6 +26,7 @@ export class BadRecords {
     const from = phaseErrorOf(thrown);
     const { code, message } = plainError(from === null ? thrown : from.cause);
     const json = JSON.stringify({
+      ...(this.#input !== "" && { input: this.#input }),
       path,
       offset,
       phase: from?.phase ?? phase,

@@ -143,8 +143,8 @@ class MapAttempt {
       return this.#units?.target(plan, target) ?? target;
     });
     this.#emitter = new MapEmitter(job.collections, job.named, targets);
-    this.#bad = settings.keepBad ? new BadRecords(outputs) : undefined;
-    this.#sampler = choiceOf(settings);
+    this.#bad = settings.keepBad ? new BadRecords(outputs, job.inputName) : undefined;
+    this.#sampler = choiceOf(settings, spec.split.input ?? 0);
     const pause = (done: number): Promise<boolean> => this.#pause(done);
     const options = { sampler: this.#sampler, units: this.#units, bad: this.#bad, pause };
     const exec = execOf(job.map);

@@ -1,5 +1,5 @@
 import { hashText } from "../base/random.ts";
-import type { JobSettings, SplitPiece } from "./task-spec.ts";
+import type { ChosenFile, JobSettings, SplitPiece } from "./task-spec.ts";
 
 /** Which records are mapped; the others are passed over. */
 export interface RecordChoice {
@@ -8,17 +8,17 @@ export interface RecordChoice {
   keeps(offset: number): boolean;
 }
 
-/** Those at the given offsets, by the path of their file (JobSettings.only). */
-class ChosenRecords implements RecordChoice {
+/** Those at the given offsets, by the name of their file (JobSettings.only). */
+class RecordsByOffset implements RecordChoice {
   readonly #offsets: ReadonlyMap<string, ReadonlySet<number>>;
   #here: ReadonlySet<number> | undefined;
 
-  constructor(only: Readonly<Record<string, readonly number[]>>) {
-    this.#offsets = new Map(Object.entries(only).map(([path, offsets]) => [path, new Set(offsets)]));
+  constructor(files: readonly ChosenFile[]) {
+    this.#offsets = new Map(files.map(({ name, offsets }) => [name, new Set(offsets)]));
   }
 
-  enter(path: string): void {
-    this.#here = this.#offsets.get(path);
+  enter(name: string): void {
+    this.#here = this.#offsets.get(name);
   }
 
   keeps(offset: number): boolean {
@@ -58,14 +58,17 @@ class RecordSampler implements RecordChoice {
   }
 }
 
-/** Which records are mapped; undefined: all. */
-export function choiceOf({ only, sample, seed }: JobSettings): RecordChoice | undefined {
-  if (only !== undefined) return new ChosenRecords(only);
+/** Which records of an input, by its index, are mapped; undefined: all. */
+export function choiceOf({ only, sample, seed }: JobSettings, input: number): RecordChoice | undefined {
+  if (only !== undefined)
+    return only.whole.includes(input)
+      ? undefined
+      : new RecordsByOffset(only.files.filter((one) => one.input === input));
   return sample < 1 ? new RecordSampler(sample, seed) : undefined;
 }
 
 /** What the choice knows the piece by. */
 export function sourceOf(piece: SplitPiece, { only }: JobSettings): string {
   if (piece.kind !== "file") return `generated ${piece.index}`;
-  return only === undefined ? `place ${piece.place ?? piece.name}` : piece.path;
+  return only === undefined ? `place ${piece.place ?? piece.name}` : piece.name;
 }

@@ -90,6 +90,30 @@ export interface JobFile {
   readonly origin?: string;
 }
 
+/** A file of another run, and records of it. Plain data. */
+export interface ChosenFile {
+  /** As that run knew it, and where it lay. */
+  readonly name: string;
+  readonly path: string;
+  /** Index into Job.inputs; 0 where there is one. */
+  readonly input: number;
+  /** As it was when that run was planned: see SplitPiece. */
+  readonly fileBytes: number;
+  readonly mtimeMs: number;
+  readonly version?: string;
+  /** The agent whose own it is. Left out: all see it. */
+  readonly agent?: string;
+  /** Where the records begin, in the decompressed file. */
+  readonly offsets: readonly number[];
+}
+
+/** The records that are mapped of all there are. */
+export interface ChosenRecords {
+  readonly files: readonly ChosenFile[];
+  /** Inputs, by index, that are mapped as a whole. */
+  readonly whole: readonly number[];
+}
+
 /** What every task of a job shares. Plain data. */
 export interface JobSettings {
   readonly jobId: string;
@@ -125,8 +149,8 @@ export interface JobSettings {
   readonly live?: LiveSettings;
   /** Map tasks keep the records they are given, as JSON lines. Default: they do not. */
   readonly materialize?: boolean;
-  /** Only the records at these offsets are mapped, by the absolute path of their file. Default: all are. */
-  readonly only?: Readonly<Record<string, readonly number[]>>;
+  /** Only these records are mapped. Default: all are. */
+  readonly only?: ChosenRecords;
   /** Set to learn what the job takes: a task leaves off after so much. Left out: it does all. */
   readonly probe?: { readonly ms: number; readonly bytes: number };
   /** Where this machine has the files of side data. Default: there are none. */

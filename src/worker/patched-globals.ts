@@ -72,7 +72,7 @@ const exempt: ReadonlySet<string> = new Set([
 
 /** Fields that may be left out, as sheaf's own code looks for them; a test finds them in the source. */
 const optionalFields = `
-  adopted also as aside askedPath aux auxFiles batchBytes bigints body bytes bytesMax chaos
+  adopted agent also as aside askedPath aux auxFiles batchBytes beside bigints body bytes bytesMax chaos
   ChecksumCRC32C chunkBytes clockSkewCorrected code collections columns combine commutative
   compress compression constructor content count countsOnly crc32c cwd default delimiter details
   DirectoryListing discards doing duplicates emptyFiles encoding encodingOrDone end env

@@ -164,8 +164,10 @@ test("after a fix, bad records alone are tried again, wherever they lie; what is
     file,
     source.replace(reader, `fixedLength(${many.join("\n").length})`).replace("jsonl,", "fixedLength,"),
   );
-  const offsets = retry.only[plain]!;
-  const ofPlain = { ...retry, only: { [plain]: offsets }, options: { ...retry.options, inputs: [plain] } };
+  const files = retry.only.files.filter(({ path }) => path === plain);
+  const { offsets } = files[0]!;
+  const only = { files, whole: [] };
+  const ofPlain = { ...retry, only, options: { ...retry.options, inputs: [plain] } };
   const other = await runRetry(ofPlain, { ...more, overwrite: true });
   assert.equal(other.error?.code, "INPUT_CHANGED", other.error?.report);
   assert.match(

@@ -249,6 +249,66 @@ describe("what runs on a cluster keep", () => {
     assert.match(loads.error?.message ?? "", /incremental: the job loads a native add-on/);
   });
 
+  test("bad records are tried again there: beside the output, on agents' own files, and merged into it", async (t) => {
+    const code = (limit: number): string => `
+      import { job, sum, text } from "sheaf";
+      export default job({ input: text(), reduce: sum(), map(line, emit) {
+        const n = Number(line);
+        if (n < ${limit}) throw new Error("below");
+        emit(n % 2 === 0 ? "even" : "odd", n); } });`;
+    const days = new ClusterDays(t, code(0), cluster);
+    const numbers = (from: number, to: number): string =>
+      Array.from({ length: to - from }, (_, i) => `${from + i}\n`).join("");
+    const some = days.file("logs/some.txt", numbers(-5, 20));
+    days.file("logs/good.txt", numbers(0, 9));
+    const retry = async (...flags: string[]) => {
+      const { code: exit, stderr } = await cluster.run(["bad", "retry", "@", ...flags], { cwd: days.root });
+      return { exit, stderr };
+    };
+    const part = (output: string): string => readFileSync(join(output, "part-00000.tsv"), "utf8");
+    // Both agents see the same files, and so read them both.
+    for (const [place, times, inputs] of [
+      ["shared", 1, days.logs],
+      ["own", 2, `agent:${days.logs}/*.txt`],
+    ] as const) {
+      days.file("job.ts", code(0));
+      const output = join(days.root, place);
+      const first = await days.there(code(0), { inputs, output, maxBad: 20, shared: false, partitions: 1 });
+      assert.equal(first.badRecords, 5 * times, first.error?.report);
+      days.file("job.ts", code(-3));
+      const again = join(days.root, `${place}-again`);
+      const done = await retry("-o", again);
+      assert.equal(done.exit, 0, done.stderr);
+      assert.match(
+        done.stderr,
+        new RegExp(`${3 * times} of ${5 * times} bad records are good now; ${2 * times} are still`),
+      );
+      assert.equal(part(again), `even\t${-2 * times}\nodd\t${-4 * times}\n`);
+    }
+    utimesSync(some, 1, 1);
+    const changed = await retry("-o", join(days.root, "never"));
+    assert.match(changed.stderr, /some\.txt has changed since the job has read it[\s\S]*INPUT_CHANGED/);
+
+    const kept = await days.there(code(0), {
+      inputs: days.logs,
+      maxBad: 20,
+      incremental: true,
+      partitions: 1,
+    });
+    assert.equal(kept.badRecords, 5, kept.error?.report);
+    days.file("job.ts", code(-3));
+    const merged = await retry();
+    assert.equal(merged.exit, 0, merged.stderr);
+    assert.match(merged.stderr, /3 of 5 bad records are good now; 2 are still bad\. They are merged into/);
+    const sums = [0, 0];
+    for (const n of [
+      ...Array.from({ length: 23 }, (_, i) => i - 3),
+      ...Array.from({ length: 9 }, (_, i) => i),
+    ])
+      sums[n % 2 === 0 ? 0 : 1]! += n;
+    assert.equal(part(days.output), `even\t${sums[0]}\nodd\t${sums[1]}\n`);
+  });
+
   test("records that map is given become a dataset, in its place or fetched: as on one machine", async (t) => {
     const days = new ClusterDays(t, spins, cluster);
     const options = { on: "inline", partitions: 2, partBytes: 20_000 } as const;
@@ -271,6 +331,16 @@ describe("what runs on a cluster keep", () => {
       assert.deepEqual(readdirSync(place).sort(), ["out", "records"]);
       const again = await days.there(spins, more);
       assert.match(again.error?.message ?? "", /already exists|exists already/);
+    }
+    for (const shared of [true, false]) {
+      const place = join(days.root, `blocked-${shared}`);
+      const [output, materialize] = [join(place, "out"), join(place, "records")];
+      const blocked = `
+        import { mkdirSync, writeFileSync } from "node:fs";
+        ${spins.replace("reduce:", `expect() { mkdirSync(${JSON.stringify(output)}, { recursive: true }); writeFileSync(${JSON.stringify(join(output, "mine.txt"))}, ""); return true; }, reduce:`)}`;
+      const refused = await days.there(blocked, { ...options, shared, output, materialize });
+      assert.equal(refused.error?.code, "OUTPUT_EXISTS", refused.error?.report);
+      assert.deepEqual(readdirSync(place), ["out"]);
     }
     const { error } = await days.there(spins, { ...options, materialize: kept, once: true });
     assert.match(error?.message ?? "", /once does not go with materialize/);

@@ -194,7 +194,7 @@ test("what may have changed within a tick of the file system's clock is waited f
 test("files are looked at again turn by turn, and each look shows that the commit moves on", async () => {
   const file = { input: 0, path: "/none", name: "none", bytes: 1, bound: false, inode: "1", digest: "2" };
   const files = Array.from({ length: 2_500 }, () => file);
-  const notes = { job, key: "0f".repeat(32), full: null, goneFiles: 0, files };
+  const notes = { job, key: "0f".repeat(32), full: null, goneFiles: 0, mark: "", files };
   const settings = { jobId: "j", partitions: [1], bounds: [null] };
   let steps = 0;
   let turns = 0;

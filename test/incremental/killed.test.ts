@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { checkCommitted } from "#src/engine/committed-output.js";
 import { sheaf } from "../cli/support.ts";
-import { Days, few } from "./support.ts";
+import { Days, few, tree } from "./support.ts";
 
 test("killed at any point, the output is the one before or the one after, and the next run goes on from it", async (t) => {
   const days = new Days(t, few);
@@ -48,6 +48,33 @@ test("killed at any point, the output is the one before or the one after, and th
     const next = await days.same({ partitions: 2 });
     assert.deepEqual([next.kept.tasks, next.mappedTasks], [2, 2], `${kind} ${nth}`);
   }
+});
+
+test("of two runs into one output the later is refused, and what the earlier has made stays", async (t) => {
+  const days = new Days(t, few);
+  days.day(1, 1, 5);
+  await days.go();
+  const put = days.saved();
+  days.day(2, 2, 5);
+  await days.go();
+  const made = join(days.root, "made");
+  cpSync(days.output, made, { recursive: true });
+  put();
+  // When this one is about to commit, another run that began with the same output has done so.
+  const late = await days.run(few, {
+    on: "inline",
+    inputs: days.logs,
+    incremental: true,
+    onEvent: (event) => {
+      if (event.kind !== "phase-started" || event.phase !== "commit") return;
+      rmSync(days.output, { recursive: true });
+      cpSync(made, days.output, { recursive: true });
+    },
+  });
+  assert.equal(late.error?.code, "OUTPUT_EXISTS", late.error?.report);
+  assert.match(late.error.message, /another run has made .* anew while this one worked/);
+  assert.deepEqual(tree(days.output), tree(made));
+  assert.equal((await days.same()).bytesIn, 0);
 });
 
 test("the command says before it begins what it maps, and at the end what it took over", async (t) => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { crc32cOfFile } from "#src/storage/content-check.js";
@@ -116,4 +116,37 @@ test("a record that would not come back as it is, and a directory in use, are re
     await assert.rejects(bench.run(spins, { materialize }), { code: "USAGE", message: /lie in one another/ });
   const { error } = await bench.run(spins, { materialize: join(bench.root, "other"), once: true });
   assert.match(error!.message, /once does not go with materialize/);
+});
+
+test("where the output cannot be put in its place the records are taken back, and what they replaced is there again", async (t) => {
+  const bench = new Bench(t);
+  const kept = join(bench.root, "kept");
+  const blocked = `
+    import { mkdirSync, writeFileSync } from "node:fs";
+    ${spins.replace(
+      "reduce:",
+      `expect() {
+         mkdirSync(${JSON.stringify(bench.output)}, { recursive: true });
+         writeFileSync(${JSON.stringify(join(bench.output, "mine.txt"))}, "mine");
+         return true;
+       },
+       reduce:`,
+    )}`;
+  const options = { on: "inline", partitions: 1, materialize: kept } as const;
+  const ran = async (job: string, overwrite: boolean) => bench.run(job, { ...options, overwrite });
+  assert.match((await ran(blocked, false)).error?.code ?? "", /OUTPUT_EXISTS/);
+  assert.deepEqual([existsSync(kept), bench.left()], [false, ["out"]]);
+  rmSync(bench.output, { recursive: true });
+  const first = await ran(spins, false);
+  assert.equal(first.status, "SUCCEEDED", first.error?.report);
+  const files = (): string[] => readdirSync(kept).map((name) => readFileSync(join(kept, name), "utf8"));
+  const before = files();
+  const other = blocked.replace("count: 6_000", "count: 30");
+  const { error, materialized } = await ran(other, true);
+  assert.deepEqual([error?.code, materialized], ["OUTPUT_UNWRITABLE", null]);
+  assert.deepEqual(files(), before);
+  assert.deepEqual(
+    readdirSync(bench.root).filter((name) => name.startsWith(".kept")),
+    [],
+  );
 });

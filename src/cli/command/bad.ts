@@ -7,7 +7,7 @@ import type { ApiClient } from "../../client/api-client.ts";
 import type { ListedBadRecord } from "../../engine/bad-list.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
-import { switchFlag, types, valueFlag } from "../flag.ts";
+import { repeatedFlag, switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
 import { type Style, styleFor } from "../ui/style.ts";
 import { plural } from "../ui/text.ts";
@@ -24,6 +24,11 @@ export const badFlags = {
     "With retry: directory for the results of those records",
   ),
   overwrite: switchFlag("--overwrite", "With retry: replace DIR if it exists and a job has written it"),
+  with: repeatedFlag(
+    "--with NAME",
+    types.string,
+    "With retry -o, of a job with several inputs: read all of the input NAME besides",
+  ),
   ...connectFlags,
   json: jsonFlag,
 };
@@ -38,10 +43,10 @@ export const badCommand: CliCommand<typeof badFlags> = {
     "HANDLE names the job: @ is the latest, @?NAME the latest of that name, anything else the beginning of a job's id. " +
       "With --on it is a job of a cluster: what its coordinator keeps, or the shared output as this machine sees it.",
     "sheaf bad retry HANDLE -o DIR runs the job's file, as it is now, on those records alone, with the same params, and " +
-      "writes the results to DIR; what is still bad is in DIR/_bad. The job must have run on this machine, and its " +
-      "input files must be as they were. Without -o they are merged into the old output, where that was written " +
-      "with --incremental: maps that have set records aside run again, all others are taken over. " +
-      "docs/bad-records.md says more.",
+      "writes the results to DIR; what is still bad is in DIR/_bad. It runs where the job ran, and input files must " +
+      "be as they were. A reduce that joins several inputs sees these records only: --with NAME reads all of another " +
+      "input besides. Without -o they are merged into the old output, where that was written with --incremental: " +
+      "maps that have set records aside run again, all others are taken over. docs/bad-records.md says more.",
   ],
   arguments: [
     {
@@ -57,6 +62,7 @@ export const badCommand: CliCommand<typeof badFlags> = {
     ["sheaf bad", "Of the latest job"],
     ["sheaf bad retry @", "Merge those of an incremental job into its output, after a fix"],
     ["sheaf bad retry @ -o out-fixed", "Try those of the latest job again, after a fix of its file"],
+    ["sheaf bad retry @ -o late --with customers", "The same of a join, with all of the input customers"],
     ["sheaf bad @?visits --json | jq -r .error | sort | uniq -c", "How often each error came"],
   ],
   run,
@@ -65,7 +71,7 @@ export const badCommand: CliCommand<typeof badFlags> = {
 type Bad = Invocation<typeof badFlags>;
 
 /** What a job has set aside. */
-interface BadList {
+export interface BadList {
   readonly job: string;
   readonly count: number;
   /** Where they are, for people. */
@@ -83,13 +89,15 @@ async function run(invocation: Bad): Promise<ExitCode> {
     });
   }
   if (isRetry) return (await import("./bad/retry.ts")).retryBad(handle, flags, world);
-  if (flags.output !== undefined || flags.overwrite === true) {
-    throw new SheafError("USAGE", "-o and --overwrite are for sheaf bad retry", {
+  if (flags.output !== undefined || flags.overwrite === true || flags.with.length > 0) {
+    throw new SheafError("USAGE", "-o, --overwrite and --with are for sheaf bad retry", {
       hint: "Write sheaf bad retry HANDLE -o DIR.",
     });
   }
   if (clusterUrl(flags, world) !== undefined)
-    return withCluster(flags, world, (api) => listOfCluster(api, handle, invocation));
+    return withCluster(flags, world, (api) =>
+      withBadOfCluster(api, handle, (found) => list(found, invocation)),
+    );
   const [{ findJob }, { badFilesOf }] = await Promise.all([
     import("../../engine/job-history.ts"),
     import("../../engine/bad-list.ts"),
@@ -100,7 +108,12 @@ async function run(invocation: Bad): Promise<ExitCode> {
   return list({ job: record.jobId, count: record.badRecords, where, files }, invocation);
 }
 
-async function listOfCluster(api: ApiClient, handle: string, invocation: Bad): Promise<ExitCode> {
+/** What a job of a cluster has set aside. `work` may read the files until it has ended. */
+export async function withBadOfCluster<T>(
+  api: ApiClient,
+  handle: string,
+  work: (list: BadList) => Promise<T>,
+): Promise<T> {
   const [{ findClusterJob }, { badFilesIn }] = await Promise.all([
     import("../../client/find-job.ts"),
     import("../../engine/bad-list.ts"),
@@ -112,10 +125,10 @@ async function listOfCluster(api: ApiClient, handle: string, invocation: Bad): P
       hint: "They are there when a job has succeeded.",
     });
   }
-  if (count === 0) return list({ job, count, where: "", files: [] }, invocation);
+  if (count === 0) return work({ job, count, where: "", files: [] });
   if (output !== null) {
     const files = badFilesIn(output);
-    if (files.length > 0) return list({ job, count, where: `${output}/_bad`, files }, invocation);
+    if (files.length > 0) return work({ job, count, where: `${output}/_bad`, files });
     throw new SheafError("NOT_FOUND", `${output}/_bad: the bad records of ${job} are not there`, {
       hint: "The output is on a file system that the agents share: look where this directory can be seen.",
       details: { path: output },
@@ -128,7 +141,7 @@ async function listOfCluster(api: ApiClient, handle: string, invocation: Bad): P
   const directory = await makeTempDirectory(tmpdir());
   try {
     const files = await fetchBad(api, job, directory, undefined);
-    return await list({ job, count, where: "kept by the coordinator", files }, invocation);
+    return await work({ job, count, where: "kept by the coordinator", files });
   } finally {
     await rm(directory, { recursive: true, force: true, maxRetries: 3 });
   }

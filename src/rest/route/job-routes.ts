@@ -4,7 +4,13 @@ import { SheafError } from "../../base/errors.ts";
 import { bounds, limits, settings } from "../../base/limits.ts";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
 import type { AttemptView } from "../../protocol/job-view.ts";
-import { AttemptViewSchema, JobStateName, JobSummarySchema, JobViewSchema } from "../../protocol/job-view.ts";
+import {
+  AttemptViewSchema,
+  BadInputsSchema,
+  JobStateName,
+  JobSummarySchema,
+  JobViewSchema,
+} from "../../protocol/job-view.ts";
 import { SubmissionSchema, SubmittedSchema } from "../../protocol/submission.ts";
 import { HEADERS } from "../../protocol/version.ts";
 import { access } from "../app.ts";
@@ -101,6 +107,7 @@ export function jobRoutes(app: App, coordinator: Coordinator): void {
       return Readable.from(texts) as unknown as AttemptView[];
     },
   );
+  badRoute(app, coordinator);
   steeringRoutes(app, coordinator);
 }
 
@@ -113,6 +120,21 @@ function* arrayText(all: readonly unknown[]): Generator<string> {
     yield `${from === 0 ? "[" : ","}${texts.join(",")}`;
   }
   yield all.length === 0 ? "[]" : "]";
+}
+
+function badRoute(app: App, coordinator: Coordinator): void {
+  app.get(
+    "/jobs/:job/bad",
+    {
+      config: access.client,
+      schema: {
+        summary: "What it takes to run the records again that the job has set aside",
+        params: JobParams,
+        response: { 200: BadInputsSchema },
+      },
+    },
+    ({ params }) => coordinator.clients.badInputs(params.job),
+  );
 }
 
 function steeringRoutes(app: App, coordinator: Coordinator): void {
