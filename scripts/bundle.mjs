@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { entryPrefix, layersOf } from "./layers.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "dist");
@@ -73,31 +74,70 @@ const vendor = {
   },
 };
 
-const { outputFiles } = await build({
-  absWorkingDir: root,
-  entryPoints: [
-    ...entries.map((name) => ({ in: `src/${name}`, out: name.replace(/\.ts$/, "") })),
-    ...taken.map((name) => ({ in: `inside:${name}`, out: `inside/${name}` })),
-  ],
-  outdir: "dist",
-  chunkNames: "lib/[name]-[hash]",
-  bundle: true,
-  splitting: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  packages: "external",
-  plugins: [vendor, inside, typebox],
-  sourcemap: "linked",
-  sourcesContent: false,
-  legalComments: "none",
-  // Not by package.json's word: a module that is imported for what it does stays.
-  ignoreAnnotations: true,
-  logLevel: "warning",
-  // What users import is not to be bundled.
-  logOverride: { "unsupported-dynamic-import": "silent" },
-  write: false,
-});
+/**
+ * Every entry, by its path or by `await import()`, is a module of its own, which loads the layers it needs,
+ * then what it stands for.
+ */
+function entriesWith({ layers, begins }) {
+  const load = (path) => {
+    const [first] = readFileSync(join(root, path), "utf8").split("\n", 1);
+    const shebang = first.startsWith("#!") ? [first] : [];
+    const needed = (begins.get(path) ?? []).map((layer) => `import "layer:${layer}";`);
+    return [...shebang, ...needed, `export * from "./${path}";`].join("\n");
+  };
+  return {
+    name: "entries",
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^entry:/ }, ({ path }) => ({
+        path: path.slice(entryPrefix.length),
+        namespace: "entry",
+      }));
+      onResolve({ filter: /^\..*\.ts$/ }, ({ path, kind, resolveDir }) =>
+        kind === "dynamic-import"
+          ? { path: relative(root, join(resolveDir, path)), namespace: "entry" }
+          : undefined,
+      );
+      onLoad({ filter: /.*/, namespace: "entry" }, ({ path }) => ({
+        contents: load(path),
+        resolveDir: root,
+      }));
+      onResolve({ filter: /^layer:/ }, ({ path }) => ({ path, namespace: "layer" }));
+      onLoad({ filter: /.*/, namespace: "layer" }, ({ path }) => ({
+        contents: layers[path.slice(6)].map((module) => `import "./${module}";`).join("\n"),
+        resolveDir: root,
+      }));
+    },
+  };
+}
+
+const bundle = (layers, more) =>
+  build({
+    absWorkingDir: root,
+    entryPoints: [
+      ...entries.map((name) => ({ in: `${entryPrefix}src/${name}`, out: name.replace(/\.ts$/, "") })),
+      ...taken.map((name) => ({ in: `inside:${name}`, out: `inside/${name}` })),
+    ],
+    outdir: "dist",
+    chunkNames: "lib/[name]-[hash]",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    packages: "external",
+    plugins: [vendor, inside, typebox, entriesWith(layers)],
+    // Not by package.json's word: a module that is imported for what it does stays.
+    ignoreAnnotations: true,
+    logLevel: "warning",
+    // What users import is not to be bundled.
+    logOverride: { "unsupported-dynamic-import": "silent" },
+    legalComments: "none",
+    write: false,
+    ...more,
+  });
+
+const { metafile } = await bundle({ layers: [], begins: new Map() }, { metafile: true });
+const { outputFiles } = await bundle(layersOf(metafile), { sourcemap: "linked", sourcesContent: false });
 
 /** By rename: whoever reads the file meanwhile sees the old or the new one whole. */
 function put(path, contents) {
