@@ -2,7 +2,7 @@ import { build } from "esbuild";
 // Makes of the packages that src/vendor/ names what ships in dist/vendor/. What is built in is pinned by
 // package-lock.json; its licences are in dist/vendor/LICENSES.txt.
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -63,7 +63,7 @@ function put(name, content, built = "dist") {
   writeFileSync(`${path}.${process.pid}`, content);
   renameSync(`${path}.${process.pid}`, path);
 }
-put("fastify.js", outputFiles[0].contents);
+for (const built of ["dist", "modules"]) put("fastify.js", outputFiles[0].contents, built);
 
 /*
  * esbuild as it is: its main.js looks for the binary's package from where it lies itself, in a directory
@@ -76,3 +76,35 @@ if (!main.includes(itself)) throw new Error(`esbuild's main.js has no ${itself} 
 for (const built of ["dist", "modules"])
   put("esbuild/lib/main.js", main.replaceAll(itself, "__filename"), built);
 put("LICENSES.txt", `Built in, each under its own licence:\n\n${licenses.join(`\n${"-".repeat(72)}\n\n`)}`);
+
+/*
+ * Tests load the modules of modules/ one by one. TypeBox's 684 are one there, too, as they are in dist/: what
+ * tsc has written names it in place of the package.
+ */
+const typebox = ["typebox", "typebox/value", "typebox/compile"];
+const placeOf = (name) => `typebox/${name.replaceAll("/", "-")}`;
+const { outputFiles: typeboxFiles } = await build({
+  absWorkingDir: root,
+  entryPoints: typebox.map((name) => ({ in: fileURLToPath(import.meta.resolve(name)), out: placeOf(name) })),
+  outdir: "modules/vendor",
+  chunkNames: "typebox/[name]-[hash]",
+  bundle: true,
+  splitting: true,
+  platform: "node",
+  format: "esm",
+  target: "node20",
+  legalComments: "none",
+  write: false,
+});
+const modules = join(root, "modules");
+for (const { path, contents } of typeboxFiles)
+  put(relative(join(modules, "vendor"), path), contents, "modules");
+for (const name of readdirSync(modules, { recursive: true, encoding: "utf8" })) {
+  if (!name.endsWith(".js") || name.startsWith("vendor")) continue;
+  const path = join(modules, name);
+  const text = readFileSync(path, "utf8");
+  const told = text.replace(/(?<=^(?:import|export)\b[^"';]* from )"(typebox(?:\/\w+)?)"/gm, (_, given) =>
+    JSON.stringify(relative(dirname(path), join(modules, "vendor", `${placeOf(given)}.js`))),
+  );
+  if (told !== text) writeFileSync(path, told);
+}
