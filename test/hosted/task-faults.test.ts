@@ -22,7 +22,7 @@ import { taskPackages } from "#src/hosted/packages.js";
 import { readMapRecord, readSpec } from "#src/hosted/spec.js";
 import { aboutNode, homeArchives } from "#src/hosted/stage.js";
 import { isAlive } from "#src/storage/remove-directory.js";
-import { until } from "../kit/wait.js";
+import { until, waitFor } from "../kit/wait.js";
 import { Bench } from "../runner/support.js";
 import { bytesOf, failureIn, FakeEngine, type Frame, framesOf, hadoopText, runTask } from "./fake-engine.js";
 
@@ -222,6 +222,7 @@ test("the program ends when its engine does, and what it starts has nothing of t
       if (said !== "hello") throw new Error(said);
       const child = spawn("sh", ["-c", "ls -l /proc/self/fd; echo >&3; exec sleep 60"], { stdio: "inherit" });
       child.unref();
+      console.log("started " + child.pid);
       console.log(Object.keys(process.env).sort().join());
       console.log(readFileSync("/proc/self/status", "utf8").split("\\n").find((one) => one.startsWith("VmPeak")));
     }
@@ -249,6 +250,10 @@ test("the program ends when its engine does, and what it starts has nothing of t
     let stderr = "";
     child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
     await once(child, "exit");
+    // What it has started is there, and has the end of this pipe.
+    const sleeps = await waitFor("what it started", () => /^started (\d+)$/m.exec(stderr)?.[1]);
+    process.kill(Number(sleeps));
+    await once(child, "close");
     assert.deepEqual(
       framesOf(readFileSync(output))
         .map(({ value }) => value[0])
