@@ -315,6 +315,8 @@ class _Job:
                 raise WorkerError("main(%s=%r): it is a function" % (name, function))
         self.functions = functions
         self.records, self.keys, self.values = CODECS[records], CODECS[keys], CODECS[values]
+        # How the name of a collection is written, where pairs can have one.
+        self.name: Optional[Callable[[str], bytes]] = None
         self.kind = ""
         self.index = 0
         self.at: Any = None
@@ -328,8 +330,8 @@ class _Job:
     def begin(self, kind: str) -> None:
         self.kind, self.index, self.at = kind, 0, None
 
-    def map(self, lines: Iterable[bytes]) -> Iterator[Pair]:
-        """What the map function makes of each record."""
+    def map(self, lines: Iterable[bytes]) -> Iterator[Any]:
+        """What the map function makes of each record: pairs, or triples with the name of a collection."""
         function = self.function("map")
         decode, keys, values = self.records.decode, self.keys.encode, self.values.encode
         self.begin("map")
@@ -340,8 +342,15 @@ class _Job:
             if result is not None:
                 for pair in result:
                     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                        self.no_pair(pair)
-                    yield keys(pair[0]), values(pair[1])
+                        if self.name is None or not self._is_named(pair):
+                            self.no_pair(pair)
+                        yield self.name(pair[0]), keys(pair[1]), values(pair[2])
+                    else:
+                        yield keys(pair[0]), values(pair[1])
+
+    @staticmethod
+    def _is_named(pair: Any) -> bool:
+        return isinstance(pair, (tuple, list)) and len(pair) == 3 and isinstance(pair[0], str)
 
     def reduce(self, pairs: Iterable[Tuple[bytes, Any]], kind: str = "reduce") -> Iterator[Pair]:
         """What the reduce or combine function makes of each stretch of equal keys."""
@@ -482,8 +491,13 @@ def _split_line(line: bytes) -> Pair:
     return key, value
 
 
-def _join_line(pair: Pair) -> bytes:
-    """KEY TAB VALUE and a line end. Raises WorkerError for what would come back as something else."""
+def _join_line(pair: Tuple[bytes, ...]) -> bytes:
+    """KEY TAB VALUE and a line end, behind the name of a collection where there is one.
+
+    Raises WorkerError for what would come back as something else.
+    """
+    if len(pair) == 3:
+        return pair[0] + b"\t" + _join_line(pair[1:])
     key, value = pair
     if b"\t" in key or b"\n" in key or b"\n" in value:
         what = "a key with a tab or line end" if b"\n" not in value else "a value with a line end"
@@ -502,7 +516,7 @@ class _Protocol(NamedTuple):
 
     pieces: Callable[[Callable[[int], bytes]], Iterator[bytes]]
     pairs: Callable[[Iterator[bytes]], Iterator[Tuple[bytes, Any]]]
-    join: Callable[[Pair], bytes]
+    join: Callable[[Tuple[bytes, ...]], bytes]
     with_words: Callable[[Callable[[int], bytes]], Iterator[bytes]]
     word: Callable[[bytes], bytes]
     word_end: bytes
@@ -513,7 +527,7 @@ PROTOCOLS = {
     "json": _Protocol(
         _lines,
         lambda lines: map(_split_json, lines),
-        lambda pair: b"[%s,%s]\n" % pair,
+        lambda pair: b"[%s]\n" % b",".join(pair),
         _lines,
         lambda text: b"sheaf " + text,
         b"\n",
@@ -989,7 +1003,7 @@ def main(
 ) -> NoReturn:
     """Serves the functions in the way that the command line says, and exits: 0, or 1 after an error.
 
-    map(record): an iterable of (key, value), or None.
+    map(record): an iterable of (key, value), or None; of (collection, key, value) in a job with collections.
     reduce(key, values): the same, for each key with all its values, in order, which can be gone through once.
     combine(key, values): as reduce, for some of a key's values, any number of times; it keeps the key.
     records, keys, values: what the functions see of bytes: "text" (str), "json" (what JSON holds) or "bytes".
@@ -1043,6 +1057,8 @@ def _serve(job: _Job, argv: Optional[List[str]], given: BinaryIO, out: BinaryIO)
         pieces = begun
     else:
         pieces = protocol.pieces(given.read)
+    if "SHEAF_COLLECTIONS" in os.environ:
+        job.name = _encode_json if asked.protocol == "json" else _encode_text
     made = job.map(pieces) if asked.mode == "map" else job.reduce(protocol.pairs(pieces), asked.mode)
     _write_all(out, map(protocol.join, made))
     _tell_counters()

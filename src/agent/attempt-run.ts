@@ -280,7 +280,7 @@ export class AttemptRun {
     const common = { index, attempt, ...places };
     switch (work.kind) {
       case "sample":
-        return { kind: "sample", split: work.split, index, attempt };
+        return { kind: "sample", split: work.split, index, attempt, directory: places.directory };
       case "map": {
         const { jobs, world } = this.#setting;
         const kept = await jobs.kept.of(node, work.split, world.roots);

@@ -401,7 +401,7 @@ export class PlannedJob {
     const common = { index: task, attempt };
     switch (phase) {
       case "sample":
-        return { kind: "sample", split: plan.sample.at(task), ...common };
+        return { kind: "sample", split: plan.sample.at(task), directory: "", ...common };
       case "map":
         return {
           kind: "map",

@@ -19,9 +19,10 @@ export function withPrograms(job: Job): Job {
   const some = programs.find((one) => one !== undefined);
   const all = programs.every((one) => one !== undefined) ? (programs as readonly ExecPlan[]) : undefined;
   if (some !== undefined) {
-    if (job.named) {
-      const hint = "Write several jobs, or a map in JavaScript with programs as reduce.";
-      throw invalid("map", "a program cannot tell which collection a pair is for", hint);
+    const pieces = job.named && programs.find((one) => one !== undefined && !isOfLines(one));
+    if (pieces) {
+      const hint = 'Let it write lines, each with the name of its collection first, or protocol: "json".';
+      throw invalid("map", `among ${pieces.protocol} nothing tells which collection a pair is for`, hint);
     }
     if (job.teardown !== undefined)
       throw invalid("teardown", "the map is a program", "Let the program do it when its input has ended.");
@@ -29,6 +30,10 @@ export function withPrograms(job: Job): Job {
   }
   const collections = job.collections.map((plan) => planOf(plan, some, all));
   return Object.freeze({ ...job, collections: Object.freeze(collections) });
+}
+
+function isOfLines({ protocol }: ExecPlan): boolean {
+  return protocol === "lines" || protocol === "json";
 }
 
 /** Absolute paths among the programs of a job and their arguments, "--rules=/etc/rules" too. */
@@ -81,15 +86,18 @@ function planOf(
   if (combine !== undefined && plan.name !== "")
     throw invalid(at("combine"), "a program combines in jobs without collections only", "Leave it out.");
   if (some === undefined) return withLines(plan, reduce, undefined);
-  if (plan.order === "total") {
-    const hint = "Sort in one partition (partitions: 1), or write the map in JavaScript.";
-    throw invalid(at("order"), "keys of a program cannot be sampled for a total order", hint);
-  }
   if (some.protocol !== "json" && plan.groupBy !== undefined) {
     const hint = "Keys of a program are texts or bytes: use partitionBy and sort of exec(), or its json.";
     throw invalid(at("groupBy"), "the map is a program", hint);
   }
   const { sort, partitionBy } = some;
+  if (plan.order === "total" && partitionBy !== undefined) {
+    const hint =
+      'With order "total" the ranges of keys decide which part a key is in. Leave out one of the two.';
+    throw invalid(at("order"), "exec() of the map has partitionBy", hint);
+  }
+  // Sorting is for those collections that are shuffled.
+  if (plan.mapOnly && plan.name !== "") return withLines(plan, reduce, all);
   if (sort !== undefined) checkSort(plan, all ?? [some], reduce, combine);
   if (sort === undefined && partitionBy === undefined) return withLines(plan, reduce, all);
   if (plan.mapOnly) {
@@ -98,6 +106,7 @@ function planOf(
   }
   if (plan.partition !== undefined && partitionBy !== undefined)
     throw invalid(at("partition"), "exec() has partitionBy, too", "Leave out one of the two.");
+  if (plan.order === "total") return withLines(plan, reduce, all);
   const partition = plan.partition ?? Object.assign(fieldPartition(some), { fields: true });
   return withLines({ ...plan, partition }, reduce, all);
 }

@@ -219,7 +219,7 @@ export class LocalExecutor implements TaskExecutor {
     const directory = this.#directoryOf(ref);
     switch (ref.phase) {
       case "sample":
-        return { kind: "sample", split: tasks.sample[ref.task]!, ...common };
+        return { kind: "sample", split: tasks.sample[ref.task]!, directory, ...common };
       case "map": {
         // What could not be read once is not tried again.
         const kept = ref.attempt === 1 ? this.#options.keptOf(ref.task) : undefined;

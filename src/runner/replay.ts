@@ -98,10 +98,7 @@ async function runCapsule(job: Job, capsule: Capsule, options: KeptReplayOptions
   const runner = createTaskRunner(job, withDefaultParams(job, capsule.settings));
   try {
     mkdirSync(join(directory, "attempt"));
-    const spec: TaskSpec =
-      capsule.spec.kind === "sample"
-        ? capsule.spec
-        : { ...capsule.spec, directory: join(directory, "attempt") };
+    const spec: TaskSpec = { ...capsule.spec, directory: join(directory, "attempt") };
     return await runner.run(spec, {
       progress: new Float64Array(PROGRESS_BYTES / 8),
       signal: new AbortController().signal,

@@ -7,7 +7,7 @@ import { exec, type ExecOptions } from "../job/exec.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { ReduceContext } from "../job/job.ts";
 import type { Key } from "../job/key.ts";
-import type { Writer } from "../job/writer.ts";
+import type { ByteSink, Writer } from "../job/writer.ts";
 import { combineValues, reduceValues } from "./aggregate-values.ts";
 
 export type StreamIo = "lines" | "rawbytes" | "typedbytes";
@@ -22,6 +22,8 @@ export interface StreamPlan {
    * values come together.
    */
   readonly reducer: readonly string[] | "identity" | "none" | "aggregate";
+  /** "total": the keys of one part come before those of the next. Default: they are spread. */
+  readonly order?: "total";
   /** Of all programs. */
   readonly options: Pick<ExecOptions, "env" | "exitCodes" | "reporter">;
   /** Of the map. */
@@ -57,16 +59,25 @@ export function streamJob(plan: StreamPlan): Job {
     ...(inputSeparator !== undefined && { inputSeparator }),
   };
   const isReduced = typeof reducer === "object";
+  const { separator = "\t" } = plan.mapOptions;
+  const mapOptions = { ...options, ...plan.mapOptions, protocol: pairs, inputProtocol: mapInput };
   const common = {
     name: plan.name,
     input: textReader({ invalid: "bytes" }),
     files: plan.files,
-    map: exec(plan.mapper, { ...options, ...plan.mapOptions, protocol: pairs, inputProtocol: mapInput }),
+    map: exec(plan.mapper, mapOptions),
     output: plan.output === "none" ? none() : lines(plan.compress, isReduced ? reduceOutput : pairs),
+    ...(plan.order !== undefined && { order: plan.order }),
   };
   const combine = combiner === undefined ? {} : { combine: exec(combiner, reading) };
+  // Between key and value the output has a tab, whatever the map has written there.
+  if (reducer === "none" && separator !== "\t" && plan.output !== "none") {
+    const { nativeOutput: _, ...output } = lines(plan.compress, "lines");
+    return job({ ...common, map: exec(plan.mapper, { ...mapOptions, invalid: "bytes" }), output }) as Job;
+  }
   if (reducer === "none") return job({ ...common }) as Job;
-  if (reducer === "identity" && combiner === undefined) return job({ ...common, order: "hash" }) as Job;
+  if (reducer === "identity" && combiner === undefined && separator === "\t")
+    return job({ order: "hash", ...common }) as Job;
   if (reducer === "aggregate") {
     return job({
       ...common,
@@ -77,7 +88,7 @@ export function streamJob(plan: StreamPlan): Job {
       },
     }) as Job;
   }
-  // What a combiner has made can be told only behind a reduce.
+  // What a combiner has made, and what has got another separator, can be told only behind a reduce.
   const reduce =
     reducer === "identity"
       ? exec(["cat"], { ...options, protocol: pairs })
@@ -110,8 +121,18 @@ function lines(compress: "gzip" | "zstd" | undefined, io: StreamIo): Writer<Key,
     ...(compress !== undefined && { compression: compress }),
     encoder: () => ({
       write(key, value, sink) {
-        sink.text(`${fieldText(key)}${value === undefined ? "" : `\t${fieldText(value)}`}\n`);
+        put(sink, key);
+        if (value !== undefined) {
+          sink.text("\t");
+          put(sink, value);
+        }
+        sink.text("\n");
       },
     }),
   };
+}
+
+function put(sink: ByteSink, piece: unknown): void {
+  if (piece instanceof Uint8Array) sink.bytes(piece);
+  else sink.text(fieldText(piece));
 }

@@ -8,15 +8,16 @@ import { type ExecPlan, execOf } from "../job/exec.ts";
 import type { CollectionPlan, Job } from "../job/job-plan.ts";
 import { isSource, type Reader } from "../job/reader.ts";
 import type { Collector } from "../shuffle/collector.ts";
+import { NamedPairs } from "./exec-named.ts";
 import { pairReader } from "./exec-pairs.ts";
 import type { PairReader } from "./exec-pieces.ts";
 import { TaskPrograms } from "./exec-program.ts";
 import { ExecFeed, plainLines } from "./exec-records.ts";
-import type { MapOnlyOutput } from "./map-output.ts";
+import { MapOnlyOutput } from "./map-output.ts";
 import { invalidLine } from "./native-grep.ts";
 import { RawLines } from "./raw-lines.ts";
 import type { TaskSetting } from "./task-setting.ts";
-import type { MapTaskSpec, SplitPiece } from "./task-spec.ts";
+import type { MapTaskSpec, SampleTaskSpec, SplitPiece } from "./task-spec.ts";
 
 /**
  * Whether JavaScript reads the pairs that a program has written, rather than another program or text().
@@ -44,33 +45,66 @@ export function lineProgramOf(job: Job, plan: CollectionPlan): ExecPlan | undefi
   return areTexts ? execOf(maps[0]) : undefined;
 }
 
+/**
+ * Takes what a map's program writes to collectors, and to the outputs of collections without a shuffle.
+ * @param targets one for each collection of the job
+ */
+export function mapReader(
+  plan: ExecPlan,
+  { job, settings, memory }: TaskSetting<MapTaskSpec>,
+  targets: readonly (Collector | MapOnlyOutput)[],
+): PairReader {
+  return readerOfAll(plan, job, (collection, at) => {
+    const target = targets[at]!;
+    if (plan.protocol !== "lines" || !(target instanceof MapOnlyOutput) || target.output.native !== "text")
+      return pairReader(plan, target, memory, isReadAsText(collection, settings.collect));
+    const raw = new RawLines(plan, target.output);
+    return {
+      take: (chunk) => raw.take(chunk),
+      async end() {
+        await raw.end();
+        target.emitted += raw.lines;
+      },
+    };
+  });
+}
+
+/** One for each collection, behind one that looks which a pair is for; alone in a job without any. */
+export function readerOfAll(
+  plan: ExecPlan,
+  { collections, named }: Job,
+  readerOf: (collection: CollectionPlan, index: number) => PairReader,
+): PairReader {
+  if (!named) return readerOf(collections[0]!, 0);
+  return new NamedPairs(plan, new Map(collections.map((one, at) => [one.name, readerOf(one, at)])));
+}
+
 /** A map that is a program: what it is given, and what becomes of what it writes. */
 export class ExecMap {
   readonly plan: ExecPlan;
-  readonly #setting: TaskSetting<MapTaskSpec>;
+  readonly #setting: TaskSetting<MapTaskSpec | SampleTaskSpec>;
   readonly #programs: TaskPrograms;
   readonly #feed: ExecFeed;
   /** Its records have their offsets for keys. */
   readonly #isKeyed: boolean;
-  readonly #collector: Collector | undefined;
-  readonly #output: MapOnlyOutput | undefined;
+  readonly #newReader: () => PairReader;
   #program: RunningProgram | undefined;
   #reader: PairReader | undefined;
-  #raw: RawLines | undefined;
+  /** The file that the program in hand was told. */
+  #path: string | undefined;
 
+  /** @param newReader makes what takes all that one program writes */
   constructor(
     plan: ExecPlan,
-    setting: TaskSetting<MapTaskSpec>,
-    collector: Collector | undefined,
-    output: MapOnlyOutput | undefined,
+    setting: TaskSetting<MapTaskSpec | SampleTaskSpec>,
+    newReader: () => PairReader,
   ) {
     this.plan = plan;
     this.#setting = setting;
     this.#programs = new TaskPrograms(setting);
     this.#feed = new ExecFeed(plan);
     this.#isKeyed = plan.inputProtocol === "rawbytes" || plan.inputProtocol === "typedbytes";
-    this.#collector = collector;
-    this.#output = output;
+    this.#newReader = newReader;
     if (setting.settings.estimate === true) {
       throw new SheafError(
         "JOB_INVALID",
@@ -91,8 +125,13 @@ export class ExecMap {
   /** A piece is about to be read: by a program of its own, unless one is for all. */
   async enter(piece: SplitPiece): Promise<void> {
     if (this.#program !== undefined && !this.plan.perFile) return;
+    const { spec } = this.#setting;
+    const path = piece.kind === "file" ? piece.path : undefined;
+    // All that is sampled of a file is for one.
+    if (this.#program !== undefined && spec.kind === "sample" && path === this.#path) return;
     await this.finish();
-    const { pieces } = this.#setting.spec.split;
+    this.#path = path;
+    const { pieces } = spec.split;
     const isKnown = piece.kind === "file" && (this.plan.perFile || pieces.length === 1);
     this.#setting.scene.path = piece.kind === "file" ? piece.name : null;
     this.#setting.scene.offset = piece.kind === "file" ? piece.start : null;
@@ -106,18 +145,9 @@ export class ExecMap {
             length: piece.end - piece.start,
           }
         : null;
-    const { job, memory, settings } = this.#setting;
-    const plan = job.collections[0]!;
-    const output = this.#output;
-    if (output !== undefined && this.plan.protocol === "lines" && output.output.native === "text") {
-      this.#raw = new RawLines(this.plan, output.output);
-    } else {
-      const target = this.#collector ?? output!;
-      this.#reader = pairReader(this.plan, target, memory, isReadAsText(plan, settings.collect));
-    }
-    this.#program = await this.#programs.start(this.plan, input, (chunk) =>
-      (this.#raw ?? this.#reader!).take(chunk),
-    );
+    const reader = this.#newReader();
+    this.#reader = reader;
+    this.#program = await this.#programs.start(this.plan, input, (chunk) => reader.take(chunk));
   }
 
   /** False: the rest of the piece need not be read. */
@@ -173,10 +203,8 @@ export class ExecMap {
     if (this.#program === undefined) return;
     await this.#feed.send(this.#program);
     await this.#programs.finish();
-    await (this.#raw ?? this.#reader)?.end();
-    if (this.#output !== undefined && this.#raw !== undefined) this.#output.emitted += this.#raw.lines;
+    await this.#reader?.end();
     this.#program = undefined;
-    this.#raw = undefined;
     this.#reader = undefined;
   }
 

@@ -34,10 +34,7 @@ export function pairReader(
     const parse = jsonParser("fail", commandText(plan));
     return new LineReader(plan, target, (line) => takeJson(line, plan, parse, target), null);
   }
-  // Keys that are sorted by their fields are lines in any case.
-  const isLine = plan.invalid === "fail" || !isText || plan.sort !== undefined;
-  const asBytes = plan.values === "text" && isLine;
-  if (target instanceof SortCollector && asBytes) {
+  if (target instanceof SortCollector && takesBytes(plan, isText)) {
     const into = new CollectedLines(plan, target, memory);
     return new LineReader(plan, target, null, (lines) => {
       if (isText) checkUtf8(lines, plan);
@@ -45,6 +42,36 @@ export function pairReader(
     });
   }
   return new LineReader(plan, target, (line) => takeLine(line, plan, target, isText), null);
+}
+
+/** What takes keys that are encoded, and others. */
+export interface KeyTarget extends PairTarget {
+  encoded(key: Buffer): void;
+}
+
+/**
+ * As pairReader(), of keys alone: each is encoded as that of its pair would be. With `sort` of the key only
+ * what it sorts by, so that a bound of a total order parts none that are equal in that.
+ */
+export function keyReader(
+  plan: ExecPlan,
+  target: KeyTarget,
+  memory: TaskMemory,
+  isText: boolean,
+): PairReader {
+  if (plan.protocol !== "lines" || !takesBytes(plan, isText)) return pairReader(plan, target, memory, isText);
+  const take = (line: Buffer): void => {
+    const end = keyEnd(line, 0, line.length, plan);
+    if (plan.sort !== undefined) return target.encoded(Buffer.concat(sortingParts(line, 0, end, plan)));
+    target.encoded(Buffer.concat([Buffer.from([KEY_TAG.string]), line.subarray(0, end)]));
+  };
+  return new LineReader(plan, target, take, null);
+}
+
+/** Whether lines need not become strings on their way to a collector. */
+function takesBytes({ values, invalid, sort }: ExecPlan, isText: boolean): boolean {
+  // Keys that are sorted by their fields are lines in any case.
+  return values === "text" && (invalid === "fail" || !isText || sort !== undefined);
 }
 
 class LineReader implements PairReader {
@@ -273,6 +300,12 @@ function tooLongAKey(bytes: number, plan: ExecPlan): SheafError {
 
 /** The encoding of the array: what each stretch sorts by, then the key, which decides between equals. */
 function sortingKey(lines: Buffer, from: number, to: number, plan: ExecPlan): Buffer {
+  const key = escaped(KEY_TAG.string, lines.subarray(from, to));
+  return Buffer.concat([...sortingParts(lines, from, to, plan), key]);
+}
+
+/** All of it but for the key. */
+function sortingParts(lines: Buffer, from: number, to: number, plan: ExecPlan): Buffer[] {
   const parts: Buffer[] = [Buffer.from([KEY_TAG.array])];
   for (const field of plan.sort!) {
     const [start, end] = fieldRange(lines, from, to, field, plan.keySeparator);
@@ -285,8 +318,7 @@ function sortingKey(lines: Buffer, from: number, to: number, plan: ExecPlan): Bu
     for (let i = 0; i < element.length; i++) element[i] = element[i]! ^ 0xff;
     parts.push(Buffer.from([KEY_TAG.descending]), element);
   }
-  parts.push(escaped(KEY_TAG.string, lines.subarray(from, to)));
-  return Buffer.concat(parts);
+  return parts;
 }
 
 /** An element of an array key: its tag, the bytes with 00 as 00 ff, and 00 00. */

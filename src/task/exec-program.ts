@@ -9,7 +9,7 @@ import { workerEnvironment } from "../security/worker-environment.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import type { TaskSetting } from "./task-setting.ts";
-import { type JobFile, type MapTaskSpec, PROGRESS_CELLS, type ReduceTaskSpec } from "./task-spec.ts";
+import { type JobFile, PROGRESS_CELLS, type TaskSpec } from "./task-spec.ts";
 
 /** Hadoop counts attempts from 0, and its ids have six digits. */
 const ID_DIGITS = 6;
@@ -23,11 +23,11 @@ export interface ProgramInput {
 
 /** The programs of one attempt, one after the other: each in a directory of its own. */
 export class TaskPrograms {
-  readonly #setting: TaskSetting<MapTaskSpec | ReduceTaskSpec>;
+  readonly #setting: TaskSetting<TaskSpec>;
   #started = 0;
   #running: { readonly program: RunningProgram; readonly directory: string } | undefined;
 
-  constructor(setting: TaskSetting<MapTaskSpec | ReduceTaskSpec>) {
+  constructor(setting: TaskSetting<TaskSpec>) {
     this.#setting = setting;
   }
 
@@ -143,11 +143,11 @@ function checkUnchanged({ name, path, bytes, mtimeMs }: JobFile, directory: stri
 
 /** The variables that programs of Hadoop Streaming look for, in their names of today and of Hadoop 1. */
 function taskEnvironment(
-  { job, spec, settings }: TaskSetting<MapTaskSpec | ReduceTaskSpec>,
+  { job, spec, settings }: TaskSetting<TaskSpec>,
   input: ProgramInput | null,
 ): Record<string, string> {
-  const isMap = spec.kind === "map";
-  const index = spec.kind === "map" ? spec.index : spec.partition;
+  const isMap = spec.kind !== "reduce";
+  const index = isMap ? spec.index : spec.partition;
   const number = String(index).padStart(ID_DIGITS, "0");
   const id = settings.jobId.replace(/^job_/, "");
   const task = `task_${id}_${isMap ? "m" : "r"}_${number}`;
@@ -160,6 +160,8 @@ function taskEnvironment(
     ["mapreduce_job_name", "mapred_job_name", settings.name],
     ["mapreduce_task_ismap", "mapred_task_is_map", String(isMap)],
   ];
+  const names =
+    isMap && job.named ? { SHEAF_COLLECTIONS: job.collections.map(({ name }) => name).join(",") } : {};
   const numbers: typeof told = [
     ["mapreduce_job_reduces", "mapred_reduce_tasks", String(reduces)],
     ["mapreduce_task_id", "mapred_tip_id", task],
@@ -179,7 +181,6 @@ function taskEnvironment(
       ["mapreduce_map_input_length", "map_input_length", String(input.length)],
     );
   }
-  return Object.fromEntries(
-    told.flatMap(([today, before, value]) => [today, before].map((name) => [name, value])),
-  );
+  const variables = told.flatMap(([today, before, value]) => [today, before].map((name) => [name, value]));
+  return { ...names, ...(Object.fromEntries(variables) as Record<string, string>) };
 }

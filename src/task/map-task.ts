@@ -16,7 +16,7 @@ import type { EmitTarget } from "./emitter.ts";
 import { MapEmitter } from "./emitter.ts";
 import { type EmptyFiles, sumEmptyFiles } from "./empty-files.ts";
 import { combineRuns } from "./exec-combine.ts";
-import { ExecMap } from "./exec-map.ts";
+import { ExecMap, mapReader } from "./exec-map.ts";
 import { KeptRecords } from "./kept-records.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { identityMap, MapLoop } from "./map-loop.ts";
@@ -138,9 +138,9 @@ class MapAttempt {
       plan.mapOnly ? new MapOnlyOutput(plan, i, spec.index, outputs, settings) : undefined,
     );
     this.#units = settings.estimate === true ? new RecordUnits() : undefined;
+    const places = this.collectors.map((one, i) => one ?? this.#outputs[i]!);
     const targets = job.collections.map((plan, i): EmitTarget => {
-      const target = this.collectors[i] ?? this.#outputs[i]!;
-      return this.#units?.target(plan, target) ?? target;
+      return this.#units?.target(plan, places[i]!) ?? places[i]!;
     });
     this.#emitter = new MapEmitter(job.collections, job.named, targets);
     this.#bad = settings.keepBad ? new BadRecords(outputs, job.inputName) : undefined;
@@ -148,7 +148,7 @@ class MapAttempt {
     const pause = (done: number): Promise<boolean> => this.#pause(done);
     const options = { sampler: this.#sampler, units: this.#units, bad: this.#bad, pause };
     const exec = execOf(job.map);
-    if (exec !== undefined) this.program = new ExecMap(exec, setting, this.collectors[0], this.#outputs[0]);
+    if (exec !== undefined) this.program = new ExecMap(exec, setting, () => mapReader(exec, setting, places));
     const map = this.program?.map ?? (job.map as MapFunction | undefined) ?? identityMap(job);
     this.#loop = new MapLoop(this.kept?.before(map) ?? map, this.#emitter, context, scene, options);
   }

@@ -1,10 +1,14 @@
 import { Pace } from "../base/pace.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
+import { type ExecPlan, execOf } from "../job/exec.ts";
 import type { Key } from "../job/key.ts";
 import { isSource, type Source } from "../job/reader.ts";
 import type { BadRecords } from "./bad-records.ts";
 import { MapEmitter } from "./emitter.ts";
 import type { EmitTarget } from "./emitter.ts";
+import { ExecMap, isReadAsText, readerOfAll } from "./exec-map.ts";
+import { keyReader, type KeyTarget } from "./exec-pairs.ts";
+import type { PairReader } from "./exec-pieces.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { identityMap, MapLoop } from "./map-loop.ts";
 import { openPiece } from "./open-piece.ts";
@@ -18,15 +22,27 @@ const KEYS_MAX = 65_536;
 const RECORDS_MAX = 200_000;
 
 /** Keeps every n-th key; when there are too many, every second of them, and n doubles. Deterministic. */
-class KeySample implements EmitTarget {
+class KeySample implements EmitTarget, KeyTarget {
   keys: string[] = [];
   #step = 1;
   #seen = 0;
 
   emit(key: Key): void {
-    if (this.#seen++ % this.#step !== 0) return;
+    if (!this.#isNext()) return;
     const bytes = Buffer.allocUnsafe(keySizeMax(key));
-    this.keys.push(bytes.toString("base64", 0, encodeKey(bytes, 0, key)));
+    this.#keep(bytes.subarray(0, encodeKey(bytes, 0, key)));
+  }
+
+  encoded(key: Buffer): void {
+    if (this.#isNext()) this.#keep(key);
+  }
+
+  #isNext(): boolean {
+    return this.#seen++ % this.#step === 0;
+  }
+
+  #keep(key: Buffer): void {
+    this.keys.push(key.toString("base64"));
     if (this.keys.length < KEYS_MAX) return;
     this.keys = this.keys.filter((_, i) => i % 2 === 0);
     this.#step *= 2;
@@ -52,7 +68,9 @@ export async function runSample(
   const startedMs = setting.clock.nowMs();
   const isOver = (): boolean => probe !== undefined && setting.clock.nowMs() - startedMs >= probe.ms;
   const forgiving = { add: () => void stats.badRecords++ } as unknown as BadRecords;
-  const map = (job.map as MapFunction | undefined) ?? identityMap(job);
+  const exec = execOf(job.map);
+  const program = exec && new ExecMap(exec, setting, () => keysReader(exec, setting, samples));
+  const map = program?.map ?? (job.map as MapFunction | undefined) ?? identityMap(job);
   const loop = new MapLoop(map, emitter, context, scene, {
     sampler: undefined,
     units: undefined,
@@ -66,11 +84,19 @@ export async function runSample(
   });
   scene.phase = "setup";
   if (job.setup !== undefined) context.state = await job.setup(context);
-  for (const piece of spec.split.pieces) {
-    context.path = piece.kind === "file" ? piece.name : "";
-    scene.path = context.path;
-    await samplePiece(setting, piece, loop, isOver);
-    if (loop.records > RECORDS_MAX) break;
+  try {
+    for (const piece of spec.split.pieces) {
+      await program?.enter(piece);
+      context.path = piece.kind === "file" ? piece.name : "";
+      scene.path = context.path;
+      await samplePiece(setting, piece, loop, () => isOver() || program?.takesInput === false);
+      if (loop.records > RECORDS_MAX) break;
+    }
+    await program?.finish();
+  } catch (error) {
+    program?.kill();
+    // A program that fails is left to the map tasks as records are.
+    if (program === undefined || setting.services.signal.aborted) throw error;
   }
   stats.recordsIn = loop.records;
   emitter.close();
@@ -84,6 +110,16 @@ export async function runSample(
     hotKeys: [],
     badPath: null,
   };
+}
+
+function keysReader(
+  plan: ExecPlan,
+  { job, settings, memory }: TaskSetting<SampleTaskSpec>,
+  samples: readonly KeySample[],
+): PairReader {
+  return readerOfAll(plan, job, (collection, at) =>
+    keyReader(plan, samples[at]!, memory, isReadAsText(collection, settings.collect)),
+  );
 }
 
 /** Of a source that ends by time, or by a condition, what it makes in so long is enough to know its keys. */

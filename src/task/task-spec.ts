@@ -167,6 +167,8 @@ export interface SampleTaskSpec {
   readonly split: Split;
   readonly index: number;
   readonly attempt: number;
+  /** As in MapTaskSpec. */
+  readonly directory: string;
 }
 
 export interface MapTaskSpec {

@@ -299,6 +299,10 @@ test("jobconf decides what it decides on Hadoop, under its names of today and of
     ],
     [source({ "mapreduce.partition.keypartitioner.options": "-k1,1" }), /^(?![^]*partitionBy)/],
     [
+      source({ "mapreduce.totalorderpartitioner.path": "p" }, { partitioner: `lib.TotalOrderPartitioner` }),
+      /order: "total",/,
+    ],
+    [
       source({
         "mapred.output.key.comparator.class": sorted_,
         "mapred.text.key.comparator.options": "-k2nr",
@@ -323,6 +327,7 @@ test("jobconf decides what it decides on Hadoop, under its names of today and of
 
 test("jobconf that would change what comes out and is not known is refused by its name", () => {
   const cases: readonly (readonly [Readonly<Record<string, string>>, Partial<MrjobDescription>, RegExp])[] = [
+    [{ "stream.map.input.ignoreKey": "false" }, {}, /ignoreKey=false cannot be had/],
     [{ "stream.map.input": "typedbytes" }, {}, /stream\.map\.input=typedbytes cannot be had/],
     [{ "textinputformat.record.delimiter": ";" }, {}, /record\.delimiter/],
     [{ "mapred.output.compress": "true" }, {}, /compress=true/],

@@ -53,7 +53,8 @@ export async function checkStream(scene: Scene): Promise<void> {
   scene.file("stream/list", "b\na\n");
   const mapper = ["-mapper", "./words.sh", "-file", "list", "-cmdenv", "LIST=/dev/stdin"];
   const args = ["stream", "-input", await scene.generated("text", "200KB"), ...mapper];
-  const reducer = ["-reducer", "awk -f add.awk", "-numReduceTasks", "3", "--mappers", "4"];
+  const total = ["-partitioner", "TotalOrderPartitioner", "-numReduceTasks", "3"];
+  const reducer = ["-reducer", "awk -f add.awk", ...total, "--mappers", "4"];
   const ran = async (on: "local" | "cluster", ...more: string[]): Promise<OutputTree> => {
     const output = scene.path(`stream-${on}-${more.join("")}`);
     const all = [...args, ...reducer, "-output", output, ...more];

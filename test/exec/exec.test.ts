@@ -272,11 +272,19 @@ describe("what a program is told, and tells", () => {
     const says =
       "reporter:counter:G,seen,2\nreporter:status:half\nreporter:counter:G,bad,x\nplain\nreporter:counter:G,seen,40";
     const { result } = await ran(
-      job({ input: text(), map: exec(["sh", "-c", `cat >/dev/null; printf '${says}' >&2`]) }),
+      job({
+        input: text(),
+        // A process that the program has started tells as well.
+        map: exec([
+          "sh",
+          "-c",
+          `cat >/dev/null; printf '${says}' >&2; env printf '\nreporter:counter:G,child,2' >&2`,
+        ]),
+      }),
       many,
       { mappers: 1 },
     );
-    assert.deepEqual(result.counters, { "G:seen": 42 });
+    assert.deepEqual(result.counters, { "G:seen": 42, "G:child": 2 });
   });
 
   test("the variables of a task, for each file its own, and nothing of sheaf's own environment", async () => {

@@ -285,6 +285,27 @@ const kinds: readonly Case[] = [
     counters: 3,
   },
   {
+    name: "programs: a total order by a sample of what they write, collections, counters",
+    job: {
+      text: `
+        import { exec, job, text } from "sheaf";
+        const split = \`{ for (i = 1; i <= NF; i++) print "counts\\t" $i "\\t1" }
+          { print "order\\t" NR % 97 "\\t" $1; print "seen\\t" length($0); n++ }
+          END { print "reporter:counter:lines,all," n > "/dev/stderr" }\`;
+        export default job({
+          input: text(),
+          collections: {
+            counts: { reduce: exec(["sh", "-c", "cut -f1 | uniq -c"]) },
+            order: { order: "total", partitions: 3 },
+            seen: {},
+          },
+          map: exec(["awk", split], { env: { LC_ALL: "C" } }),
+        });`,
+    },
+    files: { "a.txt": book.slice(0, 40_000), "b.txt": "to be or not to be\n".repeat(20) },
+    counters: 1,
+  },
+  {
     name: "a pipeline of three steps: records, then files, then an order over all",
     job: {
       text: `

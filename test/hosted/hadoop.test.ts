@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { checkHadoop } from "#src/cli/command/doctor/engines.js";
 import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
 import { runHosted } from "#src/hosted/hosted-run.js";
+import { sheafHere } from "../cli/support.ts";
 import { hostedJar, javaMissing } from "../kit/jars.ts";
 import { until } from "../kit/wait.ts";
 import { Bench } from "../runner/support.ts";
@@ -144,6 +145,28 @@ suite("jobs in the local mode of a real Hadoop", { skip }, () => {
     assert.match(said("hadoop"), /^ok Hadoop 3\./);
     assert.match(said("hadoop jobs"), /^warn mapreduce\.framework\.name is local \(.*etc\/hadoop\)$/);
     assert.match(said("hadoop files"), /^ok file:\//);
+  });
+
+  test("sheaf stream: programs travel with the job, keys are in one order over all parts", async (t) => {
+    const bench = new Bench(t);
+    const lines = Array.from({ length: 2_000 }, (_, n) => `k${(n * 7919) % 1_009}\t${n} \xe9\n`);
+    const input = bench.file("in.txt", Buffer.from(lines.join(""), "latin1"));
+    chmodSync(bench.file("twice.sh", "#!/bin/sh\necho reporter:counter:G,started,1 >&2\nsed p\n"), 0o755);
+    bench.file("same.py", "import sys\nfor line in sys.stdin.buffer: sys.stdout.buffer.write(line)\n");
+    const words = [
+      ["stream", "-q", "-input", input, "-mapper", "twice.sh", "-file", "twice.sh"],
+      ["-reducer", "python3 same.py", "-partitioner", "TotalOrderPartitioner", "-numReduceTasks", "3"],
+    ].flat();
+    const [here, there] = [join(bench.root, "here"), join(bench.root, "there")];
+    const inline = await sheafHere([...words, "-output", here, "--inline"], { cwd: bench.root });
+    assert.equal(inline.code, 0, inline.stderr);
+    const onHadoop = ["--on", "hadoop", "--conf", "mapreduce.framework.name=local"];
+    const hosted = await sheafHere([...words, "-output", there, ...onHadoop], { cwd: bench.root });
+    assert.equal(hosted.code, 0, hosted.stderr);
+    const names = readdirSync(here).sort();
+    assert.deepEqual([readdirSync(there).sort(), names.length], [names, 4]);
+    for (const name of names)
+      assert.ok(readFileSync(join(there, name)).equals(readFileSync(join(here, name))), name);
   });
 
   test("says the command, and runs nothing", async (t) => {

@@ -21,7 +21,10 @@ describe("programs in a job", () => {
       /setup: it cannot be a program/,
       () => job({ input, setup: exec(["cat"]) as never, map: exec(["cat"]) }),
     ],
-    [/order: keys of a program/, () => job({ input, map: exec(["cat"]), order: "total" })],
+    [
+      /order: exec\(\) of the map has partitionBy/,
+      () => job({ input, map: exec(["cat"], { partitionBy: "-k1" }), order: "total" }),
+    ],
     [
       /reduce: sort has nothing/,
       () => job({ input, map: exec(["cat"]), reduce: exec(["cat"], { sort: "-n" }) }),

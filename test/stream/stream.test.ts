@@ -177,6 +177,7 @@ describe("sheaf stream", () => {
       [["-io", "rawbytes", "-D", "stream.num.map.output.key.fields=2"], /fields of keys are for lines/],
       [["-io", "typedbytes", "-reducer", "aggregate"], /-reducer aggregate is for lines, not for typedbytes/],
       [["-D", "mapreduce.output.textoutputformat.separator=,"], /textoutputformat\.separator/],
+      [["-D", "stream.map.input.ignoreKey=false"], /ignoreKey=false is not there with TextInputFormat/],
       [["-mapper", "awk '{print"], /is not closed/],
       [["-D", "mapreduce.output.fileoutputformat.compress=true"], /cannot be compressed/],
     ];
@@ -207,7 +208,7 @@ describe("sheaf stream", () => {
       "UniqValueCount:u\tx",
     ];
     const path = file("agg.txt", `${pairs.join("\n")}\nStringValueMax:s\tZ\nStringValueMax:s\ta\n`);
-    assert.equal(await output("-input", path, "-reducer", "aggregate"), "n\t9007199254740992\ns\ta\nu\t1\n");
+    assert.equal(await output("-input", path, "-reducer", "Aggregate"), "n\t9007199254740992\ns\ta\nu\t1\n");
   });
 });
 

@@ -221,6 +221,7 @@ test("every flag of every command stands in its section of docs/cli.md", async (
 for (const [page, least] of [
   ["docs/faults.md", 60],
   ["SECURITY.md", 50],
+  ["docs/from-the-seeds.md", 70],
 ] as const) {
   test(`${page} names tests that there are`, () => {
     let named = 0;
@@ -233,6 +234,33 @@ for (const [page, least] of [
     assert.ok(named >= least, `only ${named} tests were found`);
   });
 }
+
+test("every row of docs/from-the-seeds.md has its test, and what it names is there", async () => {
+  const { commands } = await import("#src/cli/commands.js");
+  const byName = new Map((await commands.all()).map((one) => [one.name, Object.values(one.flags)]));
+  const exported = read("docs/job-api.md");
+  const rows = read("docs/from-the-seeds.md")
+    .split("\n")
+    .filter((line) => /^\| (?!there |--- )/.test(line))
+    .map((line) => line.slice(2, -2).split(" | "));
+  assert.ok(rows.length > 70, `${rows.length} rows`);
+  const wrong: string[] = [];
+  for (const [there = "", here = "", tests = "", ...more] of rows) {
+    if (more.length > 0 || !/^`test\/[^`]+\.ts`/.test(tests)) wrong.push(`${there}: no test`);
+    if (/\b(?:planned|not yet|todo)\b/i.test(here)) wrong.push(`${there}: ${here}`);
+    for (const [, span = ""] of here.matchAll(/`([^`]+)`/g)) {
+      const [, command] = /^sheaf ([a-z\d]+)/.exec(span) ?? [];
+      if (command !== undefined && !byName.has(command)) wrong.push(`${there}: there is no ${span}`);
+      const flags = command === undefined ? [...byName.values()].flat() : (byName.get(command) ?? []);
+      for (const [, flag] of span.matchAll(/--([a-z][a-z-]*)/g))
+        if (!flags.some(({ name }) => name === flag)) wrong.push(`${there}: ${span}: no --${flag}`);
+      const [, called] = /^(\w+)\((?!s\):)/.exec(span) ?? [];
+      if (called !== undefined && !new RegExp(`\\b${called}\\(`).test(exported))
+        wrong.push(`${there}: docs/job-api.md knows no ${called}()`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
 
 test("docs/formats.md has the bytes the code writes, and its worked example reads as it says", (t) => {
   const path = join(root, "build", "docs-example.run");

@@ -71,10 +71,17 @@ const programs = inCategory("Job", {
     },
   ),
   cmdenv: repeatedFlag("--cmdenv NAME=VALUE", types.assignment, "Variable of the programs' environment"),
-  partitioner: valueFlag("--partitioner CLASS", types.string, "KeyFieldBasedPartitioner", {
-    default: "HashPartitioner: by the whole key",
-    details: "Its fields are those of -D mapreduce.partition.keypartitioner.options=-k1,2.",
-  }),
+  partitioner: valueFlag(
+    "--partitioner CLASS",
+    types.string,
+    "KeyFieldBasedPartitioner, or TotalOrderPartitioner",
+    {
+      default: "HashPartitioner: by the whole key",
+      details:
+        "KeyFieldBasedPartitioner has the fields of -D mapreduce.partition.keypartitioner.options=-k1,2. With " +
+        "TotalOrderPartitioner the keys of each part come before those of the next.",
+    },
+  ),
 });
 
 const formats = {

@@ -12,6 +12,7 @@ interface StepSettings {
   /** Of what reads pairs. */
   readonly reading: Readonly<Record<string, unknown>>;
   readonly partitions: number | undefined;
+  readonly order: "total" | undefined;
 }
 
 /**
@@ -50,6 +51,7 @@ export function mrjobSource(described: MrjobDescription, python: readonly string
         ? []
         : [`  reduce: ${program(step.reducer, { ...settings.reading, ...passed })},`]),
       ...(settings.partitions === undefined ? [] : [`  partitions: ${settings.partitions},`]),
+      ...(settings.order === undefined ? [] : [`  order: "${settings.order}",`]),
     ];
     return `const step${at + 1} = job({\n${fields.join("\n")}\n});`;
   });
@@ -95,11 +97,12 @@ const REFUSED: readonly RegExp[] = [
 function settingsOf({ jobconf, reducer }: Step, described: MrjobDescription, place: string): StepSettings {
   checkAgreement(jobconf, place);
   const wishes: Wishes = {};
-  const { sort, partitionBy } = ofStep(place, () => {
+  const { sort, partitionBy, order } = ofStep(place, () => {
     for (const [name, value] of Object.entries(jobconf)) {
       if (decidesResults(name)) takeProperty(wishes, name, value);
       else if (REFUSED.some((pattern) => pattern.test(name))) throw cannotBeHad(place, name, value);
-      if (wishes.io !== undefined || wishes.compresses === true) throw cannotBeHad(place, name, value);
+      const isOther = wishes.io !== undefined || wishes.compresses === true || wishes.ignoresKey === false;
+      if (isOther) throw cannotBeHad(place, name, value);
     }
     return keyRules(wishes, wishes.partitioner ?? described.partitioner ?? undefined);
   });
@@ -125,6 +128,7 @@ function settingsOf({ jobconf, reducer }: Step, described: MrjobDescription, pla
       ...(isShuffled && { sort, partitionBy, keySeparator }),
     }),
     partitions: isShuffled ? reduces : undefined,
+    order: isShuffled ? order : undefined,
   };
 }
 

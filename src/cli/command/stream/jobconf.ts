@@ -19,6 +19,7 @@ export interface Wishes {
   partitioner?: string;
   hasComparator?: boolean;
   anyExit?: boolean;
+  ignoresKey?: boolean;
   reporter?: string;
   noProgressMs?: number;
   attempts?: number;
@@ -113,6 +114,7 @@ const ofResults: Readonly<Record<string, Take>> = {
   "mapreduce.job.output.key.comparator.class": comparator,
   "stream.non.zero.exit.is.failure": (wishes, value, name) => void (wishes.anyExit = !truth(name, value)),
   "stream.stderr.reporter.prefix": (wishes, value) => void (wishes.reporter = value),
+  "stream.map.input.ignoreKey": (wishes, value, name) => void (wishes.ignoresKey = truth(name, value)),
   "stream.map.input": inFormat("map.input"),
   "stream.map.output": inFormat("map.output"),
   "stream.reduce.input": inFormat("reduce.input"),
@@ -162,12 +164,13 @@ export function decidesResults(name: string): boolean {
 }
 
 /** How wishes for partitions and order read as options of exec(). @throws SheafError USAGE */
-export function keyRules(wishes: Wishes, partitioner = wishes.partitioner): KeyRules {
-  const isByFields = partitioner !== undefined && /(?:^|\.)KeyFieldBasedPartitioner$/.test(partitioner);
-  if (partitioner !== undefined && !isByFields && !/(?:^|\.)HashPartitioner$/.test(partitioner)) {
+export function keyRules(wishes: Wishes, partitioner = "HashPartitioner"): KeyRules {
+  const [, name] = /(?:^|\.)(\w+)$/.exec(partitioner) ?? [];
+  const isByFields = name === "KeyFieldBasedPartitioner";
+  if (!isByFields && name !== "HashPartitioner" && name !== "TotalOrderPartitioner") {
     throw usage(
       `-partitioner: there is no ${partitioner}`,
-      "There are KeyFieldBasedPartitioner and HashPartitioner, which is the default.",
+      "There are KeyFieldBasedPartitioner, TotalOrderPartitioner and HashPartitioner, which is the default.",
     );
   }
   // As Hadoop has it, the number of fields goes before the options.
@@ -176,6 +179,7 @@ export function keyRules(wishes: Wishes, partitioner = wishes.partitioner): KeyR
   return {
     sort: wishes.hasComparator === true ? (wishes.sort ?? "") : undefined,
     partitionBy: isByFields ? fields : undefined,
+    order: name === "TotalOrderPartitioner" ? "total" : undefined,
     isLeftOut: fields !== undefined && !isByFields,
   };
 }
@@ -183,6 +187,7 @@ export function keyRules(wishes: Wishes, partitioner = wishes.partitioner): KeyR
 export interface KeyRules {
   readonly sort: string | undefined;
   readonly partitionBy: string | undefined;
+  readonly order: "total" | undefined;
   /** There are options of a partitioner that is not asked for. */
   readonly isLeftOut: boolean;
 }
@@ -190,6 +195,9 @@ export interface KeyRules {
 /** Of the cluster that Hadoop runs on, or of how it goes about what sheaf goes about in its own way. */
 const ofHadoop =
   /^(?:yarn|dfs|fs|io|ipc|hadoop|tmpfiles|mapreduce\.(?:map|reduce)\.(?:memory|cpu|java|speculative|env|log)|mapreduce\.(?:framework|job\.(?:queuename|priority|user|reduce\.slowstart|running|jvm|ubertask|split|classloader))|mapreduce\.(?:task\.io|reduce\.shuffle|map\.(?:output\.compress|sort)|input\.fileinputformat\.(?:split\.minsize|input\.dir))|mapred\.(?:child|job\.(?:queue|priority|map|reduce|reuse)|map\.tasks\.spec|reduce\.tasks\.spec|reduce\.slowstart|compress\.map|min\.split|job\.tracker|queue))/;
+
+/** Where Hadoop finds what its InputSampler has written. */
+const ofTotalOrder = /^(?:mapreduce\.totalorderpartitioner|total\.order\.partitioner)\./;
 
 /** One more of those that sheaf knows by no name is the program's own. */
 const ofStreaming = /^(?:mapreduce|mapred|stream|map|num)\./;
@@ -205,6 +213,8 @@ export function takeProperty(wishes: Wishes, name: string, value: string): strin
     properties[today]!(wishes, value, name);
     return null;
   }
+  if (ofTotalOrder.test(name))
+    return `-D ${name} changes nothing here: a sample of the keys says where parts begin`;
   if (ofHadoop.test(name)) return `-D ${name} is of Hadoop's own machinery and changes nothing here`;
   if (!ofStreaming.test(name)) return null;
   const near = suggest(name, [...Object.keys(properties), ...Object.keys(before)]);

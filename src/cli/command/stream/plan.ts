@@ -51,7 +51,8 @@ export function askedStream(flags: StreamFlags, given: readonly string[], cwd: s
     notes.push("-lazyOutput changes nothing here: each part is a file, an empty one too");
   const shipped = new Shipped([...flags.file, ...flags.files.flatMap((some) => some.split(","))], cwd);
   const command = (text: string, what: string): string[] => shipped.taken(splitCommand(text, what), notes);
-  const { sort, partitionBy, isLeftOut } = keyRules(wishes, flags.partitioner);
+  const rules = keyRules(wishes, flags.partitioner ?? wishes.partitioner);
+  const { sort, partitionBy, order, isLeftOut } = rules;
   if (isLeftOut)
     notes.push("the partitioner's options change nothing without -partitioner KeyFieldBasedPartitioner");
   if (wishes.sort !== undefined && wishes.hasComparator !== true) {
@@ -74,6 +75,7 @@ export function askedStream(flags: StreamFlags, given: readonly string[], cwd: s
     mapper,
     ...(isCombined && { combiner: command(flags.combiner, "-combiner") }),
     reducer,
+    ...(reducer !== "none" && order !== undefined && { order }),
     options: {
       env: { ...confEnvironment(flags.jobconf), ...Object.fromEntries(flags.cmdenv) },
       ...(wishes.anyExit === true && { exitCodes: "any" }),
@@ -85,7 +87,7 @@ export function askedStream(flags: StreamFlags, given: readonly string[], cwd: s
       ...(reducer !== "none" && sort !== undefined && { sort }),
       ...(reducer !== "none" && partitionBy !== undefined && { partitionBy }),
       ...(wishes.keySeparator !== undefined && { keySeparator: wishes.keySeparator }),
-      ...(perFile(flags.inputformat) ? {} : { perFile: false }),
+      ...(perFile(flags.inputformat, wishes) ? {} : { perFile: false }),
     },
     ...(wishes.inputSeparator !== undefined && { inputSeparator: wishes.inputSeparator }),
     files: shipped.files,
@@ -116,14 +118,20 @@ function reducerOf(
 ): StreamPlan["reducer"] {
   if (reducer === undefined || IDENTITY.test(reducer)) return "identity";
   if (reducer === "NONE") return "none";
-  if (reducer === "aggregate") return "aggregate";
+  if (reducer.toLowerCase() === "aggregate") return "aggregate";
   return command(reducer, "-reducer");
 }
 
 /** @returns whether a mapper is started for each file */
-function perFile(format: string | undefined): boolean {
+function perFile(format: string | undefined, { ignoresKey }: Wishes): boolean {
   const name = format?.replace(/^.*\./, "") ?? "TextInputFormat";
-  if (name === "TextInputFormat" || name === "KeyValueTextInputFormat") return true;
+  const hasKeys = name === "KeyValueTextInputFormat";
+  if (ignoresKey === hasKeys) {
+    throw new SheafError("USAGE", `-D stream.map.input.ignoreKey=${ignoresKey} is not there with ${name}`, {
+      hint: `Leave it out: mappers read ${hasKeys ? "KEY TAB VALUE" : "lines, without their offsets"}.`,
+    });
+  }
+  if (hasKeys || name === "TextInputFormat") return true;
   if (name === "CombineTextInputFormat") return false;
   throw new SheafError("USAGE", `-inputformat: there is no ${format}`, {
     hint:
@@ -176,7 +184,7 @@ function ioWished(
       (one) => one !== undefined,
     );
     const what =
-      isOfLines || partitioner !== undefined
+      isOfLines || /KeyField/.test(partitioner ?? "")
         ? "fields of keys are"
         : reducer === "aggregate"
           ? "-reducer aggregate is"
