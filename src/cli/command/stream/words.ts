@@ -37,7 +37,7 @@ const refused: Readonly<Record<string, string>> = {
   reducedebug: "A task that fails is run again with sheaf replay.",
   background: "Give --detach, with --on URL of a cluster.",
   additionalconfspec: "Give its properties with -D.",
-  conf: "Give its properties with -D.",
+  conf: "Give its properties with -D; --conf NAME=VALUE is a setting of the engine (--on hadoop, spark).",
   fs: "Give whole paths.",
   dfs: "Give whole paths.",
   jt: "Give --on URL of a cluster.",
@@ -55,7 +55,8 @@ export function streamWords(words: readonly string[]): string[] {
     const [, dashes = "", name = "", inline] = /^(--?)([A-Za-z]+)(?:=(.*))?$/s.exec(word) ?? [];
     const flag = Object.hasOwn(known, name) ? known[name]! : undefined;
     if (flag === undefined) {
-      if (Object.hasOwn(refused, name))
+      // With two dashes it is the setting of an engine.
+      if (Object.hasOwn(refused, name) && word !== "--conf" && !word.startsWith("--conf="))
         throw new SheafError("USAGE", `${word} is not there`, { hint: refused[name]! });
       if (/^-D./.test(word)) found.push(`--jobconf=${word.slice(2)}`);
       else if (dashes === "-" && name.length > 1) throw unknown(word, name);
