@@ -188,6 +188,7 @@ Error: java.lang.RuntimeException: PipeMapRed.waitOutputThreads(): subprocess fa
 
 2026-11-29 14:00:12,000 INFO mapreduce.Job: Task Id : attempt_1_01_m_000002_1, Status : KILLED
 2026-11-29 14:00:13,000 INFO mapreduce.Job:  map 67% reduce 11%
+2026-11-29 14:00:13,900 INFO mapreduce.Job:  map 100% reduce 100%
 26-11-29 14:00:14 INFO Job: Job job_1_01 failed with state FAILED due to: Task failed task_1_01_m_000003
 Job failed as tasks failed. failedMaps:1 failedReduces:0 killedMaps:0 killedReduces: 0
 
@@ -240,6 +241,7 @@ Caused by: java.lang.RuntimeException: PipeMapRed
 \t\tData-local map tasks=5
 \tMap-Reduce Framework
 2026-11-29 14:00:09,002 INFO streaming.StreamJob: Output directory: hdfs:///t/out`);
+    assert.deepEqual(told.slice(1), ["map 1", "reduce 1"]);
     assert.deepEqual(log.placed, { local: 5, rack: 0, other: 1 });
     assert.equal(told[0], "tracking job_1_01 nowhere");
     assert.equal(heard("").log.placed, null);
@@ -353,7 +355,8 @@ test("the history server is asked until it knows why; one that is not there, or 
     asked.push(url);
     const path = url.replace("/ws/v1/history/mapreduce", "");
     if (path.startsWith("/jobs/secret")) return void response.writeHead(401).end();
-    if (path === "/ws/v1/history/containerlogs/c1/stderr") return void response.end("the log\n");
+    if (path === "/ws/v1/history/containerlogs/c1/stderr")
+      return void response.end("Container: c1\nLogContents:\nthe log\nEnd of LogType:stderr.\n");
     // It has not heard of the job at first.
     const answer = asked.length === 1 ? undefined : told[path];
     response.writeHead(answer === undefined ? 404 : 200).end(JSON.stringify(answer ?? {}));

@@ -105,6 +105,8 @@ export class ClientLog {
   #logLine(line: string): void {
     const progress = /\bmap (\d+)% reduce (\d+)%/.exec(line);
     if (progress !== null) {
+      // So it says of every job that has ended, of those that have failed, too.
+      if (progress[1] === "100" && progress[2] === "100") return;
       this.#told.progress("map", Number(progress[1]) / 100);
       this.#told.progress("reduce", Number(progress[2]) / 100);
       return;
@@ -133,7 +135,10 @@ export class ClientLog {
       });
       return;
     }
-    if (/Job job_\w+ completed successfully/.test(line)) this.end = { kind: "succeeded" };
+    if (/Job job_\w+ completed successfully/.test(line)) {
+      this.end = { kind: "succeeded" };
+      for (const phase of ["map", "reduce"] as const) this.#told.progress(phase, 1);
+    }
     const failed = /Job job_\w+ failed with state (\w+) due to: ?(.*)$/.exec(line);
     if (failed === null) return;
     const [, endState = "FAILED", reason = ""] = failed;

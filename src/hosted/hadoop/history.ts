@@ -77,9 +77,14 @@ async function containerLog(base: string, attempt: HistoryAttempt): Promise<stri
   const places = [...(node === undefined ? [] : [`http://${node}/ws/v1/node/${file}`]), `${history}/${file}`];
   for (const place of places) {
     const text = await get(place, "text/plain").catch(() => null);
-    if (text !== null) return text.slice(-LOG_CHARS);
+    if (text !== null) return writtenIn(text).slice(-LOG_CHARS);
   }
   return "";
+}
+
+/** Newer NodeManagers put headings around what the container has written. */
+function writtenIn(text: string): string {
+  return /^LogContents:\n([\s\S]*?)\n?^End of LogType:/m.exec(text)?.[1] ?? text;
 }
 
 async function getJson<T>(url: string): Promise<T | null> {
