@@ -111,6 +111,8 @@ suite("the command", () => {
     assert.equal(found.get("mapreduce.reduce.memory.mb"), "2048");
     assert.equal(found.get("mapreduce.fileoutputcommitter.algorithm.version"), "1");
     assert.equal(found.get("mapreduce.map.failures.maxpercent"), "0");
+    assert.equal(found.get("mapreduce.job.ubertask.enable"), "false");
+    assert.equal(found.get("stream.stderr.reporter.prefix"), "sheaf-reporter:");
     assert.equal(words[words.indexOf("-archives") + 1], places.archives.join(","));
     assert.equal(words[words.indexOf("-mapper") + 1], "/bin/sh ./sheaf/run.sh map");
     assert.equal(words[words.indexOf("-reducer") + 1], "/bin/sh ./sheaf/run.sh reduce");
@@ -122,6 +124,20 @@ suite("the command", () => {
     assert.equal(words[words.indexOf("-reducer") + 1], "NONE");
     assert.equal(words[words.indexOf("-mapper") + 1], `/bin/sh "/a b's/sheaf/run.sh" map`);
     assert.throws(() => streamingWords(job, { ...places, home: `a'"` }, options), { code: "USAGE" });
+  });
+
+  test("without a jar tasks are told by lines, and write what is read here", () => {
+    const words = streamingWords(job, { ...places, jar: null, errors: null }, options);
+    assert.ok(!words.some((word) => word.includes("dev.sheaf") || word === "-libjars"));
+    assert.equal(words[words.indexOf("-input") + 1], places.splits);
+    assert.match(words[words.indexOf("-inputformat") + 1]!, /NLineInputFormat$/);
+    assert.match(words[words.indexOf("-outputformat") + 1]!, /SequenceFileOutputFormat$/);
+    const found = properties(words);
+    assert.equal(found.get("mapreduce.output.fileoutputformat.compress"), "false");
+    assert.equal(found.get("mapreduce.input.lineinputformat.linespermap"), "1");
+    for (const name of found.keys())
+      if (/lineinput|linerecord|compress$|delimiter$/.test(name) && name !== "mapreduce.map.output.compress")
+        assert.throws(() => checkConf({ [name]: "1" }), { code: "USAGE" }, name);
   });
 
   test("a container has room for the JVM, the heap and the data", () => {

@@ -165,3 +165,16 @@ test("the command is printed, and nothing is run", async (t) => {
   assert.equal(printed.length, 1);
   assert.equal(hosted.engine.tasks.length, 0);
 });
+
+test("nodes are asked for the heap that the job asks for, not for a share of this machine's memory", async (t) => {
+  const made = `
+    import { generate, job, sum } from "sheaf";
+    const input = generate({ tasks: 2, *records() { yield 1; } });
+    export default job({ input, map: (n, emit) => emit(n, n), reduce: sum() });`;
+  const heaps: (number | null)[] = [];
+  const instead: FakeOptions["instead"] = async ({ heapBytes }) => void heaps.push(heapBytes);
+  const there = new Hosted(t, { isLocal: false, instead }, made);
+  await there.run({ inputs: [] });
+  await there.run({ inputs: [], heap: "1GiB" });
+  assert.deepEqual(heaps, [768 * 2 ** 20, 2 ** 30]);
+});
