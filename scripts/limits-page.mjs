@@ -39,7 +39,8 @@ const rows = [
   ],
   [
     "partitions of a collection",
-    "one per 128 MiB of input, at most 1,000; one per task of generated input, at most 8",
+    "one per 128 MiB of input, above 8 rounded up to 10, 12, 14, 16, 20, ..., at most 1,000; " +
+      "one per task of generated input, at most 8",
     from(partitions),
     "`partitions`, `--partitions`",
   ],
