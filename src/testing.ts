@@ -1,4 +1,4 @@
-// The testing kit: import { testJob } from "sheaf/testing".
+// The testing kit: import { testJob, storeChecks } from "sheaf/testing".
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { settings } from "./base/limits.ts";
@@ -15,6 +15,9 @@ import {
 } from "./testing/test-job.ts";
 
 export type { TestInput, TestJobOptions, TestResult } from "./testing/test-job.ts";
+export type { StoreSubject } from "./testing/store-bench.ts";
+export type { StoreCheck, StoreChecks } from "./testing/store-checks.ts";
+export { storeChecks } from "./testing/store-checks.ts";
 
 /**
  * Runs a job on records in memory, again and again, with other splits, partitions, places to combine and

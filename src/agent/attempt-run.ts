@@ -44,7 +44,7 @@ import {
   uploadResults,
 } from "./attempt-report.ts";
 import { keepSlices, mayBeLast } from "./keep-slices.ts";
-import { noteDone } from "./kept-maps.ts";
+import { noteDone, noteStaged } from "./kept-maps.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
 import { stagingOf } from "./staging.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-processes.ts";
@@ -225,7 +225,7 @@ export class AttemptRun {
       const spec = await this.#specOf(job, places);
       if (spec.kind === "unreadable") return this.#inputsMissing(spec);
       const result = await this.#inSlot(job, spec);
-      if (result.kind === "success") return this.#succeeded(job, await this.#noted(result, places));
+      if (result.kind === "success") return this.#succeeded(job, result, places);
       const path = damagedFile(spec, result);
       if (path === null) {
         if (spec.kind === "reduce" && mayBeLast(ref, result, job.preparation)) await this.#keep(spec);
@@ -243,10 +243,16 @@ export class AttemptRun {
     const directory = join(job.directory, "attempts", name);
     this.#directories.push(directory);
     await emptied(directory);
-    const { output } = job.preparation;
-    // What goes to a storage is written here first.
-    if (output.kind !== "shared" || splitAddress(output.path) !== null || this.ref.phase === "sample")
-      return { directory };
+    const { output, settings } = job.preparation;
+    if (output.kind !== "shared" || this.ref.phase === "sample") return { directory };
+    if (splitAddress(output.path) !== null) {
+      // What goes to a storage is written here first, and what is kept of a map apart from what is fetched.
+      if (settings["keepMaps"] !== true || this.ref.phase !== "map") return { directory };
+      const beside = join(directory, "beside");
+      this.#directories.push(beside);
+      await emptied(beside);
+      return { directory, outputDirectory: beside };
+    }
     const staging = await stagingOf(output.path, this.ref.job, this.#setting.world.roots);
     let outputDirectory = join(staging.attempts, name);
     try {
@@ -283,7 +289,13 @@ export class AttemptRun {
         return { kind: "sample", split: work.split, index, attempt, directory: places.directory };
       case "map": {
         const { jobs, world } = this.#setting;
-        const kept = await jobs.kept.of(node, work.split, world.roots);
+        const { signal } = this.#abort;
+        const step = (): void => {
+          signal.throwIfAborted();
+          this.#watch.moved(world.clock.nowMs());
+        };
+        const at = { roots: world.roots, copies: join(places.directory, "kept"), step };
+        const kept = await jobs.kept.of(node, work.split, at);
         return { kind: "map", split: work.split, ...common, ...(kept !== undefined && { kept }) };
       }
       case "reduce": {
@@ -333,26 +345,46 @@ export class AttemptRun {
     inWorker.job.pool.kill(this.slot).then(ended, ended);
   }
 
-  /** What a later run may take over stays beside the output; only its place is told. */
-  async #noted({ keep, ...result }: TaskSuccess, { outputDirectory }: Places): Promise<Sent> {
+  /**
+   * What a later run may take over stays beside the output; only its place is told.
+   * @param address of an output in a storage, to which the files of the result have gone
+   */
+  async #noted(
+    result: Sent,
+    keep: TaskSuccess["keep"],
+    { address, outputDirectory }: { readonly address: string | null } & Pick<Places, "outputDirectory">,
+  ): Promise<Sent> {
+    const { ref } = this;
     const { work } = this.#order;
     if (keep === undefined || outputDirectory === undefined || work.kind !== "map") return result;
-    await noteDone(outputDirectory, work.split, { ...result, keep });
-    return { ...result, unit: basename(outputDirectory) };
+    const all = { ...result, keep };
+    if (address === null) {
+      await noteDone(outputDirectory, work.split, all);
+      return { ...result, unit: basename(outputDirectory) };
+    }
+    const place = { output: address, job: ref.job, unit: formatAttempt(ref) };
+    const unit = await noteStaged(place, work.split, all, () => this.#abort.signal.throwIfAborted());
+    await removeDirectory(outputDirectory);
+    return { ...result, unit };
   }
 
-  async #succeeded(job: NodeJob, result: Sent): Promise<TaskReport> {
+  async #succeeded(job: NodeJob, made: TaskSuccess, places: Places): Promise<TaskReport> {
     const { ref } = this;
+    const { keep, ...result } = made;
     const { shuffle, world } = this.#setting;
     const { signal } = this.#abort;
     if (ref.phase === "reduce") shuffle.reduceEnded(ref.job, ref.task);
     const { output } = job.preparation;
-    const sent =
+    const isAddress = output.kind === "shared" && isStored(output.path);
+    const address = isAddress ? await insideRoots(output.path, world.roots) : null;
+    const uploaded =
       output.kind === "collect"
         ? await uploadResults(world, ref, result, signal)
-        : isStored(output.path)
-          ? await stageResults(await insideRoots(output.path, world.roots), ref, result, signal)
+        : address !== null
+          ? await stageResults(address, ref, result, signal)
           : result;
+    signal.throwIfAborted();
+    const sent = await this.#noted(uploaded, keep, { address, ...places });
     signal.throwIfAborted();
     if (ref.phase !== "map" || result.output === null) return this.#finished(sent, null);
     const { path } = result.output;

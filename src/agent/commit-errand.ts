@@ -9,7 +9,7 @@ import { removeDirectory } from "../storage/remove-directory.ts";
 import { splitAddress } from "../storage/store.ts";
 import { commitStaged } from "../storage/upload-output.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
-import { keptParts } from "./kept-maps.ts";
+import { keptParts, notesBeside, notesStored } from "./kept-maps.ts";
 import { placeRecords } from "./place-records.ts";
 import { type Staging, stagingOf } from "./staging.ts";
 
@@ -52,7 +52,8 @@ export async function commitErrand(
     // Another agent may do the same: where the job fails, whoever discards it takes the records back.
     return { done: () => removeDirectory(records!.root), undo: () => Promise.resolve() };
   };
-  const kept = errand.incremental === undefined ? null : await keptParts(errand, staging, step);
+  const kept =
+    errand.incremental === undefined ? null : await keptParts(errand, notesBeside(staging), step, staging);
   // Which phase a result is of does not matter here: parts are ordered by what they are.
   const outputs = { sample: [], map: [], reduce: results, counters };
   const common = { name, code, collections, ...place, overwrite, step };
@@ -69,18 +70,25 @@ export async function commitErrand(
 
 /** Of results that attempts have staged in the storage. */
 async function commitStored(
-  { job, name, code, collections, counters }: CommitErrand,
+  errand: CommitErrand,
   { path, overwrite }: { readonly path: string; readonly overwrite: boolean },
   results: readonly TaskSuccess[],
   { roots, step }: { readonly roots: readonly string[]; readonly step: () => void },
 ): Promise<Committed> {
+  const { job, name, code, collections, counters, incremental } = errand;
   const output = await insideRoots(path, roots);
-  const place: CommitPlan["place"] = (files, success) =>
-    commitStaged(files, success, { output, job, overwrite, step });
+  const kept =
+    incremental === undefined
+      ? null
+      : await moving(step, keptParts(errand, await notesStored(output, job), step, null));
+  const place: CommitPlan["place"] = (files, success, state) =>
+    commitStaged([...files, ...state], success, { output, job, overwrite, step });
   const plan = { name, code, job, collections, output, overwrite, staging: "", place, step };
   const outputs = { sample: [], map: [], reduce: results, counters };
-  const parts = await moving(step, commitOutput(plan, outputs));
-  return { kind: "committed", parts: [...parts] };
+  const all = commitOutput(kept === null ? plan : { ...plan, state: kept.state, check: kept.check }, outputs);
+  const parts = await moving(step, all);
+  const report = kept?.report() ?? null;
+  return { kind: "committed", parts: [...parts], ...(report !== null && { incremental: report }) };
 }
 
 const movingMs = 1_000;

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { systemClock } from "../base/clock.ts";
+import { SheafError } from "../base/errors.ts";
 import { pauseFor } from "../base/retry.ts";
 import { fromWireValue } from "../base/wire-json.ts";
 import type { CommitPlan } from "../engine/commit.ts";
@@ -9,12 +10,22 @@ import { checkMends, keptIn } from "../engine/explain.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
 import { IncrementalRun } from "../incremental/incremental-run.ts";
 import { printJob } from "../incremental/job-print.ts";
-import { checkMark, keptMapIn, parseState, type State, stateText } from "../incremental/kept-state.ts";
+import {
+  checkMark,
+  fetchUnits,
+  keptMapIn,
+  parseState,
+  type State,
+  stateText,
+} from "../incremental/kept-state.ts";
 import type { IncrementalReport, MapDone } from "../incremental/run-notes.ts";
 import { doneText, notesText, parseDone, parseNotes, reportOf, stateOf } from "../incremental/run-notes.ts";
 import type { Errand, ErrandResult } from "../protocol/agent-messages.ts";
 import type { Preparation } from "../protocol/task-messages.ts";
+import { insideRoots } from "../security/inside-roots.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
+import { isStored, storedOutput } from "../storage/stores.ts";
+import { stageFiles } from "../storage/upload-output.ts";
 import { keptRunName, type KeptMap, type Split, type TaskSuccess } from "../task/task-spec.ts";
 import { type Staging, stagingOf } from "./staging.ts";
 
@@ -28,16 +39,50 @@ type Planned = Extract<ErrandResult, { kind: "planned" }>;
 type PlanErrand = Extract<Errand, { kind: "plan" }>;
 type CommitErrand = Extract<Errand, { kind: "commit" }>;
 
-/** In the directory of a map attempt beside the output. */
-const unitFileName = "unit.json";
-
-function notesPath({ root }: Staging, notes: string): string {
-  return join(root, `notes-${notes}.json`);
+/** Texts that processes of a job leave each other beside its output, by their names. */
+export interface NotePlace {
+  /** The output: a path, or an address that ends in "/". */
+  readonly output: string;
+  /** Another one that writes it at the same time does no harm. */
+  write(name: string, text: string): Promise<void>;
+  /** "" when there is none. */
+  read(name: string): Promise<string>;
 }
 
-function statePath({ root }: Staging, notes: string): string {
-  return join(root, `state-${notes}.json`);
+/** Of an output in a directory that all agents see. */
+export function notesBeside({ output, root }: Staging): NotePlace {
+  return {
+    output,
+    write: (name, text) => writeWhole(join(root, name), text),
+    read: (name) => textOf(join(root, name)),
+  };
 }
+
+/** Of an output in a storage. @throws SheafError USAGE where none are kept; as storedOutput */
+export async function notesStored(output: string, job: string): Promise<NotePlace> {
+  const stored = await storedOutput(output, job);
+  if (stored.note === undefined || stored.noted === undefined) {
+    throw new SheafError(
+      "USAGE",
+      `incremental: the storage of ${output} takes results of agents, and no notes`,
+      {
+        hint: "Leave incremental out, or write to a directory that all agents see.",
+        details: { path: output },
+      },
+    );
+  }
+  return {
+    output,
+    write: (name, text) => stored.note!(name, text),
+    read: async (name) => (await stored.noted!(name)) ?? "",
+  };
+}
+
+const notesName = (notes: string): string => `notes-${notes}.json`;
+const stateName = (notes: string): string => `state-${notes}.json`;
+/** Of a map attempt: in its directory beside the output, or where there is none beside those of others. */
+const unitName = (unit: string): string => `attempts/${unit}/unit.json`;
+const storedUnitName = (unit: string): string => `unit-${unit}.json`;
 
 /** Files that are read at once: they lie on a disk that others have, too. */
 const unitsAtOnce = 16;
@@ -51,7 +96,7 @@ export interface KeptPlan {
 }
 
 /** null for a job that maps all of its input. */
-export async function openKept(errand: PlanErrand, staging: Staging): Promise<KeptPlan | null> {
+export async function openKept(errand: PlanErrand, place: NotePlace): Promise<KeptPlan | null> {
   const { incremental, options } = errand;
   if (incremental === undefined) return null;
   const { code, aux, explain, mends = false } = incremental;
@@ -59,7 +104,7 @@ export async function openKept(errand: PlanErrand, staging: Staging): Promise<Ke
   const { partBytes, badBudget } = options;
   const params = fromWireValue(options.params) as Record<string, unknown>;
   const run = await IncrementalRun.open({
-    output: staging.output,
+    output: place.output,
     job: printJob({ code, partBytes, params, aux: Object.entries(aux), collections }),
     collections: collections.length,
     keepBad: badBudget !== null,
@@ -86,8 +131,8 @@ export async function openKept(errand: PlanErrand, staging: Staging): Promise<Ke
       };
     },
     note: async () => {
-      if (run.state !== null) await writeWhole(statePath(staging, notes), stateText(run.state));
-      await writeWhole(notesPath(staging, notes), notesText(await run.notes()));
+      if (run.state !== null) await place.write(stateName(notes), stateText(run.state));
+      await place.write(notesName(notes), notesText(await run.notes()));
     },
   };
 }
@@ -97,33 +142,74 @@ export class KeptMaps {
   /** By the job as it is prepared here: they go with it. */
   readonly #states = new WeakMap<object, Promise<State | null>>();
 
-  /** What can be taken over for a split; undefined: it is to be mapped. */
+  /**
+   * What can be taken over for a split; undefined: it is to be mapped.
+   * @param copies where what lies in a storage is copied to
+   */
   async of(
     node: { readonly preparation: Pick<Preparation, "job" | "output" | "notes"> },
     { kept }: Split,
-    roots: readonly string[],
+    {
+      roots,
+      copies,
+      step,
+    }: { readonly roots: readonly string[]; readonly copies: string; readonly step: () => void },
   ): Promise<KeptMap | undefined> {
     const { job, output, notes } = node.preparation;
     if (kept === undefined || notes === undefined || output.kind !== "shared") return undefined;
-    const staging = await stagingOf(output.path, job, roots);
+    const isAddress = isStored(output.path);
+    const place = isAddress
+      ? await notesStored(await insideRoots(output.path, roots), job)
+      : notesBeside(await stagingOf(output.path, job, roots));
     let reading = this.#states.get(node);
-    if (reading === undefined) this.#states.set(node, (reading = readNoted(statePath(staging, notes))));
+    if (reading === undefined) this.#states.set(node, (reading = readNoted(place, stateName(notes))));
     const state = await reading;
-    return state === null || kept >= state.units.length ? undefined : keptMapIn(staging.output, state, kept);
+    if (state === null || kept >= state.units.length) return undefined;
+    if (!isAddress) return keptMapIn(place.output, state, kept);
+    await fetchUnits(place.output, state, [kept], copies, step);
+    return keptMapIn(copies, state, kept);
   }
 }
 
-async function readNoted(path: string): Promise<State | null> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  const found = parseState(text);
+async function readNoted(place: NotePlace, name: string): Promise<State | null> {
+  const found = parseState(await place.read(name).catch(() => ""));
   return found.kind === "state" ? found.state : null;
 }
 
 /** Leaves what a later run may take over of a map in the attempt's directory beside the output. */
 export function noteDone(directory: string, split: Split, result: TaskSuccess): Promise<void> {
+  return writeWhole(join(directory, basename(unitName(""))), unitText(split, result));
+}
+
+/**
+ * The same where the output is in a storage, to which its run file goes, too.
+ * @param result its parts are named as they were staged
+ * @returns what names it
+ */
+export async function noteStaged(
+  { output, job, unit }: { readonly output: string; readonly job: string; readonly unit: string },
+  split: Split,
+  result: TaskSuccess,
+  step: () => void,
+): Promise<string> {
+  const { keep } = result;
+  const place = await notesStored(output, job);
+  let told = result;
+  if (keep?.kind === "kept" && keep.run?.path !== undefined) {
+    const { path } = keep.run;
+    const [staged] = await stageFiles([{ source: path, name: path }], { output, job, step });
+    told = { ...result, keep: { ...keep, run: { ...keep.run, path: staged! } } };
+  }
+  // Attempts of a coordinator that was restored may have the same number.
+  const name = `${unit}-${randomBytes(4).toString("hex")}`;
+  await place.write(storedUnitName(name), unitText(split, told));
+  return name;
+}
+
+function unitText(split: Split, result: TaskSuccess): string {
   const { kind: _kind, keys: _keys, ...kept } = result;
   const { kept: _unit, why: _why, ...read } = split;
-  return writeWhole(join(directory, unitFileName), doneText({ split: read, result: kept }));
+  return doneText({ split: read, result: kept });
 }
 
 interface KeptParts {
@@ -135,21 +221,23 @@ interface KeptParts {
 
 /**
  * What the output is to keep for the next run. What is damaged is left out, and is mapped by that.
+ * @param staging null: the output is in a storage
  * @returns null when it has all been done before, and what it was made of is gone
  */
 export async function keptParts(
   { job, incremental }: CommitErrand,
-  staging: Staging,
+  place: NotePlace,
   step: () => void,
+  staging: Staging | null,
 ): Promise<KeptParts | null> {
   const { notes: name, units, partitions, bounds } = incremental!;
-  const notes = parseNotes(await textOf(notesPath(staging, name)));
+  const notes = parseNotes(await place.read(notesName(name)));
   if (notes === null) return null;
   const done: MapDone[] = [];
   const read = async (unit: string): Promise<MapDone | null> => {
-    const directory = join(staging.attempts, unit);
-    const one = parseDone(await textOf(join(directory, unitFileName)));
-    return one === null ? null : ownRun(one, directory);
+    const one = parseDone(await place.read(staging === null ? storedUnitName(unit) : unitName(unit)));
+    // A storage places what the job has staged, and nothing else.
+    return one === null || staging === null ? one : ownRun(one, join(staging.attempts, unit));
   };
   for (let at = 0; at < units.length; at += unitsAtOnce) {
     step();
@@ -158,7 +246,7 @@ export async function keptParts(
   }
   let bytes = 0;
   return {
-    check: () => checkMark(staging.output, notes.mark),
+    check: () => checkMark(place.output, notes.mark),
     state: async (placed) => {
       const files = await stateOf(notes, done, { jobId: job, partitions, bounds }, placed, step);
       bytes = files.bytes;
@@ -191,7 +279,6 @@ async function textOf(path: string): Promise<string> {
   }
 }
 
-/** Another one that writes it at the same time does no harm. */
 async function writeWhole(path: string, text: string): Promise<void> {
   const aside = `${path}.${randomBytes(4).toString("hex")}`;
   try {

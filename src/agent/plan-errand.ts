@@ -19,7 +19,7 @@ import { splitAddress } from "../storage/store.ts";
 import { isStored, isStrange } from "../storage/stores.ts";
 import type { InputOutline, JobOutline } from "../worker/messages.ts";
 import { moving } from "./commit-errand.ts";
-import { type KeptPlan, openKept } from "./kept-maps.ts";
+import { type KeptPlan, type NotePlace, notesBeside, notesStored, openKept } from "./kept-maps.ts";
 import { makeStaging, type Staging, stagingOf } from "./staging.ts";
 
 export type PlanErrand = Extract<Errand, { kind: "plan" }>;
@@ -52,8 +52,10 @@ export async function planErrand(
   const records =
     errand.materialize === undefined ? null : await stagingOf(errand.materialize, errand.job, roots);
   if (records !== null) await checkOutput(records.output, { overwrite });
-  if (address !== null) await moving(step, checkAddress(address, agent, roots, overwrite));
-  if (staging !== null) await checkPlace(staging.output, overwrite, errand.once === true);
+  const place = address ?? staging?.output ?? null;
+  if (address !== null) await insideRoots(address, roots);
+  if (address !== null) knownHere(address, agent);
+  if (place !== null) await moving(step, checkPlace(place, overwrite, errand.once === true));
   const files: InputFile[][] = [];
   for (const inputs of pathsByInput(errand.outline, errand.inputs, only !== undefined)) {
     const paths = inputs
@@ -63,7 +65,8 @@ export async function planErrand(
     const listed = await listInside(paths, roots, agentLocal, step);
     files.push(agentLocal ? listed.map((file) => localFile(file, agent)) : listed);
   }
-  const kept = staging === null ? null : await openKept(errand, staging);
+  const kept =
+    errand.incremental === undefined ? null : await openKept(errand, await notesOf(errand, staging));
   if (only !== undefined) checkChosen(files.map(listedFiles), only, agentLocal ? agent : null);
   const planned = await cut(errand, files, kept, step);
   step();
@@ -74,9 +77,16 @@ export async function planErrand(
     );
   for (const one of [staging, records]) if (one !== null) await prepareOutput(one, overwrite, files.flat());
   if (kept !== null) await moving(step, kept.note());
-  if (staging === null || errand.once !== true || agentLocal) return planned;
-  const existing = await committedDigest(staging.output, step);
+  if (place === null || errand.once !== true || agentLocal) return planned;
+  const existing = await moving(step, committedDigest(place, step));
   return existing === undefined ? planned : { ...planned, existing };
+}
+
+/** Where an incremental run leaves its notes. */
+function notesOf({ output, job }: PlanErrand, staging: Staging | null): Promise<NotePlace> | NotePlace {
+  if (staging !== null) return notesBeside(staging);
+  if (output.kind === "shared") return notesStored(output.path, job);
+  throw new SheafError("INTERNAL", "an incremental run without an output that all agents see");
 }
 
 /** What a job does on this agent is one task. @throws SheafError FORBIDDEN for a path outside the roots */
@@ -95,18 +105,7 @@ function listedFiles(files: readonly InputFile[]): ListedFile[] {
   return files.map(({ bytes, ...file }) => ({ ...file, fileBytes: bytes }));
 }
 
-/** @throws SheafError as checkOutput; FORBIDDEN outside the roots; USAGE for a storage not known here */
-async function checkAddress(
-  address: string,
-  agent: string,
-  roots: readonly string[],
-  overwrite: boolean,
-): Promise<void> {
-  await insideRoots(address, roots);
-  knownHere(address, agent);
-  await checkOutput(address, { overwrite });
-}
-
+/** @throws SheafError USAGE for a storage not known here */
 function knownHere(address: string, agent: string): void {
   if (!isStrange(address)) return;
   const { scheme } = splitAddress(address)!;

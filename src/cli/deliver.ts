@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { escapeControls } from "../base/escape-controls.ts";
 import type { RunResult } from "../engine/options.ts";
 import type { Key } from "../job/key.ts";
-import { localPath } from "../storage/store.ts";
+import { localPath, splitAddress } from "../storage/store.ts";
 import { type TextStream, type World, dataWriter, writeTo } from "./world.ts";
 
 /**
@@ -181,13 +181,16 @@ async function printParts(
 ): Promise<void> {
   // Most runs print nothing, and need none of the readers.
   const { writtenRecords } = await import("../task/written-records.ts");
+  const isAddress = splitAddress(output) !== null;
+  const placeOf = (file: string): string =>
+    isAddress ? `${output.replace(/\/+$/, "")}/${file}` : join(output, file);
   for (const collection of options.collections) {
     let left = count;
     let piece = "";
     let needsHeader = true;
     for (const { file, headerBytes = 0 } of result.parts.filter((part) => part.collection === collection)) {
       if (left <= 0) break;
-      for await (const { text, isHeader } of writtenRecords(join(output, file), headerBytes)) {
+      for await (const { text, isHeader } of writtenRecords(placeOf(file), headerBytes)) {
         if (isHeader && !needsHeader) continue;
         if (!isHeader && left-- <= 0) break;
         needsHeader = isHeader;

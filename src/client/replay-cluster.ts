@@ -34,7 +34,8 @@ export async function replayOnCluster(
   const directory = await makeTempDirectory(tmpdir());
   try {
     checkReadable(await fetchCapsule(api, found.job, task, directory), await api.nodes());
-    return await replayKept(directory, task, options);
+    const { file } = await api.job(found.job);
+    return await replayKept(directory, task, { ...options, file });
   } finally {
     await rm(directory, { recursive: true, force: true, maxRetries: 3 });
   }
@@ -109,7 +110,8 @@ function checkReadable(
 ): void {
   if (spec.kind === "reduce") return;
   for (const piece of spec.split.pieces) {
-    if (piece.kind !== "file" || existsSync(piece.path)) continue;
+    // Whether a storage has it shows when it is read.
+    if (piece.kind !== "file" || piece.version !== undefined || existsSync(piece.path)) continue;
     const agent = piece.name.endsWith(`:${piece.path}`) ? piece.name.slice(0, -piece.path.length - 1) : null;
     const host = nodes.find((node) => node.agent === agent)?.host;
     const whose =

@@ -81,13 +81,10 @@ function checkNodes({ output, outline }: Submission): void {
   });
 }
 
-/** In a storage nothing is read again, and nothing but the output is kept. */
-function checkStored({ output, once, incremental, materialize }: Submission): void {
-  if (output.kind !== "shared" || splitAddress(output.path) === null) return;
-  const [name] =
-    Object.entries({ once, incremental, materialize }).find(([, one]) => one !== undefined) ?? [];
-  if (name === undefined) return;
-  throw new SheafError("USAGE", `${name} does not go with an output in a storage (${output.path})`, {
+/** To a storage goes nothing but the output. */
+function checkStored({ output, materialize }: Submission): void {
+  if (output.kind !== "shared" || splitAddress(output.path) === null || materialize === undefined) return;
+  throw new SheafError("USAGE", `materialize does not go with an output in a storage (${output.path})`, {
     hint: "Write to a directory that all agents see, or leave it out.",
   });
 }
@@ -115,7 +112,9 @@ function checkIncrementalJob(submission: Submission, own: readonly string[]): vo
   const { output, outline, options, materialize } = submission;
   if (output.kind !== "shared") {
     throw new SheafError("USAGE", "incremental: on a cluster the output has to be one that all agents see", {
-      hint: "Give -o a directory below a --root of the agents, and --shared. What is kept lies in it.",
+      hint:
+        "Give -o a directory below a --root of the agents, and --shared, or an address below such a root. What is " +
+        "kept lies in it.",
     });
   }
   if (own.length > 0) {

@@ -116,12 +116,11 @@ export function emptyFilesOf(job: ClusterJob, scheduler: EngineScheduler<KeptOut
 export function nearMapsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): JobView["nearMaps"] {
   let maps = 0;
   let local = 0;
-  let isKnown = false;
+  // Also where no agent is on any of them.
+  const isKnown = (job.planned?.plan.hosts ?? []).length > 0;
   for (const task of scheduler.state.jobs.get(job.id)?.phases.map.tasks ?? []) {
     if (task.state.kind !== "FINISHED") continue;
     maps++;
-    if (task.preferred.length === 0) continue;
-    isKnown = true;
     if (task.preferred.includes(task.attempts[task.state.attempt - 1]!.node.id)) local++;
   }
   return isKnown ? { maps, local } : undefined;

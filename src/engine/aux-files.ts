@@ -8,7 +8,7 @@ import { limits } from "../base/limits.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { type InputFile, listInput, refuseAddress } from "../storage/list-input.ts";
-import { openRange } from "../storage/read-range.ts";
+import { piecesOf } from "../storage/stored-files.ts";
 import { isStored, storeOf } from "../storage/stores.ts";
 import { type AuxCopies, type AuxCopy, type AuxSourcePath, tooLarge } from "../task/aux.ts";
 
@@ -230,17 +230,7 @@ async function* bytesOf(file: InputFile): AsyncGenerator<Uint8Array> {
     yield* store.copy!(file.path, undefined);
     return;
   }
-  const range = await openRange({ ...file, fileBytes: file.bytes });
-  try {
-    for (let at = 0; at < file.bytes; at += limits.readChunkBytes) {
-      const chunk = new Uint8Array(Math.min(limits.readChunkBytes, file.bytes - at));
-      await range.read(chunk, at);
-      yield chunk;
-    }
-    await range.verify();
-  } finally {
-    await range.close();
-  }
+  yield* piecesOf({ ...file, fileBytes: file.bytes });
 }
 
 async function contentOf(entry: string, path: string): Promise<{ sha256: string; bytes: number }> {

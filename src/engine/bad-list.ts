@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { splitAddress } from "../storage/store.ts";
 import type { SuccessManifest } from "./commit.ts";
 import { manifestIn } from "./committed-output.ts";
 import type { JobRecord } from "./job-directory.ts";
@@ -38,6 +39,12 @@ export function badFilesOf(record: JobRecord): string[] {
   if (record.status !== "SUCCEEDED") {
     throw new SheafError("NOT_FOUND", `${jobId} did not succeed, and so set nothing aside`, {
       hint: "Raise --max-bad until it succeeds; its error names the first bad record.",
+    });
+  }
+  if (splitAddress(output) !== null) {
+    throw new SheafError("NOT_FOUND", `the bad records of ${jobId} are not on this machine`, {
+      hint: `They lie in ${output}_bad/, one JSON object a line: copy that directory, or give it to a job as an input.`,
+      details: { path: output },
     });
   }
   const manifest = manifestIn(output);

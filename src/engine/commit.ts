@@ -1,7 +1,7 @@
 import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { crcText } from "../base/crc32.ts";
-import { SheafError } from "../base/errors.ts";
+import { isSheafError, SheafError } from "../base/errors.ts";
 import { OutputNames, clashOf } from "../base/output-name.ts";
 import { STATE_DIRECTORY, stateFileName } from "../incremental/kept-state.ts";
 import type { StateFiles } from "../incremental/run-notes.ts";
@@ -14,7 +14,8 @@ import {
 } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import { isStored } from "../storage/stores.ts";
+import { readText } from "../storage/stored-output.ts";
+import { isStored, storeOf } from "../storage/stores.ts";
 import { uploadOutput } from "../storage/upload-output.ts";
 import type { OutputPart, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import type { CommittedPart } from "./events.ts";
@@ -50,8 +51,15 @@ export interface CommitPlan {
   readonly beside?: (() => Promise<Placed>) | undefined;
   /** Is told of what has its place, and says whether it stays there. Default: it does. */
   readonly held?: (placed: Placed) => void;
-  /** Makes the output, where its files lie elsewhere. Default: they are moved, or uploaded, from here. */
-  readonly place?: (files: readonly PlacedFile[], success: string) => Promise<void>;
+  /**
+   * Makes the output, where its files lie elsewhere. Default: they are moved, or uploaded, from here.
+   * @param kept with `state`: the file that says what the output keeps
+   */
+  readonly place?: (
+    files: readonly PlacedFile[],
+    success: string,
+    kept: readonly { readonly source: Uint8Array; readonly name: string }[],
+  ) => Promise<void>;
   /**
    * What the output keeps for the next run, told where each file of a result lies below the output. Default:
    * nothing.
@@ -135,18 +143,27 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
   const bad = results.flatMap(({ badPath }) => (badPath === null ? [] : [badPath]));
   const badName = (index: number): string => join("_bad", `part-${String(index).padStart(5, "0")}.jsonl`);
   const parts = named.map(({ part }) => part);
+  const placed = new Map([
+    ...named.map(({ source, part }): [string, string] => [source, part.file]),
+    ...bad.map((source, index): [string, string] => [source, badName(index)]),
+  ]);
+  const keep = (): Promise<StateFiles> | undefined => plan.state?.((source) => placed.get(source)!);
   if (plan.place !== undefined || isStored(plan.output)) {
     const { output, overwrite, job = plan.name, step } = plan;
     const success = manifestText(plan, outputs, parts);
-    const files = [
+    const state = await keep();
+    const files: PlacedFile[] = [
       ...named.map(({ source, part: { file: name, bytes, crc32c } }) => ({ source, name, bytes, crc32c })),
       ...bad.map((source, index) => ({ source, name: badName(index) })),
+      ...(state?.moves ?? []).map(([source, name]) => ({ source, name })),
     ];
+    const kept = state === undefined ? [] : [{ source: Buffer.from(state.text), name: stateFileName }];
     const beside = (await plan.beside?.()) ?? null;
     try {
-      if (plan.place !== undefined) await plan.place(files, success);
+      if (plan.check !== undefined && !(await isCommitted(output, success))) await plan.check();
+      if (plan.place !== undefined) await plan.place(files, success, kept);
       else {
-        const all = [...files, { source: Buffer.from(success), name: "_SUCCESS" }];
+        const all = [...files, ...kept, { source: Buffer.from(success), name: "_SUCCESS" }];
         await uploadOutput(all, { output, job, overwrite, step });
       }
     } catch (error) {
@@ -160,11 +177,7 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
     ...named.map(({ source, part }): Move => [source, join(plan.staging, part.file), part.bytes]),
     ...bad.map((source, index): Move => [source, join(plan.staging, badName(index)), null]),
   ];
-  const placed = new Map([
-    ...named.map(({ source, part }): [string, string] => [source, part.file]),
-    ...bad.map((source, index): [string, string] => [source, badName(index)]),
-  ]);
-  const state = await plan.state?.((source) => placed.get(source)!);
+  const state = await keep();
   for (const [source, name] of state?.moves ?? []) moves.push([source, join(plan.staging, name), null]);
   const manifest = manifestText(plan, outputs, parts);
   try {
@@ -178,6 +191,16 @@ export async function commitOutput(plan: CommitPlan, outputs: Outputs): Promise<
   }
   if (plan.aside !== undefined && plan.held === undefined) await removeDirectory(plan.aside);
   return parts;
+}
+
+/** Whether it is done, or decided by somebody who was cut off then, whose commit is carried out first. */
+async function isCommitted(output: string, success: string): Promise<boolean> {
+  if (!isStored(output)) return false;
+  try {
+    return (await readText(await storeOf(output), `${output}_SUCCESS`)) === success;
+  } catch (error) {
+    return isSheafError(error) && error.code === "INPUT_UNREADABLE";
+  }
 }
 
 interface NewOutput {

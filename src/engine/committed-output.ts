@@ -1,9 +1,14 @@
 import { createHash } from "node:crypto";
 import { lstatSync, readFileSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { crcText } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { crc32cOfFile } from "../storage/content-check.ts";
+import type { StoreStep } from "../storage/store.ts";
+import { crc32cOfPieces, namesBelow, storedAt } from "../storage/stored-files.ts";
+import { readText } from "../storage/stored-output.ts";
+import { canonicalAddress, isStored, storeOf } from "../storage/stores.ts";
 import type { SuccessManifest } from "./commit.ts";
 import type { CommittedPart } from "./events.ts";
 import { byName } from "./once.ts";
@@ -37,21 +42,29 @@ export function outputDigest({
 }
 
 /**
- * The outputDigest of what lies there.
+ * The outputDigest of what lies there. Reads all of it.
+ * @param place path, or the address of a directory in a storage
  * @param step called for each file; what it throws ends the reading
  * @returns undefined: nothing is there; null: something that is no output of a job, or not whole
  */
-export async function committedDigest(
-  directory: string,
+export async function committedDigest(place: string, step?: () => void): Promise<string | null | undefined> {
+  const found = await committedAt(place, step);
+  return found && found.digest;
+}
+
+/** As committedDigest, with the manifest. */
+export async function committedAt(
+  place: string,
   step?: () => void,
-): Promise<string | null | undefined> {
-  const there = lstatSync(directory, { throwIfNoEntry: false });
-  if (there === undefined) return undefined;
+): Promise<{ readonly digest: string; readonly manifest: SuccessManifest } | null | undefined> {
   try {
-    const { manifest, parts } = await checkCommitted(directory, step);
-    const { counters, badRecords } = manifest as unknown as SuccessManifest;
-    const isWhole = parts.every(({ damage }) => damage === null) && hasBad(directory, badRecords);
-    return isWhole ? outputDigest({ counters, badRecords, parts: parts.map(({ part }) => part) }) : null;
+    const output = await outputAt(place, step);
+    if (output === null) return undefined;
+    const { manifest, parts, names } = await checked(output, step);
+    const { badRecords } = manifest;
+    const hasBad = badRecords === 0 || names.some((name) => /^_bad\/part-[^/]*$/.test(name));
+    if (!hasBad || !isManifest(manifest) || parts.some(({ damage }) => damage !== null)) return null;
+    return { digest: outputDigest(manifest), manifest };
   } catch (error) {
     step?.();
     if (error instanceof Error) return null;
@@ -59,73 +72,137 @@ export async function committedDigest(
   }
 }
 
-/** The manifest of the output that lies there; null: none does, or it cannot be read. */
+/** The manifest of the output in a directory of this machine; null: there is none, or it cannot be read. */
 export function manifestIn(directory: string): SuccessManifest | null {
   try {
-    const manifest = readManifest(join(directory, successFileName));
-    const { job, counters, badRecords } = manifest as Partial<SuccessManifest>;
-    const isManifest =
-      typeof job === "string" &&
-      typeof counters === "object" &&
-      counters !== null &&
-      Number.isSafeInteger(badRecords);
-    return isManifest ? (manifest as unknown as SuccessManifest) : null;
+    const path = join(directory, successFileName);
+    const manifest = parseManifest(readFileSync(path, "utf8"), path);
+    return isManifest(manifest) ? manifest : null;
   } catch {
     return null;
   }
 }
 
-/** What the manifest does not list file by file. */
-function hasBad(directory: string, badRecords: number): boolean {
-  if (badRecords === 0) return true;
-  return readdirSync(join(directory, "_bad")).some((name) => name.startsWith("part-"));
+function isManifest(manifest: Partial<SuccessManifest>): manifest is SuccessManifest {
+  const { job, counters, badRecords } = manifest;
+  return (
+    typeof job === "string" &&
+    typeof counters === "object" &&
+    counters !== null &&
+    Number.isSafeInteger(badRecords)
+  );
 }
 
-/** Reads every file of a committed output directory and compares sizes and checksums. */
-export async function checkCommitted(directory: string, step?: () => void): Promise<CheckedOutput> {
-  const manifest = readManifest(join(directory, successFileName));
-  const listed = manifest["parts"] as readonly CommittedPart[];
-  const parts: CheckedPart[] = [];
-  for (const part of listed) {
-    step?.();
-    parts.push({ part, damage: await checkPart(join(directory, part.file), part) });
+/** Reads every file of a committed output, at a path or an address, and compares sizes and checksums. */
+export async function checkCommitted(place: string, step?: () => void): Promise<CheckedOutput> {
+  const output = await outputAt(place, step);
+  if (output === null) {
+    throw new SheafError("NOT_FOUND", `${place}: there is no output`, { hint: "Look at its name." });
   }
-  const known = new Set([successFileName, ...listed.map((part) => part.file)]);
-  const present = readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1));
-  const strangers = present.filter((file) => !known.has(file) && !/^_(?:bad|state)\//.test(file)).sort();
-  return { manifest, parts, strangers };
+  const { manifest, parts, names } = await checked(output, step);
+  const known = new Set([successFileName, ...parts.map(({ part }) => part.file)]);
+  const strangers = names.filter((file) => !known.has(file) && !/^_(?:bad|state)\//.test(file)).sort();
+  return { manifest: manifest as Readonly<Record<string, unknown>>, parts, strangers };
+}
+
+/** An output as it is looked at, wherever it lies. */
+interface OutputFiles {
+  readonly place: string;
+  manifest(): Promise<string>;
+  /** null: there is no such file. */
+  find(name: string): Promise<{ readonly bytes: number; crc32c(): Promise<number> } | null>;
+  /** Of all files below it. */
+  names(): Promise<readonly string[]>;
+}
+
+/** null: nothing is there. */
+async function outputAt(place: string, step: StoreStep): Promise<OutputFiles | null> {
+  if (!isStored(place))
+    return lstatSync(place, { throwIfNoEntry: false }) === undefined ? null : localOutput(place);
+  const address = await canonicalAddress(place.endsWith("/") ? place : `${place}/`);
+  const store = await storeOf(address);
+  if ((await store.stat(address)) === null) return null;
+  return {
+    place: address,
+    manifest: async () => (await readText(store, `${address}${successFileName}`)) ?? "",
+    async find(name) {
+      const file = await storedAt(address + name);
+      return file && { bytes: file.fileBytes, crc32c: () => crc32cOfPieces(file, step) };
+    },
+    names: () => namesBelow(store, address, step),
+  };
+}
+
+function localOutput(directory: string): OutputFiles {
+  return {
+    place: directory,
+    manifest: () => readFile(join(directory, successFileName), "utf8"),
+    find(name) {
+      const path = join(directory, name);
+      const found = statSync(path, { throwIfNoEntry: false });
+      return Promise.resolve(
+        found === undefined
+          ? null
+          : { bytes: found.size, crc32c: async () => (await crc32cOfFile(path)).crc32c },
+      );
+    },
+    names: () => {
+      const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) =>
+        entry.isFile(),
+      );
+      return Promise.resolve(files.map((entry) => relative(directory, join(entry.parentPath, entry.name))));
+    },
+  };
+}
+
+async function checked(
+  output: OutputFiles,
+  step: StoreStep,
+): Promise<{ manifest: Manifest; parts: CheckedPart[]; names: readonly string[] }> {
+  const path = `${output.place.replace(/\/$/, "")}/${successFileName}`;
+  let text: string;
+  try {
+    text = await output.manifest();
+  } catch (cause) {
+    throw damaged(path, String(cause), cause);
+  }
+  const manifest = parseManifest(text, path);
+  const parts: CheckedPart[] = [];
+  for (const part of manifest.parts) {
+    step?.();
+    parts.push({ part, damage: await damageOf(part, await output.find(part.file)) });
+  }
+  return { manifest, parts, names: await output.names() };
+}
+
+type Manifest = Partial<SuccessManifest> & Pick<SuccessManifest, "parts">;
+
+/** @throws SheafError BLOCK_CORRUPT */
+function parseManifest(text: string, path: string): Manifest {
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch (cause) {
+    throw damaged(path, String(cause), cause);
+  }
+  const isOne =
+    typeof content === "object" && content !== null && "parts" in content && Array.isArray(content.parts);
+  if (isOne) return content as Manifest;
+  throw new SheafError("BLOCK_CORRUPT", `${path} lists no parts`, { hint: DAMAGED_HINT });
 }
 
 const DAMAGED_HINT = "Run the job again, or restore the directory from a copy.";
 
-function readManifest(path: string): Readonly<Record<string, unknown>> {
-  let content: unknown;
-  try {
-    content = JSON.parse(readFileSync(path, "utf8"));
-  } catch (cause) {
-    throw new SheafError("BLOCK_CORRUPT", `${path} is damaged: ${String(cause)}`, {
-      cause,
-      hint: DAMAGED_HINT,
-    });
-  }
-  const parts =
-    typeof content === "object" && content !== null && "parts" in content ? content.parts : undefined;
-  if (!Array.isArray(parts)) {
-    throw new SheafError("BLOCK_CORRUPT", `${path} lists no parts`, { hint: DAMAGED_HINT });
-  }
-  return content as Readonly<Record<string, unknown>>;
+function damaged(path: string, why: string, cause: unknown): SheafError {
+  return new SheafError("BLOCK_CORRUPT", `${path} is damaged: ${why}`, { cause, hint: DAMAGED_HINT });
 }
 
-async function checkPart(path: string, part: CommittedPart): Promise<string | null> {
-  let bytes: number;
-  try {
-    bytes = statSync(path).size;
-  } catch {
-    return "is missing";
-  }
-  if (bytes !== part.bytes) return `has ${bytes} bytes, not ${part.bytes}`;
-  const got = crcText((await crc32cOfFile(path)).crc32c);
+async function damageOf(
+  part: CommittedPart,
+  found: Awaited<ReturnType<OutputFiles["find"]>>,
+): Promise<string | null> {
+  if (found === null) return "is missing";
+  if (found.bytes !== part.bytes) return `has ${found.bytes} bytes, not ${part.bytes}`;
+  const got = crcText(await found.crc32c());
   return got === part.crc32c ? null : `has checksum ${got}, not ${part.crc32c}`;
 }

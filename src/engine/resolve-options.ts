@@ -68,7 +68,6 @@ export function resolveOptions(options: MayHaveWorkers, isolation: Isolation): R
   const inputs = inputTexts(options.inputs ?? []);
   inputs.forEach(refusePassword);
   const output = options.output === undefined ? null : outputPlace(options.output, process.cwd());
-  if (output !== null && splitAddress(output) !== null) checkStoredOutput(options, output);
   const workers =
     isolation === "inline"
       ? 1
@@ -187,20 +186,6 @@ export function outputPlace(given: string, cwd: string): string {
   refusePassword(given);
   if (parts.path.replaceAll("/", "") !== "") return `${parts.root}${parts.path.replace(/\/+$/, "")}/`;
   throw usage(`output: ${given} is no directory of the storage`, `Give one: ${parts.root}results/`);
-}
-
-/** Options that read the output again, or keep something beside it on this machine's disks. */
-function checkStoredOutput(
-  options: MayHaveWorkers & { readonly once?: boolean | undefined },
-  output: string,
-): void {
-  const names = ["once", "incremental"] as const;
-  const name = names.find((one) => options[one] === true);
-  if (name === undefined) return;
-  throw usage(
-    `${name} does not go with an output in a storage (${output})`,
-    "Write to a directory of this machine, and copy that when it is done.",
-  );
 }
 
 /** As Array.isArray, for lists that are readonly. */

@@ -107,7 +107,10 @@ export async function storeLinks(stateDirectory: string | null): Promise<StoreLi
   );
 }
 
-function urlOf(scheme: string, store: NamedStore, stateDirectory: string | null): Promise<string> {
+async function urlOf(scheme: string, store: NamedStore, stateDirectory: string | null): Promise<string> {
+  const before = await store.url?.catch(() => null);
+  // Kept bundles are removed by whoever needs their room, while this process goes on.
+  if (before != null && !existsSync(fileURLToPath(before))) store.url = null;
   store.url ??= bundled(scheme, store, stateDirectory);
   store.url.catch(() => (store.url = null));
   return store.url;

@@ -10,15 +10,27 @@ import { contentDigests, DIGEST_KEY_BYTES } from "../storage/content-digest.ts";
 import { digestsByThreads } from "../storage/digest-threads.ts";
 import { settle, stampOf, stampOfStored } from "../storage/file-identity.ts";
 import { openRange } from "../storage/read-range.ts";
+import { isStored } from "../storage/stores.ts";
 import type { KeptMap, Split } from "../task/task-spec.ts";
 import { arrange, type FileNow } from "./arrange.ts";
 import { whatChanged } from "./job-print.ts";
-import { checkMark, type JobPrint, keptMapIn, readState, type State, stateMark } from "./kept-state.ts";
+import {
+  checkMark,
+  fetchUnits,
+  type JobPrint,
+  keptMapIn,
+  readState,
+  type State,
+  stateMark,
+} from "./kept-state.ts";
 import type { IncrementalReport, NotedFile, RunNotes, StateFiles } from "./run-notes.ts";
 import { placeOf, reportOf, stateOf } from "./run-notes.ts";
 
 export interface IncrementalOptions {
+  /** Path, or address; that ends in "/". */
   readonly output: string;
+  /** Where what is kept in a storage is copied to for maps of this machine. Default: it is not. */
+  readonly copies?: string;
   readonly job: JobPrint;
   /** How many the job has. */
   readonly collections: number;
@@ -31,6 +43,8 @@ export interface IncrementalOptions {
   /** As in IdentityOptions. */
   readonly wallMs: () => number;
   readonly pause: (ms: number) => Promise<void>;
+  /** Called now and then; what it throws ends the work. */
+  readonly step?: () => void;
   /** Somebody waits for the notes as soon as the run is planned. Left out: not before it has mapped. */
   readonly isAwaited?: boolean;
 }
@@ -137,6 +151,11 @@ export class IncrementalRun {
       });
     });
     this.#whys = whys;
+    const { output, copies, step } = this.#options;
+    if (isStored(output) && copies !== undefined) {
+      const units = arranged.flat().flatMap((one) => (one.kind === "kept" ? [one.unit] : []));
+      await fetchUnits(output, state, units, copies, step);
+    }
     return arranged;
   }
 
@@ -148,7 +167,8 @@ export class IncrementalRun {
   /** What a map task can take over. */
   keptOf(unit: number | undefined): KeptMap | undefined {
     if (unit === undefined || this.#state === null) return undefined;
-    return keptMapIn(this.#options.output, this.#state, unit);
+    const { output, copies = output } = this.#options;
+    return keptMapIn(copies, this.#state, unit);
   }
 
   /** Why a map task runs. */

@@ -1,10 +1,15 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { basename, isAbsolute, join, sep } from "node:path";
-import { SheafError } from "../base/errors.ts";
+import { mkdir, readFile } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, sep } from "node:path";
+import { describeThrown, isSheafError, SheafError } from "../base/errors.ts";
 import { outputNameProblem } from "../base/output-name.ts";
 import { DIGEST_KEY_BYTES } from "../storage/content-digest.ts";
 import { errnoOf } from "../storage/fs-error.ts";
+import type { StoreStep } from "../storage/store.ts";
+import { copyPieces, storedAt } from "../storage/stored-files.ts";
+import { readText } from "../storage/stored-output.ts";
+import { isStored, storeOf } from "../storage/stores.ts";
+import { manyAtOnce } from "../storage/upload-output.ts";
 import type { KeptMap, OutputPart } from "../task/task-spec.ts";
 
 /*
@@ -16,7 +21,8 @@ import type { KeptMap, OutputPart } from "../task/task-spec.ts";
  */
 const STATE_VERSION = 1;
 export const STATE_DIRECTORY = "_state";
-const STATE_FILE = "state.json";
+/** Name of the state's file below an output. */
+export const stateFileName = join(STATE_DIRECTORY, "state.json");
 
 /** What results of maps depend on besides the input: when any of it differs, all has to be mapped. */
 export interface JobPrint {
@@ -77,22 +83,32 @@ export type FoundState =
   | { readonly kind: "state"; readonly state: State }
   | { readonly kind: "none"; readonly why: string };
 
-/** Reads the state in an output directory; whatever is wrong with it, it is not believed. */
+/** Reads the state in an output, at a path or an address; whatever is wrong with it, it is not believed. */
 export async function readState(output: string): Promise<FoundState> {
-  let text: string;
+  let text: string | null;
   try {
-    text = await readFile(join(output, STATE_DIRECTORY, STATE_FILE), "utf8");
+    text = await textIn(output);
+  } catch (error) {
+    return none(`what is kept of an earlier run cannot be read (${errnoOf(error) ?? describeThrown(error)})`);
+  }
+  return text === null ? none("nothing is kept of an earlier run") : parseState(text);
+}
+
+/** null: there is none. */
+async function textIn(output: string): Promise<string | null> {
+  if (isStored(output)) return readText(await storeOf(output), output + stateFileName);
+  try {
+    return await readFile(join(output, stateFileName), "utf8");
   } catch (error) {
     const errno = errnoOf(error);
-    if (errno === "ENOENT" || errno === "ENOTDIR") return none("nothing is kept of an earlier run");
-    return none(`what is kept of an earlier run cannot be read (${errno ?? String(error)})`);
+    if (errno === "ENOENT" || errno === "ENOTDIR") return null;
+    throw error;
   }
-  return parseState(text);
 }
 
 /** Tells what an output keeps from what it kept before; "" where it keeps nothing. */
 export async function stateMark(output: string): Promise<string> {
-  const text = await readFile(join(output, STATE_DIRECTORY, STATE_FILE), "utf8").catch(() => "");
+  const text = (await textIn(output).catch(() => null)) ?? "";
   return text.slice(0, Math.max(0, text.indexOf("\n")));
 }
 
@@ -266,32 +282,78 @@ export function sealed(value: object): string {
   return `${JSON.stringify(head)}\n${body}`;
 }
 
-/** Name of the state's file below an output. */
-export const stateFileName = join(STATE_DIRECTORY, STATE_FILE);
-
 /** Name of the run file of a unit below an output. */
 export function runFileName(unit: number): string {
   return join(STATE_DIRECTORY, `map-${String(unit).padStart(5, "0")}.run`);
 }
 
-/** What is kept of a unit, as a map task takes it over from the output directory where it lies. */
+/** What is kept of a unit, as a map task takes it over from the directory where it lies. */
 export function keptMapIn(output: string, state: State, unit: number): KeptMap | undefined {
   const { map } = state.units[unit]!;
   if (map === null) return undefined;
   const { partitions, bounds } = state;
-  const inState = <T extends { readonly path: string }>(file: T, directory: string): T => ({
+  const at = <T extends { readonly path: string }>(file: T): T => ({
     ...file,
-    path: join(output, directory, basename(file.path)),
+    path: join(output, file.path),
   });
+  const { run, bad, parts } = placedIn(map);
   return {
     ...map,
     partitions,
     bounds,
-    run: map.run === null ? null : inState(map.run, STATE_DIRECTORY),
-    bad: map.bad === null ? null : inState(map.bad, "_bad"),
-    parts: map.parts.map((part): OutputPart => ({ ...part, path: join(output, part.path) })),
+    run: run === null ? null : at(run),
+    bad: bad === null ? null : at(bad),
+    parts: parts.map((part): OutputPart => at(part)),
   };
 }
+
+/** Run files and bad records lie nowhere but there, whatever the state says. */
+function placedIn({ run, bad, parts }: NonNullable<StateUnit["map"]>) {
+  const inside = <T extends { readonly path: string }>(file: T, directory: string): T => ({
+    ...file,
+    path: join(directory, basename(file.path)),
+  });
+  return {
+    run: run === null ? null : inside(run, STATE_DIRECTORY),
+    bad: bad === null ? null : inside(bad, "_bad"),
+    parts,
+  };
+}
+
+/**
+ * Copies what is kept of units out of an output in a storage, for keptMapIn. What is not there any more, or
+ * not what it was, is left out, or cut off: then the map finds that out and runs.
+ * @param output ends in "/"
+ * @throws SheafError as the Store, DISK_FULL
+ */
+export async function fetchUnits(
+  output: string,
+  state: State,
+  units: readonly number[],
+  directory: string,
+  step: StoreStep,
+): Promise<void> {
+  const names = units.flatMap((unit) => {
+    const { map } = state.units[unit]!;
+    if (map === null) return [];
+    const { run, bad, parts } = placedIn(map);
+    return [run, bad, ...parts].flatMap((file) => (file === null ? [] : [file.path]));
+  });
+  await manyAtOnce([...new Set(names)], step, async (name) => {
+    const path = join(directory, name);
+    try {
+      const file = await storedAt(output + name);
+      if (file === null) return;
+      await mkdir(dirname(path), { recursive: true });
+      await copyPieces(file, path, step);
+    } catch (error) {
+      if (!isSheafError(error) || !GONE.has(error.code)) throw error;
+    }
+  });
+}
+
+/** Somebody has replaced the output meanwhile, or is about to. */
+const GONE: ReadonlySet<string> = new Set(["INPUT_CHANGED", "INPUT_MISSING", "INPUT_UNREADABLE"]);
 
 function none(why: string): Extract<FoundState, { kind: "none" }> {
   return { kind: "none", why };

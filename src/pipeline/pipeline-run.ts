@@ -284,7 +284,8 @@ export class PipelineRun {
     const withBad = graph.filter(({ name }) => (this.#step(name).done?.summary.badRecords ?? 0) > 0);
     const bad = withBad.map(({ name }) => [name, badOf(begun.work, name)] as const);
     const about = { name: begun.name, counters: this.counters(), badRecords: this.badRecords() };
-    const made = await commitSteps(output, { id: begun.id, about, bad, overwrite }, delivered);
+    const step = (): void => options.signal?.throwIfAborted();
+    const made = await commitSteps(output, { id: begun.id, about, bad, overwrite, step }, delivered);
     this.append({ kind: "committed", digest: made });
   }
 

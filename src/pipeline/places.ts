@@ -2,7 +2,6 @@ import { mkdirSync, rmSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { systemClock } from "../base/clock.ts";
-import { SheafError } from "../base/errors.ts";
 import { fromWireValue, paramsToWire } from "../base/wire-json.ts";
 import type { LoadedJob } from "../client/load-outline.ts";
 import { JobDirectory, makeJobId, newRecord, openState, submitter } from "../engine/job-directory.ts";
@@ -12,7 +11,7 @@ import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import type { Runner } from "../runners/runners.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
-import { splitAddress } from "../storage/store.ts";
+import { isStored } from "../storage/stores.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import type { StepOutline } from "../worker/messages.ts";
 import type { PipelineWishes } from "./detect.ts";
@@ -61,11 +60,6 @@ export async function openPipelineRun(
   { code, earlier, kept, warn }: Opening,
 ): Promise<Opened> {
   const { output, overwrite, inputs } = resolved;
-  if (output !== null && splitAddress(output) !== null) {
-    throw new SheafError("USAGE", `output: a pipeline writes to a directory, and ${output} is in a storage`, {
-      hint: `Write to a directory, and end the pipeline with a transfer: transfer({ from: ..., to: "${output}" }).`,
-    });
-  }
   const { commit, committedTo } = earlier?.state ?? emptyState;
   // A commit that has begun is carried out, and looks itself at what is there.
   const isBegun = commit.kind === "begun" && commit.output === output;
@@ -79,7 +73,7 @@ export async function openPipelineRun(
   const isTemporary = state === null;
   const place =
     earlier?.job.directory ?? (isTemporary ? await makeTempDirectory(tmpdir()) : join(state, "jobs", id));
-  const isBeside = output !== null && wishes.passing !== true;
+  const isBeside = output !== null && !isStored(output) && wishes.passing !== true;
   const work =
     earlier?.state.begun!.work ??
     (isBeside ? join(dirname(output), `.${basename(output)}.sheaf-pipeline-${id}`) : join(place, "data"));

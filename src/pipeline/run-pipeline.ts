@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { systemClock } from "../base/clock.ts";
-import { SheafError, describeThrown } from "../base/errors.ts";
+import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { loadOutline, type LoadedJob } from "../client/load-outline.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
@@ -235,10 +235,10 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
       run: (stepOptions) => asked.runner.run(file, stepOptions),
     });
     run.append(begun);
-    const end = await finish(run, await run.run(), resolved.output);
+    const end = await finish(run, await run.run(), { output: resolved.output, signal: options.signal });
     return await concluded(run, end, { opened, resolved, events, wishes, graph: parts.graph });
   } catch (error) {
-    const failed = error instanceof SheafError ? error : null;
+    const failed = isSheafError(error) ? error : null;
     opened?.directory?.finish({
       status: "FAILED",
       exception: describeThrown(error),
@@ -260,7 +260,11 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
 }
 
 /** Commits the output of steps that are done, and writes down how it ended. */
-async function finish(run: PipelineRun, end: StepsEnd, output: string | null): Promise<StepsEnd> {
+async function finish(
+  run: PipelineRun,
+  end: StepsEnd,
+  { output, signal }: { readonly output: string | null; readonly signal: AbortSignal | undefined },
+): Promise<StepsEnd> {
   let last = end;
   if (end.status === "SUCCEEDED" && output !== null && !run.isCommitted) {
     const steps = run.delivered().map(({ step, stays }) => ({ step, stays }));
@@ -268,11 +272,14 @@ async function finish(run: PipelineRun, end: StepsEnd, output: string | null): P
     try {
       await run.commit();
     } catch (error) {
-      const known =
-        error instanceof SheafError
-          ? error
-          : new SheafError("INTERNAL", describeThrown(error), { cause: error });
-      last = { status: "FAILED", error: failureOutsideTasks(known) };
+      const known = isSheafError(error)
+        ? error
+        : new SheafError("INTERNAL", describeThrown(error), { cause: error });
+      // Uploading may take long.
+      last =
+        signal?.aborted === true
+          ? { status: "CANCELLED" }
+          : { status: "FAILED", error: failureOutsideTasks(known) };
     }
   }
   run.append({ kind: "ended", status: last.status });

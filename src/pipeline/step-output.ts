@@ -1,8 +1,8 @@
 import { createReadStream } from "node:fs";
 import { cp, link, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { crc32c, crcText } from "../base/crc32.ts";
-import { describeThrown, type ErrorCode, SheafError } from "../base/errors.ts";
+import { describeThrown, type ErrorCode, isSheafError, SheafError } from "../base/errors.ts";
 import { type SuccessManifest, successText } from "../engine/commit.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart } from "../engine/events.ts";
@@ -14,6 +14,9 @@ import { recordsReader, recordsWriter } from "../steps/records.ts";
 import { commitDirectory, createTempOutput, jobSibling } from "../storage/atomic-output.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
+import { readText } from "../storage/stored-output.ts";
+import { isStored, storedOutput, storeOf } from "../storage/stores.ts";
+import { type UploadFile, uploadOutput } from "../storage/upload-output.ts";
 import { digest } from "./plan.ts";
 import type { Forms, PipelineState, StepSummary } from "./state.ts";
 
@@ -189,6 +192,8 @@ export interface OutputPlan {
   /** Directories of what steps have set aside. */
   readonly bad: readonly (readonly [step: string, directory: string])[];
   readonly overwrite: boolean;
+  /** Called between uploads; what it throws ends the commit. */
+  readonly step: () => void;
 }
 
 /** The parts of all steps, as they lie below the output directory. */
@@ -215,8 +220,15 @@ export async function isCommittedBy(
   return committedTo?.output === out && digest(await successIn(out)) === committedTo.digest;
 }
 
-function successIn(directory: string): Promise<string | null> {
-  return readFile(join(directory, "_SUCCESS"), "utf8").catch(() => null);
+/** null: there is none, or it cannot be read. */
+async function successIn(out: string): Promise<string | null> {
+  try {
+    return isStored(out)
+      ? await readText(await storeOf(out), `${out}_SUCCESS`)
+      : await readFile(join(out, "_SUCCESS"), "utf8");
+  } catch {
+    return null;
+  }
 }
 
 /**
@@ -226,9 +238,11 @@ function successIn(directory: string): Promise<string | null> {
  */
 export async function commitSteps(
   out: string,
-  { id, about, bad, overwrite }: OutputPlan,
+  plan: OutputPlan,
   delivered: readonly Delivered[],
 ): Promise<string> {
+  if (isStored(out)) return uploadSteps(out, plan, delivered);
+  const { id, about, bad, overwrite } = plan;
   const place = jobSibling(out, id);
   const staging = join(place, "out");
   const parts = partsOf(delivered);
@@ -257,6 +271,35 @@ export async function commitSteps(
     await commitDirectory(staging, resolve(out), options);
   }
   await removeDirectory(place);
+  return digest(manifest);
+}
+
+/** The same of an output in a storage. What the steps have written stays where it is. */
+async function uploadSteps(
+  out: string,
+  { id: job, about, bad, overwrite, step: check }: OutputPlan,
+  delivered: readonly Delivered[],
+): Promise<string> {
+  // What a killed run of this pipeline had decided is carried out, and all else of it removed.
+  await (await storedOutput(out, job)).check({ overwrite: true, step: check });
+  const manifest = manifestText(about, partsOf(delivered));
+  const files: UploadFile[] = [];
+  for (const { step, directory, summary } of delivered) {
+    if (!(await exists(directory))) throw gone(step);
+    for (const { file, bytes, crc32c: sum } of summary.parts)
+      files.push({ source: join(directory, file), name: `${step}/${file}`, bytes, crc32c: sum });
+  }
+  for (const [step, directory] of bad) {
+    if (!(await exists(directory))) continue;
+    for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const source = join(entry.parentPath, entry.name);
+      files.push({ source, name: `_bad/${step}/${relative(directory, source)}` });
+    }
+  }
+  files.push({ source: Buffer.from(manifest), name: "_SUCCESS" });
+  const isThere = (await successIn(out)) === manifest;
+  await uploadOutput(files, { output: out, job, overwrite: overwrite || isThere, step: check });
   return digest(manifest);
 }
 
@@ -342,7 +385,8 @@ export function resultOfThrown(
   }: { readonly signal: AbortSignal | undefined; readonly code: ErrorCode; readonly hint: string },
 ): RunResult {
   if (signal?.aborted === true) return resultOf({ ...known, status: "CANCELLED" });
-  const told =
-    error instanceof SheafError ? error : new SheafError(code, describeThrown(error), { hint, cause: error });
+  const told = isSheafError(error)
+    ? error
+    : new SheafError(code, describeThrown(error), { hint, cause: error });
   return resultOf({ ...known, status: "FAILED", error: failureOutsideTasks(told) });
 }

@@ -3,7 +3,7 @@ import { SheafError } from "../base/errors.ts";
 import { pauseFor } from "../base/retry.ts";
 import { auxContents, filesPrint } from "../engine/aux-files.ts";
 import type { SuccessManifest } from "../engine/commit.ts";
-import { committedDigest, manifestIn } from "../engine/committed-output.ts";
+import { committedAt } from "../engine/committed-output.ts";
 import { outsideFiles } from "../engine/job-files.ts";
 import { listJobs } from "../engine/job-history.ts";
 import { byName, checkWholeCode, identifiedMax, onceKey } from "../engine/once.ts";
@@ -91,9 +91,8 @@ export async function earlierRun(
   const jobs = (await listJobs(stateDirectory)).map(({ record }) => record);
   const same = jobs.filter(({ status, once }) => status === "SUCCEEDED" && once?.key === key);
   if (same.length === 0) return null;
-  const digest = await committedDigest(output, () => signal?.throwIfAborted());
-  const found = same.find(({ once }) => once?.digest === digest);
-  if (found === undefined) return null;
-  const manifest = manifestIn(output);
-  return manifest === null ? null : { jobId: found.sameAs ?? found.jobId, manifest };
+  const there = await committedAt(output, () => signal?.throwIfAborted());
+  if (!there) return null;
+  const found = same.find(({ once }) => once?.digest === there.digest);
+  return found === undefined ? null : { jobId: found.sameAs ?? found.jobId, manifest: there.manifest };
 }

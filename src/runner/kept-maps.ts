@@ -30,17 +30,23 @@ export async function openIncremental(
   loaded: LoadedRun,
   own: OwnSettings,
   resolved: ResolvedOptions,
-  kind: Pick<IncrementalOptions, "mends" | "wallMs"> & { readonly signal: AbortSignal | undefined },
+  kind: Pick<IncrementalOptions, "mends" | "wallMs"> & {
+    readonly copies: string;
+    readonly signal: AbortSignal | undefined;
+  },
 ): Promise<IncrementalRun> {
   const { IncrementalRun } = await import("../incremental/incremental-run.ts");
-  const { signal, ...more } = kind;
+  const { signal, copies, ...more } = kind;
+  const output = resolved.output!;
   return IncrementalRun.open({
-    output: resolved.output!,
+    output,
+    ...(isStored(output) && { copies }),
     job: await printOf(loaded, own, resolved),
     collections: loaded.outline.collections.length,
     keepBad: resolved.badBudget !== null,
     ...more,
     pause: (ms) => pauseFor(ms, signal),
+    step: () => signal?.throwIfAborted(),
   });
 }
 

@@ -319,7 +319,7 @@ export class LocalRun {
       spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
     const own = { params, auxFiles, files };
     const wallMs = (): number => this.clock.wallMs();
-    const kind = { mends: this.#mends, wallMs, signal };
+    const kind = { mends: this.#mends, wallMs, signal, copies: join(work.attempts, "kept") };
     const incremental = resolved.incremental ? await openIncremental(loaded, own, resolved, kind) : null;
     if (this.#mends && incremental !== null) checkMends(incremental.full);
     const wishes = { splitBytes, workers, mappers, growing, partitions: asked };

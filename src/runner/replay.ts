@@ -1,17 +1,20 @@
-import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync, rmSync, statSync } from "node:fs";
 import type * as inspectorModule from "node:inspector";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { SheafError } from "../base/errors.ts";
 import { readCapsule } from "../engine/capsule.ts";
 import type { Capsule } from "../engine/capsule.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
 import { findJob } from "../engine/job-history.ts";
+import { nameStores } from "../engine/user-stores.ts";
 import type { TaskContext } from "../job/context.ts";
 import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
+import { splitAddress } from "../storage/store.ts";
+import { isStrange } from "../storage/stores.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type { TaskResult, TaskSpec } from "../task/task-spec.ts";
@@ -58,11 +61,14 @@ export async function replay(handle: string, options: ReplayOptions): Promise<Re
       hint: `It ${found.record.status === "SUCCEEDED" ? "succeeded" : "did not fail in a task"}.`,
     });
   }
-  return replayKept(found.directory, task, options);
+  return replayKept(found.directory, task, { ...options, file: found.record.file });
 }
 
 /** What a replay of a capsule that lies in a job directory may be told. */
-export type KeptReplayOptions = Omit<ReplayOptions, "stateDirectory">;
+export interface KeptReplayOptions extends Omit<ReplayOptions, "stateDirectory"> {
+  /** Of the job, if it is known: beside it are the storages that the job names. */
+  readonly file: string | null;
+}
 
 /** The same from a job directory. @throws SheafError NOT_FOUND, INPUT_CHANGED */
 export async function replayKept(
@@ -83,6 +89,7 @@ export async function replayKept(
   const job = jobOfModule(
     (await import(pathToFileURL(bundle).href)) as { readonly default?: unknown },
   ) as Job;
+  nameStoresRead(job, capsule, options.file);
   const result = await runCapsule(
     debugging === null ? job : stoppingAt(job, capsule, debugging),
     capsule,
@@ -135,6 +142,28 @@ function checkInputs({ spec, missingInputs, task }: Capsule): void {
       hint: "A replay needs the very input that failed.",
       details: { path: piece.path },
     });
+  }
+}
+
+/** @throws SheafError USAGE for a storage that nobody has named */
+function nameStoresRead({ stores }: Job, { spec, task }: Capsule, file: string | null): void {
+  if (spec.kind === "reduce") return;
+  for (const piece of spec.split.pieces) {
+    if (piece.kind !== "file" || !isStrange(piece.path)) continue;
+    const { scheme } = splitAddress(piece.path)!;
+    const module = Object.hasOwn(stores, scheme) ? stores[scheme] : undefined;
+    if (module === undefined) {
+      throw new SheafError(
+        "USAGE",
+        `${task} has read ${piece.path}, and no storage is known for ${scheme}://`,
+        {
+          hint: `Name the module that makes it: --store ${scheme}=FILE.`,
+          details: { path: piece.path },
+        },
+      );
+    }
+    const origin = file !== null && existsSync(file) ? { directory: dirname(realpathSync(file)) } : {};
+    nameStores({ [scheme]: module }, origin);
   }
 }
 

@@ -204,9 +204,19 @@ export interface StoreOutput {
   place?(staged: string, name: string, step: StoreStep): Promise<PutFile>;
 
   /**
+   * Keeps a text for other processes of the job, in place of an earlier one of that name (letters, digits,
+   * ".", "_", "-"), where what is staged lies and as long as that. Left out, with `noted`: `incremental` runs
+   * of clusters cannot write there. @throws SheafError as put
+   */
+  note?(name: string, text: string): Promise<void>;
+
+  /** The text of a note; null when there is none. @throws SheafError as Store.open */
+  noted?(name: string): Promise<string | null>;
+
+  /**
    * Makes the files the output, all of them or, to whoever looks for `_SUCCESS`, none: it is one of them and
    * comes last. With `overwrite` what was there is gone afterwards. Called again after a crash with the same
-   * files it goes on; nothing of this job is left but the output, nor what was staged and not placed.
+   * files it goes on; nothing of this job is left but the output, nor what was staged and not placed, nor notes.
    * @throws SheafError OUTPUT_EXISTS when something has appeared there, OUTPUT_UNWRITABLE
    */
   commit(files: readonly PutFile[], options: StoreOutputOptions): Promise<void>;

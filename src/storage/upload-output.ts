@@ -4,9 +4,9 @@ import { limits } from "../base/limits.ts";
 import { Promise } from "../base/own-globals.ts";
 import { crc32cOfFile } from "./content-check.ts";
 import { quotePath } from "./fs-error.ts";
-import type { PutFile, StoreOutput, StoreStep } from "./store.ts";
+import type { PutFile, Store, StoreOutput, StoreStep } from "./store.ts";
 import { readText } from "./stored-output.ts";
-import { storedOutput, storeOf } from "./stores.ts";
+import { canonicalAddress, storedOutput, storeOf } from "./stores.ts";
 
 /** A file of an output, before it is uploaded. */
 export interface UploadFile {
@@ -64,27 +64,41 @@ function uploadFiles(output: StoreOutput, files: readonly UploadFile[], step: St
 /**
  * Makes files the output that processes of the job have staged, all of them or none. After a throw what was
  * staged is still there, unless it was committed: it can be done again, here or elsewhere, and goes on.
- * @param files their sources are what StoreOutput.stage gave
+ * @param files their sources are what StoreOutput.stage gave, or bytes
  * @param success what is in `_SUCCESS`: no other output has the same
  * @throws SheafError as StoreOutput.place, put and commit
  */
 export async function commitStaged(
-  files: readonly (UploadFile & { readonly source: string })[],
+  files: readonly UploadFile[],
+  success: string,
+  options: UploadOptions,
+): Promise<void> {
+  const output = await canonicalAddress(options.output);
+  return placeStaged(await storeOf(output), files, success, { ...options, output });
+}
+
+/** The same in a store that is known. */
+export async function placeStaged(
+  store: Store,
+  files: readonly UploadFile[],
   success: string,
   { output: address, job, overwrite, step }: UploadOptions,
 ): Promise<void> {
-  const output = await storedOutput(address, job);
+  const output = store.output!(address, job);
   output.expect?.(files.map(({ name }) => name));
   try {
-    const placed = await manyAtOnce(files, step, async (file) =>
-      sameSize(file, await output.place!(file.source, file.name, step)),
-    );
+    const placed = await manyAtOnce(files, step, async (file) => {
+      const { source, name } = file;
+      const made =
+        typeof source === "string" ? output.place!(source, name, step) : output.put(source, name, step);
+      return sameSize(file, await made);
+    });
     const last = await output.put(Buffer.from(success), "_SUCCESS", step);
     step?.();
     await output.commit([...placed, last], { overwrite, step });
   } catch (error) {
     // Whoever did it before was cut off when it was done, and what was staged is gone.
-    const there = await readText(await storeOf(address), `${address}_SUCCESS`).catch(() => null);
+    const there = await readText(store, `${address}_SUCCESS`).catch(() => null);
     if (there !== success) throw error;
     await output.abort();
   }
@@ -108,8 +122,11 @@ export async function stageFiles(
   });
 }
 
-/** In their order. After a throw no work is under way any more. */
-async function manyAtOnce<T, R>(
+/**
+ * Files of a storage, limits.storageUploadsAtOnce of them at a time. Results are in their order. After a throw
+ * no work is under way any more.
+ */
+export async function manyAtOnce<T, R>(
   items: readonly T[],
   step: StoreStep,
   work: (item: T) => Promise<R>,

@@ -1,8 +1,12 @@
 import { statSync } from "node:fs";
+import { SheafError } from "../base/errors.ts";
 import { LineDecoder } from "../format/line-decoder.ts";
 import { readPiece } from "../format/read-split.ts";
 import { lineFraming } from "../format/text-reader.ts";
 import type { Decoder, Reader, RecordBatch } from "../job/reader.ts";
+import type { PlannedFile } from "../storage/read-range.ts";
+import { storedAt } from "../storage/stored-files.ts";
+import { isStored } from "../storage/stores.ts";
 
 /** One record of an output file as it stands there, without its line end. */
 export interface WrittenRecord {
@@ -12,16 +16,17 @@ export interface WrittenRecord {
 }
 
 /**
- * The records of a committed output file as texts, unpacked: lines; in csv a record's quoted newlines are
+ * The records of a committed output file, at a path or an address, as texts, unpacked: lines; in csv a record's quoted newlines are
  * part of it. `headerBytes` is how long the file's header is.
  * @throws SheafError INPUT_MISSING, INPUT_UNREADABLE, INPUT_CORRUPT
  */
 export async function* writtenRecords(path: string, headerBytes: number): AsyncGenerator<WrittenRecord> {
-  const { size, mtimeMs } = statSync(path);
+  const { fileBytes: size, mtimeMs, version } = await fileAt(path);
   const packed = path.endsWith(".gz") ? "gzip" : path.endsWith(".zst") ? "zstd" : "none";
   const name = packed === "none" ? path : path.slice(0, path.lastIndexOf("."));
   const reader = name.endsWith(".csv") ? CSV_RECORDS : TEXT_LINES;
-  const place = { start: 0, end: size, fileBytes: size, mtimeMs, compression: packed } as const;
+  const range = { start: 0, end: size, fileBytes: size, mtimeMs, compression: packed } as const;
+  const place = { ...range, ...(version !== undefined && { version }) };
   const batches = await readPiece(reader, { path, name: path, ...place });
   try {
     for (let batch = await batches.next(); batch !== null; batch = await batches.next()) {
@@ -31,6 +36,19 @@ export async function* writtenRecords(path: string, headerBytes: number): AsyncG
   } finally {
     await batches.close();
   }
+}
+
+async function fileAt(path: string): Promise<Pick<PlannedFile, "fileBytes" | "mtimeMs" | "version">> {
+  if (!isStored(path)) {
+    const { size: fileBytes, mtimeMs } = statSync(path);
+    return { fileBytes, mtimeMs };
+  }
+  const file = await storedAt(path);
+  if (file !== null) return file;
+  throw new SheafError("INPUT_MISSING", `${path} is not there any more`, {
+    hint: "Something else has replaced the output, or removed it.",
+    details: { path },
+  });
 }
 
 const TEXT_LINES: Reader<string> = {

@@ -13,8 +13,8 @@ import type { ErrandResult } from "#src/protocol/agent-messages.js";
 import type { OutputTarget } from "#src/protocol/submission.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import { emptyStats } from "#src/task/task-spec.js";
+import { successOf } from "#src/testing/store-files.js";
 import { until } from "../kit/wait.js";
-import { successOf } from "../storage/support.js";
 import { job, jobOptions, mapOrder, Stage, text, wordCount, wordsOutline } from "./support.js";
 
 function failed(result: ErrandResult): { code: string; message: string } {

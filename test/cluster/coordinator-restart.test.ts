@@ -10,6 +10,7 @@ import { toldOf, type OutputTree } from "./output-tree.js";
 import { isRunning } from "./processes.js";
 import { eventually } from "./real-cluster.js";
 import { Scene, againOf, taskOf } from "./scene.js";
+import { storedIsKnown } from "./stored-outputs.js";
 import { TcpProxy } from "./tcp-proxy.js";
 
 const missing = s3Missing();
@@ -291,6 +292,12 @@ describe("a coordinator that is killed", () => {
       assert.match(again.stderr, /\[OUTPUT_EXISTS\]/);
       assert.deepEqual(await stored("open/counts/"), expected);
     },
+  );
+
+  test(
+    "runs with --once and --incremental, and pipelines, know what lies in a storage as they know directories",
+    { skip: missing ?? false },
+    () => storedIsKnown(scene, s3!, stored),
   );
 
   test("a job that fails leaves nothing in a storage", { skip: missing ?? false }, async () => {

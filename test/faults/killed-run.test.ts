@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { successOf } from "#src/testing/store-files.js";
 import { wordCount } from "../runner/support.ts";
-import { successOf } from "../storage/support.ts";
 import { assertDone, assertNoProcess, Place } from "./support.ts";
 
 describe("N5: workers of a run that is killed", () => {

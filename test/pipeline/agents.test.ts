@@ -4,9 +4,11 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   realpathSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -17,24 +19,41 @@ import type { TestContext } from "node:test";
 import { crc32c } from "#src/base/crc32.js";
 import type { RunOptions, RunResult } from "#src/engine/options.js";
 import { resultOf } from "#src/engine/result.js";
+import { nameStore } from "#src/engine/user-stores.js";
 import { type AgentCopying, fetchFromAgents, listOnAgents } from "#src/pipeline/agent-transfer.js";
 import { takeOutputs } from "#src/pipeline/node-script.js";
+import { packageRoot } from "../cli/support.js";
 import { RealCluster } from "../cluster/real-cluster.js";
 import { PipelineBench } from "./support.js";
 
 /** Steps of pipelines that do something on each agent of a cluster. */
 describe("scripts and transfers on the agents of a cluster", () => {
   let cluster: RealCluster;
+  /** What addresses of the storage box:// lead to, and the module that docs/storage.md shows. */
+  const boxes = realpathSync(mkdtempSync(join(tmpdir(), "sheaf-boxes-")));
+  const boxStore = join(boxes, "box-store.ts");
   before(async () => {
+    const page = readFileSync(join(packageRoot, "docs", "storage.md"), "utf8");
+    writeFileSync(boxStore, /```ts\n\/\/ box-store\.ts\n(.*?)```/s.exec(page)![1]!);
+    process.env["BOX_ROOT"] = boxes;
+    nameStore("box", boxStore, {});
+    const stored = ["--root", "box://shelf/"];
     cluster = await RealCluster.start(null, {
       agents: 2,
       heartbeatMs: 500,
       leaseMs: 30_000,
-      // The other one gives jobs all that it has.
-      agentFlags: (index) => (index === 1 ? ["--root", realpathSync(tmpdir())] : []),
+      coordinatorFlags: ["--root", "/", ...stored],
+      agentFlags: (index) => {
+        const root = index === 1 ? realpathSync(tmpdir()) : "/";
+        return ["--root", root, ...stored, "--store", `box=${boxStore}`];
+      },
     });
   });
-  after(() => cluster.remove());
+  after(async () => {
+    await cluster.remove();
+    rmSync(boxes, { recursive: true, force: true });
+    delete process.env["BOX_ROOT"];
+  });
 
   class AgentBench extends PipelineBench {
     constructor(t: TestContext) {
@@ -225,6 +244,72 @@ with open(out, "w") as to:
         { overwrite: true },
       );
       assert.match(failed.error?.message ?? "", message);
+    }
+  });
+
+  test("files go from agents into a storage of users, and from it to agents, as they are", async (t) => {
+    const bench = new AgentBench(t);
+    const big = Buffer.from(Array.from({ length: 700_001 }, (_, index) => (index * 7) % 253));
+    for (const name of ["a b+%41.txt", "below/ü.txt"]) bench.file(`data/${name}`, `${name}\n`);
+    writeFileSync(join(bench.root, "data/big.bin"), big);
+    const pipe = (from: string, to: string): string =>
+      `import { pipeline, transfer } from "sheaf";
+      const moved = transfer(${JSON.stringify({ from, to })});
+      export default pipeline({ moved });`;
+    const up = await bench.there(pipe(`agent:${bench.root}/data`, "box://moved/up"));
+    assert.equal(up.status, "SUCCEEDED", up.error?.report);
+    const names = ["a b+%41.txt", "below/ü.txt", "big.bin"];
+    const there = readdirSync(join(boxes, "moved/up"), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(join(boxes, "moved/up"), join(entry.parentPath, entry.name)));
+    const both = ["a0", "a1"].flatMap((agent) => names.map((name) => `${agent}/${name}`));
+    assert.deepEqual(there.toSorted(), ["_SUCCESS", ...both].toSorted());
+    const down = await bench.there(pipe("box://moved/up/a0", `agent:a1:${bench.root}/down`), {
+      overwrite: true,
+    });
+    assert.equal(down.status, "SUCCEEDED", down.error?.report);
+    for (const name of names) {
+      const bytes = readFileSync(join(bench.root, "data", name));
+      assert.ok(readFileSync(join(boxes, "moved/up/a1", name)).equals(bytes), name);
+      assert.ok(readFileSync(join(bench.root, "down", name)).equals(bytes), name);
+    }
+    assert.deepEqual(readdirSync(join(boxes, "moved")), ["up"]);
+    // What is there already and is none of a transfer is not replaced.
+    writeFileSync(join(boxes, "moved/up/mine"), "mine");
+    const refused = await bench.there(pipe(`agent:a0:${bench.root}/data`, "box://moved/up"), {
+      overwrite: true,
+    });
+    assert.match(refused.error?.message ?? "", /moved\/up\/mine/);
+  });
+
+  test("agents read a storage of users that --store names, and so does replay", async (t) => {
+    const bench = new AgentBench(t);
+    mkdirSync(join(boxes, "shelf"), { recursive: true });
+    for (const name of ["a", "b"]) writeFileSync(join(boxes, "shelf", `${name}.txt`), `${name} x\n`);
+    const job = bench.file(
+      "count.ts",
+      `import { count, job, text } from "sheaf";
+      export default job({
+        input: text(),
+        stores: { box: ${JSON.stringify(boxStore)} },
+        map(line) {
+          if (line === "bad") throw new Error("no good line");
+          return line.split(" ").map((word) => [word, 1]);
+        },
+        reduce: count(),
+      });`,
+    );
+    const args = ["run", job, "box://shelf/", "-p", "1", "--mappers", "2"];
+    const done = await cluster.run([...args, "-o", "box://counted/words"]);
+    assert.equal(done.code, 0, done.stderr);
+    assert.equal(readFileSync(join(boxes, "counted/words/part-00000.tsv"), "utf8"), "a\t1\nb\t1\nx\t2\n");
+    writeFileSync(join(boxes, "shelf/c.txt"), "bad\n");
+    assert.match((await cluster.run([...args, "-o", "box://counted/bad"])).stderr, /no good line/);
+    assert.deepEqual(readdirSync(join(boxes, "counted")), ["words"]);
+    // In a process that knows no such storage but from the job, or is told of it.
+    for (const more of [[], ["--on", cluster.url], ["--store", `box=${boxStore}`]]) {
+      const replayed = await cluster.start(["replay", ...more], { env: { BOX_ROOT: boxes } }).done;
+      assert.match(replayed.stderr, /no good line/, more.join(" "));
     }
   });
 });

@@ -84,6 +84,89 @@ test("a transfer into a storage is there whole, with checksums, or not at all", 
   assert.match(refused.error!.message, /copied2\/mine/);
 });
 
+test("a pipeline writes into a storage what it writes to a directory, whole or not at all", async (t) => {
+  const bench = new PipelineBench(t);
+  const inputs = bench.file("in.txt", "a b\nbad\na\n");
+  const pipe = `
+    import { count, from, job, pipeline, script, sum, text } from "sheaf";
+    const words = job({
+      input: text(),
+      map(line) {
+        if (line === "bad") throw new Error("no");
+        return line.split(" ").map((word) => [word, 1]);
+      },
+      reduce: sum(),
+    });
+    const lengths = job({ input: from(words), map: ([word]) => [[word.length, 1]], reduce: count() });
+    const said = script({
+      run: ["sh", "-c", 'mkdir "$1" && echo one > "$1/b c.txt" && echo two > "$1/d.txt"', "sh", "{out.all}"],
+      out: { all: text() },
+    });
+    export default pipeline({ words, lengths, said });`;
+  const options = { inputs, maxBad: 1 };
+  const local = await bench.pipeline(pipe, options);
+  assert.equal(local.status, "SUCCEEDED", local.error?.report);
+  const output = "mem://bucket/piped";
+  const stored = () =>
+    Object.fromEntries(
+      [...store.files]
+        .filter(([address]) => address.startsWith(`${output}/`))
+        .map(([address, bytes]) => [address.slice(output.length + 1), bytes.toString()]),
+    );
+  const here = Object.fromEntries(
+    readdirSync(bench.output, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((path) => [path.slice(bench.output.length + 1), readFileSync(path, "utf8")]),
+  );
+  assert.ok(Object.keys(here).some((name) => name.startsWith("_bad/words/")));
+  for (const at of ["put", "commit"]) {
+    let count = 0;
+    failing = (what) => {
+      if (what === at && ++count === (at === "put" ? 3 : 1)) throw new Error("it is on fire");
+    };
+    assert.equal((await bench.pipeline(pipe, { ...options, output })).status, "FAILED", at);
+    failing = null;
+    assert.deepEqual([stored(), store.pending.size], [{}, 0], at);
+    const resumed = await bench.resume();
+    assert.equal(resumed.status, "SUCCEEDED", resumed.error?.report);
+    assert.deepEqual([stored(), bench.ran()], [here, {}], at);
+    assert.equal(resumed.output, `${output}/`);
+    assert.deepEqual(readdirSync(bench.root).toSorted(), ["in.txt", "pipe.ts", "place", "state"]);
+    for (const name of Object.keys(here)) store.files.delete(`${output}/${name}`);
+  }
+  // Killed after the commit, and before anybody heard of it: it is there already, and is no other's.
+  store.output = (...of) => {
+    const own = MemoryStore.prototype.output.apply(store, of);
+    const commit: typeof own.commit = async (...all) => {
+      await own.commit(...all);
+      throw new Error("nobody hears of it");
+    };
+    return { ...own, commit };
+  };
+  const unheard = await bench.pipeline(pipe, { ...options, output });
+  Reflect.deleteProperty(store, "output");
+  assert.deepEqual([unheard.status, stored()], ["FAILED", here]);
+  const again = await bench.resume();
+  assert.equal(again.status, "SUCCEEDED", again.error?.report);
+  assert.deepEqual([stored(), store.pending.size], [here, 0]);
+  // What a job has written is replaced when that was asked for, and nothing else.
+  assert.equal((await bench.pipeline(pipe, { ...options, output })).error?.code, "OUTPUT_EXISTS");
+  const over = await bench.pipeline(pipe, {
+    ...options,
+    inputs: bench.file("other.txt", "z\n"),
+    output,
+    overwrite: true,
+  });
+  assert.equal(over.status, "SUCCEEDED", over.error?.report);
+  assert.equal(stored()["words/part-00000.tsv"], "z\t1\n");
+  store.set(`${output}/mine`, "mine");
+  assert.match(
+    (await bench.pipeline(pipe, { ...options, output, overwrite: true })).error!.message,
+    /piped\/mine/,
+  );
+});
+
 test("names that lead out of a directory are not transferred into it", async (t) => {
   const bench = new PipelineBench(t);
   store.set("mem://bucket/evil//out.txt", "out\n");

@@ -142,6 +142,100 @@ test("an incremental run takes over what has the same version, and reads what ha
   assert.deepEqual(bench.lines(), ["a\t1", "b\t1", "c\t1", "x\t2", "y\t2"]);
 });
 
+test("an output in a storage is not made again with once, as long as it is what it was", async (t) => {
+  const bench = new Bench(t);
+  const output = "mem://bucket/out/once/";
+  const inputs = bench.file("in.txt", texts);
+  const options = { on: "inline", inputs, output, partitions: 2, once: true } as const;
+  const first = await bench.run(wordCount(), options);
+  assert.equal(first.status, "SUCCEEDED", first.error?.report);
+  const again = async (more: object = {}) => bench.run(wordCount(), { ...options, ...more });
+  const same = await again();
+  assert.equal(same.sameAs, first.jobId, same.error?.report);
+  assert.deepEqual([same.parts, same.counters], [first.parts, first.counters]);
+  assert.equal((await again({ params: {}, partitions: 1 })).error?.code, "OUTPUT_EXISTS");
+  const before = new Map([...store.files].filter(([address]) => address.startsWith(output)));
+  const [part] = [...before.keys()].filter((address) => address.endsWith("part-00001.tsv"));
+  const bytes = before.get(part!)!;
+  const damages: [string, () => void][] = [
+    ["a byte", () => store.set(part!, bytes.toString().replace("\t", "\t1").slice(0, bytes.length))],
+    ["a size", () => store.set(part!, `${bytes.toString()}x`)],
+    ["a file", () => store.files.delete(part!)],
+    ["_SUCCESS", () => store.files.delete(`${output}_SUCCESS`)],
+  ];
+  for (const [what, damage] of damages) {
+    damage();
+    assert.equal((await again()).error?.code, "OUTPUT_EXISTS", what);
+    for (const [address, content] of before) store.set(address, content);
+    assert.equal((await again()).sameAs, first.jobId, what);
+  }
+  for (const address of before.keys()) store.files.delete(address);
+  const anew = await again();
+  assert.deepEqual([anew.status, anew.sameAs], ["SUCCEEDED", null]);
+  assert.equal(files(output)["part-00001.tsv"], bytes.toString());
+});
+
+test("an incremental run keeps in a storage what the next one takes over, and both commit as one", async (t) => {
+  const bench = new Bench(t);
+  const output = "mem://bucket/out/days/";
+  const day = (number: number, word: string): void =>
+    store.set(`mem://bucket/days/${number}.txt`, `${word} x\n`);
+  for (let number = 0; number < 4; number++) day(number, `w${number}`);
+  const options = { on: "inline", inputs: "mem://bucket/days/", partitions: 2, maxBad: 9 } as const;
+  const job = wordCount({ map: 'if (line.startsWith("bad")) throw new Error("no");' });
+  const go = (more: object = {}) => bench.run(job, { ...options, output, incremental: true, ...more });
+  const first = await go();
+  assert.equal(first.status, "SUCCEEDED", first.error?.report);
+  assert.match(first.incremental!.full!, /nothing is kept/);
+  const asFull = async (): Promise<void> => {
+    const full = await bench.run(job, { ...options, overwrite: true });
+    assert.equal(full.status, "SUCCEEDED", full.error?.report);
+    const { lines } = bench;
+    const written = files(output);
+    const all = Object.keys(written).filter((name) => name.endsWith(".tsv"));
+    assert.deepEqual(
+      all.flatMap((name) => written[name]!.split("\n").slice(0, -1)).toSorted(),
+      lines.call(bench).toSorted(),
+    );
+  };
+  await asFull();
+  day(1, "bad");
+  day(4, "w4");
+  // Whatever is cut off leaves the output that there was, with what belongs to it.
+  const before = files(output);
+  for (const at of ["put", "commit"]) {
+    failing = (what) => {
+      if (what === at) throw new Error("the server is on fire");
+    };
+    assert.equal((await go()).status, "FAILED", at);
+    failing = null;
+    assert.deepEqual(files(output), before, at);
+  }
+  const second = await go();
+  assert.deepEqual([second.incremental?.kept.tasks, second.incremental?.mappedTasks], [3, 2]);
+  assert.deepEqual([second.incremental?.full, second.badRecords], [null, 1]);
+  assert.ok(files(output)["_bad/part-00000.jsonl"]!.includes("bad x"));
+  await asFull();
+  // A kept map with bad records is taken over with them.
+  day(5, "w5");
+  const third = await go();
+  assert.deepEqual([third.incremental?.kept.tasks, third.badRecords], [5, 1]);
+  await asFull();
+  // What is damaged, missing or another's is mapped again.
+  const runs = Object.keys(files(output)).filter((name) => name.endsWith(".run"));
+  assert.equal(runs.length, 5);
+  store.set(`${output}${runs[0]}`, store.files.get(`${output}${runs[1]}`)!);
+  store.files.delete(`${output}${runs[2]}`);
+  const fourth = await go();
+  assert.deepEqual([fourth.status, fourth.incremental?.kept.tasks], ["SUCCEEDED", 4]);
+  await asFull();
+  store.set(`${output}_state/state.json`, "{}");
+  const last = await go();
+  assert.match(last.incremental!.full!, /what is kept/);
+  await asFull();
+  assert.equal(store.pending.size, 0);
+});
+
 test("what cannot be an output, or goes with none in a storage, is refused by name", async (t) => {
   const bench = new Bench(t);
   const inputs = bench.file("in.txt", "x\n");
@@ -152,8 +246,6 @@ test("what cannot be an output, or goes with none in a storage, is refused by na
     [{ output: "gs://bucket/out" }, /sheaf knows no gs:\/\//],
     [{ output: "mem://u:secret@bucket/out" }, /with a user and password in it/],
     [{ inputs: "mem://u:secret@bucket/in" }, /with a user and password in it/],
-    [{ output: "mem://bucket/o", once: true }, /once does not go with an output in a storage/],
-    [{ output: "mem://bucket/o", incremental: true }, /incremental does not go with an output in a storage/],
   ];
   for (const [options, message] of cases) {
     const told = await bench.run(wordCount(), { on: "inline", inputs, ...options }).then(
@@ -192,7 +284,6 @@ test("an address is an output, or is refused; it never becomes a directory of th
     ["watch", "in", file, "-o", "s3://bucket/out", "--incremental", "--drain"],
     ["watch", "s3://bucket/in", file, "-o", "out", "--drain"],
     ["gen", "text", "s3://bucket/out", "--size", "1KiB"],
-    ["inspect", "s3://bucket/out"],
     ["run", file, "in", "-o", "out", "--temp", "s3://bucket/temp"],
     ["verify", file, "in", "--temp", "s3://bucket/temp"],
   ]) {

@@ -1,7 +1,7 @@
 import { systemClock } from "#src/base/clock.js";
 import type { StoreModule } from "#src/storage/store.js";
+import { commitAll, outputFiles, smallFiles } from "#src/testing/store-files.js";
 import type { DoomedCommit } from "./killed-writers.ts";
-import { commitAll, outputFiles, smallFiles } from "./stored-files.ts";
 
 /**
  * A process that commits outputs, all at once, to be killed while it does: DIRECTORY COMMITS. Says of each

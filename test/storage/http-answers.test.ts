@@ -10,8 +10,8 @@ import { systemClock } from "#src/base/clock.js";
 import type { Store, StoredFile } from "#src/storage/store.js";
 import { createStore } from "#src/storage/stores/http.js";
 import { netrcLogin } from "#src/storage/stores/netrc.js";
+import { content } from "#src/testing/store-files.js";
 import { directory } from "../format/support.ts";
-import { content } from "./stored-files.ts";
 
 /* What servers answer that are wrong, old or clever: the right bytes come of it, or an error. */
 

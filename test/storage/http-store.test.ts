@@ -1,11 +1,11 @@
 import { mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createStore } from "#src/storage/stores/http.js";
-import type { Subject } from "./conformance-bench.ts";
+import type { StoreSubject } from "#src/testing/store-bench.js";
 import { conformance } from "./conformance.ts";
 import { nginxMissing, startNginx } from "./nginx.ts";
 
-async function nginx(): Promise<Subject> {
+async function nginx(): Promise<StoreSubject> {
   const server = await startNginx();
   const pathOf = (name: string): string => join(server.files, name);
   let writes = 0;

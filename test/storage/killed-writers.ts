@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { Subject } from "./conformance-bench.ts";
-import { startCutProxy, startFaultProxy } from "./fault-proxy.ts";
+import { startCutProxy, startFaultProxy } from "#src/testing/fault-proxy.js";
+import type { StoreSubject } from "#src/testing/store-bench.js";
 
 /** One commit of the process, which is told of it in JSON. */
 export interface DoomedCommit {
@@ -39,7 +39,7 @@ interface Wire {
  * looks for the process, too. One process for all of them: to start it is most of what a kill costs.
  */
 export async function killWriters(
-  subject: Pick<Subject, "scheme" | "port" | "http" | "env" | "address">,
+  subject: Pick<StoreSubject, "scheme" | "port" | "http" | "env" | "address">,
   directory: string,
   kills: readonly Kill[],
 ): Promise<void> {
@@ -49,7 +49,7 @@ export async function killWriters(
     const { port } = wires[i]!;
     const { scheme } = subject;
     const address = subject.address(name, port);
-    return { scheme, env: subject.env(port), address, job: `job-killed-${i}`, isSmall };
+    return { scheme, env: subject.env?.(port) ?? {}, address, job: `job-killed-${i}`, isSmall };
   });
   const script = fileURLToPath(new URL("./commit-process.js", import.meta.url));
   const child = spawn(process.execPath, [script, directory, JSON.stringify(commits)], {

@@ -129,6 +129,14 @@ export class MemoryStore implements Store {
         pending.set(prefix + name, content);
         return { name, bytes: content.length, token: prefix + name };
       },
+      note: async (name: string, text: string) => {
+        await request("note");
+        pending.set(`${prefix}\0note ${name}`, Buffer.from(text));
+      },
+      noted: async (name: string) => {
+        await request("noted");
+        return pending.get(`${prefix}\0note ${name}`)?.toString() ?? null;
+      },
       commit: async (put: readonly PutFile[], options: StoreOutputOptions) => {
         await request("commit");
         if (put.every(({ name, token }) => !pending.has(token) && files.has(address + name))) return;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import { systemClock } from "#src/base/clock.js";
@@ -8,18 +8,33 @@ import { isSheafError } from "#src/base/errors.js";
 import { listStored } from "#src/storage/list-stored.js";
 import type { Store } from "#src/storage/store.js";
 import { createStore } from "#src/storage/stores/s3.js";
+import { readAll, statOf } from "#src/testing/store-bench.js";
 
 /*
  * What no server over a file system can hold: keys that are no paths, and pages of three. The server here
  * lists as S3 does, with keys in URL encoding, and checks nothing.
  */
 
-const PAGE = 3;
+/** What a server does otherwise than S3. */
+interface Quirks {
+  /** As listings and answers have it. Default: "e" in quotes. */
+  readonly etag?: string;
+  readonly listedEtag?: string;
+  /** How many keys a page has. Default 3. */
+  readonly page?: number;
+  /** The same page comes again and again. */
+  readonly isStuck?: boolean;
+  /** Bodies are decompressed on the way, as Cloudflare R2 does it for who says nothing: rclone#6533. */
+  readonly decodes?: boolean;
+  readonly heard?: (headers: IncomingHttpHeaders) => void;
+}
 
-function serverOf(keys: Readonly<Record<string, string>>): Server {
+function serverOf(keys: Readonly<Record<string, string>>, quirks: Quirks): Server {
+  const { etag = '"e"' } = quirks;
   const sorted = Object.keys(keys).toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   return createServer((request, response) => {
     const url = new URL(request.url!, "http://x");
+    quirks.heard?.(request.headers);
     // Not of the URL, which makes "a/../b" one name.
     const key = decodeURIComponent(request.url!.replace(/\?.*$/, "").split("/").slice(2).join("/"));
     if (!url.searchParams.has("list-type")) {
@@ -29,23 +44,33 @@ function serverOf(keys: Readonly<Record<string, string>>): Server {
         response.end(request.method === "HEAD" ? "" : "<Error><Code>NoSuchKey</Code></Error>");
         return;
       }
+      if (quirks.decodes === true && request.method !== "HEAD") {
+        response.writeHead(200, { etag, "content-encoding": "gzip", "transfer-encoding": "chunked" });
+        response.end(`${body} and more`);
+        return;
+      }
       const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
       const bytes = Buffer.from(body);
       const sent = range === null ? bytes : bytes.subarray(Number(range[1]), Number(range[2]) + 1);
       const told = range === null ? {} : { "content-range": `bytes ${range[1]}-${range[2]}/${bytes.length}` };
-      response.writeHead(range === null ? 200 : 206, { etag: '"e"', "content-length": sent.length, ...told });
+      response.writeHead(range === null ? 200 : 206, { etag, "content-length": sent.length, ...told });
       response.end(request.method === "HEAD" ? "" : sent);
       return;
     }
     response.writeHead(200, { "content-type": "application/xml" });
-    response.end(page(sorted, url.searchParams, keys));
+    response.end(page(sorted, url.searchParams, keys, quirks));
   });
 }
 
-function page(sorted: readonly string[], query: URLSearchParams, keys: Readonly<Record<string, string>>) {
+function page(
+  sorted: readonly string[],
+  query: URLSearchParams,
+  keys: Readonly<Record<string, string>>,
+  { page: size = 3, isStuck = false, etag = '"e"', listedEtag = etag }: Quirks,
+): string {
   const prefix = query.get("prefix") ?? "";
   const delimiter = query.get("delimiter");
-  const from = query.get("continuation-token") ?? "";
+  const from = isStuck ? "" : (query.get("continuation-token") ?? "");
   assert.equal(query.get("encoding-type"), "url");
   const items: { key: string; directory: boolean }[] = [];
   for (const key of sorted) {
@@ -55,13 +80,13 @@ function page(sorted: readonly string[], query: URLSearchParams, keys: Readonly<
     if (items.at(-1)?.key !== item.key) items.push(item);
   }
   const start = from === "" ? 0 : items.findIndex(({ key }) => `after ${key}+&` === from) + 1;
-  const some = items.slice(start, start + PAGE);
-  const more = start + PAGE < items.length;
+  const some = items.slice(start, start + size);
+  const more = start + size < items.length;
   const encode = (text: string): string => encodeURIComponent(text).replaceAll("%20", "+");
   const contents = some.map(({ key, directory }) =>
     directory
       ? `<CommonPrefixes><Prefix>${encode(key)}</Prefix></CommonPrefixes>`
-      : `<Contents><Key>${encode(key)}</Key><Size>${Buffer.byteLength(keys[key]!)}</Size><ETag>&quot;e&quot;</ETag></Contents>`,
+      : `<Contents><Key>${encode(key)}</Key><Size>${Buffer.byteLength(keys[key]!)}</Size><ETag>${listedEtag.replaceAll('"', "&quot;")}</ETag></Contents>`,
   );
   const token = more
     ? `<NextContinuationToken>after ${escape(some.at(-1)!.key)}+&amp;</NextContinuationToken>`
@@ -73,8 +98,13 @@ function escape(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("\u0001", "");
 }
 
-async function storeOver(t: TestContext, keys: Readonly<Record<string, string>>): Promise<Store> {
-  const server = serverOf(keys).listen(0, "127.0.0.1");
+async function storeOver(
+  t: TestContext,
+  keys: Readonly<Record<string, string>>,
+  quirks: Quirks = {},
+  more: Readonly<Record<string, string>> = {},
+): Promise<Store> {
+  const server = serverOf(keys, quirks).listen(0, "127.0.0.1");
   await once(server, "listening");
   t.after(() => {
     server.closeAllConnections();
@@ -84,6 +114,7 @@ async function storeOver(t: TestContext, keys: Readonly<Record<string, string>>)
     AWS_ACCESS_KEY_ID: "k",
     AWS_SECRET_ACCESS_KEY: "s",
     AWS_ENDPOINT_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    ...more,
   };
   return createStore("s3", { env, fetch: null, world: { clock: systemClock, random: () => 0.5 } });
 }
@@ -188,4 +219,61 @@ test("s3a and s3n are other names of s3; an address names a bucket", async (t) =
   const [{ file } = assert.fail()] = await listStored(store, "s3a://bucket/k", undefined);
   assert.equal(file.address, "s3://bucket/k");
   await assert.rejects(store.stat("s3:///k"), { code: "USAGE" });
+});
+
+test("12,345 keys are listed, each once, in pages that cut directories", async (t) => {
+  const names = Array.from({ length: 12_345 }, (_, i) => `many/${i % 7}/${i}`);
+  const store = await storeOver(t, Object.fromEntries(names.map((name) => [name, "x"])), { page: 1_000 });
+  const found = await listStored(store, "s3://bucket/many", undefined);
+  assert.deepEqual(
+    found.map(({ file }) => file.address.slice("s3://bucket/".length)).toSorted(),
+    names.toSorted(),
+  );
+  const matched = await listStored(store, "s3://bucket/many/[0-2]/*7", undefined);
+  const wanted = names.filter((name) => /^many\/[0-2]\/\d*7$/.test(name));
+  assert.deepEqual(matched.map(({ file }) => file.address.slice(12)).toSorted(), wanted.toSorted());
+});
+
+test("a listing that does not move on is refused, and not listed for ever", async (t) => {
+  const store = await storeOver(t, { "d/1": "", "d/2": "", "d/3": "", "d/4": "" }, { isStuck: true });
+  await assert.rejects(listStored(store, "s3://bucket/d/", undefined), {
+    code: "INPUT_UNREADABLE",
+    message: /lists a part of .* and not how to go on/,
+  });
+});
+
+test("ETags without quotes are as good as others, and weak ones name no version", async (t) => {
+  for (const quirks of [{ etag: "e" }, { listedEtag: "e" }, { etag: "e", listedEtag: '"e"' }]) {
+    const store = await storeOver(t, { k: "content" }, quirks);
+    const [{ file } = assert.fail()] = await listStored(store, "s3://bucket/*", undefined);
+    const looked = await statOf(store, "s3://bucket/k");
+    assert.equal(file.version, looked.version);
+    for (const one of [file, looked]) assert.equal((await readAll(store, one)).toString(), "content");
+  }
+  const weak = await storeOver(t, { k: "content" }, { etag: 'W/"e"' });
+  for (const asked of ["s3://bucket/*", "s3://bucket/k"])
+    await assert.rejects(listStored(weak, asked, undefined), {
+      code: "INPUT_UNREADABLE",
+      message: /weak ETag of s3:\/\/bucket\/k/,
+    });
+});
+
+test("an object that the server decompresses on the way is refused, with why", async (t) => {
+  const store = await storeOver(t, { k: "stored" }, { decodes: true });
+  const file = await statOf(store, "s3://bucket/k");
+  await assert.rejects(readAll(store, file), {
+    code: "INPUT_UNREADABLE",
+    hint: /Content-Encoding: gzip/,
+  });
+});
+
+test("who asks pays, where that is said: of every request", async (t) => {
+  const paid: unknown[] = [];
+  const heard = (headers: IncomingHttpHeaders): void => void paid.push(headers["x-amz-request-payer"]);
+  const keys = { "d/1": "one", "d/2": "two" };
+  const store = await storeOver(t, keys, { heard }, { AWS_REQUEST_PAYER: "requester" });
+  const found = await listStored(store, "s3://bucket/d/*", undefined);
+  for (const { file } of found) assert.equal((await readAll(store, file)).length, 3);
+  assert.ok(paid.length > 4);
+  assert.deepEqual([...new Set(paid)], ["requester"]);
 });

@@ -16,10 +16,10 @@ import { after } from "node:test";
 import { type Clock, systemClock } from "#src/base/clock.js";
 import type { FileToRead, Store, StoredFile } from "#src/storage/store.js";
 import { createStore } from "#src/storage/stores/s3.js";
+import { type FaultProxy, startFaultProxy } from "#src/testing/fault-proxy.js";
+import type { StoreSubject } from "#src/testing/store-bench.js";
 import { answers, freePort } from "../kit/ports.ts";
 import { until } from "../kit/wait.ts";
-import type { Subject } from "./conformance-bench.ts";
-import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
 
 const binary = join(
   process.env["SHEAF_TEST_CACHE"] ?? join(homedir(), ".cache", "sheaf-test"),
@@ -139,7 +139,7 @@ export async function openS3Lab(): Promise<S3Lab> {
 }
 
 /** The server as the kits for all storages see it. */
-export function s3Subject(server: S3Server): Subject {
+export function s3Subject(server: S3Server): StoreSubject {
   return {
     scheme: "s3",
     module: { createStore },

@@ -6,10 +6,10 @@ import { describe, test } from "node:test";
 import { isSheafError, type SheafError } from "#src/base/errors.js";
 import { listStored } from "#src/storage/list-stored.js";
 import type { Store, StoredFile } from "#src/storage/store.js";
+import type { Fault } from "#src/testing/fault-proxy.js";
+import { content } from "#src/testing/store-files.js";
 import { conformance } from "./conformance.ts";
-import type { Fault } from "./fault-proxy.ts";
 import { asRead, BUCKET, hastyClock, openS3Lab, s3Missing, s3Subject, storeWith } from "./s3-server.ts";
-import { content } from "./stored-files.ts";
 
 const skip = s3Missing() ?? false;
 const lab = skip === false ? await openS3Lab() : null;

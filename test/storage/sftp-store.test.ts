@@ -20,17 +20,17 @@ import { listInput } from "#src/storage/list-input.js";
 import type { Store } from "#src/storage/store.js";
 import { KnownHosts, hostOf } from "#src/storage/stores/known-hosts.js";
 import { createStore } from "#src/storage/stores/sftp.js";
+import { readAll, statOf, type StoreSubject } from "#src/testing/store-bench.js";
+import { successOf } from "#src/testing/store-files.js";
 import { until } from "../kit/wait.ts";
-import { readAll, statOf, type Subject } from "./conformance-bench.ts";
 import { conformance } from "./conformance.ts";
 import { makeKey, type Sshd, sshdMissing, startSshd } from "./sshd.ts";
-import { successOf } from "./support.ts";
 
 const missing = sshdMissing();
 const started: Promise<Sshd> | null = missing === null ? startSshd() : null;
 started?.catch(() => undefined);
 
-async function subject(): Promise<Subject> {
+async function subject(): Promise<StoreSubject> {
   const server = await started!;
   const pathOf = (name: string): string => join(server.files, "c", name);
   let writes = 0;

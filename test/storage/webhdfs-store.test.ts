@@ -1,17 +1,20 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { systemClock } from "#src/base/clock.js";
 import { isSheafError } from "#src/base/errors.js";
 import { listInput } from "#src/storage/list-input.js";
 import type { Store, StoredFile } from "#src/storage/store.js";
 import { createStore } from "#src/storage/stores/webhdfs.js";
-import { openOf, readAll, statOf, type Subject } from "./conformance-bench.ts";
+import { startFaultProxy } from "#src/testing/fault-proxy.js";
+import { openOf, readAll, statOf, type StoreSubject } from "#src/testing/store-bench.js";
+import { commitAll, content, outputFiles, successOf } from "#src/testing/store-files.js";
+import { RealCluster } from "../cluster/real-cluster.ts";
 import { conformance } from "./conformance.ts";
-import { startFaultProxy } from "./fault-proxy.ts";
 import { type HdfsLab, hdfsMissing, startHdfs } from "./hdfs/lab.ts";
-import { commitAll, content, outputFiles } from "./stored-files.ts";
-import { successOf } from "./support.ts";
 
 const missing = hdfsMissing();
 const env = { HADOOP_USER_NAME: "tester" };
@@ -55,7 +58,7 @@ async function byHand(lab: HdfsLab, method: string, path: string, op: string, bo
   }
 }
 
-async function subject(): Promise<Subject> {
+async function subject(): Promise<StoreSubject> {
   const lab = await started!;
   const at = (port: number | null): string => `webhdfs://127.0.0.1:${port}/conformance/`;
   // The home of the tests is theirs.
@@ -249,6 +252,41 @@ describe("HDFS", missing === null ? {} : { skip: missing }, () => {
       assert.equal(error.code, "UNAUTHORIZED");
       assert.doesNotMatch(`${error.stack} ${error.hint} ${JSON.stringify(error)}`, /SECRETTOKEN/);
     }
+  });
+
+  test("maps of a cluster run where the blocks lie, and sheaf show says how many did", async (t) => {
+    const lines = Array.from({ length: 300_000 }, (_, i) => `w${i % 11}\n`).join("");
+    await put("local/words.txt", Buffer.from(lines));
+    const directory = mkdtempSync(join(tmpdir(), "sheaf-local-maps-"));
+    t.after(() => rmSync(directory, { recursive: true, force: true }));
+    const job = join(directory, "words.ts");
+    writeFileSync(
+      job,
+      `import { count, job, text } from "sheaf";
+      export default job({ input: text(), map: (word) => [[word, 1]], reduce: count() });`,
+    );
+    const roots = ["--root", "/", "--root", `${root}/local/`];
+    const allow = ["--allow-address", "127.0.0.0/8"];
+    const cluster = await RealCluster.start(t, {
+      agents: 1,
+      heartbeatMs: 300,
+      leaseMs: 30_000,
+      coordinatorFlags: roots,
+      // The DataNode is 127.0.0.1: the first agent is on another host, by its address.
+      agentFlags: (index) => [...roots, ...allow, "--host", index === 0 ? "127.0.0.2" : "127.0.0.1"],
+    });
+    const shown = async (): Promise<string> => {
+      const args = ["run", job, `${root}/local/`, "--mappers", "2", "-p", "1", "-o", join(directory, "out")];
+      const done = await cluster.run([...args, "--overwrite", "--no-speculation"]);
+      assert.equal(done.code, 0, done.stderr);
+      return (await cluster.run(["show"])).stdout;
+    };
+    assert.match(await shown(), /^.*0 of 2 maps were local/m);
+    await cluster.startAgent(1);
+    await cluster.endAgent(0, "SIGTERM");
+    assert.match(await shown(), /^.*2 of 2 maps were local/m);
+    const counts = readFileSync(join(directory, "out/part-00000.tsv"), "utf8");
+    assert.match(counts, /^w0\t27273$/m);
   });
 
   test("what is no WebHDFS is told from one that is not there", async () => {

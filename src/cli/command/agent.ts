@@ -1,6 +1,7 @@
 import { settings } from "../../base/limits.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes, given } from "../command.ts";
 import { inCategory, secondsText, repeatedFlag, switchFlag, types, valueFlag } from "../flag.ts";
+import { storesFlag } from "../own-stores.ts";
 import { agentStateOf, serverFlags } from "../server.ts";
 
 const { state, ...listenFlags } = serverFlags;
@@ -40,12 +41,7 @@ export const agentProcessFlags = inCategory("Execution", {
     "Jobs may read from this address of its own networks (10.1.2.3, 10.0.0.0/8); may be repeated",
     { details: "Else what --root lists is read from public addresses only, whatever names are resolved to." },
   ),
-  stores: repeatedFlag(
-    "--store SCHEME=FILE",
-    types.string,
-    "Jobs may use the storage that this module makes, for SCHEME://; may be repeated",
-    { details: "It runs in the agent itself, too, with its rights. docs/storage.md has what it must be." },
-  ),
+  stores: storesFlag,
   workerMemory: valueFlag(
     "--worker-memory SIZE",
     types.size(settings.workerMemoryBytes),

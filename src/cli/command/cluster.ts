@@ -13,6 +13,7 @@ import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../c
 import { stateDirectoryOf } from "../connection.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
+import { storeFlags, storesFlag } from "../own-stores.ts";
 import { coordinatorStateOf } from "../server.ts";
 import { rootOf } from "../server.ts";
 import { table } from "../ui/text.ts";
@@ -55,9 +56,10 @@ export const localClusterFlags = inCategory("Cluster", {
   allowAddress: repeatedFlag(
     "--allow-address ADDRESS",
     types.string,
-    "up: agents of this machine may read from this address of its networks; may be repeated",
+    "up: agents may read from this address of its networks; may be repeated",
     { details: "As sheaf agent has it; for --root http://..." },
   ),
+  stores: storesFlag,
   state: valueFlag(
     "--state DIR",
     types.path,
@@ -141,7 +143,10 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
     agents: flags.agents ?? settings.agents.default,
     slots: flags.slots,
     roots: flags.roots.map((root) => rootOf(root, world.cwd)),
-    allowAddress: flags.allowAddress,
+    agentFlags: [
+      ...flags.allowAddress.flatMap((address) => ["--allow-address", address]),
+      ...storeFlags(flags.stores, world.cwd),
+    ],
     tls: flags.tls === true,
     nowMs: world.clock.wallMs(),
     inventory,

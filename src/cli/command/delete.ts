@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SheafError, isSheafError } from "../../base/errors.ts";
 import type { ApiClient } from "../../client/api-client.ts";
+import { splitAddress } from "../../storage/store.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
 import { switchFlag } from "../flag.ts";
@@ -126,6 +127,12 @@ async function ofCluster(api: ApiClient, handle: string): Promise<Doomed> {
 /** @throws SheafError OUTPUT_UNWRITABLE when what is there is not what the job has written */
 async function checkOutput({ job, output }: Doomed): Promise<boolean> {
   if (output === null) return false;
+  if (splitAddress(output.path) !== null) {
+    throw new SheafError("USAGE", `${output.path} lies in a storage, and --output deletes directories only`, {
+      hint: "Nothing was deleted. Leave --output out to delete the job alone, and remove the output yourself.",
+      details: { path: output.path },
+    });
+  }
   const { committedDigest } = await import("../../engine/committed-output.ts");
   const there = await committedDigest(output.path);
   if (there === undefined) return false;

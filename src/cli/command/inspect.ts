@@ -3,7 +3,9 @@ import { basename, dirname, join } from "node:path";
 import { SheafError } from "../../base/errors.ts";
 import { settings } from "../../base/limits.ts";
 import { findJob } from "../../engine/job-history.ts";
+import { outputPlace } from "../../engine/resolve-options.ts";
 import { localPath } from "../../storage/store.ts";
+import { isStored } from "../../storage/stores.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
@@ -26,11 +28,13 @@ export const inspectCommand: CliCommand<typeof inspectFlags> = {
   name: "inspect",
   summary: "Look into an output directory, a job directory or a run file",
   details: [
-    "Of an output directory: its files, held against the sizes and checksums in _SUCCESS; the command fails if one " +
+    "Of an output directory, here or in a storage: its files, held against the sizes and checksums in _SUCCESS; the command fails if one " +
       "differs. Of a run file (what tasks exchange): its header, partitions, blocks and first records. Of a job " +
       "directory: what sheaf show says of the job.",
   ],
-  arguments: [{ name: "PATH", doc: "File or directory", required: true, complete: "path" }],
+  arguments: [
+    { name: "PATH", doc: "File or directory, or the address of an output", required: true, complete: "path" },
+  ],
   flags: inspectFlags,
   examples: [["sheaf inspect out", "Is out/ complete and undamaged?"]],
   run,
@@ -43,6 +47,7 @@ type Inspect = Invocation<typeof inspectFlags>;
 async function run(invocation: Inspect): Promise<ExitCode> {
   const { flags, positionals, world } = invocation;
   const given = positionals[0]!;
+  if (isStored(given)) return inspectOutput(outputPlace(given, world.cwd), invocation);
   const path = localPath(given, "PATH", world.cwd);
   if (!existsSync(path)) {
     throw new SheafError("NOT_FOUND", `${given}: there is no such file or directory`, {

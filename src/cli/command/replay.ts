@@ -1,7 +1,7 @@
 import { settings } from "../../base/limits.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
-import { inCategory, optionalFlag, types } from "../flag.ts";
+import { inCategory, optionalFlag, repeatedFlag, types } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
 import { styleFor } from "../ui/style.ts";
 import { reportText } from "../ui/summary.ts";
@@ -19,6 +19,12 @@ export const replayFlags = inCategory("Execution", {
         "Open chrome://inspect in Chrome, or attach from an editor to port 9229, or to the one given: --inspect=9300. " +
         "Started by a debugger (as by the launch.json that sheaf init writes), it does not wait.",
     },
+  ),
+  stores: repeatedFlag(
+    "--store SCHEME=FILE",
+    types.string,
+    "The module of a storage that the task reads, for SCHEME://; may be repeated",
+    { default: "what the job names" },
   ),
   ...connectFlags,
   json: jsonFlag,
@@ -54,6 +60,7 @@ export const replayCommand: CliCommand<typeof replayFlags> = {
 async function run({ flags, positionals, world }: Invocation<typeof replayFlags>): Promise<ExitCode> {
   const { stderr } = world;
   const handle = positionals[0] ?? "@";
+  if (flags.stores.length > 0) await (await import("../own-stores.ts")).ownStores(flags.stores, world.cwd);
   const options = {
     ...(flags.inspect === undefined ? {} : { inspect: flags.inspect }),
     onLog: (line: string) => say(stderr, `${line}\n`),

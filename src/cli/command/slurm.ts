@@ -6,6 +6,7 @@ import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../c
 import { stateDirectoryOf } from "../connection.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
+import { storeFlags, storesFlag } from "../own-stores.ts";
 import { rootOf } from "../server.ts";
 import { table } from "../ui/text.ts";
 import { type World, say, stopOnSignal, writeJson, writeTo } from "../world.ts";
@@ -60,6 +61,7 @@ export const slurmFlags = inCategory("Cluster", {
     "up: agents may read from this address of their own networks; may be repeated",
     { details: "As sheaf agent has it; for --root http://..." },
   ),
+  stores: storesFlag,
   state: valueFlag(
     "--state DIR",
     types.path,
@@ -145,11 +147,11 @@ async function run({ flags, positionals, passed, world }: Given): Promise<ExitCo
       return pilot(flags, files, roots, world);
     default: {
       const { runNode } = await import("./slurm/node.ts");
-      const { join: joined, network, slots, allowAddress, scratch } = flags;
+      const { join: joined, network, slots, allowAddress, stores, scratch } = flags;
       const graceMs = flags.grace ?? settings.graceMs.default;
       const tls = flags.tls === true;
       await runNode(
-        { files, join: joined, network, slots, roots, allowAddress, scratch, tls, graceMs },
+        { files, join: joined, network, slots, roots, allowAddress, stores, scratch, tls, graceMs },
         world,
       );
       return exitCodes.ok;
@@ -178,6 +180,7 @@ async function pilot(
       agentFlags: [
         ...(flags.slots === undefined ? [] : ["--slots", String(flags.slots)]),
         ...flags.allowAddress.flatMap((address) => ["--allow-address", address]),
+        ...storeFlags(flags.stores, world.cwd),
       ],
     },
     world,
@@ -260,6 +263,7 @@ function pilotArguments(flags: Given["flags"], files: SlurmFiles, nodes: number,
     ...value("--scratch", flags.scratch),
     ...value("--grace", flags.grace === undefined ? undefined : `${flags.grace}ms`),
     ...flags.allowAddress.flatMap((address) => ["--allow-address", address]),
+    ...storeFlags(flags.stores, world.cwd),
     ...(flags.tls === true ? ["--tls"] : []),
   ];
 }

@@ -46,6 +46,8 @@ export interface RenamedOutputPlace {
   readonly job: string;
   /** What `checkFree` says of the output. */
   readonly checkFree: (options: StoreOutputOptions) => Promise<void>;
+  /** The text of a file of the storage, by its address; null when there is none. */
+  readonly readText: (address: string) => Promise<string | null>;
 }
 
 export class RenamedOutput implements StoreOutput {
@@ -143,6 +145,17 @@ export class RenamedOutput implements StoreOutput {
     await tree.makeDirectory(to.slice(0, to.lastIndexOf("/")));
     await this.#rename(from, to, there);
     return put;
+  }
+
+  async note(name: string, text: string): Promise<void> {
+    await this.#announce();
+    await this.#tree.write(`${this.#staged}/note-${name}`, Buffer.from(text), undefined);
+  }
+
+  noted(name: string): Promise<string | null> {
+    const { address, readText } = this.#place;
+    const beside = address.replace(/[^/]*\/$/, "");
+    return readText(`${beside}${this.#staged.slice(this.#parent.length + 1)}/note-${name}`);
   }
 
   /** What has no name yet. No file of an output is called so. */

@@ -70,8 +70,11 @@ export async function* listObjects(
     for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
       if (Key !== undefined) yield { key: decode(Key), bytes: Size, etag: ETag, changed: LastModified };
     }
+    const before = token;
     token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-    if (page.IsTruncated === true && token === undefined) throw noToken(place.address);
+    // The same once more would list the same once more, for ever.
+    const isStuck = token === undefined || token === "" || token === before;
+    if (page.IsTruncated === true && isStuck) throw noToken(place.address);
   } while (token !== undefined);
 }
 

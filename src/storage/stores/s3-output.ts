@@ -270,6 +270,40 @@ export class S3Output implements StoreOutput {
     return { name, bytes, token: JSON.stringify({ id, upload } satisfies Token) };
   }
 
+  async note(name: string, text: string): Promise<void> {
+    const { requests, out } = this.#place;
+    const Key = this.#noteKey(name);
+    await this.#announce();
+    await requests.send(placeOf({ bucket: out.bucket, key: Key }, "write"), (client, sdk) =>
+      client.send(new sdk.PutObjectCommand({ Bucket: out.bucket, Key, Body: text, ...requests.payer })),
+    );
+  }
+
+  async noted(name: string): Promise<string | null> {
+    const { requests, out } = this.#place;
+    const Key = this.#noteKey(name);
+    try {
+      return await requests.send(
+        placeOf({ bucket: out.bucket, key: Key }, "read"),
+        async (client, sdk) => {
+          const { Body } = await client.send(
+            new sdk.GetObjectCommand({ Bucket: out.bucket, Key, ...requests.payer }),
+          );
+          return (await Body?.transformToString()) ?? "";
+        },
+        isMissing,
+      );
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  }
+
+  #noteKey(name: string): string {
+    const { out, job } = this.#place;
+    return `${out.key}${stagedPrefix(job)}note-${name}`;
+  }
+
   async commit(files: readonly PutFile[], options: StoreOutputOptions): Promise<void> {
     const place = this.#place;
     const marked = files.map(({ name, bytes, token }): MarkedFile => {

@@ -137,7 +137,7 @@ class S3Store implements Store {
     const refused = (error: unknown): boolean =>
       isUnmet(error) || isMissing(error) || statusOf(error) === 416;
     try {
-      const { Body, ETag, ContentRange, ContentLength } = await this.#requests.sendOnce(
+      const { Body, ETag, ContentRange, ContentLength, ContentEncoding } = await this.#requests.sendOnce(
         place,
         (client, sdk) =>
           client.send(
@@ -154,11 +154,11 @@ class S3Store implements Store {
       );
       const body = Body as Readable;
       const range = isWhole ? ContentLength === file.bytes : ContentRange === rangeText(asked, file.bytes);
-      const isSame = ETag === file.version;
+      const isSame = quoted(ETag) === file.version;
       if (!isSame || !range) {
         body.destroy();
         // Servers that know no conditions, or no ranges.
-        throw isSame ? noRange(file, ContentRange) : changed(file, WRITTEN);
+        throw isSame ? noRange(file, ContentRange, ContentEncoding) : changed(file, WRITTEN);
       }
       if (isWhole) yield await wholeBody(body, file);
       else yield* body as AsyncIterable<Uint8Array>;
@@ -308,17 +308,35 @@ function changed(file: FileToRead, what: string): SheafError {
   });
 }
 
-function noRange(file: FileToRead, got: string | undefined): SheafError {
+function noRange(file: FileToRead, got: string | undefined, encoding: string | undefined): SheafError {
+  const isDecoded = encoding !== undefined && encoding !== "";
   return new SheafError(
     "INPUT_UNREADABLE",
     `input ${quotePath(file.name)}: the server sends ${got ?? "everything"} where a range was asked for`,
-    { hint: "Look at the server, or at a proxy before it.", details: { path: file.name } },
+    {
+      hint: isDecoded
+        ? `It compresses or decompresses what it sends (Content-Encoding: ${encoding}). Store the object without that.`
+        : "Look at the server, or at a proxy before it.",
+      details: { path: file.name },
+    },
   );
 }
 
-function storedFile(bucket: string, { key, bytes, etag, changed: at }: FoundObject): StoredFile {
+/** Some servers leave out the quotes, in listings or everywhere. */
+function quoted(etag: string | undefined): string {
+  return etag === undefined || /^(?:W\/)?"/.test(etag) ? (etag ?? "") : `"${etag}"`;
+}
+
+function storedFile(bucket: string, { key, bytes, etag: told, changed: at }: FoundObject): StoredFile {
   const address = `s3://${bucket}/${key}`;
-  if (bytes === undefined || etag === undefined || etag === "") {
+  const etag = told === "" ? told : quoted(told);
+  if (etag.startsWith("W/")) {
+    throw new SheafError("INPUT_UNREADABLE", `the server tells a weak ETag of ${quotePath(address)}`, {
+      hint: "It does not say which bytes these are. A proxy that compresses answers makes them weak: go past it.",
+      details: { path: address },
+    });
+  }
+  if (bytes === undefined || etag === "") {
     throw new SheafError(
       "INPUT_UNREADABLE",
       `the server does not tell size and ETag of ${quotePath(address)}`,

@@ -11,7 +11,7 @@ import type {
   StoreStep,
 } from "../store.ts";
 import { splitAddress } from "../store.ts";
-import { checkFree } from "../stored-output.ts";
+import { checkFree, readText } from "../stored-output.ts";
 import { RenamedOutput } from "./renamed-output.ts";
 import type { SftpAttributes, SftpPlace } from "./sftp-connection.ts";
 import { SftpConnection } from "./sftp-connection.ts";
@@ -106,6 +106,7 @@ class SftpStore implements Store {
       path: plain,
       job,
       checkFree: (options) => checkFree(this, address, options),
+      readText: (file) => readText(this, file),
     });
   }
 

@@ -15,7 +15,7 @@ import type {
   StoreStep,
 } from "../store.ts";
 import { splitAddress } from "../store.ts";
-import { checkFree } from "../stored-output.ts";
+import { checkFree, readText } from "../stored-output.ts";
 import { HadoopConf } from "./hadoop-conf.ts";
 import { authorityOf, identityOf, serversOf } from "./hadoop-places.ts";
 import { type RenamingTree, RenamedOutput, type TreeEntry } from "./renamed-output.ts";
@@ -112,6 +112,7 @@ class WebHdfsStore implements Store {
       path: target.path,
       job,
       checkFree: (options) => checkFree(this, address, options),
+      readText: (file) => readText(this, file),
     });
   }
 

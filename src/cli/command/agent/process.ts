@@ -4,17 +4,17 @@ import type { AgentOptions } from "../../../agent/agent-options.ts";
 import { type Agent, startAgent } from "../../../agent/agent.ts";
 import { SheafError } from "../../../base/errors.ts";
 import { packageVersion } from "../../../base/package-places.ts";
-import { nameStore, storeLinks } from "../../../engine/user-stores.ts";
 import { isLoopback } from "../../../security/host-list.ts";
 import { checkListen } from "../../../security/listen.ts";
 import { safeLogStream } from "../../../security/log-line.ts";
 import { checkTlsName, loadTls, tlsFiles } from "../../../security/tls.ts";
 import { readTokenFile, tokenFilePath } from "../../../security/token-file.ts";
 import { workerEnvironment } from "../../../security/worker-environment.ts";
-import { setStoreAccess, storeEnvironment, type StoreLink, storeOf } from "../../../storage/stores.ts";
+import { setStoreAccess, storeEnvironment } from "../../../storage/stores.ts";
 import { addressList } from "../../../storage/stores/guarded-fetch.ts";
 import { given } from "../../command.ts";
 import type { FlagValues } from "../../flag.ts";
+import { ownStores } from "../../own-stores.ts";
 import { coordinatorStateOf, warnOperator } from "../../server.ts";
 import { rootOf } from "../../server.ts";
 import { type World, logSink, writeTo } from "../../world.ts";
@@ -102,22 +102,6 @@ function stopOnSignals(agent: Agent, world: World, tell: (message: string) => vo
     // What it ends with is thrown where its end is waited for.
     (signals === 1 ? agent.stop() : agent.end()).catch(() => undefined);
   });
-}
-
-/** Modules that the operator trusts as this program. @throws SheafError USAGE, STORE_LOAD */
-async function ownStores(given: readonly string[], cwd: string): Promise<readonly StoreLink[]> {
-  for (const text of given) {
-    const [, scheme, path] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
-    if (scheme === undefined || path === undefined) {
-      throw new SheafError("USAGE", `--store: ${JSON.stringify(text)} is not of the form SCHEME=FILE`, {
-        hint: "Say whose addresses the module is for: --store gs=gs-store.ts",
-      });
-    }
-    nameStore(scheme, path, { directory: cwd, place: "--store" });
-    // What is wrong with it is told now, and not to jobs.
-    await storeOf(`${scheme}://`);
-  }
-  return storeLinks(null);
 }
 
 function urlOf(text: string | undefined, flag: string): URL {

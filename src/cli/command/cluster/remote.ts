@@ -119,6 +119,8 @@ export interface RemoteStart {
   readonly token: string;
   /** For all machines, besides the node's own. */
   readonly roots: readonly string[];
+  /** More flags of the agent. */
+  readonly agentFlags: readonly string[];
 }
 
 /**
@@ -158,7 +160,7 @@ export async function stopRemoteAgent(
 }
 
 /** sh on the other machine: token file, then the agent in the background, then its process id. */
-function startScript({ node, join, roots }: RemoteStart): string {
+function startScript({ node, join, roots, agentFlags }: RemoteStart): string {
   const state = stateOf(node);
   const args = ["agent", "--join", join, "--name", node.name];
   if (node.slots !== null) args.push("--slots", String(node.slots));
@@ -166,7 +168,7 @@ function startScript({ node, join, roots }: RemoteStart): string {
     const advertised = `http://${hostInUrl(node.address)}:${node.port}`;
     args.push("--host", "0.0.0.0", "--advertise", advertised, "--port", String(node.port));
   }
-  args.push(...[...roots, ...node.roots].flatMap((root) => ["--root", root]));
+  args.push(...[...roots, ...node.roots].flatMap((root) => ["--root", root]), ...agentFlags);
   const command = [node.sheaf, ...args].map(quote).join(" ");
   const token = `${state}/cluster/agent.token`;
   return (

@@ -33,8 +33,8 @@ export interface UpOptions {
   readonly agents: number;
   readonly slots: number | undefined;
   readonly roots: readonly string[];
-  /** See sheaf agent. */
-  readonly allowAddress: readonly string[];
+  /** Flags of sheaf agent that are passed on as they are; paths in them are absolute. */
+  readonly agentFlags: readonly string[];
   /** With certificates that are made for it. REQUIRES: no inventory. */
   readonly tls: boolean;
   /** Milliseconds since the epoch. */
@@ -194,14 +194,13 @@ async function startAgentsHere(
   tls: readonly string[],
   started: Started,
 ): Promise<void> {
-  const { agents, file, roots, allowAddress } = options;
-  const allowed = allowAddress.flatMap((address) => ["--allow-address", address]);
+  const { agents, file, roots, agentFlags } = options;
   const slots = options.slots ?? Math.max(1, Math.floor(availableParallelism() / agents));
   for (let index = 1; index <= agents; index++) {
     const name = `agent-${index}`;
     const log = file.log(name);
     const given = ["--join", url, "--name", name, "--slots", String(slots)];
-    const args = ["agent", ...given, ...rootFlags(roots), ...allowed, ...tls];
+    const args = ["agent", ...given, ...rootFlags(roots), ...agentFlags, ...tls];
     const mark = await startInBackground(args, emptied(log), environment(options));
     started({ ...mark, name, ssh: null, log, args });
   }
@@ -215,8 +214,8 @@ async function startAgentsThere(
   started: Started,
 ): Promise<void> {
   const starts = inventory.map(async (node) => {
-    const { slots = null, roots } = options;
-    const start = { node: { ...node, slots: node.slots ?? slots }, join: join_, token, roots };
+    const { slots = null, roots, agentFlags } = options;
+    const start = { node: { ...node, slots: node.slots ?? slots }, join: join_, token, roots, agentFlags };
     const { pid, log } = await startRemoteAgent(start);
     started({ pid, startTicks: null, name: node.name, ssh: node.ssh, log });
   });

@@ -21,6 +21,7 @@ export interface NodeOptions {
   readonly slots: number | undefined;
   readonly roots: readonly string[];
   readonly allowAddress: readonly string[];
+  readonly stores: readonly string[];
   readonly scratch: string | undefined;
   readonly tls: boolean;
   readonly graceMs: number;
@@ -34,7 +35,7 @@ const giveUpMs = 60_000;
  * @throws SheafError as runAgent and nodeAddress
  */
 export async function runNode(options: NodeOptions, world: World): Promise<void> {
-  const { files, network, roots, allowAddress, graceMs } = options;
+  const { files, network, roots, allowAddress, stores, graceMs } = options;
   const { env, clock } = world;
   const node = nodeName(env);
   const slurmAddress = await new SlurmCommands(env).nodeAddress(node);
@@ -51,7 +52,7 @@ export async function runNode(options: NodeOptions, world: World): Promise<void>
         advertise: undefined,
         roots,
         allowAddress,
-        stores: [],
+        stores,
         tokenFile: files.tokens.agent,
         grace: graceMs,
         insecure: undefined,

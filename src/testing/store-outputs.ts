@@ -1,27 +1,20 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isSheafError } from "#src/base/errors.js";
-import { seededRandom } from "#src/base/random.js";
-import type { PutFile, Store, StoreOutput } from "#src/storage/store.js";
-import { readText } from "#src/storage/stored-output.js";
-import { addStore, isStored, setStoreAccess } from "#src/storage/stores.js";
-import { commitStaged } from "#src/storage/upload-output.js";
-import { type Bench, httpProxy, readAll, statOf, type Tests } from "./conformance-bench.ts";
-import { type Fault, startCutProxy, startFaultProxy } from "./fault-proxy.ts";
-import { killWriters } from "./killed-writers.ts";
-import { commitAll, content, type OutputFiles, outputFiles, putAll, smallFiles } from "./stored-files.ts";
-import { successOf } from "./support.ts";
+import type { PutFile, Store, StoreOutput } from "../storage/store.ts";
+import { placeStaged } from "../storage/upload-output.ts";
+import type { Fault } from "./fault-proxy.ts";
+import { type Checks, noHttp, readAll, statOf } from "./store-bench.ts";
+import { commitAll, content, type OutputFiles, outputFiles, putAll, successOf } from "./store-files.ts";
 
 const KiB = 1024;
-const SEED = 20261129;
-const random = seededRandom(SEED);
 const CANNOT = "it is not written";
 
-export const outputTests: Tests = {
-  "output is nowhere before its commit, and whole afterwards": async (bench, t) => {
+/** Putting, committing, giving up. */
+export const outputChecks: Checks = {
+  "output is nowhere before its commit, and whole afterwards": async (bench) => {
     const { store, directory } = bench;
-    if (store.output === undefined) return t.skip(CANNOT);
+    if (store.output === undefined) return CANNOT;
     const address = bench.at("out/plain/");
     await store.output(address, "job-1").check({});
     const put = await putAll(store, address, "job-1", outputFiles, directory);
@@ -40,9 +33,9 @@ export const outputTests: Tests = {
     await assertIs(store, address, outputFiles);
   },
 
-  "output that exists is refused, or replaced when a job has written it": async (bench, t) => {
+  "output that exists is refused, or replaced when a job has written it": async (bench) => {
     const { store, subject, directory } = bench;
-    if (store.output === undefined) return t.skip(CANNOT);
+    if (store.output === undefined) return CANNOT;
     const address = bench.at("out/replaced/");
     await commitAll(store, address, "job-2", outputFiles, directory);
     const other = store.output(address, "job-3");
@@ -63,9 +56,9 @@ export const outputTests: Tests = {
     await store.output(address, "job-4").check({ overwrite: true });
   },
 
-  "output that appeared meanwhile is not replaced": async (bench, t) => {
+  "output that appeared meanwhile is not replaced": async (bench) => {
     const { store, directory } = bench;
-    if (store.output === undefined) return t.skip(CANNOT);
+    if (store.output === undefined) return CANNOT;
     const address = bench.at("out/raced/");
     const output = store.output(address, "job-4");
     await output.check({});
@@ -80,10 +73,9 @@ export const outputTests: Tests = {
 
   "what several processes have staged is placed by one, again after a crash, and the rest goes": async (
     bench,
-    t,
   ) => {
     const { store, directory } = bench;
-    if (store.output?.(bench.at("out/x/"), "x").stage === undefined) return t.skip("nothing is staged there");
+    if (store.output?.(bench.at("out/x/"), "x").stage === undefined) return "nothing is staged there";
     const address = bench.at("out/staged/");
     const of = (): StoreOutput => store.output!(address, "job-9");
     const local = (name: string, bytes: Buffer): string => {
@@ -103,27 +95,22 @@ export const outputTests: Tests = {
     const success = outputFiles.find(([name]) => name === "_SUCCESS")![1].toString();
     const uploads = staged.map(([name, source]) => ({ name, source }));
     const place = { output: address, job: "job-9", overwrite: false };
+    const commit = (step?: () => void): Promise<void> =>
+      placeStaged(store, uploads, success, step === undefined ? place : { ...place, step });
     const stopped: string[] = [];
     const crash = (): void => {
       if (stopped.push("step") > 3) throw new Error("killed");
     };
-    const { env, port, scheme, module } = bench.subject;
-    if (!isStored(address)) addStore(scheme, () => Promise.resolve(module));
-    setStoreAccess({ env: { ...process.env, ...env(port) }, fetch: null });
-    try {
-      await assert.rejects(commitStaged(uploads, success, { ...place, step: crash }), /killed/);
-      for (let again = 0; again < 2; again++) {
-        await commitStaged(uploads, success, place);
-        await assertIs(store, address, outputFiles);
-        await bench.nothingLeft();
-      }
-      const other = store.output!(address, "job-10");
-      const [, strange] = staged[0]!;
-      await assert.rejects(other.place!(strange, "part-00000.tsv", undefined), { code: "OUTPUT_UNWRITABLE" });
-      await other.abort();
-    } finally {
-      setStoreAccess({ env: process.env, fetch: null });
+    await assert.rejects(commit(crash), /killed/);
+    for (let again = 0; again < 2; again++) {
+      await commit();
+      await assertIs(store, address, outputFiles);
+      await bench.nothingLeft();
     }
+    const other = store.output(address, "job-10");
+    const [, strange] = staged[0]!;
+    await assert.rejects(other.place!(strange, "part-00000.tsv", undefined), { code: "OUTPUT_UNWRITABLE" });
+    await other.abort();
     // Nothing was committed: nothing is left.
     const given = store.output!(bench.at("out/unstaged/"), "job-11");
     await given.check({});
@@ -132,9 +119,35 @@ export const outputTests: Tests = {
     await bench.nothingLeft();
   },
 
-  "what is given up leaves nothing": async (bench, t) => {
+  "notes are for all processes of a job, and go with it": async (bench) => {
+    const { store } = bench;
+    const of = (job: string, name = "out/noted/"): StoreOutput => store.output!(bench.at(name), job);
+    if (store.output === undefined || of("x").note === undefined) return "no notes are kept there";
+    await of("job-12").check({});
+    const text = "ünïcödé\n".repeat(1_000);
+    await of("job-12").note!("notes-1.json", "earlier");
+    await of("job-12").note!("notes-1.json", text);
+    await of("job-12").note!("empty.json", "");
+    assert.equal(await of("job-12").noted!("notes-1.json"), text);
+    assert.equal(await of("job-12").noted!("empty.json"), "");
+    for (const other of [of("job-12").noted!("notes-2.json"), of("job-13").noted!("notes-1.json")])
+      assert.equal(await other, null);
+    assert.deepEqual(await namesIn(store, bench.at("out/noted/")), []);
+    const success = Buffer.from(successOf([]));
+    const put = await of("job-12").put(success, "_SUCCESS", undefined);
+    await of("job-12").commit([put], {});
+    await assertIs(store, bench.at("out/noted/"), [["_SUCCESS", success]]);
+    assert.equal(await of("job-12").noted!("notes-1.json"), null);
+    await of("job-14", "out/unnoted/").check({});
+    await of("job-14", "out/unnoted/").note!("notes-1.json", text);
+    await of("job-14", "out/unnoted/").abort();
+    assert.equal(await of("job-14", "out/unnoted/").noted!("notes-1.json"), null);
+    await bench.nothingLeft();
+  },
+
+  "what is given up leaves nothing": async (bench) => {
     const { store, directory } = bench;
-    if (store.output === undefined) return t.skip(CANNOT);
+    if (store.output === undefined) return CANNOT;
     const address = bench.at("out/aborted/");
     const output = store.output(address, "job-6");
     await output.check({});
@@ -147,10 +160,10 @@ export const outputTests: Tests = {
     await assertIs(store, address, outputFiles);
   },
 
-  "uploads succeed in spite of 500, 503 and cut connections": async (bench, t) => {
-    if (bench.store.output === undefined) return t.skip(CANNOT);
-    const proxy = await httpProxy(bench, t);
-    if (proxy === null) return;
+  "uploads succeed in spite of 500, 503 and cut connections": async (bench) => {
+    if (bench.store.output === undefined) return CANNOT;
+    const proxy = await bench.proxy();
+    if (proxy === null) return noHttp;
     const kinds: Fault[] = [
       { kind: "answer", status: 500 },
       { kind: "answer", status: 503, headers: { "retry-after": "0" } },
@@ -163,62 +176,10 @@ export const outputTests: Tests = {
     await assertIs(bench.store, bench.at("out/faults/"), outputFiles);
     await bench.nothingLeft();
   },
-
-  "whoever is killed at any request leaves all or nothing, and the next one cleans": async (bench, t) => {
-    const { store, subject, directory } = bench;
-    if (store.output === undefined) return t.skip(CANNOT);
-    if (subject.port === null) return t.skip("there is no server");
-    const points = await wholeWay(bench, "out/killed/");
-    assert.ok(points > 3);
-    const kills = Array.from({ length: KILLS }, (_, i) => ({
-      name: `out/killed-${i}/`,
-      point: 1 + random.below(points),
-      isSmall: i % 3 > 0,
-    }));
-    // Every second one is to replace an output.
-    for (const [i, { name, isSmall }] of kills.entries())
-      if (i % 2 === 1)
-        await commitAll(
-          store,
-          bench.at(name),
-          `job-before-${i}`,
-          isSmall ? smallFiles : outputFiles,
-          directory,
-        );
-    await killWriters(subject, directory, kills);
-    for (const [i, { name, isSmall }] of kills.entries()) {
-      const address = bench.at(name);
-      // To whoever looks for _SUCCESS it is the earlier output, the new one (they are the same), or nothing;
-      // or it is refused, where many steps make the commit.
-      const there = await readText(store, `${address}_SUCCESS`).catch((error: unknown) => {
-        if (isSheafError(error) && error.code === "INPUT_UNREADABLE") return null;
-        throw error;
-      });
-      if (there !== null) await assertIs(store, address, isSmall ? smallFiles : outputFiles);
-      await commitAll(store, address, `job-after-${i}`, smallFiles, directory, true);
-      await assertIs(store, address, smallFiles);
-    }
-    await bench.nothingLeft();
-  },
 };
 
-/** Of one storage. */
-const KILLS = 6;
-
-/** Commits an output through a proxy. @returns how many requests, or bytes from the server, there were */
-async function wholeWay(bench: Bench, name: string): Promise<number> {
-  const { subject, store, directory } = bench;
-  const proxy =
-    subject.http === false ? await startCutProxy(subject.port!) : await startFaultProxy(subject.port!);
-  const through = bench.through(proxy.port);
-  await commitAll(through, bench.at(name, proxy.port), "job-whole", outputFiles, directory);
-  await assertIs(store, bench.at(name), outputFiles);
-  const points = "seen" in proxy ? proxy.seen.length : proxy.passed();
-  await proxy.close();
-  return points;
-}
-
-async function assertIs(store: Store, address: string, files: OutputFiles): Promise<void> {
+/** The output is these files, and nothing else. */
+export async function assertIs(store: Store, address: string, files: OutputFiles): Promise<void> {
   assert.deepEqual(await namesIn(store, address), files.map(([name]) => name).toSorted());
   for (const [name, bytes] of files) {
     const found = await statOf(store, address + name);

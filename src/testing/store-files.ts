@@ -1,8 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hashText } from "#src/base/random.js";
-import type { PutFile, Store } from "#src/storage/store.js";
-import { successOf } from "./support.ts";
+import { hashText } from "../base/random.ts";
+import type { PutFile, Store } from "../storage/store.ts";
 
 const KiB = 1024;
 
@@ -12,6 +11,12 @@ export function content(bytes: number, word = ""): Buffer {
   const other = hashText(word);
   for (let i = 0; i < numbers.length; i++) numbers[i] = i ^ other;
   return Buffer.from(numbers.buffer, 0, bytes);
+}
+
+/** The `_SUCCESS` of a job that wrote these files. */
+export function successOf(files: readonly string[]): string {
+  const parts = files.map((file) => ({ file, collection: "", partition: 0, bytes: 0, records: 0 }));
+  return JSON.stringify({ sheaf: 1, job: "earlier", code: null, counters: {}, badRecords: 0, parts });
 }
 
 export type OutputFiles = readonly (readonly [name: string, bytes: Buffer])[];
