@@ -216,7 +216,7 @@ export interface StoreOutput {
   /**
    * Makes the files the output, all of them or, to whoever looks for `_SUCCESS`, none: it is one of them and
    * comes last. With `overwrite` what was there is gone afterwards. Called again after a crash with the same
-   * files it goes on; nothing of this job is left but the output, nor what was staged and not placed, nor notes.
+   * files it goes on; nothing of this job is left but the output: no notes, nothing staged and not placed.
    * @throws SheafError OUTPUT_EXISTS when something has appeared there, OUTPUT_UNWRITABLE
    */
   commit(files: readonly PutFile[], options: StoreOutputOptions): Promise<void>;

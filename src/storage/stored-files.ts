@@ -6,7 +6,7 @@ import { openRange, type PlannedFile } from "./read-range.ts";
 import type { Store, StoreStep } from "./store.ts";
 import { storeOf } from "./stores.ts";
 
-/** All bytes of a file as it was planned, piece by piece; whoever gets one may keep it. Throws as openRange. */
+/** All bytes of a file as it was planned, in pieces; whoever gets one may keep it. Throws as openRange. */
 export async function* piecesOf(file: PlannedFile): AsyncGenerator<Uint8Array> {
   const { fileBytes } = file;
   const range = await openRange(file);

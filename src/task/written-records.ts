@@ -16,8 +16,8 @@ export interface WrittenRecord {
 }
 
 /**
- * The records of a committed output file, at a path or an address, as texts, unpacked: lines; in csv a record's quoted newlines are
- * part of it. `headerBytes` is how long the file's header is.
+ * The records of a committed output file, at a path or an address, as texts, unpacked: lines; in csv a
+ * record's quoted newlines are part of it. `headerBytes` is how long the file's header is.
  * @throws SheafError INPUT_MISSING, INPUT_UNREADABLE, INPUT_CORRUPT
  */
 export async function* writtenRecords(path: string, headerBytes: number): AsyncGenerator<WrittenRecord> {

@@ -21,10 +21,10 @@ export interface StoreChecks {
 }
 
 /**
- * The checks that every storage has to pass: what is listed, by directories, patterns and unusual names; reads
- * of ranges, of a version that changes or goes; outputs, their commit, and what is given up; and the same
- * through a proxy that cuts connections, answers 500 and 503, and ends bodies too early. What a storage cannot
- * do (list, write) it leaves out of its Store.
+ * The checks that every storage has to pass: what is listed, by directories, patterns and unusual names;
+ * reads of ranges, of a version that changes or goes; outputs, their commit, and what is given up; and the
+ * same through a proxy that cuts connections, answers 500 and 503, and ends bodies too early. What a storage
+ * cannot do (list, write) it leaves out of its Store.
  * @param start starts its server, or takes one that runs; called once, by the first check
  */
 export function storeChecks(start: () => Promise<StoreSubject> | StoreSubject): StoreChecks {

@@ -159,7 +159,7 @@ test("a pipeline writes into a storage what it writes to a directory, whole or n
     overwrite: true,
   });
   assert.equal(over.status, "SUCCEEDED", over.error?.report);
-  assert.equal(stored()["words/part-00000.tsv"], "z\t1\n");
+  assert.equal(stored()["lengths/part-00000.tsv"], "1\t1\n");
   store.set(`${output}/mine`, "mine");
   assert.match(
     (await bench.pipeline(pipe, { ...options, output, overwrite: true })).error!.message,

@@ -25,6 +25,7 @@ const CLOCK = {
   "src/task/task-runner.ts": "measures what an attempt took; nothing is decided by it",
   "src/storage/stores.ts":
     "hands them to stores, whose requests are tried again; readers of splits have none",
+  "src/testing/store-bench.ts": "hands it to the store under test",
 };
 
 export const BANS: readonly Ban[] = [
@@ -50,6 +51,7 @@ export const BANS: readonly Ban[] = [
     except: {
       "src/storage/stores/sftp-connection.ts": "the silence of a socket, which the socket itself ends",
       "src/storage/stores/webhdfs-client.ts": "the silence of a socket, which the socket itself ends",
+      "src/testing/fault-proxy.ts": "lets a socket send before it is cut",
     },
   },
   {
