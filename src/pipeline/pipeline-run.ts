@@ -133,12 +133,15 @@ export class PipelineRun {
     const { graph, wanted } = this.#parts;
     return graph
       .filter(({ delivered }) => delivered)
-      .map(({ name, outline }) => ({
-        step: name,
-        directory: join(this.#doneDirectory(name), "files"),
-        summary: this.#step(name).done!.summary,
-        stays: outline.keep || this.#parts.passing || !wanted.whole || !this.isWhole,
-      }));
+      .map(({ name, outline }) => {
+        const stays = outline.keep || this.#parts.passing || !wanted.whole || !this.isWhole;
+        return this.#delivery(name, stays);
+      });
+  }
+
+  #delivery(step: string, stays: boolean): Delivered {
+    const directory = join(this.#doneDirectory(step), "files");
+    return { step, stays, directory, summary: this.#step(step).done!.summary };
   }
 
   /** Where the records of a result lie; null for a step that keeps none. */
@@ -275,17 +278,12 @@ export class PipelineRun {
     const { output, options, graph } = this.#parts;
     if (commit.kind !== "begun" || commit.output !== output || begun === null) return;
     const overwrite = options.overwrite === true || (await isCommittedBy(committedTo, output));
-    const delivered = commit.steps.map(({ step, stays }) => ({
-      step,
-      stays,
-      directory: join(this.#doneDirectory(step), "files"),
-      summary: this.#step(step).done!.summary,
-    }));
+    const delivered = commit.steps.map(({ step, stays }) => this.#delivery(step, stays));
     const withBad = graph.filter(({ name }) => (this.#step(name).done?.summary.badRecords ?? 0) > 0);
     const bad = withBad.map(({ name }) => [name, badOf(begun.work, name)] as const);
     const about = { name: begun.name, counters: this.counters(), badRecords: this.badRecords() };
-    const step = (): void => options.signal?.throwIfAborted();
-    const made = await commitSteps(output, { id: begun.id, about, bad, overwrite, step }, delivered);
+    const plan = { id: begun.id, about, bad, overwrite, step: () => options.signal?.throwIfAborted() };
+    const made = await commitSteps(output, plan, delivered);
     this.append({ kind: "committed", digest: made });
   }
 
