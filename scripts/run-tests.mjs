@@ -1,13 +1,15 @@
-// Runs the built test files given as arguments, three at a time, started in the order given (`node --test`
-// would sort them by name). Their temporary files lie in memory where there is plenty of it, since jobs and
-// coordinators sync all they write. Exits with 1 when a test fails.
+// Runs the built test files given as arguments, three processes at a time, started in the order given (`node
+// --test` would sort them by name); those that need no process of their own share one with others of their
+// folder. Their temporary files lie in memory where there is plenty of it, since jobs and coordinators sync
+// all they write. Exits with 1 when a test fails.
 import { TraceMap, originalPositionFor } from "@jridgewell/trace-mapping";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync } from "node:fs";
 import { freemem } from "node:os";
-import { dirname, relative, resolve } from "node:path";
+import { basename, dirname, relative, resolve } from "node:path";
 import { run } from "node:test";
 import { spec, tap } from "node:test/reporters";
 import { inspect } from "node:util";
+import { byProcess } from "./shared-processes.mjs";
 
 const memory = "/dev/shm";
 const bytesMin = 4 * 2 ** 30;
@@ -45,6 +47,17 @@ if (scratch !== null) {
 }
 
 const files = process.argv.slice(2).map((file) => resolve(file));
+const together = resolve(`build/together/${process.pid}`);
+const processes = byProcess(files, together);
+process.on("exit", () => rmSync(together, { recursive: true, force: true }));
+/** What a process runs, as people know it. */
+const shownNames = new Map(processes.map((one) => [one.run, shownName(one)]));
+
+function shownName({ run, files }) {
+  const [first] = files;
+  if (files.length === 1) return relative("", run);
+  return `${relative("", dirname(first))}: ${files.map((file) => basename(file, ".test.js")).join(" ")}`;
+}
 
 /** Processor seconds of processes this one has waited for, and of theirs; null where /proc does not say. */
 function childrenSeconds() {
@@ -147,8 +160,12 @@ class Summary {
     if (details.error?.failureType === "subtestsFailed") return;
     mapStacks(details.error);
     const whole = file === undefined || resolve(name) === file;
+    const where = file ?? name;
     this.#failures.push({
-      path: [relative("", file ?? name), ...(whole ? [] : [...this.#path.slice(0, nesting), name])],
+      path: [
+        shownNames.get(where) ?? relative("", where),
+        ...(whole ? [] : [...this.#path.slice(0, nesting), name]),
+      ],
       lines: firstLines(details.error, whole ? this.#stderr.get(file) : undefined),
     });
   }
@@ -161,7 +178,7 @@ class Summary {
     const whole = seconds(performance.now() - this.#started) + cpu(childrenSeconds());
     yield `${whole}  for ${files.length} files, of which the dearest are:`;
     for (const [file, ms] of slowest)
-      yield `${seconds(ms)}${cpu(this.#busy.get(file))}  ${relative("", file)}`;
+      yield `${seconds(ms)}${cpu(this.#busy.get(file))}  ${shownNames.get(file)}`;
     if (this.#failures.length > 0) yield `failed (${this.#failures.length}):`;
     for (const { path, lines } of this.#failures)
       yield* [`  ${path.join(" > ")}`, ...lines.map((line) => `      ${line}`)];
@@ -169,7 +186,7 @@ class Summary {
 }
 
 // Three: many tests wait for what nobody can hasten, leases and time limits.
-const results = run({ files, concurrency: 3 });
+const results = run({ files: processes.map((one) => one.run), concurrency: 3 });
 const summary = new Summary();
 summary.watch(results);
 const shown = results.compose(process.stdout.isTTY ? new spec() : tap);
