@@ -15,7 +15,8 @@ for (const folder of ["test", "examples", "bench"])
  * Those that take longest begin first, so that none of them is still running when all others are done; the
  * clusters of `cluster/` not beside the one of `chaos/`.
  */
-const longest = ["chaos/", "faults/", "e2e/", "cluster/", "cli/", "runner/"];
+const longest =
+  "chaos/ hosted/ storage/ faults/ e2e/ cluster/ sim/ pipeline/ incremental/ agent/ cli/ runner/".split(" ");
 const rank = (name) => {
   const found = longest.findIndex((folder) => name.startsWith(folder));
   return found < 0 ? longest.length : found;

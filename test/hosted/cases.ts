@@ -205,14 +205,12 @@ const kinds: readonly Case[] = [
     files: {
       "in.txt": `${[0, 1, 2, 1].map((n) => String.fromCodePoint(97 + n).repeat(5 << 20)).join("\n")}\nshort\n`,
     },
-    isQuick: true,
   },
   {
     name: "an empty input, whose partitions are all empty",
     job: { text: wordJob },
     files: { "in.txt": "" },
     options: { partitions: 3 },
-    isQuick: true,
   },
   {
     name: "an empty file among others, and partitions that nothing is led to",
