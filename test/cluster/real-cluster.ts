@@ -18,7 +18,7 @@ import { fetch } from "undici";
 import type { Dispatcher } from "undici";
 import { sheafBinary, sheafHere, startSheaf } from "../cli/support.js";
 import type { RunningSheaf, SheafOptions, SheafResult } from "../cli/support.js";
-import { pass } from "../kit/wait.js";
+import { pass, untilNextLook } from "../kit/wait.js";
 import { descendantsOf, isRunning, processesWith } from "./processes.js";
 
 export interface ClusterSettings {
@@ -331,9 +331,10 @@ export async function eventually(
   withinMs: number,
   otherwise: () => string,
 ): Promise<void> {
-  const endMs = performance.now() + withinMs;
+  const startMs = performance.now();
   while (!(await isSo())) {
-    if (performance.now() > endMs) throw new Error(otherwise());
-    await pass(20);
+    const waitedMs = performance.now() - startMs;
+    if (waitedMs > withinMs) throw new Error(otherwise());
+    await pass(15 + untilNextLook(waitedMs));
   }
 }

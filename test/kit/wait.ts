@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 const deadlineMs = 60_000;
-const lookEveryMs = 5;
+
+/**
+ * How long not to look after so long a wait, ms: what comes soon is seen soon, and what takes its time is not
+ * held up by those who ask for it.
+ */
+export function untilNextLook(waitedMs: number): number {
+  return Math.min(5 + waitedMs / 20, 100);
+}
 
 /**
  * Lets time pass: the only place of the tests that does. For what nothing tells of, and for what is about
@@ -17,12 +24,13 @@ export async function waitFor<T>(
   probe: () => T | undefined | Promise<T | undefined>,
   within = deadlineMs,
 ): Promise<T> {
-  const endMs = performance.now() + within;
+  const startMs = performance.now();
   for (;;) {
     const found = await probe();
     if (found !== undefined) return found;
-    if (performance.now() > endMs) throw new Error(`waited in vain for ${what}`);
-    await pass(lookEveryMs);
+    const waitedMs = performance.now() - startMs;
+    if (waitedMs > within) throw new Error(`waited in vain for ${what}`);
+    await pass(untilNextLook(waitedMs));
   }
 }
 
