@@ -69,8 +69,22 @@ test("a seed replays exactly", () => {
   assert.notEqual(trace(4), once);
 });
 
+/** Worlds in which what is rare was seen, so that it need not be searched for each time. */
+const rareAt: Readonly<Record<string, number>> = {
+  "takes the word of attempts that are over": 7,
+  "takes the word of earlier lives of a node": 18,
+  "lets an attempt finish that was not granted": 370,
+  "forgives one failure more": 35,
+  "counts workers of lives of nodes that have ended": 102,
+  "takes late emits of attempts of other lives": 177,
+  "does not hear of late emits": 60,
+  "fails jobs that commit": 216,
+  "does not fail jobs by what its driver finds": 60,
+  "mixes outputs that differ": 18,
+};
+
 for (const [name, rules] of Object.entries(mutants))
-  test(`a scheduler that ${name} is found out`, () => findsOut({ rules }));
+  test(`a scheduler that ${name} is found out`, () => findsOut({ rules }, rareAt[name]));
 
 for (const [name, tamper] of Object.entries(spoilers))
   test(`a driver whose disk ${name} is found out`, () => findsOut({ tamper }));
@@ -78,8 +92,10 @@ for (const [name, tamper] of Object.entries(spoilers))
 /** What needs two attempts of a task to be wrong is seen in few worlds: backups are rare. */
 const worldsMax = 400;
 
-function findsOut(options: WorldOptions): void {
-  for (let seed = 0; seed < worldsMax; seed++) {
+/** @param first the seed of a world that is looked at before the others */
+function findsOut(options: WorldOptions, first = 0): void {
+  const others = Array.from({ length: worldsMax }, (_, seed) => seed);
+  for (const seed of [first, ...others]) {
     if (seed % 10 === 9) continue;
     try {
       simulate(seed, options);
