@@ -10,7 +10,7 @@ const filesMax = 6;
 const folders = new Set(
   (
     "aggregate base client codec coordinator engine exchange format incremental job kernel plan " +
-    "project rest runner runners scheduler security shuffle task testing tidy worker"
+    "rest scheduler security shuffle task testing tidy worker"
   ).split(" "),
 );
 

@@ -27,8 +27,8 @@ const flaky = `
   });`;
 
 /**
- * In `npm test` the newest Spark runs all there is, and the oldest a job that fails and one without input; the
- * rest is for those who change what Spark does: npm run test:engines, which has the matrix of all cases, too.
+ * In `npm test` the newest Spark runs all there is, the oldest a job that fails and one without input. The
+ * rest is for changes of what runs on Spark: npm run test:engines, with the matrix of all cases.
  */
 const hasAll = process.env["SHEAF_TEST_ENGINES"] !== undefined;
 const only = (isWanted: boolean) => (isWanted || hasAll ? {} : { skip: "only with npm run test:engines" });
