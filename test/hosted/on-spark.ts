@@ -14,7 +14,7 @@ import { Bench } from "../runner/support.ts";
 import { small, sparkHome, type SparkVersion } from "./spark-lab.ts";
 
 /** Until tasks of an application wait, which may have to have an executor first. */
-const patienceMs = 240_000;
+const patienceMs = 900_000;
 
 /** What a job can have, in one: an application of Spark takes long to start. */
 export const everything = `

@@ -26,7 +26,7 @@ for (const version of sparkVersions) {
   const skip = isAsked ? (sparkMissing(version) ?? false) : "only with npm run test:engines -- all";
   const conf = { "spark.sheaf.sharedFiles": "true" };
 
-  describe(`a standalone cluster of Spark ${version}`, { skip, timeout: 1_200_000 }, () => {
+  describe(`a standalone cluster of Spark ${version}`, { skip, timeout: 3_600_000 }, () => {
     let lab: StandaloneLab;
     before(async () => void (lab = await startStandalone(version, 2)));
     after(() => lab.close());
@@ -110,7 +110,7 @@ for (const version of sparkVersions) {
     });
   });
 
-  describe(`a command whose job runs on Spark ${version}`, { skip, timeout: 600_000 }, () => {
+  describe(`a command whose job runs on Spark ${version}`, { skip, timeout: 1_800_000 }, () => {
     for (const signal of ["SIGINT", "SIGKILL"] as const) {
       it(`leaves no task program behind when ${signal} ends it`, async (t) => {
         hostedJar();
@@ -128,7 +128,7 @@ for (const version of sparkVersions) {
           "holds=map",
         );
         const env = { SPARK_HOME: sparkHome(version), SHEAF_STATE: bench.state };
-        const { child, done } = startSheaf(words, { env, timeoutMs: 300_000 });
+        const { child, done } = startSheaf(words, { env, timeoutMs: 900_000 });
         await tasksHeld(spark, 2);
         child.kill(signal);
         const ended = await done;
@@ -149,6 +149,6 @@ function executorsHeld(spark: OnSpark, wanted: number): Promise<number[]> {
       const all = [...new Set((await tasksHeld(spark, wanted)).map(({ executor }) => executor))];
       return all.length >= wanted ? all : undefined;
     },
-    240_000,
+    900_000,
   );
 }
