@@ -33,7 +33,7 @@ const rows = [
   ],
   [
     "bytes per map task",
-    "at least 4 tasks per worker, each of 4 to 64 MiB",
+    "at least 4 tasks per worker, each of 4 to 64 MiB; on Hadoop and Spark each of 32 to 128 MiB",
     `1 byte and up, at most ${number(mappers.max)} tasks`,
     "`--split-size`, `--mappers`",
   ],
