@@ -162,7 +162,8 @@ describe("the command", () => {
     const home = fakeSpark(t);
     writeFileSync(join(home, "conf/spark-defaults.conf"), defaults);
     const settings = sparkSettings(options, { SPARK_HOME: home, HADOOP_CONF_DIR: "/c" });
-    return submitArguments(settings, job, staged, { jar: "/s.jar", hasClient: true });
+    const own = "hdfs://h/u/.sheaf/j/";
+    return submitArguments(settings, job, { ...staged, own }, { jar: "/s.jar", hasClient: true });
   };
   const confOf = (given: readonly string[]): Record<string, string> =>
     Object.fromEntries(
@@ -212,6 +213,7 @@ describe("the command", () => {
     assert.equal(conf["spark.serializer"], undefined);
     assert.equal(conf["spark.task.maxFailures"], "9");
     assert.equal(conf["spark.executor.memoryOverhead"], "4096m");
+    assert.equal(conf["spark.yarn.stagingDir"], "hdfs://h/u/.sheaf/j/");
     assert.equal(conf["spark.local.dir"], undefined);
     assert.equal(conf["spark.executor.extraJavaOptions"], undefined);
     assert.equal(conf["spark.yarn.submit.waitAppCompletion"], "true");

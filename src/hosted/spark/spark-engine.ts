@@ -145,11 +145,11 @@ class SparkEngine implements HostEngine {
     if (remote === null) {
       const output = `file://${join(job.scratch, "output")}`;
       const place = { home: job.home, splits: `file://${job.splits}`, output };
-      return { ...place, archives: [], told: null, aside: "", owned: [] };
+      return { ...place, archives: [], own: null, told: null, aside: "", owned: [] };
     }
-    const { own, aside, ...there } = await stageRemote(remote.tool, this.#base(remote.about), job);
-    const told = hasDriverElsewhere(settings) ? own : null;
-    return { ...there, home: ".", output: below(aside, "out"), told, aside };
+    const there = await stageRemote(remote.tool, this.#base(remote.about), job);
+    const told = hasDriverElsewhere(settings) ? there.own : null;
+    return { ...there, home: ".", output: below(there.aside, "out"), told };
   }
 
   async #run(job: HostJob, staged: Staged, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {

@@ -11,6 +11,8 @@ export interface StagedJob {
   readonly output: string;
   /** "ADDRESS#node", ...: unpacked beside each executor. */
   readonly archives: readonly string[];
+  /** Directory that is removed when the job is over; null: nothing of it is on other machines. */
+  readonly own: string | null;
   /** Directory in which the driver says how far it is, and what went wrong, if nobody hears it; else null. */
   readonly told: string | null;
 }
@@ -38,7 +40,7 @@ export function submitArguments(
 ): string[] {
   const { place } = settings;
   const conf: Record<string, string> = {
-    ...without(recommended(settings, job), settings.defaults),
+    ...without(recommended(settings, job, staged), settings.defaults),
     ...settings.conf,
     "spark.app.name": job.name,
     "spark.sheaf.home": staged.home,
@@ -69,7 +71,11 @@ function masterWithAttempts(master: string, attempts: number): string {
   return threads === null ? master : `local[${threads[1] ?? "1"},${attempts}]`;
 }
 
-function recommended({ place, conf, defaults }: SparkSettings, job: HostJob): Record<string, string> {
+function recommended(
+  { place, conf, defaults }: SparkSettings,
+  job: HostJob,
+  { own }: StagedJob,
+): Record<string, string> {
   const cores = Number(conf["spark.executor.cores"] ?? defaults["spark.executor.cores"] ?? "1");
   return {
     // Frames are arrays of bytes: of Java's own serialization each would be held for a while.
@@ -92,6 +98,8 @@ function recommended({ place, conf, defaults }: SparkSettings, job: HostJob): Re
           "spark.executor.memoryOverhead": `${cores * programMegabytes(job)}m`,
           // A driver that has failed would be started again, and fail by what the first has left.
           "spark.yarn.maxAppAttempts": "1",
+          // A driver that is killed leaves what it was started with.
+          ...(own === null ? {} : { "spark.yarn.stagingDir": own }),
         }
       : {}),
   };
