@@ -22,6 +22,7 @@ import {
 } from "#src/storage/atomic-output.js";
 import { asSheafError } from "#src/storage/fs-error.js";
 import { directory } from "../format/support.ts";
+import { readableModule } from "../kit/readable-module.ts";
 import { writeOutput } from "./support.ts";
 
 async function filledTemp(out: string, content = "new"): Promise<string> {
@@ -168,7 +169,7 @@ test("an output with read-only directories is replaced, one that is itself read-
   if (isRoot) chownSync(parent, 65_534, 65_534);
   const code = `
     const { chmodSync, mkdirSync, readdirSync, writeFileSync } = require("node:fs");
-    import(${JSON.stringify(import.meta.resolve("#src/storage/atomic-output.js"))}).then(async (atomic) => {
+    import(${JSON.stringify(readableModule(t, "storage/atomic-output"))}).then(async (atomic) => {
       const said = [];
       for (const modes of [[0o555, 0o755], [0o555, 0o555]]) {
         mkdirSync("out/inner", { recursive: true });

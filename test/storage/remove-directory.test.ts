@@ -19,6 +19,7 @@ import { checkOutput, createTempOutput, discardTempOutput } from "#src/storage/a
 import { removeDirectory, removeStale, takeFromStale } from "#src/storage/remove-directory.js";
 import { makeTempDirectory } from "#src/storage/temp-directory.js";
 import { directory } from "../format/support.ts";
+import { readableModule } from "../kit/readable-module.ts";
 
 const isRoot = process.geteuid?.() === 0;
 const asTwo = isRoot ? {} : { skip: "two users need root" };
@@ -57,7 +58,7 @@ test("who may not write into a directory removes it all the same when it is thei
     mkdirSync("tree/a/b", { recursive: true });
     writeFileSync("tree/a/b/file", "");
     for (const name of ["tree/a/b", "tree/a", "tree"]) chmodSync(name, 0o555);
-    import(${JSON.stringify(import.meta.resolve("#src/storage/remove-directory.js"))})
+    import(${JSON.stringify(readableModule(t, "storage/remove-directory"))})
       .then(({ removeDirectory }) => removeDirectory("tree"))
       .then(() => console.log(readdirSync(".").join()));`;
   const run = spawnSync(process.execPath, ["-e", code], { cwd: place, uid: stranger, gid: stranger });
@@ -132,7 +133,7 @@ test(
     const code = `
     const load = (path) => import(path);
     Promise.all([${["storage/temp-directory", "storage/atomic-output"]
-      .map((name) => `load(${JSON.stringify(import.meta.resolve(`#src/${name}.js`))})`)
+      .map((name) => `load(${JSON.stringify(readableModule(t, name))})`)
       .join()}]).then(async ([work, atomic]) => {
         await work.makeTempDirectory(".");
         await atomic.checkOutput("out").catch((error) => console.log(error.code));
