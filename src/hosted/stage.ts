@@ -158,8 +158,11 @@ function memoryMax({ memoryBytes }: JobSettings): number {
 /** Lines are made equally long as long as that makes no more than so many bytes of them. */
 const evenBytesMax = 64 * MiB;
 
-/** Engines that run nothing for no input have one task all the same, which says so to the reduces. */
-function splitLines(splits: readonly Split[], form: StageRequest["inputForm"]): string {
+/**
+ * The list of a job's map tasks. Engines that run nothing for no input have one all the same, which says so
+ * to the reduces.
+ */
+export function splitLines(splits: readonly Split[], form: StageRequest["inputForm"]): string {
   const records = splits.map((split, index): MapRecord => ({ index, split }));
   const lines = (records.length > 0 ? records : [{ index: -1, split: null } as const]).map(splitLine);
   return (form === "record" ? lines : evenLines(lines)).join("");
@@ -171,7 +174,7 @@ function splitLines(splits: readonly Split[], form: StageRequest["inputForm"]): 
  */
 function evenLines(lines: readonly string[]): readonly string[] {
   const sizes = lines.map((line) => Buffer.byteLength(line));
-  const longest = Math.max(...sizes);
+  const longest = sizes.reduce((most, size) => Math.max(most, size), 0);
   if (longest * lines.length > evenBytesMax) return lines;
   return lines.map((line, index) => {
     const spaces = longest - sizes[index]! + (index === 0 ? 1 : 0);

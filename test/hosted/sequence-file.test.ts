@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { unpackPart } from "#src/hosted/hadoop/sequence-file.js";
+import { splitLines } from "#src/hosted/stage.js";
 import { hadoopText } from "./fake-engine.ts";
 
 const bytesClass = "org.apache.hadoop.io.BytesWritable";
@@ -88,4 +89,12 @@ test("what is cut, compressed, of other classes, or leads elsewhere is refused",
   ];
   for (const [parts, message] of cases)
     assert.throws(() => unpacked(t, ...parts), { code: "BLOCK_CORRUPT", message });
+});
+
+test("lines of many map tasks are told of, equally long but for the first", () => {
+  const splits = Array.from({ length: 300_000 }, (_, index) => ({ index, pieces: [], bytes: 0 }));
+  const lines = splitLines(splits, "lines").trimEnd().split("\n");
+  assert.equal(lines.length, 300_000);
+  const lengths = new Set(lines.slice(1, -1).map((line) => line.length));
+  assert.deepEqual([...lengths], [lines[0]!.length - 1]);
 });
