@@ -29,7 +29,6 @@ const staged = {
   splits: `file://${job.splits}`,
   output: "file:///o",
   archives: [],
-  told: null,
 };
 
 /** A directory that looks like a Spark. */
@@ -184,6 +183,7 @@ describe("the command", () => {
     assert.equal(conf["spark.local.dir"], job.scratch);
     assert.equal(conf["spark.app.name"], "word count");
     assert.match(conf["spark.driver.extraJavaOptions"]!, /TieredStopAtLevel=1/);
+    assert.equal(conf["spark.sheaf.told"], undefined);
   });
 
   it("gives local tasks the job's attempts, unless the master says how many", (t) => {
@@ -214,6 +214,7 @@ describe("the command", () => {
     assert.equal(conf["spark.task.maxFailures"], "9");
     assert.equal(conf["spark.executor.memoryOverhead"], "4096m");
     assert.equal(conf["spark.yarn.stagingDir"], "hdfs://h/u/.sheaf/j/");
+    assert.equal(conf["spark.sheaf.told"], "hdfs://h/u/.sheaf/j/");
     assert.equal(conf["spark.local.dir"], undefined);
     assert.equal(conf["spark.executor.extraJavaOptions"], undefined);
     assert.equal(conf["spark.yarn.submit.waitAppCompletion"], "true");

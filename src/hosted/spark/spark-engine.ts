@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { SheafError } from "../../base/errors.ts";
+import { pauseOrAbort } from "../../base/retry.ts";
 import type { HostedRunOptions } from "../../engine/options.ts";
 import { HadoopConf } from "../../storage/stores/hadoop-conf.ts";
 import { failureOfThrown } from "../../worker/failure.ts";
@@ -19,7 +20,7 @@ import { stageRemote } from "../remote-stage.ts";
 import { applicationFailure } from "./application-failure.ts";
 import { ApplicationSaid } from "./application-said.ts";
 import { runApplication } from "./run-application.ts";
-import { sharedFiles, sparkSettings, type SparkSettings } from "./spark-settings.ts";
+import { hasDriverElsewhere, sharedFiles, sparkSettings, type SparkSettings } from "./spark-settings.ts";
 import { MAIN_CLASS, type StagedJob, submitArguments } from "./submit-command.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -141,15 +142,14 @@ class SparkEngine implements HostEngine {
   }
 
   async #stage(job: HostJob): Promise<Staged> {
-    const { remote, settings } = this.#here;
+    const { remote } = this.#here;
     if (remote === null) {
       const output = `file://${join(job.scratch, "output")}`;
       const place = { home: job.home, splits: `file://${job.splits}`, output };
-      return { ...place, archives: [], own: null, told: null, aside: "", owned: [] };
+      return { ...place, archives: [], own: null, aside: "", owned: [] };
     }
     const there = await stageRemote(remote.tool, this.#base(remote.about), job);
-    const told = hasDriverElsewhere(settings) ? there.own : null;
-    return { ...there, home: ".", output: below(there.aside, "out"), told };
+    return { ...there, home: ".", output: below(there.aside, "out") };
   }
 
   async #run(job: HostJob, staged: Staged, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
@@ -161,8 +161,10 @@ class SparkEngine implements HostEngine {
     signal.throwIfAborted();
     const start = { submit: settings.install.submit, directory, env: environment(settings, this.#env), said };
     const words = submitArguments(settings, job, staged, { jar, hasClient: !isElsewhere });
-    const look = setInterval(() => void this.#hear(staged, said), lookMs);
-    const how = await runApplication({ ...start, words, signal }).finally(() => clearInterval(look));
+    const over = new AbortController();
+    const heard = isElsewhere ? this.#hear(staged, said, over.signal) : null;
+    const how = await runApplication({ ...start, words, signal }).finally(() => over.abort());
+    await heard;
     if (how === null && said.failure === null && (said.isDone || isElsewhere)) {
       return { kind: "done", files: await this.#files(job, staged, listener) };
     }
@@ -184,18 +186,22 @@ class SparkEngine implements HostEngine {
     return new RemoteFiles(remote.tool, places, reports, (message) => listener.warn(message));
   }
 
-  /** Takes what a driver on another machine says of its progress. */
-  async #hear(staged: Staged, said: ApplicationSaid): Promise<void> {
-    const lines = await this.#told(staged, "progress");
-    // The last line may be written just now.
-    if (lines !== null) said.take("out", lines.slice(0, lines.lastIndexOf("\n") + 1));
+  /** Takes what a driver on another machine says of its progress, one look after the other, until the end. */
+  async #hear(staged: Staged, said: ApplicationSaid, end: AbortSignal): Promise<void> {
+    for (;;) {
+      await pauseOrAbort(lookMs, end);
+      if (end.aborted) return;
+      const lines = await this.#told(staged, "progress");
+      // The last line may be written just now.
+      if (lines !== null) said.take("out", lines.slice(0, lines.lastIndexOf("\n") + 1));
+    }
   }
 
   /** What a driver on another machine has left in a file; null: nothing. */
-  async #told({ told }: Staged, name: "failure" | "progress"): Promise<string | null> {
-    const { remote } = this.#here;
-    if (remote === null || told === null) return null;
-    return await remote.tool.readText(below(told, name)).catch(() => null);
+  async #told({ own }: Staged, name: "failure" | "progress"): Promise<string | null> {
+    const { remote, settings } = this.#here;
+    if (remote === null || own === null || !hasDriverElsewhere(settings)) return null;
+    return await remote.tool.readText(below(own, name)).catch(() => null);
   }
 
   /** A driver on YARN does not end with spark-submit. */
@@ -230,10 +236,6 @@ const alone = ["--master", "local[1]", "--deploy-mode", "client"];
 
 function isHere({ place }: SparkSettings): boolean {
   return place.kind === "local" || (place.kind === "standalone" && place.sharesFiles);
-}
-
-function hasDriverElsewhere({ place }: SparkSettings): boolean {
-  return place.kind === "yarn" && place.driver === "cluster";
 }
 
 /** Settings of Hadoop among those of Spark. */

@@ -28,6 +28,11 @@ export interface SparkSettings {
   readonly defaults: Readonly<Record<string, string>>;
 }
 
+/** Whether the driver does not end with spark-submit, and nobody hears it. */
+export function hasDriverElsewhere({ place }: SparkSettings): boolean {
+  return place.kind === "yarn" && place.driver === "cluster";
+}
+
 /** Says that the machines of a standalone cluster see this machine's files. */
 export const sharedFiles = "spark.sheaf.sharedFiles";
 

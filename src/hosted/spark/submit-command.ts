@@ -1,6 +1,6 @@
 import { MiB } from "../../base/size.ts";
 import type { HostJob } from "../host-engine.ts";
-import type { SparkSettings } from "./spark-settings.ts";
+import { hasDriverElsewhere, type SparkSettings } from "./spark-settings.ts";
 
 /** Where the pieces of a job are for the engine, all as addresses. */
 export interface StagedJob {
@@ -11,10 +11,11 @@ export interface StagedJob {
   readonly output: string;
   /** "ADDRESS#node", ...: unpacked beside each executor. */
   readonly archives: readonly string[];
-  /** Directory that is removed when the job is over; null: nothing of it is on other machines. */
+  /**
+   * Directory that is removed when the job is over, in which a driver that nobody hears says how far it is,
+   * and what went wrong; null: nothing of the job is on other machines.
+   */
   readonly own: string | null;
-  /** Directory in which the driver says how far it is, and what went wrong, if nobody hears it; else null. */
-  readonly told: string | null;
 }
 
 const ownBytes = 128 * MiB;
@@ -48,7 +49,7 @@ export function submitArguments(
     "spark.sheaf.output": staged.output,
     "spark.sheaf.maps": String(job.mapTasks),
     "spark.sheaf.reduces": String(job.reduces),
-    ...(staged.told === null ? {} : { "spark.sheaf.told": staged.told }),
+    ...(staged.own !== null && hasDriverElsewhere(settings) && { "spark.sheaf.told": staged.own }),
     ...(hasClient ? { "spark.sheaf.client": "true" } : {}),
     // Else spark-submit ends when the application is accepted, as if it were done.
     ...(place.kind === "yarn" ? { "spark.yarn.submit.waitAppCompletion": "true" } : {}),
