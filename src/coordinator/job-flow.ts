@@ -387,7 +387,8 @@ export class JobFlow implements JobSteps {
   #keepEnd(job: ClusterJob, kept: EndedJob): void {
     try {
       keepEnd(job.directory.path, kept);
-      if (kept.view.state === "SUCCEEDED") keepBadInputs(job, this.#parts.scheduler);
+      if (kept.view.state === "SUCCEEDED" && kept.view.badRecords > 0)
+        keepBadInputs(job, this.#parts.scheduler);
     } catch {
       // The database has it.
     }

@@ -14,15 +14,7 @@ import { isStored } from "../storage/stores.ts";
 import type { KeptMap, Split } from "../task/task-spec.ts";
 import { arrange, type FileNow } from "./arrange.ts";
 import { whatChanged } from "./job-print.ts";
-import {
-  checkMark,
-  fetchUnits,
-  type JobPrint,
-  keptMapIn,
-  readState,
-  type State,
-  stateMark,
-} from "./kept-state.ts";
+import { checkMark, fetchUnits, type JobPrint, keptMapIn, readState, type State } from "./kept-state.ts";
 import type { IncrementalReport, NotedFile, RunNotes, StateFiles } from "./run-notes.ts";
 import { placeOf, reportOf, stateOf } from "./run-notes.ts";
 
@@ -96,8 +88,8 @@ export class IncrementalRun {
 
   /** Looks at what the run before has kept. Never throws: what cannot be used is not. */
   static async open(options: IncrementalOptions): Promise<IncrementalRun> {
-    const mark = await stateMark(options.output);
     const found = await readState(options.output);
+    const { mark } = found;
     if (found.kind === "none") return new IncrementalRun(options, mark, null, found.why);
     const full =
       whatChanged(found.state.job, options.job, options.mends === true) ??

@@ -83,15 +83,24 @@ export type FoundState =
   | { readonly kind: "state"; readonly state: State }
   | { readonly kind: "none"; readonly why: string };
 
-/** Reads the state in an output, at a path or an address; whatever is wrong with it, it is not believed. */
-export async function readState(output: string): Promise<FoundState> {
+/**
+ * Reads the state in an output, at a path or an address; whatever is wrong with it, it is not believed.
+ * @returns `mark` tells what the output keeps from what it kept before; "" where it keeps nothing
+ */
+export async function readState(output: string): Promise<FoundState & { readonly mark: string }> {
   let text: string | null;
   try {
     text = await textIn(output);
   } catch (error) {
-    return none(`what is kept of an earlier run cannot be read (${errnoOf(error) ?? describeThrown(error)})`);
+    const why = `what is kept of an earlier run cannot be read (${errnoOf(error) ?? describeThrown(error)})`;
+    return { ...none(why), mark: "" };
   }
-  return text === null ? none("nothing is kept of an earlier run") : parseState(text);
+  const found = text === null ? none("nothing is kept of an earlier run") : parseState(text);
+  return { ...found, mark: markOf(text) };
+}
+
+function markOf(text: string | null): string {
+  return text === null ? "" : text.slice(0, Math.max(0, text.indexOf("\n")));
 }
 
 /** null: there is none. */
@@ -106,20 +115,14 @@ async function textIn(output: string): Promise<string | null> {
   }
 }
 
-/** Tells what an output keeps from what it kept before; "" where it keeps nothing. */
-export async function stateMark(output: string): Promise<string> {
-  const text = (await textIn(output).catch(() => null)) ?? "";
-  return text.slice(0, Math.max(0, text.indexOf("\n")));
-}
-
 /**
  * To be called before an output is replaced: of two runs that began with the same one, the later would undo
  * what the earlier has done.
- * @param mark its stateMark when the run began
+ * @param mark as readState when the run began
  * @throws SheafError OUTPUT_EXISTS when another run has replaced it since
  */
 export async function checkMark(output: string, mark: string): Promise<void> {
-  if ((await stateMark(output)) === mark) return;
+  if (markOf(await textIn(output).catch(() => null)) === mark) return;
   throw new SheafError("OUTPUT_EXISTS", `another run has made ${output} anew while this one worked`, {
     hint: "It is as that run has left it. Run this again: it goes on from there.",
     details: { path: output },

@@ -57,7 +57,7 @@ export interface RunNotes {
   readonly key: string;
   readonly full: string | null;
   readonly goneFiles: number;
-  /** The output's stateMark when the run began. */
+  /** The output's mark when the run began, as readState. */
   readonly mark: string;
   readonly files: readonly NotedFile[];
 }
