@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { SheafError } from "../base/errors.ts";
 import { pauseFor } from "../base/retry.ts";
@@ -25,7 +25,7 @@ import type { Preparation } from "../protocol/task-messages.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { isStored, storedOutput } from "../storage/stores.ts";
-import { stageFiles } from "../storage/upload-output.ts";
+import { manyAtOnce, stageFiles } from "../storage/upload-output.ts";
 import { keptRunName, type KeptMap, type Split, type TaskSuccess } from "../task/task-spec.ts";
 import { type Staging, stagingOf } from "./staging.ts";
 
@@ -81,11 +81,9 @@ export async function notesStored(output: string, job: string): Promise<NotePlac
 const notesName = (notes: string): string => `notes-${notes}.json`;
 const stateName = (notes: string): string => `state-${notes}.json`;
 /** Of a map attempt: in its directory beside the output, or where there is none beside those of others. */
-const unitName = (unit: string): string => `attempts/${unit}/unit.json`;
+const unitFile = "unit.json";
+const unitName = (unit: string): string => `attempts/${unit}/${unitFile}`;
 const storedUnitName = (unit: string): string => `unit-${unit}.json`;
-
-/** Files that are read at once: they lie on a disk that others have, too. */
-const unitsAtOnce = 16;
 
 /** What is kept of an earlier run, while a job is planned. */
 export interface KeptPlan {
@@ -178,7 +176,7 @@ async function readNoted(place: NotePlace, name: string): Promise<State | null> 
 
 /** Leaves what a later run may take over of a map in the attempt's directory beside the output. */
 export function noteDone(directory: string, split: Split, result: TaskSuccess): Promise<void> {
-  return writeWhole(join(directory, basename(unitName(""))), unitText(split, result));
+  return writeWhole(join(directory, unitFile), unitText(split, result));
 }
 
 /**
@@ -233,17 +231,12 @@ export async function keptParts(
   const { notes: name, units, partitions, bounds } = incremental!;
   const notes = parseNotes(await place.read(notesName(name)));
   if (notes === null) return null;
-  const done: MapDone[] = [];
   const read = async (unit: string): Promise<MapDone | null> => {
     const one = parseDone(await place.read(staging === null ? storedUnitName(unit) : unitName(unit)));
     // A storage places what the job has staged, and nothing else.
     return one === null || staging === null ? one : ownRun(one, join(staging.attempts, unit));
   };
-  for (let at = 0; at < units.length; at += unitsAtOnce) {
-    step();
-    const some = await Promise.all(units.slice(at, at + unitsAtOnce).map(read));
-    done.push(...some.filter((one) => one !== null));
-  }
+  const done = (await manyAtOnce(units, step, read)).filter((one) => one !== null);
   let bytes = 0;
   return {
     check: () => checkMark(place.output, notes.mark),

@@ -14,12 +14,16 @@ export const storesFlag = inCategory("Execution", {
   ),
 }).flag;
 
-/** The same for agents that are started elsewhere, or later. @throws SheafError USAGE */
-export function storeFlags(given: readonly string[], cwd: string): string[] {
-  return given.flatMap((text) => {
+/** Flags of what jobs may read, for agents that are started elsewhere, or later. @throws SheafError USAGE */
+export function readFlags(
+  { allowAddress, stores }: { readonly allowAddress: readonly string[]; readonly stores: readonly string[] },
+  cwd: string,
+): string[] {
+  const named = stores.flatMap((text) => {
     const { scheme, path } = readStore(text);
     return ["--store", `${scheme}=${resolve(cwd, path)}`];
   });
+  return [...allowAddress.flatMap((address) => ["--allow-address", address]), ...named];
 }
 
 /**

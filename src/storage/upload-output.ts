@@ -123,8 +123,8 @@ export async function stageFiles(
 }
 
 /**
- * Works on files of a storage, limits.storageUploadsAtOnce at a time. Results are in their order. After a
- * throw no work is under way any more.
+ * Works on files of a storage, or of a disk that others have, too: limits.storageUploadsAtOnce at a time.
+ * Results are in their order. After a throw no work is under way any more.
  */
 export async function manyAtOnce<T, R>(
   items: readonly T[],

@@ -1,9 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hashText } from "../base/random.ts";
+import { KiB, MiB } from "../base/size.ts";
 import type { PutFile, Store } from "../storage/store.ts";
-
-const KiB = 1024;
 
 /** Bytes that say where they are, every four of them, and of which content. */
 export function content(bytes: number, word = ""): Buffer {
@@ -25,7 +24,7 @@ export type OutputFiles = readonly (readonly [name: string, bytes: Buffer])[];
 export const outputFiles: OutputFiles = [
   ["part-00000.tsv", content(50 * KiB)],
   ["part-00001.tsv", Buffer.alloc(0)],
-  ["byAge/part-00000.csv", content(6 * KiB * KiB, "age")],
+  ["byAge/part-00000.csv", content(6 * MiB, "age")],
   ["byAge/a b%+#/part-00000.csv", content(10)],
   [
     "_SUCCESS",

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { KiB } from "../base/size.ts";
 import type { PutFile, Store, StoreOutput } from "../storage/store.ts";
 import { placeStaged } from "../storage/upload-output.ts";
 import type { Fault } from "./fault-proxy.ts";
 import { type Checks, noHttp, readAll, statOf } from "./store-bench.ts";
 import { commitAll, content, type OutputFiles, outputFiles, putAll, successOf } from "./store-files.ts";
 
-const KiB = 1024;
 const CANNOT = "it is not written";
 
 /** Putting, committing, giving up. */

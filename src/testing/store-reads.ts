@@ -3,13 +3,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { isSheafError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
+import { KiB } from "../base/size.ts";
 import { listInput } from "../storage/list-input.ts";
 import { listStored } from "../storage/list-stored.ts";
 import { type Fault, type Seen, startCutProxy } from "./fault-proxy.ts";
 import { type Checks, noHttp, openOf, readAll, statOf, type StoreBench } from "./store-bench.ts";
 import { content } from "./store-files.ts";
 
-const KiB = 1024;
 const SEED = 20261129;
 const random = seededRandom(SEED);
 const below = (bound: number): number => random.below(bound);

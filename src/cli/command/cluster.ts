@@ -13,7 +13,7 @@ import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../c
 import { stateDirectoryOf } from "../connection.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
-import { storeFlags, storesFlag } from "../own-stores.ts";
+import { readFlags, storesFlag } from "../own-stores.ts";
 import { coordinatorStateOf } from "../server.ts";
 import { rootOf } from "../server.ts";
 import { table } from "../ui/text.ts";
@@ -143,10 +143,7 @@ async function up(flags: Given["flags"], state: string, file: ClusterFile, world
     agents: flags.agents ?? settings.agents.default,
     slots: flags.slots,
     roots: flags.roots.map((root) => rootOf(root, world.cwd)),
-    agentFlags: [
-      ...flags.allowAddress.flatMap((address) => ["--allow-address", address]),
-      ...storeFlags(flags.stores, world.cwd),
-    ],
+    agentFlags: readFlags(flags, world.cwd),
     tls: flags.tls === true,
     nowMs: world.clock.wallMs(),
     inventory,

@@ -6,7 +6,7 @@ import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../c
 import { stateDirectoryOf } from "../connection.ts";
 import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } from "../flag.ts";
 import { jsonFlag } from "../flags.ts";
-import { storeFlags, storesFlag } from "../own-stores.ts";
+import { readFlags, storesFlag } from "../own-stores.ts";
 import { rootOf } from "../server.ts";
 import { table } from "../ui/text.ts";
 import { type World, say, stopOnSignal, writeJson, writeTo } from "../world.ts";
@@ -179,8 +179,7 @@ async function pilot(
       graceMs: flags.grace ?? settings.graceMs.default,
       agentFlags: [
         ...(flags.slots === undefined ? [] : ["--slots", String(flags.slots)]),
-        ...flags.allowAddress.flatMap((address) => ["--allow-address", address]),
-        ...storeFlags(flags.stores, world.cwd),
+        ...readFlags(flags, world.cwd),
       ],
     },
     world,
@@ -262,8 +261,7 @@ function pilotArguments(flags: Given["flags"], files: SlurmFiles, nodes: number,
     ...value("--port", flags.port),
     ...value("--scratch", flags.scratch),
     ...value("--grace", flags.grace === undefined ? undefined : `${flags.grace}ms`),
-    ...flags.allowAddress.flatMap((address) => ["--allow-address", address]),
-    ...storeFlags(flags.stores, world.cwd),
+    ...readFlags(flags, world.cwd),
     ...(flags.tls === true ? ["--tls"] : []),
   ];
 }

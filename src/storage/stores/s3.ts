@@ -324,12 +324,12 @@ function noRange(file: FileToRead, got: string | undefined, encoding: string | u
 
 /** Some servers leave out the quotes, in listings or everywhere. */
 function quoted(etag: string | undefined): string {
-  return etag === undefined || /^(?:W\/)?"/.test(etag) ? (etag ?? "") : `"${etag}"`;
+  return etag === undefined || etag === "" || /^(?:W\/)?"/.test(etag) ? (etag ?? "") : `"${etag}"`;
 }
 
 function storedFile(bucket: string, { key, bytes, etag: told, changed: at }: FoundObject): StoredFile {
   const address = `s3://${bucket}/${key}`;
-  const etag = told === "" ? told : quoted(told);
+  const etag = quoted(told);
   if (etag.startsWith("W/")) {
     throw new SheafError("INPUT_UNREADABLE", `the server tells a weak ETag of ${quotePath(address)}`, {
       hint: "It does not say which bytes these are. A proxy that compresses answers makes them weak: go past it.",
