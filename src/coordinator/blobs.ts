@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { createWriteStream, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -9,6 +9,7 @@ import { SheafError } from "../base/errors.ts";
 import { syncPath } from "../storage/atomic-output.ts";
 import { ContentChecks } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { openedForWriting } from "../storage/stream-file.ts";
 import type { StoredFile } from "./service.ts";
 
 const temporary = "incoming-";
@@ -68,7 +69,7 @@ export class Blobs {
       await pipeline(
         content,
         tap((chunk) => digest.update(chunk)),
-        createWriteStream(incoming, { mode: 0o600 }),
+        await openedForWriting(incoming),
       );
       const found = digest.digest("hex");
       if (found !== hash) {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { createWriteStream, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
@@ -8,6 +8,7 @@ import { crc32c } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { linkOrCopy } from "../storage/link-or-copy.ts";
+import { openedForWriting } from "../storage/stream-file.ts";
 import { makeLasting, tap } from "./blobs.ts";
 
 const attemptName = /^(sample|map|reduce)-\d{5,7}\.\d{1,6}$/;
@@ -45,7 +46,7 @@ export class ResultFiles {
     };
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
-      await pipeline(content, tap(look), createWriteStream(incoming, { mode: 0o600 }));
+      await pipeline(content, tap(look), await openedForWriting(incoming));
       if (bytes !== expected.bytes) throw notAsTold(name, `${bytes} of ${expected.bytes} bytes came`);
       if (sum !== expected.crc32c) throw notAsTold(name, "its CRC-32C is another");
       await makeLasting(incoming, target, directory);

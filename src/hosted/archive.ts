@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream, readdirSync, statSync } from "node:fs";
-import { rename } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream, readdirSync, statSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -8,6 +8,7 @@ import { createGzip } from "node:zlib";
 import { SheafError } from "../base/errors.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
+import { openedForWriting } from "../storage/stream-file.ts";
 
 /** A file as it is to be in an archive. */
 export interface ArchivedFile {
@@ -66,11 +67,13 @@ export function filesBelow(
 }
 
 async function pack(files: readonly ArchivedFile[], to: string): Promise<void> {
-  const aside = `${to}.${process.pid}`;
+  const aside = `${to}.${randomBytes(6).toString("hex")}`;
   try {
-    await pipeline(Readable.from(tarOf(files)), createGzip({ level: gzipLevel }), createWriteStream(aside));
+    const file = await openedForWriting(aside);
+    await pipeline(Readable.from(tarOf(files)), createGzip({ level: gzipLevel }), file);
     await rename(aside, to);
   } catch (error) {
+    await rm(aside, { force: true });
     throw asSheafError(error, { path: to, doing: "write" });
   }
 }

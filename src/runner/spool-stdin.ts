@@ -2,7 +2,6 @@ import {
   close,
   constants,
   createReadStream,
-  createWriteStream,
   fstatSync,
   open,
   rmSync,
@@ -17,6 +16,7 @@ import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import type { InputFile } from "../storage/list-input.ts";
 import { cutShort, willPass } from "../storage/ranged-reads.ts";
 import { isStored, storeOf } from "../storage/stores.ts";
+import { openedForWriting } from "../storage/stream-file.ts";
 
 /**
  * Copies standard input to a file, since splits are read by several workers, and again when an attempt
@@ -77,7 +77,8 @@ async function spool(
   signal: AbortSignal | undefined,
 ): Promise<InputFile> {
   try {
-    await pipeline(input, createWriteStream(path, { flags: "wx" }), signal === undefined ? {} : { signal });
+    const file = await openedForWriting(path);
+    await pipeline(input, file, signal === undefined ? {} : { signal });
   } catch (error) {
     if (isSheafError(error)) throw error;
     const isRead = error instanceof Error && "syscall" in error && error.syscall === "read";

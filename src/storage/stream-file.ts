@@ -1,4 +1,4 @@
-import type { Stats } from "node:fs";
+import type { Stats, WriteStream } from "node:fs";
 import { constants } from "node:fs";
 import { open, realpath, statfs } from "node:fs/promises";
 
@@ -40,4 +40,12 @@ async function hasBytes(path: string): Promise<boolean> {
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * A stream into a new file of this user's own. The file is there before the first byte comes: a stream that opens
+ * it itself may make it after it has failed, when whoever removes it has been and gone.
+ */
+export async function openedForWriting(path: string): Promise<WriteStream> {
+  return (await open(path, "wx", 0o600)).createWriteStream();
 }

@@ -1,6 +1,5 @@
-import { systemClock } from "../base/clock.ts";
+import { processorMs, systemClock } from "../base/clock.ts";
 import { unreachable } from "../base/errors.ts";
-import { process } from "../base/own-globals.ts";
 import { StandingPrograms } from "../exec/standing-program.ts";
 import { jobOfInput } from "../job/define.ts";
 import type { Job } from "../job/job-plan.ts";
@@ -39,7 +38,7 @@ export function createTaskRunner(
     async run(spec: TaskSpec, services: TaskServices): Promise<TaskResult> {
       const scene = new Scene();
       const startedMs = systemClock.nowMs();
-      const cpu = process.cpuUsage();
+      const usedBeforeMs = processorMs();
       const job = spec.kind === "reduce" ? whole : jobOfInput(whole, spec.split.input);
       try {
         const progress = (): void => void (services.progress[PROGRESS_CELLS.beat]! += 1);
@@ -63,9 +62,8 @@ export function createTaskRunner(
           clock: systemClock,
           programs,
         });
-        const used = process.cpuUsage(cpu);
         stats.elapsedMs = systemClock.nowMs() - startedMs;
-        stats.cpuMs = (used.user + used.system) / 1000;
+        stats.cpuMs = processorMs() - usedBeforeMs;
         return { kind: "success", stats, counters: Object.fromEntries(context.counters), ...done };
       } catch (error) {
         return scene.failure(error);

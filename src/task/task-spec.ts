@@ -290,6 +290,7 @@ export interface TaskStats {
   badRecords: number;
   groups: number;
   elapsedMs: number;
+  /** Processor time, as `processorMs` counts it. */
   cpuMs: number;
 }
 

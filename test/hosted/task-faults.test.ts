@@ -396,6 +396,10 @@ test("the same files have an archive of the same name and bytes, which other pro
       code: "LIMIT_EXCEEDED",
     },
   );
+  assert.deepEqual(
+    readdirSync(bench.root).filter((name) => name.startsWith("x")),
+    [],
+  );
 });
 
 test("a Node that is none for these nodes is refused", (t) => {

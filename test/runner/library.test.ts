@@ -215,6 +215,19 @@ test("only as many workers are started as there are tasks", async (t) => {
   assert.deepEqual([split.mapTasks > 2, split.workers], [true, 2]);
 });
 
+test("processor time is each task's own: the sum of tasks beside each other is not above the process's", async (t) => {
+  const bench = new Bench(t);
+  const busy = `
+    import { job, count, generate } from "sheaf";
+    const records = function* ({ index }) { for (let at = 0; at < 400_000; at++) yield index + "-" + at % 1000; };
+    export default job({ input: generate({ tasks: 4, records }), map: (key, emit) => emit(key, 1), reduce: count() });`;
+  const before = process.cpuUsage();
+  const { stats } = await bench.run(busy, { workers: 2, overwrite: true });
+  const { user, system } = process.cpuUsage(before);
+  assert.ok(stats.cpuMs > 0);
+  assert.ok(stats.cpuMs <= (user + system) / 1000, `tasks: ${stats.cpuMs}, process: ${(user + system) / 1000}`);
+});
+
 test("a total order is cut by sampled bounds: every key of a part precedes those of the next", async (t) => {
   const bench = new Bench(t);
   const lines = Array.from({ length: 2_000 }, (_, i) => `key-${String((i * 7919) % 2_000).padStart(5, "0")}`);
