@@ -21,9 +21,9 @@ export const systemClock: Clock = {
 };
 
 /**
- * Processor milliseconds that a task has used, as a difference of two calls: of the whole process where it has one
- * to itself or runs inline, else of this thread alone, for other tasks have theirs beside it. What a thread's
- * helpers use (garbage collector, zlib) is then not in it.
+ * Processor milliseconds that a task has used, as a difference of two calls: of the whole process where it
+ * has one to itself or runs inline, else of this thread alone, for other tasks have theirs beside it. What a
+ * thread's helpers use (garbage collector, zlib) is then not in it.
  */
 export function processorMs(): number {
   if (!isMainThread && usedByThread === undefined) return threadMsOfKernel();
@@ -31,7 +31,7 @@ export function processorMs(): number {
   return (user + system) / 1000;
 }
 
-/** Nanoseconds on a processor come first there; where there is no such file, time that was not spent waiting. */
+/** Nanoseconds on a processor come first there. Without such a file: time that was not spent waiting. */
 function threadMsOfKernel(): number {
   try {
     return Number.parseInt(readFileSync("/proc/thread-self/schedstat", "latin1"), 10) / 1e6;

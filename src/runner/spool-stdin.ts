@@ -1,12 +1,4 @@
-import {
-  close,
-  constants,
-  createReadStream,
-  fstatSync,
-  open,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { close, constants, createReadStream, fstatSync, open, rmSync, statSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";

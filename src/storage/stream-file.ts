@@ -43,8 +43,8 @@ async function hasBytes(path: string): Promise<boolean> {
 }
 
 /**
- * A stream into a new file of this user's own. The file is there before the first byte comes: a stream that opens
- * it itself may make it after it has failed, when whoever removes it has been and gone.
+ * A stream into a new file of this user's own. The file is there before the first byte comes: a stream that
+ * opens it itself may make it after it has failed, when whoever removes it has been and gone.
  */
 export async function openedForWriting(path: string): Promise<WriteStream> {
   return (await open(path, "wx", 0o600)).createWriteStream();

@@ -225,7 +225,10 @@ test("processor time is each task's own: the sum of tasks beside each other is n
   const { stats } = await bench.run(busy, { workers: 2, overwrite: true });
   const { user, system } = process.cpuUsage(before);
   assert.ok(stats.cpuMs > 0);
-  assert.ok(stats.cpuMs <= (user + system) / 1000, `tasks: ${stats.cpuMs}, process: ${(user + system) / 1000}`);
+  assert.ok(
+    stats.cpuMs <= (user + system) / 1000,
+    `tasks: ${stats.cpuMs}, process: ${(user + system) / 1000}`,
+  );
 });
 
 test("a total order is cut by sampled bounds: every key of a part precedes those of the next", async (t) => {
