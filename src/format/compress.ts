@@ -21,6 +21,7 @@ interface BlockFormat {
 
 /** Raw bytes compressed at a time. Part of the output's bytes: changing it changes every compressed file. */
 const BLOCK_BYTES = 1024 * 1024;
+const FIRST_BYTES = 64 * 1024;
 const GZIP_LEVEL = 6;
 const EMPTY = new Uint8Array(0);
 
@@ -35,7 +36,8 @@ export async function compressorsOf(kind: "gzip" | "zstd"): Promise<() => Compre
 
 class BlockCompressor implements Compressor {
   readonly #format: BlockFormat;
-  readonly #buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  /** Grows as bytes come: files that are closed and opened again have few each time. */
+  #buffer: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #used = 0;
   #blocks = 0;
 
@@ -47,6 +49,7 @@ class BlockCompressor implements Compressor {
     const ready: Uint8Array[] = [];
     for (let at = 0; at < bytes.length;) {
       const some = bytes.subarray(at, at + BLOCK_BYTES - this.#used);
+      this.#makeRoom(this.#used + some.length);
       this.#buffer.set(some, this.#used);
       this.#used += some.length;
       at += some.length;
@@ -61,6 +64,13 @@ class BlockCompressor implements Compressor {
     if (this.#used > 0 || this.#blocks === 0) this.#compress(ready);
     ready.push(this.#format.end());
     return ready;
+  }
+
+  #makeRoom(bytes: number): void {
+    if (bytes <= this.#buffer.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, Math.max(bytes, 4 * this.#buffer.length)));
+    grown.set(this.#buffer.subarray(0, this.#used));
+    this.#buffer = grown;
   }
 
   #compress(ready: Uint8Array[]): void {

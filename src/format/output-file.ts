@@ -18,8 +18,6 @@ export interface OutputFile {
   readonly bytes: number;
   /** Writes a copy of `bytes`. @throws SheafError DISK_FULL, OUTPUT_UNWRITABLE */
   write(bytes: Uint8Array): void;
-  /** Gives the descriptor back until the next write; ends the compression, and begins it again then. */
-  park(): void;
   /** Ends the compression, makes the file durable and closes it. */
   finish(): Promise<OutputFileSummary>;
   /** Closes and removes the file; does nothing after `finish`. Never throws. */
@@ -28,6 +26,11 @@ export interface OutputFile {
 
 export interface OutputFileOptions {
   readonly compression?: "gzip" | "zstd";
+  /**
+   * So many of the files have a descriptor at once: the one written to longest ago gives its own back until the
+   * next write; its compression ends, and begins again then. Default: all.
+   */
+  readonly openMost?: number;
 }
 
 /** Creates a file, which must not exist. @throws SheafError OUTPUT_UNWRITABLE, DISK_FULL */
@@ -36,34 +39,63 @@ export type OpenFile = (path: string) => OutputFile;
 /** What opens output files, once all that takes is loaded. */
 export async function outputFiles(options: OutputFileOptions = {}): Promise<OpenFile> {
   const compressors = options.compression === undefined ? null : await compressorsOf(options.compression);
-  return (path) => new SyncOutputFile(path, compressors);
+  const opened = new OpenedFiles(options.openMost ?? Infinity);
+  return (path) => new SyncOutputFile(path, compressors, opened);
+}
+
+/** The files that have a descriptor, the one written to longest ago first. */
+class OpenedFiles {
+  readonly #most: number;
+  readonly #files = new Set<SyncOutputFile>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** Makes it the one written to last. */
+  use(file: SyncOutputFile): void {
+    this.#files.delete(file);
+    this.#files.add(file);
+    if (this.#files.size <= this.#most) return;
+    const [oldest] = this.#files;
+    this.#files.delete(oldest!);
+    oldest!.park();
+  }
+
+  forget(file: SyncOutputFile): void {
+    this.#files.delete(file);
+  }
 }
 
 class SyncOutputFile implements OutputFile {
   readonly path: string;
   bytes = 0;
   readonly #compressors: (() => Compressor) | null;
-  #compressor: Compressor | null;
+  readonly #opened: OpenedFiles;
+  /** null: nothing has come since the file was opened, this time. */
+  #compressor: Compressor | null = null;
   #fd: number | null;
   #parked = false;
   #crc = 0;
 
-  constructor(path: string, compressors: (() => Compressor) | null) {
+  constructor(path: string, compressors: (() => Compressor) | null, opened: OpenedFiles) {
     this.path = path;
+    this.#opened = opened;
     this.#compressors = compressors;
-    this.#compressor = compressors?.() ?? null;
     try {
       this.#fd = openSync(path, "wx", 0o666);
     } catch (error) {
       throw asSheafError(error, { path, doing: "create" });
     }
+    opened.use(this);
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#parked) this.#compressor = this.#compressors?.() ?? null;
+    this.#opened.use(this);
     this.#unpark();
-    if (this.#compressor === null) this.#append(bytes);
-    else for (const block of this.#compressor.push(bytes)) this.#append(block);
+    if (this.#compressors === null) return this.#append(bytes);
+    this.#compressor ??= this.#compressors();
+    for (const block of this.#compressor.push(bytes)) this.#append(block);
   }
 
   park(): void {
@@ -95,7 +127,10 @@ class SyncOutputFile implements OutputFile {
   }
 
   async finish(): Promise<OutputFileSummary> {
+    this.#opened.forget(this);
     this.#unpark();
+    // An empty file is compressed, too.
+    if (this.bytes === 0) this.#compressor ??= this.#compressors?.() ?? null;
     if (this.#compressor !== null) for (const block of this.#compressor.end()) this.#append(block);
     const fd = this.#open();
     await new Promise<void>((resolve, reject) => {
@@ -110,6 +145,7 @@ class SyncOutputFile implements OutputFile {
 
   discard(): void {
     if (this.#fd === null && !this.#parked) return;
+    this.#opened.forget(this);
     const fd = this.#fd;
     this.#fd = null;
     this.#parked = false;

@@ -74,7 +74,12 @@ export async function foreignIn(
   if (names.length === 0) return null;
   const files = committedFiles(await output.success());
   const added =
-    files === null ? names.toSorted()[0]! : await addedTo(output, "", new Set([...OWN_NAMES, ...files]));
+    files === null
+      ? names.toSorted()[0]!
+      : await addedTo(output, "", {
+          files: new Set([...OWN_NAMES, ...files]),
+          directories: directoriesOf(files),
+        });
   if (added === null) return null;
   const why =
     files === null ? "there is no _SUCCESS of a job beside it" : "which the job there has not written";
@@ -98,18 +103,34 @@ function committedFiles(manifest: string | null): string[] | null {
   }
 }
 
+/** What a job has written, by its names below the output. */
+interface Own {
+  readonly files: ReadonlySet<string>;
+  readonly directories: ReadonlySet<string>;
+}
+
+function directoriesOf(files: readonly string[]): Set<string> {
+  const directories = new Set<string>();
+  for (const file of files) {
+    for (let end = file.lastIndexOf("/"); end > 0; end = file.lastIndexOf("/", end - 1)) {
+      const directory = file.slice(0, end);
+      if (directories.has(directory)) break;
+      directories.add(directory);
+    }
+  }
+  return directories;
+}
+
 /** The first name below `below` that the job did not write; directories of its own hold nothing but parts. */
-async function addedTo(output: OutputFiles, below: string, own: ReadonlySet<string>): Promise<string | null> {
-  const parts = [...own].map((file) => `/${file}`);
+async function addedTo(output: OutputFiles, below: string, own: Own): Promise<string | null> {
   for (const entry of await output.names(below)) {
     const name = below === "" ? entry.name : `${below}/${entry.name}`;
-    if (NOBODYS.test(entry.name) || own.has(name)) continue;
+    if (NOBODYS.test(entry.name) || own.files.has(name)) continue;
     if (!entry.isDirectory) return name;
     // An empty collection has a directory without a part.
-    const isOurs = parts.some((part) => part.startsWith(`/${name}/`));
     const inside = await addedTo(output, name, own);
     if (inside !== null) return inside;
-    if (!isOurs && (await output.names(name)).length > 0) return name;
+    if (!own.directories.has(name) && (await output.names(name)).length > 0) return name;
   }
   return null;
 }

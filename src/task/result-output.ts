@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
+import { KiB } from "../base/size.ts";
 import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import { ValueEncoder } from "../codec/value-codec.ts";
 import { BufferSink } from "../format/byte-sink.ts";
@@ -18,6 +19,8 @@ import type { JobSettings, OutputPart } from "./task-spec.ts";
 
 const NEWLINE = 10;
 const LAYOUT_CHARACTERS = 1_000;
+/** Of an output that is one of many: its buffer grows up to this as results come. */
+const NAMED_BUFFER_BYTES = 64 * KiB;
 
 /** Where results go: to the files of a partition, or of each name in it. */
 export interface TaskOutput {
@@ -58,6 +61,7 @@ export class ResultOutput implements TaskOutput {
   #trial: BufferSink | undefined;
   #sink!: BufferSink;
   #encoder: Encoder<Key, unknown> | undefined;
+  #create: OpenFile | undefined;
   #file: OutputFile | undefined;
   #fileRecords = 0;
   #headerBytes = 0;
@@ -93,20 +97,23 @@ export class ResultOutput implements TaskOutput {
   }
 
   /** Opens the first file. */
-  async open(bufferBytes?: number): Promise<void> {
+  async open(): Promise<void> {
     const create = await this.opener();
-    if (create !== undefined) this.openWith(create, bufferBytes);
+    if (create !== undefined) this.openWith(create);
   }
 
   /** What opens the files of this output; undefined where none are written. */
-  async opener(): Promise<OpenFile | undefined> {
+  async opener(openMost?: number): Promise<OpenFile | undefined> {
     if (this.#writer === undefined) return undefined;
     const { compression } = this.#writer;
-    return outputFiles(compression === undefined ? {} : { compression });
+    return outputFiles({
+      ...(compression !== undefined && { compression }),
+      ...(openMost !== undefined && { openMost }),
+    });
   }
 
   /** As open(), at once. */
-  openWith(create: OpenFile, bufferBytes?: number): void {
+  openWith(create: OpenFile): void {
     const writer = this.#writer!;
     const roll = this.#parts.length;
     const place = `${this.#collection}-${this.#partition}-${roll}`;
@@ -114,7 +121,9 @@ export class ResultOutput implements TaskOutput {
     const name = `out-${place}${number}${this.#extension()}`;
     const file = create(join(this.#directory, name));
     this.#file = file;
-    this.#sink = new BufferSink((bytes) => file.write(bytes), bufferBytes);
+    this.#create = create;
+    const [bufferBytes, onGrown] = this.#named === undefined ? [] : [NAMED_BUFFER_BYTES, this.#named.onGrown];
+    this.#sink = new BufferSink((bytes) => file.write(bytes), bufferBytes, onGrown);
     this.#direct = 0;
     this.#fileRecords = 0;
     this.#encoder = writer.encoder(this.#place);
@@ -181,25 +190,22 @@ export class ResultOutput implements TaskOutput {
   }
 
   /** Ends the file and begins the next. */
-  async roll(bufferBytes?: number): Promise<void> {
+  async roll(): Promise<void> {
     if (this.#isRolling) throw new SheafError("INTERNAL", "an output was to end a file twice at once");
     this.#isRolling = true;
     await this.#finishFile();
-    await this.open(bufferBytes);
+    this.openWith(this.#create!);
     this.#isRolling = false;
   }
 
-  /** Gives descriptor and buffer back until unpark(), or finish(). There must have been a result. */
-  park(): void {
-    this.unpark(0);
-    this.#file!.park();
+  /** Memory that results wait in until they are written. There must have been one. */
+  get heldBytes(): number {
+    return this.#sink.heldBytes;
   }
 
-  unpark(bufferBytes: number): void {
-    const file = this.#file!;
-    this.#sink.flush();
-    this.#direct += this.#sink.bytesWritten;
-    this.#sink = new BufferSink((bytes) => file.write(bytes), bufferBytes);
+  /** Writes what waits, and gives its memory back. */
+  release(): void {
+    this.#sink.release();
   }
 
   /**
@@ -268,6 +274,7 @@ export class ResultOutput implements TaskOutput {
     const summary = await file.finish();
     const layout = shortLayout(this.#encoder?.layout);
     this.#file = undefined;
+    if (this.#named !== undefined) this.#sink.release();
     this.#parts.push({
       kind: "output",
       collection: this.#collection,
@@ -325,6 +332,8 @@ function shortLayout(layout: string | undefined): string | undefined {
 interface NamedOutput {
   readonly name: string;
   readonly index: number;
+  /** Called with the bytes of memory that results wait in more than before, or less. */
+  readonly onGrown: (bytes: number) => void;
 }
 
 function countLines(lines: Buffer): number {

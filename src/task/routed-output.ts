@@ -3,7 +3,6 @@ import { limits } from "../base/limits.ts";
 import { clashOf, outputNameProblem, OutputNames } from "../base/output-name.ts";
 import { Promise } from "../base/own-globals.ts";
 import { printValue } from "../base/print-value.ts";
-import { KiB } from "../base/size.ts";
 import type { OpenFile } from "../format/output-file.ts";
 import type { CollectionPlan } from "../job/job-plan.ts";
 import type { Key } from "../job/key.ts";
@@ -13,8 +12,6 @@ import type { TaskOutput } from "./result-output.ts";
 import { PhaseError } from "./scene.ts";
 import type { JobSettings, OutputPart } from "./task-spec.ts";
 
-/** Files open at once; those of other names are opened again when something comes for them. */
-const BUFFER_BYTES = 16 * KiB;
 const FINISHED_AT_ONCE = 16;
 
 type Route = NonNullable<Writer<Key, unknown>["route"]>;
@@ -32,10 +29,10 @@ class RoutedOutput implements TaskOutput {
   readonly #all: ResultOutput;
   readonly #named = new Map<string, ResultOutput>();
   readonly #names = new OutputNames();
-  /** Those whose file is open, the one used longest ago first. */
-  readonly #opened = new Set<ResultOutput>();
   readonly #full = new Set<ResultOutput>();
+  readonly #heldMost: number;
   #create: OpenFile | undefined;
+  #held = 0;
   #last: ResultOutput | undefined;
   #lastName = "";
 
@@ -51,6 +48,7 @@ class RoutedOutput implements TaskOutput {
     this.#partition = partition;
     this.#directory = directory;
     this.#settings = { ...settings, collect: false };
+    this.#heldMost = Math.min(limits.outputsHeldBytes, settings.memoryBytes / 4);
     this.#route = plan.output!.route!;
     this.#all = new ResultOutput(plan, collection, partition, directory, { ...settings, output: "none" });
   }
@@ -70,7 +68,7 @@ class RoutedOutput implements TaskOutput {
       this.#partition,
       this.#directory,
       this.#settings,
-    ).opener();
+    ).opener(limits.outputFilesOpenMax);
   }
 
   check(key: Key, value: unknown): void {
@@ -86,16 +84,14 @@ class RoutedOutput implements TaskOutput {
       if (output === undefined || name !== this.#lastName) output = this.#use(name);
       output.write(key, value);
       if (output.full) this.#full.add(output);
+      if (this.#held > this.#heldMost) this.#release();
     }
     this.#all.write(key, value);
   }
 
   /** Ends the files that are full and begins others. */
   async roll(): Promise<void> {
-    for (const output of this.#full) {
-      await output.roll(BUFFER_BYTES);
-      this.#keepOpen(output);
-    }
+    for (const output of this.#full) await output.roll();
     this.#full.clear();
   }
 
@@ -137,16 +133,15 @@ class RoutedOutput implements TaskOutput {
     throw new PhaseError("route", new SheafError("VALUE_INVALID", message, { hint }), key);
   }
 
-  /** The output of that name, with its file open. */
+  /** The output of that name. */
   #use(name: string): ResultOutput {
     let output = this.#named.get(name);
     if (output === undefined) {
       this.#checkNew(name);
       output = this.#output(name);
-      output.openWith(this.#create!, BUFFER_BYTES);
+      output.openWith(this.#create!);
       this.#named.set(name, output);
-    } else if (!this.#opened.has(output)) output.unpark(BUFFER_BYTES);
-    this.#keepOpen(output);
+    }
     this.#last = output;
     this.#lastName = name;
     return output;
@@ -162,7 +157,8 @@ class RoutedOutput implements TaskOutput {
   }
 
   #output(name: string): ResultOutput {
-    const named = { name, index: this.#named.size };
+    const onGrown = (bytes: number): void => void (this.#held += bytes);
+    const named = { name, index: this.#named.size, onGrown };
     return new ResultOutput(
       this.#plan,
       this.#collection,
@@ -173,16 +169,15 @@ class RoutedOutput implements TaskOutput {
     );
   }
 
-  /** Makes it the one used last; where too many are open, closes the one used longest ago for now. */
-  #keepOpen(output: ResultOutput): void {
-    this.#opened.delete(output);
-    this.#opened.add(output);
-    if (this.#opened.size <= limits.outputFilesOpenMax) return;
-    for (const oldest of this.#opened) {
-      oldest.park();
-      this.#opened.delete(oldest);
-      if (oldest === this.#last) this.#last = undefined;
-      break;
+  /**
+   * Names come in any order, so results of all of them wait in memory. Where they take too much, the largest
+   * are written until half of it is free: each opens its file once for many results.
+   */
+  #release(): void {
+    const largest = [...this.#named.values()].sort((a, b) => b.heldBytes - a.heldBytes);
+    for (const output of largest) {
+      output.release();
+      if (this.#held <= this.#heldMost / 2) return;
     }
   }
 }

@@ -219,8 +219,14 @@ test("processor time is each task's own: the sum of tasks beside each other is n
   const bench = new Bench(t);
   const busy = `
     import { job, count, generate } from "sheaf";
-    const records = function* ({ index }) { for (let at = 0; at < 400_000; at++) yield index + "-" + at % 1000; };
-    export default job({ input: generate({ tasks: 4, records }), map: (key, emit) => emit(key, 1), reduce: count() });`;
+    function* records({ index }) {
+      for (let at = 0; at < 400_000; at++) yield index + "-" + at % 1000;
+    }
+    export default job({
+      input: generate({ tasks: 4, records }),
+      map: (key, emit) => emit(key, 1),
+      reduce: count(),
+    });`;
   const before = process.cpuUsage();
   const { stats } = await bench.run(busy, { workers: 2, overwrite: true });
   const { user, system } = process.cpuUsage(before);

@@ -72,6 +72,28 @@ test("a map-only job writes as many names as it likes, in the order of the input
   }
 });
 
+test("results wait until there are many for a file, in whatever order their names come", async (t) => {
+  const directory = tempDir(t);
+  const [input, output] = [join(directory, "in.txt"), join(directory, "out")];
+  writeFileSync(input, lines.join("\n"));
+  const packed = job({
+    input: text(),
+    map: (line, emit) => emit(line),
+    output: route((line: string) => line.split("\t")[0]!, text({ compress: "gzip" })),
+  });
+  const magic = Buffer.from([0x1f, 0x8b, 8]);
+  const membersOf = (bytes: Buffer): number => {
+    let members = 0;
+    for (let at = bytes.indexOf(magic); at >= 0; at = bytes.indexOf(magic, at + 1)) members++;
+    return members;
+  };
+  for (const memory of [undefined, 8 * 2 ** 20]) {
+    await run(packed, { inputs: [input], output, overwrite: true, ...(memory && { memory }) });
+    for (const name of names)
+      assert.equal(membersOf(readFileSync(join(output, name, "part-00000.txt.gz"))), 1);
+  }
+});
+
 test("parts roll at the part size, also of files that were closed meanwhile", async (t) => {
   const reversed = job({
     input: text(),
