@@ -91,7 +91,7 @@ export const limits = {
   outputSegmentBytesMax: 200,
   /** Output files of route() that are open at once. */
   outputFilesOpenMax: 32,
-  /** Memory in which results wait that route() has named; a quarter of the memory of a task where that is less. */
+  /** Memory in which results wait that route() has named; a quarter of a task's memory where that is less. */
   outputsHeldBytes: 32 * MiB,
   /** Of the files that gave no record, so many are named. */
   emptyFilesNamed: 5,

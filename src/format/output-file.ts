@@ -27,8 +27,8 @@ export interface OutputFile {
 export interface OutputFileOptions {
   readonly compression?: "gzip" | "zstd";
   /**
-   * So many of the files have a descriptor at once: the one written to longest ago gives its own back until the
-   * next write; its compression ends, and begins again then. Default: all.
+   * So many of the files have a descriptor at once: the one written to longest ago gives its own back until
+   * the next write; its compression ends, and begins again then. Default: all.
    */
   readonly openMost?: number;
 }
