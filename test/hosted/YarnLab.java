@@ -5,12 +5,17 @@ import java.io.InputStreamReader;
 import java.io.Writer;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
-import org.apache.hadoop.mapreduce.v2.MiniMRYarnCluster;
+import org.apache.hadoop.mapred.ShuffleHandler;
+import org.apache.hadoop.service.Service;
+import org.apache.hadoop.yarn.server.MiniYARNCluster;
+import org.apache.hadoop.yarn.server.nodemanager.ContainerExecutor;
+import org.apache.hadoop.yarn.server.nodemanager.DefaultContainerExecutor;
 
 /**
- * HDFS, YARN with two NodeManagers, and the history server in one JVM. `args`: a directory for data, one for
- * the configuration of clients, and what containers have for a class path. Writes the configuration, prints a
- * line when all are up, and ends when there is nothing more to read.
+ * HDFS and YARN with two NodeManagers in one JVM. `args`: a directory for data, one for the configuration of
+ * clients, what containers have for a class path, and three ports of the history server. That has a JVM of its
+ * own: of web pages of YARN's in one JVM those of the last one started answer, at all addresses. Writes the
+ * configuration, prints a line when all are up, and ends when there is nothing more to read.
  */
 public class YarnLab {
   /** What clients must know, beside where HDFS is. */
@@ -18,11 +23,14 @@ public class YarnLab {
     "mapreduce.framework.name",
     "mapreduce.application.classpath",
     "mapreduce.jobhistory.address",
+    "mapreduce.jobhistory.admin.address",
     "mapreduce.jobhistory.webapp.address",
     "yarn.app.mapreduce.am.command-opts",
     "yarn.app.mapreduce.am.resource.mb",
     "yarn.app.mapreduce.am.staging-dir",
     "yarn.application.classpath",
+    "yarn.log-aggregation-enable",
+    "yarn.nodemanager.remote-app-log-dir",
     "yarn.resourcemanager.address",
     "yarn.resourcemanager.scheduler.address",
     "yarn.resourcemanager.webapp.address",
@@ -59,11 +67,26 @@ public class YarnLab {
     conf.set("yarn.app.mapreduce.am.resource.mb", "1024");
     conf.set("yarn.application.classpath", args[2]);
     conf.set("mapreduce.application.classpath", args[2]);
-    conf.set("yarn.log-aggregation-enable", "false");
+    conf.set("mapreduce.framework.name", "yarn");
+    conf.set("mapreduce.jobhistory.address", "localhost:" + args[3]);
+    conf.set("mapreduce.jobhistory.webapp.address", "localhost:" + args[4]);
+    conf.set("mapreduce.jobhistory.admin.address", "localhost:" + args[5]);
+    conf.set("yarn.log-aggregation-enable", "true");
+    conf.set("yarn.nodemanager.remote-app-log-dir", "/logs");
+    conf.set("yarn.nodemanager.aux-services", ShuffleHandler.MAPREDUCE_SHUFFLE_SERVICEID);
+    conf.setClass(
+        "yarn.nodemanager.aux-services." + ShuffleHandler.MAPREDUCE_SHUFFLE_SERVICEID + ".class",
+        ShuffleHandler.class,
+        Service.class);
+    conf.setInt(ShuffleHandler.SHUFFLE_PORT_CONFIG_KEY, 0);
+    conf.setClass(
+        "yarn.nodemanager.container-executor.class", DefaultContainerExecutor.class, ContainerExecutor.class);
+    conf.set("yarn.nodemanager.pmem-check-enabled", "false");
+    conf.set("yarn.nodemanager.vmem-check-enabled", "false");
     conf.set("yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage", "99");
     conf.setInt("yarn.minicluster.yarn.nodemanager.resource.memory-mb", 6144);
     conf.setInt("yarn.scheduler.minimum-allocation-mb", 512);
-    MiniMRYarnCluster yarn = new MiniMRYarnCluster("lab", 2);
+    MiniYARNCluster yarn = new MiniYARNCluster("lab", 2, 1, 1);
     yarn.init(conf);
     yarn.start();
     Configuration running = yarn.getConfig();

@@ -15,6 +15,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { compileJava, javaHome, maven } from "../kit/jars.ts";
+import { freePort } from "../kit/ports.ts";
+import { until } from "../kit/wait.ts";
 
 /** A Hadoop as users have it installed, with a `hadoop` that starts what the real one would. */
 export interface HadoopLab {
@@ -59,7 +61,7 @@ export function localHadoop(): HadoopLab {
   return { ...labOf(home), files: "file:///", close: async () => remove(work) };
 }
 
-/** HDFS and YARN with two NodeManagers, in one JVM. */
+/** HDFS and YARN with two NodeManagers, in one JVM, and a history server. */
 export async function yarnHadoop(): Promise<HadoopLab> {
   const jars = [maven.jarsOf(maven.names.cluster), maven.jarsOf(maven.names.streaming)];
   const classes = compileJava("hosted/YarnLab.java", jars);
@@ -70,19 +72,23 @@ export async function yarnHadoop(): Promise<HadoopLab> {
   for (const kind of ["hdfs", "datanode"]) mkdirSync(join(conf, "webapps", kind), { recursive: true });
   const classPath = jars.map((one) => `${one}/*`);
   const errors = join(work, "errors");
-  const java: ChildProcess = spawn(
-    "java",
-    [
-      ["-Xmx512m", ...small.split(" "), "--add-opens=java.base/java.lang=ALL-UNNAMED"],
-      ["-Dhadoop.root.logger=WARN,console", "-cp", [conf, classes, ...classPath].join(":")],
-      ["YarnLab", join(work, "data"), conf, [conf, ...classPath].join(",")],
-    ].flat(),
-    {
-      stdio: ["pipe", "pipe", openSync(errors, "w")],
-      env: { ...process.env, JAVA_HOME: javaHome() },
-      cwd: work,
-    },
-  );
+  const start = (...words: string[]): ChildProcess =>
+    spawn(
+      "java",
+      [
+        ["-Xmx512m", ...small.split(" "), "--add-opens=java.base/java.lang=ALL-UNNAMED"],
+        ["-Dhadoop.root.logger=WARN,console", "-cp", [conf, classes, ...classPath].join(":")],
+        words,
+      ].flat(),
+      {
+        stdio: ["pipe", "pipe", openSync(errors, "a")],
+        env: { ...process.env, JAVA_HOME: javaHome() },
+        cwd: work,
+      },
+    );
+  const ports = [await freePort(), await freePort(), await freePort()];
+  const data = join(work, "data");
+  const java = start("YarnLab", data, conf, [conf, ...classPath].join(","), ...ports.map(String));
   const ended = once(java, "exit");
   const lines = createInterface({ input: java.stdout! })[Symbol.asyncIterator]();
   for (let line = ""; line !== "up";) {
@@ -90,15 +96,31 @@ export async function yarnHadoop(): Promise<HadoopLab> {
     if (done === true) throw new Error(`YARN has ended\n${readFileSync(errors, "utf8").slice(-4_000)}`);
     line = String(value);
   }
+  const history = start("org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer");
+  history.stdout!.resume();
+  const historyEnded = once(history, "exit");
+  const close = async (): Promise<void> => {
+    history.kill("SIGKILL");
+    java.stdin!.end();
+    await Promise.all([ended, historyEnded]);
+    remove(work);
+  };
+  try {
+    const info = `http://localhost:${ports[1]}/ws/v1/history/info`;
+    await until(
+      "the history server",
+      async () => (await fetch(info).catch(() => null))?.ok === true,
+      300_000,
+    );
+  } catch (error) {
+    await close();
+    throw error;
+  }
   const core = readFileSync(join(conf, "core-site.xml"), "utf8");
   return {
     ...labOf(home),
     files: /<name>fs.defaultFS<\/name><value>([^<]*)/.exec(core)![1]!,
-    close: async () => {
-      java.stdin!.end();
-      await ended;
-      remove(work);
-    },
+    close,
   };
 }
 
