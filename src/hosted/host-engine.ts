@@ -31,8 +31,11 @@ export interface HostJob {
 export interface HostListener {
   /** Share of the phase's work that is done, 0 to 1. */
   progress(phase: "map" | "reduce", share: number): void;
-  /** An attempt has failed, and the engine tries again. `task`: "map-00007"; null: not known. */
-  attemptFailed(told: { readonly task: string | null; readonly message: string }): void;
+  /**
+   * An attempt has failed, and the engine tries again, unless its signal is aborted then, since other attempts
+   * would fail, too. `task`: "map-00007"; null: not known.
+   */
+  attemptFailed(told: { readonly task: string | null; readonly failure: TaskFailure }): void;
   /** The engine's own name for the job, and the page that shows it; null: there is none. */
   tracking(id: string, url: string | null): void;
   /** Where the maps have run, as the engine counts them: told when they have. */

@@ -12,7 +12,7 @@ import type { HostedRunOptions } from "../engine/options.ts";
 import { localNode } from "../runner/local-executor.ts";
 import type { LocalExecutor, TaskExecutor } from "../runner/local-executor.ts";
 import type { ElsewhereAbout } from "../runner/local-tasks.ts";
-import { type AttemptRef, type Phase, formatAttempt, formatTask } from "../scheduler/ids.ts";
+import { type AttemptRef, type Phase, formatAttempt, formatTask, isFinal } from "../scheduler/ids.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
@@ -47,6 +47,8 @@ export class HostedExecutor implements TaskExecutor {
   readonly #about: ElsewhereAbout;
   readonly #print: HostedRunOptions["printCommand"];
   readonly #cancel = new AbortController();
+  /** What no other attempt can mend: the engine was told to end the job. null: nothing yet. */
+  #final: { readonly task: string | null; readonly failure: TaskFailure } | null = null;
   /** By attempt name, the tasks that wait for the engine. */
   readonly #tasks = new Map<string, WaitingTask>();
   /** Map tasks whose turn has come. */
@@ -205,7 +207,13 @@ export class HostedExecutor implements TaskExecutor {
     const warn = (message: string): void => events.emit({ kind: "warning", message });
     return {
       progress: (phase, share) => this.#progress(phase, share),
-      attemptFailed: ({ task, message }) => warn(`${task ?? "a task"} failed and is tried again: ${message}`),
+      attemptFailed: ({ task, failure }) => {
+        if (this.#final !== null) return;
+        if (!isFinal(failure))
+          return warn(`${task ?? "a task"} failed and is tried again: ${failure.message}`);
+        this.#final = { task, failure };
+        this.#cancel.abort();
+      },
       tracking: (id, url) => events.emit({ kind: "hosted", engine: this.#engine.name, id, url }),
       placed: ({ local, rack, other }) => {
         // Of inputs that are nowhere near anything it says nothing.
@@ -236,6 +244,7 @@ export class HostedExecutor implements TaskExecutor {
       case "failed":
         return this.#failed(end.task, end.failure);
       case "cancelled":
+        if (this.#final !== null) return this.#failed(this.#final.task, this.#final.failure);
         this.#stage = { kind: "failed" };
         if (this.#cancel.signal.aborted) return;
         this.#failed(null, stopped(this.#engine.name));

@@ -99,6 +99,7 @@ export class FakeEngine implements HostEngine {
   readonly #options: FakeOptions;
   readonly tasks: Ended[] = [];
   #failed: { task: string | null; failure: TaskFailure } | null = null;
+  #signal!: AbortSignal;
 
   constructor(options: FakeOptions = {}) {
     this.#options = options;
@@ -108,7 +109,8 @@ export class FakeEngine implements HostEngine {
 
   async check(): Promise<void> {}
 
-  async run(job: HostJob, listener: HostListener): Promise<HostEnd> {
+  async run(job: HostJob, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
+    this.#signal = signal;
     useDist(job.home);
     if (this.#options.instead !== undefined) {
       await this.#options.instead(job);
@@ -117,6 +119,7 @@ export class FakeEngine implements HostEngine {
     const output = join(job.scratch, "committed");
     const maps = await this.#maps(job, listener);
     const outputs = job.reduces === 0 ? maps : await this.#reduces(job, maps, listener);
+    if (signal.aborted) return { kind: "cancelled" };
     if (outputs === null || maps === null) return { kind: "failed", ...this.#failed! };
     for (const bytes of outputs) this.#commit(framesOf(bytes), output);
     return { kind: "done", files: filesOf(output) };
@@ -182,7 +185,8 @@ export class FakeEngine implements HostEngine {
         this.#failed = { task, failure };
         return null;
       }
-      listener.attemptFailed({ task, message: failure.message });
+      listener.attemptFailed({ task, failure });
+      if (this.#signal.aborted) return null;
     }
   }
 

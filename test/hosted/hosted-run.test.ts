@@ -126,6 +126,23 @@ test("the task that failed is the cause, with its record and its place in the so
   assert.deepEqual(readdirSync(join(hosted.bench.output, "..")), []);
 });
 
+test("what the same input leads to again is not tried again", async (t) => {
+  const orders = `
+    import { job, jsonl, sum } from "sheaf";
+    export default job({ input: jsonl(), map: (order, emit) => emit(order.id, 1), reduce: sum() });`;
+  const hosted = new Hosted(t, {}, orders);
+  const inputs = hosted.bench.file("in.jsonl", '{"id": 2}\n{"id"}\n');
+  const { status, error } = await hosted.run({ inputs, attempts: 4 });
+  assert.equal(status, "FAILED");
+  assert.equal(error?.code, "RECORD_INVALID");
+  assert.equal(error.task, "map-00000");
+  assert.match(error.report, /not tried again/);
+  assert.match(error.report, /in\.jsonl:10/);
+  assert.equal(hosted.engine.tasks.length, 1);
+  assert.deepEqual(hosted.bench.of("warning"), []);
+  assert.deepEqual(readdirSync(join(hosted.bench.output, "..")), []);
+});
+
 test("a stream that an engine took for whole is found out", async (t) => {
   const hosted = new Hosted(t, { cut: (bytes) => bytes.subarray(0, -2_000) });
   const input = hosted.bench.file("in.txt", "a b c d\n".repeat(10));

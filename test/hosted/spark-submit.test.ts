@@ -230,7 +230,7 @@ describe("what an application says", () => {
         void calls.push([name, ...args]);
     const listener: HostListener = {
       progress: note("progress"),
-      attemptFailed: note("attemptFailed"),
+      attemptFailed: ({ task, failure }) => note("attemptFailed")(task, failure.message),
       tracking: note("tracking"),
       placed: note("placed"),
       log: note("log"),
@@ -273,8 +273,8 @@ describe("what an application says", () => {
       event({ ...failed, task: "reduce-11", attempt: "5", counts: "false", text: "FetchFailed(x)\n" }),
     );
     assert.deepEqual(calls, [
-      ["attemptFailed", { task: "map-00002", message: "no such word" }],
-      ["attemptFailed", { task: "reduce-00011", message: "FetchFailed(x)" }],
+      ["attemptFailed", "map-00002", "no such word"],
+      ["attemptFailed", "reduce-00011", "FetchFailed(x)"],
     ]);
   });
 

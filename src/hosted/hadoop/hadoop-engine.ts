@@ -296,7 +296,7 @@ export class HadoopEngine implements HostEngine {
   async #retried(staged: Staged, attempt: string, message: string, listener: HostListener): Promise<void> {
     const told = await this.#toldOf(staged, attempt);
     const { failure } = told ?? { failure: failureOf({ text: message, more: null }, "task") };
-    listener.attemptFailed({ task: taskName(attempt), message: failure.message });
+    listener.attemptFailed({ task: taskName(attempt), failure });
   }
 
   /** What an attempt has said of its failure itself; null: nothing. */

@@ -1,3 +1,4 @@
+import { taskFailure } from "../../worker/failure.ts";
 import type { HostListener } from "../host-engine.ts";
 import { failureIn } from "./application-failure.ts";
 
@@ -79,7 +80,9 @@ export class ApplicationSaid {
     const known = failureIn(text);
     this.#listener.attemptFailed({
       task: known?.task ?? `${phase}-${index.padStart(5, "0")}`,
-      message: known?.failure.message ?? firstLine(text),
+      failure:
+        known?.failure ??
+        taskFailure("WORKER_LOST", firstLine(text), { phase: phase ?? "", blame: "system" }),
     });
   }
 
