@@ -6,7 +6,7 @@ import { hostedJar, javaMissing, onlyWithEngines } from "../kit/jars.ts";
 import { cases } from "./cases.ts";
 import { localHadoop, smallContainers, yarnHadoop } from "./hadoop-lab.ts";
 import { sameAsInline } from "./same.ts";
-import { small, sparkHome, sparkMissing, type SparkVersion } from "./spark-lab.ts";
+import { small, sparkEnv, sparkMissing, type SparkVersion } from "./spark-lab.ts";
 
 /** A place where jobs run, started. */
 interface OpenPlace {
@@ -28,7 +28,7 @@ const spark = (version: SparkVersion): Place => ({
   missing: () => sparkMissing(version),
   open: async () => ({
     options: { on: "spark", master: "local[2]", conf: small },
-    env: { SPARK_HOME: sparkHome(version) },
+    env: sparkEnv(version),
   }),
 });
 

@@ -11,7 +11,7 @@ import { runJob } from "#src/runner/run.js";
 import { hostedJar } from "../kit/jars.ts";
 import { until, waitFor } from "../kit/wait.ts";
 import { Bench } from "../runner/support.ts";
-import { small, sparkHome, type SparkVersion } from "./spark-lab.ts";
+import { small, sparkEnv, type SparkVersion } from "./spark-lab.ts";
 
 /** Until tasks of an application wait, which may have to have an executor first. */
 const patienceMs = 900_000;
@@ -159,7 +159,7 @@ export class OnSpark {
       onEvent: (event) => void this.bench.events.push(event),
       ...options,
     };
-    const env = { ...process.env, SPARK_HOME: sparkHome(this.#version) };
+    const env = { ...process.env, ...sparkEnv(this.#version) };
     return runOnEngine(this.file, all, sparkEngine(all, env));
   }
 

@@ -1,8 +1,18 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { javaMissing, maven } from "../kit/jars.ts";
+import { javaMissing, maven, root } from "../kit/jars.ts";
 import { freePort } from "../kit/ports.ts";
 import { waitFor } from "../kit/wait.ts";
 
@@ -31,6 +41,46 @@ export function sparkMissing(version: SparkVersion): string | null {
 /** SPARK_HOME of a version. */
 export function sparkHome(version: SparkVersion): string {
   return homeOf(version)!;
+}
+
+/** What sheaf is started with to find a version. */
+export function sparkEnv(version: SparkVersion): Readonly<Record<string, string>> {
+  const home = { SPARK_HOME: sparkHome(version) };
+  const archive = classArchive(version);
+  return archive === null ? home : { ...home, SPARK_SUBMIT_OPTS: `-XX:SharedArchiveFile=${archive}` };
+}
+
+/**
+ * Classes as a JVM that ran a job has left them: with these Spark starts in half the processor time. Made by
+ * `npm run test:engines`, and kept; null: there is none, as with Java 11, which cannot make it.
+ */
+function classArchive(version: SparkVersion): string | null {
+  const java = spawnSync("java", ["-version"], { encoding: "utf8" }).stderr;
+  const hash = createHash("sha256").update(java).digest("hex").slice(0, 16);
+  const archive = join(placeOf(version), `classes-${hash}.jsa`);
+  if (existsSync(archive)) return archive;
+  if (process.env["SHEAF_TEST_ENGINES"] === undefined || /version "1?[0-2]?\./.test(java)) return null;
+  const making = mkdtempSync(join(tmpdir(), "sheaf-classes-"));
+  try {
+    const [input, made] = [join(making, "in.txt"), join(making, "classes.jsa")];
+    writeFileSync(input, "one line\n");
+    const words = ["run", join(root, "examples/wordcount.ts"), input, "-o", join(making, "out")];
+    words.push("--on", "spark", "--master", "local[2]", "--partitions", "1");
+    spawnSync(process.execPath, [join(root, "dist/cli/main.js"), ...words], {
+      env: {
+        ...process.env,
+        SHEAF_STATE: join(making, "state"),
+        SPARK_HOME: sparkHome(version),
+        SPARK_SUBMIT_OPTS: `-XX:ArchiveClassesAtExit=${made}`,
+      },
+    });
+    if (!existsSync(made)) return null;
+    cpSync(made, `${archive}-${process.pid}`);
+    renameSync(`${archive}-${process.pid}`, archive);
+    return archive;
+  } finally {
+    rmSync(making, { recursive: true, force: true });
+  }
 }
 
 function placeOf(version: string): string {
