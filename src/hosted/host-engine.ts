@@ -32,7 +32,7 @@ export interface HostListener {
   /** Share of the phase's work that is done, 0 to 1. */
   progress(phase: "map" | "reduce", share: number): void;
   /**
-   * An attempt has failed, and the engine tries again, unless its signal is aborted then: other attempts would
+   * An attempt has failed, and the engine tries again, unless its signal is aborted then: others would
    * fail, too. `task`: "map-00007"; null: not known.
    */
   attemptFailed(told: { readonly task: string | null; readonly failure: TaskFailure }): void;
