@@ -115,3 +115,111 @@ export class CsvSyntax {
     }
   }
 }
+
+const NEWLINE = 10;
+const RETURN = 13;
+/** A code that no byte has. */
+const NONE = -1;
+
+/**
+ * Reads records of csv in one pass over their bytes, as far as they are plain: each quoted field closes where
+ * QuotedRows has it close, and no other field has a quote inside. Of the others it says so.
+ */
+export class PlainRecords {
+  readonly #delimiter: number;
+  readonly #quote: number;
+  readonly #mark: string;
+  readonly #newline: number;
+  readonly #slots: Int32Array | null;
+  readonly #bytesMax: number;
+  /** Of the record read last: one past its line end, its fields, and whether there is nothing in it. */
+  end = 0;
+  count = 0;
+  isEmpty = false;
+  /** What lies behind it: how much further the bytes are than the characters. */
+  ahead = 0;
+  values: string[] = [];
+
+  /**
+   * @param slots which value each field is; null: all are, in their order
+   * @param bytesMax of a record, its line end not counted
+   */
+  constructor(syntax: CsvSyntax, slots: Int32Array | null, bytesMax: number) {
+    this.#delimiter = syntax.delimiter.charCodeAt(0);
+    this.#quote = syntax.quote === null ? NONE : syntax.quote.charCodeAt(0);
+    this.#mark = syntax.quote ?? "";
+    this.#newline = syntax.lineEnd.charCodeAt(0);
+    this.#slots = slots;
+    this.#bytesMax = bytesMax;
+  }
+
+  /**
+   * Reads the record at bytes[start]; false: it is not plain, or has no end in bytes[0, length).
+   * @param text of the bytes, whose index is that of the byte less `ahead`
+   * @param ahead as it is at `start`
+   */
+  read(bytes: Uint8Array, text: string, start: number, length: number, ahead: number): boolean {
+    const delimiter = this.#delimiter;
+    const quote = this.#quote;
+    const newline = this.#newline;
+    const slots = this.#slots;
+    const values: string[] = slots === null ? [] : this.values;
+    let at = start;
+    let count = 0;
+    this.isEmpty = false;
+    for (;;) {
+      let byte = at < length ? bytes[at]! : NONE;
+      const first = at - ahead;
+      const slot = slots === null ? count : count < slots.length ? slots[count]! : NONE;
+      if (byte === quote && quote !== NONE) {
+        let isDoubled = false;
+        for (at++; ; at++) {
+          if (at >= length) return false;
+          byte = bytes[at]!;
+          if (byte === quote) {
+            if (at + 1 >= length || bytes[at + 1] !== quote) break;
+            isDoubled = true;
+            at++;
+          } else if (byte >= 0x80) ahead += byte < 0xc0 ? 1 : byte >= 0xf0 ? -1 : 0;
+        }
+        if (slot !== NONE) {
+          const value = text.slice(first + 1, at - ahead);
+          values[slot] = isDoubled ? value.replaceAll(this.#mark + this.#mark, this.#mark) : value;
+        }
+        at++;
+        byte = at < length ? bytes[at]! : NONE;
+        if (byte === RETURN && newline === NEWLINE && at + 1 < length) byte = bytes[++at]!;
+        else if (byte === RETURN && newline === NEWLINE) return false;
+        else if (byte === delimiter) {
+          count++;
+          at++;
+          continue;
+        }
+        if (byte !== newline && byte !== NONE) return false;
+      } else {
+        while (byte !== delimiter && byte !== newline && byte !== NONE) {
+          if (byte === quote) return false;
+          if (byte >= 0x80) ahead += byte < 0xc0 ? 1 : byte >= 0xf0 ? -1 : 0;
+          at++;
+          byte = at < length ? bytes[at]! : NONE;
+        }
+        let last = at - ahead;
+        if (byte === newline && newline === NEWLINE && last > first && bytes[at - 1] === RETURN) last--;
+        this.isEmpty = count === 0 && last === first && byte !== delimiter;
+        if (slot !== NONE) values[slot] = text.slice(first, last);
+        if (byte === delimiter) {
+          count++;
+          at++;
+          continue;
+        }
+      }
+      break;
+    }
+    if (at - start > this.#bytesMax) return false;
+    this.end = at < length ? at + 1 : length;
+    this.count = count + 1;
+    this.ahead = ahead;
+    this.values = values;
+    return true;
+  }
+}

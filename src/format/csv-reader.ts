@@ -2,12 +2,20 @@ import { isAscii, isUtf8 } from "node:buffer";
 import { isSheafError, SheafError } from "../base/errors.ts";
 import type { DecodeContext, Decoder, Framing, Reader, RecordBatch } from "../job/reader.ts";
 import type { Columns, RowOf } from "./columns.ts";
-import { CsvSyntax } from "./csv-fields.ts";
+import { CsvSyntax, PlainRecords } from "./csv-fields.ts";
 import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
-import { asBuffer } from "./line-decoder.ts";
+import { asBuffer, stretchEnd } from "./line-decoder.ts";
 import { type LineOptions } from "./mapped-lines.ts";
 import { QuotedRows } from "./quoted-rows.ts";
-import { checkColumns, checkHeaderText, rowMaker, type RowMaker, type TableShape } from "./table-rows.ts";
+import {
+  checkColumns,
+  checkCount,
+  checkHeaderText,
+  rowMaker,
+  rowOf,
+  type RowMaker,
+  type TableShape,
+} from "./table-rows.ts";
 import { lineEndOf, lineLimits } from "./text-reader.ts";
 
 const RETURN = 13;
@@ -166,8 +174,8 @@ class CsvDecoder implements Decoder<unknown> {
   readonly #replace: boolean;
   /** Where records with quotes end; null: there is no quoting. */
   readonly #quoted: QuotedRows | null;
-  readonly #lineEnd: string;
   readonly #newline: number;
+  readonly #plain: PlainRecords;
 
   constructor(
     context: DecodeContext,
@@ -182,53 +190,53 @@ class CsvDecoder implements Decoder<unknown> {
     this.#rows = rows;
     this.#replace = replace;
     this.#quoted = quoted;
-    this.#lineEnd = lineEnd;
     this.#newline = lineEnd.charCodeAt(0);
+    this.#plain = new PlainRecords(syntax, rows.slots, context.recordBytesMax);
   }
 
   decode(bytes: Uint8Array, offset: number, _last: boolean, batch: RecordBatch<unknown>): void {
     const buffer = asBuffer(bytes);
-    if (isAscii(buffer)) this.#records(buffer, buffer.toString("latin1"), offset, batch);
-    else if (isUtf8(buffer)) this.#wideRecords(buffer, offset, batch);
-    else this.#oneByOne(buffer, offset, batch);
+    if (!isUtf8(buffer)) return this.#oneByOne(buffer, offset, batch);
+    for (let start = 0; start < buffer.length;) start = this.#stretch(buffer, start, offset, batch);
   }
 
-  /** Records of ASCII: each character is a byte. */
-  #records(buffer: Buffer, text: string, offset: number, batch: RecordBatch<unknown>): void {
-    let quote = this.#nextQuote(buffer, 0);
-    for (let start = 0; start < text.length;) {
-      if (quote < start) quote = this.#nextQuote(buffer, start);
-      let end = text.indexOf(this.#lineEnd, start) + 1;
-      if (end === 0) end = text.length;
-      if (quote < end) end = this.#quotedEnd(buffer, start);
-      this.#record(text.slice(start, this.#contentEnd(buffer, start, end)), offset + start, batch);
-      start = end;
-    }
-  }
-
-  /** Records of UTF-8, found in the bytes and in the text side by side. */
-  #wideRecords(buffer: Buffer, offset: number, batch: RecordBatch<unknown>): void {
-    const text = buffer.toString("utf8");
-    let quote = this.#nextQuote(buffer, 0);
-    for (let start = 0, at = 0; start < buffer.length;) {
-      if (quote < start) quote = this.#nextQuote(buffer, start);
-      let end = buffer.indexOf(this.#newline, start) + 1;
-      if (end === 0) end = buffer.length;
-      let record: string;
-      if (quote < end) {
-        end = this.#quotedEnd(buffer, start);
-        record = buffer.toString("utf8", start, this.#contentEnd(buffer, start, end));
-        at += record.length + (end - this.#contentEnd(buffer, start, end));
-      } else {
-        const found = text.indexOf(this.#lineEnd, at);
-        const line = text.slice(at, found === -1 ? text.length : found);
-        const cut = end - this.#contentEnd(buffer, start, end);
-        record = cut === 2 ? line.slice(0, -1) : line;
-        at += line.length + 1;
+  /** Some records, from one that begins at `start`. @returns where the next one does */
+  #stretch(buffer: Buffer, start: number, offset: number, batch: RecordBatch<unknown>): number {
+    const plain = this.#plain;
+    const end = stretchEnd(buffer, start, this.#newline);
+    const stretch = buffer.subarray(start, end);
+    const text = stretch.toString(isAscii(stretch) ? "latin1" : "utf8");
+    let at = start;
+    for (let ahead = start; at < end;) {
+      if (plain.read(buffer, text, at, end, ahead)) {
+        this.#plainRecord(buffer, at, offset, batch);
+        at = plain.end;
+        ahead = plain.ahead;
+        continue;
       }
-      this.#record(record, offset + start, batch);
-      start = end;
+      const next = this.#quotedEnd(buffer, at);
+      this.#record(buffer.toString("utf8", at, this.#contentEnd(buffer, at, next)), offset + at, batch);
+      ahead += next - at - buffer.toString("utf8", at, next).length;
+      at = next;
     }
+    return at;
+  }
+
+  #plainRecord(buffer: Buffer, at: number, offset: number, batch: RecordBatch<unknown>): void {
+    const { count, isEmpty, values, end } = this.#plain;
+    const rows = this.#rows;
+    if (isEmpty && rows.count !== 1) return;
+    let record: unknown;
+    try {
+      if (rows.count !== null) checkCount(count, rows.count);
+      record = rows.make(values);
+    } catch (error) {
+      const raw = buffer.subarray(at, this.#contentEnd(buffer, at, end));
+      this.#setAside(this.#invalid(offset + at, error), offset + at, raw, batch);
+      return;
+    }
+    batch.records.push(record);
+    batch.offsets.push(offset + at);
   }
 
   /** Where some bytes are not UTF-8: each record on its own, so that only the wrong ones are bad. */
@@ -240,11 +248,6 @@ class CsvDecoder implements Decoder<unknown> {
       else this.#setAside(notUtf8(this.#context, offset + start, raw).error, offset + start, raw, batch);
       start = end;
     }
-  }
-
-  #nextQuote(buffer: Buffer, from: number): number {
-    const found = this.#quoted === null ? -1 : buffer.indexOf(this.#syntax.quote!, from);
-    return found === -1 ? buffer.length : found;
   }
 
   /** One past the record's line end. What tells it lies in these bytes, or does not matter. */
@@ -265,13 +268,16 @@ class CsvDecoder implements Decoder<unknown> {
   #record(record: string, offset: number, batch: RecordBatch<unknown>): void {
     try {
       if (record === "" && this.#rows.count !== 1) return;
-      batch.records.push(this.#rows.make(this.#syntax.fields(record)));
+      batch.records.push(rowOf(this.#rows, this.#syntax.fields(record)));
       batch.offsets.push(offset);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      const invalid = invalidRecord(this.#context, offset, why, CSV_HINT, error);
-      this.#setAside(invalid, offset, Buffer.from(record), batch);
+      this.#setAside(this.#invalid(offset, error), offset, Buffer.from(record), batch);
     }
+  }
+
+  #invalid(offset: number, error: unknown): Error {
+    const why = error instanceof Error ? error.message : String(error);
+    return invalidRecord(this.#context, offset, why, CSV_HINT, error);
   }
 
   /** A bad record, line by line: each counts, and is kept, by itself. */

@@ -75,7 +75,7 @@ export class ByteLineDecoder implements Decoder<Uint8Array> {
 }
 
 /** End of a stretch of whole lines from `start`: about STRETCH_BYTES, more when a line is longer. */
-function stretchEnd(buffer: Buffer, start: number, newline: number): number {
+export function stretchEnd(buffer: Buffer, start: number, newline: number): number {
   const near = start + STRETCH_BYTES;
   if (near >= buffer.length) return buffer.length;
   const before = buffer.lastIndexOf(newline, near - 1);

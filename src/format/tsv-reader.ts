@@ -1,7 +1,7 @@
 import type { DecodeContext, Reader } from "../job/reader.ts";
 import type { Columns, RowOf } from "./columns.ts";
 import { MappedLines, SKIP, type LineOptions } from "./mapped-lines.ts";
-import { checkColumns, checkHeaderText, rowMaker, type TableShape } from "./table-rows.ts";
+import { checkColumns, checkHeaderText, rowMaker, rowOf, type TableShape } from "./table-rows.ts";
 import { lineEndOf, lineFraming, lineLimits } from "./text-reader.ts";
 import { unescapeTsv } from "./tsv-writer.ts";
 
@@ -46,7 +46,7 @@ export function tsvReader(options: TsvReaderOptions = {}): Reader<unknown> {
     decoder: (context) => {
       const rows = rowMaker(shape, headerNames(shape, lineEnd, context, fields), context);
       return new MappedLines(context, options, TSV_HINT, (line) =>
-        line === "" && rows.count !== 1 ? SKIP : rows.make(fields(line)),
+        line === "" && rows.count !== 1 ? SKIP : rowOf(rows, fields(line)),
       );
     },
   };
