@@ -7,8 +7,8 @@ const COMMA = 44;
 /** Bytes behind a record that may be wanted to tell where it ends: those behind a closing quote. */
 export const QUOTED_LOOK_BYTES = 2;
 
-/** Behind a record with quotes, so many are taken to have some, too, and no search goes ahead of them. */
-export const QUOTED_NEAR = 8;
+/** Stretches outside quoted fields between two looks for line ends in them. */
+const STRETCHES = 1_024;
 
 const SHORT_FIELD_BYTES = 256;
 const STRAY = -1;
@@ -32,6 +32,11 @@ export class QuotedRows {
   readonly #newline: number;
   readonly #lenient: boolean;
   readonly #bytesMax: number;
+  /** Where stretches outside quoted fields begin and end, in turns. */
+  readonly #outside = new Int32Array(2 * STRETCHES);
+  #stretches = 0;
+  /** One past the last line end found in such; -1: none yet. */
+  #lineEnd = -1;
 
   /** @param bytesMax of a record, its line end not counted */
   constructor(framing: Extract<Framing, { kind: "quoted" }>, bytesMax: number) {
@@ -81,28 +86,67 @@ export class QuotedRows {
 
   /**
    * End of the last record that surely ends in bytes[0, length), of those from `start` on; `start` when none
-   * does.
+   * does. Goes from quote to quote, and looks for a line end only behind the last ones.
    */
   lastEnd(bytes: Buffer, start: number, length: number): number {
     let end = start;
-    for (let near = 0; ;) {
-      if (near > 0) {
-        near--;
-        const next = this.end(bytes, end, length, false);
-        if (next === -1) return end;
-        end = next;
-        continue;
+    while (end < length) {
+      if (length - end <= this.#bytesMax) {
+        const isPlain = this.#passPlain(bytes, end, length);
+        this.#findLineEnd(bytes);
+        end = Math.max(end, this.#lineEnd);
+        if (isPlain) return end;
       }
-      const quote = this.#seek(bytes, this.#quote, end, length);
-      if (quote > end) {
-        const newline = bytes.lastIndexOf(this.#newline, quote - 1);
-        if (newline >= end) end = newline + 1;
-      }
-      if (quote === length) return end;
       const next = this.end(bytes, end, length, false);
       if (next === -1) return end;
       end = next;
-      near = QUOTED_NEAR;
+    }
+    return end;
+  }
+
+  /**
+   * Notes the stretches outside quoted fields from the record at `start` on; false: up to a quote that has to
+   * be looked at closely. No field reaches over the limit: all of bytes[start, length) does not.
+   */
+  #passPlain(bytes: Buffer, start: number, length: number): boolean {
+    const quote = this.#quote;
+    const delimiter = this.#delimiter;
+    const newline = this.#newline;
+    this.#stretches = 0;
+    this.#lineEnd = -1;
+    for (let from = start; ;) {
+      const open = this.#seek(bytes, quote, from, length);
+      if (this.#stretches === STRETCHES) this.#findLineEnd(bytes);
+      const place = 2 * this.#stretches++;
+      this.#outside[place] = from;
+      this.#outside[place + 1] = open;
+      if (open >= length) return true;
+      from = open + 1;
+      const before = bytes[open - 1];
+      if (open !== start && before !== delimiter && before !== newline) continue;
+      for (let isOpen = true; isOpen;) {
+        const first = this.#seek(bytes, quote, from, length);
+        from = first + 1;
+        while (from < length && bytes[from] === quote) from++;
+        if (from >= length) return false;
+        // In an even run each quote is written twice.
+        isOpen = (from - first) % 2 === 0;
+      }
+      const behind = bytes[from];
+      if (behind === delimiter || behind === newline) continue;
+      if (behind !== RETURN || from + 1 >= length || bytes[from + 1] !== newline) return false;
+    }
+  }
+
+  /** Looks for the last line end in the stretches noted, and forgets them. */
+  #findLineEnd(bytes: Buffer): void {
+    while (this.#stretches > 0) {
+      const place = 2 * --this.#stretches;
+      const [from, to] = [this.#outside[place]!, this.#outside[place + 1]!];
+      const at = to > from ? bytes.lastIndexOf(this.#newline, to - 1) : -1;
+      if (at < from) continue;
+      this.#lineEnd = at + 1;
+      this.#stretches = 0;
     }
   }
 

@@ -1,6 +1,6 @@
 import { settings } from "../base/limits.ts";
 import { MiB } from "../base/size.ts";
-import { QUOTED_LOOK_BYTES, QUOTED_NEAR, QuotedRows } from "../format/quoted-rows.ts";
+import { QUOTED_LOOK_BYTES, QuotedRows } from "../format/quoted-rows.ts";
 import type { Framing } from "../job/reader.ts";
 import { openRange, type PlannedFile } from "../storage/read-range.ts";
 
@@ -65,7 +65,6 @@ export async function recordStarts(
 class RecordWalk {
   readonly found: number[] = [];
   readonly #rows: QuotedRows;
-  readonly #quote: number;
   readonly #newline: number;
   readonly #starts: readonly number[];
   /** Bytes of a record from which on only a line end ends it. */
@@ -83,7 +82,6 @@ class RecordWalk {
     recordBytesMax: number,
   ) {
     this.#rows = new QuotedRows(framing, recordBytesMax);
-    this.#quote = framing.quote;
     this.#newline = framing.newline ?? 10;
     this.#starts = starts;
     this.#span = recordBytesMax + QUOTED_LOOK_BYTES;
@@ -117,7 +115,6 @@ class RecordWalk {
   #walk(bytes: Buffer, final: boolean): number {
     const { length } = bytes;
     let at = 0;
-    let near = 0;
     if (this.#tooLong) {
       at = bytes.indexOf(this.#newline) + 1;
       if (at === 0) return length;
@@ -128,30 +125,14 @@ class RecordWalk {
         this.found.push(this.#base + at);
       }
       if (this.found.length === this.#starts.length) return at;
-      if (near > 0) {
-        near--;
-        const end = this.#rows.end(bytes, at, length, final);
-        if (end === -1) return at;
-        at = end;
-        continue;
-      }
-      const quote = bytes.indexOf(this.#quote, at);
-      const plainEnd = quote === -1 ? length : quote;
-      // Without quotes every line is a record: to the one wanted, or to that of the quote.
-      const wanted = this.#starts[this.found.length]! - this.#base - 1;
-      const line = wanted < plainEnd ? bytes.indexOf(this.#newline, wanted) : -1;
-      if (line !== -1 && line < plainEnd) {
-        at = line + 1;
-        continue;
-      }
-      const before = plainEnd === 0 ? -1 : bytes.lastIndexOf(this.#newline, plainEnd - 1);
-      if (before >= at) at = before + 1;
-      if (quote === -1) return at;
+      const wanted = this.#starts[this.found.length]! - this.#base;
       const marked = this.#base + at === 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
-      const end = this.#rows.end(bytes, marked ? MARK_BYTES : at, length, final);
+      const from = marked ? MARK_BYTES : at;
+      // To the last record before the one wanted, and over that.
+      const before = this.#rows.lastEnd(bytes, from, Math.min(length, wanted));
+      const end = before > from ? before : this.#rows.end(bytes, from, length, final);
       if (end === -1) return at;
       at = end;
-      near = QUOTED_NEAR;
     }
   }
 }

@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { csv } from "#src/format/csv.js";
+import { QuotedRows } from "#src/format/quoted-rows.js";
 import { recordStarts } from "#src/plan/record-starts.js";
 import { naiveRows } from "./csv-rows.ts";
 import { file, pieces, pythonOf, read, readContent, whole } from "./support.ts";
@@ -12,6 +13,31 @@ const text = (letters: readonly string[], maxLength: number): fc.Arbitrary<strin
   fc.array(fc.constantFrom(...letters), { maxLength }).map((parts) => parts.join(""));
 /** What makes every kind of stray and closing quote likely. */
 const QUOTED_LETTERS = ["a", "bc", ",", ',"', '",', '"', '"', '""', '"\n', "\n", "\r\n", "\r", "x"];
+
+test("the last record that surely ends in some bytes is where going from record to record leads", () => {
+  const letters = [...QUOTED_LETTERS, '"ab","c"\n', '"ab"\r\n', ',"a",'];
+  const few = text(letters, 60);
+  const many = fc.tuple(text(letters, 8), fc.integer({ min: 1, max: 900 }), text(letters, 8), few);
+  const content = fc.oneof(
+    few,
+    many.map(([one, times, other, rest]) => one.repeat(times) + other + rest),
+  );
+  const property = fc.property(
+    content,
+    fc.boolean(),
+    fc.constantFrom(5, 40, 1_000_000),
+    fc.nat(3),
+    (written, lenient, bytesMax, cut) => {
+      const bytes = Buffer.from(written);
+      const length = Math.max(0, bytes.length - cut);
+      const rows = new QuotedRows({ kind: "quoted", quote: 34, lenient }, bytesMax);
+      let end = 0;
+      for (let next = 0; next !== -1 && end < length; next = rows.end(bytes, end, length, false)) end = next;
+      assert.equal(rows.lastEnd(bytes, 0, length), end);
+    },
+  );
+  fc.assert(property, { numRuns: 1_000 });
+});
 
 for (const quotes of ["strict", "lenient"] as const) {
   test(`csv with ${quotes} quotes: the naive reader's records, for any split and batch size`, async (t) => {
