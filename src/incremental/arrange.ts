@@ -7,9 +7,10 @@ export interface FileNow {
   readonly digest: string;
   /**
    * The file of the state with the same name, when that is what this one begins with: it was appended to.
-   * `atEnd`: what was there before ends with a whole record.
+   * `atEnd`: what was there before ends with a whole record. `joins`: what was bad in it may be the beginning
+   * of a record that ends in what was appended, as behind a quote that nothing had closed.
    */
-  readonly grownFrom: { readonly file: number; readonly atEnd: boolean } | null;
+  readonly grownFrom: { readonly file: number; readonly atEnd: boolean; readonly joins: boolean } | null;
 }
 
 /** A stretch of the files of an input; `file` is an index into them. */
@@ -159,8 +160,9 @@ class UnitFinder {
     const { name, digest, grownFrom } = this.#now[file]!;
     const { files } = this.#state;
     if (grownFrom !== null) {
-      const { file: old, atEnd } = grownFrom;
-      return [{ file: old, end: atEnd ? files[old]!.bytes : this.#lastBegin(old), isWhole: false }];
+      const { file: old, atEnd, joins } = grownFrom;
+      const whole = atEnd ? files[old]!.bytes : this.#lastBegin(old);
+      return [{ file: old, end: joins ? Math.min(whole, this.#firstBad(old)) : whole, isWhole: false }];
     }
     const same = this.#byDigest.get(digest) ?? [];
     const named = this.#byName.get(name);
@@ -178,6 +180,14 @@ class UnitFinder {
     if (last === undefined) return 0;
     const { map, pieces } = this.#state.units[last.unit]!;
     return map !== null && map.stats.recordsIn > 0 && pieces.length === 1 ? last.start : 0;
+  }
+
+  /** Where the first unit begins that has bad records of a file, or may have some. */
+  #firstBad(file: number): number {
+    const starts = (this.#readers.get(file) ?? []).flatMap(({ map, pieces }) =>
+      map?.stats.badRecords === 0 ? [] : pieces.filter((piece) => piece.file === file),
+    );
+    return Math.min(...starts.map(({ start }) => start));
   }
 
   /** Where the unit's pieces lie when the first is of this file; null when it cannot be taken there. */

@@ -262,7 +262,10 @@ export class IncrementalRun {
   #wanted({ piece, reader }: Known, same: number | undefined): { ends: number[]; old: number | undefined } {
     const before = same === undefined ? undefined : this.#state!.files[same];
     const mayHaveGrown =
-      before !== undefined && before.bytes < piece.fileBytes && isSplittable(reader, piece);
+      before !== undefined &&
+      before.bytes < piece.fileBytes &&
+      isSplittable(reader, piece) &&
+      tellsOpenQuotes(reader);
     return mayHaveGrown
       ? { ends: [before.bytes, piece.fileBytes], old: same }
       : { ends: [piece.fileBytes], old: undefined };
@@ -272,11 +275,20 @@ export class IncrementalRun {
     one.digest = found.at(-1)!;
     const before = old === undefined ? undefined : this.#state!.files[old];
     if (before === undefined || found[0] !== before.digest) return;
-    one.grownFrom = { file: old!, atEnd: await isEnd(one, before.bytes) };
+    const joins = one.reader.framing.kind === "quoted";
+    one.grownFrom = { file: old!, atEnd: await isEnd(one, before.bytes), joins };
   }
 }
 
 type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
+
+/**
+ * Whether rows with a quote that nothing closes are bad. Where they are rows like others, nobody knows which
+ * of them a quote in what is appended would make another.
+ */
+function tellsOpenQuotes({ framing, kind }: Reader<unknown>): boolean {
+  return framing.kind !== "quoted" || (kind === "csv" && framing.lenient !== true);
+}
 
 /** Whether a record ends at this place of the file, whatever comes behind it. */
 async function isEnd({ piece, reader }: Known, at: number): Promise<boolean> {

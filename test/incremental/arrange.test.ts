@@ -91,7 +91,7 @@ function filesNow(state: State, now: readonly TextFile[]): FileNow[] {
     const file = state.files.findLastIndex((one) => one.name === name);
     const before = state.files[file];
     const hasGrown = before !== undefined && before.bytes < text.length && text.startsWith(before.digest);
-    const grownFrom = hasGrown ? { file, atEnd: before.digest.endsWith("\n") } : null;
+    const grownFrom = hasGrown ? { file, atEnd: before.digest.endsWith("\n"), joins: false } : null;
     return { name, bytes: text.length, digest: text, grownFrom };
   });
 }

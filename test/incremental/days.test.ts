@@ -204,6 +204,31 @@ test("csv with quotes and a header: kept where nothing changed, also in files th
   assert.equal((await days.same(options)).bytesIn, statSync(join(days.logs, "a.csv")).size - header);
 });
 
+test("a quote that nothing closes is closed by what is appended: the rows between are of its record", async (t) => {
+  const job = (options = ""): string => `
+    import { csv, job } from "sheaf";
+    export default job({
+      input: csv({ header: false${options} }),
+      map(row: any, emit) { emit(row[0], row[1]); },
+      reduce: (_key: any, values: Iterable<any>) => [...values].join("+"),
+    });`;
+  const days = new Days(t, job());
+  const rows = Array.from({ length: 40 }, (_, i) => `r${i},${i}\n`).join("");
+  const path = join(days.logs, "a.csv");
+  days.file("logs/a.csv", `${rows}x,"open\n${rows}`);
+  const options = { splitSize: 64, maxBad: "100%", explain: true };
+  await days.go(options);
+  appendFileSync(path, 'y,shut"\nz,1\n');
+  const closed = await days.same(options);
+  assert.ok(closed.kept.tasks >= 3, "what lies before it is kept");
+  // Where such a row is one like others, nothing tells which ones are none any more.
+  days.job = job(', quotes: "lenient"');
+  days.file("logs/a.csv", `${rows}x,"open\n${rows}`);
+  await days.go(options);
+  appendFileSync(path, 'y,shut"\nz,1\n');
+  assert.equal((await days.same(options)).kept.tasks, 0);
+});
+
 test("what the job asks of its task is not kept, and what it asks of the path belongs to the name", async (t) => {
   const job = (value: string): string => `
     import { collect, job, text } from "sheaf";
