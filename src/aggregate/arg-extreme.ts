@@ -8,6 +8,8 @@ import { refuseValue } from "./refuse.ts";
 export interface BestItem<T> {
   measure: Measure | undefined;
   item: T | null;
+  /** What both occupy: asked for with every value. */
+  bytes: number;
 }
 
 /**
@@ -39,15 +41,15 @@ function argExtreme(
   const beats = (measure: Measure, state: BestItem<unknown>): boolean =>
     state.measure === undefined || sign * compareMeasures(measure, state.measure) > 0;
   /** What the state would become; undefined where it stays. */
-  const better = (state: BestItem<unknown>, value: unknown): Required<BestItem<unknown>> | undefined => {
+  const better = (state: BestItem<unknown>, value: unknown): BestItem<unknown> | undefined => {
     const [measure, item] = by === undefined ? pairOf(kind, value) : [by(value), value];
     const checked = checkMeasure(kind, measure, item);
-    return beats(checked, state) ? { measure: keepValue(checked), item: keepValue(item) } : undefined;
+    return beats(checked, state) ? bestOf(keepValue(checked), keepValue(item)) : undefined;
   };
   return {
     kind,
     spec: { by: by !== undefined },
-    empty: () => ({ measure: undefined, item: null }),
+    empty: () => bestOf(undefined, null),
     add: (state, value) => better(state, value) ?? state,
     check: (state, value) => void better(state, value),
     merge: (left, right) => (right.measure !== undefined && beats(right.measure, left) ? { ...right } : left),
@@ -55,10 +57,14 @@ function argExtreme(
     pack: (state) => (state.measure === undefined ? [] : [state.measure, state.item]),
     unpack(data) {
       const [measure, item] = data as [Measure, unknown] | [];
-      return measure === undefined ? { measure, item: null } : { measure, item };
+      return bestOf(measure, measure === undefined ? null : item);
     },
-    sizeOf: (state) => 40 + valueBytes(state.measure) + valueBytes(state.item),
+    sizeOf: (state) => state.bytes,
   };
+}
+
+function bestOf(measure: Measure | undefined, item: unknown): BestItem<unknown> {
+  return { measure, item, bytes: 40 + valueBytes(measure) + valueBytes(item) };
 }
 
 function pairOf(kind: string, value: unknown): readonly [Measure, unknown] {

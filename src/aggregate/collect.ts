@@ -50,7 +50,7 @@ export function collect<V = unknown>(options: CollectOptions = {}): Aggregator<V
     pack: (state) => state.values,
     unpack(data) {
       const values = data as V[];
-      return { values: [...values], bytes: 64 + valueBytes(values) };
+      return { values: [...values], bytes: 16 + valueBytes(values) };
     },
     sizeOf: (state) => state.bytes,
   };

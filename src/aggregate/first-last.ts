@@ -5,6 +5,8 @@ import { keepValue, valueBytes } from "./keep-value.ts";
 export interface Held<V> {
   empty: boolean;
   value: V | null;
+  /** What it occupies: asked for with every value. */
+  bytes: number;
 }
 
 /** The value emitted first, in (map task, emit) order; null for none. */
@@ -21,11 +23,7 @@ export function first<V = unknown>(): Aggregator<V, V | null, Held<V>> {
 export function last<V = unknown>(): Aggregator<V, V | null, Held<V>> {
   return held(
     "last",
-    (state, value) => {
-      state.value = keepValue(value);
-      state.empty = false;
-      return state;
-    },
+    (_state, value) => hold(keepValue(value)),
     (_state, value) => void keepValue(value),
     (left, right) => (right.empty ? left : { ...right }),
   );
@@ -40,7 +38,7 @@ function held<V>(
   return {
     kind,
     spec: null,
-    empty: () => ({ empty: true, value: null }),
+    empty: nothing,
     add,
     check,
     merge,
@@ -48,12 +46,16 @@ function held<V>(
     pack: (state) => (state.empty ? [] : [state.value]),
     unpack(data) {
       const [value] = data as V[];
-      return (data as V[]).length === 0 ? { empty: true, value: null } : hold(value as V);
+      return (data as V[]).length === 0 ? nothing() : hold(value as V);
     },
-    sizeOf: (state) => 40 + valueBytes(state.value),
+    sizeOf: (state) => state.bytes,
   };
 }
 
+function nothing<V>(): Held<V> {
+  return { empty: true, value: null, bytes: 56 };
+}
+
 function hold<V>(value: V): Held<V> {
-  return { empty: false, value };
+  return { empty: false, value, bytes: 40 + valueBytes(value) };
 }

@@ -111,6 +111,8 @@ export function valueBytes(value: unknown): number {
     return bytes;
   }
   let bytes = 64;
+  if (value instanceof Map) for (const [key, item] of value) bytes += 24 + valueBytes(key) + valueBytes(item);
+  if (value instanceof Set) for (const item of value) bytes += 16 + valueBytes(item);
   for (const field of Object.values(value)) bytes += 8 + valueBytes(field);
   return bytes;
 }

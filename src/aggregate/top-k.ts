@@ -8,6 +8,8 @@ import { positiveInteger } from "./refuse.ts";
 export interface TopItems<T> {
   measures: Measure[];
   items: T[];
+  /** What they occupy: asked for with every value. */
+  bytes: number;
 }
 
 /**
@@ -38,7 +40,7 @@ function largest(
   return {
     kind: "topK",
     spec: { k, by: by !== undefined },
-    empty: () => ({ measures: [], items: [] }),
+    empty: () => ({ measures: [], items: [], bytes: 80 }),
     add(state, item) {
       const found = placed(state, item);
       if (found !== undefined) insert(state, found[0], k, found[1], found[2]);
@@ -57,9 +59,10 @@ function largest(
     pack: (state) => [state.measures, state.items],
     unpack(data) {
       const [measures, items] = data as [Measure[], unknown[]];
-      return { measures: [...measures], items: [...items] };
+      const bytes = measures.reduce<number>((sum, measure, i) => sum + bytesOf(measure, items[i]), 80);
+      return { measures: [...measures], items: [...items], bytes };
     },
-    sizeOf: (state) => 80 + valueBytes(state.measures) + valueBytes(state.items),
+    sizeOf: (state) => state.bytes,
   };
 }
 
@@ -78,8 +81,10 @@ function placeOf(measures: readonly Measure[], measure: Measure): number {
 function insert(state: TopItems<unknown>, place: number, k: number, measure: Measure, item: unknown): void {
   state.measures.splice(place, 0, measure);
   state.items.splice(place, 0, item);
-  if (state.items.length > k) {
-    state.measures.pop();
-    state.items.pop();
-  }
+  state.bytes += bytesOf(measure, item);
+  if (state.items.length > k) state.bytes -= bytesOf(state.measures.pop()!, state.items.pop());
+}
+
+function bytesOf(measure: Measure, item: unknown): number {
+  return 16 + valueBytes(measure) + valueBytes(item);
 }

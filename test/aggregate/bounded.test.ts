@@ -32,6 +32,32 @@ test("collect, distinct and set hold as many values as they were told and refuse
   assert.equal(fold(bounded.distinct, [1, 2, 3, 3, 2, 1, 1]), 3, "equal ones do not count");
 });
 
+test("how large a state is is known without a look at what it holds: it is asked for with every value", () => {
+  type Item = { readonly id: number; readonly seen: ReadonlyMap<string, ReadonlySet<number>> };
+  const by = (item: Item): number => item.id % 7;
+  const all: Aggregator<Item, unknown>[] = [topK(3, { by }), argMax({ by }), first(), last(), collect()];
+  const items = Array.from({ length: 20 }, (_, id) => ({
+    id,
+    seen: new Map([["x".repeat(id), new Set([id])]]),
+  }));
+  const looked = new Proxy([], {
+    get: () => assert.fail("looked at"),
+    ownKeys: () => assert.fail("looked at"),
+  });
+  for (const aggregator of all) {
+    const state = stateOf(aggregator, items);
+    const bytes = aggregator.sizeOf(state);
+    assert.equal(aggregator.sizeOf(aggregator.unpack(aggregator.pack(state))), bytes, aggregator.kind);
+    for (const [name, field] of Object.entries(state as object))
+      if (typeof field === "object") Object.assign(state as object, { [name]: looked });
+    assert.equal(aggregator.sizeOf(state), bytes, aggregator.kind);
+  }
+  // What is in maps and sets counts, too.
+  const kept: Aggregator<unknown, unknown> = first();
+  const sizeWith = (ids: number[]): number => kept.sizeOf(stateOf(kept, [new Map([["a", new Set(ids)]])]));
+  assert.ok(sizeWith(items.map(({ id }) => id)) > sizeWith([]) + 20 * 16);
+});
+
 test("bounds that are no positive integers are refused", () => {
   for (const bad of [0, -1, 1.5, Number.NaN, "3" as never]) {
     refuses(() => collect({ max: bad }), "JOB_INVALID", /^collect\(\): max is/);
