@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
 import { formatSize } from "../base/size.ts";
 import { promisedCompression } from "../format/detect-compression.ts";
+import { jsonParser } from "../format/parse-json.ts";
 import { wholeFile } from "../format/whole-file.ts";
 import { type AuxEntry, type AuxForm, auxEntry, auxPathsOf } from "../job/aux.ts";
 import { sha256OfFile } from "../storage/content-check.ts";
@@ -37,6 +38,8 @@ export interface AuxOptions {
   /** Called every now and then while it goes on. */
   readonly progress?: () => void;
 }
+
+const parseJson = jsonParser("fail", "aux", 'have it written as a text, or read it yourself: as: "text"');
 
 /** V8 has no longer text. */
 const textBytesMax = 2 ** 29 - 24;
@@ -185,13 +188,14 @@ class Loader implements AuxReading {
 
   #parsed({ name }: AuxCopy, text: string): unknown {
     try {
-      return JSON.parse(text);
+      return parseJson(text);
     } catch (error) {
       const why = describeThrown(error);
       const at = /position (\d+)/.exec(why)?.[1];
       const end = at === undefined ? text.length : Number(at);
-      const line = text.slice(0, end).split("\n").length;
-      throw new SheafError("RECORD_INVALID", `aux.${this.#entry}: ${quotePath(name)}, line ${line}: ${why}`, {
+      // Of a number that is refused the message has the field.
+      const line = error instanceof SyntaxError ? `, line ${text.slice(0, end).split("\n").length}` : "";
+      throw new SheafError("RECORD_INVALID", `aux.${this.#entry}: ${quotePath(name)}${line}: ${why}`, {
         hint: 'Correct it; a file of one JSON value a line is read by jsonl("..."). For its text say as: "text".',
         cause: error,
         details: { path: name },

@@ -125,6 +125,54 @@ test("csv and tsv refuse to round integers", async (t) => {
   assert.equal((await badOf(t, tsv({ columns: { n: "integer" } }), "9007199254740992\n")).length, 1);
 });
 
+test("JSON numbers that no double holds are refused with their place; the largest are read", async (t) => {
+  const digits = "9".repeat(309);
+  const refused = {
+    "1e309": "1e309",
+    '{"a":[0,-1E+400]}': "a[1]: the number -1E+400",
+    '{"a": 17.9e307, "b":1.8e308}': "b: the number 1.8e308",
+    [`[${digits}.5]`]: "the number 9999",
+  };
+  for (const bigints of ["fail", "bigint", "string"] as const) {
+    for (const [line, message] of Object.entries(refused)) {
+      const [why] = await badOf(t, jsonl({ bigints }), `${line}\n`);
+      assert.ok(why?.includes(message) && why.length < 300, why);
+    }
+  }
+  const fine = [
+    "1.7976931348623157e308",
+    "-1e0308",
+    "1e-400",
+    '"1e400"',
+    '{"1e400":"x, 1e400 [1e999"}',
+    "0e999",
+  ];
+  const { records, bad } = await readContent(t, jsonl(), `${fine.join("\n")}\n`);
+  assert.deepEqual(bad, []);
+  assert.deepEqual(
+    records,
+    fine.map((line): unknown => JSON.parse(line)),
+  );
+});
+
+test("long integers are found beside strings of megabytes, and quotes and backslashes in them", async (t) => {
+  const long = '\\"'.repeat(5_000_000);
+  for (const string of [
+    JSON.stringify(long),
+    JSON.stringify("x".repeat(20_000_000)),
+    '"\\\\"',
+    '"\\\\\\\""',
+  ]) {
+    const read = await readContent(
+      t,
+      jsonl({ bigints: "string" }),
+      `{"s":${string},"n":18446744073709551615}\n`,
+    );
+    assert.deepEqual(read.bad, []);
+    assert.deepEqual(read.records, [{ s: JSON.parse(string) as string, n: "18446744073709551615" }]);
+  }
+});
+
 test("JSON integers beyond 2^53 are refused with their place, or kept as asked", async (t) => {
   const line =
     '{"user":{"ids":[1,18446744073709551615]},"s":"18446744073709551615","x":0.12345678901234567890}';
@@ -146,6 +194,8 @@ test("JSON integers beyond 2^53 are refused with their place, or kept as asked",
     }
   }
   assert.throws(() => jsonl({ bigints: "text" as "string" }), { code: "JOB_INVALID" });
+  const [twice] = await badOf(t, jsonl(), '{"a":18446744073709551615,"a":1}\n');
+  assert.match(twice!, /the integer 18446744073709551615 is beyond/);
 });
 
 test("numbers with a fraction or an exponent are doubles; what JSON refuses stays refused", async (t) => {

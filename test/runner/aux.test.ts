@@ -180,6 +180,7 @@ test("a row that is wrong is told with its file and line, a key that no Map find
     "l.jsonl": '{"id":1}\n{"id":null}\n{"id":[1]}\n{"oid":2}\n',
     "cut.json": '[{"id":1},\n{"id":2}',
     "bad.json": '{"a":1,\n "b":}',
+    "ids.json": '{"a":1234567890123456789}',
     "mark.json": '\ufeff{"a":1}',
     "x.txt": Buffer.from("Zo\xeb", "latin1"),
     "x.png": Buffer.from("\x89PNG\r\n\x1a\n0000", "latin1"),
@@ -217,6 +218,7 @@ test("a row that is wrong is told with its file and line, a key that no Map find
     ],
     [{ t: jsonArray("cut.json").list() }, "RECORD_INVALID", /cut\.json/],
     [{ t: { file: "bad.json" } }, "RECORD_INVALID", /^aux\.t: bad\.json, line 2: /],
+    [{ t: { file: "ids.json" } }, "RECORD_INVALID", /^aux\.t: ids\.json: a: the integer \d+ is beyond 2\^53/],
     [
       { t: { file: "x.txt" } },
       "RECORD_INVALID",
