@@ -4,6 +4,7 @@ import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { cardinality, growth } from "./cases/cardinality.mjs";
+import { csv } from "./cases/csv.mjs";
 import { measurements } from "./cases/measurements.mjs";
 import { sort } from "./cases/sort.mjs";
 import { tiny } from "./cases/tiny.mjs";
@@ -14,7 +15,7 @@ import { Data } from "./harness/data.mjs";
 import { markdownTable, textTable } from "./harness/report.mjs";
 import { formatSize, parseSize } from "./harness/size.mjs";
 
-const cases = [wordcount, words, sort, measurements, cardinality, growth, tiny];
+const cases = [wordcount, words, sort, measurements, csv, cardinality, growth, tiny];
 
 const help = `usage: npm run bench -- [CASE...] [options]
 
