@@ -70,6 +70,12 @@ export async function yarnHadoop(): Promise<HadoopLab> {
   const conf = join(home, "etc/hadoop");
   // Without these empty directories neither kind of node starts.
   for (const kind of ["hdfs", "datanode"]) mkdirSync(join(conf, "webapps", kind), { recursive: true });
+  // Several jobs at once: each has an application master, which may be most of what they have.
+  writeSite(join(conf, "capacity-scheduler.xml"), {
+    "yarn.scheduler.capacity.root.queues": "default",
+    "yarn.scheduler.capacity.root.default.capacity": "100",
+    "yarn.scheduler.capacity.maximum-am-resource-percent": "0.5",
+  });
   const classPath = jars.map((one) => `${one}/*`);
   const errors = join(work, "errors");
   const start = (...words: string[]): ChildProcess =>

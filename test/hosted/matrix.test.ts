@@ -18,6 +18,8 @@ interface OpenPlace {
 
 interface Place {
   readonly name: string;
+  /** Jobs at a time. Default 1. */
+  readonly concurrency?: number;
   /** Why it cannot be had here; null: it can. */
   missing(): string | null;
   open(): Promise<OpenPlace>;
@@ -61,6 +63,8 @@ const places: readonly Place[] = [
   hadoopHere("Hadoop local without a jar", { jar: false }),
   {
     name: "YARN",
+    // Most of the time a job waits for containers.
+    concurrency: 3,
     missing: () => onlyWithEngines("YARN") ?? javaMissing("YARN", "cluster", "streaming", "hosted"),
     async open() {
       const lab = await yarnHadoop();
@@ -77,11 +81,11 @@ const isAsked = process.env["SHEAF_TEST_ENGINES"] !== undefined;
 const wanted = process.env["SHEAF_TEST_ON"]?.toLowerCase().split(",");
 
 for (const place of places) {
-  const { name } = place;
+  const { name, concurrency = 1 } = place;
   if (wanted !== undefined && !wanted.some((part) => name.toLowerCase().includes(part))) continue;
   const skip = (isAsked ? place.missing() : "ALL CASES ARE NOT TESTED HERE: npm run test:engines") ?? false;
   if (skip !== false) console.error(skip);
-  suite(`${name}: as on one thread, byte for byte and counter for counter`, { skip }, () => {
+  suite(`${name}: as on one thread, byte for byte and counter for counter`, { skip, concurrency }, () => {
     const former = { ...process.env };
     let opened: OpenPlace;
     before(async () => {

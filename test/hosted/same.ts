@@ -17,8 +17,9 @@ interface Made {
   readonly told: Pick<RunResult, "counters" | "badRecords"> & { readonly stats: readonly number[] };
 }
 
-/** Runs that others are compared with, each once in a process. */
+/** Runs that others are compared with, each once in a process, one after the other. */
 const inline = new Map<Case, Promise<Made>>();
+let lastInline: Promise<unknown> = Promise.resolve();
 
 /**
  * Runs a case at a place, and on one thread: every byte of every file must be the same, and every counter.
@@ -26,7 +27,11 @@ const inline = new Map<Case, Promise<Made>>();
  * @param parent name of the directory that the output is made in
  */
 export async function sameAsInline(one: Case, options: RunOptions, parent = "place"): Promise<void> {
-  if (!inline.has(one)) inline.set(one, made(one, { on: "inline" }, "place"));
+  if (!inline.has(one)) {
+    const own = lastInline.then(() => made(one, { on: "inline" }, "place"));
+    lastInline = own.catch(() => undefined);
+    inline.set(one, own);
+  }
   const expected = await inline.get(one)!;
   const found = await made(one, options, parent);
   assert.deepEqual([...found.files.keys()], [...expected.files.keys()]);
