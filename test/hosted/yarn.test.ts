@@ -73,8 +73,8 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     const inputs = ["a", "b", "c"].map((name) =>
       bench.file(`in/${name}.txt`, `to be or ${name}\nnot to be\n`.repeat(300)),
     );
-    // Marks lie outside of the tasks' own directories. In two attempts of one map the job throws; in the first
-    // of another Node is killed, and of the third the JVM that it is a child of.
+    // Marks lie outside of the tasks' own directories. In two attempts of one map the job throws; in the
+    // first of another Node is killed, and of the third the JVM that it is a child of.
     const faults = `
         const mark = ${JSON.stringify(bench.root)} + "/" + ctx.path.slice(-5) + ".failed";
         const again = ctx.path.endsWith("a.txt") ? mark + "2" : mark;
