@@ -146,12 +146,20 @@ function oneCharacter(text: string, what: string): string {
   );
 }
 
+/** What Excel writes, and takes, before the header: the delimiter. */
+const EXCEL_SETTING = /^sep=.?$/i;
+
 function headerNames(shape: TableShape, syntax: CsvSyntax, context: DecodeContext): readonly string[] {
   const line = context.header ?? new Uint8Array(0);
   if (!isUtf8(line)) throw notUtf8(context, 0, line).error;
   try {
     const text = Buffer.from(line).toString("utf8");
     if (syntax.quote === null || !text.includes(syntax.quote)) checkHeaderText(text, syntax.lineEnd, context);
+    if (EXCEL_SETTING.test(text)) {
+      const what = `the first line is ${JSON.stringify(text)}, a setting of Excel's, and names no columns`;
+      const hint = 'Remove it (tail -n +2 FILE), and give the reader what it says: { delimiter: ";" }.';
+      throw invalidRecord(context, 0, what, hint);
+    }
     const names = syntax.fields(text);
     return Array.isArray(shape.header) ? (shape.header as readonly string[]) : names;
   } catch (error) {

@@ -83,8 +83,8 @@ const optionalFields = `
   job keep keepBad keepMaps kept key keyFields keySeparator layout lenient life lineEnd lines
   live LocatedBlocks locatedBlocks locations lowerCase made many map materialize max
   maximumBytes members memory mends merges memoryMaxBytes name named names native nativeOutput
-  needsHeader newline node nodes noProgressMs numeric offset only onTooLarge options order
-  origin output outputDirectory overwrite own owner params parse partialListing partition
+  needsHeader newline node nodes noProgressMs numeric offset onGrown only onTooLarge openMost
+  options order origin output outputDirectory overwrite own owner params parse partialListing partition
   partitionBy partitions path perFile pid place precision previous probe programs progress
   protocol quote quotes real recordBytes recordBytesMax records recordStart reduce Region
   remainingEntries RemoteException reporter RequestPayer rest retryable retryMs reuse rewrite

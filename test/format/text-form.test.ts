@@ -129,6 +129,10 @@ test("marks, headers alone, blank lines, control characters", async (t) => {
   assert.deepEqual((await planned(t, csv(), "\ufeffid\n1\n")).records, [{ id: "1" }]);
   assert.deepEqual((await planned(t, csv(), '\ufeff"i\nd",b\n1,2\n', 1)).records, [{ "i\nd": "1", b: "2" }]);
   await assert.rejects(planned(t, csv(), "\nid,name\n1,x\n"), { message: /the first line names no column/ });
+  for (const reader of [csv({ delimiter: ";" }), csv(), csv({ header: ["a", "b"] })])
+    await assert.rejects(planned(t, reader, "sep=;\r\na;b\r\n1;2\r\n"), {
+      message: /"sep=;", a setting of Excel's/,
+    });
   assert.deepEqual((await planned(t, jsonl(), "\n  \n1\n\r\n")).records, [1]);
   assert.deepEqual((await planned(t, csv({ header: false }), "a,b\r\n\r\nc,d\r\n")).records, [
     ["a", "b"],
