@@ -1,5 +1,5 @@
 // Orders and turnover per city, with a Map and one of the two libraries for csv that most people take.
-// usage: node csv-script.mjs papaparse|csv-parse INPUT OUTPUT   (npm install papaparse csv-parse beside INPUT)
+// usage: node csv-script.mjs papaparse|csv-parse INPUT OUTPUT  (npm install papaparse csv-parse beside INPUT)
 import { createReadStream, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
