@@ -1,8 +1,9 @@
 import { homedir } from "node:os";
 import { resolve } from "node:path";
-import { SheafError } from "../base/errors.ts";
+import { isSheafError, SheafError } from "../base/errors.ts";
 import type { ApiClient } from "../client/api-client.ts";
-import { defaultStateDirectory } from "../engine/job-history.ts";
+import type { ClusterJobHandle } from "../client/find-job.ts";
+import { defaultStateDirectory, findJob } from "../engine/job-history.ts";
 import type { RunSettings } from "../project/define-config.ts";
 import type { LoadConfigOptions } from "../project/load-config.ts";
 import type { SettingsLayer } from "../project/project-file.ts";
@@ -110,6 +111,26 @@ export async function withCluster<T>(
     return await work(api);
   } finally {
     await api.close();
+  }
+}
+
+/**
+ * The cluster's job that a handle names.
+ * @throws SheafError as findClusterJob; where this machine has such a job, the hint says so
+ */
+export async function clusterJob(api: ApiClient, handle: string, world: World): Promise<ClusterJobHandle> {
+  const { findClusterJob } = await import("../client/find-job.ts");
+  try {
+    return await findClusterJob(api, handle);
+  } catch (error) {
+    if (!isSheafError(error) || error.code !== "NOT_FOUND") throw error;
+    const own = await findJob(stateDirectoryOf(world), handle).catch(() => null);
+    if (own === null) throw error;
+    const { jobId } = own.record;
+    throw new SheafError("NOT_FOUND", `${error.message} by the cluster`, {
+      hint: `${jobId} is in the history of this machine, as all pipelines started here are: add --on local.`,
+      cause: error,
+    });
   }
 }
 

@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { findJob } from "../../engine/job-history.ts";
 import { errnoOf } from "../../storage/fs-error.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
-import { clusterUrl, stateDirectoryOf, taskHandle, withCluster } from "../connection.ts";
+import { clusterJob, clusterUrl, stateDirectoryOf, taskHandle, withCluster } from "../connection.ts";
 import { inCategory, switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
 import { type World, dataWriter } from "../world.ts";
@@ -41,8 +41,7 @@ async function run({ flags, positionals, world }: Invocation<typeof logsFlags>):
   const handle = taskHandle(positionals[0] ?? "@", flags.task);
   if (clusterUrl(flags, world) === undefined) return local(handle, flags, world);
   return withCluster(flags, world, async (api) => {
-    const { findClusterJob } = await import("../../client/find-job.ts");
-    const { job, task } = await findClusterJob(api, handle);
+    const { job, task } = await clusterJob(api, handle, world);
     const wanted = { ...(task === null ? {} : { task }), ...(flags.follow === true ? { follow: true } : {}) };
     const download = await api.logs(job, wanted);
     const write = dataWriter(world.stdout);

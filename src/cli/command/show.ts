@@ -8,7 +8,7 @@ import { type JobHandle, findJob } from "../../engine/job-history.ts";
 import type { AttemptView } from "../../protocol/job-view.ts";
 import { formatAttempt, formatTask } from "../../scheduler/ids.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
-import { clusterUrl, stateDirectoryOf, taskHandle, withCluster } from "../connection.ts";
+import { clusterJob, clusterUrl, stateDirectoryOf, taskHandle, withCluster } from "../connection.ts";
 import { inCategory, switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
 import { type ColorWhen, styleFor } from "../ui/style.ts";
@@ -112,11 +112,8 @@ async function showClusterJob(
   options: { readonly json: boolean; readonly all: boolean; readonly color: ColorWhen | undefined },
   world: World,
 ): Promise<ExitCode> {
-  const [{ findClusterJob }, { clusterJobPage, clusterTaskPage }] = await Promise.all([
-    import("../../client/find-job.ts"),
-    import("./show/cluster-job-page.ts"),
-  ]);
-  const { job, task } = await findClusterJob(api, handle);
+  const { clusterJobPage, clusterTaskPage } = await import("./show/cluster-job-page.ts");
+  const { job, task } = await clusterJob(api, handle, world);
   const [view, attempts] = await Promise.all([api.job(job), api.attempts(job)]);
   const style = styleFor(world.stdout, world.env, options.color);
   const look = { style, attemptsMax: options.all ? Number.POSITIVE_INFINITY : settings.listed.default };
