@@ -160,7 +160,7 @@ async function cut(
     splitBytes: options.splitBytes,
     workers,
     mappers: options.mappers,
-    partitions: options.partitions,
+    partitions: kept?.run.partitionsOf(options.partitions) ?? options.partitions,
     growing: options.growing ?? false,
     made: options.made,
     spread: workers * tasksPerWorker,

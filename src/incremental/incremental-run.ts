@@ -151,6 +151,14 @@ export class IncrementalRun {
     return arranged;
   }
 
+  /**
+   * Partitions of each collection, null where they follow from the input: those asked for, but as many as there
+   * were where records are merged into what there is.
+   */
+  partitionsOf(asked: readonly (number | null)[]): readonly (number | null)[] {
+    return this.#options.mends === true ? (this.#state?.partitions ?? asked) : asked;
+  }
+
   /** What can be taken over; null: nothing. */
   get state(): State | null {
     return this.#state;

@@ -322,7 +322,8 @@ export class LocalRun {
     const kind = { mends: this.#mends, wallMs, signal, copies: join(work.attempts, "kept") };
     const incremental = resolved.incremental ? await openIncremental(loaded, own, resolved, kind) : null;
     if (this.#mends && incremental !== null) checkMends(incremental.full);
-    const wishes = { splitBytes, workers, mappers, growing, partitions: asked };
+    const partitions = incremental?.partitionsOf(asked) ?? asked;
+    const wishes = { splitBytes, workers, mappers, growing, partitions };
     const live = liveOf(outline, resolved);
     const whole = await planJob(outline, {
       inputs,

@@ -5,10 +5,8 @@ import { suggest } from "../base/suggest.ts";
 import { fromWireValue } from "../base/wire-json.ts";
 import { type ListedBadRecord, badFilesOf, readBadRecords } from "../engine/bad-list.ts";
 import { changed, checkAsRead, filesOfSplit, type ReadFile } from "../engine/chosen-records.ts";
-import { manifestIn } from "../engine/committed-output.ts";
 import type { KeptJob } from "../engine/job-history.ts";
 import type { LocalRunOptions, RunResult } from "../engine/options.ts";
-import { readState } from "../incremental/kept-state.ts";
 import { storeOf } from "../storage/stores.ts";
 import type { ChosenFile, ChosenRecords, Split } from "../task/task-spec.ts";
 import { keptMapOnly, type MapOnlyRun } from "./map-only-mend.ts";
@@ -205,7 +203,7 @@ export interface MendedJob extends Pick<BadJob, "job" | "file" | "name" | "input
 }
 
 /** What is to be done to merge them. @throws SheafError as planMend */
-export async function mendOf(about: MendedJob): Promise<BadMend> {
+export function mendOf(about: MendedJob): BadMend {
   const { job, file, name, inputs, output, incremental, badRecords, settings, maps } = about;
   if (file === null) {
     throw new SheafError("USAGE", `${job} was run from a Job object, and nobody knows its file`, {
@@ -225,11 +223,9 @@ export async function mendOf(about: MendedJob): Promise<BadMend> {
     });
   }
   const { params, external, partBytes, growing } = settings;
-  const partitions = incremental ? await partitionsIn(output) : null;
   const options: LocalRunOptions = {
     inputs,
     output,
-    ...(partitions !== null && { partitions }),
     ...(incremental ? { incremental } : { overwrite: true }),
     maxBad: badRecords,
     name,
@@ -239,18 +235,6 @@ export async function mendOf(about: MendedJob): Promise<BadMend> {
     ...(growing !== undefined && { growing }),
   };
   return { file, options, records: badRecords, maps };
-}
-
-/** As many as there were; null where it cannot be told of which collection each number is. */
-async function partitionsIn(output: string): Promise<number | Readonly<Record<string, number>> | null> {
-  const found = await readState(output);
-  if (found.kind === "none") return null;
-  const { partitions } = found.state;
-  if (partitions.length === 1) return partitions[0]!;
-  const parts = manifestIn(output)?.parts ?? [];
-  const names = [...new Set(parts.map(({ collection }) => collection))];
-  if (names.length !== partitions.length) return null;
-  return Object.fromEntries(names.map((name, index) => [name, partitions[index]!]));
 }
 
 /**

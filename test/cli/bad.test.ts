@@ -269,6 +269,40 @@ test("bad records of an incremental run are merged into its output: only their m
   await assert.rejects(planMend(await findJob(stateDirectory, "@")), /set aside no record/);
 });
 
+test("merged into several collections, each keeps its partitions, and one without reduce its files", async (t) => {
+  const root = tempDir(t);
+  const [file, stateDirectory] = [join(root, "job.ts"), join(root, "state")];
+  const text = (map: string): string => `
+    import { count, job, jsonl, route, sum, text } from "sheaf";
+    export default job({
+      input: text(),
+      collections: {
+        words: { reduce: count() },
+        lines: { output: text() },
+        all: { reduce: sum(), output: route((key: any) => "of-" + key, jsonl({ compress: "gzip" })) },
+      },
+      map(line, emit) { ${map} emit.words(line); emit.lines(line); emit.all(line.slice(0, 1), line.length); },
+    });`;
+  const inputs = [1, 2, 3].map((day) => {
+    const path = join(root, `day-${day}.txt`);
+    writeFileSync(path, Array.from({ length: 30 }, (_, i) => `${"abc"[i % 3]}${i * day}\n`).join(""));
+    return path;
+  });
+  const common = { stateDirectory, isolate: "inline", splitSize: "100B" } as const;
+  const run = (output: string, more: object): ReturnType<typeof runJob> =>
+    runJob(file, { ...common, inputs, output, partitions: { words: 3, all: 2 }, ...more });
+  const output = join(root, "out");
+  writeFileSync(file, text('if (line === "b4") throw new Error("no");'));
+  const first = await run(output, { incremental: true, maxBad: 9 });
+  assert.ok(first.badRecords > 0, first.error?.report);
+  writeFileSync(file, text(""));
+  const mended = await runMend(await planMend(await findJob(stateDirectory, "@")), common);
+  assert.equal(mended.status, "SUCCEEDED", mended.error?.report);
+  const whole = await run(join(root, "whole"), {});
+  assert.equal(whole.status, "SUCCEEDED", whole.error?.report);
+  assert.deepEqual(mended.parts, whole.parts);
+});
+
 test("records are retried under the names they had; a job that set nothing aside has none", async (t) => {
   const root = tempDir(t);
   const [file, stateDirectory] = [join(root, "job.ts"), join(root, "state")];
