@@ -2,7 +2,8 @@ import { randomInt } from "node:crypto";
 import { homedir, totalmem } from "node:os";
 import { availableParallelism } from "node:os";
 import { resolve, sep } from "node:path";
-import { SheafError } from "../base/errors.ts";
+import { describeThrown, SheafError } from "../base/errors.ts";
+import { jsonParser } from "../base/json-numbers.ts";
 import { limits, settings } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
 import { parseSize } from "../base/size.ts";
@@ -289,6 +290,17 @@ function paramValue(name: string, given: string, type: string): unknown {
       const value = Number(given);
       if (given.trim() === "" || Number.isNaN(value))
         throw usage(`param ${name}: "${given}" is not a number`);
+      // What is written out in digits is meant as it stands.
+      const isRounded = /^\s*[-+]?\d+\s*$/.test(given) && !Number.isSafeInteger(value);
+      if (isRounded || (!Number.isFinite(value) && /\d/.test(given))) {
+        const what = isRounded
+          ? "an integer beyond 2^53, which would be rounded"
+          : "more than a double holds";
+        throw usage(
+          `param ${name}: "${given}" is ${what}`,
+          "Make the job's default a text: it is then given as it stands.",
+        );
+      }
       return value;
     }
     case "bigint":
@@ -308,6 +320,8 @@ function paramValue(name: string, given: string, type: string): unknown {
   }
 }
 
+const parseParam = jsonParser("fail", "param", "give it as a text");
+
 const jsonShapes = { array: "an array", object: "an object", null: "null" } as const;
 const jsonHints = {
   array: `The job's default is an array. Give one as JSON: --set 'NAME=["a", 2]'.`,
@@ -320,9 +334,10 @@ function jsonParam(name: string, given: string, type: keyof typeof jsonShapes): 
   const hint = jsonHints[type].replace("NAME", name);
   let value: unknown;
   try {
-    value = JSON.parse(given);
-  } catch {
-    throw usage(`param ${name}: "${given}" is not JSON`, hint);
+    value = parseParam(given);
+  } catch (error) {
+    const isJson = !(error instanceof SyntaxError);
+    throw usage(`param ${name}: ${isJson ? describeThrown(error) : `"${given}" is not JSON`}`, hint);
   }
   const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
   if (type === "null" || (type === "array" ? Array.isArray(value) : isObject)) return value;

@@ -1,12 +1,12 @@
 import { isUtf8 } from "node:buffer";
 import type { SheafError } from "../base/errors.ts";
+import { jsonParser } from "../base/json-numbers.ts";
 import { type AuxTable, table } from "../job/aux.ts";
 import type { DecodeContext, Decoder, Reader, RecordBatch } from "../job/reader.ts";
 import { atOnce } from "./columns.ts";
 import { badRecord, invalidRecord, notUtf8 } from "./invalid-text.ts";
 import { JSON_HINT, type JsonReaderOptions } from "./jsonl-reader.ts";
 import { asBuffer } from "./line-decoder.ts";
-import { jsonParser } from "./parse-json.ts";
 import { recordTooLarge } from "./record-too-large.ts";
 import { textLimits } from "./text-reader.ts";
 import { isPaths } from "./text.ts";

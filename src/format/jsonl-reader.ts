@@ -1,7 +1,7 @@
+import { type BigIntegers, jsonParser } from "../base/json-numbers.ts";
 import type { Reader } from "../job/reader.ts";
 import { atOnce } from "./columns.ts";
 import { MappedLines, SKIP, type LineOptions, type TextReaderOptions } from "./mapped-lines.ts";
-import { type BigIntegers, jsonParser } from "./parse-json.ts";
 import { lineEndOf, lineFraming, lineLimits } from "./text-reader.ts";
 
 export interface JsonReaderOptions<T> extends TextReaderOptions {

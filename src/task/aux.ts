@@ -1,8 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
+import { jsonParser } from "../base/json-numbers.ts";
 import { formatSize } from "../base/size.ts";
 import { promisedCompression } from "../format/detect-compression.ts";
-import { jsonParser } from "../format/parse-json.ts";
 import { wholeFile } from "../format/whole-file.ts";
 import { type AuxEntry, type AuxForm, auxEntry, auxPathsOf } from "../job/aux.ts";
 import { sha256OfFile } from "../storage/content-check.ts";

@@ -1,10 +1,10 @@
 import { isUtf8 } from "node:buffer";
 import { SheafError } from "../base/errors.ts";
+import { jsonParser } from "../base/json-numbers.ts";
 import { limits } from "../base/limits.ts";
 import { printValue } from "../base/print-value.ts";
 import { KEY_TAG } from "../codec/key-codec.ts";
 import { LineSplitter } from "../exec/line-splitter.ts";
-import { jsonParser } from "../format/parse-json.ts";
 import { commandText, type ExecPlan } from "../job/exec.ts";
 import { fieldRange, numberOrdinal, partitionOfFields } from "../job/key-fields.ts";
 import type { Key } from "../job/key.ts";

@@ -112,6 +112,10 @@ test("params become what their defaults are, and unknown names get a suggestion"
   const made = { limit: 12, strict: true, word: "12", list: [1, 2], by: { a: 1 }, more: "x" };
   assert.deepEqual(paramsOf({ params }, outline), made);
   assert.throws(() => paramsOf({ params: { limit: "x" } }, outline), /"x" is not a number/);
+  for (const limit of ["9007199254740993", "-12345678901234567890", "1e400", "-1E999"])
+    assert.throws(() => paramsOf({ params: { limit } }, outline), /rounded|more than a double holds/);
+  for (const limit of ["9007199254740991", "1e300", "-0.1234567890123456789", "Infinity"])
+    assert.deepEqual(paramsOf({ params: { limit } }, outline), { limit: Number(limit) });
   assert.throws(() => paramsOf({ params: { strict: "yes" } }, outline), /"yes" is neither/);
   assert.throws(() => paramsOf({ params: { limt: "1" } }, outline), { hint: 'Did you mean "limit"?' });
   for (const [name, given, says] of [
@@ -123,6 +127,8 @@ test("params become what their defaults are, and unknown names get a suggestion"
     ["by", "null", /is not an object/],
     ["by", "1", /is not an object/],
     ["more", "x", /param more: "x" is not JSON/],
+    ["more", '{"id":12345678901234567}', /param more: id: the integer 12345678901234567 is beyond 2\^53/],
+    ["list", "[1e400]", /param list: \[0\]: the number 1e400 is larger/],
   ] as const) {
     const hint = new RegExp(`--set '${name}=`);
     assert.throws(() => paramsOf({ params: { [name]: given } }, outline), { message: says, hint });

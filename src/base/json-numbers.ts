@@ -1,4 +1,4 @@
-import { SheafError } from "../base/errors.ts";
+import { SheafError } from "./errors.ts";
 
 /**
  * What becomes of an integer beyond 2^53 - 1 in JSON, which a JavaScript number would round:
