@@ -152,8 +152,8 @@ export class IncrementalRun {
   }
 
   /**
-   * Partitions of each collection, null where they follow from the input: those asked for, but as many as there
-   * were where records are merged into what there is.
+   * Partitions of each collection, null where they follow from the input: those asked for, but as many as
+   * there were where records are merged into what there is.
    */
   partitionsOf(asked: readonly (number | null)[]): readonly (number | null)[] {
     return this.#options.mends === true ? (this.#state?.partitions ?? asked) : asked;
