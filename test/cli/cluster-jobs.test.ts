@@ -185,18 +185,6 @@ test("agents are listed, and one can be barred, admitted and drained", async () 
   assert.equal((await cluster.run(["nodes", "drain"])).code, 2);
 });
 
-test("a job that this machine has and the cluster has not is told as that", async () => {
-  const own = await cluster.run(["run", "count.ts", "in.txt", "-o", "own", "--on", "inline"], { cwd: work });
-  const id = /^job +(\S+)$/m.exec(own.stderr)![1]!;
-  for (const command of ["show", "logs"]) {
-    const asked = await cluster.run([command, id]);
-    assert.equal(asked.code, 1);
-    assert.ok(asked.stderr.includes(`no job "${id}" is kept by the cluster`), asked.stderr);
-    assert.ok(asked.stderr.includes(`${id} is in the history of this machine`), asked.stderr);
-  }
-  assert.match((await cluster.run(["show", id, "--on", "local"])).stdout, /SUCCEEDED/);
-});
-
 test("Ctrl-C stops the job, says so, and leaves nothing", async () => {
   const running = cluster.start(["run", "endless.ts", "-o", "never", "--cores", "1"], { cwd: work });
   await running.until("plan ");

@@ -95,6 +95,18 @@ test("the same job again with --once runs nothing, and what it is asked for is t
   }
 });
 
+test("a job that this machine has and the cluster has not is told as that", async () => {
+  const own = await cluster.run(["run", "count.ts", "in.txt", "-o", "own", "--on", "inline"], { cwd: work });
+  const id = /^job +(\S+)$/m.exec(own.stderr)![1]!;
+  for (const command of ["show", "logs"]) {
+    const asked = await cluster.run([command, id]);
+    assert.equal(asked.code, 1);
+    assert.ok(asked.stderr.includes(`no job "${id}" is kept by the cluster`), asked.stderr);
+    assert.ok(asked.stderr.includes(`${id} is in the history of this machine`), asked.stderr);
+  }
+  assert.match((await cluster.run(["show", id, "--on", "local"])).stdout, /SUCCEEDED/);
+});
+
 test("sheaf delete removes what is kept of ended jobs, and with --output what they have written", async () => {
   writeFileSync(file("del.txt"), "a b\n".repeat(20));
   for (const where of ["cluster", "here"] as const) {
