@@ -29,7 +29,9 @@ export function checkEstimates(
       "USAGE",
       `estimate: no result of this job can be scaled: ${first?.note ?? "it has none"}`,
       {
-        hint: "Estimates are made of count(), sum(), sumBig() and mean(), alone or in stats(). Run without it.",
+        hint:
+          "Estimates are made of count(), sum(), sumBig() and mean(), alone or in stats(), where map is a " +
+          "function. Run without it: the results are then those of the sample.",
       },
     );
   }

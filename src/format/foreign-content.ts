@@ -106,6 +106,12 @@ export function checkText(path: string, sample: ContentSample, unpacked?: string
 function hintOf(path: string, name: string, command: string | null, unpacked: string | undefined): string {
   const asBytes = 'For its bytes as they are give the reader { compression: "none", invalid: "bytes" }.';
   if (name.includes("LFS")) return "Fetch the file itself: git lfs pull.";
+  if (name === webPage) {
+    return (
+      "Open it with a browser: a page to log in, perhaps, or one about the file. Give the address of the " +
+      `file itself, or fetch it first. ${asBytes}`
+    );
+  }
   if (command === null) return `Turn it into text, csv or jsonl first. ${asBytes}`;
   const file = path === "-" ? "the-file" : shellWord(path);
   const steps = unpacked === undefined ? command.replace("FILE", file) : unpackAll(file, command, unpacked);
@@ -128,6 +134,7 @@ function recognise(
   for (const signature of SIGNATURES) {
     if (begins(sample.head, signature.magic) && signature.also?.(sample) !== false) return signature;
   }
+  if (isWebPage(path, sample)) return { name: webPage, command: null };
   const again = unpacked === undefined ? "none" : detectCompression(sample.head);
   if (again !== "none") return { name: `${again} data`, command: UNPACK[again]! };
   const named = BY_NAME[path.slice(path.lastIndexOf(".") + 1).toLowerCase()];
@@ -167,6 +174,16 @@ function isSequenceFile({ head }: ContentSample): boolean {
 
 function isPdf({ head }: ContentSample): boolean {
   return head[5]! >= 0x30 && head[5]! <= 0x39 && head[6] === 0x2e;
+}
+
+const webPage = "a web page, which its name does not say";
+
+/** What servers send with status 200 in place of a file; pages that somebody collects have other names. */
+function isWebPage(path: string, { head }: ContentSample): boolean {
+  const isData = /\.(?:csv|tsv|tab|json|jsonl|ndjson)$/i;
+  const isDataThere = /^https?:\/\/[^?#]*\.(?:csv|tsv|tab|json|jsonl|ndjson|txt|log)(?:[?#]|$)/i;
+  if (!isData.test(path) && !isDataThere.test(path)) return false;
+  return /^(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)[\s>]/i.test(head.toString("latin1"));
 }
 
 /** The checksum of a tar header: the sum of its 512 bytes, those of the sum itself counted as spaces. */

@@ -1,5 +1,4 @@
 import { isUtf8 } from "node:buffer";
-import { SheafError } from "../base/errors.ts";
 import { limits, settings as settingLimits } from "../base/limits.ts";
 import type { RunningProgram } from "../exec/program.ts";
 import type { FilePiece } from "../format/chunk.ts";
@@ -105,15 +104,6 @@ export class ExecMap {
     this.#feed = new ExecFeed(plan);
     this.#isKeyed = plan.inputProtocol === "rawbytes" || plan.inputProtocol === "typedbytes";
     this.#newReader = newReader;
-    if (setting.settings.estimate === true) {
-      throw new SheafError(
-        "JOB_INVALID",
-        "--estimate: which pairs a record gives is not known of a program",
-        {
-          hint: "Run without --estimate: the results are then those of the sample.",
-        },
-      );
-    }
   }
 
   /** As MapFunction: a promise only now and then. */

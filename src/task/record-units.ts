@@ -5,6 +5,7 @@ import { encodeKey, keySizeMax } from "../codec/key-codec.ts";
 import { tsvWriter } from "../format/tsv-writer.ts";
 import { copyKey } from "../job/descending.ts";
 import type { EstimateColumn } from "../job/estimate.ts";
+import { execOf } from "../job/exec.ts";
 import type { CollectionPlan, Job } from "../job/job-plan.ts";
 import type { Key } from "../job/key.ts";
 import type { EmitTarget } from "./emitter.ts";
@@ -18,7 +19,7 @@ export function estimatingJob(job: Job, { estimate, sample }: JobSettings): Job 
 
 function estimatingPlan(plan: CollectionPlan, share: number): CollectionPlan {
   const { aggregator, output = tsvWriter() } = plan;
-  if (!estimateOutline(plan).columns.some(({ note }) => note === null)) return plan;
+  if (!estimateOutline(plan, false).columns.some(({ note }) => note === null)) return plan;
   return {
     ...plan,
     aggregator: new Estimating(aggregator!, share) as CollectionPlan["aggregator"],
@@ -27,12 +28,24 @@ function estimatingPlan(plan: CollectionPlan, share: number): CollectionPlan {
   };
 }
 
-/** Which values of a collection's results are estimates, and which cannot be. */
-export function estimateOutline({ aggregator, reduce, groupBy, mapOnly, output }: CollectionPlan): {
+/** Whether an input's map is a program: which of its pairs a record gave, nobody knows. */
+export function mapsByProgram({ map, inputs }: Pick<Job, "map" | "inputs">): boolean {
+  return execOf(map) !== undefined || inputs.some((input) => execOf(input.map) !== undefined);
+}
+
+/**
+ * Which values of a collection's results are estimates, and which cannot be.
+ * @param byProgram see mapsByProgram
+ */
+export function estimateOutline(
+  { aggregator, reduce, groupBy, mapOnly, output }: CollectionPlan,
+  byProgram: boolean,
+): {
   readonly columns: readonly EstimateColumn[];
   readonly cannotWrite: string | null;
 } {
   const whole = (note: string) => ({ columns: [{ column: "", note }], cannotWrite: null });
+  if (byProgram) return whole("which of its pairs a record gave is not known of a program");
   if (mapOnly) return whole("the records of the sample, as they are");
   if (aggregator === undefined) {
     return whole(

@@ -10,7 +10,7 @@ import { choiceExport, isPipeline, jobOfStep, type Pipeline, type StepChoice } f
 import { linkStores, setStoreAccess } from "../storage/stores.ts";
 import { AuxData, auxFiles, type SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
-import { estimateOutline } from "../task/record-units.ts";
+import { estimateOutline, mapsByProgram } from "../task/record-units.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskRunner, TaskSpec } from "../task/task-spec.ts";
 import { tellsStates } from "../task/told-states.ts";
@@ -410,6 +410,7 @@ function mergesOf(plan: CollectionPlan): { readonly merges?: string } {
 
 export function outlineOf(job: Job): JobOutline {
   const programs = programPaths(job);
+  const byProgram = mapsByProgram(job);
   const inputs = job.inputs.map(({ inputName, input }) => ({ name: inputName, input: inputOutline(input) }));
   return {
     name: job.name ?? null,
@@ -420,7 +421,7 @@ export function outlineOf(job: Job): JobOutline {
       partitions: plan.partitions ?? null,
       order: plan.order,
       mapOnly: plan.mapOnly,
-      estimates: estimateOutline(plan),
+      estimates: estimateOutline(plan, byProgram),
       ...(tellsStates(plan) && { tells: true }),
       ...mergesOf(plan),
     })),

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { count, csv, distinct, job, jsonl, mean, route, run, stats, sum, text, tsv } from "sheaf";
+import { count, csv, distinct, exec, job, jsonl, mean, route, run, stats, sum, text, tsv } from "sheaf";
 import type { Job, RunOptions, Writer } from "sheaf";
 import { tempDir } from "../cli/support.ts";
 
@@ -158,6 +158,17 @@ test("what no estimate can be made of is refused, and what teardown emits", asyn
   const options = { inputs: input, sample: 0.5, estimate: true, stateDirectory: null } as const;
   const sorted = job({ input: text(), map: (line, emit) => emit(line), order: "total" });
   await assert.rejects(run(sorted, options), { code: "USAGE", message: /can be scaled/ });
+  const upper = job({ input: text(), map: exec(["tr", "a-z", "A-Z"]), reduce: sum() });
+  const both = job({
+    inputs: { ours: text(), theirs: text() },
+    map: { ours: (line, emit) => emit(line, 1), theirs: exec(["cat"]) },
+    reduce: sum(),
+  });
+  for (const [one, inputs] of [
+    [upper, input],
+    [both, { theirs: input, ours: input }],
+  ] as const)
+    await assert.rejects(run(one, { ...options, inputs }), { code: "USAGE", message: /known of a program/ });
   const texts = job({ input: text(), map: (line, emit) => emit(line), reduce: count(), output: text() });
   await assert.rejects(run(texts, { ...options, output: join(tempDir(t), "out") }), {
     code: "USAGE",

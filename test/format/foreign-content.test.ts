@@ -124,6 +124,19 @@ test("brotli has no magic number: its name and bytes that are no text tell it", 
   checkText("a.txt", { head: latin("\x0b\x02\x80text\n\x03") });
 });
 
+test("a web page that a server sends in place of a file is told by the file's name", () => {
+  const pages = ["<!DOCTYPE html>\n<html>", "\xef\xbb\xbf\n  <!doctype HTML PUBLIC", '<html lang="en">'];
+  const named = ["a.csv", "b/c.JSONL", "s3://b/c.tsv", "https://h/a.txt?raw=1", "http://h/l/a.log#x"];
+  for (const page of pages) {
+    const sample = { head: latin(page) };
+    for (const path of named) assert.throws(() => checkText(path, sample), /is a web page/, path);
+    for (const path of ["a.html", "crawl/page", "a.txt", "https://h/a", "https://h/a.csv/index.html"])
+      checkText(path, sample);
+  }
+  for (const text of ["html,x\n", "<htmlx>", "<xml>", "a,<html>\n"])
+    for (const path of named) checkText(path, { head: latin(text) });
+});
+
 test("a name that needs quotes is quoted in the command", () => {
   const head = latin("\xfd7zXZ\0\0");
   assert.throws(() => checkText("it's a.xz", { head }), { hint: /xz -d < 'it'\\''s a\.xz' \|/ });

@@ -26,6 +26,8 @@ interface Quirks {
   readonly isStuck?: boolean;
   /** Bodies are decompressed on the way, as Cloudflare R2 does it for who says nothing: rclone#6533. */
   readonly decodes?: boolean;
+  /** Of every object. */
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly heard?: (headers: IncomingHttpHeaders) => void;
 }
 
@@ -53,7 +55,12 @@ function serverOf(keys: Readonly<Record<string, string>>, quirks: Quirks): Serve
       const bytes = Buffer.from(body);
       const sent = range === null ? bytes : bytes.subarray(Number(range[1]), Number(range[2]) + 1);
       const told = range === null ? {} : { "content-range": `bytes ${range[1]}-${range[2]}/${bytes.length}` };
-      response.writeHead(range === null ? 200 : 206, { etag, "content-length": sent.length, ...told });
+      response.writeHead(range === null ? 200 : 206, {
+        etag,
+        "content-length": sent.length,
+        ...told,
+        ...quirks.metadata,
+      });
       response.end(request.method === "HEAD" ? "" : sent);
       return;
     }
@@ -197,6 +204,25 @@ test("marks of directories are no files; one that holds something is refused", a
     assert.match(error.message, /s3:\/\/bucket\/h\/ ends in "\/" and has 4 bytes/);
     return true;
   });
+});
+
+test("an empty object of the name of a directory is no file instead of it (ARROW-10942)", async (t) => {
+  const store = await storeOver(t, { e: "", "e/x": "1", f: "text", "f/y": "1", g: "" });
+  const found = async (address: string): Promise<string[]> =>
+    (await listStored(store, address, undefined)).map(({ file }) => file.address);
+  assert.deepEqual(await found("s3://bucket/e"), ["s3://bucket/e/x"]);
+  assert.deepEqual(await found("s3://bucket/f"), ["s3://bucket/f"]);
+  assert.deepEqual(await found("s3://bucket/g"), ["s3://bucket/g"]);
+});
+
+test("what a client has encrypted before it was put is refused", async (t) => {
+  for (const name of ["x-amz-key", "x-amz-key-v2", "x-amz-3"]) {
+    const store = await storeOver(t, { k: "sealed" }, { metadata: { [`x-amz-meta-${name}`]: "AbCd==" } });
+    await assert.rejects(readAll(store, await statOf(store, "s3://bucket/k")), {
+      code: "INPUT_UNREADABLE",
+      message: /s3:\/\/bucket\/k was encrypted by who has put it there/,
+    });
+  }
 });
 
 test("a pattern takes a file and a directory of one name, each once", async (t) => {

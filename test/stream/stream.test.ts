@@ -169,6 +169,7 @@ describe("sheaf stream", () => {
       ],
       [["-D", "mapreduce.job.reduces=x"], /"x" is out of range/],
       [["-libjars", "a.jar"], /-libjars is not there/],
+      [["--sample", "1%", "--estimate"], /--estimate is not there.* not known of a program/s],
       [["-inputformat", "SequenceFileInputFormat"], /there is no SequenceFileInputFormat/],
       [["-outputformat", "MapFileOutputFormat"], /there is no MapFileOutputFormat/],
       [["-partitioner", "my.Own"], /there is no my\.Own/],

@@ -77,16 +77,20 @@ class S3Store implements Store {
     if (key !== "" && !key.endsWith("/")) {
       const before = await this.#outputsOf({ bucket, key });
       const file = await this.#head(place, key);
-      if (file !== null) {
+      // An empty one may be another program's mark of the directory, which has all that there is to read.
+      if (file !== null && (file.bytes !== 0 || !(await this.#hasBelow(`s3://${bucket}/${key}/`)))) {
         await this.#checkSettled({ bucket, key }, before);
         return file;
       }
     }
     const below = key === "" || key.endsWith("/") ? key : `${key}/`;
-    // Not by the first key alone, which may be one of our own.
-    for await (const _ of this.entries(`s3://${bucket}/${below}`, undefined)) return "directory";
-    if (below !== "") return null;
-    return "directory";
+    return below === "" || (await this.#hasBelow(`s3://${bucket}/${below}`)) ? "directory" : null;
+  }
+
+  /** Not by the first key alone, which may be one of our own. */
+  async #hasBelow(directory: string): Promise<boolean> {
+    for await (const _ of this.entries(directory, undefined)) return true;
+    return false;
   }
 
   async #head(place: S3Place, key: string): Promise<StoredFile | null> {
@@ -137,7 +141,7 @@ class S3Store implements Store {
     const refused = (error: unknown): boolean =>
       isUnmet(error) || isMissing(error) || statusOf(error) === 416;
     try {
-      const { Body, ETag, ContentRange, ContentLength, ContentEncoding } = await this.#requests.sendOnce(
+      const { Body, Metadata, ...told } = await this.#requests.sendOnce(
         place,
         (client, sdk) =>
           client.send(
@@ -152,7 +156,12 @@ class S3Store implements Store {
           ),
         refused,
       );
+      const { ETag, ContentRange, ContentLength, ContentEncoding } = told;
       const body = Body as Readable;
+      if (sealedBy.some((name) => Metadata?.[name] !== undefined)) {
+        body.destroy();
+        throw sealed(file);
+      }
       const range = isWhole ? ContentLength === file.bytes : ContentRange === rangeText(asked, file.bytes);
       const isSame = quoted(ETag) === file.version;
       if (!isSame || !range) {
@@ -277,6 +286,20 @@ interface AskedRange {
 }
 
 const WRITTEN = "it was written anew";
+
+/** Where clients that encrypt what they put say how, of versions 1 to 3. */
+const sealedBy = ["x-amz-key", "x-amz-key-v2", "x-amz-3"];
+
+function sealed({ name }: FileToRead): SheafError {
+  return new SheafError(
+    "INPUT_UNREADABLE",
+    `input ${quotePath(name)} was encrypted by who has put it there`,
+    {
+      hint: "Its key is not in S3. Decrypt it with a program that has the key, and give what that writes.",
+      details: { path: name },
+    },
+  );
+}
 
 function rangeText({ start, end }: AskedRange, bytes: number): string {
   return `bytes ${start}-${end - 1}/${bytes}`;

@@ -41,6 +41,8 @@ const refused: Readonly<Record<string, string>> = {
   fs: "Give whole paths.",
   dfs: "Give whole paths.",
   jt: "Give --on URL of a cluster.",
+  estimate:
+    "Which of its pairs a record gave is not known of a program. With --sample alone the results are those of the sample.",
 };
 
 /**
