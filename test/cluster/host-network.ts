@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Agent } from "undici";
 import type { Dispatcher } from "undici";
+import { makeTokenFile, tokenFilesIn } from "#src/security/token-file.js";
+import { ensurePrivateDirectory } from "#src/storage/private-directory.js";
 import { eventually } from "./real-cluster.js";
 
 /**
@@ -148,4 +150,12 @@ function ip(...args: readonly string[]): string {
   if (error !== undefined) throw new Error(`ip cannot be run: ${error.message}`);
   if (status !== 0) throw new Error(`ip ${args.join(" ")}: ${stderr.trim()}`);
   return stdout;
+}
+
+/** Those of a coordinator, which does not make them by itself when it listens beyond loopback. */
+export function makeTokens(state: string): void {
+  ensurePrivateDirectory(state, "OUTPUT_UNWRITABLE");
+  const files = tokenFilesIn(state);
+  makeTokenFile(files.client, "client");
+  makeTokenFile(files.agent, "agent");
 }

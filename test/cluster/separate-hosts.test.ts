@@ -3,9 +3,7 @@ import { realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, before, beforeEach, describe, test } from "node:test";
 import type { AttemptView, NodeView } from "#src/protocol/job-view.js";
-import { makeTokenFile, tokenFilesIn } from "#src/security/token-file.js";
-import { ensurePrivateDirectory } from "#src/storage/private-directory.js";
-import { HostNetwork } from "./host-network.js";
+import { HostNetwork, makeTokens } from "./host-network.js";
 import { assertFenced } from "./late-report.js";
 import type { OutputTree } from "./output-tree.js";
 import { isRunning } from "./processes.js";
@@ -172,11 +170,3 @@ describe("a cluster on hosts of their own", { skip: noNetwork ?? false }, () => 
 
   test("agents keep nothing of jobs that are over", () => scene.assertForgotten());
 });
-
-/** Beyond loopback a coordinator does not make them by itself. */
-function makeTokens(state: string): void {
-  ensurePrivateDirectory(state, "OUTPUT_UNWRITABLE");
-  const files = tokenFilesIn(state);
-  makeTokenFile(files.client, "client");
-  makeTokenFile(files.agent, "agent");
-}
