@@ -95,6 +95,24 @@ export interface HostPlaceOptions {
   readonly directories: readonly string[];
 }
 
+/** Jobs that belong together: the steps of a pipeline. */
+export interface Together {
+  /** Fit for a directory's name, and of nothing else. */
+  readonly id: string;
+  readonly name: string;
+  /** A directory of this machine for what they share, which is made and removed. */
+  readonly scratch: string;
+  warn(message: string): void;
+}
+
+/** What jobs that belong together have of an engine. */
+export interface HostSession {
+  /** Runs them, one after the other or several at a time. */
+  readonly engine: HostEngine;
+  /** Ends what it has kept for the next one. No job runs any more. */
+  close(): Promise<void>;
+}
+
 /** An engine that users have, which runs the tasks of a job: Hadoop, Spark. */
 export interface HostEngine {
   readonly name: "hadoop" | "spark";
@@ -119,6 +137,8 @@ export interface HostEngine {
   inputPlace?(jobId: string): string | null;
   /** Never rejects but for a defect: what goes wrong is in the end. */
   run(job: HostJob, listener: HostListener, signal: AbortSignal): Promise<HostEnd>;
+  /** Begins with jobs that belong together. Left out: they would share nothing. */
+  open?(together: Together): HostSession;
   /** Copies what the job needs to where the engine finds it, and gives the command that runs it, by words. */
   print(job: HostJob): Promise<readonly string[]>;
 }

@@ -6,7 +6,7 @@ import type { Job } from "../job/job-plan.ts";
 import type { Elsewhere } from "../runner/local-tasks.ts";
 import { runJob } from "../runner/run.ts";
 import type { Split } from "../task/task-spec.ts";
-import type { HostEngine } from "./host-engine.ts";
+import type { HostEngine, Together } from "./host-engine.ts";
 import { HostedExecutor } from "./hosted-executor.ts";
 import { localFiles } from "./send-inputs.ts";
 import { refuseHosted } from "./stage.ts";
@@ -18,6 +18,22 @@ import { refuseHosted } from "./stage.ts";
  */
 export async function runHosted(job: Job | string | URL, options: HostedRunOptions): Promise<RunResult> {
   return runOnEngine(job, options, await engineOf(options));
+}
+
+/**
+ * The same for jobs that belong together: the next one may have what one of them has started on the engine.
+ * @param options as those of each job, which all say the same of where they run
+ */
+export async function openHosted(
+  options: HostedRunOptions,
+  together: Together,
+): Promise<{ readonly run: typeof runHosted; close(): Promise<void> }> {
+  const session = (await engineOf(options)).open?.(together);
+  if (session === undefined) return { run: runHosted, close: async () => undefined };
+  return {
+    run: (job, own) => runOnEngine(job, own, session.engine),
+    close: () => session.close(),
+  };
 }
 
 /** The same by an engine that is given. */

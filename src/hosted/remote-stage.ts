@@ -11,8 +11,10 @@ export interface RemoteStage {
   /** Directory of the job's own. */
   readonly own: string;
   readonly splits: string;
-  /** "ADDRESS#node" and so on: what is unpacked under that name beside each task. */
-  readonly archives: readonly string[];
+  /** "ADDRESS#node" and so on: what is unpacked under that name beside each task; of all jobs alike. */
+  readonly shared: readonly string[];
+  /** Address of the archive with the job's own. */
+  readonly archive: string;
   /** See RemotePlaces. */
   readonly aside: string;
   readonly owned: readonly string[];
@@ -32,17 +34,13 @@ export async function stageRemote(tool: FileTool, base: string, job: HostJob): P
     const splits = below(own, "splits");
     await tool.put(job.splits, splits);
     const { node, sheaf, job: rest } = await homeArchives(job.home, schemesIn(job.splits));
-    const archives: string[] = [];
-    for (const [archive, place, name] of [
-      [node, cache, "node"],
-      [sheaf, cache, "sheaf"],
-      [rest, own, "job"],
-    ] as const) {
-      const address = below(place, archive.name);
+    const place = async (archive: Archive, directory: string): Promise<string> => {
+      const address = below(directory, archive.name);
       if ((await tool.stat(address)) === null) await upload(tool, archive, address, job.scratch);
-      archives.push(`${address}#${name}`);
-    }
-    return { own, splits, archives, aside, owned };
+      return address;
+    };
+    const shared = [`${await place(node, cache)}#node`, `${await place(sheaf, cache)}#sheaf`];
+    return { own, splits, shared, archive: await place(rest, own), aside, owned };
   } catch (error) {
     for (const address of owned) await tool.remove(address).catch(() => undefined);
     throw error;

@@ -223,6 +223,9 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
       steps.map((step) => step.name),
     );
     const before = earlier?.state ?? emptyState;
+    const { runner } = asked;
+    const together = { id: jobId, name, scratch: join(begun.work, ".engine"), warn };
+    const shared = (await runner.open?.(options as JobRunOptions, together)) ?? null;
     const parts = { begun, state: before, journal, events, directory, place, steps, graph, wanted, bundle };
     const run = new PipelineRun({
       ...parts,
@@ -232,10 +235,11 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
       options,
       output: resolved.output,
       passing: wishes.passing === true,
-      run: (stepOptions) => asked.runner.run(file, stepOptions),
+      run: (stepOptions) => (shared ?? runner).run(file, stepOptions),
     });
     run.append(begun);
-    const end = await finish(run, await run.run(), { output: resolved.output, signal: options.signal });
+    const ran = await run.run().finally(() => shared?.close());
+    const end = await finish(run, ran, { output: resolved.output, signal: options.signal });
     return await concluded(run, end, { opened, resolved, events, wishes, graph: parts.graph });
   } catch (error) {
     const failed = isSheafError(error) ? error : null;

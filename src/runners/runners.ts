@@ -8,6 +8,7 @@ import type {
   RunOptions,
   RunResult,
 } from "../engine/options.ts";
+import type { Together } from "../hosted/host-engine.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { ForeignRunOptions } from "./foreign.ts";
 import type { WorkersRunOptions } from "./workers.ts";
@@ -24,6 +25,18 @@ export interface Runner<O> {
    * @throws SheafError whatever keeps the job from being accepted
    */
   submit?(job: Job | string | URL, options: O): Promise<{ readonly job: string; readonly name: string }>;
+  /**
+   * Begins with jobs that belong together: what is started for one of them the next may have, until they are
+   * closed. Absent where nothing is started that could last.
+   * @param options as those of each job, which all say the same of where they run
+   */
+  open?(options: O, together: Together): Promise<OpenRunner<O>>;
+}
+
+/** Runs jobs that belong together. */
+export interface OpenRunner<O> extends Pick<Runner<O>, "run"> {
+  /** No job runs any more. */
+  close(): Promise<void>;
 }
 
 /** What is known of a runner before its code is loaded. */
@@ -76,7 +89,10 @@ export const runners: { readonly [R in RunnerName]: RunnerEntry<OptionsByRunner[
     takes: [...common.filter((name) => !notHosted.test(name)), ...queue, ...hosted],
     job: "file",
     countsRecords: true,
-    load: async () => ({ run: (await import("../hosted/hosted-run.ts")).runHosted }),
+    load: async () => {
+      const { runHosted, openHosted } = await import("../hosted/hosted-run.ts");
+      return { run: runHosted, open: openHosted };
+    },
   },
   /** Agents of a coordinator; for any `on` that chooses no other. */
   cluster: {

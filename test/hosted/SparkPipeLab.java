@@ -33,7 +33,7 @@ public class SparkPipeLab {
       JavaPairRDD<byte[], byte[]> input = spark.parallelize(records, 1).mapToPair(new Make());
       long count = 0;
       long bytes = 0;
-      NodePipe<byte[], byte[]> pipe = new NodePipe<>(home, "map", true);
+      NodePipe<byte[], byte[]> pipe = new NodePipe<>(home, "", "map", "lab");
       for (Tuple2<byte[], byte[]> frame : input.mapPartitionsToPair(pipe).collect()) {
         if (!Arrays.equals(frame._1(), new byte[] {'k', 0, 10, (byte) 255})) return "another key";
         for (byte one : frame._2()) if (one != 'v') return "another value";

@@ -4,10 +4,12 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
-import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
+import type { HostedRunOptions, RunOptions, RunResult } from "#src/engine/options.js";
 import { runOnEngine } from "#src/hosted/hosted-run.js";
 import { sparkEngine } from "#src/hosted/spark/spark-engine.js";
+import { runnerFitFor } from "#src/pipeline/detect.js";
 import { runJob } from "#src/runner/run.js";
+import { runnerAsked } from "#src/runners/runners.js";
 import { hostedJar } from "../kit/jars.ts";
 import { until, waitFor } from "../kit/wait.ts";
 import { Bench } from "../runner/support.ts";
@@ -86,6 +88,51 @@ export const held = `
     },
   });`;
 
+/** Two steps that run at one time, and a step that reads one of them, as long as `holds` lets it. */
+export const threeSteps = `
+  import { existsSync, writeFileSync } from "node:fs";
+  import { join } from "node:path";
+  import { from, job, pipeline, sum, text } from "sheaf";
+  const look = new Int32Array(new SharedArrayBuffer(4));
+  let isHeld = false;
+  function hold(phase, { place, holds }) {
+    if (holds !== phase || isHeld) return;
+    isHeld = true;
+    writeFileSync(join(place, "program-" + process.pid), String(process.ppid));
+    while (!existsSync(join(place, "go"))) Atomics.wait(look, 0, 0, 20);
+  }
+  const words = job({
+    input: text(),
+    map(line, emit, ctx) {
+      ctx.count("lines");
+      if (line.startsWith("w16")) console.log("words saw w16");
+      for (const word of line.split(" ")) emit(word.slice(0, 20), 1);
+    },
+    reduce: sum(),
+  });
+  const lengths = job({
+    input: text(),
+    map(line, emit, ctx) {
+      if (line.startsWith("w16")) console.log("lengths saw w16");
+      emit(line.length, new Uint8Array([0, 10, 255]));
+    },
+    reduce: (length, all) => [...all].length,
+  });
+  const ranked = job({
+    input: from(words),
+    params: { place: "", holds: "", fails: "" },
+    map([word, times], emit, ctx) {
+      hold("map", ctx.params);
+      if (ctx.params.fails !== "" && word === "w16") throw new RangeError("never w16");
+      emit([-times, word], 1);
+    },
+    reduce([times], all, ctx) {
+      hold("reduce", ctx.params);
+      return [...all].length;
+    },
+  });
+  export default pipeline({ words, lengths, ranked });`;
+
 /** When a line is "worse", its map throws, and has said when in a file. */
 export const throwing = `
   import { writeFileSync } from "node:fs";
@@ -149,8 +196,8 @@ export class OnSpark {
     this.here = join(this.bench.root, "here");
   }
 
-  async run(options: Partial<HostedRunOptions>): Promise<RunResult> {
-    const all: HostedRunOptions = {
+  #all(options: Partial<HostedRunOptions>): HostedRunOptions {
+    return {
       on: "spark",
       master: this.#master,
       conf: this.#conf,
@@ -159,6 +206,45 @@ export class OnSpark {
       onEvent: (event) => void this.bench.events.push(event),
       ...options,
     };
+  }
+
+  /** Runs its file, which is a pipeline, as users do. */
+  async pipeline(options: Partial<HostedRunOptions>): Promise<RunResult> {
+    const former = { ...process.env };
+    const own = sparkEnv(this.#version);
+    Object.assign(process.env, own);
+    try {
+      return await asAsked(this.file, this.#all(options));
+    } finally {
+      for (const name of Object.keys(own)) delete process.env[name];
+      Object.assign(process.env, former);
+    }
+  }
+
+  /** The same, with the files and counters of one thread; all steps were one application, or one each. */
+  async samePipeline(options: Partial<HostedRunOptions>, applications: number): Promise<RunResult> {
+    const result = await this.pipeline(options);
+    result.throwIfFailed();
+    const { deployMode: _there, conf: _conf, ...rest } = options;
+    const wanted = await asAsked(this.file, {
+      ...rest,
+      on: "inline",
+      output: this.here,
+      stateDirectory: null,
+    });
+    wanted.throwIfFailed();
+    assert.deepEqual(filesOf(this.bench.output), filesOf(this.here));
+    assert.deepEqual(result.counters, wanted.counters);
+    assert.deepEqual(readdirSync(join(this.bench.output, "..")), ["out"]);
+    const ids = this.bench.of("hosted").map(({ id }) => id);
+    assert.equal(ids.length, result.steps.filter(({ kind }) => kind === "job").length);
+    assert.equal(new Set(ids).size, applications, ids.join());
+    assert.deepEqual(programsOf(this), []);
+    return result;
+  }
+
+  async run(options: Partial<HostedRunOptions>): Promise<RunResult> {
+    const all = this.#all(options);
     const env = { ...process.env, ...sparkEnv(this.#version) };
     return runOnEngine(this.file, all, sparkEngine(all, env));
   }
@@ -192,6 +278,11 @@ export class OnSpark {
   }
 }
 
+async function asAsked(file: string, options: RunOptions): Promise<RunResult> {
+  const runner = await runnerFitFor(file, options, await runnerAsked(options));
+  return runner.run(file, options);
+}
+
 /** Every file of an output, by name. */
 export function filesOf(output: string): Record<string, string> {
   const names = readdirSync(output, { recursive: true, encoding: "utf8" }).sort();
@@ -201,15 +292,15 @@ export function filesOf(output: string): Record<string, string> {
   );
 }
 
+export function lines(count: number, from = 0): string {
+  const numbers = Array.from({ length: count }, (_, i) => i);
+  return numbers.map((i) => `w${(from + i) % 17} zwölf ${"x".repeat((from + i) % 7)} u${i % 5}\n`).join("");
+}
+
 export function inputsOf({ bench }: OnSpark): string[] {
-  const lines = (from: number, to: number): string =>
-    Array.from(
-      { length: to - from },
-      (_, i) => `w${(from + i) % 17} zwölf ${"x".repeat((from + i) % 7)} u${i % 5}\n`,
-    ).join("");
   return [
-    bench.file("in/a.txt", lines(0, 3_000)),
-    bench.file("in/b.txt.gz", gzipSync(lines(100, 900))),
+    bench.file("in/a.txt", lines(3_000)),
+    bench.file("in/b.txt.gz", gzipSync(lines(800, 100))),
     bench.file("in/c.txt", `a\tb\r\n${"long ".repeat(1_000_000)}u1\nlast u2`),
   ];
 }

@@ -10,11 +10,13 @@ import {
   everything,
   held,
   inputsOf,
+  lines,
   OnSpark,
   programsEnded,
   programsOf,
   sinceThrown,
   tasksHeld,
+  threeSteps,
   throwing,
 } from "./on-spark.ts";
 import { sparkHome, sparkMissing, sparkVersions, type StandaloneLab, startStandalone } from "./spark-lab.ts";
@@ -95,6 +97,45 @@ for (const version of sparkVersions) {
       process.kill(first!, "SIGKILL");
       writeFileSync(join(spark.bench.root, "go"), "");
       await running;
+      await programsEnded(spark);
+    });
+
+    it("has one application for a pipeline, also when an executor is killed in its second step", async (t) => {
+      const spark = new OnSpark(t, version, lab.master, threeSteps, conf);
+      const inputs = spark.bench.file("in.txt", lines(400));
+      const params = { place: spark.bench.root, holds: "reduce" };
+      const options = { inputs: [`words=${inputs}`, `lengths=${inputs}`], mappers: 2, partitions: 2 };
+      const running = spark.samePipeline({ ...options, params }, 1);
+      const [first] = await executorsHeld(spark, 1);
+      process.kill(first!, "SIGKILL");
+      writeFileSync(join(spark.bench.root, "go"), "");
+      await running;
+      await programsEnded(spark);
+    });
+
+    it("tells what the second step of a pipeline throws, and goes on from there", async (t) => {
+      const spark = new OnSpark(t, version, lab.master, threeSteps, conf);
+      const inputs = spark.bench.file("in.txt", lines(400));
+      const options = { inputs: [`words=${inputs}`, `lengths=${inputs}`], attempts: 2 };
+      const { status, error, jobId } = await spark.pipeline({ ...options, params: { fails: "yes" } });
+      assert.equal(status, "FAILED");
+      assert.equal(error?.code, "USER_CODE");
+      assert.match(error.report, /step ranked: [\s\S]*RangeError: never w16[\s\S]*job\.ts:35/);
+      assert.match(error.report, new RegExp(`sheaf resume ${jobId}`));
+      assert.equal(new Set(spark.bench.of("hosted").map(({ id }) => id)).size, 1);
+      await programsEnded(spark);
+    });
+
+    it("ends the application with a pipeline that is cancelled", async (t) => {
+      const spark = new OnSpark(t, version, lab.master, threeSteps, conf);
+      const inputs = spark.bench.file("in.txt", lines(400));
+      const options = { inputs: [`words=${inputs}`, `lengths=${inputs}`], mappers: 2 };
+      const params = { place: spark.bench.root, holds: "map" };
+      const cancel = new AbortController();
+      const running = spark.pipeline({ ...options, params, signal: cancel.signal });
+      await tasksHeld(spark, 1);
+      cancel.abort();
+      assert.equal((await running).status, "CANCELLED");
       await programsEnded(spark);
     });
 

@@ -69,6 +69,6 @@ test(
     assert.equal(told.length, tasks.length, out.slice(-2_000));
     for (const [at, [task, , wanted]] of tasks.entries()) assert.match(told[at]!.slice(6), wanted, task);
     // Text of programs is UTF-8, whatever the JVM's locale is.
-    assert.match(out, /sheaf-log: früh\n/);
+    assert.match(out, /sheaf-log: lab früh\n/);
   },
 );

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { HostJob, HostListener } from "#src/hosted/host-engine.js";
 import { applicationFailure, failureIn } from "#src/hosted/spark/application-failure.js";
-import { ApplicationSaid } from "#src/hosted/spark/application-said.js";
+import { ApplicationSaid, type JobSaid } from "#src/hosted/spark/application-said.js";
 import { findSpark, sparkDefaults } from "#src/hosted/spark/find-spark.js";
 import { sparkSettings } from "#src/hosted/spark/spark-settings.js";
 import { submitArguments } from "#src/hosted/spark/submit-command.js";
@@ -24,12 +24,7 @@ const job: HostJob = {
   memoryBytes: 512 * 2 ** 20,
   output: "/out",
 };
-const staged = {
-  home: job.home,
-  splits: `file://${job.splits}`,
-  output: "file:///o",
-  archives: [],
-};
+const only = { ...job, splits: `file://${job.splits}`, output: "file:///o" };
 
 /** A directory that looks like a Spark. */
 function fakeSpark(t: TestContext, jar = "spark-core_2.12-3.5.8.jar"): string {
@@ -161,8 +156,8 @@ describe("the command", () => {
     const home = fakeSpark(t);
     writeFileSync(join(home, "conf/spark-defaults.conf"), defaults);
     const settings = sparkSettings(options, { SPARK_HOME: home, HADOOP_CONF_DIR: "/c" });
-    const own = "hdfs://h/u/.sheaf/j/";
-    return submitArguments(settings, job, { ...staged, own }, { jar: "/s.jar", hasClient: true });
+    const needs = { ...job, own: "hdfs://h/u/.sheaf/j/", archives: ["hdfs://h/n.tgz#node"] };
+    return submitArguments(settings, needs, "/s.jar", options.deployMode === "cluster" ? only : null);
   };
   const confOf = (given: readonly string[]): Record<string, string> =>
     Object.fromEntries(
@@ -177,9 +172,9 @@ describe("the command", () => {
     assert.deepEqual(given.slice(0, 2), ["--master", "local[2,3]"]);
     assert.deepEqual(given.slice(-3), ["--class", "dev.sheaf.hosted.SparkMain", "/s.jar"]);
     const conf = confOf(given);
-    assert.equal(conf["spark.sheaf.splits"], "file:///w/a b/home/job/splits");
-    assert.equal(conf["spark.sheaf.maps"], "4");
+    assert.equal(conf["spark.sheaf.splits"], undefined);
     assert.equal(conf["spark.sheaf.client"], "true");
+    assert.equal(given[given.indexOf("--archives") + 1], "hdfs://h/n.tgz#node");
     assert.equal(conf["spark.local.dir"], job.scratch);
     assert.equal(conf["spark.app.name"], "word count");
     assert.match(conf["spark.driver.extraJavaOptions"]!, /TieredStopAtLevel=1/);
@@ -215,6 +210,9 @@ describe("the command", () => {
     assert.equal(conf["spark.executor.memoryOverhead"], "4096m");
     assert.equal(conf["spark.yarn.stagingDir"], "hdfs://h/u/.sheaf/j/");
     assert.equal(conf["spark.sheaf.told"], "hdfs://h/u/.sheaf/j/");
+    assert.equal(conf["spark.sheaf.client"], undefined);
+    assert.equal(conf["spark.sheaf.splits"], "file:///w/a b/home/job/splits");
+    assert.equal(conf["spark.sheaf.maps"], "4");
     assert.equal(conf["spark.local.dir"], undefined);
     assert.equal(conf["spark.executor.extraJavaOptions"], undefined);
     assert.equal(conf["spark.yarn.submit.waitAppCompletion"], "true");
@@ -222,7 +220,7 @@ describe("the command", () => {
 });
 
 describe("what an application says", () => {
-  function heard(attempts = 4): { said: ApplicationSaid; calls: unknown[][] } {
+  function heard(attempts = 4): { said: ApplicationSaid; one: JobSaid; calls: unknown[][] } {
     const calls: unknown[][] = [];
     const note =
       (name: string) =>
@@ -236,19 +234,22 @@ describe("what an application says", () => {
       log: note("log"),
       warn: note("warn"),
     };
-    return { said: new ApplicationSaid(listener, { ...job, attempts }), calls };
+    const said = new ApplicationSaid();
+    return { said, one: said.begin({ ...job, attempts }, listener), calls };
   }
   const event = (told: Record<string, string>): string => `sheaf-spark: ${JSON.stringify(told)}\n`;
 
-  it("becomes progress, pages and lines of user code, however it is cut", () => {
+  it("becomes progress, pages and lines of user code, however it is cut", async () => {
     const text =
       event({ event: "started", id: "local-1", url: "http://h:4040" }) +
-      event({ event: "map", done: "3" }) +
-      "sheaf-log: zwölf\nsomething else\nsheaf-spark: {broken\nsheaf-spark: 7\n" +
-      event({ event: "reduce", done: "2" }) +
-      event({ event: "done" });
+      event({ event: "taken", job: "j1" }) +
+      event({ event: "map", job: "j1", done: "3" }) +
+      event({ event: "map", job: "j0", done: "1" }) +
+      "sheaf-log: j1 zwölf\nsomething else\nsheaf-spark: {broken\nsheaf-spark: 7\nsheaf-log: j0 other\n" +
+      event({ event: "reduce", job: "j1", done: "2" }) +
+      event({ event: "done", job: "j1" });
     for (let cut = 0; cut <= text.length; cut++) {
-      const { said, calls } = heard();
+      const { said, one, calls } = heard();
       said.take("out", text.slice(0, cut));
       said.take("out", text.slice(cut));
       said.end();
@@ -258,7 +259,8 @@ describe("what an application says", () => {
         ["log", "zwölf"],
         ["progress", "reduce", 1],
       ]);
-      assert.equal(said.isDone, true);
+      assert.equal(one.isTaken, true);
+      assert.deepEqual(await one.ended, { kind: "done" });
     }
   });
 
@@ -266,7 +268,7 @@ describe("what an application says", () => {
     const { said, calls } = heard(2);
     const failure = { ...taskFailure("USER_CODE", "no such word"), task: "map-00002" };
     const text = `dev.sheaf...: exit code 3\nsheaf-error: ${JSON.stringify(failure)}\n\tat Java`;
-    const failed = { event: "taskFailed", task: "map-2", counts: "true", text };
+    const failed = { event: "taskFailed", job: "j1", task: "map-2", counts: "true", text };
     said.take("out", event({ ...failed, attempt: "0" }) + event({ ...failed, attempt: "1" }));
     said.take(
       "out",

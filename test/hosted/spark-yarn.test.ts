@@ -12,10 +12,12 @@ import {
   filesOf,
   held,
   inputsOf,
+  lines,
   OnSpark,
   programsEnded,
   sinceThrown,
   tasksHeld,
+  threeSteps,
   throwing,
 } from "./on-spark.ts";
 import { sparkHome, sparkMissing, type SparkVersion, sparkVersions, startStandalone } from "./spark-lab.ts";
@@ -72,6 +74,19 @@ suite("Spark with nothing but HDFS between its machines", { skip, timeout: 3_600
               .join(),
             /^application_\d+_\d+$/,
           );
+          assert.deepEqual(left(), []);
+        },
+      );
+
+      const applications = deployMode === "client" ? 1 : 3;
+      test(
+        `${version} on YARN, ${deployMode}: three steps of a pipeline, applications: ${applications}`,
+        { skip: missing },
+        async (t) => {
+          const spark = new OnSpark(t, version, "yarn", threeSteps, yarn(version));
+          const inputs = spark.bench.file("in.txt", lines(400));
+          const named = [`words=${inputs}`, `lengths=${inputs}`];
+          await spark.samePipeline({ inputs: named, mappers: 2, deployMode }, applications);
           assert.deepEqual(left(), []);
         },
       );

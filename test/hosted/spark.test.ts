@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { assertThrown, everything, inputsOf, OnSpark, programsOf, throwing } from "./on-spark.ts";
+import {
+  assertThrown,
+  everything,
+  inputsOf,
+  lines,
+  OnSpark,
+  programsOf,
+  threeSteps,
+  throwing,
+} from "./on-spark.ts";
 import { sparkMissing } from "./spark-lab.ts";
 
 /** Attempts that fail leave a file each, since a task cannot tell which attempt it is. */
@@ -47,6 +56,20 @@ for (const [version, master] of [
       const result = await spark.same({ inputs: inputsOf(spark), mappers: 4 });
       assert.ok(Object.keys(result.counters).length > 10);
       assert.equal(spark.bench.of("hosted").length, 1);
+    });
+
+    it("runs all steps of a pipeline as one application", only(isNewest), async (t) => {
+      const spark = new OnSpark(t, version, master, threeSteps);
+      const inputs = spark.bench.file("in.txt", lines(400));
+      await spark.samePipeline({ inputs: [`words=${inputs}`, `lengths=${inputs}`], mappers: 2 }, 1);
+      // What is printed is the step's that has printed it.
+      const logs = spark.bench.of("log").map(({ step, text }) => `${step}: ${text}`);
+      const saw = logs.filter((line) => line.endsWith(" saw w16"));
+      if (master === "local[2,4]") assert.equal(saw.length, 2 * 23);
+      assert.deepEqual(
+        saw.filter((line) => !/^(\w+): \1 saw/.test(line)),
+        [],
+      );
     });
 
     if (master !== "local[2,4]") return;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import type { SheafError } from "#src/base/errors.js";
 import { findJob } from "#src/engine/job-history.js";
@@ -10,6 +10,48 @@ import { lockFile } from "#src/storage/file-lock.js";
 import { byCount, lines, PipelineBench, wordPipeline } from "./support.js";
 
 const broken = `throw new Error("broken");`;
+
+test("what steps share of a runner is there for each run of a pipeline, once, until all have ended", async (t) => {
+  const bench = new PipelineBench(t);
+  const inputs = bench.file("in.txt", lines);
+  const calls: string[] = [];
+  const asked = { on: "inline", inputs, output: bench.output, stateDirectory: bench.state } as const;
+  const inline = await runnerAsked(asked);
+  const runner: typeof inline = {
+    run: () => Promise.reject(new Error("a step has not what is shared")),
+    async open(options, { id, name, scratch }) {
+      assert.deepEqual([options.inputs].flat(), [inputs]);
+      const work = dirname(scratch);
+      assert.ok(existsSync(work) && !existsSync(scratch));
+      calls.push(`open ${name} ${id}`);
+      return {
+        async run(file, own) {
+          calls.push(`${own.step!.name} begins`);
+          const result = await inline.run(file, own);
+          calls.push(`${own.step!.name} ${result.status}`);
+          return result;
+        },
+        async close() {
+          // Before what lies between steps is removed, which this may be in.
+          assert.ok(existsSync(work));
+          calls.push("close");
+        },
+      };
+    },
+  };
+  const file = bench.file("pipe.ts", wordPipeline({ byCount: broken }));
+  const { status, jobId } = await withPipelines(runner).run(file, asked);
+  assert.equal(status, "FAILED");
+  const ran = (step: string, end = "SUCCEEDED"): string[] => [`${step} begins`, `${step} ${end}`];
+  const opened = `open pipe ${jobId}`;
+  const first = [opened, ...ran("words"), ...ran("counts"), ...ran("byCount", "FAILED"), "close"];
+  assert.deepEqual(calls.splice(0), first);
+  bench.file("pipe.ts", wordPipeline());
+  const job = await findJob(bench.state, "@");
+  (await resumePipeline(job, { stateDirectory: bench.state }, async () => runner)).throwIfFailed();
+  assert.deepEqual(calls, [opened, ...ran("byCount"), "close"]);
+  assert.deepEqual(bench.step("byCount"), byCount);
+});
 
 test("while a pipeline runs another process changes nothing of it, nor goes on from what it read too early", async (t) => {
   const bench = new PipelineBench(t);

@@ -104,6 +104,11 @@ export class FileTool {
     for (const [name, value] of Object.entries(conf)) this.#ask("set", name, value).catch(() => undefined);
   }
 
+  /** Its JVM has ended, and carries out nothing any more. */
+  get isOver(): boolean {
+    return this.#over !== null;
+  }
+
   async about(names: readonly string[]): Promise<AboutHadoop> {
     return (await this.#ask("about", ...names)) as unknown as AboutHadoop;
   }

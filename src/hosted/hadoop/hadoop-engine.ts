@@ -192,7 +192,7 @@ export class HadoopEngine implements HostEngine {
 
   async #stageThere(job: HostJob): Promise<Staged> {
     const { tool } = this.#here;
-    const { own, aside, owned, splits, archives } = await stageRemote(tool, this.#base, job);
+    const { own, aside, owned, splits, shared, archive } = await stageRemote(tool, this.#base, job);
     // It is the jar that writes there.
     const errors = this.#jar === null ? null : below(own, "errors");
     try {
@@ -202,6 +202,7 @@ export class HadoopEngine implements HostEngine {
       throw error;
     }
     const output = below(aside, "out");
+    const archives = [...shared, `${archive}#job`];
     const places: Places = { jar: this.#jar, splits, output, home: ".", archives, errors, localTemp: null };
     return { places, aside, owned };
   }
@@ -271,7 +272,7 @@ export class HadoopEngine implements HostEngine {
     const reports = join(job.scratch, "fetched");
     mkdirSync(reports);
     await this.#here.tool.get(below(committed, "reports"), join(reports, "reports"));
-    const places = { committed, owned: staged.owned, aside: staged.aside };
+    const places = { committed, owned: staged.owned, aside: staged.aside, keepsTool: false };
     return new RemoteFiles(this.#here.tool, places, reports, (message) => listener.warn(message));
   }
 

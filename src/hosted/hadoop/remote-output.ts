@@ -54,6 +54,8 @@ export interface RemotePlaces {
   readonly owned: readonly string[];
   /** A directory beside the output, of `owned`. */
   readonly aside: string;
+  /** Others go on with the tool when these are removed. */
+  readonly keepsTool: boolean;
 }
 
 /** The files of a job on a file system of Hadoop's. */
@@ -106,7 +108,7 @@ export class RemoteFiles implements HostFiles {
   async remove(): Promise<void> {
     await removeOwned(this.#tool, this.#places.owned, this.#warn);
     await removeDirectory(this.reports);
-    await this.#tool.close();
+    if (!this.#places.keepsTool) await this.#tool.close();
   }
 
   async #checkSizes(files: readonly HostMove[]): Promise<void> {

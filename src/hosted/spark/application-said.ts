@@ -1,5 +1,5 @@
 import { taskFailure } from "../../worker/failure.ts";
-import type { HostListener } from "../host-engine.ts";
+import type { HostJob, HostListener } from "../host-engine.ts";
 import { failureIn } from "./application-failure.ts";
 
 const EVENT = "sheaf-spark: ";
@@ -11,26 +11,80 @@ const lineChars = 2 * 1024 * 1024;
 /** A line of SparkMain's, see Progress.java. Every value is text. */
 type Told = { readonly event: string } & Readonly<Record<string, string | undefined>>;
 
-/** Hears an application: its own lines on standard output, and Spark's log on standard error. */
-export class ApplicationSaid {
-  readonly #listener: HostListener;
+/** How a job has ended, as the application says. */
+export type SaidEnd =
+  | { readonly kind: "done" }
+  | { readonly kind: "cancelled" }
+  /** `text`: what went wrong, as Java prints exceptions. */
+  | { readonly kind: "failed"; readonly text: string };
+
+/** What was heard of one job. */
+export class JobSaid {
+  readonly listener: HostListener;
   readonly #tasks: { readonly map: number; readonly reduce: number };
   readonly #attempts: number;
+  #tell!: (end: SaidEnd) => void;
+  readonly ended = new Promise<SaidEnd>((resolve) => void (this.#tell = resolve));
+  /** The application has begun with it. */
+  isTaken = false;
+
+  constructor(listener: HostListener, job: Pick<HostJob, "mapTasks" | "reduces" | "attempts">) {
+    this.listener = listener;
+    this.#tasks = { map: job.mapTasks, reduce: job.reduces };
+    this.#attempts = job.attempts;
+  }
+
+  hear(told: Told): void {
+    const { event, text = "" } = told;
+    if (event === "taken") this.isTaken = true;
+    else if (event === "map" || event === "reduce") {
+      this.listener.progress(event, Number(told["done"]) / Math.max(1, this.#tasks[event]));
+    } else if (event === "taskFailed") this.#taskFailed(told, text);
+    else if (event === "done" || event === "cancelled") this.#tell({ kind: event });
+    else if (event === "failed") this.#tell({ kind: event, text });
+  }
+
+  /** An attempt after which there are no others is the failure of the job, and told as that. */
+  #taskFailed(told: Told, text: string): void {
+    if (Number(told["attempt"]) + 1 >= this.#attempts && told["counts"] === "true") return;
+    const [phase, index = ""] = (told["task"] ?? "").split("-");
+    const known = failureIn(text);
+    this.listener.attemptFailed({
+      task: known?.task ?? `${phase}-${index.padStart(5, "0")}`,
+      failure:
+        known?.failure ??
+        taskFailure("WORKER_LOST", firstLine(text), { phase: phase ?? "", blame: "system" }),
+    });
+  }
+}
+
+/** Hears an application: its own lines on standard output, and Spark's log on standard error. */
+export class ApplicationSaid {
+  /** Those that it is given now. */
+  readonly #jobs = new Map<string, JobSaid>();
   readonly #partial = { out: "", err: "" };
   readonly #warned = new Set<string>();
-  #isTracked = false;
+  #tracked: { readonly id: string; readonly url: string | null } | null = null;
   #tail = "";
-  /** Whether SparkMain has said that all is written. */
-  isDone = false;
-  /** What went wrong, as Java prints exceptions; null as long as nothing did. */
+  /** It can take jobs. */
+  isUp = false;
+  /** What went wrong with itself, as Java prints exceptions; null as long as nothing did. */
   failure: string | null = null;
   /** Of YARN: "application_1700000000000_0001". */
   applicationId: string | null = null;
 
-  constructor(listener: HostListener, job: { mapTasks: number; reduces: number; attempts: number }) {
-    this.#listener = listener;
-    this.#tasks = { map: job.mapTasks, reduce: job.reduces };
-    this.#attempts = job.attempts;
+  /** Hears of a job from now on. */
+  begin(job: HostJob, listener: HostListener): JobSaid {
+    // What it said before is of other jobs.
+    if (this.#jobs.size === 0 && this.isUp) this.#tail = "";
+    const said = new JobSaid(listener, job);
+    this.#jobs.set(job.jobId, said);
+    if (this.#tracked !== null) listener.tracking(this.#tracked.id, this.#tracked.url);
+    return said;
+  }
+
+  forget(jobId: string): void {
+    this.#jobs.delete(jobId);
   }
 
   /** The end of Spark's log. */
@@ -54,36 +108,24 @@ export class ApplicationSaid {
 
   #line(from: "out" | "err", line: string): void {
     if (from === "err") this.#logged(line);
-    else if (line.startsWith(LOG)) this.#listener.log(line.slice(LOG.length));
-    else if (line.startsWith(EVENT)) {
+    else if (line.startsWith(LOG)) {
+      const end = line.indexOf(" ", LOG.length);
+      this.#jobs.get(line.slice(LOG.length, end))?.listener.log(line.slice(end + 1));
+    } else if (line.startsWith(EVENT)) {
       const told = toldOf(line.slice(EVENT.length));
       if (told !== null) this.#event(told);
     }
   }
 
   #event(told: Told): void {
-    const { event, text = "" } = told;
-    if (event === "started") this.#track(told["url"] ?? "", told["id"] ?? "");
-    else if (event === "map" || event === "reduce") {
-      this.#listener.progress(event, Number(told["done"]) / Math.max(1, this.#tasks[event]));
-    } else if (event === "taskFailed") this.#taskFailed(told, text);
-    else if (event === "executorRemoved") {
+    const { event, job, text = "" } = told;
+    if (job !== undefined) this.#jobs.get(job)?.hear(told);
+    else if (event === "started") {
+      this.isUp = true;
+      this.#track(told["url"] ?? "", told["id"] ?? "");
+    } else if (event === "executorRemoved") {
       this.#warn(`Spark has lost executor ${told["executor"]}: ${firstLine(text)}`);
-    } else if (event === "done") this.isDone = true;
-    else if (event === "failed") this.failure = text;
-  }
-
-  /** An attempt after which there are no others is the failure of the job, and told as that. */
-  #taskFailed(told: Told, text: string): void {
-    if (Number(told["attempt"]) + 1 >= this.#attempts && told["counts"] === "true") return;
-    const [phase, index = ""] = (told["task"] ?? "").split("-");
-    const known = failureIn(text);
-    this.#listener.attemptFailed({
-      task: known?.task ?? `${phase}-${index.padStart(5, "0")}`,
-      failure:
-        known?.failure ??
-        taskFailure("WORKER_LOST", firstLine(text), { phase: phase ?? "", blame: "system" }),
-    });
+    } else if (event === "failed") this.failure = text;
   }
 
   #logged(line: string): void {
@@ -101,14 +143,15 @@ export class ApplicationSaid {
   }
 
   #track(url: string, id: string): void {
-    if (this.#isTracked) return;
-    this.#isTracked = true;
-    this.#listener.tracking(id, url === "" ? null : url);
+    if (this.#tracked !== null) return;
+    this.#tracked = { id, url: url === "" ? null : url };
+    for (const { listener } of this.#jobs.values()) listener.tracking(id, this.#tracked.url);
   }
 
   #warn(message: string): void {
-    if (!this.#warned.has(message)) this.#listener.warn(message);
+    if (this.#warned.has(message)) return;
     this.#warned.add(message);
+    for (const { listener } of this.#jobs.values()) listener.warn(message);
   }
 }
 

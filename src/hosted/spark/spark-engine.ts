@@ -1,8 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { SheafError } from "../../base/errors.ts";
+import { describeThrown, SheafError } from "../../base/errors.ts";
 import { pauseOrAbort } from "../../base/retry.ts";
 import type { HostedRunOptions } from "../../engine/options.ts";
+import { removeDirectory } from "../../storage/remove-directory.ts";
 import { HadoopConf } from "../../storage/stores/hadoop-conf.ts";
 import { failureOfThrown } from "../../worker/failure.ts";
 import { filesHere } from "../files-here.ts";
@@ -15,13 +16,22 @@ import {
   RemoteFiles,
   removeOwned,
 } from "../hadoop/remote-output.ts";
-import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "../host-engine.ts";
+import type {
+  HostEnd,
+  HostEngine,
+  HostFiles,
+  HostJob,
+  HostListener,
+  HostSession,
+  Together,
+} from "../host-engine.ts";
 import { stageRemote } from "../remote-stage.ts";
 import { applicationFailure } from "./application-failure.ts";
 import { ApplicationSaid } from "./application-said.ts";
-import { runApplication } from "./run-application.ts";
+import { SparkApplications } from "./applications.ts";
+import { type ApplicationStart, runApplication, SparkApplication } from "./run-application.ts";
 import { hasDriverElsewhere, sharedFiles, sparkSettings, type SparkSettings } from "./spark-settings.ts";
-import { MAIN_CLASS, type StagedJob, submitArguments } from "./submit-command.ts";
+import { MAIN_CLASS, type OnlyJob, submitArguments } from "./submit-command.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -42,24 +52,44 @@ interface Found {
 }
 
 /** A job as Spark finds it, and what is to be removed of it. */
-interface Staged extends StagedJob {
+interface Staged extends Omit<OnlyJob, "jobId" | "mapTasks" | "reduces"> {
+  readonly shared: readonly string[];
+  /** Address of the archive with the job's own; null: it lies in `home`. */
+  readonly archive: string | null;
+  /**
+   * Directory that is removed when the job is over, in which a driver that nobody hears says how far it is,
+   * and what went wrong; null: nothing of the job is on other machines.
+   */
+  readonly own: string | null;
   readonly aside: string;
   readonly owned: readonly string[];
 }
 
-/** Runs a job as an application of Spark, by spark-submit: SparkMain of sheaf's jar. */
+/** What is there for jobs that belong together. */
+interface Kept {
+  readonly together: Together;
+  readonly applications: SparkApplications;
+}
+
+/**
+ * Runs jobs in applications of Spark, by spark-submit: SparkMain of sheaf's jar. Each has one of its own, but
+ * for those that belong together: they have one after the other, as long as all ask the same of it.
+ */
 class SparkEngine implements HostEngine {
   readonly name = "spark";
   readonly inputForm = "record";
   readonly nodeBin: string | null;
   readonly #options: Options;
   readonly #env: Environment;
+  readonly #kept: Kept | null;
+  #finding: Promise<Found> | undefined;
   #found: Found | undefined;
 
-  constructor(options: Options, env: Environment) {
+  constructor(options: Options, env: Environment, together: Together | null = null) {
     this.#options = options;
     this.#env = env;
     this.nodeBin = options.nodeBin ?? null;
+    this.#kept = together === null ? null : { together, applications: this.#applications(together.scratch) };
   }
 
   get isLocal(): boolean {
@@ -72,17 +102,19 @@ class SparkEngine implements HostEngine {
   }
 
   async check(output: string | null, overwrite: boolean): Promise<void> {
-    const settings = sparkSettings(this.#options, this.#env);
-    const jar = findHostedJar();
-    const remote = isHere(settings) ? null : await this.#reach(settings, jar);
-    this.#found = { settings, jar, remote };
+    const { remote } = (this.#found = await this.#find());
     if (remote === null || output === null || !isRenamedByHadoop(output)) return;
     try {
       await checkFreeByHadoop(remote.tool, output, overwrite);
     } catch (error) {
-      await remote.tool.close();
+      await this.#release();
       throw error;
     }
+  }
+
+  open(together: Together): HostSession {
+    const engine = new SparkEngine(this.#options, this.#env, together);
+    return { engine, close: () => engine.#close() };
   }
 
   inputPlace(jobId: string): string | null {
@@ -98,7 +130,10 @@ class SparkEngine implements HostEngine {
     let end: HostEnd;
     try {
       staged = await this.#stage(job);
-      end = await this.#run(job, staged, listener, signal);
+      const isElsewhere = hasDriverElsewhere(this.#here.settings);
+      end = await (isElsewhere
+        ? this.#runElsewhere(job, staged, listener, signal)
+        : this.#runHere(job, staged, listener, signal));
     } catch (error) {
       const failure = failureOfThrown(error, "spark", "INTERNAL", "system");
       end = signal.aborted ? { kind: "cancelled" } : { kind: "failed", task: null, failure };
@@ -108,9 +143,9 @@ class SparkEngine implements HostEngine {
   }
 
   async print(job: HostJob): Promise<readonly string[]> {
-    const { settings, jar, remote } = this.#here;
-    const words = submitArguments(settings, job, await this.#stage(job), { jar, hasClient: false });
-    await remote?.tool.close();
+    const { settings } = this.#here;
+    const words = this.#onlyWords(job, await this.#stage(job));
+    await this.#release();
     return [settings.install.submit, ...words];
   }
 
@@ -121,6 +156,21 @@ class SparkEngine implements HostEngine {
 
   #base(about: AboutHadoop): string {
     return this.#options.engineTemp ?? below(about.home, ".sheaf");
+  }
+
+  /** What is there, found once for jobs that belong together, also where several begin at one time. */
+  async #find(): Promise<Found> {
+    const before = this.#finding;
+    const known = await before?.catch(() => null);
+    if (known !== null && known !== undefined && known.remote?.tool.isOver !== true) return known;
+    if (this.#finding === before) this.#finding = this.#look();
+    return this.#finding!;
+  }
+
+  async #look(): Promise<Found> {
+    const settings = sparkSettings(this.#options, this.#env);
+    const jar = findHostedJar();
+    return { settings, jar, remote: isHere(settings) ? null : await this.#reach(settings, jar) };
   }
 
   /** Hadoop's client, as Spark has it. @throws SheafError USAGE when the machines share no file system */
@@ -146,34 +196,82 @@ class SparkEngine implements HostEngine {
     if (remote === null) {
       const output = `file://${join(job.scratch, "output")}`;
       const place = { home: job.home, splits: `file://${job.splits}`, output };
-      return { ...place, archives: [], own: null, aside: "", owned: [] };
+      return { ...place, shared: [], archive: null, own: null, aside: "", owned: [] };
     }
     const there = await stageRemote(remote.tool, this.#base(remote.about), job);
     return { ...there, home: ".", output: below(there.aside, "out") };
   }
 
-  async #run(job: HostJob, staged: Staged, listener: HostListener, signal: AbortSignal): Promise<HostEnd> {
-    const { settings, jar } = this.#here;
-    const said = new ApplicationSaid(listener, job);
-    const isElsewhere = hasDriverElsewhere(settings);
-    const directory = join(job.scratch, "current");
-    mkdirSync(directory);
+  /** By an application whose driver is a child of this process. */
+  async #runHere(
+    job: HostJob,
+    staged: Staged,
+    listener: HostListener,
+    signal: AbortSignal,
+  ): Promise<HostEnd> {
+    const { settings, jar, remote } = this.#here;
+    const { together, applications } = this.#kept ?? {
+      together: { id: job.jobId, name: job.name, scratch: job.scratch },
+      applications: this.#applications(job.scratch),
+    };
+    const { attempts, heapBytes, memoryBytes } = job;
+    const { name, scratch } = together;
+    const own = remote === null ? null : below(this.#base(remote.about), together.id);
+    const needs = { name, scratch, attempts, heapBytes, memoryBytes, own, archives: staged.shared };
+    const words = submitArguments(settings, needs, jar, null);
+    const order = { ...staged, archive: staged.archive ?? "" };
+    try {
+      const end = await applications.run(words, job, order, listener, signal);
+      if (end.kind !== "done") return end;
+    } finally {
+      if (this.#kept === null) await applications.close();
+    }
+    return { kind: "done", files: await this.#files(job, staged, listener) };
+  }
+
+  #applications(scratch: string): SparkApplications {
+    return new SparkApplications((words) => new SparkApplication(this.#start(words, scratch)));
+  }
+
+  #start(words: readonly string[], scratch: string): Omit<ApplicationStart, "said"> {
+    const { settings } = this.#here;
+    const directory = join(scratch, "current");
+    mkdirSync(directory, { recursive: true });
+    return { submit: settings.install.submit, words, directory, env: environment(settings, this.#env) };
+  }
+
+  /** By an application of its own, whose driver runs on another machine: it hears nothing of this one. */
+  async #runElsewhere(
+    job: HostJob,
+    staged: Staged,
+    listener: HostListener,
+    signal: AbortSignal,
+  ): Promise<HostEnd> {
+    const said = new ApplicationSaid();
+    said.begin(job, listener);
+    const start = { ...this.#start(this.#onlyWords(job, staged), job.scratch), said };
     signal.throwIfAborted();
-    const start = { submit: settings.install.submit, directory, env: environment(settings, this.#env), said };
-    const words = submitArguments(settings, job, staged, { jar, hasClient: !isElsewhere });
     const over = new AbortController();
-    const heard = isElsewhere ? this.#hear(staged, said, over.signal) : null;
-    const how = await runApplication({ ...start, words, signal }).finally(() => over.abort());
+    const heard = this.#hear(staged, said, over.signal);
+    const how = await runApplication(start, signal).finally(() => over.abort());
     await heard;
-    if (how === null && said.failure === null && (said.isDone || isElsewhere)) {
+    if (how === null && said.failure === null) {
       return { kind: "done", files: await this.#files(job, staged, listener) };
     }
     if (signal.aborted) {
-      if (isElsewhere) await this.#kill(said.applicationId, directory, listener);
+      await this.#kill(said.applicationId, start.directory, listener);
       return { kind: "cancelled" };
     }
     const told = said.failure ?? (await this.#told(staged, "failure"));
     return { kind: "failed", ...applicationFailure(told, said.tail, how ?? "ended before the job was done") };
+  }
+
+  /** For an application that runs this job alone, and is told of it by its settings. */
+  #onlyWords(job: HostJob, staged: Staged): string[] {
+    const { settings, jar } = this.#here;
+    const { archive, own, shared } = staged;
+    const archives = archive === null ? [] : [...shared, `${archive}#job`];
+    return submitArguments(settings, { ...job, archives, own }, jar, { ...job, ...staged });
   }
 
   async #files(job: HostJob, { output, owned, aside }: Staged, listener: HostListener): Promise<HostFiles> {
@@ -182,7 +280,7 @@ class SparkEngine implements HostEngine {
     const reports = join(job.scratch, "fetched");
     mkdirSync(reports);
     await remote.tool.get(below(output, "reports"), join(reports, "reports"));
-    const places = { committed: output, owned, aside };
+    const places = { committed: output, owned, aside, keepsTool: this.#kept !== null };
     return new RemoteFiles(remote.tool, places, reports, (message) => listener.warn(message));
   }
 
@@ -208,14 +306,12 @@ class SparkEngine implements HostEngine {
   async #kill(application: string | null, directory: string, listener: HostListener): Promise<void> {
     if (application === null) return;
     const { settings, jar } = this.#here;
-    const how = await runApplication({
-      submit: settings.install.submit,
-      words: [...alone, "--class", MAIN_CLASS, jar, "kill", application],
-      directory,
-      env: environment(settings, this.#env),
-      said: null,
-      signal: null,
-    });
+    const words = [...alone, "--class", MAIN_CLASS, jar, "kill", application];
+    const env = environment(settings, this.#env);
+    const how = await runApplication(
+      { submit: settings.install.submit, words, directory, env, said: null },
+      null,
+    );
     if (how !== null)
       listener.warn(`${application} could not be ended: yarn application -kill ${application}`);
   }
@@ -224,7 +320,25 @@ class SparkEngine implements HostEngine {
     const { remote } = this.#here;
     if (remote === null) return;
     if (staged !== null) await removeOwned(remote.tool, staged.owned, (message) => listener.warn(message));
-    await remote.tool.close();
+    await this.#release();
+  }
+
+  /** A job is over: what others go on with stays. */
+  async #release(): Promise<void> {
+    if (this.#kept === null) await this.#here.remote?.tool.close();
+  }
+
+  /** Jobs that belong together are over. */
+  async #close(): Promise<void> {
+    const { together, applications } = this.#kept!;
+    await applications.close();
+    const remote = this.#found?.remote ?? null;
+    if (remote !== null) {
+      const own = below(this.#base(remote.about), together.id);
+      await removeOwned(remote.tool, [own], (message) => together.warn(message));
+      await remote.tool.close();
+    }
+    await removeDirectory(together.scratch).catch((error: unknown) => together.warn(describeThrown(error)));
   }
 }
 

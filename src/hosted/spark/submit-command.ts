@@ -2,20 +2,25 @@ import { MiB } from "../../base/size.ts";
 import type { HostJob } from "../host-engine.ts";
 import { hasDriverElsewhere, type SparkSettings } from "./spark-settings.ts";
 
-/** Where the pieces of a job are for the engine, all as addresses. */
-export interface StagedJob {
-  /** What the task program's directory is to the tasks: absolute, or "." where archives are unpacked. */
-  readonly home: string;
-  readonly splits: string;
-  /** Directory that the committer makes. */
-  readonly output: string;
+/** What an application is started for, and cannot be changed in it. */
+export interface ApplicationNeeds extends Pick<HostJob, "name" | "attempts" | "heapBytes" | "memoryBytes"> {
+  /** Directory of this machine for what it puts on disks, where its tasks run here. */
+  readonly scratch: string;
   /** "ADDRESS#node", ...: unpacked beside each executor. */
   readonly archives: readonly string[];
   /**
-   * Directory that is removed when the job is over, in which a driver that nobody hears says how far it is,
-   * and what went wrong; null: nothing of the job is on other machines.
+   * Directory that is removed when the application is over; null: nothing of it is on other machines.
    */
   readonly own: string | null;
+}
+
+/** A job as the settings of an application have it that runs no other. */
+export interface OnlyJob extends Pick<HostJob, "jobId" | "mapTasks" | "reduces"> {
+  /** What the task program's directory is to the tasks: absolute, or "." where archives are unpacked. */
+  readonly home: string;
+  /** Addresses: of the list of splits, and of the directory that the committer makes. */
+  readonly splits: string;
+  readonly output: string;
 }
 
 const ownBytes = 128 * MiB;
@@ -31,39 +36,46 @@ export const MAIN_CLASS = "dev.sheaf.hosted.SparkMain";
  * The words after spark-submit. What sheaf only recommends gives way to the user's settings and to those of
  * the installation.
  * @param jar of sheaf, on this machine
- * @param hasClient whether the application is to end with this process
+ * @param only the job; null: its client tells the application of jobs
  */
 export function submitArguments(
   settings: SparkSettings,
-  job: HostJob,
-  staged: StagedJob,
-  { jar, hasClient }: { readonly jar: string; readonly hasClient: boolean },
+  needs: ApplicationNeeds,
+  jar: string,
+  only: OnlyJob | null,
 ): string[] {
   const { place } = settings;
+  const { own, archives } = needs;
   const conf: Record<string, string> = {
-    ...without(recommended(settings, job, staged), settings.defaults),
+    ...without(recommended(settings, needs), settings.defaults),
     ...settings.conf,
-    "spark.app.name": job.name,
-    "spark.sheaf.home": staged.home,
-    "spark.sheaf.splits": staged.splits,
-    "spark.sheaf.output": staged.output,
-    "spark.sheaf.maps": String(job.mapTasks),
-    "spark.sheaf.reduces": String(job.reduces),
-    ...(staged.own !== null && hasDriverElsewhere(settings) && { "spark.sheaf.told": staged.own }),
-    ...(hasClient ? { "spark.sheaf.client": "true" } : {}),
+    "spark.app.name": needs.name,
+    ...(only === null ? { "spark.sheaf.client": "true" } : jobSettings(only)),
+    ...(own !== null && hasDriverElsewhere(settings) && { "spark.sheaf.told": own }),
     // Else spark-submit ends when the application is accepted, as if it were done.
     ...(place.kind === "yarn" ? { "spark.yarn.submit.waitAppCompletion": "true" } : {}),
   };
   return [
     "--master",
-    masterWithAttempts(settings.master, job.attempts),
+    masterWithAttempts(settings.master, needs.attempts),
     ...(place.kind === "yarn" ? ["--deploy-mode", place.driver] : []),
     ...Object.entries(conf).flatMap(([name, value]) => ["--conf", `${name}=${value}`]),
-    ...(staged.archives.length > 0 ? ["--archives", staged.archives.join(",")] : []),
+    ...(archives.length > 0 ? ["--archives", archives.join(",")] : []),
     "--class",
     MAIN_CLASS,
     jar,
   ];
+}
+
+function jobSettings({ jobId, home, splits, output, mapTasks, reduces }: OnlyJob): Record<string, string> {
+  return {
+    "spark.sheaf.job": jobId,
+    "spark.sheaf.home": home,
+    "spark.sheaf.splits": splits,
+    "spark.sheaf.output": output,
+    "spark.sheaf.maps": String(mapTasks),
+    "spark.sheaf.reduces": String(reduces),
+  };
 }
 
 /** In one JVM Spark gives a task one attempt, unless the master's name says more. */
@@ -74,9 +86,9 @@ function masterWithAttempts(master: string, attempts: number): string {
 
 function recommended(
   { place, conf, defaults }: SparkSettings,
-  job: HostJob,
-  { own }: StagedJob,
+  needs: ApplicationNeeds,
 ): Record<string, string> {
+  const { own } = needs;
   const cores = Number(conf["spark.executor.cores"] ?? defaults["spark.executor.cores"] ?? "1");
   return {
     // Frames are arrays of bytes: of Java's own serialization each would be held for a while.
@@ -84,11 +96,11 @@ function recommended(
     // Their blocks are compressed already.
     "spark.shuffle.compress": "false",
     "spark.shuffle.spill.compress": "false",
-    "spark.task.maxFailures": String(job.attempts),
+    "spark.task.maxFailures": String(needs.attempts),
     ...(place.kind === "local"
       ? {
           "spark.ui.enabled": "false",
-          "spark.local.dir": job.scratch,
+          "spark.local.dir": needs.scratch,
           "spark.driver.extraJavaOptions": lightJvm,
           "spark.executor.extraJavaOptions": lightJvm,
         }
@@ -96,7 +108,7 @@ function recommended(
     ...(place.kind === "yarn"
       ? {
           // Beside the executor's own memory there is that of a program for each task it runs at once.
-          "spark.executor.memoryOverhead": `${cores * programMegabytes(job)}m`,
+          "spark.executor.memoryOverhead": `${cores * programMegabytes(needs)}m`,
           // A driver that has failed would be started again, and fail by what the first has left.
           "spark.yarn.maxAppAttempts": "1",
           // A driver that is killed leaves what it was started with.
@@ -107,7 +119,7 @@ function recommended(
 }
 
 /** Node itself, the JavaScript heap, and what a task keeps outside of it. */
-function programMegabytes({ heapBytes, memoryBytes }: HostJob): number {
+function programMegabytes({ heapBytes, memoryBytes }: ApplicationNeeds): number {
   return Math.ceil((ownBytes + (heapBytes ?? heapUsual) + memoryBytes) / MiB);
 }
 

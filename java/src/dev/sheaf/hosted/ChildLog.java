@@ -21,16 +21,17 @@ final class ChildLog extends Thread {
   private static final long SETTLE_MS = 2_000;
 
   private final InputStream from;
-  private final boolean tagged;
+  private final String tag;
   private final ArrayDeque<String> tail = new ArrayDeque<>();
   private int tailChars;
   private String error;
 
-  ChildLog(InputStream from, boolean tagged) {
+  /** @param tag stands in front of each line, for the client; null: lines are not for it */
+  ChildLog(InputStream from, String tag) {
     super("sheaf-log");
     setDaemon(true);
     this.from = from;
-    this.tagged = tagged;
+    this.tag = tag;
   }
 
   @Override
@@ -68,7 +69,7 @@ final class ChildLog extends Thread {
       error = line;
       return;
     }
-    if (tagged) print(System.out, LOG + line);
+    if (tag != null) print(System.out, LOG + tag + ' ' + line);
     else print(System.err, line);
     tail.addLast(line);
     tailChars += line.length() + 1;

@@ -33,24 +33,28 @@ public final class NodePipe<K, V> implements PairFlatMapFunction<Iterator<Tuple2
   private static final long END_MS = 10_000;
 
   private final String home;
+  private final String archive;
   private final String phase;
-  private final boolean tagLogs;
+  private final String tag;
 
   /**
    * @param home where sheaf/run.sh lies: an absolute path, or "." for where Spark has unpacked archives
+   * @param archive address of what the job has of its own; "" where it lies in home/job
    * @param phase "map" or "reduce"
-   * @param tagLogs whether what the child says is printed for the client to tell it from Spark's own log
+   * @param tag with it what the child says is printed for the client to tell it from Spark's own log; or null
    */
-  public NodePipe(String home, String phase, boolean tagLogs) {
+  public NodePipe(String home, String archive, String phase, String tag) {
     this.home = home;
+    this.archive = archive;
     this.phase = phase;
-    this.tagLogs = tagLogs;
+    this.tag = tag;
   }
 
   @Override
   public Iterator<Tuple2<byte[], byte[]>> call(Iterator<Tuple2<K, V>> input) throws IOException {
     TaskContext task = TaskContext.get();
     File place = home.equals(".") ? unpacked() : new File(home);
+    if (!archive.isEmpty()) place = JobPlace.take(archive, place, task);
     File directory = scratch(task);
     File script = new File(new File(place, "sheaf"), "run.sh");
     Process child;
@@ -60,7 +64,7 @@ public final class NodePipe<K, V> implements PairFlatMapFunction<Iterator<Tuple2
       remove(directory);
       throw error;
     }
-    ChildLog log = new ChildLog(child.getErrorStream(), tagLogs);
+    ChildLog log = new ChildLog(child.getErrorStream(), tag);
     Feed<K, V> feed = new Feed<>(input, child, task);
     Child running = new Child(child, feed, directory, task);
     task.addTaskCompletionListener(running);
@@ -86,7 +90,7 @@ public final class NodePipe<K, V> implements PairFlatMapFunction<Iterator<Tuple2
     return Files.createTempDirectory(disk.toPath(), "sheaf-task-").toFile();
   }
 
-  private static void remove(File directory) {
+  static void remove(File directory) {
     File[] inside = Files.isSymbolicLink(directory.toPath()) ? null : directory.listFiles();
     if (inside != null) for (File one : inside) remove(one);
     Path path = directory.toPath();

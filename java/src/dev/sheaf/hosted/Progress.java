@@ -4,44 +4,104 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.BitSet;
-import org.apache.hadoop.conf.Configuration;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Properties;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.TaskFailedReason;
 import org.apache.spark.TaskKilled;
+import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerExecutorRemoved;
+import org.apache.spark.scheduler.SparkListenerJobEnd;
+import org.apache.spark.scheduler.SparkListenerJobStart;
+import org.apache.spark.scheduler.SparkListenerStageSubmitted;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
+import org.apache.spark.scheduler.SparkListenerTaskStart;
 import org.apache.spark.scheduler.TaskInfo;
 
-/** Tells the client how far the job is, a JSON object a line on standard output, or in a file. */
+/**
+ * Tells the client how far the jobs of an application are, a JSON object a line on standard output, or in a
+ * file. Which job a stage is of its properties say.
+ */
 final class Progress extends SparkListener {
   private static final String MARK = "sheaf-spark: ";
   private static final long EVERY_MS = 300;
   private static final long WRITE_MS = 2_000;
+  private static final long END_MS = 10_000;
   private static final int REASON_CHARS = 64 * 1024;
 
-  private final Phase map;
-  private final Phase reduce;
+  private final JavaSparkContext spark;
   private final Path file;
-  private final Configuration conf;
+  private final Map<String, Job> jobs = new ConcurrentHashMap<>();
+  /** By their numbers; only for the thread that calls listeners. */
+  private final Map<Integer, Job> stages = new HashMap<>();
   private long writtenMs = Long.MIN_VALUE / 2;
-  /** Parents get lower numbers than the stages that read of them. */
-  private int firstStage = Integer.MAX_VALUE;
 
   /** @param file where nobody hears this process, what is told last of each phase; else null */
-  Progress(int maps, int reduces, Path file, Configuration conf) {
-    this.map = new Phase("map", maps);
-    this.reduce = new Phase("reduce", reduces);
+  Progress(JavaSparkContext spark, Path file) {
+    this.spark = spark;
     this.file = file;
-    this.conf = conf;
+  }
+
+  /** Before anything of it runs. */
+  void begin(SparkJob job) {
+    jobs.put(job.id, new Job(job));
+  }
+
+  /** Waits until none of its tasks runs: an attempt that is not needed any more ends behind its job. */
+  void end(SparkJob told) {
+    Job job = jobs.get(told.id);
+    job.settle();
+    jobs.remove(told.id);
+  }
+
+  @Override
+  public void onJobStart(SparkListenerJobStart start) {
+    Job job = jobOf(start.properties());
+    if (job == null) return;
+    job.number = start.jobId();
+    // The client may have said so before there was anything to cancel.
+    if (job.about.isCancelled()) spark.sc().cancelJobGroup(job.about.id);
+  }
+
+  @Override
+  public void onJobEnd(SparkListenerJobEnd end) {
+    for (Job job : jobs.values()) if (job.number == end.jobId()) job.over();
+    stages.values().removeIf(job -> !jobs.containsValue(job));
+  }
+
+  @Override
+  public void onStageSubmitted(SparkListenerStageSubmitted submitted) {
+    Job job = jobOf(submitted.properties());
+    if (job == null) return;
+    int stage = submitted.stageInfo().stageId();
+    stages.put(stage, job);
+    // Parents get lower numbers than the stages that read of them.
+    job.firstStage = Math.min(job.firstStage, stage);
+  }
+
+  private Job jobOf(Properties properties) {
+    String id = properties == null ? null : properties.getProperty(SparkJob.PROPERTY);
+    return id == null ? null : jobs.get(id);
+  }
+
+  @Override
+  public void onTaskStart(SparkListenerTaskStart start) {
+    Job job = stages.get(start.stageId());
+    if (job != null) job.runs(start.taskInfo().taskId());
   }
 
   @Override
   public void onTaskEnd(SparkListenerTaskEnd end) {
-    firstStage = Math.min(firstStage, end.stageId());
-    Phase phase = reduce.tasks == 0 || end.stageId() == firstStage ? map : reduce;
+    Job job = stages.get(end.stageId());
     TaskInfo task = end.taskInfo();
-    if (task == null) return;
+    if (job == null || task == null) return;
+    job.rests(task.taskId());
+    Phase phase = job.reduce.tasks == 0 || end.stageId() == job.firstStage ? job.map : job.reduce;
     if (end.reason() instanceof TaskKilled) return;
     if (end.reason() instanceof TaskFailedReason) {
       String reason = ((TaskFailedReason) end.reason()).toErrorString();
@@ -50,6 +110,8 @@ final class Progress extends SparkListener {
       boolean counts = ((TaskFailedReason) end.reason()).countTowardsTaskFailures();
       say(
           "taskFailed",
+          "job",
+          job.about.id,
           "task",
           name,
           "attempt",
@@ -70,8 +132,8 @@ final class Progress extends SparkListener {
     System.out.println(phase.told());
     if (file == null || (!whole && now - writtenMs < WRITE_MS)) return;
     writtenMs = now;
-    try (OutputStream out = file.getFileSystem(conf).create(file, true)) {
-      out.write((map.told() + '\n' + reduce.told() + '\n').getBytes(StandardCharsets.US_ASCII));
+    try (OutputStream out = file.getFileSystem(spark.hadoopConfiguration()).create(file, true)) {
+      out.write((job.map.told() + '\n' + job.reduce.told() + '\n').getBytes(StandardCharsets.US_ASCII));
     } catch (IOException error) {
       // The next one may be written.
       System.err.println("sheaf: " + file + " cannot be written: " + error);
@@ -112,19 +174,65 @@ final class Progress extends SparkListener {
     line.append('"');
   }
 
+  /** A job that runs. */
+  private static final class Job {
+    final SparkJob about;
+    final Phase map;
+    final Phase reduce;
+    private final Set<Long> running = new HashSet<>();
+    private boolean isOver;
+    volatile int number = -1;
+    int firstStage = Integer.MAX_VALUE;
+
+    Job(SparkJob about) {
+      this.about = about;
+      this.map = new Phase(about.id, "map", about.maps);
+      this.reduce = new Phase(about.id, "reduce", about.reduces);
+    }
+
+    synchronized void runs(long task) {
+      running.add(task);
+    }
+
+    synchronized void rests(long task) {
+      running.remove(task);
+      notifyAll();
+    }
+
+    synchronized void over() {
+      isOver = true;
+      notifyAll();
+    }
+
+    /** Not for ever: Spark leaves out what it has to tell when that is too much. */
+    synchronized void settle() {
+      long endMs = System.nanoTime() / 1_000_000 + END_MS;
+      try {
+        for (long leftMs = END_MS; leftMs > 0 && !(isOver && running.isEmpty()); ) {
+          wait(leftMs);
+          leftMs = endMs - System.nanoTime() / 1_000_000;
+        }
+      } catch (InterruptedException error) {
+        Thread.currentThread().interrupt();
+      }
+    }
+  }
+
   private static final class Phase {
+    final String job;
     final String name;
     final int tasks;
     final BitSet done = new BitSet();
     long toldMs = Long.MIN_VALUE / 2;
 
-    Phase(String name, int tasks) {
+    Phase(String job, String name, int tasks) {
+      this.job = job;
       this.name = name;
       this.tasks = tasks;
     }
 
     String told() {
-      return line(name, "done", Integer.toString(done.cardinality()));
+      return line(name, "job", job, "done", Integer.toString(done.cardinality()));
     }
   }
 }
