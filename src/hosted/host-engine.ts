@@ -109,6 +109,8 @@ export interface Together {
 export interface HostSession {
   /** Runs them, one after the other or several at a time. */
   readonly engine: HostEngine;
+  /** While that is at work, a job may follow: what it can use stays, however long that takes. */
+  keep<T>(work: () => Promise<T>): Promise<T>;
   /** Ends what it has kept for the next one. No job runs any more. */
   close(): Promise<void>;
 }

@@ -31,7 +31,7 @@ export async function openHosted(
   const session = (await engineOf(options)).open?.(together);
   if (session === undefined) return { run: runHosted, close: async () => undefined };
   return {
-    run: (job, own) => runOnEngine(job, own, session.engine),
+    run: (job, own) => session.keep(() => runOnEngine(job, own, session.engine)),
     close: () => session.close(),
   };
 }

@@ -216,6 +216,20 @@ test("an application that waits too long for a job ends", async (t) => {
   assert.deepEqual(lab.log, ["start w", "run j1", "end", "start w", "run j2", "end"]);
 });
 
+test("it waits as long as something is at work that may lead to a job", async (t) => {
+  const lab = new Lab(t, 1);
+  const other = new Lab(t, 1);
+  await lab.applications.keep(async () => {
+    assert.equal(await lab.run("j1", "done"), "done");
+    assert.equal(await other.run("j1", "done"), "done");
+    // Longer than one waits that nothing keeps.
+    await other.seen("end");
+    assert.equal(await lab.run("j2", "done"), "done");
+  });
+  await lab.seen("end");
+  assert.deepEqual(lab.log, ["start w", "run j1", "run j2", "end"]);
+});
+
 test("one that cannot be started is told", async (t) => {
   const lab = new Lab(t);
   assert.match(await lab.run("j1", "done", "broken"), /UNREACHABLE: the driver cannot open its port/);

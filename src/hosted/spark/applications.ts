@@ -13,6 +13,8 @@ export class SparkApplications {
   readonly #idleMs: number;
   readonly #all = new Map<SparkApplication, string>();
   readonly #timers = new Map<SparkApplication, NodeJS.Timeout>();
+  /** How many are at work that may have a job soon. */
+  #keeping = 0;
 
   /** @param start starts one, by the words for spark-submit */
   constructor(start: (words: readonly string[]) => SparkApplication, idleMs = IDLE_MS) {
@@ -50,6 +52,18 @@ export class SparkApplications {
     }
   }
 
+  /** While that is at work, none ends because there is no job for it. */
+  async keep<T>(work: () => Promise<T>): Promise<T> {
+    this.#keeping++;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    try {
+      return await work();
+    } finally {
+      this.#keeping--;
+      for (const one of [...this.#all.keys()]) this.#rests(one);
+    }
+  }
+
   /** Ends all of them. */
   async close(): Promise<void> {
     await Promise.all([...this.#all.keys()].map((one) => this.#close(one)));
@@ -66,6 +80,8 @@ export class SparkApplications {
   #rests(application: SparkApplication): void {
     if (!application.isIdle || !application.isOpen) return;
     if (this.#all.size > 1) return void this.#close(application);
+    if (this.#keeping > 0) return;
+    clearTimeout(this.#timers.get(application));
     this.#timers.set(
       application,
       setTimeout(() => void this.#close(application), this.#idleMs),

@@ -114,7 +114,8 @@ class SparkEngine implements HostEngine {
 
   open(together: Together): HostSession {
     const engine = new SparkEngine(this.#options, this.#env, together);
-    return { engine, close: () => engine.#close() };
+    const { applications } = engine.#kept!;
+    return { engine, keep: (work) => applications.keep(work), close: () => engine.#close() };
   }
 
   inputPlace(jobId: string): string | null {
