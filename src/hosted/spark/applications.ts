@@ -1,5 +1,5 @@
 import type { HostJob, HostListener } from "../host-engine.ts";
-import { type JobEnd, type JobOrder, SparkApplication } from "./run-application.ts";
+import type { JobEnd, JobOrder, SparkApplication } from "./run-application.ts";
 
 /** For so long an application waits for the next job; what it holds of the cluster others may need. */
 const IDLE_MS = 60_000;
@@ -60,7 +60,7 @@ export class SparkApplications {
       return await work();
     } finally {
       this.#keeping--;
-      for (const one of [...this.#all.keys()]) this.#rests(one);
+      for (const one of this.#all.keys()) this.#rests(one);
     }
   }
 
