@@ -7,12 +7,7 @@ import type { Job } from "./job/job-plan.ts";
 import { removeDirectory } from "./storage/remove-directory.ts";
 import { makeTempDirectory } from "./storage/temp-directory.ts";
 import { AuxData, auxFiles } from "./task/aux.ts";
-import {
-  testJob as testOnRecords,
-  type TestInput,
-  type TestJobOptions,
-  type TestResult,
-} from "./testing/test-job.ts";
+import { testOnRecords, type TestInput, type TestJobOptions, type TestResult } from "./testing/test-job.ts";
 
 export type { TestInput, TestJobOptions, TestResult } from "./testing/test-job.ts";
 export type { StoreSubject } from "./testing/store-bench.ts";

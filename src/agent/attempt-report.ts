@@ -38,7 +38,7 @@ export function toldOf({ states, records, made }: ToldStates): Told {
 }
 
 /** @param traced where the traced map attempt was, null for nowhere; undefined when it was not traced */
-export function failed(ref: AttemptRef, failure: TaskFailure, traced?: RecordPlace | null): TaskReport {
+export function failedReport(ref: AttemptRef, failure: TaskFailure, traced?: RecordPlace | null): TaskReport {
   const told = traced === undefined ? {} : { traced: true, place: traced };
   return { status: TASK_STATUS.FAILED, attempt: ref, result: mutable(failure), ...told };
 }
@@ -50,7 +50,7 @@ export function unreadable(
   failure: TaskFailure,
 ): TaskReport {
   const { task, attempt } = map;
-  return { ...failed(ref, failure), unreadable: { task, attempt } };
+  return { ...failedReport(ref, failure), unreadable: { task, attempt } };
 }
 
 /** It was told to end, or is handed back by an agent that leaves: no fault of its worker. */

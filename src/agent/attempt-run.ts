@@ -33,7 +33,7 @@ import type { LifeWorld } from "./agent-options.ts";
 import {
   type Sent,
   cancelled,
-  failed,
+  failedReport,
   finished,
   running,
   toldOf,
@@ -229,7 +229,7 @@ export class AttemptRun {
       const path = damagedFile(spec, result);
       if (path === null) {
         if (spec.kind === "reduce" && mayBeLast(ref, result, job.preparation)) await this.#keep(spec);
-        return failed(ref, result, this.#place);
+        return failedReport(ref, result, this.#place);
       }
       const anew = this.#setting.shuffle.damaged(ref.job, path);
       if (!anew || again) return this.#inputDamaged(spec, result);
@@ -415,7 +415,7 @@ export class AttemptRun {
   #inputDamaged(spec: TaskSpec, result: TaskFailure): TaskReport {
     const map = damagedInput(spec, result);
     return map === null
-      ? failed(this.ref, { ...result, blame: "system" })
+      ? failedReport(this.ref, { ...result, blame: "system" })
       : unreadable(this.ref, map, result);
   }
 
@@ -427,7 +427,7 @@ export class AttemptRun {
     }
     // The job is over: nobody waits for this.
     if (isSheafError(error) && error.code === "NOT_FOUND") return cancelled(this.ref, error.message);
-    return failed(this.ref, failureOfThrown(error, this.ref.phase, "INTERNAL", "system"));
+    return failedReport(this.ref, failureOfThrown(error, this.ref.phase, "INTERNAL", "system"));
   }
 
   #cap(job: NodeJob) {

@@ -7,7 +7,7 @@ import { formatAttempt } from "../scheduler/ids.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import type { LifeWorld } from "./agent-options.ts";
-import { cancelled, failed } from "./attempt-report.ts";
+import { cancelled, failedReport } from "./attempt-report.ts";
 import type { AttemptRun } from "./attempt-run.ts";
 import type { TaskLogs } from "./task-logs.ts";
 
@@ -109,7 +109,7 @@ export class SlotLoop {
         this.#setting.refused(error);
         if (code !== "UNAUTHORIZED" && code !== "FENCED") {
           if (told !== report) return this.#setting.void(run);
-          told = failed(run.ref, inShort(run, report, error));
+          told = failedReport(run.ref, inShort(run, report, error));
         }
         await pauseOrAbort(pauseMs(refusals, random), signal);
       }

@@ -28,7 +28,7 @@ export const finite = check((value) => Number.isFinite(value), "a finite number"
 export const flag = check((value) => typeof value === "boolean", "true or false");
 export const anything: Check = () => undefined;
 
-export function text(charsMax: number): Check {
+export function textUpTo(charsMax: number): Check {
   return check(
     (value) => typeof value === "string" && value.length <= charsMax,
     `a text of ${charsMax} characters at most`,

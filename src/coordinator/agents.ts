@@ -7,7 +7,7 @@ import type { KeptOutput } from "./kept-output.ts";
 import { Mailbox } from "./mailbox.ts";
 import { isInside } from "./paths.ts";
 import { livesOver } from "./recover.ts";
-import type { Store } from "./store.ts";
+import type { StateStore } from "./store.ts";
 
 /** One agent as it is known: its last life. */
 export interface AgentRecord {
@@ -24,13 +24,13 @@ export interface AgentRecord {
 
 /** Machines, by name. Who is alive, draining or barred is the scheduler's to say. */
 export class Agents {
-  readonly #store: Store;
+  readonly #store: StateStore;
   readonly #all = new Map<string, AgentRecord>();
 
   /** This life of an agent and all before it are over, whoever's it is; -1: none. */
   readonly livesOver: number;
 
-  constructor(store: Store, nowMs: number) {
+  constructor(store: StateStore, nowMs: number) {
     this.#store = store;
     this.livesOver = livesOver(store);
     for (const { text } of store.all("agents")) {

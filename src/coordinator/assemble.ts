@@ -20,7 +20,7 @@ import { newTallies } from "./service.ts";
 import type { Tallies } from "./service.ts";
 import { limitDefaults, timingDefaults } from "./settings.ts";
 import type { CoordinatorLimits, CoordinatorOptions, CoordinatorTimings } from "./settings.ts";
-import { Store } from "./store.ts";
+import { StateStore } from "./store.ts";
 import { TaskPolls } from "./task-polls.ts";
 import { Watch } from "./watch.ts";
 
@@ -33,7 +33,7 @@ export interface Assembly {
   readonly startedMs: number;
   /** Names this start. */
   readonly name: string;
-  readonly store: Store;
+  readonly store: StateStore;
   readonly scheduler: EngineScheduler<KeptOutput>;
   readonly loop: EventLoop<KeptOutput>;
   readonly agents: Agents;
@@ -53,7 +53,7 @@ export interface Assembly {
  * @throws SheafError STATE_LOCKED, STATE_CORRUPT, DISK_FULL, OUTPUT_UNWRITABLE
  */
 export function assemble(options: CoordinatorOptions): Assembly {
-  const store = new Store(options.stateDirectory, process.pid, options.version, options.openDatabase);
+  const store = new StateStore(options.stateDirectory, process.pid, options.version, options.openDatabase);
   try {
     return assembleOver(store, options);
   } catch (error) {
@@ -63,7 +63,7 @@ export function assemble(options: CoordinatorOptions): Assembly {
 }
 
 /** Every row is as it was written, and what stands in it makes no sense here. */
-function unfit(cause: unknown, { path, writer }: Store, { version }: CoordinatorOptions): SheafError {
+function unfit(cause: unknown, { path, writer }: StateStore, { version }: CoordinatorOptions): SheafError {
   const by = writer === null || writer === version ? "this version of sheaf" : `sheaf ${writer}`;
   const what = `what ${by} wrote into it does not fit together (${describeThrown(cause)})`;
   return new SheafError("STATE_CORRUPT", `${quotePath(path)} cannot be taken up: ${what}`, {
@@ -75,7 +75,7 @@ function unfit(cause: unknown, { path, writer }: Store, { version }: Coordinator
   });
 }
 
-function assembleOver(store: Store, options: CoordinatorOptions): Assembly {
+function assembleOver(store: StateStore, options: CoordinatorOptions): Assembly {
   const { stateDirectory } = options;
   const timings = { ...timingDefaults, ...options.timings };
   const limits = { ...limitDefaults, ...options.limits };

@@ -6,7 +6,7 @@ import { viewAttempts } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
-import type { Store } from "./store.ts";
+import type { StateStore } from "./store.ts";
 
 type KeptFact = AttemptFact<KeptOutput, TaskFailure>;
 type Told = Pick<
@@ -21,7 +21,7 @@ export function attemptsOf(
   id: string,
   jobs: Jobs,
   scheduler: EngineScheduler<KeptOutput>,
-  store: Store,
+  store: StateStore,
 ): AttemptView[] {
   const job = jobs.get(id);
   if (job !== undefined && scheduler.state.jobs.has(id)) {

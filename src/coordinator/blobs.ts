@@ -10,7 +10,7 @@ import { syncPath } from "../storage/atomic-output.ts";
 import { ContentChecks } from "../storage/content-check.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { openedForWriting } from "../storage/stream-file.ts";
-import type { StoredFile } from "./service.ts";
+import type { ServedFile } from "./service.ts";
 
 const temporary = "incoming-";
 
@@ -46,7 +46,7 @@ export class Blobs {
   }
 
   /** @throws SheafError NOT_FOUND; BLOCK_CORRUPT when its content was damaged on disk */
-  async find(hash: string): Promise<StoredFile> {
+  async find(hash: string): Promise<ServedFile> {
     const path = this.path(hash);
     const found = statSync(path, { throwIfNoEntry: false });
     if (found === undefined) throw missing(hash);

@@ -9,7 +9,7 @@ import type { TaskFailure } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
 import { blobsOf } from "./jobs.ts";
 import type { Jobs } from "./jobs.ts";
-import { agentPrefix, checkInsideRoots, inputPaths, nodesOf } from "./paths.ts";
+import { agentPrefix, checkInsideRoots, inputPaths, nodesWish } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
 
 /** @throws SheafError VERSION_MISMATCH naming both */
@@ -72,7 +72,7 @@ export function checkSubmission(
 
 /** Each agent looks at its own roots, as at those of its own inputs; what its task gives comes back. */
 function checkNodes({ output, outline }: Submission): void {
-  const nodes = nodesOf(outline);
+  const nodes = nodesWish(outline);
   if (nodes === undefined) return;
   for (const path of nodes.paths) checkInsideRoots(path, ["/"], "path");
   if (output.kind === "collect" && outline.inputs === undefined) return;

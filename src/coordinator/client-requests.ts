@@ -19,7 +19,7 @@ import { newRow } from "./job-row.ts";
 import { summaryOf, viewOf } from "./job-view.ts";
 import { briefly } from "./jobs.ts";
 import { ResultFiles } from "./results.ts";
-import type { Caller, JobFilter, StoredFile } from "./service.ts";
+import type { Caller, JobFilter, ServedFile } from "./service.ts";
 
 /**
  * What clients ask and want done. Every method throws SheafErrors (NOT_FOUND for an unknown job or blob,
@@ -165,7 +165,7 @@ export class ClientRequests {
     return new JobLogs(this.#a.jobs.directoryOf(id), 0, true).read(task, follow, signal);
   }
 
-  resultFile(id: string, kind: "output" | "collected" | "bad" | "records", index: number): StoredFile {
+  resultFile(id: string, kind: "output" | "collected" | "bad" | "records", index: number): ServedFile {
     const { view, files } = this.#a.jobs.isEnded(id)
       ? this.#a.jobs.findEnded(id)
       : { view: this.job(id), files: null };
@@ -185,7 +185,7 @@ export class ClientRequests {
   }
 
   /** capsule.json of a failed task, its code, or what it read as a reduce. @throws SheafError NOT_FOUND */
-  capsuleFile(id: string, task: string, file: CapsuleFile): StoredFile {
+  capsuleFile(id: string, task: string, file: CapsuleFile): ServedFile {
     const { jobs } = this.#a;
     if (jobs.get(id) === undefined) jobs.findEnded(id);
     const name = /^(sample|map|reduce)-\d{5,7}$/.test(task) ? task : null;
@@ -222,7 +222,7 @@ export class ClientRequests {
     return this.#a.blobs.put(hash, content);
   }
 
-  blob(hash: string): Promise<StoredFile> {
+  blob(hash: string): Promise<ServedFile> {
     return this.#a.blobs.find(hash);
   }
 

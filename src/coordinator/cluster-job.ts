@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { wantedOf } from "../engine/chosen-records.ts";
+import { wantedRecords } from "../engine/chosen-records.ts";
 import { PhaseClock } from "../engine/event-log.ts";
 import type { RunEventBody } from "../engine/events.ts";
 import { JobDirectory } from "../engine/job-directory.ts";
@@ -30,10 +30,10 @@ import { inputPaths } from "./paths.ts";
 import { keepSubmission } from "./recover.ts";
 import { ResultFiles } from "./results.ts";
 import type { Tallies } from "./service.ts";
-import type { Row, Store } from "./store.ts";
+import type { Row, StateStore } from "./store.ts";
 
 export interface JobSurroundings {
-  readonly store: Store;
+  readonly store: StateStore;
   readonly clock: EpochClock;
   readonly stateDirectory: string;
   readonly logBytesMax: number;
@@ -67,7 +67,7 @@ export class ClusterJob {
   /** What it waits for, before it has tasks and when it is to be committed. */
   waitingFor: string | null = null;
   #row: JobRow;
-  readonly #store: Store;
+  readonly #store: StateStore;
   readonly #clock: EpochClock;
 
   constructor(row: JobRow, kept: SubmissionRow, around: JobSurroundings) {
@@ -243,7 +243,7 @@ class DyingAttempts {
 export interface PlannedJobParts extends LookingOnParts {
   readonly clock: EpochClock;
   readonly loop: EventLoop<KeptOutput>;
-  readonly store: Store;
+  readonly store: StateStore;
   readonly agents: Agents;
   readonly tallies: Tallies;
 }
@@ -300,7 +300,7 @@ export class PlannedJob {
       tasks: plan,
       partitions: plan.partitions,
       badBudget: job.submission.options.badBudget,
-      ...(only !== undefined && { wanted: wantedOf(only, (task) => plan.map.at(task)) }),
+      ...(only !== undefined && { wanted: wantedRecords(only, (task) => plan.map.at(task)) }),
       known: {
         poison: job.row.poison,
         sums: known.sums,

@@ -8,7 +8,7 @@ import type { GivenErrands } from "./errands.ts";
 import type { KeptOutput } from "./kept-output.ts";
 import { recoveredMs } from "./recover.ts";
 import type { CoordinatorTimings } from "./settings.ts";
-import type { Store } from "./store.ts";
+import type { StateStore } from "./store.ts";
 
 /** `materialize`: likewise, see Submission. */
 type Shared = Extract<OutputTarget, { kind: "shared" }> & { readonly materialize?: string | null };
@@ -21,7 +21,7 @@ interface Pending {
 }
 
 export interface DiscardParts {
-  readonly store: Store;
+  readonly store: StateStore;
   readonly scheduler: EngineScheduler<KeptOutput>;
   readonly agents: Agents;
   readonly clock: EpochClock;

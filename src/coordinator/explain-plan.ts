@@ -6,7 +6,7 @@ import type { Plan } from "./job-row.ts";
 import type { SplitList } from "./split-list.ts";
 
 /** What the event `planned` says of an incremental run. */
-export function toldOf({ full, keptTasks, keptBytes }: NonNullable<Plan["incremental"]>) {
+export function toldPlan({ full, keptTasks, keptBytes }: NonNullable<Plan["incremental"]>) {
   return { full, keptTasks, keptBytes };
 }
 

@@ -18,7 +18,7 @@ import { Discards } from "./discards.ts";
 import { errorOf, endEvent, recordOf } from "./ending.ts";
 import type { EpochClock } from "./epoch-clock.ts";
 import { GivenErrands } from "./errands.ts";
-import { explainPlan, toldOf } from "./explain-plan.ts";
+import { explainPlan, toldPlan } from "./explain-plan.ts";
 import { Granting } from "./granting.ts";
 import { splitRows } from "./job-row.ts";
 import type { EndedJob, JobEnd, Plan } from "./job-row.ts";
@@ -31,12 +31,12 @@ import { keepEnd } from "./recover.ts";
 import type { Tallies } from "./service.ts";
 import type { CoordinatorLimits, CoordinatorTimings } from "./settings.ts";
 import { reduceAgents, schedulerPlan } from "./start-job.ts";
-import type { Store } from "./store.ts";
+import type { StateStore } from "./store.ts";
 
 export interface FlowParts {
   readonly scheduler: EngineScheduler<KeptOutput>;
   readonly loop: EventLoop<KeptOutput>;
-  readonly store: Store;
+  readonly store: StateStore;
   readonly clock: EpochClock;
   readonly agents: Agents;
   readonly jobs: Jobs;
@@ -295,7 +295,7 @@ export class JobFlow implements JobSteps {
       reduceTasks: reduce.length,
       partitions: Object.fromEntries(job.collections.map((name, index) => [name, partitions[index]!])),
       workersMax: job.row.bidding?.granted ?? 0,
-      ...(incremental !== undefined && { incremental: toldOf(incremental) }),
+      ...(incremental !== undefined && { incremental: toldPlan(incremental) }),
     });
     // For people: what the tasks of a huge job read would be a huge file.
     const tasks = { map: map.first(tasksShownMax), reduce: reduce.slice(0, tasksShownMax) };

@@ -8,7 +8,7 @@ import type { Submission } from "../protocol/submission.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { EndedJob, SubmissionRow } from "./job-row.ts";
 import type { JobFilter } from "./service.ts";
-import type { Store } from "./store.ts";
+import type { StateStore } from "./store.ts";
 
 const summaryFields = [
   "job",
@@ -36,7 +36,7 @@ const summaryFields = [
  * Every job that is known: those that live, with all there is of them, and those that have ended, briefly.
  */
 export class Jobs {
-  readonly #store: Store;
+  readonly #store: StateStore;
   readonly #directory: string;
   readonly #live = new Map<string, ClusterJob>();
   /** By id, oldest first. */
@@ -55,7 +55,7 @@ export class Jobs {
   /** Blobs the kept jobs name. */
   readonly #blobs = new Map<string, ReadonlySet<string>>();
 
-  constructor(store: Store, stateDirectory: string) {
+  constructor(store: StateStore, stateDirectory: string) {
     this.#store = store;
     this.#directory = join(stateDirectory, "jobs");
     const rows = [...store.all("bundles")].sort((a, b) => (a.key < b.key ? -1 : 1));

@@ -17,12 +17,12 @@ import type { AgentRecord, Agents } from "./agents.ts";
 import type { GivenErrands } from "./errands.ts";
 import type { JobRow } from "./job-row.ts";
 import type { KeptOutput } from "./kept-output.ts";
-import type { Store } from "./store.ts";
+import type { StateStore } from "./store.ts";
 
 export interface LookingOnParts {
   readonly loop: EventLoop<KeptOutput>;
   readonly agents: Agents;
-  readonly store: Pick<Store, "putOf" | "of">;
+  readonly store: Pick<StateStore, "putOf" | "of">;
   /** Of this start of the coordinator: an agent answers an errand of the same id from memory. */
   readonly coordinator: string;
   errands(): GivenErrands;

@@ -27,7 +27,7 @@ export function inputPaths(submission: Pick<Submission, "inputs" | "outline" | "
 }
 
 /** Of a job that does something on each agent: which agents, and what it uses there. */
-export function nodesOf({ input }: Submission["outline"]): NodesWish | undefined {
+export function nodesWish({ input }: Submission["outline"]): NodesWish | undefined {
   return "tasks" in input ? input.nodes : undefined;
 }
 

@@ -11,7 +11,7 @@ import type { AgentRecord } from "./agents.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { ErrandEnd, GivenErrands } from "./errands.ts";
 import type { Plan } from "./job-row.ts";
-import { inputPaths, nodesOf } from "./paths.ts";
+import { inputPaths, nodesWish } from "./paths.ts";
 import type { CoordinatorLimits } from "./settings.ts";
 import { SplitList } from "./split-list.ts";
 
@@ -57,7 +57,7 @@ export class Planning {
     const { own, shared } = inputPaths(job.submission);
     const { paths } = job;
     // Generated input has no paths: any agent can say how many tasks there are.
-    const nodes = nodesOf(outline);
+    const nodes = nodesWish(outline);
     const asksOne =
       nodes === undefined && (shared.length > 0 || own.length === 0 || output.kind === "shared");
     const missing = nodes?.names.find((name) => !agents.some((agent) => agent.name === name));

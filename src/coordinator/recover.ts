@@ -6,7 +6,7 @@ import { removeDirectory } from "../storage/remove-directory.ts";
 import { taskFailure } from "../worker/failure.ts";
 import { newRow } from "./job-row.ts";
 import type { EndedJob, JobEnd, JobRow, SubmissionRow } from "./job-row.ts";
-import type { Store } from "./store.ts";
+import type { StateStore } from "./store.ts";
 
 /*
  * A database that is damaged at its end, cut, missing or put back from a copy opens as what it was earlier.
@@ -39,7 +39,7 @@ export interface Recovery {
 }
 
 /** When the state lost something last (EpochClock); null: never. */
-export function recoveredMs(store: Store): number | null {
+export function recoveredMs(store: StateStore): number | null {
   const text = store.get("meta", "recovered");
   return text === null ? null : Number(text);
 }
@@ -48,7 +48,7 @@ export function recoveredMs(store: Store): number | null {
  * Lives of agents with this number or a lower one are over. It leaves room for clocks of agents that are
  * ahead, since they number their lives by them.
  */
-export function livesOver(store: Store): number {
+export function livesOver(store: StateStore): number {
   const ms = recoveredMs(store);
   return ms === null ? -1 : Math.floor(ms) + day;
 }
@@ -58,7 +58,7 @@ export function livesOver(store: Store): number {
  * as ended ones, as they had ended or as lost.
  * @returns null when nothing is lost
  */
-export function recoverState(store: Store, stateDirectory: string, nowMs: number): Recovery | null {
+export function recoverState(store: StateStore, stateDirectory: string, nowMs: number): Recovery | null {
   const places = join(stateDirectory, "jobs");
   const names = directoriesIn(places);
   const { writesLost } = store;
@@ -159,7 +159,7 @@ function endedRow(row: JobRow, { view }: EndedJob): JobRow {
 }
 
 /** The row of a job that is no longer kept went first; then the coordinator was killed. */
-function removeForgotten(store: Store, places: string, name: string): void {
+function removeForgotten(store: StateStore, places: string, name: string): void {
   if (store.get("jobs", name) !== null) return;
   if (unsealed<KeptSubmission>(join(places, name, submissionFile))?.job !== name) return;
   removeDirectory(join(places, name)).catch(() => undefined);

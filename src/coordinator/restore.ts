@@ -18,11 +18,11 @@ import { planOf } from "./job-row.ts";
 import type { EndedJob, JobRow, PlanRow, SubmissionRow } from "./job-row.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
-import type { Store } from "./store.ts";
+import type { StateStore } from "./store.ts";
 
 /** The scheduler as it was, and what it has to have done again. @throws SheafError STATE_CORRUPT */
 export function restoreScheduler(
-  store: Store,
+  store: StateStore,
   nowMs: number,
   leaseMs: number,
 ): { readonly scheduler: EngineScheduler<KeptOutput>; readonly commands: readonly EngineCommand[] } {
@@ -30,7 +30,7 @@ export function restoreScheduler(
 }
 
 /** Of agents, and of jobs that have not ended: the history of the others may be long. */
-function* factsOf(store: Store): Generator<Fact<KeptOutput, TaskFailure>> {
+function* factsOf(store: StateStore): Generator<Fact<KeptOutput, TaskFailure>> {
   const jobs = [...store.all("jobs")].map(({ text }) => JSON.parse(text) as JobRow);
   const live = jobs.filter(({ endedMs }) => endedMs === null).map(({ job }) => job);
   for (const job of ["", ...live]) {

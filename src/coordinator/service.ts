@@ -20,7 +20,7 @@ export interface JobFilter {
 }
 
 /** A file to be sent. */
-export interface StoredFile {
+export interface ServedFile {
   readonly path: string;
   readonly bytes: number;
 }

@@ -53,7 +53,7 @@ export const formatVersion = "8";
  * one transaction: when it throws, none of them is written, all of them are still there, and the next
  * `flush` tries again.
  */
-export class Store implements Journal {
+export class StateStore implements Journal {
   readonly #sql: Sql;
   readonly #path: string;
   /** By table and key: of several changes of one row the last is written. */

@@ -52,7 +52,7 @@ export function changed(path: string, what: string): SheafError {
 }
 
 /** How many records are to be mapped of inputs that are not mapped as a whole; see JobRunSetting. */
-export function wantedOf({ files, whole }: ChosenRecords, splitOf: (mapTask: number) => Split) {
+export function wantedRecords({ files, whole }: ChosenRecords, splitOf: (mapTask: number) => Split) {
   const some = files.filter(({ input }) => !whole.includes(input));
   return {
     records: some.reduce((sum, { offsets }) => sum + offsets.length, 0),

@@ -7,7 +7,7 @@ import { findProgram } from "./find-program.ts";
 import { isPosix, launched, signalGroup } from "./launch.ts";
 
 /** A program with its arguments that is run to its end, reads nothing, and whose lines are a log. */
-export interface Command {
+export interface ProgramCommand {
   /** In PATH by its name, else a path; an argument for each word, and no shell. */
   readonly argv: readonly [string, ...string[]];
   /** Its current directory; relative paths to the program lie there, too. */
@@ -34,7 +34,7 @@ const lineCharsMax = 100_000;
  * takes too long and when it is not wanted any more; the last is no error.
  * @throws SheafError USER_CODE, the hint being what it has printed last
  */
-export async function runCommand(command: Command): Promise<void> {
+export async function runProgram(command: ProgramCommand): Promise<void> {
   const { argv, directory, environment, timeoutMs, exitCodes, signal, log } = command;
   const [name, ...words] = argv;
   const file = fileOf(name, directory, environment["PATH"]);

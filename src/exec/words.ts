@@ -9,7 +9,7 @@ const WORD_BYTES_MAX = 4 * KiB;
 const NOTHING = Buffer.alloc(0);
 
 /** What has come: data, and then perhaps a word. */
-export interface Split {
+export interface DataPiece {
   readonly data: Buffer;
   /** Its JSON. */
   readonly word: string | undefined;
@@ -19,7 +19,7 @@ export interface Split {
 export interface WordForm {
   join(word: object): Buffer;
   /** Takes words out of what a program writes, who says nothing more before it is told something. */
-  splitter(): (chunk: Buffer) => Split;
+  splitter(): (chunk: Buffer) => DataPiece;
 }
 
 /** Among lines of JSON: a line that is none. */

@@ -14,11 +14,11 @@ import { captureStream } from "../worker/output-capture.ts";
 import { TaskHost } from "../worker/task-host.ts";
 import { printLines } from "./channel.ts";
 import type { HostedSpec } from "./spec.ts";
-import type { Watch } from "./watch.ts";
+import type { JobWatch } from "./watch.ts";
 
 export interface AttemptWorld {
   readonly spec: HostedSpec;
-  readonly watch: Watch;
+  readonly watch: JobWatch;
   /** Where the bundle is put. */
   readonly scratch: string;
   readonly storage: StoreAccess;

@@ -48,7 +48,7 @@ export function writePrefix(target: Buffer, partition: number, partitions: numbe
 }
 
 /** Where the engine puts a key that begins so. */
-export function partitionOf(key: Buffer, partitions: number): number {
+export function partitionOfBlock(key: Buffer, partitions: number): number {
   let hash = 1;
   // Bytes are signed in Java.
   for (let at = 0; at < 4; at++) hash = (Math.imul(31, hash) + key.readInt8(at)) | 0;

@@ -36,7 +36,7 @@ export function tellStatus(status: string): void {
 }
 
 /** A failure with the task it is of, "" where that is not known. */
-export interface ToldFailure extends TaskFailure {
+export interface ChannelFailure extends TaskFailure {
   readonly task: string;
 }
 
@@ -46,7 +46,7 @@ export function tellFailure(task: string, failure: TaskFailure): void {
   say(failureMark + failureText({ ...failure, task }));
 }
 
-export function failureText(failure: ToldFailure): string {
+export function failureText(failure: ChannelFailure): string {
   let cut = failure;
   for (let charsMax = 4_000; ; charsMax = Math.floor(charsMax / 2)) {
     const text = JSON.stringify(cut);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { formatTask } from "../scheduler/ids.ts";
 import type { TaskSuccess } from "../task/task-spec.ts";
 import type { ReduceInput } from "../task/task-spec.ts";
-import { blockBounds, KEY_BYTES, OutputWriter, partitionOf, readBlock } from "./blocks.ts";
+import { blockBounds, KEY_BYTES, OutputWriter, partitionOfBlock, readBlock } from "./blocks.ts";
 import { brokenFrames, FrameReader, type FrameWriter } from "./frames.ts";
 import { reportedSuccess, writeTask } from "./map-side.ts";
 import { fileName, type HostedReport, reportName } from "./reports.ts";
@@ -32,7 +32,7 @@ export function receive(input: number, { reduces, maps }: HostedSpec, scratch: s
   while (frames.next()) {
     const { key } = frames;
     if (key.length !== KEY_BYTES) throw brokenFrames(`a key of ${key.length} bytes`);
-    const reduce = partitionOf(key, reduces.length);
+    const reduce = partitionOfBlock(key, reduces.length);
     if (index >= 0 && reduce !== index)
       throw brokenFrames(
         `blocks of reduce ${index} and of ${reduce} came to the same task: the engine's partitioner`,

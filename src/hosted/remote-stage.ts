@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Archive } from "./archive.ts";
-import type { FileTool } from "./hadoop/file-tool.ts";
+import type { FileTool } from "./file-tool.ts";
 import { below, isRenamedByHadoop, parentOf } from "./hadoop/remote-output.ts";
 import type { HostJob } from "./host-engine.ts";
 import { homeArchives } from "./stage.ts";

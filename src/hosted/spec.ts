@@ -12,7 +12,7 @@ import {
   optional,
   orNull,
   plainObject,
-  text,
+  textUpTo,
   whole,
   WrongField,
 } from "../base/field-checks.ts";
@@ -33,7 +33,7 @@ export const specFile = "spec.json";
 export const hadoopConfDirectory = "hadoop-conf";
 
 const pathCharsMax = 32_768;
-const path = text(pathCharsMax);
+const path = textUpTo(pathCharsMax);
 
 const specFields = fields({
   version: whole,
@@ -44,7 +44,7 @@ const specFields = fields({
   input: oneOf("record", "lines"),
   heapBytes: orNull(whole),
   noProgressMs: whole,
-  machine: fields({ platform: text(100), arch: text(100), isGlibc: flag }),
+  machine: fields({ platform: textUpTo(100), arch: textUpTo(100), isGlibc: flag }),
   origin: fields({ built: path, bundle: path }),
 });
 
@@ -180,7 +180,7 @@ const filePiece = fields({
   end: whole,
   fileBytes: whole,
   mtimeMs: finite,
-  version: optional(text(limits.storageVersionCharsMax)),
+  version: optional(textUpTo(limits.storageVersionCharsMax)),
   exact: optional(flag),
   place: optional(whole),
   growing: optional(whole),
@@ -196,7 +196,7 @@ const splitFields = fields({
   }),
   input: optional(whole),
   bytes: whole,
-  hosts: optional(list(text(1_000))),
+  hosts: optional(list(textUpTo(1_000))),
 });
 const recordFields: Check = (value, field) => {
   plainObject(value, field);

@@ -15,7 +15,7 @@ import { takeChannel, tellFailure, tellStatus } from "./channel.ts";
 import { readMapTask, reportedSuccess, sendMap, writeTask } from "./map-side.ts";
 import { inputsOf, receive, writeReduce } from "./reduce-side.ts";
 import { hadoopConfDirectory, type HostedSpec, ownMachine, readSpec } from "./spec.ts";
-import { Watch } from "./watch.ts";
+import { JobWatch } from "./watch.ts";
 
 /*
  * One task of a job that Hadoop or Spark runs, as a process of its own: `run.sh map` or `run.sh reduce`. What
@@ -101,7 +101,7 @@ class HostedTask {
       spec,
       scratch,
       storage: this.#storage,
-      watch: new Watch(about),
+      watch: new JobWatch(about),
       over: (failure) => failed(this.task, failure),
     });
     if (result.kind === "success") return result;

@@ -23,7 +23,7 @@ export const STATES = { resting: 0, running: 1 } as const;
 const threadLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 8 };
 
 /** Sees from outside whether the task moves on. */
-export class Watch {
+export class JobWatch {
   readonly board: Float64Array;
   readonly #state: Int32Array;
 

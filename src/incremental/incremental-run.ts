@@ -16,7 +16,7 @@ import { arrange, type FileNow } from "./arrange.ts";
 import { whatChanged } from "./job-print.ts";
 import { checkMark, fetchUnits, type JobPrint, keptMapIn, readState, type State } from "./kept-state.ts";
 import type { IncrementalReport, NotedFile, RunNotes, StateFiles } from "./run-notes.ts";
-import { placeOf, reportOf, stateOf } from "./run-notes.ts";
+import { placeOfInput, reportOf, stateOf } from "./run-notes.ts";
 
 export interface IncrementalOptions {
   /** Path, or address; that ends in "/". */
@@ -130,7 +130,7 @@ export class IncrementalRun {
       return arrange(state, now, { input, keepBad }).map((one): Stretch => {
         if (one.kind === "new") {
           const file = files[one.file]!;
-          const place = placeOf(input, file.path);
+          const place = placeOfInput(input, file.path);
           whys.set(place, [...(whys.get(place) ?? []), { from: one.from, why: one.why }]);
           return { kind: "new", file, from: one.from, to: one.to };
         }
@@ -176,7 +176,7 @@ export class IncrementalRun {
     if (this.#full !== null) return this.#full;
     const [first] = pieces;
     if (first?.kind !== "file") return "it is new";
-    const whys = this.#whys.get(placeOf(input, first.path)) ?? [];
+    const whys = this.#whys.get(placeOfInput(input, first.path)) ?? [];
     return whys.findLast(({ from }) => from <= first.start)?.why ?? "no result of it was kept";
   }
 

@@ -107,13 +107,13 @@ export async function stateOf(
   const files = noted.map(({ input, name, bytes, digest }): StateFile => {
     return { input, name, bytes, digest: digest ?? "" };
   });
-  const byPlace = new Map(noted.map(({ input, path }, i) => [placeOf(input, path), i]));
+  const byPlace = new Map(noted.map(({ input, path }, i) => [placeOfInput(input, path), i]));
   const moves: [string, string][] = [];
   let bytes = 0;
   const units = done.map(({ split, result }, index): StateUnit => {
     const read = split.pieces.flatMap((piece) => (piece.kind === "file" ? [piece] : []));
     const pieces = read.map(({ path, start, end, recordStart }) => {
-      const file = byPlace.get(placeOf(split.input ?? 0, path))!;
+      const file = byPlace.get(placeOfInput(split.input ?? 0, path))!;
       return { file, start, end, ...(recordStart !== undefined && { recordStart }) };
     });
     const { keep } = result;
@@ -180,7 +180,7 @@ export function reportOf(
 }
 
 /** Where a file of an input is named among others. */
-export function placeOf(input: number, path: string): string {
+export function placeOfInput(input: number, path: string): string {
   return `${input} ${path}`;
 }
 

@@ -6,7 +6,7 @@ import { SheafError } from "../base/errors.ts";
 import { MiB } from "../base/size.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import type { RunResult } from "../engine/options.ts";
-import { changedOnNode, type ListedFile, type ReadRange, type WantedFile } from "../steps/node-files.ts";
+import { changedOnNode, type NodeFile, type ReadRange, type WantedFile } from "../steps/node-files.ts";
 import { type NodeTask, readNodeKey } from "../steps/node-job.ts";
 import { agentPlace } from "../steps/script.ts";
 import { syncPath } from "../storage/atomic-output.ts";
@@ -38,7 +38,7 @@ const batchBytes = 256 * MiB;
 const batchFiles = 500;
 
 /** A file of an agent, and where it goes. */
-export interface AgentCopy extends ListedFile {
+export interface AgentCopy extends NodeFile {
   readonly agent: string;
   /** On this machine. */
   readonly target: string;
@@ -67,7 +67,7 @@ export async function listOnAgents(from: string, to: string, copying: AgentCopyi
   const copies: AgentCopy[] = [];
   const task = { kind: "list", agents: only === null ? [] : [only], path } as const;
   for await (const [[agent], value] of pairsOf(task, copying)) {
-    const file = value as ListedFile;
+    const file = value as NodeFile;
     const below = placeBelow(file.place, file.path);
     copies.push({ ...file, agent, target: join(to, only === null ? placeBelow(agent, agent) : "", below) });
   }

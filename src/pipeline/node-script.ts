@@ -2,7 +2,7 @@ import { chmodSync, closeSync, mkdirSync, openSync, readdirSync, statSync, write
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import type { RunResult } from "../engine/options.ts";
-import { type NodeTask, readNodeKey, type SentFile, workPlace } from "../steps/node-job.ts";
+import { type NodeTask, readNodeKey, type NodeInput, workPlace } from "../steps/node-job.ts";
 import type { ScriptSpec } from "../steps/script.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { placeBelow } from "./stored-transfer.ts";
@@ -19,7 +19,7 @@ export function scriptTask(
   places: Readonly<Record<string, string>>,
 ): NodeTask {
   const base = dirname(file);
-  const files: SentFile[] = [];
+  const files: NodeInput[] = [];
   const inputs: Record<string, string> = {};
   for (const [name, path] of Object.entries(places)) {
     const isDirectory = statSync(path).isDirectory();
@@ -47,7 +47,7 @@ export function scriptTask(
 }
 
 /** A file, or all below a directory. */
-function send(files: SentFile[], path: string, place: string): void {
+function send(files: NodeInput[], path: string, place: string): void {
   try {
     const status = statSync(path);
     if (!status.isDirectory()) files.push({ place, path, mode: status.mode & 0o777 });

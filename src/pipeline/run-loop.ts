@@ -15,7 +15,7 @@ import { WorkerPool } from "../worker/pool.ts";
 import { startWorkerThread } from "../worker/worker-thread.ts";
 import { countBadOfRounds, keepBadOfRound } from "./bad-records.ts";
 import type { Forms } from "./state.ts";
-import { completeRecords, formsIn, manifestIn, placeForm, writeRecords } from "./step-output.ts";
+import { completeRecords, formsIn, manifestOfStep, placeForm, writeRecords } from "./step-output.ts";
 
 export interface LoopRun {
   readonly name: string;
@@ -50,7 +50,7 @@ export async function runLoop(loop: LoopRun): Promise<RunResult> {
   const stats = { ...emptyStats };
   const keepBad = async (round: number): Promise<void> => {
     const from = join(roundDirectory(round), forms.files ? "files" : "records");
-    const { badRecords = 0 } = (await manifestIn(from)) ?? {};
+    const { badRecords = 0 } = (await manifestOfStep(from)) ?? {};
     await keepBadOfRound(directory, round, { from, badRecords });
   };
   try {
@@ -78,7 +78,7 @@ export async function runLoop(loop: LoopRun): Promise<RunResult> {
     const isOver = condition === null || (done !== null && (await condition.isTrue(round, done)));
     if (!isOver) loop.warn(`loop ${name} ended after ${round} rounds, its most, and until was never true`);
     const last = roundDirectory(round);
-    const { parts, ...made } = (await manifestIn(join(last, forms.files ? "files" : "records")))!;
+    const { parts, ...made } = (await manifestOfStep(join(last, forms.files ? "files" : "records")))!;
     const counters = { ...made.counters, rounds: round };
     const badRecords = await countBadOfRounds(directory);
     for (const form of ["files", "records"] as const)
@@ -111,7 +111,7 @@ async function oneRound(loop: LoopRun, directory: string, previous: string | nul
 async function wholeRound(directory: string, forms: Forms): Promise<RoundDone | null> {
   const there = await formsIn(directory);
   if (!there.records || (forms.files && !there.files)) return null;
-  const manifest = await manifestIn(join(directory, "records"));
+  const manifest = await manifestOfStep(join(directory, "records"));
   if (manifest === null) return null;
   return {
     counters: manifest.counters,

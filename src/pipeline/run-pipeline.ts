@@ -31,7 +31,7 @@ import {
   optionsKept,
 } from "./places.ts";
 import { type GraphStep, graphOf, wantedOf } from "./plan.ts";
-import { emptyState, stateOf } from "./state.ts";
+import { emptyState, pipelineStateOf } from "./state.ts";
 import { codeOfSteps } from "./step-code.ts";
 import { assignInputs } from "./step-inputs.ts";
 import { collectionName, partsOf, readStepRecords } from "./step-output.ts";
@@ -164,7 +164,7 @@ function lockPipeline(directory: string, id: string): () => void {
 export function earlierPipeline(job: KeptJob): Earlier {
   const path = join(job.directory, journalName);
   const { entries, bytes } = readJournal(path);
-  const state = stateOf(entries);
+  const state = pipelineStateOf(entries);
   if (state.begun === null || state.begun.version !== 1) {
     throw new SheafError("STATE_CORRUPT", `${path}: the journal has no beginning that this version knows`, {
       hint: "Run the pipeline anew with sheaf run.",

@@ -6,10 +6,10 @@ import { SheafError } from "../base/errors.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import type { RunResult } from "../engine/options.ts";
 import { resultOf } from "../engine/result.ts";
-import { runCommand } from "../exec/command.ts";
+import { runProgram } from "../exec/command.ts";
 import { signalGroup } from "../exec/launch.ts";
 import { workerEnvironment } from "../security/worker-environment.ts";
-import { outputFiles, withPlaces } from "../steps/node-job.ts";
+import { nodeOutputs, withPlaces } from "../steps/node-job.ts";
 import type { ScriptSpec } from "../steps/script.ts";
 import { commitDirectory, createTempOutput, discardTempOutput } from "../storage/atomic-output.ts";
 import { crc32cOfFile } from "../storage/content-check.ts";
@@ -82,7 +82,7 @@ async function execute(
   // It may have been aborted, while the files were looked at.
   if (signal?.aborted === true) return;
   try {
-    await runCommand({
+    await runProgram({
       argv: withPlaces(spec.run, places, out),
       directory: base,
       environment: { ...workerEnvironment(process.env), ...spec.env },
@@ -125,7 +125,7 @@ export function endLeftScript(directory: string): void {
 async function writtenParts(directory: string, outputs: readonly string[]): Promise<CommittedPart[]> {
   const parts: CommittedPart[] = [];
   const counts = new Map<string, number>();
-  for (const { output: collection, below, path } of outputFiles(directory, outputs)) {
+  for (const { output: collection, below, path } of nodeOutputs(directory, outputs)) {
     const partition = counts.get(collection) ?? 0;
     counts.set(collection, partition + 1);
     const { bytes, crc32c } = await crc32cOfFile(path);

@@ -180,6 +180,6 @@ export function applyEntry(state: PipelineState, entry: JournalEntry): PipelineS
 }
 
 /** All entries of a journal. */
-export function stateOf(entries: readonly JournalEntry[]): PipelineState {
+export function pipelineStateOf(entries: readonly JournalEntry[]): PipelineState {
   return entries.reduce(applyEntry, emptyState);
 }

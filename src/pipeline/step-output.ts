@@ -32,12 +32,13 @@ export function stepDirectory(work: string, step: string, run: number): string {
 
 /** Which forms of its results a run of a step has left, whole. */
 export async function formsIn(directory: string): Promise<Forms> {
-  const has = async (form: string): Promise<boolean> => (await manifestIn(join(directory, form))) !== null;
+  const has = async (form: string): Promise<boolean> =>
+    (await manifestOfStep(join(directory, form))) !== null;
   return { records: await has("records"), files: await has("files") };
 }
 
 /** null when the directory is not whole. */
-export async function manifestIn(directory: string): Promise<SuccessManifest | null> {
+export async function manifestOfStep(directory: string): Promise<SuccessManifest | null> {
   try {
     return JSON.parse(await readFile(join(directory, "_SUCCESS"), "utf8")) as SuccessManifest;
   } catch {
@@ -47,8 +48,8 @@ export async function manifestIn(directory: string): Promise<SuccessManifest | n
 
 /** What a run that was not heard of again had written, from its manifests. */
 export async function stepSummary(directory: string, forms: Forms): Promise<StepSummary | null> {
-  const files = await manifestIn(join(directory, "files"));
-  const records = await manifestIn(join(directory, "records"));
+  const files = await manifestOfStep(join(directory, "files"));
+  const records = await manifestOfStep(join(directory, "records"));
   const manifest = files ?? records;
   if (manifest === null || (forms.files && files === null) || (forms.records && records === null))
     return null;
@@ -350,7 +351,7 @@ async function copyTree(from: string, to: string): Promise<void> {
 /** Puts a second name, or a copy, of a round's results where those of its loop belong. */
 export async function placeForm(from: string, to: string, about: OutputFacts): Promise<void> {
   const aside = `${to}.aside`;
-  const { parts } = (await manifestIn(from))!;
+  const { parts } = (await manifestOfStep(from))!;
   await linkTree(from, aside);
   // Not in place: it is the round's, too.
   await rm(join(aside, "_SUCCESS"));

@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
-import { wantedOf } from "../engine/chosen-records.ts";
+import { wantedRecords } from "../engine/chosen-records.ts";
 import { commitOutput, commitRecords, expectRefused, keepCollected, placeBeside } from "../engine/commit.ts";
 import type { CommitPlan, Outputs } from "../engine/commit.ts";
 import type { EventLog, PhaseClock } from "../engine/event-log.ts";
@@ -216,7 +216,7 @@ export class LocalTasks {
       partitions,
       badBudget,
       ...(this.#live === null ? {} : { live: this.#live }),
-      ...(only !== undefined && { wanted: wantedOf(only, (task) => tasks.map[task]!) }),
+      ...(only !== undefined && { wanted: wantedRecords(only, (task) => tasks.map[task]!) }),
       emit: (event) => events.emit(event),
       specOf: (ref) => this.#executor.specOf(ref),
       listener: this.#executor.listener,

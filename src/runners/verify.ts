@@ -15,7 +15,7 @@ import { runnerFor, runners, strayOptions } from "./runners.ts";
 import type { Runner, RunnerName } from "./runners.ts";
 
 /** Where a job is run to be compared. */
-export interface Place {
+export interface VerifiedPlace {
   /** "local"; "local (2)" where it is named again. */
   readonly name: string;
   readonly on: string;
@@ -32,7 +32,7 @@ export interface Variation {
 
 /** One run, and how it differs from the first. */
 export interface VerifiedRun {
-  readonly place: Place;
+  readonly place: VerifiedPlace;
   readonly variation: Variation;
   readonly result: Pick<
     RunResult,
@@ -56,15 +56,15 @@ export interface VerifyRequest {
   readonly inputs: readonly string[];
   /** Packages that stay outside the bundle. */
   readonly external: readonly string[];
-  readonly places: readonly Place[];
+  readonly places: readonly VerifiedPlace[];
   /** An empty directory, for the outputs. */
   readonly directory: string;
   readonly signal: AbortSignal;
   /** The caller has said what splits there are: they are the same in all runs. */
   readonly fixedSplits: boolean;
   /** What all runs at the place are told. */
-  optionsOf(place: Place, index: number): Promise<object>;
-  began(place: Place, index: number): void;
+  optionsOf(place: VerifiedPlace, index: number): Promise<object>;
+  began(place: VerifiedPlace, index: number): void;
   /** A run warns. */
   warned(message: string): void;
   ended(run: VerifiedRun, index: number): void;
@@ -74,7 +74,7 @@ export interface VerifyRequest {
  * The places that are named; one that stands alone is used twice: there is nothing else to compare with.
  * @throws SheafError USAGE for a name that no runner goes by, and is no URL
  */
-export function placesOf(names: readonly string[]): Place[] {
+export function placesOf(names: readonly string[]): VerifiedPlace[] {
   const all = names.length === 1 ? [...names, ...names] : names;
   return all.map((on, index) => {
     const known = Object.values(runners).flatMap((runner) => runner.on);
@@ -94,7 +94,7 @@ const smallMemoryBytes = 64 * MiB;
 
 /** What the run of this number is given, so that what a job must not depend on is another each time. */
 export function variationOf(
-  { on, runner }: Place,
+  { on, runner }: VerifiedPlace,
   index: number,
   mapTasks: number,
   fixedSplits: boolean,
@@ -149,7 +149,7 @@ function cannotBegin(runs: readonly VerifiedRun[]): boolean {
 
 async function runAt(
   { file, directory, signal, optionsOf, warned }: VerifyRequest,
-  place: Place,
+  place: VerifiedPlace,
   index: number,
   variation: Variation,
 ): Promise<RunResult> {

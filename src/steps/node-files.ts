@@ -16,7 +16,7 @@ import { listInput } from "../storage/list-input.ts";
  */
 
 /** A file that an agent has. */
-export interface ListedFile {
+export interface NodeFile {
   readonly path: string;
   /** Below what was asked for. */
   readonly place: string;
@@ -45,7 +45,7 @@ export interface WantedFile {
  * The files that a path or pattern means there; none is no error.
  * @throws SheafError FORBIDDEN for one outside the roots; as listInput
  */
-export async function* listOnNode(path: string, { roots }: NodePlace): AsyncGenerator<ListedFile> {
+export async function* listOnNode(path: string, { roots }: NodePlace): AsyncGenerator<NodeFile> {
   const files = await listInput([path]).catch((error: unknown) => {
     if (isSheafError(error) && error.code === "INPUT_MISSING") return [];
     throw error;

@@ -7,7 +7,7 @@ import type { TaskContext } from "../job/context.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { NodePlace, Source } from "../job/reader.ts";
 import { checkJob } from "../job/validate.ts";
-import type { ListedFile, ReadRange, WantedFile } from "./node-files.ts";
+import type { NodeFile, ReadRange, WantedFile } from "./node-files.ts";
 import type { ScriptSpec, TransferSpec } from "./script.ts";
 
 /*
@@ -18,7 +18,7 @@ import type { ScriptSpec, TransferSpec } from "./script.ts";
  */
 
 /** A file that is sent to the agents. Plain data. */
-export interface SentFile {
+export interface NodeInput {
   /** Where it is put, below the directory of the task. */
   readonly place: string;
   /** Absolute, on the machine that sends it. */
@@ -30,7 +30,7 @@ export interface SentFile {
 export type NodeTask =
   | {
       readonly kind: "script";
-      readonly files: readonly SentFile[];
+      readonly files: readonly NodeInput[];
       /** Where each input of the script then lies, below the directory of the task. */
       readonly inputs: Readonly<Record<string, string>>;
     }
@@ -50,7 +50,7 @@ export type NodeTask =
 /** Of a pair that comes back: agent, output, and the file below it; "" for the output itself. */
 export type NodeKey = readonly [agent: string, output: string, below: string];
 
-type NodePair = readonly [key: string, value: number | Uint8Array | ListedFile | null];
+type NodePair = readonly [key: string, value: number | Uint8Array | NodeFile | null];
 
 const chunkBytes = 256 * KiB;
 /** Current directory of a script on an agent. */
@@ -117,7 +117,7 @@ function placesOf(
 /** A job that does something on every agent, or on some; its pairs are those that come back. */
 function nodeJob(
   nodes: NonNullable<Source<unknown>["nodes"]>,
-  files: readonly Pick<SentFile, "place" | "path">[],
+  files: readonly Pick<NodeInput, "place" | "path">[],
   work: (node: NodePlace, context: TaskContext) => AsyncGenerator<NodePair>,
 ): Job {
   const input: Source<NodePlace> = {
@@ -154,7 +154,7 @@ function onNode(agent: string, error: unknown): SheafError {
   return new SheafError(code, told, { cause: error, hint: hint ?? "Look at its log.", details });
 }
 
-function placeFile({ place, mode }: SentFile, directory: string, copy: string): void {
+function placeFile({ place, mode }: NodeInput, directory: string, copy: string): void {
   const target = join(directory, place);
   mkdirSync(dirname(target), { recursive: true });
   copyFileSync(copy, target);
@@ -175,11 +175,11 @@ async function* runOnNode(
 ): AsyncGenerator<NodePair> {
   const [work, out] = [join(node.directory, workPlace), join(node.directory, outPlace)];
   for (const directory of [work, out]) mkdirSync(directory, { recursive: true });
-  const [{ runCommand }, { workerEnvironment }] = await Promise.all([
+  const [{ runProgram }, { workerEnvironment }] = await Promise.all([
     import("../exec/command.ts"),
     import("../security/worker-environment.ts"),
   ]);
-  await runCommand({
+  await runProgram({
     argv: withPlaces(spec.run, places, out),
     directory: work,
     environment: { ...workerEnvironment(process.env), ...spec.env },
@@ -191,7 +191,7 @@ async function* runOnNode(
   });
   context.signal.throwIfAborted();
   yield [keyOf([node.name, "", ""]), null];
-  for (const { output, below, path } of outputFiles(out, outputs)) {
+  for (const { output, below, path } of nodeOutputs(out, outputs)) {
     const key = keyOf([node.name, output, below]);
     yield [key, lstatSync(path).mode & 0o777];
     for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes }))
@@ -242,7 +242,7 @@ export function withPlaces(
 }
 
 /** A file that a script has written. */
-export interface OutputFile {
+export interface NodeOutput {
   readonly output: string;
   /** Below the output; "" where that is the file. */
   readonly below: string;
@@ -253,7 +253,7 @@ export interface OutputFile {
  * The files that a script has written, in order.
  * @throws SheafError USER_CODE for an output that is not there, for what is none, and for what is no file
  */
-export function outputFiles(directory: string, outputs: readonly string[]): OutputFile[] {
+export function nodeOutputs(directory: string, outputs: readonly string[]): NodeOutput[] {
   const there = readdirSync(directory);
   const stray = there.find((one) => !outputs.includes(one));
   if (stray !== undefined) {
@@ -261,7 +261,7 @@ export function outputFiles(directory: string, outputs: readonly string[]): Outp
       hint: `Name it: out: { "${stray}": text() }. Or write it elsewhere.`,
     });
   }
-  const files: OutputFile[] = [];
+  const files: NodeOutput[] = [];
   const visit = (output: string, below: string): void => {
     const path = join(directory, output, below);
     const status = lstatSync(path);

@@ -13,15 +13,15 @@ export function content(bytes: number, word = ""): Buffer {
 }
 
 /** The `_SUCCESS` of a job that wrote these files. */
-export function successOf(files: readonly string[]): string {
+export function successFile(files: readonly string[]): string {
   const parts = files.map((file) => ({ file, collection: "", partition: 0, bytes: 0, records: 0 }));
   return JSON.stringify({ sheaf: 1, job: "earlier", code: null, counters: {}, badRecords: 0, parts });
 }
 
-export type OutputFiles = readonly (readonly [name: string, bytes: Buffer])[];
+export type SampleFiles = readonly (readonly [name: string, bytes: Buffer])[];
 
 /** An output of a job: small files, an empty one, one of several requests. */
-export const outputFiles: OutputFiles = [
+export const sampleFiles: SampleFiles = [
   ["part-00000.tsv", content(50 * KiB)],
   ["part-00001.tsv", Buffer.alloc(0)],
   ["byAge/part-00000.csv", content(6 * MiB, "age")],
@@ -29,13 +29,18 @@ export const outputFiles: OutputFiles = [
   [
     "_SUCCESS",
     Buffer.from(
-      successOf(["part-00000.tsv", "part-00001.tsv", "byAge/part-00000.csv", "byAge/a b%+#/part-00000.csv"]),
+      successFile([
+        "part-00000.tsv",
+        "part-00001.tsv",
+        "byAge/part-00000.csv",
+        "byAge/a b%+#/part-00000.csv",
+      ]),
     ),
   ],
 ];
 
 /** The same names, with few bytes. */
-export const smallFiles: OutputFiles = outputFiles.map(([name, bytes]) => [
+export const smallFiles: SampleFiles = sampleFiles.map(([name, bytes]) => [
   name,
   name === "_SUCCESS" ? bytes : bytes.subarray(0, 1_000),
 ]);
@@ -45,7 +50,7 @@ export function putAll(
   store: Store,
   address: string,
   job: string,
-  files: OutputFiles,
+  files: SampleFiles,
   directory: string,
 ): Promise<PutFile[]> {
   const output = store.output!(address, job);
@@ -64,7 +69,7 @@ export async function commitAll(
   store: Store,
   address: string,
   job: string,
-  files: OutputFiles,
+  files: SampleFiles,
   directory: string,
   overwrite = false,
 ): Promise<void> {

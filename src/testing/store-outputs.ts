@@ -6,7 +6,7 @@ import type { PutFile, Store, StoreOutput } from "../storage/store.ts";
 import { placeStaged } from "../storage/upload-output.ts";
 import type { Fault } from "./fault-proxy.ts";
 import { type Checks, noHttp, readAll, statOf } from "./store-bench.ts";
-import { commitAll, content, type OutputFiles, outputFiles, putAll, successOf } from "./store-files.ts";
+import { commitAll, content, type SampleFiles, sampleFiles, putAll, successFile } from "./store-files.ts";
 
 const CANNOT = "it is not written";
 
@@ -17,34 +17,34 @@ export const outputChecks: Checks = {
     if (store.output === undefined) return CANNOT;
     const address = bench.at("out/plain/");
     await store.output(address, "job-1").check({});
-    const put = await putAll(store, address, "job-1", outputFiles, directory);
+    const put = await putAll(store, address, "job-1", sampleFiles, directory);
     for (const { token } of put) assert.ok(token.length <= 64 * KiB);
     assert.equal(await store.stat(`${address}_SUCCESS`), null);
     assert.deepEqual(await namesIn(store, address), []);
     // By another process, for which it went over a wire.
     const wired = JSON.parse(JSON.stringify(put)) as PutFile[];
     await store.output(address, "job-1").commit(wired, {});
-    await assertIs(store, address, outputFiles);
+    await assertIs(store, address, sampleFiles);
     await bench.nothingLeft();
     // Again, as after a crash of whoever did it.
     await store.output(address, "job-1").commit(wired, {});
-    await assertIs(store, address, outputFiles);
+    await assertIs(store, address, sampleFiles);
     await store.output(address, "job-1").abort();
-    await assertIs(store, address, outputFiles);
+    await assertIs(store, address, sampleFiles);
   },
 
   "output that exists is refused, or replaced when a job has written it": async (bench) => {
     const { store, subject, directory } = bench;
     if (store.output === undefined) return CANNOT;
     const address = bench.at("out/replaced/");
-    await commitAll(store, address, "job-2", outputFiles, directory);
+    await commitAll(store, address, "job-2", sampleFiles, directory);
     const other = store.output(address, "job-3");
     await assert.rejects(other.check({}), { code: "OUTPUT_EXISTS" });
     const keep = [`${address}byAge/part-00000.csv`];
     await assert.rejects(other.check({ overwrite: true, keep }), { code: "OUTPUT_UNWRITABLE" });
-    const files: OutputFiles = [
+    const files: SampleFiles = [
       ["part-00000.csv", content(100, "new")],
-      ["_SUCCESS", Buffer.from(successOf(["part-00000.csv"]))],
+      ["_SUCCESS", Buffer.from(successFile(["part-00000.csv"]))],
     ];
     await commitAll(store, address, "job-3", files, directory, true);
     await assertIs(store, address, files);
@@ -62,8 +62,8 @@ export const outputChecks: Checks = {
     const address = bench.at("out/raced/");
     const output = store.output(address, "job-4");
     await output.check({});
-    const put = await putAll(store, address, "job-4", outputFiles, directory);
-    const first: OutputFiles = [["_SUCCESS", Buffer.from(successOf([]))]];
+    const put = await putAll(store, address, "job-4", sampleFiles, directory);
+    const first: SampleFiles = [["_SUCCESS", Buffer.from(successFile([]))]];
     await commitAll(store, address, "job-5", first, directory);
     await assert.rejects(output.commit(put, {}), { code: "OUTPUT_EXISTS" });
     await output.abort();
@@ -84,7 +84,7 @@ export const outputChecks: Checks = {
       return path;
     };
     await of().check({});
-    const files = outputFiles.filter(([name]) => name !== "_SUCCESS");
+    const files = sampleFiles.filter(([name]) => name !== "_SUCCESS");
     const staged = await Promise.all(
       files.map(async ([name, bytes]) => [name, await of().stage!(local(name, bytes), undefined)] as const),
     );
@@ -92,7 +92,7 @@ export const outputChecks: Checks = {
     await of().stage!(local("loser", content(70 * KiB)), undefined);
     for (const [, token] of staged) assert.ok(token.includes("job-9") && token.length <= KiB, token);
     assert.deepEqual(await namesIn(store, address), []);
-    const success = outputFiles.find(([name]) => name === "_SUCCESS")![1].toString();
+    const success = sampleFiles.find(([name]) => name === "_SUCCESS")![1].toString();
     const uploads = staged.map(([name, source]) => ({ name, source }));
     const place = { output: address, job: "job-9", overwrite: false };
     const commit = (step?: () => void): Promise<void> =>
@@ -104,7 +104,7 @@ export const outputChecks: Checks = {
     await assert.rejects(commit(crash), /killed/);
     for (let again = 0; again < 2; again++) {
       await commit();
-      await assertIs(store, address, outputFiles);
+      await assertIs(store, address, sampleFiles);
       await bench.nothingLeft();
     }
     const other = store.output(address, "job-10");
@@ -133,7 +133,7 @@ export const outputChecks: Checks = {
     for (const other of [of("job-12").noted!("notes-2.json"), of("job-13").noted!("notes-1.json")])
       assert.equal(await other, null);
     assert.deepEqual(await namesIn(store, bench.at("out/noted/")), []);
-    const success = Buffer.from(successOf([]));
+    const success = Buffer.from(successFile([]));
     const put = await of("job-12").put(success, "_SUCCESS", undefined);
     await of("job-12").commit([put], {});
     await assertIs(store, bench.at("out/noted/"), [["_SUCCESS", success]]);
@@ -151,13 +151,13 @@ export const outputChecks: Checks = {
     const address = bench.at("out/aborted/");
     const output = store.output(address, "job-6");
     await output.check({});
-    await putAll(store, address, "job-6", outputFiles, directory);
+    await putAll(store, address, "job-6", sampleFiles, directory);
     await store.output(address, "job-6").abort();
     await output.abort();
     assert.deepEqual(await namesIn(store, address), []);
     await bench.nothingLeft();
-    await commitAll(store, address, "job-7", outputFiles, directory);
-    await assertIs(store, address, outputFiles);
+    await commitAll(store, address, "job-7", sampleFiles, directory);
+    await assertIs(store, address, sampleFiles);
   },
 
   "uploads succeed in spite of 500, 503 and cut connections": async (bench) => {
@@ -172,14 +172,14 @@ export const outputChecks: Checks = {
     let number = 0;
     proxy.decide(() => (number++ % 4 === 1 ? kinds[(number >> 2) % 3]! : null));
     const address = bench.at("out/faults/", proxy.port);
-    await commitAll(bench.through(proxy.port), address, "job-8", outputFiles, bench.directory);
-    await assertIs(bench.store, bench.at("out/faults/"), outputFiles);
+    await commitAll(bench.through(proxy.port), address, "job-8", sampleFiles, bench.directory);
+    await assertIs(bench.store, bench.at("out/faults/"), sampleFiles);
     await bench.nothingLeft();
   },
 };
 
 /** The output is these files, and nothing else. */
-export async function assertIs(store: Store, address: string, files: OutputFiles): Promise<void> {
+export async function assertIs(store: Store, address: string, files: SampleFiles): Promise<void> {
   assert.deepEqual(await namesIn(store, address), files.map(([name]) => name).toSorted());
   for (const [name, bytes] of files) {
     const found = await statOf(store, address + name);

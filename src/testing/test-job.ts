@@ -92,7 +92,7 @@ const SUSPECTS = {
 type Suspect = keyof typeof SUSPECTS;
 
 /** testJob of sheaf/testing, but for the files of side data: all of it is given. */
-export async function testJob(
+export async function testOnRecords(
   job: Job,
   input?: TestInput,
   options: TestJobOptions = {},

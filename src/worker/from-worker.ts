@@ -13,7 +13,7 @@ import {
   optional,
   orNull,
   plainObject,
-  text,
+  textUpTo,
   whole,
   wrong,
   WrongField,
@@ -41,7 +41,7 @@ const counters: Check = (value, field) => {
   const names = Object.keys(value as object);
   if (names.length > limits.countersMax) throw wrong(field, `there are ${names.length} of them`);
   for (const name of names) {
-    text(limits.counterNameCharsMax)(name, field);
+    textUpTo(limits.counterNameCharsMax)(name, field);
     finite((value as Record<string, unknown>)[name], `${field}.${name}`);
   }
 };
@@ -49,17 +49,17 @@ const counters: Check = (value, field) => {
 const failure = fields({
   kind: oneOf("failure"),
   code: check(isErrorCode, "an error code"),
-  message: text(textCharsMax),
-  hint: orNull(text(textCharsMax)),
-  name: text(textCharsMax),
-  stack: orNull(text(textCharsMax)),
-  phase: text(100),
+  message: textUpTo(textCharsMax),
+  hint: orNull(textUpTo(textCharsMax)),
+  name: textUpTo(textCharsMax),
+  stack: orNull(textUpTo(textCharsMax)),
+  phase: textUpTo(100),
   blame: oneOf("user", "data", "system"),
-  path: orNull(text(pathCharsMax)),
+  path: orNull(textUpTo(pathCharsMax)),
   offset: orNull(finite),
-  record: orNull(text(textCharsMax)),
-  key: orNull(text(textCharsMax)),
-  log: list(text(textCharsMax), 100),
+  record: orNull(textUpTo(textCharsMax)),
+  key: orNull(textUpTo(textCharsMax)),
+  log: list(textUpTo(textCharsMax), 100),
 });
 
 const part = fields({
@@ -67,14 +67,14 @@ const part = fields({
   collection: whole,
   partition: whole,
   roll: whole,
-  path: text(pathCharsMax),
+  path: textUpTo(pathCharsMax),
   name: optional(check((value) => outputNameProblem(value) === undefined, "a name of directories")),
-  extension: text(100),
+  extension: textUpTo(100),
   bytes: whole,
   records: whole,
   crc32c: whole,
   headerBytes: optional(whole),
-  layout: optional(text(textCharsMax)),
+  layout: optional(textUpTo(textCharsMax)),
 });
 
 const numbers: Check = (value, field) => {
@@ -91,15 +91,15 @@ const keep: Check = (value, field) => {
           run: orNull(
             fields({
               bytes: whole,
-              fingerprint: text(64),
-              path: optional(text(pathCharsMax)),
+              fingerprint: textUpTo(64),
+              path: optional(textUpTo(pathCharsMax)),
               owner: optional(plainObject),
             }),
           ),
           bad: orNull(fields({ bytes: whole, crc32c: whole })),
           namesMatter: flag,
         })
-      : fields({ kind: oneOf("not kept"), why: text(textCharsMax) });
+      : fields({ kind: oneOf("not kept"), why: textUpTo(textCharsMax) });
   shape(value, field);
 };
 
@@ -108,15 +108,20 @@ const success = fields({
   stats: numbers,
   counters,
   output: orNull(
-    fields({ task: whole, attempt: whole, path: orNull(text(pathCharsMax)), owner: optional(plainObject) }),
+    fields({
+      task: whole,
+      attempt: whole,
+      path: orNull(textUpTo(pathCharsMax)),
+      owner: optional(plainObject),
+    }),
   ),
   parts: list(part),
-  keys: list(list(text(limits.keyBytesMax * 2))),
+  keys: list(list(textUpTo(limits.keyBytesMax * 2))),
   partitionBytes: list(list(finite)),
   pairs: list(finite),
-  hotKeys: list(fields({ collection: whole, key: text(textCharsMax), values: finite }), 10_000),
-  badPath: orNull(text(pathCharsMax)),
-  emptyFiles: optional(fields({ files: whole, names: list(text(pathCharsMax), limits.emptyFilesNamed) })),
+  hotKeys: list(fields({ collection: whole, key: textUpTo(textCharsMax), values: finite }), 10_000),
+  badPath: orNull(textUpTo(pathCharsMax)),
+  emptyFiles: optional(fields({ files: whole, names: list(textUpTo(pathCharsMax), limits.emptyFilesNamed) })),
   rest: optional(list(fields({ piece: whole, offset: whole }))),
   made: optional(whole),
   keep: optional(keep),
@@ -130,8 +135,8 @@ const result: Check = (value, field) => {
 };
 
 const auxPath = fields({
-  name: text(textCharsMax),
-  file: text(pathCharsMax),
+  name: textUpTo(textCharsMax),
+  file: textUpTo(pathCharsMax),
   many: optional(flag),
   bytes: optional(flag),
 });
@@ -142,13 +147,16 @@ const outline: Check = (value, field) => {
   const { collections, params, aux, files, input, inputs, steps } = value as Record<string, unknown>;
   list(plainObject, 1_000)(collections, `${field}.collections`);
   list(auxPath, limits.jobPartsMax)(aux, `${field}.aux`);
-  optional(list(fields({ name: text(textCharsMax), file: text(textCharsMax) }), limits.jobPartsMax))(
+  optional(list(fields({ name: textUpTo(textCharsMax), file: textUpTo(textCharsMax) }), limits.jobPartsMax))(
     files,
     `${field}.files`,
   );
   plainObject(params, `${field}.params`);
   plainObject(input, `${field}.input`);
-  optional(list(fields({ name: text(textCharsMax), input: plainObject }), 1_000))(inputs, `${field}.inputs`);
+  optional(list(fields({ name: textUpTo(textCharsMax), input: plainObject }), 1_000))(
+    inputs,
+    `${field}.inputs`,
+  );
   optional(list(step, 1_000))(steps, `${field}.steps`);
 };
 
@@ -180,7 +188,7 @@ const folded = fields({
   merged: bytes(2 * limits.liveMergedBytesMax),
   collections: list(
     fields({
-      name: text(textCharsMax),
+      name: textUpTo(textCharsMax),
       keys: whole,
       more: flag,
       top: list(fields({ key: shown, value: shown }), limits.liveKeysShownMax),
@@ -196,8 +204,13 @@ const shapes: Readonly<Record<FromWorker["kind"], Check>> = {
   loaded: fields({ kind: anything, outline }),
   "load-failed": fields({ kind: anything, failure }),
   result: fields({ kind: anything, id: whole, result, spoiled: flag }),
-  log: fields({ kind: anything, id: orNull(whole), stream: streams, text: text(2 * limits.taskLogBytesMax) }),
-  expected: fields({ kind: anything, refusal: orNull(text(textCharsMax)), failure: orNull(failure) }),
+  log: fields({
+    kind: anything,
+    id: orNull(whole),
+    stream: streams,
+    text: textUpTo(2 * limits.taskLogBytesMax),
+  }),
+  expected: fields({ kind: anything, refusal: orNull(textUpTo(textCharsMax)), failure: orNull(failure) }),
   told: fields({
     kind: anything,
     id: whole,

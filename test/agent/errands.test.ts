@@ -13,7 +13,7 @@ import type { ErrandResult } from "#src/protocol/agent-messages.js";
 import type { OutputTarget } from "#src/protocol/submission.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import { emptyStats } from "#src/task/task-spec.js";
-import { successOf } from "#src/testing/store-files.js";
+import { successFile } from "#src/testing/store-files.js";
 import { until } from "../kit/wait.js";
 import { job, jobOptions, mapOrder, Stage, text, wordCount, wordsOutline } from "./support.js";
 
@@ -215,7 +215,7 @@ test("outputs are checked before anything runs", async (t) => {
   );
   assert.equal(inside.code, "INPUT_MISSING");
   stage.file("place/there/in.txt", text);
-  stage.file("place/there/_SUCCESS", successOf(["in.txt"]));
+  stage.file("place/there/_SUCCESS", successFile(["in.txt"]));
   const swallowed = failed(
     await stage.tryPlan([join(place, "there", "in.txt")], to(join(place, "there"), true)),
   );

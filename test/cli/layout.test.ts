@@ -7,7 +7,7 @@ import {
   formatShortCount,
   formatTimeLeft,
   plural,
-  table,
+  textTable,
   wrapText,
 } from "#src/cli/ui/text.js";
 
@@ -34,7 +34,7 @@ test("definitions: meanings beside the terms, or below them where there is no ro
 
 test("tables line up, wide characters too", () => {
   assert.deepEqual(
-    table(
+    textTable(
       ["KEY", ">N"],
       [
         ["日本", "7"],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SlurmCommands, readJob } from "#src/cli/command/slurm/commands.js";
-import { slotsOf } from "#src/cli/command/slurm/node.js";
+import { slotsOfNode } from "#src/cli/command/slurm/node.js";
 import { stepEnvironment } from "#src/cli/command/slurm/pilot.js";
 import { type Networks, nodeAddress, scratchOf } from "#src/cli/command/slurm/place.js";
 import { fakeSlurm } from "../kit/slurm.js";
@@ -80,7 +80,7 @@ test("a node is reached at the address of the network that was asked for, else w
 
 test("slots, scratch and the environment of a step follow from what Slurm sets", () => {
   const slots = (cpus: string | undefined, processors: number) =>
-    slotsOf({ SLURM_CPUS_ON_NODE: cpus }, processors);
+    slotsOfNode({ SLURM_CPUS_ON_NODE: cpus }, processors);
   assert.deepEqual(
     [slots("16", 64), slots("64", 1), slots(undefined, 8), slots("1", 8), slots("x", 4), slots("0", 4)],
     [15, 1, 7, 1, 3, 3],

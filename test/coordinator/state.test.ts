@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { SheafError, isSheafError } from "#src/base/errors.js";
 import type { ErrorCode } from "#src/base/errors.js";
 import { openDatabase } from "#src/coordinator/database.js";
-import { Store } from "#src/coordinator/store.js";
+import { StateStore } from "#src/coordinator/store.js";
 import { findWalDamage } from "#src/coordinator/wal-check.js";
 import { EventLoop } from "#src/engine/loop.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
@@ -29,7 +29,7 @@ function refuses(code: ErrorCode, says: RegExp): (error: unknown) => boolean {
 /** A store of `count` rows, one transaction each, as kill -9 would leave it. */
 function killed(stage: Stage, count: number): string {
   const written = join(stage.root, "written");
-  const store = new Store(written, 1, "1.0.0");
+  const store = new StateStore(written, 1, "1.0.0");
   for (let row = 0; row < count; row++) {
     store.put("plans", `job-${row}`, `${row} `.repeat(2_000));
     store.flush();
@@ -41,7 +41,7 @@ function killed(stage: Stage, count: number): string {
 }
 
 function rowsOf(stateDirectory: string): number {
-  const store = new Store(stateDirectory, 1, "1.0.0");
+  const store = new StateStore(stateDirectory, 1, "1.0.0");
   const count = [...store.all("plans")].length;
   store.close();
   return count;
@@ -70,7 +70,7 @@ test("a coordinator that was killed leaves no lock, and all it had acknowledged"
   });
   await once(child.stdout, "data");
   assert.throws(
-    () => new Store(state, 1, "1.0.0"),
+    () => new StateStore(state, 1, "1.0.0"),
     refuses("STATE_LOCKED", new RegExp(`process ${child.pid} on `)),
   );
   child.kill("SIGKILL");
@@ -108,21 +108,21 @@ test("a log damaged in the middle is refused, and where is told", (t) => {
       damaged[place]! ^= 0x10;
       writeFileSync(join(copy, "coordinator.db-wal"), damaged);
       const where = new RegExp(`coordinator.db-wal is damaged: the frame at byte ${32 + at * frameBytes},`);
-      assert.throws(() => new Store(copy, 1, "1.0.0"), refuses("STATE_CORRUPT", where), `byte ${place}`);
+      assert.throws(() => new StateStore(copy, 1, "1.0.0"), refuses("STATE_CORRUPT", where), `byte ${place}`);
     }
   }
   const copy = cpTo(stage, left);
   const damaged = Buffer.from(log);
   damaged[9]! ^= 1;
   writeFileSync(join(copy, "coordinator.db-wal"), damaged);
-  assert.throws(() => new Store(copy, 1, "1.0.0"), refuses("STATE_CORRUPT", /its header/));
+  assert.throws(() => new StateStore(copy, 1, "1.0.0"), refuses("STATE_CORRUPT", /its header/));
   assert.equal(findWalDamage(join(left, "nothing-here")), null);
 });
 
 test("damaged pages, rows that are not what was written, and foreign tables are refused", (t) => {
   const stage = new Stage(t);
   const closed = join(stage.root, "closed");
-  const store = new Store(closed, 1, "1.0.0");
+  const store = new StateStore(closed, 1, "1.0.0");
   for (let row = 0; row < 50; row++) store.put("plans", `job-${row}`, `${row} `.repeat(500));
   store.flush();
   store.close();
@@ -143,7 +143,7 @@ test("damaged pages, rows that are not what was written, and foreign tables are 
 
   const text = cpTo(stage, closed);
   writeFileSync(join(text, file), "this is no database at all, not even a short one".repeat(100));
-  assert.throws(() => new Store(text, 1, "1.0.0"), refuses("STATE_CORRUPT", /coordinator\.db/));
+  assert.throws(() => new StateStore(text, 1, "1.0.0"), refuses("STATE_CORRUPT", /coordinator\.db/));
 });
 
 test("a state of another format is refused, by the version that wrote it and what to do", async (t) => {
@@ -308,18 +308,23 @@ test("commands are carried out when what led to them is written, and once", (t) 
   const stage = new Stage(t);
   let full = true;
   const seen: string[] = [];
-  const store = new Store(join(stage.root, "loop"), 1, "1.0.0", (stateDirectory: string, pid: number) => {
-    const sql = openDatabase(stateDirectory, pid);
-    return {
-      ...sql,
-      transaction: (work) => {
-        if (full && seen.length > 0)
-          throw new SheafError("DISK_FULL", "no space left", { hint: "Free some." });
-        sql.transaction(work);
-        seen.push("written");
-      },
-    };
-  });
+  const store = new StateStore(
+    join(stage.root, "loop"),
+    1,
+    "1.0.0",
+    (stateDirectory: string, pid: number) => {
+      const sql = openDatabase(stateDirectory, pid);
+      return {
+        ...sql,
+        transaction: (work) => {
+          if (full && seen.length > 0)
+            throw new SheafError("DISK_FULL", "no space left", { hint: "Free some." });
+          sql.transaction(work);
+          seen.push("written");
+        },
+      };
+    },
+  );
   const nothing = (): void => undefined;
   const loop = new EventLoop({
     scheduler: new Scheduler({ keepFacts: true }),

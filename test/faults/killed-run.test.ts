@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { successOf } from "#src/testing/store-files.js";
+import { successFile } from "#src/testing/store-files.js";
 import { wordCount } from "../runner/support.ts";
 import { assertDone, assertNoProcess, Place } from "./support.ts";
 
@@ -60,7 +60,7 @@ const killing = `
 `;
 
 describe("N7: a run that is killed in its commit", () => {
-  const old = { "part-00000.tsv": "old\t1\n", _SUCCESS: successOf(["part-00000.tsv"]) };
+  const old = { "part-00000.tsv": "old\t1\n", _SUCCESS: successFile(["part-00000.tsv"]) };
 
   for (const [moment, outcome] of [
     ["rename part-00001.tsv after", "old"],

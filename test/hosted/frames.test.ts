@@ -7,7 +7,7 @@ import { seededRandom } from "#src/base/random.js";
 import {
   BlockWriter,
   blockBounds,
-  partitionOf,
+  partitionOfBlock,
   partitionsMax,
   readBlock,
   writePrefix,
@@ -107,7 +107,7 @@ test("the prefix of every partition leads to it, for every number of partitions"
   const check = (partition: number, partitions: number): void => {
     writePrefix(key, partition, partitions);
     assert.ok(key.subarray(0, 4).every((digit) => digit < 31));
-    if (partitionOf(key, partitions) !== partition) assert.fail(`${partition} of ${partitions}`);
+    if (partitionOfBlock(key, partitions) !== partition) assert.fail(`${partition} of ${partitions}`);
   };
   for (let partitions = 1; partitions <= 3_000; partitions += partitions < 300 ? 1 : 37)
     for (let partition = 0; partition < partitions; partition++) check(partition, partitions);
@@ -122,7 +122,7 @@ test("partitions are those of Java's hash of the bytes, negative ones and overfl
     const key = Buffer.from([random.below(256), random.below(256), random.below(256), random.below(256), 1]);
     const partitions = 1 + random.below(1_000);
     assert.equal(
-      partitionOf(key, partitions),
+      partitionOfBlock(key, partitions),
       javaPartition(key, partitions),
       `${key.toString("hex")} ${partitions}`,
     );

@@ -8,8 +8,8 @@ import { dirname, join } from "node:path";
 import { type TestContext, suite, test } from "node:test";
 import { systemClock } from "#src/base/clock.js";
 import { isSheafError } from "#src/base/errors.js";
-import { causeOf, failureOf } from "#src/hosted/hadoop/causes.js";
-import { ClientLog, taskName } from "#src/hosted/hadoop/client-log.js";
+import { causeOf, failureOfTold } from "#src/hosted/hadoop/causes.js";
+import { ClientLog, taskOfHadoop } from "#src/hosted/hadoop/client-log.js";
 import { checkConf, type Places, streamingWords } from "#src/hosted/hadoop/command.js";
 import { findHadoop, findStreamingJar } from "#src/hosted/hadoop/find-hadoop.js";
 import { causeInHistory } from "#src/hosted/hadoop/history.js";
@@ -271,10 +271,10 @@ Caused by: java.lang.RuntimeException: PipeMapRed
   });
 
   test("names of tasks", () => {
-    assert.equal(taskName("task_1795962217855_0001_m_000003"), "map-00003");
-    assert.equal(taskName("attempt_1795962217855_0001_r_000012_1000"), "reduce-00012");
-    assert.equal(taskName("attempt_local441202785_0001_m_123456_0"), "map-123456");
-    assert.equal(taskName("job_1_0001"), null);
+    assert.equal(taskOfHadoop("task_1795962217855_0001_m_000003"), "map-00003");
+    assert.equal(taskOfHadoop("attempt_1795962217855_0001_r_000012_1000"), "reduce-00012");
+    assert.equal(taskOfHadoop("attempt_local441202785_0001_m_123456_0"), "map-123456");
+    assert.equal(taskOfHadoop("job_1_0001"), null);
   });
 });
 
@@ -325,12 +325,12 @@ test("what people have met: each has its code and something to do", () => {
     ["PipeMapRed.waitOutputThreads(): subprocess failed with code 137", "WORKER_LOST", /memory/],
   ];
   for (const [said, code, hint] of cases) {
-    const failure = failureOf({ text: said, more: null }, "map");
+    const failure = failureOfTold({ text: said, more: null }, "map");
     assert.equal(failure.code, code, said);
     assert.match(failure.hint ?? "", hint, said);
   }
   assert.equal(causeOf("nothing known"), null);
-  const unknown = failureOf(
+  const unknown = failureOfTold(
     { text: "Error: x\n\tat a.B.c(B.java:1)\nsubprocess failed with code 9", more: "url" },
     "map",
   );

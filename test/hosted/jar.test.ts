@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { FileTool } from "#src/hosted/hadoop/file-tool.js";
+import { FileTool } from "#src/hosted/file-tool.js";
 import { hostedJar, javaMissing, root } from "../kit/jars.ts";
 import { type HadoopLab, localHadoop } from "./hadoop-lab.ts";
 

@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { drawGraph } from "#src/cli/command/show/step-graph.js";
 import { decide, graphOf, madeOf, readBy, type StepNow, wantedOf } from "#src/pipeline/plan.js";
-import { type PipelineState, type StepFacts, applyEntry, emptyState, stateOf } from "#src/pipeline/state.js";
+import {
+  type PipelineState,
+  type StepFacts,
+  applyEntry,
+  emptyState,
+  pipelineStateOf,
+} from "#src/pipeline/state.js";
 import type { JobOutline, StepOutline } from "#src/worker/messages.js";
 
 function outline(name: string, reads: readonly string[], more: Partial<StepOutline> = {}): StepOutline {
@@ -204,7 +210,7 @@ test("for random graphs, changes and losses: what runs is what must, each step b
 test("the state follows from the journal, however often a run is begun and lost", () => {
   const all = { ...facts("a"), needs: {} };
   const begun = { kind: "step-begun", step: "a", facts: all, forms: there, made: "m" } as const;
-  const lost = stateOf([
+  const lost = pipelineStateOf([
     { ...begun, run: 1 },
     { ...begun, run: 2 },
     { kind: "ended", status: "FAILED" },

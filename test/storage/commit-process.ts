@@ -1,6 +1,6 @@
 import { systemClock } from "#src/base/clock.js";
 import type { StoreModule } from "#src/storage/store.js";
-import { commitAll, outputFiles, smallFiles } from "#src/testing/store-files.js";
+import { commitAll, sampleFiles, smallFiles } from "#src/testing/store-files.js";
 import type { DoomedCommit } from "./killed-writers.ts";
 
 /**
@@ -13,7 +13,7 @@ const world = { clock: systemClock, random: Math.random };
 async function commit({ scheme, env, address, job, isSmall }: DoomedCommit): Promise<void> {
   const { createStore } = (await import(`#src/storage/stores/${scheme}.js`)) as StoreModule;
   const store = createStore(scheme, { env: { ...process.env, ...env }, fetch: null, world });
-  await commitAll(store, address, job, isSmall ? smallFiles : outputFiles, directory, true);
+  await commitAll(store, address, job, isSmall ? smallFiles : sampleFiles, directory, true);
 }
 
 for (const [i, doomed] of (JSON.parse(given) as DoomedCommit[]).entries()) {

@@ -6,7 +6,7 @@ import { readText } from "#src/storage/stored-output.js";
 import { startCutProxy, startFaultProxy } from "#src/testing/fault-proxy.js";
 import type { Checks, StoreBench, StoreSubject } from "#src/testing/store-bench.js";
 import { checksOf } from "#src/testing/store-checks.js";
-import { commitAll, outputFiles, smallFiles } from "#src/testing/store-files.js";
+import { commitAll, sampleFiles, smallFiles } from "#src/testing/store-files.js";
 import { assertIs, outputChecks } from "#src/testing/store-outputs.js";
 import { faultChecks, readChecks } from "#src/testing/store-reads.js";
 import { killWriters } from "./killed-writers.ts";
@@ -56,7 +56,7 @@ const killChecks: Checks = {
           store,
           bench.at(name),
           `job-before-${i}`,
-          isSmall ? smallFiles : outputFiles,
+          isSmall ? smallFiles : sampleFiles,
           directory,
         );
     await killWriters(subject, directory, kills);
@@ -68,7 +68,7 @@ const killChecks: Checks = {
         if (isSheafError(error) && error.code === "INPUT_UNREADABLE") return null;
         throw error;
       });
-      if (there !== null) await assertIs(store, address, isSmall ? smallFiles : outputFiles);
+      if (there !== null) await assertIs(store, address, isSmall ? smallFiles : sampleFiles);
       await commitAll(store, address, `job-after-${i}`, smallFiles, directory, true);
       await assertIs(store, address, smallFiles);
     }
@@ -85,8 +85,8 @@ async function wholeWay(bench: StoreBench, name: string): Promise<number> {
   const proxy =
     subject.http === false ? await startCutProxy(bench.port!) : await startFaultProxy(bench.port!);
   const through = bench.through(proxy.port);
-  await commitAll(through, bench.at(name, proxy.port), "job-whole", outputFiles, directory);
-  await assertIs(store, bench.at(name), outputFiles);
+  await commitAll(through, bench.at(name, proxy.port), "job-whole", sampleFiles, directory);
+  await assertIs(store, bench.at(name), sampleFiles);
   const points = "seen" in proxy ? proxy.seen.length : proxy.passed();
   await proxy.close();
   return points;

@@ -18,11 +18,11 @@ import { whoIsThis } from "#src/storage/stores/writer.js";
 import {
   commitAll,
   content,
-  type OutputFiles,
-  outputFiles,
+  type SampleFiles,
+  sampleFiles,
   putAll,
   smallFiles,
-  successOf,
+  successFile,
 } from "#src/testing/store-files.js";
 import { Bench, wordCount } from "../runner/support.ts";
 import { killWriters } from "./killed-writers.ts";
@@ -60,7 +60,7 @@ describe("output in S3", { skip }, () => {
     return found;
   }
 
-  function told(files: OutputFiles): Record<string, string> {
+  function told(files: SampleFiles): Record<string, string> {
     return Object.fromEntries(
       files.map(([name, bytes]) => [name, `${bytes.length} ${bytes.subarray(0, 64).toString()}`]),
     );
@@ -74,10 +74,10 @@ describe("output in S3", { skip }, () => {
     );
   }
 
-  const newFiles: OutputFiles = [
+  const newFiles: SampleFiles = [
     ["part-00000.tsv", content(9 * 1024 * 1024, "new")],
     ["part-00002.tsv", Buffer.from("another\n")],
-    ["_SUCCESS", Buffer.from(successOf(["part-00000.tsv", "part-00002.tsv"]))],
+    ["_SUCCESS", Buffer.from(successFile(["part-00000.tsv", "part-00002.tsv"]))],
   ];
 
   test("a job reads from S3 and writes there what it writes on this machine", async (t) => {
@@ -122,7 +122,7 @@ describe("output in S3", { skip }, () => {
 
   test("an answer that is lost changes nothing, whichever it is", async () => {
     const address = `s3://${BUCKET}/lost/`;
-    const small: OutputFiles = newFiles.map(([name, bytes]) => [name, bytes.subarray(0, 1_000)]);
+    const small: SampleFiles = newFiles.map(([name, bytes]) => [name, bytes.subarray(0, 1_000)]);
     for (let lost = 0; lost < EVERY; lost++) {
       const first = proxy.seen.length;
       // It is carried out, and nobody hears of it.
@@ -141,10 +141,10 @@ describe("output in S3", { skip }, () => {
     const address = `s3://${BUCKET}/raced/`;
     const jobs = await Promise.all(
       ["a", "b", "c", "d"].map(async (job) => {
-        const files: OutputFiles = [
+        const files: SampleFiles = [
           [`part-0000${job.charCodeAt(0) % 3}.tsv`, Buffer.from(job)],
           [`part-0001${job.charCodeAt(0) % 3}.tsv`, Buffer.from(job)],
-          ["_SUCCESS", Buffer.from(successOf([]))],
+          ["_SUCCESS", Buffer.from(successFile([]))],
         ];
         const output = store.output!(address, job);
         await output.check({});
@@ -164,16 +164,16 @@ describe("output in S3", { skip }, () => {
   });
 
   test("killed at 20 requests: nothing, the earlier or the new output, and nothing left by the next run", async () => {
-    const earlier: OutputFiles = [
+    const earlier: SampleFiles = [
       ["part-00000.tsv", Buffer.from("old 0\n")],
       ["part-00001.tsv", Buffer.from("old 1\n")],
       ["sub/part-00000.tsv", Buffer.from("old 2\n")],
-      ["_SUCCESS", Buffer.from(successOf(["part-00000.tsv", "part-00001.tsv", "sub/part-00000.tsv"]))],
+      ["_SUCCESS", Buffer.from(successFile(["part-00000.tsv", "part-00001.tsv", "sub/part-00000.tsv"]))],
     ];
     const random = seededRandom(SEED);
     const first = proxy.seen.length;
     for (const count of [1, 2])
-      await commitAll(through, `s3://${BUCKET}/counted/`, `counted-${count}`, outputFiles, directory, true);
+      await commitAll(through, `s3://${BUCKET}/counted/`, `counted-${count}`, sampleFiles, directory, true);
     const requests = (proxy.seen.length - first) / 2;
     const kills = Array.from({ length: 20 }, (_, i) => ({
       name: `killed-${i}/`,
@@ -186,7 +186,7 @@ describe("output in S3", { skip }, () => {
     const said = { refused: 0, none: 0, old: 0 };
     for (const [i, { name, point, isSmall }] of kills.entries()) {
       const address = `s3://${BUCKET}/${name}`;
-      const whole = told(isSmall ? smallFiles : outputFiles);
+      const whole = told(isSmall ? smallFiles : sampleFiles);
       const states: object[] = [told(earlier), whole, {}];
       const where = `kill ${i} at request ${point}, seed ${SEED}`;
       const found = await seen(address).catch((error: unknown) => {
@@ -280,7 +280,7 @@ describe("output in S3", { skip }, () => {
 
   test("what fails for now fails no commit that was decided, and nothing is undone", async () => {
     const address = `s3://${BUCKET}/busy/`;
-    const small: OutputFiles = newFiles.map(([name, bytes]) => [name, bytes.subarray(0, 1_000)]);
+    const small: SampleFiles = newFiles.map(([name, bytes]) => [name, bytes.subarray(0, 1_000)]);
     const failing = (code: string, times: number, status = 400): void => {
       let left = times;
       const body = `<Error><Code>${code}</Code><Message>no</Message></Error>`;
@@ -325,7 +325,7 @@ describe("output in S3", { skip }, () => {
         let done: Promise<void> | null = null;
         const finish = async (): Promise<void> => {
           await server.put(prefix + parts[2]!, Buffer.from("1"));
-          await server.put(`${prefix}_SUCCESS`, Buffer.from(successOf([])));
+          await server.put(`${prefix}_SUCCESS`, Buffer.from(successFile([])));
           await server.remove(`${prefix}_sheaf-commit`);
         };
         const below = listed === "../" ? `midst/${i}${pattern}/` : prefix + listed;
@@ -359,7 +359,7 @@ describe("output in S3", { skip }, () => {
     const address = `s3://${BUCKET}/meanwhile/`;
     const output = through.output!(address, "job");
     await output.check({});
-    const put = await putAll(through, address, "job", outputFiles, directory);
+    const put = await putAll(through, address, "job", sampleFiles, directory);
     let isPut = false;
     proxy.decide(async ({ method, url }) => {
       const isListing = url.includes("list-type=") && !/delimiter=|_sheaf-run-/.test(url);
@@ -377,7 +377,7 @@ describe("output in S3", { skip }, () => {
   test("an upload that is gone fails the commit, and nothing is left", async () => {
     const address = `s3://${BUCKET}/gone/`;
     const output = store.output!(address, "job");
-    const put = await putAll(store, address, "job", outputFiles, directory);
+    const put = await putAll(store, address, "job", sampleFiles, directory);
     const again = store.output!(address, "job");
     await again.abort();
     await assert.rejects(output.commit(put, {}), (error: unknown) => {
@@ -393,7 +393,7 @@ describe("output in S3", { skip }, () => {
 
   test("a commit that was decided, and whose uploads then vanished, ends in nothing", async () => {
     const address = `s3://${BUCKET}/vanished/`;
-    const put = await putAll(store, address, "job", outputFiles, directory);
+    const put = await putAll(store, address, "job", sampleFiles, directory);
     // The first completion and all after it are not heard.
     let stopped = false;
     proxy.decide(({ method, url }) => {

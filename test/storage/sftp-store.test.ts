@@ -18,10 +18,10 @@ import { after, before, describe, test } from "node:test";
 import { systemClock } from "#src/base/clock.js";
 import { listInput } from "#src/storage/list-input.js";
 import type { Store } from "#src/storage/store.js";
-import { KnownHosts, hostOf } from "#src/storage/stores/known-hosts.js";
+import { KnownHosts, knownHostOf } from "#src/storage/stores/known-hosts.js";
 import { createStore } from "#src/storage/stores/sftp.js";
 import { readAll, statOf, type StoreSubject } from "#src/testing/store-bench.js";
-import { successOf } from "#src/testing/store-files.js";
+import { successFile } from "#src/testing/store-files.js";
 import { until } from "../kit/wait.ts";
 import { conformance } from "./conformance.ts";
 import { makeKey, type Sshd, sshdMissing, startSshd } from "./sshd.ts";
@@ -192,7 +192,7 @@ describe("SFTP", missing === null ? {} : { skip: missing }, () => {
     // Of what a job has made, a directory was moved to another disk.
     const output = (job: string) => store.output!(`${at}/out/`, job);
     const put = async (job: string) => [
-      await output(job).put(Buffer.from(successOf([])), "_SUCCESS", undefined),
+      await output(job).put(Buffer.from(successFile([])), "_SUCCESS", undefined),
     ];
     await output("1").check({});
     await output("1").commit(await put("1"), {});
@@ -246,7 +246,7 @@ describe("known_hosts", () => {
   ];
   test("lines are read as OpenSSH reads them", () => {
     for (const [line, host, port, verdict] of cases)
-      assert.equal(new KnownHosts([line]).verdict(hostOf(host, port), key), verdict, line);
+      assert.equal(new KnownHosts([line]).verdict(knownHostOf(host, port), key), verdict, line);
     assert.deepEqual(new KnownHosts(["a ssh-rsa x\na,b ssh-ed25519 y"]).types("a"), [
       "ssh-rsa",
       "ssh-ed25519",

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { successOf } from "#src/testing/store-files.js";
+import { successFile } from "#src/testing/store-files.js";
 
 /** The directory as a job would have written it: these files, and a `_SUCCESS` that names them. */
 export function writeOutput(directory: string, files: Readonly<Record<string, string>>): void {
@@ -9,5 +9,5 @@ export function writeOutput(directory: string, files: Readonly<Record<string, st
     mkdirSync(dirname(join(directory, name)), { recursive: true });
     writeFileSync(join(directory, name), content);
   }
-  writeFileSync(join(directory, "_SUCCESS"), successOf(Object.keys(files)));
+  writeFileSync(join(directory, "_SUCCESS"), successFile(Object.keys(files)));
 }

@@ -11,7 +11,7 @@ import type { Store, StoredFile } from "#src/storage/store.js";
 import { createStore } from "#src/storage/stores/webhdfs.js";
 import { startFaultProxy } from "#src/testing/fault-proxy.js";
 import { openOf, readAll, statOf, type StoreSubject } from "#src/testing/store-bench.js";
-import { commitAll, content, outputFiles, successOf } from "#src/testing/store-files.js";
+import { commitAll, content, sampleFiles, successFile } from "#src/testing/store-files.js";
 import { RealCluster } from "../cluster/real-cluster.ts";
 import { conformance } from "./conformance.ts";
 import { type HdfsLab, hdfsMissing, startHdfs } from "./hdfs/lab.ts";
@@ -165,8 +165,8 @@ describe("HDFS", missing === null ? {} : { skip: missing }, () => {
   test("HttpFS: the same, without a redirect", async () => {
     const store = storeWith();
     const base = `webhdfs://127.0.0.1:${lab.httpfs}/httpfs/`;
-    await commitAll(store, `${base}out/`, "job-1", outputFiles, lab.conf);
-    for (const [name, bytes] of outputFiles)
+    await commitAll(store, `${base}out/`, "job-1", sampleFiles, lab.conf);
+    for (const [name, bytes] of sampleFiles)
       assert.ok((await readAll(store, await statOf(store, `${base}out/${name}`))).equals(bytes), name);
     assert.equal(await store.stat(`${base}a:b`), null);
     const file = await put("httpfs/changed", content(100_000, "old"));
@@ -176,7 +176,7 @@ describe("HDFS", missing === null ? {} : { skip: missing }, () => {
     // It would move the directory into one that has appeared.
     const output = store.output!(`${base}raced/`, "job-2");
     await output.check({});
-    const files = [await output.put(Buffer.from(successOf([])), "_SUCCESS", undefined)];
+    const files = [await output.put(Buffer.from(successFile([])), "_SUCCESS", undefined)];
     await byHand(lab, "PUT", "httpfs/raced/mine", "MKDIRS");
     await assert.rejects(output.commit(files, {}), { code: "OUTPUT_EXISTS" });
     await output.abort();

@@ -6,7 +6,7 @@ import { job } from "#src/job/define.js";
 import type { Key } from "#src/job/key.js";
 import type { Source } from "#src/job/reader.js";
 import { interpret } from "#src/testing/interpret.js";
-import { testJob } from "#src/testing/test-job.js";
+import { testOnRecords } from "#src/testing/test-job.js";
 import { reader } from "./reader.js";
 
 test("secondary sort gives values in the order of whole keys, under the prefix", async () => {
@@ -17,7 +17,7 @@ test("secondary sort gives values in the order of whole keys, under the prefix",
     reduce: (key: readonly [string, number], values: Iterable<number>) =>
       `${key.length} ${[...values].join()}`,
   });
-  const { results } = await testJob(latest, [
+  const { results } = await testOnRecords(latest, [
     ["b", 2],
     ["a", 3],
     ["b", 1],
@@ -28,7 +28,10 @@ test("secondary sort gives values in the order of whole keys, under the prefix",
     [["b"], "1 10,20"],
   ]);
   const short = job({ input: reader<string>(), groupBy: 1, reduce: count() });
-  await assert.rejects(testJob(short, ["a"]), { code: "KEY_INVALID", message: /groupBy is 1, but "a"/ });
+  await assert.rejects(testOnRecords(short, ["a"]), {
+    code: "KEY_INVALID",
+    message: /groupBy is 1, but "a"/,
+  });
 });
 
 test("sorting without a reduce keeps every value, equal keys in the order of the input", async () => {
@@ -38,7 +41,7 @@ test("sorting without a reduce keeps every value, equal keys in the order of the
     order: "total",
   });
   const keys: Key[] = ["b", 2, "a", null, 1, "b", [1], "\u{1F600}", "\uFF5E", true, Uint8Array.of(1), 2];
-  const { results } = await testJob(sorted, keys);
+  const { results } = await testOnRecords(sorted, keys);
   const wanted: Key[] = [null, true, 1, 2, 2, "a", "b", "b", "\uFF5E", "\u{1F600}", Uint8Array.of(1), [1]];
   assert.deepEqual(
     results.map(([key]) => key),
@@ -59,12 +62,12 @@ test("generated input needs no records", async () => {
     },
   };
   const spins = job({ input: source, map: (n, emit) => emit(Math.floor(n / 10), 1), reduce: count() });
-  assert.deepEqual((await testJob(spins)).results, [
+  assert.deepEqual((await testOnRecords(spins)).results, [
     [0, 4],
     [1, 4],
     [2, 4],
   ]);
-  assert.deepEqual((await testJob(spins, [10, 11])).results, [[1, 2]]);
+  assert.deepEqual((await testOnRecords(spins, [10, 11])).results, [[1, 2]]);
 });
 
 test("params and aux can be given, and aux files must be", async () => {
@@ -77,12 +80,15 @@ test("params and aux can be given, and aux files must be", async () => {
     },
     reduce: count(),
   });
-  const { results } = await testJob(filtered, ["a", "bb", "cc"], {
+  const { results } = await testOnRecords(filtered, ["a", "bb", "cc"], {
     params: { least: 2 },
     aux: { stop: ["cc"] },
   });
   assert.deepEqual(results, [["bb", 1]]);
-  await assert.rejects(testJob(filtered, ["a"]), { code: "USAGE", message: /no content for aux\.stop/ });
+  await assert.rejects(testOnRecords(filtered, ["a"]), {
+    code: "USAGE",
+    message: /no content for aux\.stop/,
+  });
 });
 
 test("a map that emits after its task ended is refused", async () => {
@@ -96,7 +102,7 @@ test("a map that emits after its task ended is refused", async () => {
       return [...values].length;
     },
   });
-  await testJob(leaky, ["a"]);
+  await testOnRecords(leaky, ["a"]);
   assert.throws(late!, { code: "EMIT_LATE", message: /"a"/ });
 });
 
@@ -113,7 +119,7 @@ test("async user functions are awaited", async () => {
       return [key, ...values];
     },
   });
-  assert.deepEqual((await testJob(slow, ["b", "a", "b"])).results, [
+  assert.deepEqual((await testOnRecords(slow, ["b", "a", "b"])).results, [
     ["a", ["a", 2]],
     ["b", ["b", 2, 2]],
   ]);
@@ -136,7 +142,7 @@ test("values are what they were when emitted, and reduces cannot change those of
       return total;
     },
   });
-  assert.deepEqual((await testJob(reused, [1, 2, 3])).results, [["all", 6]]);
+  assert.deepEqual((await testOnRecords(reused, [1, 2, 3])).results, [["all", 6]]);
 });
 
 test("errors of the job name the record or the key", async () => {
@@ -148,28 +154,28 @@ test("errors of the job name the record or the key", async () => {
     map: (line) => (line === "b" ? fault() : undefined),
     reduce: count(),
   });
-  await assert.rejects(testJob(inMap, ["a", "b"]), (error: Error & { code: string }) => {
+  await assert.rejects(testOnRecords(inMap, ["a", "b"]), (error: Error & { code: string }) => {
     assert.equal(error.code, "USER_CODE");
     assert.equal(error.message, 'map, record "b" at records:1: no such thing');
     assert.ok(error.cause instanceof TypeError);
     return true;
   });
   const inReduce = job({ input: reader<string>(), reduce: (key: string) => fault() || key });
-  await assert.rejects(testJob(inReduce, ["a"]), { message: 'reduce, key "a": no such thing' });
+  await assert.rejects(testOnRecords(inReduce, ["a"]), { message: 'reduce, key "a": no such thing' });
   const badKey = job({ input: reader<string>(), map: (_line, emit) => emit(Number.NaN), reduce: count() });
-  await assert.rejects(testJob(badKey, ["a"]), { code: "KEY_INVALID" });
+  await assert.rejects(testOnRecords(badKey, ["a"]), { code: "KEY_INVALID" });
   const badValue = job({
     input: reader<string>(),
     map: (line, emit) => emit(line, () => 1),
     reduce: collect(),
   });
-  await assert.rejects(testJob(badValue, ["a"]), { code: "VALUE_INVALID" });
+  await assert.rejects(testOnRecords(badValue, ["a"]), { code: "VALUE_INVALID" });
   const badCount = job({
     input: reader<string>(),
     map: (_line, _emit, ctx) => ctx.count("a", 0.5),
     reduce: count(),
   });
-  await assert.rejects(testJob(badCount, ["a"]), {
+  await assert.rejects(testOnRecords(badCount, ["a"]), {
     code: "VALUE_INVALID",
     message: /ctx\.count\("a", 0\.5\)/,
   });
@@ -182,7 +188,7 @@ test("errors of the job name the record or the key", async () => {
     reduce: later,
     combine,
   });
-  await assert.rejects(testJob(lateCombine, ["a"]), {
+  await assert.rejects(testOnRecords(lateCombine, ["a"]), {
     code: "VALUE_INVALID",
     message: /combine gave Promise/,
   });
@@ -191,12 +197,15 @@ test("errors of the job name the record or the key", async () => {
     collections: { a: { reduce: count() } },
     map: (() => [["a", 1]]) as never,
   });
-  await assert.rejects(testJob(badNamed, ["a"]), {
+  await assert.rejects(testOnRecords(badNamed, ["a"]), {
     code: "VALUE_INVALID",
     message: /no \[key, value\] pair/,
   });
   const badPair = job({ input: reader<string>(), map: () => [5] as never, reduce: count() });
-  await assert.rejects(testJob(badPair, ["a"]), { code: "VALUE_INVALID", message: /no \[key, value\] pair/ });
+  await assert.rejects(testOnRecords(badPair, ["a"]), {
+    code: "VALUE_INVALID",
+    message: /no \[key, value\] pair/,
+  });
 });
 
 test("interpret, the oracle of engine tests, runs given map tasks", async () => {

@@ -12,7 +12,7 @@ import { job } from "#src/job/define.js";
 import type { Job } from "#src/job/job-plan.js";
 import type { ReduceContext } from "#src/job/job.js";
 import type { TestInput, TestJobOptions } from "#src/testing/test-job.js";
-import { testJob } from "#src/testing/test-job.js";
+import { testOnRecords } from "#src/testing/test-job.js";
 import { reader } from "./reader.js";
 
 const lines = ["the cat", "the dog and the cat", "", "a dog", "and the cat and the dog"];
@@ -37,7 +37,7 @@ async function fails(
   message: RegExp,
   options?: TestJobOptions,
 ): Promise<void> {
-  await assert.rejects(testJob(tested, input, options), (error: unknown) => {
+  await assert.rejects(testOnRecords(tested, input, options), (error: unknown) => {
     assert.ok(error instanceof AssertionError, String(error));
     assert.match(error.message, message);
     assert.match(error.message, /\(seed \d+, round \d+\)$/);
@@ -46,7 +46,7 @@ async function fails(
 }
 
 test("a right job passes and gives its results in key order, and its counters", async () => {
-  const result = await testJob(wordCount, lines);
+  const result = await testOnRecords(wordCount, lines);
   assert.deepEqual(result.results, [
     ["a", 1],
     ["and", 3],
@@ -59,7 +59,7 @@ test("a right job passes and gives its results in key order, and its counters", 
 });
 
 test("no records give no results", async () => {
-  assert.deepEqual((await testJob(wordCount, [])).results, []);
+  assert.deepEqual((await testOnRecords(wordCount, [])).results, []);
 });
 
 test("records come from arrays, iterables, async iterables and objects with a path", async () => {
@@ -76,12 +76,12 @@ test("records come from arrays, iterables, async iterables and objects with a pa
     ["records:1", "y"],
   ];
   for (const input of [["x", "y"], new Set(["x", "y"]), stream()]) {
-    assert.deepEqual((await testJob(places, input)).results, wanted);
+    assert.deepEqual((await testOnRecords(places, input)).results, wanted);
   }
-  const { results } = await testJob(places, { records: ["x"], path: "a.txt" });
+  const { results } = await testOnRecords(places, { records: ["x"], path: "a.txt" });
   assert.deepEqual(results, [["a.txt:0", "x"]]);
   for (const bad of ["a line", 5, {}, { records: "a line" }, undefined] as unknown[]) {
-    await assert.rejects(testJob(places, bad as TestInput), { code: "USAGE", message: /^testJob: / });
+    await assert.rejects(testOnRecords(places, bad as TestInput), { code: "USAGE", message: /^testJob: / });
   }
 });
 
@@ -119,7 +119,7 @@ test("collections, aggregators of all kinds, and free-form reduces with a right 
       emit.thirds(age % 3, age / 10);
     },
   });
-  const { collections, results, counters } = await testJob(many, ages);
+  const { collections, results, counters } = await testOnRecords(many, ages);
   const chur = ages.filter(({ city }) => city === "Chur").map(({ age }) => age);
   assert.deepEqual(results, []);
   assert.deepEqual(collections["byCity"], [
@@ -203,7 +203,7 @@ test("a map that keeps state across records is found, one that empties it in tea
     teardown: (ctx, emit) => emit("seen", ctx.state.seen),
     reduce: sum(),
   });
-  assert.deepEqual((await testJob(buffered, lines)).results, [["seen", 5]]);
+  assert.deepEqual((await testOnRecords(buffered, lines)).results, [["seen", 5]]);
 });
 
 test("a map-only job that depends on splits is found at its record", async () => {
@@ -211,7 +211,7 @@ test("a map-only job that depends on splits is found at its record", async () =>
   await fails(numbered, ["a", "b", "c"], /record \d: the result depends on how the input is split/);
   const right = job({ input: reader<string>(), map: (line, emit) => emit(line.length, line) });
   assert.deepEqual(
-    (await testJob(right, ["bb", "a"])).results,
+    (await testOnRecords(right, ["bb", "a"])).results,
     [
       [2, "bb"],
       [1, "a"],
@@ -259,7 +259,7 @@ test("a partition function that tears groups apart is found", async () => {
 test("a partition function that names no partition is refused with the key", async () => {
   for (const answer of [Number.NaN, -1, 99, 1.5, Promise.resolve(0)]) {
     const wrong = job({ input: reader<string>(), reduce: count(), partition: () => answer as number });
-    await assert.rejects(testJob(wrong, ["a"]), {
+    await assert.rejects(testOnRecords(wrong, ["a"]), {
       code: "PARTITION_INVALID",
       message: /^partition\("a", 1\) gave/,
     });
@@ -273,7 +273,7 @@ test("a free-form reduce may depend on the order of values, unless it is tested 
     reduce: (_key: number, values: Iterable<string>) => [...values].join(""),
   });
   const input = ["a", "b", "c", "dd"];
-  assert.deepEqual((await testJob(joined, input)).results, [
+  assert.deepEqual((await testOnRecords(joined, input)).results, [
     [1, "abc"],
     [2, "dd"],
   ]);
@@ -309,10 +309,10 @@ test("floats of free-form reduces may differ within the tolerance, of aggregator
     combine: total,
   });
   const numbers = Array.from({ length: 50 }, (_, i) => 0.1 * i);
-  await testJob(floats, numbers);
+  await testOnRecords(floats, numbers);
   await fails(floats, numbers, /where values are combined/, { tolerance: 0 });
   const exact = job({ input: reader<number>(), map: (n, emit) => emit("all", n), reduce: sum() });
-  await testJob(exact, numbers);
+  await testOnRecords(exact, numbers);
   const bad = {
     ...sum(),
     result: (row: Float64Array) => row[0]!,
@@ -353,7 +353,7 @@ test("a job of several inputs is tested on the records of each, in the order of 
     ],
     path: "ages.txt",
   };
-  const { results, counters } = await testJob(join, {
+  const { results, counters } = await testOnRecords(join, {
     ages,
     names: [
       [1, "Ada"],
@@ -365,7 +365,9 @@ test("a job of several inputs is tested on the records of each, in the order of 
     [2, "names Bo, ages 30 ages.txt, ages 31 ages.txt"],
   ]);
   assert.deepEqual(counters, { names: 2, ages: 3 });
-  assert.deepEqual((await testJob(join, { ages: [[1, 1]], names: [] })).results, [[1, "ages 1 records"]]);
+  assert.deepEqual((await testOnRecords(join, { ages: [[1, 1]], names: [] })).results, [
+    [1, "ages 1 records"],
+  ]);
 });
 
 test("records of inputs that the job does not have, or lacks, are refused", async () => {
@@ -376,6 +378,10 @@ test("records of inputs that the job does not have, or lacks, are refused", asyn
     [{ names: [], ages: [], agse: [] }, /the job has no input "agse"/],
   ];
   for (const [input, message] of wrong) {
-    await assert.rejects(testJob(join, input), { code: "USAGE", message, hint: /names: \[\.\.\.\], ages/ });
+    await assert.rejects(testOnRecords(join, input), {
+      code: "USAGE",
+      message,
+      hint: /names: \[\.\.\.\], ages/,
+    });
   }
 });

@@ -140,3 +140,20 @@ test("the checks find what they are there for", () => {
   ]);
   assert.equal(codeLines("/** doc */\n\n// why\nconst a = 1; // because\n"), 1);
 });
+
+test("an exported name has one meaning", () => {
+  // The kernels are there twice, in AssemblyScript and in TypeScript; each kind of store has its own maker.
+  const excused = /^src\/kernel\//;
+  const places = new Map<string, string[]>();
+  for (const [path, text] of tree(["src"], ".ts")) {
+    if (excused.test(path)) continue;
+    for (const [, name] of text.matchAll(EXPORTED)) {
+      const found = places.get(name!) ?? [];
+      if (!found.includes(path)) places.set(name!, [...found, path]);
+    }
+  }
+  const several = [...places].filter(([name, paths]) => name !== "createStore" && paths.length > 1);
+  assert.deepEqual(several, []);
+});
+
+const EXPORTED = /^export (?:abstract |async )*(?:class|interface|type|function\*?|const) (\w+)/gm;

@@ -16,7 +16,7 @@ import { jsonFlag } from "../flags.ts";
 import { readFlags, storesFlag } from "../own-stores.ts";
 import { coordinatorStateOf } from "../server.ts";
 import { rootOf } from "../server.ts";
-import { table } from "../ui/text.ts";
+import { textTable } from "../ui/text.ts";
 import { type World, say, writeJson, writeTo } from "../world.ts";
 import type { ClusterFile, ClusterRecord } from "./cluster/processes.ts";
 import type { InventoryNode } from "./cluster/remote.ts";
@@ -230,7 +230,7 @@ async function status(
     running === null ? `on ${ssh}` : running ? "running" : "gone",
     log,
   ]);
-  await writeTo(world.stdout, `${table(columns, rows).join("\n")}\n\n`);
+  await writeTo(world.stdout, `${textTable(columns, rows).join("\n")}\n\n`);
   if ("nodes" in heard) await writeTo(world.stdout, `${record.url}\n${nodeLines(heard.nodes).join("\n")}\n`);
   else await writeTo(world.stdout, `${heard.error}\n`);
   return isWell ? exitCodes.ok : exitCodes.failed;

@@ -3,7 +3,7 @@ import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../c
 import { clusterUrl, stateDirectoryOf } from "../connection.ts";
 import { inCategory } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
-import { table } from "../ui/text.ts";
+import { textTable } from "../ui/text.ts";
 import { writeJson, writeTo } from "../world.ts";
 import type { Finding } from "./doctor/checks.ts";
 
@@ -55,7 +55,7 @@ async function run({ flags, world }: Invocation<typeof doctorFlags>): Promise<Ex
   if (flags.json === true) await writeJson(world, { findings });
   else {
     const rows = findings.map(({ status, about, found }) => [status, about, found]);
-    await writeTo(world.stdout, `${table(["STATUS", "WHAT", "FOUND"], rows).join("\n")}\n`);
+    await writeTo(world.stdout, `${textTable(["STATUS", "WHAT", "FOUND"], rows).join("\n")}\n`);
     const todos = findings.flatMap(({ about, todo }) => (todo === null ? [] : [`${about}: ${todo}`]));
     if (todos.length > 0) await writeTo(world.stdout, `\n${todos.join("\n")}\n`);
   }

@@ -147,7 +147,7 @@ async function writeKind(
       hint: `Give its path: sheaf init ${kind} ${given}.ts`,
     });
   }
-  const [{ kinds, nameOf }, { projectPath }] = await Promise.all([
+  const [{ kinds, nameOfJobFile }, { projectPath }] = await Promise.all([
     import("./init/kinds.ts"),
     import("../../project/project-file.ts"),
   ]);
@@ -163,7 +163,12 @@ async function writeKind(
   const chores =
     project === undefined
       ? []
-      : [{ file: project, text: `in "jobs": "${nameOf(given)}": "./${relative(dirname(project), path)}"` }];
+      : [
+          {
+            file: project,
+            text: `in "jobs": "${nameOfJobFile(given)}": "./${relative(dirname(project), path)}"`,
+          },
+        ];
   if (flags.json === true) {
     await writeJson(world, {
       kind: "initialised",

@@ -9,7 +9,7 @@ import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../c
 import { clusterUrl, stateDirectoryOf, withCluster } from "../connection.ts";
 import { switchFlag, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
-import { formatCount, formatDuration, plural, shortTime, table } from "../ui/text.ts";
+import { formatCount, formatDuration, plural, shortTime, textTable } from "../ui/text.ts";
 import { type World, writeJson, writeTo } from "../world.ts";
 
 const jobStates = [
@@ -77,7 +77,7 @@ async function run({ flags, world }: Invocation<typeof jobsFlags>): Promise<Exit
     return exitCodes.ok;
   }
   const columns = ["JOB", "STATUS", "STARTED (UTC)", ">TIME", ">RECORDS IN", ">OUT"];
-  const lines = table(columns, shown.map(row));
+  const lines = textTable(columns, shown.map(row));
   if (cut > 0) lines.push(`truncated: ${plural(cut, "earlier job")} not shown; sheaf jobs --all shows them`);
   await writeTo(world.stdout, `${lines.join("\n")}\n`);
   return exitCodes.ok;
@@ -133,7 +133,7 @@ async function listClusterJobs(
   // Few jobs wait, and then nobody should have to ask what for.
   const waits = jobs.some(({ waitingFor }) => waitingFor !== null) ? ["WAITS FOR"] : [];
   const rows = jobs.map((job) => [...clusterRow(job), ...waits.map(() => job.waitingFor ?? "")]);
-  const lines = table([...columns, ...waits], rows);
+  const lines = textTable([...columns, ...waits], rows);
   if (truncated) lines.push("truncated: earlier jobs are not shown; sheaf jobs --all shows them");
   await writeTo(world.stdout, `${lines.join("\n")}\n`);
   return exitCodes.ok;

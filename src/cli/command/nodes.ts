@@ -7,7 +7,7 @@ import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../c
 import { withCluster } from "../connection.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
-import { formatDuration, table } from "../ui/text.ts";
+import { formatDuration, textTable } from "../ui/text.ts";
 import { writeJson, writeTo } from "../world.ts";
 
 export const nodesFlags = inCategory("Cluster", {
@@ -86,7 +86,7 @@ function steer(api: ApiClient, action: string, name: string, reason: string): Pr
 /** Also what `sheaf cluster status` shows. */
 export function nodeLines(nodes: readonly NodeView[]): string[] {
   const columns = ["AGENT", "STATE", "HOST", ">BUSY", ">SLOTS", ">UTILITY", ">FREE", ">HEARD OF", "NOTE"];
-  return table(
+  return textTable(
     columns,
     nodes.map((node) => [
       node.agent,

@@ -7,7 +7,7 @@ import type { Project, SettingsLayer } from "../../project/project-file.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { mergeSettings, projectReading } from "../connection.ts";
 import { connectFlags, jsonFlag } from "../flags.ts";
-import { displayPath, page, table } from "../ui/text.ts";
+import { displayPath, page, textTable } from "../ui/text.ts";
 import { type World, writeJson, writeTo } from "../world.ts";
 
 export const projectFlags = { profile: connectFlags.profile, json: jsonFlag };
@@ -74,9 +74,9 @@ function partsOf(
   const profiles = [...project.profiles.keys()].map((name) => escapeControls(name)).join(", ");
   const said = settings.map(({ name, value, from }) => [name, shown(value, world.cwd), escapeControls(from)]);
   return [
-    jobs.length === 0 ? ["no jobs are registered"] : table(["JOB", "FILE", "TITLE"], jobs),
+    jobs.length === 0 ? ["no jobs are registered"] : textTable(["JOB", "FILE", "TITLE"], jobs),
     profiles === "" ? [] : [`profiles: ${profiles}`],
-    said.length === 0 ? [] : table(["SETTING", "VALUE", "FROM"], said),
+    said.length === 0 ? [] : textTable(["SETTING", "VALUE", "FROM"], said),
   ];
 }
 

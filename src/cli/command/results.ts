@@ -7,7 +7,7 @@ import { connectFlags, jsonFlag } from "../flags.ts";
 import { makeReporter } from "../ui/reporter.ts";
 import { styleFor } from "../ui/style.ts";
 import { errorText } from "../ui/summary.ts";
-import { displayPath, formatCount, plural, table } from "../ui/text.ts";
+import { displayPath, formatCount, plural, textTable } from "../ui/text.ts";
 import { type World, stopOnSignal, writeJson, writeTo } from "../world.ts";
 import { fetchFlags } from "./run/flags.ts";
 
@@ -59,7 +59,7 @@ async function listResults(api: ApiClient, job: string, json: boolean, world: Wo
     part.crc32c,
   ]);
   const columns = ["FILE", ">RECORDS", ">SIZE", "CRC-32C"];
-  await writeTo(world.stdout, `${table(columns, rows).join("\n")}\n`);
+  await writeTo(world.stdout, `${textTable(columns, rows).join("\n")}\n`);
   const where = output ?? `kept by the coordinator; fetch them: sheaf results ${job} -o DIR`;
   await writeTo(world.stderr, `${where}\n`);
   return exitCodes.ok;

@@ -5,7 +5,7 @@ import type { ScheduleView } from "../../protocol/schedule.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodes } from "../command.ts";
 import { withCluster } from "../connection.ts";
 import { inCategory, types, valueFlag } from "../flag.ts";
-import { shortTime, table } from "../ui/text.ts";
+import { shortTime, textTable } from "../ui/text.ts";
 import { type World, writeJson, writeTo } from "../world.ts";
 import { askedRun } from "./run/asked.ts";
 import { checkRunFlags, runOptions } from "./run/options.ts";
@@ -187,7 +187,7 @@ async function tell(schedules: readonly ScheduleView[], json: boolean, world: Wo
     String(one.counts.overlapped),
     lastText(one.last),
   ]);
-  await writeTo(world.stdout, `${table(columns, rows).join("\n")}\n`);
+  await writeTo(world.stdout, `${textTable(columns, rows).join("\n")}\n`);
 }
 
 function lastText(last: ScheduleView["last"]): string {

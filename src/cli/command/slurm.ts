@@ -8,7 +8,7 @@ import { inCategory, repeatedFlag, secondsText, switchFlag, types, valueFlag } f
 import { jsonFlag } from "../flags.ts";
 import { readFlags, storesFlag } from "../own-stores.ts";
 import { rootOf } from "../server.ts";
-import { table } from "../ui/text.ts";
+import { textTable } from "../ui/text.ts";
 import { type World, say, stopOnSignal, writeJson, writeTo } from "../world.ts";
 import { exportsOf, nodesOf } from "./cluster.ts";
 import { nodeLines } from "./nodes.ts";
@@ -269,8 +269,8 @@ function pilotArguments(flags: Given["flags"], files: SlurmFiles, nodes: number,
 /** @throws SheafError USAGE when the directory's pilot still runs or waits */
 async function refuseSecond({ files, slurm }: Place): Promise<void> {
   const before = files.known();
-  const { isThere } = await import("./slurm/end.ts");
-  if (before === null || (await isThere(slurm, before)) === false) return;
+  const { isKnownToSlurm } = await import("./slurm/end.ts");
+  if (before === null || (await isKnownToSlurm(slurm, before)) === false) return;
   throw new SheafError("USAGE", `a cluster was started already, in job ${before.job}`, {
     hint: "See sheaf slurm status; end it with sheaf slurm down. Another one beside it needs its own --state DIR.",
   });
@@ -375,7 +375,7 @@ async function status(flags: Given["flags"], { files, slurm, world }: Place): Pr
   const of = look.kind === "there" ? look : { runTime: null, timeLimit: null, nodes: null };
   const columns = ["JOB", "STATE", ">RUN TIME", ">LIMIT", "NODES", "LOG"];
   const row = [job, tellOf(look), of.runTime ?? "-", of.timeLimit ?? "-", of.nodes ?? "-", log];
-  await writeTo(world.stdout, `${table(columns, [row]).join("\n")}\n`);
+  await writeTo(world.stdout, `${textTable(columns, [row]).join("\n")}\n`);
   if (record !== null) {
     const { url, joined, nodes } = record;
     await writeTo(world.stdout, `\n${url}: ${joined} of ${nodes} agents are up\n`);

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { SheafError } from "../../base/errors.ts";
-import type { Place } from "../../runners/verify.ts";
+import type { VerifiedPlace } from "../../runners/verify.ts";
 import { localPath } from "../../storage/store.ts";
 import { type CliCommand, type ExitCode, type Invocation, exitCodeOf, exitCodes } from "../command.ts";
 import { connectedAs } from "../connection.ts";
@@ -132,7 +132,7 @@ async function run({ flags, positionals, world }: Invocation<typeof verifyFlags>
   const { on: _on, json: _json, ...said } = flags;
   // One for all runs, so that one line says how to have it again.
   const chaos = flags.chaos === undefined ? undefined : { seed: randomInt(2 ** 31), ...flags.chaos };
-  const optionsOf = ({ on, runner }: Place, index: number): Promise<object> => {
+  const optionsOf = ({ on, runner }: VerifiedPlace, index: number): Promise<object> => {
     const delivery = { kind: "directory", output: directory, print: 0 } as const;
     if (runner === "hosted" && chaos !== undefined) {
       throw new SheafError("USAGE", `--chaos has no say over ${on}`, {

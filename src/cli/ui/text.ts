@@ -56,7 +56,7 @@ export function definitions(
 }
 
 /** Rows under titles, columns as wide as they need; those whose title begins with ">" are aligned right. */
-export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function textTable(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const named = titles.map((title) => title.replace(/^>/, ""));
   const widths = named.map((title, i) =>
     Math.max(textWidth(title), ...rows.map((row) => textWidth(row[i] ?? ""))),

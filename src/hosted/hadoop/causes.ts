@@ -161,7 +161,7 @@ export interface Told {
 }
 
 /** The failure in words of its own, with what Hadoop has said as its log. */
-export function failureOf({ text, more }: Told, phase: string): TaskFailure {
+export function failureOfTold({ text, more }: Told, phase: string): TaskFailure {
   const cause = causeOf(text);
   const lines = toldLines(text);
   const log = lines.slice(-20);

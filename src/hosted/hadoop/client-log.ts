@@ -163,7 +163,7 @@ function pageOf(url: string | null): string | null {
 }
 
 /** "map-00003" of an attempt or a task as Hadoop names them; null for what is none of ours. */
-export function taskName(id: string): string | null {
+export function taskOfHadoop(id: string): string | null {
   const found = /^(?:attempt|task)_\w+?_([mr])_(\d+)(?:_\d+)?$/.exec(id);
   if (found === null) return null;
   return `${found[1] === "m" ? "map" : "reduce"}-${String(Number(found[2])).padStart(5, "0")}`;

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { SheafError } from "../../base/errors.ts";
 import { builtUrl } from "../../base/package-places.ts";
 import { isExecutable, placesInPath } from "../../base/programs.ts";
-import type { AboutHadoop } from "./file-tool.ts";
+import type { AboutHadoop } from "../file-tool.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 

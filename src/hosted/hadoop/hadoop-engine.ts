@@ -7,15 +7,15 @@ import { removeDirectory } from "../../storage/remove-directory.ts";
 import { setStoreAccess } from "../../storage/stores.ts";
 import { makeTempDirectory } from "../../storage/temp-directory.ts";
 import { failureOfThrown } from "../../worker/failure.ts";
+import { type AboutHadoop, FILES_CLASS, FileTool } from "../file-tool.ts";
 import { filesHere } from "../files-here.ts";
 import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "../host-engine.ts";
 import { stageRemote } from "../remote-stage.ts";
 import { failureMark } from "../reports.ts";
 import { readTold, type ToldFailure } from "../told-failure.ts";
-import { failureOf } from "./causes.ts";
-import { ClientLog, taskName } from "./client-log.ts";
+import { failureOfTold } from "./causes.ts";
+import { ClientLog, taskOfHadoop } from "./client-log.ts";
 import { checkConf, type Places, streamingWords } from "./command.ts";
-import { type AboutHadoop, FILES_CLASS, FileTool } from "./file-tool.ts";
 import { checkFramework, checkVersion, findHadoop, findHostedJar, findStreamingJar } from "./find-hadoop.ts";
 import { causeInHistory } from "./history.ts";
 import { startClient } from "./job-client.ts";
@@ -296,8 +296,8 @@ export class HadoopEngine implements HostEngine {
 
   async #retried(staged: Staged, attempt: string, message: string, listener: HostListener): Promise<void> {
     const told = await this.#toldOf(staged, attempt);
-    const { failure } = told ?? { failure: failureOf({ text: message, more: null }, "task") };
-    listener.attemptFailed({ task: taskName(attempt), failure });
+    const { failure } = told ?? { failure: failureOfTold({ text: message, more: null }, "task") };
+    listener.attemptFailed({ task: taskOfHadoop(attempt), failure });
   }
 
   /** What an attempt has said of its failure itself; null: nothing. */
@@ -336,7 +336,7 @@ export class HadoopEngine implements HostEngine {
     const more = log.applicationId === null ? null : `yarn logs -applicationId ${log.applicationId}`;
     const name = nameOf(found?.task ?? task);
     const phase = name === null ? "load" : name.slice(0, name.indexOf("-"));
-    return { kind: "failed", task: name, failure: failureOf({ text, more }, phase) };
+    return { kind: "failed", task: name, failure: failureOfTold({ text, more }, phase) };
   }
 
   /** The last that an attempt of the task that has failed the job has said; of any, if that is not known. */
@@ -381,5 +381,5 @@ function passed(ms: number): Promise<void> {
 }
 
 function nameOf(task: string | null): string | null {
-  return task === null ? null : taskName(task);
+  return task === null ? null : taskOfHadoop(task);
 }

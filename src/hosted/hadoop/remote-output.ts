@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { SheafError, isSheafError } from "../../base/errors.ts";
 import { foreignIn, outputExists, replacesForeign } from "../../storage/own-output.ts";
 import { removeDirectory } from "../../storage/remove-directory.ts";
+import { FileToolError, type FileTool } from "../file-tool.ts";
 import type { HostFiles, HostMove, HostPlaceOptions } from "../host-engine.ts";
-import { FileToolError, type FileTool } from "./file-tool.ts";
 
 /** Addresses that mean the same to Hadoop, and where a rename makes a directory visible at once. */
 export function isRenamedByHadoop(output: string): boolean {

@@ -1,5 +1,5 @@
 import type { HostJob, HostListener } from "../host-engine.ts";
-import type { JobEnd, JobOrder, SparkApplication } from "./run-application.ts";
+import type { SparkJobEnd, JobOrder, SparkApplication } from "./run-application.ts";
 
 /** For so long an application waits for the next job; what it holds of the cluster others may need. */
 const IDLE_MS = 60_000;
@@ -29,7 +29,7 @@ export class SparkApplications {
     order: JobOrder,
     listener: HostListener,
     signal: AbortSignal,
-  ): Promise<Exclude<JobEnd, { readonly kind: "untaken" }>> {
+  ): Promise<Exclude<SparkJobEnd, { readonly kind: "untaken" }>> {
     const key = words.join("\0");
     for (;;) {
       if (signal.aborted) return { kind: "cancelled" };

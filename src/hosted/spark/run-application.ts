@@ -81,7 +81,7 @@ export interface JobOrder {
 }
 
 /** How a job has ended there. */
-export type JobEnd =
+export type SparkJobEnd =
   | Exclude<HostEnd, { readonly kind: "done" }>
   | { readonly kind: "done" }
   /** The application was over before it had begun with it. */
@@ -112,7 +112,12 @@ export class SparkApplication {
   }
 
   /** @throws SheafError PROGRAM_UNUSABLE when there is no application at all */
-  async run(job: HostJob, order: JobOrder, listener: HostListener, signal: AbortSignal): Promise<JobEnd> {
+  async run(
+    job: HostJob,
+    order: JobOrder,
+    listener: HostListener,
+    signal: AbortSignal,
+  ): Promise<SparkJobEnd> {
     const { jobId, name, mapTasks, reduces } = job;
     const { home, archive, splits, output } = order;
     const isNew = !this.#said.isUp;
@@ -137,7 +142,7 @@ export class SparkApplication {
     }
   }
 
-  async #end(said: JobSaid, isNew: boolean, signal: AbortSignal): Promise<JobEnd> {
+  async #end(said: JobSaid, isNew: boolean, signal: AbortSignal): Promise<SparkJobEnd> {
     const how = await Promise.race([said.ended, this.over]);
     const isSaid = typeof how === "object" && how !== null;
     if (isSaid && how.kind === "done") return how;

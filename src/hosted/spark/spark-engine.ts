@@ -6,8 +6,8 @@ import type { HostedRunOptions } from "../../engine/options.ts";
 import { removeDirectory } from "../../storage/remove-directory.ts";
 import { HadoopConf } from "../../storage/stores/hadoop-conf.ts";
 import { failureOfThrown } from "../../worker/failure.ts";
+import { FileTool, type AboutHadoop } from "../file-tool.ts";
 import { filesHere } from "../files-here.ts";
-import { FileTool, type AboutHadoop } from "../hadoop/file-tool.ts";
 import { findHostedJar } from "../hadoop/find-hadoop.ts";
 import {
   below,

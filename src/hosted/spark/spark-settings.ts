@@ -8,7 +8,7 @@ export type SparkOptions = Pick<HostedRunOptions, "master" | "deployMode" | "con
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where an application's tasks run. */
-export type Place =
+export type TaskPlace =
   /** In the JVM of the driver, or in executors that it starts beside itself. */
   | { readonly kind: "local" }
   | {
@@ -21,7 +21,7 @@ export type Place =
 export interface SparkSettings {
   readonly install: SparkInstall;
   readonly master: string;
-  readonly place: Place;
+  readonly place: TaskPlace;
   /** Of the user, without those that are sheaf's own. */
   readonly conf: Readonly<Record<string, string>>;
   /** What spark-defaults.conf says, which the user's own goes before. */
@@ -82,7 +82,7 @@ function checkSetting(name: string, value: string): void {
   }
 }
 
-function placeOf(master: string, deployMode: string, sharesFiles: boolean): Place {
+function placeOf(master: string, deployMode: string, sharesFiles: boolean): TaskPlace {
   if (deployMode !== "client" && deployMode !== "cluster") {
     throw usage(`--deploy-mode ${deployMode} is neither client nor cluster`, "Give one of these.");
   }
@@ -95,7 +95,7 @@ function placeOf(master: string, deployMode: string, sharesFiles: boolean): Plac
   );
 }
 
-function notYarn(master: string, sharesFiles: boolean): Place {
+function notYarn(master: string, sharesFiles: boolean): TaskPlace {
   if (/^local(?:\[(?:\d+|\*)(?:,\d+)?\])?$/.test(master)) return { kind: "local" };
   if (/^local-cluster\[\s*\d+\s*,\s*\d+\s*,\s*\d+\s*\]$/.test(master)) return { kind: "local" };
   if (/^spark:\/\/[^/\s]+:\d+(?:,[^/\s]+:\d+)*$/.test(master)) return { kind: "standalone", sharesFiles };

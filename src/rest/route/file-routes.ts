@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import Type from "typebox";
 import { SheafError } from "../../base/errors.ts";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
-import type { StoredFile } from "../../coordinator/service.ts";
+import type { ServedFile } from "../../coordinator/service.ts";
 import { capsuleFiles } from "../../protocol/slices.ts";
 import { PartViewSchema } from "../../protocol/task-result.ts";
 import type { FastifyReply } from "../../vendor/fastify.ts";
@@ -103,7 +103,7 @@ function blobRoutes(app: App, coordinator: Coordinator): void {
   );
 }
 
-function sendFile(file: StoredFile, range: string | undefined, reply: FastifyReply): FastifyReply {
+function sendFile(file: ServedFile, range: string | undefined, reply: FastifyReply): FastifyReply {
   const start = range === undefined ? 0 : startOf(range, file.bytes);
   void reply
     .code(range === undefined ? 200 : 206)

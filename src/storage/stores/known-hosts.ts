@@ -39,7 +39,7 @@ export class KnownHosts {
 }
 
 /** How such files name a host with this port. */
-export function hostOf(host: string, port: number): string {
+export function knownHostOf(host: string, port: number): string {
   const name = host.toLowerCase();
   return port === 22 ? name : `[${name}]:${port}`;
 }

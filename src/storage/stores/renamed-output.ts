@@ -3,7 +3,7 @@ import { SheafError, isSheafError } from "../../base/errors.ts";
 import { quotePath } from "../fs-error.ts";
 import { outputExists, replacesForeign } from "../own-output.ts";
 import type { PutFile, StoreOutput, StoreOutputOptions, StoreStep } from "../store.ts";
-import { isThere, whoIsThis } from "./writer.ts";
+import { isWriterThere, whoIsThis } from "./writer.ts";
 
 /*
  * Output of storages that rename directories. Beside `out` lie, while a job works or after it was killed:
@@ -314,7 +314,7 @@ export class RenamedOutput implements StoreOutput {
       if (left !== null) leftovers.push(left);
     }
     const alive = new Set(
-      leftovers.filter((one) => one.kind === "by" && isThere(one.who) !== false).map((one) => one.job),
+      leftovers.filter((one) => one.kind === "by" && isWriterThere(one.who) !== false).map((one) => one.job),
     );
     // What says whose it is goes last.
     const stale = leftovers.filter((one) => one.job === job || !alive.has(one.job));

@@ -11,7 +11,7 @@ import {
   type MarkedFile,
   isOwnName,
   type Marker,
-  namesOf,
+  namesOfMarker,
   parseRunName,
   readMarker,
   removeMarker,
@@ -19,7 +19,7 @@ import {
   stagedPrefix,
   writeMarker,
 } from "./s3-marker.ts";
-import { isThere } from "./writer.ts";
+import { isWriterThere } from "./writer.ts";
 
 /** Where an output is, and whose. */
 export interface OutputPlace {
@@ -73,8 +73,8 @@ export async function finishDecided(place: OutputPlace): Promise<Marker | null> 
     if (there?.state !== "commit") return there;
     if (there.etag !== seen) untilMs = clock.nowMs() + claimMs;
     seen = there.etag;
-    if (there.job === job || isThere(there.who) === false || clock.nowMs() >= untilMs)
-      await carryOut(place, there);
+    if (there.job === job || isWriterThere(there.who) === false || clock.nowMs() >= untilMs)
+      await carryOutCommit(place, there);
     else await pauseFor(claimPauseMs, undefined);
   }
 }
@@ -90,7 +90,7 @@ export async function claim(place: OutputPlace, step: StoreStep): Promise<string
   for (let tries = 0; tries < 1_000; tries++) {
     step?.();
     const there = await finishDecided(place);
-    if (there !== null && isThere(there.who) !== false && waitedMs < claimMs) {
+    if (there !== null && isWriterThere(there.who) !== false && waitedMs < claimMs) {
       waitedMs = there.etag === seen ? waitedMs + claimPauseMs : 0;
       seen = there.etag;
       await pauseFor(claimPauseMs, undefined);
@@ -104,7 +104,7 @@ export async function claim(place: OutputPlace, step: StoreStep): Promise<string
     );
     if (etag !== null) return etag;
   }
-  throw new SheafError("OUTPUT_UNWRITABLE", `others write to ${nameOf(place)} all the time`, {
+  throw new SheafError("OUTPUT_UNWRITABLE", `others write to ${nameOfOutput(place)} all the time`, {
     hint: "Give each job an output of its own.",
   });
 }
@@ -134,7 +134,7 @@ function isBookkeeping(key: string, out: S3Address): boolean {
  * one that is completed when the object says so.
  * @throws SheafError OUTPUT_UNWRITABLE when uploads are gone and not completed: then nothing is left of it
  */
-export async function carryOut(place: OutputPlace, marker: Marker): Promise<void> {
+export async function carryOutCommit(place: OutputPlace, marker: Marker): Promise<void> {
   const { requests, out } = place;
   const old = new Map(marker.old.map(({ name, etag }) => [name, etag]));
   const last = marker.files.find(({ name }) => name === "_SUCCESS") ?? marker.files.at(-1);
@@ -157,7 +157,7 @@ export async function carryOut(place: OutputPlace, marker: Marker): Promise<void
     const now = await readMarker(requests, out, "write");
     if (now?.etag !== marker.etag) return;
     await undo(place, marker);
-    throw new SheafError("OUTPUT_UNWRITABLE", `${nameOf(place)} cannot be finished: ${error.message}`, {
+    throw new SheafError("OUTPUT_UNWRITABLE", `${nameOfOutput(place)} cannot be finished: ${error.message}`, {
       hint: `${marker.old.length === 0 ? "Nothing of it is left" : "Nothing of it, nor of what was there before, is left"}. Run the job again.`,
       details: { path: `s3://${out.bucket}/${out.key}` },
     });
@@ -171,7 +171,7 @@ export class Lost extends Error {}
 
 function notYet(place: OutputPlace, error: unknown): unknown {
   if (!isSheafError(error)) return error;
-  return new SheafError(error.code, `${error.message} (the commit of ${nameOf(place)} was under way)`, {
+  return new SheafError(error.code, `${error.message} (the commit of ${nameOfOutput(place)} was under way)`, {
     hint: `${error.hint ?? ""} What is missing of it is made visible by the next run that writes there.`,
     retryable: error.retryable,
     details: error.details,
@@ -375,7 +375,7 @@ export interface RunRecord {
 
 /** Whether the process is gone. On another host it is taken for gone after a week. */
 export function isDead({ who, changedMs }: RunRecord, wallMs: number): boolean {
-  const there = isThere(who);
+  const there = isWriterThere(who);
   return there === false || (there === null && wallMs - changedMs > weekMs);
 }
 
@@ -388,7 +388,7 @@ export async function sweep(place: OutputPlace, job: string, step?: StoreStep): 
   const ours = runs.filter((run) => run.job === job);
   const now = place.requests.world.clock.wallMs();
   if (ours.length > 0 && runs.every((run) => run.job === job || isDead(run, now)))
-    await abortUploads(place, await namesOf(place.requests, place.out, runs), step);
+    await abortUploads(place, await namesOfMarker(place.requests, place.out, runs), step);
   if (ours.length > 0) await removeStaged(place, job);
   await forEach(ours, ({ name }) => removeObject(place.requests, place.out, name));
 }
@@ -443,6 +443,6 @@ export async function abortUploads(
   await forEach(found, ({ name, upload }) => abortUpload(place, name, upload));
 }
 
-export function nameOf({ out }: Pick<OutputPlace, "out">): string {
+export function nameOfOutput({ out }: Pick<OutputPlace, "out">): string {
   return quotePath(`s3://${out.bucket}/${out.key}`);
 }

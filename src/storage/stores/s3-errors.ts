@@ -35,14 +35,14 @@ export function statusOf(error: unknown): number {
 }
 
 /** "NoSuchKey", "SlowDown": what the server calls it. */
-export function nameOf(error: unknown): string {
+export function errorName(error: unknown): string {
   const name = error instanceof Error ? error.name : "";
   return name === "Error" || name === "Unknown" || name === "UnknownError" ? "" : name;
 }
 
 /** An answer "there is no such object (or upload)". */
 export function isMissing(error: unknown): boolean {
-  return statusOf(error) === 404 && nameOf(error) !== "NoSuchBucket";
+  return statusOf(error) === 404 && errorName(error) !== "NoSuchBucket";
 }
 
 /** A condition (If-Match, If-None-Match) that does not hold. */
@@ -63,7 +63,7 @@ const LOST = new Set(["InvalidPart", "InvalidPartOrder", "NoSuchUpload", "Entity
 
 /** An answer "this upload cannot be completed", of those with the status 400. */
 export function isUploadLost(error: unknown): boolean {
-  return statusOf(error) === 400 && LOST.has(nameOf(error));
+  return statusOf(error) === 400 && LOST.has(errorName(error));
 }
 
 interface Meaning {
@@ -113,7 +113,7 @@ function toldBy(failure: Failure): string {
   const { name, message } = failure;
   const status = failure.$metadata?.httpStatusCode;
   // An answer to HEAD has no body to say it in.
-  const known = nameOf(failure) || (STATUS_CODES[status ?? 0] ?? name);
+  const known = errorName(failure) || (STATUS_CODES[status ?? 0] ?? name);
   const text = cutText(message, 300);
   const what = text === "" || text === name || text.startsWith("Unknown") ? known : `${known}: ${text}`;
   return status === undefined ? what : `the server answers ${status} ${what}`;

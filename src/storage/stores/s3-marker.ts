@@ -205,7 +205,7 @@ export function recordText(job: string, names: Iterable<string>): string {
 }
 
 /** The names that runs have said they put, beside those that all jobs give their files. */
-export async function namesOf(
+export async function namesOfMarker(
   requests: S3Requests,
   out: S3Address,
   runs: readonly { readonly name: string }[],

@@ -10,7 +10,7 @@ import { checkFree } from "../stored-output.ts";
 import {
   abortUpload,
   abortUploads,
-  carryOut,
+  carryOutCommit,
   claim,
   complete,
   finishDecided,
@@ -23,7 +23,7 @@ import {
   listParts,
   listRuns,
   Lost,
-  nameOf,
+  nameOfOutput,
   type OutputPlace,
   release,
   removeStaged,
@@ -34,7 +34,7 @@ import { isMissing } from "./s3-errors.ts";
 import { placeOf } from "./s3-list.ts";
 import {
   type MarkedFile,
-  namesOf,
+  namesOfMarker,
   readMarker,
   recordText,
   removeObject,
@@ -42,7 +42,7 @@ import {
   stagedPrefix,
   writeMarker,
 } from "./s3-marker.ts";
-import { isThere } from "./writer.ts";
+import { isWriterThere } from "./writer.ts";
 
 /** S3 takes parts of 5 MiB to 5 GiB, at most 10,000; each is in memory while it is sent. */
 const partBytesMin = 8 * MiB;
@@ -91,11 +91,11 @@ export class S3Output implements StoreOutput {
     const place = this.#place;
     const now = place.requests.world.clock.wallMs();
     const dead = runs.filter((run) => isDead(run, now));
-    if (dead.length === 0 && (claimed === null || isThere(claimed) === true)) return;
+    if (dead.length === 0 && (claimed === null || isWriterThere(claimed) === true)) return;
     const etag = await claim(place, step);
     try {
       if (dead.length > 0 && dead.length === runs.length)
-        await abortUploads(place, await namesOf(place.requests, place.out, dead), step);
+        await abortUploads(place, await namesOfMarker(place.requests, place.out, dead), step);
       // Somebody else of the job may live, and place what they have staged.
       const living = new Set(runs.filter((run) => !dead.includes(run)).map(({ job }) => job));
       for (const job of new Set(dead.map((run) => run.job)))
@@ -328,15 +328,19 @@ export class S3Output implements StoreOutput {
       if (decided === null) continue;
       const marker = await readMarker(place.requests, place.out, "write");
       // Else somebody was quicker.
-      if (marker?.etag === decided) await carryOut(place, marker);
+      if (marker?.etag === decided) await carryOutCommit(place, marker);
       this.#uploads.clear();
       if (last === undefined || (await isMade(place, last))) return;
-      throw new SheafError("OUTPUT_UNWRITABLE", `another run has replaced or removed ${nameOf(place)}`, {
-        hint: "It did so while this one committed. Give each job an output of its own, and run again.",
-        details: { path: addressOf(place) },
-      });
+      throw new SheafError(
+        "OUTPUT_UNWRITABLE",
+        `another run has replaced or removed ${nameOfOutput(place)}`,
+        {
+          hint: "It did so while this one committed. Give each job an output of its own, and run again.",
+          details: { path: addressOf(place) },
+        },
+      );
     }
-    throw new SheafError("OUTPUT_UNWRITABLE", `others write to ${nameOf(place)} all the time`, {
+    throw new SheafError("OUTPUT_UNWRITABLE", `others write to ${nameOfOutput(place)} all the time`, {
       hint: "Give each job an output of its own.",
     });
   }
@@ -348,7 +352,7 @@ export class S3Output implements StoreOutput {
   }
 
   #gone(name: string, cause?: unknown): SheafError {
-    const what = `the upload of ${quotePath(name)} to ${nameOf(this.#place)} is gone`;
+    const what = `the upload of ${quotePath(name)} to ${nameOfOutput(this.#place)} is gone`;
     return new SheafError("OUTPUT_UNWRITABLE", what, {
       hint:
         "Another run that writes there has removed it, or a rule of the bucket for unfinished uploads. Run again; " +

@@ -6,7 +6,7 @@ import { Promise } from "../../base/own-globals.ts";
 import { retrying, type RetryWorld } from "../../base/retry.ts";
 import { errnoOf, quotePath } from "../fs-error.ts";
 import type { StoreSettings } from "../store.ts";
-import { fingerprintOfKey, hostOf } from "./known-hosts.ts";
+import { fingerprintOfKey, knownHostOf } from "./known-hosts.ts";
 import { type SshSettings, sshSettings } from "./ssh-settings.ts";
 
 const connectMs = 10_000;
@@ -170,7 +170,7 @@ export class SftpConnection {
     const ssh2 = await loadSsh2();
     const settings = sshSettings(this.#authority, this.#settings.env);
     const { methods, locked } = methodsOf(ssh2, settings, this.#settings.env["SSH_KEY_PASSPHRASE"]);
-    const host = settings.keyAlias?.toLowerCase() ?? hostOf(settings.host, settings.port);
+    const host = settings.keyAlias?.toLowerCase() ?? knownHostOf(settings.host, settings.port);
     const types = settings.knownHosts.types(host).flatMap((type) => algorithmsOf(type));
     // Questions are small and come one by one: each would wait 40 ms for the answer's acknowledgement.
     const socket = connect({ host: settings.host, port: settings.port, noDelay: true });

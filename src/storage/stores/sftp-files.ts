@@ -17,7 +17,7 @@ export function isDirectory({ mode }: SftpAttributes): boolean {
   return (mode & TYPE.mask) === TYPE.directory;
 }
 
-export function isFile({ mode }: SftpAttributes): boolean {
+export function isPlainFile({ mode }: SftpAttributes): boolean {
   return (mode & TYPE.mask) === TYPE.file;
 }
 

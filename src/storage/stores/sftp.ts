@@ -19,7 +19,7 @@ import {
   attributesOf,
   Handle,
   isDirectory,
-  isFile,
+  isPlainFile,
   isLink,
   isPassing,
   listed,
@@ -55,7 +55,7 @@ class SftpStore implements Store {
     const real = await this.real(address);
     for await (const { name, attributes } of listed(connection, path, { address, doing: "list" }, step)) {
       if (isDirectory(attributes)) yield { name, kind: "directory" };
-      else if (isFile(attributes))
+      else if (isPlainFile(attributes))
         yield {
           name,
           kind: "file",
@@ -75,7 +75,8 @@ class SftpStore implements Store {
     const attributes = await attributesOf(connection, path, { address, doing: "list" });
     if (attributes === null) return null;
     if (isDirectory(attributes)) return "directory";
-    if (isFile(attributes)) return { ...fileOf(address, attributes), identity: await this.real(address) };
+    if (isPlainFile(attributes))
+      return { ...fileOf(address, attributes), identity: await this.real(address) };
     throw new SheafError("INPUT_UNREADABLE", `input ${quotePath(address)} is a FIFO, a socket or a device`, {
       hint: "Give regular files or directories.",
       details: { path: address },
@@ -169,7 +170,7 @@ class SftpRange extends RangedReads {
   async #check(): Promise<void> {
     const now = await this.#handle.ask<SftpAttributes>((sftp, handle, done) => sftp.fstat(handle, done));
     if (now === null) throw this.#changed("it is gone");
-    if (!isFile(now)) throw this.#changed("it is no longer a file");
+    if (!isPlainFile(now)) throw this.#changed("it is no longer a file");
     if (now.size !== this.#file.bytes)
       throw this.#changed(`it has ${now.size} bytes, ${this.#file.bytes} were expected`);
     if (versionOf(now) !== this.#file.version) throw this.#changed("it was written to");

@@ -12,7 +12,7 @@ import {
   isBehindEnd,
   isNoName,
   isNotThere,
-  isPassing,
+  isPassingRefusal,
   isStandby,
   mishapOf,
   refusalError,
@@ -261,7 +261,7 @@ export class WebHdfsClient {
       let waitMs = pauseMs(tries, random);
       try {
         const heard = await step();
-        if (heard.kind === "answer" || tries === triesMax || !isPassing(heard.refusal)) return heard;
+        if (heard.kind === "answer" || tries === triesMax || !isPassingRefusal(heard.refusal)) return heard;
         waitMs = Math.max(waitMs, heard.refusal.retryAfterMs);
       } catch (error) {
         signal?.throwIfAborted();

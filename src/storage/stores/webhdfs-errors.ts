@@ -30,7 +30,7 @@ export function isNotThere({ exception }: HdfsRefusal): boolean {
 }
 
 /** Whether it may be another answer a little later. */
-export function isPassing({ exception, status }: HdfsRefusal): boolean {
+export function isPassingRefusal({ exception, status }: HdfsRefusal): boolean {
   return exception === null ? status === 429 || status >= 500 : PASSING.test(exception);
 }
 
@@ -106,7 +106,7 @@ export function refusalError(refusal: HdfsRefusal, request: RefusedRequest): She
     // The beginning of an answer, or none: the rest was cut off.
     if (status < 300 && (message === "" || message.startsWith("{")))
       return told("UNREACHABLE", `${origin} answers half of what it has to say`, "See its log.", true);
-    if (isPassing(refusal))
+    if (isPassingRefusal(refusal))
       return told(
         "UNREACHABLE",
         `${origin} answers ${status}`,

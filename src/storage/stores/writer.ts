@@ -7,7 +7,7 @@ export function whoIsThis(): string {
 }
 
 /** Whether a process that wrote is still there. Of other hosts only the network could tell: null. */
-export function isThere(who: string): boolean | null {
+export function isWriterThere(who: string): boolean | null {
   const mine = whoIsThis();
   if (who === mine) return true;
   const [host, pid] = who.split(".");

@@ -35,7 +35,7 @@ export function fail(about: string, found: string, todo: string): Finding {
 }
 
 /** `fail` of an error, with its own hint. */
-export function failed(about: string, error: unknown): Finding {
+export function failedCheck(about: string, error: unknown): Finding {
   const hint = error instanceof SheafError ? error.hint : undefined;
   return fail(about, describeThrown(error), hint ?? "See what the error says.");
 }

@@ -5,7 +5,7 @@ import type { ApiClient } from "../../../client/api-client.ts";
 import { loadTls } from "../../../security/tls.ts";
 import { type ConnectFlags, credentialsOf, withCluster } from "../../connection.ts";
 import type { World } from "../../world.ts";
-import { type Finding, fail, failed, ok, warn } from "./checks.ts";
+import { type Finding, fail, failedCheck, ok, warn } from "./checks.ts";
 
 const answerMs = 10_000;
 /** The header says whole seconds. */
@@ -14,7 +14,7 @@ const skewMsMost = 5_000;
 /** Whether a coordinator answers, lets us in, and has agents; and whether its clock is ours. */
 export async function checkCoordinator(flags: ConnectFlags, url: string, world: World): Promise<Finding[]> {
   const found = await withCluster(flags, world, lookAt).catch((error: unknown) => [
-    failed("coordinator", error),
+    failedCheck("coordinator", error),
   ]);
   // What cannot be reached is told above.
   const clock = await checkClock(flags, url, world).catch(() => null);

@@ -1,10 +1,19 @@
 import { join } from "node:path";
 import { describeThrown, SheafError } from "../../../base/errors.ts";
 import { isExecutable } from "../../../base/programs.ts";
-import { FILES_CLASS, FileTool } from "../../../hosted/hadoop/file-tool.ts";
+import { FILES_CLASS, FileTool } from "../../../hosted/file-tool.ts";
 import { findHadoop, findHostedJar, findStreamingJar } from "../../../hosted/hadoop/find-hadoop.ts";
 import { findSpark } from "../../../hosted/spark/find-spark.ts";
-import { type Environment, type Finding, failed, fail, inPath, ok, programSays, warn } from "./checks.ts";
+import {
+  type Environment,
+  type Finding,
+  failedCheck,
+  fail,
+  inPath,
+  ok,
+  programSays,
+  warn,
+} from "./checks.ts";
 
 /** What a job on Hadoop needs here. */
 export async function checkHadoop(env: Environment): Promise<Finding[]> {
@@ -14,7 +23,7 @@ export async function checkHadoop(env: Environment): Promise<Finding[]> {
     findings.push(await asked("hadoop", hadoop, ["version"], env));
     findings.push(attempt("hadoop streaming", () => findStreamingJar(hadoop, env)));
   } catch (error) {
-    findings.push(failed("hadoop", error));
+    findings.push(failedCheck("hadoop", error));
   }
   findings.push(attempt("sheaf's jar", findHostedJar));
   if (findings.some(({ status }) => status === "fail")) return findings;
@@ -57,7 +66,7 @@ async function askCluster(env: Environment): Promise<Finding[]> {
     if (framework !== "local") findings.push(await attemptTo("hadoop nodes", () => nodesOf(tool)));
     return findings;
   } catch (error) {
-    return [failed("hadoop client", error)];
+    return [failedCheck("hadoop client", error)];
   } finally {
     await tool.close();
   }
@@ -75,7 +84,7 @@ async function attemptTo(about: string, find: () => Promise<string>): Promise<Fi
   try {
     return ok(about, await find());
   } catch (error) {
-    return failed(about, error);
+    return failedCheck(about, error);
   }
 }
 
@@ -135,6 +144,6 @@ function attempt(about: string, find: () => string): Finding {
   try {
     return ok(about, find());
   } catch (error) {
-    return failed(about, error);
+    return failedCheck(about, error);
   }
 }

@@ -15,7 +15,7 @@ import { job, sum, text, tsv } from "sheaf";
 
 export default job({
   // What the run is called. Default: the name of this file.
-  // name: "${nameOf(file)}",
+  // name: "${nameOfJobFile(file)}",
 
   // How input is read: text() words() csv() tsv() keyValue() jsonl() jsonArray() wholeFile() fixedLength()
   // delimited() raw() from() generate(). Paths come with the run. Several inputs, each with a reader and a map:
@@ -234,7 +234,7 @@ export function isKind(word: string | undefined): word is Kind {
 }
 
 /** "visits" of "jobs/visits.ts". */
-export function nameOf(file: string): string {
+export function nameOfJobFile(file: string): string {
   return file.replace(/^.*[/\\]/, "").replace(/\.\w+$/, "");
 }
 

@@ -6,7 +6,7 @@ import type { CheckedOutput } from "../../../engine/committed-output.ts";
 import { RUN_FILE_VERSION, type Segment } from "../../../shuffle/run-format.ts";
 import type { RunIndex } from "../../../shuffle/run-index.ts";
 import type { Style } from "../../ui/style.ts";
-import { formatCount, plural, table } from "../../ui/text.ts";
+import { formatCount, plural, textTable } from "../../ui/text.ts";
 import type { BlockView, RawRecord } from "./run-file.ts";
 
 /** Blocks listed at most; --json has all. */
@@ -35,7 +35,7 @@ export function outputPage(path: string, checked: CheckedOutput, style: Style): 
   const job = checked.manifest["job"];
   const about = typeof job === "string" ? [`job: ${escapeControls(job)}`] : [];
   const extra = strangers.map((file) => `${style.yellow("not of this job:")} ${escapeControls(file)}`);
-  return [[path, ...about].join("  "), ...table(columns, rows), ...extra, verdict].join("\n");
+  return [[path, ...about].join("  "), ...textTable(columns, rows), ...extra, verdict].join("\n");
 }
 
 export interface ShownRunFile {
@@ -69,7 +69,7 @@ export function runFilePage(
   const parts = [[head], segmentTable(file), blockTable(file, options.style)];
   if (records.length > 0) {
     const rows = records.map((record) => [record.key, record.value]);
-    const lines = table(["KEY", "VALUE (encoded bytes)"], rows);
+    const lines = textTable(["KEY", "VALUE (encoded bytes)"], rows);
     if (records.length < file.total)
       lines.push(`truncated: ${plural(records.length, "record")} of ${formatCount(file.total)}`);
     parts.push(lines);
@@ -88,7 +88,7 @@ function segmentTable({ segments }: ShownRunFile): string[] {
     formatSize(s.rawBytes),
     formatSize(s.length),
   ]);
-  return table(columns, rows);
+  return textTable(columns, rows);
 }
 
 function blockTable({ segments }: ShownRunFile, style: Style): string[] {
@@ -105,7 +105,7 @@ function blockTable({ segments }: ShownRunFile, style: Style): string[] {
     formatSize(block.storedBytes),
     block.damage === null ? style.green("ok") : style.red(block.damage),
   ]);
-  const lines = table(columns, rows);
+  const lines = textTable(columns, rows);
   if (shown.length < blocks.length)
     lines.push(`truncated: ${shown.length} of ${plural(blocks.length, "block")}; --json has all`);
   return lines;

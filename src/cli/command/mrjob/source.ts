@@ -1,5 +1,11 @@
 import { SheafError } from "../../../base/errors.ts";
-import { decidesResults, keyRules, nameOfToday, takeProperty, type Wishes } from "../stream/jobconf.ts";
+import {
+  decidesResults,
+  keyRules,
+  nameOfToday,
+  takeProperty,
+  type JobconfWishes,
+} from "../stream/jobconf.ts";
 import type { MrjobDescription } from "./describe.ts";
 
 type Step = MrjobDescription["steps"][number];
@@ -96,7 +102,7 @@ const REFUSED: readonly RegExp[] = [
 /** @throws SheafError JOB_INVALID */
 function settingsOf({ jobconf, reducer }: Step, described: MrjobDescription, place: string): StepSettings {
   checkAgreement(jobconf, place);
-  const wishes: Wishes = {};
+  const wishes: JobconfWishes = {};
   const { sort, partitionBy, order } = ofStep(place, () => {
     for (const [name, value] of Object.entries(jobconf)) {
       if (decidesResults(name)) takeProperty(wishes, name, value);

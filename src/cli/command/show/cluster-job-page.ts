@@ -13,7 +13,7 @@ import {
   plural,
   shareText,
   shortTime,
-  table,
+  textTable,
 } from "../../ui/text.ts";
 import { counterLines, statLines } from "./job-page.ts";
 
@@ -112,7 +112,7 @@ function biddingLines(bidding: Bidding): string[] {
   if (note !== null) lines.push(`          ${escapeControls(note)}`);
   const rows = bidRows(rounds);
   const columns = [">BID AT", "ANSWERS"];
-  if (rows.length > 0) lines.push(...table(columns, rows));
+  if (rows.length > 0) lines.push(...textTable(columns, rows));
   return lines;
 }
 
@@ -153,7 +153,7 @@ function phaseLines(view: JobView): string[] {
   ]);
   const counts = [">TASKS", ">FINISHED", ">RUNNING", ">FAILED", ">BACKUPS", ">RECORDS IN"];
   const told = view.nearMaps === undefined ? [] : [nearMapsText(view.nearMaps)];
-  return [...table(["PHASE", ...counts, ">DONE", ">TIME"], rows), ...told];
+  return [...textTable(["PHASE", ...counts, ">DONE", ">TIME"], rows), ...told];
 }
 
 function attemptLines(attempts: readonly AttemptView[], look: ClusterJobLook): string[] {
@@ -162,7 +162,7 @@ function attemptLines(attempts: readonly AttemptView[], look: ClusterJobLook): s
   const chosen = all ? attempts : [...attempts].sort(byInterest).slice(0, look.attemptsMax);
   const spanMs = Math.max(1, ...attempts.map(({ startedMs, endedMs }) => endedMs ?? startedMs));
   const columns = ["ATTEMPT", "AGENT", "STATE", ">BEGAN", ">TIME", "WHEN", "CAUSE"];
-  const lines = table(
+  const lines = textTable(
     columns,
     chosen.map((one) => attemptRow(one, spanMs)),
   );

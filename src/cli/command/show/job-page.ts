@@ -15,7 +15,7 @@ import {
   plural,
   shareText,
   shortTime,
-  table,
+  textTable,
 } from "../../ui/text.ts";
 import { stepLines } from "./step-graph.ts";
 
@@ -172,7 +172,7 @@ export function counterLines(counters: Readonly<Record<string, number>>): string
   const rows = Object.entries(counters)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => [escapeControls(name), formatCount(value)]);
-  return rows.length === 0 ? [] : table(["COUNTER", ">VALUE"], rows);
+  return rows.length === 0 ? [] : textTable(["COUNTER", ">VALUE"], rows);
 }
 
 /** What an attempt did. `more`: of its shuffle. */
@@ -253,7 +253,7 @@ function phaseLines(story: JobStory): string[] {
     phase.elapsedMs === null ? "not finished" : formatDuration(phase.elapsedMs),
   ]);
   const near = story.nearMaps === undefined ? [] : [nearMapsText(story.nearMaps)];
-  return [...table(["PHASE", ">TASKS", ">TIME"], rows), ...near];
+  return [...textTable(["PHASE", ">TASKS", ">TIME"], rows), ...near];
 }
 
 function taskLines(story: JobStory, look: JobPageLook): string[] {
@@ -261,7 +261,7 @@ function taskLines(story: JobStory, look: JobPageLook): string[] {
   const all = story.tasks.length <= look.tasksMax;
   const chosen = all ? story.tasks : [...story.tasks].sort(byInterest).slice(0, look.tasksMax);
   const columns = ["TASK", "STATE", ">ATTEMPTS", ">TIME", ">RECORDS IN", ">OUT", "LAST FAILURE"];
-  const lines = table(columns, chosen.map(taskRow));
+  const lines = textTable(columns, chosen.map(taskRow));
   if (!all)
     lines.push(
       `truncated: ${chosen.length} of ${formatCount(story.tasks.length)} tasks, failed and slow ones first; --all lists all`,

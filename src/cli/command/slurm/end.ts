@@ -18,7 +18,7 @@ export interface SlurmEnd {
  * Whether the pilot, or anything it has started, is there: its job, or our steps in a job that is not ours.
  * null when Slurm does not answer.
  */
-export async function isThere(slurm: SlurmCommands, submitted: Submitted): Promise<boolean | null> {
+export async function isKnownToSlurm(slurm: SlurmCommands, submitted: Submitted): Promise<boolean | null> {
   if (submitted.inside) {
     const steps = await stepsOf(slurm, submitted);
     return steps === null ? null : steps.length > 0;
@@ -49,7 +49,7 @@ export async function endPilot({ files, slurm, force, nowMs }: SlurmEnd): Promis
   const submitted = files.known();
   if (submitted === null) return false;
   const { job, cluster, inside, graceMs } = submitted;
-  const before = await isThere(slurm, submitted);
+  const before = await isKnownToSlurm(slurm, submitted);
   if (before !== false) {
     if (force) await endNow(slurm, submitted);
     else if (inside) files.write("submitted", { ...submitted, stop: true });
@@ -60,7 +60,7 @@ export async function endPilot({ files, slurm, force, nowMs }: SlurmEnd): Promis
       await slurm.cancel(job, cluster, signal);
     }
     const endMs = nowMs() + (force ? 0 : graceMs) + moreMs;
-    while ((await isThere(slurm, submitted)) !== false) {
+    while ((await isKnownToSlurm(slurm, submitted)) !== false) {
       if (nowMs() > endMs) {
         throw new SheafError("UNREACHABLE", `job ${job} is still there`, {
           hint: force ? `Look at it: scontrol show job ${job}.` : "End it at once: sheaf slurm down --force.",

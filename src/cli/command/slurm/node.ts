@@ -64,7 +64,7 @@ export async function runNode(options: NodeOptions, world: World): Promise<void>
         join: options.join,
         joinFlag: "--join",
         name,
-        slots: options.slots ?? slotsOf(env),
+        slots: options.slots ?? slotsOfNode(env),
         stateDirectory: join(own, "agent"),
         giveUpMs,
         // What it ends with is thrown where its end is waited for.
@@ -81,7 +81,7 @@ export async function runNode(options: NodeOptions, world: World): Promise<void>
  * Tasks at a time: one less than the processors that the allocation has of this node, at least one. Slurm may
  * bind no processes, and then the machine seems to be ours; or count whole nodes, and bind.
  */
-export function slotsOf(env: Environment, processors: number = availableParallelism()): number {
+export function slotsOfNode(env: Environment, processors: number = availableParallelism()): number {
   const allotted = Number(env["SLURM_CPUS_ON_NODE"]);
   const own = Number.isInteger(allotted) && allotted > 0 ? Math.min(allotted, processors) : processors;
   return Math.max(1, own - 1);

@@ -6,7 +6,7 @@ import { shellWord } from "../../../base/shell-word.ts";
 const warnSeconds = 90;
 const signalSecondsMax = 65_535;
 
-export interface ScriptOptions {
+export interface BatchScriptOptions {
   readonly nodes: number;
   /** Directory of the log, slurm-JOB.log. */
   readonly directory: string;
@@ -21,7 +21,7 @@ export interface ScriptOptions {
  * The batch script of a pilot. Slurm signals it before the time is up, and `sheaf slurm down` does; it is the
  * pilot itself by then, which lets the agents finish what they run.
  */
-export function batchScript({ nodes, directory, graceMs, mark, pilot }: ScriptOptions): string {
+export function batchScript({ nodes, directory, graceMs, mark, pilot }: BatchScriptOptions): string {
   const signal = Math.min(signalSecondsMax, Math.ceil(graceMs / 1000) + warnSeconds);
   return [
     "#!/bin/sh",

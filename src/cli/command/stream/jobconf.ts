@@ -4,7 +4,7 @@ import { suggest } from "../../../base/suggest.ts";
 import type { StreamIo } from "../../../stream/stream-job.ts";
 
 /** What properties of Hadoop ask for, in sheaf's own words. */
-export interface Wishes {
+export interface JobconfWishes {
   reduces?: number;
   mappers?: number;
   name?: string;
@@ -27,13 +27,13 @@ export interface Wishes {
   compresses?: boolean;
   codec?: string;
   /** By "map.input", "map.output", "reduce.input", "reduce.output". */
-  io?: Partial<Record<StreamEnd, StreamIo>>;
+  io?: Partial<Record<StreamSide, StreamIo>>;
 }
 
 /** Where programs read and write. */
-export type StreamEnd = "map.input" | "map.output" | "reduce.input" | "reduce.output";
+export type StreamSide = "map.input" | "map.output" | "reduce.input" | "reduce.output";
 
-type Take = (wishes: Wishes, value: string, name: string) => void;
+type Take = (wishes: JobconfWishes, value: string, name: string) => void;
 
 const whole = (name: string, value: string, min: number, max: number): number => {
   const number = /^\d+$/.test(value.trim()) ? Number(value) : Number.NaN;
@@ -80,7 +80,7 @@ const only =
   };
 const asWritten = only("\t", "Let the last program write its lines as they are to be: they are not changed.");
 const inFormat =
-  (end: StreamEnd): Take =>
+  (end: StreamSide): Take =>
   (wishes, value, name) =>
     void (wishes.io = { ...wishes.io, [end]: ioOf(value, `-D ${name}`) });
 
@@ -164,7 +164,7 @@ export function decidesResults(name: string): boolean {
 }
 
 /** How wishes for partitions and order read as options of exec(). @throws SheafError USAGE */
-export function keyRules(wishes: Wishes, partitioner = "HashPartitioner"): KeyRules {
+export function keyRules(wishes: JobconfWishes, partitioner = "HashPartitioner"): KeyRules {
   const [, name] = /(?:^|\.)(\w+)$/.exec(partitioner) ?? [];
   const isByFields = name === "KeyFieldBasedPartitioner";
   if (!isByFields && name !== "HashPartitioner" && name !== "TotalOrderPartitioner") {
@@ -207,7 +207,7 @@ const ofStreaming = /^(?:mapreduce|mapred|stream|map|num)\./;
  * @returns what is told: how it was not followed; null when it was
  * @throws SheafError USAGE for a value that cannot be, and for a name of Hadoop's that sheaf does not know
  */
-export function takeProperty(wishes: Wishes, name: string, value: string): string | null {
+export function takeProperty(wishes: JobconfWishes, name: string, value: string): string | null {
   const today = nameOfToday(name);
   if (Object.hasOwn(properties, today)) {
     properties[today]!(wishes, value, name);

@@ -4,7 +4,7 @@ import { SheafError } from "../../../base/errors.ts";
 import { splitCommand } from "../../../stream/split-command.ts";
 import type { StreamIo, StreamPlan } from "../../../stream/stream-job.ts";
 import type { RunFlags } from "../run/options.ts";
-import { ioOf, keyRules, type StreamEnd, takeProperty, type Wishes } from "./jobconf.ts";
+import { ioOf, keyRules, type StreamSide, takeProperty, type JobconfWishes } from "./jobconf.ts";
 
 /** What the flags of `sheaf stream` say besides those of `sheaf run`. */
 export interface StreamFlags {
@@ -41,7 +41,7 @@ const IDENTITY = /(?:^|\.)Identity(?:Mapper|Reducer)$/;
  * @throws SheafError USAGE for what sheaf cannot do, by name
  */
 export function askedStream(flags: StreamFlags, given: readonly string[], cwd: string): AskedStream {
-  const wishes: Wishes = {};
+  const wishes: JobconfWishes = {};
   const notes: string[] = [];
   for (const [name, value] of flags.jobconf) {
     const note = takeProperty(wishes, name, value);
@@ -123,7 +123,7 @@ function reducerOf(
 }
 
 /** @returns whether a mapper is started for each file */
-function perFile(format: string | undefined, { ignoresKey }: Wishes): boolean {
+function perFile(format: string | undefined, { ignoresKey }: JobconfWishes): boolean {
   const name = format?.replace(/^.*\./, "") ?? "TextInputFormat";
   const hasKeys = name === "KeyValueTextInputFormat";
   if (ignoresKey === hasKeys) {
@@ -140,7 +140,10 @@ function perFile(format: string | undefined, { ignoresKey }: Wishes): boolean {
   });
 }
 
-function outputOf({ outputformat }: StreamFlags, wishes: Wishes): Pick<StreamPlan, "output" | "compress"> {
+function outputOf(
+  { outputformat }: StreamFlags,
+  wishes: JobconfWishes,
+): Pick<StreamPlan, "output" | "compress"> {
   const name = outputformat?.replace(/^.*\./, "") ?? "TextOutputFormat";
   if (name !== "TextOutputFormat" && name !== "NullOutputFormat") {
     throw new SheafError("USAGE", `-outputformat: there is no ${outputformat}`, {
@@ -167,11 +170,11 @@ function outputOf({ outputformat }: StreamFlags, wishes: Wishes): Pick<StreamPla
 /** How programs read and write: -io says all, properties of single ends go before it. */
 function ioWished(
   { io: all, partitioner }: StreamFlags,
-  { io: single = {}, ...wishes }: Wishes,
+  { io: single = {}, ...wishes }: JobconfWishes,
   reducer: StreamPlan["reducer"],
 ): Pick<StreamPlan, "io"> {
   const every = all === undefined ? "lines" : ioOf(all, "-io");
-  const end = (name: StreamEnd): StreamIo => single[name] ?? every;
+  const end = (name: StreamSide): StreamIo => single[name] ?? every;
   const pairs = end("map.output");
   if (reducer !== "none" && end("reduce.input") !== pairs) {
     throw new SheafError("USAGE", "-D stream.map.output and stream.reduce.input differ", {

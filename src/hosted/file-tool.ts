@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import type { ErrorCode } from "../../base/errors.ts";
-import { SheafError } from "../../base/errors.ts";
-import { causeOf, toldLines } from "./causes.ts";
+import type { ErrorCode } from "../base/errors.ts";
+import { SheafError } from "../base/errors.ts";
+import { causeOf, toldLines } from "./hadoop/causes.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
