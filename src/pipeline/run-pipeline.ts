@@ -238,7 +238,7 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
       run: (stepOptions) => (shared ?? runner).run(file, stepOptions),
     });
     run.append(begun);
-    const ran = await run.run().finally(() => shared?.close());
+    const ran = await run.run().finally(async () => shared?.close());
     const end = await finish(run, ran, { output: resolved.output, signal: options.signal });
     return await concluded(run, end, { opened, resolved, events, wishes, graph: parts.graph });
   } catch (error) {
