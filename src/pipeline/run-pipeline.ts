@@ -238,7 +238,7 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
       run: (stepOptions) => (shared ?? runner).run(file, stepOptions),
     });
     run.append(begun);
-    const ran = await run.run().finally(async () => shared?.close());
+    const ran = await ranWith(run, shared);
     const end = await finish(run, ran, { output: resolved.output, signal: options.signal });
     return await concluded(run, end, { opened, resolved, events, wishes, graph: parts.graph });
   } catch (error) {
@@ -264,6 +264,18 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
 }
 
 /** Commits the output of steps that are done, and writes down how it ended. */
+/** Runs the steps, and ends what they share, if anything. */
+async function ranWith(
+  run: PipelineRun,
+  shared: { close(): Promise<void> } | null,
+): ReturnType<PipelineRun["run"]> {
+  try {
+    return await run.run();
+  } finally {
+    await shared?.close();
+  }
+}
+
 async function finish(
   run: PipelineRun,
   end: StepsEnd,
