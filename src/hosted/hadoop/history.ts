@@ -42,16 +42,23 @@ export async function causeInHistory(
 ): Promise<HistoryTold | null> {
   const base = `http://${address}/ws/v1/history/mapreduce/jobs/${job}`;
   const until = clock.nowMs() + APPEAR_MS;
-  for (;;) {
+  for (let told: HistoryTold | null = null; ;) {
     const found = await lookIn(base, task).catch(() => "silent" as const);
-    if (found === "silent") return null;
-    if (found !== null || clock.nowMs() > until) return found;
+    if (found === "silent") return told;
+    told = found?.told ?? told;
+    if (found?.isWhole === true || clock.nowMs() > until) return told;
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
 }
 
-/** null: it does not know yet. @throws Error when nobody answers, or in other words */
-async function lookIn(base: string, wanted: string | null): Promise<HistoryTold | null> {
+/**
+ * null: it does not know yet. Not whole: nobody has the log now, as between a node that gathers it and the place
+ * where it is gathered. @throws Error when nobody answers, or in other words
+ */
+async function lookIn(
+  base: string,
+  wanted: string | null,
+): Promise<{ readonly told: HistoryTold; readonly isWhole: boolean } | null> {
   const task = wanted ?? (await failedTask(base));
   if (task === null) return null;
   const answer = await getJson<{ taskAttempts?: { taskAttempt?: readonly HistoryAttempt[] } }>(
@@ -60,7 +67,8 @@ async function lookIn(base: string, wanted: string | null): Promise<HistoryTold 
   const attempt = (answer?.taskAttempts?.taskAttempt ?? []).filter(({ state }) => state === "FAILED").at(-1);
   if (attempt === undefined) return null;
   const log = await containerLog(base, attempt);
-  return { task, text: [attempt.diagnostics ?? "", log].join("\n").trim() };
+  const text = [attempt.diagnostics ?? "", log ?? ""].join("\n").trim();
+  return { told: { task, text }, isWhole: log !== null };
 }
 
 async function failedTask(base: string): Promise<string | null> {
@@ -68,8 +76,8 @@ async function failedTask(base: string): Promise<string | null> {
   return (answer?.tasks?.task ?? []).find(({ state }) => state === "FAILED")?.id ?? null;
 }
 
-/** From the NodeManager while it keeps the logs, else from where they were gathered. */
-async function containerLog(base: string, attempt: HistoryAttempt): Promise<string> {
+/** From the NodeManager while it keeps the logs, else from where they were gathered. null: from nobody. */
+async function containerLog(base: string, attempt: HistoryAttempt): Promise<string | null> {
   const { nodeHttpAddress: node, assignedContainerId: container } = attempt;
   if (container === undefined) return "";
   const file = `containerlogs/${container}/stderr`;
@@ -79,7 +87,7 @@ async function containerLog(base: string, attempt: HistoryAttempt): Promise<stri
     const text = await get(place, "text/plain").catch(() => null);
     if (text !== null) return writtenIn(text).slice(-LOG_CHARS);
   }
-  return "";
+  return null;
 }
 
 /** Newer NodeManagers put headings around what the container has written. */
