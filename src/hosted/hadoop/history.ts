@@ -52,8 +52,8 @@ export async function causeInHistory(
 }
 
 /**
- * null: it does not know yet. Not whole: nobody has the log now, as between a node that gathers it and the place
- * where it is gathered. @throws Error when nobody answers, or in other words
+ * null: it does not know yet. Not whole: nobody has the log now, as while it is on its way from the node to
+ * where logs are gathered. @throws Error when nobody answers, or in other words
  */
 async function lookIn(
   base: string,
