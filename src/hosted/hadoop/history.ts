@@ -4,6 +4,8 @@ import type { Clock } from "../../base/clock.ts";
 const ANSWER_MS = 5_000;
 const APPEAR_MS = 12_000;
 const AGAIN_MS = 500;
+/** The history server's answer, with status 200, until the node has handed over the logs. */
+const NO_LOGS = /^Can ?not find logs for container/i;
 /** Of what a container has written, characters. */
 const LOG_CHARS = 16_000;
 
@@ -85,7 +87,7 @@ async function containerLog(base: string, attempt: HistoryAttempt): Promise<stri
   const places = [...(node === undefined ? [] : [`http://${node}/ws/v1/node/${file}`]), `${history}/${file}`];
   for (const place of places) {
     const text = await get(place, "text/plain").catch(() => null);
-    if (text !== null) return writtenIn(text).slice(-LOG_CHARS);
+    if (text !== null && !NO_LOGS.test(text)) return writtenIn(text).slice(-LOG_CHARS);
   }
   return null;
 }
