@@ -69,7 +69,7 @@ export class Blobs {
       await pipeline(
         content,
         tap((chunk) => digest.update(chunk)),
-        await openedForWriting(incoming),
+        openedForWriting(incoming),
       );
       const found = digest.digest("hex");
       if (found !== hash) {

@@ -46,7 +46,7 @@ export class ResultFiles {
     };
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
-      await pipeline(content, tap(look), await openedForWriting(incoming));
+      await pipeline(content, tap(look), openedForWriting(incoming));
       if (bytes !== expected.bytes) throw notAsTold(name, `${bytes} of ${expected.bytes} bytes came`);
       if (sum !== expected.crc32c) throw notAsTold(name, "its CRC-32C is another");
       await makeLasting(incoming, target, directory);

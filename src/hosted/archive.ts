@@ -69,7 +69,7 @@ export function filesBelow(
 async function pack(files: readonly ArchivedFile[], to: string): Promise<void> {
   const aside = `${to}.${randomBytes(6).toString("hex")}`;
   try {
-    const file = await openedForWriting(aside);
+    const file = openedForWriting(aside);
     await pipeline(Readable.from(tarOf(files)), createGzip({ level: gzipLevel }), file);
     await rename(aside, to);
   } catch (error) {

@@ -69,7 +69,7 @@ async function spool(
   signal: AbortSignal | undefined,
 ): Promise<InputFile> {
   try {
-    const file = await openedForWriting(path);
+    const file = openedForWriting(path);
     await pipeline(input, file, signal === undefined ? {} : { signal });
   } catch (error) {
     if (isSheafError(error)) throw error;

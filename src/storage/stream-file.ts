@@ -1,5 +1,5 @@
 import type { Stats, WriteStream } from "node:fs";
-import { constants } from "node:fs";
+import { constants, createWriteStream, openSync } from "node:fs";
 import { open, realpath, statfs } from "node:fs/promises";
 
 /** What Linux makes up as it is read: /proc, /sys, cgroups 1 and 2, debug, trace, security and config. */
@@ -43,9 +43,10 @@ async function hasBytes(path: string): Promise<boolean> {
 }
 
 /**
- * A stream into a new file of this user's own. The file is there before the first byte comes: a stream that
- * opens it itself may make it after it has failed, when whoever removes it has been and gone.
+ * A stream into a new file of this user's own. The file is there when this returns: a stream that opens it
+ * itself may make it after it has failed, when whoever removes it has been and gone. At once, because what is
+ * to be written may fail while nobody listens.
  */
-export async function openedForWriting(path: string): Promise<WriteStream> {
-  return (await open(path, "wx", 0o600)).createWriteStream();
+export function openedForWriting(path: string): WriteStream {
+  return createWriteStream(path, { fd: openSync(path, "wx", 0o600) });
 }
