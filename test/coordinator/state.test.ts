@@ -59,8 +59,8 @@ test("a coordinator that was killed leaves no lock, and all it had acknowledged"
   const url = (path: string): string =>
     JSON.stringify(new URL(`../../../modules/${path}`, import.meta.url).href);
   const script = `
-    import { Store } from ${url("coordinator/store.js")};
-    const store = new Store(${JSON.stringify(state)}, process.pid, "1.0.0");
+    import { StateStore } from ${url("coordinator/store.js")};
+    const store = new StateStore(${JSON.stringify(state)}, process.pid, "1.0.0");
     for (let row = 0; row < 5; row++) { store.put("plans", "job-" + row, "{}"); store.flush(); }
     store.put("plans", "job-5", "{}");
     process.stdout.write("ready");
