@@ -7,11 +7,9 @@ import { runFuzz } from "./fuzz.js";
 const seed = Number(process.env["SHEAF_FUZZ_SEED"] ?? 20_260);
 
 test(`some seconds of messages that nobody of sheaf sends break nothing (seed ${seed})`, async (t) => {
-  const report = await runFuzz({ ms: 4_000, seed, tell: (line) => t.diagnostic(line) });
+  const report = await runFuzz({ ms: 4_000, requestsMin: 50, seed, tell: (line) => t.diagnostic(line) });
   t.diagnostic(JSON.stringify(report));
   const { answers, jobs, workerMessages, changedAnswers } = report;
-  const answered = Object.values(answers).reduce((sum, count) => sum + count, 0);
-  assert.ok(answered >= 50, `only ${answered} requests were sent`);
   for (const status of ["200", "400", "404"])
     assert.ok((answers[status] ?? 0) > 0, `none was answered ${status}`);
   assert.ok(changedAnswers > 0 && workerMessages > 0);

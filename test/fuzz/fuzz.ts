@@ -24,6 +24,8 @@ import type { AttackWorld } from "./requests.js";
 
 export interface FuzzOptions {
   readonly ms: number;
+  /** Rounds go on until as many were answered. Default 0. */
+  readonly requestsMin?: number;
   readonly seed: number;
   tell(line: string): void;
 }
@@ -126,8 +128,9 @@ class Fuzz {
     this.#watch = setInterval(() => this.#look(), 500);
     const endMs = systemClock.nowMs() + this.#options.ms;
     const roundMs = Math.min(20_000, this.#options.ms / 4);
-    // One of each kind, however slow the machine is.
-    for (let round = 0; round < 2 || systemClock.nowMs() < endMs; round++) {
+    const { requestsMin = 0 } = this.#options;
+    // One of each kind, and so many requests, however slow the machine is.
+    for (let round = 0; round < 2 || this.#sent < requestsMin || systemClock.nowMs() < endMs; round++) {
       await this.#round(round, round % 2 === 1, systemClock.nowMs() + roundMs);
       if (this.#broken !== null) throw this.#broken;
     }
