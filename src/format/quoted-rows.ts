@@ -132,9 +132,7 @@ export class QuotedRows {
         // In an even run each quote is written twice.
         isOpen = (from - first) % 2 === 0;
       }
-      const behind = bytes[from];
-      if (behind === delimiter || behind === newline) continue;
-      if (behind !== RETURN || from + 1 >= length || bytes[from + 1] !== newline) return false;
+      if (this.#endsField(bytes, from, length, false) < 0) return false;
     }
   }
 
