@@ -184,10 +184,12 @@ class UnitFinder {
 
   /** Where the first unit begins that has bad records of a file, or may have some. */
   #firstBad(file: number): number {
-    const starts = (this.#readers.get(file) ?? []).flatMap(({ map, pieces }) =>
-      map?.stats.badRecords === 0 ? [] : pieces.filter((piece) => piece.file === file),
-    );
-    return Math.min(...starts.map(({ start }) => start));
+    let first = Infinity;
+    for (const { map, pieces } of this.#readers.get(file) ?? []) {
+      if (map?.stats.badRecords === 0) continue;
+      for (const piece of pieces) if (piece.file === file) first = Math.min(first, piece.start);
+    }
+    return first;
   }
 
   /** Where the unit's pieces lie when the first is of this file; null when it cannot be taken there. */
