@@ -99,6 +99,10 @@ const rows = [
   ],
   ["output files open at once by `route()`", number(limits.outputFilesOpenMax)],
   [
+    "memory in which results of `route()` wait",
+    `${formatSize(limits.outputsHeldBytes)}, or a quarter of a task's`,
+  ],
+  [
     "values in `collect()`, `distinct()`, `set()`",
     "see each in [job-api.md](job-api.md#aggregators)",
     "",
