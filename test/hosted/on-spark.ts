@@ -221,13 +221,21 @@ export class OnSpark {
     }
   }
 
-  /** The same, with the files and counters of one thread; all steps were one application, or one each. */
-  async samePipeline(options: Partial<HostedRunOptions>, applications: number): Promise<RunResult> {
+  /**
+   * The same, with the files and counters of one thread; all steps were one application, or one each.
+   * @param params here, where they are to be others
+   */
+  async samePipeline(
+    options: Partial<HostedRunOptions>,
+    applications: number,
+    params = options.params ?? {},
+  ): Promise<RunResult> {
     const result = await this.pipeline(options);
     result.throwIfFailed();
     const { deployMode: _there, conf: _conf, ...rest } = options;
     const wanted = await asAsked(this.file, {
       ...rest,
+      params,
       on: "inline",
       output: this.here,
       stateDirectory: null,
