@@ -11,6 +11,7 @@ import { RunFailure } from "./options.ts";
 export interface ReportContext {
   /** "" when no task had begun. */
   readonly task: string;
+  /** From 1; 0: not known. */
   readonly attempt: number;
   /** The stack mapped to the sources; null without one. */
   readonly mapped: MappedStack | null;
@@ -81,8 +82,12 @@ function headline(failure: TaskFailure, { task, attempt }: ReportContext): strin
   const message = `${name}${printable(failure.message, 1_000)}`;
   if (task === "") return message;
   const phase = task.startsWith(failure.phase) ? "" : ` in ${failure.phase}`;
-  const once = isFinal(failure) ? ", not tried again: the input would be the same" : "";
-  return `${task} failed${phase} (attempt ${attempt}${once}): ${message}`;
+  const facts = [
+    ...(attempt > 0 ? [`attempt ${attempt}`] : []),
+    ...(isFinal(failure) ? ["not tried again: the input would be the same"] : []),
+  ];
+  const about = facts.length > 0 ? ` (${facts.join(", ")})` : "";
+  return `${task} failed${phase}${about}: ${message}`;
 }
 
 /** What does something to a terminal is escaped, but for line breaks and tabs; cut to a length. */

@@ -360,6 +360,7 @@ export interface FailedTask {
    * "map-00017"; "" when no task had begun (the job could not be loaded, the output could not be committed).
    */
   readonly task: string;
+  /** From 1, as whoever ran the task counts its attempts; 0 where that is not known, or it was no task. */
   readonly attempt: number;
   readonly failure: TaskFailure;
   /** Capsule directory, for `sheaf replay`; null when none could be kept. */

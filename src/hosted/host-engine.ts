@@ -33,9 +33,9 @@ export interface HostListener {
   progress(phase: "map" | "reduce", share: number): void;
   /**
    * An attempt has failed, and the engine tries again, unless its signal is aborted then: others would
-   * fail, too. `task`: "map-00007"; null: not known.
+   * fail, too.
    */
-  attemptFailed(told: { readonly task: string | null; readonly failure: TaskFailure }): void;
+  attemptFailed(told: HostFailure): void;
   /** The engine's own name for the job, and the page that shows it; null: there is none. */
   tracking(id: string, url: string | null): void;
   /** Where the maps have run, as the engine counts them: told when they have. */
@@ -54,11 +54,19 @@ export interface PlacedMaps {
   readonly other: number;
 }
 
+/** What has failed on an engine. */
+export interface HostFailure {
+  /** "map-00007"; null: not known, or it was no task. */
+  readonly task: string | null;
+  /** Which attempt of the task, from 1, as the engine counts; 0: not known. */
+  readonly attempt: number;
+  readonly failure: TaskFailure;
+}
+
 /** How a job has ended. */
 export type HostEnd =
   | { readonly kind: "done"; readonly files: HostFiles }
-  /** `task`: "map-00007"; null: it was no task. */
-  | { readonly kind: "failed"; readonly task: string | null; readonly failure: TaskFailure }
+  | ({ readonly kind: "failed" } & HostFailure)
   | { readonly kind: "cancelled" };
 
 /** What the tasks of a job have written and the engine has committed: `files/...` and `reports/...`. */

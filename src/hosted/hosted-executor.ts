@@ -10,14 +10,14 @@ import type { CommandOf } from "../engine/executor.ts";
 import type { JobRun } from "../engine/job-run.ts";
 import type { HostedRunOptions } from "../engine/options.ts";
 import { localNode } from "../runner/local-executor.ts";
-import type { LocalExecutor, TaskExecutor } from "../runner/local-executor.ts";
+import type { FailedElsewhere, LocalExecutor, TaskExecutor } from "../runner/local-executor.ts";
 import type { ElsewhereAbout } from "../runner/local-tasks.ts";
 import { type AttemptRef, type Phase, formatAttempt, formatTask, isFinal } from "../scheduler/ids.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
 import { checkResultOf, readFromWorker } from "../worker/from-worker.ts";
-import type { HostEnd, HostEngine, HostFiles, HostJob, HostMove } from "./host-engine.ts";
+import type { HostEnd, HostEngine, HostFailure, HostFiles, HostJob, HostMove } from "./host-engine.ts";
 import { fileName, type HostedReport } from "./reports.ts";
 import { localFiles, sendInputs } from "./send-inputs.ts";
 import { stageHome } from "./stage.ts";
@@ -48,13 +48,14 @@ export class HostedExecutor implements TaskExecutor {
   readonly #print: HostedRunOptions["printCommand"];
   readonly #cancel = new AbortController();
   /** What no other attempt can mend: the engine was told to end the job. null: nothing yet. */
-  #final: { readonly task: string | null; readonly failure: TaskFailure } | null = null;
+  #final: HostFailure | null = null;
   /** By attempt name, the tasks that wait for the engine. */
   readonly #tasks = new Map<string, WaitingTask>();
   /** Map tasks whose turn has come. */
   #maps = 0;
   #stage: Stage = { kind: "waiting" };
   #files: HostFiles | null = null;
+  failedElsewhere: FailedElsewhere | null = null;
   #run!: JobRun<TaskSuccess>;
   #work: Promise<void> = Promise.resolve();
 
@@ -150,7 +151,7 @@ export class HostedExecutor implements TaskExecutor {
   }
 
   #begin(): void {
-    this.#work = this.#give().catch((error: unknown) => this.#failed(null, failureOf(error)));
+    this.#work = this.#give().catch((error: unknown) => this.#failed(ofNoTask(failureOf(error))));
   }
 
   /** Gives the job to the engine, and waits until it has ended there. */
@@ -207,11 +208,12 @@ export class HostedExecutor implements TaskExecutor {
     const warn = (message: string): void => events.emit({ kind: "warning", message });
     return {
       progress: (phase, share) => this.#progress(phase, share),
-      attemptFailed: ({ task, failure }) => {
+      attemptFailed: (told) => {
+        const { task, failure } = told;
         if (this.#final !== null) return;
         if (!isFinal(failure))
           return warn(`${task ?? "a task"} failed and is tried again: ${failure.message}`);
-        this.#final = { task, failure };
+        this.#final = told;
         this.#cancel.abort();
       },
       tracking: (id, url) => events.emit({ kind: "hosted", engine: this.#engine.name, id, url }),
@@ -242,12 +244,12 @@ export class HostedExecutor implements TaskExecutor {
         this.#stage = { kind: "done", files: end.files, reports: await this.#reports(end.files) };
         return;
       case "failed":
-        return this.#failed(end.task, end.failure);
+        return this.#failed(end);
       case "cancelled":
-        if (this.#final !== null) return this.#failed(this.#final.task, this.#final.failure);
+        if (this.#final !== null) return this.#failed(this.#final);
         this.#stage = { kind: "failed" };
         if (this.#cancel.signal.aborted) return;
-        this.#failed(null, stopped(this.#engine.name));
+        this.#failed(ofNoTask(stopped(this.#engine.name)));
     }
   }
 
@@ -264,8 +266,9 @@ export class HostedExecutor implements TaskExecutor {
     }
   }
 
-  #failed(task: string | null, failure: TaskFailure): void {
+  #failed({ task, attempt, failure }: HostFailure): void {
     this.#stage = { kind: "failed" };
+    if (task !== null && this.#isTask(task)) this.failedElsewhere = { task, attempt };
     const found = [...this.#tasks.values()].find(({ ref }) => formatTask(ref) === task);
     if (found === undefined) {
       // It was no task; or a reduce, whose turn has not come here, since its maps were not reported.
@@ -276,6 +279,11 @@ export class HostedExecutor implements TaskExecutor {
       this.#run.failed(found.ref, { failure, traced: false, place: null }, localNode);
     }
     this.#about.options.loop.settleQuietly();
+  }
+
+  #isTask(name: string): boolean {
+    const [, phase = "", index = ""] = /^(map|reduce)-(\d{5,})$/.exec(name) ?? [];
+    return Number(index) < (this.#about.options.tasks[phase as "map" | "reduce"]?.length ?? 0);
   }
 
   /** By task, what the tasks have reported, with where their files are. @throws SheafError MESSAGE_INVALID */
@@ -452,6 +460,10 @@ function damaged(problem: string): SheafError {
     hint: "Nothing was written. Run the job again; if it comes back, look into the engine's logs of the task.",
     retryable: true,
   });
+}
+
+function ofNoTask(failure: TaskFailure): HostFailure {
+  return { task: null, attempt: 0, failure };
 }
 
 function stopped(engine: string): TaskFailure {

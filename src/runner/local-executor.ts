@@ -48,6 +48,16 @@ export interface TaskExecutor extends Executor {
   mapsDone(): { readonly split: Split; readonly result: TaskSuccess }[];
   /** All tasks are done and may be committed: how, where the files lie elsewhere; null: from here. */
   placing?(): Promise<CommitPlan["place"] | null>;
+  /** The attempt that has failed the job, as an engine counts; null: none of an engine's has. */
+  readonly failedElsewhere?: FailedElsewhere | null;
+}
+
+/** An attempt of an engine's that has failed. */
+export interface FailedElsewhere {
+  /** "map-00007" */
+  readonly task: string;
+  /** As FailedTask has it. */
+  readonly attempt: number;
 }
 
 export interface LocalExecutorOptions {

@@ -37,7 +37,7 @@ import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import type { WorkerPool } from "../worker/pool.ts";
 import { LocalExecutor, localNode } from "./local-executor.ts";
-import type { LocalExecutorOptions, TaskExecutor } from "./local-executor.ts";
+import type { FailedElsewhere, LocalExecutorOptions, TaskExecutor } from "./local-executor.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 
 /** What is known of the job once a worker has loaded it. */
@@ -118,6 +118,8 @@ export interface DrivenRun {
   readonly failedTasks: readonly string[];
   /** What the attempts that failed were to do, by attempt name: what a capsule is made of. */
   readonly failedSpecs: ReadonlyMap<string, TaskSpec>;
+  /** What of them has failed the job, where that was on an engine. */
+  readonly failedElsewhere: FailedElsewhere | null;
   /** As the last tasks had them. */
   readonly settings: JobSettings;
   readonly mapTasks: number;
@@ -422,6 +424,7 @@ export class LocalTasks {
       failedAttempts: failures.all,
       failedTasks: end.failedTasks.map(formatTask),
       failedSpecs: failures.specs,
+      failedElsewhere: this.#executor.failedElsewhere ?? null,
       settings: this.#settings,
       mapTasks: this.#mapTasks,
       made: this.#made(),

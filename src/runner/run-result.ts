@@ -22,7 +22,8 @@ import type { RunEnd } from "./local-tasks.ts";
 export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult> {
   const { loaded, planned, driven, events } = run;
   const { status } = given;
-  const end: RunEnd = "cause" in given ? { ...given, cause: keepCapsule(run, given.cause) } : given;
+  const end: RunEnd =
+    "cause" in given ? { ...given, cause: asCounted(run, keepCapsule(run, given.cause)) } : given;
   const cause = "cause" in end ? end.cause : null;
   const error = await errorOf(run, end);
   const kept = end.status === "SUCCEEDED" && driven !== null ? driven.collected : null;
@@ -73,7 +74,7 @@ export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult
     materialized: status === "SUCCEEDED" ? (driven?.materialized ?? null) : null,
     incremental: planned?.incremental?.report(map) ?? null,
     forecast: status === "SUCCEEDED" ? forecastOf(run) : null,
-    failedAttempts: failedAttempts(driven?.failedAttempts ?? [], cause),
+    failedAttempts: failedAttempts(driven?.failedAttempts ?? [], given, cause),
     failedTasks: driven?.failedTasks ?? [],
     error,
     records: (collection) => readRecords({ collected, collections }, collection),
@@ -117,10 +118,20 @@ function forOnce(
   return isWhole ? { key, digest: outputDigest(made) } : null;
 }
 
-function failedAttempts(attempts: readonly FailedTask[], cause: FailedTask | null): FailedTask[] {
-  return attempts.map((one) =>
-    cause !== null && one.task === cause.task && one.attempt === cause.attempt ? cause : one,
-  );
+/** All of them, the one that was the cause with all that is known of it. */
+function failedAttempts(
+  attempts: readonly FailedTask[],
+  end: RunEnd,
+  cause: FailedTask | null,
+): readonly FailedTask[] {
+  if (cause === null || !("cause" in end)) return attempts;
+  const { task, attempt } = end.cause;
+  return attempts.map((one) => (one.task === task && one.attempt === attempt ? cause : one));
+}
+
+/** The cause by the name and the number that an engine has for it. */
+function asCounted({ driven }: LocalRun, cause: FailedTask): FailedTask {
+  return { ...cause, ...driven?.failedElsewhere };
 }
 
 /** The cause, with its capsule where the job directory keeps one. */

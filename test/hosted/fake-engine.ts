@@ -12,7 +12,14 @@ import {
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { seededRandom } from "#src/base/random.js";
-import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "#src/hosted/host-engine.js";
+import type {
+  HostEnd,
+  HostEngine,
+  HostFailure,
+  HostFiles,
+  HostJob,
+  HostListener,
+} from "#src/hosted/host-engine.js";
 import type { TaskFailure } from "#src/task/task-spec.js";
 
 /*
@@ -98,7 +105,7 @@ export class FakeEngine implements HostEngine {
   readonly hadoopConf = null;
   readonly #options: FakeOptions;
   readonly tasks: Ended[] = [];
-  #failed: { task: string | null; failure: TaskFailure } | null = null;
+  #failed: HostFailure | null = null;
   #signal!: AbortSignal;
 
   constructor(options: FakeOptions = {}) {
@@ -182,10 +189,10 @@ export class FakeEngine implements HostEngine {
       if (ended.code === 0) return ended.stdout;
       const { task, failure } = failureIn(ended);
       if (attempt >= job.attempts) {
-        this.#failed = { task, failure };
+        this.#failed = { task, attempt, failure };
         return null;
       }
-      listener.attemptFailed({ task, failure });
+      listener.attemptFailed({ task, attempt, failure });
       if (this.#signal.aborted) return null;
     }
   }

@@ -9,7 +9,7 @@ import { type TestContext, suite, test } from "node:test";
 import { systemClock } from "#src/base/clock.js";
 import { isSheafError } from "#src/base/errors.js";
 import { causeOf, failureOfTold } from "#src/hosted/hadoop/causes.js";
-import { ClientLog, taskOfHadoop } from "#src/hosted/hadoop/client-log.js";
+import { attemptOfHadoop, ClientLog, taskOfHadoop } from "#src/hosted/hadoop/client-log.js";
 import { checkConf, type Places, streamingWords } from "#src/hosted/hadoop/command.js";
 import { findHadoop, findStreamingJar } from "#src/hosted/hadoop/find-hadoop.js";
 import { causeInHistory } from "#src/hosted/hadoop/history.js";
@@ -276,6 +276,14 @@ Caused by: java.lang.RuntimeException: PipeMapRed
     assert.equal(taskOfHadoop("attempt_local441202785_0001_m_123456_0"), "map-123456");
     assert.equal(taskOfHadoop("job_1_0001"), null);
   });
+
+  test("numbers of attempts, from 1; where a second application master counts anew, none", () => {
+    assert.equal(attemptOfHadoop("attempt_1795962217855_0001_r_000012_0"), 1);
+    assert.equal(attemptOfHadoop("attempt_local441202785_0001_m_123456_3"), 4);
+    assert.equal(attemptOfHadoop("attempt_1795962217855_0001_r_000012_1000"), 0);
+    assert.equal(attemptOfHadoop("task_1795962217855_0001_m_000003"), 0);
+    assert.equal(attemptOfHadoop(null), 0);
+  });
 });
 
 test("what people have met: each has its code and something to do", () => {
@@ -386,7 +394,7 @@ test("the history server is asked until it knows why; one that is not there, or 
   const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   try {
     const found = await causeInHistory(address, "job_1", null, systemClock);
-    assert.deepEqual(found, { task: "t2", text: "beyond\nthe log" });
+    assert.deepEqual(found, { task: "t2", attempt: "a0", text: "beyond\nthe log" });
     assert.equal(asked.filter((url) => url.endsWith("/tasks")).length, 4);
     const before = asked.length;
     assert.equal(await causeInHistory(address, "secret", null, systemClock), null);

@@ -120,10 +120,35 @@ test("the task that failed is the cause, with its record and its place in the so
   assert.equal(status, "FAILED");
   assert.equal(error?.code, "USER_CODE");
   assert.equal(error.task, "map-00000");
-  assert.match(error.report, /a bad word[\s\S]*job\.ts:11/);
+  // It is the engine's attempts that were tried: the last of two.
+  assert.match(error.report, /^map-00000 failed \(attempt 2\): TypeError: a bad word[\s\S]*job\.ts:11/);
   assert.match(error.report, /in\.txt:5/);
+  assert.match(error.report, /sheaf replay \S+:map-0\b/);
   assert.equal(existsSync(hosted.bench.output), false);
   assert.deepEqual(readdirSync(join(hosted.bench.output, "..")), []);
+});
+
+test("of a reduce that failed the task, its attempt and its key are told", async (t) => {
+  const failing = `
+    import { job, text } from "sheaf";
+    export default job({
+      input: text(),
+      partitions: 2,
+      map: (line, emit) => emit(line, 1),
+      reduce(word, ones) {
+        if (word === "bad") throw new RangeError("never that");
+        return [...ones].length;
+      },
+    });`;
+  const hosted = new Hosted(t, {}, failing);
+  const inputs = hosted.bench.file("in.txt", "fine\nbad\n");
+  const { status, error } = await hosted.run({ inputs, attempts: 3 });
+  assert.equal(status, "FAILED");
+  assert.match(error?.report ?? "", /^reduce-0000[01] failed \(attempt 3\): RangeError: never that/);
+  assert.match(error!.report, /key +"?bad/);
+  assert.deepEqual([error!.attempt, error!.details["attempt"]], [3, 3]);
+  // What it has read is gone with the job.
+  assert.doesNotMatch(error!.report, /sheaf replay/);
 });
 
 test("what the same input leads to again is not tried again", async (t) => {
@@ -136,7 +161,10 @@ test("what the same input leads to again is not tried again", async (t) => {
   assert.equal(status, "FAILED");
   assert.equal(error?.code, "RECORD_INVALID");
   assert.equal(error.task, "map-00000");
-  assert.match(error.report, /not tried again/);
+  assert.match(
+    error.report,
+    /^map-00000 failed in read \(attempt 1, not tried again: the input would be the same\): /,
+  );
   assert.match(error.report, /in\.jsonl:10/);
   assert.equal(hosted.engine.tasks.length, 1);
   assert.deepEqual(hosted.bench.of("warning"), []);

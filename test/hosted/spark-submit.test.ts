@@ -228,7 +228,7 @@ describe("what an application says", () => {
         void calls.push([name, ...args]);
     const listener: HostListener = {
       progress: note("progress"),
-      attemptFailed: ({ task, failure }) => note("attemptFailed")(task, failure.message),
+      attemptFailed: ({ task, attempt, failure }) => note("attemptFailed")(task, attempt, failure.message),
       tracking: note("tracking"),
       placed: note("placed"),
       log: note("log"),
@@ -275,8 +275,8 @@ describe("what an application says", () => {
       event({ ...failed, task: "reduce-11", attempt: "5", counts: "false", text: "FetchFailed(x)\n" }),
     );
     assert.deepEqual(calls, [
-      ["attemptFailed", "map-00002", "no such word"],
-      ["attemptFailed", "reduce-00011", "FetchFailed(x)"],
+      ["attemptFailed", "map-00002", 1, "no such word"],
+      ["attemptFailed", "reduce-00011", 6, "FetchFailed(x)"],
     ]);
   });
 
@@ -300,7 +300,11 @@ describe("why an application failed", () => {
     const line = `sheaf-error: ${JSON.stringify({ ...failure, task: "map-00001" })}`;
     const text = `org.apache.spark.SparkException: Job aborted\nCaused by: x\n${line}\n\tat y\n`;
     assert.deepEqual(failureIn(text), { task: "map-00001", failure });
-    assert.deepEqual(applicationFailure(text, "", "ended with exit code 1").failure, failure);
+    const end = "ended with exit code 1";
+    assert.deepEqual(applicationFailure(text, "", end), { task: "map-00001", attempt: 0, failure });
+    const aborted =
+      "Task 7 in stage 1.0 failed 4 times, most recent failure: Lost task 7.3 in stage 1.0 (TID 9)";
+    assert.equal(applicationFailure(text.replace("Job aborted", aborted), "", end).attempt, 4);
     assert.equal(failureIn("sheaf-error: {cut"), null);
     assert.equal(failureIn('sheaf-error: {"kind":"failure","code":"NOBODY","message":"m"}'), null);
   });

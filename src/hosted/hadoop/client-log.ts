@@ -5,6 +5,9 @@ import { failureMark } from "../reports.ts";
 const LOG_LINE =
   /^(?:\d{2}|\d{4})[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d\S*\s+(?:\[[^\]]*\]\s+)?(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b/;
 
+/** The second application master of a job numbers attempts from here, the third from twice this. */
+const ATTEMPTS_OF_A_MASTER = 1_000;
+
 /** Lines of the client that are kept for a failure that nothing else explains. */
 const LAST_LINES = 200;
 
@@ -160,6 +163,15 @@ export class ClientLog {
 /** The page, where it is one: of a cluster whose web address is not configured it has port 0. */
 function pageOf(url: string | null): string | null {
   return url === null || !URL.canParse(url) || new URL(url).port === "0" ? null : url;
+}
+
+/**
+ * 3 of "attempt_1_0001_m_000003_2": attempts are counted from 1. 0: it cannot be told, as where a second
+ * application master has begun to count anew.
+ */
+export function attemptOfHadoop(id: string | null): number {
+  const number = Number(/^attempt_\w+?_[mr]_\d+_(\d+)$/.exec(id ?? "")?.[1] ?? -1);
+  return number < ATTEMPTS_OF_A_MASTER ? number + 1 : 0;
 }
 
 /** "map-00003" of an attempt or a task as Hadoop names them; null for what is none of ours. */

@@ -14,7 +14,7 @@ import { stageRemote } from "../remote-stage.ts";
 import { failureMark } from "../reports.ts";
 import { readTold, type ToldFailure } from "../told-failure.ts";
 import { failureOfTold } from "./causes.ts";
-import { ClientLog, taskOfHadoop } from "./client-log.ts";
+import { attemptOfHadoop, ClientLog, taskOfHadoop } from "./client-log.ts";
 import { checkConf, type Places, streamingWords } from "./command.ts";
 import { checkFramework, checkVersion, findHadoop, findHostedJar, findStreamingJar } from "./find-hadoop.ts";
 import { causeInHistory } from "./history.ts";
@@ -152,7 +152,8 @@ export class HadoopEngine implements HostEngine {
       if (staged !== null) await this.#clean(staged, listener).catch(() => undefined);
       await tool.close();
       if (signal.aborted) return { kind: "cancelled" };
-      return { kind: "failed", task: null, failure: failureOfThrown(error, "load", "INTERNAL", "system") };
+      const failure = failureOfThrown(error, "load", "INTERNAL", "system");
+      return { kind: "failed", task: null, attempt: 0, failure };
     }
   }
 
@@ -297,7 +298,7 @@ export class HadoopEngine implements HostEngine {
   async #retried(staged: Staged, attempt: string, message: string, listener: HostListener): Promise<void> {
     const told = await this.#toldOf(staged, attempt);
     const { failure } = told ?? { failure: failureOfTold({ text: message, more: null }, "task") };
-    listener.attemptFailed({ task: taskOfHadoop(attempt), failure });
+    listener.attemptFailed({ task: taskOfHadoop(attempt), attempt: attemptOfHadoop(attempt), failure });
   }
 
   /** What an attempt has said of its failure itself; null: nothing. */
@@ -314,11 +315,15 @@ export class HadoopEngine implements HostEngine {
   async #failed(log: ClientLog, staged: Staged): Promise<HostEnd> {
     const { conf } = this.#here.about;
     const task = log.end?.kind === "failed" ? log.end.task : null;
-    const asFailed = (told: ToldFailure): HostEnd => {
-      return { kind: "failed", task: told.task ?? nameOf(task), failure: told.failure };
+    const asFailed = (told: ToldFailure, attempt: number): HostEnd => {
+      return { kind: "failed", task: told.task ?? nameOf(task), attempt, failure: told.failure };
     };
-    const told = this.isLocal ? firstTold(log.errors) : await this.#lastTold(staged, task);
-    if (told !== null) return asFailed(told);
+    if (this.isLocal) {
+      const told = firstTold(log.errors);
+      if (told !== null) return asFailed(told, 1);
+    }
+    const last = this.isLocal ? null : await this.#lastTold(staged, task);
+    if (last !== null) return asFailed(last.told, attemptOfHadoop(last.attempt));
     const texts = log.attempts.map(({ message }) => message);
     const address = conf["mapreduce.jobhistory.webapp.address"] ?? null;
     const isSubmitted = log.jobId !== null && !this.isLocal;
@@ -329,27 +334,31 @@ export class HadoopEngine implements HostEngine {
     // Where it was not left on HDFS, it may stand among what the container has written.
     const written = (found?.text ?? "").split("\n").filter((line) => line.startsWith(failureMark));
     const inLog = firstTold(written.map((line) => line.slice(failureMark.length)).reverse());
-    if (inLog !== null) return asFailed(inLog);
+    const attempt = attemptOfHadoop(found?.attempt ?? null);
+    if (inLog !== null) return asFailed(inLog, attempt);
     const reason = log.end?.kind === "failed" ? [log.end.reason] : [];
     // What the history says is of the attempt that has failed the job; the log is the last resort.
     const text = [...reason, ...texts, ...(found === null ? log.last : [found.text])].join("\n");
     const more = log.applicationId === null ? null : `yarn logs -applicationId ${log.applicationId}`;
     const name = nameOf(found?.task ?? task);
     const phase = name === null ? "load" : name.slice(0, name.indexOf("-"));
-    return { kind: "failed", task: name, failure: failureOfTold({ text, more }, phase) };
+    return { kind: "failed", task: name, attempt, failure: failureOfTold({ text, more }, phase) };
   }
 
   /** The last that an attempt of the task that has failed the job has said; of any, if that is not known. */
-  async #lastTold(staged: Staged, task: string | null): Promise<ToldFailure | null> {
+  async #lastTold(
+    staged: Staged,
+    task: string | null,
+  ): Promise<{ readonly attempt: string; readonly told: ToldFailure } | null> {
     const { errors } = staged.places;
     if (errors === null) return null;
     const names = await this.#here.tool.list(errors).catch(() => []);
     const prefix = task === null ? "attempt_" : `${task.replace("task_", "attempt_")}_`;
     const own = names.map(({ name }) => name).filter((name) => name.startsWith(prefix));
     own.sort((a, b) => Number(b.slice(prefix.length)) - Number(a.slice(prefix.length)) || (a < b ? -1 : 1));
-    for (const name of own) {
-      const told = await this.#toldOf(staged, name);
-      if (told !== null) return told;
+    for (const attempt of own) {
+      const told = await this.#toldOf(staged, attempt);
+      if (told !== null) return { attempt, told };
     }
     return null;
   }

@@ -24,7 +24,9 @@ interface HistoryTask {
 }
 
 export interface HistoryTold {
-  readonly task: string | null;
+  /** As Hadoop names them. */
+  readonly task: string;
+  readonly attempt: string;
   readonly text: string;
 }
 
@@ -70,7 +72,7 @@ async function lookIn(
   if (attempt === undefined) return null;
   const log = await containerLog(base, attempt);
   const text = [attempt.diagnostics ?? "", log ?? ""].join("\n").trim();
-  return { told: { task, text }, isWhole: log !== null };
+  return { told: { task, attempt: attempt.id, text }, isWhole: log !== null };
 }
 
 async function failedTask(base: string): Promise<string | null> {

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../../base/errors.ts";
 import { taskFailure } from "../../worker/failure.ts";
+import type { HostFailure } from "../host-engine.ts";
 import { failureMark } from "../reports.ts";
 import { readTold, type ToldFailure } from "../told-failure.ts";
 
@@ -121,9 +122,9 @@ export function failureIn(text: string): ToldFailure | null {
  * @param tail the end of Spark's log
  * @param end how spark-submit ended
  */
-export function applicationFailure(told: string | null, tail: string, end: string): ToldFailure {
+export function applicationFailure(told: string | null, tail: string, end: string): HostFailure {
   const known = failureIn(told ?? tail);
-  if (known !== null) return known;
+  if (known !== null) return { ...known, attempt: attemptIn(told ?? "") };
   const found = [told ?? "", tail]
     .map((text) => DEATHS.find(([pattern]) => pattern.test(text)))
     .find((death) => death !== undefined);
@@ -135,7 +136,13 @@ export function applicationFailure(told: string | null, tail: string, end: strin
     blame: "system",
     log: told === null ? log.slice(-linesKept) : log.slice(0, linesKept),
   });
-  return { task: null, failure };
+  return { task: null, attempt: 0, failure };
+}
+
+/** Which attempt of its task ended the job: "Lost task 7.3 in stage 1.0" is the fourth. 0: it is not said. */
+function attemptIn(told: string): number {
+  const number = /: Lost task \d+\.(\d+) in stage /.exec(told)?.[1];
+  return number === undefined ? 0 : Number(number) + 1;
 }
 
 function described(what: string | undefined, said: string | undefined, end: string): string {

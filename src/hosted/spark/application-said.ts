@@ -51,6 +51,7 @@ export class JobSaid {
     const known = failureIn(text);
     this.listener.attemptFailed({
       task: known?.task ?? `${phase}-${index.padStart(5, "0")}`,
+      attempt: Number(told["attempt"]) + 1,
       failure:
         known?.failure ??
         taskFailure("WORKER_LOST", firstLine(text), { phase: phase ?? "", blame: "system" }),

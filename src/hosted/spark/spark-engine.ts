@@ -137,7 +137,7 @@ class SparkEngine implements HostEngine {
         : this.#runHere(job, staged, listener, signal));
     } catch (error) {
       const failure = failureOfThrown(error, "spark", "INTERNAL", "system");
-      end = signal.aborted ? { kind: "cancelled" } : { kind: "failed", task: null, failure };
+      end = signal.aborted ? { kind: "cancelled" } : { kind: "failed", task: null, attempt: 0, failure };
     }
     if (end.kind !== "done") await this.#clean(staged, listener);
     return end;
