@@ -1,7 +1,5 @@
-import { createReadStream } from "node:fs";
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
-import { createInterface } from "node:readline";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { formatSize } from "../base/size.ts";
@@ -16,8 +14,9 @@ import { type AttemptRef, type Phase, formatAttempt, formatTask, isFinal } from 
 import { asSheafError } from "../storage/fs-error.ts";
 import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
-import { checkResultOf, readFromWorker } from "../worker/from-worker.ts";
+import { checkResultOf } from "../worker/from-worker.ts";
 import type { HostEnd, HostEngine, HostFailure, HostFiles, HostJob, HostMove } from "./host-engine.ts";
+import { addSent, checkReceived, damaged, readReports } from "./read-reports.ts";
 import { fileName, type HostedReport } from "./reports.ts";
 import { localFiles, sendInputs } from "./send-inputs.ts";
 import { stageHome } from "./stage.ts";
@@ -357,64 +356,6 @@ export async function stageJob(engine: HostEngine, request: JobToStage): Promise
   return { ...about, home, scratch, ...staged };
 }
 
-/** All reports by task. A task that has reported twice, or in a form that is none, is refused. */
-async function readReports(directory: string): Promise<Map<string, HostedReport>> {
-  const found = new Map<string, HostedReport>();
-  for (const name of await readdir(directory)) {
-    if (name.startsWith(".")) continue;
-    const input = createReadStream(join(directory, name));
-    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-      const report = reportOf(line);
-      if (found.has(report.task)) throw damaged(`${report.task} has reported twice`);
-      found.set(report.task, report);
-    }
-  }
-  return found;
-}
-
-function reportOf(line: string): HostedReport {
-  let given: unknown;
-  try {
-    given = JSON.parse(line);
-  } catch {
-    throw damaged(`${printValue(line.slice(0, 200))} is no report of a task`);
-  }
-  const { task, success, sent, received } = (given ?? {}) as Partial<Record<keyof HostedReport, unknown>>;
-  if (typeof task !== "string") throw damaged(`a report names no task: ${printValue(line.slice(0, 200))}`);
-  const result = readFromWorker({ kind: "result", id: 0, result: success, spoiled: false });
-  if (result.kind !== "result" || result.result.kind !== "success") throw damaged(`${task}: no success`);
-  const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-  if (sent !== undefined && !(Array.isArray(sent) && sent.every(isCount)))
-    throw damaged(`${task}: "sent" is no list of sizes`);
-  const { maps, bytes } = (received ?? { maps: 0, bytes: 0 }) as { maps?: unknown; bytes?: unknown };
-  if (!isCount(maps) || !isCount(bytes)) throw damaged(`${task}: "received" is not two numbers`);
-  return {
-    task,
-    success: result.result,
-    ...(sent !== undefined && { sent: sent as number[] }),
-    received: { maps, bytes },
-  };
-}
-
-function addSent(sums: { maps: number; bytes: number }[], { task, sent = [] }: HostedReport): void {
-  if (sent.length > sums.length)
-    throw damaged(`${task} has sent to ${sent.length} reduces of ${sums.length}`);
-  for (const [reduce, bytes] of sent.entries()) {
-    if (bytes === 0) continue;
-    sums[reduce]!.maps++;
-    sums[reduce]!.bytes += bytes;
-  }
-}
-
-/** What maps have sent and what came must be the same: an engine may take a stream that was cut for whole. */
-function checkReceived({ task, received }: HostedReport, sent: { maps: number; bytes: number }): void {
-  const { maps, bytes } = received!;
-  if (maps === sent.maps && bytes === sent.bytes) return;
-  throw damaged(
-    `${task} has got ${bytes} bytes of ${maps} maps, and ${sent.maps} maps have sent it ${sent.bytes} bytes`,
-  );
-}
-
 /** The report's success when it is one that the task can have. @throws SheafError MESSAGE_INVALID */
 function checked(spec: TaskSpec, { task, success }: HostedReport): TaskSuccess {
   const directory = spec.kind === "sample" ? "" : spec.directory;
@@ -453,13 +394,6 @@ function movesOf({ parts, badPath }: TaskSuccess, base: string): HostMove[] {
     ...parts.map(({ path, bytes }) => move(path, bytes)),
     ...(badPath === null ? [] : [move(badPath, -1)]),
   ];
-}
-
-function damaged(problem: string): SheafError {
-  return new SheafError("BLOCK_CORRUPT", `the engine's output is not whole: ${problem}`, {
-    hint: "Nothing was written. Run the job again; if it comes back, look into the engine's logs of the task.",
-    retryable: true,
-  });
 }
 
 function ofNoTask(failure: TaskFailure): HostFailure {
