@@ -83,6 +83,8 @@ export interface Forecast {
 const UNKNOWN_SPREAD = 0.15;
 /** Groups as a share of pairs, from which on they are taken to grow together. */
 const ALL_APART = 0.99;
+/** Files of a map task, from which on they take a noteworthy part of its time. */
+const MANY_FILES = 64;
 /** Time is not known better than this. */
 const TIME_SPREAD = 0.15;
 
@@ -97,7 +99,12 @@ export function forecast(tried: Tried): Forecast {
   const pairs = ofMaps(pairsOf);
   const shuffleBytes = shuffleOf(tried, pairs, pairsOf);
   const mapTimes = sizes.map((task) => mapTimeOf(tried, task));
-  const mapMs = times(exactly(makespan(mapTimes, workers)), 1, TIME_SPREAD);
+  const ends = (of: keyof Range): number =>
+    makespan(
+      mapTimes.map((time) => time[of]),
+      workers,
+    );
+  const mapMs = times({ low: ends("low"), expected: ends("expected"), high: ends("high") }, 1, TIME_SPREAD);
   const groups = groupsOf(tried, pairs, records);
   const all = sumOf(groups);
   const shuffled = new ShuffleTally(plan.partitions);
@@ -157,14 +164,19 @@ export function forecast(tried: Tried): Forecast {
       .hotKeys(collections)
       .map((hot) => ({ ...hot, values: Math.round(hot.values * factor) })),
     skew,
-    longestMapMs: Math.max(0, ...mapTimes),
+    longestMapMs: mapTimes.reduce((most, { expected }) => Math.max(most, expected), 0),
     notes: notesOf(tried, shuffleBytes),
   };
 }
 
 /** What code takes to get going, on each worker at the same time. */
 function warmUpOf({ rounds }: Tried): number {
-  return marginalTime(rounds.map(({ maps }) => meanPoint(maps, ({ stats }) => stats.elapsedMs))).fixed;
+  return warmUp(rounds.map(({ maps }) => meanPoint(maps, ({ stats }) => stats.elapsedMs)));
+}
+
+/** Where a task opens many files, what does not grow with its bytes is theirs, and not told apart. */
+function warmUp(points: readonly TaskPoint[]): number {
+  return points.at(-1)!.files < MANY_FILES ? marginalTime(points).fixed : 0;
 }
 
 interface PlannedTask {
@@ -172,17 +184,23 @@ interface PlannedTask {
   readonly size: number;
 }
 
+/** What a mean task of a round has shown at its size. */
+interface TaskPoint extends Point {
+  /** That it has written. */
+  readonly files: number;
+}
+
 /** What tasks of these sizes come to together, from what was measured of others. */
-type Carry = (points: readonly Point[], sizes: readonly number[], workers: number) => Range;
+type Carry = (points: readonly TaskPoint[], sizes: readonly number[], workers: number) => Range;
 
 const alongCurve: Carry = (points, sizes) => sumOf(sizes.map((size) => extrapolate(points, size)));
 
-/** Each byte takes its time, however many come before it; code gets going once on each worker. */
-const timeOfAll: Carry = (points, sizes, workers) => {
-  const { each, fixed } = marginalTime(points);
-  const bytes = sizes.reduce((sum, size) => sum + size, 0);
-  return exactly(each * bytes + fixed * Math.min(workers, sizes.length));
-};
+/** Each task takes its time, however many come before it; code gets going once on each worker. */
+const timeOfAll: Carry = (points, sizes, workers) =>
+  sumOf([
+    ...sizes.map((size) => taskTime(points, size)),
+    exactly(warmUp(points) * Math.min(workers, sizes.length)),
+  ]);
 
 /** A sum over all map tasks, of what was measured of those tried, by the input they read. */
 function overMaps(
@@ -212,11 +230,12 @@ function overMaps(
   );
 }
 
-function meanPoint(maps: readonly TriedMap[], measure: (result: TaskSuccess) => number): Point {
+function meanPoint(maps: readonly TriedMap[], measure: (result: TaskSuccess) => number): TaskPoint {
   const sum = (of: (map: TriedMap) => number): number => maps.reduce((all, map) => all + of(map), 0);
   return {
     x: sum(({ taken }) => taken) / maps.length,
     y: sum(({ result }) => measure(result)) / maps.length,
+    files: sum(({ result }) => result.parts.length) / maps.length,
   };
 }
 
@@ -263,13 +282,34 @@ function spreadOf(maps: readonly TriedMap[], measure: (result: TaskSuccess) => n
   return Math.min(1, (2 * Math.sqrt(variance / rates.length)) / mean);
 }
 
-/** What a byte takes in tasks of its input; what code takes to get going is paid once, not in every task. */
-function mapTimeOf({ rounds }: Tried, { input, size }: PlannedTask): number {
-  const points = rounds.flatMap(({ maps }): Point[] => {
+/** What a task takes, as those of its input have; what code takes to get going is paid once, not in each. */
+function mapTimeOf({ rounds }: Tried, { input, size }: PlannedTask): Range {
+  const points = rounds.flatMap(({ maps }): TaskPoint[] => {
     const own = maps.filter(({ split }) => (split.input ?? 0) === input);
     return own.length === 0 ? [] : [meanPoint(own, ({ stats }) => stats.elapsedMs)];
   });
-  return points.length === 0 ? 0 : marginalTime(points).each * size;
+  return points.length === 0 ? exactly(0) : taskTime(points, size);
+}
+
+/**
+ * What a task of a size takes. Each byte takes its time; where a task writes many files, so does each of
+ * these, and in a small part there is one for nearly every record: what belongs to which is told apart by the
+ * last two sizes, and the truth lies between all of it being the files' and all of it the bytes'.
+ */
+function taskTime(points: readonly TaskPoint[], size: number): Range {
+  const [before, last] = [points.at(-2), points.at(-1)!];
+  const ofBytes = marginalTime(points).each * size;
+  if (before === undefined || last.files < MANY_FILES) return exactly(ofBytes);
+  const files = extrapolate(
+    points.map(({ x, files: y }) => ({ x, y })),
+    size,
+  ).expected;
+  const ofFiles = (last.y / last.files) * files;
+  const apart = last.x * before.files - before.x * last.files;
+  const byte = apart > 0 ? Math.max(0, (last.y * before.files - before.y * last.files) / apart) : 0;
+  const both = byte * size + (Math.max(0, last.y - byte * last.x) / last.files) * files;
+  const low = Math.min(ofFiles, ofBytes);
+  return { low, expected: Math.min(ofBytes, Math.max(low, both)), high: ofBytes };
 }
 
 /** Groups of each collection. */
@@ -387,6 +427,12 @@ function notesOf({ plan, rounds }: Tried, shuffleBytes: Range): string[] {
   if (size < largest && shuffleBytes.high > shuffleBytes.low * 1.3) {
     notes.push(
       "Combining leaves fewer pairs the more a task reads, and no task was tried whole: the shuffle is a guess between its bounds.",
+    );
+  }
+  const most = last.maps.reduce((all, { result }) => Math.max(all, result.parts.length), 0);
+  if (size < largest && most >= MANY_FILES) {
+    notes.push(
+      `A map task writes ${most} files or more, and none was tried whole: what files take is hard to tell from what records take.`,
     );
   }
   const unsplit = plan.tasks.map.filter(({ pieces }) =>

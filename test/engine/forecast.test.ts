@@ -102,46 +102,46 @@ test("tasks are taken one after the other by whoever is free first", () => {
 /** Processor time of a task: code takes longer for what it does first, then each byte takes the same. */
 const cpuOf = (bytes: number): number => 300 * (1 - Math.exp(-bytes / (MiB / 2))) + (140 * bytes) / MiB;
 
-function roundOf(bytes: number): TriedRound {
-  const stats = {
-    ...emptyStats,
-    bytesIn: bytes,
-    recordsIn: bytes / 70,
-    cpuMs: cpuOf(bytes),
-    elapsedMs: 2 * cpuOf(bytes),
-  };
+function roundOf(bytes: number, files = 1, cpuMs = cpuOf(bytes)): TriedRound {
+  const stats = { ...emptyStats, bytesIn: bytes, recordsIn: bytes / 70, cpuMs, elapsedMs: 2 * cpuMs };
   const result = {
     kind: "success",
     stats,
     pairs: [10],
+    parts: Array.from({ length: files }),
     keys: [],
     partitionBytes: [[100]],
     hotKeys: [],
   } as unknown;
   const split = { index: 0, pieces: [], bytes: 24 * MiB };
   const maps = Array.from({ length: 4 }, () => ({ split, taken: bytes, result: result as TaskSuccess }));
-  return { maps, reduces: [], beforeMs: 100, elapsedMs: 2 * cpuOf(bytes) };
+  return { maps, reduces: [], beforeMs: 100, elapsedMs: 2 * cpuMs };
+}
+
+/** A trial of these rounds for 11 tasks of 24 MiB on two workers. */
+function triedIn(rounds: readonly TriedRound[]): Tried {
+  const tasks = Array.from({ length: 11 }, () => ({ pieces: [], bytes: 24 * MiB }));
+  const plan = { files: 1, bytes: 264 * MiB, partitions: [1], tasks: { sample: [], map: tasks, reduce: [] } };
+  const tried = {
+    plan,
+    collections: [""],
+    workers: 2,
+    stretches: [],
+    rounds,
+    peakBytes: 0,
+    badExample: null,
+  };
+  return tried as unknown as Tried;
 }
 
 test("time is carried forward by what each byte takes when the code has got going", () => {
-  const tasks = Array.from({ length: 11 }, () => ({ pieces: [], bytes: 24 * MiB }));
-  const plan = { files: 1, bytes: 264 * MiB, partitions: [1], tasks: { sample: [], map: tasks, reduce: [] } };
   for (const [lastMiB, share] of [
     [4, 0.11],
     [8, 0.05],
     [16, 0.03],
   ] as const) {
     const rounds = [1 / 16, 1 / 4, 1, lastMiB].map((size) => roundOf(size * MiB));
-    const tried = {
-      plan,
-      collections: [""],
-      workers: 2,
-      stretches: [],
-      rounds,
-      peakBytes: 0,
-      badExample: null,
-    };
-    const { cpuMs, mapMs } = forecast(tried as unknown as Tried);
+    const { cpuMs, mapMs } = forecast(triedIn(rounds));
     const perByte = 140 * 264;
     // Each of two workers gets going once.
     const truth = perByte + 2 * 300;
@@ -156,4 +156,19 @@ test("time is carried forward by what each byte takes when the code has got goin
       `${lastMiB} MiB: ${mapMs.expected}, not ${longest}`,
     );
   }
+});
+
+test("what files take that a task opens is not taken for the time of its bytes", () => {
+  // A file for each of 3,000 names, most of which a small part has met already.
+  const filesOf = (bytes: number): number => Math.round(3000 * (1 - Math.exp(-bytes / (64 * 1024))));
+  const timeOf = (bytes: number): number => 0.5 * filesOf(bytes) + (100 * bytes) / MiB;
+  const sizes = [1 / 16, 1 / 4, 1].map((size) => size * MiB);
+  const { cpuMs, mapMs, notes } = forecast(
+    triedIn(sizes.map((bytes) => roundOf(bytes, filesOf(bytes), timeOf(bytes)))),
+  );
+  const task = timeOf(24 * MiB);
+  assert.ok(Math.abs(cpuMs.expected / (11 * task) - 1) < 0.05, `${cpuMs.expected}, not ${11 * task}`);
+  assert.ok(Math.abs(mapMs.expected / (6 * 2 * task) - 1) < 0.05, `${mapMs.expected}, not ${12 * task}`);
+  assert.ok(within(cpuMs, 11 * task) && within(mapMs, 12 * task));
+  assert.match(notes.join(), /^A map task writes 3000 files or more/);
 });
