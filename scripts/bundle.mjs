@@ -12,7 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { entryPrefix, layersOf } from "./layers.mjs";
 
@@ -66,11 +66,14 @@ const typebox = {
   },
 };
 
-/** Fastify is a module of its own (scripts/vendor.mjs). All modules lie one directory below dist/. */
+/** They are modules of their own (scripts/vendor.mjs). All modules lie one directory below dist/. */
 const vendor = {
   name: "vendor",
   setup({ onResolve }) {
-    onResolve({ filter: /\/vendor\/fastify\.ts$/ }, () => ({ path: "../vendor/fastify.js", external: true }));
+    onResolve({ filter: /\/vendor\/(?:fastify|undici)\.ts$/ }, ({ path }) => ({
+      path: `../vendor/${basename(path, ".ts")}.js`,
+      external: true,
+    }));
   },
 };
 

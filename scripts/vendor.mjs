@@ -2,10 +2,11 @@ import { build } from "esbuild";
 // Makes of the packages that src/vendor/ names what ships in dist/vendor/. What is built in is pinned by
 // package-lock.json; its licences are in dist/vendor/LICENSES.txt.
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+
 /*
  * Fastify as one module, without its test kit. Through the kit, Fastify's own ranges bring a `cookie` that
  * refuses Node 20 to all who install it, and no package can change what its dependencies ask for.
@@ -22,9 +23,28 @@ const leftOut = {
   },
 };
 
+/** Of undici what the clients use, as its index.js puts it together: that loads all else, too. */
+const pools = {
+  name: "pools",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^undici$/ }, ({ path }) => ({ path, namespace: "pools" }));
+    onLoad({ filter: /.*/, namespace: "pools" }, () => ({
+      contents: `
+        import Dispatcher from "undici/lib/dispatcher/dispatcher.js";
+        import api from "undici/lib/api/index.js";
+        export { default as Agent } from "undici/lib/dispatcher/agent.js";
+        export { default as EnvHttpProxyAgent } from "undici/lib/dispatcher/env-http-proxy-agent.js";
+        export { default as Pool } from "undici/lib/dispatcher/pool.js";
+        Object.assign(Dispatcher.prototype, api);`,
+      resolveDir: root,
+    }));
+  },
+};
+
 const { metafile, outputFiles } = await build({
   absWorkingDir: root,
-  entryPoints: ["src/vendor/fastify.ts"],
+  entryPoints: ["src/vendor/fastify.ts", "src/vendor/undici.ts"],
+  outdir: "dist/vendor",
   bundle: true,
   platform: "node",
   format: "esm",
@@ -34,7 +54,7 @@ const { metafile, outputFiles } = await build({
     js: 'import { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);',
   },
   external: ["pino"],
-  plugins: [leftOut],
+  plugins: [leftOut, pools],
   metafile: true,
   legalComments: "none",
   write: false,
@@ -63,7 +83,8 @@ function put(name, content, built = "dist") {
   writeFileSync(`${path}.${process.pid}`, content);
   renameSync(`${path}.${process.pid}`, path);
 }
-for (const built of ["dist", "modules"]) put("fastify.js", outputFiles[0].contents, built);
+for (const { path, contents } of outputFiles)
+  for (const built of ["dist", "modules"]) put(basename(path), contents, built);
 
 /*
  * esbuild as it is: its main.js looks for the binary's package from where it lies itself, in a directory

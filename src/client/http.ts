@@ -1,7 +1,5 @@
 import type { Readable } from "node:stream";
 import type { ConnectionOptions } from "node:tls";
-import type { Dispatcher } from "undici";
-import { Agent } from "undici";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import type { ErrorCode } from "../base/errors.ts";
@@ -14,6 +12,8 @@ import { HEADERS, PROTOCOL_VERSION } from "../protocol/version.ts";
 import { connectionError } from "../security/connection-error.ts";
 import { JsonBounds, parseBounded } from "../security/parse-json.ts";
 import { describeTlsError } from "../security/tls-error.ts";
+import { Agent } from "../vendor/undici.ts";
+import type { Dispatcher } from "../vendor/undici.ts";
 
 const connectTimeoutMs = 5_000;
 const answerTimeoutMsDefault = 10_000;

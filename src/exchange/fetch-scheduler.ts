@@ -1,8 +1,8 @@
-import { Pool } from "undici";
 import type { Clock } from "../base/clock.ts";
 import type { SheafError } from "../base/errors.ts";
 import { unreachable } from "../base/errors.ts";
 import { MiB } from "../base/size.ts";
+import { Pool } from "../vendor/undici.ts";
 import type { Pack, PeerFetch, PeerStage } from "./fetch-reduce.ts";
 import type { FetchLimits, StreamEnd } from "./fetch-stream.ts";
 import { SliceStream } from "./fetch-stream.ts";

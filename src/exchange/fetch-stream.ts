@@ -1,4 +1,3 @@
-import type { Dispatcher } from "undici";
 import { isSheafError, SheafError } from "../base/errors.ts";
 import { KiB, MiB } from "../base/size.ts";
 import { connectionError } from "../security/connection-error.ts";
@@ -6,6 +5,7 @@ import type { RunOwner } from "../shuffle/run-format.ts";
 import type { FileWindow, PartitionPlace } from "../shuffle/run-index.ts";
 import { blockCorrupt } from "../shuffle/run-index.ts";
 import { SliceCheck } from "../shuffle/slice-check.ts";
+import type { Dispatcher } from "../vendor/undici.ts";
 import type { PackFile } from "./packs.ts";
 import type { MapAttempt } from "./slice-protocol.ts";
 import { decodeFrameHead, FRAME_HEAD_BYTES } from "./slice-protocol.ts";

@@ -16,7 +16,6 @@ export const taskPackages = [
   "@node-rs/crc32",
   "import-meta-resolve",
   "lz4-napi",
-  "undici",
   "zstddec",
 ] as const;
 
@@ -37,7 +36,7 @@ export function packagesFor(addresses: readonly string[]): string[] {
 }
 
 /** Parts of dist/ that no task loads, and what only people read. */
-const leftOut = /^(?:vendor|cli)(?:\/|$)|\.d\.ts$|\.map$|\.tsbuildinfo$|\.\d+$/;
+const leftOut = /^(?:vendor\/(?!undici\.js$)|cli(?:\/|$))|\.d\.ts$|\.map$|\.tsbuildinfo$|\.\d+$/;
 const leftOutOfPackages = /^node_modules$|\.(?:d\.[cm]?ts|map|md)$/i;
 
 /** All files of sheaf/ on a node, run.sh first. @throws SheafError PACKAGE_MISSING */

@@ -14,11 +14,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
 import type { HostedRunOptions } from "#src/engine/options.js";
 import { archiveOf, filesBelow } from "#src/hosted/archive.js";
 import type { HostJob } from "#src/hosted/host-engine.js";
 import { runOnEngine } from "#src/hosted/hosted-run.js";
-import { taskPackages } from "#src/hosted/packages.js";
+import { sheafFiles, taskPackages } from "#src/hosted/packages.js";
 import { readMapRecord, readSpec } from "#src/hosted/spec.js";
 import { aboutNode, homeArchives } from "#src/hosted/stage.js";
 import { isAlive } from "#src/storage/remove-directory.js";
@@ -350,9 +351,15 @@ test("what a task's program imports of packages is what travels", () => {
       else if (/^(?!node:)[@a-z]/.test(name!)) packages.add(/^(?:@[^/]+\/)?[^/]+/.exec(name!)![0]);
     }
   };
-  for (const entry of ["hosted/task-entry.js", "hosted/watch-entry.js", "index.js", "testing.js"])
+  const web = readdirSync(new URL("lib", dist)).filter((name) => /^http-[A-Z0-9]{8}\.js$/.test(name));
+  assert.equal(web.length, 1);
+  const later = web.map((name) => `lib/${name}`);
+  for (const entry of ["hosted/task-entry.js", "hosted/watch-entry.js", "index.js", "testing.js", ...later])
     follow(new URL(entry, dist));
   assert.ok(seen.size > 20);
+  const travelling = new Set(sheafFiles([], dist).map(({ path }) => path));
+  const left = [...seen].map((url) => fileURLToPath(url)).filter((path) => !travelling.has(path));
+  assert.deepEqual(left, []);
   // "sheaf" stands in texts that are printed.
   const missing = [...packages].filter(
     (name) => name !== "sheaf" && !(taskPackages as readonly string[]).includes(name),

@@ -1,8 +1,8 @@
-import type { Dispatcher } from "undici";
-import { Agent, EnvHttpProxyAgent } from "undici";
 import { SheafError, isSheafError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { retrying } from "../../base/retry.ts";
+import { Agent, EnvHttpProxyAgent } from "../../vendor/undici.ts";
+import type { Dispatcher } from "../../vendor/undici.ts";
 import { quotePath } from "../fs-error.ts";
 import { RangedReads } from "../ranged-reads.ts";
 import type { FileToRead, RangeReader, Store, StoredFile, StoreSettings, StoreStep } from "../store.ts";
