@@ -16,7 +16,7 @@ const start = ["src/cli/main.ts", "src/worker/heartbeat-entry.ts"];
 const large = [
   ["src/worker/worker-entry.ts", "src/worker/process-entry.ts", "src/task/task-runner.ts", "src/index.ts"],
   ["src/hosted/task-entry.ts"],
-  ["src/cli/command/run.ts", "src/runner/local-run.ts"],
+  ["src/cli/command/run.ts", "src/runner/local-run.ts", "src/runner/run-result.ts"],
   ["src/client/cluster-run.ts"],
   ["src/cli/command/agent/process.ts", "src/agent/agent.ts"],
   ["src/rest/start-coordinator.ts"],
@@ -48,10 +48,17 @@ export function layersOf({ inputs, outputs }) {
     }
     return needed;
   };
-  const needsPackage = (path) =>
-    [...neededBy([path])].some((one) =>
-      inputs[one].imports.some(({ path: name, external }) => external && !name.startsWith("node:")),
+  /** Packages are much to load, those too that are bundled. */
+  const packagesOf = (paths) =>
+    new Set(
+      [...paths].flatMap((one) => [
+        ...(/^node_modules\/[^/]+/.exec(one) ?? []),
+        ...inputs[one].imports.flatMap(({ path: name, external }) =>
+          external && !name.startsWith("node:") ? [name] : [],
+        ),
+      ]),
     );
+  const needsPackage = (path) => packagesOf(neededBy([path])).size > 0;
   const sizeOf = (paths) => [...paths].reduce((sum, path) => sum + (bytes.get(path) ?? 0), 0);
 
   const entries = Object.keys(inputs).filter((path) => path.startsWith(entryPrefix));
@@ -78,7 +85,21 @@ export function layersOf({ inputs, outputs }) {
     return users.includes(0) || users.includes(2) ? "small, of workers and runs" : "small";
   }
 
+  // No entry is made to load a package that it does not need: what it needs of such a layer stays apart.
   const below = layers.map((layer) => neededBy(layer));
+  for (let isMore = true; isMore;) {
+    isMore = false;
+    for (const needed of needs.values()) {
+      const own = packagesOf(needed);
+      for (const [at, layer] of layers.entries()) {
+        if (!layer.some((path) => needed.has(path))) continue;
+        if ([...packagesOf(below[at])].every((name) => own.has(name))) continue;
+        layers[at] = layer.filter((path) => !needed.has(path));
+        below[at] = neededBy(layers[at]);
+        isMore = true;
+      }
+    }
+  }
   const begins = new Map();
   for (const [entry, needed] of needs) {
     const all = new Set(needed);

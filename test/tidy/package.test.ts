@@ -107,13 +107,41 @@ test("esbuild's binaries are those of the esbuild that is built in", () => {
   );
 });
 
-test("Fastify is built in without its test kit, and every package in it has its licence there", () => {
-  const text = read("dist/vendor/fastify.js");
-  assert.doesNotMatch(text, /node_modules\/(?:light-my-request|cookie|yaml)\//);
+test("Fastify is built in without its test kit, undici without fetch; all packages in them have their licences there", () => {
+  const texts = [read("dist/vendor/fastify.js"), read("dist/vendor/undici.js")] as const;
+  assert.doesNotMatch(texts[0], /node_modules\/(?:light-my-request|cookie|yaml)\//);
+  assert.doesNotMatch(texts[1], /node_modules\/undici\/(?:index|lib\/web\/fetch\/index|lib\/mock\/.*)\.js$/m);
   const licenses = read("dist/vendor/LICENSES.txt");
   const names = new Set(
-    [...text.matchAll(/^\/\/ (?:.*\/)?node_modules\/((?:@[^/]+\/)?[^/]+)\//gm)].map(([, name]) => name!),
+    [...texts.join("\n").matchAll(/^\/\/ (?:.*\/)?node_modules\/((?:@[^/]+\/)?[^/]+)\//gm)].map(
+      ([, name]) => name!,
+    ),
   );
-  assert.ok(names.has("fastify") && names.size > 20);
+  assert.ok(names.has("fastify") && names.has("undici") && names.size > 20);
   for (const name of names) assert.match(licenses, new RegExp(`^${name.replaceAll(".", "\\.")} \\d`, "m"));
+});
+
+test("a run on this machine begins without the packages of clusters: each takes longer than a small job", () => {
+  const packages = new Set<string>();
+  const seen = new Set<string>();
+  const follow = (path: string): void => {
+    if (seen.has(path)) return;
+    seen.add(path);
+    for (const [, name] of read(path).matchAll(/^(?:import |.* from )"([^"]+)";$/gm)) {
+      if (/^\.\.?\/(?!vendor\/)/.test(name!)) follow(join(dirname(path), name!));
+      else if (!name!.startsWith("node:")) packages.add(name!);
+    }
+    for (const [, name] of read(path).matchAll(/^\/\/ node_modules\/((?:@[^/]+\/)?[^/]+)\//gm))
+      packages.add(name!);
+  };
+  const begins = ["run", "local-run", "run-result", "worker-thread"];
+  const entries = [...shipped].filter((path) => {
+    const name = /^dist\/lib\/(.+)-[A-Z0-9]{8}\.js$/.exec(path)?.[1];
+    return name !== undefined && begins.includes(name);
+  });
+  // Of a command and of the API there is a run each.
+  assert.equal(entries.length, begins.length + 1);
+  for (const entry of ["dist/cli/main.js", "dist/worker/worker-entry.js", ...entries]) follow(entry);
+  assert.ok(seen.size > 15);
+  assert.deepEqual([...packages], ["fast-string-truncated-width"]);
 });
