@@ -26,14 +26,8 @@ const large = [
 const isDoor = (path) =>
   /-entry\.ts$|^src\/(?:index|testing|cli\/main|cli\/dispatch)\.ts$/.test(path) || path.includes(":");
 
-/**
- * @param metafile esbuild's, of a build without layers
- * @returns modules by layer, and the layers (their numbers) that each entry begins with, by its path
- */
-export function layersOf({ inputs, outputs }) {
-  const bytes = new Map();
-  for (const output of Object.values(outputs))
-    for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) bytes.set(path, bytesInOutput);
+/** What modules need, and which packages are among that: much to load, those too that are bundled. */
+function graphOf(inputs) {
   const imports = (path) =>
     inputs[path].imports
       .filter(({ kind, external }) => kind === "import-statement" && !external)
@@ -48,7 +42,6 @@ export function layersOf({ inputs, outputs }) {
     }
     return needed;
   };
-  /** Packages are much to load, those too that are bundled. */
   const packagesOf = (paths) =>
     new Set(
       [...paths].flatMap((one) => [
@@ -58,6 +51,18 @@ export function layersOf({ inputs, outputs }) {
         ),
       ]),
     );
+  return { neededBy, packagesOf };
+}
+
+/**
+ * @param metafile esbuild's, of a build without layers
+ * @returns modules by layer, and the layers (their numbers) that each entry begins with, by its path
+ */
+export function layersOf({ inputs, outputs }) {
+  const bytes = new Map();
+  for (const output of Object.values(outputs))
+    for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) bytes.set(path, bytesInOutput);
+  const { neededBy, packagesOf } = graphOf(inputs);
   const needsPackage = (path) => packagesOf(neededBy([path])).size > 0;
   const sizeOf = (paths) => [...paths].reduce((sum, path) => sum + (bytes.get(path) ?? 0), 0);
 
@@ -86,20 +91,13 @@ export function layersOf({ inputs, outputs }) {
   }
 
   // No entry is made to load a package that it does not need: what it needs of such a layer stays apart.
-  const below = layers.map((layer) => neededBy(layer));
-  for (let isMore = true; isMore;) {
-    isMore = false;
-    for (const needed of needs.values()) {
-      const own = packagesOf(needed);
-      for (const [at, layer] of layers.entries()) {
-        if (!layer.some((path) => needed.has(path))) continue;
-        if ([...packagesOf(below[at])].every((name) => own.has(name))) continue;
+  for (const needed of needs.values()) {
+    const own = packagesOf(needed);
+    for (const [at, layer] of layers.entries())
+      if ([...packagesOf(neededBy(layer))].some((name) => !own.has(name)))
         layers[at] = layer.filter((path) => !needed.has(path));
-        below[at] = neededBy(layers[at]);
-        isMore = true;
-      }
-    }
   }
+  const below = layers.map((layer) => neededBy(layer));
   const begins = new Map();
   for (const [entry, needed] of needs) {
     const all = new Set(needed);
