@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
 import { runOnEngine } from "#src/hosted/hosted-run.js";
+import { sheafFiles, taskPackages } from "#src/hosted/packages.js";
 import { runJob } from "#src/runner/run.js";
 import { Bench } from "../runner/support.ts";
 import { FakeEngine, type FakeOptions } from "./fake-engine.ts";
@@ -222,4 +224,33 @@ test("nodes are asked for the heap that the job asks for, not for a share of thi
   await there.run({ inputs: [] });
   await there.run({ inputs: [], heap: "1GiB" });
   assert.deepEqual(heaps, [768 * 2 ** 20, 2 ** 30]);
+});
+
+test("what a task's program imports of packages is what travels", () => {
+  const dist = new URL("../../../dist/", import.meta.url);
+  const seen = new Set<string>();
+  const packages = new Set<string>();
+  const follow = (url: URL): void => {
+    if (seen.has(url.href)) return;
+    seen.add(url.href);
+    const text = readFileSync(url, "utf8");
+    for (const [, name] of text.matchAll(/(?:\bfrom\s*|\bimport\s*)"([^"]+)"/g)) {
+      if (name!.startsWith(".")) follow(new URL(name!, url));
+      else if (/^(?!node:)[@a-z]/.test(name!)) packages.add(/^(?:@[^/]+\/)?[^/]+/.exec(name!)![0]);
+    }
+  };
+  const web = readdirSync(new URL("lib", dist)).find((name) => /^http-[A-Z0-9]{8}\.js$/.test(name));
+  const entries = ["hosted/task-entry.js", "hosted/watch-entry.js", "index.js", "testing.js", `lib/${web}`];
+  for (const entry of entries) follow(new URL(entry, dist));
+  const travels = new Set(sheafFiles([], dist).map(({ path }) => pathToFileURL(path).href));
+  assert.deepEqual(
+    [...seen].filter((url) => !travels.has(url)),
+    [],
+  );
+  assert.ok(seen.size > 20);
+  // "sheaf" stands in texts that are printed.
+  const missing = [...packages].filter(
+    (name) => name !== "sheaf" && !(taskPackages as readonly string[]).includes(name),
+  );
+  assert.deepEqual(missing, []);
 });

@@ -14,12 +14,10 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { pathToFileURL } from "node:url";
 import type { HostedRunOptions } from "#src/engine/options.js";
 import { archiveOf, filesBelow } from "#src/hosted/archive.js";
 import type { HostJob } from "#src/hosted/host-engine.js";
 import { runOnEngine } from "#src/hosted/hosted-run.js";
-import { sheafFiles, taskPackages } from "#src/hosted/packages.js";
 import { readMapRecord, readSpec } from "#src/hosted/spec.js";
 import { aboutNode, homeArchives } from "#src/hosted/stage.js";
 import { isAlive } from "#src/storage/remove-directory.js";
@@ -336,35 +334,6 @@ test("tasks run from the archives alone, with side data and programs that came i
     assert.equal(frames[1]!.value.toString(), "> a\tA\n> b\t-\n");
     assert.deepEqual(readdirSync(place).sort(), ["job", "node", "sheaf"]);
   });
-});
-
-test("what a task's program imports of packages is what travels", () => {
-  const dist = new URL("../../../dist/", import.meta.url);
-  const seen = new Set<string>();
-  const packages = new Set<string>();
-  const follow = (url: URL): void => {
-    if (seen.has(url.href)) return;
-    seen.add(url.href);
-    const text = readFileSync(url, "utf8");
-    for (const [, name] of text.matchAll(/(?:\bfrom\s*|\bimport\s*)"([^"]+)"/g)) {
-      if (name!.startsWith(".")) follow(new URL(name!, url));
-      else if (/^(?!node:)[@a-z]/.test(name!)) packages.add(/^(?:@[^/]+\/)?[^/]+/.exec(name!)![0]);
-    }
-  };
-  const web = readdirSync(new URL("lib", dist)).find((name) => /^http-[A-Z0-9]{8}\.js$/.test(name));
-  const entries = ["hosted/task-entry.js", "hosted/watch-entry.js", "index.js", "testing.js", `lib/${web}`];
-  for (const entry of entries) follow(new URL(entry, dist));
-  const travels = new Set(sheafFiles([], dist).map(({ path }) => pathToFileURL(path).href));
-  assert.deepEqual(
-    [...seen].filter((url) => !travels.has(url)),
-    [],
-  );
-  assert.ok(seen.size > 20);
-  // "sheaf" stands in texts that are printed.
-  const missing = [...packages].filter(
-    (name) => name !== "sheaf" && !(taskPackages as readonly string[]).includes(name),
-  );
-  assert.deepEqual(missing, []);
 });
 
 test("the same files have an archive of the same name and bytes, which other programs read", async (t) => {
