@@ -27,16 +27,20 @@ const FIRST_GROWTH = 4;
 const GROWTH = 8;
 const ROUNDS_MIN = 3;
 const TASKS_MIN = 4;
+/** Of the input, the most that the last round reads: a plan that takes half of what the job does is of little use. */
+const LAST_SHARE = 1 / 8;
 /**
- * How long it may take: `lastMs` the maps of the last round, which is as large as that allows; a task leaves
- * off after `taskMs`, since a map may take long for one record.
+ * How long it may take: `lastMs` the maps of the last round, which is as large as that and LAST_SHARE allow,
+ * but whatever takes no longer than `freeMs` is done; a task leaves off after `taskMs`, since a map may take
+ * long for one record.
  */
 export interface TrialLimits {
   readonly lastMs: number;
+  readonly freeMs: number;
   readonly taskMs: number;
 }
 
-const usualLimits: TrialLimits = { lastMs: 10_000, taskMs: 10_000 };
+const usualLimits: TrialLimits = { lastMs: 10_000, freeMs: 3000, taskMs: 10_000 };
 const SAMPLE_MS = 100;
 const PEAK_EVERY_MS = 50;
 
@@ -162,7 +166,10 @@ class Trial {
       if (bytes >= largest || isCut || maps.length === 0) return;
       // The quickest tells what the next round takes: small parts are mostly what code takes to get going.
       const rate = Math.max(...maps.map(({ taken, result }) => taken / Math.max(1, result.stats.elapsedMs)));
-      const most = (this.#limits.lastMs * rate * this.#workers) / maps.length;
+      const { lastMs, freeMs } = this.#limits;
+      const within = (ms: number): number => (ms * rate * this.#workers) / maps.length;
+      const share = (this.#plan.bytes * LAST_SHARE) / maps.length;
+      const most = Math.min(within(lastMs), Math.max(within(freeMs), share));
       // All of a small input is read once, and not in ever larger parts before that.
       if (maps.length === this.#plan.tasks.map.length && largest <= most) {
         bytes = largest;
