@@ -143,10 +143,6 @@ export class ClusterJob {
     this.events.emit(event);
   }
 
-  sinceSubmittedMs(ms: number): number {
-    return ms - this.#row.submittedMs;
-  }
-
   get elapsedMs(): number {
     return this.#clock.nowMs() - this.#row.submittedMs;
   }

@@ -27,7 +27,7 @@ const FIRST_GROWTH = 4;
 const GROWTH = 8;
 const ROUNDS_MIN = 3;
 const TASKS_MIN = 4;
-/** Of the input, the most that the last round reads: a plan that takes half of what the job does is of little use. */
+/** Of the input, the most that the last round reads: few plan a job for half of its time. */
 const LAST_SHARE = 1 / 8;
 /**
  * How long it may take: `lastMs` the maps of the last round, which is as large as that and LAST_SHARE allow,

@@ -38,19 +38,6 @@ export function readTokenFile(path: string, kind: FileTokenKind): string {
 }
 
 /**
- * Makes a token and its file.
- * @throws SheafError TOKEN_INVALID when there is a file already, or it cannot be made
- */
-export function makeTokenFile(path: string, kind: FileTokenKind): string {
-  const token = makeToken(kind);
-  if (createPrivateFile(path, `${token}\n`, described(kind))) return token;
-  throw new SheafError("TOKEN_INVALID", `there is a file at ${path} already`, {
-    hint: "Remove it first: every client or agent that has the old token then needs the new one.",
-    details: { path },
-  });
-}
-
-/**
  * The token of the file, which is made when there is none. Safe for several processes at once: all get the
  * same.
  * @throws SheafError TOKEN_INVALID as readTokenFile does

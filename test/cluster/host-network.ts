@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Agent } from "undici";
 import type { Dispatcher } from "undici";
-import { makeTokenFile, tokenFilesIn } from "#src/security/token-file.js";
+import { ensureTokenFile, tokenFilesIn } from "#src/security/token-file.js";
 import { ensurePrivateDirectory } from "#src/storage/private-directory.js";
 import { eventually } from "./real-cluster.js";
 
@@ -156,6 +156,6 @@ function ip(...args: readonly string[]): string {
 export function makeTokens(state: string): void {
   ensurePrivateDirectory(state, "OUTPUT_UNWRITABLE");
   const files = tokenFilesIn(state);
-  makeTokenFile(files.client, "client");
-  makeTokenFile(files.agent, "agent");
+  ensureTokenFile(files.client, "client");
+  ensureTokenFile(files.agent, "agent");
 }

@@ -9,7 +9,7 @@ import type { StartCoordinatorOptions } from "#src/rest/start-coordinator.js";
 import { describeTlsError } from "#src/security/tls-error.js";
 import type { TlsOptions } from "#src/security/tls.js";
 import { loadTls } from "#src/security/tls.js";
-import { makeTokenFile, tokenFilesIn } from "#src/security/token-file.js";
+import { ensureTokenFile, tokenFilesIn } from "#src/security/token-file.js";
 import { makeToken } from "#src/security/token.js";
 import { sheaf, startSheaf, tempDir } from "../cli/support.js";
 import { startCoordinator } from "./coordinator-process.js";
@@ -59,8 +59,8 @@ test("--insecure opens it, and warns at each start", async (t) => {
 function options(t: TestContext, change: Partial<StartCoordinatorOptions> = {}): StartCoordinatorOptions {
   const stateDirectory = join(tempDir(t), "state");
   const files = tokenFilesIn(stateDirectory);
-  makeTokenFile(files.client, "client");
-  makeTokenFile(files.agent, "agent");
+  ensureTokenFile(files.client, "client");
+  ensureTokenFile(files.agent, "agent");
   return { stateDirectory, port: 0, version: "0.0.0", logTo: process.stderr, logLevel: "silent", ...change };
 }
 

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFil
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { makeTokenFile } from "#src/security/token-file.js";
+import { ensureTokenFile } from "#src/security/token-file.js";
 import { sheaf, tempDir } from "../cli/support.js";
 
 /** A job that tells what lies in the temporary directory while it runs, and with which mode. */
@@ -72,7 +72,7 @@ test("X24: links that others have planted lead a run to nothing", async (t) => {
 test("X24: servers refuse a state directory that is a link, or that others can write", async (t) => {
   const place = tempDir(t);
   const token = join(place, "tokens", "agent.token");
-  makeTokenFile(token, "agent");
+  ensureTokenFile(token, "agent");
   mkdirSync(join(place, "target"));
   symlinkSync(join(place, "target"), join(place, "link"));
   mkdirSync(join(place, "open"));

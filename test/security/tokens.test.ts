@@ -14,13 +14,7 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import {
-  ensureTokenFile,
-  findToken,
-  makeTokenFile,
-  readTokenFile,
-  tokenFilesIn,
-} from "#src/security/token-file.js";
+import { ensureTokenFile, findToken, readTokenFile, tokenFilesIn } from "#src/security/token-file.js";
 import { digestToken, makeToken, matchesDigest, sameToken, tokenKind } from "#src/security/token.js";
 import type { TokenKind } from "#src/security/token.js";
 import { tempDir } from "../cli/support.js";
@@ -89,7 +83,7 @@ test("a token file is 0600 in a 0700 directory, whatever the umask, and nothing 
   t.after(() => process.umask(before));
   const directory = join(tempDir(t), "a", "b");
   const path = join(directory, "client.token");
-  const token = makeTokenFile(path, "client");
+  const token = ensureTokenFile(path, "client");
   assert.equal(mode(path), 0o600);
   assert.equal(mode(directory), 0o700);
   assert.equal(readFileSync(path, "utf8"), `${token}\n`);
@@ -99,8 +93,7 @@ test("a token file is 0600 in a 0700 directory, whatever the umask, and nothing 
 
 test("a token file that is there is never replaced", (t) => {
   const path = join(stateDir(t), "client.token");
-  const token = makeTokenFile(path, "client");
-  refuses(() => makeTokenFile(path, "client"), "TOKEN_INVALID", /there is a file at .* already/);
+  const token = ensureTokenFile(path, "client");
   assert.equal(ensureTokenFile(path, "client"), token);
   assert.equal(readFileSync(path, "utf8"), `${token}\n`);
 });
@@ -181,14 +174,14 @@ test("a token file that cannot be trusted is refused, and says what to do", (t) 
 
 test("a token file of another user is refused", { skip: process.getuid?.() !== 0 }, (t) => {
   const path = join(stateDir(t), "client.token");
-  makeTokenFile(path, "client");
+  ensureTokenFile(path, "client");
   spawnSync("chown", ["65534", path]);
   refuses(() => readTokenFile(path, "client"), "TOKEN_INVALID", /belongs to user 65534/);
 });
 
 test("an unreadable token file is refused", { skip: process.getuid?.() === 0 }, (t) => {
   const path = join(stateDir(t), "client.token");
-  makeTokenFile(path, "client");
+  ensureTokenFile(path, "client");
   chmodSync(path, 0);
   refuses(() => readTokenFile(path, "client"), "TOKEN_INVALID", /cannot be read/);
 });
@@ -200,7 +193,7 @@ test("no token is put where others may write, nor through a link that was plante
   for (const bits of [0o777, 0o770, 0o707, 0o1777]) {
     chmodSync(open, bits);
     refuses(
-      () => makeTokenFile(join(open, "client.token"), "client"),
+      () => ensureTokenFile(join(open, "client.token"), "client"),
       "TOKEN_INVALID",
       /can be changed by other users/,
     );
@@ -209,7 +202,7 @@ test("no token is put where others may write, nor through a link that was plante
   const link = join(directory, "link");
   symlinkSync(open, link);
   refuses(
-    () => makeTokenFile(join(link, "client.token"), "client"),
+    () => ensureTokenFile(join(link, "client.token"), "client"),
     "TOKEN_INVALID",
     /is a link or no directory/,
   );
@@ -217,7 +210,7 @@ test("no token is put where others may write, nor through a link that was plante
   // In the place of the file itself: neither followed nor replaced.
   const victim = join(directory, "victim");
   symlinkSync(victim, join(open, "client.token"));
-  refuses(() => makeTokenFile(join(open, "client.token"), "client"), "TOKEN_INVALID", /already/);
+  refuses(() => ensureTokenFile(join(open, "client.token"), "client"), "TOKEN_INVALID", /already/);
   refuses(() => ensureTokenFile(join(open, "client.token"), "client"), "TOKEN_INVALID", /does not exist/);
   assert.throws(() => statSync(victim));
   assert.deepEqual(readdirSync(open), ["client.token"]);
@@ -227,7 +220,7 @@ test("a file whose directory is a file, or cannot be made, is refused", (t) => {
   const directory = stateDir(t);
   writeFileSync(join(directory, "file"), "");
   refuses(
-    () => makeTokenFile(join(directory, "file", "client.token"), "client"),
+    () => ensureTokenFile(join(directory, "file", "client.token"), "client"),
     "TOKEN_INVALID",
     /is a link or no directory|cannot be made/,
   );
@@ -236,11 +229,11 @@ test("a file whose directory is a file, or cannot be made, is refused", (t) => {
 test("a client finds its token by flag, then variable, then state directory, and falls back to no other", (t) => {
   const stateDirectory = stateDir(t);
   const files = tokenFilesIn(stateDirectory);
-  const byState = makeTokenFile(files.client, "client");
+  const byState = ensureTokenFile(files.client, "client");
   const flagged = join(stateDirectory, "flag.token");
-  const byFlag = makeTokenFile(flagged, "client");
+  const byFlag = ensureTokenFile(flagged, "client");
   const named = join(stateDirectory, "env.token");
-  const byEnv = makeTokenFile(named, "client");
+  const byEnv = ensureTokenFile(named, "client");
   const env = { SHEAF_TOKEN_FILE: named };
   const found = (places: Omit<Parameters<typeof findToken>[1], "stateDirectory">): string =>
     findToken("client", { ...places, stateDirectory }).token;
@@ -256,7 +249,7 @@ test("a client finds its token by flag, then variable, then state directory, and
 
 test("a hard link to a token file is the same file", (t) => {
   const directory = stateDir(t);
-  const token = makeTokenFile(join(directory, "a"), "client");
+  const token = ensureTokenFile(join(directory, "a"), "client");
   linkSync(join(directory, "a"), join(directory, "b"));
   assert.equal(readTokenFile(join(directory, "b"), "client"), token);
 });
