@@ -18,6 +18,7 @@ import org.apache.hadoop.mapred.JobConf;
 final class ErrorTap extends FilterOutputStream {
   private static final byte[] PREFIX = "sheaf-error: ".getBytes(StandardCharsets.UTF_8);
   private static final int LINE_BYTES_MAX = 1 << 20;
+  private static final long SETTLE_MS = 10_000;
   private static boolean isInstalled;
 
   private final JobConf conf;
@@ -37,6 +38,24 @@ final class ErrorTap extends FilterOutputStream {
     isInstalled = true;
     OutputStream tap = new ErrorTap(System.err, conf, new Path(directory, attempt));
     System.setErr(new PrintStream(tap, true, "UTF-8"));
+  }
+
+  /**
+   * At the end of a task, waits for what its program has said last. Streaming does not where that has failed,
+   * and then ends this JVM. What the program has left running may hold its standard error open: not for ever.
+   */
+  static void settle() {
+    if (!isInstalled) return;
+    long endMs = System.nanoTime() / 1_000_000 + SETTLE_MS;
+    for (Thread one : Thread.getAllStackTraces().keySet()) {
+      if (!one.getClass().getName().equals("org.apache.hadoop.streaming.PipeMapRed$MRErrorThread")) continue;
+      try {
+        one.join(Math.max(1, endMs - System.nanoTime() / 1_000_000));
+      } catch (InterruptedException error) {
+        Thread.currentThread().interrupt();
+        return;
+      }
+    }
   }
 
   @Override

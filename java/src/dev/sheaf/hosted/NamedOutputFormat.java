@@ -85,6 +85,7 @@ public final class NamedOutputFormat extends FileOutputFormat<BytesWritable, Byt
 
     @Override
     public void close(Reporter told) throws IOException {
+      ErrorTap.settle();
       finish();
     }
   }

@@ -133,6 +133,8 @@ public final class SplitInputFormat implements InputFormat<BytesWritable, BytesW
     }
 
     @Override
-    public void close() {}
+    public void close() {
+      ErrorTap.settle();
+    }
   }
 }
