@@ -32,8 +32,8 @@ export function surroundingsOf(
   code: string,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): [name: string, sha256: string][] {
-  const found: [string, string][] = variablesIn(code)
-    .filter((name) => !ofTerminals.test(name) && !secret.test(name))
+  const found: [string, string][] = variablesAskedIn(code)
+    .filter((name) => !secret.test(name))
     .map((name) => [JSON.stringify(["variable", name]), hashOf(env[name] ?? null)]);
   const { timeZone, locale } = new Intl.DateTimeFormat().resolvedOptions();
   const usesLocale = localeBound.test(code);
@@ -42,7 +42,8 @@ export function surroundingsOf(
   return found;
 }
 
-function variablesIn(code: string): string[] {
+/** The variables of the environment that the code of a job asks for by name, in order. */
+export function variablesAskedIn(code: string): string[] {
   const names = [...code.matchAll(member)].map(([, dotted, quoted]) => (dotted ?? quoted)!);
   for (const [, inside = ""] of code.matchAll(taken)) names.push(...namesIn(inside));
   for (const [, inside = ""] of code.matchAll(imported)) {
@@ -51,7 +52,7 @@ function variablesIn(code: string): string[] {
     const of = new RegExp(String.raw`\b${alias}\??\.([A-Za-z_]\w*)`, "g");
     names.push(...[...code.matchAll(of)].map(([, name]) => name!));
   }
-  return [...new Set(names)].sort();
+  return [...new Set(names)].filter((name) => !ofTerminals.test(name)).sort();
 }
 
 /** Of `{ FACTOR, OTHER: x = "3" }`. */

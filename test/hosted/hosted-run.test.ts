@@ -203,6 +203,25 @@ test("what tasks on an engine cannot do is refused, and so is a file that they c
   assert.match(live.error!.message, /partial results/);
 });
 
+test("of variables that the job's code asks for and tasks do not have is told", async (t) => {
+  const asking = `
+    import { job, sum, text } from "sheaf";
+    const factor = Number(process.env.SHEAF_FACTOR_OF_THIS_TEST ?? 1) + (process.env["NOBODY_HAS_THIS"] ?? "").length;
+    export default job({
+      input: text(),
+      map: (line, emit) => emit(line + (process.env.PATH ? "" : "!"), factor),
+      reduce: sum(),
+    });`;
+  const hosted = new Hosted(t, {}, asking);
+  process.env["SHEAF_FACTOR_OF_THIS_TEST"] = "3";
+  t.after(() => delete process.env["SHEAF_FACTOR_OF_THIS_TEST"]);
+  (await hosted.run({ inputs: hosted.bench.file("in.txt", "a\n") })).throwIfFailed();
+  assert.deepEqual(hosted.bench.lines(), ["a\t1"]);
+  const warned = hosted.bench.of("warning").map(({ message }) => message);
+  assert.equal(warned.length, 1);
+  assert.match(warned[0]!, /asks for SHEAF_FACTOR_OF_THIS_TEST of the environment, .*--set/);
+});
+
 test("the command is printed, and nothing is run", async (t) => {
   const hosted = new Hosted(t);
   const input = hosted.bench.file("in.txt", "a\n");
