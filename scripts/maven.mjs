@@ -7,8 +7,9 @@ import { join } from "node:path";
 
 export const cache = process.env["SHEAF_TEST_CACHE"] ?? join(homedir(), ".cache", "sheaf-test");
 
-/** The one version of which all artifacts are served that are needed here. */
-export const hadoop = "3.4.2";
+/** Versions of which all artifacts are served that are needed here: this and 3.3.5, where that is asked for. */
+const newest = "3.4.2";
+export const hadoop = process.env["SHEAF_TEST_HADOOP"] ?? newest;
 const spark = "3.5.8";
 
 /**
@@ -16,11 +17,11 @@ const spark = "3.5.8";
  * @type {Readonly<Record<string, { alone?: true, artifacts: readonly string[] }>>}
  */
 const sets = {
-  /** HDFS, YARN and HttpFS in one JVM. */
+  /** HDFS, YARN and HttpFS in one JVM; of the older version HttpFS is not served. */
   [`hadoop-${hadoop}`]: {
     artifacts: [
       `org.apache.hadoop:hadoop-minicluster:${hadoop}`,
-      `org.apache.hadoop:hadoop-hdfs-httpfs:${hadoop}`,
+      ...(hadoop === newest ? [`org.apache.hadoop:hadoop-hdfs-httpfs:${hadoop}`] : []),
       "junit:junit:4.13.2",
       "org.mockito:mockito-core:4.11.0",
     ],
@@ -41,10 +42,10 @@ const sets = {
     ],
   },
   /** What java/ is compiled against. */
-  [`compile-${hadoop}-${spark}`]: {
+  [`compile-${newest}-${spark}`]: {
     alone: true,
     artifacts: [
-      `org.apache.hadoop:hadoop-client-api:${hadoop}`,
+      `org.apache.hadoop:hadoop-client-api:${newest}`,
       `org.apache.spark:spark-core_2.12:${spark}`,
       `org.apache.spark:spark-common-utils_2.12:${spark}`,
       "org.scala-lang:scala-library:2.12.18",
@@ -58,7 +59,7 @@ export const names = {
   cluster: `hadoop-${hadoop}`,
   streaming: `hadoop-streaming-${hadoop}`,
   local: `hadoop-local-${hadoop}`,
-  hosted: `compile-${hadoop}-${spark}`,
+  hosted: `compile-${newest}-${spark}`,
 };
 
 /** Whether the set is there, so that no Maven is needed. */

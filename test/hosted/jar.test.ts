@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { FileTool } from "#src/hosted/file-tool.js";
-import { hostedJar, javaMissing, root } from "../kit/jars.ts";
+import { hostedJar, javaMissing, maven, root } from "../kit/jars.ts";
 import { type HadoopLab, localHadoop } from "./hadoop-lab.ts";
 
 /** A map task that writes what it was given into a file named after it; of "bad NAME" into NAME. */
@@ -60,7 +60,7 @@ suite("the jar for Hadoop and Spark", { skip }, () => {
     const [directory, output] = [join(work, name), join(work, `${name}-out`)];
     mkdirSync(directory);
     writeFileSync(join(directory, "splits"), splits);
-    const streaming = join(lab.home, "share/hadoop/tools/lib/hadoop-streaming-3.4.2.jar");
+    const streaming = join(lab.home, `share/hadoop/tools/lib/hadoop-streaming-${maven.hadoop}.jar`);
     const properties = [
       "mapreduce.job.reduces=0",
       "mapreduce.fileoutputcommitter.algorithm.version=1",
@@ -113,7 +113,7 @@ suite("the jar for Hadoop and Spark", { skip }, () => {
     const at = (name: string): string => `file://${work}/tool ü%20/${name}`;
     try {
       const about = await tool.about(["a.b", "no.such"]);
-      assert.deepEqual([about.hadoop, about.conf], ["3.4.2", { "a.b": "c", "no.such": null }]);
+      assert.deepEqual([about.hadoop, about.conf], [maven.hadoop, { "a.b": "c", "no.such": null }]);
       assert.equal(about.files, "file:///");
       const local = join(work, "local\tfile");
       writeFileSync(local, 'tab\tand "quotes" \\ ü\n');

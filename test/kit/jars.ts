@@ -10,6 +10,8 @@ export const root = fileURLToPath(new URL("../../../", import.meta.url));
 /** scripts/maven.mjs, which has no types. */
 interface Maven {
   readonly cache: string;
+  /** Version of Hadoop. */
+  readonly hadoop: string;
   readonly names: Readonly<Record<"cluster" | "streaming" | "local" | "hosted", string>>;
   hasJars(name: string): boolean;
   jarsOf(name: string): string;
@@ -36,7 +38,7 @@ export function onlyWithEngines(what: string): string | null {
 /** The classes of a source file below test/, compiled when it has changed. */
 export function compileJava(source: string, jars: readonly string[]): string {
   const path = join(root, "test", source);
-  const hash = createHash("sha256").update(readFileSync(path)).digest("hex").slice(0, 16);
+  const hash = createHash("sha256").update(readFileSync(path)).update(jars.join()).digest("hex").slice(0, 16);
   const classes = join(maven.cache, `${basename(source, ".java")}-${hash}`);
   if (existsSync(classes)) return classes;
   const made = mkdtempSync(join(maven.cache, "javac-"));
