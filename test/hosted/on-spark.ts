@@ -153,12 +153,13 @@ export const throwing = `
     reduce: sum(),
   });`;
 
-/** Fails unless a run of `throwing` tells what was thrown, where, and at which record of in.txt. */
-export function assertThrown({ status, error }: RunResult): void {
+/** Fails unless a run of `throwing` tells what was thrown, in which attempt, where, and at which record of in.txt. */
+export function assertThrown({ status, error }: RunResult, attempt: number): void {
   assert.equal(status, "FAILED");
   assert.equal(error?.code, "USER_CODE");
   assert.equal(error.task, "map-00000");
   assert.match(error.report, /TypeError: Cannot read properties of undefined \(reading 'cents'\)/);
+  assert.match(error.report, new RegExp(`^map-00000 failed \\(attempt ${attempt}\\): `));
   assert.match(error.report, /job\.ts:5:\d+/);
   assert.match(error.report, /in\.txt:4 \(byte offset\)/);
   assert.match(error.report, /record\s+worse/);

@@ -70,7 +70,7 @@ for (const version of sparkVersions) {
       const spark = new OnSpark(t, version, lab.master, throwing, conf);
       const inputs = spark.bench.file("in.txt", "bad\nworse\n");
       const log = join(spark.bench.root, "log");
-      assertThrown(await spark.run({ inputs, attempts: 2, params: { log } }));
+      assertThrown(await spark.run({ inputs, attempts: 2, params: { log } }), 2);
       t.diagnostic(`told ${sinceThrown(log)} ms after the last attempt threw`);
       assert.deepEqual(readdirSync(join(spark.bench.output, "..")), []);
       await programsEnded(spark);

@@ -95,7 +95,7 @@ suite("Spark with nothing but HDFS between its machines", { skip, timeout: 3_600
         const spark = new OnSpark(t, version, "yarn", throwing, yarn(version));
         const inputs = spark.bench.file("in.txt", "bad\nworse\n");
         const log = join(spark.bench.root, "log");
-        assertThrown(await spark.run({ inputs, attempts: 2, params: { log }, deployMode }));
+        assertThrown(await spark.run({ inputs, attempts: 2, params: { log }, deployMode }), 2);
         t.diagnostic(`told ${sinceThrown(log)} ms after the last attempt threw`);
         assert.deepEqual(left(), []);
       });

@@ -92,7 +92,7 @@ for (const [version, master] of [
     it("ends with the place in the source, the record and its place, when a map throws", async (t) => {
       const spark = new OnSpark(t, version, "local[2,1]", throwing);
       const inputs = spark.bench.file("in.txt", "bad\nworse\n");
-      assertThrown(await spark.run({ inputs, params: { log: join(spark.bench.root, "log") } }));
+      assertThrown(await spark.run({ inputs, params: { log: join(spark.bench.root, "log") } }), 1);
       assert.ok(spark.bench.of("log").some(({ text }) => text.includes("saw bad")));
       assert.equal(existsSync(spark.bench.output), false);
       assert.deepEqual(readdirSync(join(spark.bench.output, "..")), []);

@@ -133,6 +133,75 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     assert.match(lab.hadoop("fs", "-cat", `${output}/_SUCCESS`), /"lines": 600/);
   });
 
+  test("reduces that fail or are killed are tried again; maps run beside their input, and that is told", async (t) => {
+    const bench = new Bench(t);
+    const text = (n: number): string => `to be ${n}\nor not to be\n`.repeat(200);
+    const paths = [1, 2, 3].map((n) => bench.file(`in/${n}.txt`, text(n)));
+    lab.hadoop("fs", "-mkdir", "-p", "/data/near");
+    lab.hadoop("fs", "-put", ...paths, "/data/near");
+    // Of three faults each reduce program has one at most: it throws, it is killed, its JVM is.
+    const file = bench.file(
+      "job.ts",
+      `import { writeFileSync } from "node:fs";
+      import { job, text } from "sheaf";
+      let isAsked = false;
+      function fault(place) {
+        if (isAsked || place === "") return;
+        isAsked = true;
+        for (const one of ["throws", "node", "jvm"]) {
+          try {
+            writeFileSync(place + "/" + one, "", { flag: "wx" });
+          } catch {
+            continue;
+          }
+          if (one === "throws") throw new Error("only once");
+          process.kill(one === "node" ? process.pid : process.ppid, "SIGKILL");
+        }
+      }
+      export default job({
+        input: text(),
+        params: { place: "" },
+        partitions: 3,
+        map(line, emit) {
+          for (const word of line.split(" ")) emit(word, 1);
+        },
+        reduce(word, ones, ctx) {
+          ctx.count("words");
+          const count = [...ones].length;
+          fault(ctx.params.place);
+          return count;
+        },
+      });`,
+    );
+    const output = "hdfs:///results/reduced";
+    const all = { mappers: 3, attempts: 4 };
+    const result = await onYarn(bench, file, {
+      ...all,
+      inputs: ["hdfs:///data/near/*"],
+      output,
+      params: { place: bench.root },
+    });
+    result.throwIfFailed();
+    assert.deepEqual(
+      ["throws", "node", "jvm"].filter((name) => !existsSync(join(bench.root, name))),
+      [],
+    );
+    const here = join(bench.root, "here");
+    const local = await runJob(file, { ...all, inputs: paths, output: here, stateDirectory: null });
+    local.throwIfFailed();
+    assert.deepEqual(result.counters, local.counters);
+    lab.hadoop("fs", "-get", output, join(bench.root, "there"));
+    const parts = (of: string): string[] =>
+      readdirSync(of)
+        .filter((name) => !name.startsWith("."))
+        .sort();
+    assert.deepEqual(parts(join(bench.root, "there")), parts(here));
+    for (const name of parts(here).filter((one) => one !== "_SUCCESS"))
+      assert.deepEqual(readFileSync(join(bench.root, "there", name)), readFileSync(join(here, name)));
+    const [placed] = bench.of("maps-placed");
+    assert.deepEqual([placed?.maps, placed?.local], [3, 3]);
+  });
+
   test("of a slow attempt and the one that overtakes it one counts", async (t) => {
     const bench = new Bench(t);
     const inputs = [1, 2, 3, 4].map((n) => bench.file(`in/${n}.txt`, `to be ${n}\n`.repeat(100)));
@@ -171,12 +240,15 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
       inputs: [input],
       mappers: 1,
       output: "hdfs:///results/never",
-      attempts: 1,
+      attempts: 2,
     });
     assert.equal(result.status, "FAILED");
     const { error } = result;
     assert.equal(error?.code, "USER_CODE");
-    assert.match(error.report, /TypeError: Cannot read properties of undefined \(reading 'cents'\)/);
+    assert.match(
+      error.report,
+      /^map-00000 failed \(attempt 2\): TypeError: Cannot read properties of undefined/,
+    );
     assert.match(error.report, /job\.ts:5:\d+/);
     assert.match(error.report, /in\.txt:19 \(byte offset\)/);
     assert.match(error.report, /record\s+that is/);
@@ -200,7 +272,7 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     const { error } = await onYarn(bench, file, { ...all, overwrite: true, params: { bad: "that is" } });
     // The history server knows which attempt it was, and where its log is.
     assert.equal(error?.code, "USER_CODE");
-    assert.match(error.report, /TypeError: Cannot read properties of undefined \(reading 'cents'\)/);
+    assert.match(error.report, /^map-0000[01] failed \(attempt 1\): TypeError: Cannot read properties/);
     assert.match(error.report, /job\.ts:5:\d+/);
     // Either map may be the first to throw.
     const offset = Number(/in\.txt:(\d+) \(byte offset\)\n *record +that is\n/.exec(error.report)?.[1]);
