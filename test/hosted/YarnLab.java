@@ -12,10 +12,11 @@ import org.apache.hadoop.yarn.server.nodemanager.ContainerExecutor;
 import org.apache.hadoop.yarn.server.nodemanager.DefaultContainerExecutor;
 
 /**
- * HDFS and YARN with two NodeManagers in one JVM. `args`: a directory for data, one for the configuration of
- * clients, what containers have for a class path, and three ports of the history server. That has a JVM of its
- * own: of web pages of YARN's in one JVM those of the last one started answer, at all addresses. Writes the
- * configuration, prints a line when all are up, and ends when there is nothing more to read.
+ * HDFS and YARN in one JVM. `args`: a directory for data, one for the configuration of clients, what
+ * containers have for a class path, three ports of the history server, and how many NodeManagers there are;
+ * 0: they have JVMs of their own. So has the history server: of web pages of YARN's in one JVM those of the
+ * last one started answer, at all addresses. Writes the configuration, prints a line when all are up, and ends
+ * when there is nothing more to read.
  */
 public class YarnLab {
   /** What clients must know, beside where HDFS is. */
@@ -32,6 +33,7 @@ public class YarnLab {
     "yarn.log-aggregation-enable",
     "yarn.nodemanager.remote-app-log-dir",
     "yarn.resourcemanager.address",
+    "yarn.resourcemanager.resource-tracker.address",
     "yarn.resourcemanager.scheduler.address",
     "yarn.resourcemanager.webapp.address",
   };
@@ -63,7 +65,10 @@ public class YarnLab {
     hdfs.waitActive();
     conf.set("fs.defaultFS", hdfs.getURI().toString());
     conf.set("yarn.app.mapreduce.am.staging-dir", "/staging");
-    conf.set("yarn.app.mapreduce.am.command-opts", "-Xmx400m -XX:+UseSerialGC -XX:TieredStopAtLevel=1");
+    // Hadoop 3.3 does not allow itself what newer Javas forbid.
+    conf.set(
+        "yarn.app.mapreduce.am.command-opts",
+        "-Xmx400m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 --add-opens=java.base/java.lang=ALL-UNNAMED");
     conf.set("yarn.app.mapreduce.am.resource.mb", "1024");
     conf.set("yarn.application.classpath", args[2]);
     conf.set("mapreduce.application.classpath", args[2]);
@@ -86,7 +91,10 @@ public class YarnLab {
     conf.set("yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage", "99");
     conf.setInt("yarn.minicluster.yarn.nodemanager.resource.memory-mb", 6144);
     conf.setInt("yarn.scheduler.minimum-allocation-mb", 512);
-    MiniYARNCluster yarn = new MiniYARNCluster("lab", 2, 1, 1);
+    int nodes = Integer.parseInt(args[6]);
+    // Those with a JVM of their own are lost in tests, which wait until that is seen.
+    if (nodes == 0) conf.set("yarn.nm.liveness-monitor.expiry-interval-ms", "20000");
+    MiniYARNCluster yarn = new MiniYARNCluster("lab", nodes, 1, 1);
     yarn.init(conf);
     yarn.start();
     Configuration running = yarn.getConfig();

@@ -63,6 +63,19 @@ export function localHadoop(): HadoopLab {
 
 /** HDFS and YARN with two NodeManagers, in one JVM, and a history server. */
 export async function yarnHadoop(): Promise<HadoopLab> {
+  return (await startYarn(2)).lab;
+}
+
+/** A cluster, and what starts a class of Hadoop's with its configuration. */
+export interface StartedYarn {
+  readonly lab: HadoopLab;
+  /** In which everything of it lies. */
+  readonly work: string;
+  start(...words: string[]): ChildProcess;
+}
+
+/** @param nodes how many NodeManagers run in the one JVM */
+export async function startYarn(nodes: number): Promise<StartedYarn> {
   const jars = [maven.jarsOf(maven.names.cluster), maven.jarsOf(maven.names.streaming)];
   const classes = compileJava("hosted/YarnLab.java", jars);
   const work = mkdtempSync(join(tmpdir(), "sheaf-yarn-"));
@@ -94,7 +107,7 @@ export async function yarnHadoop(): Promise<HadoopLab> {
     );
   const ports = [await freePort(), await freePort(), await freePort()];
   const data = join(work, "data");
-  const java = start("YarnLab", data, conf, [conf, ...classPath].join(","), ...ports.map(String));
+  const java = start("YarnLab", data, conf, [conf, ...classPath].join(","), ...ports.map(String), `${nodes}`);
   const ended = once(java, "exit");
   const lines = createInterface({ input: java.stdout! })[Symbol.asyncIterator]();
   for (let line = ""; line !== "up";) {
@@ -105,7 +118,12 @@ export async function yarnHadoop(): Promise<HadoopLab> {
   const history = start("org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer");
   history.stdout!.resume();
   const historyEnded = once(history, "exit");
+  // What tests then meet is that nobody answers.
+  const tellEnd = (code: number | null, signal: string | null): void =>
+    console.error(`YARN has ended: ${code ?? signal}\n${readFileSync(errors, "utf8").slice(-4_000)}`);
+  java.once("exit", tellEnd);
   const close = async (): Promise<void> => {
+    java.off("exit", tellEnd);
     history.kill("SIGKILL");
     java.stdin!.end();
     await Promise.all([ended, historyEnded]);
@@ -118,16 +136,14 @@ export async function yarnHadoop(): Promise<HadoopLab> {
       async () => (await fetch(info).catch(() => null))?.ok === true,
       300_000,
     );
-  } catch (error) {
+  } catch (cause) {
+    const said = readFileSync(errors, "utf8").slice(-4_000);
     await close();
-    throw error;
+    throw new Error(`the history server does not answer\n${said}`, { cause });
   }
   const core = readFileSync(join(conf, "core-site.xml"), "utf8");
-  return {
-    ...labOf(home),
-    files: /<name>fs.defaultFS<\/name><value>([^<]*)/.exec(core)![1]!,
-    close,
-  };
+  const files = /<name>fs.defaultFS<\/name><value>([^<]*)/.exec(core)![1]!;
+  return { lab: { ...labOf(home), files, close }, work, start };
 }
 
 function install(work: string, jars: readonly string[]): string {
@@ -135,7 +151,7 @@ function install(work: string, jars: readonly string[]): string {
   for (const one of ["bin", "etc/hadoop", "share/hadoop/tools/lib"])
     mkdirSync(join(home, one), { recursive: true });
   writeFileSync(join(home, "etc/hadoop/log4j.properties"), log4j);
-  const streaming = "hadoop-streaming-3.4.2.jar";
+  const streaming = `hadoop-streaming-${maven.hadoop}.jar`;
   const from = jars.map((one) => join(one, streaming)).find((one) => existsSync(one))!;
   symlinkSync(from, join(home, "share/hadoop/tools/lib", streaming));
   const classPath = ["$conf", ...jars.map((one) => `${one}/*`)].join(":");
