@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 export const cache = process.env["SHEAF_TEST_CACHE"] ?? join(homedir(), ".cache", "sheaf-test");
 
-/** Versions of which all artifacts are served that are needed here: this and 3.3.5, where that is asked for. */
+/** Of this version, and of 3.3.5, all artifacts are served that are needed here. */
 const newest = "3.4.2";
 export const hadoop = process.env["SHEAF_TEST_HADOOP"] ?? newest;
 const spark = "3.5.8";

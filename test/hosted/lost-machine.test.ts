@@ -3,12 +3,11 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { suite, test, type TestContext } from "node:test";
 import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
-import { runHosted } from "#src/hosted/hosted-run.js";
 import { setStoreAccess } from "#src/storage/stores.js";
 import { hostedJar, javaMissing, onlyWithEngines } from "../kit/jars.ts";
 import { waitFor } from "../kit/wait.ts";
 import { smallContainers } from "./hadoop-lab.ts";
-import { filesOf, lines, OnSpark } from "./on-spark.ts";
+import { asAsked, filesOf, lines, OnSpark } from "./on-spark.ts";
 import { sparkHome, sparkMissing, sparkVersions } from "./spark-lab.ts";
 import { type Machine, type Machines, startMachines } from "./yarn-machines.ts";
 
@@ -120,7 +119,7 @@ suite("a machine of YARN's is lost with what its maps have written", { skip, tim
       const on = new OnSpark(t, "3.5.8", "", gated);
       const [output, inputs] = ["hdfs:///results/out", inputsOf(on)];
       const options: Partial<HostedRunOptions> = { inputs, mappers: 4, attempts: 2 };
-      const running = runHosted(on.file, {
+      const running = asAsked(on.file, {
         ...options,
         on: "hadoop",
         conf,
@@ -158,8 +157,15 @@ suite("a machine of YARN's is lost with what its maps have written", { skip, tim
           "spark.yarn.am.memory": "512m",
         });
         const options = { inputs: inputsOf(on), mappers: 4 };
-        const running = on.same({ ...options, params: { place: on.bench.root } }, { place: "" });
-        await losing(on, running, 2, () => machines.find((one) => !one.runs("ExecutorLauncher"))!);
+        const running = on.runAsUsers({ ...options, params: { place: on.bench.root } });
+        const result = await losing(on, running, 2, () =>
+          machines.find((one) => !one.runs("ExecutorLauncher"))!,
+        );
+        result.throwIfFailed();
+        const wanted = await on.inline({ ...options, params: { place: "" } });
+        assert.deepEqual(result.counters, wanted.counters);
+        assert.deepEqual(filesOf(on.bench.output), filesOf(on.here));
+        assert.deepEqual(namesBelow(on.bench.output), namesBelow(on.here));
         assert.ok(begun(on, "map").length > 4);
       },
     );

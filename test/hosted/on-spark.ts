@@ -153,7 +153,7 @@ export const throwing = `
     reduce: sum(),
   });`;
 
-/** Fails unless a run of `throwing` tells what was thrown, in which attempt, where, and at which record of in.txt. */
+/** Fails unless a run of `throwing` tells what was thrown, in which attempt, where, and at which record. */
 export function assertThrown({ status, error }: RunResult, attempt: number): void {
   assert.equal(status, "FAILED");
   assert.equal(error?.code, "USER_CODE");
@@ -209,8 +209,8 @@ export class OnSpark {
     };
   }
 
-  /** Runs its file, which is a pipeline, as users do. */
-  async pipeline(options: Partial<HostedRunOptions>): Promise<RunResult> {
+  /** Runs its file as users do. */
+  async runAsUsers(options: Partial<HostedRunOptions>): Promise<RunResult> {
     const former = { ...process.env };
     const own = sparkEnv(this.#version);
     Object.assign(process.env, own);
@@ -231,7 +231,7 @@ export class OnSpark {
     applications: number,
     params = options.params ?? {},
   ): Promise<RunResult> {
-    const result = await this.pipeline(options);
+    const result = await this.runAsUsers(options);
     result.throwIfFailed();
     const { deployMode: _there, conf: _conf, ...rest } = options;
     const wanted = await asAsked(this.file, {
@@ -287,7 +287,8 @@ export class OnSpark {
   }
 }
 
-async function asAsked(file: string, options: RunOptions): Promise<RunResult> {
+/** Runs a file as users do. */
+export async function asAsked(file: string, options: RunOptions): Promise<RunResult> {
   const runner = await runnerFitFor(file, options, await runnerAsked(options));
   return runner.run(file, options);
 }

@@ -118,7 +118,7 @@ for (const version of sparkVersions) {
       const spark = new OnSpark(t, version, lab.master, threeSteps, conf);
       const inputs = spark.bench.file("in.txt", lines(400));
       const options = { inputs: [`words=${inputs}`, `lengths=${inputs}`], attempts: 2 };
-      const { status, error, jobId } = await spark.pipeline({ ...options, params: { fails: "yes" } });
+      const { status, error, jobId } = await spark.runAsUsers({ ...options, params: { fails: "yes" } });
       assert.equal(status, "FAILED");
       assert.equal(error?.code, "USER_CODE");
       assert.match(error.report, /step ranked: [\s\S]*RangeError: never w16[\s\S]*job\.ts:35/);
@@ -133,7 +133,7 @@ for (const version of sparkVersions) {
       const options = { inputs: [`words=${inputs}`, `lengths=${inputs}`], mappers: 2 };
       const params = { place: spark.bench.root, holds: "map" };
       const cancel = new AbortController();
-      const running = spark.pipeline({ ...options, params, signal: cancel.signal });
+      const running = spark.runAsUsers({ ...options, params, signal: cancel.signal });
       await tasksHeld(spark, 1);
       cancel.abort();
       assert.equal((await running).status, "CANCELLED");

@@ -21,8 +21,8 @@ export interface Machines {
 }
 
 /**
- * HDFS and YARN on machines that can be lost, one or two. Each has room for an application master and two small
- * tasks, and does not look at what they use.
+ * HDFS and YARN on machines that can be lost, one or two. Each has room for an application master and two
+ * small tasks, and does not look at what they use.
  * @param more properties of NodeManagers, before those that are usual here
  */
 export async function startMachines(
