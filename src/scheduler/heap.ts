@@ -11,6 +11,11 @@ export class BinaryHeap<T> {
     return this.#items.length;
   }
 
+  /** All of them, the first one first, the others in no order. */
+  get items(): readonly T[] {
+    return this.#items;
+  }
+
   peek(): T | undefined {
     return this.#items[0];
   }

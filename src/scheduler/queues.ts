@@ -40,6 +40,18 @@ export class ReadyQueue<T extends QueuedTask> {
     return nearest ?? firstFor(this.#anywhere, node, avoid);
   }
 
+  /** How many READY tasks the node may run, but no more than `most`. At worst it looks at all of them. */
+  count(node: string, most: number): number {
+    const found = new Set<T>();
+    for (const heap of [this.#near.get(node), this.#anywhere]) {
+      for (const task of heap?.items ?? []) {
+        if (found.size >= most) return found.size;
+        if (task.state.kind === "READY") found.add(task);
+      }
+    }
+    return found.size;
+  }
+
   #heapOf(node: string): BinaryHeap<T> {
     let heap = this.#near.get(node);
     if (heap === undefined) this.#near.set(node, (heap = newHeap<T>()));

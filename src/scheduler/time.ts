@@ -1,7 +1,7 @@
 import { formatTask, PHASES, systemFailure } from "./ids.ts";
 import { failJob } from "./job-progress.ts";
 import { expireAttempt, liftBars, loseNode } from "./losses.ts";
-import { idleFor, serveNode, startBackups } from "./placement.ts";
+import { idleFor, placeFresh, serveNode, startBackups } from "./placement.ts";
 import {
   type Attempt,
   isBarred,
@@ -25,6 +25,10 @@ export function tick(s: SchedulerState, absentMs: number): void {
       const node = s.nodes.get(name);
       if (node !== undefined) serveNode(s, node);
     }
+  }
+  // What was lost takes slots that are idle, before any is taken from others for it.
+  placeFresh(s);
+  for (const job of s.active) {
     if (s.idleSlots > 0) startBackups(s, job);
     preempt(s, job);
     if (s.idleSlots > 0) askForRest(s, job);
@@ -90,7 +94,8 @@ export const PREEMPTED = "its slot is needed by a job of higher priority";
  * Frees slots for a job that has waited for what it was granted: of jobs of lower priority it ends attempts
  * that run beyond their grants, the youngest first. They run again later; no attempt is used up. A task is
  * ended so only a few times, so that even a job that others overtake all the time comes to its end. Called as
- * time passes; costs nothing unless the job waits, then as much as the slots of the nodes it is granted.
+ * time passes; costs nothing unless the job waits, then as much as the slots of the nodes it is granted, and
+ * its READY tasks.
  */
 function preempt(s: SchedulerState, job: JobState): void {
   const { room } = job.grants;
@@ -104,15 +109,16 @@ function preempt(s: SchedulerState, job: JobState): void {
   for (const name of room) {
     const node = s.nodes.get(name);
     if (node === undefined || !node.open || node.idle.length > 0 || isBarred(job, name)) continue;
-    if (left <= 0 || job.queue.peek(name, false) === undefined) continue;
+    if (left <= 0) break;
+    const usable = Math.min(left, job.queue.count(name, job.grants.roomOn(name)));
+    if (usable === 0) continue;
     const victims = victimsOn(s, node, job);
     if (victims.length === 0) continue;
     starves = true;
     if (waitedMs < job.policy.preemptAfterMs) break;
     // Slots whose workers have ended something and have yet to ask will be free at once.
     const away = node.slots.filter(({ state }) => state.kind === "AWAY").length;
-    const wanted = Math.min(left, job.grants.roomOn(name)) - away;
-    for (const victim of victims.slice(0, Math.max(0, wanted))) {
+    for (const victim of victims.slice(0, Math.max(0, usable - away))) {
       left--;
       endFor(s, victim, job);
     }

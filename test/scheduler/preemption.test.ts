@@ -130,3 +130,46 @@ test("as many slots are freed as are granted and can be used, of the least impor
     ["low/map-00000.1", "low/map-00001.1"],
   );
 });
+
+/** Until then, in ticks; of the nodes only "a" and "d" are heard of. */
+function passTo(stage: Stage, untilMs: number): void {
+  while (stage.nowMs < untilMs) {
+    for (const node of ["a", "d"]) if (stage.scheduler.state.nodes.has(node)) stage.heartbeat(node);
+    stage.pass(250);
+  }
+}
+
+test("no more is ended on a node than tasks wait that may run there", () => {
+  const stage = new Stage({ leaseMs: Number.POSITIVE_INFINITY });
+  stage.join("a", 3);
+  stage.submit({ maps: 3, grants: { a: 3 } });
+  const map = ["a", "elsewhere", "elsewhere"].map((node) => ({ pinned: [node] }));
+  stage.submit({ id: "k", map, grants: { a: 3 }, priority: 1 });
+  stage.grant({});
+  stage.take();
+  passTo(stage, 5_000);
+  assert.deepEqual(stage.take(), ["kill map-00000.1"]);
+});
+
+test("what is lost takes idle slots, before any is taken from others for it", () => {
+  const stage = new Stage({ leaseMs: 3_000 });
+  stage.join("a", 3);
+  stage.submit({ maps: 3, grants: { a: 3 } });
+  stage.join("c", 2);
+  passTo(stage, 750);
+  const map = [{ pinned: ["a"] }, {}, {}];
+  stage.submit({ id: "k", map, grants: { a: 3, c: 2, d: 2 }, priority: 1 });
+  stage.join("d", 2);
+  stage.grant({});
+  assert.deepEqual(stage.take().slice(-2), ["start k/map-00001.1 on c", "start k/map-00002.1 on c"]);
+  passTo(stage, 2_750);
+  assert.deepEqual(stage.take(), []);
+  // In one step "c" is lost, and the task that is pinned to "a" has waited for long enough.
+  stage.pass(250);
+  assert.deepEqual(stage.take(), [
+    "fence c.1",
+    "start k/map-00002.2 on d",
+    "start k/map-00001.2 on d",
+    "kill map-00000.1",
+  ]);
+});
