@@ -1,6 +1,7 @@
 // Runs the tests of jobs on Hadoop and Spark, one file at a time: those that `npm test` has, too, and the
 // matrix of all cases at all places; with "all" also what needs a cluster of Hadoop's or Spark's, which takes
 // minutes. --on keeps of the matrix the places whose names have one of these in them: --on yarn,spark
+// SHEAF_TEST_HADOOP=3.3.5 has them on that Hadoop.
 //   npm run test:engines -- [all] [--no-build] [--on PLACE,...] [BEGINNING OF A FILE'S NAME...]
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
