@@ -38,7 +38,7 @@ export async function storedIsKnown(
 
   const go = async (name: string, mapped: RegExp, ...more: string[]): Promise<void> => {
     assert.match(await run("-o", at("kept"), "--incremental", "--explain", ...more), mapped, name);
-    await run("-o", at("full"), "--overwrite");
+    await run("-o", at("full"), "--overwrite", "--on", "local", "--inline");
     // How files of map tasks are cut is another matter.
     const told = async (output: string) => {
       const files = Object.entries(await stored(`open/${output}/`));
