@@ -1,6 +1,5 @@
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { App } from "./app.ts";
-import { createMetrics } from "./metrics.ts";
 import { agentRoutes } from "./route/agent-routes.ts";
 import { clusterRoutes } from "./route/cluster-routes.ts";
 import { fileRoutes } from "./route/file-routes.ts";
@@ -11,7 +10,7 @@ import { jobSupplyRoutes, taskRoutes } from "./route/task-routes.ts";
 
 /** Everything a coordinator serves. */
 export function coordinatorRoutes(app: App, coordinator: Coordinator): void {
-  clusterRoutes(app, coordinator, createMetrics(coordinator));
+  clusterRoutes(app, coordinator);
   jobRoutes(app, coordinator);
   scheduleRoutes(app, coordinator);
   streamRoutes(app, coordinator);

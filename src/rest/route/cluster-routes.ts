@@ -9,7 +9,8 @@ import { AgentParams } from "../params.ts";
 const closed = { additionalProperties: false } as const;
 
 /** The cluster as a whole, and its agents. */
-export function clusterRoutes(app: App, coordinator: Coordinator, metrics: Metrics): void {
+export function clusterRoutes(app: App, coordinator: Coordinator): void {
+  let metrics: Promise<Metrics> | null = null;
   app.get(
     "/health",
     {
@@ -29,7 +30,12 @@ export function clusterRoutes(app: App, coordinator: Coordinator, metrics: Metri
       config: access.client,
       schema: { summary: "Metrics in the format of Prometheus", produces: ["text/plain"] },
     },
-    async (_request, reply) => reply.header("content-type", metrics.contentType).send(await metrics.text()),
+    async (_request, reply) => {
+      // When somebody asks for the first time: to load what makes them is a tenth of a coordinator's start.
+      metrics ??= import("../metrics.ts").then(({ createMetrics }) => createMetrics(coordinator));
+      const { contentType, text } = await metrics;
+      return reply.header("content-type", contentType).send(await text());
+    },
   );
   app.get(
     "/nodes",
