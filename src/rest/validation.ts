@@ -1,15 +1,18 @@
 import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
+import type { Validator } from "typebox/compile";
 import { Convert } from "typebox/value";
 import type { FastifySchemaCompiler } from "../vendor/fastify.ts";
 
 /**
- * Checks requests against their schemas. Paths, queries and headers are texts and converted first; bodies
- * are taken as they are, and a field that no schema knows is an error.
+ * Checks requests against their schemas, each compiled for the first request that it is for: to compile all
+ * was a fourth of the time in which a server starts. Paths, queries and headers are texts and converted
+ * first; bodies are taken as they are, and a field that no schema knows is an error.
  */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const check = Compile(schema);
+  let check: Validator | null = null;
   return (data: unknown) => {
+    check ??= Compile(schema);
     const value = httpPart === "body" ? data : Convert(schema, data);
     if (check.Check(value)) return { value };
     // To find out what is wrong takes far longer than to see that something is.
