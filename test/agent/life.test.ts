@@ -70,9 +70,12 @@ test("reports, results and tasks survive lost requests and lost answers; heartbe
   const stage = new Stage(t);
   const { coordinator } = stage;
   const seen = new Map<string, number>();
-  // Of every request but heartbeats the first is lost, of the second the answer.
+  const isListed = (): boolean => coordinator.heartbeats.some(({ running }) => running.length > 0);
+  // Of every request but heartbeats the first is lost, of the second the answer; and no report is taken
+  // before a heartbeat has listed what it is about.
   coordinator.interfere = (route) => {
     if (route.includes("heartbeat") || route === "PUT /task") return null;
+    if (route.endsWith("/status") && !isListed()) return "lose-request";
     const count = (seen.get(route) ?? 0) + 1;
     seen.set(route, count);
     return count === 1 ? "lose-request" : count === 2 ? "lose-answer" : null;
@@ -86,7 +89,7 @@ test("reports, results and tasks survive lost requests and lost answers; heartbe
   );
   assert.deepEqual(found.sort(), counted);
   await until("heartbeats without attempts", () => coordinator.running.length === 0);
-  assert.ok(coordinator.heartbeats.some(({ running }) => running.length > 0));
+  assert.ok(isListed());
   const told = coordinator.reports.map(({ report }) => JSON.stringify(report));
   // Each was told twice, in the same words: the first answer was lost.
   assert.equal(told.length, 6);
