@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { AgentDirectory } from "#src/agent/agent-directory.js";
+import { until } from "../kit/wait.js";
 
 function place(t: TestContext): string {
   const root = mkdtempSync(join(tmpdir(), "sheaf-agent-test-"));
@@ -58,15 +59,17 @@ test("a lock that a dead process has left is taken over, whoever has its number 
 test("a process that has ended holds no lock, though nobody has asked how it ended", async (t) => {
   if (process.platform !== "linux") return t.skip("no /proc");
   const path = place(t);
-  // The shell becomes a program that never asks after its child.
-  const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 1000"], {
-    stdio: ["ignore", "pipe", "ignore"],
+  // The shell becomes a program that never asks after its child, which ends only then.
+  const parent = spawn("sh", ["-c", "cat <&3 >/dev/null & echo $!; exec sleep 1000 3<&-"], {
+    stdio: ["ignore", "pipe", "ignore", "pipe"],
   });
   t.after(() => parent.kill("SIGKILL"));
-  const [said] = (await once(parent.stdout, "data")) as [Buffer];
+  const [said] = (await once(parent.stdout!, "data")) as [Buffer];
   const zombie = Number(String(said));
+  await until("the program", () => readFileSync(`/proc/${parent.pid}/comm`, "latin1") === "sleep\n");
+  parent.stdio[3]!.destroy();
   const stat = (): string => readFileSync(`/proc/${zombie}/stat`, "latin1");
-  while (!/\) Z/.test(stat())) await new Promise((resolve) => setImmediate(resolve));
+  await until("the end of its child", () => /\) Z/.test(stat()));
   process.kill(zombie, 0);
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   const began = `${boot}:${
