@@ -53,11 +53,17 @@ export function serveNode(s: SchedulerState, node: NodeState): void {
   }
 }
 
+/** What has changed in this step so far may leave idle slots beside READY tasks: after this, none are. */
+export function placeReady(s: SchedulerState): void {
+  placeFresh(s);
+  serveOpened(s);
+}
+
 /**
  * Gives the tasks that became READY in this step to idle slots: first those that have one near, then the
  * others.
  */
-export function placeFresh(s: SchedulerState): void {
+function placeFresh(s: SchedulerState): void {
   if (s.fresh.length === 0) return;
   const fresh = s.fresh;
   s.fresh = [];
@@ -81,7 +87,7 @@ export function placeFresh(s: SchedulerState): void {
 }
 
 /** Serves the nodes that were opened, or whose grants have got room, in this step. */
-export function serveOpened(s: SchedulerState): void {
+function serveOpened(s: SchedulerState): void {
   if (s.opened.size === 0) return;
   for (const node of s.opened) if (s.nodes.get(node.id) === node) serveNode(s, node);
   s.opened.clear();

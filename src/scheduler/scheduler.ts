@@ -28,7 +28,7 @@ import {
   workerGone,
   workerReady,
 } from "./node-events.ts";
-import { placeFresh, serveOpened } from "./placement.ts";
+import { placeReady } from "./placement.ts";
 import { type SchedulerSettings, schedulerSettingsDefaults } from "./policy.ts";
 import { JobQueue } from "./queues.ts";
 import { FactTable, restoreState } from "./restore.ts";
@@ -108,8 +108,7 @@ export class Scheduler<Output = unknown, Detail = unknown> {
     s.nowMs = nowMs + this.#aheadMs;
     s.commands = [];
     handle(s, event);
-    placeFresh(s);
-    serveOpened(s);
+    placeReady(s);
     return this.#commands();
   }
 

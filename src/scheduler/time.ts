@@ -1,7 +1,7 @@
 import { formatTask, PHASES, systemFailure } from "./ids.ts";
 import { failJob } from "./job-progress.ts";
 import { expireAttempt, liftBars, loseNode } from "./losses.ts";
-import { idleFor, placeFresh, serveNode, startBackups } from "./placement.ts";
+import { idleFor, placeReady, serveNode, startBackups } from "./placement.ts";
 import {
   type Attempt,
   isBarred,
@@ -27,7 +27,7 @@ export function tick(s: SchedulerState, absentMs: number): void {
     }
   }
   // What was lost takes slots that are idle, before any is taken from others for it.
-  placeFresh(s);
+  placeReady(s);
   for (const job of s.active) {
     if (s.idleSlots > 0) startBackups(s, job);
     preempt(s, job);
@@ -95,7 +95,7 @@ export const PREEMPTED = "its slot is needed by a job of higher priority";
  * that run beyond their grants, the youngest first. They run again later; no attempt is used up. A task is
  * ended so only a few times, so that even a job that others overtake all the time comes to its end. Called as
  * time passes; costs nothing unless the job waits, then as much as the slots of the nodes it is granted, and
- * its READY tasks.
+ * its READY tasks once it has waited for long enough.
  */
 function preempt(s: SchedulerState, job: JobState): void {
   const { room } = job.grants;
@@ -110,14 +110,14 @@ function preempt(s: SchedulerState, job: JobState): void {
     const node = s.nodes.get(name);
     if (node === undefined || !node.open || node.idle.length > 0 || isBarred(job, name)) continue;
     if (left <= 0) break;
-    const usable = Math.min(left, job.queue.count(name, job.grants.roomOn(name)));
-    if (usable === 0) continue;
+    if (job.queue.peek(name, false) === undefined) continue;
     const victims = victimsOn(s, node, job);
     if (victims.length === 0) continue;
     starves = true;
     if (waitedMs < job.policy.preemptAfterMs) break;
     // Slots whose workers have ended something and have yet to ask will be free at once.
     const away = node.slots.filter(({ state }) => state.kind === "AWAY").length;
+    const usable = Math.min(left, job.queue.count(name, job.grants.roomOn(name)));
     for (const victim of victims.slice(0, Math.max(0, usable - away))) {
       left--;
       endFor(s, victim, job);
