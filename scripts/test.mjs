@@ -1,12 +1,19 @@
 // Builds the package and its tests, then runs the tests over the built output with Node's own test runner.
-// Arguments are path fragments that choose test files ("scheduler", "runner/cancel"); none means all of them.
-// --no-build runs what was built before.
-import { readdirSync } from "node:fs";
+// Arguments are path fragments that choose test files ("scheduler", "runner/cancel"), of whatever suite; none
+// means the main suite, or the one that --suite names (scripts/suites.mjs). --no-build runs what was built
+// before.
 import { join } from "node:path";
 import { buildTests, root, run } from "./built.mjs";
 import { removeStale } from "./stale.mjs";
+import { suiteOf, suites, testFiles } from "./suites.mjs";
 
-const wanted = buildTests();
+const words = buildTests();
+const at = words.indexOf("--suite");
+const suite = at < 0 ? null : words.splice(at, 2)[1];
+if (suite !== null && !Object.hasOwn(suites, suite)) {
+  console.error(`no suite is called ${suite}: there are ${Object.keys(suites).join(", ")}`);
+  process.exit(2);
+}
 
 for (const folder of ["test", "examples", "bench"])
   removeStale(join(root, "build", folder), join(root, folder));
@@ -16,19 +23,29 @@ for (const folder of ["test", "examples", "bench"])
  * clusters of `cluster/` not beside the one of `chaos/`.
  */
 const longest =
-  "chaos/ hosted/ storage/ faults/ e2e/ cluster/ sim/ pipeline/ incremental/ agent/ cli/ runner/".split(" ");
+  "chaos/ storage/ faults/ e2e/ types/ cluster/ sim/ pipeline/ incremental/ agent/ cli/ hosted/ runner/".split(
+    " ",
+  );
 const rank = (name) => {
   const found = longest.findIndex((folder) => name.startsWith(folder));
   return found < 0 ? longest.length : found;
 };
 
-const files = readdirSync(join(root, "build/test"), { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".test.js"))
-  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
+const all = testFiles();
+const files = all
+  .filter((name) => (words.length > 0 && suite === null ? true : suiteOf(name) === (suite ?? "main")))
+  .filter((name) => words.length === 0 || words.some((part) => name.includes(part)))
   .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
   .map((name) => join("build/test", name));
 if (files.length === 0) {
-  console.error(`no test file has ${wanted.join(" or ")} in its path`);
+  console.error(`no test file has ${words.join(" or ")} in its path`);
   process.exit(2);
 }
-process.exit(run("scripts/run-tests.mjs", ...files));
+const status = run("scripts/run-tests.mjs", ...files);
+if (words.length === 0)
+  for (const [name, { command, has }] of Object.entries(suites))
+    if (name !== (suite ?? "main"))
+      console.log(
+        `# NOT RUN HERE: ${all.filter((file) => suiteOf(file) === name).length} files, ${has}: ${command}`,
+      );
+process.exit(status);

@@ -51,15 +51,15 @@ export function sparkEnv(version: SparkVersion): Readonly<Record<string, string>
 }
 
 /**
- * Classes as a JVM that ran a job has left them: with these Spark starts in half the processor time. Made by
- * `npm run test:engines`, and kept; null: there is none, as with Java 11, which cannot make it.
+ * Classes as a JVM that ran a job has left them: with these Spark starts in half the processor time. Made
+ * once, and kept; null: there is none, as with Java 11, which cannot make it.
  */
 function classArchive(version: SparkVersion): string | null {
   const java = spawnSync("java", ["-version"], { encoding: "utf8" }).stderr;
   const hash = createHash("sha256").update(java).digest("hex").slice(0, 16);
   const archive = join(placeOf(version), `classes-${hash}.jsa`);
   if (existsSync(archive)) return archive;
-  if (process.env["SHEAF_TEST_ENGINES"] === undefined || /version "1?[0-2]?\./.test(java)) return null;
+  if (/version "1?[0-2]?\./.test(java)) return null;
   const making = mkdtempSync(join(tmpdir(), "sheaf-classes-"));
   try {
     const [input, made] = [join(making, "in.txt"), join(making, "classes.jsa")];

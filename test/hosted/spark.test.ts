@@ -35,13 +35,6 @@ const flaky = `
     reduce: sum(),
   });`;
 
-/**
- * In `npm test` the newest Spark runs all there is, the oldest a job that fails and one without input. The
- * rest is for changes of what runs on Spark: npm run test:engines, with the matrix of all cases.
- */
-const hasAll = process.env["SHEAF_TEST_ENGINES"] !== undefined;
-const only = (isWanted: boolean) => (isWanted || hasAll ? {} : { skip: "only with npm run test:engines" });
-
 for (const [version, master] of [
   ["3.5.8", "local[2,4]"],
   ["3.5.8", "local-cluster[2,1,512]"],
@@ -49,16 +42,15 @@ for (const [version, master] of [
   ["4.3.0", "local-cluster[2,1,512]"],
 ] as const) {
   const skip = sparkMissing(version) ?? false;
-  const isNewest = version === "4.3.0" && master === "local[2,4]";
   describe(`Spark ${version}, ${master}`, { skip, timeout: 600_000 }, () => {
-    it("gives the bytes and the counters of one thread", only(isNewest), async (t) => {
+    it("gives the bytes and the counters of one thread", async (t) => {
       const spark = new OnSpark(t, version, master, everything);
       const result = await spark.same({ inputs: inputsOf(spark), mappers: 4 });
       assert.ok(Object.keys(result.counters).length > 10);
       assert.equal(spark.bench.of("hosted").length, 1);
     });
 
-    it("runs all steps of a pipeline as one application", only(isNewest), async (t) => {
+    it("runs all steps of a pipeline as one application", async (t) => {
       const spark = new OnSpark(t, version, master, threeSteps);
       const inputs = spark.bench.file("in.txt", lines(400));
       await spark.samePipeline({ inputs: [`words=${inputs}`, `lengths=${inputs}`], mappers: 2 }, 1);
@@ -73,7 +65,7 @@ for (const [version, master] of [
     });
 
     if (master !== "local[2,4]") return;
-    it("tells of a task that fails twice, and ends as if it had not", only(isNewest), async (t) => {
+    it("tells of a task that fails twice, and ends as if it had not", async (t) => {
       const spark = new OnSpark(t, version, master, flaky);
       const inputs = spark.bench.file("in.txt", "a\nb\nflaky\nb\n");
       const log = spark.bench.file("log", "");

@@ -9,11 +9,7 @@ import { StreamingLab } from "./streaming-lab.ts";
 
 /* `sheaf stream` against Hadoop Streaming itself: the same words, the same inputs, the same lines. */
 
-const isAsked = process.env["SHEAF_TEST_ENGINES"] !== undefined;
-const skip =
-  (isAsked
-    ? javaMissing("HADOOP STREAMING", "local")
-    : "HADOOP STREAMING IS NOT TESTED HERE: npm run test:engines") ?? false;
+const skip = javaMissing("HADOOP STREAMING", "local") ?? false;
 if (skip !== false) console.error(skip);
 
 after(() => rmSync(root, { recursive: true, force: true }));
