@@ -156,15 +156,15 @@ async function resultsOf(
 
 for (const name of JOBS) {
   test(`${name}: workers, isolation and splits from 7 bytes up leave every byte as it is`, async (t) => {
-    const place = shelf(t, name, 1100, 120);
+    const place = shelf(t, name, 600, 120);
     const job = await jobOf(name);
     const { files } = await outputOf(place, name, { isolate: "inline" });
     assert.ok([...files.values()].join("").length > 200);
     const ways: LocalRunOptions[] = [
       { workers: 1 },
-      { workers: 2, splitSize: 700 },
+      { workers: 2, splitSize: 400 },
       // What a process is told and says is the same for all jobs.
-      ...(JOBS.indexOf(name) % 4 === 1 ? [{ isolate: "process", workers: 2, splitSize: 500 } as const] : []),
+      ...(JOBS.indexOf(name) % 4 === 1 ? [{ isolate: "process", workers: 2, splitSize: 300 } as const] : []),
       { isolate: "inline", splitSize: 7, memory: "8MiB" },
       { workers: 2, splitSize: 131, memory: "9MiB" },
     ];

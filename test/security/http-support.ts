@@ -13,7 +13,7 @@ export interface RawAnswer {
  * Sends these bytes over a connection of their own and reads until the server closes it or `deadlineMs` has
  * passed without it. No client of ours is in between: what is sent is what arrives.
  */
-export function sendRaw(port: number, bytes: string | Uint8Array, deadlineMs = 5_000): Promise<RawAnswer> {
+export function sendRaw(port: number, bytes: string | Uint8Array, deadlineMs = 60_000): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1");
     const chunks: Buffer[] = [];
