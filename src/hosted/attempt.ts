@@ -14,11 +14,12 @@ import { captureStream } from "../worker/output-capture.ts";
 import { TaskHost } from "../worker/task-host.ts";
 import { printLines } from "./channel.ts";
 import type { HostedSpec } from "./spec.ts";
-import type { JobWatch } from "./watch.ts";
+import { type JobWatch, type Traced, withPlace } from "./watch.ts";
 
 export interface AttemptWorld {
   readonly spec: HostedSpec;
   readonly watch: JobWatch;
+  readonly traced: Traced | null;
   /** Where the bundle is put. */
   readonly scratch: string;
   readonly storage: StoreAccess;
@@ -34,7 +35,7 @@ const attemptId = 1;
  */
 export function runAttempt(
   task: TaskSpec,
-  { spec, watch, scratch, storage, over }: AttemptWorld,
+  { spec, watch, traced, scratch, storage, over }: AttemptWorld,
 ): Promise<TaskResult> {
   const bundle = placeBundle(spec, scratch);
   let phase = "load";
@@ -76,13 +77,14 @@ export function runAttempt(
       host.capture.end();
       if (ended) return;
       const exit = { code, signal: null, outOfMemory: false, message: null };
-      over(failureOfExit(exit, phase, "inline", spec.heapBytes, host.capture.tail()));
+      const failure = failureOfExit(exit, phase, "inline", spec.heapBytes, host.capture.tail());
+      over(withPlace(failure, traced, watch.board));
     });
     watch.isRunning = true;
     host.receive({ kind: "storage", access: storage });
     host.receive({ kind: "load", url: bundle });
     host.receive({ kind: "settings", settings: spec.settings });
-    host.receive({ kind: "run", id: attemptId, spec: task, trace: null, faults: [] });
+    host.receive({ kind: "run", id: attemptId, spec: task, trace: traced?.trace ?? null, faults: [] });
   });
 }
 

@@ -103,6 +103,13 @@ export interface HostPlaceOptions {
   readonly directories: readonly string[];
 }
 
+/** For how long a task may finish no record. */
+export interface NoProgress {
+  readonly ms: number;
+  /** What raises it, as a user writes that. */
+  readonly setting: string;
+}
+
 /** Jobs that belong together: the steps of a pipeline. */
 export interface Together {
   /** Fit for a directory's name, and of nothing else. */
@@ -134,6 +141,8 @@ export interface HostEngine {
   readonly inputForm: "record" | "lines";
   /** Directory of Hadoop's configuration that tasks read storages by; null: there is none. */
   readonly hadoopConf: string | null;
+  /** What the user has told the engine of that; null, or left out: nothing. */
+  readonly noProgress?: NoProgress | null;
   /**
    * Looks whether the engine is there and fit to run jobs, before the job is loaded.
    * @param output as HostJob

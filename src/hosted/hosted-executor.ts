@@ -16,9 +16,17 @@ import { type AttemptRef, type Phase, formatAttempt, formatTask, isFinal } from 
 import { workerEnvironment } from "../security/worker-environment.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
-import { failureOfThrown, taskFailure } from "../worker/failure.ts";
+import { failureOfThrown, noProgressSetting, taskFailure } from "../worker/failure.ts";
 import { checkResultOf } from "../worker/from-worker.ts";
-import type { HostEnd, HostEngine, HostFailure, HostFiles, HostJob, HostMove } from "./host-engine.ts";
+import type {
+  HostEnd,
+  HostEngine,
+  HostFailure,
+  HostFiles,
+  HostJob,
+  HostMove,
+  NoProgress,
+} from "./host-engine.ts";
 import { addSent, checkReceived, damaged, readReports } from "./read-reports.ts";
 import { fileName, type HostedReport } from "./reports.ts";
 import { localFiles, sendInputs } from "./send-inputs.ts";
@@ -194,8 +202,14 @@ export class HostedExecutor implements TaskExecutor {
       attempts: resolved.attempts,
       heapBytes: resolved.heapBytes,
       memoryBytes: resolved.memoryBytes,
-      noProgressMs: resolved.noProgressMs,
+      noProgress: this.#noProgress(resolved.noProgressMs),
     });
+  }
+
+  /** The shorter one of the run's limit and the engine's. */
+  #noProgress(ms: number): NoProgress {
+    const ofEngine = this.#engine.noProgress ?? null;
+    return ofEngine !== null && ofEngine.ms < ms ? ofEngine : { ms, setting: noProgressSetting };
   }
 
   /** The splits as tasks can read them. */
@@ -338,14 +352,14 @@ export class HostedExecutor implements TaskExecutor {
 export interface JobToStage
   extends
     Pick<HostJob, "jobId" | "name" | "output" | "attempts" | "heapBytes" | "memoryBytes">,
-    Pick<StageRequest, "bundle" | "settings" | "tasks" | "noProgressMs"> {
+    Pick<StageRequest, "bundle" | "settings" | "tasks" | "noProgress"> {
   /** Is made. */
   readonly directory: string;
 }
 
 /** Puts together what an engine needs of a job. */
 export async function stageJob(engine: HostEngine, request: JobToStage): Promise<HostJob> {
-  const { bundle, directory, settings, tasks, noProgressMs, ...about } = request;
+  const { bundle, directory, settings, tasks, noProgress, ...about } = request;
   const [home, scratch] = [join(directory, "home"), join(directory, "scratch")];
   try {
     for (const one of [home, scratch]) await mkdir(one, { recursive: true });
@@ -360,7 +374,7 @@ export async function stageJob(engine: HostEngine, request: JobToStage): Promise
     settings,
     tasks,
     heapBytes,
-    ...(noProgressMs !== undefined && { noProgressMs }),
+    ...(noProgress !== undefined && { noProgress }),
   };
   const staged = await stageHome({ ...place, nodeBin, isLocal, inputForm, hadoopConf });
   return { ...about, home, scratch, ...staged };

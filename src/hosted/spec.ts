@@ -44,6 +44,7 @@ const specFields = fields({
   input: oneOf("record", "lines"),
   heapBytes: orNull(whole),
   noProgressMs: whole,
+  noProgressSetting: textUpTo(200),
   machine: fields({ platform: textUpTo(100), arch: textUpTo(100), isGlibc: flag }),
   origin: fields({ built: path, bundle: path }),
 });
@@ -62,6 +63,8 @@ export interface WrittenSpec {
   readonly input: "record" | "lines";
   readonly heapBytes: number | null;
   readonly noProgressMs: number;
+  /** What raises that, to be told. */
+  readonly noProgressSetting: string;
   /** What the native packages that travel are made for. */
   readonly machine: { readonly platform: string; readonly arch: string; readonly isGlibc: boolean };
   /** URLs on the machine that submits of what stacks have frames of: the package, the loaded bundle. */

@@ -12,9 +12,11 @@ import type { TaskTable } from "../engine/plan-job.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { AuxCopies } from "../task/aux.ts";
 import type { JobSettings, Split } from "../task/task-spec.ts";
+import { noProgressSetting } from "../worker/failure.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import { type Archive, archiveOf, filesBelow } from "./archive.ts";
 import { partitionsMax } from "./blocks.ts";
+import type { NoProgress } from "./host-engine.ts";
 import { packagesFor, sheafFiles } from "./packages.ts";
 import {
   HOSTED_VERSION,
@@ -52,7 +54,7 @@ export interface StageRequest {
   /** Directory of Hadoop's configuration, of which copies travel; null: there is none. */
   readonly hadoopConf: string | null;
   /** A task that finishes no record for so long is ended. Default: as of every run. */
-  readonly noProgressMs?: number;
+  readonly noProgress?: NoProgress;
   /** Directory of built modules. Default: that of this module. */
   readonly built?: URL;
 }
@@ -131,7 +133,8 @@ export async function stageHome(request: StageRequest): Promise<StagedHome> {
       reduces: tasks.reduce,
       input: request.inputForm,
       heapBytes,
-      noProgressMs: request.noProgressMs ?? bounds.noProgressMs.default,
+      noProgressMs: request.noProgress?.ms ?? bounds.noProgressMs.default,
+      noProgressSetting: request.noProgress?.setting ?? noProgressSetting,
       machine: { platform, arch, isGlibc },
       origin: { built: built.href, bundle: pathToFileURL(request.bundle).href },
     };

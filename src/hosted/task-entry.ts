@@ -15,7 +15,7 @@ import { takeChannel, tellFailure, tellStatus } from "./channel.ts";
 import { readMapTask, reportedSuccess, sendMap, writeTask } from "./map-side.ts";
 import { inputsOf, receive, writeReduce } from "./reduce-side.ts";
 import { hadoopConfDirectory, type HostedSpec, ownMachine, readSpec } from "./spec.ts";
-import { JobWatch } from "./watch.ts";
+import { JobWatch, type Traced } from "./watch.ts";
 
 /*
  * One task of a job that Hadoop or Spark runs, as a process of its own: `run.sh map` or `run.sh reduce`. What
@@ -35,6 +35,7 @@ class HostedTask {
   readonly #scratch: string;
   /** Process id of the engine's process. */
   readonly #parent: number;
+  readonly #engine: EngineSays;
   readonly #channel = takeChannel();
   /** As it is called in reports; "" until that is known. */
   task = "";
@@ -45,6 +46,7 @@ class HostedTask {
     this.#scratch = scratch;
     this.#spec = readSpec(jobDirectory);
     checkMachine(this.#spec);
+    this.#engine = engineSays(process.env);
     this.#storage = { env: storesSee(process.env, jobDirectory), fetch: null };
     cleanEnvironment(scratch);
   }
@@ -95,13 +97,20 @@ class HostedTask {
   async #attempt(task: TaskSpec): Promise<TaskSuccess> {
     const spec = this.#spec;
     const scratch = this.#scratch;
-    const { noProgressMs } = spec;
-    const about = { task: this.task, phase: this.#phase, scratch, noProgressMs, parent: this.#parent };
+    const { noProgressMs, noProgressSetting } = spec;
+    // What a first attempt cannot tell, since its process ends there, the next ones do.
+    const isTraced = task.kind === "map" && this.#engine.isAgain;
+    const traced: Traced | null = isTraced
+      ? { trace: { id: task.attempt, skip: [] }, pieces: task.split.pieces }
+      : null;
+    const limits = { noProgressMs, noProgressSetting, statusMs: this.#engine.statusMs };
+    const about = { task: this.task, phase: this.#phase, scratch, parent: this.#parent, traced, ...limits };
     const result = await runAttempt(task, {
       spec,
       scratch,
       storage: this.#storage,
       watch: new JobWatch(about),
+      traced,
       over: (failure) => failed(this.task, failure),
     });
     if (result.kind === "success") return result;
@@ -122,6 +131,26 @@ function checkMachine({ machine }: HostedSpec): void {
 
 function machineText({ platform, arch, isGlibc }: HostedSpec["machine"]): string {
   return `${platform} ${arch}${platform === "linux" && !isGlibc ? " without glibc (musl)" : ""}`;
+}
+
+/** What the engine's variables say of the task. */
+interface EngineSays {
+  /** Another attempt was made before. */
+  readonly isAgain: boolean;
+  /** So often it has to hear that the task lives, ms. */
+  readonly statusMs: number;
+}
+
+const statusMsMax = 30_000;
+
+function engineSays(env: NodeJS.ProcessEnv): EngineSays {
+  // Of Hadoop Streaming: "attempt_1_0001_m_000003_2", and 0 where there is no limit. Of Spark: NodePipe.java.
+  const attempt = env["SHEAF_ENGINE_ATTEMPT"] ?? /_(\d+)$/.exec(env["mapreduce_task_attempt_id"] ?? "")?.[1];
+  const limitMs = Number(env["mapreduce_task_timeout"] ?? 0);
+  return {
+    isAgain: Number(attempt ?? 0) > 0,
+    statusMs: limitMs > 0 ? Math.min(statusMsMax, limitMs / 4) : statusMsMax,
+  };
 }
 
 /** What storages look for: the engine's variables, and the configuration that came with the job. */

@@ -6,16 +6,17 @@ import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import { AttemptWatch } from "../worker/attempt-watch.ts";
 import { endedFailure } from "../worker/failure.ts";
 import { tellFailure, tellStatus } from "./channel.ts";
-import { STATES, STATE_CELL, type WatchData } from "./watch.ts";
+import { STATES, STATE_CELL, type WatchData, withPlace } from "./watch.ts";
 
 /*
- * The thread of a task program that user code cannot block: it tells the engine that the task is alive while
- * its board moves, and ends the program when the task stands still, or when the engine's process is gone.
+ * The thread of a task program that user code cannot block: it ends the program when the task stands still for
+ * too long, or when the engine's process is gone, and until then tells the engine that the task is alive. So
+ * there is one limit, the task's own; that of the engine is left for programs that are stopped whole.
  */
 
-const { board, state, parent, task, phase, scratch, noProgressMs } = workerData as WatchData;
+const about = workerData as WatchData;
+const { board, state, parent, task, phase, scratch, noProgressMs, statusMs, traced } = about;
 const lookMs = 500;
-const statusMs = 30_000;
 const cells = new Float64Array(board);
 const states = new Int32Array(state);
 const watch = new AttemptWatch(systemClock.nowMs());
@@ -28,17 +29,19 @@ setInterval(() => {
   const runs = Atomics.load(states, STATE_CELL) !== STATES.resting;
   if (runs !== running) {
     running = runs;
-    if (runs) watch.runs(null, nowMs);
+    if (runs) watch.runs(traced?.trace ?? null, nowMs);
     else watch.rests(nowMs);
   }
   const stillMs = watch.look(cells, nowMs);
   if (runs && stillMs >= noProgressMs) {
     const message = `${task} finished no record for ${Math.round(stillMs)} ms`;
-    tellFailure(task, endedFailure("NO_PROGRESS", message, phase, []));
+    const failure = endedFailure("NO_PROGRESS", message, phase, [], about.noProgressSetting);
+    tellFailure(task, withPlace(failure, traced, cells));
     end();
   }
   const beat = cells[PROGRESS_CELLS.beat]!;
-  if (nowMs - told.ms < statusMs || beat === told.beat) return;
+  // What is not user code's work moves on with the engine, which sees that itself.
+  if (nowMs - told.ms < statusMs || (!runs && beat === told.beat)) return;
   told = { ms: nowMs, beat };
   tellStatus(
     `sheaf ${task}: ${cells[PROGRESS_CELLS.recordsIn]! || cells[PROGRESS_CELLS.recordsOut]!} records`,

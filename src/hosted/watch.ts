@@ -1,6 +1,8 @@
 import { Worker as Thread } from "node:worker_threads";
 import { builtUrl } from "../base/package-places.ts";
-import { PROGRESS_BYTES } from "../task/task-spec.ts";
+import { PROGRESS_BYTES, type Split, type TaskFailure } from "../task/task-spec.ts";
+import { placed } from "../worker/poison.ts";
+import { type Trace, tracedPlace } from "../worker/trace.ts";
 
 /** What the thread that watches a task (watch-entry.ts) is given. */
 export interface WatchData {
@@ -13,6 +15,27 @@ export interface WatchData {
   readonly phase: string;
   readonly scratch: string;
   readonly noProgressMs: number;
+  readonly noProgressSetting: string;
+  /** So often the engine is to hear that the task lives. */
+  readonly statusMs: number;
+  /** What a map reads, where it is traced (worker/trace.ts). */
+  readonly traced: Traced | null;
+}
+
+/** A traced map: with this and the board it is known at which record it is. */
+export interface Traced {
+  readonly trace: Trace;
+  readonly pieces: Split["pieces"];
+}
+
+/** The failure with the record that the map was at, as far as that is known. */
+export function withPlace(
+  failure: TaskFailure,
+  traced: Traced | null,
+  board: Readonly<Float64Array>,
+): TaskFailure {
+  const place = traced === null ? null : tracedPlace(board, traced.trace);
+  return place === null ? failure : placed(traced!.pieces, failure, place);
 }
 
 export const STATE_CELL = 0;

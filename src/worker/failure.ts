@@ -37,15 +37,22 @@ export function failureOfThrown(
   return taskFailure(known ?? code, message, { hint, name, stack, phase, blame });
 }
 
-/** What is told of an attempt that was ended from outside because it stood still. */
+/** What raises the limit of a run for tasks that finish no record. */
+export const noProgressSetting = "--no-progress-timeout";
+
+/**
+ * What is told of an attempt that was ended from outside because it stood still.
+ * @param setting what the limit is raised by
+ */
 export function endedFailure(
   code: ErrorCode,
   message: string,
   phase: string,
   log: readonly string[],
+  setting = noProgressSetting,
 ): TaskFailure {
   const hint =
     "Look for an endless loop, or an await that never ends; for long records call ctx.progress() or raise " +
-    "--no-progress-timeout.";
+    `${setting}.`;
   return taskFailure(code, message, { phase, log: [...log], hint: code === "NO_PROGRESS" ? hint : null });
 }

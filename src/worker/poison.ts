@@ -74,11 +74,16 @@ export class PoisonWatch {
     const isNew = !known.some((one) => one.piece === place.piece && one.offset === place.offset);
     if (mayBeSetAside && isNew)
       this.#suspects.set(spec.index, [...known, { ...place, message: failure.message }]);
-    return { failure: placed(spec, failure, place), setAside: mayBeSetAside && isNew };
+    return { failure: placed(spec.split.pieces, failure, place), setAside: mayBeSetAside && isNew };
   }
 }
 
-function placed(spec: MapTaskSpec, failure: TaskFailure, place: RecordPlace): TaskFailure {
-  const piece = spec.split.pieces[place.piece];
+/** The failure with the record that the attempt was at. */
+export function placed(
+  pieces: MapTaskSpec["split"]["pieces"],
+  failure: TaskFailure,
+  place: RecordPlace,
+): TaskFailure {
+  const piece = pieces[place.piece];
   return { ...failure, path: piece?.kind === "file" ? piece.name : null, offset: place.offset };
 }

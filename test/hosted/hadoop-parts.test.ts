@@ -309,6 +309,11 @@ test("what people have met: each has its code and something to do", () => {
     ["java.io.IOException: No space left on device", "DISK_FULL", /local-dirs/],
     ["AttemptID:attempt_1 Timed out after 600 secs", "NO_PROGRESS", /ctx\.progress/],
     [
+      "AttemptID:attempt_1 task timeout set: 5s, taskTimedOut: true; task stuck timeout set: 600s, taskStuck: false",
+      "NO_PROGRESS",
+      /ctx\.progress/,
+    ],
+    [
       "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
       "OUT_OF_MEMORY",
       /./,
@@ -371,7 +376,12 @@ test("the history server is asked until it knows why; one that is not there, or 
     },
     "/jobs/job_1/tasks/t2/attempts": {
       taskAttempts: {
-        taskAttempt: [{ id: "a0", state: "FAILED", diagnostics: "beyond", assignedContainerId: "c1" }],
+        // In no order.
+        taskAttempt: [
+          { id: "a_2", state: "KILLED" },
+          { id: "a_1", state: "FAILED", diagnostics: "beyond", assignedContainerId: "c1" },
+          { id: "a_0", state: "FAILED", diagnostics: "before", assignedContainerId: "c0" },
+        ],
       },
     },
   };
@@ -394,7 +404,7 @@ test("the history server is asked until it knows why; one that is not there, or 
   const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   try {
     const found = await causeInHistory(address, "job_1", null, systemClock);
-    assert.deepEqual(found, { task: "t2", attempt: "a0", text: "beyond\nthe log" });
+    assert.deepEqual(found, { task: "t2", attempt: "a_1", text: "beyond\nthe log" });
     assert.equal(asked.filter((url) => url.endsWith("/tasks")).length, 4);
     const before = asked.length;
     assert.equal(await causeInHistory(address, "secret", null, systemClock), null);

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it, type TestContext } from "node:test";
 import { startSheaf } from "../cli/support.ts";
-import { hostedJar } from "../kit/jars.ts";
+import { compileJava, hostedJar } from "../kit/jars.ts";
 import { waitFor } from "../kit/wait.ts";
+import { Bench } from "../runner/support.ts";
 import {
   assertThrown,
   everything,
@@ -150,6 +152,57 @@ for (const version of sparkVersions) {
       await running;
       await programsEnded(spark);
     });
+  });
+
+  describe(`the commit of an output on Spark ${version}`, { skip, timeout: 1_800_000 }, () => {
+    /** Its commit fails so many times, at this place; the file has a letter for each. */
+    function committing(t: TestContext, fails: string, times: number): { spark: OnSpark; log: string } {
+      const bench = new Bench(t);
+      const log = bench.file("commits", "");
+      const classes = compileJava("hosted/CommitLab.java", [join(sparkHome(version), "jars")]);
+      const jar = join(bench.root, "commit-lab.jar");
+      execFileSync("jar", ["--create", "--file", jar, "-C", classes, "."]);
+      const spark = new OnSpark(t, version, "local[2,4]", held, {
+        "spark.jars": jar,
+        "spark.hadoop.mapred.output.committer.class": "CommitLab",
+        "spark.hadoop.lab.fails": fails,
+        "spark.hadoop.lab.times": String(times),
+        "spark.hadoop.lab.log": log,
+      });
+      return { spark, log };
+    }
+
+    for (const [fails, times] of [
+      ["before", 1],
+      ["before", 3],
+      ["after", 1],
+    ] as const) {
+      it(`is made by another attempt when that of a task fails ${times} times (${fails} it is done)`, async (t) => {
+        const { spark, log } = committing(t, fails, times);
+        await spark.same({ inputs: inputsOf(spark), mappers: 4, attempts: 4 });
+        assert.equal(readFileSync(log, "utf8"), "x".repeat(times));
+        const warned = spark.bench.of("warning").map(({ message }) => message);
+        assert.equal(warned.filter((one) => one.includes("no space left for the commit")).length, times);
+        assert.deepEqual(programsOf(spark), []);
+      });
+    }
+
+    for (const [fails, times] of [
+      ["before", 4],
+      ["after", 4],
+      ["job", 1],
+    ] as const) {
+      it(`leaves nothing when it fails in each attempt (${fails})`, async (t) => {
+        const { spark, log } = committing(t, fails, times);
+        const { status, error } = await spark.run({ inputs: inputsOf(spark), mappers: 4, attempts: 4 });
+        assert.equal(status, "FAILED");
+        assert.match(error?.report ?? "", new RegExp(`no space left for the commit of ${fails}`));
+        assert.equal(readFileSync(log, "utf8"), "x".repeat(times));
+        if (fails !== "job") assert.match(error!.report, /^reduce-00001 failed \(attempt 4\)/);
+        assert.deepEqual(readdirSync(join(spark.bench.output, "..")), []);
+        assert.deepEqual(programsOf(spark), []);
+      });
+    }
   });
 
   describe(`a command whose job runs on Spark ${version}`, { skip, timeout: 1_800_000 }, () => {

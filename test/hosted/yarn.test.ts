@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { after, before, suite, test, type TestContext } from "node:test";
 import { checkHadoop } from "#src/cli/command/doctor/engines.js";
 import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
 import { runHosted } from "#src/hosted/hosted-run.js";
 import { runJob } from "#src/runner/run.js";
 import { setStoreAccess } from "#src/storage/stores.js";
+import { startSheaf } from "../cli/support.ts";
 import { hostedJar, javaMissing, onlyWithEngines } from "../kit/jars.ts";
+import { until, waitFor } from "../kit/wait.ts";
 import { Bench } from "../runner/support.ts";
 import { type HadoopLab, smallContainers as conf, yarnHadoop } from "./hadoop-lab.ts";
 
@@ -44,6 +46,23 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
   /** What Hadoop has there, with all below. */
   function listed(...paths: string[]): string {
     return lab.hadoop("fs", "-ls", "-R", "-C", ...paths);
+  }
+
+  /** Task programs that run in directories of the cluster's. */
+  function programs(): string[] {
+    const work = dirname(lab.home);
+    const isOurs = (pid: string): boolean => {
+      try {
+        return (
+          readlinkSync(`/proc/${pid}/cwd`).startsWith(`${work}/`) &&
+          readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("task-entry.js")
+        );
+      } catch {
+        // It has ended.
+        return false;
+      }
+    };
+    return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isOurs(name));
   }
 
   const counting = (more = ""): string => `
@@ -255,6 +274,87 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     assert.doesNotMatch(listed("/results"), /never|\.sheaf/);
   });
 
+  /** Hadoop looks each second, and ends what has said nothing for longer than containers take to start. */
+  const impatient = {
+    ...conf,
+    "mapreduce.task.timeout": "20000",
+    "mapreduce.task.timeout.check-interval-ms": "1000",
+  };
+
+  test("maps that hang are tried again, by sheaf's word or by Hadoop's; one that is slow and lives goes on", async (t) => {
+    const bench = new Bench(t);
+    const paths = ["waits", "stopped", "slow"].map((name) =>
+      bench.file(`in/${name}.txt`, `to be ${name}\nnot to be\n`.repeat(100)),
+    );
+    // The first attempts of two maps hang; of one with all of its threads, which only Hadoop can see. The third
+    // map is at one record for longer than Hadoop waits, and says so.
+    const hangs = `
+        const name = ctx.path.slice(ctx.path.lastIndexOf("/") + 1, -".txt".length);
+        const mark = ctx.params.bad + "/" + name;
+        if (line === "not to be" && (name === "slow" ? !begun : !existsSync(mark))) {
+          begun = true;
+          appendFileSync(mark, "x");
+          if (name === "stopped") process.kill(process.pid, "SIGSTOP");
+          if (name === "waits") return new Promise((done) => setTimeout(done, 3_600_000));
+          const cell = new Int32Array(new SharedArrayBuffer(4));
+          for (const end = Date.now() + 30_000; Date.now() < end; Atomics.wait(cell, 0, 0, 500)) ctx.progress();
+        }`;
+    const file = bench.file(
+      "job.ts",
+      `import { appendFileSync } from "node:fs";
+      let begun = false;
+      ${counting(hangs).replace("map(line", "async map(line")}`,
+    );
+    // A container that starts slowly is ended, too.
+    const all = { inputs: paths, mappers: 3, params: { bad: bench.root }, attempts: 4 };
+    const output = "hdfs:///results/hung";
+    const result = await onYarn(bench, file, { ...all, output, conf: impatient });
+    const warnings = bench.of("warning").map(({ message }) => message);
+    assert.match(warnings.join("\n"), /: map-0000\d finished no record for 2[0-3]\d{3} ms/);
+    assert.match(warnings.join("\n"), /Hadoop: the task did not move on, and was ended/);
+    result.throwIfFailed();
+    assert.equal(readFileSync(join(bench.root, "slow"), "utf8"), "x", warnings.join("\n"));
+    const local = { ...all, output: join(bench.root, "here"), stateDirectory: null };
+    (await runJob(file, local)).throwIfFailed();
+    lab.hadoop("fs", "-get", output, join(bench.root, "there"));
+    const names = readdirSync(local.output, { recursive: true, encoding: "utf8" });
+    for (const name of names.filter((one) => statSync(join(local.output, one)).isFile()))
+      assert.deepEqual(readFileSync(join(bench.root, "there", name)), readFileSync(join(local.output, name)));
+    await until("the task programs to end", () => programs().length === 0);
+  });
+
+  for (const [how, act, attempts, hangs] of [
+    ["loops", "for (;;);", 2, /finished no record for 2[0-3]\d{3} ms/],
+    [
+      "is stopped",
+      'process.kill(process.pid, "SIGSTOP");',
+      1,
+      /Hadoop: the task did not move on, and was ended/,
+    ],
+  ] as const) {
+    test(`a map that ${how} each time fails the job, and is told`, async (t) => {
+      const { bench, input } = inputOf(t);
+      const file = bench.file("job.ts", counting(`if (line === "that is") ${act}`));
+      const result = await onYarn(bench, file, {
+        inputs: [input],
+        mappers: 1,
+        output: "hdfs:///results/never",
+        attempts,
+        conf: impatient,
+      });
+      assert.equal(result.status, "FAILED");
+      const { error } = result;
+      assert.equal(error?.code, "NO_PROGRESS", error?.report);
+      assert.match(error.report, hangs);
+      assert.ok(error.report.startsWith(`map-00000 failed (attempt ${attempts}): `), error.report);
+      assert.match(error.hint ?? "", /raise --conf mapreduce\.task\.timeout=MS/);
+      // Of a program that is stopped whole nobody knows where it was.
+      if (how === "loops") assert.match(error.report, /in\.txt:19 \(byte offset\)/);
+      assert.doesNotMatch(listed("/results"), /never|\.sheaf/);
+      await until("the task programs to end", () => programs().length === 0);
+    });
+  }
+
   test("without a jar the output is made from here, and a failure is read from the task's log", async (t) => {
     const { bench, input } = inputOf(t);
     const output = "hdfs:///results/without";
@@ -303,6 +403,27 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     assert.equal(result.status, "CANCELLED");
     assert.match(lab.hadoop("job", "-list"), /Total jobs:0/);
     assert.doesNotMatch(listed("/results"), /cancelled|\.sheaf/);
+  });
+
+  test("Ctrl-C of the command ends the application, and leaves nothing", async (t) => {
+    const { bench, input } = inputOf(t);
+    const known = listed("/user");
+    const output = "hdfs:///results/interrupted";
+    const settings = Object.entries(conf).flatMap(([name, value]) => ["--conf", `${name}=${value}`]);
+    const words = ["run", endless(bench), input, "-o", output, "--on", "hadoop", ...settings];
+    const env = { ...lab.env, SHEAF_STATE: bench.state };
+    const { child, done } = startSheaf(words, { env, timeoutMs: 600_000 });
+    await waitFor("a task program", () => programs()[0], 300_000);
+    child.kill("SIGINT");
+    const { code, stderr } = await done;
+    assert.equal(code, 3, stderr);
+    const [, job] = /\b(job_\d+_\d+)\b/.exec(stderr) ?? [];
+    assert.match(lab.hadoop("job", "-status", job ?? stderr), /Job state: KILLED/);
+    assert.doesNotMatch(listed("/results"), /interrupted|\.sheaf/);
+    // What earlier jobs have left in the cache stays, and nothing comes to it but the cache.
+    const isNew = (path: string): boolean => !known.includes(path) && !/\.sheaf(?:\/cache.*)?$/.test(path);
+    assert.deepEqual(listed("/user").trim().split("\n").filter(isNew), []);
+    await until("the task programs to end", () => programs().length === 0);
   });
 
   test("a job that somebody else ends is a failure, and leaves nothing", async (t) => {

@@ -9,7 +9,7 @@ import { makeTempDirectory } from "../../storage/temp-directory.ts";
 import { failureOfThrown } from "../../worker/failure.ts";
 import { type AboutHadoop, FILES_CLASS, FileTool } from "../file-tool.ts";
 import { filesHere } from "../files-here.ts";
-import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener } from "../host-engine.ts";
+import type { HostEnd, HostEngine, HostFiles, HostJob, HostListener, NoProgress } from "../host-engine.ts";
 import { stageRemote } from "../remote-stage.ts";
 import { failureMark } from "../reports.ts";
 import { readTold, type ToldFailure } from "../told-failure.ts";
@@ -92,6 +92,14 @@ export class HadoopEngine implements HostEngine {
 
   get hadoopConf(): string | null {
     return this.#here.about.confDirectory;
+  }
+
+  get noProgress(): NoProgress | null {
+    const { conf } = this.#options;
+    const name = ["mapreduce.task.timeout", "mapred.task.timeout"].find((one) => Object.hasOwn(conf, one));
+    const ms = Number(name === undefined ? 0 : conf[name]);
+    // To Hadoop 0 is no limit.
+    return Number.isSafeInteger(ms) && ms > 0 ? { ms, setting: `--conf ${name}=MS` } : null;
   }
 
   get #here(): Found {

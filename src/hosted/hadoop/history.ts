@@ -68,11 +68,19 @@ async function lookIn(
   const answer = await getJson<{ taskAttempts?: { taskAttempt?: readonly HistoryAttempt[] } }>(
     `${base}/tasks/${task}/attempts`,
   );
-  const attempt = (answer?.taskAttempts?.taskAttempt ?? []).filter(({ state }) => state === "FAILED").at(-1);
+  // They come in no order.
+  const numbered = (answer?.taskAttempts?.taskAttempt ?? []).map((one) => ({ ...one, number: numberOf(one) }));
+  const failed = numbered.filter(({ state }) => state === "FAILED").sort((a, b) => a.number - b.number);
+  const attempt = failed.at(-1);
   if (attempt === undefined) return null;
   const log = await containerLog(base, attempt);
   const text = [attempt.diagnostics ?? "", log ?? ""].join("\n").trim();
   return { told: { task, attempt: attempt.id, text }, isWhole: log !== null };
+}
+
+/** 2 of "attempt_1_0001_m_000003_2" */
+function numberOf({ id }: HistoryAttempt): number {
+  return Number(id.slice(id.lastIndexOf("_") + 1));
 }
 
 async function failedTask(base: string): Promise<string | null> {

@@ -121,8 +121,14 @@ export function failureIn(text: string): ToldFailure | null {
  * @param told the driver's exception as Java prints it, if it came so far
  * @param tail the end of Spark's log
  * @param end how spark-submit ended
+ * @param last the attempt that ended the job, where one did
  */
-export function applicationFailure(told: string | null, tail: string, end: string): HostFailure {
+export function applicationFailure(
+  told: string | null,
+  tail: string,
+  end: string,
+  last: Pick<HostFailure, "task" | "attempt"> | null = null,
+): HostFailure {
   const known = failureIn(told ?? tail);
   if (known !== null) return { ...known, attempt: attemptIn(told ?? "") };
   const found = [told ?? "", tail]
@@ -136,7 +142,7 @@ export function applicationFailure(told: string | null, tail: string, end: strin
     blame: "system",
     log: told === null ? log.slice(-linesKept) : log.slice(0, linesKept),
   });
-  return { task: null, attempt: 0, failure };
+  return { task: null, attempt: 0, ...last, failure };
 }
 
 /** Which attempt of its task ended the job: "Lost task 7.3 in stage 1.0" is the fourth. 0: it is not said. */

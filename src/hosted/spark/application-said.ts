@@ -1,5 +1,5 @@
 import { taskFailure } from "../../worker/failure.ts";
-import type { HostJob, HostListener } from "../host-engine.ts";
+import type { HostFailure, HostJob, HostListener } from "../host-engine.ts";
 import { failureIn } from "./application-failure.ts";
 
 const EVENT = "sheaf-spark: ";
@@ -18,6 +18,8 @@ export type SaidEnd =
   /** `text`: what went wrong, as Java prints exceptions. */
   | { readonly kind: "failed"; readonly text: string };
 
+export type LastAttempt = Pick<HostFailure, "task" | "attempt">;
+
 /** What was heard of one job. */
 export class JobSaid {
   readonly listener: HostListener;
@@ -27,6 +29,8 @@ export class JobSaid {
   readonly ended = new Promise<SaidEnd>((resolve) => void (this.#tell = resolve));
   /** The application has begun with it. */
   isTaken = false;
+  /** The attempt after which there was no other. */
+  last: LastAttempt | null = null;
 
   constructor(listener: HostListener, job: Pick<HostJob, "mapTasks" | "reduces" | "attempts">) {
     this.listener = listener;
@@ -46,12 +50,17 @@ export class JobSaid {
 
   /** An attempt after which there are no others is the failure of the job, and told as that. */
   #taskFailed(told: Told, text: string): void {
-    if (Number(told["attempt"]) + 1 >= this.#attempts && told["counts"] === "true") return;
     const [phase, index = ""] = (told["task"] ?? "").split("-");
+    const task = `${phase}-${index.padStart(5, "0")}`;
+    const attempt = Number(told["attempt"]) + 1;
+    if (attempt >= this.#attempts && told["counts"] === "true") {
+      this.last ??= { task, attempt };
+      return;
+    }
     const known = failureIn(text);
     this.listener.attemptFailed({
-      task: known?.task ?? `${phase}-${index.padStart(5, "0")}`,
-      attempt: Number(told["attempt"]) + 1,
+      task: known?.task ?? task,
+      attempt,
       failure:
         known?.failure ??
         taskFailure("WORKER_LOST", firstLine(text), { phase: phase ?? "", blame: "system" }),

@@ -149,7 +149,7 @@ export class SparkApplication {
     if (signal.aborted || (isSaid && how.kind === "cancelled")) return { kind: "cancelled" };
     if (!isSaid && !said.isTaken && !isNew) return { kind: "untaken" };
     const { failure, tail } = this.#said;
-    if (isSaid) return { kind: "failed", ...applicationFailure(how.text, tail, "") };
+    if (isSaid) return { kind: "failed", ...applicationFailure(how.text, tail, "", said.last) };
     return { kind: "failed", ...applicationFailure(failure, tail, how ?? "ended before the job was done") };
   }
 

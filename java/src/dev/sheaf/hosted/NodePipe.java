@@ -57,9 +57,11 @@ public final class NodePipe<K, V> implements PairFlatMapFunction<Iterator<Tuple2
     if (!archive.isEmpty()) place = JobPlace.take(archive, place, task);
     File directory = scratch(task);
     File script = new File(new File(place, "sheaf"), "run.sh");
+    ProcessBuilder program = new ProcessBuilder("/bin/sh", script.getAbsolutePath(), phase).directory(directory);
+    program.environment().put("SHEAF_ENGINE_ATTEMPT", String.valueOf(task.attemptNumber()));
     Process child;
     try {
-      child = new ProcessBuilder("/bin/sh", script.getAbsolutePath(), phase).directory(directory).start();
+      child = program.start();
     } catch (IOException error) {
       remove(directory);
       throw error;
