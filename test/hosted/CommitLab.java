@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.nio.file.StandardOpenOption;
 import org.apache.hadoop.mapred.FileOutputCommitter;
+import org.apache.hadoop.mapred.JobConf;
 import org.apache.hadoop.mapred.JobContext;
 import org.apache.hadoop.mapred.TaskAttemptContext;
 
@@ -16,21 +17,21 @@ public final class CommitLab extends FileOutputCommitter {
   @Override
   public void commitTask(TaskAttemptContext context) throws IOException {
     boolean isAsked = context.getTaskAttemptID().getTaskID().getId() == 1;
-    if (isAsked) fail(context, "before");
+    if (isAsked) fail(context.getJobConf(), "before");
     super.commitTask(context);
-    if (isAsked) fail(context, "after");
+    if (isAsked) fail(context.getJobConf(), "after");
   }
 
   @Override
   public void commitJob(JobContext context) throws IOException {
-    fail(context, "job");
+    fail(context.getJobConf(), "job");
     super.commitJob(context);
   }
 
-  private static void fail(JobContext context, String place) throws IOException {
-    if (!place.equals(context.getJobConf().get("lab.fails"))) return;
-    Path log = Paths.get(context.getJobConf().get("lab.log"));
-    if (Files.size(log) >= context.getJobConf().getInt("lab.times", 0)) return;
+  private static void fail(JobConf conf, String place) throws IOException {
+    if (!place.equals(conf.get("lab.fails"))) return;
+    Path log = Paths.get(conf.get("lab.log"));
+    if (Files.size(log) >= conf.getInt("lab.times", 0)) return;
     Files.write(log, "x".getBytes(StandardCharsets.UTF_8), StandardOpenOption.APPEND);
     throw new IOException("no space left for the commit of " + place);
   }

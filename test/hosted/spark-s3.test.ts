@@ -9,7 +9,9 @@ import { sparkMissing } from "./spark-lab.ts";
 
 const version = "4.3.0";
 const isAsked = process.env["SHEAF_TEST_ENGINES"] === "all";
-const skip = isAsked ? (sparkMissing(version) ?? s3Missing() ?? false) : "only with npm run test:engines -- all";
+const skip = isAsked
+  ? (sparkMissing(version) ?? s3Missing() ?? false)
+  : "only with npm run test:engines -- all";
 
 describe(`addresses of s3a:// on Spark ${version}`, { skip, timeout: 900_000 }, () => {
   let s3: S3Server;
@@ -31,7 +33,11 @@ describe(`addresses of s3a:// on Spark ${version}`, { skip, timeout: 900_000 }, 
     const spark = new OnSpark(t, version, "local[2,4]", everything);
     const paths = inputsOf(spark);
     for (const path of paths) await s3.put(path.slice(path.indexOf("/in/") + 1), readFileSync(path));
-    const result = await spark.run({ inputs: `s3a://${BUCKET}/in/*`, output: `s3a://${BUCKET}/out`, mappers: 4 });
+    const result = await spark.run({
+      inputs: `s3a://${BUCKET}/in/*`,
+      output: `s3a://${BUCKET}/out`,
+      mappers: 4,
+    });
     result.throwIfFailed();
     const inline = await spark.inline({ inputs: paths, mappers: 4 });
     assert.deepEqual(result.counters, inline.counters);
@@ -45,7 +51,10 @@ describe(`addresses of s3a:// on Spark ${version}`, { skip, timeout: 900_000 }, 
       assert.equal((await s3.get(`out/${name}`)).toString("latin1"), content, name);
     assert.deepEqual(await s3.uploads(), []);
     assert.deepEqual(programsOf(spark), []);
-    const again = await spark.run({ inputs: join(spark.bench.root, "in/a.txt"), output: `s3a://${BUCKET}/out` });
+    const again = await spark.run({
+      inputs: join(spark.bench.root, "in/a.txt"),
+      output: `s3a://${BUCKET}/out`,
+    });
     assert.equal(again.error?.code, "OUTPUT_EXISTS");
   });
 });

@@ -72,8 +72,7 @@ const CAUSES: readonly Cause[] = [
     hint: "Ask for more, or write elsewhere: -o, --engine-temp.",
   },
   {
-    pattern:
-      /Timed out after \d+ secs|failed to report status for \d+ seconds|task(?:TimedOut|Stuck): true/,
+    pattern: /Timed out after \d+ secs|failed to report status for \d+ seconds|task(?:TimedOut|Stuck): true/,
     code: "NO_PROGRESS",
     what: "the task did not move on, and was ended",
     hint: "Look for an endless loop; for long records call ctx.progress(), or raise --conf mapreduce.task.timeout=MS.",

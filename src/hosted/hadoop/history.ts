@@ -69,7 +69,10 @@ async function lookIn(
     `${base}/tasks/${task}/attempts`,
   );
   // They come in no order.
-  const numbered = (answer?.taskAttempts?.taskAttempt ?? []).map((one) => ({ ...one, number: numberOf(one) }));
+  const numbered = (answer?.taskAttempts?.taskAttempt ?? []).map((one) => ({
+    ...one,
+    number: numberOf(one),
+  }));
   const failed = numbered.filter(({ state }) => state === "FAILED").sort((a, b) => a.number - b.number);
   const attempt = failed.at(-1);
   if (attempt === undefined) return null;

@@ -120,7 +120,7 @@ export function failureIn(text: string): ToldFailure | null {
  * Why an application failed.
  * @param told the driver's exception as Java prints it, if it came so far
  * @param tail the end of Spark's log
- * @param end how spark-submit ended
+ * @param end how spark-submit ended; "" where it has not
  * @param last the attempt that ended the job, where one did
  */
 export function applicationFailure(
@@ -138,7 +138,7 @@ export function applicationFailure(
   const said = told === null ? lastSaid(log) : firstCause(log);
   const failure = taskFailure(found?.[1] ?? "WORKER_LOST", described(found?.[2], said, end), {
     hint: found?.[3] ?? "What Spark said last is below; its own logs have the rest.",
-    phase: "spark",
+    phase: /^(?:map|reduce)/.exec(last?.task ?? "")?.[0] ?? "spark",
     blame: "system",
     log: told === null ? log.slice(-linesKept) : log.slice(0, linesKept),
   });
@@ -152,12 +152,12 @@ function attemptIn(told: string): number {
 }
 
 function described(what: string | undefined, said: string | undefined, end: string): string {
-  const begin = what ?? `spark-submit ${end}`;
-  return said === undefined ? begin : `${begin}: ${said}`;
+  const parts = [what ?? (end === "" ? undefined : `spark-submit ${end}`), said];
+  return parts.filter((one) => one !== undefined).join(": ");
 }
 
 /** Of a Java stack the last cause, whose message says most. */
-function firstCause(lines: readonly string[]): string | undefined {
+export function firstCause(lines: readonly string[]): string | undefined {
   const causes = lines.filter((line) => line.startsWith("Caused by: "));
   return (causes.at(-1) ?? lines[0])?.replace(/^Caused by: /, "").slice(0, 1_000);
 }

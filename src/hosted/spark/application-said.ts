@@ -1,6 +1,6 @@
 import { taskFailure } from "../../worker/failure.ts";
 import type { HostFailure, HostJob, HostListener } from "../host-engine.ts";
-import { failureIn } from "./application-failure.ts";
+import { failureIn, firstCause } from "./application-failure.ts";
 
 const EVENT = "sheaf-spark: ";
 const LOG = "sheaf-log: ";
@@ -63,7 +63,10 @@ export class JobSaid {
       attempt,
       failure:
         known?.failure ??
-        taskFailure("WORKER_LOST", firstLine(text), { phase: phase ?? "", blame: "system" }),
+        taskFailure("WORKER_LOST", firstCause(text.split("\n")) ?? "", {
+          phase: phase ?? "",
+          blame: "system",
+        }),
     });
   }
 }
