@@ -6,13 +6,15 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { compileJava, javaHome, maven } from "../kit/jars.ts";
 import { freePort } from "../kit/ports.ts";
@@ -190,6 +192,21 @@ function labOf(home: string): Pick<HadoopLab, "home" | "env" | "hadoop"> {
         maxBuffer: 1 << 28,
       }),
   };
+}
+
+/** Process ids of task programs that run in directories of the cluster's. */
+export function programsOn({ home }: HadoopLab): string[] {
+  const work = dirname(home);
+  const isOurs = (pid: string): boolean => {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      return command.includes("task-entry.js") && readlinkSync(`/proc/${pid}/cwd`).startsWith(`${work}/`);
+    } catch {
+      // It has ended.
+      return false;
+    }
+  };
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isOurs(name));
 }
 
 export function writeSite(path: string, values: Readonly<Record<string, string>>): void {

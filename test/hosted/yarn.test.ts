@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, suite, test, type TestContext } from "node:test";
 import { checkHadoop } from "#src/cli/command/doctor/engines.js";
 import type { HostedRunOptions, RunResult } from "#src/engine/options.js";
@@ -11,7 +11,7 @@ import { startSheaf } from "../cli/support.ts";
 import { hostedJar, javaMissing, onlyWithEngines } from "../kit/jars.ts";
 import { until, waitFor } from "../kit/wait.ts";
 import { Bench } from "../runner/support.ts";
-import { type HadoopLab, smallContainers as conf, yarnHadoop } from "./hadoop-lab.ts";
+import { type HadoopLab, programsOn, smallContainers as conf, yarnHadoop } from "./hadoop-lab.ts";
 
 const skip = onlyWithEngines("YARN") ?? javaMissing("YARN", "cluster", "streaming", "hosted") ?? false;
 if (skip !== false) console.error(skip);
@@ -48,22 +48,7 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     return lab.hadoop("fs", "-ls", "-R", "-C", ...paths);
   }
 
-  /** Task programs that run in directories of the cluster's. */
-  function programs(): string[] {
-    const work = dirname(lab.home);
-    const isOurs = (pid: string): boolean => {
-      try {
-        return (
-          readlinkSync(`/proc/${pid}/cwd`).startsWith(`${work}/`) &&
-          readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("task-entry.js")
-        );
-      } catch {
-        // It has ended.
-        return false;
-      }
-    };
-    return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isOurs(name));
-  }
+  const programs = (): string[] => programsOn(lab);
 
   const counting = (more = ""): string => `
     import { existsSync, writeFileSync } from "node:fs";
