@@ -280,13 +280,16 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
           begun = true;
           appendFileSync(mark, "x");
           if (name === "stopped") process.kill(process.pid, "SIGSTOP");
-          if (name === "waits") return new Promise((done) => setTimeout(done, 3_600_000));
+          if (name === "waits") return once(createServer().listen(0, "127.0.0.1"), "close");
           const cell = new Int32Array(new SharedArrayBuffer(4));
-          for (const end = Date.now() + 30_000; Date.now() < end; Atomics.wait(cell, 0, 0, 500)) ctx.progress();
+          const end = Date.now() + 30_000;
+          for (; Date.now() < end; Atomics.wait(cell, 0, 0, 500)) ctx.progress();
         }`;
     const file = bench.file(
       "job.ts",
-      `import { appendFileSync } from "node:fs";
+      `import { once } from "node:events";
+      import { appendFileSync } from "node:fs";
+      import { createServer } from "node:net";
       let begun = false;
       ${counting(hangs).replace("map(line", "async map(line")}`,
     );
