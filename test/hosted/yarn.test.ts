@@ -266,7 +266,7 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     "mapreduce.task.timeout.check-interval-ms": "1000",
   };
 
-  test("maps that hang are tried again, by sheaf's word or by Hadoop's; one that is slow and lives goes on", async (t) => {
+  test("maps that hang are tried again, by sheaf's word or by Hadoop's; one that is only slow goes on", async (t) => {
     const bench = new Bench(t);
     const paths = ["waits", "stopped", "slow"].map((name) =>
       bench.file(`in/${name}.txt`, `to be ${name}\nnot to be\n`.repeat(100)),
