@@ -10,8 +10,8 @@ import { STATES, STATE_CELL, type WatchData, withPlace } from "./watch.ts";
 
 /*
  * The thread of a task program that user code cannot block: it ends the program when the task stands still
- * for too long, or when the engine is gone, and until then tells the engine that the task is alive. So there is
- * one limit, the task's own; that of the engine is left for programs that are stopped whole.
+ * for too long, or when the engine is gone, and until then tells the engine that the task is alive. So there
+ * is one limit, the task's own; that of the engine is left for programs that are stopped whole.
  */
 
 const about = workerData as WatchData;

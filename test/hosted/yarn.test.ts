@@ -271,8 +271,8 @@ suite("jobs on a real HDFS and YARN", { skip }, () => {
     const paths = ["waits", "stopped", "slow"].map((name) =>
       bench.file(`in/${name}.txt`, `to be ${name}\nnot to be\n`.repeat(100)),
     );
-    // The first attempts of two maps hang; of one with all of its threads, which only Hadoop can see. The third
-    // map is at one record for longer than Hadoop waits, and says so.
+    // The first attempts of two maps hang; of one with all of its threads, which only Hadoop can see. The
+    // third map is at one record for longer than Hadoop waits, and says so.
     const hangs = `
         const name = ctx.path.slice(ctx.path.lastIndexOf("/") + 1, -".txt".length);
         const mark = ctx.params.bad + "/" + name;
