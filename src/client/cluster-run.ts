@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,6 +14,7 @@ import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
 import { keptForecast, plannedElsewhere } from "../engine/plan-memory.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { paramsOf, resolveOptions } from "../engine/resolve-options.ts";
+import { variablesMissed } from "../engine/surroundings.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { ClusterView, JobView } from "../protocol/job-view.ts";
 import { schedulePattern } from "../protocol/schedule.ts";
@@ -276,6 +278,8 @@ async function loadForCluster(
   const loaded = await loading;
   if (loaded.outline.steps !== undefined) throw hiddenPipeline(file);
   for (const message of loaded.bundle.warnings) relay.emit({ kind: "warning", message });
+  const missed = variablesMissed(readFileSync(loaded.bundle.portablePath, "utf8"), "a cluster");
+  if (missed !== null) relay.emit({ kind: "warning", message: missed });
   if (resolved.chaos !== null) relay.emit({ kind: "warning", message: chaosWarning(resolved.chaos) });
   return { cluster, loaded };
 }

@@ -8,12 +8,11 @@ import type { CommitPlan } from "../engine/commit.ts";
 import type { CommandOf } from "../engine/executor.ts";
 import type { JobRun } from "../engine/job-run.ts";
 import type { HostedRunOptions } from "../engine/options.ts";
-import { variablesAskedIn } from "../engine/surroundings.ts";
+import { variablesMissed } from "../engine/surroundings.ts";
 import { localNode } from "../runner/local-executor.ts";
 import type { FailedElsewhere, LocalExecutor, TaskExecutor } from "../runner/local-executor.ts";
 import type { ElsewhereAbout } from "../runner/local-tasks.ts";
 import { type AttemptRef, type Phase, formatAttempt, formatTask, isFinal } from "../scheduler/ids.ts";
-import { workerEnvironment } from "../security/worker-environment.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, noProgressSetting, taskFailure } from "../worker/failure.ts";
@@ -184,13 +183,8 @@ export class HostedExecutor implements TaskExecutor {
 
   async #stageJob(): Promise<HostJob> {
     const { loaded, planned, resolved, options, settings, events } = this.#about;
-    const missed = variablesMissed(readFileSync(loaded.bundle!.portablePath, "utf8"), process.env);
-    if (missed.length > 0) {
-      const message =
-        `the job's code asks for ${missed.join(", ")} of the environment, which tasks on ` +
-        `${this.#engine.name} do not have; give it params, and set them (--set)`;
-      events.emit({ kind: "warning", message });
-    }
+    const missed = variablesMissed(readFileSync(loaded.bundle!.portablePath, "utf8"), this.#engine.name);
+    if (missed !== null) events.emit({ kind: "warning", message: missed });
     return stageJob(this.#engine, {
       jobId: loaded.jobId,
       name: loaded.name,
@@ -418,12 +412,6 @@ function movesOf({ parts, badPath }: TaskSuccess, base: string): HostMove[] {
     ...parts.map(({ path, bytes }) => move(path, bytes)),
     ...(badPath === null ? [] : [move(badPath, -1)]),
   ];
-}
-
-/** What code asks for of an environment that tasks do not have of it. */
-function variablesMissed(code: string, env: NodeJS.ProcessEnv): string[] {
-  const passed = workerEnvironment(env);
-  return variablesAskedIn(code).filter((name) => env[name] !== undefined && passed[name] === undefined);
 }
 
 function ofNoTask(failure: TaskFailure): HostFailure {

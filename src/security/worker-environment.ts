@@ -23,8 +23,8 @@ const passed = new Set([
 const steering =
   /^(?:NODE_|LD_|DYLD_|SHEAF_|BASH_ENV$|ENV$|PYTHONSTARTUP$|PERL5OPT$|RUBYOPT$|JAVA_TOOL_OPTIONS$)/i;
 
-/** Names under which secrets are kept. */
-const secret =
+/** Names under which secrets are kept: by whole words, so that AUTHOR and KEYWORDS are none. */
+export const secretVariable =
   /(?:^|_)(?:KEYS?|SECRETS?|TOKENS?|PASS|PASSWD|PASSWORD|PASSPHRASE|CREDENTIALS?|AUTH|COOKIE)(?:_|$)|APIKEY|PRIVATE/i;
 
 /**
@@ -58,7 +58,7 @@ function checkExtra(name: string): void {
       hint: "Leave it out; jobs get parameters with --set and files with aux.",
     });
   }
-  if (secret.test(name)) {
+  if (secretVariable.test(name)) {
     throw new SheafError("USAGE", `${given}: it is named like a secret, and every job could read it`, {
       hint: "Give the machines themselves the right to what jobs need, or a file that only some jobs know.",
     });

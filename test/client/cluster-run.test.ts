@@ -49,6 +49,19 @@ for (const shared of [false, undefined]) {
   });
 }
 
+test("variables that the code asks for, and that tasks of a cluster do not have, are told", async (t) => {
+  process.env["FACTOR_OF_THIS_TEST"] = "3";
+  t.after(() => delete process.env["FACTOR_OF_THIS_TEST"]);
+  const place = await Place.make(t);
+  const asking = wordcount.replace("(word, 1)", "(word, Number(process.env.FACTOR_OF_THIS_TEST ?? 1))");
+  const options = place.options({ inputs: place.file("in.txt", "x"), output: join(place.root, "out") });
+  assert.equal((await runOnCluster(place.file("job.ts", asking), options)).error, null);
+  assert.deepEqual(
+    place.warnings().map((text) => text.split("; ")[0]),
+    ["the job's code asks for FACTOR_OF_THIS_TEST of the environment, which tasks on a cluster do not have"],
+  );
+});
+
 test("run() of the library reaches a cluster, and its records can be read again and again", async (t) => {
   const place = await Place.make(t);
   const job = place.file("job.ts", wordcount);

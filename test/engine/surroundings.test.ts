@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { surroundingsOf } from "#src/engine/surroundings.js";
+import { surroundingsOf, variablesMissed } from "#src/engine/surroundings.js";
 
 const namesIn = (code: string): string[] =>
   surroundingsOf(code, {}).map(([name]) => (JSON.parse(name) as string[]).join(" "));
@@ -17,6 +17,10 @@ test("what a job's code asks of its surroundings is found by its text", () => {
     [`import { env } from "process"; use(env.ZONE, my.env.NOT);`, ["variable NOT", "variable ZONE"]],
     // Packages ask for these; results do not depend on them. Secrets are not kept, not even as a hash.
     ["process.env.FORCE_COLOR; process.env.DEBUG; process.env.DB_PASSWORD; process.env.API_KEY", []],
+    [
+      "process.env.AUTHOR; process.env.KEYWORDS; process.env.PASSES; process.env.MONKEY",
+      ["variable AUTHOR", "variable KEYWORDS", "variable MONKEY", "variable PASSES"],
+    ],
     ["const e = process.env; e[name()];", []],
     ["record.env.FACTOR; environment.FACTOR", []],
     ["new Date(t).getHours()", ["time zone"]],
@@ -34,4 +38,15 @@ test("each value has a hash of its own: none, an empty one, another", () => {
   const all = [undefined, "", "1", "2", "null"].map(hash);
   assert.equal(new Set(all).size, all.length);
   assert.equal(hash("1"), hash("1"));
+});
+
+test("of what code asks for it is told what is set here, and is no task's elsewhere", () => {
+  const code = "process.env.FACTOR; process.env.PATH; process.env.LC_ALL; process.env.UNSET; process.env.B";
+  const env = { FACTOR: "", PATH: "/bin", LC_ALL: "C", B: "b", OTHER: "x" };
+  assert.match(
+    variablesMissed(code, "Hadoop", env)!,
+    /^the job's code asks for B, FACTOR of .* tasks on Hadoop/,
+  );
+  assert.equal(variablesMissed("process.env.PATH", "Hadoop", env), null);
+  assert.equal(variablesMissed("process.env.toString()", "Hadoop", { ...env }), null);
 });
