@@ -36,6 +36,9 @@ export function csvWriter(options: CsvWriterOptions = {}): Writer<Key, unknown> 
   };
 }
 
+/** In front of all else in a file readers take it for a mark of the file's encoding, and drop it. */
+const BYTE_ORDER_MARK = 0xfeff;
+
 class CsvEncoder implements Encoder<Key, unknown> {
   readonly #delimiter: string;
   readonly #quote: string;
@@ -95,7 +98,8 @@ class CsvEncoder implements Encoder<Key, unknown> {
       !text.includes(this.#quote) &&
       !text.includes(this.#delimiter) &&
       !text.includes("\n") &&
-      !text.includes("\r");
+      !text.includes("\r") &&
+      text.charCodeAt(0) !== BYTE_ORDER_MARK;
     return plain
       ? text
       : this.#quote + text.replaceAll(this.#quote, () => this.#quote + this.#quote) + this.#quote;

@@ -7,13 +7,25 @@ import { DATA_HINT, describeInstance, isArraySubclass, isForeignPlain } from "..
 /**
  * A field of a text format (tsv, csv, text) as text: nothing for null and undefined, numbers as JavaScript
  * prints them (-0 as 0), bigints by their digits, dates in ISO 8601, bytes in base64, anything else as JSON.
- * @throws SheafError VALUE_INVALID as jsonText does
+ * @throws SheafError VALUE_INVALID as jsonText does, and as wholeText does
  */
 export function fieldText(value: unknown): string {
-  if (typeof value === "string") return value;
+  if (typeof value === "string") return wholeText(value);
   if (value === undefined || value === null) return "";
   if (typeof value !== "object") return scalarText(value);
   return quotedText(value) ?? jsonText(value);
+}
+
+/**
+ * The text, when UTF-8 has a form for it. (JSON has one for any text: it escapes half of a pair.)
+ * @throws SheafError VALUE_INVALID for half of a surrogate pair, which would come out as U+FFFD
+ */
+export function wholeText(text: string): string {
+  if (text.isWellFormed()) return text;
+  throw refused(
+    `a text with half of a surrogate pair (${printValue(text)})`,
+    "Cut strings between code points (Array.from, Intl.Segmenter), call toWellFormed() on the text, or write jsonl(), which escapes it.",
+  );
 }
 
 /**

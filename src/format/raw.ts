@@ -1,6 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import type { Key } from "../job/key.ts";
 import type { ByteSink, Writer } from "../job/writer.ts";
+import { wholeText } from "./field-text.ts";
 import { type WriterOptions, writerCompression } from "./tsv-writer.ts";
 
 export interface RawOptions extends WriterOptions {
@@ -18,7 +19,7 @@ export function raw(options: RawOptions = {}): Writer<Key, unknown> {
   const { recordBytes } = options;
   const write = (key: Key, value: unknown, sink: ByteSink): void => {
     const record = value === undefined || value === null ? key : value;
-    const bytes = typeof record === "string" ? Buffer.from(record) : record;
+    const bytes = typeof record === "string" ? Buffer.from(wholeText(record)) : record;
     if (!(bytes instanceof Uint8Array)) {
       throw new SheafError("VALUE_INVALID", `raw writes Uint8Arrays and strings, not a ${typeof record}`, {
         hint: "Turn the result into bytes in map or reduce, or use another output format.",

@@ -2,7 +2,7 @@ import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import type { Key } from "../job/key.ts";
 import type { ByteSink, Encoder, Writer } from "../job/writer.ts";
-import { fieldText } from "./field-text.ts";
+import { fieldText, wholeText } from "./field-text.ts";
 import { escapeTsv, type WriterOptions, writerCompression } from "./tsv-writer.ts";
 
 export interface TextWriterOptions extends WriterOptions {
@@ -38,7 +38,7 @@ class LineEncoder implements Encoder<Key, unknown> {
       sink.bytes(line);
     } else if (typeof line === "string") {
       if (line.includes("\n")) throw severalLines(line);
-      sink.text(line);
+      sink.text(wholeText(line));
     } else {
       // JSON, numbers and dates are one line whatever they hold.
       sink.text(fieldText(line));

@@ -49,6 +49,36 @@ test("what a text format cannot hold is VALUE_INVALID, and leaves no half line",
   }
 });
 
+test("half of a surrogate pair, which would come out as U+FFFD, leaves no half line; jsonl() escapes it", () => {
+  for (const format of [tsv(), tsv({ escape: false }), csv(), text(), text({ escape: true }), raw()]) {
+    for (const value of ["\ud83d", "😀".slice(1), `${"x".repeat(100)}\udc00é`]) {
+      const parts: string[] = [];
+      const put = (part: unknown): void => void parts.push(String(part));
+      const sink = { text: put, bytes: put, byte: put };
+      assert.throws(() => format.encoder().write("key", value, sink), {
+        code: "VALUE_INVALID",
+        message: /half of a surrogate pair/,
+      });
+      assert.deepEqual(parts, [], format.kind);
+    }
+    assert.match(encode(format.encoder(), [["key", "😀"]]), /😀/);
+  }
+  for (const format of [csv(), tsv({ header: true })]) {
+    for (const value of [["a", "\ud83d"], { "\ud83d": 1 }])
+      assert.throws(() => encode(format.encoder(), [["key", value]]), { code: "VALUE_INVALID" });
+  }
+  assert.equal(encode(jsonl().encoder(), [["k", "\ud83d"]]), '{"key":"k","value":"\\ud83d"}\n');
+});
+
+test("csv: a byte order mark at the start of a field is part of it, in a file's first field, too", async (t) => {
+  for (const header of [false, ["\ufeffa", "b"]]) {
+    const format = csv({ header });
+    const written = encode(format.encoder(), [["\ufeffx", 1]]);
+    const [first] = (await readContent<unknown>(t, csv({ header: false }), written)).records;
+    assert.deepEqual(first, header === false ? ["\ufeffx", "1"] : header);
+  }
+});
+
 test("tsv: what was written is read back", async (t) => {
   const field = fc.string({ unit: "grapheme", maxLength: 8 }).filter((value) => !value.startsWith("\ufeff"));
   const rows = fc.array(fc.tuple(field, field), { maxLength: 5 });

@@ -78,6 +78,25 @@ for (const [name, value, said] of kinds) {
   });
 }
 
+test("texts that a slice or JSON has cut within a pair are refused with their record, and kept by jsonl", async (t) => {
+  const stage = new Stage(t).file("in.jsonl", '{"t":"ok"}\n{"t":"cut \\ud83d"}\n');
+  const made = (output: Writer<Key, unknown>, reduce?: unknown): Job => {
+    const map = (row: { t: string }, emit: EmitAny): void => emit(row.t.length, row.t);
+    return job({ input: jsonl(), map, output, ...(reduce !== undefined && { reduce }) } as never);
+  };
+  const texts = (_key: number, all: Iterable<string>): string => [...all].join();
+  for (const output of [csv(), tsv(), text()]) {
+    const failure = await stage.fails(made(output));
+    assert.match(failure.message, /half of a surrogate pair/);
+    assert.deepEqual([failure.code, failure.offset], ["VALUE_INVALID", 11]);
+    const reduced = await stage.fails(made(output, texts));
+    assert.deepEqual([reduced.code, reduced.key], ["VALUE_INVALID", "5"]);
+  }
+  const lines = '{"key":2,"value":"ok"}\n{"key":5,"value":"cut \\ud83d"}\n';
+  assert.equal((await stage.ok(made(jsonl()))).text(), lines);
+  assert.equal((await stage.ok(made(jsonl(), texts))).text(), lines);
+});
+
 test("typed arrays, bigints, foreign objects and bare ones are written", async (t) => {
   const stage = new Stage(t).file("in.txt", "x\n");
   const value = {
