@@ -11,6 +11,7 @@ import {
   checkColumns,
   checkCount,
   checkHeaderText,
+  headerText,
   rowMaker,
   rowOf,
   type RowMaker,
@@ -29,7 +30,9 @@ export interface CsvReaderOptions extends LineOptions {
    */
   readonly header?: boolean | readonly string[];
   /**
-   * The columns wanted, with their types: others are left out. With `header: false`, all columns in order.
+   * The columns wanted, with their types: others are left out. With `header: false`, all columns in order:
+   * names that are whole numbers, which an object has in an order of its own, are refused there unless they
+   * count the columns from 0 or 1.
    */
   readonly columns?: Columns;
   /** One ASCII character. Default ",". */
@@ -83,10 +86,11 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
     });
   }
   const lineEnd = lineEndOf(options, "csv");
-  checkColumns(options.columns, "csv");
   const shape: TableShape = { header: options.header ?? true, columns: options.columns };
+  checkColumns(shape, "csv");
   const syntax = new CsvSyntax(delimiter, quote, quotes === "lenient", lineEnd);
   const header = shape.header !== false;
+  const replace = options.invalid === "replace";
   const quoteCode = quote === null ? -1 : quote.charCodeAt(0);
   const framing: Framing =
     quote === null
@@ -102,7 +106,7 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
     kind: "csv",
     framing,
     ...(header && { needsHeader: true }),
-    ...(options.invalid !== "replace" &&
+    ...(!replace &&
       lineEnd === "\n" &&
       (options.encoding ?? "utf-8") === "utf-8" && {
         native: {
@@ -112,7 +116,7 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
           types: options.columns,
           names: (line, path) =>
             header
-              ? headerNames(shape, syntax, {
+              ? headerNames(shape, syntax, false, {
                   path,
                   recordBytesMax: 0,
                   ...(line !== undefined && { header: line }),
@@ -122,12 +126,12 @@ export function csvReader(options: CsvReaderOptions = {}): Reader<unknown> {
       }),
     ...lineLimits(options),
     decoder: (context) => {
-      const names = header ? headerNames(shape, syntax, context) : undefined;
+      const names = header ? headerNames(shape, syntax, replace, context) : undefined;
       return new CsvDecoder(
         context,
         syntax,
         rowMaker(shape, names, context),
-        options.invalid === "replace",
+        replace,
         framing.kind === "quoted" ? new QuotedRows(framing, context.recordBytesMax) : null,
         lineEnd,
       );
@@ -149,12 +153,16 @@ function oneCharacter(text: string, what: string): string {
 /** What Excel writes, and takes, before the header: the delimiter. */
 const EXCEL_SETTING = /^sep=.?$/i;
 
-function headerNames(shape: TableShape, syntax: CsvSyntax, context: DecodeContext): readonly string[] {
-  const line = context.header ?? new Uint8Array(0);
-  if (!isUtf8(line)) throw notUtf8(context, 0, line).error;
+function headerNames(
+  shape: TableShape,
+  syntax: CsvSyntax,
+  replace: boolean,
+  context: DecodeContext,
+): readonly string[] {
   try {
-    const text = Buffer.from(line).toString("utf8");
-    if (syntax.quote === null || !text.includes(syntax.quote)) checkHeaderText(text, syntax.lineEnd, context);
+    const text = headerText(context, replace);
+    const isPlain = syntax.quote === null || !text.includes(syntax.quote);
+    if (isPlain || /[\r\n]$/.test(text)) checkHeaderText(text, syntax.lineEnd, context);
     if (EXCEL_SETTING.test(text)) {
       const what = `the first line is ${JSON.stringify(text)}, a setting of Excel's, and names no columns`;
       const hint = 'Remove it (tail -n +2 FILE), and give the reader what it says: { delimiter: ";" }.';

@@ -1,9 +1,11 @@
+import { isUtf8 } from "node:buffer";
 import { describeThrown, SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { suggest } from "../base/suggest.ts";
 import type { DecodeContext } from "../job/reader.ts";
 import { quotePath } from "../storage/fs-error.ts";
 import { COLUMN_TYPE_NAMES, columnParser, type Columns } from "./columns.ts";
+import { notUtf8 } from "./invalid-text.ts";
 
 export interface RowMaker {
   /** Fields a record must have; null when it may have any number. */
@@ -39,9 +41,20 @@ export interface TableShape {
 }
 
 /**
- * @throws SheafError JOB_INVALID for a column type that does not exist, at definition
+ * @throws SheafError JOB_INVALID, at definition, for a column type that does not exist, and for names whose
+ * order nobody knows where only their order says which column each is
  */
-export function checkColumns(columns: Columns | undefined, reader: string): void {
+export function checkColumns({ columns, header }: TableShape, reader: string): void {
+  const names = Object.keys(columns ?? {});
+  if (header === false && names.some(isIndex) && !arePlaces(names)) {
+    throw new SheafError(
+      "JOB_INVALID",
+      `${reader}: without a header the order of columns says which each is, and an object has names that are whole numbers first, in order of size: ${JSON.stringify(names)}`,
+      {
+        hint: 'Put a letter before such names ("y2024"), or leave columns out and take the fields by place.',
+      },
+    );
+  }
   for (const [name, type] of Object.entries(columns ?? {})) {
     if (columnParser(type) !== undefined) continue;
     throw new SheafError(
@@ -52,6 +65,17 @@ export function checkColumns(columns: Columns | undefined, reader: string): void
       },
     );
   }
+}
+
+/** Whether it is one of the names that an object has before all others, whatever order they were given in. */
+function isIndex(name: string): boolean {
+  return /^(?:0|[1-9]\d{0,9})$/.test(name) && Number(name) < 2 ** 32 - 1;
+}
+
+/** Whether each name is the column's own place, counted from 0 or 1. */
+function arePlaces(names: readonly string[]): boolean {
+  const first = Number(names[0]);
+  return names.length === 1 || (first <= 1 && names.every((name, i) => name === String(first + i)));
 }
 
 /**
@@ -176,19 +200,33 @@ function plain(name: string): string {
 }
 
 /**
- * Refuses a header in which lines seem to end with a "\r" alone.
+ * The first line of a file, which names its columns.
+ * @param replace what is not UTF-8 in it becomes U+FFFD
+ * @throws SheafError RECORD_INVALID for what is not UTF-8
+ */
+export function headerText(context: DecodeContext, replace: boolean): string {
+  const line = context.header ?? new Uint8Array(0);
+  if (!replace && !isUtf8(line)) throw notUtf8(context, 0, line).error;
+  return Buffer.from(line).toString("utf8");
+}
+
+/**
+ * Refuses a header in which lines seem to end with a "\r" alone, or with "\r\r\n".
  * @param lineEnd of the reader
  */
 export function checkHeaderText(header: string, lineEnd: string, context: DecodeContext): void {
   const other = lineEnd === "\n" ? "\r" : "\n";
   const found = header.indexOf(other);
-  if (found === -1 || found === header.length - 1) return;
+  if (found === -1) return;
   const seen = JSON.stringify(other);
+  const isLast = found === header.length - 1;
   throw new SheafError(
     "RECORD_INVALID",
-    `${quotePath(context.path)}: the header has ${seen} inside, so lines seem to end in more ways than one`,
+    `${quotePath(context.path)}: the header has ${seen} ${isLast ? "at its end" : "inside"}, so lines seem to end in more ways than one`,
     {
-      hint: `Make all line ends of the file the same; where they are, give the reader { lineEnd: ${seen} }.`,
+      hint: isLast
+        ? `Take ${seen} out of the file: tr -d '${other === "\r" ? "\\r" : "\\n"}' < FILE | sheaf run job.ts -`
+        : `Make all line ends of the file the same; where they are, give the reader { lineEnd: ${seen} }.`,
       details: { path: context.path, offset: 0 },
     },
   );

@@ -1,7 +1,7 @@
 import type { DecodeContext, Reader } from "../job/reader.ts";
 import type { Columns, RowOf } from "./columns.ts";
 import { MappedLines, SKIP, type LineOptions } from "./mapped-lines.ts";
-import { checkColumns, checkHeaderText, rowMaker, rowOf, type TableShape } from "./table-rows.ts";
+import { checkColumns, checkHeaderText, headerText, rowMaker, rowOf, type TableShape } from "./table-rows.ts";
 import { lineEndOf, lineFraming, lineLimits } from "./text-reader.ts";
 import { unescapeTsv } from "./tsv-writer.ts";
 
@@ -13,7 +13,7 @@ export interface TsvReaderOptions extends LineOptions {
    * these names are used in place of what it says.
    */
   readonly header?: boolean | readonly string[];
-  /** The columns with their types: all in order with `header: false`, else those wanted. */
+  /** The columns with their types: all in order with `header: false`, as in csvReader, else those wanted. */
   readonly columns?: Columns;
   /** true (default): the escapes \t \n \r \\ in a field are undone. false: a backslash is a character. */
   readonly escape?: boolean;
@@ -35,8 +35,8 @@ export function tsvReader(
 ): Reader<readonly string[]>;
 export function tsvReader(options: TsvReaderOptions = {}): Reader<unknown> {
   const lineEnd = lineEndOf(options, "tsv");
-  checkColumns(options.columns, "tsv");
   const shape: TableShape = { header: options.header ?? false, columns: options.columns };
+  checkColumns(shape, "tsv");
   const fields = options.escape === false ? (line: string) => line.split("\t") : tsvFields;
   return {
     kind: "tsv",
@@ -44,7 +44,8 @@ export function tsvReader(options: TsvReaderOptions = {}): Reader<unknown> {
     ...(shape.header !== false && { needsHeader: true }),
     ...lineLimits(options),
     decoder: (context) => {
-      const rows = rowMaker(shape, headerNames(shape, lineEnd, context, fields), context);
+      const names = headerNames(shape, lineEnd, options.invalid === "replace", context, fields);
+      const rows = rowMaker(shape, names, context);
       return new MappedLines(context, options, TSV_HINT, (line) =>
         line === "" && rows.count !== 1 ? SKIP : rowOf(rows, fields(line)),
       );
@@ -57,11 +58,12 @@ const TSV_HINT = "Correct the record, or set such records aside with --max-bad."
 function headerNames(
   shape: TableShape,
   lineEnd: string,
+  replace: boolean,
   context: DecodeContext,
   fields: (line: string) => string[],
 ): readonly string[] | undefined {
   if (shape.header === false) return undefined;
-  const text = Buffer.from(context.header ?? []).toString("utf8");
+  const text = headerText(context, replace);
   checkHeaderText(text, lineEnd, context);
   return shape.header === true ? fields(text) : shape.header;
 }

@@ -217,6 +217,40 @@ test("a header that names two columns alike is refused when it is written down",
   }
 });
 
+test("columns without a header whose names are whole numbers are refused: an object has these in another order", async (t) => {
+  const years = { name: "string", 2024: "string", 2023: "string" } as const;
+  const refused = {
+    code: "JOB_INVALID",
+    message: /says which each is.*\["2023","2024","name"\]/,
+    hint: /"y2024"/,
+  };
+  assert.throws(() => csv({ header: false, columns: years }), refused);
+  assert.throws(() => tsv({ columns: years }), refused);
+  assert.throws(() => csv("side.csv", { header: false, columns: years }), refused);
+  assert.throws(() => tsv({ columns: { 7: "string", 5: "string" } }), { code: "JOB_INVALID" });
+  assert.throws(() => tsv({ columns: { a: "string", 0: "string" } }), { code: "JOB_INVALID" });
+  // The place of the column; the only one; what an object leaves in its order; found by their names.
+  const cases = [
+    [tsv({ columns: { 0: "string", 1: "string" } }), "x\ty\n", { 0: "x", 1: "y" }],
+    [tsv({ columns: { 1: "string", 2: "string" } }), "x\ty\n", { 1: "x", 2: "y" }],
+    [tsv({ columns: { 2024: "string" } }), "x\n", { 2024: "x" }],
+    [
+      tsv({ columns: { b: "string", "01": "string", "-1": "string" } }),
+      "x\ty\tz\n",
+      { b: "x", "01": "y", "-1": "z" },
+    ],
+    [csv({ columns: years }), "name,2024,2023\nx,y,z\n", { name: "x", 2024: "y", 2023: "z" }],
+    [
+      csv({ columns: years, header: ["name", "2024", "2023"] }),
+      "a,b,c\nx,y,z\n",
+      { name: "x", 2024: "y", 2023: "z" },
+    ],
+  ] as const;
+  for (const [reader, content, row] of cases) {
+    assert.deepEqual((await readContent<unknown>(t, reader as never, content)).records, [row]);
+  }
+});
+
 test("csv and tsv: objects whose fields come in any order are read back as they were", async (t) => {
   const fieldText = fc.oneof(
     fc.string({ maxLength: 6 }),

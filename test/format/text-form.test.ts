@@ -142,6 +142,43 @@ test("marks, headers alone, blank lines, control characters", async (t) => {
   assert.deepEqual((await planned(t, csv(), "a,b\n\0,2\n")).records, [{ a: "\0", b: "2" }]);
 });
 
+test('a header whose line \\r\\r\\n ends is refused: its last column would be called "name\\r"', async (t) => {
+  for (const [reader, header] of [
+    [csv(), "id,name"],
+    [csv({ header: ["id", "name"] }), "id,name"],
+    [csv({ quotes: "lenient" }), '5" nails,name'],
+    [tsv({ header: true }), "id\tname"],
+  ] as const) {
+    await assert.rejects(planned<unknown>(t, reader, `${header}\r\r\n1,x\r\r\n`), {
+      code: "RECORD_INVALID",
+      message: /the header has "\\r" at its end/,
+      hint: /tr -d '\\r'/,
+    });
+  }
+});
+
+test("a header that is not UTF-8 is refused, or read as the reader is told", async (t) => {
+  const bytes = (content: string): Buffer => Buffer.from(content, "latin1");
+  for (const [reader, content] of [
+    [csv(), "id,a\xf1o\n1,2\n"],
+    [csv({ columns: { id: "string" } }), "id,a\xf1o\n1,2\n"],
+    [tsv({ header: true }), "id\ta\xf1o\n1\t2\n"],
+    [tsv({ header: ["id", "year"] }), "id\ta\xf1o\n1\t2\n"],
+  ] as const) {
+    await assert.rejects(planned<unknown>(t, reader, bytes(content)), {
+      code: "RECORD_INVALID",
+      message: /byte 4 of the record \(0xf1\) is not valid UTF-8/,
+    });
+  }
+  for (const [reader, content, name] of [
+    [csv({ invalid: "replace" }), "id,a\xf1o\n1,2\n", "a\ufffdo"],
+    [tsv({ header: true, invalid: "replace" }), "id\ta\xf1o\n1\t2\n", "a\ufffdo"],
+    [tsv({ header: true, encoding: "latin1" }), "id\ta\xf1o\n1\t2\n", "año"],
+  ] as const) {
+    assert.deepEqual((await planned<unknown>(t, reader, bytes(content))).records, [{ id: "1", [name]: "2" }]);
+  }
+});
+
 test("a column that is missing: the hint says what is near, or which reader the file is for", async (t) => {
   const cases: readonly (readonly [Reader<unknown>, string, RegExp])[] = [
     [csv({ columns: { b: "string" } }), "a, b\n1,2\n", /with blanks around it, as " b"/],
