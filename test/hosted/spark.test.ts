@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
+import { setStoreAccess } from "#src/storage/stores.js";
+import { BUCKET, s3Missing, type S3Server, startS3 } from "../storage/s3-server.ts";
 import {
   assertThrown,
   everything,
+  filesOf,
   inputsOf,
   lines,
   OnSpark,
@@ -80,6 +83,24 @@ for (const [version, master] of [
       );
     });
 
+    it("ends a map that hangs, and tells with the second attempt at which record", async (t) => {
+      const hangs = throwing.replace("price({});", "for (;;);");
+      const spark = new OnSpark(t, version, "local[2]", hangs);
+      const inputs = spark.bench.file("in.txt", "bad\nworse\n");
+      const params = { log: join(spark.bench.root, "log") };
+      const { status, error } = await spark.run({ inputs, params, attempts: 2, noProgressMs: 2_000 });
+      assert.equal(status, "FAILED");
+      assert.equal(error?.code, "NO_PROGRESS");
+      assert.match(
+        error.report,
+        /^map-00000 failed \(attempt 2\): map-00000 finished no record for \d{4} ms/,
+      );
+      assert.match(error.report, /in\.txt:4 \(byte offset\)/);
+      assert.match(error.hint ?? "", /raise --no-progress-timeout/);
+      assert.deepEqual(readdirSync(join(spark.bench.output, "..")), []);
+      assert.deepEqual(programsOf(spark), []);
+    });
+
     if (version !== "3.5.8") return;
     it("ends with the place in the source, the record and its place, when a map throws", async (t) => {
       const spark = new OnSpark(t, version, "local[2,1]", throwing);
@@ -97,3 +118,53 @@ for (const [version, master] of [
     });
   });
 }
+
+describe(
+  "addresses of s3a:// on Spark",
+  { skip: sparkMissing("4.3.0") ?? s3Missing() ?? false, timeout: 900_000 },
+  () => {
+    let s3: S3Server;
+    const former = { ...process.env };
+    before(async () => {
+      s3 = await startS3();
+      Object.assign(process.env, s3.env());
+      setStoreAccess({ env: process.env, fetch: null });
+    });
+    after(async () => {
+      for (const name of Object.keys(s3.env())) delete process.env[name];
+      Object.assign(process.env, former);
+      setStoreAccess({ env: process.env, fetch: null });
+      await s3.close();
+    });
+
+    // Tasks read by sheaf's own client: of Hadoop's (hadoop-aws) nothing is there.
+    it("are read and written as those of s3://, with the bytes and the counters of one thread", async (t) => {
+      const spark = new OnSpark(t, "4.3.0", "local[2,4]", everything);
+      const paths = inputsOf(spark);
+      for (const path of paths) await s3.put(path.slice(path.indexOf("/in/") + 1), readFileSync(path));
+      const result = await spark.run({
+        inputs: `s3a://${BUCKET}/in/*`,
+        output: `s3a://${BUCKET}/out`,
+        mappers: 4,
+      });
+      result.throwIfFailed();
+      const inline = await spark.inline({ inputs: paths, mappers: 4 });
+      assert.deepEqual(result.counters, inline.counters);
+      const wanted = filesOf(spark.here);
+      const keys = await s3.keys("");
+      assert.deepEqual(
+        keys.filter((key) => !key.startsWith("in/")),
+        Object.keys(wanted).map((name) => `out/${name}`),
+      );
+      for (const [name, content] of Object.entries(wanted).filter(([one]) => one !== "_SUCCESS"))
+        assert.equal((await s3.get(`out/${name}`)).toString("latin1"), content, name);
+      assert.deepEqual(await s3.uploads(), []);
+      assert.deepEqual(programsOf(spark), []);
+      const again = await spark.run({
+        inputs: join(spark.bench.root, "in/a.txt"),
+        output: `s3a://${BUCKET}/out`,
+      });
+      assert.equal(again.error?.code, "OUTPUT_EXISTS");
+    });
+  },
+);

@@ -29,7 +29,7 @@ export class JobSaid {
   readonly ended = new Promise<SaidEnd>((resolve) => void (this.#tell = resolve));
   /** The application has begun with it. */
   isTaken = false;
-  /** The attempt after which there was no other. */
+  /** Of the attempts after which there was no other, the one that ended last. */
   last: LastAttempt | null = null;
 
   constructor(listener: HostListener, job: Pick<HostJob, "mapTasks" | "reduces" | "attempts">) {
@@ -54,7 +54,7 @@ export class JobSaid {
     const task = `${phase}-${index.padStart(5, "0")}`;
     const attempt = Number(told["attempt"]) + 1;
     if (attempt >= this.#attempts && told["counts"] === "true") {
-      this.last ??= { task, attempt };
+      this.last = { task, attempt };
       return;
     }
     const known = failureIn(text);
