@@ -1,7 +1,8 @@
 import type { PartialResult } from "./engine/events.ts";
 import type { Forecast } from "./engine/forecast.ts";
-import type { LocalRunOptions, RunOptions, RunResult } from "./engine/options.ts";
+import type { LocalRunOptions, RunOptions } from "./engine/options.ts";
 import { Partials } from "./engine/partials.ts";
+import type { RunResult } from "./engine/run-result.ts";
 // The public API of sheaf. What a job file needs is here; running jobs from a program is loaded when it is
 // used.
 import type { Job } from "./job/job-plan.ts";
@@ -115,13 +116,14 @@ export type {
 
 export { SheafError } from "./base/errors.ts";
 export type { ErrorCode } from "./base/errors.ts";
-export type { RunOptions, RunResult } from "./engine/options.ts";
+export type { RunOptions } from "./engine/options.ts";
+export type { RunResult } from "./engine/run-result.ts";
 export type { RunEvent } from "./engine/events.ts";
 export type { Forecast } from "./engine/forecast.ts";
 
 export type { PartialResult } from "./engine/events.ts";
 export type { PartialCollection } from "./task/fold-states.ts";
-export type { MadeRecords, MaterializedRecords } from "./engine/options.ts";
+export type { MadeRecords, MaterializedRecords } from "./engine/run-result.ts";
 
 /** A run that has begun: the promise of its result, and what is known before. */
 export interface Run extends Promise<RunResult> {

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { escapeControls } from "../base/escape-controls.ts";
-import type { RunResult } from "../engine/options.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import type { Key } from "../job/key.ts";
 import { localPath, splitAddress } from "../storage/store.ts";
 import { type TextStream, type World, dataWriter, writeTo } from "./world.ts";

@@ -1,6 +1,7 @@
 import { fromWireValue } from "../base/wire-json.ts";
 import type { ListedBadRecord } from "../engine/bad-list.ts";
-import type { ClusterRunOptions, RunResult } from "../engine/options.ts";
+import type { ClusterRunOptions } from "../engine/options.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import { type BadJob, type BadMend, type BadRetry, mendOf, retryOf } from "../runner/retry-bad.ts";
 import type { ApiClient } from "./api-client.ts";
 import { runOnCluster } from "./cluster-run.ts";

@@ -4,7 +4,7 @@ import { isSheafError, SheafError } from "../base/errors.ts";
 import type { RetryWorld } from "../base/retry.ts";
 import { pauseFor, pauseMs, pauseOrAbort } from "../base/retry.ts";
 import type { PhaseTiming, RunEvent, RunEventBody, RunPhase } from "../engine/events.ts";
-import type { FailedTask } from "../engine/options.ts";
+import type { FailedTask } from "../engine/run-result.ts";
 import type { ApiClient, NumberedEvent } from "./api-client.ts";
 
 /** How long a cancelled job is waited for, and its coordinator looked for, ms. */

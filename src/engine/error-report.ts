@@ -6,7 +6,7 @@ import { mapStack, shortPath } from "../bundle/source-map.ts";
 import type { MappedStack } from "../bundle/source-map.ts";
 import { isFinal } from "../scheduler/ids.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
-import { RunFailure } from "./options.ts";
+import { RunFailure } from "./run-result.ts";
 
 export interface ReportContext {
   /** "" when no task had begun. */

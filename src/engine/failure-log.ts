@@ -1,7 +1,7 @@
 import { type AttemptRef, type Failure, formatAttempt, formatTask } from "../scheduler/ids.ts";
 import type { TaskFailure, TaskSpec } from "../task/task-spec.ts";
 import { taskFailure } from "../worker/failure.ts";
-import type { FailedTask } from "./options.ts";
+import type { FailedTask } from "./run-result.ts";
 
 /** What the scheduler is told of a failure. */
 export function causeFields(failure: TaskFailure) {

@@ -38,7 +38,7 @@ import { linkOrCopy } from "../storage/link-or-copy.ts";
 import { ensurePrivateDirectory } from "../storage/private-directory.ts";
 import type { RunEvent, RunStatus, StepRecord } from "./events.ts";
 import { nearMapsText } from "./near-maps.ts";
-import type { MadeRecords } from "./options.ts";
+import type { MadeRecords } from "./run-result.ts";
 
 /** job.json. Times are ISO 8601 UTC. */
 export interface JobRecord {

@@ -1,6 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import type { PartialResult, RunEvent } from "./events.ts";
-import type { RunOptions, RunResult } from "./options.ts";
+import type { RunOptions } from "./options.ts";
+import type { RunResult } from "./run-result.ts";
 
 /** The partial results of a run for those who iterate over them. */
 export class Partials {

@@ -1,8 +1,8 @@
 import { emptyStats } from "../task/task-spec.ts";
 import { readRecords } from "./commit.ts";
 import type { RunEventBody } from "./events.ts";
-import type { MadeRecords, RunFailure, RunResult } from "./options.ts";
 import { sampledBy } from "./progress.ts";
+import type { MadeRecords, RunFailure, RunResult } from "./run-result.ts";
 
 /** The result of a run of which only this is known: there was nothing else, and no records are kept. */
 export function resultOf(

@@ -1,7 +1,8 @@
 import { SheafError } from "../base/errors.ts";
 import { settings } from "../base/limits.ts";
-import type { HostedRunOptions, RunResult } from "../engine/options.ts";
+import type { HostedRunOptions } from "../engine/options.ts";
 import { outputPlace } from "../engine/resolve-options.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { Elsewhere } from "../runner/local-tasks.ts";
 import { runJob } from "../runner/run.ts";

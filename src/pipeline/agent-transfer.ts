@@ -5,7 +5,7 @@ import { crcText } from "../base/crc32.ts";
 import { SheafError } from "../base/errors.ts";
 import { MiB } from "../base/size.ts";
 import type { CommittedPart } from "../engine/events.ts";
-import type { RunResult } from "../engine/options.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import { changedOnNode, type NodeFile, type ReadRange, type WantedFile } from "../steps/node-files.ts";
 import { type NodeTask, readNodeKey } from "../steps/node-job.ts";
 import { agentPlace } from "../steps/script.ts";

@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, mkdirSync, openSync, readdirSync, statSync, writeSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { SheafError } from "../base/errors.ts";
-import type { RunResult } from "../engine/options.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import { type NodeTask, readNodeKey, type NodeInput, workPlace } from "../steps/node-job.ts";
 import type { ScriptSpec } from "../steps/script.ts";
 import { asSheafError } from "../storage/fs-error.ts";

@@ -1,7 +1,8 @@
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import type { EventLog } from "../engine/event-log.ts";
 import type { JobDirectory } from "../engine/job-directory.ts";
-import type { JobRunOptions, RunOptions, RunResult } from "../engine/options.ts";
+import type { JobRunOptions, RunOptions } from "../engine/options.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import type { StepOutline } from "../worker/messages.ts";
 import type { PipelineJournal } from "./journal.ts";
 import type { GraphStep, Wanted } from "./plan.ts";

@@ -6,8 +6,8 @@ import { describeThrown, type ErrorCode, isSheafError, SheafError } from "../bas
 import { type SuccessManifest, successText } from "../engine/commit.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart } from "../engine/events.ts";
-import type { RunResult } from "../engine/options.ts";
 import { resultOf } from "../engine/result.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import type { Key } from "../job/key.ts";
 import type { RecordBatch } from "../job/reader.ts";
 import { recordsReader, recordsWriter } from "../steps/records.ts";

@@ -7,7 +7,7 @@ import { builtUrl } from "../base/package-places.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
 import { bundleForRun } from "../engine/job-bundle.ts";
 import { openState } from "../engine/job-directory.ts";
-import { RunFailure } from "../engine/options.ts";
+import { RunFailure } from "../engine/run-result.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 
 /** What config-entry.ts is started with. */

@@ -6,11 +6,11 @@ import { failureOutsideTasks, formatFailure, mapFailure } from "../engine/error-
 import { estimatedColumns } from "../engine/estimates.ts";
 import type { Forecast } from "../engine/forecast.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
-import type { FailedTask, RunResult } from "../engine/options.ts";
-import { RunFailure } from "../engine/options.ts";
 import { keptForecast } from "../engine/plan-memory.ts";
 import { recordedStats, sumStats } from "../engine/progress.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
+import type { FailedTask, RunResult } from "../engine/run-result.ts";
+import { RunFailure } from "../engine/run-result.ts";
 import { ShuffleTally } from "../engine/shuffle-tally.ts";
 import { removeAtExit } from "../storage/temp-directory.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";

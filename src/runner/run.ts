@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SheafError } from "../base/errors.ts";
-import type { HostedRunOptions, LocalRunOptions, RunResult } from "../engine/options.ts";
+import type { HostedRunOptions, LocalRunOptions } from "../engine/options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import type { Job } from "../job/job-plan.ts";
 import { warmWorker } from "../worker/warm-worker.ts";
 import type { Isolation, StartWorker } from "../worker/worker.ts";

@@ -4,7 +4,7 @@ import { inspect, isDeepStrictEqual } from "node:util";
 import { equalValues } from "../base/equal-values.ts";
 import { printValue } from "../base/print-value.ts";
 import type { CommittedPart } from "../engine/events.ts";
-import type { RunResult } from "../engine/options.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import type { Key } from "../job/key.ts";
 
 /** What is to be known of a collection to compare it. */

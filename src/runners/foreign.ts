@@ -11,9 +11,10 @@ import type { SharedDirectoryResult } from "../driver/shared-directory-driver.ts
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import { EventLog } from "../engine/event-log.ts";
 import { makeJobId } from "../engine/job-directory.ts";
-import type { JobRunOptions, RunResult } from "../engine/options.ts";
+import type { JobRunOptions } from "../engine/options.ts";
 import { sumStats } from "../engine/progress.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import type { Job } from "../job/job-plan.ts";
 import { taskRoutes } from "../rest/route/task-routes.ts";
 import { startServer } from "../rest/server.ts";

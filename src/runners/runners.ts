@@ -6,8 +6,8 @@ import type {
   JobRunOptions,
   LocalRunOptions,
   RunOptions,
-  RunResult,
 } from "../engine/options.ts";
+import type { RunResult } from "../engine/run-result.ts";
 import type { Together } from "../hosted/host-engine.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { ForeignRunOptions } from "./foreign.ts";

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { readJobStory } from "#src/cli/command/show/job-page.js";
 import { plainStyle } from "#src/cli/ui/style.js";
 import { summaryText } from "#src/cli/ui/summary.js";
-import type { RunResult } from "#src/engine/options.js";
+import type { RunResult } from "#src/engine/run-result.js";
 import { count, generate, job, max, run, text } from "#src/index.js";
 import type { Job } from "#src/job/job-plan.js";
 import { tempDir } from "../cli/support.js";

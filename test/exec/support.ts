@@ -3,7 +3,8 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after } from "node:test";
-import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
+import type { RunResult } from "#src/engine/run-result.js";
 import type { Job } from "#src/index.js";
 import { runJob } from "#src/runner/run.js";
 

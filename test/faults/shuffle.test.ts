@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import type { RunEvent } from "#src/engine/events.js";
-import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
+import type { RunResult } from "#src/engine/run-result.js";
 import { ENTRY_CRC_OFFSET, INDEX_ENTRY_BYTES, TRAILER_BYTES } from "#src/shuffle/run-format.js";
 import { assertFailed, Bench, inputText, wordCount } from "../runner/support.ts";
 

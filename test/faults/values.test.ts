@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
+import type { RunResult } from "#src/engine/run-result.js";
 import { runJob } from "#src/runner/run.js";
 import { assertFailed as assertRunFailed, Bench, inputText, wordCount } from "../runner/support.ts";
 import { assertFailed, Place } from "./support.ts";

@@ -3,7 +3,8 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { TestContext } from "node:test";
 import { seededRandom } from "#src/base/random.js";
-import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
+import type { RunResult } from "#src/engine/run-result.js";
 import type { IncrementalReport } from "#src/incremental/run-notes.js";
 import { Bench } from "../runner/support.ts";
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import type { RunFailure } from "#src/engine/options.js";
+import type { RunFailure } from "#src/engine/run-result.js";
 import { count, generate, job, text } from "#src/index.js";
 import { runHere, runJob } from "#src/runner/run.js";
 import { Bench, assertCounted, expectedLines, inputText, wordCount } from "./support.ts";

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import type { RunEvent } from "#src/engine/events.js";
-import type { LocalRunOptions, RunResult } from "#src/engine/options.js";
+import type { LocalRunOptions } from "#src/engine/options.js";
+import type { RunResult } from "#src/engine/run-result.js";
 import { runJob } from "#src/runner/run.js";
 
 export interface Elsewhere {

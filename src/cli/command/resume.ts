@@ -1,7 +1,8 @@
 import { SheafError } from "../../base/errors.ts";
 import type { RunEvent } from "../../engine/events.ts";
 import { findJob } from "../../engine/job-history.ts";
-import type { RunOptions, RunResult } from "../../engine/options.ts";
+import type { RunOptions } from "../../engine/options.ts";
+import type { RunResult } from "../../engine/run-result.ts";
 import { runnerAsked } from "../../runners/runners.ts";
 import type { CliCommand, ExitCode, Invocation } from "../command.ts";
 import { credentialsOf, stateDirectoryOf } from "../connection.ts";

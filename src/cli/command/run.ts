@@ -1,6 +1,7 @@
 import type { RunEvent } from "../../engine/events.ts";
 import { possiblePaths } from "../../engine/inputs.ts";
-import type { JobRunOptions, RunResult } from "../../engine/options.ts";
+import type { JobRunOptions } from "../../engine/options.ts";
+import type { RunResult } from "../../engine/run-result.ts";
 import { runnerFitFor } from "../../pipeline/detect.ts";
 import { type Runner, runners } from "../../runners/runners.ts";
 import type { CliCommand, ExitCode, Invocation } from "../command.ts";

@@ -3,7 +3,7 @@ import { formatSize } from "../../base/size.ts";
 import type { Advice } from "../../engine/advice.ts";
 import type { Range } from "../../engine/extrapolate.ts";
 import type { Forecast } from "../../engine/forecast.ts";
-import type { RunResult } from "../../engine/options.ts";
+import type { RunResult } from "../../engine/run-result.ts";
 import type { Style } from "./style.ts";
 import { formatCount, formatDuration, padText, plural, shareText } from "./text.ts";
 

@@ -3,7 +3,7 @@ import { escapeControls } from "../../base/escape-controls.ts";
 import { shellWord } from "../../base/shell-word.ts";
 import { formatSize } from "../../base/size.ts";
 import { isScaled, seenFrom } from "../../engine/estimates.ts";
-import type { RunResult } from "../../engine/options.ts";
+import type { RunResult } from "../../engine/run-result.ts";
 import { hotKeyRemedy, hotOnes } from "../../engine/shuffle-tally.ts";
 import type { IncrementalReport } from "../../incremental/run-notes.ts";
 import type { EstimatedColumn } from "../../job/estimate.ts";

@@ -2,7 +2,7 @@ import { SheafError } from "../../../base/errors.ts";
 import { type ListedBadRecord, readBadRecords } from "../../../engine/bad-list.ts";
 import type { RunEvent } from "../../../engine/events.ts";
 import { findJob } from "../../../engine/job-history.ts";
-import type { RunResult } from "../../../engine/options.ts";
+import type { RunResult } from "../../../engine/run-result.ts";
 import { type BadRetry, planMend, planRetry, runMend, runRetry } from "../../../runner/retry-bad.ts";
 import type { ExitCode, Invocation } from "../../command.ts";
 import { clusterUrl, credentialsOf, stateDirectoryOf, withCluster } from "../../connection.ts";
