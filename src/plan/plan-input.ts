@@ -221,7 +221,9 @@ async function listFiles(
     step,
     streams: spool !== undefined,
   });
-  const files = [...paths.filter((path) => typeof path !== "string"), ...listed];
+  // Each once, as those that are listed.
+  const before = new Set(paths.filter((path) => typeof path !== "string"));
+  const files = [...before, ...listed];
   if (spool === undefined) return files;
   const spooled: InputFile[] = [];
   for (const file of files) spooled.push(file.isStream === true ? await spool(file) : file);

@@ -61,6 +61,26 @@ test("what a shell makes of <(command), 5< file and /dev/stdin is read", onLinux
   assert.deepEqual(printed.trim().split("\n").toSorted(), ["1", "2", "3", "here", "one", "redirected"]);
 });
 
+test("standard input that is given twice is read once, as any file; each of two inputs reads it", (t) => {
+  const root = tempDir(t);
+  const output = (name: string, body: string): string => {
+    const head = 'import { job, text } from "sheaf";\nexport default job(';
+    writeFileSync(join(root, name), `${head}${body});\n`);
+    return name;
+  };
+  const runs = (args: readonly string[]): string =>
+    execFileSync(process.execPath, [sheafBinary, "run", ...args, "-q"], {
+      cwd: root,
+      encoding: "utf8",
+      input: "a\nb\n",
+    });
+  const one = output("one.ts", "{ input: text(), map: (line, emit) => emit(line), output: text() }");
+  assert.equal(runs([one, "-", "-"]), "a\nb\n");
+  const map = "{ x: (line, emit) => emit(`x${line}`), y: (line, emit) => emit(`y${line}`) }";
+  const two = output("two.ts", `{ inputs: { x: text(), y: text() }, map: ${map}, output: text() }`);
+  assert.equal(runs([two, "x=-", "y=-", "x=-"]), "xa\nxb\nya\nyb\n");
+});
+
 test("files of /proc and /sys, whose sizes say nothing, are read to their end", onLinux, async () => {
   const size = "/sys/kernel/mm/transparent_hugepage/enabled";
   for (const path of ["/proc/version", "/proc/filesystems", size]) {
