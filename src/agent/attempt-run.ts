@@ -16,15 +16,9 @@ import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { splitAddress } from "../storage/store.ts";
 import { isStored } from "../storage/stores.ts";
+import type { Split } from "../task/split.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
-import type {
-  ReduceTaskSpec,
-  Split,
-  TaskFailure,
-  TaskResult,
-  TaskSpec,
-  TaskSuccess,
-} from "../task/task-spec.ts";
+import type { ReduceTaskSpec, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { AttemptWatch } from "../worker/attempt-watch.ts";
 import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";

@@ -26,7 +26,8 @@ import { insideRoots } from "../security/inside-roots.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { isStored, storedOutput } from "../storage/stores.ts";
 import { manyAtOnce, stageFiles } from "../storage/upload-output.ts";
-import { keptRunName, type KeptMap, type Split, type TaskSuccess } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import { keptRunName, type KeptMap, type TaskSuccess } from "../task/task-spec.ts";
 import { type Staging, stagingOf } from "./staging.ts";
 
 /*

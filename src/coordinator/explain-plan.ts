@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { explain, type TaskExplained } from "../engine/explain.ts";
-import type { Split } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
 import type { JobEvents } from "./job-events.ts";
 import type { Plan } from "./job-row.ts";
 import type { SplitList } from "./split-list.ts";

@@ -1,4 +1,4 @@
-import type { Split } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
 
 /** Splits in one row of table `splits`. FROZEN within a format of the state. */
 export const rowSplits = 1_000;

@@ -1,6 +1,7 @@
 import { SheafError } from "../base/errors.ts";
 import type { ListedFile } from "../storage/file-identity.ts";
-import type { ChosenFile, ChosenRecords, Split } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import type { ChosenFile, ChosenRecords } from "../task/task-spec.ts";
 
 /** A file that a job has read. */
 export type ReadFile = Omit<ChosenFile, "offsets">;

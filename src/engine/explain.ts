@@ -1,6 +1,6 @@
 import { SheafError } from "../base/errors.ts";
 import type { IncrementalRun } from "../incremental/incremental-run.ts";
-import type { Split } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import { type RunEventBody, taskName } from "./events.ts";
 import type { JobRunOptions } from "./options.ts";

@@ -1,4 +1,5 @@
-import { emptyStats, type Split, type TaskStats, type TaskSuccess } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import { emptyStats, type TaskStats, type TaskSuccess } from "../task/task-spec.ts";
 import {
   distinctKeys,
   exactly,

@@ -7,7 +7,7 @@ import type { InputPlan, PlanInputOptions } from "../plan/plan-input.ts";
 import { planSample } from "../plan/plan-sample.ts";
 import type { ListedFile } from "../storage/file-identity.ts";
 import type { InputFile } from "../storage/list-input.ts";
-import type { Split } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
 import type { JobOutline } from "../worker/messages.ts";
 
 /** The tasks of a job: what each reads, by phase and index. */

@@ -14,7 +14,8 @@ import type { FailedElsewhere, LocalExecutor, TaskExecutor } from "../runner/loc
 import type { ElsewhereAbout } from "../runner/local-tasks.ts";
 import { type AttemptRef, type Phase, formatAttempt, formatTask, isFinal } from "../scheduler/ids.ts";
 import { asSheafError } from "../storage/fs-error.ts";
-import type { Split, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import type { TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, noProgressSetting, taskFailure } from "../worker/failure.ts";
 import { checkResultOf } from "../worker/from-worker.ts";
 import type {

@@ -6,7 +6,7 @@ import type { RunResult } from "../engine/run-result.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { Elsewhere } from "../runner/local-tasks.ts";
 import { runJob } from "../runner/run.ts";
-import type { Split } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
 import type { HostEngine, Together } from "./host-engine.ts";
 import { HostedExecutor } from "./hosted-executor.ts";
 import { localFiles } from "./send-inputs.ts";

@@ -3,7 +3,7 @@ import { SheafError } from "../base/errors.ts";
 import { asSheafError } from "../storage/fs-error.ts";
 import { isStored, storeOf } from "../storage/stores.ts";
 import { uploadOutput } from "../storage/upload-output.ts";
-import type { Split, SplitPiece } from "../task/task-spec.ts";
+import type { Split, SplitPiece } from "../task/split.ts";
 
 type FilePiece = Extract<SplitPiece, { kind: "file" }>;
 

@@ -21,7 +21,8 @@ import { process } from "../base/own-globals.ts";
 import { fromWireValue } from "../base/wire-json.ts";
 import type { TaskTable } from "../engine/plan-job.ts";
 import type { AuxCopies } from "../task/aux.ts";
-import type { JobSettings, Split } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import type { JobSettings } from "../task/task-spec.ts";
 import { partitionsMax } from "./blocks.ts";
 
 /* What a task program finds in its job's directory: what stage.ts has put there. */

@@ -1,6 +1,7 @@
 import { Worker as Thread } from "node:worker_threads";
 import { builtUrl } from "../base/package-places.ts";
-import { PROGRESS_BYTES, type Split, type TaskFailure } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import { PROGRESS_BYTES, type TaskFailure } from "../task/task-spec.ts";
 import { placed } from "../worker/poison.ts";
 import { type Trace, tracedPlace } from "../worker/trace.ts";
 

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { stampOf } from "../storage/file-identity.ts";
-import type { JobSettings, KeptStats, Split, TaskStats, TaskSuccess } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import type { JobSettings, KeptStats, TaskStats, TaskSuccess } from "../task/task-spec.ts";
 import {
   type JobPrint,
   runFileName,

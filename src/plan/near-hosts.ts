@@ -1,5 +1,5 @@
 import type { HeldRange } from "../storage/store.ts";
-import type { SplitPiece } from "../task/task-spec.ts";
+import type { SplitPiece } from "../task/split.ts";
 
 export type PlannedPiece = Extract<SplitPiece, { kind: "file" }>;
 

@@ -6,7 +6,7 @@ import { findCompression } from "../format/find-compression.ts";
 import { type Input, isSource, type Reader, type Source } from "../job/reader.ts";
 import { type InputFile, listInput } from "../storage/list-input.ts";
 import type { HeldRange } from "../storage/store.ts";
-import type { Split } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
 import type { PlannedPiece } from "./near-hosts.ts";
 import { nearHosts } from "./near-hosts.ts";
 import { recordStarts } from "./record-starts.ts";

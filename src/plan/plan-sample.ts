@@ -1,6 +1,6 @@
 import { KiB } from "../base/size.ts";
 import { isSource, type Reader } from "../job/reader.ts";
-import type { Split, SplitPiece } from "../task/task-spec.ts";
+import type { Split, SplitPiece } from "../task/split.ts";
 import { type PlannedPiece } from "./near-hosts.ts";
 import { type InputPlan, isSplittable } from "./plan-input.ts";
 import { recordStarts } from "./record-starts.ts";

@@ -1,5 +1,5 @@
 import type { Framing } from "../job/reader.ts";
-import type { Split, SplitPiece } from "../task/task-spec.ts";
+import type { Split, SplitPiece } from "../task/split.ts";
 import { isSplittable } from "./plan-input.ts";
 
 /** What of a reader says where its files can be cut. */

@@ -2,7 +2,8 @@ import Type from "typebox";
 import type { Static } from "typebox";
 import { isErrorCode } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import type { Split, TaskFailure, TaskSuccess } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 
 /* Schemas of what tasks read and report: the same shapes as in task/task-spec.ts. */
 

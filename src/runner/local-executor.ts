@@ -11,11 +11,11 @@ import { type AttemptRef, formatAttempt, formatTask, type NodeRef, type Phase } 
 import { viewOutputs } from "../scheduler/view.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
+import type { Split } from "../task/split.ts";
 import { PROGRESS_BYTES } from "../task/task-spec.ts";
 import type {
   KeptMap,
   MapOutput,
-  Split,
   TaskFailure,
   TaskResult,
   TaskSpec,

@@ -8,7 +8,8 @@ import { whatChanged } from "../incremental/job-print.ts";
 import type { JobPrint } from "../incremental/kept-state.ts";
 import type { MapDone } from "../incremental/run-notes.ts";
 import { statsToKeep } from "../incremental/run-notes.ts";
-import type { JobSettings, KeptMap, OutputPart, Split, TaskSuccess } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import type { JobSettings, KeptMap, OutputPart, TaskSuccess } from "../task/task-spec.ts";
 
 /*
  * A job whose collections are all map-only has files for each map. When it has set records aside, its

@@ -1,5 +1,5 @@
 import { bytesOf, cutSplit } from "../task/cut-split.ts";
-import type { Split, SplitPlace } from "../task/task-spec.ts";
+import type { Split, SplitPlace } from "../task/split.ts";
 
 /**
  * What map tasks read, by number: those that hand over their rest less than was planned, others that rest.

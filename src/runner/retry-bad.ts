@@ -9,7 +9,8 @@ import type { KeptJob } from "../engine/job-history.ts";
 import type { LocalRunOptions } from "../engine/options.ts";
 import type { RunResult } from "../engine/run-result.ts";
 import { storeOf } from "../storage/stores.ts";
-import type { ChosenFile, ChosenRecords, Split } from "../task/task-spec.ts";
+import type { Split } from "../task/split.ts";
+import type { ChosenFile, ChosenRecords } from "../task/task-spec.ts";
 import { keptMapOnly, type MapOnlyRun } from "./map-only-mend.ts";
 import { runJob } from "./run.ts";
 

@@ -1,4 +1,4 @@
-import type { Split, SplitPiece, SplitPlace } from "./task-spec.ts";
+import type { Split, SplitPiece, SplitPlace } from "./split.ts";
 
 /**
  * The split cut at places that ascend: what lies before the first, then what lies from each to the next, in

@@ -15,8 +15,9 @@ import { ExecFeed, plainLines } from "./exec-records.ts";
 import { MapOnlyOutput } from "./map-output.ts";
 import { invalidLine } from "./native-grep.ts";
 import { RawLines } from "./raw-lines.ts";
+import type { SplitPiece } from "./split.ts";
 import type { TaskSetting } from "./task-setting.ts";
-import type { MapTaskSpec, SampleTaskSpec, SplitPiece } from "./task-spec.ts";
+import type { MapTaskSpec, SampleTaskSpec } from "./task-spec.ts";
 
 /**
  * Whether JavaScript reads the pairs that a program has written, rather than another program or text().

@@ -27,8 +27,9 @@ import { openPiece } from "./open-piece.ts";
 import { RecordUnits } from "./record-units.ts";
 import { placesAfter, placesInPiece } from "./rest-places.ts";
 import { type RecordChoice, choiceOf, sourceOf } from "./sampling.ts";
+import type { SplitPiece, SplitPlace } from "./split.ts";
 import type { TaskSetting } from "./task-setting.ts";
-import type { MapTaskSpec, SplitPiece, SplitPlace, TaskSuccess } from "./task-spec.ts";
+import type { MapTaskSpec, TaskSuccess } from "./task-spec.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
 import { TaskStates } from "./told-states.ts";
 

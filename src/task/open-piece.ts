@@ -4,7 +4,8 @@ import { type BatchReader, readPiece, readSource } from "../format/read-split.ts
 import type { Job } from "../job/job-plan.ts";
 import { isSource } from "../job/reader.ts";
 import type { AttemptContext } from "./context.ts";
-import type { JobSettings, SplitPiece, TaskServices, TaskSpec } from "./task-spec.ts";
+import type { SplitPiece } from "./split.ts";
+import type { JobSettings, TaskServices, TaskSpec } from "./task-spec.ts";
 
 /** Opens a piece of a split: a stretch of a file, or what a source makes for a task. */
 export async function openPiece(

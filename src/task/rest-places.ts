@@ -1,7 +1,7 @@
 import { overlapsItself } from "../format/frames.ts";
 import type { Reader } from "../job/reader.ts";
 import { openRange } from "../storage/read-range.ts";
-import type { Split, SplitPiece, SplitPlace } from "./task-spec.ts";
+import type { Split, SplitPiece, SplitPlace } from "./split.ts";
 
 /** Where a map is in its split: at a record of the batch in hand. */
 export interface MapPlace {

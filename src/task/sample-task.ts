@@ -12,9 +12,10 @@ import type { PairReader } from "./exec-pieces.ts";
 import type { MapFunction } from "./map-loop.ts";
 import { identityMap, MapLoop } from "./map-loop.ts";
 import { openPiece } from "./open-piece.ts";
+import type { SplitPiece } from "./split.ts";
 import type { TaskSetting } from "./task-setting.ts";
 import { PROGRESS_CELLS } from "./task-spec.ts";
-import type { SampleTaskSpec, SplitPiece, TaskSuccess } from "./task-spec.ts";
+import type { SampleTaskSpec, TaskSuccess } from "./task-spec.ts";
 
 /** Keys kept of one collection: more are thinned out evenly. */
 const KEYS_MAX = 65_536;

@@ -1,5 +1,6 @@
 import { hashText } from "../base/random.ts";
-import type { ChosenFile, JobSettings, SplitPiece } from "./task-spec.ts";
+import type { SplitPiece } from "./split.ts";
+import type { ChosenFile, JobSettings } from "./task-spec.ts";
 
 /** Which records are mapped; the others are passed over. */
 export interface RecordChoice {

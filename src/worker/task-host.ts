@@ -2,23 +2,19 @@ import { SheafError, errorCharsMax, plainError } from "../base/errors.ts";
 import { Promise, setImmediate, setTimeout } from "../base/own-globals.ts";
 import { cutText, printValue } from "../base/print-value.ts";
 import { jobOfInput } from "../job/define.ts";
-import { type CollectionPlan, type Job, mergePrint } from "../job/job-plan.ts";
-import { isSource } from "../job/reader.ts";
-import { programPaths } from "../job/validate-exec.ts";
-import { stepRefOf } from "../steps/from.ts";
+import type { Job } from "../job/job-plan.ts";
 import { choiceExport, isPipeline, jobOfStep, type Pipeline, type StepChoice } from "../steps/pipeline.ts";
 import { linkStores, setStoreAccess } from "../storage/stores.ts";
-import { AuxData, auxFiles, type SharedAux } from "../task/aux.ts";
+import { AuxData, type SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
-import { estimateOutline, mapsByProgram } from "../task/record-units.ts";
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
 import type { JobSettings, TaskFailure, TaskResult, TaskRunner, TaskSpec } from "../task/task-spec.ts";
-import { tellsStates } from "../task/told-states.ts";
 import { failureOfThrown, taskFailure } from "./failure.ts";
 import { faultFor } from "./fault-injection.ts";
 import type { InjectedFault } from "./fault-injection.ts";
 import { injectFault } from "./injected-fault.ts";
-import type { FromWorker, InputOutline, JobOutline, StepOutline, ToWorker } from "./messages.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
+import { outlineOf, pipelineOutline } from "./outline.ts";
 import { OutputCapture } from "./output-capture.ts";
 import { findPatch, patchError } from "./patched-globals.ts";
 import { tracedJob } from "./trace.ts";
@@ -52,8 +48,7 @@ interface Running {
 
 /**
  * The worker's half: handles the parent's messages one after the other and answers each. The same in a
- * thread, in a
- * child process and inline; what differs comes in by TaskHostOptions.
+ * thread, in a child process and inline; what differs comes in by TaskHostOptions.
  */
 export class TaskHost {
   readonly capture: OutputCapture;
@@ -352,85 +347,7 @@ export function withDefaultParams(job: Job, settings: JobSettings): JobSettings 
   return { ...settings, params: { ...job.params, ...settings.params } };
 }
 
-function paramType(value: unknown): string {
-  return Array.isArray(value) ? "array" : value === null ? "null" : typeof value;
-}
-
 /** A reduce without groups has called nothing of the job's. */
 function ranUserCode(spec: TaskSpec, result: TaskResult): boolean {
   return spec.kind !== "reduce" || result.kind !== "success" || result.stats.groups > 0;
-}
-
-/** Of a pipeline only its steps are told. */
-function pipelineOutline({ steps }: Pipeline): JobOutline {
-  return {
-    name: null,
-    input: { kind: "generate", tasks: 1 },
-    collections: [],
-    params: {},
-    aux: [],
-    hasExpect: false,
-    seed: 0,
-    steps: steps.map(({ job, until: _until, readers: _readers, ...plan }): StepOutline => ({
-      ...plan,
-      job: outlineOf(job),
-    })),
-  };
-}
-
-function inputOutline(input: Job["input"]): InputOutline {
-  if (isSource(input)) {
-    const { tasks, count, forMs, until, nodes } = input;
-    return {
-      kind: "generate",
-      tasks,
-      ...(count !== undefined && { count }),
-      ...(forMs !== undefined && { forMs }),
-      ...(until !== undefined && { hasUntil: true }),
-      ...(nodes !== undefined && { nodes }),
-    };
-  }
-  const step = stepRefOf(input);
-  return {
-    kind: input.kind,
-    framing: input.framing,
-    needsHeader: input.needsHeader ?? false,
-    compression: input.compression ?? "auto",
-    recordBytesMax: input.recordBytesMax ?? null,
-    ...(input.content === undefined ? {} : { content: input.content }),
-    ...(input.encoding === undefined ? {} : { encoding: input.encoding }),
-    ...(step === undefined ? {} : { step: { ...step, of: String(step.of) } }),
-  };
-}
-
-function mergesOf(plan: CollectionPlan): { readonly merges?: string } {
-  const merges = mergePrint(plan);
-  return merges === null ? {} : { merges };
-}
-
-export function outlineOf(job: Job): JobOutline {
-  const programs = programPaths(job);
-  const byProgram = mapsByProgram(job);
-  const inputs = job.inputs.map(({ inputName, input }) => ({ name: inputName, input: inputOutline(input) }));
-  return {
-    name: job.name ?? null,
-    input: inputOutline(job.input),
-    ...(inputs.length === 0 ? {} : { inputs }),
-    collections: job.collections.map((plan) => ({
-      name: plan.name,
-      partitions: plan.partitions ?? null,
-      order: plan.order,
-      mapOnly: plan.mapOnly,
-      estimates: estimateOutline(plan, byProgram),
-      ...(tellsStates(plan) && { tells: true }),
-      ...mergesOf(plan),
-    })),
-    params: Object.fromEntries(Object.entries(job.params).map(([name, value]) => [name, paramType(value)])),
-    aux: auxFiles(job.aux),
-    ...(job.files.length > 0 && { files: job.files }),
-    ...(Object.keys(job.stores).length > 0 && { stores: job.stores }),
-    ...(programs.length > 0 && { programs }),
-    hasExpect: job.expect !== undefined,
-    seed: job.seed,
-  };
 }

@@ -6,7 +6,7 @@ import type { Errand, ErrandResult, Order, Registered, Running } from "#src/prot
 import type { MapOutputs, TaskAnswer, TaskReport } from "#src/protocol/task-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
 import { type AttemptRef, formatAttempt } from "#src/scheduler/ids.js";
-import type { Split } from "#src/task/task-spec.js";
+import type { Split } from "#src/task/split.js";
 import { taskFailure } from "#src/worker/failure.js";
 
 export type TaskOrder = NonNullable<TaskAnswer["order"]>;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Errand, ErrandResult } from "#src/protocol/agent-messages.js";
 import { TASK_STATUS } from "#src/protocol/version.js";
-import type { Split } from "#src/task/task-spec.js";
+import type { Split } from "#src/task/split.js";
 import { taskFailure } from "#src/worker/failure.js";
 import type { FakeAgent, TaskOrder } from "./fake-agent.js";
 import { Stage } from "./stage.js";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { localFiles, sendInputs } from "#src/hosted/send-inputs.js";
 import { addStore } from "#src/storage/stores.js";
-import type { Split, SplitPiece } from "#src/task/task-spec.js";
+import type { Split, SplitPiece } from "#src/task/split.js";
 import { MemoryStore } from "../storage/memory-store.ts";
 
 type FilePiece = Extract<SplitPiece, { kind: "file" }>;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { probeSplits, stretchSplits } from "#src/plan/probe-splits.js";
-import type { Split, SplitPiece } from "#src/task/task-spec.js";
+import type { Split, SplitPiece } from "#src/task/split.js";
 
 const lines = { framing: { kind: "delimiter", delimiter: Uint8Array.of(10) } } as const;
 const quoted = { framing: { kind: "quoted", quote: 34 } } as const;

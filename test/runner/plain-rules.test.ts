@@ -16,8 +16,8 @@ import { failureOfExit } from "#src/worker/exit-cause.js";
 import { taskFailure } from "#src/worker/failure.js";
 import { faultFor } from "#src/worker/fault-injection.js";
 import type { JobOutline } from "#src/worker/messages.js";
+import { outlineOf } from "#src/worker/outline.js";
 import { OutputCapture } from "#src/worker/output-capture.js";
-import { outlineOf } from "#src/worker/task-host.js";
 
 function success(changes: Partial<TaskStats>, parts: OutputPart[] = []): TaskSuccess {
   return {

@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import type { LocalRunOptions } from "#src/engine/options.js";
 import { MapSplits } from "#src/runner/map-splits.js";
 import { replay } from "#src/runner/replay.js";
-import type { SplitPiece, SplitPlace } from "#src/task/task-spec.js";
+import type { SplitPiece, SplitPlace } from "#src/task/split.js";
 import { Bench } from "./support.ts";
 
 const customers = Array.from({ length: 300 }, (_, i) => ({ id: (i * 7) % 300, name: `name, "${i}"` }));

@@ -18,7 +18,7 @@ import { words } from "#src/format/words.js";
 import { job } from "#src/job/define.js";
 import type { Input } from "#src/job/reader.js";
 import { bytesOf, cutSplit } from "#src/task/cut-split.js";
-import type { Split, SplitPiece, SplitPlace } from "#src/task/task-spec.js";
+import type { Split, SplitPiece, SplitPlace } from "#src/task/split.js";
 import { Stage } from "./support.js";
 
 /** From now on every look at the clock says that much time has passed. */

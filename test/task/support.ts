@@ -9,13 +9,12 @@ import type { Job } from "#src/job/job-plan.js";
 import type { Key } from "#src/job/key.js";
 import { readCollected } from "#src/task/collected.js";
 import { bytesOf, cutSplit } from "#src/task/cut-split.js";
+import type { Split, SplitPiece } from "#src/task/split.js";
 import { createTaskRunner } from "#src/task/task-runner.js";
 import type {
   JobSettings,
   MapOutput,
   OutputPart,
-  Split,
-  SplitPiece,
   TaskFailure,
   TaskResult,
   TaskSuccess,
