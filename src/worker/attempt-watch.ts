@@ -1,7 +1,7 @@
 import { PROGRESS_CELLS } from "../task/task-spec.ts";
-import { workerStartMsMax } from "./pool.ts";
 import { tracedPlace } from "./trace.ts";
 import type { Trace } from "./trace.ts";
+import { workerStartMsMax } from "./worker-slot.ts";
 
 /**
  * Sees from outside whether an attempt moves on: its worker changes the progress board, or those who do

@@ -1,6 +1,5 @@
 import type { Clock } from "../base/clock.ts";
 import { SheafError, unreachable } from "../base/errors.ts";
-import { within } from "../base/retry.ts";
 import type { StoreAccess, StoreLink } from "../storage/stores.ts";
 import type { AuxCopies, SharedAux } from "../task/aux.ts";
 import type { FoldAnswer, FoldRequest } from "../task/fold-states.ts";
@@ -12,6 +11,7 @@ import type { InjectedFault } from "./fault-injection.ts";
 import { checkResultOf, readFromWorker } from "./from-worker.ts";
 import type { FromWorker, JobOutline, ToWorker } from "./messages.ts";
 import type { Trace } from "./trace.ts";
+import { type SlotAnswer, type SlotQuestion, type SlotWork, WorkerSlot } from "./worker-slot.ts";
 import type { Isolation, StartWorker, Worker, WorkerExit } from "./worker.ts";
 
 export interface PoolOptions {
@@ -43,62 +43,13 @@ export interface RunMore {
   readonly chaos?: Chaos | null;
 }
 
-/** What the parent hears of a question that is no attempt. */
-type Answer =
-  | Extract<FromWorker, { kind: "loaded" | "load-failed" | "expected" | "folded" | "prepared" }>
-  /** The worker has ended. */
-  | { readonly kind: "gone"; readonly failure: TaskFailure }
-  /** It took too long, and was ended. */
-  | { readonly kind: "late"; readonly failure: TaskFailure };
-
-/** What a slot's worker does. */
-type Work =
-  | { readonly kind: "nothing" }
-  | {
-      readonly kind: "attempt";
-      readonly id: number;
-      readonly spec: TaskSpec;
-      /** Its worker is ended before it can report. */
-      readonly isDoomed: boolean;
-    }
-  | {
-      readonly kind: "question";
-      readonly phase: "load" | "aux" | "expect" | "until";
-      /** User code begins to load, or the gate to run: the clock of what that takes starts now. */
-      began(): void;
-      answered(answer: Answer): void;
-      /** Resolves when it is answered. */
-      readonly over: Promise<unknown>;
-    };
-
-interface Slot {
-  worker: Worker | null;
-  /** Resolves when `worker`, or the one before it, is gone. */
-  exit: Promise<void>;
-  work: Work;
-  /** Last lines heard from it. */
-  tail: string[];
-}
-
-const nothing: Work = { kind: "nothing" };
-const tailLines = 20;
-/**
- * A worker may take this long until it begins to load user code, on a machine that is busy with other
- * things.
- */
-export const workerStartMsMax = 60_000;
-/**
- * A worker blocked in a system call cannot be ended from within this process; it is not waited for longer.
- */
-const killWaitMs = 5_000;
-
 /**
  * Workers by slot, started when first needed and again when one is gone. Knows nothing of tasks but that one
  * runs at a time, and how each ended.
  */
 export class WorkerPool {
   readonly #options: PoolOptions;
-  readonly #slots = new Map<number, Slot>();
+  readonly #slots = new Map<number, WorkerSlot>();
   #load: Extract<ToWorker, { kind: "load" }> | null = null;
   #settings: ToWorker | null = null;
   #stores: ToWorker | null = null;
@@ -240,13 +191,13 @@ export class WorkerPool {
   async kill(slotIndex: number): Promise<void> {
     const slot = this.#slots.get(slotIndex);
     if (slot?.work.kind === "question") await slot.work.over;
-    if (slot !== undefined && slot.worker !== null) await this.#end(slot);
+    if (slot !== undefined && slot.worker !== null) await slot.end();
   }
 
   /** Ends all workers; resolves when they are gone. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#slots.values()].map((slot) => this.#end(slot)));
+    await Promise.all([...this.#slots.values()].map((slot) => slot.end()));
   }
 
   /** One that has an idle worker, or else none that is busy. */
@@ -259,17 +210,17 @@ export class WorkerPool {
   }
 
   /** The slot with its worker, which is started when there is none. */
-  #started(index: number): { readonly slot: Slot; readonly worker: Worker; readonly isNew: boolean } {
+  #started(index: number): { readonly slot: WorkerSlot; readonly worker: Worker; readonly isNew: boolean } {
     let slot = this.#slots.get(index);
     if (slot === undefined) {
-      slot = { worker: null, exit: Promise.resolve(), work: nothing, tail: [] };
+      slot = new WorkerSlot();
       this.#slots.set(index, slot);
     }
     if (slot.worker !== null) return { slot, worker: slot.worker, isNew: false };
     return { slot, worker: this.#startIn(index, slot), isNew: true };
   }
 
-  #startIn(index: number, slot: Slot): Worker {
+  #startIn(index: number, slot: WorkerSlot): Worker {
     if (this.#closed) throw new SheafError("INTERNAL", "the worker pool is closed");
     let gone!: () => void;
     slot.exit = new Promise<void>((resolve) => (gone = resolve));
@@ -298,7 +249,7 @@ export class WorkerPool {
     return worker;
   }
 
-  #take(index: number, slot: Slot, received: unknown): void {
+  #take(index: number, slot: WorkerSlot, received: unknown): void {
     let message: FromWorker;
     try {
       message = readFromWorker(received);
@@ -312,34 +263,29 @@ export class WorkerPool {
   }
 
   /** What comes from it is not its own words any more: it is ended, and what it was doing has failed. */
-  #distrust(index: number, slot: Slot, error: SheafError): void {
-    const { work, tail: log } = slot;
-    const failure = taskFailure("USER_CODE", error.message, {
-      phase: phaseOf(work),
-      log,
-      hint: error.hint ?? null,
-    });
-    slot.work = nothing;
-    this.#kill(slot);
+  #distrust(index: number, slot: WorkerSlot, error: SheafError): void {
+    const { phase, tail: log } = slot;
+    const failure = taskFailure("USER_CODE", error.message, { phase, log, hint: error.hint ?? null });
+    const work = slot.free();
+    slot.kill();
     this.#tell(index, work, { kind: "load-failed", failure });
   }
 
-  #exited(index: number, slot: Slot, exit: WorkerExit): void {
-    const { work, tail } = slot;
+  #exited(index: number, slot: WorkerSlot, exit: WorkerExit): void {
+    const { phase, tail } = slot;
     const { isolation, heapBytes } = this.#options;
     slot.worker = null;
-    slot.work = nothing;
-    const failure = failureOfExit(exit, phaseOf(work), isolation, heapBytes, tail);
-    this.#tell(index, work, { kind: "gone", failure });
+    const failure = failureOfExit(exit, phase, isolation, heapBytes, tail);
+    this.#tell(index, slot.free(), { kind: "gone", failure });
   }
 
   /** The worker has failed: so has what it did. */
-  #tell(index: number, work: Work, answer: Extract<Answer, { failure: TaskFailure }>): void {
+  #tell(index: number, work: SlotWork, answer: Extract<SlotAnswer, { failure: TaskFailure }>): void {
     if (work.kind === "question") work.answered(answer);
     else if (work.kind === "attempt") this.#options.listener.attemptEnded(index, work.id, answer.failure);
   }
 
-  #heard(index: number, slot: Slot, message: FromWorker): void {
+  #heard(index: number, slot: WorkerSlot, message: FromWorker): void {
     const { work } = slot;
     const { listener } = this.#options;
     switch (message.kind) {
@@ -373,20 +319,20 @@ export class WorkerPool {
           this.#doom(index, slot, work.id);
           return;
         }
-        slot.work = nothing;
-        if (message.spoiled) this.#kill(slot);
+        slot.free();
+        if (message.spoiled) slot.kill();
         listener.attemptEnded(index, message.id, message.result);
         return;
       case "log":
-        remember(slot, message.text);
+        slot.remember(message.text);
         listener.log(message.id ?? (work.kind === "attempt" ? work.id : null), message.stream, message.text);
         return;
       case "stray":
         listener.stray(message.failure, index);
         // Its worker is not used again; a question is answered first.
-        if (work.kind === "nothing") this.#kill(slot);
+        if (work.kind === "nothing") slot.kill();
         else if (work.kind === "question") {
-          const end = (): void => (slot.work.kind === "nothing" ? this.#kill(slot) : undefined);
+          const end = (): void => (slot.work.kind === "nothing" ? slot.kill() : undefined);
           work.over.then(end, end);
         }
         return;
@@ -395,99 +341,25 @@ export class WorkerPool {
     }
   }
 
-  /** Waits for the answer to a question, or for the worker's end. A worker that starts loads by itself. */
-  #ask(
-    index: number,
-    question: Extract<ToWorker, { kind: "load" | "aux" | "expect" | "fold" }>,
-  ): Promise<Answer> {
+  /** Waits for the answer to a question, or for the worker's end. */
+  #ask(index: number, question: SlotQuestion): Promise<SlotAnswer> {
     const { slot, worker, isNew } = this.#started(index);
-    const phase = question.kind === "fold" ? "until" : question.kind;
-    const { noProgressMs } = this.#options;
-    slot.tail = [];
-    let resolve!: (answer: Answer) => void;
-    const over = new Promise<Answer>((settle) => (resolve = settle));
-    const answered = (answer: Answer): void => {
-      clearTimeout(timer);
-      slot.work = nothing;
-      resolve(answer);
-    };
-    const giveUp = (): void => {
-      answered({ kind: "late", failure: tooLong(phase, noProgressMs, slot.tail) });
-      this.#kill(slot);
-    };
-    const began = (): void => {
-      clearTimeout(timer);
-      timer = setTimeout(giveUp, noProgressMs);
-    };
-    const isThere = phase !== "load" && !isNew;
-    let timer = setTimeout(giveUp, isThere ? noProgressMs : Math.max(noProgressMs, workerStartMsMax));
-    slot.work = { kind: "question", phase, began, answered, over };
-    if (phase !== "load" || !isNew) worker.send(question);
-    return over;
+    return slot.ask(worker, question, isNew, this.#options.noProgressMs);
   }
 
   /** Chaos ends the worker with what it does. It is told when nothing is written any more. */
-  #doom(index: number, slot: Slot, id: number): void {
-    const { tail: log } = slot;
-    const phase = phaseOf(slot.work);
+  #doom(index: number, slot: WorkerSlot, id: number): void {
+    const { phase, tail: log } = slot;
     const failure = taskFailure("CANCELLED", "the worker was ended by --chaos", {
       phase,
       log,
       blame: "system",
     });
     const tell = (): void => this.#options.listener.attemptEnded(index, id, failure);
-    this.#end(slot).then(tell, tell);
+    slot.end().then(tell, tell);
   }
-
-  /** The slot is free for a new worker at once; what is left of the old one is only waited for. */
-  async #end(slot: Slot): Promise<void> {
-    this.#kill(slot);
-    await within(slot.exit, killWaitMs);
-  }
-
-  /** Ends its worker, and does not wait until it is gone. */
-  #kill(slot: Slot): void {
-    const { worker, work, tail: log } = slot;
-    slot.work = nothing;
-    if (worker === null) return;
-    slot.worker = null;
-    if (work.kind === "question") {
-      const failure = taskFailure("WORKER_LOST", "the worker was ended", {
-        phase: work.phase,
-        log,
-        blame: "system",
-      });
-      work.answered({ kind: "gone", failure });
-    }
-    worker.kill();
-  }
-}
-
-function phaseOf(work: Work): string {
-  return work.kind === "question" ? work.phase : work.kind === "attempt" ? work.spec.kind : "load";
 }
 
 function unanswered(): TaskFailure {
   return taskFailure("INTERNAL", "the worker did not answer what it was asked", { blame: "system" });
-}
-
-function tooLong(phase: string, noProgressMs: number, log: readonly string[]): TaskFailure {
-  return taskFailure("NO_PROGRESS", `${phase} took longer than ${noProgressMs} ms`, {
-    phase,
-    log,
-    hint:
-      phase === "until"
-        ? "Look for an endless loop in the source's until."
-        : phase === "aux"
-          ? "Look for an endless loop in the functions given to by() and to readers of side data."
-          : "Look for an endless loop or an await that never ends at the top level of the job file.",
-  });
-}
-
-/** What the runtime prints when it crashes: it would push out what user code printed last. */
-const crashReport = /^\s*(?:\d+: 0x|<---|-----|\[\d+:0x)|^\s*$/;
-
-function remember(slot: Slot, text: string): void {
-  const lines = text.split("\n").filter((line) => !crashReport.test(line));
-  slot.tail = [...slot.tail, ...lines.slice(-tailLines)].slice(-tailLines);
 }
