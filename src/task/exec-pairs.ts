@@ -165,8 +165,14 @@ function takeLine(line: Buffer, plan: ExecPlan, target: PairTarget, isText: bool
 
 function numberOf(text: string | undefined, line: Buffer, plan: ExecPlan): number {
   const number = text === undefined || text.trim() === "" ? Number.NaN : Number(text);
-  if (Number.isFinite(number)) return number;
+  const isRounded = Math.abs(number) > Number.MAX_SAFE_INTEGER && /^\s*[-+]?\d+\s*$/.test(text!);
+  if (Number.isFinite(number) && !isRounded) return number;
   const what = `${commandText(plan)} has written ${printValue(line.toString("utf8"))}`;
+  if (isRounded) {
+    throw new SheafError("VALUE_INVALID", `${what}, whose value is beyond 2^53 and would be rounded`, {
+      hint: 'Leave values: "number" of exec() out: the value is then a text, of which BigInt() makes all digits.',
+    });
+  }
   throw new SheafError("VALUE_INVALID", `${what}, whose value is no number`, {
     hint: 'Write KEY, a tab and a number, or leave values: "number" of exec() out.',
   });

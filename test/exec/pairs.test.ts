@@ -52,3 +52,31 @@ test("numbers of a combiner are written as such, though the map's values are tex
   });
   assert.equal(await outputOf(what, input), "j\t20\nk\t1.5\n");
 });
+
+test("integers beyond 2^53 are refused where values are numbers, and kept to their digits where they are texts", async () => {
+  const input = file("long.txt", "k\t9007199254740993\nk\t-3\n");
+  const summed = (options: ExecOptions): Job =>
+    job({
+      input: text(),
+      map: exec(["cat"], options),
+      reduce: (_key: string, values: Iterable<number | string>) => {
+        let all = 0n;
+        for (const value of values) all += BigInt(value);
+        return all;
+      },
+      partitions: 1,
+    });
+  await assert.rejects(collected(summed({ values: "number" }), input), {
+    code: "VALUE_INVALID",
+    message: /"k\\t9007199254740993", whose value is beyond 2\^53 and would be rounded/,
+  });
+  assert.deepEqual(await collected(summed({}), input), [["k", 9007199254740990n]]);
+  const held = file("held.txt", "k\t9007199254740991\nk\t1e300\nk\t 0.5 \r\nk\t-9007199254740993.0\n");
+  const values = await collected(map({ values: "number" }), held);
+  assert.deepEqual(values, [
+    ["k", 9007199254740991],
+    ["k", 1e300],
+    ["k", 0.5],
+    ["k", -9007199254740992],
+  ]);
+});
