@@ -1,12 +1,12 @@
 import { tmpdir } from "node:os";
 import type { ErrorCode } from "../base/errors.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
-import { readRecords } from "../engine/commit.ts";
 import { outputDigest } from "../engine/committed-output.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import type { CommittedPart, RunStatus } from "../engine/events.ts";
 import type { Forecast } from "../engine/forecast.ts";
 import { sumStats } from "../engine/progress.ts";
+import { readRecords } from "../engine/result.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
 import type { FailedTask, MaterializedRecords, RunResult } from "../engine/run-result.ts";
 import { RunFailure } from "../engine/run-result.ts";

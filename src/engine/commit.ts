@@ -5,7 +5,6 @@ import { isSheafError, SheafError } from "../base/errors.ts";
 import { OutputNames, clashOf } from "../base/output-name.ts";
 import { STATE_DIRECTORY, stateFileName } from "../incremental/kept-state.ts";
 import type { StateFiles } from "../incremental/run-notes.ts";
-import type { Key } from "../job/key.ts";
 import {
   createTempOutput,
   discardTempOutput,
@@ -357,37 +356,6 @@ async function sizeOf(path: string): Promise<number | null> {
     if (errnoOf(error) === "ENOENT") return null;
     throw error;
   }
-}
-
-/** Results that were kept for `records()`. */
-export interface CommittedRecords {
-  /** In (partition, roll) order; null: not kept, or disposed of. */
-  readonly collected: readonly { readonly collection: string; readonly path: string }[] | null;
-  /** Names of all collections. */
-  readonly collections: readonly string[];
-}
-
-/**
- * RunResult.records().
- * @throws SheafError USAGE when they were not kept, or it is not clear of which collection
- */
-export async function* readRecords(
-  { collected, collections }: CommittedRecords,
-  collection: string | undefined,
-): AsyncGenerator<[Key, unknown]> {
-  if (collected === null) {
-    throw new SheafError("USAGE", "result.records(): the results were not kept, or have been disposed of", {
-      hint: "Run with { collect: true }, and read them before dispose().",
-    });
-  }
-  const name = collection ?? collections[0] ?? "";
-  if (!collections.includes(name) || (collection === undefined && collections.length > 1)) {
-    throw new SheafError("USAGE", `result.records(${collection ?? ""}): which collection?`, {
-      hint: `The job has: ${collections.join(", ")}.`,
-    });
-  }
-  const { readCollected } = await import("../task/collected.ts");
-  for (const one of collected) if (one.collection === name) yield* readCollected(one.path);
 }
 
 /** What the gate said: why not, or how it failed itself. @returns what is thrown then */

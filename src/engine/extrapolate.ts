@@ -67,6 +67,29 @@ function interpolate(points: readonly Point[], x: number): number {
   return from.y * (to.y / from.y) ** share;
 }
 
+/** What one more costs, and what all cost beside it, from the smallest and the largest that were measured. */
+export function marginal(points: readonly Point[]): { readonly each: number; readonly fixed: number } {
+  const [first, last] = [points[0]!, points.at(-1)!];
+  if (last.x <= 0) return { each: 0, fixed: last.y };
+  const all = last.y / last.x;
+  const each = last.x > 1.5 * first.x ? Math.min(all, (last.y - first.y) / (last.x - first.x)) : all;
+  return each > 0 ? { each, fixed: Math.max(0, last.y - each * last.x) } : { each: all, fixed: 0 };
+}
+
+/**
+ * The same of time: between the last two sizes, since code that gets going takes longer for what it does
+ * first. Neither is measured well on a busy machine: no less than half of what all of it says is believed.
+ */
+export function marginalTime(points: readonly Point[]): { readonly each: number; readonly fixed: number } {
+  const last = points.at(-1)!;
+  const whole = marginal(points);
+  const before = points.findLast(({ x }) => x * 1.5 < last.x);
+  if (before === undefined) return whole;
+  const late = (last.y - before.y) / (last.x - before.x);
+  const each = Math.min(whole.each, Math.max(whole.each / 2, late));
+  return { each, fixed: Math.max(0, last.y - each * last.x) };
+}
+
 /**
  * How many different keys all of the input has, from those in stretches of it: at least as Chao's estimator
  * goes on (Colwell et al., Journal of Plant Ecology 5, 2012: extrapolation by incidence), which counts on

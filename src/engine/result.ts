@@ -1,5 +1,6 @@
+import { SheafError } from "../base/errors.ts";
+import type { Key } from "../job/key.ts";
 import { emptyStats } from "../task/task-spec.ts";
-import { readRecords } from "./commit.ts";
 import type { RunEventBody } from "./events.ts";
 import { sampledBy } from "./progress.ts";
 import type { MadeRecords, RunFailure, RunResult } from "./run-result.ts";
@@ -41,6 +42,37 @@ export function resultOf(
     dispose: () => Promise.resolve(),
     ...known,
   };
+}
+
+/** Results that were kept for `records()`. */
+export interface CommittedRecords {
+  /** In (partition, roll) order; null: not kept, or disposed of. */
+  readonly collected: readonly { readonly collection: string; readonly path: string }[] | null;
+  /** Names of all collections. */
+  readonly collections: readonly string[];
+}
+
+/**
+ * RunResult.records().
+ * @throws SheafError USAGE when they were not kept, or it is not clear of which collection
+ */
+export async function* readRecords(
+  { collected, collections }: CommittedRecords,
+  collection: string | undefined,
+): AsyncGenerator<[Key, unknown]> {
+  if (collected === null) {
+    throw new SheafError("USAGE", "result.records(): the results were not kept, or have been disposed of", {
+      hint: "Run with { collect: true }, and read them before dispose().",
+    });
+  }
+  const name = collection ?? collections[0] ?? "";
+  if (!collections.includes(name) || (collection === undefined && collections.length > 1)) {
+    throw new SheafError("USAGE", `result.records(${collection ?? ""}): which collection?`, {
+      hint: `The job has: ${collections.join(", ")}.`,
+    });
+  }
+  const { readCollected } = await import("../task/collected.ts");
+  for (const one of collected) if (one.collection === name) yield* readCollected(one.path);
 }
 
 /** The last event of a run, which says what its result says. */

@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import { writeCapsule } from "../engine/capsule.ts";
-import { readRecords } from "../engine/commit.ts";
 import { outputDigest } from "../engine/committed-output.ts";
 import { failureOutsideTasks, formatFailure, mapFailure } from "../engine/error-report.ts";
 import { estimatedColumns } from "../engine/estimates.ts";
@@ -8,6 +7,7 @@ import type { Forecast } from "../engine/forecast.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
 import { keptForecast } from "../engine/plan-memory.ts";
 import { recordedStats, sumStats } from "../engine/progress.ts";
+import { readRecords } from "../engine/result.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
 import type { FailedTask, RunResult } from "../engine/run-result.ts";
 import { RunFailure } from "../engine/run-result.ts";

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { seededRandom } from "#src/base/random.js";
 import { MiB } from "#src/base/size.js";
 import { distinctKeys, extrapolate, makespan, type Range } from "#src/engine/extrapolate.js";
-import { forecast, type Tried, type TriedRound } from "#src/engine/forecast.js";
+import { forecast } from "#src/engine/forecast.js";
+import { type Tried, type TriedRound } from "#src/engine/tried.js";
 import { emptyStats, type TaskSuccess } from "#src/task/task-spec.js";
 
 const within = ({ low, high }: Range, fact: number): boolean => low <= fact && fact <= high;
