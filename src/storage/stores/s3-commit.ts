@@ -1,10 +1,8 @@
 import { SheafError, isSheafError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import { Promise } from "../../base/own-globals.ts";
 import { pauseFor } from "../../base/retry.ts";
 import { quotePath } from "../fs-error.ts";
-import type { Store, StoreStep } from "../store.ts";
-import type { S3Requests } from "./s3-client.ts";
+import type { StoreStep } from "../store.ts";
 import { isMissing, isUnmet, isUploadLost } from "./s3-errors.ts";
 import { listObjects, placeOf, type S3Address } from "./s3-list.ts";
 import {
@@ -19,44 +17,13 @@ import {
   stagedPrefix,
   writeMarker,
 } from "./s3-marker.ts";
+import { abortUpload, abortUploads, forEach, ID_FIELD, listParts, type OutputPlace } from "./s3-uploads.ts";
 import { isWriterThere } from "./writer.ts";
 
-/** Where an output is, and whose. */
-export interface OutputPlace {
-  readonly requests: S3Requests;
-  readonly out: S3Address;
-  readonly job: string;
-  /** The store as one sees it who writes the output. */
-  readonly view: Store;
-}
-
-/** Requests for different objects at once. */
-const AT_ONCE = 16;
 /** A claim is given up soon. Whoever holds one for longer than this, ms, is dead or loses it. */
 const claimMs = 3_000;
 const claimPauseMs = 250;
 const weekMs = 7 * 24 * 3_600_000;
-
-/** What the metadata of an object call the id of a MarkedFile. */
-export const ID_FIELD = "sheaf-file";
-
-/** Calls `work` for all, some at once. After a throw none is under way any more. */
-export async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  let next = 0;
-  let failed = false;
-  const one = async (): Promise<void> => {
-    while (next < items.length && !failed) {
-      try {
-        await work(items[next++]!);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  const runs = Array.from({ length: Math.min(AT_ONCE, items.length) }, one);
-  for (const run of await Promise.allSettled(runs)) if (run.status === "rejected") throw run.reason;
-}
 
 /**
  * Carries out what was decided on this output, if anything. Who decided it is left some time to do it
@@ -234,51 +201,6 @@ export async function complete(place: OutputPlace, file: MarkedFile, old: string
   if (!(await isMadeSoon(place, file))) throw new Lost(`the upload of ${quotePath(file.name)} is gone`);
 }
 
-interface UploadedPart {
-  readonly PartNumber: number | undefined;
-  readonly ETag: string | undefined;
-  readonly ChecksumCRC32C?: string | undefined;
-}
-
-/** The parts of an upload that is whole; null when there is none (any more). */
-export async function listParts(
-  { requests, out }: OutputPlace,
-  file: MarkedFile,
-): Promise<UploadedPart[] | null> {
-  const key = out.key + file.name;
-  const parts: UploadedPart[] = [];
-  let bytes = 0;
-  let marker: string | undefined;
-  do {
-    try {
-      const page = await requests.send(
-        placeOf({ bucket: out.bucket, key }, "write"),
-        (client, sdk) =>
-          client.send(
-            new sdk.ListPartsCommand({
-              Bucket: out.bucket,
-              Key: key,
-              UploadId: file.upload!,
-              ...(marker !== undefined && { PartNumberMarker: marker }),
-              ...requests.payer,
-            }),
-          ),
-        isMissing,
-      );
-      for (const { PartNumber, ETag, ChecksumCRC32C, Size } of page.Parts ?? []) {
-        const sum = ChecksumCRC32C === undefined || ChecksumCRC32C === "" ? {} : { ChecksumCRC32C };
-        parts.push({ PartNumber, ETag, ...sum });
-        bytes += Size ?? 0;
-      }
-      marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
-    } catch (error) {
-      if (isMissing(error)) return null;
-      throw error;
-    }
-  } while (marker !== undefined);
-  return bytes === file.bytes ? parts : null;
-}
-
 /** Whether the object is this file of this commit. */
 export async function isMade({ requests, out }: OutputPlace, file: MarkedFile): Promise<boolean> {
   return (await etagOf({ requests, out }, file)) !== null;
@@ -325,32 +247,6 @@ async function undo(place: OutputPlace, marker: Marker): Promise<void> {
   await forEach(marker.old, ({ name, etag }) => removeObject(requests, out, name, etag));
   await sweep(place, marker.job);
   await removeMarker(requests, out, marker.etag);
-}
-
-/** Nothing happens when it is gone. */
-export async function abortUpload(
-  { requests, out }: OutputPlace,
-  name: string,
-  upload: string,
-): Promise<void> {
-  const key = out.key + name;
-  await requests
-    .send(
-      placeOf({ bucket: out.bucket, key }, "remove"),
-      (client, sdk) =>
-        client.send(
-          new sdk.AbortMultipartUploadCommand({
-            Bucket: out.bucket,
-            Key: key,
-            UploadId: upload,
-            ...requests.payer,
-          }),
-        ),
-      isMissing,
-    )
-    .catch((error: unknown) => {
-      if (!isMissing(error)) throw error;
-    });
 }
 
 /** The objects that say which processes make uploads. */
@@ -400,47 +296,6 @@ export async function removeStaged({ requests, out }: OutputPlace, job: string):
   for await (const found of listObjects(requests, at, { doing: "write" }))
     if (!("directory" in found)) staged.push(found.key.slice(out.key.length));
   await forEach(staged, (name) => removeObject(requests, out, name));
-}
-
-/** What sheaf names the files of an output. */
-const OURS = /(?:^|\/)part-\d{5,}[^/]*$|^_SUCCESS$|^_bad\/|^_state\/|^_sheaf-part-/;
-
-export function isOurs(name: string): boolean {
-  return OURS.test(name);
-}
-
-/** Aborts every upload of a file of an output, and of one of `names`. Only who has claimed it may. */
-export async function abortUploads(
-  place: OutputPlace,
-  names: ReadonlySet<string>,
-  step: StoreStep,
-): Promise<void> {
-  const { requests, out } = place;
-  let from: { KeyMarker?: string; UploadIdMarker?: string } = {};
-  const found: { name: string; upload: string }[] = [];
-  for (;;) {
-    step?.();
-    const page = await requests.send(placeOf(out, "write"), (client, sdk) =>
-      client.send(
-        new sdk.ListMultipartUploadsCommand({
-          Bucket: out.bucket,
-          Prefix: out.key,
-          ...from,
-          ...requests.payer,
-        }),
-      ),
-    );
-    for (const { Key, UploadId } of page.Uploads ?? []) {
-      const name = Key?.startsWith(out.key) === true ? Key.slice(out.key.length) : "";
-      if ((isOurs(name) || names.has(name)) && UploadId !== undefined) found.push({ name, upload: UploadId });
-    }
-    if (page.IsTruncated !== true || page.NextKeyMarker === undefined) break;
-    from = {
-      KeyMarker: page.NextKeyMarker,
-      ...(page.NextUploadIdMarker !== undefined && { UploadIdMarker: page.NextUploadIdMarker }),
-    };
-  }
-  await forEach(found, ({ name, upload }) => abortUpload(place, name, upload));
 }
 
 export function nameOfOutput({ out }: Pick<OutputPlace, "out">): string {

@@ -1,30 +1,21 @@
 import { randomUUID } from "node:crypto";
-import { open } from "node:fs/promises";
-import { crc32c } from "../../base/crc32.ts";
 import { SheafError } from "../../base/errors.ts";
 import { Promise } from "../../base/own-globals.ts";
 import { MiB } from "../../base/size.ts";
-import { asSheafError, quotePath } from "../fs-error.ts";
+import { quotePath } from "../fs-error.ts";
 import type { PutFile, StoreOutput, StoreOutputOptions, StoreStep } from "../store.ts";
 import { checkFree } from "../stored-output.ts";
 import {
-  abortUpload,
-  abortUploads,
   carryOutCommit,
   claim,
   complete,
   finishDecided,
-  forEach,
-  ID_FIELD,
   isDead,
   isMade,
-  isOurs,
   listOld,
-  listParts,
   listRuns,
   Lost,
   nameOfOutput,
-  type OutputPlace,
   release,
   removeStaged,
   type RunRecord,
@@ -42,6 +33,17 @@ import {
   stagedPrefix,
   writeMarker,
 } from "./s3-marker.ts";
+import {
+  abortUpload,
+  abortUploads,
+  createUpload,
+  forEach,
+  isOurs,
+  listParts,
+  openSource,
+  type OutputPlace,
+  sendPart,
+} from "./s3-uploads.ts";
 import { isWriterThere } from "./writer.ts";
 
 /** S3 takes parts of 5 MiB to 5 GiB, at most 10,000; each is in memory while it is sent. */
@@ -157,7 +159,7 @@ export class S3Output implements StoreOutput {
       await this.#announce();
       const before = this.#uploads.get(name);
       if (before !== undefined) await abortUpload(this.#place, name, before);
-      const upload = await this.#create(name, id, requests.sums);
+      const upload = await createUpload(this.#place, name, id, requests.sums);
       this.#uploads.set(name, upload);
       const partBytes = Math.max(partBytesMin, Math.ceil(bytes / partsMax / MiB) * MiB);
       const parts = Array.from({ length: Math.ceil(bytes / partBytes) }, (_, index) => index);
@@ -167,54 +169,13 @@ export class S3Output implements StoreOutput {
           const from = index * partBytes;
           const to = Math.min(from + partBytes, bytes);
           const body = file === null ? (source as Uint8Array).subarray(from, to) : await file.read(from, to);
-          await this.#sendPart({ name, upload }, index + 1, body);
+          await sendPart(this.#place, { name, upload }, index + 1, body);
         }),
       );
       return { name, bytes, token: JSON.stringify({ id, upload } satisfies Token) };
     } finally {
       await file?.close();
     }
-  }
-
-  async #create(name: string, id: string, sums: boolean): Promise<string> {
-    const { requests, out } = this.#place;
-    const key = out.key + name;
-    const { UploadId } = await requests.send(placeOf({ bucket: out.bucket, key }, "write"), (client, sdk) =>
-      client.send(
-        new sdk.CreateMultipartUploadCommand({
-          Bucket: out.bucket,
-          Key: key,
-          Metadata: { [ID_FIELD]: id },
-          ...(sums && { ChecksumAlgorithm: "CRC32C" }),
-          ...requests.payer,
-        }),
-      ),
-    );
-    return UploadId ?? "";
-  }
-
-  async #sendPart(
-    { name, upload }: { readonly name: string; readonly upload: string },
-    number: number,
-    body: Uint8Array,
-  ): Promise<void> {
-    const { requests, out } = this.#place;
-    const key = out.key + name;
-    const sum = Buffer.alloc(4);
-    sum.writeUInt32BE(crc32c(body));
-    await requests.send(placeOf({ bucket: out.bucket, key }, "write"), (client, sdk) =>
-      client.send(
-        new sdk.UploadPartCommand({
-          Bucket: out.bucket,
-          Key: key,
-          UploadId: upload,
-          PartNumber: number,
-          Body: body,
-          ...(requests.sums && { ChecksumCRC32C: sum.toString("base64") }),
-          ...requests.payer,
-        }),
-      ),
-    );
   }
 
   async stage(source: string, step: StoreStep): Promise<string> {
@@ -240,7 +201,7 @@ export class S3Output implements StoreOutput {
     this.#expect(name);
     await this.#announce();
     // Not every server makes checksums of what it copies, and then wants them.
-    const upload = await this.#create(name, id, false);
+    const upload = await createUpload(this.#place, name, id, false);
     this.#uploads.set(name, upload);
     const partBytes = Math.max(copyBytesMin, Math.ceil(bytes / partsMax / MiB) * MiB);
     const count = Math.ceil(bytes / partBytes);
@@ -398,34 +359,6 @@ interface Staged {
 
 function addressOf({ out }: OutputPlace): string {
   return `s3://${out.bucket}/${out.key}`;
-}
-
-interface Source {
-  readonly bytes: number;
-  read(from: number, to: number): Promise<Uint8Array>;
-  close(): Promise<void>;
-}
-
-async function openSource(path: string): Promise<Source> {
-  try {
-    const handle = await open(path, "r");
-    const { size } = await handle.stat();
-    return {
-      bytes: size,
-      async read(from, to) {
-        const bytes = Buffer.allocUnsafeSlow(to - from);
-        for (let at = from; at < to;) {
-          const { bytesRead } = await handle.read(bytes, at - from, to - at, at);
-          if (bytesRead === 0) throw new SheafError("INTERNAL", `${path} was cut while it was uploaded`);
-          at += bytesRead;
-        }
-        return bytes;
-      },
-      close: () => handle.close(),
-    };
-  } catch (error) {
-    throw asSheafError(error, { path, doing: "read" });
-  }
 }
 
 /** Lets so many through at once. */

@@ -14,11 +14,11 @@ import {
   type StoreStep,
 } from "../store.ts";
 import { S3Requests } from "./s3-client.ts";
-import { ID_FIELD } from "./s3-commit.ts";
 import { isMissing, isUnmet, type S3Place, statusOf } from "./s3-errors.ts";
 import { type FoundObject, listObjects, parseS3, placeOf, type S3Address } from "./s3-list.ts";
 import { isMarker, isOwnName, readMarker } from "./s3-marker.ts";
 import { S3Output } from "./s3-output.ts";
+import { ID_FIELD } from "./s3-uploads.ts";
 
 /** S3 and what speaks as it does; see S3Requests for how it is set up. */
 export function createStore(_scheme: string, settings: StoreSettings): Store {
