@@ -1,4 +1,4 @@
-import { SheafError, isSheafError } from "../../base/errors.ts";
+import { SheafError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { retrying } from "../../base/retry.ts";
 import { Agent, EnvHttpProxyAgent } from "../../vendor/undici.ts";
@@ -7,6 +7,15 @@ import { quotePath } from "../fs-error.ts";
 import { RangedReads } from "../ranged-reads.ts";
 import type { FileToRead, RangeReader, Store, StoredFile, StoreSettings, StoreStep } from "../store.ts";
 import { checkedLookup, checkUrl } from "./guarded-fetch.ts";
+import {
+  busyServer,
+  changedFile,
+  connectionFailed,
+  missingFile,
+  refusedFile,
+  slowAnswer,
+  unreadableFile,
+} from "./http-errors.ts";
 import { netrcLogin, readNetrc } from "./netrc.ts";
 
 /*
@@ -119,12 +128,12 @@ class HttpStore implements Store {
     // It cannot be gone on with.
     answer.unlimited();
     try {
-      if (answer.status === 404 || answer.status === 410) throw gone(address);
-      if (answer.status !== 200) throw refused(address, answer.status);
+      if (answer.status === 404 || answer.status === 410) throw missingFile(address);
+      if (answer.status !== 200) throw refusedFile(address, answer.status);
       checkEncoding(address, answer);
       const sized = one(answer.headers, "content-length") !== undefined;
       if (!sized && !/\bchunked\b/i.test(one(answer.headers, "transfer-encoding") ?? "")) {
-        throw unreadable(
+        throw unreadableFile(
           address,
           "the server does not say where its answer ends, so that a cut one looks whole",
         );
@@ -171,7 +180,7 @@ class HttpStore implements Store {
   ): Promise<Answer> {
     const over = new AbortController();
     const limit = AbortSignal.timeout(requestMsMax);
-    const tooLong = (): void => over.abort(tookTooLong(name));
+    const tooLong = (): void => over.abort(slowAnswer(name, requestMsMax));
     limit.addEventListener("abort", tooLong);
     const unlimited = (): void => limit.removeEventListener("abort", tooLong);
     let at = url;
@@ -197,16 +206,19 @@ class HttpStore implements Store {
         body.on("close", unlimited);
         if (!PASSING.has(statusCode)) return { status: statusCode, headers: got, body, url: at, unlimited };
         body.destroy();
-        throw later(name, statusCode, got, this.#settings.world.clock.wallMs());
+        throw busyServer(name, statusCode, one(got, "retry-after"), this.#settings.world.clock.wallMs());
       }
       body.destroy();
       const next = URL.canParse(to, at.href) ? new URL(to, at.href) : null;
       if (next === null || !/^https?:$/.test(next.protocol) || next.username !== "") {
-        throw unreadable(name, "the server leads to an address that is none of http or https");
+        throw unreadableFile(name, "the server leads to an address that is none of http or https");
       }
       at = next;
     }
-    throw unreadable(name, `the server leads from one address to another, more than ${redirectsMax} times`);
+    throw unreadableFile(
+      name,
+      `the server leads from one address to another, more than ${redirectsMax} times`,
+    );
   }
 
   #login(url: URL): Record<string, string> {
@@ -253,7 +265,7 @@ function one(headers: Headers, name: string): string | undefined {
 function fileOf(address: string, answer: Answer): StoredFile | null {
   const { status, headers } = answer;
   if (status === 404 || status === 410) return null;
-  if (status !== 200 && status !== 206 && status !== 416) throw refused(address, answer.status);
+  if (status !== 200 && status !== 206 && status !== 416) throw refusedFile(address, answer.status);
   checkEncoding(address, answer);
   const mtimeMs = Date.parse(one(headers, "last-modified") ?? "") || 0;
   const range = contentRange(headers);
@@ -261,7 +273,7 @@ function fileOf(address: string, answer: Answer): StoredFile | null {
   // An empty file has no first byte: some say so with 416, some send nothing.
   const bytes = status === 200 ? (length === 0 ? 0 : null) : (range?.total ?? null);
   const version = bytes === null ? null : (versionOf(headers) ?? (bytes === 0 ? "time:empty" : null));
-  if (status === 416 && bytes !== 0) throw unreadable(address, "the server does not give its first byte");
+  if (status === 416 && bytes !== 0) throw unreadableFile(address, "the server does not give its first byte");
   if (bytes === null || version === null) return { address, bytes: null, mtimeMs, version: null };
   return { address, bytes, mtimeMs, version, ...(isDigest(version) && { exact: true }) };
 }
@@ -301,10 +313,10 @@ function checkRange(answer: Answer, file: FileToRead, start: number, end: number
     const range = contentRange(answer.headers);
     if (range === null || range.start !== start || range.end >= end) {
       const said = one(answer.headers, "content-range") ?? "no Content-Range";
-      throw unreadable(file.name, `the server was asked for bytes ${start}-${end - 1}, and gave ${said}`);
+      throw unreadableFile(file.name, `the server was asked for bytes ${start}-${end - 1}, and gave ${said}`);
     }
     if (range.total !== null && range.total !== file.bytes)
-      throw changed(file.name, `it has ${range.total} bytes, ${file.bytes} were expected`);
+      throw changedFile(file.name, `it has ${range.total} bytes, ${file.bytes} were expected`);
     checkEncoding(file.name, answer);
   } catch (error) {
     answer.body.destroy();
@@ -316,14 +328,14 @@ function checkVersion({ status, headers }: Answer, file: FileToRead): void {
   const { kind, value } = versionIn(file.version);
   const etag = one(headers, "etag");
   const modified = one(headers, "last-modified");
-  if (status === 404 || status === 410) throw changed(file.name, "it is gone");
-  if (status === 412 || status === 416) throw changed(file.name, "there is another version");
-  if (status !== 200 && status !== 206) throw refused(file.name, status);
+  if (status === 404 || status === 410) throw changedFile(file.name, "it is gone");
+  if (status === 412 || status === 416) throw changedFile(file.name, "there is another version");
+  if (status !== 200 && status !== 206) throw refusedFile(file.name, status);
   if (kind === "etag" ? (etag ?? value) !== value : (modified ?? value) !== value)
-    throw changed(file.name, "there is another version");
+    throw changedFile(file.name, "there is another version");
   if (status === 206) return;
-  if (etag === undefined && modified === undefined) throw changed(file.name, "there is another version");
-  throw unreadable(file.name, "the server gives ranges of it at one time and not at another");
+  if (etag === undefined && modified === undefined) throw changedFile(file.name, "there is another version");
+  throw unreadableFile(file.name, "the server gives ranges of it at one time and not at another");
 }
 
 /** @throws SheafError when what is sent is not the file but something made of it */
@@ -331,85 +343,8 @@ function checkEncoding(name: string, { headers, url }: Answer): void {
   const encoding = (one(headers, "content-encoding") ?? "identity").toLowerCase();
   if (encoding === "identity" || encoding === "") return;
   if (Object.hasOwn(ANNOUNCED, encoding) && ANNOUNCED[encoding]!.test(url.pathname)) return;
-  throw unreadable(
+  throw unreadableFile(
     name,
     `the server sends it encoded (Content-Encoding: ${encoding}), though it was asked not to`,
   );
-}
-
-function later(name: string, status: number, headers: Headers, nowMs: number): SheafError {
-  const asked = one(headers, "retry-after") ?? "";
-  const seconds = /^\d+$/.test(asked) ? Number(asked) : (Date.parse(asked) - nowMs) / 1_000;
-  const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds * 1_000) : 0;
-  return new SheafError("UNREACHABLE", `input ${quotePath(name)}: the server answers ${status}`, {
-    hint: retryAfterMs > 0 ? `It asks to come again in ${seconds} s.` : "Try again later.",
-    retryable: true,
-    details: { path: name, status, retryAfterMs },
-  });
-}
-
-function tookTooLong(name: string): SheafError {
-  return new SheafError(
-    "UNREACHABLE",
-    `input ${quotePath(name)}: the answer took over ${requestMsMax / 1_000} s`,
-    {
-      hint: "Look at the network, and at the load of the server.",
-      retryable: true,
-      details: { path: name },
-    },
-  );
-}
-
-function refused(name: string, status: number): SheafError {
-  const hints: Readonly<Record<number, string>> = {
-    401: "Put user and password into ~/.netrc: machine HOST login USER password PASSWORD",
-    403: "Check that it may be read by everybody, or put user and password into ~/.netrc.",
-  };
-  return new SheafError("INPUT_UNREADABLE", `input ${quotePath(name)}: the server answers ${status}`, {
-    hint: hints[status] ?? "Check the address, with curl -I for example.",
-    details: { path: name, status },
-  });
-}
-
-function unreadable(name: string, why: string): SheafError {
-  return new SheafError("INPUT_UNREADABLE", `input ${quotePath(name)}: ${why}`, {
-    hint: "Fetch it with another program, and give the file.",
-    details: { path: name },
-  });
-}
-
-function changed(name: string, what: string): SheafError {
-  return new SheafError("INPUT_CHANGED", `input ${quotePath(name)} changed while the job ran: ${what}`, {
-    hint: "Nothing was committed. Run again when nothing writes to it any more.",
-    details: { path: name },
-  });
-}
-
-function gone(address: string): SheafError {
-  return new SheafError("INPUT_MISSING", `input ${quotePath(address)} is gone`, {
-    hint: "Check the address.",
-    details: { path: address },
-  });
-}
-
-/** What a request that got no answer is told as; what is told already stays as it is. */
-function connectionFailed(address: string, error: unknown): SheafError {
-  if (isSheafError(error)) return error;
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const { host } = new URL(address);
-  const isName = code === "ENOTFOUND";
-  const isTls = /CERT|UNABLE_TO|SELF_SIGNED|^ERR_(?:TLS|SSL)/.test(code);
-  const why = isName
-    ? "there is no such host"
-    : error instanceof Error
-      ? error.message || code
-      : String(error);
-  return new SheafError("UNREACHABLE", `input ${quotePath(address)}: ${host}: ${why}`, {
-    hint: isTls
-      ? "Check its certificate; NODE_EXTRA_CA_CERTS names a file with authorities of your own."
-      : "Check the address, the network, and https_proxy.",
-    retryable: !isName && !isTls,
-    cause: error,
-    details: { path: address, cause: code },
-  });
 }

@@ -9,6 +9,7 @@ import { quotePath } from "../fs-error.ts";
 import type { HdfsIdentity, HdfsServers } from "./hadoop-places.ts";
 import type { HdfsDoing, HdfsRefusal } from "./webhdfs-errors.ts";
 import {
+  dataNodeError,
   isBehindEnd,
   isNoName,
   isNotThere,
@@ -18,6 +19,7 @@ import {
   refusalError,
   refusalOf,
 } from "./webhdfs-errors.ts";
+import { type HdfsParams, type HdfsTarget, redirectedTo, requestPath } from "./webhdfs-path.ts";
 
 const connectMs = 5_000;
 /** Servers close what is idle for longer. */
@@ -32,13 +34,6 @@ const firstRetryMs = 5_000;
 /** For how long a DataNode is passed over that could not be reached. */
 const passOverMs = 60_000;
 const triesMax = 4;
-
-export interface HdfsTarget {
-  /** Of a file or directory, beginning with "/", nothing encoded. */
-  readonly path: string;
-  /** The same as the user knows it. */
-  readonly address: string;
-}
 
 /** What is sent; it can be opened again. */
 export interface UploadBody {
@@ -55,7 +50,6 @@ export interface WebHdfsOptions {
 }
 
 type Method = "GET" | "PUT" | "DELETE";
-type Params = Readonly<Record<string, string | number | undefined>>;
 
 /** What a request is for. */
 interface Purpose {
@@ -73,7 +67,7 @@ interface HdfsRequest extends Purpose {
 interface DataRequest extends Purpose {
   readonly method: Method;
   readonly op: "OPEN" | "CREATE";
-  readonly params: Params;
+  readonly params: HdfsParams;
   readonly body?: UploadBody;
 }
 
@@ -121,10 +115,11 @@ export class WebHdfsClient {
     op: string,
     target: HdfsTarget,
     doing: HdfsDoing,
-    params: Params = {},
+    params: HdfsParams = {},
   ): Promise<object | null> {
     return this.#retrying(async () => {
-      const request = { method, path: this.#pathOf(target, op, params), target, doing };
+      const path = requestPath(this.#options.identity, target, op, params);
+      const request = { method, path, target, doing };
       const heard = await this.#ofActive(request);
       if (heard.kind === "refusal") {
         if (isNotThere(heard.refusal) || (doing === "list" && isNoName(heard.refusal))) return null;
@@ -186,7 +181,10 @@ export class WebHdfsClient {
     for (;;) {
       const { body, ...rest } = asked;
       const excludedatanodes = this.#excluded();
-      const path = this.#pathOf(asked.target, asked.op, { ...asked.params, excludedatanodes });
+      const path = requestPath(this.#options.identity, asked.target, asked.op, {
+        ...asked.params,
+        excludedatanodes,
+      });
       const first = await this.#patiently(asked, () => this.#ofActive({ ...rest, path }));
       if (first.kind === "refusal") {
         if (excludedatanodes === "" || !/Failed to find datanode/.test(first.refusal.message)) return first;
@@ -201,7 +199,7 @@ export class WebHdfsClient {
         return { kind: "refusal", origin: first.origin, refusal };
       }
       await this.#text(first, asked);
-      const place = placeOf(first.location, first.origin, asked);
+      const place = redirectedTo(first.location, first.origin, asked);
       const { hostname } = new URL(place.origin);
       try {
         return await this.#patiently(asked, () =>
@@ -210,7 +208,11 @@ export class WebHdfsClient {
       } catch (error) {
         asked.signal?.throwIfAborted();
         if (body !== undefined && body.failure !== null) throw body.failure;
-        failure = dataNodeError(error, place.origin, asked);
+        failure = dataNodeError(error, {
+          address: asked.target.address,
+          doing: asked.doing,
+          origin: place.origin,
+        });
         // The same one is named again where no other has it.
         if (excludedatanodes.split(",").includes(hostname)) throw failure;
         this.#passedOver.set(hostname, this.#options.world.clock.nowMs() + passOverMs);
@@ -377,71 +379,4 @@ export class WebHdfsClient {
       if (untilMs <= this.#options.world.clock.nowMs()) this.#passedOver.delete(host);
     return [...this.#passedOver.keys()].join(",");
   }
-
-  #pathOf({ path }: HdfsTarget, op: string, params: Params): string {
-    const { user, token } = this.#options.identity;
-    const query = new URLSearchParams({ op });
-    if (token !== null) query.set("delegation", token);
-    else if (user !== null) query.set("user.name", user);
-    for (const [name, value] of Object.entries(params))
-      if (value !== undefined && value !== "") query.set(name, String(value));
-    return `/webhdfs/v1${encodedPath(path)}?${query.toString()}`;
-  }
-}
-
-/** Some proxies and older servers do not take an encoded "=", which Hive's directories have. */
-function encodedPath(path: string): string {
-  return path
-    .split("/")
-    .map((part) => encodeURIComponent(part).replaceAll("%3D", "="))
-    .join("/");
-}
-
-/**
- * Where a redirect leads. Java composes letters and their accents on the way (URI.toASCIIString), which makes
- * another name: the one that was asked for is put back.
- */
-function placeOf(
-  location: string,
-  from: string,
-  { target, doing }: Purpose,
-): { origin: string; path: string } {
-  const match = /^(https?:\/\/[^/?#]+)(\/.*)$/i.exec(location);
-  const isDowngrade = from.startsWith("https:") && !location.startsWith("https:");
-  if (match !== null && !isDowngrade && URL.canParse(match[1]!)) {
-    const path = match[2]!;
-    const parts = /^(.*?\/webhdfs\/v1)(\/[^?]*)(.*)$/.exec(path);
-    const isSame = parts !== null && decoded(parts[2]!).normalize("NFC") === target.path.normalize("NFC");
-    const own = isSame ? parts[1]! + encodedPath(target.path) + parts[3]! : path;
-    return { origin: new URL(match[1]!).origin, path: own };
-  }
-  const where = location.replace(/\?.*$/, "");
-  const message = `cannot ${doing} ${quotePath(target.address)}: ${from} points to ${quotePath(where)}`;
-  throw new SheafError("UNREACHABLE", message, {
-    hint: isDowngrade
-      ? "A server that is asked over TLS must not point to one without. Set dfs.http.policy on the DataNodes."
-      : "That is no address of a DataNode. Look at the settings of the server, or of a proxy before it.",
-    details: { path: target.address, server: from },
-  });
-}
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
-}
-
-function dataNodeError(error: unknown, origin: string, { target, doing }: Purpose): SheafError {
-  const { what, isLasting } = mishapOf(error);
-  const message = `cannot ${doing} ${quotePath(target.address)}: the DataNode ${origin}: ${what}`;
-  return new SheafError("UNREACHABLE", message, {
-    hint:
-      "DataNodes must be reached from here, at the names that they give to the NameNode. Set dfs.datanode.hostname " +
-      "and dfs.datanode.http.address there to a name and port that this machine knows, or use HttpFS.",
-    retryable: !isLasting,
-    cause: error,
-    details: { path: target.address, server: origin },
-  });
 }

@@ -186,3 +186,20 @@ export function mishapOf(error: unknown): Mishap {
       return { what: message, isLasting: /CERT|^ERR_TLS|^ERR_SSL|^HPE_/.test(code) };
   }
 }
+
+/** The error that a DataNode is that cannot be reached. */
+export function dataNodeError(
+  error: unknown,
+  { address, doing, origin }: Pick<RefusedRequest, "address" | "doing" | "origin">,
+): SheafError {
+  const { what, isLasting } = mishapOf(error);
+  const message = `cannot ${doing} ${quotePath(address)}: the DataNode ${origin}: ${what}`;
+  return new SheafError("UNREACHABLE", message, {
+    hint:
+      "DataNodes must be reached from here, at the names that they give to the NameNode. Set dfs.datanode.hostname " +
+      "and dfs.datanode.http.address there to a name and port that this machine knows, or use HttpFS.",
+    retryable: !isLasting,
+    cause: error,
+    details: { path: address, server: origin },
+  });
+}

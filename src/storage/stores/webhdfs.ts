@@ -1,8 +1,5 @@
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
-import { Readable } from "node:stream";
 import { SheafError } from "../../base/errors.ts";
-import { asSheafError, quotePath } from "../fs-error.ts";
+import { quotePath } from "../fs-error.ts";
 import { RangedReads } from "../ranged-reads.ts";
 import type {
   FileToRead,
@@ -18,10 +15,12 @@ import { splitAddress } from "../store.ts";
 import { checkFree, readText } from "../stored-output.ts";
 import { HadoopConf } from "./hadoop-conf.ts";
 import { authorityOf, identityOf, serversOf } from "./hadoop-places.ts";
-import { type RenamingTree, RenamedOutput, type TreeEntry } from "./renamed-output.ts";
-import type { HdfsTarget, UploadBody } from "./webhdfs-client.ts";
+import { RenamedOutput } from "./renamed-output.ts";
 import { WebHdfsClient } from "./webhdfs-client.ts";
-import { type HdfsDoing, isOperationUnknown } from "./webhdfs-errors.ts";
+import { isOperationUnknown } from "./webhdfs-errors.ts";
+import type { HdfsTarget } from "./webhdfs-path.ts";
+import { hdfsListing, hdfsStatus, type HdfsStatus, hdfsVersion } from "./webhdfs-status.ts";
+import { HdfsTree } from "./webhdfs-tree.ts";
 
 /** hdfs://, webhdfs:// and swebhdfs://: see hadoop-places.ts for which servers are asked. */
 export function createStore(scheme: string, settings: StoreSettings): Store {
@@ -49,7 +48,7 @@ class WebHdfsStore implements Store {
 
   async *entries(address: string, step: StoreStep): AsyncIterable<StoreEntry> {
     const { client, target } = this.#at(address);
-    for await (const status of listed(client, target, step)) {
+    for await (const status of hdfsListing(client, target, step)) {
       const name = status.pathSuffix;
       if (status.type === "DIRECTORY") yield { name, kind: "directory" };
       else if (status.type === "FILE") yield { name, kind: "file", file: fileOf(address + name, status) };
@@ -60,7 +59,7 @@ class WebHdfsStore implements Store {
 
   async stat(address: string): Promise<StoredFile | "directory" | null> {
     const { client, target } = this.#at(address);
-    const status = await statusOf(client, target);
+    const status = await hdfsStatus(client, target);
     if (status === null) return null;
     return status.type === "DIRECTORY" ? "directory" : fileOf(address, status);
   }
@@ -137,15 +136,6 @@ class WebHdfsStore implements Store {
   }
 }
 
-/** What WebHDFS says of a file; HttpFS of some versions leaves `fileId` out. */
-interface FileStatus {
-  readonly pathSuffix: string;
-  readonly type: "FILE" | "DIRECTORY" | "SYMLINK";
-  readonly length: number;
-  readonly modificationTime: number;
-  readonly fileId?: number;
-}
-
 interface LocatedAnswer {
   readonly LocatedBlocks?: {
     readonly isUnderConstruction?: boolean;
@@ -168,67 +158,12 @@ function namesOf({ hostName = "", ipAddr = "" }: DataNode): string[] {
   return [hostName, short, ipAddr].filter((name) => name !== "");
 }
 
-async function statusOf(
-  client: WebHdfsClient,
-  target: HdfsTarget,
-  doing: HdfsDoing = "list",
-): Promise<FileStatus | null> {
-  const answer = await client.ask("GET", "GETFILESTATUS", target, doing);
-  return answer === null ? null : checked((answer as { FileStatus?: unknown }).FileStatus, target);
-}
-
-async function* listed(
-  client: WebHdfsClient,
-  target: HdfsTarget,
-  step: StoreStep,
-  doing: HdfsDoing = "list",
-): AsyncIterable<FileStatus> {
-  for (let startAfter: string | undefined; ;) {
-    step?.();
-    const answer = (await client.ask("GET", "LISTSTATUS_BATCH", target, doing, { startAfter })) as {
-      DirectoryListing?: {
-        partialListing?: { FileStatuses?: { FileStatus?: unknown[] } };
-        remainingEntries?: number;
-      };
-    } | null;
-    if (answer === null) return;
-    const statuses = answer.DirectoryListing?.partialListing?.FileStatuses?.FileStatus ?? [];
-    for (const one of statuses) {
-      const status = checked(one, target);
-      // Of a file: itself.
-      if (status.pathSuffix === "") return;
-      yield status;
-      startAfter = status.pathSuffix;
-    }
-    if (!((answer.DirectoryListing?.remainingEntries ?? 0) > 0) || statuses.length === 0) return;
-  }
-}
-
-function checked(status: unknown, { address }: HdfsTarget): FileStatus {
-  const { pathSuffix, type, length, modificationTime } = (status ?? {}) as Partial<FileStatus>;
-  const isWhole = typeof pathSuffix === "string" && typeof type === "string";
-  if (isWhole && Number.isSafeInteger(length) && Number.isSafeInteger(modificationTime))
-    return status as FileStatus;
-  throw new SheafError(
-    "UNREACHABLE",
-    `the server of ${quotePath(address)} answers, but not as WebHDFS does`,
-    {
-      hint: "Check its address: the HTTP port of a NameNode (9870) or of HttpFS (14000).",
-      details: { path: address },
-    },
-  );
-}
-
-function versionOf({ modificationTime, length, fileId }: FileStatus): string {
-  return `${modificationTime}-${length}-${fileId ?? 0}`;
-}
-
-function fileOf(address: string, status: FileStatus): StoredFile {
+function fileOf(address: string, status: HdfsStatus): StoredFile {
   return {
     address,
     bytes: status.length,
     mtimeMs: status.modificationTime,
-    version: versionOf(status),
+    version: hdfsVersion(status),
   };
 }
 
@@ -293,12 +228,12 @@ class HdfsRange extends RangedReads {
   }
 
   async #check(): Promise<void> {
-    const status = await statusOf(this.#client, this.#target);
+    const status = await hdfsStatus(this.#client, this.#target);
     if (status === null) throw this.#changed("it is gone");
     if (status.type === "DIRECTORY") throw this.#changed("it is a directory now");
     if (status.length !== this.#file.bytes)
       throw this.#changed(`it has ${status.length} bytes, ${this.#file.bytes} were expected`);
-    if (versionOf(status) !== this.#file.version) throw this.#changed("it was written to");
+    if (hdfsVersion(status) !== this.#file.version) throw this.#changed("it was written to");
   }
 
   /** Of a file that is there, as it was. */
@@ -321,102 +256,4 @@ class HdfsRange extends RangedReads {
       details: { path: name },
     });
   }
-}
-
-class HdfsTree implements RenamingTree {
-  readonly #client: WebHdfsClient;
-  readonly #at: (path: string) => HdfsTarget;
-
-  constructor(client: WebHdfsClient, at: (path: string) => HdfsTarget) {
-    this.#client = client;
-    this.#at = at;
-  }
-
-  async stat(path: string): Promise<TreeEntry | null> {
-    const status = await statusOf(this.#client, this.#at(path), "write");
-    return status === null ? null : treeEntry(status);
-  }
-
-  async *list(path: string, step: StoreStep): AsyncIterable<{ name: string } & TreeEntry> {
-    for await (const status of listed(this.#client, this.#at(path), step, "write"))
-      yield { name: status.pathSuffix, ...treeEntry(status) };
-  }
-
-  async makeDirectory(path: string): Promise<void> {
-    const target = this.#at(path);
-    const answer = await this.#client.ask("PUT", "MKDIRS", target, "write");
-    if (answer !== null && !isFalse(answer)) return;
-    throw new SheafError("OUTPUT_UNWRITABLE", `cannot create ${quotePath(target.address)}`, {
-      hint: "A part of the path is a file. Choose another output.",
-      details: { path: target.address },
-    });
-  }
-
-  async write(path: string, source: string | Uint8Array, step: StoreStep): Promise<void> {
-    const target = this.#at(path);
-    const body = typeof source === "string" ? await fileBody(source, step) : bytesBody(source);
-    await this.#client.create(target, body);
-    const { address } = target;
-    const there = await this.stat(path);
-    if (there?.kind === "file" && there.bytes === body.bytes) return;
-    const has = there?.kind === "file" ? `has ${there.bytes} bytes of ${body.bytes}` : "is not there";
-    throw new SheafError("OUTPUT_UNWRITABLE", `${quotePath(address)} was written, and ${has}`, {
-      hint: "Leave alone what lies beside an output while its job runs, and run again.",
-      retryable: true,
-      details: { path: address },
-    });
-  }
-
-  async rename(from: string, to: string): Promise<void> {
-    const source = this.#at(from);
-    const answer = await this.#client.ask("PUT", "RENAME", source, "rename", {
-      destination: to,
-      // With it a server tells why it does not; HttpFS does not know it and answers false.
-      renameoptions: "NONE",
-    });
-    if (answer !== null && !isFalse(answer)) return;
-    const message = `cannot rename ${quotePath(source.address)} to ${quotePath(to)}: one of them is not there`;
-    throw new SheafError("OUTPUT_UNWRITABLE", message, {
-      hint: "Leave alone what lies beside an output while its job runs, and run again.",
-      details: { path: source.address },
-    });
-  }
-
-  async remove(path: string): Promise<void> {
-    await this.#client.ask("DELETE", "DELETE", this.#at(path), "remove", { recursive: "true" });
-  }
-}
-
-function treeEntry(status: FileStatus): TreeEntry {
-  return status.type === "DIRECTORY"
-    ? { kind: "directory", id: String(status.fileId ?? status.modificationTime) }
-    : { kind: "file", bytes: status.length, id: versionOf(status) };
-}
-
-function isFalse(answer: object): boolean {
-  return "boolean" in answer && answer.boolean === false;
-}
-
-function bytesBody(bytes: Uint8Array): UploadBody {
-  return { bytes: bytes.length, open: () => bytes, failure: null };
-}
-
-async function fileBody(path: string, step: StoreStep): Promise<UploadBody> {
-  const { size } = await stat(path).catch((error: unknown) => {
-    throw asSheafError(error, { path, doing: "read" });
-  });
-  const body: UploadBody = { bytes: size, open: () => Readable.from(chunks()), failure: null };
-  async function* chunks(): AsyncIterable<Buffer> {
-    try {
-      for await (const chunk of createReadStream(path)) {
-        step?.();
-        yield chunk as Buffer;
-      }
-    } catch (error) {
-      body.failure =
-        error instanceof Error && "errno" in error ? asSheafError(error, { path, doing: "read" }) : error;
-      throw body.failure;
-    }
-  }
-  return body;
 }
