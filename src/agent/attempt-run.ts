@@ -1,6 +1,4 @@
-import { randomUUID } from "node:crypto";
-import { mkdir } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { unlessAborted } from "../base/retry.ts";
 import type { ToldStates } from "../engine/live.ts";
@@ -12,9 +10,7 @@ import { TASK_STATUS } from "../protocol/version.ts";
 import { type AttemptRef, formatAttempt, formatTask } from "../scheduler/ids.ts";
 import { insideRoots } from "../security/inside-roots.ts";
 import { runDigest } from "../shuffle/run-fingerprint.ts";
-import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
-import { splitAddress } from "../storage/store.ts";
 import { isStored } from "../storage/stores.ts";
 import type { Split } from "../task/split.ts";
 import { PROGRESS_BYTES, PROGRESS_CELLS } from "../task/task-spec.ts";
@@ -40,7 +36,7 @@ import {
 import { keepSlices, mayBeLast } from "./keep-slices.ts";
 import { noteDone, noteStaged } from "./kept-maps.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
-import { stagingOf } from "./staging.ts";
+import { emptied, makePlaces, type Places } from "./staging.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-processes.ts";
 import type { WorkerSlots } from "./worker-processes.ts";
 
@@ -55,12 +51,6 @@ export interface AttemptSetting {
 }
 
 const noBoard = new Float64Array(PROGRESS_BYTES / 8);
-
-/** Where an attempt writes, as a TaskSpec has it. */
-interface Places {
-  readonly directory: string;
-  readonly outputDirectory?: string;
-}
 
 /** An attempt with the job it belongs to, while a worker has it. */
 interface InWorker {
@@ -214,7 +204,7 @@ export class AttemptRun {
     const { ref } = this;
     const preparing = this.#setting.jobs.prepare(ref.job, this.#order.settings);
     const job = await unlessAborted(preparing, this.#abort.signal);
-    const places = await this.#makeDirectories(job);
+    const places = await makePlaces(job, ref, this.#setting.world.roots, this.#directories);
     for (let again = false; ; again = true) {
       const spec = await this.#specOf(job, places);
       if (spec.kind === "unreadable") return this.#inputsMissing(spec);
@@ -228,45 +218,6 @@ export class AttemptRun {
       const anew = this.#setting.shuffle.damaged(ref.job, path);
       if (!anew || again) return this.#inputDamaged(spec, result);
       for (const directory of this.#directories) await emptied(directory);
-    }
-  }
-
-  /** Its own directory on this machine, and the one beside a shared output. */
-  async #makeDirectories(job: NodeJob): Promise<Places> {
-    const name = formatAttempt(this.ref);
-    const directory = join(job.directory, "attempts", name);
-    this.#directories.push(directory);
-    await emptied(directory);
-    const { output, settings } = job.preparation;
-    if (output.kind !== "shared" || this.ref.phase === "sample") return { directory };
-    if (splitAddress(output.path) !== null) {
-      // What goes to a storage is written here first, and what is kept of a map apart from what is fetched.
-      if (settings["keepMaps"] !== true || this.ref.phase !== "map") return { directory };
-      const beside = join(directory, "beside");
-      this.#directories.push(beside);
-      await emptied(beside);
-      return { directory, outputDirectory: beside };
-    }
-    const staging = await stagingOf(output.path, this.ref.job, this.#setting.world.roots);
-    let outputDirectory = join(staging.attempts, name);
-    try {
-      // Not its parents: they are there since the job was planned, wherever the path is really shared.
-      await mkdir(outputDirectory, { mode: 0o700 }).catch((error: unknown) => {
-        if (errnoOf(error) !== "EEXIST") throw error;
-        // Of an attempt that a coordinator whose state was damaged has forgotten: it may write there still.
-        // It goes with the staging directory.
-        outputDirectory = join(staging.attempts, `${name}-${randomUUID()}`);
-        return mkdir(outputDirectory, { mode: 0o700 });
-      });
-      this.#directories.push(outputDirectory);
-      return { directory, outputDirectory };
-    } catch (error) {
-      const known = asSheafError(error, { path: outputDirectory, doing: "create" });
-      throw new SheafError(known.code, known.message, {
-        hint: `Is ${dirname(output.path)} the same directory on all machines? ${known.hint ?? ""}`.trim(),
-        retryable: true,
-        cause: error,
-      });
     }
   }
 
@@ -435,14 +386,5 @@ async function checkPieces(split: Split, roots: readonly string[]): Promise<void
   for (const piece of split.pieces) {
     if (piece.kind !== "file" || (piece.version === undefined && roots.includes("/"))) continue;
     await insideRoots(piece.path, roots);
-  }
-}
-
-async function emptied(directory: string): Promise<void> {
-  try {
-    await removeDirectory(directory);
-    await mkdir(directory, { mode: 0o700 });
-  } catch (error) {
-    throw asSheafError(error, { path: directory, doing: "create" });
   }
 }

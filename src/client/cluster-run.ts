@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,7 +7,6 @@ import { committedDigest } from "../engine/committed-output.ts";
 import type { RunEvent } from "../engine/events.ts";
 import type { Forecast } from "../engine/forecast.ts";
 import { pathsByInput } from "../engine/inputs.ts";
-import { hiddenPipeline } from "../engine/job-bundle.ts";
 import { checkWholeCode, checkWholePrograms } from "../engine/once.ts";
 import type { ClusterRunOptions } from "../engine/options.ts";
 import { paramsOf } from "../engine/outline-options.ts";
@@ -16,7 +14,6 @@ import { keptForecast, plannedElsewhere } from "../engine/plan-memory.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { resolveOptions } from "../engine/resolve-options.ts";
 import type { RunResult } from "../engine/run-result.ts";
-import { variablesMissed } from "../engine/surroundings.ts";
 import type { Job } from "../job/job-plan.ts";
 import type { ClusterView, JobView } from "../protocol/job-view.ts";
 import { schedulePattern } from "../protocol/schedule.ts";
@@ -24,20 +21,17 @@ import type { ScheduleRequest, ScheduleView } from "../protocol/schedule.ts";
 import type { OutputTarget } from "../protocol/submission.ts";
 import { checkOutput } from "../storage/atomic-output.ts";
 import { splitAddress } from "../storage/store.ts";
-import { chaosWarning } from "../worker/chaos.ts";
 import type { ApiClient } from "./api-client.ts";
+import { outputTarget, recordsTarget, takesStaged } from "./cluster-places.ts";
 import { connect, type ConnectOptions } from "./connect.ts";
 import type { LocalOutput } from "./fetch-results.ts";
 import type { LoadedJob } from "./load-outline.ts";
-import { loadOutline } from "./load-outline.ts";
+import { loadForCluster } from "./load-outline.ts";
 import type { ClusterOutcome } from "./settle-job.ts";
 import { finishClusterRun, notSettled, settleJob } from "./settle-job.ts";
 import type { ClusterRunKind, JobRequest, SubmittedJob } from "./submit-job.ts";
-import { outputTarget, recordsTarget, submissionOf, submitJob, takesStaged } from "./submit-job.ts";
+import { submissionOf, submitJob } from "./submit-job.ts";
 import { EventRelay, followEvents, watchJob } from "./watch-job.ts";
-
-/** For how long the first request is retried: a coordinator that is just starting is waited for. */
-const firstTryMs = 2_000;
 
 /**
  * Runs a job file on a cluster as runner/run.ts does on this machine: the same events, output and result.
@@ -251,39 +245,6 @@ function forecastOf(
     sample,
     plan,
   });
-}
-
-/** Asks the coordinator for its limits and, at the same time, bundles and loads the job. */
-async function loadForCluster(
-  api: ApiClient,
-  file: string,
-  { step }: ClusterRunOptions,
-  resolved: ResolvedOptions,
-  relay: EventRelay,
-): Promise<{ readonly cluster: ClusterView; readonly loaded: LoadedJob }> {
-  const asked = api.cluster({ retryMs: firstTryMs });
-  const log = (stream: "log" | "stdout" | "stderr", text: string): void =>
-    relay.emit({ kind: "log", task: "", attempt: 0, stream, text });
-  const loading = loadOutline(file, resolved, log, step);
-  // Whichever fails first is told; what the other made is removed.
-  loading.catch(() => undefined);
-  let cluster: ClusterView;
-  try {
-    cluster = await asked;
-  } catch (error) {
-    await loading.then(
-      (loaded) => loaded.dispose(),
-      () => undefined,
-    );
-    throw error;
-  }
-  const loaded = await loading;
-  if (loaded.outline.steps !== undefined) throw hiddenPipeline(file);
-  for (const message of loaded.bundle.warnings) relay.emit({ kind: "warning", message });
-  const missed = variablesMissed(readFileSync(loaded.bundle.portablePath, "utf8"), "a cluster");
-  if (missed !== null) relay.emit({ kind: "warning", message: missed });
-  if (resolved.chaos !== null) relay.emit({ kind: "warning", message: chaosWarning(resolved.chaos) });
-  return { cluster, loaded };
 }
 
 /** @throws SheafError USAGE where nobody could tell whether it is the same */

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { pathToFileURL } from "node:url";
 import { systemClock } from "../base/clock.ts";
@@ -5,25 +6,67 @@ import type { SheafError } from "../base/errors.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { planAux } from "../engine/aux-files.ts";
 import { formatFailure, mapFailure } from "../engine/error-report.ts";
-import { bundleForRun } from "../engine/job-bundle.ts";
+import { bundleForRun, hiddenPipeline } from "../engine/job-bundle.ts";
 import type { RunBundle, StepRun } from "../engine/job-bundle.ts";
 import { openState } from "../engine/job-directory.ts";
+import type { ClusterRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { RunFailure } from "../engine/run-result.ts";
+import { variablesMissed } from "../engine/surroundings.ts";
 import { storesOf } from "../engine/user-stores.ts";
+import type { ClusterView } from "../protocol/job-view.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";
 import type { AuxCopies } from "../task/aux.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
+import { chaosWarning } from "../worker/chaos.ts";
 import type { JobOutline } from "../worker/messages.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { startWorkerThread } from "../worker/worker-thread.ts";
+import type { ApiClient } from "./api-client.ts";
+import type { EventRelay } from "./watch-job.ts";
+
+/** For how long the first request is retried: a coordinator that is just starting is waited for. */
+const firstTryMs = 2_000;
 
 /** A job file as a cluster gets it. */
 export interface LoadedJob extends RunBundle {
   readonly outline: JobOutline;
   /** The files of its side data, here. */
   readonly aux: AuxCopies;
+}
+
+/** Asks the coordinator for its limits and, at the same time, bundles and loads the job. */
+export async function loadForCluster(
+  api: ApiClient,
+  file: string,
+  { step }: ClusterRunOptions,
+  resolved: ResolvedOptions,
+  relay: EventRelay,
+): Promise<{ readonly cluster: ClusterView; readonly loaded: LoadedJob }> {
+  const asked = api.cluster({ retryMs: firstTryMs });
+  const log = (stream: "log" | "stdout" | "stderr", text: string): void =>
+    relay.emit({ kind: "log", task: "", attempt: 0, stream, text });
+  const loading = loadOutline(file, resolved, log, step);
+  // Whichever fails first is told; what the other made is removed.
+  loading.catch(() => undefined);
+  let cluster: ClusterView;
+  try {
+    cluster = await asked;
+  } catch (error) {
+    await loading.then(
+      (loaded) => loaded.dispose(),
+      () => undefined,
+    );
+    throw error;
+  }
+  const loaded = await loading;
+  if (loaded.outline.steps !== undefined) throw hiddenPipeline(file);
+  for (const message of loaded.bundle.warnings) relay.emit({ kind: "warning", message });
+  const missed = variablesMissed(readFileSync(loaded.bundle.portablePath, "utf8"), "a cluster");
+  if (missed !== null) relay.emit({ kind: "warning", message: missed });
+  if (resolved.chaos !== null) relay.emit({ kind: "warning", message: chaosWarning(resolved.chaos) });
+  return { cluster, loaded };
 }
 
 /**

@@ -4,7 +4,7 @@ import { jobFailure } from "../engine/failure-log.ts";
 import type { EngineScheduler, EventLoop } from "../engine/loop.ts";
 import { sampledBounds } from "../engine/plan-job.ts";
 import type { JobView } from "../protocol/job-view.ts";
-import { type Failure, formatTask } from "../scheduler/ids.ts";
+import type { Failure } from "../scheduler/ids.ts";
 import { viewOutputs } from "../scheduler/view.ts";
 import type { TaskFailure } from "../task/task-spec.ts";
 import { failureOfThrown, taskFailure } from "../worker/failure.ts";
@@ -22,7 +22,7 @@ import { explainPlan, toldPlan } from "./explain-plan.ts";
 import { Granting } from "./granting.ts";
 import { splitRows } from "./job-row.ts";
 import type { EndedJob, JobEnd, Plan } from "./job-row.ts";
-import { emptyFilesOf, nearMapsOf, statsOf, viewOf } from "./job-view.ts";
+import { viewOfEnded } from "./job-view.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KeptOutput } from "./kept-output.ts";
 import { lookBack } from "./look-back.ts";
@@ -341,30 +341,12 @@ export class JobFlow implements JobSteps {
     const { status } = end;
     this.#keepResults(job, status);
     const endedMs = clock.nowMs();
-    const { keepMs } = job.submission;
-    const stats = statsOf(job, scheduler);
-    const emptyFiles = emptyFilesOf(job, scheduler);
-    const nearMaps = nearMapsOf(job, scheduler);
     job.waitingFor = null;
     job.update({ state: status, endedMs });
     // In the transaction that ends it: what waits for it can neither begin twice nor wait for ever.
     const followers = [...this.#parts.jobs.live()].filter((one) => one.row.after.includes(job.id));
     for (const one of followers) if (!one.isEnding && this.#isFree(one)) loop.after(() => this.plan(one));
-    const unfinished = viewOf(job, scheduler, clock);
-    const view: JobView = {
-      ...unfinished,
-      waitingFor: null,
-      exception: status === "FAILED" ? (error?.report ?? null) : null,
-      counters: end.counters,
-      stats: { ...stats },
-      ...(keepMs !== undefined && { keptUntil: clock.text(endedMs + keepMs) }),
-      badRecords: job.row.sameAs?.badRecords ?? stats.badRecords,
-      ...(emptyFiles === undefined ? {} : { emptyFiles }),
-      ...(nearMaps === undefined ? {} : { nearMaps }),
-      failedTasks: end.failedTasks.map(formatTask),
-      fraction: status === "SUCCEEDED" ? 1 : unfinished.fraction,
-      error,
-    };
+    const view = viewOfEnded(job, end, error, scheduler, clock);
     const kept: EndedJob = { view, files: job.row.committed?.files ?? null };
     store.put("views", job.id, JSON.stringify(kept));
     loop.after(() => {

@@ -3,12 +3,13 @@ import type { EngineScheduler } from "../engine/loop.ts";
 import { sampledBy, sumStats } from "../engine/progress.ts";
 import { madeTasksMax } from "../engine/result.ts";
 import type { JobSummary, JobView } from "../protocol/job-view.ts";
-import type { Phase } from "../scheduler/ids.ts";
+import { formatTask, type Phase } from "../scheduler/ids.ts";
 import { viewJob, viewOutputs, viewWait } from "../scheduler/view.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";
 import type { TaskStats } from "../task/task-spec.ts";
 import type { ClusterJob } from "./cluster-job.ts";
 import type { EpochClock } from "./epoch-clock.ts";
+import type { JobEnd } from "./job-row.ts";
 import type { KeptOutput } from "./kept-output.ts";
 
 /** A job that has not ended, as clients see it. */
@@ -105,15 +106,44 @@ export function viewOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>, 
   };
 }
 
+/** As clients see it from now on. REQUIRES: `row.endedMs`. Costs as much as the job has tasks. */
+export function viewOfEnded(
+  job: ClusterJob,
+  { status, counters, failedTasks }: JobEnd,
+  error: JobView["error"],
+  scheduler: EngineScheduler<KeptOutput>,
+  clock: EpochClock,
+): JobView {
+  const { keepMs } = job.submission;
+  const stats = statsOf(job, scheduler);
+  const emptyFiles = emptyFilesOf(job, scheduler);
+  const nearMaps = nearMapsOf(job, scheduler);
+  const unfinished = viewOf(job, scheduler, clock);
+  return {
+    ...unfinished,
+    waitingFor: null,
+    exception: status === "FAILED" ? (error?.report ?? null) : null,
+    counters,
+    stats: { ...stats },
+    ...(keepMs !== undefined && { keptUntil: clock.text(job.row.endedMs! + keepMs) }),
+    badRecords: job.row.sameAs?.badRecords ?? stats.badRecords,
+    ...(emptyFiles === undefined ? {} : { emptyFiles }),
+    ...(nearMaps === undefined ? {} : { nearMaps }),
+    failedTasks: failedTasks.map(formatTask),
+    fraction: status === "SUCCEEDED" ? 1 : unfinished.fraction,
+    error,
+  };
+}
+
 /** Files that gave no record. Costs as much as the job has maps. */
-export function emptyFilesOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): JobView["emptyFiles"] {
+function emptyFilesOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): JobView["emptyFiles"] {
   const maps = [...viewOutputs(scheduler, job.id, "map")];
   const sum = sumEmptyFiles(maps.map(({ output }) => output.emptyFiles));
   return sum === undefined ? undefined : { files: sum.files, names: [...sum.names] };
 }
 
 /** How many maps ran near their input, where that is known of any. Costs as much as the job has maps. */
-export function nearMapsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): JobView["nearMaps"] {
+function nearMapsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): JobView["nearMaps"] {
   let maps = 0;
   let local = 0;
   // Also where no agent is on any of them.
@@ -127,7 +157,7 @@ export function nearMapsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutpu
 }
 
 /** Sums over the successful attempts. Costs as much as the job has tasks. */
-export function statsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): TaskStats {
+function statsOf(job: ClusterJob, scheduler: EngineScheduler<KeptOutput>): TaskStats {
   const of = (phase: Phase): KeptOutput[] =>
     [...viewOutputs(scheduler, job.id, phase)].map(({ output }) => output);
   return sumStats(of("map"), of("reduce"), job.elapsedMs);

@@ -11,7 +11,7 @@ import type { LocalRunOptions } from "../engine/options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { surroundingsOf } from "../engine/surroundings.ts";
 import { filesIdentity } from "../storage/file-identity.ts";
-import type { LoadedRun, PlannedRun } from "./local-tasks.ts";
+import type { LoadedRun, PlannedRun } from "./run-stages.ts";
 
 /** A run that has made the output that another one was asked for. */
 export interface EarlierRun {

@@ -8,8 +8,8 @@ import type { IncrementalOptions, IncrementalRun } from "../incremental/incremen
 import type { JobPrint } from "../incremental/kept-state.ts";
 import { isStored } from "../storage/stores.ts";
 import type { JobSettings } from "../task/task-spec.ts";
-import type { DrivenRun, LoadedRun, PlannedRun } from "./local-tasks.ts";
 import type { MapOnlyRun } from "./map-only-mend.ts";
+import type { DrivenRun, LoadedRun, PlannedRun } from "./run-stages.ts";
 
 export type OwnSettings = Pick<JobSettings, "params" | "auxFiles" | "files">;
 

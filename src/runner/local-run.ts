@@ -6,43 +6,33 @@ import type { Clock } from "../base/clock.ts";
 import { SheafError, isSheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
-import { planAux } from "../engine/aux-files.ts";
-import { checkChosen } from "../engine/chosen-records.ts";
-import { checkEstimates } from "../engine/estimates.ts";
 import { EventLog, PhaseClock } from "../engine/event-log.ts";
-import { checkIncremental, checkMends, explainJob, keptIn } from "../engine/explain.ts";
-import { pathsByInput, possiblePaths } from "../engine/inputs.ts";
+import { explainJob, keptIn } from "../engine/explain.ts";
+import { possiblePaths } from "../engine/inputs.ts";
 import { bundleForRun, hiddenPipeline, type RunBundle } from "../engine/job-bundle.ts";
 import { JobDirectory, makeJobId, newRecord, openState, submitter } from "../engine/job-directory.ts";
 import type { JobRecord } from "../engine/job-directory.ts";
-import { copyJobFiles, findJobFiles } from "../engine/job-files.ts";
-import { liveOf, liveSettings, looksOn } from "../engine/live.ts";
 import { checkWholeCode } from "../engine/once.ts";
 import type { HostedRunOptions, LocalRunOptions } from "../engine/options.ts";
-import { paramsOf, partitionsOf } from "../engine/outline-options.ts";
-import { type JobPlan, planJob } from "../engine/plan-job.ts";
 import { pruneJobs } from "../engine/prune-jobs.ts";
 import { afterOf, labelsOf } from "../engine/resolve-options.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
 import { storesOf } from "../engine/user-stores.ts";
-import { programSplits } from "../plan/split-sizes.ts";
 import { formatTask } from "../scheduler/ids.ts";
-import { checkKept, checkOutput, type OutputOptions } from "../storage/atomic-output.ts";
+import { checkOutput, type OutputOptions } from "../storage/atomic-output.ts";
 import { asShortage } from "../storage/fs-error.ts";
-import type { InputFile } from "../storage/list-input.ts";
 import { isStrange } from "../storage/stores.ts";
-import type { JobSettings, TaskFailure } from "../task/task-spec.ts";
+import type { TaskFailure } from "../task/task-spec.ts";
 import { chaosWarning } from "../worker/chaos.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { StartWorker } from "../worker/worker.ts";
 import { checkOnce, type EarlierRun, earlierRun, keyOf } from "./earlier-run.ts";
 import { findPredecessors, followJobs } from "./follow-jobs.ts";
-import { keepMaps, keptBy, openIncremental, type OwnSettings, printOf } from "./kept-maps.ts";
-import type { DrivenRun, Elsewhere, LoadedRun, PlannedRun, RunEnd } from "./local-tasks.ts";
-import { LocalTasks, liveSlot, workersOf } from "./local-tasks.ts";
-import type { MapOnlyRun } from "./map-only-mend.ts";
-import type { JobSource, Probe, RunKind } from "./run-kind.ts";
-import { spoolStdin, spoolStream } from "./spool-stdin.ts";
+import { keepMaps } from "./kept-maps.ts";
+import { LocalTasks, workersOf } from "./local-tasks.ts";
+import { planRun, type RunToPlan } from "./plan-run.ts";
+import type { JobSource, RunKind } from "./run-kind.ts";
+import type { DrivenRun, LoadedRun, PlannedRun, RunEnd } from "./run-stages.ts";
 import { makeWorkDirectory } from "./work-directory.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 import { workersWorth } from "./workers-worth.ts";
@@ -66,9 +56,7 @@ export class LocalRun {
   /** Where the bundle lies; null before there is one, and for a Job object. */
   bundlePath: string | null = null;
   readonly #source: JobSource;
-  readonly #only: JobSettings["only"];
-  readonly #mends: boolean;
-  readonly #maps: MapOnlyRun | null;
+  readonly #kind: RunKind;
   readonly #options: LocalRunOptions | HostedRunOptions;
   readonly #startWall: number;
   readonly #phases: PhaseClock;
@@ -77,8 +65,6 @@ export class LocalRun {
   #bundling: Promise<RunBundle> | null = null;
   /** Where the history is kept; null when it is not. */
   #state: string | null = null;
-  readonly #probe: Probe | null;
-  readonly #elsewhere: Elsewhere | null;
   /** With `once` an output that exists may be just what is wanted. */
   #outputExists: SheafError | null = null;
 
@@ -87,14 +73,10 @@ export class LocalRun {
     options: LocalRunOptions | HostedRunOptions,
     resolved: ResolvedOptions,
     startWorker: StartWorker,
-    { only, probe, elsewhere, mends, maps }: RunKind = {},
+    kind: RunKind = {},
   ) {
     this.#source = source;
-    this.#only = only;
-    this.#mends = mends === true;
-    this.#maps = maps ?? null;
-    this.#probe = probe ?? null;
-    this.#elsewhere = elsewhere ?? null;
+    this.#kind = kind;
     this.#options = options;
     this.resolved = resolved;
     this.events = new EventLog(this.clock, options.onEvent);
@@ -132,7 +114,7 @@ export class LocalRun {
       // First of all, so that cleanUp() ends the worker that was started ahead, whatever happens.
       if (this.#source.kind === "file") this.#prewarm();
       this.#options.signal?.throwIfAborted();
-      await this.#elsewhere?.prepare();
+      await this.#kind.elsewhere?.prepare();
       this.#state = openState(this.resolved.stateDirectory, (message) => this.#warn(message));
       const before = await findPredecessors(afterOf(this.#options), this.#state);
       this.#phases.enter("load", 0);
@@ -145,7 +127,7 @@ export class LocalRun {
         this.events.emit({ kind: "waiting", for: what });
       });
       this.#phases.enter("plan", 0);
-      this.planned = await this.#plan(loaded);
+      this.planned = await planRun(this.#toPlan(loaded));
       this.#tellPlanned(loaded, this.planned);
       this.#phases.leave();
       await this.#lookBack(loaded, this.planned);
@@ -294,87 +276,12 @@ export class LocalRun {
     if (chaos !== null) this.#warn(chaosWarning(chaos));
   }
 
-  async #plan(loaded: LoadedRun): Promise<PlannedRun> {
-    const { jobId, name, outline } = loaded;
-    const { resolved } = this;
-    if (resolved.incremental) checkIncremental(outline, resolved);
-    const { signal, tempDirectory } = this.#options;
-    const asked = partitionsOf(this.#options, outline);
-    checkEstimates(outline, resolved);
-    const params = paramsOf(this.#options, outline);
-    const found = findJobFiles(outline.files, this.#file);
-    const work = await makeWorkDirectory(resolved.output, tempDirectory);
-    this.#work = work;
-    const share = resolved.isolation === "thread";
-    const directory = (): Promise<string> => Promise.resolve(work.attempts);
-    const aux = await planAux(outline.aux, this.#file, { bytesMax: resolved.auxBytes, share, directory });
-    const auxFiles = aux.copies;
-    const files = await copyJobFiles(found, join(work.attempts, "files"), true);
-    const only = this.#only;
-    const paths = pathsByInput(outline, resolved.inputs, only !== undefined);
-    const stdin = paths.flat().includes("-") ? await spoolStdin(process.stdin, work.attempts, signal) : null;
-    const inputs = paths.map((some) => some.map((path) => (path === "-" && stdin !== null ? stdin : path)));
-    const { splitBytes, workers, mappers, growing, made } = resolved;
-    let streams = 0;
-    const spool = (file: InputFile): Promise<InputFile> =>
-      spoolStream(file, join(work.attempts, `stream-${streams++}`), signal);
-    const own = { params, auxFiles, files };
-    const wallMs = (): number => this.clock.wallMs();
-    const kind = { mends: this.#mends, wallMs, signal, copies: join(work.attempts, "kept") };
-    const incremental = resolved.incremental ? await openIncremental(loaded, own, resolved, kind) : null;
-    if (this.#mends && incremental !== null) checkMends(incremental.full);
-    const partitions = incremental?.partitionsOf(asked) ?? asked;
-    const wishes = { splitBytes, workers, mappers, growing, partitions };
-    const live = liveOf(outline, resolved);
-    const whole = await planJob(outline, {
-      inputs,
-      ...wishes,
-      ...(this.#elsewhere !== null && { bounds: programSplits }),
-      spool,
-      made: made ?? undefined,
-      ...(incremental !== null && { arrange: (all) => incremental.arrange(all) }),
-    });
-    const plan = await this.#ofKind(whole, loaded, own);
-    for (const warning of plan.warnings) this.#warn(warning);
-    // Patterns and directories are known file by file only now.
-    for (const output of [resolved.output, resolved.materialize])
-      if (output !== null && resolved.overwrite) await checkKept(output, plan.paths);
-    const settings: JobSettings = {
-      jobId,
-      name,
-      memoryBytes: resolved.memoryBytes,
-      partitions: plan.partitions,
-      bounds: plan.partitions.map(() => null),
-      sample: resolved.sample,
-      ...(resolved.estimate && { estimate: true }),
-      seed: outline.seed,
-      params,
-      keepBad: resolved.badBudget !== null,
-      collect: resolved.collect,
-      output: resolved.output === null && this.#probe === null ? "none" : "write",
-      partBytes: resolved.partBytes,
-      ...(live !== null && { live: liveSettings(live) }),
-      ...(resolved.materialize !== null && { materialize: true }),
-      auxFiles,
-      ...(files.length > 0 && { files }),
-      ...(incremental !== null && { keepMaps: true }),
-      ...(only !== undefined && { only }),
-      ...(this.#probe !== null && { probe: this.#probe.limit }),
-    };
-    this.pool.settings(settings, share ? aux.shared : undefined);
-    if (live !== null && looksOn(live)) this.pool.prewarm(liveSlot);
-    const keptOf = await keptBy(this.#maps, incremental, resolved.output, settings);
-    return { plan, settings, work, live, incremental, keptOf };
-  }
-
-  /** What a run of this kind does of what is planned. */
-  async #ofKind(whole: JobPlan, loaded: LoadedRun, own: OwnSettings): Promise<JobPlan> {
-    if (this.#only !== undefined) checkChosen(whole.listed, this.#only);
-    if (this.#maps !== null) {
-      const { withMapsOf } = await import("./map-only-mend.ts");
-      return withMapsOf(this.#maps, whole, await printOf(loaded, own, this.resolved));
-    }
-    return this.#probe === null ? whole : { ...whole, tasks: this.#probe.choose(whole, loaded.outline) };
+  #toPlan(loaded: LoadedRun): RunToPlan {
+    const { resolved, pool, clock } = this;
+    const [file, options, kind] = [this.#file, this.#options, this.#kind];
+    const makeWork = async (): Promise<WorkDirectory> =>
+      (this.#work = await makeWorkDirectory(resolved.output, options.tempDirectory));
+    return { loaded, file, options, resolved, kind, makeWork, pool, clock, warn: (text) => this.#warn(text) };
   }
 
   /** Loads side data ahead of all tasks, so that whatever is wrong with it is told before they are run. */
@@ -410,12 +317,12 @@ export class LocalRun {
     const { clock, pool, resolved, events } = this;
     const { signal, fail: faults = [] } = this.#options;
     const phases = this.#phases;
-    const elsewhere = this.#elsewhere;
+    const { elsewhere = null, probe } = this.#kind;
     const parts = { clock, pool, resolved, events, phases };
     this.#tasks = new LocalTasks({ loaded, planned, ...parts, faults, signal, elsewhere });
     const { end, driven } = await this.#tasks.run();
     this.driven = driven;
-    if (end.status === "SUCCEEDED" && this.#probe === null) await keepMaps(loaded, planned, resolved, driven);
+    if (end.status === "SUCCEEDED" && probe === undefined) await keepMaps(loaded, planned, resolved, driven);
     return end;
   }
 

@@ -1,8 +1,6 @@
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
-import type { SheafError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import type { BundledJob } from "../bundle/bundle-job.ts";
 import { wantedRecords } from "../engine/chosen-records.ts";
 import { commitOutput, commitRecords, expectRefused, keepCollected, placeBeside } from "../engine/commit.ts";
 import type { CommitPlan, Outputs } from "../engine/commit.ts";
@@ -10,7 +8,6 @@ import type { EventLog, PhaseClock } from "../engine/event-log.ts";
 import type { CommittedPart } from "../engine/events.ts";
 import { carryOut } from "../engine/executor.ts";
 import type { CommandOf, JobSteps } from "../engine/executor.ts";
-import type { JobDirectory } from "../engine/job-directory.ts";
 import { JobRun, commitFailure } from "../engine/job-run.ts";
 import { LiveStates, type LiveWishes, type StoppedBy, type ToldStates } from "../engine/live.ts";
 import { EventLoop, memoryJournal } from "../engine/loop.ts";
@@ -18,60 +15,18 @@ import { sampledBounds } from "../engine/plan-job.ts";
 import type { JobPlan } from "../engine/plan-job.ts";
 import { localPolicy, onePolicy } from "../engine/policy.ts";
 import type { ResolvedOptions } from "../engine/resolve-options.ts";
-import type { FailedTask, MadeRecords, MaterializedRecords } from "../engine/run-result.ts";
-import type { IncrementalRun } from "../incremental/incremental-run.ts";
+import type { MadeRecords, MaterializedRecords } from "../engine/run-result.ts";
 import { type AttemptRef, formatTask } from "../scheduler/ids.ts";
 import type { TaskPlan } from "../scheduler/messages.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import type { Placed } from "../storage/atomic-output.ts";
 import { isStored } from "../storage/stores.ts";
-import type {
-  JobSettings,
-  KeptMap,
-  TaskFailure,
-  TaskResult,
-  TaskSpec,
-  TaskSuccess,
-} from "../task/task-spec.ts";
+import type { JobSettings, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
-import type { JobOutline } from "../worker/messages.ts";
 import type { WorkerPool } from "../worker/pool.ts";
 import { LocalExecutor, localNode } from "./local-executor.ts";
-import type { FailedElsewhere, LocalExecutorOptions, TaskExecutor } from "./local-executor.ts";
-import type { WorkDirectory } from "./work-directory.ts";
-
-/** What is known of the job once a worker has loaded it. */
-export interface LoadedRun {
-  readonly jobId: string;
-  readonly name: string;
-  readonly bundle: BundledJob | null;
-  readonly outline: JobOutline;
-  readonly collections: readonly string[];
-  /** null: no history is kept. */
-  readonly directory: JobDirectory | null;
-}
-
-/** What its tasks share. */
-export interface PlannedRun {
-  readonly plan: JobPlan;
-  readonly settings: JobSettings;
-  readonly work: WorkDirectory;
-  /** null: nobody looks on, and no source is to be stopped. */
-  readonly live: LiveWishes | null;
-  /** null: the run is no incremental one. */
-  readonly incremental: IncrementalRun | null;
-  /** What is taken over of an earlier run, by its number there. */
-  readonly keptOf: (unit: number | undefined) => KeptMap | undefined;
-}
-
-/** What a run has come to, before it is made a RunResult. */
-export type RunEnd =
-  | { readonly status: "SUCCEEDED" }
-  | { readonly status: "CANCELLED" }
-  /** By a task, or by the job as a whole. */
-  | { readonly status: "FAILED"; readonly cause: FailedTask }
-  /** Outside of tasks. */
-  | { readonly status: "FAILED"; readonly error: SheafError };
+import type { LocalExecutorOptions, TaskExecutor } from "./local-executor.ts";
+import type { DrivenRun, LoadedRun, PlannedRun, RunEnd } from "./run-stages.ts";
 
 /** Has the tasks of a run done elsewhere. */
 export interface Elsewhere {
@@ -105,26 +60,6 @@ export interface LocalTasksOptions {
   readonly signal: AbortSignal | undefined;
   /** null: the pool runs them. */
   readonly elsewhere: Elsewhere | null;
-}
-
-/** How the tasks of a job went. */
-export interface DrivenRun {
-  readonly outputs: Outputs;
-  readonly parts: readonly CommittedPart[];
-  /** Results kept for `records()`; null: none were to be. */
-  readonly collected: readonly { readonly collection: string; readonly path: string }[] | null;
-  readonly failedAttempts: readonly FailedTask[];
-  /** Tasks given up within the allowed share: "map-00017". */
-  readonly failedTasks: readonly string[];
-  /** What the attempts that failed were to do, by attempt name: what a capsule is made of. */
-  readonly failedSpecs: ReadonlyMap<string, TaskSpec>;
-  /** What of them has failed the job, where that was on an engine. */
-  readonly failedElsewhere: FailedElsewhere | null;
-  /** As the last tasks had them. */
-  readonly settings: JobSettings;
-  readonly mapTasks: number;
-  readonly made: MadeRecords | null;
-  readonly materialized: MaterializedRecords | null;
 }
 
 /** Of no attempt: the worker that looks on while others run tasks. */

@@ -16,7 +16,7 @@ import { removeAtExit } from "../storage/temp-directory.ts";
 import { sumEmptyFiles } from "../task/empty-files.ts";
 import type { TaskFailure, TaskSuccess } from "../task/task-spec.ts";
 import type { LocalRun } from "./local-run.ts";
-import type { RunEnd } from "./local-tasks.ts";
+import type { RunEnd } from "./run-stages.ts";
 
 /** Makes the result of a run that is over: capsules, report, job directory, clean-up, the last event. */
 export async function finishRun(run: LocalRun, given: RunEnd): Promise<RunResult> {
