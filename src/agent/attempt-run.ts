@@ -36,7 +36,7 @@ import {
 import { keepSlices, mayBeLast } from "./keep-slices.ts";
 import { noteDone, noteStaged } from "./kept-maps.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
-import { emptied, makePlaces, type Places } from "./staging.ts";
+import { emptied, makePlaces, type AttemptPlaces } from "./staging.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-processes.ts";
 import type { WorkerSlots } from "./worker-processes.ts";
 
@@ -223,7 +223,7 @@ export class AttemptRun {
 
   async #specOf(
     node: NodeJob,
-    places: Places,
+    places: AttemptPlaces,
   ): Promise<TaskSpec | Extract<ReduceInputs, { kind: "unreadable" }>> {
     const { work } = this.#order;
     const { task: index, attempt, job } = this.ref;
@@ -297,7 +297,10 @@ export class AttemptRun {
   async #noted(
     result: Sent,
     keep: TaskSuccess["keep"],
-    { address, outputDirectory }: { readonly address: string | null } & Pick<Places, "outputDirectory">,
+    {
+      address,
+      outputDirectory,
+    }: { readonly address: string | null } & Pick<AttemptPlaces, "outputDirectory">,
   ): Promise<Sent> {
     const { ref } = this;
     const { work } = this.#order;
@@ -313,7 +316,7 @@ export class AttemptRun {
     return { ...result, unit };
   }
 
-  async #succeeded(job: NodeJob, made: TaskSuccess, places: Places): Promise<TaskReport> {
+  async #succeeded(job: NodeJob, made: TaskSuccess, places: AttemptPlaces): Promise<TaskReport> {
     const { ref } = this;
     const { keep, ...result } = made;
     const { shuffle, world } = this.#setting;

@@ -54,7 +54,7 @@ export async function removeStaging(staging: Staging): Promise<void> {
 }
 
 /** Where an attempt writes, as a TaskSpec has it. */
-export interface Places {
+export interface AttemptPlaces {
   readonly directory: string;
   readonly outputDirectory?: string;
 }
@@ -68,7 +68,7 @@ export async function makePlaces(
   ref: AttemptRef,
   roots: readonly string[],
   made: string[],
-): Promise<Places> {
+): Promise<AttemptPlaces> {
   const name = formatAttempt(ref);
   const directory = join(job.directory, "attempts", name);
   made.push(directory);

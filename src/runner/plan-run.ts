@@ -40,7 +40,7 @@ export interface RunToPlan {
 }
 
 /**
- * Side data, files, standard input, and what earlier runs have kept; then the splits, and what tasks are told.
+ * Side data, files, standard input, what earlier runs have kept; then the splits, and what tasks are told.
  * @throws SheafError as planJob and planAux do; what the options do not allow of this job
  */
 export async function planRun(run: RunToPlan): Promise<PlannedRun> {
