@@ -20,6 +20,7 @@ import { endedFailure, failureOfThrown, taskFailure } from "../worker/failure.ts
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import { tracedPlace } from "../worker/trace.ts";
 import type { LifeWorld } from "./agent-options.ts";
+import { type AttemptPlaces, emptied, makePlaces } from "./attempt-places.ts";
 import {
   type Sent,
   cancelled,
@@ -36,7 +37,6 @@ import {
 import { keepSlices, mayBeLast } from "./keep-slices.ts";
 import { noteDone, noteStaged } from "./kept-maps.ts";
 import type { NodeJob, NodeJobs } from "./node-jobs.ts";
-import { emptied, makePlaces, type AttemptPlaces } from "./staging.ts";
 import { memoryCap, overCap, residentBytes } from "./worker-processes.ts";
 import type { WorkerSlots } from "./worker-processes.ts";
 

@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { pathToFileURL } from "node:url";
 import { systemClock } from "../base/clock.ts";
 import type { Clock } from "../base/clock.ts";

@@ -21,7 +21,7 @@ import type { TaskPlan } from "../scheduler/messages.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import type { Placed } from "../storage/atomic-output.ts";
 import { isStored } from "../storage/stores.ts";
-import type { JobSettings, TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import type { JobSettings, TaskFailure, TaskResult, TaskSuccess } from "../task/task-spec.ts";
 import type { InjectedFault } from "../worker/fault-injection.ts";
 import type { WorkerPool } from "../worker/pool.ts";
 import { LocalExecutor, localNode } from "./local-executor.ts";
