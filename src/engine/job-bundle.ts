@@ -5,7 +5,7 @@ import { SheafError, isSheafError } from "../base/errors.ts";
 import { bundleJob } from "../bundle/bundle-job.ts";
 import type { BundledJob } from "../bundle/bundle-job.ts";
 import { bundleWithExport } from "../bundle/step-bundle.ts";
-import { choiceExport, type StepChoice } from "../steps/pipeline.ts";
+import { choiceExport, type StepChoice } from "../steps/step-choice.ts";
 import { asSheafError, errnoOf } from "../storage/fs-error.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { makeTempDirectory } from "../storage/temp-directory.ts";

@@ -134,3 +134,15 @@ export class RunFailure extends SheafError {
     this.report = options.report;
   }
 }
+
+/** The same failure, told otherwise. */
+export function retold(error: RunFailure, message: string, report: string): RunFailure {
+  const { code, hint, details, cause, failure, task, attempt } = error;
+  return new RunFailure(code, message, {
+    ...(hint === undefined ? {} : { hint }),
+    details,
+    cause,
+    report,
+    failed: failure === null ? null : { task: task ?? "", attempt: attempt ?? 0, failure, capsule: null },
+  });
+}

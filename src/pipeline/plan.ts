@@ -37,6 +37,11 @@ export function readBy({ job }: StepOutline): string[] {
   return [...new Set(inputs.flatMap((input) => ("step" in input && input.step ? [input.step.of] : [])))];
 }
 
+/** Names of the collections that a step makes. */
+export function collectionsOf({ job }: StepOutline): string[] {
+  return job.collections.map(({ name }) => name);
+}
+
 /** Names of the steps that must be done before one begins. */
 function neededBy(step: StepOutline): string[] {
   return [...new Set([...readBy(step), ...step.after])];

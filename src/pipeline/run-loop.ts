@@ -8,7 +8,7 @@ import { bundleWithExport } from "../bundle/step-bundle.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import { resultOf } from "../engine/result.ts";
 import type { RunResult } from "../engine/run-result.ts";
-import { choiceExport, goOn, recordsCounter, roundCounter, type StepChoice } from "../steps/pipeline.ts";
+import { choiceExport, goOn, recordsCounter, roundCounter, type StepChoice } from "../steps/step-choice.ts";
 import { removeDirectory } from "../storage/remove-directory.ts";
 import { emptyStats, type TaskStats } from "../task/task-spec.ts";
 import { WorkerPool } from "../worker/pool.ts";

@@ -1,8 +1,7 @@
-import { existsSync, readFileSync, rmSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { SheafError, describeThrown, isSheafError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
 import { loadOutline, type LoadedJob } from "../client/load-outline.ts";
 import { failureOutsideTasks } from "../engine/error-report.ts";
 import { EventLog } from "../engine/event-log.ts";
@@ -10,18 +9,17 @@ import { mayBePipeline } from "../engine/job-bundle.ts";
 import { listJobs, type KeptJob } from "../engine/job-history.ts";
 import { optionNames } from "../engine/options.ts";
 import type { JobRunOptions, RunOptions } from "../engine/options.ts";
-import { pruneJobs } from "../engine/prune-jobs.ts";
 import { type ResolvedOptions, resolveOptions } from "../engine/resolve-options.ts";
 import { finishedEvent, resultOf } from "../engine/result.ts";
-import { RunFailure } from "../engine/run-result.ts";
 import type { RunResult } from "../engine/run-result.ts";
 import { surroundingsOf } from "../engine/surroundings.ts";
-import type { Key } from "../job/key.ts";
 import type { Runner } from "../runners/runners.ts";
 import { lockFile } from "../storage/file-lock.ts";
-import { emptyStats } from "../task/task-spec.ts";
+import { concluded } from "./conclude.ts";
 import { fileOf, noPipeline, type PipelineWishes } from "./detect.ts";
+import { DoneSteps } from "./done-steps.ts";
 import { journalName, PipelineJournal, readJournal } from "./journal.ts";
+import type { PipelineParts } from "./parts.ts";
 import { PipelineRun, type StepsEnd } from "./pipeline-run.ts";
 import {
   type Asked,
@@ -32,11 +30,10 @@ import {
   openPipelineRun,
   optionsKept,
 } from "./places.ts";
-import { type GraphStep, graphOf, wantedOf } from "./plan.ts";
+import { graphOf, wantedOf } from "./plan.ts";
 import { emptyState, pipelineStateOf } from "./state.ts";
 import { codeOfSteps } from "./step-code.ts";
 import { assignInputs } from "./step-inputs.ts";
-import { collectionName, partsOf, readStepRecords } from "./step-output.ts";
 
 /**
  * The runner, for pipelines, too: of a pipeline's file every step is a job that it runs. What is a job's file
@@ -220,29 +217,28 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
     events.emit({ kind: "job-started", ...about, output: resolved.output, isolation: resolved.isolation });
     const text = readFileSync(bundle.portablePath, "utf8");
     const surroundings = surroundingsOf(text);
-    const code = codeOfSteps(
-      text,
-      steps.map((step) => step.name),
-    );
+    const names = steps.map((step) => step.name);
     const before = earlier?.state ?? emptyState;
     const { runner } = asked;
     const together = { id: jobId, name, scratch: join(begun.work, ".engine"), warn };
     const shared = (await runner.open?.(options as JobRunOptions, together)) ?? null;
     const parts = { begun, state: before, journal, events, directory, place, steps, graph, wanted, bundle };
-    const run = new PipelineRun({
+    const all: PipelineParts = {
       ...parts,
-      code,
+      code: codeOfSteps(text, names),
       surroundings,
       inputs,
       options,
       output: resolved.output,
       passing: wishes.passing === true,
       run: (stepOptions) => (shared ?? runner).run(file, stepOptions),
-    });
-    run.append(begun);
+    };
+    const done = new DoneSteps(all);
+    done.append(begun);
+    const run = new PipelineRun(all, done);
     const ran = await ranWith(run, shared);
-    const end = await finish(run, ran, { output: resolved.output, signal: options.signal });
-    return await concluded(run, end, { opened, resolved, events, wishes, graph: parts.graph });
+    const end = await finish(done, ran, all);
+    return await concluded(done, end, { opened, resolved, events, graph, steps: run.records });
   } catch (error) {
     const failed = isSheafError(error) ? error : null;
     opened?.directory?.finish({
@@ -265,7 +261,6 @@ async function runLoaded(loaded: LoadedJob, asked: Asked, given?: Earlier): Prom
   }
 }
 
-/** Commits the output of steps that are done, and writes down how it ended. */
 /** Runs the steps, and ends what they share, if anything. */
 async function ranWith(
   run: PipelineRun,
@@ -278,17 +273,18 @@ async function ranWith(
   }
 }
 
+/** Commits the output of steps that are done, and writes down how it ended. */
 async function finish(
-  run: PipelineRun,
+  done: DoneSteps,
   end: StepsEnd,
-  { output, signal }: { readonly output: string | null; readonly signal: AbortSignal | undefined },
+  { output, options: { signal } }: PipelineParts,
 ): Promise<StepsEnd> {
   let last = end;
-  if (end.status === "SUCCEEDED" && output !== null && !run.isCommitted) {
-    const steps = run.delivered().map(({ step, stays }) => ({ step, stays }));
-    run.append({ kind: "committing", output, steps });
+  if (end.status === "SUCCEEDED" && output !== null && !done.isCommitted) {
+    const steps = done.delivered().map(({ step, stays }) => ({ step, stays }));
+    done.append({ kind: "committing", output, steps });
     try {
-      await run.commit();
+      await done.commit();
     } catch (error) {
       const known = isSheafError(error)
         ? error
@@ -300,126 +296,6 @@ async function finish(
           : { status: "FAILED", error: failureOutsideTasks(known) };
     }
   }
-  run.append({ kind: "ended", status: last.status });
+  done.append({ kind: "ended", status: last.status });
   return last;
-}
-
-async function concluded(
-  run: PipelineRun,
-  end: StepsEnd,
-  about: {
-    readonly opened: Opened;
-    readonly resolved: ResolvedOptions;
-    readonly events: EventLog;
-    readonly wishes: PipelineWishes;
-    readonly graph: readonly GraphStep[];
-  },
-): Promise<RunResult> {
-  const { opened, resolved, events, graph } = about;
-  const { begun, directory, place, isTemporary } = opened;
-  const { status } = end;
-  const isDone = status === "SUCCEEDED";
-  const delivered = isDone ? run.delivered() : [];
-  const counters = run.counters();
-  const steps = run.records;
-  const parts = isDone && resolved.output !== null ? partsOf(delivered) : [];
-  const elapsedMs = events.elapsedMs;
-  const stats = { ...emptyStats, elapsedMs };
-  for (const step of steps) {
-    const isSource = graph.find(({ name }) => name === step.name)!.needs.length === 0;
-    if (isSource) stats.recordsIn += step.recordsIn;
-    if (isSource) stats.bytesIn += step.bytesIn;
-    if (step.kept) stats.recordsOut += step.recordsOut;
-    if (step.kept) stats.bytesOut += step.bytesOut;
-    stats.cpuMs += run.state.steps[step.name]?.done?.summary.cpuMs ?? 0;
-  }
-  const badRecords = run.badRecords();
-  const error = errorOf(end, begun.id, directory !== null);
-  const clear = async (): Promise<void> => {
-    if (isDone && run.isWhole) await run.tidy();
-    if (isTemporary) for (const one of [begun.work, place]) rmSync(one, { recursive: true, force: true });
-  };
-  if (!resolved.collect || !isDone) await clear();
-  const recordsOf = new Map(
-    delivered.flatMap(({ step }) =>
-      graph
-        .find(({ name }) => name === step)!
-        .outline.job.collections.map(
-          (one) => [collectionName(step, one.name), [run.recordsOf(step), one.name]] as const,
-        ),
-    ),
-  );
-  const result = resultOf({
-    status,
-    jobId: begun.id,
-    name: begun.name,
-    directory: directory?.path ?? null,
-    output: resolved.output,
-    counters,
-    stats,
-    parts,
-    badRecords,
-    error,
-    steps,
-    records: (collection) => recordsIn(recordsOf, resolved.collect, collection),
-    dispose: () => (resolved.collect && isDone ? clear() : Promise.resolve()),
-  });
-  events.emit(finishedEvent(result));
-  const { recordsIn: read, recordsOut, bytesIn, bytesOut } = stats;
-  directory?.finish({
-    status,
-    counters,
-    badRecords,
-    steps,
-    recordsIn: read,
-    recordsOut,
-    bytesIn,
-    bytesOut,
-    elapsedMs,
-    endTime: new Date(systemClock.wallMs()).toISOString(),
-    currentPhase: "finished",
-    exception: status === "FAILED" ? (error?.report ?? null) : null,
-  });
-  if (directory !== null) pruneJobs(dirname(dirname(directory.path)), limits.jobsKept).catch(() => undefined);
-  return result;
-}
-
-function errorOf(end: StepsEnd, id: string, canGoOn: boolean): RunFailure | null {
-  if (end.status === "SUCCEEDED") return null;
-  const next = canGoOn ? `sheaf resume ${id} goes on from here; steps that are done are not done again.` : "";
-  if (end.status === "CANCELLED") {
-    const message = `the pipeline was cancelled${canGoOn ? `; sheaf resume ${id} goes on from here` : ""}`;
-    return new RunFailure("CANCELLED", message, { failed: null, report: message });
-  }
-  const { error } = end;
-  if (next === "") return error;
-  const { code, message, hint, details, cause, failure, task, attempt } = error;
-  return new RunFailure(code, message, {
-    ...(hint === undefined ? {} : { hint }),
-    details,
-    cause,
-    report: `${error.report.trimEnd()}\n\n  ${next}`,
-    failed: failure === null ? null : { task: task ?? "", attempt: attempt ?? 0, failure, capsule: null },
-  });
-}
-
-async function* recordsIn(
-  collections: ReadonlyMap<string, readonly [directory: string | null, collection: string]>,
-  collect: boolean,
-  collection: string | undefined,
-): AsyncGenerator<[Key, unknown]> {
-  const names = [...collections.keys()];
-  const [directory, own] = collections.get(collection ?? (names.length === 1 ? names[0]! : "")) ?? [null, ""];
-  if (!collect || directory === null) {
-    throw new SheafError(
-      "USAGE",
-      `result.records(${collection ?? ""}): ${collect ? "which step?" : "the results were not kept"}`,
-      {
-        hint: collect
-          ? `There are: ${names.join(", ")}.`
-          : "Run with { collect: true }, and read them before dispose().",
-      },
-    );
-  }
-  yield* readStepRecords(join(directory, own));
 }
