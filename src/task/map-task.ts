@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { SheafError } from "../base/errors.ts";
 import { Pace } from "../base/pace.ts";
-import type { FilePiece } from "../format/chunk.ts";
 import type { BatchReader } from "../format/read-split.ts";
 import { SOURCE_BATCH_RECORDS } from "../format/read-split.ts";
 import { type ExecPlan, execOf } from "../job/exec.ts";
@@ -14,7 +13,6 @@ import { BadRecords } from "./bad-records.ts";
 import { createCollectors } from "./collectors.ts";
 import type { EmitTarget } from "./emitter.ts";
 import { MapEmitter } from "./emitter.ts";
-import { type EmptyFiles, sumEmptyFiles } from "./empty-files.ts";
 import { combineRuns } from "./exec-combine.ts";
 import { ExecMap, mapReader } from "./exec-map.ts";
 import { KeptRecords } from "./kept-records.ts";
@@ -27,10 +25,10 @@ import { openPiece } from "./open-piece.ts";
 import { RecordUnits } from "./record-units.ts";
 import { placesAfter, placesInPiece } from "./rest-places.ts";
 import { type RecordChoice, choiceOf, sourceOf } from "./sampling.ts";
+import { SplitProgress } from "./split-progress.ts";
 import type { SplitPiece, SplitPlace } from "./split.ts";
 import type { TaskSetting } from "./task-setting.ts";
 import type { MapTaskSpec, TaskSuccess } from "./task-spec.ts";
-import { PROGRESS_CELLS } from "./task-spec.ts";
 import { TaskStates } from "./told-states.ts";
 
 /** A source that waits for nothing lets what has come for this thread be heard this often. */
@@ -76,11 +74,9 @@ class MapAttempt {
   readonly #sampler: RecordChoice | undefined;
   readonly #units: RecordUnits | undefined;
   readonly #loop: MapLoop;
+  readonly #progress: SplitProgress;
   readonly #path: string;
   readonly #combine: ExecPlan | undefined;
-  /** What of the split was read when it was left off, as bytes on disk; see JobSettings.probe. */
-  #leftAt: number | null = null;
-  readonly #startedMs: number;
   readonly #hot: HotKeys;
   readonly #states: TaskStates | undefined;
   readonly #turns = new Pace(SOURCE_TURN_MS);
@@ -88,15 +84,6 @@ class MapAttempt {
   #made = 0;
   #writer: RunWriter | undefined;
   #nativeRecords = 0;
-  /** Bytes of the pieces that are done, as they were planned, and of the piece in hand. */
-  #piecesBytes = 0;
-  #pieceBytes = 0;
-  /** Index of the piece in hand. */
-  #piece = 0;
-  #reader: BatchReader<unknown> | null = null;
-  /** Of the pieces that are done. */
-  #recordsBefore = 0;
-  #emptyFiles: EmptyFiles | undefined;
   /** Of the batch in hand. */
   #batch: RecordBatch<unknown> | null = null;
   #batchBytes = 0;
@@ -106,8 +93,9 @@ class MapAttempt {
 
   constructor(setting: TaskSetting<MapTaskSpec>) {
     this.#setting = setting;
-    this.#startedMs = setting.clock.nowMs();
     const { job, settings, spec, memory, context, scene } = setting;
+    this.#sampler = choiceOf(settings, spec.split.input ?? 0);
+    this.#progress = new SplitProgress(setting, this.#sampler === undefined);
     const outputs = spec.outputDirectory ?? spec.directory;
     if (settings.materialize === true)
       this.kept = new KeptRecords(job.collections.length, spec.index, outputs, settings);
@@ -145,7 +133,6 @@ class MapAttempt {
     });
     this.#emitter = new MapEmitter(job.collections, job.named, targets);
     this.#bad = settings.keepBad ? new BadRecords(outputs, job.inputName) : undefined;
-    this.#sampler = choiceOf(settings, spec.split.input ?? 0);
     const pause = (done: number): Promise<boolean> => this.#pause(done);
     const options = { sampler: this.#sampler, units: this.#units, bad: this.#bad, pause };
     const exec = execOf(job.map);
@@ -169,7 +156,7 @@ class MapAttempt {
     if (this.program?.readsBytes === true && this.kept === undefined)
       return this.mapNatively(this.program, piece);
     const reader = await this.#open(piece);
-    this.#reader = reader;
+    this.#progress.reader = reader;
     const name = piece.kind === "file" ? piece.name : "";
     context.path = name;
     scene.path = piece.kind === "file" ? name : null;
@@ -196,14 +183,14 @@ class MapAttempt {
           return true;
         }
         this.#moved(done < batch.records.length ? this.#bytesOf(done) : this.#batchBytes);
-        if (this.#leavesOff()) return true;
+        if (this.#progress.leavesOff()) return true;
         bytesBefore = reader.bytesRead;
         await this.#roll(piece);
         services.signal.throwIfAborted();
       }
       const { split } = this.#setting.spec;
-      if (this.#wanted > 0) this.#rest = placesAfter(split, this.#piece, this.#wanted);
-      this.#leave(piece);
+      if (this.#wanted > 0) this.#rest = placesAfter(split, this.#progress.piece, this.#wanted);
+      this.#progress.leave(piece, this.#records);
       return this.#rest.length > 0;
     } finally {
       await reader.close();
@@ -216,17 +203,21 @@ class MapAttempt {
    */
   async #pause(done: number): Promise<boolean> {
     const { services, spec, job } = this.#setting;
-    this.#tell(this.#bytesOf(done));
+    this.#progress.tell(this.#bytesOf(done), this.#records, this.#writer?.length ?? 0);
     this.#states?.moved(this.#records, this.#made + done);
     const wanted = await this.#takeTurn();
-    if (this.#leavesOff()) return true;
+    if (this.#progress.leavesOff()) return true;
     if (isSource(job.input)) return services.isStopped?.() === true;
     if (wanted === 0 || !this.#mayHandOver()) return false;
     this.#wanted = wanted;
     const { offsets, bad } = this.#batch!;
     // Bad ones of the batch are set aside already, also those behind.
     if (bad.length > 0) return false;
-    const at = { piece: this.#piece, offsets: offsets.slice(done), next: this.#reader!.position };
+    const at = {
+      piece: this.#progress.piece,
+      offsets: offsets.slice(done),
+      next: this.#progress.reader!.position,
+    };
     this.#rest = (await placesInPiece(job.input, spec.split, at, wanted)) ?? [];
     return this.#rest.length > 0;
   }
@@ -268,21 +259,6 @@ class MapAttempt {
     return Math.min(this.#batchBytes, Math.max(0, (offsets[done] ?? first) - first));
   }
 
-  #isEnough(): boolean {
-    const { probe } = this.#setting.settings;
-    if (probe === undefined) return false;
-    return (
-      this.#setting.clock.nowMs() - this.#startedMs >= probe.ms || this.#setting.stats.bytesIn >= probe.bytes
-    );
-  }
-
-  /** Whether a probe has seen enough. `taken`: bytes of the piece as it lies on disk, where that is known. */
-  #leavesOff(taken?: number): boolean {
-    if (!this.#isEnough()) return false;
-    this.#leftAt = taken === undefined ? this.#taken(0) : this.#piecesBytes + taken;
-    return true;
-  }
-
   /** As mapPiece: true where the rest is left. */
   async mapNatively(native: NativeMap | ExecMap, piece: SplitPiece): Promise<boolean> {
     const { job, scene, services } = this.#setting;
@@ -293,11 +269,11 @@ class MapAttempt {
     const moved = (bytes: number, records: number, taken: number): boolean => {
       this.#nativeRecords += records;
       this.#moved(bytes);
-      return !this.#leavesOff(piece.compression === "none" ? this.#pieceBytes : taken);
+      return !this.#progress.leavesOffIn(piece, taken);
     };
     await native.run(job.input, piece, services.signal, moved);
-    this.#leave(piece);
-    return this.#leftAt !== null;
+    this.#progress.leave(piece, this.#records);
+    return this.#progress.leftAt !== null;
   }
 
   /** Searches all pieces in their bytes, where the job is such a search; false when it is not. */
@@ -315,10 +291,10 @@ class MapAttempt {
       await grep.run(job.input, piece, services.signal, (bytes, lines, taken) => {
         this.#nativeRecords += lines;
         this.#moved(bytes);
-        return !this.#leavesOff(piece.compression === "none" ? this.#pieceBytes : taken);
+        return !this.#progress.leavesOffIn(piece, taken);
       });
-      this.#leave(piece);
-      if (this.#leftAt !== null) break;
+      this.#progress.leave(piece, this.#records);
+      if (this.#progress.leftAt !== null) break;
     }
     target.emitted += grep.matches;
     return true;
@@ -333,59 +309,13 @@ class MapAttempt {
 
   /** A batch is done, or a chunk. */
   #moved(bytes: number): void {
-    this.#setting.stats.bytesIn += bytes;
-    this.#pieceBytes += bytes;
-    this.#tell(0);
+    this.#progress.moved(bytes, this.#records, this.#writer?.length ?? 0);
     this.#states?.moved(this.#records, this.#made);
-  }
-
-  #leave(piece: SplitPiece): void {
-    if (piece.kind === "file") {
-      this.#piecesBytes += piece.end - piece.start;
-      this.#noteEmpty(piece);
-    }
-    this.#pieceBytes = 0;
-    this.#reader = null;
-    this.#piece++;
-  }
-
-  /** Notes a file that gave no record. What a sample leaves out is no matter. */
-  #noteEmpty({ name, start, end, fileBytes }: FilePiece): void {
-    const records = this.#records;
-    const isWhole = start === 0 && end === fileBytes && fileBytes > 0;
-    if (records === this.#recordsBefore && isWhole && this.#sampler === undefined) {
-      this.#emptyFiles = sumEmptyFiles([this.#emptyFiles, { files: 1, names: [name] }]);
-    }
-    this.#recordsBefore = records;
-  }
-
-  /** Work has moved on, in the batch in hand by so many bytes: tells the progress board. */
-  #tell(bytesOfBatch: number): void {
-    const { services, stats, spec } = this.#setting;
-    const { progress } = services;
-    const bytes = stats.bytesIn + bytesOfBatch;
-    progress[PROGRESS_CELLS.beat]! += 1;
-    progress[PROGRESS_CELLS.bytesIn] = bytes;
-    progress[PROGRESS_CELLS.recordsIn] = this.#records;
-    const { bytes: splitBytes } = spec.split;
-    if (splitBytes > 0) progress[PROGRESS_CELLS.fraction] = this.#taken(bytesOfBatch) / splitBytes;
-    progress[PROGRESS_CELLS.spillBytes] = this.#writer?.length ?? 0;
-  }
-
-  /** Bytes of the split's files that are done, as they lie on disk; of a compressed one about. */
-  #taken(bytesOfBatch: number): number {
-    const { pieces, bytes } = this.#setting.spec.split;
-    const piece = pieces[this.#piece];
-    if (piece?.kind !== "file") return 0;
-    const whole = piece.end - piece.start;
-    const part =
-      piece.compression === "none" ? this.#pieceBytes + bytesOfBatch : (this.#reader?.share ?? 0) * whole;
-    return Math.min(bytes, this.#piecesBytes + Math.min(whole, part));
   }
 
   async finish(): Promise<Omit<TaskSuccess, "kind" | "stats" | "counters">> {
     const { job, spec, settings, context, scene, stats } = this.#setting;
-    const isWhole = this.#leftAt === null;
+    const { leftAt, emptyFiles } = this.#progress;
     scene.phase = "teardown";
     scene.path = null;
     scene.record = undefined;
@@ -439,10 +369,12 @@ class MapAttempt {
       pairs,
       hotKeys: this.#hot.told,
       badPath: this.#bad?.path ?? null,
-      ...(this.#emptyFiles !== undefined && { emptyFiles: this.#emptyFiles }),
+      ...(emptyFiles !== undefined && { emptyFiles }),
       ...(this.#rest.length > 0 && { rest: this.#rest }),
       ...(isSource(job.input) && { made: this.#made }),
-      ...(settings.probe !== undefined && { taken: { bytes: this.#leftAt ?? spec.split.bytes, isWhole } }),
+      ...(settings.probe !== undefined && {
+        taken: { bytes: leftAt ?? spec.split.bytes, isWhole: leftAt === null },
+      }),
     };
   }
 
