@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { basename, dirname, join, relative } from "node:path";
+import { dirname, join } from "node:path";
 import { SheafError, isSheafError } from "../base/errors.ts";
-import { printValue } from "../base/print-value.ts";
 import { formatSize } from "../base/size.ts";
 import type { CommitPlan } from "../engine/commit.ts";
 import type { CommandOf } from "../engine/executor.ts";
@@ -17,18 +16,16 @@ import { asSheafError } from "../storage/fs-error.ts";
 import type { Split } from "../task/split.ts";
 import type { TaskFailure, TaskResult, TaskSpec, TaskSuccess } from "../task/task-spec.ts";
 import { failureOfThrown, noProgressSetting, taskFailure } from "../worker/failure.ts";
-import { checkResultOf } from "../worker/from-worker.ts";
-import type {
-  HostEnd,
-  HostEngine,
-  HostFailure,
-  HostFiles,
-  HostJob,
-  HostMove,
-  NoProgress,
-} from "./host-engine.ts";
-import { addSent, checkReceived, damaged, readReports } from "./read-reports.ts";
-import { fileName, type HostedReport } from "./reports.ts";
+import type { HostEnd, HostEngine, HostFailure, HostFiles, HostJob, NoProgress } from "./host-engine.ts";
+import {
+  addSent,
+  checkedSuccess,
+  checkReceived,
+  damaged,
+  movesOf,
+  readReports,
+  successBelow,
+} from "./read-reports.ts";
 import { localFiles, sendInputs } from "./send-inputs.ts";
 import { stageHome } from "./stage.ts";
 import type { StageRequest } from "./stage.ts";
@@ -320,8 +317,8 @@ export class HostedExecutor implements TaskExecutor {
         if (report === undefined) throw damaged(`${name} has no report of ${formatTask(ref)}`);
         if (phase === "map") addSent(sums, report);
         else checkReceived(report, sums[task]!);
-        const success = checked(this.specOf(ref), report);
-        successes.set(report.task, base === null ? success : below(base, success));
+        const success = checkedSuccess(this.specOf(ref), report);
+        successes.set(report.task, base === null ? success : successBelow(base, success));
       }
     }
     if (files.local === null && base !== null) {
@@ -373,46 +370,6 @@ export async function stageJob(engine: HostEngine, request: JobToStage): Promise
   };
   const staged = await stageHome({ ...place, nodeBin, isLocal, inputForm, hadoopConf });
   return { ...about, home, scratch, ...staged };
-}
-
-/** The report's success when it is one that the task can have. @throws SheafError MESSAGE_INVALID */
-function checked(spec: TaskSpec, { task, success }: HostedReport): TaskSuccess {
-  const directory = spec.kind === "sample" ? "" : spec.directory;
-  const { output } = success;
-  const own: TaskSuccess = {
-    ...success,
-    output: output === null ? null : { task: output.task, attempt: output.attempt, path: null },
-  };
-  // As if it had run here: then it can be told by what is checked everywhere.
-  const here = withPaths(own, (path) => {
-    if (path !== fileName(task, basename(path)))
-      throw damaged(`${task}: ${printValue(path)} is no file of it`);
-    return join(directory, basename(path));
-  });
-  checkResultOf(spec, here);
-  return own;
-}
-
-function below(base: string, success: TaskSuccess): TaskSuccess {
-  return withPaths(success, (path) => join(base, path));
-}
-
-function withPaths(success: TaskSuccess, at: (path: string) => string): TaskSuccess {
-  const { parts, badPath } = success;
-  return {
-    ...success,
-    parts: parts.map((part) => ({ ...part, path: at(part.path) })),
-    badPath: badPath === null ? null : at(badPath),
-  };
-}
-
-/** What brings the files of a task below `base`, where the success says that they are. */
-function movesOf({ parts, badPath }: TaskSuccess, base: string): HostMove[] {
-  const move = (to: string, bytes: number): HostMove => ({ from: relative(base, to), to, bytes });
-  return [
-    ...parts.map(({ path, bytes }) => move(path, bytes)),
-    ...(badPath === null ? [] : [move(badPath, -1)]),
-  ];
 }
 
 function ofNoTask(failure: TaskFailure): HostFailure {

@@ -1,11 +1,13 @@
 import { createReadStream } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { SheafError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
-import { readFromWorker } from "../worker/from-worker.ts";
-import type { HostedReport } from "./reports.ts";
+import type { TaskSpec, TaskSuccess } from "../task/task-spec.ts";
+import { checkResultOf, readFromWorker } from "../worker/from-worker.ts";
+import type { HostMove } from "./host-engine.ts";
+import { fileName, type HostedReport } from "./reports.ts";
 
 /** All reports by task. A task that has reported twice, or in a form that is none, is refused. */
 export async function readReports(directory: string): Promise<Map<string, HostedReport>> {
@@ -70,4 +72,44 @@ export function damaged(problem: string): SheafError {
     hint: "Nothing was written. Run the job again; if it comes back, look into the engine's logs of the task.",
     retryable: true,
   });
+}
+
+/** The report's success when it is one that the task can have. @throws SheafError MESSAGE_INVALID */
+export function checkedSuccess(spec: TaskSpec, { task, success }: HostedReport): TaskSuccess {
+  const directory = spec.kind === "sample" ? "" : spec.directory;
+  const { output } = success;
+  const own: TaskSuccess = {
+    ...success,
+    output: output === null ? null : { task: output.task, attempt: output.attempt, path: null },
+  };
+  // As if it had run here: then it can be told by what is checked everywhere.
+  const here = withPaths(own, (path) => {
+    if (path !== fileName(task, basename(path)))
+      throw damaged(`${task}: ${printValue(path)} is no file of it`);
+    return join(directory, basename(path));
+  });
+  checkResultOf(spec, here);
+  return own;
+}
+
+export function successBelow(base: string, success: TaskSuccess): TaskSuccess {
+  return withPaths(success, (path) => join(base, path));
+}
+
+function withPaths(success: TaskSuccess, at: (path: string) => string): TaskSuccess {
+  const { parts, badPath } = success;
+  return {
+    ...success,
+    parts: parts.map((part) => ({ ...part, path: at(part.path) })),
+    badPath: badPath === null ? null : at(badPath),
+  };
+}
+
+/** What brings the files of a task below `base`, where the success says that they are. */
+export function movesOf({ parts, badPath }: TaskSuccess, base: string): HostMove[] {
+  const move = (to: string, bytes: number): HostMove => ({ from: relative(base, to), to, bytes });
+  return [
+    ...parts.map(({ path, bytes }) => move(path, bytes)),
+    ...(badPath === null ? [] : [move(badPath, -1)]),
+  ];
 }

@@ -167,13 +167,6 @@ export function longLines(tree: Tree, columns: number): string[] {
   return found;
 }
 
-/** Lines of code: not blank, not only a comment. */
-export function codeLines(text: string): number {
-  return withoutComments(text)
-    .split("\n")
-    .filter((line) => line.trim() !== "").length;
-}
-
 /** Files nothing imports, of those that are no entry. */
 export function orphans(tree: Tree, entries: readonly string[]): string[] {
   const imported = new Set(entries);

@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../base/clock.ts";
+import { within } from "../../base/retry.ts";
 import type { HostedRunOptions } from "../../engine/options.ts";
 import { removeDirectory } from "../../storage/remove-directory.ts";
 import { setStoreAccess } from "../../storage/stores.ts";
@@ -242,10 +243,10 @@ export class HadoopEngine implements HostEngine {
     const kill = async (): Promise<void> => {
       if (!this.isLocal) {
         // Before it is submitted it cannot be ended, and the client alone must not be.
-        await Promise.race([submitted, client.ended, passed(SUBMIT_MS)]);
+        await within(Promise.race([submitted, client.ended]), SUBMIT_MS);
         if (log.jobId !== null) {
           await tool.killJob(log.jobId).catch(() => undefined);
-          await Promise.race([client.ended, passed(KILL_MS)]);
+          await within(client.ended, KILL_MS);
         }
       }
       client.kill();
@@ -391,10 +392,6 @@ function firstTold(lines: readonly string[]): ToldFailure | null {
 function withoutJar(isLocal: boolean): string {
   const what = "--no-jar: maps are not placed near their input, and results come to this machine first";
   return isLocal ? what : `${what}; why a task has failed is only known where its log can be read`;
-}
-
-function passed(ms: number): Promise<void> {
-  return new Promise((resolve) => void setTimeout(resolve, ms).unref());
 }
 
 function nameOf(task: string | null): string | null {
