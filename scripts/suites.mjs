@@ -3,9 +3,9 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./built.mjs";
 
-/** Suites by name: how one runs them, what they have, and their files below test/; all others are "main". */
+/** Suites by name: how one runs them, what they have, and their files below test/; main has all others. */
 export const suites = {
-  main: { command: "npm test", has: "all that needs neither", files: /^/ },
+  main: { command: "npm test", has: "all that needs neither" },
   cluster: {
     command: "npm run test:cluster",
     has: "clusters of several agents, kills, full disks, damaged state, hostile code",
@@ -22,7 +22,7 @@ export const suites = {
 
 /** @returns {keyof typeof suites} the suite of a file, named from test/ on: "cluster/jobs.test.js" */
 export const suiteOf = (name) =>
-  suites.cluster.files.test(name) ? "cluster" : suites.engines.files.test(name) ? "engines" : "main";
+  Object.keys(suites).find((suite) => suites[suite].files?.test(name)) ?? "main";
 
 /** Built test files, named from build/test/ on, sorted. */
 export const testFiles = () =>

@@ -9,8 +9,8 @@ import { suiteOf, suites, testFiles } from "./suites.mjs";
 
 const words = buildTests();
 const at = words.indexOf("--suite");
-const suite = at < 0 ? null : words.splice(at, 2)[1];
-if (suite !== null && !Object.hasOwn(suites, suite)) {
+const [, suite = ""] = at < 0 ? ["", "main"] : words.splice(at, 2);
+if (!Object.hasOwn(suites, suite)) {
   console.error(`no suite is called ${suite}: there are ${Object.keys(suites).join(", ")}`);
   process.exit(2);
 }
@@ -33,7 +33,7 @@ const rank = (name) => {
 
 const all = testFiles();
 const files = all
-  .filter((name) => (words.length > 0 && suite === null ? true : suiteOf(name) === (suite ?? "main")))
+  .filter((name) => (words.length > 0 && at < 0) || suiteOf(name) === suite)
   .filter((name) => words.length === 0 || words.some((part) => name.includes(part)))
   .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
   .map((name) => join("build/test", name));
@@ -44,7 +44,7 @@ if (files.length === 0) {
 const status = run("scripts/run-tests.mjs", ...files);
 if (words.length === 0)
   for (const [name, { command, has }] of Object.entries(suites))
-    if (name !== (suite ?? "main"))
+    if (name !== suite)
       console.log(
         `# NOT RUN HERE: ${all.filter((file) => suiteOf(file) === name).length} files, ${has}: ${command}`,
       );
